@@ -1,0 +1,24 @@
+"""Alembic's entry: applies migrations over the connection it was handed."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from mirada.db.models import Base
+
+
+def run() -> None:
+    """Migrate on the given connection; `mirada.db.migrate` holds the lock."""
+    connection = context.config.attributes["connection"]
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        # SQLite cannot alter most things in place; batch mode copies the table instead.
+        render_as_batch=True,
+        compare_type=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+run()

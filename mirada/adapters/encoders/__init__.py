@@ -1,0 +1,1 @@
+"""Image and text encoders: OpenCLIP, batched, or of another Mirada."""

@@ -1,0 +1,1 @@
+"""Decoding of untrusted pictures, in child processes with limits."""

@@ -1,0 +1,1 @@
+"""Nearest neighbours: exact search, FAISS, and the thread that keeps an index fresh."""

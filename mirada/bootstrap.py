@@ -1,0 +1,175 @@
+"""Runtime: from Settings to an engine and lazily built ports. The only chooser of backends."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from typing import TYPE_CHECKING, TypeVar
+
+from sqlalchemy.orm import Session
+
+from mirada.config import BUNDLED_MODEL_DIR, Settings
+from mirada.db.migrate import upgrade_to_head
+from mirada.db.session import Database, make_engine
+from mirada.domain.embeddings import EmbeddingSpace
+from mirada.ports import ImageDecoder, ImageStore, VectorIndex, VectorSource
+from mirada.usecases import spaces
+
+if TYPE_CHECKING:
+    from mirada.adapters.encoders.batching import BatchingEncoder
+
+logger = logging.getLogger(__name__)
+Port = TypeVar("Port")
+
+
+class Runtime:
+    """Everything one process works with. Ports are built on first use, once, and closed together.
+
+    Built after any fork: a child of a process that has used torch or FAISS hangs.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Keep the settings and prepare the engine; connects to nothing."""
+        self.settings = settings
+        self.database = Database(make_engine(settings.url, settings.db_pool_size))
+        self._lock = threading.RLock()
+        self._ports: dict[str, object] = {}
+        self._exit = ExitStack()
+
+    def transaction(self) -> AbstractContextManager[Session]:
+        """A Session that commits at the end of the block; see `Database.transaction`."""
+        return self.database.transaction()
+
+    def reading(self) -> AbstractContextManager[Session]:
+        """A Session for SELECTs; see `Database.reading`."""
+        return self.database.reading()
+
+    def migrate(self) -> None:
+        """Bring the database to this version's tables; concurrent callers wait for one another."""
+        upgrade_to_head(self.database.engine)
+
+    @property
+    def image_store(self) -> ImageStore:
+        """Where originals are kept."""
+
+        def build() -> ImageStore:
+            from mirada.adapters.image_store.local import LocalImageStore
+
+            return LocalImageStore(self.settings.image_dir)
+
+        return self._port("image_store", build)
+
+    @property
+    def decoder(self) -> ImageDecoder:
+        """Sandboxed decoding of untrusted pictures."""
+
+        def build() -> ImageDecoder:
+            from mirada.adapters.image_decoder.sandbox import SandboxedDecoder
+
+            return self._closing(SandboxedDecoder())
+
+        return self._port("decoder", build)
+
+    @property
+    def encoder(self) -> BatchingEncoder:
+        """Both towers behind one queue. The first use loads the weights and pins their space.
+
+        Raises:
+            EncoderUnavailable: the weights cannot be had.
+            EmbeddingSpaceMismatch: the database is pinned to another space.
+        """
+
+        def build() -> BatchingEncoder:
+            from mirada.adapters.encoders.batching import BatchingEncoder
+            from mirada.adapters.encoders.openclip import OpenClipEncoder, choose_model
+
+            settings = self.settings
+            with self.reading() as session:
+                pinned = spaces.pinned_space(session)
+                pinned_names = (pinned.encoder, pinned.pretrained) if pinned else None
+            model, pretrained = choose_model(
+                settings.clip_model,
+                settings.clip_pretrained,
+                bundled=BUNDLED_MODEL_DIR,
+                pinned=pinned_names,
+                cache_dir=settings.embeddings_cache_dir,
+            )
+            encoder = OpenClipEncoder.load(
+                model,
+                pretrained,
+                device=settings.embeddings_device,
+                cache_dir=settings.embeddings_cache_dir,
+            )
+            with self.transaction() as session:
+                spaces.pin_space(session, encoder.space)
+            return self._closing(BatchingEncoder(encoder))
+
+        return self._port("encoder", build)
+
+    def encoder_is_loaded(self) -> bool:
+        """Whether this process has paid for loading the weights already."""
+        return "encoder" in self._ports
+
+    def space(self) -> tuple[int, EmbeddingSpace]:
+        """Return the id and value of the pinned image space, pinning it on the first run."""
+        with self.reading() as session:
+            row = spaces.pinned_space(session)
+        if row is None:
+            space = self.encoder.space
+            with self.transaction() as session:
+                row = spaces.pin_space(session, space)
+        return row.id, row.to_domain()
+
+    def vector_source(self, space_id: int) -> VectorSource:
+        """The rows of one space as an index reads them."""
+
+        def build() -> VectorSource:
+            from mirada.db.vector_rows import DatabaseVectors
+
+            return DatabaseVectors(self.database, space_id)
+
+        return self._port(f"vector_source:{space_id}", build)
+
+    def index(self, space_id: int) -> VectorIndex:
+        """This process's index of one space, refreshed in the background once it exists."""
+
+        def build() -> VectorIndex:
+            from mirada.adapters.vector_index.faiss.index import FaissIndex
+            from mirada.adapters.vector_index.follower import Follower
+
+            index = FaissIndex(
+                self.vector_source(space_id),
+                self.settings.faiss_index_dir,
+                recall_target=self.settings.index_recall_target,
+            )
+            self._closing(index)
+            follower = Follower(index)
+            follower.start()
+            self._exit.callback(follower.stop)
+            return index
+
+        return self._port(f"index:{space_id}", build)
+
+    def close(self) -> None:
+        """Stop threads and child processes, close files and connections; harmless to repeat."""
+        with self._lock:
+            self._exit.close()
+            self._ports.clear()
+        self.database.close()
+
+    def _closing(self, port: Port) -> Port:
+        self._exit.callback(port.close)  # type: ignore[attr-defined]
+        return port
+
+    def _port(self, name: str, build: Callable[[], Port]) -> Port:
+        # Double-checked: the common path takes no lock, and weights are never loaded twice.
+        port = self._ports.get(name)
+        if port is None:
+            with self._lock:
+                port = self._ports.get(name)
+                if port is None:
+                    port = build()
+                    self._ports[name] = port
+        return port  # type: ignore[return-value]

@@ -1,0 +1,327 @@
+"""Every setting, in one frozen object; the only module that reads the environment."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AliasChoices,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from mirada.domain.errors import MiradaError
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+BUNDLED_MODEL_DIR = PROJECT_ROOT / "models" / "stickers"
+
+
+class AuthMode(StrEnum):
+    """Who may call without a key."""
+
+    OPEN = "open"
+    KEYS = "keys"
+
+
+class InvalidSettings(MiradaError):
+    """One or more settings cannot be used; the message names every one of them."""
+
+    code = "invalid_settings"
+
+
+class Settings(BaseSettings):
+    """What an operator can choose, from the environment or a `.env` file.
+
+    Names in the environment are the field names in capitals. A file named by `MIRADA_ENV_FILE`
+    is read instead of `.env` when that variable is set.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="ignore",
+        env_file_encoding="utf-8",
+        case_sensitive=False,
+        env_ignore_empty=True,
+    )
+
+    # Where things are kept.
+    data_dir: Path = Field(
+        PROJECT_ROOT / "data",
+        description="Folder for pictures and, by default, the SQLite database.",
+    )
+    database_url: SecretStr | None = Field(
+        None,
+        description="SQLAlchemy URL (mysql+pymysql://, postgresql+psycopg:// or sqlite:///). "
+        "Unset: DB_HOST and its companions, else SQLite in DATA_DIR.",
+    )
+    db_host: str | None = Field(
+        None, description="MySQL or MariaDB host, when DATABASE_URL is unset."
+    )
+    db_port: int = Field(3306, ge=1, le=65535, description="MySQL or MariaDB port.")
+    db_user: str | None = Field(None, description="MySQL or MariaDB user.")
+    db_password: SecretStr | None = Field(None, description="MySQL or MariaDB password.")
+    db_name: str | None = Field(None, description="MySQL or MariaDB database.")
+    db_pool_size: int = Field(16, ge=1, le=256, description="Connections kept open per process.")
+    redis_url: SecretStr | None = Field(
+        None, description="Redis for the job queue. Unset: jobs run in the web process."
+    )
+    storage_url: str | None = Field(
+        None, description="Where originals are stored, file:///path. Unset: DATA_DIR/images."
+    )
+    faiss_index_dir: Path = Field(
+        PROJECT_ROOT / "faiss_indexes",
+        description="Folder for index snapshots. A cache: it may be emptied at any time.",
+    )
+
+    # Serving.
+    host: str = Field("127.0.0.1", description="Address the web server listens on.")
+    port: int = Field(8000, ge=1, le=65535, description="Port the web server listens on.")
+    web_processes: int = Field(
+        1, ge=1, le=64, description="Gunicorn worker processes. 1 without REDIS_URL."
+    )
+    web_threads: int = Field(8, ge=1, le=256, description="Threads per web process.")
+    worker_threads: int = Field(
+        8,
+        ge=1,
+        le=64,
+        description="Jobs a worker process runs at once; they share encoder batches.",
+    )
+    secret_key: SecretStr | None = Field(
+        None, description="Signs browser sessions and paging cursors. Unset: kept in DATA_DIR."
+    )
+    auth_mode: AuthMode | None = Field(
+        None,
+        description="open: calls without a key act as the local user; keys: they may only read "
+        "public images. Unset: open on SQLite, keys elsewhere.",
+    )
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Origins allowed by CORS, comma-separated; * for any."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
+        "INFO", description="Least severe log records that are written."
+    )
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="auto: readable on a terminal, JSON lines elsewhere."
+    )
+    max_upload_mb: int = Field(50, ge=1, le=1024, description="Largest upload, in MiB.")
+    import_dir: Path | None = Field(
+        None, description="Folder of pictures imported at start, each file once."
+    )
+    rate_limits: str | None = Field(
+        None, description="Reserved for request limits such as '120/minute'; none by default."
+    )
+
+    # Encoders.
+    embeddings_enabled: bool = Field(
+        True, description="false: uploads are stored and nothing is embedded."
+    )
+    embeddings_device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="Where the encoder computes."
+    )
+    embeddings_cache_dir: Path | None = Field(
+        None, description="Where downloaded weights are kept. Unset: the hub client's own cache."
+    )
+    clip_model: str = Field(
+        "auto",
+        description="OpenCLIP model name, a path to a model folder, 'bundled', or 'auto': the "
+        "production model if it can be had, else the bundled one.",
+    )
+    clip_pretrained: str | None = Field(None, description="Weights tag that goes with CLIP_MODEL.")
+    text_model: str | None = Field(
+        None, description="Model for prompt embeddings. Unset: the CLIP text tower."
+    )
+    encoder_url: str | None = Field(
+        None, description="Base URL of another Mirada that computes embeddings for this one."
+    )
+    enable_embedding_cache: bool = Field(
+        True, description="Remember the embeddings of popular text queries."
+    )
+
+    # Search.
+    similarity_threshold: float | None = Field(
+        None,
+        ge=-1,
+        le=1,
+        description="Least cosine similarity of a result. Unset: 0.2 for search, 0.85 in /classify.",
+    )
+    similarity_limit: int = Field(25, ge=1, le=1000, description="Most similar images in a reply.")
+    similarity_scan_limit: int | None = Field(
+        None, description="Accepted for older configurations; every image is searched."
+    )
+    index_recall_target: float = Field(
+        0.98, gt=0, le=1, description="Recall@10 an index build must reach against exact search."
+    )
+    milvus_uri: str | None = Field(None, description="Reserved: Milvus cluster to search instead.")
+
+    # Classifier.
+    clip_top_k: int = Field(5, ge=1, le=1000, description="Labels in a classification reply.")
+    enable_clustering: bool = Field(True, description="Similar images in classification replies.")
+    enable_adaptive_scoring: bool = Field(True, description="Feedback moves scores.")
+    enable_llm_label_expansion: bool = Field(
+        True, description="Expand labels with the language model."
+    )
+    adaptive_alpha: float = Field(0.4, ge=0, le=1, description="Weight of feedback in scores.")
+    entropy_threshold: float = Field(
+        2.5, ge=0, description="Bits above which a label is ambiguous."
+    )
+    nsfw_threshold: float = Field(0.5, ge=0, le=1, description="NSFW score that sets is_nsfw.")
+
+    # Language model.
+    openai_api_key: SecretStr | None = Field(
+        None, description="Unset: no language model is called."
+    )
+    openai_base_url: str | None = Field(None, description="An OpenAI-compatible server.")
+    llm_label_expansion_model: str = Field("gpt-4.1-mini", description="Model that expands labels.")
+    llm_label_expansion_timeout_ms: int = Field(
+        6000, ge=1, description="Time-out of one expansion."
+    )
+    llm_label_expansion_wait_ms: int = Field(
+        1500, ge=0, description="How long /classify waits for an expansion."
+    )
+    caption_model: str = Field("gpt-4o-mini", description="Model that writes captions.")
+    text_embedding_model: str = Field("text-embedding-3-small", description="Embeds captions.")
+    llm_daily_budget_usd: float | None = Field(None, ge=0, description="Spend cap per UTC day.")
+
+    @field_validator("allowed_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(origin.strip() for origin in value.split(",") if origin.strip())
+        return value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _capitalise(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        try:
+            url = make_url(value.get_secret_value())
+        except ArgumentError as error:
+            raise ValueError(
+                "not a database URL; expected e.g. mysql+pymysql://user:pw@host/db"
+            ) from error
+        if url.get_backend_name() not in {"mysql", "mariadb", "postgresql", "sqlite"}:
+            raise ValueError("only MySQL, MariaDB, PostgreSQL and SQLite are supported")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _known_queue(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("expected redis://host:6379/0")
+        return value
+
+    @field_validator("storage_url")
+    @classmethod
+    def _known_storage(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith("file:///"):
+            raise ValueError("expected file:///absolute/path")
+        return value
+
+    @field_validator("encoder_url", "openai_base_url")
+    @classmethod
+    def _known_web_url(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("expected http:// or https://")
+        return value
+
+    @model_validator(mode="after")
+    def _complete_database(self) -> Self:
+        if self.database_url is None and self.db_host is not None:
+            missing = [
+                name.upper() for name in ("db_user", "db_name") if getattr(self, name) is None
+            ]
+            if missing:
+                raise ValueError(f"DB_HOST needs {' and '.join(missing)} as well")
+        return self
+
+    @classmethod
+    def from_env(cls, **overrides: Any) -> Settings:
+        """Read the environment and the `.env` file.
+
+        Args:
+            **overrides: field values that win over the environment; for tests and commands.
+
+        Raises:
+            InvalidSettings: naming every setting at fault, one per line.
+        """
+        env_file = _EnvFile().mirada_env_file
+        try:
+            return cls(_env_file=env_file, **overrides)
+        except ValidationError as error:
+            raise InvalidSettings(_report(error)) from error
+
+    @property
+    def url(self) -> URL:
+        """The database URL that the settings amount to."""
+        if self.database_url is not None:
+            url = make_url(self.database_url.get_secret_value())
+            # Bare mysql:// would pick a driver that is not installed.
+            bare = {
+                "mysql": "mysql+pymysql",
+                "mariadb": "mysql+pymysql",
+                "postgresql": "postgresql+psycopg",
+            }
+            return url.set(drivername=bare.get(url.drivername, url.drivername))
+        if self.db_host is not None:
+            return URL.create(
+                "mysql+pymysql",
+                username=self.db_user,
+                password=self.db_password.get_secret_value() if self.db_password else None,
+                host=self.db_host,
+                port=self.db_port,
+                database=self.db_name,
+            )
+        return URL.create("sqlite", database=str(self.data_dir / "mirada.db"))
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the database is the SQLite file that comes with the product."""
+        return self.url.get_backend_name() == "sqlite"
+
+    @property
+    def effective_auth_mode(self) -> AuthMode:
+        """The mode in force: open by default on the embedded database only."""
+        if self.auth_mode is not None:
+            return self.auth_mode
+        return AuthMode.OPEN if self.is_embedded else AuthMode.KEYS
+
+    @property
+    def image_dir(self) -> Path:
+        """Folder of the originals."""
+        if self.storage_url is not None:
+            return Path(self.storage_url.removeprefix("file://"))
+        return self.data_dir / "images"
+
+    @property
+    def max_upload_bytes(self) -> int:
+        """Largest upload in bytes."""
+        return self.max_upload_mb * 1024 * 1024
+
+
+class _EnvFile(BaseSettings):
+    """Which `.env` file to read."""
+
+    mirada_env_file: Path = Field(Path(".env"), validation_alias=AliasChoices("MIRADA_ENV_FILE"))
+
+
+def _report(error: ValidationError) -> str:
+    lines = ["The settings cannot be used:"]
+    for fault in error.errors(include_url=False):
+        name = str(fault["loc"][0]).upper() if fault["loc"] else "DB_HOST"
+        lines.append(f"  {name}: {fault['msg'].removeprefix('Value error, ')}")
+    lines.append("See docs/configuration.md for what each setting takes.")
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""The database: the truth about every picture, vector and job. SQLAlchemy lives here, unhidden."""

@@ -1,0 +1,57 @@
+"""The change counter: numbers whose order is commit order. The only writer of `change_seq`.
+
+Whoever inserts, changes or deletes a vector, or changes who may see an image, calls `touch`; the
+transaction helper calls `stamp` as its last statements. The counter's row stays locked until the
+commit, so a reader that has seen number n has seen everything up to n (SEARCH: 0 wrong rows on
+three engines, where polling by id missed up to 43 %).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from mirada.db.models import ChangeCounter, Embedding
+
+_TOUCHED = "mirada_touched_contents"
+_COMMITTED = "mirada_change_seq"
+IN_LIST_ROWS = 500
+"""SQLite allows 999 parameters in builds before 3.32; half of that leaves room."""
+
+
+def touch(session: Session, content_ids: Iterable[int]) -> None:
+    """Note contents whose vectors, or whose images' owner or visibility, this transaction changes."""
+    session.info.setdefault(_TOUCHED, set()).update(content_ids)
+
+
+def stamp(session: Session) -> None:
+    """Advance the counter and number what was touched; call it last before the commit."""
+    touched = sorted(session.info.pop(_TOUCHED, ()))
+    if not touched:
+        return
+    session.flush()
+    session.execute(
+        update(ChangeCounter).where(ChangeCounter.id == 1).values(v=ChangeCounter.v + 1)
+    )
+    change_seq = session.execute(select(ChangeCounter.v).where(ChangeCounter.id == 1)).scalar_one()
+    for start in range(0, len(touched), IN_LIST_ROWS):
+        session.execute(
+            update(Embedding)
+            .where(Embedding.content_id.in_(touched[start : start + IN_LIST_ROWS]))
+            .values(change_seq=change_seq)
+            .execution_options(synchronize_session=False)
+        )
+    session.info[_COMMITTED] = change_seq
+
+
+def committed_seq(session: Session) -> int | None:
+    """Return the number this transaction's changes got, None if it changed nothing searchable."""
+    seq = session.info.get(_COMMITTED)
+    return int(seq) if seq is not None else None
+
+
+def current_seq(session: Session) -> int:
+    """Return the counter as committed."""
+    return int(session.execute(select(ChangeCounter.v).where(ChangeCounter.id == 1)).scalar_one())

@@ -1,0 +1,95 @@
+"""Bring a database to the current tables, one caller at a time on every engine."""
+
+from __future__ import annotations
+
+import fcntl
+import secrets
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, Engine, insert, select, text
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from mirada.db.models import Base, ChangeCounter, Installation
+from mirada.domain.errors import Unavailable
+
+MIGRATIONS_DIR = Path(__file__).resolve().parents[2] / "migrations"
+LOCK_NAME = "mirada_migrate"
+LOCK_WAIT_S = 120
+ADVISORY_LOCK_NUMBER = 7_304_183
+"""Any number, the same in every process: PostgreSQL's advisory locks are numbered."""
+
+
+def upgrade_to_head(engine: Engine) -> None:
+    """Apply every migration that is missing and make sure the single rows exist.
+
+    Raises:
+        Unavailable: the database cannot be reached, or another process migrates for too long.
+    """
+    try:
+        with engine.connect() as connection, _one_at_a_time(engine, connection):
+            config = Config()
+            config.set_main_option("script_location", str(MIGRATIONS_DIR))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            connection.commit()
+            _ensure_single_rows(connection)
+            connection.commit()
+    except (OperationalError, InterfaceError) as error:
+        raise Unavailable("The database cannot be reached, so it was not migrated.") from error
+
+
+def differences(engine: Engine) -> list[object]:
+    """Return what Alembic would still change to make the tables match the models; [] is right."""
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return list(compare_metadata(context, Base.metadata))
+
+
+@contextmanager
+def _one_at_a_time(engine: Engine, connection: Connection) -> Iterator[None]:
+    # Three concurrent upgrades crash two of them on every engine, so each takes a lock first.
+    backend = engine.dialect.name
+    if backend in ("mysql", "mariadb"):
+        got = connection.execute(
+            text("SELECT GET_LOCK(:name, :wait)"), {"name": LOCK_NAME, "wait": LOCK_WAIT_S}
+        ).scalar()
+        if got != 1:
+            raise Unavailable("Another process has been migrating the database for two minutes.")
+        try:
+            yield
+        finally:
+            # The lock belongs to the connection and would survive its return to the pool.
+            connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": LOCK_NAME})
+    elif backend == "postgresql":
+        connection.execute(text("SELECT pg_advisory_lock(:n)"), {"n": ADVISORY_LOCK_NUMBER})
+        try:
+            yield
+        finally:
+            connection.execute(text("SELECT pg_advisory_unlock(:n)"), {"n": ADVISORY_LOCK_NUMBER})
+    elif engine.url.database:
+        with Path(engine.url.database + ".migrate.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+    else:
+        yield
+
+
+def _ensure_single_rows(connection: Connection) -> None:
+    if connection.execute(select(ChangeCounter.id)).first() is None:
+        connection.execute(insert(ChangeCounter).values(id=1, v=0))
+    if connection.execute(select(Installation.id)).first() is None:
+        connection.execute(
+            insert(Installation).values(
+                id=1,
+                db_epoch=str(uuid.uuid4()),
+                tombstone_floor=0,
+                secret_key=secrets.token_hex(32),
+            )
+        )

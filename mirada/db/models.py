@@ -1,0 +1,318 @@
+"""The tables. Rows only: what they mean is in `mirada.domain`, what is done with them in use cases.
+
+Lock order, wherever several are taken: content, image, embedding, job, and the change counter last.
+A content's row is the lock for everything about that content: its vectors, its file, its images' status.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects import mysql
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from mirada.domain.embeddings import EmbeddingSpace, SpaceKind
+from mirada.domain.images import ImageStatus
+
+Id = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite numbers rows by itself only for INTEGER PRIMARY KEY."""
+Blob = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
+LongText = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC datetime with microseconds on every engine; naive values are refused."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        """Keep microseconds on MySQL, which drops them unless told otherwise."""
+        if dialect.name in ("mysql", "mariadb"):
+            return dialect.type_descriptor(mysql.DATETIME(fsp=6))
+        return dialect.type_descriptor(DateTime())
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Store UTC without its zone."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("A stored time needs a time zone.")
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give the zone back."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+def utc_now() -> datetime:
+    """Return this process's clock; the ledger's due times use the database's instead."""
+    return datetime.now(UTC)
+
+
+class Base(DeclarativeBase):
+    """Declarative base; names for constraints, so that migrations can drop them on every engine."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class Installation(Base):
+    """The single row (id 1) that identifies this database and pins its image space."""
+
+    __tablename__ = "installation"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    db_epoch: Mapped[str] = mapped_column(String(36))
+    image_space_id: Mapped[int | None] = mapped_column(ForeignKey("embedding_spaces.id"))
+    tombstone_floor: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    secret_key: Mapped[str] = mapped_column(String(64))
+
+
+class ChangeCounter(Base):
+    """The single row (id 1) whose lock makes commit order equal number order."""
+
+    __tablename__ = "change_counter"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    v: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+
+
+class Role(StrEnum):
+    """What a user may do."""
+
+    USER = "user"
+    ADMINISTRATOR = "administrator"
+
+
+class User(Base):
+    """A person or a service that owns images."""
+
+    __tablename__ = "users"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    username: Mapped[str] = mapped_column(String(150), unique=True)
+    role: Mapped[str] = mapped_column(String(20), default=Role.USER)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+
+class ApiKey(Base):
+    """A key's SHA-256; the key itself was shown once and is nowhere."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    prefix: Mapped[str] = mapped_column(String(16))
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class Content(Base):
+    """Distinct picture bytes. Its id is never used again, so an index can be keyed by vectors of it."""
+
+    __tablename__ = "contents"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    storage_key: Mapped[str] = mapped_column(String(191))
+    byte_size: Mapped[int] = mapped_column(BigInteger)
+    format: Mapped[str] = mapped_column(String(10))
+    width: Mapped[int] = mapped_column(Integer)
+    height: Mapped[int] = mapped_column(Integer)
+    is_animated: Mapped[bool] = mapped_column(Boolean)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+    images: Mapped[list[Image]] = relationship(back_populates="content")
+
+
+class Image(Base):
+    """One person's picture: what a client uploads, lists and deletes. Several may show one content."""
+
+    __tablename__ = "images"
+    __table_args__ = (
+        Index("ix_images_owner_id_id", "owner_id", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    owner_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    content_id: Mapped[int] = mapped_column(ForeignKey("contents.id"), index=True)
+    filename: Mapped[str | None] = mapped_column(String(255))
+    prompt: Mapped[str | None] = mapped_column(LongText)
+    caption: Mapped[str | None] = mapped_column(LongText)
+    is_public: Mapped[bool] = mapped_column(Boolean)
+    status: Mapped[str] = mapped_column(String(12), default=ImageStatus.PENDING, index=True)
+    failure: Mapped[str | None] = mapped_column(Text)
+    version: Mapped[int] = mapped_column(Integer, default=1)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now, onupdate=utc_now)
+
+    __mapper_args__ = {"version_id_col": version}  # noqa: RUF012 - SQLAlchemy reads it
+
+    content: Mapped[Content] = relationship(back_populates="images")
+    owner: Mapped[User] = relationship()
+
+
+class SpaceState(StrEnum):
+    """Whether a space is being filled, served, or kept only to go back to."""
+
+    BUILDING = "building"
+    ACTIVE = "active"
+    RETIRED = "retired"
+
+
+class Space(Base):
+    """An EmbeddingSpace as a row."""
+
+    __tablename__ = "embedding_spaces"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    name: Mapped[str] = mapped_column(String(191), unique=True)
+    kind: Mapped[str] = mapped_column(String(10))
+    encoder: Mapped[str] = mapped_column(String(100))
+    pretrained: Mapped[str] = mapped_column(String(100))
+    preprocessing: Mapped[str] = mapped_column(String(100))
+    dimension: Mapped[int] = mapped_column(Integer)
+    state: Mapped[str] = mapped_column(String(10), default=SpaceState.ACTIVE)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+    def to_domain(self) -> EmbeddingSpace:
+        """Return the domain's value for this row."""
+        return EmbeddingSpace(
+            SpaceKind(self.kind), self.encoder, self.pretrained, self.preprocessing, self.dimension
+        )
+
+
+class Embedding(Base):
+    """The vector of one content in one space, or, once `is_deleted`, its tombstone.
+
+    `change_seq` is written by `mirada.db.changes` alone. `content_id` is no foreign key: a tombstone
+    outlives its content.
+    """
+
+    __tablename__ = "embeddings"
+    __table_args__ = (
+        UniqueConstraint("space_id", "content_id"),
+        Index("ix_embeddings_space_id_change_seq_id", "space_id", "change_seq", "id"),
+        Index("ix_embeddings_content_id", "content_id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    space_id: Mapped[int] = mapped_column(ForeignKey("embedding_spaces.id"))
+    content_id: Mapped[int] = mapped_column(BigInteger)
+    vector: Mapped[bytes] = mapped_column(Blob)
+    crc32: Mapped[int] = mapped_column(BigInteger)
+    is_deleted: Mapped[bool] = mapped_column(Boolean, default=False)
+    change_seq: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+
+
+class JobState(StrEnum):
+    """Where work stands. Done, failed and quarantined are final until somebody asks again."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    QUARANTINED = "quarantined"
+
+
+class Job(Base):
+    """Work that must not be lost. All `_ms` columns are Unix milliseconds of the database's clock."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (Index("ix_jobs_state_next_run_at_ms", "state", "next_run_at_ms"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(50))
+    subject_id: Mapped[int | None] = mapped_column(BigInteger)
+    space_id: Mapped[int | None] = mapped_column(BigInteger)
+    same_work: Mapped[str] = mapped_column(String(150), unique=True)
+    arguments: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    owner_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
+    request_id: Mapped[str | None] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(12), default=JobState.QUEUED)
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    crashes: Mapped[int] = mapped_column(Integer, default=0)
+    progress_done: Mapped[int] = mapped_column(BigInteger, default=0)
+    progress_total: Mapped[int | None] = mapped_column(BigInteger)
+    next_run_at_ms: Mapped[int] = mapped_column(BigInteger)
+    rung_at_ms: Mapped[int | None] = mapped_column(BigInteger)
+    started_at_ms: Mapped[int | None] = mapped_column(BigInteger)
+    finished_at_ms: Mapped[int | None] = mapped_column(BigInteger)
+    lease_token: Mapped[str | None] = mapped_column(String(32))
+    lease_until_ms: Mapped[int | None] = mapped_column(BigInteger)
+    last_error: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+
+class Lease(Base):
+    """A named right that one process holds for a while; `fencing_token` grows with every holder."""
+
+    __tablename__ = "leases"
+
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    fencing_token: Mapped[int] = mapped_column(BigInteger, default=0)
+    holder: Mapped[str | None] = mapped_column(String(100))
+    lease_until_ms: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class IndexSnapshot(Base):
+    """A published index snapshot. A directory without such a row is nothing."""
+
+    __tablename__ = "index_snapshots"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    space_id: Mapped[int] = mapped_column(ForeignKey("embedding_spaces.id"), index=True)
+    change_seq: Mapped[int] = mapped_column(BigInteger)
+    db_epoch: Mapped[str] = mapped_column(String(36))
+    sha256: Mapped[str] = mapped_column(String(64))
+    row_count: Mapped[int] = mapped_column(BigInteger)
+    manifest: Mapped[dict[str, Any]] = mapped_column(JSON)
+    fencing_token: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    set_aside_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    set_aside_reason: Mapped[str | None] = mapped_column(Text)
+
+
+class IdempotencyKey(Base):
+    """What a POST with an Idempotency-Key was answered, so that sending it again does nothing twice."""
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = (UniqueConstraint("owner_id", "key"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    owner_id: Mapped[int] = mapped_column(BigInteger)
+    key: Mapped[str] = mapped_column(String(191))
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    subject_id: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now, index=True)

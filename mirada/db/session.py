@@ -1,0 +1,151 @@
+"""Engine, sessions, and the one way to hold a transaction; driver errors become `Unavailable` here."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import BigInteger
+
+from mirada.db import changes
+from mirada.domain.errors import Unavailable
+
+SQLITE_BUSY_TIMEOUT_S = 15
+MYSQL_CONNECT_TIMEOUT_S = 3
+MYSQL_READ_TIMEOUT_S = 30
+"""research, reliability 3.5: every dependency has its own time-out; no page we read takes this long."""
+
+
+class now_ms(FunctionElement[int]):  # noqa: N801 - reads as the SQL function it is
+    """The database's clock as Unix milliseconds: the only clock that leases and due times use."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(now_ms)
+def _now_ms_postgresql(element: now_ms, compiler: SQLCompiler, **_: Any) -> str:
+    return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
+
+
+@compiles(now_ms, "sqlite")
+def _now_ms_sqlite(element: now_ms, compiler: SQLCompiler, **_: Any) -> str:
+    return "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+
+
+@compiles(now_ms, "mysql", "mariadb")
+def _now_ms_mysql(element: now_ms, compiler: SQLCompiler, **_: Any) -> str:
+    return "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)"
+
+
+def make_engine(url: URL, pool_size: int) -> Engine:
+    """Return an engine with the time-outs, isolation and pragmas Mirada relies on.
+
+    READ COMMITTED everywhere: REPEATABLE READ would freeze whoever follows the change counter.
+    """
+    if url.get_backend_name() == "sqlite":
+        if url.database:
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            connect_args={"timeout": SQLITE_BUSY_TIMEOUT_S, "check_same_thread": False},
+        )
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    connect_args: dict[str, Any] = {"connect_timeout": MYSQL_CONNECT_TIMEOUT_S}
+    if url.get_backend_name() in ("mysql", "mariadb"):
+        connect_args |= {
+            "charset": "utf8mb4",
+            "read_timeout": MYSQL_READ_TIMEOUT_S,
+            "write_timeout": MYSQL_READ_TIMEOUT_S,
+            "init_command": "SET time_zone = '+00:00', innodb_lock_wait_timeout = 5",
+        }
+    return create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_timeout=5,
+        pool_pre_ping=True,
+        pool_recycle=280,
+        isolation_level="READ COMMITTED",
+        connect_args=connect_args,
+    )
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    # SQLAlchemy, not the driver, begins transactions: see _begin_sqlite.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A deferred transaction that reads and then writes fails at once when another writer came
+    # between, whatever the busy timeout; so writers take the lock when they begin.
+    is_writer = connection.get_execution_options().get("mirada_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writer else "BEGIN")
+
+
+class Database:
+    """One engine and the two ways to use it."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Keep the engine; nothing is opened yet."""
+        self.engine = engine
+        self._writing_engine = engine.execution_options(mirada_writes=True)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """Yield a Session that commits when the block ends and rolls back when it raises.
+
+        Just before the commit, and after everything else, the change counter is advanced for what
+        `changes.touch` noted; `changes.committed_seq(session)` tells the number afterwards.
+
+        Raises:
+            Unavailable: the database cannot be reached, is locked, or asked us to try again.
+        """
+        with (
+            _driver_errors_wrapped(),
+            Session(self._writing_engine, expire_on_commit=False) as session,
+        ):
+            yield session
+            changes.stamp(session)
+            session.commit()
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Yield a Session for SELECTs; whatever it changed is rolled back. Raises Unavailable."""
+        with _driver_errors_wrapped(), Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self.engine.dispose()
+
+
+@contextmanager
+def _driver_errors_wrapped() -> Iterator[None]:
+    try:
+        yield
+    except PoolTimeout as error:
+        raise Unavailable("All database connections are busy; try again shortly.") from error
+    except (OperationalError, InterfaceError) as error:
+        raise Unavailable("The database cannot be reached just now; try again shortly.") from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise Unavailable("The database connection was lost; try again shortly.") from error
+        raise

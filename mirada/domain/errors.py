@@ -1,0 +1,130 @@
+"""Every error Mirada raises on purpose; `webapp/errors.py` alone turns them into HTTP.
+
+MiradaError
+├── NotFound                  absent, or not the caller's to see: the two look alike
+├── NotAuthenticated          no key, or one that does not count
+├── NotAllowed                known, but not an administrator
+├── InvalidInput              the request makes no sense; nothing was done
+│   ├── UnsupportedImage      not a picture of an accepted format, or not the one declared
+│   ├── CorruptImage          an accepted format that does not decode to the end
+│   └── ImageTooLarge         too many bytes, pixels, or too long a side
+├── Conflict                  true requests that cannot both hold
+│   ├── PreconditionFailed    the resource is no longer the version the caller named
+│   └── EmbeddingSpaceMismatch  vectors of two spaces, or settings against the pinned space
+├── Unavailable               something we need is down; the same request may work later
+│   ├── StorageFull           the disk is full
+│   └── EncoderUnavailable    no encoder can be had: weights missing, broken or of another shape
+├── LeaseLost                 this attempt of a job was given up for lost; its result is void
+└── SnapshotInvalid           an index snapshot failed a check; it is never served
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class MiradaError(Exception):
+    """Root of the tree. `code` is stable and machine-readable; `str(error)` says what to do."""
+
+    code = "error"
+
+    def __init__(self, detail: str, *, fields: Mapping[str, list[str]] | None = None) -> None:
+        """Keep a sentence for people and, where it applies, messages by field name."""
+        super().__init__(detail)
+        self.detail = detail
+        self.fields: dict[str, list[str]] = dict(fields or {})
+
+
+class NotFound(MiradaError):
+    """The thing does not exist, or the caller may not know that it does."""
+
+    code = "not_found"
+
+
+class NotAuthenticated(MiradaError):
+    """The call needs a valid API key."""
+
+    code = "not_authenticated"
+
+
+class NotAllowed(MiradaError):
+    """The caller is known and may not do this."""
+
+    code = "not_allowed"
+
+
+class InvalidInput(MiradaError):
+    """The request cannot be honoured as it stands."""
+
+    code = "invalid_input"
+
+
+class UnsupportedImage(InvalidInput):
+    """The bytes are not a picture we accept, or not of the type they claim."""
+
+    code = "unsupported_image"
+
+
+class CorruptImage(InvalidInput):
+    """The picture is empty, truncated or does not decode."""
+
+    code = "corrupt_image"
+
+
+class ImageTooLarge(InvalidInput):
+    """The picture has too many bytes or pixels, or a side is too long."""
+
+    code = "image_too_large"
+
+
+class Conflict(MiradaError):
+    """The request contradicts the state of things."""
+
+    code = "conflict"
+
+
+class PreconditionFailed(Conflict):
+    """The resource has changed since the version the caller named."""
+
+    code = "precondition_failed"
+
+
+class EmbeddingSpaceMismatch(Conflict):
+    """Vectors of two spaces would meet, or the settings name another space than the pinned one."""
+
+    code = "embedding_space_mismatch"
+
+
+class Unavailable(MiradaError):
+    """A dependency is down; trying again after `retry_after_s` seconds may help."""
+
+    code = "unavailable"
+
+    def __init__(self, detail: str, *, retry_after_s: int = 5) -> None:
+        """Keep the sentence and the number of seconds a caller should wait."""
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
+class StorageFull(Unavailable):
+    """The file store has no room left."""
+
+    code = "storage_full"
+
+
+class EncoderUnavailable(Unavailable):
+    """No encoder can be loaded: weights are missing, damaged, or do not fit the configuration."""
+
+    code = "encoder_unavailable"
+
+
+class LeaseLost(MiradaError):
+    """Another worker owns this job now; whatever this attempt computed must not be written."""
+
+    code = "lease_lost"
+
+
+class SnapshotInvalid(MiradaError):
+    """An index snapshot on disk failed one of its checks."""
+
+    code = "snapshot_invalid"

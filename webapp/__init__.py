@@ -1,0 +1,1 @@
+"""The web application: HTTP in, use cases called, HTTP out."""

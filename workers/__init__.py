@@ -1,0 +1,1 @@
+"""The queue: Dramatiq rings, the ledger in the database remembers."""

@@ -1,0 +1,58 @@
+"""The migrations build exactly the tables of the models, on every engine, however many start at once."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.engine import make_url
+
+from mirada.db.migrate import differences, upgrade_to_head
+from mirada.db.models import ChangeCounter, Installation
+from mirada.db.session import Database, make_engine
+
+
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("mariadb", marks=pytest.mark.mariadb),
+        pytest.param("postgresql", marks=pytest.mark.postgresql),
+    ],
+)
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'mirada.db'}"
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+def _upgrade(url: str) -> None:
+    database = Database(make_engine(make_url(url), 2))
+    try:
+        upgrade_to_head(database.engine)
+    finally:
+        database.close()
+
+
+def test_migrations_and_models_agree(empty_url: str) -> None:
+    _upgrade(empty_url)
+    database = Database(make_engine(make_url(empty_url), 2))
+    try:
+        assert differences(database.engine) == []
+    finally:
+        database.close()
+
+
+def test_three_processes_may_migrate_at_once(empty_url: str) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(_upgrade, [empty_url] * 3))
+
+    database = Database(make_engine(make_url(empty_url), 2))
+    try:
+        with database.reading() as session:
+            assert session.scalar(select(func.count()).select_from(Installation)) == 1
+            assert session.scalar(select(func.count()).select_from(ChangeCounter)) == 1
+    finally:
+        database.close()

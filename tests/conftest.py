@@ -1,0 +1,256 @@
+"""Fixtures that every test may use: databases, servers, runtimes, the app, pictures."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, text, update
+from sqlalchemy.engine import make_url
+
+from mirada.bootstrap import Runtime
+from mirada.config import BUNDLED_MODEL_DIR, PROJECT_ROOT, Settings
+from mirada.db.migrate import upgrade_to_head
+from mirada.db.models import Base, ChangeCounter, Installation
+from mirada.db.session import Database, make_engine
+from tests.servers.mariadb import MariaDbServer, mariadb_server
+from tests.servers.postgresql import PostgreSqlServer, postgresql_server
+from tests.servers.process import missing
+from tests.servers.redis import redis_server
+
+POOL_SIZE = 16
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _environment_of_its_own() -> Iterator[None]:
+    """Keep the machine's settings, proxies and model hubs away from the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        settings = {name.upper() for name in Settings.model_fields}
+        for name in list(os.environ):
+            if name.upper() in settings or name.upper().endswith("_PROXY"):
+                patch.delenv(name)
+        patch.setenv("MIRADA_ENV_FILE", os.devnull)
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        yield
+
+
+# Servers: one process per session, something empty per test.
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDbServer]:
+    """The session's MariaDB server."""
+    with mariadb_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSqlServer]:
+    """The session's PostgreSQL server."""
+    with postgresql_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _redis_server() -> Iterator[str]:
+    with redis_server() as url:
+        yield url
+
+
+@pytest.fixture
+def mariadb_url(mariadb: MariaDbServer) -> Iterator[str]:
+    """SQLAlchemy URL of an empty MariaDB database: no tables yet."""
+    with mariadb.new_database() as name:
+        yield mariadb.url(name)
+
+
+@pytest.fixture
+def postgresql_url(postgresql: PostgreSqlServer) -> Iterator[str]:
+    """SQLAlchemy URL of an empty PostgreSQL database: no tables yet."""
+    with postgresql.new_database() as name:
+        yield postgresql.url(name)
+
+
+@pytest.fixture
+def redis_url(_redis_server: str) -> str:
+    """URL of a Redis that holds nothing."""
+    import redis
+
+    with redis.Redis.from_url(_redis_server) as client:
+        client.flushall()
+    return _redis_server
+
+
+# Databases: migrated once, then emptied or copied, because migrating takes longer than most tests.
+
+
+@pytest.fixture(scope="session")
+def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "mirada.db"
+    database = Database(make_engine(make_url(f"sqlite:///{path}"), 1))
+    upgrade_to_head(database.engine)
+    database.close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def _mariadb_tables(mariadb: MariaDbServer) -> Iterator[str]:
+    with mariadb.new_database() as name:
+        database = Database(make_engine(make_url(mariadb.url(name)), 1))
+        upgrade_to_head(database.engine)
+        database.close()
+        yield mariadb.url(name)
+
+
+def _copy_sqlite(template: Path, path: Path) -> None:
+    """Make a migrated database at `path`, with an identity of its own."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(template, path)
+    database = Database(make_engine(make_url(f"sqlite:///{path}"), 1))
+    with database.transaction() as session:
+        session.execute(update(Installation).values(db_epoch=str(uuid.uuid4())))
+    database.close()
+
+
+def _empty(database: Database) -> None:
+    """Bring a used MariaDB database back to what a migration leaves, numbering included."""
+    with database.engine.begin() as connection:
+        # What an earlier test left open must not stop this one for long.
+        connection.execute(text("SET SESSION lock_wait_timeout = 10, foreign_key_checks = 0"))
+        used = connection.execute(
+            text(
+                "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() "
+                "AND (auto_increment > 1 OR table_rows > 0)"
+            )
+        ).scalars()
+        keep = {"alembic_version", "installation", "change_counter"}
+        for table in set(used) & set(Base.metadata.tables) - keep | {"leases"}:
+            connection.execute(text(f"TRUNCATE TABLE `{table}`"))
+        connection.execute(Installation.__table__.delete())  # type: ignore[attr-defined]
+        connection.execute(ChangeCounter.__table__.delete())  # type: ignore[attr-defined]
+        connection.execute(insert(ChangeCounter).values(id=1, v=0))
+        connection.execute(
+            insert(Installation).values(
+                id=1, db_epoch=str(uuid.uuid4()), tombstone_floor=0, secret_key=uuid.uuid4().hex * 2
+            )
+        )
+        connection.execute(text("SET SESSION foreign_key_checks = 1"))
+
+
+@pytest.fixture
+def sqlite_database(_sqlite_template: Path, tmp_path: Path) -> Iterator[Database]:
+    """A migrated, empty SQLite database."""
+    path = tmp_path / "sqlite" / "mirada.db"
+    _copy_sqlite(_sqlite_template, path)
+    database = Database(make_engine(make_url(f"sqlite:///{path}"), POOL_SIZE))
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def mariadb_database(_mariadb_tables: str) -> Iterator[Database]:
+    """A migrated, empty MariaDB database."""
+    database = Database(make_engine(make_url(_mariadb_tables), POOL_SIZE))
+    _empty(database)
+    yield database
+    database.close()
+
+
+@pytest.fixture(
+    params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mariadb)],
+)
+def database(request: pytest.FixtureRequest) -> Database:
+    """A migrated, empty database: every test that asks for it runs on SQLite and on MariaDB."""
+    database: Database = request.getfixturevalue(f"{request.param}_database")
+    return database
+
+
+# Runtimes and the app.
+
+MakeRuntime = Callable[..., Runtime]
+
+
+@pytest.fixture
+def make_runtime(_sqlite_template: Path, tmp_path: Path) -> Iterator[MakeRuntime]:
+    """Return a function that builds a migrated Runtime over folders of this test.
+
+    Settings are given as keywords (`redis_url=...`, `web_threads=2`). Without `database_url` every
+    call gets a SQLite database of its own; with the `data_dir` of another runtime it shares that
+    one's. All are closed when the test ends.
+    """
+    made: list[Runtime] = []
+
+    def make(**settings: Any) -> Runtime:
+        root = tmp_path / f"runtime{len(made)}"
+        chosen = {
+            "data_dir": root / "data",
+            "faiss_index_dir": root / "faiss_indexes",
+            "clip_model": "bundled",
+            "embeddings_device": "cpu",
+            **settings,
+        }
+        chosen_settings = Settings.from_env(**chosen)
+        if chosen.get("database_url") is None:
+            path = Path(chosen_settings.data_dir) / "mirada.db"
+            if not path.exists():
+                _copy_sqlite(_sqlite_template, path)
+        runtime = Runtime(chosen_settings)
+        made.append(runtime)
+        if chosen.get("database_url") is not None:
+            runtime.migrate()
+        return runtime
+
+    yield make
+    for runtime in reversed(made):
+        runtime.close()
+
+
+@pytest.fixture
+def runtime(make_runtime: MakeRuntime) -> Runtime:
+    """A migrated Runtime on SQLite, without Redis."""
+    return make_runtime()
+
+
+@pytest.fixture
+def app(runtime: Runtime) -> Any:
+    """The Flask app over `runtime`."""
+    from webapp import create_app
+
+    return create_app(runtime)
+
+
+@pytest.fixture
+def client(app: Any) -> Any:
+    """Flask's test client."""
+    return app.test_client()
+
+
+# Models and pictures.
+
+
+@pytest.fixture(scope="session")
+def bundled_encoder() -> Any:
+    """The bundled sticker encoder, loaded once."""
+    if not (BUNDLED_MODEL_DIR / "open_clip_config.json").exists():
+        missing("The bundled encoder", f"{BUNDLED_MODEL_DIR.relative_to(PROJECT_ROOT)} is empty")
+    from mirada.adapters.encoders.openclip import OpenClipEncoder, choose_model
+
+    model, pretrained = choose_model(
+        "bundled", None, bundled=BUNDLED_MODEL_DIR, pinned=None, cache_dir=None
+    )
+    return OpenClipEncoder.load(model, pretrained, device="cpu", cache_dir=None)
+
+
+@pytest.fixture(scope="session")
+def photos() -> list[Path]:
+    """The labelled photographs that lie beside the project on some machines, by name."""
+    folder = PROJECT_ROOT.parent / "shared" / "photos"
+    found = sorted(folder.glob("*.JPEG"))
+    if not found:
+        pytest.skip("there are no photographs beside the project")
+    return found

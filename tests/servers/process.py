@@ -1,0 +1,97 @@
+"""What every test server needs: a free port, a folder, a child that dies with the tests, one rule for absence."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+START_TIMEOUT_S = 60
+STOP_TIMEOUT_S = 15
+PR_SET_PDEATHSIG = 1
+"""prctl(2): the signal a child gets when its parent dies, so that an aborted run leaves nothing."""
+
+
+def missing(what: str, remedy: str) -> NoReturn:
+    """Skip the test on a laptop; fail it where CI=true, so that nothing is silently untested."""
+    reason = f"{what} is not here: {remedy}"
+    if os.environ.get("CI", "").lower() in {"true", "1"}:
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+def find_binary(names: Sequence[str], folders: Sequence[str] = ()) -> str | None:
+    """Return the first of these programs on PATH, in sbin, or in the given folders."""
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", *folders])
+    return next((found for name in names if (found := shutil.which(name, path=path))), None)
+
+
+def free_port() -> int:
+    """Return a loopback TCP port that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def server_folder(prefix: str) -> Iterator[Path]:
+    """Yield a folder other users may enter, with a path short enough for a unix socket (108 bytes)."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+@contextmanager
+def running(
+    command: Sequence[str],
+    *,
+    log: Path,
+    is_ready: Callable[[], bool],
+    stop_signal: signal.Signals = signal.SIGTERM,
+    user: str | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server until the block ends; its output is in the error when it does not come up."""
+    with log.open("wb") as output:
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            preexec_fn=_die_with_parent,
+            user=user,
+            start_new_session=True,
+        )
+    try:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not is_ready():
+            if child.poll() is not None or time.monotonic() > deadline:
+                tail = log.read_text(errors="replace")[-2000:]
+                pytest.fail(f"{command[0]} did not start:\n{tail}", pytrace=False)
+            time.sleep(0.05)  # a server says nothing when it becomes ready; asking is the only way
+        yield child
+    finally:
+        if child.poll() is None:
+            child.send_signal(stop_signal)
+            try:
+                child.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()

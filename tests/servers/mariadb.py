@@ -16,7 +16,7 @@ import pymysql
 from tests.servers.process import find_binary, free_port, missing, running, server_folder
 
 USER = "mirada"
-PASSWORD = "for-tests-only"  # noqa: S105 - the server lives in a temporary folder on loopback
+PASSWORD = "for-tests-only"
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What every test server needs: a free port, a folder, a child that dies with the tests, one rule for absence."""
+"""What every test server needs: a port, a folder, a child that dies with the tests, a rule for absence."""
 
 from __future__ import annotations
 

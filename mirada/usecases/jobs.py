@@ -1,0 +1,262 @@
+"""The ledger of work that must not be lost: queue it, look at it, ask for it again. Never rings a bell.
+
+A job's row is written in the transaction that writes what the job is about; the caller rings after
+the commit. How an attempt runs and ends is in `mirada.usecases.attempts`.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, false, func, or_, select, true
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from mirada.db.models import Image, Job, JobState, Role, User
+from mirada.db.session import now_ms
+from mirada.domain.errors import Conflict, NotFound
+from mirada.usecases import embed
+
+CREATE_EMBEDDINGS = "create_embeddings_task"
+BACKFILL_EMBEDDINGS = "backfill_embeddings_task"
+REBUILD_INDEX = "rebuild_index"
+KINDS = (CREATE_EMBEDDINGS, BACKFILL_EMBEDDINGS, REBUILD_INDEX)
+
+FINAL = (JobState.DONE, JobState.FAILED, JobState.QUARANTINED)
+GIVEN_UP = (JobState.FAILED, JobState.QUARANTINED)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often, and after how long, a kind of work is tried again after an error.
+
+    Attributes:
+        max_attempts: attempts that may end in an error before the job is failed.
+        first_delay_s: wait after the first error; it doubles with every further one.
+        max_delay_s: the wait never grows beyond this.
+    """
+
+    max_attempts: int = 5
+    first_delay_s: float = 30.0
+    max_delay_s: float = 3_600.0
+
+    def delay_s(self, errors: int) -> float:
+        """Return the wait after the given number of errors (>= 1), jittered by a fifth either way."""
+        exponential = self.first_delay_s * 2.0 ** min(errors - 1, 30)
+        jittered = exponential * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load, hides nothing
+        return min(jittered, self.max_delay_s)
+
+
+DEFAULT_POLICY = RetryPolicy()
+POLICIES = {
+    # CONTRACT A: three attempts with exponential backoff.
+    CREATE_EMBEDDINGS: RetryPolicy(max_attempts=3, first_delay_s=10.0),
+}
+
+
+def policy_of(kind: str) -> RetryPolicy:
+    """Return the policy of a kind of work."""
+    return POLICIES.get(kind, DEFAULT_POLICY)
+
+
+def enqueue(
+    session: Session,
+    kind: str,
+    *,
+    subject_id: int | None = None,
+    space_id: int | None = None,
+    arguments: dict[str, Any] | None = None,
+    owner_id: int | None = None,
+    request_id: str | None = None,
+    same_work: str | None = None,
+) -> Job:
+    """Return the queued job for this work, in the caller's transaction; ring after its commit.
+
+    The same work is queued once: a job that waits or runs is returned as it is, one that came to an
+    end is queued afresh.
+
+    Args:
+        session: the transaction that also writes what the job is about.
+        kind: one of KINDS.
+        subject_id: what the work is about; for create_embeddings_task the content.
+        space_id: the embedding space it is for, None where none applies or none is pinned yet.
+        arguments: small JSON values.
+        owner_id: who may see the job; None leaves it to administrators.
+        request_id: follows the work into the worker's log.
+        same_work: the key of "the same work", <= 150 characters; by default made of the kind,
+            subject and space.
+    """
+    key = same_work or f"{kind}:{subject_id}:{space_id}"
+    job = _locked_by_key(session, key)
+    now = session.execute(select(now_ms())).scalar_one()
+    if job is None:
+        job = Job(
+            kind=kind,
+            subject_id=subject_id,
+            space_id=space_id,
+            same_work=key,
+            arguments=arguments or {},
+            owner_id=owner_id,
+            request_id=request_id,
+            state=JobState.QUEUED,
+            next_run_at_ms=now,
+        )
+        try:
+            with session.begin_nested():
+                session.add(job)
+                session.flush()
+            return job
+        except IntegrityError:
+            # Another transaction queued the same work between our look and our insert.
+            job = _locked_by_key(session, key)
+            if job is None:
+                raise
+    if job.state in FINAL:
+        queue_afresh(job, now)
+        job.arguments = arguments or {}
+        job.owner_id = owner_id if owner_id is not None else job.owner_id
+        job.request_id = request_id
+        session.flush()
+    return job
+
+
+def _locked_by_key(session: Session, key: str) -> Job | None:
+    return session.execute(
+        select(Job)
+        .where(Job.same_work == key)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).scalar_one_or_none()
+
+
+def queue_afresh(job: Job, now: int) -> None:
+    """Make a job that came to an end wait again, as if it had never run."""
+    job.state = JobState.QUEUED
+    job.attempts = 0
+    job.crashes = 0
+    job.progress_done = 0
+    job.progress_total = None
+    job.next_run_at_ms = now
+    job.rung_at_ms = None
+    job.started_at_ms = None
+    job.finished_at_ms = None
+    job.lease_token = None
+    job.lease_until_ms = None
+    job.last_error = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobReport:
+    """A job as people see it.
+
+    Attributes:
+        job: the row.
+        rate_per_s: progress per second of this attempt; None before there is any.
+        eta_s: seconds to go at that rate; None while it cannot be told, or once nothing is to go.
+        waits_s: seconds until the next attempt may begin; None unless the job is queued.
+    """
+
+    job: Job
+    rate_per_s: float | None
+    eta_s: float | None
+    waits_s: float | None
+
+
+def get_job(session: Session, job_id: int, viewer: User | None) -> JobReport:
+    """Return a job the viewer may see.
+
+    Raises:
+        NotFound: there is no such job, or it is not the viewer's to see.
+    """
+    row = session.execute(
+        select(Job, now_ms()).where(Job.id == job_id, _may_see(viewer))
+    ).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no job {job_id}.")
+    return _report(row[0], row[1])
+
+
+def list_jobs(
+    session: Session,
+    viewer: User | None,
+    *,
+    states: tuple[JobState, ...] = (),
+    kind: str | None = None,
+    cursor: int | None = None,
+    limit: int = 50,
+) -> list[JobReport]:
+    """Return jobs the viewer may see, newest first.
+
+    Args:
+        session: reads only.
+        viewer: whose list it is; an administrator sees every job, None sees none.
+        states: only these; GIVEN_UP is the failed list. Empty means all.
+        kind: only this kind.
+        cursor: ids below this one, for the next page.
+        limit: at most so many.
+    """
+    query = select(Job, now_ms()).where(_may_see(viewer)).order_by(Job.id.desc()).limit(limit)
+    if states:
+        query = query.where(Job.state.in_(states))
+    if kind is not None:
+        query = query.where(Job.kind == kind)
+    if cursor is not None:
+        query = query.where(Job.id < cursor)
+    return [_report(job, now) for job, now in session.execute(query)]
+
+
+def count_by_state(session: Session) -> dict[JobState, int]:
+    """Return how many jobs are in each state, zeros included; for metrics and health."""
+    counts = session.execute(select(Job.state, func.count()).group_by(Job.state))
+    found: dict[str, int] = dict(counts.tuples().all())
+    return {state: found.get(state, 0) for state in JobState}
+
+
+def retry_job(session: Session, job_id: int, viewer: User | None) -> Job:
+    """Queue a failed or quarantined job afresh, its images PENDING again; ring after the commit.
+
+    Raises:
+        NotFound: there is no such job, or it is not the viewer's to see.
+        Conflict: the job has not been given up.
+    """
+    seen = get_job(session, job_id, viewer).job
+    if seen.kind == CREATE_EMBEDDINGS and seen.subject_id is not None:
+        embed.lock_content(session, seen.subject_id)
+    job = _locked_by_key(session, seen.same_work)
+    if job is None or job.state not in GIVEN_UP:
+        state = job.state if job is not None else "gone"
+        raise Conflict(f"Job {job_id} is {state}; only failed and quarantined jobs are retried.")
+    queue_afresh(job, session.execute(select(now_ms())).scalar_one())
+    if job.kind == CREATE_EMBEDDINGS and job.subject_id is not None:
+        embed.await_images(session, job.subject_id)
+    session.flush()
+    return job
+
+
+def _may_see(viewer: User | None) -> ColumnElement[bool]:
+    if viewer is None:
+        return false()
+    if viewer.role == Role.ADMINISTRATOR:
+        return true()
+    # One job embeds a content for everybody who uploaded it, whoever came first.
+    shows_own_image = and_(
+        Job.kind == CREATE_EMBEDDINGS,
+        select(Image.id)
+        .where(Image.content_id == Job.subject_id, Image.owner_id == viewer.id)
+        .exists(),
+    )
+    return or_(Job.owner_id == viewer.id, shows_own_image)
+
+
+def _report(job: Job, now: int) -> JobReport:
+    rate = eta = waits = None
+    if job.started_at_ms is not None and job.progress_done > 0:
+        elapsed_ms = max((job.finished_at_ms or now) - job.started_at_ms, 1)
+        rate = job.progress_done * 1000 / elapsed_ms
+        if job.state == JobState.RUNNING and job.progress_total is not None:
+            eta = max(job.progress_total - job.progress_done, 0) / rate
+    if job.state == JobState.QUEUED:
+        waits = max(job.next_run_at_ms - now, 0) / 1000
+    return JobReport(job, rate, eta, waits)

@@ -1,0 +1,285 @@
+"""Take a picture in: check its bytes, then write content, image and job in one transaction."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import unicodedata
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, joinedload
+
+from mirada.db import changes
+from mirada.db.contents import lock_or_insert_content
+from mirada.db.models import Content, Embedding, Image, User, utc_now
+from mirada.domain.errors import Conflict, CorruptImage, InvalidInput, UnsupportedImage
+from mirada.domain.images import MEDIA_TYPE_ALIASES, ImageFormat, ImageStatus, PictureFacts
+from mirada.ports import ImageDecoder, StagedFile
+from mirada.usecases import idempotency, jobs
+
+MAX_TEXT_CHARS = 10_000
+"""Of a prompt or a caption: ten times the longest prompts of public galleries; text encoders read
+some 80 tokens of it."""
+MAX_FILENAME_CHARS = 255
+"""The column's length, and what common file systems allow."""
+JOB_KIND = jobs.CREATE_EMBEDDINGS
+"""The kind of the job that registering a picture queues."""
+UNDECLARED = frozenset({"", "application/octet-stream", "binary/octet-stream", "image/*", "*/*"})
+"""Media types that claim nothing; clients send them when they do not know."""
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Control characters, and those that turn the writing direction: "gpj.exe" must not look harmless."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewPicture:
+    """Checked bytes that lie in the store under a key of their own."""
+
+    sha256: str
+    byte_size: int
+    facts: PictureFacts
+    storage_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What registering a picture came to.
+
+    Attributes:
+        image: the caller's image, content and owner loaded.
+        job_id: the job to ring after the commit; None when nothing is to be done.
+        is_new_content: the store's file of this picture is in use. When false, it is the caller's
+            to remove: the same bytes are kept under another key already.
+        was_replayed: an earlier request's image is returned; nothing was written.
+    """
+
+    image: Image
+    job_id: int | None
+    is_new_content: bool
+    was_replayed: bool = False
+
+
+def storage_key(sha256: str, fmt: ImageFormat) -> str:
+    """Return a new key "ab/cd/<sha256>-<8 hex>.<ext>".
+
+    The random part keeps a deletion from ever removing the file of a later upload of the same bytes.
+    """
+    return f"{sha256[:2]}/{sha256[2:4]}/{sha256}-{secrets.token_hex(4)}.{fmt.extension}"
+
+
+def receive(
+    staged: StagedFile, declared_media_type: str | None, decoder: ImageDecoder
+) -> PictureFacts:
+    """Check received bytes outside any transaction: a picture, of the declared type, decodable.
+
+    Args:
+        staged: the file, completely written and flushed.
+        declared_media_type: as the client sent it, parameters and all; None for no claim.
+        decoder: decodes every pixel once.
+
+    Raises:
+        UnsupportedImage, CorruptImage, ImageTooLarge, Unavailable: as `ImageDecoder.inspect` does;
+            UnsupportedImage also when the type is not the declared one.
+    """
+    if staged.byte_size == 0:
+        raise CorruptImage("The file is empty.")
+    facts = decoder.inspect(staged.path)
+    declared = (declared_media_type or "").partition(";")[0].strip().lower()
+    declared = MEDIA_TYPE_ALIASES.get(declared, declared)
+    if declared not in UNDECLARED and declared != facts.format.media_type:
+        raise UnsupportedImage(
+            f"The file was sent as {declared[:100]} but it is a {facts.format.value} picture. "
+            f"Send it as {facts.format.media_type}."
+        )
+    return facts
+
+
+def register_image(
+    session: Session,
+    picture: NewPicture,
+    *,
+    owner_id: int,
+    space_id: int | None,
+    filename: str | None = None,
+    prompt: str | None = None,
+    caption: str | None = None,
+    is_public: bool = False,
+    embeddings_enabled: bool = True,
+    request_id: str | None = None,
+    idempotency_key: str | None = None,
+    fingerprint: str | None = None,
+    is_once_per_owner: bool = False,
+) -> Registered:
+    """Write the content unless its bytes are known, the image, and the job that embeds it.
+
+    The content's row stays locked until the commit, so two uploads of the same bytes, a worker that
+    finishes them and a deletion take turns: no image is left waiting for work that is already over.
+
+    Args:
+        session: a transaction; the file was committed to the store before it began.
+        picture: what was received.
+        owner_id: whose image it becomes.
+        space_id: the pinned image space, None before there is one.
+        filename: as the client named it; only ever displayed.
+        prompt: what the picture was made from, at most MAX_TEXT_CHARS.
+        caption: what it shows, at most MAX_TEXT_CHARS.
+        is_public: anyone may see it.
+        embeddings_enabled: false queues nothing; a later backfill finds the image.
+        request_id: follows the work into the worker's log.
+        idempotency_key: the request's, together with its `fingerprint`.
+        fingerprint: `idempotency.fingerprint_of` the request.
+        is_once_per_owner: return the owner's image of these bytes when there is one.
+
+    Raises:
+        InvalidInput: a text is too long, or the key belongs to another request.
+        Conflict: the key's image has been deleted since, or its first request is still under way.
+    """
+    prompt, caption = checked_text("prompt", prompt), checked_text("caption", caption)
+    owner = session.get_one(User, owner_id)
+    content = lock_or_insert_content(
+        session,
+        picture.sha256,
+        storage_key=picture.storage_key,
+        byte_size=picture.byte_size,
+        format=picture.facts.format.value,
+        width=picture.facts.width,
+        height=picture.facts.height,
+        is_animated=picture.facts.frame_count > 1,
+        created_at=utc_now(),
+    )
+    is_new = content.storage_key == picture.storage_key
+    # The lock is held before the look: a twin of this request has either committed or waits for us.
+    earlier = _earlier_image_id(
+        session, content, owner_id, idempotency_key, fingerprint, is_once_per_owner
+    )
+    if earlier is not None:
+        return Registered(_replayed(session, earlier, owner_id), None, is_new, was_replayed=True)
+    is_embedded = not is_new and _has_vector(session, content.id, space_id)
+    image = Image(
+        owner=owner,
+        content=content,
+        filename=clean_filename(filename),
+        prompt=prompt,
+        caption=caption,
+        is_public=is_public,
+        status=ImageStatus.READY if is_embedded else ImageStatus.PENDING,
+    )
+    session.add(image)
+    session.flush()
+    if idempotency_key is not None and fingerprint is not None:
+        twin = idempotency.remember(session, owner_id, idempotency_key, fingerprint, image.id)
+        if twin is not None:
+            raise Conflict("A request with this Idempotency-Key is being answered; ask again.")
+    if not is_new:
+        # A vector may be there: who may see it has changed. For new bytes there is none to number.
+        changes.touch(session, [content.id])
+    if is_embedded or not embeddings_enabled:
+        return Registered(image, None, is_new)
+    job = jobs.enqueue(
+        session,
+        jobs.CREATE_EMBEDDINGS,
+        subject_id=content.id,
+        space_id=space_id,
+        owner_id=owner_id,
+        request_id=request_id,
+    )
+    return Registered(image, job.id, is_new)
+
+
+def registered_key(session: Session, image_id: int) -> str | None:
+    """Return the storage key behind an image, None when there is no such image.
+
+    For a caller whose commit failed with the connection: this tells whether it had happened.
+    """
+    return session.execute(
+        select(Content.storage_key)
+        .join(Image, Image.content_id == Content.id)
+        .where(Image.id == image_id)
+    ).scalar_one_or_none()
+
+
+def checked_text(field: str, text: str | None) -> str | None:
+    """Return the text, None for an empty one.
+
+    Raises:
+        InvalidInput: longer than MAX_TEXT_CHARS, or with characters that no database stores.
+    """
+    if text is None or not text.strip():
+        return None
+    if len(text) > MAX_TEXT_CHARS:
+        reason = f"At most {MAX_TEXT_CHARS:,} characters; this has {len(text):,}."
+    elif "\x00" in text or any("\ud800" <= char <= "\udfff" for char in text):
+        reason = "It holds a NUL or half a surrogate pair, which is not text."
+    else:
+        return text
+    raise InvalidInput(f"The {field} cannot be stored. {reason}", fields={field: [reason]})
+
+
+def clean_filename(filename: str | None) -> str | None:
+    """Return the last part of a client's file name, fit to be shown; None when nothing is left.
+
+    Never used as a path. Cut to MAX_FILENAME_CHARS, keeping the suffix.
+    """
+    if filename is None:
+        return None
+    readable = filename.encode("utf-8", "replace").decode("utf-8")
+    name = unicodedata.normalize("NFC", re.split(r"[/\\]", readable)[-1])
+    name = CONTROL.sub("", name).strip()
+    if name in ("", ".", ".."):
+        return None
+    if len(name) > MAX_FILENAME_CHARS:
+        stem, dot, suffix = name.rpartition(".")
+        tail = f"{dot}{suffix}" if stem and len(suffix) <= 10 else ""
+        name = name[: MAX_FILENAME_CHARS - len(tail)] + tail
+    return name
+
+
+def _earlier_image_id(
+    session: Session,
+    content: Content,
+    owner_id: int,
+    key: str | None,
+    fingerprint: str | None,
+    is_once_per_owner: bool,
+) -> int | None:
+    if key is not None and fingerprint is not None:
+        idempotency.checked_key(key)
+        replayed = idempotency.find_replay(session, owner_id, key, fingerprint)
+        if replayed is not None:
+            return replayed
+    if not is_once_per_owner:
+        return None
+    return session.execute(
+        select(Image.id)
+        .where(Image.owner_id == owner_id, Image.content_id == content.id)
+        .order_by(Image.id)
+        .limit(1)
+    ).scalar_one_or_none()
+
+
+def _replayed(session: Session, image_id: int, owner_id: int) -> Image:
+    image = session.execute(
+        select(Image)
+        .where(Image.id == image_id, Image.owner_id == owner_id)
+        .options(joinedload(Image.content), joinedload(Image.owner))
+    ).scalar_one_or_none()
+    if image is None:
+        # Raising also takes back a content row that was inserted for this request.
+        raise Conflict(
+            "The image made with this Idempotency-Key has been deleted since. "
+            "Send a new key to upload it again."
+        )
+    return image
+
+
+def _has_vector(session: Session, content_id: int, space_id: int | None) -> bool:
+    if space_id is None:
+        return False
+    found = session.execute(
+        select(Embedding.id).where(
+            Embedding.content_id == content_id,
+            Embedding.space_id == space_id,
+            Embedding.is_deleted.is_(False),
+        )
+    ).first()
+    return found is not None

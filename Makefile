@@ -1,0 +1,41 @@
+# The index of commands. `make` alone lists them; what each does is in dev/.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help run demo test check format bench eval-encoder lock clean
+
+PYTHON := .venv/bin/python
+ARGS ?=
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Install what is needed and serve at http://127.0.0.1:8000 (PORT and DATA_DIR are honoured)
+	@dev/run.sh
+
+demo: ## Put the bundled stickers into the running server, then say what to search for
+	@dev/install.sh requirements.txt
+	@$(PYTHON) dev/demo.py $(ARGS)
+
+test: ## Install what the tests need, servers included, and run them all (ARGS="-k word")
+	@dev/test.sh $(ARGS)
+
+check: ## Lint, format, types and import contracts
+	@dev/check.sh
+
+format: ## Format the code and mend what the linter can
+	@dev/install.sh requirements-dev.txt
+	@.venv/bin/ruff check --fix --quiet . ; .venv/bin/ruff format .
+
+bench: ## Measure rebuild, search and ingest as ratios to the bare libraries (ARGS="search")
+	@dev/bench.sh $(ARGS)
+
+eval-encoder: ## Measure the bundled encoder again and compare with its model card
+	@dev/install.sh requirements.txt
+	@$(PYTHON) -m benchmarks.encoder $(ARGS)
+
+lock: ## Pin and hash requirements.in and requirements-dev.in again
+	@dev/lock.sh
+
+clean: ## Remove caches; data/, faiss_indexes/ and .venv stay
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Compile the .in files into pinned, hashed requirements for every supported Python and platform.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+dev/install.sh requirements-dev.txt
+lock() {
+    .venv/bin/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+        --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+        "$1" -o "$2" "${@:3}"
+}
+lock requirements.in requirements.txt
+# The second lock is held to the first, so that the tests run what production runs.
+lock requirements-dev.in requirements-dev.txt -c requirements.txt

@@ -15,6 +15,7 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, CursorResult, and_, case, or_, select, update
 from sqlalchemy.orm import Session
 
+from mirada.db.contents import lock_content
 from mirada.db.models import Job, JobState
 from mirada.db.session import now_ms
 from mirada.domain.errors import InvalidInput, LeaseLost, MiradaError, NotFound
@@ -53,7 +54,7 @@ def claim(
         only_unsuspected: leave jobs alone that have crashed before.
     """
     token = (holder + secrets.token_hex(16))[:32]
-    conditions = [Job.id == job_id, _is_free()]
+    conditions = [Job.id == job_id, is_free()]
     if only_unsuspected:
         conditions += [Job.state == JobState.QUEUED, Job.crashes == 0]
     else:
@@ -84,7 +85,7 @@ def claim(
 def _quarantine_if_poisonous(session: Session, job_id: int) -> None:
     poisonous = (
         Job.id == job_id,
-        _is_free(),
+        is_free(),
         Job.state == JobState.RUNNING,
         Job.crashes >= CRASHES_ALLOWED - 1,
     )
@@ -111,7 +112,7 @@ def _quarantine_if_poisonous(session: Session, job_id: int) -> None:
 def is_suspect(session: Session, job_id: int) -> bool:
     """Return whether a due job has ended an attempt without a word: it may be what kills workers."""
     crashed = or_(Job.state == JobState.RUNNING, Job.crashes > 0)
-    query = select(Job.id).where(Job.id == job_id, _is_free(), crashed)
+    query = select(Job.id).where(Job.id == job_id, is_free(), crashed)
     return session.execute(query).first() is not None
 
 
@@ -221,7 +222,8 @@ def reason_of(error: BaseException) -> str:
     return text[:MAX_ERROR_CHARS]
 
 
-def _is_free() -> ColumnElement[bool]:
+def is_free() -> ColumnElement[bool]:
+    """Return the condition on `jobs` for what may be claimed now: due, and nobody's."""
     return and_(
         Job.state.in_((JobState.QUEUED, JobState.RUNNING)),
         Job.next_run_at_ms <= now_ms(),
@@ -246,7 +248,7 @@ def _lease_lost(job_id: int) -> LeaseLost:
 
 def _lock_subject(session: Session, job: Job) -> None:
     if job.kind == CREATE_EMBEDDINGS and job.subject_id is not None:
-        embed.lock_content(session, job.subject_id)
+        lock_content(session, job.subject_id)
 
 
 def _give_up_subject(session: Session, job: Job, reason: str) -> None:

@@ -12,7 +12,8 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from mirada.db import changes
-from mirada.db.models import Content, Embedding, Image
+from mirada.db.contents import lock_content
+from mirada.db.models import Embedding, Image
 from mirada.domain.embeddings import EmbeddingSpace, Vector, to_blob
 from mirada.domain.errors import InvalidInput
 from mirada.domain.images import ImageStatus
@@ -103,24 +104,13 @@ def fail_images(session: Session, content_id: int, reason: str) -> None:
     )
 
 
-def await_images(session: Session, content_id: int) -> None:
-    """Make the content's FAILED images PENDING, because they are tried again. Lock it first."""
-    _set_status(
-        session,
-        content_id,
-        ImageStatus.PENDING,
-        only=(ImageStatus.FAILED, ImageStatus.PROCESSING),
-    )
+def await_images(session: Session, content_id: int, *, only_failed: bool = False) -> None:
+    """Make the content's FAILED images PENDING, because they are tried again. Lock it first.
 
-
-def lock_content(session: Session, content_id: int) -> Content | None:
-    """Return the content with its row locked until the transaction ends, None if it is gone."""
-    return session.execute(
-        select(Content)
-        .where(Content.id == content_id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).scalar_one_or_none()
+    Images that an attempt left PROCESSING go with them, unless `only_failed`: it may be running.
+    """
+    waiting = (ImageStatus.FAILED,) if only_failed else (ImageStatus.FAILED, ImageStatus.PROCESSING)
+    _set_status(session, content_id, ImageStatus.PENDING, only=waiting)
 
 
 def _vector_row(session: Session, content_id: int, space_id: int) -> Embedding | None:

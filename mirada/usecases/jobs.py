@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, and_, false, func, or_, select, true
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from mirada.db.contents import lock_content
 from mirada.db.models import Image, Job, JobState, Role, User
 from mirada.db.session import now_ms
 from mirada.domain.errors import Conflict, NotFound
@@ -223,7 +224,7 @@ def retry_job(session: Session, job_id: int, viewer: User | None) -> Job:
     """
     seen = get_job(session, job_id, viewer).job
     if seen.kind == CREATE_EMBEDDINGS and seen.subject_id is not None:
-        embed.lock_content(session, seen.subject_id)
+        lock_content(session, seen.subject_id)
     job = _locked_by_key(session, seen.same_work)
     if job is None or job.state not in GIVEN_UP:
         state = job.state if job is not None else "gone"

@@ -1,0 +1,151 @@
+"""What keeps the ledger moving when bells were lost and processes died, and clears away what is old."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from sqlalchemy import CursorResult, delete, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from mirada.db.models import (
+    Embedding,
+    IdempotencyKey,
+    IndexSnapshot,
+    Installation,
+    Job,
+    JobState,
+    utc_now,
+)
+from mirada.db.session import now_ms
+from mirada.usecases.attempts import is_free
+from mirada.usecases.idempotency import KEPT_FOR
+
+BELLS_PER_SWEEP = 200
+RING_AGAIN_AFTER_S = 60
+"""research, reliability 1.3: a slow day must not pile up doorbells, so each row rings once a minute."""
+PURGE_ROWS = 500
+"""Rows deleted per transaction: short locks, and fewer parameters than any SQLite takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class DueJob:
+    """A job that may be claimed now."""
+
+    id: int
+    kind: str
+
+
+def due_jobs(session: Session, limit: int = BELLS_PER_SWEEP) -> list[DueJob]:
+    """Return jobs that may be claimed now, oldest first; rung or not."""
+    rows = session.execute(
+        select(Job.id, Job.kind).where(is_free()).order_by(Job.next_run_at_ms, Job.id).limit(limit)
+    )
+    return [DueJob(job_id, kind) for job_id, kind in rows]
+
+
+def due_job_ids(
+    session: Session,
+    limit: int = BELLS_PER_SWEEP,
+    *,
+    ring_again_after_s: int = RING_AGAIN_AFTER_S,
+) -> list[DueJob]:
+    """Return due jobs to ring for, oldest first, and note that they were rung now.
+
+    Args:
+        session: a transaction; ring after its commit.
+        limit: at most so many.
+        ring_again_after_s: leave out what was rung for more recently; 0 when the bells are known to
+            be lost.
+    """
+    rung_before = now_ms() - ring_again_after_s * 1000
+    rows = session.execute(
+        select(Job.id, Job.kind)
+        .where(is_free(), or_(Job.rung_at_ms.is_(None), Job.rung_at_ms <= rung_before))
+        .order_by(Job.next_run_at_ms, Job.id)
+        .limit(limit)
+    ).all()
+    if rows:
+        session.execute(
+            update(Job).where(Job.id.in_([row.id for row in rows])).values(rung_at_ms=now_ms()),
+            execution_options={"synchronize_session": False},
+        )
+    return [DueJob(row.id, row.kind) for row in rows]
+
+
+def free_dead_attempts(session: Session, is_dead: Callable[[str], bool]) -> int:
+    """End the leases of running jobs whose holder is known to be dead, and return how many.
+
+    The job stays `running`, so that whoever claims it next counts the crash.
+
+    Args:
+        session: a transaction.
+        is_dead: told a lease token; true only when its process cannot be alive.
+    """
+    running = session.execute(
+        select(Job.id, Job.lease_token).where(
+            Job.state == JobState.RUNNING, Job.lease_until_ms >= now_ms()
+        )
+    ).all()
+    dead = [(row.id, row.lease_token) for row in running if is_dead(row.lease_token or "")]
+    for job_id, token in dead:
+        session.execute(
+            update(Job)
+            .where(Job.id == job_id, Job.lease_token == token)
+            .values(lease_until_ms=0, rung_at_ms=None),
+            execution_options={"synchronize_session": False},
+        )
+    return len(dead)
+
+
+def purge_idempotency_keys(session: Session) -> int:
+    """Forget the oldest keys that no client repeats any more, and return how many."""
+    old = session.execute(
+        select(IdempotencyKey.id)
+        .where(IdempotencyKey.created_at < utc_now() - KEPT_FOR)
+        .limit(PURGE_ROWS)
+    ).scalars()
+    return _delete(session, IdempotencyKey, list(old))
+
+
+def purge_tombstones(session: Session, space_id: int) -> int:
+    """Drop tombstones that every published snapshot already reflects, and return how many.
+
+    Followers that are further behind than the floor learn from it that they must start over from a
+    snapshot. Without a snapshot nothing is dropped: everybody starts from the rows themselves.
+    """
+    floor = session.execute(
+        select(func.min(IndexSnapshot.change_seq)).where(
+            IndexSnapshot.space_id == space_id, IndexSnapshot.set_aside_at.is_(None)
+        )
+    ).scalar_one()
+    if floor is None:
+        return 0
+    dead = session.execute(
+        select(Embedding.id)
+        .where(
+            Embedding.space_id == space_id,
+            Embedding.change_seq <= floor,
+            Embedding.is_deleted.is_(True),
+        )
+        .limit(PURGE_ROWS)
+    ).scalars()
+    ids = list(dead)
+    if ids:
+        # The floor rises first: a follower that reads between the two learns too much, not too little.
+        session.execute(
+            update(Installation)
+            .where(Installation.id == 1, Installation.tombstone_floor < floor)
+            .values(tombstone_floor=floor)
+        )
+    return _delete(session, Embedding, ids)
+
+
+def _delete(session: Session, table: Any, ids: list[int]) -> int:
+    if not ids:
+        return 0
+    result = session.execute(
+        delete(table).where(table.id.in_(ids)), execution_options={"synchronize_session": False}
+    )
+    return cast("CursorResult[Any]", result).rowcount

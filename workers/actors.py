@@ -1,0 +1,33 @@
+"""Dramatiq's actors: one per kind of job, each handing a job id to the runner."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import dramatiq
+
+from mirada.usecases.jobs import BACKFILL_EMBEDDINGS, CREATE_EMBEDDINGS, REBUILD_INDEX
+from workers.broker import QUEUE
+
+if TYPE_CHECKING:
+    from workers.runner import JobRunner
+
+
+def declare(broker: dramatiq.Broker, runner: JobRunner) -> None:
+    """Register the actors with a broker; their work is done by `runner`."""
+
+    def create_embeddings_task(job_id: int) -> None:
+        runner.run(job_id)
+
+    def backfill_embeddings_task(job_id: int) -> None:
+        runner.run(job_id)
+
+    def rebuild_index(job_id: int) -> None:
+        runner.run(job_id)
+
+    for name, work in {
+        CREATE_EMBEDDINGS: create_embeddings_task,
+        BACKFILL_EMBEDDINGS: backfill_embeddings_task,
+        REBUILD_INDEX: rebuild_index,
+    }.items():
+        dramatiq.actor(work, actor_name=name, queue_name=QUEUE, broker=broker)

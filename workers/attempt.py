@@ -1,0 +1,181 @@
+"""A running attempt at a job: its time limits, its progress, and the thread that keeps its lease."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mirada.bootstrap import Runtime
+from mirada.domain.errors import LeaseLost, MiradaError, Unavailable
+from mirada.usecases import attempts
+from mirada.usecases.jobs import CREATE_EMBEDDINGS
+
+if TYPE_CHECKING:
+    from mirada.db.models import Job
+
+logger = logging.getLogger(__name__)
+
+RENEW_EVERY_S = 15.0
+"""A third of the lease: two renewals may fail before it is lost."""
+REPORT_EVERY_S = 1.0
+"""People do not read progress faster, and each report is a transaction."""
+
+
+class Stopping(LeaseLost):
+    """This process is asked to stop; the attempt is given back unused."""
+
+    code = "stopping"
+
+
+class TimedOut(Unavailable):
+    """The attempt took longer than its kind may."""
+
+    code = "timed_out"
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLimit:
+    """How long an attempt may take.
+
+    Attributes:
+        soft_s: from here on its next step records a time-out instead.
+        hard_s: from here on its lease is no longer renewed: it is given up for lost, and if it comes
+            back after all, its result is refused.
+    """
+
+    soft_s: float
+    hard_s: float
+
+
+TIME_LIMITS = {
+    # CONTRACT A. Threads cannot be interrupted safely in the middle of a step; the steps have limits
+    # of their own: 30 s of decoding in a child process, 120 s of waiting for the encoder.
+    CREATE_EMBEDDINGS: TimeLimit(soft_s=120.0, hard_s=180.0),
+}
+
+
+class Attempt:
+    """One claimed job, as the code that works on it sees it. Used by one thread, and by the keeper."""
+
+    def __init__(self, runtime: Runtime, job: Job, stopping: threading.Event) -> None:
+        """Begin to count the time; `job` was claimed and has its token."""
+        self.job = job
+        self.token: str = job.lease_token or ""
+        self.is_lost = False
+        self._runtime = runtime
+        self._stopping = stopping
+        self._began_at = time.monotonic()
+        self._reported_at = 0.0
+        self._limit = TIME_LIMITS.get(job.kind)
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the claim."""
+        return time.monotonic() - self._began_at
+
+    @property
+    def is_past_hard_limit(self) -> bool:
+        """Whether the attempt is to be given up for lost."""
+        return self._limit is not None and self.age_s > self._limit.hard_s
+
+    def check(self) -> None:
+        """Raise LeaseLost when the attempt is lost, TimedOut past its soft limit; for every step."""
+        if self.is_lost:
+            raise LeaseLost(f"Job {self.job.id} was taken over by another attempt.")
+        if self._limit is not None and self.age_s > self._limit.soft_s:
+            raise TimedOut(f"This took longer than {self._limit.soft_s:.0f} s and was stopped.")
+
+    def check_long(self) -> None:
+        """As `check`; raises Stopping too when the process is to stop. For work of many steps."""
+        self.check()
+        if self._stopping.is_set():
+            raise Stopping("The worker is being stopped.")
+
+    def report(self, done: int, total: int | None) -> None:
+        """Record progress, at most once a second but always the last step; raises as `check_long`."""
+        self.check_long()
+        now = time.monotonic()
+        if done != total and now - self._reported_at < REPORT_EVERY_S:
+            return
+        self._reported_at = now
+        with self._runtime.transaction() as session:
+            attempts.report_progress(session, self.job.id, self.token, done, total)
+
+
+class LeaseKeeper:
+    """Renews the leases of everything that runs in this process, in one statement."""
+
+    def __init__(
+        self, runtime: Runtime, every_s: float = RENEW_EVERY_S, lease_s: int = attempts.LEASE_S
+    ) -> None:
+        """Prepare; the thread begins with the first attempt and ends with `close`."""
+        self._runtime = runtime
+        self._every_s = every_s
+        self._lease_s = lease_s
+        self._held: dict[int, Attempt] = {}
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @contextmanager
+    def keeping(self, attempt: Attempt) -> Iterator[None]:
+        """Keep the attempt's lease alive while the block runs."""
+        with self._lock:
+            self._held[attempt.job.id] = attempt
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
+                self._thread.start()
+        try:
+            yield
+        finally:
+            with self._lock:
+                if self._held.get(attempt.job.id) is attempt:
+                    del self._held[attempt.job.id]
+
+    def running(self) -> list[Attempt]:
+        """Return the attempts under way."""
+        with self._lock:
+            return list(self._held.values())
+
+    def close(self) -> None:
+        """Stop renewing."""
+        self._closed.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        while not self._closed.wait(self._every_s):
+            try:
+                self.renew()
+            except MiradaError as error:
+                logger.warning("Leases could not be renewed: %s", error)
+            except Exception:
+                # This thread must outlive anything: without it every long job is done twice.
+                logger.exception("Leases could not be renewed")
+
+    def renew(self) -> None:
+        """Renew once; attempts past their hard limit are let go, lost ones are told."""
+        current: dict[int, Attempt] = {}
+        for attempt in self.running():
+            if attempt.is_past_hard_limit:
+                logger.error(
+                    "Job %s has run for %.0f s and is given up for lost",
+                    attempt.job.id,
+                    attempt.age_s,
+                )
+                attempt.is_lost = True
+            elif not attempt.is_lost:
+                current[attempt.job.id] = attempt
+        if not current:
+            return
+        tokens = {job_id: attempt.token for job_id, attempt in current.items()}
+        with self._runtime.transaction() as session:
+            ours = attempts.renew(session, tokens, self._lease_s)
+        for job_id in current.keys() - ours:
+            # One that has just finished holds nothing either; it no longer asks.
+            current[job_id].is_lost = True

@@ -1,0 +1,129 @@
+"""What each kind of job does: use cases in a row, each in its own transaction. No retries, no queue."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from mirada.bootstrap import Runtime
+from mirada.domain.errors import EmbeddingSpaceMismatch, NotFound
+from mirada.usecases import attempts, backfill, embed, leases
+from mirada.usecases.jobs import BACKFILL_EMBEDDINGS, CREATE_EMBEDDINGS, REBUILD_INDEX
+from workers import doorbell
+from workers.attempt import Attempt
+
+logger = logging.getLogger(__name__)
+
+Work = Callable[[Runtime, Attempt], None]
+REBUILD_LEASE_S = 600
+"""How long publishing rights look taken to people; what counts is the fencing token."""
+
+
+def create_embeddings(runtime: Runtime, attempt: Attempt) -> None:
+    """Embed one content and make its images READY."""
+    job = attempt.job
+    if not runtime.settings.embeddings_enabled:
+        # CONTRACT A: tasks return at once without work. A later backfill finds these images.
+        _finish(runtime, attempt)
+        return
+    if job.subject_id is None:
+        raise NotFound("The job names no content.")
+    content_id = job.subject_id
+    replace = bool(job.arguments.get("replace", False))
+    space_id, space = runtime.space()
+    if job.space_id not in (None, space_id):
+        raise EmbeddingSpaceMismatch(
+            f"The job is for embedding space {job.space_id}, this worker serves {space.name}."
+        )
+    with runtime.transaction() as session:
+        subject = embed.begin_embedding(session, content_id, space_id, replace=replace)
+        if subject is None:
+            attempts.finish(session, job.id, attempt.token)
+            return
+    encoder = runtime.encoder
+    try:
+        path = runtime.image_store.path(subject.storage_key)
+        pixels = runtime.decoder.decode(path, min_side_px=2 * encoder.input_side_px)
+    except NotFound:
+        with runtime.transaction() as session:
+            if embed.begin_embedding(session, content_id, space_id, replace=replace) is None:
+                # Deleted, row and file, since the attempt began.
+                attempts.finish(session, job.id, attempt.token)
+                return
+        raise
+    attempt.check()
+    vector = encoder.encode_images([pixels])[0]
+    attempt.check()
+    with runtime.transaction() as session:
+        embed.store_embedding(session, content_id, space_id, space, vector, replace=replace)
+        # In the same transaction: an attempt that lost its lease takes its vector back with it.
+        attempts.finish(session, job.id, attempt.token)
+
+
+def backfill_embeddings(runtime: Runtime, attempt: Attempt) -> None:
+    """Queue the embedding of every content that has no vector, and ring for each."""
+    job = attempt.job
+    if not runtime.settings.embeddings_enabled:
+        _finish(runtime, attempt)
+        return
+    space_id, _ = runtime.space()
+    batch_size = int(job.arguments.get("batch_size", backfill.BATCH_SIZE))
+    skip_existing = bool(job.arguments.get("skip_existing", True))
+    with runtime.reading() as session:
+        total = backfill.count_to_embed(session, space_id, skip_existing=skip_existing)
+    done, after = 0, 0
+    while True:
+        attempt.report(done, max(total, done))
+        with runtime.transaction() as session:
+            page = backfill.queue_page(
+                session,
+                space_id,
+                after_content_id=after,
+                batch_size=batch_size,
+                skip_existing=skip_existing,
+                request_id=job.request_id,
+            )
+        if page.last_content_id is None:
+            break
+        for job_id in page.job_ids:
+            doorbell.ring(runtime, job_id, CREATE_EMBEDDINGS)
+        after = page.last_content_id
+        done += len(page.job_ids)
+    with runtime.transaction() as session:
+        attempts.report_progress(session, job.id, attempt.token, done, done)
+        attempts.finish(session, job.id, attempt.token)
+
+
+def rebuild_index(runtime: Runtime, attempt: Attempt) -> None:
+    """Build and publish a snapshot of the space's index."""
+    space_id = attempt.job.space_id
+    if space_id is None:
+        space_id, _ = runtime.space()
+    name = leases.rebuild_lease(space_id)
+    with runtime.transaction() as session:
+        # The ledger lets one attempt of a space's rebuild run. Whoever held this right before has
+        # lost theirs, and the higher token keeps them from publishing.
+        fencing_token = leases.acquire(
+            session, name, attempt.token, REBUILD_LEASE_S, take_over=True
+        )
+    assert fencing_token is not None
+    try:
+        record = runtime.index(space_id).rebuild(fencing_token, attempt.report)
+    finally:
+        with runtime.transaction() as session:
+            leases.release(session, name, fencing_token)
+    if record is not None:
+        logger.info("Published %s with %s vectors", record.name, record.row_count)
+    _finish(runtime, attempt)
+
+
+def _finish(runtime: Runtime, attempt: Attempt) -> None:
+    with runtime.transaction() as session:
+        attempts.finish(session, attempt.job.id, attempt.token)
+
+
+WORK: dict[str, Work] = {
+    CREATE_EMBEDDINGS: create_embeddings,
+    BACKFILL_EMBEDDINGS: backfill_embeddings,
+    REBUILD_INDEX: rebuild_index,
+}

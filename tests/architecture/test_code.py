@@ -1,0 +1,84 @@
+"""The house rules a machine can check: who imports whom, what an import costs, how long a module is."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mirada.config import PROJECT_ROOT
+
+MAX_LINES = 300
+PRODUCT = ("mirada", "webapp", "workers")
+LONGER_FOR_A_REASON = {
+    "mirada/config.py": "one object holds every setting",
+    "mirada/db/models.py": "one metadata holds every table",
+    "mirada/ports.py": "one page holds what the core needs from outside",
+}
+
+
+def _modules(*folders: str) -> list[Path]:
+    return [path for folder in folders for path in sorted((PROJECT_ROOT / folder).rglob("*.py"))]
+
+
+def test_arrows_point_down_only() -> None:
+    found = subprocess.run(
+        [str(Path(sys.executable).with_name("lint-imports"))],
+        cwd=PROJECT_ROOT,
+        env={"PYTHONPATH": str(PROJECT_ROOT), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stdout
+
+
+@pytest.mark.parametrize("entry", ["import webapp, workers.actors", "import webapp.cli"])
+def test_importing_an_entry_point_loads_no_heavy_library(entry: str) -> None:
+    heavy = ["torch", "torchvision", "faiss", "open_clip", "timm"]
+    code = f"{entry}; import sys; print(*[m for m in {heavy} if m in sys.modules])"
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.split() == []
+
+
+@pytest.mark.parametrize("path", _modules(*PRODUCT, "benchmarks", "training"), ids=lambda p: p.name)
+def test_a_module_can_be_read_in_one_sitting(path: Path) -> None:
+    name = str(path.relative_to(PROJECT_ROOT))
+    lines = len(path.read_text().splitlines())
+    assert lines <= MAX_LINES or name in LONGER_FOR_A_REASON, f"{name} has {lines} lines: split it"
+
+
+def test_the_product_logs_and_never_prints_or_promises() -> None:
+    unfinished = re.compile(r"^\s*print\(|NotImplementedError|\bTODO\b|\bFIXME\b", re.MULTILINE)
+    found = [
+        f"{path.relative_to(PROJECT_ROOT)}: {match.group().strip()}"
+        for path in _modules(*PRODUCT)
+        for match in unfinished.finditer(path.read_text())
+    ]
+    assert found == []
+
+
+def test_no_module_is_named_after_nothing() -> None:
+    banned = {"utils", "helpers", "common", "manager", "handler", "misc"}
+    assert [path for path in _modules(*PRODUCT) if path.stem in banned] == []
+
+
+def test_the_tests_run_the_pins_that_production_runs() -> None:
+    def pins(name: str) -> dict[str, str]:
+        text = (PROJECT_ROOT / name).read_text()
+        return dict(re.findall(r"^([A-Za-z0-9_.\-]+)(?:\[[^]]*\])?==(\S+)", text, re.MULTILINE))
+
+    runtime, development = pins("requirements.txt"), pins("requirements-dev.txt")
+    assert runtime.items() <= development.items()
+    # An address would tie every installation to one package index.
+    assert "://" not in (PROJECT_ROOT / "requirements.txt").read_text()

@@ -1,0 +1,111 @@
+"""The decoder's child process: requests on stdin, replies on stdout, limits on memory and time.
+
+Run as `python -m mirada.adapters.image_decoder.child LIMITS_AS_JSON`. It ends when its stdin does,
+so it never outlives the process that started it. A frame is a 4-byte big-endian length and JSON;
+a reply's JSON says how many bytes follow it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import resource
+import struct
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+LENGTH = struct.Struct(">I")
+Reply = tuple[dict[str, Any], bytes]
+
+
+def main() -> None:
+    """Limit this process, say that it is ready, then answer until stdin ends."""
+    options = json.loads(sys.argv[1])
+    _limit(options["memory_bytes"])
+    # Nothing but replies may reach the pipe, whatever a library prints.
+    replies = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    requests = sys.stdin.buffer
+    answer = _answerer(options)
+    _write(replies, {"ok": True}, b"")
+    while (frame := requests.read(LENGTH.size)) and len(frame) == LENGTH.size:
+        request = json.loads(requests.read(LENGTH.unpack(frame)[0]))
+        _allow_cpu(options["cpu_s"])
+        try:
+            _write(replies, *answer(request))
+        except BrokenPipeError:
+            return
+
+
+def _answerer(options: dict[str, Any]) -> Callable[[dict[str, Any]], Reply]:
+    # Imported under the limits, and after them: a picture library is the part not to be trusted.
+    from mirada.adapters.image_decoder import pixels
+
+    limits = pixels.Limits(
+        options["max_pixels"], options["max_side_px"], tuple(options["background"])
+    )
+    pixels.prepare(limits)
+
+    def work(request: dict[str, Any]) -> Reply:
+        path = request["path"]
+        if request["verb"] == "inspect":
+            return pixels.inspect(path, limits), b""
+        if request["verb"] == "decode":
+            return pixels.decode(path, request["side_px"], limits)
+        return {}, pixels.thumbnail(path, request["side_px"], limits)
+
+    def answer(request: dict[str, Any]) -> Reply:
+        try:
+            facts, payload = work(request)
+            return {"ok": True, **facts}, payload
+        except pixels.Refused as error:
+            return _refusal(error.kind, error.detail)
+        except pixels.decoder_errors():
+            return answer_too_large
+        except FileNotFoundError:
+            return _refusal("missing", "The picture's file is gone.")
+        except MemoryError:
+            return _refusal("corrupt", "The picture crashed its decoder or exceeded its limits.")
+        except Exception as error:
+            # Broken pictures make Pillow raise anything: struct.error, ValueError, KeyError ...
+            return _refusal("corrupt", f"The picture is truncated or damaged ({_reason(error)}).")
+
+    refused = pixels.too_large(limits)
+    answer_too_large = _refusal(refused.kind, refused.detail)
+    return answer
+
+
+def _refusal(kind: str, detail: str) -> Reply:
+    return {"ok": False, "kind": kind, "detail": detail}, b""
+
+
+def _reason(error: Exception) -> str:
+    # Pillow puts the file's path into some messages.
+    return type(error).__name__ if "/" in str(error) else str(error)[:200] or type(error).__name__
+
+
+def _limit(memory_bytes: int) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # It opens one picture at a time and writes no file.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+
+def _allow_cpu(cpu_s: float) -> None:
+    # The limit counts from the start of the process; SIGXCPU ends it.
+    soft = math.ceil(time.process_time() + cpu_s)
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
+
+
+def _write(replies: BinaryIO, header: dict[str, Any], payload: bytes) -> None:
+    frame = json.dumps({**header, "payload_bytes": len(payload)}).encode()
+    replies.write(LENGTH.pack(len(frame)) + frame)
+    replies.write(payload)
+    replies.flush()
+
+
+if __name__ == "__main__":
+    main()

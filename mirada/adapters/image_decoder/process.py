@@ -1,0 +1,130 @@
+"""One child process of the decoder, seen from its parent: start, ask with a deadline, kill."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import select
+import struct
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import mirada
+
+LENGTH = struct.Struct(">I")
+PACKAGE_ROOT = Path(mirada.__file__).resolve().parent.parent
+START_S = 30.0
+"""Importing Pillow takes 0.1 s; a machine that swaps may need much longer."""
+PIPE_BYTES = 1024 * 1024
+"""What an unprivileged process may ask for on Linux: fewer turns to hand over a picture."""
+MAX_HEADER_BYTES = 64 * 1024
+MAX_PAYLOAD_BYTES = 3 * 50_000_000
+"""RGB of the largest picture that is accepted: more is no honest answer."""
+
+
+class ChildFailed(Exception):
+    """The child died, was too slow, or answered nonsense."""
+
+
+class DecoderProcess:
+    """A running child. One caller at a time; `kill` may come from any thread."""
+
+    def __init__(self, options: str) -> None:
+        """Start it and wait until it has imported what it needs.
+
+        Args:
+            options: the limits as JSON, see `mirada.adapters.image_decoder.child`.
+
+        Raises:
+            OSError, ChildFailed: it cannot be started.
+        """
+        self.answered = 0
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "mirada.adapters.image_decoder.child", options],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            # Nothing of ours: the environment holds passwords. Not a session of its own, so that
+            # whoever kills the whole process group kills it too.
+            env={"PYTHONPATH": str(PACKAGE_ROOT), "PATH": os.defpath, "LANG": "C.UTF-8"},
+            bufsize=0,
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._requests = self._process.stdin.fileno()
+        self._replies = self._process.stdout.fileno()
+        self._is_broken = False
+        # Where the user's quota of pipe memory is used up, the usual 64 KiB do as well.
+        with suppress(OSError):
+            fcntl.fcntl(self._replies, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        try:
+            self._reply(time.monotonic() + START_S)
+        except BaseException:
+            self.kill()
+            self.close_pipes()
+            raise
+
+    def is_usable(self) -> bool:
+        """Whether it lives and has answered everything it was asked."""
+        return not self._is_broken and self._process.poll() is None
+
+    def ask(self, request: dict[str, Any], wall_s: float) -> tuple[dict[str, Any], bytearray]:
+        """Send a request and return the reply's JSON object and its payload.
+
+        Raises:
+            ChildFailed: no answer within `wall_s` seconds, or the child died.
+        """
+        frame = json.dumps(request).encode()
+        # Whatever interrupts this leaves half a conversation behind.
+        self._is_broken = True
+        try:
+            os.write(self._requests, LENGTH.pack(len(frame)) + frame)
+        except OSError as error:
+            raise ChildFailed(f"it was gone ({error.strerror})") from error
+        reply = self._reply(time.monotonic() + wall_s)
+        self._is_broken = False
+        self.answered += 1
+        return reply
+
+    def kill(self) -> None:
+        """End it at once and take its remains away; harmless to repeat."""
+        self._is_broken = True
+        self._process.kill()
+        self._process.wait()
+
+    def close_pipes(self) -> None:
+        """Let go of the pipes once nobody reads them any more."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+    def _reply(self, deadline: float) -> tuple[dict[str, Any], bytearray]:
+        length = LENGTH.unpack(self._read(LENGTH.size, deadline))[0]
+        if length > MAX_HEADER_BYTES:
+            raise ChildFailed("it answered nonsense")
+        header = json.loads(self._read(length, deadline))
+        count = int(header["payload_bytes"])
+        if not 0 <= count <= MAX_PAYLOAD_BYTES:
+            raise ChildFailed("it answered nonsense")
+        return header, self._read(count, deadline)
+
+    def _read(self, count: int, deadline: float) -> bytearray:
+        data = bytearray(count)
+        view = memoryview(data)
+        poll = select.poll()
+        poll.register(self._replies, select.POLLIN)
+        position = 0
+        while position < count:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0 or not poll.poll(left_s * 1000):
+                raise ChildFailed("it took too long")
+            read = os.readv(self._replies, [view[position:]])
+            if read == 0:
+                self.kill()
+                raise ChildFailed(f"it died with status {self._process.returncode}")
+            position += read
+        return data

@@ -1,1 +1,21 @@
-"""WSGI entry point."""
+"""WSGI entry point: `gunicorn wsgi:app` and `flask --app wsgi`."""
+
+from __future__ import annotations
+
+import sys
+
+from mirada.bootstrap import Runtime
+from mirada.config import InvalidSettings, Settings
+from webapp import create_app
+
+BAD_CONFIGURATION_EXIT_CODE = 4
+"""Gunicorn's APP_LOAD_ERROR: it stops, where any other code makes it start the process again."""
+
+try:
+    settings = Settings.from_env()
+except InvalidSettings as error:
+    # A traceback would bury the names of the settings at fault.
+    sys.stderr.write(f"{error}\n")
+    raise SystemExit(BAD_CONFIGURATION_EXIT_CODE) from None
+
+app = create_app(Runtime(settings))

@@ -36,6 +36,7 @@ class Runtime:
         self.database = Database(make_engine(settings.url, settings.db_pool_size))
         self._lock = threading.RLock()
         self._ports: dict[str, object] = {}
+        self._building: dict[str, threading.Lock] = {}
         self._exit = ExitStack()
 
     def transaction(self) -> AbstractContextManager[Session]:
@@ -164,10 +165,13 @@ class Runtime:
         return port
 
     def _port(self, name: str, build: Callable[[], Port]) -> Port:
-        # Double-checked: the common path takes no lock, and weights are never loaded twice.
+        # Double-checked: the common path takes no lock, and weights are never loaded twice. One lock
+        # per port: loading weights takes many seconds in which uploads and health go on.
         port = self._ports.get(name)
         if port is None:
             with self._lock:
+                building = self._building.setdefault(name, threading.Lock())
+            with building:
                 port = self._ports.get(name)
                 if port is None:
                     port = build()

@@ -1,1 +1,38 @@
 """The web application: HTTP in, use cases called, HTTP out."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from mirada.bootstrap import Runtime
+
+
+def create_app(runtime: Runtime) -> Flask:
+    """Return the application over a runtime; starts no thread and opens no connection.
+
+    Args:
+        runtime: what every request works with; `app.extensions["mirada_runtime"]`.
+    """
+    from webapp import api, auth, cli, compat, docs, errors, headers, paths, tracing, uploads
+    from webapp.probes import Health
+    from webapp.rest import MiradaApi
+
+    # /static belongs to the stored images of a system we replace, so our own files are /assets.
+    app = Flask(__name__, static_url_path="/assets")
+    app.extensions["mirada_runtime"] = runtime
+    app.extensions["mirada_health"] = Health(runtime)
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+
+    paths.register(app)
+    tracing.register(app)
+    headers.register(app, runtime.settings)
+    uploads.register(app)
+    auth.register(app)
+    rest = MiradaApi(app)
+    errors.register(app)
+    api.register(rest)
+    compat.register(rest)
+    app.register_blueprint(docs.blueprint)
+    app.extensions["mirada_openapi"] = docs.freeze(rest)
+    cli.register(app)
+    return app

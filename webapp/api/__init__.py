@@ -1,0 +1,12 @@
+"""Our own API under /api/v1: one blueprint per resource."""
+
+from __future__ import annotations
+
+from webapp.api import embeddings, images, indexes, jobs, models, search, users
+from webapp.rest import MiradaApi
+
+
+def register(api: MiradaApi) -> None:
+    """Register every resource."""
+    for resource in (images, search, embeddings, jobs, indexes, models, users):
+        api.register_blueprint(resource.blueprint)

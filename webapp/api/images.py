@@ -1,0 +1,283 @@
+"""Images: upload, list, read, change, delete, their bytes, and what looks like them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, jsonify, request
+from flask.views import MethodView
+
+from mirada.usecases import images
+from mirada.usecases.search import Found
+from webapp import uploads
+from webapp.api.pictures import PICTURE_DOC, send_picture, send_thumbnail
+from webapp.auth import current_caller, require_user
+from webapp.current import current_runtime
+from webapp.derivatives import drop_derivatives
+from webapp.pagination import page, row_id_of
+from webapp.preconditions import expected_version, image_etag, with_etag
+from webapp.rest import (
+    CHANGE_SEQ_HEADER,
+    MIN_CHANGE_SEQ,
+    ApiBlueprint,
+    header,
+    multipart_body,
+    multipart_fields,
+    request_header,
+)
+from webapp.schemas.ids import ID
+from webapp.schemas.images import (
+    IMAGE_EXAMPLE,
+    ImageChangeSchema,
+    ImageListQuerySchema,
+    ImagePageSchema,
+    ImagePostSchema,
+    ImageSchema,
+    NewImageDocumentation,
+    NewImageSchema,
+    image_body,
+    image_post,
+)
+from webapp.schemas.search import (
+    SEARCH_EXAMPLE,
+    FoundSchema,
+    SimilarPostsQuerySchema,
+    SimilarQuerySchema,
+    found_body,
+)
+from webapp.searching import current_change_seq, find_images, vector_of_image
+from webapp.tracing import request_id
+from workers.intake import take_in
+
+blueprint = ApiBlueprint(
+    "images",
+    __name__,
+    url_prefix="/api/v1/images",
+    description="Pictures and what is known of them",
+)
+ETAG_HEADER = {"ETag": header("Tag of this version, for If-None-Match and If-Match.")}
+IF_MATCH = request_header("If-Match", "Do it only to this version.")
+IF_NONE_MATCH = request_header("If-None-Match", "Answer 304 when it still is this version.")
+
+
+@blueprint.route("")
+class Images(MethodView):
+    """The collection."""
+
+    @blueprint.operation("listImages", "List images, newest first", refusals=(422,))
+    @blueprint.arguments(ImageListQuerySchema, location="query")
+    @blueprint.response(
+        200,
+        ImagePageSchema,
+        headers={"Link": header("Pages, RFC 8288.")},
+        example={"results": [IMAGE_EXAMPLE], "count": 1, "next": None},
+    )
+    def get(self, query: dict[str, Any]) -> Any:
+        """Public images and the caller's own."""
+        caller = current_caller()
+        with current_runtime().reading() as session:
+            rows = images.list_images(
+                session,
+                caller.user_id,
+                cursor=row_id_of(query["cursor"]),
+                limit=query["limit"] + 1,
+                owner_only=query["mine"],
+            )
+        shown, following, links = page(
+            rows, query["limit"], lambda image: image.id, {"mine": query["mine"]}
+        )
+        body = {
+            "results": [image_body(image, caller.user_id) for image in shown],
+            "count": len(shown),
+            "next": following,
+        }
+        return body, 200, links
+
+    @blueprint.operation(
+        "createImage",
+        "Upload a picture",
+        refusals=(403, 409, 413, 415, 422),
+        requestBody=multipart_body(NewImageDocumentation),
+        parameters=[
+            request_header("Idempotency-Key", "Any text of yours; one key never uploads twice.")
+        ],
+    )
+    @blueprint.response(
+        201,
+        ImageSchema,
+        example=IMAGE_EXAMPLE | {"status": "PENDING"},
+        headers={"Location": header("Where the image is."), **ETAG_HEADER, **CHANGE_SEQ_HEADER},
+    )
+    def post(self) -> Any:
+        """Stored at once, searchable when its status is READY.
+
+        The same bytes sent twice are kept and embedded once.
+        """
+        user = require_user()
+        upload = uploads.uploaded_file()
+        fields = multipart_fields(NewImageSchema)
+        taken = take_in(
+            current_runtime(),
+            uploads.staged_of(upload),
+            declared_media_type=uploads.declared_media_type(upload),
+            filename=upload.filename,
+            owner_id=user.id,
+            is_public=fields["is_public"],
+            prompt=fields["prompt"],
+            caption=fields["caption"],
+            request_id=request_id(),
+            idempotency_key=request.headers.get("Idempotency-Key"),
+        )
+        with current_runtime().reading() as session:
+            image = images.get_image(session, taken.image_id, user.id)
+        body = image_body(image, user.id)
+        headers = {"Location": body["url"], "ETag": f'"{image_etag(image)}"'}
+        headers |= _change_seq_header(taken.change_seq)
+        if taken.was_replayed:
+            headers["Idempotent-Replayed"] = "true"
+        return body, 201, headers
+
+
+@blueprint.route(f"/<{ID}:image_id>")
+class ImageItem(MethodView):
+    """One image."""
+
+    @blueprint.operation("getImage", "Read an image", refusals=(404,), parameters=[IF_NONE_MATCH])
+    @blueprint.alt_response(304, description="It is the version you have.")
+    @blueprint.response(
+        200, ImageSchema, example=IMAGE_EXAMPLE, headers={**ETAG_HEADER, **CHANGE_SEQ_HEADER}
+    )
+    def get(self, image_id: int) -> Any:
+        """Its status says whether it can be found yet.
+
+        X-Change-Seq, sent back as X-Min-Change-Seq, makes a search at least as fresh as this reply.
+        """
+        caller = current_caller()
+        with current_runtime().reading() as session:
+            image = images.get_image(session, image_id, caller.user_id)
+        response = jsonify(ImageSchema().dump(image_body(image, caller.user_id)))
+        response.headers.update(_change_seq_header(None))
+        return with_etag(response, image_etag(image))
+
+    @blueprint.operation(
+        "changeImage",
+        "Change caption, prompt or visibility",
+        refusals=(403, 404, 409, 412, 422),
+        parameters=[IF_MATCH],
+    )
+    @blueprint.arguments(ImageChangeSchema, example={"is_public": True})
+    @blueprint.response(
+        200, ImageSchema, example=IMAGE_EXAMPLE, headers={**ETAG_HEADER, **CHANGE_SEQ_HEADER}
+    )
+    def patch(self, changes: dict[str, Any], image_id: int) -> Any:
+        """Its owner may; anybody else is told that there is no such image."""
+        user = require_user()
+        with current_runtime().transaction() as session:
+            image = images.change_image(
+                session,
+                image_id,
+                user.id,
+                expected_version=expected_version(image_id),
+                changes=changes,
+            )
+        headers = {"ETag": f'"{image_etag(image)}"'}
+        headers |= _change_seq_header(images.committed_change(session))
+        return image_body(image, user.id), 200, headers
+
+    @blueprint.operation(
+        "deleteImage", "Delete an image", refusals=(403, 404, 409, 412), parameters=[IF_MATCH]
+    )
+    @blueprint.response(204, headers=CHANGE_SEQ_HEADER, description="It is gone.")
+    def delete(self, image_id: int) -> Any:
+        """Its bytes go too, unless another image shows the same ones."""
+        user = require_user()
+        runtime = current_runtime()
+        with runtime.transaction() as session:
+            storage_key = images.delete_image(
+                session, image_id, user.id, expected_version=expected_version(image_id)
+            )
+        if storage_key is not None:
+            drop_derivatives(runtime, storage_key)
+            runtime.image_store.delete(storage_key)
+        return Response(status=204, headers=_change_seq_header(images.committed_change(session)))
+
+
+@blueprint.route(f"/<{ID}:image_id>/file")
+class ImageFile(MethodView):
+    """The picture itself."""
+
+    @blueprint.operation("getImageFile", "Get the picture", refusals=(404, 416))
+    @blueprint.alt_response(206, description="The range asked for.", success=True)
+    @blueprint.alt_response(304, description="It is the one you have.")
+    @blueprint.response(200, PICTURE_DOC["schema"], content_type="image/*")
+    def get(self, image_id: int) -> Any:
+        """Owners get the original, byte for byte; others a WebP copy without metadata."""
+        return send_picture(*_visible(image_id), as_attachment=True)
+
+
+@blueprint.route(f"/<{ID}:image_id>/thumbnail")
+class ImageThumbnail(MethodView):
+    """A small copy."""
+
+    @blueprint.operation("getImageThumbnail", "Get a thumbnail", refusals=(404, 416))
+    @blueprint.alt_response(304, description="It is the one you have.")
+    @blueprint.response(200, PICTURE_DOC["schema"], content_type="image/webp")
+    def get(self, image_id: int) -> Any:
+        """WebP, at most 320 pixels on its longer side."""
+        image, _ = _visible(image_id)
+        return send_thumbnail(image)
+
+
+@blueprint.route(f"/<{ID}:image_id>/similar")
+class SimilarImages(MethodView):
+    """What looks like an image."""
+
+    @blueprint.operation(
+        "listSimilarImages",
+        "Find images like this one",
+        refusals=(404, 409, 422),
+        parameters=[MIN_CHANGE_SEQ],
+    )
+    @blueprint.arguments(SimilarQuerySchema, location="query")
+    @blueprint.response(200, FoundSchema, example=SEARCH_EXAMPLE)
+    def get(self, query: dict[str, Any], image_id: int) -> Any:
+        """Best first, never the image itself."""
+        caller = current_caller()
+        found = _similar(image_id, query)
+        _, space = current_runtime().space()
+        return found_body(found, caller.user_id, space.name)
+
+    @blueprint.operation(
+        "findSimilarImagePosts",
+        "Find images like this one, as a plain list",
+        refusals=(404, 409, 422),
+        parameters=[MIN_CHANGE_SEQ],
+    )
+    @blueprint.arguments(SimilarPostsQuerySchema, location="query")
+    @blueprint.response(200, ImagePostSchema(many=True))
+    def post(self, query: dict[str, Any], image_id: int) -> Any:
+        """The same as GET in the short form; the body is ignored."""
+        return [image_post(result) for result in _similar(image_id, query).results]
+
+
+def _visible(image_id: int) -> tuple[Any, int | None]:
+    viewer_id = current_caller().user_id
+    with current_runtime().reading() as session:
+        return images.get_image(session, image_id, viewer_id), viewer_id
+
+
+def _similar(image_id: int, query: dict[str, Any]) -> Found:
+    caller = current_caller()
+    return find_images(
+        vector_of_image(image_id, caller),
+        caller,
+        k=query["limit"],
+        threshold=query["threshold"],
+        exclude_image_ids=(image_id,),
+    )
+
+
+def _change_seq_header(committed: int | None) -> dict[str, str]:
+    """Return the number of the caller's change, or else of the state that this reply has seen."""
+    change_seq = current_change_seq() if committed is None else committed
+    return {} if change_seq is None else {"X-Change-Seq": str(change_seq)}

@@ -1,0 +1,89 @@
+"""Indexes: what searches run on, and building them anew."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import url_for
+from flask.views import MethodView
+
+from mirada.usecases import jobs, spaces
+from webapp.auth import require_administrator, require_user
+from webapp.current import current_runtime
+from webapp.rest import ApiBlueprint, header
+from webapp.schemas.indexes import INDEX_EXAMPLE, IndexListSchema, IndexSchema, index_body
+from webapp.schemas.jobs import JOB_EXAMPLE, JobSchema, job_body
+from webapp.tracing import request_id
+from workers import doorbell
+
+blueprint = ApiBlueprint(
+    "indexes", __name__, url_prefix="/api/v1/indexes", description="What searches run on"
+)
+SPACE_PARAMETER = {
+    "in": "path",
+    "name": "space",
+    "required": True,
+    "description": "A space's id or name, or `image` for the one in use.",
+    "schema": {"type": "string"},
+    "example": "image",
+}
+
+
+@blueprint.route("")
+class Indexes(MethodView):
+    """Every index."""
+
+    @blueprint.operation("listIndexes", "List indexes")
+    @blueprint.response(200, IndexListSchema, example={"results": [INDEX_EXAMPLE], "count": 1})
+    def get(self) -> Any:
+        """None before the first run has chosen an encoder."""
+        require_user()
+        with current_runtime().reading() as session:
+            pinned = spaces.pinned_space(session)
+        bodies = [] if pinned is None else [_body(pinned)]
+        return {"results": bodies, "count": len(bodies)}
+
+
+@blueprint.route("/<space>", parameters=[SPACE_PARAMETER])
+class IndexItem(MethodView):
+    """One index."""
+
+    @blueprint.operation("getIndex", "Read an index", refusals=(404,))
+    @blueprint.response(200, IndexSchema, example=INDEX_EXAMPLE)
+    def get(self, space: str) -> Any:
+        """Its size, freshness, parameters and measured recall."""
+        require_user()
+        with current_runtime().reading() as session:
+            row = spaces.space_by_name(session, space)
+        return _body(row)
+
+
+@blueprint.route("/<space>/rebuild", parameters=[SPACE_PARAMETER])
+class IndexRebuild(MethodView):
+    """Build it anew."""
+
+    @blueprint.operation("rebuildIndex", "Build an index anew", refusals=(403, 404))
+    @blueprint.response(
+        202, JobSchema, example=JOB_EXAMPLE, headers={"Location": header("The job to follow.")}
+    )
+    def post(self, space: str) -> Any:
+        """From the database, by a worker; searches go on meanwhile. For administrators."""
+        user = require_administrator()
+        runtime = current_runtime()
+        with runtime.transaction() as session:
+            row = spaces.space_by_name(session, space)
+            job = jobs.enqueue(
+                session,
+                jobs.REBUILD_INDEX,
+                space_id=row.id,
+                owner_id=user.id,
+                request_id=request_id(),
+            )
+        doorbell.ring(runtime, job.id, job.kind)
+        with runtime.reading() as session:
+            body = job_body(jobs.get_job(session, job.id, user))
+        return body, 202, {"Location": url_for("jobs.JobItem", job_id=job.id)}
+
+
+def _body(row: Any) -> dict[str, Any]:
+    return index_body(row, current_runtime().index(row.id).status())

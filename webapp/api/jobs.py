@@ -1,0 +1,149 @@
+"""Jobs: what waits, runs, is done or was given up, and asking for it again."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Response
+from flask.views import MethodView
+
+from mirada.domain.errors import MiradaError
+from mirada.usecases import jobs
+from webapp.auth import require_user
+from webapp.current import current_runtime
+from webapp.pagination import page, row_id_of
+from webapp.rest import ApiBlueprint, header
+from webapp.schemas.ids import ID
+from webapp.schemas.jobs import (
+    JOB_EXAMPLE,
+    JobListQuerySchema,
+    JobPageSchema,
+    JobSchema,
+    job_body,
+)
+from workers import doorbell
+
+blueprint = ApiBlueprint(
+    "jobs", __name__, url_prefix="/api/v1/jobs", description="Work that is not lost"
+)
+EVENTS_PERIOD_S = 0.5
+EVENTS_LIMIT_S = 60.0
+"""A stream holds a server thread, so it ends after a minute; clients of the standard come back."""
+
+
+@blueprint.route("")
+class Jobs(MethodView):
+    """The ledger."""
+
+    @blueprint.operation("listJobs", "List jobs, newest first", refusals=(422,))
+    @blueprint.arguments(JobListQuerySchema, location="query")
+    @blueprint.response(
+        200,
+        JobPageSchema,
+        headers={"Link": header("Pages, RFC 8288.")},
+        example={"results": [JOB_EXAMPLE], "count": 1, "next": None},
+    )
+    def get(self, query: dict[str, Any]) -> Any:
+        """The caller's own; an administrator sees everybody's.
+
+        `?state=failed&state=quarantined` is the list of what was given up, with reasons.
+        """
+        user = require_user()
+        with current_runtime().reading() as session:
+            reports = jobs.list_jobs(
+                session,
+                user,
+                states=tuple(query["state"]),
+                kind=query["kind"],
+                cursor=row_id_of(query["cursor"]),
+                limit=query["limit"] + 1,
+            )
+        shown, following, links = page(
+            reports,
+            query["limit"],
+            lambda report: report.job.id,
+            {"state": query["state"] or None, "kind": query["kind"]},
+        )
+        body = {
+            "results": [job_body(report) for report in shown],
+            "count": len(shown),
+            "next": following,
+        }
+        return body, 200, links
+
+
+@blueprint.route(f"/<{ID}:job_id>")
+class JobItem(MethodView):
+    """One job."""
+
+    @blueprint.operation("getJob", "Read a job", refusals=(404,))
+    @blueprint.response(200, JobSchema, example=JOB_EXAMPLE)
+    def get(self, job_id: int) -> Any:
+        """State, progress, rate, time to go, and the last error."""
+        user = require_user()
+        with current_runtime().reading() as session:
+            return job_body(jobs.get_job(session, job_id, user))
+
+
+@blueprint.route(f"/<{ID}:job_id>/retry")
+class JobRetry(MethodView):
+    """Ask again."""
+
+    @blueprint.operation("retryJob", "Queue a job afresh", refusals=(403, 404, 409))
+    @blueprint.response(
+        202, JobSchema, example=JOB_EXAMPLE, headers={"Location": header("The job.")}
+    )
+    def post(self, job_id: int) -> Any:
+        """For jobs that failed or were quarantined."""
+        user = require_user()
+        runtime = current_runtime()
+        with runtime.transaction() as session:
+            job = jobs.retry_job(session, job_id, user)
+        doorbell.ring(runtime, job.id, job.kind)
+        with runtime.reading() as session:
+            body = job_body(jobs.get_job(session, job_id, user))
+        return body, 202, {"Location": body["url"]}
+
+
+@blueprint.route(f"/<{ID}:job_id>/events")
+class JobEvents(MethodView):
+    """A job as it goes."""
+
+    @blueprint.operation("streamJob", "Follow a job", refusals=(404,))
+    @blueprint.response(200, {"type": "string"}, content_type="text/event-stream")
+    def get(self, job_id: int) -> Any:
+        """Server-sent events named `job`, one per change, until the job ends or a minute is over."""
+        user = require_user()
+        runtime = current_runtime()
+
+        def read() -> dict[str, Any]:
+            with runtime.reading() as session:
+                return JobSchema().dump(job_body(jobs.get_job(session, job_id, user)))
+
+        first = read()
+        response = Response(_events(first, read), mimetype="text/event-stream")
+        response.headers["Cache-Control"] = "no-store"
+        # Proxies that buffer would hold every event back.
+        response.headers["X-Accel-Buffering"] = "no"
+        return response
+
+
+def _events(first: dict[str, Any], read: Any) -> Iterator[str]:
+    ends_at_s = time.monotonic() + EVENTS_LIMIT_S
+    seen, body = None, first
+    while True:
+        if body != seen:
+            seen = body
+            yield f"event: job\ndata: {json.dumps(body)}\n\n"
+        if body["state"] in {"done", "failed", "quarantined"} or time.monotonic() > ends_at_s:
+            return
+        time.sleep(EVENTS_PERIOD_S)
+        try:
+            body = read()
+        except MiradaError as error:
+            # The status is sent already; the client comes back and gets a proper answer.
+            yield f": {error.code}\n\n"
+            return

@@ -1,0 +1,44 @@
+"""Models: whether pictures and texts can be embedded right now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask.views import MethodView
+
+from mirada.usecases.check_models import check_models_available
+from webapp.auth import require_user
+from webapp.current import current_runtime
+from webapp.rest import ApiBlueprint
+from webapp.schemas.models import ModelsSchema
+
+blueprint = ApiBlueprint(
+    "models", __name__, url_prefix="/api/v1/models", description="Encoders and whether they work"
+)
+
+
+@blueprint.route("")
+class Models(MethodView):
+    """Both towers."""
+
+    @blueprint.operation("checkModels", "Check the models")
+    @blueprint.response(
+        200,
+        ModelsSchema,
+        example={
+            "enabled": True,
+            "device": "cpu",
+            "text_model": "image:ViT-B-32:laion2b_s34b_b79k:openclip-224-bicubic-v1",
+            "image_model": "image:ViT-B-32:laion2b_s34b_b79k:openclip-224-bicubic-v1",
+            "errors": [],
+        },
+    )
+    def get(self) -> Any:
+        """Embeds one picture and one text; the first call loads the weights."""
+        require_user()
+        runtime = current_runtime()
+        return check_models_available(
+            lambda: runtime.encoder.interactive(),
+            enabled=runtime.settings.embeddings_enabled,
+            device=runtime.settings.embeddings_device,
+        ).to_dict()

@@ -1,0 +1,110 @@
+"""Search: by words, by an uploaded picture, by a stored one, or by a vector."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import request
+from flask.views import MethodView
+
+from mirada.domain.embeddings import Vector
+from mirada.domain.errors import InvalidInput
+from webapp import uploads
+from webapp.auth import Caller, current_caller
+from webapp.current import current_runtime
+from webapp.rest import MIN_CHANGE_SEQ, ApiBlueprint, multipart_fields
+from webapp.schemas.search import (
+    DEFAULT_RESULTS,
+    SEARCH_EXAMPLE,
+    FoundSchema,
+    MultipartSearchDocumentation,
+    MultipartSearchSchema,
+    SearchSchema,
+    found_body,
+)
+from webapp.searching import (
+    find_images,
+    vector_given,
+    vector_of_image,
+    vector_of_text,
+    vector_of_upload,
+)
+
+blueprint = ApiBlueprint(
+    "search", __name__, url_prefix="/api/v1/search", description="Find pictures"
+)
+KINDS = ("text", "image_id", "vector", "file")
+REQUEST_BODY = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": SearchSchema,
+            "examples": {
+                "words": {"value": {"text": "a cat with sunglasses", "k": 5}},
+                "stored picture": {"value": {"image_id": 17, "threshold": 0.5}},
+            },
+        },
+        "multipart/form-data": {"schema": MultipartSearchDocumentation},
+    },
+}
+
+
+@blueprint.route("")
+class Search(MethodView):
+    """One query, one answer."""
+
+    @blueprint.operation(
+        "searchImages",
+        "Search by text, picture, stored image or vector",
+        refusals=(400, 404, 409, 413, 415, 422),
+        requestBody=REQUEST_BODY,
+        parameters=[MIN_CHANGE_SEQ],
+    )
+    @blueprint.response(200, FoundSchema, example=SEARCH_EXAMPLE)
+    def post(self) -> Any:
+        """Best first, among the images the caller may see.
+
+        Send exactly one of text, image_id, vector (as JSON) and file (as multipart/form-data).
+        `similarity` is the cosine; `relevance` says where it stands among what is here; `verdict`
+        says whether anything relevant was found at all.
+        """
+        caller = current_caller()
+        is_multipart = request.mimetype == "multipart/form-data"
+        query = multipart_fields(MultipartSearchSchema) if is_multipart else _json_fields()
+        found = find_images(
+            _vector(query, caller),
+            caller,
+            k=query["k"] or query["limit"] or DEFAULT_RESULTS,
+            threshold=query["threshold"],
+            only_own=query["mine"],
+        )
+        _, space = current_runtime().space()
+        return found_body(found, caller.user_id, space.name)
+
+
+def _json_fields() -> dict[str, Any]:
+    if not request.is_json:
+        raise InvalidInput(
+            "Send the query as application/json, or a picture as multipart/form-data."
+        )
+    return ApiBlueprint.ARGUMENTS_PARSER.parse(SearchSchema(), location="json")
+
+
+def _vector(query: dict[str, Any], caller: Caller) -> Vector:
+    given = [kind for kind in KINDS if query.get(kind) is not None]
+    if request.files:
+        given.append("file")
+    if len(given) != 1:
+        message = f"Send exactly one of {', '.join(KINDS)}; " + (
+            f"this has {' and '.join(given)}." if given else "this has none."
+        )
+        raise InvalidInput(message, fields={kind: [message] for kind in given or KINDS})
+    match given[0]:
+        case "text":
+            return vector_of_text(query["text"])
+        case "image_id":
+            return vector_of_image(query["image_id"], caller)
+        case "vector":
+            return vector_given(query["vector"])
+        case _:
+            return vector_of_upload(uploads.uploaded_file())

@@ -1,0 +1,12 @@
+"""Routes of the systems Mirada replaces, with their exact paths and reply shapes; one file each."""
+
+from __future__ import annotations
+
+from webapp.compat import embedding_service, health, image_search
+from webapp.rest import MiradaApi
+
+
+def register(api: MiradaApi) -> None:
+    """Register every system's routes."""
+    for system in (image_search, embedding_service, health):
+        api.register_blueprint(system.blueprint)

@@ -1,0 +1,101 @@
+"""The embedding service: what it is, and the vector of one picture."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import marshmallow as ma
+from flask import jsonify, redirect, request, url_for
+from flask.views import MethodView
+
+from webapp import uploads
+from webapp.auth import require_user
+from webapp.compat.image_search import QueryPictureSchema
+from webapp.rest import ApiBlueprint, multipart_body
+from webapp.schemas.images import ReplySchema
+from webapp.searching import encoder_for_people, vector_of_upload
+
+blueprint = ApiBlueprint(
+    "embedding_service", __name__, description="Routes of the embedding service"
+)
+_VIT_B_32 = re.compile(r"ViT-B-32(-quickgelu)?")
+
+
+class ServiceSchema(ReplySchema):
+    """What this is and where things are."""
+
+    service = ma.fields.String(required=True)
+    version = ma.fields.String(required=True)
+    status = ma.fields.String(required=True)
+    endpoints = ma.fields.Dict(required=True)
+
+
+class PictureEmbeddingSchema(ReplySchema):
+    """One vector."""
+
+    embedding = ma.fields.List(
+        ma.fields.Float(), required=True, metadata={"description": "L2 norm 1."}
+    )
+    model = ma.fields.String(required=True)
+    device = ma.fields.String(required=True)
+
+
+@blueprint.route("/")
+class Service(MethodView):
+    """The front door."""
+
+    @blueprint.operation("getService", "Read what this service is", security=[{}])
+    @blueprint.alt_response(302, description="A browser is sent to the documentation.")
+    @blueprint.response(200, ServiceSchema)
+    def get(self) -> Any:
+        """JSON, unless the client prefers HTML."""
+        accepted = request.accept_mimetypes
+        if accepted.best_match(["application/json", "text/html"]) == "text/html":
+            return redirect(url_for("docs.swagger_ui"))
+        return jsonify(
+            service="mirada",
+            version="v1",
+            status="running",
+            endpoints={
+                "documentation": url_for("docs.swagger_ui"),
+                "openapi": url_for("docs.openapi_json"),
+                "health": url_for("health.health"),
+                "images": url_for("images.Images"),
+                "search": url_for("search.Search"),
+                "embed_image": url_for("embedding_service.EmbedImage"),
+                "search_similar_images": url_for("image_search.SearchSimilarImages"),
+            },
+        )
+
+
+@blueprint.route("/embed-image")
+class EmbedImage(MethodView):
+    """One picture's vector."""
+
+    @blueprint.operation(
+        "embedImage",
+        "Embed a picture",
+        refusals=(403, 409, 413, 415, 422),
+        requestBody=multipart_body(QueryPictureSchema),
+    )
+    @blueprint.response(
+        200,
+        PictureEmbeddingSchema,
+        example={"embedding": [0.0312, -0.0711], "model": "CLIP-ViT-B/32", "device": "cpu"},
+    )
+    def post(self) -> Any:
+        """Nothing is kept. POST /api/v1/embeddings takes several, and texts."""
+        require_user()
+        vector = vector_of_upload(uploads.uploaded_file())
+        encoder = encoder_for_people()
+        return {
+            "embedding": vector.tolist(),
+            "model": _model_name(encoder.space.encoder),
+            "device": encoder.device,
+        }
+
+
+def _model_name(encoder: str) -> str:
+    """Return "CLIP-ViT-B/32" for that architecture, as that service did; else the honest name."""
+    return "CLIP-ViT-B/32" if _VIT_B_32.fullmatch(encoder) else encoder

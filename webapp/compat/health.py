@@ -1,0 +1,130 @@
+"""Health, in the words of the image search backend and of the embedding service at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import marshmallow as ma
+from flask import Response, current_app, jsonify
+from flask.views import MethodView
+
+from webapp.current import current_runtime
+from webapp.probes import Health
+from webapp.rest import ApiBlueprint
+from webapp.schemas.images import ReplySchema
+
+blueprint = ApiBlueprint("health", __name__, description="Whether it works")
+ESSENTIAL = ("database", "encoder")
+"""Without these nothing can be found; without the others only something is slow or refused."""
+RETRY_AFTER_S = "5"
+
+
+class CheckSchema(ReplySchema):
+    """One dependency."""
+
+    ok = ma.fields.Boolean(required=True)
+    detail = ma.fields.String(required=True)
+
+
+class HealthSchema(ReplySchema):
+    """What works."""
+
+    status = ma.fields.String(
+        required=True, validate=ma.validate.OneOf(["healthy", "degraded", "unhealthy"])
+    )
+    service = ma.fields.String(required=True)
+    database = ma.fields.String(
+        required=True, validate=ma.validate.OneOf(["connected", "disconnected"])
+    )
+    model_loaded = ma.fields.Boolean(required=True)
+    device = ma.fields.String(required=True)
+    checks = ma.fields.Dict(
+        keys=ma.fields.String(), values=ma.fields.Nested(CheckSchema), required=True
+    )
+
+
+def check_health() -> Any:
+    """Each dependency is really used: the database read, a picture and a text embedded.
+
+    200 when pictures can be embedded and found, "degraded" when something else is amiss; 503 and
+    "unhealthy" when the database is down or nothing can be embedded, also while weights load.
+    """
+    runtime = current_runtime()
+    health: Health = current_app.extensions["mirada_health"]
+    results = health.check()
+    is_healthy = all(results[name].is_ok for name in ESSENTIAL)
+    is_whole = all(result.is_ok for result in results.values())
+    has_encoder = runtime.encoder_is_loaded()
+    response = jsonify(
+        status="healthy" if is_whole else "degraded" if is_healthy else "unhealthy",
+        service="image-search-backend",
+        database="connected" if results["database"].is_ok else "disconnected",
+        model_loaded=has_encoder and results["encoder"].is_ok,
+        device=runtime.encoder.device if has_encoder else runtime.settings.embeddings_device,
+        checks={
+            name: {"ok": result.is_ok, "detail": result.detail} for name, result in results.items()
+        },
+    )
+    response.headers["Cache-Control"] = "no-store"
+    if not is_healthy:
+        response.status_code = 503
+        response.headers["Retry-After"] = RETRY_AFTER_S
+    return response
+
+
+@blueprint.route("/health", endpoint="health")
+class HealthView(MethodView):
+    """Everything."""
+
+    @blueprint.doc(operationId="getHealth", summary="Check everything", security=[{}])
+    @blueprint.alt_response(503, schema=HealthSchema, description="It cannot serve just now.")
+    @blueprint.response(200, HealthSchema)
+    def get(self) -> Any:
+        """See the function."""
+        return check_health()
+
+    get.__doc__ = check_health.__doc__
+
+
+@blueprint.route("/readyz", endpoint="readyz")
+class ReadyView(MethodView):
+    """The same under the name that orchestrators use."""
+
+    @blueprint.doc(operationId="getReady", summary="Check everything", security=[{}])
+    @blueprint.alt_response(503, schema=HealthSchema, description="It cannot serve just now.")
+    @blueprint.response(200, HealthSchema)
+    def get(self) -> Any:
+        """The same as /health."""
+        return check_health()
+
+
+class LiveSchema(ReplySchema):
+    """The process answers."""
+
+    status = ma.fields.String(required=True)
+
+
+def _alive() -> Response:
+    return jsonify(status="alive")
+
+
+@blueprint.route("/health/live", endpoint="live")
+class LiveView(MethodView):
+    """The process."""
+
+    @blueprint.doc(operationId="getLive", summary="Check that the process answers", security=[{}])
+    @blueprint.response(200, LiveSchema, example={"status": "alive"})
+    def get(self) -> Any:
+        """Touches nothing else, so it stays 200 while dependencies are down."""
+        return _alive()
+
+
+@blueprint.route("/livez", endpoint="livez")
+class LivezView(MethodView):
+    """The same under the name that orchestrators use."""
+
+    @blueprint.doc(operationId="getLivez", summary="Check that the process answers", security=[{}])
+    @blueprint.response(200, LiveSchema, example={"status": "alive"})
+    def get(self) -> Any:
+        """The same as /health/live."""
+        return _alive()

@@ -1,0 +1,116 @@
+"""The image search backend: its search by upload and its stored images, path for path."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import marshmallow as ma
+from flask import url_for
+from flask.views import MethodView
+from flask_smorest.fields import Upload
+
+from mirada.domain.errors import NotFound
+from mirada.domain.images import ImageFormat
+from mirada.usecases import images
+from webapp import uploads
+from webapp.api.pictures import PICTURE_DOC, send_picture
+from webapp.auth import current_caller
+from webapp.current import current_runtime
+from webapp.rest import MIN_CHANGE_SEQ, ApiBlueprint, multipart_body
+from webapp.schemas.images import ReplySchema
+from webapp.searching import find_images, vector_of_upload
+
+blueprint = ApiBlueprint("image_search", __name__, description="Routes of the image search backend")
+DEFAULT_THRESHOLD = 0.2
+"""CONTRACT B, where SIMILARITY_THRESHOLD is unset."""
+_STORED_NAME = re.compile(r"(\d{1,18})\.([a-z]{3,4})")
+_EXTENSIONS = {fmt.extension for fmt in ImageFormat}
+
+
+class QueryPictureSchema(ma.Schema):
+    """The picture to find the like of."""
+
+    file = Upload(required=True)
+
+
+class SimilarImageSchema(ReplySchema):
+    """One result."""
+
+    id = ma.fields.Integer(required=True)
+    similarity = ma.fields.Float(required=True)
+    path = ma.fields.String(required=True)
+
+
+class SimilarImagesSchema(ReplySchema):
+    """Results, best first."""
+
+    results = ma.fields.List(ma.fields.Nested(SimilarImageSchema), required=True)
+
+
+@blueprint.route("/search-similar-images")
+class SearchSimilarImages(MethodView):
+    """Search by an uploaded picture."""
+
+    @blueprint.operation(
+        "searchSimilarImages",
+        "Find stored images like an uploaded one",
+        refusals=(403, 409, 413, 415, 422),
+        requestBody=multipart_body(QueryPictureSchema),
+        parameters=[MIN_CHANGE_SEQ],
+    )
+    @blueprint.response(
+        200,
+        SimilarImagesSchema,
+        example={"results": [{"id": 17, "similarity": 0.93, "path": "/static/17.png"}]},
+    )
+    def post(self) -> Any:
+        """Nothing under SIMILARITY_THRESHOLD (0.2), at most SIMILARITY_LIMIT; nothing is kept."""
+        caller = current_caller()
+        settings = current_runtime().settings
+        threshold = settings.similarity_threshold
+        found = find_images(
+            vector_of_upload(uploads.uploaded_file()),
+            caller,
+            k=settings.similarity_limit,
+            threshold=DEFAULT_THRESHOLD if threshold is None else threshold,
+        )
+        return {
+            "results": [
+                {
+                    "id": result.image.id,
+                    "similarity": result.similarity,
+                    "path": url_for(
+                        "image_search.StoredImage", filename=_stored_name(result.image)
+                    ),
+                }
+                for result in found.results
+            ]
+        }
+
+
+@blueprint.route("/static/<filename>")
+class StoredImage(MethodView):
+    """A stored image's bytes."""
+
+    @blueprint.operation("getStoredImage", "Get a stored image", refusals=(404, 416))
+    @blueprint.alt_response(304, description="It is the one you have.")
+    @blueprint.response(200, PICTURE_DOC["schema"], content_type="image/*")
+    def get(self, filename: str) -> Any:
+        """By the name that a search gave, and nothing else.
+
+        Owners get the original; others a WebP copy without metadata, whatever the name ends in.
+        """
+        found = _STORED_NAME.fullmatch(filename)
+        if found is None or found[2] not in _EXTENSIONS:
+            raise NotFound(f"There is no stored image {filename}.")
+        viewer_id = current_caller().user_id
+        with current_runtime().reading() as session:
+            image = images.get_image(session, int(found[1]), viewer_id)
+        if _stored_name(image) != filename:
+            raise NotFound(f"There is no stored image {filename}.")
+        return send_picture(image, viewer_id, as_attachment=False)
+
+
+def _stored_name(image: Any) -> str:
+    return f"{image.id}.{ImageFormat(image.content.format).extension}"

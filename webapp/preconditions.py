@@ -1,0 +1,52 @@
+"""ETags of images and the conditions that requests put on them (RFC 9110, section 13)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from flask import Response, request
+
+from mirada.domain.errors import PreconditionFailed
+
+_OURS = re.compile(r"(\d{1,18})-(\d{1,9})-[a-z]+")
+
+
+def image_etag(image: Any) -> str:
+    """Return the tag of an image's current representation.
+
+    The status is part of it because workers change it without counting a version.
+    """
+    return f"{image.id}-{image.version}-{str(image.status).lower()}"
+
+
+def expected_version(image_id: int) -> int | None:
+    """Return the version that If-Match names, None when there is no condition.
+
+    Only the version is held against the caller: that a picture became READY in the meantime is
+    no change of what its owner wrote.
+
+    Raises:
+        PreconditionFailed: no tag in the header can be of this image.
+    """
+    if "If-Match" not in request.headers:
+        return None
+    tags = request.if_match
+    if tags.star_tag:
+        return None
+    # Strong comparison: weak tags never match.
+    for tag in tags.as_set():
+        found = _OURS.fullmatch(tag)
+        if found and int(found[1]) == image_id:
+            return int(found[2])
+    raise PreconditionFailed(
+        f"If-Match does not name a version of image {image_id}; read it again for its ETag."
+    )
+
+
+def with_etag(response: Response, etag: str) -> Response:
+    """Tag a reply and turn it into a 304, tag included, where the caller has it already."""
+    response.set_etag(etag)
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.vary.update(["Authorization", "X-API-Key"])
+    return response.make_conditional(request)  # type: ignore[return-value]

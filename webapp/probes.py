@@ -1,0 +1,134 @@
+"""Health by trying: each dependency is really used, beside the request, with a limit on the wait."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from mirada.bootstrap import Runtime
+from mirada.domain.errors import MiradaError
+from mirada.usecases import spaces
+from mirada.usecases.check_models import check_models_available
+from workers import broker
+
+logger = structlog.get_logger(__name__)
+
+FRESH_S = 3.0
+"""How long a result is believed: load balancers ask every few seconds, from several places."""
+STALE_S = 30.0
+"""A probe that hangs for longer than this no longer lives on its last good result."""
+WAIT_S = 2.0
+"""How long a request waits for all probes together; the answer is due within 3 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one probe found: whether the dependency works, and a sentence about it."""
+
+    is_ok: bool
+    detail: str
+
+
+class Probe:
+    """One dependency, tried in a thread of its own so that a hanging one holds up nobody."""
+
+    def __init__(self, name: str, attempt: Callable[[], str]) -> None:
+        """Keep what to try: `attempt` returns a sentence or raises."""
+        self.name = name
+        self._attempt = attempt
+        self._changed = threading.Condition()
+        self._is_running = False
+        self._result: Result | None = None
+        self._at_s = float("-inf")
+
+    def start(self) -> None:
+        """Try again in the background unless the last result is fresh or a try is under way."""
+        with self._changed:
+            if self._is_running or time.monotonic() - self._at_s < FRESH_S:
+                return
+            self._is_running = True
+        threading.Thread(target=self._run, name=f"probe-{self.name}", daemon=True).start()
+
+    def result(self, until_s: float) -> Result:
+        """Return the result, waiting for a running try until the given monotonic time."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: not self._is_running, timeout=max(0.0, until_s - time.monotonic())
+            )
+            age_s = time.monotonic() - self._at_s
+            if self._result is not None and (not self._is_running or age_s < STALE_S):
+                return self._result
+            return Result(False, "No answer yet.")
+
+    def _run(self) -> None:
+        try:
+            result = Result(True, self._attempt())
+        except MiradaError as error:
+            result = Result(False, error.detail)
+        except Exception as error:  # The edge of a thread: whatever it is, the probe has failed.
+            logger.warning("probe_failed", probe=self.name, exc_info=error)
+            result = Result(False, f"{type(error).__name__}: see the log.")
+        with self._changed:
+            self._result, self._at_s, self._is_running = result, time.monotonic(), False
+            self._changed.notify_all()
+
+
+class Health:
+    """Every probe of one process."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        """Prepare the probes; nothing runs before the first question."""
+        self._runtime = runtime
+        self._probes = (
+            Probe("database", self._database),
+            Probe("encoder", self._encoder),
+            Probe("queue", self._queue),
+            Probe("index", self._index),
+            Probe("store", self._store),
+        )
+
+    def check(self, wait_s: float = WAIT_S) -> dict[str, Result]:
+        """Return the result of every probe by name, after at most `wait_s`."""
+        until_s = time.monotonic() + wait_s
+        for probe in self._probes:
+            probe.start()
+        return {probe.name: probe.result(until_s) for probe in self._probes}
+
+    def _database(self) -> str:
+        with self._runtime.reading() as session:
+            spaces.pinned_space(session)
+        return "connected"
+
+    def _encoder(self) -> str:
+        runtime = self._runtime
+        report = check_models_available(
+            lambda: runtime.encoder.interactive(),
+            enabled=runtime.settings.embeddings_enabled,
+            device=runtime.settings.embeddings_device,
+        )
+        if report.errors:
+            raise MiradaError(" ".join(report.errors))
+        return f"{report.image_model} on {report.device}" if report.enabled else "switched off"
+
+    def _queue(self) -> str:
+        if self._runtime.settings.redis_url is None:
+            return "in-process"
+        waiting = broker.waiting_bells(broker.ringing_broker(self._runtime))
+        return f"connected, {waiting} waiting"
+
+    def _index(self) -> str:
+        runtime = self._runtime
+        with runtime.reading() as session:
+            pinned = spaces.pinned_space(session)
+        if pinned is None:
+            return "nothing to search yet"
+        status = runtime.index(pinned.id).status()
+        return f"{status.live_count} vectors, change {status.change_seq}"
+
+    def _store(self) -> str:
+        self._runtime.image_store.probe()
+        return "writable"

@@ -1,0 +1,176 @@
+"""Flask-smorest as Mirada uses it: problems for errors, one multipart location, documented operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, ClassVar, TypeVar
+
+import marshmallow as ma
+from flask import Flask
+from flask_smorest import Api, Blueprint
+from webargs.flaskparser import FlaskParser
+from webargs.multidictproxy import MultiDictProxy
+from werkzeug.datastructures import CombinedMultiDict
+
+from webapp import errors
+from webapp.schemas.problems import ProblemSchema
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+DESCRIPTION = """\
+A visual memory: pictures go in, are understood, and are found again by picture or by words.
+
+**Keys.** Send `Authorization: Bearer KEY` (or `X-API-Key`). With `AUTH_MODE=open` calls without a
+key act as the local user; with `AUTH_MODE=keys` they may read and search public images only.
+
+**Errors** are `application/problem+json` (RFC 9457) with a stable `code`. What is not yours looks
+absent: 404. A 503 carries `Retry-After`: the same request may work later.
+
+**Freshness.** Whatever changes what can be found answers with `X-Change-Seq`; send it back as
+`X-Min-Change-Seq` and a search includes that change or says 503.
+"""
+
+ALWAYS = (401, 500, 503)
+"""A wrong key is refused everywhere, and everything can be down."""
+
+
+class ApiParser(FlaskParser):
+    """Adds the location "multipart": form fields and files in one schema, as OpenAPI 3 has it."""
+
+    DEFAULT_UNKNOWN_BY_LOCATION = {  # noqa: RUF012 - as webargs has it
+        **FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION,
+        "multipart": ma.EXCLUDE,
+        "query": ma.EXCLUDE,
+        "json": ma.RAISE,
+    }
+    __location_map__ = {  # noqa: RUF012 - as webargs has it
+        **FlaskParser.__location_map__,
+        "multipart": "load_multipart",
+    }
+
+    def load_multipart(self, req: Any, schema: ma.Schema) -> MultiDictProxy:
+        """Return fields and files together."""
+        return MultiDictProxy(CombinedMultiDict([req.files, req.form]), schema)
+
+
+class ApiBlueprint(Blueprint):
+    """A blueprint whose operations say what they are called and which errors they give."""
+
+    ARGUMENTS_PARSER = ApiParser()
+    # Documented as an object and sent as a string: clients that check the schema refuse it.
+    PAGINATION_HEADER_NAME = None
+    DEFAULT_LOCATION_CONTENT_TYPE_MAPPING: ClassVar[dict[str, str]] = {
+        **Blueprint.DEFAULT_LOCATION_CONTENT_TYPE_MAPPING,
+        "multipart": "multipart/form-data",
+    }
+
+    def operation(
+        self, operation_id: str, summary: str, *, refusals: tuple[int, ...] = (), **doc: Any
+    ) -> Callable[[View], View]:
+        """Return a decorator that documents an operation.
+
+        Args:
+            operation_id: stable; generated clients name their functions by it.
+            summary: one line.
+            refusals: statuses of its error replies, beyond those that every operation has.
+            **doc: more of the OpenAPI operation object.
+        """
+
+        def decorate(view: View) -> View:
+            for status in sorted({*refusals, *ALWAYS}):
+                view = self.alt_response(status, HTTPStatus(status).name)(view)
+            return self.doc(operationId=operation_id, summary=summary, **doc)(view)
+
+        return decorate
+
+
+class MiradaApi(Api):
+    """The API object: its error replies are problems, in documentation as on the wire."""
+
+    ERROR_SCHEMA = ProblemSchema
+
+    def __init__(self, app: Flask) -> None:
+        """Set up an empty specification on the app; blueprints are registered afterwards."""
+        app.config.update(
+            API_TITLE="Mirada",
+            API_VERSION="v1",
+            OPENAPI_VERSION="3.1.0",
+            OPENAPI_URL_PREFIX=None,
+            API_SPEC_OPTIONS={
+                "info": {"description": DESCRIPTION},
+                "servers": [{"url": "/", "description": "This server"}],
+                # An empty requirement says that a key may be left out.
+                "security": [{"bearer": []}, {"apiKey": []}, {}],
+            },
+        )
+        super().__init__(app)
+        schemes = self.spec.components
+        schemes.security_scheme("bearer", {"type": "http", "scheme": "bearer"})
+        schemes.security_scheme("apiKey", {"type": "apiKey", "in": "header", "name": "X-API-Key"})
+
+    def handle_http_exception(self, error: Any) -> Any:
+        """Answer with a problem."""
+        return errors.handle_http_exception(error)
+
+    def _register_responses(self) -> None:
+        for status in HTTPStatus:
+            if status >= 400:
+                content = {errors.PROBLEM_MEDIA_TYPE: {"schema": ProblemSchema}}
+                reply: dict[str, Any] = {"description": status.phrase, "content": content}
+                if status == 503:
+                    reply["headers"] = {
+                        "Retry-After": {
+                            "description": "Seconds after which to try again.",
+                            "schema": {"type": "integer"},
+                        }
+                    }
+                self.spec.components.response(status.name, reply, lazy=True)
+        self.spec.components.response(
+            "DEFAULT_ERROR",
+            {
+                "description": "A problem.",
+                "content": {errors.PROBLEM_MEDIA_TYPE: {"schema": ProblemSchema}},
+            },
+            lazy=True,
+        )
+
+
+def header(description: str, kind: str = "string") -> dict[str, Any]:
+    """Return the documentation of a response header."""
+    return {"description": description, "schema": {"type": kind}}
+
+
+def request_header(name: str, description: str, kind: str = "string") -> dict[str, Any]:
+    """Return the documentation of an optional request header."""
+    return {
+        "in": "header",
+        "name": name,
+        "description": description,
+        "required": False,
+        "schema": {"type": kind},
+    }
+
+
+CHANGE_SEQ_HEADER = {
+    "X-Change-Seq": header("Number of this change; see X-Min-Change-Seq.", "integer")
+}
+"""Of every reply to a change of what can be found."""
+MIN_CHANGE_SEQ = request_header(
+    "X-Min-Change-Seq", "Answer only from a state that includes this change.", "integer"
+)
+"""Of every search."""
+
+
+def multipart_body(schema: type[ma.Schema]) -> dict[str, Any]:
+    """Return the documentation of a multipart request body."""
+    return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
+
+
+def multipart_fields(schema: type[ma.Schema]) -> dict[str, Any]:
+    """Return the validated fields of the multipart request being served.
+
+    Views call it themselves, after they know who is calling: the body of somebody who may not
+    upload is never received. Raises HTTP 422 with messages by field.
+    """
+    return ApiBlueprint.ARGUMENTS_PARSER.parse(schema(), location="multipart")

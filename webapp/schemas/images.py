@@ -1,0 +1,199 @@
+"""Images and lists of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import marshmallow as ma
+from flask import url_for
+from flask_smorest.fields import Upload
+from marshmallow import validate
+
+from mirada.usecases.ingest import MAX_TEXT_CHARS
+from mirada.usecases.search import FoundImage
+
+MAX_PAGE = 100
+IMAGE_EXAMPLE = {
+    "id": 17,
+    "owner": {"id": 1, "username": "local"},
+    "filename": "cat.png",
+    "prompt": None,
+    "caption": "A cat with sunglasses",
+    "is_public": False,
+    "status": "READY",
+    "failure": None,
+    "version": 2,
+    "media_type": "image/png",
+    "width": 512,
+    "height": 512,
+    "byte_size": 48210,
+    "is_animated": False,
+    "created_at": "2026-01-02T03:04:05+00:00",
+    "updated_at": "2026-01-02T03:04:06+00:00",
+    "url": "/api/v1/images/17",
+    "file_url": "/api/v1/images/17/file",
+    "thumbnail_url": "/api/v1/images/17/thumbnail",
+    "similar_url": "/api/v1/images/17/similar",
+}
+
+
+class ReplySchema(ma.Schema):
+    """A reply may gain fields; strict clients must not break on them."""
+
+    class Meta:
+        """Allow more fields than are named."""
+
+        unknown = ma.INCLUDE
+
+
+class OwnerSchema(ReplySchema):
+    """The public face of a user."""
+
+    id = ma.fields.Integer(required=True)
+    username = ma.fields.String(required=True)
+
+
+class ImageSchema(ReplySchema):
+    """One image as everybody who may see it sees it."""
+
+    id = ma.fields.Integer(required=True)
+    owner = ma.fields.Nested(OwnerSchema, required=True)
+    filename = ma.fields.String(required=True, allow_none=True)
+    prompt = ma.fields.String(required=True, allow_none=True)
+    caption = ma.fields.String(required=True, allow_none=True)
+    is_public = ma.fields.Boolean(required=True)
+    status = ma.fields.String(
+        required=True, validate=validate.OneOf(["PENDING", "PROCESSING", "READY", "FAILED"])
+    )
+    failure = ma.fields.String(
+        required=True, allow_none=True, metadata={"description": "Why status is FAILED."}
+    )
+    version = ma.fields.Integer(required=True)
+    media_type = ma.fields.String(required=True)
+    width = ma.fields.Integer(required=True, metadata={"description": "Pixels, upright."})
+    height = ma.fields.Integer(required=True, metadata={"description": "Pixels, upright."})
+    byte_size = ma.fields.Integer(required=True)
+    is_animated = ma.fields.Boolean(required=True)
+    created_at = ma.fields.DateTime(required=True)
+    updated_at = ma.fields.DateTime(required=True)
+    url = ma.fields.String(required=True)
+    file_url = ma.fields.String(required=True)
+    thumbnail_url = ma.fields.String(required=True)
+    similar_url = ma.fields.String(required=True)
+
+
+class ImagePostSchema(ReplySchema):
+    """An image in the short list form of captioned posts."""
+
+    id = ma.fields.Integer(required=True)
+    caption = ma.fields.String(required=True, allow_none=True)
+    prompt = ma.fields.String(required=True, allow_none=True)
+    image_url = ma.fields.String(required=True)
+    thumbnail_url = ma.fields.String(required=True)
+    created_at = ma.fields.DateTime(required=True)
+    similarity = ma.fields.Float(
+        required=True, metadata={"description": "Cosine in [-1, 1], higher is nearer."}
+    )
+
+
+class ImagePageSchema(ReplySchema):
+    """One page of images, newest first."""
+
+    results = ma.fields.List(ma.fields.Nested(ImageSchema), required=True)
+    count = ma.fields.Integer(required=True, metadata={"description": "How many this page holds."})
+    next = ma.fields.String(
+        required=True, allow_none=True, metadata={"description": "Address of the next page."}
+    )
+
+
+class ImageListQuerySchema(ma.Schema):
+    """Which images to list."""
+
+    limit = ma.fields.Integer(load_default=20, validate=validate.Range(1, MAX_PAGE))
+    cursor = ma.fields.String(
+        load_default=None, metadata={"description": "From `next` of the page before."}
+    )
+    mine = ma.fields.Boolean(
+        load_default=False, metadata={"description": "Only the caller's own images."}
+    )
+
+
+class NewImageSchema(ma.Schema):
+    """What an upload may say beside the picture."""
+
+    file = Upload(metadata={"description": "The picture: JPEG, PNG, WebP or GIF."})
+    caption = ma.fields.String(load_default=None, validate=validate.Length(max=MAX_TEXT_CHARS))
+    prompt = ma.fields.String(
+        load_default=None,
+        validate=validate.Length(max=MAX_TEXT_CHARS),
+        metadata={"description": "What the picture was generated from."},
+    )
+    is_public = ma.fields.Boolean(
+        load_default=False, metadata={"description": "Whether others may see and find it."}
+    )
+
+
+class NewImageDocumentation(NewImageSchema):
+    """The same with the file marked as required, which the view itself checks with better words."""
+
+    file = Upload(required=True, metadata={"description": "The picture: JPEG, PNG, WebP or GIF."})
+
+
+class ImageChangeSchema(ma.Schema):
+    """What may be changed; a field left out stays as it is."""
+
+    caption = ma.fields.String(allow_none=True, validate=validate.Length(max=MAX_TEXT_CHARS))
+    prompt = ma.fields.String(allow_none=True, validate=validate.Length(max=MAX_TEXT_CHARS))
+    is_public = ma.fields.Boolean()
+
+    @ma.validates_schema
+    def _something_changes(self, data: dict[str, Any], **_: Any) -> None:
+        if not data:
+            raise ma.ValidationError("Name at least one of caption, prompt and is_public.")
+
+
+def image_body(image: Any, viewer_id: int | None) -> dict[str, Any]:
+    """Return an image's fields for `ImageSchema`.
+
+    Args:
+        image: with its content and owner loaded.
+        viewer_id: who is asking; file names and failures are for the owner only.
+    """
+    content = image.content
+    is_owner = viewer_id is not None and image.owner_id == viewer_id
+    return {
+        "id": image.id,
+        "owner": {"id": image.owner.id, "username": image.owner.username},
+        "filename": image.filename if is_owner else None,
+        "prompt": image.prompt,
+        "caption": image.caption,
+        "is_public": image.is_public,
+        "status": str(image.status),
+        "failure": image.failure if is_owner else None,
+        "version": image.version,
+        "media_type": f"image/{content.format.lower()}",
+        "width": content.width,
+        "height": content.height,
+        "byte_size": content.byte_size,
+        "is_animated": content.is_animated,
+        "created_at": image.created_at,
+        "updated_at": image.updated_at,
+        "url": url_for("images.ImageItem", image_id=image.id),
+        "file_url": url_for("images.ImageFile", image_id=image.id),
+        "thumbnail_url": url_for("images.ImageThumbnail", image_id=image.id),
+        "similar_url": url_for("images.SimilarImages", image_id=image.id),
+    }
+
+
+def image_post(result: FoundImage) -> dict[str, Any]:
+    """Return a search result's fields for `ImagePostSchema`."""
+    image = result.image
+    return {
+        "id": image.id,
+        "caption": image.caption,
+        "prompt": image.prompt,
+        "image_url": url_for("images.ImageFile", image_id=image.id),
+        "thumbnail_url": url_for("images.ImageThumbnail", image_id=image.id),
+        "created_at": image.created_at,
+        "similarity": result.similarity,
+    }

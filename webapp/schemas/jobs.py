@@ -1,0 +1,112 @@
+"""Jobs: work in the ledger."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import marshmallow as ma
+from flask import url_for
+from marshmallow import validate
+
+from mirada.usecases.jobs import KINDS, JobReport
+from webapp.schemas.images import MAX_PAGE, ReplySchema
+
+STATES = ("queued", "running", "done", "failed", "quarantined")
+JOB_EXAMPLE = {
+    "id": 4,
+    "kind": "rebuild_index",
+    "subject_id": None,
+    "space_id": 1,
+    "state": "running",
+    "attempts": 1,
+    "crashes": 0,
+    "done": 5000,
+    "total": 20000,
+    "rate_per_s": 2500.0,
+    "eta_s": 6.0,
+    "next_attempt_in_s": None,
+    "last_error": None,
+    "request_id": "5b7c0d3e",
+    "created_at": "2026-01-02T03:04:05+00:00",
+    "started_at": "2026-01-02T03:04:05+00:00",
+    "finished_at": None,
+    "url": "/api/v1/jobs/4",
+}
+
+
+class JobSchema(ReplySchema):
+    """One piece of work and how it goes."""
+
+    id = ma.fields.Integer(required=True)
+    kind = ma.fields.String(required=True)
+    subject_id = ma.fields.Integer(required=True, allow_none=True)
+    space_id = ma.fields.Integer(required=True, allow_none=True)
+    state = ma.fields.String(required=True, validate=validate.OneOf(STATES))
+    attempts = ma.fields.Integer(required=True)
+    crashes = ma.fields.Integer(
+        required=True, metadata={"description": "Attempts that ended without a word."}
+    )
+    done = ma.fields.Integer(required=True)
+    total = ma.fields.Integer(required=True, allow_none=True)
+    rate_per_s = ma.fields.Float(required=True, allow_none=True)
+    eta_s = ma.fields.Float(required=True, allow_none=True)
+    next_attempt_in_s = ma.fields.Float(required=True, allow_none=True)
+    last_error = ma.fields.String(required=True, allow_none=True)
+    request_id = ma.fields.String(required=True, allow_none=True)
+    created_at = ma.fields.DateTime(required=True)
+    started_at = ma.fields.DateTime(required=True, allow_none=True)
+    finished_at = ma.fields.DateTime(required=True, allow_none=True)
+    url = ma.fields.String(required=True)
+
+
+class JobPageSchema(ReplySchema):
+    """One page of jobs, newest first."""
+
+    results = ma.fields.List(ma.fields.Nested(JobSchema), required=True)
+    count = ma.fields.Integer(required=True)
+    next = ma.fields.String(required=True, allow_none=True)
+
+
+class JobListQuerySchema(ma.Schema):
+    """Which jobs to list."""
+
+    state = ma.fields.List(
+        ma.fields.String(validate=validate.OneOf(STATES)),
+        load_default=[],
+        metadata={
+            "description": "Only these; repeat for several. Failed list: failed, quarantined."
+        },
+    )
+    kind = ma.fields.String(load_default=None, validate=validate.OneOf(KINDS))
+    limit = ma.fields.Integer(load_default=20, validate=validate.Range(1, MAX_PAGE))
+    cursor = ma.fields.String(load_default=None)
+
+
+def job_body(report: JobReport) -> dict[str, Any]:
+    """Return the fields for `JobSchema`."""
+    job = report.job
+    return {
+        "id": job.id,
+        "kind": job.kind,
+        "subject_id": job.subject_id,
+        "space_id": job.space_id,
+        "state": str(job.state),
+        "attempts": job.attempts,
+        "crashes": job.crashes,
+        "done": job.progress_done,
+        "total": job.progress_total,
+        "rate_per_s": report.rate_per_s,
+        "eta_s": report.eta_s,
+        "next_attempt_in_s": report.waits_s,
+        "last_error": job.last_error,
+        "request_id": job.request_id,
+        "created_at": job.created_at,
+        "started_at": _time(job.started_at_ms),
+        "finished_at": _time(job.finished_at_ms),
+        "url": url_for("jobs.JobItem", job_id=job.id),
+    }
+
+
+def _time(unix_ms: int | None) -> datetime | None:
+    return None if unix_ms is None else datetime.fromtimestamp(unix_ms / 1000, UTC)

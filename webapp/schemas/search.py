@@ -1,0 +1,156 @@
+"""Searches and their results."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import marshmallow as ma
+from flask_smorest.fields import Upload
+from marshmallow import validate
+
+from mirada.usecases.search import MAX_K, Found
+from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, ReplySchema, image_body
+
+DEFAULT_RESULTS = 10
+MAX_QUERY_CHARACTERS = 2_000
+"""Far beyond the 77 tokens that a text tower reads."""
+MAX_VECTOR_NUMBERS = 8_192
+SEARCH_EXAMPLE = {
+    "results": [{"image": IMAGE_EXAMPLE, "similarity": 0.31, "relevance": 0.97}],
+    "verdict": "relevant",
+    "way": "exact",
+    "permitted_count": 312,
+    "change_seq": 312,
+    "reason": None,
+    "space": "image:ViT-B-32:laion2b_s34b_b79k:openclip-224-bicubic-v1",
+}
+
+
+def _results(**more: Any) -> ma.fields.Integer:
+    return ma.fields.Integer(
+        validate=validate.Range(1, MAX_K), metadata={"description": f"1 to {MAX_K}."}, **more
+    )
+
+
+def _threshold() -> ma.fields.Float:
+    return ma.fields.Float(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Range(-1, 1),
+        metadata={"description": "Least cosine similarity of a result; none by default."},
+    )
+
+
+class SimilarQuerySchema(ma.Schema):
+    """How many similar images, and how similar."""
+
+    limit = _results(load_default=DEFAULT_RESULTS)
+    threshold = _threshold()
+
+
+class SimilarPostsQuerySchema(ma.Schema):
+    """The short list form has fewer by default."""
+
+    limit = _results(load_default=5)
+    threshold = _threshold()
+
+
+class SearchSchema(ma.Schema):
+    """Exactly one of text, image_id and vector (or, in a multipart body, file), and how much to find."""
+
+    text = ma.fields.String(
+        validate=validate.And(
+            validate.Length(1, MAX_QUERY_CHARACTERS),
+            validate.Regexp(r"(?s).*\S", error="Must not be blank."),
+        ),
+        metadata={"description": "What to look for, in words."},
+    )
+    image_id = ma.fields.Integer(
+        strict=True, metadata={"description": "A stored image to find the like of."}
+    )
+    vector = ma.fields.List(
+        ma.fields.Float(allow_nan=False),
+        validate=validate.Length(1, MAX_VECTOR_NUMBERS),
+        metadata={"description": "A vector of the image space; its length does not matter."},
+    )
+    k = _results(load_default=None, allow_none=True)
+    limit = _results(load_default=None, allow_none=True)
+    threshold = _threshold()
+    mine = ma.fields.Boolean(
+        load_default=False, metadata={"description": "Search only the caller's own images."}
+    )
+
+    @ma.validates_schema
+    def _one_number_of_results(self, data: dict[str, Any], **_: Any) -> None:
+        if None not in (data.get("k"), data.get("limit")) and data["k"] != data["limit"]:
+            raise ma.ValidationError("k and limit mean the same; send one of them.", "limit")
+
+
+class MultipartSearchSchema(SearchSchema):
+    """A search by an uploaded picture; numbers come as text."""
+
+    class Meta:
+        """A vector belongs into JSON."""
+
+        exclude = ("vector",)
+
+    image_id = ma.fields.Integer(metadata={"description": "A stored image to find the like of."})
+
+
+class MultipartSearchDocumentation(MultipartSearchSchema):
+    """The same with the file."""
+
+    file = Upload(metadata={"description": "The picture to find the like of; it is not kept."})
+
+
+class FoundImageSchema(ReplySchema):
+    """One result."""
+
+    image = ma.fields.Nested(ImageSchema, required=True)
+    similarity = ma.fields.Float(
+        required=True, metadata={"description": "Cosine in [-1, 1], higher is nearer."}
+    )
+    relevance = ma.fields.Float(
+        required=True,
+        metadata={"description": "In [0, 1]: how far it stands out from what is here."},
+    )
+
+
+class FoundSchema(ReplySchema):
+    """Results, best first, and how they came about."""
+
+    results = ma.fields.List(ma.fields.Nested(FoundImageSchema), required=True)
+    verdict = ma.fields.String(
+        required=True, metadata={"description": "Whether anything relevant was found."}
+    )
+    way = ma.fields.String(required=True, metadata={"description": "How it was computed."})
+    permitted_count = ma.fields.Integer(
+        required=True, metadata={"description": "How many pictures the search ran over."}
+    )
+    change_seq = ma.fields.Integer(
+        required=True, metadata={"description": "State of the database that was searched."}
+    )
+    reason = ma.fields.String(
+        required=True, allow_none=True, metadata={"description": "Why there are fewer than asked."}
+    )
+    space = ma.fields.String(required=True)
+
+
+def found_body(found: Found, viewer_id: int | None, space_name: str) -> dict[str, Any]:
+    """Return the fields for `FoundSchema`."""
+    return {
+        "results": [
+            {
+                "image": image_body(result.image, viewer_id),
+                "similarity": result.similarity,
+                "relevance": result.relevance,
+            }
+            for result in found.results
+        ],
+        "verdict": str(found.verdict),
+        "way": str(found.way),
+        "permitted_count": found.permitted_count,
+        "change_seq": found.change_seq,
+        "reason": found.reason,
+        "space": space_name,
+    }

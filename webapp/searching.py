@@ -1,0 +1,134 @@
+"""From a query to results over HTTP: the one path that search, similar and the compat routes take."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from flask import request
+from werkzeug.datastructures import FileStorage
+
+from mirada.domain.embeddings import Vector, l2_normalise
+from mirada.domain.errors import Conflict, InvalidInput
+from mirada.domain.images import RgbImage
+from mirada.ports import VectorIndex
+from mirada.usecases import search, spaces
+from mirada.usecases.check_models import Encoder
+from webapp import uploads
+from webapp.auth import Caller
+from webapp.current import current_runtime
+
+FRESHNESS_WAIT_S = 2.0
+"""How long a search waits for the change that X-Min-Change-Seq names before it says 503."""
+
+
+def find_images(
+    query: Vector,
+    caller: Caller,
+    *,
+    k: int,
+    threshold: float | None = None,
+    exclude_image_ids: Collection[int] = (),
+    only_own: bool = False,
+) -> search.Found:
+    """Search the image space for a unit vector, no staler than X-Min-Change-Seq asks for."""
+    runtime = current_runtime()
+    space_id, _ = runtime.space()
+    index = runtime.index(space_id)
+    wait_for_freshness(index)
+    with runtime.reading() as session:
+        return search.find(
+            session,
+            index,
+            query,
+            viewer_id=caller.user_id,
+            k=k,
+            threshold=threshold,
+            exclude_image_ids=exclude_image_ids,
+            owner_ids=_own(caller) if only_own else None,
+        )
+
+
+def current_change_seq() -> int | None:
+    """Return the last committed change number, None before there is any image space."""
+    runtime = current_runtime()
+    with runtime.reading() as session:
+        space = spaces.pinned_space(session)
+    return None if space is None else runtime.vector_source(space.id).current_seq()
+
+
+def wait_for_freshness(index: VectorIndex) -> None:
+    """Wait until the index reflects the change that the request names.
+
+    Raises:
+        InvalidInput: the header is no number.
+        Unavailable: the change did not arrive in time.
+    """
+    given = request.headers.get("X-Min-Change-Seq")
+    if given is None:
+        return
+    if not given.isdecimal() or len(given) > 18:
+        raise InvalidInput("X-Min-Change-Seq must be the number that X-Change-Seq gave.")
+    index.wait_for(int(given), timeout_s=FRESHNESS_WAIT_S)
+
+
+def encoder_for_people() -> Encoder:
+    """Return the encoder for calls that somebody waits for. Raises Conflict when switched off."""
+    runtime = current_runtime()
+    if not runtime.settings.embeddings_enabled:
+        raise Conflict("Embeddings are switched off here (EMBEDDINGS_ENABLED=false).")
+    return runtime.encoder.interactive()
+
+
+def pixels_of_upload(upload: FileStorage) -> RgbImage:
+    """Return an uploaded picture as the encoder takes it; its staged file goes with the request.
+
+    Raises:
+        UnsupportedImage, CorruptImage, ImageTooLarge: it is no picture that we accept.
+    """
+    runtime = current_runtime()
+    path = uploads.staged_of(upload).path
+    return runtime.decoder.decode(path, 2 * runtime.encoder.input_side_px)
+
+
+def vector_of_text(text: str) -> Vector:
+    """Return the unit vector of a text in the image space."""
+    vectors = encoder_for_people().encode_texts([text])
+    return vectors[0]
+
+
+def vector_of_upload(upload: FileStorage) -> Vector:
+    """Return the unit vector of an uploaded picture, of which nothing is kept."""
+    vectors = encoder_for_people().encode_images([pixels_of_upload(upload)])
+    return vectors[0]
+
+
+def vector_of_image(image_id: int, caller: Caller) -> Vector:
+    """Return the stored unit vector of an image the caller may see."""
+    runtime = current_runtime()
+    space_id, space = runtime.space()
+    with runtime.reading() as session:
+        return search.vector_of_image(
+            session, image_id, viewer_id=caller.user_id, space_id=space_id, space=space
+        )
+
+
+def vector_given(values: list[float]) -> Vector:
+    """Return numbers from a client as a unit vector of the image space.
+
+    Raises:
+        InvalidInput: another dimension, all zeros, or not finite.
+    """
+    _, space = current_runtime().space()
+    if len(values) != space.dimension:
+        raise InvalidInput(
+            f"The vector has {len(values)} numbers; {space.encoder} needs {space.dimension}.",
+            fields={"vector": [f"Must have {space.dimension} numbers."]},
+        )
+    try:
+        return l2_normalise(values)
+    except InvalidInput as error:
+        raise InvalidInput(error.detail, fields={"vector": [error.detail]}) from error
+
+
+def _own(caller: Caller) -> frozenset[int]:
+    return frozenset() if caller.user_id is None else frozenset({caller.user_id})

@@ -1,0 +1,93 @@
+"""How Gunicorn serves Mirada; the numbers come from Settings, the order of starting from here."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+from mirada.bootstrap import Runtime
+from mirada.config import InvalidSettings, Settings
+from mirada.domain.errors import Unavailable
+from webapp.serving import Serving
+from workers import logs
+
+try:
+    _settings = Settings.from_env()
+except InvalidSettings as fault:
+    sys.stderr.write(f"{fault}\n")
+    sys.exit(2)
+
+bind = (
+    f"[{_settings.host}]:{_settings.port}"
+    if ":" in _settings.host
+    else f"{_settings.host}:{_settings.port}"
+)
+worker_class = "gthread"
+# Without Redis the jobs run inside the one web process, which also holds the one encoder.
+workers = _settings.web_processes if _settings.redis_url is not None else 1
+threads = _settings.web_threads
+# A child forked from a process that has used OpenMP (torch, FAISS) hangs, so each child loads the app.
+preload_app = False
+# The heartbeat comes from the main thread; loading weights may hold the interpreter for a while.
+timeout = 120
+graceful_timeout = 30
+keepalive = 5
+control_socket_disable = True
+# A heartbeat file on a slow disk makes Gunicorn kill healthy workers.
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
+# Requests are logged by the app, with their request id.
+accesslog = None
+
+_is_migrated = False
+_serving: Serving | None = None
+
+
+def on_starting(server):
+    """Migrate once before any worker is forked; a database that is down does not stop the server."""
+    global _is_migrated
+    logs.configure(_settings)
+    # Gunicorn's own lines leave by the same handler, in the same form.
+    for name in ("gunicorn.error", "gunicorn.access"):
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
+    runtime = Runtime(_settings)
+    try:
+        runtime.migrate()
+        _is_migrated = True
+    except Unavailable as error:
+        server.log.warning("%s It is tried again in the background.", error)
+    finally:
+        runtime.close()
+
+
+def post_worker_init(worker):
+    """Begin the background work of this process."""
+    global _serving
+    # A terminal sends Ctrl-C to every process; the arbiter alone decides how workers end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _serving = Serving(
+        worker.wsgi.extensions["mirada_runtime"],
+        is_migrated=_is_migrated,
+        is_first=worker.age == 1,
+        announce=_say if os.environ.get("MIRADA_ANNOUNCE") else None,
+    )
+    _serving.start()
+
+
+def worker_exit(server, worker):
+    """End it, whatever signal asks again meanwhile."""
+    if _serving is None or worker.pid != os.getpid():
+        return
+    for name in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT):
+        signal.signal(name, signal.SIG_IGN)
+    if not _serving.stop():
+        # Ending the interpreter under a thread that is inside torch would abort with a core dump.
+        os._exit(0)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"\n{line}\n\n")
+    sys.stdout.flush()

@@ -1,0 +1,161 @@
+"""What a web process does beside answering requests; it never holds a request up.
+
+Migrate until it works, work the jobs where there is no Redis, load the encoder, import a folder,
+say that it is ready. `gunicorn.conf.py` starts and stops it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+from mirada.bootstrap import Runtime
+from mirada.config import Settings
+from mirada.domain.errors import MiradaError, Unavailable
+from workers import embedded
+
+logger = logging.getLogger(__name__)
+
+MIGRATE_AGAIN_S = 2.0
+"""A database that comes back serves again within a few seconds."""
+ANSWER_PATIENCE_S = 120.0
+"""How long /health is asked before the address is told anyhow."""
+JOIN_TIMEOUT_S = 3.0
+"""How long a person who pressed Ctrl-C waits for weights that are being loaded."""
+
+
+class Serving:
+    """The background work of one web process, from its fork to its end."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        is_migrated: bool,
+        is_first: bool,
+        announce: Callable[[str], None] | None = None,
+    ) -> None:
+        """Prepare; nothing runs before `start`.
+
+        Args:
+            runtime: the process's own; closed by `stop`.
+            is_migrated: whether the database was brought up to date before the fork.
+            is_first: whether this is the process that imports IMPORT_DIR and announces.
+            announce: told one line for people when the server answers; logged when None.
+        """
+        self._runtime = runtime
+        self._is_migrated = is_migrated
+        self._is_first = is_first
+        self._announce = announce
+        self._stopping = threading.Event()
+        self._stop_jobs: Callable[[], None] | None = None
+        self._thread = threading.Thread(target=self._begin, name="serving", daemon=True)
+
+    def start(self) -> None:
+        """Begin in the background."""
+        self._thread.start()
+
+    def stop(self) -> bool:
+        """End what `start` began and close the runtime.
+
+        Returns:
+            Whether everything has ended. If not, weights are being loaded, and only leaving at once
+            (`os._exit`) ends that; nothing is lost by it.
+        """
+        self._stopping.set()
+        if self._stop_jobs is not None:
+            self._stop_jobs()
+        self._thread.join(JOIN_TIMEOUT_S)
+        if self._thread.is_alive():
+            return False
+        self._runtime.close()
+        return True
+
+    def _begin(self) -> None:
+        try:
+            if not self._migrate():
+                return
+            if self._runtime.settings.redis_url is None and not self._stopping.is_set():
+                self._stop_jobs = embedded.start(self._runtime)
+            self._load()
+            if self._is_first:
+                self._say_ready()
+                self._import_folder()
+        except Exception:
+            # The edge of the thread: the server goes on answering, and health tells what is missing.
+            logger.exception("Starting up did not finish")
+
+    def _migrate(self) -> bool:
+        """Return True once the database has its tables, False when the process stops before."""
+        is_told = False
+        while not self._is_migrated and not self._stopping.is_set():
+            try:
+                self._runtime.migrate()
+                self._is_migrated = True
+                logger.info("The database is up to date")
+            except Unavailable as error:
+                if not is_told:
+                    logger.warning("%s Requests are answered 503 until it is back.", error)
+                    is_told = True
+                self._stopping.wait(MIGRATE_AGAIN_S)
+        return self._is_migrated
+
+    def _load(self) -> None:
+        """Pay for the weights and the index before the first search does."""
+        if not self._runtime.settings.embeddings_enabled:
+            return
+        while not self._stopping.is_set():
+            try:
+                self._runtime.encoder  # noqa: B018 - the first use loads the weights
+                space_id, _ = self._runtime.space()
+                self._runtime.index(space_id).refresh()
+                return
+            except Unavailable as error:
+                logger.warning("The encoder or the index is not ready: %s", error)
+                self._stopping.wait(MIGRATE_AGAIN_S)
+            except MiradaError as error:
+                logger.error("%s", error)
+                return
+
+    def _say_ready(self) -> None:
+        address = base_url(self._runtime.settings)
+        line = f"Mirada is up at {address} but not healthy yet: see {address}/health"
+        waited_s = 0.0
+        while waited_s < ANSWER_PATIENCE_S and not self._stopping.is_set():
+            if _is_healthy(address):
+                line = (
+                    f"Ready: {address} - now run `make demo` in another terminal, then search for "
+                    f"one of its stickers; {address}/docs tries every call."
+                )
+                break
+            self._stopping.wait(0.25)
+            waited_s += 0.25
+        if self._stopping.is_set():
+            return
+        logger.info("%s", line)
+        if self._announce is not None:
+            self._announce(line)
+
+    def _import_folder(self) -> None:
+        folder = self._runtime.settings.import_dir
+        if folder is None or self._stopping.is_set():
+            return
+
+
+def base_url(settings: Settings) -> str:
+    """Return the address a person on this machine can open."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
+    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+
+
+def _is_healthy(address: str) -> bool:
+    # Straight to ourselves: a proxy from the environment would not find this machine's loopback.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"{address}/health", timeout=10) as reply:
+            return bool(reply.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False

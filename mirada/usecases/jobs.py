@@ -210,9 +210,9 @@ def list_jobs(
 
 def count_by_state(session: Session) -> dict[JobState, int]:
     """Return how many jobs are in each state, zeros included; for metrics and health."""
-    counts = session.execute(select(Job.state, func.count()).group_by(Job.state))
-    found: dict[str, int] = dict(counts.tuples().all())
-    return {state: found.get(state, 0) for state in JobState}
+    rows = session.execute(select(Job.state, func.count()).group_by(Job.state))
+    counts = {JobState(row[0]): int(row[1]) for row in rows}
+    return {state: counts.get(state, 0) for state in JobState}
 
 
 def retry_job(session: Session, job_id: int, viewer: User | None) -> Job:

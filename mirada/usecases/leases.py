@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from mirada.db.models import Lease
 from mirada.db.session import now_ms
+from mirada.db.vector_rows import lease_name
 from mirada.domain.errors import LeaseLost
 
 SWEEPER = "sweeper"
@@ -21,7 +22,7 @@ SWEEPER = "sweeper"
 
 def rebuild_lease(space_id: int) -> str:
     """Return the name of the right to publish snapshots of a space."""
-    return f"rebuild_index:{space_id}"
+    return lease_name(space_id)
 
 
 def acquire(

@@ -6,18 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, delete, func, or_, select, update
+from sqlalchemy import CursorResult, delete, or_, select, update
 from sqlalchemy.orm import Session
 
-from mirada.db.models import (
-    Embedding,
-    IdempotencyKey,
-    IndexSnapshot,
-    Installation,
-    Job,
-    JobState,
-    utc_now,
-)
+from mirada.db.models import IdempotencyKey, Job, JobState, utc_now
 from mirada.db.session import now_ms
 from mirada.usecases.attempts import is_free
 from mirada.usecases.idempotency import KEPT_FOR
@@ -106,46 +98,16 @@ def purge_idempotency_keys(session: Session) -> int:
         .where(IdempotencyKey.created_at < utc_now() - KEPT_FOR)
         .limit(PURGE_ROWS)
     ).scalars()
-    return _delete(session, IdempotencyKey, list(old))
-
-
-def purge_tombstones(session: Session, space_id: int) -> int:
-    """Drop tombstones that every published snapshot already reflects, and return how many.
-
-    Followers that are further behind than the floor learn from it that they must start over from a
-    snapshot. Without a snapshot nothing is dropped: everybody starts from the rows themselves.
-    """
-    floor = session.execute(
-        select(func.min(IndexSnapshot.change_seq)).where(
-            IndexSnapshot.space_id == space_id, IndexSnapshot.set_aside_at.is_(None)
-        )
-    ).scalar_one()
-    if floor is None:
-        return 0
-    dead = session.execute(
-        select(Embedding.id)
-        .where(
-            Embedding.space_id == space_id,
-            Embedding.change_seq <= floor,
-            Embedding.is_deleted.is_(True),
-        )
-        .limit(PURGE_ROWS)
-    ).scalars()
-    ids = list(dead)
-    if ids:
-        # The floor rises first: a follower that reads between the two learns too much, not too little.
-        session.execute(
-            update(Installation)
-            .where(Installation.id == 1, Installation.tombstone_floor < floor)
-            .values(tombstone_floor=floor)
-        )
-    return _delete(session, Embedding, ids)
-
-
-def _delete(session: Session, table: Any, ids: list[int]) -> int:
-    if not ids:
-        return 0
     result = session.execute(
-        delete(table).where(table.id.in_(ids)), execution_options={"synchronize_session": False}
+        delete(IdempotencyKey).where(IdempotencyKey.id.in_(list(old))),
+        execution_options={"synchronize_session": False},
     )
     return cast("CursorResult[Any]", result).rowcount
+
+
+def forget_rings(session: Session, job_ids: list[int]) -> None:
+    """Note that these jobs were not rung for after all."""
+    session.execute(
+        update(Job).where(Job.id.in_(job_ids)).values(rung_at_ms=None),
+        execution_options={"synchronize_session": False},
+    )

@@ -1,0 +1,115 @@
+"""`python -m workers`: one process that works jobs until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+
+import dramatiq
+
+from mirada.bootstrap import Runtime
+from mirada.config import InvalidSettings, Settings
+from mirada.domain.errors import EmbeddingSpaceMismatch, MiradaError
+from workers import actors, broker, embedded, logs
+from workers.runner import JobRunner
+from workers.sweeper import Sweeper
+
+logger = logging.getLogger("workers")
+
+START_RETRY_S = 5.0
+"""How long to wait before trying a database or an encoder again that is not there yet."""
+STOP_GRACE_S = 15.0
+"""Below the 20 s that process supervisors commonly grant: jobs under way may end, the rest is given back."""
+
+
+def main() -> int:
+    """Run until SIGTERM or SIGINT; a second signal ends the process at once. Returns the exit code."""
+    try:
+        settings = Settings.from_env()
+    except InvalidSettings as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    logs.configure(settings)
+    stopping = threading.Event()
+    _stop_on_signals(stopping)
+    runtime = Runtime(settings)
+    try:
+        if not _prepare(runtime, stopping):
+            return 0
+        if settings.redis_url is None:
+            _work_without_redis(runtime, stopping)
+        else:
+            _work_with_redis(runtime, settings.redis_url.get_secret_value(), stopping)
+    except EmbeddingSpaceMismatch as error:
+        logger.error("%s", error)
+        return 2
+    finally:
+        runtime.close()
+    logger.info("Stopped")
+    return 0
+
+
+def _prepare(runtime: Runtime, stopping: threading.Event) -> bool:
+    """Migrate, load the encoder and pin its space, however long that takes; False if told to stop.
+
+    Jobs that were begun without an encoder would use up their attempts for nothing.
+    """
+    while not stopping.is_set():
+        try:
+            runtime.migrate()
+            if runtime.settings.embeddings_enabled:
+                runtime.space()
+                logger.info("The encoder %s is loaded", runtime.encoder.space.name)
+            return True
+        except EmbeddingSpaceMismatch:
+            raise
+        except MiradaError as error:
+            logger.warning("Not ready yet, trying again in %.0f s: %s", START_RETRY_S, error)
+            stopping.wait(START_RETRY_S)
+    return False
+
+
+def _work_with_redis(runtime: Runtime, redis_url: str, stopping: threading.Event) -> None:
+    runner = JobRunner(runtime)
+    queue = broker.make_broker(redis_url, broker.WORKER_SOCKET_TIMEOUT_S)
+    actors.declare(queue, runner)
+    worker = dramatiq.Worker(
+        queue,
+        worker_threads=runtime.settings.worker_threads,
+        worker_timeout=broker.WORKER_TIMEOUT_MS,
+    )
+    sweeper = Sweeper(runtime)
+    worker.start()
+    sweeper.start()
+    logger.info("Working on jobs with %s threads", runtime.settings.worker_threads)
+    stopping.wait()
+    logger.info("Stopping: jobs under way may end within %.0f s", STOP_GRACE_S)
+    runner.stop(STOP_GRACE_S)
+    sweeper.stop()
+    worker.stop(timeout=2_000)
+    queue.close()
+
+
+def _work_without_redis(runtime: Runtime, stopping: threading.Event) -> None:
+    logger.info("REDIS_URL is not set: looking into the database for jobs")
+    stop = embedded.start(runtime)
+    stopping.wait()
+    stop()
+
+
+def _stop_on_signals(stopping: threading.Event) -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
+        if stopping.is_set():
+            os._exit(128 + number)
+        stopping.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""How every process of Mirada writes its log: one line per record, with whom it belongs to."""
+
+from __future__ import annotations
+
+import logging
+import logging.config
+import sys
+import time
+import warnings
+from typing import Any
+
+import structlog
+
+from mirada.config import Settings
+
+TALKATIVE = {
+    "dramatiq": logging.WARNING,
+    "urllib3": logging.WARNING,
+    "httpx": logging.WARNING,
+    "httpcore": logging.WARNING,
+    "filelock": logging.WARNING,
+    "huggingface_hub": logging.WARNING,
+    "PIL": logging.WARNING,
+    "alembic": logging.WARNING,
+    "faiss": logging.WARNING,
+    "timm": logging.WARNING,
+    "asyncio": logging.WARNING,
+    "root": logging.WARNING,
+}
+"""Loggers of libraries whose INFO says nothing to an operator; "root" is where OpenCLIP writes."""
+REPEAT_AFTER_S = 60.0
+
+
+class OncePerMinute(logging.Filter):
+    """Lets a library repeat the same complaint once a minute only; ours pass."""
+
+    def __init__(self, prefix: str) -> None:
+        """Apply to loggers whose name begins with `prefix`."""
+        super().__init__()
+        self._prefix = prefix
+        self._passed_at: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the record is written."""
+        if not record.name.startswith(self._prefix):
+            return True
+        key = (record.name, str(record.msg))
+        now = time.monotonic()
+        if now - self._passed_at.get(key, float("-inf")) < REPEAT_AFTER_S:
+            return False
+        self._passed_at[key] = now
+        return True
+
+
+def configure(settings: Settings) -> None:
+    """Set up logging for this process; harmless to repeat.
+
+    Records of the standard library and of structlog come out alike, on standard error, with the
+    values bound in `structlog.contextvars`: request_id, job_id, kind.
+    """
+    as_json = settings.log_format == "json" or (
+        settings.log_format == "auto" and not sys.stderr.isatty()
+    )
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    if as_json:
+        rendering: list[Any] = [
+            structlog.processors.format_exc_info,
+            structlog.processors.EventRenamer("message"),
+            structlog.processors.JSONRenderer(),
+        ]
+    else:
+        rendering = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    handler.addFilter(OncePerMinute("dramatiq"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    # Libraries that log on the root logger itself are as talkative as any.
+    root.setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level)))
+    for name in ("mirada", "webapp", "workers", "gunicorn", "__main__"):
+        logging.getLogger(name).setLevel(settings.log_level)
+    for name, level in TALKATIVE.items():
+        if name != "root":
+            logging.getLogger(name).setLevel(level)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    logging.captureWarnings(True)
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"(timm|open_clip|torch)\.")

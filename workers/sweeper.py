@@ -1,0 +1,136 @@
+"""Every few seconds: ring for due jobs, free the leases of dead processes, keep house once a day."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+import redis
+
+from mirada.bootstrap import Runtime
+from mirada.domain.errors import MiradaError
+from mirada.usecases import jobs, leases, spaces, sweep
+from workers import broker, doorbell, holder
+
+logger = logging.getLogger(__name__)
+
+SWEEP_EVERY_S = 10.0
+"""JOBS: the sweeper rings again every 10 s."""
+LEASE_S = 25
+"""Two missed sweeps and a little: then another worker's sweeper takes over."""
+REBUILD_CHECK_EVERY_S = 60.0
+HOUSEKEEPING_EVERY_S = 86_400.0
+
+
+class Sweeper:
+    """Sweeps in a thread of its own; of several processes' sweepers one works at a time."""
+
+    def __init__(self, runtime: Runtime, every_s: float = SWEEP_EVERY_S) -> None:
+        """Prepare; `start` begins with a sweep at once."""
+        self._runtime = runtime
+        self._every_s = every_s
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._holder = holder.this_process()
+        self._next_rebuild_check = 0.0
+        # A restart must not be followed by a day's cleaning while people wait for their pictures.
+        self._next_housekeeping = time.monotonic() + 600.0
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the sweep under way, and let another process sweep."""
+        self._stopped.set()
+        if self._thread is None:
+            return
+        self._thread.join(timeout=10)
+        try:
+            with self._runtime.transaction() as session:
+                leases.free_holders(session, leases.SWEEPER, [self._holder])
+        except MiradaError as error:
+            logger.info("The right to sweep was not given back: %s", error)
+
+    def _run(self) -> None:
+        is_first = True
+        while True:
+            try:
+                self.sweep(is_first=is_first)
+                is_first = False
+            except MiradaError as error:
+                logger.warning("This sweep was left out: %s", error)
+            except Exception:
+                # The sweeper is the guarantee that nothing is forgotten, so it outlives anything.
+                logger.exception("This sweep ended unexpectedly")
+            if self._stopped.wait(self._every_s):
+                return
+
+    def sweep(self, *, is_first: bool = False) -> int:
+        """Sweep once, if no other process does, and return how many bells were rung.
+
+        Args:
+            is_first: this process has just started: whoever had been rung for may be dead, so it
+                rings for everything that is due, whoever sweeps besides.
+        """
+        with self._runtime.transaction() as session:
+            token = leases.acquire(session, leases.SWEEPER, self._holder, LEASE_S)
+        if token is None and not is_first:
+            return 0
+        with self._runtime.transaction() as session:
+            freed = sweep.free_dead_attempts(session, holder.is_dead)
+        if freed:
+            logger.warning("%s jobs were left by a process that died", freed)
+        rung = self._ring_due(ring_all=is_first or self._bells_were_lost())
+        if token is not None:
+            self._queue_rebuild_if_due()
+            self._keep_house()
+        return rung
+
+    def _ring_due(self, *, ring_all: bool) -> int:
+        again_after_s = 0 if ring_all else sweep.RING_AGAIN_AFTER_S
+        with self._runtime.transaction() as session:
+            due = sweep.due_job_ids(session, ring_again_after_s=again_after_s)
+        rung = 0
+        for job in due:
+            if not doorbell.ring(self._runtime, job.id, job.kind):
+                break
+            rung += 1
+        if rung < len(due):
+            # Not rung after all: the next sweep must not take them for rung.
+            with self._runtime.transaction() as session:
+                sweep.forget_rings(session, [job.id for job in due[rung:]])
+        return rung
+
+    def _bells_were_lost(self) -> bool:
+        """Return whether Redis holds no bell at all; then due jobs have lost theirs, or are at work."""
+        if self._runtime.settings.redis_url is None:
+            return False
+        try:
+            return broker.waiting_bells(broker.ringing_broker(self._runtime)) == 0
+        except (redis.RedisError, OSError):
+            return False
+
+    def _queue_rebuild_if_due(self) -> None:
+        if time.monotonic() < self._next_rebuild_check:
+            return
+        self._next_rebuild_check = time.monotonic() + REBUILD_CHECK_EVERY_S
+        from mirada.usecases import rebuild
+
+        with self._runtime.reading() as session:
+            space = spaces.pinned_space(session)
+        if space is None or not rebuild.rebuild_is_due(self._runtime.vector_source(space.id)):
+            return
+        with self._runtime.transaction() as session:
+            job = jobs.enqueue(session, jobs.REBUILD_INDEX, space_id=space.id)
+        doorbell.ring(self._runtime, job.id, job.kind)
+
+    def _keep_house(self) -> None:
+        if time.monotonic() < self._next_housekeeping:
+            return
+        self._next_housekeeping = time.monotonic() + HOUSEKEEPING_EVERY_S
+        with self._runtime.transaction() as session:
+            forgotten = sweep.purge_idempotency_keys(session)
+        logger.info("Kept house: %s old idempotency keys forgotten", forgotten)

@@ -43,6 +43,7 @@ MAX_POOL = 8
 QUEUE_S = 60.0
 """How long a call waits for a free child before it gives up."""
 GAVE_UP = "The picture crashed its decoder or exceeded its limits."
+SHUTTING_DOWN = "Mirada is shutting down."
 REFUSALS = {
     "unsupported": UnsupportedImage,
     "corrupt": CorruptImage,
@@ -156,7 +157,7 @@ class SandboxedDecoder:
             except (ChildFailed, KeyError, ValueError, TypeError) as error:
                 child.kill()
                 if self._is_closed:
-                    raise Unavailable("Mirada is shutting down.") from error
+                    raise Unavailable(SHUTTING_DOWN) from error
                 logger.warning("A picture's decoder was ended: %s", error)
                 raise CorruptImage(GAVE_UP) from error
         raise refusal(detail)
@@ -182,6 +183,8 @@ class SandboxedDecoder:
             self._places.put(child)
 
     def _started(self) -> DecoderProcess:
+        if self._is_closed:
+            raise Unavailable(SHUTTING_DOWN)
         try:
             child = DecoderProcess(self._options)
         except (OSError, ChildFailed) as error:
@@ -190,8 +193,8 @@ class SandboxedDecoder:
             if not self._is_closed:
                 self._children.add(child)
                 return child
-        child.kill()
-        raise Unavailable("Mirada is shutting down.")
+        self._forget(child)
+        raise Unavailable(SHUTTING_DOWN)
 
     def _forget(self, child: DecoderProcess | None) -> None:
         if child is not None:

@@ -14,11 +14,13 @@ from mirada.config import BUNDLED_MODEL_DIR, Settings
 from mirada.db.migrate import upgrade_to_head
 from mirada.db.session import Database, make_engine
 from mirada.domain.embeddings import EmbeddingSpace
+from mirada.domain.errors import EncoderUnavailable
 from mirada.ports import ImageDecoder, ImageStore, VectorIndex, VectorSource
 from mirada.usecases import spaces
 
 if TYPE_CHECKING:
     from mirada.adapters.encoders.batching import BatchingEncoder
+    from mirada.adapters.encoders.openclip import OpenClipEncoder
 
 logger = logging.getLogger(__name__)
 Port = TypeVar("Port")
@@ -84,25 +86,8 @@ class Runtime:
 
         def build() -> BatchingEncoder:
             from mirada.adapters.encoders.batching import BatchingEncoder
-            from mirada.adapters.encoders.openclip import OpenClipEncoder, choose_model
 
-            settings = self.settings
-            with self.reading() as session:
-                pinned = spaces.pinned_space(session)
-                pinned_names = (pinned.encoder, pinned.pretrained) if pinned else None
-            model, pretrained = choose_model(
-                settings.clip_model,
-                settings.clip_pretrained,
-                bundled=BUNDLED_MODEL_DIR,
-                pinned=pinned_names,
-                cache_dir=settings.embeddings_cache_dir,
-            )
-            encoder = OpenClipEncoder.load(
-                model,
-                pretrained,
-                device=settings.embeddings_device,
-                cache_dir=settings.embeddings_cache_dir,
-            )
+            encoder = self._load_encoder()
             with self.transaction() as session:
                 spaces.pin_space(session, encoder.space)
             return self._closing(BatchingEncoder(encoder))
@@ -152,6 +137,37 @@ class Runtime:
             return index
 
         return self._port(f"index:{space_id}", build)
+
+    def _load_encoder(self) -> OpenClipEncoder:
+        from mirada.adapters.encoders.openclip import OpenClipEncoder, choose_model
+
+        settings = self.settings
+        with self.reading() as session:
+            pinned = spaces.pinned_space(session)
+
+        def load(clip_model: str) -> OpenClipEncoder:
+            model, pretrained = choose_model(
+                clip_model,
+                settings.clip_pretrained,
+                bundled=BUNDLED_MODEL_DIR,
+                pinned=(pinned.encoder, pinned.pretrained) if pinned else None,
+                cache_dir=settings.embeddings_cache_dir,
+            )
+            return OpenClipEncoder.load(
+                model,
+                pretrained,
+                device=settings.embeddings_device,
+                cache_dir=settings.embeddings_cache_dir,
+            )
+
+        try:
+            return load(settings.clip_model)
+        except EncoderUnavailable as error:
+            # On the first run `auto` may still settle for less; later it would be another model.
+            if settings.clip_model != "auto" or pinned is not None:
+                raise
+            logger.warning("%s The bundled encoder is used instead.", error)
+            return load("bundled")
 
     def close(self) -> None:
         """Stop threads and child processes, close files and connections; harmless to repeat."""

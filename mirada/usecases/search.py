@@ -1,0 +1,191 @@
+"""Find images near a vector: the index proposes, the database decides who may see the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, joinedload
+
+from mirada.db.models import Embedding, Image
+from mirada.db.visibility import visible_images
+from mirada.domain.embeddings import EmbeddingSpace, Vector, from_blob
+from mirada.domain.errors import Conflict, InvalidInput, NotFound
+from mirada.domain.images import ImageStatus
+from mirada.domain.similarity import Match, Verdict, relevances, verdict
+from mirada.ports import Permitted, SearchAnswer, VectorIndex, single
+
+MAX_K = 1000
+"""Most results of one search: a reply of 1,000 images is about half a megabyte."""
+IN_LIST_ROWS = 500
+"""SQLite allows 999 parameters in builds before 3.32."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundImage:
+    """One result: an image the viewer may see.
+
+    Attributes:
+        image: with its content and owner loaded.
+        similarity: cosine in [-1, 1], higher is nearer.
+        relevance: in [0, 1], against this query's own background; see `domain.similarity`.
+    """
+
+    image: Image
+    similarity: float
+    relevance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The results of one search, best first, ties by image id, and how they came about.
+
+    Attributes:
+        results: at most k.
+        verdict: whether anything found stands out from the query's background.
+        way: how the index computed the answer.
+        permitted_count: how many vectors the viewer's search ran over.
+        change_seq: the state of the database the answer reflects.
+        reason: why there are fewer than k results; None when there are k.
+    """
+
+    results: list[FoundImage]
+    verdict: Verdict
+    way: str
+    permitted_count: int
+    change_seq: int
+    reason: str | None
+
+
+def find(
+    session: Session,
+    index: VectorIndex,
+    query: Vector,
+    *,
+    viewer_id: int | None,
+    k: int,
+    threshold: float | None = None,
+    exclude_image_ids: Collection[int] = (),
+    owner_ids: Collection[int] | None = None,
+) -> Found:
+    """Return the k images nearest to a vector among those the viewer may see.
+
+    Permitted vectors are chosen before ranking and every image is authorised again here, in SQL,
+    so one deleted or made private a moment ago never appears.
+
+    Args:
+        session: for reading.
+        index: of the query's space.
+        query: (d,) float32, unit norm.
+        viewer_id: None for an anonymous caller.
+        k: 1 to MAX_K.
+        threshold: least cosine similarity of a result; None for no cut.
+        exclude_image_ids: images that may not be results, such as the one searched with.
+        owner_ids: when not None, only images of these owners.
+
+    Raises:
+        InvalidInput: k is out of range, or the vector does not fit the index.
+    """
+    if not 1 <= k <= MAX_K:
+        raise InvalidInput(
+            f"The number of results must be between 1 and {MAX_K}.",
+            fields={"limit": [f"Must be between 1 and {MAX_K}."]},
+        )
+    owners = None if owner_ids is None else frozenset(owner_ids)
+    permitted = Permitted(viewer_id=viewer_id, owner_ids=owners)
+    asked = k + len(exclude_image_ids)
+    while True:
+        answer = index.search(single(query), asked, permitted)[0]
+        near = [m for m in answer.matches if threshold is None or m.similarity >= threshold]
+        images = _authorised(session, near, viewer_id, owners, exclude_image_ids)
+        # What the database withheld since the index looked is made up for by looking further.
+        is_exhausted = len(answer.matches) < asked or len(near) < len(answer.matches)
+        if len(images) >= k or is_exhausted:
+            break
+        asked *= 2
+    scores = [match.similarity for _, match in images[:k]]
+    results = [
+        FoundImage(image, match.similarity, float(relevance))
+        for (image, match), relevance in zip(
+            images, relevances(scores, answer.background, answer.permitted_count), strict=False
+        )
+    ]
+    return Found(
+        results=results,
+        verdict=verdict(found.relevance for found in results),
+        way=answer.way,
+        permitted_count=answer.permitted_count,
+        change_seq=answer.change_seq,
+        reason=None if len(results) == k else _reason(answer, len(results), threshold),
+    )
+
+
+def vector_of_image(
+    session: Session, image_id: int, *, viewer_id: int | None, space_id: int, space: EmbeddingSpace
+) -> Vector:
+    """Return the stored (d,) vector of an image the viewer may see.
+
+    Raises:
+        NotFound: there is no such image for this viewer.
+        Conflict: the image has no vector (yet); the message says why.
+    """
+    image = session.execute(
+        visible_images(viewer_id).where(Image.id == image_id)
+    ).scalar_one_or_none()
+    if image is None:
+        raise NotFound(f"There is no image {image_id}.")
+    row = session.execute(
+        select(Embedding.vector, Embedding.crc32).where(
+            Embedding.content_id == image.content_id,
+            Embedding.space_id == space_id,
+            Embedding.is_deleted.is_(False),
+        )
+    ).one_or_none()
+    if row is None:
+        raise Conflict(
+            f"Image {image_id} could not be embedded: {image.failure}"
+            if image.status == ImageStatus.FAILED
+            else f"Image {image_id} is {image.status} and has no vector yet; try again in a moment."
+        )
+    return from_blob(row.vector, row.crc32, space.dimension)
+
+
+def _authorised(
+    session: Session,
+    matches: Sequence[Match],
+    viewer_id: int | None,
+    owner_ids: frozenset[int] | None,
+    exclude_image_ids: Collection[int],
+) -> list[tuple[Image, Match]]:
+    """Expand vectors to the images that the viewer may see now, in the order of the matches."""
+    by_embedding = {match.id: match for match in matches}
+    ids = list(by_embedding)
+    pairs: list[tuple[Image, Match]] = []
+    for start in range(0, len(ids), IN_LIST_ROWS):
+        statement = (
+            visible_images(viewer_id)
+            .add_columns(Embedding.id)
+            .join(Embedding, Embedding.content_id == Image.content_id)
+            .where(
+                Embedding.id.in_(ids[start : start + IN_LIST_ROWS]), Embedding.is_deleted.is_(False)
+            )
+            .options(joinedload(Image.content), joinedload(Image.owner))
+        )
+        if owner_ids is not None:
+            statement = statement.where(Image.owner_id.in_(owner_ids))
+        pairs += [
+            (image, by_embedding[embedding_id])
+            for image, embedding_id in session.execute(statement)
+            if image.id not in exclude_image_ids
+        ]
+    pairs.sort(key=lambda pair: (-pair[1].similarity, pair[0].id))
+    return pairs
+
+
+def _reason(answer: SearchAnswer, count: int, threshold: float | None) -> str:
+    if answer.permitted_count == 0:
+        return "There is nothing to search: no embedded image that you may see."
+    if threshold is not None and count < answer.permitted_count:
+        return f"Only {count} reach the similarity threshold of {threshold:g}."
+    return f"These are all there are: {answer.permitted_count} pictures could be searched."

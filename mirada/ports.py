@@ -192,8 +192,8 @@ class VectorSource(Protocol):
     def count_live(self) -> int:
         """Return how many live rows the space has."""
 
-    def count_changed_since(self, change_seq: int) -> int:
-        """Return how many rows, dead or alive, have a higher number."""
+    def count_changed_since(self, change_seq: int, through_id: int | None = None) -> int:
+        """Return how many rows, dead or alive, have a higher number, and an id up to that one."""
 
     def snapshots(self) -> list[SnapshotRecord]:
         """Return the published snapshots that were not set aside, newest first."""
@@ -202,7 +202,13 @@ class VectorSource(Protocol):
         """Publish. Raises LeaseLost when a newer builder holds the lease."""
 
     def set_aside(self, name: str, reason: str) -> None:
-        """Mark a snapshot as never to be served again."""
+        """Mark a snapshot as never to be served again; the first reason stays."""
+
+    def retire_snapshots(self, keep: int) -> list[str]:
+        """Forget all but the `keep` newest good snapshots; return the names, to delete their files."""
+
+    def purge_tombstones(self) -> int:
+        """Remove tombstones older than every good snapshot and return how many there were."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +273,18 @@ class VectorIndex(Protocol):
         """
 
     def refresh(self) -> int:
-        """Catch up with the database and return the change number now reflected."""
+        """Catch up with the database and return the change number now reflected.
+
+        Raises:
+            Unavailable: the database cannot be reached; what was known is still served.
+        """
+
+    def wait_for(self, change_seq: int, timeout_s: float = 2.0) -> None:
+        """Return as soon as searches reflect that change number.
+
+        Raises:
+            Unavailable: not within `timeout_s` seconds.
+        """
 
     def rebuild(self, fencing_token: int, progress: RebuildProgress) -> SnapshotRecord | None:
         """Build and publish a snapshot of everything committed; None where the backend needs none.

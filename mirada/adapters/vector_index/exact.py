@@ -1,0 +1,152 @@
+"""The honest index: every vector in memory, every answer a full scan, every refresh a full read.
+
+For tests, where it says what the others must answer, and for sets of a few thousand pictures.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+
+from mirada.adapters.vector_index.freshness import wait_until
+from mirada.adapters.vector_index.queries import check_queries
+from mirada.domain.embeddings import Matrix, Vector
+from mirada.domain.similarity import (
+    BACKGROUND_ROWS,
+    SearchWay,
+    best_matches,
+    cosines,
+    sampling_order,
+)
+from mirada.ports import (
+    IndexStatus,
+    Permitted,
+    RebuildProgress,
+    SearchAnswer,
+    SnapshotRecord,
+    VectorSource,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    vector: Vector
+    shown_by: tuple[tuple[int, bool], ...]
+    """(owner, is public) of every image with this content."""
+
+
+class ExactIndex:
+    """A VectorIndex without cleverness. Thread-safe: a refresh swaps the whole dictionary."""
+
+    def __init__(self, source: VectorSource) -> None:
+        """Keep the source; the first search or refresh reads it."""
+        self._source = source
+        self._lock = threading.Lock()
+        self._state: tuple[int, dict[int, _Row]] | None = None
+
+    def search(self, queries: Matrix, k: int, permitted: Permitted) -> list[SearchAnswer]:
+        """Return the best min(k, permitted) of every query. Raises InvalidInput."""
+        queries = check_queries(queries, k, self._source.space.dimension)
+        if self._state is None:
+            self.refresh()
+        assert self._state is not None
+        change_seq, rows = self._state
+        wanted = None if permitted.embedding_ids is None else set(permitted.embedding_ids.tolist())
+        seen = [
+            id_
+            for id_, row in rows.items()
+            if (wanted is None or id_ in wanted) and _may_be_seen(row, permitted)
+        ]
+        ids = np.array(seen, np.int64)
+        vectors = np.array([rows[id_].vector for id_ in seen], np.float32).reshape(
+            len(seen), self._source.space.dimension
+        )
+        sample = np.argsort(sampling_order(ids))[:BACKGROUND_ROWS]
+        answers = []
+        for query in queries:
+            similarities = cosines(vectors, query) if seen else np.empty(0)
+            answers.append(
+                SearchAnswer(
+                    matches=best_matches(ids, similarities, k),
+                    way=SearchWay.EXACT if seen else SearchWay.EMPTY,
+                    permitted_count=len(seen),
+                    change_seq=change_seq,
+                    background=similarities[sample].astype(np.float32),
+                )
+            )
+        return answers
+
+    def refresh(self) -> int:
+        """Read everything again if anything was committed; return the number now reflected."""
+        with self._lock:
+            change_seq = self._source.current_seq()
+            if self._state is not None and self._state[0] == change_seq:
+                return change_seq
+            rows: dict[int, _Row] = {}
+            start = 0
+            # Pages are transactions of their own, so what moved meanwhile is read again until
+            # nothing did.
+            while True:
+                page = self._source.changes_since(start, 5_000)
+                if not page.ids.size:
+                    break
+                start = int(page.change_seqs[-1])
+                for position, id_ in enumerate(page.ids.tolist()):
+                    shown_by = page.access_rows == position
+                    rows[id_] = _Row(
+                        page.vectors[position],
+                        tuple(
+                            zip(
+                                page.access_owners[shown_by].tolist(),
+                                page.access_public[shown_by].tolist(),
+                                strict=True,
+                            )
+                        ),
+                    )
+                    if page.dead[position]:
+                        del rows[id_]
+            change_seq = max(change_seq, start)
+            self._state = (change_seq, rows)
+            return change_seq
+
+    def wait_for(self, change_seq: int, timeout_s: float = 2.0) -> None:
+        """Return as soon as searches reflect that change number. Raises Unavailable."""
+        wait_until(
+            lambda: self._state is not None and self._state[0] >= change_seq,
+            self.refresh,
+            timeout_s,
+        )
+
+    def rebuild(self, fencing_token: int, progress: RebuildProgress) -> SnapshotRecord | None:
+        """Return None: there is nothing to build."""
+        return None
+
+    def status(self) -> IndexStatus:
+        """Return what this process serves from right now."""
+        change_seq, rows = self._state or (0, {})
+        return IndexStatus(
+            backend="exact",
+            change_seq=change_seq,
+            live_count=len(rows),
+            dead_count=0,
+            delta_count=len(rows),
+            snapshot=None,
+            snapshot_change_seq=None,
+            kind="none",
+            parameters={},
+            recall={},
+        )
+
+    def close(self) -> None:
+        """Let go of the vectors."""
+        self._state = None
+
+
+def _may_be_seen(row: _Row, permitted: Permitted) -> bool:
+    return any(
+        (is_public or owner_id == permitted.viewer_id)
+        and (permitted.owner_ids is None or owner_id in permitted.owner_ids)
+        for owner_id, is_public in row.shown_by
+    )

@@ -1,0 +1,344 @@
+"""The FAISS index of one process: a checked snapshot, what changed since, and a swap between views."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from mirada.adapters.vector_index.access import Mask
+from mirada.adapters.vector_index.faiss.building import HNSW_MIN_ROWS, build_index
+from mirada.adapters.vector_index.faiss.delta import Delta
+from mirada.adapters.vector_index.faiss.publishing import publish
+from mirada.adapters.vector_index.faiss.snapshot import (
+    OpenSnapshot,
+    fingerprint_of,
+    open_snapshot,
+)
+from mirada.adapters.vector_index.faiss.view import View
+from mirada.adapters.vector_index.freshness import wait_until
+from mirada.adapters.vector_index.queries import check_queries
+from mirada.domain.embeddings import Matrix
+from mirada.domain.errors import SnapshotInvalid, Unavailable
+from mirada.domain.planning import EXACT_ROWS
+from mirada.ports import (
+    IndexStatus,
+    Permitted,
+    RebuildProgress,
+    SearchAnswer,
+    SnapshotRecord,
+    VectorRows,
+    VectorSource,
+)
+
+logger = logging.getLogger(__name__)
+
+PAGE_ROWS = 2_000
+"""Rows per page of changes: 4 MB of 512-d vectors."""
+SNAPSHOT_POLL_S = 1.0
+"""How often the database is asked for a newer snapshot, or another identity after a restore."""
+LOAD_ATTEMPTS = 5
+"""Loads that a purge of tombstones may overtake before we say so; one is already rare."""
+
+
+@dataclass
+class _Following:
+    """What only the refreshing thread works on.
+
+    Attributes:
+        base: the snapshot, None where there is none.
+        db_epoch: the database's identity when this began.
+        change_seq: everything up to it is known.
+        complete_since: the delta knows of every deletion with a higher number. What began without
+            a snapshot has only seen rows that were alive.
+        visible: (rows of base,) bool.
+        delta: what is not in the base.
+        is_missing_reported: the database knows that the base's files are gone.
+    """
+
+    base: OpenSnapshot | None
+    db_epoch: str
+    change_seq: int
+    complete_since: int
+    visible: Mask
+    delta: Delta
+    is_missing_reported: bool = False
+
+    def apply(self, rows: VectorRows) -> None:
+        """Let the delta win over the snapshot."""
+        self.delta.apply(rows)
+        if self.base is None or not rows.ids.size or not self.base.ids.size:
+            return
+        places = np.searchsorted(self.base.ids, rows.ids)
+        places = np.minimum(places, self.base.ids.size - 1)
+        replaced = places[self.base.ids[places] == rows.ids]
+        if replaced.size:
+            # Views hold the old mask.
+            self.visible = self.visible.copy()
+            self.visible[replaced] = False
+
+
+class FaissIndex:
+    """A VectorIndex over FAISS. Searches take no lock; one refresh runs at a time.
+
+    The first search or refresh loads the newest good snapshot, or without one every live row.
+    """
+
+    def __init__(
+        self,
+        source: VectorSource,
+        directory: Path,
+        *,
+        recall_target: float,
+        hnsw_min_rows: int = HNSW_MIN_ROWS,
+        exact_rows: int = EXACT_ROWS,
+        build_threads: int | None = None,
+        extra_queries: Callable[[], Matrix] | None = None,
+    ) -> None:
+        """Keep what is needed; nothing is read yet.
+
+        Args:
+            source: one space's rows.
+            directory: the folder of all snapshots, shared by every process of this database.
+            recall_target: recall@10 that a build must reach, in (0, 1].
+            hnsw_min_rows: from how many rows on a build makes a graph.
+            exact_rows: up to how many permitted rows are always scanned.
+            build_threads: of a build; None leaves one core free.
+            extra_queries: returns (q, d) queries of another kind that a build must answer as well.
+        """
+        self._source = source
+        self._directory = directory
+        self._recall_target = recall_target
+        self._hnsw_min_rows = hnsw_min_rows
+        self._exact_rows = exact_rows
+        self._build_threads = build_threads
+        self._extra_queries = extra_queries
+        self._refreshing = threading.RLock()
+        self._following: _Following | None = None
+        self._view: View | None = None
+        self._snapshots_checked_at = 0.0
+
+    def search(self, queries: Matrix, k: int, permitted: Permitted) -> list[SearchAnswer]:
+        """Return one answer per query row. Raises InvalidInput."""
+        queries = check_queries(queries, k, self._source.space.dimension)
+        view = self._view
+        while view is None:
+            self.refresh()
+            view = self._view
+        return view.search(queries, k, permitted)
+
+    def refresh(self) -> int:
+        """Catch up with the database; adopt a newer snapshot. Raises Unavailable."""
+        with self._refreshing:
+            following = self._following or self._load()
+            self._check_files(following)
+            following = self._following or self._load()
+            current_seq = self._source.current_seq()
+            if current_seq < following.change_seq:
+                logger.warning("The database went back in time; the index starts afresh.")
+                following = self._load()
+            elif current_seq > following.change_seq:
+                if not self._catch_up(following, current_seq):
+                    following = self._load()
+                self._show(following)
+            if time.monotonic() - self._snapshots_checked_at >= SNAPSHOT_POLL_S:
+                following = self._look_for_snapshot(following)
+            return following.change_seq
+
+    def wait_for(self, change_seq: int, timeout_s: float = 2.0) -> None:
+        """Return as soon as searches reflect that change number. Raises Unavailable."""
+
+        def reached() -> bool:
+            view = self._view
+            return view is not None and view.change_seq >= change_seq
+
+        wait_until(reached, self.refresh, timeout_s)
+
+    def rebuild(self, fencing_token: int, progress: RebuildProgress) -> SnapshotRecord | None:
+        """Build and publish a snapshot of everything committed; None when there is nothing.
+
+        Searches go on meanwhile; this and every other process adopt the snapshot when they see it.
+
+        Raises:
+            LeaseLost: another builder took over.
+            StorageFull: no room; nothing was published.
+            SnapshotInvalid: the disk did not give back what was written; nothing was published.
+        """
+        db_epoch = self._source.db_epoch()
+        change_seq = self._source.current_seq()
+        built = build_index(
+            self._source,
+            change_seq,
+            progress,
+            recall_target=self._recall_target,
+            hnsw_min_rows=self._hnsw_min_rows,
+            threads=self._build_threads,
+            extra_queries=self._extra_queries() if self._extra_queries else None,
+        )
+        if built is None:
+            return None
+        record = publish(
+            built,
+            self._source,
+            self._directory,
+            change_seq=change_seq,
+            db_epoch=db_epoch,
+            fencing_token=fencing_token,
+        )
+        self._source.purge_tombstones()
+        self._snapshots_checked_at = 0.0
+        return record
+
+    def status(self) -> IndexStatus:
+        """Return what this process serves from right now."""
+        view = self._view
+        base = view.base if view else None
+        manifest = base.record.manifest if base else {}
+        return IndexStatus(
+            backend="faiss",
+            change_seq=view.change_seq if view else 0,
+            live_count=view.visible_count + view.delta.live_count if view else 0,
+            dead_count=base.ids.size - view.visible_count if view and base else 0,
+            delta_count=view.delta.live_count if view else 0,
+            snapshot=base.record.name if base else None,
+            snapshot_change_seq=base.record.change_seq if base else None,
+            kind=str(manifest.get("kind", "none")),
+            parameters=manifest.get("parameters", {}),
+            recall=manifest.get("recall", {}),
+        )
+
+    def close(self) -> None:
+        """Let go of files and memory."""
+        with self._refreshing:
+            self._following = None
+            self._view = None
+
+    def _load(self) -> _Following:
+        """Start from the newest good snapshot, or from nothing, and read what is newer."""
+        for _ in range(LOAD_ATTEMPTS):
+            db_epoch = self._source.db_epoch()
+            base = self._newest_good(db_epoch, self._source.tombstone_floor())
+            following = self._follow_from(base, db_epoch)
+            if base is None:
+                following.change_seq = following.complete_since = self._source.current_seq()
+                for page in self._source.live_rows_through(following.change_seq):
+                    following.apply(page)
+            if self._catch_up(following, self._source.current_seq()):
+                self._show(following)
+                return following
+        raise Unavailable("The search index cannot be loaded while it is being rebuilt; try again.")
+
+    def _follow_from(self, base: OpenSnapshot | None, db_epoch: str) -> _Following:
+        return _Following(
+            base=base,
+            db_epoch=db_epoch,
+            change_seq=base.record.change_seq if base else 0,
+            complete_since=base.record.change_seq if base else 0,
+            visible=np.ones(base.ids.size if base else 0, bool),
+            delta=Delta(self._source.space.dimension),
+        )
+
+    def _catch_up(self, following: _Following, current_seq: int) -> bool:
+        """Apply everything newer; False when tombstones it needed may have been purged."""
+        start = following.change_seq
+        while True:
+            rows = self._source.changes_since(following.change_seq, PAGE_ROWS)
+            following.apply(rows)
+            if rows.ids.size:
+                following.change_seq = int(rows.change_seqs[-1])
+            if rows.ids.size < PAGE_ROWS:
+                break
+        following.change_seq = max(following.change_seq, current_seq)
+        return self._source.tombstone_floor() <= start
+
+    def _newest_good(self, db_epoch: str, floor: int) -> OpenSnapshot | None:
+        for record in self._source.snapshots():
+            if record.change_seq < floor:
+                continue
+            opened = self._open(record, db_epoch)
+            if opened is not None:
+                return opened
+        return None
+
+    def _open(self, record: SnapshotRecord, db_epoch: str) -> OpenSnapshot | None:
+        try:
+            return open_snapshot(
+                self._directory / db_epoch / record.name,
+                record,
+                space=self._source.space,
+                db_epoch=db_epoch,
+            )
+        except SnapshotInvalid as error:
+            logger.warning("A snapshot is set aside: %s", error)
+            self._source.set_aside(record.name, str(error))
+            return None
+
+    def _look_for_snapshot(self, following: _Following) -> _Following:
+        """Adopt a newer snapshot, keeping what the delta knows beyond it."""
+        if self._source.db_epoch() != following.db_epoch:
+            logger.warning("The database was restored from a backup; the index starts afresh.")
+            following = self._load()
+        newest = next(iter(self._source.snapshots()), None)
+        if newest is not None and self._is_worth_adopting(newest, following):
+            if newest.change_seq < following.complete_since:
+                self._snapshots_checked_at = time.monotonic()
+                return self._load()
+            opened = self._open(newest, following.db_epoch)
+            if opened is not None:
+                adopted = self._follow_from(opened, following.db_epoch)
+                adopted.apply(following.delta.newer_than(newest.change_seq))
+                adopted.change_seq = following.change_seq
+                following = adopted
+                self._show(following)
+        self._snapshots_checked_at = time.monotonic()
+        return following
+
+    @staticmethod
+    def _is_worth_adopting(newest: SnapshotRecord, following: _Following) -> bool:
+        base = following.base
+        if newest.change_seq > following.change_seq or newest.db_epoch != following.db_epoch:
+            return False
+        if base is None:
+            return True
+        return newest.name != base.record.name and newest.change_seq >= base.record.change_seq
+
+    def _check_files(self, following: _Following) -> None:
+        """Stop serving a snapshot whose files were written to; one that was deleted serves on."""
+        base = following.base
+        if base is None:
+            return
+        try:
+            fingerprint = fingerprint_of(base.directory)
+        except OSError:
+            # The mapping outlives the names, so answers stay right; but nobody else can open it.
+            if not following.is_missing_reported:
+                self._source.set_aside(base.record.name, "Its files are gone.")
+                following.is_missing_reported = True
+            return
+        if fingerprint == base.fingerprint:
+            return
+        reopened = None
+        try:
+            reopened = self._open(base.record, following.db_epoch)
+        finally:
+            if reopened is None:
+                self._following = None
+                self._view = None
+        if reopened is not None:
+            following.base = replace(base, fingerprint=reopened.fingerprint)
+
+    def _show(self, following: _Following) -> None:
+        self._following = following
+        self._view = View(
+            change_seq=following.change_seq,
+            base=following.base,
+            visible=following.visible,
+            visible_count=int(np.count_nonzero(following.visible)),
+            delta=following.delta.view(),
+            exact_rows=self._exact_rows,
+        )

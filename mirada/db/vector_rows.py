@@ -1,0 +1,298 @@
+"""The database as a vector index sees it: one space's rows, its change counter, its snapshots."""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import ColumnElement, Row, and_, delete, false, func, select, update
+from sqlalchemy.orm import Session
+
+from mirada.db import changes
+from mirada.db.models import Embedding, Image, IndexSnapshot, Installation, Lease, Space, utc_now
+from mirada.db.session import Database
+from mirada.domain.embeddings import BLOB_DTYPE, EmbeddingSpace, Matrix
+from mirada.domain.errors import LeaseLost, NotFound
+from mirada.ports import SnapshotRecord, VectorRows
+
+logger = logging.getLogger(__name__)
+
+_COLUMNS: tuple[Any, ...] = (
+    Embedding.id,
+    Embedding.content_id,
+    Embedding.change_seq,
+    Embedding.is_deleted,
+    Embedding.crc32,
+    Embedding.vector,
+)
+
+
+def lease_name(space_id: int) -> str:
+    """Return the name of the lease that a builder of this space's index holds."""
+    return f"rebuild_index:{space_id}"
+
+
+class DatabaseVectors:
+    """A VectorSource over the tables. Thread-safe; every call is a fresh transaction of its own.
+
+    A page's vectors and its images are two statements. A change that commits between them carries
+    a higher number than the page, so whoever follows the numbers reads that row again.
+    """
+
+    def __init__(self, database: Database, space_id: int) -> None:
+        """Keep the database; nothing is read yet."""
+        self._database = database
+        self._space_id = space_id
+        self._space: EmbeddingSpace | None = None
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """The space whose rows these are. Raises NotFound when the database has no such space."""
+        if self._space is None:
+            with self._database.reading() as session:
+                row = session.get(Space, self._space_id)
+                if row is None:
+                    raise NotFound(f"There is no embedding space {self._space_id}.")
+                self._space = row.to_domain()
+        return self._space
+
+    def current_seq(self) -> int:
+        """Return the last committed number of the change counter."""
+        with self._database.reading() as session:
+            return changes.current_seq(session)
+
+    def db_epoch(self) -> str:
+        """Return the database's identity; a restored backup gets another one."""
+        with self._database.reading() as session:
+            return session.execute(select(Installation.db_epoch)).scalar_one()
+
+    def tombstone_floor(self) -> int:
+        """Return the highest number whose tombstones may already be purged."""
+        with self._database.reading() as session:
+            return session.execute(select(Installation.tombstone_floor)).scalar_one()
+
+    def changes_since(self, change_seq: int, limit: int) -> VectorRows:
+        """Return rows with a higher number by (change_seq, id); the last number is complete."""
+        mine = Embedding.space_id == self._space_id
+        by_number = (Embedding.change_seq, Embedding.id)
+        with self._database.reading() as session:
+            rows = list(
+                session.execute(
+                    select(*_COLUMNS)
+                    .where(mine, Embedding.change_seq > change_seq)
+                    .order_by(*by_number)
+                    .limit(limit)
+                ).all()
+            )
+            if len(rows) == limit:
+                rows += session.execute(
+                    select(*_COLUMNS)
+                    .where(
+                        mine,
+                        Embedding.change_seq == rows[-1].change_seq,
+                        Embedding.id > rows[-1].id,
+                    )
+                    .order_by(*by_number)
+                ).all()
+            return self._columns(session, rows)
+
+    def live_rows_through(self, change_seq: int, page_rows: int = 5_000) -> Iterator[VectorRows]:
+        """Yield the live rows with change_seq <= the given one, in pages by ascending id."""
+        last_id = 0
+        while True:
+            with self._database.reading() as session:
+                rows = session.execute(
+                    select(*_COLUMNS)
+                    .where(
+                        Embedding.space_id == self._space_id,
+                        Embedding.id > last_id,
+                        Embedding.change_seq <= change_seq,
+                        Embedding.is_deleted == false(),
+                    )
+                    .order_by(Embedding.id)
+                    .limit(page_rows)
+                ).all()
+                page = self._columns(session, rows)
+            if rows:
+                yield page
+            if len(rows) < page_rows:
+                return
+            last_id = int(page.ids[-1])
+
+    def count_live(self) -> int:
+        """Return how many live rows the space has."""
+        return self._count(Embedding.is_deleted == false())
+
+    def count_changed_since(self, change_seq: int, through_id: int | None = None) -> int:
+        """Return how many rows, dead or alive, have a higher number, and an id up to that one."""
+        # Both conditions are answered from the index on (space_id, change_seq, id) alone.
+        condition: ColumnElement[bool] = Embedding.change_seq > change_seq
+        if through_id is not None:
+            condition = and_(condition, Embedding.id <= through_id)
+        return self._count(condition)
+
+    def snapshots(self) -> list[SnapshotRecord]:
+        """Return the published snapshots that were not set aside, newest first."""
+        with self._database.reading() as session:
+            return [
+                SnapshotRecord(
+                    row.name,
+                    row.change_seq,
+                    row.db_epoch,
+                    row.sha256,
+                    row.row_count,
+                    row.manifest,
+                )
+                for row in session.execute(self._good_snapshots()).scalars()
+            ]
+
+    def record_snapshot(self, record: SnapshotRecord, fencing_token: int) -> None:
+        """Publish. Raises LeaseLost when a newer builder holds the lease."""
+        with self._database.transaction() as session:
+            # The lease's row stays locked until the commit, so a newer builder comes either
+            # before this check or after the snapshot.
+            newest = session.execute(
+                select(Lease.fencing_token)
+                .where(Lease.name == lease_name(self._space_id))
+                .with_for_update()
+            ).scalar_one_or_none()
+            if newest is not None and newest > fencing_token:
+                raise LeaseLost("Another process builds this index now; its snapshot will count.")
+            session.add(
+                IndexSnapshot(
+                    name=record.name,
+                    space_id=self._space_id,
+                    change_seq=record.change_seq,
+                    db_epoch=record.db_epoch,
+                    sha256=record.sha256,
+                    row_count=record.row_count,
+                    manifest=dict(record.manifest),
+                    fencing_token=fencing_token,
+                )
+            )
+
+    def set_aside(self, name: str, reason: str) -> None:
+        """Mark a snapshot as never to be served again; the first reason stays."""
+        with self._database.transaction() as session:
+            session.execute(
+                update(IndexSnapshot)
+                .where(IndexSnapshot.name == name, IndexSnapshot.set_aside_at.is_(None))
+                .values(set_aside_at=utc_now(), set_aside_reason=reason)
+            )
+
+    def retire_snapshots(self, keep: int) -> list[str]:
+        """Forget all but the `keep` newest good snapshots; return the names, to delete their files."""
+        with self._database.transaction() as session:
+            kept = [row.id for row in session.execute(self._good_snapshots()).scalars()][:keep]
+            mine = IndexSnapshot.space_id == self._space_id
+            old = and_(mine, IndexSnapshot.id.not_in(kept))
+            names = list(session.execute(select(IndexSnapshot.name).where(old)).scalars())
+            session.execute(delete(IndexSnapshot).where(old))
+            return names
+
+    def purge_tombstones(self) -> int:
+        """Remove tombstones that no good snapshot needs any more and return how many there were.
+
+        Tombstones are needed by whoever starts from a snapshot older than they are. The floor is
+        raised in the same transaction; a follower that has not yet read that far starts afresh.
+        """
+        with self._database.transaction() as session:
+            # The row lock orders two purges; the floor never falls.
+            floor = session.execute(
+                select(Installation.tombstone_floor).where(Installation.id == 1).with_for_update()
+            ).scalar_one()
+            oldest = session.execute(
+                select(func.min(IndexSnapshot.change_seq)).where(
+                    IndexSnapshot.set_aside_at.is_(None)
+                )
+            ).scalar_one()
+            if oldest is None or oldest <= floor:
+                return 0
+            session.execute(
+                update(Installation).where(Installation.id == 1).values(tombstone_floor=oldest)
+            )
+            purged = session.execute(
+                delete(Embedding).where(
+                    Embedding.change_seq <= oldest, Embedding.is_deleted != false()
+                )
+            )
+            return int(purged.rowcount)  # type: ignore[attr-defined]
+
+    def _good_snapshots(self) -> Any:
+        return (
+            select(IndexSnapshot)
+            .where(IndexSnapshot.space_id == self._space_id, IndexSnapshot.set_aside_at.is_(None))
+            .order_by(IndexSnapshot.change_seq.desc(), IndexSnapshot.id.desc())
+        )
+
+    def _count(self, condition: ColumnElement[bool]) -> int:
+        with self._database.reading() as session:
+            return session.execute(
+                select(func.count())
+                .select_from(Embedding)
+                .where(Embedding.space_id == self._space_id, condition)
+            ).scalar_one()
+
+    def _columns(self, session: Session, rows: Sequence[Row[Any]]) -> VectorRows:
+        dead = np.fromiter((bool(row.is_deleted) for row in rows), bool, len(rows))
+        vectors = self._vectors(rows, dead)
+        access_rows, owners, public = _access(session, rows)
+        seen = ~dead[access_rows]
+        return VectorRows(
+            ids=np.fromiter((row.id for row in rows), np.int64, len(rows)),
+            change_seqs=np.fromiter((row.change_seq for row in rows), np.int64, len(rows)),
+            vectors=vectors,
+            dead=dead,
+            access_rows=access_rows[seen],
+            access_owners=owners[seen],
+            access_public=public[seen],
+        )
+
+    def _vectors(self, rows: Sequence[Row[Any]], dead: npt.NDArray[np.bool_]) -> Matrix:
+        """Return (n, d) float32; marks in `dead` the rows whose BLOB is damaged."""
+        width = self.space.dimension * BLOB_DTYPE.itemsize
+        nothing = bytes(width)
+        blobs = []
+        for position, row in enumerate(rows):
+            blob = row.vector
+            if dead[position]:
+                blob = nothing
+            elif len(blob) != width or zlib.crc32(blob) != row.crc32:
+                logger.error(
+                    "Embedding %d does not match its length or checksum and is not searched; "
+                    "delete the image or embed it again.",
+                    row.id,
+                )
+                dead[position] = True
+                blob = nothing
+            blobs.append(blob)
+        joined = np.frombuffer(b"".join(blobs), dtype=BLOB_DTYPE)
+        return joined.astype(np.float32, copy=False).reshape(len(rows), self.space.dimension)
+
+
+def _access(
+    session: Session, rows: Sequence[Row[Any]]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    position = {row.content_id: index for index, row in enumerate(rows)}
+    contents = sorted(position)
+    found: list[tuple[int, int, bool]] = []
+    for start in range(0, len(contents), changes.IN_LIST_ROWS):
+        chunk = contents[start : start + changes.IN_LIST_ROWS]
+        found += [
+            (position[content_id], owner_id, bool(is_public))
+            for content_id, owner_id, is_public in session.execute(
+                select(Image.content_id, Image.owner_id, Image.is_public).where(
+                    Image.content_id.in_(chunk)
+                )
+            )
+        ]
+    count = len(found)
+    return (
+        np.fromiter((row for row, _, _ in found), np.int64, count),
+        np.fromiter((owner for _, owner, _ in found), np.int64, count),
+        np.fromiter((public for _, _, public in found), bool, count),
+    )

@@ -1,0 +1,274 @@
+"""What every VectorIndex must do, asked of each backend in each state it can serve from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mirada.adapters.vector_index.exact import ExactIndex
+from mirada.adapters.vector_index.faiss.index import FaissIndex
+from mirada.db.session import Database
+from mirada.domain.errors import InvalidInput, LeaseLost, Unavailable
+from mirada.domain.similarity import SearchWay
+from mirada.ports import Permitted, SearchAnswer, VectorIndex
+from tests.adapters.vector_library import Library, no_progress, random_vectors
+
+ANYONE = Permitted(viewer_id=None)
+Backend = Callable[[Library, Path], FaissIndex | ExactIndex]
+
+
+def _exact(library: Library, _: Path) -> ExactIndex:
+    return ExactIndex(library.source)
+
+
+def _delta_only(library: Library, folder: Path) -> FaissIndex:
+    return FaissIndex(library.source, folder, recall_target=0.98)
+
+
+def _flat(library: Library, folder: Path) -> FaissIndex:
+    index = FaissIndex(library.source, folder, recall_target=0.98)
+    index.rebuild(1, no_progress)
+    return index
+
+
+def _hnsw(library: Library, folder: Path) -> FaissIndex:
+    index = FaissIndex(
+        library.source, folder, recall_target=0.98, hnsw_min_rows=1, exact_rows=0, build_threads=1
+    )
+    index.rebuild(1, no_progress)
+    return index
+
+
+@pytest.fixture(params=[_exact, _delta_only, _flat, _hnsw], ids=lambda build: build.__name__[1:])
+def backend(request: pytest.FixtureRequest) -> Backend:
+    build: Backend = request.param
+    return build
+
+
+@pytest.fixture
+def library(sqlite_database: Database) -> Library:
+    return Library.create(sqlite_database)
+
+
+def _found(answer: SearchAnswer) -> list[int]:
+    return [match.id for match in answer.matches]
+
+
+def _same_as_exact(
+    index: VectorIndex, library: Library, queries: np.ndarray, k: int, permitted: Permitted
+) -> None:
+    expected = ExactIndex(library.source).search(queries, k, permitted)
+    for answer, truth in zip(index.search(queries, k, permitted), expected, strict=True):
+        assert answer.matches == truth.matches
+        assert answer.permitted_count == truth.permitted_count
+        assert answer.change_seq == truth.change_seq
+        np.testing.assert_allclose(np.sort(answer.background), np.sort(truth.background), atol=1e-5)
+
+
+def test_an_empty_index_answers_with_nothing(backend: Backend, library: Library, tmp_path: Path):
+    index = backend(library, tmp_path)
+    [answer] = index.search(random_vectors(1), 5, ANYONE)
+    assert answer.matches == []
+    assert answer.way is SearchWay.EMPTY
+    assert answer.permitted_count == 0
+    assert answer.background.size == 0
+
+
+def test_a_vector_finds_itself_first_with_cosine_one(
+    backend: Backend, library: Library, tmp_path: Path
+):
+    vectors = random_vectors(200)
+    ids = library.add(vectors)
+    index = backend(library, tmp_path)
+    for row in (0, 57, 199):
+        [answer] = index.search(vectors[row : row + 1], 3, ANYONE)
+        assert answer.matches[0].id == ids[row]
+        assert answer.matches[0].similarity == pytest.approx(1.0, abs=1e-6)
+        assert answer.matches[0].similarity <= 1.0
+        similarities = [match.similarity for match in answer.matches]
+        assert similarities == sorted(similarities, reverse=True)
+
+
+def test_k_beyond_the_collection_returns_everything_without_padding(
+    backend: Backend, library: Library, tmp_path: Path
+):
+    ids = library.add(random_vectors(30))
+    index = backend(library, tmp_path)
+    [answer] = index.search(random_vectors(1, seed=9), 10**9, ANYONE)
+    assert sorted(_found(answer)) == sorted(ids)
+
+
+def test_equal_vectors_are_ordered_by_id(backend: Backend, library: Library, tmp_path: Path):
+    one = random_vectors(1)
+    ids = library.add(np.repeat(one, 40, axis=0))
+    library.add(random_vectors(40, seed=5))
+    index = backend(library, tmp_path)
+    [answer] = index.search(one, 12, ANYONE)
+    assert _found(answer) == ids[:12]
+
+
+@pytest.mark.parametrize("k", [0, -1])
+def test_k_below_one_is_refused(backend: Backend, library: Library, tmp_path: Path, k: int):
+    index = backend(library, tmp_path)
+    with pytest.raises(InvalidInput, match="at least 1"):
+        index.search(random_vectors(1), k, ANYONE)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        np.ones((1, 15), np.float32),
+        np.full((1, 16), np.nan, np.float32),
+        np.full((1, 16), np.inf, np.float32),
+        np.ones(16, np.float32),
+    ],
+)
+def test_a_query_that_makes_no_sense_is_refused(
+    backend: Backend, library: Library, tmp_path: Path, query: np.ndarray
+):
+    library.add(random_vectors(3))
+    index = backend(library, tmp_path)
+    with pytest.raises(InvalidInput):
+        index.search(query, 1, ANYONE)
+
+
+def test_private_vectors_are_found_by_their_owner_only(
+    backend: Backend, library: Library, tmp_path: Path
+):
+    ann, bob, _ = library.owners
+    vectors = random_vectors(60)
+    library.add(vectors[:30], [ann] * 30, public=False)
+    library.add(vectors[30:], [bob] * 30, public=[i % 2 == 0 for i in range(30)])
+    index = backend(library, tmp_path)
+    queries = random_vectors(4, seed=3)
+    for permitted, count in (
+        (ANYONE, 15),
+        (Permitted(ann), 45),
+        (Permitted(bob), 30),
+        (Permitted(ann, owner_ids=frozenset([bob])), 15),
+        (Permitted(bob, owner_ids=frozenset([bob])), 30),
+        (Permitted(bob, owner_ids=frozenset([ann])), 0),
+        (Permitted(None, owner_ids=frozenset([ann, bob])), 15),
+        (Permitted(ann, owner_ids=frozenset()), 0),
+    ):
+        _same_as_exact(index, library, queries, 10, permitted)
+        [answer] = index.search(queries[:1], 100, permitted)
+        assert answer.permitted_count == len(answer.matches) == count
+
+
+def test_one_content_of_two_owners_is_one_match_for_both(
+    backend: Backend, library: Library, tmp_path: Path
+):
+    ann, bob, eve = library.owners
+    vectors = random_vectors(10)
+    ids = library.add(vectors, [ann] * 10, public=False)
+    library.share(ids[4], bob, is_public=False)
+    index = backend(library, tmp_path)
+    assert _found(index.search(vectors[4:5], 9, Permitted(bob))[0]) == [ids[4]]
+    assert len(_found(index.search(vectors[4:5], 99, Permitted(ann))[0])) == 10
+    assert _found(index.search(vectors[4:5], 9, Permitted(eve))[0]) == []
+
+
+def test_other_filters_narrow_the_permitted_ids(backend: Backend, library: Library, tmp_path: Path):
+    ids = library.add(random_vectors(50))
+    index = backend(library, tmp_path)
+    chosen = np.array([ids[3], ids[30], 10**9], np.int64)
+    permitted = Permitted(None, embedding_ids=chosen)
+    [answer] = index.search(random_vectors(1, seed=2), 10, permitted)
+    assert sorted(_found(answer)) == [ids[3], ids[30]]
+
+
+def test_inserts_changes_and_deletes_show_after_a_refresh(
+    backend: Backend, library: Library, tmp_path: Path
+):
+    ann, bob, _ = library.owners
+    vectors = random_vectors(300)
+    ids = library.add(vectors, [ann] * 300)
+    index = backend(library, tmp_path)
+    index.refresh()
+    library.delete([ids[0], ids[299]])
+    library.replace(ids[1], vectors[0])
+    library.publish(ids[2], is_public=False)
+    new = library.add(random_vectors(20, seed=8), [bob] * 20)
+    library.delete(new[:2])
+    library.replace(ids[3], random_vectors(1, seed=77)[0])
+    library.replace(ids[3], random_vectors(1, seed=78)[0])
+    assert index.refresh() == library.source.current_seq()
+    queries = np.concatenate([vectors[:4], vectors[-1:], random_vectors(3, seed=78)])
+    for permitted in (ANYONE, Permitted(ann), Permitted(bob), Permitted(ann, frozenset([bob]))):
+        for k in (1, 10, 1000):
+            _same_as_exact(index, library, queries, k, permitted)
+    assert index.search(vectors[:1], 1, ANYONE)[0].matches[0].id == ids[1]
+
+
+def test_a_second_rebuild_takes_the_delta_in(backend: Backend, library: Library, tmp_path: Path):
+    vectors = random_vectors(120)
+    ids = library.add(vectors[:100])
+    index = backend(library, tmp_path)
+    library.delete(ids[:5])
+    library.add(vectors[100:])
+    index.rebuild(2, no_progress)
+    index.refresh()
+    _same_as_exact(index, library, vectors[::17], 7, ANYONE)
+    library.delete(ids[5:8])
+    index.refresh()
+    _same_as_exact(index, library, vectors[::17], 200, ANYONE)
+    assert index.status().live_count == 112
+
+
+def test_a_damaged_vector_is_never_found(
+    backend: Backend, library: Library, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    vectors = random_vectors(10)
+    ids = library.add(vectors)
+    library.damage(ids[3])
+    index = backend(library, tmp_path)
+    [answer] = index.search(vectors[3:4], 100, ANYONE)
+    assert sorted(_found(answer)) == sorted(set(ids) - {ids[3]})
+    assert f"Embedding {ids[3]} does not match" in caplog.text
+
+
+def test_waiting_for_a_change_makes_it_searchable_at_once(
+    backend: Backend, library: Library, tmp_path: Path
+):
+    index = backend(library, tmp_path)
+    index.refresh()
+    vectors = random_vectors(1)
+    ids = library.add(vectors)
+    index.wait_for(library.source.current_seq())
+    assert _found(index.search(vectors, 1, ANYONE)[0]) == ids
+
+
+def test_waiting_for_a_change_that_is_not_committed_gives_up(
+    backend: Backend, library: Library, tmp_path: Path
+):
+    index = backend(library, tmp_path)
+    with pytest.raises(Unavailable, match="not caught up"):
+        index.wait_for(10**9, timeout_s=0.1)
+
+
+def test_the_status_says_what_is_served(backend: Backend, library: Library, tmp_path: Path):
+    ids = library.add(random_vectors(40))
+    index = backend(library, tmp_path)
+    index.refresh()
+    library.delete(ids[:4])
+    seq = index.refresh()
+    status = index.status()
+    assert (status.change_seq, status.live_count) == (seq, 36)
+    index.close()
+
+
+def test_a_build_stops_when_its_lease_is_lost(library: Library, tmp_path: Path):
+    library.add(random_vectors(50))
+    index = _delta_only(library, tmp_path)
+
+    def lost(done: int, total: int) -> None:
+        raise LeaseLost("gone")
+
+    with pytest.raises(LeaseLost):
+        index.rebuild(1, lost)
+    assert library.source.snapshots() == []
+    assert list(tmp_path.rglob("snap-*")) == []

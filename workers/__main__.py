@@ -34,16 +34,20 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     logs.configure(settings)
+    return serve(Runtime(settings))
+
+
+def serve(runtime: Runtime) -> int:
+    """Work on this runtime's jobs until SIGTERM or SIGINT, close it, and return the exit code."""
     stopping = threading.Event()
     _stop_on_signals(stopping)
-    runtime = Runtime(settings)
     try:
         if not _prepare(runtime, stopping):
             return 0
-        if settings.redis_url is None:
+        if runtime.settings.redis_url is None:
             _work_without_redis(runtime, stopping)
         else:
-            _work_with_redis(runtime, settings.redis_url.get_secret_value(), stopping)
+            _work_with_redis(runtime, runtime.settings.redis_url.get_secret_value(), stopping)
     except EmbeddingSpaceMismatch as error:
         logger.error("%s", error)
         return 2

@@ -1,0 +1,147 @@
+"""Without Redis the web process works the same ledger with threads of its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from mirada.db.models import Job, JobState
+from mirada.usecases import jobs
+from tests.workers.worksite import Site
+from workers import embedded
+from workers.embedded import EmbeddedWorkers
+from workers.runner import JobRunner
+
+
+@pytest.fixture
+def working(site: Site) -> Iterator[Site]:
+    stop = embedded.start(site.runtime)
+    yield site
+    stop()
+
+
+def test_pictures_become_ready_by_themselves(working: Site) -> None:
+    for seed in range(12):
+        working.upload(seed)
+
+    working.wait_for({"READY": 12})
+
+    assert (working.encoder.encoded, working.vectors()) == (12, 12)
+
+
+def test_a_picture_is_ready_within_a_second_of_its_upload(working: Site) -> None:
+    working.upload(0)
+    working.wait_for({"READY": 1})
+    began = time.monotonic()
+    working.upload(1)
+    working.wait_for({"READY": 2})
+
+    assert time.monotonic() - began < 2
+
+
+def test_work_queued_by_another_process_is_noticed(
+    make_site: Callable[..., Site], working: Site
+) -> None:
+    from mirada.bootstrap import Runtime
+
+    # Another runtime on the same database rings nobody here.
+    other = Runtime(working.runtime.settings)
+    with other.transaction() as session:
+        job_id = jobs.enqueue(session, "make_coffee").id
+    other.close()
+
+    deadline = time.monotonic() + 5
+    while working.job(job_id).state != JobState.FAILED:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_what_was_left_by_the_last_process_is_done_at_start(site: Site) -> None:
+    for seed in range(6):
+        site.upload(seed)
+    with site.runtime.transaction() as session:
+        session.execute(
+            update(Job)
+            .where(Job.id % 2 == 0)
+            .values(state=JobState.RUNNING, lease_token="gone", lease_until_ms=1, attempts=1)
+        )
+
+    stop = embedded.start(site.runtime)
+    site.wait_for({"READY": 6})
+    stop()
+
+    assert site.vectors() == 6
+
+
+def test_a_poisonous_job_does_not_stop_the_queue(site: Site) -> None:
+    with site.runtime.transaction() as session:
+        poison = jobs.enqueue(session, "poison").id
+        session.execute(
+            update(Job).values(
+                state=JobState.RUNNING, crashes=2, attempts=3, lease_token="x", lease_until_ms=1
+            )
+        )
+    stop = embedded.start(site.runtime)
+    site.upload(1)
+    site.wait_for({"READY": 1})
+    stop()
+
+    assert site.job(poison).state == JobState.QUARANTINED
+
+
+def test_stopping_waits_for_what_is_under_way_and_leaves_the_rest_queued(site: Site) -> None:
+    began = threading.Event()
+
+    def slowly() -> None:
+        began.set()
+        time.sleep(0.3)
+
+    site.encoder.before = slowly
+    ids = [site.upload(seed).job_id for seed in range(20)]
+    workers = EmbeddedWorkers(site.runtime, threads=2)
+    workers.start()
+    assert began.wait(10)
+    workers.stop()
+    workers.stop()
+
+    states = [site.job(job_id).state for job_id in ids]
+    assert JobState.RUNNING not in states
+    assert JobState.QUEUED in states
+    assert all(site.job(job_id).crashes == 0 for job_id in ids)
+
+
+def test_a_job_that_nobody_can_claim_keeps_no_thread_busy(site: Site) -> None:
+    tries: list[int] = []
+
+    class Reluctant(JobRunner):
+        def run(self, job_id: int) -> bool:
+            tries.append(job_id)
+            return False
+
+    with site.runtime.transaction() as session:
+        jobs.enqueue(session, "anything")
+    workers = EmbeddedWorkers(site.runtime, runner=Reluctant(site.runtime))
+    workers.start()
+    time.sleep(1.5)
+    workers.stop()
+
+    assert len(tries) == 1
+
+
+def test_a_broken_job_of_ours_never_ends_a_thread(site: Site, caplog: Any) -> None:
+    def explode(_: Any, __: Any) -> None:
+        raise MemoryError("all of it")
+
+    with site.runtime.transaction() as session:
+        job_id = jobs.enqueue(session, "explode").id
+    runner = JobRunner(site.runtime, work={"explode": explode})
+
+    assert runner.run(job_id)
+
+    runner.stop(0)
+    assert site.job(job_id).last_error == "MemoryError: all of it"

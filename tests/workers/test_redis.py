@@ -1,0 +1,203 @@
+"""Redis is a doorbell: what it loses is found again in the database."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dramatiq
+import pytest
+import redis
+
+from mirada.config import PROJECT_ROOT
+from mirada.db.models import JobState
+from tests.workers.worksite import Site
+from workers import actors, broker, doorbell, holder
+from workers.runner import JobRunner
+from workers.sweeper import Sweeper
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.fixture
+def site(make_site: Callable[..., Site], site_settings: dict[str, Any], redis_url: str) -> Site:
+    """A site with Redis, on SQLite and on MariaDB."""
+    return make_site(redis_url=redis_url, **site_settings)
+
+
+@pytest.fixture
+def worker(site: Site, redis_url: str) -> Iterator[JobRunner]:
+    """Dramatiq's worker in this process."""
+    runner = JobRunner(site.runtime)
+    queue = broker.make_broker(redis_url, 5)
+    actors.declare(queue, runner)
+    dramatiq_worker = dramatiq.Worker(
+        queue, worker_threads=4, worker_timeout=broker.WORKER_TIMEOUT_MS
+    )
+    dramatiq_worker.start()
+    yield runner
+    runner.stop(5)
+    dramatiq_worker.stop(timeout=2_000)
+    queue.client.close()
+    broker.ringing_broker(site.runtime).client.close()
+
+
+def test_a_ring_brings_a_picture_to_ready_at_once(site: Site, worker: JobRunner) -> None:
+    site.upload(0)
+    site.wait_for({"READY": 1})
+    began = time.monotonic()
+    site.upload(1)
+    site.wait_for({"READY": 2})
+
+    assert time.monotonic() - began < 2
+
+
+def test_a_bell_that_rings_twice_is_answered_once(site: Site, worker: JobRunner) -> None:
+    taken = site.upload(1)
+    for _ in range(5):
+        doorbell.ring(site.runtime, taken.job_id or 0, "create_embeddings_task")
+    site.wait_for({"READY": 1})
+    time.sleep(0.3)
+
+    assert (site.encoder.encoded, site.job(taken.job_id).attempts) == (1, 1)
+
+
+def test_bells_that_redis_lost_are_rung_again(
+    site: Site, redis_url: str, request: pytest.FixtureRequest
+) -> None:
+    for seed in range(6):
+        site.upload(seed)
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+    request.getfixturevalue("worker")
+    time.sleep(0.3)
+    assert site.statuses() == {"PENDING": 6}
+
+    assert Sweeper(site.runtime).sweep() == 6
+
+    site.wait_for({"READY": 6})
+
+
+def test_bells_lost_after_a_sweep_are_rung_again_by_the_next_one(
+    site: Site, redis_url: str
+) -> None:
+    site.upload(0)
+    sweeper = Sweeper(site.runtime)
+    assert sweeper.sweep() == 1
+    assert sweeper.sweep() == 0
+
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+
+    assert sweeper.sweep() == 1
+
+
+def test_one_sweeper_works_at_a_time_and_another_takes_over(site: Site, monkeypatch: Any) -> None:
+    first = Sweeper(site.runtime)
+    first.start()
+    monkeypatch.setattr(holder, "this_process", lambda: "another process!")
+    second = Sweeper(site.runtime)
+    time.sleep(0.3)
+    site.upload(0)
+
+    assert second.sweep() == 0
+    first.stop()
+    assert second.sweep() == 1
+
+
+def test_an_upload_does_not_wait_for_a_redis_that_is_down(
+    make_site: Callable[..., Site], caplog: pytest.LogCaptureFixture
+) -> None:
+    site = make_site(redis_url="redis://127.0.0.1:1/0")
+    site.upload(0)
+    began = time.monotonic()
+    with caplog.at_level(logging.WARNING):
+        for seed in range(1, 4):
+            site.upload(seed)
+    assert time.monotonic() - began < 3
+
+    for _ in range(3):
+        assert not doorbell.ring(site.runtime, 1, "create_embeddings_task")
+    complaints = [
+        record for record in caplog.records if "Redis cannot be reached" in record.message
+    ]
+    assert len(complaints) <= 1
+    assert site.statuses() == {"PENDING": 4}
+    # Nothing was noted as rung, so the first sweep after Redis is back rings for all.
+    assert Sweeper(site.runtime).sweep() == 0
+    assert site.job(1).rung_at_ms is None
+
+
+class WorkerProcess:
+    """The worker as a process of its own, with its log."""
+
+    def __init__(self, site: Site, folder: Path, **environment: str) -> None:
+        settings = site.runtime.settings
+        assert settings.redis_url is not None
+        self.log = folder / f"worker-{time.monotonic_ns()}.log"
+        with self.log.open("wb") as sink:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.workers.worker_process"],
+                cwd=PROJECT_ROOT,
+                env={
+                    "PATH": os.environ["PATH"],
+                    "PYTHONPATH": str(PROJECT_ROOT),
+                    "MIRADA_ENV_FILE": os.devnull,
+                    "DATABASE_URL": settings.url.render_as_string(hide_password=False),
+                    "DATA_DIR": str(settings.data_dir),
+                    "REDIS_URL": settings.redis_url.get_secret_value(),
+                    "WORKER_THREADS": "4",
+                    **environment,
+                },
+                stdout=sink,
+                stderr=sink,
+            )
+
+    def end(self, number: int) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(30)
+
+
+def test_a_killed_worker_loses_nothing_and_does_nothing_twice(site: Site, tmp_path: Path) -> None:
+    first = WorkerProcess(site, tmp_path, ENCODING_TAKES_S="0.05")
+    for seed in range(40):
+        site.upload(seed)
+    deadline = time.monotonic() + 30
+    while site.statuses().get("READY", 0) < 5:
+        assert time.monotonic() < deadline, first.log.read_text()
+        time.sleep(0.02)
+    first.end(signal.SIGKILL)
+    assert site.statuses().get("READY", 0) < 40
+
+    second = WorkerProcess(site, tmp_path)
+    try:
+        site.wait_for({"READY": 40}, timeout_s=60)
+    finally:
+        code = second.end(signal.SIGTERM)
+
+    assert code == 0, second.log.read_text()
+    assert site.vectors() == 40
+    assert "Traceback" not in second.log.read_text()
+
+
+def test_a_worker_told_to_stop_ends_cleanly_and_leaves_no_crash(site: Site, tmp_path: Path) -> None:
+    worker = WorkerProcess(site, tmp_path, ENCODING_TAKES_S="0.2")
+    ids = [site.upload(seed).job_id for seed in range(30)]
+    deadline = time.monotonic() + 30
+    while site.statuses().get("READY", 0) < 2:
+        assert time.monotonic() < deadline, worker.log.read_text()
+        time.sleep(0.02)
+
+    assert worker.end(signal.SIGTERM) == 0, worker.log.read_text()
+
+    jobs_left = [site.job(job_id) for job_id in ids]
+    assert {job.state for job in jobs_left} <= {JobState.QUEUED, JobState.DONE}
+    assert all(job.crashes == 0 for job in jobs_left)
+    assert "Traceback" not in worker.log.read_text()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Select, insert, select
+from sqlalchemy import insert, select
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import Insert
@@ -18,7 +18,12 @@ ATTEMPTS = 3
 
 def lock_content(session: Session, content_id: int) -> Content | None:
     """Return the content with its row locked until the transaction ends, None when it is gone."""
-    return _locked(session, select(Content).where(Content.id == content_id))
+    return session.execute(
+        select(Content)
+        .where(Content.id == content_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).scalar_one_or_none()
 
 
 def lock_or_insert_content(session: Session, sha256: str, **values: Any) -> Content:
@@ -35,17 +40,18 @@ def lock_or_insert_content(session: Session, sha256: str, **values: Any) -> Cont
         Unavailable: the row appeared and vanished again several times.
     """
     for _ in range(ATTEMPTS):
-        content = _locked(session, select(Content).where(Content.sha256 == sha256))
-        if content is not None:
-            return content
+        # Found without a lock, then locked by its id: InnoDB would lock the entry of the hash's
+        # index before the row, which is the wrong way round for whoever deletes the row, and kill
+        # one of the two for the deadlock.
+        content_id = session.execute(
+            select(Content.id).where(Content.sha256 == sha256)
+        ).scalar_one_or_none()
+        if content_id is not None:
+            content = lock_content(session, content_id)
+            if content is not None:
+                return content
         session.execute(_insert_unless_there(session, {"sha256": sha256, **values}))
     raise Unavailable("This picture is being added and deleted at once; try again shortly.")
-
-
-def _locked(session: Session, query: Select[Content]) -> Content | None:
-    return session.execute(
-        query.with_for_update().execution_options(populate_existing=True)
-    ).scalar_one_or_none()
 
 
 def _insert_unless_there(session: Session, values: dict[str, Any]) -> Insert:

@@ -154,7 +154,7 @@ def register_image(
     )
     if earlier is not None:
         return Registered(_replayed(session, earlier, owner_id), None, is_new, was_replayed=True)
-    is_embedded = not is_new and _has_vector(session, content.id, space_id)
+    is_embedded = _has_vector(session, content.id, space_id)
     image = Image(
         owner=owner,
         content=content,
@@ -170,7 +170,7 @@ def register_image(
         twin = idempotency.remember(session, owner_id, idempotency_key, fingerprint, image.id)
         if twin is not None:
             raise Conflict("A request with this Idempotency-Key is being answered; ask again.")
-    if not is_new:
+    if is_embedded or not is_new:
         # A vector may be there: who may see it has changed. For new bytes there is none to number.
         changes.touch(session, [content.id])
     if is_embedded or not embeddings_enabled:

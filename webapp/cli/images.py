@@ -1,0 +1,86 @@
+"""`flask images ...`: bring folders of pictures in."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from flask.cli import AppGroup
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mirada.domain.errors import MiradaError
+from mirada.usecases import users
+from mirada.usecases.folder_import import ImportReport
+from webapp.current import current_runtime
+from workers.imports import BATCH_SIZE, OnProgress, import_folder
+
+images_group = AppGroup("images", help="Bring pictures in.")
+
+
+@images_group.command("import")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--owner", default="local", show_default=True, help="Username of their owner.")
+@click.option("--public/--private", default=False, show_default=True, help="Who may see them.")
+@click.option(
+    "--batch",
+    default=BATCH_SIZE,
+    show_default=True,
+    type=click.IntRange(1, 1_000),
+    help="Pictures per transaction.",
+)
+def import_command(folder: Path, owner: str, public: bool, batch: int) -> None:
+    """Import every JPEG, PNG, WebP and GIF below FOLDER that its owner does not have yet.
+
+    Safe to interrupt and to run again, also while the server runs. Exit code: 0 when every picture
+    was taken or already there, 1 when one was refused, 2 for a wrong call.
+    """
+    runtime = current_runtime()
+    try:
+        runtime.migrate()
+        with runtime.transaction() as session:
+            owner_id = users.user_named(session, owner).id
+        with _progress() as report:
+            outcome = import_folder(
+                runtime,
+                folder,
+                owner_id=owner_id,
+                is_public=public,
+                report=report,
+                batch_size=batch,
+            )
+    except MiradaError as error:
+        raise click.ClickException(error.detail) from error
+    for refusal in outcome.all_refused:
+        click.echo(f"refused: {refusal.path}: {refusal.reason}", err=True)
+    click.echo(outcome.summary())
+    if outcome.taken:
+        click.echo("They can be found as soon as the running server or worker has embedded them.")
+    if outcome.all_refused:
+        sys.exit(1)
+
+
+@contextmanager
+def _progress() -> Iterator[OnProgress | None]:
+    """Yield what draws a bar on a terminal; None, which logs a line now and then, elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (
+        TextColumn("Importing"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[refused]} refused"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("import", total=None, refused=0)
+
+        def draw(report: ImportReport) -> None:
+            bar.update(task, total=report.total, completed=report.done, refused=len(report.refused))
+
+        yield draw

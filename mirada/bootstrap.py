@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from sqlalchemy.orm import Session
 
 from mirada.config import BUNDLED_MODEL_DIR, Settings
-from mirada.db.migrate import upgrade_to_head
+from mirada.db.migrate import differences, upgrade_to_head
 from mirada.db.session import Database, make_engine
 from mirada.domain.embeddings import EmbeddingSpace
 from mirada.domain.errors import EncoderUnavailable
@@ -52,6 +52,10 @@ class Runtime:
     def migrate(self) -> None:
         """Bring the database to this version's tables; concurrent callers wait for one another."""
         upgrade_to_head(self.database.engine)
+
+    def schema_differences(self) -> list[object]:
+        """Return what a migration would still change; [] when the tables are this version's."""
+        return differences(self.database.engine)
 
     @property
     def image_store(self) -> ImageStore:

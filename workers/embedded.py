@@ -25,6 +25,7 @@ POLL_EVERY_S = 0.5
 REST_S = 2.0
 """How long a due job that could not be claimed is left alone: somebody else has it, or it waits for
 its turn alone."""
+ENCODER_RETRY_S = 5.0
 STOP_GRACE_S = 15.0
 
 
@@ -81,6 +82,7 @@ class EmbeddedWorkers:
             thread.join(timeout=2)
 
     def _dispatch(self) -> None:
+        self._wait_for_encoder()
         while not self._stopped.is_set():
             # Cleared before the look: a bell that rings during it is answered by another look.
             self._wake.clear()
@@ -94,6 +96,19 @@ class EmbeddedWorkers:
                 logger.exception("Due jobs could not be looked up")
                 self._stopped.wait(1.0)
             self._wake.wait(POLL_EVERY_S)
+
+    def _wait_for_encoder(self) -> None:
+        # Jobs that were begun without an encoder would use up their attempts for nothing.
+        while self._runtime.settings.embeddings_enabled and not self._stopped.is_set():
+            try:
+                self._runtime.space()
+                self._runtime.encoder  # noqa: B018 - the first use loads the weights
+                return
+            except MiradaError as error:
+                logger.warning("Jobs wait, because there is no encoder yet: %s", error)
+            except Exception:
+                logger.exception("Jobs wait, because the encoder could not be loaded")
+            self._stopped.wait(ENCODER_RETRY_S)
 
     def _hand_out(self) -> None:
         with self._lock:

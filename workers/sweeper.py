@@ -10,7 +10,7 @@ import redis
 
 from mirada.bootstrap import Runtime
 from mirada.domain.errors import MiradaError
-from mirada.usecases import jobs, leases, spaces, sweep
+from mirada.usecases import jobs, leases, rebuild, spaces, sweep
 from workers import broker, doorbell, holder
 
 logger = logging.getLogger(__name__)
@@ -117,12 +117,14 @@ class Sweeper:
         if time.monotonic() < self._next_rebuild_check:
             return
         self._next_rebuild_check = time.monotonic() + REBUILD_CHECK_EVERY_S
-        from mirada.usecases import rebuild
-
         with self._runtime.reading() as session:
             space = spaces.pinned_space(session)
-        if space is None or not rebuild.rebuild_is_due(self._runtime.vector_source(space.id)):
+        if space is None:
             return
+        reason = rebuild.rebuild_is_due(self._runtime.vector_source(space.id))
+        if reason is None:
+            return
+        logger.info("An index snapshot is due: %s", reason)
         with self._runtime.transaction() as session:
             job = jobs.enqueue(session, jobs.REBUILD_INDEX, space_id=space.id)
         doorbell.ring(self._runtime, job.id, job.kind)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from mirada.bootstrap import Runtime
 from mirada.domain.errors import EmbeddingSpaceMismatch, NotFound
-from mirada.usecases import attempts, backfill, embed, leases
+from mirada.usecases import attempts, backfill, embed, leases, rebuild
 from mirada.usecases.jobs import BACKFILL_EMBEDDINGS, CREATE_EMBEDDINGS, REBUILD_INDEX
 from workers import doorbell
 from workers.attempt import Attempt
@@ -108,7 +108,7 @@ def rebuild_index(runtime: Runtime, attempt: Attempt) -> None:
         )
     assert fencing_token is not None
     try:
-        record = runtime.index(space_id).rebuild(fencing_token, attempt.report)
+        record = rebuild.rebuild_index(runtime.index(space_id), fencing_token, attempt.report)
     finally:
         with runtime.transaction() as session:
             leases.release(session, name, fencing_token)

@@ -1,0 +1,152 @@
+"""The commands an operator types, on a real app and database."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from mirada.bootstrap import Runtime
+from mirada.db.models import Content, Image, ImageStatus, Job, JobState, User
+from mirada.domain.errors import Conflict, InvalidInput, NotFound
+from mirada.usecases import attempts, jobs, users
+
+
+@pytest.fixture
+def command(runtime: Runtime) -> Any:
+    """Run `flask ARGUMENTS` and return click's result."""
+    from webapp import cli
+
+    app = Flask("commands")
+    app.extensions["mirada_runtime"] = runtime
+    cli.register(app)
+    runner = app.test_cli_runner()
+
+    def run(*arguments: str, code: int = 0) -> str:
+        result = runner.invoke(args=arguments)
+        assert result.exit_code == code, result.output
+        return str(result.output)
+
+    return run
+
+
+def make_failed_job(runtime: Runtime, reason: str = "The input is torn.") -> int:
+    with runtime.transaction() as session:
+        job_id = jobs.enqueue(session, jobs.REBUILD_INDEX, space_id=1).id
+    with runtime.transaction() as session:
+        job = attempts.claim(session, job_id)
+        assert job is not None
+        attempts.fail(session, job_id, job.lease_token or "", InvalidInput(reason))
+    return job_id
+
+
+def test_failed_jobs_are_listed_with_their_reason_and_retried(
+    command: Any, runtime: Runtime
+) -> None:
+    assert "No job has failed" in command("jobs", "failed")
+    job_id = make_failed_job(runtime)
+
+    assert "The input is torn." in command("jobs", "failed")
+    assert "1 failed" in command("jobs", "list")
+    command("jobs", "retry", str(job_id))
+
+    with runtime.reading() as session:
+        assert session.get_one(Job, job_id).state == JobState.QUEUED
+    assert "only failed" in command("jobs", "retry", str(job_id), code=1)
+    assert "There is no job" in command("jobs", "retry", "999", code=1)
+
+
+def test_all_failed_jobs_are_retried_at_once(command: Any, runtime: Runtime) -> None:
+    make_failed_job(runtime)
+
+    assert "1 jobs are queued again" in command("jobs", "retry", "--all-failed")
+    assert "0 jobs are queued again" in command("jobs", "retry", "--all-failed")
+    command("jobs", "retry", code=2)
+
+
+def test_a_new_users_key_works_until_it_is_revoked(command: Any, runtime: Runtime) -> None:
+    output = command("users", "create", "ana", "--admin")
+    found = re.search(r"^mrd_[0-9a-f]{8}_[\w-]{43}$", output, re.MULTILINE)
+    assert found, output
+    key = found.group()
+
+    with runtime.reading() as session:
+        user = users.user_of_key(session, key)
+        assert user is not None
+        assert (user.username, user.role) == ("ana", "administrator")
+        assert users.user_of_key(session, key[:-1] + "x") is None
+        assert users.user_of_key(session, "nonsense") is None
+
+    assert "already" in command("users", "create", "ana", code=1)
+    command("users", "revoke", key[:12])
+    with runtime.reading() as session:
+        assert users.user_of_key(session, key) is None
+    assert "No key in force" in command("users", "revoke", key[:12], code=1)
+
+
+def test_the_local_user_is_one_administrator(runtime: Runtime) -> None:
+    with runtime.transaction() as session:
+        first = users.local_user(session).id
+    with runtime.transaction() as session:
+        again = users.user_named(session, "local")
+        assert (again.id, again.role) == (first, "administrator")
+        with pytest.raises(NotFound, match="flask users create bea"):
+            users.user_named(session, "bea")
+        with pytest.raises(Conflict):
+            users.create_user(session, "local")
+        for name in ("", "a b", "x" * 151, "../x"):
+            with pytest.raises(InvalidInput):
+                users.create_user(session, name)
+
+
+def test_the_database_is_checked_and_upgraded(command: Any, tmp_path: Path) -> None:
+    assert "up to date" in command("db", "check")
+    assert "up to date" in command("db", "upgrade")
+
+
+def test_doctor_finds_what_is_not_as_promised(command: Any, runtime: Runtime) -> None:
+    assert "All is well." in command("doctor", "--no-models")
+
+    with runtime.transaction() as session:
+        owner = User(username="ana")
+        content = Content(
+            sha256="1" * 64,
+            storage_key="no/such/file.png",
+            byte_size=3,
+            format="PNG",
+            width=1,
+            height=1,
+            is_animated=False,
+        )
+        session.add_all([owner, content])
+        session.flush()
+        session.add(
+            Image(
+                owner_id=owner.id,
+                content_id=content.id,
+                is_public=False,
+                status=ImageStatus.READY,
+            )
+        )
+        jobs.enqueue(session, jobs.REBUILD_INDEX, space_id=3).next_run_at_ms = 1
+    make_failed_job(runtime)
+
+    report = command("doctor", "--no-models", code=1)
+
+    assert "has no file no/such/file.png" in report
+    assert "due for ten minutes" in report
+    assert "given up" in report
+    assert "READY without a vector" in report
+
+
+def test_backfill_says_that_embeddings_are_switched_off(command: Any, runtime: Runtime) -> None:
+    runtime.settings = runtime.settings.model_copy(update={"embeddings_enabled": False})
+
+    assert "EMBEDDINGS_ENABLED is false" in command("embeddings", "backfill")
+
+
+def test_an_unknown_space_is_named(command: Any) -> None:
+    assert "There is no embedding space" in command("index", "status", "--space", "x", code=1)

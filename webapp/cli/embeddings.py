@@ -1,0 +1,68 @@
+"""`flask embeddings`: embed what has no vector yet."""
+
+from __future__ import annotations
+
+import time
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mirada.usecases import backfill, jobs
+from webapp.cli.terminal import AppGroup, command_errors, console, current_runtime, enqueue, follow
+
+embeddings_group = AppGroup("embeddings", help="The vectors of pictures.")
+POLL_EVERY_S = 0.5
+
+
+@embeddings_group.command("backfill")
+@click.option(
+    "--batch-size", default=backfill.BATCH_SIZE, show_default=True, type=click.IntRange(1, 1000)
+)
+@click.option(
+    "--skip-existing/--no-skip-existing",
+    default=True,
+    show_default=True,
+    help="Leave pictures alone that have a vector.",
+)
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Until all are embedded.")
+@command_errors
+def backfill_embeddings(batch_size: int, skip_existing: bool, wait: bool) -> None:
+    """Queue the embedding of every picture that has none; running it twice does nothing twice."""
+    runtime = current_runtime()
+    if not runtime.settings.embeddings_enabled:
+        console().print("EMBEDDINGS_ENABLED is false: nothing is embedded.")
+        return
+    arguments = {"batch_size": batch_size, "skip_existing": skip_existing}
+    job_id = enqueue(runtime, jobs.BACKFILL_EMBEDDINGS, arguments=arguments)
+    if not wait:
+        console().print(f"Job {job_id} looks for pictures without a vector.")
+        return
+    report = follow(runtime, job_id, "Queueing")
+    console().print(f"{report.job.progress_done} pictures were queued.")
+    if report.job.progress_done and skip_existing:
+        _follow_embedding(report.job.progress_done)
+
+
+def _follow_embedding(total: int) -> None:
+    runtime = current_runtime()
+    space_id, _ = runtime.space()
+    columns = (
+        TextColumn("Embedding"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console(), transient=True) as bar:
+        task = bar.add_task("", total=total)
+        while True:
+            with runtime.reading() as session:
+                missing = backfill.count_to_embed(session, space_id)
+                counts = jobs.count_by_state(session)
+            bar.update(task, completed=max(total - missing, 0))
+            if missing == 0 or not any(counts[state] for state in jobs.UNFINISHED):
+                break
+            time.sleep(POLL_EVERY_S)
+    if missing:
+        console().print(f"{missing} pictures could not be embedded; see: flask jobs failed")
+    else:
+        console().print("Every picture has its vector.")

@@ -1,0 +1,58 @@
+"""`flask index`: build a space's index anew, and see what searches run on."""
+
+from __future__ import annotations
+
+import click
+
+from mirada.usecases import jobs, spaces
+from webapp.cli.terminal import AppGroup, command_errors, console, current_runtime, enqueue, follow
+
+index_group = AppGroup("index", help="What searches run on.")
+SPACE = click.option(
+    "--space",
+    default="image",
+    show_default=True,
+    help="A space's name or id; image: the one in use.",
+)
+
+
+@index_group.command("rebuild")
+@SPACE
+@click.option("--wait/--no-wait", default=False, show_default=True, help="Until it is published.")
+@command_errors
+def rebuild(space: str, wait: bool) -> None:
+    """Build the index from the database; searches go on meanwhile."""
+    runtime = current_runtime()
+    with runtime.reading() as session:
+        space_id = spaces.space_by_name(session, space).id
+    job_id = enqueue(runtime, jobs.REBUILD_INDEX, space_id=space_id)
+    if not wait:
+        console().print(f"Job {job_id} rebuilds the index. `flask jobs list` shows how far it is.")
+        return
+    report = follow(runtime, job_id, "Rebuilding")
+    console().print(f"The index was rebuilt from {report.job.progress_done} vectors.")
+
+
+@index_group.command("status")
+@SPACE
+@command_errors
+def status(space: str) -> None:
+    """Show size, freshness, snapshot and measured recall as a fresh process sees them."""
+    runtime = current_runtime()
+    with runtime.reading() as session:
+        row = spaces.space_by_name(session, space)
+    index = runtime.index(row.id)
+    index.refresh()
+    now = index.status()
+    out = console()
+    out.print(f"space       {row.name} (id {row.id}, {row.dimension} dimensions)")
+    out.print(f"backend     {now.backend}, {now.kind}")
+    out.print(
+        f"vectors     {now.live_count} live, {now.dead_count} dead, {now.delta_count} in the delta"
+    )
+    out.print(f"change      {now.change_seq}")
+    out.print(f"snapshot    {now.snapshot or 'none'} (change {now.snapshot_change_seq or '-'})")
+    for name, value in now.parameters.items():
+        out.print(f"{name:11} {value}")
+    for name, value in now.recall.items():
+        out.print(f"recall {name:4} {value}")

@@ -1,0 +1,92 @@
+"""What all commands share: the runtime, errors as sentences, and following a job to its end."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+import click
+from flask.cli import AppGroup, with_appcontext
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mirada.bootstrap import Runtime
+from mirada.domain.errors import MiradaError
+from mirada.usecases import jobs, users
+from mirada.usecases.jobs import JobReport
+from webapp.current import current_runtime
+from workers import doorbell
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+POLL_EVERY_S = 0.3
+NOBODY_WORKS_AFTER_S = 5.0
+"""A server looks for due jobs twice a second, so one that waits longer waits for a server."""
+
+__all__ = ["AppGroup", "command_errors", "console", "current_runtime", "enqueue", "follow"]
+
+
+def console() -> Console:
+    """Return the terminal to write to: standard output, without markup or guessed colours in values."""
+    return Console(file=sys.stdout, highlight=False, markup=False, soft_wrap=True)
+
+
+def command_errors(command: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Turn errors on purpose into one sentence and exit code 1, and give the app's context."""
+
+    @functools.wraps(command)
+    def guarded(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        try:
+            return command(*args, **kwargs)
+        except MiradaError as error:
+            raise click.ClickException(error.detail) from error
+
+    return with_appcontext(guarded)
+
+
+def enqueue(runtime: Runtime, kind: str, **fields: Any) -> int:
+    """Queue a job, ring for it, and return its id."""
+    with runtime.transaction() as session:
+        job_id = jobs.enqueue(session, kind, **fields).id
+    doorbell.ring(runtime, job_id, kind)
+    return job_id
+
+
+def follow(runtime: Runtime, job_id: int, title: str) -> JobReport:
+    """Show a job's progress until it ends; Ctrl-C leaves the job running.
+
+    Raises:
+        click.ClickException: the job was given up; the message says why.
+    """
+    began = time.monotonic()
+    is_told = False
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console(), transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        while True:
+            with runtime.transaction() as session:
+                report = jobs.get_job(session, job_id, users.local_user(session))
+            job = report.job
+            bar.update(task, completed=job.progress_done, total=job.progress_total)
+            if job.state in jobs.FINAL:
+                break
+            waits = job.started_at_ms is None and time.monotonic() - began > NOBODY_WORKS_AFTER_S
+            if waits and not is_told:
+                is_told = True
+                bar.console.print(
+                    "Nobody works on it yet. It begins when a server (make run) or a worker "
+                    "(python -m workers) runs on this database."
+                )
+            time.sleep(POLL_EVERY_S)
+    if job.state in jobs.GIVEN_UP:
+        raise click.ClickException(f"Job {job.id} {job.state}: {job.last_error}")
+    return report

@@ -1,0 +1,306 @@
+"""One encoder thread for a whole process: takes what waits, urgent calls first, never overfills."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from mirada.domain.embeddings import EmbeddingSpace, Matrix, Vector
+from mirada.domain.errors import MiradaError, Unavailable
+from mirada.domain.images import RgbImage
+from mirada.ports import ImageEncoder, TextEncoder
+
+logger = logging.getLogger(__name__)
+
+MAX_BATCH = 16
+"""Items per forward pass. On a CPU a larger batch only delays whoever comes next."""
+MAX_WAITING = 512
+"""Items that may wait. At 10 pictures/s (ViT-B/32 on two cores) that is under a minute of work."""
+LINGER_S = 0.003
+"""How long a busy encoder waits for company. An idle one never waits."""
+BUSY_S = 0.050
+"""The encoder counts as busy this long after a batch: its callers are about to come back."""
+ANSWER_TIMEOUT_S = 120.0
+"""Longest a caller waits: the soft limit of an embedding job (CONTRACT A)."""
+INTERACTIVE, BULK = 0, 1
+
+
+class TwoTowers(ImageEncoder, TextEncoder, Protocol):
+    """An encoder of pictures and of texts into one space, with its logit calibration."""
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """The space of both towers."""
+
+    @property
+    def logit_scale(self) -> float:
+        """Factor from cosine to logit."""
+
+    @property
+    def logit_bias(self) -> float:
+        """What is added to scale x cosine."""
+
+
+class _Item:
+    """One picture or text on its way through the encoder."""
+
+    __slots__ = ("call", "error", "payload", "vector")
+
+    def __init__(self, payload: Any, call: _Call) -> None:
+        self.payload = payload
+        self.call = call
+        self.vector: Vector | None = None
+        self.error: Exception | None = None
+
+
+class _Call:
+    """What one caller waits for: all its items."""
+
+    __slots__ = ("abandoned", "done", "items", "unfinished")
+
+    def __init__(self, payloads: Sequence[Any]) -> None:
+        self.items = [_Item(payload, self) for payload in payloads]
+        self.unfinished = len(self.items)
+        self.done = threading.Event()
+        self.abandoned = False
+
+
+class _View:
+    """The encoder as callers of one priority see it."""
+
+    def __init__(self, owner: BatchingEncoder, priority: int) -> None:
+        self._owner = owner
+        self._priority = priority
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """The space of both towers."""
+        return self._owner.space
+
+    @property
+    def device(self) -> str:
+        """Where the encoder computes."""
+        return self._owner.device
+
+    @property
+    def input_side_px(self) -> int:
+        """Side of the square the network sees."""
+        return self._owner.input_side_px
+
+    @property
+    def logit_scale(self) -> float:
+        """Factor from cosine to logit."""
+        return self._owner.logit_scale
+
+    @property
+    def logit_bias(self) -> float:
+        """What is added to scale x cosine."""
+        return self._owner.logit_bias
+
+    def encode_images(self, images: Sequence[RgbImage]) -> Matrix:
+        """See `BatchingEncoder.encode_images`."""
+        return self._owner._ask("images", images, self._priority)
+
+    def encode_texts(self, texts: Sequence[str]) -> Matrix:
+        """See `BatchingEncoder.encode_texts`."""
+        return self._owner._ask("texts", texts, self._priority)
+
+
+class BatchingEncoder:
+    """Wraps an encoder so that concurrent callers share forward passes.
+
+    Thread-safe. The thread starts with the first call, so that a process may fork before it.
+    A call is admitted as a whole or not at all; its items may travel in several batches. When a
+    batch fails, its items are tried one by one: a bad picture fails alone.
+    """
+
+    def __init__(
+        self,
+        encoder: TwoTowers,
+        *,
+        max_batch: int = MAX_BATCH,
+        max_waiting: int = MAX_WAITING,
+        linger_s: float = LINGER_S,
+        answer_timeout_s: float = ANSWER_TIMEOUT_S,
+    ) -> None:
+        """Wrap an encoder; nothing runs yet."""
+        self._encoder = encoder
+        self._max_batch = max_batch
+        self._max_waiting = max_waiting
+        self._linger_s = linger_s
+        self._answer_timeout_s = answer_timeout_s
+        self._turn = itertools.count()
+        self._changed = threading.Condition()
+        self._waiting: dict[str, list[tuple[int, int, _Item]]] = {"images": [], "texts": []}
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._last_batch_at = float("-inf")
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """The space of both towers."""
+        return self._encoder.space
+
+    @property
+    def device(self) -> str:
+        """Where the encoder computes."""
+        return self._encoder.device
+
+    @property
+    def input_side_px(self) -> int:
+        """Side of the square the network sees."""
+        return self._encoder.input_side_px
+
+    @property
+    def logit_scale(self) -> float:
+        """Factor from cosine to logit."""
+        return self._encoder.logit_scale
+
+    @property
+    def logit_bias(self) -> float:
+        """What is added to scale x cosine."""
+        return self._encoder.logit_bias
+
+    @property
+    def waiting_count(self) -> int:
+        """How many items wait for the encoder right now."""
+        with self._changed:
+            return sum(len(heap) for heap in self._waiting.values())
+
+    def interactive(self) -> _View:
+        """Return the same encoder for calls a person waits for: they pass all bulk work."""
+        return _View(self, INTERACTIVE)
+
+    def encode_images(self, images: Sequence[RgbImage]) -> Matrix:
+        """Return (n, d) float32 unit rows, in the order given, as bulk work.
+
+        Raises:
+            InvalidInput: the first picture that is none.
+            Unavailable: too much waits already, the answer took too long, or it is closed.
+            EncoderUnavailable: the device fails.
+        """
+        return self._ask("images", images, BULK)
+
+    def encode_texts(self, texts: Sequence[str]) -> Matrix:
+        """Return (n, d) float32 unit rows, in the order given, as bulk work.
+
+        Raises:
+            Unavailable: too much waits already, the answer took too long, or it is closed.
+            EncoderUnavailable: the device fails.
+        """
+        return self._ask("texts", texts, BULK)
+
+    def close(self) -> None:
+        """Finish the batch under way, refuse what waits, end the thread; harmless to repeat."""
+        with self._changed:
+            self._closed = True
+            for heap in self._waiting.values():
+                while heap:
+                    self._settle(heapq.heappop(heap)[2], error=_closed())
+            self._changed.notify_all()
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    def _ask(self, kind: str, payloads: Sequence[Any], priority: int) -> Matrix:
+        if len(payloads) == 0:
+            return np.empty((0, self.space.dimension), dtype=np.float32)
+        call = _Call(payloads)
+        self._admit(kind, call, priority)
+        if not call.done.wait(self._answer_timeout_s):
+            call.abandoned = True
+            raise Unavailable("The encoder is too busy to answer in time.", retry_after_s=10)
+        for item in call.items:
+            if item.error is not None:
+                raise item.error
+        return np.stack([item.vector for item in call.items if item.vector is not None])
+
+    def _admit(self, kind: str, call: _Call, priority: int) -> None:
+        with self._changed:
+            if self._closed:
+                raise _closed()
+            waiting = sum(len(heap) for heap in self._waiting.values())
+            # A call larger than the whole queue would otherwise never get in.
+            if waiting and waiting + len(call.items) > self._max_waiting:
+                raise Unavailable(
+                    f"{waiting} pictures and texts wait for the encoder already.", retry_after_s=5
+                )
+            for item in call.items:
+                heapq.heappush(self._waiting[kind], (priority, next(self._turn), item))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="encoder", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._closed and not any(self._waiting.values()):
+                    self._changed.wait()
+                if self._closed:
+                    return
+                kind, batch = self._take()
+            if batch:
+                self._encode(kind, batch)
+                self._last_batch_at = time.monotonic()
+
+    def _take(self) -> tuple[str, list[_Item]]:
+        """Return the most urgent kind and up to max_batch of its items. The lock is held."""
+        kind = self._most_urgent()
+        is_busy = time.monotonic() - self._last_batch_at < BUSY_S
+        deadline = time.monotonic() + self._linger_s
+        while is_busy and len(self._waiting[kind]) < self._max_batch and not self._closed:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0 or not self._changed.wait(left_s):
+                break
+        if not any(self._waiting.values()):
+            return kind, []
+        kind = self._most_urgent()
+        heap = self._waiting[kind]
+        batch: list[_Item] = []
+        while heap and len(batch) < self._max_batch:
+            item = heapq.heappop(heap)[2]
+            if not item.call.abandoned:
+                batch.append(item)
+        return kind, batch
+
+    def _most_urgent(self) -> str:
+        """Return the kind whose first item is the most urgent of all that wait."""
+        return min((heap[0][:2], kind) for kind, heap in self._waiting.items() if heap)[1]
+
+    def _encode(self, kind: str, batch: list[_Item]) -> None:
+        encode = self._encoder.encode_images if kind == "images" else self._encoder.encode_texts
+        try:
+            vectors = encode([item.payload for item in batch])
+        except Exception as error:  # a thread that dies would leave every caller waiting
+            if len(batch) > 1:
+                for item in batch:
+                    self._encode(kind, [item])
+                return
+            if not isinstance(error, MiradaError):
+                logger.exception("The encoder raised an unexpected error.")
+            self._settle(batch[0], error=error)
+            return
+        for item, vector in zip(batch, vectors, strict=True):
+            self._settle(item, vector=vector)
+
+    def _settle(
+        self, item: _Item, *, vector: Vector | None = None, error: Exception | None = None
+    ) -> None:
+        item.vector, item.error = vector, error
+        item.payload = None
+        with self._changed:  # close() may settle other items of the same call meanwhile
+            item.call.unfinished -= 1
+            if item.call.unfinished == 0:
+                item.call.done.set()
+
+
+def _closed() -> Unavailable:
+    return Unavailable("The encoder is shutting down.", retry_after_s=5)

@@ -1,0 +1,238 @@
+"""Any OpenCLIP model behind the encoder ports: both towers, one process, never random weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mirada.adapters.encoders.loading import choose_device, load_open_clip, require_weights
+from mirada.adapters.encoders.weights import (
+    BUNDLED_NAMES,
+    PRODUCTION_MODEL,
+    choose_model,
+    digest_of,
+    folder_name,
+    hub_reachable,
+    model_folder,
+    pretrained_entry,
+    weights_available,
+    weights_in,
+)
+from mirada.domain.embeddings import EmbeddingSpace, Matrix, SpaceKind, l2_normalise
+from mirada.domain.errors import EncoderUnavailable, InvalidInput
+from mirada.domain.images import RgbImage
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = [
+    "BUNDLED_NAMES",
+    "PRODUCTION_MODEL",
+    "OpenClipEncoder",
+    "choose_model",
+    "hub_reachable",
+    "weights_available",
+]
+
+logger = logging.getLogger(__name__)
+
+MAX_BATCH = 32
+"""Pictures or texts per forward pass: more gains nothing on a CPU and costs memory on a GPU."""
+MAX_ASPECT = 32
+"""Beyond this ratio of sides a picture is thickened first: resizing a 16,384 x 1 line to a fixed
+shorter side would need gigabytes."""
+
+
+class OpenClipEncoder:
+    """Both towers of one OpenCLIP model. Thread-safe: one forward pass at a time."""
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Callable[[list[str]], torch.Tensor],
+        *,
+        name: str,
+        pretrained: str,
+        device: str,
+    ) -> None:
+        """Wrap a loaded OpenCLIP model in evaluation mode; use `load` to make one.
+
+        Args:
+            model: the OpenCLIP model, weights loaded, on `device`.
+            tokenizer: texts -> (n, context length) int64 tokens.
+            name: what the space calls the encoder.
+            pretrained: weights tag, or a digest of local weights.
+            device: "cpu", "cuda" or "mps".
+        """
+        from open_clip.transform import PreprocessCfg, image_transform_v2
+
+        config = PreprocessCfg(**model.visual.preprocess_cfg)
+        self._model = model
+        self._tokenizer = tokenizer
+        self._device = device
+        self._transform = image_transform_v2(config, is_train=False)
+        self._lock = threading.Lock()
+        sides = (config.size, config.size) if isinstance(config.size, int) else config.size
+        self._side_px = max(sides)
+        scale, bias = model.logit_scale, getattr(model, "logit_bias", None)
+        self._logit_scale = float(scale.detach().exp())
+        self._logit_bias = 0.0 if bias is None else float(bias.detach())
+        probe = self._forward_texts([""])
+        self._space = EmbeddingSpace(
+            kind=SpaceKind.IMAGE,
+            encoder=name,
+            pretrained=pretrained,
+            preprocessing=_preprocessing_version(asdict(config), self._side_px),
+            dimension=probe.shape[1],
+        )
+
+    @classmethod
+    def load(
+        cls,
+        model: str,
+        pretrained: str | None = None,
+        *,
+        device: str = "auto",
+        cache_dir: Path | None = None,
+        allow_download: bool = True,
+    ) -> OpenClipEncoder:
+        """Load a model by OpenCLIP name and weights tag, or from a folder.
+
+        Args:
+            model: OpenCLIP name such as "ViT-B-32", or a folder with `open_clip_config.json`,
+                weights, and tokenizer files if its tokenizer needs any.
+            pretrained: weights tag or weights file; None for a folder.
+            device: "auto" takes cuda, then mps, then cpu.
+            cache_dir: where downloads are kept; None for the hub client's own cache.
+            allow_download: false: only what is cached already.
+
+        Raises:
+            InvalidInput: OpenCLIP knows no such name or tag.
+            EncoderUnavailable: weights missing, damaged or of another shape, no network, or no
+                such device.
+        """
+        folder = model_folder(model)
+        if folder is not None:
+            weights = weights_in(folder)
+            source, name, tag = f"local-dir:{folder}", folder_name(folder), digest_of(weights)
+            wanted: str | None = None
+        else:
+            source, name, wanted = model, model.replace("/", "-"), pretrained
+            if pretrained and Path(pretrained).is_file():
+                tag = digest_of(Path(pretrained))
+            else:
+                pretrained_entry(model, pretrained)
+                tag = pretrained or ""
+                require_weights(model, pretrained, cache_dir, allow_download)
+        chosen = choose_device(device)
+        loaded, tokenizer = load_open_clip(source, wanted, chosen, cache_dir)
+        encoder = cls(loaded, tokenizer, name=name, pretrained=tag, device=chosen)
+        logger.info("Encoder %s is ready on %s.", encoder.space.name, chosen)
+        return encoder
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """The space of every vector of both towers."""
+        return self._space
+
+    @property
+    def device(self) -> str:
+        """Where it computes: "cpu", "cuda" or "mps"."""
+        return self._device
+
+    @property
+    def input_side_px(self) -> int:
+        """Longer side of what the network sees."""
+        return self._side_px
+
+    @property
+    def logit_scale(self) -> float:
+        """Factor from cosine to logit, > 0: exp of the model's learned value."""
+        return self._logit_scale
+
+    @property
+    def logit_bias(self) -> float:
+        """What is added to scale x cosine; 0 for models trained with a softmax."""
+        return self._logit_bias
+
+    def encode_images(self, images: Sequence[RgbImage]) -> Matrix:
+        """Return (n, d) float32 unit rows; see `ports.ImageEncoder`."""
+        for position, image in enumerate(images):
+            _require_rgb(image, position)
+        return self._in_batches(images, self._forward_images)
+
+    def encode_texts(self, texts: Sequence[str]) -> Matrix:
+        """Return (n, d) float32 unit rows; see `ports.TextEncoder`."""
+        return self._in_batches(texts, self._forward_texts)
+
+    def _in_batches(self, items: Sequence[Any], forward: Callable[[list[Any]], Matrix]) -> Matrix:
+        if not items:
+            return np.empty((0, self._space.dimension), dtype=np.float32)
+        return np.concatenate(
+            [forward(list(items[at : at + MAX_BATCH])) for at in range(0, len(items), MAX_BATCH)]
+        )
+
+    def _forward_images(self, images: list[RgbImage]) -> Matrix:
+        import torch
+
+        pixels = torch.stack([self._transform(_as_picture(image)) for image in images])
+        return self._forward(self._model.encode_image, pixels)
+
+    def _forward_texts(self, texts: list[str]) -> Matrix:
+        # Hub tokenizers keep state between calls, hence the lock around them too.
+        with self._lock:
+            tokens = self._tokenizer(texts)
+        return self._forward(self._model.encode_text, tokens)
+
+    def _forward(
+        self, tower: Callable[[torch.Tensor], torch.Tensor], batch: torch.Tensor
+    ) -> Matrix:
+        import torch
+
+        try:
+            with self._lock, torch.inference_mode():
+                vectors = tower(batch.to(self._device)).float().cpu().numpy()
+            return l2_normalise(vectors)
+        except (RuntimeError, InvalidInput) as error:
+            # RuntimeError: a device out of memory or gone. InvalidInput: it returned NaN.
+            raise EncoderUnavailable(f"The encoder failed on {self._device}: {error}") from error
+
+
+def _preprocessing_version(config: dict[str, Any], side_px: int) -> str:
+    """Return the version of everything between pixels and tensor, e.g. "openclip-64-bicubic-...".
+
+    The digest covers mean, standard deviation, resize mode and fill, which change vectors too.
+    """
+    settings = json.dumps(config, sort_keys=True, default=list).encode()
+    digest = hashlib.sha256(settings).hexdigest()[:8]
+    return f"openclip-{side_px}-{config['interpolation']}-{digest}-v1"
+
+
+def _require_rgb(image: RgbImage, position: int) -> None:
+    """Raise InvalidInput unless `image` is (h, w, 3) uint8 with at least one pixel."""
+    is_rgb = isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == 3
+    if not is_rgb or image.dtype != np.uint8 or 0 in image.shape:
+        shape = getattr(image, "shape", type(image).__name__)
+        raise InvalidInput(
+            f"Picture {position} is {shape}, not (height, width, 3) uint8 with at least one pixel."
+        )
+
+
+def _as_picture(image: RgbImage) -> Any:
+    """Return a Pillow image no longer than MAX_ASPECT times its width, which OpenCLIP transforms."""
+    from PIL import Image
+
+    height, width = image.shape[:2]
+    if height > MAX_ASPECT * width:
+        image = np.repeat(image, -(-height // (MAX_ASPECT * width)), axis=1)
+    elif width > MAX_ASPECT * height:
+        image = np.repeat(image, -(-width // (MAX_ASPECT * height)), axis=0)
+    return Image.fromarray(np.ascontiguousarray(image))

@@ -1,0 +1,214 @@
+"""The queue in front of the encoder: who is served when, and who sees which error."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from mirada.adapters.encoders.batching import BatchingEncoder
+from mirada.domain.embeddings import EmbeddingSpace, Matrix, SpaceKind, l2_normalise
+from mirada.domain.errors import EncoderUnavailable, InvalidInput, Unavailable
+from mirada.domain.images import RgbImage
+
+
+class Recorder:
+    """A two-tower encoder that writes down its batches and can be held at a gate."""
+
+    space = EmbeddingSpace(SpaceKind.IMAGE, "recorder", "none", "none-v1", 4)
+    device = "cpu"
+    input_side_px = 8
+    logit_scale = 20.0
+    logit_bias = -1.5
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[str, list[object]]] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Event()
+
+    def encode_images(self, images: Sequence[RgbImage]) -> Matrix:
+        marks = [int(image[0, 0, 0]) for image in images]
+        self._record("images", list(marks))
+        if 13 in marks:
+            raise InvalidInput("13 brings bad luck")
+        if 66 in marks:
+            raise ZeroDivisionError("a bug")
+        return l2_normalise([[mark + 1, 1, 0, 0] for mark in marks])
+
+    def encode_texts(self, texts: Sequence[str]) -> Matrix:
+        self._record("texts", list(texts))
+        if "broken" in texts:
+            raise EncoderUnavailable("the device is gone")
+        return l2_normalise([[len(text) + 1, 0, 1, 0] for text in texts])
+
+    def _record(self, kind: str, items: list[object]) -> None:
+        self.entered.set()
+        assert self.gate.wait(10)
+        self.batches.append((kind, items))
+
+
+def picture(mark: int) -> RgbImage:
+    return np.full((2, 2, 3), mark, dtype=np.uint8)
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def batching(recorder: Recorder) -> Iterator[BatchingEncoder]:
+    encoder = BatchingEncoder(recorder, max_batch=4, max_waiting=10)
+    yield encoder
+    recorder.gate.set()
+    encoder.close()
+
+
+def hold(recorder: Recorder, batching: BatchingEncoder, pool: ThreadPoolExecutor) -> None:
+    """Occupy the encoder, so that whatever is asked next has to wait."""
+    recorder.gate.clear()
+    recorder.entered.clear()
+    pool.submit(batching.encode_texts, ["occupied"])
+    assert recorder.entered.wait(10)
+
+
+def until_waiting(batching: BatchingEncoder, count: int) -> None:
+    deadline = time.monotonic() + 10
+    while batching.waiting_count < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def test_vectors_come_back_in_the_order_asked(batching: BatchingEncoder) -> None:
+    vectors = batching.encode_images([picture(mark) for mark in (5, 1, 9, 2, 7, 3)])
+    expected = l2_normalise([[mark + 1, 1, 0, 0] for mark in (5, 1, 9, 2, 7, 3)])
+    np.testing.assert_array_equal(vectors, expected)
+
+
+def test_nothing_asked_gives_an_empty_matrix(batching: BatchingEncoder) -> None:
+    assert batching.encode_images([]).shape == (0, 4)
+    assert batching.encode_texts([]).shape == (0, 4)
+
+
+def test_it_shows_the_space_and_calibration_of_what_it_wraps(batching: BatchingEncoder) -> None:
+    view = batching.interactive()
+    for encoder in (batching, view):
+        assert encoder.space == Recorder.space
+        assert encoder.device == "cpu"
+        assert encoder.input_side_px == 8
+        assert (encoder.logit_scale, encoder.logit_bias) == (20.0, -1.5)
+
+
+def test_callers_who_wait_together_share_a_batch(
+    recorder: Recorder, batching: BatchingEncoder
+) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        hold(recorder, batching, pool)
+        asked = [pool.submit(batching.encode_images, [picture(mark)]) for mark in range(4)]
+        until_waiting(batching, 4)
+        recorder.gate.set()
+        for mark, answer in enumerate(asked):
+            np.testing.assert_array_equal(answer.result(10), l2_normalise([[mark + 1, 1, 0, 0]]))
+    assert len(recorder.batches) == 2
+    assert sorted(recorder.batches[1][1]) == [0, 1, 2, 3]
+
+
+def test_a_large_call_is_cut_into_batches(recorder: Recorder, batching: BatchingEncoder) -> None:
+    batching.encode_images([picture(mark) for mark in range(9)])
+    assert [len(items) for _, items in recorder.batches] == [4, 4, 1]
+
+
+def test_a_query_passes_bulk_work_that_came_first(
+    recorder: Recorder, batching: BatchingEncoder
+) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        hold(recorder, batching, pool)
+        bulk = pool.submit(batching.encode_images, [picture(mark) for mark in range(8)])
+        until_waiting(batching, 8)
+        query = pool.submit(batching.interactive().encode_texts, ["a cat"])
+        until_waiting(batching, 9)
+        recorder.gate.set()
+        query.result(10)
+        bulk.result(10)
+    assert recorder.batches[1] == ("texts", ["a cat"])
+
+
+def test_a_bad_picture_fails_alone(recorder: Recorder, batching: BatchingEncoder) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        hold(recorder, batching, pool)
+        asked = [pool.submit(batching.encode_images, [picture(mark)]) for mark in (1, 13, 2)]
+        until_waiting(batching, 3)
+        recorder.gate.set()
+        np.testing.assert_array_equal(asked[0].result(10), l2_normalise([[2, 1, 0, 0]]))
+        np.testing.assert_array_equal(asked[2].result(10), l2_normalise([[3, 1, 0, 0]]))
+        with pytest.raises(InvalidInput, match="bad luck"):
+            asked[1].result(10)
+
+
+def test_a_failing_device_reaches_the_caller(batching: BatchingEncoder) -> None:
+    with pytest.raises(EncoderUnavailable, match="gone"):
+        batching.encode_texts(["broken"])
+
+
+def test_an_unexpected_error_reaches_the_caller_and_the_thread_lives_on(
+    batching: BatchingEncoder,
+) -> None:
+    with pytest.raises(ZeroDivisionError):
+        batching.encode_images([picture(66)])
+    assert batching.encode_images([picture(1)]).shape == (1, 4)
+
+
+def test_a_full_queue_refuses_and_says_when_to_come_back(
+    recorder: Recorder, batching: BatchingEncoder
+) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        hold(recorder, batching, pool)
+        waiting = pool.submit(batching.encode_images, [picture(mark) for mark in range(8)])
+        until_waiting(batching, 8)
+        with pytest.raises(Unavailable) as refused:
+            batching.encode_images([picture(mark) for mark in range(3)])
+        assert refused.value.retry_after_s > 0
+        recorder.gate.set()
+        assert waiting.result(10).shape == (8, 4)
+
+
+def test_a_call_larger_than_the_queue_gets_in_when_nothing_waits(
+    batching: BatchingEncoder,
+) -> None:
+    assert batching.encode_images([picture(mark) for mark in range(12)]).shape == (12, 4)
+
+
+def test_a_caller_does_not_wait_for_ever(recorder: Recorder) -> None:
+    encoder = BatchingEncoder(recorder, answer_timeout_s=0.05)
+    recorder.gate.clear()
+    with pytest.raises(Unavailable, match="too busy"):
+        encoder.encode_texts(["stuck"])
+    recorder.gate.set()
+    encoder.close()
+
+
+def test_closing_refuses_what_waits_and_what_comes(
+    recorder: Recorder, batching: BatchingEncoder
+) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        hold(recorder, batching, pool)
+        waiting = pool.submit(batching.encode_images, [picture(1)])
+        until_waiting(batching, 1)
+        closing = pool.submit(batching.close)
+        with pytest.raises(Unavailable, match="shutting down"):
+            waiting.result(10)
+        recorder.gate.set()
+        closing.result(10)
+    batching.close()
+    with pytest.raises(Unavailable, match="shutting down"):
+        batching.encode_texts(["late"])
+
+
+def test_closing_an_encoder_that_was_never_used_is_harmless(recorder: Recorder) -> None:
+    BatchingEncoder(recorder).close()
+    assert recorder.batches == []

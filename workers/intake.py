@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import random
+import time
 from dataclasses import dataclass
+from typing import Any
 
 from mirada.bootstrap import Runtime
 from mirada.domain.errors import MiradaError, Unavailable
@@ -13,6 +16,11 @@ from mirada.usecases.ingest import NewPicture, Registered
 from workers import doorbell
 
 logger = logging.getLogger(__name__)
+
+ATTEMPTS = 3
+"""MySQL's manual: be prepared to send a transaction again that was rolled back for a deadlock."""
+DEADLOCK_WITHIN_S = 1.0
+"""InnoDB finds a deadlock at once; a connection that times out takes several seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,35 +77,15 @@ def take_in(
     finally:
         staged.discard()
     fields = {"filename": filename, "prompt": prompt, "caption": caption, "is_public": is_public}
-    registered: Registered | None = None
-    change_seq = None
-    try:
-        with runtime.transaction() as session:
-            space = spaces.pinned_space(session)
-            registered = ingest.register_image(
-                session,
-                picture,
-                owner_id=owner_id,
-                space_id=space.id if space else None,
-                filename=filename,
-                prompt=prompt,
-                caption=caption,
-                is_public=is_public,
-                embeddings_enabled=runtime.settings.embeddings_enabled,
-                request_id=request_id,
-                idempotency_key=idempotency_key,
-                fingerprint=idempotency.fingerprint_of(picture.sha256, fields),
-            )
-        change_seq = images.committed_change(session)
-    except BaseException as error:
-        if registered is None:
-            # The COMMIT was never sent, so no row can point at the file.
-            drop(runtime, picture)
-            raise
-        # A COMMIT that failed may still be on its way through the server: unless it is seen to have
-        # happened the file stays, an orphan at worst, and nothing is tried a second time.
-        if not isinstance(error, Unavailable) or not was_committed(runtime, registered):
-            raise
+    registered, change_seq = _register(
+        runtime,
+        picture,
+        owner_id=owner_id,
+        request_id=request_id,
+        idempotency_key=idempotency_key,
+        fingerprint=idempotency.fingerprint_of(picture.sha256, fields),
+        **fields,
+    )
     if not registered.is_new_content:
         drop(runtime, picture)
     if registered.job_id is not None:
@@ -130,6 +118,45 @@ def drop(runtime: Runtime, picture: NewPicture) -> None:
         runtime.image_store.delete(picture.storage_key)
     except MiradaError as error:
         logger.warning("An unused picture file stays behind: %s", error)
+
+
+def _register(
+    runtime: Runtime, picture: NewPicture, **fields: Any
+) -> tuple[Registered, int | None]:
+    """Register in a transaction of its own; return the outcome and its change number.
+
+    An error that comes before the COMMIT was sent takes the file away again, for no row can point at
+    it, and is tried again where it may be a deadlock. One that comes later may hide a COMMIT that is
+    still on its way through the server: unless it is seen to have happened the file stays, an orphan
+    at worst, and nothing is tried a second time.
+    """
+    for attempts_left in reversed(range(ATTEMPTS)):
+        registered: Registered | None = None
+        began = time.monotonic()
+        try:
+            with runtime.transaction() as session:
+                space = spaces.pinned_space(session)
+                registered = ingest.register_image(
+                    session,
+                    picture,
+                    space_id=space.id if space else None,
+                    embeddings_enabled=runtime.settings.embeddings_enabled,
+                    **fields,
+                )
+            return registered, images.committed_change(session)
+        except BaseException as error:
+            is_unavailable = isinstance(error, Unavailable)
+            if registered is not None:
+                if is_unavailable and was_committed(runtime, registered):
+                    return registered, None
+                raise
+            # What took long was no deadlock, and the caller has waited enough.
+            is_slow = time.monotonic() - began > DEADLOCK_WITHIN_S
+            if not is_unavailable or attempts_left == 0 or is_slow:
+                drop(runtime, picture)
+                raise
+        time.sleep(random.uniform(0.01, 0.1))  # noqa: S311 - keeps two losers apart, hides nothing
+    raise AssertionError("unreachable")
 
 
 def was_committed(runtime: Runtime, registered: Registered) -> bool:

@@ -8,14 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
-from flask.cli import AppGroup
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mirada.domain.errors import MiradaError
 from mirada.usecases import users
 from mirada.usecases.folder_import import ImportReport
-from webapp.current import current_runtime
+from webapp.cli.terminal import AppGroup, command_errors, current_runtime
 from workers.imports import BATCH_SIZE, OnProgress, import_folder
 
 images_group = AppGroup("images", help="Bring pictures in.")
@@ -32,28 +30,26 @@ images_group = AppGroup("images", help="Bring pictures in.")
     type=click.IntRange(1, 1_000),
     help="Pictures per transaction.",
 )
+@command_errors
 def import_command(folder: Path, owner: str, public: bool, batch: int) -> None:
     """Import every JPEG, PNG, WebP and GIF below FOLDER that its owner does not have yet.
 
     Safe to interrupt and to run again, also while the server runs. Exit code: 0 when every picture
-    was taken or already there, 1 when one was refused, 2 for a wrong call.
+    was taken or already there, 1 when one was refused or it could not go on, 2 for a wrong call.
     """
     runtime = current_runtime()
-    try:
-        runtime.migrate()
-        with runtime.transaction() as session:
-            owner_id = users.user_named(session, owner).id
-        with _progress() as report:
-            outcome = import_folder(
-                runtime,
-                folder,
-                owner_id=owner_id,
-                is_public=public,
-                report=report,
-                batch_size=batch,
-            )
-    except MiradaError as error:
-        raise click.ClickException(error.detail) from error
+    runtime.migrate()
+    with runtime.transaction() as session:
+        owner_id = users.user_named(session, owner).id
+    with _progress() as report:
+        outcome = import_folder(
+            runtime,
+            folder,
+            owner_id=owner_id,
+            is_public=public,
+            report=report,
+            batch_size=batch,
+        )
     for refusal in outcome.all_refused:
         click.echo(f"refused: {refusal.path}: {refusal.reason}", err=True)
     click.echo(outcome.summary())

@@ -1,0 +1,428 @@
+"""A snapshot is complete and proven, or it is nothing: damage, crashes and full disks."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy import select, update
+
+from mirada.adapters.vector_index.exact import ExactIndex
+from mirada.adapters.vector_index.faiss import publishing
+from mirada.adapters.vector_index.faiss.index import FaissIndex
+from mirada.adapters.vector_index.faiss.snapshot import open_snapshot
+from mirada.config import PROJECT_ROOT
+from mirada.db.models import Embedding, IndexSnapshot, Installation, Lease
+from mirada.db.session import Database
+from mirada.db.vector_rows import lease_name
+from mirada.domain.errors import LeaseLost, SnapshotInvalid, StorageFull
+from mirada.ports import Permitted, SnapshotRecord
+from mirada.usecases.rebuild import rebuild_index, rebuild_is_due
+from tests.adapters.vector_library import Library, no_progress, random_vectors
+
+ANYONE = Permitted(viewer_id=None)
+ROWS = 400
+
+
+@pytest.fixture
+def library(sqlite_database: Database) -> Library:
+    library = Library.create(sqlite_database)
+    library.add(random_vectors(ROWS))
+    return library
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "faiss_indexes"
+
+
+def _index(library: Library, folder: Path) -> FaissIndex:
+    return FaissIndex(
+        library.source, folder, recall_target=0.98, hnsw_min_rows=1, exact_rows=0, build_threads=1
+    )
+
+
+def _built(library: Library, folder: Path) -> SnapshotRecord:
+    record = _index(library, folder).rebuild(1, no_progress)
+    assert record is not None
+    return record
+
+
+def _directory(folder: Path, record: SnapshotRecord) -> Path:
+    return folder / record.db_epoch / record.name
+
+
+def _answers_are_right(index: FaissIndex, library: Library) -> bool:
+    queries = random_vectors(5, library.dimension, seed=4)
+    expected = ExactIndex(library.source).search(queries, 10, ANYONE)
+    return [a.matches for a in index.search(queries, 10, ANYONE)] == [a.matches for a in expected]
+
+
+def _reasons(library: Library) -> dict[str, str | None]:
+    with library.database.reading() as session:
+        return {
+            row.name: row.set_aside_reason
+            for row in session.execute(select(IndexSnapshot.name, IndexSnapshot.set_aside_reason))
+        }
+
+
+def test_a_published_snapshot_is_served_and_says_how_it_was_measured(
+    library: Library, folder: Path
+):
+    record = _built(library, folder)
+    index = _index(library, folder)
+    assert _answers_are_right(index, library)
+    status = index.status()
+    assert (status.snapshot, status.kind, status.delta_count) == (record.name, "hnsw", 0)
+    assert status.parameters["hnsw_m"] == 32
+    ef_search = status.parameters["ef_search"]
+    assert status.recall["at_ef_search"]["ef_search"] == ef_search
+    assert status.recall["at_ef_search"]["held_out"] >= 0.98
+    assert {path.name for path in _directory(folder, record).iterdir()} == {
+        "manifest.json",
+        *record.manifest["files"],
+    }
+
+
+def test_any_flipped_byte_is_found_before_serving(library: Library, folder: Path):
+    record = _built(library, folder)
+    directory = _directory(folder, record)
+    rng = np.random.default_rng(0)
+    source = library.source
+    for path in sorted(directory.iterdir()):
+        content = path.read_bytes()
+        offsets = {0, 1, 45, len(content) - 1, *rng.integers(0, len(content), 25).tolist()}
+        for offset in sorted(offset for offset in offsets if offset < len(content)):
+            damaged = bytearray(content)
+            damaged[offset] ^= 1 << int(rng.integers(0, 8))
+            path.write_bytes(damaged)
+            with pytest.raises(SnapshotInvalid):
+                open_snapshot(directory, record, space=source.space, db_epoch=record.db_epoch)
+        path.write_bytes(content)
+    open_snapshot(directory, record, space=source.space, db_epoch=record.db_epoch)
+
+
+def test_a_truncated_or_missing_file_sets_the_snapshot_aside_and_answers_go_on(
+    library: Library, folder: Path
+):
+    names = [*sorted(_built(library, folder).manifest["files"]), "manifest.json"]
+    for number, name in enumerate(names):
+        [newest, *_] = library.source.snapshots() or [_built(library, folder)]
+        path = _directory(folder, newest) / name
+        if number % 2:
+            path.unlink()
+        else:
+            os.truncate(path, path.stat().st_size // 2)
+        index = _index(library, folder)
+        assert _answers_are_right(index, library)
+        assert index.status().snapshot != newest.name
+        assert _reasons(library)[newest.name] is not None
+
+
+def test_the_previous_snapshot_serves_when_the_newest_is_damaged(library: Library, folder: Path):
+    previous = _built(library, folder)
+    library.add(random_vectors(20, seed=2))
+    newest = _built(library, folder)
+    (_directory(folder, newest) / "manifest.json").unlink()
+    index = _index(library, folder)
+    assert _answers_are_right(index, library)
+    assert index.status().snapshot == previous.name
+    assert index.status().delta_count == 20
+
+
+@pytest.mark.parametrize("damage", ["flip", "delete", "delete all"])
+def test_damage_while_serving_never_reaches_an_answer(library: Library, folder: Path, damage: str):
+    record = _built(library, folder)
+    index = _index(library, folder)
+    index.refresh()
+    path = _directory(folder, record) / "index.faiss"
+    if damage == "flip":
+        with path.open("r+b") as file:
+            file.seek(path.stat().st_size - 100)
+            byte = file.read(1)
+            file.seek(-1, os.SEEK_CUR)
+            file.write(bytes([byte[0] ^ 0xFF]))
+    elif damage == "delete":
+        path.unlink()
+    else:
+        shutil.rmtree(folder)
+    index.refresh()
+    assert _answers_are_right(index, library)
+    assert _reasons(library)[record.name] is not None
+    library.add(random_vectors(3, seed=6))
+    index.refresh()
+    assert _answers_are_right(index, library)
+    rebuilt = rebuild_index(index, 2, no_progress)
+    assert rebuilt is not None
+    assert index.status().snapshot == rebuilt.name
+    assert _answers_are_right(index, library)
+
+
+def test_touching_a_file_without_changing_it_changes_nothing(library: Library, folder: Path):
+    record = _built(library, folder)
+    index = _index(library, folder)
+    index.refresh()
+    (_directory(folder, record) / "index.faiss").touch()
+    index.refresh()
+    index.refresh()
+    assert index.status().snapshot == record.name
+    assert _reasons(library) == {record.name: None}
+
+
+def test_a_restored_backup_refuses_snapshots_of_the_other_database(library: Library, folder: Path):
+    record = _built(library, folder)
+    index = _index(library, folder)
+    index.refresh()
+    with library.database.transaction() as session:
+        session.execute(update(Installation).values(db_epoch="another"))
+    fresh = _index(library, folder)
+    assert _answers_are_right(fresh, library)
+    assert fresh.status().snapshot is None
+    index._snapshots_checked_at = 0
+    index.refresh()
+    assert index.status().snapshot is None
+    assert _reasons(library)[record.name] is not None
+
+
+def test_a_database_that_went_back_in_time_is_read_afresh(library: Library, folder: Path):
+    index = _index(library, folder)
+    index.refresh()
+    folder.mkdir()
+    backup = folder / "backup.db"
+    path = Path(str(library.database.engine.url.database))
+    with closing(sqlite3.connect(path)) as live, closing(sqlite3.connect(backup)) as copy:
+        live.backup(copy)
+    library.add(random_vectors(5, seed=3))
+    index.refresh()
+    library.database.close()
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    shutil.copyfile(backup, path)
+    index.refresh()
+    assert index.status().live_count == ROWS
+    assert _answers_are_right(index, library)
+
+
+def test_a_process_adopts_a_new_snapshot_and_forgets_what_it_holds(library: Library, folder: Path):
+    index = _index(library, folder)
+    index.refresh()
+    ids = [m.id for m in index.search(random_vectors(1), 5, ANYONE)[0].matches]
+    _built(library, folder)
+    index._snapshots_checked_at = 0
+    index.refresh()
+    first = index.status()
+    library.delete(ids[:2])
+    library.add(random_vectors(7, seed=3))
+    index.refresh()
+    record = _built(library, folder)
+    library.delete(ids[2:4])
+    library.add(random_vectors(3, seed=5))
+    index._snapshots_checked_at = 0
+    index.refresh()
+    status = index.status()
+    assert (first.delta_count, status.snapshot) == (0, record.name)
+    assert (status.delta_count, status.dead_count, status.live_count) == (3, 2, ROWS + 6)
+    assert _answers_are_right(index, library)
+
+
+def test_a_snapshot_older_than_a_process_does_not_bring_the_deleted_back(
+    library: Library, folder: Path
+):
+    builder = _index(library, folder)
+    late: list[FaissIndex] = []
+
+    def delete_meanwhile(done: int, total: int) -> None:
+        if not late:
+            first = ExactIndex(library.source).search(random_vectors(1), 1, ANYONE)[0].matches[0]
+            library.delete([first.id])
+            # This process starts without a snapshot, when the deletion is already history.
+            late.append(_index(library, folder))
+            late[0].refresh()
+
+    builder.rebuild(1, delete_meanwhile)
+    late[0]._snapshots_checked_at = 0
+    late[0].refresh()
+    assert late[0].status().snapshot is not None
+    assert late[0].status().live_count == ROWS - 1
+    assert _answers_are_right(late[0], library)
+
+
+def test_two_good_snapshots_are_kept_and_older_files_removed(library: Library, folder: Path):
+    names = []
+    for number in range(4):
+        library.add(random_vectors(1, seed=number))
+        names.append(_built(library, folder).name)
+    assert [record.name for record in library.source.snapshots()] == names[:1:-1]
+    assert {path.name for path in folder.glob("*/snap-*")} == set(names[2:])
+
+
+def test_what_crashed_builders_left_is_removed_after_an_hour(library: Library, folder: Path):
+    record = _built(library, folder)
+    parent = folder / record.db_epoch
+    for name in ("snap-old.tmp", "snap-young.tmp"):
+        (parent / name).mkdir()
+    shutil.copytree(parent / record.name, parent / "snap-orphan")
+    for name in ("snap-old.tmp", "snap-orphan"):
+        os.utime(parent / name, (1, 1))
+    newest = _built(library, folder)
+    assert {path.name for path in parent.iterdir()} == {
+        record.name,
+        newest.name,
+        "snap-young.tmp",
+    }
+
+
+def test_tombstones_go_when_every_snapshot_is_newer_and_slow_followers_start_afresh(
+    library: Library, folder: Path
+):
+    slow = _index(library, folder / "elsewhere")
+    slow.refresh()
+    first = slow.search(random_vectors(1), 1, ANYONE)[0].matches[0].id
+    library.delete([first])
+    _built(library, folder)
+    assert _tombstones(library) == 0
+    _built(library, folder)
+    assert slow.status().live_count == ROWS
+    library.add(random_vectors(1, seed=11))
+    slow.refresh()
+    assert slow.status().live_count == ROWS
+    assert _answers_are_right(slow, library)
+
+
+def _tombstones(library: Library) -> int:
+    with library.database.reading() as session:
+        return len(
+            session.execute(select(Embedding.id).where(Embedding.is_deleted.is_(True))).all()
+        )
+
+
+def test_a_builder_whose_lease_was_taken_publishes_nothing(library: Library, folder: Path):
+    with library.database.transaction() as session:
+        session.add(Lease(name=lease_name(library.space_id), fencing_token=7, holder="another"))
+    with pytest.raises(LeaseLost):
+        _index(library, folder).rebuild(6, no_progress)
+    assert library.source.snapshots() == []
+    assert list(folder.glob("*/snap-*")) == []
+    assert _index(library, folder).rebuild(7, no_progress) is not None
+
+
+@pytest.fixture
+def _small_files_only() -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.usefixtures("_small_files_only")
+@pytest.mark.parametrize("room", [0, 1_000, 40_000, 100_000])
+def test_a_full_disk_publishes_nothing(folder: Path, sqlite_database: Database, room: int):
+    library = Library.create(sqlite_database, dimension=64)
+    library.add(random_vectors(ROWS, 64))
+    index = _index(library, folder)
+    index.refresh()
+    built_size = ROWS * (64 * 4 + 32 * 2 * 4)
+    assert room < built_size
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def limit_when_built(done: int, total: int) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+
+    with pytest.raises(StorageFull):
+        index.rebuild(1, limit_when_built)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    assert library.source.snapshots() == []
+    assert list((folder).glob("*/snap-*")) == []
+    assert _answers_are_right(index, library)
+
+
+def test_a_disk_known_to_be_too_small_is_not_written_to(
+    library: Library, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(publishing, "SPARE", 1e15)
+    with pytest.raises(StorageFull):
+        _index(library, folder).rebuild(1, no_progress)
+    assert list(folder.glob("*/*")) == []
+
+
+@pytest.mark.parametrize(
+    "step", ["os.fsync", "Path.rename", "open_snapshot", "record_snapshot", "retire_snapshots"]
+)
+def test_a_builder_killed_at_any_step_leaves_the_served_snapshot_alone(
+    library: Library, folder: Path, step: str
+):
+    served = _built(library, folder)
+    library.add(random_vectors(30, seed=2))
+    script = f"""
+    import os, signal, sys
+    from pathlib import Path
+    from sqlalchemy.engine import make_url
+    from mirada.adapters.vector_index.faiss import index, publishing
+    from mirada.db.session import Database, make_engine
+    from mirada.db.vector_rows import DatabaseVectors
+
+    def killed(*_, **__):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    step = {step!r}
+    if step == "os.fsync":
+        os.fsync = killed
+    elif step == "Path.rename":
+        Path.rename = killed
+    elif step == "open_snapshot":
+        publishing.open_snapshot = killed
+    else:
+        setattr(DatabaseVectors, step, killed)
+    database = Database(make_engine(make_url({str(library.database.engine.url)!r}), 2))
+    source = DatabaseVectors(database, {library.space_id})
+    index.FaissIndex(
+        source, Path({str(folder)!r}), recall_target=0.98, hnsw_min_rows=1, build_threads=1
+    ).rebuild(2, lambda done, total: None)
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        cwd=PROJECT_ROOT,
+        timeout=60,
+        check=False,
+        capture_output=True,
+    )
+    assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
+    index = _index(library, folder)
+    assert _answers_are_right(index, library)
+    was_published = step == "retire_snapshots"
+    assert (index.status().snapshot == served.name) is not was_published
+    assert index.status().delta_count == (0 if was_published else 30)
+    assert _reasons(library)[served.name] is None
+
+
+def test_a_rebuild_is_due_by_size_age_and_deaths(
+    library: Library, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from mirada.usecases import rebuild
+
+    source = library.source
+    assert rebuild_is_due(source) is None
+    monkeypatch.setattr(rebuild, "FIRST_SNAPSHOT_ROWS", ROWS)
+    assert rebuild_is_due(source) == "400 rows and no snapshot"
+    _built(library, folder)
+    assert rebuild_is_due(source) is None
+    new = library.add(random_vectors(60, seed=3))
+    assert rebuild_is_due(source) is None
+    monkeypatch.setattr(rebuild, "LEAST_DEAD_ROWS", 10)
+    library.delete(new[:45])
+    assert rebuild_is_due(source) is None
+    old = [m.id for m in ExactIndex(source).search(random_vectors(1), 600, ANYONE)[0].matches]
+    library.delete([id_ for id_ in old if id_ not in new][:40])
+    assert rebuild_is_due(source) == "40 of the snapshot's 400 rows are dead"
+    monkeypatch.setattr(rebuild, "MAX_DELTA_ROWS", 50)
+    assert rebuild_is_due(source) == "100 rows changed since the snapshot"

@@ -88,7 +88,10 @@ def handle_domain_error(error: domain.MiradaError) -> Response:
     if status == 503:
         wait_s = getattr(error, "retry_after_s", RETRY_AFTER_S)
         headers.append(("Retry-After", str(max(1, int(wait_s)))))
-        logger.warning("unavailable", code=error.code, detail=error.detail, exc_info=error)
+        # No traceback: during an outage every request comes here.
+        logger.warning(
+            "unavailable", code=error.code, detail=error.detail, cause=repr(error.__cause__)
+        )
     return problem(status, error.code, error.detail, errors=error.fields, headers=headers)
 
 

@@ -8,10 +8,10 @@ from flask import request
 from werkzeug.datastructures import FileStorage
 
 from mirada.domain.embeddings import Vector, l2_normalise
-from mirada.domain.errors import Conflict, InvalidInput
+from mirada.domain.errors import Conflict, InvalidInput, NotFound
 from mirada.domain.images import RgbImage
 from mirada.ports import VectorIndex
-from mirada.usecases import search, spaces
+from mirada.usecases import images, search, spaces
 from mirada.usecases.check_models import Encoder
 from webapp import uploads
 from webapp.auth import Caller
@@ -103,7 +103,9 @@ def vector_of_upload(upload: FileStorage) -> Vector:
 
 
 def vector_of_image(image_id: int, caller: Caller) -> Vector:
-    """Return the stored unit vector of an image the caller may see."""
+    """Return the stored unit vector of an image the caller may see. Raises NotFound or Conflict."""
+    if not 0 < image_id <= images.LARGEST_ID:
+        raise NotFound(f"There is no image {image_id}.")
     runtime = current_runtime()
     space_id, space = runtime.space()
     with runtime.reading() as session:

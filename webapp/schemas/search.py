@@ -73,8 +73,8 @@ class SearchSchema(ma.Schema):
         validate=validate.Length(1, MAX_VECTOR_NUMBERS),
         metadata={"description": "A vector of the image space; its length does not matter."},
     )
-    k = _results(load_default=None, allow_none=True)
-    limit = _results(load_default=None, allow_none=True)
+    k = _results(load_default=None, allow_none=True, strict=True)
+    limit = _results(load_default=None, allow_none=True, strict=True)
     threshold = _threshold()
     mine = ma.fields.Boolean(
         load_default=False, metadata={"description": "Search only the caller's own images."}
@@ -95,6 +95,8 @@ class MultipartSearchSchema(SearchSchema):
         exclude = ("vector",)
 
     image_id = ma.fields.Integer(metadata={"description": "A stored image to find the like of."})
+    k = _results(load_default=None)
+    limit = _results(load_default=None)
 
 
 class MultipartSearchDocumentation(MultipartSearchSchema):

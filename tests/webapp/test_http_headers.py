@@ -1,0 +1,138 @@
+"""Headers and paths: request ids, security, cross-origin calls, slashes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import structlog
+from flask.testing import FlaskClient
+from sqlalchemy import select
+
+from mirada.bootstrap import Runtime
+from mirada.db.models import Job
+from tests.pictures import picture
+from tests.webapp.gallery import Gallery, as_upload
+
+
+def test_a_sane_request_id_is_echoed_and_kept_with_the_job(gallery: Gallery) -> None:
+    response = gallery.client.post(
+        "/api/v1/images",
+        data={"file": as_upload(picture(1))},
+        headers={"X-Request-ID": "order-66.a"},
+    )
+    assert response.headers["X-Request-ID"] == "order-66.a"
+    with gallery.runtime.reading() as session:
+        assert session.execute(select(Job.request_id)).scalar_one() == "order-66.a"
+
+
+@pytest.mark.parametrize("given", ["", "a b", "x" * 65, "<script>", "-a"])
+def test_a_strange_request_id_is_replaced(client: FlaskClient, given: str) -> None:
+    echoed = client.get("/health/live", headers={"X-Request-ID": given}).headers["X-Request-ID"]
+    assert echoed != given
+    assert len(echoed) == 32
+
+
+def test_every_request_is_logged_with_its_id(client: FlaskClient) -> None:
+    with structlog.testing.capture_logs(
+        processors=[structlog.contextvars.merge_contextvars]
+    ) as logs:
+        client.get("/nowhere", headers={"X-Request-ID": "abc"})
+    (line,) = [entry for entry in logs if entry["event"] == "request"]
+    assert (line["method"], line["path"], line["status"]) == ("GET", "/nowhere", 404)
+    assert line["request_id"] == "abc"
+    assert line["duration_ms"] >= 0
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/nowhere", "/assets/docs/redoc.css"])
+def test_every_reply_has_security_headers(client: FlaskClient, path: str) -> None:
+    with client.get(path, buffered=True) as response:
+        headers = response.headers
+    assert "script-src 'self';" in headers["Content-Security-Policy"]
+    assert "unsafe-eval" not in headers["Content-Security-Policy"]
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["Referrer-Policy"] == "same-origin"
+
+
+@pytest.fixture
+def client_for(make_runtime: Callable[..., Runtime]) -> Callable[..., FlaskClient]:
+    """Return a function from settings to a client."""
+    from webapp import create_app
+
+    def make(**settings: Any) -> FlaskClient:
+        return create_app(make_runtime(**settings)).test_client()
+
+    return make
+
+
+def test_an_allowed_origin_may_call_and_read_our_headers(
+    client_for: Callable[..., FlaskClient],
+) -> None:
+    client = client_for(allowed_origins=("https://a.example", "https://b.example"))
+    response = client.get("/health/live", headers={"Origin": "https://b.example"})
+    assert response.headers["Access-Control-Allow-Origin"] == "https://b.example"
+    exposed = response.headers["Access-Control-Expose-Headers"]
+    for name in ("ETag", "Location", "Link", "Retry-After", "X-Request-ID", "X-Change-Seq"):
+        assert name in exposed
+    preflight = client.options(
+        "/api/v1/images",
+        headers={"Origin": "https://a.example", "Access-Control-Request-Method": "POST"},
+    )
+    assert preflight.headers["Access-Control-Allow-Origin"] == "https://a.example"
+
+
+@pytest.mark.parametrize("allowed", [(), ("https://a.example",)])
+def test_any_other_origin_gets_no_permission(
+    client_for: Callable[..., FlaskClient], allowed: tuple[str, ...]
+) -> None:
+    client = client_for(allowed_origins=allowed)
+    response = client.get("/health/live", headers={"Origin": "https://evil.example"})
+    assert "Access-Control-Allow-Origin" not in response.headers
+
+
+def test_a_page_of_another_site_cannot_act_as_the_local_user(gallery: Gallery) -> None:
+    response = gallery.client.post(
+        "/api/v1/images",
+        data={"file": as_upload(picture(1))},
+        headers={"Origin": "https://evil.example"},
+    )
+    assert response.status_code == 403
+    same = gallery.client.post(
+        "/api/v1/images",
+        data={"file": as_upload(picture(1))},
+        headers={"Origin": "http://localhost"},
+    )
+    assert same.status_code == 201
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/health/live",
+        "/openapi.json",
+        "/docs",
+        "/redoc",
+        "/api/v1/images",
+        "/api/v1/jobs",
+        "/api/v1/indexes",
+        "/api/v1/users/me",
+    ],
+)
+def test_a_trailing_slash_may_be_there_or_not(client: FlaskClient, path: str) -> None:
+    assert client.get(path).status_code == 200
+    assert client.get(f"{path}/").status_code == 200
+    doubled = client.get(path, environ_overrides={"PATH_INFO": f"/{path}//"})
+    assert doubled.status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/api/v1/images", "/api/v1/images/", "/api//v1/images//"])
+def test_a_body_arrives_whatever_the_slashes(gallery: Gallery, path: str) -> None:
+    data = {"file": (io.BytesIO(picture(1)), "a.png", "image/png")}
+    assert gallery.client.post(path, data=data).status_code == 201
+
+
+def test_no_route_redirects_for_a_slash(app: Any) -> None:
+    assert all(rule.rule == "/" or not rule.rule.endswith("/") for rule in app.url_map.iter_rules())

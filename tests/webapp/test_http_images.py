@@ -1,0 +1,271 @@
+"""The images resource, from upload to deletion."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from PIL import Image as Pillow
+
+from tests.pictures import picture
+from tests.webapp.gallery import Gallery, as_upload, assert_problem, files_in
+
+
+def test_an_upload_answers_201_with_the_image_and_where_it_is(gallery: Gallery) -> None:
+    response = gallery.client.post(
+        "/api/v1/images",
+        data={
+            "file": as_upload(picture(1, "JPEG"), "cat.jpg", "image/jpeg"),
+            "caption": "A cat",
+            "prompt": "film still, a cat",
+            "is_public": "true",
+        },
+    )
+    body = response.get_json()
+    assert response.status_code == 201
+    assert response.headers["Location"] == body["url"] == f"/api/v1/images/{body['id']}"
+    assert response.headers["X-Change-Seq"].isdecimal()
+    assert response.headers["ETag"] == f'"{body["id"]}-1-pending"'
+    expected = {
+        "owner": {"id": 1, "username": body["owner"]["username"]},
+        "filename": "cat.jpg",
+        "caption": "A cat",
+        "prompt": "film still, a cat",
+        "is_public": True,
+        "status": "PENDING",
+        "failure": None,
+        "version": 1,
+        "media_type": "image/jpeg",
+        "width": 64,
+        "height": 48,
+        "is_animated": False,
+    }
+    assert {name: body[name] for name in expected} == expected
+
+
+def test_an_upload_lies_in_the_store_and_nothing_in_the_staging_area(gallery: Gallery) -> None:
+    gallery.upload()
+    (only,) = files_in(gallery.runtime.settings.image_dir)
+    assert only.endswith(".png")
+
+
+def test_the_same_bytes_twice_are_two_images_and_one_file(gallery: Gallery) -> None:
+    first, second = gallery.upload(seed=5), gallery.upload(seed=5)
+    assert first["id"] != second["id"]
+    assert len(files_in(gallery.runtime.settings.image_dir)) == 1
+
+
+def test_an_idempotency_key_uploads_once(gallery: Gallery) -> None:
+    headers = {"Idempotency-Key": "a1"}
+    first = gallery.upload(seed=5, headers=headers)
+    response = gallery.client.post(
+        "/api/v1/images", data={"file": as_upload(picture(5))}, headers=headers
+    )
+    assert response.status_code == 201
+    assert response.get_json()["id"] == first["id"]
+    assert response.headers["Idempotent-Replayed"] == "true"
+
+
+def test_an_idempotency_key_of_another_request_is_refused(gallery: Gallery) -> None:
+    headers = {"Idempotency-Key": "a1"}
+    gallery.upload(seed=5, headers=headers)
+    response = gallery.client.post(
+        "/api/v1/images", data={"file": as_upload(picture(6))}, headers=headers
+    )
+    assert_problem(response, 422, "invalid_input")
+
+
+def test_a_list_goes_page_by_page_without_loss(gallery: Gallery) -> None:
+    ids = [gallery.upload()["id"] for _ in range(5)]
+    seen: list[int] = []
+    address: str | None = "/api/v1/images?limit=2"
+    while address:
+        response = gallery.get(address)
+        page = response.get_json()
+        assert page["count"] == len(page["results"]) <= 2
+        assert 'rel="first"' in response.headers["Link"]
+        assert ('rel="next"' in response.headers["Link"]) == (page["next"] is not None)
+        seen += [image["id"] for image in page["results"]]
+        address = page["next"]
+    assert seen == sorted(ids, reverse=True)
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=-1", "limit=101", "limit=x", "cursor=nonsense", "cursor=%00"]
+)
+def test_a_list_refuses_what_no_page_gave_out(gallery: Gallery, query: str) -> None:
+    assert_problem(gallery.get(f"/api/v1/images?{query}"), 422, "invalid_input")
+
+
+def test_an_image_read_again_is_304_with_its_tag(gallery: Gallery) -> None:
+    image = gallery.upload()
+    first = gallery.get(image["url"])
+    again = gallery.get(image["url"], headers={"If-None-Match": first.headers["ETag"]})
+    assert first.status_code == 200
+    assert first.headers["X-Change-Seq"].isdecimal()
+    assert (again.status_code, again.get_data()) == (304, b"")
+    assert again.headers["ETag"] == first.headers["ETag"]
+
+
+def test_becoming_ready_changes_the_tag_but_not_the_version_one_may_change(
+    gallery: Gallery,
+) -> None:
+    image = gallery.upload()
+    tag = gallery.get(image["url"]).headers["ETag"]
+    gallery.place(image["id"], 0)
+    response = gallery.get(image["url"], headers={"If-None-Match": tag})
+    assert response.status_code == 200
+    assert response.get_json()["status"] == "READY"
+    changed = gallery.client.patch(
+        image["url"], json={"caption": "Mine"}, headers={"If-Match": tag}
+    )
+    assert changed.status_code == 200
+
+
+@pytest.mark.parametrize("image_id", [0, 99, 2**63 - 1, 2**63, 10**30])
+@pytest.mark.parametrize("tail", ["", "/file", "/thumbnail", "/similar"])
+def test_an_unknown_id_is_404(gallery: Gallery, image_id: int, tail: str) -> None:
+    assert_problem(gallery.get(f"/api/v1/images/{image_id}{tail}"), 404, "not_found")
+
+
+def test_a_change_gives_a_new_version_and_a_change_number(gallery: Gallery) -> None:
+    image = gallery.upload(degrees=0)
+    response = gallery.client.patch(image["url"], json={"is_public": True, "caption": None})
+    body = response.get_json()
+    assert response.status_code == 200
+    assert (body["is_public"], body["version"]) == (True, 2)
+    assert response.headers["ETag"] == f'"{image["id"]}-2-ready"'
+    assert int(response.headers["X-Change-Seq"]) > 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"owner_id": 2}, {"caption": 7}, {"is_public": "perhaps"}, {"caption": "x" * 10_001}],
+)
+def test_a_change_that_makes_no_sense_is_refused(
+    gallery: Gallery, change: dict[str, object]
+) -> None:
+    image = gallery.upload()
+    assert_problem(gallery.client.patch(image["url"], json=change), 422, "invalid_input")
+    assert gallery.get(image["url"]).get_json()["version"] == 1
+
+
+@pytest.mark.parametrize("method", ["patch", "delete"])
+@pytest.mark.parametrize("tag", ['"1-7-ready"', '"99-1-ready"', '"nonsense"', 'W/"1-1-pending"'])
+def test_if_match_of_another_version_is_412(gallery: Gallery, method: str, tag: str) -> None:
+    image = gallery.upload()
+    body = {"json": {"caption": "x"}} if method == "patch" else {}
+    response = getattr(gallery.client, method)(image["url"], headers={"If-Match": tag}, **body)
+    assert_problem(response, 412, "precondition_failed")
+    assert gallery.get(image["url"]).status_code == 200
+
+
+@pytest.mark.parametrize("tag", ['"1-1-pending"', "*", '"5-1-ready", "1-1-ready"'])
+def test_if_match_of_this_version_lets_a_deletion_through(gallery: Gallery, tag: str) -> None:
+    image = gallery.upload()
+    assert image["id"] == 1
+    assert gallery.client.delete(image["url"], headers={"If-Match": tag}).status_code == 204
+
+
+def test_a_deleted_image_is_gone_with_its_bytes_and_what_was_made_of_them(
+    gallery: Gallery,
+) -> None:
+    image = gallery.upload(degrees=0)
+    gallery.get(image["thumbnail_url"])
+    derivatives = gallery.runtime.settings.data_dir / "derivatives"
+    assert files_in(derivatives)
+    response = gallery.client.delete(image["url"])
+    assert (response.status_code, response.get_data()) == (204, b"")
+    assert int(response.headers["X-Change-Seq"]) > 0
+    assert files_in(gallery.runtime.settings.image_dir) == []
+    assert files_in(derivatives) == []
+    for address in (image["url"], image["file_url"], image["thumbnail_url"]):
+        assert gallery.get(address).status_code == 404
+    assert gallery.client.delete(image["url"]).status_code == 404
+
+
+def test_deleting_one_of_two_images_of_the_same_bytes_keeps_the_other(gallery: Gallery) -> None:
+    first, second = gallery.upload(seed=5), gallery.upload(seed=5)
+    gallery.client.delete(first["url"])
+    assert gallery.get(second["file_url"]).get_data() == picture(5)
+
+
+def test_the_owner_gets_the_original_byte_for_byte(gallery: Gallery) -> None:
+    image = gallery.upload(seed=5)
+    response = gallery.get(image["file_url"])
+    assert response.get_data() == picture(5)
+    assert response.mimetype == "image/png"
+    assert response.headers["Content-Disposition"].startswith("attachment")
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert "sandbox" in response.headers["Content-Security-Policy"]
+    assert response.headers["Cache-Control"] == "private, no-cache"
+
+
+def test_a_part_of_a_file_can_be_asked_for(gallery: Gallery) -> None:
+    image = gallery.upload(seed=5)
+    response = gallery.get(image["file_url"], headers={"Range": "bytes=2-5"})
+    assert (response.status_code, response.get_data()) == (206, picture(5)[2:6])
+    beyond = gallery.get(image["file_url"], headers={"Range": "bytes=99999999-"})
+    assert_problem(beyond, 416, "range_not_satisfiable")
+
+
+def test_a_file_one_has_already_is_304(gallery: Gallery) -> None:
+    image = gallery.upload()
+    for address in (image["file_url"], image["thumbnail_url"]):
+        tag = gallery.get(address).headers["ETag"]
+        again = gallery.get(address, headers={"If-None-Match": tag})
+        assert (again.status_code, again.headers["ETag"]) == (304, tag)
+
+
+def test_a_thumbnail_is_small_upright_webp_without_metadata(gallery: Gallery) -> None:
+    photo = picture(7, "JPEG", (1200, 400), orientation=6)
+    upload = gallery.client.post(
+        "/api/v1/images", data={"file": as_upload(photo, "a.jpg", "image/jpeg")}
+    )
+    response = gallery.get(upload.get_json()["thumbnail_url"])
+    assert response.mimetype == "image/webp"
+    with Pillow.open(io.BytesIO(response.get_data())) as thumbnail:
+        assert thumbnail.format == "WEBP"
+        assert thumbnail.size[1] == 320
+        assert thumbnail.size[0] == pytest.approx(107, abs=1)
+        assert not thumbnail.getexif()
+
+
+def test_an_upload_that_is_refused_names_the_field(gallery: Gallery) -> None:
+    response = gallery.client.post(
+        "/api/v1/images", data={"file": as_upload(picture(1)), "is_public": "perhaps"}
+    )
+    assert "is_public" in assert_problem(response, 422, "invalid_input")["errors"]
+
+
+def test_similar_images_come_best_first_without_the_image_itself(gallery: Gallery) -> None:
+    ids = [gallery.upload(degrees=degrees)["id"] for degrees in (0, 40, 10, 80)]
+    response = gallery.get(f"/api/v1/images/{ids[0]}/similar")
+    body = response.get_json()
+    assert [found["image"]["id"] for found in body["results"]] == [ids[2], ids[1], ids[3]]
+    assert body["results"][0]["similarity"] == pytest.approx(0.9848, abs=1e-4)
+    near = gallery.get(f"/api/v1/images/{ids[0]}/similar?limit=2&threshold=0.9").get_json()
+    assert [found["image"]["id"] for found in near["results"]] == [ids[2]]
+    assert near["reason"]
+
+
+def test_similar_images_as_a_plain_list_of_posts(gallery: Gallery) -> None:
+    first, second = (gallery.upload(degrees=degrees, caption=f"{degrees}") for degrees in (0, 20))
+    response = gallery.client.post(f"/api/v1/images/{first['id']}/similar?limit=5")
+    (post,) = response.get_json()
+    assert post["id"] == second["id"]
+    assert post["caption"] == "20"
+    assert post["image_url"] == second["file_url"]
+    assert post["similarity"] == pytest.approx(0.9397, abs=1e-4)
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=-3", "limit=1001", "threshold=2"])
+def test_similar_refuses_numbers_out_of_range(gallery: Gallery, query: str) -> None:
+    image = gallery.upload(degrees=0)
+    response = gallery.get(f"{image['similar_url']}?{query}")
+    assert_problem(response, 422, "invalid_input")
+
+
+def test_similar_to_an_image_without_a_vector_yet_is_409(gallery: Gallery) -> None:
+    image = gallery.upload()
+    assert_problem(gallery.get(image["similar_url"]), 409, "conflict")

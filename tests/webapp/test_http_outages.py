@@ -1,0 +1,106 @@
+"""A dependency that is down: 503 with Retry-After, soon, and never a 500."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from mirada.bootstrap import Runtime
+from mirada.config import Settings
+from tests.pictures import picture
+from tests.servers.process import free_port
+from tests.webapp.gallery import Gallery, as_upload, assert_problem
+
+
+@pytest.fixture
+def orphan(tmp_path: Path) -> Iterator[FlaskClient]:
+    """A client of an app whose database server is not there."""
+    from webapp import create_app
+
+    runtime = Runtime(
+        Settings.from_env(
+            database_url=f"mysql+pymysql://u:p@127.0.0.1:{free_port()}/mirada",
+            data_dir=tmp_path / "data",
+            faiss_index_dir=tmp_path / "faiss",
+            clip_model="bundled",
+            auth_mode="open",
+        )
+    )
+    yield create_app(runtime).test_client()
+    runtime.close()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("get", "/api/v1/images", {}),
+        ("get", "/api/v1/images/1", {}),
+        ("get", "/api/v1/jobs", {}),
+        ("get", "/static/1.png", {}),
+        ("post", "/api/v1/search", {"json": {"text": "cat"}}),
+        ("post", "/api/v1/images", {"data": {"file": "upload"}}),
+        ("post", "/search-similar-images", {"data": {"file": "upload"}}),
+        ("post", "/embed-image", {"data": {"file": "upload"}}),
+    ],
+)
+def test_without_a_database_every_call_is_503(
+    orphan: FlaskClient, method: str, path: str, body: dict[str, Any]
+) -> None:
+    if "data" in body:
+        body = {"data": {"file": as_upload(picture(1))}}
+    began_at_s = time.monotonic()
+    response = getattr(orphan, method)(path, **body)
+    assert_problem(response, 503, "unavailable")
+    assert int(response.headers["Retry-After"]) >= 1
+    assert time.monotonic() - began_at_s < 3
+
+
+def test_without_a_database_a_key_is_503_and_not_401(orphan: FlaskClient) -> None:
+    key = "mrd_00000000_" + "x" * 43
+    response = orphan.get("/api/v1/images", headers={"Authorization": f"Bearer {key}"})
+    assert_problem(response, 503, "unavailable")
+
+
+def test_without_a_database_the_process_is_alive_and_unhealthy(orphan: FlaskClient) -> None:
+    for path in ("/health/live", "/livez"):
+        assert orphan.get(path).status_code == 200
+    began_at_s = time.monotonic()
+    response = orphan.get("/health")
+    assert time.monotonic() - began_at_s < 3
+    body = response.get_json()
+    assert response.status_code == 503
+    assert int(response.headers["Retry-After"]) >= 1
+    assert (body["status"], body["database"]) == ("unhealthy", "disconnected")
+    assert not body["checks"]["database"]["ok"]
+
+
+def test_documents_and_pages_need_no_database(orphan: FlaskClient) -> None:
+    for path in ("/", "/docs", "/redoc", "/openapi.json", "/assets/docs/redoc.css"):
+        with orphan.get(path, buffered=True) as response:
+            assert response.status_code == 200
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_full_disk_is_503_and_keeps_nothing(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mirada.adapters.image_store.local as local
+
+    gallery.runtime.image_store.probe()
+    monkeypatch.setattr(local, "open", _full, raising=False)
+    monkeypatch.setattr(local.Path, "open", lambda *_, **__: _full())
+    monkeypatch.setattr(os, "open", _full)
+    response = gallery.client.post("/api/v1/images", data={"file": as_upload(picture(1))})
+    monkeypatch.undo()
+    assert_problem(response, 503, "storage_full")
+    assert gallery.get("/api/v1/images").get_json()["results"] == []
+
+
+def _full(*_: Any, **__: Any) -> Any:
+    raise OSError(28, "No space left on device")

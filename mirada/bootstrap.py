@@ -104,13 +104,18 @@ class Runtime:
 
     def space(self) -> tuple[int, EmbeddingSpace]:
         """Return the id and value of the pinned image space, pinning it on the first run."""
-        with self.reading() as session:
-            row = spaces.pinned_space(session)
-        if row is None:
-            space = self.encoder.space
-            with self.transaction() as session:
-                row = spaces.pin_space(session, space)
-        return row.id, row.to_domain()
+
+        def build() -> tuple[int, EmbeddingSpace]:
+            with self.reading() as session:
+                row = spaces.pinned_space(session)
+            if row is None:
+                space = self.encoder.space
+                with self.transaction() as session:
+                    row = spaces.pin_space(session, space)
+            return row.id, row.to_domain()
+
+        # Once pinned it stays, so a process asks for it once.
+        return self._port("space", build)
 
     def vector_source(self, space_id: int) -> VectorSource:
         """The rows of one space as an index reads them."""

@@ -21,6 +21,15 @@ IN_LIST_ROWS = 500
 """SQLite allows 999 parameters in builds before 3.32; half of that leaves room."""
 
 
+# Built once: these run for every picture.
+_ADVANCE = (
+    update(ChangeCounter.__table__)  # type: ignore[arg-type]
+    .where(ChangeCounter.id == 1)
+    .values(v=ChangeCounter.__table__.c.v + 1)
+)
+_READ = select(ChangeCounter.v).where(ChangeCounter.id == 1)
+
+
 def touch(session: Session, content_ids: Iterable[int]) -> None:
     """Note contents whose vectors, or whose images' owner or visibility, this transaction changes."""
     session.info.setdefault(_TOUCHED, set()).update(content_ids)
@@ -32,10 +41,8 @@ def stamp(session: Session) -> None:
     if not touched:
         return
     session.flush()
-    session.execute(
-        update(ChangeCounter).where(ChangeCounter.id == 1).values(v=ChangeCounter.v + 1)
-    )
-    change_seq = session.execute(select(ChangeCounter.v).where(ChangeCounter.id == 1)).scalar_one()
+    session.execute(_ADVANCE)
+    change_seq = session.execute(_READ).scalar_one()
     for start in range(0, len(touched), IN_LIST_ROWS):
         session.execute(
             update(Embedding)
@@ -54,4 +61,4 @@ def committed_seq(session: Session) -> int | None:
 
 def current_seq(session: Session) -> int:
     """Return the counter as committed."""
-    return int(session.execute(select(ChangeCounter.v).where(ChangeCounter.id == 1)).scalar_one())
+    return int(session.execute(_READ).scalar_one())

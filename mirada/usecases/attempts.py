@@ -12,7 +12,18 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, CursorResult, and_, case, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    CursorResult,
+    Update,
+    and_,
+    bindparam,
+    case,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from mirada.db.contents import lock_content
@@ -30,6 +41,49 @@ MAX_ERROR_CHARS = 2_000
 QUARANTINE_REASON = (
     "The worker died three times while doing this, without an error. It will not be tried again "
     "by itself. Look at the worker's log, then retry it by hand."
+)
+
+
+def is_free() -> ColumnElement[bool]:
+    """Return the condition on `jobs` for what may be claimed now: due, and nobody's."""
+    return and_(
+        Job.state.in_((JobState.QUEUED, JobState.RUNNING)),
+        Job.next_run_at_ms <= now_ms(),
+        or_(Job.lease_until_ms.is_(None), Job.lease_until_ms < now_ms()),
+    )
+
+
+def _claiming(*conditions: ColumnElement[bool]) -> Update:
+    return (
+        update(Job.__table__)  # type: ignore[arg-type]
+        .where(Job.id == bindparam("the_id"), is_free(), *conditions)
+        # MySQL assigns from left to right and reads what it has just written: state goes last.
+        .ordered_values(
+            (Job.crashes, Job.crashes + case((Job.state == JobState.RUNNING, 1), else_=0)),
+            (Job.attempts, Job.attempts + 1),
+            (Job.state, JobState.RUNNING),
+            (Job.lease_token, bindparam("the_token")),
+            (Job.lease_until_ms, now_ms() + bindparam("the_lease_ms", type_=BigInteger)),
+            (Job.started_at_ms, now_ms()),
+            (Job.progress_done, 0),
+            (Job.progress_total, None),
+        )
+    )
+
+
+# Built once: these run for every picture, and building takes longer than running.
+_CLAIM = _claiming(or_(Job.state == JobState.QUEUED, Job.crashes < CRASHES_ALLOWED - 1))
+_CLAIM_UNSUSPECTED = _claiming(Job.state == JobState.QUEUED, Job.crashes == 0)
+_FINISH = (
+    update(Job.__table__)  # type: ignore[arg-type]
+    .where(Job.id == bindparam("the_id"), Job.lease_token == bindparam("the_token"))
+    .values(
+        state=JobState.DONE,
+        finished_at_ms=now_ms(),
+        last_error=None,
+        lease_token=None,
+        lease_until_ms=None,
+    )
 )
 
 
@@ -54,26 +108,10 @@ def claim(
         only_unsuspected: leave jobs alone that have crashed before.
     """
     token = (holder + secrets.token_hex(16))[:32]
-    conditions = [Job.id == job_id, is_free()]
-    if only_unsuspected:
-        conditions += [Job.state == JobState.QUEUED, Job.crashes == 0]
-    else:
-        conditions.append(or_(Job.state == JobState.QUEUED, Job.crashes < CRASHES_ALLOWED - 1))
-    claimed = _update(
+    claimed = _execute(
         session,
-        # MySQL assigns from left to right and reads what it has just written: state goes last.
-        update(Job)
-        .where(*conditions)
-        .ordered_values(
-            (Job.crashes, Job.crashes + case((Job.state == JobState.RUNNING, 1), else_=0)),
-            (Job.attempts, Job.attempts + 1),
-            (Job.state, JobState.RUNNING),
-            (Job.lease_token, token),
-            (Job.lease_until_ms, now_ms() + lease_s * 1000),
-            (Job.started_at_ms, now_ms()),
-            (Job.progress_done, 0),
-            (Job.progress_total, None),
-        ),
+        _CLAIM_UNSUSPECTED if only_unsuspected else _CLAIM,
+        {"the_id": job_id, "the_token": token, "the_lease_ms": lease_s * 1000},
     )
     if claimed:
         return session.get_one(Job, job_id, populate_existing=True)
@@ -134,16 +172,8 @@ def report_progress(
 
 def finish(session: Session, job_id: int, token: str) -> None:
     """Record that the work is done, in the transaction that writes its result. Raises LeaseLost."""
-    _update_mine(
-        session,
-        job_id,
-        token,
-        state=JobState.DONE,
-        finished_at_ms=now_ms(),
-        last_error=None,
-        lease_token=None,
-        lease_until_ms=None,
-    )
+    if not _execute(session, _FINISH, {"the_id": job_id, "the_token": token}):
+        raise _lease_lost(job_id)
 
 
 def fail(
@@ -222,18 +252,13 @@ def reason_of(error: BaseException) -> str:
     return text[:MAX_ERROR_CHARS]
 
 
-def is_free() -> ColumnElement[bool]:
-    """Return the condition on `jobs` for what may be claimed now: due, and nobody's."""
-    return and_(
-        Job.state.in_((JobState.QUEUED, JobState.RUNNING)),
-        Job.next_run_at_ms <= now_ms(),
-        or_(Job.lease_until_ms.is_(None), Job.lease_until_ms < now_ms()),
-    )
-
-
 def _update(session: Session, statement: Any) -> int:
     result = session.execute(statement, execution_options={"synchronize_session": False})
     return cast("CursorResult[Any]", result).rowcount
+
+
+def _execute(session: Session, statement: Update, values: dict[str, Any]) -> int:
+    return cast("CursorResult[Any]", session.execute(statement, values)).rowcount
 
 
 def _update_mine(session: Session, job_id: int, token: str, **values: Any) -> None:

@@ -8,18 +8,36 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, false, select, update
 from sqlalchemy.orm import Session
 
 from mirada.db import changes
-from mirada.db.contents import lock_content
-from mirada.db.models import Embedding, Image
+from mirada.db.models import Content, Embedding, Image
 from mirada.domain.embeddings import EmbeddingSpace, Vector, to_blob
 from mirada.domain.errors import InvalidInput
 from mirada.domain.images import ImageStatus
 
 UNFINISHED = (ImageStatus.PENDING, ImageStatus.PROCESSING)
 MAX_FAILURE_CHARS = 2_000
+
+
+# Built once: putting a statement together takes SQLAlchemy longer than SQLite takes to run it, and
+# these run for every picture.
+_LOCK = select(Content.storage_key).where(Content.id == bindparam("content")).with_for_update()
+_VECTOR_ID = select(Embedding.id).where(
+    Embedding.space_id == bindparam("space"),
+    Embedding.content_id == bindparam("content"),
+    Embedding.is_deleted == false(),
+)
+# The version is the owner's: a status that changes by itself must not void the ETag they hold.
+_SET_STATUS = (
+    update(Image.__table__)  # type: ignore[arg-type]
+    .where(
+        Image.__table__.c.content_id == bindparam("content"),
+        Image.__table__.c.status.in_(bindparam("only", expanding=True)),
+    )
+    .values(status=bindparam("new_status"), failure=bindparam("new_failure"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +56,14 @@ def begin_embedding(
     None means that the content was deleted, or that it has its vector already, in which case its
     images become READY. With `replace` a vector that exists is computed again.
     """
-    content = lock_content(session, content_id)
-    if content is None:
+    storage_key = session.execute(_LOCK, {"content": content_id}).scalar_one_or_none()
+    if storage_key is None:
         return None
-    if not replace and _vector_row(session, content_id, space_id) is not None:
+    if not replace and _vector_id(session, content_id, space_id) is not None:
         _set_status(session, content_id, ImageStatus.READY)
         return None
     _set_status(session, content_id, ImageStatus.PROCESSING, only=UNFINISHED)
-    return Subject(content_id, content.storage_key)
+    return Subject(content_id, storage_key)
 
 
 def store_embedding(
@@ -78,15 +96,17 @@ def store_embedding(
             f"A vector of {space.name} has {space.dimension} numbers, not {vector.shape}."
         )
     blob, crc32 = to_blob(vector)
-    if lock_content(session, content_id) is None:
+    if session.execute(_LOCK, {"content": content_id}).first() is None:
         return False
-    row = _vector_row(session, content_id, space_id)
-    is_written = row is None or replace
-    if row is None:
+    existing = _vector_id(session, content_id, space_id)
+    is_written = existing is None or replace
+    if existing is None:
         session.add(Embedding(space_id=space_id, content_id=content_id, vector=blob, crc32=crc32))
+        session.flush()
     elif replace:
+        row = session.get_one(Embedding, existing)
         row.vector, row.crc32 = blob, crc32
-    session.flush()
+        session.flush()
     _set_status(session, content_id, ImageStatus.READY)
     if is_written:
         changes.touch(session, [content_id])
@@ -113,14 +133,9 @@ def await_images(session: Session, content_id: int, *, only_failed: bool = False
     _set_status(session, content_id, ImageStatus.PENDING, only=waiting)
 
 
-def _vector_row(session: Session, content_id: int, space_id: int) -> Embedding | None:
-    return session.execute(
-        select(Embedding).where(
-            Embedding.space_id == space_id,
-            Embedding.content_id == content_id,
-            Embedding.is_deleted.is_(False),
-        )
-    ).scalar_one_or_none()
+def _vector_id(session: Session, content_id: int, space_id: int) -> int | None:
+    found = session.execute(_VECTOR_ID, {"content": content_id, "space": space_id})
+    return found.scalar_one_or_none()
 
 
 def _set_status(
@@ -128,14 +143,15 @@ def _set_status(
     content_id: int,
     status: ImageStatus,
     *,
-    only: Collection[ImageStatus] = (),
+    only: Collection[ImageStatus] = tuple(ImageStatus),
     failure: str | None = None,
 ) -> None:
-    # The version is the owner's: a status that changes by itself must not void the ETag they hold.
-    statement = update(Image).where(Image.content_id == content_id, Image.status != status)
-    if only:
-        statement = statement.where(Image.status.in_(only))
     session.execute(
-        statement.values(status=status, failure=failure),
-        execution_options={"synchronize_session": False},
+        _SET_STATUS,
+        {
+            "content": content_id,
+            "only": [old for old in only if old is not status],
+            "new_status": status,
+            "new_failure": failure,
+        },
     )

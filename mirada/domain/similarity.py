@@ -54,7 +54,8 @@ def cosines(vectors: npt.NDArray[np.float32], query: npt.NDArray[np.float32]) ->
     They are summed in float64 and then rounded, so that every way of searching, in whatever order
     its loops add, reports the same number for the same vector, and equal vectors really tie.
     """
-    summed = vectors.astype(np.float64) @ query.astype(np.float64)
+    # Not a matrix product: BLAS would wake a thread per core for a few rows, and wait for each.
+    summed: Floats = np.einsum("nd,d->n", vectors.astype(np.float64), query.astype(np.float64))
     return np.clip(summed, -1.0, 1.0).astype(np.float32).astype(np.float64)
 
 

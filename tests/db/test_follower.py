@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from mirada.adapters.vector_index.follower import Follower
 from mirada.db import changes
 from mirada.db.models import Embedding, Image
 from mirada.db.session import Database
+from mirada.db.vector_rows import DatabaseVectors
 from mirada.domain.embeddings import Matrix, to_blob
 from mirada.domain.errors import Unavailable
 from mirada.ports import IndexStatus, Permitted
@@ -195,6 +197,45 @@ def test_changes_are_paged_without_splitting_a_number(library: Library):
     assert sum(len(p.ids) for p in source.live_rows_through(since, page_rows=4)) == 10
     assert source.count_live() == source.count_changed_since(0) == 10
     assert source.count_changed_since(0, through_id=seen[3]) == 4
+
+
+class _Interrupted(DatabaseVectors):
+    """A source whose n-th call fails, once."""
+
+    def __init__(self, library: Library) -> None:
+        super().__init__(library.database, library.space_id)
+        self.fails_in = 0
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in {"current_seq", "db_epoch", "tombstone_floor", "changes_since", "snapshots"}:
+            self.fails_in -= 1
+            if self.fails_in == 0:
+                raise Unavailable("interrupted")
+        return super().__getattribute__(name)
+
+
+def test_an_outage_in_the_middle_of_a_refresh_loses_nothing(library: Library, folder: Path):
+    source = _Interrupted(library)
+    index = FaissIndex(source, folder, recall_target=0.98)
+    truth = ExactIndex(library.source)
+    library.add(random_vectors(2, DIMENSION))
+    index.rebuild(1, no_progress)
+    interruptions = 0
+    for fails_in in range(1, 11):
+        ids = library.add(random_vectors(2, DIMENSION, fails_in))
+        library.delete(ids[:1])
+        source.fails_in = fails_in
+        try:
+            index.refresh()
+        except Unavailable:
+            interruptions += 1
+        source.fails_in = 0
+        index.refresh()
+        truth.refresh()
+        assert _everything(index, Permitted(None)) == _everything(truth, Permitted(None))
+        if fails_in % 3 == 0:
+            index.close()
+    assert interruptions >= 4
 
 
 class _FlakyIndex:

@@ -6,25 +6,19 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from mirada.adapters.vector_index.access import Mask
 from mirada.adapters.vector_index.faiss.building import HNSW_MIN_ROWS, build_index
-from mirada.adapters.vector_index.faiss.delta import Delta
+from mirada.adapters.vector_index.faiss.following import Following, load, open_or_set_aside
 from mirada.adapters.vector_index.faiss.publishing import publish
-from mirada.adapters.vector_index.faiss.snapshot import (
-    OpenSnapshot,
-    fingerprint_of,
-    open_snapshot,
-)
+from mirada.adapters.vector_index.faiss.snapshot import fingerprint_of
 from mirada.adapters.vector_index.faiss.view import View
 from mirada.adapters.vector_index.freshness import wait_until
 from mirada.adapters.vector_index.queries import check_queries
 from mirada.domain.embeddings import Matrix
-from mirada.domain.errors import SnapshotInvalid, Unavailable
 from mirada.domain.planning import EXACT_ROWS
 from mirada.ports import (
     IndexStatus,
@@ -32,55 +26,13 @@ from mirada.ports import (
     RebuildProgress,
     SearchAnswer,
     SnapshotRecord,
-    VectorRows,
     VectorSource,
 )
 
 logger = logging.getLogger(__name__)
 
-PAGE_ROWS = 2_000
-"""Rows per page of changes: 4 MB of 512-d vectors."""
 SNAPSHOT_POLL_S = 1.0
 """How often the database is asked for a newer snapshot, or another identity after a restore."""
-LOAD_ATTEMPTS = 5
-"""Loads that a purge of tombstones may overtake before we say so; one is already rare."""
-
-
-@dataclass
-class _Following:
-    """What only the refreshing thread works on.
-
-    Attributes:
-        base: the snapshot, None where there is none.
-        db_epoch: the database's identity when this began.
-        change_seq: everything up to it is known.
-        complete_since: the delta knows of every deletion with a higher number. What began without
-            a snapshot has only seen rows that were alive.
-        visible: (rows of base,) bool.
-        delta: what is not in the base.
-        is_missing_reported: the database knows that the base's files are gone.
-    """
-
-    base: OpenSnapshot | None
-    db_epoch: str
-    change_seq: int
-    complete_since: int
-    visible: Mask
-    delta: Delta
-    is_missing_reported: bool = False
-
-    def apply(self, rows: VectorRows) -> None:
-        """Let the delta win over the snapshot."""
-        self.delta.apply(rows)
-        if self.base is None or not rows.ids.size or not self.base.ids.size:
-            return
-        places = np.searchsorted(self.base.ids, rows.ids)
-        places = np.minimum(places, self.base.ids.size - 1)
-        replaced = places[self.base.ids[places] == rows.ids]
-        if replaced.size:
-            # Views hold the old mask.
-            self.visible = self.visible.copy()
-            self.visible[replaced] = False
 
 
 class FaissIndex:
@@ -119,7 +71,7 @@ class FaissIndex:
         self._build_threads = build_threads
         self._extra_queries = extra_queries
         self._refreshing = threading.RLock()
-        self._following: _Following | None = None
+        self._following: Following | None = None
         self._view: View | None = None
         self._snapshots_checked_at = 0.0
 
@@ -142,8 +94,8 @@ class FaissIndex:
             if current_seq < following.change_seq:
                 logger.warning("The database went back in time; the index starts afresh.")
                 following = self._load()
-            elif current_seq > following.change_seq:
-                if not self._catch_up(following, current_seq):
+            elif current_seq > following.change_seq or following.unchecked_since is not None:
+                if not following.catch_up(self._source, current_seq):
                     following = self._load()
                 self._show(following)
             if time.monotonic() - self._snapshots_checked_at >= SNAPSHOT_POLL_S:
@@ -218,67 +170,12 @@ class FaissIndex:
             self._following = None
             self._view = None
 
-    def _load(self) -> _Following:
-        """Start from the newest good snapshot, or from nothing, and read what is newer."""
-        for _ in range(LOAD_ATTEMPTS):
-            db_epoch = self._source.db_epoch()
-            base = self._newest_good(db_epoch, self._source.tombstone_floor())
-            following = self._follow_from(base, db_epoch)
-            if base is None:
-                following.change_seq = following.complete_since = self._source.current_seq()
-                for page in self._source.live_rows_through(following.change_seq):
-                    following.apply(page)
-            if self._catch_up(following, self._source.current_seq()):
-                self._show(following)
-                return following
-        raise Unavailable("The search index cannot be loaded while it is being rebuilt; try again.")
+    def _load(self) -> Following:
+        following = load(self._source, self._directory)
+        self._show(following)
+        return following
 
-    def _follow_from(self, base: OpenSnapshot | None, db_epoch: str) -> _Following:
-        return _Following(
-            base=base,
-            db_epoch=db_epoch,
-            change_seq=base.record.change_seq if base else 0,
-            complete_since=base.record.change_seq if base else 0,
-            visible=np.ones(base.ids.size if base else 0, bool),
-            delta=Delta(self._source.space.dimension),
-        )
-
-    def _catch_up(self, following: _Following, current_seq: int) -> bool:
-        """Apply everything newer; False when tombstones it needed may have been purged."""
-        start = following.change_seq
-        while True:
-            rows = self._source.changes_since(following.change_seq, PAGE_ROWS)
-            following.apply(rows)
-            if rows.ids.size:
-                following.change_seq = int(rows.change_seqs[-1])
-            if rows.ids.size < PAGE_ROWS:
-                break
-        following.change_seq = max(following.change_seq, current_seq)
-        return self._source.tombstone_floor() <= start
-
-    def _newest_good(self, db_epoch: str, floor: int) -> OpenSnapshot | None:
-        for record in self._source.snapshots():
-            if record.change_seq < floor:
-                continue
-            opened = self._open(record, db_epoch)
-            if opened is not None:
-                return opened
-        return None
-
-    def _open(self, record: SnapshotRecord, db_epoch: str) -> OpenSnapshot | None:
-        try:
-            return open_snapshot(
-                self._directory / db_epoch / record.name,
-                record,
-                space=self._source.space,
-                db_epoch=db_epoch,
-            )
-        except SnapshotInvalid as error:
-            logger.warning("A snapshot is set aside: %s", error)
-            self._source.set_aside(record.name, str(error))
-            return None
-
-    def _look_for_snapshot(self, following: _Following) -> _Following:
+    def _look_for_snapshot(self, following: Following) -> Following:
         """Adopt a newer snapshot, keeping what the delta knows beyond it."""
         if self._source.db_epoch() != following.db_epoch:
             logger.warning("The database was restored from a backup; the index starts afresh.")
@@ -288,18 +185,15 @@ class FaissIndex:
             if newest.change_seq < following.complete_since:
                 self._snapshots_checked_at = time.monotonic()
                 return self._load()
-            opened = self._open(newest, following.db_epoch)
+            opened = open_or_set_aside(self._source, self._directory, newest, following.db_epoch)
             if opened is not None:
-                adopted = self._follow_from(opened, following.db_epoch)
-                adopted.apply(following.delta.newer_than(newest.change_seq))
-                adopted.change_seq = following.change_seq
-                following = adopted
+                following = following.adopt(opened)
                 self._show(following)
         self._snapshots_checked_at = time.monotonic()
         return following
 
     @staticmethod
-    def _is_worth_adopting(newest: SnapshotRecord, following: _Following) -> bool:
+    def _is_worth_adopting(newest: SnapshotRecord, following: Following) -> bool:
         base = following.base
         if newest.change_seq > following.change_seq or newest.db_epoch != following.db_epoch:
             return False
@@ -307,7 +201,7 @@ class FaissIndex:
             return True
         return newest.name != base.record.name and newest.change_seq >= base.record.change_seq
 
-    def _check_files(self, following: _Following) -> None:
+    def _check_files(self, following: Following) -> None:
         """Stop serving a snapshot whose files were written to; one that was deleted serves on."""
         base = following.base
         if base is None:
@@ -324,7 +218,9 @@ class FaissIndex:
             return
         reopened = None
         try:
-            reopened = self._open(base.record, following.db_epoch)
+            reopened = open_or_set_aside(
+                self._source, self._directory, base.record, following.db_epoch
+            )
         finally:
             if reopened is None:
                 self._following = None
@@ -332,7 +228,7 @@ class FaissIndex:
         if reopened is not None:
             following.base = replace(base, fingerprint=reopened.fingerprint)
 
-    def _show(self, following: _Following) -> None:
+    def _show(self, following: Following) -> None:
         self._following = following
         self._view = View(
             change_seq=following.change_seq,

@@ -62,6 +62,9 @@ class View:
 
     def search(self, queries: Matrix, k: int, permitted: Permitted) -> list[SearchAnswer]:
         """Answer every query; see `VectorIndex.search`."""
+        # One query gains nothing from OpenMP's other threads, and on a busy machine waits 20 ms for
+        # them. The number is this thread's own.
+        faiss.omp_set_num_threads(1)
         chosen = self._select(permitted)
         count = chosen.base_count + chosen.delta_count
         answers = []

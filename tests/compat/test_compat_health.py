@@ -1,0 +1,83 @@
+"""Health: the keys of systems B and D at once, from real probes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.servers.process import free_port
+
+KEYS = {"status", "service", "database", "model_loaded", "device", "checks"}
+
+
+def health(server: Any, path: str = "/health") -> tuple[int, dict[str, Any]]:
+    began_at_s = time.monotonic()
+    response = server.client.get(path)
+    assert time.monotonic() - began_at_s < 3
+    return response.status_code, response.get_json()
+
+
+def settled(server: Any, status: str) -> dict[str, Any]:
+    """Ask as a load balancer does, until weights are loaded."""
+    for _ in range(60):
+        code, body = health(server)
+        if body["status"] == status:
+            assert code == (503 if status == "unhealthy" else 200)
+            return body
+        time.sleep(0.2)
+    pytest.fail(f"It never became {status}: {body}")
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/", "/readyz"])
+def test_a_whole_server_is_healthy_in_the_words_of_both_systems(server: Any, path: str) -> None:
+    assert server.runtime.encoder.device == "cpu"
+    settled(server, "healthy")
+    code, body = health(server, path)
+    assert code == 200
+    assert set(body) == KEYS
+    assert body["service"] == "image-search-backend"
+    assert body["database"] == "connected"
+    assert body["model_loaded"] is True
+    assert body["device"] == "cpu"
+    assert set(body["checks"]) == {"database", "encoder", "queue", "index", "store"}
+    assert all(check["ok"] for check in body["checks"].values())
+
+
+def test_the_first_question_is_answered_while_weights_load(server: Any) -> None:
+    code, body = health(server)
+    assert (code, body["status"]) in {(503, "unhealthy"), (200, "healthy")}
+    settled(server, "healthy")
+
+
+def test_a_server_that_cannot_embed_is_unhealthy(serve: Callable[..., Any], tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "open_clip_config.json").write_text("{}")
+    server = serve(clip_model=str(folder))
+    body = settled(server, "unhealthy")
+    time.sleep(0.1)
+    assert body["database"] == "connected"
+    assert body["model_loaded"] is False
+    assert set(body) == KEYS
+    response = server.client.post("/api/v1/search", json={"text": "cat"})
+    assert response.status_code == 503
+    assert int(response.headers["Retry-After"]) >= 1
+
+
+def test_with_embeddings_switched_off_it_is_healthy_and_says_so(serve: Callable[..., Any]) -> None:
+    server = serve(embeddings_enabled=False)
+    body = settled(server, "healthy")
+    assert body["model_loaded"] is False
+    assert body["checks"]["encoder"]["detail"] == "switched off"
+
+
+def test_a_queue_that_is_down_degrades_but_does_not_stop(serve: Callable[..., Any]) -> None:
+    server = serve(redis_url=f"redis://127.0.0.1:{free_port()}/0")
+    assert server.runtime.encoder.device == "cpu"
+    body = settled(server, "degraded")
+    assert not body["checks"]["queue"]["ok"]
+    assert body["checks"]["database"]["ok"]

@@ -18,7 +18,8 @@ WORKDIR /app
 COPY --from=packages /opt/venv /opt/venv
 COPY wsgi.py gunicorn.conf.py ./
 COPY migrations migrations
-COPY models models
+# Weights may be readable by their maker only.
+COPY --chown=mirada:mirada models models
 COPY mirada mirada
 COPY workers workers
 COPY webapp webapp

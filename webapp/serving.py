@@ -15,7 +15,9 @@ from collections.abc import Callable
 from mirada.bootstrap import Runtime
 from mirada.config import Settings
 from mirada.domain.errors import MiradaError, Unavailable
+from mirada.usecases import users
 from workers import embedded
+from workers.imports import import_folder
 
 logger = logging.getLogger(__name__)
 
@@ -143,6 +145,22 @@ class Serving:
         folder = self._runtime.settings.import_dir
         if folder is None or self._stopping.is_set():
             return
+        with self._runtime.transaction() as session:
+            owner_id = users.local_user(session).id
+        try:
+            outcome = import_folder(
+                self._runtime,
+                folder,
+                owner_id=owner_id,
+                is_public=True,
+                is_stopping=self._stopping.is_set,
+            )
+        except MiradaError as error:
+            logger.error("IMPORT_DIR: %s", error)
+            return
+        for refusal in outcome.all_refused:
+            logger.warning("IMPORT_DIR: refused %s: %s", refusal.path, refusal.reason)
+        logger.info("IMPORT_DIR: %s", outcome.summary())
 
 
 def base_url(settings: Settings) -> str:

@@ -80,7 +80,7 @@ def test_the_image_copies_only_what_exists_and_is_not_ignored() -> None:
     kept = set(re.findall(r"^!(\S+)$", (PROJECT_ROOT / ".dockerignore").read_text(), re.MULTILINE))
     copied = {
         source
-        for line in re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE)
+        for line in re.findall(r"^COPY (?!--from)(?:--\S+ )?(.+)$", DOCKERFILE, re.MULTILINE)
         for source in line.split()[:-1]
     }
     assert copied == kept

@@ -1,0 +1,168 @@
+"""Put the bundled stickers into a running Mirada over HTTP, and say what to search for.
+
+Usage: dev/demo.py [--url http://127.0.0.1:8000] [--key KEY]. Running it again adds what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+DEMO = Path(__file__).resolve().parent.parent / "demo"
+UPLOADS_AT_ONCE = 4
+PATIENCE_S = 600.0
+FIRST_SEARCH = {"text": "a happy cat", "k": 5}
+
+
+class Refused(Exception):
+    """The server answered with an error; the message is its own."""
+
+
+class Server:
+    """The few calls that the demo needs."""
+
+    def __init__(self, url: str, key: str | None) -> None:
+        """Keep the address and, where the server asks for one, the API key."""
+        self.url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        # The server is on this machine or named on purpose; a proxy would not find it.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def call(
+        self, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Return the JSON reply. Raises Refused, or OSError when nobody answers."""
+        request = urllib.request.Request(  # noqa: S310 - the person names the server
+            urllib.parse.urljoin(self.url + "/", path.lstrip("/")),
+            data=body,
+            headers={**self._headers, **(headers or {})},
+        )
+        try:
+            with self._opener.open(request, timeout=120) as reply:
+                return dict(json.load(reply))
+        except urllib.error.HTTPError as error:
+            problem = error.read().decode(errors="replace")
+            try:
+                detail = json.loads(problem)["detail"]
+            except (ValueError, KeyError, TypeError):
+                detail = problem[:200]
+            raise Refused(f"{error.code}: {detail}") from error
+
+    def own_images(self) -> list[dict[str, Any]]:
+        """Return every image of the caller, page by page."""
+        found: list[dict[str, Any]] = []
+        path: str | None = "/api/v1/images?mine=true&limit=100"
+        while path:
+            page = self.call(path)
+            found += page["results"]
+            path = page.get("next")
+        return found
+
+    def upload(self, file: Path, caption: str) -> None:
+        """Send one public picture."""
+        boundary = uuid.uuid4().hex
+        parts = b"".join(
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+            for name, value in {"caption": caption, "is_public": "true"}.items()
+        )
+        parts += (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{file.name}"\r\n'
+            "Content-Type: image/png\r\n\r\n"
+        ).encode()
+        parts += file.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
+        content_type = f"multipart/form-data; boundary={boundary}"
+        self.call("/api/v1/images", parts, {"Content-Type": content_type})
+
+
+def say(line: str, *, end: str = "\n") -> None:
+    """Write for the person at the terminal."""
+    sys.stdout.write(line + end)
+    sys.stdout.flush()
+
+
+def upload_missing(server: Server) -> set[str]:
+    """Upload what the caller does not have yet; return the file names of the whole set."""
+    stickers = json.loads((DEMO / "stickers.json").read_text(encoding="utf-8"))["stickers"]
+    files = [(DEMO / sticker["file"], sticker["names"]["en"]) for sticker in stickers]
+    there = {(image["filename"], image["byte_size"]) for image in server.own_images()}
+    missing = [
+        (file, name) for file, name in files if (file.name, file.stat().st_size) not in there
+    ]
+    say(f"{len(files)} stickers, {len(files) - len(missing)} of them there already.")
+    with ThreadPoolExecutor(UPLOADS_AT_ONCE) as pool:
+        for done, _ in enumerate(pool.map(lambda each: server.upload(*each), missing), start=1):
+            if done % 20 == 0 or done == len(missing):
+                say(f"\r  uploaded {done} of {len(missing)}", end="")
+    if missing:
+        say("")
+    return {file.name for file, _ in files}
+
+
+def wait_until_embedded(server: Server, names: set[str]) -> None:
+    """Wait until every sticker is READY or FAILED, and say how many are."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        ours = [image for image in server.own_images() if image["filename"] in names]
+        pending = [image for image in ours if image["status"] in {"PENDING", "PROCESSING"}]
+        failed = [image for image in ours if image["status"] == "FAILED"]
+        say(f"\r  searchable {len(ours) - len(pending) - len(failed)} of {len(ours)}  ", end="")
+        if not pending or time.monotonic() > deadline:
+            break
+        time.sleep(0.5)
+    say("")
+    if pending:
+        say(f"{len(pending)} are still waiting; {server.url}/api/v1/jobs says what for.")
+    for image in failed:
+        say(f"Failed: {image['filename']}: {image['failure']}")
+
+
+def main() -> int:
+    """Run; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--url", help="the server; by default the one the settings name")
+    parser.add_argument("--key", default=os.environ.get("MIRADA_KEY"), help="an API key, if needed")
+    options = parser.parse_args()
+    url = options.url
+    if url is None:
+        # Only now: with an address given, nothing of the product has to be installed here.
+        sys.path.insert(0, str(DEMO.parent))
+        from mirada.config import Settings
+        from webapp.serving import base_url
+
+        url = base_url(Settings.from_env())
+    server = Server(url, options.key)
+    try:
+        names = upload_missing(server)
+        wait_until_embedded(server, names)
+        best = server.call(
+            "/api/v1/search",
+            json.dumps(FIRST_SEARCH).encode(),
+            {"Content-Type": "application/json"},
+        )["results"]
+    except Refused as error:
+        say(f"The server refused: {error}")
+        return 1
+    except OSError as error:
+        say(f"Nobody answers at {url} ({error}). Start it first: make run")
+        return 1
+    found = ", ".join(f"{each['image']['caption']} {each['similarity']:.2f}" for each in best)
+    say(f'"{FIRST_SEARCH["text"]}" finds: {found}\nTry it:')
+    say(
+        f"  curl -s {server.url}/api/v1/search -H 'Content-Type: application/json' "
+        f"-d '{json.dumps(FIRST_SEARCH)}'"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

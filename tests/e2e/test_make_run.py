@@ -1,0 +1,161 @@
+"""What a person does first: `make run`, stop it with Ctrl-C, start it again."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from mirada.config import BUNDLED_MODEL_DIR
+from tests.e2e.deployment import ROOT, free_port, wait_until
+from tests.pictures import picture
+from tests.servers.process import missing
+
+READY_WITHIN_S = 90
+"""Loading torch on two busy cores takes up to half of this."""
+
+
+class Terminal:
+    """`make run` in a process group of its own, as a shell would start it."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = folder / f"terminal-{self.port}.log"
+        keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        environment = keep | {
+            "MIRADA_ENV_FILE": os.devnull,
+            "DATA_DIR": str(folder / "data"),
+            "FAISS_INDEX_DIR": str(folder / "faiss_indexes"),
+            "PORT": str(self.port),
+            "CLIP_MODEL": "bundled",
+            # The test's own environment is installed already, wherever it lies.
+            "VIRTUAL_ENV": sys.prefix,
+        }
+        with self.log.open("wb") as sink:
+            self.process = subprocess.Popen(
+                ["make", "--no-print-directory", "run"],
+                cwd=ROOT,
+                env=environment | settings,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def wait_until_ready(self) -> float:
+        """Return how many seconds it took."""
+        started = time.monotonic()
+        wait_until(
+            lambda: re.search(r"^Ready: ", self.output, re.MULTILINE) or self.has_ended,
+            timeout_s=READY_WITHIN_S,
+            what=f"a line that says Ready:\n{self.output[-3000:]}",
+        )
+        assert not self.has_ended, self.output[-3000:]
+        return time.monotonic() - started
+
+    def press_ctrl_c(self) -> int:
+        """Signal the whole group, as a terminal does; return make's exit status."""
+        os.killpg(self.process.pid, signal.SIGINT)
+        return self.process.wait(30)
+
+    def kill(self) -> None:
+        if self.group:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    @property
+    def has_ended(self) -> bool:
+        return self.process.poll() is not None
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    @property
+    def group(self) -> list[str]:
+        """The processes that are still in the group."""
+        found = subprocess.run(
+            ["ps", "-o", "args=", "-g", str(self.process.pid)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return [line for line in found.stdout.splitlines() if "defunct" not in line]
+
+
+@pytest.fixture(autouse=True)
+def _tools() -> None:
+    if shutil.which("make") is None:
+        missing("make", "`apt-get install make`")
+    if Path(sys.prefix) != ROOT / ".venv":
+        pytest.skip("make run installs into .venv, and these tests run from another environment")
+    if not (BUNDLED_MODEL_DIR / "open_clip_config.json").exists():
+        missing("The bundled encoder", "models/stickers is empty")
+
+
+def test_ctrl_c_stops_it_cleanly_and_a_second_run_finds_its_data(tmp_path: Path) -> None:
+    first = Terminal(tmp_path)
+    try:
+        first.wait_until_ready()
+        with httpx2.Client(base_url=first.url, timeout=30, trust_env=False) as http:
+            uploaded = http.post("/api/v1/images", files={"file": ("a.png", picture(1))})
+            assert uploaded.status_code == 201, uploaded.text
+            address = uploaded.headers["Location"]
+        first.press_ctrl_c()
+
+        assert "Traceback" not in first.output, first.output[-3000:]
+        assert first.group == []
+    finally:
+        first.kill()
+
+    second = Terminal(tmp_path)
+    try:
+        second.wait_until_ready()
+        with httpx2.Client(base_url=second.url, timeout=30, trust_env=False) as http:
+            wait_until(
+                lambda: http.get(address).json()["status"] == "READY",
+                timeout_s=30,
+                what="the picture of the first run is READY",
+            )
+        second.press_ctrl_c()
+        assert second.group == []
+    finally:
+        second.kill()
+
+
+def test_settings_that_cannot_be_used_are_all_named_and_nothing_starts(tmp_path: Path) -> None:
+    terminal = Terminal(
+        tmp_path, WEB_THREADS="none", DATABASE_URL="oracle://db/mirada", CLIP_TOP_K="0"
+    )
+    try:
+        assert terminal.process.wait(30) != 0
+        for name in ("WEB_THREADS", "DATABASE_URL", "CLIP_TOP_K"):
+            assert name in terminal.output
+        assert "Traceback" not in terminal.output
+        assert not (tmp_path / "data").exists()
+    finally:
+        terminal.kill()
+
+
+def test_a_port_that_is_taken_is_said_and_nothing_stays_behind(tmp_path: Path) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        terminal = Terminal(tmp_path, PORT=str(taken.getsockname()[1]))
+        try:
+            assert terminal.process.wait(30) != 0
+            assert "in use" in terminal.output
+            assert terminal.group == []
+        finally:
+            terminal.kill()

@@ -115,7 +115,8 @@ def report_recall(index: FaissIndex, vectors: Matrix, private: np.ndarray, first
         ours = [{match.id - first_id for match in answer.matches} for answer in answers]
         ways = sorted({str(answer.way) for answer in answers})
         walk = faiss.SearchParametersHNSW(efSearch=base.ef_search, sel=selector)
-        filtered = [set(row[row >= 0].tolist()) for row in base.index.search(queries, K, walk)[1]]
+        _, rows_found = base.index.search(queries, K, params=walk)
+        filtered = [set(row[row >= 0].tolist()) for row in rows_found]
         print(
             f"recall@{K} of queries into {name} clusters: "
             f"{recall(ours, vectors, ~private, queries):.3f} ({', '.join(ways)}); "

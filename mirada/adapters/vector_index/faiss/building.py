@@ -22,11 +22,14 @@ HNSW_MIN_ROWS = 20_000
 HNSW_M = 32
 EF_CONSTRUCTION = 128
 """SEARCH: 99.3 % of the true ten nearest at ef_search = 128, where M = 16 and 64 found 89 %."""
-EF_LADDER = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+EF_LADDER = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768)
 RECALL_K = 10
 HELD_OUT_QUERIES = 256
 """A recall of 0.98 among 2,560 neighbours is known to within 0.006 (two standard errors)."""
-BLENDED_QUERIES = 64
+BLENDED_QUERIES = 128
+"""Means of two unrelated pictures' queries. They lie off the pictures' distribution as texts do, and
+are as much harder to walk to: at 30,000 rows a beam of 16 found 99 % of what held-out rows ask for
+and 69 % of what blends do; 128 found 99.8 %."""
 PERTURBATION = 0.35
 """Length of the random vector added to a unit row; the query's cosine with it is then about 0.94."""
 CANARIES = 50
@@ -143,8 +146,6 @@ def _measure(
     exact = {
         name: _storage(index).search(queries, k)[0][:, -1:] for name, queries in groups.items()
     }
-    # Blends of two unrelated pictures lie between everything; they are reported, not required.
-    required = [name for name in groups if name != "blended"]
     steps: list[dict[str, Any]] = []
     chosen: int | None = None
     for ef_search in EF_LADDER:
@@ -155,7 +156,7 @@ def _measure(
             # By similarity, not by id: of two equal neighbours either one is right.
             step[name] = round(float(np.mean(found >= exact[name] - 1e-6)), 4)
         steps.append(step)
-        if min(step[name] for name in required) >= target:
+        if min(step[name] for name in groups) >= target:
             chosen = ef_search
             break
     parameters = {"hnsw_m": HNSW_M, "ef_construction": EF_CONSTRUCTION, "ef_search": chosen}

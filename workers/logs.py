@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import logging.config
 import sys
 import time
 import warnings
@@ -13,21 +12,8 @@ import structlog
 
 from mirada.config import Settings
 
-TALKATIVE = {
-    "dramatiq": logging.WARNING,
-    "urllib3": logging.WARNING,
-    "httpx": logging.WARNING,
-    "httpcore": logging.WARNING,
-    "filelock": logging.WARNING,
-    "huggingface_hub": logging.WARNING,
-    "PIL": logging.WARNING,
-    "alembic": logging.WARNING,
-    "faiss": logging.WARNING,
-    "timm": logging.WARNING,
-    "asyncio": logging.WARNING,
-    "root": logging.WARNING,
-}
-"""Loggers of libraries whose INFO says nothing to an operator; "root" is where OpenCLIP writes."""
+OURS = ("mirada", "webapp", "workers", "gunicorn")
+"""Loggers that LOG_LEVEL applies to; libraries, and what they log on the root, speak from WARNING on."""
 REPEAT_AFTER_S = 60.0
 
 
@@ -86,13 +72,9 @@ def configure(settings: Settings) -> None:
     handler.addFilter(OncePerMinute("dramatiq"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    # Libraries that log on the root logger itself are as talkative as any.
     root.setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level)))
-    for name in ("mirada", "webapp", "workers", "gunicorn", "__main__"):
+    for name in OURS:
         logging.getLogger(name).setLevel(settings.log_level)
-    for name, level in TALKATIVE.items():
-        if name != "root":
-            logging.getLogger(name).setLevel(level)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -101,7 +83,8 @@ def configure(settings: Settings) -> None:
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=False,
     )
     logging.captureWarnings(True)
+    # Their authors' notes to each other; nothing an operator could act on.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(timm|open_clip|torch)\.")

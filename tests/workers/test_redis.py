@@ -201,3 +201,25 @@ def test_a_worker_told_to_stop_ends_cleanly_and_leaves_no_crash(site: Site, tmp_
     assert {job.state for job in jobs_left} <= {JobState.QUEUED, JobState.DONE}
     assert all(job.crashes == 0 for job in jobs_left)
     assert "Traceback" not in worker.log.read_text()
+
+
+def test_a_picture_that_kills_its_worker_is_quarantined_and_no_other(
+    site: Site, tmp_path: Path
+) -> None:
+    innocent = [site.upload(seed).job_id for seed in range(8)]
+    poison = site.upload(100, size=(600, 40)).job_id
+    innocent += [site.upload(seed).job_id for seed in range(8, 16)]
+    deadline = time.monotonic() + 90
+    deaths = 0
+    worker = WorkerProcess(site, tmp_path, ENCODING_TAKES_S="0.02")
+    while site.statuses() != {"READY": 16, "FAILED": 1}:
+        assert time.monotonic() < deadline, (site.statuses(), worker.log.read_text())
+        if worker.process.poll() is not None:
+            deaths += 1
+            worker = WorkerProcess(site, tmp_path, ENCODING_TAKES_S="0.02")
+        time.sleep(0.05)
+    assert worker.end(signal.SIGTERM) == 0
+
+    assert deaths == 3
+    assert site.job(poison).state == JobState.QUARANTINED
+    assert all(site.job(job_id).crashes <= 1 for job_id in innocent)

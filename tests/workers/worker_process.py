@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
+from collections.abc import Sequence
 
 from mirada.bootstrap import Runtime
 from mirada.config import Settings
+from mirada.domain.embeddings import Matrix
+from mirada.domain.images import RgbImage
 from tests.workers.worksite import MeanColours
 from workers import __main__, logs
+
+
+class Mortal(MeanColours):
+    """Dies, with its process, of very wide pictures."""
+
+    def encode_images(self, images: Sequence[RgbImage]) -> Matrix:
+        if any(image.shape[1] > 5 * image.shape[0] for image in images):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().encode_images(images)
+
 
 if __name__ == "__main__":
     settings = Settings.from_env()
     logs.configure(settings)
     runtime = Runtime(settings)
-    encoder = MeanColours()
+    encoder = Mortal()
     encoder.before = lambda: time.sleep(float(os.environ.get("ENCODING_TAKES_S", "0")))
     runtime._ports["encoder"] = encoder
     sys.exit(__main__.serve(runtime))

@@ -66,9 +66,9 @@ class Site:
             session.flush()
             self.owner_id = owner.id
 
-    def upload(self, seed: int, **options: Any) -> intake.TakenIn:
+    def upload(self, seed: int, size: tuple[int, int] = (64, 48), **options: Any) -> intake.TakenIn:
         staged = self.runtime.image_store.stage()
-        staged.stream.write(picture(seed))
+        staged.stream.write(picture(seed, size=size))
         staged.stream.flush()
         return intake.take_in(
             self.runtime,

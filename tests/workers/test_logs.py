@@ -1,0 +1,99 @@
+"""One line per record, from our code and from libraries alike, with the request it belongs to."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from mirada.bootstrap import Runtime
+from workers import logs
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(False)
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+
+
+def lines(text: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_records_carry_the_request_and_come_out_as_json(
+    runtime: Runtime, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure(runtime.settings.model_copy(update={"log_format": "json"}))
+    with structlog.contextvars.bound_contextvars(request_id="r-1", job_id=7):
+        logging.getLogger("mirada.something").info("done in %s s", 3)
+        structlog.get_logger("webapp").info("request", path="/health", status=200)
+    logging.getLogger("sqlalchemy.engine").info("chatter")
+
+    first, second = lines(capsys.readouterr().err)
+
+    assert (first["message"], first["request_id"], first["job_id"]) == ("done in 3 s", "r-1", 7)
+    assert (first["level"], first["logger"]) == ("info", "mirada.something")
+    assert (second["message"], second["path"], second["request_id"]) == (
+        "request",
+        "/health",
+        "r-1",
+    )
+
+
+def test_errors_keep_their_traceback_on_one_line(
+    runtime: Runtime, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure(runtime.settings.model_copy(update={"log_format": "json"}))
+    try:
+        raise ValueError("odd")
+    except ValueError:
+        logging.getLogger("workers").exception("It broke")
+
+    (line,) = lines(capsys.readouterr().err)
+
+    assert "ValueError: odd" in str(line["exception"])
+
+
+def test_the_level_is_the_settings(runtime: Runtime, capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(runtime.settings.model_copy(update={"log_level": "ERROR"}))
+    logging.getLogger("mirada").warning("unheard")
+    logging.getLogger("anything").warning("unheard")
+
+    assert capsys.readouterr().err == ""
+
+
+def test_a_library_that_repeats_itself_is_heard_once_a_minute(
+    runtime: Runtime, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure(runtime.settings.model_copy(update={"log_format": "json"}))
+    for _ in range(5):
+        logging.getLogger("dramatiq.worker").critical("No connection: %s", "refused")
+        logging.getLogger("mirada").warning("Ours is heard each time")
+
+    heard = [line["message"] for line in lines(capsys.readouterr().err)]
+
+    assert heard.count("No connection: refused") == 1
+    assert heard.count("Ours is heard each time") == 5
+
+
+def test_importing_the_workers_loads_no_network_and_opens_nothing() -> None:
+    code = (
+        "import sys, workers.actors, workers.runner, workers.embedded, workers.doorbell\n"
+        "print([m for m in ('torch', 'faiss', 'open_clip') if m in sys.modules])"
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+
+    assert output.strip() == "[]"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -499,6 +500,19 @@ def test_a_child_does_not_outlive_its_parent(tmp_path: Path) -> None:
     while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not Path(f"/proc/{child}").exists()
+
+
+def test_ctrl_c_is_for_the_parent_to_handle(write: Write) -> None:
+    others = children_of(os.getpid())
+    decoder = SandboxedDecoder(pool_size=1)
+    try:
+        decoder.inspect(write(picture(1)))
+        (child,) = children_of(os.getpid(), others)
+        os.kill(child, signal.SIGINT)
+        decoder.inspect(write(picture(1)))
+        assert children_of(os.getpid(), others) == [child]
+    finally:
+        decoder.close()
 
 
 def test_a_child_sees_none_of_our_environment(

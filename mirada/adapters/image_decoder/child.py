@@ -11,6 +11,7 @@ import json
 import math
 import os
 import resource
+import signal
 import struct
 import sys
 import time
@@ -23,6 +24,8 @@ Reply = tuple[dict[str, Any], bytes]
 
 def main() -> None:
     """Limit this process, say that it is ready, then answer until stdin ends."""
+    # Ctrl-C reaches the whole process group; the parent decides when this process ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     options = json.loads(sys.argv[1])
     _limit(options["memory_bytes"])
     # Nothing but replies may reach the pipe, whatever a library prints.

@@ -136,8 +136,7 @@ class LocalStagedFile:
     @property
     def path(self) -> Path:
         """Where the bytes are until they are committed, written out completely."""
-        with _storage_errors("written"):
-            self._stream.flush()
+        self._stream.flush()
         return self._path
 
     @property
@@ -193,7 +192,8 @@ class _HashingWriter(io.RawIOBase):
 
     def flush(self) -> None:
         if not self._file.closed:
-            self._file.flush()
+            with _storage_errors("written"):
+                self._file.flush()
 
     def sync(self) -> None:
         if not self._file.closed:

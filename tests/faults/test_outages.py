@@ -1,0 +1,149 @@
+"""A dependency is away: 503 with Retry-After, never a 500 or a hang, and recovery without help."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.e2e.deployment import Deployment, Web, deployed, wait_until
+from tests.faults.proxy import Proxy, proxied
+from tests.pictures import picture
+from tests.servers.mariadb import MariaDbServer
+from tests.servers.redis import redis_server
+
+pytestmark = [pytest.mark.mariadb, pytest.mark.redis]
+
+ANSWER_WITHIN_S = 6
+"""Connect time-out (3 s) plus room on a busy machine; what matters is that nothing hangs."""
+
+
+def away(reply: httpx2.Response) -> bool:
+    return reply.status_code == 503 and int(reply.headers["Retry-After"]) >= 1
+
+
+def ask_everything(web: Web) -> list[httpx2.Response]:
+    replies = []
+    for ask in (
+        lambda: web.http.get("/api/v1/images"),
+        lambda: web.http.get("/api/v1/images/1"),
+        lambda: web.http.post("/api/v1/images", files={"file": ("p.png", picture(1))}),
+        lambda: web.http.post("/api/v1/search", json={"text": "cat"}),
+        lambda: web.http.post("/search-similar-images/", files={"file": ("p.png", picture(1))}),
+        lambda: web.http.get("/api/v1/jobs"),
+        lambda: web.http.get("/api/v1/indexes"),
+        lambda: web.http.get("/health"),
+    ):
+        started = time.monotonic()
+        replies.append(ask())
+        assert time.monotonic() - started < ANSWER_WITHIN_S, replies[-1].request.url
+    return replies
+
+
+@pytest.fixture(scope="module")
+def outage(
+    tmp_path_factory: pytest.TempPathFactory, mariadb: MariaDbServer
+) -> Iterator[tuple[Deployment, Web, Proxy, Proxy]]:
+    """One web process that was started while its database was away."""
+    with (
+        mariadb.new_database() as name,
+        redis_server() as redis_url,
+        proxied(mariadb.port, up=False) as database,
+        proxied(int(redis_url.split(":")[2].split("/")[0])) as queue,
+        deployed(
+            tmp_path_factory.mktemp("outage"),
+            DATABASE_URL=mariadb.url(name).replace(f":{mariadb.port}", f":{database.port}"),
+            REDIS_URL=f"redis://127.0.0.1:{queue.port}/0",
+        ) as deployment,
+    ):
+        yield deployment, deployment.web(wait=False), database, queue
+
+
+def test_a_database_that_is_down_at_start_and_dies_later(
+    outage: tuple[Deployment, Web, Proxy, Proxy],
+) -> None:
+    deployment, web, database, _ = outage
+
+    def is_live() -> bool:
+        try:
+            return web.http.get("/health/live").status_code == 200
+        except httpx2.TransportError:
+            return False
+
+    wait_until(is_live, timeout_s=60, what="a live web process without a database")
+    for reply in ask_everything(web):
+        assert away(reply), (reply.request.url, reply.status_code, reply.text)
+
+    database.up()
+    web.wait_until_healthy()
+    deployment.worker()
+    web.upload(picture(seed=1), "one.png")
+    web.wait_until_ready(1)
+
+    database.down()
+    for reply in ask_everything(web):
+        assert away(reply), (reply.request.url, reply.status_code, reply.text)
+    assert web.http.get("/health/live").status_code == 200
+
+    database.up()
+    web.wait_until_healthy()
+    assert web.search_by_picture(picture(seed=1), k="1")["results"][0]["similarity"] >= 0.999
+    web.upload(picture(seed=2), "two.png")
+    web.wait_until_ready(2)
+
+
+def test_uploads_are_taken_while_the_queue_is_down_and_become_ready_when_it_is_back(
+    outage: tuple[Deployment, Web, Proxy, Proxy],
+) -> None:
+    _, web, _, queue = outage
+    before = sum(web.statuses().values())
+
+    queue.down()
+    started = time.monotonic()
+    for n in range(5):
+        web.upload(picture(seed=100 + n), f"{n}.png")
+    assert time.monotonic() - started < 5 * ANSWER_WITHIN_S
+    queue.up()
+
+    web.wait_until_ready(before + 5, timeout_s=60)
+
+
+def test_a_full_disk_refuses_uploads_and_stores_nothing(tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = (
+        os.geteuid() == 0
+        and not subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(small)],
+            capture_output=True,
+            check=False,
+        ).returncode
+    )
+    if not mounted:
+        pytest.skip("a small file system cannot be mounted here")
+    try:
+        with deployed(tmp_path, STORAGE_URL=f"file://{small}") as deployment:
+            web = deployment.web()
+            kept = web.upload(picture(seed=1, size=(64, 64)), "kept.png")
+            (small / "ballast").write_bytes(b"\0" * (os.statvfs(small).f_bavail * 4096 - 8192))
+
+            reply = web.http.post(
+                "/api/v1/images",
+                files={"file": ("big.png", picture(seed=2, size=(700, 700)), "image/png")},
+            )
+
+            assert away(reply), reply.text
+            assert reply.json()["code"] == "storage_full"
+            assert [i["id"] for i in web.images()] == [kept["id"]]
+            assert not [p for p in small.rglob("*") if p.is_file() and p.stat().st_size == 0]
+
+            (small / "ballast").unlink()
+            web.upload(picture(seed=2, size=(700, 700)), "big.png")
+            web.wait_until_ready(2)
+    finally:
+        subprocess.run(["umount", "-l", str(small)], check=False)

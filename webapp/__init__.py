@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from flask import Flask
 
 from mirada.bootstrap import Runtime
@@ -21,6 +23,9 @@ def create_app(runtime: Runtime) -> Flask:
     app = Flask(__name__, static_url_path="/assets")
     app.extensions["mirada_runtime"] = runtime
     app.extensions["mirada_health"] = Health(runtime)
+    # A stream holds a server thread; half of them stay free for everybody else.
+    streams = max(1, runtime.settings.web_threads // 2)
+    app.extensions["mirada_event_streams"] = threading.BoundedSemaphore(streams)
     app.json.sort_keys = False  # type: ignore[attr-defined]
 
     paths.register(app)

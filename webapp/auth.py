@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from mirada.db.models import User
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-KEYLESS_ENDPOINTS = frozenset({"static", "health.live", "health.health", "docs.openapi_json"})
-"""Answered without a look at the database, so that they work when it is down."""
+KEYLESS_ENDPOINTS = frozenset(
+    {"static", "health.health", "health.readyz", "health.live", "health.livez"}
+)
+"""Answered without a look at the key, so that they work when the database is down."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from flask import request
 from werkzeug.datastructures import FileStorage
 
-from mirada.domain.embeddings import Vector, l2_normalise
+from mirada.domain.embeddings import EmbeddingSpace, Vector, l2_normalise
 from mirada.domain.errors import Conflict, InvalidInput, NotFound
 from mirada.domain.images import RgbImage
 from mirada.ports import VectorIndex
@@ -19,6 +19,7 @@ from webapp.current import current_runtime
 
 FRESHNESS_WAIT_S = 2.0
 """How long a search waits for the change that X-Min-Change-Seq names before it says 503."""
+SWITCHED_OFF = "Embeddings are switched off here (EMBEDDINGS_ENABLED=false)."
 
 
 def find_images(
@@ -32,7 +33,7 @@ def find_images(
 ) -> search.Found:
     """Search the image space for a unit vector, no staler than X-Min-Change-Seq asks for."""
     runtime = current_runtime()
-    space_id, _ = runtime.space()
+    space_id, _ = image_space()
     index = runtime.index(space_id)
     wait_for_freshness(index)
     with runtime.reading() as session:
@@ -71,11 +72,25 @@ def wait_for_freshness(index: VectorIndex) -> None:
     index.wait_for(int(given), timeout_s=FRESHNESS_WAIT_S)
 
 
+def image_space() -> tuple[int, EmbeddingSpace]:
+    """Return the id and value of the image space; the first run's encoder decides it.
+
+    Raises:
+        Conflict: there is none, and embeddings are switched off.
+    """
+    runtime = current_runtime()
+    if not runtime.settings.embeddings_enabled:
+        with runtime.reading() as session:
+            if spaces.pinned_space(session) is None:
+                raise Conflict(SWITCHED_OFF)
+    return runtime.space()
+
+
 def encoder_for_people() -> Encoder:
     """Return the encoder for calls that somebody waits for. Raises Conflict when switched off."""
     runtime = current_runtime()
     if not runtime.settings.embeddings_enabled:
-        raise Conflict("Embeddings are switched off here (EMBEDDINGS_ENABLED=false).")
+        raise Conflict(SWITCHED_OFF)
     return runtime.encoder.interactive()
 
 
@@ -107,7 +122,7 @@ def vector_of_image(image_id: int, caller: Caller) -> Vector:
     if not 0 < image_id <= images.LARGEST_ID:
         raise NotFound(f"There is no image {image_id}.")
     runtime = current_runtime()
-    space_id, space = runtime.space()
+    space_id, space = image_space()
     with runtime.reading() as session:
         return search.vector_of_image(
             session, image_id, viewer_id=caller.user_id, space_id=space_id, space=space
@@ -120,7 +135,7 @@ def vector_given(values: list[float]) -> Vector:
     Raises:
         InvalidInput: another dimension, all zeros, or not finite.
     """
-    _, space = current_runtime().space()
+    _, space = image_space()
     if len(values) != space.dimension:
         raise InvalidInput(
             f"The vector has {len(values)} numbers; {space.encoder} needs {space.dimension}.",

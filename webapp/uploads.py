@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import time
 from typing import IO, Any
 
-from flask import Flask, Request, current_app, request
+from flask import Flask, Request, Response, current_app, request
 from werkzeug.datastructures import FileStorage
 
 from mirada.bootstrap import Runtime
@@ -16,6 +17,10 @@ FORM_ALLOWANCE_BYTES = 1024 * 1024
 """What a request may hold beside the file: boundaries, captions, prompts."""
 MAX_FORM_PARTS = 64
 """Parts of a multipart body; the largest batch that is accepted has 32 files."""
+
+DRAIN_MAX_BYTES = 256 * 1024 * 1024
+DRAIN_MAX_S = 5.0
+DRAIN_CHUNK_BYTES = 64 * 1024
 
 
 class UploadStream(io.RawIOBase):
@@ -77,6 +82,7 @@ def register(app: Flask) -> None:
     app.request_class = StreamingRequest
     app.config["MAX_CONTENT_LENGTH"] = runtime.settings.max_upload_bytes + FORM_ALLOWANCE_BYTES
     app.config["MAX_FORM_PARTS"] = MAX_FORM_PARTS
+    app.after_request(_drain)
     app.teardown_request(_discard_leftovers)
 
 
@@ -130,6 +136,30 @@ def declared_media_type(upload: FileStorage) -> str | None:
 
 def _refuse(field: str, message: str) -> None:
     raise InvalidInput(message, fields={field: [message]})
+
+
+def _drain(response: Response) -> Response:
+    """Read what a refused request still sends, because many clients read no reply before that.
+
+    Python's, for one, reports a broken pipe instead of the 413 or 401 that would help its user.
+    """
+    # Only where the server ends the stream by itself; elsewhere reading on would hang.
+    is_refused = response.status_code >= 400 and request.environ.get("wsgi.input_terminated")
+    if not is_refused or not (request.content_length or request.headers.get("Transfer-Encoding")):
+        return response
+    stream, left_bytes = request.environ["wsgi.input"], DRAIN_MAX_BYTES
+    until_s = time.monotonic() + DRAIN_MAX_S
+    try:
+        while left_bytes > 0 and time.monotonic() < until_s:
+            chunk = stream.read(DRAIN_CHUNK_BYTES)
+            if not chunk:
+                return response
+            left_bytes -= len(chunk)
+    except (OSError, ValueError):
+        # The client went away; nobody is left to be told.
+        pass
+    response.headers["Connection"] = "close"
+    return response
 
 
 def _discard_leftovers(_error: BaseException | None) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from tests.pictures import picture
 from tests.servers.process import free_port
+from tests.webapp.gallery import as_upload
 
 KEYS = {"status", "service", "database", "model_loaded", "device", "checks"}
 
@@ -73,6 +75,11 @@ def test_with_embeddings_switched_off_it_is_healthy_and_says_so(serve: Callable[
     body = settled(server, "healthy")
     assert body["model_loaded"] is False
     assert body["checks"]["encoder"]["detail"] == "switched off"
+    uploaded = server.client.post("/api/v1/images", data={"file": as_upload(picture(1))})
+    assert uploaded.status_code == 201
+    for query in ({"text": "cat"}, {"vector": [1.0]}, {"image_id": 1}):
+        assert server.client.post("/api/v1/search", json=query).status_code == 409
+    assert not server.runtime.encoder_is_loaded()
 
 
 def test_a_queue_that_is_down_degrades_but_does_not_stop(serve: Callable[..., Any]) -> None:

@@ -76,6 +76,18 @@ def test_a_job_that_ended_is_one_event(gallery: Gallery) -> None:
     assert json.loads(data.removeprefix("data: "))["last_error"] == "Too odd."
 
 
+def test_followers_never_take_every_thread(gallery: Gallery) -> None:
+    gallery.upload()
+    (job,) = gallery.get("/api/v1/jobs").get_json()["results"]
+    half = gallery.runtime.settings.web_threads // 2
+    open_streams = [gallery.client.get(f"{job['url']}/events") for _ in range(half)]
+    assert_problem(gallery.get(f"{job['url']}/events"), 503, "unavailable")
+    for stream in open_streams:
+        stream.close()
+    give_up(gallery, job["id"], "Enough.")
+    assert gallery.get(f"{job['url']}/events").status_code == 200
+
+
 @pytest.mark.parametrize("name", ["image", "1", SPACE.name])
 def test_an_index_is_found_by_role_id_and_name(gallery: Gallery, name: str) -> None:
     gallery.upload(degrees=0)

@@ -45,7 +45,7 @@ from webapp.schemas.search import (
     SimilarQuerySchema,
     found_body,
 )
-from webapp.searching import current_change_seq, find_images, vector_of_image
+from webapp.searching import current_change_seq, find_images, image_space, vector_of_image
 from webapp.tracing import request_id
 from workers.intake import take_in
 
@@ -244,7 +244,7 @@ class SimilarImages(MethodView):
         """Best first, never the image itself."""
         caller = current_caller()
         found = _similar(image_id, query)
-        _, space = current_runtime().space()
+        _, space = image_space()
         return found_body(found, caller.user_id, space.name)
 
     @blueprint.operation(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
-from flask import Response
+from flask import Response, current_app
 from flask.views import MethodView
 
-from mirada.domain.errors import MiradaError
+from mirada.domain.errors import MiradaError, Unavailable
 from mirada.usecases import jobs
 from webapp.auth import require_user
 from webapp.current import current_runtime
@@ -124,10 +125,14 @@ class JobEvents(MethodView):
                 return JobSchema().dump(job_body(jobs.get_job(session, job_id, user)))
 
         first = read()
+        streams: threading.Semaphore = current_app.extensions["mirada_event_streams"]
+        if not streams.acquire(blocking=False):
+            raise Unavailable("Too many jobs are followed already; ask again or poll the job.")
         response = Response(_events(first, read), mimetype="text/event-stream")
         response.headers["Cache-Control"] = "no-store"
         # Proxies that buffer would hold every event back.
         response.headers["X-Accel-Buffering"] = "no"
+        response.call_on_close(streams.release)
         return response
 
 

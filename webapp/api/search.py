@@ -11,7 +11,6 @@ from mirada.domain.embeddings import Vector
 from mirada.domain.errors import InvalidInput
 from webapp import uploads
 from webapp.auth import Caller, current_caller
-from webapp.current import current_runtime
 from webapp.rest import MIN_CHANGE_SEQ, ApiBlueprint, multipart_fields
 from webapp.schemas.search import (
     DEFAULT_RESULTS,
@@ -24,6 +23,7 @@ from webapp.schemas.search import (
 )
 from webapp.searching import (
     find_images,
+    image_space,
     vector_given,
     vector_of_image,
     vector_of_text,
@@ -78,7 +78,7 @@ class Search(MethodView):
             threshold=query["threshold"],
             only_own=query["mine"],
         )
-        _, space = current_runtime().space()
+        _, space = image_space()
         return found_body(found, caller.user_id, space.name)
 
 

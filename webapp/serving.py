@@ -60,21 +60,18 @@ class Serving:
         """Begin in the background."""
         self._thread.start()
 
-    def stop(self) -> bool:
-        """End what `start` began and close the runtime.
+    def stop(self) -> None:
+        """End what `start` began and close the runtime; the process must end after it.
 
-        Returns:
-            Whether everything has ended. If not, weights are being loaded, and only leaving at once
-            (`os._exit`) ends that; nothing is lost by it.
+        Weights that are being loaded are not waited for longer than a moment, and the runtime then
+        stays open: leaving at once is the only end to that, and nothing is lost by it.
         """
         self._stopping.set()
         if self._stop_jobs is not None:
             self._stop_jobs()
         self._thread.join(JOIN_TIMEOUT_S)
-        if self._thread.is_alive():
-            return False
-        self._runtime.close()
-        return True
+        if not self._thread.is_alive():
+            self._runtime.close()
 
     def _begin(self) -> None:
         try:
@@ -137,9 +134,10 @@ class Serving:
             waited_s += 0.25
         if self._stopping.is_set():
             return
-        logger.info("%s", line)
         if self._announce is not None:
             self._announce(line)
+        else:
+            logger.info("%s", line)
 
     def _import_folder(self) -> None:
         folder = self._runtime.settings.import_dir

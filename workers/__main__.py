@@ -67,7 +67,7 @@ def _prepare(runtime: Runtime, stopping: threading.Event) -> bool:
             runtime.migrate()
             if runtime.settings.embeddings_enabled:
                 runtime.space()
-                logger.info("The encoder %s is loaded", runtime.encoder.space.name)
+                runtime.encoder  # noqa: B018 - the first use loads the weights
             return True
         except EmbeddingSpaceMismatch:
             raise
@@ -116,4 +116,7 @@ def _stop_on_signals(stopping: threading.Event) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    logging.shutdown()
+    # Taking an interpreter down under torch costs seconds, and a core dump when a thread is inside it.
+    os._exit(code)

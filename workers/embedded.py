@@ -83,13 +83,17 @@ class EmbeddedWorkers:
 
     def _dispatch(self) -> None:
         self._wait_for_encoder()
+        is_told = False
         while not self._stopped.is_set():
             # Cleared before the look: a bell that rings during it is answered by another look.
             self._wake.clear()
             try:
                 self._hand_out()
+                is_told = False
             except MiradaError as error:
-                logger.warning("Due jobs could not be looked up: %s", error)
+                if not is_told:
+                    logger.warning("Due jobs cannot be looked up for now: %s", error)
+                is_told = True
                 self._stopped.wait(1.0)
             except Exception:
                 # Without this thread nothing would be worked on any more.

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 EXACT_ROWS = 20_000
-"""Scanning this many 512-d vectors takes about 3 ms on one core (docs/decisions/0003)."""
+"""Scanning this many 512-d vectors takes 3 to 4 ms on one core (docs/decisions/0003)."""
 ROWS_PER_BEAM_STEP = 80
 """One more in the beam costs the graph as much time as this many rows cost a scan: 12 us / 0.15 us."""
 RECALL_RANK = 10

@@ -7,7 +7,7 @@ from mirada.ports import RebuildProgress, SnapshotRecord, VectorIndex, VectorSou
 FIRST_SNAPSHOT_ROWS = 5_000
 """Fewer rows are read from the database in well under a second: no file is worth it."""
 MAX_DELTA_ROWS = 20_000
-"""SEARCH, snapshot + delta: scanning a delta of this size takes about 3 ms."""
+"""SEARCH, snapshot + delta: scanning a delta of this size takes 3 to 4 ms."""
 MAX_DEAD_SHARE = 0.1
 """SEARCH, snapshot + delta."""
 LEAST_DEAD_ROWS = 500

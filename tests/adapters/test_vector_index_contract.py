@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from mirada.adapters.vector_index.exact import ExactIndex
 from mirada.adapters.vector_index.faiss.index import FaissIndex
 from mirada.db.session import Database
+from mirada.domain.embeddings import l2_normalise
 from mirada.domain.errors import InvalidInput, LeaseLost, Unavailable
 from mirada.domain.similarity import SearchWay
 from mirada.ports import Permitted, SearchAnswer, VectorIndex
@@ -259,6 +261,63 @@ def test_the_status_says_what_is_served(backend: Backend, library: Library, tmp_
     status = index.status()
     assert (status.change_seq, status.live_count) == (seq, 36)
     index.close()
+
+
+def test_searches_go_on_while_rows_change_and_snapshots_are_adopted(
+    backend: Backend, library: Library, tmp_path: Path
+):
+    ids = library.add(random_vectors(200))
+    index = backend(library, tmp_path)
+    index.refresh()
+    stop = threading.Event()
+    faults: list[str] = []
+    searches = [0, 0, 0]
+
+    def search(number: int) -> None:
+        queries = random_vectors(20, seed=number)
+        while not stop.is_set():
+            for answer in index.search(queries, 300, ANYONE):
+                found = _found(answer)
+                if len(set(found)) != answer.permitted_count:
+                    faults.append(f"{len(set(found))} of {answer.permitted_count}")
+            searches[number] += 1
+
+    threads = [threading.Thread(target=search, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for number in range(12):
+            new = library.add(random_vectors(5, seed=100 + number))
+            library.delete([ids[number], new[0]])
+            if number % 4 == 3:
+                index.rebuild(number, no_progress)
+            index.refresh()
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert faults == []
+    assert min(searches) > 0
+    _same_as_exact(index, library, random_vectors(3, seed=9), 20, ANYONE)
+
+
+def test_a_walk_that_meets_mostly_forbidden_rows_is_not_trusted(library: Library, tmp_path: Path):
+    """Near the query lies somebody's private cluster, as large as the widest beam or larger."""
+    ann, bob, _ = library.owners
+    rng = np.random.default_rng(0)
+    centre = random_vectors(1, seed=1)
+    secret = l2_normalise(centre + 0.05 * rng.standard_normal((1_000, 16)))
+    others = random_vectors(8_000, seed=2)
+    library.add(secret, [ann] * len(secret), public=False)
+    library.add(others, [bob] * len(others))
+    index = _hnsw(library, tmp_path)
+    index.refresh()
+    for permitted in (ANYONE, Permitted(bob), Permitted(ann)):
+        _same_as_exact(index, library, centre, 10, permitted)
+    assert index.search(centre, 10, ANYONE)[0].way is SearchWay.EXACT
+    assert index.search(centre, 10, Permitted(ann))[0].way is SearchWay.HNSW
+    far = l2_normalise(-centre)
+    assert index.search(far, 10, ANYONE)[0].way is SearchWay.HNSW
 
 
 def test_a_build_stops_when_its_lease_is_lost(library: Library, tmp_path: Path):

@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.engine import make_url
 
 from mirada.adapters.vector_index.exact import ExactIndex
 from mirada.adapters.vector_index.faiss.index import FaissIndex
 from mirada.adapters.vector_index.follower import Follower
 from mirada.db import changes
+from mirada.db.migrate import upgrade_to_head
 from mirada.db.models import Embedding, Image
-from mirada.db.session import Database
+from mirada.db.session import Database, make_engine
 from mirada.db.vector_rows import DatabaseVectors
 from mirada.domain.embeddings import Matrix, to_blob
 from mirada.domain.errors import Unavailable
@@ -32,6 +34,24 @@ DIMENSION = 8
 
 class _RolledBack(Exception):
     pass
+
+
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("mariadb", marks=pytest.mark.mariadb),
+        pytest.param("postgresql", marks=pytest.mark.postgresql),
+    ]
+)
+def database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A migrated, empty database on each engine that the counter's promise was made for."""
+    if request.param != "postgresql":
+        yield request.getfixturevalue(f"{request.param}_database")
+        return
+    database = Database(make_engine(make_url(request.getfixturevalue("postgresql_url")), 16))
+    upgrade_to_head(database.engine)
+    yield database
+    database.close()
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from mirada.domain.embeddings import Matrix
 from mirada.ports import RebuildProgress, VectorSource
 
 HNSW_MIN_ROWS = 20_000
-"""Below it a scan of everything takes 3 ms (docs/decisions/0003)."""
+"""Below it a scan of everything takes 3 to 4 ms (docs/decisions/0003)."""
 HNSW_M = 32
 EF_CONSTRUCTION = 128
 """SEARCH: 99.3 % of the true ten nearest at ef_search = 128, where M = 16 and 64 found 89 %."""

@@ -113,7 +113,8 @@ class Settings(BaseSettings):
     )
     max_upload_mb: int = Field(50, ge=1, le=1024, description="Largest upload, in MiB.")
     import_dir: Path | None = Field(
-        None, description="Folder of pictures imported at start, each file once."
+        None,
+        description="Folder of pictures imported at start, each file once; public, owned by the user local.",
     )
     rate_limits: str | None = Field(
         None, description="Reserved for request limits such as '120/minute'; none by default."

@@ -176,7 +176,7 @@ def train(arguments: argparse.Namespace) -> None:
             schedule.step()
             scale.data.clamp_(max=math.log(60.0))
             step += 1
-            decay = min(0.997, (1 + step) / (20 + step))
+            decay = min(arguments.average, (1 + step) / (20 + step))
             with torch.no_grad():
                 for kept, new in zip(
                     average.state_dict().values(), model.state_dict().values(), strict=True
@@ -231,6 +231,7 @@ def main() -> None:
     parser.add_argument(
         "--small-share", type=float, default=0.6, help="share of epochs at 3/4 of the side"
     )
+    parser.add_argument("--average", type=float, default=0.997, help="decay of the kept weights")
     parser.add_argument("--warm-share", type=float, default=0.08, help="of the steps, warming up")
     parser.add_argument("--batch", type=int, default=112)
     parser.add_argument("--pairs", type=int, default=8)

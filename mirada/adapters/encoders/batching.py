@@ -72,48 +72,53 @@ class _Call:
         self.abandoned = False
 
 
-class _View:
-    """The encoder as callers of one priority see it."""
+class _Described:
+    """Says about itself what the encoder it stands for says."""
 
-    def __init__(self, owner: BatchingEncoder, priority: int) -> None:
-        self._owner = owner
-        self._priority = priority
+    _encoder: TwoTowers
 
     @property
     def space(self) -> EmbeddingSpace:
         """The space of both towers."""
-        return self._owner.space
+        return self._encoder.space
 
     @property
     def device(self) -> str:
         """Where the encoder computes."""
-        return self._owner.device
+        return self._encoder.device
 
     @property
     def input_side_px(self) -> int:
         """Side of the square the network sees."""
-        return self._owner.input_side_px
+        return self._encoder.input_side_px
 
     @property
     def logit_scale(self) -> float:
         """Factor from cosine to logit."""
-        return self._owner.logit_scale
+        return self._encoder.logit_scale
 
     @property
     def logit_bias(self) -> float:
         """What is added to scale x cosine."""
-        return self._owner.logit_bias
+        return self._encoder.logit_bias
+
+
+class InteractiveEncoder(_Described):
+    """The same encoder for calls a person waits for; see `BatchingEncoder.interactive`."""
+
+    def __init__(self, owner: BatchingEncoder) -> None:
+        self._encoder = self._owner = owner
 
     def encode_images(self, images: Sequence[RgbImage]) -> Matrix:
         """See `BatchingEncoder.encode_images`."""
-        return self._owner._ask("images", images, self._priority)
+        return self._owner._ask("images", images, INTERACTIVE)
 
     def encode_texts(self, texts: Sequence[str]) -> Matrix:
         """See `BatchingEncoder.encode_texts`."""
-        return self._owner._ask("texts", texts, self._priority)
+        return self._owner._ask("texts", texts, INTERACTIVE)
 
 
-class BatchingEncoder:
+class BatchingEncoder(_Described):
     """Wraps an encoder so that concurrent callers share forward passes.
 
     Thread-safe. The thread starts with the first call, so that a process may fork before it.
@@ -144,39 +149,14 @@ class BatchingEncoder:
         self._last_batch_at = float("-inf")
 
     @property
-    def space(self) -> EmbeddingSpace:
-        """The space of both towers."""
-        return self._encoder.space
-
-    @property
-    def device(self) -> str:
-        """Where the encoder computes."""
-        return self._encoder.device
-
-    @property
-    def input_side_px(self) -> int:
-        """Side of the square the network sees."""
-        return self._encoder.input_side_px
-
-    @property
-    def logit_scale(self) -> float:
-        """Factor from cosine to logit."""
-        return self._encoder.logit_scale
-
-    @property
-    def logit_bias(self) -> float:
-        """What is added to scale x cosine."""
-        return self._encoder.logit_bias
-
-    @property
     def waiting_count(self) -> int:
         """How many items wait for the encoder right now."""
         with self._changed:
             return sum(len(heap) for heap in self._waiting.values())
 
-    def interactive(self) -> _View:
+    def interactive(self) -> InteractiveEncoder:
         """Return the same encoder for calls a person waits for: they pass all bulk work."""
-        return _View(self, INTERACTIVE)
+        return InteractiveEncoder(self)
 
     def encode_images(self, images: Sequence[RgbImage]) -> Matrix:
         """Return (n, d) float32 unit rows, in the order given, as bulk work.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from mirada.adapters.image_decoder.sandbox import SandboxedDecoder
 from mirada.bootstrap import Runtime
 from tests.workers.worksite import MeanColours, Site
 
@@ -20,8 +21,18 @@ def site_settings(request: pytest.FixtureRequest) -> dict[str, Any]:
     return {"database_url": database.engine.url.render_as_string(hide_password=False)}
 
 
+@pytest.fixture(scope="session")
+def decoder() -> Iterator[SandboxedDecoder]:
+    """One sandboxed decoder for all sites: its child processes take a second to start."""
+    decoder = SandboxedDecoder()
+    yield decoder
+    decoder.close()
+
+
 @pytest.fixture
-def make_site(make_runtime: Callable[..., Runtime]) -> Callable[..., Site]:
+def make_site(
+    make_runtime: Callable[..., Runtime], decoder: SandboxedDecoder
+) -> Callable[..., Site]:
     """Return a function that makes a Site from settings."""
 
     def make(**settings: Any) -> Site:
@@ -29,6 +40,7 @@ def make_site(make_runtime: Callable[..., Runtime]) -> Callable[..., Site]:
         encoder = MeanColours()
         # The one port that is not the product's own: loading a network is another test's subject.
         runtime._ports["encoder"] = encoder
+        runtime._ports["decoder"] = decoder
         return Site(runtime, encoder)
 
     return make

@@ -295,7 +295,11 @@ class VectorIndex(Protocol):
         """
 
     def status(self) -> IndexStatus:
-        """Return what this process serves from right now."""
+        """Return what this process serves from right now; loads it first if nothing is loaded.
+
+        Raises:
+            Unavailable: nothing is loaded and the database cannot be reached.
+        """
 
     def close(self) -> None:
         """Let go of files and memory."""

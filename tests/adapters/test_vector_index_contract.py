@@ -255,7 +255,7 @@ def test_waiting_for_a_change_that_is_not_committed_gives_up(
 def test_the_status_says_what_is_served(backend: Backend, library: Library, tmp_path: Path):
     ids = library.add(random_vectors(40))
     index = backend(library, tmp_path)
-    index.refresh()
+    assert index.status().live_count == 40
     library.delete(ids[:4])
     seq = index.refresh()
     status = index.status()

@@ -49,10 +49,7 @@ class ExactIndex:
     def search(self, queries: Matrix, k: int, permitted: Permitted) -> list[SearchAnswer]:
         """Return the best min(k, permitted) of every query. Raises InvalidInput."""
         queries = check_queries(queries, k, self._source.space.dimension)
-        if self._state is None:
-            self.refresh()
-        assert self._state is not None
-        change_seq, rows = self._state
+        change_seq, rows = self._loaded()
         wanted = None if permitted.embedding_ids is None else set(permitted.embedding_ids.tolist())
         seen = [
             id_
@@ -124,8 +121,8 @@ class ExactIndex:
         return None
 
     def status(self) -> IndexStatus:
-        """Return what this process serves from right now."""
-        change_seq, rows = self._state or (0, {})
+        """Return what this process serves from; see `VectorIndex.status`. Raises Unavailable."""
+        change_seq, rows = self._loaded()
         return IndexStatus(
             backend="exact",
             change_seq=change_seq,
@@ -142,6 +139,11 @@ class ExactIndex:
     def close(self) -> None:
         """Let go of the vectors."""
         self._state = None
+
+    def _loaded(self) -> tuple[int, dict[int, _Row]]:
+        while (state := self._state) is None:
+            self.refresh()
+        return state
 
 
 def _may_be_seen(row: _Row, permitted: Permitted) -> bool:

@@ -78,11 +78,7 @@ class FaissIndex:
     def search(self, queries: Matrix, k: int, permitted: Permitted) -> list[SearchAnswer]:
         """Return one answer per query row. Raises InvalidInput."""
         queries = check_queries(queries, k, self._source.space.dimension)
-        view = self._view
-        while view is None:
-            self.refresh()
-            view = self._view
-        return view.search(queries, k, permitted)
+        return self._loaded().search(queries, k, permitted)
 
     def refresh(self) -> int:
         """Catch up with the database; adopt a newer snapshot. Raises Unavailable."""
@@ -147,16 +143,16 @@ class FaissIndex:
         return record
 
     def status(self) -> IndexStatus:
-        """Return what this process serves from right now."""
-        view = self._view
-        base = view.base if view else None
+        """Return what this process serves from; see `VectorIndex.status`. Raises Unavailable."""
+        view = self._loaded()
+        base = view.base
         manifest = base.record.manifest if base else {}
         return IndexStatus(
             backend="faiss",
-            change_seq=view.change_seq if view else 0,
-            live_count=view.visible_count + view.delta.live_count if view else 0,
-            dead_count=base.ids.size - view.visible_count if view and base else 0,
-            delta_count=view.delta.live_count if view else 0,
+            change_seq=view.change_seq,
+            live_count=view.visible_count + view.delta.live_count,
+            dead_count=base.ids.size - view.visible_count if base else 0,
+            delta_count=view.delta.live_count,
             snapshot=base.record.name if base else None,
             snapshot_change_seq=base.record.change_seq if base else None,
             kind=str(manifest.get("kind", "none")),
@@ -169,6 +165,13 @@ class FaissIndex:
         with self._refreshing:
             self._following = None
             self._view = None
+
+    def _loaded(self) -> View:
+        view = self._view
+        while view is None:
+            self.refresh()
+            view = self._view
+        return view
 
     def _load(self) -> Following:
         following = load(self._source, self._directory)

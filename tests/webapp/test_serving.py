@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
-from sqlalchemy.exc import ProgrammingError
 
 from mirada.bootstrap import Runtime
 from mirada.config import Settings
@@ -68,7 +67,7 @@ def test_a_database_that_comes_late_is_migrated_without_a_restart(
         def has_tables() -> bool:
             try:
                 return _image_count(runtime) == 0
-            except (Unavailable, ProgrammingError):  # no database, then no tables yet
+            except Unavailable:  # no database, then no tables yet
                 return False
 
         wait_until(has_tables, timeout_s=20, what="the tables of a database that came late")

@@ -165,4 +165,14 @@ def _driver_errors_wrapped() -> Iterator[None]:
     except DBAPIError as error:
         if error.connection_invalidated:
             raise Unavailable("The database connection was lost; try again shortly.") from error
+        if _is_table_missing(error):
+            # A database that came up after the server did is migrated within a few seconds.
+            raise Unavailable("The database has no tables yet; try again shortly.") from error
         raise
+
+
+def _is_table_missing(error: DBAPIError) -> bool:
+    """Return whether a MySQL (1146) or PostgreSQL (42P01) server knows no such table."""
+    original = error.orig
+    code = original.args[0] if original is not None and original.args else None
+    return code == 1146 or getattr(original, "sqlstate", None) == "42P01"

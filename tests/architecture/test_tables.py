@@ -12,6 +12,7 @@ from sqlalchemy.engine import make_url
 from mirada.db.migrate import differences, upgrade_to_head
 from mirada.db.models import ChangeCounter, Installation
 from mirada.db.session import Database, make_engine
+from mirada.domain.errors import Unavailable
 
 
 @pytest.fixture(
@@ -54,5 +55,14 @@ def test_three_processes_may_migrate_at_once(empty_url: str) -> None:
         with database.reading() as session:
             assert session.scalar(select(func.count()).select_from(Installation)) == 1
             assert session.scalar(select(func.count()).select_from(ChangeCounter)) == 1
+    finally:
+        database.close()
+
+
+def test_a_database_without_tables_is_unavailable_and_no_surprise(empty_url: str) -> None:
+    database = Database(make_engine(make_url(empty_url), 2))
+    try:
+        with pytest.raises(Unavailable), database.reading() as session:
+            session.execute(select(Installation.id))
     finally:
         database.close()

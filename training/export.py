@@ -18,11 +18,11 @@ LOGIT_SCALE = math.log(20.0)
 """Both towers were trained at scales of 15 to 25; the classifier's probabilities build on this."""
 
 
-def export(image: Path, text: Path, out: Path) -> None:
+def export(image: Path, text: Path, out: Path, side_px: int | None = None) -> None:
     """Write `open_clip_config.json` and `open_clip_model.safetensors`, and load them once."""
     image_state = torch.load(image, map_location="cpu", weights_only=True)
     text_state = torch.load(text, map_location="cpu", weights_only=True)
-    side = image_state["facts"]["side_px"]
+    side = side_px or image_state["facts"]["side_px"]
     config = {
         "name": "mirada-stickers",
         "model_cfg": {
@@ -70,10 +70,11 @@ def main() -> None:
     parser.add_argument("--image", type=Path, default=Path("training/cache/image/last.pt"))
     parser.add_argument("--text", type=Path, default=Path("training/cache/text/last.pt"))
     parser.add_argument("--out", type=Path, default=Path("models/stickers"))
+    parser.add_argument("--side-px", type=int, help="the side it was last trained at, if another")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     logger.setLevel(logging.INFO)
-    export(arguments.image, arguments.text, arguments.out)
+    export(arguments.image, arguments.text, arguments.out, arguments.side_px)
 
 
 if __name__ == "__main__":

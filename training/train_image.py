@@ -174,7 +174,7 @@ def train(arguments: argparse.Namespace) -> None:
             nn.utils.clip_grad_norm_(model.parameters(), 5.0)
             optimiser.step()
             schedule.step()
-            scale.data.clamp_(max=math.log(60.0))
+            scale.data.clamp_(max=math.log(30.0))
             step += 1
             decay = min(arguments.average, (1 + step) / (20 + step))
             with torch.no_grad():

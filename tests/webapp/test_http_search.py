@@ -45,11 +45,14 @@ def test_a_vector_of_any_length_is_the_same_question(gallery: Gallery) -> None:
     assert short[0]["similarity"] == pytest.approx(long[0]["similarity"], abs=1e-6)
 
 
-def test_a_stored_image_finds_itself_first(gallery: Gallery) -> None:
-    image, other = gallery.upload(degrees=0), gallery.upload(degrees=9)
+def test_a_stored_image_finds_its_like_but_not_itself(gallery: Gallery) -> None:
+    image, near, twin = (
+        gallery.upload(seed=seed, degrees=degrees) for seed, degrees in ((1, 0), (2, 9), (1, 0))
+    )
     response = search(gallery, image_id=image["id"])
-    assert ids_of(response) == [image["id"], other["id"]]
+    assert ids_of(response) == [twin["id"], near["id"]]
     assert response.get_json()["results"][0]["similarity"] >= 0.999
+    assert ids_of(search(gallery, image_id=image["id"], k=1)) == [twin["id"]]
 
 
 def test_an_empty_collection_answers_with_nothing_and_says_so(gallery: Gallery) -> None:

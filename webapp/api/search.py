@@ -76,6 +76,7 @@ class Search(MethodView):
             caller,
             k=query["k"] or query["limit"] or DEFAULT_RESULTS,
             threshold=query["threshold"],
+            exclude_image_ids=_itself(query),
             only_own=query["mine"],
         )
         _, space = image_space()
@@ -88,6 +89,12 @@ def _json_fields() -> dict[str, Any]:
             "Send the query as application/json, or a picture as multipart/form-data."
         )
     return ApiBlueprint.ARGUMENTS_PARSER.parse(SearchSchema(), location="json")
+
+
+def _itself(query: dict[str, Any]) -> tuple[int, ...]:
+    """Return the stored image searched with, which is no news to whoever named it."""
+    image_id = query.get("image_id")
+    return () if image_id is None else (image_id,)
 
 
 def _vector(query: dict[str, Any], caller: Caller) -> Vector:

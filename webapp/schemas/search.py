@@ -66,7 +66,7 @@ class SearchSchema(ma.Schema):
         metadata={"description": "What to look for, in words."},
     )
     image_id = ma.fields.Integer(
-        strict=True, metadata={"description": "A stored image to find the like of."}
+        strict=True, metadata={"description": "A stored image to find the like of; never a result."}
     )
     vector = ma.fields.List(
         ma.fields.Float(allow_nan=False),
@@ -94,7 +94,9 @@ class MultipartSearchSchema(SearchSchema):
 
         exclude = ("vector",)
 
-    image_id = ma.fields.Integer(metadata={"description": "A stored image to find the like of."})
+    image_id = ma.fields.Integer(
+        metadata={"description": "A stored image to find the like of; never a result."}
+    )
     k = _results(load_default=None)
     limit = _results(load_default=None)
 

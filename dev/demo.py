@@ -21,7 +21,7 @@ from typing import Any
 DEMO = Path(__file__).resolve().parent.parent / "demo"
 UPLOADS_AT_ONCE = 4
 PATIENCE_S = 600.0
-FIRST_SEARCH = {"text": "a happy cat", "k": 5}
+FIRST_SEARCH = {"text": "a smiling face", "k": 5}
 
 
 class Refused(Exception):

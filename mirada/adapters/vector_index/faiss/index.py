@@ -105,7 +105,15 @@ class FaissIndex:
             view = self._view
             return view is not None and view.change_seq >= change_seq
 
-        wait_until(reached, self.refresh, timeout_s)
+        def refresh_unless_somebody_does() -> None:
+            # Waiting for the lock would outlast the time-out while a large set is being loaded.
+            if self._refreshing.acquire(blocking=False):
+                try:
+                    self.refresh()
+                finally:
+                    self._refreshing.release()
+
+        wait_until(reached, refresh_unless_somebody_does, timeout_s)
 
     def rebuild(self, fencing_token: int, progress: RebuildProgress) -> SnapshotRecord | None:
         """Build and publish a snapshot of everything committed; None when there is nothing.

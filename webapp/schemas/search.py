@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import marshmallow as ma
@@ -24,6 +26,23 @@ SEARCH_EXAMPLE = {
     "reason": None,
     "space": "image:ViT-B-32:laion2b_s34b_b79k:openclip-224-bicubic-v1",
 }
+
+
+class NumbersField(ma.fields.List):
+    """A list of finite numbers, checked at once: field by field, 512 take longer than a search."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any
+    ) -> list[Any]:
+        if not isinstance(value, list) or any(type(x) not in (int, float) for x in value):
+            raise ma.ValidationError("Must be a list of numbers.")
+        try:
+            is_finite = all(map(math.isfinite, value))
+        except OverflowError:
+            is_finite = False
+        if not is_finite:
+            raise ma.ValidationError("May hold finite numbers only, not NaN or infinity.")
+        return value
 
 
 def _results(**more: Any) -> ma.fields.Integer:
@@ -68,8 +87,8 @@ class SearchSchema(ma.Schema):
     image_id = ma.fields.Integer(
         strict=True, metadata={"description": "A stored image to find the like of; never a result."}
     )
-    vector = ma.fields.List(
-        ma.fields.Float(allow_nan=False),
+    vector = NumbersField(
+        ma.fields.Float(),
         validate=validate.Length(1, MAX_VECTOR_NUMBERS),
         metadata={"description": "A vector of the image space; its length does not matter."},
     )

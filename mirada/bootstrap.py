@@ -8,15 +8,16 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
 from sqlalchemy.orm import Session
 
 from mirada.config import BUNDLED_MODEL_DIR, Settings
 from mirada.db.migrate import differences, upgrade_to_head
 from mirada.db.session import Database, make_engine
-from mirada.domain.embeddings import EmbeddingSpace
-from mirada.domain.errors import EncoderUnavailable
+from mirada.domain.embeddings import EmbeddingSpace, Matrix
+from mirada.domain.errors import EncoderUnavailable, Unavailable
 from mirada.ports import ImageDecoder, ImageStore, VectorIndex, VectorSource
-from mirada.usecases import spaces
+from mirada.usecases import rebuild, spaces
 
 if TYPE_CHECKING:
     from mirada.adapters.encoders.batching import BatchingEncoder
@@ -138,6 +139,7 @@ class Runtime:
                 self.vector_source(space_id),
                 self.settings.faiss_index_dir,
                 recall_target=self.settings.index_recall_target,
+                extra_queries=self._text_queries,
             )
             self._closing(index)
             follower = Follower(index)
@@ -146,6 +148,19 @@ class Runtime:
             return index
 
         return self._port(f"index:{space_id}", build)
+
+    def _text_queries(self) -> Matrix:
+        """Texts for a build to measure its recall with; none where no encoder can be had."""
+        nothing = np.empty((0, 0), dtype=np.float32)
+        if not self.settings.embeddings_enabled:
+            return nothing
+        with self.reading() as session:
+            texts = rebuild.probe_texts(session)
+        try:
+            return self.encoder.encode_texts(texts)
+        except Unavailable as error:
+            logger.warning("The build does not measure its recall on texts: %s", error)
+            return nothing
 
     def _load_encoder(self) -> OpenClipEncoder:
         from mirada.adapters.encoders.openclip import OpenClipEncoder, choose_model

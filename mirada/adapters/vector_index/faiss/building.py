@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -72,7 +72,7 @@ def build_index(
     recall_target: float,
     hnsw_min_rows: int = HNSW_MIN_ROWS,
     threads: int | None = None,
-    extra_queries: Matrix | None = None,
+    extra_queries: Callable[[], Matrix] | None = None,
 ) -> BuiltIndex | None:
     """Build from the live rows with change_seq up to the given one; None when there are none.
 
@@ -83,8 +83,8 @@ def build_index(
         recall_target: least recall@10 against exact search that the chosen ef_search must reach.
         hnsw_min_rows: from how many rows on a graph is built.
         threads: that build; None leaves one core to those who search meanwhile.
-        extra_queries: (q, d) unit rows of another kind, such as texts, which lie off the pictures'
-            distribution and must reach the target on their own.
+        extra_queries: asked when a graph is built; returns (q, d) unit rows of another kind, such as
+            texts, which lie off the pictures' distribution and must reach the target on their own.
     """
     total = source.count_live()
     index = _empty_index(source.space.dimension, total >= hnsw_min_rows)
@@ -104,10 +104,10 @@ def build_index(
         if not index.ntotal:
             return None
         held_out = _held_out_queries(VectorBlock.of_index(index), index)
-        groups = {"held_out": held_out} | (
-            {"extra": extra_queries} if extra_queries is not None and len(extra_queries) else {}
-        )
         is_graph = isinstance(index, faiss.IndexHNSWFlat)
+        groups = {"held_out": held_out}
+        if is_graph and extra_queries is not None and len(extra := extra_queries()):
+            groups["extra"] = extra
         parameters, recall = (
             _measure(index, groups, recall_target) if is_graph else ({}, {"exact": 1.0})
         )

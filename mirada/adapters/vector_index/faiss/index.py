@@ -134,7 +134,7 @@ class FaissIndex:
             recall_target=self._recall_target,
             hnsw_min_rows=self._hnsw_min_rows,
             threads=self._build_threads,
-            extra_queries=self._extra_queries() if self._extra_queries else None,
+            extra_queries=self._extra_queries,
         )
         if built is None:
             return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING, TypeVar
 
@@ -40,6 +41,7 @@ class Runtime:
         self._lock = threading.RLock()
         self._ports: dict[str, object] = {}
         self._building: dict[str, threading.Lock] = {}
+        self._loading: Future[BatchingEncoder] | None = None
         self._exit = ExitStack()
 
     def transaction(self) -> AbstractContextManager[Session]:
@@ -98,6 +100,33 @@ class Runtime:
             return self._closing(BatchingEncoder(encoder))
 
         return self._port("encoder", build)
+
+    def encoder_within(self, wait_s: float) -> BatchingEncoder:
+        """The encoder, for callers who cannot wait until weights are loaded or even downloaded.
+
+        Raises:
+            Unavailable: not within `wait_s` seconds; loading goes on for the next caller.
+            EncoderUnavailable, EmbeddingSpaceMismatch: as `encoder` does.
+        """
+        if self.encoder_is_loaded():
+            return self.encoder
+        with self._lock:
+            loading = self._loading
+            if loading is None or loading.done():
+                loading = self._loading = Future()
+                threading.Thread(
+                    target=self._load_in_background, args=(loading,), name="loading", daemon=True
+                ).start()
+        try:
+            return loading.result(wait_s)
+        except TimeoutError as error:
+            raise Unavailable("The encoder is still being loaded; try again shortly.") from error
+
+    def _load_in_background(self, loading: Future[BatchingEncoder]) -> None:
+        try:
+            loading.set_result(self.encoder)
+        except BaseException as error:  # The edge of a thread: it is raised where it is waited for.
+            loading.set_exception(error)
 
     def encoder_is_loaded(self) -> bool:
         """Whether this process has paid for loading the weights already."""

@@ -95,7 +95,8 @@ class Settings(BaseSettings):
         description="Jobs a worker process runs at once; they share encoder batches.",
     )
     secret_key: SecretStr | None = Field(
-        None, description="Signs browser sessions and paging cursors. Unset: kept in DATA_DIR."
+        None,
+        description="Signs browser sessions and paging cursors. Unset: one kept in the database.",
     )
     auth_mode: AuthMode | None = Field(
         None,

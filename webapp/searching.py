@@ -17,6 +17,9 @@ from webapp import uploads
 from webapp.auth import Caller
 from webapp.current import current_runtime
 
+LOADING_WAIT_S = 8.0
+"""How long a query waits for weights that are being loaded before it says 503; the bundled ones take
+less. Every start loads them before the server calls itself healthy."""
 FRESHNESS_WAIT_S = 2.0
 """How long a search waits for the change that X-Min-Change-Seq names before it says 503."""
 SWITCHED_OFF = "Embeddings are switched off here (EMBEDDINGS_ENABLED=false)."
@@ -91,7 +94,7 @@ def encoder_for_people() -> Encoder:
     runtime = current_runtime()
     if not runtime.settings.embeddings_enabled:
         raise Conflict(SWITCHED_OFF)
-    return runtime.encoder.interactive()
+    return runtime.encoder_within(LOADING_WAIT_S).interactive()
 
 
 def pixels_of_upload(upload: FileStorage) -> RgbImage:
@@ -100,9 +103,9 @@ def pixels_of_upload(upload: FileStorage) -> RgbImage:
     Raises:
         UnsupportedImage, CorruptImage, ImageTooLarge: it is no picture that we accept.
     """
-    runtime = current_runtime()
     path = uploads.staged_of(upload).path
-    return runtime.decoder.decode(path, 2 * runtime.encoder.input_side_px)
+    side_px = current_runtime().encoder_within(LOADING_WAIT_S).input_side_px
+    return current_runtime().decoder.decode(path, 2 * side_px)
 
 
 def vector_of_text(text: str) -> Vector:

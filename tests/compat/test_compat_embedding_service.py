@@ -42,6 +42,7 @@ def test_a_picture_s_embedding_has_three_keys_and_unit_norm(server: Any, path: s
     [
         ("ViT-B-32", "CLIP-ViT-B/32"),
         ("ViT-B-32-quickgelu", "CLIP-ViT-B/32"),
+        ("xlm-roberta-base-ViT-B-32", "CLIP-ViT-B/32"),
         ("ViT-B-32-SigLIP2-256", "ViT-B-32-SigLIP2-256"),
         ("ViT-L-14", "ViT-L-14"),
         ("mirada-stickers", "mirada-stickers"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,15 +15,11 @@ from typing import Any
 
 import httpx2
 
+from tests.servers.process import die_with_parent, free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 90
 """Loading torch on two busy cores takes up to half of this."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until(
@@ -119,6 +114,7 @@ class Deployment:
                 stdout=sink,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=die_with_parent,
             )
         process = Process(popen, log)
         self.processes.append(process)

@@ -19,7 +19,7 @@ from webapp.searching import encoder_for_people, vector_of_upload
 blueprint = ApiBlueprint(
     "embedding_service", __name__, description="Routes of the embedding service"
 )
-_VIT_B_32 = re.compile(r"ViT-B-32(-quickgelu)?")
+_VIT_B_32 = re.compile(r"(xlm-roberta-base-)?ViT-B-32(-quickgelu)?")
 
 
 class ServiceSchema(ReplySchema):

@@ -26,7 +26,7 @@ format: ## Format the code and mend what the linter can
 	@dev/install.sh requirements-dev.txt
 	@.venv/bin/ruff check --fix --quiet . ; .venv/bin/ruff format .
 
-bench: ## Measure rebuild, search and ingest as ratios to the bare libraries (ARGS="search")
+bench: ## Measure rebuild, search, HTTP and ingest as ratios to the bare libraries (ARGS="search")
 	@dev/bench.sh $(ARGS)
 
 eval-encoder: ## Measure the bundled encoder again and compare with its model card

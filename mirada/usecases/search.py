@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
+from mirada.db import changes
 from mirada.db.models import Embedding, Image
 from mirada.db.visibility import visible_images
 from mirada.domain.embeddings import EmbeddingSpace, Vector, from_blob
@@ -95,9 +96,16 @@ def find(
     owners = None if owner_ids is None else frozenset(owner_ids)
     permitted = Permitted(viewer_id=viewer_id, owner_ids=owners)
     asked = k + len(exclude_image_ids)
+    is_confirmed = False
     while True:
         answer = index.search(single(query), asked, permitted)[0]
         near = [m for m in answer.matches if threshold is None or m.similarity >= threshold]
+        if not near and not is_confirmed:
+            # "Nothing" is the one answer that the database has no part in below. Whether it is true,
+            # or the index only has not heard yet, is asked here, once.
+            index.wait_for(changes.current_seq(session))
+            is_confirmed = True
+            continue
         images = _authorised(session, near, viewer_id, owners, exclude_image_ids)
         # What the database withheld since the index looked is made up for by looking further.
         is_exhausted = len(answer.matches) < asked or len(near) < len(answer.matches)

@@ -139,6 +139,15 @@ def test_what_the_database_withholds_is_made_up_for(library: Library) -> None:
     assert library.found(ME, k=3) == far[:3]
 
 
+def test_nothing_is_never_said_by_an_index_that_has_not_heard_yet(library: Library) -> None:
+    library.index.refresh()
+    assert library.found(ME) == []
+
+    image_id = library.image(library.content(0))
+
+    assert library.found(ME) == [image_id]
+
+
 def test_fewer_than_k_come_with_the_reason(library: Library) -> None:
     query = l2_normalise([1, 0, 0, 0, 0, 0, 0, 0])
     library.index.refresh()

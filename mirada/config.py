@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -11,6 +12,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -96,12 +98,13 @@ class Settings(BaseSettings):
     )
     secret_key: SecretStr | None = Field(
         None,
-        description="Signs browser sessions and paging cursors. Unset: one kept in the database.",
+        description="Accepted, without effect yet: nothing is signed so far.",
     )
     auth_mode: AuthMode | None = Field(
         None,
-        description="open: calls without a key act as the local user; keys: they may only read "
-        "public images. Unset: open on SQLite, keys elsewhere.",
+        validate_default=True,
+        description="open: calls without a key act as the local user, an administrator; keys: they "
+        "may only read public images. Unset: open on SQLite, keys elsewhere.",
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Origins allowed by CORS, comma-separated; * for any."
@@ -204,6 +207,34 @@ class Settings(BaseSettings):
     def _capitalise(cls, value: Any) -> Any:
         return value.upper() if isinstance(value, str) else value
 
+    @field_validator("auth_mode")
+    @classmethod
+    def _not_open_by_default_to_a_network(
+        cls, value: AuthMode | None, info: ValidationInfo
+    ) -> AuthMode | None:
+        # A field at fault is not in `info.data`: it is told by itself.
+        chosen = info.data
+        if value is not None or not {"host", "database_url", "db_host"} <= chosen.keys():
+            return value
+        url: SecretStr | None = chosen["database_url"]
+        if url is None:
+            is_embedded = chosen["db_host"] is None
+        else:
+            is_embedded = make_url(url.get_secret_value()).get_backend_name() == "sqlite"
+        if is_embedded and not _is_loopback(chosen["host"]):
+            raise ValueError(
+                f"HOST={chosen['host']} would let everybody on the network act as administrator. Set "
+                "AUTH_MODE=keys (and create a user), or AUTH_MODE=open if that network is private."
+            )
+        return value
+
+    @field_validator("import_dir")
+    @classmethod
+    def _existing_folder(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_dir():
+            raise ValueError(f"there is no folder {value}")
+        return value
+
     @field_validator("database_url")
     @classmethod
     def _known_database(cls, value: SecretStr | None) -> SecretStr | None:
@@ -302,6 +333,11 @@ class Settings(BaseSettings):
         return AuthMode.OPEN if self.is_embedded else AuthMode.KEYS
 
     @property
+    def is_open_to_a_network(self) -> bool:
+        """Whether somebody on another machine may act as the local administrator, without a key."""
+        return self.effective_auth_mode is AuthMode.OPEN and not _is_loopback(self.host)
+
+    @property
     def image_dir(self) -> Path:
         """Folder of the originals."""
         if self.storage_url is not None:
@@ -318,6 +354,16 @@ class _EnvFile(BaseSettings):
     """Which `.env` file to read."""
 
     mirada_env_file: Path = Field(Path(".env"), validation_alias=AliasChoices("MIRADA_ENV_FILE"))
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        # A name may point anywhere.
+        return False
 
 
 def _report(error: ValidationError) -> str:

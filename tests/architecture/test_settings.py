@@ -73,3 +73,44 @@ def test_a_fault_never_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvalidSettings) as caught:
         Settings.from_env()
     assert "tiger" not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "gallery.example"])
+def test_an_open_administrator_is_not_served_to_a_network_unasked(host: str) -> None:
+    with pytest.raises(InvalidSettings, match=r"AUTH_MODE: HOST=.* act as administrator") as caught:
+        Settings.from_env(host=host, adaptive_alpha=2)
+    assert "ADAPTIVE_ALPHA" in str(caught.value)
+
+    assert Settings.from_env(host=host, auth_mode="open").is_open_to_a_network
+    assert not Settings.from_env(host=host, auth_mode="keys").is_open_to_a_network
+    mysql = Settings.from_env(host=host, db_host="db", db_user="mirada", db_name="mirada")
+    assert not mysql.is_open_to_a_network
+    with pytest.raises(InvalidSettings, match="AUTH_MODE"):
+        Settings.from_env(host=host, database_url="sqlite:////tmp/mirada.db")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.1.1", "::1", "localhost"])
+def test_this_machine_alone_needs_no_key(host: str) -> None:
+    settings = Settings.from_env(host=host)
+    assert settings.effective_auth_mode == "open"
+    assert not settings.is_open_to_a_network
+
+
+def test_a_folder_to_import_that_does_not_exist_is_told_with_the_other_faults(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(InvalidSettings, match="IMPORT_DIR: there is no folder") as caught:
+        Settings.from_env(import_dir=tmp_path / "not_there", port=0)
+    assert "PORT" in str(caught.value)
+
+
+def test_settings_without_effect_say_so_in_both_lists() -> None:
+    inert = {"TEXT_MODEL", "ENCODER_URL", "ENABLE_EMBEDDING_CACHE", "SECRET_KEY", "RATE_LIMITS"}
+    example = (PROJECT_ROOT / ".env.example").read_text()
+    docs = (PROJECT_ROOT / "docs" / "configuration.md").read_text()
+    for name in inert | {"MILVUS_URI"}:
+        block = example.split(f"# {name}=")[0].split("\n\n")[-1]
+        assert "without effect yet" in block, name
+        row = re.search(rf"^\| `{name}` .*$", docs, re.MULTILINE)
+        assert row, name
+        assert "without effect yet" in row.group(), name

@@ -17,7 +17,7 @@ from mirada.bootstrap import Runtime
 from mirada.config import Settings
 from mirada.domain.errors import MiradaError, Unavailable
 from mirada.usecases import users
-from workers import embedded
+from workers import catching_up, embedded
 from workers.imports import import_folder
 
 logger = logging.getLogger(__name__)
@@ -64,6 +64,12 @@ class Serving:
 
     def start(self) -> None:
         """Begin in the background."""
+        if self._is_first and self._runtime.settings.is_open_to_a_network:
+            logger.warning(
+                "AUTH_MODE=open and HOST=%s: everybody who reaches this address acts as the local "
+                "administrator. Set AUTH_MODE=keys unless the network is private.",
+                self._runtime.settings.host,
+            )
         for thread in self._threads:
             thread.start()
 
@@ -117,6 +123,8 @@ class Serving:
             try:
                 self._runtime.encoder  # noqa: B018 - the first use loads the weights
                 space_id, _ = self._runtime.space()
+                if self._is_first:
+                    catching_up.catch_up(self._runtime)
                 self._runtime.index(space_id).refresh()
                 return
             except Unavailable as error:
@@ -132,10 +140,7 @@ class Serving:
         until_s = time.monotonic() + ANSWER_PATIENCE_S
         while time.monotonic() < until_s and not self._stopping.is_set():
             if _is_healthy(address):
-                line = (
-                    f"Ready: {address} - now run `make demo` in another terminal, then search for "
-                    f"one of its stickers; {address}/docs tries every call."
-                )
+                line = _ready_line(address, self._runtime.settings.embeddings_enabled)
                 break
             self._stopping.wait(ASK_AGAIN_S)
         if self._stopping.is_set():
@@ -165,6 +170,18 @@ class Serving:
         for refusal in outcome.all_refused:
             logger.warning("IMPORT_DIR: refused %s: %s", refusal.path, refusal.reason)
         logger.info("IMPORT_DIR: %s", outcome.summary())
+
+
+def _ready_line(address: str, is_embedding: bool) -> str:
+    if not is_embedding:
+        return (
+            f"Ready: {address} - pictures are stored and not embedded, so there is no search, until "
+            f"EMBEDDINGS_ENABLED is true; {address}/docs tries every call."
+        )
+    return (
+        f"Ready: {address} - now run `make demo` in another terminal, then search for one of its "
+        f"stickers; {address}/docs tries every call."
+    )
 
 
 def base_url(settings: Settings) -> str:

@@ -14,7 +14,8 @@ import dramatiq
 from mirada.bootstrap import Runtime
 from mirada.config import InvalidSettings, Settings
 from mirada.domain.errors import EmbeddingSpaceMismatch, MiradaError
-from workers import actors, broker, embedded, logs
+from workers import actors, broker, catching_up, embedded, logs
+from workers.heartbeat import Heartbeat
 from workers.runner import JobRunner
 from workers.sweeper import Sweeper
 
@@ -41,6 +42,8 @@ def serve(runtime: Runtime) -> int:
     """Work on this runtime's jobs until SIGTERM or SIGINT, close it, and return the exit code."""
     stopping = threading.Event()
     _stop_on_signals(stopping)
+    heartbeat = Heartbeat()
+    heartbeat.start()
     try:
         if not _prepare(runtime, stopping):
             return 0
@@ -53,6 +56,7 @@ def serve(runtime: Runtime) -> int:
         return 2
     finally:
         runtime.close()
+        heartbeat.stop()
     logger.info("Stopped")
     return 0
 
@@ -68,6 +72,7 @@ def _prepare(runtime: Runtime, stopping: threading.Event) -> bool:
             if runtime.settings.embeddings_enabled:
                 runtime.space()
                 runtime.encoder  # noqa: B018 - the first use loads the weights
+                catching_up.catch_up(runtime)
             return True
         except EmbeddingSpaceMismatch:
             raise

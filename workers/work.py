@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 
 from mirada.bootstrap import Runtime
-from mirada.domain.errors import EmbeddingSpaceMismatch, NotFound
+from mirada.domain.errors import EmbeddingSpaceMismatch, NotFound, Unavailable
 from mirada.usecases import attempts, backfill, embed, leases, rebuild
 from mirada.usecases.jobs import BACKFILL_EMBEDDINGS, CREATE_EMBEDDINGS, REBUILD_INDEX
 from workers import doorbell
@@ -44,13 +44,14 @@ def create_embeddings(runtime: Runtime, attempt: Attempt) -> None:
     try:
         path = runtime.image_store.path(subject.storage_key)
         pixels = runtime.decoder.decode(path, min_side_px=2 * encoder.input_side_px)
-    except NotFound:
+    except NotFound as error:
         with runtime.transaction() as session:
             if embed.begin_embedding(session, content_id, space_id, replace=replace) is None:
                 # Deleted, row and file, since the attempt began.
                 attempts.finish(session, job.id, attempt.token)
                 return
-        raise
+        # The row is there and its file is not: a mount that is away comes back, so this is retried.
+        raise Unavailable(error.detail) from error
     attempt.check()
     vector = encoder.encode_images([pixels])[0]
     attempt.check()
@@ -69,8 +70,11 @@ def backfill_embeddings(runtime: Runtime, attempt: Attempt) -> None:
     space_id, _ = runtime.space()
     batch_size = int(job.arguments.get("batch_size", backfill.BATCH_SIZE))
     skip_existing = bool(job.arguments.get("skip_existing", True))
+    only_unqueued = bool(job.arguments.get("only_unqueued", False))
     with runtime.reading() as session:
-        total = backfill.count_to_embed(session, space_id, skip_existing=skip_existing)
+        total = backfill.count_to_embed(
+            session, space_id, skip_existing=skip_existing, only_unqueued=only_unqueued
+        )
     done, after = 0, 0
     while True:
         attempt.report(done, max(total, done))
@@ -81,6 +85,7 @@ def backfill_embeddings(runtime: Runtime, attempt: Attempt) -> None:
                 after_content_id=after,
                 batch_size=batch_size,
                 skip_existing=skip_existing,
+                only_unqueued=only_unqueued,
                 request_id=job.request_id,
             )
         if page.last_content_id is None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Select, and_, func, select
+from sqlalchemy import Select, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from mirada.db.contents import lock_content
-from mirada.db.models import Content, Embedding
+from mirada.db.models import Content, Embedding, Job, JobState
 from mirada.usecases import embed, jobs
 
 BATCH_SIZE = 50
 """CONTRACT A: backfill_embeddings_task(batch_size=50, skip_existing=True)."""
+
+
+AT_START = f"{jobs.BACKFILL_EMBEDDINGS}:at start"
+"""The work a start queues by itself, apart from a backfill that somebody asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +32,36 @@ class BackfillPage:
     job_ids: list[int]
 
 
+def queue_at_start(session: Session) -> Job | None:
+    """Queue a backfill of the contents that have neither a vector nor a job; ring after the commit.
+
+    Such are those that were uploaded while EMBEDDINGS_ENABLED was false. Several processes at once,
+    or a start soon after another, queue one job. None: an earlier start's backfill was given up, and
+    stays so until somebody retries it.
+    """
+    earlier = session.execute(
+        select(Job.state).where(Job.same_work == AT_START)
+    ).scalar_one_or_none()
+    if earlier in jobs.GIVEN_UP:
+        return None
+    return jobs.enqueue(
+        session,
+        jobs.BACKFILL_EMBEDDINGS,
+        arguments={"only_unqueued": True},
+        same_work=AT_START,
+    )
+
+
 def count_to_embed(
-    session: Session, space_id: int, *, after_content_id: int = 0, skip_existing: bool = True
+    session: Session,
+    space_id: int,
+    *,
+    after_content_id: int = 0,
+    skip_existing: bool = True,
+    only_unqueued: bool = False,
 ) -> int:
-    """Return how many contents with higher ids are to be embedded in the space."""
-    pending = _to_embed(space_id, after_content_id, skip_existing).subquery()
+    """Return how many contents with higher ids `queue_page` would queue."""
+    pending = _to_embed(space_id, after_content_id, skip_existing, only_unqueued).subquery()
     return session.execute(select(func.count()).select_from(pending)).scalar_one()
 
 
@@ -43,6 +72,7 @@ def queue_page(
     after_content_id: int = 0,
     batch_size: int = BATCH_SIZE,
     skip_existing: bool = True,
+    only_unqueued: bool = False,
     request_id: str | None = None,
 ) -> BackfillPage:
     """Queue create_embeddings_task for the next contents by ascending id.
@@ -53,9 +83,10 @@ def queue_page(
         after_content_id: the last page's `last_content_id`.
         batch_size: contents per page, >= 1.
         skip_existing: false computes every vector again and writes over the old one.
+        only_unqueued: leave contents alone whose job waits, runs or was given up.
         request_id: follows the work into the worker's log.
     """
-    query = _to_embed(space_id, after_content_id, skip_existing).limit(batch_size)
+    query = _to_embed(space_id, after_content_id, skip_existing, only_unqueued).limit(batch_size)
     content_ids = session.execute(query.order_by(Content.id)).scalars().all()
     job_ids = []
     for content_id in content_ids:
@@ -74,7 +105,9 @@ def queue_page(
     return BackfillPage(content_ids[-1] if content_ids else None, job_ids)
 
 
-def _to_embed(space_id: int, after_content_id: int, skip_existing: bool) -> Select[int]:
+def _to_embed(
+    space_id: int, after_content_id: int, skip_existing: bool, only_unqueued: bool
+) -> Select[int]:
     query = select(Content.id).where(Content.id > after_content_id)
     if skip_existing:
         query = query.outerjoin(
@@ -85,4 +118,13 @@ def _to_embed(space_id: int, after_content_id: int, skip_existing: bool) -> Sele
                 Embedding.is_deleted.is_(False),
             ),
         ).where(Embedding.id.is_(None))
+    if only_unqueued:
+        # A job that is DONE without a vector was worked while embeddings were switched off.
+        unfinished = select(Job.subject_id).where(
+            Job.kind == jobs.CREATE_EMBEDDINGS,
+            Job.state != JobState.DONE,
+            Job.subject_id.is_not(None),
+            or_(Job.space_id == space_id, Job.space_id.is_(None)),
+        )
+        query = query.where(Content.id.not_in(unfinished))
     return query

@@ -12,11 +12,13 @@ from mirada.bootstrap import Runtime
 from mirada.config import Settings
 from mirada.db.models import Image
 from mirada.domain.errors import Unavailable
+from mirada.usecases import users
 from tests.conftest import MakeRuntime
 from tests.e2e.deployment import free_port, wait_until
 from tests.pictures import picture
 from tests.servers.mariadb import MariaDbServer
-from webapp.serving import Serving, base_url
+from webapp.serving import Serving, _ready_line, base_url
+from workers import intake
 
 
 def _image_count(runtime: Runtime) -> int:
@@ -47,6 +49,59 @@ def test_a_folder_is_imported_at_every_start_and_each_file_once(
         assert _image_count(runtime) == 2
         assert "broken.jpg" in caplog.text
         serving.stop()
+
+
+def test_pictures_that_came_while_embeddings_were_off_are_embedded_once_they_are_on(
+    make_runtime: MakeRuntime,
+) -> None:
+    without = make_runtime(embeddings_enabled=False)
+    with without.transaction() as session:
+        owner_id = users.local_user(session).id
+    staged = without.image_store.stage()
+    staged.stream.write(picture(1))
+    staged.stream.flush()
+    intake.take_in(
+        without,
+        staged,
+        declared_media_type="image/png",
+        filename="one.png",
+        owner_id=owner_id,
+        is_public=True,
+    )
+    runtime = make_runtime(data_dir=without.settings.data_dir, port=free_port())
+    serving = Serving(runtime, is_migrated=True, is_first=True)
+    serving.start()
+
+    def status() -> str | None:
+        with runtime.reading() as session:
+            return session.scalar(select(Image.status))
+
+    wait_until(lambda: status() == "READY", timeout_s=60, what="the picture's vector")
+    serving.stop()
+
+
+def test_serving_an_open_administrator_to_a_network_is_warned_about(
+    make_runtime: MakeRuntime, caplog: pytest.LogCaptureFixture
+) -> None:
+    for mode, warnings in (("open", 1), ("keys", 0)):
+        caplog.clear()
+        runtime = make_runtime(
+            host="0.0.0.0",
+            auth_mode=mode,
+            embeddings_enabled=False,
+            port=free_port(),
+        )
+        serving = Serving(runtime, is_migrated=True, is_first=True)
+        serving.start()
+        serving.stop()
+        assert caplog.text.count("acts as the local administrator") == warnings
+
+
+def test_the_ready_line_invites_to_search_only_where_there_is_a_search() -> None:
+    assert "make demo" in _ready_line("http://a", True)
+    assert "search for" in _ready_line("http://a", True)
+    assert "make demo" not in _ready_line("http://a", False)
+    assert "EMBEDDINGS_ENABLED" in _ready_line("http://a", False)
 
 
 @pytest.mark.mariadb
@@ -86,4 +141,4 @@ def test_a_database_that_comes_late_is_migrated_without_a_restart(
     ],
 )
 def test_the_address_it_tells_can_be_opened(host: str, address: str) -> None:
-    assert base_url(Settings.from_env(host=host)) == address
+    assert base_url(Settings.from_env(host=host, auth_mode="keys")) == address

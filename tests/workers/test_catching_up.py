@@ -1,0 +1,97 @@
+"""Pictures that came in while embeddings were off are embedded once they are on; failed ones stay so."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from mirada.bootstrap import Runtime
+from mirada.db.models import Job, JobState
+from mirada.domain.errors import InvalidInput
+from mirada.usecases import attempts, backfill, jobs
+from tests.workers.worksite import Site
+from workers import catching_up
+from workers.runner import run_job
+
+
+def set_embedding(site: Site, is_on: bool) -> None:
+    runtime = site.runtime
+    runtime.settings = runtime.settings.model_copy(update={"embeddings_enabled": is_on})
+
+
+def give_up(runtime: Runtime, job_id: int) -> None:
+    with runtime.transaction() as session:
+        job = attempts.claim(session, job_id)
+        assert job is not None
+        attempts.fail(session, job_id, job.lease_token or "", InvalidInput("The input is torn."))
+
+
+def run_all(site: Site) -> None:
+    while True:
+        with site.runtime.reading() as session:
+            query = select(Job.id).where(Job.state == JobState.QUEUED).order_by(Job.id).limit(1)
+            job_id = session.execute(query).scalar_one_or_none()
+        if job_id is None:
+            return
+        run_job(site.runtime, job_id)
+
+
+def test_what_came_in_while_embeddings_were_off_is_embedded_at_the_next_start(site: Site) -> None:
+    set_embedding(site, False)
+    for seed in range(3):
+        assert site.upload(seed).job_id is None
+    set_embedding(site, True)
+
+    first = catching_up.catch_up(site.runtime)
+    assert first is not None
+    assert catching_up.catch_up(site.runtime) == first
+    run_all(site)
+
+    assert site.statuses() == {"READY": 3}
+    assert site.job(first).progress_done == 3
+    assert catching_up.catch_up(site.runtime) is None
+
+
+def test_a_job_that_was_worked_while_embeddings_were_off_is_done_again(site: Site) -> None:
+    job_id = site.upload(1).job_id or 0
+    set_embedding(site, False)
+    run_job(site.runtime, job_id)
+    assert site.statuses() == {"PENDING": 1}
+    set_embedding(site, True)
+
+    catching_up.catch_up(site.runtime)
+    run_all(site)
+
+    assert site.statuses() == {"READY": 1}
+
+
+def test_a_start_asks_again_for_nothing_that_failed_or_waits(site: Site) -> None:
+    failed = site.upload(1).job_id or 0
+    give_up(site.runtime, failed)
+    waiting = site.upload(2).job_id or 0
+    assert catching_up.catch_up(site.runtime) is None
+
+    set_embedding(site, False)
+    site.upload(3)
+    set_embedding(site, True)
+    started = catching_up.catch_up(site.runtime)
+    run_job(site.runtime, started or 0)
+
+    assert site.job(started).progress_done == 1
+    assert site.job(failed).state == JobState.FAILED
+    assert site.job(waiting).state == JobState.QUEUED
+    assert site.statuses() == {"FAILED": 1, "PENDING": 2}
+
+
+def test_a_catching_up_that_was_given_up_waits_for_a_person(site: Site) -> None:
+    set_embedding(site, False)
+    site.upload(1)
+    set_embedding(site, True)
+    started = catching_up.catch_up(site.runtime) or 0
+    give_up(site.runtime, started)
+
+    assert catching_up.catch_up(site.runtime) is None
+
+    assert site.job(started).state == JobState.FAILED
+    with site.runtime.reading() as session:
+        assert backfill.count_to_embed(session, site.space_id) == 1
+        assert jobs.count_by_state(session)[JobState.QUEUED] == 0

@@ -20,7 +20,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import BigInteger
 
 from mirada.db import changes
-from mirada.domain.errors import Unavailable
+from mirada.domain.errors import StorageFull, Unavailable
 
 SQLITE_BUSY_TIMEOUT_S = 15
 MYSQL_CONNECT_TIMEOUT_S = 3
@@ -160,19 +160,45 @@ def _driver_errors_wrapped() -> Iterator[None]:
         yield
     except PoolTimeout as error:
         raise Unavailable("All database connections are busy; try again shortly.") from error
-    except (OperationalError, InterfaceError) as error:
-        raise Unavailable("The database cannot be reached just now; try again shortly.") from error
     except DBAPIError as error:
-        if error.connection_invalidated:
-            raise Unavailable("The database connection was lost; try again shortly.") from error
-        if _is_table_missing(error):
-            # A database that came up after the server did is migrated within a few seconds.
-            raise Unavailable("The database has no tables yet; try again shortly.") from error
-        raise
+        told = _as_unavailable(error)
+        if told is None:
+            raise
+        raise told from error
+
+
+def _as_unavailable(error: DBAPIError) -> Unavailable | None:
+    """Return what a driver's error means for whoever asks; None when our statement is to blame."""
+    if _is_table_missing(error):
+        # A database that came up after the server did is migrated within a few seconds.
+        return Unavailable(
+            "The database has no tables yet: start the server, which makes them, or run "
+            "`flask --app wsgi db upgrade`."
+        )
+    # Empty unless the driver is SQLite's.
+    name = str(getattr(error.orig, "sqlite_errorname", ""))
+    if name == "SQLITE_FULL":
+        return StorageFull("The disk of the database is full; make room and try again.")
+    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):
+        return Unavailable(
+            "The database file cannot be opened for writing; check that its folder and its file "
+            "exist and belong to the user who runs this, and that the disk is not read-only."
+        )
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return Unavailable("The database is busy writing; try again shortly.")
+    if error.connection_invalidated:
+        return Unavailable("The database connection was lost; try again shortly.")
+    if isinstance(error, (OperationalError, InterfaceError)):
+        return Unavailable("The database cannot be reached just now; try again shortly.")
+    return None
 
 
 def _is_table_missing(error: DBAPIError) -> bool:
-    """Return whether a MySQL (1146) or PostgreSQL (42P01) server knows no such table."""
+    """Return whether the database knows no such table: MySQL's 1146, PostgreSQL's 42P01, SQLite's words."""
     original = error.orig
     code = original.args[0] if original is not None and original.args else None
-    return code == 1146 or getattr(original, "sqlstate", None) == "42P01"
+    return (
+        code == 1146
+        or getattr(original, "sqlstate", None) == "42P01"
+        or str(code).startswith("no such table")
+    )

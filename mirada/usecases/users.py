@@ -17,6 +17,10 @@ LOCAL_USERNAME = "local"
 """Whom calls without a key act as under AUTH_MODE=open."""
 KEY_BYTES = 32
 """CONTRACT, Who is calling: 32 random bytes; a fast hash is right for so much entropy."""
+PREFIX_CHARS = 12
+"""The readable beginning of a key, "mrd_" and 8 digits, that is stored and may be shown."""
+LEAST_PREFIX_CHARS = 8
+"""Fewer characters of a key say too little to revoke by."""
 KEY_PATTERN = re.compile(r"mrd_[a-z0-9]{8}_[A-Za-z0-9_-]{43}")
 USERNAME_PATTERN = re.compile(r"[\w.@+-]{1,150}")
 
@@ -65,23 +69,37 @@ def user_of_key(session: Session, key: str) -> User | None:
     ).scalar_one_or_none()
 
 
-def revoke_keys(session: Session, prefix: str) -> int:
-    """Void the keys with this readable prefix, and return how many there were.
+def revoke_key(session: Session, beginning: str) -> str:
+    """Void the key that begins so, and return its readable prefix.
+
+    Args:
+        session: a transaction.
+        beginning: the key's first 8 to 12 characters; the whole key, pasted, will do as well.
 
     Raises:
-        NotFound: no key in force has this prefix.
+        InvalidInput: fewer than 8 characters, or several keys in force begin so.
+        NotFound: no key in force begins so.
     """
-    keys = session.execute(
-        select(ApiKey).where(ApiKey.prefix == prefix, ApiKey.revoked_at.is_(None))
-    ).scalars()
-    count = 0
-    for key in keys:
-        key.revoked_at = utc_now()
-        count += 1
-    if count == 0:
-        raise NotFound(f"No key in force begins with '{prefix}'.")
+    if len(beginning) < LEAST_PREFIX_CHARS:
+        raise InvalidInput(
+            f"'{beginning}' is too short: give the key's first {PREFIX_CHARS} characters, or at "
+            f"least {LEAST_PREFIX_CHARS}."
+        )
+    query = select(ApiKey).where(
+        ApiKey.prefix.startswith(beginning[:PREFIX_CHARS], autoescape=True),
+        ApiKey.revoked_at.is_(None),
+    )
+    if len(beginning) > PREFIX_CHARS:
+        query = query.where(ApiKey.sha256 == _sha256(beginning))
+    keys = session.execute(query.order_by(ApiKey.prefix)).scalars().all()
+    if not keys:
+        raise NotFound(f"No key in force begins with '{beginning[:PREFIX_CHARS]}'.")
+    if len(keys) > 1:
+        prefixes = ", ".join(key.prefix for key in keys)
+        raise InvalidInput(f"{len(keys)} keys begin with '{beginning}': {prefixes}.")
+    keys[0].revoked_at = utc_now()
     session.flush()
-    return count
+    return keys[0].prefix
 
 
 def local_user(session: Session) -> User:

@@ -10,16 +10,16 @@ import pytest
 from flask import Flask
 
 from mirada.bootstrap import Runtime
-from mirada.db.models import Content, Image, ImageStatus, Job, JobState, User
+from mirada.config import Settings
+from mirada.db.models import ApiKey, Content, Image, ImageStatus, Job, JobState, User
 from mirada.domain.errors import Conflict, InvalidInput, NotFound
 from mirada.usecases import attempts, jobs, users
+from webapp import cli
 
 
 @pytest.fixture
 def command(runtime: Runtime) -> Any:
     """Run `flask ARGUMENTS` and return click's result."""
-    from webapp import cli
-
     app = Flask("commands")
     app.extensions["mirada_runtime"] = runtime
     cli.register(app)
@@ -31,6 +31,12 @@ def command(runtime: Runtime) -> Any:
         return str(result.output)
 
     return run
+
+
+def _key_in(output: str) -> str:
+    found = re.search(r"^mrd_[0-9a-f]{8}_[\w-]{43}$", output, re.MULTILINE)
+    assert found, output
+    return found.group()
 
 
 def make_failed_job(runtime: Runtime, reason: str = "The input is torn.") -> int:
@@ -69,9 +75,7 @@ def test_all_failed_jobs_are_retried_at_once(command: Any, runtime: Runtime) -> 
 
 def test_a_new_users_key_works_until_it_is_revoked(command: Any, runtime: Runtime) -> None:
     output = command("users", "create", "ana", "--admin")
-    found = re.search(r"^mrd_[0-9a-f]{8}_[\w-]{43}$", output, re.MULTILINE)
-    assert found, output
-    key = found.group()
+    key = _key_in(output)
 
     with runtime.reading() as session:
         user = users.user_of_key(session, key)
@@ -85,6 +89,57 @@ def test_a_new_users_key_works_until_it_is_revoked(command: Any, runtime: Runtim
     with runtime.reading() as session:
         assert users.user_of_key(session, key) is None
     assert "No key in force" in command("users", "revoke", key[:12], code=1)
+
+
+def test_a_user_has_as_many_keys_as_are_issued(command: Any, runtime: Runtime) -> None:
+    command("users", "create", "ana")
+    keys = [_key_in(command("users", "key", "ana")) for _ in range(2)]
+    with runtime.reading() as session:
+        owners = [users.user_of_key(session, key) for key in keys]
+    assert [owner.username for owner in owners if owner] == ["ana", "ana"]
+
+    command("users", "revoke", keys[0])
+    with runtime.reading() as session:
+        assert users.user_of_key(session, keys[0]) is None
+        assert users.user_of_key(session, keys[1]) is not None
+    assert "There is no user 'bea'" in command("users", "key", "bea", code=1)
+
+
+def test_a_key_is_revoked_by_a_beginning_that_is_no_other_keys(
+    command: Any, runtime: Runtime
+) -> None:
+    command("users", "create", "ana")
+    with runtime.transaction() as session:
+        ana = users.user_named(session, "ana")
+        for prefix in ("mrd_1a2b3c4d", "mrd_1a2b9999", "mrd_1a2%9999"):
+            session.add(ApiKey(user_id=ana.id, prefix=prefix, sha256=prefix.ljust(64, "0")))
+
+    assert "first 12 characters" in command("users", "revoke", "mrd_1a2", code=1)
+    report = command("users", "revoke", "mrd_1a2b", code=1)
+    assert "mrd_1a2b3c4d, mrd_1a2b9999" in report
+    assert "mrd_1a2b3c4d is revoked" in command("users", "revoke", "mrd_1a2b3")
+    assert "mrd_1a2b9999 is revoked" in command("users", "revoke", "mrd_1a2b")
+    # A whole key whose beginning alone is right is not that key.
+    command("users", "revoke", "mrd_1a2%9999_" + "x" * 43, code=1)
+    assert "mrd_1a2%9999 is revoked" in command("users", "revoke", "mrd_1a2%")
+
+
+def test_the_first_user_is_created_before_the_first_start(tmp_path: Path) -> None:
+    runtime = Runtime(Settings.from_env(data_dir=tmp_path / "data"))
+    app = Flask("commands")
+    app.extensions["mirada_runtime"] = runtime
+    cli.register(app)
+    run = app.test_cli_runner().invoke
+
+    listed = run(args=["jobs", "list"])
+    assert listed.exit_code == 1
+    assert "has no tables yet" in listed.output
+    assert "flask --app wsgi db upgrade" in listed.output
+    created = run(args=["users", "create", "ana", "--admin"])
+    assert created.exit_code == 0, created.output
+    assert _key_in(created.output)
+    assert run(args=["jobs", "list"]).exit_code == 0
+    runtime.close()
 
 
 def test_the_local_user_is_one_administrator(runtime: Runtime) -> None:

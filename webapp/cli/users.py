@@ -15,21 +15,37 @@ users_group = AppGroup("users", help="Who may call, and with which keys.")
 @click.option("--admin", is_flag=True, help="May see every job and rebuild indexes.")
 @command_errors
 def create(name: str, admin: bool) -> None:
-    """Create a user and print its API key, this once."""
-    with current_runtime().transaction() as session:
+    """Create a user and print its API key, this once. Works before the first start."""
+    runtime = current_runtime()
+    runtime.migrate()
+    with runtime.transaction() as session:
         user = users.create_user(session, name, is_administrator=admin)
         key = users.issue_key(session, user)
-    out = console()
-    out.print(f"User {user.id} '{name}' was created. Its key, which is shown only now:")
-    out.print(key)
-    out.print("Send it with every call:  Authorization: Bearer KEY")
+    _show_key(f"User {user.id} '{name}' was created. Its key, which is shown only now:", key)
+
+
+@users_group.command("key")
+@click.argument("name")
+@command_errors
+def issue_key(name: str) -> None:
+    """Issue a further key to user NAME, and print it, this once; its other keys stay in force."""
+    with current_runtime().transaction() as session:
+        key = users.issue_key(session, users.user_named(session, name))
+    _show_key(f"A further key of '{name}', which is shown only now:", key)
 
 
 @users_group.command("revoke")
 @click.argument("prefix")
 @command_errors
 def revoke(prefix: str) -> None:
-    """Void the keys that begin with PREFIX, such as mrd_1a2b3c4d."""
+    """Void a key. PREFIX is its first 12 characters, such as mrd_1a2b3c4d, or at least 8 of them."""
     with current_runtime().transaction() as session:
-        count = users.revoke_keys(session, prefix)
-    console().print(f"{count} key{'s' if count != 1 else ''} revoked.")
+        revoked = users.revoke_key(session, prefix)
+    console().print(f"The key {revoked} is revoked.")
+
+
+def _show_key(sentence: str, key: str) -> None:
+    out = console()
+    out.print(sentence)
+    out.print(key)
+    out.print("Send it with every call:  Authorization: Bearer KEY")

@@ -31,7 +31,9 @@ ENV PATH=/opt/venv/bin:$PATH \
     FLASK_APP=wsgi:app \
     HOST=0.0.0.0 \
     PORT=8000 \
+    AUTH_MODE=keys \
     DATA_DIR=/data \
+    EMBEDDINGS_CACHE_DIR=/data/models \
     FAISS_INDEX_DIR=/app/faiss_indexes
 USER mirada
 VOLUME ["/data", "/app/faiss_indexes"]

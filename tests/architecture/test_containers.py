@@ -21,8 +21,8 @@ def test_compose_runs_web_worker_mysql_and_redis() -> None:
     assert COMPOSE["services"]["mysql"]["image"] == "mysql:8.4"
 
 
-@pytest.mark.parametrize("service", ["web", "mysql", "redis"])
-def test_a_service_that_answers_is_asked_whether_it_does(service: str) -> None:
+@pytest.mark.parametrize("service", ["web", "worker", "mysql", "redis"])
+def test_every_service_is_asked_whether_it_does(service: str) -> None:
     assert COMPOSE["services"][service]["healthcheck"]["test"]
 
 
@@ -62,6 +62,38 @@ def test_containers_run_what_make_run_runs() -> None:
 def test_compose_sets_only_settings_that_exist(service: str) -> None:
     settings = {name.upper() for name in Settings.model_fields}
     assert set(COMPOSE["services"][service]["environment"]) <= settings
+
+
+@pytest.mark.parametrize("service", ["web", "worker"])
+def test_paths_of_the_host_do_not_reach_a_container(
+    service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What a person's `.env` holds, then what compose puts over it.
+    monkeypatch.setenv("DATABASE_URL", "sqlite:////home/ana/mirada.db")
+    monkeypatch.setenv("STORAGE_URL", "file:///home/ana/originals")
+    monkeypatch.setenv("IMPORT_DIR", "/home/ana/Pictures")
+    for name, value in COMPOSE["services"][service]["environment"].items():
+        monkeypatch.setenv(name, re.sub(r"\$\{\w+(:-|:\?)(.*)\}", r"\2", value))
+
+    settings = Settings.from_env()
+
+    assert settings.url.get_backend_name() == "mysql"
+    assert settings.import_dir is None
+    assert str(settings.image_dir) == "/data/images"
+    assert settings.effective_auth_mode == "keys"
+
+
+def test_downloaded_weights_are_kept_in_a_volume_that_web_and_worker_share() -> None:
+    assert "EMBEDDINGS_CACHE_DIR=/data/models" in DOCKERFILE
+    for service in ("web", "worker"):
+        assert COMPOSE["services"][service]["environment"]["EMBEDDINGS_CACHE_DIR"].startswith(
+            "/data/"
+        )
+        assert "data:/data" in COMPOSE["services"][service]["volumes"]
+
+
+def test_a_container_alone_does_not_serve_an_open_administrator() -> None:
+    assert re.search(r"^ +AUTH_MODE=keys ", DOCKERFILE, re.MULTILINE)
 
 
 def test_the_image_is_not_run_by_root() -> None:

@@ -7,6 +7,7 @@ import sys
 from mirada.bootstrap import Runtime
 from mirada.config import InvalidSettings, Settings
 from webapp import create_app
+from workers import logs
 
 BAD_CONFIGURATION_EXIT_CODE = 4
 """Gunicorn's APP_LOAD_ERROR: it stops, where any other code makes it start the process again."""
@@ -18,4 +19,6 @@ except InvalidSettings as error:
     sys.stderr.write(f"{error}\n")
     raise SystemExit(BAD_CONFIGURATION_EXIT_CODE) from None
 
+# Before anything can be logged: the default form of a traceback shows keys.
+logs.configure(settings)
 app = create_app(Runtime(settings))

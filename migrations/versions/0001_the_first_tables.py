@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
 
-from mirada.db.models import UtcDateTime
+from mirada.db.models import CaseSensitive, UtcDateTime
 
 revision = "0001"
 down_revision = None
@@ -61,7 +61,7 @@ def upgrade() -> None:
         "idempotency_keys",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("owner_id", sa.BigInteger(), nullable=False),
-        sa.Column("key", sa.String(length=191), nullable=False),
+        sa.Column("key", CaseSensitive, nullable=False),
         sa.Column("fingerprint", sa.String(length=64), nullable=False),
         sa.Column("subject_id", sa.BigInteger(), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),

@@ -21,7 +21,8 @@ from mirada.domain.errors import Unavailable
 
 MIGRATIONS_DIR = Path(__file__).resolve().parents[2] / "migrations"
 LOCK_NAME = "mirada_migrate"
-LOCK_WAIT_S = 120
+LOCK_WAIT_S = 25
+"""Less than the driver's read time-out, which would end the wait with the wrong message."""
 ADVISORY_LOCK_NUMBER = 7_304_183
 """Any number, the same in every process: PostgreSQL's advisory locks are numbered."""
 
@@ -61,7 +62,7 @@ def _one_at_a_time(engine: Engine, connection: Connection) -> Iterator[None]:
             text("SELECT GET_LOCK(:name, :wait)"), {"name": LOCK_NAME, "wait": LOCK_WAIT_S}
         ).scalar()
         if got != 1:
-            raise Unavailable("Another process has been migrating the database for two minutes.")
+            raise Unavailable("Another process is migrating the database; try again shortly.")
         try:
             yield
         finally:
@@ -72,6 +73,8 @@ def _one_at_a_time(engine: Engine, connection: Connection) -> Iterator[None]:
         try:
             yield
         finally:
+            # A failed transaction takes no statement, and the pool would keep the lock for ever.
+            connection.rollback()
             connection.execute(text("SELECT pg_advisory_unlock(:n)"), {"n": ADVISORY_LOCK_NUMBER})
     elif engine.url.database:
         with Path(engine.url.database + ".migrate.lock").open("w") as lock:

@@ -35,6 +35,10 @@ from mirada.domain.images import ImageStatus
 Id = BigInteger().with_variant(Integer, "sqlite")
 """SQLite numbers rows by itself only for INTEGER PRIMARY KEY."""
 Blob = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
+CaseSensitive = String(191).with_variant(
+    mysql.VARCHAR(191, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
+)
+"""MySQL's usual collations take "a" and "A" for the same; the other engines do not."""
 LongText = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
 
 
@@ -312,7 +316,7 @@ class IdempotencyKey(Base):
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     owner_id: Mapped[int] = mapped_column(BigInteger)
-    key: Mapped[str] = mapped_column(String(191))
+    key: Mapped[str] = mapped_column(CaseSensitive)
     fingerprint: Mapped[str] = mapped_column(String(64))
     subject_id: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now, index=True)

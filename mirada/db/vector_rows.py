@@ -198,7 +198,7 @@ class DatabaseVectors:
         """Remove tombstones that no good snapshot needs any more and return how many there were.
 
         Tombstones are needed by whoever starts from a snapshot older than they are. The floor is
-        raised in the same transaction; a follower that has not yet read that far starts afresh.
+        raised first; a follower that has not yet read that far starts afresh.
         """
         with self._database.transaction() as session:
             # The row lock orders two purges; the floor never falls.
@@ -210,17 +210,25 @@ class DatabaseVectors:
                     IndexSnapshot.set_aside_at.is_(None)
                 )
             ).scalar_one()
-            if oldest is None or oldest <= floor:
-                return 0
-            session.execute(
-                update(Installation).where(Installation.id == 1).values(tombstone_floor=oldest)
-            )
-            purged = session.execute(
-                delete(Embedding).where(
-                    Embedding.change_seq <= oldest, Embedding.is_deleted != false()
+            if oldest is None:
+                oldest = changes.current_seq(session)
+            if oldest > floor:
+                session.execute(
+                    update(Installation).where(Installation.id == 1).values(tombstone_floor=oldest)
                 )
+        with self._database.reading() as session:
+            dead = select(Embedding.id).where(
+                Embedding.space_id == self._space_id,
+                Embedding.change_seq <= oldest,
+                Embedding.is_deleted != false(),
             )
-            return int(purged.rowcount)  # type: ignore[attr-defined]
+            ids = list(session.execute(dead).scalars())
+        # In small steps: one statement over all of them would hold its locks past every time-out.
+        for start in range(0, len(ids), changes.IN_LIST_ROWS):
+            with self._database.transaction() as session:
+                some = ids[start : start + changes.IN_LIST_ROWS]
+                session.execute(delete(Embedding).where(Embedding.id.in_(some)))
+        return len(ids)
 
     def _good_snapshots(self) -> Any:
         return (

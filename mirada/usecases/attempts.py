@@ -24,12 +24,13 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from mirada.db.contents import lock_content
 from mirada.db.models import Job, JobState
 from mirada.db.session import now_ms
-from mirada.domain.errors import InvalidInput, LeaseLost, MiradaError, NotFound
+from mirada.domain.errors import CorruptImage, InvalidInput, LeaseLost, MiradaError, NotFound
 from mirada.usecases import embed
 from mirada.usecases.jobs import CREATE_EMBEDDINGS, RetryPolicy, policy_of
 
@@ -186,8 +187,9 @@ def fail(
 ) -> JobState:
     """Record an attempt's error; the job waits for its next attempt, or has failed for good.
 
-    What the input is to blame for (InvalidInput, NotFound) is final at once. Attempts that crashed
-    are counted on their own, so they take none of the policy's attempts away.
+    What the input is to blame for (InvalidInput, NotFound) is final at once, but not a picture that
+    does not decode: every pixel was decoded when it came in, so here the machine is suspected.
+    Attempts that crashed are counted on their own and take none of the policy's attempts away.
 
     Returns:
         QUEUED or FAILED.
@@ -200,7 +202,10 @@ def fail(
         raise _lease_lost(job_id)
     policy = policy or policy_of(job.kind)
     errors = job.attempts - job.crashes
-    is_final = isinstance(error, (InvalidInput, NotFound)) or errors >= policy.max_attempts
+    is_hopeless = isinstance(error, (InvalidInput, NotFound)) and not isinstance(
+        error, CorruptImage
+    )
+    is_final = is_hopeless or errors >= policy.max_attempts
     reason = reason_of(error)
     if not is_final:
         wait_ms = int(policy.delay_s(errors) * 1000)
@@ -248,8 +253,12 @@ def release(session: Session, job_id: int, token: str) -> None:
 
 def reason_of(error: BaseException) -> str:
     """Return an error as people read it in the failed list."""
-    text = error.detail if isinstance(error, MiradaError) else f"{type(error).__name__}: {error}"
-    return text[:MAX_ERROR_CHARS]
+    if isinstance(error, MiradaError):
+        return error.detail[:MAX_ERROR_CHARS]
+    if isinstance(error, DBAPIError):
+        # Its text quotes the statement, and sometimes what people wrote.
+        return f"{type(error).__name__}: the worker's log has the details under this job's id."
+    return f"{type(error).__name__}: {error}"[:MAX_ERROR_CHARS]
 
 
 def _update(session: Session, statement: Any) -> int:

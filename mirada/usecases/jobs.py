@@ -88,9 +88,11 @@ def enqueue(
         owner_id: who may see the job; None leaves it to administrators.
         request_id: follows the work into the worker's log.
         same_work: the key of "the same work", <= 150 characters; by default made of the kind,
-            subject and space.
+            subject and space. A content is embedded once, though its first upload may have come
+            before any space was pinned and its second after.
     """
-    key = same_work or f"{kind}:{subject_id}:{space_id}"
+    of_space = "" if kind == CREATE_EMBEDDINGS else f":{space_id}"
+    key = same_work or f"{kind}:{subject_id}{of_space}"
     job = _locked_by_key(session, key)
     now = session.execute(select(now_ms())).scalar_one()
     if job is None:
@@ -117,6 +119,7 @@ def enqueue(
                 raise
     if job.state in FINAL:
         queue_afresh(job, now)
+        job.space_id = space_id
         job.arguments = arguments or {}
         job.owner_id = owner_id if owner_id is not None else job.owner_id
         job.request_id = request_id

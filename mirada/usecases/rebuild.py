@@ -61,6 +61,9 @@ def rebuild_is_due(source: VectorSource) -> str | None:
     newest = next(iter(source.snapshots()), None)
     if newest is None:
         count = source.count_changed_since(0)
+        if count >= FIRST_SNAPSHOT_ROWS:
+            # Those were the dead as well, which the database counts more cheaply.
+            count = source.count_live()
         return f"{count} rows and no snapshot" if count >= FIRST_SNAPSHOT_ROWS else None
     delta = source.count_changed_since(newest.change_seq)
     if delta > MAX_DELTA_ROWS:

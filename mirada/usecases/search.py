@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload
 
 from mirada.db import changes
 from mirada.db.models import Embedding, Image
-from mirada.db.visibility import visible_images
+from mirada.db.visibility import may_see, visible_images
 from mirada.domain.embeddings import EmbeddingSpace, Vector, from_blob
 from mirada.domain.errors import Conflict, InvalidInput, NotFound
 from mirada.domain.images import ImageStatus
@@ -106,17 +106,18 @@ def find(
             index.wait_for(changes.current_seq(session))
             is_confirmed = True
             continue
-        images = _authorised(session, near, viewer_id, owners, exclude_image_ids)
+        proposed = _authorised(session, near, k, viewer_id, owners, exclude_image_ids)
         # What the database withheld since the index looked is made up for by looking further.
         is_exhausted = len(answer.matches) < asked or len(near) < len(answer.matches)
-        if len(images) >= k or is_exhausted:
+        if len(proposed) >= k or is_exhausted:
             break
         asked *= 2
-    scores = [match.similarity for _, match in images[:k]]
+    images = _loaded(session, proposed[:k], viewer_id)
+    scores = [match.similarity for _, match in images]
     results = [
         FoundImage(image, match.similarity, float(relevance))
         for (image, match), relevance in zip(
-            images, relevances(scores, answer.background, answer.permitted_count), strict=False
+            images, relevances(scores, answer.background, answer.permitted_count), strict=True
         )
     ]
     return Found(
@@ -152,7 +153,8 @@ def vector_of_image(
     ).one_or_none()
     if row is None:
         raise Conflict(
-            f"Image {image_id} could not be embedded: {image.failure}"
+            f"Image {image_id} could not be embedded."
+            + (f" {image.failure}" if image.owner_id == viewer_id and image.failure else "")
             if image.status == ImageStatus.FAILED
             else f"Image {image_id} is {image.status} and has no vector yet; try again in a moment."
         )
@@ -162,33 +164,60 @@ def vector_of_image(
 def _authorised(
     session: Session,
     matches: Sequence[Match],
+    k: int,
     viewer_id: int | None,
     owner_ids: frozenset[int] | None,
     exclude_image_ids: Collection[int],
-) -> list[tuple[Image, Match]]:
-    """Expand vectors to the images that the viewer may see now, in the order of the matches."""
+) -> list[tuple[int, Match]]:
+    """Expand vectors to the ids of images that the viewer may see now, best first, ties by id.
+
+    Of one content no more than k images are taken, so that a picture that was uploaded ten thousand
+    times costs no more than any other.
+    """
     by_embedding = {match.id: match for match in matches}
     ids = list(by_embedding)
-    pairs: list[tuple[Image, Match]] = []
+    pairs: list[tuple[int, Match]] = []
+    for start in range(0, len(ids), IN_LIST_ROWS):
+        conditions = [
+            may_see(viewer_id),
+            Embedding.id.in_(ids[start : start + IN_LIST_ROWS]),
+            Embedding.is_deleted.is_(False),
+            Image.id.not_in(exclude_image_ids),
+        ]
+        if owner_ids is not None:
+            conditions.append(Image.owner_id.in_(owner_ids))
+        place = func.row_number().over(partition_by=Embedding.id, order_by=Image.id)
+        shown = (
+            select(
+                Image.id.label("image_id"), Embedding.id.label("embedding_id"), place.label("place")
+            )
+            .join(Embedding, Embedding.content_id == Image.content_id)
+            .where(*conditions)
+            .subquery()
+        )
+        rows = session.execute(
+            select(shown.c.image_id, shown.c.embedding_id).where(shown.c.place <= k)
+        )
+        pairs += [(image_id, by_embedding[embedding_id]) for image_id, embedding_id in rows]
+    pairs.sort(key=lambda pair: (-pair[1].similarity, pair[0]))
+    return pairs
+
+
+def _loaded(
+    session: Session, pairs: Sequence[tuple[int, Match]], viewer_id: int | None
+) -> list[tuple[Image, Match]]:
+    """Return the images themselves, in the same order, content and owner loaded."""
+    ids = [image_id for image_id, _ in pairs]
+    images: dict[int, Image] = {}
     for start in range(0, len(ids), IN_LIST_ROWS):
         statement = (
             visible_images(viewer_id)
-            .add_columns(Embedding.id)
-            .join(Embedding, Embedding.content_id == Image.content_id)
-            .where(
-                Embedding.id.in_(ids[start : start + IN_LIST_ROWS]), Embedding.is_deleted.is_(False)
-            )
+            .where(Image.id.in_(ids[start : start + IN_LIST_ROWS]))
             .options(joinedload(Image.content), joinedload(Image.owner))
         )
-        if owner_ids is not None:
-            statement = statement.where(Image.owner_id.in_(owner_ids))
-        pairs += [
-            (image, by_embedding[embedding_id])
-            for image, embedding_id in session.execute(statement)
-            if image.id not in exclude_image_ids
-        ]
-    pairs.sort(key=lambda pair: (-pair[1].similarity, pair[0].id))
-    return pairs
+        images |= {image.id: image for image in session.execute(statement).scalars()}
+    # One that was deleted or hidden between the two statements is left out.
+    return [(images[image_id], match) for image_id, match in pairs if image_id in images]
 
 
 def _reason(answer: SearchAnswer, count: int, threshold: float | None) -> str:

@@ -411,15 +411,22 @@ def test_the_processor_time_of_a_picture_is_limited(write: Write) -> None:
         frugal.close()
 
 
-def test_a_child_killed_in_the_middle_costs_one_picture(write: Write) -> None:
+@pytest.mark.parametrize(
+    ("ended_by", "refusal"),
+    # A signal of the picture's own making; one from a service manager or a kernel short of memory.
+    [(signal.SIGSEGV, CorruptImage), (signal.SIGKILL, Unavailable)],
+)
+def test_a_child_that_dies_in_the_middle_costs_one_picture(
+    write: Write, ended_by: signal.Signals, refusal: type[MiradaError]
+) -> None:
     others = children_of(os.getpid())
     decoder = SandboxedDecoder(pool_size=1)
     try:
         slow = write(saved(Image.new("RGB", (7_000, 7_000)), "PNG", compress_level=1))
         decoder.inspect(write(picture(1)))
         (child,) = children_of(os.getpid(), others)
-        threading.Timer(0.1, os.kill, (child, 9)).start()
-        with pytest.raises(CorruptImage):
+        threading.Timer(0.1, os.kill, (child, ended_by)).start()
+        with pytest.raises(refusal):
             decoder.inspect(slow)
         assert decoder.inspect(write(picture(1))).width == 64
         # One that dies while nobody waits for it costs nothing at all.
@@ -502,13 +509,16 @@ def test_a_child_does_not_outlive_its_parent(tmp_path: Path) -> None:
     assert not Path(f"/proc/{child}").exists()
 
 
-def test_ctrl_c_is_for_the_parent_to_handle(write: Write) -> None:
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_of_the_whole_group_is_for_the_parent_to_handle(
+    write: Write, stop: signal.Signals
+) -> None:
     others = children_of(os.getpid())
     decoder = SandboxedDecoder(pool_size=1)
     try:
         decoder.inspect(write(picture(1)))
         (child,) = children_of(os.getpid(), others)
-        os.kill(child, signal.SIGINT)
+        os.kill(child, stop)
         decoder.inspect(write(picture(1)))
         assert children_of(os.getpid(), others) == [child]
     finally:

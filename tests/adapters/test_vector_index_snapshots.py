@@ -405,6 +405,26 @@ def test_a_builder_killed_at_any_step_leaves_the_served_snapshot_alone(
     assert _reasons(library)[served.name] is None
 
 
+def test_a_library_of_tombstones_is_purged_and_wants_no_rebuild(
+    library: Library, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from mirada.usecases import rebuild
+
+    monkeypatch.setattr(rebuild, "FIRST_SNAPSHOT_ROWS", ROWS)
+    source = library.source
+    all_ids = [m.id for m in ExactIndex(source).search(random_vectors(1), ROWS, ANYONE)[0].matches]
+    library.delete(all_ids)
+    assert source.count_changed_since(0) == ROWS
+    assert rebuild_is_due(source) is None
+
+    index = _index(library, folder)
+    assert index.rebuild(1, no_progress) is None
+    assert source.count_changed_since(0) == 0
+    assert library.add(random_vectors(3, seed=9))
+    index.refresh()
+    assert index.status().live_count == 3
+
+
 def test_a_rebuild_is_due_by_size_age_and_deaths(
     library: Library, folder: Path, monkeypatch: pytest.MonkeyPatch
 ):

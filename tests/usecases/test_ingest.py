@@ -288,6 +288,9 @@ def test_a_key_sent_again_gets_the_first_image(database: Database, owner_id: int
     assert not again.is_new_content
     assert again.image.id == first.image.id
     assert counts(database) == (1, 1, 1)
+    # Keys are compared letter by letter, on every engine.
+    capital = register(database, owner_id, idempotency_key="K", fingerprint="e" * 64)
+    assert not capital.was_replayed
     # Keys are each owner's own.
     other = register(database, new_user(database, "bea"), idempotency_key="k", fingerprint="e" * 64)
     assert not other.was_replayed

@@ -54,6 +54,15 @@ def make_due(database: Database, job_id: int) -> None:
     change(database, job_id, next_run_at_ms=1)
 
 
+def test_a_content_is_queued_once_though_a_space_was_pinned_meanwhile(database: Database) -> None:
+    with database.transaction() as session:
+        before = jobs.enqueue(session, CREATE_EMBEDDINGS, subject_id=7)
+    with database.transaction() as session:
+        after = jobs.enqueue(session, CREATE_EMBEDDINGS, subject_id=7, space_id=1)
+
+    assert after.id == before.id
+
+
 def fail(database: Database, job: Job, error: Exception, **options: Any) -> JobState:
     with database.transaction() as session:
         return attempts.fail(session, job.id, job.lease_token or "", error, **options)

@@ -168,6 +168,19 @@ def test_fewer_than_k_come_with_the_reason(library: Library) -> None:
     assert enough.reason is None
 
 
+def test_a_picture_uploaded_many_times_leaves_room_for_the_others_within_k(
+    library: Library,
+) -> None:
+    content_id = library.content(0)
+    copies = [library.image(content_id) for _ in range(30)]
+    other = library.image(library.content(10))
+    library.index.refresh()
+
+    assert library.found(ME, k=3) == copies[:3]
+    assert library.found(ME, k=31) == [*copies, other]
+    assert library.found(ME, k=2, exclude_image_ids=copies[:29]) == [copies[29], other]
+
+
 def test_the_image_searched_with_is_excluded_but_its_copies_are_not(library: Library) -> None:
     content_id = library.content(0)
     query, copy = library.image(content_id), library.image(content_id)

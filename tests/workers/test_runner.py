@@ -67,16 +67,55 @@ def test_an_encoder_that_fails_is_tried_three_times(site: Site) -> None:
     assert site.statuses() == {"FAILED": 1}
 
 
-def test_a_picture_whose_file_is_gone_fails_at_once(site: Site) -> None:
+def attempt_again(site: Site, job_id: int | None) -> bool:
+    with site.runtime.transaction() as session:
+        session.execute(update(Job).values(next_run_at_ms=1))
+    return run_job(site.runtime, job_id or 0)
+
+
+def test_a_store_that_is_away_for_a_while_fails_nothing(site: Site) -> None:
+    taken = site.upload(1)
+    folder = site.runtime.settings.image_dir
+    away = folder.with_name("unmounted")
+    folder.rename(away)
+
+    assert attempt_again(site, taken.job_id)
+    assert site.job(taken.job_id).state == JobState.QUEUED
+    away.rename(folder)
+
+    assert attempt_again(site, taken.job_id)
+    assert site.statuses() == {"READY": 1}
+
+
+def test_a_picture_whose_file_is_gone_for_good_fails_after_three_attempts(site: Site) -> None:
     taken = site.upload(1)
     with site.runtime.reading() as session:
         key = images.get_image(session, taken.image_id, site.owner_id).content.storage_key
     site.runtime.image_store.delete(key)
 
-    run_job(site.runtime, taken.job_id or 0)
+    for _ in range(3):
+        assert attempt_again(site, taken.job_id)
 
-    assert site.job(taken.job_id).state == JobState.FAILED
+    job = site.job(taken.job_id)
+    assert job.state == JobState.FAILED
+    assert "missing from the store" in str(job.last_error)
     assert site.statuses() == {"FAILED": 1}
+
+
+def test_a_picture_that_stopped_decoding_is_suspected_only_after_three_attempts(site: Site) -> None:
+    taken = site.upload(1)
+    with site.runtime.reading() as session:
+        key = images.get_image(session, taken.image_id, site.owner_id).content.storage_key
+    path = site.runtime.image_store.path(key)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+
+    assert attempt_again(site, taken.job_id)
+    assert site.job(taken.job_id).state == JobState.QUEUED
+    path.write_bytes(whole)
+
+    assert attempt_again(site, taken.job_id)
+    assert site.statuses() == {"READY": 1}
 
 
 def test_a_picture_deleted_meanwhile_leaves_no_vector(site: Site) -> None:

@@ -24,8 +24,10 @@ Reply = tuple[dict[str, Any], bytes]
 
 def main() -> None:
     """Limit this process, say that it is ready, then answer until stdin ends."""
-    # Ctrl-C reaches the whole process group; the parent decides when this process ends.
+    # Ctrl-C, and a service manager's stop, reach the whole process group; the parent decides when
+    # this process ends, by closing its input.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     options = json.loads(sys.argv[1])
     _limit(options["memory_bytes"])
     # Nothing but replies may reach the pipe, whatever a library prints.

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -22,6 +23,8 @@ START_S = 30.0
 """Importing Pillow takes 0.1 s; a machine that swaps may need much longer."""
 PIPE_BYTES = 1024 * 1024
 """What an unprivileged process may ask for on Linux: fewer turns to hand over a picture."""
+FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM)
+"""An administrator, a service manager or the kernel short of memory; limits end it otherwise."""
 MAX_HEADER_BYTES = 64 * 1024
 MAX_PAYLOAD_BYTES = 3 * 50_000_000
 """RGB of the largest picture that is accepted: more is no honest answer."""
@@ -29,6 +32,10 @@ MAX_PAYLOAD_BYTES = 3 * 50_000_000
 
 class ChildFailed(Exception):
     """The child died, was too slow, or answered nonsense."""
+
+
+class ChildEnded(ChildFailed):
+    """Somebody else ended the child, so nothing is known about the picture it had."""
 
 
 class DecoderProcess:
@@ -84,7 +91,7 @@ class DecoderProcess:
         try:
             os.write(self._requests, LENGTH.pack(len(frame)) + frame)
         except OSError as error:
-            raise ChildFailed(f"it was gone ({error.strerror})") from error
+            raise ChildEnded(f"it was gone ({error.strerror})") from error
         reply = self._reply(time.monotonic() + wall_s)
         self._is_broken = False
         self.answered += 1
@@ -125,6 +132,9 @@ class DecoderProcess:
             read = os.readv(self._replies, [view[position:]])
             if read == 0:
                 self.kill()
-                raise ChildFailed(f"it died with status {self._process.returncode}")
+                status = self._process.returncode
+                raise (ChildEnded if status in FROM_OUTSIDE else ChildFailed)(
+                    f"it died with status {status}"
+                )
             position += read
         return data

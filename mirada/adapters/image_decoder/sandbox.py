@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mirada.adapters.image_decoder.process import ChildFailed, DecoderProcess
+from mirada.adapters.image_decoder.process import ChildEnded, ChildFailed, DecoderProcess
 from mirada.domain.errors import (
     CorruptImage,
     ImageTooLarge,
@@ -43,6 +43,7 @@ MAX_POOL = 8
 QUEUE_S = 60.0
 """How long a call waits for a free child before it gives up."""
 GAVE_UP = "The picture crashed its decoder or exceeded its limits."
+ENDED = "The picture's decoder was ended from outside; send the picture again."
 SHUTTING_DOWN = "Mirada is shutting down."
 REFUSALS = {
     "unsupported": UnsupportedImage,
@@ -159,6 +160,8 @@ class SandboxedDecoder:
                 if self._is_closed:
                     raise Unavailable(SHUTTING_DOWN) from error
                 logger.warning("A picture's decoder was ended: %s", error)
+                if isinstance(error, ChildEnded):
+                    raise Unavailable(ENDED) from error
                 raise CorruptImage(GAVE_UP) from error
         raise refusal(detail)
 

@@ -77,9 +77,19 @@ class LocalImageStore:
                 _sync_folder(folder)
 
     def path(self, key: str) -> Path:
-        """Return the file's path. Raises NotFound when there are no such bytes."""
+        """Return the file's path.
+
+        Raises:
+            NotFound: there are no such bytes.
+            Unavailable: the store itself is not there.
+        """
         path = self._locate(key)
-        if not path.is_file():
+        with _storage_errors("read"):
+            is_there = path.is_file()
+            is_mounted = is_there or self._staging.is_dir()
+        if not is_mounted:
+            raise Unavailable("The file store is not there; is its volume mounted?")
+        if not is_there:
             raise NotFound(
                 "The picture's file is missing from the store. If the store was restored from a "
                 "backup, restore a later one."

@@ -139,6 +139,9 @@ def open_or_set_aside(
         logger.warning("A snapshot is set aside: %s", error)
         source.set_aside(record.name, str(error))
         return None
+    except Unavailable as error:
+        logger.warning("A snapshot is left to others: %s", error)
+        return None
 
 
 def _newest_good(source: VectorSource, root: Path, db_epoch: str) -> OpenSnapshot | None:

@@ -19,6 +19,7 @@ from mirada.adapters.vector_index.faiss.view import View
 from mirada.adapters.vector_index.freshness import wait_until
 from mirada.adapters.vector_index.queries import check_queries
 from mirada.domain.embeddings import Matrix
+from mirada.domain.errors import Unavailable
 from mirada.domain.planning import EXACT_ROWS
 from mirada.ports import (
     IndexStatus,
@@ -137,6 +138,7 @@ class FaissIndex:
             extra_queries=self._extra_queries,
         )
         if built is None:
+            self._purge()
             return None
         record = publish(
             built,
@@ -146,9 +148,16 @@ class FaissIndex:
             db_epoch=db_epoch,
             fencing_token=fencing_token,
         )
-        self._source.purge_tombstones()
+        self._purge()
         self._snapshots_checked_at = 0.0
         return record
+
+    def _purge(self) -> None:
+        try:
+            self._source.purge_tombstones()
+        except Unavailable as error:
+            # Housekeeping: what was published stays published, and the next rebuild purges.
+            logger.warning("Tombstones were not purged: %s", error)
 
     def status(self) -> IndexStatus:
         """Return what this process serves from; see `VectorIndex.status`. Raises Unavailable."""

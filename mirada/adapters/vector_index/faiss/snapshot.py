@@ -8,6 +8,7 @@ manifest's own SHA-256 is in the database; a directory the database does not nam
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import zlib
@@ -23,7 +24,7 @@ import numpy.typing as npt
 from mirada.adapters.vector_index.access import AccessTable, Ids
 from mirada.adapters.vector_index.faiss.block import VectorBlock
 from mirada.domain.embeddings import EmbeddingSpace
-from mirada.domain.errors import SnapshotInvalid
+from mirada.domain.errors import SnapshotInvalid, Unavailable
 from mirada.domain.similarity import BACKGROUND_ROWS, sampling_order
 from mirada.ports import SnapshotRecord
 
@@ -40,6 +41,8 @@ ARRAYS = (
 )
 METRIC = "inner_product"
 READ_BYTES = 1 << 20
+PROCESS_TROUBLE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""What says nothing about a file: this process has too many open, or no memory to map it."""
 SAMPLE_ROWS = 8 * BACKGROUND_ROWS
 """Enough that a caller who may see an eighth of the rows needs no second look for a background."""
 
@@ -87,6 +90,7 @@ def open_snapshot(
 
     Raises:
         SnapshotInvalid: any check failed; the message says which.
+        Unavailable: it is this process that cannot read it, and others may.
     """
     try:
         fingerprint = fingerprint_of(directory)
@@ -95,7 +99,13 @@ def open_snapshot(
             _compare(directory / name, expected, with_sha256)
         arrays = {name: np.load(directory / f"{name}.npy", allow_pickle=False) for name in ARRAYS}
         index = faiss.read_index(str(directory / INDEX), faiss.IO_FLAG_MMAP_IFC)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+    except PermissionError as error:
+        raise Unavailable(f"{record.name} may not be read by this process: {error}") from error
+    except OSError as error:
+        if error.errno in PROCESS_TROUBLE:
+            raise Unavailable(f"{record.name} cannot be opened just now: {error}") from error
+        raise SnapshotInvalid(f"{record.name} cannot be read: {error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         # FAISS raises RuntimeError; whatever a damaged file makes of the others is no better.
         raise SnapshotInvalid(f"{record.name} cannot be read: {error}") from error
     ids = arrays["ids"]

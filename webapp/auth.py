@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -58,7 +59,8 @@ def current_caller() -> Caller:
 
     Raises:
         NotAuthenticated: the key sent counts for nobody.
-        NotAllowed: a page of another site acts as the local user.
+        NotAllowed: a page of another site acts as the local user, or the call came in under a
+            name that is not this machine's own.
     """
     caller: Caller | None = g.get("caller")
     if caller is None:
@@ -110,6 +112,7 @@ def _identify() -> Caller:
         return Caller(user)
     if runtime.settings.effective_auth_mode is AuthMode.KEYS:
         return ANONYMOUS
+    _refuse_other_names(runtime)
     _refuse_other_sites(runtime)
     return _local_caller(runtime)
 
@@ -122,6 +125,36 @@ def _local_caller(runtime: Runtime) -> Caller:
             caller = Caller(users.local_user(session))
         current_app.extensions["mirada_local_caller"] = caller
     return caller
+
+
+def _refuse_other_names(runtime: Runtime) -> None:
+    # A page whose own name is made to resolve to 127.0.0.1 is of the same origin to the browser;
+    # only the name it calls us by gives it away. A server that listens to the network on purpose
+    # cannot know its names, so there nothing but Origin is held against a call.
+    bound = runtime.settings.host
+    if not _is_loopback(bound):
+        return
+    try:
+        name = urlsplit(f"//{request.host}").hostname
+    except ValueError:
+        name = None
+    if name is not None and (_is_loopback(name) or name == bound.lower()):
+        return
+    raise NotAllowed(
+        "Without a key this server answers only under its own address, not under the name in the "
+        f"Host header. Call it as http://127.0.0.1:{runtime.settings.port} or send an API key; "
+        "behind a proxy run it with AUTH_MODE=keys."
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    """Return whether a name or address, without brackets, is this machine's own by definition."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _refuse_other_sites(runtime: Runtime) -> None:

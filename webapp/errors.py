@@ -177,10 +177,22 @@ def _detail(
         allowed = ", ".join(sorted(getattr(error, "valid_methods", None) or ()))
         return f"{request.method} is not possible here; {allowed or 'another method'} is."
     if status == 413:
-        return "The request is larger than this server accepts (MAX_UPLOAD_MB)."
+        return _what_is_too_large()
     if messages:
         return "The request does not make sense as it stands: " + _first_message(messages)
     return error.description or HTTPStatus(status).phrase
+
+
+def _what_is_too_large() -> str:
+    """Return a sentence; the parser raises the same for a whole body and for its form fields."""
+    body_bytes, most_bytes = request.content_length, request.max_content_length
+    if body_bytes is None or most_bytes is None or body_bytes > most_bytes:
+        return "The request is larger than this server accepts (MAX_UPLOAD_MB)."
+    return (
+        f"The form has too many or too large fields: at most {request.max_form_parts} parts, and "
+        f"{request.max_form_memory_size} bytes in a text field. Send the picture as a part with "
+        "a filename."
+    )
 
 
 def _first_message(messages: Any, path: str = "") -> str:

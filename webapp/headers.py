@@ -33,6 +33,10 @@ EXPOSED_HEADERS = (
     "Retry-After",
     "X-Request-ID",
     "X-Change-Seq",
+    "Idempotent-Replayed",
+    "X-Embedding-Count",
+    "X-Embedding-Dimension",
+    "X-Embedding-Space",
     "Content-Disposition",
 )
 
@@ -60,6 +64,10 @@ def _secure(response: Response) -> Response:
     headers["X-Frame-Options"] = "DENY"
     headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
     headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=()"
+    if request.path.startswith("/api/") and response.is_json and "Cache-Control" not in headers:
+        # What a caller may see depends on the key, and it can change at any time.
+        headers["Cache-Control"] = "private, no-cache"
+        response.vary.update(["Authorization", "X-API-Key"])
     if request.is_secure:
         headers["Strict-Transport-Security"] = "max-age=31536000"
     return response

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from flask import Response, request
@@ -20,11 +21,18 @@ def image_etag(image: Any) -> str:
     return f"{image.id}-{image.version}-{str(image.status).lower()}"
 
 
-def expected_version(image_id: int) -> int | None:
+def expected_version(image_id: int, current_version: Callable[[], int]) -> int | None:
     """Return the version that If-Match names, None when there is no condition.
+
+    Of several versions the current one counts; whoever changes the image holds what is returned
+    against it once more, under its lock.
 
     Only the version is held against the caller: that a picture became READY in the meantime is
     no change of what its owner wrote.
+
+    Args:
+        image_id: which image.
+        current_version: reads the image's version; called only when there is a choice.
 
     Raises:
         PreconditionFailed: no tag in the header can be of this image.
@@ -35,13 +43,16 @@ def expected_version(image_id: int) -> int | None:
     if tags.star_tag:
         return None
     # Strong comparison: weak tags never match.
-    for tag in tags.as_set():
-        found = _OURS.fullmatch(tag)
-        if found and int(found[1]) == image_id:
-            return int(found[2])
-    raise PreconditionFailed(
-        f"If-Match does not name a version of image {image_id}; read it again for its ETag."
-    )
+    found = (_OURS.fullmatch(tag) for tag in tags.as_set())
+    versions = {int(ours[2]) for ours in found if ours and int(ours[1]) == image_id}
+    if not versions:
+        raise PreconditionFailed(
+            f"If-Match does not name a version of image {image_id}; read it again for its ETag."
+        )
+    if len(versions) == 1:
+        return versions.pop()
+    current = current_version()
+    return current if current in versions else max(versions)
 
 
 def with_etag(response: Response, etag: str) -> Response:

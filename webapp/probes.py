@@ -22,6 +22,8 @@ FRESH_S = 3.0
 BUSY_S = 30.0
 """An encoder deep in work answers late; so long its last good result counts. Everything else that
 does not answer in time is down."""
+TOO_LATE = "It did not answer in time."
+SWITCHED_OFF = "switched off"
 WAIT_S = 2.0
 """How long a request waits for all probes together; the answer is due within 3 s."""
 
@@ -37,17 +39,26 @@ class Result:
 class Probe:
     """One dependency, tried in a thread of its own so that a hanging one holds up nobody."""
 
-    def __init__(self, name: str, attempt: Callable[[], str], *, patience_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        name: str,
+        attempt: Callable[[], str],
+        *,
+        patience_s: float = 0.0,
+        why_late: Callable[[], str] = lambda: TOO_LATE,
+    ) -> None:
         """Keep what to try.
 
         Args:
             name: of the dependency.
             attempt: returns a sentence or raises.
             patience_s: how long the last result still counts while a newer try takes its time.
+            why_late: returns a sentence about a try that is not over yet.
         """
         self.name = name
         self._attempt = attempt
         self._patience_s = patience_s
+        self._why_late = why_late
         self._changed = threading.Condition()
         self._is_running = False
         self._result: Result | None = None
@@ -70,7 +81,7 @@ class Probe:
             age_s = time.monotonic() - self._at_s
             if self._result is not None and (not self._is_running or age_s < self._patience_s):
                 return self._result
-            return Result(False, "It did not answer in time.")
+            return Result(False, self._why_late())
 
     def _run(self) -> None:
         try:
@@ -93,7 +104,7 @@ class Health:
         self._runtime = runtime
         self._probes = (
             Probe("database", self._database),
-            Probe("encoder", self._encoder, patience_s=BUSY_S),
+            Probe("encoder", self._encoder, patience_s=BUSY_S, why_late=self._why_encoder_is_late),
             Probe("queue", self._queue),
             Probe("index", self._index),
             Probe("store", self._store),
@@ -120,7 +131,12 @@ class Health:
         )
         if report.errors:
             raise MiradaError(" ".join(report.errors))
-        return f"{report.image_model} on {report.device}" if report.enabled else "switched off"
+        if not report.enabled:
+            raise MiradaError(SWITCHED_OFF)
+        return f"{report.image_model} on {report.device}"
+
+    def _why_encoder_is_late(self) -> str:
+        return TOO_LATE if self._runtime.encoder_is_loaded() else "still loading"
 
     def _queue(self) -> str:
         if self._runtime.settings.redis_url is None:

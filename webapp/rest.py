@@ -12,6 +12,7 @@ from flask_smorest import Api, Blueprint
 from webargs.flaskparser import FlaskParser
 from webargs.multidictproxy import MultiDictProxy
 from werkzeug.datastructures import CombinedMultiDict
+from werkzeug.exceptions import UnsupportedMediaType
 
 from mirada.domain.errors import InvalidInput
 from webapp import errors
@@ -23,17 +24,21 @@ DESCRIPTION = """\
 A visual memory: pictures go in, are understood, and are found again by picture or by words.
 
 **Keys.** Send `Authorization: Bearer KEY` (or `X-API-Key`). With `AUTH_MODE=open` calls without a
-key act as the local user; with `AUTH_MODE=keys` they may read and search public images only.
+key act as the local administrator; with `AUTH_MODE=keys` they may read and search public images
+only. A server in open mode that listens on a loopback address (`HOST`) answers calls without a key
+only under `localhost` or such an address; one that listens to the network acts for whoever reaches
+it, so close it off or ask for keys.
 
 **Errors** are `application/problem+json` (RFC 9457) with a stable `code`. What is not yours looks
 absent: 404. A 503 carries `Retry-After`: the same request may work later.
 
 **Freshness.** Whatever changes what can be found answers with `X-Change-Seq`; send it back as
-`X-Min-Change-Seq` and a search includes that change or says 503.
+`X-Min-Change-Seq` and a search includes that change or says 503 (409 for a number that this
+database never gave, as after a restored backup).
 """
 
-ALWAYS = (401, 500, 503)
-"""A wrong key is refused everywhere, and everything can be down."""
+ALWAYS = (401, 403, 500, 503)
+"""A wrong key and a foreign Host are refused everywhere, and everything can be down."""
 
 
 class ApiParser(FlaskParser):
@@ -51,7 +56,12 @@ class ApiParser(FlaskParser):
     }
 
     def load_json(self, req: Any, schema: ma.Schema) -> Any:
-        """Return the JSON body; nesting or a number without end is the client's fault, no crash."""
+        """Return the JSON body; nesting or a number without end is the client's fault, no crash.
+
+        Raises UnsupportedMediaType (415) for a body that does not say that it is JSON.
+        """
+        if not req.is_json and (req.mimetype or req.content_length):
+            raise UnsupportedMediaType("Send application/json.")
         try:
             return super().load_json(req, schema)
         except (RecursionError, ValueError) as error:
@@ -123,6 +133,9 @@ class MiradaApi(Api):
         """Answer with a problem."""
         return errors.handle_http_exception(error)
 
+    def _register_pagination_header(self) -> None:
+        """Leave out a header that no operation sends, and with it the schema it would bring."""
+
     def _register_responses(self) -> None:
         for status in HTTPStatus:
             if status >= 400:
@@ -167,14 +180,23 @@ CHANGE_SEQ_HEADER = {
 }
 """Of every reply to a change of what can be found."""
 MIN_CHANGE_SEQ = request_header(
-    "X-Min-Change-Seq", "Answer only from a state that includes this change.", "integer"
+    "X-Min-Change-Seq",
+    "Answer only from a state that includes this change: 503 while it is on its way, 409 when "
+    "this database never gave that number.",
+    "integer",
 )
 """Of every search."""
 
 
-def multipart_body(schema: type[ma.Schema]) -> dict[str, Any]:
-    """Return the documentation of a multipart request body."""
-    return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
+def multipart_body(schema: type[ma.Schema], **fields: Any) -> dict[str, Any]:
+    """Return the documentation of a multipart request body with a picture.
+
+    Args:
+        schema: of its parts.
+        **fields: values of text parts, for the example.
+    """
+    content = {"schema": schema, "example": {"file": "@cat.png", **fields}}
+    return {"required": True, "content": {"multipart/form-data": content}}
 
 
 def multipart_fields(schema: type[ma.Schema]) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from werkzeug.datastructures import FileStorage
 from mirada.domain.embeddings import EmbeddingSpace, Vector, l2_normalise
 from mirada.domain.errors import Conflict, InvalidInput, NotFound
 from mirada.domain.images import RgbImage
-from mirada.ports import VectorIndex
+from mirada.ports import VectorIndex, VectorSource
 from mirada.usecases import images, search, spaces
 from mirada.usecases.check_models import Encoder
+from mirada.usecases.ingest import require_declared_type
 from webapp import uploads
 from webapp.auth import Caller
 from webapp.current import current_runtime
@@ -38,7 +39,7 @@ def find_images(
     runtime = current_runtime()
     space_id, _ = image_space()
     index = runtime.index(space_id)
-    wait_for_freshness(index)
+    wait_for_freshness(index, runtime.vector_source(space_id))
     with runtime.reading() as session:
         return search.find(
             session,
@@ -60,11 +61,12 @@ def current_change_seq() -> int | None:
     return None if space is None else runtime.vector_source(space.id).current_seq()
 
 
-def wait_for_freshness(index: VectorIndex) -> None:
+def wait_for_freshness(index: VectorIndex, source: VectorSource) -> None:
     """Wait until the index reflects the change that the request names.
 
     Raises:
         InvalidInput: the header is no number.
+        Conflict: this database never gave that number, so waiting for it would never end.
         Unavailable: the change did not arrive in time.
     """
     given = request.headers.get("X-Min-Change-Seq")
@@ -72,6 +74,12 @@ def wait_for_freshness(index: VectorIndex) -> None:
         return
     if not given.isdecimal() or len(given) > 18:
         raise InvalidInput("X-Min-Change-Seq must be the number that X-Change-Seq gave.")
+    current_seq = source.current_seq()
+    if int(given) > current_seq:
+        raise Conflict(
+            f"This database never gave the change number {given}; its latest is {current_seq}. It "
+            "was probably restored from a backup: forget the number and search without it."
+        )
     index.wait_for(int(given), timeout_s=FRESHNESS_WAIT_S)
 
 
@@ -101,11 +109,14 @@ def pixels_of_upload(upload: FileStorage) -> RgbImage:
     """Return an uploaded picture as the encoder takes it; its staged file goes with the request.
 
     Raises:
-        UnsupportedImage, CorruptImage, ImageTooLarge: it is no picture that we accept.
+        UnsupportedImage, CorruptImage, ImageTooLarge: it is no picture that we accept, or not of
+            the type it was sent as.
     """
     path = uploads.staged_of(upload).path
     side_px = current_runtime().encoder_within(LOADING_WAIT_S).input_side_px
-    return current_runtime().decoder.decode(path, 2 * side_px)
+    pixels = current_runtime().decoder.decode(path, 2 * side_px)
+    require_declared_type(uploads.declared_media_type(upload), uploads.decoded_format(path))
+    return pixels
 
 
 def vector_of_text(text: str) -> Vector:

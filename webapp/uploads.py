@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+from pathlib import Path
 from typing import IO, Any
 
 from flask import Flask, Request, Response, current_app, request
@@ -11,12 +12,21 @@ from werkzeug.datastructures import FileStorage
 
 from mirada.bootstrap import Runtime
 from mirada.domain.errors import ImageTooLarge, InvalidInput, UnsupportedImage
+from mirada.domain.images import ImageFormat
 from mirada.ports import StagedFile
 
 FORM_ALLOWANCE_BYTES = 1024 * 1024
 """What a request may hold beside the file: boundaries, captions, prompts."""
 MAX_FORM_PARTS = 64
 """Parts of a multipart body; the largest batch that is accepted has 32 files."""
+
+FORMAT_OF_BEGINNING = {
+    b"\xff\xd8": ImageFormat.JPEG,
+    b"\x89P": ImageFormat.PNG,
+    b"GI": ImageFormat.GIF,
+    b"RI": ImageFormat.WEBP,
+}
+"""Of magic numbers; for pictures that the decoder has accepted."""
 
 DRAIN_MAX_BYTES = 256 * 1024 * 1024
 DRAIN_MAX_S = 5.0
@@ -132,6 +142,12 @@ def declared_media_type(upload: FileStorage) -> str | None:
     """Return the type the client declared, None where it only said "bytes" or nothing."""
     declared = (upload.mimetype or "").lower()
     return None if declared in {"", "application/octet-stream"} else declared
+
+
+def decoded_format(path: Path) -> ImageFormat:
+    """Return the format of a picture that was decoded; two bytes tell accepted formats apart."""
+    with path.open("rb") as file:
+        return FORMAT_OF_BEGINNING[file.read(2)]
 
 
 def _refuse(field: str, message: str) -> None:

@@ -84,14 +84,19 @@ def receive(
     if staged.byte_size == 0:
         raise CorruptImage("The file is empty.")
     facts = decoder.inspect(staged.path)
+    require_declared_type(declared_media_type, facts.format)
+    return facts
+
+
+def require_declared_type(declared_media_type: str | None, fmt: ImageFormat) -> None:
+    """Raise UnsupportedImage when a client claimed another type than the picture really is."""
     declared = (declared_media_type or "").partition(";")[0].strip().lower()
     declared = MEDIA_TYPE_ALIASES.get(declared, declared)
-    if declared not in UNDECLARED and declared != facts.format.media_type:
+    if declared not in UNDECLARED and declared != fmt.media_type:
         raise UnsupportedImage(
-            f"The file was sent as {declared[:100]} but it is a {facts.format.value} picture. "
-            f"Send it as {facts.format.media_type}."
+            f"The file was sent as {declared[:100]} but it is a {fmt.value} picture. "
+            f"Send it as {fmt.media_type}."
         )
-    return facts
 
 
 def register_image(

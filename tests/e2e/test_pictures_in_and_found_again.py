@@ -160,13 +160,13 @@ def search_at(web: Web, content: bytes, seq: str) -> list[int]:
     return [r["image"]["id"] for r in reply.json()["results"]]
 
 
-def test_a_change_number_from_the_future_is_told_to_wait(library: Production) -> None:
+def test_a_change_number_from_the_future_is_a_conflict_not_a_wait(library: Production) -> None:
     reply = library.first.http.post(
         "/api/v1/search", json={"text": "cat"}, headers={"X-Min-Change-Seq": "999999999"}
     )
 
-    assert reply.status_code == 503
-    assert int(reply.headers["Retry-After"]) >= 1
+    assert reply.status_code == 409
+    assert "restored" in reply.json()["detail"]
 
 
 def test_the_same_bytes_are_stored_and_embedded_once(library: Production) -> None:

@@ -13,8 +13,9 @@ from sqlalchemy import select
 
 from mirada.bootstrap import Runtime
 from mirada.db.models import Job
+from mirada.usecases import users
 from tests.pictures import picture
-from tests.webapp.gallery import Gallery, as_upload
+from tests.webapp.gallery import Gallery, as_upload, assert_problem
 
 
 def test_a_sane_request_id_is_echoed_and_kept_with_the_job(gallery: Gallery) -> None:
@@ -75,7 +76,18 @@ def test_an_allowed_origin_may_call_and_read_our_headers(
     response = client.get("/health/live", headers={"Origin": "https://b.example"})
     assert response.headers["Access-Control-Allow-Origin"] == "https://b.example"
     exposed = response.headers["Access-Control-Expose-Headers"]
-    for name in ("ETag", "Location", "Link", "Retry-After", "X-Request-ID", "X-Change-Seq"):
+    for name in (
+        "ETag",
+        "Location",
+        "Link",
+        "Retry-After",
+        "X-Request-ID",
+        "X-Change-Seq",
+        "Idempotent-Replayed",
+        "X-Embedding-Count",
+        "X-Embedding-Dimension",
+        "X-Embedding-Space",
+    ):
         assert name in exposed
     preflight = client.options(
         "/api/v1/images",
@@ -106,6 +118,71 @@ def test_a_page_of_another_site_cannot_act_as_the_local_user(gallery: Gallery) -
         headers={"Origin": "http://localhost"},
     )
     assert same.status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/api/v1/images", 200), ("/api/v1/users/me", 200), ("/api/v1/images/99", 404)],
+)
+def test_caches_keep_replies_apart_by_key_and_ask_again(
+    client: FlaskClient, path: str, status: int
+) -> None:
+    response = client.get(path)
+    assert response.status_code == status
+    assert response.headers["Cache-Control"] == "private, no-cache"
+    assert {"Authorization", "X-API-Key"} <= set(response.vary)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "LOCALHOST:8000", "127.0.0.1", "127.0.0.1:8000", "127.8.9.1", "[::1]:8000"],
+)
+def test_without_a_key_this_machine_s_own_names_are_answered(
+    client: FlaskClient, host: str
+) -> None:
+    assert client.get("/api/v1/users/me", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("method", ["get", "post", "delete"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.evil", "[x"]
+)
+def test_without_a_key_a_name_that_leads_here_by_foul_play_is_403(
+    client: FlaskClient, host: str, method: str
+) -> None:
+    path = {"get": "/api/v1/images", "post": "/api/v1/jobs/1/retry"}.get(method, "/api/v1/images/1")
+    # A page of that name is of the same origin as far as the browser can tell.
+    response = getattr(client, method)(path, headers={"Host": host, "Origin": f"http://{host}"})
+    assert "127.0.0.1" in assert_problem(response, 403, "not_allowed")["detail"]
+
+
+def test_a_key_is_believed_under_any_name(
+    make_runtime: Callable[..., Runtime],
+) -> None:
+    from webapp import create_app
+
+    runtime = make_runtime()
+    with runtime.transaction() as session:
+        key = users.issue_key(session, users.create_user(session, "ana"))
+    client = create_app(runtime).test_client()
+    headers = {"Host": "mirada.example", "Authorization": f"Bearer {key}"}
+    assert client.get("/api/v1/users/me", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/livez", "/docs", "/openapi.json"])
+def test_probes_and_documentation_are_answered_under_any_name(
+    client: FlaskClient, path: str
+) -> None:
+    assert client.get(path, headers={"Host": "mirada.example"}).status_code == 200
+
+
+def test_a_server_that_listens_to_the_network_cannot_know_its_names(
+    client_for: Callable[..., FlaskClient],
+) -> None:
+    headers = {"Host": "gallery.example"}
+    for host in ("0.0.0.0", "gallery.example"):
+        client = client_for(host=host, auth_mode="open")
+        assert client.get("/api/v1/users/me", headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,10 @@ def test_if_match_of_another_version_is_412(gallery: Gallery, method: str, tag: 
     assert gallery.get(image["url"]).status_code == 200
 
 
-@pytest.mark.parametrize("tag", ['"1-1-pending"', "*", '"5-1-ready", "1-1-ready"'])
+@pytest.mark.parametrize(
+    "tag",
+    ['"1-1-pending"', "*", '"5-1-ready", "1-1-ready"', '"1-7-ready", "1-1-ready", "1-3-ready"'],
+)
 def test_if_match_of_this_version_lets_a_deletion_through(gallery: Gallery, tag: str) -> None:
     image = gallery.upload()
     assert image["id"] == 1
@@ -207,6 +210,68 @@ def test_a_part_of_a_file_can_be_asked_for(gallery: Gallery) -> None:
     assert (response.status_code, response.get_data()) == (206, picture(5)[2:6])
     beyond = gallery.get(image["file_url"], headers={"Range": "bytes=99999999-"})
     assert_problem(beyond, 416, "range_not_satisfiable")
+
+
+@pytest.mark.parametrize("tail", ["/file", "/thumbnail"])
+@pytest.mark.parametrize(
+    "asked",
+    ["items=0-1", "bytes=0-1,4-5", "bytes=5-2", "bytes=x-y", "bytes", "bytes=-99999999"],
+)
+def test_a_range_that_means_nothing_here_gets_the_whole(
+    gallery: Gallery, tail: str, asked: str
+) -> None:
+    image = gallery.upload(seed=5)
+    whole = gallery.get(f"{image['url']}{tail}")
+    response = gallery.get(f"{image['url']}{tail}", headers={"Range": asked})
+    assert (response.status_code, response.get_data()) == (200, whole.get_data())
+
+
+def test_the_end_of_a_file_can_be_asked_for(gallery: Gallery) -> None:
+    image = gallery.upload(seed=5)
+    response = gallery.get(image["file_url"], headers={"Range": "bytes=-7"})
+    assert (response.status_code, response.get_data()) == (206, picture(5)[-7:])
+
+
+def test_conditions_come_before_ranges(gallery: Gallery) -> None:
+    image = gallery.upload(seed=5)
+    tag = gallery.get(image["file_url"]).headers["ETag"]
+    part = {"Range": "bytes=2-5"}
+    known = gallery.get(image["file_url"], headers=part | {"If-None-Match": tag})
+    assert known.status_code == 304
+    other = gallery.get(image["file_url"], headers=part | {"If-Match": '"other"'})
+    assert_problem(other, 412, "precondition_failed")
+    same = gallery.get(image["file_url"], headers=part | {"If-Range": tag})
+    assert same.status_code == 206
+    changed = gallery.get(image["file_url"], headers=part | {"If-Range": '"other"'})
+    assert changed.status_code == 200
+
+
+@pytest.mark.parametrize("tail", ["/file", "/thumbnail"])
+def test_if_match_of_anything_is_true_of_a_file_that_exists(gallery: Gallery, tail: str) -> None:
+    image = gallery.upload()
+    assert gallery.get(f"{image['url']}{tail}", headers={"If-Match": "*"}).status_code == 200
+
+
+def test_if_match_of_several_versions_is_true_of_the_current_one_only(gallery: Gallery) -> None:
+    image = gallery.upload()
+    for caption, tags, status in (
+        ("a", '"1-1-ready", "1-2-ready"', 200),
+        ("b", '"1-1-ready", "1-2-ready"', 200),
+        ("c", '"1-1-ready", "1-2-ready"', 412),
+    ):
+        response = gallery.client.patch(
+            image["url"], json={"caption": caption}, headers={"If-Match": tags}
+        )
+        assert response.status_code == status
+
+
+@pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", ""])
+def test_a_change_that_is_not_json_is_415(gallery: Gallery, media_type: str) -> None:
+    image = gallery.upload()
+    response = gallery.client.patch(
+        image["url"], data=b"caption=x", headers={"Content-Type": media_type}
+    )
+    assert "application/json" in assert_problem(response, 415, "unsupported_media_type")["detail"]
 
 
 def test_a_file_one_has_already_is_304(gallery: Gallery) -> None:

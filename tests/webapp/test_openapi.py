@@ -58,14 +58,55 @@ def test_every_error_reply_is_a_problem(document: dict[str, Any]) -> None:
             assert list(shared["content"]) == ["application/problem+json"], (name, status)
 
 
-def test_every_json_reply_of_our_api_has_an_example(document: dict[str, Any]) -> None:
+def test_every_body_and_reply_that_is_no_picture_has_an_example(document: dict[str, Any]) -> None:
     for name, operation in operations(document):
-        if "/api/v1" not in name or operation["operationId"] == "findSimilarImagePosts":
-            continue
-        for status in ("200", "201", "202"):
-            content = operation["responses"].get(status, {}).get("content", {})
-            if "application/json" in content:
-                assert "example" in content["application/json"], (name, status)
+        contents = [operation.get("requestBody", {}).get("content", {})]
+        contents += [
+            operation["responses"].get(status, {}).get("content", {})
+            for status in ("200", "201", "202")
+        ]
+        for content in contents:
+            for media_type, described in content.items():
+                if not media_type.startswith(("image/", "application/octet-stream")):
+                    assert {"example", "examples"} & set(described), (name, media_type)
+
+
+def operation_of(document: dict[str, Any], operation_id: str) -> dict[str, Any]:
+    """Return one operation."""
+    (found,) = (o for _, o in operations(document) if o["operationId"] == operation_id)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("operation_id", "statuses"),
+    [
+        ("changeImage", {"400", "412", "415"}),
+        ("getImageFile", {"206", "304", "412", "416"}),
+        ("getImageThumbnail", {"206", "304", "412", "416"}),
+        ("getStoredImage", {"206", "304", "412", "416"}),
+        ("searchImages", {"403", "409", "415"}),
+        ("findSimilarImagePosts", {"403", "409"}),
+    ],
+)
+def test_what_an_operation_can_answer_is_told(
+    document: dict[str, Any], operation_id: str, statuses: set[str]
+) -> None:
+    assert statuses <= set(operation_of(document, operation_id)["responses"])
+
+
+def test_headers_that_are_sent_are_told(document: dict[str, Any]) -> None:
+    created = operation_of(document, "createImage")["responses"]["201"]["headers"]
+    assert "Idempotent-Replayed" in created
+    embedded = operation_of(document, "createEmbeddings")["responses"]["200"]["headers"]
+    assert {f"X-Embedding-{name}" for name in ("Count", "Dimension", "Space")} <= set(embedded)
+
+
+def test_schemas_have_names_that_read_well_in_a_generated_client(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    assert {"NewImage", "Pictures", "PictureQuery"} <= set(schemas)
+    assert not [name for name in schemas if "Documentation" in name or "Pagination" in name]
+    text = schemas["Search"]["properties"]["text"]
+    assert (text["minLength"], text["maxLength"]) == (1, 2000)
 
 
 def test_every_route_is_documented(app: Any, document: dict[str, Any]) -> None:

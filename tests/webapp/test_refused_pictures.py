@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from werkzeug.test import encode_multipart
 
 from mirada.bootstrap import Runtime
 from tests.pictures import picture
@@ -95,6 +96,26 @@ def test_a_file_over_the_limit_is_413(small: Gallery, size: int, code: str) -> N
             content_type="multipart/form-data; boundary=b",
         )
     assert "MAX_UPLOAD_MB" in assert_problem(response, 413, code)["detail"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"caption": "x" * 600_000}, {f"field{number}": "x" for number in range(80)}],
+    ids=["a field of 600 kB", "80 fields"],
+)
+def test_a_form_with_too_much_beside_the_file_is_413_and_says_so(
+    gallery: Gallery, fields: dict[str, str]
+) -> None:
+    gallery.runtime.image_store.probe()
+    with nothing_kept(gallery.runtime):
+        # In memory: the client would spool so large a body to a file and leave that open.
+        boundary, body = encode_multipart({**fields, "file": "x"})
+        response = gallery.client.post(
+            "/api/v1/images", data=body, content_type=f"multipart/form-data; boundary={boundary}"
+        )
+    detail = assert_problem(response, 413, "request_too_large")["detail"]
+    assert "fields" in detail
+    assert "MAX_UPLOAD_MB" not in detail
 
 
 @pytest.mark.parametrize(

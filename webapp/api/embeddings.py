@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 from flask import Response, jsonify, request
 from flask.views import MethodView
+from werkzeug.exceptions import UnsupportedMediaType
 
 from mirada.domain.embeddings import BLOB_DTYPE, Matrix
-from mirada.domain.errors import InvalidInput
 from webapp import uploads
 from webapp.auth import require_user
-from webapp.rest import ApiBlueprint
+from webapp.rest import ApiBlueprint, header
 from webapp.schemas.embeddings import (
     EMBEDDINGS_EXAMPLE,
     MAX_FILES,
     EmbeddingsSchema,
-    PicturesDocumentation,
+    PicturesSchema,
     TextsSchema,
 )
 from webapp.searching import encoder_for_people, pixels_of_upload
@@ -43,7 +43,10 @@ class Embeddings(MethodView):
                     "schema": TextsSchema,
                     "example": {"texts": ["a cat with sunglasses", "um gato"]},
                 },
-                "multipart/form-data": {"schema": PicturesDocumentation},
+                "multipart/form-data": {
+                    "schema": PicturesSchema,
+                    "example": {"file": ["@cat.png", "@dog.jpg"]},
+                },
             },
         },
     )
@@ -53,6 +56,11 @@ class Embeddings(MethodView):
         content_type=RAW,
         description="With Accept: application/octet-stream, little-endian float32, row by row; "
         "X-Embedding-Count, X-Embedding-Dimension and X-Embedding-Space say what they are.",
+        headers={
+            "X-Embedding-Count": header("Rows; only of raw replies.", "integer"),
+            "X-Embedding-Dimension": header("Numbers in a row; only of raw replies.", "integer"),
+            "X-Embedding-Space": header("The space of the vectors; only of raw replies."),
+        },
     )
     @blueprint.response(200, EmbeddingsSchema, example=EMBEDDINGS_EXAMPLE)
     def post(self) -> Any:
@@ -66,7 +74,7 @@ class Embeddings(MethodView):
             fields = ApiBlueprint.ARGUMENTS_PARSER.parse(TextsSchema(), location="json")
             vectors = encoder.encode_texts(fields["texts"])
         else:
-            raise InvalidInput(
+            raise UnsupportedMediaType(
                 "Send texts as application/json, or pictures as multipart/form-data."
             )
         return _reply(vectors, encoder)
@@ -87,4 +95,7 @@ def _reply(vectors: Matrix, encoder: Any) -> Response:
         model=space.encoder,
         space=space.name,
         device=encoder.device,
+        logit_scale=encoder.logit_scale,
+        logit_bias=encoder.logit_bias,
+        input_side_px=encoder.input_side_px,
     )

@@ -10,7 +10,13 @@ from flask.views import MethodView
 from mirada.usecases import images
 from mirada.usecases.search import Found
 from webapp import uploads
-from webapp.api.pictures import PICTURE_DOC, send_picture, send_thumbnail
+from webapp.api.pictures import (
+    PICTURE_DOC,
+    PICTURE_RANGE,
+    PICTURE_REFUSALS,
+    send_picture,
+    send_thumbnail,
+)
 from webapp.auth import current_caller, require_user
 from webapp.current import current_runtime
 from webapp.derivatives import drop_derivatives
@@ -28,12 +34,13 @@ from webapp.rest import (
 from webapp.schemas.ids import ID
 from webapp.schemas.images import (
     IMAGE_EXAMPLE,
+    IMAGE_POST_EXAMPLE,
     ImageChangeSchema,
     ImageListQuerySchema,
     ImagePageSchema,
     ImagePostSchema,
     ImageSchema,
-    NewImageDocumentation,
+    NewImageFieldsSchema,
     NewImageSchema,
     image_body,
     image_post,
@@ -97,7 +104,7 @@ class Images(MethodView):
         "createImage",
         "Upload a picture",
         refusals=(403, 409, 413, 415, 422),
-        requestBody=multipart_body(NewImageDocumentation),
+        requestBody=multipart_body(NewImageSchema, is_public=True, caption="A cat"),
         parameters=[
             request_header("Idempotency-Key", "Any text of yours; one key never uploads twice.")
         ],
@@ -106,7 +113,12 @@ class Images(MethodView):
         201,
         ImageSchema,
         example=IMAGE_EXAMPLE | {"status": "PENDING"},
-        headers={"Location": header("Where the image is."), **ETAG_HEADER, **CHANGE_SEQ_HEADER},
+        headers={
+            "Location": header("Where the image is."),
+            "Idempotent-Replayed": header("`true` when an earlier request made the image."),
+            **ETAG_HEADER,
+            **CHANGE_SEQ_HEADER,
+        },
     )
     def post(self) -> Any:
         """Stored at once, searchable when its status is READY.
@@ -115,7 +127,7 @@ class Images(MethodView):
         """
         user = require_user()
         upload = uploads.uploaded_file()
-        fields = multipart_fields(NewImageSchema)
+        fields = multipart_fields(NewImageFieldsSchema)
         taken = take_in(
             current_runtime(),
             uploads.staged_of(upload),
@@ -162,7 +174,7 @@ class ImageItem(MethodView):
     @blueprint.operation(
         "changeImage",
         "Change caption, prompt or visibility",
-        refusals=(403, 404, 409, 412, 422),
+        refusals=(400, 403, 404, 409, 412, 415, 422),
         parameters=[IF_MATCH],
     )
     @blueprint.arguments(ImageChangeSchema, example={"is_public": True})
@@ -172,12 +184,13 @@ class ImageItem(MethodView):
     def patch(self, changes: dict[str, Any], image_id: int) -> Any:
         """Its owner may; anybody else is told that there is no such image."""
         user = require_user()
+        expected = _expected_version(image_id)
         with current_runtime().transaction() as session:
             image = images.change_image(
                 session,
                 image_id,
                 user.id,
-                expected_version=expected_version(image_id),
+                expected_version=expected,
                 changes=changes,
             )
         headers = {"ETag": f'"{image_etag(image)}"'}
@@ -191,11 +204,9 @@ class ImageItem(MethodView):
     def delete(self, image_id: int) -> Any:
         """Its bytes go too, unless another image shows the same ones."""
         user = require_user()
-        runtime = current_runtime()
+        runtime, expected = current_runtime(), _expected_version(image_id)
         with runtime.transaction() as session:
-            storage_key = images.delete_image(
-                session, image_id, user.id, expected_version=expected_version(image_id)
-            )
+            storage_key = images.delete_image(session, image_id, user.id, expected_version=expected)
         if storage_key is not None:
             drop_derivatives(runtime, storage_key)
             runtime.image_store.delete(storage_key)
@@ -206,8 +217,8 @@ class ImageItem(MethodView):
 class ImageFile(MethodView):
     """The picture itself."""
 
-    @blueprint.operation("getImageFile", "Get the picture", refusals=(404, 416))
-    @blueprint.alt_response(206, description="The range asked for.", success=True)
+    @blueprint.operation("getImageFile", "Get the picture", refusals=PICTURE_REFUSALS)
+    @blueprint.alt_response(206, **PICTURE_RANGE)
     @blueprint.alt_response(304, description="It is the one you have.")
     @blueprint.response(200, PICTURE_DOC["schema"], content_type="image/*")
     def get(self, image_id: int) -> Any:
@@ -219,7 +230,8 @@ class ImageFile(MethodView):
 class ImageThumbnail(MethodView):
     """A small copy."""
 
-    @blueprint.operation("getImageThumbnail", "Get a thumbnail", refusals=(404, 416))
+    @blueprint.operation("getImageThumbnail", "Get a thumbnail", refusals=PICTURE_REFUSALS)
+    @blueprint.alt_response(206, **PICTURE_RANGE)
     @blueprint.alt_response(304, description="It is the one you have.")
     @blueprint.response(200, PICTURE_DOC["schema"], content_type="image/webp")
     def get(self, image_id: int) -> Any:
@@ -250,11 +262,11 @@ class SimilarImages(MethodView):
     @blueprint.operation(
         "findSimilarImagePosts",
         "Find images like this one, as a plain list",
-        refusals=(404, 409, 422),
+        refusals=(403, 404, 409, 422),
         parameters=[MIN_CHANGE_SEQ],
     )
     @blueprint.arguments(SimilarPostsQuerySchema, location="query")
-    @blueprint.response(200, ImagePostSchema(many=True))
+    @blueprint.response(200, ImagePostSchema(many=True), example=[IMAGE_POST_EXAMPLE])
     def post(self, query: dict[str, Any], image_id: int) -> Any:
         """The same as GET in the short form; the body is ignored."""
         return [image_post(result) for result in _similar(image_id, query).results]
@@ -264,6 +276,10 @@ def _visible(image_id: int) -> tuple[Any, int | None]:
     viewer_id = current_caller().user_id
     with current_runtime().reading() as session:
         return images.get_image(session, image_id, viewer_id), viewer_id
+
+
+def _expected_version(image_id: int) -> int | None:
+    return expected_version(image_id, lambda: int(_visible(image_id)[0].version))
 
 
 def _similar(image_id: int, query: dict[str, Any]) -> Found:

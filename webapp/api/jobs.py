@@ -114,7 +114,12 @@ class JobEvents(MethodView):
     """A job as it goes."""
 
     @blueprint.operation("streamJob", "Follow a job", refusals=(404,))
-    @blueprint.response(200, {"type": "string"}, content_type="text/event-stream")
+    @blueprint.response(
+        200,
+        {"type": "string"},
+        content_type="text/event-stream",
+        example='event: job\ndata: {"id": 4, "state": "done"}\n\n',
+    )
     def get(self, job_id: int) -> Any:
         """Server-sent events named `job`, one per change, until the job ends or a minute is over."""
         user = require_user()

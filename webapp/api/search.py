@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import request
 from flask.views import MethodView
+from werkzeug.exceptions import UnsupportedMediaType
 
 from mirada.domain.embeddings import Vector
 from mirada.domain.errors import InvalidInput
@@ -16,8 +17,8 @@ from webapp.schemas.search import (
     DEFAULT_RESULTS,
     SEARCH_EXAMPLE,
     FoundSchema,
-    MultipartSearchDocumentation,
     MultipartSearchSchema,
+    PictureQuerySchema,
     SearchSchema,
     found_body,
 )
@@ -44,7 +45,10 @@ REQUEST_BODY = {
                 "stored picture": {"value": {"image_id": 17, "threshold": 0.5}},
             },
         },
-        "multipart/form-data": {"schema": MultipartSearchDocumentation},
+        "multipart/form-data": {
+            "schema": PictureQuerySchema,
+            "example": {"file": "@cat.png", "k": 5},
+        },
     },
 }
 
@@ -56,7 +60,7 @@ class Search(MethodView):
     @blueprint.operation(
         "searchImages",
         "Search by text, picture, stored image or vector",
-        refusals=(400, 404, 409, 413, 415, 422),
+        refusals=(400, 403, 404, 409, 413, 415, 422),
         requestBody=REQUEST_BODY,
         parameters=[MIN_CHANGE_SEQ],
     )
@@ -85,7 +89,7 @@ class Search(MethodView):
 
 def _json_fields() -> dict[str, Any]:
     if not request.is_json:
-        raise InvalidInput(
+        raise UnsupportedMediaType(
             "Send the query as application/json, or a picture as multipart/form-data."
         )
     return ApiBlueprint.ARGUMENTS_PARSER.parse(SearchSchema(), location="json")

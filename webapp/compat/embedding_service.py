@@ -13,6 +13,7 @@ from webapp import uploads
 from webapp.auth import require_user
 from webapp.compat.image_search import QueryPictureSchema
 from webapp.rest import ApiBlueprint, multipart_body
+from webapp.schemas.embeddings import EMBEDDINGS_EXAMPLE
 from webapp.schemas.images import ReplySchema
 from webapp.searching import encoder_for_people, vector_of_upload
 
@@ -37,7 +38,15 @@ class PictureEmbeddingSchema(ReplySchema):
     embedding = ma.fields.List(
         ma.fields.Float(), required=True, metadata={"description": "L2 norm 1."}
     )
-    model = ma.fields.String(required=True)
+    model = ma.fields.String(
+        required=True,
+        metadata={"description": "The architecture, as that service named it, whatever weights."},
+    )
+    encoder = ma.fields.String(required=True, metadata={"description": "OpenCLIP architecture."})
+    pretrained = ma.fields.String(required=True, metadata={"description": "Tag of its weights."})
+    space = ma.fields.String(
+        required=True, metadata={"description": "Vectors of two spaces are never comparable."}
+    )
     device = ma.fields.String(required=True)
 
 
@@ -47,7 +56,16 @@ class Service(MethodView):
 
     @blueprint.operation("getService", "Read what this service is", security=[{}])
     @blueprint.alt_response(302, description="A browser is sent to the documentation.")
-    @blueprint.response(200, ServiceSchema)
+    @blueprint.response(
+        200,
+        ServiceSchema,
+        example={
+            "service": "mirada",
+            "version": "v1",
+            "status": "running",
+            "endpoints": {"documentation": "/docs", "search": "/api/v1/search"},
+        },
+    )
     def get(self) -> Any:
         """JSON, unless the client prefers HTML."""
         accepted = request.accept_mimetypes
@@ -82,16 +100,27 @@ class EmbedImage(MethodView):
     @blueprint.response(
         200,
         PictureEmbeddingSchema,
-        example={"embedding": [0.0312, -0.0711], "model": "CLIP-ViT-B/32", "device": "cpu"},
+        example={
+            "embedding": [0.0312, -0.0711],
+            "model": "CLIP-ViT-B/32",
+            "encoder": "ViT-B-32",
+            "pretrained": "laion2b_s34b_b79k",
+            "space": EMBEDDINGS_EXAMPLE["space"],
+            "device": "cpu",
+        },
     )
     def post(self) -> Any:
         """Nothing is kept. POST /api/v1/embeddings takes several, and texts."""
         require_user()
         vector = vector_of_upload(uploads.uploaded_file())
         encoder = encoder_for_people()
+        space = encoder.space
         return {
             "embedding": vector.tolist(),
-            "model": _model_name(encoder.space.encoder),
+            "model": _model_name(space.encoder),
+            "encoder": space.encoder,
+            "pretrained": space.pretrained,
+            "space": space.name,
             "device": encoder.device,
         }
 

@@ -17,6 +17,14 @@ blueprint = ApiBlueprint("health", __name__, description="Whether it works")
 ESSENTIAL = ("database", "encoder")
 """Without these nothing can be found; without the others only something is slow or refused."""
 RETRY_AFTER_S = "5"
+HEALTH_EXAMPLE = {
+    "status": "healthy",
+    "service": "image-search-backend",
+    "database": "connected",
+    "model_loaded": True,
+    "device": "cpu",
+    "checks": {"database": {"ok": True, "detail": "connected"}},
+}
 
 
 class CheckSchema(ReplySchema):
@@ -46,13 +54,16 @@ class HealthSchema(ReplySchema):
 def check_health() -> Any:
     """Each dependency is really used: the database read, a picture and a text embedded.
 
-    200 when pictures can be embedded and found, "degraded" when something else is amiss; 503 and
-    "unhealthy" when the database is down or nothing can be embedded, also while weights load.
+    200 when pictures can be embedded and found, "degraded" when something else is amiss or
+    EMBEDDINGS_ENABLED=false; 503 and "unhealthy" when the database is down or nothing can be
+    embedded, also while weights load.
     """
     runtime = current_runtime()
     health: Health = current_app.extensions["mirada_health"]
     results = health.check()
-    is_healthy = all(results[name].is_ok for name in ESSENTIAL)
+    # An encoder that is switched off is no fault to be mended by a restart.
+    is_wanted = {"encoder": runtime.settings.embeddings_enabled}
+    is_healthy = all(results[name].is_ok for name in ESSENTIAL if is_wanted.get(name, True))
     is_whole = all(result.is_ok for result in results.values())
     has_encoder = runtime.encoder_is_loaded()
     response = jsonify(
@@ -78,7 +89,7 @@ class HealthView(MethodView):
 
     @blueprint.doc(operationId="getHealth", summary="Check everything", security=[{}])
     @blueprint.alt_response(503, schema=HealthSchema, description="It cannot serve just now.")
-    @blueprint.response(200, HealthSchema)
+    @blueprint.response(200, HealthSchema, example=HEALTH_EXAMPLE)
     def get(self) -> Any:
         """See the function."""
         return check_health()
@@ -92,7 +103,7 @@ class ReadyView(MethodView):
 
     @blueprint.doc(operationId="getReady", summary="Check everything", security=[{}])
     @blueprint.alt_response(503, schema=HealthSchema, description="It cannot serve just now.")
-    @blueprint.response(200, HealthSchema)
+    @blueprint.response(200, HealthSchema, example=HEALTH_EXAMPLE)
     def get(self) -> Any:
         """The same as /health."""
         return check_health()

@@ -14,7 +14,7 @@ from mirada.domain.errors import NotFound
 from mirada.domain.images import ImageFormat
 from mirada.usecases import images
 from webapp import uploads
-from webapp.api.pictures import PICTURE_DOC, send_picture
+from webapp.api.pictures import PICTURE_DOC, PICTURE_RANGE, PICTURE_REFUSALS, send_picture
 from webapp.auth import current_caller
 from webapp.current import current_runtime
 from webapp.rest import MIN_CHANGE_SEQ, ApiBlueprint, multipart_body
@@ -93,7 +93,8 @@ class SearchSimilarImages(MethodView):
 class StoredImage(MethodView):
     """A stored image's bytes."""
 
-    @blueprint.operation("getStoredImage", "Get a stored image", refusals=(404, 416))
+    @blueprint.operation("getStoredImage", "Get a stored image", refusals=PICTURE_REFUSALS)
+    @blueprint.alt_response(206, **PICTURE_RANGE)
     @blueprint.alt_response(304, description="It is the one you have.")
     @blueprint.response(200, PICTURE_DOC["schema"], content_type="image/*")
     def get(self, filename: str) -> Any:

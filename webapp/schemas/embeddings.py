@@ -7,7 +7,7 @@ from flask_smorest.fields import Upload
 from marshmallow import validate
 
 from webapp.schemas.images import ReplySchema
-from webapp.schemas.search import MAX_QUERY_CHARACTERS
+from webapp.schemas.search import MAX_QUERY_CHARACTERS, NOT_BLANK
 
 MAX_TEXTS = 256
 MAX_FILES = 32
@@ -18,6 +18,9 @@ EMBEDDINGS_EXAMPLE = {
     "model": "ViT-B-32",
     "space": "image:ViT-B-32:laion2b_s34b_b79k:openclip-224-bicubic-v1",
     "device": "cpu",
+    "logit_scale": 100.0,
+    "logit_bias": 0.0,
+    "input_side_px": 224,
 }
 
 
@@ -25,16 +28,16 @@ class TextsSchema(ma.Schema):
     """Texts to embed."""
 
     texts = ma.fields.List(
-        ma.fields.String(validate=validate.Length(max=MAX_QUERY_CHARACTERS)),
+        ma.fields.String(validate=[validate.Length(1, MAX_QUERY_CHARACTERS), NOT_BLANK]),
         required=True,
         validate=validate.Length(1, MAX_TEXTS),
         metadata={
-            "description": f"1 to {MAX_TEXTS} texts of up to {MAX_QUERY_CHARACTERS} characters."
+            "description": f"1 to {MAX_TEXTS} texts, none blank, of up to {MAX_QUERY_CHARACTERS} characters."
         },
     )
 
 
-class PicturesDocumentation(ma.Schema):
+class PicturesSchema(ma.Schema):
     """Pictures to embed; nothing of them is kept."""
 
     file = ma.fields.List(
@@ -59,3 +62,12 @@ class EmbeddingsSchema(ReplySchema):
         required=True, metadata={"description": "Vectors of two spaces are never comparable."}
     )
     device = ma.fields.String(required=True)
+    logit_scale = ma.fields.Float(
+        required=True,
+        metadata={"description": "A logit of a pair is logit_scale x cosine + logit_bias."},
+    )
+    logit_bias = ma.fields.Float(required=True)
+    input_side_px = ma.fields.Integer(
+        required=True,
+        metadata={"description": "Side of the square the network sees, in pixels."},
+    )

@@ -37,6 +37,17 @@ IMAGE_EXAMPLE = {
 }
 
 
+IMAGE_POST_EXAMPLE = {
+    "id": 17,
+    "caption": "A cat with sunglasses",
+    "prompt": None,
+    "image_url": "/api/v1/images/17/file",
+    "thumbnail_url": "/api/v1/images/17/thumbnail",
+    "created_at": "2026-01-02T03:04:05+00:00",
+    "similarity": 0.93,
+}
+
+
 class ReplySchema(ma.Schema):
     """A reply may gain fields; strict clients must not break on them."""
 
@@ -118,7 +129,7 @@ class ImageListQuerySchema(ma.Schema):
     )
 
 
-class NewImageSchema(ma.Schema):
+class NewImageFieldsSchema(ma.Schema):
     """What an upload may say beside the picture."""
 
     file = Upload(metadata={"description": "The picture: JPEG, PNG, WebP or GIF."})
@@ -133,7 +144,7 @@ class NewImageSchema(ma.Schema):
     )
 
 
-class NewImageDocumentation(NewImageSchema):
+class NewImageSchema(NewImageFieldsSchema):
     """The same with the file marked as required, which the view itself checks with better words."""
 
     file = Upload(required=True, metadata={"description": "The picture: JPEG, PNG, WebP or GIF."})

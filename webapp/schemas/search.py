@@ -10,6 +10,7 @@ import marshmallow as ma
 from flask_smorest.fields import Upload
 from marshmallow import validate
 
+from mirada.domain.similarity import SearchWay, Verdict
 from mirada.usecases.search import MAX_K, Found
 from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, ReplySchema, image_body
 
@@ -17,6 +18,8 @@ DEFAULT_RESULTS = 10
 MAX_QUERY_CHARACTERS = 2_000
 """Far beyond the 77 tokens that a text tower reads."""
 MAX_VECTOR_NUMBERS = 8_192
+# Written so that it means the same to the regular expressions of JSON Schema.
+NOT_BLANK = validate.Regexp(r"[\s\S]*\S", error="Must not be blank.")
 SEARCH_EXAMPLE = {
     "results": [{"image": IMAGE_EXAMPLE, "similarity": 0.31, "relevance": 0.97}],
     "verdict": "relevant",
@@ -78,10 +81,7 @@ class SearchSchema(ma.Schema):
     """Exactly one of text, image_id and vector (or, in a multipart body, file), and how much to find."""
 
     text = ma.fields.String(
-        validate=validate.And(
-            validate.Length(1, MAX_QUERY_CHARACTERS),
-            validate.Regexp(r"(?s).*\S", error="Must not be blank."),
-        ),
+        validate=[validate.Length(1, MAX_QUERY_CHARACTERS), NOT_BLANK],
         metadata={"description": "What to look for, in words."},
     )
     image_id = ma.fields.Integer(
@@ -90,7 +90,7 @@ class SearchSchema(ma.Schema):
     vector = NumbersField(
         ma.fields.Float(),
         validate=validate.Length(1, MAX_VECTOR_NUMBERS),
-        metadata={"description": "A vector of the image space; its length does not matter."},
+        metadata={"description": "A vector of the image space; its norm does not matter."},
     )
     k = _results(load_default=None, allow_none=True, strict=True)
     limit = _results(load_default=None, allow_none=True, strict=True)
@@ -120,7 +120,7 @@ class MultipartSearchSchema(SearchSchema):
     limit = _results(load_default=None)
 
 
-class MultipartSearchDocumentation(MultipartSearchSchema):
+class PictureQuerySchema(MultipartSearchSchema):
     """The same with the file."""
 
     file = Upload(metadata={"description": "The picture to find the like of; it is not kept."})
@@ -135,7 +135,11 @@ class FoundImageSchema(ReplySchema):
     )
     relevance = ma.fields.Float(
         required=True,
-        metadata={"description": "In [0, 1]: how far it stands out from what is here."},
+        metadata={
+            "description": "In [0, 1]: how far it stands out from this query's own background, the "
+            "scores of other pictures here. It is one minus a q-value, so results that stand out "
+            "equally share one value; values of two queries are not comparable as scores."
+        },
     )
 
 
@@ -144,9 +148,15 @@ class FoundSchema(ReplySchema):
 
     results = ma.fields.List(ma.fields.Nested(FoundImageSchema), required=True)
     verdict = ma.fields.String(
-        required=True, metadata={"description": "Whether anything relevant was found."}
+        required=True,
+        validate=validate.OneOf([verdict.value for verdict in Verdict]),
+        metadata={"description": "Whether anything relevant was found; about the best result."},
     )
-    way = ma.fields.String(required=True, metadata={"description": "How it was computed."})
+    way = ma.fields.String(
+        required=True,
+        validate=validate.OneOf([way.value for way in SearchWay]),
+        metadata={"description": "How it was computed."},
+    )
     permitted_count = ma.fields.Integer(
         required=True, metadata={"description": "How many pictures the search ran over."}
     )

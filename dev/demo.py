@@ -136,13 +136,23 @@ def main() -> int:
     if url is None:
         # Only now: with an address given, nothing of the product has to be installed here.
         sys.path.insert(0, str(DEMO.parent))
-        from mirada.config import Settings
+        from mirada.config import InvalidSettings, Settings
         from webapp.serving import base_url
 
-        url = base_url(Settings.from_env())
+        try:
+            url = base_url(Settings.from_env())
+        except InvalidSettings as error:
+            say(str(error))
+            return 2
     server = Server(url, options.key)
     try:
         names = upload_missing(server)
+        if not server.call("/api/v1/models")["enabled"]:
+            say(
+                "They are stored, and not searchable while EMBEDDINGS_ENABLED is false. "
+                "Set it to true and start the server again: it embeds them then."
+            )
+            return 0
         wait_until_embedded(server, names)
         best = server.call(
             "/api/v1/search",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from sqlalchemy import select
 
 from mirada.bootstrap import Runtime
@@ -9,7 +11,7 @@ from mirada.db.models import Job, JobState
 from mirada.domain.errors import InvalidInput
 from mirada.usecases import attempts, backfill, jobs
 from tests.workers.worksite import Site
-from workers import catching_up
+from workers import __main__, catching_up
 from workers.runner import run_job
 
 
@@ -49,6 +51,20 @@ def test_what_came_in_while_embeddings_were_off_is_embedded_at_the_next_start(si
     assert site.statuses() == {"READY": 3}
     assert site.job(first).progress_done == 3
     assert catching_up.catch_up(site.runtime) is None
+
+
+def test_a_worker_that_starts_catches_up_before_it_works(site: Site) -> None:
+    set_embedding(site, False)
+    site.upload(1)
+    assert __main__._prepare(site.runtime, threading.Event())
+    with site.runtime.reading() as session:
+        assert jobs.count_by_state(session)[JobState.QUEUED] == 0
+
+    set_embedding(site, True)
+    assert __main__._prepare(site.runtime, threading.Event())
+    run_all(site)
+
+    assert site.statuses() == {"READY": 1}
 
 
 def test_a_job_that_was_worked_while_embeddings_were_off_is_done_again(site: Site) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import structlog
 
 from mirada.bootstrap import Runtime
+from mirada.domain.errors import NotFound
 
 logger = structlog.get_logger(__name__)
 
@@ -32,18 +33,29 @@ def derivative(runtime: Runtime, storage_key: str, side_px: int) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         pass
+    except OSError as error:
+        logger.warning("derivative_not_read", path=str(path), reason=str(error))
     webp = runtime.decoder.thumbnail(runtime.image_store.path(storage_key), side_px)
     try:
         _write_whole(path, webp)
     except OSError as error:
         logger.warning("derivative_not_kept", path=str(path), reason=str(error))
+    try:
+        # Deleted while this was made: what `drop_derivatives` could not see yet goes here.
+        runtime.image_store.path(storage_key)
+    except NotFound:
+        drop_derivatives(runtime, storage_key)
+        raise
     return webp
 
 
 def drop_derivatives(runtime: Runtime, storage_key: str) -> None:
     """Remove what was made from an original that is gone; harmless when there is nothing."""
     for side_px in (THUMBNAIL_SIDE_PX, FULL_SIDE_PX):
-        _path(runtime, storage_key, side_px).unlink(missing_ok=True)
+        try:
+            _path(runtime, storage_key, side_px).unlink(missing_ok=True)
+        except OSError as error:
+            logger.error("derivative_not_removed", storage_key=storage_key, reason=str(error))
 
 
 def _path(runtime: Runtime, storage_key: str, side_px: int) -> Path:

@@ -1,0 +1,59 @@
+"""Copies for showing never outlive the picture they were made from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mirada.bootstrap import Runtime
+from mirada.domain.errors import NotFound
+from mirada.usecases import images
+from tests.webapp.gallery import Gallery
+from webapp.derivatives import THUMBNAIL_SIDE_PX, derivative, drop_derivatives
+
+
+def kept(runtime: Runtime) -> list[Path]:
+    folder = runtime.settings.data_dir / "derivatives"
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+@pytest.fixture
+def storage_key(gallery: Gallery) -> str:
+    image = gallery.upload(seed=1)
+    with gallery.runtime.reading() as session:
+        found = images.get_image(session, image["id"], image["owner"]["id"])
+        return str(found.content.storage_key)
+
+
+def test_one_made_while_its_original_was_deleted_is_not_kept(
+    gallery: Gallery, storage_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = gallery.runtime
+    thumbnail = runtime.decoder.thumbnail
+
+    def deleted_meanwhile(*arguments: Any) -> bytes:
+        webp = thumbnail(*arguments)
+        runtime.image_store.delete(storage_key)
+        drop_derivatives(runtime, storage_key)
+        return webp
+
+    monkeypatch.setattr(runtime.decoder, "thumbnail", deleted_meanwhile)
+
+    with pytest.raises(NotFound):
+        derivative(runtime, storage_key, THUMBNAIL_SIDE_PX)
+    assert kept(runtime) == []
+
+
+def test_one_that_cannot_be_read_or_removed_is_made_afresh_and_reported(
+    gallery: Gallery, storage_key: str
+) -> None:
+    runtime = gallery.runtime
+    first = derivative(runtime, storage_key, THUMBNAIL_SIDE_PX)
+    (path,) = kept(runtime)
+    path.unlink()
+    path.mkdir()
+
+    assert derivative(runtime, storage_key, THUMBNAIL_SIDE_PX) == first
+    drop_derivatives(runtime, storage_key)

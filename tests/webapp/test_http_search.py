@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from typing import Any
 
@@ -178,6 +179,31 @@ def test_a_change_number_this_database_never_gave_is_409_at_once(gallery: Galler
     assert time.monotonic() - began_at_s < 1
     fresh = search(gallery, vector=on_arc(0), headers={"X-Min-Change-Seq": str(latest)})
     assert fresh.status_code == 200
+
+
+def test_a_change_that_is_still_on_its_way_is_503_with_retry_after(gallery: Gallery) -> None:
+    image = gallery.upload(degrees=0)
+    index: Any = gallery.runtime.index(gallery.space_id)
+    is_held, is_over = threading.Event(), threading.Event()
+
+    def load_for_long() -> None:
+        with index._refreshing:
+            is_held.set()
+            is_over.wait(10)
+
+    loading = threading.Thread(target=load_for_long)
+    loading.start()
+    try:
+        assert is_held.wait(5)
+        change = gallery.client.delete(image["url"]).headers["X-Change-Seq"]
+        response = search(gallery, vector=on_arc(0), headers={"X-Min-Change-Seq": change})
+    finally:
+        is_over.set()
+        loading.join()
+    assert_problem(response, 503, "unavailable")
+    assert int(response.headers["Retry-After"]) >= 1
+    later = search(gallery, vector=on_arc(0), headers={"X-Min-Change-Seq": change})
+    assert ids_of(later) == []
 
 
 @pytest.mark.parametrize("seq", ["x", "-1", "1.5", "9" * 40, ""])

@@ -74,7 +74,7 @@ def stuck_jobs(session: Session) -> list[Finding]:
         session, select(Job.id).where(Job.state.in_((JobState.FAILED, JobState.QUARANTINED)))
     )
     if given_up:
-        findings.append(Finding("jobs", f"{given_up} given up; see: flask jobs failed"))
+        findings.append(Finding("jobs", f"{given_up} given up; see: flask --app wsgi jobs failed"))
     long_ago = now_ms() - OVERDUE_S * 1000
     overdue = _ids(
         session,
@@ -118,7 +118,11 @@ def contents_without_vector(session: Session, *, is_embedding: bool) -> list[Fin
     missing = _ids(session, select(Content.id).where(~has_vector, ~has_job))
     if not missing:
         return []
-    return [Finding("vectors", f"{missing} have none and no job; run: flask embeddings backfill")]
+    return [
+        Finding(
+            "vectors", f"{missing} have none and no job; run: flask --app wsgi embeddings backfill"
+        )
+    ]
 
 
 def images_out_of_step(session: Session) -> list[Finding]:
@@ -137,7 +141,10 @@ def images_out_of_step(session: Session) -> list[Finding]:
     if not ready:
         return []
     return [
-        Finding("images", f"{ready} are READY without a vector; run: flask embeddings backfill")
+        Finding(
+            "images",
+            f"{ready} are READY without a vector; run: flask --app wsgi embeddings backfill",
+        )
     ]
 
 

@@ -125,7 +125,9 @@ def user_named(session: Session, username: str) -> User:
         return local_user(session)
     user = session.execute(select(User).where(User.username == username)).scalar_one_or_none()
     if user is None:
-        raise NotFound(f"There is no user '{username}'. Create it: flask users create {username}")
+        raise NotFound(
+            f"There is no user '{username}'. Create it: flask --app wsgi users create {username}"
+        )
     return user
 
 

@@ -148,7 +148,7 @@ def test_the_local_user_is_one_administrator(runtime: Runtime) -> None:
     with runtime.transaction() as session:
         again = users.user_named(session, "local")
         assert (again.id, again.role) == (first, "administrator")
-        with pytest.raises(NotFound, match="flask users create bea"):
+        with pytest.raises(NotFound, match="flask --app wsgi users create bea"):
             users.user_named(session, "bea")
         with pytest.raises(Conflict):
             users.create_user(session, "local")

@@ -25,5 +25,5 @@ def check() -> None:
     for difference in missing:
         console().print(str(difference))
     if missing:
-        raise click.ClickException("The database differs; run: flask db upgrade")
+        raise click.ClickException("The database differs; run: flask --app wsgi db upgrade")
     console().print("The database is up to date.")

@@ -63,6 +63,8 @@ def _follow_embedding(total: int) -> None:
                 break
             time.sleep(POLL_EVERY_S)
     if missing:
-        console().print(f"{missing} pictures could not be embedded; see: flask jobs failed")
+        console().print(
+            f"{missing} pictures could not be embedded; see: flask --app wsgi jobs failed"
+        )
     else:
         console().print("Every picture has its vector.")

@@ -27,7 +27,9 @@ def rebuild(space: str, wait: bool) -> None:
         space_id = spaces.space_by_name(session, space).id
     job_id = enqueue(runtime, jobs.REBUILD_INDEX, space_id=space_id)
     if not wait:
-        console().print(f"Job {job_id} rebuilds the index. `flask jobs list` shows how far it is.")
+        console().print(
+            f"Job {job_id} rebuilds the index. `flask --app wsgi jobs list` shows how far it is."
+        )
         return
     report = follow(runtime, job_id, "Rebuilding")
     console().print(f"The index was rebuilt from {report.job.progress_done} vectors.")

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from mirada.db import changes
 from mirada.db.models import Embedding, Image, IndexSnapshot, Installation, Lease, Space, utc_now
 from mirada.db.session import Database
+from mirada.db.tombstones import purge_tombstones
 from mirada.domain.embeddings import BLOB_DTYPE, EmbeddingSpace, Matrix
 from mirada.domain.errors import LeaseLost, NotFound
 from mirada.ports import SnapshotRecord, VectorRows
@@ -195,40 +196,8 @@ class DatabaseVectors:
             return names
 
     def purge_tombstones(self) -> int:
-        """Remove tombstones that no good snapshot needs any more and return how many there were.
-
-        Tombstones are needed by whoever starts from a snapshot older than they are. The floor is
-        raised first; a follower that has not yet read that far starts afresh.
-        """
-        with self._database.transaction() as session:
-            # The row lock orders two purges; the floor never falls.
-            floor = session.execute(
-                select(Installation.tombstone_floor).where(Installation.id == 1).with_for_update()
-            ).scalar_one()
-            oldest = session.execute(
-                select(func.min(IndexSnapshot.change_seq)).where(
-                    IndexSnapshot.set_aside_at.is_(None)
-                )
-            ).scalar_one()
-            if oldest is None:
-                oldest = changes.current_seq(session)
-            if oldest > floor:
-                session.execute(
-                    update(Installation).where(Installation.id == 1).values(tombstone_floor=oldest)
-                )
-        with self._database.reading() as session:
-            dead = select(Embedding.id).where(
-                Embedding.space_id == self._space_id,
-                Embedding.change_seq <= oldest,
-                Embedding.is_deleted != false(),
-            )
-            ids = list(session.execute(dead).scalars())
-        # In small steps: one statement over all of them would hold its locks past every time-out.
-        for start in range(0, len(ids), changes.IN_LIST_ROWS):
-            with self._database.transaction() as session:
-                some = ids[start : start + changes.IN_LIST_ROWS]
-                session.execute(delete(Embedding).where(Embedding.id.in_(some)))
-        return len(ids)
+        """Remove tombstones that no good snapshot needs any more and return how many there were."""
+        return purge_tombstones(self._database, self._space_id)
 
     def _good_snapshots(self) -> Any:
         return (

@@ -1,0 +1,44 @@
+"""Forget deleted vectors, once nobody can start from a state in which they were alive."""
+
+from __future__ import annotations
+
+from sqlalchemy import delete, false, func, select, update
+
+from mirada.db import changes
+from mirada.db.models import Embedding, IndexSnapshot, Installation
+from mirada.db.session import Database
+
+
+def purge_tombstones(database: Database, space_id: int) -> int:
+    """Remove a space's tombstones that no good snapshot needs and return how many there were.
+
+    Whoever starts from a snapshot needs the tombstones newer than it. The floor is raised first; a
+    follower that has not yet read that far starts afresh. Without any snapshot nobody needs them.
+    """
+    with database.transaction() as session:
+        # The row lock orders two purges; the floor never falls.
+        floor = session.execute(
+            select(Installation.tombstone_floor).where(Installation.id == 1).with_for_update()
+        ).scalar_one()
+        oldest = session.execute(
+            select(func.min(IndexSnapshot.change_seq)).where(IndexSnapshot.set_aside_at.is_(None))
+        ).scalar_one()
+        if oldest is None:
+            oldest = changes.current_seq(session)
+        if oldest > floor:
+            session.execute(
+                update(Installation).where(Installation.id == 1).values(tombstone_floor=oldest)
+            )
+    with database.reading() as session:
+        dead = select(Embedding.id).where(
+            Embedding.space_id == space_id,
+            Embedding.change_seq <= oldest,
+            Embedding.is_deleted != false(),
+        )
+        ids = list(session.execute(dead).scalars())
+    # In small steps: one statement over all of them would hold its locks past every time-out.
+    for start in range(0, len(ids), changes.IN_LIST_ROWS):
+        with database.transaction() as session:
+            some = ids[start : start + changes.IN_LIST_ROWS]
+            session.execute(delete(Embedding).where(Embedding.id.in_(some)))
+    return len(ids)

@@ -147,6 +147,13 @@ class Runtime:
         # Once pinned it stays, so a process asks for it once.
         return self._port("space", build)
 
+    def space_is_known(self) -> bool:
+        """Whether `space` answers at once; before the first pin it may wait for weights to load."""
+        if "space" in self._ports:
+            return True
+        with self.reading() as session:
+            return spaces.pinned_space(session) is not None
+
     def vector_source(self, space_id: int) -> VectorSource:
         """The rows of one space as an index reads them."""
 

@@ -75,7 +75,7 @@ def require_user() -> User:
     if user is None:
         raise NotAuthenticated(
             "This call needs an API key: send it as 'Authorization: Bearer KEY'. "
-            "An administrator makes one with 'flask users create NAME'."
+            "An administrator makes one with 'flask --app wsgi users create NAME'."
         )
     return user
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import structlog
 
 from mirada.bootstrap import Runtime
-from mirada.domain.errors import NotFound
+from mirada.domain.errors import MiradaError, NotFound
 
 logger = structlog.get_logger(__name__)
 
@@ -47,6 +47,18 @@ def derivative(runtime: Runtime, storage_key: str, side_px: int) -> bytes:
         drop_derivatives(runtime, storage_key)
         raise
     return webp
+
+
+def remove_picture(runtime: Runtime, storage_key: str) -> None:
+    """Remove the file of a picture that is gone from the database, and what was made from it.
+
+    The deletion is committed, so what cannot be removed is reported and not the caller's trouble.
+    """
+    try:
+        runtime.image_store.delete(storage_key)
+    except MiradaError as error:
+        logger.error("original_not_removed", storage_key=storage_key, reason=error.detail)
+    drop_derivatives(runtime, storage_key)
 
 
 def drop_derivatives(runtime: Runtime, storage_key: str) -> None:

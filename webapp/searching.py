@@ -88,12 +88,13 @@ def image_space() -> tuple[int, EmbeddingSpace]:
 
     Raises:
         Conflict: there is none, and embeddings are switched off.
+        Unavailable: there is none yet, and the encoder takes its time to load.
     """
     runtime = current_runtime()
-    if not runtime.settings.embeddings_enabled:
-        with runtime.reading() as session:
-            if spaces.pinned_space(session) is None:
-                raise Conflict(SWITCHED_OFF)
+    if not runtime.space_is_known():
+        if not runtime.settings.embeddings_enabled:
+            raise Conflict(SWITCHED_OFF)
+        runtime.encoder_within(LOADING_WAIT_S)
     return runtime.space()
 
 

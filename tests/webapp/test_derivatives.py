@@ -57,3 +57,18 @@ def test_one_that_cannot_be_read_or_removed_is_made_afresh_and_reported(
 
     assert derivative(runtime, storage_key, THUMBNAIL_SIDE_PX) == first
     drop_derivatives(runtime, storage_key)
+
+
+def test_a_deletion_that_cannot_remove_the_copies_still_removes_the_original(
+    gallery: Gallery, storage_key: str
+) -> None:
+    runtime = gallery.runtime
+    derivative(runtime, storage_key, THUMBNAIL_SIDE_PX)
+    (path,) = kept(runtime)
+    path.unlink()
+    path.mkdir()
+    original = runtime.image_store.path(storage_key)
+    (image,) = gallery.get("/api/v1/images").json["results"]
+
+    assert gallery.client.delete(image["url"]).status_code == 204
+    assert not original.exists()

@@ -19,7 +19,7 @@ from webapp.api.pictures import (
 )
 from webapp.auth import current_caller, require_user
 from webapp.current import current_runtime
-from webapp.derivatives import drop_derivatives
+from webapp.derivatives import remove_picture
 from webapp.pagination import page, row_id_of
 from webapp.preconditions import expected_version, image_etag, with_etag
 from webapp.rest import (
@@ -208,8 +208,7 @@ class ImageItem(MethodView):
         with runtime.transaction() as session:
             storage_key = images.delete_image(session, image_id, user.id, expected_version=expected)
         if storage_key is not None:
-            drop_derivatives(runtime, storage_key)
-            runtime.image_store.delete(storage_key)
+            remove_picture(runtime, storage_key)
         return Response(status=204, headers=_change_seq_header(images.committed_change(session)))
 
 

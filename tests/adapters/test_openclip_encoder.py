@@ -115,7 +115,7 @@ def test_the_bundled_model_finds_a_drawn_sticker_by_its_name(bundled_encoder: An
         names = bundled_encoder.encode_texts([sticker["names"][language] for sticker in listed])
         scores = names @ vectors.T
         rank = (scores > np.diag(scores)[:, None]).sum(axis=1)
-        assert (rank < 10).mean() > 0.15, language  # chance: 0.03
+        assert (rank < 10).mean() > 0.5, language  # chance: 0.03
 
 
 @pytest.mark.photos
@@ -126,6 +126,13 @@ def test_a_changed_photograph_finds_its_original(bundled_encoder: Any, photos: l
         width, height = photo.size
         return photo.crop((width // 10, height // 10, width * 9 // 10, height * 9 // 10))
 
+    def corner(photo: Image.Image) -> Image.Image:
+        return photo.crop((0, 0, photo.width * 8 // 10, photo.height * 8 // 10))
+
+    def other_corner(photo: Image.Image) -> Image.Image:
+        width, height = photo.size
+        return photo.crop((width * 2 // 10, height * 2 // 10, width, height))
+
     def recompressed(photo: Image.Image) -> Image.Image:
         out = io.BytesIO()
         photo.save(out, "JPEG", quality=30)
@@ -135,10 +142,11 @@ def test_a_changed_photograph_finds_its_original(bundled_encoder: Any, photos: l
         return photo.resize((max(1, photo.width // 2), max(1, photo.height // 2)))
 
     gallery = bundled_encoder.encode_images([np.asarray(photo) for photo in originals])
-    for change in (middle, recompressed, small):
+    least = {middle: 0.95, corner: 0.75, other_corner: 0.8, recompressed: 0.95, small: 0.95}
+    for change, share in least.items():
         changed = bundled_encoder.encode_images([np.asarray(change(p)) for p in originals])
         found = (changed @ gallery.T).argmax(axis=1) == np.arange(len(originals))
-        assert found.mean() >= 0.9, change.__name__
+        assert found.mean() >= share, change.__name__
 
 
 # Input at the edges.

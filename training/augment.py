@@ -218,6 +218,6 @@ def scenes(n: int, side_px: int, drawings: Tensor) -> Tensor:
 
 
 def scene_views(pictures: Tensor, side_px: int) -> Tensor:
-    """Return (n, 3, side_px, side_px): a mild crop, colour shift and recompression of each."""
-    views = warp(pictures, side_px, scale=(1.0, 1.5), degrees=4, shift=0.2, border="reflection")
+    """Return (n, 3, side_px, side_px): a crop, up to a corner, colour shift and recompression of each."""
+    views = warp(pictures, side_px, scale=(1.0, 1.5), degrees=4, shift=0.28, border="reflection")
     return recompress(soften(recolour(views, 0.3)), 0.3)

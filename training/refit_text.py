@@ -16,7 +16,8 @@ import torch.nn.functional as F  # noqa: N812
 from open_clip.model import CLIPTextCfg, _build_text_tower
 from open_clip.tokenizer import SimpleTokenizer
 
-from training.train_text import CONTEXT_LENGTH, Texts, forward_short
+from training.text_tower import CONTEXT_LENGTH, forward_short
+from training.train_text import Texts
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Every setting, in one frozen object; the only module that reads the environment."""
+"""Every setting in one frozen object, hence its length; the only module that reads the environment."""
 
 from __future__ import annotations
 

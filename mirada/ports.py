@@ -1,4 +1,4 @@
-"""What the core needs from outside, as Protocols; `mirada.adapters` and `mirada.db` implement them."""
+"""What the core needs from outside: every Protocol and what it exchanges, to be read side by side."""
 
 from __future__ import annotations
 

@@ -84,10 +84,6 @@ class JobRunner:
             self._release(attempt)
         self._keeper.close()
 
-    def running_count(self) -> int:
-        """Return how many attempts are under way."""
-        return len(self._keeper.running())
-
     def _run_if_suspect(self, job_id: int) -> bool:
         with self._runtime.reading() as session:
             if not attempts.is_suspect(session, job_id):

@@ -1,4 +1,6 @@
-"""The tables. Rows only: what they mean is in `mirada.domain`, what is done with them in use cases.
+"""The tables, all of them here because they refer to one another.
+
+Rows only: what they mean is in `mirada.domain`, what is done with them in use cases.
 
 Lock order, wherever several are taken: content, image, embedding, job, and the change counter last.
 A content's row is the lock for everything about that content: its vectors, its file, its images' status.

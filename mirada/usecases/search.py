@@ -19,8 +19,6 @@ from mirada.ports import Permitted, SearchAnswer, VectorIndex, single
 
 MAX_K = 1000
 """Most results of one search: a reply of 1,000 images is about half a megabyte."""
-IN_LIST_ROWS = 500
-"""SQLite allows 999 parameters in builds before 3.32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,10 +175,10 @@ def _authorised(
     by_embedding = {match.id: match for match in matches}
     ids = list(by_embedding)
     pairs: list[tuple[int, Match]] = []
-    for start in range(0, len(ids), IN_LIST_ROWS):
+    for start in range(0, len(ids), changes.IN_LIST_ROWS):
         conditions = [
             may_see(viewer_id),
-            Embedding.id.in_(ids[start : start + IN_LIST_ROWS]),
+            Embedding.id.in_(ids[start : start + changes.IN_LIST_ROWS]),
             Embedding.is_deleted.is_(False),
             Image.id.not_in(exclude_image_ids),
         ]
@@ -209,10 +207,10 @@ def _loaded(
     """Return the images themselves, in the same order, content and owner loaded."""
     ids = [image_id for image_id, _ in pairs]
     images: dict[int, Image] = {}
-    for start in range(0, len(ids), IN_LIST_ROWS):
+    for start in range(0, len(ids), changes.IN_LIST_ROWS):
         statement = (
             visible_images(viewer_id)
-            .where(Image.id.in_(ids[start : start + IN_LIST_ROWS]))
+            .where(Image.id.in_(ids[start : start + changes.IN_LIST_ROWS]))
             .options(joinedload(Image.content), joinedload(Image.owner))
         )
         images |= {image.id: image for image in session.execute(statement).scalars()}

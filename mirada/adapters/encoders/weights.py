@@ -25,7 +25,6 @@ BUNDLED_NAMES = frozenset({"bundled", "mirada-stickers"})
 AUTO_DECISION_S = 3.0
 """Longest wait for the hub before `auto` settles for the bundled model (CONTRACT: under 5 s)."""
 CONFIG_NAME = "open_clip_config.json"
-WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 
 

@@ -32,7 +32,6 @@ class DeltaView:
         live_count: how many are live.
         access: who may see each row.
         order: (n,) uint64, see `domain.similarity.sampling_order`.
-        tombstone_count: ids known to be deleted.
     """
 
     ids: Ids
@@ -41,7 +40,6 @@ class DeltaView:
     live_count: int
     access: AccessTable
     order: npt.NDArray[np.uint64]
-    tombstone_count: int
 
 
 class Delta:
@@ -121,7 +119,6 @@ class Delta:
             live_count=len(self._row_of),
             access=AccessTable.build(count, access_rows, owners, public),
             order=sampling_order(self._ids[:count]),
-            tombstone_count=len(self._tombstones),
         )
 
     def _entries(self) -> tuple[Ids, Ids, Mask]:

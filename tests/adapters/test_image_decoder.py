@@ -432,7 +432,7 @@ def test_a_child_that_dies_in_the_middle_costs_one_picture(
         # One that dies while nobody waits for it costs nothing at all.
         (child,) = children_of(os.getpid(), others)
         os.kill(child, 9)
-        time.sleep(0.1)
+        time.sleep(0.1)  # until it is really dead: only its parent may wait for it
         assert decoder.inspect(write(picture(1))).width == 64
     finally:
         decoder.close()
@@ -505,7 +505,7 @@ def test_a_child_does_not_outlive_its_parent(tmp_path: Path) -> None:
     parent.stdout.close()
     deadline = time.monotonic() + 5
     while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
+        time.sleep(0.02)  # a grandchild cannot be waited for
     assert not Path(f"/proc/{child}").exists()
 
 

@@ -87,7 +87,7 @@ def _write_at_random(
         except Unavailable as error:
             # A busy database asks to try again; the transaction is rolled back, which is the point.
             troubles.append(str(error))
-        time.sleep(chance.random() * 0.01)
+        time.sleep(chance.random() * 0.01)  # writers of uneven pace
 
 
 def _insert(library: Library, chance: random.Random, seed: int) -> list[int]:
@@ -164,7 +164,7 @@ def test_followers_hold_exactly_the_database_after_writers_did_their_worst(
     builder = FaissIndex(library.source, folder, recall_target=0.98, build_threads=1)
     rebuilds = 0
     while time.monotonic() < deadline:
-        time.sleep(0.6)
+        time.sleep(0.6)  # so that rows arrive before, during and after a rebuild
         rebuilds += builder.rebuild(rebuilds + 1, no_progress) is not None
     for writer in writers:
         writer.join()
@@ -195,7 +195,7 @@ def test_a_commit_is_searchable_within_a_second_without_asking(library: Library,
                 index.search(vectors, 1, Permitted(None))[0].matches[0].id != ids[0]
             ):
                 assert time.monotonic() - committed < 1.0
-                time.sleep(0.01)
+                time.sleep(0.01)  # freshness is what is measured, so it is asked often
             delays.append(time.monotonic() - committed)
         assert max(delays) < 1.0
     finally:
@@ -283,11 +283,11 @@ def test_a_follower_survives_an_outage_and_says_so_once(caplog: pytest.LogCaptur
     deadline = time.monotonic() + 5
     while index.calls < 2:
         assert time.monotonic() < deadline
-        time.sleep(0.02)
+        time.sleep(0.02)  # another thread does it; asking is the only way
     index.is_down = False
     while "follows the database again" not in caplog.text:
         assert time.monotonic() < deadline
-        time.sleep(0.02)
+        time.sleep(0.02)  # another thread does it; asking is the only way
     began = time.monotonic()
     follower.stop()
     follower.stop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
+from mirada.db import classifier_models  # noqa: F401 - declares its tables on Base
 from mirada.db.models import Base
 
 

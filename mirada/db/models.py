@@ -1,4 +1,4 @@
-"""The tables, all of them here because they refer to one another.
+"""The tables, all of them here because they refer to one another; the classifier's are beside it.
 
 Rows only: what they mean is in `mirada.domain`, what is done with them in use cases.
 
@@ -141,7 +141,11 @@ class ApiKey(Base):
 
 
 class Content(Base):
-    """Distinct picture bytes. Its id is never used again, so an index can be keyed by vectors of it."""
+    """Distinct picture bytes. Its id is never used again, so an index can be keyed by vectors of it.
+
+    An empty `storage_key` means that the bytes are not kept: somebody had the picture classified
+    and nobody has uploaded it.
+    """
 
     __tablename__ = "contents"
     __table_args__ = ({"sqlite_autoincrement": True},)

@@ -1,0 +1,177 @@
+"""The classifier's tables: labels, what was classified, what people said of it, and groups.
+
+Apart from `mirada.db.models` for their length alone; nothing there refers to them. Lock order: a
+content's row before any row here.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from mirada.db.models import (
+    Base,
+    Blob,
+    CaseSensitive,
+    Content,
+    Id,
+    UtcDateTime,
+    utc_now,
+)
+
+
+class Label(Base):
+    """A label of the default set. While the table is empty the built-in set is in force."""
+
+    __tablename__ = "labels"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    name: Mapped[str] = mapped_column(CaseSensitive, unique=True)
+    description: Mapped[str | None] = mapped_column(Text)
+    templates: Mapped[list[str] | None] = mapped_column(JSON)
+    threshold: Mapped[float | None] = mapped_column(Double)
+    position: Mapped[int] = mapped_column(Integer, default=0)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now, onupdate=utc_now)
+
+
+class LabelVector(Base):
+    """The ensembled text vector of a label in a space; `key` digests everything it was made from."""
+
+    __tablename__ = "label_vectors"
+    __table_args__ = (UniqueConstraint("space_id", "key"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    space_id: Mapped[int] = mapped_column(ForeignKey("embedding_spaces.id"))
+    key: Mapped[str] = mapped_column(String(64))
+    label: Mapped[str] = mapped_column(CaseSensitive)
+    vector: Mapped[bytes] = mapped_column(Blob)
+    crc32: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+
+class LabelExpansion(Base):
+    """What the language model said of a label, kept for ever: it is never paid for twice."""
+
+    __tablename__ = "label_expansions"
+    __table_args__ = (UniqueConstraint("label", "model", "prompt_version"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    label: Mapped[str] = mapped_column(CaseSensitive)
+    model: Mapped[str] = mapped_column(String(100))
+    prompt_version: Mapped[int] = mapped_column(Integer)
+    expansion: Mapped[dict[str, Any]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+
+class ClassifiedPicture(Base):
+    """What one person had classified: hash, vector (the content's), theme and asset id, no bytes.
+
+    It keeps its content alive when `sent_bytes`: the person had the picture themselves. A picture
+    classified by its image id goes with that image.
+    """
+
+    __tablename__ = "classified_pictures"
+    __table_args__ = (
+        UniqueConstraint("owner_id", "content_id"),
+        Index("ix_classified_pictures_content_id", "content_id"),
+        Index("ix_classified_pictures_job_id", "job_id"),
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    owner_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    content_id: Mapped[int] = mapped_column(ForeignKey("contents.id", ondelete="CASCADE"))
+    sent_bytes: Mapped[bool] = mapped_column(Boolean)
+    asset_id: Mapped[str | None] = mapped_column(String(191))
+    theme: Mapped[str | None] = mapped_column(String(191))
+    job_id: Mapped[int | None] = mapped_column(BigInteger)
+    result: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now, onupdate=utc_now)
+
+    content: Mapped[Content] = relationship()
+
+
+class Feedback(Base):
+    """One person's verdict on one picture for one theme; a changed verdict replaces."""
+
+    __tablename__ = "feedback"
+    __table_args__ = (
+        UniqueConstraint("user_id", "content_id", "theme"),
+        Index("ix_feedback_theme", "theme"),
+        Index("ix_feedback_content_id", "content_id"),
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    content_id: Mapped[int] = mapped_column(ForeignKey("contents.id", ondelete="CASCADE"))
+    theme: Mapped[str] = mapped_column(CaseSensitive)
+    accepted: Mapped[bool] = mapped_column(Boolean)
+    asset_id: Mapped[str | None] = mapped_column(String(191))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now, onupdate=utc_now)
+
+    content: Mapped[Content] = relationship()
+
+
+class ClusterKind(StrEnum):
+    """How a grouping was made."""
+
+    THEMES = "themes"
+    NEAR_DUPLICATES = "near_duplicates"
+
+
+class ClusterRun(Base):
+    """One grouping of a space's pictures. The newest finished run of a kind is the one shown."""
+
+    __tablename__ = "cluster_runs"
+    __table_args__ = (Index("ix_cluster_runs_kind_finished_at", "kind", "finished_at"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(20))
+    space_id: Mapped[int] = mapped_column(ForeignKey("embedding_spaces.id"))
+    parameters: Mapped[dict[str, Any]] = mapped_column(JSON)
+    change_seq: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class Cluster(Base):
+    """One group of a run."""
+
+    __tablename__ = "clusters"
+    __table_args__ = (Index("ix_clusters_run_id", "run_id"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("cluster_runs.id", ondelete="CASCADE"))
+    size: Mapped[int] = mapped_column(Integer)
+
+
+class ClusterMember(Base):
+    """A content in a cluster, and how near it is to the group's centre (cosine, higher is nearer)."""
+
+    __tablename__ = "cluster_members"
+    __table_args__ = (Index("ix_cluster_members_content_id", "content_id"),)
+
+    cluster_id: Mapped[int] = mapped_column(
+        ForeignKey("clusters.id", ondelete="CASCADE"), primary_key=True
+    )
+    content_id: Mapped[int] = mapped_column(
+        ForeignKey("contents.id", ondelete="CASCADE"), primary_key=True
+    )
+    similarity: Mapped[float] = mapped_column(Double)

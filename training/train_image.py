@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import math
 import queue
@@ -16,43 +15,17 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
-from open_clip.timm_model import TimmModel
 from torch import Tensor, nn
 
 from training.artwork import STYLES, Artwork
 from training.augment import scene_views, scenes, sticker_views
 from training.concepts import load_concepts
+from training.image_tower import TRUNK, build, check, freeze, normalise, start_from_imagenet
 
 logger = logging.getLogger(__name__)
 
 INSTANCE_TEMPERATURE = 0.1
-
-
-def build(trunk: str, side_px: int) -> TimmModel:
-    """Return an untrained image tower, exactly as the OpenCLIP configuration describes it."""
-    return TimmModel(trunk, embed_dim=512, image_size=side_px, pool="", proj="linear")
-
-
-def normalise(pictures: Tensor) -> Tensor:
-    """Return pictures in [0, 1] as the network wants them: mean 0.5, std 0.5, channels last."""
-    return ((pictures - 0.5) / 0.5).contiguous(memory_format=torch.channels_last)
-
-
-@torch.inference_mode()
-def check(model: nn.Module, art: Artwork, rows: np.ndarray, targets: Tensor, side: int) -> str:
-    """Return a line of picture -> name figures of un-augmented drawings on white."""
-    model.eval()
-    right: list[Tensor] = []
-    for start in range(0, len(rows), 256):
-        chosen = rows[start : start + 256]
-        rgba = torch.from_numpy(art.pixels[chosen]).permute(0, 3, 1, 2).float() / 255
-        flat = rgba[:, :3] * rgba[:, 3:] + 1 - rgba[:, 3:]
-        flat = F.interpolate(flat, size=side, mode="bicubic", antialias=True).clamp(0, 1)
-        scores = F.normalize(model(normalise(flat)), dim=1) @ targets.T
-        truth = torch.from_numpy(art.concepts[chosen])[:, None]
-        right.append((scores > scores.gather(1, truth)).sum(1))
-    rank = torch.cat(right)
-    return " ".join(f"top{k} {(rank < k).float().mean():.3f}" for k in (1, 5, 10))
+SCENES_AT_ONCE = 40
 
 
 def instance_loss(first: Tensor, second: Tensor) -> Tensor:
@@ -67,18 +40,25 @@ def instance_loss(first: Tensor, second: Tensor) -> Tensor:
 
 def augmented_batches(
     arguments: argparse.Namespace,
-    side_px: int,
     rows: np.ndarray,
     pixels: Tensor,
     labels: Tensor,
     may_flip: Tensor,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield one epoch: (stickers, second views, scenes, scenes again) and the stickers' concepts."""
+    side_px = arguments.side_px
+    drawings = pixels[torch.from_numpy(np.random.permutation(rows)[:2000])]
+    bank = torch.cat(
+        [
+            (scenes(SCENES_AT_ONCE, side_px, drawings) * 255).to(torch.uint8)
+            for _ in range(arguments.scenes // SCENES_AT_ONCE)
+        ]
+    )
     for chosen in torch.from_numpy(np.random.permutation(rows)).split(arguments.batch):
         if len(chosen) < arguments.batch:
             continue
         twice = chosen[: arguments.pairs]
-        landscape = scenes(arguments.pairs, side_px, pixels[rows[:2000]])
+        landscape = bank[torch.randint(len(bank), (arguments.pairs,))].float() / 255
         unflipped = torch.zeros(len(twice), dtype=torch.bool)
         batch = torch.cat(
             [
@@ -126,12 +106,16 @@ def train(arguments: argparse.Namespace) -> None:
 
     model = build(arguments.trunk, arguments.side_px).to(memory_format=torch.channels_last)
     scale = nn.Parameter(torch.tensor(math.log(16.0)))
+    if arguments.imagenet:
+        start_from_imagenet(model)
     if arguments.resume:
         stored = torch.load(arguments.resume, weights_only=True)
         model.load_state_dict(stored["model"])
         scale.data.fill_(stored["logit_scale"])
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    plain = [p for p in model.parameters() if p.ndim <= 1]
+    frozen = freeze(model, arguments.freeze)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    decayed = [p for p in trained if p.ndim > 1]
+    plain = [p for p in trained if p.ndim <= 1]
     optimiser = torch.optim.AdamW(
         [
             {"params": decayed, "weight_decay": 0.05},
@@ -142,6 +126,7 @@ def train(arguments: argparse.Namespace) -> None:
         fused=True,
     )
     average = deepcopy(model).requires_grad_(False)
+    forward = torch.compile(model, dynamic=False) if arguments.compile else model
     steps_per_epoch = len(rows) // arguments.batch
     steps = steps_per_epoch * arguments.epochs
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -155,13 +140,15 @@ def train(arguments: argparse.Namespace) -> None:
     step = 0
     for epoch in range(arguments.epochs):
         model.train()
+        for part in frozen:
+            part.eval()
         started = time.monotonic()
         seen = np.zeros(2)
-        early = epoch < arguments.epochs * arguments.small_share
-        side_px = arguments.side_px * 3 // 4 if early else arguments.side_px
-        batches = augmented_batches(arguments, side_px, rows, pixels, labels, may_flip)
+        batches = augmented_batches(arguments, rows, pixels, labels, may_flip)
         for batch, names in ahead(batches):
-            vectors = F.normalize(model(batch), dim=1)
+            with torch.autocast("cpu", torch.bfloat16, enabled=arguments.bfloat16):
+                raw = forward(batch)
+            vectors = F.normalize(raw.float(), dim=1)
             n, p = arguments.batch, arguments.pairs
             named = vectors[: n + p] @ targets.T * scale.exp()
             meaning = F.cross_entropy(named, names, label_smoothing=0.05)
@@ -171,7 +158,7 @@ def train(arguments: argparse.Namespace) -> None:
             loss = meaning + arguments.instance_weight * same
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+            nn.utils.clip_grad_norm_(trained, 5.0)
             optimiser.step()
             schedule.step()
             scale.data.clamp_(max=math.log(30.0))
@@ -214,7 +201,8 @@ def train(arguments: argparse.Namespace) -> None:
             {"model": average.state_dict(), "logit_scale": scale.item(), "facts": facts}, draft
         )
         draft.replace(arguments.out / "last.pt")
-        (arguments.out / "facts.json").write_text(json.dumps(facts, indent=2))
+        if epoch + 1 == arguments.stop_after:
+            break
 
 
 def main() -> None:
@@ -224,19 +212,32 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("training/cache"))
     parser.add_argument("--out", type=Path, default=Path("training/cache/image"))
     parser.add_argument("--resume", type=Path, help="start from the weights of a checkpoint")
-    parser.add_argument("--trunk", default="resnet10t")
-    parser.add_argument("--side-px", type=int, default=56)
-    parser.add_argument("--hold-out", nargs="*", default=["twemoji"], choices=STYLES)
-    parser.add_argument("--epochs", type=int, default=18)
+    parser.add_argument("--trunk", default=TRUNK)
     parser.add_argument(
-        "--small-share", type=float, default=0.6, help="share of epochs at 3/4 of the side"
+        "--imagenet",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="weights to start from",
     )
-    parser.add_argument("--average", type=float, default=0.997, help="decay of the kept weights")
-    parser.add_argument("--warm-share", type=float, default=0.08, help="of the steps, warming up")
-    parser.add_argument("--batch", type=int, default=112)
-    parser.add_argument("--pairs", type=int, default=8)
-    parser.add_argument("--instance-weight", type=float, default=0.3)
-    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--freeze", type=int, default=2, help="first stages that are not trained")
+    parser.add_argument(
+        "--compile",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="two fifths faster on a CPU; needs a C++ compiler",
+    )
+    parser.add_argument("--bfloat16", action="store_true", help="faster for wide trunks only")
+    parser.add_argument("--side-px", type=int, default=80)
+    parser.add_argument("--hold-out", nargs="*", default=["twemoji"], choices=STYLES)
+    parser.add_argument("--epochs", type=int, default=28)
+    parser.add_argument("--stop-after", type=int, help="epochs, of a schedule made for more")
+    parser.add_argument("--average", type=float, default=0.998, help="decay of the kept weights")
+    parser.add_argument("--warm-share", type=float, default=0.06, help="of the steps, warming up")
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--pairs", type=int, default=24)
+    parser.add_argument("--scenes", type=int, default=400, help="drawn scenes, new each epoch")
+    parser.add_argument("--instance-weight", type=float, default=0.6)
+    parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=20_251)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")

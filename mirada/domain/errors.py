@@ -13,7 +13,9 @@ MiradaError
 │   └── EmbeddingSpaceMismatch  vectors of two spaces, or settings against the pinned space
 ├── Unavailable               something we need is down; the same request may work later
 │   ├── StorageFull           the disk is full
-│   └── EncoderUnavailable    no encoder can be had: weights missing, broken or of another shape
+│   ├── EncoderUnavailable    no encoder can be had: weights missing, broken or of another shape
+│   ├── LanguageModelRefused  its key, its name or our request is wrong: asking again changes nothing
+│   └── UnusableReply         a language model's answer that is not what was asked for; never stored
 ├── LeaseLost                 this attempt of a job was given up for lost; its result is void
 └── SnapshotInvalid           an index snapshot failed a check; it is never served
 """
@@ -116,6 +118,18 @@ class EncoderUnavailable(Unavailable):
     """No encoder can be loaded: weights are missing, damaged, or do not fit the configuration."""
 
     code = "encoder_unavailable"
+
+
+class LanguageModelRefused(Unavailable):
+    """The language model's server does not take our key, our model's name or our request."""
+
+    code = "language_model_refused"
+
+
+class UnusableReply(Unavailable):
+    """A language model answered with something that cannot be used; it is kept nowhere."""
+
+    code = "unusable_reply"
 
 
 class LeaseLost(MiradaError):

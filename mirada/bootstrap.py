@@ -17,7 +17,7 @@ from mirada.db.migrate import differences, upgrade_to_head
 from mirada.db.session import Database, make_engine
 from mirada.domain.embeddings import EmbeddingSpace, Matrix
 from mirada.domain.errors import EncoderUnavailable, Unavailable
-from mirada.ports import ImageDecoder, ImageStore, VectorIndex, VectorSource
+from mirada.ports import Grouping, ImageDecoder, ImageStore, VectorIndex, VectorSource
 from mirada.usecases import rebuild, spaces
 
 if TYPE_CHECKING:
@@ -184,6 +184,17 @@ class Runtime:
             return index
 
         return self._port(f"index:{space_id}", build)
+
+    @property
+    def grouping(self) -> Grouping:
+        """What finds the centres of groups."""
+
+        def build() -> Grouping:
+            from mirada.adapters.grouping.faiss_kmeans import FaissKMeans
+
+            return FaissKMeans()
+
+        return self._port("grouping", build)
 
     def _text_queries(self) -> Matrix:
         """Texts for a build to measure its recall with; none where no encoder can be had."""

@@ -305,6 +305,24 @@ class VectorIndex(Protocol):
         """Let go of files and memory."""
 
 
+class Grouping(Protocol):
+    """Finds the centres of groups of vectors. Thread-safe."""
+
+    def centres(self, vectors: Matrix, k: int, seed: int) -> Matrix:
+        """Return (<= k, d) float32 unit centres; fewer where the rows do not differ that much.
+
+        The same rows, k and seed give the same centres on the same machine.
+
+        Args:
+            vectors: (n, d) float32 unit rows, n >= 1.
+            k: groups wanted, >= 1.
+            seed: of everything that is drawn.
+
+        Raises:
+            InvalidInput: no rows, or k < 1.
+        """
+
+
 class RebuildProgress(Protocol):
     """How a long rebuild reports and learns that it should stop."""
 

@@ -1,0 +1,1 @@
+"""How centres of groups are computed: the port `mirada.ports.Grouping`."""

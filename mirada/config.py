@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -183,13 +184,22 @@ class Settings(BaseSettings):
     openai_api_key: SecretStr | None = Field(
         None, description="Unset: no language model is called."
     )
-    openai_base_url: str | None = Field(None, description="An OpenAI-compatible server.")
-    llm_label_expansion_model: str = Field("gpt-4.1-mini", description="Model that expands labels.")
+    openai_base_url: str | None = Field(
+        None,
+        description="An OpenAI-compatible server (Ollama, vLLM), up to its /v1. It needs a key as "
+        "well: any text, where the server asks for none.",
+    )
+    llm_label_expansion_model: str = Field(
+        "gpt-4.1-mini",
+        min_length=1,
+        max_length=100,
+        description="Model that expands labels. It must be able to answer by a JSON schema.",
+    )
     llm_label_expansion_timeout_ms: int = Field(
-        6000, ge=1, description="Time-out of one expansion."
+        6000, ge=1, description="Time-out of one expansion, in ms."
     )
     llm_label_expansion_wait_ms: int = Field(
-        1500, ge=0, description="How long /classify waits for an expansion."
+        1500, ge=0, description="How long /classify waits for an expansion, in ms."
     )
     caption_model: str = Field("gpt-4o-mini", description="Model that writes captions.")
     text_embedding_model: str = Field("text-embedding-3-small", description="Embeds captions.")
@@ -263,6 +273,17 @@ class Settings(BaseSettings):
         if value is not None and not value.startswith("file:///"):
             raise ValueError("expected file:///absolute/path")
         return value
+
+    @field_validator("openai_api_key")
+    @classmethod
+    def _key_that_fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        # A key pasted with its line end would fail, and be quoted, deep inside the HTTP client.
+        key = value.get_secret_value().strip()
+        if not re.fullmatch(r"[!-~]+", key):
+            raise ValueError("expected one word of ASCII characters")
+        return SecretStr(key)
 
     @field_validator("encoder_url", "openai_base_url")
     @classmethod

@@ -137,9 +137,10 @@ class VectorRows:
         change_seqs: (n,) int64.
         vectors: (n, d) float32, unit rows; rows of dead entries are zero.
         dead: (n,) bool: a tombstone; the id must disappear.
-        access_rows: (m,) int64 positions into `ids`, one per image that shows this content.
-        access_owners: (m,) int64 owner of that image.
-        access_public: (m,) bool: that image is public.
+        access_rows: (m,) int64 positions into `ids`, one per image that shows this content, and one
+            per user who had it classified.
+        access_owners: (m,) int64 owner of that image; the negative id of that user.
+        access_public: (m,) bool: that image is public; False for what is remembered.
     """
 
     ids: npt.NDArray[np.int64]
@@ -219,11 +220,14 @@ class Permitted:
         viewer_id: the caller; None for an anonymous one, who sees public images only.
         owner_ids: when not None, only images of these owners.
         embedding_ids: when not None, (n,) int64 ids that other filters let through.
+        remembered_by: when not None, also the pictures that this user had classified; they are no
+            images, so `owner_ids` does not concern them.
     """
 
     viewer_id: int | None
     owner_ids: frozenset[int] | None = None
     embedding_ids: npt.NDArray[np.int64] | None = None
+    remembered_by: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +307,51 @@ class VectorIndex(Protocol):
 
     def close(self) -> None:
         """Let go of files and memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a language model answered: text that nobody has checked yet.
+
+    Attributes:
+        text: untrusted; JSON of the schema's shape if all went well.
+        input_tokens: what the question cost; None when the server does not say.
+        output_tokens: what the answer cost; None when the server does not say.
+    """
+
+    text: str
+    input_tokens: int | None
+    output_tokens: int | None
+
+
+class LanguageModel(Protocol):
+    """A language model of somebody else's: slow, paid for, and not to be believed. Thread-safe."""
+
+    def ask(
+        self,
+        model: str,
+        instructions: str,
+        question: str,
+        *,
+        schema: Mapping[str, Any],
+        max_tokens: int,
+        timeout_s: float,
+    ) -> Reply:
+        """Ask once, without retries, and return the answer.
+
+        Args:
+            model: its name at the server.
+            instructions: ours alone: nothing in them comes from a user.
+            question: data, quoted.
+            schema: JSON Schema of the answer; `title` names it, every property is required.
+            max_tokens: longest answer.
+            timeout_s: longest silence, and longest transfer of the answer once it has begun.
+
+        Raises:
+            LanguageModelRefused: wrong key, model or request; asking again changes nothing.
+            UnusableReply: no text came back, or too much of it.
+            Unavailable: not now; ask again after `retry_after_s`.
+        """
 
 
 class Grouping(Protocol):

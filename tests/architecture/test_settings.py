@@ -106,6 +106,7 @@ def test_a_folder_to_import_that_does_not_exist_is_told_with_the_other_faults(
 
 def test_settings_without_effect_say_so_in_both_lists() -> None:
     inert = {"TEXT_MODEL", "ENCODER_URL", "ENABLE_EMBEDDING_CACHE", "SECRET_KEY", "RATE_LIMITS"}
+    inert |= {"CAPTION_MODEL", "TEXT_EMBEDDING_MODEL", "LLM_DAILY_BUDGET_USD"}
     example = (PROJECT_ROOT / ".env.example").read_text()
     docs = (PROJECT_ROOT / "docs" / "configuration.md").read_text()
     for name in inert | {"MILVUS_URI"}:
@@ -114,3 +115,13 @@ def test_settings_without_effect_say_so_in_both_lists() -> None:
         row = re.search(rf"^\| `{name}` .*$", docs, re.MULTILINE)
         assert row, name
         assert "without effect yet" in row.group(), name
+
+
+def test_a_key_is_one_word_and_never_shown() -> None:
+    key = Settings.from_env(openai_api_key=" sk-0123\n").openai_api_key
+    assert key is not None
+    assert key.get_secret_value() == "sk-0123"
+    for wrong in ("sk-a b SECRET", "sk-SECRET\r\nX-Evil: 1", "sk-chavé-SECRET"):
+        with pytest.raises(InvalidSettings, match="OPENAI_API_KEY") as caught:
+            Settings.from_env(openai_api_key=wrong)
+        assert "SECRET" not in str(caught.value)

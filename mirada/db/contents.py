@@ -1,15 +1,16 @@
-"""Find a content by its bytes' hash, or insert it, holding its row's lock either way."""
+"""Find a content by its bytes' hash, or insert it, or let go of it; always under its row's lock."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import delete, false, insert, select, true, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import Insert
 
-from mirada.db.models import Content
+from mirada.db.classifier_models import ClassifiedPicture
+from mirada.db.models import Content, Embedding, Image
 from mirada.domain.errors import Unavailable
 
 ATTEMPTS = 3
@@ -29,7 +30,7 @@ def lock_content(session: Session, content_id: int) -> Content | None:
 def lock_or_insert_content(session: Session, sha256: str, **values: Any) -> Content:
     """Return the content of these bytes, locked: the one that is there, or a new one.
 
-    Whether it is new is told by its `storage_key`, which is unique per row.
+    Whether it is new is told by its `storage_key`, which is unique per row unless it is empty.
 
     Args:
         session: a transaction.
@@ -52,6 +53,42 @@ def lock_or_insert_content(session: Session, sha256: str, **values: Any) -> Cont
                 return content
         session.execute(_insert_unless_there(session, {"sha256": sha256, **values}))
     raise Unavailable("This picture is being added and deleted at once; try again shortly.")
+
+
+def release_content(session: Session, content: Content) -> str | None:
+    """Delete what nobody has a right to any more: the bytes, or the content with its vectors.
+
+    An image needs both. Who had the picture classified by sending its bytes needs the vector alone.
+    Who had a stored image classified goes with the last image. The caller holds the content's lock
+    and notes the change with `changes.touch`.
+
+    Returns:
+        The storage key to remove after the commit; None when no file is to be removed.
+    """
+    if session.execute(select(Image.id).where(Image.content_id == content.id).limit(1)).first():
+        return None
+    storage_key = content.storage_key or None
+    of_content = ClassifiedPicture.content_id == content.id
+    session.execute(
+        delete(ClassifiedPicture).where(of_content, ClassifiedPicture.sent_bytes == false())
+    )
+    remembered = select(ClassifiedPicture.id).where(
+        of_content, ClassifiedPicture.sent_bytes == true()
+    )
+    if session.execute(remembered.limit(1)).first():
+        content.storage_key = ""
+        session.flush()
+        return storage_key
+    # A tombstone stays until every index has seen it.
+    session.execute(
+        update(Embedding)
+        .where(Embedding.content_id == content.id)
+        .values(is_deleted=True, vector=b"", crc32=0)
+        .execution_options(synchronize_session=False)
+    )
+    session.delete(content)
+    session.flush()
+    return storage_key
 
 
 def _insert_unless_there(session: Session, values: dict[str, Any]) -> Insert:

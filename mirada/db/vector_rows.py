@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import ColumnElement, Row, and_, delete, false, func, select, update
+from sqlalchemy import ColumnElement, Row, and_, delete, false, func, select, true, update
 from sqlalchemy.orm import Session
 
 from mirada.db import changes
+from mirada.db.classifier_models import ClassifiedPicture
 from mirada.db.models import Embedding, Image, IndexSnapshot, Installation, Lease, Space, utc_now
 from mirada.db.session import Database
 from mirada.db.tombstones import purge_tombstones
@@ -264,6 +265,15 @@ def _access(
             for content_id, owner_id, is_public in session.execute(
                 select(Image.content_id, Image.owner_id, Image.is_public).where(
                     Image.content_id.in_(chunk)
+                )
+            )
+        ]
+        found += [
+            (position[content_id], -owner_id, False)
+            for content_id, owner_id in session.execute(
+                select(ClassifiedPicture.content_id, ClassifiedPicture.owner_id).where(
+                    ClassifiedPicture.content_id.in_(chunk),
+                    ClassifiedPicture.sent_bytes == true(),
                 )
             )
         ]

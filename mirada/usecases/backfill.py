@@ -108,7 +108,8 @@ def queue_page(
 def _to_embed(
     space_id: int, after_content_id: int, skip_existing: bool, only_unqueued: bool
 ) -> Select[int]:
-    query = select(Content.id).where(Content.id > after_content_id)
+    # What somebody only had classified has no bytes that could be embedded.
+    query = select(Content.id).where(Content.id > after_content_id, Content.storage_key != "")
     if skip_existing:
         query = query.outerjoin(
             Embedding,

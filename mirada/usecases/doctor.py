@@ -37,10 +37,10 @@ class FilesPage:
 
 
 def files_page(session: Session, store: ImageStore, after_content_id: int) -> FilesPage:
-    """Check by ascending id that contents have a file of the size that was received."""
+    """Check by ascending id that contents whose bytes are kept have a file of the size received."""
     rows = session.execute(
         select(Content.id, Content.storage_key, Content.byte_size)
-        .where(Content.id > after_content_id)
+        .where(Content.id > after_content_id, Content.storage_key != "")
         .order_by(Content.id)
         .limit(PAGE_ROWS)
     ).all()
@@ -115,7 +115,9 @@ def contents_without_vector(session: Session, *, is_embedding: bool) -> list[Fin
         )
         .exists()
     )
-    missing = _ids(session, select(Content.id).where(~has_vector, ~has_job))
+    missing = _ids(
+        session, select(Content.id).where(Content.storage_key != "", ~has_vector, ~has_job)
+    )
     if not missing:
         return []
     return [

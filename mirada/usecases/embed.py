@@ -53,11 +53,12 @@ def begin_embedding(
 ) -> Subject | None:
     """Mark the content's images PROCESSING and return what to embed; None if nothing is to be done.
 
-    None means that the content was deleted, or that it has its vector already, in which case its
-    images become READY. With `replace` a vector that exists is computed again.
+    None means that the content was deleted, that its bytes are not kept, or that it has its vector
+    already, in which case its images become READY. With `replace` a vector that exists is computed
+    again.
     """
     storage_key = session.execute(_LOCK, {"content": content_id}).scalar_one_or_none()
-    if storage_key is None:
+    if not storage_key:
         return None
     if not replace and _vector_id(session, content_id, space_id) is not None:
         _set_status(session, content_id, ImageStatus.READY)

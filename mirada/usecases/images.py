@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Select, false, select, update
+from sqlalchemy import Select, delete, false, select
 from sqlalchemy.orm import Session, joinedload
 
 from mirada.db import changes
-from mirada.db.contents import lock_content
-from mirada.db.models import Embedding, Image
+from mirada.db.classifier_models import ClassifiedPicture
+from mirada.db.contents import lock_content, release_content
+from mirada.db.models import Image
 from mirada.db.visibility import visible_images
 from mirada.domain.errors import InvalidInput, NotFound, PreconditionFailed
 from mirada.usecases.ingest import checked_text, clean_filename
@@ -101,6 +102,9 @@ def delete_image(
 ) -> str | None:
     """Delete the owner's image, and with the last image of its content the content and its vectors.
 
+    With their last image of a picture its owner's classification of it goes as well. The vector stays
+    while somebody else has had the same bytes classified; the bytes do not.
+
     Returns:
         The storage key to remove after the commit; None while other images show the same bytes.
 
@@ -113,19 +117,14 @@ def delete_image(
     session.delete(image)
     session.flush()
     _touch(session, content.id)
-    others = session.execute(select(Image.id).where(Image.content_id == content.id).limit(1))
-    if others.first() is not None:
-        return None
-    # A tombstone stays until every index has seen it.
-    session.execute(
-        update(Embedding)
-        .where(Embedding.content_id == content.id)
-        .values(is_deleted=True, vector=b"", crc32=0)
-        .execution_options(synchronize_session=False)
-    )
-    session.delete(content)
-    session.flush()
-    return content.storage_key
+    own = select(Image.id).where(Image.content_id == content.id, Image.owner_id == owner_id)
+    if session.execute(own.limit(1)).first() is None:
+        session.execute(
+            delete(ClassifiedPicture).where(
+                ClassifiedPicture.content_id == content.id, ClassifiedPicture.owner_id == owner_id
+            )
+        )
+    return release_content(session, content)
 
 
 def committed_change(session: Session) -> int | None:

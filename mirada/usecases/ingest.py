@@ -159,6 +159,10 @@ def register_image(
     )
     if earlier is not None:
         return Registered(_replayed(session, earlier, owner_id), None, is_new, was_replayed=True)
+    if not content.storage_key:
+        # Somebody had these bytes classified, and nobody kept them until now.
+        content.storage_key = picture.storage_key
+        is_new = True
     is_embedded = _has_vector(session, content.id, space_id)
     image = Image(
         owner=owner,

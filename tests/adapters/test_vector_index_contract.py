@@ -174,6 +174,32 @@ def test_one_content_of_two_owners_is_one_match_for_both(
     assert _found(index.search(vectors[4:5], 9, Permitted(eve))[0]) == []
 
 
+def test_what_somebody_had_classified_is_found_only_where_it_is_asked_for(
+    backend: Backend, library: Library, tmp_path: Path
+):
+    ana, bea, _ = library.owners
+    vectors = random_vectors(60)
+    ids = library.add(vectors, owners=[ana, bea] * 30, public=False)
+    for remembered in ids[1:20:2]:
+        library.remember(remembered, ana)
+    index = backend(library, tmp_path)
+    query = vectors[:1]
+    [plain] = index.search(query, 60, Permitted(viewer_id=ana))
+    assert sorted(_found(plain)) == ids[::2]
+    [with_memory] = index.search(query, 60, Permitted(viewer_id=ana, remembered_by=ana))
+    assert sorted(_found(with_memory)) == sorted([*ids[::2], *ids[1:20:2]])
+    [other] = index.search(query, 60, Permitted(viewer_id=bea, remembered_by=bea))
+    assert sorted(_found(other)) == ids[1::2]
+    narrow = Permitted(viewer_id=ana, owner_ids=frozenset({bea}), remembered_by=ana)
+    [filtered] = index.search(query, 60, narrow)
+    assert sorted(_found(filtered)) == ids[1:20:2]
+    _same_as_exact(index, library, random_vectors(4, seed=3), 7, narrow)
+    library.remember(ids[21], ana)
+    index.refresh()
+    [later] = index.search(query, 60, Permitted(viewer_id=ana, remembered_by=ana))
+    assert ids[21] in _found(later)
+
+
 def test_other_filters_narrow_the_permitted_ids(backend: Backend, library: Library, tmp_path: Path):
     ids = library.add(random_vectors(50))
     index = backend(library, tmp_path)

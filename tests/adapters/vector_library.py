@@ -11,6 +11,7 @@ import numpy as np
 from sqlalchemy import insert, select, update
 
 from mirada.db import changes
+from mirada.db.classifier_models import ClassifiedPicture
 from mirada.db.models import Content, Embedding, Image, Space, User
 from mirada.db.session import Database
 from mirada.db.vector_rows import DatabaseVectors
@@ -132,6 +133,15 @@ class Library:
             content_id = self._content(session, embedding_id)
             session.add(
                 Image(owner_id=owner_id, content_id=content_id, is_public=is_public, status="READY")
+            )
+            changes.touch(session, [content_id])
+
+    def remember(self, embedding_id: int, owner_id: int) -> None:
+        """Let a user have had the same content classified."""
+        with self.database.transaction() as session:
+            content_id = self._content(session, embedding_id)
+            session.add(
+                ClassifiedPicture(owner_id=owner_id, content_id=content_id, sent_bytes=True)
             )
             changes.touch(session, [content_id])
 

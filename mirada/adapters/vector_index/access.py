@@ -18,6 +18,9 @@ Mask = npt.NDArray[np.bool_]
 class AccessTable:
     """One entry per image that shows a row's content, ordered by owner. Immutable.
 
+    What a user had classified is an entry too, of the owner minus their id: no search looks there
+    unless `Permitted.remembered_by` names that user.
+
     Attributes:
         owners: (m,) int64, ascending.
         rows: (m,) int64 row shown by that owner's image.
@@ -57,6 +60,8 @@ class AccessTable:
                 rows = self.rows[shown]
                 is_own = owner_id == permitted.viewer_id
                 mask[rows if is_own else rows[self.public[shown]]] = True
+        if permitted.remembered_by is not None:
+            mask[self.rows[self._of(-permitted.remembered_by)]] = True
         if permitted.embedding_ids is not None:
             mask &= np.isin(ids, permitted.embedding_ids)
         return mask

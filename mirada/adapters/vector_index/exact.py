@@ -34,7 +34,7 @@ from mirada.ports import (
 class _Row:
     vector: Vector
     shown_by: tuple[tuple[int, bool], ...]
-    """(owner, is public) of every image with this content."""
+    """(owner, is public) of every image with this content; (-user, False) of who remembers it."""
 
 
 class ExactIndex:
@@ -148,7 +148,10 @@ class ExactIndex:
 
 def _may_be_seen(row: _Row, permitted: Permitted) -> bool:
     return any(
-        (is_public or owner_id == permitted.viewer_id)
-        and (permitted.owner_ids is None or owner_id in permitted.owner_ids)
+        (permitted.remembered_by is not None and owner_id == -permitted.remembered_by)
+        or (
+            (is_public or owner_id == permitted.viewer_id)
+            and (permitted.owner_ids is None or owner_id in permitted.owner_ids)
+        )
         for owner_id, is_public in row.shown_by
     )

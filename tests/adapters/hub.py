@@ -1,4 +1,4 @@
-"""A loopback server that answers the weights hub's protocol for one repository."""
+"""A loopback server that speaks the weights hub's protocol, and the places models are fetched to."""
 
 from __future__ import annotations
 
@@ -6,56 +6,100 @@ import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+WEIGHTS = (".safetensors", ".bin")
+Repositories = dict[str, dict[str, Path]]
+
+
+@dataclass
+class Hub:
+    """What a running hub was asked, and how it behaves.
+
+    Attributes:
+        endpoint: what HF_ENDPOINT must say.
+        requests: "METHOD path" of everything asked so far.
+        cuts: how many of the next downloads break off half-way.
+    """
+
+    endpoint: str = ""
+    requests: list[str] = field(default_factory=list)
+    cuts: int = 0
 
 
 @contextmanager
-def hub_serving(repository: str, files: dict[str, Path]) -> Iterator[tuple[str, list[str]]]:
-    """Yield (endpoint, requests so far as "METHOD path"); the client checks ETag and commit."""
-    requests: list[str] = []
+def hub_serving(repositories: Repositories) -> Iterator[Hub]:
+    """Serve files by repository and name; weights lie behind a redirect to another host, as there."""
+    hub = Hub()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_HEAD(self) -> None:
-            self._answer(with_body=False)
+            self._answer()
 
         def do_GET(self) -> None:
-            self._answer(with_body=True)
+            self._answer()
 
-        def _answer(self, *, with_body: bool) -> None:
-            requests.append(f"{self.command} {self.path}")
-            prefix = f"/{repository}/resolve/"
-            name = self.path.removeprefix(prefix).partition("/")[2]
+        def _answer(self) -> None:
+            hub.requests.append(f"{self.command} {self.path}")
             if self.path == "/":
-                content = b"a hub"
-            elif self.path.startswith(prefix) and name in files:
-                content = files[name].read_bytes()
-            else:
-                self.send_response(404)
-                self.send_header("X-Error-Code", "EntryNotFound")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
+                self._send(200, b"a hub")
                 return
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
-            self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
-            self.send_header("X-Repo-Commit", COMMIT)
+            content = self._content()
+            if content is None:
+                self._send(404, b"", {"X-Error-Code": "EntryNotFound"})
+                return
+            etag = f'"{hashlib.sha256(content).hexdigest()}"'
+            if self.path.startswith("/cdn/"):
+                self._send_part(content, etag)
+            elif self.path.endswith(WEIGHTS):
+                place = f"http://localhost:{server.server_port}/cdn{self.path}"
+                linked = {"X-Linked-Size": str(len(content)), "X-Linked-ETag": etag}
+                self._send(302, b"", {"Location": place, "X-Repo-Commit": COMMIT, **linked})
+            else:
+                self._send(200, content, {"X-Repo-Commit": COMMIT, "ETag": etag})
+
+        def _content(self) -> bytes | None:
+            path = self.path.removeprefix("/cdn").removeprefix("/")
+            repository, found, rest = path.partition("/resolve/")
+            file = repositories.get(repository, {}).get(rest.partition("/")[2]) if found else None
+            return None if file is None else file.read_bytes()
+
+        def _send_part(self, content: bytes, etag: str) -> None:
+            asked = self.headers.get("Range", "")
+            start = int(asked.removeprefix("bytes=").split("-")[0]) if asked else 0
+            headers = {"ETag": etag, "Accept-Ranges": "bytes"}
+            if start:
+                headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+            self._send(206 if start else 200, content[start:], headers)
+
+        def _send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+            self.send_response(status)
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            if with_body:
-                self.wfile.write(content)
+            if self.command == "HEAD":
+                return
+            if self.path.startswith("/cdn/") and hub.cuts > 0:
+                hub.cuts -= 1
+                body = body[: len(body) // 2]
+                self.close_connection = True
+            self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    hub.endpoint = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}", requests
+        yield hub
     finally:
         server.shutdown()
         server.server_close()

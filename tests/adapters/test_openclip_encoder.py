@@ -1,17 +1,14 @@
-"""The OpenCLIP adapter on the bundled model: vectors, bad input, bad weights, the hub, `auto`."""
+"""The OpenCLIP adapter: vectors, bad input, bad weights, devices; mostly on the bundled model."""
 
 from __future__ import annotations
 
 import io
 import json
-import logging
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import textwrap
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +19,9 @@ from PIL import Image
 from mirada.config import BUNDLED_MODEL_DIR, PROJECT_ROOT
 from mirada.domain.embeddings import SpaceKind
 from mirada.domain.errors import EncoderUnavailable, InvalidInput
-from tests.adapters.hub import hub_serving
 from tests.pictures import pixels
 
-PRODUCTION = ("xlm-roberta-base-ViT-B-32", "laion5b_s13b_b90k")
+WEIGHTS = "open_clip_model.safetensors"
 
 
 def drawn(seed: int, size: tuple[int, int] = (96, 80)) -> np.ndarray:
@@ -48,12 +44,6 @@ def load(*args: Any, **kwargs: Any) -> Any:
     from mirada.adapters.encoders.openclip import OpenClipEncoder
 
     return OpenClipEncoder.load(*args, **kwargs)
-
-
-def choose(*args: Any, **kwargs: Any) -> Any:
-    from mirada.adapters.encoders.openclip import choose_model
-
-    return choose_model(*args, **kwargs)
 
 
 # Vectors.
@@ -100,6 +90,60 @@ def test_a_picture_has_one_vector_alone_in_a_batch_and_again(bundled_encoder: An
     alone = np.concatenate([bundled_encoder.encode_images([p]) for p in pictures[:6]])
     assert cosines(together[:6], alone).min() >= 0.9999
     np.testing.assert_array_equal(together, bundled_encoder.encode_images(pictures))
+
+
+def test_another_process_with_one_thread_gives_the_same_vectors(bundled_encoder: Any) -> None:
+    code = (
+        "import json, sys\n"
+        "from mirada.adapters.encoders.openclip import OpenClipEncoder\n"
+        "from tests.adapters.test_openclip_encoder import drawn\n"
+        f"encoder = OpenClipEncoder.load({str(BUNDLED_MODEL_DIR)!r}, device='cpu')\n"
+        "images = encoder.encode_images([drawn(seed) for seed in range(3)])\n"
+        "texts = encoder.encode_texts(['a cat', 'um gato'])\n"
+        "print(json.dumps([encoder.space.name, images.tolist(), texts.tolist()]))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=PROJECT_ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT_ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    name, images, texts = json.loads(ran.stdout)
+    assert name == bundled_encoder.space.name
+    here = bundled_encoder.encode_images([drawn(seed) for seed in range(3)])
+    assert cosines(here, np.array(images)).min() >= 0.9999
+    assert (
+        cosines(bundled_encoder.encode_texts(["a cat", "um gato"]), np.array(texts)).min() >= 0.9999
+    )
+
+
+@pytest.mark.parametrize(
+    "change", [{"resize_mode": "squash"}, {"mean": [0.1, 0.2, 0.3]}, {"interpolation": "bilinear"}]
+)
+def test_preprocessing_is_what_the_model_says_of_itself(
+    bundled_encoder: Any, folder: Path, change: dict[str, Any]
+) -> None:
+    import open_clip
+    import torch
+
+    path = folder / "open_clip_config.json"
+    config = json.loads(path.read_text())
+    config["preprocess_cfg"].update(change)
+    path.write_text(json.dumps(config))
+    model, _, transform = open_clip.create_model_and_transforms(f"local-dir:{folder}")
+    picture = drawn(0, (96, 40))
+    with torch.inference_mode():
+        batch = transform(Image.fromarray(picture))[None]
+        expected = model.eval().encode_image(batch, normalize=True).numpy()
+
+    encoder = load(str(folder), device="cpu")
+
+    assert cosines(encoder.encode_images([picture]), expected).min() > 0.99999
+    assert cosines(bundled_encoder.encode_images([picture]), expected).min() < 0.9999
+    assert encoder.space.preprocessing != bundled_encoder.space.preprocessing
 
 
 def test_the_bundled_model_finds_a_drawn_sticker_by_its_name(bundled_encoder: Any) -> None:
@@ -184,10 +228,29 @@ def test_what_is_no_rgb_picture_is_refused_by_its_position(
 
 
 def test_empty_and_endless_texts_have_a_vector(bundled_encoder: Any) -> None:
-    texts = ["", "   ", "cat " * 5_000, "\x00\ud83d"[:1], "猫", "🐈"]
+    texts = ["", "   ", "cat " * 50_000, "c" * 50_000, "\x00", "half a pair: \ud83d", "猫", "🐈"]
     vectors = bundled_encoder.encode_texts(texts)
-    assert vectors.shape == (6, 512)
+    assert vectors.shape == (len(texts), 512)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     np.testing.assert_array_equal(vectors[0], vectors[1])
+
+
+@pytest.mark.parametrize(
+    "broken", [RuntimeError("CUDA out of memory"), float("nan"), 0.0], ids=["memory", "nan", "zero"]
+)
+def test_a_device_that_fails_is_the_machines_fault_and_not_the_pictures(
+    bundled_encoder: Any, monkeypatch: pytest.MonkeyPatch, broken: Any
+) -> None:
+    import torch
+
+    def tower(batch: Any) -> Any:
+        if isinstance(broken, Exception):
+            raise broken
+        return torch.full((len(batch), 512), broken)
+
+    monkeypatch.setattr(bundled_encoder._model, "encode_image", tower)
+    with pytest.raises(EncoderUnavailable, match="failed on cpu"):
+        bundled_encoder.encode_images([drawn(0)])
 
 
 # Weights that are not there, or not right.
@@ -203,22 +266,64 @@ def test_a_folder_without_configuration_is_said_so(tmp_path: Path) -> None:
         load(str(tmp_path))
 
 
-def test_a_configuration_that_is_no_json_is_said_so(folder: Path) -> None:
-    (folder / "open_clip_config.json").write_text("{")
-    with pytest.raises(EncoderUnavailable, match="cannot be read"):
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{", "cannot be read"),
+        ("[]", "does not describe a model"),
+        ("{}", "does not describe a model"),
+        ('{"model_cfg": 3}', "does not describe a model"),
+        ('{"model_cfg": {"vision_cfg": {}}}', "does not describe a model"),
+        ('{"model_cfg": {"vision_cfg": {}, "text_cfg": 1}}', "does not describe a model"),
+    ],
+)
+def test_a_configuration_that_is_none_is_said_so(folder: Path, text: str, says: str) -> None:
+    (folder / "open_clip_config.json").write_text(text)
+    with pytest.raises(EncoderUnavailable, match=says):
         load(str(folder))
 
 
 def test_missing_weights_are_never_replaced_by_random_ones(folder: Path) -> None:
-    (folder / "open_clip_model.safetensors").unlink()
+    (folder / WEIGHTS).unlink()
     with pytest.raises(EncoderUnavailable, match="no weights"):
         load(str(folder))
 
 
-def test_truncated_weights_are_called_damaged(folder: Path) -> None:
-    weights = folder / "open_clip_model.safetensors"
+def cut(weights: Path) -> None:
     os.truncate(weights, weights.stat().st_size // 2)
+
+
+def emptied(weights: Path) -> None:
+    os.truncate(weights, 0)
+
+
+def overwritten(weights: Path) -> None:
+    weights.write_text("<html>Please log in to this network.</html>")
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, "open_clip_pytorch_model.bin"])
+@pytest.mark.parametrize("damage", [cut, emptied, overwritten])
+def test_damaged_weights_are_called_damaged(
+    folder: Path, name: str, damage: Callable[[Path], None]
+) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    if name != WEIGHTS:
+        torch.save(load_file(folder / WEIGHTS), folder / name)
+        (folder / WEIGHTS).unlink()
+    damage(folder / name)
     with pytest.raises(EncoderUnavailable, match="damaged"):
+        load(str(folder))
+
+
+def test_weights_that_lack_a_layer_do_not_fit(folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / WEIGHTS)
+    weights.pop(next(n for n in weights if n.startswith("visual.") and n.endswith(".weight")))
+    save_file(weights, folder / WEIGHTS)
+    with pytest.raises(EncoderUnavailable, match="do not fit"):
         load(str(folder))
 
 
@@ -232,8 +337,9 @@ def test_weights_of_another_shape_do_not_fit(folder: Path) -> None:
 
 
 def test_an_unknown_name_is_answered_with_near_ones() -> None:
-    with pytest.raises(InvalidInput, match="ViT-B-32"):
-        load("ViT-B-23", "laion2b_s34b_b79k")
+    for pretrained in ("laion2b_s34b_b79k", str(BUNDLED_MODEL_DIR / WEIGHTS)):
+        with pytest.raises(InvalidInput, match="ViT-B-32"):
+            load("ViT-B-23", pretrained)
 
 
 def test_an_unknown_tag_is_answered_with_the_known_ones() -> None:
@@ -248,158 +354,101 @@ def test_weights_that_are_not_cached_are_not_fetched_unasked(tmp_path: Path) -> 
         load("ViT-B-32", "laion2b_s34b_b79k", cache_dir=tmp_path, allow_download=False)
 
 
-def test_a_device_that_is_not_there_is_said_so(folder: Path) -> None:
-    with pytest.raises(EncoderUnavailable, match="EMBEDDINGS_DEVICE=mps"):
-        load(str(folder), device="mps")
-
-
-# Choosing a model, and the hub.
+# Weights by name.
 
 
 @pytest.fixture
-def hub_allowed(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Let the hub be asked: the suite is offline otherwise."""
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    return monkeypatch
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A cache that holds the weights "v1" of "Small", which OpenCLIP knows as if it shipped it.
 
-
-@pytest.mark.usefixtures("complete_packages")
-def test_auto_settles_for_the_bundled_model_quickly_when_no_hub_answers(
-    hub_allowed: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    # A server that takes the connection and says nothing: the worst a network can do.
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        hub_allowed.setenv("HF_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
-        started = time.monotonic()
-        with caplog.at_level(logging.WARNING):
-            chosen = choose("auto", None, bundled=BUNDLED_MODEL_DIR, cache_dir=tmp_path)
-        assert time.monotonic() - started < 5
-    assert chosen == (str(BUNDLED_MODEL_DIR), None)
-    assert "BUNDLED" in caplog.text
-
-
-@pytest.fixture
-def complete_packages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pretend that whatever the production model needs is installed."""
-    monkeypatch.setattr("mirada.adapters.encoders.weights.packages_missing", lambda model: [])
-
-
-@pytest.mark.usefixtures("complete_packages")
-def test_auto_takes_the_production_model_when_the_hub_answers(
-    hub_allowed: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    with hub_serving("laion/any", {}) as (endpoint, _):
-        hub_allowed.setenv("HF_ENDPOINT", endpoint)
-        chosen = choose("auto", None, bundled=BUNDLED_MODEL_DIR, cache_dir=tmp_path)
-    assert chosen == PRODUCTION
-
-
-def cached(cache: Path, repository: str, *names: str) -> None:
-    """Lay empty files where the hub client keeps its downloads."""
-    folder = cache / f"models--{repository.replace('/', '--')}"
-    (folder / "snapshots" / "c0ffee").mkdir(parents=True)
-    for name in names:
-        (folder / "snapshots" / "c0ffee" / name).touch()
-    (folder / "refs").mkdir()
-    (folder / "refs" / "main").write_text("c0ffee")
-
-
-@pytest.mark.usefixtures("complete_packages")
-def test_auto_takes_the_production_model_from_the_cache_without_any_network(
-    tmp_path: Path,
-) -> None:
-    weights = "laion/CLIP-ViT-B-32-xlm-roberta-base-laion5B-s13B-b90k"
-    cached(tmp_path, weights, "open_clip_pytorch_model.bin")
-    settings = {"bundled": BUNDLED_MODEL_DIR, "cache_dir": tmp_path}
-    # Weights without the text tower's configuration and tokenizer would still need a network.
-    assert choose("auto", None, **settings) == (str(BUNDLED_MODEL_DIR), None)
-    cached(tmp_path, "xlm-roberta-base", "config.json", "tokenizer.json")
-    assert choose("auto", None, **settings) == PRODUCTION
-
-
-def test_auto_says_which_package_the_production_model_lacks(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(
-        "mirada.adapters.encoders.weights.packages_missing", lambda model: ["transformers"]
-    )
-    chosen = choose("auto", None, bundled=BUNDLED_MODEL_DIR, cache_dir=tmp_path)
-    assert chosen == (str(BUNDLED_MODEL_DIR), None)
-    assert "transformers" in caplog.text
-
-
-def test_auto_keeps_what_the_database_was_filled_with(tmp_path: Path) -> None:
-    bundled = {"bundled": BUNDLED_MODEL_DIR, "cache_dir": tmp_path}
-    pinned = ("ViT-B-16", "openai")
-    assert choose("auto", None, pinned=pinned, **bundled) == pinned
-    own = ("mirada-stickers", "sha256-000000000000")
-    assert choose("auto", None, pinned=own, **bundled) == (str(BUNDLED_MODEL_DIR), None)
-    with pytest.raises(InvalidInput, match="CLIP_MODEL"):
-        choose("auto", None, pinned=("ours", "sha256-000000000000"), **bundled)
-
-
-def test_a_model_that_is_named_is_never_replaced() -> None:
-    for named in (("ViT-L-14", "openai"), ("/some/folder", None)):
-        assert choose(*named, bundled=BUNDLED_MODEL_DIR) == named
-    for word in ("bundled", "mirada-stickers"):
-        assert choose(word, None, bundled=BUNDLED_MODEL_DIR) == (str(BUNDLED_MODEL_DIR), None)
-
-
-def test_the_hub_is_out_of_reach_when_it_is_switched_off() -> None:
-    from mirada.adapters.encoders.openclip import hub_reachable
-
-    assert not hub_reachable(0.2)
-
-
-LOAD_FROM_HUB = """
-    import sys
-    import open_clip
+    As with OpenAI's weights for ViT-B-32, their activation is the tag's and not the name's.
+    """
+    import torch
     from open_clip import factory, pretrained
-    from mirada.adapters.encoders.openclip import OpenClipEncoder, weights_available
+    from open_clip.model import CLIP
+    from safetensors.torch import save_file
 
-    # OpenCLIP learns one more name and tag, as if a release had added them.
-    factory._MODEL_CONFIGS["Stickers"] = open_clip.get_model_config("local-dir:" + sys.argv[1])
-    pretrained._PRETRAINED["Stickers"] = {
-        "v1": pretrained._pcfg(hf_hub="mirada/stickers/", mean=(0.5,) * 3, std=(0.5,) * 3,
-                               resize_mode="longest", fill_color=255)
+    tower = {"layers": 1, "width": 32}
+    config = {
+        "embed_dim": 64,
+        "vision_cfg": {**tower, "image_size": 16, "patch_size": 8, "head_width": 16},
+        "text_cfg": {**tower, "heads": 2},
     }
-    from pathlib import Path
-    cache = Path(sys.argv[2])
-    assert not weights_available("Stickers", "v1", cache)
-    encoder = OpenClipEncoder.load("Stickers", "v1", device="cpu", cache_dir=cache)
-    assert weights_available("Stickers", "v1", cache)
-    print(encoder.space.name)
-    print(*encoder.encode_texts(["a cat"])[0][:8])
-"""
+    tag = pretrained._pcfg(hf_hub="ours/small/", mean=(0.5,) * 3, quick_gelu=True)
+    monkeypatch.setitem(factory._MODEL_CONFIGS, "Small", config)
+    monkeypatch.setitem(pretrained._PRETRAINED, "Small", {"v1": tag})
+    torch.manual_seed(0)
+    # Large weights, so that the activation shows in what comes out.
+    state = {name: 8 * value for name, value in CLIP(**config).state_dict().items()}
+    repository = tmp_path / "models--ours--small"
+    snapshot = repository / "snapshots" / "c0ffee"
+    snapshot.mkdir(parents=True)
+    save_file(state, snapshot / WEIGHTS)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("c0ffee")
+    return tmp_path
 
 
-def test_weights_are_downloaded_through_the_hub_client_and_then_cached(
-    bundled_encoder: Any, tmp_path: Path
+def test_a_model_by_name_and_tag_computes_as_its_tag_says(small: Path) -> None:
+    import open_clip
+    import torch
+
+    encoder = load("Small", "v1", device="cpu", cache_dir=small, allow_download=False)
+
+    assert encoder.space.name.startswith("image:Small:v1:openclip-16-bicubic-")
+    model, _, transform = open_clip.create_model_and_transforms(
+        "Small", "v1", cache_dir=str(small), force_quick_gelu=True
+    )
+    picture = drawn(0)
+    with torch.inference_mode():
+        batch = transform(Image.fromarray(picture))[None]
+        expected = model.eval().encode_image(batch, normalize=True).numpy()
+    assert cosines(encoder.encode_images([picture]), expected).min() > 0.99999
+
+
+def test_a_weights_file_goes_with_a_name_and_is_known_by_its_digest(small: Path) -> None:
+    weights = next(small.rglob(WEIGHTS))
+    encoder = load("Small", str(weights), device="cpu", cache_dir=small)
+    assert encoder.space.name.startswith("image:Small:sha256-")
+    assert encoder.encode_texts(["a cat"]).shape == (1, 64)
+
+
+def test_weights_of_another_model_do_not_fit_a_name(small: Path) -> None:
+    with pytest.raises(EncoderUnavailable, match="do not fit"):
+        load("Small", str(BUNDLED_MODEL_DIR / WEIGHTS), device="cpu", cache_dir=small)
+
+
+# Devices.
+
+
+@pytest.mark.parametrize(
+    ("present", "asked", "chosen"),
+    [
+        ({"cuda", "mps"}, "auto", "cuda"),
+        ({"mps"}, "auto", "mps"),
+        (set(), "auto", "cpu"),
+        ({"cuda", "mps"}, "mps", "mps"),
+        ({"cuda", "mps"}, "cpu", "cpu"),
+    ],
+)
+def test_the_fastest_device_is_taken_unless_one_is_named(
+    monkeypatch: pytest.MonkeyPatch, present: set[str], asked: str, chosen: str
 ) -> None:
-    files = {"open_clip_model.safetensors": BUNDLED_MODEL_DIR / "open_clip_model.safetensors"}
-    with hub_serving("mirada/stickers", files) as (endpoint, requests):
-        # A process of its own, because the hub client reads its endpoint when it is imported.
-        environment = {k: v for k, v in os.environ.items() if k != "HF_HUB_OFFLINE"}
-        environment |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "home")}
-        ran = subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                textwrap.dedent(LOAD_FROM_HUB),
-                str(BUNDLED_MODEL_DIR),
-                str(tmp_path / "cache"),
-            ],
-            env=environment,
-            cwd=PROJECT_ROOT,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert ran.returncode == 0, ran.stderr
-        asked = list(requests)
-    name, numbers = ran.stdout.splitlines()
-    assert name.startswith("image:Stickers:v1:openclip-")
-    expected = bundled_encoder.encode_texts(["a cat"])[0][:8]
-    np.testing.assert_allclose(np.array(numbers.split(), dtype=np.float32), expected, atol=1e-5)
-    assert "GET /mirada/stickers/resolve/main/open_clip_model.safetensors" in asked
+    import torch
+
+    from mirada.adapters.encoders.loading import choose_device
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: "cuda" in present)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: "mps" in present)
+    assert choose_device(asked) == chosen
+
+
+@pytest.mark.parametrize("device", ["cuda", "mps", "abacus"])
+def test_a_device_that_is_not_there_is_said_so(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, device: str
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(EncoderUnavailable, match=f"EMBEDDINGS_DEVICE={device}.*auto, cpu"):
+        load(str(folder), device=device)

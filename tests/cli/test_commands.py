@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import pytest
 from flask import Flask
 
 from mirada.bootstrap import Runtime
-from mirada.config import Settings
+from mirada.config import BUNDLED_MODEL_DIR, Settings
 from mirada.db.models import ApiKey, Content, Image, ImageStatus, Job, JobState, User
 from mirada.domain.errors import Conflict, InvalidInput, NotFound
 from mirada.usecases import attempts, jobs, users
@@ -18,19 +21,29 @@ from webapp import cli
 
 
 @pytest.fixture
-def command(runtime: Runtime) -> Any:
-    """Run `flask ARGUMENTS` and return click's result."""
-    app = Flask("commands")
-    app.extensions["mirada_runtime"] = runtime
-    cli.register(app)
-    runner = app.test_cli_runner()
+def make_command() -> Any:
+    """Return a function that runs `flask ARGUMENTS` on a runtime and returns what it printed."""
 
-    def run(*arguments: str, code: int = 0) -> str:
-        result = runner.invoke(args=arguments)
-        assert result.exit_code == code, result.output
-        return str(result.output)
+    def make(runtime: Runtime) -> Any:
+        app = Flask("commands")
+        app.extensions["mirada_runtime"] = runtime
+        cli.register(app)
+        runner = app.test_cli_runner()
 
-    return run
+        def run(*arguments: str, code: int = 0) -> str:
+            result = runner.invoke(args=arguments)
+            assert result.exit_code == code, result.output
+            return str(result.output)
+
+        return run
+
+    return make
+
+
+@pytest.fixture
+def command(make_command: Any, runtime: Runtime) -> Any:
+    """Run `flask ARGUMENTS` and return what it printed."""
+    return make_command(runtime)
 
 
 def _key_in(output: str) -> str:
@@ -195,6 +208,28 @@ def test_doctor_finds_what_is_not_as_promised(command: Any, runtime: Runtime) ->
     assert "due for ten minutes" in report
     assert "given up" in report
     assert "READY without a vector" in report
+
+
+def test_models_check_embeds_for_real_and_fails_when_it_cannot(
+    make_runtime: Any, make_command: Any, tmp_path: Path
+) -> None:
+    report = json.loads(make_command(make_runtime())("models", "check"))
+    assert list(report) == ["enabled", "device", "text_model", "image_model", "errors"]
+    assert report["text_model"] == report["image_model"]
+    assert report["image_model"].startswith("image:mirada-stickers:sha256-")
+    assert (report["enabled"], report["device"], report["errors"]) == (True, "cpu", [])
+
+    broken = tmp_path / "broken"
+    shutil.copytree(BUNDLED_MODEL_DIR, broken)
+    os.truncate(broken / "open_clip_model.safetensors", 1_000_000)
+    command = make_command(make_runtime(clip_model=str(broken)))
+    report = json.loads(command("models", "check", code=1))
+    assert (report["text_model"], report["image_model"]) == (None, None)
+    assert "damaged" in report["errors"][0]
+    assert "damaged" in command("doctor", code=1)
+
+    off = make_command(make_runtime(clip_model=str(broken), embeddings_enabled=False))
+    assert json.loads(off("models", "check"))["enabled"] is False
 
 
 def test_backfill_says_that_embeddings_are_switched_off(command: Any, runtime: Runtime) -> None:

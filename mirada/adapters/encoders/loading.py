@@ -8,7 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mirada.adapters.encoders.weights import hub_reachable, hub_text_tower, weights_available
+from mirada.adapters.encoders.hub import hub_reachable
+from mirada.adapters.encoders.weights import (
+    hub_files,
+    pretrained_entry,
+    text_config,
+    text_tower_file,
+    tokenizer_file,
+    weights_file,
+)
 from mirada.domain.errors import EncoderUnavailable
 
 if TYPE_CHECKING:
@@ -16,6 +24,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+MISFITS = ("size mismatch", "Missing key", "Unexpected key", "pos_embed width")
+"""What PyTorch, and OpenCLIP before it, say of weights that belong to another configuration."""
 HUB_WAIT_S = 5.0
 """Longest wait to learn that the hub cannot be reached before a download is tried."""
 
@@ -46,10 +56,14 @@ def choose_device(device: str) -> str:
 def require_weights(
     model: str, pretrained: str | None, cache_dir: Path | None, allow_download: bool
 ) -> None:
-    """Raise EncoderUnavailable at once where a download would hang or is not wanted."""
-    if weights_available(model, pretrained, cache_dir):
+    """Raise EncoderUnavailable at once where a download would hang or is not wanted.
+
+    Raises:
+        InvalidInput: OpenCLIP knows no such name or tag.
+    """
+    if all(file.cached(cache_dir) for file in hub_files(model, pretrained)):
         return
-    name = f"{model}/{pretrained}"
+    name = f"{model}/{pretrained}" if pretrained else model
     if not allow_download:
         raise EncoderUnavailable(f"The weights of {name} are not in the cache.")
     if not hub_reachable(HUB_WAIT_S):
@@ -63,29 +77,40 @@ def require_weights(
 def load_open_clip(
     source: str, pretrained: str | None, device: str, cache_dir: Path | None
 ) -> tuple[Any, Callable[[list[str]], torch.Tensor]]:
-    """Return (model in evaluation mode, tokenizer); every failure becomes EncoderUnavailable."""
+    """Return (model in evaluation mode, tokenizer); every failure becomes EncoderUnavailable.
+
+    What lies in the cache is given to OpenCLIP as files: by their names on the hub each would be
+    asked for there again, which takes minutes where nobody answers.
+
+    Args:
+        source: OpenCLIP name, or "local-dir:" and a folder.
+        pretrained: weights tag or weights file; None for a folder.
+        device: "cpu", "cuda" or "mps".
+        cache_dir: where downloads are kept; None for the hub client's own cache.
+    """
     import open_clip
     import torch
-    from huggingface_hub import hf_hub_download
     from safetensors import SafetensorError
 
     if device == "cpu" and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(len(os.sched_getaffinity(0)))
     cache = str(cache_dir) if cache_dir else None
-    extra: dict[str, Any] = {}
     label = source.removeprefix("local-dir:") if pretrained is None else f"{source}/{pretrained}"
     try:
-        repository = hub_text_tower(source) if pretrained else None
-        if repository and cache:
-            # OpenCLIP would look for the text tower's configuration in the client's own cache.
-            config = hf_hub_download(repository, "config.json", cache_dir=cache)
-            text = open_clip.get_model_config(source.replace("/", "-"))["text_cfg"]
-            own = {"hf_model_name": str(Path(config).parent), "hf_model_pretrained": False}
-            extra["text_cfg"] = {**text, **own}
+        text = text_config(source)
+        weights, options = _weights(source, pretrained, cache_dir)
         model = open_clip.create_model(
-            source, pretrained, device=device, cache_dir=cache, require_pretrained=True, **extra
+            source,
+            weights,
+            device=device,
+            cache_dir=cache,
+            require_pretrained=True,
+            **options,
+            **_text_tower(text, cache_dir),
         )
-        tokenizer = open_clip.get_tokenizer(source, cache_dir=cache)
+        tokenizer = open_clip.get_tokenizer(
+            source, cache_dir=cache, **_tokenizer_options(source, text, cache_dir)
+        )
     except ImportError as error:
         raise EncoderUnavailable(
             f"{label} needs a package that is not installed: {error}. Its text tower comes from "
@@ -100,10 +125,53 @@ def load_open_clip(
     return model.eval(), tokenizer
 
 
+def _weights(
+    source: str, pretrained: str | None, cache_dir: Path | None
+) -> tuple[str | None, dict[str, Any]]:
+    """Return a weights file, fetched when need be, and how its model differs from the name's."""
+    import open_clip
+
+    if pretrained is None or Path(pretrained).is_file():
+        return pretrained, {}
+    entry = pretrained_entry(source, pretrained)
+    cache = str(cache_dir) if cache_dir else None
+    file = weights_file(entry).cached(cache_dir) or open_clip.download_pretrained(
+        entry, cache_dir=cache
+    )
+    # OpenCLIP only warns where a tag's activation is not its model's, and returns worse vectors.
+    return str(file), {
+        "force_preprocess_cfg": entry,
+        "force_quick_gelu": bool(entry.get("quick_gelu")),
+    }
+
+
+def _text_tower(text: dict[str, Any], cache_dir: Path | None) -> dict[str, Any]:
+    """Return the options that build a text tower of transformers from its configuration file."""
+    from huggingface_hub import hf_hub_download
+
+    needed = text_tower_file(text)
+    if needed is None:
+        return {}
+    config = needed.cached(cache_dir) or Path(
+        hf_hub_download(needed.repository, needed.names[0], cache_dir=cache_dir)
+    )
+    # Its weights come with the model's own, so its repository's are not wanted.
+    own = {"hf_model_name": str(config.parent), "hf_model_pretrained": False}
+    return {"text_cfg": {**text, **own}}
+
+
+def _tokenizer_options(source: str, text: dict[str, Any], cache_dir: Path | None) -> dict[str, Any]:
+    """Return the options that keep transformers from asking the hub for what lies in the cache."""
+    needed = None if source.startswith("local-dir:") else tokenizer_file(text)
+    found = needed.cached(cache_dir) if needed else None
+    # This file alone is a whole tokenizer; beside any other, something may still be missing.
+    return {"local_files_only": True} if found and found.name == "tokenizer.json" else {}
+
+
 def _explain(label: str, error: Exception) -> str:
     """Return one line that says what is wrong with a model and what to do."""
     text = str(error)
-    if "size mismatch" in text or "Missing key" in text or "Unexpected key" in text:
+    if any(words in text for words in MISFITS):
         return (
             f"The weights of {label} do not fit its configuration "
             f"({text.strip().splitlines()[-1].strip()}). Use the pair that belongs together."

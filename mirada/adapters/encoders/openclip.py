@@ -13,17 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mirada.adapters.encoders.choice import BUNDLED_NAMES, PRODUCTION_MODEL, choose_model
+from mirada.adapters.encoders.hub import hub_reachable
 from mirada.adapters.encoders.loading import choose_device, load_open_clip, require_weights
 from mirada.adapters.encoders.weights import (
-    BUNDLED_NAMES,
-    PRODUCTION_MODEL,
-    choose_model,
     digest_of,
     folder_name,
-    hub_reachable,
     model_folder,
-    pretrained_entry,
-    weights_available,
     weights_in,
 )
 from mirada.domain.embeddings import EmbeddingSpace, Matrix, SpaceKind, l2_normalise
@@ -39,7 +35,6 @@ __all__ = [
     "OpenClipEncoder",
     "choose_model",
     "hub_reachable",
-    "weights_available",
 ]
 
 logger = logging.getLogger(__name__)
@@ -123,17 +118,14 @@ class OpenClipEncoder:
         if folder is not None:
             weights = weights_in(folder)
             source, name, tag = f"local-dir:{folder}", folder_name(folder), digest_of(weights)
-            wanted: str | None = None
+            pretrained = None
         else:
-            source, name, wanted = model, model.replace("/", "-"), pretrained
+            source, name, tag = model, model.replace("/", "-"), pretrained or ""
             if pretrained and Path(pretrained).is_file():
                 tag = digest_of(Path(pretrained))
-            else:
-                pretrained_entry(model, pretrained)
-                tag = pretrained or ""
-                require_weights(model, pretrained, cache_dir, allow_download)
+        require_weights(model, pretrained, cache_dir, allow_download)
         chosen = choose_device(device)
-        loaded, tokenizer = load_open_clip(source, wanted, chosen, cache_dir)
+        loaded, tokenizer = load_open_clip(source, pretrained, chosen, cache_dir)
         encoder = cls(loaded, tokenizer, name=name, pretrained=tag, device=chosen)
         logger.info("Encoder %s is ready on %s.", encoder.space.name, chosen)
         return encoder

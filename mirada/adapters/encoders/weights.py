@@ -1,29 +1,16 @@
-"""Where OpenCLIP weights are: in a folder, in the cache, on the hub; and which model to choose."""
+"""What a model setting names: a folder or an OpenCLIP name; where its files are; asks no network."""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
-import importlib.util
 import json
-import logging
-import os
-import threading
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
+from mirada.adapters.encoders.hub import HubFile
 from mirada.domain.errors import EncoderUnavailable, InvalidInput
 
-logger = logging.getLogger(__name__)
-
-PRODUCTION_MODEL = ("xlm-roberta-base-ViT-B-32", "laion5b_s13b_b90k")
-"""Why this one, and what it costs: docs/models.md."""
-BUNDLED_NAMES = frozenset({"bundled", "mirada-stickers"})
-"""What CLIP_MODEL may say for the model that ships with the project."""
-AUTO_DECISION_S = 3.0
-"""Longest wait for the hub before `auto` settles for the bundled model (CONTRACT: under 5 s)."""
 CONFIG_NAME = "open_clip_config.json"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 
@@ -45,6 +32,31 @@ def model_folder(model: str) -> Path | None:
     return None
 
 
+def _configuration_in(folder: Path) -> dict[str, Any]:
+    """Return a model folder's configuration, with its two towers.
+
+    Raises:
+        EncoderUnavailable: it is missing, not readable, or describes no model.
+    """
+    path = folder / CONFIG_NAME
+    try:
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        towers = [config["model_cfg"][part] for part in ("vision_cfg", "text_cfg")]
+    except FileNotFoundError as error:
+        raise EncoderUnavailable(
+            f"{folder} is not an OpenCLIP model folder: it has no {CONFIG_NAME}."
+        ) from error
+    except (KeyError, TypeError) as error:
+        raise EncoderUnavailable(
+            f"{path} does not describe a model: it needs model_cfg with vision_cfg and text_cfg."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise EncoderUnavailable(f"{path} cannot be read: {error}") from error
+    if not all(isinstance(tower, dict) for tower in towers):
+        raise EncoderUnavailable(f"{path} does not describe a model: a tower is no JSON object.")
+    return config
+
+
 def weights_in(folder: Path) -> Path:
     """Return the weights file of a model folder, in OpenCLIP's order of preference.
 
@@ -53,16 +65,7 @@ def weights_in(folder: Path) -> Path:
     """
     from open_clip.factory import _find_checkpoint_in_dir
 
-    config = folder / CONFIG_NAME
-    try:
-        if "model_cfg" not in json.loads(config.read_text(encoding="utf-8")):
-            raise EncoderUnavailable(f"{config} has no model_cfg: it does not describe a model.")
-    except FileNotFoundError as error:
-        raise EncoderUnavailable(
-            f"{folder} is not an OpenCLIP model folder: it has no {CONFIG_NAME}."
-        ) from error
-    except (OSError, ValueError, TypeError) as error:
-        raise EncoderUnavailable(f"{config} cannot be read: {error}") from error
+    _configuration_in(folder)
     found = _find_checkpoint_in_dir(folder)
     if found is None:
         raise EncoderUnavailable(
@@ -80,9 +83,21 @@ def digest_of(weights: Path) -> str:
 
 def folder_name(folder: Path) -> str:
     """Return what a model folder calls itself: "name" in its configuration, else the folder's."""
-    config = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
-    name = config.get("name")
+    name = _configuration_in(folder).get("name")
     return name if isinstance(name, str) and name else folder.resolve().name
+
+
+def require_known(model: str) -> None:
+    """Raise InvalidInput, listing near names, unless OpenCLIP knows the model."""
+    import open_clip
+
+    name = model.replace("/", "-")
+    if name not in open_clip.list_models():
+        near = difflib.get_close_matches(name, open_clip.list_models(), n=4, cutoff=0.4)
+        raise InvalidInput(
+            f"OpenCLIP knows no model '{model}'. Near names: {', '.join(near) or 'none'}. CLIP_MODEL "
+            "takes one of its names, a model folder, 'bundled' or 'auto'."
+        )
 
 
 def pretrained_entry(model: str, pretrained: str | None) -> dict[str, Any]:
@@ -93,13 +108,8 @@ def pretrained_entry(model: str, pretrained: str | None) -> dict[str, Any]:
     """
     import open_clip
 
+    require_known(model)
     name = model.replace("/", "-")
-    if name not in open_clip.list_models():
-        near = difflib.get_close_matches(name, open_clip.list_models(), n=4, cutoff=0.4)
-        raise InvalidInput(
-            f"OpenCLIP knows no model '{model}'. Near names: {', '.join(near) or 'none'}. CLIP_MODEL "
-            "takes one of its names, a model folder, 'bundled' or 'auto'."
-        )
     tags = open_clip.list_pretrained_tags_by_model(name)
     entry: dict[str, Any] = open_clip.get_pretrained_cfg(name, pretrained or "")
     if not entry:
@@ -111,164 +121,61 @@ def pretrained_entry(model: str, pretrained: str | None) -> dict[str, Any]:
     return entry
 
 
-def _text_config(model: str) -> dict[str, Any]:
-    """Return the text tower's part of a named model's configuration."""
+def text_config(source: str) -> dict[str, Any]:
+    """Return the text tower's part of a model's configuration.
+
+    Args:
+        source: what OpenCLIP calls the model: a name, or "local-dir:" and a folder.
+    """
     import open_clip
 
-    config = open_clip.get_model_config(model.replace("/", "-")) or {}
+    is_folder = source.startswith("local-dir:")
+    config = open_clip.get_model_config(source if is_folder else source.replace("/", "-")) or {}
     text: dict[str, Any] = config.get("text_cfg", {})
     return text
 
 
-def hub_text_tower(model: str) -> str | None:
-    """Return the repository a named model's text tower is configured by, None for OpenCLIP's own."""
-    name = _text_config(model).get("hf_model_name")
-    return str(name) if name else None
+def tokenizer_file(text: dict[str, Any]) -> HubFile | None:
+    """Return what a named model's tokenizer needs from the hub; None for OpenCLIP's own."""
+    name = text.get("hf_tokenizer_name")
+    return HubFile(name, TOKENIZER_FILES) if name else None
 
 
-def packages_missing(model: str) -> list[str]:
-    """Return the packages a named model needs and that are not installed."""
-    text = _text_config(model)
-    needs_transformers = text.get("hf_model_name") or text.get("hf_tokenizer_name")
-    if needs_transformers and importlib.util.find_spec("transformers") is None:
-        return ["transformers"]
-    return []
+def text_tower_file(text: dict[str, Any]) -> HubFile | None:
+    """Return what a text tower of transformers needs from the hub; None for OpenCLIP's own."""
+    name = text.get("hf_model_name")
+    return HubFile(name, ("config.json",)) if name and not Path(name).is_dir() else None
 
 
-def _hub_files(model: str, entry: dict[str, Any]) -> list[tuple[str, tuple[str, ...]]]:
-    """Return what a model needs from the hub: (repository, file names any of which will do)."""
+def weights_file(entry: dict[str, Any]) -> HubFile:
+    """Return where the hub has the weights of OpenCLIP's record `entry`."""
     from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 
     repository, _, filename = entry["hf_hub"].rpartition("/")
-    stem = (filename or HF_WEIGHTS_NAME).rpartition(".")[0]
-    safe = HF_SAFE_WEIGHTS_NAME if not filename else f"{stem}.safetensors"
-    needed: list[tuple[str, tuple[str, ...]]] = [(repository, (safe, filename or HF_WEIGHTS_NAME))]
-    text = _text_config(model)
-    if text.get("hf_model_name"):
-        needed.append((text["hf_model_name"], ("config.json",)))
-    if text.get("hf_tokenizer_name"):
-        needed.append((text["hf_tokenizer_name"], TOKENIZER_FILES))
-    return needed
+    if not filename:
+        return HubFile(repository, (HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME))
+    return HubFile(repository, (f"{filename.rpartition('.')[0]}.safetensors", filename))
 
 
-def weights_available(model: str, pretrained: str | None, cache_dir: Path | None) -> bool:
-    """Return whether a model can be loaded without any network.
+def hub_files(model: str, pretrained: str | None) -> list[HubFile]:
+    """Return everything that a model needs from the hub.
 
     Args:
         model: OpenCLIP name, or a model folder.
         pretrained: weights tag, or a weights file; None for a folder.
-        cache_dir: where downloads are kept; None for the hub client's own cache.
-    """
-    from huggingface_hub import try_to_load_from_cache
-
-    folder = model_folder(model)
-    if folder is not None:
-        try:
-            weights_in(folder)
-        except EncoderUnavailable:
-            return False
-        return True
-    if pretrained and Path(pretrained).is_file():
-        return True
-    entry = pretrained_entry(model, pretrained)
-    if not entry.get("hf_hub"):
-        folder = cache_dir or Path("~/.cache/clip").expanduser()
-        return bool(entry.get("url")) and (folder / entry["url"].rpartition("/")[2]).is_file()
-    return all(
-        any(
-            isinstance(try_to_load_from_cache(repository, name, cache_dir=cache_dir), str)
-            for name in names
-        )
-        for repository, names in _hub_files(model, entry)
-    )
-
-
-def hub_reachable(timeout_s: float) -> bool:
-    """Return whether the weights hub answers within `timeout_s`; false when it is switched off.
-
-    The hub client's own retries take 45 s without a network, and a name lookup knows no time-out,
-    so the question is asked on a thread that may be left behind.
-    """
-    from huggingface_hub import constants
-
-    endpoint = os.environ.get("HF_ENDPOINT", constants.ENDPOINT)
-    if constants.is_offline_mode() or not endpoint.startswith(("http://", "https://")):
-        return False
-    answered = threading.Event()
-
-    def ask() -> None:
-        request = urllib.request.Request(endpoint, method="HEAD")  # noqa: S310 - checked above
-        try:
-            with urllib.request.urlopen(request, timeout=timeout_s):  # noqa: S310
-                answered.set()
-        except urllib.error.HTTPError as error:
-            # A hub without a front page is a hub; a gateway's 502 or a proxy's 407 is not.
-            if error.code in {404, 405}:
-                answered.set()
-        except (OSError, ValueError):
-            logger.debug("The weights hub does not answer.", exc_info=True)
-        finally:
-            done.set()
-
-    done = threading.Event()
-    threading.Thread(target=ask, name="hub-probe", daemon=True).start()
-    done.wait(timeout_s)
-    return answered.is_set()
-
-
-def choose_model(
-    model: str,
-    pretrained: str | None,
-    *,
-    bundled: Path,
-    pinned: tuple[str, str] | None = None,
-    cache_dir: Path | None = None,
-) -> tuple[str, str | None]:
-    """Return the model and weights tag that `OpenClipEncoder.load` shall load.
-
-    With "auto" and an empty database: the production model when its weights are cached or the
-    hub answers, else the bundled one. With "auto" and a filled database: what it was filled with.
-
-    Args:
-        model: CLIP_MODEL: "auto", "bundled", an OpenCLIP name, or a model folder.
-        pretrained: CLIP_PRETRAINED.
-        bundled: the folder of the model that ships with the project.
-        pinned: (encoder, pretrained) of the database's embedding space, None when it has none.
-        cache_dir: where downloads are kept; None for the hub client's own cache.
 
     Raises:
-        InvalidInput: the database is pinned to a local model that `auto` cannot locate.
+        InvalidInput: OpenCLIP knows no such name or tag.
+        EncoderUnavailable: there is no such folder.
     """
-    if model in BUNDLED_NAMES:
-        return str(bundled), None
-    if model != "auto":
-        return model, pretrained
-    if pinned is not None:
-        encoder, tag = pinned
-        if not tag.startswith("sha256-"):
-            return encoder, tag
-        if encoder == folder_name(bundled):
-            return str(bundled), None
-        raise InvalidInput(
-            f"This database was filled with the local model {encoder} ({tag}). Set CLIP_MODEL to "
-            "its folder; 'auto' cannot know where it is."
-        )
-    missing = packages_missing(PRODUCTION_MODEL[0])
-    if missing:
-        reason = f"needs packages that are not installed ({', '.join(missing)})"
-    elif weights_available(*PRODUCTION_MODEL, cache_dir):
-        logger.info("Encoder: %s/%s, from the cache.", *PRODUCTION_MODEL)
-        return PRODUCTION_MODEL
-    elif hub_reachable(AUTO_DECISION_S):
-        logger.warning("Encoder: %s/%s. Its weights are downloaded now, once.", *PRODUCTION_MODEL)
-        return PRODUCTION_MODEL
-    else:
-        reason = f"is not in the cache, and its hub did not answer in {AUTO_DECISION_S:.0f} s"
-    logger.warning(
-        "Encoder: the BUNDLED sticker model. The production model (%s/%s) %s. The bundled model "
-        "knows stickers and emoji; it does not understand photographs. To use another, set "
-        "CLIP_MODEL (docs/models.md).",
-        *PRODUCTION_MODEL,
-        reason,
-    )
-    return str(bundled), None
+    folder = model_folder(model)
+    if folder is not None:
+        # Weights and tokenizer lie in the folder; the text tower's configuration does not.
+        tower = text_tower_file(text_config(f"local-dir:{folder}"))
+        return [tower] if tower else []
+    require_known(model)
+    text = text_config(model)
+    needed = [text_tower_file(text), tokenizer_file(text)]
+    if not (pretrained and Path(pretrained).is_file()):
+        needed.insert(0, weights_file(pretrained_entry(model, pretrained)))
+    return [file for file in needed if file is not None]

@@ -1,0 +1,98 @@
+"""Which model CLIP_MODEL means here; decides without importing PyTorch, which alone takes seconds."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import time
+from pathlib import Path
+
+from mirada.adapters.encoders.hub import HubFile, hub_reachable
+from mirada.adapters.encoders.weights import TOKENIZER_FILES
+from mirada.domain.errors import InvalidInput
+
+logger = logging.getLogger(__name__)
+
+PRODUCTION_MODEL = ("xlm-roberta-base-ViT-B-32", "laion5b_s13b_b90k")
+"""Why this one, and what it costs: docs/models.md."""
+PRODUCTION_FILES = (
+    HubFile(
+        "laion/CLIP-ViT-B-32-xlm-roberta-base-laion5B-s13B-b90k",
+        ("open_clip_model.safetensors", "open_clip_pytorch_model.bin"),
+    ),
+    HubFile("xlm-roberta-base", ("config.json",)),
+    HubFile("xlm-roberta-base", TOKENIZER_FILES),
+)
+"""What `weights.hub_files` says of it; written down because asking OpenCLIP means importing it."""
+PRODUCTION_PACKAGES = ("transformers",)
+"""What its text tower needs beside OpenCLIP's own requirements."""
+BUNDLED_NAMES = frozenset({"bundled", "mirada-stickers"})
+"""What CLIP_MODEL may say for the model that ships with the project."""
+AUTO_DECISION_S = 4.0
+"""How long `auto` may take to settle for the bundled model (CONTRACT: under 5 s)."""
+
+
+def packages_missing() -> list[str]:
+    """Return the packages that the production model needs and that are not installed."""
+    return [name for name in PRODUCTION_PACKAGES if importlib.util.find_spec(name) is None]
+
+
+def choose_model(
+    model: str,
+    pretrained: str | None,
+    *,
+    bundled: Path,
+    pinned: tuple[str, str] | None = None,
+    cache_dir: Path | None = None,
+    decide_within_s: float = AUTO_DECISION_S,
+) -> tuple[str, str | None]:
+    """Return the model and weights tag that `OpenClipEncoder.load` shall load.
+
+    With "auto" and an empty database: the production model when its weights are cached or the
+    hub answers, else the bundled one. With "auto" and a filled database: what it was filled with.
+
+    Args:
+        model: CLIP_MODEL: "auto", "bundled", an OpenCLIP name, or a model folder.
+        pretrained: CLIP_PRETRAINED.
+        bundled: the folder of the model that ships with the project.
+        pinned: (encoder, pretrained) of the database's embedding space, None when it has none.
+        cache_dir: where downloads are kept; None for the hub client's own cache.
+        decide_within_s: after this many seconds the hub counts as out of reach.
+
+    Raises:
+        InvalidInput: the database is pinned to a local model that `auto` cannot locate.
+    """
+    give_up_at = time.monotonic() + decide_within_s
+    if model in BUNDLED_NAMES:
+        return str(bundled), None
+    if model != "auto":
+        return model, pretrained
+    if pinned is not None:
+        encoder, tag = pinned
+        if not tag.startswith("sha256-"):
+            return encoder, tag
+        if encoder in BUNDLED_NAMES:
+            return str(bundled), None
+        raise InvalidInput(
+            f"This database was filled with the local model {encoder} ({tag}). Set CLIP_MODEL to "
+            "its folder; 'auto' cannot know where it is."
+        )
+    missing = packages_missing()
+    if missing:
+        reason = f"needs packages that are not installed ({', '.join(missing)})"
+    elif all(file.cached(cache_dir) for file in PRODUCTION_FILES):
+        logger.info("Encoder: %s/%s, from the cache.", *PRODUCTION_MODEL)
+        return PRODUCTION_MODEL
+    elif hub_reachable(give_up_at - time.monotonic()):
+        logger.warning("Encoder: %s/%s. Its weights are downloaded now, once.", *PRODUCTION_MODEL)
+        return PRODUCTION_MODEL
+    else:
+        reason = f"is not in the cache, and its hub did not answer in {decide_within_s:.0f} s"
+    logger.warning(
+        "Encoder: the BUNDLED sticker model. The production model (%s/%s) %s. The bundled model "
+        "knows stickers and emoji; it does not understand photographs. To use another, set "
+        "CLIP_MODEL (docs/models.md).",
+        *PRODUCTION_MODEL,
+        reason,
+    )
+    return str(bundled), None

@@ -14,17 +14,6 @@ from mirada.domain.similarity import Floats, cosines
 MARGIN_FLOOR = 0.05
 """A lead under this is no lead: the first of two labels that share a picture evenly would change with
 a recompression. docs/evaluation.md counts how often the first label is right below it."""
-_BACKGROUND = (
-    "a picture, something, a sticker, text, a person, a crowd, a hand, a smile, tears, "
-    "anger, love, sleep, fear, illness, a dog, a cat, a wild animal, a bird, a fish, "
-    "an insect, a flower, a tree, a fruit, a vegetable, a meal, bread, a cake, a drink, "
-    "a car, a train, a ship, a plane, a house, a tower, a city, a mountain, the sea, "
-    "the sky, rain, fire, the moon, a ball, a game, a medal, a party, a gift, a song, "
-    "a guitar, a book, a letter, money, a computer, a telephone, a tool, a weapon, a key, "
-    "clothes, a shoe, a jewel, a flag, an arrow, a number, a clock, a machine"
-)
-BACKGROUND_PROMPTS: tuple[str, ...] = tuple(_BACKGROUND.split(", "))
-"""A little of everything: how near a picture is to texts that mostly do not fit it."""
 NONE_SPREADS = 1.5
 """How many standard deviations above the background a label must be. Higher refuses more labels that
 fit along with those that do not; docs/evaluation.md counts both."""
@@ -144,8 +133,8 @@ def none_of_these(best_cosine: float, background_cosines: npt.ArrayLike) -> bool
 
     Args:
         best_cosine: of the nearest label, in [-1, 1].
-        background_cosines: (m,) of the same picture with BACKGROUND_PROMPTS; empty tells nothing,
-            and then the label stands.
+        background_cosines: (w,) of the same picture with `domain.concepts.CONCEPTS`; empty tells
+            nothing, and then the label stands.
     """
     background = np.asarray(background_cosines, dtype=np.float64)
     if not background.size:

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from mirada.domain.embeddings import l2_normalise
 from mirada.domain.errors import InvalidInput
 from mirada.domain.zero_shot import (
-    BACKGROUND_PROMPTS,
     MARGIN_FLOOR,
     entropy_bits,
     is_ambiguous,
@@ -147,8 +146,3 @@ def test_none_of_these_does_not_depend_on_a_models_level_or_width(
 
 def test_without_a_background_the_label_stands():
     assert not none_of_these(-1.0, [])
-
-
-def test_the_background_prompts_are_single_phrases_told_apart():
-    assert len(set(BACKGROUND_PROMPTS)) == len(BACKGROUND_PROMPTS) == 64
-    assert all(prompt == " ".join(prompt.split()) and prompt for prompt in BACKGROUND_PROMPTS)

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mirada.domain.concepts import CONCEPTS, PROFILE_SHARE, theme_vectors
+from mirada.domain.embeddings import l2_normalise
+from mirada.domain.errors import InvalidInput
+
+
+def random_rows(count: int, seed: int) -> np.ndarray:
+    return l2_normalise(np.random.default_rng(seed).normal(size=(count, 16)))
+
+
+def test_the_dot_product_of_two_rows_weighs_pictures_and_profiles_as_documented():
+    pictures, concepts, scale = random_rows(5, 1), random_rows(9, 2), 10.0
+    logits = scale * pictures.astype(float) @ concepts.T
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    profiles = shares @ concepts - concepts.mean(axis=0)
+    profiles /= np.linalg.norm(profiles, axis=1, keepdims=True)
+    expected = PROFILE_SHARE * profiles @ profiles.T + (1 - PROFILE_SHARE) * pictures @ pictures.T
+    found = theme_vectors(pictures, concepts, scale)
+    assert found.shape == (5, 32)
+    assert found.dtype == np.float32
+    assert found @ found.T == pytest.approx(expected, abs=1e-5)
+    assert np.linalg.norm(found, axis=1) == pytest.approx(np.ones(5), abs=1e-6)
+
+
+def test_pictures_of_two_kinds_of_one_thing_come_nearer():
+    # Two pictures at a right angle, each near its own word; the words are near each other.
+    bus, tram, peach = np.eye(3, 16)
+    vehicle = np.eye(16)[5]
+    concepts = l2_normalise([bus + 2 * vehicle, tram + 2 * vehicle, peach, -peach, np.eye(16)[7]])
+    pictures = l2_normalise([bus, tram, peach])
+    rows = theme_vectors(pictures, concepts, 20.0)
+    assert rows[0] @ rows[1] > 0.2
+    assert rows[0] @ rows[2] < 0.0
+
+
+def test_each_picture_is_described_by_itself():
+    pictures, concepts = random_rows(6, 3), random_rows(8, 4)
+    together = theme_vectors(pictures, concepts, 100.0)
+    alone = np.concatenate([theme_vectors(row[None], concepts, 100.0) for row in pictures])
+    assert together == pytest.approx(alone, abs=1e-6)
+    assert theme_vectors(pictures[:0], concepts, 100.0).shape == (0, 32)
+
+
+def test_a_picture_equally_near_to_every_concept_still_has_a_row():
+    concepts = np.eye(4, 16, dtype=np.float32)
+    rows = theme_vectors(np.eye(16, dtype=np.float32)[9:10], concepts, 100.0)
+    assert np.isfinite(rows).all()
+    assert np.linalg.norm(rows) == pytest.approx(1)
+
+
+def test_concepts_of_another_space_or_too_few_are_refused():
+    pictures = random_rows(2, 1)
+    for concepts in (np.eye(3, 15, dtype=np.float32), pictures[:1], pictures[0]):
+        with pytest.raises(InvalidInput):
+            theme_vectors(pictures, concepts, 1.0)
+
+
+def test_the_concepts_are_phrases_told_apart():
+    assert len(set(CONCEPTS)) == len(CONCEPTS) > 200
+    assert all(concept == " ".join(concept.split()) and concept for concept in CONCEPTS)

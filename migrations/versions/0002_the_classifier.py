@@ -126,6 +126,7 @@ def upgrade() -> None:
         sa.UniqueConstraint(
             "user_id", "content_id", "theme", name=op.f("uq_feedback_user_id_content_id_theme")
         ),
+        sqlite_autoincrement=True,
         mysql_engine="InnoDB",
         mysql_charset="utf8mb4",
     )

@@ -115,6 +115,8 @@ class Feedback(Base):
         UniqueConstraint("user_id", "content_id", "theme"),
         Index("ix_feedback_theme", "theme"),
         Index("ix_feedback_content_id", "content_id"),
+        # An Idempotency-Key, or somebody's list, may still name a verdict that was taken back.
+        {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)

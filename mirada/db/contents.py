@@ -11,6 +11,7 @@ from sqlalchemy.sql.dml import Insert
 
 from mirada.db.classifier_models import ClassifiedPicture
 from mirada.db.models import Content, Embedding, Image
+from mirada.db.verdicts import forget_unseen
 from mirada.domain.errors import Unavailable
 
 ATTEMPTS = 3
@@ -59,12 +60,14 @@ def release_content(session: Session, content: Content) -> str | None:
     """Delete what nobody has a right to any more: the bytes, or the content with its vectors.
 
     An image needs both. Who had the picture classified by sending its bytes needs the vector alone.
-    Who had a stored image classified goes with the last image. The caller holds the content's lock
-    and notes the change with `changes.touch`.
+    Who had a stored image classified goes with the last image, and verdicts go with their giver's
+    right to see the picture. The caller holds the content's lock and notes the change with
+    `changes.touch`.
 
     Returns:
         The storage key to remove after the commit; None when no file is to be removed.
     """
+    forget_unseen(session, content.id)
     if session.execute(select(Image.id).where(Image.content_id == content.id).limit(1)).first():
         return None
     storage_key = content.storage_key or None

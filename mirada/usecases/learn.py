@@ -12,8 +12,9 @@ from mirada.db.classifier_models import Feedback
 from mirada.db.contents import lock_content
 from mirada.db.models import Content
 from mirada.db.visibility import may_see_content
-from mirada.domain.errors import NotFound
+from mirada.domain.errors import Conflict, NotFound
 from mirada.domain.feedback import checked_asset_id, image_hash, theme_key
+from mirada.usecases import idempotency
 from mirada.usecases.images import LARGEST_ID
 
 
@@ -27,10 +28,17 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A verdict as it stands, its content loaded, and whether it was new, changed, or known."""
+    """A verdict as it stands, its content loaded, and what giving it came to.
+
+    Attributes:
+        feedback: the row.
+        outcome: whether it was new, changed, or known.
+        was_replayed: the Idempotency-Key had done its work before; nothing was written.
+    """
 
     feedback: Feedback
     outcome: Outcome
+    was_replayed: bool = False
 
 
 def give_feedback(
@@ -41,6 +49,7 @@ def give_feedback(
     theme: object,
     accepted: bool,
     asset_id: object = None,
+    idempotency_key: str | None = None,
 ) -> Given:
     """Keep one person's verdict: does this picture belong to this theme?
 
@@ -54,40 +63,34 @@ def give_feedback(
         theme: any name, see `theme_key`; a label or not.
         accepted: True: it belongs. False: it does not.
         asset_id: what the caller calls the picture; None leaves a known one as it is.
+        idempotency_key: keeps a request that comes late a second time from undoing a later change.
 
     Raises:
-        InvalidInput: the theme or the asset id cannot be one.
+        InvalidInput: the theme or the asset id cannot be one, or the key is another request's.
         NotFound: no such picture, or not this person's to see.
+        Conflict: the key's verdict was taken back since.
     """
     key, asset_id = theme_key(theme), checked_asset_id(asset_id)
+    if idempotency_key is not None:
+        idempotency.checked_key(idempotency_key)
+    fingerprint = idempotency.fingerprint_of(
+        sha256.lower(), {"theme": key, "accepted": accepted, "asset_id": asset_id}
+    )
     content_id = _content_id(session, user_id, sha256)
     # The content's row first, as everywhere: twins of this request take turns, and the picture can
     # be deleted neither now nor between the two looks.
     lock_content(session, content_id)
     if _content_id(session, user_id, sha256) != content_id:
         raise _unknown(sha256)
-    row = session.execute(
-        _loaded()
-        .where(
-            Feedback.user_id == user_id, Feedback.content_id == content_id, Feedback.theme == key
-        )
-        .execution_options(populate_existing=True)
-    ).scalar_one_or_none()
-    if row is None:
-        row = Feedback(
-            user_id=user_id, content_id=content_id, theme=key, accepted=accepted, asset_id=asset_id
-        )
-        session.add(row)
-        session.flush()
-        # Loaded here, so that the reply can be written after the session.
-        assert row.content.sha256
-        return Given(row, Outcome.CREATED)
-    outcome = Outcome.UNCHANGED if row.accepted is accepted else Outcome.REPLACED
-    row.accepted = accepted
-    if asset_id is not None:
-        row.asset_id = asset_id
-    session.flush()
-    return Given(row, outcome)
+    if idempotency_key is not None:
+        earlier = idempotency.find_replay(session, user_id, idempotency_key, fingerprint)
+        if earlier is not None:
+            return Given(_replayed(session, earlier, user_id), Outcome.UNCHANGED, was_replayed=True)
+    given = _kept(session, user_id, content_id, key, accepted, asset_id)
+    if idempotency_key is not None:
+        # Refuses a key that another request took meanwhile: this one is then undone.
+        idempotency.remember(session, user_id, idempotency_key, fingerprint, given.feedback.id)
+    return given
 
 
 def get_feedback(session: Session, feedback_id: int, user_id: int) -> Feedback:
@@ -156,6 +159,48 @@ def delete_feedback(
         raise _absent(feedback_id)
     session.delete(row)
     session.flush()
+
+
+def _kept(
+    session: Session,
+    user_id: int,
+    content_id: int,
+    key: str,
+    accepted: bool,
+    asset_id: str | None,
+) -> Given:
+    row = session.execute(
+        _loaded()
+        .where(
+            Feedback.user_id == user_id, Feedback.content_id == content_id, Feedback.theme == key
+        )
+        .execution_options(populate_existing=True)
+    ).scalar_one_or_none()
+    if row is None:
+        row = Feedback(
+            user_id=user_id, content_id=content_id, theme=key, accepted=accepted, asset_id=asset_id
+        )
+        session.add(row)
+        session.flush()
+        # Loaded here, so that the reply can be written after the session.
+        assert row.content.sha256
+        return Given(row, Outcome.CREATED)
+    outcome = Outcome.UNCHANGED if row.accepted is accepted else Outcome.REPLACED
+    row.accepted = accepted
+    if asset_id is not None:
+        row.asset_id = asset_id
+    session.flush()
+    return Given(row, outcome)
+
+
+def _replayed(session: Session, feedback_id: int, user_id: int) -> Feedback:
+    try:
+        return get_feedback(session, feedback_id, user_id)
+    except NotFound as error:
+        raise Conflict(
+            "The verdict of this Idempotency-Key was taken back since. Send a new key to give it "
+            "again."
+        ) from error
 
 
 def _content_id(session: Session, user_id: int, sha256: str) -> int:

@@ -14,7 +14,7 @@ from mirada.db.models import Image, User
 from mirada.db.session import Database
 from mirada.domain.errors import InvalidInput, NotFound
 from mirada.domain.images import ImageFormat, PictureFacts
-from mirada.usecases import images, ingest, learn
+from mirada.usecases import classify, images, ingest, learn
 from mirada.usecases.learn import Outcome
 
 AddImage = Callable[..., Image]
@@ -55,7 +55,7 @@ def give(
             sha256=digit * 64,
             theme=theme,
             accepted=accepted,
-            **more,  # type: ignore[arg-type]
+            **more,
         )
 
 
@@ -64,7 +64,7 @@ def rows(database: Database) -> list[tuple[int, str, bool]]:
         found = session.execute(
             select(Feedback.user_id, Feedback.theme, Feedback.accepted).order_by(Feedback.id)
         )
-        return [tuple(row) for row in found]
+        return [(row.user_id, row.theme, row.accepted) for row in found]
 
 
 def test_the_same_verdict_counts_once_and_another_one_replaces_it(
@@ -232,3 +232,41 @@ def test_deleting_an_image_takes_the_verdicts_on_it_along(
     with database.transaction() as session:
         images.delete_image(session, image.id, ana, expected_version=None)
     assert rows(database) == [(ana, "cats", True)]
+
+
+def test_verdicts_go_when_their_giver_loses_the_picture_that_others_keep(
+    database: Database, people: tuple[int, int], add_image: AddImage
+) -> None:
+    ana, bea = people
+    public, private = add_image(ana, is_public=True), add_image(bea)
+    assert public.content_id == private.content_id
+    second = add_image(ana)
+    with database.transaction() as session:
+        session.add(User(id=77, username="cleo"))
+    for user_id in (ana, bea, 77):
+        give(database, user_id, "a", "cats", True)
+
+    with database.transaction() as session:
+        images.delete_image(session, public.id, ana, expected_version=None)
+    assert rows(database) == [(ana, "cats", True), (bea, "cats", True)]
+
+    with database.transaction() as session:
+        images.delete_image(session, second.id, ana, expected_version=None)
+    assert rows(database) == [(bea, "cats", True)]
+
+
+def test_a_verdict_on_a_picture_that_was_only_classified_goes_when_that_is_forgotten(
+    database: Database, people: tuple[int, int], add_image: AddImage
+) -> None:
+    ana, bea = people
+    image = add_image(ana, is_public=True)
+    with database.transaction() as session:
+        session.add(ClassifiedPicture(owner_id=bea, content_id=image.content_id, sent_bytes=True))
+    give(database, ana, "a", "cats", True)
+    give(database, bea, "a", "cats", False)
+    with database.transaction() as session:
+        images.delete_image(session, image.id, ana, expected_version=None)
+    assert rows(database) == [(bea, "cats", False)]
+    with database.transaction() as session:
+        classify.forget(session, bea, "a" * 64)
+    assert rows(database) == []

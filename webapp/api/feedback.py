@@ -1,0 +1,143 @@
+"""Feedback: verdicts on pictures, taking them back, and what was learned from everybody's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import request
+from flask.views import MethodView
+
+from mirada.usecases import learn
+from webapp.auth import current_caller, require_user
+from webapp.current import current_runtime
+from webapp.pagination import page, row_id_of
+from webapp.rest import ApiBlueprint, header, request_header
+from webapp.schemas.feedback import (
+    FEEDBACK_EXAMPLE,
+    NEW_FEEDBACK_EXAMPLE,
+    FeedbackListQuerySchema,
+    FeedbackPageSchema,
+    FeedbackSchema,
+    GivenFeedbackSchema,
+    NewFeedbackSchema,
+    feedback_body,
+)
+from webapp.schemas.ids import ID
+
+blueprint = ApiBlueprint(
+    "feedback",
+    __name__,
+    url_prefix="/api/v1/feedback",
+    description="What people say belongs to a theme, and what was learned from it",
+)
+_GIVEN_HEADERS = {
+    "Location": header("Where the verdict is."),
+    "Idempotent-Replayed": header("`true` when an earlier request gave the verdict."),
+}
+
+
+@blueprint.route("")
+class FeedbackList(MethodView):
+    """The caller's verdicts."""
+
+    @blueprint.operation("listFeedback", "List your verdicts, newest first", refusals=(422,))
+    @blueprint.arguments(FeedbackListQuerySchema, location="query")
+    @blueprint.response(
+        200,
+        FeedbackPageSchema,
+        headers={"Link": header("Pages, RFC 8288.")},
+        example={"results": [FEEDBACK_EXAMPLE], "count": 1, "next": None},
+    )
+    def get(self, query: dict[str, Any]) -> Any:
+        """The caller's own; nobody else's are listed to anybody."""
+        user = require_user()
+        with current_runtime().reading() as session:
+            rows = learn.list_feedback(
+                session,
+                user.id,
+                theme=query["theme"],
+                cursor=row_id_of(query["cursor"]),
+                limit=query["limit"] + 1,
+            )
+        shown, following, links = page(
+            rows, query["limit"], lambda row: row.id, {"theme": query["theme"]}
+        )
+        body = {
+            "results": [feedback_body(row) for row in shown],
+            "count": len(shown),
+            "next": following,
+        }
+        return body, 200, links
+
+    @blueprint.operation(
+        "giveFeedback",
+        "Say whether a picture belongs to a theme",
+        refusals=(400, 404, 409, 413, 415, 422),
+        parameters=[
+            request_header(
+                "Idempotency-Key",
+                "Any text of yours; a late repetition then undoes no later change.",
+            )
+        ],
+    )
+    @blueprint.arguments(NewFeedbackSchema, location="json", example=NEW_FEEDBACK_EXAMPLE)
+    @blueprint.alt_response(
+        200,
+        schema=GivenFeedbackSchema,
+        description="You had given a verdict before; this one stands in its place.",
+        example=FEEDBACK_EXAMPLE | {"outcome": "replaced"},
+        headers=_GIVEN_HEADERS,
+    )
+    @blueprint.response(
+        201,
+        GivenFeedbackSchema,
+        example=FEEDBACK_EXAMPLE | {"outcome": "created"},
+        headers=_GIVEN_HEADERS,
+    )
+    def post(self, fields: dict[str, Any]) -> Any:
+        """About a picture you may see or had classified. It counts in everybody's classifications.
+
+        The same verdict again counts once; another one replaces it.
+        """
+        user = require_user()
+        with current_runtime().transaction() as session:
+            given = learn.give_feedback(
+                session,
+                user_id=user.id,
+                sha256=fields["image_hash"],
+                theme=fields["theme"],
+                accepted=fields["accepted"],
+                asset_id=fields["asset_id"],
+                idempotency_key=request.headers.get("Idempotency-Key"),
+            )
+        body = feedback_body(given.feedback) | {"outcome": str(given.outcome)}
+        headers = {"Location": body["url"]}
+        if given.was_replayed:
+            headers["Idempotent-Replayed"] = "true"
+        return body, 201 if given.outcome is learn.Outcome.CREATED else 200, headers
+
+
+@blueprint.route(f"/<{ID}:feedback_id>")
+class FeedbackItem(MethodView):
+    """One verdict."""
+
+    @blueprint.operation("getFeedback", "Read one of your verdicts", refusals=(404,))
+    @blueprint.response(200, FeedbackSchema, example=FEEDBACK_EXAMPLE)
+    def get(self, feedback_id: int) -> Any:
+        """As it stands."""
+        user = require_user()
+        with current_runtime().reading() as session:
+            return feedback_body(learn.get_feedback(session, feedback_id, user.id))
+
+    @blueprint.operation("deleteFeedback", "Take a verdict back", refusals=(404,))
+    @blueprint.response(204)
+    def delete(self, feedback_id: int) -> None:
+        """Scores are what they were before it. An administrator may take back anybody's."""
+        user = require_user()
+        with current_runtime().transaction() as session:
+            learn.delete_feedback(
+                session,
+                feedback_id,
+                user.id,
+                is_administrator=current_caller().is_administrator,
+            )

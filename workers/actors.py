@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING
 
 import dramatiq
 
-from mirada.usecases.jobs import BACKFILL_EMBEDDINGS, CREATE_EMBEDDINGS, REBUILD_INDEX
+from mirada.usecases.jobs import (
+    BACKFILL_EMBEDDINGS,
+    CLUSTER_LIBRARY,
+    CREATE_EMBEDDINGS,
+    REBUILD_INDEX,
+)
 from workers.broker import QUEUE
 
 if TYPE_CHECKING:
@@ -25,9 +30,13 @@ def declare(broker: dramatiq.Broker, runner: JobRunner) -> None:
     def rebuild_index(job_id: int) -> None:
         runner.run(job_id)
 
+    def cluster_library_task(job_id: int) -> None:
+        runner.run(job_id)
+
     for name, work in {
         CREATE_EMBEDDINGS: create_embeddings_task,
         BACKFILL_EMBEDDINGS: backfill_embeddings_task,
         REBUILD_INDEX: rebuild_index,
+        CLUSTER_LIBRARY: cluster_library_task,
     }.items():
         dramatiq.actor(work, actor_name=name, queue_name=QUEUE, broker=broker)

@@ -8,9 +8,15 @@ from collections.abc import Callable
 from mirada.bootstrap import Runtime
 from mirada.domain.errors import EmbeddingSpaceMismatch, NotFound, Unavailable
 from mirada.usecases import attempts, backfill, embed, leases, rebuild
-from mirada.usecases.jobs import BACKFILL_EMBEDDINGS, CREATE_EMBEDDINGS, REBUILD_INDEX
+from mirada.usecases.jobs import (
+    BACKFILL_EMBEDDINGS,
+    CLUSTER_LIBRARY,
+    CREATE_EMBEDDINGS,
+    REBUILD_INDEX,
+)
 from workers import doorbell
 from workers.attempt import Attempt
+from workers.clustering import cluster_library
 
 logger = logging.getLogger(__name__)
 
@@ -131,4 +137,5 @@ WORK: dict[str, Work] = {
     CREATE_EMBEDDINGS: create_embeddings,
     BACKFILL_EMBEDDINGS: backfill_embeddings,
     REBUILD_INDEX: rebuild_index,
+    CLUSTER_LIBRARY: cluster_library,
 }

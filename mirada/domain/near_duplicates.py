@@ -18,8 +18,8 @@ ROUNDING = 2e-6
 """How far a float32 sum of 1,024 products may fall short: equal pictures reach a threshold of 1."""
 EXACT_ROWS = 20_000
 """Up to how many rows every pair is compared, which takes seconds."""
-BLOCK_ROWS, BLOCK_COLUMNS = 256, 8_192
-"""Of the scores held at once: 8 MB, and 32 MB of pairs if all are near."""
+BLOCK_ROWS, BLOCK_COLUMNS = 128, 4_096
+"""Of the scores held at once: 2 MB, and 50 MB of work on pairs if all of them are near."""
 CELL_ROWS = 256
 """Rows of a cell on average."""
 PROBES = 9

@@ -23,7 +23,8 @@ from mirada.usecases import embed
 CREATE_EMBEDDINGS = "create_embeddings_task"
 BACKFILL_EMBEDDINGS = "backfill_embeddings_task"
 REBUILD_INDEX = "rebuild_index"
-KINDS = (CREATE_EMBEDDINGS, BACKFILL_EMBEDDINGS, REBUILD_INDEX)
+CLUSTER_LIBRARY = "cluster_library_task"
+KINDS = (CREATE_EMBEDDINGS, BACKFILL_EMBEDDINGS, REBUILD_INDEX, CLUSTER_LIBRARY)
 
 UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
 FINAL = (JobState.DONE, JobState.FAILED, JobState.QUARANTINED)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -190,6 +192,22 @@ def test_the_search_for_pairs_says_how_far_it_is() -> None:
         done = [piece.rows_done for piece in near_pairs(vectors, 0.9, exact_rows=exact_rows)]
         assert done == sorted(done)
         assert done[-1] == 1_000
+
+
+def test_the_memory_for_pairs_does_not_grow_with_their_number() -> None:
+    # All of them near one another: 12 million pairs, 200 MB as a list, 100 MB as a matrix.
+    vectors = l2_normalise(np.ones((5_000, 8)) + planted(5_000, 1)[:, :8] * 0.01)
+    components = Components(5_000)
+    tracemalloc.start()
+    count = 0
+    for piece in near_pairs(vectors, 0.9):
+        components.join(piece.some, piece.others)
+        count += len(piece.some)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert count >= 5_000 * 4_999 // 2
+    assert components.labels().max() == 0
+    assert peak < 80_000_000
 
 
 def test_nothing_has_no_pairs() -> None:

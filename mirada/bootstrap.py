@@ -17,8 +17,16 @@ from mirada.db.migrate import differences, upgrade_to_head
 from mirada.db.session import Database, make_engine
 from mirada.domain.embeddings import EmbeddingSpace, Matrix
 from mirada.domain.errors import EncoderUnavailable, Unavailable
-from mirada.ports import Grouping, ImageDecoder, ImageStore, VectorIndex, VectorSource
+from mirada.ports import (
+    Grouping,
+    ImageDecoder,
+    ImageStore,
+    LanguageModel,
+    VectorIndex,
+    VectorSource,
+)
 from mirada.usecases import rebuild, spaces
+from mirada.usecases.labels import LabelVectorCache
 
 if TYPE_CHECKING:
     from mirada.adapters.encoders.batching import BatchingEncoder
@@ -43,6 +51,7 @@ class Runtime:
         self._building: dict[str, threading.Lock] = {}
         self._loading: Future[BatchingEncoder] | None = None
         self._exit = ExitStack()
+        self._is_key_missed = False
 
     def transaction(self) -> AbstractContextManager[Session]:
         """A Session that commits at the end of the block; see `Database.transaction`."""
@@ -81,6 +90,31 @@ class Runtime:
             return self._closing(SandboxedDecoder())
 
         return self._port("decoder", build)
+
+    @property
+    def language_model(self) -> LanguageModel | None:
+        """Whom questions about words go to; None without OPENAI_API_KEY."""
+        if not self.has_language_model():
+            return None
+
+        def build() -> LanguageModel:
+            from mirada.adapters.language_model.openai import OpenAiLanguageModel
+
+            key = self.settings.openai_api_key
+            assert key is not None
+            base_url = self.settings.openai_base_url
+            return self._closing(OpenAiLanguageModel(key.get_secret_value(), base_url))
+
+        return self._port("language_model", build)
+
+    def has_language_model(self) -> bool:
+        """Whether there is a key; that there is none is said once, when it is first missed."""
+        if self.settings.openai_api_key is not None:
+            return True
+        if not self._is_key_missed:
+            self._is_key_missed = True
+            logger.info("OPENAI_API_KEY is not set: no language model is asked; all else works.")
+        return False
 
     @property
     def encoder(self) -> BatchingEncoder:
@@ -163,6 +197,11 @@ class Runtime:
             return DatabaseVectors(self.database, space_id)
 
         return self._port(f"vector_source:{space_id}", build)
+
+    @property
+    def label_vectors(self) -> LabelVectorCache:
+        """The label vectors that this process has used lately."""
+        return self._port("label_vectors", LabelVectorCache)
 
     def index(self, space_id: int) -> VectorIndex:
         """This process's index of one space, refreshed in the background once it exists."""

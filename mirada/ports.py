@@ -56,6 +56,22 @@ class TextEncoder(Protocol):
         """
 
 
+class CalibratedEncoder(ImageEncoder, TextEncoder, Protocol):
+    """Both towers, and what turns their cosines into the model's own logits."""
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """The space of both towers."""
+
+    @property
+    def logit_scale(self) -> float:
+        """Factor from cosine to logit, > 0."""
+
+    @property
+    def logit_bias(self) -> float:
+        """What is added to scale x cosine; 0 for models trained with a softmax."""
+
+
 class ImageDecoder(Protocol):
     """Turns untrusted bytes into facts and pixels; a picture that kills the decoder is refused."""
 

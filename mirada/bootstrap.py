@@ -51,7 +51,6 @@ class Runtime:
         self._building: dict[str, threading.Lock] = {}
         self._loading: Future[BatchingEncoder] | None = None
         self._exit = ExitStack()
-        self._is_key_missed = False
 
     def transaction(self) -> AbstractContextManager[Session]:
         """A Session that commits at the end of the block; see `Database.transaction`."""
@@ -93,28 +92,20 @@ class Runtime:
 
     @property
     def language_model(self) -> LanguageModel | None:
-        """Whom questions about words go to; None without OPENAI_API_KEY."""
-        if not self.has_language_model():
-            return None
+        """Whom questions about words go to; None without OPENAI_API_KEY, which is said once."""
 
-        def build() -> LanguageModel:
+        def build() -> tuple[LanguageModel | None]:
+            key, base_url = self.settings.openai_api_key, self.settings.openai_base_url
+            if key is None:
+                logger.info(
+                    "OPENAI_API_KEY is not set: no language model is asked; all else works."
+                )
+                return (None,)
             from mirada.adapters.language_model.openai import OpenAiLanguageModel
 
-            key = self.settings.openai_api_key
-            assert key is not None
-            base_url = self.settings.openai_base_url
-            return self._closing(OpenAiLanguageModel(key.get_secret_value(), base_url))
+            return (self._closing(OpenAiLanguageModel(key.get_secret_value(), base_url)),)
 
-        return self._port("language_model", build)
-
-    def has_language_model(self) -> bool:
-        """Whether there is a key; that there is none is said once, when it is first missed."""
-        if self.settings.openai_api_key is not None:
-            return True
-        if not self._is_key_missed:
-            self._is_key_missed = True
-            logger.info("OPENAI_API_KEY is not set: no language model is asked; all else works.")
-        return False
+        return self._port("language_model", build)[0]
 
     @property
     def encoder(self) -> BatchingEncoder:

@@ -60,6 +60,18 @@ def completion(text: str | None, finish_reason: str = "stop", **message: Any) ->
     )
 
 
+def expansion_of(label: str, **changes: Any) -> str:
+    """What a model says of a label when all goes well, or with some of it changed."""
+    said = {
+        "subtags": [f"happy {label}", f"sleepy {label}"],
+        "style_traits": ["thick outline", "flat colours"],
+        "emotions": ["joy"],
+        "pack_suggestions": [f"A year of {label}"],
+        "descriptions": [f"a drawing of {label}, with big eyes"],
+    }
+    return json.dumps({**said, **changes})
+
+
 def failure(status: int, code: str | None = None, **headers: str) -> Answer:
     """An error in OpenAI's form, which repeats the key as some servers do."""
     error = {"message": f"Incorrect: {KEY}", "type": "some_error", "param": None, "code": code}

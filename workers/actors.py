@@ -10,6 +10,7 @@ from mirada.usecases.jobs import (
     BACKFILL_EMBEDDINGS,
     CLUSTER_LIBRARY,
     CREATE_EMBEDDINGS,
+    EXPAND_LABEL,
     REBUILD_INDEX,
 )
 from workers.broker import QUEUE
@@ -33,10 +34,14 @@ def declare(broker: dramatiq.Broker, runner: JobRunner) -> None:
     def cluster_library_task(job_id: int) -> None:
         runner.run(job_id)
 
+    def expand_label_task(job_id: int) -> None:
+        runner.run(job_id)
+
     for name, work in {
         CREATE_EMBEDDINGS: create_embeddings_task,
         BACKFILL_EMBEDDINGS: backfill_embeddings_task,
         REBUILD_INDEX: rebuild_index,
         CLUSTER_LIBRARY: cluster_library_task,
+        EXPAND_LABEL: expand_label_task,
     }.items():
         dramatiq.actor(work, actor_name=name, queue_name=QUEUE, broker=broker)

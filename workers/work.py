@@ -6,12 +6,19 @@ import logging
 from collections.abc import Callable
 
 from mirada.bootstrap import Runtime
-from mirada.domain.errors import EmbeddingSpaceMismatch, NotFound, Unavailable
-from mirada.usecases import attempts, backfill, embed, leases, rebuild
+from mirada.domain.errors import (
+    EmbeddingSpaceMismatch,
+    LanguageModelRefused,
+    NotFound,
+    Unavailable,
+)
+from mirada.domain.expansion import PROMPT_VERSION
+from mirada.usecases import attempts, backfill, embed, expand, leases, rebuild
 from mirada.usecases.jobs import (
     BACKFILL_EMBEDDINGS,
     CLUSTER_LIBRARY,
     CREATE_EMBEDDINGS,
+    EXPAND_LABEL,
     REBUILD_INDEX,
 )
 from workers import doorbell
@@ -128,6 +135,27 @@ def rebuild_index(runtime: Runtime, attempt: Attempt) -> None:
     _finish(runtime, attempt)
 
 
+def expand_label(runtime: Runtime, attempt: Attempt) -> None:
+    """Ask the language model about a label, and keep what it says."""
+    settings, asked = runtime.settings, attempt.job.arguments
+    label, model = str(asked["label"]), str(asked["model"])
+    is_outdated = asked["prompt_version"] != PROMPT_VERSION
+    with runtime.reading() as session:
+        # This may be the second of two jobs that were queued while the first one came to its end.
+        is_known = expand.look_up(session, label, model).expansion is not None
+    if is_known or is_outdated or not settings.enable_llm_label_expansion:
+        _finish(runtime, attempt)
+        return
+    language_model = runtime.language_model
+    if language_model is None:
+        raise LanguageModelRefused("OPENAI_API_KEY is not set where jobs are worked on.")
+    timeout_s = settings.llm_label_expansion_timeout_ms / 1000
+    found = expand.ask(language_model, label, model, timeout_s)
+    with runtime.transaction() as session:
+        expand.store_expansion(session, label, model, found)
+        attempts.finish(session, attempt.job.id, attempt.token)
+
+
 def _finish(runtime: Runtime, attempt: Attempt) -> None:
     with runtime.transaction() as session:
         attempts.finish(session, attempt.job.id, attempt.token)
@@ -138,4 +166,5 @@ WORK: dict[str, Work] = {
     BACKFILL_EMBEDDINGS: backfill_embeddings,
     REBUILD_INDEX: rebuild_index,
     CLUSTER_LIBRARY: cluster_library,
+    EXPAND_LABEL: expand_label,
 }

@@ -30,7 +30,16 @@ from sqlalchemy.orm import Session
 from mirada.db.contents import lock_content
 from mirada.db.models import Job, JobState
 from mirada.db.session import now_ms
-from mirada.domain.errors import CorruptImage, InvalidInput, LeaseLost, MiradaError, NotFound
+from mirada.domain.errors import (
+    CorruptImage,
+    InvalidInput,
+    LanguageModelRefused,
+    LeaseLost,
+    MiradaError,
+    NotFound,
+    Unavailable,
+    UnusableReply,
+)
 from mirada.usecases import embed
 from mirada.usecases.jobs import CREATE_EMBEDDINGS, RetryPolicy, policy_of
 
@@ -39,6 +48,8 @@ LEASE_S = 45
 CRASHES_ALLOWED = 3
 """JOBS: after three attempts that ended with no recorded error a job is quarantined."""
 MAX_ERROR_CHARS = 2_000
+HOPELESS = (InvalidInput, NotFound, LanguageModelRefused, UnusableReply)
+"""What the input, or whoever was asked, is to blame for: another attempt would end the same way."""
 QUARANTINE_REASON = (
     "The worker died three times while doing this, without an error. It will not be tried again "
     "by itself. Look at the worker's log, then retry it by hand."
@@ -187,8 +198,8 @@ def fail(
 ) -> JobState:
     """Record an attempt's error; the job waits for its next attempt, or has failed for good.
 
-    What the input is to blame for (InvalidInput, NotFound) is final at once, but not a picture that
-    does not decode: every pixel was decoded when it came in, so here the machine is suspected.
+    What is HOPELESS is final at once, but not a picture that does not decode: every pixel was decoded
+    when it came in, so here the machine is suspected. What asks for time (`retry_after_s`) gets it.
     Attempts that crashed are counted on their own and take none of the policy's attempts away.
 
     Returns:
@@ -202,13 +213,12 @@ def fail(
         raise _lease_lost(job_id)
     policy = policy or policy_of(job.kind)
     errors = job.attempts - job.crashes
-    is_hopeless = isinstance(error, (InvalidInput, NotFound)) and not isinstance(
-        error, CorruptImage
-    )
+    is_hopeless = isinstance(error, HOPELESS) and not isinstance(error, CorruptImage)
     is_final = is_hopeless or errors >= policy.max_attempts
     reason = reason_of(error)
     if not is_final:
-        wait_ms = int(policy.delay_s(errors) * 1000)
+        asked_s = error.retry_after_s if isinstance(error, Unavailable) else 0
+        wait_ms = int(max(policy.delay_s(errors), asked_s) * 1000)
         _update_mine(
             session,
             job_id,

@@ -24,7 +24,8 @@ CREATE_EMBEDDINGS = "create_embeddings_task"
 BACKFILL_EMBEDDINGS = "backfill_embeddings_task"
 REBUILD_INDEX = "rebuild_index"
 CLUSTER_LIBRARY = "cluster_library_task"
-KINDS = (CREATE_EMBEDDINGS, BACKFILL_EMBEDDINGS, REBUILD_INDEX, CLUSTER_LIBRARY)
+EXPAND_LABEL = "expand_label_task"
+KINDS = (CREATE_EMBEDDINGS, BACKFILL_EMBEDDINGS, REBUILD_INDEX, CLUSTER_LIBRARY, EXPAND_LABEL)
 
 UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
 FINAL = (JobState.DONE, JobState.FAILED, JobState.QUARANTINED)
@@ -56,6 +57,8 @@ DEFAULT_POLICY = RetryPolicy()
 POLICIES = {
     # CONTRACT A: three attempts with exponential backoff.
     CREATE_EMBEDDINGS: RetryPolicy(max_attempts=3, first_delay_s=10.0),
+    # Somebody may be looking at the label; a server that is busy says for how long.
+    EXPAND_LABEL: RetryPolicy(first_delay_s=5.0),
 }
 
 

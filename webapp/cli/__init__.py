@@ -10,6 +10,7 @@ from webapp.cli.embeddings import embeddings_group
 from webapp.cli.images import images_group
 from webapp.cli.index import index_group
 from webapp.cli.jobs import jobs_group
+from webapp.cli.labels import labels_group
 from webapp.cli.models import models_group
 from webapp.cli.users import users_group
 
@@ -23,6 +24,7 @@ def register(app: Flask) -> None:
         images_group,
         index_group,
         jobs_group,
+        labels_group,
         models_group,
         users_group,
     ):

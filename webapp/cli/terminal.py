@@ -26,6 +26,10 @@ Result = TypeVar("Result")
 POLL_EVERY_S = 0.3
 NOBODY_WORKS_AFTER_S = 5.0
 """A server looks for due jobs twice a second, so one that waits longer waits for a server."""
+NOBODY_WORKS = (
+    "Nobody works on it yet. It begins when a server (make run) or a worker (python -m workers) "
+    "runs on this database."
+)
 
 __all__ = ["AppGroup", "command_errors", "console", "current_runtime", "enqueue", "follow"]
 
@@ -82,10 +86,7 @@ def follow(runtime: Runtime, job_id: int, title: str) -> JobReport:
             waits = job.started_at_ms is None and time.monotonic() - began > NOBODY_WORKS_AFTER_S
             if waits and not is_told:
                 is_told = True
-                bar.console.print(
-                    "Nobody works on it yet. It begins when a server (make run) or a worker "
-                    "(python -m workers) runs on this database."
-                )
+                bar.console.print(NOBODY_WORKS)
             time.sleep(POLL_EVERY_S)
     if job.state in jobs.GIVEN_UP:
         raise click.ClickException(f"Job {job.id} {job.state}: {job.last_error}")

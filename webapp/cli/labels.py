@@ -1,0 +1,97 @@
+"""`flask labels`: have a whole set of labels expanded in advance."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mirada.bootstrap import Runtime
+from mirada.domain.labels import normalised_name
+from mirada.usecases import expand, labels
+from mirada.usecases.expand import ExpansionStatus, LookedUp
+from webapp.cli.terminal import (
+    NOBODY_WORKS,
+    NOBODY_WORKS_AFTER_S,
+    POLL_EVERY_S,
+    AppGroup,
+    command_errors,
+    console,
+    current_runtime,
+)
+from workers import expansions
+
+labels_group = AppGroup("labels", help="What pictures may be called.")
+
+
+@labels_group.command("expand")
+@click.option("--labels", "names", help="Comma-separated; the default set if left out.")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Until all are answered.")
+@command_errors
+def expand_labels(names: str | None, wait: bool) -> None:
+    """Ask the language model about every label that it has not been asked about yet.
+
+    Those that failed are asked about again. Exit code: 0 when every label has its expansion or, with
+    --no-wait, is queued; 1 when one has failed.
+    """
+    runtime = current_runtime()
+    if not expansions.expansions_are_on(runtime):
+        raise click.ClickException(
+            "Labels are not expanded: set OPENAI_API_KEY, and ENABLE_LLM_LABEL_EXPANSION=true."
+        )
+    wanted = _wanted(runtime, names)
+    queued = [label for label in wanted if _is_queued(runtime, label)]
+    console().print(f"{len(wanted) - len(queued)} labels are expanded already.")
+    if not wait:
+        console().print(f"{len(queued)} are queued.")
+        return
+    known = _follow(runtime, queued) if queued else {}
+    failed = {label: it for label, it in known.items() if it.status != ExpansionStatus.READY}
+    console().print(f"{len(known) - len(failed)} were expanded.")
+    for label, it in failed.items():
+        click.echo(f"failed: {label}: {it.reason or 'the worker did not ask'}", err=True)
+    if failed:
+        sys.exit(1)
+
+
+def _wanted(runtime: Runtime, names: str | None) -> list[str]:
+    if names is None:
+        with runtime.reading() as session:
+            return [label.name for label in labels.default_set(session)]
+    return list(dict.fromkeys(normalised_name(name) for name in names.split(",")))
+
+
+def _is_queued(runtime: Runtime, label: str) -> bool:
+    known = expansions.request(runtime, label, again=True)
+    return known.status != ExpansionStatus.READY
+
+
+def _follow(runtime: Runtime, queued: list[str]) -> dict[str, LookedUp]:
+    """Show how many are answered until all are; Ctrl-C leaves them queued."""
+    began = time.monotonic()
+    is_told = False
+    columns = (
+        TextColumn("Expanding"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console(), transient=True) as bar:
+        task = bar.add_task("", total=len(queued))
+        while True:
+            model = runtime.settings.llm_label_expansion_model
+            with runtime.reading() as session:
+                known = expand.look_up_all(session, queued, model)
+            pending = [it for it in known.values() if it.status == ExpansionStatus.PENDING]
+            bar.update(task, completed=len(queued) - len(pending))
+            if not pending:
+                return known
+            # Resting after an error, a job has found its worker.
+            is_untouched = len(pending) == len(queued) and not any(it.reason for it in pending)
+            is_late = time.monotonic() - began > NOBODY_WORKS_AFTER_S
+            if is_untouched and is_late and not is_told:
+                is_told = True
+                bar.console.print(NOBODY_WORKS)
+            time.sleep(POLL_EVERY_S)

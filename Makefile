@@ -26,12 +26,11 @@ format: ## Format the code and mend what the linter can
 	@dev/install.sh requirements-dev.txt
 	@.venv/bin/ruff check --fix --quiet . ; .venv/bin/ruff format .
 
-bench: ## Measure rebuild, search, HTTP and ingest as ratios to the bare libraries (ARGS="search")
+bench: ## Measure encoder, rebuild, search, HTTP and ingest as ratios to the bare libraries (ARGS="search")
 	@dev/bench.sh $(ARGS)
 
 eval-encoder: ## Measure the bundled encoder again and compare with its model card
-	@dev/install.sh requirements.txt
-	@$(PYTHON) -m benchmarks.encoder $(ARGS)
+	@dev/eval_encoder.sh $(ARGS)
 
 lock: ## Pin and hash requirements.in and requirements-dev.in again
 	@dev/lock.sh

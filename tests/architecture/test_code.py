@@ -82,3 +82,10 @@ def test_the_tests_run_the_pins_that_production_runs() -> None:
     assert runtime.items() <= development.items()
     # An address would tie every installation to one package index.
     assert "://" not in (PROJECT_ROOT / "requirements.txt").read_text()
+
+
+def test_nothing_is_trained_on_the_examination() -> None:
+    training = PROJECT_ROOT / "training"
+    sources = [*training.glob("*.py"), *training.glob("*.sh"), training / "requirements.txt"]
+    told = {path.name for path in sources if "openmoji" in path.read_text().lower()}
+    assert told <= {"evaluate.py", "card.py"}, "only what measures may name it"

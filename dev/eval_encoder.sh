@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# Measure the bundled encoder again and compare with its model card. Arguments go to
+# training.evaluate; with any, the figures are of something else and are only printed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+dev/install.sh requirements.txt
+
+say() { printf '%s\n' "$*" >&2; }
+
+# npm brings the drawings and their names.
+if ! command -v npm >/dev/null; then
+    command="apt-get install -y --no-install-recommends nodejs npm"
+    if ! command -v apt-get >/dev/null || { [ "$(id -u)" != 0 ] && ! sudo -n true 2>/dev/null; }; then
+        say "This needs npm, which comes with Node.js. On Debian or Ubuntu: sudo $command"
+        exit 1
+    fi
+    say "Installing nodejs and npm ..."
+    root=()
+    [ "$(id -u)" = 0 ] || root=(sudo -n)
+    export DEBIAN_FRONTEND=noninteractive
+    "${root[@]}" apt-get update -qq
+    # shellcheck disable=SC2086 # the command is words on purpose
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive $command -qq >/dev/null
+fi
+
+# Two terminals may start at once; the second waits and then finds everything done.
+exec 9>.install.lock
+flock 9
+
+environment=.venv-training
+python=$environment/bin/python
+wanted=$(cat training/requirements.txt requirements.txt | sha256sum | cut -d' ' -f1)
+if [ "$(cat $environment/.installed 2>/dev/null)" != "$wanted" ] || ! $python -c '' 2>/dev/null; then
+    # The installer reads its own settings only; a company's package index is usually told to pip.
+    index=${PIP_INDEX_URL:-$(.venv/bin/python -m pip config get global.index-url 2>/dev/null || true)}
+    if [ -n "$index" ] && [ -z "${UV_DEFAULT_INDEX:-}" ]; then export UV_DEFAULT_INDEX=$index; fi
+    say "Installing training/requirements.txt into $environment ..."
+    .venv/bin/python -m uv venv --quiet --clear --python .venv/bin/python $environment
+    .venv/bin/python -m uv pip install --quiet --python $python -r training/requirements.txt
+    printf '%s\n' "$wanted" >$environment/.installed
+fi
+
+# Fetched again whenever a pin changes: what is there may be of another version.
+fetched() { [ "$(cat "$1/.fetched" 2>/dev/null)" = "$2" ]; }
+pins=$(sha256sum <training/fetch_artwork.sh | cut -d' ' -f1)
+if ! fetched training/artwork "$pins"; then
+    say "Fetching the drawings and their names (about 320 MB; once) ..."
+    training/fetch_artwork.sh >&2
+    printf '%s\n' "$pins" >training/artwork/.fetched
+fi
+# OpenMoji is the examination: here and nowhere else, apart from what the training reads.
+exam=@iconify-json/openmoji@1.2.29
+if ! fetched training/exam "$exam"; then
+    mkdir -p training/exam
+    npm install --prefix training/exam --ignore-scripts --no-audit --no-fund --no-save "$exam" >&2
+    printf '%s\n' "$exam" >training/exam/.fetched
+fi
+exec 9>&-
+
+evaluate=("$python" -m training.evaluate)
+if [ $# -gt 0 ]; then
+    exec "${evaluate[@]}" "$@"
+fi
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+# The photographs are not everybody's: without them that part of the card is left out.
+photos=()
+[ ! -d ../shared/photos ] || photos=(--photos ../shared/photos)
+quality() {
+    sed -n '/^## Measured quality/,/^## What it cannot do/{/^## What it cannot do/d;p}' "$1" |
+        if [ ${#photos[@]} -gt 0 ]; then cat; else sed '/^Altered photograph/,$d'; fi
+}
+card=models/stickers/README.md
+cp "$card" "$work/card.md"
+"${evaluate[@]}" --exam-packages training/exam/node_modules "${photos[@]}" \
+    --json "$work/figures.json" >/dev/null
+"$python" -m training.card "$work/figures.json" --card "$work/card.md" --command "make eval-encoder"
+quality "$card" >"$work/said"
+quality "$work/card.md" | tee "$work/measured"
+if diff -uB "$work/said" "$work/measured" >"$work/difference"; then
+    echo "These are the figures of the model card, $card."
+else
+    echo "The model card, $card, says otherwise:"
+    sed 1,2d "$work/difference"
+    exit 1
+fi

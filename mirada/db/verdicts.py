@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Row, delete, false, func, select, true
+from sqlalchemy import ColumnElement, delete, false, func, select, true
 from sqlalchemy.orm import Session
 
 from mirada.db.changes import IN_LIST_ROWS
 from mirada.db.classifier_models import ClassifiedPicture, Feedback
 from mirada.db.models import Embedding, Image
+from mirada.domain.embeddings import Vector, from_blob
+from mirada.domain.errors import InvalidInput
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictRow:
+    """A verdict whose picture has a vector: who said what of which embedding, with its checksum."""
+
+    id: int
+    theme: str
+    user_id: int
+    accepted: bool
+    embedding_id: int
+    crc32: int
 
 
 def forget_unseen(session: Session, content_id: int) -> None:
@@ -51,13 +66,13 @@ def evidence_counts(session: Session, themes: Collection[str], space_id: int) ->
 
 def evidence_rows(
     session: Session, themes: Collection[str], space_id: int, per_theme: int
-) -> Sequence[Row[int, str, int, bool, bytes, int]]:
-    """Return (id, theme, user_id, accepted, vector, crc32) of the verdicts that count, by id.
+) -> list[VerdictRow]:
+    """Return the verdicts that count, by id.
 
     Of a theme with more than `per_theme` verdicts with a vector, everybody's newest come first, then
     everybody's second: however many verdicts one person gives, they crowd nobody else's out.
     """
-    rows: list[Row[int, str, int, bool, bytes, int]] = []
+    rows: list[VerdictRow] = []
     for chunk in _chunks(sorted(themes)):
         newest = (Feedback.updated_at.desc(), Feedback.id.desc())
         turn = func.row_number().over(
@@ -67,35 +82,54 @@ def evidence_rows(
             select(
                 Feedback.id,
                 Feedback.theme,
+                Feedback.user_id,
+                Feedback.accepted,
                 Feedback.updated_at,
                 Embedding.id.label("embedding_id"),
+                Embedding.crc32,
                 turn.label("turn"),
             )
             .join(Embedding, Embedding.content_id == Feedback.content_id)
             .where(Feedback.theme.in_(chunk), *_live(space_id))
             .subquery()
         )
+        columns = given.c
         place = func.row_number().over(
-            partition_by=given.c.theme,
-            order_by=(given.c.turn, given.c.updated_at.desc(), given.c.id.desc()),
+            partition_by=columns.theme,
+            order_by=(columns.turn, columns.updated_at.desc(), columns.id.desc()),
         )
-        placed = select(given.c.id, given.c.embedding_id, place.label("place")).subquery()
-        # The vectors are joined last: a sort of the rows must not carry them along.
-        rows += session.execute(
-            select(
-                Feedback.id,
-                Feedback.theme,
-                Feedback.user_id,
-                Feedback.accepted,
-                Embedding.vector,
-                Embedding.crc32,
+        placed = select(given, place.label("place")).subquery()
+        found = session.execute(
+            select(placed).where(placed.c.place <= per_theme).order_by(placed.c.id)
+        )
+        rows += [
+            VerdictRow(
+                row.id, row.theme, row.user_id, row.accepted, row.embedding_id, int(row.crc32)
             )
-            .join(placed, placed.c.id == Feedback.id)
-            .join(Embedding, Embedding.id == placed.c.embedding_id)
-            .where(placed.c.place <= per_theme)
-            .order_by(Feedback.id)
-        ).all()
+            for row in found
+        ]
     return rows
+
+
+def vectors_of_embeddings(
+    session: Session, embedding_ids: Sequence[int], dimension: int
+) -> dict[int, Vector]:
+    """Return (d,) float32 unit vectors by embedding id; damaged and deleted ones are left out."""
+    found: dict[int, Vector] = {}
+    for start in range(0, len(embedding_ids), IN_LIST_ROWS):
+        rows = session.execute(
+            select(Embedding.id, Embedding.vector, Embedding.crc32).where(
+                Embedding.id.in_(embedding_ids[start : start + IN_LIST_ROWS]),
+                Embedding.is_deleted == false(),
+            )
+        )
+        for row in rows:
+            try:
+                found[row.id] = from_blob(row.vector, row.crc32, dimension)
+            except InvalidInput:
+                # Whoever follows the vectors has said so; what was said of the others still counts.
+                continue
+    return found
 
 
 def _live(space_id: int) -> tuple[ColumnElement[bool], ...]:

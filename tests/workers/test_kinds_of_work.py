@@ -1,0 +1,20 @@
+"""A kind of job that can be queued can be rung for and worked on."""
+
+from __future__ import annotations
+
+from dramatiq.brokers.stub import StubBroker
+
+from mirada.bootstrap import Runtime
+from mirada.usecases.jobs import KINDS
+from workers import actors
+from workers.runner import JobRunner
+from workers.work import WORK
+
+
+def test_every_kind_has_its_work_and_its_actor(runtime: Runtime) -> None:
+    broker = StubBroker(middleware=[])
+    runner = JobRunner(runtime)
+    actors.declare(broker, runner)
+    runner.stop(0)
+
+    assert set(WORK) == broker.get_declared_actors() == set(KINDS)

@@ -55,14 +55,15 @@ class SeenCluster:
         size: how many images the viewer sees in it.
         members: in a list of groups the EXAMPLES nearest to the centre, nearest first; in a list of
             a group's images one page of them, newest first.
-        centre: (d,) float32 unit mean of visible vectors, for its name.
+        centre: (d,) float32 unit mean of visible vectors, for its name; None where all of them are
+            damaged.
     """
 
     id: int
     kind: ClusterKind
     size: int
     members: list[Member]
-    centre: Vector
+    centre: Vector | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ def list_clusters(
         page = page.where(or_(seen.c.size < last, and_(seen.c.size == last, seen.c.id > cursor)))
     sizes = {row.id: row.size for row in session.execute(page)}
     samples = samples_of(session, list(sizes), viewer_id, space)
-    examples = {id_: _nearest(samples[id_]) for id_ in sizes if id_ in samples}
+    examples = {id_: _nearest(samples[id_]) if id_ in samples else [] for id_ in sizes}
     images = first_images(
         session, {content for shown in examples.values() for content, _ in shown}, viewer_id
     )
@@ -131,7 +132,7 @@ def list_clusters(
                     for content, similarity in shown
                     if content in images
                 ],
-                centre=samples[id_].centre,
+                centre=samples[id_].centre if id_ in samples else None,
             )
             for id_, shown in examples.items()
         ],
@@ -175,7 +176,7 @@ def get_cluster(
         raise gone
     size = session.execute(_sizes(run, viewer_id).where(Cluster.id == cluster_id)).one_or_none()
     sample = samples_of(session, [cluster_id], viewer_id, space).get(cluster_id)
-    if size is None or sample is None:
+    if size is None:
         raise gone
     query = (
         visible_images(viewer_id)
@@ -189,30 +190,33 @@ def get_cluster(
         query = query.where(Image.id < cursor)
     images = list(session.execute(query).scalars())
     vectors = vectors_of(session, {image.content_id for image in images}, space)
-    nearness = {
-        content_id: float(cosines(single(vector), sample.centre)[0])
-        for content_id, vector in vectors.items()
-    }
+    nearness: dict[int, float] = {}
+    if sample is not None:
+        for content_id, vector in vectors.items():
+            nearness[content_id] = float(cosines(single(vector), sample.centre)[0])
     return SeenCluster(
         id=cluster_id,
         kind=kind,
         size=int(size.size),
         members=[Member(image, nearness.get(image.content_id)) for image in images],
-        centre=sample.centre,
+        centre=None if sample is None else sample.centre,
     )
 
 
 def nearest_names(
     clusters: Sequence[SeenCluster], names: Sequence[str], vectors: Matrix
-) -> list[str]:
-    """Return for each group the name whose vector is nearest to its centre.
+) -> list[str | None]:
+    """Return for each group the name whose vector is nearest to its centre, None without a centre.
 
     Args:
         clusters: (m,).
         names: (l,), l >= 1.
         vectors: (l, d) float32 unit rows of the names, in the groups' space.
     """
-    return [names[int(cosines(vectors, cluster.centre).argmax())] for cluster in clusters]
+    return [
+        None if cluster.centre is None else names[int(cosines(vectors, cluster.centre).argmax())]
+        for cluster in clusters
+    ]
 
 
 def _sizes(run: ClusterRun, viewer_id: int | None) -> Select[int, int]:

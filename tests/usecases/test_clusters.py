@@ -364,6 +364,22 @@ def test_what_was_merely_classified_is_in_no_group(library: Library) -> None:
         assert [cluster.size for cluster in seen(library, kind)] == [3]
 
 
+def test_a_group_of_damaged_vectors_is_listed_without_examples(library: Library) -> None:
+    ids = library.add(around(directions(1)[0], 3))
+    group(library, THEMES, k=1)
+    for embedding_id in ids[:2]:
+        library.damage(embedding_id)
+    (found,) = seen(library, THEMES)
+    assert (found.size, len(found.members)) == (3, 1)
+    library.damage(ids[2])
+    (found,) = seen(library, THEMES)
+    assert (found.size, found.members, found.centre) == (3, [], None)
+    assert nearest_names([found], ["cat"], directions(1)) == [None]
+    with library.database.reading() as session:
+        whole = get_cluster(session, found.id, viewer_id=None)
+    assert [member.similarity for member in whole.members] == [None, None, None]
+
+
 def test_groups_go_page_by_page_until_the_library_is_grouped_anew(library: Library) -> None:
     rows = [around(centre, 3 + place // 2) for place, centre in enumerate(directions(7))]
     library.add(np.vstack(rows))

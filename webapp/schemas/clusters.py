@@ -1,0 +1,154 @@
+"""Groups of the library: what is asked for, and what one viewer sees of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import marshmallow as ma
+from flask import url_for
+from marshmallow import validate
+
+from mirada.domain.clustering import MAX_K
+from mirada.domain.near_duplicates import DEFAULT_THRESHOLD, LEAST_THRESHOLD
+from mirada.usecases.cluster import ClusterKind
+from mirada.usecases.seen_clusters import Member, SeenCluster
+from webapp.schemas.images import IMAGE_EXAMPLE, MAX_PAGE, ImageSchema, ReplySchema, image_body
+
+KINDS = [kind.value for kind in ClusterKind]
+MEMBER_EXAMPLE = {"image": IMAGE_EXAMPLE, "similarity": 0.91}
+CLUSTER_EXAMPLE = {
+    "id": 12,
+    "kind": "themes",
+    "size": 34,
+    "name": "cat",
+    "examples": [MEMBER_EXAMPLE],
+    "images_url": "/api/v1/clusters/12/images",
+}
+
+
+class NewClustersSchema(ma.Schema):
+    """How to group the library."""
+
+    kind = ma.fields.String(
+        required=True,
+        validate=validate.OneOf(KINDS),
+        metadata={"description": "themes: by what they show. near_duplicates: nearly the same."},
+    )
+    k = ma.fields.Integer(
+        load_default=None,
+        allow_none=True,
+        strict=True,
+        validate=validate.Range(2, MAX_K),
+        metadata={"description": "How many themes; left out, the pictures decide."},
+    )
+    threshold = ma.fields.Float(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Range(LEAST_THRESHOLD, 1.0),
+        metadata={
+            "description": "Least cosine of near-duplicates; "
+            f"left out, {DEFAULT_THRESHOLD:g}. Pictures that a chain of such pairs connects are "
+            "one group."
+        },
+    )
+
+
+class ClusterListQuerySchema(ma.Schema):
+    """Which groups to list."""
+
+    kind = ma.fields.String(load_default=ClusterKind.THEMES.value, validate=validate.OneOf(KINDS))
+    limit = ma.fields.Integer(load_default=20, validate=validate.Range(1, MAX_PAGE))
+    cursor = ma.fields.String(
+        load_default=None, metadata={"description": "From `next` of the page before."}
+    )
+
+
+class ClusterImagesQuerySchema(ma.Schema):
+    """Which images of a group to list."""
+
+    limit = ma.fields.Integer(load_default=20, validate=validate.Range(1, MAX_PAGE))
+    cursor = ma.fields.String(
+        load_default=None, metadata={"description": "From `next` of the page before."}
+    )
+
+
+class MemberSchema(ReplySchema):
+    """An image of a group."""
+
+    image = ma.fields.Nested(ImageSchema, required=True)
+    similarity = ma.fields.Float(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "Cosine with the mean of what you see of the group, in [-1, 1], higher "
+            "is nearer; null where the stored vector is damaged."
+        },
+    )
+
+
+class ClusterSchema(ReplySchema):
+    """A group, as if it held nothing but what the caller may see."""
+
+    id = ma.fields.Integer(
+        required=True, metadata={"description": "Until the library is grouped anew."}
+    )
+    kind = ma.fields.String(required=True, validate=validate.OneOf(KINDS))
+    size = ma.fields.Integer(required=True, metadata={"description": "Images you may see."})
+    name = ma.fields.String(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "The label of the default set that is nearest to those images; null "
+            "while labels cannot be encoded."
+        },
+    )
+    examples = ma.fields.List(
+        ma.fields.Nested(MemberSchema),
+        required=True,
+        metadata={"description": "A few, nearest to the middle first."},
+    )
+    images_url = ma.fields.String(required=True)
+
+
+class ClusterPageSchema(ReplySchema):
+    """One page of groups, those with most images first."""
+
+    results = ma.fields.List(ma.fields.Nested(ClusterSchema), required=True)
+    count = ma.fields.Integer(required=True)
+    next = ma.fields.String(required=True, allow_none=True)
+    grouped_at = ma.fields.DateTime(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Pictures that came later are in no group yet; null: never."},
+    )
+    parameters = ma.fields.Dict(
+        required=True, metadata={"description": "What was asked for: `k` or `threshold`."}
+    )
+
+
+class ClusterImagesSchema(ReplySchema):
+    """One page of a group's images, newest first."""
+
+    results = ma.fields.List(ma.fields.Nested(MemberSchema), required=True)
+    count = ma.fields.Integer(required=True, metadata={"description": "How many this page holds."})
+    size = ma.fields.Integer(
+        required=True, metadata={"description": "How many you may see in all."}
+    )
+    next = ma.fields.String(required=True, allow_none=True)
+
+
+def cluster_body(cluster: SeenCluster, name: str | None, viewer_id: int | None) -> dict[str, Any]:
+    """Return the fields for `ClusterSchema`."""
+    return {
+        "id": cluster.id,
+        "kind": cluster.kind.value,
+        "size": cluster.size,
+        "name": name,
+        "examples": [member_body(member, viewer_id) for member in cluster.members],
+        "images_url": url_for("clusters.ClusterImages", cluster_id=cluster.id),
+    }
+
+
+def member_body(member: Member, viewer_id: int | None) -> dict[str, Any]:
+    """Return the fields for `MemberSchema`."""
+    return {"image": image_body(member.image, viewer_id), "similarity": member.similarity}

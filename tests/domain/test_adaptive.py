@@ -11,6 +11,7 @@ from mirada.domain.adaptive import (
     HALF_COSINE,
     LARGEST_PUSH,
     PRIOR_VOICES,
+    REJECTION_WEIGHT,
     SHARPNESS,
     Evidence,
     adapted_scores,
@@ -129,13 +130,13 @@ def test_a_hundred_verdicts_of_one_person_weigh_no_more_than_one_voice(
     loud = [Verdict(one.vector, one.accepted, 99)] * times
     many = affinity(row(picture), evidence([*others, *loud]))
     voices = 0.0 if not others else _voices(others, picture)
-    target = 1.0 if one.accepted else 0.0
-    limit = abs(target - without) / (PRIOR_VOICES + voices + 1)
+    target, voice = (1.0, 1.0) if one.accepted else (0.0, REJECTION_WEIGHT)
+    limit = abs(target - without) * voice / (PRIOR_VOICES + voices + voice)
     assert abs(many - without) <= limit + TOLERANCE
 
 
 def _voices(said: list[Verdict], picture: tuple[float, ...]) -> float:
-    """The number of voices, both signs, computed from the formula verdict by verdict."""
+    """The sum of S+ and S-, computed from the formula verdict by verdict."""
     total = 0.0
     for person in {v.person for v in said}:
         for sign in (True, False):
@@ -146,7 +147,8 @@ def _voices(said: list[Verdict], picture: tuple[float, ...]) -> float:
                 for v in said
                 if (v.person, v.accepted) == (person, sign)
             )
-            total += nearness / (nearness + np.exp(-SHARPNESS * (1 - HALF_COSINE)))
+            voice = nearness / (nearness + np.exp(-SHARPNESS * (1 - HALF_COSINE)))
+            total += voice if sign else REJECTION_WEIGHT * voice
     return total
 
 
@@ -208,7 +210,7 @@ def test_undoing_a_verdict_brings_the_old_score_back():
 
 def test_feedback_reaches_similar_pictures_and_hardly_unrelated_ones():
     accepted = np.eye(DIMENSION)[0]
-    for cosine, least, most in ((1.0, 0.65, 0.67), (0.4, 0.59, 0.61), (0.0, 0.5, 0.53)):
+    for cosine, least, most in ((1.0, 0.65, 0.67), (0.5, 0.59, 0.61), (0.0, 0.5, 0.52)):
         picture = cosine * accepted + np.sqrt(1 - cosine**2) * np.eye(DIMENSION)[1]
         found = affinity(row(tuple(picture)), evidence([Verdict(tuple(accepted), True, 1)]))
         assert least <= found <= most, cosine

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from mirada.config import BUNDLED_MODEL_DIR, Settings
 from mirada.db.migrate import differences, upgrade_to_head
 from mirada.db.session import Database, make_engine
+from mirada.db.vector_rows import DatabaseVectors
 from mirada.domain.embeddings import EmbeddingSpace, Matrix
 from mirada.domain.errors import EncoderUnavailable, Unavailable
 from mirada.ports import (
@@ -26,6 +27,7 @@ from mirada.ports import (
     VectorSource,
 )
 from mirada.usecases import rebuild, spaces
+from mirada.usecases.evidence import ThemeVectorCache
 from mirada.usecases.labels import LabelVectorCache
 
 if TYPE_CHECKING:
@@ -182,17 +184,18 @@ class Runtime:
     def vector_source(self, space_id: int) -> VectorSource:
         """The rows of one space as an index reads them."""
 
-        def build() -> VectorSource:
-            from mirada.db.vector_rows import DatabaseVectors
-
-            return DatabaseVectors(self.database, space_id)
-
-        return self._port(f"vector_source:{space_id}", build)
+        name = f"vector_source:{space_id}"
+        return self._port(name, lambda: DatabaseVectors(self.database, space_id))
 
     @property
     def label_vectors(self) -> LabelVectorCache:
         """The label vectors that this process has used lately."""
         return self._port("label_vectors", LabelVectorCache)
+
+    @property
+    def theme_vectors(self) -> ThemeVectorCache:
+        """The theme vectors of judged pictures that this process has used lately."""
+        return self._port("theme_vectors", ThemeVectorCache)
 
     def index(self, space_id: int) -> VectorIndex:
         """This process's index of one space, refreshed in the background once it exists."""

@@ -22,6 +22,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from mirada.domain.errors import MiradaError
+from mirada.domain.nsfw import NsfwPolicy
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 BUNDLED_MODEL_DIR = PROJECT_ROOT / "models" / "stickers"
@@ -179,6 +180,15 @@ class Settings(BaseSettings):
         2.5, ge=0, description="Bits above which a label is ambiguous."
     )
     nsfw_threshold: float = Field(0.5, ge=0, le=1, description="NSFW score that sets is_nsfw.")
+    nsfw_policy: NsfwPolicy = Field(
+        NsfwPolicy.FLAG,
+        description="off: nothing is judged; flag: classifications say how unsafe a picture is. No "
+        "upload is ever refused for it.",
+    )
+    label_descriptions: bool = Field(
+        False,
+        description="What labels are described by joins their prompts, where a request does not say.",
+    )
 
     # Language model.
     openai_api_key: SecretStr | None = Field(

@@ -10,9 +10,8 @@ from werkzeug.datastructures import FileStorage
 from mirada.domain.embeddings import EmbeddingSpace, Vector, l2_normalise
 from mirada.domain.errors import Conflict, InvalidInput, NotFound
 from mirada.domain.images import RgbImage
-from mirada.ports import VectorIndex, VectorSource
+from mirada.ports import CalibratedEncoder, VectorIndex, VectorSource
 from mirada.usecases import images, search, spaces
-from mirada.usecases.check_models import Encoder
 from mirada.usecases.ingest import require_declared_type
 from webapp import uploads
 from webapp.auth import Caller
@@ -98,7 +97,7 @@ def image_space() -> tuple[int, EmbeddingSpace]:
     return runtime.space()
 
 
-def encoder_for_people() -> Encoder:
+def encoder_for_people() -> CalibratedEncoder:
     """Return the encoder for calls that somebody waits for. Raises Conflict when switched off."""
     runtime = current_runtime()
     if not runtime.settings.embeddings_enabled:

@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
-from webapp.api import clusters, embeddings, feedback, images, indexes, jobs, models, search, users
+from webapp.api import (
+    classifications,
+    clusters,
+    embeddings,
+    feedback,
+    images,
+    indexes,
+    jobs,
+    labels,
+    models,
+    search,
+    users,
+)
 from webapp.rest import MiradaApi
 
 
 def register(api: MiradaApi) -> None:
     """Register every resource."""
-    for resource in (images, search, feedback, embeddings, jobs, indexes, models, users, clusters):
+    for resource in (
+        images,
+        search,
+        feedback,
+        embeddings,
+        jobs,
+        indexes,
+        models,
+        users,
+        classifications,
+        labels,
+        clusters,
+    ):
         api.register_blueprint(resource.blueprint)

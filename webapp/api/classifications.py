@@ -1,0 +1,156 @@
+"""Classifications: of an uploaded picture or a stored image, and what was remembered of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, request
+from flask.views import MethodView
+from werkzeug.exceptions import UnsupportedMediaType
+
+from mirada.domain.errors import NotFound
+from mirada.domain.feedback import image_hash as hash_of
+from mirada.usecases import classify, images
+from webapp.auth import require_user
+from webapp.classifying import classify_image, classify_upload
+from webapp.current import current_runtime
+from webapp.pagination import page, row_id_of
+from webapp.rest import (
+    CHANGE_SEQ_HEADER,
+    MIN_CHANGE_SEQ,
+    ApiBlueprint,
+    header,
+    multipart_fields,
+)
+from webapp.schemas.classifications import (
+    CLASSIFICATION_EXAMPLE,
+    REMEMBERED_EXAMPLE,
+    ClassificationSchema,
+    FormSchema,
+    JsonClassificationSchema,
+    PictureFormSchema,
+    RememberedListQuerySchema,
+    RememberedPageSchema,
+    RememberedSchema,
+    remembered_body,
+)
+
+blueprint = ApiBlueprint(
+    "classifications",
+    __name__,
+    url_prefix="/api/v1/classifications",
+    description="What pictures show",
+)
+REQUEST_BODY = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": JsonClassificationSchema,
+            "example": {"image_id": 17, "labels": ["cat", "dog"], "probabilities": True},
+        },
+        "multipart/form-data": {
+            "schema": PictureFormSchema,
+            "example": {"file": "@cat.png", "labels": "cat, dog", "asset_id": "a-7"},
+        },
+    },
+}
+
+
+@blueprint.route("")
+class Classifications(MethodView):
+    """What the caller had classified."""
+
+    @blueprint.operation(
+        "listClassifications", "List what you had classified, newest first", refusals=(422,)
+    )
+    @blueprint.arguments(RememberedListQuerySchema, location="query")
+    @blueprint.response(
+        200,
+        RememberedPageSchema,
+        headers={"Link": header("Pages, RFC 8288.")},
+        example={"results": [REMEMBERED_EXAMPLE], "count": 1, "next": None},
+    )
+    def get(self, query: dict[str, Any]) -> Any:
+        """Pictures that were sent, and stored images while the caller may see them.
+
+        `result` is as it was when the picture was last classified.
+        """
+        user = require_user()
+        with current_runtime().reading() as session:
+            rows = classify.list_classified(
+                session,
+                user.id,
+                job_id=query["job_id"],
+                cursor=row_id_of(query["cursor"]),
+                limit=query["limit"] + 1,
+            )
+        shown, following, links = page(
+            rows, query["limit"], lambda row: row.id, {"job_id": query["job_id"]}
+        )
+        body = {
+            "results": [remembered_body(row) for row in shown],
+            "count": len(shown),
+            "next": following,
+        }
+        return body, 200, links
+
+    @blueprint.operation(
+        "createClassification",
+        "Classify a picture or a stored image",
+        refusals=(400, 404, 409, 413, 415, 422),
+        requestBody=REQUEST_BODY,
+        parameters=[MIN_CHANGE_SEQ],
+    )
+    @blueprint.response(
+        200, ClassificationSchema, example=CLASSIFICATION_EXAMPLE, headers=CHANGE_SEQ_HEADER
+    )
+    def post(self) -> Any:
+        """Send an image_id as JSON, or the file as multipart/form-data.
+
+        A picture that is sent is remembered by hash, vector, theme and asset_id; its bytes are not
+        kept. Classifying it again replaces what was remembered.
+        """
+        require_user()
+        if request.mimetype == "multipart/form-data":
+            body, headers = classify_upload(multipart_fields(FormSchema))
+            return body, 200, headers
+        if not request.is_json:
+            raise UnsupportedMediaType(
+                "Send an image_id as application/json, or a picture as multipart/form-data."
+            )
+        fields = ApiBlueprint.ARGUMENTS_PARSER.parse(JsonClassificationSchema(), location="json")
+        return classify_image(fields)
+
+
+@blueprint.route("/<image_hash>")
+class ClassificationItem(MethodView):
+    """What is remembered of one picture."""
+
+    @blueprint.operation(
+        "getClassification", "Read what is remembered of a picture", refusals=(404,)
+    )
+    @blueprint.response(200, RememberedSchema, example=REMEMBERED_EXAMPLE)
+    def get(self, image_hash: str) -> Any:
+        """By the SHA-256 of its bytes; only what the caller had classified."""
+        user = require_user()
+        with current_runtime().reading() as session:
+            row = classify.get_classified(session, user.id, _checked(image_hash))
+            return remembered_body(row)
+
+    @blueprint.operation("deleteClassification", "Forget a picture", refusals=(404,))
+    @blueprint.response(204, headers=CHANGE_SEQ_HEADER, description="It is forgotten.")
+    def delete(self, image_hash: str) -> Any:
+        """Images that show it stay; so does what others had classified."""
+        user = require_user()
+        with current_runtime().transaction() as session:
+            classify.forget(session, user.id, _checked(image_hash))
+        change_seq = images.committed_change(session)
+        headers = {} if change_seq is None else {"X-Change-Seq": str(change_seq)}
+        return Response(status=204, headers=headers)
+
+
+def _checked(image_hash: str) -> str:
+    known = hash_of(image_hash)
+    if known is None:
+        raise NotFound("A picture's hash is the SHA-256 of its bytes: 64 hex digits.")
+    return known

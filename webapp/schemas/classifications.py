@@ -1,0 +1,269 @@
+"""Classifications: what is asked, and what a picture came to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import marshmallow as ma
+from flask import url_for
+from flask_smorest.fields import Upload
+from marshmallow import validate
+
+from mirada.domain.feedback import checked_asset_id
+from mirada.domain.labels import normalised_name
+from mirada.usecases.search import MAX_K
+from webapp.schemas.images import MAX_PAGE, ReplySchema
+from webapp.schemas.labels import CheckedField, label_names, templates_field
+
+if TYPE_CHECKING:
+    from mirada.db.classifier_models import ClassifiedPicture
+
+_HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+RESULT_EXAMPLE = {
+    "category": "cat",
+    "confidence": 0.91,
+    "top_labels": [
+        {"label": "cat", "score": 0.91, "logit": 28.4, "clip_score": 0.91, "applies": None}
+    ],
+    "entropy": 0.52,
+    "confidence_margin": 0.86,
+    "ambiguous": False,
+    "none_of_these": False,
+    "nsfw_score": 0.02,
+    "is_nsfw": False,
+}
+CLASSIFICATION_EXAMPLE = {
+    **RESULT_EXAMPLE,
+    "raw_logits": {"cat": 28.4, "dog": 25.3},
+    "llm_expansion": {
+        "subtags": ["kitten", "tabby"],
+        "style_traits": ["flat colours"],
+        "emotions": ["joy"],
+        "pack_suggestions": ["Cute pets"],
+        "descriptions": ["a smiling cat"],
+    },
+    "llm_expansion_status": "ready",
+    "similar_images": [
+        {"image_hash": "60303ae2" + _HASH[8:], "asset_id": "a-6", "similarity": 0.9}
+    ],
+    "image_hash": _HASH,
+    "asset_id": "a-7",
+    "theme": "pets",
+    "theme_affinity": 0.62,
+    "theme_verdicts": 3,
+    "probabilities": None,
+}
+REMEMBERED_EXAMPLE = {
+    "image_hash": _HASH,
+    "asset_id": "a-7",
+    "theme": "pets",
+    "job_id": None,
+    "result": RESULT_EXAMPLE,
+    "created_at": "2026-01-02T03:04:05+00:00",
+    "updated_at": "2026-01-02T03:04:05+00:00",
+    "url": f"/api/v1/classifications/{_HASH}",
+}
+
+
+class QuestionSchema(ma.Schema):
+    """By what a picture is judged; everything may be left out."""
+
+    labels = label_names()
+    templates = templates_field("Prompt templates, instead of the labels' own.")
+    label_descriptions = ma.fields.Boolean(
+        metadata={
+            "description": "What labels are described by joins their prompts. Left out: the setting "
+            "LABEL_DESCRIPTIONS."
+        }
+    )
+    nsfw_threshold = ma.fields.Float(
+        validate=validate.Range(0, 1),
+        metadata={"description": "Least nsfw_score that is is_nsfw. Left out: NSFW_THRESHOLD."},
+    )
+
+
+class PictureQuestionSchema(QuestionSchema):
+    """The same, and what else is said of one picture and wanted to be known of it."""
+
+    asset_id = CheckedField(
+        checked_asset_id, metadata={"description": "Your own name for the picture."}
+    )
+    theme = CheckedField(
+        normalised_name, metadata={"description": "What the picture is meant for."}
+    )
+    similar_threshold = ma.fields.Float(
+        validate=validate.Range(-1, 1),
+        metadata={"description": "Least cosine of a similar image; 0.85, or SIMILARITY_THRESHOLD."},
+    )
+    similar_limit = ma.fields.Integer(
+        validate=validate.Range(0, MAX_K),
+        metadata={"description": "Most similar images; SIMILARITY_LIMIT."},
+    )
+    probabilities = ma.fields.Boolean(
+        load_default=False,
+        metadata={
+            "description": "Also say of every label by itself how probable it is; calibrated for "
+            "models that were trained with a sigmoid."
+        },
+    )
+
+
+class JsonClassificationSchema(PictureQuestionSchema):
+    """Classify a stored image."""
+
+    image_id = ma.fields.Integer(
+        required=True,
+        strict=True,
+        validate=validate.Range(1, 2**63 - 1),
+        metadata={"description": "An image that you may see."},
+    )
+
+
+class FormSchema(PictureQuestionSchema):
+    """Classify a picture that comes along; a field that is sent empty counts as left out."""
+
+    asset_sha256 = ma.fields.String(
+        validate=validate.Regexp(r"^\s*[0-9A-Fa-f]{64}\s*$", error="Must be 64 hex digits."),
+        metadata={"description": "What the file's SHA-256 must be, else 422."},
+    )
+
+    @ma.pre_load
+    def _without_blanks(self, data: Mapping[str, Any], **_: Any) -> dict[str, Any]:
+        return {name: data[name] for name in data if data[name] != ""}
+
+
+class PictureFormSchema(FormSchema):
+    """The same with the file."""
+
+    file = Upload(required=True, metadata={"description": "The picture; its bytes are not kept."})
+
+
+class LabelScoreSchema(ReplySchema):
+    """One label."""
+
+    label = ma.fields.String(required=True)
+    score = ma.fields.Float(
+        required=True, metadata={"description": "In [0, 1], feedback included; sums to 1 over all."}
+    )
+    logit = ma.fields.Float(required=True, metadata={"description": "Scale x cosine + bias."})
+    clip_score = ma.fields.Float(
+        required=True, metadata={"description": "The encoder's own probability."}
+    )
+    applies = ma.fields.Boolean(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The score reaches the label's threshold; null if it has none."},
+    )
+
+
+class ResultSchema(ReplySchema):
+    """What a picture shows."""
+
+    category = ma.fields.String(required=True)
+    confidence = ma.fields.Float(required=True, metadata={"description": "Its score."})
+    top_labels = ma.fields.List(ma.fields.Nested(LabelScoreSchema), required=True)
+    entropy = ma.fields.Float(required=True, metadata={"description": "Of all scores, in bits."})
+    confidence_margin = ma.fields.Float(required=True)
+    ambiguous = ma.fields.Boolean(required=True)
+    none_of_these = ma.fields.Boolean(
+        required=True,
+        metadata={"description": "No label is nearer than texts that have nothing to do with it."},
+    )
+    nsfw_score = ma.fields.Float(
+        required=True, allow_none=True, metadata={"description": "null with NSFW_POLICY=off."}
+    )
+    is_nsfw = ma.fields.Boolean(required=True)
+
+
+class SimilarImageHashSchema(ReplySchema):
+    """A picture that is near, whoever brought it."""
+
+    image_hash = ma.fields.String(required=True)
+    asset_id = ma.fields.String(
+        required=True, allow_none=True, metadata={"description": "As you called it."}
+    )
+    similarity = ma.fields.Float(required=True, metadata={"description": "Cosine in [-1, 1]."})
+
+
+class ExpansionSchema(ReplySchema):
+    """What a language model adds to the category."""
+
+    subtags = ma.fields.List(ma.fields.String(), required=True)
+    style_traits = ma.fields.List(ma.fields.String(), required=True)
+    emotions = ma.fields.List(ma.fields.String(), required=True)
+    pack_suggestions = ma.fields.List(ma.fields.String(), required=True)
+
+
+class ClassificationSchema(ResultSchema):
+    """What a picture shows, and what is like it."""
+
+    raw_logits = ma.fields.Dict(keys=ma.fields.String(), values=ma.fields.Float(), required=True)
+    llm_expansion = ma.fields.Nested(ExpansionSchema, required=True, allow_none=True)
+    llm_expansion_status = ma.fields.String(
+        required=True, validate=validate.OneOf(["ready", "pending", "failed", "off"])
+    )
+    similar_images = ma.fields.List(ma.fields.Nested(SimilarImageHashSchema), required=True)
+    image_hash = ma.fields.String(required=True, metadata={"description": "SHA-256, hex."})
+    asset_id = ma.fields.String(required=True, allow_none=True)
+    theme = ma.fields.String(required=True, allow_none=True)
+    theme_affinity = ma.fields.Float(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "In [0, 1]: how well verdicts say it fits the theme; null without."
+        },
+    )
+    theme_verdicts = ma.fields.Integer(
+        required=True, metadata={"description": "How many verdicts that rests on."}
+    )
+    probabilities = ma.fields.Dict(
+        keys=ma.fields.String(), values=ma.fields.Float(), required=True, allow_none=True
+    )
+
+
+class RememberedSchema(ReplySchema):
+    """A picture that was classified."""
+
+    image_hash = ma.fields.String(required=True)
+    asset_id = ma.fields.String(required=True, allow_none=True)
+    theme = ma.fields.String(required=True, allow_none=True)
+    job_id = ma.fields.Integer(required=True, allow_none=True)
+    result = ma.fields.Nested(ResultSchema, required=True, allow_none=True)
+    created_at = ma.fields.DateTime(required=True)
+    updated_at = ma.fields.DateTime(required=True)
+    url = ma.fields.String(required=True)
+
+
+class RememberedPageSchema(ReplySchema):
+    """One page of them, newest first."""
+
+    results = ma.fields.List(ma.fields.Nested(RememberedSchema), required=True)
+    count = ma.fields.Integer(required=True)
+    next = ma.fields.String(required=True, allow_none=True)
+
+
+class RememberedListQuerySchema(ma.Schema):
+    """Which to list."""
+
+    job_id = ma.fields.Integer(
+        load_default=None,
+        validate=validate.Range(1, 2**63 - 1),
+        metadata={"description": "Only what this job classified."},
+    )
+    limit = ma.fields.Integer(load_default=20, validate=validate.Range(1, MAX_PAGE))
+    cursor = ma.fields.String(load_default=None)
+
+
+def remembered_body(row: ClassifiedPicture) -> dict[str, Any]:
+    """Return the fields for `RememberedSchema`; the row's content is loaded."""
+    return {
+        "image_hash": row.content.sha256,
+        "asset_id": row.asset_id,
+        "theme": row.theme,
+        "job_id": row.job_id,
+        "result": row.result,
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+        "url": url_for("classifications.ClassificationItem", image_hash=row.content.sha256),
+    }

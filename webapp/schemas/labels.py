@@ -1,0 +1,192 @@
+"""Labels: names and templates as they are sent, and the default set."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import marshmallow as ma
+from marshmallow import validate
+
+from mirada.domain.errors import InvalidInput
+from mirada.domain.labels import (
+    MAX_LABELS,
+    MAX_NAME_CHARACTERS,
+    MAX_PROMPT_CHARACTERS,
+    MAX_TEMPLATES,
+    Label,
+    normalised_description,
+    normalised_name,
+    normalised_templates,
+)
+from webapp.schemas.images import ReplySchema
+
+SHOWN_FAULTS = 10
+"""Labels at fault that one reply names."""
+LABEL_EXAMPLE = {
+    "name": "cat",
+    "description": "a cat or a kitten",
+    "templates": ["a sticker of {}"],
+    "threshold": 0.4,
+    "url": "/api/v1/labels/cat",
+}
+
+
+class CheckedField(ma.fields.String):
+    """Text that a function of the domain checks and returns as it is to be used."""
+
+    def __init__(self, check: Callable[[Any], Any], **more: Any) -> None:
+        """Keep the function; it raises InvalidInput."""
+        super().__init__(**more)
+        self._check = check
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **more: Any
+    ) -> Any:
+        text = super()._deserialize(value, attr, data, **more)
+        try:
+            return self._check(text)
+        except InvalidInput as error:
+            raise ma.ValidationError(error.detail) from error
+
+
+class LabelsField(ma.fields.Field):
+    """1 to MAX_LABELS label names: a list, or text that is a JSON array or comma-separated."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any
+    ) -> tuple[Label, ...]:
+        names = _listed(value) if isinstance(value, str) else value
+        if not isinstance(names, list):
+            raise ma.ValidationError("Must be a list of names, as JSON or separated by commas.")
+        if not 1 <= len(names) <= MAX_LABELS:
+            raise ma.ValidationError(f"Send 1 to {MAX_LABELS} labels; this has {len(names)}.")
+        faults: dict[int, list[str]] = {}
+        labels: dict[str, Label] = {}
+        for position, given in enumerate(names):
+            try:
+                name = normalised_name(given)
+            except InvalidInput as error:
+                faults[position] = [error.detail]
+                if len(faults) == SHOWN_FAULTS:
+                    break
+                continue
+            # The same name twice would share one probability between two rows.
+            labels.setdefault(name, Label(name))
+        if faults:
+            raise ma.ValidationError(faults)
+        return tuple(labels.values())
+
+
+class TemplatesField(ma.fields.Field):
+    """Prompt templates with one {} each: a list, or a JSON array as text."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any
+    ) -> tuple[str, ...]:
+        templates = _json_list(value) if isinstance(value, str) else value
+        if not isinstance(templates, list):
+            raise ma.ValidationError("Must be a list of texts.")
+        try:
+            return normalised_templates(templates)
+        except InvalidInput as error:
+            raise ma.ValidationError(error.detail) from error
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **_: Any) -> Any:
+        return None if value is None else list(value)
+
+
+def label_names() -> LabelsField:
+    """Return the documented field of a request's own labels."""
+    return LabelsField(
+        metadata={
+            "type": "array",
+            "items": {"type": "string", "maxLength": MAX_NAME_CHARACTERS},
+            "minItems": 1,
+            "maxItems": MAX_LABELS,
+            "description": f"1 to {MAX_LABELS} names; equal ones count once. In a form: a JSON array, "
+            "or names separated by commas. Left out: the default set.",
+        }
+    )
+
+
+def templates_field(description: str, **more: Any) -> TemplatesField:
+    """Return a documented field of prompt templates."""
+    return TemplatesField(
+        metadata={
+            "type": "array",
+            "items": {"type": "string", "maxLength": MAX_PROMPT_CHARACTERS},
+            "minItems": 1,
+            "maxItems": MAX_TEMPLATES,
+            "description": f"{description} Each has {{}} once, for the label.",
+        },
+        **more,
+    )
+
+
+class LabelChangeSchema(ma.Schema):
+    """A label of the default set; what is left out is not set."""
+
+    description = CheckedField(
+        normalised_description,
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "A sentence that may join the prompts."},
+    )
+    templates = templates_field(
+        "Prompt templates instead of the built-in ones.", load_default=None, allow_none=True
+    )
+    threshold = ma.fields.Float(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Range(0, 1),
+        metadata={"description": "Least score from which the label applies."},
+    )
+
+
+class LabelSchema(ReplySchema):
+    """A label of the default set."""
+
+    name = ma.fields.String(required=True)
+    description = ma.fields.String(required=True, allow_none=True)
+    templates = ma.fields.List(ma.fields.String(), required=True, allow_none=True)
+    threshold = ma.fields.Float(required=True, allow_none=True)
+    url = ma.fields.String(required=True)
+
+
+class LabelSetSchema(ReplySchema):
+    """The default set, in its order."""
+
+    results = ma.fields.List(ma.fields.Nested(LabelSchema), required=True)
+    count = ma.fields.Integer(required=True)
+    is_edited = ma.fields.Boolean(
+        required=True, metadata={"description": "false: it is the built-in set."}
+    )
+    templates = ma.fields.List(
+        ma.fields.String(),
+        required=True,
+        metadata={"description": "The templates of labels that have none of their own."},
+    )
+
+
+def _listed(text: str) -> list[Any]:
+    if text.lstrip().startswith("["):
+        return _json_list(text)
+    rows = csv.reader(text.splitlines(), skipinitialspace=True)
+    try:
+        # A comma too many is no label.
+        return [name for row in rows for name in row if name.strip()]
+    except csv.Error as error:
+        raise ma.ValidationError("Is neither a JSON array nor comma-separated.") from error
+
+
+def _json_list(text: str) -> list[Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ma.ValidationError("Is not a JSON array.") from error
+    if not isinstance(found, list):
+        raise ma.ValidationError("Is not a JSON array.")
+    return found

@@ -183,7 +183,6 @@ class Runtime:
 
     def vector_source(self, space_id: int) -> VectorSource:
         """The rows of one space as an index reads them."""
-
         name = f"vector_source:{space_id}"
         return self._port(name, lambda: DatabaseVectors(self.database, space_id))
 

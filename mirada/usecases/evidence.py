@@ -97,8 +97,9 @@ class Adapted:
 
     Attributes:
         scores: (n,) float64 that sum to 1; the encoder's own where nobody judged any label.
-        theme_affinity: in [0, 1], more is nearer; its label's probability, or 0.5 for a theme that
-            is no label, where nobody judged it. None if no theme was asked about.
+        theme_affinity: what people's verdicts alone say, in [0, 1], more is nearer: a prior of 0.5
+            also for a label, so that themes compare. 0.5 where nobody judged it; None if no theme
+            was asked about.
         theme_verdicts: how many verdicts that rests on.
     """
 
@@ -164,17 +165,14 @@ def adapted(
     }
     asked = None if theme is None else theme_key(theme)
     about = None if asked is None else learned.evidence.get(asked)
-    prior = None
-    if asked is not None:
-        # min: a softmax of one label may be 1 + 1e-16.
-        prior = min(1.0, float(clip_scores[keys.index(asked)])) if asked in keys else NO_OPINION
+    no_opinion = None if asked is None else NO_OPINION
     if not judged and about is None:
-        return Adapted(np.array(clip_scores, dtype=np.float64), prior, 0)
+        return Adapted(np.array(clip_scores, dtype=np.float64), no_opinion, 0)
     profile = learned.vocabulary.theme_vectors(picture.reshape(1, -1))[0]
     scores = adapted_scores(clip_scores, profile, judged, alpha)
-    if about is None or prior is None:
-        return Adapted(scores, prior, 0)
-    return Adapted(scores, affinity(profile, about, prior), len(about))
+    if about is None:
+        return Adapted(scores, no_opinion, 0)
+    return Adapted(scores, affinity(profile, about), len(about))
 
 
 def _per_theme(counts: Sequence[int]) -> int:

@@ -140,11 +140,13 @@ def test_a_theme_that_is_no_label_has_an_affinity_and_moves_no_label(taught: Tau
     assert found.theme_affinity > NO_OPINION > taught.affinity(direction(4, 0.2), "pack 7")
 
 
-def test_a_theme_that_is_a_label_starts_from_what_the_encoder_says(taught: Taught) -> None:
-    assert taught.affinity(direction(0), "Cat") == 0.5
-    assert taught.affinity(direction(0), "bus") == 0.2
+def test_the_affinity_to_a_label_is_what_people_say_alone(taught: Taught) -> None:
+    assert taught.affinity(direction(0), "Cat") == NO_OPINION
     taught.teach(direction(0), "bus")
-    assert 0.2 < taught.affinity(direction(0), "bus") < 1
+    taught.teach(direction(0), "pack 7")
+    found = taught.scores(direction(0), "Bus")
+    assert found.theme_affinity == taught.affinity(direction(0), "pack 7")
+    assert found.scores[2] > CLIP_SCORES[2]
 
 
 def test_verdicts_on_private_pictures_of_others_count(taught: Taught) -> None:

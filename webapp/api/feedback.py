@@ -7,7 +7,7 @@ from typing import Any
 from flask import request
 from flask.views import MethodView
 
-from mirada.usecases import learn
+from mirada.usecases import learn, themes
 from webapp.auth import current_caller, require_user
 from webapp.current import current_runtime
 from webapp.pagination import page, row_id_of
@@ -15,14 +15,24 @@ from webapp.rest import ApiBlueprint, header, request_header
 from webapp.schemas.feedback import (
     FEEDBACK_EXAMPLE,
     NEW_FEEDBACK_EXAMPLE,
+    THEME_EXAMPLE,
+    THEME_REPORT_EXAMPLE,
     FeedbackListQuerySchema,
     FeedbackPageSchema,
     FeedbackSchema,
     GivenFeedbackSchema,
+    JudgedThemePageSchema,
     NewFeedbackSchema,
+    PageQuerySchema,
+    ThemeReportSchema,
     feedback_body,
+    judged_theme_body,
+    reported_verdict_body,
+    theme_report_body,
 )
 from webapp.schemas.ids import ID
+from webapp.searching import encoder_for_people
+from workers.theme_reports import theme_report
 
 blueprint = ApiBlueprint(
     "feedback",
@@ -141,3 +151,75 @@ class FeedbackItem(MethodView):
                 user.id,
                 is_administrator=current_caller().is_administrator,
             )
+
+
+@blueprint.route("/themes")
+class ThemeList(MethodView):
+    """What there are verdicts on."""
+
+    @blueprint.operation("listThemes", "List themes that were judged", refusals=(422,))
+    @blueprint.arguments(PageQuerySchema, location="query")
+    @blueprint.response(
+        200,
+        JudgedThemePageSchema,
+        headers={"Link": header("Pages, RFC 8288.")},
+        example={"results": [THEME_EXAMPLE], "count": 1, "next": None},
+    )
+    def get(self, query: dict[str, Any]) -> Any:
+        """Those that the caller judged, or of which they may see a judged picture.
+
+        The counts are everybody's.
+        """
+        user = require_user()
+        with current_runtime().reading() as session:
+            found = themes.list_themes(
+                session, user.id, cursor=row_id_of(query["cursor"]), limit=query["limit"] + 1
+            )
+        shown, following, links = page(found, query["limit"], lambda theme: theme.newest_id, {})
+        body = {
+            "results": [judged_theme_body(theme.theme, theme.counts) for theme in shown],
+            "count": len(shown),
+            "next": following,
+        }
+        return body, 200, links
+
+
+@blueprint.route("/themes/<path:theme>")
+class ThemeItem(MethodView):
+    """What was learned of a theme."""
+
+    @blueprint.operation(
+        "getTheme", "Read what was learned of a theme, and from what", refusals=(422,)
+    )
+    @blueprint.arguments(PageQuerySchema, location="query")
+    @blueprint.response(
+        200,
+        ThemeReportSchema,
+        headers={"Link": header("Pages, RFC 8288.")},
+        example=THEME_REPORT_EXAMPLE,
+    )
+    def get(self, query: dict[str, Any], theme: str) -> Any:
+        """The verdicts on pictures that the caller may see, newest first, each with what it does.
+
+        Verdicts on other pictures count in the scores and are told as numbers only. A theme that
+        nobody judged has an empty report.
+        """
+        user = require_user()
+        runtime = current_runtime()
+        report = theme_report(
+            runtime,
+            encoder_for_people() if runtime.settings.embeddings_enabled else None,
+            theme,
+            user.id,
+            cursor=row_id_of(query["cursor"]),
+            limit=query["limit"] + 1,
+        )
+        shown, following, links = page(
+            report.verdicts, query["limit"], lambda verdict: verdict.feedback.id, {}
+        )
+        body = theme_report_body(report) | {
+            "results": [reported_verdict_body(verdict, user.id) for verdict in shown],
+            "count": len(shown),
+            "next": following,
+        }
+        return body, 200, links

@@ -9,7 +9,9 @@ import marshmallow as ma
 from flask import url_for
 from marshmallow import validate
 
+from mirada.usecases.themes import Counts
 from webapp.schemas.images import MAX_PAGE, ReplySchema
+from workers.theme_reports import ReportedVerdict, ThemeReport
 
 if TYPE_CHECKING:
     from mirada.db.classifier_models import Feedback
@@ -29,6 +31,36 @@ NEW_FEEDBACK_EXAMPLE = {
     "theme": "Cute cats",
     "accepted": True,
     "asset_id": "sticker-7",
+}
+THEME_EXAMPLE = {
+    "theme": "cute cats",
+    "accepted": 9,
+    "rejected": 4,
+    "people": 3,
+    "url": "/api/v1/feedback/themes/cute%20cats",
+}
+THEME_REPORT_EXAMPLE = {
+    **THEME_EXAMPLE,
+    "is_label": False,
+    "counted": 13,
+    "threshold": None,
+    "hidden": {"accepted": 8, "rejected": 4},
+    "results": [
+        {
+            "id": 31,
+            "image_hash": FEEDBACK_EXAMPLE["image_hash"],
+            "accepted": True,
+            "is_yours": True,
+            "asset_id": "sticker-7",
+            "updated_at": "2026-01-02T03:04:05+00:00",
+            "affinity": 0.71,
+            "score_before": 0.5,
+            "score_after": 0.71,
+            "contribution": 0.06,
+        }
+    ],
+    "count": 1,
+    "next": None,
 }
 
 
@@ -132,4 +164,133 @@ def feedback_body(row: Feedback) -> dict[str, Any]:
         "created_at": row.created_at,
         "updated_at": row.updated_at,
         "url": url_for("feedback.FeedbackItem", feedback_id=row.id),
+    }
+
+
+class JudgedThemeSchema(ReplySchema):
+    """A theme, and how many verdicts everybody gave on it."""
+
+    theme = ma.fields.String(required=True)
+    accepted = ma.fields.Integer(required=True)
+    rejected = ma.fields.Integer(required=True)
+    people = ma.fields.Integer(required=True)
+    url = ma.fields.String(required=True)
+
+
+class JudgedThemePageSchema(ReplySchema):
+    """One page of themes, the one with the newest verdict first."""
+
+    results = ma.fields.List(ma.fields.Nested(JudgedThemeSchema), required=True)
+    count = ma.fields.Integer(required=True, metadata={"description": "How many this page holds."})
+    next = ma.fields.String(
+        required=True, allow_none=True, metadata={"description": "Address of the next page."}
+    )
+
+
+class HiddenVerdictsSchema(ReplySchema):
+    """Verdicts on pictures the caller may not see."""
+
+    accepted = ma.fields.Integer(required=True)
+    rejected = ma.fields.Integer(required=True)
+
+
+def _share(description: str) -> ma.fields.Float:
+    return ma.fields.Float(
+        required=True,
+        allow_none=True,
+        metadata={"description": f"{description} null while this verdict does not count."},
+    )
+
+
+class ReportedVerdictSchema(ReplySchema):
+    """A verdict on a picture that the caller may see, and what feedback did to that picture."""
+
+    id = ma.fields.Integer(required=True)
+    image_hash = ma.fields.String(required=True)
+    accepted = ma.fields.Boolean(required=True)
+    is_yours = ma.fields.Boolean(required=True)
+    asset_id = ma.fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Of your own verdicts; what others call a picture is theirs."},
+    )
+    updated_at = ma.fields.DateTime(required=True)
+    affinity = _share("What the verdicts alone say of this picture, in [0, 1]; 0.5 is nothing.")
+    score_before = _share(
+        "Without feedback: of a label its clip_score, of another theme 0.5, in [0, 1]."
+    )
+    score_after = _share("With it: of a label its score, of another theme the affinity.")
+    contribution = _share(
+        "How much lower the score would be without this verdict, before labels' scores are divided "
+        "by their sum."
+    )
+
+
+class ThemeReportSchema(JudgedThemeSchema):
+    """What was learned of a theme, and from which verdicts."""
+
+    is_label = ma.fields.Boolean(
+        required=True, metadata={"description": "It is in the default label set."}
+    )
+    counted = ma.fields.Integer(
+        required=True,
+        metadata={
+            "description": "Verdicts that scores rest on: those whose picture has a vector, the "
+            "newest of everybody first. 0 where adaptive scoring is off."
+        },
+    )
+    threshold = ma.fields.Float(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "Affinity from which pictures belong, fitted to the verdicts; null "
+            "before there are ten of each kind by three people."
+        },
+    )
+    hidden = ma.fields.Nested(HiddenVerdictsSchema, required=True)
+    results = ma.fields.List(ma.fields.Nested(ReportedVerdictSchema), required=True)
+    count = ma.fields.Integer(required=True, metadata={"description": "How many this page holds."})
+    next = ma.fields.String(
+        required=True, allow_none=True, metadata={"description": "Address of the next page."}
+    )
+
+
+def judged_theme_body(theme: str, counts: Counts) -> dict[str, Any]:
+    """Return the fields for `JudgedThemeSchema`."""
+    return {
+        "theme": theme,
+        "accepted": counts.accepted,
+        "rejected": counts.rejected,
+        "people": counts.people,
+        "url": url_for("feedback.ThemeItem", theme=theme),
+    }
+
+
+def theme_report_body(report: ThemeReport) -> dict[str, Any]:
+    """Return the fields for `ThemeReportSchema`, but for those of the page."""
+    said = report.said
+    return {
+        **judged_theme_body(said.theme, said.counts),
+        "is_label": report.is_label,
+        "counted": report.counted,
+        "threshold": report.threshold,
+        "hidden": {"accepted": said.hidden_accepted, "rejected": said.hidden_rejected},
+    }
+
+
+def reported_verdict_body(verdict: ReportedVerdict, viewer_id: int) -> dict[str, Any]:
+    """Return the fields for `ReportedVerdictSchema`."""
+    row = verdict.feedback
+    is_yours = row.user_id == viewer_id
+    return {
+        "id": row.id,
+        "image_hash": row.content.sha256,
+        "accepted": row.accepted,
+        "is_yours": is_yours,
+        "asset_id": row.asset_id if is_yours else None,
+        "updated_at": row.updated_at,
+        "affinity": verdict.affinity,
+        "score_before": verdict.score_before,
+        "score_after": verdict.score_after,
+        "contribution": verdict.contribution,
     }

@@ -8,6 +8,7 @@ import dramatiq
 
 from mirada.usecases.jobs import (
     BACKFILL_EMBEDDINGS,
+    CLASSIFY_IMAGES,
     CLUSTER_LIBRARY,
     CREATE_EMBEDDINGS,
     EXPAND_LABEL,
@@ -37,11 +38,15 @@ def declare(broker: dramatiq.Broker, runner: JobRunner) -> None:
     def expand_label_task(job_id: int) -> None:
         runner.run(job_id)
 
+    def classify_images_task(job_id: int) -> None:
+        runner.run(job_id)
+
     for name, work in {
         CREATE_EMBEDDINGS: create_embeddings_task,
         BACKFILL_EMBEDDINGS: backfill_embeddings_task,
         REBUILD_INDEX: rebuild_index,
         CLUSTER_LIBRARY: cluster_library_task,
         EXPAND_LABEL: expand_label_task,
+        CLASSIFY_IMAGES: classify_images_task,
     }.items():
         dramatiq.actor(work, actor_name=name, queue_name=QUEUE, broker=broker)

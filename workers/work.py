@@ -16,6 +16,7 @@ from mirada.domain.expansion import PROMPT_VERSION
 from mirada.usecases import attempts, backfill, embed, expand, leases, rebuild
 from mirada.usecases.jobs import (
     BACKFILL_EMBEDDINGS,
+    CLASSIFY_IMAGES,
     CLUSTER_LIBRARY,
     CREATE_EMBEDDINGS,
     EXPAND_LABEL,
@@ -23,6 +24,7 @@ from mirada.usecases.jobs import (
 )
 from workers import doorbell
 from workers.attempt import Attempt
+from workers.classification_batches import classify_images
 from workers.clustering import cluster_library
 
 logger = logging.getLogger(__name__)
@@ -167,4 +169,5 @@ WORK: dict[str, Work] = {
     REBUILD_INDEX: rebuild_index,
     CLUSTER_LIBRARY: cluster_library,
     EXPAND_LABEL: expand_label,
+    CLASSIFY_IMAGES: classify_images,
 }

@@ -25,7 +25,15 @@ BACKFILL_EMBEDDINGS = "backfill_embeddings_task"
 REBUILD_INDEX = "rebuild_index"
 CLUSTER_LIBRARY = "cluster_library_task"
 EXPAND_LABEL = "expand_label_task"
-KINDS = (CREATE_EMBEDDINGS, BACKFILL_EMBEDDINGS, REBUILD_INDEX, CLUSTER_LIBRARY, EXPAND_LABEL)
+CLASSIFY_IMAGES = "classify_images_task"
+KINDS = (
+    CREATE_EMBEDDINGS,
+    BACKFILL_EMBEDDINGS,
+    REBUILD_INDEX,
+    CLUSTER_LIBRARY,
+    EXPAND_LABEL,
+    CLASSIFY_IMAGES,
+)
 
 UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
 FINAL = (JobState.DONE, JobState.FAILED, JobState.QUARANTINED)
@@ -59,6 +67,8 @@ POLICIES = {
     CREATE_EMBEDDINGS: RetryPolicy(max_attempts=3, first_delay_s=10.0),
     # Somebody may be looking at the label; a server that is busy says for how long.
     EXPAND_LABEL: RetryPolicy(first_delay_s=5.0),
+    # Images that were uploaded a moment ago may still wait for their vectors, ten minutes in all.
+    CLASSIFY_IMAGES: RetryPolicy(max_attempts=8, first_delay_s=5.0),
 }
 
 

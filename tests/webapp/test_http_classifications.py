@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mirada.bootstrap import Runtime
+from mirada.db.models import Job
 from mirada.domain.labels import DEFAULT_LABELS, DEFAULT_TEMPLATES, MAX_LABELS
 from mirada.usecases import sweep, users
 from tests.encoders import CountingEncoder, with_encoder
@@ -323,3 +324,88 @@ def test_descriptions_join_the_prompts_where_they_are_asked_for(few: People) -> 
     described = few.send("ana", picture(1), label_descriptions="true")
     assert few.encoder.texts.count("a pink salamander") == 1
     assert described["raw_logits"]["axolotl"] != plain["raw_logits"]["axolotl"]
+
+
+def test_many_images_are_classified_as_one_job(people: People) -> None:
+    images = [people.send("ana", picture(seed), "/api/v1/images") for seed in range(60)]
+    people.send("ana", picture(0), "/api/v1/images")
+    shown = people.send("bea", picture(100), "/api/v1/images", is_public="true")
+    people.work()
+    people.send("ana", picture(3), asset_id="a-3")
+    started = people.call("ana", "POST", f"{ADDRESS}/batches", json={"all": True})
+    assert started.status_code == 202, started.get_json()
+    assert started.headers["Location"] == started.get_json()["url"]
+    people.work()
+    job = people.call("ana", "GET", started.headers["Location"]).get_json()
+    assert (job["state"], job["done"], job["total"]) == ("done", 61, 61)
+    page = people.call("ana", "GET", f"{ADDRESS}?job_id={job['id']}&limit=100").get_json()
+    assert page["count"] == 60
+    assert {row["image_hash"] for row in page["results"]} == {sha(picture(n)) for n in range(60)}
+    assert all(len(row["result"]["top_labels"]) == 5 for row in page["results"])
+    assert [row["asset_id"] for row in page["results"] if row["asset_id"]] == ["a-3"]
+    assert people.encoder.images == 61
+
+    chosen = {"image_ids": [shown["id"], images[0]["id"]], "labels": ["cat", "dog"]}
+    second = people.call("ana", "POST", f"{ADDRESS}/batches", json=chosen).get_json()
+    people.work()
+    listed = people.call("ana", "GET", f"{ADDRESS}?job_id={second['id']}").get_json()
+    assert {row["image_hash"] for row in listed["results"]} == {
+        sha(picture(100)),
+        sha(picture(0)),
+    }
+    for row in listed["results"]:
+        assert {label["label"] for label in row["result"]["top_labels"]} == {"cat", "dog"}
+    assert_problem(people.call("bea", "GET", second["url"]), 404, "not_found")
+
+
+def test_a_batch_waits_for_images_that_have_no_vector_yet(few: People) -> None:
+    image = few.send("ana", picture(1), "/api/v1/images")
+    started = few.call("ana", "POST", f"{ADDRESS}/batches", json={"image_ids": [image["id"]]})
+    job_id = started.get_json()["id"]
+    run_job(few.runtime, job_id)
+    waiting = few.call("ana", "GET", started.get_json()["url"]).get_json()
+    assert (waiting["state"], waiting["last_error"]) == (
+        "queued",
+        "1 of the images still wait for their vectors.",
+    )
+    few.work()
+    with few.runtime.transaction() as session:
+        session.get_one(Job, job_id).next_run_at_ms = 0
+    few.work()
+    listed = few.call("ana", "GET", f"{ADDRESS}?job_id={job_id}").get_json()
+    assert [row["image_hash"] for row in listed["results"]] == [sha(picture(1))]
+
+
+def test_an_image_that_is_deleted_before_the_job_begins_is_left_out(few: People) -> None:
+    gone, stays = (few.send("ana", picture(seed), "/api/v1/images") for seed in (1, 2))
+    few.work()
+    wanted = {"image_ids": [gone["id"], stays["id"]]}
+    started = few.call("ana", "POST", f"{ADDRESS}/batches", json=wanted).get_json()
+    few.call("ana", "DELETE", gone["url"])
+    few.work()
+    assert few.call("ana", "GET", started["url"]).get_json()["state"] == "done"
+    listed = few.call("ana", "GET", f"{ADDRESS}?job_id={started['id']}").get_json()
+    assert [row["image_hash"] for row in listed["results"]] == [sha(picture(2))]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status", "code"),
+    [
+        ({}, 422, "invalid_input"),
+        ({"all": True, "image_ids": [1]}, 422, "invalid_input"),
+        ({"image_ids": []}, 422, "invalid_input"),
+        ({"image_ids": list(range(1, 1002))}, 422, "invalid_input"),
+        ({"image_ids": ["1"]}, 422, "invalid_input"),
+        ({"image_ids": [1], "labels": [""]}, 422, "invalid_input"),
+        ({"image_ids": [1, 999]}, 404, "not_found"),
+        ({"all": True}, 409, "conflict"),
+    ],
+)
+def test_a_batch_that_makes_no_sense_queues_nothing(
+    few: People, wanted: dict[str, Any], status: int, code: str
+) -> None:
+    few.send("bea", picture(1), "/api/v1/images")
+    few.work()
+    assert_problem(few.call("ana", "POST", f"{ADDRESS}/batches", json=wanted), status, code)
+    listed = few.call("root", "GET", "/api/v1/jobs?kind=classify_images_task").get_json()
+    assert listed["results"] == []

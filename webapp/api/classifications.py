@@ -8,11 +8,12 @@ from flask import Response, request
 from flask.views import MethodView
 from werkzeug.exceptions import UnsupportedMediaType
 
-from mirada.domain.errors import NotFound
+from mirada.domain.errors import Conflict, NotFound
 from mirada.domain.feedback import image_hash as hash_of
-from mirada.usecases import classify, images
+from mirada.usecases import classify, classify_batch, images, jobs
+from mirada.usecases.jobs import CLASSIFY_IMAGES
 from webapp.auth import require_user
-from webapp.classifying import classify_image, classify_upload
+from webapp.classifying import classify_image, classify_upload, question_of
 from webapp.current import current_runtime
 from webapp.pagination import page, row_id_of
 from webapp.rest import (
@@ -25,6 +26,7 @@ from webapp.rest import (
 from webapp.schemas.classifications import (
     CLASSIFICATION_EXAMPLE,
     REMEMBERED_EXAMPLE,
+    BatchSchema,
     ClassificationSchema,
     FormSchema,
     JsonClassificationSchema,
@@ -34,6 +36,11 @@ from webapp.schemas.classifications import (
     RememberedSchema,
     remembered_body,
 )
+from webapp.schemas.jobs import JOB_EXAMPLE, JobSchema, job_body
+from webapp.searching import SWITCHED_OFF
+from webapp.tracing import request_id
+from workers import doorbell
+from workers.classification_batches import question_to_json
 
 blueprint = ApiBlueprint(
     "classifications",
@@ -120,6 +127,42 @@ class Classifications(MethodView):
             )
         fields = ApiBlueprint.ARGUMENTS_PARSER.parse(JsonClassificationSchema(), location="json")
         return classify_image(fields)
+
+
+@blueprint.route("/batches")
+class ClassificationBatches(MethodView):
+    """Many at once."""
+
+    @blueprint.operation(
+        "createClassificationBatch",
+        "Classify many stored images as a job",
+        refusals=(400, 404, 409, 413, 415, 422),
+    )
+    @blueprint.arguments(BatchSchema, example={"image_ids": [17, 18], "labels": ["cat", "dog"]})
+    @blueprint.response(
+        202,
+        JobSchema,
+        example=JOB_EXAMPLE | {"kind": CLASSIFY_IMAGES, "space_id": None},
+        headers={"Location": header("The job.")},
+    )
+    def post(self, fields: dict[str, Any]) -> Any:
+        """The results are listed by `GET /api/v1/classifications?job_id=`, also while it runs."""
+        user = require_user()
+        runtime = current_runtime()
+        if not runtime.settings.embeddings_enabled:
+            raise Conflict(SWITCHED_OFF)
+        with runtime.transaction() as session:
+            job = classify_batch.request_batch(
+                session,
+                owner_id=user.id,
+                image_ids=None if fields["all"] else fields["image_ids"],
+                question=question_to_json(question_of(fields)),
+                request_id=request_id(),
+            )
+        doorbell.ring(runtime, job.id, job.kind)
+        with runtime.reading() as session:
+            body = job_body(jobs.get_job(session, job.id, user))
+        return body, 202, {"Location": body["url"]}
 
 
 @blueprint.route("/<image_hash>")

@@ -19,6 +19,8 @@ from webapp.schemas.labels import CheckedField, label_names, templates_field
 if TYPE_CHECKING:
     from mirada.db.classifier_models import ClassifiedPicture
 
+MAX_BATCH_IMAGES = 1_000
+"""Images of one job that are named: its row holds their ids."""
 _HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 RESULT_EXAMPLE = {
     "category": "cat",
@@ -253,6 +255,24 @@ class RememberedListQuerySchema(ma.Schema):
     )
     limit = ma.fields.Integer(load_default=20, validate=validate.Range(1, MAX_PAGE))
     cursor = ma.fields.String(load_default=None)
+
+
+class BatchSchema(QuestionSchema):
+    """Which stored images to classify, and by what."""
+
+    image_ids = ma.fields.List(
+        ma.fields.Integer(strict=True, validate=validate.Range(1, 2**63 - 1)),
+        validate=validate.Length(1, MAX_BATCH_IMAGES),
+        metadata={"description": f"1 to {MAX_BATCH_IMAGES} images that you may see."},
+    )
+    all = ma.fields.Boolean(
+        load_default=False, metadata={"description": "Every image of your own."}
+    )
+
+    @ma.validates_schema
+    def _one_of_both(self, data: dict[str, Any], **_: Any) -> None:
+        if ("image_ids" in data) == data["all"]:
+            raise ma.ValidationError("Send either image_ids or all=true.", "image_ids")
 
 
 def remembered_body(row: ClassifiedPicture) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mirada.domain.clustering import (
-    K_LADDER,
+    MOST_CHOSEN,
     Components,
     Ids,
     best_k,
@@ -69,7 +69,7 @@ def theme_centres(
         progress: called with rows read of twice the rows; `theme_pages` goes on from there.
     """
     total = source.count_live()
-    wanted = TRAINING_ROWS_PER_GROUP * (k or K_LADDER[-1])
+    wanted = TRAINING_ROWS_PER_GROUP * (k or MOST_CHOSEN)
     part = min(1.0, wanted / max(1, total))
     sample: list[Matrix] = []
     read = 0
@@ -80,7 +80,7 @@ def theme_centres(
     if not sample or not (rows := np.concatenate(sample)).size:
         return np.empty((0, source.space.dimension), np.float32)
     if k is None:
-        k = _chosen_k(rows, grouping, lambda: progress(min(read, total), 2 * total))
+        k = _chosen_k(rows, read, grouping, lambda: progress(min(read, total), 2 * total))
     return grouping.centres(rows, k, SEED)
 
 
@@ -136,8 +136,11 @@ def near_duplicate_pages(
     progress(3 * total, 3 * total)
 
 
-def _chosen_k(rows: Matrix, grouping: Grouping, check: Callable[[], None]) -> int:
-    """Return the k of the greatest silhouette; `check` is called between tries and may raise."""
+def _chosen_k(rows: Matrix, row_count: int, grouping: Grouping, check: Callable[[], None]) -> int:
+    """Return the k of the greatest silhouette for a library of `row_count` pictures.
+
+    `rows` is a sample of it; `check` is called between tries and may raise.
+    """
     if len(rows) > CHOOSING_ROWS:
         rows = rows[np.linspace(0, len(rows) - 1, CHOOSING_ROWS).astype(np.int64)]
     silhouettes: dict[int, float] = {}
@@ -147,7 +150,7 @@ def _chosen_k(rows: Matrix, grouping: Grouping, check: Callable[[], None]) -> in
             check()
             silhouettes[k] = silhouette(rows, grouping.centres(rows, k, SEED))
 
-    attempt(coarse_ks(len(rows)))
+    attempt(coarse_ks(row_count))
     attempt(fine_ks(silhouettes))
     return best_k(silhouettes)
 

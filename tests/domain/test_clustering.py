@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tracemalloc
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from mirada.domain.clustering import (
     K_LADDER,
+    MOST_CHOSEN,
     Components,
     best_k,
     coarse_ks,
@@ -119,11 +121,23 @@ def test_the_silhouette_is_best_for_the_true_number_of_groups() -> None:
 
 
 @given(st.integers(0, 10_000_000))
-def test_every_number_of_groups_tried_leaves_pictures_for_each(row_count: int) -> None:
+def test_the_numbers_of_groups_tried_grow_with_the_library_and_end(row_count: int) -> None:
     tried = coarse_ks(row_count)
-    assert tried[0] in (1, 2)
     assert list(tried) == sorted(set(tried))
-    assert tried == (1,) or tried[-1] * 4 <= row_count
+    assert 1 <= tried[-1] <= MOST_CHOSEN
+    assert tried == (1,) or 2 * tried[-1] ** 2 <= row_count
+    assert len(tried) == 1 or all(b <= 2 * a for a, b in itertools.pairwise(tried))
+
+
+def test_a_small_library_is_one_group_and_a_large_one_many() -> None:
+    assert [coarse_ks(count)[-1] for count in (0, 7, 8, 300, 5_000, 10**6)] == [
+        1,
+        1,
+        2,
+        12,
+        50,
+        MOST_CHOSEN,
+    ]
 
 
 @given(st.dictionaries(st.sampled_from(K_LADDER), st.floats(0, 1), min_size=1))

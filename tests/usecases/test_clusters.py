@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from mirada.adapters.grouping.faiss_kmeans import FaissKMeans
-from mirada.db.classifier_models import Cluster, ClusterMember, ClusterRun
+from mirada.db.classifier_models import ClassifiedPicture, Cluster, ClusterMember, ClusterRun
 from mirada.db.models import Content, Embedding, Image, Installation, Job, JobState
 from mirada.db.session import Database
 from mirada.domain.embeddings import Matrix, l2_normalise
@@ -154,7 +155,9 @@ def test_near_duplicates_are_found_among_thousands_however_they_are_connected(
     angles = np.radians(np.arange(0, 120, 15))
     chain = l2_normalise(_arc(alone[0], alone[1], angles))
     heap = around(alone[2], 40, spread=0.2, seed=3)
-    ids = library.add(np.vstack([alone[3:], chain, heap]))
+    rows = np.vstack([alone[3:], chain, heap])
+    order = np.random.default_rng(4).permutation(len(rows))
+    ids = np.array(library.add(rows[order]))[np.argsort(order)].tolist()
     chained, heaped = ids[-48:-40], ids[-40:]
     group(library, NEAR, threshold=0.95)
 
@@ -336,6 +339,32 @@ def test_a_picture_deleted_while_groups_are_computed_is_left_out(library: Librar
     assert contents_of(library, found.id) == set(ids) - {ids[2]}
 
 
+def test_pictures_deleted_while_a_run_is_written_down_stop_neither_side(library: Library) -> None:
+    ids = library.add(np.vstack([around(centre, 150) for centre in directions(4)]))
+    deleted = ids[::3]
+    errors: list[BaseException] = []
+
+    def delete_all() -> None:
+        try:
+            for embedding_id in deleted:
+                delete(library, embedding_id)
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=delete_all)
+    thread.start()
+    while thread.is_alive():
+        group(library, THEMES, k=4)
+        remove_old(library, THEMES, also_unfinished=True)
+    thread.join()
+
+    assert errors == []
+    shown = seen(library, THEMES)
+    members = [contents_of(library, found.id) for found in shown]
+    assert set().union(*members) == set(ids) - set(deleted)
+    assert sum(found.size for found in shown) == runs(library)[2] == len(ids) - len(deleted)
+
+
 def test_a_late_attempt_writes_into_no_run_that_was_removed_or_shown(library: Library) -> None:
     library.add(around(directions(1)[0], 3))
     (page,) = grouping.theme_pages(library.source, directions(1), no_progress)
@@ -357,6 +386,9 @@ def test_what_was_merely_classified_is_in_no_group(library: Library) -> None:
         # What remains of a picture whose image is gone but that somebody had classified.
         session.query(Image).filter(Image.content_id == content_id).delete()
         session.execute(update(Content).where(Content.id == content_id).values(storage_key=""))
+        session.add(
+            ClassifiedPicture(owner_id=library.owners[0], content_id=content_id, sent_bytes=True)
+        )
     group(library, THEMES, k=1)
     group(library, NEAR, threshold=0.8)
     assert runs(library)[2] == 6

@@ -182,8 +182,8 @@ class Settings(BaseSettings):
     nsfw_threshold: float = Field(0.5, ge=0, le=1, description="NSFW score that sets is_nsfw.")
     nsfw_policy: NsfwPolicy = Field(
         NsfwPolicy.FLAG,
-        description="off: nothing is judged; flag: classifications say how unsafe a picture is. No "
-        "upload is ever refused for it.",
+        description="off: nothing is judged; flag: classifications say how unsafe a picture is; "
+        "hide: searches also leave such pictures out, except their owner's. No upload is refused.",
     )
     label_descriptions: bool = Field(
         False,

@@ -11,7 +11,12 @@ from mirada.usecases import similar
 from webapp import uploads
 from webapp.auth import require_user
 from webapp.current import current_runtime
-from webapp.searching import encoder_for_people, image_space, wait_for_freshness
+from webapp.searching import (
+    encoder_for_people,
+    image_space,
+    safety_in_force,
+    wait_for_freshness,
+)
 from webapp.tracing import request_id
 from workers.classification import Answer, classify_sent, classify_stored
 from workers.classifier import Classifier, Question
@@ -117,6 +122,7 @@ def _similar_images(
     space_id, _ = image_space()
     index = runtime.index(space_id)
     wait_for_freshness(index, runtime.vector_source(space_id))
+    safety = safety_in_force()
     with runtime.reading() as session:
         found = similar.find_similar(
             session,
@@ -126,6 +132,7 @@ def _similar_images(
             k=limit,
             threshold=DEFAULT_THRESHOLD if threshold is None else threshold,
             exclude_sha256=answer.sha256,
+            safety=safety,
         )
     return [
         {

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+import numpy as np
 from flask import request
 from werkzeug.datastructures import FileStorage
 
 from mirada.domain.embeddings import EmbeddingSpace, Vector, l2_normalise
 from mirada.domain.errors import Conflict, InvalidInput, NotFound
 from mirada.domain.images import RgbImage
+from mirada.domain.nsfw import SAFE_PROMPTS, UNSAFE_PROMPTS, NsfwPolicy
 from mirada.ports import CalibratedEncoder, VectorIndex, VectorSource
 from mirada.usecases import images, search, spaces
 from mirada.usecases.ingest import require_declared_type
+from mirada.usecases.safety import Safety
 from webapp import uploads
 from webapp.auth import Caller
 from webapp.current import current_runtime
+from workers import label_vectors
 
 LOADING_WAIT_S = 8.0
 """How long a query waits for weights that are being loaded before it says 503; the bundled ones take
@@ -39,6 +43,7 @@ def find_images(
     space_id, _ = image_space()
     index = runtime.index(space_id)
     wait_for_freshness(index, runtime.vector_source(space_id))
+    safety = safety_in_force()
     with runtime.reading() as session:
         return search.find(
             session,
@@ -49,7 +54,24 @@ def find_images(
             threshold=threshold,
             exclude_image_ids=exclude_image_ids,
             owner_ids=_own(caller) if only_own else None,
+            safety=safety,
         )
+
+
+def safety_in_force() -> Safety | None:
+    """Return by what others' pictures are kept out of results; None unless NSFW_POLICY=hide.
+
+    Raises:
+        Conflict: embeddings are switched off, so nothing can be judged and nothing is shown.
+        Unavailable: the encoder takes its time to load.
+    """
+    runtime = current_runtime()
+    if runtime.settings.nsfw_policy is not NsfwPolicy.HIDE:
+        return None
+    encoder = encoder_for_people()
+    prompts = [label_vectors.of_prompt(text) for text in (*UNSAFE_PROMPTS, *SAFE_PROMPTS)]
+    unsafe, safe = np.split(label_vectors.vectors_of(runtime, encoder, prompts), 2)
+    return Safety(unsafe, safe, encoder.logit_scale, runtime.settings.nsfw_threshold)
 
 
 def current_change_seq() -> int | None:

@@ -12,12 +12,13 @@ from mirada.domain.classification import Classification
 from mirada.domain.concepts import CONCEPTS
 from mirada.domain.embeddings import EmbeddingSpace, Matrix, Vector
 from mirada.domain.labels import Label
-from mirada.domain.nsfw import SAFE_PROMPTS, UNSAFE_PROMPTS, NsfwPolicy, nsfw_score
+from mirada.domain.nsfw import SAFE_PROMPTS, UNSAFE_PROMPTS, NsfwPolicy
 from mirada.domain.similarity import cosines
 from mirada.domain.zero_shot import none_of_these, zero_shot
 from mirada.ports import CalibratedEncoder
 from mirada.usecases import evidence, expand, labels
 from mirada.usecases.evidence import Learned, Vocabulary, evidence_for
+from mirada.usecases.safety import Safety
 from workers import label_vectors
 from workers.expansions import expansions_are_on
 
@@ -56,8 +57,7 @@ class Classifier:
     learned: Learned
     alpha: float
     theme: str | None
-    unsafe: Matrix = field(repr=False)
-    safe: Matrix = field(repr=False)
+    safety: Safety | None
     logit_bias: float
     entropy_threshold: float
     nsfw_threshold: float
@@ -104,6 +104,7 @@ class Classifier:
                 session, names if settings.enable_adaptive_scoring else (), vocabulary
             )
         threshold = question.nsfw_threshold
+        threshold = settings.nsfw_threshold if threshold is None else threshold
         return cls(
             space_id=space_id,
             space=space,
@@ -113,11 +114,10 @@ class Classifier:
             learned=learned,
             alpha=settings.adaptive_alpha,
             theme=question.theme,
-            unsafe=unsafe,
-            safe=safe,
+            safety=Safety(unsafe, safe, encoder.logit_scale, threshold) if is_judged else None,
             logit_bias=encoder.logit_bias,
             entropy_threshold=settings.entropy_threshold,
-            nsfw_threshold=settings.nsfw_threshold if threshold is None else threshold,
+            nsfw_threshold=threshold,
             top_k=settings.clip_top_k,
         )
 
@@ -140,7 +140,7 @@ class Classifier:
             adapted.scores,
             entropy_threshold=self.entropy_threshold,
             is_far=none_of_these(float(seen.cosines.max()), cosines(self.concepts, picture)),
-            nsfw_score=self._nsfw_score(picture),
+            nsfw_score=None if self.safety is None else self.safety.score(picture),
             theme_affinity=adapted.theme_affinity,
             theme_verdicts=adapted.theme_verdicts,
         )
@@ -148,13 +148,6 @@ class Classifier:
     def summary(self, found: Classification) -> dict[str, Any]:
         """Return what is shown and remembered of a judgement."""
         return found.summary(self.top_k, self.nsfw_threshold)
-
-    def _nsfw_score(self, picture: Vector) -> float | None:
-        if not len(self.unsafe):
-            return None
-        return nsfw_score(
-            cosines(self.unsafe, picture), cosines(self.safe, picture), self.vocabulary.logit_scale
-        )
 
 
 def _descriptions(runtime: Runtime, chosen: tuple[Label, ...]) -> dict[str, tuple[str, ...]]:

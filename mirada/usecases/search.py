@@ -16,6 +16,7 @@ from mirada.domain.errors import Conflict, InvalidInput, NotFound
 from mirada.domain.images import ImageStatus
 from mirada.domain.similarity import Match, Verdict, relevances, verdict
 from mirada.ports import Permitted, SearchAnswer, VectorIndex, single
+from mirada.usecases.safety import Safety
 
 MAX_K = 1000
 """Most results of one search: a reply of 1,000 images is about half a megabyte."""
@@ -67,6 +68,7 @@ def find(
     threshold: float | None = None,
     exclude_image_ids: Collection[int] = (),
     owner_ids: Collection[int] | None = None,
+    safety: Safety | None = None,
 ) -> Found:
     """Return the k images nearest to a vector among those the viewer may see.
 
@@ -82,6 +84,7 @@ def find(
         threshold: least cosine similarity of a result; None for no cut.
         exclude_image_ids: images that may not be results, such as the one searched with.
         owner_ids: when not None, only images of these owners.
+        safety: when not None, others' images that it calls unsafe are no results.
 
     Raises:
         InvalidInput: k is out of range, or the vector does not fit the index.
@@ -104,7 +107,7 @@ def find(
             index.wait_for(changes.current_seq(session))
             is_confirmed = True
             continue
-        proposed = _authorised(session, near, k, viewer_id, owners, exclude_image_ids)
+        proposed = _authorised(session, near, k, viewer_id, owners, exclude_image_ids, safety)
         # What the database withheld since the index looked is made up for by looking further.
         is_exhausted = len(answer.matches) < asked or len(near) < len(answer.matches)
         if len(proposed) >= k or is_exhausted:
@@ -166,6 +169,7 @@ def _authorised(
     viewer_id: int | None,
     owner_ids: frozenset[int] | None,
     exclude_image_ids: Collection[int],
+    safety: Safety | None,
 ) -> list[tuple[int, Match]]:
     """Expand vectors to the ids of images that the viewer may see now, best first, ties by id.
 
@@ -187,16 +191,27 @@ def _authorised(
         place = func.row_number().over(partition_by=Embedding.id, order_by=Image.id)
         shown = (
             select(
-                Image.id.label("image_id"), Embedding.id.label("embedding_id"), place.label("place")
+                Image.id.label("image_id"),
+                Image.owner_id.label("owner_id"),
+                Embedding.id.label("embedding_id"),
+                place.label("place"),
             )
             .join(Embedding, Embedding.content_id == Image.content_id)
             .where(*conditions)
             .subquery()
         )
         rows = session.execute(
-            select(shown.c.image_id, shown.c.embedding_id).where(shown.c.place <= k)
-        )
-        pairs += [(image_id, by_embedding[embedding_id]) for image_id, embedding_id in rows]
+            select(shown.c.image_id, shown.c.owner_id, shown.c.embedding_id).where(
+                shown.c.place <= k
+            )
+        ).all()
+        others = {row.embedding_id for row in rows if row.owner_id != viewer_id}
+        unsafe = set() if safety is None else safety.unsafe_embeddings(session, others)
+        pairs += [
+            (row.image_id, by_embedding[row.embedding_id])
+            for row in rows
+            if row.owner_id == viewer_id or row.embedding_id not in unsafe
+        ]
     pairs.sort(key=lambda pair: (-pair[1].similarity, pair[0]))
     return pairs
 

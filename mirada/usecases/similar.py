@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import and_, select
+from sqlalchemy import and_, false, func, or_, select, true
 from sqlalchemy.orm import Session
 
 from mirada.db import changes
 from mirada.db.classifier_models import ClassifiedPicture
-from mirada.db.models import Content, Embedding
+from mirada.db.models import Content, Embedding, Image
 from mirada.db.visibility import may_see_content
 from mirada.domain.embeddings import Vector
 from mirada.domain.similarity import Match
 from mirada.ports import Permitted, VectorIndex, single
+from mirada.usecases.safety import Safety
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ def find_similar(
     k: int,
     threshold: float,
     exclude_sha256: str | None = None,
+    safety: Safety | None = None,
 ) -> list[SimilarPicture]:
     """Return the k pictures nearest to a vector, best first, ties by content; each content once.
 
@@ -54,6 +56,7 @@ def find_similar(
         k: >= 1.
         threshold: least cosine similarity.
         exclude_sha256: the picture searched with.
+        safety: when not None, what it calls unsafe is found only by those who brought it.
     """
     permitted = Permitted(viewer_id=viewer_id, remembered_by=viewer_id)
     asked = k + (exclude_sha256 is not None)
@@ -66,7 +69,7 @@ def find_similar(
             index.wait_for(changes.current_seq(session))
             is_confirmed = True
             continue
-        found = _authorised(session, near, viewer_id, exclude_sha256)
+        found = _authorised(session, near, viewer_id, exclude_sha256, safety)
         is_exhausted = len(answer.matches) < asked or len(near) < len(answer.matches)
         if len(found) >= k or is_exhausted:
             return found[:k]
@@ -74,15 +77,29 @@ def find_similar(
 
 
 def _authorised(
-    session: Session, matches: Sequence[Match], viewer_id: int, exclude_sha256: str | None
+    session: Session,
+    matches: Sequence[Match],
+    viewer_id: int,
+    exclude_sha256: str | None,
+    safety: Safety | None,
 ) -> list[SimilarPicture]:
     """Return what the viewer may see of these, now, in order."""
     by_embedding = {match.id: match.similarity for match in matches}
     ids = list(by_embedding)
+    own_image = select(Image.id).where(Image.content_id == Content.id, Image.owner_id == viewer_id)
     found: list[tuple[int, SimilarPicture]] = []
     for start in range(0, len(ids), changes.IN_LIST_ROWS):
         rows = session.execute(
-            select(Embedding.id, Content.id, Content.sha256, ClassifiedPicture.asset_id)
+            select(
+                Embedding.id.label("embedding_id"),
+                Content.id.label("content_id"),
+                Content.sha256,
+                ClassifiedPicture.asset_id,
+                or_(
+                    func.coalesce(ClassifiedPicture.sent_bytes, false()) == true(),
+                    own_image.exists(),
+                ).label("is_own"),
+            )
             .join(Content, Content.id == Embedding.content_id)
             .outerjoin(
                 ClassifiedPicture,
@@ -96,11 +113,16 @@ def _authorised(
                 Embedding.is_deleted.is_(False),
                 may_see_content(viewer_id, Content.id),
             )
-        )
+        ).all()
+        others = {row.embedding_id for row in rows if not row.is_own}
+        unsafe = set() if safety is None else safety.unsafe_embeddings(session, others)
         found += [
-            (content_id, SimilarPicture(sha256, asset_id, by_embedding[embedding_id]))
-            for embedding_id, content_id, sha256, asset_id in rows
-            if sha256 != exclude_sha256
+            (
+                row.content_id,
+                SimilarPicture(row.sha256, row.asset_id, by_embedding[row.embedding_id]),
+            )
+            for row in rows
+            if row.sha256 != exclude_sha256 and row.embedding_id not in unsafe
         ]
     found.sort(key=lambda entry: (-entry[1].similarity, entry[0]))
     return [picture for _, picture in found]

@@ -11,6 +11,7 @@ import pytest
 from mirada.bootstrap import Runtime
 from mirada.db.models import Job
 from mirada.domain.labels import DEFAULT_LABELS, DEFAULT_TEMPLATES, MAX_LABELS
+from mirada.domain.nsfw import SAFE_PROMPTS, UNSAFE_PROMPTS
 from mirada.usecases import sweep, users
 from tests.encoders import CountingEncoder, with_encoder
 from tests.pictures import picture
@@ -409,3 +410,54 @@ def test_a_batch_that_makes_no_sense_queues_nothing(
     assert_problem(few.call("ana", "POST", f"{ADDRESS}/batches", json=wanted), status, code)
     listed = few.call("root", "GET", "/api/v1/jobs?kind=classify_images_task").get_json()
     assert listed["results"] == []
+
+
+@pytest.mark.parametrize("policy", ["flag", "hide"])
+def test_what_is_unsafe_is_hidden_from_others_searches_where_the_policy_says_so(
+    make_runtime: Callable[..., Runtime], policy: str
+) -> None:
+    encoder = CountingEncoder()
+    runtime = with_encoder(make_runtime(auth_mode="keys", nsfw_policy=policy), encoder)
+    people = People(runtime, encoder)
+    encoder.show(*UNSAFE_PROMPTS)
+    unsafe = people.send("ana", picture(1), "/api/v1/images", is_public="true")
+    people.work()
+    encoder.show(*UNSAFE_PROMPTS, *SAFE_PROMPTS[:1])
+    people.send("ana", picture(2))
+    encoder.show(*SAFE_PROMPTS)
+    safe = people.send("ana", picture(3), "/api/v1/images", is_public="true")
+    people.work()
+
+    def found(who: str | None) -> set[int]:
+        headers = {} if who is None else people.keys[who]
+        search = {"text": "a naked person", "k": 10}
+        reply = people.client.post("/api/v1/search", json=search, headers=headers)
+        return {result["image"]["id"] for result in reply.get_json()["results"]}
+
+    def similar(who: str) -> set[str]:
+        body = people.send(who, picture(4), similar_threshold="-1")
+        return {near["image_hash"] for near in body["similar_images"]}
+
+    everything = {unsafe["id"], safe["id"]}
+    assert found("ana") == everything
+    assert found("bea") == found(None) == (everything if policy == "flag" else {safe["id"]})
+    assert similar("ana") == {sha(picture(seed)) for seed in (1, 2, 3)}
+    shown = {sha(picture(3))} | ({sha(picture(1))} if policy == "flag" else set())
+    assert similar("bea") == shown
+    listed = people.call("bea", "GET", "/api/v1/images").get_json()["results"]
+    assert {image["id"] for image in listed} == everything
+
+
+def test_a_policy_that_cannot_judge_shows_nothing(make_runtime: Callable[..., Runtime]) -> None:
+    encoder = CountingEncoder()
+    first = People(with_encoder(make_runtime(auth_mode="open"), encoder), encoder)
+    image = first.send("ana", picture(1), "/api/v1/images", is_public="true")
+    first.work()
+    first.send("ana", picture(2), "/api/v1/images", is_public="true")
+    first.work()
+    data_dir = first.runtime.settings.data_dir
+    blind = make_runtime(data_dir=data_dir, nsfw_policy="hide", embeddings_enabled=False)
+    from webapp import create_app
+
+    reply = create_app(blind).test_client().get(f"/api/v1/images/{image['id']}/similar")
+    assert_problem(reply, 409, "conflict")

@@ -7,14 +7,14 @@ encoded twice.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from mirada.bootstrap import Runtime
 from mirada.domain.classification import Classification
 from mirada.domain.embeddings import Vector
-from mirada.domain.errors import Conflict
+from mirada.domain.errors import Conflict, NotFound
 from mirada.ports import CalibratedEncoder, StagedFile
 from mirada.usecases import classify, images, ingest
 from mirada.usecases.classify import KnownPicture, Remark, SentPicture
@@ -78,36 +78,35 @@ def classify_sent(
     """
     classifier = Classifier.prepare(runtime, encoder, question)
     with _turn(staged.sha256):
-        known = _known(runtime, staged.sha256, classifier)
+        with runtime.reading() as session:
+            known = classify.known_picture(
+                session, staged.sha256, classifier.space_id, classifier.space
+            )
         if known is not None:
             ingest.require_declared_type(declared_media_type, known.format)
-            vector, sent = known.vector, None
-        else:
-            facts = ingest.receive(staged, declared_media_type, runtime.decoder)
-            pixels = runtime.decoder.decode(staged.path, 2 * encoder.input_side_px)
-            vector = encoder.encode_images([pixels])[0]
-            sent = SentPicture(staged.sha256, staged.byte_size, facts)
+            try:
+                return _of_known(
+                    runtime, classifier, known, owner_id, Remark(asset_id, question.theme), True
+                )
+            except NotFound:
+                # Deleted this very moment; these bytes are as good as any.
+                pass
+        facts = ingest.receive(staged, declared_media_type, runtime.decoder)
+        pixels = runtime.decoder.decode(staged.path, 2 * encoder.input_side_px)
+        vector = encoder.encode_images([pixels])[0]
         found = classifier.judge(vector)
-        remark = Remark(asset_id, question.theme, classifier.summary(found))
         with runtime.transaction() as session:
-            if sent is None:
-                assert known is not None
-                row = classify.remember_known(
-                    session, known, owner_id=owner_id, remark=remark, sent_bytes=True
-                )
-            else:
-                row = classify.remember_sent(
-                    session,
-                    sent,
-                    owner_id=owner_id,
-                    space_id=classifier.space_id,
-                    space=classifier.space,
-                    vector=vector,
-                    is_encoded_now=True,
-                    remark=remark,
-                )
-    change_seq = images.committed_change(session)
-    return _answer(staged.sha256, vector, found, row, change_seq)
+            row = classify.remember_sent(
+                session,
+                SentPicture(staged.sha256, staged.byte_size, facts),
+                owner_id=owner_id,
+                space_id=classifier.space_id,
+                space=classifier.space,
+                vector=vector,
+                is_encoded_now=True,
+                remark=Remark(asset_id, question.theme, classifier.summary(found)),
+            )
+    return _answer(staged.sha256, vector, found, row, images.committed_change(session))
 
 
 def classify_stored(
@@ -117,7 +116,6 @@ def classify_stored(
     *,
     owner_id: int,
     asset_id: str | None = None,
-    job_id: int | None = None,
 ) -> Answer:
     """Classify an image that the caller may see, by its stored vector.
 
@@ -134,13 +132,26 @@ def classify_stored(
             f"Image {image_id} has no vector, or none yet: its status says which. Try again when it "
             "is READY."
         )
+    remark = Remark(asset_id, classifier.theme)
+    return _of_known(runtime, classifier, known, owner_id, remark, False)
+
+
+def _of_known(
+    runtime: Runtime,
+    classifier: Classifier,
+    known: KnownPicture,
+    owner_id: int,
+    remark: Remark,
+    sent_bytes: bool,
+) -> Answer:
+    """Judge and remember a picture by its stored vector. Raises NotFound when it was deleted."""
     found = classifier.judge(known.vector)
-    remark = Remark(asset_id, classifier.theme, classifier.summary(found), job_id)
+    remark = replace(remark, result=classifier.summary(found))
     with runtime.transaction() as session:
         row = classify.remember_known(
-            session, known, owner_id=owner_id, remark=remark, sent_bytes=False
+            session, known, owner_id=owner_id, remark=remark, sent_bytes=sent_bytes
         )
-    return _answer(known.sha256, known.vector, found, row, None)
+    return _answer(known.sha256, known.vector, found, row, images.committed_change(session))
 
 
 def _answer(
@@ -160,8 +171,3 @@ def _turn(sha256: str) -> threading.Lock:
         if turn is None:
             turn = _turns[sha256] = threading.Lock()
         return turn
-
-
-def _known(runtime: Runtime, sha256: str, classifier: Classifier) -> KnownPicture | None:
-    with runtime.reading() as session:
-        return classify.known_picture(session, sha256, classifier.space_id, classifier.space)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ def of_label(
     )
 
 
+@functools.lru_cache(maxsize=1_024)
 def of_prompt(text: str) -> Ensemble:
     """Return the ensemble of one text as it stands."""
     return of_label(Label(text), templates=(PLACEHOLDER,))

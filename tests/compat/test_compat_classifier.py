@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import math
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,16 @@ from flask.testing import FlaskClient
 
 from mirada.bootstrap import Runtime
 from mirada.config import PROJECT_ROOT
+from mirada.db.classifier_models import LabelExpansion
 from mirada.db.models import Image
 from mirada.domain.labels import DEFAULT_LABELS, DEFAULT_TEMPLATES
 from mirada.domain.nsfw import SAFE_PROMPTS, UNSAFE_PROMPTS
+from mirada.usecases import sweep
 from tests.encoders import CountingEncoder, with_encoder
+from tests.openai_server import CHAT, completion, expansion_of, openai_serving
 from tests.pictures import picture
 from tests.webapp.gallery import as_upload, assert_problem, files_in
+from workers.runner import run_job
 
 KEYS = {
     "category",
@@ -56,6 +61,13 @@ class Service:
         assert response.status_code == 200, response.get_json()
         body: dict[str, Any] = response.get_json()
         return body
+
+    def work(self) -> None:
+        """Run every due job to its end."""
+        with self.runtime.reading() as session:
+            due = sweep.due_jobs(session)
+        for job in due:
+            run_job(self.runtime, job.id)
 
     def follow(self) -> None:
         """Let the index hear of everything committed."""
@@ -104,7 +116,7 @@ def test_a_reply_has_every_key_of_the_contract(service: Service, path: str) -> N
     assert set(body) >= KEYS
     assert len(body["top_labels"]) == 5
     for label in body["top_labels"]:
-        assert set(label) == {"label", "score", "logit", "clip_score"}
+        assert set(label) >= {"label", "score", "logit", "clip_score"}
     assert body["image_hash"] == hashlib.sha256(content).hexdigest()
     assert list(body["raw_logits"]) == [label.name for label in DEFAULT_LABELS]
     assert body["similar_images"] == []
@@ -182,17 +194,11 @@ def test_the_same_bytes_twice_are_one_image_inference(service: Service) -> None:
 def test_an_uploaded_picture_is_not_encoded_again_and_the_other_way_round(
     service: Service,
 ) -> None:
-    from mirada.usecases import sweep
-    from workers.runner import run_job
-
     service.classify(picture(1))
     response = service.post(picture(1), "/api/v1/images")
     assert (response.status_code, response.get_json()["status"]) == (201, "READY")
     response = service.post(picture(2), "/api/v1/images")
-    with service.runtime.reading() as session:
-        due = sweep.due_jobs(session)
-    for job in due:
-        run_job(service.runtime, job.id)
+    service.work()
     assert service.encoder.images == 2
     body = service.classify(picture(2))
     assert service.encoder.images == 2
@@ -484,3 +490,66 @@ def test_the_bundled_model_tells_a_sticker_s_category(
     )
     body = response.get_json()
     assert (response.status_code, body["category"]) == (200, "pizza"), body
+
+
+def test_the_same_new_picture_from_many_at_once_is_encoded_once(service: Service) -> None:
+    service.classify(picture(9))
+    service.encoder.images = 0
+    replies: list[int] = []
+
+    def send() -> None:
+        part = as_upload(picture(1))
+        with service.client.application.test_client() as client:
+            replies.append(client.post("/classify", data={"file": part}).status_code)
+
+    threads = [threading.Thread(target=send) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert replies == [200] * 6
+    assert service.encoder.images == 1
+    assert len(service.client.get("/api/v1/classifications").get_json()["results"]) == 2
+
+
+def test_an_expansion_is_pending_until_a_worker_has_asked_and_then_part_of_the_reply(
+    make_service: Callable[..., Service],
+) -> None:
+    with openai_serving() as model:
+        model.usual[CHAT] = lambda _: completion(expansion_of("cat"))
+        service = make_service(**model.settings, llm_label_expansion_wait_ms=0)
+        service.encoder.show("cat")
+        asked = {"labels": "cat,dog", "templates": '["{}"]'}
+        first = service.classify(**asked)
+        assert (first["category"], first["llm_expansion"]) == ("cat", None)
+        assert first["llm_expansion_status"] == "pending"
+        service.work()
+        second = service.classify(picture(2), **asked)
+        service.work()
+        assert second["llm_expansion_status"] == "ready"
+        assert {"subtags", "style_traits", "emotions", "pack_suggestions"} <= set(
+            second["llm_expansion"]
+        )
+        assert second["llm_expansion"]["subtags"]
+        assert len(model.calls) == 1
+        # What it said of the label joins the prompts where descriptions are asked for.
+        plain = second["raw_logits"]["cat"]
+        described = service.classify(picture(2), label_descriptions="true", **asked)
+        assert described["raw_logits"]["cat"] != plain
+
+
+@pytest.mark.parametrize("reply", ["not JSON", "<script>alert(1)</script>", "x" * 50_000])
+def test_an_expansion_that_is_unusable_leaves_classification_as_it_was(
+    make_service: Callable[..., Service], reply: str
+) -> None:
+    before = make_service().classify(labels="cat,dog")
+    with openai_serving() as model:
+        model.usual[CHAT] = lambda _: completion(reply)
+        service = make_service(**model.settings, llm_label_expansion_wait_ms=0)
+        assert service.classify(labels="cat,dog")["llm_expansion_status"] == "pending"
+        service.work()
+        after = service.classify(labels="cat,dog")
+    assert (after["llm_expansion"], after["llm_expansion_status"]) == (None, "failed")
+    assert after["top_labels"] == before["top_labels"]
+    with service.runtime.reading() as session:
+        assert session.query(LabelExpansion).count() == 0

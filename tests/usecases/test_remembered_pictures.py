@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import threading
+from collections.abc import Callable
 
 import pytest
 from sqlalchemy import select, update
@@ -15,7 +17,7 @@ from mirada.db.models import Content, Embedding, Image, User
 from mirada.db.session import Database
 from mirada.db.vector_rows import DatabaseVectors
 from mirada.domain.embeddings import EmbeddingSpace, SpaceKind, Vector, l2_normalise
-from mirada.domain.errors import NotFound
+from mirada.domain.errors import NotFound, Unavailable
 from mirada.domain.images import ImageFormat, ImageStatus, PictureFacts
 from mirada.usecases import (
     backfill,
@@ -331,3 +333,54 @@ def test_a_list_pages_and_narrows_to_a_job(house: House) -> None:
         sha(f"cat {n}") for n in (4, 3, 2, 1, 0)
     ]
     assert [row.content.sha256 for row in of_job] == [sha("cat 3"), sha("cat 1")]
+
+
+def test_sending_uploading_deleting_and_forgetting_one_picture_at_once_breaks_nothing(
+    house: House,
+) -> None:
+    failures: list[BaseException] = []
+    together = threading.Barrier(4)
+
+    def again_and_again(act: Callable[[], object]) -> None:
+        together.wait()
+        for _ in range(15):
+            try:
+                act()
+            except (NotFound, Unavailable):
+                # Somebody else was first; or the database picked a victim, who would try again.
+                continue
+            except BaseException as error:
+                failures.append(error)
+
+    def forget(owner_id: int) -> None:
+        with house.database.transaction() as session:
+            classify.forget(session, owner_id, sha("cat"))
+
+    def come_and_go() -> None:
+        image = house.upload(house.bea, "cat", NEAR, is_public=True).image
+        house.delete(house.bea, image.id)
+
+    acts = [
+        lambda: house.send(house.ana, "cat"),
+        lambda: house.send(house.bea, "cat"),
+        lambda: forget(house.ana),
+        come_and_go,
+    ]
+    threads = [threading.Thread(target=again_and_again, args=(act,)) for act in acts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+    for owner_id in (house.ana, house.bea):
+        for name in house.remembered(owner_id):
+            assert name == sha("cat")
+            forget(owner_id)
+    with house.database.reading() as session:
+        mine = images.list_images(session, house.bea)
+    for image in mine:
+        house.delete(house.bea, image.id)
+    assert house.content("cat") is None
+    with house.database.reading() as session:
+        assert session.execute(select(Embedding.id).where(~Embedding.is_deleted)).all() == []

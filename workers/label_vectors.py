@@ -19,7 +19,7 @@ from mirada.usecases.labels import LabelVector
 
 TEXTS_AT_ONCE = 128
 """Encoded, then stored: a quarter of what may wait for the encoder, so that others get in between."""
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 """How long a request waits for new labels. A thousand on a slow machine take longer: what is done by
 then is kept, and the request that comes again goes on from there."""
 

@@ -11,12 +11,12 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from mirada.db.changes import IN_LIST_ROWS
-from mirada.db.models import Content, Embedding, Image, Job
+from mirada.db.models import Content, Embedding, Image
 from mirada.db.visibility import visible_images
 from mirada.domain.embeddings import EmbeddingSpace, from_blob
 from mirada.domain.errors import Conflict, InvalidInput, NotFound
 from mirada.domain.images import ImageFormat, ImageStatus
-from mirada.usecases import jobs
+from mirada.usecases import idempotency, jobs
 from mirada.usecases.classify import KnownPicture
 
 PAGE_ROWS = 50
@@ -40,6 +40,14 @@ class BatchPage:
     waiting: int
 
 
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """The job of a batch, and whether an earlier request with the same key had queued it."""
+
+    job_id: int
+    was_replayed: bool = False
+
+
 def request_batch(
     session: Session,
     *,
@@ -47,7 +55,8 @@ def request_batch(
     image_ids: Sequence[int] | None,
     question: dict[str, Any],
     request_id: str | None = None,
-) -> Job:
+    idempotency_key: str | None = None,
+) -> Requested:
     """Queue a job that classifies images; ring after the commit.
 
     Args:
@@ -56,18 +65,28 @@ def request_batch(
         image_ids: images they may see; None for all of their own.
         question: small JSON values that the worker understands.
         request_id: follows the work into the worker's log.
+        idempotency_key: the request's; one key queues one job.
 
     Raises:
         NotFound: one of the images is not there, or not theirs to see; nothing is queued.
-        Conflict: they have no image at all.
+        Conflict: they have no image at all, or the key's first request is still under way.
+        InvalidInput: the key cannot be one, or belongs to another request.
     """
+    wanted = None if image_ids is None else sorted(set(image_ids))
+    fingerprint = idempotency.fingerprint_of(
+        jobs.CLASSIFY_IMAGES, {"image_ids": wanted, "question": question}
+    )
+    if idempotency_key is not None:
+        idempotency.checked_key(idempotency_key)
+        earlier = idempotency.find_replay(session, owner_id, idempotency_key, fingerprint)
+        if earlier is not None:
+            return Requested(earlier, was_replayed=True)
     if image_ids is None:
         if count_images(session, owner_id, None) == 0:
             raise Conflict("You have no image that could be classified; upload some first.")
     else:
         _require_all(session, owner_id, image_ids)
-    wanted = None if image_ids is None else sorted(set(image_ids))
-    return jobs.enqueue(
+    job = jobs.enqueue(
         session,
         jobs.CLASSIFY_IMAGES,
         arguments={"image_ids": wanted, "question": question},
@@ -76,6 +95,12 @@ def request_batch(
         # Each request has results of its own, so none is the same work as another.
         same_work=f"{jobs.CLASSIFY_IMAGES}:{secrets.token_hex(16)}",
     )
+    if idempotency_key is not None:
+        twin = idempotency.remember(session, owner_id, idempotency_key, fingerprint, job.id)
+        if twin is not None:
+            # Raising takes this request's job back.
+            raise Conflict("A request with this Idempotency-Key is being answered; ask again.")
+    return Requested(job.id)
 
 
 def count_images(session: Session, owner_id: int, image_ids: Sequence[int] | None) -> int:

@@ -461,3 +461,22 @@ def test_a_policy_that_cannot_judge_shows_nothing(make_runtime: Callable[..., Ru
 
     reply = create_app(blind).test_client().get(f"/api/v1/images/{image['id']}/similar")
     assert_problem(reply, 409, "conflict")
+
+
+def test_a_batch_that_is_sent_twice_with_one_key_is_one_job(people: People) -> None:
+    image = people.send("ana", picture(1), "/api/v1/images")
+    people.work()
+    headers = {**people.keys["ana"], "Idempotency-Key": "batch-1"}
+    wanted = {"image_ids": [image["id"]]}
+
+    def post(body: dict[str, Any]) -> Any:
+        return people.client.post(f"{ADDRESS}/batches", json=body, headers=headers)
+
+    first, second = post(wanted), post(wanted)
+    assert (first.status_code, second.status_code) == (202, 202)
+    assert second.get_json()["id"] == first.get_json()["id"]
+    assert second.headers["Idempotent-Replayed"] == "true"
+    assert "Idempotent-Replayed" not in first.headers
+    assert_problem(post({"all": True}), 422, "invalid_input")
+    jobs = people.call("ana", "GET", "/api/v1/jobs?kind=classify_images_task").get_json()
+    assert jobs["count"] == 1

@@ -22,6 +22,7 @@ from webapp.rest import (
     ApiBlueprint,
     header,
     multipart_fields,
+    request_header,
 )
 from webapp.schemas.classifications import (
     CLASSIFICATION_EXAMPLE,
@@ -137,13 +138,19 @@ class ClassificationBatches(MethodView):
         "createClassificationBatch",
         "Classify many stored images as a job",
         refusals=(400, 404, 409, 413, 415, 422),
+        parameters=[
+            request_header("Idempotency-Key", "Any text of yours; one key never queues two jobs.")
+        ],
     )
     @blueprint.arguments(BatchSchema, example={"image_ids": [17, 18], "labels": ["cat", "dog"]})
     @blueprint.response(
         202,
         JobSchema,
         example=JOB_EXAMPLE | {"kind": CLASSIFY_IMAGES, "space_id": None},
-        headers={"Location": header("The job.")},
+        headers={
+            "Location": header("The job."),
+            "Idempotent-Replayed": header("`true` when an earlier request queued the job."),
+        },
     )
     def post(self, fields: dict[str, Any]) -> Any:
         """The results are listed by `GET /api/v1/classifications?job_id=`, also while it runs."""
@@ -152,17 +159,22 @@ class ClassificationBatches(MethodView):
         if not runtime.settings.embeddings_enabled:
             raise Conflict(SWITCHED_OFF)
         with runtime.transaction() as session:
-            job = classify_batch.request_batch(
+            requested = classify_batch.request_batch(
                 session,
                 owner_id=user.id,
                 image_ids=None if fields["all"] else fields["image_ids"],
                 question=question_to_json(question_of(fields)),
                 request_id=request_id(),
+                idempotency_key=request.headers.get("Idempotency-Key"),
             )
-        doorbell.ring(runtime, job.id, job.kind)
+        if not requested.was_replayed:
+            doorbell.ring(runtime, requested.job_id, CLASSIFY_IMAGES)
         with runtime.reading() as session:
-            body = job_body(jobs.get_job(session, job.id, user))
-        return body, 202, {"Location": body["url"]}
+            body = job_body(jobs.get_job(session, requested.job_id, user))
+        headers = {"Location": body["url"]}
+        if requested.was_replayed:
+            headers["Idempotent-Replayed"] = "true"
+        return body, 202, headers
 
 
 @blueprint.route("/<image_hash>")

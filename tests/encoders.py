@@ -20,7 +20,7 @@ class CountingEncoder:
     Attributes:
         images: how many pictures were encoded.
         texts: every text that was encoded, in order.
-        near: pictures' vectors by what they should be near to, a text; see `show`.
+        shown: the vector of every picture; None: each has its own. See `show`.
     """
 
     device = "cpu"

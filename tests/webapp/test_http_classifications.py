@@ -10,12 +10,13 @@ import pytest
 
 from mirada.bootstrap import Runtime
 from mirada.db.models import Job
+from mirada.domain.errors import Unavailable
 from mirada.domain.labels import DEFAULT_LABELS, DEFAULT_TEMPLATES, MAX_LABELS
 from mirada.domain.nsfw import SAFE_PROMPTS, UNSAFE_PROMPTS
 from mirada.usecases import sweep, users
 from tests.encoders import CountingEncoder, with_encoder
 from tests.pictures import picture
-from tests.webapp.gallery import as_upload, assert_problem
+from tests.webapp.gallery import as_upload, assert_problem, files_in
 from workers.runner import run_job
 
 ADDRESS = "/api/v1/classifications"
@@ -480,3 +481,45 @@ def test_a_batch_that_is_sent_twice_with_one_key_is_one_job(people: People) -> N
     assert_problem(post({"all": True}), 422, "invalid_input")
     jobs = people.call("ana", "GET", "/api/v1/jobs?kind=classify_images_task").get_json()
     assert jobs["count"] == 1
+
+
+def test_a_deleted_image_s_file_goes_while_another_s_classification_of_it_stays(
+    people: People,
+) -> None:
+    folder = people.runtime.settings.image_dir
+    image = people.send("bea", picture(1), "/api/v1/images")
+    people.work()
+    people.send("bea", picture(1), asset_id="b-1")
+    people.send("ana", picture(1), asset_id="a-1")
+    assert len(files_in(folder)) == 1
+    assert people.call("bea", "DELETE", image["url"]).status_code == 204
+    assert files_in(folder) == []
+    address = f"{ADDRESS}/{sha(picture(1))}"
+    assert_problem(people.call("bea", "GET", address), 404, "not_found")
+    assert people.call("ana", "GET", address).get_json()["asset_id"] == "a-1"
+    people.send("ana", picture(1))
+    again = people.send("bea", picture(1), "/api/v1/images")
+    assert again["status"] == "READY"
+    assert people.encoder.images == 1
+    assert len(files_in(folder)) == 1
+    assert people.client.get(
+        again["file_url"], headers=people.keys["bea"], buffered=True
+    ).get_data() == picture(1)
+
+
+def test_a_database_that_is_away_is_503_and_nothing_is_kept(
+    few: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few.send("ana", picture(1))
+
+    def fail(*_: object, **__: object) -> None:
+        raise Unavailable("The database cannot be reached just now; try again shortly.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("workers.classification.classify.remember_sent", fail)
+        response = few.call("ana", "POST", ADDRESS, data={"file": as_upload(picture(2))})
+    assert_problem(response, 503, "unavailable")
+    assert "Retry-After" in response.headers
+    assert len(few.call("ana", "GET", ADDRESS).get_json()["results"]) == 1
+    few.send("ana", picture(2))
+    assert len(few.call("ana", "GET", ADDRESS).get_json()["results"]) == 2

@@ -250,7 +250,7 @@ def test_an_administrator_edits_the_default_labels_and_everybody_is_judged_by_th
         json={
             "description": "a salamander",
             "templates": ["a sticker of a {}"],
-            "threshold": 0.999,
+            "threshold": 0.999999,
         },
     )
     assert created.status_code == 201, created.get_json()
@@ -260,7 +260,7 @@ def test_an_administrator_edits_the_default_labels_and_everybody_is_judged_by_th
     assert len(body["raw_logits"]) == len(DEFAULT_LABELS) + 1
     assert "pink axolotl" in body["raw_logits"]
     assert people.call("ana", "GET", "/labels").get_json()["label_thresholds"] == {
-        "pink axolotl": 0.999
+        "pink axolotl": 0.999999
     }
     people.encoder.show("a sticker of a pink axolotl", "joy")
     near = people.send("ana", picture(2))

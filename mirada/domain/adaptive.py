@@ -4,17 +4,18 @@ For a theme, verdicts are evidence (v_i, accepted or rejected, by person p). For
 
 1. k_i = exp(-SHARPNESS (1 - cos(x, v_i))), in theme vectors (`domain.concepts`). The cache of
    Tip-Adapter: Zhang et al., "Tip-Adapter: Training-free Adaption of CLIP" (ECCV 2022), eq. 3 to 5.
-2. Each person has one voice per sign: V = K / (K + HALF_VOICE), K the sum of their k_i of that sign.
-   However many verdicts, V < 1; adding one never weakens another.
-3. affinity = (PRIOR_VOICES prior + S+) / (PRIOR_VOICES + S+ + S-), S+ the sum of accepting voices,
-   S- that of rejecting ones times REJECTION_WEIGHT: the posterior mean of a Beta prior, which is the
-   encoder's own score, or 0.5 where it has none.
+2. Each person has one voice per sign: V = min(1, K (1 + HALF_VOICE) / (K + HALF_VOICE)), K the sum of
+   their k_i of that sign. Adding a verdict never weakens another one of theirs.
+3. affinity = (M prior + S+) / (M + S+ + S-): the posterior mean of a Beta prior, which is the encoder's
+   own score, or 0.5 where it has none. S+ is the sum of accepting voices, S- that of rejecting ones
+   times REJECTION_WEIGHT, and M = PRIOR_VOICES + ABSTENTION x the number of voices, rejecting ones
+   again at their weight: evidence is judged by how much of it speaks about x, not by its amount.
 4. moved = (1 - alpha) prior + alpha affinity; over a set of labels, divided by its sum.
 
-So: no evidence changes nothing; an accepted picture raises every picture's affinity, most where it is
-near, and a rejected one lowers it; everything stays in [0, 1]; order does not matter; and one person,
-whatever they do, moves an affinity by at most LARGEST_PUSH and a score by alpha times that, before
-the division by the sum. docs/decisions/0007 has the reasons and the figures.
+So: no evidence changes nothing; accepting a picture raises it and what is like it, rejecting lowers
+it; everything stays in [0, 1]; order does not matter; and one person, whatever they do, moves an
+affinity by at most LARGEST_PUSH and a score by alpha times that, before the division by the sum.
+docs/decisions/0007 has the reasons and the figures.
 """
 
 from __future__ import annotations
@@ -34,13 +35,16 @@ SHARPNESS = 5.5
 """Tip-Adapter's beta. From 4 to 8 the demo's themes are learned equally well."""
 HALF_COSINE = 0.5
 """Where one verdict is worth half a voice. In theme vectors, two pictures of one theme have a cosine of
-0.26 on average and unrelated ones 0.01, with a spread of 0.15: those add 0.06 of a voice."""
+0.20 on average and unrelated ones 0.01, with a spread of 0.11: those add 0.06 of a voice."""
 HALF_VOICE = math.exp(-SHARPNESS * (1 - HALF_COSINE))
 PRIOR_VOICES = 2.0
 """How many people it takes to outweigh the encoder."""
 REJECTION_WEIGHT = 0.25
 """What belongs to a theme is alike; what does not is everything else, so a rejection says less about
-the pictures around it. 1 instead costs 0.04 of AUC and makes an adversary three times as harmful."""
+the pictures around it. 1 instead costs 0.02 of AUC and makes an adversary twice as harmful."""
+ABSTENTION = 0.25
+"""How much of the prior each voice brings along. Without it, a hundred people who accept pictures of
+one label, each adding a little everywhere, turn a sixth of all other stickers into that label."""
 LARGEST_PUSH = 1 / (PRIOR_VOICES + 1)
 NO_OPINION = 0.5
 """The prior of a theme that is no label: nothing is known of it but verdicts."""
@@ -81,9 +85,9 @@ class ThemeShift:
     Attributes:
         before: the prior, in [0, 1].
         after: the moved score, in [0, 1], before any division by a sum.
-        contributions: (m,) float64: how much lower `after` would be without that verdict. Not
-            negative for accepted pictures, not positive for rejected ones; voices have a limit, so
-            they need not add up to the shift.
+        contributions: (m,) float64: how much lower `after` would be without that verdict. Those on
+            pictures unlike this one may have the other sign, slightly: they say that the theme is
+            elsewhere. Voices have a limit, so contributions need not add up to the shift.
     """
 
     before: float
@@ -107,7 +111,7 @@ def affinities(pictures: Matrix, evidence: Evidence, priors: npt.ArrayLike = NO_
         raise InvalidInput("A prior is a number from 0 to 1.")
     if not len(evidence):
         return before.copy()
-    return _posterior(before, *_support(_kernel(pictures, evidence.vectors), evidence))
+    return _affinities(_kernel(pictures, evidence.vectors), evidence, before)
 
 
 def affinity(picture: Vector, evidence: Evidence, prior: float = NO_OPINION) -> float:
@@ -159,17 +163,19 @@ def theme_shift(
     after = (1 - alpha) * prior + alpha * affinity(picture, evidence, prior)
     if not len(evidence):
         return ThemeShift(prior, after, np.zeros(0))
-    kernel = _kernel(picture.reshape(1, -1), evidence.vectors)[0]
-    group, sums = _sums(kernel.reshape(1, -1), evidence)
-    with_all = sums[0, group]
-    # Cancellation may leave -1e-17 where a person has one verdict.
-    lost = _voice(with_all) - _voice(np.maximum(0.0, with_all - kernel))
-    lost[~evidence.accepted] *= REJECTION_WEIGHT
-    support, opposition = (float(part[0]) for part in _support(kernel.reshape(1, -1), evidence))
+    kernel = _kernel(picture.reshape(1, -1), evidence.vectors)
+    tally = _tally(kernel, evidence)
+    sums = tally.sums[0, tally.voice_of]
+    # max: cancellation may leave -1e-17 where a voice has one verdict.
+    lost = _voice(sums) - _voice(np.maximum(0.0, sums - kernel[0]))
+    lost *= tally.weights[tally.voice_of]
+    is_only_one = np.bincount(tally.voice_of)[tally.voice_of] == 1
+    silenced = ABSTENTION * np.where(is_only_one, tally.weights[tally.voice_of], 0.0)
     without = _posterior(
         np.full(len(evidence), prior),
-        support - np.where(evidence.accepted, lost, 0.0),
-        opposition - np.where(evidence.accepted, 0.0, lost),
+        tally.support[0] - np.where(evidence.accepted, lost, 0.0),
+        tally.opposition[0] - np.where(evidence.accepted, 0.0, lost),
+        tally.abstention - silenced,
     )
     return ThemeShift(prior, after, after - ((1 - alpha) * prior + alpha * without))
 
@@ -192,7 +198,7 @@ def fitted_threshold(evidence: Evidence) -> float | None:
         return None
     kernel = _kernel(evidence.vectors, evidence.vectors)
     kernel[kernel >= math.exp(-SHARPNESS * (1 - SAME_PICTURE))] = 0.0
-    held_out = _posterior(np.full(len(evidence), NO_OPINION), *_support(kernel, evidence))
+    held_out = _affinities(kernel, evidence, np.full(len(evidence), NO_OPINION))
     values = np.unique(held_out)
     if len(values) < 2:
         return None
@@ -215,32 +221,60 @@ def _kernel(pictures: Matrix, judged: Matrix) -> Floats:
     return np.asarray(np.exp(-SHARPNESS * (1 - np.clip(near, -1.0, 1.0))))
 
 
-def _sums(kernel: Floats, evidence: Evidence) -> tuple[npt.NDArray[np.int64], Floats]:
-    """Return (m,) the group, person and sign, of each verdict, and (n, groups) sums of the kernel.
+@dataclass(frozen=True, slots=True)
+class _Tally:
+    """Evidence counted for n pictures; a voice is one person and one sign.
 
-    The lower half of the groups are rejections.
+    Attributes:
+        voice_of: (m,) int64, the voice that each verdict belongs to.
+        sums: (n, voices) float64, K.
+        weights: (voices,) float64, 1 or REJECTION_WEIGHT.
+        support: (n,) float64, S+.
+        opposition: (n,) float64, S-.
+        abstention: what the voices add to M.
     """
-    people, person = np.unique(evidence.people, return_inverse=True)
-    group = person + len(people) * evidence.accepted
-    sums = np.zeros((len(kernel), 2 * len(people)))
+
+    voice_of: npt.NDArray[np.int64]
+    sums: Floats
+    weights: Floats
+    support: Floats
+    opposition: Floats
+    abstention: float
+
+
+def _tally(kernel: Floats, evidence: Evidence) -> _Tally:
+    _, person = np.unique(evidence.people, return_inverse=True)
+    voices, voice_of = np.unique(2 * person + evidence.accepted, return_inverse=True)
+    sums = np.zeros((len(kernel), len(voices)))
     for row, near in zip(sums, kernel, strict=True):
-        row[:] = np.bincount(group, weights=near, minlength=len(row))
-    return group, sums
+        row[:] = np.bincount(voice_of, weights=near, minlength=len(voices))
+    accepts = voices % 2 == 1
+    weights = np.where(accepts, 1.0, REJECTION_WEIGHT)
+    said = _voice(sums) * weights
+    return _Tally(
+        voice_of=voice_of,
+        sums=sums,
+        weights=weights,
+        support=said[:, accepts].sum(axis=1),
+        opposition=said[:, ~accepts].sum(axis=1),
+        abstention=ABSTENTION * float(weights.sum()),
+    )
 
 
-def _support(kernel: Floats, evidence: Evidence) -> tuple[Floats, Floats]:
-    """Return (n,) S+ and (n,) S-."""
-    voices = _voice(_sums(kernel, evidence)[1])
-    people = voices.shape[1] // 2
-    return voices[:, people:].sum(axis=1), REJECTION_WEIGHT * voices[:, :people].sum(axis=1)
+def _affinities(kernel: Floats, evidence: Evidence, priors: Floats) -> Floats:
+    tally = _tally(kernel, evidence)
+    return _posterior(priors, tally.support, tally.opposition, tally.abstention)
 
 
 def _voice(sums: Floats) -> Floats:
-    return np.asarray(sums / (sums + HALF_VOICE))
+    return np.asarray(np.minimum(1.0, sums * (1 + HALF_VOICE) / (sums + HALF_VOICE)))
 
 
-def _posterior(priors: Floats, support: Floats, opposition: Floats) -> Floats:
-    return (PRIOR_VOICES * priors + support) / (PRIOR_VOICES + support + opposition)
+def _posterior(
+    priors: Floats, support: Floats, opposition: Floats, abstention: npt.ArrayLike
+) -> Floats:
+    mass = PRIOR_VOICES + np.asarray(abstention, dtype=np.float64)
+    return np.asarray((mass * priors + support) / (mass + support + opposition))
 
 
 def _require_alpha(alpha: float) -> None:

@@ -6,9 +6,10 @@ import numpy as np
 
 from mirada.domain.embeddings import Matrix, l2_normalise
 from mirada.domain.errors import InvalidInput
+from mirada.domain.labels import DEFAULT_LABELS
 from mirada.domain.similarity import Floats
 
-_CONCEPTS = (
+_WORDS = (
     "emotion, joy, laughter, affection, romance, a kiss, a hug, sadness, crying, "
     "disappointment, anger, rage, surprise, shock, embarrassment, worry, boredom, doubt, "
     "thinking, silence, secret, greed, pride, craziness, calm, tiredness, sleep, dream, "
@@ -42,28 +43,114 @@ _CONCEPTS = (
     "a symbol, religion, a zodiac sign, a geometric shape, red, yellow, green, blue, pink, "
     "black, white"
 )
-CONCEPTS: tuple[str, ...] = tuple(_CONCEPTS.split(", "))
-"""A little of everything people send pictures of, from the general to the particular. Each is encoded
+_GROUPS = (
+    "smiling faces: happy, laughing, joyful",
+    "faces full of love: kisses, hearts for eyes",
+    "faces with the tongue out: silly, crazy, delicious",
+    "faces with hands: hugging, thinking, whispering",
+    "sceptical and neutral faces: bored, unimpressed, smirking",
+    "sleepy faces: tired, yawning, drooling",
+    "sick faces: a fever, nausea, sneezing",
+    "faces with hats and glasses: cool, partying, disguised",
+    "worried faces: sad, crying, afraid, disappointed",
+    "angry faces: furious, swearing, evil",
+    "costumes and monsters: a clown, an ogre, a ghost, an alien",
+    "cat faces and monkey faces with human feelings",
+    "hearts of all colours and love letters",
+    "marks of emotion: sweat, anger, a collision, a speech bubble",
+    "hand gestures: pointing, waving, a thumb up, a fist",
+    "parts of the body: an ear, a nose, a foot, a muscle, an organ",
+    "people of all ages: a baby, a child, an adult, the old",
+    "people making gestures: raising a hand, shrugging, bowing",
+    "people at work: a cook, a teacher, a police officer, a builder",
+    "people from fantasy: a mermaid, an elf, a vampire, a superhero",
+    "people doing things: walking, running, dancing, having a massage",
+    "people playing sports: swimming, cycling, surfing, lifting weights",
+    "people at rest: sleeping, bathing, meditating",
+    "families and couples: parents with children, two people holding hands",
+    "mammals: pets, farm animals, wild animals",
+    "big cats, wolves and bears: wild beasts that hunt",
+    "farm animals: a cow, a pig, a horse, a sheep, a goat",
+    "rodents and other small furry animals",
+    "birds: poultry, waterfowl, birds of prey, parrots",
+    "reptiles and amphibians: a snake, a lizard, a frog, a dinosaur",
+    "animals of the sea: fish, whales, shells, crabs",
+    "insects, spiders and other bugs",
+    "flowers: roses, tulips, a bouquet",
+    "trees, leaves, herbs and other plants",
+    "fruit: apples, berries, melons, citrus",
+    "vegetables: carrots, potatoes, salad, peppers",
+    "prepared food: bread, pizza, burgers, eggs, meat",
+    "Asian food: rice, sushi, noodles, dumplings",
+    "seafood: shrimp, crab, oysters, squid",
+    "sweet food: cakes, ice cream, candy, chocolate",
+    "drinks: coffee, tea, wine, beer, juice, milk",
+    "dishes and cutlery: a plate, a fork, a knife, a spoon",
+    "maps and globes: the world, a compass",
+    "landscapes: mountains, beaches, islands, deserts",
+    "buildings: a house, an office, a hotel, a factory, a shop",
+    "religious buildings: a church, a mosque, a temple",
+    "sights and places: a fountain, a tent, a bridge, a night sky over the city",
+    "vehicles on land: cars, buses, trains, trams, bicycles",
+    "vehicles on water: ships, boats, ferries, an anchor",
+    "vehicles in the air: planes, helicopters, rockets, satellites, parachutes",
+    "time: clocks, watches, an hourglass",
+    "sky and weather: the sun, the moon, stars, clouds, rain, snow",
+    "parties and festivals: balloons, fireworks, gifts, decorations",
+    "awards and medals: a trophy, first place",
+    "sports: balls, rackets, goals, nets",
+    "games and toys: dice, cards, puzzles, dolls",
+    "arts and crafts: a painting, theatre masks, thread and yarn",
+    "clothes and accessories: shirts, shoes, hats, bags, jewels",
+    "sound: a bell, a loudspeaker, a horn",
+    "music: instruments, notes, a microphone",
+    "phones and computers: a screen, a keyboard, a printer",
+    "light, film and photography: a camera, a lamp, a candle",
+    "books and paper: a newspaper, a notebook, a label",
+    "money: coins, banknotes, a credit card, a chart",
+    "mail: envelopes, parcels, a mailbox",
+    "writing and office: pens, folders, clips, scissors, calendars",
+    "locks and keys",
+    "tools and weapons: a hammer, an axe, a saw, a sword, chains",
+    "science and medicine: a microscope, a pill, a bandage",
+    "household things: a door, a bed, a chair, a mirror, soap, a basket",
+    "warnings and traffic signs",
+    "arrows, numbers, letters and geometric shapes",
+    "signs of religion and of the zodiac",
+    "flags of countries",
+)
+CONCEPTS: tuple[str, ...] = (
+    *_WORDS.split(", "),
+    *_GROUPS,
+    *(label.description for label in DEFAULT_LABELS if label.description),
+)
+"""A little of everything people send pictures of: words from the general to the particular, the
+subgroups of Unicode's list of emoji in plain words, and what the built-in labels mean. Each is encoded
 as it stands, once per space."""
 PROFILE_SHARE = 2 / 3
 """How much of a theme vector is profile, the rest being the picture itself. From a half to all of it
 the demo's themes are learned equally well; the rest keeps what no word names: a style, one cat."""
+LEAST_SPREAD = 1e-6
+"""Spread of cosines below which they are rounding, not differences."""
+PROFILE_SHARPNESS = 1.5
+"""Weight of a concept against one that is a standard deviation less near: e to this. The model's own
+logit scale, made to tell single things apart, would leave two or three concepts of them all."""
 
 
-def theme_vectors(pictures: Matrix, concepts: Matrix, scale: float) -> Matrix:
+def theme_vectors(pictures: Matrix, concepts: Matrix) -> Matrix:
     """Return the unit rows in which two pictures are near when they are about the same things.
 
     An encoder that tells 300 stickers apart holds "bus" and "tram" as far from each other as from
-    "peach"; that they are both vehicles is in its text tower. So a picture is also described: p is
-    the softmax of its logits over the concepts, its profile is the p-weighted mean of the concepts'
-    vectors less their plain mean, and the row is the picture and its profile side by side, so that
-    the dot product of two rows is PROFILE_SHARE x cos(profiles) + (1 - PROFILE_SHARE) x
-    cos(pictures). docs/decisions/0007 has what was measured with and without.
+    "peach"; that they are both vehicles is in its text tower. So a picture is also described: its
+    cosines with the concepts, in standard deviations from their mean, become weights by a softmax of
+    PROFILE_SHARPNESS; its profile is the so weighted mean of the concepts' vectors less their plain
+    mean; and the row is the picture and its profile side by side, so that the dot product of two
+    rows is PROFILE_SHARE x cos(profiles) + (1 - PROFILE_SHARE) x cos(pictures). Levels and widths
+    of cosines, which differ between models, cancel. docs/decisions/0007 has what was measured.
 
     Args:
         pictures: (n, d) float32, unit rows.
         concepts: (w, d) float32, unit rows: CONCEPTS in the pictures' space, w >= 2.
-        scale: the model's own logit scale, > 0.
 
     Returns:
         (n, 2 d) float32, unit rows. Rows of two vocabularies must not meet.
@@ -76,8 +163,10 @@ def theme_vectors(pictures: Matrix, concepts: Matrix, scale: float) -> Matrix:
     if not len(pictures):
         return np.empty((0, 2 * pictures.shape[1]), dtype=np.float32)
     words = concepts.astype(np.float64)
-    about = _softmax_rows(scale * (pictures.astype(np.float64) @ words.T)) @ words
-    profiles = about - words.mean(axis=0)
+    near = pictures.astype(np.float64) @ words.T
+    spread = np.maximum(near.std(axis=1, keepdims=True), LEAST_SPREAD)
+    standing = (near - near.mean(axis=1, keepdims=True)) / spread
+    profiles = _softmax_rows(PROFILE_SHARPNESS * standing) @ words - words.mean(axis=0)
     # A picture equally near to every concept is about nothing: its profile has no direction.
     lengths = np.linalg.norm(profiles, axis=1, keepdims=True)
     profiles = np.divide(profiles, lengths, out=np.zeros_like(profiles), where=lengths > 1e-9)

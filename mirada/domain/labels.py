@@ -49,14 +49,12 @@ class Label:
 DEFAULT_TEMPLATES: tuple[str, ...] = (
     "{}",
     "a sticker of {}",
-    "a sticker that shows {}",
     "an emoji of {}",
-    "a cartoon of {}",
     "a drawing of {}",
-    "a meme about {}",
 )
 """What chat pictures are called, and the bare name. In the manner of Radford et al. 2021, section
-3.1.4, whose own templates ("a photo of a {}") are about photographs."""
+3.1.4, whose own templates ("a photo of a {}") are about photographs. "a meme about {}", "a cartoon of
+{}" and "a sticker that shows {}" each made the bundled encoder worse."""
 
 DEFAULT_LABELS: tuple[Label, ...] = (
     Label("happy", "a cheerful smiling face, joy, good mood"),
@@ -136,12 +134,17 @@ def ensemble_texts(
         label: whose name fills the templates; its description is not used unless it is passed.
         templates: in the form of `normalised_templates`; None: the label's own, else
             DEFAULT_TEMPLATES.
-        descriptions: sentences that join as they stand.
+        descriptions: other words for the same, which fill the templates as the name does, so that
+            one description weighs as much as the name (docs/evaluation.md says what it gains).
     """
     chosen = templates or label.templates or DEFAULT_TEMPLATES
     # Not str.format: a template or a name with other braces is text like any other.
-    prompts = [template.replace(PLACEHOLDER, label.name) for template in chosen]
-    return tuple(dict.fromkeys([*prompts, *descriptions]))
+    subjects = [label.name, *descriptions]
+    return tuple(
+        dict.fromkeys(
+            template.replace(PLACEHOLDER, subject) for subject in subjects for template in chosen
+        )
+    )
 
 
 def ensemble_key(

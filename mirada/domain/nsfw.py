@@ -33,8 +33,8 @@ and what is left is the difference. Sexual content only: a mean over several dan
 of them, and violence or hate can be labels of their own."""
 UNSAFE_PROMPTS = tuple(unsafe for unsafe, _ in PROMPT_PAIRS)
 SAFE_PROMPTS = tuple(safe for _, safe in PROMPT_PAIRS)
-PRIOR_LOGIT = -3.0
-"""Log odds that a picture is unsafe before it is looked at: 1 in 20. Without it the harmless half of
+PRIOR_LOGIT = -5.0
+"""Log odds that a picture is unsafe before it is looked at: 1 in 150. Without it the harmless half of
 all pictures, those a hair nearer to an unsafe prompt, would score above 0.5."""
 
 

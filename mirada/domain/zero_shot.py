@@ -14,7 +14,7 @@ from mirada.domain.similarity import Floats, cosines
 MARGIN_FLOOR = 0.05
 """A lead under this is no lead: the first of two labels that share a picture evenly would change with
 a recompression. docs/evaluation.md counts how often the first label is right below it."""
-NONE_SPREADS = 1.5
+NONE_SPREADS = 1.25
 """How many standard deviations above the background a label must be. Higher refuses more labels that
 fit along with those that do not; docs/evaluation.md counts both."""
 

@@ -73,7 +73,7 @@ class Vocabulary:
 
     def theme_vectors(self, pictures: Matrix) -> Matrix:
         """Return (n, e) float32 unit rows for (n, d) pictures."""
-        return theme_vectors(pictures, self.concepts, self.logit_scale)
+        return theme_vectors(pictures, self.concepts)
 
 
 @dataclass(frozen=True, slots=True)

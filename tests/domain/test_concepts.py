@@ -13,13 +13,14 @@ def random_rows(count: int, seed: int) -> np.ndarray:
 
 
 def test_the_dot_product_of_two_rows_weighs_pictures_and_profiles_as_documented():
-    pictures, concepts, scale = random_rows(5, 1), random_rows(9, 2), 10.0
-    logits = scale * pictures.astype(float) @ concepts.T
+    pictures, concepts = random_rows(5, 1), random_rows(9, 2)
+    near = pictures.astype(float) @ concepts.T
+    logits = 1.5 * (near - near.mean(axis=1, keepdims=True)) / near.std(axis=1, keepdims=True)
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     profiles = shares @ concepts - concepts.mean(axis=0)
     profiles /= np.linalg.norm(profiles, axis=1, keepdims=True)
     expected = PROFILE_SHARE * profiles @ profiles.T + (1 - PROFILE_SHARE) * pictures @ pictures.T
-    found = theme_vectors(pictures, concepts, scale)
+    found = theme_vectors(pictures, concepts)
     assert found.shape == (5, 32)
     assert found.dtype == np.float32
     assert found @ found.T == pytest.approx(expected, abs=1e-5)
@@ -32,22 +33,33 @@ def test_pictures_of_two_kinds_of_one_thing_come_nearer():
     vehicle = np.eye(16)[5]
     concepts = l2_normalise([bus + 2 * vehicle, tram + 2 * vehicle, peach, -peach, np.eye(16)[7]])
     pictures = l2_normalise([bus, tram, peach])
-    rows = theme_vectors(pictures, concepts, 20.0)
+    rows = theme_vectors(pictures, concepts)
     assert rows[0] @ rows[1] > 0.2
     assert rows[0] @ rows[2] < 0.0
 
 
+def test_the_level_and_width_of_a_models_cosines_do_not_matter():
+    # One more dimension that all pictures and all concepts share, as in models trained on photos.
+    pictures, concepts = random_rows(5, 3), random_rows(9, 4)
+    pictures[:, 0] = concepts[:, 0] = 0
+    pictures, concepts = l2_normalise(pictures), l2_normalise(concepts)
+    shared = 2 * np.eye(16)[:1]
+    profiles = theme_vectors(pictures, concepts)[:, 16:]
+    moved = theme_vectors(l2_normalise(pictures + shared), l2_normalise(concepts + shared))[:, 16:]
+    assert (moved @ moved.T) == pytest.approx(profiles @ profiles.T, abs=1e-5)
+
+
 def test_each_picture_is_described_by_itself():
     pictures, concepts = random_rows(6, 3), random_rows(8, 4)
-    together = theme_vectors(pictures, concepts, 100.0)
-    alone = np.concatenate([theme_vectors(row[None], concepts, 100.0) for row in pictures])
+    together = theme_vectors(pictures, concepts)
+    alone = np.concatenate([theme_vectors(row[None], concepts) for row in pictures])
     assert together == pytest.approx(alone, abs=1e-6)
-    assert theme_vectors(pictures[:0], concepts, 100.0).shape == (0, 32)
+    assert theme_vectors(pictures[:0], concepts).shape == (0, 32)
 
 
 def test_a_picture_equally_near_to_every_concept_still_has_a_row():
     concepts = np.eye(4, 16, dtype=np.float32)
-    rows = theme_vectors(np.eye(16, dtype=np.float32)[9:10], concepts, 100.0)
+    rows = theme_vectors(np.eye(16, dtype=np.float32)[9:10], concepts)
     assert np.isfinite(rows).all()
     assert np.linalg.norm(rows) == pytest.approx(1)
 
@@ -56,7 +68,7 @@ def test_concepts_of_another_space_or_too_few_are_refused():
     pictures = random_rows(2, 1)
     for concepts in (np.eye(3, 15, dtype=np.float32), pictures[:1], pictures[0]):
         with pytest.raises(InvalidInput):
-            theme_vectors(pictures, concepts, 1.0)
+            theme_vectors(pictures, concepts)
 
 
 def test_the_concepts_are_phrases_told_apart():

@@ -109,12 +109,14 @@ def test_the_name_fills_the_templates_as_plain_text():
     assert ensemble_texts(label) == ("a {0.__class__}", "%s {0.__class__}")
 
 
-def test_descriptions_join_as_they_stand_and_only_when_passed():
-    label = Label("cat", "a purring animal", ("{}",))
-    assert ensemble_texts(label) == ("cat",)
+def test_descriptions_fill_the_templates_too_and_only_when_passed():
+    label = Label("cat", "a purring animal", ("{}", "a {} sticker"))
+    assert ensemble_texts(label) == ("cat", "a cat sticker")
     assert ensemble_texts(label, descriptions=["a purring animal", "cat"]) == (
         "cat",
+        "a cat sticker",
         "a purring animal",
+        "a a purring animal sticker",
     )
 
 
@@ -135,8 +137,8 @@ def test_the_key_names_the_texts_and_nothing_else():
 
 
 def test_keys_tell_apart_where_one_text_ends_and_the_next_begins():
-    assert ensemble_key(Label("x", templates=("a {}",)), descriptions=["b"]) != ensemble_key(
-        Label('x", "b', templates=("a {}",))
+    assert ensemble_key(Label("x", templates=("{}",)), descriptions=["y"]) != ensemble_key(
+        Label('x", "y', templates=("{}",))
     )
 
 

@@ -61,7 +61,7 @@ def test_the_score_is_the_mean_of_softmaxes_within_pairs_with_a_prior():
 def test_a_picture_as_near_to_both_prompts_is_taken_for_safe_and_a_clear_one_is_not():
     even = np.zeros(len(PROMPT_PAIRS))
     assert nsfw_score(even, even, 100.0) < 0.05
-    assert nsfw_score(even + 0.06, even, 100.0) > 0.95
+    assert nsfw_score(even + 0.1, even, 100.0) > 0.95
     assert nsfw_score(even + 1, even - 1, 1e4) == 1.0
 
 

@@ -11,6 +11,7 @@ from mirada.domain.embeddings import l2_normalise
 from mirada.domain.errors import InvalidInput
 from mirada.domain.zero_shot import (
     MARGIN_FLOOR,
+    NONE_SPREADS,
     entropy_bits,
     is_ambiguous,
     logits,
@@ -138,7 +139,7 @@ def test_none_of_these_does_not_depend_on_a_models_level_or_width(
     best: float, width: float, level: float
 ):
     background = np.linspace(-0.3, 0.3, 21)
-    edge = background.mean() + 1.5 * background.std()
+    edge = background.mean() + NONE_SPREADS * background.std()
     if abs(best - edge) > 1e-6:
         moved = none_of_these(best * width + level, background * width + level)
         assert moved is none_of_these(best, background)

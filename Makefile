@@ -1,7 +1,7 @@
 # The index of commands. `make` alone lists them; what each does is in dev/.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check format bench eval-encoder lock clean
+.PHONY: help run demo test check format bench eval eval-encoder lock clean
 
 PYTHON := .venv/bin/python
 ARGS ?=
@@ -28,6 +28,10 @@ format: ## Format the code and mend what the linter can
 
 bench: ## Measure encoder, rebuild, search, HTTP and ingest as ratios to the bare libraries (ARGS="search")
 	@dev/bench.sh $(ARGS)
+
+eval: ## Measure the classifier on the demo and write docs/evaluation.md
+	@dev/install.sh requirements.txt
+	@$(PYTHON) -m benchmarks.classifier $(ARGS)
 
 eval-encoder: ## Measure the bundled encoder again and compare with its model card
 	@dev/eval_encoder.sh $(ARGS)

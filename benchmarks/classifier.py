@@ -15,8 +15,6 @@ from benchmarks.classifier_measures import (
     BINS,
     HONEST_PEOPLE,
     HONEST_VERDICTS,
-    ROOT,
-    Demo,
     calibration_error,
     crowded,
     known_by_name,
@@ -25,6 +23,7 @@ from benchmarks.classifier_measures import (
     none_told,
     under_attack,
 )
+from benchmarks.demo_set import ROOT, Demo
 from mirada.adapters.encoders.openclip import OpenClipEncoder
 from mirada.domain.embeddings import Matrix
 from mirada.domain.labels import DEFAULT_LABELS, Label
@@ -134,7 +133,7 @@ def figures(demo: Demo, space: str) -> str:
         "### What is it: the encoder alone",
         table(
             [
-                "labels",
+                "prompts",
                 "labels",
                 "stickers",
                 "top-1",
@@ -146,7 +145,7 @@ def figures(demo: Demo, space: str) -> str:
         ),
         "### How sure (built-in labels, templates)",
         table(
-            ["reply says", "stickers", "first label is right"],
+            ["the reply says", "stickers", "first label is right"],
             doubt_rows(demo, known, truth, plain),
         ),
         table(

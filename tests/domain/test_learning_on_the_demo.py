@@ -13,8 +13,6 @@ import pytest
 
 from benchmarks.classifier import BEGIN, END, PAGE, table, write
 from benchmarks.classifier_measures import (
-    ROOT,
-    Demo,
     calibration_error,
     draws_of,
     evidence_of,
@@ -25,6 +23,7 @@ from benchmarks.classifier_measures import (
     ranking_quality,
     under_attack,
 )
+from benchmarks.demo_set import ROOT, Demo
 from mirada.domain.adaptive import LARGEST_PUSH, affinities
 from mirada.domain.labels import DEFAULT_LABELS
 from mirada.domain.nsfw import SAFE_PROMPTS, UNSAFE_PROMPTS, nsfw_score

@@ -14,8 +14,9 @@ from safetensors.torch import save_file
 
 logger = logging.getLogger(__name__)
 
-LOGIT_SCALE = math.log(20.0)
-"""Both towers were trained at scales of 15 to 25; the classifier's probabilities build on this."""
+LOGIT_SCALE = math.log(30.0)
+"""Calibrated on twemoji, which was not trained on, over all names: of 15, 20, ... 50 this scale has the
+least log loss (1.38) and calibration error (0.04, 15 bins; at 20 it is 0.28, at 40 0.09)."""
 
 
 def export(image: Path, text: Path, out: Path, side_px: int | None = None) -> None:

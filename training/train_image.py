@@ -155,7 +155,8 @@ def train(arguments: argparse.Namespace) -> None:
             first = torch.cat([vectors[:p], vectors[n + p : n + 2 * p]])
             second = torch.cat([vectors[n : n + p], vectors[n + 2 * p :]])
             same = instance_loss(first, second)
-            loss = meaning + arguments.instance_weight * same
+            near = 1 - (vectors[: n + p] * targets[names]).sum(1).mean()
+            loss = meaning + arguments.instance_weight * same + arguments.near_weight * near
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(trained, 5.0)
@@ -237,6 +238,9 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=24)
     parser.add_argument("--scenes", type=int, default=400, help="drawn scenes, new each epoch")
     parser.add_argument("--instance-weight", type=float, default=0.6)
+    parser.add_argument(
+        "--near-weight", type=float, default=0.0, help="of the cosine to the target itself"
+    )
     parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=20_251)

@@ -92,7 +92,9 @@ def without_accents(text: str) -> str:
 class Texts:
     """Draws training texts with the vectors they should have."""
 
-    def __init__(self, cache: Path, concepts: int, targets: Tensor, seed: int) -> None:
+    def __init__(
+        self, cache: Path, concepts: int, targets: Tensor, seed: int, name_weight: float = 4.0
+    ) -> None:
         """Read what `text_corpus.py` wrote."""
         stored = json.loads((cache / "texts.json").read_text(encoding="utf-8"))
         vectors = np.load(cache / "text.npz")
@@ -112,7 +114,7 @@ class Texts:
         for language, text, rows, _ in self.named:
             for row in rows:
                 self.by_concept[row][language].append(text)
-        self.weights = [4.0 if is_name else 1.0 for *_, is_name in self.named]
+        self.weights = [name_weight if is_name else 1.0 for *_, is_name in self.named]
 
     def concept_batch(self, n: int) -> tuple[list[str], Tensor]:
         """Return n texts about concepts and their (n, 512) goals."""
@@ -156,7 +158,7 @@ def train(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(arguments.threads)
     torch.set_flush_denormal(True)
     targets = torch.from_numpy(np.load(arguments.cache / "targets.npz")["targets"])
-    texts = Texts(arguments.cache, len(targets), targets, arguments.seed)
+    texts = Texts(arguments.cache, len(targets), targets, arguments.seed, arguments.name_weight)
     tokenize = Tokens()
     config = text_config(arguments.width, arguments.layers)
     model: nn.Module = _build_text_tower(512, CLIPTextCfg(**config))
@@ -185,7 +187,7 @@ def train(arguments: argparse.Namespace) -> None:
         loss = torch.zeros(())
         for words, goals in (
             texts.concept_batch(arguments.batch),
-            texts.general_batch(arguments.batch // 4),
+            texts.general_batch(round(arguments.batch * arguments.general_share)),
         ):
             # Short texts apart from long ones: less of a batch is padding.
             order = sorted(range(len(words)), key=lambda i: len(words[i]))
@@ -233,6 +235,8 @@ def train(arguments: argparse.Namespace) -> None:
         }
         torch.save({"model": model.state_dict(), "facts": facts}, draft)
         draft.replace(arguments.out / "last.pt")
+        if step == arguments.stop_after:
+            break
 
 
 def main() -> None:
@@ -244,8 +248,11 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--steps", type=int, default=4500)
+    parser.add_argument("--stop-after", type=int, help="steps, a multiple of 50")
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--lr", type=float, default=1.5e-3)
+    parser.add_argument("--name-weight", type=float, default=4.0, help="of a name; a keyword has 1")
+    parser.add_argument("--general-share", type=float, default=0.25, help="English, per text")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=20_251)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")

@@ -53,7 +53,7 @@ def test_eight_verdicts_teach_a_theme_whose_name_says_nothing(demo: Demo):
     few, many = mean(learning(demo, 2, rounds=6)), mean(learning(demo, 8, rounds=6))
     assert few > 0.75
     assert many > few
-    assert many >= 0.87
+    assert many >= 0.9
 
 
 @pytest.mark.parametrize("wrong", [8, 100])

@@ -96,7 +96,7 @@ def test_sticker_words_find_the_sticker_as_often_as_the_encoder_can(
     print(f"{language}: served {served:.3f}, the encoder's own {own:.3f}")
     # One query in a hundred may differ where two cosines agree to the last bits of float32.
     assert served >= own - 0.01
-    assert own > 0.3, "an encoder that finds nothing would make this test empty"
+    assert own > 0.6, "an encoder that finds nothing would make this test empty"
 
 
 def test_an_upload_is_searchable_in_both_processes_within_a_second(library: Production) -> None:

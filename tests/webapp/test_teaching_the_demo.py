@@ -21,7 +21,7 @@ from workers import label_vectors
 
 VERDICTS_OF_EACH_KIND = 4
 WRONG_VERDICTS = 16
-LEAST_QUALITY = 0.85
+LEAST_QUALITY = 0.9
 """Mean AUC over unseen stickers; docs/evaluation.md has what is measured with 20 draws."""
 LARGEST_FALL = 0.15
 """What docs/decisions/0007 promises under one adversary."""

@@ -35,7 +35,7 @@ def coarse_ks(row_count: int) -> tuple[int, ...]:
     one another it only rises with k (on the demo's 300 stickers from 0.25 for 2 to 0.55 for 64), and
     the limit is the answer: 12 groups of 300 pictures, 50 of 5,000.
 
-    Source: Mardia, Kent and Bibby, "Multivariate Analysis" (1979), section 13.2, for the limit as a
+    Source: Mardia, Kent and Bibby, "Multivariate Analysis" (1979), chapter 13, for the limit as a
     rule of thumb.
     """
     most = min(MOST_CHOSEN, max(1, math.isqrt(row_count // 2)))

@@ -58,6 +58,7 @@ class Classifier:
     alpha: float
     theme: str | None
     safety: Safety | None
+    logit_scale: float
     logit_bias: float
     entropy_threshold: float
     nsfw_threshold: float
@@ -94,9 +95,7 @@ class Classifier:
         matrix = label_vectors.vectors_of(runtime, encoder, ensembles, within_s=within_s)
         ends = np.cumsum([len(chosen), *(len(part) for part in parts)])[:-1]
         label_matrix, concepts, unsafe, safe = np.split(matrix, ends)
-        vocabulary = Vocabulary(
-            space_id, space.dimension, concepts, encoder.logit_scale, runtime.theme_vectors
-        )
+        vocabulary = Vocabulary(space_id, space.dimension, concepts, runtime.theme_vectors)
         names = [label.name for label in chosen]
         names += [] if question.theme is None else [question.theme]
         with runtime.reading() as session:
@@ -115,6 +114,7 @@ class Classifier:
             alpha=settings.adaptive_alpha,
             theme=question.theme,
             safety=Safety(unsafe, safe, encoder.logit_scale, threshold) if is_judged else None,
+            logit_scale=encoder.logit_scale,
             logit_bias=encoder.logit_bias,
             entropy_threshold=settings.entropy_threshold,
             nsfw_threshold=threshold,
@@ -128,8 +128,7 @@ class Classifier:
 
     def judge(self, picture: Vector) -> Classification:
         """Return what a picture shows: (d,) float32, unit norm, in the space."""
-        scale = self.vocabulary.logit_scale
-        seen = zero_shot(picture, self.label_matrix, scale, self.logit_bias)
+        seen = zero_shot(picture, self.label_matrix, self.logit_scale, self.logit_bias)
         names = [label.name for label in self.labels]
         adapted = evidence.adapted(
             names, seen.probabilities, picture, self.learned, self.alpha, theme=self.theme

@@ -61,14 +61,12 @@ class Vocabulary:
         space_id: the row of the pictures' space.
         dimension: of that space.
         concepts: (w, d) float32, `domain.concepts.CONCEPTS` in that space.
-        logit_scale: the model's own.
         cache: of this space with these concepts; None computes every vector afresh.
     """
 
     space_id: int
     dimension: int
     concepts: Matrix = field(repr=False)
-    logit_scale: float
     cache: ThemeVectorCache | None = field(default=None, repr=False)
 
     def theme_vectors(self, pictures: Matrix) -> Matrix:

@@ -45,7 +45,7 @@ class Taught:
             self.space_id = pin_space(session, SPACE).id
             for user_id in (ME, OTHER, THIRD):
                 session.add(User(id=user_id, username=f"user{user_id}"))
-        self.vocabulary = Vocabulary(self.space_id, 8, concepts, 10.0, cache)
+        self.vocabulary = Vocabulary(self.space_id, 8, concepts, cache)
 
     def picture(self, vector: Vector | None, owner_id: int = ME) -> Image:
         """Return a private image, embedded when it is given a vector."""

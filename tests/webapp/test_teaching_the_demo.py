@@ -81,7 +81,6 @@ class Teaching:
             space_id,
             space.dimension,
             label_vectors.vectors_of(self.runtime, encoder, prompts),
-            encoder.logit_scale,
             self.runtime.theme_vectors,
         )
         with self.runtime.reading() as session:

@@ -87,7 +87,7 @@ def choose_model(
         logger.warning("Encoder: %s/%s. Its weights are downloaded now, once.", *PRODUCTION_MODEL)
         return PRODUCTION_MODEL
     else:
-        reason = f"is not in the cache, and its hub did not answer in {decide_within_s:.0f} s"
+        reason = "is not in the cache, and its hub cannot be reached"
     logger.warning(
         "Encoder: the BUNDLED sticker model. The production model (%s/%s) %s. The bundled model "
         "knows stickers and emoji; it does not understand photographs. To use another, set "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from mirada.db import classifier_models  # noqa: F401 - declares its tables on Base
+from mirada.db import classifier_models, memory_models  # noqa: F401 - declare tables on Base
 from mirada.db.models import Base
 
 

@@ -16,7 +16,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Engine, insert, select, text
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from mirada.db import classifier_models  # noqa: F401 - declares its tables on Base
+from mirada.db import classifier_models, memory_models  # noqa: F401 - declare tables on Base
 from mirada.db.models import Base, ChangeCounter, Installation
 from mirada.domain.errors import Unavailable
 

@@ -1,4 +1,4 @@
-"""The tables, all of them here because they refer to one another; the classifier's are beside it.
+"""The tables, all of them here because they refer to one another; two more groups are beside it.
 
 Rows only: what they mean is in `mirada.domain`, what is done with them in use cases.
 
@@ -128,7 +128,10 @@ class User(Base):
 
 
 class ApiKey(Base):
-    """A key's SHA-256; the key itself was shown once and is nowhere."""
+    """A key's SHA-256; the key itself was shown once and is nowhere.
+
+    `scopes` are separated by blanks; None lets it do all that its owner may.
+    """
 
     __tablename__ = "api_keys"
 
@@ -136,7 +139,11 @@ class ApiKey(Base):
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     prefix: Mapped[str] = mapped_column(String(16))
     sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    name: Mapped[str | None] = mapped_column(String(100))
+    scopes: Mapped[str | None] = mapped_column(String(100))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
@@ -164,11 +171,16 @@ class Content(Base):
 
 
 class Image(Base):
-    """One person's picture: what a client uploads, lists and deletes. Several may show one content."""
+    """One person's picture: what a client uploads, lists and deletes. Several may show one content.
+
+    `prompt_text_id` is no foreign key, because SQLite would have to copy the table to add one; it is
+    written under the text's lock. `generation` holds what a generator wrote into the file.
+    """
 
     __tablename__ = "images"
     __table_args__ = (
         Index("ix_images_owner_id_id", "owner_id", "id"),
+        Index("ix_images_prompt_text_id", "prompt_text_id"),
         {"sqlite_autoincrement": True},
     )
 
@@ -177,10 +189,14 @@ class Image(Base):
     content_id: Mapped[int] = mapped_column(ForeignKey("contents.id"), index=True)
     filename: Mapped[str | None] = mapped_column(String(255))
     prompt: Mapped[str | None] = mapped_column(LongText)
+    prompt_text_id: Mapped[int | None] = mapped_column(BigInteger)
+    generation: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     caption: Mapped[str | None] = mapped_column(LongText)
     is_public: Mapped[bool] = mapped_column(Boolean)
     status: Mapped[str] = mapped_column(String(12), default=ImageStatus.PENDING, index=True)
     failure: Mapped[str | None] = mapped_column(Text)
+    like_count: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    comment_count: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     version: Mapped[int] = mapped_column(Integer, default=1)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now, onupdate=utc_now)

@@ -13,6 +13,7 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from mirada.config import BUNDLED_MODEL_DIR, Settings
+from mirada.db.key_usage import KeyUsage
 from mirada.db.migrate import differences, upgrade_to_head
 from mirada.db.session import Database, make_engine
 from mirada.db.vector_rows import DatabaseVectors
@@ -53,6 +54,7 @@ class Runtime:
         self._building: dict[str, threading.Lock] = {}
         self._loading: Future[BatchingEncoder] | None = None
         self._exit = ExitStack()
+        self.key_usage = self._closing(KeyUsage(self.database))
 
     def transaction(self) -> AbstractContextManager[Session]:
         """A Session that commits at the end of the block; see `Database.transaction`."""

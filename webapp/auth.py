@@ -8,21 +8,30 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import structlog
-from flask import Flask, current_app, g, request
+from flask import Flask, Response, abort, current_app, g, request
+from flask_httpauth import HTTPTokenAuth, MultiAuth
 
 from mirada.bootstrap import Runtime
 from mirada.config import AuthMode
+from mirada.domain.access import Authority, Scope, Scopes, scopes_from_text
 from mirada.domain.errors import NotAllowed, NotAuthenticated
 from mirada.usecases import users
+from mirada.usecases.recognise import Bearer, recognise_key
+from webapp.current import current_runtime
+from webapp.errors import REALM, challenge, problem
+from webapp.scopes import SAFE_METHODS, require_scope, scope_needed
 
 if TYPE_CHECKING:
-    from mirada.db.models import User
+    from mirada.db.models import ApiKey, User
 
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 KEYLESS_ENDPOINTS = frozenset(
     {"static", "health.health", "health.readyz", "health.live", "health.livez"}
 )
 """Answered without a look at the key, so that they work when the database is down."""
+
+_bearer_header = HTTPTokenAuth("Bearer", realm=REALM)
+_key_header = HTTPTokenAuth("Bearer", realm=REALM, header="X-API-Key")
+_keys = MultiAuth(_bearer_header, _key_header)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +39,15 @@ class Caller:
     """Who a request acts for.
 
     Attributes:
-        user: None for an anonymous caller, who sees public images only. The row is detached.
+        user: None for an anonymous caller, who sees public images only. The row is detached; its
+            role is "user" where the key lacks the scope admin, whoever asks about it later.
+        key: what they called with; None without one. The row is detached.
+        is_limited_administrator: whether only the key keeps the user from acting as one.
     """
 
     user: User | None
+    key: ApiKey | None = None
+    is_limited_administrator: bool = False
 
     @property
     def user_id(self) -> int | None:
@@ -44,6 +58,17 @@ class Caller:
     def is_administrator(self) -> bool:
         """Whether the caller may rebuild indexes and see everybody's jobs."""
         return self.user is not None and self.user.role == "administrator"
+
+    @property
+    def scopes(self) -> Scopes | None:
+        """What the key is limited to; None: nothing is."""
+        return None if self.key is None else scopes_from_text(self.key.scopes)
+
+    @property
+    def authority(self) -> Authority:
+        """The most that a key made by this caller may do."""
+        until = None if self.key is None else self.key.expires_at
+        return Authority(self.is_administrator, self.scopes, until)
 
 
 ANONYMOUS = Caller(None)
@@ -58,7 +83,8 @@ def current_caller() -> Caller:
     """Return who is calling; anonymous where AUTH_MODE asks for keys and none was sent.
 
     Raises:
-        NotAuthenticated: the key sent counts for nobody.
+        NotAuthenticated: nobody may be told by what was sent.
+        HTTPException: with the 401 reply to a key that counts for nobody.
         NotAllowed: a page of another site acts as the local user, or the call came in under a
             name that is not this machine's own.
     """
@@ -81,40 +107,109 @@ def require_user() -> User:
 
 
 def require_administrator() -> User:
-    """Return the calling user. Raises NotAuthenticated or NotAllowed unless it is an administrator."""
-    user = require_user()
-    if not current_caller().is_administrator:
+    """Return the calling user.
+
+    Raises:
+        NotAuthenticated: nobody is calling.
+        NotAllowed: the caller is no administrator.
+        ScopeMissing: an administrator is, with a key that lacks the scope admin.
+    """
+    user, caller = require_user(), current_caller()
+    if caller.is_limited_administrator:
+        require_scope(caller.scopes, Scope.ADMIN)
+    if not caller.is_administrator:
         raise NotAllowed("Only an administrator may do this.")
     return user
 
 
+def require_metrics_reader() -> User:
+    """Return the calling user: an administrator, or whoever has a key with the scope metrics.
+
+    Raises:
+        NotAuthenticated, NotAllowed: as `require_administrator` does.
+        ScopeMissing: the key is an administrator's, and lacks both scopes.
+    """
+    user, caller = require_user(), current_caller()
+    if caller.is_administrator or Scope.METRICS in (caller.scopes or ()):
+        return user
+    if caller.is_limited_administrator:
+        require_scope(caller.scopes, Scope.METRICS)
+    raise NotAllowed("Only an administrator, or a key with the scope metrics, may read these.")
+
+
 def _check_key() -> None:
-    if request.endpoint not in KEYLESS_ENDPOINTS and _sent_key() is not None:
-        current_caller()
+    # Flask answers OPTIONS by itself, and browsers ask it without credentials before they send any.
+    if request.endpoint in KEYLESS_ENDPOINTS or request.method == "OPTIONS":
+        return
+    if _is_key_sent():
+        caller = current_caller()
+        require_scope(caller.scopes, scope_needed(request.endpoint, request.method))
 
 
-def _sent_key() -> str | None:
-    """Return the key in the request, "" where a header is there but holds none."""
-    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
-    if scheme:
-        return credentials.strip() if scheme.lower() == "bearer" else ""
-    return request.headers.get("X-API-Key")
+def _is_key_sent() -> bool:
+    """Return whether there is a header for a key, whatever it holds."""
+    headers = request.headers
+    return "X-API-Key" in headers or bool(headers.get("Authorization", "").strip())
 
 
 def _identify() -> Caller:
-    runtime: Runtime = current_app.extensions["mirada_runtime"]
-    key = _sent_key()
-    if key is not None:
-        with runtime.reading() as session:
-            user = users.user_of_key(session, key) if key else None
-        if user is None:
-            raise NotAuthenticated("This API key is not valid. Send 'Authorization: Bearer KEY'.")
-        return Caller(user)
+    if _is_key_sent():
+        # Flask-HTTPAuth decorates views; here it decorates nothing but the question.
+        refusal = _keys.login_required(lambda: None)()
+        if refusal is not None:
+            abort(refusal)
+        return caller_of(_keys.current_user())
+    runtime = current_runtime()
     if runtime.settings.effective_auth_mode is AuthMode.KEYS:
         return ANONYMOUS
     _refuse_other_names(runtime)
     _refuse_other_sites(runtime)
     return _local_caller(runtime)
+
+
+@_bearer_header.verify_token
+@_key_header.verify_token
+def _bearer_of(key: str) -> Bearer | None:
+    try:
+        _refuse_two_keys()
+        with current_runtime().reading() as session:
+            bearer = recognise_key(session, key)
+    except NotAuthenticated as error:
+        g.key_refusal = error.detail
+        return None
+    note_use(bearer)
+    return bearer
+
+
+@_bearer_header.error_handler
+@_key_header.error_handler
+def _refuse_key(_status: int) -> Response:
+    detail = g.get("key_refusal", "This is not an API key of this server.")
+    return problem(
+        401,
+        NotAuthenticated.code,
+        f"{detail} Keys are sent as 'Authorization: Bearer KEY'.",
+        headers=[challenge("invalid_token")],
+    )
+
+
+def _refuse_two_keys() -> None:
+    sent = request.authorization
+    other = request.headers.get("X-API-Key")
+    if sent is not None and sent.type == "bearer" and other not in (None, sent.token):
+        raise NotAuthenticated("Two different API keys were sent.")
+
+
+def note_use(bearer: Bearer) -> None:
+    """Let it be written when the key was last used; the request neither waits for that nor fails."""
+    current_runtime().key_usage.note(bearer.key.id, bearer.key.last_used_at)
+
+
+def caller_of(bearer: Bearer) -> Caller:
+    """Return whom a key lets call: never as more than its scopes say."""
+    user, scopes = bearer.user, scopes_from_text(bearer.key.scopes)
+    is_limited = user.role == "administrator" and scopes is not None and Scope.ADMIN not in scopes
+    return Caller(users.without_rank(user) if is_limited else user, bearer.key, is_limited)
 
 
 def _local_caller(runtime: Runtime) -> Caller:

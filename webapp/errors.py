@@ -16,6 +16,7 @@ from mirada.domain import errors as domain
 logger = structlog.get_logger(__name__)
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
+REALM = "mirada"
 
 STATUS_OF: dict[type[domain.MiradaError], int] = {
     domain.NotFound: 404,
@@ -72,6 +73,21 @@ def problem(
     return response
 
 
+def challenge(error: str | None = None, scopes: Iterable[str] = ()) -> tuple[str, str]:
+    """Return the WWW-Authenticate header (RFC 6750, section 3).
+
+    Args:
+        error: what is wrong with the key that was sent; None when there was none.
+        scopes: those that the call needs.
+    """
+    value = f'Bearer realm="{REALM}"'
+    if error is not None:
+        value += f', error="{error}"'
+    if named := " ".join(scopes):
+        value += f', scope="{named}"'
+    return "WWW-Authenticate", value
+
+
 def status_of(error: domain.MiradaError) -> int:
     """Return the HTTP status of a domain error."""
     return next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
@@ -84,7 +100,9 @@ def handle_domain_error(error: domain.MiradaError) -> Response:
         return handle_unexpected(error)
     headers: list[tuple[str, str]] = []
     if status == 401:
-        headers.append(("WWW-Authenticate", 'Bearer realm="mirada"'))
+        headers.append(challenge())
+    if isinstance(error, domain.ScopeMissing):
+        headers.append(challenge("insufficient_scope", error.scopes))
     if status == 503:
         wait_s = getattr(error, "retry_after_s", RETRY_AFTER_S)
         headers.append(("Retry-After", str(max(1, int(wait_s)))))

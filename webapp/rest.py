@@ -27,7 +27,15 @@ A visual memory: pictures go in, are understood, and are found again by picture 
 key act as the local administrator; with `AUTH_MODE=keys` they may read and search public images
 only. A server in open mode that listens on a loopback address (`HOST`) answers calls without a key
 only under `localhost` or such an address; one that listens to the network acts for whoever reaches
-it, so close it off or ask for keys.
+it, so close it off or ask for keys. A wrong, expired or revoked key is 401 everywhere, also where
+none is needed.
+
+**Scopes.** A key may be limited; a call that it is not good for is a 403 `scope_missing`.
+`read`: every GET, and the POSTs that only ask (searches, similar images, embeddings). `write`: every
+other call, classifications included, for they are remembered; it does not include `read`. `admin`:
+together with those, what only an administrator may; without it an administrator's key does what any
+user's does. `metrics`: the metrics of the installation. A key without scopes may do all that its
+owner may.
 
 **Errors** are `application/problem+json` (RFC 9457) with a stable `code`. What is not yours looks
 absent: 404. A 503 carries `Retry-After`: the same request may work later.

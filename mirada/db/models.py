@@ -130,7 +130,8 @@ class User(Base):
 class ApiKey(Base):
     """A key's SHA-256; the key itself was shown once and is nowhere.
 
-    `scopes` are separated by blanks; None lets it do all that its owner may.
+    `scopes` are separated by blanks; None lets it do all that its owner may. A rotated key has a
+    `revoked_at` that lies ahead, and counts until then. `last_used_at` is written now and then.
     """
 
     __tablename__ = "api_keys"

@@ -4,6 +4,7 @@ MiradaError
 ├── NotFound                  absent, or not the caller's to see: the two look alike
 ├── NotAuthenticated          no key, or one that does not count
 ├── NotAllowed                known, but not an administrator
+│   └── ScopeMissing          the key's owner may, this key may not
 ├── InvalidInput              the request makes no sense; nothing was done
 │   ├── UnsupportedImage      not a picture of an accepted format, or not the one declared
 │   ├── CorruptImage          an accepted format that does not decode to the end
@@ -22,7 +23,7 @@ MiradaError
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 
 class MiradaError(Exception):
@@ -53,6 +54,17 @@ class NotAllowed(MiradaError):
     """The caller is known and may not do this."""
 
     code = "not_allowed"
+
+
+class ScopeMissing(NotAllowed):
+    """The key is limited to scopes that do not include this; `scopes` are those it would need."""
+
+    code = "scope_missing"
+
+    def __init__(self, detail: str, *, scopes: Sequence[str]) -> None:
+        """Keep the sentence and the scopes."""
+        super().__init__(detail)
+        self.scopes = tuple(scopes)
 
 
 class InvalidInput(MiradaError):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+from base64 import b64encode
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
+from mirada.bootstrap import Runtime
+from mirada.usecases import keys, users
 from tests.pictures import picture
 from tests.webapp.gallery import Gallery, as_upload, assert_problem, on_arc
 
@@ -71,9 +76,129 @@ def test_a_wrong_key_is_401_even_where_none_is_needed(
     assert_problem(guarded.client.get(path, headers=headers), 401, "not_authenticated")
 
 
-def test_a_wrong_key_is_401_in_open_mode_too(client: FlaskClient) -> None:
-    response = client.get("/api/v1/images", headers={"Authorization": "Bearer nonsense"})
-    assert_problem(response, 401, "not_authenticated")
+def make_key(runtime: Runtime, name: str, **times: datetime) -> str:
+    with runtime.transaction() as session:
+        new = keys.issue(session, users.create_user(session, name))
+        for column, time in times.items():
+            setattr(new.row, column, time)
+    return str(new.key)
+
+
+@pytest.mark.parametrize("auth_mode", ["keys", "open"])
+def test_every_kind_of_wrong_key_is_401_and_says_how_to_send_one(
+    make_runtime: Callable[..., Runtime], auth_mode: str
+) -> None:
+    from webapp import create_app
+
+    runtime = make_runtime(auth_mode=auth_mode)
+    client = create_app(runtime).test_client()
+    hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    good, other = make_key(runtime, "ana"), make_key(runtime, "ben")
+    forged = good[:-1] + ("x" if good[-1] != "x" else "y")
+    wrong = {
+        "forged": {"Authorization": f"Bearer {forged}"},
+        "truncated": {"Authorization": f"Bearer {good[:-1]}"},
+        "its beginning": {"Authorization": f"Bearer {good[:12]}"},
+        "lengthened": {"X-API-Key": f"{good}="},
+        "expired": {"X-API-Key": make_key(runtime, "cleo", expires_at=hour_ago)},
+        "revoked": {"Authorization": f"Bearer {make_key(runtime, 'dora', revoked_at=hour_ago)}"},
+        "wrong scheme": {"Authorization": f"Token {good}"},
+        "basic": {"Authorization": "Basic " + b64encode(f"ana:{good}".encode()).decode()},
+        "broken basic": {"Authorization": "Basic !"},
+        "digest": {"Authorization": f'Digest username="ana", nonce="{good}"'},
+        "no scheme": {"Authorization": good},
+        "scheme alone": {"Authorization": "Bearer "},
+        "parameters": {"Authorization": f"Bearer key={good}"},
+        "quoted": {"Authorization": f'Bearer "{good}"'},
+        "doubled": {"Authorization": f"Bearer {good} {good}"},
+        "joined": {"Authorization": f"Bearer {good}, Bearer {good}"},
+        "doubled in the other header": {"X-API-Key": f"{good},{good}"},
+        "two keys": {"Authorization": f"Bearer {good}", "X-API-Key": other},
+        "one good, one wrong": {"Authorization": f"Bearer {good}", "X-API-Key": forged},
+        "one wrong, one good": {"Authorization": f"bearer {forged}", "X-API-Key": good},
+        "one good, one empty": {"Authorization": f"Bearer {good}", "X-API-Key": ""},
+        "100 kB": {"Authorization": "Bearer " + "x" * 100_000},
+        "100 kB in the other header": {"X-API-Key": good + "x" * 100_000},
+        "not ASCII": {"Authorization": "Bearer mrd_00000000_" + "é" * 43},
+        "not ASCII in the other header": {"X-API-Key": "\xff\xfe"},
+        "its hash": {"X-API-Key": hashlib.sha256(good.encode()).hexdigest()},
+        "SQL": {"X-API-Key": "' OR '1'='1"},
+    }
+    for name, headers in wrong.items():
+        for path in ("/api/v1/images", "/nowhere", "/docs"):
+            response = client.get(path, headers=headers)
+            assert response.status_code == 401, name
+            body = assert_problem(response, 401, "not_authenticated")
+            assert good[13:] not in body["detail"], name
+            assert response.headers["WWW-Authenticate"] == (
+                'Bearer realm="mirada", error="invalid_token"'
+            )
+    assert client.get("/api/v1/users/me", headers={"X-API-Key": good}).status_code == 200
+
+
+def test_the_challenge_says_invalid_only_where_a_key_was_sent(guarded: Gallery) -> None:
+    response = guarded.get("/api/v1/users/me")
+    assert response.headers["WWW-Authenticate"] == 'Bearer realm="mirada"'
+
+
+def test_why_a_key_does_not_count_is_told_to_whoever_has_it(guarded: Gallery) -> None:
+    past = datetime.now(UTC) - timedelta(hours=1)
+    for column, said in (("expires_at", "has expired"), ("revoked_at", "was revoked")):
+        key = make_key(guarded.runtime, f"ana-{column}", **{column: past})
+        response = guarded.get("/api/v1/users/me", headers={"X-API-Key": key})
+        assert said in response.get_json()["detail"]
+
+
+def test_a_revoked_key_is_refused_by_every_process_at_once(
+    make_runtime: Callable[..., Runtime], mariadb_url: str
+) -> None:
+    from webapp import create_app
+
+    one, two = (make_runtime(auth_mode="keys", database_url=mariadb_url) for _ in range(2))
+    key = make_key(one, "ana")
+    headers = {"X-API-Key": key}
+    clients = [create_app(runtime).test_client() for runtime in (one, two)]
+    for client in clients:
+        assert client.get("/api/v1/users/me", headers=headers).status_code == 200
+    with one.transaction() as session:
+        found = keys.key_beginning_with(session, key)
+        keys.revoke(session, found.user_id, found.id)
+    for client in clients:
+        assert client.get("/api/v1/users/me", headers=headers).status_code == 401
+
+
+def test_a_key_in_its_grace_period_counts(guarded: Gallery) -> None:
+    later = datetime.now(UTC) + timedelta(hours=1)
+    key = make_key(guarded.runtime, "ana", revoked_at=later)
+    assert guarded.get("/api/v1/users/me", headers={"X-API-Key": key}).status_code == 200
+
+
+def test_a_proxy_s_own_password_does_not_stand_in_a_key_s_way(guarded: Gallery) -> None:
+    headers = {"Authorization": "Basic YTpi", "X-API-Key": make_key(guarded.runtime, "ana")}
+    assert guarded.get("/api/v1/users/me", headers=headers).status_code == 200
+
+
+def test_a_browser_s_preflight_needs_no_key(guarded: Gallery) -> None:
+    response = guarded.client.options(
+        "/api/v1/images", headers={"Authorization": "Bearer nonsense"}
+    )
+    assert response.status_code == 200
+    assert response.get_data() == b""
+
+
+def test_when_a_key_was_last_used_is_written(guarded: Gallery) -> None:
+    key = make_key(guarded.runtime, "ana")
+    before = datetime.now(UTC)
+    for _ in range(3):
+        guarded.get("/api/v1/users/me", headers={"X-API-Key": key})
+    guarded.get("/api/v1/users/me", headers={"X-API-Key": make_key(guarded.runtime, "ben")[:-1]})
+    assert guarded.runtime.key_usage.settle()
+    with guarded.runtime.reading() as session:
+        used = [keys.list_keys(session, user.id) for user in users.list_users(session)]
+    (bens,), (anas,) = used
+    assert bens.last_used_at is None
+    assert anas.last_used_at is not None
+    assert anas.last_used_at >= before
 
 
 def test_both_headers_carry_a_key(guarded: Gallery, key_of: KeyOf) -> None:

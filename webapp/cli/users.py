@@ -1,37 +1,108 @@
-"""`flask users`: create users and their keys, revoke keys."""
+"""`flask users`: create users; issue, list, rotate and revoke their keys."""
 
 from __future__ import annotations
 
-import click
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
-from mirada.usecases import users
+import click
+from rich.table import Table
+
+from mirada.domain.access import LONGEST_GRACE, LONGEST_LIFE, Scopes, checked_scopes, key_state
+from mirada.usecases import keys, users
+from mirada.usecases.keys import NewKey
 from webapp.cli.terminal import AppGroup, command_errors, console, current_runtime
 
+if TYPE_CHECKING:
+    from mirada.db.models import ApiKey
+
 users_group = AppGroup("users", help="Who may call, and with which keys.")
+PAGE_ROWS = 200
+
+
+def _key_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what can be said of a new key to a command."""
+    for option in (
+        click.option(
+            "--scopes",
+            help="What it may do, such as read,write: of read, write, admin, metrics. "
+            "Default: all that its owner may.",
+        ),
+        click.option(
+            "--expires-days",
+            type=click.IntRange(1, LONGEST_LIFE.days),
+            help="Days until it expires. Default: never.",
+        ),
+        click.option("--key-name", help="What to call it in lists."),
+    ):
+        command = option(command)
+    return command
 
 
 @users_group.command("create")
 @click.argument("name")
-@click.option("--admin", is_flag=True, help="May see every job and rebuild indexes.")
+@click.option("--admin", is_flag=True, help="May see every job, rebuild indexes, make users.")
+@_key_options
 @command_errors
-def create(name: str, admin: bool) -> None:
+def create(
+    name: str, admin: bool, scopes: str | None, expires_days: int | None, key_name: str | None
+) -> None:
     """Create a user and print its API key, this once. Works before the first start."""
     runtime = current_runtime()
     runtime.migrate()
     with runtime.transaction() as session:
-        user = users.create_user(session, name, is_administrator=admin)
-        key = users.issue_key(session, user)
-    _show_key(f"User {user.id} '{name}' was created. Its key, which is shown only now:", key)
+        new = users.create_with_key(
+            session,
+            name,
+            is_administrator=admin,
+            key_name=key_name,
+            scopes=_scopes(scopes),
+            expires_at=_in_days(expires_days),
+        )
+    user = new.user
+    _show_key(
+        f"User {user.id} '{user.username}' was created. Its key, which is shown only now:",
+        new.first_key,
+    )
 
 
 @users_group.command("key")
 @click.argument("name")
+@_key_options
 @command_errors
-def issue_key(name: str) -> None:
+def issue_key(
+    name: str, scopes: str | None, expires_days: int | None, key_name: str | None
+) -> None:
     """Issue a further key to user NAME, and print it, this once; its other keys stay in force."""
     with current_runtime().transaction() as session:
-        key = users.issue_key(session, users.user_named(session, name))
-    _show_key(f"A further key of '{name}', which is shown only now:", key)
+        new = keys.issue(
+            session,
+            users.user_named(session, name),
+            name=key_name,
+            scopes=_scopes(scopes),
+            expires_at=_in_days(expires_days),
+        )
+    _show_key(f"A further key of '{name}', which is shown only now:", new)
+
+
+@users_group.command("rotate")
+@click.argument("prefix")
+@click.option(
+    "--grace-hours",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, int(LONGEST_GRACE.total_seconds()) // 3600),
+    help="Hours for which the old key stays valid.",
+)
+@command_errors
+def rotate(prefix: str, grace_hours: int) -> None:
+    """Put a new key in the place of the one that begins with PREFIX, and print it, this once."""
+    with current_runtime().transaction() as session:
+        old = keys.key_beginning_with(session, prefix)
+        new = keys.rotate(session, old.user_id, old.id, grace=timedelta(hours=grace_hours))
+    ends = f"ends in {grace_hours} hours" if grace_hours else "is void"
+    _show_key(f"The key {old.prefix} {ends}. In its place, shown only now:", new)
 
 
 @users_group.command("revoke")
@@ -40,12 +111,86 @@ def issue_key(name: str) -> None:
 def revoke(prefix: str) -> None:
     """Void a key. PREFIX is its first 12 characters, such as mrd_1a2b3c4d, or at least 8 of them."""
     with current_runtime().transaction() as session:
-        revoked = users.revoke_key(session, prefix)
-    console().print(f"The key {revoked} is revoked.")
+        key = keys.key_beginning_with(session, prefix)
+        keys.revoke(session, key.user_id, key.id)
+    console().print(f"The key {key.prefix} is revoked.")
 
 
-def _show_key(sentence: str, key: str) -> None:
+@users_group.command("list")
+@command_errors
+def list_users() -> None:
+    """Show every user."""
+    table = _table("id", "name", "role", "created")
+    cursor: int | None = None
+    while True:
+        with current_runtime().reading() as session:
+            page = users.list_users(session, cursor=cursor, limit=PAGE_ROWS)
+        for user in page:
+            table.add_row(str(user.id), user.username, user.role, _day(user.created_at))
+        if len(page) < PAGE_ROWS:
+            break
+        cursor = page[-1].id
+    console().print(table)
+
+
+@users_group.command("keys")
+@click.argument("name")
+@command_errors
+def list_keys(name: str) -> None:
+    """Show the keys of user NAME, newest first; the keys themselves are nowhere."""
+    table = _table("key", "name", "scopes", "state", "created", "expires", "last used")
+    now = datetime.now(UTC)
+    cursor: int | None = None
+    with current_runtime().transaction() as session:
+        owner_id = users.user_named(session, name).id
+    while True:
+        with current_runtime().reading() as session:
+            page = keys.list_keys(session, owner_id, cursor=cursor, limit=PAGE_ROWS)
+        for key in page:
+            table.add_row(
+                key.prefix,
+                key.name or "",
+                "all" if key.scopes is None else key.scopes,
+                _state(key, now),
+                _day(key.created_at),
+                _day(key.expires_at),
+                _day(key.last_used_at),
+            )
+        if len(page) < PAGE_ROWS:
+            break
+        cursor = page[-1].id
+    console().print(table)
+
+
+def _scopes(text: str | None) -> Scopes | None:
+    return None if text is None else checked_scopes(text.replace(",", " ").split())
+
+
+def _in_days(days: int | None) -> datetime | None:
+    return None if days is None else datetime.now(UTC) + timedelta(days=days)
+
+
+def _day(time: datetime | None) -> str:
+    return "" if time is None else f"{time:%Y-%m-%d}"
+
+
+def _state(key: ApiKey, now: datetime) -> str:
+    state = key_state(key.expires_at, key.revoked_at, now).replace("_", " ")
+    if key.revoked_at is None:
+        return state
+    return f"{'revoked' if key.revoked_at <= now else 'ends'} {_day(key.revoked_at)}"
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in headings:
+        # Only what people wrote gives way on a narrow terminal.
+        table.add_column(heading, overflow="fold", no_wrap=heading not in ("name", "scopes"))
+    return table
+
+
+def _show_key(sentence: str, new: NewKey) -> None:
     out = console()
     out.print(sentence)
-    out.print(key)
+    out.print(str(new.key))
     out.print("Send it with every call:  Authorization: Bearer KEY")

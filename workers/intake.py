@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -14,13 +13,9 @@ from mirada.ports import StagedFile
 from mirada.usecases import idempotency, images, ingest, spaces
 from mirada.usecases.ingest import NewPicture, Registered
 from workers import doorbell
+from workers.deadlocks import ATTEMPTS, DEADLOCK_WITHIN_S, pause
 
 logger = logging.getLogger(__name__)
-
-ATTEMPTS = 3
-"""MySQL's manual: be prepared to send a transaction again that was rolled back for a deadlock."""
-DEADLOCK_WITHIN_S = 1.0
-"""InnoDB finds a deadlock at once; a connection that times out takes several seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +150,7 @@ def _register(
             if not is_unavailable or attempts_left == 0 or is_slow:
                 drop(runtime, picture)
                 raise
-        time.sleep(random.uniform(0.01, 0.1))  # noqa: S311 - keeps two losers apart, hides nothing
+        pause()
     raise AssertionError("unreachable")
 
 

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from flask import Response, request
 
 from mirada.domain.errors import PreconditionFailed
 
-_OURS = re.compile(r"(\d{1,18})-(\d{1,9})-[a-z]+")
+_OURS = re.compile(r"(\d{1,19})-(\d{1,9})-[a-z]+(?:-\d{1,10}-\d{1,10}-[01])?")
 
 
-def image_etag(image: Any) -> str:
+def image_etag(image: Any, liked: Collection[int]) -> str:
     """Return the tag of an image's current representation.
 
-    The status is part of it because workers change it without counting a version.
+    Status and counts are part of it because they change without counting a version: workers and
+    other people change them, and no owner's If-Match may fail for that.
+
+    Args:
+        image: what is represented.
+        liked: ids of the images that the caller likes.
     """
-    return f"{image.id}-{image.version}-{str(image.status).lower()}"
+    state = f"{image.id}-{image.version}-{str(image.status).lower()}"
+    return f"{state}-{image.like_count}-{image.comment_count}-{int(image.id in liked)}"
 
 
 def expected_version(image_id: int, current_version: Callable[[], int]) -> int | None:
@@ -27,8 +33,8 @@ def expected_version(image_id: int, current_version: Callable[[], int]) -> int |
     Of several versions the current one counts; whoever changes the image holds what is returned
     against it once more, under its lock.
 
-    Only the version is held against the caller: that a picture became READY in the meantime is
-    no change of what its owner wrote.
+    Only the version is held against the caller: that a picture became READY in the meantime, or
+    that somebody likes it, is no change of what its owner wrote.
 
     Args:
         image_id: which image.

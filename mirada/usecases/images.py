@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Select, delete, false, select
@@ -12,13 +13,23 @@ from mirada.db import changes
 from mirada.db.classifier_models import ClassifiedPicture
 from mirada.db.contents import lock_content, release_content
 from mirada.db.models import Image
-from mirada.db.visibility import visible_images
+from mirada.db.visibility import may_see, visible_images
 from mirada.domain.errors import InvalidInput, NotFound, PreconditionFailed
 from mirada.usecases.ingest import checked_text, clean_filename
 
 CHANGEABLE = frozenset({"prompt", "caption", "is_public", "filename"})
 LARGEST_ID = 2**63 - 1
 """What a BIGINT holds; drivers refuse more with an error of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenImage:
+    """What likes and comments need to know of an image that somebody may see."""
+
+    id: int
+    owner_id: int
+    like_count: int
+    comment_count: int
 
 
 def get_image(session: Session, image_id: int, viewer_id: int | None) -> Image:
@@ -28,6 +39,31 @@ def get_image(session: Session, image_id: int, viewer_id: int | None) -> Image:
         NotFound: there is none, or this viewer may not see it.
     """
     return _one(session, visible_images(viewer_id), image_id)
+
+
+def see_image(
+    session: Session, image_id: int, viewer_id: int | None, *, lock: bool = False
+) -> SeenImage:
+    """Return a few columns of an image that the viewer may see now.
+
+    Args:
+        session: any; a transaction to lock in.
+        image_id: which image.
+        viewer_id: None for an anonymous caller.
+        lock: keep the image as it is, visible and not deleted, until the transaction ends.
+
+    Raises:
+        NotFound: there is none, or this viewer may not see it.
+    """
+    query = select(Image.id, Image.owner_id, Image.like_count, Image.comment_count).where(
+        Image.id == image_id, may_see(viewer_id)
+    )
+    row = None
+    if 0 < image_id <= LARGEST_ID:
+        row = session.execute(query.with_for_update() if lock else query).one_or_none()
+    if row is None:
+        raise _absent(image_id)
+    return SeenImage(*row)
 
 
 def list_images(
@@ -160,8 +196,12 @@ def _one(session: Session, query: Select[Image], image_id: int) -> Image:
             narrowed.execution_options(populate_existing=True)
         ).scalar_one_or_none()
     if image is None:
-        raise NotFound(f"There is no image {image_id}, or it is not yours to see.")
+        raise _absent(image_id)
     return image
+
+
+def _absent(image_id: int) -> NotFound:
+    return NotFound(f"There is no image {image_id}, or it is not yours to see.")
 
 
 def _loaded(query: Select[Image]) -> Select[Image]:

@@ -25,7 +25,7 @@ def test_an_upload_answers_201_with_the_image_and_where_it_is(gallery: Gallery) 
     assert response.status_code == 201
     assert response.headers["Location"] == body["url"] == f"/api/v1/images/{body['id']}"
     assert response.headers["X-Change-Seq"].isdecimal()
-    assert response.headers["ETag"] == f'"{body["id"]}-1-pending"'
+    assert response.headers["ETag"] == f'"{body["id"]}-1-pending-0-0-0"'
     expected = {
         "owner": {"id": 1, "username": body["owner"]["username"]},
         "filename": "cat.jpg",
@@ -134,7 +134,7 @@ def test_a_change_gives_a_new_version_and_a_change_number(gallery: Gallery) -> N
     body = response.get_json()
     assert response.status_code == 200
     assert (body["is_public"], body["version"]) == (True, 2)
-    assert response.headers["ETag"] == f'"{image["id"]}-2-ready"'
+    assert response.headers["ETag"] == f'"{image["id"]}-2-ready-0-0-0"'
     assert int(response.headers["X-Change-Seq"]) > 0
 
 
@@ -151,7 +151,17 @@ def test_a_change_that_makes_no_sense_is_refused(
 
 
 @pytest.mark.parametrize("method", ["patch", "delete"])
-@pytest.mark.parametrize("tag", ['"1-7-ready"', '"99-1-ready"', '"nonsense"', 'W/"1-1-pending"'])
+@pytest.mark.parametrize(
+    "tag",
+    [
+        '"1-7-ready"',
+        '"1-7-ready-0-0-0"',
+        '"1-1-pending-0"',
+        '"99-1-ready"',
+        '"nonsense"',
+        'W/"1-1-pending"',
+    ],
+)
 def test_if_match_of_another_version_is_412(gallery: Gallery, method: str, tag: str) -> None:
     image = gallery.upload()
     body = {"json": {"caption": "x"}} if method == "patch" else {}
@@ -162,7 +172,13 @@ def test_if_match_of_another_version_is_412(gallery: Gallery, method: str, tag: 
 
 @pytest.mark.parametrize(
     "tag",
-    ['"1-1-pending"', "*", '"5-1-ready", "1-1-ready"', '"1-7-ready", "1-1-ready", "1-3-ready"'],
+    [
+        '"1-1-pending"',
+        '"1-1-ready-7-9-1"',
+        "*",
+        '"5-1-ready", "1-1-ready"',
+        '"1-7-ready", "1-1-ready", "1-3-ready"',
+    ],
 )
 def test_if_match_of_this_version_lets_a_deletion_through(gallery: Gallery, tag: str) -> None:
     image = gallery.upload()

@@ -5,12 +5,14 @@ from __future__ import annotations
 from webapp.api import (
     classifications,
     clusters,
+    comments,
     embeddings,
     feedback,
-    images,
+    image_files,
     indexes,
     jobs,
     labels,
+    likes,
     models,
     search,
     users,
@@ -21,7 +23,10 @@ from webapp.rest import MiradaApi
 def register(api: MiradaApi) -> None:
     """Register every resource."""
     for resource in (
-        images,
+        # Brings the blueprint of images along, complete with their bytes.
+        image_files,
+        likes,
+        comments,
         search,
         feedback,
         embeddings,

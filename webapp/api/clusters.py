@@ -17,6 +17,7 @@ from mirada.usecases.images import LARGEST_ID
 from mirada.usecases.seen_clusters import SeenCluster
 from webapp.auth import require_administrator, require_user
 from webapp.current import current_runtime
+from webapp.liking import liked_by_caller
 from webapp.pagination import page, row_id_of
 from webapp.rest import ApiBlueprint, header
 from webapp.schemas.clusters import (
@@ -80,9 +81,10 @@ class Clusters(MethodView):
         shown, following, links = page(
             seen.clusters, query["limit"], lambda found: found.id, {"kind": query["kind"]}
         )
+        liked = liked_by_caller(member.image for found in shown for member in found.members)
         body = {
             "results": [
-                cluster_body(found, name, user.id)
+                cluster_body(found, name, user.id, liked)
                 for found, name in zip(shown, _names(shown), strict=True)
             ],
             "count": len(shown),
@@ -147,8 +149,9 @@ class ClusterImages(MethodView):
         shown, following, links = page(
             found.members, query["limit"], lambda member: member.image.id, {}
         )
+        liked = liked_by_caller(member.image for member in shown)
         body = {
-            "results": [member_body(member, user.id) for member in shown],
+            "results": [member_body(member, user.id, liked) for member in shown],
             "count": len(shown),
             "size": found.size,
             "next": following,

@@ -1,4 +1,4 @@
-"""Images: upload, list, read, change, delete, their bytes, and what looks like them."""
+"""Images: upload, list, read, change, delete, and what looks like them."""
 
 from __future__ import annotations
 
@@ -7,19 +7,13 @@ from typing import Any
 from flask import Response, jsonify, request
 from flask.views import MethodView
 
-from mirada.usecases import images
+from mirada.usecases import images, likes
 from mirada.usecases.search import Found
 from webapp import uploads
-from webapp.api.pictures import (
-    PICTURE_DOC,
-    PICTURE_RANGE,
-    PICTURE_REFUSALS,
-    send_picture,
-    send_thumbnail,
-)
 from webapp.auth import current_caller, require_user
 from webapp.current import current_runtime
 from webapp.derivatives import remove_picture
+from webapp.liking import liked_in
 from webapp.pagination import page, row_id_of
 from webapp.preconditions import expected_version, image_etag, with_etag
 from webapp.rest import (
@@ -62,9 +56,14 @@ blueprint = ApiBlueprint(
     url_prefix="/api/v1/images",
     description="Pictures and what is known of them",
 )
-ETAG_HEADER = {"ETag": header("Tag of this version, for If-None-Match and If-Match.")}
+ETAG_HEADER = {
+    "ETag": header(
+        "Tag of this reply, status and counts included, for If-None-Match; of a tag in If-Match "
+        "the version alone counts."
+    )
+}
 IF_MATCH = request_header("If-Match", "Do it only to this version.")
-IF_NONE_MATCH = request_header("If-None-Match", "Answer 304 when it still is this version.")
+IF_NONE_MATCH = request_header("If-None-Match", "Answer 304 when the reply still is this one.")
 
 
 @blueprint.route("")
@@ -90,11 +89,12 @@ class Images(MethodView):
                 limit=query["limit"] + 1,
                 owner_only=query["mine"],
             )
+            liked = likes.liked_among(session, caller.user_id, [image.id for image in rows])
         shown, following, links = page(
             rows, query["limit"], lambda image: image.id, {"mine": query["mine"]}
         )
         body = {
-            "results": [image_body(image, caller.user_id) for image in shown],
+            "results": [image_body(image, caller.user_id, liked) for image in shown],
             "count": len(shown),
             "next": following,
         }
@@ -142,8 +142,9 @@ class Images(MethodView):
         )
         with current_runtime().reading() as session:
             image = images.get_image(session, taken.image_id, user.id)
-        body = image_body(image, user.id)
-        headers = {"Location": body["url"], "ETag": f'"{image_etag(image)}"'}
+            liked = likes.liked_among(session, user.id, [image.id])
+        body = image_body(image, user.id, liked)
+        headers = {"Location": body["url"], "ETag": f'"{image_etag(image, liked)}"'}
         headers |= _change_seq_header(taken.change_seq)
         if taken.was_replayed:
             headers["Idempotent-Replayed"] = "true"
@@ -155,7 +156,7 @@ class ImageItem(MethodView):
     """One image."""
 
     @blueprint.operation("getImage", "Read an image", refusals=(404,), parameters=[IF_NONE_MATCH])
-    @blueprint.alt_response(304, description="It is the version you have.")
+    @blueprint.alt_response(304, description="It is what you have.")
     @blueprint.response(
         200, ImageSchema, example=IMAGE_EXAMPLE, headers={**ETAG_HEADER, **CHANGE_SEQ_HEADER}
     )
@@ -167,9 +168,10 @@ class ImageItem(MethodView):
         caller = current_caller()
         with current_runtime().reading() as session:
             image = images.get_image(session, image_id, caller.user_id)
-        response = jsonify(ImageSchema().dump(image_body(image, caller.user_id)))
+            liked = likes.liked_among(session, caller.user_id, [image_id])
+        response = jsonify(ImageSchema().dump(image_body(image, caller.user_id, liked)))
         response.headers.update(_change_seq_header(None))
-        return with_etag(response, image_etag(image))
+        return with_etag(response, image_etag(image, liked))
 
     @blueprint.operation(
         "changeImage",
@@ -193,9 +195,10 @@ class ImageItem(MethodView):
                 expected_version=expected,
                 changes=changes,
             )
-        headers = {"ETag": f'"{image_etag(image)}"'}
+            liked = likes.liked_among(session, user.id, [image_id])
+        headers = {"ETag": f'"{image_etag(image, liked)}"'}
         headers |= _change_seq_header(images.committed_change(session))
-        return image_body(image, user.id), 200, headers
+        return image_body(image, user.id, liked), 200, headers
 
     @blueprint.operation(
         "deleteImage", "Delete an image", refusals=(403, 404, 409, 412), parameters=[IF_MATCH]
@@ -210,33 +213,6 @@ class ImageItem(MethodView):
         if storage_key is not None:
             remove_picture(runtime, storage_key)
         return Response(status=204, headers=_change_seq_header(images.committed_change(session)))
-
-
-@blueprint.route(f"/<{ID}:image_id>/file")
-class ImageFile(MethodView):
-    """The picture itself."""
-
-    @blueprint.operation("getImageFile", "Get the picture", refusals=PICTURE_REFUSALS)
-    @blueprint.alt_response(206, **PICTURE_RANGE)
-    @blueprint.alt_response(304, description="It is the one you have.")
-    @blueprint.response(200, PICTURE_DOC["schema"], content_type="image/*")
-    def get(self, image_id: int) -> Any:
-        """Owners get the original, byte for byte; others a WebP copy without metadata."""
-        return send_picture(*_visible(image_id), as_attachment=True)
-
-
-@blueprint.route(f"/<{ID}:image_id>/thumbnail")
-class ImageThumbnail(MethodView):
-    """A small copy."""
-
-    @blueprint.operation("getImageThumbnail", "Get a thumbnail", refusals=PICTURE_REFUSALS)
-    @blueprint.alt_response(206, **PICTURE_RANGE)
-    @blueprint.alt_response(304, description="It is the one you have.")
-    @blueprint.response(200, PICTURE_DOC["schema"], content_type="image/webp")
-    def get(self, image_id: int) -> Any:
-        """WebP, at most 320 pixels on its longer side."""
-        image, _ = _visible(image_id)
-        return send_thumbnail(image)
 
 
 @blueprint.route(f"/<{ID}:image_id>/similar")
@@ -256,7 +232,7 @@ class SimilarImages(MethodView):
         caller = current_caller()
         found = _similar(image_id, query)
         _, space = image_space()
-        return found_body(found, caller.user_id, space.name)
+        return found_body(found, caller.user_id, space.name, liked_in(found))
 
     @blueprint.operation(
         "findSimilarImagePosts",
@@ -271,14 +247,12 @@ class SimilarImages(MethodView):
         return [image_post(result) for result in _similar(image_id, query).results]
 
 
-def _visible(image_id: int) -> tuple[Any, int | None]:
-    viewer_id = current_caller().user_id
-    with current_runtime().reading() as session:
-        return images.get_image(session, image_id, viewer_id), viewer_id
-
-
 def _expected_version(image_id: int) -> int | None:
-    return expected_version(image_id, lambda: int(_visible(image_id)[0].version))
+    def current() -> int:
+        with current_runtime().reading() as session:
+            return images.get_image(session, image_id, current_caller().user_id).version
+
+    return expected_version(image_id, current)
 
 
 def _similar(image_id: int, query: dict[str, Any]) -> Found:

@@ -12,6 +12,7 @@ from mirada.domain.embeddings import Vector
 from mirada.domain.errors import InvalidInput
 from webapp import uploads
 from webapp.auth import Caller, current_caller
+from webapp.liking import liked_in
 from webapp.rest import MIN_CHANGE_SEQ, ApiBlueprint, multipart_fields
 from webapp.schemas.search import (
     DEFAULT_RESULTS,
@@ -84,7 +85,7 @@ class Search(MethodView):
             only_own=query["mine"],
         )
         _, space = image_space()
-        return found_body(found, caller.user_id, space.name)
+        return found_body(found, caller.user_id, space.name, liked_in(found))
 
 
 def _json_fields() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import marshmallow as ma
@@ -137,18 +138,21 @@ class ClusterImagesSchema(ReplySchema):
     next = ma.fields.String(required=True, allow_none=True)
 
 
-def cluster_body(cluster: SeenCluster, name: str | None, viewer_id: int | None) -> dict[str, Any]:
-    """Return the fields for `ClusterSchema`."""
+def cluster_body(
+    cluster: SeenCluster, name: str | None, viewer_id: int | None, liked: Collection[int]
+) -> dict[str, Any]:
+    """Return the fields for `ClusterSchema`; `liked` as `image_body` takes it."""
     return {
         "id": cluster.id,
         "kind": cluster.kind.value,
         "size": cluster.size,
         "name": name,
-        "examples": [member_body(member, viewer_id) for member in cluster.members],
+        "examples": [member_body(member, viewer_id, liked) for member in cluster.members],
         "images_url": url_for("clusters.ClusterImages", cluster_id=cluster.id),
     }
 
 
-def member_body(member: Member, viewer_id: int | None) -> dict[str, Any]:
-    """Return the fields for `MemberSchema`."""
-    return {"image": image_body(member.image, viewer_id), "similarity": member.similarity}
+def member_body(member: Member, viewer_id: int | None, liked: Collection[int]) -> dict[str, Any]:
+    """Return the fields for `MemberSchema`; `liked` as `image_body` takes it."""
+    image = image_body(member.image, viewer_id, liked)
+    return {"image": image, "similarity": member.similarity}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import marshmallow as ma
@@ -22,6 +23,9 @@ IMAGE_EXAMPLE = {
     "is_public": False,
     "status": "READY",
     "failure": None,
+    "like_count": 3,
+    "comment_count": 1,
+    "liked": False,
     "version": 2,
     "media_type": "image/png",
     "width": 512,
@@ -78,6 +82,15 @@ class ImageSchema(ReplySchema):
     )
     failure = ma.fields.String(
         required=True, allow_none=True, metadata={"description": "Why status is FAILED."}
+    )
+    like_count = ma.fields.Integer(
+        required=True,
+        metadata={"description": "Everybody's, also of people who may no longer see the image."},
+    )
+    comment_count = ma.fields.Integer(required=True)
+    liked = ma.fields.Boolean(
+        required=True,
+        metadata={"description": "Whether the caller likes it; false without a key."},
     )
     version = ma.fields.Integer(required=True)
     media_type = ma.fields.String(required=True)
@@ -163,12 +176,13 @@ class ImageChangeSchema(ma.Schema):
             raise ma.ValidationError("Name at least one of caption, prompt and is_public.")
 
 
-def image_body(image: Any, viewer_id: int | None) -> dict[str, Any]:
+def image_body(image: Any, viewer_id: int | None, liked: Collection[int]) -> dict[str, Any]:
     """Return an image's fields for `ImageSchema`.
 
     Args:
         image: with its content and owner loaded.
         viewer_id: who is asking; file names and failures are for the owner only.
+        liked: ids of the images that the viewer likes, this one among them or not.
     """
     content = image.content
     is_owner = viewer_id is not None and image.owner_id == viewer_id
@@ -181,6 +195,9 @@ def image_body(image: Any, viewer_id: int | None) -> dict[str, Any]:
         "is_public": image.is_public,
         "status": str(image.status),
         "failure": image.failure if is_owner else None,
+        "like_count": image.like_count,
+        "comment_count": image.comment_count,
+        "liked": image.id in liked,
         "version": image.version,
         "media_type": f"image/{content.format.lower()}",
         "width": content.width,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import marshmallow as ma
@@ -169,12 +169,14 @@ class FoundSchema(ReplySchema):
     space = ma.fields.String(required=True)
 
 
-def found_body(found: Found, viewer_id: int | None, space_name: str) -> dict[str, Any]:
-    """Return the fields for `FoundSchema`."""
+def found_body(
+    found: Found, viewer_id: int | None, space_name: str, liked: Collection[int]
+) -> dict[str, Any]:
+    """Return the fields for `FoundSchema`; `liked` as `image_body` takes it."""
     return {
         "results": [
             {
-                "image": image_body(result.image, viewer_id),
+                "image": image_body(result.image, viewer_id, liked),
                 "similarity": result.similarity,
                 "relevance": result.relevance,
             }

@@ -1,0 +1,125 @@
+"""Comments under an image: write, list, read and delete them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import request
+from flask.views import MethodView
+
+from mirada.usecases import comments
+from webapp.auth import current_caller, require_user
+from webapp.current import current_runtime
+from webapp.pagination import page, row_id_of
+from webapp.rest import ApiBlueprint, header, request_header
+from webapp.schemas.comments import (
+    COMMENT_EXAMPLE,
+    CommentListQuerySchema,
+    CommentPageSchema,
+    CommentSchema,
+    NewCommentSchema,
+    comment_body,
+)
+from webapp.schemas.ids import ID
+from workers.deadlocks import in_transaction
+
+blueprint = ApiBlueprint(
+    "comments", __name__, url_prefix="/api/v1/images", description="What people say of an image"
+)
+
+
+@blueprint.route(f"/<{ID}:image_id>/comments")
+class Comments(MethodView):
+    """What was written under an image."""
+
+    @blueprint.operation("listComments", "List comments, oldest first", refusals=(404, 422))
+    @blueprint.arguments(CommentListQuerySchema, location="query")
+    @blueprint.response(
+        200,
+        CommentPageSchema,
+        headers={"Link": header("Pages, RFC 8288.")},
+        example={"results": [COMMENT_EXAMPLE], "count": 1, "comment_count": 1, "next": None},
+    )
+    def get(self, query: dict[str, Any], image_id: int) -> Any:
+        """For whoever may see the image."""
+        caller = current_caller()
+        with current_runtime().reading() as session:
+            found = comments.list_comments(
+                session,
+                image_id,
+                caller.user_id,
+                cursor=row_id_of(query["cursor"]),
+                limit=query["limit"] + 1,
+            )
+        shown, following, links = page(
+            found.comments, query["limit"], lambda comment: comment.id, {}
+        )
+        body = {
+            "results": [comment_body(comment) for comment in shown],
+            "count": len(shown),
+            "comment_count": found.comment_count,
+            "next": following,
+        }
+        return body, 200, links
+
+    @blueprint.operation(
+        "writeComment",
+        "Write a comment",
+        refusals=(400, 404, 409, 413, 415, 422),
+        parameters=[
+            request_header("Idempotency-Key", "Any text of yours; one key writes one comment.")
+        ],
+    )
+    @blueprint.arguments(NewCommentSchema, location="json", example={"text": "What a cat!"})
+    @blueprint.response(
+        201,
+        CommentSchema,
+        example=COMMENT_EXAMPLE,
+        headers={
+            "Location": header("Where the comment is."),
+            "Idempotent-Replayed": header("`true` when an earlier request wrote the comment."),
+        },
+    )
+    def post(self, fields: dict[str, Any], image_id: int) -> Any:
+        """Under an image that the caller may see."""
+        user = require_user()
+        key = request.headers.get("Idempotency-Key")
+        written = in_transaction(
+            current_runtime(),
+            lambda session: comments.write_comment(
+                session, image_id, user.id, fields["text"], idempotency_key=key
+            ),
+        )
+        body = comment_body(written.comment)
+        headers = {"Location": body["url"]}
+        if written.was_replayed:
+            headers["Idempotent-Replayed"] = "true"
+        return body, 201, headers
+
+
+@blueprint.route(f"/<{ID}:image_id>/comments/<{ID}:comment_id>")
+class CommentItem(MethodView):
+    """One comment."""
+
+    @blueprint.operation("getComment", "Read a comment", refusals=(404,))
+    @blueprint.response(200, CommentSchema, example=COMMENT_EXAMPLE)
+    def get(self, image_id: int, comment_id: int) -> Any:
+        """For whoever may see the image."""
+        caller = current_caller()
+        with current_runtime().reading() as session:
+            return comment_body(comments.get_comment(session, image_id, comment_id, caller.user_id))
+
+    @blueprint.operation("deleteComment", "Delete a comment", refusals=(404,))
+    @blueprint.response(204)
+    def delete(self, image_id: int, comment_id: int) -> None:
+        """Its author may, the image's owner, and an administrator who may see the image.
+
+        Anybody else is told that there is no such comment.
+        """
+        user, is_administrator = require_user(), current_caller().is_administrator
+        in_transaction(
+            current_runtime(),
+            lambda session: comments.delete_comment(
+                session, image_id, comment_id, user.id, is_administrator=is_administrator
+            ),
+        )

@@ -18,18 +18,18 @@ from mirada.db.migrate import differences, upgrade_to_head
 from mirada.db.session import Database, make_engine
 from mirada.db.vector_rows import DatabaseVectors
 from mirada.domain.embeddings import EmbeddingSpace, Matrix
-from mirada.domain.errors import EncoderUnavailable, Unavailable
+from mirada.domain.errors import Unavailable
+from mirada.domain.vector_cache import VectorCache
 from mirada.ports import (
     Grouping,
     ImageDecoder,
     ImageStore,
     LanguageModel,
+    TextEncoder,
     VectorIndex,
     VectorSource,
 )
-from mirada.usecases import rebuild, spaces
-from mirada.usecases.evidence import ThemeVectorCache
-from mirada.usecases.labels import LabelVectorCache
+from mirada.usecases import evidence, labels, rebuild, spaces
 
 if TYPE_CHECKING:
     from mirada.adapters.encoders.batching import BatchingEncoder
@@ -189,14 +189,25 @@ class Runtime:
         return self._port(name, lambda: DatabaseVectors(self.database, space_id))
 
     @property
-    def label_vectors(self) -> LabelVectorCache:
-        """The label vectors that this process has used lately."""
-        return self._port("label_vectors", LabelVectorCache)
+    def label_vectors(self) -> VectorCache[tuple[int, str]]:
+        """The label vectors that this process has used lately, by space and `ensemble_key`."""
+        return self._port("label_vectors", lambda: VectorCache(labels.CACHED_VECTORS))
 
     @property
-    def theme_vectors(self) -> ThemeVectorCache:
-        """The theme vectors of judged pictures that this process has used lately."""
-        return self._port("theme_vectors", ThemeVectorCache)
+    def theme_vectors(self) -> VectorCache[tuple[int, int, int]]:
+        """Theme vectors of judged pictures, by space, embedding and checksum."""
+        return self._port("theme_vectors", lambda: VectorCache(evidence.CACHED_VECTORS))
+
+    def remembering(self, encoder: TextEncoder) -> TextEncoder:
+        """The same encoder for what people ask: popular queries of its space are not computed again.
+
+        Without ENABLE_EMBEDDING_CACHE every query is.
+        """
+        from mirada.adapters.encoders.remembering import QueryEncoder, QueryMemory
+
+        is_on = self.settings.enable_embedding_cache
+        name = f"queries:{encoder.space.name}"
+        return QueryEncoder(encoder, self._port(name, QueryMemory) if is_on else None)
 
     def index(self, space_id: int) -> VectorIndex:
         """This process's index of one space, refreshed in the background once it exists."""
@@ -244,35 +255,19 @@ class Runtime:
             return nothing
 
     def _load_encoder(self) -> OpenClipEncoder:
-        from mirada.adapters.encoders.openclip import OpenClipEncoder, choose_model
+        from mirada.adapters.encoders.openclip import load_chosen
 
         settings = self.settings
         with self.reading() as session:
             pinned = spaces.pinned_space(session)
-
-        def load(clip_model: str) -> OpenClipEncoder:
-            model, pretrained = choose_model(
-                clip_model,
-                settings.clip_pretrained,
-                bundled=BUNDLED_MODEL_DIR,
-                pinned=(pinned.encoder, pinned.pretrained) if pinned else None,
-                cache_dir=settings.embeddings_cache_dir,
-            )
-            return OpenClipEncoder.load(
-                model,
-                pretrained,
-                device=settings.embeddings_device,
-                cache_dir=settings.embeddings_cache_dir,
-            )
-
-        try:
-            return load(settings.clip_model)
-        except EncoderUnavailable as error:
-            # On the first run `auto` may still settle for less; later it would be another model.
-            if settings.clip_model != "auto" or pinned is not None:
-                raise
-            logger.warning("%s The bundled encoder is used instead.", error)
-            return load("bundled")
+        return load_chosen(
+            settings.clip_model,
+            settings.clip_pretrained,
+            bundled=BUNDLED_MODEL_DIR,
+            pinned=(pinned.encoder, pinned.pretrained) if pinned else None,
+            device=settings.embeddings_device,
+            cache_dir=settings.embeddings_cache_dir,
+        )
 
     def close(self) -> None:
         """Stop threads and child processes, close files and connections; harmless to repeat."""

@@ -149,7 +149,8 @@ class Settings(BaseSettings):
         None, description="Base URL of another Mirada that computes embeddings for this one."
     )
     enable_embedding_cache: bool = Field(
-        True, description="Remember the embeddings of popular text queries."
+        True,
+        description="Remember the embeddings of popular text queries, in memory, per process.",
     )
 
     # Search.

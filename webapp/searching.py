@@ -143,7 +143,7 @@ def pixels_of_upload(upload: FileStorage) -> RgbImage:
 
 def vector_of_text(text: str) -> Vector:
     """Return the unit vector of a text in the image space."""
-    vectors = encoder_for_people().encode_texts([text])
+    vectors = current_runtime().remembering(encoder_for_people()).encode_texts([text])
     return vectors[0]
 
 

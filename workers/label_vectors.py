@@ -74,12 +74,14 @@ def vectors_of(
     space_id, space = runtime.space()
     cache = runtime.label_vectors
     wanted = {ensemble.key: ensemble for ensemble in ensembles}
-    found = cache.get(space_id, wanted)
+    found = {
+        key: vector for (_, key), vector in cache.get((space_id, key) for key in wanted).items()
+    }
     missing = [key for key in wanted if key not in found]
     if missing:
         with runtime.reading() as session:
             stored = labels.known_vectors(session, space_id, space.dimension, missing)
-        cache.put(space_id, stored)
+        cache.put({(space_id, key): vector for key, vector in stored.items()})
         found |= stored
     began = time.monotonic()
     missing = [key for key in wanted if key not in found]
@@ -98,7 +100,7 @@ def vectors_of(
                 space_id,
                 [LabelVector(entry.key, entry.name, encoded[entry.key]) for entry in some],
             )
-        cache.put(space_id, encoded)
+        cache.put({(space_id, key): vector for key, vector in encoded.items()})
         found |= encoded
     return np.stack([found[entry.key] for entry in ensembles])
 

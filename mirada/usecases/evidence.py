@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -16,6 +14,7 @@ from mirada.domain.concepts import theme_vectors
 from mirada.domain.embeddings import Matrix, Vector
 from mirada.domain.feedback import theme_key
 from mirada.domain.similarity import Floats
+from mirada.domain.vector_cache import VectorCache
 
 MOST_PER_THEME = 2_000
 """Verdicts of one theme that count: hundreds of people's, and 16 MB of theme vectors at most."""
@@ -23,34 +22,6 @@ MOST_IN_ALL = 20_000
 """Verdicts that one classification takes into account, over all its labels."""
 CACHED_VECTORS = 8_192
 """Of 1,024 numbers each 32 MiB."""
-
-
-class ThemeVectorCache:
-    """Theme vectors that a process has used lately, by space, embedding and checksum. Thread-safe."""
-
-    def __init__(self, size: int = CACHED_VECTORS) -> None:
-        """Keep at most `size` vectors."""
-        self._size = size
-        self._lock = threading.Lock()
-        self._vectors: OrderedDict[tuple[int, int, int], Vector] = OrderedDict()
-
-    def get(self, keys: Iterable[tuple[int, int, int]]) -> dict[tuple[int, int, int], Vector]:
-        """Return those that are here, by key."""
-        found = {}
-        with self._lock:
-            for key in keys:
-                vector = self._vectors.get(key)
-                if vector is not None:
-                    self._vectors.move_to_end(key)
-                    found[key] = vector
-        return found
-
-    def put(self, vectors: Mapping[tuple[int, int, int], Vector]) -> None:
-        """Keep these, and let go of those that were not used for longest."""
-        with self._lock:
-            self._vectors.update(vectors)
-            while len(self._vectors) > self._size:
-                self._vectors.popitem(last=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +32,14 @@ class Vocabulary:
         space_id: the row of the pictures' space.
         dimension: of that space.
         concepts: (w, d) float32, `domain.concepts.CONCEPTS` in that space.
-        cache: of this space with these concepts; None computes every vector afresh.
+        cache: by space, embedding and checksum, of these concepts; None computes every vector
+            afresh.
     """
 
     space_id: int
     dimension: int
     concepts: Matrix = field(repr=False)
-    cache: ThemeVectorCache | None = field(default=None, repr=False)
+    cache: VectorCache[tuple[int, int, int]] | None = field(default=None, repr=False)
 
     def theme_vectors(self, pictures: Matrix) -> Matrix:
         """Return (n, e) float32 unit rows for (n, d) pictures."""

@@ -7,9 +7,7 @@ looks up what is known, and one that stores what was not.
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import delete, func, select
@@ -165,36 +163,6 @@ def store_vectors(session: Session, space_id: int, vectors: Sequence[LabelVector
             }
         )
     session.execute(_upsert(session), rows)
-
-
-class LabelVectorCache:
-    """Label vectors that a process has used lately, by space and key. Thread-safe."""
-
-    def __init__(self, size: int = CACHED_VECTORS) -> None:
-        """Keep at most `size` vectors."""
-        self._size = size
-        self._lock = threading.Lock()
-        self._vectors: OrderedDict[tuple[int, str], Vector] = OrderedDict()
-
-    def get(self, space_id: int, keys: Iterable[str]) -> dict[str, Vector]:
-        """Return those that are here, by key."""
-        found: dict[str, Vector] = {}
-        with self._lock:
-            for key in keys:
-                vector = self._vectors.get((space_id, key))
-                if vector is not None:
-                    self._vectors.move_to_end((space_id, key))
-                    found[key] = vector
-        return found
-
-    def put(self, space_id: int, vectors: Mapping[str, Vector]) -> None:
-        """Keep these, and let go of those that were not used for longest."""
-        with self._lock:
-            for key, vector in vectors.items():
-                self._vectors[space_id, key] = vector
-                self._vectors.move_to_end((space_id, key))
-            while len(self._vectors) > self._size:
-                self._vectors.popitem(last=False)
 
 
 def _lock_set(session: Session) -> None:

@@ -14,7 +14,7 @@ from mirada.domain.embeddings import EmbeddingSpace, SpaceKind, Vector, l2_norma
 from mirada.domain.errors import Conflict, NotFound
 from mirada.domain.labels import DEFAULT_LABELS, MAX_LABELS, Label
 from mirada.usecases import labels, spaces
-from mirada.usecases.labels import LabelVector, LabelVectorCache
+from mirada.usecases.labels import LabelVector
 
 SPACE = EmbeddingSpace(SpaceKind.IMAGE, "Toy", "v1", "none", 4)
 
@@ -190,12 +190,3 @@ def test_two_processes_may_store_the_same_vectors_at_once(database: Database) ->
     for thread in threads:
         thread.join()
     assert failures == []
-
-
-def test_the_cache_lets_go_of_what_was_not_used_for_longest() -> None:
-    cache = LabelVectorCache(size=2)
-    cache.put(1, {"a": vector(1), "b": vector(0, 1)})
-    assert set(cache.get(1, ["a"])) == {"a"}
-    cache.put(1, {"c": vector(0, 0, 1)})
-    assert set(cache.get(1, ["a", "b", "c"])) == {"a", "c"}
-    assert cache.get(2, ["a"]) == {}

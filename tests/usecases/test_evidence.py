@@ -15,9 +15,10 @@ from mirada.db.session import Database
 from mirada.domain.adaptive import NO_OPINION
 from mirada.domain.embeddings import EmbeddingSpace, SpaceKind, Vector, l2_normalise
 from mirada.domain.images import ImageStatus
+from mirada.domain.vector_cache import VectorCache
 from mirada.usecases import evidence, images, learn
 from mirada.usecases.embed import store_embedding
-from mirada.usecases.evidence import Adapted, ThemeVectorCache, Vocabulary, adapted, evidence_for
+from mirada.usecases.evidence import CACHED_VECTORS, Adapted, Vocabulary, adapted, evidence_for
 from mirada.usecases.spaces import pin_space
 
 SPACE = EmbeddingSpace(SpaceKind.IMAGE, "test", "v1", "none", 8)
@@ -37,7 +38,7 @@ def direction(axis: int, blur: float = 0.0) -> Vector:
 class Taught:
     """Pictures with vectors, verdicts on them, and what a new picture scores."""
 
-    def __init__(self, database: Database, cache: ThemeVectorCache | None) -> None:
+    def __init__(self, database: Database, cache: VectorCache[tuple[int, int, int]] | None) -> None:
         self.database = database
         self._numbers = itertools.count(1)
         concepts = np.stack([direction(axis) for axis in range(8)])
@@ -106,7 +107,7 @@ class Taught:
 
 @pytest.fixture(params=["cached", "afresh"])
 def taught(database: Database, request: pytest.FixtureRequest) -> Taught:
-    return Taught(database, ThemeVectorCache() if request.param == "cached" else None)
+    return Taught(database, VectorCache(CACHED_VECTORS) if request.param == "cached" else None)
 
 
 def test_without_verdicts_nothing_changes(taught: Taught) -> None:
@@ -237,12 +238,3 @@ def test_what_is_read_in_all_has_a_limit_that_is_used(counts: list[int]) -> None
     assert taken <= evidence.MOST_IN_ALL
     assert each <= evidence.MOST_PER_THEME
     assert each == evidence.MOST_PER_THEME or one_more > evidence.MOST_IN_ALL
-
-
-def test_the_cache_lets_go_of_what_was_not_used_for_longest() -> None:
-    cache = ThemeVectorCache(2)
-    for number in (1, 2):
-        cache.put({(1, number, 0): direction(number)})
-    cache.get([(1, 1, 0)])
-    cache.put({(1, 3, 0): direction(3)})
-    assert list(cache.get([(1, n, 0) for n in (1, 2, 3)])) == [(1, 1, 0), (1, 3, 0)]

@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import MakeRuntime
+from tests.encoders import CountingEncoder, with_encoder
 from tests.pictures import picture
 from tests.webapp.gallery import Gallery, as_upload, assert_problem, on_arc
+from webapp import create_app
 
 
 def search(gallery: Gallery, **query: Any) -> Any:
@@ -210,3 +213,19 @@ def test_a_change_that_is_still_on_its_way_is_503_with_retry_after(gallery: Gall
 def test_a_change_number_that_is_none_is_422(gallery: Gallery, seq: str) -> None:
     response = search(gallery, vector=on_arc(0), headers={"X-Min-Change-Seq": seq})
     assert_problem(response, 422, "invalid_input")
+
+
+@pytest.mark.parametrize(("is_on", "encoded"), [(True, 1), (False, 3)])
+def test_the_same_words_are_encoded_once_unless_that_is_switched_off(
+    make_runtime: MakeRuntime, is_on: bool, encoded: int
+) -> None:
+    encoder = CountingEncoder()
+    runtime = with_encoder(make_runtime(enable_embedding_cache=is_on), encoder)
+    client = create_app(runtime).test_client()
+    first = client.post("/api/v1/search", json={"text": "a cat"})
+    again = client.post("/api/v1/search", json={"text": "  a  cat "})
+    embedded = client.post("/api/v1/embeddings", json={"texts": ["a cat"]})
+    assert first.get_json() == again.get_json()
+    assert embedded.get_json()["embeddings"] == CountingEncoder().encode_texts(["a cat"]).tolist()
+    assert encoder.texts == ["a cat"] * encoded
+    assert client.get("/labels").get_json()["features"]["embedding_cache"] is is_on

@@ -12,6 +12,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 from mirada.domain.embeddings import BLOB_DTYPE, Matrix
 from webapp import uploads
 from webapp.auth import require_user
+from webapp.current import current_runtime
 from webapp.rest import ApiBlueprint, header
 from webapp.schemas.embeddings import (
     EMBEDDINGS_EXAMPLE,
@@ -72,7 +73,7 @@ class Embeddings(MethodView):
             vectors = encoder.encode_images([pixels_of_upload(file) for file in files])
         elif request.is_json:
             fields = ApiBlueprint.ARGUMENTS_PARSER.parse(TextsSchema(), location="json")
-            vectors = encoder.encode_texts(fields["texts"])
+            vectors = current_runtime().remembering(encoder).encode_texts(fields["texts"])
         else:
             raise UnsupportedMediaType(
                 "Send texts as application/json, or pictures as multipart/form-data."

@@ -35,6 +35,7 @@ __all__ = [
     "OpenClipEncoder",
     "choose_model",
     "hub_reachable",
+    "load_chosen",
 ]
 
 logger = logging.getLogger(__name__)
@@ -196,6 +197,36 @@ class OpenClipEncoder:
         except (RuntimeError, InvalidInput) as error:
             # RuntimeError: a device out of memory or gone. InvalidInput: it returned NaN.
             raise EncoderUnavailable(f"The encoder failed on {self._device}: {error}") from error
+
+
+def load_chosen(
+    model: str,
+    pretrained: str | None,
+    *,
+    bundled: Path,
+    pinned: tuple[str, str] | None,
+    device: str,
+    cache_dir: Path | None,
+) -> OpenClipEncoder:
+    """Load what `choose_model` chooses; on the first run "auto" settles for the bundled model.
+
+    The arguments are those of `choose_model` and `OpenClipEncoder.load`, which also say what is raised.
+    """
+
+    def load(named: str) -> OpenClipEncoder:
+        chosen, tag = choose_model(
+            named, pretrained, bundled=bundled, pinned=pinned, cache_dir=cache_dir
+        )
+        return OpenClipEncoder.load(chosen, tag, device=device, cache_dir=cache_dir)
+
+    try:
+        return load(model)
+    except EncoderUnavailable as error:
+        # With vectors in the database it would be another model than the one that made them.
+        if model != "auto" or pinned is not None:
+            raise
+        logger.warning("%s The bundled encoder is used instead.", error)
+        return load("bundled")
 
 
 def _preprocessing_version(config: dict[str, Any], side_px: int) -> str:

@@ -107,6 +107,14 @@ def list_keys(
     return list(session.execute(query.order_by(ApiKey.id.desc()).limit(limit)).scalars())
 
 
+def get_key(session: Session, owner_id: int, key_id: int) -> ApiKey:
+    """Return a user's key by id. Raises NotFound where that user has no such key."""
+    key = session.get(ApiKey, key_id) if 0 < key_id <= LARGEST_ID else None
+    if key is None or key.user_id != owner_id:
+        raise _no_such_key(key_id)
+    return key
+
+
 def rotate(
     session: Session,
     owner_id: int,
@@ -248,8 +256,12 @@ def _locked(session: Session, owner_id: int, key_id: int) -> ApiKey:
             .execution_options(populate_existing=True)
         ).scalar_one_or_none()
     if key is None:
-        raise NotFound(f"There is no key {key_id}.")
+        raise _no_such_key(key_id)
     return key
+
+
+def _no_such_key(key_id: int) -> NotFound:
+    return NotFound(f"There is no key {key_id}.")
 
 
 def _refuse_void(key: ApiKey, now: datetime) -> None:

@@ -1,17 +1,32 @@
-"""Users: who the caller is."""
+"""Users: who the caller is, and, for administrators, everybody."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from flask import request, url_for
 from flask.views import MethodView
 
-from webapp.auth import require_user
-from webapp.rest import ApiBlueprint
-from webapp.schemas.users import UserSchema
+from mirada.domain.access import checked_scopes
+from mirada.usecases import users
+from webapp.auth import current_caller, require_administrator, require_user
+from webapp.current import current_runtime
+from webapp.pagination import page, row_id_of
+from webapp.rest import ApiBlueprint, header, request_header
+from webapp.schemas.feedback import PageQuerySchema
+from webapp.schemas.ids import ID
+from webapp.schemas.keys import NEW_KEY_EXAMPLE, SHOWN_ONCE, USER_KEY_EXAMPLE, issued_key_body
+from webapp.schemas.users import (
+    USER_EXAMPLE,
+    CreatedUserSchema,
+    NewUserSchema,
+    UserPageSchema,
+    UserSchema,
+    user_body,
+)
 
 blueprint = ApiBlueprint(
-    "users", __name__, url_prefix="/api/v1/users", description="Who is calling"
+    "users", __name__, url_prefix="/api/v1/users", description="Who is calling, and who may"
 )
 
 
@@ -20,22 +35,104 @@ class Me(MethodView):
     """The caller."""
 
     @blueprint.operation("getMe", "Read who you are")
-    @blueprint.response(
-        200,
-        UserSchema,
-        example={
-            "id": 1,
-            "username": "local",
-            "role": "administrator",
-            "created_at": "2026-01-02T03:04:05+00:00",
-        },
-    )
+    @blueprint.response(200, UserSchema, example=USER_EXAMPLE)
     def get(self) -> Any:
         """The owner of the key; without one, where that is allowed, the local user."""
-        user = require_user()
-        return {
-            "id": user.id,
-            "username": user.username,
-            "role": str(user.role),
-            "created_at": user.created_at,
+        return user_body(require_user())
+
+
+@blueprint.route("")
+class Users(MethodView):
+    """Everybody."""
+
+    @blueprint.operation("listUsers", "List users, newest first", refusals=(422,))
+    @blueprint.arguments(PageQuerySchema, location="query")
+    @blueprint.response(
+        200,
+        UserPageSchema,
+        headers={"Link": header("Pages, RFC 8288.")},
+        example={"results": [USER_EXAMPLE], "count": 1, "next": None},
+    )
+    def get(self, query: dict[str, Any]) -> Any:
+        """For administrators."""
+        require_administrator()
+        with current_runtime().reading() as session:
+            rows = users.list_users(
+                session, cursor=row_id_of(query["cursor"]), limit=query["limit"] + 1
+            )
+        shown, following, links = page(rows, query["limit"], lambda user: user.id, {})
+        body = {
+            "results": [user_body(user) for user in shown],
+            "count": len(shown),
+            "next": following,
         }
+        return body, 200, links
+
+    @blueprint.operation(
+        "createUser",
+        "Create a user and the first key",
+        refusals=(400, 403, 409, 415, 422),
+        parameters=[
+            request_header("Idempotency-Key", "Any text of yours; one key never makes two users.")
+        ],
+    )
+    @blueprint.arguments(
+        NewUserSchema, example={"username": "ana", "role": "user", "key": NEW_KEY_EXAMPLE}
+    )
+    @blueprint.response(
+        201,
+        CreatedUserSchema,
+        example=USER_EXAMPLE | {"key": USER_KEY_EXAMPLE | SHOWN_ONCE},
+        headers={
+            "Location": header("Where the user is."),
+            "Idempotent-Replayed": header("`true` when an earlier request made the user."),
+        },
+    )
+    def post(self, fields: dict[str, Any]) -> Any:
+        """The key is in this reply and never again. For administrators."""
+        asker, wanted = require_administrator(), fields["key"]
+        scopes = checked_scopes(wanted["scopes"])
+        with current_runtime().transaction() as session:
+            new = users.create_with_key(
+                session,
+                fields["username"],
+                is_administrator=fields["role"] == "administrator",
+                key_name=wanted["name"],
+                scopes=scopes,
+                expires_at=wanted["expires_at"],
+                giver=current_caller().authority,
+                asker_id=asker.id,
+                idempotency_key=request.headers.get("Idempotency-Key"),
+            )
+        key_url = url_for("keys.UserKey", user_id=new.user.id, key_id=new.first_key.row.id)
+        body = user_body(new.user) | {"key": issued_key_body(new.first_key, key_url)}
+        headers = {"Location": body["url"], "Cache-Control": "no-store"}
+        if new.first_key.was_replayed:
+            headers["Idempotent-Replayed"] = "true"
+        return body, 201, headers
+
+
+@blueprint.route(f"/<{ID}:user_id>")
+class UserItem(MethodView):
+    """One user."""
+
+    @blueprint.operation("getUser", "Read a user", refusals=(404,))
+    @blueprint.response(200, UserSchema, example=USER_EXAMPLE)
+    def get(self, user_id: int) -> Any:
+        """Yourself, or, for administrators, anybody. Others are told that there is nobody."""
+        return user_body(owner_in_path(user_id))
+
+
+def owner_in_path(user_id: int) -> Any:
+    """Return the user whom a path names, to that user and to administrators.
+
+    Raises:
+        NotFound: there is none; nobody else learns whether there is.
+    """
+    asker = require_user()
+    if user_id == asker.id:
+        return asker
+    if not current_caller().is_administrator:
+        raise users.no_such_user(user_id)
+    with current_runtime().reading() as session:
+        return users.get_user(session, user_id)

@@ -2,15 +2,80 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import marshmallow as ma
+from flask import url_for
+from marshmallow import validate
 
 from webapp.schemas.images import ReplySchema
+from webapp.schemas.keys import IssuedKeySchema, NewKeySchema
+
+if TYPE_CHECKING:
+    from mirada.db.models import User
+
+ROLES = ("user", "administrator")
+USER_EXAMPLE = {
+    "id": 7,
+    "username": "ana",
+    "role": "user",
+    "created_at": "2026-01-02T03:04:05+00:00",
+    "url": "/api/v1/users/7",
+}
 
 
 class UserSchema(ReplySchema):
-    """A user, as that user sees it."""
+    """A user, as that user and administrators see it."""
 
     id = ma.fields.Integer(required=True)
     username = ma.fields.String(required=True)
-    role = ma.fields.String(required=True, validate=ma.validate.OneOf(["user", "administrator"]))
+    role = ma.fields.String(
+        required=True,
+        validate=validate.OneOf(ROLES),
+        metadata={
+            "description": "Of yourself: what you act as. An administrator's key without the scope "
+            "admin acts as user."
+        },
+    )
     created_at = ma.fields.DateTime(required=True)
+    url = ma.fields.String(required=True)
+
+
+class UserPageSchema(ReplySchema):
+    """One page of users, newest first."""
+
+    results = ma.fields.List(ma.fields.Nested(UserSchema), required=True)
+    count = ma.fields.Integer(required=True)
+    next = ma.fields.String(required=True, allow_none=True)
+
+
+class NewUserSchema(ma.Schema):
+    """A user to create, and the first key."""
+
+    username = ma.fields.String(
+        required=True,
+        validate=validate.Length(min=1, max=150),
+        metadata={
+            "description": "Letters, digits, or any of _ . @ + -; names that differ by case alone "
+            "are one."
+        },
+    )
+    role = ma.fields.String(load_default="user", validate=validate.OneOf(ROLES))
+    key = ma.fields.Nested(NewKeySchema, load_default=lambda: NewKeySchema().load({}))
+
+
+class CreatedUserSchema(UserSchema):
+    """A user who was just created, with the first key."""
+
+    key = ma.fields.Nested(IssuedKeySchema, required=True)
+
+
+def user_body(user: User) -> dict[str, Any]:
+    """Return the fields for `UserSchema`."""
+    return {
+        "id": user.id,
+        "username": user.username,
+        "role": str(user.role),
+        "created_at": user.created_at,
+        "url": url_for("users.UserItem", user_id=user.id),
+    }

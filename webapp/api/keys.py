@@ -1,0 +1,240 @@
+"""API keys: one's own under /users/me/keys, anybody's, for administrators, under /users/ID/keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from flask import request, url_for
+from flask.views import MethodView
+
+from mirada.domain.access import checked_scopes
+from mirada.usecases import keys
+from mirada.usecases.keys import NewKey
+from webapp.api.users import owner_in_path
+from webapp.auth import current_caller, require_user
+from webapp.current import current_runtime
+from webapp.pagination import page, row_id_of
+from webapp.rest import ApiBlueprint, header, request_header
+from webapp.schemas.feedback import PageQuerySchema
+from webapp.schemas.ids import ID
+from webapp.schemas.keys import (
+    MY_KEY_EXAMPLE,
+    NEW_KEY_EXAMPLE,
+    SHOWN_ONCE,
+    USER_KEY_EXAMPLE,
+    IssuedKeySchema,
+    KeyPageSchema,
+    KeySchema,
+    NewKeySchema,
+    RotationSchema,
+    issued_key_body,
+    key_body,
+)
+
+blueprint = ApiBlueprint(
+    "keys", __name__, url_prefix="/api/v1/users", description="What callers show to be known"
+)
+PAGES = {"Link": header("Pages, RFC 8288.")}
+ONCE = [request_header("Idempotency-Key", "Any text of yours; one key never makes two keys.")]
+MADE = {
+    "Location": header("Where the key is listed."),
+    "Idempotent-Replayed": header("`true` when an earlier request made it; `key` is null then."),
+}
+UrlOf = Callable[[int], str]
+
+
+@blueprint.route("/me/keys")
+class MyKeys(MethodView):
+    """The caller's keys."""
+
+    @blueprint.operation("listMyKeys", "List your keys, newest first", refusals=(422,))
+    @blueprint.arguments(PageQuerySchema, location="query")
+    @blueprint.response(
+        200,
+        KeyPageSchema,
+        headers=PAGES,
+        example={"results": [MY_KEY_EXAMPLE], "count": 1, "next": None},
+    )
+    def get(self, query: dict[str, Any]) -> Any:
+        """Expired and revoked ones as well. The keys themselves are nowhere."""
+        return _listed(query, require_user().id, _my_url)
+
+    @blueprint.operation(
+        "createMyKey", "Make a key", refusals=(400, 403, 409, 415, 422), parameters=ONCE
+    )
+    @blueprint.arguments(NewKeySchema, example=NEW_KEY_EXAMPLE)
+    @blueprint.response(201, IssuedKeySchema, example=MY_KEY_EXAMPLE | SHOWN_ONCE, headers=MADE)
+    def post(self, fields: dict[str, Any]) -> Any:
+        """It is in this reply and never again. It can do at most what the calling key can."""
+        return _issued(fields, require_user(), _my_url)
+
+
+@blueprint.route(f"/me/keys/<{ID}:key_id>")
+class MyKey(MethodView):
+    """One of the caller's keys."""
+
+    @blueprint.operation("getMyKey", "Read one of your keys", refusals=(404,))
+    @blueprint.response(200, KeySchema, example=MY_KEY_EXAMPLE)
+    def get(self, key_id: int) -> Any:
+        """What it may do, until when, and when it was last used."""
+        return _read(require_user().id, key_id, _my_url)
+
+    @blueprint.operation("revokeMyKey", "Revoke one of your keys", refusals=(404,))
+    @blueprint.response(204, description="It counts nowhere any more.")
+    def delete(self, key_id: int) -> None:
+        """At once, on every server; it stays in the list."""
+        _revoke(require_user().id, key_id)
+
+
+@blueprint.route(f"/me/keys/<{ID}:key_id>/rotate")
+class MyKeyRotation(MethodView):
+    """A new key in the place of another."""
+
+    @blueprint.operation(
+        "rotateMyKey",
+        "Replace one of your keys",
+        refusals=(400, 403, 404, 409, 415, 422),
+        parameters=ONCE,
+    )
+    @blueprint.arguments(RotationSchema, example={"grace_s": 3600})
+    @blueprint.response(201, IssuedKeySchema, example=MY_KEY_EXAMPLE | SHOWN_ONCE, headers=MADE)
+    def post(self, fields: dict[str, Any], key_id: int) -> Any:
+        """The same name and scopes, and a life as long as the old one's was, from now."""
+        return _rotated(fields, require_user().id, key_id, _my_url)
+
+
+@blueprint.route(f"/<{ID}:user_id>/keys")
+class UserKeys(MethodView):
+    """Anybody's keys."""
+
+    @blueprint.operation("listUserKeys", "List a user's keys, newest first", refusals=(404, 422))
+    @blueprint.arguments(PageQuerySchema, location="query")
+    @blueprint.response(
+        200,
+        KeyPageSchema,
+        headers=PAGES,
+        example={"results": [USER_KEY_EXAMPLE], "count": 1, "next": None},
+    )
+    def get(self, query: dict[str, Any], user_id: int) -> Any:
+        """For administrators, and for that user."""
+        return _listed(query, owner_in_path(user_id).id, _url_of(user_id))
+
+    @blueprint.operation(
+        "createUserKey",
+        "Make a key for a user",
+        refusals=(400, 403, 404, 409, 415, 422),
+        parameters=ONCE,
+    )
+    @blueprint.arguments(NewKeySchema, example=NEW_KEY_EXAMPLE)
+    @blueprint.response(201, IssuedKeySchema, example=USER_KEY_EXAMPLE | SHOWN_ONCE, headers=MADE)
+    def post(self, fields: dict[str, Any], user_id: int) -> Any:
+        """For administrators, who alone give the scope metrics."""
+        return _issued(fields, owner_in_path(user_id), _url_of(user_id))
+
+
+@blueprint.route(f"/<{ID}:user_id>/keys/<{ID}:key_id>")
+class UserKey(MethodView):
+    """One of anybody's keys."""
+
+    @blueprint.operation("getUserKey", "Read a user's key", refusals=(404,))
+    @blueprint.response(200, KeySchema, example=USER_KEY_EXAMPLE)
+    def get(self, user_id: int, key_id: int) -> Any:
+        """For administrators, and for that user."""
+        return _read(owner_in_path(user_id).id, key_id, _url_of(user_id))
+
+    @blueprint.operation("revokeUserKey", "Revoke a user's key", refusals=(404,))
+    @blueprint.response(204, description="It counts nowhere any more.")
+    def delete(self, user_id: int, key_id: int) -> None:
+        """For administrators, and for that user."""
+        _revoke(owner_in_path(user_id).id, key_id)
+
+
+@blueprint.route(f"/<{ID}:user_id>/keys/<{ID}:key_id>/rotate")
+class UserKeyRotation(MethodView):
+    """A new key in the place of anybody's."""
+
+    @blueprint.operation(
+        "rotateUserKey",
+        "Replace a user's key",
+        refusals=(400, 403, 404, 409, 415, 422),
+        parameters=ONCE,
+    )
+    @blueprint.arguments(RotationSchema, example={"grace_s": 3600})
+    @blueprint.response(201, IssuedKeySchema, example=USER_KEY_EXAMPLE | SHOWN_ONCE, headers=MADE)
+    def post(self, fields: dict[str, Any], user_id: int, key_id: int) -> Any:
+        """For administrators, and for that user."""
+        return _rotated(fields, owner_in_path(user_id).id, key_id, _url_of(user_id))
+
+
+def _my_url(key_id: int) -> str:
+    return url_for("keys.MyKey", key_id=key_id)
+
+
+def _url_of(user_id: int) -> UrlOf:
+    return lambda key_id: url_for("keys.UserKey", user_id=user_id, key_id=key_id)
+
+
+def _listed(query: dict[str, Any], owner_id: int, url_of: UrlOf) -> Any:
+    with current_runtime().reading() as session:
+        rows = keys.list_keys(
+            session, owner_id, cursor=row_id_of(query["cursor"]), limit=query["limit"] + 1
+        )
+    shown, following, links = page(rows, query["limit"], lambda key: key.id, {})
+    body = {
+        "results": [key_body(key, url_of(key.id)) for key in shown],
+        "count": len(shown),
+        "next": following,
+    }
+    return body, 200, links
+
+
+def _read(owner_id: int, key_id: int, url_of: UrlOf) -> dict[str, Any]:
+    with current_runtime().reading() as session:
+        return key_body(keys.get_key(session, owner_id, key_id), url_of(key_id))
+
+
+def _issued(fields: dict[str, Any], owner: Any, url_of: UrlOf) -> Any:
+    caller, scopes = current_caller(), checked_scopes(fields["scopes"])
+    with current_runtime().transaction() as session:
+        new = keys.issue(
+            session,
+            owner,
+            name=fields["name"],
+            scopes=scopes,
+            expires_at=fields["expires_at"],
+            giver=caller.authority,
+            asker_id=caller.user_id or 0,
+            idempotency_key=request.headers.get("Idempotency-Key"),
+        )
+    return _shown_once(new, url_of)
+
+
+def _rotated(fields: dict[str, Any], owner_id: int, key_id: int, url_of: UrlOf) -> Any:
+    caller = current_caller()
+    with current_runtime().transaction() as session:
+        new = keys.rotate(
+            session,
+            owner_id,
+            key_id,
+            grace=timedelta(seconds=fields["grace_s"]),
+            giver=caller.authority,
+            calling_key_id=None if caller.key is None else caller.key.id,
+            asker_id=caller.user_id or 0,
+            idempotency_key=request.headers.get("Idempotency-Key"),
+        )
+    return _shown_once(new, url_of)
+
+
+def _revoke(owner_id: int, key_id: int) -> None:
+    with current_runtime().transaction() as session:
+        keys.revoke(session, owner_id, key_id)
+
+
+def _shown_once(new: NewKey, url_of: UrlOf) -> Any:
+    body = issued_key_body(new, url_of(new.row.id))
+    headers = {"Location": body["url"], "Cache-Control": "no-store"}
+    if new.was_replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return body, 201, headers

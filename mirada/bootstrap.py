@@ -25,6 +25,7 @@ from mirada.ports import (
     ImageDecoder,
     ImageStore,
     LanguageModel,
+    PromptEncoder,
     TextEncoder,
     VectorIndex,
     VectorSource,
@@ -130,6 +131,36 @@ class Runtime:
 
         return self._port("encoder", build)
 
+    @property
+    def text_encoder(self) -> PromptEncoder:
+        """What embeds prompts: TEXT_MODEL, or the encoder's text tower. The first use pins its space.
+
+        Raises:
+            EncoderUnavailable: the weights cannot be had.
+            EmbeddingSpaceMismatch: the prompts of the database were embedded by another model.
+        """
+
+        def build() -> PromptEncoder:
+            encoder = self._load_text_encoder()
+            with self.transaction() as session:
+                spaces.pin_prompt_space(session, encoder.space)
+            return encoder
+
+        return self._port("text_encoder", build)
+
+    def _load_text_encoder(self) -> PromptEncoder:
+        from mirada.adapters.encoders.prompts import PromptTower
+        from mirada.adapters.encoders.sentences import SentenceEncoder
+
+        settings = self.settings
+        if settings.text_model is None:
+            return PromptTower(self.encoder)
+        return SentenceEncoder.load(
+            settings.text_model,
+            device=settings.embeddings_device,
+            cache_dir=settings.embeddings_cache_dir,
+        )
+
     def encoder_within(self, wait_s: float) -> BatchingEncoder:
         """The encoder, for callers who cannot wait until weights are loaded or even downloaded.
 
@@ -176,6 +207,20 @@ class Runtime:
         # Once pinned it stays, so a process asks for it once.
         return self._port("space", build)
 
+    def prompt_space(self) -> tuple[int, EmbeddingSpace]:
+        """Return the id and value of the pinned prompt space, pinning it on the first use."""
+
+        def build() -> tuple[int, EmbeddingSpace]:
+            with self.reading() as session:
+                row = spaces.pinned_prompt_space(session)
+            if row is None:
+                space = self.text_encoder.space
+                with self.transaction() as session:
+                    row = spaces.pin_prompt_space(session, space)
+            return row.id, row.to_domain()
+
+        return self._port("prompt_space", build)
+
     def space_is_known(self) -> bool:
         """Whether `space` answers at once; before the first pin it may wait for weights to load."""
         if "space" in self._ports:
@@ -220,7 +265,7 @@ class Runtime:
                 self.vector_source(space_id),
                 self.settings.faiss_index_dir,
                 recall_target=self.settings.index_recall_target,
-                extra_queries=self._text_queries,
+                extra_queries=lambda: self._text_queries(space_id),
             )
             self._closing(index)
             follower = Follower(index)
@@ -241,7 +286,7 @@ class Runtime:
 
         return self._port("grouping", build)
 
-    def _text_queries(self) -> Matrix:
+    def _text_queries(self, space_id: int) -> Matrix:
         """Texts for a build to measure its recall with; none where no encoder can be had."""
         nothing = np.empty((0, 0), dtype=np.float32)
         if not self.settings.embeddings_enabled:
@@ -249,7 +294,9 @@ class Runtime:
         with self.reading() as session:
             texts = rebuild.probe_texts(session)
         try:
-            return self.encoder.encode_texts(texts)
+            is_of_pictures = space_id == self.space()[0]
+            encoder: TextEncoder = self.encoder if is_of_pictures else self.text_encoder
+            return encoder.encode_texts(texts)
         except Unavailable as error:
             logger.warning("The build does not measure its recall on texts: %s", error)
             return nothing

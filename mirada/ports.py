@@ -56,6 +56,13 @@ class TextEncoder(Protocol):
         """
 
 
+class PromptEncoder(TextEncoder, Protocol):
+    """Embeds prompts, in a space of their own; see `EmbeddingSpace.kind`."""
+
+    def interactive(self) -> TextEncoder:
+        """Return the same encoder for calls a person waits for."""
+
+
 class CalibratedEncoder(ImageEncoder, TextEncoder, Protocol):
     """Both towers, and what turns their cosines into the model's own logits."""
 
@@ -285,8 +292,16 @@ class IndexStatus:
 class VectorIndex(Protocol):
     """Nearest vectors of one space. Thread-safe. Score = cosine in [-1, 1], higher is nearer."""
 
-    def search(self, queries: Matrix, k: int, permitted: Permitted) -> list[SearchAnswer]:
+    def search(
+        self, queries: Matrix, k: int, permitted: Permitted, *, scan_rows: int | None = None
+    ) -> list[SearchAnswer]:
         """Return one answer per query row: min(k, permitted) matches, whatever way it takes.
+
+        Args:
+            queries: (q, d) float32, unit rows.
+            k: matches wanted per query, >= 1.
+            permitted: what may be found.
+            scan_rows: up to how many permitted rows the answer is exact; None leaves it to the index.
 
         Raises:
             InvalidInput: k < 1, wrong dimension, or a query that is not finite.

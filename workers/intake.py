@@ -27,7 +27,8 @@ class TakenIn:
         job_id: the job that will embed it; None when nothing is to be done.
         is_new_content: these bytes were not known before.
         was_replayed: the image an earlier request with the same Idempotency-Key made.
-        change_seq: the change number of this upload when it is searchable already, else None.
+        change_seq: the change number of this upload; None when an earlier request made it, or when
+            the database was lost in the middle of its commit.
     """
 
     image_id: int

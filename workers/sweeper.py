@@ -118,16 +118,15 @@ class Sweeper:
             return
         self._next_rebuild_check = time.monotonic() + REBUILD_CHECK_EVERY_S
         with self._runtime.reading() as session:
-            space = spaces.pinned_space(session)
-        if space is None:
-            return
-        reason = rebuild.rebuild_is_due(self._runtime.vector_source(space.id))
-        if reason is None:
-            return
-        logger.info("An index snapshot is due: %s", reason)
-        with self._runtime.transaction() as session:
-            job = jobs.enqueue(session, jobs.REBUILD_INDEX, space_id=space.id)
-        doorbell.ring(self._runtime, job.id, job.kind)
+            in_use = spaces.searched_spaces(session)
+        for space in in_use:
+            reason = rebuild.rebuild_is_due(self._runtime.vector_source(space.id))
+            if reason is None:
+                continue
+            logger.info("A snapshot of the %s index is due: %s", space.kind, reason)
+            with self._runtime.transaction() as session:
+                job = jobs.enqueue(session, jobs.REBUILD_INDEX, space_id=space.id)
+            doorbell.ring(self._runtime, job.id, job.kind)
 
     def _keep_house(self) -> None:
         if time.monotonic() < self._next_housekeeping:

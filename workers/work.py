@@ -6,14 +6,17 @@ import logging
 from collections.abc import Callable
 
 from mirada.bootstrap import Runtime
+from mirada.domain.embeddings import EmbeddingSpace, Vector
 from mirada.domain.errors import (
     EmbeddingSpaceMismatch,
     LanguageModelRefused,
+    MiradaError,
     NotFound,
     Unavailable,
 )
 from mirada.domain.expansion import PROMPT_VERSION
-from mirada.usecases import attempts, backfill, embed, expand, leases, rebuild
+from mirada.domain.images import RgbImage
+from mirada.usecases import attempts, backfill, embed, expand, leases, rebuild, spaces
 from mirada.usecases.jobs import (
     BACKFILL_EMBEDDINGS,
     CLASSIFY_IMAGES,
@@ -50,30 +53,75 @@ def create_embeddings(runtime: Runtime, attempt: Attempt) -> None:
         raise EmbeddingSpaceMismatch(
             f"The job is for embedding space {job.space_id}, this worker serves {space.name}."
         )
-    with runtime.transaction() as session:
-        subject = embed.begin_embedding(session, content_id, space_id, replace=replace)
-        if subject is None:
-            attempts.finish(session, job.id, attempt.token)
-            return
-    encoder = runtime.encoder
-    try:
-        path = runtime.image_store.path(subject.storage_key)
-        pixels = runtime.decoder.decode(path, min_side_px=2 * encoder.input_side_px)
-    except NotFound as error:
+    while True:
+        prompt_space_id = _prompt_space_id(runtime)
         with runtime.transaction() as session:
-            if embed.begin_embedding(session, content_id, space_id, replace=replace) is None:
-                # Deleted, row and file, since the attempt began.
+            subject = embed.begin_embedding(
+                session, content_id, space_id, prompt_space_id=prompt_space_id, replace=replace
+            )
+            if subject is None:
                 attempts.finish(session, job.id, attempt.token)
                 return
+        vector = None
+        if subject.storage_key is not None:
+            pixels = _pixels(runtime, content_id, subject.storage_key)
+            if pixels is None:
+                continue
+            attempt.check()
+            vector = runtime.encoder.encode_images([pixels])[0]
+        prompt_space, prompt_vectors, trouble = _embed_prompts(runtime, subject.prompts)
+        attempt.check()
+        with runtime.transaction() as session:
+            is_complete = embed.store_vectors(
+                session,
+                subject,
+                image=None if vector is None else (space_id, space, vector),
+                prompt_space=prompt_space,
+                prompt_vectors=prompt_vectors,
+                replace=replace,
+            )
+            if is_complete:
+                # In the same transaction: an attempt that lost its lease takes its vectors back.
+                attempts.finish(session, job.id, attempt.token)
+        if is_complete:
+            return
+        if trouble is not None:
+            # The picture can be found by now; its prompt is tried again.
+            raise trouble
+        replace = False
+
+
+def _prompt_space_id(runtime: Runtime) -> int | None:
+    with runtime.reading() as session:
+        pinned = spaces.pinned_prompt_space(session)
+    return None if pinned is None else pinned.id
+
+
+def _pixels(runtime: Runtime, content_id: int, storage_key: str) -> RgbImage | None:
+    """Return a stored picture as the encoder takes it; None when it was deleted meanwhile."""
+    try:
+        path = runtime.image_store.path(storage_key)
+        return runtime.decoder.decode(path, min_side_px=2 * runtime.encoder.input_side_px)
+    except NotFound as error:
+        with runtime.reading() as session:
+            if not embed.is_stored(session, content_id, storage_key):
+                return None
         # The row is there and its file is not: a mount that is away comes back, so this is retried.
         raise Unavailable(error.detail) from error
-    attempt.check()
-    vector = encoder.encode_images([pixels])[0]
-    attempt.check()
-    with runtime.transaction() as session:
-        embed.store_embedding(session, content_id, space_id, space, vector, replace=replace)
-        # In the same transaction: an attempt that lost its lease takes its vector back with it.
-        attempts.finish(session, job.id, attempt.token)
+
+
+def _embed_prompts(
+    runtime: Runtime, texts: dict[int, str]
+) -> tuple[tuple[int, EmbeddingSpace] | None, dict[int, Vector], MiradaError | None]:
+    """Return the prompt space, vectors by text id, and why there are none where there should be."""
+    if not texts:
+        return None, {}, None
+    try:
+        prompt_space = runtime.prompt_space()
+        vectors = runtime.text_encoder.encode_texts(list(texts.values()))
+    except MiradaError as error:
+        return None, {}, error
+    return prompt_space, dict(zip(texts, vectors, strict=True)), None
 
 
 def backfill_embeddings(runtime: Runtime, attempt: Attempt) -> None:

@@ -111,6 +111,7 @@ def upgrade() -> None:
     ):
         op.add_column("images", column)
     op.create_index("ix_images_prompt_text_id", "images", ["prompt_text_id"])
+    op.create_index("ix_jobs_subject_id", "jobs", ["subject_id"])
     for column in (
         sa.Column("name", sa.String(length=100), nullable=True),
         sa.Column("scopes", sa.String(length=100), nullable=True),
@@ -124,6 +125,7 @@ def downgrade() -> None:
     """Undo."""
     for name in ("last_used_at", "expires_at", "scopes", "name"):
         op.drop_column("api_keys", name)
+    op.drop_index("ix_jobs_subject_id", table_name="jobs")
     op.drop_index("ix_images_prompt_text_id", table_name="images")
     for name in ("comment_count", "like_count", "generation", "prompt_text_id"):
         op.drop_column("images", name)

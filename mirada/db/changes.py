@@ -9,13 +9,16 @@ three engines, where polling by id missed up to 43 %).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from mirada.db.memory_models import PromptEmbedding
 from mirada.db.models import ChangeCounter, Embedding
 
 _TOUCHED = "mirada_touched_contents"
+_TOUCHED_PROMPTS = "mirada_touched_prompts"
 _COMMITTED = "mirada_change_seq"
 IN_LIST_ROWS = 500
 """SQLite allows 999 parameters in builds before 3.32; half of that leaves room."""
@@ -35,21 +38,33 @@ def touch(session: Session, content_ids: Iterable[int]) -> None:
     session.info.setdefault(_TOUCHED, set()).update(content_ids)
 
 
+def touch_prompts(session: Session, text_ids: Iterable[int | None]) -> None:
+    """Note the same of prompts' texts; None, an image without a prompt, is nothing to note."""
+    texts = (text_id for text_id in text_ids if text_id is not None)
+    session.info.setdefault(_TOUCHED_PROMPTS, set()).update(texts)
+
+
 def stamp(session: Session) -> None:
     """Advance the counter and number what was touched; call it last before the commit."""
-    touched = sorted(session.info.pop(_TOUCHED, ()))
-    if not touched:
+    contents = sorted(session.info.pop(_TOUCHED, ()))
+    texts = sorted(session.info.pop(_TOUCHED_PROMPTS, ()))
+    if not contents and not texts:
         return
     session.flush()
     session.execute(_ADVANCE)
     change_seq = session.execute(_READ).scalar_one()
-    for start in range(0, len(touched), IN_LIST_ROWS):
-        session.execute(
-            update(Embedding)
-            .where(Embedding.content_id.in_(touched[start : start + IN_LIST_ROWS]))
-            .values(change_seq=change_seq)
-            .execution_options(synchronize_session=False)
-        )
+    numbered: tuple[tuple[Any, Any, list[int]], ...] = (
+        (Embedding, Embedding.content_id, contents),
+        (PromptEmbedding, PromptEmbedding.text_id, texts),
+    )
+    for entity, subject, touched in numbered:
+        for start in range(0, len(touched), IN_LIST_ROWS):
+            session.execute(
+                update(entity)
+                .where(subject.in_(touched[start : start + IN_LIST_ROWS]))
+                .values(change_seq=change_seq)
+                .execution_options(synchronize_session=False)
+            )
     session.info[_COMMITTED] = change_seq
 
 

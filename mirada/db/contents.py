@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import delete, false, insert, select, true, update
-from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy import delete, false, select, true, update
 from sqlalchemy.orm import Session
-from sqlalchemy.sql.dml import Insert
 
 from mirada.db.classifier_models import ClassifiedPicture
+from mirada.db.inserts import insert_unless_there
 from mirada.db.models import Content, Embedding, Image
 from mirada.db.verdicts import forget_unseen
 from mirada.domain.errors import Unavailable
@@ -52,7 +51,7 @@ def lock_or_insert_content(session: Session, sha256: str, **values: Any) -> Cont
             content = lock_content(session, content_id)
             if content is not None:
                 return content
-        session.execute(_insert_unless_there(session, {"sha256": sha256, **values}))
+        session.execute(insert_unless_there(session, Content, {"sha256": sha256, **values}))
     raise Unavailable("This picture is being added and deleted at once; try again shortly.")
 
 
@@ -92,17 +91,3 @@ def release_content(session: Session, content: Content) -> str | None:
     session.delete(content)
     session.flush()
     return storage_key
-
-
-def _insert_unless_there(session: Session, values: dict[str, Any]) -> Insert:
-    backend = session.get_bind().dialect.name
-    if backend in ("mysql", "mariadb"):
-        # A plain INSERT that meets a duplicate keeps a shared lock on it; two such callers would
-        # then wait for each other's exclusive one. This form takes the exclusive lock at once
-        # (MySQL manual, "Locks Set by Different SQL Statements in InnoDB").
-        return mysql.insert(Content).values(values).on_duplicate_key_update(id=Content.id)
-    if backend == "postgresql":
-        return postgresql.insert(Content).values(values).on_conflict_do_nothing()
-    if backend == "sqlite":
-        return sqlite.insert(Content).values(values).on_conflict_do_nothing()
-    return insert(Content).values(values)

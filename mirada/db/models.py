@@ -276,7 +276,10 @@ class Job(Base):
     """Work that must not be lost. All `_ms` columns are Unix milliseconds of the database's clock."""
 
     __tablename__ = "jobs"
-    __table_args__ = (Index("ix_jobs_state_next_run_at_ms", "state", "next_run_at_ms"),)
+    __table_args__ = (
+        Index("ix_jobs_state_next_run_at_ms", "state", "next_run_at_ms"),
+        Index("ix_jobs_subject_id", "subject_id"),
+    )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     kind: Mapped[str] = mapped_column(String(50))

@@ -5,16 +5,18 @@ from __future__ import annotations
 from sqlalchemy import delete, false, func, select, update
 
 from mirada.db import changes
-from mirada.db.models import Embedding, IndexSnapshot, Installation
+from mirada.db.models import IndexSnapshot, Installation
 from mirada.db.session import Database
+from mirada.db.vector_tables import VectorTable
 
 
-def purge_tombstones(database: Database, space_id: int) -> int:
+def purge_tombstones(database: Database, space_id: int, table: VectorTable) -> int:
     """Remove a space's tombstones that no good snapshot needs and return how many there were.
 
     Whoever starts from a snapshot needs the tombstones newer than it. The floor is raised first; a
     follower that has not yet read that far starts afresh. Without any snapshot nobody needs them.
     """
+    row = table.entity
     with database.transaction() as session:
         # The row lock orders two purges; the floor never falls.
         floor = session.execute(
@@ -30,15 +32,13 @@ def purge_tombstones(database: Database, space_id: int) -> int:
                 update(Installation).where(Installation.id == 1).values(tombstone_floor=oldest)
             )
     with database.reading() as session:
-        dead = select(Embedding.id).where(
-            Embedding.space_id == space_id,
-            Embedding.change_seq <= oldest,
-            Embedding.is_deleted != false(),
+        dead = select(row.id).where(
+            row.space_id == space_id, row.change_seq <= oldest, row.is_deleted != false()
         )
         ids = list(session.execute(dead).scalars())
     # In small steps: one statement over all of them would hold its locks past every time-out.
     for start in range(0, len(ids), changes.IN_LIST_ROWS):
         with database.transaction() as session:
             some = ids[start : start + changes.IN_LIST_ROWS]
-            session.execute(delete(Embedding).where(Embedding.id.in_(some)))
+            session.execute(delete(row).where(row.id.in_(some)))
     return len(ids)

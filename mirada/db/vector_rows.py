@@ -14,23 +14,15 @@ from sqlalchemy.orm import Session
 
 from mirada.db import changes
 from mirada.db.classifier_models import ClassifiedPicture
-from mirada.db.models import Embedding, Image, IndexSnapshot, Installation, Lease, Space, utc_now
+from mirada.db.models import Image, IndexSnapshot, Installation, Lease, Space, utc_now
 from mirada.db.session import Database
 from mirada.db.tombstones import purge_tombstones
+from mirada.db.vector_tables import PICTURES, VectorTable, table_of
 from mirada.domain.embeddings import BLOB_DTYPE, EmbeddingSpace, Matrix
 from mirada.domain.errors import LeaseLost, NotFound
 from mirada.ports import SnapshotRecord, VectorRows
 
 logger = logging.getLogger(__name__)
-
-_COLUMNS: tuple[Any, ...] = (
-    Embedding.id,
-    Embedding.content_id,
-    Embedding.change_seq,
-    Embedding.is_deleted,
-    Embedding.crc32,
-    Embedding.vector,
-)
 
 
 def lease_name(space_id: int) -> str:
@@ -50,6 +42,7 @@ class DatabaseVectors:
         self._database = database
         self._space_id = space_id
         self._space: EmbeddingSpace | None = None
+        self._known_table: VectorTable | None = None
 
     @property
     def space(self) -> EmbeddingSpace:
@@ -61,6 +54,19 @@ class DatabaseVectors:
                     raise NotFound(f"There is no embedding space {self._space_id}.")
                 self._space = row.to_domain()
         return self._space
+
+    @property
+    def _table(self) -> VectorTable:
+        if self._known_table is None:
+            self._known_table = table_of(self.space.kind)
+        return self._known_table
+
+    @property
+    def _columns_read(self) -> tuple[Any, ...]:
+        table = self._table
+        row = table.entity
+        subject = table.subject.label("subject_id")
+        return (row.id, subject, row.change_seq, row.is_deleted, row.crc32, row.vector)
 
     def current_seq(self) -> int:
         """Return the last committed number of the change counter."""
@@ -79,24 +85,25 @@ class DatabaseVectors:
 
     def changes_since(self, change_seq: int, limit: int) -> VectorRows:
         """Return rows with a higher number by (change_seq, id); the last number is complete."""
-        mine = Embedding.space_id == self._space_id
-        by_number = (Embedding.change_seq, Embedding.id)
+        row = self._table.entity
+        mine = row.space_id == self._space_id
+        by_number = (row.change_seq, row.id)
         with self._database.reading() as session:
             rows = list(
                 session.execute(
-                    select(*_COLUMNS)
-                    .where(mine, Embedding.change_seq > change_seq)
+                    select(*self._columns_read)
+                    .where(mine, row.change_seq > change_seq)
                     .order_by(*by_number)
                     .limit(limit)
                 ).all()
             )
             if len(rows) == limit:
                 rows += session.execute(
-                    select(*_COLUMNS)
+                    select(*self._columns_read)
                     .where(
                         mine,
-                        Embedding.change_seq == rows[-1].change_seq,
-                        Embedding.id > rows[-1].id,
+                        row.change_seq == rows[-1].change_seq,
+                        row.id > rows[-1].id,
                     )
                     .order_by(*by_number)
                 ).all()
@@ -104,18 +111,19 @@ class DatabaseVectors:
 
     def live_rows_through(self, change_seq: int, page_rows: int = 5_000) -> Iterator[VectorRows]:
         """Yield the live rows with change_seq <= the given one, in pages by ascending id."""
+        row = self._table.entity
         last_id = 0
         while True:
             with self._database.reading() as session:
                 rows = session.execute(
-                    select(*_COLUMNS)
+                    select(*self._columns_read)
                     .where(
-                        Embedding.space_id == self._space_id,
-                        Embedding.id > last_id,
-                        Embedding.change_seq <= change_seq,
-                        Embedding.is_deleted == false(),
+                        row.space_id == self._space_id,
+                        row.id > last_id,
+                        row.change_seq <= change_seq,
+                        row.is_deleted == false(),
                     )
-                    .order_by(Embedding.id)
+                    .order_by(row.id)
                     .limit(page_rows)
                 ).all()
                 page = self._columns(session, rows)
@@ -127,14 +135,15 @@ class DatabaseVectors:
 
     def count_live(self) -> int:
         """Return how many live rows the space has."""
-        return self._count(Embedding.is_deleted == false())
+        return self._count(self._table.entity.is_deleted == false())
 
     def count_changed_since(self, change_seq: int, through_id: int | None = None) -> int:
         """Return how many rows, dead or alive, have a higher number, and an id up to that one."""
         # Both conditions are answered from the index on (space_id, change_seq, id) alone.
-        condition: ColumnElement[bool] = Embedding.change_seq > change_seq
+        row = self._table.entity
+        condition: ColumnElement[bool] = row.change_seq > change_seq
         if through_id is not None:
-            condition = and_(condition, Embedding.id <= through_id)
+            condition = and_(condition, row.id <= through_id)
         return self._count(condition)
 
     def snapshots(self) -> list[SnapshotRecord]:
@@ -198,7 +207,7 @@ class DatabaseVectors:
 
     def purge_tombstones(self) -> int:
         """Remove tombstones that no good snapshot needs any more and return how many there were."""
-        return purge_tombstones(self._database, self._space_id)
+        return purge_tombstones(self._database, self._space_id, self._table)
 
     def _good_snapshots(self) -> Any:
         return (
@@ -211,14 +220,14 @@ class DatabaseVectors:
         with self._database.reading() as session:
             return session.execute(
                 select(func.count())
-                .select_from(Embedding)
-                .where(Embedding.space_id == self._space_id, condition)
+                .select_from(self._table.entity)
+                .where(self._table.entity.space_id == self._space_id, condition)
             ).scalar_one()
 
     def _columns(self, session: Session, rows: Sequence[Row[Any]]) -> VectorRows:
         dead = np.fromiter((bool(row.is_deleted) for row in rows), bool, len(rows))
         vectors = self._vectors(rows, dead)
-        access_rows, owners, public = _access(session, rows)
+        access_rows, owners, public = _access(session, rows, self._table)
         seen = ~dead[access_rows]
         return VectorRows(
             ids=np.fromiter((row.id for row in rows), np.int64, len(rows)),
@@ -253,21 +262,23 @@ class DatabaseVectors:
 
 
 def _access(
-    session: Session, rows: Sequence[Row[Any]]
+    session: Session, rows: Sequence[Row[Any]], table: VectorTable
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    position = {row.content_id: index for index, row in enumerate(rows)}
-    contents = sorted(position)
+    position = {row.subject_id: index for index, row in enumerate(rows)}
+    subjects = sorted(position)
     found: list[tuple[int, int, bool]] = []
-    for start in range(0, len(contents), changes.IN_LIST_ROWS):
-        chunk = contents[start : start + changes.IN_LIST_ROWS]
+    for start in range(0, len(subjects), changes.IN_LIST_ROWS):
+        chunk = subjects[start : start + changes.IN_LIST_ROWS]
         found += [
-            (position[content_id], owner_id, bool(is_public))
-            for content_id, owner_id, is_public in session.execute(
-                select(Image.content_id, Image.owner_id, Image.is_public).where(
-                    Image.content_id.in_(chunk)
+            (position[subject_id], owner_id, bool(is_public))
+            for subject_id, owner_id, is_public in session.execute(
+                select(table.shown_by, Image.owner_id, Image.is_public).where(
+                    table.shown_by.in_(chunk)
                 )
             )
         ]
+        if table is not PICTURES:
+            continue
         found += [
             (position[content_id], -owner_id, False)
             for content_id, owner_id in session.execute(

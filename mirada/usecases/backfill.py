@@ -1,4 +1,7 @@
-"""Find contents without a vector and queue their embedding, page by page; running it twice is harmless."""
+"""Find contents that lack a vector, theirs or their prompts', and queue them, page by page.
+
+Running it twice is harmless.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from mirada.db.contents import lock_content
 from mirada.db.models import Content, Embedding, Job, JobState
-from mirada.usecases import embed, jobs
+from mirada.usecases import embed, jobs, prompts, spaces
 
 BATCH_SIZE = 50
 """CONTRACT A: backfill_embeddings_task(batch_size=50, skip_existing=True)."""
@@ -61,7 +64,9 @@ def count_to_embed(
     only_unqueued: bool = False,
 ) -> int:
     """Return how many contents with higher ids `queue_page` would queue."""
-    pending = _to_embed(space_id, after_content_id, skip_existing, only_unqueued).subquery()
+    pending = _to_embed(
+        session, space_id, after_content_id, skip_existing, only_unqueued
+    ).subquery()
     return session.execute(select(func.count()).select_from(pending)).scalar_one()
 
 
@@ -86,12 +91,13 @@ def queue_page(
         only_unqueued: leave contents alone whose job waits, runs or was given up.
         request_id: follows the work into the worker's log.
     """
-    query = _to_embed(space_id, after_content_id, skip_existing, only_unqueued).limit(batch_size)
-    content_ids = session.execute(query.order_by(Content.id)).scalars().all()
+    query = _to_embed(session, space_id, after_content_id, skip_existing, only_unqueued)
+    content_ids = session.execute(query.order_by(Content.id).limit(batch_size)).scalars().all()
     job_ids = []
     for content_id in content_ids:
         if lock_content(session, content_id) is None:
             continue
+        prompts.note_prompts(session, content_id)
         embed.await_images(session, content_id, only_failed=True)
         job = jobs.enqueue(
             session,
@@ -100,17 +106,20 @@ def queue_page(
             space_id=space_id,
             arguments={} if skip_existing else {"replace": True},
             request_id=request_id,
+            same_work=jobs.embedding_key(session, content_id),
         )
         job_ids.append(job.id)
     return BackfillPage(content_ids[-1] if content_ids else None, job_ids)
 
 
 def _to_embed(
-    space_id: int, after_content_id: int, skip_existing: bool, only_unqueued: bool
+    session: Session, space_id: int, after_content_id: int, skip_existing: bool, only_unqueued: bool
 ) -> Select[int]:
     # What somebody only had classified has no bytes that could be embedded.
     query = select(Content.id).where(Content.id > after_content_id, Content.storage_key != "")
     if skip_existing:
+        prompt_space = spaces.pinned_prompt_space(session)
+        prompt_space_id = None if prompt_space is None else prompt_space.id
         query = query.outerjoin(
             Embedding,
             and_(
@@ -118,7 +127,7 @@ def _to_embed(
                 Embedding.space_id == space_id,
                 Embedding.is_deleted.is_(False),
             ),
-        ).where(Embedding.id.is_(None))
+        ).where(or_(Embedding.id.is_(None), prompts.content_lacks_prompts(prompt_space_id)))
     if only_unqueued:
         # A job that is DONE without a vector was worked while embeddings were switched off.
         unfinished = select(Job.subject_id).where(

@@ -5,7 +5,7 @@ Whoever changes the status of a content's images, or its vectors, holds the lock
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import bindparam, false, select, update
@@ -16,6 +16,7 @@ from mirada.db.models import Content, Embedding, Image
 from mirada.domain.embeddings import EmbeddingSpace, Vector, to_blob
 from mirada.domain.errors import InvalidInput
 from mirada.domain.images import ImageStatus
+from mirada.usecases import prompts
 
 UNFINISHED = (ImageStatus.PENDING, ImageStatus.PROCESSING)
 MAX_FAILURE_CHARS = 2_000
@@ -42,29 +43,87 @@ _SET_STATUS = (
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is to be embedded: a content and the key of its bytes in the image store."""
+    """What is to be embedded: a content, and the prompts of its images.
+
+    Attributes:
+        content_id: whose picture it is.
+        storage_key: of its bytes in the image store; None when the picture has its vector.
+        prompts: texts without a vector, by their ids.
+    """
 
     content_id: int
-    storage_key: str
+    storage_key: str | None
+    prompts: dict[int, str]
 
 
 def begin_embedding(
-    session: Session, content_id: int, space_id: int, *, replace: bool = False
+    session: Session,
+    content_id: int,
+    space_id: int,
+    *,
+    prompt_space_id: int | None = None,
+    replace: bool = False,
 ) -> Subject | None:
     """Mark the content's images PROCESSING and return what to embed; None if nothing is to be done.
 
-    None means that the content was deleted, that its bytes are not kept, or that it has its vector
-    already, in which case its images become READY. With `replace` a vector that exists is computed
-    again.
+    None means that the content was deleted, that its bytes are not kept, or that it and its prompts
+    have their vectors already, in which case its images become READY.
+
+    Args:
+        session: the transaction.
+        content_id: whose picture it is.
+        space_id: the image space.
+        prompt_space_id: the prompt space; None when none is pinned yet.
+        replace: compute the picture's vector again although it exists.
     """
     storage_key = session.execute(_LOCK, {"content": content_id}).scalar_one_or_none()
     if not storage_key:
         return None
-    if not replace and _vector_id(session, content_id, space_id) is not None:
+    has_vector = not replace and _vector_id(session, content_id, space_id) is not None
+    texts = prompts.without_vector(session, content_id, prompt_space_id)
+    if has_vector and not texts:
         _set_status(session, content_id, ImageStatus.READY)
         return None
     _set_status(session, content_id, ImageStatus.PROCESSING, only=UNFINISHED)
-    return Subject(content_id, storage_key)
+    return Subject(content_id, None if has_vector else storage_key, texts)
+
+
+def store_vectors(
+    session: Session,
+    subject: Subject,
+    *,
+    image: tuple[int, EmbeddingSpace, Vector] | None,
+    prompt_space: tuple[int, EmbeddingSpace] | None,
+    prompt_vectors: Mapping[int, Vector],
+    replace: bool = False,
+) -> bool:
+    """Write what was computed of a subject and return whether nothing of it is missing any more.
+
+    Something is when an image with another prompt came in meanwhile: whoever embedded this goes on
+    with that, for nobody else will.
+
+    Args:
+        session: the transaction; it may also finish the job.
+        subject: from `begin_embedding`.
+        image: the image space's row and value and the picture's (d,) vector; None for none.
+        prompt_space: the prompt space's row and value; None before one is pinned.
+        prompt_vectors: (d,) vectors by text id.
+        replace: write over a vector of the picture that exists.
+
+    Raises:
+        InvalidInput: a vector is not of its space's dimension, not finite or not of unit norm.
+    """
+    if session.execute(_LOCK, {"content": subject.content_id}).first() is None:
+        return True
+    if image is not None:
+        space_id, space, vector = image
+        store_embedding(session, subject.content_id, space_id, space, vector, replace=replace)
+    else:
+        _set_status(session, subject.content_id, ImageStatus.READY)
+    if prompt_space is not None and prompt_vectors:
+        prompts.store_prompt_vectors(session, *prompt_space, prompt_vectors)
+    prompt_space_id = None if prompt_space is None else prompt_space[0]
+    return not prompts.without_vector(session, subject.content_id, prompt_space_id)
 
 
 def store_embedding(
@@ -112,6 +171,12 @@ def store_embedding(
     if is_written:
         changes.touch(session, [content_id])
     return is_written
+
+
+def is_stored(session: Session, content_id: int, storage_key: str) -> bool:
+    """Return whether a content still has its bytes under that key."""
+    query = select(Content.id).where(Content.id == content_id, Content.storage_key == storage_key)
+    return session.execute(query).first() is not None
 
 
 def fail_images(session: Session, content_id: int, reason: str) -> None:

@@ -13,6 +13,7 @@ from mirada.db import changes
 from mirada.db.classifier_models import ClassifiedPicture
 from mirada.db.contents import lock_content, release_content
 from mirada.db.models import Image
+from mirada.db.prompts import release_text, set_prompt
 from mirada.db.visibility import may_see, visible_images
 from mirada.domain.errors import InvalidInput, NotFound, PreconditionFailed
 from mirada.usecases.ingest import checked_text, clean_filename
@@ -121,15 +122,18 @@ def change_image(
             fields={name: ["Cannot be changed."] for name in unknown},
         )
     image = _owned_and_locked(session, image_id, owner_id, expected_version)
-    for field in ("prompt", "caption"):
-        if field in changes:
-            setattr(image, field, checked_text(field, changes[field]))
+    left_text_id = None
+    if "prompt" in changes:
+        left_text_id = set_prompt(session, image, checked_text("prompt", changes["prompt"]))
+    if "caption" in changes:
+        image.caption = checked_text("caption", changes["caption"])
     if "filename" in changes:
         image.filename = clean_filename(changes["filename"])
     if "is_public" in changes and image.is_public != changes["is_public"]:
         image.is_public = bool(changes["is_public"])
-        _touch(session, image.content_id)
+        _touch(session, image)
     session.flush()
+    release_text(session, left_text_id)
     return image
 
 
@@ -149,10 +153,11 @@ def delete_image(
         PreconditionFailed: it is another version by now.
     """
     image = _owned_and_locked(session, image_id, owner_id, expected_version)
-    content = image.content
+    content, text_id = image.content, image.prompt_text_id
+    _touch(session, image)
     session.delete(image)
     session.flush()
-    _touch(session, content.id)
+    release_text(session, text_id)
     own = select(Image.id).where(Image.content_id == content.id, Image.owner_id == owner_id)
     if session.execute(own.limit(1)).first() is None:
         session.execute(
@@ -208,6 +213,7 @@ def _loaded(query: Select[Image]) -> Select[Image]:
     return query.options(joinedload(Image.content), joinedload(Image.owner))
 
 
-def _touch(session: Session, content_id: int) -> None:
+def _touch(session: Session, image: Image) -> None:
     # `changes` is a parameter's name above.
-    changes.touch(session, [content_id])
+    changes.touch(session, [image.content_id])
+    changes.touch_prompts(session, [image.prompt_text_id])

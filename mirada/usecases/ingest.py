@@ -13,8 +13,11 @@ from sqlalchemy.orm import Session, joinedload
 from mirada.db import changes
 from mirada.db.contents import lock_or_insert_content
 from mirada.db.models import Content, Embedding, Image, User, utc_now
+from mirada.db.prompts import locked_text_id
+from mirada.db.visibility import may_see_content
 from mirada.domain.errors import Conflict, CorruptImage, InvalidInput, UnsupportedImage
 from mirada.domain.images import MEDIA_TYPE_ALIASES, ImageFormat, ImageStatus, PictureFacts
+from mirada.domain.prompts import normalised_prompt
 from mirada.ports import ImageDecoder, StagedFile
 from mirada.usecases import idempotency, jobs
 
@@ -163,15 +166,26 @@ def register_image(
         # Somebody had these bytes classified, and nobody kept them until now.
         content.storage_key = picture.storage_key
         is_new = True
-    is_embedded = _has_vector(session, content.id, space_id)
+    # Judged before the image is added. That somebody else has a picture, or once wrote a prompt, is
+    # theirs to know: whoever cannot see it waits for a job like anybody with new bytes.
+    is_ready = (
+        prompt is None
+        and _knows(session, content.id, owner_id)
+        and _has_vector(session, content.id, space_id)
+    )
+    text_id = None
+    if prompt is not None:
+        text_id = locked_text_id(session, normalised_prompt(prompt))
+        changes.touch_prompts(session, [text_id])
     image = Image(
         owner=owner,
         content=content,
         filename=clean_filename(filename),
         prompt=prompt,
+        prompt_text_id=text_id,
         caption=caption,
         is_public=is_public,
-        status=ImageStatus.READY if is_embedded else ImageStatus.PENDING,
+        status=ImageStatus.READY if is_ready else ImageStatus.PENDING,
     )
     session.add(image)
     session.flush()
@@ -179,10 +193,10 @@ def register_image(
         twin = idempotency.remember(session, owner_id, idempotency_key, fingerprint, image.id)
         if twin is not None:
             raise Conflict("A request with this Idempotency-Key is being answered; ask again.")
-    if is_embedded or not is_new:
-        # A vector may be there: who may see it has changed. For new bytes there is none to number.
-        changes.touch(session, [content.id])
-    if is_embedded or not embeddings_enabled:
+    # Who may see it has changed, if a vector is there. New bytes have none, but a number that only
+    # known bytes take would tell them apart.
+    changes.touch(session, [content.id])
+    if is_ready or not embeddings_enabled:
         return Registered(image, None, is_new)
     job = jobs.enqueue(
         session,
@@ -283,6 +297,13 @@ def _replayed(session: Session, image_id: int, owner_id: int) -> Image:
             "Send a new key to upload it again."
         )
     return image
+
+
+def _knows(session: Session, content_id: int, owner_id: int) -> bool:
+    known = select(Content.id).where(
+        Content.id == content_id, may_see_content(owner_id, Content.id)
+    )
+    return session.execute(known).first() is not None
 
 
 def _has_vector(session: Session, content_id: int, space_id: int | None) -> bool:

@@ -10,12 +10,12 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, false, func, or_, select, true
+from sqlalchemy import ColumnElement, false, func, select, true
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from mirada.db.contents import lock_content
-from mirada.db.models import Image, Job, JobState, Role, User
+from mirada.db.models import Job, JobState, Role, User
 from mirada.db.session import now_ms
 from mirada.domain.errors import Conflict, NotFound
 from mirada.usecases import embed
@@ -102,11 +102,12 @@ def enqueue(
         owner_id: who may see the job; None leaves it to administrators.
         request_id: follows the work into the worker's log.
         same_work: the key of "the same work", <= 150 characters; by default made of the kind,
-            subject and space. A content is embedded once, though its first upload may have come
-            before any space was pinned and its second after.
+            subject and space. Embedding a content is one job of each uploader, whatever the space,
+            for its age and number would tell the second that there was a first; whichever runs
+            second finds the vector.
     """
-    of_space = "" if kind == CREATE_EMBEDDINGS else f":{space_id}"
-    key = same_work or f"{kind}:{subject_id}{of_space}"
+    of_what = (owner_id or "all") if kind == CREATE_EMBEDDINGS else space_id
+    key = same_work or f"{kind}:{subject_id}:{of_what}"
     job = _locked_by_key(session, key)
     now = session.execute(select(now_ms())).scalar_one()
     if job is None:
@@ -139,6 +140,20 @@ def enqueue(
         job.request_id = request_id
         session.flush()
     return job
+
+
+def embedding_key(session: Session, content_id: int) -> str | None:
+    """Return the key of a job that embeds this content, a given up one first; None for no such job.
+
+    For work that nobody's upload asks for: tried again, the job leaves the list of failed ones.
+    """
+    query = (
+        select(Job.same_work)
+        .where(Job.kind == CREATE_EMBEDDINGS, Job.subject_id == content_id)
+        .order_by(Job.state.not_in(GIVEN_UP), Job.id)
+        .limit(1)
+    )
+    return session.execute(query).scalar_one_or_none()
 
 
 def _locked_by_key(session: Session, key: str) -> Job | None:
@@ -259,14 +274,7 @@ def _may_see(viewer: User | None) -> ColumnElement[bool]:
         return false()
     if viewer.role == Role.ADMINISTRATOR:
         return true()
-    # One job embeds a content for everybody who uploaded it, whoever came first.
-    shows_own_image = and_(
-        Job.kind == CREATE_EMBEDDINGS,
-        select(Image.id)
-        .where(Image.content_id == Job.subject_id, Image.owner_id == viewer.id)
-        .exists(),
-    )
-    return or_(Job.owner_id == viewer.id, shows_own_image)
+    return Job.owner_id == viewer.id
 
 
 def _report(job: Job, now: int) -> JobReport:

@@ -41,13 +41,13 @@ class Safety:
             cosines(self.unsafe, picture), cosines(self.safe, picture), self.logit_scale
         )
 
-    def unsafe_embeddings(self, session: Session, embedding_ids: Collection[int]) -> set[int]:
-        """Return which of these vectors are of unsafe pictures; a damaged one is."""
-        ids, found = sorted(embedding_ids), set()
+    def unsafe_contents(self, session: Session, content_ids: Collection[int]) -> set[int]:
+        """Return which of these contents show unsafe pictures; one with a damaged vector does."""
+        ids, found = sorted(content_ids), set()
         for start in range(0, len(ids), IN_LIST_ROWS):
             rows = session.execute(
-                select(Embedding.id, Embedding.vector, Embedding.crc32).where(
-                    Embedding.id.in_(ids[start : start + IN_LIST_ROWS]),
+                select(Embedding.content_id, Embedding.vector, Embedding.crc32).where(
+                    Embedding.content_id.in_(ids[start : start + IN_LIST_ROWS]),
                     Embedding.is_deleted.is_(False),
                 )
             )
@@ -56,8 +56,8 @@ class Safety:
                     vector = from_blob(row.vector, row.crc32, self.unsafe.shape[1])
                 except InvalidInput:
                     # What cannot be judged is not shown to strangers.
-                    found.add(row.id)
+                    found.add(row.content_id)
                     continue
                 if self.score(vector) >= self.threshold:
-                    found.add(row.id)
+                    found.add(row.content_id)
         return found

@@ -1,15 +1,20 @@
-"""Find images near a vector: the index proposes, the database decides who may see the answer."""
+"""Find images near a vector, by their pictures or by their prompts.
+
+The index proposes, the database decides who may see the answer.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload
 
 from mirada.db import changes
 from mirada.db.models import Embedding, Image
+from mirada.db.vector_tables import PICTURES, PROMPTS, VectorTable
 from mirada.db.visibility import may_see, visible_images
 from mirada.domain.embeddings import EmbeddingSpace, Vector, from_blob
 from mirada.domain.errors import Conflict, InvalidInput, NotFound
@@ -18,6 +23,7 @@ from mirada.domain.similarity import Match, Verdict, relevances, verdict
 from mirada.ports import Permitted, SearchAnswer, VectorIndex, single
 from mirada.usecases.safety import Safety
 
+Score = TypeVar("Score")
 MAX_K = 1000
 """Most results of one search: a reply of 1,000 images is about half a megabyte."""
 
@@ -69,6 +75,7 @@ def find(
     exclude_image_ids: Collection[int] = (),
     owner_ids: Collection[int] | None = None,
     safety: Safety | None = None,
+    table: VectorTable = PICTURES,
 ) -> Found:
     """Return the k images nearest to a vector among those the viewer may see.
 
@@ -85,6 +92,7 @@ def find(
         exclude_image_ids: images that may not be results, such as the one searched with.
         owner_ids: when not None, only images of these owners.
         safety: when not None, others' images that it calls unsafe are no results.
+        table: whose vectors the index holds: pictures', or PROMPTS for those of prompts.
 
     Raises:
         InvalidInput: k is out of range, or the vector does not fit the index.
@@ -107,13 +115,22 @@ def find(
             index.wait_for(changes.current_seq(session))
             is_confirmed = True
             continue
-        proposed = _authorised(session, near, k, viewer_id, owners, exclude_image_ids, safety)
+        proposed = authorised(
+            session,
+            near,
+            table,
+            viewer_id=viewer_id,
+            at_most_each=k,
+            owner_ids=owners,
+            exclude_image_ids=exclude_image_ids,
+            safety=safety,
+        )
         # What the database withheld since the index looked is made up for by looking further.
         is_exhausted = len(answer.matches) < asked or len(near) < len(answer.matches)
         if len(proposed) >= k or is_exhausted:
             break
         asked *= 2
-    images = _loaded(session, proposed[:k], viewer_id)
+    images = loaded(session, proposed[:k], viewer_id)
     scores = [match.similarity for _, match in images]
     results = [
         FoundImage(image, match.similarity, float(relevance))
@@ -152,7 +169,9 @@ def vector_of_image(
             Embedding.is_deleted.is_(False),
         )
     ).one_or_none()
-    if row is None:
+    # A vector that somebody else's upload of the same bytes brought is not told before this image's
+    # own job has come to it.
+    if row is None or image.status != ImageStatus.READY:
         raise Conflict(
             f"Image {image_id} could not be embedded."
             + (f" {image.failure}" if image.owner_id == viewer_id and image.failure else "")
@@ -162,63 +181,70 @@ def vector_of_image(
     return from_blob(row.vector, row.crc32, space.dimension)
 
 
-def _authorised(
+def find_by_prompt(session: Session, index: VectorIndex, query: Vector, **options: Any) -> Found:
+    """Return the k images whose prompts are nearest to a vector of the prompt space; see `find`."""
+    return find(session, index, query, table=PROMPTS, **options)
+
+
+def authorised(
     session: Session,
     matches: Sequence[Match],
-    k: int,
+    table: VectorTable,
+    *,
     viewer_id: int | None,
-    owner_ids: frozenset[int] | None,
-    exclude_image_ids: Collection[int],
-    safety: Safety | None,
+    at_most_each: int,
+    owner_ids: frozenset[int] | None = None,
+    exclude_image_ids: Collection[int] = (),
+    safety: Safety | None = None,
 ) -> list[tuple[int, Match]]:
     """Expand vectors to the ids of images that the viewer may see now, best first, ties by id.
 
-    Of one content no more than k images are taken, so that a picture that was uploaded ten thousand
-    times costs no more than any other.
+    Of one vector no more than `at_most_each` images are taken, so that a picture that was uploaded
+    ten thousand times costs no more than any other. An image counts as soon as it is READY: before
+    that, a vector that somebody else's upload of the same bytes brought is not told.
     """
-    by_embedding = {match.id: match for match in matches}
-    ids = list(by_embedding)
+    by_vector = {match.id: match for match in matches}
+    ids = list(by_vector)
+    vectors = table.entity
     pairs: list[tuple[int, Match]] = []
     for start in range(0, len(ids), changes.IN_LIST_ROWS):
         conditions = [
             may_see(viewer_id),
-            Embedding.id.in_(ids[start : start + changes.IN_LIST_ROWS]),
-            Embedding.is_deleted.is_(False),
+            vectors.id.in_(ids[start : start + changes.IN_LIST_ROWS]),
+            vectors.is_deleted.is_(False),
+            Image.status == ImageStatus.READY,
             Image.id.not_in(exclude_image_ids),
         ]
         if owner_ids is not None:
             conditions.append(Image.owner_id.in_(owner_ids))
-        place = func.row_number().over(partition_by=Embedding.id, order_by=Image.id)
+        place = func.row_number().over(partition_by=vectors.id, order_by=Image.id)
         shown = (
             select(
                 Image.id.label("image_id"),
                 Image.owner_id.label("owner_id"),
-                Embedding.id.label("embedding_id"),
+                Image.content_id.label("content_id"),
+                vectors.id.label("vector_id"),
                 place.label("place"),
             )
-            .join(Embedding, Embedding.content_id == Image.content_id)
+            .join(vectors, table.subject == table.shown_by)
             .where(*conditions)
             .subquery()
         )
-        rows = session.execute(
-            select(shown.c.image_id, shown.c.owner_id, shown.c.embedding_id).where(
-                shown.c.place <= k
-            )
-        ).all()
-        others = {row.embedding_id for row in rows if row.owner_id != viewer_id}
-        unsafe = set() if safety is None else safety.unsafe_embeddings(session, others)
+        rows = session.execute(select(shown).where(shown.c.place <= at_most_each)).all()
+        others = {row.content_id for row in rows if row.owner_id != viewer_id}
+        unsafe = set() if safety is None else safety.unsafe_contents(session, others)
         pairs += [
-            (row.image_id, by_embedding[row.embedding_id])
+            (row.image_id, by_vector[row.vector_id])
             for row in rows
-            if row.owner_id == viewer_id or row.embedding_id not in unsafe
+            if row.owner_id == viewer_id or row.content_id not in unsafe
         ]
     pairs.sort(key=lambda pair: (-pair[1].similarity, pair[0]))
     return pairs
 
 
-def _loaded(
-    session: Session, pairs: Sequence[tuple[int, Match]], viewer_id: int | None
-) -> list[tuple[Image, Match]]:
+def loaded(
+    session: Session, pairs: Sequence[tuple[int, Score]], viewer_id: int | None
+) -> list[tuple[Image, Score]]:
     """Return the images themselves, in the same order, content and owner loaded."""
     ids = [image_id for image_id, _ in pairs]
     images: dict[int, Image] = {}
@@ -230,7 +256,7 @@ def _loaded(
         )
         images |= {image.id: image for image in session.execute(statement).scalars()}
     # One that was deleted or hidden between the two statements is left out.
-    return [(images[image_id], match) for image_id, match in pairs if image_id in images]
+    return [(images[image_id], score) for image_id, score in pairs if image_id in images]
 
 
 def _reason(answer: SearchAnswer, count: int, threshold: float | None) -> str:

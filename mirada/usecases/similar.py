@@ -114,15 +114,15 @@ def _authorised(
                 may_see_content(viewer_id, Content.id),
             )
         ).all()
-        others = {row.embedding_id for row in rows if not row.is_own}
-        unsafe = set() if safety is None else safety.unsafe_embeddings(session, others)
+        others = {row.content_id for row in rows if not row.is_own}
+        unsafe = set() if safety is None else safety.unsafe_contents(session, others)
         found += [
             (
                 row.content_id,
                 SimilarPicture(row.sha256, row.asset_id, by_embedding[row.embedding_id]),
             )
             for row in rows
-            if row.sha256 != exclude_sha256 and row.embedding_id not in unsafe
+            if row.sha256 != exclude_sha256 and row.content_id not in unsafe
         ]
     found.sort(key=lambda entry: (-entry[1].similarity, entry[0]))
     return [picture for _, picture in found]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from mirada.db.models import Installation, Space
-from mirada.domain.embeddings import EmbeddingSpace
+from mirada.db.models import Installation, Space, SpaceState
+from mirada.domain.embeddings import EmbeddingSpace, SpaceKind
 from mirada.domain.errors import EmbeddingSpaceMismatch, NotFound
 
 
@@ -30,14 +30,7 @@ def pin_space(session: Session, space: EmbeddingSpace) -> Space:
     if installation.image_space_id is None:
         row = session.execute(select(Space).where(Space.name == space.name)).scalar_one_or_none()
         if row is None:
-            row = Space(
-                name=space.name,
-                kind=space.kind,
-                encoder=space.encoder,
-                pretrained=space.pretrained,
-                preprocessing=space.preprocessing,
-                dimension=space.dimension,
-            )
+            row = _new_row(space)
             session.add(row)
             session.flush()
         installation.image_space_id = row.id
@@ -53,14 +46,77 @@ def pin_space(session: Session, space: EmbeddingSpace) -> Space:
     return row
 
 
+def pinned_prompt_space(session: Session) -> Space | None:
+    """Return the space in which prompts are embedded, None before the first prompt was."""
+    return session.execute(
+        select(Space).where(Space.kind == SpaceKind.PROMPT, Space.state == SpaceState.ACTIVE)
+    ).scalar_one_or_none()
+
+
+def pin_prompt_space(session: Session, space: EmbeddingSpace) -> Space:
+    """Return the row of the pinned prompt space; the first caller's space becomes the pinned one.
+
+    Raises:
+        EmbeddingSpaceMismatch: another space is pinned. The message says how to switch.
+    """
+    session.execute(select(Installation.id).where(Installation.id == 1).with_for_update())
+    pinned = pinned_prompt_space(session)
+    if pinned is None:
+        row = session.execute(select(Space).where(Space.name == space.name)).scalar_one_or_none()
+        if row is None:
+            row = _new_row(space)
+            session.add(row)
+        row.state = SpaceState.ACTIVE
+        session.flush()
+        return row
+    if pinned.to_domain() != space:
+        raise EmbeddingSpaceMismatch(
+            f"The prompts of this database are embedded by {pinned.name}, but the settings choose "
+            f"{space.name}. Vectors of two models cannot be compared. Set TEXT_MODEL back, or embed "
+            "every prompt anew: flask --app wsgi embeddings switch-text-model"
+        )
+    return pinned
+
+
+def retire_prompt_space(session: Session) -> Space | None:
+    """Let the next text model be pinned instead of the present one, and return that one's row.
+
+    Its vectors stay: pinned again, only prompts that came in meanwhile have to be embedded.
+    """
+    session.execute(select(Installation.id).where(Installation.id == 1).with_for_update())
+    pinned = pinned_prompt_space(session)
+    if pinned is not None:
+        pinned.state = SpaceState.RETIRED
+        session.flush()
+    return pinned
+
+
+def searched_spaces(session: Session) -> list[Space]:
+    """Return the spaces in use, the image space first."""
+    return [space for space in (pinned_space(session), pinned_prompt_space(session)) if space]
+
+
+def _new_row(space: EmbeddingSpace) -> Space:
+    return Space(
+        name=space.name,
+        kind=space.kind,
+        encoder=space.encoder,
+        pretrained=space.pretrained,
+        preprocessing=space.preprocessing,
+        dimension=space.dimension,
+    )
+
+
 def space_by_name(session: Session, name_or_id: str) -> Space:
-    """Return a space by its name, its number, or "image" for the pinned one.
+    """Return a space by its name, its number, or "image" or "prompt" for the pinned ones.
 
     Raises:
         NotFound: there is no such space.
     """
     if name_or_id == "image":
         row = pinned_space(session)
+    elif name_or_id == "prompt":
+        row = pinned_prompt_space(session)
     elif name_or_id.isdecimal() and len(name_or_id) < 19:
         row = session.get(Space, int(name_or_id))
     else:

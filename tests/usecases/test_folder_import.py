@@ -140,7 +140,7 @@ def test_another_owner_gets_images_of_their_own_of_the_same_contents(
         session.flush()
         other_id = other.id
     assert run(runtime, other_id, folder).taken == 12
-    assert counts(runtime) == (12, 24, 12)
+    assert counts(runtime) == (12, 24, 24)
     assert stored_files(runtime) == storage_keys(runtime)
 
 

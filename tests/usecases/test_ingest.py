@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from mirada.db import changes
+from mirada.db.memory_models import PromptText
 from mirada.db.models import Content, Embedding, Image, Job, JobState, User
 from mirada.db.session import Database
 from mirada.domain.embeddings import EmbeddingSpace, SpaceKind
@@ -91,6 +92,11 @@ def counts(database: Database) -> tuple[int, int, int]:
     return one, two, three
 
 
+def texts(database: Database) -> list[str]:
+    with database.reading() as session:
+        return list(session.execute(select(PromptText.body).order_by(PromptText.id)).scalars())
+
+
 def at_once(count: int, work: Callable[[int], object]) -> list[Exception]:
     """Run the work in as many threads, begun together; return what was raised."""
     gate = threading.Barrier(count)
@@ -144,17 +150,21 @@ def test_what_is_returned_can_be_read_after_the_transaction(
         assert image.owner.username == "ana"
 
 
-def test_the_same_bytes_share_a_content_and_a_job(database: Database, owner_id: int) -> None:
+def test_the_same_bytes_share_a_content_and_each_uploader_has_a_job(
+    database: Database, owner_id: int
+) -> None:
     first = register(database, owner_id)
     second = register(database, new_user(database, "bea"))
     assert not second.is_new_content
     assert second.image.id != first.image.id
     assert second.image.content.storage_key == first.image.content.storage_key
-    assert second.job_id == first.job_id
-    assert counts(database) == (1, 2, 1)
+    assert second.job_id != first.job_id
+    third = register(database, owner_id)
+    assert third.job_id == first.job_id
+    assert counts(database) == (1, 3, 2)
 
 
-def test_bytes_that_are_embedded_already_are_ready_at_once(
+def test_bytes_of_ones_own_that_are_embedded_already_are_ready_at_once(
     database: Database, owner_id: int
 ) -> None:
     space_id = pin(database)
@@ -165,9 +175,46 @@ def test_bytes_that_are_embedded_already_are_ready_at_once(
     assert second.image.status == ImageStatus.READY
     assert second.job_id is None
     # Somebody else may see the vector now, and searches must learn of it.
-    assert images.committed_change(session) == 2
+    assert images.committed_change(session) == 3
     with database.reading() as session:
-        assert session.execute(select(Embedding.change_seq)).scalar_one() == 2
+        assert session.execute(select(Embedding.change_seq)).scalar_one() == 3
+
+
+def test_that_somebody_else_s_private_bytes_are_embedded_already_is_not_told(
+    database: Database, owner_id: int
+) -> None:
+    space_id = pin(database)
+    first = register(database, owner_id, space_id=space_id)
+    embed(database, first.image.content_id, space_id)
+    bea = new_user(database, "bea")
+
+    second = register(database, bea, space_id=space_id)
+
+    new = register(database, bea, new_picture("b"), space_id=space_id)
+    assert second.image.status == new.image.status == ImageStatus.PENDING
+    with database.reading() as session:
+        jobs = [session.get_one(Job, registered.job_id) for registered in (second, new)]
+    assert [job.owner_id for job in jobs] == [bea, bea]
+    assert jobs[1].id == jobs[0].id + 1
+    # Of a public picture anybody may know, and of one's own.
+    with database.transaction() as session:
+        session.get_one(Image, first.image.id).is_public = True
+    third = register(database, new_user(database, "cem"), space_id=space_id)
+    assert (third.image.status, third.job_id) == (ImageStatus.READY, None)
+
+
+def test_a_prompt_is_one_text_however_often_it_is_written_and_goes_with_its_last_image(
+    database: Database, owner_id: int
+) -> None:
+    first = register(database, owner_id, prompt="a  cat\n")
+    second = register(database, owner_id, new_picture("b"), prompt="a cat")
+    assert first.image.prompt == "a  cat\n"
+    assert first.image.prompt_text_id == second.image.prompt_text_id
+    assert texts(database) == ["a cat"]
+    for registered, left in ((first, ["a cat"]), (second, [])):
+        with database.transaction() as session:
+            images.delete_image(session, registered.image.id, owner_id, expected_version=None)
+        assert texts(database) == left
 
 
 def test_without_embeddings_a_picture_is_kept_and_nothing_is_queued(
@@ -199,7 +246,7 @@ def test_once_per_owner_returns_the_image_that_is_there(database: Database, owne
     assert again.image.id == first.image.id
     other = register(database, new_user(database, "bea"), is_once_per_owner=True)
     assert not other.was_replayed
-    assert counts(database) == (1, 2, 1)
+    assert counts(database) == (1, 2, 2)
 
 
 def test_a_commit_that_seemed_lost_can_be_looked_up(database: Database, owner_id: int) -> None:

@@ -54,7 +54,7 @@ def counts(runtime: Runtime) -> tuple[int, int, int]:
 
 def test_a_picture_is_stored_registered_and_its_job_queued(runtime: Runtime, owner_id: int) -> None:
     taken = upload(runtime, owner_id)
-    assert taken == TakenIn(taken.image_id, taken.job_id, True, False, None)
+    assert taken == TakenIn(taken.image_id, taken.job_id, True, False, 1)
     with runtime.reading() as session:
         image = images.get_image(session, taken.image_id, owner_id)
     assert runtime.image_store.path(image.content.storage_key).read_bytes() == picture(1)

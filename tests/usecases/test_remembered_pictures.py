@@ -223,7 +223,7 @@ def test_an_upload_after_the_classification_adopts_the_content_and_its_vector(
     before = house.content("cat")
     assert before is not None
     assert before.storage_key == ""
-    registered = house.upload(house.bea, "cat", is_public=True)
+    registered = house.upload(house.ana, "cat", is_public=True)
     assert registered.is_new_content
     assert registered.job_id is None
     assert registered.image.status == ImageStatus.READY

@@ -23,7 +23,7 @@ SPACE_PARAMETER = {
     "in": "path",
     "name": "space",
     "required": True,
-    "description": "A space's id or name, or `image` for the one in use.",
+    "description": "A space's id or name, or `image` or `prompt` for those in use.",
     "schema": {"type": "string"},
     "example": "image",
 }
@@ -39,8 +39,8 @@ class Indexes(MethodView):
         """None before the first run has chosen an encoder."""
         require_user()
         with current_runtime().reading() as session:
-            pinned = spaces.pinned_space(session)
-        bodies = [] if pinned is None else [_body(pinned)]
+            in_use = spaces.searched_spaces(session)
+        bodies = [_body(space) for space in in_use]
         return {"results": bodies, "count": len(bodies)}
 
 

@@ -46,7 +46,9 @@ class ExactIndex:
         self._lock = threading.Lock()
         self._state: tuple[int, dict[int, _Row]] | None = None
 
-    def search(self, queries: Matrix, k: int, permitted: Permitted) -> list[SearchAnswer]:
+    def search(
+        self, queries: Matrix, k: int, permitted: Permitted, *, scan_rows: int | None = None
+    ) -> list[SearchAnswer]:
         """Return the best min(k, permitted) of every query. Raises InvalidInput."""
         queries = check_queries(queries, k, self._source.space.dimension)
         change_seq, rows = self._loaded()

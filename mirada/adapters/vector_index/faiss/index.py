@@ -76,10 +76,12 @@ class FaissIndex:
         self._view: View | None = None
         self._snapshots_checked_at = 0.0
 
-    def search(self, queries: Matrix, k: int, permitted: Permitted) -> list[SearchAnswer]:
+    def search(
+        self, queries: Matrix, k: int, permitted: Permitted, *, scan_rows: int | None = None
+    ) -> list[SearchAnswer]:
         """Return one answer per query row. Raises InvalidInput."""
         queries = check_queries(queries, k, self._source.space.dimension)
-        return self._loaded().search(queries, k, permitted)
+        return self._loaded().search(queries, k, permitted, scan_rows=scan_rows)
 
     def refresh(self) -> int:
         """Catch up with the database; adopt a newer snapshot. Raises Unavailable."""

@@ -60,7 +60,9 @@ class View:
     delta: DeltaView
     exact_rows: int
 
-    def search(self, queries: Matrix, k: int, permitted: Permitted) -> list[SearchAnswer]:
+    def search(
+        self, queries: Matrix, k: int, permitted: Permitted, *, scan_rows: int | None = None
+    ) -> list[SearchAnswer]:
         """Answer every query; see `VectorIndex.search`."""
         # One query gains nothing from OpenMP's other threads, and on a busy machine waits 20 ms for
         # them. The number is this thread's own.
@@ -69,8 +71,9 @@ class View:
         count = chosen.base_count + chosen.delta_count
         answers = []
         background = self._background_rows(chosen)
+        exact_rows = max(self.exact_rows, scan_rows or 0)
         for query in queries:
-            base_rows, way = self._base_finalists(query, k, chosen)
+            base_rows, way = self._base_finalists(query, k, chosen, exact_rows)
             delta_rows = finalists(self.delta.vectors, query, k, chosen.delta, chosen.delta_count)
             answers.append(
                 SearchAnswer(
@@ -105,12 +108,14 @@ class View:
             similarities.append(self.base.vectors.cosines(query, base_rows))
         return np.concatenate(ids), np.concatenate(similarities)
 
-    def _base_finalists(self, query: Vector, k: int, chosen: Selection) -> tuple[Rows, SearchWay]:
+    def _base_finalists(
+        self, query: Vector, k: int, chosen: Selection, exact_rows: int
+    ) -> tuple[Rows, SearchWay]:
         """Return rows among which the k best permitted ones are, and how they were found."""
         if self.base is None or not chosen.base_count:
             return NO_ROWS, SearchWay.EXACT
         walk = plan_walk(
-            chosen.base_count, len(self.base.vectors), k, self.base.ef_search, self.exact_rows
+            chosen.base_count, len(self.base.vectors), k, self.base.ef_search, exact_rows
         )
         if walk is not None:
             found = self._walk(query, min(k, chosen.base_count), walk, chosen.base)

@@ -1,0 +1,136 @@
+"""A sentence-transformers model as the encoder of prompts: TEXT_MODEL."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from mirada.adapters.encoders.hub import hub_reachable
+from mirada.adapters.encoders.loading import HUB_WAIT_S, choose_device
+from mirada.adapters.encoders.weights import digest_of
+from mirada.domain.embeddings import EmbeddingSpace, Matrix, SpaceKind, l2_normalise
+from mirada.domain.errors import EncoderUnavailable, InvalidInput
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+logger = logging.getLogger(__name__)
+
+MAX_BATCH = 32
+"""Texts per forward pass."""
+DEFAULT_ORGANISATION = "sentence-transformers"
+"""Where the hub keeps models that are named without an organisation."""
+UNUSED_FILES = ["onnx/*", "openvino/*", "*.h5", "*.msgpack", "*.ot", "*.onnx"]
+"""The same weights for other engines."""
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+
+
+class SentenceEncoder:
+    """Embeds prompts with a model that was trained to place sentences by their meaning. Thread-safe."""
+
+    def __init__(self, model: SentenceTransformer, *, name: str, pretrained: str) -> None:
+        """Keep a loaded model."""
+        self._model = model
+        self._lock = threading.Lock()
+        vector = self._forward([""])
+        self._space = EmbeddingSpace(
+            SpaceKind.PROMPT,
+            name,
+            pretrained,
+            f"sentence-{model.max_seq_length}-v1",
+            vector.shape[1],
+        )
+
+    @classmethod
+    def load(cls, model: str, *, device: str = "auto", cache_dir: Path | None = None) -> Self:
+        """Load a model by its name on the hub, or from a folder.
+
+        Args:
+            model: such as "sentence-transformers/all-MiniLM-L6-v2" or a folder with its files.
+            device: "auto" takes cuda, then mps, then cpu.
+            cache_dir: where downloads are kept; None for the hub client's own cache.
+
+        Raises:
+            EncoderUnavailable: no such model, no network, damaged files, or no such device.
+        """
+        folder = _folder_of(model, cache_dir)
+        weights = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
+        if weights is None:
+            raise EncoderUnavailable(
+                f"TEXT_MODEL={model} has no weights in {folder.name} ({' or '.join(WEIGHTS)})."
+            )
+        chosen = choose_device(device)
+        from sentence_transformers import SentenceTransformer
+
+        try:
+            loaded = SentenceTransformer(str(folder), device=chosen, local_files_only=True)
+        except Exception as error:  # it raises whatever its parts raise
+            raise EncoderUnavailable(f"TEXT_MODEL={model} cannot be loaded: {error}") from error
+        encoder = cls(loaded.eval(), name=_name_of(model), pretrained=digest_of(weights))
+        logger.info("Text model %s is ready on %s.", encoder.space.name, chosen)
+        return encoder
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """The space of every vector this encoder returns."""
+        return self._space
+
+    def encode_texts(self, texts: Sequence[str]) -> Matrix:
+        """Return (n, d) float32 unit rows; see `ports.TextEncoder`."""
+        if not texts:
+            return np.empty((0, self._space.dimension), dtype=np.float32)
+        return self._forward(list(texts))
+
+    def interactive(self) -> Self:
+        """Return itself: the model is small, and nobody waits long."""
+        return self
+
+    def _forward(self, texts: list[str]) -> Matrix:
+        try:
+            with self._lock:
+                vectors: Any = self._model.encode(
+                    texts, batch_size=MAX_BATCH, show_progress_bar=False, convert_to_numpy=True
+                )
+            return l2_normalise(vectors)
+        except (RuntimeError, InvalidInput) as error:
+            # RuntimeError: a device out of memory or gone. InvalidInput: it returned NaN.
+            raise EncoderUnavailable(f"The text model failed: {error}") from error
+
+
+def _folder_of(model: str, cache_dir: Path | None) -> Path:
+    if Path(model).is_dir():
+        return Path(model)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    repository = model if "/" in model else f"{DEFAULT_ORGANISATION}/{model}"
+    try:
+        return Path(snapshot_download(repository, cache_dir=cache_dir, local_files_only=True))
+    except HFValidationError as error:
+        raise EncoderUnavailable(
+            f"TEXT_MODEL={model} is neither a folder nor a name on the hub."
+        ) from error
+    except LocalEntryNotFoundError:
+        pass
+    if not hub_reachable(HUB_WAIT_S):
+        raise EncoderUnavailable(
+            f"TEXT_MODEL={model} is not in the cache and the hub cannot be reached. Connect once, "
+            "copy a filled EMBEDDINGS_CACHE_DIR here, name a folder, or leave TEXT_MODEL unset."
+        )
+    logger.warning("Downloading the text model %s; this happens once.", repository)
+    try:
+        return Path(
+            snapshot_download(repository, cache_dir=cache_dir, ignore_patterns=UNUSED_FILES)
+        )
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise EncoderUnavailable(f"TEXT_MODEL={model} cannot be fetched: {error}") from error
+
+
+def _name_of(model: str) -> str:
+    name = Path(model).resolve().name if Path(model).is_dir() else model.rsplit("/", 1)[-1]
+    return name[:100]

@@ -1,0 +1,99 @@
+"""Which text an image's prompt is, under the lock of the text's row; lock the image's content first."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from mirada.db import changes
+from mirada.db.inserts import insert_unless_there
+from mirada.db.memory_models import PromptEmbedding, PromptText
+from mirada.db.models import Image, utc_now
+from mirada.domain.errors import Unavailable
+from mirada.domain.prompts import normalised_prompt, prompt_digest
+
+ATTEMPTS = 3
+"""A text can only vanish between insert and lock when its last image lets go of it that very moment."""
+
+
+def set_prompt(session: Session, image: Image, prompt: str | None) -> int | None:
+    """Give an image its prompt and the text that goes with it.
+
+    Nothing of the image is flushed here, so that one change of it stays one version.
+
+    Args:
+        session: a transaction that holds the lock of the image's content.
+        image: with no other change that waits to be flushed.
+        prompt: checked text, not blank; None for none.
+
+    Returns:
+        The text to release by `release_text` after the image was flushed; None for none.
+    """
+    old_id = image.prompt_text_id
+    new_id = None
+    if prompt is not None:
+        new_id = locked_text_id(session, normalised_prompt(prompt), beside=old_id)
+    image.prompt = prompt
+    if new_id == old_id:
+        return None
+    image.prompt_text_id = new_id
+    changes.touch_prompts(session, [old_id, new_id])
+    return old_id
+
+
+def release_text(session: Session, text_id: int | None) -> None:
+    """Delete a text that no image names any more, its vectors becoming tombstones.
+
+    The caller has flushed what made the image let go and notes the change by `touch_prompts`.
+    """
+    if text_id is None:
+        return
+    lock_texts(session, [text_id])
+    named = select(Image.id).where(Image.prompt_text_id == text_id)
+    if session.execute(named.limit(1)).first() is not None:
+        return
+    session.execute(
+        update(PromptEmbedding)
+        .where(PromptEmbedding.text_id == text_id)
+        .values(is_deleted=True, vector=b"", crc32=0)
+        .execution_options(synchronize_session=False)
+    )
+    session.execute(delete(PromptText).where(PromptText.id == text_id))
+
+
+def lock_texts(session: Session, text_ids: Collection[int]) -> set[int]:
+    """Lock these texts' rows, lowest id first, and return the ids of those that are there."""
+    locked = set()
+    for text_id in sorted(text_ids):
+        row = select(PromptText.id).where(PromptText.id == text_id).with_for_update()
+        if session.execute(row).first() is not None:
+            locked.add(text_id)
+    return locked
+
+
+def locked_text_id(session: Session, body: str, beside: int | None = None) -> int:
+    """Return the id of a normalised text, inserted unless it is there, its row locked.
+
+    Args:
+        session: a transaction.
+        body: as `normalised_prompt` returns it.
+        beside: another text whose row is to be locked as well.
+    """
+    sha256 = prompt_digest(body)
+    known = select(PromptText.id).where(PromptText.sha256 == sha256)
+    for _ in range(ATTEMPTS):
+        # Two prompts that are exchanged for one another lock the same rows in the same order: those
+        # that exist by their id, and a new one, whose id is the highest, after them.
+        text_id = session.execute(known).scalar_one_or_none()
+        wanted = {other for other in (text_id, beside) if other is not None}
+        if text_id in lock_texts(session, wanted):
+            assert text_id is not None
+            return text_id
+        session.execute(
+            insert_unless_there(
+                session, PromptText, {"sha256": sha256, "body": body, "created_at": utc_now()}
+            )
+        )
+    raise Unavailable("This prompt is being written and deleted at once; try again shortly.")

@@ -1,4 +1,7 @@
-"""Runtime: from Settings to an engine and lazily built ports. The only chooser of backends."""
+"""Runtime: from Settings to an engine and lazily built ports, all in one object, hence its length.
+
+The only chooser of backends.
+"""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from mirada.bootstrap import Runtime
 from mirada.domain.errors import MiradaError, Unavailable
+from mirada.domain.writing import checked_text
 from mirada.ports import StagedFile
 from mirada.usecases import idempotency, images, ingest, spaces
 from mirada.usecases.ingest import NewPicture, Registered
@@ -67,8 +68,8 @@ def take_in(
         # What can be refused without looking at the picture is refused before it is decoded.
         if idempotency_key is not None:
             idempotency.checked_key(idempotency_key)
-        ingest.checked_text("prompt", prompt)
-        ingest.checked_text("caption", caption)
+        checked_text("prompt", prompt)
+        checked_text("caption", caption)
         picture = keep(runtime, staged, declared_media_type)
     finally:
         staged.discard()

@@ -16,7 +16,7 @@ from mirada.db.models import Image
 from mirada.db.prompts import release_text, set_prompt
 from mirada.db.visibility import may_see, visible_images
 from mirada.domain.errors import InvalidInput, NotFound, PreconditionFailed
-from mirada.usecases.ingest import checked_text, clean_filename
+from mirada.domain.writing import checked_text, clean_filename
 
 CHANGEABLE = frozenset({"prompt", "caption", "is_public", "filename"})
 LARGEST_ID = 2**63 - 1

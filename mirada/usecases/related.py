@@ -121,9 +121,8 @@ def find_related(
     is_confirmed = False
     while True:
         pictures, by_picture = _read(session, picture, PICTURES, depth, permitted, options)
-        if prompt is None or weights.prompt_weight == 0.0:
-            prompts, by_prompt = Ranked(-1.0, True, 0.0), {}
-        else:
+        prompts, by_prompt = Ranked(-1.0, True, 0.0), dict[int, float]()
+        if prompt is not None and weights.prompt_weight > 0.0:
             prompts, by_prompt = _read(session, prompt, PROMPTS, depth, permitted, options)
         found = by_picture.keys() | by_prompt.keys()
         _fill_in(session, picture, PICTURES, by_picture, found)

@@ -22,6 +22,7 @@ from mirada.domain.errors import (
     UnsupportedImage,
 )
 from mirada.domain.images import ImageFormat, ImageStatus, PictureFacts
+from mirada.domain.writing import clean_filename
 from mirada.ports import ImageDecoder
 from mirada.usecases import idempotency, images, ingest, spaces
 from mirada.usecases.ingest import NewPicture, Registered, register_image
@@ -492,7 +493,7 @@ def test_a_text_that_is_too_long_is_refused_with_its_length(
     ],
 )
 def test_a_file_name_is_kept_for_display_only(sent: str | None, kept: str | None) -> None:
-    assert ingest.clean_filename(sent) == kept
+    assert clean_filename(sent) == kept
 
 
 def test_two_files_of_the_same_bytes_have_different_keys() -> None:

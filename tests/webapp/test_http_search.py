@@ -37,7 +37,7 @@ def test_a_vector_finds_the_nearest_first(gallery: Gallery) -> None:
     assert body["space"] == "image:test:v1:none"
     assert body["way"] == "exact"
     assert isinstance(body["verdict"], str)
-    assert body["change_seq"] == 3
+    assert body["change_seq"] == 6  # three uploads, three vectors
     assert "3 pictures" in body["reason"]
 
 

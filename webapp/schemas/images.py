@@ -10,7 +10,7 @@ from flask import url_for
 from flask_smorest.fields import Upload
 from marshmallow import validate
 
-from mirada.usecases.ingest import MAX_TEXT_CHARS
+from mirada.domain.writing import MAX_TEXT_CHARS
 from mirada.usecases.search import FoundImage
 
 MAX_PAGE = 100

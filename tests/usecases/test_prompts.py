@@ -1,0 +1,237 @@
+"""Prompts as texts with vectors: written once, embedded once, gone with the last image that has them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import func, select, update
+
+from mirada.adapters.vector_index.exact import ExactIndex
+from mirada.db.memory_models import PromptEmbedding, PromptText
+from mirada.db.models import Embedding, Image, Job, JobState, User
+from mirada.db.session import Database
+from mirada.db.vector_rows import DatabaseVectors
+from mirada.domain.embeddings import EmbeddingSpace, SpaceKind, l2_normalise
+from mirada.domain.errors import EmbeddingSpaceMismatch
+from mirada.domain.images import ImageFormat, ImageStatus, PictureFacts
+from mirada.domain.prompts import prompt_digest
+from mirada.ports import Permitted
+from mirada.usecases import backfill, embed, images, ingest, prompts, spaces
+
+PICTURES = EmbeddingSpace(SpaceKind.IMAGE, "Toy", "v1", "none", 4)
+PROMPTS = EmbeddingSpace(SpaceKind.PROMPT, "Toy", "v1", "none", 3)
+
+
+class Desk:
+    """One owner, two spaces, and what a worker does by hand."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        with database.transaction() as session:
+            self.space_id = spaces.pin_space(session, PICTURES).id
+            self.prompt_space_id = spaces.pin_prompt_space(session, PROMPTS).id
+            people = [User(username="ana"), User(username="bea")]
+            session.add_all(people)
+            session.flush()
+            self.ana, self.bea = (person.id for person in people)
+
+    def upload(self, name: str, prompt: str | None, **options: object) -> ingest.Registered:
+        sha256 = prompt_digest(name)
+        key = ingest.storage_key(sha256, ImageFormat.PNG)
+        picture = ingest.NewPicture(sha256, 10, PictureFacts(ImageFormat.PNG, 8, 8, 1), key)
+        fields = {"owner_id": self.ana, "space_id": self.space_id, "prompt": prompt, **options}
+        with self.database.transaction() as session:
+            return ingest.register_image(session, picture, **fields)  # type: ignore[arg-type]
+
+    def work(self, content_id: int) -> list[str] | None:
+        """Embed what is missing and return the prompts that were; None for nothing at all."""
+        with self.database.transaction() as session:
+            subject = embed.begin_embedding(
+                session, content_id, self.space_id, prompt_space_id=self.prompt_space_id
+            )
+        if subject is None:
+            return None
+        vector = l2_normalise([1, 0, 0, 0])
+        with self.database.transaction() as session:
+            assert embed.store_vectors(
+                session,
+                subject,
+                image=(self.space_id, PICTURES, vector) if subject.storage_key else None,
+                prompt_space=(self.prompt_space_id, PROMPTS),
+                prompt_vectors={text: l2_normalise([1, 1, 0]) for text in subject.prompts},
+            )
+        return sorted(subject.prompts.values())
+
+    def vectors(self, *, dead: bool = False) -> int:
+        with self.database.reading() as session:
+            query = select(func.count()).select_from(PromptEmbedding)
+            return session.execute(query.where(PromptEmbedding.is_deleted.is_(dead))).scalar_one()
+
+    def texts(self) -> list[str]:
+        with self.database.reading() as session:
+            return sorted(session.execute(select(PromptText.body)).scalars())
+
+    def seen_by(self, viewer_id: int | None) -> int:
+        """Return how many prompts a fresh index lets somebody search."""
+        index = ExactIndex(DatabaseVectors(self.database, self.prompt_space_id))
+        query = l2_normalise([[1, 1, 0]])
+        return len(index.search(query, 10, Permitted(viewer_id=viewer_id))[0].matches)
+
+
+@pytest.fixture
+def desk(database: Database) -> Iterator[Desk]:
+    return Desk(database)
+
+
+def test_a_picture_and_its_prompt_are_embedded_by_one_job(desk: Desk) -> None:
+    first = desk.upload("cat", "a cat")
+    assert desk.work(first.image.content_id) == ["a cat"]
+    assert desk.work(first.image.content_id) is None
+    assert (desk.vectors(), desk.seen_by(desk.ana), desk.seen_by(desk.bea)) == (1, 1, 0)
+
+
+def test_a_prompt_of_many_pictures_is_embedded_once(desk: Desk) -> None:
+    for name in ("one", "two", "three"):
+        desk.work(desk.upload(name, "the same  prompt").image.content_id)
+    assert (desk.texts(), desk.vectors()) == (["the same prompt"], 1)
+
+
+def test_a_prompt_that_comes_while_a_job_runs_is_not_forgotten(desk: Desk) -> None:
+    first = desk.upload("cat", "a cat")
+    with desk.database.transaction() as session:
+        subject = embed.begin_embedding(
+            session, first.image.content_id, desk.space_id, prompt_space_id=desk.prompt_space_id
+        )
+    assert subject is not None
+    desk.upload("cat", "another cat")
+    with desk.database.transaction() as session:
+        is_complete = embed.store_vectors(
+            session,
+            subject,
+            image=(desk.space_id, PICTURES, l2_normalise([1, 0, 0, 0])),
+            prompt_space=(desk.prompt_space_id, PROMPTS),
+            prompt_vectors={text: l2_normalise([1, 0, 0]) for text in subject.prompts},
+        )
+    assert not is_complete
+    assert desk.work(first.image.content_id) == ["another cat"]
+
+
+def test_a_changed_prompt_leaves_nothing_of_the_old_one_and_is_one_version(desk: Desk) -> None:
+    image = desk.upload("cat", "a cat").image
+    desk.work(image.content_id)
+    with desk.database.transaction() as session:
+        changed = images.change_image(
+            session,
+            image.id,
+            desk.ana,
+            expected_version=1,
+            changes={"prompt": "a dog", "caption": "wow", "is_public": True},
+        )
+    assert changed.version == 2
+    assert (desk.texts(), desk.vectors(), desk.vectors(dead=True)) == (["a dog"], 0, 1)
+    assert desk.work(image.content_id) == ["a dog"]
+    assert desk.seen_by(None) == 1
+
+
+def test_a_prompt_is_seen_by_whoever_sees_an_image_that_has_it(desk: Desk) -> None:
+    private = desk.upload("one", "a cat").image
+    public = desk.upload("two", "a cat", owner_id=desk.bea, is_public=True).image
+    for image in (private, public):
+        desk.work(image.content_id)
+    assert (desk.seen_by(desk.ana), desk.seen_by(None)) == (1, 1)
+    with desk.database.transaction() as session:
+        images.change_image(
+            session, public.id, desk.bea, expected_version=None, changes={"is_public": False}
+        )
+    assert (desk.seen_by(desk.ana), desk.seen_by(desk.bea), desk.seen_by(None)) == (1, 1, 0)
+    with desk.database.transaction() as session:
+        images.delete_image(session, private.id, desk.ana, expected_version=None)
+    assert (desk.seen_by(desk.ana), desk.seen_by(desk.bea), desk.vectors()) == (0, 1, 1)
+
+
+def test_images_of_before_prompts_had_texts_are_found_by_a_backfill(desk: Desk) -> None:
+    image = desk.upload("cat", "a  cat").image
+    desk.work(image.content_id)
+    with desk.database.transaction() as session:
+        session.execute(update(Image).values(prompt_text_id=None, updated_at=Image.updated_at))
+        session.query(PromptText).delete()
+        session.query(PromptEmbedding).delete()
+        session.execute(update(Job).values(state=JobState.DONE))
+    with desk.database.transaction() as session:
+        assert backfill.count_to_embed(session, desk.space_id, only_unqueued=True) == 1
+        page = backfill.queue_page(session, desk.space_id)
+    assert len(page.job_ids) == 1
+    assert desk.work(image.content_id) == ["a cat"]
+    with desk.database.reading() as session:
+        after = session.get_one(Image, image.id)
+        assert (after.version, after.prompt) == (1, "a  cat")
+        assert backfill.count_to_embed(session, desk.space_id) == 0
+
+
+def test_two_prompts_exchanged_for_each_other_at_once_both_come_out(desk: Desk) -> None:
+    one, two = desk.upload("one", "a").image, desk.upload("two", "b").image
+    gate = threading.Barrier(2)
+    raised: list[Exception] = []
+
+    def exchange(image_id: int, order: list[str]) -> None:
+        gate.wait()
+        try:
+            for prompt in order * 10:
+                with desk.database.transaction() as session:
+                    images.change_image(
+                        session,
+                        image_id,
+                        desk.ana,
+                        expected_version=None,
+                        changes={"prompt": prompt},
+                    )
+        except Exception as error:
+            raised.append(error)
+
+    threads = [
+        threading.Thread(target=exchange, args=(one.id, ["b", "a"])),
+        threading.Thread(target=exchange, args=(two.id, ["a", "b"])),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert raised == []
+    assert desk.texts() == ["a", "b"]
+    with desk.database.reading() as session:
+        named = set(session.execute(select(Image.prompt_text_id)).scalars())
+        assert named == set(session.execute(select(PromptText.id)).scalars())
+
+
+def test_another_text_model_is_refused_until_the_old_one_is_retired(desk: Desk) -> None:
+    other = EmbeddingSpace(SpaceKind.PROMPT, "Other", "v1", "none", 5)
+    image = desk.upload("cat", "a cat").image
+    desk.work(image.content_id)
+    with (
+        pytest.raises(EmbeddingSpaceMismatch, match="switch-text-model"),
+        desk.database.transaction() as session,
+    ):
+        spaces.pin_prompt_space(session, other)
+    with desk.database.transaction() as session:
+        assert spaces.retire_prompt_space(session) is not None
+        other_id = spaces.pin_prompt_space(session, other).id
+        assert prompts.without_vector(session, image.content_id, other_id) == {
+            image.prompt_text_id: "a cat"
+        }
+        # Back again, nothing has to be computed anew.
+        spaces.retire_prompt_space(session)
+        assert spaces.pin_prompt_space(session, PROMPTS).id == desk.prompt_space_id
+        assert prompts.without_vector(session, image.content_id, desk.prompt_space_id) == {}
+
+
+def test_a_picture_that_is_known_becomes_ready_although_only_its_prompt_is_new(desk: Desk) -> None:
+    desk.work(desk.upload("cat", None).image.content_id)
+    again = desk.upload("cat", "a cat").image
+    assert again.status == ImageStatus.PENDING
+    desk.work(again.content_id)
+    with desk.database.reading() as session:
+        assert session.get_one(Image, again.id).status == ImageStatus.READY
+        assert session.execute(select(func.count()).select_from(Embedding)).scalar_one() == 1

@@ -22,18 +22,18 @@ INNODB = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4"}
 def upgrade() -> None:
     """Apply."""
     op.create_table(
-        "prompt_texts",
+        "text_contents",
         sa.Column("id", ID, nullable=False),
         sa.Column("sha256", sa.String(length=64), nullable=False),
         sa.Column("body", LONG_TEXT, nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_prompt_texts")),
-        sa.UniqueConstraint("sha256", name=op.f("uq_prompt_texts_sha256")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_text_contents")),
+        sa.UniqueConstraint("sha256", name=op.f("uq_text_contents_sha256")),
         sqlite_autoincrement=True,
         **INNODB,
     )
     op.create_table(
-        "prompt_embeddings",
+        "text_embeddings",
         sa.Column("id", ID, nullable=False),
         sa.Column("space_id", ID, nullable=False),
         sa.Column("text_id", sa.BigInteger(), nullable=False),
@@ -42,21 +42,21 @@ def upgrade() -> None:
         sa.Column("is_deleted", sa.Boolean(), nullable=False),
         sa.Column("change_seq", sa.BigInteger(), server_default="0", nullable=False),
         sa.ForeignKeyConstraint(
-            ["space_id"], ["embedding_spaces.id"], name=op.f("fk_prompt_embeddings_space_id")
+            ["space_id"], ["embedding_spaces.id"], name=op.f("fk_text_embeddings_space_id")
         ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_prompt_embeddings")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_text_embeddings")),
         sa.UniqueConstraint(
-            "space_id", "text_id", name=op.f("uq_prompt_embeddings_space_id_text_id")
+            "space_id", "text_id", name=op.f("uq_text_embeddings_space_id_text_id")
         ),
         sqlite_autoincrement=True,
         **INNODB,
     )
     op.create_index(
-        "ix_prompt_embeddings_space_id_change_seq_id",
-        "prompt_embeddings",
+        "ix_text_embeddings_space_id_change_seq_id",
+        "text_embeddings",
         ["space_id", "change_seq", "id"],
     )
-    op.create_index("ix_prompt_embeddings_text_id", "prompt_embeddings", ["text_id"])
+    op.create_index("ix_text_embeddings_text_id", "text_embeddings", ["text_id"])
     op.create_table(
         "likes",
         sa.Column("image_id", ID, nullable=False),
@@ -129,5 +129,5 @@ def downgrade() -> None:
     op.drop_index("ix_images_prompt_text_id", table_name="images")
     for name in ("comment_count", "like_count", "generation", "prompt_text_id"):
         op.drop_column("images", name)
-    for table in ("styles", "comments", "likes", "prompt_embeddings", "prompt_texts"):
+    for table in ("styles", "comments", "likes", "text_embeddings", "text_contents"):
         op.drop_table(table)

@@ -14,11 +14,11 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from mirada.db.memory_models import PromptEmbedding
+from mirada.db.memory_models import TextEmbedding
 from mirada.db.models import ChangeCounter, Embedding
 
 _TOUCHED = "mirada_touched_contents"
-_TOUCHED_PROMPTS = "mirada_touched_prompts"
+_TOUCHED_TEXTS = "mirada_touched_texts"
 _COMMITTED = "mirada_change_seq"
 IN_LIST_ROWS = 500
 """SQLite allows 999 parameters in builds before 3.32; half of that leaves room."""
@@ -38,16 +38,16 @@ def touch(session: Session, content_ids: Iterable[int]) -> None:
     session.info.setdefault(_TOUCHED, set()).update(content_ids)
 
 
-def touch_prompts(session: Session, text_ids: Iterable[int | None]) -> None:
-    """Note the same of prompts' texts; None, an image without a prompt, is nothing to note."""
+def touch_texts(session: Session, text_ids: Iterable[int | None]) -> None:
+    """Note the same of texts; None, of an image without a prompt, is nothing to note."""
     texts = (text_id for text_id in text_ids if text_id is not None)
-    session.info.setdefault(_TOUCHED_PROMPTS, set()).update(texts)
+    session.info.setdefault(_TOUCHED_TEXTS, set()).update(texts)
 
 
 def stamp(session: Session) -> None:
     """Advance the counter and number what was touched; call it last before the commit."""
     contents = sorted(session.info.pop(_TOUCHED, ()))
-    texts = sorted(session.info.pop(_TOUCHED_PROMPTS, ()))
+    texts = sorted(session.info.pop(_TOUCHED_TEXTS, ()))
     if not contents and not texts:
         return
     session.flush()
@@ -55,7 +55,7 @@ def stamp(session: Session) -> None:
     change_seq = session.execute(_READ).scalar_one()
     numbered: tuple[tuple[Any, Any, list[int]], ...] = (
         (Embedding, Embedding.content_id, contents),
-        (PromptEmbedding, PromptEmbedding.text_id, texts),
+        (TextEmbedding, TextEmbedding.text_id, texts),
     )
     for entity, subject, touched in numbered:
         for start in range(0, len(touched), IN_LIST_ROWS):

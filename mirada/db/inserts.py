@@ -9,10 +9,10 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import Insert
 
-from mirada.db.memory_models import PromptText
+from mirada.db.memory_models import TextContent
 from mirada.db.models import Content
 
-Row = type[Content] | type[PromptText]
+Row = type[Content] | type[TextContent]
 
 
 def insert_unless_there(session: Session, entity: Row, values: dict[str, Any]) -> Insert:

@@ -32,14 +32,14 @@ from mirada.db.models import (
 )
 
 
-class PromptText(Base):
-    """A distinct prompt. Its id is never used again, so an index can be keyed by vectors of it.
+class TextContent(Base):
+    """A distinct text. Its id is never used again, so an index can be keyed by vectors of it.
 
     `body` is the text as it is embedded, `sha256` that of its UTF-8; see `domain.prompts`. Images
     name it by `prompt_text_id`; it goes with the last of them.
     """
 
-    __tablename__ = "prompt_texts"
+    __tablename__ = "text_contents"
     __table_args__ = ({"sqlite_autoincrement": True},)
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
@@ -48,18 +48,18 @@ class PromptText(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
 
-class PromptEmbedding(Base):
-    """The vector of one prompt in one space, or, once `is_deleted`, its tombstone.
+class TextEmbedding(Base):
+    """The vector of one text in one space, or, once `is_deleted`, its tombstone.
 
     As `Embedding` is for pictures: `change_seq` is written by `mirada.db.changes` alone, and
     `text_id` is no foreign key, for a tombstone outlives its text.
     """
 
-    __tablename__ = "prompt_embeddings"
+    __tablename__ = "text_embeddings"
     __table_args__ = (
         UniqueConstraint("space_id", "text_id"),
-        Index("ix_prompt_embeddings_space_id_change_seq_id", "space_id", "change_seq", "id"),
-        Index("ix_prompt_embeddings_text_id", "text_id"),
+        Index("ix_text_embeddings_space_id_change_seq_id", "space_id", "change_seq", "id"),
+        Index("ix_text_embeddings_text_id", "text_id"),
         {"sqlite_autoincrement": True},
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mirada.db.memory_models import PromptEmbedding
+from mirada.db.memory_models import TextEmbedding
 from mirada.db.models import Embedding, Image
 from mirada.domain.embeddings import SpaceKind
 
@@ -20,13 +20,13 @@ class VectorTable:
         shown_by: the column of `images` that names the same.
     """
 
-    entity: type[Embedding] | type[PromptEmbedding]
+    entity: type[Embedding] | type[TextEmbedding]
     subject: Any
     shown_by: Any
 
 
 PICTURES = VectorTable(Embedding, Embedding.content_id, Image.content_id)
-PROMPTS = VectorTable(PromptEmbedding, PromptEmbedding.text_id, Image.prompt_text_id)
+PROMPTS = VectorTable(TextEmbedding, TextEmbedding.text_id, Image.prompt_text_id)
 TABLES = (PICTURES, PROMPTS)
 
 

@@ -13,7 +13,7 @@ from mirada.db import changes
 from mirada.db.classifier_models import ClassifiedPicture
 from mirada.db.contents import lock_content, release_content
 from mirada.db.models import Image
-from mirada.db.prompts import release_text, set_prompt
+from mirada.db.texts import release_text, set_prompt
 from mirada.db.visibility import may_see, visible_images
 from mirada.domain.errors import InvalidInput, NotFound, PreconditionFailed
 from mirada.domain.writing import checked_text, clean_filename
@@ -216,4 +216,4 @@ def _loaded(query: Select[Image]) -> Select[Image]:
 def _touch(session: Session, image: Image) -> None:
     # `changes` is a parameter's name above.
     changes.touch(session, [image.content_id])
-    changes.touch_prompts(session, [image.prompt_text_id])
+    changes.touch_texts(session, [image.prompt_text_id])

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, joinedload
 from mirada.db import changes
 from mirada.db.contents import lock_or_insert_content
 from mirada.db.models import Content, Embedding, Image, User, utc_now
-from mirada.db.prompts import locked_text_id
+from mirada.db.texts import locked_text_id
 from mirada.db.visibility import may_see_content
 from mirada.domain.errors import Conflict, CorruptImage, UnsupportedImage
 from mirada.domain.images import MEDIA_TYPE_ALIASES, ImageFormat, ImageStatus, PictureFacts
@@ -168,7 +168,7 @@ def register_image(
     text_id = None
     if prompt is not None:
         text_id = locked_text_id(session, normalised_prompt(prompt))
-        changes.touch_prompts(session, [text_id])
+        changes.touch_texts(session, [text_id])
     image = Image(
         owner=owner,
         content=content,

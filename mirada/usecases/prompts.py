@@ -8,9 +8,9 @@ from sqlalchemy import ColumnElement, and_, exists, false, or_, select, update
 from sqlalchemy.orm import Session
 
 from mirada.db import changes
-from mirada.db.memory_models import PromptEmbedding, PromptText
+from mirada.db.memory_models import TextContent, TextEmbedding
 from mirada.db.models import Content, Image
-from mirada.db.prompts import lock_texts, locked_text_id
+from mirada.db.texts import lock_texts, locked_text_id
 from mirada.domain.embeddings import EmbeddingSpace, Vector, to_blob
 from mirada.domain.errors import InvalidInput
 from mirada.domain.prompts import normalised_prompt
@@ -25,8 +25,8 @@ def without_vector(session: Session, content_id: int, space_id: int | None) -> d
         space_id: None, before a prompt space is pinned, returns them all.
     """
     query = (
-        select(PromptText.id, PromptText.body)
-        .join(Image, Image.prompt_text_id == PromptText.id)
+        select(TextContent.id, TextContent.body)
+        .join(Image, Image.prompt_text_id == TextContent.id)
         .where(Image.content_id == content_id)
         .distinct()
     )
@@ -43,10 +43,10 @@ def content_lacks_prompts(space_id: int | None) -> ColumnElement[bool]:
     is_unnoted = and_(Image.prompt.is_not(None), Image.prompt_text_id.is_(None))
     is_unembedded: ColumnElement[bool] = Image.prompt_text_id.is_not(None)
     if space_id is not None:
-        embedded = select(PromptEmbedding.id).where(
-            PromptEmbedding.text_id == Image.prompt_text_id,
-            PromptEmbedding.space_id == space_id,
-            PromptEmbedding.is_deleted == false(),
+        embedded = select(TextEmbedding.id).where(
+            TextEmbedding.text_id == Image.prompt_text_id,
+            TextEmbedding.space_id == space_id,
+            TextEmbedding.is_deleted == false(),
         )
         is_unembedded = and_(is_unembedded, ~exists(embedded))
     lacking = select(Image.id).where(Image.content_id == Content.id, or_(is_unnoted, is_unembedded))
@@ -66,7 +66,7 @@ def note_prompts(session: Session, content_id: int) -> None:
             .where(Image.__table__.c.id == image_id)
             .values(prompt_text_id=text_id, updated_at=Image.__table__.c.updated_at)
         )
-        changes.touch_prompts(session, [text_id])
+        changes.touch_texts(session, [text_id])
 
 
 def store_prompt_vectors(
@@ -90,24 +90,24 @@ def store_prompt_vectors(
             raise InvalidInput(
                 f"A vector of {space.name} has {space.dimension} numbers, not {vector.shape}."
             )
-        known = select(PromptEmbedding.id).where(
-            PromptEmbedding.text_id == text_id, PromptEmbedding.space_id == space_id
+        known = select(TextEmbedding.id).where(
+            TextEmbedding.text_id == text_id, TextEmbedding.space_id == space_id
         )
         if session.execute(known).first() is not None:
             continue
         blob, crc32 = to_blob(vector)
-        session.add(PromptEmbedding(space_id=space_id, text_id=text_id, vector=blob, crc32=crc32))
+        session.add(TextEmbedding(space_id=space_id, text_id=text_id, vector=blob, crc32=crc32))
         written.append(text_id)
     session.flush()
-    changes.touch_prompts(session, written)
+    changes.touch_texts(session, written)
     return len(written)
 
 
 def _has_vector(space_id: int) -> ColumnElement[bool]:
     return exists(
-        select(PromptEmbedding.id).where(
-            PromptEmbedding.text_id == PromptText.id,
-            PromptEmbedding.space_id == space_id,
-            PromptEmbedding.is_deleted == false(),
+        select(TextEmbedding.id).where(
+            TextEmbedding.text_id == TextContent.id,
+            TextEmbedding.space_id == space_id,
+            TextEmbedding.is_deleted == false(),
         )
     )

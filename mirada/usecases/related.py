@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mirada.db.changes import IN_LIST_ROWS, current_seq
-from mirada.db.memory_models import PromptEmbedding
+from mirada.db.memory_models import TextEmbedding
 from mirada.db.models import Embedding, Image
 from mirada.db.vector_tables import PICTURES, PROMPTS, VectorTable
 from mirada.domain.blending import Blend, Ranked
@@ -189,7 +189,7 @@ def _vectors_of(
 ) -> dict[int, Vector]:
     """Return the vectors of images by their ids; one that is damaged counts as none."""
     ids = sorted(image_ids)
-    row: type[Embedding] | type[PromptEmbedding] = table.entity
+    row: type[Embedding] | type[TextEmbedding] = table.entity
     vectors: dict[int, Vector] = {}
     for start in range(0, len(ids), IN_LIST_ROWS):
         query = (

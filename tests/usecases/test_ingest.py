@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from mirada.db import changes
-from mirada.db.memory_models import PromptText
+from mirada.db.memory_models import TextContent
 from mirada.db.models import Content, Embedding, Image, Job, JobState, User
 from mirada.db.session import Database
 from mirada.domain.embeddings import EmbeddingSpace, SpaceKind
@@ -22,7 +22,7 @@ from mirada.domain.errors import (
     UnsupportedImage,
 )
 from mirada.domain.images import ImageFormat, ImageStatus, PictureFacts
-from mirada.domain.writing import clean_filename
+from mirada.domain.writing import MAX_FILENAME_CHARS, clean_filename
 from mirada.ports import ImageDecoder
 from mirada.usecases import idempotency, images, ingest, spaces
 from mirada.usecases.ingest import NewPicture, Registered, register_image
@@ -95,7 +95,7 @@ def counts(database: Database) -> tuple[int, int, int]:
 
 def texts(database: Database) -> list[str]:
     with database.reading() as session:
-        return list(session.execute(select(PromptText.body).order_by(PromptText.id)).scalars())
+        return list(session.execute(select(TextContent.body).order_by(TextContent.id)).scalars())
 
 
 def at_once(count: int, work: Callable[[int], object]) -> list[Exception]:
@@ -511,4 +511,4 @@ def test_a_name_made_to_be_slow_costs_no_more_than_any_other() -> None:
     assert name is not None
     assert name.startswith("x")
     assert name.endswith(".png")
-    assert len(name) == ingest.MAX_FILENAME_CHARS
+    assert len(name) == MAX_FILENAME_CHARS

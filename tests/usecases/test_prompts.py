@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from mirada.adapters.vector_index.exact import ExactIndex
-from mirada.db.memory_models import PromptEmbedding, PromptText
+from mirada.db.memory_models import TextContent, TextEmbedding
 from mirada.db.models import Embedding, Image, Job, JobState, User
 from mirada.db.session import Database
 from mirada.db.vector_rows import DatabaseVectors
@@ -66,12 +66,12 @@ class Desk:
 
     def vectors(self, *, dead: bool = False) -> int:
         with self.database.reading() as session:
-            query = select(func.count()).select_from(PromptEmbedding)
-            return session.execute(query.where(PromptEmbedding.is_deleted.is_(dead))).scalar_one()
+            query = select(func.count()).select_from(TextEmbedding)
+            return session.execute(query.where(TextEmbedding.is_deleted.is_(dead))).scalar_one()
 
     def texts(self) -> list[str]:
         with self.database.reading() as session:
-            return sorted(session.execute(select(PromptText.body)).scalars())
+            return sorted(session.execute(select(TextContent.body)).scalars())
 
     def seen_by(self, viewer_id: int | None) -> int:
         """Return how many prompts a fresh index lets somebody search."""
@@ -156,8 +156,8 @@ def test_images_of_before_prompts_had_texts_are_found_by_a_backfill(desk: Desk) 
     desk.work(image.content_id)
     with desk.database.transaction() as session:
         session.execute(update(Image).values(prompt_text_id=None, updated_at=Image.updated_at))
-        session.query(PromptText).delete()
-        session.query(PromptEmbedding).delete()
+        session.query(TextContent).delete()
+        session.query(TextEmbedding).delete()
         session.execute(update(Job).values(state=JobState.DONE))
     with desk.database.transaction() as session:
         assert backfill.count_to_embed(session, desk.space_id, only_unqueued=True) == 1
@@ -203,7 +203,7 @@ def test_two_prompts_exchanged_for_each_other_at_once_both_come_out(desk: Desk) 
     assert desk.texts() == ["a", "b"]
     with desk.database.reading() as session:
         named = set(session.execute(select(Image.prompt_text_id)).scalars())
-        assert named == set(session.execute(select(PromptText.id)).scalars())
+        assert named == set(session.execute(select(TextContent.id)).scalars())
 
 
 def test_another_text_model_is_refused_until_the_old_one_is_retired(desk: Desk) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from mirada.db import changes
 from mirada.db.inserts import insert_unless_there
-from mirada.db.memory_models import PromptEmbedding, PromptText
+from mirada.db.memory_models import TextContent, TextEmbedding
 from mirada.db.models import Image, utc_now
 from mirada.domain.errors import Unavailable
 from mirada.domain.prompts import normalised_prompt, prompt_digest
@@ -39,14 +39,14 @@ def set_prompt(session: Session, image: Image, prompt: str | None) -> int | None
     if new_id == old_id:
         return None
     image.prompt_text_id = new_id
-    changes.touch_prompts(session, [old_id, new_id])
+    changes.touch_texts(session, [old_id, new_id])
     return old_id
 
 
 def release_text(session: Session, text_id: int | None) -> None:
     """Delete a text that no image names any more, its vectors becoming tombstones.
 
-    The caller has flushed what made the image let go and notes the change by `touch_prompts`.
+    The caller has flushed what made the image let go and notes the change by `touch_texts`.
     """
     if text_id is None:
         return
@@ -55,19 +55,19 @@ def release_text(session: Session, text_id: int | None) -> None:
     if session.execute(named.limit(1)).first() is not None:
         return
     session.execute(
-        update(PromptEmbedding)
-        .where(PromptEmbedding.text_id == text_id)
+        update(TextEmbedding)
+        .where(TextEmbedding.text_id == text_id)
         .values(is_deleted=True, vector=b"", crc32=0)
         .execution_options(synchronize_session=False)
     )
-    session.execute(delete(PromptText).where(PromptText.id == text_id))
+    session.execute(delete(TextContent).where(TextContent.id == text_id))
 
 
 def lock_texts(session: Session, text_ids: Collection[int]) -> set[int]:
     """Lock these texts' rows, lowest id first, and return the ids of those that are there."""
     locked = set()
     for text_id in sorted(text_ids):
-        row = select(PromptText.id).where(PromptText.id == text_id).with_for_update()
+        row = select(TextContent.id).where(TextContent.id == text_id).with_for_update()
         if session.execute(row).first() is not None:
             locked.add(text_id)
     return locked
@@ -82,7 +82,7 @@ def locked_text_id(session: Session, body: str, beside: int | None = None) -> in
         beside: another text whose row is to be locked as well.
     """
     sha256 = prompt_digest(body)
-    known = select(PromptText.id).where(PromptText.sha256 == sha256)
+    known = select(TextContent.id).where(TextContent.sha256 == sha256)
     for _ in range(ATTEMPTS):
         # Two prompts that are exchanged for one another lock the same rows in the same order: those
         # that exist by their id, and a new one, whose id is the highest, after them.
@@ -93,7 +93,7 @@ def locked_text_id(session: Session, body: str, beside: int | None = None) -> in
             return text_id
         session.execute(
             insert_unless_there(
-                session, PromptText, {"sha256": sha256, "body": body, "created_at": utc_now()}
+                session, TextContent, {"sha256": sha256, "body": body, "created_at": utc_now()}
             )
         )
     raise Unavailable("This prompt is being written and deleted at once; try again shortly.")

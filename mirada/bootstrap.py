@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from sqlalchemy.orm import Session
@@ -56,7 +56,7 @@ class Runtime:
         self._lock = threading.RLock()
         self._ports: dict[str, object] = {}
         self._building: dict[str, threading.Lock] = {}
-        self._loading: Future[BatchingEncoder] | None = None
+        self._loading: dict[str, Future[Any]] = {}
         self._exit = ExitStack()
         self.key_usage = self._closing(KeyUsage(self.database))
 
@@ -171,25 +171,27 @@ class Runtime:
             Unavailable: not within `wait_s` seconds; loading goes on for the next caller.
             EncoderUnavailable, EmbeddingSpaceMismatch: as `encoder` does.
         """
-        if self.encoder_is_loaded():
-            return self.encoder
+        return self._within("encoder", lambda: self.encoder, wait_s)
+
+    def text_encoder_within(self, wait_s: float) -> PromptEncoder:
+        """What embeds prompts, under the same conditions; raises as `encoder_within` does."""
+        return self._within("text_encoder", lambda: self.text_encoder, wait_s)
+
+    def _within(self, name: str, load: Callable[[], Port], wait_s: float) -> Port:
+        if name in self._ports:
+            return load()
         with self._lock:
-            loading = self._loading
+            loading = self._loading.get(name)
             if loading is None or loading.done():
-                loading = self._loading = Future()
+                loading = self._loading[name] = Future()
                 threading.Thread(
-                    target=self._load_in_background, args=(loading,), name="loading", daemon=True
+                    target=_load_in_background, args=(load, loading), name="loading", daemon=True
                 ).start()
         try:
-            return loading.result(wait_s)
+            found: Port = loading.result(wait_s)
         except TimeoutError as error:
             raise Unavailable("The encoder is still being loaded; try again shortly.") from error
-
-    def _load_in_background(self, loading: Future[BatchingEncoder]) -> None:
-        try:
-            loading.set_result(self.encoder)
-        except BaseException as error:  # The edge of a thread: it is raised where it is waited for.
-            loading.set_exception(error)
+        return found
 
     def encoder_is_loaded(self) -> bool:
         """Whether this process has paid for loading the weights already."""
@@ -343,3 +345,10 @@ class Runtime:
                     port = build()
                     self._ports[name] = port
         return port  # type: ignore[return-value]
+
+
+def _load_in_background(load: Callable[[], Port], loading: Future[Port]) -> None:
+    try:
+        loading.set_result(load())
+    except BaseException as error:  # The edge of a thread: it is raised where it is waited for.
+        loading.set_exception(error)

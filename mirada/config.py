@@ -143,7 +143,9 @@ class Settings(BaseSettings):
     )
     clip_pretrained: str | None = Field(None, description="Weights tag that goes with CLIP_MODEL.")
     text_model: str | None = Field(
-        None, description="Model for prompt embeddings. Unset: the CLIP text tower."
+        None,
+        description="Sentence-transformers model that embeds prompts: a name on the hub or a "
+        "folder. Unset: the encoder's text tower.",
     )
     encoder_url: str | None = Field(
         None, description="Base URL of another Mirada that computes embeddings for this one."

@@ -12,7 +12,8 @@ from mirada.domain.embeddings import EmbeddingSpace, Vector, l2_normalise
 from mirada.domain.errors import Conflict, InvalidInput, NotFound
 from mirada.domain.images import RgbImage
 from mirada.domain.nsfw import SAFE_PROMPTS, UNSAFE_PROMPTS, NsfwPolicy
-from mirada.ports import CalibratedEncoder, VectorIndex, VectorSource
+from mirada.domain.prompts import normalised_prompt
+from mirada.ports import CalibratedEncoder, TextEncoder, VectorIndex, VectorSource
 from mirada.usecases import images, search, spaces
 from mirada.usecases.ingest import require_declared_type
 from mirada.usecases.safety import Safety
@@ -37,15 +38,27 @@ def find_images(
     threshold: float | None = None,
     exclude_image_ids: Collection[int] = (),
     only_own: bool = False,
+    by_prompt: bool = False,
 ) -> search.Found:
-    """Search the image space for a unit vector, no staler than X-Min-Change-Seq asks for."""
+    """Search a space for a unit vector of it, no staler than X-Min-Change-Seq asks for.
+
+    Args:
+        query: (d,) float32, unit norm.
+        caller: who asks.
+        k: most results.
+        threshold: least cosine similarity of a result; None for no cut.
+        exclude_image_ids: images that may not be results.
+        only_own: the caller's images alone.
+        by_prompt: compare with the images' prompts, in the prompt space, instead of with pictures.
+    """
     runtime = current_runtime()
-    space_id, _ = image_space()
+    space_id, _ = prompt_space() if by_prompt else image_space()
+    find = search.find_by_prompt if by_prompt else search.find
     index = runtime.index(space_id)
     wait_for_freshness(index, runtime.vector_source(space_id))
     safety = safety_in_force()
     with runtime.reading() as session:
-        return search.find(
+        return find(
             session,
             index,
             query,
@@ -119,6 +132,23 @@ def image_space() -> tuple[int, EmbeddingSpace]:
     return runtime.space()
 
 
+def prompt_space() -> tuple[int, EmbeddingSpace]:
+    """Return the id and value of the prompt space; raises as `image_space` does."""
+    runtime = current_runtime()
+    with runtime.reading() as session:
+        is_known = spaces.pinned_prompt_space(session) is not None
+    if not is_known:
+        _prompt_encoder()
+    return runtime.prompt_space()
+
+
+def _prompt_encoder() -> TextEncoder:
+    runtime = current_runtime()
+    if not runtime.settings.embeddings_enabled:
+        raise Conflict(SWITCHED_OFF)
+    return runtime.text_encoder_within(LOADING_WAIT_S).interactive()
+
+
 def encoder_for_people() -> CalibratedEncoder:
     """Return the encoder for calls that somebody waits for. Raises Conflict when switched off."""
     runtime = current_runtime()
@@ -147,31 +177,42 @@ def vector_of_text(text: str) -> Vector:
     return vectors[0]
 
 
+def vector_of_prompt(text: str) -> Vector:
+    """Return the unit vector of a text in the prompt space."""
+    encoder = current_runtime().remembering(_prompt_encoder())
+    return encoder.encode_texts([normalised_prompt(text)])[0]
+
+
 def vector_of_upload(upload: FileStorage) -> Vector:
     """Return the unit vector of an uploaded picture, of which nothing is kept."""
     vectors = encoder_for_people().encode_images([pixels_of_upload(upload)])
     return vectors[0]
 
 
-def vector_of_image(image_id: int, caller: Caller) -> Vector:
-    """Return the stored unit vector of an image the caller may see. Raises NotFound or Conflict."""
+def vector_of_image(image_id: int, caller: Caller, *, by_prompt: bool = False) -> Vector:
+    """Return the stored unit vector of an image the caller may see, or that of its prompt.
+
+    Raises:
+        NotFound: there is no such image for this caller.
+        Conflict: it has no vector (yet), or no prompt.
+    """
     if not 0 < image_id <= images.LARGEST_ID:
         raise NotFound(f"There is no image {image_id}.")
     runtime = current_runtime()
-    space_id, space = image_space()
+    space_id, space = prompt_space() if by_prompt else image_space()
     with runtime.reading() as session:
         return search.vector_of_image(
             session, image_id, viewer_id=caller.user_id, space_id=space_id, space=space
         )
 
 
-def vector_given(values: list[float]) -> Vector:
-    """Return numbers from a client as a unit vector of the image space.
+def vector_given(values: list[float], *, by_prompt: bool = False) -> Vector:
+    """Return numbers from a client as a unit vector of the image space, or of the prompt space.
 
     Raises:
         InvalidInput: another dimension, all zeros, or not finite.
     """
-    _, space = image_space()
+    _, space = prompt_space() if by_prompt else image_space()
     if len(values) != space.dimension:
         raise InvalidInput(
             f"The vector has {len(values)} numbers; {space.encoder} needs {space.dimension}.",

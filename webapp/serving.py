@@ -16,7 +16,7 @@ from collections.abc import Callable
 from mirada.bootstrap import Runtime
 from mirada.config import Settings
 from mirada.domain.errors import MiradaError, Unavailable
-from mirada.usecases import users
+from mirada.usecases import spaces, users
 from workers import catching_up, embedded
 from workers.imports import import_folder
 
@@ -126,6 +126,7 @@ class Serving:
                 if self._is_first:
                     catching_up.catch_up(self._runtime)
                 self._runtime.index(space_id).refresh()
+                self._load_prompts()
                 return
             except Unavailable as error:
                 logger.warning("The encoder or the index is not ready: %s", error)
@@ -133,6 +134,13 @@ class Serving:
             except MiradaError as error:
                 logger.error("%s", error)
                 return
+
+    def _load_prompts(self) -> None:
+        """Read the prompts' index as well, where there is one; without it related images would wait."""
+        with self._runtime.reading() as session:
+            space = spaces.pinned_prompt_space(session)
+        if space is not None:
+            self._runtime.index(space.id).refresh()
 
     def _say_ready(self) -> None:
         address = base_url(self._runtime.settings)

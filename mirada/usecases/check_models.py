@@ -27,7 +27,7 @@ class ModelsReport:
     Attributes:
         enabled: embedding is switched on.
         device: "cpu", "cuda" or "mps"; the setting as it is when no encoder could be had.
-        text_model: space of the text tower; None when no text could be embedded.
+        text_model: space of TEXT_MODEL, else of the text tower; None when no text could be embedded.
         image_model: space of the image tower; None when no picture could be embedded.
         errors: one sentence per thing that does not work; empty when all is well.
     """
@@ -49,12 +49,17 @@ class ModelsReport:
 
 
 def check_models_available(
-    make_encoder: Callable[[], Encoder], *, enabled: bool = True, device: str = "auto"
+    make_encoder: Callable[[], Encoder],
+    *,
+    make_text_encoder: Callable[[], TextEncoder] | None = None,
+    enabled: bool = True,
+    device: str = "auto",
 ) -> ModelsReport:
     """Return a report on both towers after a real probe of each; never raises a MiradaError.
 
     Args:
         make_encoder: returns the encoder, loading it when need be; not called unless enabled.
+        make_text_encoder: the same of what embeds prompts; None where that is the text tower.
         enabled: EMBEDDINGS_ENABLED.
         device: EMBEDDINGS_DEVICE, reported until an encoder says where it runs.
     """
@@ -73,16 +78,31 @@ def check_models_available(
     shows_images = _probe("picture", lambda: encoder.encode_images([picture]), encoder, errors)
     reads_texts = _probe("text", lambda: encoder.encode_texts([PROBE_TEXT]), encoder, errors)
     name = encoder.space.name
+    text_model = name if reads_texts else None
+    if make_text_encoder is not None:
+        text_model = _text_model(make_text_encoder, errors)
     return ModelsReport(
         enabled=True,
         device=encoder.device,
-        text_model=name if reads_texts else None,
+        text_model=text_model,
         image_model=name if shows_images else None,
         errors=errors,
     )
 
 
-def _probe(what: str, encode: Callable[[], Matrix], encoder: Encoder, errors: list[str]) -> bool:
+def _text_model(make: Callable[[], TextEncoder], errors: list[str]) -> str | None:
+    try:
+        encoder = make()
+    except MiradaError as error:
+        errors.append(error.detail)
+        return None
+    works = _probe("prompt", lambda: encoder.encode_texts([PROBE_TEXT]), encoder, errors)
+    return encoder.space.name if works else None
+
+
+def _probe(
+    what: str, encode: Callable[[], Matrix], encoder: TextEncoder, errors: list[str]
+) -> bool:
     """Return whether one embedding came out as promised; say in `errors` why it did not."""
     try:
         vectors = encode()

@@ -13,8 +13,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload
 
 from mirada.db import changes
-from mirada.db.models import Embedding, Image
-from mirada.db.vector_tables import PICTURES, PROMPTS, VectorTable
+from mirada.db.models import Image
+from mirada.db.vector_tables import PICTURES, PROMPTS, VectorTable, table_of
 from mirada.db.visibility import may_see, visible_images
 from mirada.domain.embeddings import EmbeddingSpace, Vector, from_blob
 from mirada.domain.errors import Conflict, InvalidInput, NotFound
@@ -151,23 +151,25 @@ def find(
 def vector_of_image(
     session: Session, image_id: int, *, viewer_id: int | None, space_id: int, space: EmbeddingSpace
 ) -> Vector:
-    """Return the stored (d,) vector of an image the viewer may see.
+    """Return the stored (d,) vector of an image the viewer may see, or of its prompt, by the space.
 
     Raises:
         NotFound: there is no such image for this viewer.
-        Conflict: the image has no vector (yet); the message says why.
+        Conflict: the image has no vector (yet), or no prompt; the message says why.
     """
     image = session.execute(
         visible_images(viewer_id).where(Image.id == image_id)
     ).scalar_one_or_none()
     if image is None:
         raise NotFound(f"There is no image {image_id}.")
+    table = table_of(space.kind)
+    vectors = table.entity
+    if table is PROMPTS and image.prompt_text_id is None:
+        raise Conflict(f"Image {image_id} has no prompt.")
     row = session.execute(
-        select(Embedding.vector, Embedding.crc32).where(
-            Embedding.content_id == image.content_id,
-            Embedding.space_id == space_id,
-            Embedding.is_deleted.is_(False),
-        )
+        select(vectors.vector, vectors.crc32)
+        .join(Image, table.subject == table.shown_by)
+        .where(Image.id == image_id, vectors.space_id == space_id, vectors.is_deleted.is_(False))
     ).one_or_none()
     # A vector that somebody else's upload of the same bytes brought is not told before this image's
     # own job has come to it.
@@ -176,7 +178,8 @@ def vector_of_image(
             f"Image {image_id} could not be embedded."
             + (f" {image.failure}" if image.owner_id == viewer_id and image.failure else "")
             if image.status == ImageStatus.FAILED
-            else f"Image {image_id} is {image.status} and has no vector yet; try again in a moment."
+            else f"Image {image_id} is {image.status} and has no {space.kind} vector yet; try again in "
+            "a moment."
         )
     return from_blob(row.vector, row.crc32, space.dimension)
 

@@ -15,6 +15,7 @@ from webapp.api import (
     labels,
     likes,
     models,
+    related,  # noqa: F401 - adds its route to the blueprint of images
     search,
     users,
 )
@@ -24,7 +25,7 @@ from webapp.rest import MiradaApi
 def register(api: MiradaApi) -> None:
     """Register every resource."""
     for resource in (
-        # Brings the blueprint of images along, complete with their bytes.
+        # The blueprint of images, complete with their bytes and what is related to them.
         image_files,
         likes,
         comments,

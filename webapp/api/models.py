@@ -6,9 +6,9 @@ from typing import Any
 
 from flask.views import MethodView
 
-from mirada.usecases.check_models import check_models_available
 from webapp.auth import require_user
 from webapp.current import current_runtime
+from webapp.model_report import models_report
 from webapp.rest import ApiBlueprint
 from webapp.schemas.models import ModelsSchema
 
@@ -36,9 +36,4 @@ class Models(MethodView):
     def get(self) -> Any:
         """Embeds one picture and one text; the first call loads the weights."""
         require_user()
-        runtime = current_runtime()
-        return check_models_available(
-            lambda: runtime.encoder.interactive(),
-            enabled=runtime.settings.embeddings_enabled,
-            device=runtime.settings.embeddings_device,
-        ).to_dict()
+        return models_report(current_runtime()).to_dict()

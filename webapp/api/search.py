@@ -16,6 +16,7 @@ from webapp.liking import liked_in
 from webapp.rest import MIN_CHANGE_SEQ, ApiBlueprint, multipart_fields
 from webapp.schemas.search import (
     DEFAULT_RESULTS,
+    PROMPTS,
     SEARCH_EXAMPLE,
     FoundSchema,
     MultipartSearchSchema,
@@ -26,8 +27,10 @@ from webapp.schemas.search import (
 from webapp.searching import (
     find_images,
     image_space,
+    prompt_space,
     vector_given,
     vector_of_image,
+    vector_of_prompt,
     vector_of_text,
     vector_of_upload,
 )
@@ -44,6 +47,7 @@ REQUEST_BODY = {
             "examples": {
                 "words": {"value": {"text": "a cat with sunglasses", "k": 5}},
                 "stored picture": {"value": {"image_id": 17, "threshold": 0.5}},
+                "prompts": {"value": {"text": "film still, anamorphic", "in": "prompts"}},
             },
         },
         "multipart/form-data": {
@@ -71,20 +75,23 @@ class Search(MethodView):
 
         Send exactly one of text, image_id, vector (as JSON) and file (as multipart/form-data).
         `similarity` is the cosine; `relevance` says where it stands among what is here; `verdict`
-        says whether anything relevant was found at all.
+        says whether anything relevant was found at all. With `in` set to `prompts` the prompts are
+        compared, by their meaning, instead of what the pictures show.
         """
         caller = current_caller()
         is_multipart = request.mimetype == "multipart/form-data"
         query = multipart_fields(MultipartSearchSchema) if is_multipart else _json_fields()
+        by_prompt = query["in_"] == PROMPTS
         found = find_images(
-            _vector(query, caller),
+            _vector(query, caller, by_prompt),
             caller,
             k=query["k"] or query["limit"] or DEFAULT_RESULTS,
             threshold=query["threshold"],
             exclude_image_ids=_itself(query),
             only_own=query["mine"],
+            by_prompt=by_prompt,
         )
-        _, space = image_space()
+        _, space = prompt_space() if by_prompt else image_space()
         return found_body(found, caller.user_id, space.name, liked_in(found))
 
 
@@ -102,7 +109,7 @@ def _itself(query: dict[str, Any]) -> tuple[int, ...]:
     return () if image_id is None else (image_id,)
 
 
-def _vector(query: dict[str, Any], caller: Caller) -> Vector:
+def _vector(query: dict[str, Any], caller: Caller, by_prompt: bool) -> Vector:
     given = [kind for kind in KINDS if query.get(kind) is not None]
     if request.files:
         given.append("file")
@@ -112,11 +119,16 @@ def _vector(query: dict[str, Any], caller: Caller) -> Vector:
         )
         raise InvalidInput(message, fields={kind: [message] for kind in given or KINDS})
     match given[0]:
+        case "text" if by_prompt:
+            return vector_of_prompt(query["text"])
         case "text":
             return vector_of_text(query["text"])
         case "image_id":
-            return vector_of_image(query["image_id"], caller)
+            return vector_of_image(query["image_id"], caller, by_prompt=by_prompt)
         case "vector":
-            return vector_given(query["vector"])
+            return vector_given(query["vector"], by_prompt=by_prompt)
+        case _ if by_prompt:
+            message = "A picture cannot be compared with prompts; send text, image_id or vector."
+            raise InvalidInput(message, fields={"in": [message]})
         case _:
             return vector_of_upload(uploads.uploaded_file())

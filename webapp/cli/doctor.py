@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from mirada.usecases import doctor as examination
-from mirada.usecases.check_models import check_models_available
 from webapp.cli.terminal import command_errors, console, current_runtime
+from webapp.model_report import models_report
 
 
 @click.command("doctor")
@@ -32,11 +32,7 @@ def doctor(models: bool) -> None:
             break
         after = page.last_content_id
     if models:
-        report = check_models_available(
-            lambda: runtime.encoder,
-            enabled=runtime.settings.embeddings_enabled,
-            device=runtime.settings.embeddings_device,
-        )
+        report = models_report(runtime)
         findings += [examination.Finding("models", error) for error in report.errors]
     for finding in findings:
         out.print(f"{finding.about}: {finding.sentence}")

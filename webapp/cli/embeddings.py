@@ -7,7 +7,8 @@ import time
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mirada.usecases import backfill, jobs
+from mirada.domain.errors import MiradaError
+from mirada.usecases import backfill, jobs, spaces
 from webapp.cli.terminal import AppGroup, command_errors, console, current_runtime, enqueue, follow
 
 embeddings_group = AppGroup("embeddings", help="The vectors of pictures.")
@@ -41,6 +42,31 @@ def backfill_embeddings(batch_size: int, skip_existing: bool, wait: bool) -> Non
     console().print(f"{report.job.progress_done} pictures were queued.")
     if report.job.progress_done and skip_existing:
         _follow_embedding(report.job.progress_done)
+
+
+@embeddings_group.command("switch-text-model")
+@command_errors
+def switch_text_model() -> None:
+    """Embed every prompt by the text model that the settings name (TEXT_MODEL), old ones too.
+
+    Stop the web server and the workers first, and start them again afterwards.
+    """
+    runtime = current_runtime()
+    with runtime.transaction() as session:
+        old = spaces.retire_prompt_space(session)
+    try:
+        _, space = runtime.prompt_space()
+    except MiradaError:
+        # What was in use stays in use.
+        if old is not None:
+            with runtime.transaction() as session:
+                spaces.pin_prompt_space(session, old.to_domain())
+        raise
+    if old is not None and old.to_domain() == space:
+        console().print(f"{space.name} is in use already.")
+        return
+    job_id = enqueue(runtime, jobs.BACKFILL_EMBEDDINGS, arguments={})
+    console().print(f"Prompts are embedded by {space.name} from now on; job {job_id} queues them.")
 
 
 def _follow_embedding(total: int) -> None:

@@ -6,8 +6,8 @@ import json
 
 import click
 
-from mirada.usecases.check_models import check_models_available
 from webapp.cli.terminal import AppGroup, command_errors, console, current_runtime
+from webapp.model_report import models_report
 
 models_group = AppGroup("models", help="The encoders.")
 
@@ -16,12 +16,7 @@ models_group = AppGroup("models", help="The encoders.")
 @command_errors
 def check() -> None:
     """Load the encoder, embed a picture and a text, and print the report; exit 1 on errors."""
-    runtime = current_runtime()
-    report = check_models_available(
-        lambda: runtime.encoder,
-        enabled=runtime.settings.embeddings_enabled,
-        device=runtime.settings.embeddings_device,
-    )
+    report = models_report(current_runtime())
     console().print(json.dumps(report.to_dict(), indent=2))
     if not report.is_healthy:
         raise click.exceptions.Exit(1)

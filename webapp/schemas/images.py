@@ -38,6 +38,7 @@ IMAGE_EXAMPLE = {
     "file_url": "/api/v1/images/17/file",
     "thumbnail_url": "/api/v1/images/17/thumbnail",
     "similar_url": "/api/v1/images/17/similar",
+    "related_url": "/api/v1/images/17/related",
 }
 
 
@@ -104,6 +105,7 @@ class ImageSchema(ReplySchema):
     file_url = ma.fields.String(required=True)
     thumbnail_url = ma.fields.String(required=True)
     similar_url = ma.fields.String(required=True)
+    related_url = ma.fields.String(required=True)
 
 
 class ImagePostSchema(ReplySchema):
@@ -210,6 +212,7 @@ def image_body(image: Any, viewer_id: int | None, liked: Collection[int]) -> dic
         "file_url": url_for("images.ImageFile", image_id=image.id),
         "thumbnail_url": url_for("images.ImageThumbnail", image_id=image.id),
         "similar_url": url_for("images.SimilarImages", image_id=image.id),
+        "related_url": url_for("images.RelatedImages", image_id=image.id),
     }
 
 

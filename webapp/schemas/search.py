@@ -15,6 +15,8 @@ from mirada.usecases.search import MAX_K, Found
 from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, ReplySchema, image_body
 
 DEFAULT_RESULTS = 10
+PICTURES, PROMPTS = "pictures", "prompts"
+"""What a search may compare."""
 MAX_QUERY_CHARACTERS = 2_000
 """Far beyond the 77 tokens that a text tower reads."""
 MAX_VECTOR_NUMBERS = 8_192
@@ -97,6 +99,14 @@ class SearchSchema(ma.Schema):
     threshold = _threshold()
     mine = ma.fields.Boolean(
         load_default=False, metadata={"description": "Search only the caller's own images."}
+    )
+    in_ = ma.fields.String(
+        data_key="in",
+        load_default=PICTURES,
+        validate=validate.OneOf([PICTURES, PROMPTS]),
+        metadata={
+            "description": "What is compared: what pictures show, or the prompts they were made from."
+        },
     )
 
     @ma.validates_schema

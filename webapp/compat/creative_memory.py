@@ -1,0 +1,46 @@
+"""The creative memory: related images, path for path."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask.views import MethodView
+
+from webapp.auth import current_caller
+from webapp.relating import related_images
+from webapp.rest import MIN_CHANGE_SEQ, ApiBlueprint
+from webapp.schemas.ids import ID
+from webapp.schemas.related import (
+    GALLERY_EXAMPLE,
+    GallerySchema,
+    RelatedQuerySchema,
+    gallery_body,
+)
+
+blueprint = ApiBlueprint(
+    "creative_memory", __name__, url_prefix="/api", description="Routes of the creative memory"
+)
+
+
+@blueprint.route(f"/images/<{ID}:image_id>/related")
+class GalleryRelated(MethodView):
+    """More like this, in the gallery's form."""
+
+    @blueprint.operation(
+        "listGalleryRelated",
+        "Find images related to one, in the gallery's form",
+        refusals=(404, 409, 422),
+        parameters=[MIN_CHANGE_SEQ],
+    )
+    @blueprint.arguments(RelatedQuerySchema, location="query")
+    @blueprint.response(200, GallerySchema, example=GALLERY_EXAMPLE)
+    def get(self, query: dict[str, Any], image_id: int) -> Any:
+        """Best first, never the image itself; empty while it has no vector."""
+        found = related_images(
+            image_id,
+            current_caller(),
+            k=query["limit"],
+            blend=query["blend"],
+            only_own=query["mine"],
+        )
+        return gallery_body(found.results)

@@ -1,0 +1,140 @@
+"""Related images: what may be asked, and the replies of both routes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import marshmallow as ma
+from flask import url_for
+from marshmallow import validate
+
+from mirada.usecases.related import DEFAULT_BLEND, RelatedImage
+from webapp.relating import Related
+from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, OwnerSchema, ReplySchema, image_body
+
+DEFAULT_RELATED, MAX_RELATED = 12, 20
+"""CONTRACT A."""
+RELATED_EXAMPLE = {
+    "results": [{"image": IMAGE_EXAMPLE, "similarity": 0.83}],
+    "count": 1,
+    "blend": 0.5,
+    "reason": "These are all there are that you may see.",
+}
+GALLERY_EXAMPLE = {
+    "count": 1,
+    "results": [
+        {
+            "image": {
+                "id": 17,
+                "prompt": "film still of a lighthouse, anamorphic",
+                "image_url": "/api/v1/images/17/file",
+                "user": {"id": 1, "username": "local"},
+                "like_count": 3,
+                "comment_count": 1,
+            },
+            "similarity_score": 0.83,
+        }
+    ],
+}
+
+
+class RelatedQuerySchema(ma.Schema):
+    """How many related images, and by what."""
+
+    limit = ma.fields.Integer(load_default=DEFAULT_RELATED, validate=validate.Range(1, MAX_RELATED))
+    blend = ma.fields.Float(
+        load_default=DEFAULT_BLEND,
+        validate=validate.Range(0, 1),
+        metadata={
+            "description": "Weight of the prompts' similarity: 0 compares pictures alone, 1 prompts "
+            "alone. An image without a prompt is compared by its picture alone."
+        },
+    )
+    mine = ma.fields.Boolean(
+        load_default=False, metadata={"description": "Only the caller's own images."}
+    )
+
+
+class RelatedImageSchema(ReplySchema):
+    """One result."""
+
+    image = ma.fields.Nested(ImageSchema, required=True)
+    similarity = ma.fields.Float(
+        required=True, metadata={"description": "Blended cosine in [-1, 1], higher is nearer."}
+    )
+
+
+class RelatedSchema(ReplySchema):
+    """Images related to one, best first."""
+
+    results = ma.fields.List(ma.fields.Nested(RelatedImageSchema), required=True)
+    count = ma.fields.Integer(required=True)
+    blend = ma.fields.Float(
+        required=True, metadata={"description": "The weight in force: 0 without a prompt."}
+    )
+    reason = ma.fields.String(
+        required=True, allow_none=True, metadata={"description": "Why there are fewer than asked."}
+    )
+
+
+class GalleryImageSchema(ReplySchema):
+    """An image as the gallery's clients know it."""
+
+    id = ma.fields.Integer(required=True)
+    prompt = ma.fields.String(required=True, allow_none=True)
+    image_url = ma.fields.String(required=True)
+    user = ma.fields.Nested(OwnerSchema, required=True)
+    like_count = ma.fields.Integer(required=True)
+    comment_count = ma.fields.Integer(required=True)
+
+
+class GalleryResultSchema(ReplySchema):
+    """One result in the gallery's form."""
+
+    image = ma.fields.Nested(GalleryImageSchema, required=True)
+    similarity_score = ma.fields.Float(required=True)
+
+
+class GallerySchema(ReplySchema):
+    """Related images in the gallery's form."""
+
+    count = ma.fields.Integer(required=True)
+    results = ma.fields.List(ma.fields.Nested(GalleryResultSchema), required=True)
+
+
+def related_body(found: Related, viewer_id: int | None, liked: Collection[int]) -> dict[str, Any]:
+    """Return the fields for `RelatedSchema`."""
+    return {
+        "results": [
+            {"image": image_body(result.image, viewer_id, liked), "similarity": result.similarity}
+            for result in found.results
+        ],
+        "count": len(found.results),
+        "blend": found.blend,
+        "reason": found.reason,
+    }
+
+
+def gallery_body(results: list[RelatedImage]) -> dict[str, Any]:
+    """Return the fields for `GallerySchema`."""
+    return {
+        "count": len(results),
+        "results": [
+            {
+                "image": {
+                    "id": result.image.id,
+                    "prompt": result.image.prompt,
+                    "image_url": url_for("images.ImageFile", image_id=result.image.id),
+                    "user": {
+                        "id": result.image.owner.id,
+                        "username": result.image.owner.username,
+                    },
+                    "like_count": result.image.like_count,
+                    "comment_count": result.image.comment_count,
+                },
+                "similarity_score": result.similarity,
+            }
+            for result in results
+        ],
+    }

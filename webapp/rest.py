@@ -42,7 +42,8 @@ absent: 404. A 503 carries `Retry-After`: the same request may work later.
 
 **Freshness.** Whatever changes what can be found answers with `X-Change-Seq`; send it back as
 `X-Min-Change-Seq` and a search includes that change or says 503 (409 for a number that this
-database never gave, as after a restored backup).
+database never gave, as after a restored backup). Calls without a key neither get these numbers nor
+may send them: they count everybody's changes.
 """
 
 ALWAYS = (401, 403, 500, 503)
@@ -190,7 +191,7 @@ CHANGE_SEQ_HEADER = {
 MIN_CHANGE_SEQ = request_header(
     "X-Min-Change-Seq",
     "Answer only from a state that includes this change: 503 while it is on its way, 409 when "
-    "this database never gave that number.",
+    "this database never gave that number. For callers with a key.",
     "integer",
 )
 """Of every search."""

@@ -18,7 +18,7 @@ from mirada.usecases import images, search, spaces
 from mirada.usecases.ingest import require_declared_type
 from mirada.usecases.safety import Safety
 from webapp import uploads
-from webapp.auth import Caller
+from webapp.auth import Caller, require_user
 from webapp.current import current_runtime
 from workers import label_vectors
 
@@ -99,6 +99,7 @@ def wait_for_freshness(index: VectorIndex, source: VectorSource) -> None:
     """Wait until the index reflects the change that the request names.
 
     Raises:
+        NotAuthenticated: nobody is told how often the database changed who has no key.
         InvalidInput: the header is no number.
         Conflict: this database never gave that number, so waiting for it would never end.
         Unavailable: the change did not arrive in time.
@@ -106,6 +107,7 @@ def wait_for_freshness(index: VectorIndex, source: VectorSource) -> None:
     given = request.headers.get("X-Min-Change-Seq")
     if given is None:
         return
+    require_user()
     if not given.isdecimal() or len(given) > 18:
         raise InvalidInput("X-Min-Change-Seq must be the number that X-Change-Seq gave.")
     current_seq = source.current_seq()

@@ -46,11 +46,12 @@ class ThemeReport:
     """What was learned of a theme.
 
     Attributes:
-        said: everybody's counts.
+        said: the verdicts that the viewer gave or may see.
         is_label: it is in the default set.
-        counted: how many verdicts scores rest on; 0 where adaptive scoring is off.
-        threshold: the affinity from which pictures belong, fitted; None where too little was said.
-            See `domain.adaptive.fitted_threshold`.
+        counted: on how many of them scores rest; 0 where adaptive scoring is off.
+        threshold: the affinity from which pictures belong, fitted to everybody's; None where too
+            little was said, or nothing that concerns the viewer. See
+            `domain.adaptive.fitted_threshold`.
         verdicts: one page, newest first.
     """
 
@@ -100,12 +101,15 @@ def theme_report(
             cursor=cursor,
             limit=limit,
         )
+        resting_on = () if classifier is None else classifier.learned.verdict_ids.get(key, ())
+        counted = themes.count_concerning(session, resting_on, viewer_id)
+    concerns_viewer = said.counts.accepted + said.counts.rejected > 0
     learned = None if classifier is None else classifier.learned.evidence.get(key)
     return ThemeReport(
         said=said,
         is_label=key in map(theme_key, names),
-        counted=0 if learned is None else len(learned),
-        threshold=None if learned is None else fitted_threshold(learned),
+        counted=counted,
+        threshold=fitted_threshold(learned) if learned is not None and concerns_viewer else None,
         verdicts=[_reported(seen, key, classifier) for seen in said.seen],
     )
 

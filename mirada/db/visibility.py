@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Select, false, or_, select, true
+from sqlalchemy import ColumnElement, Select, and_, false, or_, select, true
 from sqlalchemy.orm import InstrumentedAttribute
 
-from mirada.db.classifier_models import ClassifiedPicture
+from mirada.db.classifier_models import ClassifiedPicture, Feedback
 from mirada.db.models import Image
 
 
@@ -46,3 +46,17 @@ def may_see_content(
         ClassifiedPicture.sent_bytes == true(),
     )
     return or_(condition, sent.correlate_except(ClassifiedPicture).exists())
+
+
+def may_see_verdict(viewer_id: int) -> ColumnElement[bool]:
+    """Return the condition on `feedback` for one viewer, who sees its picture: their own, or of a public one.
+
+    That somebody else has judged the same private picture is theirs to know, even where both have it.
+    """
+    public = select(Image.id).where(
+        Image.content_id == Feedback.content_id, Image.is_public == true()
+    )
+    return and_(
+        may_see_content(viewer_id, Feedback.content_id),
+        or_(Feedback.user_id == viewer_id, public.correlate_except(Image).exists()),
+    )

@@ -187,12 +187,15 @@ class JobReport:
 
     Attributes:
         job: the row.
+        subject_id: what the work is about. None for whoever is no administrator: the number of a
+            content would tell its uploader that somebody had the same bytes before.
         rate_per_s: progress per second of this attempt; None before there is any.
         eta_s: seconds to go at that rate; None while it cannot be told, or once nothing is to go.
         waits_s: seconds until the next attempt may begin; None unless the job is queued.
     """
 
     job: Job
+    subject_id: int | None
     rate_per_s: float | None
     eta_s: float | None
     waits_s: float | None
@@ -209,7 +212,7 @@ def get_job(session: Session, job_id: int, viewer: User | None) -> JobReport:
     ).one_or_none()
     if row is None:
         raise NotFound(f"There is no job {job_id}.")
-    return _report(row[0], row[1])
+    return _report(row[0], row[1], viewer)
 
 
 def list_jobs(
@@ -238,7 +241,7 @@ def list_jobs(
         query = query.where(Job.kind == kind)
     if cursor is not None:
         query = query.where(Job.id < cursor)
-    return [_report(job, now) for job, now in session.execute(query)]
+    return [_report(job, now, viewer) for job, now in session.execute(query)]
 
 
 def count_by_state(session: Session) -> dict[JobState, int]:
@@ -277,7 +280,7 @@ def _may_see(viewer: User | None) -> ColumnElement[bool]:
     return Job.owner_id == viewer.id
 
 
-def _report(job: Job, now: int) -> JobReport:
+def _report(job: Job, now: int, viewer: User | None) -> JobReport:
     rate = eta = waits = None
     if job.started_at_ms is not None and job.progress_done > 0:
         elapsed_ms = max((job.finished_at_ms or now) - job.started_at_ms, 1)
@@ -286,4 +289,5 @@ def _report(job: Job, now: int) -> JobReport:
             eta = max(job.progress_total - job.progress_done, 0) / rate
     if job.state == JobState.QUEUED:
         waits = max(job.next_run_at_ms - now, 0) / 1000
-    return JobReport(job, rate, eta, waits)
+    is_told = viewer is not None and viewer.role == Role.ADMINISTRATOR
+    return JobReport(job, job.subject_id if is_told else None, rate, eta, waits)

@@ -1,17 +1,22 @@
-"""Themes and the verdicts on them, as one viewer may see them: of others' private pictures, counts."""
+"""Themes and the verdicts on them, as one viewer may see them: of others' private pictures, nothing.
+
+What is shown and counted are the viewer's own verdicts and those on public pictures. Scores rest on
+everybody's all the same.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, case, func, or_, select, true
 from sqlalchemy.orm import Session, joinedload
 
+from mirada.db.changes import IN_LIST_ROWS
 from mirada.db.classifier_models import Feedback
 from mirada.db.models import Embedding
 from mirada.db.verdicts import vectors_of_embeddings
-from mirada.db.visibility import may_see_content
+from mirada.db.visibility import may_see_verdict
 from mirada.domain.embeddings import Vector
 from mirada.domain.feedback import theme_key
 from mirada.usecases.images import LARGEST_ID
@@ -19,7 +24,7 @@ from mirada.usecases.images import LARGEST_ID
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many verdicts there are, by how many people."""
+    """How many verdicts the viewer gave or may see, by how many people."""
 
     accepted: int = 0
     rejected: int = 0
@@ -28,7 +33,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class JudgedTheme:
-    """A theme that somebody gave a verdict on; `newest_id` is what its place in a list follows."""
+    """A theme that the viewer judged, or sees judged; `newest_id` is what its place follows."""
 
     theme: str
     counts: Counts
@@ -54,22 +59,19 @@ class ThemeVerdicts:
 
     Attributes:
         theme: its key.
-        counts: of everybody's verdicts.
-        hidden_accepted, hidden_rejected: how many of them are on pictures the viewer may not see.
-        seen: one page of the others, newest first.
+        counts: of the verdicts that the viewer gave or may see.
+        seen: one page of those whose picture they may see now, newest first.
     """
 
     theme: str
     counts: Counts
-    hidden_accepted: int
-    hidden_rejected: int
     seen: Sequence[SeenVerdict]
 
 
 def list_themes(
     session: Session, viewer_id: int, *, cursor: int | None = None, limit: int = 50
 ) -> list[JudgedTheme]:
-    """Return themes the viewer has judged, or of which they may see a judged picture.
+    """Return themes the viewer has judged, or of which a public picture was judged.
 
     A theme that others use for their private pictures alone is theirs: its very name may tell.
 
@@ -83,15 +85,12 @@ def list_themes(
         Newest verdict first, among those the viewer gave or may see.
     """
     newest = func.max(Feedback.id)
-    query = (
-        select(Feedback.theme, newest)
-        .where(or_(Feedback.user_id == viewer_id, may_see_content(viewer_id, Feedback.content_id)))
-        .group_by(Feedback.theme)
-    )
+    query = select(Feedback.theme, newest).where(_concerns(viewer_id)).group_by(Feedback.theme)
     if cursor is not None:
         query = query.having(newest < min(cursor, LARGEST_ID))
     rows = session.execute(query.order_by(newest.desc()).limit(limit)).all()
-    counts = _counts(session, Feedback.theme.in_([theme for theme, _ in rows]))
+    themes = [theme for theme, _ in rows]
+    counts = _counts(session, Feedback.theme.in_(themes), _concerns(viewer_id))
     return [JudgedTheme(theme, counts.get(theme, Counts()), newest_id) for theme, newest_id in rows]
 
 
@@ -105,7 +104,7 @@ def verdicts_on(
     cursor: int | None = None,
     limit: int = 50,
 ) -> ThemeVerdicts:
-    """Return what was said of a theme; nothing for one that nobody judged.
+    """Return what was said of a theme; nothing for one that nobody judged, or not on a public picture.
 
     Args:
         session: for reading.
@@ -120,10 +119,8 @@ def verdicts_on(
         InvalidInput: the theme cannot be one.
     """
     key = theme_key(theme)
-    may_see = may_see_content(viewer_id, Feedback.content_id)
-    everybody = _counts(session, Feedback.theme == key).get(key, Counts())
-    visible = _counts(session, Feedback.theme == key, may_see).get(key, Counts())
-    query = select(Feedback).where(Feedback.theme == key, may_see)
+    counts = _counts(session, Feedback.theme == key, _concerns(viewer_id)).get(key, Counts())
+    query = select(Feedback).where(Feedback.theme == key, may_see_verdict(viewer_id))
     if cursor is not None:
         query = query.where(Feedback.id < min(cursor, LARGEST_ID))
     query = query.options(joinedload(Feedback.content)).order_by(Feedback.id.desc()).limit(limit)
@@ -131,11 +128,24 @@ def verdicts_on(
     vectors = _vectors(session, rows, space_id, dimension)
     return ThemeVerdicts(
         theme=key,
-        counts=everybody,
-        hidden_accepted=everybody.accepted - visible.accepted,
-        hidden_rejected=everybody.rejected - visible.rejected,
+        counts=counts,
         seen=[SeenVerdict(row, vectors.get(row.content_id)) for row in rows],
     )
+
+
+def count_concerning(session: Session, feedback_ids: Collection[int], viewer_id: int) -> int:
+    """Return how many of these verdicts the viewer gave or may see."""
+    ids, count = sorted(feedback_ids), 0
+    for start in range(0, len(ids), IN_LIST_ROWS):
+        some = Feedback.id.in_(ids[start : start + IN_LIST_ROWS])
+        query = select(func.count()).select_from(Feedback).where(some, _concerns(viewer_id))
+        count += session.execute(query).scalar_one()
+    return count
+
+
+def _concerns(viewer_id: int) -> ColumnElement[bool]:
+    # One's own counts also while its picture is hidden from one: it may be taken back.
+    return or_(Feedback.user_id == viewer_id, may_see_verdict(viewer_id))
 
 
 def _counts(session: Session, *conditions: ColumnElement[bool]) -> dict[str, Counts]:

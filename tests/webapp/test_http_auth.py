@@ -298,3 +298,21 @@ def test_what_is_for_administrators_is_403_for_users(guarded: Gallery, key_of: K
     assert_problem(response, 403, "not_allowed")
     boss = key_of("boss", is_administrator=True)
     assert guarded.client.post("/api/v1/indexes/image/rebuild", headers=boss).status_code == 202
+
+
+def test_whoever_has_no_key_is_told_no_change_numbers(guarded: Gallery, key_of: KeyOf) -> None:
+    ana = key_of("ana")
+    image = guarded.upload(headers=ana, degrees=0, is_public="true")
+    query = {"vector": on_arc(0)}
+
+    anonymous = guarded.client.post("/api/v1/search", json=query).get_json()
+    assert [found["image"]["id"] for found in anonymous["results"]] == [image["id"]]
+    assert anonymous["change_seq"] is None
+    assert "X-Change-Seq" not in guarded.get(image["url"]).headers
+    for given in ("0", "1", "999999999"):
+        headers = {"X-Min-Change-Seq": given}
+        refused = guarded.client.post("/api/v1/search", json=query, headers=headers)
+        assert_problem(refused, 401, "not_authenticated")
+
+    known = guarded.client.post("/api/v1/search", json=query, headers=ana).get_json()
+    assert known["change_seq"] == int(guarded.get(image["url"], ana).headers["X-Change-Seq"])

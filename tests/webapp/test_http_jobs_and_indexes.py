@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 from sqlalchemy import update
 
 from mirada.db.models import Job, JobState
 from tests.webapp.gallery import SPACE, Gallery, assert_problem, on_arc
+
+KeyOf = Callable[..., dict[str, str]]
 
 
 def give_up(gallery: Gallery, job_id: int, reason: str) -> None:
@@ -76,6 +79,19 @@ def test_a_job_that_ended_is_one_event(gallery: Gallery) -> None:
     assert json.loads(data.removeprefix("data: "))["last_error"] == "Too odd."
 
 
+def test_a_job_is_followed_until_it_ends(gallery: Gallery) -> None:
+    gallery.upload()
+    (job,) = gallery.get("/api/v1/jobs").get_json()["results"]
+    with gallery.client.get(f"{job['url']}/events") as response:
+        events = iter(response.response)
+        first = json.loads(next(events).decode().partition("data: ")[2])
+        give_up(gallery, job["id"], "Too odd.")
+        last = json.loads(next(events).decode().partition("data: ")[2])
+        assert next(events, None) is None
+    assert (first["state"], last["state"], last["last_error"]) == ("queued", "failed", "Too odd.")
+    assert last["url"] == first["url"] == job["url"]
+
+
 def test_followers_never_take_every_thread(gallery: Gallery) -> None:
     gallery.upload()
     (job,) = gallery.get("/api/v1/jobs").get_json()["results"]
@@ -118,3 +134,27 @@ def test_a_rebuild_is_a_job_to_follow_and_searches_go_on(gallery: Gallery) -> No
     assert (done["state"], done["last_error"]) == ("done", None)
     found = gallery.client.post("/api/v1/search", json={"vector": on_arc(0)}).get_json()
     assert [result["image"]["id"] for result in found["results"]] == [image["id"]]
+
+
+def test_what_everybody_s_pictures_come_to_is_told_to_administrators(
+    guarded: Gallery, key_of: KeyOf
+) -> None:
+    ana, root = key_of("ana"), key_of("root", is_administrator=True)
+    guarded.upload(headers=ana, degrees=0)
+
+    seen = guarded.get("/api/v1/indexes/image", ana).get_json()
+    counts = ("live_count", "dead_count", "delta_count", "snapshot", "snapshot_change_seq")
+    assert [seen[name] for name in counts] == [None] * 5
+    assert (seen["space"], seen["dimension"], seen["recall"]) == (SPACE.name, 8, {})
+    assert guarded.get("/api/v1/indexes", ana).get_json()["results"] == [seen]
+    assert guarded.get("/api/v1/indexes/image", root).get_json()["live_count"] == 1
+
+
+def test_which_content_a_job_is_about_is_told_to_administrators(
+    guarded: Gallery, key_of: KeyOf
+) -> None:
+    ana, root = key_of("ana"), key_of("root", is_administrator=True)
+    guarded.upload(headers=ana)
+    (job,) = guarded.get("/api/v1/jobs", ana).get_json()["results"]
+    assert job["subject_id"] is None
+    assert guarded.get(job["url"], root).get_json()["subject_id"] is not None

@@ -1,4 +1,4 @@
-"""Theme reports over HTTP: what was learned, and of others' private pictures nothing but counts."""
+"""Theme reports over HTTP: what was learned, and nothing of others' private pictures."""
 
 from __future__ import annotations
 
@@ -93,7 +93,6 @@ def test_a_report_tells_what_was_learned_and_from_which_verdicts(pack: Pack) -> 
 
     told = {name: report[name] for name in ("theme", "accepted", "rejected", "people", "counted")}
     assert told == {"theme": "pack 7", "accepted": 1, "rejected": 1, "people": 2, "counted": 2}
-    assert report["hidden"] == {"accepted": 0, "rejected": 0}
     assert (report["is_label"], report["threshold"]) == (False, None)
     theirs, own = report["results"]
     assert (theirs["id"], own["id"]) == (second["id"], first["id"])
@@ -126,7 +125,9 @@ def test_a_label_is_told_with_the_scores_of_a_classification(pack: Pack) -> None
     assert told["score_after"] > told["score_before"]
 
 
-def test_a_private_picture_of_somebody_else_is_told_as_a_number_and_counts(pack: Pack) -> None:
+def test_a_verdict_on_somebody_else_s_private_picture_moves_scores_and_is_not_told(
+    pack: Pack,
+) -> None:
     hidden = pack.upload("ana", 1, "a cat")
     public = pack.upload("bea", 2, "a cat", is_public=True)
     pack.judge("bea", public, "pack 7")
@@ -136,8 +137,7 @@ def test_a_private_picture_of_somebody_else_is_told_as_a_number_and_counts(pack:
     report = pack.report("bea", "pack 7")
 
     assert report["results"][0]["affinity"] > alone
-    assert (report["accepted"], report["people"], report["counted"]) == (2, 2, 2)
-    assert report["hidden"] == {"accepted": 1, "rejected": 0}
+    assert (report["accepted"], report["people"], report["counted"]) == (1, 1, 1)
     (shown,) = report["results"]
     assert (shown["image_hash"], shown["is_yours"]) == (public, True)
     for name in ("bea", "cleo"):
@@ -146,6 +146,46 @@ def test_a_private_picture_of_somebody_else_is_told_as_a_number_and_counts(pack:
         assert "her-secret-name" not in text
         assert f'"id": {secret["id"]}' not in text
     assert len(pack.report("ana", "pack 7")["results"]) == 2
+
+
+def test_who_has_the_same_private_picture_is_told_nothing_of_the_other_s_verdict(
+    pack: Pack,
+) -> None:
+    sha256 = pack.upload("ana", 1, "a cat")
+    assert pack.upload("bea", 1, "a cat") == sha256
+    pack.judge("ana", sha256, "my ex")
+    # Who sends the bytes to be classified knows the picture as well.
+    sent = {"file": as_upload(picture(1))}
+    pack.client.post("/classify", data=sent, headers=pack.keys["cleo"])
+
+    for name in ("bea", "cleo"):
+        assert pack.report(name, "my ex") == pack.report(name, "my ex") | {
+            "accepted": 0,
+            "people": 0,
+            "counted": 0,
+            "threshold": None,
+            "results": [],
+        }
+        assert pack.client.get(THEMES, headers=pack.keys[name]).get_json()["results"] == []
+    pack.judge("bea", sha256, "my ex", accepted=False)
+    report = pack.report("bea", "my ex")
+    assert (report["accepted"], report["rejected"], report["people"]) == (0, 1, 1)
+    assert [shown["is_yours"] for shown in report["results"]] == [True]
+
+
+def test_one_s_verdict_on_a_picture_made_private_since_is_counted_and_not_shown(
+    pack: Pack,
+) -> None:
+    sha256 = pack.upload("ana", 1, "a cat", is_public=True)
+    pack.judge("bea", sha256, "pack 7")
+    (image,) = pack.client.get("/api/v1/images", headers=pack.keys["ana"]).get_json()["results"]
+    pack.client.patch(image["url"], json={"is_public": False}, headers=pack.keys["ana"])
+
+    report = pack.report("bea", "pack 7")
+
+    assert (report["accepted"], report["people"], report["results"]) == (1, 1, [])
+    # It was theirs to see when it was given, and is not the owner's to read.
+    assert pack.report("ana", "pack 7")["accepted"] == 0
 
 
 def test_taking_verdicts_back_restores_every_score_exactly(pack: Pack) -> None:
@@ -183,7 +223,7 @@ def test_every_theme_has_an_address(pack: Pack, theme: str) -> None:
     assert report["accepted"] == 1
 
 
-def test_themes_are_listed_to_those_who_judged_or_may_see_a_judged_picture(pack: Pack) -> None:
+def test_themes_are_listed_to_those_who_judged_and_of_public_pictures_to_all(pack: Pack) -> None:
     private, public = pack.upload("ana", 1, "x"), pack.upload("ana", 2, "y", is_public=True)
     pack.judge("ana", private, "my ex")
     pack.judge("ana", public, "cats")
@@ -196,8 +236,9 @@ def test_themes_are_listed_to_those_who_judged_or_may_see_a_judged_picture(pack:
 
     assert [theme["theme"] for theme in listed("ana")["results"]] == ["dogs", "cats", "my ex"]
     assert [theme["theme"] for theme in listed("bea")["results"]] == ["dogs", "cats"]
-    cats = listed("bea")["results"][1]
-    assert (cats["accepted"], cats["rejected"], cats["people"]) == (1, 1, 1)
+    cats = {who: listed(who)["results"][1] for who in ("ana", "bea")}
+    assert [cats["ana"][name] for name in ("accepted", "rejected", "people")] == [1, 1, 1]
+    assert [cats["bea"][name] for name in ("accepted", "rejected", "people")] == [1, 0, 1]
     first = listed("ana", "?limit=2")
     second = pack.client.get(first["next"], headers=pack.keys["ana"]).get_json()
     assert [theme["theme"] for theme in second["results"]] == ["my ex"]

@@ -166,9 +166,9 @@ class ThemeList(MethodView):
         example={"results": [THEME_EXAMPLE], "count": 1, "next": None},
     )
     def get(self, query: dict[str, Any]) -> Any:
-        """Those that the caller judged, or of which they may see a judged picture.
+        """Those that the caller judged, or of which a public picture was judged.
 
-        The counts are everybody's.
+        The counts are of these verdicts; nothing tells of others' on private pictures.
         """
         user = require_user()
         with current_runtime().reading() as session:
@@ -199,9 +199,9 @@ class ThemeItem(MethodView):
         example=THEME_REPORT_EXAMPLE,
     )
     def get(self, query: dict[str, Any], theme: str) -> Any:
-        """The verdicts on pictures that the caller may see, newest first, each with what it does.
+        """The caller's verdicts and those on public pictures, newest first, each with what it does.
 
-        Verdicts on other pictures count in the scores and are told as numbers only. A theme that
+        Others' verdicts on private pictures move the scores too and are not told. A theme that
         nobody judged has an empty report.
         """
         user = require_user()

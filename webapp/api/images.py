@@ -163,14 +163,16 @@ class ImageItem(MethodView):
     def get(self, image_id: int) -> Any:
         """Its status says whether it can be found yet.
 
-        X-Change-Seq, sent back as X-Min-Change-Seq, makes a search at least as fresh as this reply.
+        X-Change-Seq, sent back as X-Min-Change-Seq, makes a search at least as fresh as this reply;
+        whoever has no key gets none.
         """
         caller = current_caller()
         with current_runtime().reading() as session:
             image = images.get_image(session, image_id, caller.user_id)
             liked = likes.liked_among(session, caller.user_id, [image_id])
         response = jsonify(ImageSchema().dump(image_body(image, caller.user_id, liked)))
-        response.headers.update(_change_seq_header(None))
+        if caller.user_id is not None:
+            response.headers.update(_change_seq_header(None))
         return with_etag(response, image_etag(image, liked))
 
     @blueprint.operation(

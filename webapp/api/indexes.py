@@ -8,7 +8,7 @@ from flask import url_for
 from flask.views import MethodView
 
 from mirada.usecases import jobs, spaces
-from webapp.auth import require_administrator, require_user
+from webapp.auth import current_caller, require_administrator, require_user
 from webapp.current import current_runtime
 from webapp.rest import ApiBlueprint, header
 from webapp.schemas.indexes import INDEX_EXAMPLE, IndexListSchema, IndexSchema, index_body
@@ -51,7 +51,7 @@ class IndexItem(MethodView):
     @blueprint.operation("getIndex", "Read an index", refusals=(404,))
     @blueprint.response(200, IndexSchema, example=INDEX_EXAMPLE)
     def get(self, space: str) -> Any:
-        """Its size, freshness, parameters and measured recall."""
+        """Its freshness and parameters; to administrators also its size and measured recall."""
         require_user()
         with current_runtime().reading() as session:
             row = spaces.space_by_name(session, space)
@@ -86,4 +86,5 @@ class IndexRebuild(MethodView):
 
 
 def _body(row: Any) -> dict[str, Any]:
-    return index_body(row, current_runtime().index(row.id).status())
+    status = current_runtime().index(row.id).status()
+    return index_body(row, status, is_administrator=current_caller().is_administrator)

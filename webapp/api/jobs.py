@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from flask import Response, current_app
+from flask import Response, current_app, url_for
 from flask.views import MethodView
 
 from mirada.domain.errors import MiradaError, Unavailable
@@ -124,10 +124,12 @@ class JobEvents(MethodView):
         """Server-sent events named `job`, one per change, until the job ends or a minute is over."""
         user = require_user()
         runtime = current_runtime()
+        # Events come after the request was answered, when no address can be made any more.
+        url = url_for("jobs.JobItem", job_id=job_id)
 
         def read() -> dict[str, Any]:
             with runtime.reading() as session:
-                return JobSchema().dump(job_body(jobs.get_job(session, job_id, user)))
+                return JobSchema().dump(job_body(jobs.get_job(session, job_id, user), url))
 
         first = read()
         streams: threading.Semaphore = current_app.extensions["mirada_event_streams"]

@@ -44,7 +44,6 @@ THEME_REPORT_EXAMPLE = {
     "is_label": False,
     "counted": 13,
     "threshold": None,
-    "hidden": {"accepted": 8, "rejected": 4},
     "results": [
         {
             "id": 31,
@@ -168,7 +167,7 @@ def feedback_body(row: Feedback) -> dict[str, Any]:
 
 
 class JudgedThemeSchema(ReplySchema):
-    """A theme, and how many verdicts everybody gave on it."""
+    """A theme, and how many verdicts the caller gave on it or may see."""
 
     theme = ma.fields.String(required=True)
     accepted = ma.fields.Integer(required=True)
@@ -185,13 +184,6 @@ class JudgedThemePageSchema(ReplySchema):
     next = ma.fields.String(
         required=True, allow_none=True, metadata={"description": "Address of the next page."}
     )
-
-
-class HiddenVerdictsSchema(ReplySchema):
-    """Verdicts on pictures the caller may not see."""
-
-    accepted = ma.fields.Integer(required=True)
-    rejected = ma.fields.Integer(required=True)
 
 
 def _share(description: str) -> ma.fields.Float:
@@ -235,19 +227,18 @@ class ThemeReportSchema(JudgedThemeSchema):
     counted = ma.fields.Integer(
         required=True,
         metadata={
-            "description": "Verdicts that scores rest on: those whose picture has a vector, the "
-            "newest of everybody first. 0 where adaptive scoring is off."
+            "description": "On how many of these verdicts scores rest: those whose picture has a "
+            "vector, the newest first. 0 where adaptive scoring is off."
         },
     )
     threshold = ma.fields.Float(
         required=True,
         allow_none=True,
         metadata={
-            "description": "Affinity from which pictures belong, fitted to the verdicts; null "
-            "before there are ten of each kind by three people."
+            "description": "Affinity from which pictures belong, fitted to everybody's verdicts; "
+            "null before there are ten of each kind by three people."
         },
     )
-    hidden = ma.fields.Nested(HiddenVerdictsSchema, required=True)
     results = ma.fields.List(ma.fields.Nested(ReportedVerdictSchema), required=True)
     count = ma.fields.Integer(required=True, metadata={"description": "How many this page holds."})
     next = ma.fields.String(
@@ -274,7 +265,6 @@ def theme_report_body(report: ThemeReport) -> dict[str, Any]:
         "is_label": report.is_label,
         "counted": report.counted,
         "threshold": report.threshold,
-        "hidden": {"accepted": said.hidden_accepted, "rejected": said.hidden_rejected},
     }
 
 

@@ -30,8 +30,21 @@ INDEX_EXAMPLE = {
 }
 
 
+def _of_everybody() -> ma.fields.Integer:
+    return ma.fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "Private pictures included, so null unless an administrator asks."
+        },
+    )
+
+
 class IndexSchema(ReplySchema):
-    """What this process searches one space with, right now."""
+    """What this process searches one space with, right now.
+
+    What follows from everybody's pictures is told to administrators: counts, snapshot and recall.
+    """
 
     id = ma.fields.Integer(required=True, metadata={"description": "The space's id."})
     space = ma.fields.String(required=True)
@@ -40,9 +53,9 @@ class IndexSchema(ReplySchema):
     state = ma.fields.String(required=True)
     backend = ma.fields.String(required=True)
     change_seq = ma.fields.Integer(required=True)
-    live_count = ma.fields.Integer(required=True)
-    dead_count = ma.fields.Integer(required=True)
-    delta_count = ma.fields.Integer(required=True)
+    live_count = _of_everybody()
+    dead_count = _of_everybody()
+    delta_count = _of_everybody()
     snapshot = ma.fields.String(required=True, allow_none=True)
     snapshot_change_seq = ma.fields.Integer(required=True, allow_none=True)
     structure = ma.fields.String(required=True)
@@ -58,9 +71,9 @@ class IndexListSchema(ReplySchema):
     count = ma.fields.Integer(required=True)
 
 
-def index_body(space: Any, status: IndexStatus) -> dict[str, Any]:
+def index_body(space: Any, status: IndexStatus, *, is_administrator: bool) -> dict[str, Any]:
     """Return the fields for `IndexSchema` from a space's row and its index's status."""
-    return {
+    body = {
         "id": space.id,
         "space": space.name,
         "kind": space.kind,
@@ -68,13 +81,17 @@ def index_body(space: Any, status: IndexStatus) -> dict[str, Any]:
         "state": str(space.state),
         "backend": status.backend,
         "change_seq": status.change_seq,
+        "structure": status.kind,
+        "parameters": dict(status.parameters),
+        "url": url_for("indexes.IndexItem", space=space.id),
+    }
+    of_everybody = {
         "live_count": status.live_count,
         "dead_count": status.dead_count,
         "delta_count": status.delta_count,
         "snapshot": status.snapshot,
         "snapshot_change_seq": status.snapshot_change_seq,
-        "structure": status.kind,
-        "parameters": dict(status.parameters),
-        "recall": dict(status.recall),
-        "url": url_for("indexes.IndexItem", space=space.id),
     }
+    if is_administrator:
+        return body | of_everybody | {"recall": dict(status.recall)}
+    return body | dict.fromkeys(of_everybody) | {"recall": {}}

@@ -40,7 +40,11 @@ class JobSchema(ReplySchema):
 
     id = ma.fields.Integer(required=True)
     kind = ma.fields.String(required=True)
-    subject_id = ma.fields.Integer(required=True, allow_none=True)
+    subject_id = ma.fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "What the work is about; told to administrators."},
+    )
     space_id = ma.fields.Integer(required=True, allow_none=True)
     state = ma.fields.String(required=True, validate=validate.OneOf(STATES))
     attempts = ma.fields.Integer(required=True)
@@ -83,13 +87,13 @@ class JobListQuerySchema(ma.Schema):
     cursor = ma.fields.String(load_default=None)
 
 
-def job_body(report: JobReport) -> dict[str, Any]:
-    """Return the fields for `JobSchema`."""
+def job_body(report: JobReport, url: str | None = None) -> dict[str, Any]:
+    """Return the fields for `JobSchema`; its address is needed only outside a request."""
     job = report.job
     return {
         "id": job.id,
         "kind": job.kind,
-        "subject_id": job.subject_id,
+        "subject_id": report.subject_id,
         "space_id": job.space_id,
         "state": str(job.state),
         "attempts": job.attempts,
@@ -104,7 +108,7 @@ def job_body(report: JobReport) -> dict[str, Any]:
         "created_at": job.created_at,
         "started_at": _time(job.started_at_ms),
         "finished_at": _time(job.finished_at_ms),
-        "url": url_for("jobs.JobItem", job_id=job.id),
+        "url": url or url_for("jobs.JobItem", job_id=job.id),
     }
 
 

@@ -171,7 +171,12 @@ class FoundSchema(ReplySchema):
         required=True, metadata={"description": "How many pictures the search ran over."}
     )
     change_seq = ma.fields.Integer(
-        required=True, metadata={"description": "State of the database that was searched."}
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "State of the database that was searched; null without a key, for it "
+            "counts everybody's changes."
+        },
     )
     reason = ma.fields.String(
         required=True, allow_none=True, metadata={"description": "Why there are fewer than asked."}
@@ -195,7 +200,7 @@ def found_body(
         "verdict": str(found.verdict),
         "way": str(found.way),
         "permitted_count": found.permitted_count,
-        "change_seq": found.change_seq,
+        "change_seq": None if viewer_id is None else found.change_seq,
         "reason": found.reason,
         "space": space_name,
     }

@@ -100,7 +100,8 @@ class Settings(BaseSettings):
     )
     secret_key: SecretStr | None = Field(
         None,
-        description="Accepted, without effect yet: nothing is signed so far.",
+        description="Signs browser sessions, together with a secret that the database keeps. Unset: "
+        "that one alone. A change ends every session.",
     )
     auth_mode: AuthMode | None = Field(
         None,

@@ -1,24 +1,23 @@
-"""Who is calling: a key's owner, the local user where that is allowed, or nobody."""
+"""Who is calling: a key's owner, whom a session stands for, the local user in open mode, or nobody."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from ipaddress import ip_address
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import structlog
 from flask import Flask, Response, abort, current_app, g, request
 from flask_httpauth import HTTPTokenAuth, MultiAuth
 
-from mirada.bootstrap import Runtime
 from mirada.config import AuthMode
 from mirada.domain.access import Authority, Scope, Scopes, scopes_from_text
 from mirada.domain.errors import NotAllowed, NotAuthenticated
 from mirada.usecases import users
-from mirada.usecases.recognise import Bearer, recognise_key
+from mirada.usecases.recognise import Bearer, recognise_by_id, recognise_key
+from webapp import sessions
 from webapp.current import current_runtime
 from webapp.errors import REALM, challenge, problem
+from webapp.open_mode import refuse_other_names, refuse_other_sites
 from webapp.scopes import SAFE_METHODS, require_scope, scope_needed
 
 if TYPE_CHECKING:
@@ -43,11 +42,13 @@ class Caller:
             role is "user" where the key lacks the scope admin, whoever asks about it later.
         key: what they called with; None without one. The row is detached.
         is_limited_administrator: whether only the key keeps the user from acting as one.
+        opened: the browser session that the call came with; None without one.
     """
 
     user: User | None
     key: ApiKey | None = None
     is_limited_administrator: bool = False
+    opened: sessions.Opened | None = None
 
     @property
     def user_id(self) -> int | None:
@@ -76,7 +77,8 @@ ANONYMOUS = Caller(None)
 
 def register(app: Flask) -> None:
     """Check keys before any view runs: a wrong one is refused even where none is needed."""
-    app.before_request(_check_key)
+    sessions.register(app)
+    app.before_request(_check_caller)
 
 
 def current_caller() -> Caller:
@@ -137,13 +139,14 @@ def require_metrics_reader() -> User:
     raise NotAllowed("Only an administrator, or a key with the scope metrics, may read these.")
 
 
-def _check_key() -> None:
+def _check_caller() -> None:
     # Flask answers OPTIONS by itself, and browsers ask it without credentials before they send any.
     if request.endpoint in KEYLESS_ENDPOINTS or request.method == "OPTIONS":
         return
-    if _is_key_sent():
-        caller = current_caller()
-        require_scope(caller.scopes, scope_needed(request.endpoint, request.method))
+    needed = scope_needed(request.endpoint, request.method)
+    # Browsers send the cookie with everything: what is the same for everybody does not look at it.
+    if _is_key_sent() or (needed is not None and sessions.is_sent()):
+        require_scope(current_caller().scopes, needed)
 
 
 def _is_key_sent() -> bool:
@@ -158,37 +161,84 @@ def _identify() -> Caller:
         refusal = _keys.login_required(lambda: None)()
         if refusal is not None:
             abort(refusal)
-        return caller_of(_keys.current_user())
-    runtime = current_runtime()
-    if runtime.settings.effective_auth_mode is AuthMode.KEYS:
+        return _caller_of(_keys.current_user())
+    opened = sessions.opened()
+    return _caller_without_key() if opened is None else _caller_of_session(opened)
+
+
+def _caller_without_key() -> Caller:
+    settings = current_runtime().settings
+    if settings.effective_auth_mode is AuthMode.KEYS:
         return ANONYMOUS
-    _refuse_other_names(runtime)
-    _refuse_other_sites(runtime)
-    return _local_caller(runtime)
+    refuse_other_names(settings)
+    refuse_other_sites(settings)
+    return _local_caller()
+
+
+def _caller_of_session(opened: sessions.Opened) -> Caller:
+    """Return whom a cookie stands for, and take it back when that is nobody any more."""
+    try:
+        if opened.key_id is None:
+            caller = _caller_without_key()
+            if caller.user is None:
+                raise NotAuthenticated("This server asks for keys now.")
+        else:
+            caller = _caller_of_key_id(opened.key_id, opened.key_prefix or "")
+    except NotAuthenticated as error:
+        sessions.end()
+        raise NotAuthenticated(f"The session is over: sign in again. {error.detail}") from error
+    if request.method not in SAFE_METHODS:
+        sessions.require_csrf_token()
+    return replace(caller, opened=opened)
+
+
+def sign_in(key: str | None) -> Caller:
+    """Return who signs in, and go on with the request as them; a cookie does not count here.
+
+    Args:
+        key: None for the one in the headers, or for the local user where calls need none.
+
+    Raises:
+        NotAuthenticated: there is neither.
+        HTTPException: with the 401 reply to a key that counts for nobody.
+        NotAllowed: as `current_caller` says.
+    """
+    if key is not None:
+        bearer = _bearer_of(key, is_in_body=True)
+        if bearer is None:
+            abort(_refuse_key(401))
+        caller = _caller_of(bearer)
+    else:
+        caller = current_caller() if _is_key_sent() else _caller_without_key()
+    if caller.user is None:
+        raise NotAuthenticated('Send the API key to sign in with, as JSON: {"key": "mrd_..."}.')
+    g.caller = caller
+    return caller
 
 
 @_bearer_header.verify_token
 @_key_header.verify_token
-def _bearer_of(key: str) -> Bearer | None:
+def _bearer_of(key: str, *, is_in_body: bool = False) -> Bearer | None:
     try:
-        _refuse_two_keys()
+        if not is_in_body:
+            _refuse_two_keys()
         with current_runtime().reading() as session:
             bearer = recognise_key(session, key)
     except NotAuthenticated as error:
         g.key_refusal = error.detail
         return None
-    note_use(bearer)
+    _note_use(bearer)
     return bearer
 
 
 @_bearer_header.error_handler
 @_key_header.error_handler
 def _refuse_key(_status: int) -> Response:
-    detail = g.get("key_refusal", "This is not an API key of this server.")
+    detail = g.get("key_refusal", "No API key was found in what was sent.")
     return problem(
         401,
         NotAuthenticated.code,
-        f"{detail} Keys are sent as 'Authorization: Bearer KEY'.",
+        f"{detail} A key is sent as 'Authorization: Bearer KEY'.",
         headers=[challenge("invalid_token")],
     )
 
@@ -200,67 +250,30 @@ def _refuse_two_keys() -> None:
         raise NotAuthenticated("Two different API keys were sent.")
 
 
-def note_use(bearer: Bearer) -> None:
-    """Let it be written when the key was last used; the request neither waits for that nor fails."""
-    current_runtime().key_usage.note(bearer.key.id, bearer.key.last_used_at)
+def _caller_of_key_id(key_id: int, prefix: str) -> Caller:
+    with current_runtime().reading() as session:
+        bearer = recognise_by_id(session, key_id, prefix)
+    _note_use(bearer)
+    return _caller_of(bearer)
 
 
-def caller_of(bearer: Bearer) -> Caller:
+def _caller_of(bearer: Bearer) -> Caller:
     """Return whom a key lets call: never as more than its scopes say."""
     user, scopes = bearer.user, scopes_from_text(bearer.key.scopes)
     is_limited = user.role == "administrator" and scopes is not None and Scope.ADMIN not in scopes
     return Caller(users.without_rank(user) if is_limited else user, bearer.key, is_limited)
 
 
-def _local_caller(runtime: Runtime) -> Caller:
+def _note_use(bearer: Bearer) -> None:
+    # The request neither waits for that to be written nor fails with it.
+    current_runtime().key_usage.note(bearer.key.id, bearer.key.last_used_at)
+
+
+def _local_caller() -> Caller:
     # The local user never changes, so it is read once per process.
     caller: Caller | None = current_app.extensions.get("mirada_local_caller")
     if caller is None:
-        with runtime.transaction() as session:
+        with current_runtime().transaction() as session:
             caller = Caller(users.local_user(session))
         current_app.extensions["mirada_local_caller"] = caller
     return caller
-
-
-def _refuse_other_names(runtime: Runtime) -> None:
-    # A page whose own name is made to resolve to 127.0.0.1 is of the same origin to the browser;
-    # only the name it calls us by gives it away. A server that listens to the network on purpose
-    # cannot know its names, so there nothing but Origin is held against a call.
-    bound = runtime.settings.host
-    if not _is_loopback(bound):
-        return
-    try:
-        name = urlsplit(f"//{request.host}").hostname
-    except ValueError:
-        name = None
-    if name is not None and (_is_loopback(name) or name == bound.lower()):
-        return
-    raise NotAllowed(
-        "Without a key this server answers only under its own address, not under the name in the "
-        f"Host header. Call it as http://127.0.0.1:{runtime.settings.port} or send an API key; "
-        "behind a proxy run it with AUTH_MODE=keys."
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    """Return whether a name or address, without brackets, is this machine's own by definition."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _refuse_other_sites(runtime: Runtime) -> None:
-    # Without keys any web page a local user visits could post here; browsers then send Origin.
-    origin = request.headers.get("Origin")
-    if origin is None or request.method in SAFE_METHODS:
-        return
-    allowed = runtime.settings.allowed_origins
-    if "*" in allowed or origin in allowed or urlsplit(origin).netloc == request.host:
-        return
-    raise NotAllowed(
-        f"Pages of {origin} may not act here without a key. Name the origin in ALLOWED_ORIGINS "
-        "or send an API key."
-    )

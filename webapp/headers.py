@@ -26,6 +26,8 @@ CONTENT_SECURITY_POLICY = "; ".join(
 )
 PICTURE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 """For bytes that people uploaded: should a browser ever take them for a page, it can do nothing."""
+CALLER_HEADERS = ("Authorization", "X-API-Key", "Cookie")
+"""What says who is calling, and so what a reply may depend on."""
 EXPOSED_HEADERS = (
     "ETag",
     "Location",
@@ -67,7 +69,7 @@ def _secure(response: Response) -> Response:
     if request.path.startswith("/api/") and response.is_json and "Cache-Control" not in headers:
         # What a caller may see depends on the key, and it can change at any time.
         headers["Cache-Control"] = "private, no-cache"
-        response.vary.update(["Authorization", "X-API-Key"])
+        response.vary.update(CALLER_HEADERS)
     if request.is_secure:
         headers["Strict-Transport-Security"] = "max-age=31536000"
     return response

@@ -9,6 +9,7 @@ from typing import Any
 from flask import Response, request
 
 from mirada.domain.errors import PreconditionFailed
+from webapp.headers import CALLER_HEADERS
 
 _OURS = re.compile(r"(\d{1,19})-(\d{1,9})-[a-z]+(?:-\d{1,10}-\d{1,10}-[01])?")
 
@@ -65,7 +66,7 @@ def with_etag(response: Response, etag: str) -> Response:
     """Tag a reply and turn it into a 304, tag included, where the caller has it already."""
     response.set_etag(etag)
     response.headers["Cache-Control"] = "private, no-cache"
-    response.vary.update(["Authorization", "X-API-Key"])
+    response.vary.update(CALLER_HEADERS)
     # Werkzeug's make_conditional would answer a GET with If-Match: * by 412, without a body of ours.
     if request.if_none_match.contains_weak(etag):
         response.status_code = 304

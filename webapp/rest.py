@@ -17,6 +17,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 from mirada.domain.errors import InvalidInput
 from webapp import errors
 from webapp.schemas.problems import ProblemSchema
+from webapp.sessions import COOKIE
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -36,6 +37,11 @@ other call, classifications included, for they are remembered; it does not inclu
 together with those, what only an administrator may; without it an administrator's key does what any
 user's does. `metrics`: the metrics of the installation. A key without scopes may do all that its
 owner may.
+
+**Browsers** sign in with `POST /api/v1/session` and a key, and get a cookie that does what the key
+does: for 12 hours, and no longer than the key counts. It works for pages of this server only. Calls
+that change something need its token in `X-CSRF-Token` as well (403 `csrf_failed`); calls with a key
+need neither, and a key that is sent is what counts, cookie or not.
 
 **Errors** are `application/problem+json` (RFC 9457) with a stable `code`. What is not yours looks
 absent: 404. A 503 carries `Retry-After`: the same request may work later.
@@ -130,13 +136,14 @@ class MiradaApi(Api):
                 "info": {"description": DESCRIPTION},
                 "servers": [{"url": "/", "description": "This server"}],
                 # An empty requirement says that a key may be left out.
-                "security": [{"bearer": []}, {"apiKey": []}, {}],
+                "security": [{"bearer": []}, {"apiKey": []}, {"session": []}, {}],
             },
         )
         super().__init__(app)
         schemes = self.spec.components
         schemes.security_scheme("bearer", {"type": "http", "scheme": "bearer"})
         schemes.security_scheme("apiKey", {"type": "apiKey", "in": "header", "name": "X-API-Key"})
+        schemes.security_scheme("session", {"type": "apiKey", "in": "cookie", "name": COOKIE})
 
     def handle_http_exception(self, error: Any) -> Any:
         """Answer with a problem."""

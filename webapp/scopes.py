@@ -18,7 +18,7 @@ READING_POSTS = frozenset(
 """POSTs that only ask, because a question is too large for an address. Any other POST is writing."""
 PAGES = frozenset({"docs"})
 """Blueprints that show the same to everybody: no key is too narrow for them."""
-FREE_ENDPOINTS = frozenset({"embedding_service.Service"})
+FREE_ENDPOINTS = frozenset({"embedding_service.Service", "session.Session"})
 """Open to any key, whatever its scopes: what tells of nobody, or asks for a scope of its own."""
 
 

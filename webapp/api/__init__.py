@@ -17,6 +17,7 @@ from webapp.api import (
     models,
     related,  # noqa: F401 - adds its route to the blueprint of images
     search,
+    session,
     users,
 )
 from webapp.rest import MiradaApi
@@ -37,6 +38,7 @@ def register(api: MiradaApi) -> None:
         models,
         users,
         keys,
+        session,
         classifications,
         labels,
         clusters,

@@ -11,7 +11,7 @@ from werkzeug.exceptions import RequestedRangeNotSatisfiable
 from mirada.domain.images import ImageFormat
 from webapp.current import current_runtime
 from webapp.derivatives import FULL_SIDE_PX, THUMBNAIL_SIDE_PX, derivative
-from webapp.headers import PICTURE_POLICY
+from webapp.headers import CALLER_HEADERS, PICTURE_POLICY
 
 PICTURE_DOC = {"schema": {"type": "string", "format": "binary"}}
 PICTURE_RANGE: dict[str, Any] = {
@@ -103,5 +103,5 @@ def _private(response: Response) -> Response:
     # Visibility can change at any time, so every use asks again; the tag makes that cheap.
     response.headers["Cache-Control"] = "private, no-cache"
     response.headers["Content-Security-Policy"] = PICTURE_POLICY
-    response.vary.update(["Authorization", "X-API-Key"])
+    response.vary.update(CALLER_HEADERS)
     return response

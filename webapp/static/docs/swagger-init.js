@@ -8,4 +8,17 @@ window.ui = SwaggerUIBundle({
   validatorUrl: null,
   displayRequestDuration: true,
   tryItOutEnabled: true,
+  requestInterceptor: withToken,
 });
+
+// A browser that is signed in sends its cookie, and may change something with its token only.
+async function withToken(request) {
+  const hasKey = request.headers?.Authorization || request.headers?.["X-API-Key"];
+  const isReading = ["GET", "HEAD"].includes((request.method || "GET").toUpperCase());
+  if (!isReading && !hasKey && new URL(request.url, location).origin === location.origin) {
+    const session = await fetch("/api/v1/session");
+    const token = session.ok ? (await session.json()).csrf_token : null;
+    if (token) request.headers["X-CSRF-Token"] = token;
+  }
+  return request;
+}

@@ -1,0 +1,110 @@
+"""The browser's session: sign in with a key, ask who is signed in, sign out."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import marshmallow as ma
+from flask import Response, url_for
+from flask.views import MethodView
+
+from mirada.domain.errors import NotAllowed
+from webapp import sessions
+from webapp.auth import Caller, current_caller, require_user, sign_in
+from webapp.rest import ApiBlueprint, header
+from webapp.schemas.images import ReplySchema
+from webapp.schemas.keys import MY_KEY_EXAMPLE, SHOWN_ONCE, KeySchema, key_body
+from webapp.schemas.users import USER_EXAMPLE, UserSchema, user_body
+
+blueprint = ApiBlueprint(
+    "session", __name__, url_prefix="/api/v1/session", description="Browsers that are signed in"
+)
+SESSION_EXAMPLE = {
+    "user": USER_EXAMPLE,
+    "key": MY_KEY_EXAMPLE,
+    "csrf_token": "IjQ2ZmU4Y2U1OGYi.aVcz5Q.2P1r0Zk9",
+    "expires_at": "2026-01-02T15:04:05+00:00",
+}
+
+
+class SignInSchema(ma.Schema):
+    """A key, whose rights the session will have."""
+
+    key = ma.fields.String(
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "May be left out under AUTH_MODE=open, or with a key's header."},
+    )
+
+
+class SessionSchema(ReplySchema):
+    """Who is signed in."""
+
+    user = ma.fields.Nested(UserSchema, required=True)
+    key = ma.fields.Nested(KeySchema, required=True, allow_none=True)
+    csrf_token = ma.fields.String(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": f"For the header {sessions.CSRF_HEADER} of calls that change something; "
+            "null where no cookie was sent, for then none is needed."
+        },
+    )
+    expires_at = ma.fields.DateTime(required=True, allow_none=True)
+
+
+@blueprint.route("")
+class Session(MethodView):
+    """The one of this browser."""
+
+    @blueprint.operation("getSession", "Read who is signed in")
+    @blueprint.response(200, SessionSchema, example=SESSION_EXAMPLE)
+    def get(self) -> Any:
+        """401 where nobody is. A cookie whose key has ended is taken back by that reply."""
+        require_user()
+        caller = current_caller()
+        if caller.opened is None:
+            return _reply(caller, None, None)
+        return _reply(caller, sessions.csrf_token(), caller.opened.expires_at)
+
+    @blueprint.operation("signIn", "Sign a browser in", refusals=(400, 403, 415, 422))
+    @blueprint.arguments(SignInSchema, example=SHOWN_ONCE)
+    @blueprint.response(
+        200,
+        SessionSchema,
+        example=SESSION_EXAMPLE,
+        headers={"Set-Cookie": header("The session: HttpOnly, SameSite=Lax, for 12 hours.")},
+    )
+    def post(self, fields: dict[str, Any]) -> Any:
+        """Gives a cookie that names the key and does what it does, until the key ends.
+
+        Other sessions of the browser with this server end.
+        """
+        if not sessions.is_same_origin():
+            raise NotAllowed("A page of another origin cannot sign a browser in; send an API key.")
+        caller = sign_in(fields["key"])
+        token = sessions.begin(caller.key)
+        return _reply(caller, token, datetime.now(UTC) + sessions.LIFETIME)
+
+    @blueprint.operation("signOut", "Sign a browser out", refusals=(403,))
+    @blueprint.response(204, description="Nobody is signed in.")
+    def delete(self) -> Any:
+        """Takes the cookie back. To end copies of it as well, revoke the key."""
+        if sessions.opened() is not None:
+            sessions.require_csrf_token()
+        sessions.end()
+        return Response(status=204)
+
+
+def _reply(caller: Caller, token: str | None, expires_at: datetime | None) -> Any:
+    key = caller.key
+    if expires_at is not None and key is not None and key.expires_at is not None:
+        expires_at = min(expires_at, key.expires_at)
+    body = {
+        "user": user_body(require_user()),
+        "key": None if key is None else key_body(key, url_for("keys.MyKey", key_id=key.id)),
+        "csrf_token": token,
+        "expires_at": expires_at,
+    }
+    return body, 200, {"Cache-Control": "no-store"}

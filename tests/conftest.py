@@ -113,7 +113,9 @@ def _copy_sqlite(template: Path, path: Path) -> None:
     shutil.copyfile(template, path)
     database = Database(make_engine(make_url(f"sqlite:///{path}"), 1))
     with database.transaction() as session:
-        session.execute(update(Installation).values(db_epoch=str(uuid.uuid4())))
+        session.execute(
+            update(Installation).values(db_epoch=str(uuid.uuid4()), secret_key=uuid.uuid4().hex * 2)
+        )
     database.close()
 
 

@@ -376,11 +376,12 @@ def test_two_databases_with_one_secret_key_do_not_share_sessions(
     make_runtime: Callable[..., Runtime],
 ) -> None:
     one, two = (Browser(make_runtime(auth_mode="keys", secret_key="same")) for _ in range(2))
-    one.sign_in(make_key(one.runtime))
+    key = make_key(one.runtime)
+    one.sign_in(key)
     with two.runtime.transaction() as session:
-        prefix = str(make_key(one.runtime))[:12]
-        users.create_user(session, "root", is_administrator=True)
-        session.add(ApiKey(user_id=1, prefix=prefix, sha256="0" * 64))
+        root = users.create_user(session, "root", is_administrator=True)
+        session.add(ApiKey(id=1, user_id=root.id, prefix=key[:12], sha256="0" * 64))
+    assert one.me() == "ana"
     two.take(str(one.cookie()))
     assert two.me() == "not_authenticated"
 

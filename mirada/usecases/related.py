@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -192,18 +193,23 @@ def _vectors_of(
     row: type[Embedding] | type[TextEmbedding] = table.entity
     vectors: dict[int, Vector] = {}
     for start in range(0, len(ids), IN_LIST_ROWS):
-        query = (
-            select(Image.id, row.vector, row.crc32)
-            .join(row, table.subject == table.shown_by)
-            .where(
-                Image.id.in_(ids[start : start + IN_LIST_ROWS]),
-                row.space_id == space_id,
-                row.is_deleted.is_(False),
+        chunk = ids[start : start + IN_LIST_ROWS]
+        # Two statements, for joined in one SQLite reads every vector of the space.
+        subject_of = {
+            image_id: subject_id
+            for image_id, subject_id in session.execute(
+                select(Image.id, table.shown_by).where(Image.id.in_(chunk))
             )
+            if subject_id is not None
+        }
+        query = select(table.subject, row.vector, row.crc32).where(
+            row.space_id == space_id,
+            table.subject.in_(set(subject_of.values())),
+            row.is_deleted.is_(False),
         )
-        for image_id, blob, crc32 in session.execute(query):
-            try:
-                vectors[image_id] = from_blob(blob, crc32, len(blob) // BLOB_DTYPE.itemsize)
-            except InvalidInput:
-                continue
+        found: dict[int, Vector] = {}
+        for subject_id, blob, crc32 in session.execute(query):
+            with suppress(InvalidInput):
+                found[subject_id] = from_blob(blob, crc32, len(blob) // BLOB_DTYPE.itemsize)
+        vectors |= {i: found[subject] for i, subject in subject_of.items() if subject in found}
     return vectors

@@ -24,6 +24,9 @@ from mirada.ports import Permitted, SearchAnswer, VectorIndex, single
 from mirada.usecases.safety import Safety
 
 Score = TypeVar("Score")
+_IS_READY = func.coalesce(Image.status, "") == ImageStatus.READY
+"""Said so that no index is of use for it: SQLite would read all images that are READY, not the few
+that were found."""
 MAX_K = 1000
 """Most results of one search: a reply of 1,000 images is about half a megabyte."""
 
@@ -215,7 +218,7 @@ def authorised(
             may_see(viewer_id),
             vectors.id.in_(ids[start : start + changes.IN_LIST_ROWS]),
             vectors.is_deleted.is_(False),
-            Image.status == ImageStatus.READY,
+            _IS_READY,
             Image.id.not_in(exclude_image_ids),
         ]
         if owner_ids is not None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from sqlalchemy import insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from mirada.db import changes
 from mirada.db.memory_models import TextContent, TextEmbedding
@@ -39,15 +40,13 @@ def add_prompts(library: Library, vectors: Matrix, prompt_of: Sequence[int]) -> 
             rows.append({"space_id": space_id, "text_id": text_id, "vector": blob, "crc32": crc32})
         session.execute(insert(TextEmbedding), rows)
         images = list(session.execute(select(Image.id).order_by(Image.id)).scalars())
-        session.execute(
-            update(Image),
+        table: Any = Image.__table__
+        session.connection().execute(
+            update(table)
+            .where(table.c.id == bindparam("image"))
+            .values(prompt_text_id=bindparam("text"), prompt=bindparam("body")),
             [
-                {
-                    "id": image,
-                    "prompt_text_id": texts[prompt],
-                    "prompt": bodies[prompt],
-                    "version": 1,
-                }
+                {"image": image, "text": texts[prompt], "body": bodies[prompt]}
                 for image, prompt in zip(images, np.asarray(prompt_of).tolist(), strict=True)
                 if prompt >= 0
             ],

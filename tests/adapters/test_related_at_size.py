@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.engine import make_url
 
 from mirada.adapters.vector_index.faiss.index import FaissIndex
@@ -21,10 +22,11 @@ from tests.adapters.prompt_library import add_prompts
 from tests.adapters.vector_library import Library, clustered_vectors, no_progress
 
 ROWS = 50_000
-PICTURE_DIMENSION, PROMPT_DIMENSION = 512, 64
+PICTURE_DIMENSION, PROMPT_DIMENSION = 128, 64
 PROMPTS = 5_000
 K = 10
 QUERIES = 15
+IMAGES: Any = Image.__table__
 
 
 class Gallery:
@@ -69,12 +71,11 @@ class Gallery:
     def give(self, rows: np.ndarray, owner_id: int) -> None:
         """Make somebody else the owner of some images, as the product would."""
         with self.database.transaction() as session:
-            session.execute(
-                update(Image),
-                [
-                    {"id": i, "owner_id": owner_id, "version": 1}
-                    for i in self.image_ids[rows].tolist()
-                ],
+            session.connection().execute(
+                update(IMAGES)
+                .where(IMAGES.c.id == bindparam("image"))
+                .values(owner_id=bindparam("owner")),
+                [{"image": i, "owner": owner_id} for i in self.image_ids[rows].tolist()],
             )
             for start in range(0, rows.size, 500):
                 found = session.execute(

@@ -11,8 +11,8 @@ from pathlib import Path
 from mirada.bootstrap import Runtime
 from mirada.config import InvalidSettings, Settings
 from mirada.domain.errors import Unavailable
-from webapp.serving import Serving
 from workers import logs
+from workers.metrics import processes
 
 try:
     _settings = Settings.from_env()
@@ -20,14 +20,20 @@ except InvalidSettings as fault:
     sys.stderr.write(f"{fault}\n")
     sys.exit(2)
 
+# Without Redis the jobs run inside the one web process, which also holds the one encoder.
+workers = _settings.web_processes if _settings.redis_url is not None else 1
+if workers > 1:
+    # Before the import below, which brings the metrics.
+    processes.share()
+
+from webapp.serving import Serving  # noqa: E402
+
 bind = (
     f"[{_settings.host}]:{_settings.port}"
     if ":" in _settings.host
     else f"{_settings.host}:{_settings.port}"
 )
 worker_class = "gthread"
-# Without Redis the jobs run inside the one web process, which also holds the one encoder.
-workers = _settings.web_processes if _settings.redis_url is not None else 1
 threads = _settings.web_threads
 # A child forked from a process that has used OpenMP (torch, FAISS) hangs, so each child loads the app.
 preload_app = False
@@ -63,6 +69,11 @@ def on_starting(server):
         runtime.close()
 
 
+def post_fork(server, worker):
+    """Let the process count together with the others."""
+    processes.begin_child()
+
+
 def post_worker_init(worker):
     """Begin the background work of this process."""
     global _serving
@@ -73,6 +84,7 @@ def post_worker_init(worker):
         is_migrated=_is_migrated,
         is_first=worker.age == 1,
         announce=_say if os.environ.get("MIRADA_ANNOUNCE") else None,
+        publish=worker.wsgi.extensions["mirada_metrics"].publish if processes.is_shared() else None,
     )
     _serving.start()
 
@@ -88,6 +100,16 @@ def worker_exit(server, worker):
     # Everything is closed. Taking the interpreter down under torch takes seconds, and would abort
     # with a core dump if a thread were still loading weights.
     os._exit(0)
+
+
+def child_exit(server, worker):
+    """Stop counting a process among those that live, however it ended."""
+    processes.end_child(worker.pid)
+
+
+def on_exit(server):
+    """Leave nothing behind."""
+    processes.end()
 
 
 def _say(line: str) -> None:

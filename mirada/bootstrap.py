@@ -321,6 +321,10 @@ class Runtime:
             cache_dir=settings.embeddings_cache_dir,
         )
 
+    def built(self) -> dict[str, Any]:
+        """Return the ports in use by their names, such as "encoder" and "index:1"; builds none."""
+        return self._ports.copy()
+
     def close(self) -> None:
         """Stop threads and child processes, close files and connections; harmless to repeat."""
         with self._lock:

@@ -98,6 +98,16 @@ class Settings(BaseSettings):
         le=64,
         description="Jobs a worker process runs at once; they share encoder batches.",
     )
+    worker_metrics_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="Port on which a worker process serves its metrics. Unset: it serves none.",
+    )
+    worker_metrics_host: str = Field(
+        "127.0.0.1",
+        description="Address it listens on. No key is asked for there; the numbers name nobody.",
+    )
     secret_key: SecretStr | None = Field(
         None,
         description="Signs browser sessions, together with a secret that the database keeps. Unset: "

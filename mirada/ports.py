@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -185,6 +186,8 @@ class SnapshotRecord:
     sha256: str
     row_count: int
     manifest: Mapping[str, Any]
+    created_at: datetime | None = None
+    """When the database was told; None before."""
 
 
 class VectorSource(Protocol):
@@ -287,6 +290,7 @@ class IndexStatus:
     kind: str
     parameters: Mapping[str, Any]
     recall: Mapping[str, Any]
+    snapshot_created_at: datetime | None = None
 
 
 class VectorIndex(Protocol):
@@ -335,6 +339,9 @@ class VectorIndex(Protocol):
         Raises:
             Unavailable: nothing is loaded and the database cannot be reached.
         """
+
+    def known_status(self) -> IndexStatus | None:
+        """Return the same without loading or asking anything; None while nothing is loaded."""
 
     def close(self) -> None:
         """Let go of files and memory."""

@@ -15,7 +15,19 @@ def create_app(runtime: Runtime) -> Flask:
     Args:
         runtime: what every request works with; `app.extensions["mirada_runtime"]`.
     """
-    from webapp import api, auth, cli, compat, docs, errors, headers, paths, tracing, uploads
+    from webapp import (
+        api,
+        auth,
+        cli,
+        compat,
+        docs,
+        errors,
+        headers,
+        metrics,
+        paths,
+        tracing,
+        uploads,
+    )
     from webapp.probes import Health
     from webapp.rest import MiradaApi
 
@@ -30,6 +42,7 @@ def create_app(runtime: Runtime) -> Flask:
 
     paths.register(app)
     tracing.register(app)
+    metrics.register(app, runtime)
     headers.register(app, runtime.settings)
     uploads.register(app)
     auth.register(app)
@@ -37,6 +50,7 @@ def create_app(runtime: Runtime) -> Flask:
     errors.register(app)
     api.register(rest)
     compat.register(rest)
+    rest.register_blueprint(metrics.blueprint)
     app.register_blueprint(docs.blueprint)
     app.extensions["mirada_openapi"] = docs.freeze(rest)
     cli.register(app)

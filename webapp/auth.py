@@ -24,9 +24,17 @@ if TYPE_CHECKING:
     from mirada.db.models import ApiKey, User
 
 KEYLESS_ENDPOINTS = frozenset(
-    {"static", "health.health", "health.readyz", "health.live", "health.livez"}
+    {
+        "static",
+        "health.health",
+        "health.readyz",
+        "health.live",
+        "health.livez",
+        "metrics.Metrics",
+    }
 )
-"""Answered without a look at the key, so that they work when the database is down."""
+"""Begun without a look at the key, so that they work when the database is down; the metrics take one
+of their own."""
 
 _bearer_header = HTTPTokenAuth("Bearer", realm=REALM)
 _key_header = HTTPTokenAuth("Bearer", realm=REALM, header="X-API-Key")

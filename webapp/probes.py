@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import structlog
 
@@ -28,22 +29,36 @@ WAIT_S = 2.0
 """How long a request waits for all probes together; the answer is due within 3 s."""
 
 
+Found = TypeVar("Found")
+
+
 @dataclass(frozen=True, slots=True)
-class Result:
-    """What one probe found: whether the dependency works, and a sentence about it."""
+class Result(Generic[Found]):
+    """What one probe found, or in a sentence why it found nothing."""
 
-    is_ok: bool
-    detail: str
+    found: Found | None
+    error: str | None = None
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether the dependency works."""
+        return self.error is None
+
+    @property
+    def detail(self) -> str:
+        """A sentence about it."""
+        return str(self.found) if self.error is None else self.error
 
 
-class Probe:
+class Probe(Generic[Found]):
     """One dependency, tried in a thread of its own so that a hanging one holds up nobody."""
 
     def __init__(
         self,
         name: str,
-        attempt: Callable[[], str],
+        attempt: Callable[[], Found],
         *,
+        fresh_s: float = FRESH_S,
         patience_s: float = 0.0,
         why_late: Callable[[], str] = lambda: TOO_LATE,
     ) -> None:
@@ -51,28 +66,30 @@ class Probe:
 
         Args:
             name: of the dependency.
-            attempt: returns a sentence or raises.
+            attempt: returns what there is to tell, or raises.
+            fresh_s: how long a result is believed.
             patience_s: how long the last result still counts while a newer try takes its time.
             why_late: returns a sentence about a try that is not over yet.
         """
         self.name = name
         self._attempt = attempt
+        self._fresh_s = fresh_s
         self._patience_s = patience_s
         self._why_late = why_late
         self._changed = threading.Condition()
         self._is_running = False
-        self._result: Result | None = None
+        self._result: Result[Found] | None = None
         self._at_s = float("-inf")
 
     def start(self) -> None:
         """Try again in the background unless the last result is fresh or a try is under way."""
         with self._changed:
-            if self._is_running or time.monotonic() - self._at_s < FRESH_S:
+            if self._is_running or time.monotonic() - self._at_s < self._fresh_s:
                 return
             self._is_running = True
         threading.Thread(target=self._run, name=f"probe-{self.name}", daemon=True).start()
 
-    def result(self, until_s: float) -> Result:
+    def result(self, until_s: float) -> Result[Found]:
         """Return the result, waiting for a running try until the given monotonic time."""
         with self._changed:
             self._changed.wait_for(
@@ -81,16 +98,17 @@ class Probe:
             age_s = time.monotonic() - self._at_s
             if self._result is not None and (not self._is_running or age_s < self._patience_s):
                 return self._result
-            return Result(False, self._why_late())
+            return Result(None, self._why_late())
 
     def _run(self) -> None:
+        result: Result[Found]
         try:
-            result = Result(True, self._attempt())
+            result = Result(self._attempt())
         except MiradaError as error:
-            result = Result(False, error.detail)
+            result = Result(None, error.detail)
         except Exception as error:  # The edge of a thread: whatever it is, the probe has failed.
             logger.warning("probe_failed", probe=self.name, exc_info=error)
-            result = Result(False, f"{type(error).__name__}: see the log.")
+            result = Result(None, f"{type(error).__name__}: see the log.")
         with self._changed:
             self._result, self._at_s, self._is_running = result, time.monotonic(), False
             self._changed.notify_all()
@@ -110,7 +128,7 @@ class Health:
             Probe("store", self._store),
         )
 
-    def check(self, wait_s: float = WAIT_S) -> dict[str, Result]:
+    def check(self, wait_s: float = WAIT_S) -> dict[str, Result[str]]:
         """Return the result of every probe by name, after at most `wait_s`."""
         until_s = time.monotonic() + wait_s
         for probe in self._probes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from enum import StrEnum
 
 import numpy as np
 from flask import request
@@ -12,7 +13,6 @@ from mirada.domain.embeddings import EmbeddingSpace, Vector, l2_normalise
 from mirada.domain.errors import Conflict, InvalidInput, NotFound
 from mirada.domain.images import RgbImage
 from mirada.domain.nsfw import SAFE_PROMPTS, UNSAFE_PROMPTS, NsfwPolicy
-from mirada.domain.prompts import normalised_prompt
 from mirada.ports import CalibratedEncoder, TextEncoder, VectorIndex, VectorSource
 from mirada.usecases import images, search, spaces
 from mirada.usecases.ingest import require_declared_type
@@ -20,6 +20,8 @@ from mirada.usecases.safety import Safety
 from webapp import uploads
 from webapp.auth import Caller, require_user
 from webapp.current import current_runtime
+from webapp.metrics import SEARCHES
+from webapp.schemas.search import PICTURES, PROMPTS
 from workers import label_vectors
 
 LOADING_WAIT_S = 8.0
@@ -30,10 +32,20 @@ FRESHNESS_WAIT_S = 2.0
 SWITCHED_OFF = "Embeddings are switched off here (EMBEDDINGS_ENABLED=false)."
 
 
+class QueryKind(StrEnum):
+    """What a search was asked with."""
+
+    TEXT = "text"
+    PICTURE = "picture"
+    IMAGE_ID = "id"
+    VECTOR = "vector"
+
+
 def find_images(
     query: Vector,
     caller: Caller,
     *,
+    asked_with: QueryKind,
     k: int,
     threshold: float | None = None,
     exclude_image_ids: Collection[int] = (),
@@ -45,6 +57,7 @@ def find_images(
     Args:
         query: (d,) float32, unit norm.
         caller: who asks.
+        asked_with: what the vector was made from; it is only counted.
         k: most results.
         threshold: least cosine similarity of a result; None for no cut.
         exclude_image_ids: images that may not be results.
@@ -58,7 +71,7 @@ def find_images(
     wait_for_freshness(index, runtime.vector_source(space_id))
     safety = safety_in_force()
     with runtime.reading() as session:
-        return find(
+        found = find(
             session,
             index,
             query,
@@ -69,6 +82,9 @@ def find_images(
             owner_ids=_own(caller) if only_own else None,
             safety=safety,
         )
+    compared = PROMPTS if by_prompt else PICTURES
+    SEARCHES.labels(asked_with, compared, found.way, found.verdict).inc()
+    return found
 
 
 def safety_in_force() -> Safety | None:
@@ -181,8 +197,8 @@ def vector_of_text(text: str) -> Vector:
 
 def vector_of_prompt(text: str) -> Vector:
     """Return the unit vector of a text in the prompt space."""
-    encoder = current_runtime().remembering(_prompt_encoder())
-    return encoder.encode_texts([normalised_prompt(text)])[0]
+    vectors = current_runtime().remembering(_prompt_encoder()).encode_texts([text])
+    return vectors[0]
 
 
 def vector_of_upload(upload: FileStorage) -> Vector:

@@ -27,6 +27,8 @@ MIGRATE_AGAIN_S = 2.0
 ANSWER_PATIENCE_S = 300.0
 """How long /health is asked before the address is told anyhow: weights may have to be downloaded."""
 ASK_AGAIN_S = 0.5
+PUBLISH_EVERY_S = 3.0
+"""Whoever of several processes is scraped tells of the others what they were this long ago at most."""
 JOIN_TIMEOUT_S = 3.0
 """How long a person who pressed Ctrl-C waits for weights that are being loaded."""
 
@@ -41,6 +43,7 @@ class Serving:
         is_migrated: bool,
         is_first: bool,
         announce: Callable[[str], None] | None = None,
+        publish: Callable[[], None] | None = None,
     ) -> None:
         """Prepare; nothing runs before `start`.
 
@@ -49,17 +52,23 @@ class Serving:
             is_migrated: whether the database was brought up to date before the fork.
             is_first: whether this is the process that imports IMPORT_DIR and announces.
             announce: told one line for people when the server answers; logged when None.
+            publish: tells the other web processes what this one has counted; None: there are none.
         """
         self._runtime = runtime
         self._is_migrated = is_migrated
         self._is_first = is_first
         self._announce = announce
+        self._publish = publish
         self._stopping = threading.Event()
         self._stop_jobs: Callable[[], None] | None = None
         self._threads = [threading.Thread(target=self._begin, name="serving", daemon=True)]
         if is_first:
             self._threads.append(
                 threading.Thread(target=self._say_ready, name="announcing", daemon=True)
+            )
+        if publish is not None:
+            self._threads.append(
+                threading.Thread(target=self._keep_publishing, name="metrics", daemon=True)
             )
 
     def start(self) -> None:
@@ -86,6 +95,14 @@ class Serving:
             thread.join(JOIN_TIMEOUT_S)
         if not any(thread.is_alive() for thread in self._threads):
             self._runtime.close()
+
+    def _keep_publishing(self) -> None:
+        assert self._publish is not None
+        # Once more at the end: what was counted since would be lost with the process.
+        is_last = False
+        while not is_last:
+            is_last = self._stopping.wait(PUBLISH_EVERY_S)
+            self._publish()
 
     def _begin(self) -> None:
         try:

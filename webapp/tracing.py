@@ -13,7 +13,7 @@ access_logger = structlog.get_logger("webapp.access")
 
 SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 """64 characters is the width of jobs.request_id; the alphabet cannot forge log lines or headers."""
-QUIET_PREFIXES = ("/health", "/livez", "/readyz", "/assets/")
+QUIET_PREFIXES = ("/health", "/livez", "/readyz", "/metrics", "/assets/")
 
 
 def register(app: Flask) -> None:

@@ -16,6 +16,7 @@ from mirada.config import InvalidSettings, Settings
 from mirada.domain.errors import EmbeddingSpaceMismatch, MiradaError
 from workers import actors, broker, catching_up, embedded, logs
 from workers.heartbeat import Heartbeat
+from workers.metrics import server
 from workers.runner import JobRunner
 from workers.sweeper import Sweeper
 
@@ -44,6 +45,7 @@ def serve(runtime: Runtime) -> int:
     _stop_on_signals(stopping)
     heartbeat = Heartbeat()
     heartbeat.start()
+    stop_metrics = server.serve(runtime)
     try:
         if not _prepare(runtime, stopping):
             return 0
@@ -55,6 +57,7 @@ def serve(runtime: Runtime) -> int:
         logger.error("%s", error)
         return 2
     finally:
+        stop_metrics()
         runtime.close()
         heartbeat.stop()
     logger.info("Stopped")

@@ -15,6 +15,7 @@ from mirada.usecases import idempotency, images, ingest, spaces
 from mirada.usecases.ingest import NewPicture, Registered
 from workers import doorbell
 from workers.deadlocks import ATTEMPTS, DEADLOCK_WITHIN_S, pause
+from workers.metrics.instruments import counting_uploads
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ class TakenIn:
     change_seq: int | None
 
 
+@counting_uploads
 def take_in(
     runtime: Runtime,
     staged: StagedFile,

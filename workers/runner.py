@@ -12,8 +12,10 @@ import structlog
 from mirada.bootstrap import Runtime
 from mirada.domain.errors import LeaseLost, MiradaError, NotFound, Unavailable
 from mirada.usecases import attempts
+from mirada.usecases.jobs import UNFINISHED
 from workers import holder
 from workers.attempt import RENEW_EVERY_S, Attempt, LeaseKeeper, Stopping
+from workers.metrics.instruments import JOB_SECONDS
 from workers.work import WORK, Work
 
 if TYPE_CHECKING:
@@ -115,6 +117,7 @@ class JobRunner:
         context = {"job_id": job.id, "kind": job.kind}
         if job.request_id is not None:
             context["request_id"] = job.request_id
+        outcome = "lost"
         with structlog.contextvars.bound_contextvars(**context), self._keeper.keeping(attempt):
             try:
                 work = self._work.get(job.kind)
@@ -122,14 +125,21 @@ class JobRunner:
                     raise NotFound(f"This version of Mirada knows no work called '{job.kind}'.")
                 work(self._runtime, attempt)
                 logger.info("Job done in %.2f s", attempt.age_s)
+                outcome = "done"
             except Stopping:
                 self._release(attempt)
+                outcome = "given_back"
             except LeaseLost as error:
                 logger.warning("An attempt came too late: %s", error)
             except Exception as error:
-                self._fail(attempt, error)
+                outcome = self._fail(attempt, error)
+            finally:
+                # Kinds that this version does not know are one label, whatever they are called.
+                kind = job.kind if job.kind in self._work else "unknown"
+                JOB_SECONDS.labels(kind, outcome).observe(attempt.age_s)
 
-    def _fail(self, attempt: Attempt, error: Exception) -> None:
+    def _fail(self, attempt: Attempt, error: Exception) -> str:
+        """Record an error, and return what became of the attempt: failed, retried or lost."""
         expected = isinstance(error, MiradaError)
         logger.warning(
             "Attempt %s failed: %s",
@@ -143,11 +153,11 @@ class JobRunner:
                 with self._runtime.transaction() as session:
                     state = attempts.fail(session, attempt.job.id, attempt.token, error)
                 logger.info("The job is %s now", state.value)
-                return
+                return "retried" if state in UNFINISHED else "failed"
             except LeaseLost:
                 # Either another attempt has begun, or a commit that seemed to fail had succeeded.
                 logger.info("The error was not recorded: the attempt had ended already")
-                return
+                return "lost"
             except Unavailable:
                 # Unrecorded it would count as a crash, and the database's trouble is not the job's.
                 if time.monotonic() > deadline or self._stopping.wait(1.0):

@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import QueuePool
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import BigInteger
@@ -111,6 +113,15 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writer else "BEGIN")
 
 
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """How many connections to the database are in use, kept open, and permitted in all."""
+
+    in_use: int
+    idle: int
+    limit: int
+
+
 class Database:
     """One engine and the two ways to use it."""
 
@@ -158,6 +169,13 @@ class Database:
             yield
         finally:
             self._turn.release()
+
+    def connections(self) -> Connections:
+        """Return what this process has open; asks no server."""
+        pool = self.engine.pool
+        assert isinstance(pool, QueuePool)
+        # Twice: `make_engine` permits as many again beyond those that are kept open.
+        return Connections(pool.checkedout(), pool.checkedin(), 2 * pool.size())
 
     def close(self) -> None:
         """Close every pooled connection."""

@@ -157,6 +157,7 @@ class DatabaseVectors:
                     row.sha256,
                     row.row_count,
                     row.manifest,
+                    row.created_at,
                 )
                 for row in session.execute(self._good_snapshots()).scalars()
             ]

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -212,3 +213,17 @@ def test_closing_refuses_what_waits_and_what_comes(
 def test_closing_an_encoder_that_was_never_used_is_harmless(recorder: Recorder) -> None:
     BatchingEncoder(recorder).close()
     assert recorder.batches == []
+
+
+def test_what_was_encoded_is_counted(recorder: Recorder) -> None:
+    with closing(BatchingEncoder(recorder, max_batch=4)) as encoder:
+        encoder.encode_texts([f"text {number}" for number in range(6)])
+        with pytest.raises(InvalidInput):
+            encoder.encode_images([picture(1), picture(13)])
+        done = encoder.tally.read()
+    assert (done["texts"].items, done["texts"].failures) == (6, 0)
+    assert done["texts"].batches == {4: 1, 2: 1}
+    assert done["texts"].seconds > 0
+    # Their batch failed, then one of them alone.
+    assert (done["images"].items, done["images"].failures) == (1, 1)
+    assert done["images"].batches == {1: 1}

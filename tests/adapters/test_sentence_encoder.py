@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mirada.adapters.encoders.sentences import SentenceEncoder
+from mirada.adapters.encoders.sentences import MAX_BATCH, SentenceEncoder
 from mirada.domain.embeddings import SpaceKind
 from mirada.domain.errors import EncoderUnavailable
 
@@ -70,3 +70,14 @@ def test_a_model_that_cannot_be_had_is_one_clear_error(folder: Path, tmp_path: P
     (damaged / "model.safetensors").write_bytes(b"not weights")
     with pytest.raises(EncoderUnavailable, match="cannot be loaded"):
         SentenceEncoder.load(str(damaged), device="cpu")
+
+
+def test_what_was_encoded_is_counted_by_forward_pass(folder: Path) -> None:
+    encoder = SentenceEncoder.load(str(folder), device="cpu")
+    assert encoder.tally.read() == {}
+    encoder.encode_texts([f"prompt {number}" for number in range(MAX_BATCH + 3)])
+    encoder.encode_texts(["one more"])
+    done = encoder.tally.read()["texts"]
+    assert (done.items, done.failures) == (MAX_BATCH + 4, 0)
+    assert done.batches == {MAX_BATCH: 1, 3: 1, 1: 1}
+    assert done.seconds > 0

@@ -357,3 +357,19 @@ def test_a_build_stops_when_its_lease_is_lost(library: Library, tmp_path: Path):
         index.rebuild(1, lost)
     assert library.source.snapshots() == []
     assert list(tmp_path.rglob("snap-*")) == []
+
+
+def test_what_is_loaded_is_told_without_loading_anything(
+    backend: Backend, library: Library, tmp_path: Path
+) -> None:
+    library.add(random_vectors(20))
+    index = backend(library, tmp_path)
+    assert index.known_status() is None
+    index.refresh()
+    known = index.known_status()
+    assert known is not None
+    assert (known.live_count, known.change_seq) == (20, 1)
+    assert known == index.status()
+    assert (known.snapshot is None) == (known.snapshot_created_at is None)
+    index.close()
+    assert index.known_status() is None

@@ -17,6 +17,7 @@ from tests.conftest import MakeRuntime
 from tests.e2e.deployment import free_port, wait_until
 from tests.pictures import picture
 from tests.servers.mariadb import MariaDbServer
+from webapp import serving
 from webapp.serving import Serving, _ready_line, base_url
 from workers import intake
 
@@ -102,6 +103,23 @@ def test_the_ready_line_invites_to_search_only_where_there_is_a_search() -> None
     assert "search for" in _ready_line("http://a", True)
     assert "make demo" not in _ready_line("http://a", False)
     assert "EMBEDDINGS_ENABLED" in _ready_line("http://a", False)
+
+
+def test_what_a_process_counted_is_published_now_and_then_and_at_its_end(
+    make_runtime: MakeRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "PUBLISH_EVERY_S", 0.05)
+    published: list[bool] = []
+    runtime = make_runtime(embeddings_enabled=False, port=free_port())
+    process = Serving(
+        runtime, is_migrated=True, is_first=False, publish=lambda: published.append(is_stopping)
+    )
+    is_stopping = False
+    process.start()
+    wait_until(lambda: len(published) >= 3, timeout_s=20, what="three times published")
+    is_stopping = True
+    process.stop()
+    assert published[-1]
 
 
 @pytest.mark.mariadb

@@ -46,7 +46,13 @@ from webapp.schemas.search import (
     SimilarQuerySchema,
     found_body,
 )
-from webapp.searching import current_change_seq, find_images, image_space, vector_of_image
+from webapp.searching import (
+    QueryKind,
+    current_change_seq,
+    find_images,
+    image_space,
+    vector_of_image,
+)
 from webapp.tracing import request_id
 from workers.intake import take_in
 
@@ -262,6 +268,7 @@ def _similar(image_id: int, query: dict[str, Any]) -> Found:
     return find_images(
         vector_of_image(image_id, caller),
         caller,
+        asked_with=QueryKind.IMAGE_ID,
         k=query["limit"],
         threshold=query["threshold"],
         exclude_image_ids=(image_id,),

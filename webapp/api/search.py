@@ -25,6 +25,7 @@ from webapp.schemas.search import (
     found_body,
 )
 from webapp.searching import (
+    QueryKind,
     find_images,
     image_space,
     prompt_space,
@@ -38,7 +39,12 @@ from webapp.searching import (
 blueprint = ApiBlueprint(
     "search", __name__, url_prefix="/api/v1/search", description="Find pictures"
 )
-KINDS = ("text", "image_id", "vector", "file")
+KINDS = {
+    "text": QueryKind.TEXT,
+    "image_id": QueryKind.IMAGE_ID,
+    "vector": QueryKind.VECTOR,
+    "file": QueryKind.PICTURE,
+}
 REQUEST_BODY = {
     "required": True,
     "content": {
@@ -82,9 +88,11 @@ class Search(MethodView):
         is_multipart = request.mimetype == "multipart/form-data"
         query = multipart_fields(MultipartSearchSchema) if is_multipart else _json_fields()
         by_prompt = query["in_"] == PROMPTS
+        kind = _kind_given(query)
         found = find_images(
-            _vector(query, caller, by_prompt),
+            _vector(kind, query, caller, by_prompt),
             caller,
+            asked_with=kind,
             k=query["k"] or query["limit"] or DEFAULT_RESULTS,
             threshold=query["threshold"],
             exclude_image_ids=_itself(query),
@@ -109,7 +117,7 @@ def _itself(query: dict[str, Any]) -> tuple[int, ...]:
     return () if image_id is None else (image_id,)
 
 
-def _vector(query: dict[str, Any], caller: Caller, by_prompt: bool) -> Vector:
+def _kind_given(query: dict[str, Any]) -> QueryKind:
     given = [kind for kind in KINDS if query.get(kind) is not None]
     if request.files:
         given.append("file")
@@ -118,17 +126,21 @@ def _vector(query: dict[str, Any], caller: Caller, by_prompt: bool) -> Vector:
             f"this has {' and '.join(given)}." if given else "this has none."
         )
         raise InvalidInput(message, fields={kind: [message] for kind in given or KINDS})
-    match given[0]:
-        case "text" if by_prompt:
+    return KINDS[given[0]]
+
+
+def _vector(kind: QueryKind, query: dict[str, Any], caller: Caller, by_prompt: bool) -> Vector:
+    match kind:
+        case QueryKind.TEXT if by_prompt:
             return vector_of_prompt(query["text"])
-        case "text":
+        case QueryKind.TEXT:
             return vector_of_text(query["text"])
-        case "image_id":
+        case QueryKind.IMAGE_ID:
             return vector_of_image(query["image_id"], caller, by_prompt=by_prompt)
-        case "vector":
+        case QueryKind.VECTOR:
             return vector_given(query["vector"], by_prompt=by_prompt)
         case _ if by_prompt:
             message = "A picture cannot be compared with prompts; send text, image_id or vector."
             raise InvalidInput(message, fields={"in": [message]})
-        case _:
+        case QueryKind.PICTURE:
             return vector_of_upload(uploads.uploaded_file())

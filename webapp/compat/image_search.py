@@ -19,7 +19,7 @@ from webapp.auth import current_caller
 from webapp.current import current_runtime
 from webapp.rest import MIN_CHANGE_SEQ, ApiBlueprint, multipart_body
 from webapp.schemas.images import ReplySchema
-from webapp.searching import find_images, vector_of_upload
+from webapp.searching import QueryKind, find_images, vector_of_upload
 
 blueprint = ApiBlueprint("image_search", __name__, description="Routes of the image search backend")
 DEFAULT_THRESHOLD = 0.2
@@ -72,6 +72,7 @@ class SearchSimilarImages(MethodView):
         found = find_images(
             vector_of_upload(uploads.uploaded_file()),
             caller,
+            asked_with=QueryKind.PICTURE,
             k=settings.similarity_limit,
             threshold=DEFAULT_THRESHOLD if threshold is None else threshold,
         )

@@ -15,6 +15,7 @@ import numpy as np
 from mirada.domain.embeddings import EmbeddingSpace, Matrix, Vector
 from mirada.domain.errors import MiradaError, Unavailable
 from mirada.domain.images import RgbImage
+from mirada.domain.tally import Tally
 from mirada.ports import ImageEncoder, TextEncoder
 
 logger = logging.getLogger(__name__)
@@ -124,6 +125,9 @@ class BatchingEncoder(_Described):
     Thread-safe. The thread starts with the first call, so that a process may fork before it.
     A call is admitted as a whole or not at all; its items may travel in several batches. When a
     batch fails, its items are tried one by one: a bad picture fails alone.
+
+    Attributes:
+        tally: what was encoded so far.
     """
 
     def __init__(
@@ -136,6 +140,7 @@ class BatchingEncoder(_Described):
         answer_timeout_s: float = ANSWER_TIMEOUT_S,
     ) -> None:
         """Wrap an encoder; nothing runs yet."""
+        self.tally = Tally()
         self._encoder = encoder
         self._max_batch = max_batch
         self._max_waiting = max_waiting
@@ -257,6 +262,7 @@ class BatchingEncoder(_Described):
 
     def _encode(self, kind: str, batch: list[_Item]) -> None:
         encode = self._encoder.encode_images if kind == "images" else self._encoder.encode_texts
+        began_at = time.perf_counter()
         try:
             vectors = encode([item.payload for item in batch])
         except Exception as error:  # a thread that dies would leave every caller waiting
@@ -266,8 +272,10 @@ class BatchingEncoder(_Described):
                 return
             if not isinstance(error, MiradaError):
                 logger.exception("The encoder raised an unexpected error.")
+            self.tally.add_failure(kind)
             self._settle(batch[0], error=error)
             return
+        self.tally.add(kind, len(batch), time.perf_counter() - began_at)
         for item, vector in zip(batch, vectors, strict=True):
             self._settle(item, vector=vector)
 

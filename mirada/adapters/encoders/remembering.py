@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import threading
-import unicodedata
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 
 import numpy as np
 
 from mirada.domain.embeddings import EmbeddingSpace, Matrix, Vector
+from mirada.domain.prompts import normalised_prompt
 from mirada.domain.vector_cache import CacheCounts, VectorCache
 from mirada.ports import TextEncoder
 
 MAX_ENTRIES = 4_096
 MAX_BYTES = 16 * 1024 * 1024
 """Of one space in one process: 4,096 vectors of 512 numbers and their texts are about 9 MiB."""
-
-_BLANKS = re.compile(r"\s+")
 
 
 class QueryMemory:
@@ -99,13 +96,8 @@ class QueryEncoder:
 
     def encode_texts(self, texts: Sequence[str]) -> Matrix:
         """Return (n, d) float32 unit rows of the normalised texts; see `ports.TextEncoder`."""
-        normalised = [normalised_query(text) for text in texts]
+        normalised = [normalised_prompt(text) for text in texts]
         if self._memory is None or not normalised:
             return self._encoder.encode_texts(normalised)
         vectors = self._memory.vectors_of(normalised, self._encoder)
         return np.stack([vectors[text] for text in normalised])
-
-
-def normalised_query(text: str) -> str:
-    """Return a query as it is embedded: NFC, runs of white space one blank, trimmed; case is kept."""
-    return _BLANKS.sub(" ", unicodedata.normalize("NFC", text)).strip()

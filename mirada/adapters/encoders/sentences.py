@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -15,6 +16,7 @@ from mirada.adapters.encoders.loading import HUB_WAIT_S, choose_device
 from mirada.adapters.encoders.weights import digest_of
 from mirada.domain.embeddings import EmbeddingSpace, Matrix, SpaceKind, l2_normalise
 from mirada.domain.errors import EncoderUnavailable, InvalidInput
+from mirada.domain.tally import Tally
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -31,10 +33,15 @@ WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
 
 class SentenceEncoder:
-    """Embeds prompts with a model that was trained to place sentences by their meaning. Thread-safe."""
+    """Embeds prompts with a model that was trained to place sentences by their meaning. Thread-safe.
+
+    Attributes:
+        tally: what was encoded so far.
+    """
 
     def __init__(self, model: SentenceTransformer, *, name: str, pretrained: str) -> None:
         """Keep a loaded model."""
+        self.tally = Tally()
         self._model = model
         self._lock = threading.Lock()
         vector = self._forward([""])
@@ -84,7 +91,18 @@ class SentenceEncoder:
         """Return (n, d) float32 unit rows; see `ports.TextEncoder`."""
         if not texts:
             return np.empty((0, self._space.dimension), dtype=np.float32)
-        return self._forward(list(texts))
+        began_at = time.perf_counter()
+        try:
+            vectors = self._forward(list(texts))
+        except EncoderUnavailable:
+            for _ in texts:
+                self.tally.add_failure("texts")
+            raise
+        per_text_s = (time.perf_counter() - began_at) / len(texts)
+        for start in range(0, len(texts), MAX_BATCH):
+            together = min(MAX_BATCH, len(texts) - start)
+            self.tally.add("texts", together, together * per_text_s)
+        return vectors
 
     def interactive(self) -> Self:
         """Return itself: the model is small, and nobody waits long."""

@@ -124,19 +124,12 @@ class ExactIndex:
 
     def status(self) -> IndexStatus:
         """Return what this process serves from; see `VectorIndex.status`. Raises Unavailable."""
-        change_seq, rows = self._loaded()
-        return IndexStatus(
-            backend="exact",
-            change_seq=change_seq,
-            live_count=len(rows),
-            dead_count=0,
-            delta_count=len(rows),
-            snapshot=None,
-            snapshot_change_seq=None,
-            kind="none",
-            parameters={},
-            recall={},
-        )
+        return _status_of(*self._loaded())
+
+    def known_status(self) -> IndexStatus | None:
+        """Return the same without loading anything; None while nothing is loaded."""
+        state = self._state
+        return None if state is None else _status_of(*state)
 
     def close(self) -> None:
         """Let go of the vectors."""
@@ -146,6 +139,21 @@ class ExactIndex:
         while (state := self._state) is None:
             self.refresh()
         return state
+
+
+def _status_of(change_seq: int, rows: dict[int, _Row]) -> IndexStatus:
+    return IndexStatus(
+        backend="exact",
+        change_seq=change_seq,
+        live_count=len(rows),
+        dead_count=0,
+        delta_count=len(rows),
+        snapshot=None,
+        snapshot_change_seq=None,
+        kind="none",
+        parameters={},
+        recall={},
+    )
 
 
 def _may_be_seen(row: _Row, permitted: Permitted) -> bool:

@@ -163,21 +163,12 @@ class FaissIndex:
 
     def status(self) -> IndexStatus:
         """Return what this process serves from; see `VectorIndex.status`. Raises Unavailable."""
-        view = self._loaded()
-        base = view.base
-        manifest = base.record.manifest if base else {}
-        return IndexStatus(
-            backend="faiss",
-            change_seq=view.change_seq,
-            live_count=view.visible_count + view.delta.live_count,
-            dead_count=base.ids.size - view.visible_count if base else 0,
-            delta_count=view.delta.live_count,
-            snapshot=base.record.name if base else None,
-            snapshot_change_seq=base.record.change_seq if base else None,
-            kind=str(manifest.get("kind", "none")),
-            parameters=manifest.get("parameters", {}),
-            recall=manifest.get("recall", {}),
-        )
+        return _status_of(self._loaded())
+
+    def known_status(self) -> IndexStatus | None:
+        """Return the same without loading anything; None while nothing is loaded."""
+        view = self._view
+        return None if view is None else _status_of(view)
 
     def close(self) -> None:
         """Let go of files and memory."""
@@ -260,3 +251,21 @@ class FaissIndex:
             delta=following.delta.view(),
             exact_rows=self._exact_rows,
         )
+
+
+def _status_of(view: View) -> IndexStatus:
+    base = view.base
+    manifest = base.record.manifest if base else {}
+    return IndexStatus(
+        backend="faiss",
+        change_seq=view.change_seq,
+        live_count=view.visible_count + view.delta.live_count,
+        dead_count=base.ids.size - view.visible_count if base else 0,
+        delta_count=view.delta.live_count,
+        snapshot=base.record.name if base else None,
+        snapshot_change_seq=base.record.change_seq if base else None,
+        kind=str(manifest.get("kind", "none")),
+        parameters=manifest.get("parameters", {}),
+        recall=manifest.get("recall", {}),
+        snapshot_created_at=base.record.created_at if base else None,
+    )

@@ -86,6 +86,8 @@ class ImageDecoder(Protocol):
     def inspect(self, path: Path) -> PictureFacts:
         """Decode every pixel of the first frame and return what was found.
 
+        What stands beside the pixels is read as far as it can be; nothing is refused for it.
+
         Raises:
             UnsupportedImage: not an accepted format.
             CorruptImage: empty, truncated, or it made the decoder crash or exceed its limits.

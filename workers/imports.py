@@ -42,6 +42,7 @@ def import_folder(
     *,
     owner_id: int,
     is_public: bool,
+    read_metadata: bool = True,
     report: OnProgress | None = None,
     batch_size: int = BATCH_SIZE,
     is_stopping: Callable[[], bool] = lambda: False,
@@ -55,7 +56,8 @@ def import_folder(
         runtime: a migrated one.
         folder: read recursively; links that lead out of it are not followed.
         owner_id: whose images they become.
-        is_public: whether anyone may see them.
+        is_public: whether anyone may see them, and the prompts that are read from them.
+        read_metadata: whether to read what generators wrote into the files.
         report: called with the running report after every batch; logged every 10 s when None.
         batch_size: pictures per transaction, >= 1.
         is_stopping: asked before every batch; True ends the import early.
@@ -71,7 +73,7 @@ def import_folder(
     outcome = ImportReport(scan)
     report = report or _logged()
     report(outcome)
-    batches = _Batches(runtime, folder.resolve(), owner_id, is_public, outcome)
+    batches = _Batches(runtime, folder.resolve(), owner_id, is_public, read_metadata, outcome)
     with ThreadPoolExecutor(READERS, thread_name_prefix="import") as readers:
         for start in range(0, outcome.total, batch_size):
             if is_stopping():
@@ -86,12 +88,19 @@ class _Batches:
     """One import's batches: look, read, store, register, ring."""
 
     def __init__(
-        self, runtime: Runtime, root: Path, owner_id: int, is_public: bool, outcome: ImportReport
+        self,
+        runtime: Runtime,
+        root: Path,
+        owner_id: int,
+        is_public: bool,
+        read_metadata: bool,
+        outcome: ImportReport,
     ) -> None:
         self._runtime = runtime
         self._root = root
         self._owner_id = owner_id
         self._is_public = is_public
+        self._read_metadata = read_metadata
         self._outcome = outcome
 
     def take(self, paths: Sequence[Path], readers: ThreadPoolExecutor) -> None:
@@ -142,7 +151,7 @@ class _Batches:
             staged = self._runtime.image_store.stage()
             try:
                 shutil.copyfileobj(file, staged.stream, 1024 * 1024)
-                return intake.keep(self._runtime, staged, None)
+                return intake.keep(self._runtime, staged, None, read_metadata=self._read_metadata)
             finally:
                 staged.discard()
         return None

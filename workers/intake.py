@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mirada.bootstrap import Runtime
@@ -51,13 +51,15 @@ def take_in(
     is_public: bool,
     prompt: str | None = None,
     caption: str | None = None,
+    read_metadata: bool = True,
     request_id: str | None = None,
     idempotency_key: str | None = None,
 ) -> TakenIn:
     """Check, store and register a picture, commit, and ring for its embedding.
 
     Effects in this order: file, database, doorbell. Whatever is refused leaves nothing behind. The
-    staged file is discarded or committed in every case.
+    staged file is discarded or committed in every case. With `read_metadata` what a generator wrote
+    into the file is kept, and fills a prompt that is None or blank.
 
     Raises:
         UnsupportedImage, CorruptImage, ImageTooLarge: the picture is refused.
@@ -72,17 +74,19 @@ def take_in(
             idempotency.checked_key(idempotency_key)
         checked_text("prompt", prompt)
         checked_text("caption", caption)
-        picture = keep(runtime, staged, declared_media_type)
+        picture = keep(runtime, staged, declared_media_type, read_metadata=read_metadata)
     finally:
         staged.discard()
     fields = {"filename": filename, "prompt": prompt, "caption": caption, "is_public": is_public}
+    # Only what was asked for, never what was found; and a request without the field is as of old.
+    asked = fields if read_metadata else fields | {"read_metadata": False}
     registered, change_seq = _register(
         runtime,
         picture,
         owner_id=owner_id,
         request_id=request_id,
         idempotency_key=idempotency_key,
-        fingerprint=idempotency.fingerprint_of(picture.sha256, fields),
+        fingerprint=idempotency.fingerprint_of(picture.sha256, asked),
         **fields,
     )
     if not registered.is_new_content:
@@ -98,13 +102,23 @@ def take_in(
     )
 
 
-def keep(runtime: Runtime, staged: StagedFile, declared_media_type: str | None) -> NewPicture:
+def keep(
+    runtime: Runtime,
+    staged: StagedFile,
+    declared_media_type: str | None,
+    *,
+    read_metadata: bool = True,
+) -> NewPicture:
     """Check staged bytes and make them durable in the store under a key of their own.
+
+    Without `read_metadata` nothing is told of what a generator wrote into the file.
 
     Raises:
         UnsupportedImage, CorruptImage, ImageTooLarge, StorageFull, Unavailable: nothing was kept.
     """
     facts = ingest.receive(staged, declared_media_type, runtime.decoder)
+    if not read_metadata:
+        facts = replace(facts, generation=None)
     key = ingest.storage_key(staged.sha256, facts.format)
     picture = NewPicture(staged.sha256, staged.byte_size, facts, key)
     runtime.image_store.commit(staged, key)

@@ -191,7 +191,7 @@ class Image(Base):
     filename: Mapped[str | None] = mapped_column(String(255))
     prompt: Mapped[str | None] = mapped_column(LongText)
     prompt_text_id: Mapped[int | None] = mapped_column(BigInteger)
-    generation: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    generation: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     caption: Mapped[str | None] = mapped_column(LongText)
     is_public: Mapped[bool] = mapped_column(Boolean)
     status: Mapped[str] = mapped_column(String(12), default=ImageStatus.PENDING, index=True)

@@ -73,6 +73,26 @@ def lock_texts(session: Session, text_ids: Collection[int]) -> set[int]:
     return locked
 
 
+def lock_texts_of(session: Session, bodies: Collection[str]) -> None:
+    """Lock the rows of normalised texts, inserted unless they are there, all in one order.
+
+    Whoever is about to use several texts in one transaction calls it first; those who do never wait
+    for each other in a circle.
+    """
+    by_digest = {prompt_digest(body): body for body in bodies}
+    digests = sorted(by_digest)
+    known: dict[str, int] = {}
+    for start in range(0, len(digests), changes.IN_LIST_ROWS):
+        some = digests[start : start + changes.IN_LIST_ROWS]
+        rows = select(TextContent.sha256, TextContent.id).where(TextContent.sha256.in_(some))
+        known.update((sha256, text_id) for sha256, text_id in session.execute(rows))
+    lock_texts(session, known.values())
+    # New ones behind them: their ids are the highest.
+    for digest in digests:
+        if digest not in known:
+            locked_text_id(session, by_digest[digest])
+
+
 def locked_text_id(session: Session, body: str, beside: int | None = None) -> int:
     """Return the id of a normalised text, inserted unless it is there, its row locked.
 

@@ -8,6 +8,8 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
+from mirada.domain.generation import Generation
+
 RgbImage = npt.NDArray[np.uint8]
 """(height, width, 3) uint8 sRGB, EXIF orientation applied, transparency already composited."""
 
@@ -63,9 +65,11 @@ class PictureFacts:
         format: the container the bytes really are.
         width, height: pixels, after EXIF orientation is applied.
         frame_count: 1 unless animated; counted lazily up to 2 (2 means "more than one").
+        generation: what a generator wrote into the file; None when there is nothing of that kind.
     """
 
     format: ImageFormat
     width: int
     height: int
     frame_count: int
+    generation: Generation | None = None

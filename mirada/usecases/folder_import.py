@@ -13,7 +13,9 @@ from sqlalchemy.orm import Session
 
 from mirada.db.changes import IN_LIST_ROWS
 from mirada.db.models import Content, Image
-from mirada.usecases.ingest import NewPicture, Registered, register_image
+from mirada.db.texts import lock_texts_of
+from mirada.domain.prompts import normalised_prompt
+from mirada.usecases.ingest import NewPicture, Registered, locked_content, register_image
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif"})
 """Files that claim to be pictures we accept; whether they are is for the decoder to say."""
@@ -146,8 +148,15 @@ def register_batch(
 ) -> list[tuple[NewPicture, Registered]]:
     """Register pictures with their file names, each at most once per owner; running it again is safe.
 
-    Contents are locked in the order of their hashes: two imports never wait for each other.
+    Contents are locked in the order of their hashes, and then all prompts that the files tell: two
+    imports never wait for each other in a circle.
     """
+    ordered = sorted(pictures, key=lambda entry: entry[0].sha256)
+    for picture, _ in ordered:
+        locked_content(session, picture)
+    owned = owned_hashes(session, owner_id, [picture.sha256 for picture, _ in ordered])
+    told = [p.facts.generation for p, _ in ordered if p.sha256 not in owned]
+    lock_texts_of(session, {normalised_prompt(one.prompt) for one in told if one and one.prompt})
     return [
         (
             picture,
@@ -162,7 +171,7 @@ def register_batch(
                 is_once_per_owner=True,
             ),
         )
-        for picture, filename in sorted(pictures, key=lambda entry: entry[0].sha256)
+        for picture, filename in ordered
     ]
 
 

@@ -117,11 +117,12 @@ def register_image(
 
     Args:
         session: a transaction; the file was committed to the store before it began.
-        picture: what was received.
+        picture: what was received; what a generator wrote into it is kept with the image.
         owner_id: whose image it becomes.
         space_id: the pinned image space, None before there is one.
         filename: as the client named it; only ever displayed.
-        prompt: what the picture was made from, at most MAX_TEXT_CHARS.
+        prompt: what the picture was made from, at most MAX_TEXT_CHARS; a blank one is filled from
+            the file.
         caption: what it shows, at most MAX_TEXT_CHARS.
         is_public: anyone may see it.
         embeddings_enabled: false queues nothing; a later backfill finds the image.
@@ -135,18 +136,11 @@ def register_image(
         Conflict: the key's image has been deleted since, or its first request is still under way.
     """
     prompt, caption = checked_text("prompt", prompt), checked_text("caption", caption)
+    generation = picture.facts.generation
+    if prompt is None and generation is not None:
+        prompt = generation.prompt
     owner = session.get_one(User, owner_id)
-    content = lock_or_insert_content(
-        session,
-        picture.sha256,
-        storage_key=picture.storage_key,
-        byte_size=picture.byte_size,
-        format=picture.facts.format.value,
-        width=picture.facts.width,
-        height=picture.facts.height,
-        is_animated=picture.facts.frame_count > 1,
-        created_at=utc_now(),
-    )
+    content = locked_content(session, picture)
     is_new = content.storage_key == picture.storage_key
     # The lock is held before the look: a twin of this request has either committed or waits for us.
     earlier = _earlier_image_id(
@@ -175,6 +169,7 @@ def register_image(
         filename=clean_filename(filename),
         prompt=prompt,
         prompt_text_id=text_id,
+        generation=None if generation is None else generation.to_json(),
         caption=caption,
         is_public=is_public,
         status=ImageStatus.READY if is_ready else ImageStatus.PENDING,
@@ -199,6 +194,21 @@ def register_image(
         request_id=request_id,
     )
     return Registered(image, job.id, is_new)
+
+
+def locked_content(session: Session, picture: NewPicture) -> Content:
+    """Return the content of a received picture, inserted unless its bytes are known, locked."""
+    return lock_or_insert_content(
+        session,
+        picture.sha256,
+        storage_key=picture.storage_key,
+        byte_size=picture.byte_size,
+        format=picture.facts.format.value,
+        width=picture.facts.width,
+        height=picture.facts.height,
+        is_animated=picture.facts.frame_count > 1,
+        created_at=utc_now(),
+    )
 
 
 def registered_key(session: Session, image_id: int) -> str | None:

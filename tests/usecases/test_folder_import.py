@@ -21,6 +21,7 @@ from mirada.db.models import Content, Image, Job, User
 from mirada.domain.errors import InvalidInput, Unavailable
 from mirada.usecases import users
 from mirada.usecases.folder_import import ImportReport, scan_folder
+from tests.generators import png_with, text_chunk
 from tests.pictures import picture
 from workers.imports import import_folder
 
@@ -128,6 +129,29 @@ def test_images_carry_their_file_names_and_belong_to_their_owner(
         path.name for path in scan_folder(folder).pictures
     }
     assert not any(image.is_public for image in images)
+
+
+def test_an_import_reads_what_generators_wrote_unless_told_otherwise(
+    runtime: Runtime, owner_id: int, tmp_path: Path
+) -> None:
+    root = tmp_path / "generated"
+    root.mkdir()
+    (root / "pear.png").write_bytes(png_with(text_chunk("parameters", "a pear\nSteps: 2, Seed: 1")))
+    from webapp import create_app
+
+    runner = create_app(runtime).test_cli_runner()
+    command = ["images", "import", str(root), "--no-metadata", "--public"]
+    assert runner.invoke(args=command).exit_code == 0
+    with runtime.transaction() as session:
+        (image,) = session.query(Image).all()
+        assert (image.prompt, image.generation) == (None, None)
+        other_id = users.create_user(session, "ana").id
+    run(runtime, other_id, root)
+    with runtime.reading() as session:
+        image = session.query(Image).where(Image.owner_id == other_id).one()
+        assert image.prompt == "a pear"
+        assert image.generation is not None
+        assert image.generation["seed"] == "1"
 
 
 def test_another_owner_gets_images_of_their_own_of_the_same_contents(

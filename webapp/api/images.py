@@ -129,7 +129,9 @@ class Images(MethodView):
     def post(self) -> Any:
         """Stored at once, searchable when its status is READY.
 
-        The same bytes sent twice are kept and embedded once.
+        The same bytes sent twice are kept and embedded once. What an image generator wrote into the
+        file is read into `generation`, for the owner alone, and fills a missing prompt, which is
+        seen by whoever may see the image.
         """
         user = require_user()
         upload = uploads.uploaded_file()
@@ -143,6 +145,7 @@ class Images(MethodView):
             is_public=fields["is_public"],
             prompt=fields["prompt"],
             caption=fields["caption"],
+            read_metadata=fields["read_metadata"],
             request_id=request_id(),
             idempotency_key=request.headers.get("Idempotency-Key"),
         )

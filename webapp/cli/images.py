@@ -24,6 +24,12 @@ images_group = AppGroup("images", help="Bring pictures in.")
 @click.option("--owner", default="local", show_default=True, help="Username of their owner.")
 @click.option("--public/--private", default=False, show_default=True, help="Who may see them.")
 @click.option(
+    "--metadata/--no-metadata",
+    default=True,
+    show_default=True,
+    help="Read what generators wrote into the files; a prompt is as public as its picture.",
+)
+@click.option(
     "--batch",
     default=BATCH_SIZE,
     show_default=True,
@@ -31,7 +37,7 @@ images_group = AppGroup("images", help="Bring pictures in.")
     help="Pictures per transaction.",
 )
 @command_errors
-def import_command(folder: Path, owner: str, public: bool, batch: int) -> None:
+def import_command(folder: Path, owner: str, public: bool, metadata: bool, batch: int) -> None:
     """Import every JPEG, PNG, WebP and GIF below FOLDER that its owner does not have yet.
 
     Safe to interrupt and to run again, also while the server runs. Exit code: 0 when every picture
@@ -47,6 +53,7 @@ def import_command(folder: Path, owner: str, public: bool, batch: int) -> None:
             folder,
             owner_id=owner_id,
             is_public=public,
+            read_metadata=metadata,
             report=report,
             batch_size=batch,
         )

@@ -14,12 +14,28 @@ from mirada.domain.writing import MAX_TEXT_CHARS
 from mirada.usecases.search import FoundImage
 
 MAX_PAGE = 100
+GENERATION_EXAMPLE = {
+    "generator": "AUTOMATIC1111",
+    "prompt": "a cat with sunglasses, film still",
+    "negative_prompt": "blurry",
+    "seed": "1894027718",
+    "steps": 28,
+    "cfg_scale": 6.5,
+    "sampler": "DPM++ 2M",
+    "scheduler": "Karras",
+    "model": "sd_xl_base_1.0",
+    "model_hash": "31e35c80fc",
+    "width": 512,
+    "height": 512,
+    "extra": {"Version": "v1.10.1"},
+}
 IMAGE_EXAMPLE = {
     "id": 17,
     "owner": {"id": 1, "username": "local"},
     "filename": "cat.png",
-    "prompt": None,
+    "prompt": "a cat with sunglasses, film still",
     "caption": "A cat with sunglasses",
+    "generation": GENERATION_EXAMPLE,
     "is_public": False,
     "status": "READY",
     "failure": None,
@@ -69,6 +85,37 @@ class OwnerSchema(ReplySchema):
     username = ma.fields.String(required=True)
 
 
+def _said(kind: type[ma.fields.Field], description: str | None = None) -> ma.fields.Field:
+    """Return a field that a file may say nothing about."""
+    metadata = {} if description is None else {"description": description}
+    return kind(required=True, allow_none=True, dump_default=None, metadata=metadata)
+
+
+class GenerationSchema(ReplySchema):
+    """How an image generator made the picture, as its file says; null for what it does not say."""
+
+    generator = ma.fields.String(
+        required=True, metadata={"description": "The program; `Unknown` if it does not say."}
+    )
+    prompt = _said(ma.fields.String)
+    negative_prompt = _said(ma.fields.String)
+    seed = _said(ma.fields.String, "Digits: 64 bits are more than a JSON number may keep.")
+    steps = _said(ma.fields.Integer)
+    cfg_scale = _said(ma.fields.Float)
+    sampler = _said(ma.fields.String)
+    scheduler = _said(ma.fields.String)
+    model = _said(ma.fields.String)
+    model_hash = _said(ma.fields.String)
+    width = _said(ma.fields.Integer, "Pixels that were asked for.")
+    height = _said(ma.fields.Integer, "Pixels that were asked for.")
+    extra = ma.fields.Dict(
+        keys=ma.fields.String(),
+        required=True,
+        dump_default=dict,
+        metadata={"description": "Further settings by their own names: texts, numbers, booleans."},
+    )
+
+
 class ImageSchema(ReplySchema):
     """One image as everybody who may see it sees it."""
 
@@ -77,6 +124,12 @@ class ImageSchema(ReplySchema):
     filename = ma.fields.String(required=True, allow_none=True)
     prompt = ma.fields.String(required=True, allow_none=True)
     caption = ma.fields.String(required=True, allow_none=True)
+    generation = ma.fields.Nested(
+        GenerationSchema,
+        required=True,
+        allow_none=True,
+        metadata={"description": "What a generator wrote into the file; for its owner only."},
+    )
     is_public = ma.fields.Boolean(required=True)
     status = ma.fields.String(
         required=True, validate=validate.OneOf(["PENDING", "PROCESSING", "READY", "FAILED"])
@@ -152,10 +205,16 @@ class NewImageFieldsSchema(ma.Schema):
     prompt = ma.fields.String(
         load_default=None,
         validate=validate.Length(max=MAX_TEXT_CHARS),
-        metadata={"description": "What the picture was generated from."},
+        metadata={
+            "description": "What the picture was generated from. A blank one is filled from the file."
+        },
     )
     is_public = ma.fields.Boolean(
         load_default=False, metadata={"description": "Whether others may see and find it."}
+    )
+    read_metadata = ma.fields.Boolean(
+        load_default=True,
+        metadata={"description": "Whether to read what an image generator wrote into the file."},
     )
 
 
@@ -183,7 +242,7 @@ def image_body(image: Any, viewer_id: int | None, liked: Collection[int]) -> dic
 
     Args:
         image: with its content and owner loaded.
-        viewer_id: who is asking; file names and failures are for the owner only.
+        viewer_id: who is asking; what the file says, its name, and failures are for the owner only.
         liked: ids of the images that the viewer likes, this one among them or not.
     """
     content = image.content
@@ -194,6 +253,7 @@ def image_body(image: Any, viewer_id: int | None, liked: Collection[int]) -> dic
         "filename": image.filename if is_owner else None,
         "prompt": image.prompt,
         "caption": image.caption,
+        "generation": image.generation if is_owner else None,
         "is_public": image.is_public,
         "status": str(image.status),
         "failure": image.failure if is_owner else None,

@@ -57,7 +57,9 @@ def _answerer(options: dict[str, Any]) -> Callable[[dict[str, Any]], Reply]:
     def work(request: dict[str, Any]) -> Reply:
         path = request["path"]
         if request["verb"] == "inspect":
-            return pixels.inspect(path, limits), b""
+            found, generation = pixels.inspect(path, limits)
+            payload = b"" if generation is None else json.dumps(generation.to_json()).encode()
+            return found, payload
         if request["verb"] == "decode":
             return pixels.decode(path, request["side_px"], limits)
         return {}, pixels.thumbnail(path, request["side_px"], limits)

@@ -13,6 +13,17 @@ PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 GIF_MAGICS = (b"GIF87a", b"GIF89a")
 JPEG_MAGIC = b"\xff\xd8\xff"
 READ_BYTES = 1024 * 1024
+TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
+MAX_CHUNK_BYTES = 4 * 1024 * 1024
+"""Of a text chunk: where more stands, the first part is kept."""
+MAX_CHUNKS = 256
+MAX_CHUNKS_BYTES = 16 * 1024 * 1024
+"""Of all text chunks of a picture together."""
+PICTURE_CHUNKS = frozenset({b"tRNS", b"acTL", b"fcTL", b"fdAT"})
+"""Chunks that a decoder may leave out and that change what is seen all the same."""
+
+Chunk = tuple[bytes, bytes]
+"""The type of a PNG's text chunk, and its data."""
 
 
 class Incomplete(Exception):
@@ -40,39 +51,59 @@ def sniff(head: bytes) -> str | None:
     return None
 
 
-def require_complete(file: BinaryIO, name: str, byte_size: int) -> None:
+def is_side_chunk(kind: bytes) -> bool:
+    """Return whether a PNG shows the same without this chunk (PNG 3rd edition, 5.4)."""
+    return kind[:1].islower() and kind not in PICTURE_CHUNKS
+
+
+def require_complete(file: BinaryIO, name: str, byte_size: int) -> list[Chunk]:
     """Walk a PNG, GIF or WebP to its end; JPEG has no lengths to check, so decoding must tell.
 
     Pillow stops reading when it has the first frame's pixels and does not miss what follows.
 
+    Returns:
+        The text chunks of a PNG, those with a wrong checksum left out; nothing for other formats.
+
     Raises:
-        Incomplete: it ends too early.
+        Incomplete: it ends too early, or a part of the picture has a wrong checksum.
     """
     file.seek(0)
     if name == "PNG":
-        _walk_png(file)
-    elif name == "GIF":
+        return _walk_png(file)
+    if name == "GIF":
         _walk_gif(file)
     elif name == "WEBP":
         size = struct.unpack("<4xI", _read(file, 8))[0]
         if byte_size < 8 + size:
             raise Incomplete
+    return []
 
 
-def _walk_png(file: BinaryIO) -> None:
+def _walk_png(file: BinaryIO) -> list[Chunk]:
     # PNG 3rd edition, 5.3: length, type, data, CRC-32 over type and data. A decoder of the first
     # image alone would not notice a damaged end.
     _read(file, len(PNG_MAGIC))
+    texts: list[Chunk] = []
+    left = MAX_CHUNKS_BYTES
     kind = b""
     while kind != b"IEND":
         length, kind = struct.unpack(">I4s", _read(file, 8))
         crc = zlib.crc32(kind)
+        is_text = kind in TEXT_CHUNKS and len(texts) < MAX_CHUNKS and left > 0
+        text = bytearray()
         while length:
             block = _read(file, min(length, READ_BYTES))
             crc = zlib.crc32(block, crc)
             length -= len(block)
-        if struct.unpack(">I", _read(file, 4))[0] != crc:
+            if is_text and len(text) < MAX_CHUNK_BYTES:
+                text += block
+        is_sound = struct.unpack(">I", _read(file, 4))[0] == crc
+        if not is_sound and not is_side_chunk(kind):
             raise Incomplete
+        if is_sound and is_text:
+            texts.append((kind, bytes(text)))
+            left -= len(text)
+    return texts
 
 
 def _walk_gif(file: BinaryIO) -> None:

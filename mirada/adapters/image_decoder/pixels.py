@@ -19,14 +19,14 @@ from PIL import (  # noqa: F401
     ImageCms,
     ImageFile,
     JpegImagePlugin,
-    MpoImagePlugin,
     PngImagePlugin,
     WebPImagePlugin,
 )
 
-from mirada.adapters.image_decoder import containers
+from mirada.adapters.image_decoder import containers, metadata, tolerance
+from mirada.adapters.image_decoder.containers import Chunk
+from mirada.domain.generation import Generation, parse
 
-ORIENTATION_TAG = 0x0112
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -37,8 +37,8 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """EXIF 2.32, table 4: what undoes each way of holding the camera."""
-MAX_TEXT_BYTES = 16 * 1024 * 1024
-"""Image generators write whole workflows into a PNG's text; Pillow's own limit of 1 MiB is short."""
+MAX_PROFILE_BYTES = 16 * 1024 * 1024
+"""Of a PNG's colour profile, unpacked; Pillow's own limit of 1 MiB is short of some printers'."""
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 WEBP_QUALITY = 82
 WEBP_METHOD = 2
@@ -67,29 +67,35 @@ def prepare(limits: Limits) -> None:
     """Set Pillow's module-wide switches; once per process."""
     Image.MAX_IMAGE_PIXELS = limits.max_pixels
     ImageFile.LOAD_TRUNCATED_IMAGES = False
-    PngImagePlugin.MAX_TEXT_CHUNK = MAX_TEXT_BYTES
+    PngImagePlugin.MAX_TEXT_CHUNK = MAX_PROFILE_BYTES
+    tolerance.install()
     warnings.simplefilter("ignore")
     warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 
-def inspect(path: str, limits: Limits) -> dict[str, Any]:
-    """Decode the first frame to its end; return format, upright width and height, frame count."""
+def inspect(path: str, limits: Limits) -> tuple[dict[str, Any], Generation | None]:
+    """Decode the first frame to its end.
+
+    Returns:
+        Format, upright width and height, and frame count; and what a generator wrote into the file.
+    """
     with Path(path).open("rb") as file:
-        image, name = _open(file, limits)
+        image, name, chunks = _open(file, limits)
         width, height = image.size
         frames = 2 if name != "JPEG" and getattr(image, "is_animated", False) else 1
         # Every coefficient of a JPEG is read at any scale; an eighth saves the arithmetic.
         image.draft(None, (1, 1))
         image.load()
-        if _orientation(image) >= 5:
+        if metadata.orientation(image.info) >= 5:
             width, height = height, width
-        return {"format": name, "width": width, "height": height, "frames": frames}
+        facts = {"format": name, "width": width, "height": height, "frames": frames}
+        return facts, parse(metadata.texts(image.info, chunks))
 
 
 def decode(path: str, min_side_px: int, limits: Limits) -> tuple[dict[str, Any], bytes]:
     """Return width and height of the first frame, upright and as sRGB, and its RGB bytes."""
     with Path(path).open("rb") as file:
-        original, _ = _open(file, limits)
+        original, *_ = _open(file, limits)
         # JPEG shrinks by up to 8 while decoding: five times faster for a photograph.
         original.draft(None, (min_side_px, min_side_px))
         original.load()
@@ -105,7 +111,7 @@ def decode(path: str, min_side_px: int, limits: Limits) -> tuple[dict[str, Any],
 def thumbnail(path: str, max_side_px: int, limits: Limits) -> bytes:
     """Return a WebP of the first frame that fits a square, without metadata, transparency kept."""
     with Path(path).open("rb") as file:
-        original, _ = _open(file, limits)
+        original, *_ = _open(file, limits)
         # Twice the size is what keeps the following resize free of visible loss.
         original.draft(None, (2 * max_side_px, 2 * max_side_px))
         original.load()
@@ -120,7 +126,8 @@ def thumbnail(path: str, max_side_px: int, limits: Limits) -> bytes:
         return out.getvalue()
 
 
-def _open(file: BinaryIO, limits: Limits) -> tuple[ImageFile.ImageFile, str]:
+def _open(file: BinaryIO, limits: Limits) -> tuple[ImageFile.ImageFile, str, list[Chunk]]:
+    """Return the picture before any pixel is decoded, its format, and a PNG's text chunks."""
     byte_size = file.seek(0, io.SEEK_END)
     file.seek(0)
     head = file.read(12)
@@ -135,12 +142,13 @@ def _open(file: BinaryIO, limits: Limits) -> tuple[ImageFile.ImageFile, str]:
     _check_size(*image.size, limits)
     position = file.tell()
     try:
-        containers.require_complete(file, name, byte_size)
+        chunks = containers.require_complete(file, name, byte_size)
     except containers.Incomplete as error:
         raise Refused("corrupt", f"The {name} is cut off or damaged.") from error
     # Pillow reads on from where its header ended.
     file.seek(position)
-    return image, name
+    metadata.complete(image.info, chunks)
+    return image, name, chunks
 
 
 def _check_size(width: int, height: int, limits: Limits) -> None:
@@ -157,15 +165,8 @@ def too_large(limits: Limits, found: str = "") -> Refused:
     )
 
 
-def _orientation(image: Image.Image) -> int:
-    # Broken EXIF says nothing about the pixels: the picture is taken as it lies.
-    with suppress(Exception):
-        return int(image.getexif().get(ORIENTATION_TAG, 1))
-    return 1
-
-
 def _upright(image: Image.Image, original: Image.Image) -> Image.Image:
-    turn = TURNS.get(_orientation(original))
+    turn = TURNS.get(metadata.orientation(original.info))
     return image if turn is None else image.transpose(turn)
 
 

@@ -22,6 +22,7 @@ from mirada.domain.errors import (
     Unavailable,
     UnsupportedImage,
 )
+from mirada.domain.generation import Generation
 from mirada.domain.images import (
     MAX_PIXELS,
     MAX_SIDE_PX,
@@ -40,6 +41,8 @@ WALL_S = 30.0
 RECYCLE_AFTER = 1_000
 """Pictures a child decodes before a fresh one takes its place: leaks stay small."""
 MAX_POOL = 8
+MAX_GENERATION_BYTES = 1024 * 1024
+"""Its texts have some 50,000 characters at most, each at most 12 bytes of JSON."""
 QUEUE_S = 60.0
 """How long a call waits for a free child before it gives up."""
 GAVE_UP = "The picture crashed its decoder or exceeded its limits."
@@ -100,12 +103,15 @@ class SandboxedDecoder:
 
     def inspect(self, path: Path) -> PictureFacts:
         """Decode every pixel of the first frame; see `ports.ImageDecoder.inspect`."""
-        with self._answer("inspect", path) as (facts, _):
+        with self._answer("inspect", path) as (facts, payload):
+            if len(payload) > MAX_GENERATION_BYTES:
+                raise ValueError("more than a generator may say")
             found = PictureFacts(
                 ImageFormat(facts["format"]),
                 int(facts["width"]),
                 int(facts["height"]),
                 int(facts["frames"]),
+                Generation.from_json(json.loads(payload)) if payload else None,
             )
             if found.width * found.height > MAX_PIXELS or min(found.width, found.height) < 1:
                 raise ValueError("impossible size")
@@ -155,7 +161,7 @@ class SandboxedDecoder:
                     yield facts, payload
                     return
                 refusal, detail = REFUSALS[facts["kind"]], str(facts["detail"])
-            except (ChildFailed, KeyError, ValueError, TypeError) as error:
+            except (ChildFailed, KeyError, ValueError, TypeError, RecursionError) as error:
                 child.kill()
                 if self._is_closed:
                     raise Unavailable(SHUTTING_DOWN) from error

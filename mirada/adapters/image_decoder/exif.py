@@ -1,0 +1,81 @@
+"""The few EXIF fields that are wanted, read without believing any length in the block.
+
+Pillow reads every field there is: a block of 64 KiB whose five thousand fields all point to all of
+it makes hundreds of megabytes. Runs in the decoder's child process; standard library only.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+ORIENTATION = 0x0112
+USER_COMMENT = 0x9286
+EXIF_DIRECTORY = 0x8769
+WANTED = {
+    0x010E: "ImageDescription",
+    0x010F: "Make",
+    0x0110: "Model",
+    ORIENTATION: "Orientation",
+    0x0131: "Software",
+    USER_COMMENT: "UserComment",
+    0x9C9C: "XPComment",
+}
+"""EXIF 2.32, 4.6; 0x9C9C is Windows' own, UTF-16."""
+PREFIX = b"Exif\0\0"
+BYTE_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
+SHORT = 3
+TEXT_KINDS = (1, 2, 7, 129)
+"""Bytes, ASCII, undefined, and since EXIF 3.0 UTF-8."""
+MAX_ENTRIES = 1_000
+"""Of a directory; cameras write some 60."""
+MAX_VALUE_BYTES = 4 * 1024 * 1024
+"""Two bytes for each of the characters that are read of one text."""
+
+
+def read(block: bytes) -> tuple[int | None, dict[str, bytes], str]:
+    """Return the orientation, the raw texts by name, and the byte order, "<" or ">".
+
+    Of a broken block what can be read; nothing is raised.
+    """
+    block = block.removeprefix(PREFIX)
+    order = BYTE_ORDERS.get(block[:4])
+    if order is None:
+        return None, {}, ">"
+    orientation: int | None = None
+    texts: dict[str, bytes] = {}
+    first = _number(block, 4, order + "I")
+    directories = [first] if first is not None else []
+    # The first directory and the one of EXIF itself; a thumbnail's and a camera's own are not read.
+    for at in directories:
+        for tag, kind, count, value_at in _entries(block, at, order):
+            if tag == EXIF_DIRECTORY and len(directories) == 1:
+                found = _number(block, value_at, order + "I")
+                directories += [found] if found is not None else []
+            elif tag == ORIENTATION and kind == SHORT:
+                orientation = _number(block, value_at, order + "H")
+            elif tag in WANTED and kind in TEXT_KINDS:
+                texts.setdefault(WANTED[tag], _value(block, count, value_at, order))
+    return orientation, texts, order
+
+
+def _entries(block: bytes, at: int, order: str) -> Iterator[tuple[int, int, int, int]]:
+    """Yield tag, type, count, and the position of the four bytes of value or offset."""
+    count = _number(block, at, order + "H") or 0
+    for number in range(min(count, MAX_ENTRIES)):
+        start = at + 2 + 12 * number
+        if start + 12 > len(block):
+            return
+        tag, kind, values = struct.unpack_from(order + "HHI", block, start)
+        yield tag, kind, values, start + 8
+
+
+def _value(block: bytes, count: int, value_at: int, order: str) -> bytes:
+    start: int | None = value_at if count <= 4 else _number(block, value_at, order + "I")
+    return b"" if start is None else block[start : start + min(count, MAX_VALUE_BYTES)]
+
+
+def _number(block: bytes, at: int, form: str) -> int | None:
+    if at + struct.calcsize(form) > len(block):
+        return None
+    return int(struct.unpack_from(form, block, at)[0])

@@ -252,10 +252,11 @@ PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 def many_fields(order: str = "<") -> bytes:
-    """Return EXIF whose five thousand fields each are the whole block."""
+    """Return EXIF whose five thousand fields each are nearly the whole block."""
     count = 5_000
-    size = 8 + 2 + 12 * count
-    fields = b"".join(struct.pack(order + "HHII", tag + 1, 2, size, 0) for tag in range(count))
+    fields = b"".join(
+        struct.pack(order + "HHII", tag + 256, 2, 12 * count, 8) for tag in range(count)
+    )
     return b"Exif\0\0II*\0" + struct.pack(order + "IH", 8, count) + fields
 
 
@@ -295,7 +296,7 @@ HOSTILE = {
     ),
     "ten megabytes of text": png_with(text_chunk("parameters", "word " * 2_000_000)),
     "deep JSON": png_with(text_chunk("prompt", '{"a":' * 1_000_000, "zTXt")),
-    "fields that are the whole block": jpeg_with_exif(many_fields()),
+    "fields that each are the whole block": jpeg_with_exif(many_fields()),
     "such fields in many segments": jpeg_with(*[(0xE1, many_fields())] * 40),
     "such fields in a WebP": webp_with(exif=many_fields()),
     "such fields in a PNG": png_with(chunk(b"eXIf", many_fields()[6:] + b"\0" * 10_000_000)),

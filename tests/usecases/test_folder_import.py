@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,16 +12,24 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from mirada.bootstrap import Runtime
 from mirada.config import PROJECT_ROOT
+from mirada.db.memory_models import TextContent
 from mirada.db.models import Content, Image, Job, User
+from mirada.db.session import Database
+from mirada.db.texts import locked_text_id
 from mirada.domain.errors import InvalidInput, Unavailable
-from mirada.usecases import users
-from mirada.usecases.folder_import import ImportReport, scan_folder
+from mirada.domain.generation import Generation
+from mirada.domain.images import ImageFormat, PictureFacts
+from mirada.domain.prompts import prompt_digest
+from mirada.usecases import ingest, users
+from mirada.usecases.folder_import import ImportReport, register_batch, scan_folder
+from mirada.usecases.ingest import NewPicture
 from tests.generators import png_with, text_chunk
 from tests.pictures import picture
 from workers.imports import import_folder
@@ -339,3 +348,69 @@ def test_the_command_takes_a_folder_and_says_what_came_of_it(
     done = runner.invoke(args=["images", "import", str(folder), "--owner", "nobody"])
     assert done.exit_code == 1
     assert "There is no user 'nobody'" in done.output
+
+
+# Locks
+
+
+@pytest.mark.mariadb
+def test_a_batch_locks_all_its_contents_and_then_all_its_prompts_in_one_order(
+    mariadb_database: Database,
+) -> None:
+    # The prompts lie crosswise to the pictures: taken one by one, they would be locked crosswise.
+    digests = sorted(["one", "two", "three", "four"], key=prompt_digest)
+    pictures = [
+        (generated(letter, prompt), f"{letter}.png")
+        for letter, prompt in zip("abcd", reversed(digests), strict=True)
+    ]
+    with mariadb_database.transaction() as session:
+        owner_id = users.create_user(session, "ana").id
+        known = [locked_text_id(session, prompt) for prompt in ("three", "one")]
+    locked: list[tuple[str, object]] = []
+
+    def note(_: object, __: object, statement: str, parameters: Any, *___: object) -> None:
+        if "FOR UPDATE" in statement:
+            table = re.search(r"FROM (\w+)", statement)
+            assert table
+            locked.append((table[1], next(iter(parameters.values()))))
+
+    event.listen(mariadb_database.engine, "before_cursor_execute", note)
+    options = {"owner_id": owner_id, "space_id": None, "is_public": False}
+    try:
+        with mariadb_database.transaction() as session:
+            taken = register_batch(session, pictures, embeddings_enabled=True, **options)  # type: ignore[arg-type]
+    finally:
+        event.remove(mariadb_database.engine, "before_cursor_execute", note)
+    assert [registered.image.prompt for _, registered in taken] == list(reversed(digests))
+
+    first_of_each = list(dict.fromkeys(locked))
+    contents = [row for table, row in first_of_each if table == "contents"]
+    texts = [row for table, row in first_of_each if table == "text_contents"]
+    assert first_of_each[:8] == [("contents", row) for row in contents] + [
+        ("text_contents", row) for row in texts
+    ]
+    assert (contents, texts) == (sorted(contents), sorted(texts))  # type: ignore[type-var]
+    assert set(known) < set(texts)
+
+
+def test_a_picture_that_its_owner_has_leaves_no_prompt_without_an_image(database: Database) -> None:
+    with database.transaction() as session:
+        owner_id = users.create_user(session, "ana").id
+    for prompt in ("a pear", "another"):
+        with database.transaction() as session:
+            register_batch(
+                session,
+                [(generated("a", prompt), "a.png")],
+                owner_id=owner_id,
+                space_id=None,
+                is_public=False,
+                embeddings_enabled=True,
+            )
+    with database.reading() as session:
+        assert session.execute(select(TextContent.body)).scalars().all() == ["a pear"]
+
+
+def generated(letter: str, prompt: str) -> NewPicture:
+    """Return a picture that tells its prompt."""
+    facts = PictureFacts(ImageFormat.PNG, 1, 1, 1, Generation("x", prompt=prompt))
+    return NewPicture(letter * 64, 1, facts, ingest.storage_key(letter * 64, facts.format))

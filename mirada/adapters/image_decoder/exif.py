@@ -1,7 +1,7 @@
-"""The few EXIF fields that are wanted, read without believing any length in the block.
+"""The few EXIF fields that are wanted, found without reading the others.
 
-Pillow reads every field there is: a block of 64 KiB whose five thousand fields all point to all of
-it makes hundreds of megabytes. Runs in the decoder's child process; standard library only.
+Pillow turns all fields of a block into values first, which for a camera's takes 0.3 ms, a third of what
+checking a small photograph takes. Runs in the decoder's child process; standard library only.
 """
 
 from __future__ import annotations

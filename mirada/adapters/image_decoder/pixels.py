@@ -19,6 +19,7 @@ from PIL import (  # noqa: F401
     ImageCms,
     ImageFile,
     JpegImagePlugin,
+    MpoImagePlugin,
     PngImagePlugin,
     WebPImagePlugin,
 )

@@ -11,7 +11,7 @@ import struct
 from contextlib import suppress
 from typing import Any
 
-from PIL import Image, ImageFile, JpegImagePlugin, PngImagePlugin
+from PIL import ImageFile, JpegImagePlugin, PngImagePlugin
 
 from mirada.adapters.image_decoder import containers
 
@@ -62,7 +62,5 @@ def install() -> None:
     for marker, (name, description, handler) in markers.items():
         if handler is JpegImagePlugin.APP:
             markers[marker] = (name, description, read_application_segment)
-    # It reads every EXIF field on opening, for a resolution that nobody asks for.
+    # It turns every EXIF field into a value, for a resolution that nobody asks for.
     setattr(JpegImagePlugin.JpegImageFile, "_read_dpi_from_exif", lambda _: None)  # noqa: B010
-    # Without the reader of a second picture behind the first, which cameras write and break.
-    Image.register_open("JPEG", JpegImagePlugin.JpegImageFile, JpegImagePlugin._accept)

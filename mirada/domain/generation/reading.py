@@ -32,6 +32,8 @@ def parse(texts: Mapping[str, str]) -> Generation | None:
         texts: untrusted. PNG keywords as they are; `exif:` and a tag's name; `xmp` for the packet;
             `comment` for a JPEG's or GIF's.
     """
+    if not texts:
+        return None
     best: Generation | None = None
     known = Texts(texts)
     for read in READERS:

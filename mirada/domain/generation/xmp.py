@@ -8,6 +8,8 @@ ELEMENTS = frozenset(
     {"UserComment", "ImageDescription", "description", "CreatorTool", "parameters"}
 )
 """Names without their namespaces: exif, tiff, dc, xmp, and one that has none."""
+MARKS = ("UserComment", "Steps:", "Job ID", "parameters")
+"""A packet without any of these was written by no generator: photographs have thousands of others."""
 MAX_DEPTH = 100
 """A packet is some six elements deep."""
 MAX_PACKET_CHARS = 1024 * 1024
@@ -56,6 +58,8 @@ def read(packet: str) -> dict[str, str]:
     Of a broken packet what came before the break. One that declares entities gives nothing: XMP has
     no use for them (XMP specification part 1, 7.3), bombs have.
     """
+    if not any(mark in packet for mark in MARKS):
+        return {}
     reader = _Reader()
     parser = expat.ParserCreate()
     parser.buffer_text = True

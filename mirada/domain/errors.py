@@ -15,8 +15,15 @@ MiradaError
 ├── Unavailable               something we need is down; the same request may work later
 │   ├── StorageFull           the disk is full
 │   ├── EncoderUnavailable    no encoder can be had: weights missing, broken or of another shape
-│   ├── LanguageModelRefused  its key, its name or our request is wrong: asking again changes nothing
-│   └── UnusableReply         a language model's answer that is not what was asked for; never stored
+│   ├── NoAnswer              we asked, and no answer came: it may have been paid for
+│   ├── LanguageModelRefused  its name or our request is wrong: asking again changes nothing
+│   ├── UnusableReply         a language model's answer that is not what was asked for; never stored
+│   │   └── GarbledReply      one that is not even of the server's own format
+│   └── Deferred              not now, and nobody failed: work waits and loses no attempt by it
+│       ├── TooManyRequests   whom we ask tells us to come later
+│       ├── CircuitOpen       whom we ask failed too often; it is left alone for a while
+│       ├── BudgetReached     today's money is spent
+│       └── KeyRefused        the language model's key is wrong, which is for the operator to mend
 ├── LeaseLost                 this attempt of a job was given up for lost; its result is void
 └── SnapshotInvalid           an index snapshot failed a check; it is never served
 """
@@ -132,6 +139,12 @@ class EncoderUnavailable(Unavailable):
     code = "encoder_unavailable"
 
 
+class NoAnswer(Unavailable):
+    """A request was sent and no answer came back; whether it was worked on, and paid, is unknown."""
+
+    code = "no_answer"
+
+
 class LanguageModelRefused(Unavailable):
     """The language model's server does not take our key, our model's name or our request."""
 
@@ -142,6 +155,50 @@ class UnusableReply(Unavailable):
     """A language model answered with something that cannot be used; it is kept nowhere."""
 
     code = "unusable_reply"
+
+    def __init__(
+        self, detail: str, *, input_tokens: int | None = None, output_tokens: int | None = None
+    ) -> None:
+        """Keep the sentence, and what the answer cost all the same; None where that is not known."""
+        super().__init__(detail)
+        self.input_tokens = input_tokens
+        self.output_tokens = output_tokens
+
+
+class GarbledReply(UnusableReply):
+    """What came back is not of the server's own format: the fault is the server's, not the question's."""
+
+    code = "garbled_reply"
+
+
+class Deferred(Unavailable):
+    """Not now, and no attempt failed: a job waits `retry_after_s` without losing an attempt."""
+
+    code = "deferred"
+
+
+class TooManyRequests(Deferred):
+    """Whoever is asked works, and wants fewer questions."""
+
+    code = "too_many_requests"
+
+
+class CircuitOpen(Deferred):
+    """Whoever is asked failed too often lately, so this was not even tried."""
+
+    code = "circuit_open"
+
+
+class BudgetReached(Deferred):
+    """What may be spent in a day is spent; the next UTC day begins after `retry_after_s`."""
+
+    code = "budget_reached"
+
+
+class KeyRefused(LanguageModelRefused, Deferred):
+    """The language model's key is refused: nothing about the work is wrong, and it can wait."""
+
+    code = "key_refused"
 
 
 class LeaseLost(MiradaError):

@@ -13,9 +13,19 @@ from typing import Any
 
 import pytest
 
+from mirada.adapters.language_model import bounded
 from mirada.adapters.language_model import openai as adapter
 from mirada.adapters.language_model.openai import OpenAiLanguageModel
-from mirada.domain.errors import LanguageModelRefused, MiradaError, Unavailable, UnusableReply
+from mirada.domain.errors import (
+    GarbledReply,
+    KeyRefused,
+    LanguageModelRefused,
+    MiradaError,
+    NoAnswer,
+    TooManyRequests,
+    Unavailable,
+    UnusableReply,
+)
 from mirada.ports import LanguageModel, Reply
 from tests.openai_server import (
     CHAT,
@@ -36,6 +46,7 @@ SCHEMA = {
     "required": ["name"],
     "additionalProperties": False,
 }
+ABSURD = {"prompt_tokens": 10**30, "completion_tokens": True}
 SAID = '{"name": "cat"}'
 
 
@@ -104,7 +115,8 @@ def test_trouble_that_may_pass_is_asked_again_by_somebody_else(
     with pytest.raises(Unavailable, match=f"{status} rate_limit_exceeded") as caught:
         ask(model)
 
-    assert not isinstance(caught.value, (LanguageModelRefused, UnusableReply))
+    assert not isinstance(caught.value, (LanguageModelRefused, UnusableReply, NoAnswer))
+    assert isinstance(caught.value, TooManyRequests) == (status == 429)
     assert caught.value.retry_after_s == 17
     assert len(server.calls) == 1
 
@@ -151,7 +163,7 @@ def test_retry_after_is_read_in_both_its_forms(
         Answer(body=b"not json"),
         Answer(body=b"[" * 100_000),
         Answer(body=b"\xff\xfe\x00"),
-        Answer(body=b" " * (adapter.MAX_REPLY_BYTES + 1)),
+        Answer(body=b" " * (bounded.MAX_REPLY_BYTES + 1)),
         Answer(body=gzip.compress(b" " * 10_000_000), headers={"Content-Encoding": "gzip"}),
         in_json(None),
         in_json([]),
@@ -175,11 +187,26 @@ def test_a_reply_that_is_none_is_refused(
     assert ask(model).text == SAID
 
 
+def test_only_a_reply_of_no_known_format_is_the_servers_fault(
+    server: OpenAiServer, model: OpenAiLanguageModel
+) -> None:
+    server.next.extend([html(), completion(None, refusal="No."), completion("{", "length")])
+    errors = []
+    for _ in range(3):
+        with pytest.raises(UnusableReply) as caught:
+            ask(model)
+        errors.append(caught.value)
+
+    assert [isinstance(error, GarbledReply) for error in errors] == [True, False, False]
+    assert [error.input_tokens for error in errors] == [None, 120, 120]
+    assert [error.output_tokens for error in errors] == [None, 45, 45]
+
+
 def test_a_server_that_counts_no_tokens_is_understood(
     server: OpenAiServer, model: OpenAiLanguageModel
 ) -> None:
     choices = [{"message": {"content": SAID}}]
-    for usage in (None, [], {"prompt_tokens": "many", "completion_tokens": -1}):
+    for usage in (None, [], {"prompt_tokens": "many", "completion_tokens": -1}, ABSURD):
         server.next.append(in_json({"choices": choices, "usage": usage}))
         assert ask(model) == Reply(SAID, None, None)
 
@@ -187,7 +214,7 @@ def test_a_server_that_counts_no_tokens_is_understood(
 def test_an_error_page_without_end_is_not_read_to_its_end(
     server: OpenAiServer, model: OpenAiLanguageModel
 ) -> None:
-    server.next.append(Answer(500, b"x" * (adapter.MAX_REPLY_BYTES + 1)))
+    server.next.append(Answer(500, b"x" * (bounded.MAX_REPLY_BYTES + 1)))
 
     with pytest.raises(UnusableReply, match="over"):
         ask(model)
@@ -204,7 +231,7 @@ def test_a_slow_server_is_waited_for_no_longer_than_allowed(
     server.next.append(answer)
     began = time.monotonic()
 
-    with pytest.raises(Unavailable, match="in time"):
+    with pytest.raises(NoAnswer, match="in time"):
         ask(model, timeout_s=0.4)
 
     assert time.monotonic() - began < 3
@@ -213,8 +240,9 @@ def test_a_slow_server_is_waited_for_no_longer_than_allowed(
 
 def test_a_server_that_is_not_there_is_unavailable(server: OpenAiServer) -> None:
     model = OpenAiLanguageModel(KEY, "http://127.0.0.1:9/v1")
-    with pytest.raises(Unavailable, match="OPENAI_BASE_URL"):
+    with pytest.raises(Unavailable, match="OPENAI_BASE_URL") as caught:
         ask(model)
+    assert not isinstance(caught.value, NoAnswer), "what never arrived cannot have been paid for"
     model.close()
 
 
@@ -234,7 +262,7 @@ def test_a_refused_key_is_told_once(server: OpenAiServer, caplog: pytest.LogCapt
     model = OpenAiLanguageModel("sk-wrong", server.base_url)
 
     for _ in range(3):
-        with pytest.raises(LanguageModelRefused, match="OPENAI_API_KEY"):
+        with pytest.raises(KeyRefused, match="OPENAI_API_KEY"):
             ask(model)
 
     told = [record for record in caplog.records if record.levelno >= logging.WARNING]

@@ -1,0 +1,298 @@
+"""A picture is shown, texts are embedded, a picture is drawn: one call each, and nothing believed."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mirada.adapters.language_model import bounded
+from mirada.adapters.language_model import openai as adapter
+from mirada.adapters.language_model.openai import OpenAiLanguageModel
+from mirada.domain.embeddings import l2_normalise
+from mirada.domain.errors import GarbledReply, InvalidInput, NoAnswer, TooManyRequests
+from mirada.ports import Reply
+from tests.openai_server import (
+    CHAT,
+    DRAWINGS,
+    EMBEDDINGS,
+    KEY,
+    Answer,
+    OpenAiServer,
+    completion,
+    drawing,
+    embeddings,
+    failure,
+    html,
+    openai_serving,
+    picture_in,
+    vector_of,
+)
+from tests.pictures import picture
+
+SCHEMA = {
+    "title": "caption",
+    "type": "object",
+    "properties": {"caption": {"type": "string"}},
+    "required": ["caption"],
+    "additionalProperties": False,
+}
+SAID = '{"caption": "a cat"}'
+PNG = picture(1)
+
+
+@pytest.fixture
+def server() -> Iterator[OpenAiServer]:
+    with openai_serving() as server:
+        server.usual[CHAT] = lambda call: completion(SAID)
+        server.usual[DRAWINGS] = lambda call: drawing(PNG)
+        yield server
+
+
+@pytest.fixture
+def model(server: OpenAiServer) -> Iterator[OpenAiLanguageModel]:
+    model = OpenAiLanguageModel(KEY, server.base_url)
+    yield model
+    model.close()
+
+
+def see(model: OpenAiLanguageModel, shown: bytes = PNG) -> Reply:
+    return model.see("gpt-4o-mini", "Describe.", "{}", shown, schema=SCHEMA, max_tokens=90)
+
+
+def embed(model: OpenAiLanguageModel, *texts: str) -> Any:
+    return model.embed("text-embedding-3-small", texts)
+
+
+def draw(model: OpenAiLanguageModel, name: str = "gpt-image-2", **options: Any) -> Any:
+    return model.draw(name, "a cat in the rain", "1024x1024", **options)
+
+
+@pytest.mark.parametrize(
+    ("shown", "media_type"),
+    [
+        (PNG, "image/png"),
+        (b"\xff\xd8\xff\xe0 and so on", "image/jpeg"),
+        (b"RIFF\x10\x00\x00\x00WEBPVP8 ", "image/webp"),
+    ],
+)
+def test_a_picture_is_shown_inside_the_question(
+    server: OpenAiServer, model: OpenAiLanguageModel, shown: bytes, media_type: str
+) -> None:
+    assert see(model, shown) == Reply(SAID, 120, 45)
+
+    (call,) = server.calls
+    system, user = call.body["messages"]
+    assert system == {"role": "system", "content": "Describe."}
+    text, image = user["content"]
+    assert text == {"type": "text", "text": "{}"}
+    assert image["image_url"]["detail"] == "low"
+    assert image["image_url"]["url"].startswith(f"data:{media_type};base64,")
+    assert picture_in(call) == shown
+    assert call.body["response_format"]["json_schema"]["schema"] == SCHEMA
+    assert server.paid[CHAT] == 1
+
+
+def test_what_is_no_picture_is_never_sent(server: OpenAiServer, model: OpenAiLanguageModel) -> None:
+    for bytes_ in (b"", b"GIF89a", b"<svg>", b"RIFF....WAVE"):
+        with pytest.raises(InvalidInput):
+            see(model, bytes_)
+    assert server.calls == []
+
+
+def test_texts_are_embedded_in_one_call_and_in_their_order(
+    server: OpenAiServer, model: OpenAiLanguageModel
+) -> None:
+    found = embed(model, "a cat", "um coração 💔", "a cat")
+
+    (call,) = server.calls
+    assert call.path == EMBEDDINGS
+    assert call.body == {
+        "model": "text-embedding-3-small",
+        "input": ["a cat", "um coração 💔", "a cat"],
+        "encoding_format": "float",
+    }
+    assert found.vectors.dtype == np.float32
+    expected = l2_normalise([vector_of(text) for text in call.body["input"]])
+    np.testing.assert_array_equal(found.vectors, expected)
+    assert (found.input_tokens, found.output_tokens) == (21, 0)
+
+
+def test_vectors_are_put_into_the_order_that_the_server_numbers(
+    server: OpenAiServer, model: OpenAiLanguageModel
+) -> None:
+    data = [{"index": 1, "embedding": [0, 3.0]}, {"index": 0, "embedding": [2, 0]}]
+    server.next.append(embeddings([], data=data))
+
+    np.testing.assert_array_equal(embed(model, "a", "b").vectors, [[1, 0], [0, 1]])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        html(),
+        Answer(body=b""),
+        Answer(body=b"[" * 100_000),
+        embeddings([]),
+        embeddings([[1.0, 2.0]]),
+        embeddings([[1.0, 2.0]] * 3),
+        embeddings([[1.0, 2.0], [1.0]]),
+        embeddings([[], []]),
+        embeddings([[1.0, 2.0], [float("nan"), 1.0]]),
+        embeddings([[1.0, 2.0], [float("inf"), 1.0]]),
+        embeddings([[1.0, 2.0], [0.0, 0.0]]),
+        embeddings([[1.0, 2.0], ["1.0", 2.0]]),
+        embeddings([[1.0, 2.0], [True, 2.0]]),
+        embeddings([[1.0, 2.0], [None, 2.0]]),
+        embeddings([[1.0, 2.0], [[1.0], 2.0]]),
+        embeddings([[1.0, 2.0], [10**400, 2.0]]),
+        embeddings([[1.0, 2.0], "AAAAAA=="]),
+        embeddings([], data={"0": [1.0]}),
+        embeddings([], data=[{"index": 0, "embedding": [1.0]}] * 2),
+        embeddings([], data=[{"index": [], "embedding": [1.0]}] * 2),
+        embeddings([], data=[None, None]),
+        Answer(body=b" " * (bounded.MAX_VECTORS_BYTES + 1)),
+    ],
+    ids=range(22),
+)
+def test_vectors_that_are_none_are_refused(
+    server: OpenAiServer, model: OpenAiLanguageModel, answer: Answer
+) -> None:
+    server.next.append(answer)
+
+    with pytest.raises(GarbledReply):
+        embed(model, "a cat", "a dog")
+
+    assert len(embed(model, "a cat").vectors) == 1
+
+
+def test_nothing_and_too_much_are_not_embedded(
+    server: OpenAiServer, model: OpenAiLanguageModel
+) -> None:
+    for texts in ((), ("a cat", ""), ("a cat",) * (adapter.MAX_TEXTS + 1)):
+        with pytest.raises(InvalidInput):
+            embed(model, *texts)
+    assert server.calls == []
+    assert embed(model, *["a cat"] * adapter.MAX_TEXTS).vectors.shape == (256, 1536)
+
+
+def test_a_picture_is_drawn_in_one_call(server: OpenAiServer, model: OpenAiLanguageModel) -> None:
+    drawn = draw(model)
+
+    assert (drawn.picture, drawn.input_tokens, drawn.output_tokens) == (PNG, 12, 1056)
+    (call,) = server.calls
+    assert call.path == DRAWINGS
+    assert call.body == {
+        "model": "gpt-image-2",
+        "prompt": "a cat in the rain",
+        "size": "1024x1024",
+        "n": 1,
+    }
+
+
+def test_a_local_server_is_asked_for_the_bytes(
+    server: OpenAiServer, model: OpenAiLanguageModel
+) -> None:
+    assert draw(model, "stable-diffusion").picture == PNG
+    assert server.calls[0].body["response_format"] == "b64_json"
+
+
+def test_an_address_of_the_servers_own_is_fetched_without_the_key(
+    server: OpenAiServer, model: OpenAiLanguageModel
+) -> None:
+    origin = server.base_url.removesuffix("/v1")
+    server.next.append(drawing(url=f"{origin}/made/1.png"))
+    server.usual["/made/1.png"] = lambda call: Answer(body=PNG, media_type="image/png")
+
+    assert draw(model, "stable-diffusion").picture == PNG
+
+    assert server.calls[1].path == "/made/1.png"
+    assert "authorization" not in server.calls[1].headers
+    assert not any("SECRET" in value for value in server.calls[1].headers.values())
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://127.0.0.1:9/1.png",
+        "http://localhost/1.png",
+        "https://example.com/1.png",
+        "file:///etc/passwd",
+        "data:image/png;base64,AAAA",
+        "//127.0.0.1/1.png",
+        "/1.png",
+        "http://[",
+    ],
+)
+def test_an_address_of_anybody_elses_is_never_fetched(
+    server: OpenAiServer, model: OpenAiLanguageModel, address: str
+) -> None:
+    server.next.append(drawing(url=address))
+
+    with pytest.raises(GarbledReply, match="address"):
+        draw(model, "stable-diffusion")
+
+    assert len(server.calls) == 1
+
+
+@pytest.mark.parametrize(
+    "fetched",
+    [failure(404), failure(302, location="/v1/secrets"), Answer(body=b""), Answer(pause_s=30)],
+    ids=["absent", "elsewhere", "empty", "hanging"],
+)
+def test_a_picture_that_is_not_at_its_address_is_none(
+    server: OpenAiServer, model: OpenAiLanguageModel, fetched: Answer
+) -> None:
+    server.next.append(drawing(url=f"{server.base_url}/1.png"))
+    server.usual["/v1/1.png"] = lambda call: fetched
+
+    with pytest.raises(GarbledReply):
+        draw(model, "stable-diffusion", timeout_s=0.5)
+
+    assert len(server.calls) == 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        html(),
+        drawing(),
+        drawing(b64_json="not base64!"),
+        drawing(b64_json=["AAAA"]),
+        drawing(b64_json=""),
+        drawing(url=7),
+        Answer(body=json.dumps({"data": []}).encode()),
+        Answer(body=b" " * (bounded.MAX_PICTURE_BYTES + 1)),
+        Answer(500, b" " * (bounded.MAX_REPLY_BYTES + 1)),
+    ],
+    ids=range(9),
+)
+def test_a_drawing_that_is_none_is_refused(
+    server: OpenAiServer, model: OpenAiLanguageModel, answer: Answer
+) -> None:
+    server.next.append(answer)
+
+    with pytest.raises(GarbledReply):
+        draw(model)
+
+
+def test_trouble_is_told_alike_whatever_was_asked(
+    server: OpenAiServer, model: OpenAiLanguageModel
+) -> None:
+    for put in (lambda: see(model), lambda: embed(model, "a cat"), lambda: draw(model)):
+        server.next.append(failure(429, retry_after="17"))
+        with pytest.raises(TooManyRequests) as caught:
+            put()
+        assert caught.value.retry_after_s == 17
+
+
+def test_a_slow_drawing_ends_in_time(server: OpenAiServer, model: OpenAiLanguageModel) -> None:
+    body = base64.b64encode(PNG)
+    server.next.append(Answer(body=body, pieces=1_000, pause_s=0.05))
+
+    with pytest.raises(NoAnswer):
+        draw(model, timeout_s=0.4)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from alembic import context
 
-from mirada.db import classifier_models, memory_models  # noqa: F401 - declare tables on Base
+from mirada.db import (  # noqa: F401 - declare tables on Base
+    classifier_models,
+    memory_models,
+    spending_models,
+)
 from mirada.db.models import Base
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack
@@ -20,6 +21,7 @@ from mirada.db.key_usage import KeyUsage
 from mirada.db.migrate import differences, upgrade_to_head
 from mirada.db.session import Database, make_engine
 from mirada.db.vector_rows import DatabaseVectors
+from mirada.domain.circuit import CircuitBreaker
 from mirada.domain.embeddings import EmbeddingSpace, Matrix
 from mirada.domain.errors import Unavailable
 from mirada.domain.vector_cache import VectorCache
@@ -34,6 +36,7 @@ from mirada.ports import (
     VectorSource,
 )
 from mirada.usecases import evidence, labels, rebuild, spaces
+from mirada.usecases.spending import Budgets
 
 if TYPE_CHECKING:
     from mirada.adapters.encoders.batching import BatchingEncoder
@@ -52,6 +55,7 @@ class Runtime:
     def __init__(self, settings: Settings) -> None:
         """Keep the settings and prepare the engine; connects to nothing."""
         self.settings = settings
+        self.started_at_ms = time.time_ns() // 1_000_000
         self.database = Database(make_engine(settings.url, settings.db_pool_size))
         self._lock = threading.RLock()
         self._ports: dict[str, object] = {}
@@ -99,8 +103,24 @@ class Runtime:
         return self._port("decoder", build)
 
     @property
+    def circuit(self) -> CircuitBreaker:
+        """Whether this process asks the language model just now."""
+        return self._port("circuit", CircuitBreaker)
+
+    @property
+    def budgets(self) -> Budgets:
+        """What language models may cost in a day."""
+        settings = self.settings
+        return Budgets.of_usd(
+            settings.llm_daily_budget_usd, settings.llm_user_daily_budget_usd, settings.prices
+        )
+
+    @property
     def language_model(self) -> LanguageModel | None:
-        """Whom questions about words go to; None without OPENAI_API_KEY, which is said once."""
+        """Whom questions go to; None without OPENAI_API_KEY, which is said once.
+
+        Every call costs money: ask through `workers.paying`, which keeps the budget.
+        """
 
         def build() -> tuple[LanguageModel | None]:
             key, base_url = self.settings.openai_api_key, self.settings.openai_base_url
@@ -109,9 +129,11 @@ class Runtime:
                     "OPENAI_API_KEY is not set: no language model is asked; all else works."
                 )
                 return (None,)
+            from mirada.adapters.language_model.guarded import GuardedLanguageModel
             from mirada.adapters.language_model.openai import OpenAiLanguageModel
 
-            return (self._closing(OpenAiLanguageModel(key.get_secret_value(), base_url)),)
+            model = OpenAiLanguageModel(key.get_secret_value(), base_url)
+            return (self._closing(GuardedLanguageModel(model, self.circuit)),)
 
         return self._port("language_model", build)[0]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 from enum import StrEnum
 from pathlib import Path
@@ -23,6 +24,7 @@ from sqlalchemy.exc import ArgumentError
 
 from mirada.domain.errors import MiradaError
 from mirada.domain.nsfw import NsfwPolicy
+from mirada.domain.prices import PriceTable, parse_prices
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 BUNDLED_MODEL_DIR = PROJECT_ROOT / "models" / "stickers"
@@ -227,7 +229,25 @@ class Settings(BaseSettings):
     )
     caption_model: str = Field("gpt-4o-mini", description="Model that writes captions.")
     text_embedding_model: str = Field("text-embedding-3-small", description="Embeds captions.")
-    llm_daily_budget_usd: float | None = Field(None, ge=0, description="Spend cap per UTC day.")
+    llm_daily_budget_usd: float | None = Field(
+        None,
+        ge=0,
+        lt=1_000_000_000,
+        description="What language models may cost in a UTC day, in US dollars; work that would cost "
+        "more waits for the next day. Unset: no limit.",
+    )
+    llm_user_daily_budget_usd: float | None = Field(
+        None,
+        ge=0,
+        lt=1_000_000_000,
+        description="What they may cost in a UTC day for any one user. Unset: no limit.",
+    )
+    llm_prices_usd: Annotated[dict[str, Any] | None, NoDecode] = Field(
+        None,
+        description='Prices by model, as JSON: {"gpt-4o-mini": [0.15, 0.6]}, dollars per million '
+        'tokens in and out, or {"some-model": {"per_image": 0.04}}. Added to the built-in ones, or '
+        "instead of them. With a budget, a model without a price is not called.",
+    )
 
     @field_validator("allowed_origins", mode="before")
     @classmethod
@@ -235,6 +255,18 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(origin.strip() for origin in value.split(",") if origin.strip())
         return value
+
+    @field_validator("llm_prices_usd", mode="before")
+    @classmethod
+    def _known_prices(cls, value: Any) -> Any:
+        if value is None:
+            return None
+        try:
+            found = json.loads(value) if isinstance(value, str) else value
+        except (ValueError, RecursionError):
+            found = None
+        parse_prices(found)
+        return found
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -364,6 +396,11 @@ class Settings(BaseSettings):
                 database=self.db_name,
             )
         return URL.create("sqlite", database=str(self.data_dir / "mirada.db"))
+
+    @property
+    def prices(self) -> PriceTable:
+        """What models cost: the built-in prices, and the operator's own above them."""
+        return PriceTable(parse_prices(self.llm_prices_usd or {}))
 
     @property
     def is_embedded(self) -> bool:

@@ -131,7 +131,7 @@ def _empty(database: Database) -> None:
             )
         ).scalars()
         keep = {"alembic_version", "installation", "change_counter"}
-        for table in set(used) & set(Base.metadata.tables) - keep | {"leases"}:
+        for table in set(used) & set(Base.metadata.tables) - keep | {"leases", "spending_days"}:
             connection.execute(text(f"TRUNCATE TABLE `{table}`"))
         connection.execute(Installation.__table__.delete())  # type: ignore[attr-defined]
         connection.execute(ChangeCounter.__table__.delete())  # type: ignore[attr-defined]

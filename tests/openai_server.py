@@ -74,7 +74,7 @@ def vectors_for(call: Call, dimension: int = DIMENSION) -> Answer:
 
 def vector_of(text: str, dimension: int = DIMENSION) -> list[float]:
     """The numbers this server gives for a text; not of unit norm."""
-    drawn = random.Random(text)  # noqa: S311 - no secret
+    drawn = random.Random(text)
     return [round(drawn.gauss(0, 1), 6) for _ in range(dimension)]
 
 
@@ -163,7 +163,7 @@ class Weather:
     hang_s: float = 60.0
 
     def __post_init__(self) -> None:
-        self._random = random.Random(self.seed)  # noqa: S311 - no secret
+        self._random = random.Random(self.seed)
         self._busy = 0
 
     def trouble(self) -> Answer | None:

@@ -14,6 +14,8 @@ from mirada.bootstrap import Runtime
 from mirada.domain.errors import MiradaError
 from mirada.usecases import spaces
 from mirada.usecases.check_models import check_models_available
+from mirada.usecases.usage import KeyState
+from webapp.asking import language_model_state
 from workers import broker
 
 logger = structlog.get_logger(__name__)
@@ -126,6 +128,7 @@ class Health:
             Probe("queue", self._queue),
             Probe("index", self._index),
             Probe("store", self._store),
+            Probe("language_model", self._language_model),
         )
 
     def check(self, wait_s: float = WAIT_S) -> dict[str, Result[str]]:
@@ -171,6 +174,15 @@ class Health:
             return "nothing to search yet"
         runtime.index(pinned.id).status()
         return "loaded"
+
+    def _language_model(self) -> str:
+        # The one dependency that is not tried: every question costs money.
+        state = language_model_state(self._runtime)
+        if state.key == KeyState.UNSET:
+            return "no key is set, so none is asked"
+        if state.reason is not None:
+            raise MiradaError(state.reason)
+        return "a key is set"
 
     def _store(self) -> str:
         self._runtime.image_store.probe()

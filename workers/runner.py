@@ -11,7 +11,7 @@ import structlog
 
 from mirada.bootstrap import Runtime
 from mirada.domain.errors import LeaseLost, MiradaError, NotFound, Unavailable
-from mirada.usecases import attempts
+from mirada.usecases import attempts, endings
 from mirada.usecases.jobs import UNFINISHED
 from workers import holder
 from workers.attempt import RENEW_EVERY_S, Attempt, LeaseKeeper, Stopping
@@ -144,7 +144,7 @@ class JobRunner:
         logger.warning(
             "Attempt %s failed: %s",
             attempt.job.attempts,
-            attempts.reason_of(error),
+            endings.reason_of(error),
             exc_info=None if expected else error,
         )
         deadline = time.monotonic() + RECORD_PATIENCE_S

@@ -85,6 +85,7 @@ class Sweeper:
             logger.warning("%s jobs were left by a process that died", freed)
         rung = self._ring_due(ring_all=is_first or self._bells_were_lost())
         if token is not None:
+            self._give_up_lost_calls()
             self._queue_rebuild_if_due()
             self._keep_house()
         return rung
@@ -112,6 +113,14 @@ class Sweeper:
             return broker.waiting_bells(broker.ringing_broker(self._runtime)) == 0
         except (redis.RedisError, OSError):
             return False
+
+    def _give_up_lost_calls(self) -> None:
+        with self._runtime.transaction() as session:
+            lost = sweep.give_up_lost_calls(session)
+        if lost:
+            logger.warning(
+                "%s calls of the language model ended unseen and count at their most", lost
+            )
 
     def _queue_rebuild_if_due(self) -> None:
         if time.monotonic() < self._next_rebuild_check:

@@ -9,14 +9,13 @@ from mirada.bootstrap import Runtime
 from mirada.domain.embeddings import EmbeddingSpace, Vector
 from mirada.domain.errors import (
     EmbeddingSpaceMismatch,
-    LanguageModelRefused,
     MiradaError,
     NotFound,
     Unavailable,
 )
 from mirada.domain.expansion import PROMPT_VERSION
 from mirada.domain.images import RgbImage
-from mirada.usecases import attempts, backfill, embed, expand, leases, rebuild, spaces
+from mirada.usecases import attempts, backfill, embed, expand, leases, rebuild, spaces, spending
 from mirada.usecases.jobs import (
     BACKFILL_EMBEDDINGS,
     CLASSIFY_IMAGES,
@@ -25,7 +24,7 @@ from mirada.usecases.jobs import (
     EXPAND_LABEL,
     REBUILD_INDEX,
 )
-from workers import doorbell
+from workers import doorbell, paying
 from workers.attempt import Attempt
 from workers.classification_batches import classify_images
 from workers.clustering import cluster_library
@@ -196,9 +195,8 @@ def expand_label(runtime: Runtime, attempt: Attempt) -> None:
     if is_known or is_outdated or not settings.enable_llm_label_expansion:
         _finish(runtime, attempt)
         return
-    language_model = runtime.language_model
-    if language_model is None:
-        raise LanguageModelRefused("OPENAI_API_KEY is not set where jobs are worked on.")
+    order = paying.order_of(attempt, spending.EXPANSION, f"label:{label}"[:191])
+    language_model = paying.paid_language_model(runtime, order)
     timeout_s = settings.llm_label_expansion_timeout_ms / 1000
     found = expand.ask(language_model, label, model, timeout_s)
     with runtime.transaction() as session:

@@ -11,8 +11,9 @@ from sqlalchemy.sql.dml import Insert
 
 from mirada.db.memory_models import TextContent
 from mirada.db.models import Content
+from mirada.db.spending_models import SpendingDay
 
-Row = type[Content] | type[TextContent]
+Row = type[Content] | type[TextContent] | type[SpendingDay]
 
 
 def insert_unless_there(session: Session, entity: Row, values: dict[str, Any]) -> Insert:
@@ -22,7 +23,8 @@ def insert_unless_there(session: Session, entity: Row, values: dict[str, Any]) -
         # A plain INSERT that meets a duplicate keeps a shared lock on it; two such callers would
         # then wait for each other's exclusive one. This form takes the exclusive lock at once
         # (MySQL manual, "Locks Set by Different SQL Statements in InnoDB").
-        return mysql.insert(entity).values(values).on_duplicate_key_update(id=entity.id)
+        key = next(iter(entity.__table__.primary_key))
+        return mysql.insert(entity).values(values).on_duplicate_key_update({key.name: key})
     if backend == "postgresql":
         return postgresql.insert(entity).values(values).on_conflict_do_nothing()
     if backend == "sqlite":

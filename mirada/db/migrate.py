@@ -16,7 +16,11 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Engine, insert, select, text
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from mirada.db import classifier_models, memory_models  # noqa: F401 - declare tables on Base
+from mirada.db import (  # noqa: F401 - declare tables on Base
+    classifier_models,
+    memory_models,
+    spending_models,
+)
 from mirada.db.models import Base, ChangeCounter, Installation
 from mirada.domain.errors import Unavailable
 

@@ -17,6 +17,8 @@ MICROS = 1_000_000
 """Millionths of a dollar in a dollar; also tokens in what prices are quoted for, so the two cancel."""
 ENVELOPE_TOKENS = 100
 """What a server adds around messages: about ten tokens each, and a schema's own headings."""
+MARK_TOKENS = 4
+"""What some models add to a text's beginning and end before they embed it."""
 PICTURE_TOKENS = 3_000
 """One picture at low detail: 2,833 with gpt-4o-mini, the most that OpenAI counts for any of its models."""
 SQUARE_PIXELS = 1024 * 1024
@@ -130,7 +132,7 @@ def bound_of_question(
 
 def bound_of_embedding(texts: Iterable[str]) -> TokenBound:
     """Return the most that embedding texts may cost."""
-    return TokenBound(sum(len(text.encode()) + 1 for text in texts), 0)
+    return TokenBound(sum(len(text.encode()) + MARK_TOKENS for text in texts), 0)
 
 
 def bound_of_drawing(prompt: str, size: str) -> TokenBound:

@@ -24,32 +24,19 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from mirada.db.contents import lock_content
 from mirada.db.models import Job, JobState
 from mirada.db.session import now_ms
-from mirada.domain.errors import (
-    CorruptImage,
-    InvalidInput,
-    LanguageModelRefused,
-    LeaseLost,
-    MiradaError,
-    NotFound,
-    Unavailable,
-    UnusableReply,
-)
-from mirada.usecases import embed
+from mirada.domain.errors import LeaseLost
+from mirada.usecases import embed, endings
 from mirada.usecases.jobs import CREATE_EMBEDDINGS, RetryPolicy, policy_of
 
 LEASE_S = 45
 """JOBS: long enough for three missed renewals of 15 s, short enough to wait for after a crash."""
 CRASHES_ALLOWED = 3
 """JOBS: after three attempts that ended with no recorded error a job is quarantined."""
-MAX_ERROR_CHARS = 2_000
-HOPELESS = (InvalidInput, NotFound, LanguageModelRefused, UnusableReply)
-"""What the input, or whoever was asked, is to blame for: another attempt would end the same way."""
 QUARANTINE_REASON = (
     "The worker died three times while doing this, without an error. It will not be tried again "
     "by itself. Look at the worker's log, then retry it by hand."
@@ -199,8 +186,9 @@ def fail(
     """Record an attempt's error; the job waits for its next attempt, or has failed for good.
 
     What is HOPELESS is final at once, but not a picture that does not decode: every pixel was decoded
-    when it came in, so here the machine is suspected. What asks for time (`retry_after_s`) gets it.
-    Attempts that crashed are counted on their own and take none of the policy's attempts away.
+    when it came in, so here the machine is suspected. What asks for time (`retry_after_s`) gets it;
+    what is Deferred is never final, and its attempt is given back. Attempts that crashed are counted
+    on their own and take none of the policy's attempts away.
 
     Returns:
         QUEUED or FAILED.
@@ -213,17 +201,17 @@ def fail(
         raise _lease_lost(job_id)
     policy = policy or policy_of(job.kind)
     errors = job.attempts - job.crashes
-    is_hopeless = isinstance(error, HOPELESS) and not isinstance(error, CorruptImage)
-    is_final = is_hopeless or errors >= policy.max_attempts
-    reason = reason_of(error)
+    is_deferred = endings.is_deferred(error)
+    is_final = not is_deferred and (endings.is_hopeless(error) or errors >= policy.max_attempts)
+    reason = endings.reason_of(error)
     if not is_final:
-        asked_s = error.retry_after_s if isinstance(error, Unavailable) else 0
-        wait_ms = int(max(policy.delay_s(errors), asked_s) * 1000)
+        wait_ms = int(endings.wait_s(error, errors, policy) * 1000)
         _update_mine(
             session,
             job_id,
             token,
             state=JobState.QUEUED,
+            attempts=Job.attempts - (1 if is_deferred else 0),
             next_run_at_ms=now_ms() + wait_ms,
             rung_at_ms=None,
             last_error=reason,
@@ -259,16 +247,6 @@ def release(session: Session, job_id: int, token: str) -> None:
         lease_token=None,
         lease_until_ms=None,
     )
-
-
-def reason_of(error: BaseException) -> str:
-    """Return an error as people read it in the failed list."""
-    if isinstance(error, MiradaError):
-        return error.detail[:MAX_ERROR_CHARS]
-    if isinstance(error, DBAPIError):
-        # Its text quotes the statement, and sometimes what people wrote.
-        return f"{type(error).__name__}: the worker's log has the details under this job's id."
-    return f"{type(error).__name__}: {error}"[:MAX_ERROR_CHARS]
 
 
 def _update(session: Session, statement: Any) -> int:

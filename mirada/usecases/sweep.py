@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, delete, or_, select, update
+from sqlalchemy import CursorResult, and_, delete, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from mirada.db.models import IdempotencyKey, Job, JobState, utc_now
 from mirada.db.session import now_ms
+from mirada.db.spending_models import CallState, LanguageModelCall
 from mirada.usecases.attempts import is_free
 from mirada.usecases.idempotency import KEPT_FOR
 
@@ -19,6 +20,8 @@ RING_AGAIN_AFTER_S = 60
 """research, reliability 1.3: a slow day must not pile up doorbells, so each row rings once a minute."""
 PURGE_ROWS = 500
 """Rows deleted per transaction: short locks, and fewer parameters than any SQLite takes."""
+LONGEST_CALL_MS = 3_600_000
+"""A call that belongs to no job and has not ended after an hour never will: its process is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,41 @@ def purge_idempotency_keys(session: Session) -> int:
     result = session.execute(
         delete(IdempotencyKey).where(IdempotencyKey.id.in_(list(old))),
         execution_options={"synchronize_session": False},
+    )
+    return cast("CursorResult[Any]", result).rowcount
+
+
+def give_up_lost_calls(session: Session) -> int:
+    """Mark reserved calls of a language model whose attempt is over as unknown, and return how many.
+
+    They go on counting at the most they can have cost.
+    """
+    is_held = exists().where(
+        Job.id == LanguageModelCall.job_id,
+        Job.state == JobState.RUNNING,
+        Job.lease_token == LanguageModelCall.lease_token,
+        Job.lease_until_ms >= now_ms(),
+    )
+    is_lost = or_(
+        and_(LanguageModelCall.job_id.is_not(None), ~is_held),
+        LanguageModelCall.created_at_ms < now_ms() - LONGEST_CALL_MS,
+    )
+    # Read first: most sweeps find nothing, and then lock nothing.
+    lost = session.execute(
+        select(LanguageModelCall.id)
+        .where(LanguageModelCall.state == CallState.RESERVED, is_lost)
+        .limit(PURGE_ROWS)
+    ).scalars()
+    result = session.execute(
+        update(LanguageModelCall)
+        .where(LanguageModelCall.id.in_(list(lost)), LanguageModelCall.state == CallState.RESERVED)
+        .values(
+            state=CallState.UNKNOWN,
+            finished_at_ms=now_ms(),
+            failure="worker_lost",
+            detail="Whoever asked did not live to see the answer, which may have been paid for.",
+        )
+        .execution_options(synchronize_session=False)
     )
     return cast("CursorResult[Any]", result).rowcount
 

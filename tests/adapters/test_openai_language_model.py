@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mirada.adapters.language_model import bounded
+from mirada.adapters.language_model import bounded, replies
 from mirada.adapters.language_model import openai as adapter
 from mirada.adapters.language_model.openai import OpenAiLanguageModel
 from mirada.domain.errors import (
@@ -127,12 +127,12 @@ def test_trouble_that_may_pass_is_asked_again_by_somebody_else(
         ("0.2", 1),
         ("90", 90),
         (lambda: format_datetime(datetime.now(UTC) + timedelta(seconds=40), usegmt=True), 40),
-        ("999999999", adapter.MAX_RETRY_AFTER_S),
-        ("inf", adapter.MAX_RETRY_AFTER_S),
-        ("nan", adapter.RETRY_AFTER_S),
-        ("-3", adapter.RETRY_AFTER_S),
-        ("soon", adapter.RETRY_AFTER_S),
-        ("Thu, 01 Jan 1970 00:00:00 GMT", adapter.RETRY_AFTER_S),
+        ("999999999", replies.MAX_RETRY_AFTER_S),
+        ("inf", replies.MAX_RETRY_AFTER_S),
+        ("nan", replies.RETRY_AFTER_S),
+        ("-3", replies.RETRY_AFTER_S),
+        ("soon", replies.RETRY_AFTER_S),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", replies.RETRY_AFTER_S),
     ],
 )
 def test_retry_after_is_read_in_both_its_forms(

@@ -105,8 +105,7 @@ def test_a_folder_to_import_that_does_not_exist_is_told_with_the_other_faults(
 
 
 def test_settings_without_effect_say_so_in_both_lists() -> None:
-    inert = {"ENCODER_URL", "RATE_LIMITS"}
-    inert |= {"CAPTION_MODEL", "TEXT_EMBEDDING_MODEL", "LLM_DAILY_BUDGET_USD"}
+    inert = {"ENCODER_URL", "RATE_LIMITS", "CAPTION_MODEL", "TEXT_EMBEDDING_MODEL"}
     example = (PROJECT_ROOT / ".env.example").read_text()
     docs = (PROJECT_ROOT / "docs" / "configuration.md").read_text()
     for name in inert | {"MILVUS_URI"}:
@@ -125,3 +124,33 @@ def test_a_key_is_one_word_and_never_shown() -> None:
         with pytest.raises(InvalidSettings, match="OPENAI_API_KEY") as caught:
             Settings.from_env(openai_api_key=wrong)
         assert "SECRET" not in str(caught.value)
+
+
+def test_prices_are_added_to_the_built_in_ones() -> None:
+    assert Settings.from_env().prices.of("gpt-4o-mini") is not None
+    prices = Settings.from_env(llm_prices_usd='{"llava": [0, 0], "gpt-4o-mini": [1, 2]}').prices
+
+    assert prices.of("llava") is not None
+    assert prices.of("gpt-4.1-mini-2025-04-14") == prices.of("gpt-4.1-mini")
+    mini = prices.of("gpt-4o-mini")
+    assert mini is not None
+    assert mini.cost_micros(100, 10) == 120
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "gpt-4o-mini=0.15",
+        "[]",
+        '{"m": 1}',
+        '{"m": [1]}',
+        '{"m": [1, -2]}',
+        '{"m": ["1", 2]}',
+        '{"m": [NaN, 2]}',
+        '{"m": [true, 2]}',
+        '{"m": {"per_picture": 1}}',
+    ],
+)
+def test_prices_that_are_none_are_told_at_the_start(wrong: str) -> None:
+    with pytest.raises(InvalidSettings, match="LLM_PRICES_USD"):
+        Settings.from_env(llm_prices_usd=wrong)

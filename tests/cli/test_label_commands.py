@@ -107,3 +107,19 @@ def test_a_bad_label_is_named_before_anything_is_queued(runtime: Runtime) -> Non
         assert "Error: A name" in run(runtime, "--labels", names, code=1)
 
     assert count(runtime, Job) == 0
+
+
+def test_labels_that_wait_for_a_mended_key_are_not_waited_for(
+    make_runtime: Callable[..., Runtime], server: OpenAiServer
+) -> None:
+    settings = {**server.settings, "openai_api_key": "sk-WRONG"}
+    runtime = make_runtime(embeddings_enabled=False, **settings)
+    workers = EmbeddedWorkers(runtime, threads=1)
+    workers.start()
+    try:
+        said = run(runtime, "--labels", "cat,dog", code=1)
+    finally:
+        workers.stop()
+    assert "put off: cat:" in said
+    assert "put off: dog:" in said
+    assert "refuses OPENAI_API_KEY" in said

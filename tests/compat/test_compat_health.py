@@ -45,7 +45,14 @@ def test_a_whole_server_is_healthy_in_the_words_of_both_systems(server: Any, pat
     assert body["database"] == "connected"
     assert body["model_loaded"] is True
     assert body["device"] == "cpu"
-    assert set(body["checks"]) == {"database", "encoder", "queue", "index", "store"}
+    assert set(body["checks"]) == {
+        "database",
+        "encoder",
+        "queue",
+        "index",
+        "store",
+        "language_model",
+    }
     assert all(check["ok"] for check in body["checks"].values())
     # How many pictures there are is not everybody's to know.
     assert (body["checks"]["index"], body["checks"]["queue"]) == (

@@ -249,8 +249,8 @@ def test_a_worker_without_a_key_says_so_in_the_job(
     assert "OPENAI_API_KEY is not set" in (job.last_error or "")
 
 
-def test_a_wrong_key_is_told_and_never_shown(
-    make_asking: Callable[..., Runtime], caplog: pytest.LogCaptureFixture
+def test_a_wrong_key_is_told_and_never_shown_and_work_waits_for_a_right_one(
+    make_asking: Callable[..., Runtime], server: OpenAiServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     runtime = make_asking(openai_api_key="sk-WRONG")
@@ -259,12 +259,15 @@ def test_a_wrong_key_is_told_and_never_shown(
             session.execute(Job.__table__.delete())  # type: ignore[attr-defined]
         expansion_within(runtime, label, 0)
         job = run_now(runtime)
-        assert job.state == JobState.FAILED
+        assert (job.state, job.attempts) == (JobState.QUEUED, 0)
         assert "refuses OPENAI_API_KEY (401" in (job.last_error or "")
 
+    assert len(server.calls) == 1, "one refusal is enough to ask no more for a while"
     told = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert len(told) == 1
     assert "sk-WRONG" not in caplog.text
+    mended = make_asking(data_dir=runtime.settings.data_dir)
+    assert run_now(mended).state == JobState.DONE
 
 
 def test_a_job_that_is_queued_twice_asks_once(runtime: Runtime, server: OpenAiServer) -> None:

@@ -18,6 +18,7 @@ from webapp.api import (
     related,  # noqa: F401 - adds its route to the blueprint of images
     search,
     session,
+    usage,
     users,
 )
 from webapp.rest import MiradaApi
@@ -42,5 +43,6 @@ def register(api: MiradaApi) -> None:
         classifications,
         labels,
         clusters,
+        usage,
     ):
         api.register_blueprint(resource.blueprint)

@@ -12,6 +12,7 @@ from webapp.cli.index import index_group
 from webapp.cli.jobs import jobs_group
 from webapp.cli.labels import labels_group
 from webapp.cli.models import models_group
+from webapp.cli.usage import usage_group
 from webapp.cli.users import users_group
 
 
@@ -26,6 +27,7 @@ def register(app: Flask) -> None:
         jobs_group,
         labels_group,
         models_group,
+        usage_group,
         users_group,
     ):
         app.cli.add_command(command)

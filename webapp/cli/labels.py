@@ -23,6 +23,9 @@ from webapp.cli.terminal import (
 )
 from workers import expansions
 
+LONG_REST_S = 50.0
+"""A label that rests for longer waits for a mended key or for tomorrow's money, and nobody for it."""
+
 labels_group = AppGroup("labels", help="What pictures may be called.")
 
 
@@ -34,7 +37,7 @@ def expand_labels(names: str | None, wait: bool) -> None:
     """Ask the language model about every label that it has not been asked about yet.
 
     Those that failed are asked about again. Exit code: 0 when every label has its expansion or, with
-    --no-wait, is queued; 1 when one has failed.
+    --no-wait, is queued; 1 when one has failed, or is put off for longer than a minute.
     """
     runtime = current_runtime()
     if not expansions.expansions_are_on(runtime):
@@ -51,7 +54,8 @@ def expand_labels(names: str | None, wait: bool) -> None:
     failed = {label: it for label, it in known.items() if it.status != ExpansionStatus.READY}
     console().print(f"{len(known) - len(failed)} were expanded.")
     for label, it in failed.items():
-        click.echo(f"failed: {label}: {it.reason or 'the worker did not ask'}", err=True)
+        how = "put off" if it.status == ExpansionStatus.PENDING else "failed"
+        click.echo(f"{how}: {label}: {it.reason or 'the worker did not ask'}", err=True)
     if failed:
         sys.exit(1)
 
@@ -84,7 +88,11 @@ def _follow(runtime: Runtime, queued: list[str]) -> dict[str, LookedUp]:
             model = runtime.settings.llm_label_expansion_model
             with runtime.reading() as session:
                 known = expand.look_up_all(session, queued, model)
-            pending = [it for it in known.values() if it.status == ExpansionStatus.PENDING]
+            pending = [
+                it
+                for it in known.values()
+                if it.status == ExpansionStatus.PENDING and it.waits_s <= LONG_REST_S
+            ]
             bar.update(task, completed=len(queued) - len(pending))
             if not pending:
                 return known

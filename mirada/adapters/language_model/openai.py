@@ -11,11 +11,8 @@ from __future__ import annotations
 import base64
 import contextlib
 import logging
-import math
 import re
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx2
@@ -44,9 +41,6 @@ logger = logging.getLogger(__name__)
 
 OPENAI_URL = "https://api.openai.com/v1"
 CONNECT_TIMEOUT_S = 3.0
-RETRY_AFTER_S = 5
-"""When the server names no time; the ledger's own waits are longer from the second error on."""
-MAX_RETRY_AFTER_S = 24 * 3_600
 KEY_REFUSED_WAIT_S = 60
 """The breaker's first pause: what waits for a mended key is tried no sooner."""
 WORTH_ANOTHER_TRY = frozenset({408, 409, 425})
@@ -252,12 +246,12 @@ class OpenAiLanguageModel:
         if status == TOO_MANY_REQUESTS:
             return TooManyRequests(
                 f"The language model answered {said}; it is asked again later.",
-                retry_after_s=_retry_after_s(error.response.headers),
+                retry_after_s=replies.retry_after_s(error.response.headers),
             )
         if status in WORTH_ANOTHER_TRY or status >= 500:
             return Unavailable(
                 f"The language model answered {said}; it is asked again later.",
-                retry_after_s=_retry_after_s(error.response.headers),
+                retry_after_s=replies.retry_after_s(error.response.headers),
             )
         if status in KEY_REFUSED:
             detail = f"The language model refuses OPENAI_API_KEY ({said})."
@@ -269,22 +263,6 @@ class OpenAiLanguageModel:
             f"The language model refuses the request ({said}); check the model's name and "
             "OPENAI_BASE_URL."
         )
-
-
-def _retry_after_s(headers: httpx2.Headers) -> int:
-    """Return RFC 9110's Retry-After, seconds or a date, in whole seconds rounded up."""
-    told = headers.get("retry-after", "")
-    try:
-        wait_s = float(told)
-    except ValueError:
-        try:
-            wait_s = parsedate_to_datetime(told).timestamp() - time.time()
-        except (ValueError, OverflowError):
-            return RETRY_AFTER_S
-    # Compared, not converted, first: nan and inf are floats too.
-    if not wait_s > 0:
-        return RETRY_AFTER_S
-    return math.ceil(min(wait_s, MAX_RETRY_AFTER_S))
 
 
 def _timeout(timeout_s: float) -> httpx2.Timeout:

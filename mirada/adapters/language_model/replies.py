@@ -6,15 +6,22 @@ import base64
 import binascii
 import contextlib
 import json
+import math
+import time
 from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
 from typing import Any
 
+import httpx2
 import numpy as np
 
 from mirada.domain.embeddings import Matrix, l2_normalise
 from mirada.domain.errors import GarbledReply, InvalidInput, UnusableReply
 from mirada.ports import Drawing, EmbeddedTexts, Reply
 
+RETRY_AFTER_S = 5
+"""When the server names no time; the ledger's own waits are longer from the second error on."""
+MAX_RETRY_AFTER_S = 24 * 3_600
 MOST_TOKENS = 10_000_000
 """More than any model reads or writes at once; a server that says more is not believed."""
 
@@ -68,6 +75,22 @@ def drawing(body: bytes) -> Drawing | str:
     if isinstance(url, str) and url:
         return url
     raise GarbledReply("The language model's reply holds no picture.")
+
+
+def retry_after_s(headers: httpx2.Headers) -> int:
+    """Return RFC 9110's Retry-After, seconds or a date, in whole seconds rounded up."""
+    told = headers.get("retry-after", "")
+    try:
+        wait_s = float(told)
+    except ValueError:
+        try:
+            wait_s = parsedate_to_datetime(told).timestamp() - time.time()
+        except (ValueError, OverflowError):
+            return RETRY_AFTER_S
+    # Compared, not converted, first: nan and inf are floats too.
+    if not wait_s > 0:
+        return RETRY_AFTER_S
+    return math.ceil(min(wait_s, MAX_RETRY_AFTER_S))
 
 
 def _matrix(rows: list[Any]) -> Matrix:

@@ -1,0 +1,49 @@
+"""Usage: what was asked of language models, what it cost, and whether they can be asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask.views import MethodView
+
+from mirada.usecases import usage
+from webapp.api.users import owner_in_path
+from webapp.asking import language_model_state
+from webapp.auth import current_caller, require_user
+from webapp.current import current_runtime
+from webapp.rest import ApiBlueprint
+from webapp.schemas.usage import USAGE_EXAMPLE, UsageQuerySchema, UsageSchema, usage_body
+
+blueprint = ApiBlueprint(
+    "usage", __name__, url_prefix="/api/v1/usage", description="What language models cost"
+)
+
+
+@blueprint.route("")
+class LanguageModelUsage(MethodView):
+    """Calls and money."""
+
+    @blueprint.operation("getUsage", "Read what language models cost", refusals=(404, 422))
+    @blueprint.arguments(UsageQuerySchema, location="query")
+    @blueprint.response(200, UsageSchema, example=USAGE_EXAMPLE)
+    def get(self, query: dict[str, Any]) -> Any:
+        """The caller's own calls; an administrator's reply tells of everybody, or of `user`.
+
+        `budget` is that of whomever the reply tells of: the installation's, or one user's. A day
+        begins at midnight UTC.
+        """
+        user_id = _whose(query["user"])
+        runtime = current_runtime()
+        with runtime.reading() as session:
+            found = usage.read_usage(
+                session, user_id, runtime.budgets, days=query["days"], limit=query["limit"]
+            )
+        return usage_body(found, language_model_state(runtime), user_id)
+
+
+def _whose(wanted: int | None) -> int | None:
+    """Return whose usage the caller asks for and may see; None: everybody's. Raises NotFound."""
+    user = require_user()
+    if wanted is not None:
+        return int(owner_in_path(wanted).id)
+    return None if current_caller().is_administrator else user.id

@@ -107,7 +107,7 @@ def reserve(session: Session, order: Order, model: str, bound: TokenBound, budge
     for user_id, limit, setting in limits:
         committed = _locked(session, day, user_id)
         if limit is not None and committed + most > limit:
-            raise _budget_reached(setting, limit, committed, most, now)
+            raise _budget_reached(setting, limit, most, now)
     for user_id, _, _ in limits:
         _add(session, day, user_id, most)
     call = LanguageModelCall(
@@ -250,16 +250,17 @@ def _end(
             _add(session, call.utc_day, user_id, change_micros)
 
 
-def _budget_reached(setting: str, limit: int, committed: int, most: int, now: int) -> BudgetReached:
+def _budget_reached(setting: str, limit: int, most: int, now: int) -> BudgetReached:
+    # Not a word on what was spent: whoever owns the job reads this, and others spent it.
     if most > limit:
         reason = (
-            f"One call can cost up to ${usd(most):.6f}, more than a whole day may ({setting} is "
-            f"${usd(limit):.6f}): raise it."
+            f"One call can cost up to ${usd(most):.6f}, more than a whole day may by {setting}: "
+            "an administrator would have to raise it."
         )
     else:
         reason = (
-            f"Today's budget for language models is reached (${usd(committed):.4f} of {setting}, "
-            f"${usd(limit):.4f}); this waits for the next UTC day."
+            f"Today's budget for language models ({setting}) is reached; this waits for the next "
+            "UTC day."
         )
     until_tomorrow_s = (DAY_MS - now % DAY_MS) // 1000 + 1
     spread_s = random.randint(0, SPREAD_S)  # noqa: S311 - spreads load, hides nothing

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import event, func, select, update
 
 from mirada.db.models import Job, JobState
 from mirada.db.session import Database, now_ms
@@ -231,6 +232,14 @@ def test_many_at_once_never_pass_a_budget(database: Database) -> None:
     budgets, found = limited(daily=10 * MOST, user_daily=6 * MOST), []
     barrier = threading.Barrier(12)
     lock = threading.Lock()
+    # The day's row is there, and whoever has read it takes a moment to think.
+    settle(database, reserve(database), error=Unavailable("500"))
+
+    def think(*arguments: Any) -> None:
+        if "FROM spending_days" in arguments[2]:
+            time.sleep(0.01)
+
+    event.listen(database.engine, "after_cursor_execute", think)
 
     def spend(user_id: int) -> None:
         barrier.wait()

@@ -102,7 +102,11 @@ class Serving:
         is_last = False
         while not is_last:
             is_last = self._stopping.wait(PUBLISH_EVERY_S)
-            self._publish()
+            try:
+                self._publish()
+            except Exception:
+                # The edge of a thread: if it ended here, this process would never be heard of again.
+                logger.exception("What this process counted was not published")
 
     def _begin(self) -> None:
         try:

@@ -21,6 +21,7 @@ from mirada.db import (  # noqa: F401 - declare tables on Base
     memory_models,
     spending_models,
 )
+from mirada.db.full_text import is_of_full_text
 from mirada.db.models import Base, ChangeCounter, Installation
 from mirada.domain.errors import Unavailable
 
@@ -52,9 +53,18 @@ def upgrade_to_head(engine: Engine) -> None:
 
 
 def differences(engine: Engine) -> list[object]:
-    """Return what Alembic would still change to make the tables match the models; [] is right."""
+    """Return what Alembic would still change to make the tables match the models; [] is right.
+
+    A full text is not compared: no model declares it, and FTS5 keeps tables of its own.
+    """
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        context = MigrationContext.configure(
+            connection,
+            opts={
+                "compare_type": True,
+                "include_object": lambda _, name, *__: not is_of_full_text(name),
+            },
+        )
         return list(compare_metadata(context, Base.metadata))
 
 

@@ -79,7 +79,7 @@ def find_images(
             k=k,
             threshold=threshold,
             exclude_image_ids=exclude_image_ids,
-            owner_ids=_own(caller) if only_own else None,
+            owner_ids=own_alone(caller) if only_own else None,
             safety=safety,
         )
     compared = PROMPTS if by_prompt else PICTURES
@@ -120,19 +120,29 @@ def wait_for_freshness(index: VectorIndex, source: VectorSource) -> None:
         Conflict: this database never gave that number, so waiting for it would never end.
         Unavailable: the change did not arrive in time.
     """
+    if (asked := asked_change_seq()) is not None:
+        require_given(asked, source.current_seq())
+        index.wait_for(asked, timeout_s=FRESHNESS_WAIT_S)
+
+
+def asked_change_seq() -> int | None:
+    """Return the number in X-Min-Change-Seq; raises NotAuthenticated and InvalidInput as above."""
     given = request.headers.get("X-Min-Change-Seq")
     if given is None:
-        return
+        return None
     require_user()
     if not given.isdecimal() or len(given) > 18:
         raise InvalidInput("X-Min-Change-Seq must be the number that X-Change-Seq gave.")
-    current_seq = source.current_seq()
-    if int(given) > current_seq:
+    return int(given)
+
+
+def require_given(change_seq: int, current_seq: int) -> None:
+    """Raise Conflict for a change number that this database never gave."""
+    if change_seq > current_seq:
         raise Conflict(
-            f"This database never gave the change number {given}; its latest is {current_seq}. It "
+            f"This database never gave the change number {change_seq}; its latest is {current_seq}. It "
             "was probably restored from a backup: forget the number and search without it."
         )
-    index.wait_for(int(given), timeout_s=FRESHNESS_WAIT_S)
 
 
 def image_space() -> tuple[int, EmbeddingSpace]:
@@ -160,19 +170,19 @@ def prompt_space() -> tuple[int, EmbeddingSpace]:
     return runtime.prompt_space()
 
 
-def _prompt_encoder() -> TextEncoder:
+def _prompt_encoder(wait_s: float = LOADING_WAIT_S) -> TextEncoder:
     runtime = current_runtime()
     if not runtime.settings.embeddings_enabled:
         raise Conflict(SWITCHED_OFF)
-    return runtime.text_encoder_within(LOADING_WAIT_S).interactive()
+    return runtime.text_encoder_within(wait_s).interactive()
 
 
-def encoder_for_people() -> CalibratedEncoder:
+def encoder_for_people(wait_s: float = LOADING_WAIT_S) -> CalibratedEncoder:
     """Return the encoder for calls that somebody waits for. Raises Conflict when switched off."""
     runtime = current_runtime()
     if not runtime.settings.embeddings_enabled:
         raise Conflict(SWITCHED_OFF)
-    return runtime.encoder_within(LOADING_WAIT_S).interactive()
+    return runtime.encoder_within(wait_s).interactive()
 
 
 def pixels_of_upload(upload: FileStorage) -> RgbImage:
@@ -189,15 +199,15 @@ def pixels_of_upload(upload: FileStorage) -> RgbImage:
     return pixels
 
 
-def vector_of_text(text: str) -> Vector:
+def vector_of_text(text: str, wait_s: float = LOADING_WAIT_S) -> Vector:
     """Return the unit vector of a text in the image space."""
-    vectors = current_runtime().remembering(encoder_for_people()).encode_texts([text])
+    vectors = current_runtime().remembering(encoder_for_people(wait_s)).encode_texts([text])
     return vectors[0]
 
 
-def vector_of_prompt(text: str) -> Vector:
+def vector_of_prompt(text: str, wait_s: float = LOADING_WAIT_S) -> Vector:
     """Return the unit vector of a text in the prompt space."""
-    vectors = current_runtime().remembering(_prompt_encoder()).encode_texts([text])
+    vectors = current_runtime().remembering(_prompt_encoder(wait_s)).encode_texts([text])
     return vectors[0]
 
 
@@ -242,5 +252,6 @@ def vector_given(values: list[float], *, by_prompt: bool = False) -> Vector:
         raise InvalidInput(error.detail, fields={"vector": [error.detail]}) from error
 
 
-def _own(caller: Caller) -> frozenset[int]:
+def own_alone(caller: Caller) -> frozenset[int]:
+    """Return the owners of what is the caller's own."""
     return frozenset() if caller.user_id is None else frozenset({caller.user_id})

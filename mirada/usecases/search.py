@@ -105,6 +105,50 @@ def find(
             f"The number of results must be between 1 and {MAX_K}.",
             fields={"limit": [f"Must be between 1 and {MAX_K}."]},
         )
+    proposed, answer = ranked(
+        session,
+        index,
+        query,
+        viewer_id=viewer_id,
+        k=k,
+        threshold=threshold,
+        exclude_image_ids=exclude_image_ids,
+        owner_ids=owner_ids,
+        safety=safety,
+        table=table,
+    )
+    images = loaded(session, proposed, viewer_id)
+    scores = [match.similarity for _, match in images]
+    results = [
+        FoundImage(image, match.similarity, float(relevance))
+        for (image, match), relevance in zip(
+            images, relevances(scores, answer.background, answer.permitted_count), strict=True
+        )
+    ]
+    return Found(
+        results=results,
+        verdict=verdict(found.relevance for found in results),
+        way=answer.way,
+        permitted_count=answer.permitted_count,
+        change_seq=answer.change_seq,
+        reason=None if len(results) == k else _reason(answer, len(results), threshold),
+    )
+
+
+def ranked(
+    session: Session,
+    index: VectorIndex,
+    query: Vector,
+    *,
+    viewer_id: int | None,
+    k: int,
+    threshold: float | None = None,
+    exclude_image_ids: Collection[int] = (),
+    owner_ids: Collection[int] | None = None,
+    safety: Safety | None = None,
+    table: VectorTable = PICTURES,
+) -> tuple[list[tuple[int, Match]], SearchAnswer]:
+    """Return the ids of what `find` finds, with their vectors' matches, and the index's answer."""
     owners = None if owner_ids is None else frozenset(owner_ids)
     permitted = Permitted(viewer_id=viewer_id, owner_ids=owners)
     asked = k + len(exclude_image_ids)
@@ -131,24 +175,8 @@ def find(
         # What the database withheld since the index looked is made up for by looking further.
         is_exhausted = len(answer.matches) < asked or len(near) < len(answer.matches)
         if len(proposed) >= k or is_exhausted:
-            break
+            return proposed[:k], answer
         asked *= 2
-    images = loaded(session, proposed[:k], viewer_id)
-    scores = [match.similarity for _, match in images]
-    results = [
-        FoundImage(image, match.similarity, float(relevance))
-        for (image, match), relevance in zip(
-            images, relevances(scores, answer.background, answer.permitted_count), strict=True
-        )
-    ]
-    return Found(
-        results=results,
-        verdict=verdict(found.relevance for found in results),
-        way=answer.way,
-        permitted_count=answer.permitted_count,
-        change_seq=answer.change_seq,
-        reason=None if len(results) == k else _reason(answer, len(results), threshold),
-    )
 
 
 def vector_of_image(

@@ -15,8 +15,11 @@ from mirada.usecases.search import MAX_K, Found
 from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, ReplySchema, image_body
 
 DEFAULT_RESULTS = 10
-PICTURES, PROMPTS = "pictures", "prompts"
+PICTURES, PROMPTS, CAPTIONS, KEYWORDS = "pictures", "prompts", "captions", "keywords"
 """What a search may compare."""
+ALL = "all"
+"""All of these together."""
+MAX_WEIGHT = 10
 MAX_QUERY_CHARACTERS = 2_000
 """Far beyond the 77 tokens that a text tower reads."""
 MAX_VECTOR_NUMBERS = 8_192
@@ -79,6 +82,26 @@ class SimilarPostsQuerySchema(ma.Schema):
     threshold = _threshold()
 
 
+def _weight(description: str) -> ma.fields.Float:
+    return ma.fields.Float(
+        validate=validate.Range(0, MAX_WEIGHT), metadata={"description": description}
+    )
+
+
+class WeightsSchema(ma.Schema):
+    """How much each source counts in a fused search, 0 to 10; one that is not named is not used."""
+
+    pictures = _weight("What pictures show.")
+    prompts = _weight("The prompts they were made from, by meaning.")
+    captions = _weight("Their captions, by meaning.")
+    keywords = _weight("The words of prompts and captions, as they are written.")
+
+    @ma.validates_schema
+    def _any(self, data: dict[str, float], **_: Any) -> None:
+        if not any(data.values()):
+            raise ma.ValidationError("At least one weight must be above 0.")
+
+
 class SearchSchema(ma.Schema):
     """Exactly one of text, image_id and vector (or, in a multipart body, file), and how much to find."""
 
@@ -103,11 +126,25 @@ class SearchSchema(ma.Schema):
     in_ = ma.fields.String(
         data_key="in",
         load_default=PICTURES,
-        validate=validate.OneOf([PICTURES, PROMPTS]),
+        validate=validate.OneOf([PICTURES, PROMPTS, ALL]),
         metadata={
-            "description": "What is compared: what pictures show, or the prompts they were made from."
+            "description": "What is compared: what pictures show, the prompts they were made from, "
+            "or, with text, all there is, fused."
         },
     )
+    weights = ma.fields.Nested(
+        WeightsSchema,
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "With text: what is fused, and how much each source counts."},
+    )
+
+    @ma.validates_schema(pass_original=True)
+    def _fused_or_not(self, data: dict[str, Any], given: Any, **_: Any) -> None:
+        if data.get("weights") is not None and given.get("in", ALL) != ALL:
+            raise ma.ValidationError(
+                f"weights say what is compared; leave `in` out, or send {ALL}.", "weights"
+            )
 
     @ma.validates_schema
     def _one_number_of_results(self, data: dict[str, Any], **_: Any) -> None:
@@ -119,9 +156,9 @@ class MultipartSearchSchema(SearchSchema):
     """A search by an uploaded picture; numbers come as text."""
 
     class Meta:
-        """A vector belongs into JSON."""
+        """What belongs into JSON."""
 
-        exclude = ("vector",)
+        exclude = ("vector", "weights")
 
     image_id = ma.fields.Integer(
         metadata={"description": "A stored image to find the like of; never a result."}

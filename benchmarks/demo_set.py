@@ -100,6 +100,11 @@ class Demo:
         )
 
 
+def demo_pictures() -> list[np.ndarray]:
+    """Return the demo's stickers on white, (160, 160, 3) uint8 each, in the order of stickers.json."""
+    return _stickers()[0]
+
+
 def _stickers() -> tuple[list[np.ndarray], list[str]]:
     """Return the demo's stickers on white, as the product sees them, and their English names."""
     listed = json.loads((ROOT / "demo" / "stickers.json").read_text(encoding="utf-8"))["stickers"]

@@ -41,10 +41,11 @@ the parser would take "a.b" for the name of a host."""
 _MYSQL_LEAST_CHARS = 3
 """InnoDB's own default, where the server does not tell."""
 
-_MYSQL_STOP_WORDS = frozenset(
+_STOP_WORDS = (
     "a about an are as at be by com de en for from how i in is it la of on or that the this to was "
-    "what when where who will with und www".split()
+    "what when where who will with und www"
 )
+_MYSQL_STOP_WORDS = frozenset(_STOP_WORDS.split())
 """InnoDB's own list (MySQL 8.4 manual, 14.9.4). Migration 0005 makes the index without it, but a
 TRUNCATE or OPTIMIZE makes it anew, with it, and a stop word that had to be there would then hide
 everything. So none has to."""
@@ -87,7 +88,7 @@ def best_by_words(
         need_all: every word has to be there; otherwise any is enough.
         limit: most rows.
     """
-    query = select(Image.id, Image.owner_id, Image.content_id).where(*conditions)
+    query: Any = select(Image.id, Image.owner_id, Image.content_id).where(*conditions)
     backend = session.get_bind().dialect.name
     if _is_mysql(session):
         query = _mysql(query, words, need_all)
@@ -106,16 +107,15 @@ def _mysql(query: Select[Any], words: Sequence[str], need_all: bool) -> Select[A
     sought = " ".join(
         f"+{word}" if need_all and word not in _MYSQL_STOP_WORDS else word for word in words
     )
-    held = mysql.match(Image.prompt, Image.caption, against=sought).in_boolean_mode()
+    written: tuple[Any, Any] = (Image.prompt, Image.caption)
+    held = mysql.match(*written, against=sought).in_boolean_mode()
     return query.where(held).order_by(held.desc(), Image.id)
 
 
 def _postgresql(query: Select[Any], words: Sequence[str], need_all: bool) -> Select[Any]:
     # Quoted, "or" is a word like any other.
     quoted = [f'"{without_accents(word)}"' for word in words]
-    sought = func.websearch_to_tsquery(
-        text("'simple'"), (" " if need_all else " or ").join(quoted)
-    )
+    sought = func.websearch_to_tsquery(text("'simple'"), (" " if need_all else " or ").join(quoted))
     held: ColumnElement[Any] = literal_column(POSTGRESQL_WORDS)
     return query.where(held.op("@@")(sought)).order_by(func.ts_rank(held, sought).desc(), Image.id)
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from mirada.db.changes import IN_LIST_ROWS
 from mirada.db.models import Image
 from mirada.db.vector_tables import table_of
 from mirada.domain.embeddings import SpaceKind, Vector
 from mirada.domain.errors import InvalidInput
 from mirada.domain.fusion import WeightedRanking, reciprocal_rank_fusion
+from mirada.domain.images import ImageStatus
 from mirada.domain.similarity import Verdict, relevances, verdict
 from mirada.ports import VectorIndex
 from mirada.usecases.keywords import find_by_words
@@ -20,6 +23,8 @@ from mirada.usecases.safety import Safety
 from mirada.usecases.search import MAX_K, loaded, ranked
 
 KEYWORDS = "keywords"
+SURE_FROM = 0.5
+"""Relevance from which a vector source's find counts in full."""
 LEAST_DEPTH = 200
 """Images read of each ranking. More than most replies show, so that asking for more results only
 appends to them; further down, a place is worth less than a quarter of the first."""
@@ -32,6 +37,7 @@ class VectorQuery:
     Attributes:
         source: its name in the reply.
         weight: > 0.
+        space_id: the row of the space.
         index: of the space.
         kind: of the space; says whose vectors these are.
         vector: (d,) float32, unit norm.
@@ -39,6 +45,7 @@ class VectorQuery:
 
     source: str
     weight: float
+    space_id: int
     index: VectorIndex
     kind: SpaceKind
     vector: Vector
@@ -124,6 +131,7 @@ def find_fused(
     depth = max(k, LEAST_DEPTH)
     who: dict[str, Any] = {"viewer_id": viewer_id, "owner_ids": owner_ids, "safety": safety}
     rankings: list[WeightedRanking] = []
+    sources: dict[str, VectorQuery] = {}
     parts: dict[tuple[str, int], tuple[float | None, float | None]] = {}
     counts: dict[str, int] = {}
     ways: dict[str, str] = {}
@@ -142,7 +150,10 @@ def find_fused(
         cosines = [match.similarity for _, match in pairs]
         standing = relevances(cosines, answer.background, answer.permitted_count)
         ids = [image_id for image_id, _ in pairs]
-        rankings.append(WeightedRanking(asked.source, asked.weight, ids))
+        sources[asked.source] = asked
+        # Relevance never rises down the ranking, so the relevant ones are the first.
+        sure = int((standing >= SURE_FROM).sum())
+        rankings.append(WeightedRanking(asked.source, asked.weight, ids, sure))
         for image_id, cosine, relevance in zip(ids, cosines, standing, strict=True):
             parts[asked.source, image_id] = (cosine, float(relevance))
         counts[asked.source], ways[asked.source] = answer.permitted_count, answer.way
@@ -156,9 +167,18 @@ def find_fused(
                 raise
             left_out[KEYWORDS] = error.detail
         else:
-            rankings.append(WeightedRanking(KEYWORDS, words[1], found.image_ids))
+            rankings.append(WeightedRanking(KEYWORDS, words[1], found.image_ids, found.complete))
             complete = frozenset(found.image_ids[: found.complete])
-    fused = [(each.id, each) for each in reciprocal_rank_fusion(rankings)[:k]]
+    candidates = {image_id for ranking in rankings for image_id in ranking.ids}
+    heard = [
+        replace(
+            each, silent=_silent(session, sources[each.source], candidates.difference(each.ids))
+        )
+        if each.source in sources
+        else each
+        for each in rankings
+    ]
+    fused = [(each.id, each) for each in reciprocal_rank_fusion(heard)[:k]]
     results = [
         FusedImage(image, each.score, _found_by(image.id, each.ranks, parts))
         for image, each in loaded(session, fused, viewer_id)
@@ -171,6 +191,33 @@ def find_fused(
         change_seq=min(change_seqs, default=None),
         left_out=left_out,
     )
+
+
+def _silent(session: Session, asked: VectorQuery, image_ids: Collection[int]) -> set[int]:
+    """Return which of these images have no vector in a space, or are not READY to show it."""
+    table = table_of(asked.kind)
+    ids = sorted(image_ids)
+    silent = set(ids)
+    for start in range(0, len(ids), IN_LIST_ROWS):
+        # Two statements, for joined in one SQLite reads every vector of the space.
+        subjects = session.execute(
+            select(Image.id, table.shown_by).where(
+                Image.id.in_(ids[start : start + IN_LIST_ROWS]),
+                Image.status == ImageStatus.READY,
+                table.shown_by.is_not(None),
+            )
+        ).all()
+        embedded = set(
+            session.execute(
+                select(table.subject).where(
+                    table.entity.space_id == asked.space_id,
+                    table.subject.in_({subject for _, subject in subjects}),
+                    table.entity.is_deleted.is_(False),
+                )
+            ).scalars()
+        )
+        silent -= {image_id for image_id, subject in subjects if subject in embedded}
+    return silent
 
 
 def _found_by(

@@ -48,7 +48,7 @@ class Written(Album):
 
 
 @pytest.fixture
-def _postgresql_database(postgresql_url: str) -> Iterator[Database]:
+def migrated_postgresql(postgresql_url: str) -> Iterator[Database]:
     database = Database(make_engine(make_url(postgresql_url), 4))
     upgrade_to_head(database.engine)
     yield database
@@ -59,7 +59,7 @@ def _postgresql_database(postgresql_url: str) -> Iterator[Database]:
     params=[
         "sqlite_database",
         pytest.param("mariadb_database", marks=pytest.mark.mariadb),
-        pytest.param("_postgresql_database", marks=pytest.mark.postgresql),
+        pytest.param("migrated_postgresql", marks=pytest.mark.postgresql),
     ]
 )
 def album(request: pytest.FixtureRequest) -> Written:
@@ -108,7 +108,7 @@ def test_accents_and_stop_words_make_no_difference(
 
 @pytest.mark.parametrize(
     "database",
-    ["sqlite_database", pytest.param("_postgresql_database", marks=pytest.mark.postgresql)],
+    ["sqlite_database", pytest.param("migrated_postgresql", marks=pytest.mark.postgresql)],
 )
 def test_accents_written_apart_from_their_letters_make_no_difference(
     request: pytest.FixtureRequest, database: str
@@ -175,7 +175,9 @@ def test_only_what_the_viewer_may_see_is_found_however_many_others_there_are(
     for _ in range(5):
         album.add(album.bea, prompt="secret cat")
     mine = album.add(prompt="a cat, among many more words that make it a worse match")
-    public = album.add(album.bea, prompt="a cat for everybody to see and to look at", is_public=True)
+    public = album.add(
+        album.bea, prompt="a cat for everybody to see and to look at", is_public=True
+    )
     assert sorted(album.ids("cat", k=2)) == [mine, public]
     assert album.ids("secret") == []
     assert album.ids("cat", None) == [public]
@@ -236,8 +238,8 @@ def test_words_that_were_there_before_the_full_text_are_found(album: Written) ->
 
 
 @pytest.mark.postgresql
-def test_postgresql_reads_its_index(_postgresql_database: Database) -> None:
-    with _postgresql_database.engine.connect() as connection:
+def test_postgresql_reads_its_index(migrated_postgresql: Database) -> None:
+    with migrated_postgresql.engine.connect() as connection:
         assert INDEX_NAME in {i["name"] for i in inspect(connection).get_indexes("images")}
         connection.execute(text("SET enable_seqscan = off"))
         plan = connection.exec_driver_sql(

@@ -12,13 +12,15 @@ from mirada.domain.embeddings import Vector
 from mirada.domain.errors import InvalidInput
 from webapp import uploads
 from webapp.auth import Caller, current_caller
-from webapp.liking import liked_in
+from webapp.fusing import DEFAULT_WEIGHTS, fused_images
+from webapp.liking import liked_by_caller, liked_in
 from webapp.rest import MIN_CHANGE_SEQ, ApiBlueprint, multipart_fields
+from webapp.schemas.fusion import FUSED_EXAMPLE, SearchedSchema, fused_body
 from webapp.schemas.search import (
+    ALL,
     DEFAULT_RESULTS,
     PROMPTS,
     SEARCH_EXAMPLE,
-    FoundSchema,
     MultipartSearchSchema,
     PictureQuerySchema,
     SearchSchema,
@@ -54,6 +56,10 @@ REQUEST_BODY = {
                 "words": {"value": {"text": "a cat with sunglasses", "k": 5}},
                 "stored picture": {"value": {"image_id": 17, "threshold": 0.5}},
                 "prompts": {"value": {"text": "film still, anamorphic", "in": "prompts"}},
+                "all there is": {"value": {"text": "gato na lua", "in": "all"}},
+                "weighted": {
+                    "value": {"text": "gato na lua", "weights": {"pictures": 1, "keywords": 2}}
+                },
             },
         },
         "multipart/form-data": {
@@ -75,7 +81,11 @@ class Search(MethodView):
         requestBody=REQUEST_BODY,
         parameters=[MIN_CHANGE_SEQ],
     )
-    @blueprint.response(200, FoundSchema, example=SEARCH_EXAMPLE)
+    @blueprint.response(
+        200,
+        SearchedSchema,
+        examples={"pictures": {"value": SEARCH_EXAMPLE}, "fused": {"value": FUSED_EXAMPLE}},
+    )
     def post(self) -> Any:
         """Best first, among the images the caller may see.
 
@@ -83,10 +93,19 @@ class Search(MethodView):
         `similarity` is the cosine; `relevance` says where it stands among what is here; `verdict`
         says whether anything relevant was found at all. With `in` set to `prompts` the prompts are
         compared, by their meaning, instead of what the pictures show.
+
+        A text with `in` set to `all`, or with `weights`, asks several sources and fuses their
+        rankings: what pictures show, prompts and captions by meaning, and the words of prompts and
+        captions as they are written, without regard to case and accents. Each result then carries
+        `score` and says who found it; `threshold` cuts the vector sources and not the words; an
+        image that has every word of the text makes the verdict `relevant`. A source that cannot
+        be searched just now is in `left_out` with the reason; only when none is left is that an error.
         """
         caller = current_caller()
         is_multipart = request.mimetype == "multipart/form-data"
         query = multipart_fields(MultipartSearchSchema) if is_multipart else _json_fields()
+        if query["in_"] == ALL or query.get("weights"):
+            return _fused(query, caller)
         by_prompt = query["in_"] == PROMPTS
         kind = _kind_given(query)
         found = find_images(
@@ -101,6 +120,24 @@ class Search(MethodView):
         )
         _, space = prompt_space() if by_prompt else image_space()
         return found_body(found, caller.user_id, space.name, liked_in(found))
+
+
+def _fused(query: dict[str, Any], caller: Caller) -> dict[str, Any]:
+    if _kind_given(query) is not QueryKind.TEXT:
+        message = "Only a text is looked for in several sources."
+        raise InvalidInput(message, fields={"in" if query["in_"] == ALL else "weights": [message]})
+    weights = query.get("weights") or DEFAULT_WEIGHTS
+    k = query["k"] or query["limit"] or DEFAULT_RESULTS
+    found = fused_images(
+        query["text"],
+        weights,
+        caller,
+        k=k,
+        threshold=query["threshold"],
+        only_own=query["mine"],
+    )
+    liked = liked_by_caller(result.image for result in found.results)
+    return fused_body(found, weights, caller.user_id, liked, k)
 
 
 def _json_fields() -> dict[str, Any]:

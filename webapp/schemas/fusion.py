@@ -1,0 +1,182 @@
+"""The reply of a search, fused or not."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import marshmallow as ma
+from marshmallow import validate
+
+from mirada.domain.similarity import SearchWay
+from mirada.usecases.fuse import FusedFound, FusedImage
+from webapp.schemas.images import IMAGE_EXAMPLE, ReplySchema, image_body
+from webapp.schemas.search import (
+    CAPTIONS,
+    KEYWORDS,
+    PICTURES,
+    PROMPTS,
+    FoundImageSchema,
+    FoundSchema,
+)
+
+FUSED = "fused"
+SOURCES = (PICTURES, PROMPTS, CAPTIONS, KEYWORDS)
+FUSED_EXAMPLE = {
+    "results": [
+        {
+            "image": IMAGE_EXAMPLE,
+            "similarity": 0.31,
+            "relevance": 0.97,
+            "score": 0.0325,
+            "found_by": [
+                {"source": PICTURES, "rank": 2, "similarity": 0.31},
+                {"source": KEYWORDS, "rank": 1, "similarity": None},
+            ],
+        }
+    ],
+    "verdict": "relevant",
+    "way": FUSED,
+    "permitted_count": 312,
+    "change_seq": 312,
+    "reason": None,
+    "space": None,
+    "sources": [
+        {"source": PICTURES, "weight": 1.0, "way": "exact", "permitted_count": 312},
+        {"source": KEYWORDS, "weight": 1.0, "way": None, "permitted_count": None},
+    ],
+    "left_out": [{"source": PROMPTS, "reason": "No prompt has been embedded yet."}],
+}
+
+
+def _source() -> ma.fields.String:
+    return ma.fields.String(required=True, validate=validate.OneOf(SOURCES))
+
+
+class FoundBySchema(ReplySchema):
+    """One source's part in a result."""
+
+    source = _source()
+    rank = ma.fields.Integer(required=True, metadata={"description": "From 1, the best."})
+    similarity = ma.fields.Float(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Cosine in this source's space; null for keywords."},
+    )
+
+
+class SourceSchema(ReplySchema):
+    """A source that was searched."""
+
+    source = _source()
+    weight = ma.fields.Float(required=True)
+    way = ma.fields.String(
+        required=True, allow_none=True, metadata={"description": "Null for keywords."}
+    )
+    permitted_count = ma.fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "How many vectors the search ran over; null for keywords."},
+    )
+
+
+class LeftOutSchema(ReplySchema):
+    """A source that could not be searched."""
+
+    source = _source()
+    reason = ma.fields.String(required=True)
+
+
+class SearchedImageSchema(FoundImageSchema):
+    """One result; `score` and `found_by` where several sources were fused."""
+
+    similarity = ma.fields.Float(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "Cosine in [-1, 1], higher is nearer. Fused: of the picture; null where "
+            "what it shows did not find it."
+        },
+    )
+    relevance = ma.fields.Float(
+        required=True,
+        allow_none=True,
+        metadata=FoundImageSchema._declared_fields["relevance"].metadata,
+    )
+    score = ma.fields.Float(
+        metadata={
+            "description": "Sum over the sources of weight / (60 + rank) (reciprocal rank fusion, "
+            "Cormack et al. 2009). It orders one reply and means nothing beside another."
+        }
+    )
+    found_by = ma.fields.List(ma.fields.Nested(FoundBySchema))
+
+
+class SearchedSchema(FoundSchema):
+    """Results, best first; `sources` and `left_out` where several were fused."""
+
+    results = ma.fields.List(ma.fields.Nested(SearchedImageSchema), required=True)
+    way = ma.fields.String(
+        required=True,
+        validate=validate.OneOf([*(way.value for way in SearchWay), FUSED]),
+        metadata={"description": "How it was computed."},
+    )
+    space = ma.fields.String(
+        required=True, allow_none=True, metadata={"description": "Null where several were fused."}
+    )
+    sources = ma.fields.List(ma.fields.Nested(SourceSchema))
+    left_out = ma.fields.List(
+        ma.fields.Nested(LeftOutSchema),
+        metadata={"description": "Sources that were asked for and could not be searched."},
+    )
+
+
+def fused_body(
+    found: FusedFound,
+    weights: Mapping[str, float],
+    viewer_id: int | None,
+    liked: Collection[int],
+    k: int,
+) -> dict[str, Any]:
+    """Return the fields for `SearchedSchema`; `liked` as `image_body` takes it."""
+    count = len(found.results)
+    return {
+        "results": [_result_body(result, viewer_id, liked) for result in found.results],
+        "verdict": str(found.verdict),
+        "way": FUSED,
+        "permitted_count": max(found.permitted_counts.values(), default=0),
+        "change_seq": None if viewer_id is None else found.change_seq,
+        "reason": None if count == k else f"These are all that were found: {count}.",
+        "space": None,
+        "sources": [
+            {
+                "source": source,
+                "weight": weights[source],
+                "way": found.ways.get(source),
+                "permitted_count": found.permitted_counts.get(source),
+            }
+            for source in SOURCES
+            if weights.get(source) and source not in found.left_out
+        ],
+        "left_out": [
+            {"source": source, "reason": found.left_out[source]}
+            for source in SOURCES
+            if source in found.left_out
+        ],
+    }
+
+
+def _result_body(
+    result: FusedImage, viewer_id: int | None, liked: Collection[int]
+) -> dict[str, Any]:
+    shown = {part.source: part for part in result.found_by}.get(PICTURES)
+    return {
+        "image": image_body(result.image, viewer_id, liked),
+        "similarity": None if shown is None else shown.similarity,
+        "relevance": None if shown is None else shown.relevance,
+        "score": result.score,
+        "found_by": [
+            {"source": part.source, "rank": part.rank, "similarity": part.similarity}
+            for part in result.found_by
+        ],
+    }

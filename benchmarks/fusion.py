@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import logging
 import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import structlog
 from flask.testing import FlaskClient
 
 from benchmarks.classifier import table
@@ -142,6 +144,7 @@ def main() -> None:
     parser.add_argument("--weights", type=json.loads, help="JSON: source -> weight")
     parser.add_argument("--seed", type=int, default=SEED, help="of which stickers have words")
     arguments = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     weights = arguments.weights
     listed = json.loads((ROOT / "demo" / "stickers.json").read_text(encoding="utf-8"))["stickers"]
     ways: dict[str, dict[str, Any]] = {name: {"weights": each} for name, each in SINGLE.items()}
@@ -156,7 +159,6 @@ def main() -> None:
                 faiss_index_dir=folder / "faiss_indexes",
                 database_url=f"sqlite:///{folder / 'mirada.db'}",
                 clip_model="bundled",
-                log_level="WARNING",
             )
         )
         try:

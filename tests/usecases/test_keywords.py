@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from sqlalchemy import inspect, text, update
 from sqlalchemy.engine import make_url
@@ -12,10 +13,14 @@ from mirada.db.full_text import INDEX_NAME, POSTGRESQL_WORDS
 from mirada.db.migrate import upgrade_to_head
 from mirada.db.models import Image
 from mirada.db.session import Database, make_engine
+from mirada.domain.embeddings import EmbeddingSpace, SpaceKind
 from mirada.domain.errors import InvalidInput
 from mirada.domain.images import ImageFormat, ImageStatus, PictureFacts
 from mirada.usecases import images, ingest
+from mirada.usecases.embed import store_embedding
 from mirada.usecases.keywords import FoundWords, find_by_words
+from mirada.usecases.safety import Safety
+from mirada.usecases.spaces import pin_space
 from tests.usecases.album import Album
 
 
@@ -200,6 +205,26 @@ def test_an_image_is_found_by_its_words_whatever_became_of_its_vector(
     with album.database.transaction() as session:
         session.execute(update(Image).where(Image.id == image_id).values(status=status))
     assert album.ids("cat") == [image_id]
+
+
+def test_where_unsafe_pictures_are_hidden_others_are_found_once_they_were_judged(
+    album: Written,
+) -> None:
+    """With one axis unsafe and the other safe; one's own pictures are always found."""
+    space = EmbeddingSpace(SpaceKind.IMAGE, "toy", "v1", "none", 2)
+    axes = np.eye(2, dtype=np.float32)
+    safety = Safety(axes[:1], axes[1:], 20.0, 0.5)
+    mine = album.add(prompt="a cat")
+    judged = [album.add(album.bea, prompt="a cat", is_public=True) for _ in axes]
+    assert album.ids("cat") == [mine, *judged]
+    assert album.ids("cat", safety=safety) == [mine]
+    with album.database.transaction() as session:
+        space_id = pin_space(session, space).id
+        for image_id, vector in zip(judged, axes, strict=True):
+            content_id = session.get_one(Image, image_id).content_id
+            store_embedding(session, content_id, space_id, space, vector)
+    assert album.ids("cat", safety=safety) == [mine, judged[1]]
+    assert album.ids("cat", safety=safety, k=2) == [mine, judged[1]]
 
 
 def test_words_too_short_for_mariadb_are_left_out_and_alone_refused(

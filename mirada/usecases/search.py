@@ -25,8 +25,7 @@ from mirada.usecases.safety import Safety
 
 Score = TypeVar("Score")
 _IS_READY = func.coalesce(Image.status, "") == ImageStatus.READY
-"""Said so that no index is of use for it: SQLite would read all images that are READY, not the few
-that were found."""
+"""Said so that no index is of use for it: SQLite would read all that are READY, not the few found."""
 MAX_K = 1000
 """Most results of one search: a reply of 1,000 images is about half a megabyte."""
 

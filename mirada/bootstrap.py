@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -22,7 +23,7 @@ from mirada.db.migrate import differences, upgrade_to_head
 from mirada.db.session import Database, make_engine
 from mirada.db.vector_rows import DatabaseVectors
 from mirada.domain.circuit import CircuitBreaker
-from mirada.domain.embeddings import EmbeddingSpace, Matrix
+from mirada.domain.embeddings import EmbeddingSpace, Matrix, SpaceKind
 from mirada.domain.errors import Unavailable
 from mirada.domain.vector_cache import VectorCache
 from mirada.ports import (
@@ -173,6 +174,13 @@ class Runtime:
 
         return self._port("text_encoder", build)
 
+    @property
+    def caption_tower(self) -> TextEncoder:
+        """What embeds prompts, as the encoder of captions where no key is set; loads it, pins nothing."""
+        from mirada.adapters.encoders.prompts import CaptionTower
+
+        return self._port("caption_tower", lambda: CaptionTower(self.text_encoder))
+
     def _load_text_encoder(self) -> PromptEncoder:
         from mirada.adapters.encoders.prompts import PromptTower
         from mirada.adapters.encoders.sentences import SentenceEncoder
@@ -321,8 +329,13 @@ class Runtime:
         with self.reading() as session:
             texts = rebuild.probe_texts(session)
         try:
-            is_of_pictures = space_id == self.space()[0]
-            encoder: TextEncoder = self.encoder if is_of_pictures else self.text_encoder
+            space = self.vector_source(space_id).space
+            encoder: TextEncoder = self.encoder
+            if space.kind is not SpaceKind.IMAGE:
+                encoder = self.text_encoder
+            if replace(encoder.space, kind=space.kind) != space:
+                # Captions that somebody else's server embeds: measuring is not worth paying for.
+                return nothing
             return encoder.encode_texts(texts)
         except Unavailable as error:
             logger.warning("The build does not measure its recall on texts: %s", error)

@@ -11,6 +11,7 @@ from mirada.domain.errors import Conflict, InvalidInput, MiradaError, Unavailabl
 from mirada.usecases import spaces
 from mirada.usecases.fuse import FusedFound, VectorQuery, find_fused
 from webapp.auth import Caller
+from webapp.captioning import vector_of_caption
 from webapp.current import current_runtime
 from webapp.metrics import SEARCHES
 from webapp.schemas.fusion import FUSED
@@ -72,9 +73,14 @@ VECTOR_SOURCES = (
         vector_of_prompt,
         "No prompt has been embedded yet.",
     ),
+    VectorSource(
+        CAPTIONS,
+        SpaceKind.CAPTION,
+        spaces.pinned_caption_space,
+        vector_of_caption,
+        "No caption has been embedded yet.",
+    ),
 )
-UNKNOWN_HERE = {CAPTIONS: "Captions are not compared by meaning here."}
-"""Sources that may be named although there is nothing behind them, and what is said of them."""
 
 
 def fused_images(
@@ -105,9 +111,7 @@ def fused_images(
     """
     runtime = current_runtime()
     asked_seq = asked_change_seq()
-    failures: dict[str, MiradaError] = {
-        source: Conflict(reason) for source, reason in UNKNOWN_HERE.items() if weights.get(source)
-    }
+    failures: dict[str, MiradaError] = {}
     queries: list[VectorQuery] = []
     for source in VECTOR_SOURCES:
         if weight := weights.get(source.name):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Callable, Collection
 from typing import Any
 
 from flask import Response, request
 
+from mirada.domain.captions import CaptionSource
 from mirada.domain.errors import PreconditionFailed
 from webapp.headers import CALLER_HEADERS
 
-_OURS = re.compile(r"(\d{1,19})-(\d{1,9})-[a-z]+(?:-\d{1,10}-\d{1,10}-[01])?")
+_OURS = re.compile(r"(\d{1,19})-(\d{1,9})-[a-z]+(?:-\d{1,10}-\d{1,10}-[01](?:-\d{1,10})?)?")
 
 
 def image_etag(image: Any, liked: Collection[int]) -> str:
@@ -25,7 +27,11 @@ def image_etag(image: Any, liked: Collection[int]) -> str:
         liked: ids of the images that the caller likes.
     """
     state = f"{image.id}-{image.version}-{str(image.status).lower()}"
-    return f"{state}-{image.like_count}-{image.comment_count}-{int(image.id in liked)}"
+    tag = f"{state}-{image.like_count}-{image.comment_count}-{int(image.id in liked)}"
+    if image.caption_source != CaptionSource.MODEL:
+        return tag
+    # What a model writes is no version of the owner's, and yet another reply.
+    return f"{tag}-{zlib.crc32(image.caption.encode())}"
 
 
 def expected_version(image_id: int, current_version: Callable[[], int]) -> int | None:

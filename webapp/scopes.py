@@ -10,6 +10,7 @@ READING_POSTS = frozenset(
     {
         "search.Search",
         "images.SimilarImages",
+        "images.CaptionedImages",
         "embeddings.Embeddings",
         "embedding_service.EmbedImage",
         "image_search.SearchSimilarImages",

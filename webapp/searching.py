@@ -9,7 +9,7 @@ import numpy as np
 from flask import request
 from werkzeug.datastructures import FileStorage
 
-from mirada.domain.embeddings import EmbeddingSpace, Vector, l2_normalise
+from mirada.domain.embeddings import EmbeddingSpace, SpaceKind, Vector, l2_normalise
 from mirada.domain.errors import Conflict, InvalidInput, NotFound
 from mirada.domain.images import RgbImage
 from mirada.domain.nsfw import SAFE_PROMPTS, UNSAFE_PROMPTS, NsfwPolicy
@@ -66,12 +66,11 @@ def find_images(
     """
     runtime = current_runtime()
     space_id, _ = prompt_space() if by_prompt else image_space()
-    find = search.find_by_prompt if by_prompt else search.find
     index = runtime.index(space_id)
     wait_for_freshness(index, runtime.vector_source(space_id))
     safety = safety_in_force()
     with runtime.reading() as session:
-        found = find(
+        found = search.find(
             session,
             index,
             query,
@@ -81,6 +80,7 @@ def find_images(
             exclude_image_ids=exclude_image_ids,
             owner_ids=own_alone(caller) if only_own else None,
             safety=safety,
+            kind=SpaceKind.PROMPT if by_prompt else SpaceKind.IMAGE,
         )
     compared = PROMPTS if by_prompt else PICTURES
     SEARCHES.labels(asked_with, compared, found.way, found.verdict).inc()

@@ -147,7 +147,7 @@ class Serving:
                 if self._is_first:
                     catching_up.catch_up(self._runtime)
                 self._runtime.index(space_id).refresh()
-                self._load_prompts()
+                self._load_texts()
                 return
             except Unavailable as error:
                 logger.warning("The encoder or the index is not ready: %s", error)
@@ -156,12 +156,13 @@ class Serving:
                 logger.error("%s", error)
                 return
 
-    def _load_prompts(self) -> None:
-        """Read the prompts' index as well, where there is one; without it related images would wait."""
+    def _load_texts(self) -> None:
+        """Read the indexes of prompts and captions as well, where there are any, before people wait."""
         with self._runtime.reading() as session:
-            space = spaces.pinned_prompt_space(session)
-        if space is not None:
-            self._runtime.index(space.id).refresh()
+            pinned = spaces.pinned_prompt_space(session), spaces.pinned_caption_space(session)
+        for space in pinned:
+            if space is not None:
+                self._runtime.index(space.id).refresh()
 
     def _say_ready(self) -> None:
         address = base_url(self._runtime.settings)

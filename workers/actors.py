@@ -8,6 +8,7 @@ import dramatiq
 
 from mirada.usecases.jobs import (
     BACKFILL_EMBEDDINGS,
+    CAPTION_IMAGE,
     CLASSIFY_IMAGES,
     CLUSTER_LIBRARY,
     CREATE_EMBEDDINGS,
@@ -41,6 +42,9 @@ def declare(broker: dramatiq.Broker, runner: JobRunner) -> None:
     def classify_images_task(job_id: int) -> None:
         runner.run(job_id)
 
+    def caption_image_task(job_id: int) -> None:
+        runner.run(job_id)
+
     for name, work in {
         CREATE_EMBEDDINGS: create_embeddings_task,
         BACKFILL_EMBEDDINGS: backfill_embeddings_task,
@@ -48,5 +52,6 @@ def declare(broker: dramatiq.Broker, runner: JobRunner) -> None:
         CLUSTER_LIBRARY: cluster_library_task,
         EXPAND_LABEL: expand_label_task,
         CLASSIFY_IMAGES: classify_images_task,
+        CAPTION_IMAGE: caption_image_task,
     }.items():
         dramatiq.actor(work, actor_name=name, queue_name=QUEUE, broker=broker)

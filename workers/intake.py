@@ -11,9 +11,10 @@ from mirada.bootstrap import Runtime
 from mirada.domain.errors import MiradaError, Unavailable
 from mirada.domain.writing import checked_text
 from mirada.ports import StagedFile
-from mirada.usecases import idempotency, images, ingest, spaces
+from mirada.usecases import idempotency, images, ingest, jobs, spaces
 from mirada.usecases.ingest import NewPicture, Registered
 from workers import doorbell
+from workers.captions import recipe_in_force
 from workers.deadlocks import ATTEMPTS, DEADLOCK_WITHIN_S, pause
 from workers.metrics.instruments import counting_uploads
 
@@ -52,6 +53,7 @@ def take_in(
     prompt: str | None = None,
     caption: str | None = None,
     read_metadata: bool = True,
+    auto_caption: bool = True,
     request_id: str | None = None,
     idempotency_key: str | None = None,
 ) -> TakenIn:
@@ -86,13 +88,18 @@ def take_in(
         owner_id=owner_id,
         request_id=request_id,
         idempotency_key=idempotency_key,
-        fingerprint=idempotency.fingerprint_of(picture.sha256, asked),
+        fingerprint=idempotency.fingerprint_of(
+            picture.sha256, asked if auto_caption else {**asked, "auto_caption": False}
+        ),
+        auto_caption=auto_caption,
         **fields,
     )
     if not registered.is_new_content:
         drop(runtime, picture)
     if registered.job_id is not None:
         doorbell.ring(runtime, registered.job_id, ingest.JOB_KIND)
+    if registered.caption_job_id is not None:
+        doorbell.ring(runtime, registered.caption_job_id, jobs.CAPTION_IMAGE)
     return TakenIn(
         image_id=registered.image.id,
         job_id=registered.job_id,
@@ -154,6 +161,7 @@ def _register(
                     picture,
                     space_id=space.id if space else None,
                     embeddings_enabled=runtime.settings.embeddings_enabled,
+                    captions_enabled=recipe_in_force(runtime) is not None,
                     **fields,
                 )
             return registered, images.committed_change(session)

@@ -18,6 +18,7 @@ from mirada.domain.images import RgbImage
 from mirada.usecases import attempts, backfill, embed, expand, leases, rebuild, spaces, spending
 from mirada.usecases.jobs import (
     BACKFILL_EMBEDDINGS,
+    CAPTION_IMAGE,
     CLASSIFY_IMAGES,
     CLUSTER_LIBRARY,
     CREATE_EMBEDDINGS,
@@ -26,6 +27,7 @@ from mirada.usecases.jobs import (
 )
 from workers import doorbell, paying
 from workers.attempt import Attempt
+from workers.captions import caption_image
 from workers.classification_batches import classify_images
 from workers.clustering import cluster_library
 
@@ -216,4 +218,5 @@ WORK: dict[str, Work] = {
     CLUSTER_LIBRARY: cluster_library,
     EXPAND_LABEL: expand_label,
     CLASSIFY_IMAGES: classify_images,
+    CAPTION_IMAGE: caption_image,
 }

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from mirada.db.classifier_models import ClassifiedPicture
 from mirada.db.inserts import insert_unless_there
+from mirada.db.memory_models import Caption
 from mirada.db.models import Content, Embedding, Image
 from mirada.db.verdicts import forget_unseen
 from mirada.domain.errors import Unavailable
@@ -69,6 +70,8 @@ def release_content(session: Session, content: Content) -> str | None:
     forget_unseen(session, content.id)
     if session.execute(select(Image.id).where(Image.content_id == content.id).limit(1)).first():
         return None
+    # What a model wrote of a picture goes with it.
+    session.execute(delete(Caption).where(Caption.content_id == content.id))
     storage_key = content.storage_key or None
     of_content = ClassifiedPicture.content_id == content.id
     session.execute(

@@ -9,11 +9,11 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import Insert
 
-from mirada.db.memory_models import TextContent
+from mirada.db.memory_models import Caption, TextContent
 from mirada.db.models import Content
 from mirada.db.spending_models import SpendingDay
 
-Row = type[Content] | type[TextContent] | type[SpendingDay]
+Row = type[Content] | type[TextContent] | type[Caption] | type[SpendingDay]
 
 
 def insert_unless_there(session: Session, entity: Row, values: dict[str, Any]) -> Insert:

@@ -1,4 +1,4 @@
-"""The creative memory's tables: texts and their vectors, likes, comments, and the list of styles.
+"""The creative memory's tables: texts and their vectors, captions, likes, comments, and styles.
 
 Apart from `mirada.db.models` for their length alone. Lock order: content, image, text, then the
 text's vectors; a text's row is the lock for everything about that text.
@@ -14,6 +14,7 @@ from sqlalchemy import (
     Boolean,
     ForeignKey,
     Index,
+    Integer,
     String,
     Text,
     UniqueConstraint,
@@ -36,7 +37,7 @@ class TextContent(Base):
     """A distinct text. Its id is never used again, so an index can be keyed by vectors of it.
 
     `body` is the text as it is embedded, `sha256` that of its UTF-8; see `domain.prompts`. Images
-    name it by `prompt_text_id`; it goes with the last of them.
+    name it by `prompt_text_id` and `caption_text_id`; it goes with the last of them.
     """
 
     __tablename__ = "text_contents"
@@ -70,6 +71,32 @@ class TextEmbedding(Base):
     crc32: Mapped[int] = mapped_column(BigInteger)
     is_deleted: Mapped[bool] = mapped_column(Boolean, default=False)
     change_seq: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+
+
+class Caption(Base):
+    """What a model wrote of a content, or that it is being asked; written under the content's lock.
+
+    Kept by language, model and version of the instructions, so that nothing is paid twice. `refusal`
+    is why an answer was of no use. Whoever asks is named by its job and that job's lease: a claim
+    stands no longer than the lease.
+    """
+
+    __tablename__ = "captions"
+    __table_args__ = (
+        UniqueConstraint("content_id", "language", "model", "prompt_version"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    content_id: Mapped[int] = mapped_column(ForeignKey("contents.id", ondelete="CASCADE"))
+    language: Mapped[str] = mapped_column(String(5))
+    model: Mapped[str] = mapped_column(String(100))
+    prompt_version: Mapped[int] = mapped_column(Integer)
+    caption: Mapped[str | None] = mapped_column(Text)
+    refusal: Mapped[str | None] = mapped_column(String(255))
+    claimed_job_id: Mapped[int | None] = mapped_column(BigInteger)
+    claimed_token: Mapped[str | None] = mapped_column(String(32))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
 
 class Like(Base):

@@ -26,6 +26,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    true,
 )
 from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import Dialect
@@ -174,14 +175,16 @@ class Content(Base):
 class Image(Base):
     """One person's picture: what a client uploads, lists and deletes. Several may show one content.
 
-    `prompt_text_id` is no foreign key, because SQLite would have to copy the table to add one; it is
-    written under the text's lock. `generation` holds what a generator wrote into the file.
+    `prompt_text_id` and `caption_text_id` are no foreign keys, because SQLite would have to copy the
+    table to add one; they are written under the text's lock. `generation` holds what a generator wrote
+    into the file. `auto_caption` is whether the owner lets a model write a missing caption.
     """
 
     __tablename__ = "images"
     __table_args__ = (
         Index("ix_images_owner_id_id", "owner_id", "id"),
         Index("ix_images_prompt_text_id", "prompt_text_id"),
+        Index("ix_images_caption_text_id", "caption_text_id"),
         {"sqlite_autoincrement": True},
     )
 
@@ -193,6 +196,12 @@ class Image(Base):
     prompt_text_id: Mapped[int | None] = mapped_column(BigInteger)
     generation: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     caption: Mapped[str | None] = mapped_column(LongText)
+    caption_text_id: Mapped[int | None] = mapped_column(BigInteger)
+    caption_source: Mapped[str | None] = mapped_column(String(10))
+    caption_model: Mapped[str | None] = mapped_column(String(100))
+    caption_language: Mapped[str | None] = mapped_column(String(5))
+    caption_prompt_version: Mapped[int | None] = mapped_column(Integer)
+    auto_caption: Mapped[bool] = mapped_column(Boolean, default=True, server_default=true())
     is_public: Mapped[bool] = mapped_column(Boolean)
     status: Mapped[str] = mapped_column(String(12), default=ImageStatus.PENDING, index=True)
     failure: Mapped[str | None] = mapped_column(Text)

@@ -1,16 +1,17 @@
-"""Which text an image's prompt is, under the lock of the text's row; lock the image's content first."""
+"""Which texts an image's prompt and caption are, under their rows' locks; lock its content first."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from mirada.db import changes
 from mirada.db.inserts import insert_unless_there
 from mirada.db.memory_models import TextContent, TextEmbedding
 from mirada.db.models import Image, utc_now
+from mirada.domain.captions import CaptionSource
 from mirada.domain.errors import Unavailable
 from mirada.domain.prompts import normalised_prompt, prompt_digest
 
@@ -43,6 +44,27 @@ def set_prompt(session: Session, image: Image, prompt: str | None) -> int | None
     return old_id
 
 
+def set_caption(session: Session, image: Image, caption: str | None) -> int | None:
+    """Give an image a caption that a person wrote, and its text; as `set_prompt` does a prompt.
+
+    None takes the caption away for good: no model writes another.
+    """
+    old_id = image.caption_text_id
+    new_id = None
+    if caption is not None:
+        new_id = locked_text_id(session, normalised_prompt(caption), beside=old_id)
+    image.caption = caption
+    image.caption_source = None if caption is None else CaptionSource.PERSON
+    image.caption_model = image.caption_language = image.caption_prompt_version = None
+    if caption is None:
+        image.auto_caption = False
+    if new_id == old_id:
+        return None
+    image.caption_text_id = new_id
+    changes.touch_texts(session, [old_id, new_id])
+    return old_id
+
+
 def release_text(session: Session, text_id: int | None) -> None:
     """Delete a text that no image names any more, its vectors becoming tombstones.
 
@@ -51,7 +73,9 @@ def release_text(session: Session, text_id: int | None) -> None:
     if text_id is None:
         return
     lock_texts(session, [text_id])
-    named = select(Image.id).where(Image.prompt_text_id == text_id)
+    named = select(Image.id).where(
+        or_(Image.prompt_text_id == text_id, Image.caption_text_id == text_id)
+    )
     if session.execute(named.limit(1)).first() is not None:
         return
     session.execute(
@@ -73,11 +97,13 @@ def lock_texts(session: Session, text_ids: Collection[int]) -> set[int]:
     return locked
 
 
-def lock_texts_of(session: Session, bodies: Collection[str]) -> None:
+def lock_texts_of(
+    session: Session, bodies: Collection[str], beside: Collection[int | None] = ()
+) -> None:
     """Lock the rows of normalised texts, inserted unless they are there, all in one order.
 
     Whoever is about to use several texts in one transaction calls it first; those who do never wait
-    for each other in a circle.
+    for each other in a circle. `beside` names other texts whose rows are to be locked as well.
     """
     by_digest = {prompt_digest(body): body for body in bodies}
     digests = sorted(by_digest)
@@ -86,7 +112,8 @@ def lock_texts_of(session: Session, bodies: Collection[str]) -> None:
         some = digests[start : start + changes.IN_LIST_ROWS]
         rows = select(TextContent.sha256, TextContent.id).where(TextContent.sha256.in_(some))
         known.update((sha256, text_id) for sha256, text_id in session.execute(rows))
-    lock_texts(session, known.values())
+    others = (text_id for text_id in beside if text_id is not None)
+    lock_texts(session, {*known.values(), *others})
     # New ones behind them: their ids are the highest.
     for digest in digests:
         if digest not in known:
@@ -116,4 +143,4 @@ def locked_text_id(session: Session, body: str, beside: int | None = None) -> in
                 session, TextContent, {"sha256": sha256, "body": body, "created_at": utc_now()}
             )
         )
-    raise Unavailable("This prompt is being written and deleted at once; try again shortly.")
+    raise Unavailable("This text is being written and deleted at once; try again shortly.")

@@ -12,11 +12,11 @@ from mirada.domain.embeddings import SpaceKind
 
 @dataclass(frozen=True, slots=True)
 class VectorTable:
-    """A table of vectors. Pictures' and prompts' are apart, for their subjects' numbers overlap.
+    """A table of vectors. Pictures' and texts' are apart, for their subjects' numbers overlap.
 
     Attributes:
         entity: the mapped class.
-        subject: its column that names what was embedded: a content, a prompt's text.
+        subject: its column that names what was embedded: a content, a prompt's or caption's text.
         shown_by: the column of `images` that names the same.
     """
 
@@ -27,9 +27,10 @@ class VectorTable:
 
 PICTURES = VectorTable(Embedding, Embedding.content_id, Image.content_id)
 PROMPTS = VectorTable(TextEmbedding, TextEmbedding.text_id, Image.prompt_text_id)
-TABLES = (PICTURES, PROMPTS)
+CAPTIONS = VectorTable(TextEmbedding, TextEmbedding.text_id, Image.caption_text_id)
+_BY_KIND = {SpaceKind.IMAGE: PICTURES, SpaceKind.PROMPT: PROMPTS, SpaceKind.CAPTION: CAPTIONS}
 
 
 def table_of(kind: SpaceKind) -> VectorTable:
     """Return where vectors of that kind of space are."""
-    return PICTURES if kind is SpaceKind.IMAGE else PROMPTS
+    return _BY_KIND[kind]

@@ -13,9 +13,10 @@ from mirada.db import changes
 from mirada.db.classifier_models import ClassifiedPicture
 from mirada.db.contents import lock_content, release_content
 from mirada.db.models import Image
-from mirada.db.texts import release_text, set_prompt
+from mirada.db.texts import lock_texts_of, release_text, set_caption, set_prompt
 from mirada.db.visibility import may_see, visible_images
 from mirada.domain.errors import InvalidInput, NotFound, PreconditionFailed
+from mirada.domain.prompts import normalised_prompt
 from mirada.domain.writing import checked_text, clean_filename
 
 CHANGEABLE = frozenset({"prompt", "caption", "is_public", "filename"})
@@ -122,18 +123,15 @@ def change_image(
             fields={name: ["Cannot be changed."] for name in unknown},
         )
     image = _owned_and_locked(session, image_id, owner_id, expected_version)
-    left_text_id = None
-    if "prompt" in changes:
-        left_text_id = set_prompt(session, image, checked_text("prompt", changes["prompt"]))
-    if "caption" in changes:
-        image.caption = checked_text("caption", changes["caption"])
+    left_text_ids = _set_texts(session, image, changes)
     if "filename" in changes:
         image.filename = clean_filename(changes["filename"])
     if "is_public" in changes and image.is_public != changes["is_public"]:
         image.is_public = bool(changes["is_public"])
         _touch(session, image)
     session.flush()
-    release_text(session, left_text_id)
+    for text_id in _in_order(left_text_ids):
+        release_text(session, text_id)
     return image
 
 
@@ -153,11 +151,12 @@ def delete_image(
         PreconditionFailed: it is another version by now.
     """
     image = _owned_and_locked(session, image_id, owner_id, expected_version)
-    content, text_id = image.content, image.prompt_text_id
+    content, text_ids = image.content, [image.prompt_text_id, image.caption_text_id]
     _touch(session, image)
     session.delete(image)
     session.flush()
-    release_text(session, text_id)
+    for text_id in _in_order(text_ids):
+        release_text(session, text_id)
     own = select(Image.id).where(Image.content_id == content.id, Image.owner_id == owner_id)
     if session.execute(own.limit(1)).first() is None:
         session.execute(
@@ -193,6 +192,29 @@ def _owned_and_locked(
     return image
 
 
+def _set_texts(session: Session, image: Image, changes: Mapping[str, Any]) -> list[int | None]:
+    """Write prompt and caption as far as they change and return the texts to release."""
+    texts = {
+        name: checked_text(name, changes[name]) for name in ("prompt", "caption") if name in changes
+    }
+    if len(texts) == 2:
+        bodies = [normalised_prompt(text) for text in texts.values() if text is not None]
+        lock_texts_of(session, bodies, [image.prompt_text_id, image.caption_text_id])
+    left = []
+    # Flushed in between, one change would be two versions.
+    with session.no_autoflush:
+        if "prompt" in texts:
+            left.append(set_prompt(session, image, texts["prompt"]))
+        if "caption" in texts:
+            left.append(set_caption(session, image, texts["caption"]))
+    return left
+
+
+def _in_order(text_ids: list[int | None]) -> list[int]:
+    # Texts are locked lowest id first, as everywhere.
+    return sorted({text_id for text_id in text_ids if text_id is not None})
+
+
 def _one(session: Session, query: Select[Image], image_id: int) -> Image:
     image = None
     if 0 < image_id <= LARGEST_ID:
@@ -216,4 +238,4 @@ def _loaded(query: Select[Image]) -> Select[Image]:
 def _touch(session: Session, image: Image) -> None:
     # `changes` is a parameter's name above.
     changes.touch(session, [image.content_id])
-    changes.touch_texts(session, [image.prompt_text_id])
+    changes.touch_texts(session, [image.prompt_text_id, image.caption_text_id])

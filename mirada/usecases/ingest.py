@@ -11,14 +11,15 @@ from sqlalchemy.orm import Session, joinedload
 from mirada.db import changes
 from mirada.db.contents import lock_or_insert_content
 from mirada.db.models import Content, Embedding, Image, User, utc_now
-from mirada.db.texts import locked_text_id
+from mirada.db.texts import lock_texts_of, locked_text_id
 from mirada.db.visibility import may_see_content
+from mirada.domain.captions import CaptionSource
 from mirada.domain.errors import Conflict, CorruptImage, UnsupportedImage
 from mirada.domain.images import MEDIA_TYPE_ALIASES, ImageFormat, ImageStatus, PictureFacts
 from mirada.domain.prompts import normalised_prompt
 from mirada.domain.writing import checked_text, clean_filename
 from mirada.ports import ImageDecoder, StagedFile
-from mirada.usecases import idempotency, jobs
+from mirada.usecases import captions, idempotency, jobs
 
 JOB_KIND = jobs.CREATE_EMBEDDINGS
 """The kind of the job that registering a picture queues."""
@@ -45,12 +46,14 @@ class Registered:
         job_id: the job to ring after the commit; None when nothing is to be done.
         is_new_content: the store's file of this picture is in use. When false, it is the caller's
             to remove: the same bytes are kept under another key already.
+        caption_job_id: the job that writes or embeds its caption, to ring as well; None for none.
         was_replayed: an earlier request's image is returned; nothing was written.
     """
 
     image: Image
     job_id: int | None
     is_new_content: bool
+    caption_job_id: int | None = None
     was_replayed: bool = False
 
 
@@ -104,6 +107,8 @@ def register_image(
     prompt: str | None = None,
     caption: str | None = None,
     is_public: bool = False,
+    auto_caption: bool = True,
+    captions_enabled: bool = False,
     embeddings_enabled: bool = True,
     request_id: str | None = None,
     idempotency_key: str | None = None,
@@ -125,6 +130,8 @@ def register_image(
             the file.
         caption: what it shows, at most MAX_TEXT_CHARS.
         is_public: anyone may see it.
+        auto_caption: whether the owner lets a model write a caption that is missing.
+        captions_enabled: whether there is one to do so.
         embeddings_enabled: false queues nothing; a later backfill finds the image.
         request_id: follows the work into the worker's log.
         idempotency_key: the request's, together with its `fingerprint`.
@@ -159,10 +166,13 @@ def register_image(
         and _knows(session, content.id, owner_id)
         and _has_vector(session, content.id, space_id)
     )
-    text_id = None
-    if prompt is not None:
-        text_id = locked_text_id(session, normalised_prompt(prompt))
-        changes.touch_texts(session, [text_id])
+    if prompt is not None and caption is not None:
+        lock_texts_of(session, [normalised_prompt(prompt), normalised_prompt(caption)])
+    text_id, caption_text_id = (
+        None if text is None else locked_text_id(session, normalised_prompt(text))
+        for text in (prompt, caption)
+    )
+    changes.touch_texts(session, [text_id, caption_text_id])
     image = Image(
         owner=owner,
         content=content,
@@ -171,6 +181,9 @@ def register_image(
         prompt_text_id=text_id,
         generation=None if generation is None else generation.to_json(),
         caption=caption,
+        caption_text_id=caption_text_id,
+        caption_source=None if caption is None else CaptionSource.PERSON,
+        auto_caption=auto_caption,
         is_public=is_public,
         status=ImageStatus.READY if is_ready else ImageStatus.PENDING,
     )
@@ -183,17 +196,19 @@ def register_image(
     # Who may see it has changed, if a vector is there. New bytes have none, but a number that only
     # known bytes take would tell them apart.
     changes.touch(session, [content.id])
-    if is_ready or not embeddings_enabled:
-        return Registered(image, None, is_new)
-    job = jobs.enqueue(
-        session,
-        jobs.CREATE_EMBEDDINGS,
-        subject_id=content.id,
-        space_id=space_id,
-        owner_id=owner_id,
-        request_id=request_id,
-    )
-    return Registered(image, job.id, is_new)
+    job_id = caption_job_id = None
+    if not is_ready and embeddings_enabled:
+        job_id = jobs.enqueue(
+            session,
+            jobs.CREATE_EMBEDDINGS,
+            subject_id=content.id,
+            space_id=space_id,
+            owner_id=owner_id,
+            request_id=request_id,
+        ).id
+    if embeddings_enabled if caption is not None else captions_enabled and auto_caption:
+        caption_job_id = captions.request_caption(session, content.id, owner_id, request_id).id
+    return Registered(image, job_id, is_new, caption_job_id)
 
 
 def locked_content(session: Session, picture: NewPicture) -> Content:

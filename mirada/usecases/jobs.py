@@ -26,6 +26,7 @@ REBUILD_INDEX = "rebuild_index"
 CLUSTER_LIBRARY = "cluster_library_task"
 EXPAND_LABEL = "expand_label_task"
 CLASSIFY_IMAGES = "classify_images_task"
+CAPTION_IMAGE = "caption_image_task"
 KINDS = (
     CREATE_EMBEDDINGS,
     BACKFILL_EMBEDDINGS,
@@ -33,6 +34,7 @@ KINDS = (
     CLUSTER_LIBRARY,
     EXPAND_LABEL,
     CLASSIFY_IMAGES,
+    CAPTION_IMAGE,
 )
 
 UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
@@ -69,6 +71,8 @@ POLICIES = {
     EXPAND_LABEL: RetryPolicy(first_delay_s=5.0),
     # Images that were uploaded a moment ago may still wait for their vectors, ten minutes in all.
     CLASSIFY_IMAGES: RetryPolicy(max_attempts=8, first_delay_s=5.0),
+    # Nobody waits for a caption, and a server that hangs now and then is no reason to go without.
+    CAPTION_IMAGE: RetryPolicy(max_attempts=8, first_delay_s=10.0),
 }
 
 

@@ -31,7 +31,7 @@ def without_vector(session: Session, content_id: int, space_id: int | None) -> d
         .distinct()
     )
     if space_id is not None:
-        query = query.where(~_has_vector(space_id))
+        query = query.where(~has_vector(space_id))
     return {row.id: row.body for row in session.execute(query)}
 
 
@@ -103,7 +103,8 @@ def store_prompt_vectors(
     return len(written)
 
 
-def _has_vector(space_id: int) -> ColumnElement[bool]:
+def has_vector(space_id: int) -> ColumnElement[bool]:
+    """Return the condition on `text_contents` that a text is embedded in that space."""
     return exists(
         select(TextEmbedding.id).where(
             TextEmbedding.text_id == TextContent.id,

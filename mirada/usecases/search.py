@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload
@@ -16,7 +16,7 @@ from mirada.db import changes
 from mirada.db.models import Image
 from mirada.db.vector_tables import PICTURES, PROMPTS, VectorTable, table_of
 from mirada.db.visibility import may_see, visible_images
-from mirada.domain.embeddings import EmbeddingSpace, Vector, from_blob
+from mirada.domain.embeddings import EmbeddingSpace, SpaceKind, Vector, from_blob
 from mirada.domain.errors import Conflict, InvalidInput, NotFound
 from mirada.domain.images import ImageStatus
 from mirada.domain.similarity import Match, Verdict, relevances, verdict
@@ -77,7 +77,7 @@ def find(
     exclude_image_ids: Collection[int] = (),
     owner_ids: Collection[int] | None = None,
     safety: Safety | None = None,
-    table: VectorTable = PICTURES,
+    kind: SpaceKind = SpaceKind.IMAGE,
 ) -> Found:
     """Return the k images nearest to a vector among those the viewer may see.
 
@@ -94,7 +94,7 @@ def find(
         exclude_image_ids: images that may not be results, such as the one searched with.
         owner_ids: when not None, only images of these owners.
         safety: when not None, others' images that it calls unsafe are no results.
-        table: whose vectors the index holds: pictures', or PROMPTS for those of prompts.
+        kind: of the index's space: whose vectors it holds.
 
     Raises:
         InvalidInput: k is out of range, or the vector does not fit the index.
@@ -114,7 +114,7 @@ def find(
         exclude_image_ids=exclude_image_ids,
         owner_ids=owner_ids,
         safety=safety,
-        table=table,
+        table=table_of(kind),
     )
     images = loaded(session, proposed, viewer_id)
     scores = [match.similarity for _, match in images]
@@ -212,11 +212,6 @@ def vector_of_image(
             "a moment."
         )
     return from_blob(row.vector, row.crc32, space.dimension)
-
-
-def find_by_prompt(session: Session, index: VectorIndex, query: Vector, **options: Any) -> Found:
-    """Return the k images whose prompts are nearest to a vector of the prompt space; see `find`."""
-    return find(session, index, query, table=PROMPTS, **options)
 
 
 def authorised(

@@ -48,9 +48,12 @@ def pin_space(session: Session, space: EmbeddingSpace) -> Space:
 
 def pinned_prompt_space(session: Session) -> Space | None:
     """Return the space in which prompts are embedded, None before the first prompt was."""
-    return session.execute(
-        select(Space).where(Space.kind == SpaceKind.PROMPT, Space.state == SpaceState.ACTIVE)
-    ).scalar_one_or_none()
+    return _active(session, SpaceKind.PROMPT)
+
+
+def pinned_caption_space(session: Session) -> Space | None:
+    """Return the space in which captions are embedded, None before the first caption was."""
+    return _active(session, SpaceKind.CAPTION)
 
 
 def pin_prompt_space(session: Session, space: EmbeddingSpace) -> Space:
@@ -59,8 +62,50 @@ def pin_prompt_space(session: Session, space: EmbeddingSpace) -> Space:
     Raises:
         EmbeddingSpaceMismatch: another space is pinned. The message says how to switch.
     """
+    return _pin_texts(
+        session,
+        space,
+        "Set TEXT_MODEL back, or embed every prompt anew: flask --app wsgi embeddings "
+        "switch-text-model",
+    )
+
+
+def pin_caption_space(session: Session, space: EmbeddingSpace) -> Space:
+    """Return the row of the pinned caption space; the first caller's space becomes the pinned one.
+
+    Raises:
+        EmbeddingSpaceMismatch: another space is pinned. The message says how to switch.
+    """
+    return _pin_texts(
+        session,
+        space,
+        "Set back what was changed, or embed every caption anew: flask --app wsgi captions "
+        "switch-model",
+    )
+
+
+def retire_prompt_space(session: Session) -> Space | None:
+    """Let the next text model be pinned instead of the present one, and return that one's row.
+
+    Its vectors stay: pinned again, only prompts that came in meanwhile have to be embedded.
+    """
+    return _retire(session, SpaceKind.PROMPT)
+
+
+def retire_caption_space(session: Session) -> Space | None:
+    """Do the same with the space of captions."""
+    return _retire(session, SpaceKind.CAPTION)
+
+
+def _active(session: Session, kind: SpaceKind) -> Space | None:
+    return session.execute(
+        select(Space).where(Space.kind == kind, Space.state == SpaceState.ACTIVE)
+    ).scalar_one_or_none()
+
+
+def _pin_texts(session: Session, space: EmbeddingSpace, advice: str) -> Space:
     session.execute(select(Installation.id).where(Installation.id == 1).with_for_update())
-    pinned = pinned_prompt_space(session)
+    pinned = _active(session, space.kind)
     if pinned is None:
         row = session.execute(select(Space).where(Space.name == space.name)).scalar_one_or_none()
         if row is None:
@@ -71,20 +116,15 @@ def pin_prompt_space(session: Session, space: EmbeddingSpace) -> Space:
         return row
     if pinned.to_domain() != space:
         raise EmbeddingSpaceMismatch(
-            f"The prompts of this database are embedded by {pinned.name}, but the settings choose "
-            f"{space.name}. Vectors of two models cannot be compared. Set TEXT_MODEL back, or embed "
-            "every prompt anew: flask --app wsgi embeddings switch-text-model"
+            f"The {space.kind}s of this database are embedded by {pinned.name}, but the settings "
+            f"choose {space.name}. Vectors of two models cannot be compared. {advice}"
         )
     return pinned
 
 
-def retire_prompt_space(session: Session) -> Space | None:
-    """Let the next text model be pinned instead of the present one, and return that one's row.
-
-    Its vectors stay: pinned again, only prompts that came in meanwhile have to be embedded.
-    """
+def _retire(session: Session, kind: SpaceKind) -> Space | None:
     session.execute(select(Installation.id).where(Installation.id == 1).with_for_update())
-    pinned = pinned_prompt_space(session)
+    pinned = _active(session, kind)
     if pinned is not None:
         pinned.state = SpaceState.RETIRED
         session.flush()
@@ -93,7 +133,8 @@ def retire_prompt_space(session: Session) -> Space | None:
 
 def searched_spaces(session: Session) -> list[Space]:
     """Return the spaces in use, the image space first."""
-    return [space for space in (pinned_space(session), pinned_prompt_space(session)) if space]
+    pinned = (pinned_space(session), pinned_prompt_space(session), pinned_caption_space(session))
+    return [space for space in pinned if space]
 
 
 def _new_row(space: EmbeddingSpace) -> Space:
@@ -108,7 +149,7 @@ def _new_row(space: EmbeddingSpace) -> Space:
 
 
 def space_by_name(session: Session, name_or_id: str) -> Space:
-    """Return a space by its name, its number, or "image" or "prompt" for the pinned ones.
+    """Return a space by its name, its number, or "image", "prompt" or "caption" for the pinned ones.
 
     Raises:
         NotFound: there is no such space.
@@ -117,6 +158,8 @@ def space_by_name(session: Session, name_or_id: str) -> Space:
         row = pinned_space(session)
     elif name_or_id == "prompt":
         row = pinned_prompt_space(session)
+    elif name_or_id == "caption":
+        row = pinned_caption_space(session)
     elif name_or_id.isdecimal() and len(name_or_id) < 19:
         row = session.get(Space, int(name_or_id))
     else:

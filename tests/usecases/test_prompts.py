@@ -130,7 +130,7 @@ def test_a_changed_prompt_leaves_nothing_of_the_old_one_and_is_one_version(desk:
             changes={"prompt": "a dog", "caption": "wow", "is_public": True},
         )
     assert changed.version == 2
-    assert (desk.texts(), desk.vectors(), desk.vectors(dead=True)) == (["a dog"], 0, 1)
+    assert (desk.texts(), desk.vectors(), desk.vectors(dead=True)) == (["a dog", "wow"], 0, 1)
     assert desk.work(image.content_id) == ["a dog"]
     assert desk.seen_by(None) == 1
 

@@ -17,6 +17,7 @@ from tests.encoders import CountingEncoder, with_encoder
 from tests.pictures import picture
 from tests.webapp.gallery import Gallery, as_upload, assert_problem
 from webapp import create_app
+from workers.runner import run_job
 
 QUERY = "red balloon"
 
@@ -322,3 +323,13 @@ def test_a_picture_is_not_looked_for_in_all_sources(wall: Wall) -> None:
     form = {"file": as_upload(picture(1)), "in": "all"}
     refused = wall.client.post("/api/v1/search", data=form)
     assert "in" in assert_problem(refused, 422, "invalid_input")["errors"]
+
+
+def test_captions_are_a_source_by_their_meaning(wall: Wall) -> None:
+    wall.fill(20)
+    image_id = wall.hang("something else", caption="another  thing", embed_prompt=False)
+    for job in wall.client.get("/api/v1/jobs?kind=caption_image_task").get_json()["results"]:
+        run_job(wall.runtime, job["id"])
+    body = wall.all(text="another thing", weights={"captions": 1})
+    assert ids_of(body) == [image_id]
+    assert part_of(body, image_id)["captions"]["similarity"] == pytest.approx(1, abs=1e-4)

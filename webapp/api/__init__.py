@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from webapp.api import (
+    captioned,  # noqa: F401 - adds its route to the blueprint of images
     classifications,
     clusters,
     comments,

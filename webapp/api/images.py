@@ -8,9 +8,11 @@ from flask import Response, jsonify, request
 from flask.views import MethodView
 
 from mirada.usecases import images, likes
+from mirada.usecases.jobs import CAPTION_IMAGE
 from mirada.usecases.search import Found
 from webapp import uploads
 from webapp.auth import current_caller, require_user
+from webapp.captioning import request_embedding
 from webapp.current import current_runtime
 from webapp.derivatives import remove_picture
 from webapp.liking import liked_in
@@ -28,17 +30,15 @@ from webapp.rest import (
 from webapp.schemas.ids import ID
 from webapp.schemas.images import (
     IMAGE_EXAMPLE,
-    IMAGE_POST_EXAMPLE,
     ImageChangeSchema,
     ImageListQuerySchema,
     ImagePageSchema,
-    ImagePostSchema,
     ImageSchema,
     NewImageFieldsSchema,
     NewImageSchema,
     image_body,
-    image_post,
 )
+from webapp.schemas.posts import IMAGE_POST_EXAMPLE, ImagePostSchema, image_post
 from webapp.schemas.search import (
     SEARCH_EXAMPLE,
     FoundSchema,
@@ -54,6 +54,7 @@ from webapp.searching import (
     vector_of_image,
 )
 from webapp.tracing import request_id
+from workers import doorbell
 from workers.intake import take_in
 
 blueprint = ApiBlueprint(
@@ -207,6 +208,9 @@ class ImageItem(MethodView):
                 changes=changes,
             )
             liked = likes.liked_among(session, user.id, [image_id])
+            job_id = request_embedding(session, image) if changes.get("caption") else None
+        if job_id is not None:
+            doorbell.ring(current_runtime(), job_id, CAPTION_IMAGE)
         headers = {"ETag": f'"{image_etag(image, liked)}"'}
         headers |= _change_seq_header(images.committed_change(session))
         return image_body(image, user.id, liked), 200, headers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
+from webapp.cli.captions import captions_group
 from webapp.cli.database import database_group
 from webapp.cli.doctor import doctor
 from webapp.cli.embeddings import embeddings_group
@@ -23,6 +24,7 @@ def register(app: Flask) -> None:
         doctor,
         embeddings_group,
         images_group,
+        captions_group,
         index_group,
         jobs_group,
         labels_group,

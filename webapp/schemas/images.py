@@ -11,7 +11,6 @@ from flask_smorest.fields import Upload
 from marshmallow import validate
 
 from mirada.domain.writing import MAX_TEXT_CHARS
-from mirada.usecases.search import FoundImage
 
 MAX_PAGE = 100
 GENERATION_EXAMPLE = {
@@ -35,6 +34,8 @@ IMAGE_EXAMPLE = {
     "filename": "cat.png",
     "prompt": "a cat with sunglasses, film still",
     "caption": "A cat with sunglasses",
+    "caption_source": "person",
+    "caption_model": None,
     "generation": GENERATION_EXAMPLE,
     "is_public": False,
     "status": "READY",
@@ -55,17 +56,6 @@ IMAGE_EXAMPLE = {
     "thumbnail_url": "/api/v1/images/17/thumbnail",
     "similar_url": "/api/v1/images/17/similar",
     "related_url": "/api/v1/images/17/related",
-}
-
-
-IMAGE_POST_EXAMPLE = {
-    "id": 17,
-    "caption": "A cat with sunglasses",
-    "prompt": None,
-    "image_url": "/api/v1/images/17/file",
-    "thumbnail_url": "/api/v1/images/17/thumbnail",
-    "created_at": "2026-01-02T03:04:05+00:00",
-    "similarity": 0.93,
 }
 
 
@@ -130,6 +120,15 @@ class ImageSchema(ReplySchema):
         allow_none=True,
         metadata={"description": "What a generator wrote into the file; for its owner only."},
     )
+    caption_source = ma.fields.String(
+        required=True,
+        allow_none=True,
+        validate=validate.OneOf(["person", "model"]),
+        metadata={"description": "Who wrote the caption; null without one."},
+    )
+    caption_model = ma.fields.String(
+        required=True, allow_none=True, metadata={"description": "Which model wrote it."}
+    )
     is_public = ma.fields.Boolean(required=True)
     status = ma.fields.String(
         required=True, validate=validate.OneOf(["PENDING", "PROCESSING", "READY", "FAILED"])
@@ -159,20 +158,6 @@ class ImageSchema(ReplySchema):
     thumbnail_url = ma.fields.String(required=True)
     similar_url = ma.fields.String(required=True)
     related_url = ma.fields.String(required=True)
-
-
-class ImagePostSchema(ReplySchema):
-    """An image in the short list form of captioned posts."""
-
-    id = ma.fields.Integer(required=True)
-    caption = ma.fields.String(required=True, allow_none=True)
-    prompt = ma.fields.String(required=True, allow_none=True)
-    image_url = ma.fields.String(required=True)
-    thumbnail_url = ma.fields.String(required=True)
-    created_at = ma.fields.DateTime(required=True)
-    similarity = ma.fields.Float(
-        required=True, metadata={"description": "Cosine in [-1, 1], higher is nearer."}
-    )
 
 
 class ImagePageSchema(ReplySchema):
@@ -253,6 +238,8 @@ def image_body(image: Any, viewer_id: int | None, liked: Collection[int]) -> dic
         "filename": image.filename if is_owner else None,
         "prompt": image.prompt,
         "caption": image.caption,
+        "caption_source": image.caption_source,
+        "caption_model": image.caption_model,
         "generation": image.generation if is_owner else None,
         "is_public": image.is_public,
         "status": str(image.status),
@@ -273,18 +260,4 @@ def image_body(image: Any, viewer_id: int | None, liked: Collection[int]) -> dic
         "thumbnail_url": url_for("images.ImageThumbnail", image_id=image.id),
         "similar_url": url_for("images.SimilarImages", image_id=image.id),
         "related_url": url_for("images.RelatedImages", image_id=image.id),
-    }
-
-
-def image_post(result: FoundImage) -> dict[str, Any]:
-    """Return a search result's fields for `ImagePostSchema`."""
-    image = result.image
-    return {
-        "id": image.id,
-        "caption": image.caption,
-        "prompt": image.prompt,
-        "image_url": url_for("images.ImageFile", image_id=image.id),
-        "thumbnail_url": url_for("images.ImageThumbnail", image_id=image.id),
-        "created_at": image.created_at,
-        "similarity": result.similarity,
     }

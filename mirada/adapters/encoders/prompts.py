@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mirada.domain.embeddings import EmbeddingSpace, Matrix, SpaceKind
-from mirada.ports import TextEncoder
+from mirada.ports import PromptEncoder, TextEncoder
 
 if TYPE_CHECKING:
     from mirada.adapters.encoders.batching import BatchingEncoder
@@ -48,3 +48,21 @@ class _Urgent:
     def encode_texts(self, texts: Sequence[str]) -> Matrix:
         """Return (n, d) float32 unit rows; see `ports.TextEncoder`."""
         return self._encoder.encode_texts(texts)
+
+
+class CaptionTower:
+    """Embeds captions by what embeds prompts, in a space of their own."""
+
+    def __init__(self, encoder: PromptEncoder) -> None:
+        """Keep the encoder; whoever made it closes it."""
+        self._encoder = encoder
+        self._space = replace(encoder.space, kind=SpaceKind.CAPTION)
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """The prompt space's model, as a space of captions."""
+        return self._space
+
+    def encode_texts(self, texts: Sequence[str]) -> Matrix:
+        """Return (n, d) float32 unit rows; see `ports.TextEncoder`. A person may wait: it hurries."""
+        return self._encoder.interactive().encode_texts(texts)

@@ -1,0 +1,295 @@
+"""Captions: which are missing, what a model wrote before, and which images show it.
+
+Whoever reads or writes any of it holds the lock of the content's row, so that a person who types a
+caption, or takes it away, is never written over. Asking a model happens outside any transaction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, and_, or_, select, true, update
+from sqlalchemy.orm import Session
+
+from mirada.db import changes
+from mirada.db.contents import lock_content
+from mirada.db.inserts import insert_unless_there
+from mirada.db.memory_models import Caption, TextContent
+from mirada.db.models import Image, Job, JobState, utc_now
+from mirada.db.session import now_ms
+from mirada.db.texts import locked_text_id, release_text
+from mirada.domain.captions import CaptionRecipe, CaptionSource
+from mirada.domain.prompts import normalised_prompt
+from mirada.usecases import jobs, prompts
+
+MAX_REFUSAL_CHARS = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What a model is to be asked about.
+
+    Attributes:
+        caption: what it wrote before; None when it has to be asked.
+        refusal: why its answer was of no use; None unless it was asked in vain.
+        is_busy: another job asks at this moment.
+        storage_key: of the picture's bytes.
+        sha256: of the same.
+    """
+
+    caption: str | None
+    refusal: str | None
+    is_busy: bool
+    storage_key: str
+    sha256: str
+
+
+def request_caption(
+    session: Session,
+    content_id: int,
+    owner_id: int,
+    request_id: str | None = None,
+    *,
+    redo: bool = False,
+) -> Job:
+    """Queue the captioning of one owner's images of a content; lock the content, ring after the commit.
+
+    One job of each owner, as with vectors: its age and number tell nobody that others have the picture.
+    """
+    return jobs.enqueue(
+        session,
+        jobs.CAPTION_IMAGE,
+        subject_id=content_id,
+        owner_id=owner_id,
+        arguments={"redo": True} if redo else {},
+        request_id=request_id,
+        same_work=f"{jobs.CAPTION_IMAGE}:{content_id}:{owner_id}",
+    )
+
+
+def begin(
+    session: Session,
+    content_id: int,
+    owner_id: int,
+    recipe: CaptionRecipe,
+    *,
+    job_id: int,
+    token: str,
+    redo: bool = False,
+) -> Asking | None:
+    """Claim the right to ask about a content; None when no image of the owner's wants a caption.
+
+    Args:
+        session: a transaction; commit it before asking.
+        content_id: whose picture it is.
+        owner_id: whose images are meant.
+        recipe: how it would be asked.
+        job_id: whoever asks; the claim stands as long as its lease.
+        token: the job's lease.
+        redo: write captions of other recipes anew, and ask again where it was in vain.
+    """
+    content = lock_content(session, content_id)
+    if content is None or not content.storage_key:
+        return None
+    wanting = select(Image.id).where(_wants(content_id, owner_id, recipe, redo))
+    if session.execute(wanting.limit(1)).first() is None:
+        return None
+    row = _row(session, content_id, recipe)
+    if row is None:
+        fresh = {
+            "content_id": content_id,
+            "language": recipe.language.value,
+            "model": recipe.model,
+            "prompt_version": recipe.prompt_version,
+            "created_at": utc_now(),
+        }
+        session.execute(insert_unless_there(session, Caption, fresh))
+        row = _row(session, content_id, recipe)
+        assert row is not None
+    if row.refusal is not None and redo:
+        row.refusal = None
+    is_known = row.caption is not None or row.refusal is not None
+    is_busy = not is_known and row.claimed_token != token and _is_claimed(session, row)
+    if not is_known and not is_busy:
+        row.claimed_job_id, row.claimed_token = job_id, token
+    return Asking(row.caption, row.refusal, is_busy, content.storage_key, content.sha256)
+
+
+def keep(
+    session: Session,
+    content_id: int,
+    recipe: CaptionRecipe,
+    *,
+    caption: str | None = None,
+    refusal: str | None = None,
+) -> None:
+    """Remember what was paid for, in a transaction of its own; the first caption stays."""
+    if lock_content(session, content_id) is None:
+        return
+    row = _row(session, content_id, recipe)
+    if row is None or row.caption is not None:
+        return
+    row.caption = caption
+    row.refusal = None if refusal is None else refusal[:MAX_REFUSAL_CHARS]
+    row.claimed_job_id = row.claimed_token = None
+
+
+def show(
+    session: Session,
+    content_id: int,
+    owner_id: int,
+    recipe: CaptionRecipe,
+    caption: str,
+    *,
+    redo: bool = False,
+) -> int:
+    """Give the caption to the owner's images that want one, and return how many they are.
+
+    Their version stays, as when a status changes: it is the owner's.
+    """
+    if lock_content(session, content_id) is None:
+        return 0
+    found = session.execute(
+        select(Image.id, Image.caption_text_id)
+        .where(_wants(content_id, owner_id, recipe, redo))
+        .order_by(Image.id)
+        .with_for_update()
+    ).all()
+    if not found:
+        return 0
+    text_id = locked_text_id(session, normalised_prompt(caption))
+    session.execute(
+        update(Image.__table__)  # type: ignore[arg-type]
+        .where(Image.__table__.c.id.in_([row.id for row in found]))
+        .values(
+            caption=caption,
+            caption_text_id=text_id,
+            caption_source=CaptionSource.MODEL.value,
+            caption_model=recipe.model,
+            caption_language=recipe.language.value,
+            caption_prompt_version=recipe.prompt_version,
+        )
+    )
+    left = sorted({row.caption_text_id for row in found} - {None, text_id})
+    changes.touch_texts(session, [text_id, *left])
+    for old_id in left:
+        release_text(session, old_id)
+    return len(found)
+
+
+def note_captions(session: Session, content_id: int, owner_id: int) -> None:
+    """Give captions of before they were texts their text; locks the content."""
+    if lock_content(session, content_id) is None:
+        return
+    unnoted = select(Image.id, Image.caption).where(
+        Image.content_id == content_id,
+        Image.owner_id == owner_id,
+        Image.caption.is_not(None),
+        Image.caption_text_id.is_(None),
+    )
+    for image_id, caption in session.execute(unnoted).all():
+        text_id = locked_text_id(session, normalised_prompt(caption or ""))
+        # What its owner wrote stays as it is, and so do the version and the time they know.
+        session.execute(
+            update(Image.__table__)  # type: ignore[arg-type]
+            .where(Image.__table__.c.id == image_id)
+            .values(caption_text_id=text_id, updated_at=Image.__table__.c.updated_at)
+        )
+        changes.touch_texts(session, [text_id])
+
+
+def without_vector(
+    session: Session, content_id: int, owner_id: int, space_id: int | None
+) -> dict[int, str]:
+    """Return the texts of one owner's captions of a content that have no vector in that space, by id.
+
+    Args:
+        session: any.
+        content_id: whose picture it is.
+        owner_id: whose images are meant.
+        space_id: None, before a caption space is pinned, returns them all.
+    """
+    query = (
+        select(TextContent.id, TextContent.body)
+        .join(Image, Image.caption_text_id == TextContent.id)
+        .where(Image.content_id == content_id, Image.owner_id == owner_id)
+        .distinct()
+    )
+    if space_id is not None:
+        query = query.where(~prompts.has_vector(space_id))
+    return {row.id: row.body for row in session.execute(query)}
+
+
+def is_complete(
+    session: Session,
+    content_id: int,
+    owner_id: int,
+    *,
+    recipe: CaptionRecipe | None,
+    embeds: bool,
+    space_id: int | None,
+    redo: bool = False,
+) -> bool:
+    """Return whether nothing is left to write or embed, the content locked until the commit.
+
+    Args:
+        session: the transaction that would finish the job.
+        content_id: whose picture it is.
+        owner_id: whose images are meant.
+        recipe: how captions are written; None where none are.
+        embeds: whether captions are embedded at all.
+        space_id: the caption space; None before one is pinned.
+        redo: as in `begin`.
+    """
+    if lock_content(session, content_id) is None:
+        return True
+    if recipe is not None:
+        wanting = select(Image.id).where(_wants(content_id, owner_id, recipe, redo))
+        if session.execute(wanting.limit(1)).first() is not None:
+            return False
+    return not embeds or not without_vector(session, content_id, owner_id, space_id)
+
+
+def wants_any(recipe: CaptionRecipe, redo: bool) -> ColumnElement[bool]:
+    """Return the condition on `images` that a model is to write their caption."""
+    missing = and_(Image.caption.is_(None), Image.auto_caption == true())
+    if not redo:
+        return missing
+    stale = and_(
+        Image.caption_source == CaptionSource.MODEL.value,
+        or_(
+            Image.caption_model != recipe.model,
+            Image.caption_language != recipe.language.value,
+            Image.caption_prompt_version != recipe.prompt_version,
+        ),
+    )
+    return or_(missing, stale)
+
+
+def _wants(
+    content_id: int, owner_id: int, recipe: CaptionRecipe, redo: bool
+) -> ColumnElement[bool]:
+    return and_(Image.content_id == content_id, Image.owner_id == owner_id, wants_any(recipe, redo))
+
+
+def _row(session: Session, content_id: int, recipe: CaptionRecipe) -> Caption | None:
+    return session.execute(
+        select(Caption)
+        .where(
+            Caption.content_id == content_id,
+            Caption.language == recipe.language.value,
+            Caption.model == recipe.model,
+            Caption.prompt_version == recipe.prompt_version,
+        )
+        .execution_options(populate_existing=True)
+    ).scalar_one_or_none()
+
+
+def _is_claimed(session: Session, row: Caption) -> bool:
+    alive = select(Job.id).where(
+        Job.id == row.claimed_job_id,
+        Job.lease_token == row.claimed_token,
+        Job.state == JobState.RUNNING,
+        Job.lease_until_ms > now_ms(),
+    )
+    return session.execute(alive).first() is not None

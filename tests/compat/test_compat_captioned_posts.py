@@ -1,0 +1,140 @@
+"""Captioned image posts: found by what their captions mean, in the short list form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mirada.db.models import Job
+from mirada.usecases import users
+from tests.compat.conftest import Server
+from tests.pictures import picture
+
+
+@pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mariadb)])
+def guarded(request: pytest.FixtureRequest, serve: Callable[..., Server]) -> Server:
+    if request.param == "sqlite":
+        return serve(auth_mode="keys")
+    return serve(auth_mode="keys", database_url=request.getfixturevalue("mariadb_url"))
+
+
+@pytest.fixture
+def people(guarded: Server) -> dict[str, dict[str, str]]:
+    """Headers of two people."""
+    headers = {}
+    for name in ("ana", "bea"):
+        with guarded.runtime.transaction() as session:
+            user = users.create_user(session, name)
+            headers[name] = {"Authorization": f"Bearer {users.issue_key(session, user)}"}
+    return headers
+
+
+def upload(server: Server, headers: dict[str, str], seed: int, **fields: Any) -> dict[str, Any]:
+    from tests.webapp.gallery import as_upload
+
+    part = as_upload(picture(seed), "p.png", "image/png")
+    reply = server.client.post("/api/v1/images", data={"file": part, **fields}, headers=headers)
+    assert reply.status_code == 201, reply.get_json()
+    body: dict[str, Any] = reply.get_json()
+    return body
+
+
+def found(server: Server, query: str, headers: dict[str, str] | None = None, **more: Any) -> Any:
+    reply = server.client.post(
+        "/api/v1/images/search", json={"query": query, **more}, headers=headers or {}
+    )
+    assert reply.status_code == 200, reply.get_json()
+    return reply.get_json()
+
+
+def test_posts_are_found_by_their_captions_as_a_plain_list(
+    guarded: Server, people: dict[str, dict[str, str]]
+) -> None:
+    ana = people["ana"]
+    assert found(guarded, "a cat") == []
+    cat = upload(guarded, ana, 1, caption="a cat", is_public=True, prompt="felis")
+    upload(guarded, ana, 2, caption="a hamburger with chips", is_public=True)
+    upload(guarded, ana, 3, is_public=True)
+    guarded.work()
+
+    posts = found(guarded, "a cat")
+
+    assert [post["caption"] for post in posts] == ["a cat", "a hamburger with chips"]
+    assert posts[0] == {
+        "id": cat["id"],
+        "caption": "a cat",
+        "prompt": "felis",
+        "image_url": cat["file_url"],
+        "thumbnail_url": cat["thumbnail_url"],
+        "created_at": cat["created_at"],
+        "similarity": pytest.approx(1, abs=1e-4),
+    }
+    assert len(found(guarded, "a cat", limit=1)) == 1
+
+
+def test_a_caption_is_found_by_those_who_may_see_its_image(
+    guarded: Server, people: dict[str, dict[str, str]]
+) -> None:
+    mine = upload(guarded, people["ana"], 1, caption="a secret cat")
+    guarded.work()
+    assert [post["id"] for post in found(guarded, "a cat", people["ana"])] == [mine["id"]]
+    assert found(guarded, "a cat", people["bea"]) == found(guarded, "a cat") == []
+    guarded.client.patch(mine["url"], json={"is_public": True}, headers=people["ana"])
+    assert [post["id"] for post in found(guarded, "a cat")] == [mine["id"]]
+
+
+def test_a_caption_typed_later_is_found_and_one_taken_away_is_not(
+    guarded: Server, people: dict[str, dict[str, str]]
+) -> None:
+    ana = people["ana"]
+    image = upload(guarded, ana, 1)
+    assert (image["caption"], image["caption_source"], image["caption_model"]) == (None,) * 3
+    body = guarded.client.patch(image["url"], json={"caption": "a cat"}, headers=ana).get_json()
+    assert (body["caption_source"], body["caption_model"]) == ("person", None)
+    guarded.work()
+    assert len(found(guarded, "a cat", ana)) == 1
+    guarded.client.patch(image["url"], json={"caption": None}, headers=ana)
+    assert found(guarded, "a cat", ana) == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{}, {"query": " "}, {"query": "x" * 100_000}, {"query": "a", "limit": 0}, {"query": 7}],
+    ids=["none", "blank", "long", "limit", "number"],
+)
+def test_a_question_that_is_none_is_refused(serve: Callable[..., Server], wrong: Any) -> None:
+    assert serve().client.post("/api/v1/images/search", json=wrong).status_code == 422
+
+
+def test_without_a_key_no_caption_is_written_and_no_job_asks(serve: Callable[..., Server]) -> None:
+    server = serve()
+    image = server.upload()
+    assert (image["caption"], image["caption_source"]) == (None, None)
+    with server.runtime.reading() as session:
+        assert session.query(Job).count() == 1
+
+
+def test_switched_off_embeddings_store_captions_and_embed_them_later(
+    serve: Callable[..., Server],
+) -> None:
+    server = serve(embeddings_enabled=False)
+    upload(server, {}, 1, caption="a cat")
+    reply = server.client.post("/api/v1/images/search", json={"query": "a cat"})
+    assert reply.status_code == 409
+    assert "EMBEDDINGS_ENABLED" in reply.get_json()["detail"]
+    on = serve(data_dir=server.runtime.settings.data_dir)
+    from webapp import create_app
+
+    runner = create_app(on.runtime).test_cli_runner()
+    dry = runner.invoke(args=["captions", "backfill", "--dry-run"])
+    assert "1 pictures lack a caption or its vector." in dry.output
+    done = runner.invoke(args=["captions", "backfill", "--no-wait"])
+    assert "1 jobs were queued" in done.output, done.output
+    runner.invoke(args=["embeddings", "backfill", "--no-wait"])
+    on.work()
+    on.work()
+    assert [post["caption"] for post in found(on, "a cat")] == ["a cat"]
+    again = runner.invoke(args=["captions", "switch-model"])
+    assert "is in use already" in again.output

@@ -1,0 +1,83 @@
+"""From words to the images whose captions mean them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mirada.domain.embeddings import SpaceKind
+from mirada.domain.errors import Conflict
+from mirada.usecases import captions, search, spaces
+from mirada.usecases.search import FoundImage
+from webapp.auth import Caller
+from webapp.current import current_runtime
+from webapp.metrics import SEARCHES
+from webapp.schemas.search import CAPTIONS
+from webapp.searching import (
+    LOADING_WAIT_S,
+    SWITCHED_OFF,
+    QueryKind,
+    safety_in_force,
+    wait_for_freshness,
+)
+from webapp.tracing import request_id
+from workers.captions import caption_encoder
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from mirada.db.models import Image
+    from mirada.domain.embeddings import Vector
+
+
+def request_embedding(session: Session, image: Image) -> int | None:
+    """Queue the embedding of a caption that its owner has just typed and return the job to ring for."""
+    if not current_runtime().settings.embeddings_enabled:
+        return None
+    return captions.request_caption(session, image.content_id, image.owner_id, request_id()).id
+
+
+def find_by_caption(query: str, caller: Caller, k: int) -> list[FoundImage]:
+    """Return the k images whose captions are nearest in meaning; none before the first caption.
+
+    Raises:
+        Conflict: embeddings are switched off, or the settings name another model for captions.
+        Unavailable: the encoder takes its time to load.
+    """
+    runtime = current_runtime()
+    if not runtime.settings.embeddings_enabled:
+        raise Conflict(SWITCHED_OFF)
+    with runtime.reading() as session:
+        space = spaces.pinned_caption_space(session)
+    if space is None:
+        return []
+    vector = vector_of_caption(query)
+    index = runtime.index(space.id)
+    wait_for_freshness(index, runtime.vector_source(space.id))
+    safety = safety_in_force()
+    with runtime.reading() as session:
+        found = search.find(
+            session,
+            index,
+            vector,
+            viewer_id=caller.user_id,
+            k=k,
+            safety=safety,
+            kind=SpaceKind.CAPTION,
+        )
+    SEARCHES.labels(QueryKind.TEXT, CAPTIONS, found.way, found.verdict).inc()
+    return found.results
+
+
+def vector_of_caption(text: str, wait_s: float = LOADING_WAIT_S) -> Vector:
+    """Return the unit vector of a text in the caption space.
+
+    Raises:
+        Conflict: embeddings are switched off, or the settings name another model for captions.
+        Unavailable: the encoder takes longer than `wait_s` to load.
+    """
+    runtime = current_runtime()
+    if not runtime.settings.embeddings_enabled:
+        raise Conflict(SWITCHED_OFF)
+    runtime.text_encoder_within(wait_s)
+    vectors = runtime.remembering(caption_encoder(runtime)).encode_texts([text])
+    return vectors[0]

@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from mirada.adapters.encoders import openclip
+from mirada.domain.errors import EncoderUnavailable
 from webapp import searching
 
+LONGEST_LOADING_S = 30.0
 
-@pytest.mark.usefixtures("bundled_encoder")
+
+@pytest.fixture
+def slow_weights(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Weights that do not come while the test runs, however fast this machine reads them."""
+    test_is_over = threading.Event()
+
+    def load_in_vain(*args: Any, **options: Any) -> Any:
+        test_is_over.wait(LONGEST_LOADING_S)
+        raise EncoderUnavailable("The test is over.")
+
+    monkeypatch.setattr(openclip, "load_chosen", load_in_vain)
+    yield
+    test_is_over.set()
+
+
+@pytest.mark.usefixtures("slow_weights")
 def test_every_kind_of_query_hears_503_while_weights_are_still_loading(
     client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

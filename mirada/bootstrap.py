@@ -278,6 +278,10 @@ class Runtime:
         """Theme vectors of judged pictures, by space, embedding and checksum."""
         return self._port("theme_vectors", lambda: VectorCache(evidence.CACHED_VECTORS))
 
+    def remembered(self, name: str, build: Callable[[], Port]) -> Port:
+        """What a process remembers under a name, made on first use by `build`."""
+        return self._port(f"remembered:{name}", build)
+
     def remembering(self, encoder: TextEncoder) -> TextEncoder:
         """The same encoder for what people ask: popular queries of its space are not computed again.
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 
 from mirada.bootstrap import Runtime
+from mirada.domain import palette
 from mirada.domain.embeddings import EmbeddingSpace, Vector
 from mirada.domain.errors import (
     EmbeddingSpaceMismatch,
@@ -63,12 +64,13 @@ def create_embeddings(runtime: Runtime, attempt: Attempt) -> None:
             if subject is None:
                 attempts.finish(session, job.id, attempt.token)
                 return
-        vector = None
+        vector = colours = None
         if subject.storage_key is not None:
             pixels = _pixels(runtime, content_id, subject.storage_key)
             if pixels is None:
                 continue
             attempt.check()
+            colours = palette.palette_of(pixels)
             vector = runtime.encoder.encode_images([pixels])[0]
         prompt_space, prompt_vectors, trouble = _embed_prompts(runtime, subject.prompts)
         attempt.check()
@@ -77,6 +79,7 @@ def create_embeddings(runtime: Runtime, attempt: Attempt) -> None:
                 session,
                 subject,
                 image=None if vector is None else (space_id, space, vector),
+                palette=colours,
                 prompt_space=prompt_space,
                 prompt_vectors=prompt_vectors,
                 replace=replace,

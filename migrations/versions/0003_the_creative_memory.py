@@ -110,6 +110,7 @@ def upgrade() -> None:
         sa.Column("comment_count", sa.Integer(), server_default="0", nullable=False),
     ):
         op.add_column("images", column)
+    op.add_column("contents", sa.Column("palette", sa.JSON(), nullable=True))
     op.create_index("ix_images_prompt_text_id", "images", ["prompt_text_id"])
     op.create_index("ix_jobs_subject_id", "jobs", ["subject_id"])
     for column in (
@@ -127,6 +128,7 @@ def downgrade() -> None:
         op.drop_column("api_keys", name)
     op.drop_index("ix_jobs_subject_id", table_name="jobs")
     op.drop_index("ix_images_prompt_text_id", table_name="images")
+    op.drop_column("contents", "palette")
     for name in ("comment_count", "like_count", "generation", "prompt_text_id"):
         op.drop_column("images", name)
     for table in ("styles", "comments", "likes", "text_embeddings", "text_contents"):

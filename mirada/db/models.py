@@ -153,7 +153,7 @@ class Content(Base):
     """Distinct picture bytes. Its id is never used again, so an index can be keyed by vectors of it.
 
     An empty `storage_key` means that the bytes are not kept: somebody had the picture classified
-    and nobody has uploaded it.
+    and nobody has uploaded it. `palette` is as `domain.palette` makes it.
     """
 
     __tablename__ = "contents"
@@ -167,6 +167,7 @@ class Content(Base):
     width: Mapped[int] = mapped_column(Integer)
     height: Mapped[int] = mapped_column(Integer)
     is_animated: Mapped[bool] = mapped_column(Boolean)
+    palette: Mapped[list[list[Any]] | None] = mapped_column(JSON(none_as_null=True))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
     images: Mapped[list[Image]] = relationship(back_populates="content")

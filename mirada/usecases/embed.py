@@ -5,7 +5,7 @@ Whoever changes the status of a content's images, or its vectors, holds the lock
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import bindparam, false, select, update
@@ -16,6 +16,7 @@ from mirada.db.models import Content, Embedding, Image
 from mirada.domain.embeddings import EmbeddingSpace, Vector, to_blob
 from mirada.domain.errors import InvalidInput
 from mirada.domain.images import ImageStatus
+from mirada.domain.palette import Colour, to_stored
 from mirada.usecases import prompts
 
 UNFINISHED = (ImageStatus.PENDING, ImageStatus.PROCESSING)
@@ -95,6 +96,7 @@ def store_vectors(
     image: tuple[int, EmbeddingSpace, Vector] | None,
     prompt_space: tuple[int, EmbeddingSpace] | None,
     prompt_vectors: Mapping[int, Vector],
+    palette: Sequence[Colour] | None = None,
     replace: bool = False,
 ) -> bool:
     """Write what was computed of a subject and return whether nothing of it is missing any more.
@@ -108,6 +110,7 @@ def store_vectors(
         image: the image space's row and value and the picture's (d,) vector; None for none.
         prompt_space: the prompt space's row and value; None before one is pinned.
         prompt_vectors: (d,) vectors by text id.
+        palette: the picture's colours; None where it was not decoded.
         replace: write over a vector of the picture that exists.
 
     Raises:
@@ -118,6 +121,12 @@ def store_vectors(
     if image is not None:
         space_id, space, vector = image
         store_embedding(session, subject.content_id, space_id, space, vector, replace=replace)
+        if palette is not None:
+            session.execute(
+                update(Content)
+                .where(Content.id == subject.content_id)
+                .values(palette=to_stored(palette))
+            )
     else:
         _set_status(session, subject.content_id, ImageStatus.READY)
     if prompt_space is not None and prompt_vectors:

@@ -19,6 +19,7 @@ from webapp.api import (
     related,  # noqa: F401 - adds its route to the blueprint of images
     search,
     session,
+    styles,
     usage,
     users,
 )
@@ -43,6 +44,7 @@ def register(api: MiradaApi) -> None:
         session,
         classifications,
         labels,
+        styles,
         clusters,
         usage,
     ):

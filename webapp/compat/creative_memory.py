@@ -1,4 +1,4 @@
-"""The creative memory: related images, path for path."""
+"""The creative memory: related images and style suggestions, path for path."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Any
 
 from flask.views import MethodView
 
-from webapp.auth import current_caller
+from webapp.auth import current_caller, require_user
+from webapp.current import current_runtime
 from webapp.relating import related_images
 from webapp.rest import MIN_CHANGE_SEQ, ApiBlueprint
 from webapp.schemas.ids import ID
@@ -16,6 +17,13 @@ from webapp.schemas.related import (
     RelatedQuerySchema,
     gallery_body,
 )
+from webapp.schemas.styles import (
+    SUGGESTION_EXAMPLE,
+    SuggestionsQuerySchema,
+    SuggestionsSchema,
+    suggestion_body,
+)
+from workers.tastes import taste
 
 blueprint = ApiBlueprint(
     "creative_memory", __name__, url_prefix="/api", description="Routes of the creative memory"
@@ -44,3 +52,25 @@ class GalleryRelated(MethodView):
             only_own=query["mine"],
         )
         return gallery_body(found.results)
+
+
+@blueprint.route("/users/me/style-suggestions")
+class StyleSuggestions(MethodView):
+    """What recurs in the caller's prompts."""
+
+    @blueprint.operation(
+        "listStyleSuggestions",
+        "Find the styles that recur in your prompts",
+        refusals=(422,),
+    )
+    @blueprint.arguments(SuggestionsQuerySchema, location="query")
+    @blueprint.response(
+        200, SuggestionsSchema, example={"count": 1, "results": [SUGGESTION_EXAMPLE]}
+    )
+    def get(self, query: dict[str, Any]) -> Any:
+        """The surest first: known styles by their words and meaning, and styles of your own.
+
+        Others' prompts count as rates alone: no word, prompt or id of theirs is ever in the reply.
+        """
+        found = taste(current_runtime(), require_user().id).styles[: query["limit"]]
+        return {"count": len(found), "results": [suggestion_body(style) for style in found]}

@@ -1,0 +1,39 @@
+"""What a person's prompts are mostly about, in that person's own words."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mirada.domain.styles.words import Found, Segment, Stems, is_quality, subject_at, written
+
+LEAST_PROMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A subject as it is mostly written, and the rows about it, ascending."""
+
+    label: str
+    members: tuple[int, ...]
+
+
+def recurring_subjects(prompts: Sequence[tuple[Segment, ...]]) -> list[Subject]:
+    """Return the subjects of LEAST_PROMPTS prompts or more, the commonest first."""
+    rows: dict[Stems, list[int]] = defaultdict(list)
+    surfaces: dict[Stems, Counter[str]] = defaultdict(Counter)
+    for row, prompt in enumerate(prompts):
+        found: Found | None = subject_at(prompt)
+        if found is None or is_quality(found.key):
+            continue
+        rows[found.key].append(row)
+        surfaces[found.key][written(prompt, found).lower()] += 1
+    subjects = [
+        Subject(
+            min(surfaces[key].items(), key=lambda entry: (-entry[1], entry[0]))[0], tuple(of_it)
+        )
+        for key, of_it in rows.items()
+        if len(of_it) >= LEAST_PROMPTS
+    ]
+    return sorted(subjects, key=lambda one: (-len(one.members), one.label))

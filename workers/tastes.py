@@ -1,0 +1,206 @@
+"""A person's taste, remembered while nothing it depends on changes; the list's vectors are kept for ever."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from mirada.bootstrap import Runtime
+from mirada.domain.embeddings import Vector
+from mirada.domain.errors import Unavailable
+from mirada.domain.styles.book import Background, StyleBook, texts_of, version_of
+from mirada.domain.styles.known import Style
+from mirada.usecases import diaries, labels, spaces, styles
+from mirada.usecases.labels import LabelVector
+from mirada.usecases.tastes import Taste, taste_of
+
+LOADING_WAIT_S = 20.0
+PATIENCE_S = 60.0
+TEXTS_AT_ONCE = 64
+"""Encoded, then stored: what a request that gives up has done is not done again."""
+REMEMBERED = 1_000
+"""People whose taste one process remembers: about 10 kB each."""
+BACKGROUND_S = 300.0
+"""How long everybody's rates are taken for unchanged before they are read again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """Everybody's rates, by which sample they are, and when it was last read."""
+
+    key: tuple[object, ...]
+    version: str
+    background: Background
+    read_at: float
+
+
+class TasteMemory:
+    """What one process remembers of tastes; thread-safe, and never asked without a fingerprint."""
+
+    def __init__(self) -> None:
+        """Remember nothing yet."""
+        self._lock = threading.Lock()
+        self._reckoning = threading.Lock()
+        self.book: tuple[tuple[object, ...], StyleBook] | None = None
+        self.compared: _Compared | None = None
+        self._tastes: OrderedDict[int, tuple[tuple[object, ...], Taste]] = OrderedDict()
+
+    def get(self, user_id: int, key: tuple[object, ...]) -> Taste | None:
+        """Return a person's taste if it was reckoned from exactly this."""
+        with self._lock:
+            known = self._tastes.get(user_id)
+            if known is None or known[0] != key:
+                return None
+            self._tastes.move_to_end(user_id)
+            return known[1]
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Reckon one at a time: it is arithmetic, and the rates are reckoned once for everybody.
+
+        Raises:
+            Unavailable: it took others too long.
+        """
+        if not self._reckoning.acquire(timeout=LOADING_WAIT_S):
+            raise Unavailable("Styles are being reckoned for others; try again shortly.")
+        try:
+            yield
+        finally:
+            self._reckoning.release()
+
+    def put(self, user_id: int, key: tuple[object, ...], taste: Taste) -> None:
+        """Remember it, and forget whoever was not asked about for longest where there is no room."""
+        with self._lock:
+            self._tastes[user_id] = (key, taste)
+            self._tastes.move_to_end(user_id)
+            while len(self._tastes) > REMEMBERED:
+                self._tastes.popitem(last=False)
+
+
+def taste(runtime: Runtime, user_id: int) -> Taste:
+    """Return what is true of a person's images now; nothing without EMBEDDINGS_ENABLED.
+
+    Raises:
+        Unavailable: the list's vectors are not computed yet, and the text encoder is not ready.
+    """
+    if not runtime.settings.embeddings_enabled:
+        return Taste()
+    memory = runtime.remembered("tastes", TasteMemory)
+    with runtime.reading() as session:
+        prompt_space, image_space = (
+            spaces.pinned_prompt_space(session),
+            spaces.pinned_space(session),
+        )
+        prompt_space_id = None if prompt_space is None else prompt_space.id
+        image_space_id = None if image_space is None else image_space.id
+        in_force = styles.styles_in_force(session)
+        theirs = diaries.outline(session, user_id, prompt_space_id, image_space_id)
+        mark = diaries.watermark(session)
+    if not theirs.images:
+        return Taste()
+    listed = (prompt_space_id, version_of(in_force))
+    compared = memory.compared
+    if compared is not None and _is_current(compared, (*listed, mark)):
+        known = memory.get(user_id, (theirs.fingerprint, *listed, compared.version))
+        if known is not None:
+            return known
+    with memory.turn():
+        # Others may have reckoned the list, the rates or even this very taste by now.
+        book = _book(runtime, memory, listed, in_force)
+        compared = _compared(runtime, memory, book, (*listed, mark), mark, prompt_space_id)
+        key = (theirs.fingerprint, *listed, compared.version)
+        known = memory.get(user_id, key)
+        if known is not None:
+            return known
+        with runtime.reading() as session:
+            kept = diaries.read_diary(
+                session, user_id, theirs.images, prompt_space_id, image_space_id
+            )
+            found = taste_of(session, kept, book, compared.background)
+        memory.put(user_id, key, found)
+    return found
+
+
+def _is_current(compared: _Compared, key: tuple[object, ...]) -> bool:
+    return compared.key == key and time.monotonic() - compared.read_at < BACKGROUND_S
+
+
+def _compared(
+    runtime: Runtime,
+    memory: TasteMemory,
+    book: StyleBook,
+    key: tuple[object, ...],
+    mark: int,
+    prompt_space_id: int | None,
+) -> _Compared:
+    known = memory.compared
+    if known is not None and _is_current(known, key):
+        return known
+    with runtime.reading() as session:
+        sample, digest = diaries.everybody(session, mark, prompt_space_id)
+    version = hashlib.sha256(repr((key, digest)).encode()).hexdigest()
+    if known is not None and known.version == version:
+        background = known.background
+    else:
+        background = Background(sample, book)
+    memory.compared = _Compared(key, version, background, time.monotonic())
+    return memory.compared
+
+
+def _book(
+    runtime: Runtime, memory: TasteMemory, key: tuple[object, ...], in_force: Sequence[Style]
+) -> StyleBook:
+    if memory.book is None or memory.book[0] != key:
+        vectors = None if key[0] is None else _vectors_of(runtime, key[0], texts_of(in_force))
+        memory.book = (key, StyleBook(in_force, vectors))
+    return memory.book[1]
+
+
+def _vectors_of(runtime: Runtime, space_id: object, texts: Sequence[str]) -> dict[str, Vector]:
+    """Return the prompt space's vectors by text; what was encoded once never is again."""
+    own_id, space = runtime.prompt_space()
+    if own_id != space_id:
+        raise Unavailable(
+            "The text model was changed; this process serves the old one till restart."
+        )
+    keys = {vector_key(text): text for text in texts}
+    with runtime.reading() as session:
+        stored = labels.known_vectors(session, own_id, space.dimension, keys)
+    found = {keys[key]: vector for key, vector in stored.items()}
+    missing = [text for text in texts if text not in found]
+    if not missing:
+        return found
+    encoder = runtime.text_encoder_within(LOADING_WAIT_S).interactive()
+    began = time.monotonic()
+    for start in range(0, len(missing), TEXTS_AT_ONCE):
+        if start and time.monotonic() - began > PATIENCE_S:
+            raise Unavailable(
+                f"Of {len(missing)} texts of the list of styles {start} are encoded and kept; send "
+                "the request again for the rest.",
+                retry_after_s=1,
+            )
+        some = missing[start : start + TEXTS_AT_ONCE]
+        encoded = np.asarray(encoder.encode_texts(some), dtype=np.float32)
+        with runtime.transaction() as session:
+            labels.store_vectors(
+                session,
+                own_id,
+                [
+                    LabelVector(vector_key(text), text[:100], vector)
+                    for text, vector in zip(some, encoded, strict=True)
+                ],
+            )
+        found |= dict(zip(some, encoded, strict=True))
+    return found
+
+
+def vector_key(text: str) -> str:
+    """Return what a text of the list is kept under among the vectors of label texts."""
+    return hashlib.sha256(f"style\n{text}".encode()).hexdigest()

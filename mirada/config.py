@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from mirada.domain.drawing import checked_size
 from mirada.domain.errors import MiradaError
 from mirada.domain.nsfw import NsfwPolicy
 from mirada.domain.prices import PriceTable, parse_prices
@@ -229,6 +230,19 @@ class Settings(BaseSettings):
     )
     caption_model: str = Field("gpt-4o-mini", description="Model that writes captions.")
     text_embedding_model: str = Field("text-embedding-3-small", description="Embeds captions.")
+    generation_enabled: bool = Field(
+        True, description="Pictures may be made from words, where there is a key."
+    )
+    generation_model: str = Field(
+        "gpt-image-2", min_length=1, max_length=100, description="Model that makes pictures."
+    )
+    generation_size: str = Field(
+        "1024x1024",
+        description="Size of a picture, WIDTHxHEIGHT or auto, where a request does not say.",
+    )
+    generation_timeout_ms: int = Field(
+        180_000, ge=1, description="Time-out of one picture, in ms; most take 10 s to two minutes."
+    )
     llm_daily_budget_usd: float | None = Field(
         None,
         ge=0,
@@ -267,6 +281,14 @@ class Settings(BaseSettings):
             found = None
         parse_prices(found)
         return found
+
+    @field_validator("generation_size")
+    @classmethod
+    def _size_of_a_picture(cls, value: str) -> str:
+        try:
+            return checked_size(value)
+        except MiradaError as error:
+            raise ValueError(error.detail) from error
 
     @field_validator("log_level", mode="before")
     @classmethod

@@ -6,12 +6,15 @@ import base64
 import json
 import random
 import threading
+import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.pictures import picture
 
 KEY = "sk-test-0123456789abcdefSECRET"
 CHAT = "/v1/chat/completions"
@@ -114,6 +117,11 @@ def drawing(picture: bytes | None = None, **data: Any) -> Answer:
     )
 
 
+def drawn_of(prompt: str) -> bytes:
+    """The picture this server draws for a prompt: the same each time, no two alike."""
+    return picture(zlib.crc32(prompt.encode()), size=(96, 96))
+
+
 def expansion_of(label: str, **changes: Any) -> str:
     """What a model says of a label when all goes well, or with some of it changed."""
     said = {
@@ -193,6 +201,7 @@ class OpenAiServer:
         self.usual: dict[str, Answering] = {
             CHAT: lambda call: completion("{}"),
             EMBEDDINGS: vectors_for,
+            DRAWINGS: lambda call: drawing(drawn_of(call.body["prompt"])),
         }
         self.next: deque[Answer] = deque()
         self.weather: Weather | None = None

@@ -13,6 +13,7 @@ from mirada.usecases.jobs import (
     CLUSTER_LIBRARY,
     CREATE_EMBEDDINGS,
     EXPAND_LABEL,
+    GENERATE_IMAGE,
     REBUILD_INDEX,
 )
 from workers.broker import QUEUE
@@ -45,6 +46,9 @@ def declare(broker: dramatiq.Broker, runner: JobRunner) -> None:
     def caption_image_task(job_id: int) -> None:
         runner.run(job_id)
 
+    def generate_image_task(job_id: int) -> None:
+        runner.run(job_id)
+
     for name, work in {
         CREATE_EMBEDDINGS: create_embeddings_task,
         BACKFILL_EMBEDDINGS: backfill_embeddings_task,
@@ -53,5 +57,6 @@ def declare(broker: dramatiq.Broker, runner: JobRunner) -> None:
         EXPAND_LABEL: expand_label_task,
         CLASSIFY_IMAGES: classify_images_task,
         CAPTION_IMAGE: caption_image_task,
+        GENERATE_IMAGE: generate_image_task,
     }.items():
         dramatiq.actor(work, actor_name=name, queue_name=QUEUE, broker=broker)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mirada.bootstrap import Runtime
 from mirada.domain.errors import MiradaError, Unavailable
+from mirada.domain.generation import Generation
 from mirada.domain.writing import checked_text
 from mirada.ports import StagedFile
 from mirada.usecases import idempotency, images, ingest, jobs, spaces
@@ -18,7 +20,12 @@ from workers.captions import recipe_in_force
 from workers.deadlocks import ATTEMPTS, DEADLOCK_WITHIN_S, pause
 from workers.metrics.instruments import counting_uploads
 
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
 logger = logging.getLogger(__name__)
+
+Together = Callable[["Session", Registered], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +63,16 @@ def take_in(
     auto_caption: bool = True,
     request_id: str | None = None,
     idempotency_key: str | None = None,
+    made_by: Generation | None = None,
+    together_with: Together | None = None,
 ) -> TakenIn:
     """Check, store and register a picture, commit, and ring for its embedding.
 
     Effects in this order: file, database, doorbell. Whatever is refused leaves nothing behind. The
     staged file is discarded or committed in every case. With `read_metadata` what a generator wrote
-    into the file is kept, and fills a prompt that is None or blank.
+    into the file is kept, and fills a prompt that is None or blank; `made_by` says it in the file's
+    place. `together_with` does more in the transaction that registers the picture: what it raises
+    takes the picture back.
 
     Raises:
         UnsupportedImage, CorruptImage, ImageTooLarge: the picture is refused.
@@ -77,6 +88,8 @@ def take_in(
         checked_text("prompt", prompt)
         checked_text("caption", caption)
         picture = keep(runtime, staged, declared_media_type, read_metadata=read_metadata)
+        if made_by is not None:
+            picture = replace(picture, facts=replace(picture.facts, generation=made_by))
     finally:
         staged.discard()
     fields = {"filename": filename, "prompt": prompt, "caption": caption, "is_public": is_public}
@@ -92,6 +105,7 @@ def take_in(
             picture.sha256, asked if auto_caption else {**asked, "auto_caption": False}
         ),
         auto_caption=auto_caption,
+        together_with=together_with,
         **fields,
     )
     if not registered.is_new_content:
@@ -141,7 +155,11 @@ def drop(runtime: Runtime, picture: NewPicture) -> None:
 
 
 def _register(
-    runtime: Runtime, picture: NewPicture, **fields: Any
+    runtime: Runtime,
+    picture: NewPicture,
+    *,
+    together_with: Together | None = None,
+    **fields: Any,
 ) -> tuple[Registered, int | None]:
     """Register in a transaction of its own; return the outcome and its change number.
 
@@ -156,7 +174,7 @@ def _register(
         try:
             with runtime.transaction() as session:
                 space = spaces.pinned_space(session)
-                registered = ingest.register_image(
+                found = ingest.register_image(
                     session,
                     picture,
                     space_id=space.id if space else None,
@@ -164,6 +182,9 @@ def _register(
                     captions_enabled=recipe_in_force(runtime) is not None,
                     **fields,
                 )
+                if together_with is not None:
+                    together_with(session, found)
+                registered = found
             return registered, images.committed_change(session)
         except BaseException as error:
             is_unavailable = isinstance(error, Unavailable)

@@ -142,16 +142,38 @@ class PaidLanguageModel:
         )
 
     def draw(
-        self, model: str, prompt: str, size: str, *, timeout_s: float = LANGUAGE_MODEL_TIMEOUT_S
+        self,
+        model: str,
+        prompt: str,
+        size: str,
+        *,
+        timeout_s: float = LANGUAGE_MODEL_TIMEOUT_S,
+        received: Callable[[Drawing], None] | None = None,
     ) -> Drawing:
-        """See `LanguageModel.draw`."""
+        """See `LanguageModel.draw`.
+
+        Args:
+            model: see there.
+            prompt: see there.
+            size: see there.
+            timeout_s: see there.
+            received: called with what came before its cost is written, so that whatever befalls
+                this process then, it is not paid for twice. What it raises is raised here.
+        """
         return self._pay(
             model,
             bound_of_drawing(prompt, size),
             lambda: self._inner.draw(model, prompt, size, timeout_s=timeout_s),
+            received,
         )
 
-    def _pay(self, model: str, bound: TokenBound, call: Callable[[], Answer]) -> Answer:
+    def _pay(
+        self,
+        model: str,
+        bound: TokenBound,
+        call: Callable[[], Answer],
+        received: Callable[[Answer], None] | None = None,
+    ) -> Answer:
         # Before anything is reserved: while the circuit is open, thousands of jobs may look in here.
         self._inner.check()
         budgets = self._runtime.budgets
@@ -162,7 +184,12 @@ class PaidLanguageModel:
         except MiradaError as error:
             self._settle(call_id, error=error)
             raise
-        self._settle(call_id, answer=answer)
+        try:
+            if received is not None:
+                received(answer)
+        finally:
+            # Of use or not: it is paid for.
+            self._settle(call_id, answer=answer)
         return answer
 
     def _settle(

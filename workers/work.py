@@ -24,6 +24,7 @@ from mirada.usecases.jobs import (
     CLUSTER_LIBRARY,
     CREATE_EMBEDDINGS,
     EXPAND_LABEL,
+    GENERATE_IMAGE,
     REBUILD_INDEX,
 )
 from workers import doorbell, paying
@@ -31,6 +32,7 @@ from workers.attempt import Attempt
 from workers.captions import caption_image
 from workers.classification_batches import classify_images
 from workers.clustering import cluster_library
+from workers.generation import generate_image
 
 logger = logging.getLogger(__name__)
 
@@ -222,4 +224,5 @@ WORK: dict[str, Work] = {
     EXPAND_LABEL: expand_label,
     CLASSIFY_IMAGES: classify_images,
     CAPTION_IMAGE: caption_image,
+    GENERATE_IMAGE: generate_image,
 }

@@ -31,7 +31,8 @@ from mirada.db.models import Job, JobState
 from mirada.db.session import now_ms
 from mirada.domain.errors import LeaseLost
 from mirada.usecases import embed, endings
-from mirada.usecases.jobs import CREATE_EMBEDDINGS, RetryPolicy, policy_of
+from mirada.usecases.jobs import CREATE_EMBEDDINGS
+from mirada.usecases.retries import RetryPolicy, policy_of
 
 LEASE_S = 45
 """JOBS: long enough for three missed renewals of 15 s, short enough to wait for after a crash."""

@@ -12,14 +12,15 @@ from mirada.domain.errors import (
     InvalidInput,
     LanguageModelRefused,
     MiradaError,
+    NotAllowed,
     NotFound,
     Unavailable,
     UnusableReply,
 )
-from mirada.usecases.jobs import RetryPolicy
+from mirada.usecases.retries import RetryPolicy
 
 MAX_ERROR_CHARS = 2_000
-HOPELESS = (InvalidInput, NotFound, LanguageModelRefused, UnusableReply)
+HOPELESS = (InvalidInput, NotAllowed, NotFound, LanguageModelRefused, UnusableReply)
 """What the input, or whoever was asked, is to blame for: another attempt would end the same way."""
 
 

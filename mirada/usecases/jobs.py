@@ -6,7 +6,6 @@ the commit. How an attempt runs and ends is in `mirada.usecases.attempts`.
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +26,7 @@ CLUSTER_LIBRARY = "cluster_library_task"
 EXPAND_LABEL = "expand_label_task"
 CLASSIFY_IMAGES = "classify_images_task"
 CAPTION_IMAGE = "caption_image_task"
+GENERATE_IMAGE = "generate_image_task"
 KINDS = (
     CREATE_EMBEDDINGS,
     BACKFILL_EMBEDDINGS,
@@ -35,50 +35,14 @@ KINDS = (
     EXPAND_LABEL,
     CLASSIFY_IMAGES,
     CAPTION_IMAGE,
+    GENERATE_IMAGE,
 )
+ASKED_WITH = "api_key_id"
+"""Argument of a job that is given up once this key is revoked; whoever retries it answers for it."""
 
 UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
 FINAL = (JobState.DONE, JobState.FAILED, JobState.QUARANTINED)
 GIVEN_UP = (JobState.FAILED, JobState.QUARANTINED)
-
-
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """How often, and after how long, a kind of work is tried again after an error.
-
-    Attributes:
-        max_attempts: attempts that may end in an error before the job is failed.
-        first_delay_s: wait after the first error; it doubles with every further one.
-        max_delay_s: the wait never grows beyond this.
-    """
-
-    max_attempts: int = 5
-    first_delay_s: float = 30.0
-    max_delay_s: float = 3_600.0
-
-    def delay_s(self, errors: int) -> float:
-        """Return the wait after the given number of errors (>= 1), jittered by a fifth either way."""
-        exponential = self.first_delay_s * 2.0 ** min(errors - 1, 30)
-        jittered = exponential * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load, hides nothing
-        return min(jittered, self.max_delay_s)
-
-
-DEFAULT_POLICY = RetryPolicy()
-POLICIES = {
-    # CONTRACT A: three attempts with exponential backoff.
-    CREATE_EMBEDDINGS: RetryPolicy(max_attempts=3, first_delay_s=10.0),
-    # Somebody may be looking at the label; a server that is busy says for how long.
-    EXPAND_LABEL: RetryPolicy(first_delay_s=5.0),
-    # Images that were uploaded a moment ago may still wait for their vectors, ten minutes in all.
-    CLASSIFY_IMAGES: RetryPolicy(max_attempts=8, first_delay_s=5.0),
-    # Nobody waits for a caption, and a server that hangs now and then is no reason to go without.
-    CAPTION_IMAGE: RetryPolicy(max_attempts=8, first_delay_s=10.0),
-}
-
-
-def policy_of(kind: str) -> RetryPolicy:
-    """Return the policy of a kind of work."""
-    return POLICIES.get(kind, DEFAULT_POLICY)
 
 
 def enqueue(
@@ -100,7 +64,8 @@ def enqueue(
     Args:
         session: the transaction that also writes what the job is about.
         kind: one of KINDS.
-        subject_id: what the work is about; for create_embeddings_task the content.
+        subject_id: what the work is about; for create_embeddings_task the content, for
+            generate_image_task the image, once there is one.
         space_id: the embedding space it is for, None where none applies or none is pinned yet.
         arguments: small JSON values.
         owner_id: who may see the job; None leaves it to administrators.
@@ -191,6 +156,7 @@ class JobReport:
 
     Attributes:
         job: the row.
+        image_id: the image that it made; None for other kinds, and until it is done.
         subject_id: what the work is about. None for whoever is no administrator: the number of a
             content would tell its uploader that somebody had the same bytes before.
         rate_per_s: progress per second of this attempt; None before there is any.
@@ -199,6 +165,7 @@ class JobReport:
     """
 
     job: Job
+    image_id: int | None
     subject_id: int | None
     rate_per_s: float | None
     eta_s: float | None
@@ -270,6 +237,8 @@ def retry_job(session: Session, job_id: int, viewer: User | None) -> Job:
         state = job.state if job is not None else "gone"
         raise Conflict(f"Job {job_id} is {state}; only failed and quarantined jobs are retried.")
     queue_afresh(job, session.execute(select(now_ms())).scalar_one())
+    if job.arguments.get(ASKED_WITH) is not None:
+        job.arguments = {**job.arguments, ASKED_WITH: None}
     if job.kind == CREATE_EMBEDDINGS and job.subject_id is not None:
         embed.await_images(session, job.subject_id)
     session.flush()
@@ -294,4 +263,5 @@ def _report(job: Job, now: int, viewer: User | None) -> JobReport:
     if job.state == JobState.QUEUED:
         waits = max(job.next_run_at_ms - now, 0) / 1000
     is_told = viewer is not None and viewer.role == Role.ADMINISTRATOR
-    return JobReport(job, job.subject_id if is_told else None, rate, eta, waits)
+    image_id = job.subject_id if job.kind == GENERATE_IMAGE else None
+    return JobReport(job, image_id, job.subject_id if is_told else None, rate, eta, waits)

@@ -14,7 +14,15 @@ from mirada.adapters.language_model import bounded
 from mirada.adapters.language_model import openai as adapter
 from mirada.adapters.language_model.openai import OpenAiLanguageModel
 from mirada.domain.embeddings import l2_normalise
-from mirada.domain.errors import GarbledReply, InvalidInput, NoAnswer, TooManyRequests
+from mirada.domain.errors import (
+    GarbledReply,
+    InvalidInput,
+    KeyRefused,
+    LanguageModelRefused,
+    MiradaError,
+    NoAnswer,
+    TooManyRequests,
+)
 from mirada.ports import Reply
 from tests.openai_server import (
     CHAT,
@@ -296,3 +304,32 @@ def test_a_slow_drawing_ends_in_time(server: OpenAiServer, model: OpenAiLanguage
 
     with pytest.raises(NoAnswer):
         draw(model, timeout_s=0.4)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "said"),
+    [
+        (failure(400, "moderation_blocked"), LanguageModelRefused, "declined by the rules"),
+        (failure(400, "content_policy_violation"), LanguageModelRefused, "declined by the rules"),
+        (failure(400, "invalid_value"), LanguageModelRefused, "the size"),
+        (failure(403), LanguageModelRefused, "GENERATION_MODEL"),
+        (failure(404, "model_not_found"), LanguageModelRefused, "model's name"),
+        (failure(400, "billing_hard_limit_reached"), TooManyRequests, "asked again later"),
+        (failure(401, "invalid_api_key"), KeyRefused, "OPENAI_API_KEY"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_a_refused_drawing_says_what_to_do(
+    server: OpenAiServer,
+    model: OpenAiLanguageModel,
+    answer: Answer,
+    kind: type[MiradaError],
+    said: str,
+) -> None:
+    server.next.append(answer)
+
+    with pytest.raises(kind, match=said) as caught:
+        draw(model)
+
+    assert isinstance(caught.value, KeyRefused) is (kind is KeyRefused)
+    assert "SECRET" not in str(caught.value)

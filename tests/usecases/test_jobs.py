@@ -12,7 +12,7 @@ from mirada.db.models import Content, Image, Job, JobState, Role, User
 from mirada.db.session import Database, now_ms
 from mirada.domain.errors import Conflict, InvalidInput, LeaseLost, NotFound, Unavailable
 from mirada.domain.images import ImageStatus
-from mirada.usecases import attempts, jobs, sweep
+from mirada.usecases import attempts, jobs, retries, sweep
 from mirada.usecases.jobs import CREATE_EMBEDDINGS, REBUILD_INDEX
 
 
@@ -168,7 +168,7 @@ def test_an_error_is_recorded_and_the_job_waits_longer_each_time(
 
 
 def test_no_wait_is_longer_than_an_hour() -> None:
-    assert all(jobs.DEFAULT_POLICY.delay_s(errors) <= 3_600 for errors in range(1, 200))
+    assert all(retries.DEFAULT_POLICY.delay_s(errors) <= 3_600 for errors in range(1, 200))
 
 
 def test_after_five_errors_the_job_has_failed(database: Database, queued: int) -> None:
@@ -247,7 +247,7 @@ def test_a_job_that_crashed_is_left_alone_where_only_unsuspected_ones_run(
 def test_crashes_take_no_attempts_away_from_errors(database: Database, queued: int) -> None:
     crash(database, queued)
     crash(database, queued)
-    policy = jobs.RetryPolicy(max_attempts=2)
+    policy = retries.RetryPolicy(max_attempts=2)
 
     assert fail(database, claimed(database, queued), ValueError(), policy=policy) == "queued"
 

@@ -20,7 +20,8 @@ from mirada.db.models import Job, JobState, Role, User
 from mirada.db.session import Database
 from mirada.domain.errors import Conflict, LeaseLost
 from mirada.usecases import attempts, jobs
-from mirada.usecases.jobs import REBUILD_INDEX, RetryPolicy
+from mirada.usecases.jobs import REBUILD_INDEX
+from mirada.usecases.retries import RetryPolicy
 
 POLICY = RetryPolicy(max_attempts=2, first_delay_s=1)
 _numbers = itertools.count()

@@ -9,6 +9,7 @@ from webapp.api import (
     comments,
     embeddings,
     feedback,
+    generation,  # noqa: F401 - adds its route to the blueprint of images
     image_files,
     indexes,
     jobs,

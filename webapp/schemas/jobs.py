@@ -27,12 +27,21 @@ JOB_EXAMPLE = {
     "eta_s": 6.0,
     "next_attempt_in_s": None,
     "last_error": None,
+    "result": None,
     "request_id": "5b7c0d3e",
     "created_at": "2026-01-02T03:04:05+00:00",
     "started_at": "2026-01-02T03:04:05+00:00",
     "finished_at": None,
     "url": "/api/v1/jobs/4",
 }
+
+
+class JobResultSchema(ReplySchema):
+    """What a job has made."""
+
+    image_id = ma.fields.Integer(
+        required=True, metadata={"description": "It may have been deleted since."}
+    )
 
 
 class JobSchema(ReplySchema):
@@ -57,6 +66,12 @@ class JobSchema(ReplySchema):
     eta_s = ma.fields.Float(required=True, allow_none=True)
     next_attempt_in_s = ma.fields.Float(required=True, allow_none=True)
     last_error = ma.fields.String(required=True, allow_none=True)
+    result = ma.fields.Nested(
+        JobResultSchema,
+        required=True,
+        allow_none=True,
+        metadata={"description": "Of a generate_image_task that is done; null for all else."},
+    )
     request_id = ma.fields.String(required=True, allow_none=True)
     created_at = ma.fields.DateTime(required=True)
     started_at = ma.fields.DateTime(required=True, allow_none=True)
@@ -104,6 +119,7 @@ def job_body(report: JobReport, url: str | None = None) -> dict[str, Any]:
         "eta_s": report.eta_s,
         "next_attempt_in_s": report.waits_s,
         "last_error": job.last_error,
+        "result": None if report.image_id is None else {"image_id": report.image_id},
         "request_id": job.request_id,
         "created_at": job.created_at,
         "started_at": _time(job.started_at_ms),

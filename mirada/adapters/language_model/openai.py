@@ -12,13 +12,13 @@ import base64
 import contextlib
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import httpx2
 import openai
 
-from mirada.adapters.language_model import replies
+from mirada.adapters.language_model import refusals, replies
 from mirada.adapters.language_model.bounded import bound
 from mirada.domain.errors import (
     GarbledReply,
@@ -146,7 +146,7 @@ class OpenAiLanguageModel:
         # address unless they are.
         is_asked = not model.startswith(("gpt-image", "chatgpt-image"))
         form: dict[str, Any] = {"response_format": "b64_json"} if is_asked else {}
-        with self._errors_wrapped():
+        with self._errors_wrapped(refusals.of_drawing):
             response = self._client.images.with_raw_response.generate(
                 model=model,
                 prompt=prompt,
@@ -221,10 +221,16 @@ class OpenAiLanguageModel:
         return response.content
 
     @contextlib.contextmanager
-    def _errors_wrapped(self) -> Iterator[None]:
+    def _errors_wrapped(
+        self, refused: Callable[[int, str], MiradaError | None] = lambda status, code: None
+    ) -> Iterator[None]:
+        """Raise our errors for the SDK's; `refused` may know better what a status and code mean."""
         try:
             yield
         except openai.APIStatusError as error:
+            known = refused(error.status_code, error.code or "")
+            if known is not None:
+                raise known from None
             # Without its cause: servers are known to repeat the key in what they say.
             raise self._refusal(error) from None
         except openai.APIConnectionError as error:

@@ -1,0 +1,83 @@
+"""Images made from words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import request
+from flask.views import MethodView
+
+from mirada.domain.errors import Conflict
+from mirada.usecases import generate, jobs
+from mirada.usecases.generate import Wanted
+from mirada.usecases.jobs import GENERATE_IMAGE
+from webapp.api.images import blueprint
+from webapp.auth import current_caller, require_user
+from webapp.current import current_runtime
+from webapp.rest import header, request_header
+from webapp.schemas.generation import GENERATION_JOB_EXAMPLE, NewGenerationSchema
+from webapp.schemas.jobs import JobSchema, job_body
+from webapp.tracing import request_id
+from workers import doorbell
+
+NO_KEY = "No picture can be made from words here: OPENAI_API_KEY is not set. Upload one instead."
+NOT_ENABLED = (
+    "Pictures are not made from words here (GENERATION_ENABLED=false). Upload one instead."
+)
+
+
+@blueprint.route("/generate")
+class GeneratedImages(MethodView):
+    """What is drawn for somebody."""
+
+    @blueprint.operation(
+        "generateImage",
+        "Make a picture from words",
+        refusals=(400, 403, 409, 415, 422),
+        parameters=[
+            request_header(
+                "Idempotency-Key", "Any text of yours; one key never makes two pictures."
+            )
+        ],
+    )
+    @blueprint.arguments(
+        NewGenerationSchema, example={"prompt": "a cat with sunglasses, film still"}
+    )
+    @blueprint.response(
+        202,
+        JobSchema,
+        example=GENERATION_JOB_EXAMPLE,
+        headers={
+            "Location": header("The job."),
+            "Idempotent-Replayed": header("`true` when an earlier request queued the job."),
+        },
+    )
+    def post(self, fields: dict[str, Any]) -> Any:
+        """The job's `result` names the image once it is done; from then on it is as any upload.
+
+        It costs money, of the caller's daily budget: when that is reached the job waits for the next
+        UTC day.
+        """
+        user = require_user()
+        runtime = current_runtime()
+        if not runtime.settings.generation_enabled:
+            raise Conflict(NOT_ENABLED)
+        if runtime.settings.openai_api_key is None:
+            raise Conflict(NO_KEY)
+        key = current_caller().key
+        with runtime.transaction() as session:
+            requested = generate.request_generation(
+                session,
+                Wanted(user.id, **fields),
+                api_key_id=None if key is None else key.id,
+                request_id=request_id(),
+                idempotency_key=request.headers.get("Idempotency-Key"),
+            )
+        if not requested.was_replayed:
+            doorbell.ring(runtime, requested.job_id, GENERATE_IMAGE)
+        with runtime.reading() as session:
+            body = job_body(jobs.get_job(session, requested.job_id, user))
+        headers = {"Location": body["url"]}
+        if requested.was_replayed:
+            headers["Idempotent-Replayed"] = "true"
+        return body, 202, headers

@@ -19,13 +19,8 @@ CREATE INDEX ix_images_words ON images USING gin (
         '[\u0300-\u036f]', '', 'g'), NFC), '[[:punct:]]', ' ', 'g'))
 )
 """
-MYSQL = (
-    # The list of stop words is English and would hide "com" and "la" and "the"; whether an index
-    # has one is decided when it is made.
-    "SET SESSION innodb_ft_enable_stopword = OFF",
-    "CREATE FULLTEXT INDEX ix_images_words ON images (prompt, caption)",
-    "SET SESSION innodb_ft_enable_stopword = DEFAULT",
-)
+# Without the list of stop words, which migrations/env.py switches off.
+MYSQL = ("CREATE FULLTEXT INDEX ix_images_words ON images (prompt, caption)",)
 # The table holds no text of its own: it reads that of `images`, and must be told what was there
 # before to take it out again.
 SQLITE = (

@@ -7,6 +7,7 @@ on an expression. Migration 0005 makes them; no model declares them, for they ho
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 from sqlalchemy import (
@@ -46,9 +47,9 @@ _STOP_WORDS = (
     "what when where who will with und www"
 )
 _MYSQL_STOP_WORDS = frozenset(_STOP_WORDS.split())
-"""InnoDB's own list (MySQL 8.4 manual, 14.9.4). Migration 0005 makes the index without it, but a
-TRUNCATE or OPTIMIZE makes it anew, with it, and a stop word that had to be there would then hide
-everything. So none has to."""
+"""InnoDB's own list (MySQL 8.4 manual, 14.9.4). Migrations make the index without it, but a TRUNCATE
+or OPTIMIZE makes it anew, with it, and a stop word that had to be there would then hide everything. So
+none has to."""
 
 
 def is_of_full_text(name: str | None) -> bool:
@@ -113,9 +114,17 @@ def _mysql(query: Select[Any], words: Sequence[str], need_all: bool) -> Select[A
 
 
 def _postgresql(query: Select[Any], words: Sequence[str], need_all: bool) -> Select[Any]:
-    # Quoted, "or" is a word like any other.
-    quoted = [f'"{without_accents(word)}"' for word in words]
-    sought = func.websearch_to_tsquery(text("'simple'"), (" " if need_all else " or ").join(quoted))
+    # Each word goes through what the indexed text went through: what is punctuation is the locale's
+    # own idea, and in some it includes marks that Hindi writes inside its words.
+    phrases: list[ColumnElement[Any]] = [
+        func.phraseto_tsquery(
+            literal_column("'simple'"),
+            func.regexp_replace(without_accents(word), literal_column("'[[:punct:]]'"), " ", "g"),
+        )
+        for word in words
+    ]
+    joined = "&&" if need_all else "||"
+    sought = reduce(lambda left, right: left.op(joined)(right), phrases)
     held: ColumnElement[Any] = literal_column(POSTGRESQL_WORDS)
     return query.where(held.op("@@")(sought)).order_by(func.ts_rank(held, sought).desc(), Image.id)
 

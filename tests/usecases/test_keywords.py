@@ -99,6 +99,7 @@ def test_those_with_every_word_come_before_those_with_some(album: Written) -> No
         ("el nino", "NIÑO"),
         ("кошка на луне", "кошка"),
         ("חתול על הירח", "חתול"),
+        ("हिन्दी में बिल्ली", "हिन्दी बिल्ली"),
         ("the cat of la casa", "the cat"),
     ],
 )
@@ -121,6 +122,16 @@ def test_accents_written_apart_from_their_letters_make_no_difference(
     album = Written(request.getfixturevalue(database))
     image_id = album.add(caption="um corac\u0327a\u0303o partido")
     assert album.ids("coração") == album.ids("coracao") == [image_id]
+
+
+@pytest.mark.mariadb
+def test_stop_words_are_found_on_a_mariadb_that_was_only_migrated(mariadb_url: str) -> None:
+    database = Database(make_engine(make_url(mariadb_url), 4))
+    upgrade_to_head(database.engine)
+    album = Written(database)
+    image_id = album.add(prompt="the cat", caption="com")
+    assert album.ids("the") == album.ids("com") == [image_id]
+    database.close()
 
 
 def test_stop_words_need_not_be_there_on_mariadb(mariadb_database: Database) -> None:

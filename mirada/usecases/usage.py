@@ -95,7 +95,8 @@ class Usage:
         day: today, UTC, YYYY-MM-DD.
         resets_in_s: seconds until the next UTC day begins.
         account: of the user, or of everybody.
-        is_budget_reached: whether the installation's budget of today is all spent.
+        is_budget_reached: whether less is left of the installation's budget of today than some kind
+            of call made today can cost, so that such calls wait.
         totals: newest day first.
         calls: the newest calls.
     """
@@ -133,7 +134,7 @@ def read_usage(
         day=day_name(today),
         resets_in_s=(DAY_MS - now % DAY_MS) // 1000 + 1,
         account=account,
-        is_budget_reached=everybody.left_micros == 0,
+        is_budget_reached=_is_reached(session, today, everybody.left_micros),
         totals=_totals(session, user_id, today - days + 1),
         calls=session.execute(calls).scalars().all(),
     )
@@ -171,6 +172,18 @@ def _committed(session: Session, day: int, user_id: int) -> int:
         SpendingDay.utc_day == day, SpendingDay.user_id == user_id
     )
     return int(session.execute(query).scalar_one_or_none() or 0)
+
+
+def _is_reached(session: Session, day: int, left_micros: int | None) -> bool:
+    """Return whether what is left is too little for some purpose's cheapest call of that day."""
+    if not left_micros:
+        return left_micros == 0
+    cheapest = (
+        select(func.min(LanguageModelCall.reserved_micros))
+        .where(LanguageModelCall.utc_day == day)
+        .group_by(LanguageModelCall.purpose, LanguageModelCall.model)
+    )
+    return any(most > left_micros for most in session.execute(cheapest).scalars())
 
 
 def _totals(session: Session, user_id: int | None, since_day: int) -> list[Total]:

@@ -34,7 +34,9 @@ def show(username: str | None, days: int) -> None:
             f"{spent} of ${usd(account.budget_micros):.4f}; ${usd(account.left_micros):.4f} left."
         )
     if found.is_budget_reached:
-        console().print("Today's budget is reached: what costs money waits for tomorrow.")
+        console().print(
+            "Today's budget is reached: what costs more than is left waits for tomorrow."
+        )
     if not found.totals:
         console().print(f"No calls in {days} days.")
         return

@@ -156,7 +156,10 @@ class UsageSchema(ReplySchema):
     budget = ma.fields.Nested(DailyBudgetSchema, required=True)
     is_budget_reached = ma.fields.Boolean(
         required=True,
-        metadata={"description": "Today's budget of the whole installation is spent."},
+        metadata={
+            "description": "Less is left of the whole installation's budget of today than some kind "
+            "of call made today can cost: such work waits for tomorrow."
+        },
     )
     totals = ma.fields.List(ma.fields.Nested(UsageTotalSchema), required=True)
     calls = ma.fields.List(ma.fields.Nested(LanguageModelCallSchema), required=True)

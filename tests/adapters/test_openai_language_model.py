@@ -121,9 +121,42 @@ def test_trouble_that_may_pass_is_asked_again_by_somebody_else(
     assert len(server.calls) == 1
 
 
+@pytest.mark.parametrize("status", [504, 524])
+def test_a_gateway_that_gave_up_has_seen_no_answer_and_it_may_be_paid_for(
+    server: OpenAiServer, model: OpenAiLanguageModel, status: int
+) -> None:
+    server.next.append(html(status))
+
+    with pytest.raises(NoAnswer, match=str(status)):
+        ask(model)
+
+
+def test_an_account_without_money_is_left_alone_for_longer(
+    server: OpenAiServer, model: OpenAiLanguageModel
+) -> None:
+    server.next.append(failure(429, "insufficient_quota"))
+
+    with pytest.raises(TooManyRequests) as caught:
+        ask(model)
+
+    assert caught.value.retry_after_s == adapter.OUT_OF_MONEY_WAIT_S
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine whose clock shows another time than UTC."""
+    monkeypatch.setenv("TZ", "UTC+3")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("elsewhere")
 @pytest.mark.parametrize(
     ("header", "expected_s"),
     [
+        (lambda: (datetime.now(UTC) + timedelta(seconds=40)).strftime("%a %b %d %H:%M:%S %Y"), 40),
         ("0.2", 1),
         ("90", 90),
         (lambda: format_datetime(datetime.now(UTC) + timedelta(seconds=40), usegmt=True), 40),
@@ -246,14 +279,16 @@ def test_a_server_that_is_not_there_is_unavailable(server: OpenAiServer) -> None
     model.close()
 
 
-@pytest.mark.parametrize("status", [400, 404, 422, 302])
+@pytest.mark.parametrize("status", [400, 403, 404, 422, 302])
 def test_a_request_that_is_wrong_is_not_worth_another_try(
     server: OpenAiServer, model: OpenAiLanguageModel, status: int
 ) -> None:
     server.next.append(failure(status, "model_not_found", location="/elsewhere"))
 
-    with pytest.raises(LanguageModelRefused, match=f"{status} model_not_found"):
+    with pytest.raises(LanguageModelRefused, match=f"{status} model_not_found") as caught:
         ask(model)
+
+    assert not isinstance(caught.value, KeyRefused), "others may be asked with the same key"
 
     assert len(server.calls) == 1
 

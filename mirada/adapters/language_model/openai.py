@@ -44,8 +44,15 @@ CONNECT_TIMEOUT_S = 3.0
 KEY_REFUSED_WAIT_S = 60
 """The breaker's first pause: what waits for a mended key is tried no sooner."""
 WORTH_ANOTHER_TRY = frozenset({408, 409, 425})
+GATEWAY_GAVE_UP = frozenset({504, 524})
+"""A proxy waited no longer: the server behind it may have answered, and be paid, all the same."""
 TOO_MANY_REQUESTS = 429
+OUT_OF_MONEY = "insufficient_quota"
+OUT_OF_MONEY_WAIT_S = 600
+"""OpenAI sends it as a 429 without a time, and an account is not filled up within seconds."""
 KEY_REFUSED = frozenset({401, 403})
+MODEL_UNKNOWN = "model_not_found"
+"""With 403: the key is good, and its project has no access to this one model."""
 MAX_TEXTS = 256
 """Per request; OpenAI takes 2,048 of 300,000 tokens together, local servers less."""
 NOT_SENT = (
@@ -249,17 +256,16 @@ class OpenAiLanguageModel:
     def _refusal(self, error: openai.APIStatusError) -> MiradaError:
         status, code = error.status_code, error.code or ""
         said = f"{status} {code}" if _CODE.fullmatch(code) else str(status)
+        later = f"The language model answered {said}; it is asked again later."
+        wait_s = replies.retry_after_s(error.response.headers)
         if status == TOO_MANY_REQUESTS:
-            return TooManyRequests(
-                f"The language model answered {said}; it is asked again later.",
-                retry_after_s=replies.retry_after_s(error.response.headers),
-            )
+            least_s = OUT_OF_MONEY_WAIT_S if code == OUT_OF_MONEY else 0
+            return TooManyRequests(later, retry_after_s=max(wait_s, least_s))
+        if status in GATEWAY_GAVE_UP:
+            return NoAnswer(later, retry_after_s=wait_s)
         if status in WORTH_ANOTHER_TRY or status >= 500:
-            return Unavailable(
-                f"The language model answered {said}; it is asked again later.",
-                retry_after_s=replies.retry_after_s(error.response.headers),
-            )
-        if status in KEY_REFUSED:
+            return Unavailable(later, retry_after_s=wait_s)
+        if status in KEY_REFUSED and code != MODEL_UNKNOWN:
             detail = f"The language model refuses OPENAI_API_KEY ({said})."
             if not self._key_is_refused:
                 self._key_is_refused = True

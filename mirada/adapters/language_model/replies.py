@@ -9,6 +9,7 @@ import json
 import math
 import time
 from collections.abc import Iterator
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -84,7 +85,9 @@ def retry_after_s(headers: httpx2.Headers) -> int:
         wait_s = float(told)
     except ValueError:
         try:
-            wait_s = parsedate_to_datetime(told).timestamp() - time.time()
+            at = parsedate_to_datetime(told)
+            # The oldest of the three forms names no zone and means UTC as well (RFC 9110, 5.6.7).
+            wait_s = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - time.time()
         except (ValueError, OverflowError):
             return RETRY_AFTER_S
     # Compared, not converted, first: nan and inf are floats too.

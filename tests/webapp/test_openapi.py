@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,22 @@ def test_headers_that_are_sent_are_told(document: dict[str, Any]) -> None:
     assert "Idempotent-Replayed" in created
     embedded = operation_of(document, "createEmbeddings")["responses"]["200"]["headers"]
     assert {f"X-Embedding-{name}" for name in ("Count", "Dimension", "Space")} <= set(embedded)
+
+
+def patterns(node: Any) -> list[str]:
+    """Return every regular expression of the document."""
+    if isinstance(node, list):
+        return [found for each in node for found in patterns(each)]
+    if not isinstance(node, dict):
+        return []
+    own = [node["pattern"]] if isinstance(node.get("pattern"), str) else []
+    return own + [found for each in node.values() for found in patterns(each)]
+
+
+def test_patterns_hold_nothing_that_only_python_reads(document: dict[str, Any]) -> None:
+    found = patterns(document["components"]["schemas"])
+    assert found
+    assert not [pattern for pattern in found if re.search(r"\(\?[a-zA-Z]|\\[AZ]", pattern)]
 
 
 def test_schemas_have_names_that_read_well_in_a_generated_client(document: dict[str, Any]) -> None:

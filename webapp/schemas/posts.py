@@ -10,6 +10,7 @@ from marshmallow import validate
 
 from mirada.usecases.search import FoundImage
 from webapp.schemas.images import MAX_PAGE, ReplySchema
+from webapp.schemas.search import NOT_BLANK
 
 MAX_QUERY_CHARS = 1_000
 IMAGE_POST_EXAMPLE = {
@@ -42,7 +43,7 @@ class CaptionQuerySchema(ma.Schema):
 
     query = ma.fields.String(
         required=True,
-        validate=[validate.Length(max=MAX_QUERY_CHARS), validate.Regexp(r"(?s).*\S")],
+        validate=[validate.Length(max=MAX_QUERY_CHARS), NOT_BLANK],
         metadata={"description": "Words; their meaning counts."},
     )
     limit = ma.fields.Integer(load_default=10, validate=validate.Range(1, MAX_PAGE))

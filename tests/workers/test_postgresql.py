@@ -6,8 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
+from mirada.db.models import JobState
+from mirada.domain.errors import LeaseLost
+from mirada.usecases import generate, images
+from mirada.usecases.generate import Wanted
+from tests.openai_server import DRAWINGS, openai_serving
 from tests.workers.worksite import Site
 from workers import embedded
+from workers.runner import run_job
 
 
 @pytest.mark.postgresql
@@ -22,3 +28,29 @@ def test_pictures_become_ready_on_postgresql(
     stop()
 
     assert site.vectors() == 10
+
+
+@pytest.mark.postgresql
+def test_a_picture_is_made_from_words_on_postgresql(
+    make_site: Callable[..., Site], postgresql_url: str
+) -> None:
+    with openai_serving() as server:
+        site = make_site(database_url=postgresql_url, **server.settings)
+        wanted = Wanted(site.owner_id, "a cat on the moon")
+        with site.runtime.transaction() as session:
+            first = generate.request_generation(session, wanted, idempotency_key="k-1")
+        with site.runtime.transaction() as session:
+            again = generate.request_generation(session, wanted, idempotency_key="k-1")
+        assert (again.job_id, again.was_replayed) == (first.job_id, True)
+
+        assert run_job(site.runtime, first.job_id)
+
+        job = site.job(first.job_id)
+        assert (job.state, job.arguments, server.paid[DRAWINGS]) == (JobState.DONE, {}, 1)
+        with site.runtime.reading() as session:
+            image = images.get_image(session, job.subject_id or 0, site.owner_id)
+        assert image.prompt == wanted.prompt
+        # Whoever lost the lease writes neither the job's end nor its image's number.
+        with pytest.raises(LeaseLost), site.runtime.transaction() as session:
+            generate.finish(session, job.id, "another", 7)
+        assert site.job(job.id).subject_id == image.id

@@ -156,7 +156,7 @@ class JobReport:
 
     Attributes:
         job: the row.
-        image_id: the image that it made; None for other kinds, and until it is done.
+        image_id: the image that it made, for its owner; None for other kinds, and until it is done.
         subject_id: what the work is about. None for whoever is no administrator: the number of a
             content would tell its uploader that somebody had the same bytes before.
         rate_per_s: progress per second of this attempt; None before there is any.
@@ -263,5 +263,9 @@ def _report(job: Job, now: int, viewer: User | None) -> JobReport:
     if job.state == JobState.QUEUED:
         waits = max(job.next_run_at_ms - now, 0) / 1000
     is_told = viewer is not None and viewer.role == Role.ADMINISTRATOR
-    image_id = job.subject_id if job.kind == GENERATE_IMAGE else None
-    return JobReport(job, image_id, job.subject_id if is_told else None, rate, eta, waits)
+    image_id, subject_id = None, job.subject_id if is_told else None
+    if job.kind == GENERATE_IMAGE:
+        # An administrator sees everybody's jobs, and nobody's private images.
+        is_owner = viewer is not None and viewer.id == job.owner_id
+        image_id, subject_id = job.subject_id if is_owner else None, None
+    return JobReport(job, image_id, subject_id, rate, eta, waits)

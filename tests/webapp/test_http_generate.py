@@ -106,6 +106,22 @@ def test_a_private_picture_and_its_job_are_nobody_elses(drawing: Gallery) -> Non
     assert_problem(retried, 404, "not_found")
 
 
+def test_an_administrator_sees_the_job_and_not_which_private_image_it_made(
+    drawing: Gallery,
+) -> None:
+    ana = headers_of(drawing, "ana")
+    with drawing.runtime.transaction() as session:
+        root = users.create_user(session, "root", is_administrator=True)
+        admin = {"Authorization": f"Bearer {users.issue_key(session, root)}"}
+    job = ask(drawing, ana).get_json()
+    run_job(drawing.runtime, job["id"])
+
+    seen = drawing.get(job["url"], headers=admin).get_json()
+
+    assert (seen["state"], seen["result"], seen["subject_id"]) == ("done", None, None)
+    assert drawing.get(job["url"], headers=ana).get_json()["result"] is not None
+
+
 def test_a_public_picture_is_everybodys_and_its_making_its_owners(drawing: Gallery) -> None:
     ana, ben = headers_of(drawing, "ana"), headers_of(drawing, "ben")
     job = ask(drawing, ana, is_public=True, caption="Luna").get_json()

@@ -70,7 +70,9 @@ class JobSchema(ReplySchema):
         JobResultSchema,
         required=True,
         allow_none=True,
-        metadata={"description": "Of a generate_image_task that is done; null for all else."},
+        metadata={
+            "description": "Of a generate_image_task that is done, for its owner; null for all else."
+        },
     )
     request_id = ma.fields.String(required=True, allow_none=True)
     created_at = ma.fields.DateTime(required=True)

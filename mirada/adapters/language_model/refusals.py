@@ -8,7 +8,7 @@ DECLINED = frozenset({"moderation_blocked", "content_policy_violation", "content
 """OpenAI's newer and older image models, and Azure's: what a prompt that may not be drawn is told."""
 NO_MONEY = frozenset({"billing_hard_limit_reached"})
 """The images API says so with 400, where the others say 429."""
-NO_MONEY_WAIT_S = 300
+NO_MONEY_WAIT_S = 600
 
 
 def of_drawing(status: int, code: str) -> MiradaError | None:

@@ -8,12 +8,13 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from mirada.adapters.image_decoder import containers, metadata
+from mirada.adapters.image_decoder import containers, exif, metadata
 from mirada.adapters.image_decoder.sandbox import SandboxedDecoder
 from mirada.domain.generation import Generation
 from mirada.domain.images import PictureFacts
@@ -22,6 +23,7 @@ from tests.generators import (
     SAMPLES,
     WEBUI,
     Sample,
+    as_json,
     chunk,
     exif_block,
     gif_with,
@@ -260,6 +262,22 @@ def many_fields(order: str = "<") -> bytes:
     return b"Exif\0\0II*\0" + struct.pack(order + "IH", 8, count) + fields
 
 
+def looked_for_again() -> str:
+    """Return a graph in which 20 samplers look for 10,000 words along 18,000 links to one place."""
+    graph: dict[str, Any] = {}
+    for step in range(90):
+        inputs = {f"i{number}": [str(step + 1), 0] for number in range(200)}
+        graph[str(step)] = {"class_type": "A", "inputs": inputs}
+    graph["90"] = {"class_type": "A", "inputs": {f"i{n}": [f"w{n}", 0] for n in range(50)}}
+    for number in range(50):
+        inputs_of_words = {f"text{word}": "x" for word in range(199)}
+        graph[f"w{number}"] = {"class_type": "A", "inputs": inputs_of_words}
+    for number in range(20):
+        sampler = {"negative": ["0", 0], "sampler_name": "euler", "steps": 20}
+        graph[f"s{number}"] = {"class_type": "KSampler", "inputs": sampler}
+    return as_json(graph)
+
+
 HOSTILE = {
     "a bomb in zTXt": png_with(chunk(b"zTXt", b"parameters\0\0" + BOMB)),
     "a bomb in iTXt": png_with(chunk(b"iTXt", b"prompt\0\1\0\0\0" + BOMB), at_end=True),
@@ -296,6 +314,9 @@ HOSTILE = {
     ),
     "ten megabytes of text": png_with(text_chunk("parameters", "word " * 2_000_000)),
     "deep JSON": png_with(text_chunk("prompt", '{"a":' * 1_000_000, "zTXt")),
+    "words that are looked for again and again": png_with(
+        text_chunk("prompt", looked_for_again(), "zTXt")
+    ),
     "fields that each are the whole block": jpeg_with_exif(many_fields()),
     "such fields in many segments": jpeg_with(*[(0xE1, many_fields())] * 40),
     "such fields in a WebP": webp_with(exif=many_fields()),
@@ -419,3 +440,21 @@ def test_broken_texts_are_paid_for_as_if_they_were_whole() -> None:
 def test_the_first_of_two_texts_of_a_name_counts() -> None:
     twice = png_with(text_chunk("parameters", "one"), text_chunk("parameters", "two", "zTXt"))
     assert metadata.texts({}, chunks_of(twice)) == {"parameters": "one"}
+
+
+def test_the_first_of_two_profiles_written_as_text_counts_though_it_is_broken() -> None:
+    name = b"Raw profile type exif\0\0"
+    broken, whole = zlib.compress(b"\nexif\n1\nzz"), zlib.compress(b"\nexif\n1\n4d4d002a")
+    info: dict[str, bytes] = {}
+    metadata.complete(info, [(b"zTXt", name + broken), (b"zTXt", name + whole)])
+    assert info == {"exif": b""}
+
+
+def test_a_field_that_comes_again_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    read_fields = []
+    value_of = exif._value
+    monkeypatch.setattr(exif, "_value", lambda *at: read_fields.append(at) or value_of(*at))
+    fields = struct.pack("<HHII", 0x9286, 2, 9, 8) + struct.pack("<HHII", 0x010E, 2, 9, 8) * 99
+    _, texts, _ = exif.read(b"II*\0" + struct.pack("<IH", 8, 100) + fields)
+    assert set(texts) == {"UserComment", "ImageDescription"}
+    assert len(read_fields) == 2

@@ -45,7 +45,8 @@ def complete(info: dict[Any, Any], chunks: Sequence[Chunk]) -> None:
             try:
                 info["exif"] = bytes.fromhex(b"".join(digits).decode("ascii"))
             except ValueError:
-                continue
+                # The first counts, broken as it is: hundreds may follow, and each has to be unpacked.
+                info["exif"] = b""
 
 
 def orientation(info: dict[Any, Any]) -> int:

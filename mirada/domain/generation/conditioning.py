@@ -55,12 +55,16 @@ def _texts(nodes: Graph, key: str | None, want: str, seen: set[str], depth: int)
     if own:
         return own
     found: list[str] = []
+    found_chars = 0
     for name, value in node.inputs.items():
         source = link(value)
         if source is None or name.lower() in NO_TEXT_INPUTS or _is_other(name, want):
             continue
-        found += _texts(nodes, source, want, seen, depth + 1)
-        if sum(map(len, found)) > MAX_TEXT_CHARS:
+        more = _texts(nodes, source, want, seen, depth + 1)
+        found += more
+        # Only what is new is measured: most of thousands of links may lead to nothing new.
+        found_chars += sum(map(len, more))
+        if found_chars > MAX_TEXT_CHARS:
             break
     return found
 

@@ -10,7 +10,7 @@ from flask import Flask, Response, abort, current_app, g, request
 from flask_httpauth import HTTPTokenAuth, MultiAuth
 
 from mirada.config import AuthMode
-from mirada.domain.access import Authority, Scope, Scopes, scopes_from_text
+from mirada.domain.access import Authority, Scope, Scopes, ends_at, scopes_from_text
 from mirada.domain.errors import NotAllowed, NotAuthenticated
 from mirada.usecases import users
 from mirada.usecases.recognise import Bearer, recognise_by_id, recognise_key
@@ -76,7 +76,7 @@ class Caller:
     @property
     def authority(self) -> Authority:
         """The most that a key made by this caller may do."""
-        until = None if self.key is None else self.key.expires_at
+        until = None if self.key is None else ends_at(self.key.expires_at, self.key.revoked_at)
         return Authority(self.is_administrator, self.scopes, until)
 
 

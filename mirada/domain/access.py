@@ -123,6 +123,11 @@ def key_state(expires_at: datetime | None, revoked_at: datetime | None, now: dat
     return KeyState.IN_FORCE
 
 
+def ends_at(expires_at: datetime | None, revoked_at: datetime | None) -> datetime | None:
+    """Return from when on a key counts no more; None for never."""
+    return min((end for end in (expires_at, revoked_at) if end is not None), default=None)
+
+
 @dataclass(frozen=True, slots=True)
 class Authority:
     """What somebody may do now, and with it the most that a key made by them can do.
@@ -162,8 +167,8 @@ class Authority:
             raise NotAllowed(f"Only an administrator makes keys with {beyond}.")
         if self.until is not None and (until is None or until > self.until):
             raise NotAllowed(
-                f"This key expires at {self.until.isoformat(timespec='seconds')}, and a key that it "
-                "makes may not outlive it: name an earlier expires_at, or rotate this one."
+                f"This key ends at {self.until.isoformat(timespec='seconds')}, and a key that it "
+                "makes may not outlive it: name an earlier expires_at, or send a key that lasts."
             )
 
 

@@ -285,9 +285,12 @@ def test_a_session_lasts_twelve_hours_however_busy(
         assert browser.me() == who
 
 
-def test_a_session_says_that_it_ends_with_its_key(browser: Browser) -> None:
+@pytest.mark.parametrize("times", [("expires_at",), ("revoked_at",), ("revoked_at", "expires_at")])
+def test_a_session_says_that_it_ends_with_its_key(browser: Browser, times: tuple[str, ...]) -> None:
     ends = hours(2)
-    signed_in = browser.sign_in(make_key(browser.runtime, expires_at=ends))
+    # The later of two is no end any more.
+    spans = {time: ends + timedelta(hours=number) for number, time in enumerate(times)}
+    signed_in = browser.sign_in(make_key(browser.runtime, **spans))
     told = [signed_in["expires_at"], browser.client.get(SESSION).get_json()["expires_at"]]
     assert [datetime.fromisoformat(time) for time in told] == [ends, ends]
 

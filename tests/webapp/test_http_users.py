@@ -441,6 +441,19 @@ def test_a_key_that_ends_makes_none_that_outlives_it(
     assert make(guarded, ending, expires_at=in_hours(4).isoformat())["state"] == "in_force"
 
 
+def test_a_key_in_its_grace_period_makes_none_that_outlives_it(
+    guarded: Gallery, key_of: KeyOf
+) -> None:
+    ana = key_of("ana")
+    replaced, other = make(guarded, ana), make(guarded, ana)
+    headers = {"X-API-Key": replaced["key"]}
+    make(guarded, headers, f"{MINE}/{replaced['id']}/rotate", grace_s=3600)
+    for path in (MINE, f"{MINE}/{other['id']}/rotate"):
+        response = guarded.client.post(path, json={}, headers=headers)
+        assert "outlive" in assert_problem(response, 403, "not_allowed")["detail"]
+    assert make(guarded, headers, expires_at=in_hours(0.5).isoformat())["state"] == "in_force"
+
+
 def test_the_local_user_makes_keys_in_open_mode(gallery: Gallery) -> None:
     new = make(gallery, {}, scopes=["read", "admin"])
     me = gallery.get("/api/v1/users/me", headers={"X-API-Key": new["key"]}).get_json()

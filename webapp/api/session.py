@@ -9,6 +9,7 @@ import marshmallow as ma
 from flask import Response, url_for
 from flask.views import MethodView
 
+from mirada.domain.access import ends_at
 from mirada.domain.errors import NotAllowed
 from webapp import sessions
 from webapp.auth import Caller, current_caller, require_user, sign_in
@@ -99,8 +100,8 @@ class Session(MethodView):
 
 def _reply(caller: Caller, token: str | None, expires_at: datetime | None) -> Any:
     key = caller.key
-    if expires_at is not None and key is not None and key.expires_at is not None:
-        expires_at = min(expires_at, key.expires_at)
+    if expires_at is not None and key is not None:
+        expires_at = ends_at(expires_at, ends_at(key.expires_at, key.revoked_at))
     body = {
         "user": user_body(require_user()),
         "key": None if key is None else key_body(key, url_for("keys.MyKey", key_id=key.id)),

@@ -48,7 +48,7 @@ def create_user(session: Session, username: str, *, is_administrator: bool = Fal
         raise InvalidInput(
             f"A user name takes {reason}.", fields={"username": [f"It takes {reason}."]}
         )
-    if username.casefold() == LOCAL_USERNAME:
+    if _without_accents(username).casefold() == LOCAL_USERNAME:
         raise Conflict(
             f"'{LOCAL_USERNAME}' is whom calls without a key act as; choose another name."
         )
@@ -148,16 +148,22 @@ def list_users(session: Session, *, cursor: int | None = None, limit: int = 50) 
 
 
 def local_user(session: Session) -> User:
-    """Return the administrator whom calls without a key act as; the first call inserts it."""
-    query = select(User).where(User.username == LOCAL_USERNAME)
-    user = session.execute(query).scalar_one_or_none()
+    """Return the administrator whom calls without a key act as; the first call inserts it.
+
+    Raises:
+        Conflict: the database takes another user's name for the same.
+    """
+    user = _found_local_user(session)
     if user is not None:
         return user
     try:
         return _inserted(session, LOCAL_USERNAME, Role.ADMINISTRATOR)
     except Conflict:
         # Another process has inserted it between our look and our insert.
-        return session.execute(query).scalar_one()
+        user = _found_local_user(session)
+        if user is None:
+            raise
+        return user
 
 
 def user_named(session: Session, username: str) -> User:
@@ -175,6 +181,23 @@ def user_named(session: Session, username: str) -> User:
             f"There is no user '{username}'. Create it: flask --app wsgi users create {username}"
         )
     return user
+
+
+def _found_local_user(session: Session) -> User | None:
+    query = select(User).where(User.username == LOCAL_USERNAME)
+    user = session.execute(query).scalar_one_or_none()
+    # MySQL finds "lócal" under "local", and nobody else may be taken for an administrator.
+    if user is not None and user.username != LOCAL_USERNAME:
+        raise Conflict(
+            f"This database takes '{user.username}' for '{LOCAL_USERNAME}', whom calls without a key "
+            "act as: rename that user in the table users."
+        )
+    return user
+
+
+def _without_accents(username: str) -> str:
+    parts = unicodedata.normalize("NFD", username)
+    return "".join(part for part in parts if not unicodedata.combining(part))
 
 
 def _inserted(session: Session, username: str, role: Role) -> User:

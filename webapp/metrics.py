@@ -12,10 +12,12 @@ from collections import OrderedDict
 from flask import Flask, Response, current_app, g, request
 from flask.views import MethodView
 from prometheus_client import Counter, Histogram
+from werkzeug.exceptions import HTTPException
 
 from mirada.bootstrap import Runtime
 from mirada.config import AuthMode
-from mirada.domain.errors import Unavailable
+from mirada.domain.errors import NotAllowed, NotAuthenticated, Unavailable
+from webapp import sessions
 from webapp.auth import require_metrics_reader
 from webapp.gauges import DatabaseGauges
 from webapp.rest import ApiBlueprint
@@ -89,7 +91,12 @@ class Measurements:
                 if not self._is_open:
                     raise
         elif self._gauges.is_database_up():
-            require_metrics_reader()
+            try:
+                require_metrics_reader()
+            except (NotAuthenticated, NotAllowed, HTTPException):
+                # Whoever was let in once and is not any more waits for no outage.
+                self._forget(sent)
+                raise
             self._remember(sent)
         elif not self._knows(sent):
             raise Unavailable("The database is down, so your key cannot be looked up; try again.")
@@ -100,6 +107,10 @@ class Measurements:
             self._readers.move_to_end(sent)
             if len(self._readers) > REMEMBERED_READERS:
                 self._readers.popitem(last=False)
+
+    def _forget(self, sent: bytes) -> None:
+        with self._lock:
+            self._readers.pop(sent, None)
 
     def _knows(self, sent: bytes) -> bool:
         with self._lock:
@@ -160,7 +171,8 @@ def _template_of(rule: str) -> str:
 
 
 def _credentials() -> bytes | None:
-    """Return a digest of the headers that may tell who is asking, None where there are none."""
-    names = ("Authorization", "X-API-Key", "Cookie")
-    sent = [request.headers.get(name, "") for name in names]
+    """Return a digest of what may tell who is asking, None where there is nothing."""
+    sent = [request.headers.get(name, "") for name in ("Authorization", "X-API-Key")]
+    # A browser sends other programs' cookies as well.
+    sent.append(request.cookies.get(sessions.COOKIE, ""))
     return hashlib.sha256("\n".join(sent).encode()).digest() if any(sent) else None

@@ -494,10 +494,14 @@ def test_without_its_database_a_server_tells_what_it_knows(
     gallery = Gallery(runtime, create_app(runtime).test_client())
     with runtime.transaction() as session:
         owner = users.create_user(session, "root", is_administrator=True)
-        key, unused = (keys.issue(session, owner).key for _ in range(2))
-    sent = {"Authorization": f"Bearer {key}"}
+        key, unused, gone = (keys.issue(session, owner) for _ in range(3))
+    sent, used_before = ({"Authorization": f"Bearer {new.key}"} for new in (key, gone))
     gallery.upload(degrees=5, headers=sent)
     assert scrape(gallery.client, **sent)["mirada_database_up"] == 1
+    assert answer(gallery.client, **used_before).status_code == 200
+    with runtime.transaction() as session:
+        keys.revoke(session, owner.id, gone.row.id)
+    assert_problem(answer(gallery.client, **used_before), 401, "not_authenticated")
     time.sleep(FRESH_S)
     proxy.down()
     with silent(proxy.port) if is_silent else proxied(1, up=False):
@@ -510,8 +514,9 @@ def test_without_its_database_a_server_tells_what_it_knows(
         assert found.value("mirada_index_vectors", space="image:test:v1:none") == 1
         assert found["mirada_http_request_duration_seconds_count"] >= 1
 
-        unknown = answer(gallery.client, Authorization=f"Bearer {unused}")
-        assert_problem(unknown, 503, "unavailable")
+        unknown = {"Authorization": f"Bearer {unused.key}"}
+        for headers in (unknown, used_before):
+            assert_problem(answer(gallery.client, **headers), 503, "unavailable")
         assert_problem(answer(gallery.client), 401, "not_authenticated")
         runtime.close()
     proxy.up()
@@ -526,6 +531,8 @@ def test_a_server_that_was_started_without_its_database_tells_so(away: tuple[str
     response = answer(client)
     assert response.status_code == 200
     assert Scrape(response.get_data(as_text=True))["mirada_database_up"] == 0
+    # Cookies know no ports: those of any other program on this machine come along.
+    assert answer(client, Cookie="theirs=1").status_code == 200
     assert answer(client, Host="rebound.example").status_code == 403
     runtime.close()
 

@@ -54,10 +54,9 @@ def read(block: bytes) -> tuple[int | None, dict[str, bytes], str]:
                 directories += [found] if found is not None else []
             elif tag == ORIENTATION and kind == SHORT:
                 orientation = _number(block, value_at, order + "H")
-            elif kind in TEXT_KINDS and (name := WANTED.get(tag)) is not None:
-                # Looked at before it is copied: a thousand fields may each name megabytes.
-                if name not in texts:
-                    texts[name] = _value(block, count, value_at, order)
+            elif tag in WANTED and kind in TEXT_KINDS and WANTED[tag] not in texts:
+                # Not copied in vain: a thousand fields of one name may each be megabytes.
+                texts[WANTED[tag]] = _value(block, count, value_at, order)
     return orientation, texts, order
 
 

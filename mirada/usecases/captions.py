@@ -17,7 +17,7 @@ from mirada.db.inserts import insert_unless_there
 from mirada.db.memory_models import Caption, TextContent
 from mirada.db.models import Image, Job, JobState, utc_now
 from mirada.db.session import now_ms
-from mirada.db.texts import locked_text_id, release_text
+from mirada.db.texts import lock_texts_of, locked_text_id, release_text
 from mirada.domain.captions import CaptionRecipe, CaptionSource
 from mirada.domain.prompts import normalised_prompt
 from mirada.usecases import jobs, prompts
@@ -157,7 +157,9 @@ def show(
     ).all()
     if not found:
         return 0
-    text_id = locked_text_id(session, normalised_prompt(caption))
+    body = normalised_prompt(caption)
+    lock_texts_of(session, [body], [row.caption_text_id for row in found])
+    text_id = locked_text_id(session, body)
     session.execute(
         update(Image.__table__)  # type: ignore[arg-type]
         .where(Image.__table__.c.id.in_([row.id for row in found]))
@@ -187,8 +189,13 @@ def note_captions(session: Session, content_id: int, owner_id: int) -> None:
         Image.caption.is_not(None),
         Image.caption_text_id.is_(None),
     )
-    for image_id, caption in session.execute(unnoted).all():
-        text_id = locked_text_id(session, normalised_prompt(caption or ""))
+    bodies = {
+        image_id: normalised_prompt(caption or "")
+        for image_id, caption in session.execute(unnoted).all()
+    }
+    lock_texts_of(session, bodies.values())
+    for image_id, body in bodies.items():
+        text_id = locked_text_id(session, body)
         # What its owner wrote stays as it is, and so do the version and the time they know.
         session.execute(
             update(Image.__table__)  # type: ignore[arg-type]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import event, func, select, update
 
 from mirada.adapters.vector_index.exact import ExactIndex
 from mirada.db.memory_models import Caption, TextContent, TextEmbedding
@@ -291,6 +292,42 @@ def test_a_backfill_finds_what_lacks_a_caption_a_text_or_a_vector(desk: Desk) ->
     with desk.database.reading() as session:
         kinds = set(session.execute(select(Job.kind)).scalars())
     assert kinds == {jobs.CAPTION_IMAGE}
+
+
+@contextmanager
+def locked_texts(database: Database) -> Iterator[list[int]]:
+    """Note the ids of texts in the order in which their rows are first locked."""
+    found: list[int] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith("SELECT text_contents.id") and "text_contents.id =" in statement:
+            values = parameters.values() if isinstance(parameters, dict) else parameters
+            found.extend(int(value) for value in values if int(value) not in found)
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    try:
+        yield found
+    finally:
+        event.remove(database.engine, "before_cursor_execute", note)
+
+
+def test_texts_are_locked_lowest_first_so_that_no_two_jobs_wait_in_a_circle(desk: Desk) -> None:
+    low, high = (desk.upload(name, name).image.caption_text_id for name in ("low", "high"))
+    first = desk.upload("picture", "high").image
+    desk.upload("picture", "low")
+    forget = update(Image).where(Image.content_id == first.content_id)
+    with desk.database.transaction() as session:
+        session.execute(forget.values(caption_text_id=None))
+    with locked_texts(desk.database) as order, desk.database.transaction() as session:
+        captions.note_captions(session, first.content_id, desk.ana)
+    assert order == [low, high]
+
+    written = {"caption_source": "model", "caption_model": "older", "caption_text_id": low}
+    with desk.database.transaction() as session:
+        session.execute(forget.values(**written))
+    with locked_texts(desk.database) as order:
+        assert desk.write(first, "high", redo=True) == 2
+    assert order == [low, high]
 
 
 def test_another_space_for_captions_is_an_error_that_says_how_to_switch(desk: Desk) -> None:

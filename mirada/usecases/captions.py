@@ -189,12 +189,9 @@ def note_captions(session: Session, content_id: int, owner_id: int) -> None:
         Image.caption.is_not(None),
         Image.caption_text_id.is_(None),
     )
-    bodies = {
-        image_id: normalised_prompt(caption or "")
-        for image_id, caption in session.execute(unnoted).all()
-    }
-    lock_texts_of(session, bodies.values())
-    for image_id, body in bodies.items():
+    rows = [(row.id, normalised_prompt(row.caption)) for row in session.execute(unnoted)]
+    lock_texts_of(session, [body for _, body in rows])
+    for image_id, body in rows:
         text_id = locked_text_id(session, body)
         # What its owner wrote stays as it is, and so do the version and the time they know.
         session.execute(

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import logging
 import shutil
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mirada.bootstrap import Runtime
 from mirada.domain.drawing import sides_of
 from mirada.domain.errors import (
     CorruptImage,
+    Deferred,
     ImageTooLarge,
     MiradaError,
     NotFound,
@@ -33,6 +38,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 GENERATOR = "OpenAI images API"
+THREADS_PER_DRAWING = 4
+"""A drawing holds a thread for up to minutes; most of a process's threads stay free for the rest."""
+NO_TURN_WAIT_S = 10
+
+_turns: weakref.WeakKeyDictionary[Runtime, threading.BoundedSemaphore] = weakref.WeakKeyDictionary()
+_turns_lock = threading.Lock()
 
 
 def generate_image(runtime: Runtime, attempt: Attempt) -> None:
@@ -43,7 +54,8 @@ def generate_image(runtime: Runtime, attempt: Attempt) -> None:
     if not _is_drawn(runtime, key):
         with runtime.reading() as session:
             generate.require_asker(session, job)
-        _draw(runtime, attempt, wanted.prompt, size, key)
+        with _turn(runtime):
+            _draw(runtime, attempt, wanted.prompt, size, key)
     attempt.check()
     try:
         _register(runtime, attempt, wanted, size, key)
@@ -52,6 +64,24 @@ def generate_image(runtime: Runtime, attempt: Attempt) -> None:
         _forget(runtime, key)
         raise UnusableReply(f"What was drawn cannot be kept. {error.detail}") from error
     _forget(runtime, key)
+
+
+@contextmanager
+def _turn(runtime: Runtime) -> Iterator[None]:
+    """Hold one of this process's turns at drawing. Raises Deferred when all are taken."""
+    with _turns_lock:
+        turns = _turns.get(runtime)
+        if turns is None:
+            count = max(1, runtime.settings.worker_threads // THREADS_PER_DRAWING)
+            turns = _turns[runtime] = threading.BoundedSemaphore(count)
+    if not turns.acquire(blocking=False):
+        raise Deferred(
+            "It waits for its turn: other pictures are being drawn.", retry_after_s=NO_TURN_WAIT_S
+        )
+    try:
+        yield
+    finally:
+        turns.release()
 
 
 def _is_drawn(runtime: Runtime, key: str) -> bool:

@@ -581,6 +581,33 @@ def test_a_picture_that_could_not_be_kept_is_not_paid_for_again_by_itself(
     assert retry(site, job_id).state == JobState.DONE
 
 
+def test_drawings_take_a_quarter_of_the_threads_and_the_rest_wait_their_turn(
+    make_drawing: Callable[..., Site], server: OpenAiServer
+) -> None:
+    site = make_drawing()
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slowly(call: Call) -> Answer:
+        begun.set()
+        go_on.wait(30)
+        return drawing(drawn_of(PROMPT))
+
+    server.usual[DRAWINGS] = slowly
+    first, second = ask(site), ask(site)
+    thread = threading.Thread(target=run_job, args=(site.runtime, first))
+    thread.start()
+    assert begun.wait(30)
+
+    job = run_now(site, second)
+
+    assert (job.state, job.attempts, len(server.calls)) == (JobState.QUEUED, 0, 1)
+    assert "turn" in (job.last_error or "")
+    go_on.set()
+    thread.join()
+    assert site.job(first).state == JobState.DONE
+    assert run_now(site, second).state == JobState.DONE
+
+
 # Whoever asked is gone.
 
 

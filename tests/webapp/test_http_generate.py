@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select
 
 from mirada.bootstrap import Runtime
-from mirada.db.models import Job
+from mirada.db.models import Image, Job
 from mirada.usecases import keys, users
 from tests.openai_server import DRAWINGS, OpenAiServer, failure, openai_serving
 from tests.webapp.gallery import Gallery, assert_problem
@@ -132,6 +132,18 @@ def test_a_public_picture_is_everybodys_and_its_making_its_owners(drawing: Galle
         image = drawing.get(f"/api/v1/images/{image_id}", headers=headers).get_json()
         assert (image["prompt"], image["caption"], image["generation"]) == (PROMPT, "Luna", None)
     assert_problem(drawing.get(job["url"], headers=ben), 404, "not_found")
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_missing_caption_is_written_under_the_rule_of_uploads(
+    drawing: Gallery, allowed: bool
+) -> None:
+    ana = headers_of(drawing, "ana")
+    job = ask(drawing, ana, **({} if allowed else {"auto_caption": False})).get_json()
+    run_job(drawing.runtime, job["id"])
+    image_id = drawing.get(job["url"], headers=ana).get_json()["result"]["image_id"]
+    with drawing.runtime.reading() as session:
+        assert session.get_one(Image, image_id).auto_caption is allowed
 
 
 def test_one_idempotency_key_makes_and_pays_one_picture(

@@ -46,6 +46,13 @@ class NewGenerationSchema(ma.Schema):
     caption = ma.fields.String(
         load_default=None, allow_none=True, validate=validate.Length(max=MAX_TEXT_CHARS)
     )
+    auto_caption = ma.fields.Boolean(
+        load_default=True,
+        metadata={
+            "description": "Whether a language model may write a missing caption, where the server has "
+            "one: as for an upload."
+        },
+    )
     is_public = ma.fields.Boolean(
         load_default=False, metadata={"description": "Whether others may see and find it."}
     )

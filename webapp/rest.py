@@ -108,16 +108,25 @@ class ApiBlueprint(Blueprint):
         Args:
             operation_id: stable; generated clients name their functions by it.
             summary: one line.
-            refusals: statuses of its error replies, beyond those that every operation has.
+            refusals: statuses of its error replies, beyond those that every operation has, and
+                every one with a body.
             **doc: more of the OpenAPI operation object.
         """
 
         def decorate(view: View) -> View:
-            for status in sorted({*refusals, *ALWAYS}):
+            of_body = (HTTPStatus.REQUEST_ENTITY_TOO_LARGE,) if _takes_a_body(view) else ()
+            for status in sorted({*refusals, *ALWAYS, *of_body}):
                 view = self.alt_response(status, HTTPStatus(status).name)(view)
             return self.doc(operationId=operation_id, summary=summary, **doc)(view)
 
         return decorate
+
+
+def _takes_a_body(view: View) -> bool:
+    """Return whether a view's `arguments`, which stand under `operation`, come in the body."""
+    of_arguments = getattr(view, "_apidoc", {}).get("arguments", {}).get("parameters", ())
+    bodies = ApiBlueprint.DEFAULT_LOCATION_CONTENT_TYPE_MAPPING
+    return any(parameter["in"] in bodies for parameter in of_arguments)
 
 
 class MiradaApi(Api):

@@ -50,6 +50,16 @@ def test_every_operation_has_an_id_of_its_own_a_summary_and_its_errors(
             assert {"401", "500", "503"} <= set(operation["responses"]), name
 
 
+def test_every_operation_with_a_body_tells_how_it_may_be_refused(document: dict[str, Any]) -> None:
+    bodies = [(name, each) for name, each in operations(document) if "requestBody" in each]
+    assert len(bodies) > 10
+    for name, operation in bodies:
+        is_json = "application/json" in operation["requestBody"]["content"]
+        # Broken JSON; too large; of another kind; not what the schema says.
+        expected = {"413", "415", "422"} | ({"400"} if is_json else set())
+        assert expected <= set(operation["responses"]), name
+
+
 def test_every_error_reply_is_a_problem(document: dict[str, Any]) -> None:
     for name, operation in operations(document):
         for status, reply in operation["responses"].items():

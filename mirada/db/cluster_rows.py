@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import Session, joinedload
 
 from mirada.db.changes import IN_LIST_ROWS
-from mirada.db.classifier_models import ClusterMember
+from mirada.db.classifier_models import ClusterMember, ClusterRun
 from mirada.db.models import Content, Embedding, Image, Space
 from mirada.db.visibility import may_see, visible_images
 from mirada.domain.embeddings import Matrix, Vector, from_blob, l2_normalise
@@ -55,8 +55,21 @@ def contents_locked(session: Session, embedding_ids: Sequence[int]) -> dict[int,
     return {embedding: content for embedding, content in found.items() if content in there}
 
 
+def may_see_in(run: ClusterRun, viewer_id: int | None) -> ColumnElement[bool]:
+    """Return the condition on `images` for one viewer of a run: what they may see, if it was there.
+
+    A picture that came later is in no group, also where somebody else had the same bytes in one:
+    its owner would learn of the other.
+    """
+    return and_(may_see(viewer_id), Image.created_at <= run.created_at)
+
+
 def samples_of(
-    session: Session, cluster_ids: Sequence[int], viewer_id: int | None, space: Space
+    session: Session,
+    run: ClusterRun,
+    cluster_ids: Sequence[int],
+    viewer_id: int | None,
+    space: Space,
 ) -> dict[int, Sample]:
     """Return what stands for each group; none for one of which nothing is visible any more."""
     place = func.row_number().over(
@@ -68,7 +81,7 @@ def samples_of(
         .where(
             ClusterMember.cluster_id.in_(cluster_ids),
             select(Image.id)
-            .where(Image.content_id == ClusterMember.content_id, may_see(viewer_id))
+            .where(Image.content_id == ClusterMember.content_id, may_see_in(run, viewer_id))
             .exists(),
         )
         .subquery()
@@ -118,15 +131,17 @@ def vectors_of(session: Session, content_ids: Iterable[int], space: Space) -> di
 
 
 def first_images(
-    session: Session, content_ids: Iterable[int], viewer_id: int | None
+    session: Session, run: ClusterRun, content_ids: Iterable[int], viewer_id: int | None
 ) -> dict[int, Image]:
-    """Return the first image of each content that the viewer may see, by content id."""
+    """Return the first image of each content that the viewer may see in a run, by content id."""
     ids = sorted(content_ids)
     images: dict[int, Image] = {}
     for start in range(0, len(ids), IN_LIST_ROWS):
         first = (
             select(func.min(Image.id))
-            .where(may_see(viewer_id), Image.content_id.in_(ids[start : start + IN_LIST_ROWS]))
+            .where(
+                may_see_in(run, viewer_id), Image.content_id.in_(ids[start : start + IN_LIST_ROWS])
+            )
             .group_by(Image.content_id)
         )
         found = session.execute(

@@ -13,6 +13,7 @@ from mirada.db.classifier_models import ClassifiedPicture, Feedback
 from mirada.db.models import Embedding, Image
 from mirada.domain.embeddings import Vector, from_blob
 from mirada.domain.errors import InvalidInput
+from mirada.domain.images import ImageStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class VerdictRow:
     id: int
     theme: str
     user_id: int
+    content_id: int
     accepted: bool
     embedding_id: int
     crc32: int
@@ -67,12 +69,13 @@ def evidence_counts(session: Session, themes: Collection[str], space_id: int) ->
 def evidence_rows(
     session: Session, themes: Collection[str], space_id: int, per_theme: int
 ) -> list[VerdictRow]:
-    """Return the verdicts that count, by id.
+    """Return the verdicts that count, by id; of those who still wait for the picture, none.
 
     Of a theme with more than `per_theme` verdicts with a vector, everybody's newest come first, then
     everybody's second: however many verdicts one person gives, they crowd nobody else's out.
     """
     rows: list[VerdictRow] = []
+    waiting = waiting_copies(session, space_id)
     for chunk in _chunks(sorted(themes)):
         newest = (Feedback.updated_at.desc(), Feedback.id.desc())
         turn = func.row_number().over(
@@ -83,6 +86,7 @@ def evidence_rows(
                 Feedback.id,
                 Feedback.theme,
                 Feedback.user_id,
+                Feedback.content_id,
                 Feedback.accepted,
                 Feedback.updated_at,
                 Embedding.id.label("embedding_id"),
@@ -104,11 +108,33 @@ def evidence_rows(
         )
         rows += [
             VerdictRow(
-                row.id, row.theme, row.user_id, row.accepted, row.embedding_id, int(row.crc32)
+                row.id,
+                row.theme,
+                row.user_id,
+                row.content_id,
+                row.accepted,
+                row.embedding_id,
+                int(row.crc32),
             )
             for row in found
+            if (row.user_id, row.content_id) not in waiting
         ]
     return rows
+
+
+def waiting_copies(session: Session, space_id: int) -> set[tuple[int, int]]:
+    """Return who waits for a content's vector although it is there, as (user id, content id).
+
+    Their upload of bytes that somebody else had has not been worked yet. Until then their verdict
+    on it counts as little as one on a new picture, or it would tell them of the other.
+    """
+    waits = (ImageStatus.PENDING, ImageStatus.PROCESSING)
+    rows = session.execute(
+        select(Image.owner_id, Image.content_id)
+        .join(Embedding, Embedding.content_id == Image.content_id)
+        .where(Image.status.in_(waits), *_live(space_id))
+    )
+    return {(row.owner_id, row.content_id) for row in rows}
 
 
 def vectors_of_embeddings(

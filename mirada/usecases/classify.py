@@ -19,7 +19,7 @@ from mirada.db.models import Content, Embedding, Image, utc_now
 from mirada.db.visibility import may_see_content, visible_images
 from mirada.domain.embeddings import EmbeddingSpace, Vector, from_blob
 from mirada.domain.errors import InvalidInput, NotFound
-from mirada.domain.images import ImageFormat, PictureFacts
+from mirada.domain.images import ImageFormat, ImageStatus, PictureFacts
 from mirada.usecases import embed
 
 
@@ -89,6 +89,9 @@ def picture_of_image(
     ).scalar_one_or_none()
     if image is None:
         raise NotFound(f"There is no image {image_id}.")
+    # A vector that somebody else's upload brought is not told before this image's own job is done.
+    if image.status != ImageStatus.READY:
+        return None
     return _known(session, Content.id == image.content_id, space_id, space)
 
 

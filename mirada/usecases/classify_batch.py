@@ -144,7 +144,8 @@ def batch_page(
         last = images[-1].id
     else:
         return BatchPage(None, [], 0, 0)
-    pictures = _pictures(session, {image.content_id for image in images}, space_id, space)
+    ready = {image.content_id for image in images if image.status == ImageStatus.READY}
+    pictures = _pictures(session, ready, space_id, space)
     known = {picture.content_id for picture in pictures}
     later = (ImageStatus.PENDING, ImageStatus.PROCESSING)
     waiting = sum(1 for each in images if each.content_id not in known and each.status in later)

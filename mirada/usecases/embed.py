@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
-from sqlalchemy import bindparam, false, select, update
+from sqlalchemy import CursorResult, bindparam, false, select, update
 from sqlalchemy.orm import Session
 
 from mirada.db import changes
@@ -30,6 +31,9 @@ _VECTOR_ID = select(Embedding.id).where(
     Embedding.space_id == bindparam("space"),
     Embedding.content_id == bindparam("content"),
     Embedding.is_deleted == false(),
+)
+_TEXT_IDS = select(Image.prompt_text_id, Image.caption_text_id).where(
+    Image.content_id == bindparam("content")
 )
 # The version is the owner's: a status that changes by itself must not void the ETag they hold.
 _SET_STATUS = (
@@ -83,7 +87,7 @@ def begin_embedding(
     has_vector = not replace and _vector_id(session, content_id, space_id) is not None
     texts = prompts.without_vector(session, content_id, prompt_space_id)
     if has_vector and not texts:
-        _set_status(session, content_id, ImageStatus.READY)
+        _make_ready(session, content_id)
         return None
     _set_status(session, content_id, ImageStatus.PROCESSING, only=UNFINISHED)
     return Subject(content_id, None if has_vector else storage_key, texts)
@@ -128,7 +132,7 @@ def store_vectors(
                 .values(palette=to_stored(palette))
             )
     else:
-        _set_status(session, subject.content_id, ImageStatus.READY)
+        _make_ready(session, subject.content_id)
     if prompt_space is not None and prompt_vectors:
         prompts.store_prompt_vectors(session, *prompt_space, prompt_vectors)
     prompt_space_id = None if prompt_space is None else prompt_space[0]
@@ -176,7 +180,7 @@ def store_embedding(
         row = session.get_one(Embedding, existing)
         row.vector, row.crc32 = blob, crc32
         session.flush()
-    _set_status(session, content_id, ImageStatus.READY)
+    _make_ready(session, content_id)
     if is_written:
         changes.touch(session, [content_id])
     return is_written
@@ -208,6 +212,14 @@ def await_images(session: Session, content_id: int, *, only_failed: bool = False
     _set_status(session, content_id, ImageStatus.PENDING, only=waiting)
 
 
+def _make_ready(session: Session, content_id: int) -> None:
+    # Indexes count an image from here on, so it is a change whether or not a vector was written.
+    if _set_status(session, content_id, ImageStatus.READY):
+        changes.touch(session, [content_id])
+        for text_ids in session.execute(_TEXT_IDS, {"content": content_id}):
+            changes.touch_texts(session, text_ids)
+
+
 def _vector_id(session: Session, content_id: int, space_id: int) -> int | None:
     found = session.execute(_VECTOR_ID, {"content": content_id, "space": space_id})
     return found.scalar_one_or_none()
@@ -220,8 +232,9 @@ def _set_status(
     *,
     only: Collection[ImageStatus] = tuple(ImageStatus),
     failure: str | None = None,
-) -> None:
-    session.execute(
+) -> bool:
+    """Return whether any image had another status."""
+    changed = session.execute(
         _SET_STATUS,
         {
             "content": content_id,
@@ -230,3 +243,4 @@ def _set_status(
             "new_failure": failure,
         },
     )
+    return bool(cast("CursorResult[Any]", changed).rowcount)

@@ -14,9 +14,15 @@ from sqlalchemy import Select, and_, func, or_, select
 from sqlalchemy.orm import Session, joinedload
 
 from mirada.db.classifier_models import Cluster, ClusterKind, ClusterMember, ClusterRun
-from mirada.db.cluster_rows import Sample, first_images, samples_of, vectors_of
+from mirada.db.cluster_rows import (
+    Sample,
+    first_images,
+    may_see_in,
+    samples_of,
+    vectors_of,
+)
 from mirada.db.models import Image
-from mirada.db.visibility import may_see, visible_images
+from mirada.db.visibility import visible_images
 from mirada.domain.embeddings import Matrix, Vector
 from mirada.domain.errors import InvalidInput, NotFound
 from mirada.domain.similarity import cosines
@@ -114,10 +120,10 @@ def list_clusters(
             )
         page = page.where(or_(seen.c.size < last, and_(seen.c.size == last, seen.c.id > cursor)))
     sizes = {row.id: row.size for row in session.execute(page)}
-    samples = samples_of(session, list(sizes), viewer_id, space)
+    samples = samples_of(session, run, list(sizes), viewer_id, space)
     examples = {id_: _nearest(samples[id_]) if id_ in samples else [] for id_ in sizes}
     images = first_images(
-        session, {content for shown in examples.values() for content, _ in shown}, viewer_id
+        session, run, {content for shown in examples.values() for content, _ in shown}, viewer_id
     )
     return SeenClusters(
         run,
@@ -175,13 +181,13 @@ def get_cluster(
     if newest is None or newest.id != run.id:
         raise gone
     size = session.execute(_sizes(run, viewer_id).where(Cluster.id == cluster_id)).one_or_none()
-    sample = samples_of(session, [cluster_id], viewer_id, space).get(cluster_id)
+    sample = samples_of(session, run, [cluster_id], viewer_id, space).get(cluster_id)
     if size is None:
         raise gone
     query = (
         visible_images(viewer_id)
         .join(ClusterMember, ClusterMember.content_id == Image.content_id)
-        .where(ClusterMember.cluster_id == cluster_id)
+        .where(ClusterMember.cluster_id == cluster_id, may_see_in(run, viewer_id))
         .order_by(Image.id.desc())
         .limit(limit)
         .options(joinedload(Image.content), joinedload(Image.owner))
@@ -225,7 +231,7 @@ def _sizes(run: ClusterRun, viewer_id: int | None) -> Select[int, int]:
         select(Cluster.id.label("id"), size.label("size"))
         .join(ClusterMember, ClusterMember.cluster_id == Cluster.id)
         .join(Image, Image.content_id == ClusterMember.content_id)
-        .where(Cluster.run_id == run.id, may_see(viewer_id))
+        .where(Cluster.run_id == run.id, may_see_in(run, viewer_id))
         .group_by(Cluster.id)
         .having(size >= LEAST_SEEN[ClusterKind(run.kind)])
     )

@@ -111,7 +111,7 @@ def _authorised(
             .where(
                 Embedding.id.in_(ids[start : start + changes.IN_LIST_ROWS]),
                 Embedding.is_deleted.is_(False),
-                may_see_content(viewer_id, Content.id),
+                may_see_content(viewer_id, Content.id, has_vector=True),
             )
         ).all()
         others = {row.content_id for row in rows if not row.is_own}

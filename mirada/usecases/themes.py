@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, joinedload
 from mirada.db.changes import IN_LIST_ROWS
 from mirada.db.classifier_models import Feedback
 from mirada.db.models import Embedding
-from mirada.db.verdicts import vectors_of_embeddings
+from mirada.db.verdicts import vectors_of_embeddings, waiting_copies
 from mirada.db.visibility import may_see_verdict
 from mirada.domain.embeddings import Vector
 from mirada.domain.feedback import theme_key
@@ -126,10 +126,17 @@ def verdicts_on(
     query = query.options(joinedload(Feedback.content)).order_by(Feedback.id.desc()).limit(limit)
     rows = session.execute(query).scalars().all()
     vectors = _vectors(session, rows, space_id, dimension)
+    waiting = set() if space_id is None else waiting_copies(session, space_id)
     return ThemeVerdicts(
         theme=key,
         counts=counts,
-        seen=[SeenVerdict(row, vectors.get(row.content_id)) for row in rows],
+        seen=[
+            SeenVerdict(
+                row,
+                None if (row.user_id, row.content_id) in waiting else vectors.get(row.content_id),
+            )
+            for row in rows
+        ],
     )
 
 

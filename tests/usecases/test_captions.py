@@ -17,7 +17,7 @@ from mirada.db.vector_rows import DatabaseVectors
 from mirada.domain.captions import CaptionLanguage, CaptionRecipe
 from mirada.domain.embeddings import EmbeddingSpace, SpaceKind, l2_normalise
 from mirada.domain.errors import EmbeddingSpaceMismatch
-from mirada.domain.images import ImageFormat, PictureFacts
+from mirada.domain.images import ImageFormat, ImageStatus, PictureFacts
 from mirada.domain.prompts import prompt_digest
 from mirada.ports import Permitted
 from mirada.usecases import caption_backfill, captions, images, ingest, jobs, prompts, spaces
@@ -54,7 +54,10 @@ class Desk:
             )
 
     def embed(self, image: Image) -> list[str]:
+        """Embed its captions, the picture being embedded already."""
         with self.database.transaction() as session:
+            ready = update(Image).where(Image.id == image.id).values(status=ImageStatus.READY)
+            session.execute(ready)
             texts = captions.without_vector(
                 session, image.content_id, image.owner_id, self.space_id
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sqlalchemy import delete
 
 from mirada.db.classifier_models import ClassifiedPicture, Feedback
 from mirada.db.models import Content, Embedding, Image, User
@@ -109,6 +110,24 @@ def test_a_viewer_sees_their_own_verdicts_and_those_on_public_pictures(
     assert vector is not None
     assert vector.tolist() == np.eye(8)[2].tolist()
     assert by_content[given[2]].feedback.content.sha256 == f"{2:064x}"
+
+
+@pytest.mark.parametrize("has_sent", [True, False])
+def test_who_shows_the_same_picture_is_not_told_what_its_private_owner_said(
+    database: Database, space_id: int, has_sent: bool
+) -> None:
+    judge(database, ANA, 1, "my secret", True)
+    with database.transaction() as session:
+        if has_sent:
+            # Sent to be classified, and shown by nobody yet.
+            session.execute(delete(Image).where(Image.content_id == 1))
+            session.add(ClassifiedPicture(owner_id=ANA, content_id=1, sent_bytes=True))
+        shown = {"is_public": True, "status": ImageStatus.READY}
+        session.add(Image(owner_id=BEA, content_id=1, **shown))
+    with database.reading() as session:
+        themes = {each: list_themes(session, each, cursor=None, limit=9) for each in (ANA, BEA)}
+        said = verdicts_on(session, "my secret", BEA, space_id=space_id, dimension=8)
+    assert (len(themes[ANA]), themes[BEA], said.seen) == (1, [], [])
 
 
 def test_verdicts_come_newest_first_page_by_page(database: Database, space_id: int) -> None:

@@ -43,6 +43,8 @@ def send_picture(image: Any, viewer_id: int | None, *, as_attachment: bool) -> R
         download_name=image.filename or f"{image.id}.{fmt.extension}",
         conditional=False,
         etag=content.sha256[:32],
+        # The file's own time would be that of whoever sent these bytes first.
+        last_modified=image.created_at,
     )
     return _private(_conditional(response, content.byte_size))
 

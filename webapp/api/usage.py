@@ -38,7 +38,9 @@ class LanguageModelUsage(MethodView):
             found = usage.read_usage(
                 session, user_id, runtime.budgets, days=query["days"], limit=query["limit"]
             )
-        return usage_body(found, language_model_state(runtime), user_id)
+        return usage_body(
+            found, language_model_state(runtime), user_id, reader_id=require_user().id
+        )
 
 
 def _whose(wanted: int | None) -> int | None:

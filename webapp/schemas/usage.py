@@ -127,7 +127,14 @@ class LanguageModelCallSchema(ReplySchema):
     id = ma.fields.Integer(required=True)
     purpose = ma.fields.String(required=True, validate=validate.OneOf(PURPOSES))
     model = ma.fields.String(required=True)
-    subject = ma.fields.String(required=True, allow_none=True)
+    subject = ma.fields.String(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "What it was about: a picture's SHA-256 or a label. null in a reply to "
+            "others than `user_id`."
+        },
+    )
     user_id = ma.fields.Integer(required=True, allow_none=True)
     job_id = ma.fields.Integer(required=True, allow_none=True)
     state = ma.fields.String(required=True, validate=validate.OneOf(CALL_STATES))
@@ -165,8 +172,17 @@ class UsageSchema(ReplySchema):
     calls = ma.fields.List(ma.fields.Nested(LanguageModelCallSchema), required=True)
 
 
-def usage_body(usage: Usage, state: ServerState, user_id: int | None) -> dict[str, Any]:
-    """Return the fields for `UsageSchema`."""
+def usage_body(
+    usage: Usage, state: ServerState, user_id: int | None, reader_id: int
+) -> dict[str, Any]:
+    """Return the fields for `UsageSchema`.
+
+    Args:
+        usage: as it was read.
+        state: of the server.
+        user_id: whose usage it is; None: everybody's.
+        reader_id: to whom it is told.
+    """
     account = usage.account
     return {
         "language_model": server_body(state),
@@ -180,7 +196,7 @@ def usage_body(usage: Usage, state: ServerState, user_id: int | None) -> dict[st
         },
         "is_budget_reached": usage.is_budget_reached,
         "totals": [_total_body(total) for total in usage.totals],
-        "calls": [_call_body(call) for call in usage.calls],
+        "calls": [_call_body(call, reader_id) for call in usage.calls],
     }
 
 
@@ -194,11 +210,14 @@ def _total_body(total: Any) -> dict[str, Any]:
     return {name: getattr(total, name) for name in names} | {"cost_usd": usd(total.cost_micros)}
 
 
-def _call_body(call: Any) -> dict[str, Any]:
-    same = ("id", "purpose", "model", "subject", "user_id", "job_id", "failure", "detail")
+def _call_body(call: Any, reader_id: int) -> dict[str, Any]:
+    same = ("id", "purpose", "model", "user_id", "job_id", "failure", "detail")
+    # Whose picture it was about is the picture's secret: administrators see no more of it than others.
+    is_told = call.user_id in (reader_id, None)
     counted = {"paid": call.cost_micros, "free": 0}
     return {
         **{name: getattr(call, name) for name in same},
+        "subject": call.subject if is_told else None,
         "state": str(call.state),
         "input_tokens": call.input_tokens,
         "output_tokens": call.output_tokens,

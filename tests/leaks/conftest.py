@@ -1,0 +1,65 @@
+"""The world that leaks are looked for in, on SQLite and on MariaDB."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mirada.bootstrap import Runtime
+from mirada.config import Settings
+from tests.leaks.exchange import SENT
+from tests.leaks.operations import Operation, operations
+from tests.leaks.planting import plant
+from tests.leaks.world import SETTINGS, World
+from tests.servers.mariadb import MariaDbServer
+
+
+def planted(folder: Path, **settings: Any) -> Iterator[World]:
+    chosen = {
+        "data_dir": folder / "data",
+        "faiss_index_dir": folder / "faiss_indexes",
+        "clip_model": "bundled",
+        "embeddings_device": "cpu",
+        **SETTINGS,
+        **settings,
+    }
+    runtime = Runtime(Settings.from_env(**chosen))
+    runtime.migrate()
+    world = World(runtime)
+    plant(world)
+    yield world
+    runtime.close()
+
+
+@pytest.fixture(scope="package")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The world of this folder on SQLite: planting it takes longer than many tests."""
+    yield from planted(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="package")
+def mariadb_world(
+    tmp_path_factory: pytest.TempPathFactory, mariadb: MariaDbServer
+) -> Iterator[World]:
+    """The world of this folder on MariaDB."""
+    with mariadb.new_database() as name:
+        yield from planted(tmp_path_factory.mktemp("world"), database_url=mariadb.url(name))
+
+
+@pytest.fixture(scope="package", autouse=True)
+def told_in_the_end() -> Iterator[None]:
+    """Say how much was asked, for people."""
+    began = time.monotonic()
+    yield
+    print(f"\nLeaks: {SENT.total()} requests in all, {time.monotonic() - began:.0f} s")
+
+
+def documented(world: World) -> list[Operation]:
+    """Return the operations of the app's own document."""
+    document = json.loads(world.ask("anonymous", "GET", "/openapi.json").body)
+    return list(operations(document))

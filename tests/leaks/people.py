@@ -1,0 +1,120 @@
+"""Who there is in the world, with which keys they call, and how often they do."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from flask import Flask
+from sqlalchemy import update
+
+from mirada.bootstrap import Runtime
+from mirada.db.models import ApiKey, utc_now
+from mirada.domain.access import Scope
+from mirada.usecases import keys, users
+from tests.leaks.secrets import Vault, marked
+from webapp.sessions import CSRF_HEADER
+
+Headers = dict[str, str]
+
+PEOPLE = ("admin", "owner", "stranger", "newcomer", "twin")
+"""The owner's pictures are private, the stranger's public but for one; the twin has the bytes of one
+of the owner's, a newcomer has nothing."""
+RANK = "administrator"
+"""Holder of what an administrator may see for being one: everybody's jobs, and who there is."""
+SEES_AS = {
+    "admin": ("admin", RANK),
+    "clerk": ("admin",),
+    "reader": ("stranger",),
+    "writer": ("stranger",),
+    "gauge": ("stranger",),
+    "browser": ("stranger",),
+}
+"""As whom a caller sees; whoever is not here sees as themselves."""
+CALLERS = {
+    "stranger": 22,
+    "anonymous": 21,
+    "newcomer": 11,
+    "twin": 12,
+    "admin": 8,
+    "clerk": 4,
+    "reader": 3,
+    "writer": 3,
+    "gauge": 1,
+    "browser": 3,
+    "revoked": 4,
+    "signed out": 1,
+    "expired": 3,
+    "truncated": 2,
+    "unknown": 2,
+}
+"""Who calls, and how often of a hundred."""
+VOID_SESSION = "signed out"
+"""A browser whose session was opened with a key that is revoked by now."""
+VOID_KEYS = frozenset({"revoked", "expired", "truncated", "unknown"})
+SCOPED = frozenset({"clerk", "reader", "writer", "gauge"})
+"""Keys that may do a part of what their owner may."""
+
+
+def sees_as(caller: str) -> tuple[str, ...]:
+    """Return the holders of secrets that a caller is."""
+    return SEES_AS.get(caller, (caller,))
+
+
+def invite(app: Flask, runtime: Runtime, vault: Vault) -> tuple[dict[str, int], dict[str, Headers]]:
+    """Make the people and their keys; return ids by person and headers by caller."""
+    ids: dict[str, int] = {}
+    tokens: dict[str, str] = {}
+    for name in PEOPLE:
+        username = marked("owner") if name == "owner" else name
+        with runtime.transaction() as session:
+            user = users.create_user(session, username, is_administrator=name == "admin")
+            ids[name] = user.id
+            key_name = vault.text("name", f"key {name}", [name, RANK])
+            tokens[name] = str(keys.issue(session, user, name=key_name).key)
+    for caller, person, scopes in (
+        ("clerk", "admin", {Scope.READ, Scope.WRITE}),
+        ("reader", "stranger", {Scope.READ}),
+        ("writer", "stranger", {Scope.WRITE}),
+        ("gauge", "stranger", {Scope.METRICS}),
+        ("revoked", "owner", None),
+        ("expired", "owner", None),
+    ):
+        with runtime.transaction() as session:
+            owner = users.get_user(session, ids[person])
+            chosen = None if scopes is None else frozenset(scopes)
+            tokens[caller] = str(keys.issue(session, owner, scopes=chosen).key)
+    headers = {name: {"Authorization": f"Bearer {token}"} for name, token in tokens.items()}
+    for browser, token in (("browser", tokens["stranger"]), (VOID_SESSION, tokens["revoked"])):
+        headers[browser] = signed_in(app, token)
+    now = utc_now()
+    for caller, ended in (
+        ("revoked", {"revoked_at": now}),
+        ("expired", {"expires_at": now - timedelta(seconds=1)}),
+    ):
+        with runtime.transaction() as session:
+            which = ApiKey.prefix == tokens[caller].rpartition("_")[0][:12]
+            session.execute(update(ApiKey).where(which).values(ended))
+    for void, token in (
+        ("truncated", tokens["owner"][:-1]),
+        ("unknown", f"mrd_00000000_{'x' * 43}"),
+    ):
+        headers[void] = {"Authorization": f"Bearer {token}"}
+    return ids, headers | {"anonymous": {}}
+
+
+def signed_in(app: Flask, token: str) -> Headers:
+    """Return what a browser sends that was signed in with a key: the cookie, and the page's token."""
+    reply = app.test_client(use_cookies=False).post("/api/v1/session", json={"key": token})
+    assert reply.status_code == 200, reply.text
+    cookie = reply.headers["Set-Cookie"].partition(";")[0]
+    return {"Cookie": cookie, CSRF_HEADER: reply.json["csrf_token"]}
+
+
+def newcomers(runtime: Runtime, count: int) -> list[Headers]:
+    """Return the keys of some more people, "u1", "u2" and so on, who have nothing."""
+    made = []
+    for number in range(1, count + 1):
+        with runtime.transaction() as session:
+            user = users.create_user(session, f"u{number}")
+            made.append({"Authorization": f"Bearer {keys.issue(session, user).key}"})
+    return made

@@ -1,0 +1,321 @@
+"""Fill a world: public pictures for everybody, and private ones of which every word is a secret."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from sqlalchemy import select, update
+
+from mirada.db.classifier_models import ClassifiedPicture, Feedback
+from mirada.db.memory_models import Comment
+from mirada.db.models import ApiKey, Embedding, Image, Job, JobState
+from mirada.db.spending_models import CallState, LanguageModelCall
+from tests.leaks.exchange import Upload
+from tests.leaks.people import RANK
+from tests.leaks.secrets import marked
+from tests.leaks.world import Planted, World, drawn
+
+FAR_AWAY_MS = 4_000_000_000_000
+PUBLIC = {200: "stranger", 201: "stranger", 202: "twin", 203: "admin", 204: "admin"}
+"""Seeds of the public pictures, and whose they are."""
+LENT = 200
+
+
+def plant(world: World) -> None:
+    """Do everything, in an order in which what was just taken away is taken away last."""
+    _show_pictures(world)
+    _keep_pictures(world)
+    _remember(world)
+    _talk(world)
+    _break(world)
+    _ask(world)
+    _draw(world)
+    _group(world)
+    _take_away(world)
+    _guard_rows(world)
+
+
+def _show_pictures(world: World) -> None:
+    """Public pictures, in every list and result beside the private ones."""
+    for seed, who in PUBLIC.items():
+        what = f"public {seed}"
+        # Others send the bytes of one of them too, so there is no secret in those.
+        note = "" if seed == LENT else world.vault.text("generator", what, [who])
+        planted = world.upload(
+            who,
+            what,
+            drawn(seed, note),
+            is_public="true",
+            prompt=f"a public lighthouse {seed}",
+            caption=f"lighthouse {seed}",
+            # File names are their owners' even where the picture is everybody's, and so are the bytes.
+            filename=world.vault.text("filename", what, [who]) + ".png",
+        )
+        world.vault.original(planted.content, what, [who])
+    world.settle()
+    world.judge("stranger", "public 200", "pets")
+    world.judge("twin", "public 200", "pets", accepted=False)
+    world.judge("stranger", "public 201", "lighthouses")
+
+
+def _keep_pictures(world: World) -> None:
+    _keep(world, "private", 1)
+    # The same in other bytes: near-duplicates that only their owner has.
+    _keep(world, "again", 1, compress_level=1)
+    # Its bytes are somebody else's as well, so there is no secret in them.
+    _keep(world, "lent", 2, is_noted=False)
+    _keep(world, "failed", 3)
+    _keep(world, "hidden", 4, is_public="true")
+    _keep(world, "deleted", 5)
+    _keep(world, "deleted public", 6, is_public="true")
+    _keep(world, "mine", 7, who="stranger")
+    world.settle()
+    # Somebody else has the same bytes; neither may learn of the other.
+    world.upload("twin", "twin of lent", world.pictures["lent"].content)
+    world.settle()
+    _keep(world, "pending", 8)
+
+
+def _keep(
+    world: World,
+    what: str,
+    seed: int,
+    *,
+    who: str = "owner",
+    compress_level: int = 6,
+    is_noted: bool = True,
+    **form: str,
+) -> None:
+    """Upload a picture of which every word is a secret of its owner's."""
+    vault = world.vault
+    fields = ["prompt", "caption", "filename", "idempotency", *(["generator"] if is_noted else [])]
+    words = {field: vault.text(field, what, [who]) for field in fields}
+    words["request"] = vault.text("request", what, [who, RANK])
+    planted = world.upload(
+        who,
+        what,
+        drawn(seed, words.get("generator", ""), compress_level=compress_level),
+        headers={"X-Request-ID": words["request"], "Idempotency-Key": words["idempotency"]},
+        prompt=f"a {words['prompt']} in oil, film still",
+        caption=f"{words['caption']} at dusk",
+        filename=f"{words['filename']}.png",
+        **form,
+    )
+    planted.words = words
+    world.words += [words["prompt"], words["caption"]]
+
+
+def _remember(world: World) -> None:
+    """What the owner judged and had classified."""
+    vault = world.vault
+    for what in ("private", "lent", "again"):
+        theme, asset = vault.text("theme", what, ["owner"]), vault.text("asset", what, ["owner"])
+        label = vault.text("label", what, ["owner"])
+        world.words += [theme, label]
+        world.judge("owner", what, theme, asset_id=f"{asset}-1")
+        body: dict[str, Any] = {
+            "image_id": world.pictures[what].image_id,
+            "labels": [label, "cat"],
+            "asset_id": asset,
+            "theme": theme,
+        }
+        world.told("owner", "POST", "/api/v1/classifications", json=body)
+    # Judged by somebody else while it was public.
+    world.judge("stranger", "hidden", "strangers theme")
+    theme = vault.text("theme", "remembered", ["owner"])
+    asset = vault.text("asset", "remembered", ["owner"])
+    world.words.append(theme)
+    remembered = Planted(drawn(9), 0)
+    form = (("file", Upload(remembered.content)), ("asset_id", asset), ("theme", theme))
+    world.told("owner", "POST", "/classify", form=form)
+    world.pictures["remembered"] = remembered
+    vault.content(remembered.content, "remembered", ["owner"])
+    body = {"image_ids": [world.pictures["private"].image_id], "labels": ["cat", "dog"]}
+    key = vault.text("idempotency", "batch", ["owner"])
+    headers = {"Idempotency-Key": key}
+    path = "/api/v1/classifications/batches"
+    batch = world.told("owner", "POST", path, json=body, headers=headers)
+    world.ids["batch"] = [batch["id"]]
+    world.settle()
+
+
+def _talk(world: World) -> None:
+    """Likes and comments under pictures that are not, or soon not, to be seen."""
+    for what, who, holders in (
+        ("private", "owner", ["owner"]),
+        ("hidden", "twin", ["owner"]),
+    ):
+        word, path = world.vault.text("comment", what, holders), world.pictures[what].url
+        world.told(who, "PUT", f"{path}/like")
+        world.told(who, "POST", f"{path}/comments", json={"text": f"so {word}!"})
+    path = world.pictures["public 200"].url
+    world.told("twin", "POST", f"{path}/comments", json={"text": "so bright"})
+
+
+def _break(world: World) -> None:
+    """A picture whose embedding was given up, with reasons; one that waits for ever."""
+    failed, pending = world.pictures["failed"], world.pictures["pending"]
+    reason = world.vault.text("failure", "failed", ["owner"])
+    error = world.vault.text("error", "failed", ["owner", RANK])
+    with world.runtime.transaction() as session:
+        session.execute(
+            update(Image.__table__)  # type: ignore[arg-type]
+            .where(Image.__table__.c.id == failed.image_id)
+            .values(status="FAILED", failure=f"It has no {reason}.")
+        )
+        content_id = session.get_one(Image, failed.image_id).content_id
+        session.execute(
+            update(Embedding)
+            .where(Embedding.content_id == content_id)
+            .values(is_deleted=True, vector=b"", crc32=0)
+        )
+        session.execute(
+            update(Job)
+            .where(Job.id == failed.job_id)
+            .values(state=JobState.FAILED, attempts=3, last_error=f"No {error}.")
+        )
+        session.execute(
+            update(Job).where(Job.id == pending.job_id).values(next_run_at_ms=FAR_AWAY_MS)
+        )
+
+
+def _ask(world: World) -> None:
+    """What was asked of a language model for the owner, and how that ended."""
+    private = world.pictures["private"]
+    call = LanguageModelCall(
+        purpose="caption",
+        model="gpt-4o-mini",
+        subject=private.sha256,
+        user_id=world.user_ids["owner"],
+        job_id=private.job_id,
+        state=CallState.PAID,
+        utc_day=int(time.time()) // 86_400,
+        reserved_micros=1_000,
+        cost_micros=467,
+        failure="unusable_reply",
+        detail=f"No {world.vault.text('detail', 'call', ['owner', RANK])}.",
+        created_at_ms=int(time.time() * 1000),
+        finished_at_ms=int(time.time() * 1000),
+    )
+    with world.runtime.transaction() as session:
+        session.add(call)
+        session.flush()
+        number = call.id
+    world.vault.number(number, "id", "call", ["owner", RANK])
+
+
+def _draw(world: World) -> None:
+    """A picture that is still to be drawn, of words that are the owner's alone."""
+    vault = world.vault
+    prompt, caption = (vault.text(each, "drawing", ["owner"]) for each in ("prompt", "caption"))
+    key = vault.text("idempotency", "drawing", ["owner"])
+    body = {"prompt": f"a {prompt} in oil", "caption": caption}
+    headers = {"Idempotency-Key": key}
+    path = "/api/v1/images/generate"
+    job = world.told("owner", "POST", path, json=body, headers=headers)
+    vault.number(job["id"], "job id", "drawing", ["owner", RANK])
+    world.words += [prompt, caption]
+
+
+def _group(world: World) -> None:
+    for kind in ("themes", "near_duplicates"):
+        world.told("admin", "POST", "/api/v1/clusters", json={"kind": kind})
+    world.settle()
+    groups: dict[str, set[int]] = {}
+    for who in ("owner", "stranger", "twin", "newcomer", "admin"):
+        groups[who] = {
+            group["id"]
+            for kind in ("themes", "near_duplicates")
+            for group in world.told(
+                who, "GET", "/api/v1/clusters", query=(("kind", kind), ("limit", "100"))
+            )["results"]
+        }
+    others = set().union(*(seen for who, seen in groups.items() if who != "owner"))
+    world.ids["owner's groups"] = sorted(groups["owner"] - others)
+    world.ids["groups"] = sorted(others)
+    assert world.ids["owner's groups"], "no group that only the owner sees"
+    for number in world.ids["owner's groups"]:
+        world.vault.number(number, "id", f"group {number}", ["owner"])
+
+
+def _take_away(world: World) -> None:
+    """A moment ago these could still be seen; the index has not been asked since."""
+    for what in ("private", "hidden", "lent"):
+        planted = world.pictures[what]
+        for tail in ("", "/file", "/thumbnail"):
+            reply = world.ask("owner", "GET", planted.url + tail)
+            planted.tags.append(dict(reply.headers)["ETag"])
+    for what in ("private", "hidden", "deleted", "deleted public", "mine", "failed", "pending"):
+        planted, who = world.pictures[what], "stranger" if what == "mine" else "owner"
+        # Whoever judged a picture while it was public has sent its hash.
+        judges = ["stranger"] if what == "hidden" else []
+        world.vault.content(planted.content, what, [who], judges)
+        if what not in ("failed", "pending"):
+            world.vault.vector(world.vector_of(planted.image_id), what, [who])
+            prompt = world.prompt_vector_of(planted.image_id)
+            world.vault.vector(prompt, f"prompt of {what}", [who])
+    for what in ("private", "again", "lent", "failed", "hidden", "deleted", "deleted public"):
+        _guard_ids(world, what, "owner")
+    _guard_ids(world, "pending", "owner")
+    _guard_ids(world, "mine", "stranger")
+    world.told("owner", "PATCH", world.pictures["hidden"].url, json={"is_public": False})
+    for what in ("deleted", "deleted public"):
+        world.told("owner", "DELETE", world.pictures[what].url)
+
+
+def _guard_ids(world: World, what: str, who: str) -> None:
+    vault, planted = world.vault, world.pictures[what]
+    with world.runtime.reading() as session:
+        image = session.get_one(Image, planted.image_id)
+        content_id, text_ids = image.content_id, (image.prompt_text_id, image.caption_text_id)
+        embedding_id = session.execute(
+            select(Embedding.id).where(Embedding.content_id == content_id)
+        ).scalar_one_or_none()
+    vault.number(planted.image_id, "image id", what, [who])
+    # Not the owner's to know: it would tell that somebody else had the same bytes before.
+    vault.number(content_id, "content id", what, [RANK])
+    if planted.job_id is not None:
+        vault.number(planted.job_id, "job id", what, [who, RANK])
+    if embedding_id is not None:
+        vault.number(embedding_id, "embedding id", what, [])
+    for field, text_id in zip(("prompt", "caption"), text_ids, strict=True):
+        if text_id is not None:
+            # Who else wrote the same would show.
+            vault.number(text_id, f"text id of {field}", what, [])
+
+
+def _guard_rows(world: World) -> None:
+    """Guard what has a number or a name of its own."""
+    vault, owner_id = world.vault, world.user_ids["owner"]
+    vault.number(world.pictures["twin of lent"].image_id, "image id", "twin", ["twin"])
+    vault.number(owner_id, "id", "owner", ["owner", RANK])
+    vault.word(marked("owner"), "username", "owner", ["owner", RANK])
+    vault.number(world.ids["batch"][0], "job id", "batch", ["owner", RANK])
+    with world.runtime.transaction() as session:
+        mine = select(ApiKey.id).where(ApiKey.user_id == owner_id).order_by(ApiKey.id)
+        world.ids["keys"] = list(session.execute(mine).scalars())
+        prefix = marked("key")[:12]
+        session.execute(
+            update(ApiKey).where(ApiKey.id == world.ids["keys"][0]).values(prefix=prefix)
+        )
+        vault.word(prefix, "prefix", "key", ["owner", RANK])
+    for number in world.ids["keys"]:
+        vault.number(number, "id", f"key {number}", ["owner", RANK])
+    with world.runtime.reading() as session:
+        for name, table, mine in (
+            ("verdicts", Feedback, Feedback.user_id == owner_id),
+            ("classified", ClassifiedPicture, ClassifiedPicture.owner_id == owner_id),
+        ):
+            world.ids[name] = list(session.execute(select(table.id).where(mine)).scalars())
+            for number in world.ids[name]:
+                vault.number(number, "id", f"{name} {number}", ["owner"])
+        unseen = [world.pictures[what].image_id for what in ("private", "hidden")]
+        world.ids["comments"] = list(
+            session.execute(select(Comment.id).where(Comment.image_id.in_(unseen))).scalars()
+        )
+        for number in world.ids["comments"]:
+            vault.number(number, "id", f"comment {number}", ["owner"])
+        world.ids["owner's jobs"] = list(
+            session.execute(select(Job.id).where(Job.owner_id == owner_id)).scalars()
+        )

@@ -1,0 +1,259 @@
+"""Where the values of requests come from: for every parameter and body field, by its name."""
+
+from __future__ import annotations
+
+import base64
+import io
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from PIL import Image as Pillow
+
+from mirada.db.models import Content, Image
+from tests.leaks.exchange import Upload
+from tests.leaks.operations import Field, Operation
+from tests.leaks.people import sees_as
+from tests.leaks.recipes import Names, Recipe
+from tests.leaks.secrets import LEAST_NUMBER, marked
+from tests.leaks.world import World, drawn
+
+UNSEEN = ("private", "again", "lent", "failed", "hidden", "deleted", "deleted public", "pending")
+"""The owner's pictures, of which nobody else may see any."""
+TAKEN_AWAY = ("hidden", "deleted public")
+"""Those of them that everybody could see a moment ago."""
+OWN = {
+    ("twin", Names.PICTURE): {"lent"},
+    ("twin", Names.IMAGE): {"twin of lent"},
+    ("twin", Names.STORED): {"twin of lent"},
+    ("stranger", Names.IMAGE): {"mine"},
+    ("stranger", Names.STORED): {"mine"},
+}
+"""Which of the private things is somebody's own all the same, though it stands in every pool."""
+ABSENT_OFFSET = 900_000
+ODD_NUMBERS = (0, 1, -5, LEAST_NUMBER, 2**31, 2**63 - 1, 2**63, 10**30)
+
+
+class Pools:
+    """Values by the name of the field they are for, drawn from one world.
+
+    A field whose name is not here, and whose schema lists no values, has no values: the suite fails.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        pictures = world.pictures
+        self.unseen_ids = [pictures[what].image_id for what in (*UNSEEN, "twin of lent", "mine")]
+        public = [planted for what, planted in pictures.items() if what.startswith("public")]
+        self.public_ids = [planted.image_id for planted in public]
+        self.hashes = [pictures[what].sha256 for what in (*UNSEEN, "remembered")]
+        themes = [word for word in world.words if "theme" in word]
+        labels = [word for word in world.words if "label" in word]
+        self.private: dict[Names, list[Any]] = {
+            Names.IMAGE: self.unseen_ids,
+            Names.JOB: [*world.ids["owner's jobs"], *world.ids["batch"]],
+            Names.GROUP: world.ids["owner's groups"],
+            Names.VERDICT: world.ids["verdicts"],
+            Names.PICTURE: self.hashes,
+            Names.STORED: [f"{number}.png" for number in self.unseen_ids],
+            Names.THEME: themes,
+            Names.COMMENT: world.ids["comments"],
+            Names.USER: [world.user_ids["owner"]],
+            Names.KEY: world.ids["keys"],
+        }
+        """Names of what somebody else has."""
+        numbers = [*self.unseen_ids, *world.ids["owner's jobs"], *world.ids["verdicts"]]
+        numbers += [
+            *world.ids["classified"],
+            *world.ids["comments"],
+            *world.ids["groups"],
+            *world.ids["owner's groups"],
+        ]
+        words = [*world.words, "a lighthouse", "film still", "gato"]
+        vectors = [world.vector_of(pictures[what].image_id) for what in ("private", "hidden")]
+        vectors.append(world.prompt_vector_of(pictures["private"].image_id))
+        vectors += [world.vector_of(number) for number in self.public_ids[:2]]
+        self._values: dict[str, Sequence[Any]] = {
+            "image_id": [*self.unseen_ids, *self.public_ids, *ODD_NUMBERS],
+            "image_ids": [*self.unseen_ids, *self.public_ids],
+            "job_id": [*self.private[Names.JOB], *ODD_NUMBERS],
+            "feedback_id": [*world.ids["verdicts"], *ODD_NUMBERS],
+            "comment_id": [*world.ids["comments"], *ODD_NUMBERS],
+            "cluster_id": [*world.ids["owner's groups"], *world.ids["groups"], *ODD_NUMBERS],
+            "image_hash": [*self.hashes, public[0].sha256, "0" * 64, self.hashes[0].upper(), "x"],
+            "filename": self._stored_names(),
+            "theme": [*themes, "pets", "strangers theme", "lighthouses", "nobody's"],
+            "user_id": [*world.user_ids.values(), *ODD_NUMBERS],
+            "key_id": [*world.ids["keys"], *ODD_NUMBERS],
+            "user": [*world.user_ids.values(), *ODD_NUMBERS],
+            "days": [1, 30, 90, 0, "x"],
+            "username": ["nobody", "stranger", "STRANGER", "x y"],
+            "key": [{}, {"name": "first", "scopes": ["read"]}],
+            "scopes": ["read", "write", "odd"],
+            "expires_at": ["2030-01-31T12:00:00Z", "2001-01-31T12:00:00Z", "x"],
+            "grace_s": [0, 3600, -1],
+            "space": ["image", str(world.space_id), world.space.name, "prompt", "99"],
+            "name": ["cat", "dog", *labels, "nobody's"],
+            "limit": [1, 2, 5, 20, 100, 0, "x"],
+            "k": [1, 2, 5, 1000, 0],
+            "cursor": [*map(_cursor, numbers), *map(_cursor, ODD_NUMBERS), "x", ""],
+            "blend": [0, 0.5, 1, 2],
+            "threshold": [-1, 0, 0.2, 0.95, 1.0, 2],
+            "kind": ["themes", "near_duplicates", "create_embeddings_task", "classify_images_task"],
+            "weights": [
+                {"words": 1},
+                {"words": 2, "prompts": 0.5},
+                {"pictures": 1},
+                {},
+                {"words": -1},
+            ],
+            "text": words,
+            "query": words,
+            "texts": words,
+            "vector": [*(vector.tolist() for vector in vectors), [1.0] * 32, [1.0]],
+            "labels": [["cat"], ["cat", "dog", "lighthouse"], "cat, dog", []],
+            "templates": [["a photo of a {}"], ["{} in oil"]],
+            "asset_id": ["a-1", ""],
+            "asset_sha256": [pictures["private"].sha256, public[0].sha256, ""],
+            "caption": ["a caption", ""],
+            "prompt": ["a prompt", "film still, anamorphic"],
+            "size": ["1024x1024", "auto", "x"],
+            "descriptions": [["dreamcore, liminal"], ["film still"]],
+            "description": ["a cat or a kitten"],
+            "nsfw_threshold": [0, 0.5, 1],
+            "similar_threshold": [-1, 0.2, 1],
+            "similar_limit": [0, 1, 25, 1000],
+            "If-Match": [*self._tags(), "*", '"nothing"'],
+            "If-None-Match": [*self._tags(), "*", '"nothing"'],
+            "X-Min-Change-Seq": ["0", "1", "999999999", "x"],
+            "Idempotency-Key": [*self._idempotency_keys(), "mine-1", "mine-2"],
+        }
+        self._of_operation = {("signIn", "key"): [None, "", *world.void_tokens()]}
+        query = [pictures[what].content for what in (*UNSEEN, "remembered", "mine")]
+        query += [public[0].content, reencoded(pictures["private"].content)]
+        lent = pictures["lent"].content
+        kept = [
+            lent,
+            reencoded(lent),
+            public[0].content,
+            *(drawn(seed) for seed in range(300, 306)),
+        ]
+        junk = [b"", b"GIF89a", lent[: len(lent) // 2]]
+        self._files = {False: [*query, *kept[3:4], *junk], True: [*kept, *junk]}
+
+    def files(self, recipe: Recipe) -> list[bytes]:
+        """Return the pictures that are sent to an operation."""
+        return self._files[recipe.keeps]
+
+    def of(self, operation: Operation, wanted: Field, recipe: Recipe) -> Sequence[Any]:
+        """Return the values that a field may get; () when nothing is known of it."""
+        if wanted.is_file:
+            return self.files(recipe)
+        if (operation.id, wanted.name) in self._of_operation:
+            return self._of_operation[operation.id, wanted.name]
+        is_question = operation.method == "GET" or recipe.asks
+        if not is_question and "/" in wanted.place and wanted.name in WRITTEN:
+            return WRITTEN[wanted.name]
+        if recipe.changes and wanted.name in recipe.names:
+            return [*self.private[recipe.names[wanted.name]], *ODD_NUMBERS[:4]]
+        schema: Mapping[str, Any] = wanted.schema
+        schema = schema.get("items", schema) if wanted.is_list else schema
+        if "enum" in schema:
+            return [*schema["enum"], "odd"]
+        if schema.get("type") == "boolean":
+            return [True, False]
+        return self._values.get(wanted.name, ())
+
+    def own(self, who: str, what: Names) -> set[Any]:
+        """Return the names among the private ones that are the caller's own all the same."""
+        found: set[Any] = set()
+        for name in OWN.get((sees_as(who)[0], what), ()):
+            planted = self.world.pictures[name]
+            found |= {planted.image_id, planted.sha256, f"{planted.image_id}.png"}
+        return found
+
+    def draw(self, random_: random.Random, wanted: Field, values: Sequence[Any]) -> Any:
+        """Return one value of a field, as JSON or a part of a form has it."""
+        if wanted.is_file:
+            return Upload(random_.choice(values), media_type=random_.choice(MEDIA_TYPES))
+        if wanted.is_list and not isinstance(values[0], list):
+            return random_.sample(list(values), random_.randint(1, min(3, len(values))))
+        return random_.choice(values)
+
+    def absent(self, what: Names, private: Any) -> Any:
+        """Return a name of the same length that nobody has given to anything."""
+        match what:
+            case Names.PICTURE:
+                return private[::-1]
+            case Names.THEME:
+                return marked("nothing")[: len(private)].ljust(len(private), "x")
+            case Names.STORED:
+                return f"{int(private.partition('.')[0]) + ABSENT_OFFSET}.png"
+            case _:
+                return private + ABSENT_OFFSET
+
+    def extra_headers(self, random_: random.Random, *, is_kept: bool) -> dict[str, str]:
+        """Return headers that no operation documents and some server obeys.
+
+        A request id is kept with what a request makes, and would be found again as the sender's own.
+        """
+        request_ids = [] if is_kept else self._request_ids()
+        chosen: dict[str, str] = {}
+        for name, values in (
+            ("Range", ("bytes=0-", "bytes=0-63", "bytes=-64", "bytes=10-20", "lines=1-2")),
+            ("Accept", ("application/json", "text/html", "application/octet-stream", "image/*")),
+            ("If-None-Match", self._tags()),
+            ("If-Match", self._tags()),
+            ("If-Modified-Since", ("Wed, 21 Oct 2015 07:28:00 GMT",)),
+            ("If-Range", self._tags()),
+            ("Origin", ("https://evil.example",)),
+            ("X-Request-ID", ("mine-1", *request_ids)),
+            ("X-HTTP-Method-Override", ("DELETE",)),
+        ):
+            if random_.random() < 0.08:
+                chosen[name] = random_.choice(values)
+        return chosen
+
+    def _tags(self) -> list[str]:
+        return [tag for planted in self.world.pictures.values() for tag in planted.tags]
+
+    def _idempotency_keys(self) -> list[str]:
+        planted = self.world.pictures.values()
+        return [each.words["idempotency"] for each in planted if each.words]
+
+    def _request_ids(self) -> list[str]:
+        return [each.words["request"] for each in self.world.pictures.values() if each.words]
+
+    def _stored_names(self) -> list[str]:
+        names = [f"{number}.{kind}" for number in self.unseen_ids for kind in ("png", "webp")]
+        names += [f"{number}.png" for number in (*self.public_ids, *ODD_NUMBERS)]
+        names += [f"{planted.sha256}.png" for planted in self.world.pictures.values()]
+        names += [f"{p.words['filename']}.png" for p in self.world.pictures.values() if p.words]
+        with self.world.runtime.reading() as session:
+            keys = [
+                session.get_one(Content, session.get_one(Image, number).content_id).storage_key
+                for number in self.unseen_ids
+                if session.get(Image, number) is not None
+            ]
+        return [*names, *keys, *(f"../{key}" for key in keys), "..%2f..%2fmirada.db"]
+
+
+WRITTEN = {
+    "theme": ["pets", "lighthouses", "sunsets"],
+    "text": ["what a lighthouse", "bright"],
+    "name": ["for a script", "for a robot"],
+}
+"""What is written down where it is kept: a secret word in it would be found again as the writer's own."""
+MEDIA_TYPES = ("image/png", "application/octet-stream", "image/gif")
+
+
+def reencoded(content: bytes) -> bytes:
+    """Return the same pixels in other bytes, without what a generator wrote beside them."""
+    out = io.BytesIO()
+    with Pillow.open(io.BytesIO(content)) as picture:
+        picture.convert("RGB").save(out, "PNG", compress_level=3)
+    return out.getvalue()
+
+
+def _cursor(number: int) -> str:
+    return base64.urlsafe_b64encode(f"after:{number}".encode()).decode().rstrip("=")

@@ -1,0 +1,189 @@
+"""The matrix: for every operation what it may tell to whom, and which of its fields name what.
+
+An operation that is not here fails the suite. Its recipe says two things that no document says:
+whether its reply depends on who asks, and which parameters or body fields name something that may be
+somebody else's. From these follow the requests that are sent and what must be alike. Where values
+for a field come from is in `pools`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Reach(StrEnum):
+    """To whom an operation answers, and whether it tells all of them the same."""
+
+    ALIKE = "the same to everybody, key or not"
+    VIEWER = "to everybody, what the caller may see"
+    KEY = "to whoever has a key: the caller's own, or what the caller may see"
+    ADMINISTRATOR = "to administrators only"
+    OPERATOR = "to administrators and keys with the scope metrics"
+    SIGNER = "to whoever proves in the request who they are"
+
+
+class Names(StrEnum):
+    """What a field names that may be somebody's."""
+
+    IMAGE = "image"
+    JOB = "job"
+    GROUP = "group"
+    VERDICT = "verdict"
+    PICTURE = "picture, by the hash of its bytes"
+    STORED = "stored picture, by name"
+    THEME = "theme"
+    COMMENT = "comment"
+    USER = "user"
+    KEY = "key"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the suite has to know of an operation beside its description.
+
+    Attributes:
+        reach: to whom it answers; checked.
+        names: fields that name something that may be somebody's: a name that is somebody else's must
+            be answered exactly as one that nobody has.
+        keeps: a picture that is sent stays known to the server, and so to the caller.
+        asks: a POST that changes nothing.
+        changes: it changes what it names, so nobody is let loose on what is theirs.
+        share: how often it is called, compared with others.
+        not_by: who is never let loose on it, because the world would be another one afterwards.
+    """
+
+    reach: Reach
+    names: Mapping[str, Names] = field(default_factory=dict)
+    keeps: bool = False
+    asks: bool = False
+    changes: bool = False
+    share: float = 1.0
+    not_by: frozenset[str] = frozenset()
+
+
+def _image(reach: Reach = Reach.VIEWER, **more: bool | float) -> Recipe:
+    return Recipe(reach, {"image_id": Names.IMAGE}, **more)  # type: ignore[arg-type]
+
+
+COMMENT = {"image_id": Names.IMAGE, "comment_id": Names.COMMENT}
+NO_ADMIN = frozenset({"admin"})
+
+KEYS = {"user_id": Names.USER, "key_id": Names.KEY}
+
+
+def _key(*fields: str, changes: bool = False) -> Recipe:
+    return Recipe(
+        Reach.KEY,
+        {name: KEYS[name] for name in fields},
+        changes=changes,
+        share=0.5,
+        not_by=NO_ADMIN if changes else frozenset(),
+    )
+
+
+RECIPES: dict[str, Recipe] = {
+    # Images.
+    "listImages": Recipe(Reach.VIEWER, share=2),
+    "createImage": Recipe(Reach.KEY, keeps=True, share=0.3),
+    "getImage": _image(share=2),
+    "generateImage": Recipe(Reach.KEY, share=0.3),
+    "changeImage": _image(Reach.KEY, changes=True),
+    "deleteImage": _image(Reach.KEY, changes=True),
+    "getImageFile": _image(share=2),
+    "getImageThumbnail": _image(share=2),
+    "listSimilarImages": _image(),
+    "findSimilarImagePosts": _image(asks=True),
+    "listRelatedImages": _image(),
+    "listGalleryRelated": _image(),
+    "getStoredImage": Recipe(Reach.VIEWER, {"filename": Names.STORED}, share=2),
+    # Likes and comments.
+    "likeImage": _image(Reach.KEY, share=0.5),
+    "unlikeImage": _image(Reach.KEY, share=0.5),
+    "listLikes": _image(),
+    "listComments": _image(),
+    "writeComment": _image(Reach.KEY, share=0.5),
+    "getComment": Recipe(Reach.VIEWER, COMMENT),
+    "deleteComment": Recipe(Reach.KEY, COMMENT, changes=True),
+    # Search.
+    "searchImages": Recipe(Reach.VIEWER, {"image_id": Names.IMAGE}, asks=True, share=3),
+    "searchImagePosts": Recipe(Reach.VIEWER, asks=True),
+    "searchSimilarImages": Recipe(Reach.VIEWER, asks=True),
+    # Classifications.
+    "listClassifications": Recipe(Reach.KEY, {"job_id": Names.JOB}),
+    "createClassification": Recipe(Reach.KEY, {"image_id": Names.IMAGE}, keeps=True, share=0.5),
+    "createClassificationBatch": Recipe(Reach.KEY, {"image_ids": Names.IMAGE}, share=0.5),
+    "getClassification": Recipe(Reach.KEY, {"image_hash": Names.PICTURE}),
+    "deleteClassification": Recipe(Reach.KEY, {"image_hash": Names.PICTURE}),
+    "classifyPicture": Recipe(Reach.KEY, keeps=True, share=0.5),
+    # Feedback.
+    "listFeedback": Recipe(Reach.KEY, {"theme": Names.THEME}),
+    "giveFeedback": Recipe(Reach.KEY, {"image_hash": Names.PICTURE}),
+    "sendFeedback": Recipe(Reach.KEY, {"image_hash": Names.PICTURE}),
+    "getFeedback": Recipe(Reach.KEY, {"feedback_id": Names.VERDICT}),
+    "deleteFeedback": Recipe(
+        Reach.KEY, {"feedback_id": Names.VERDICT}, changes=True, not_by=NO_ADMIN
+    ),
+    "listThemes": Recipe(Reach.KEY),
+    "getTheme": Recipe(Reach.KEY, {"theme": Names.THEME}),
+    # Groups.
+    "listClusters": Recipe(Reach.KEY),
+    "groupImages": Recipe(Reach.ADMINISTRATOR, not_by=NO_ADMIN),
+    "listClusterImages": Recipe(Reach.KEY, {"cluster_id": Names.GROUP}),
+    # Labels: the same set for everybody.
+    "listLabels": Recipe(Reach.ALIKE),
+    "readLabels": Recipe(Reach.ALIKE),
+    "getLabel": Recipe(Reach.ALIKE),
+    "putLabel": Recipe(Reach.ADMINISTRATOR, share=0.3, not_by=NO_ADMIN),
+    "deleteLabel": Recipe(Reach.ADMINISTRATOR, share=0.3, not_by=NO_ADMIN),
+    "resetLabels": Recipe(Reach.ADMINISTRATOR, share=0.3, not_by=NO_ADMIN),
+    # Styles: one list for everybody, and what the caller's own images have in common.
+    "listStyles": Recipe(Reach.ALIKE, share=0.5),
+    "getStyle": Recipe(Reach.ALIKE, share=0.5),
+    "putStyle": Recipe(Reach.ADMINISTRATOR, share=0.3, not_by=NO_ADMIN),
+    "deleteStyle": Recipe(Reach.ADMINISTRATOR, share=0.3, not_by=NO_ADMIN),
+    "resetStyles": Recipe(Reach.ADMINISTRATOR, share=0.3, not_by=NO_ADMIN),
+    "listStyleSuggestions": Recipe(Reach.KEY),
+    "getMyMemory": Recipe(Reach.KEY),
+    # Embeddings of what is sent along; nothing stored is told.
+    "createEmbeddings": Recipe(Reach.KEY, asks=True, share=0.5),
+    "embedImage": Recipe(Reach.KEY, asks=True, share=0.5),
+    # Work.
+    "listJobs": Recipe(Reach.KEY),
+    "getJob": Recipe(Reach.KEY, {"job_id": Names.JOB}),
+    "retryJob": Recipe(Reach.KEY, {"job_id": Names.JOB}, changes=True, not_by=NO_ADMIN),
+    "streamJob": Recipe(Reach.KEY, {"job_id": Names.JOB}),
+    "listIndexes": Recipe(Reach.KEY),
+    "getIndex": Recipe(Reach.KEY),
+    "rebuildIndex": Recipe(Reach.ADMINISTRATOR, share=0.3, not_by=NO_ADMIN),
+    # The server.
+    "checkModels": Recipe(Reach.KEY),
+    # People and keys.
+    "getMe": Recipe(Reach.KEY),
+    "listUsers": Recipe(Reach.ADMINISTRATOR),
+    "createUser": Recipe(Reach.ADMINISTRATOR, share=0.3),
+    "getUser": Recipe(Reach.KEY, {"user_id": Names.USER}),
+    "listMyKeys": Recipe(Reach.KEY, share=0.5),
+    "createMyKey": Recipe(Reach.KEY, share=0.3),
+    "getMyKey": _key("key_id"),
+    "revokeMyKey": _key("key_id", changes=True),
+    "rotateMyKey": _key("key_id", changes=True),
+    "listUserKeys": _key("user_id"),
+    "createUserKey": _key("user_id", changes=True),
+    "getUserKey": _key("user_id", "key_id"),
+    "revokeUserKey": _key("user_id", "key_id", changes=True),
+    "rotateUserKey": _key("user_id", "key_id", changes=True),
+    # Browsers.
+    "getSession": Recipe(Reach.KEY, share=0.5),
+    "signIn": Recipe(Reach.SIGNER, share=0.5),
+    "signOut": Recipe(Reach.ALIKE, share=0.3),
+    # Money and numbers.
+    "getUsage": Recipe(Reach.KEY, {"user": Names.USER}),
+    "getMetrics": Recipe(Reach.OPERATOR, share=0.5),
+    "getService": Recipe(Reach.ALIKE, share=0.5),
+    "getHealth": Recipe(Reach.ALIKE, share=0.5),
+    "getReady": Recipe(Reach.ALIKE, share=0.5),
+    "getLive": Recipe(Reach.ALIKE, share=0.3),
+    "getLivez": Recipe(Reach.ALIKE, share=0.3),
+}

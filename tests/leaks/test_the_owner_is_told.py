@@ -1,0 +1,64 @@
+"""The judge is no blind one: the owner, who may see all of it, is told every secret by these requests."""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import Any
+
+from tests.leaks.conftest import documented
+from tests.leaks.exchange import Upload
+from tests.leaks.generator import generated
+from tests.leaks.pools import Pools
+from tests.leaks.prowl import Prowl
+from tests.leaks.recipes import RECIPES
+from tests.leaks.world import World
+
+TOLD_TO_NOBODY = (
+    "idempotency",
+    "bytes of remembered",
+    "pixels of remembered",
+    "vector of prompt of",
+    "prompt of drawing",
+    "caption of drawing",
+)
+"""What no reply has for anybody: nothing keeps the bytes of a picture that was only classified, no
+prompt's vector leaves the index, and a job does not say with which words it was asked for."""
+GONE = ("deleted", "deleted public")
+"""Pictures that are gone for their owner as well."""
+CALLS = 2
+
+
+def one_of_many(name: str) -> str:
+    """Return what is said of all numbers of a kind: that one of them is told is enough."""
+    return re.sub(r" \d+$", "", name)
+
+
+def test_every_secret_is_within_reach_of_the_requests(world: World) -> None:
+    pools, prowl = Pools(world), Prowl(world)
+    told: set[str] = set()
+    for operation in documented(world):
+        recipe = RECIPES[operation.id]
+        if recipe.changes:
+            continue
+        pins: list[dict[str, Any]] = [
+            {name: value} for name, what in recipe.names.items() for value in pools.private[what]
+        ]
+        if any(field.is_file for field in operation.fields):
+            pins += [{"file": Upload(content)} for content in pools.files(recipe)]
+        if operation.method == "GET" and any(field.name == "limit" for field in operation.fields):
+            pins += [{"limit": limit} for limit in (1, 2, 3, 100)]
+        for pinned in [*pins, *({} for _ in range(10))]:
+            for turn in range(CALLS):
+                random_ = random.Random(f"{operation.id} {pinned} {turn}")
+                request = generated(random_, operation, recipe, pools, pinned=pinned)
+                told |= set(prowl.ask("owner", request).tells(world.vault))
+    own = {
+        one_of_many(name)
+        for name, secret in world.vault.secrets.items()
+        if "owner" in secret.holders and secret.about not in GONE
+    }
+    never = {name for name in own if name.startswith(TOLD_TO_NOBODY)}
+    assert not told & never
+    untold = own - {one_of_many(name) for name in told} - never
+    assert not untold, "\n".join(sorted(untold))

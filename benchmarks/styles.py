@@ -17,7 +17,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from benchmarks.styles_looks import with_pictures
 from benchmarks.styles_set import Person, Planted, made_people
+from mirada.adapters.encoders.openclip import OpenClipEncoder, choose_model
+from mirada.config import BUNDLED_MODEL_DIR
 from mirada.domain.embeddings import Matrix
 from mirada.domain.styles.book import Background, Diary, StyleBook, texts_of
 from mirada.domain.styles.known import BUILT_IN_STYLES
@@ -52,13 +55,20 @@ class Score:
         return self.right / max(1, self.planted.total())
 
 
-def diaries_of(people: Sequence[Person], encode: Encode | None) -> list[Diary]:
+def diaries_of(
+    people: Sequence[Person], encode: Encode | None, pictures: Sequence[Matrix] | None = None
+) -> list[Diary]:
     """Return what the people wrote, with vectors where there is something to encode with."""
     diaries = []
     for number, person in enumerate(people):
         texts = list(dict.fromkeys(person.prompts))
         vectors = None if encode is None else np.asarray(encode(texts), dtype=np.float32)
-        diaries.append(Diary(number, texts, vectors))
+        means = None
+        if pictures is not None:
+            rows = [[i for i, text in enumerate(person.prompts) if text == one] for one in texts]
+            sums = np.stack([pictures[number][of_it].sum(axis=0) for of_it in rows])
+            means = sums / np.linalg.norm(sums, axis=1, keepdims=True)
+        diaries.append(Diary(number, texts, vectors, means))
     return diaries
 
 
@@ -138,15 +148,17 @@ def _stems(text: str) -> set[str]:
     return {word.stem for segment in read(text) for word in segment if word.stem}
 
 
-def bundled_texts() -> Encode:
-    """Return the text tower of the bundled encoder."""
-    from mirada.adapters.encoders.openclip import OpenClipEncoder, choose_model
-    from mirada.config import BUNDLED_MODEL_DIR
-
+def bundled_encoder() -> OpenClipEncoder:
+    """Return the bundled encoder."""
     model, tag = choose_model(
         "bundled", None, bundled=BUNDLED_MODEL_DIR, pinned=None, cache_dir=None
     )
-    encoder = OpenClipEncoder.load(model, tag, device="cpu", cache_dir=None)
+    return OpenClipEncoder.load(model, tag, device="cpu", cache_dir=None)
+
+
+def bundled_texts() -> Encode:
+    """Return its text tower."""
+    encoder = bundled_encoder()
     return lambda texts: encoder.encode_texts(list(texts))
 
 
@@ -173,12 +185,14 @@ def main() -> None:
         "bundled": bundled_texts,
         "minilm": minilm_texts,
     }
+    pictures = bundled_encoder().encode_images
     for space in asked.texts:
         encode = spaces[space]()
         for pool in asked.pools:
             for seed in asked.seeds:
                 people = made_people(pool, seed)
-                diaries = diaries_of(people, encode)
+                shown = with_pictures(people, pool, seed, pictures)
+                diaries = diaries_of(people, encode, shown)
                 score = judged(people, diaries, suggestions_of(diaries, encode))
                 kinds = ", ".join(
                     f"{kind} {score.found[kind]}/{score.planted[kind]}" for kind in score.planted

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -114,7 +115,7 @@ def taste(runtime: Runtime, user_id: int) -> Taste:
     with memory.turn():
         # Others may have reckoned the list, the rates or even this very taste by now.
         book = _book(runtime, memory, listed, in_force)
-        compared = _compared(runtime, memory, book, (*listed, mark), mark, prompt_space_id)
+        compared = _compared(runtime, memory, book, (*listed, mark), image_space_id)
         key = (theirs.fingerprint, *listed, compared.version)
         known = memory.get(user_id, key)
         if known is not None:
@@ -136,15 +137,15 @@ def _compared(
     runtime: Runtime,
     memory: TasteMemory,
     book: StyleBook,
-    key: tuple[object, ...],
-    mark: int,
-    prompt_space_id: int | None,
+    key: tuple[Any, ...],
+    image_space_id: int | None,
 ) -> _Compared:
+    prompt_space_id, _version, mark = key
     known = memory.compared
     if known is not None and _is_current(known, key):
         return known
     with runtime.reading() as session:
-        sample, digest = diaries.everybody(session, mark, prompt_space_id)
+        sample, digest = diaries.everybody(session, mark, prompt_space_id, image_space_id)
     version = hashlib.sha256(repr((key, digest)).encode()).hexdigest()
     if known is not None and known.version == version:
         background = known.background

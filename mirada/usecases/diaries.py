@@ -161,34 +161,42 @@ def watermark(session: Session) -> int:
 
 
 def everybody(
-    session: Session, up_to_id: int, prompt_space_id: int | None
+    session: Session, up_to_id: int, prompt_space_id: int | None, image_space_id: int | None
 ) -> tuple[list[Diary], str]:
     """Return a bounded sample of everybody's prompts, and a digest of which they were.
 
     For rates only: no text of it may reach anybody.
     """
     rows = session.execute(
-        select(Image.owner_id, Image.prompt_text_id)
+        select(Image.owner_id, Image.prompt_text_id, Image.content_id)
         .where(Image.id <= up_to_id, Image.prompt_text_id.is_not(None))
         .order_by(Image.id.desc())
         .limit(SAMPLED_IMAGES)
     )
-    by_owner: dict[int, dict[int, None]] = {}
-    for owner_id, text_id in rows:
+    by_owner: dict[int, dict[int, int]] = {}
+    for owner_id, text_id, content_id in rows:
         if owner_id not in by_owner and len(by_owner) >= SAMPLED_PEOPLE:
             continue
         theirs = by_owner.setdefault(owner_id, {})
         if text_id is not None and len(theirs) < SAMPLED_PROMPTS:
-            theirs[text_id] = None
+            theirs.setdefault(text_id, content_id)
     wanted = {text_id for theirs in by_owner.values() for text_id in theirs}
     bodies = _bodies(session, wanted)
     vectors = _vectors(session, PROMPTS, prompt_space_id, wanted)
+    shown = {content_id for theirs in by_owner.values() for content_id in theirs.values()}
+    pictures = _vectors(session, PICTURES, image_space_id, shown)
     diaries = []
     for owner_id in sorted(by_owner):
         ids = sorted(text_id for text_id in by_owner[owner_id] if bodies.get(text_id))
-        diaries.append(Diary(owner_id, [bodies[i] for i in ids], _matrix(vectors, ids)))
-    content = [(owner_id, sorted(theirs)) for owner_id, theirs in sorted(by_owner.items())]
-    digest = hashlib.sha256(repr((prompt_space_id, content, sorted(vectors))).encode())
+        theirs = by_owner[owner_id]
+        looks = {i: pictures[theirs[i]] for i in ids if theirs[i] in pictures}
+        diaries.append(
+            Diary(owner_id, [bodies[i] for i in ids], _matrix(vectors, ids), _matrix(looks, ids))
+        )
+    content = [(owner_id, sorted(theirs.items())) for owner_id, theirs in sorted(by_owner.items())]
+    digest = hashlib.sha256(
+        repr((prompt_space_id, image_space_id, content, sorted(vectors), sorted(pictures))).encode()
+    )
     return diaries, digest.hexdigest()
 
 

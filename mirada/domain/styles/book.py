@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from mirada.domain.embeddings import Matrix, Vector
+from mirada.domain.styles.groups import LEAST_ROWS, Surroundings
 from mirada.domain.styles.known import Style
 from mirada.domain.styles.matching import Floats, StyleVectors, StyleWords, shown
 from mirada.domain.styles.plain import PLAIN_PROMPTS
@@ -93,7 +94,7 @@ class Background:
     """How often everybody uses phrases and shows styles: rates, no texts and no ids."""
 
     def __init__(self, diaries: Sequence[Diary], book: StyleBook) -> None:
-        """Count; nothing of the diaries is kept but stems that several people use."""
+        """Count; nothing of the texts is kept but stems that several people use."""
         self._phrases = PhraseRates(
             Writer(diary.owner_id, diary.prompts) for diary in diaries if diary.texts
         )
@@ -104,6 +105,8 @@ class Background:
                 seen = shown(evidence, book.standing(diary.vectors)).is_shown
                 shares[row] = seen.mean(axis=0)
         self._styles = StyleRates([diary.owner_id for diary in diaries], shares)
+        self.prompt_space = _surroundings(diaries, [diary.vectors for diary in diaries])
+        self.picture_space = _surroundings(diaries, [diary.pictures for diary in diaries])
 
     def rate_for(self, diary: Diary) -> Callable[[Stems], float]:
         """Return a function from a phrase to its rate among everybody but the diary's owner."""
@@ -112,3 +115,18 @@ class Background:
     def style_rates(self, owner_id: int) -> Floats:
         """Return (s,) shares of prompts that show each style, over everybody but one person."""
         return np.asarray(self._styles.rates(owner_id))
+
+
+def _surroundings(
+    diaries: Sequence[Diary], matrices: Sequence[Matrix | None]
+) -> Surroundings | None:
+    """Return everybody's vectors of a space; None where there are too few to compare with."""
+    owners, rows = [], []
+    for diary, matrix in zip(diaries, matrices, strict=True):
+        if matrix is not None:
+            known = matrix[~np.isnan(matrix[:, 0])]
+            owners += [diary.owner_id] * len(known)
+            rows.append(known)
+    if len(owners) < LEAST_ROWS:
+        return None
+    return Surroundings(np.array(owners), np.concatenate(rows))

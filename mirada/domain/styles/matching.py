@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,26 +11,42 @@ import numpy as np
 import numpy.typing as npt
 
 from mirada.domain.embeddings import Matrix
-from mirada.domain.styles.everyday import EVERYDAY_WORDS
+from mirada.domain.styles.everyday import EVERYDAY_STEMS, EVERYDAY_WORDS
 from mirada.domain.styles.known import Style
 from mirada.domain.styles.rates import RARE_RATE, plain_rate
-from mirada.domain.styles.words import Segment, Stems, folded_of, phrases_of, read
+from mirada.domain.styles.words import (
+    Segment,
+    Stems,
+    folded_of,
+    is_aside,
+    is_quality,
+    phrases_of,
+    read,
+)
 
 Flags = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 Prompt = tuple[Segment, ...]
 PhraseRate = Callable[[Stems], float]
 
-PHRASE_SHARE = 0.3
+PHRASE_SHARE, WORD_SHARE = 0.3, 0.05
+"""Of the prompts that show a style: how many say a given phrase of the list, and a given word of it."""
 WHOLE = 6.5
 """The least that a segment says which is nothing but a phrase of the list."""
-WORD_SHARE = 0.05
 WORD_WEIGHT, VECTOR_WEIGHT, BIAS = 1.5, 0.4, -8.3
+"""Of words, of vectors, and how unlikely any listed style is before either; chosen on pool a of
+benchmarks.styles."""
+LEAST_LEAD, LEAST_TELLING = 0.1, 2
+"""For a style to be kin of a phrase: how much more of it than the next style, and uncommon words."""
 SHRINKAGE = 0.5
+"""Of the plain prompts' covariance towards a multiple of one."""
 MOST_Z = 12.0
+"""Deviations above which a vector says no more."""
 CERTAIN = 0.5
 ROUNDS = 8
+"""In which prompts and their writer vouch for each other; it settles after about five."""
 WAY_WEIGHT = 5.0
+"""How far one certain way of saying a style raises the odds of the others of the same person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +72,45 @@ class StyleWords:
         self._count = len(styles)
         self._phrases: dict[Stems, set[int]] = defaultdict(set)
         self._words: dict[str, set[int]] = defaultdict(set)
+        self._names: set[Stems] = set()
         self._exact: set[tuple[str, ...]] = set()
         for place, style in enumerate(styles):
             for text in (style.name, *style.descriptions):
-                for segment in read(text):
+                for number, segment in enumerate(read(text)):
                     key = tuple(word.stem for word in segment if word.stem)
+                    if number == 0:
+                        self._names.add(key)
                     self._phrases[key].add(place)
                     exact = tuple(word.folded for word in segment if word.stem)
                     if not set(exact) <= EVERYDAY_WORDS:
                         self._exact.add(exact)
                     for part in key:
                         self._words[part].add(place)
+
+    def kin(self, key: Stems) -> tuple[int, float] | None:
+        """Return the style whose words make up most of a phrase, and how much, in (0, 1]; None for none.
+
+        Words count by how rare they are, and common ones not alone. Where two styles have as much of
+        it, neither is kin.
+        """
+        weights = {part: max(0.0, math.log(WORD_SHARE / plain_rate((part,)))) for part in key}
+        rare = [part for part in key if part not in EVERYDAY_STEMS and not is_quality((part,))]
+        total = sum(weights.values())
+        shares: dict[int, float] = defaultdict(float)
+        telling: Counter[int] = Counter()
+        for part, weight in weights.items():
+            for style in self._words.get(part, ()):
+                shares[style] += weight / max(total, 1e-9)
+                telling[style] += part in rare
+        for style in list(shares):
+            if telling[style] < LEAST_TELLING and key not in self._phrases:
+                del shares[style]
+        if not shares:
+            return None
+        first, *others = sorted(shares, key=lambda style: (-shares[style], style))
+        if others and shares[first] - shares[others[0]] < LEAST_LEAD:
+            return None
+        return first, shares[first]
 
     def evidence(self, prompts: Sequence[Prompt], rate: PhraseRate) -> Evidence:
         """Return what n prompts say; a word counts for the less, the more everybody uses it."""
@@ -79,15 +123,29 @@ class StyleWords:
             found_at = list(phrases_of(prompt))
             keys = {found.key for found in found_at}
             exact = {found.key for found in found_at if folded_of(prompt, found) in self._exact}
-            for key in sorted(keys, key=len, reverse=True):
-                for style in self._phrases.get(key, ()):
-                    # A phrase within a longer one that was found adds nothing.
-                    if not set(key) <= said[style]:
-                        usual = RARE_RATE if key in exact else plain_rate(key)
-                        weight = max(0.0, math.log(PHRASE_SHARE / usual))
-                        words[row, style] += max(WHOLE, weight) if key in whole else weight
+            covered: set[tuple[int, int]] = set()
+            for found in sorted(found_at, key=lambda one: -len(one.key)):
+                named_by = self._phrases.get(found.key)
+                span = {(found.segment, place) for place in range(found.start, found.end)}
+                # A phrase within a longer one that was found says nothing of its own.
+                if not named_by or span <= covered or is_quality(found.key):
+                    continue
+                if not (
+                    len(found.key) > 1
+                    or found.key in self._names
+                    or found.key in whole
+                    or is_aside(prompt, found)
+                ):
+                    # One word within a sentence is a phrase only where it is what a style is called.
+                    continue
+                covered |= span
+                usual = RARE_RATE if found.key in exact else plain_rate(found.key)
+                weight = max(0.0, math.log(PHRASE_SHARE / usual))
+                for style in named_by:
+                    if not set(found.key) <= said[style]:
+                        words[row, style] += max(WHOLE, weight) if found.key in whole else weight
                         named[row, style] = True
-                        said[style] |= set(key)
+                        said[style] |= set(found.key)
             for key in keys:
                 if len(key) > 1:
                     continue
@@ -156,13 +214,11 @@ class Shown:
     Attributes:
         probability: (n, s).
         is_shown: (n, s).
-        ways: (s,) in how many different ways the person says each for certain.
     """
 
     probability: Floats
     logits: Floats
     is_shown: Flags
-    ways: Floats
 
 
 def shown(evidence: Evidence, standing: Floats | None) -> Shown:
@@ -176,14 +232,19 @@ def shown(evidence: Evidence, standing: Floats | None) -> Shown:
         for style, sign in signs.items():
             units[style][sign].append(row)
     boosted, post = logits, _posterior(logits)
-    ways = np.zeros(s)
     for _ in range(ROUNDS):
+        others = np.zeros_like(logits)
         for style in range(s):
             column = post[:, style]
-            ways[style] = sum(float(column[rows].max()) for rows in units[style].values())
-        boosted = logits + np.log1p(WAY_WEIGHT * ways)
+            best = {sign: float(column[rows].max()) for sign, rows in units[style].items()}
+            others[:, style] = sum(best.values())
+            for sign, rows in units[style].items():
+                # A way to say it vouches for the others; for itself only where it names the style.
+                unnamed = [row for row in rows if not evidence.named[row, style]]
+                others[unnamed, style] -= best[sign]
+        boosted = logits + np.log1p(WAY_WEIGHT * others)
         post = _posterior(boosted)
-    return Shown(post, boosted, (post > CERTAIN) | ((boosted > 0) & evidence.named), ways)
+    return Shown(post, boosted, (post > CERTAIN) | ((boosted > 0) & evidence.named))
 
 
 def _posterior(logits: Floats) -> Floats:

@@ -12,6 +12,7 @@ from mirada.domain.styles.words import (
     Segment,
     Stems,
     is_aside,
+    is_place,
     is_quality,
     phrases_of,
     subject_of,
@@ -20,8 +21,11 @@ from mirada.domain.styles.words import (
 
 Prompt = tuple[Segment, ...]
 LEAST_ASIDE = 0.6
+"""Share of a phrase's prompts in which it stands where prompts say how."""
 SAME = 0.7
+"""Share of the fewer prompts in common from which two phrases are one."""
 LEAST_SUBJECTS = 3
+"""Different subjects that a phrase is said of; with fewer it belongs to the subject."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ def recurring_phrases(
             or asides[key] < LEAST_ASIDE * count
             or is_quality(key)
             or (len(key) == 1 and key[0] in EVERYDAY_STEMS)
+            or (is_place(key) and all(part in EVERYDAY_STEMS for part in key[1:]))
         ):
             continue
         if confidence(count, total, rate(key)) < least_confidence:

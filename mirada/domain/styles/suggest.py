@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 
 from mirada.domain.styles.book import Background, Diary, StyleBook
+from mirada.domain.styles.groups import GROUP_RATE
 from mirada.domain.styles.matching import Shown, shown
-from mirada.domain.styles.phrases import recurring_phrases
+from mirada.domain.styles.naming import distinct_subjects, name_of_group, name_of_look, shared_word
+from mirada.domain.styles.phrases import Recurring, recurring_phrases
 from mirada.domain.styles.rates import confidence
 
 LEAST_COUNT = 4
-LEAST_SHARE = 0.08
-LEAST_SHARE_UNLISTED = 0.12
-LEAST_CONFIDENCE = 0.6
-SAME = 0.6
+LEAST_SHARE, LEAST_SHARE_UNLISTED = 0.08, 0.12
+"""Of a person's prompts: of a listed style, and of one that no list names."""
+LEAST_CONFIDENCE, LEAST_CONFIDENCE_UNLISTED = 0.6, 0.75
+SAME, SAME_GROUP = 0.6, 0.4
+"""Share of its prompts that a phrase, or a group, has in common with a style found before: then it is
+that style."""
+SHARED_WORD = 0.5
+"""Of a group's prompts that may have a word in common: more, and the group is about that word."""
+LEAST_SUBJECTS = 0.5
+"""Different subjects for each of a group's prompts: fewer, and the group is about them."""
+KIN, RELATED = 0.6, 0.3
+"""Of a phrase's words that a listed style must know: to give its name to it, or to take it in where
+the style was found already."""
 
 
 class Kind(StrEnum):
@@ -26,6 +38,11 @@ class Kind(StrEnum):
     PHRASE = "phrase"
     GROUP = "group"
     LOOK = "look"
+
+
+LEAST_CONFIDENCE_GROUP = {Kind.GROUP: 0.9, Kind.LOOK: 0.75}
+"""Prompts are alike for many reasons that are no style (subject, place, language, form), pictures of
+different subjects for few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +69,7 @@ class _Candidate:
     kind: Kind
     label: str
     members: set[int]
-    confidence: float
+    rate: float
     example: int
 
 
@@ -60,48 +77,119 @@ def suggest(diary: Diary, book: StyleBook, background: Background) -> list[Sugge
     """Return a person's styles, the surest first; the same for the same arguments."""
     if not diary.texts:
         return []
+    total = len(diary.texts)
     listed = _listed(diary, book, background) if book.styles else []
-    own = _phrases(diary, background, listed)
-    found = sorted(
-        [*listed, *own],
+    own = _phrases(diary, book, background, listed)
+    grouped = _groups(diary, background, [*listed, *own])
+    found = [
+        Suggestion(
+            one.kind,
+            one.label,
+            tuple(sorted(one.members)),
+            confidence(len(one.members), total, one.rate),
+            one.example,
+        )
+        for one in [*listed, *own, *grouped]
+    ]
+    return sorted(
+        (one for one in found if one.confidence >= LEAST_CONFIDENCE),
         key=lambda one: (-round(one.confidence, 2), -len(one.members), one.label),
     )
-    return [
-        Suggestion(one.kind, one.label, tuple(sorted(one.members)), one.confidence, one.example)
-        for one in found
-    ]
 
 
 def _listed(diary: Diary, book: StyleBook, background: Background) -> list[_Candidate]:
     total = len(diary.texts)
     evidence = book.words.evidence(diary.prompts, background.rate_for(diary))
     seen: Shown = shown(evidence, book.standing(diary.vectors))
+    counts = seen.is_shown.sum(axis=0)
     rates = background.style_rates(diary.owner_id)
+    tried = (counts > 0) & (counts < LEAST_SHARE * total)
+    if tried.any():
+        # What somebody who tries many styles does with any of them is that person's background.
+        rates = np.maximum(rates, counts[tried].mean() / total)
     found = []
-    for place in np.flatnonzero(seen.is_shown.sum(axis=0) >= max(LEAST_COUNT, LEAST_SHARE * total)):
+    for place in np.flatnonzero(counts >= max(LEAST_COUNT, LEAST_SHARE * total)):
         rows = np.flatnonzero(seen.is_shown[:, place]).tolist()
-        sure = confidence(len(rows), total, float(rates[place]))
-        if sure >= LEAST_CONFIDENCE:
-            best = max(rows, key=lambda row: (float(seen.logits[row, place]), -row))
-            found.append(_Candidate(Kind.LISTED, book.names[place], set(rows), sure, best))
+        best = max(rows, key=lambda row: (float(seen.logits[row, place]), -row))
+        found.append(
+            _Candidate(Kind.LISTED, book.names[place], set(rows), float(rates[place]), best)
+        )
     return found
 
 
-def _phrases(diary: Diary, background: Background, listed: list[_Candidate]) -> list[_Candidate]:
+def _phrases(
+    diary: Diary, book: StyleBook, background: Background, listed: list[_Candidate]
+) -> list[_Candidate]:
+    """Return phrases of one's own; those that say a listed style go to that style instead."""
     total, rate = len(diary.texts), background.rate_for(diary)
+    by_name = {one.label: one for one in listed}
     own = []
     for phrase in recurring_phrases(
         diary.prompts, rate, least_count=LEAST_COUNT, least_confidence=LEAST_CONFIDENCE
     ):
         if len(phrase.members) < LEAST_SHARE * total:
             continue
-        for one in listed:
-            if len(phrase.members & one.members) >= SAME * len(phrase.members):
-                one.members |= phrase.members
-                break
-        else:
-            if len(phrase.members) >= LEAST_SHARE_UNLISTED * total:
-                sure = confidence(len(phrase.members), total, rate(phrase.key))
-                newest = max(phrase.members)
-                own.append(_Candidate(Kind.PHRASE, phrase.label, set(phrase.members), sure, newest))
+        sure = confidence(len(phrase.members), total, rate(phrase.key))
+        home = _home(phrase, book, by_name)
+        newest = max(phrase.members)
+        if home in by_name:
+            by_name[home].members |= phrase.members
+        elif home is not None and sure >= LEAST_CONFIDENCE_UNLISTED:
+            by_name[home] = _Candidate(
+                Kind.LISTED, home, set(phrase.members), rate(phrase.key), newest
+            )
+            listed.append(by_name[home])
+        elif (
+            len(phrase.members) >= LEAST_SHARE_UNLISTED * total
+            and sure >= LEAST_CONFIDENCE_UNLISTED
+        ):
+            own.append(
+                _Candidate(Kind.PHRASE, phrase.label, set(phrase.members), rate(phrase.key), newest)
+            )
     return own
+
+
+def _home(phrase: Recurring, book: StyleBook, by_name: dict[str, _Candidate]) -> str | None:
+    """Return the listed style that a phrase says, by where it stands or by its words; None for none."""
+    for name, one in by_name.items():
+        if len(phrase.members & one.members) >= SAME * len(phrase.members):
+            return name
+    kin = book.words.kin(phrase.key)
+    if kin is None:
+        return None
+    name, share = book.names[kin[0]], kin[1]
+    return name if share >= (RELATED if name in by_name else KIN) else None
+
+
+def _groups(diary: Diary, background: Background, found: list[_Candidate]) -> list[_Candidate]:
+    """Return what is alike in meaning or in looks alone, and is none of what was found by words."""
+    total = len(diary.texts)
+    least = max(LEAST_COUNT, math.ceil(LEAST_SHARE_UNLISTED * total))
+    spoken = [set(one.members) for one in found]
+    grouped: list[_Candidate] = []
+    for kind, rows, space in (
+        (Kind.GROUP, diary.vectors, background.prompt_space),
+        (Kind.LOOK, diary.pictures, background.picture_space),
+    ):
+        if rows is None or space is None:
+            continue
+        for group in space.groups(diary.owner_id, rows, least):
+            members = set(group.members)
+            is_known = any(
+                len(members & other) >= SAME_GROUP * min(len(members), len(other))
+                for other in [*spoken, *(one.members for one in grouped)]
+            )
+            if (
+                is_known
+                or shared_word(diary.prompts, group.members) > SHARED_WORD
+                or distinct_subjects(diary.prompts, group.members) < LEAST_SUBJECTS
+            ):
+                continue
+            if confidence(len(members), total, GROUP_RATE) >= LEAST_CONFIDENCE_GROUP[kind]:
+                label = (
+                    name_of_group(diary.prompts, group.members, background.rate_for(diary))
+                    if kind is Kind.GROUP
+                    else name_of_look(diary.texts[group.middle])
+                )
+                grouped.append(_Candidate(kind, label, members, GROUP_RATE, group.middle))
+    return grouped

@@ -15,6 +15,10 @@ STEM_LETTERS = 6
 """Letters that words must share to be one. Cutting words off is as good as a stemmer in European
 languages (McNamee and Mayfield, "Character n-gram tokenization for European language text
 retrieval", Information Retrieval 7, 2004), and one rule serves all three."""
+PLURAL_LETTERS = 4
+"""Letters that have to be left without the ending."""
+LONG_WORD, LONG_STEM_LETTERS = 12, 9
+"""Of longer words more: "impressionismo" has nothing to do with "impresso"."""
 LONGEST_PHRASE = 6
 """Words of a phrase, stop words not counted."""
 MAX_WORDS = 200
@@ -84,8 +88,12 @@ def fold(text: str) -> str:
 
 
 def stem(folded: str) -> str:
-    """Return the first letters of a folded word."""
-    return folded[:STEM_LETTERS]
+    """Return the first letters of a folded word without the ending of a plural."""
+    for ending in ("es", "s"):
+        if folded.endswith(ending) and len(folded) - len(ending) >= PLURAL_LETTERS:
+            folded = folded[: -len(ending)]
+            break
+    return folded[: STEM_LETTERS if len(folded) < LONG_WORD else LONG_STEM_LETTERS]
 
 
 _TELLING = {
@@ -104,6 +112,7 @@ _TELLING_WORDS = {
 }
 
 _WORDS = {kind: frozenset(words.split()) for kind, words in _LANGUAGE.items()}
+_PLACE_STEMS = frozenset(stem(word) for word in _WORDS["place"])
 _QUALITY_STEMS = frozenset(stem(word) for word in _WORDS["quality"])
 
 
@@ -174,6 +183,11 @@ def phrases_of(segments: tuple[Segment, ...], longest: int = LONGEST_PHRASE) -> 
 def is_quality(key: Stems) -> bool:
     """Return whether a phrase only says how good or how framed a picture is to be."""
     return all(part in _QUALITY_STEMS or part.isdigit() for part in key)
+
+
+def is_place(key: Stems) -> bool:
+    """Return whether a phrase begins as places do."""
+    return key[0] in _PLACE_STEMS
 
 
 def is_aside(segments: tuple[Segment, ...], found: Found) -> bool:

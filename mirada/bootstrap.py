@@ -360,6 +360,10 @@ class Runtime:
             cache_dir=settings.embeddings_cache_dir,
         )
 
+    def shared(self, name: str, build: Callable[[], Port]) -> Port:
+        """Return what the entry points of this process share under a name, built on first use."""
+        return self._port(name, build)
+
     def built(self) -> dict[str, Any]:
         """Return the ports in use by their names, such as "encoder" and "index:1"; builds none."""
         return self._ports.copy()

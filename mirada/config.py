@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from mirada.domain.captions import CaptionLanguage
 from mirada.domain.drawing import checked_size
 from mirada.domain.errors import MiradaError
 from mirada.domain.nsfw import NsfwPolicy
@@ -228,8 +229,30 @@ class Settings(BaseSettings):
     llm_label_expansion_wait_ms: int = Field(
         1500, ge=0, description="How long /classify waits for an expansion, in ms."
     )
-    caption_model: str = Field("gpt-4o-mini", description="Model that writes captions.")
-    text_embedding_model: str = Field("text-embedding-3-small", description="Embeds captions.")
+    captions_enabled: bool = Field(
+        True,
+        description="Have the language model write captions that are missing, where there is a key. A "
+        "small copy of the picture, without metadata, is sent to its server.",
+    )
+    caption_model: str = Field(
+        "gpt-4o-mini",
+        min_length=1,
+        max_length=100,
+        description="Model that writes captions. It must see pictures (WebP) and answer by a JSON schema.",
+    )
+    caption_language: CaptionLanguage = Field(
+        CaptionLanguage.EN, description="Language of the captions it writes."
+    )
+    caption_timeout_ms: int = Field(
+        20_000, ge=1, description="Time-out of one caption, or of its vector, in ms."
+    )
+    text_embedding_model: str = Field(
+        "text-embedding-3-small",
+        min_length=1,
+        max_length=100,
+        description="Model that embeds captions where there is a key; local: what embeds prompts. "
+        "The first caption decides; flask captions switch-model changes it.",
+    )
     generation_enabled: bool = Field(
         True, description="Pictures may be made from words, where there is a key."
     )

@@ -8,7 +8,7 @@ from mirada.domain.embeddings import SpaceKind
 from mirada.domain.errors import Conflict
 from mirada.usecases import captions, search, spaces
 from mirada.usecases.search import FoundImage
-from webapp.auth import Caller
+from webapp.auth import Caller, require_user
 from webapp.current import current_runtime
 from webapp.metrics import SEARCHES
 from webapp.schemas.search import CAPTIONS
@@ -20,13 +20,16 @@ from webapp.searching import (
     wait_for_freshness,
 )
 from webapp.tracing import request_id
-from workers.captions import caption_encoder
+from workers.caption_encoders import caption_encoder, is_paid
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from mirada.db.models import Image
     from mirada.domain.embeddings import Vector
+
+QUERY_TIMEOUT_S = 5.0
+"""Somebody waits for the answer."""
 
 
 def request_embedding(session: Session, image: Image) -> int | None:
@@ -72,12 +75,20 @@ def vector_of_caption(text: str, wait_s: float = LOADING_WAIT_S) -> Vector:
     """Return the unit vector of a text in the caption space.
 
     Raises:
-        Conflict: embeddings are switched off, or the settings name another model for captions.
-        Unavailable: the encoder takes longer than `wait_s` to load.
+        Conflict: embeddings are switched off, the settings name another model for captions, or a
+            server embeds them and there is no key.
+        NotAuthenticated: the question costs money, and nobody says who asks.
+        Unavailable: the encoder takes longer than `wait_s` to load, or nobody embeds it just now.
+        BudgetReached: the question costs money, and today's is spent.
     """
     runtime = current_runtime()
     if not runtime.settings.embeddings_enabled:
         raise Conflict(SWITCHED_OFF)
-    runtime.text_encoder_within(wait_s)
-    vectors = runtime.remembering(caption_encoder(runtime)).encode_texts([text])
+    if is_paid(runtime):
+        # It costs next to nothing, but the installation's money, and so not everybody's to spend.
+        require_user()
+    else:
+        runtime.text_encoder_within(wait_s)
+    encoder = caption_encoder(runtime, timeout_s=QUERY_TIMEOUT_S)
+    vectors = runtime.remembering(encoder).encode_texts([text])
     return vectors[0]

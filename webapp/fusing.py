@@ -7,7 +7,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mirada.domain.embeddings import SpaceKind, Vector
-from mirada.domain.errors import Conflict, InvalidInput, MiradaError, Unavailable
+from mirada.domain.errors import (
+    Conflict,
+    InvalidInput,
+    MiradaError,
+    NotAuthenticated,
+    Unavailable,
+)
 from mirada.usecases import spaces
 from mirada.usecases.fuse import FusedFound, VectorQuery, find_fused
 from webapp.auth import Caller
@@ -117,7 +123,7 @@ def fused_images(
         if weight := weights.get(source.name):
             try:
                 queries.append(_query(source, text, weight))
-            except (Conflict, Unavailable) as error:
+            except (Conflict, NotAuthenticated, Unavailable) as error:
                 failures[source.name] = error
                 continue
             space_id = queries[-1].space_id

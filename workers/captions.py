@@ -1,78 +1,288 @@
-"""Captions in the worker: embed what people wrote about their images."""
+"""Captions in the worker: have a model write those that are missing, and embed them all."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mirada.bootstrap import Runtime
-from mirada.domain.captions import CaptionRecipe
-from mirada.domain.errors import NotFound
-from mirada.usecases import attempts, captions, prompts, spaces
+from mirada.domain.captions import (
+    INSTRUCTIONS,
+    MAX_REPLY_TOKENS,
+    PICTURE_SIDE_PX,
+    SCHEMA,
+    CaptionRecipe,
+    parse,
+    question,
+)
+from mirada.domain.errors import (
+    GarbledReply,
+    MiradaError,
+    NotFound,
+    Unavailable,
+    UnusableReply,
+)
+from mirada.domain.prices import TokenBound, bound_of_question
+from mirada.domain.prompts import prompt_digest
+from mirada.usecases import attempts, captions, embed, prompts, shared_calls, spaces, spending
+from mirada.usecases.jobs import ASK_AGAIN
+from workers import paying
+from workers.caption_encoders import PaidEncoder, can_embed, caption_encoder
+from workers.turns import OutOfTurn, Turns
 
 if TYPE_CHECKING:
-    from mirada.ports import TextEncoder
+    from sqlalchemy.orm import Session
+
+    from mirada.domain.embeddings import Vector
+    from mirada.ports import Reply, TextEncoder
+    from mirada.usecases.spending import Order
     from workers.attempt import Attempt
+    from workers.paying import PaidLanguageModel
+
+logger = logging.getLogger(__name__)
+
+SOMEBODY_ASKS_S = 2
+"""Until then whoever asks about the same picture, or embeds the same text, will have the answer."""
 
 
-def recipe_in_force(runtime: Runtime) -> CaptionRecipe | None:
-    """Return how missing captions are written; None where nobody writes them."""
-    return None
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What an attempt is to do: for one owner's images of a content, by which recipe, if by any."""
+
+    runtime: Runtime
+    attempt: Attempt
+    content_id: int
+    owner_id: int
+    recipe: CaptionRecipe | None
+    redo: bool
+
+    @property
+    def timeout_s(self) -> float:
+        return self.runtime.settings.caption_timeout_ms / 1000
 
 
-def caption_encoder(runtime: Runtime) -> TextEncoder:
-    """Return what embeds captions, its space pinned by the first use.
+class _AlreadyThere(MiradaError):
+    """Somebody else has had the same text embedded meanwhile."""
 
-    Raises:
-        EncoderUnavailable: the weights cannot be had.
-        EmbeddingSpaceMismatch: the captions of the database were embedded by another model.
+
+def recipe_in_force(runtime: Runtime, model: str | None = None) -> CaptionRecipe | None:
+    """Return how missing captions are written; None where nobody writes them.
+
+    Args:
+        runtime: whose settings say it.
+        model: another one than CAPTION_MODEL.
     """
-    encoder = runtime.caption_tower
-    with runtime.transaction() as session:
-        spaces.pin_caption_space(session, encoder.space)
-    return encoder
+    settings = runtime.settings
+    if settings.openai_api_key is None or not settings.captions_enabled:
+        return None
+    return CaptionRecipe(model or settings.caption_model, settings.caption_language)
+
+
+def bound_of_caption(recipe: CaptionRecipe) -> TokenBound:
+    """Return the most tokens that writing one caption takes."""
+    return bound_of_question(
+        (INSTRUCTIONS, question(recipe.language)),
+        max_tokens=MAX_REPLY_TOKENS,
+        schema=SCHEMA,
+        pictures=1,
+    )
 
 
 def caption_image(runtime: Runtime, attempt: Attempt) -> None:
-    """Embed the captions of one owner's images of a content."""
+    """Write and embed the captions of one owner's images of a content."""
     job = attempt.job
     if job.subject_id is None or job.owner_id is None:
         raise NotFound("The job names no content, or nobody whose images are meant.")
-    content_id, owner_id = job.subject_id, job.owner_id
+    task = _Task(
+        runtime,
+        attempt,
+        job.subject_id,
+        job.owner_id,
+        recipe_in_force(runtime, job.arguments.get("model")),
+        bool(job.arguments.get("redo", False)),
+    )
     while True:
-        space_id = _embed(runtime, content_id, owner_id)
+        trouble = None
+        try:
+            _write(task)
+        except MiradaError as error:
+            # What people wrote is embedded all the same.
+            trouble = error
+        attempt.check()
+        space_id = _embed(task)
+        if trouble is not None:
+            raise trouble
         attempt.check()
         with runtime.transaction() as session:
             # Under the content's lock: what comes in meanwhile finds the job finished, or is seen here.
             if captions.is_complete(
                 session,
-                content_id,
-                owner_id,
-                recipe=None,
-                embeds=runtime.settings.embeddings_enabled,
+                task.content_id,
+                task.owner_id,
+                recipe=task.recipe,
+                embeds=can_embed(runtime),
                 space_id=space_id,
+                redo=task.redo,
             ):
                 attempts.finish(session, job.id, attempt.token)
                 return
 
 
-def _embed(runtime: Runtime, content_id: int, owner_id: int) -> int | None:
-    """Embed the captions that have no vector and return the space; None where nothing is embedded."""
-    if not runtime.settings.embeddings_enabled:
+def _write(task: _Task) -> None:
+    """Give the owner's images that want a caption one: what is known, or what the model answers."""
+    recipe, job = task.recipe, task.attempt.job
+    if recipe is None:
+        return
+    with task.runtime.transaction() as session:
+        asking = captions.begin(
+            session,
+            task.content_id,
+            task.owner_id,
+            recipe,
+            job_id=job.id,
+            token=task.attempt.token,
+            redo=task.redo,
+            ask_again=bool(job.arguments.get(ASK_AGAIN, False)),
+        )
+    if asking is None:
+        return
+    if asking.is_busy:
+        # The words of any other wait: that somebody asks about the same picture is theirs to know.
+        raise OutOfTurn(retry_after_s=SOMEBODY_ASKS_S)
+    order = paying.order_of(task.attempt, spending.CAPTION, asking.sha256)
+    model = paying.paid_language_model(task.runtime, order)
+    caption = asking.caption
+    if caption is not None or asking.refusal is not None:
+        model.share(recipe.model, bound_of_caption(recipe))
+        if caption is None:
+            raise UnusableReply(asking.refusal or "")
+    else:
+        with _turns(task.runtime).taken():
+            caption = _ask(task, model, asking.storage_key, recipe)
+        if caption is None:
+            return
+    # Not before the lease was looked at: what is kept by now is not lost with it.
+    task.attempt.check()
+    with task.runtime.transaction() as session:
+        captions.show(session, task.content_id, task.owner_id, recipe, caption, redo=task.redo)
+
+
+def _ask(
+    task: _Task, model: PaidLanguageModel, storage_key: str, recipe: CaptionRecipe
+) -> str | None:
+    """Return the model's caption, kept whatever becomes of this attempt; None: the picture is gone."""
+    runtime, content_id = task.runtime, task.content_id
+    # Nothing is decoded for a server that is not asked anyway.
+    model.check()
+    try:
+        # A small copy without metadata: nobody is sent an original.
+        picture = runtime.decoder.thumbnail(runtime.image_store.path(storage_key), PICTURE_SIDE_PX)
+    except NotFound as error:
+        with runtime.reading() as session:
+            if not embed.is_stored(session, content_id, storage_key):
+                return None
+        raise Unavailable(error.detail) from error
+    caption = None
+
+    def receive(reply: Reply) -> None:
+        nonlocal caption
+        caption = parse(reply.text, recipe.language)
+        with runtime.transaction() as session:
+            captions.keep(session, content_id, recipe, caption=caption)
+
+    try:
+        model.see(
+            recipe.model,
+            INSTRUCTIONS,
+            question(recipe.language),
+            picture,
+            schema=SCHEMA,
+            max_tokens=MAX_REPLY_TOKENS,
+            timeout_s=task.timeout_s,
+            received=receive,
+        )
+    except GarbledReply:
+        # The server's own format is broken, which says nothing about the picture.
+        raise
+    except UnusableReply as error:
+        with runtime.transaction() as session:
+            captions.keep(session, content_id, recipe, refusal=error.detail)
+        raise
+    return caption
+
+
+def _embed(task: _Task) -> int | None:
+    """Embed the captions that have no vector and return the space; None before there is one."""
+    runtime = task.runtime
+    if not can_embed(runtime):
         return None
     with runtime.transaction() as session:
-        captions.note_captions(session, content_id, owner_id)
+        captions.note_captions(session, task.content_id, task.owner_id)
     with runtime.reading() as session:
         pinned = spaces.pinned_caption_space(session)
         texts = captions.without_vector(
-            session, content_id, owner_id, None if pinned is None else pinned.id
+            session, task.content_id, task.owner_id, None if pinned is None else pinned.id
         )
     if not texts:
         return None if pinned is None else pinned.id
-    encoder = caption_encoder(runtime)
-    vectors = encoder.encode_texts(list(texts.values()))
+    encoder = caption_encoder(runtime, task.timeout_s)
+    if isinstance(encoder, PaidEncoder):
+        with _turns(runtime).taken():
+            for text_id, text in texts.items():
+                _embed_once(task, encoder, text_id, text)
+    else:
+        vectors = encoder.encode_texts(list(texts.values()))
+        task.attempt.check()
+        _store(runtime, encoder, zip(texts, vectors, strict=True))
+    with runtime.reading() as session:
+        pinned = spaces.pinned_caption_space(session)
+    return None if pinned is None else pinned.id
+
+
+def _embed_once(task: _Task, encoder: PaidEncoder, text_id: int, text: str) -> None:
+    """Have a text embedded and keep its vector, unless somebody else has; paid for once."""
+    job = task.attempt.job
+    order = spending.Order(
+        spending.CAPTION_EMBEDDING,
+        prompt_digest(text),
+        # Nobody's: whether it had to be paid for tells whether somebody else has said the same.
+        user_id=None,
+        job_id=job.id,
+        lease_token=task.attempt.token,
+    )
+
+    def keep(vector: Vector) -> None:
+        _store(task.runtime, encoder, [(text_id, vector)])
+
+    try:
+        encoder.encode_once(
+            text, order, received=keep, unless=partial(_require_unembedded, encoder, text_id, order)
+        )
+    except _AlreadyThere:
+        logger.debug("Text %s has been embedded meanwhile", text_id)
+
+
+def _require_unembedded(encoder: PaidEncoder, text_id: int, order: Order, session: Session) -> None:
+    if shared_calls.is_under_way(session, order):
+        raise OutOfTurn(retry_after_s=SOMEBODY_ASKS_S)
+    space = spaces.pinned_caption_space(session)
+    if space is not None and prompts.is_embedded(session, text_id, space.id):
+        raise _AlreadyThere("This text is embedded by now.")
+
+
+def _store(
+    runtime: Runtime, encoder: PaidEncoder | TextEncoder, vectors: Iterable[tuple[int, Vector]]
+) -> None:
     with runtime.transaction() as session:
         space = spaces.pin_caption_space(session, encoder.space)
-        prompts.store_prompt_vectors(
-            session, space.id, encoder.space, dict(zip(texts, vectors, strict=True))
-        )
-        return space.id
+        prompts.store_prompt_vectors(session, space.id, encoder.space, dict(vectors))
+
+
+def _turns(runtime: Runtime) -> Turns:
+    # Half of a process's threads at most: a server that hangs holds up no picture's vector.
+    return runtime.shared(
+        "caption_turns", lambda: Turns(max(1, runtime.settings.worker_threads // 2))
+    )

@@ -21,10 +21,12 @@ from mirada.ports import (
     LanguageModel,
     Reply,
 )
-from mirada.usecases import spending
+from mirada.usecases import shared_calls, spending
 from mirada.usecases.spending import Order
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from workers.attempt import Attempt
 
 logger = logging.getLogger(__name__)
@@ -112,8 +114,9 @@ class PaidLanguageModel:
         schema: Mapping[str, Any],
         max_tokens: int,
         timeout_s: float = LANGUAGE_MODEL_TIMEOUT_S,
+        received: Callable[[Reply], None] | None = None,
     ) -> Reply:
-        """See `LanguageModel.see`."""
+        """See `LanguageModel.see`; for `received` see `draw`."""
         bound = bound_of_question(
             (instructions, question), max_tokens=max_tokens, schema=schema, pictures=1
         )
@@ -129,16 +132,35 @@ class PaidLanguageModel:
                 max_tokens=max_tokens,
                 timeout_s=timeout_s,
             ),
+            received,
         )
 
+    def share(self, model: str, bound: TokenBound) -> None:
+        """Count what a call brought somebody else as this order's; see `shared_calls.share`.
+
+        Raises:
+            CircuitOpen, BudgetReached, LanguageModelRefused: as the call would.
+        """
+        self._inner.check()
+        with self._runtime.transaction() as session:
+            shared_calls.share(session, self._order, model, bound, self._runtime.budgets)
+
     def embed(
-        self, model: str, texts: Sequence[str], *, timeout_s: float = LANGUAGE_MODEL_TIMEOUT_S
+        self,
+        model: str,
+        texts: Sequence[str],
+        *,
+        timeout_s: float = LANGUAGE_MODEL_TIMEOUT_S,
+        received: Callable[[EmbeddedTexts], None] | None = None,
+        unless: Callable[[Session], None] | None = None,
     ) -> EmbeddedTexts:
-        """See `LanguageModel.embed`."""
+        """See `LanguageModel.embed`; for `received` see `draw`, for `unless` `spending.reserve`."""
         return self._pay(
             model,
             bound_of_embedding(texts),
             lambda: self._inner.embed(model, texts, timeout_s=timeout_s),
+            received,
+            unless,
         )
 
     def draw(
@@ -173,12 +195,13 @@ class PaidLanguageModel:
         bound: TokenBound,
         call: Callable[[], Answer],
         received: Callable[[Answer], None] | None = None,
+        unless: Callable[[Session], None] | None = None,
     ) -> Answer:
         # Before anything is reserved: while the circuit is open, thousands of jobs may look in here.
         self._inner.check()
         budgets = self._runtime.budgets
         with self._runtime.transaction() as session:
-            call_id = spending.reserve(session, self._order, model, bound, budgets)
+            call_id = spending.reserve(session, self._order, model, bound, budgets, unless=unless)
         try:
             answer = call()
         except MiradaError as error:

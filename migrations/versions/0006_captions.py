@@ -56,10 +56,12 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
         **INNODB,
     )
+    op.create_index("ix_language_model_calls_subject", "language_model_calls", ["subject"])
 
 
 def downgrade() -> None:
     """Undo."""
+    op.drop_index("ix_language_model_calls_subject", table_name="language_model_calls")
     op.drop_table("captions")
     op.drop_index("ix_images_caption_text_id", table_name="images")
     for name in (

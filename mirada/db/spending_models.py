@@ -22,12 +22,15 @@ class CallState(StrEnum):
 
     RESERVED and UNKNOWN count with the most that the call can have cost, PAID with what it did cost,
     FREE with nothing. UNKNOWN is one whose end nobody saw: its worker died, or no answer came.
+    SHARED is no call at all but the answer to somebody else's: it counts for its user alone, who is
+    told that it was paid like any other.
     """
 
     RESERVED = "reserved"
     PAID = "paid"
     FREE = "free"
     UNKNOWN = "unknown"
+    SHARED = "shared"
 
 
 class LanguageModelCall(Base):
@@ -43,6 +46,7 @@ class LanguageModelCall(Base):
         Index("ix_language_model_calls_user_id_id", "user_id", "id"),
         Index("ix_language_model_calls_state_created_at_ms", "state", "created_at_ms"),
         Index("ix_language_model_calls_job_id", "job_id"),
+        Index("ix_language_model_calls_subject", "subject"),
         {"sqlite_autoincrement": True},
     )
 
@@ -68,7 +72,8 @@ class LanguageModelCall(Base):
 class SpendingDay(Base):
     """What counts of one UTC day, for everybody or for one user. Its lock is the right to spend.
 
-    `utc_day` is days since 1970-01-01. Always the sum of what that day's calls count with.
+    `utc_day` is days since 1970-01-01. Always the sum of what that day's calls count with; shared
+    ones in their user's row only.
     """
 
     __tablename__ = "spending_days"

@@ -146,3 +146,8 @@ def bound_of_drawing(prompt: str, size: str) -> TokenBound:
 def usd(micros: int) -> float:
     """Return millionths of a dollar as dollars."""
     return micros / MICROS
+
+
+def micros_of(dollars: float | None) -> int | None:
+    """Return dollars as whole millionths, rounded down; None stays None."""
+    return None if dollars is None else int(dollars * MICROS)

@@ -16,7 +16,8 @@ from mirada.db.models import Image, Job, JobState
 from mirada.db.session import now_ms
 from mirada.domain.captions import CaptionRecipe
 from mirada.usecases import jobs
-from mirada.usecases.captions import request_caption, wants_any
+from mirada.usecases.captions import request_caption
+from mirada.usecases.wanted_captions import wants_any
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ def queue_page(
     after: tuple[int, int] = (0, 0),
     page_size: int = 100,
     redo: bool = False,
+    model: str | None = None,
 ) -> Page:
     """Queue the captioning of the next pictures, by content and owner; locks the contents of a page.
 
@@ -85,6 +87,7 @@ def queue_page(
         after: the last page's `last`.
         page_size: pairs per page, >= 1.
         redo: also captions that another model, language or version of the instructions wrote.
+        model: as in `captions.request_caption`.
     """
     content_id, owner_id = after
     pairs = session.execute(
@@ -103,7 +106,7 @@ def queue_page(
     job_ids = []
     for content_id, owner_id in pairs:
         if lock_content(session, content_id) is not None:
-            job = request_caption(session, content_id, owner_id, redo=redo)
+            job = request_caption(session, content_id, owner_id, redo=redo, model=model)
             job_ids.append(job.id)
     return Page((pairs[-1][0], pairs[-1][1]) if pairs else None, job_ids)
 

@@ -7,8 +7,9 @@ caption, or takes it away, is never written over. Asking a model happens outside
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_, select, true, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from mirada.db import changes
@@ -21,6 +22,7 @@ from mirada.db.texts import lock_texts_of, locked_text_id, release_text
 from mirada.domain.captions import CaptionRecipe, CaptionSource
 from mirada.domain.prompts import normalised_prompt
 from mirada.usecases import jobs, prompts
+from mirada.usecases.wanted_captions import wants
 
 MAX_REFUSAL_CHARS = 255
 
@@ -51,20 +53,29 @@ def request_caption(
     request_id: str | None = None,
     *,
     redo: bool = False,
+    model: str | None = None,
 ) -> Job:
     """Queue the captioning of one owner's images of a content; lock the content, ring after the commit.
 
     One job of each owner, as with vectors: its age and number tell nobody that others have the picture.
+    With `redo` also what another recipe wrote is written anew, by `model` if one is named.
     """
-    return jobs.enqueue(
+    arguments: dict[str, Any] = {"redo": True} if redo else {}
+    if model is not None:
+        arguments["model"] = model
+    job = jobs.enqueue(
         session,
         jobs.CAPTION_IMAGE,
         subject_id=content_id,
         owner_id=owner_id,
-        arguments={"redo": True} if redo else {},
+        arguments=arguments,
         request_id=request_id,
         same_work=f"{jobs.CAPTION_IMAGE}:{content_id}:{owner_id}",
     )
+    if arguments and job.state == JobState.QUEUED:
+        # One that waits already, for tomorrow's money perhaps, learns what is wanted of it by now.
+        job.arguments = {**job.arguments, **arguments}
+    return job
 
 
 def begin(
@@ -76,6 +87,7 @@ def begin(
     job_id: int,
     token: str,
     redo: bool = False,
+    ask_again: bool = False,
 ) -> Asking | None:
     """Claim the right to ask about a content; None when no image of the owner's wants a caption.
 
@@ -87,11 +99,12 @@ def begin(
         job_id: whoever asks; the claim stands as long as its lease.
         token: the job's lease.
         redo: write captions of other recipes anew, and ask again where it was in vain.
+        ask_again: the latter alone.
     """
     content = lock_content(session, content_id)
     if content is None or not content.storage_key:
         return None
-    wanting = select(Image.id).where(_wants(content_id, owner_id, recipe, redo))
+    wanting = select(Image.id).where(wants(content_id, owner_id, recipe, redo))
     if session.execute(wanting.limit(1)).first() is None:
         return None
     row = _row(session, content_id, recipe)
@@ -106,7 +119,7 @@ def begin(
         session.execute(insert_unless_there(session, Caption, fresh))
         row = _row(session, content_id, recipe)
         assert row is not None
-    if row.refusal is not None and redo:
+    if row.refusal is not None and (redo or ask_again):
         row.refusal = None
     is_known = row.caption is not None or row.refusal is not None
     is_busy = not is_known and row.claimed_token != token and _is_claimed(session, row)
@@ -151,7 +164,7 @@ def show(
         return 0
     found = session.execute(
         select(Image.id, Image.caption_text_id)
-        .where(_wants(content_id, owner_id, recipe, redo))
+        .where(wants(content_id, owner_id, recipe, redo))
         .order_by(Image.id)
         .with_for_update()
     ).all()
@@ -248,32 +261,10 @@ def is_complete(
     if lock_content(session, content_id) is None:
         return True
     if recipe is not None:
-        wanting = select(Image.id).where(_wants(content_id, owner_id, recipe, redo))
+        wanting = select(Image.id).where(wants(content_id, owner_id, recipe, redo))
         if session.execute(wanting.limit(1)).first() is not None:
             return False
     return not embeds or not without_vector(session, content_id, owner_id, space_id)
-
-
-def wants_any(recipe: CaptionRecipe, redo: bool) -> ColumnElement[bool]:
-    """Return the condition on `images` that a model is to write their caption."""
-    missing = and_(Image.caption.is_(None), Image.auto_caption == true())
-    if not redo:
-        return missing
-    stale = and_(
-        Image.caption_source == CaptionSource.MODEL.value,
-        or_(
-            Image.caption_model != recipe.model,
-            Image.caption_language != recipe.language.value,
-            Image.caption_prompt_version != recipe.prompt_version,
-        ),
-    )
-    return or_(missing, stale)
-
-
-def _wants(
-    content_id: int, owner_id: int, recipe: CaptionRecipe, redo: bool
-) -> ColumnElement[bool]:
-    return and_(Image.content_id == content_id, Image.owner_id == owner_id, wants_any(recipe, redo))
 
 
 def _row(session: Session, content_id: int, recipe: CaptionRecipe) -> Caption | None:

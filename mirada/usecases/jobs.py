@@ -37,6 +37,8 @@ KINDS = (
     CAPTION_IMAGE,
     GENERATE_IMAGE,
 )
+ASK_AGAIN = "ask_again"
+"""Argument of a caption's job that was retried by hand: an answer of no use is asked for once more."""
 ASKED_WITH = "api_key_id"
 """Argument of a job that is given up once this key is revoked; whoever retries it answers for it."""
 
@@ -239,6 +241,8 @@ def retry_job(session: Session, job_id: int, viewer: User | None) -> Job:
     queue_afresh(job, session.execute(select(now_ms())).scalar_one())
     if job.arguments.get(ASKED_WITH) is not None:
         job.arguments = {**job.arguments, ASKED_WITH: None}
+    if job.kind == CAPTION_IMAGE:
+        job.arguments = {**job.arguments, ASK_AGAIN: True}
     if job.kind == CREATE_EMBEDDINGS and job.subject_id is not None:
         embed.await_images(session, job.subject_id)
     session.flush()

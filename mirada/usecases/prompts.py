@@ -103,6 +103,12 @@ def store_prompt_vectors(
     return len(written)
 
 
+def is_embedded(session: Session, text_id: int, space_id: int) -> bool:
+    """Return whether a text has a vector in that space."""
+    query = select(TextContent.id).where(TextContent.id == text_id, has_vector(space_id))
+    return session.execute(query).first() is not None
+
+
 def has_vector(space_id: int) -> ColumnElement[bool]:
     """Return the condition on `text_contents` that a text is embedded in that space."""
     return exists(

@@ -56,6 +56,16 @@ def pinned_caption_space(session: Session) -> Space | None:
     return _active(session, SpaceKind.CAPTION)
 
 
+def caption_space_of(session: Session, encoder: str) -> Space | None:
+    """Return the newest space of captions that a model of that name embedded, in use or retired."""
+    return session.execute(
+        select(Space)
+        .where(Space.kind == SpaceKind.CAPTION, Space.encoder == encoder)
+        .order_by(Space.id.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+
+
 def pin_prompt_space(session: Session, space: EmbeddingSpace) -> Space:
     """Return the row of the pinned prompt space; the first caller's space becomes the pinned one.
 

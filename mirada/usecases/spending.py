@@ -4,13 +4,13 @@ A call reserves the most it can cost under the lock of the day's row, so that ho
 ask at once, what is reserved and what was paid stay within the budget together. What was really used
 is written afterwards. A call whose end nobody saw goes on counting at the most it can have cost.
 
-Never commits, never asks a model: whoever asks does so between two transactions, see
-`workers.paying`.
+Never commits, never asks a model: that is done between two transactions, see `workers.paying`.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import delete, select, update
@@ -27,7 +27,7 @@ from mirada.domain.errors import (
     NoAnswer,
     UnusableReply,
 )
-from mirada.domain.prices import MICROS, Price, PriceTable, TokenBound, usd
+from mirada.domain.prices import Price, PriceTable, TokenBound, micros_of, usd
 
 EXPANSION = "expansion"
 CAPTION = "caption"
@@ -76,7 +76,7 @@ class Budgets:
     @classmethod
     def of_usd(cls, daily: float | None, user_daily: float | None, prices: PriceTable) -> Budgets:
         """Return budgets given in dollars."""
-        return cls(_micros(daily), _micros(user_daily), prices)
+        return cls(micros_of(daily), micros_of(user_daily), prices)
 
     @property
     def is_limited(self) -> bool:
@@ -84,11 +84,46 @@ class Budgets:
         return self.daily_micros is not None or self.user_daily_micros is not None
 
 
-def reserve(session: Session, order: Order, model: str, bound: TokenBound, budgets: Budgets) -> int:
+def reserve(
+    session: Session,
+    order: Order,
+    model: str,
+    bound: TokenBound,
+    budgets: Budgets,
+    *,
+    unless: Callable[[Session], None] | None = None,
+) -> int:
     """Put the most that a call can cost aside and return the call's id; commit before the call.
+
+    Args:
+        session: a transaction of its own.
+        order: what is to be paid for.
+        model: who is asked.
+        bound: the most it can cost.
+        budgets: in force.
+        unless: raises, where no other call can be reserved meanwhile, that this is not wanted.
 
     Raises:
         BudgetReached: that would pass the day's budget; wait until the next day begins.
+        LanguageModelRefused: there is a budget, and no price for this model.
+    """
+    most = most_of(model, bound, budgets)
+    now = session.execute(select(now_ms())).scalar_one()
+    require_room(session, order, most, budgets, now)
+    if unless is not None:
+        unless(session)
+    for user_id in {EVERYBODY, order.user_id or EVERYBODY}:
+        add_to_day(session, now // DAY_MS, user_id, most)
+    call = new_call(order, model, most, now)
+    session.add(call)
+    session.flush()
+    return call.id
+
+
+def most_of(model: str, bound: TokenBound, budgets: Budgets) -> int:
+    """Return what a call can cost at most, in millionths of a dollar; 0 where no price is known.
+
+    Raises:
         LanguageModelRefused: there is a budget, and no price for this model.
     """
     price = budgets.prices.of(model)
@@ -96,21 +131,25 @@ def reserve(session: Session, order: Order, model: str, bound: TokenBound, budge
         raise LanguageModelRefused(
             f"What {model} costs is not known, so no budget can hold it: add it to LLM_PRICES_USD."
         )
-    most = 0 if price is None else price.cost_micros(bound.input_tokens, bound.output_tokens)
-    now = session.execute(select(now_ms())).scalar_one()
-    day = now // DAY_MS
+    return 0 if price is None else price.cost_micros(bound.input_tokens, bound.output_tokens)
+
+
+def require_room(session: Session, order: Order, most: int, budgets: Budgets, now: int) -> None:
+    """Lock the rows of the day. Raises BudgetReached where a call would pass a limit."""
     limits: list[tuple[int, int | None, str]] = [
         (EVERYBODY, budgets.daily_micros, "LLM_DAILY_BUDGET_USD")
     ]
     if order.user_id is not None:
         limits.append((order.user_id, budgets.user_daily_micros, "LLM_USER_DAILY_BUDGET_USD"))
     for user_id, limit, setting in limits:
-        committed = _locked(session, day, user_id)
+        committed = _locked(session, now // DAY_MS, user_id)
         if limit is not None and committed + most > limit:
             raise _budget_reached(setting, limit, most, now)
-    for user_id, _, _ in limits:
-        _add(session, day, user_id, most)
-    call = LanguageModelCall(
+
+
+def new_call(order: Order, model: str, most: int, now: int) -> LanguageModelCall:
+    """Return the row of a call that begins now, reserved."""
+    return LanguageModelCall(
         purpose=order.purpose,
         model=model[:100],
         subject=order.subject,
@@ -118,13 +157,10 @@ def reserve(session: Session, order: Order, model: str, bound: TokenBound, budge
         job_id=order.job_id,
         lease_token=order.lease_token,
         state=CallState.RESERVED,
-        utc_day=day,
+        utc_day=now // DAY_MS,
         reserved_micros=most,
         created_at_ms=now,
     )
-    session.add(call)
-    session.flush()
-    return call.id
 
 
 def settle(
@@ -181,13 +217,9 @@ def settle_failed(session: Session, call_id: int, prices: PriceTable, error: Mir
         return
     _end(session, call, CallState.FREE, -call.reserved_micros, error)
     if isinstance(error, CircuitOpen):
-        # Never sent: between the look and the call the circuit had opened. It is no call at all.
+        # Never sent: the circuit had opened between the look and the call. It is no call at all.
         session.flush()
         session.execute(delete(LanguageModelCall).where(LanguageModelCall.id == call_id))
-
-
-def _micros(dollars: float | None) -> int | None:
-    return None if dollars is None else int(dollars * MICROS)
 
 
 def _cost(price: Price, input_tokens: int | None, output_tokens: int | None) -> int | None:
@@ -210,7 +242,8 @@ def _locked(session: Session, day: int, user_id: int) -> int:
     return int(found)
 
 
-def _add(session: Session, day: int, user_id: int, micros: int) -> None:
+def add_to_day(session: Session, day: int, user_id: int, micros: int) -> None:
+    """Add to what counts of a day; its row is there and locked."""
     session.execute(
         update(SpendingDay)
         .where(SpendingDay.utc_day == day, SpendingDay.user_id == user_id)
@@ -247,7 +280,7 @@ def _end(
     session.flush()
     for user_id in (EVERYBODY, call.user_id):
         if user_id is not None and change_micros:
-            _add(session, call.utc_day, user_id, change_micros)
+            add_to_day(session, call.utc_day, user_id, change_micros)
 
 
 def _budget_reached(setting: str, limit: int, most: int, now: int) -> BudgetReached:

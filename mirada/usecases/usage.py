@@ -128,8 +128,7 @@ def read_usage(
     if user_id is not None:
         account = Account(budgets.user_daily_micros, _committed(session, today, user_id))
     calls = select(LanguageModelCall).order_by(LanguageModelCall.id.desc()).limit(limit)
-    if user_id is not None:
-        calls = calls.where(LanguageModelCall.user_id == user_id)
+    calls = calls.where(_of(user_id))
     return Usage(
         day=day_name(today),
         resets_in_s=(DAY_MS - now % DAY_MS) // 1000 + 1,
@@ -162,6 +161,17 @@ def server_state(
     return ServerState(KeyState.SET, reason is not None, reason)
 
 
+def mean_cost_micros(session: Session, purpose: str, model: str) -> float | None:
+    """Return what an answered call has cost on average; None before the first, or without a price."""
+    mean = select(func.avg(LanguageModelCall.cost_micros)).where(
+        LanguageModelCall.purpose == purpose,
+        LanguageModelCall.model == model,
+        LanguageModelCall.state == CallState.PAID,
+    )
+    found = session.execute(mean).scalar_one()
+    return None if found is None else float(found)
+
+
 def day_name(utc_day: int) -> str:
     """Return a day's number as YYYY-MM-DD."""
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=utc_day)).date().isoformat()
@@ -188,8 +198,9 @@ def _is_reached(session: Session, day: int, left_micros: int | None) -> bool:
 
 def _totals(session: Session, user_id: int | None, since_day: int) -> list[Total]:
     call = LanguageModelCall
+    is_paid = call.state.in_((CallState.PAID, CallState.SHARED))
     counts = case(
-        (call.state == CallState.PAID, func.coalesce(call.cost_micros, 0)),
+        (is_paid, func.coalesce(call.cost_micros, 0)),
         (call.state == CallState.FREE, 0),
         else_=call.reserved_micros,
     )
@@ -202,7 +213,7 @@ def _totals(session: Session, user_id: int | None, since_day: int) -> list[Total
         select(
             *columns,
             func.count(),
-            how_many(CallState.PAID),
+            func.sum(case((is_paid, 1), else_=0)),
             how_many(CallState.FREE),
             how_many(CallState.UNKNOWN),
             how_many(CallState.RESERVED),
@@ -210,22 +221,31 @@ def _totals(session: Session, user_id: int | None, since_day: int) -> list[Total
             func.coalesce(func.sum(call.output_tokens), 0),
             func.sum(counts),
         )
-        .where(call.utc_day >= since_day)
+        .where(call.utc_day >= since_day, _of(user_id))
         .group_by(*columns)
         .order_by(call.utc_day.desc(), call.purpose, call.model)
     )
-    if user_id is not None:
-        query = query.where(call.user_id == user_id)
     return [
         Total(day_name(row[0]), row[1], row[2], *(int(number or 0) for number in row[3:]))
         for row in session.execute(query)
     ]
 
 
+def _of(user_id: int | None) -> ColumnElement[bool]:
+    """Return the condition on calls that a report on a user, or on everybody, tells of them."""
+    if user_id is None:
+        # The answers to somebody else's calls cost nobody anything.
+        return LanguageModelCall.state != CallState.SHARED
+    return LanguageModelCall.user_id == user_id
+
+
 def _recent_ends(session: Session, since_ms: int) -> list[LanguageModelCall]:
     """Return how the newest calls ended that say something about the server, newest first."""
     newest = session.execute(
-        select(LanguageModelCall).order_by(LanguageModelCall.id.desc()).limit(LOOKED_AT)
+        select(LanguageModelCall)
+        .where(_of(None))
+        .order_by(LanguageModelCall.id.desc())
+        .limit(LOOKED_AT)
     ).scalars()
     ended = [
         call

@@ -105,7 +105,7 @@ def test_a_folder_to_import_that_does_not_exist_is_told_with_the_other_faults(
 
 
 def test_settings_without_effect_say_so_in_both_lists() -> None:
-    inert = {"ENCODER_URL", "RATE_LIMITS", "CAPTION_MODEL", "TEXT_EMBEDDING_MODEL"}
+    inert = {"ENCODER_URL", "RATE_LIMITS"}
     example = (PROJECT_ROOT / ".env.example").read_text()
     docs = (PROJECT_ROOT / "docs" / "configuration.md").read_text()
     for name in inert | {"MILVUS_URI"}:

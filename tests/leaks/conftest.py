@@ -16,24 +16,29 @@ from tests.leaks.exchange import SENT
 from tests.leaks.operations import Operation, operations
 from tests.leaks.planting import plant
 from tests.leaks.world import SETTINGS, World
+from tests.openai_server import CHAT, openai_serving
 from tests.servers.mariadb import MariaDbServer
+from tests.workers.captioned_site import describing
 
 
 def planted(folder: Path, **settings: Any) -> Iterator[World]:
-    chosen = {
-        "data_dir": folder / "data",
-        "faiss_index_dir": folder / "faiss_indexes",
-        "clip_model": "bundled",
-        "embeddings_device": "cpu",
-        **SETTINGS,
-        **settings,
-    }
-    runtime = Runtime(Settings.from_env(**chosen))
-    runtime.migrate()
-    world = World(runtime)
-    plant(world)
-    yield world
-    runtime.close()
+    with openai_serving() as server:
+        server.usual[CHAT] = describing
+        chosen = {
+            "data_dir": folder / "data",
+            "faiss_index_dir": folder / "faiss_indexes",
+            "clip_model": "bundled",
+            "embeddings_device": "cpu",
+            **server.settings,
+            **SETTINGS,
+            **settings,
+        }
+        runtime = Runtime(Settings.from_env(**chosen))
+        runtime.migrate()
+        world = World(runtime)
+        plant(world)
+        yield world
+        runtime.close()
 
 
 @pytest.fixture(scope="package")

@@ -110,11 +110,11 @@ def signed_in(app: Flask, token: str) -> Headers:
     return {"Cookie": cookie, CSRF_HEADER: reply.json["csrf_token"]}
 
 
-def newcomers(runtime: Runtime, count: int) -> list[Headers]:
+def newcomers(runtime: Runtime, count: int, letter: str = "u") -> list[Headers]:
     """Return the keys of some more people, "u1", "u2" and so on, who have nothing."""
     made = []
     for number in range(1, count + 1):
         with runtime.transaction() as session:
-            user = users.create_user(session, f"u{number}")
+            user = users.create_user(session, f"{letter}{number}")
             made.append({"Authorization": f"Bearer {keys.issue(session, user).key}"})
     return made

@@ -28,15 +28,14 @@ from workers.runner import run_job
 
 SETTINGS: dict[str, Any] = {
     "auth_mode": "keys",
-    # Expansions and drawings are never answered: nobody listens there and their jobs are not run.
-    "openai_api_key": "sk-nobody",
-    "openai_base_url": "http://127.0.0.1:9/v1",
+    # Captions are written by a loopback server; vectors are the encoder's, as those of prompts.
+    "text_embedding_model": "local",
     "llm_label_expansion_wait_ms": 0,
 }
 
 
 PAID = frozenset({EXPAND_LABEL, GENERATE_IMAGE})
-"""Jobs that ask a language model, which nobody is here."""
+"""Jobs that ask a language model and are not run: nobody asks for what they would bring."""
 
 
 @dataclass

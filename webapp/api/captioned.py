@@ -28,6 +28,10 @@ class CaptionedImages(MethodView):
     )
     @blueprint.response(200, ImagePostSchema(many=True), example=[IMAGE_POST_EXAMPLE])
     def post(self, query: dict[str, Any]) -> Any:
-        """Best first, among the images that have a caption and that the caller may see."""
+        """Best first, among the images that have a caption and that the caller may see.
+
+        Where a language model's server embeds captions, every question costs a little: callers
+        without a key are answered 401 then.
+        """
         found = find_by_caption(query["query"], current_caller(), query["limit"])
         return [image_post(result) for result in found]

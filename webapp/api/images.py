@@ -146,6 +146,7 @@ class Images(MethodView):
             is_public=fields["is_public"],
             prompt=fields["prompt"],
             caption=fields["caption"],
+            auto_caption=fields["auto_caption"],
             read_metadata=fields["read_metadata"],
             request_id=request_id(),
             idempotency_key=request.headers.get("Idempotency-Key"),

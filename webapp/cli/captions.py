@@ -3,37 +3,60 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mirada.bootstrap import Runtime
+from mirada.domain.captions import CaptionRecipe
 from mirada.domain.errors import MiradaError
-from mirada.usecases import caption_backfill, jobs, spaces
+from mirada.domain.prices import usd
+from mirada.usecases import caption_backfill, jobs, spaces, spending, usage
 from webapp.cli.terminal import AppGroup, command_errors, console, current_runtime
 from workers import doorbell
-from workers.captions import caption_encoder, recipe_in_force
+from workers.caption_encoders import PROBE, PaidEncoder, can_embed, caption_encoder
+from workers.captions import bound_of_caption, recipe_in_force
 
 captions_group = AppGroup("captions", help="What is said of pictures.")
 POLL_EVERY_S = 0.5
 
 
+@dataclass(frozen=True, slots=True)
+class _What:
+    """How missing captions are written, if at all, and whether others' are written anew."""
+
+    recipe: CaptionRecipe | None
+    redo: bool = False
+    model: str | None = None
+
+
 @captions_group.command("backfill")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done and cost, and do nothing.")
 @click.option("--redo", is_flag=True, help="Also captions that another model or language wrote.")
+@click.option("--model", default=None, help="Who writes them, instead of CAPTION_MODEL.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Until all are done.")
 @command_errors
-def backfill_captions(dry_run: bool, redo: bool, wait: bool) -> None:
-    """Embed captions that have no vector; what people wrote is never changed."""
+def backfill_captions(dry_run: bool, redo: bool, model: str | None, wait: bool) -> None:
+    """Have captions written that are missing, and embedded; what people wrote is never changed."""
     runtime = current_runtime()
-    count = _count_lacking(runtime, redo=redo)
+    what = _What(recipe_in_force(runtime, model), redo, model)
+    if what.recipe is None:
+        if redo or model is not None:
+            raise click.ClickException(
+                "No model writes captions here: set OPENAI_API_KEY, and leave CAPTIONS_ENABLED true."
+            )
+        console().print("No model is asked: no key is set, or CAPTIONS_ENABLED is false.")
+    count = _count_lacking(runtime, what)
     console().print(f"{count} pictures lack a caption or its vector.")
+    if what.recipe is not None:
+        _say_cost(runtime, what.recipe, redo=redo)
     if dry_run or count == 0:
         return
-    job_ids = _queue_all(runtime, redo=redo)
+    job_ids = _queue_all(runtime, what)
     console().print(f"{len(job_ids)} jobs were queued.")
     if wait:
-        _follow(runtime, len(job_ids), redo=redo)
+        _follow(runtime, len(job_ids), what)
 
 
 @captions_group.command("switch-model")
@@ -49,7 +72,13 @@ def switch_model() -> None:
     with runtime.transaction() as session:
         old = spaces.retire_caption_space(session)
     try:
-        space = caption_encoder(runtime).space
+        encoder = caption_encoder(runtime)
+        if isinstance(encoder, PaidEncoder):
+            # One is tried: a name that the server does not know must not be taken.
+            encoder.encode_texts([PROBE])
+        space = encoder.space
+        with runtime.transaction() as session:
+            spaces.pin_caption_space(session, space)
     except MiradaError:
         # What was in use stays in use.
         if old is not None:
@@ -59,23 +88,40 @@ def switch_model() -> None:
     if old is not None and old.to_domain() == space:
         console().print(f"{space.name} is in use already.")
         return
-    count = len(_queue_all(runtime, redo=False))
+    count = len(_queue_all(runtime, _What(recipe_in_force(runtime))))
     console().print(f"Captions are embedded by {space.name} from now on; {count} jobs do it.")
 
 
-def _count_lacking(runtime: Runtime, *, redo: bool) -> int:
+def _count_lacking(runtime: Runtime, what: _What) -> int:
     with runtime.reading() as session:
         pinned = spaces.pinned_caption_space(session)
         return caption_backfill.count_lacking(
             session,
-            recipe=recipe_in_force(runtime),
-            embeds=runtime.settings.embeddings_enabled,
+            recipe=what.recipe,
+            embeds=can_embed(runtime),
             space_id=None if pinned is None else pinned.id,
-            redo=redo,
+            redo=what.redo,
         )
 
 
-def _queue_all(runtime: Runtime, *, redo: bool) -> list[int]:
+def _say_cost(runtime: Runtime, recipe: CaptionRecipe, *, redo: bool) -> None:
+    price = runtime.budgets.prices.of(recipe.model)
+    with runtime.reading() as session:
+        count = caption_backfill.count_to_ask(session, recipe, redo=redo)
+        mean = usage.mean_cost_micros(session, spending.CAPTION, recipe.model)
+    line = f"{recipe.model} would be asked about {count} pictures"
+    if price is None:
+        console().print(f"{line}; what it costs is not known, see LLM_PRICES_USD.")
+        return
+    bound = bound_of_caption(recipe)
+    most = count * price.cost_micros(bound.input_tokens, bound.output_tokens)
+    so_far = (
+        "" if mean is None else f", or ${usd(int(count * mean)):.4f} at what one has cost so far"
+    )
+    console().print(f"{line}, for ${usd(most):.4f} at most{so_far}.")
+
+
+def _queue_all(runtime: Runtime, what: _What) -> list[int]:
     queued: list[int] = []
     after = (0, 0)
     while True:
@@ -83,11 +129,12 @@ def _queue_all(runtime: Runtime, *, redo: bool) -> list[int]:
             pinned = spaces.pinned_caption_space(session)
             page = caption_backfill.queue_page(
                 session,
-                recipe=recipe_in_force(runtime),
-                embeds=runtime.settings.embeddings_enabled,
+                recipe=what.recipe,
+                embeds=can_embed(runtime),
                 space_id=None if pinned is None else pinned.id,
                 after=after,
-                redo=redo,
+                redo=what.redo,
+                model=what.model,
             )
         for job_id in page.job_ids:
             doorbell.ring(runtime, job_id, jobs.CAPTION_IMAGE)
@@ -97,7 +144,7 @@ def _queue_all(runtime: Runtime, *, redo: bool) -> list[int]:
         after = page.last
 
 
-def _follow(runtime: Runtime, total: int, *, redo: bool) -> None:
+def _follow(runtime: Runtime, total: int, what: _What) -> None:
     columns = (
         TextColumn("Captions"),
         BarColumn(),
@@ -107,7 +154,7 @@ def _follow(runtime: Runtime, total: int, *, redo: bool) -> None:
     with Progress(*columns, console=console(), transient=True) as bar:
         task = bar.add_task("", total=total)
         while True:
-            missing = _count_lacking(runtime, redo=redo)
+            missing = _count_lacking(runtime, what)
             bar.update(task, completed=max(total - missing, 0))
             with runtime.reading() as session:
                 is_due = caption_backfill.is_any_due(session)
@@ -120,4 +167,4 @@ def _follow(runtime: Runtime, total: int, *, redo: bool) -> None:
             "that wait: flask --app wsgi jobs list"
         )
     else:
-        console().print("Every caption has its vector.")
+        console().print("Every picture has its caption, and every caption its vector.")

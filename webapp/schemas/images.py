@@ -194,6 +194,13 @@ class NewImageFieldsSchema(ma.Schema):
             "description": "What the picture was generated from. A blank one is filled from the file."
         },
     )
+    auto_caption = ma.fields.Boolean(
+        load_default=True,
+        metadata={
+            "description": "Whether a language model may write a missing caption, where the server has "
+            "one: a small copy of the picture, without metadata, is sent to it."
+        },
+    )
     is_public = ma.fields.Boolean(
         load_default=False, metadata={"description": "Whether others may see and find it."}
     )

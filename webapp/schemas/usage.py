@@ -9,7 +9,7 @@ import marshmallow as ma
 from marshmallow import validate
 
 from mirada.domain.prices import usd
-from mirada.usecases.spending import PURPOSES
+from mirada.usecases.spending import EXPANSION, PURPOSES
 from mirada.usecases.usage import KeyState, ServerState, Usage
 from webapp.schemas.images import ReplySchema
 
@@ -212,16 +212,19 @@ def _total_body(total: Any) -> dict[str, Any]:
 
 def _call_body(call: Any, reader_id: int) -> dict[str, Any]:
     same = ("id", "purpose", "model", "user_id", "job_id", "failure", "detail")
-    # Whose picture it was about is the picture's secret: administrators see no more of it than others.
-    is_told = call.user_id in (reader_id, None)
+    # Whose picture it was about is the picture's secret, and so are the words of a caption:
+    # administrators see no more of them than others. A label is no secret.
+    is_told = call.user_id == reader_id or call.purpose == EXPANSION
+    # What somebody else's call brought looks like any other, or it would tell of that one.
+    state = "paid" if call.state == "shared" else str(call.state)
     counted = {"paid": call.cost_micros, "free": 0}
     return {
         **{name: getattr(call, name) for name in same},
         "subject": call.subject if is_told else None,
-        "state": str(call.state),
+        "state": state,
         "input_tokens": call.input_tokens,
         "output_tokens": call.output_tokens,
-        "cost_usd": _usd(counted.get(call.state, call.reserved_micros)),
+        "cost_usd": _usd(counted.get(state, call.reserved_micros)),
         "created_at": _when(call.created_at_ms),
         "finished_at": _when(call.finished_at_ms),
     }

@@ -127,6 +127,8 @@ class Serving:
         while not self._is_migrated and not self._stopping.is_set():
             try:
                 self._runtime.migrate()
+                if self._runtime.settings.redis_url is None:
+                    catching_up.wake_what_waits_for_money(self._runtime)
                 self._is_migrated = True
                 logger.info("The database is up to date")
             except Unavailable as error:

@@ -72,6 +72,7 @@ def _prepare(runtime: Runtime, stopping: threading.Event) -> bool:
     while not stopping.is_set():
         try:
             runtime.migrate()
+            catching_up.wake_what_waits_for_money(runtime)
             if runtime.settings.embeddings_enabled:
                 runtime.space()
                 runtime.encoder  # noqa: B018 - the first use loads the weights

@@ -166,12 +166,17 @@ def caption_encoder(
     encoder: PaidEncoder | TextEncoder
     if is_paid(runtime):
         encoder = PaidEncoder(runtime, _paid_space(runtime), timeout_s)
-        if _pinned(runtime) is None:
-            return encoder
+        is_to_be_pinned = False
     else:
         encoder = runtime.caption_tower
-    with runtime.transaction() as session:
-        spaces.pin_caption_space(session, encoder.space)
+        is_to_be_pinned = True
+    pinned = _pinned(runtime)
+    if pinned is None and not is_to_be_pinned:
+        return encoder
+    if pinned != encoder.space:
+        # Only then: a question that wrote would wait for whoever writes.
+        with runtime.transaction() as session:
+            spaces.pin_caption_space(session, encoder.space)
     return encoder
 
 

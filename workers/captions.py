@@ -31,7 +31,7 @@ from mirada.usecases import attempts, captions, embed, prompts, shared_calls, sp
 from mirada.usecases.jobs import ASK_AGAIN
 from workers import paying
 from workers.caption_encoders import PaidEncoder, can_embed, caption_encoder
-from workers.turns import OutOfTurn, Turns
+from workers.turns import OutOfTurn, Turn, turn_of
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SOMEBODY_ASKS_S = 2
-"""Until then whoever asks about the same picture, or embeds the same text, will have the answer."""
+THREADS_PER_CAPTION = 2
+"""Half of a process's threads ask at most: a server that hangs holds up no picture's vector."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,7 @@ class _Task:
 
     runtime: Runtime
     attempt: Attempt
+    turn: Turn
     content_id: int
     owner_id: int
     recipe: CaptionRecipe | None
@@ -96,14 +97,21 @@ def caption_image(runtime: Runtime, attempt: Attempt) -> None:
     job = attempt.job
     if job.subject_id is None or job.owner_id is None:
         raise NotFound("The job names no content, or nobody whose images are meant.")
-    task = _Task(
-        runtime,
-        attempt,
-        job.subject_id,
-        job.owner_id,
-        recipe_in_force(runtime, job.arguments.get("model")),
-        bool(job.arguments.get("redo", False)),
-    )
+    with turn_of(runtime, job.kind, THREADS_PER_CAPTION) as turn:
+        _work(
+            _Task(
+                runtime,
+                attempt,
+                turn,
+                job.subject_id,
+                job.owner_id,
+                recipe_in_force(runtime, job.arguments.get("model")),
+                bool(job.arguments.get("redo", False)),
+            )
+        )
+
+
+def _work(task: _Task) -> None:
     while True:
         trouble = None
         try:
@@ -111,23 +119,23 @@ def caption_image(runtime: Runtime, attempt: Attempt) -> None:
         except MiradaError as error:
             # What people wrote is embedded all the same.
             trouble = error
-        attempt.check()
+        task.attempt.check()
         space_id = _embed(task)
         if trouble is not None:
             raise trouble
-        attempt.check()
-        with runtime.transaction() as session:
+        task.attempt.check()
+        with task.runtime.transaction() as session:
             # Under the content's lock: what comes in meanwhile finds the job finished, or is seen here.
             if captions.is_complete(
                 session,
                 task.content_id,
                 task.owner_id,
                 recipe=task.recipe,
-                embeds=can_embed(runtime),
+                embeds=can_embed(task.runtime),
                 space_id=space_id,
                 redo=task.redo,
             ):
-                attempts.finish(session, job.id, attempt.token)
+                attempts.finish(session, task.attempt.job.id, task.attempt.token)
                 return
 
 
@@ -151,7 +159,7 @@ def _write(task: _Task) -> None:
         return
     if asking.is_busy:
         # The words of any other wait: that somebody asks about the same picture is theirs to know.
-        raise OutOfTurn(retry_after_s=SOMEBODY_ASKS_S)
+        raise OutOfTurn
     order = paying.order_of(task.attempt, spending.CAPTION, asking.sha256)
     model = paying.paid_language_model(task.runtime, order)
     caption = asking.caption
@@ -160,8 +168,8 @@ def _write(task: _Task) -> None:
         if caption is None:
             raise UnusableReply(asking.refusal or "")
     else:
-        with _turns(task.runtime).taken():
-            caption = _ask(task, model, asking.storage_key, recipe)
+        task.turn.take()
+        caption = _ask(task, model, asking.storage_key, recipe)
         if caption is None:
             return
     # Not before the lease was looked at: what is kept by now is not lost with it.
@@ -204,9 +212,9 @@ def _ask(
             timeout_s=task.timeout_s,
             received=receive,
         )
-    except GarbledReply:
-        # The server's own format is broken, which says nothing about the picture.
-        raise
+    except GarbledReply as error:
+        # The server's own format is broken, which says nothing about the picture and may be mended.
+        raise Unavailable(error.detail) from error
     except UnusableReply as error:
         with runtime.transaction() as session:
             captions.keep(session, content_id, recipe, refusal=error.detail)
@@ -230,9 +238,9 @@ def _embed(task: _Task) -> int | None:
         return None if pinned is None else pinned.id
     encoder = caption_encoder(runtime, task.timeout_s)
     if isinstance(encoder, PaidEncoder):
-        with _turns(runtime).taken():
-            for text_id, text in texts.items():
-                _embed_once(task, encoder, text_id, text)
+        task.turn.take()
+        for text_id, text in texts.items():
+            _embed_once(task, encoder, text_id, text)
     else:
         vectors = encoder.encode_texts(list(texts.values()))
         task.attempt.check()
@@ -267,7 +275,7 @@ def _embed_once(task: _Task, encoder: PaidEncoder, text_id: int, text: str) -> N
 
 def _require_unembedded(encoder: PaidEncoder, text_id: int, order: Order, session: Session) -> None:
     if shared_calls.is_under_way(session, order):
-        raise OutOfTurn(retry_after_s=SOMEBODY_ASKS_S)
+        raise OutOfTurn
     space = spaces.pinned_caption_space(session)
     if space is not None and prompts.is_embedded(session, text_id, space.id):
         raise _AlreadyThere("This text is embedded by now.")
@@ -279,10 +287,3 @@ def _store(
     with runtime.transaction() as session:
         space = spaces.pin_caption_space(session, encoder.space)
         prompts.store_prompt_vectors(session, space.id, encoder.space, dict(vectors))
-
-
-def _turns(runtime: Runtime) -> Turns:
-    # Half of a process's threads at most: a server that hangs holds up no picture's vector.
-    return runtime.shared(
-        "caption_turns", lambda: Turns(max(1, runtime.settings.worker_threads // 2))
-    )

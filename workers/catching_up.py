@@ -1,14 +1,29 @@
-"""Queue, once at a start, the embedding of pictures that nobody has queued: embeddings were off."""
+"""What is looked after once at a start: settings may have changed since the jobs were queued."""
 
 from __future__ import annotations
 
 import logging
 
 from mirada.bootstrap import Runtime
-from mirada.usecases import backfill
+from mirada.usecases import backfill, waiting
 from workers import doorbell
 
 logger = logging.getLogger(__name__)
+
+
+def wake_what_waits_for_money(runtime: Runtime) -> int:
+    """Make jobs due that wait for another day's budget, and return how many they are.
+
+    Raises:
+        Unavailable: the database cannot be reached.
+    """
+    with runtime.transaction() as session:
+        count = waiting.wake_what_waits_for_money(session)
+    if count:
+        logger.info(
+            "%s jobs that wait for another day's budget look again whether it suffices", count
+        )
+    return count
 
 
 def catch_up(runtime: Runtime) -> int | None:

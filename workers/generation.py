@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import logging
 import shutil
-import threading
-import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mirada.bootstrap import Runtime
 from mirada.domain.drawing import sides_of
 from mirada.domain.errors import (
     CorruptImage,
-    Deferred,
     ImageTooLarge,
     MiradaError,
     NotFound,
@@ -27,6 +22,7 @@ from mirada.usecases import generate, spending
 from mirada.usecases.generate import Wanted
 from workers import paying
 from workers.intake import take_in
+from workers.turns import turn_of
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -40,10 +36,6 @@ logger = logging.getLogger(__name__)
 GENERATOR = "OpenAI images API"
 THREADS_PER_DRAWING = 4
 """A drawing holds a thread for up to minutes; most of a process's threads stay free for the rest."""
-NO_TURN_WAIT_S = 10
-
-_turns: weakref.WeakKeyDictionary[Runtime, threading.BoundedSemaphore] = weakref.WeakKeyDictionary()
-_turns_lock = threading.Lock()
 
 
 def generate_image(runtime: Runtime, attempt: Attempt) -> None:
@@ -54,7 +46,8 @@ def generate_image(runtime: Runtime, attempt: Attempt) -> None:
     if not _is_drawn(runtime, key):
         with runtime.reading() as session:
             generate.require_asker(session, job)
-        with _turn(runtime):
+        with turn_of(runtime, job.kind, THREADS_PER_DRAWING) as turn:
+            turn.take()
             _draw(runtime, attempt, wanted.prompt, size, key)
     attempt.check()
     try:
@@ -64,24 +57,6 @@ def generate_image(runtime: Runtime, attempt: Attempt) -> None:
         _forget(runtime, key)
         raise UnusableReply(f"What was drawn cannot be kept. {error.detail}") from error
     _forget(runtime, key)
-
-
-@contextmanager
-def _turn(runtime: Runtime) -> Iterator[None]:
-    """Hold one of this process's turns at drawing. Raises Deferred when all are taken."""
-    with _turns_lock:
-        turns = _turns.get(runtime)
-        if turns is None:
-            count = max(1, runtime.settings.worker_threads // THREADS_PER_DRAWING)
-            turns = _turns[runtime] = threading.BoundedSemaphore(count)
-    if not turns.acquire(blocking=False):
-        raise Deferred(
-            "It waits for its turn: other pictures are being drawn.", retry_after_s=NO_TURN_WAIT_S
-        )
-    try:
-        yield
-    finally:
-        turns.release()
 
 
 def _is_drawn(runtime: Runtime, key: str) -> bool:

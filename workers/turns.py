@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+import random
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mirada.domain.errors import Deferred
+from mirada.bootstrap import Runtime
+from mirada.domain.errors import Deferred, MiradaError
+from mirada.usecases import waiting
+from workers import doorbell
 
-LONGEST_REST_S = 600.0
-FIRST_GUESS_S = 2.0
-"""What a turn takes, before any was seen."""
-NEWEST_COUNTS = 0.2
-"""How much of the mean the last turn is."""
+logger = logging.getLogger(__name__)
+
+OUT_OF_TURN = "It waits for its turn: others of its kind are being worked on."
+REST_S = 120, 600
+"""Whoever has had a turn wakes the next that waits. Only when a process died with that duty do they
+come by themselves, after so long, and not all together."""
 
 
 class OutOfTurn(Deferred):
@@ -21,43 +26,56 @@ class OutOfTurn(Deferred):
 
     code = "out_of_turn"
 
-    def __init__(self, *, retry_after_s: int) -> None:
-        """Say when to come back, and not a word about who has the turn."""
-        super().__init__(
-            "It waits for its turn: others are being worked on.", retry_after_s=retry_after_s
-        )
+    def __init__(self) -> None:
+        """Say that it waits, and not a word about who has the turn."""
+        super().__init__(OUT_OF_TURN, retry_after_s=random.randint(*REST_S))  # noqa: S311 - spreads load
 
 
-class Turns:
-    """So many at once. Who finds none is told when it will be theirs, one after the other. Thread-safe.
+class Turn:
+    """What one attempt may hold. Used by one thread."""
 
-    Without that, thousands of waiting jobs would be claimed and put back all the time.
-    """
+    def __init__(self, free: threading.BoundedSemaphore) -> None:
+        """Hold nothing yet."""
+        self._free = free
+        self._is_held = False
 
-    def __init__(self, count: int) -> None:
-        """Offer `count` turns at once, >= 1."""
-        self._count = count
-        self._free = threading.BoundedSemaphore(count)
-        self._lock = threading.Lock()
-        self._mean_s = FIRST_GUESS_S
-        self._next_at = 0.0
-
-    @contextmanager
-    def taken(self) -> Iterator[None]:
-        """Hold a turn while the block runs. Raises OutOfTurn, with the time to come back, at once."""
+    def take(self) -> None:
+        """Hold a turn from now on; harmless to repeat. Raises OutOfTurn at once when there is none."""
+        if self._is_held:
+            return
         if not self._free.acquire(blocking=False):
-            raise OutOfTurn(retry_after_s=self._rest_s())
-        began = time.monotonic()
-        try:
-            yield
-        finally:
-            self._free.release()
-            with self._lock:
-                self._mean_s += NEWEST_COUNTS * (time.monotonic() - began - self._mean_s)
+            raise OutOfTurn
+        self._is_held = True
 
-    def _rest_s(self) -> int:
-        now = time.monotonic()
-        with self._lock:
-            latest = now + LONGEST_REST_S
-            self._next_at = min(max(now, self._next_at) + self._mean_s / self._count, latest)
-            return int(self._next_at - now)
+    def give_back(self) -> bool:
+        """Hold nothing, and return whether something was held."""
+        was_held, self._is_held = self._is_held, False
+        if was_held:
+            self._free.release()
+        return was_held
+
+
+@contextmanager
+def turn_of(runtime: Runtime, kind: str, threads_each: int) -> Iterator[Turn]:
+    """Let the block take one of this process's turns at a kind of work: one for so many threads."""
+
+    def offer() -> threading.BoundedSemaphore:
+        return threading.BoundedSemaphore(max(1, runtime.settings.worker_threads // threads_each))
+
+    turn = Turn(runtime.shared(f"turns:{kind}", offer))
+    try:
+        yield turn
+    finally:
+        if turn.give_back():
+            _call_next(runtime, kind)
+
+
+def _call_next(runtime: Runtime, kind: str) -> None:
+    try:
+        with runtime.transaction() as session:
+            job_id = waiting.wake_next(session, kind, OUT_OF_TURN)
+    except MiradaError as error:
+        logger.warning("Nobody was called for the next turn, they come by themselves: %s", error)
+        return
+    if job_id is not None:
+        doorbell.ring(runtime, job_id, kind)

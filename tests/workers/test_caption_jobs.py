@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 from PIL import ImageCms
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from mirada.bootstrap import Runtime
 from mirada.db.memory_models import TextEmbedding
-from mirada.db.models import Content, JobState, Space
+from mirada.db.models import Content, Installation, JobState, Space
 from mirada.db.spending_models import CallState
 from mirada.domain.captions import INSTRUCTIONS, PROMPT_VERSION
 from mirada.domain.embeddings import EmbeddingSpace, Matrix, SpaceKind, l2_normalise
-from mirada.usecases import images, spaces, usage
+from mirada.usecases import images, jobs, spaces, usage
 from mirada.usecases.usage import KeyState
 from tests.openai_server import (
     CHAT,
@@ -42,6 +42,7 @@ from tests.workers.worksite import Site
 from webapp.schemas.usage import usage_body
 from workers import captions as caption_jobs
 from workers.caption_encoders import caption_encoder
+from workers.turns import REST_S
 
 
 class LocalTexts:
@@ -278,10 +279,15 @@ def test_who_waits_for_anothers_answer_reads_what_everybody_reads_who_waits(
 
     assert (waiting.state, waiting.attempts) == (JobState.QUEUED, 0)
     others = site.bring(2, bea)
-    with site.runtime.shared("caption_turns", lambda: None).taken():  # type: ignore[attr-defined]
-        assert site.run(others).last_error == waiting.last_error
+    turns: Any = site.runtime.shared(f"turns:{jobs.CAPTION_IMAGE}", lambda: None)
+    with turns:
+        without_turn = site.run(others)
+    assert (without_turn.state, without_turn.last_error) == (JobState.QUEUED, waiting.last_error)
+    for image in (second, others):
+        assert REST_S[0] - 1 < site.waits_s(image) <= REST_S[1] + 10
     go_on.set()
     thread.join()
+    assert sorted(site.waits_s(image) <= 0 for image in (second, others)) == [False, True]
     assert site.run(second).state == JobState.DONE
     assert site.server.paid[CHAT] == 1
 
@@ -510,17 +516,19 @@ def test_an_answer_that_is_no_caption_is_kept_nowhere_and_not_paid_again(
     ],
     ids=["page", "cut", "10 MB", "nothing"],
 )
-def test_a_server_that_speaks_another_format_fails_the_job_and_says_nothing_of_the_picture(
+def test_a_server_that_speaks_another_format_is_asked_again_later(
     site: CaptionedSite, answer: Callable[[], Answer]
 ) -> None:
     image = site.bring(1)
     site.server.next.append(answer())
     job = site.run(image)
-    assert job.state == JobState.FAILED
+    assert (job.state, job.attempts) == (JobState.QUEUED, 1)
     assert site.kept() == [(None, None)]
     assert site.again(image).caption is None
-    # It may be mended: whoever has the same picture is not told of it, but asks.
+    # It says nothing of the picture: whoever has the same one is not told of it, but asks.
     assert site.run(site.bring(1, site.user("bea"))).state == JobState.DONE
+    assert site.run(image).state == JobState.DONE
+    assert site.again(image).caption is not None
 
 
 @pytest.mark.parametrize(
@@ -606,6 +614,18 @@ def test_a_key_that_is_set_later_leaves_the_space_of_captions_as_it_is(
     assert server.paid == {CHAT: 1}
 
 
+def test_a_question_to_captions_waits_for_no_writer(
+    make_captioned: Making, make_runtime: Callable[..., Runtime]
+) -> None:
+    site = make_captioned()
+    site.run(site.bring(1, caption="my cat"), without_key(site, make_runtime))
+    with site.runtime.transaction() as session:
+        session.execute(select(Installation.id).with_for_update())
+        session.execute(update(Installation).values(tombstone_floor=0))
+        # It would wait for this transaction, and be Unavailable in the end.
+        assert caption_encoder(site.runtime).space.dimension == 3
+
+
 def test_a_refused_key_is_said_once_and_the_jobs_wait(
     site: CaptionedSite, make_captioned: Making, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -667,6 +687,7 @@ def test_captions_take_half_of_the_threads_and_the_rest_wait_their_turn(
     go_on.set()
     for thread in threads:
         thread.join()
+    assert site.waits_s(pictures[2]) <= 0, "whoever had a turn calls the next"
     assert site.run(pictures[2]).state == JobState.DONE
 
 

@@ -1,15 +1,15 @@
-"""Pictures that came in while embeddings were off are embedded once they are on; failed ones stay so."""
+"""A start looks after what settings held up: pictures without a vector, and jobs without a budget."""
 
 from __future__ import annotations
 
 import threading
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from mirada.bootstrap import Runtime
 from mirada.db.models import Job, JobState
 from mirada.domain.errors import InvalidInput
-from mirada.usecases import attempts, backfill, jobs
+from mirada.usecases import attempts, backfill, jobs, sweep
 from tests.workers.worksite import Site
 from workers import __main__, catching_up
 from workers.runner import run_job
@@ -51,6 +51,20 @@ def test_what_came_in_while_embeddings_were_off_is_embedded_at_the_next_start(si
     assert site.statuses() == {"READY": 3}
     assert site.job(first).progress_done == 3
     assert catching_up.catch_up(site.runtime) is None
+
+
+def test_a_worker_that_starts_looks_again_whether_the_budget_suffices(site: Site) -> None:
+    reason = "Today's budget for language models (LLM_DAILY_BUDGET_USD) is reached; this waits."
+    with site.runtime.transaction() as session:
+        job = jobs.enqueue(session, jobs.CAPTION_IMAGE)
+        tomorrow = job.next_run_at_ms + 86_400_000
+        session.execute(
+            update(Job).where(Job.id == job.id).values(last_error=reason, next_run_at_ms=tomorrow)
+        )
+        job_id = job.id
+    assert __main__._prepare(site.runtime, threading.Event())
+    with site.runtime.reading() as session:
+        assert [each.id for each in sweep.due_jobs(session)] == [job_id]
 
 
 def test_a_worker_that_starts_catches_up_before_it_works(site: Site) -> None:

@@ -8,15 +8,12 @@ from typing import Any
 
 import pytest
 
-from mirada.domain.embeddings import Vector
-from mirada.domain.styles.book import texts_of
-from mirada.domain.styles.known import BUILT_IN_STYLES
-from mirada.usecases import labels, users
-from mirada.usecases.labels import LabelVector
+from mirada.db.session import Database
+from mirada.usecases import users
 from tests.compat.conftest import Server
+from tests.encoders import CountingEncoder, with_encoder
 from tests.pictures import picture
 from tests.webapp.gallery import as_upload
-from workers.tastes import vector_key
 
 ADDRESS = "/api/users/me/style-suggestions/"
 SUBJECTS = (
@@ -33,29 +30,16 @@ MOVIES = ("film still, anamorphic", "cinematic", "anamorphic movie scene, film f
 Headers = dict[str, str]
 
 
-@pytest.fixture(scope="module")
-def list_vectors() -> dict[str, Vector]:
-    """Vectors of the list's texts, encoded by the first test and stored as if earlier for the others."""
-    return {}
-
-
 @pytest.fixture
-def suggesting(
-    serve: Callable[..., Server], list_vectors: dict[str, Vector]
-) -> Callable[..., Server]:
-    """Return a function from settings to a server that has encoded the list before."""
+def suggesting(serve: Callable[..., Server]) -> Callable[..., Server]:
+    """Return a function from settings to a server whose vectors cost nothing and mean nothing.
+
+    Words alone decide there; the bundled encoder takes seconds for the texts of the list.
+    """
 
     def make(**settings: Any) -> Server:
         server = serve(**settings)
-        texts = texts_of(BUILT_IN_STYLES)
-        if not list_vectors:
-            list_vectors.update(zip(texts, server.runtime.encoder.encode_texts(texts), strict=True))
-        space_id, _ = server.runtime.prompt_space()
-        with server.runtime.transaction() as session:
-            stored = [
-                LabelVector(vector_key(text), text[:100], list_vectors[text]) for text in texts
-            ]
-            labels.store_vectors(session, space_id, stored)
+        with_encoder(server.runtime, CountingEncoder())
         return server
 
     return make
@@ -65,7 +49,9 @@ def suggesting(
 def guarded(request: pytest.FixtureRequest, suggesting: Callable[..., Server]) -> Server:
     if request.param == "sqlite":
         return suggesting(auth_mode="keys")
-    return suggesting(auth_mode="keys", database_url=request.getfixturevalue("mariadb_url"))
+    database: Database = request.getfixturevalue("mariadb_database")
+    url = database.engine.url.render_as_string(hide_password=False)
+    return suggesting(auth_mode="keys", database_url=url)
 
 
 @pytest.fixture
@@ -108,16 +94,30 @@ def suggestions(server: Server, headers: Headers, query: str = "") -> list[dict[
     return results
 
 
-def test_meaning_counts_and_every_key_is_there(guarded: Server, seeds: Iterator[int]) -> None:
-    ana = person(guarded, "ana")
-    images = fill(guarded, ana, seeds, [*MOVIES * 2, None, None])
-    (found,) = suggestions(guarded, ana)
+def test_a_style_in_other_words_counts_and_every_key_is_there(
+    guarded: Server, seeds: Iterator[int]
+) -> None:
+    expect_cinematic(guarded, seeds)
+
+
+def test_the_bundled_encoder_agrees(
+    serve: Callable[..., Server], bundled_encoder: Any, seeds: Iterator[int]
+) -> None:
+    server = serve(auth_mode="keys")
+    server.runtime._load_encoder = lambda: bundled_encoder  # type: ignore[method-assign]
+    expect_cinematic(server, seeds)
+
+
+def expect_cinematic(server: Server, seeds: Iterator[int]) -> None:
+    ana = person(server, "ana")
+    images = fill(server, ana, seeds, [*MOVIES * 2, None, None])
+    (found,) = suggestions(server, ana)
     assert found["label"] == "Cinematic"
     assert found["frequency"] == 6
     assert 0 < found["confidence"] <= 1
     prompts = {image["id"]: image["prompt"] for image in images[:6]}
     assert found["example_prompt"] == prompts[found["example_image_id"]]
-    assert suggestions(guarded, ana) == [found]
+    assert suggestions(server, ana) == [found]
 
 
 def test_a_phrase_that_no_list_names_is_found_and_nobody_else_is_told(
@@ -198,18 +198,18 @@ def test_somebody_without_a_style_gets_no_suggestion(guarded: Server, seeds: Ite
     assert suggestions(guarded, ana) == []
 
 
-def test_nobody_is_answered_without_a_key(serve: Callable[..., Server]) -> None:
-    server = serve(auth_mode="keys")
+def test_nobody_is_answered_without_a_key(suggesting: Callable[..., Server]) -> None:
+    server = suggesting(auth_mode="keys")
     for address in (ADDRESS, ADDRESS.rstrip("/"), "/api/v1/users/me/memory"):
         assert server.client.get(address).status_code == 401
 
 
-@pytest.mark.parametrize(
-    ("query", "status"),
-    [("limit=0", 422), ("limit=11", 422), ("limit=x", 422), ("limit=10", 200), ("", 200)],
-)
-def test_limits_out_of_range_are_refused(server: Server, query: str, status: int) -> None:
-    assert server.client.get(f"{ADDRESS}?{query}").status_code == status
+def test_limits_out_of_range_are_refused(suggesting: Callable[..., Server]) -> None:
+    client = suggesting().client
+    for query in ("limit=0", "limit=11", "limit=x"):
+        assert client.get(f"{ADDRESS}?{query}").status_code == 422, query
+    for query in ("limit=10", "limit=1", ""):
+        assert client.get(f"{ADDRESS}?{query}").status_code == 200, query
 
 
 def test_the_limit_keeps_the_surest(

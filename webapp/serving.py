@@ -1,7 +1,7 @@
 """What a web process does beside answering requests; it never holds a request up.
 
-Migrate until it works, work the jobs where there is no Redis, load the encoder, import a folder,
-say that it is ready. `gunicorn.conf.py` starts and stops it.
+Migrate until it works, work the jobs where there is no Redis, load the encoder, make the list of
+styles ready, import a folder, say that it is ready. `gunicorn.conf.py` starts and stops it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from mirada.domain.errors import MiradaError, Unavailable
 from mirada.usecases import spaces, users
 from workers import catching_up, embedded
 from workers.imports import import_folder
+from workers.styles_ahead import StylesAhead
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ class Serving:
         self._publish = publish
         self._stopping = threading.Event()
         self._stop_jobs: Callable[[], None] | None = None
+        self._styles = StylesAhead(runtime, may_encode=runtime.settings.redis_url is None)
         self._threads = [threading.Thread(target=self._begin, name="serving", daemon=True)]
         if is_first:
             self._threads.append(
@@ -93,7 +95,7 @@ class Serving:
             self._stop_jobs()
         for thread in self._threads:
             thread.join(JOIN_TIMEOUT_S)
-        if not any(thread.is_alive() for thread in self._threads):
+        if self._styles.stop() and not any(thread.is_alive() for thread in self._threads):
             self._runtime.close()
 
     def _keep_publishing(self) -> None:
@@ -115,6 +117,7 @@ class Serving:
             if self._runtime.settings.redis_url is None and not self._stopping.is_set():
                 self._stop_jobs = embedded.start(self._runtime)
             self._load()
+            self._styles.start()
             if self._is_first:
                 self._import_folder()
         except Exception:

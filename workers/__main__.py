@@ -18,6 +18,7 @@ from workers import actors, broker, catching_up, embedded, logs
 from workers.heartbeat import Heartbeat
 from workers.metrics import server
 from workers.runner import JobRunner
+from workers.styles_ahead import StylesAhead
 from workers.sweeper import Sweeper
 
 logger = logging.getLogger("workers")
@@ -46,9 +47,11 @@ def serve(runtime: Runtime) -> int:
     heartbeat = Heartbeat()
     heartbeat.start()
     stop_metrics = server.serve(runtime)
+    styles = StylesAhead(runtime, may_encode=True)
     try:
         if not _prepare(runtime, stopping):
             return 0
+        styles.start()
         if runtime.settings.redis_url is None:
             _work_without_redis(runtime, stopping)
         else:
@@ -57,6 +60,7 @@ def serve(runtime: Runtime) -> int:
         logger.error("%s", error)
         return 2
     finally:
+        styles.stop()
         stop_metrics()
         runtime.close()
         heartbeat.stop()

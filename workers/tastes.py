@@ -6,7 +6,7 @@ import hashlib
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,7 @@ from mirada.domain.embeddings import Vector
 from mirada.domain.errors import Unavailable
 from mirada.domain.styles.book import Background, StyleBook, texts_of, version_of
 from mirada.domain.styles.known import Style
+from mirada.ports import TextEncoder
 from mirada.usecases import diaries, labels, spaces, styles
 from mirada.usecases.labels import LabelVector
 from mirada.usecases.tastes import Taste, taste_of
@@ -156,7 +157,7 @@ def _compared(
 
 
 def _book(
-    runtime: Runtime, memory: TasteMemory, key: tuple[object, ...], in_force: Sequence[Style]
+    runtime: Runtime, memory: TasteMemory, key: tuple[int | None, str], in_force: Sequence[Style]
 ) -> StyleBook:
     if memory.book is None or memory.book[0] != key:
         vectors = None if key[0] is None else _vectors_of(runtime, key[0], texts_of(in_force))
@@ -164,8 +165,55 @@ def _book(
     return memory.book[1]
 
 
-def _vectors_of(runtime: Runtime, space_id: object, texts: Sequence[str]) -> dict[str, Vector]:
+def make_ready(
+    runtime: Runtime, *, may_encode: bool, is_stopping: Callable[[], bool] = lambda: False
+) -> bool:
+    """Encode the list as bulk work and keep it ready; False as long as that has to wait.
+
+    It waits for the first prompt that is embedded, for only then is the texts' space known, and, in
+    a process that may not encode, for another one that does.
+
+    Raises:
+        Unavailable, EmbeddingSpaceMismatch: as `Runtime.text_encoder` does.
+    """
+    with runtime.reading() as session:
+        pinned = spaces.pinned_prompt_space(session)
+        in_force = styles.styles_in_force(session)
+    if pinned is None:
+        return False
+    texts = texts_of(in_force)
+    while missing := _missing(texts, _stored(runtime, pinned.id, texts)):
+        if not may_encode or is_stopping():
+            return False
+        # From the end, and looked up again each time: whoever asks meanwhile begins at the beginning.
+        _encode(runtime, runtime.text_encoder, pinned.id, missing[-TEXTS_AT_ONCE:])
+    memory = runtime.remembered("tastes", TasteMemory)
+    with memory.turn():
+        _book(runtime, memory, (pinned.id, version_of(in_force)), in_force)
+    return True
+
+
+def _vectors_of(runtime: Runtime, space_id: int, texts: Sequence[str]) -> dict[str, Vector]:
     """Return the prompt space's vectors by text; what was encoded once never is again."""
+    found = _stored(runtime, space_id, texts)
+    began = time.monotonic()
+    done = 0
+    while missing := _missing(texts, found):
+        if done and time.monotonic() - began > PATIENCE_S:
+            raise Unavailable(
+                f"Of the {len(texts)} texts of the list of styles {len(missing)} are not encoded "
+                "yet; send the request again for the rest.",
+                retry_after_s=1,
+            )
+        encoder = runtime.text_encoder_within(LOADING_WAIT_S).interactive()
+        found |= _encode(runtime, encoder, space_id, missing[:TEXTS_AT_ONCE])
+        done += TEXTS_AT_ONCE
+        # Bulk work may be coming from the other end of the list.
+        found |= _stored(runtime, space_id, missing[TEXTS_AT_ONCE:])
+    return found
+
+
+def _stored(runtime: Runtime, space_id: int, texts: Sequence[str]) -> dict[str, Vector]:
     own_id, space = runtime.prompt_space()
     if own_id != space_id:
         raise Unavailable(
@@ -174,31 +222,22 @@ def _vectors_of(runtime: Runtime, space_id: object, texts: Sequence[str]) -> dic
     keys = {vector_key(text): text for text in texts}
     with runtime.reading() as session:
         stored = labels.known_vectors(session, own_id, space.dimension, keys)
-    found = {keys[key]: vector for key, vector in stored.items()}
-    missing = [text for text in texts if text not in found]
-    if not missing:
-        return found
-    encoder = runtime.text_encoder_within(LOADING_WAIT_S).interactive()
-    began = time.monotonic()
-    for start in range(0, len(missing), TEXTS_AT_ONCE):
-        if start and time.monotonic() - began > PATIENCE_S:
-            raise Unavailable(
-                f"Of {len(missing)} texts of the list of styles {start} are encoded and kept; send "
-                "the request again for the rest.",
-                retry_after_s=1,
-            )
-        some = missing[start : start + TEXTS_AT_ONCE]
-        encoded = np.asarray(encoder.encode_texts(some), dtype=np.float32)
-        with runtime.transaction() as session:
-            labels.store_vectors(
-                session,
-                own_id,
-                [
-                    LabelVector(vector_key(text), text[:100], vector)
-                    for text, vector in zip(some, encoded, strict=True)
-                ],
-            )
-        found |= dict(zip(some, encoded, strict=True))
+    return {keys[key]: vector for key, vector in stored.items()}
+
+
+def _missing(texts: Sequence[str], found: dict[str, Vector]) -> list[str]:
+    return [text for text in texts if text not in found]
+
+
+def _encode(
+    runtime: Runtime, encoder: TextEncoder, space_id: int, texts: Sequence[str]
+) -> dict[str, Vector]:
+    """Encode texts and keep their vectors."""
+    encoded = np.asarray(encoder.encode_texts(texts), dtype=np.float32)
+    found = dict(zip(texts, encoded, strict=True))
+    rows = [LabelVector(vector_key(text), text[:100], vector) for text, vector in found.items()]
+    with runtime.transaction() as session:
+        labels.store_vectors(session, space_id, rows)
     return found
 
 

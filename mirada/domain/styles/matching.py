@@ -181,8 +181,8 @@ class StyleVectors:
         shrunk = (1 - SHRINKAGE) * covariance + SHRINKAGE * np.trace(covariance) / size * np.eye(
             size
         )
-        values, axes = np.linalg.eigh(shrunk)
-        self._whitening = axes / np.sqrt(values)
+        # Any square root of the inverse will do, for only angles count. This one is the quickest.
+        self._whitening = np.linalg.inv(np.linalg.cholesky(shrunk)).T
         self._descriptions = self.whitened(vectors)
         self._owners = np.asarray(owners)
         self._count = count

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 
 from mirada.bootstrap import Runtime
 from mirada.config import BUNDLED_MODEL_DIR
-from mirada.usecases import sweep
+from mirada.usecases import sweep, users
 from tests.pictures import picture
 from tests.servers.process import missing
 from tests.webapp.gallery import as_upload
@@ -67,3 +67,31 @@ def serve(make_runtime: Callable[..., Runtime]) -> Callable[..., Server]:
 def server(serve: Callable[..., Server]) -> Server:
     """A server with default settings."""
     return serve()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mariadb)])
+def guarded(request: pytest.FixtureRequest, serve: Callable[..., Server]) -> Server:
+    """A server that asks for keys, on each database."""
+    if request.param == "sqlite":
+        return serve(auth_mode="keys")
+    return serve(auth_mode="keys", database_url=request.getfixturevalue("mariadb_url"))
+
+
+@pytest.fixture
+def people(guarded: Server) -> dict[str, dict[str, str]]:
+    """Headers of two people."""
+    headers = {}
+    for name in ("ana", "bea"):
+        with guarded.runtime.transaction() as session:
+            user = users.create_user(session, name)
+            headers[name] = {"Authorization": f"Bearer {users.issue_key(session, user)}"}
+    return headers
+
+
+def upload(server: Server, headers: dict[str, str], seed: int, **fields: Any) -> dict[str, Any]:
+    """Have somebody upload a picture and return the answer; it is not embedded yet."""
+    part = as_upload(picture(seed), "p.png", "image/png")
+    reply = server.client.post("/api/v1/images", data={"file": part, **fields}, headers=headers)
+    assert reply.status_code == 201, reply.get_json()
+    body: dict[str, Any] = reply.get_json()
+    return body

@@ -8,37 +8,7 @@ from typing import Any
 import pytest
 
 from mirada.db.models import Job
-from mirada.usecases import users
-from tests.compat.conftest import Server
-from tests.pictures import picture
-
-
-@pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mariadb)])
-def guarded(request: pytest.FixtureRequest, serve: Callable[..., Server]) -> Server:
-    if request.param == "sqlite":
-        return serve(auth_mode="keys")
-    return serve(auth_mode="keys", database_url=request.getfixturevalue("mariadb_url"))
-
-
-@pytest.fixture
-def people(guarded: Server) -> dict[str, dict[str, str]]:
-    """Headers of two people."""
-    headers = {}
-    for name in ("ana", "bea"):
-        with guarded.runtime.transaction() as session:
-            user = users.create_user(session, name)
-            headers[name] = {"Authorization": f"Bearer {users.issue_key(session, user)}"}
-    return headers
-
-
-def upload(server: Server, headers: dict[str, str], seed: int, **fields: Any) -> dict[str, Any]:
-    from tests.webapp.gallery import as_upload
-
-    part = as_upload(picture(seed), "p.png", "image/png")
-    reply = server.client.post("/api/v1/images", data={"file": part, **fields}, headers=headers)
-    assert reply.status_code == 201, reply.get_json()
-    body: dict[str, Any] = reply.get_json()
-    return body
+from tests.compat.conftest import Server, upload
 
 
 def found(server: Server, query: str, headers: dict[str, str] | None = None, **more: Any) -> Any:

@@ -31,51 +31,93 @@ class OutOfTurn(Deferred):
         super().__init__(OUT_OF_TURN, retry_after_s=random.randint(*REST_S))  # noqa: S311 - spreads load
 
 
+class Turns:
+    """A process's turns at one kind of work. Thread-safe."""
+
+    def __init__(self, count: int) -> None:
+        """Offer `count`, >= 1."""
+        self._lock = threading.Lock()
+        self._free = count
+
+    @property
+    def free(self) -> int:
+        """How many nobody holds."""
+        return self._free
+
+    def take(self) -> bool:
+        """Hold one and return whether there was one."""
+        with self._lock:
+            if self._free == 0:
+                return False
+            self._free -= 1
+            return True
+
+    def give_back(self) -> None:
+        """Hold one less."""
+        with self._lock:
+            self._free += 1
+
+
 class Turn:
     """What one attempt may hold. Used by one thread."""
 
-    def __init__(self, free: threading.BoundedSemaphore) -> None:
+    def __init__(self, turns: Turns) -> None:
         """Hold nothing yet."""
-        self._free = free
+        self._turns = turns
         self._is_held = False
 
     def take(self) -> None:
         """Hold a turn from now on; harmless to repeat. Raises OutOfTurn at once when there is none."""
         if self._is_held:
             return
-        if not self._free.acquire(blocking=False):
+        if not self._turns.take():
             raise OutOfTurn
         self._is_held = True
 
-    def give_back(self) -> bool:
-        """Hold nothing, and return whether something was held."""
-        was_held, self._is_held = self._is_held, False
-        if was_held:
-            self._free.release()
-        return was_held
+    def give_back(self) -> None:
+        """Hold nothing."""
+        if self._is_held:
+            self._is_held = False
+            self._turns.give_back()
 
 
 @contextmanager
 def turn_of(runtime: Runtime, kind: str, threads_each: int) -> Iterator[Turn]:
-    """Let the block take one of this process's turns at a kind of work: one for so many threads."""
+    """Let the block take one of this process's turns at a kind of work: one for so many threads.
 
-    def offer() -> threading.BoundedSemaphore:
-        return threading.BoundedSemaphore(max(1, runtime.settings.worker_threads // threads_each))
+    Whatever the block comes to, as many that wait are called as there are free turns: it may have
+    been called itself and have needed none. Only one that goes back to waiting calls nobody, or two
+    that wait for the same answer would call each other until it is there.
+    """
 
-    turn = Turn(runtime.shared(f"turns:{kind}", offer))
+    def offer() -> Turns:
+        return Turns(max(1, runtime.settings.worker_threads // threads_each))
+
+    turns = runtime.shared(f"turns:{kind}", offer)
+    turn = Turn(turns)
     try:
         yield turn
-    finally:
-        if turn.give_back():
-            _call_next(runtime, kind)
+    except OutOfTurn:
+        turn.give_back()
+        raise
+    except BaseException:
+        turn.give_back()
+        _call_next(runtime, kind, turns.free)
+        raise
+    turn.give_back()
+    _call_next(runtime, kind, turns.free)
 
 
-def _call_next(runtime: Runtime, kind: str) -> None:
-    try:
-        with runtime.transaction() as session:
-            job_id = waiting.wake_next(session, kind, OUT_OF_TURN)
-    except MiradaError as error:
-        logger.warning("Nobody was called for the next turn, they come by themselves: %s", error)
-        return
-    if job_id is not None:
+def _call_next(runtime: Runtime, kind: str, count: int) -> None:
+    for _ in range(count):
+        try:
+            with runtime.transaction() as session:
+                job_id = waiting.wake_next(session, kind, OUT_OF_TURN)
+        except MiradaError as error:
+            logger.warning(
+                "Nobody was called for the next turn, they come by themselves: %s", error
+            )
+            return
+        if job_id is None:
+            return
         doorbell.ring(runtime, job_id, kind)

@@ -20,7 +20,7 @@ from mirada.db.models import Content, Installation, JobState, Space
 from mirada.db.spending_models import CallState
 from mirada.domain.captions import INSTRUCTIONS, PROMPT_VERSION
 from mirada.domain.embeddings import EmbeddingSpace, Matrix, SpaceKind, l2_normalise
-from mirada.usecases import images, jobs, spaces, usage
+from mirada.usecases import images, jobs, spaces, sweep, usage
 from mirada.usecases.usage import KeyState
 from tests.openai_server import (
     CHAT,
@@ -42,6 +42,7 @@ from tests.workers.worksite import Site
 from webapp.schemas.usage import usage_body
 from workers import captions as caption_jobs
 from workers.caption_encoders import caption_encoder
+from workers.runner import run_job
 from workers.turns import REST_S
 
 
@@ -280,16 +281,52 @@ def test_who_waits_for_anothers_answer_reads_what_everybody_reads_who_waits(
     assert (waiting.state, waiting.attempts) == (JobState.QUEUED, 0)
     others = site.bring(2, bea)
     turns: Any = site.runtime.shared(f"turns:{jobs.CAPTION_IMAGE}", lambda: None)
-    with turns:
-        without_turn = site.run(others)
+    assert turns.take()
+    without_turn = site.run(others)
+    turns.give_back()
     assert (without_turn.state, without_turn.last_error) == (JobState.QUEUED, waiting.last_error)
     for image in (second, others):
         assert REST_S[0] - 1 < site.waits_s(image) <= REST_S[1] + 10
     go_on.set()
     thread.join()
-    assert sorted(site.waits_s(image) <= 0 for image in (second, others)) == [False, True]
+    assert [site.waits_s(image) <= 0 for image in (second, others)] == [True, True]
     assert site.run(second).state == JobState.DONE
     assert site.server.paid[CHAT] == 1
+
+
+def test_those_who_wait_call_one_another_also_where_they_need_no_turn_any_more(
+    site: CaptionedSite,
+) -> None:
+    first = site.bring(1)
+    copies = [site.bring(1, site.user(f"user{n}")) for n in range(6)]
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slowly(call: Call) -> Answer:
+        begun.set()
+        go_on.wait(30)
+        return describing(call)
+
+    site.server.usual[CHAT] = slowly
+    thread = threading.Thread(target=site.run, args=(first,))
+    thread.start()
+    assert begun.wait(30)
+    for copy in copies:
+        assert site.run(copy).state == JobState.QUEUED
+    # Nobody calls while they all wait for the same answer.
+    assert all(site.waits_s(copy) > 100 for copy in copies)
+    go_on.set()
+    thread.join()
+    assert sum(site.waits_s(copy) <= 0 for copy in copies) == 2
+
+    while True:
+        with site.runtime.reading() as session:
+            due = [job.id for job in sweep.due_jobs(session) if job.kind == jobs.CAPTION_IMAGE]
+        if not due:
+            break
+        run_job(site.runtime, due[0])
+
+    assert site.caption_jobs() == {"done": 7}
+    assert site.server.paid == {CHAT: 1, EMBEDDINGS: 1}
 
 
 def test_a_user_without_money_waits_for_an_answer_that_is_there_as_for_any_other(

@@ -66,14 +66,22 @@ def create_embeddings(runtime: Runtime, attempt: Attempt) -> None:
             if subject is None:
                 attempts.finish(session, job.id, attempt.token)
                 return
-        vector = colours = None
+        vector = colours = unread = None
         if subject.storage_key is not None:
-            pixels = _pixels(runtime, content_id, subject.storage_key)
-            if pixels is None:
+            try:
+                pixels = _pixels(runtime, content_id, subject.storage_key)
+            except MiradaError as error:
+                if not subject.has_vector:
+                    raise
+                # Only its colours are missing: what needs no bytes is done first.
+                pixels, unread = None, error
+            if pixels is None and unread is None:
                 continue
             attempt.check()
-            colours = palette.palette_of(pixels)
-            vector = runtime.encoder.encode_images([pixels])[0]
+            if pixels is not None:
+                colours = palette.palette_of(pixels)
+                if not subject.has_vector:
+                    vector = runtime.encoder.encode_images([pixels])[0]
         prompt_space, prompt_vectors, trouble = _embed_prompts(runtime, subject.prompts)
         attempt.check()
         with runtime.transaction() as session:
@@ -86,9 +94,11 @@ def create_embeddings(runtime: Runtime, attempt: Attempt) -> None:
                 prompt_vectors=prompt_vectors,
                 replace=replace,
             )
-            if is_complete:
+            if is_complete and unread is None:
                 # In the same transaction: an attempt that lost its lease takes its vectors back.
                 attempts.finish(session, job.id, attempt.token)
+        if is_complete and unread is not None:
+            raise unread
         if is_complete:
             return
         if trouble is not None:

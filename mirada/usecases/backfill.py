@@ -1,4 +1,4 @@
-"""Find contents that lack a vector, theirs or their prompts', and queue them, page by page.
+"""Find contents that lack a vector, theirs or their prompts', or a palette, and queue them, page by page.
 
 Running it twice is harmless.
 """
@@ -127,7 +127,12 @@ def _to_embed(
                 Embedding.space_id == space_id,
                 Embedding.is_deleted.is_(False),
             ),
-        ).where(or_(Embedding.id.is_(None), prompts.content_lacks_prompts(prompt_space_id)))
+        )
+        lacking = [Embedding.id.is_(None), prompts.content_lacks_prompts(prompt_space_id)]
+        if not only_unqueued:
+            # Embedded before pictures had palettes: nothing a start should busy the workers with.
+            lacking.append(Content.palette.is_(None))
+        query = query.where(or_(*lacking))
     if only_unqueued:
         # A job that is DONE without a vector was worked while embeddings were switched off.
         unfinished = select(Job.subject_id).where(

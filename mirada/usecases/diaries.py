@@ -76,14 +76,25 @@ def outline(
 ) -> Outline:
     """Return the outline of a person's newest MAX_IMAGES images."""
     query = (
-        select(Image.id, Image.prompt_text_id, Image.content_id, Image.version, Image.created_at)
+        select(
+            Image.id,
+            Image.prompt_text_id,
+            Image.content_id,
+            Image.version,
+            Image.created_at,
+            Content.palette.is_not(None),
+        )
+        .join(Content, Content.id == Image.content_id)
         .where(Image.owner_id == owner_id)
         .order_by(Image.id.desc())
         .limit(MAX_IMAGES)
     )
-    images = [OwnImage(*row) for row in reversed(session.execute(query).all())]
+    rows = session.execute(query).all()[::-1]
+    images = [OwnImage(*row[:5]) for row in rows]
     digest = hashlib.sha256()
     digest.update(repr((prompt_space_id, image_space_id)).encode())
+    # A palette comes with the vector, or later where a picture was embedded before there were any.
+    digest.update(repr([bool(row[5]) for row in rows]).encode())
     digest.update(repr([(i.id, i.text_id, i.content_id, i.version) for i in images]).encode())
     for table, space_id, ids in (
         (PROMPTS, prompt_space_id, {image.text_id for image in images if image.text_id}),

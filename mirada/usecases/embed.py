@@ -26,7 +26,11 @@ MAX_FAILURE_CHARS = 2_000
 
 # Built once: putting a statement together takes SQLAlchemy longer than SQLite takes to run it, and
 # these run for every picture.
-_LOCK = select(Content.storage_key).where(Content.id == bindparam("content")).with_for_update()
+_LOCK = (
+    select(Content.storage_key, Content.palette)
+    .where(Content.id == bindparam("content"))
+    .with_for_update()
+)
 _VECTOR_ID = select(Embedding.id).where(
     Embedding.space_id == bindparam("space"),
     Embedding.content_id == bindparam("content"),
@@ -52,13 +56,15 @@ class Subject:
 
     Attributes:
         content_id: whose picture it is.
-        storage_key: of its bytes in the image store; None when the picture has its vector.
+        storage_key: of its bytes in the image store; None when nothing has to be read from them.
         prompts: texts without a vector, by their ids.
+        has_vector: whether the picture lacks its palette alone.
     """
 
     content_id: int
     storage_key: str | None
     prompts: dict[int, str]
+    has_vector: bool = False
 
 
 def begin_embedding(
@@ -72,7 +78,7 @@ def begin_embedding(
     """Mark the content's images PROCESSING and return what to embed; None if nothing is to be done.
 
     None means that the content was deleted, that its bytes are not kept, or that it and its prompts
-    have their vectors already, in which case its images become READY.
+    have their vectors and it its palette already, in which case its images become READY.
 
     Args:
         session: the transaction.
@@ -81,16 +87,17 @@ def begin_embedding(
         prompt_space_id: the prompt space; None when none is pinned yet.
         replace: compute the picture's vector again although it exists.
     """
-    storage_key = session.execute(_LOCK, {"content": content_id}).scalar_one_or_none()
-    if not storage_key:
+    locked = session.execute(_LOCK, {"content": content_id}).one_or_none()
+    if locked is None or not locked.storage_key:
         return None
     has_vector = not replace and _vector_id(session, content_id, space_id) is not None
     texts = prompts.without_vector(session, content_id, prompt_space_id)
-    if has_vector and not texts:
+    is_read = has_vector and locked.palette is not None
+    if is_read and not texts:
         _make_ready(session, content_id)
         return None
     _set_status(session, content_id, ImageStatus.PROCESSING, only=UNFINISHED)
-    return Subject(content_id, None if has_vector else storage_key, texts)
+    return Subject(content_id, None if is_read else locked.storage_key, texts, has_vector)
 
 
 def store_vectors(
@@ -125,14 +132,14 @@ def store_vectors(
     if image is not None:
         space_id, space, vector = image
         store_embedding(session, subject.content_id, space_id, space, vector, replace=replace)
-        if palette is not None:
-            session.execute(
-                update(Content)
-                .where(Content.id == subject.content_id)
-                .values(palette=to_stored(palette))
-            )
     else:
         _make_ready(session, subject.content_id)
+    if palette is not None:
+        session.execute(
+            update(Content)
+            .where(Content.id == subject.content_id)
+            .values(palette=to_stored(palette))
+        )
     if prompt_space is not None and prompt_vectors:
         prompts.store_prompt_vectors(session, *prompt_space, prompt_vectors)
     prompt_space_id = None if prompt_space is None else prompt_space[0]

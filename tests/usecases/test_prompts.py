@@ -16,6 +16,7 @@ from mirada.db.vector_rows import DatabaseVectors
 from mirada.domain.embeddings import EmbeddingSpace, SpaceKind, l2_normalise
 from mirada.domain.errors import EmbeddingSpaceMismatch
 from mirada.domain.images import ImageFormat, ImageStatus, PictureFacts
+from mirada.domain.palette import Colour
 from mirada.domain.prompts import prompt_digest
 from mirada.ports import Permitted
 from mirada.usecases import backfill, embed, images, ingest, prompts, spaces
@@ -61,6 +62,7 @@ class Desk:
                 image=(self.space_id, PICTURES, vector) if subject.storage_key else None,
                 prompt_space=(self.prompt_space_id, PROMPTS),
                 prompt_vectors={text: l2_normalise([1, 1, 0]) for text in subject.prompts},
+                palette=[Colour("#102030", 1.0)] if subject.storage_key else None,
             )
         return sorted(subject.prompts.values())
 

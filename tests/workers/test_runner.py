@@ -6,11 +6,12 @@ import threading
 import time
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 
-from mirada.db.models import Job, JobState
+from mirada.db.models import Content, Job, JobState
 from mirada.domain.errors import EncoderUnavailable
-from mirada.usecases import attempts, images, jobs
+from mirada.usecases import attempts, images, jobs, sweep
+from mirada.usecases.backfill import count_to_embed, queue_page
 from mirada.usecases.jobs import BACKFILL_EMBEDDINGS, CREATE_EMBEDDINGS
 from tests.workers.worksite import Site
 from workers import holder
@@ -303,6 +304,46 @@ def test_backfill_computes_everything_again_on_request(site: Site) -> None:
     run_job(site.runtime, first)
 
     assert (site.encoder.encoded, site.vectors()) == (2, 1)
+
+
+def test_backfill_gives_pictures_from_before_palettes_theirs(site: Site) -> None:
+    for seed in range(2):
+        run_job(site.runtime, site.upload(seed).job_id or 0)
+    palettes = select(Content.palette).order_by(Content.id)
+    with site.runtime.transaction() as session:
+        before = session.scalars(palettes).all()
+        session.execute(update(Content).values(palette=None))
+        assert count_to_embed(session, site.space_id, only_unqueued=True) == 0
+        backfill = jobs.enqueue(session, BACKFILL_EMBEDDINGS).id
+    run_job(site.runtime, backfill)
+    assert site.job(backfill).progress_done == 2
+    for job in due_jobs_of(site):
+        run_job(site.runtime, job)
+    with site.runtime.reading() as session:
+        assert session.scalars(palettes).all() == before
+        assert None not in before
+        assert count_to_embed(session, site.space_id) == 0
+    # The vectors they had are the vectors they have.
+    assert (site.encoder.encoded, site.vectors(), site.statuses()) == (2, 2, {"READY": 2})
+
+
+def test_a_palette_that_cannot_be_read_leaves_a_picture_ready(site: Site) -> None:
+    job_id = site.upload(1).job_id or 0
+    run_job(site.runtime, job_id)
+    with site.runtime.transaction() as session:
+        content = session.execute(select(Content)).scalar_one()
+        content.palette = None
+        site.runtime.image_store.path(content.storage_key).unlink()
+        queue_page(session, site.space_id)
+    run_job(site.runtime, job_id)
+    assert site.statuses() == {"READY": 1}
+    assert site.job(job_id).state == JobState.QUEUED
+    assert site.job(job_id).last_error
+
+
+def due_jobs_of(site: Site) -> list[int]:
+    with site.runtime.reading() as session:
+        return [job.id for job in sweep.due_jobs(session)]
 
 
 def test_long_work_stops_when_the_process_stops(site: Site) -> None:

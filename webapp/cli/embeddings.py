@@ -28,7 +28,10 @@ POLL_EVERY_S = 0.5
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Until all are embedded.")
 @command_errors
 def backfill_embeddings(batch_size: int, skip_existing: bool, wait: bool) -> None:
-    """Queue the embedding of every picture that has none; running it twice does nothing twice."""
+    """Queue the embedding of every picture that has none; running it twice does nothing twice.
+
+    Pictures that were embedded before colours were looked at get their palettes.
+    """
     runtime = current_runtime()
     if not runtime.settings.embeddings_enabled:
         console().print("EMBEDDINGS_ENABLED is false: nothing is embedded.")

@@ -24,6 +24,7 @@ from mirada.db.models import Content, Image
 from mirada.db.vector_tables import PICTURES, PROMPTS, VectorTable
 from mirada.domain.embeddings import BLOB_DTYPE, Matrix, Vector, from_blob, l2_normalise
 from mirada.domain.errors import InvalidInput
+from mirada.domain.images import ImageStatus
 from mirada.domain.palette import Colour, from_stored
 from mirada.domain.styles.book import Diary
 
@@ -39,13 +40,18 @@ STEPS_PER_DOUBLING = 16
 
 @dataclass(frozen=True, slots=True)
 class OwnImage:
-    """An image as far as styles depend on it."""
+    """An image as far as styles depend on it.
+
+    What is known of its content and its prompt counts only once it is READY: before its own job is
+    done, it would tell that somebody else has the same.
+    """
 
     id: int
     text_id: int | None
     content_id: int
     version: int
     created_at: datetime
+    is_ready: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,7 @@ def outline(
             Image.content_id,
             Image.version,
             Image.created_at,
+            Image.status == ImageStatus.READY,
             Content.palette.is_not(None),
         )
         .join(Content, Content.id == Image.content_id)
@@ -90,15 +97,16 @@ def outline(
         .limit(MAX_IMAGES)
     )
     rows = session.execute(query).all()[::-1]
-    images = [OwnImage(*row[:5]) for row in rows]
+    images = [OwnImage(*row[:5], bool(row[5])) for row in rows]
+    ready = [image for image in images if image.is_ready]
     digest = hashlib.sha256()
     digest.update(repr((prompt_space_id, image_space_id)).encode())
     # A palette comes with the vector, or later where a picture was embedded before there were any.
-    digest.update(repr([bool(row[5]) for row in rows]).encode())
+    digest.update(repr([(bool(row[5]), bool(row[6])) for row in rows]).encode())
     digest.update(repr([(i.id, i.text_id, i.content_id, i.version) for i in images]).encode())
     for table, space_id, ids in (
-        (PROMPTS, prompt_space_id, {image.text_id for image in images if image.text_id}),
-        (PICTURES, image_space_id, {image.content_id for image in images}),
+        (PROMPTS, prompt_space_id, {image.text_id for image in ready if image.text_id}),
+        (PICTURES, image_space_id, {image.content_id for image in ready}),
     ):
         digest.update(repr(_stamps(session, table, space_id, ids)).encode())
     return Outline(images, digest.hexdigest())
@@ -118,16 +126,17 @@ def read_diary(
             by_text[image.text_id].append(image)
     bodies = _bodies(session, by_text)
     text_ids = [text_id for text_id in by_text if bodies.get(text_id)]
-    prompts = _vectors(session, PROMPTS, prompt_space_id, text_ids)
+    ready = {i: [image for image in by_text[i] if image.is_ready] for i in text_ids}
+    prompts = _vectors(session, PROMPTS, prompt_space_id, [i for i in text_ids if ready[i]])
     pictures = _vectors(
         session,
         PICTURES,
         image_space_id,
-        {image.content_id for text_id in text_ids for image in by_text[text_id]},
+        {image.content_id for text_id in text_ids for image in ready[text_id]},
     )
     means: dict[int, Vector] = {}
     for text_id in text_ids:
-        found = [pictures[i.content_id] for i in by_text[text_id] if i.content_id in pictures]
+        found = [pictures[i.content_id] for i in ready[text_id] if i.content_id in pictures]
         if found:
             with suppress(InvalidInput):
                 # Pictures that cancel out have no mean; then the prompt has no look.

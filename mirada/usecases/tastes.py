@@ -107,7 +107,9 @@ def taste_of(session: Session, kept: Kept, book: StyleBook, background: Backgrou
         newest = max(image.id for image in images)
         subjects.append(OwnSubject(subject.label, len(images), newest))
     subjects.sort(key=lambda one: (-one.frequency, one.subject))
-    colours = diaries.palettes(session, {image.content_id for image in kept.total})
+    colours = diaries.palettes(
+        session, {image.content_id for image in kept.total if image.is_ready}
+    )
     return Taste(
         images=len(kept.total),
         prompts=len(kept.diary.texts),

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from PIL import Image
+from sqlalchemy import update
 
+from mirada.db.models import Content
 from mirada.db.session import Database
-from mirada.usecases import users
+from mirada.domain.styles.known import BUILT_IN_STYLES, MAX_DESCRIPTIONS, MAX_STYLES, Style
+from mirada.domain.writing import MAX_TEXT_CHARS
+from mirada.usecases import jobs, styles, users
 from tests.compat.conftest import Server
 from tests.encoders import CountingEncoder, with_encoder
 from tests.pictures import picture
@@ -232,3 +238,189 @@ def test_without_embeddings_nothing_is_suggested_and_uploads_go_on(
     assert server.client.get(ADDRESS).get_json() == {"count": 0, "results": []}
     memory = server.client.get("/api/v1/users/me/memory").get_json()
     assert memory["styles"] == memory["subjects"] == memory["palette"]["colours"] == []
+
+
+def memory(server: Server, headers: Headers) -> dict[str, Any]:
+    reply = server.client.get("/api/v1/users/me/memory", headers=headers)
+    assert reply.status_code == 200
+    body: dict[str, Any] = reply.get_json()
+    return body
+
+
+def plain_picture(colour: str) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (64, 64), colour).save(out, "PNG")
+    return out.getvalue()
+
+
+def post_plain(server: Server, headers: Headers, colour: str, prompt: str) -> dict[str, Any]:
+    part = as_upload(plain_picture(colour), "p.png", "image/png")
+    form = {"file": part, "prompt": prompt}
+    reply = server.client.post("/api/v1/images", data=form, headers=headers)
+    assert reply.status_code == 201
+    body: dict[str, Any] = reply.get_json()
+    return body
+
+
+def test_the_memory_page_says_what_the_images_have_in_common(
+    guarded: Server, seeds: Iterator[int]
+) -> None:
+    ana, bea = person(guarded, "ana"), person(guarded, "bea")
+    fill(guarded, bea, seeds, ["watercolour painting"] * 6)
+    for number, subject in enumerate(SUBJECTS[:6]):
+        post_plain(guarded, ana, f"#ff000{number}", f"{subject}, cinematic")
+    newest = post_plain(guarded, ana, "#0000ff", "a red fox, black and white")
+    for number in range(3):
+        newest = post_plain(guarded, ana, f"#0000f{number}", f"a red fox in winter {number}")
+    guarded.work()
+    body = memory(guarded, ana)
+    assert (body["images"], body["prompts"]) == (10, 10)
+    month = newest["created_at"][:7]
+    assert body["months"] == [{"month": month, "count": 10}]
+    (style,) = body["styles"]
+    assert (style["label"], style["frequency"]) == ("Cinematic", 6)
+    assert style["by_month"] == [{"month": month, "count": 6}]
+    assert suggestions(guarded, ana) == [{k: v for k, v in style.items() if k != "by_month"}]
+    subject = body["subjects"][0]
+    assert (subject["subject"], subject["frequency"]) == ("red fox", 5)
+    assert subject["example_image_id"] == newest["id"]
+    assert body["palette"]["pictures"] == 10
+    red, blue = body["palette"]["colours"]
+    assert (red["hex"][:5], round(red["share"], 2)) == ("#ff00", 0.6)
+    assert (blue["hex"][:5], round(blue["share"], 2)) == ("#0000", 0.4)
+
+
+def test_a_copy_of_somebody_elses_picture_has_no_colours_before_its_own_job_is_done(
+    guarded: Server,
+) -> None:
+    ana, bea = person(guarded, "ana"), person(guarded, "bea")
+    post_plain(guarded, ana, "#ff0000", "a red square")
+    guarded.work()
+    assert memory(guarded, ana)["palette"]["pictures"] == 1
+    post_plain(guarded, bea, "#ff0000", "mine")
+    post_plain(guarded, bea, "#00ff00", "mine too")
+    assert memory(guarded, bea)["palette"] == {"colours": [], "pictures": 0}
+    guarded.work()
+    assert memory(guarded, bea)["palette"]["pictures"] == 2
+
+
+def test_a_backfill_brings_the_colours_of_older_pictures(guarded: Server) -> None:
+    ana = person(guarded, "ana")
+    post_plain(guarded, ana, "#ff0000", "a red square")
+    guarded.work()
+    before = memory(guarded, ana)
+    with guarded.runtime.transaction() as session:
+        session.execute(update(Content).values(palette=None))
+    assert memory(guarded, ana)["palette"] == {"colours": [], "pictures": 0}
+    with guarded.runtime.transaction() as session:
+        jobs.enqueue(session, jobs.BACKFILL_EMBEDDINGS)
+    guarded.work()
+    guarded.work()
+    assert memory(guarded, ana) == before
+
+
+def test_only_an_administrator_edits_the_list(guarded: Server) -> None:
+    ana = person(guarded, "ana")
+    new = {"descriptions": ["soft mineral light"]}
+    client = guarded.client
+    before = client.get("/api/v1/styles", headers=ana).get_json()
+    for reply in (
+        client.put("/api/v1/styles/Zorbanite", json=new, headers=ana),
+        client.delete("/api/v1/styles/Cinematic", headers=ana),
+        client.delete("/api/v1/styles", headers=ana),
+    ):
+        assert reply.status_code == 403
+        assert reply.content_type == "application/problem+json"
+    assert client.put("/api/v1/styles/Zorbanite", json=new).status_code == 401
+    assert client.get("/api/v1/styles", headers=ana).get_json() == before
+    assert before["is_edited"] is False
+
+
+def test_what_no_list_can_hold_is_refused_and_nothing_is_done(guarded: Server) -> None:
+    boss = person(guarded, "boss", is_administrator=True)
+    client = guarded.client
+    text = {"descriptions": ["soft mineral light"]}
+    before = client.get("/api/v1/styles", headers=boss).get_json()
+
+    def put(name: str, json: Any) -> int:
+        code: int = client.put(f"/api/v1/styles/{name}", json=json, headers=boss).status_code
+        return code
+
+    wrong: list[Any] = [
+        {},
+        {"descriptions": []},
+        {"descriptions": [" "]},
+        {"descriptions": "one"},
+        {"descriptions": [7]},
+        {"descriptions": ["x" * 10_000]},
+        {"descriptions": [f"{n}" for n in range(MAX_DESCRIPTIONS + 1)]},
+        text | {"colour": "red"},
+    ]
+    assert [put("New", body) for body in wrong] == [422] * len(wrong)
+    assert put("x" * 1_000, text) == 422
+    assert client.put("/api/v1/styles/New", data="{", headers=boss).status_code in (400, 415)
+    assert client.get("/api/v1/styles/None", headers=boss).status_code == 404
+    assert client.delete("/api/v1/styles/None", headers=boss).status_code == 404
+    assert client.get("/api/v1/styles", headers=boss).get_json() == before
+
+
+def test_a_list_may_be_neither_empty_nor_endless(guarded: Server) -> None:
+    boss = person(guarded, "boss", is_administrator=True)
+    client = guarded.client
+    with guarded.runtime.transaction() as session:
+        for number in range(MAX_STYLES - len(BUILT_IN_STYLES)):
+            styles.put_style(session, Style(f"style {number}", ("soft light",)))
+    text = {"descriptions": ["soft mineral light"]}
+    assert client.put("/api/v1/styles/One more", json=text, headers=boss).status_code == 409
+    assert client.put("/api/v1/styles/style 0", json=text, headers=boss).status_code == 200
+    with guarded.runtime.transaction() as session:
+        for style in styles.styles_in_force(session):
+            if style.name != "Cinematic":
+                styles.delete_style(session, style.name)
+    assert client.delete("/api/v1/styles/Cinematic", headers=boss).status_code == 409
+    assert client.get("/api/v1/styles", headers=boss).get_json()["count"] == 1
+    assert client.delete("/api/v1/styles", headers=boss).status_code == 204
+    whole = client.get("/api/v1/styles", headers=boss).get_json()
+    assert (whole["count"], whole["is_edited"]) == (len(BUILT_IN_STYLES), False)
+
+
+def test_an_enormous_prompt_is_read_like_any_and_a_larger_one_refused(
+    guarded: Server, seeds: Iterator[int]
+) -> None:
+    ana = person(guarded, "ana")
+    fill(guarded, ana, seeds, ["cinematic"] * 6 + [None] * 2)
+    enormous = ("a lighthouse of many words, film still, " * 2_500)[:100_000]
+    part = as_upload(picture(99), "p.png", "image/png")
+    form = {"file": part, "prompt": enormous}
+    refused = guarded.client.post("/api/v1/images", data=form, headers=ana)
+    assert refused.status_code == 422
+    image = upload(guarded, ana, next(seeds), enormous[:MAX_TEXT_CHARS].strip())
+    guarded.work()
+    (found,) = suggestions(guarded, ana)
+    assert (found["label"], found["frequency"]) == ("Cinematic", 7)
+    assert memory(guarded, ana)["prompts"] == 9
+    assert guarded.client.get(image["url"], headers=ana).get_json()["status"] == "READY"
+
+
+@pytest.mark.postgresql
+def test_the_routes_answer_on_postgresql(
+    suggesting: Callable[..., Server], postgresql_url: str, seeds: Iterator[int]
+) -> None:
+    server = suggesting(auth_mode="keys", database_url=postgresql_url)
+    expect_cinematic(server, seeds)
+    boss = person(server, "boss", is_administrator=True)
+    text = {"descriptions": ["soft mineral light"]}
+    assert server.client.put("/api/v1/styles/New", json=text, headers=boss).status_code == 201
+    assert server.client.delete("/api/v1/styles/New", headers=boss).status_code == 204
+    assert server.client.get("/api/v1/styles", headers=boss).get_json()["is_edited"]
+    assert server.client.delete("/api/v1/styles", headers=boss).status_code == 204
+    fill(server, boss, seeds, ["watercolour painting"] * 6)
+    body = memory(server, boss)
+    assert [style["label"] for style in body["styles"]] == ["Watercolour"]
+    assert body["palette"]["pictures"] == 6
+    with server.runtime.transaction() as session:
+        session.execute(update(Content).values(palette=None))
+        jobs.enqueue(session, jobs.BACKFILL_EMBEDDINGS)
+    server.work()
+    server.work()
+    assert memory(server, boss) == body

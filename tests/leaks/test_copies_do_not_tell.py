@@ -73,6 +73,7 @@ class Uploader:
             ("GET", f"{self.image}/related", {"query": (("limit", "20"),)}),
             ("GET", f"/api/images/{image_id}/related", {"query": (("limit", "20"),)}),
             ("GET", "/api/v1/images", {"query": (("mine", "true"),)}),
+            ("GET", "/api/v1/users/me/memory", {}),
             ("POST", "/api/v1/search", {"json": {"vector": vector, "k": 100}}),
             ("POST", "/api/v1/search", {"json": {"vector": vector, "mine": True}}),
             ("POST", "/api/v1/search", {"json": {"text": "a lighthouse", "in": "prompts"}}),

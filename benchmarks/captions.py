@@ -75,6 +75,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--block", type=int, default=6, help="Uploads in a block.")
     parser.add_argument("--side", type=int, default=1_000, help="Pixels of a picture's long side.")
+    parser.add_argument(
+        "--idle", action="store_true", help="No worker: what the upload itself does, and no more."
+    )
     options = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -99,7 +102,8 @@ def main() -> None:
                 )
             )
             webs[mode] = deployment.web(wait=False)
-            deployment.worker()
+            if not options.idle:
+                deployment.worker()
         size = (options.side, options.side * 3 // 4)
         blocks: dict[str, list[float]] = {mode: [] for mode in webs}
         for web in webs.values():
@@ -113,7 +117,8 @@ def main() -> None:
             shuffled.shuffle(order)
             for mode in order:
                 took = block_ms(webs[mode], pictures)
-                settle(webs[mode], mode)
+                if not options.idle:
+                    settle(webs[mode], mode)
                 if turn >= 0:
                     blocks[mode].append(took)
         print(

@@ -54,11 +54,13 @@ def request_caption(
     *,
     redo: bool = False,
     model: str | None = None,
+    is_first: bool = False,
 ) -> Job:
     """Queue the captioning of one owner's images of a content; lock the content, ring after the commit.
 
     One job of each owner, as with vectors: its age and number tell nobody that others have the picture.
-    With `redo` also what another recipe wrote is written anew, by `model` if one is named.
+    With `redo` also what another recipe wrote is written anew, by `model` if one is named. For
+    `is_first` see `jobs.enqueue`.
     """
     arguments: dict[str, Any] = {"redo": True} if redo else {}
     if model is not None:
@@ -71,6 +73,7 @@ def request_caption(
         arguments=arguments,
         request_id=request_id,
         same_work=f"{jobs.CAPTION_IMAGE}:{content_id}:{owner_id}",
+        is_first=is_first,
     )
     if arguments and job.state == JobState.QUEUED:
         # One that waits already, for tomorrow's money perhaps, learns what is wanted of it by now.

@@ -148,7 +148,7 @@ def register_image(
         prompt = generation.prompt
     owner = session.get_one(User, owner_id)
     content = locked_content(session, picture)
-    is_new = content.storage_key == picture.storage_key
+    is_new = is_inserted = content.storage_key == picture.storage_key
     # The lock is held before the look: a twin of this request has either committed or waits for us.
     earlier = _earlier_image_id(
         session, content, owner_id, idempotency_key, fingerprint, is_once_per_owner
@@ -207,7 +207,9 @@ def register_image(
             request_id=request_id,
         ).id
     if embeddings_enabled if caption is not None else captions_enabled and auto_caption:
-        caption_job_id = captions.request_caption(session, content.id, owner_id, request_id).id
+        caption_job_id = captions.request_caption(
+            session, content.id, owner_id, request_id, is_first=is_inserted
+        ).id
     return Registered(image, job_id, is_new, caption_job_id)
 
 

@@ -57,6 +57,7 @@ def enqueue(
     owner_id: int | None = None,
     request_id: str | None = None,
     same_work: str | None = None,
+    is_first: bool = False,
 ) -> Job:
     """Return the queued job for this work, in the caller's transaction; ring after its commit.
 
@@ -76,23 +77,31 @@ def enqueue(
             subject and space. Embedding a content is one job of each uploader, whatever the space,
             for its age and number would tell the second that there was a first; whichever runs
             second finds the vector.
+        is_first: no such job can be there, because its subject is of this transaction: one
+            statement in place of five.
     """
     of_what = (owner_id or "all") if kind == CREATE_EMBEDDINGS else space_id
     key = same_work or f"{kind}:{subject_id}:{of_what}"
+    fresh = Job(
+        kind=kind,
+        subject_id=subject_id,
+        space_id=space_id,
+        same_work=key,
+        arguments=arguments or {},
+        owner_id=owner_id,
+        request_id=request_id,
+        state=JobState.QUEUED,
+        next_run_at_ms=now_ms(),
+    )
+    if is_first:
+        session.add(fresh)
+        session.flush()
+        return fresh
     job = _locked_by_key(session, key)
     now = session.execute(select(now_ms())).scalar_one()
     if job is None:
-        job = Job(
-            kind=kind,
-            subject_id=subject_id,
-            space_id=space_id,
-            same_work=key,
-            arguments=arguments or {},
-            owner_id=owner_id,
-            request_id=request_id,
-            state=JobState.QUEUED,
-            next_run_at_ms=now,
-        )
+        job = fresh
+        job.next_run_at_ms = now
         try:
             with session.begin_nested():
                 session.add(job)

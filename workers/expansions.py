@@ -12,6 +12,7 @@ from mirada.usecases import expand
 from mirada.usecases.expand import ExpansionStatus, LookedUp
 from mirada.usecases.jobs import EXPAND_LABEL
 from workers import doorbell
+from workers.deadlocks import in_transaction
 
 logger = logging.getLogger(__name__)
 
@@ -45,10 +46,12 @@ def request(
         again: ask even though it failed lately.
     """
     model = runtime.settings.llm_label_expansion_model
-    with runtime.transaction() as session:
-        known = expand.request_expansion(
+    known = in_transaction(
+        runtime,
+        lambda session: expand.request_expansion(
             session, label, model, owner_id=owner_id, request_id=request_id, again=again
-        )
+        ),
+    )
     if known.status == ExpansionStatus.PENDING and known.job_id is not None:
         doorbell.ring(runtime, known.job_id, EXPAND_LABEL)
     return known

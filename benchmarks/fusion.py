@@ -89,6 +89,7 @@ def filled(
             if image.prompt_text_id is not None:
                 vector = runtime.text_encoder.encode_texts([text["prompt"]])[0]
                 known = {image.prompt_text_id: vector}
+                prompts.show_vectors(session, image.content_id)
                 prompts.store_prompt_vectors(session, prompt_space_id, prompt_space, known)
             ids.append(image.id)
     for known_space in (space_id, prompt_space_id):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from mirada.domain.embeddings import SpaceKind
 from mirada.domain.errors import Conflict
-from mirada.usecases import captions, search, spaces
+from mirada.usecases import captions, jobs, search, spaces
 from mirada.usecases.search import FoundImage
 from webapp.auth import Caller, require_user
 from webapp.current import current_runtime
@@ -28,15 +29,38 @@ if TYPE_CHECKING:
     from mirada.db.models import Image
     from mirada.domain.embeddings import Vector
 
+Bell = tuple[int, str]
+"""The number and the kind of a job to ring for after the commit."""
 QUERY_TIMEOUT_S = 5.0
 """Somebody waits for the answer."""
 
 
-def request_embedding(session: Session, image: Image) -> int | None:
-    """Queue the embedding of a caption that its owner has just typed and return the job to ring for."""
+def request_embedding(session: Session, image: Image, changed: Mapping[str, Any]) -> list[Bell]:
+    """Queue the embedding of a prompt and a caption that their owner has just typed; return whom to ring.
+
+    Args:
+        session: the transaction in which the image was changed.
+        image: as it is now.
+        changed: what its owner sent.
+    """
+    bells: list[Bell] = []
     if not current_runtime().settings.embeddings_enabled:
-        return None
-    return captions.request_caption(session, image.content_id, image.owner_id, request_id()).id
+        return bells
+    if changed.get("prompt") and image.prompt_is_due:
+        space = spaces.pinned_space(session)
+        job = jobs.enqueue(
+            session,
+            jobs.CREATE_EMBEDDINGS,
+            subject_id=image.content_id,
+            space_id=None if space is None else space.id,
+            owner_id=image.owner_id,
+            request_id=request_id(),
+        )
+        bells.append((job.id, jobs.CREATE_EMBEDDINGS))
+    if changed.get("caption"):
+        job = captions.request_caption(session, image.content_id, image.owner_id, request_id())
+        bells.append((job.id, jobs.CAPTION_IMAGE))
+    return bells
 
 
 def find_by_caption(query: str, caller: Caller, k: int) -> list[FoundImage]:

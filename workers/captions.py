@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from mirada.bootstrap import Runtime
@@ -26,47 +22,20 @@ from mirada.domain.errors import (
     UnusableReply,
 )
 from mirada.domain.prices import TokenBound, bound_of_question
-from mirada.domain.prompts import prompt_digest
-from mirada.usecases import attempts, captions, embed, prompts, shared_calls, spaces, spending
+from mirada.usecases import attempts, captions, embed, spending
 from mirada.usecases.jobs import ASK_AGAIN
 from workers import paying
-from workers.caption_encoders import PaidEncoder, can_embed, caption_encoder
-from workers.turns import OutOfTurn, Turn, turn_of
+from workers.caption_encoders import can_embed
+from workers.caption_vectors import CaptionTask, embed_captions
+from workers.turns import OutOfTurn, turn_of
 
 if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
-
-    from mirada.domain.embeddings import Vector
-    from mirada.ports import Reply, TextEncoder
-    from mirada.usecases.spending import Order
+    from mirada.ports import Reply
     from workers.attempt import Attempt
     from workers.paying import PaidLanguageModel
 
-logger = logging.getLogger(__name__)
-
 THREADS_PER_CAPTION = 2
 """Half of a process's threads ask at most: a server that hangs holds up no picture's vector."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """What an attempt is to do: for one owner's images of a content, by which recipe, if by any."""
-
-    runtime: Runtime
-    attempt: Attempt
-    turn: Turn
-    content_id: int
-    owner_id: int
-    recipe: CaptionRecipe | None
-    redo: bool
-
-    @property
-    def timeout_s(self) -> float:
-        return self.runtime.settings.caption_timeout_ms / 1000
-
-
-class _AlreadyThere(MiradaError):
-    """Somebody else has had the same text embedded meanwhile."""
 
 
 def recipe_in_force(runtime: Runtime, model: str | None = None) -> CaptionRecipe | None:
@@ -99,7 +68,7 @@ def caption_image(runtime: Runtime, attempt: Attempt) -> None:
         raise NotFound("The job names no content, or nobody whose images are meant.")
     with turn_of(runtime, job.kind, THREADS_PER_CAPTION) as turn:
         _work(
-            _Task(
+            CaptionTask(
                 runtime,
                 attempt,
                 turn,
@@ -111,7 +80,7 @@ def caption_image(runtime: Runtime, attempt: Attempt) -> None:
         )
 
 
-def _work(task: _Task) -> None:
+def _work(task: CaptionTask) -> None:
     while True:
         trouble = None
         try:
@@ -120,7 +89,7 @@ def _work(task: _Task) -> None:
             # What people wrote is embedded all the same.
             trouble = error
         task.attempt.check()
-        space_id = _embed(task)
+        space_id = embed_captions(task)
         if trouble is not None:
             raise trouble
         task.attempt.check()
@@ -139,7 +108,7 @@ def _work(task: _Task) -> None:
                 return
 
 
-def _write(task: _Task) -> None:
+def _write(task: CaptionTask) -> None:
     """Give the owner's images that want a caption one: what is known, or what the model answers."""
     recipe, job = task.recipe, task.attempt.job
     if recipe is None:
@@ -179,7 +148,7 @@ def _write(task: _Task) -> None:
 
 
 def _ask(
-    task: _Task, model: PaidLanguageModel, storage_key: str, recipe: CaptionRecipe
+    task: CaptionTask, model: PaidLanguageModel, storage_key: str, recipe: CaptionRecipe
 ) -> str | None:
     """Return the model's caption, kept whatever becomes of this attempt; None: the picture is gone."""
     runtime, content_id = task.runtime, task.content_id
@@ -220,70 +189,3 @@ def _ask(
             captions.keep(session, content_id, recipe, refusal=error.detail)
         raise
     return caption
-
-
-def _embed(task: _Task) -> int | None:
-    """Embed the captions that have no vector and return the space; None before there is one."""
-    runtime = task.runtime
-    if not can_embed(runtime):
-        return None
-    with runtime.transaction() as session:
-        captions.note_captions(session, task.content_id, task.owner_id)
-    with runtime.reading() as session:
-        pinned = spaces.pinned_caption_space(session)
-        texts = captions.without_vector(
-            session, task.content_id, task.owner_id, None if pinned is None else pinned.id
-        )
-    if not texts:
-        return None if pinned is None else pinned.id
-    encoder = caption_encoder(runtime, task.timeout_s)
-    if isinstance(encoder, PaidEncoder):
-        task.turn.take()
-        for text_id, text in texts.items():
-            _embed_once(task, encoder, text_id, text)
-    else:
-        vectors = encoder.encode_texts(list(texts.values()))
-        task.attempt.check()
-        _store(runtime, encoder, zip(texts, vectors, strict=True))
-    with runtime.reading() as session:
-        pinned = spaces.pinned_caption_space(session)
-    return None if pinned is None else pinned.id
-
-
-def _embed_once(task: _Task, encoder: PaidEncoder, text_id: int, text: str) -> None:
-    """Have a text embedded and keep its vector, unless somebody else has; paid for once."""
-    job = task.attempt.job
-    order = spending.Order(
-        spending.CAPTION_EMBEDDING,
-        prompt_digest(text),
-        # Nobody's: whether it had to be paid for tells whether somebody else has said the same.
-        user_id=None,
-        job_id=job.id,
-        lease_token=task.attempt.token,
-    )
-
-    def keep(vector: Vector) -> None:
-        _store(task.runtime, encoder, [(text_id, vector)])
-
-    try:
-        encoder.encode_once(
-            text, order, received=keep, unless=partial(_require_unembedded, encoder, text_id, order)
-        )
-    except _AlreadyThere:
-        logger.debug("Text %s has been embedded meanwhile", text_id)
-
-
-def _require_unembedded(encoder: PaidEncoder, text_id: int, order: Order, session: Session) -> None:
-    if shared_calls.is_under_way(session, order):
-        raise OutOfTurn
-    space = spaces.pinned_caption_space(session)
-    if space is not None and prompts.is_embedded(session, text_id, space.id):
-        raise _AlreadyThere("This text is embedded by now.")
-
-
-def _store(
-    runtime: Runtime, encoder: PaidEncoder | TextEncoder, vectors: Iterable[tuple[int, Vector]]
-) -> None:
-    with runtime.transaction() as session:
-        space = spaces.pin_caption_space(session, encoder.space)
-        prompts.store_prompt_vectors(session, space.id, encoder.space, dict(vectors))

@@ -17,6 +17,7 @@ from mirada.domain.errors import (
 from mirada.domain.expansion import PROMPT_VERSION
 from mirada.domain.images import RgbImage
 from mirada.usecases import attempts, backfill, embed, expand, leases, rebuild, spaces, spending
+from mirada.usecases.embed import Subject
 from mirada.usecases.jobs import (
     BACKFILL_EMBEDDINGS,
     CAPTION_IMAGE,
@@ -82,7 +83,7 @@ def create_embeddings(runtime: Runtime, attempt: Attempt) -> None:
                 colours = palette.palette_of(pixels)
                 if not subject.has_vector:
                     vector = runtime.encoder.encode_images([pixels])[0]
-        prompt_space, prompt_vectors, trouble = _embed_prompts(runtime, subject.prompts)
+        prompt_space, prompt_vectors, trouble = _embed_prompts(runtime, subject)
         attempt.check()
         with runtime.transaction() as session:
             is_complete = embed.store_vectors(
@@ -127,14 +128,15 @@ def _pixels(runtime: Runtime, content_id: int, storage_key: str) -> RgbImage | N
 
 
 def _embed_prompts(
-    runtime: Runtime, texts: dict[int, str]
+    runtime: Runtime, subject: Subject
 ) -> tuple[tuple[int, EmbeddingSpace] | None, dict[int, Vector], MiradaError | None]:
     """Return the prompt space, vectors by text id, and why there are none where there should be."""
-    if not texts:
+    texts = subject.prompts
+    if not texts and not subject.has_due_prompts:
         return None, {}, None
     try:
-        prompt_space = runtime.prompt_space()
-        vectors = runtime.text_encoder.encode_texts(list(texts.values()))
+        prompt_space, encoder = runtime.prompt_space(), runtime.text_encoder
+        vectors = encoder.encode_texts(list(texts.values())) if texts else ()
     except MiradaError as error:
         return None, {}, error
     return prompt_space, dict(zip(texts, vectors, strict=True)), None

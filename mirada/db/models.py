@@ -26,6 +26,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
     true,
 )
 from sqlalchemy.dialects import mysql
@@ -179,6 +180,8 @@ class Image(Base):
     `prompt_text_id` and `caption_text_id` are no foreign keys, because SQLite would have to copy the
     table to add one; they are written under the text's lock. `generation` holds what a generator wrote
     into the file. `auto_caption` is whether the owner lets a model write a missing caption.
+    `prompt_is_due` and `caption_is_due` are whether its own job has yet to come to the text: until then
+    the image shows no vector of it, for one that is there is somebody else's.
     """
 
     __tablename__ = "images"
@@ -195,9 +198,11 @@ class Image(Base):
     filename: Mapped[str | None] = mapped_column(String(255))
     prompt: Mapped[str | None] = mapped_column(LongText)
     prompt_text_id: Mapped[int | None] = mapped_column(BigInteger)
+    prompt_is_due: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
     generation: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     caption: Mapped[str | None] = mapped_column(LongText)
     caption_text_id: Mapped[int | None] = mapped_column(BigInteger)
+    caption_is_due: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
     caption_source: Mapped[str | None] = mapped_column(String(10))
     caption_model: Mapped[str | None] = mapped_column(String(100))
     caption_language: Mapped[str | None] = mapped_column(String(5))

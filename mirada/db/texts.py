@@ -22,7 +22,8 @@ ATTEMPTS = 3
 def set_prompt(session: Session, image: Image, prompt: str | None) -> int | None:
     """Give an image its prompt and the text that goes with it.
 
-    Nothing of the image is flushed here, so that one change of it stays one version.
+    Nothing of the image is flushed here, so that one change of it stays one version. A new text is due:
+    the caller has it embedded by a job of this owner's, whether or not it has a vector.
 
     Args:
         session: a transaction that holds the lock of the image's content.
@@ -40,6 +41,7 @@ def set_prompt(session: Session, image: Image, prompt: str | None) -> int | None
     if new_id == old_id:
         return None
     image.prompt_text_id = new_id
+    image.prompt_is_due = new_id is not None
     changes.touch_texts(session, [old_id, new_id])
     return old_id
 
@@ -61,6 +63,7 @@ def set_caption(session: Session, image: Image, caption: str | None) -> int | No
     if new_id == old_id:
         return None
     image.caption_text_id = new_id
+    image.caption_is_due = new_id is not None
     changes.touch_texts(session, [old_id, new_id])
     return old_id
 

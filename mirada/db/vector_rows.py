@@ -20,7 +20,6 @@ from mirada.db.tombstones import purge_tombstones
 from mirada.db.vector_tables import PICTURES, VectorTable, table_of
 from mirada.domain.embeddings import BLOB_DTYPE, EmbeddingSpace, Matrix
 from mirada.domain.errors import LeaseLost, NotFound
-from mirada.domain.images import ImageStatus
 from mirada.ports import SnapshotRecord, VectorRows
 
 logger = logging.getLogger(__name__)
@@ -277,7 +276,7 @@ def _access(
                 select(table.shown_by, Image.owner_id, Image.is_public).where(
                     table.shown_by.in_(chunk),
                     # Before its own job has run, an image shows no vector that others brought.
-                    Image.status == ImageStatus.READY,
+                    table.is_through,
                 )
             )
         ]

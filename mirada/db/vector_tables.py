@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import ColumnElement, and_, false, func
+
 from mirada.db.memory_models import TextEmbedding
 from mirada.db.models import Embedding, Image
 from mirada.domain.embeddings import SpaceKind
+from mirada.domain.images import ImageStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,16 +21,32 @@ class VectorTable:
         entity: the mapped class.
         subject: its column that names what was embedded: a content, a prompt's or caption's text.
         shown_by: the column of `images` that names the same.
+        is_through: the condition on `images` that their own job has come to it. Before that an image
+            shows no vector: one that is there is of somebody else's upload, prompt or caption, and
+            would tell that they have the very same.
     """
 
     entity: type[Embedding] | type[TextEmbedding]
     subject: Any
     shown_by: Any
+    is_through: ColumnElement[bool]
 
 
-PICTURES = VectorTable(Embedding, Embedding.content_id, Image.content_id)
-PROMPTS = VectorTable(TextEmbedding, TextEmbedding.text_id, Image.prompt_text_id)
-CAPTIONS = VectorTable(TextEmbedding, TextEmbedding.text_id, Image.caption_text_id)
+_IS_READY = func.coalesce(Image.status, "") == ImageStatus.READY
+"""Said so that no index is of use for it: SQLite would read all that are READY, not the few found."""
+PICTURES = VectorTable(Embedding, Embedding.content_id, Image.content_id, _IS_READY)
+PROMPTS = VectorTable(
+    TextEmbedding,
+    TextEmbedding.text_id,
+    Image.prompt_text_id,
+    and_(_IS_READY, Image.prompt_is_due == false()),
+)
+CAPTIONS = VectorTable(
+    TextEmbedding,
+    TextEmbedding.text_id,
+    Image.caption_text_id,
+    and_(_IS_READY, Image.caption_is_due == false()),
+)
 _BY_KIND = {SpaceKind.IMAGE: PICTURES, SpaceKind.PROMPT: PROMPTS, SpaceKind.CAPTION: CAPTIONS}
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_, exists, false, func, or_, select
+from sqlalchemy import ColumnElement, and_, exists, false, func, or_, select, true
 from sqlalchemy.orm import Session
 
 from mirada.db.contents import lock_content
@@ -138,7 +138,7 @@ def _lacks(
             )
             unembedded = and_(unembedded, ~exists(embedded))
         unnoted = and_(Image.caption.is_not(None), Image.caption_text_id.is_(None))
-        lacking += [unembedded, unnoted]
+        lacking += [unembedded, unnoted, Image.caption_is_due == true()]
     return or_(false(), *lacking)
 
 

@@ -9,19 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import case, select, true, update
 from sqlalchemy.orm import Session
 
 from mirada.db import changes
 from mirada.db.contents import lock_content
 from mirada.db.inserts import insert_unless_there
-from mirada.db.memory_models import Caption, TextContent
+from mirada.db.memory_models import Caption
 from mirada.db.models import Image, Job, JobState, utc_now
 from mirada.db.session import now_ms
 from mirada.db.texts import lock_texts_of, locked_text_id, release_text
 from mirada.domain.captions import CaptionRecipe, CaptionSource
 from mirada.domain.prompts import normalised_prompt
-from mirada.usecases import jobs, prompts
+from mirada.usecases import caption_texts, jobs
 from mirada.usecases.wanted_captions import wants
 
 MAX_REFUSAL_CHARS = 255
@@ -161,7 +161,8 @@ def show(
 ) -> int:
     """Give the caption to the owner's images that want one, and return how many they are.
 
-    Their version stays, as when a status changes: it is the owner's.
+    Their version stays, as when a status changes: it is the owner's. A text that is new to an image is
+    due until `caption_texts.show_vectors`.
     """
     if lock_content(session, content_id) is None:
         return 0
@@ -176,12 +177,14 @@ def show(
     body = normalised_prompt(caption)
     lock_texts_of(session, [body], [row.caption_text_id for row in found])
     text_id = locked_text_id(session, body)
+    column, other = Image.__table__.c, [row.id for row in found if row.caption_text_id != text_id]
     session.execute(
         update(Image.__table__)  # type: ignore[arg-type]
-        .where(Image.__table__.c.id.in_([row.id for row in found]))
+        .where(column.id.in_([row.id for row in found]))
         .values(
             caption=caption,
             caption_text_id=text_id,
+            caption_is_due=case((column.id.in_(other), true()), else_=column.caption_is_due),
             caption_source=CaptionSource.MODEL.value,
             caption_model=recipe.model,
             caption_language=recipe.language.value,
@@ -195,51 +198,6 @@ def show(
     return len(found)
 
 
-def note_captions(session: Session, content_id: int, owner_id: int) -> None:
-    """Give captions of before they were texts their text; locks the content."""
-    if lock_content(session, content_id) is None:
-        return
-    unnoted = select(Image.id, Image.caption).where(
-        Image.content_id == content_id,
-        Image.owner_id == owner_id,
-        Image.caption.is_not(None),
-        Image.caption_text_id.is_(None),
-    )
-    rows = [(row.id, normalised_prompt(row.caption)) for row in session.execute(unnoted)]
-    lock_texts_of(session, [body for _, body in rows])
-    for image_id, body in rows:
-        text_id = locked_text_id(session, body)
-        # What its owner wrote stays as it is, and so do the version and the time they know.
-        session.execute(
-            update(Image.__table__)  # type: ignore[arg-type]
-            .where(Image.__table__.c.id == image_id)
-            .values(caption_text_id=text_id, updated_at=Image.__table__.c.updated_at)
-        )
-        changes.touch_texts(session, [text_id])
-
-
-def without_vector(
-    session: Session, content_id: int, owner_id: int, space_id: int | None
-) -> dict[int, str]:
-    """Return the texts of one owner's captions of a content that have no vector in that space, by id.
-
-    Args:
-        session: any.
-        content_id: whose picture it is.
-        owner_id: whose images are meant.
-        space_id: None, before a caption space is pinned, returns them all.
-    """
-    query = (
-        select(TextContent.id, TextContent.body)
-        .join(Image, Image.caption_text_id == TextContent.id)
-        .where(Image.content_id == content_id, Image.owner_id == owner_id)
-        .distinct()
-    )
-    if space_id is not None:
-        query = query.where(~prompts.has_vector(space_id))
-    return {row.id: row.body for row in session.execute(query)}
-
-
 def is_complete(
     session: Session,
     content_id: int,
@@ -250,7 +208,7 @@ def is_complete(
     space_id: int | None,
     redo: bool = False,
 ) -> bool:
-    """Return whether nothing is left to write or embed, the content locked until the commit.
+    """Return whether nothing is left to write, embed or show, the content locked until the commit.
 
     Args:
         session: the transaction that would finish the job.
@@ -267,7 +225,12 @@ def is_complete(
         wanting = select(Image.id).where(wants(content_id, owner_id, recipe, redo))
         if session.execute(wanting.limit(1)).first() is not None:
             return False
-    return not embeds or not without_vector(session, content_id, owner_id, space_id)
+    if not embeds:
+        # A vector that is there is not shown for all that: one that is not would not be either.
+        return True
+    return not caption_texts.due_texts(
+        session, content_id, owner_id
+    ) and not caption_texts.without_vector(session, content_id, owner_id, space_id)
 
 
 def _row(session: Session, content_id: int, recipe: CaptionRecipe) -> Caption | None:

@@ -24,7 +24,6 @@ from mirada.db.models import Content, Image
 from mirada.db.vector_tables import PICTURES, PROMPTS, VectorTable
 from mirada.domain.embeddings import BLOB_DTYPE, Matrix, Vector, from_blob, l2_normalise
 from mirada.domain.errors import InvalidInput
-from mirada.domain.images import ImageStatus
 from mirada.domain.palette import Colour, from_stored
 from mirada.domain.styles.book import Diary
 
@@ -44,6 +43,10 @@ class OwnImage:
 
     What is known of its content and its prompt counts only once it is READY: before its own job is
     done, it would tell that somebody else has the same.
+
+    Attributes:
+        is_ready: whether what is known of its content counts.
+        shows_prompt: whether what is known of its prompt does.
     """
 
     id: int
@@ -52,6 +55,7 @@ class OwnImage:
     version: int
     created_at: datetime
     is_ready: bool
+    shows_prompt: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,8 @@ def outline(
             Image.content_id,
             Image.version,
             Image.created_at,
-            Image.status == ImageStatus.READY,
+            PICTURES.is_through,
+            PROMPTS.is_through,
             Content.palette.is_not(None),
         )
         .join(Content, Content.id == Image.content_id)
@@ -97,15 +102,15 @@ def outline(
         .limit(MAX_IMAGES)
     )
     rows = session.execute(query).all()[::-1]
-    images = [OwnImage(*row[:5], bool(row[5])) for row in rows]
+    images = [OwnImage(*row[:5], bool(row[5]), bool(row[6])) for row in rows]
     ready = [image for image in images if image.is_ready]
     digest = hashlib.sha256()
     digest.update(repr((prompt_space_id, image_space_id)).encode())
     # A palette comes with the vector, or later where a picture was embedded before there were any.
-    digest.update(repr([(bool(row[5]), bool(row[6])) for row in rows]).encode())
+    digest.update(repr([tuple(map(bool, row[5:])) for row in rows]).encode())
     digest.update(repr([(i.id, i.text_id, i.content_id, i.version) for i in images]).encode())
     for table, space_id, ids in (
-        (PROMPTS, prompt_space_id, {image.text_id for image in ready if image.text_id}),
+        (PROMPTS, prompt_space_id, {i.text_id for i in ready if i.text_id and i.shows_prompt}),
         (PICTURES, image_space_id, {image.content_id for image in ready}),
     ):
         digest.update(repr(_stamps(session, table, space_id, ids)).encode())
@@ -127,7 +132,8 @@ def read_diary(
     bodies = _bodies(session, by_text)
     text_ids = [text_id for text_id in by_text if bodies.get(text_id)]
     ready = {i: [image for image in by_text[i] if image.is_ready] for i in text_ids}
-    prompts = _vectors(session, PROMPTS, prompt_space_id, [i for i in text_ids if ready[i]])
+    shown = [i for i in text_ids if any(image.shows_prompt for image in by_text[i])]
+    prompts = _vectors(session, PROMPTS, prompt_space_id, shown)
     pictures = _vectors(
         session,
         PICTURES,

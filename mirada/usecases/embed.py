@@ -59,12 +59,14 @@ class Subject:
         storage_key: of its bytes in the image store; None when nothing has to be read from them.
         prompts: texts without a vector, by their ids.
         has_vector: whether the picture lacks its palette alone.
+        has_due_prompts: whether an image does not show its prompt's vector yet; there may be one.
     """
 
     content_id: int
     storage_key: str | None
     prompts: dict[int, str]
     has_vector: bool = False
+    has_due_prompts: bool = False
 
 
 def begin_embedding(
@@ -78,7 +80,8 @@ def begin_embedding(
     """Mark the content's images PROCESSING and return what to embed; None if nothing is to be done.
 
     None means that the content was deleted, that its bytes are not kept, or that it and its prompts
-    have their vectors and it its palette already, in which case its images become READY.
+    have their vectors, shown by their images, and it its palette already, in which case those become
+    READY.
 
     Args:
         session: the transaction.
@@ -92,12 +95,14 @@ def begin_embedding(
         return None
     has_vector = not replace and _vector_id(session, content_id, space_id) is not None
     texts = prompts.without_vector(session, content_id, prompt_space_id)
+    is_due = prompts.are_due(session, content_id)
     is_read = has_vector and locked.palette is not None
-    if is_read and not texts:
+    if is_read and not texts and not is_due:
         _make_ready(session, content_id)
         return None
     _set_status(session, content_id, ImageStatus.PROCESSING, only=UNFINISHED)
-    return Subject(content_id, None if is_read else locked.storage_key, texts, has_vector)
+    storage_key = None if is_read else locked.storage_key
+    return Subject(content_id, storage_key, texts, has_vector, is_due)
 
 
 def store_vectors(
@@ -113,13 +118,14 @@ def store_vectors(
     """Write what was computed of a subject and return whether nothing of it is missing any more.
 
     Something is when an image with another prompt came in meanwhile: whoever embedded this goes on
-    with that, for nobody else will.
+    with that, for nobody else will. Only once nothing is do the images show their prompts' vectors.
 
     Args:
         session: the transaction; it may also finish the job.
         subject: from `begin_embedding`.
         image: the image space's row and value and the picture's (d,) vector; None for none.
-        prompt_space: the prompt space's row and value; None before one is pinned.
+        prompt_space: the prompt space's row and value; None where no prompt was to be embedded or
+            shown, or none could be.
         prompt_vectors: (d,) vectors by text id.
         palette: the picture's colours; None where it was not decoded.
         replace: write over a vector of the picture that exists.
@@ -140,10 +146,17 @@ def store_vectors(
             .where(Content.id == subject.content_id)
             .values(palette=to_stored(palette))
         )
+    prompt_space_id = None if prompt_space is None else prompt_space[0]
+    lacking = prompts.without_vector(session, subject.content_id, prompt_space_id)
+    is_due = prompts.are_due(session, subject.content_id)
+    # A prompt whose vector was there before waits for the text model like any other.
+    is_complete = lacking.keys() <= prompt_vectors.keys() and not (is_due and prompt_space is None)
+    if is_complete and is_due:
+        # Before the texts are locked: images come first.
+        prompts.show_vectors(session, subject.content_id)
     if prompt_space is not None and prompt_vectors:
         prompts.store_prompt_vectors(session, *prompt_space, prompt_vectors)
-    prompt_space_id = None if prompt_space is None else prompt_space[0]
-    return not prompts.without_vector(session, subject.content_id, prompt_space_id)
+    return is_complete
 
 
 def store_embedding(

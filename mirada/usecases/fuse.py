@@ -15,7 +15,6 @@ from mirada.db.vector_tables import table_of
 from mirada.domain.embeddings import SpaceKind, Vector
 from mirada.domain.errors import InvalidInput
 from mirada.domain.fusion import WeightedRanking, reciprocal_rank_fusion
-from mirada.domain.images import ImageStatus
 from mirada.domain.similarity import Verdict, relevances, verdict
 from mirada.ports import VectorIndex
 from mirada.usecases.keywords import find_by_words
@@ -194,7 +193,7 @@ def find_fused(
 
 
 def _silent(session: Session, asked: VectorQuery, image_ids: Collection[int]) -> set[int]:
-    """Return which of these images have no vector in a space, or are not READY to show it."""
+    """Return which of these images have no vector in a space, or are not yet to show it."""
     table = table_of(asked.kind)
     ids = sorted(image_ids)
     silent = set(ids)
@@ -203,7 +202,7 @@ def _silent(session: Session, asked: VectorQuery, image_ids: Collection[int]) ->
         subjects = session.execute(
             select(Image.id, table.shown_by).where(
                 Image.id.in_(ids[start : start + IN_LIST_ROWS]),
-                Image.status == ImageStatus.READY,
+                table.is_through,
                 table.shown_by.is_not(None),
             )
         ).all()

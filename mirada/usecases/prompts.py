@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import ColumnElement, and_, exists, false, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, exists, false, or_, select, true, update
 from sqlalchemy.orm import Session
 
 from mirada.db import changes
@@ -14,6 +14,13 @@ from mirada.db.texts import lock_texts, locked_text_id
 from mirada.domain.embeddings import EmbeddingSpace, Vector, to_blob
 from mirada.domain.errors import InvalidInput
 from mirada.domain.prompts import normalised_prompt
+
+# Built once: this runs for every picture.
+_DUE = (
+    select(Image.id)
+    .where(Image.content_id == bindparam("content"), Image.prompt_is_due == true())
+    .limit(1)
+)
 
 
 def without_vector(session: Session, content_id: int, space_id: int | None) -> dict[int, str]:
@@ -36,7 +43,7 @@ def without_vector(session: Session, content_id: int, space_id: int | None) -> d
 
 
 def content_lacks_prompts(space_id: int | None) -> ColumnElement[bool]:
-    """Return the condition on `contents` that an image's prompt is not embedded, or not even noted.
+    """Return the condition on `contents` that an image's prompt is due, not embedded, or not even noted.
 
     Images that came in before prompts had texts of their own are told by a prompt without one.
     """
@@ -49,12 +56,18 @@ def content_lacks_prompts(space_id: int | None) -> ColumnElement[bool]:
             TextEmbedding.is_deleted == false(),
         )
         is_unembedded = and_(is_unembedded, ~exists(embedded))
-    lacking = select(Image.id).where(Image.content_id == Content.id, or_(is_unnoted, is_unembedded))
+    lacking = select(Image.id).where(
+        Image.content_id == Content.id,
+        or_(is_unnoted, is_unembedded, Image.prompt_is_due == true()),
+    )
     return exists(lacking.correlate(Content))
 
 
 def note_prompts(session: Session, content_id: int) -> None:
-    """Give the images of a content whose prompt has no text its text; lock the content first."""
+    """Give the images of a content whose prompt has no text its text; lock the content first.
+
+    The text is due: the caller queues the job that embeds it.
+    """
     unnoted = select(Image.id, Image.prompt).where(
         Image.content_id == content_id, Image.prompt.is_not(None), Image.prompt_text_id.is_(None)
     )
@@ -64,9 +77,34 @@ def note_prompts(session: Session, content_id: int) -> None:
         session.execute(
             update(Image.__table__)  # type: ignore[arg-type]
             .where(Image.__table__.c.id == image_id)
-            .values(prompt_text_id=text_id, updated_at=Image.__table__.c.updated_at)
+            .values(
+                prompt_text_id=text_id,
+                prompt_is_due=True,
+                updated_at=Image.__table__.c.updated_at,
+            )
         )
         changes.touch_texts(session, [text_id])
+
+
+def are_due(session: Session, content_id: int) -> bool:
+    """Return whether an image of a content does not show its prompt's vector yet."""
+    return session.execute(_DUE, {"content": content_id}).first() is not None
+
+
+def show_vectors(session: Session, content_id: int) -> None:
+    """Let the images of a content be found by their prompts; lock the content first.
+
+    Every owner's: one job embeds what all of them wrote. Call it in the transaction in which no
+    prompt of the content lacks its vector any more, before `store_prompt_vectors`.
+    """
+    due = (Image.content_id == content_id, Image.prompt_is_due == true())
+    text_ids = session.execute(select(Image.prompt_text_id).where(*due)).scalars()
+    changes.touch_texts(session, text_ids)
+    session.execute(
+        update(Image.__table__)  # type: ignore[arg-type]
+        .where(*due)
+        .values(prompt_is_due=False, updated_at=Image.__table__.c.updated_at)
+    )
 
 
 def store_prompt_vectors(

@@ -198,7 +198,7 @@ def _vectors_of(
         subject_of = {
             image_id: subject_id
             for image_id, subject_id in session.execute(
-                select(Image.id, table.shown_by).where(Image.id.in_(chunk))
+                select(Image.id, table.shown_by).where(Image.id.in_(chunk), table.is_through)
             )
             if subject_id is not None
         }

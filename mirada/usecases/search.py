@@ -24,8 +24,6 @@ from mirada.ports import Permitted, SearchAnswer, VectorIndex, single
 from mirada.usecases.safety import Safety
 
 Score = TypeVar("Score")
-_IS_READY = func.coalesce(Image.status, "") == ImageStatus.READY
-"""Said so that no index is of use for it: SQLite would read all that are READY, not the few found."""
 MAX_K = 1000
 """Most results of one search: a reply of 1,000 images is about half a megabyte."""
 
@@ -199,11 +197,16 @@ def vector_of_image(
     row = session.execute(
         select(vectors.vector, vectors.crc32)
         .join(Image, table.subject == table.shown_by)
-        .where(Image.id == image_id, vectors.space_id == space_id, vectors.is_deleted.is_(False))
+        .where(
+            Image.id == image_id,
+            table.is_through,
+            vectors.space_id == space_id,
+            vectors.is_deleted.is_(False),
+        )
     ).one_or_none()
-    # A vector that somebody else's upload of the same bytes brought is not told before this image's
-    # own job has come to it.
-    if row is None or image.status != ImageStatus.READY:
+    # A vector that somebody else's upload or text brought is not told before this image's own job
+    # has come to it.
+    if row is None:
         raise Conflict(
             f"Image {image_id} could not be embedded."
             + (f" {image.failure}" if image.owner_id == viewer_id and image.failure else "")
@@ -228,8 +231,8 @@ def authorised(
     """Expand vectors to the ids of images that the viewer may see now, best first, ties by id.
 
     Of one vector no more than `at_most_each` images are taken, so that a picture that was uploaded
-    ten thousand times costs no more than any other. An image counts as soon as it is READY: before
-    that, a vector that somebody else's upload of the same bytes brought is not told.
+    ten thousand times costs no more than any other. An image counts as soon as its own job has come
+    to its picture, prompt or caption: before that, a vector that somebody else brought is not told.
     """
     by_vector = {match.id: match for match in matches}
     ids = list(by_vector)
@@ -240,7 +243,7 @@ def authorised(
             may_see(viewer_id),
             vectors.id.in_(ids[start : start + changes.IN_LIST_ROWS]),
             vectors.is_deleted.is_(False),
-            _IS_READY,
+            table.is_through,
             Image.id.not_in(exclude_image_ids),
         ]
         if owner_ids is not None:

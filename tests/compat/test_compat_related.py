@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.compat.conftest import Server, upload
+from workers import catching_up
 
 
 def settle(server: Server) -> None:
@@ -103,6 +104,44 @@ def test_prompts_are_searched_by_their_meaning_and_only_by_whom_they_may_be_seen
     assert found(people["bea"], text="a fox")["results"] == []
     assert [r["image"]["id"] for r in found(ana, image_id=fox["id"])["results"]] != [fox["id"]]
     assert found(people["bea"], image_id=fox["id"])["status"] == 404
+
+
+def test_a_prompt_typed_later_is_embedded_by_a_job_of_its_own(
+    guarded: Server, people: dict[str, dict[str, str]]
+) -> None:
+    ana = people["ana"]
+    image = upload(guarded, ana, 1, prompt="a pizza")
+    settle(guarded)
+
+    def found() -> list[float]:
+        body = {"in": "prompts", "text": "a fox"}
+        reply = guarded.client.post("/api/v1/search", json=body, headers=ana).get_json()
+        return [result["similarity"] for result in reply["results"]]
+
+    guarded.client.patch(image["url"], json={"prompt": "a fox"}, headers=ana)
+    (job,) = guarded.client.get("/api/v1/jobs", headers=ana).get_json()["results"]
+    assert (job["state"], found()) == ("queued", [])
+    settle(guarded)
+    assert found() == [pytest.approx(1.0, abs=1e-5)]
+    guarded.client.patch(image["url"], json={"prompt": None}, headers=ana)
+    (job,) = guarded.client.get("/api/v1/jobs", headers=ana).get_json()["results"]
+    assert (job["state"], found()) == ("done", [])
+
+
+def test_a_prompt_typed_while_embeddings_are_off_is_embedded_later(
+    serve: Callable[..., Server],
+) -> None:
+    off = serve(embeddings_enabled=False)
+    image = upload(off, {}, 1)
+    off.client.patch(image["url"], json={"prompt": "a fox"})
+    assert off.client.get("/api/v1/jobs").get_json()["results"] == []
+    on = serve(data_dir=off.runtime.settings.data_dir)
+    assert catching_up.catch_up(on.runtime) is not None
+    on.work()
+    settle(on)
+    body = {"in": "prompts", "text": "a fox"}
+    (result,) = on.client.post("/api/v1/search", json=body).get_json()["results"]
+    assert result["image"]["prompt"] == "a fox"
 
 
 @pytest.mark.parametrize(

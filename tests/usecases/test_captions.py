@@ -20,7 +20,16 @@ from mirada.domain.errors import EmbeddingSpaceMismatch
 from mirada.domain.images import ImageFormat, ImageStatus, PictureFacts
 from mirada.domain.prompts import prompt_digest
 from mirada.ports import Permitted
-from mirada.usecases import caption_backfill, captions, images, ingest, jobs, prompts, spaces
+from mirada.usecases import (
+    caption_backfill,
+    caption_texts,
+    captions,
+    images,
+    ingest,
+    jobs,
+    prompts,
+    spaces,
+)
 
 SPACE = EmbeddingSpace(SpaceKind.CAPTION, "Toy", "v1", "none", 3)
 RECIPE = CaptionRecipe("some-model", CaptionLanguage.EN)
@@ -58,10 +67,12 @@ class Desk:
         with self.database.transaction() as session:
             ready = update(Image).where(Image.id == image.id).values(status=ImageStatus.READY)
             session.execute(ready)
-            texts = captions.without_vector(
+            texts = caption_texts.without_vector(
                 session, image.content_id, image.owner_id, self.space_id
             )
             vectors = {text_id: l2_normalise([1, 1, 0]) for text_id in texts}
+            due = caption_texts.due_texts(session, image.content_id, image.owner_id)
+            caption_texts.show_vectors(session, image.content_id, image.owner_id, due)
             prompts.store_prompt_vectors(session, self.space_id, SPACE, vectors)
         return sorted(texts.values())
 
@@ -127,6 +138,51 @@ def test_a_persons_caption_is_a_text_seen_by_whoever_sees_the_image(desk: Desk) 
     assert desk.seen_by(None) == 1
     desk.change(found.image, is_public=False)
     assert desk.seen_by(desk.bea) == 0
+
+
+def test_a_caption_that_somebody_else_wrote_is_not_shown_before_its_own_job(desk: Desk) -> None:
+    desk.embed(desk.upload("hers", "a cat").image)
+    mine = desk.upload("mine", owner_id=desk.bea).image
+    desk.embed(mine)
+    desk.change(mine, caption="a cat")
+    options: dict[str, Any] = {"recipe": None, "embeds": True, "space_id": desk.space_id}
+    job = {"content_id": mine.content_id, "owner_id": desk.bea}
+    with desk.database.reading() as session:
+        assert desk.seen_by(desk.bea) == 0
+        assert caption_backfill.count_lacking(session, **options) == 1
+        assert not captions.is_complete(session, **job, **options)
+        # Where none is embedded, none is shown either, and the job comes to an end.
+        assert captions.is_complete(session, **job, **(options | {"embeds": False}))
+    assert desk.embed(mine) == []
+    with desk.database.reading() as session:
+        assert desk.seen_by(desk.bea) == 1
+        assert caption_backfill.count_lacking(session, **options) == 0
+        assert captions.is_complete(session, **job, **options)
+
+
+def test_what_a_model_says_in_somebody_elses_words_is_shown_by_its_own_job(desk: Desk) -> None:
+    desk.embed(desk.upload("hers", "A cat.").image)
+    mine = desk.upload("mine", owner_id=desk.bea, captions_enabled=True).image
+    desk.embed(mine)
+    assert desk.write(mine, "A cat.") == 1
+    assert desk.seen_by(desk.bea) == 0
+    assert desk.embed(mine) == []
+    assert desk.seen_by(desk.bea) == 1
+    # Said again, nothing is new.
+    newer = CaptionRecipe("newer", CaptionLanguage.EN)
+    assert desk.write(mine, "A cat.", newer, redo=True) == 1
+    assert desk.seen_by(desk.bea) == 1
+
+
+def test_one_owners_job_shows_nothing_of_anothers(desk: Desk) -> None:
+    hers = desk.upload("cat", "a cat").image
+    mine = desk.upload("cat", "a cat", owner_id=desk.bea).image
+    desk.embed(hers)
+    with desk.database.transaction() as session:
+        session.execute(update(Image).where(Image.id == mine.id).values(status=ImageStatus.READY))
+    assert (desk.seen_by(desk.ana), desk.seen_by(desk.bea)) == (1, 0)
+    desk.embed(mine)
+    assert desk.seen_by(desk.bea) == 1
 
 
 def test_a_prompts_vector_makes_no_caption_found(desk: Desk) -> None:
@@ -290,7 +346,7 @@ def test_a_backfill_finds_what_lacks_a_caption_a_text_or_a_vector(desk: Desk) ->
         second = caption_backfill.queue_page(session, page_size=5, after=first.last, **options)
         assert second.last == (bare.content_id, desk.ana)
         assert caption_backfill.queue_page(session, after=second.last, **options).last is None
-        captions.note_captions(session, old.content_id, desk.ana)
+        caption_texts.note_captions(session, old.content_id, desk.ana)
     assert desk.embed(old) == ["of before"]
     with desk.database.reading() as session:
         kinds = set(session.execute(select(Job.kind)).scalars())
@@ -322,7 +378,7 @@ def test_texts_are_locked_lowest_first_so_that_no_two_jobs_wait_in_a_circle(desk
     with desk.database.transaction() as session:
         session.execute(forget.values(caption_text_id=None))
     with locked_texts(desk.database) as order, desk.database.transaction() as session:
-        captions.note_captions(session, first.content_id, desk.ana)
+        caption_texts.note_captions(session, first.content_id, desk.ana)
     assert order == [low, high]
 
     written = {"caption_source": "model", "caption_model": "older", "caption_text_id": low}

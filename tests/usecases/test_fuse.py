@@ -81,6 +81,7 @@ class Shelf:
             )
             if prompt is not None:
                 assert image.prompt_text_id is not None
+                prompts.show_vectors(session, image.content_id)
                 prompts.store_prompt_vectors(
                     session,
                     self.space_ids["prompts"],

@@ -266,7 +266,7 @@ def test_words_that_were_there_before_the_full_text_are_found(album: Written) ->
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS_DIR))
         config.attributes["connection"] = connection
-        command.downgrade(config, "-1")
+        command.downgrade(config, "0004")
         connection.commit()
         command.upgrade(config, "head")
         connection.commit()

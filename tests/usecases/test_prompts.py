@@ -10,16 +10,27 @@ from sqlalchemy import func, select, update
 
 from mirada.adapters.vector_index.exact import ExactIndex
 from mirada.db.memory_models import TextContent, TextEmbedding
+from mirada.db.migrate import MIGRATIONS_DIR
 from mirada.db.models import Embedding, Image, Job, JobState, User
 from mirada.db.session import Database
 from mirada.db.vector_rows import DatabaseVectors
 from mirada.domain.embeddings import EmbeddingSpace, SpaceKind, l2_normalise
-from mirada.domain.errors import EmbeddingSpaceMismatch
+from mirada.domain.errors import Conflict, EmbeddingSpaceMismatch
 from mirada.domain.images import ImageFormat, ImageStatus, PictureFacts
 from mirada.domain.palette import Colour
 from mirada.domain.prompts import prompt_digest
 from mirada.ports import Permitted
-from mirada.usecases import backfill, embed, images, ingest, prompts, spaces
+from mirada.usecases import (
+    backfill,
+    diaries,
+    embed,
+    images,
+    ingest,
+    prompts,
+    related,
+    search,
+    spaces,
+)
 
 PICTURES = EmbeddingSpace(SpaceKind.IMAGE, "Toy", "v1", "none", 4)
 PROMPTS = EmbeddingSpace(SpaceKind.PROMPT, "Toy", "v1", "none", 3)
@@ -237,3 +248,130 @@ def test_a_picture_that_is_known_becomes_ready_although_only_its_prompt_is_new(d
     with desk.database.reading() as session:
         assert session.get_one(Image, again.id).status == ImageStatus.READY
         assert session.execute(select(func.count()).select_from(Embedding)).scalar_one() == 1
+
+
+def change(desk: Desk, image: Image, **changes: object) -> None:
+    with desk.database.transaction() as session:
+        images.change_image(
+            session, image.id, image.owner_id, expected_version=None, changes=changes
+        )
+
+
+def diary_has(desk: Desk, owner_id: int) -> tuple[bool, bool]:
+    """Return whether somebody's diary has a vector of a prompt, and one of a picture."""
+    spaces_asked = (desk.prompt_space_id, desk.space_id)
+    with desk.database.reading() as session:
+        outline = diaries.outline(session, owner_id, *spaces_asked)
+        diary = diaries.read_diary(session, owner_id, outline.images, *spaces_asked).diary
+    return diary.vectors is not None, diary.pictures is not None
+
+
+def fingerprint(desk: Desk, owner_id: int) -> str:
+    with desk.database.reading() as session:
+        return diaries.outline(session, owner_id, desk.prompt_space_id, desk.space_id).fingerprint
+
+
+def test_a_text_that_somebody_else_wrote_is_not_shown_before_its_own_job(desk: Desk) -> None:
+    desk.work(desk.upload("hers", "a cat").image.content_id)
+    mine = desk.upload("mine", "a dog", owner_id=desk.bea).image
+    desk.work(mine.content_id)
+    change(desk, mine, prompt="a cat")
+    assert (desk.vectors(), desk.seen_by(desk.bea)) == (1, 0)
+    assert diary_has(desk, desk.bea) == (False, True)
+    before = fingerprint(desk, desk.bea)
+    with desk.database.reading() as session:
+        row = session.get_one(Image, mine.id)
+        assert related.own_vectors(session, row, desk.space_id, desk.prompt_space_id)[1] is None
+        with pytest.raises(Conflict, match="no prompt vector yet"):
+            search.vector_of_image(
+                session,
+                mine.id,
+                viewer_id=desk.bea,
+                space_id=desk.prompt_space_id,
+                space=PROMPTS,
+            )
+        assert backfill.count_to_embed(session, desk.space_id) == 1
+    assert desk.work(mine.content_id) == []
+    assert (desk.vectors(), desk.seen_by(desk.bea)) == (1, 1)
+    assert diary_has(desk, desk.bea) == (True, True)
+    assert fingerprint(desk, desk.bea) != before
+    with desk.database.reading() as session:
+        after = session.get_one(Image, mine.id)
+        assert (after.version, after.updated_at) == (row.version, row.updated_at)
+        assert backfill.count_to_embed(session, desk.space_id) == 0
+
+
+def test_an_index_follows_when_a_text_that_was_there_is_shown(desk: Desk) -> None:
+    desk.work(desk.upload("hers", "a cat").image.content_id)
+    index = ExactIndex(DatabaseVectors(desk.database, desk.prompt_space_id))
+    mine = desk.upload("mine", "a cat", owner_id=desk.bea).image
+
+    def found() -> int:
+        index.refresh()
+        query = l2_normalise([[1, 1, 0]])
+        return len(index.search(query, 10, Permitted(viewer_id=desk.bea))[0].matches)
+
+    assert found() == 0
+    desk.work(mine.content_id)
+    assert found() == 1
+    change(desk, mine, prompt=None)
+    assert found() == 0
+
+
+def test_the_same_text_given_again_stays_shown_and_none_is_not_due(desk: Desk) -> None:
+    image = desk.upload("cat", "a cat").image
+    desk.work(image.content_id)
+    change(desk, image, prompt=" a  cat")
+    assert desk.seen_by(desk.ana) == 1
+    change(desk, image, prompt="a dog")
+    change(desk, image, prompt=None)
+    assert desk.work(image.content_id) is None
+    with desk.database.reading() as session:
+        assert backfill.count_to_embed(session, desk.space_id) == 0
+
+
+def test_a_text_that_was_there_waits_for_the_text_model_like_any_other(desk: Desk) -> None:
+    desk.work(desk.upload("hers", "a cat").image.content_id)
+    mine = desk.upload("mine", "a cat", owner_id=desk.bea).image
+    with desk.database.transaction() as session:
+        subject = embed.begin_embedding(
+            session, mine.content_id, desk.space_id, prompt_space_id=desk.prompt_space_id
+        )
+    assert subject is not None
+    with desk.database.transaction() as session:
+        assert not embed.store_vectors(
+            session,
+            subject,
+            image=(desk.space_id, PICTURES, l2_normalise([1, 0, 0, 0])),
+            prompt_space=None,
+            prompt_vectors={},
+        )
+    with desk.database.reading() as session:
+        assert session.get_one(Image, mine.id).status == ImageStatus.READY
+    assert (desk.seen_by(desk.bea), desk.work(mine.content_id), desk.seen_by(desk.bea)) == (
+        0,
+        [],
+        1,
+    )
+
+
+def test_images_of_before_texts_were_due_go_on_being_found(desk: Desk) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    image = desk.upload("cat", "a cat").image
+    desk.work(image.content_id)
+    change(desk, image, caption="a caption")
+    with desk.database.engine.connect() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS_DIR))
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0006")
+        connection.commit()
+        command.upgrade(config, "head")
+        connection.commit()
+    assert desk.seen_by(desk.ana) == 1
+    with desk.database.reading() as session:
+        row = session.get_one(Image, image.id)
+        assert (row.prompt_is_due, row.caption_is_due) == (False, False)
+        assert backfill.count_to_embed(session, desk.space_id) == 0

@@ -58,8 +58,10 @@ class Wall:
         if embed_prompt and "prompt" in fields:
             space_id, space = self.runtime.prompt_space()
             with self.runtime.transaction() as session:
-                text_id = session.get_one(Image, image_id).prompt_text_id
+                image = session.get_one(Image, image_id)
+                text_id = image.prompt_text_id
                 assert text_id is not None
+                prompts.show_vectors(session, image.content_id)
                 vector = self.encoder.encode_texts([fields["prompt"]])[0]
                 prompts.store_prompt_vectors(session, space_id, space, {text_id: vector})
             self.runtime.index(space_id).refresh()

@@ -20,7 +20,7 @@ from mirada.db.models import Content, Installation, JobState, Space
 from mirada.db.spending_models import CallState
 from mirada.domain.captions import INSTRUCTIONS, PROMPT_VERSION
 from mirada.domain.embeddings import EmbeddingSpace, Matrix, SpaceKind, l2_normalise
-from mirada.usecases import images, jobs, spaces, sweep, usage
+from mirada.usecases import caption_texts, images, jobs, spaces, sweep, usage
 from mirada.usecases.usage import KeyState
 from tests.openai_server import (
     CHAT,
@@ -40,7 +40,6 @@ from tests.pictures import pixels
 from tests.workers.captioned_site import COST, CaptionedSite, describing, in_form, said_of
 from tests.workers.worksite import Site
 from webapp.schemas.usage import usage_body
-from workers import captions as caption_jobs
 from workers.caption_encoders import caption_encoder
 from workers.runner import run_job
 from workers.turns import REST_S
@@ -373,12 +372,23 @@ def test_a_text_is_embedded_once_however_many_say_it_at_once(site: CaptionedSite
     assert len(site.text_vectors()) == 1
 
 
+def test_words_that_are_embedded_wait_for_money_like_new_ones(make_captioned: Making) -> None:
+    site = make_captioned(llm_daily_budget_usd=0.000001)
+    ana = site.user("ana")
+    assert site.run(site.bring(1, caption="words")).state == JobState.DONE
+    known, fresh = (site.bring(n, ana, caption=said) for n, said in ((2, "words"), (3, "others")))
+    known_job, fresh_job = site.run(known), site.run(fresh)
+    assert known_job.state == fresh_job.state == JobState.QUEUED
+    assert known_job.last_error == fresh_job.last_error
+    assert site.again(known).caption_is_due
+
+
 def test_a_text_that_was_embedded_meanwhile_is_not_paid_for(
     site: CaptionedSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ana = site.user("ana")
     first, second = site.bring(1, caption="words"), site.bring(2, ana, caption="words")
-    look = caption_jobs.captions.without_vector
+    look = caption_texts.without_vector
     is_first = [True]
 
     def late(*args: Any) -> dict[int, str]:
@@ -387,7 +397,7 @@ def test_a_text_that_was_embedded_meanwhile_is_not_paid_for(
             site.run(first)
         return found
 
-    monkeypatch.setattr(caption_jobs.captions, "without_vector", late)
+    monkeypatch.setattr(caption_texts, "without_vector", late)
     assert site.run(second).state == JobState.DONE
     assert site.server.paid == {EMBEDDINGS: 1}
     assert [call.state for call in site.calls()] == [CallState.PAID]

@@ -8,7 +8,6 @@ from flask import Response, jsonify, request
 from flask.views import MethodView
 
 from mirada.usecases import images, likes
-from mirada.usecases.jobs import CAPTION_IMAGE
 from mirada.usecases.search import Found
 from webapp import uploads
 from webapp.auth import current_caller, require_user
@@ -197,7 +196,10 @@ class ImageItem(MethodView):
         200, ImageSchema, example=IMAGE_EXAMPLE, headers={**ETAG_HEADER, **CHANGE_SEQ_HEADER}
     )
     def patch(self, changes: dict[str, Any], image_id: int) -> Any:
-        """Its owner may; anybody else is told that there is no such image."""
+        """Its owner may; anybody else is told that there is no such image.
+
+        A new prompt or caption is found by its meaning once a job has embedded it.
+        """
         user = require_user()
         expected = _expected_version(image_id)
         with current_runtime().transaction() as session:
@@ -209,9 +211,9 @@ class ImageItem(MethodView):
                 changes=changes,
             )
             liked = likes.liked_among(session, user.id, [image_id])
-            job_id = request_embedding(session, image) if changes.get("caption") else None
-        if job_id is not None:
-            doorbell.ring(current_runtime(), job_id, CAPTION_IMAGE)
+            bells = request_embedding(session, image, changes)
+        for job_id, kind in bells:
+            doorbell.ring(current_runtime(), job_id, kind)
         headers = {"ETag": f'"{image_etag(image, liked)}"'}
         headers |= _change_seq_header(images.committed_change(session))
         return image_body(image, user.id, liked), 200, headers

@@ -102,7 +102,7 @@ def taste_of(session: Session, kept: Kept, book: StyleBook, background: Backgrou
             )
         )
     subjects = []
-    for subject in recurring_subjects(kept.diary.prompts):
+    for subject in recurring_subjects(kept.diary.prompts, book.words.is_name):
         images = [image for row in subject.members for image in kept.images[row]]
         newest = max(image.id for image in images)
         subjects.append(OwnSubject(subject.label, len(images), newest))

@@ -13,7 +13,9 @@ from mirada.domain.styles.book import Background, Diary, StyleBook
 from mirada.domain.styles.groups import Surroundings
 from mirada.domain.styles.known import BUILT_IN_STYLES, Style
 from mirada.domain.styles.rates import confidence
+from mirada.domain.styles.subjects import recurring_subjects
 from mirada.domain.styles.suggest import Kind, suggest
+from mirada.domain.styles.words import read
 
 SUBJECTS = ("a fox", "an owl", "a teapot", "two dancers", "a lighthouse", "a tram", "a baker")
 
@@ -50,6 +52,41 @@ def test_what_everybody_writes_is_nobodys_style() -> None:
     assert _suggested(prompts) == ["quilted zorbanite glow"]
     others = [Diary(person, prompts) for person in range(2, 30)]
     assert _suggested(prompts, others) == []
+
+
+def test_styles_stay_styles_beside_their_companions_and_a_few_that_were_tried() -> None:
+    tried = ["pencil sketch"] * 4 + ["macro photography"] * 4 + ["ukiyo-e", "woodcut", "art deco"]
+    tried += ["cinematic", "solarpunk", "long exposure", "iridescent"]
+    texts = _prompts("watercolour", 10) + _prompts("cyberpunk", 7)
+    texts += _prompts("low poly, isometric, 3d render", 3) + _prompts("low poly", 3)
+    texts += [f"{text}, {style}" for text, style in zip(_prompts("", 15), tried, strict=True)]
+    texts += [f"a thing of its own {number}" for number in range(22)]
+    assert _suggested(texts) == ["Watercolour", "Cyberpunk", "Low poly"]
+
+
+def test_somebody_who_tries_many_styles_about_as_often_has_none_of_them() -> None:
+    often = "cinematic"
+    others = ["watercolour", "gouache", "woodcut", "etching", "ukiyo-e", "anime", "manga"]
+    others += [
+        "isometric",
+        "cyberpunk",
+        "origami",
+        "collage",
+        "mosaic",
+        "stained glass",
+        "low poly",
+    ]
+    texts = _prompts(often, 6) + [text for style in others for text in _prompts(style, 4)]
+    assert _suggested(texts) == []
+    assert _suggested(_prompts(often, 6) + _prompts("", 56)) == ["Cinematic"]
+
+
+def test_what_a_style_is_called_is_no_subject() -> None:
+    book = StyleBook(BUILT_IN_STYLES, None)
+    prompts = [read(f"low poly {thing}, soft light") for thing in ("tram", "owl", "fox")]
+    prompts += [read(f"red fox {place}") for place in ("in snow", "at home", "by night")]
+    assert [one.label for one in recurring_subjects(prompts, book.words.is_name)] == ["red fox"]
+    assert len(recurring_subjects(prompts)) == 2
 
 
 def test_no_word_of_others_is_in_a_suggestion() -> None:

@@ -215,7 +215,9 @@ def memory_body(taste: Taste) -> dict[str, Any]:
             for subject in taste.subjects
         ],
         "palette": {
-            "colours": [{"hex": colour.hex, "share": colour.share} for colour in taste.palette],
+            "colours": [
+                {"hex": colour.hex, "share": round(colour.share, 4)} for colour in taste.palette
+            ],
             "pictures": taste.palette_images,
         },
     }

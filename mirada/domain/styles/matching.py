@@ -87,6 +87,10 @@ class StyleWords:
                     for part in key:
                         self._words[part].add(place)
 
+    def is_name(self, key: Stems) -> bool:
+        """Return whether a style is called so, in any language."""
+        return key in self._names
+
     def kin(self, key: Stems) -> tuple[int, float] | None:
         """Return the style whose words make up most of a phrase, and how much, in (0, 1]; None for none.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mirada.domain.styles.words import Found, Segment, Stems, is_quality, subject_at, written
@@ -19,13 +19,21 @@ class Subject:
     members: tuple[int, ...]
 
 
-def recurring_subjects(prompts: Sequence[tuple[Segment, ...]]) -> list[Subject]:
-    """Return the subjects of LEAST_PROMPTS prompts or more, the commonest first."""
+def recurring_subjects(
+    prompts: Sequence[tuple[Segment, ...]], is_style: Callable[[Stems], bool] = lambda key: False
+) -> list[Subject]:
+    """Return the subjects of LEAST_PROMPTS prompts or more, the commonest first.
+
+    Args:
+        prompts: of one person.
+        is_style: whether a phrase is what a style is called: a prompt that opens with one tells no
+            subject.
+    """
     rows: dict[Stems, list[int]] = defaultdict(list)
     surfaces: dict[Stems, Counter[str]] = defaultdict(Counter)
     for row, prompt in enumerate(prompts):
         found: Found | None = subject_at(prompt)
-        if found is None or is_quality(found.key):
+        if found is None or is_quality(found.key) or is_style(found.key):
             continue
         rows[found.key].append(row)
         surfaces[found.key][written(prompt, found).lower()] += 1

@@ -18,6 +18,8 @@ from mirada.domain.styles.rates import confidence
 LEAST_COUNT = 4
 LEAST_SHARE, LEAST_SHARE_UNLISTED = 0.08, 0.12
 """Of a person's prompts: of a listed style, and of one that no list names."""
+TRIED = 0.6
+"""The quantile that stands for how often somebody uses a style that they merely try; chosen on pool a."""
 LEAST_CONFIDENCE, LEAST_CONFIDENCE_UNLISTED = 0.6, 0.75
 SAME, SAME_GROUP = 0.6, 0.4
 """Share of its prompts that a phrase, or a group, has in common with a style found before: then it is
@@ -105,8 +107,9 @@ def _listed(diary: Diary, book: StyleBook, background: Background) -> list[_Cand
     rates = background.style_rates(diary.owner_id)
     tried = (counts > 0) & (counts < LEAST_SHARE * total)
     if tried.any():
-        # What somebody who tries many styles does with any of them is that person's background.
-        rates = np.maximum(rates, counts[tried].mean() / total)
+        # What somebody who tries many styles does with most of them is that person's background. Not
+        # the mean: a style's companions ("low poly, isometric") are no sign of trying.
+        rates = np.maximum(rates, np.quantile(counts[tried], TRIED) / total)
     found = []
     for place in np.flatnonzero(counts >= max(LEAST_COUNT, LEAST_SHARE * total)):
         rows = np.flatnonzero(seen.is_shown[:, place]).tolist()

@@ -164,15 +164,13 @@ def caption_encoder(
         Unavailable: a server has to be asked for a dimension, and does not tell.
     """
     encoder: PaidEncoder | TextEncoder
+    pinned = _pinned(runtime)
     if is_paid(runtime):
         encoder = PaidEncoder(runtime, _paid_space(runtime), timeout_s)
-        is_to_be_pinned = False
+        if pinned is None:
+            return encoder
     else:
         encoder = runtime.caption_tower
-        is_to_be_pinned = True
-    pinned = _pinned(runtime)
-    if pinned is None and not is_to_be_pinned:
-        return encoder
     if pinned != encoder.space:
         # Only then: a question that wrote would wait for whoever writes.
         with runtime.transaction() as session:

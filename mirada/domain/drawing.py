@@ -7,10 +7,8 @@ import re
 from mirada.domain.errors import InvalidInput
 from mirada.domain.images import MAX_PIXELS
 
-AUTO = "auto"
-"""The model chooses the size."""
 SIZE = re.compile(r"auto|([1-9]\d{1,3})x([1-9]\d{1,3})")
-"""Sides of 10 to 9,999 pixels; which of them a model knows is for its server to say."""
+"""Sides of 10 to 9,999 pixels; which of them a model knows is for its server to say, and what `auto` is."""
 
 
 def checked_size(size: str) -> str:

@@ -40,14 +40,6 @@ class BatchPage:
     waiting: int
 
 
-@dataclass(frozen=True, slots=True)
-class Requested:
-    """The job of a batch, and whether an earlier request with the same key had queued it."""
-
-    job_id: int
-    was_replayed: bool = False
-
-
 def request_batch(
     session: Session,
     *,
@@ -56,7 +48,7 @@ def request_batch(
     question: dict[str, Any],
     request_id: str | None = None,
     idempotency_key: str | None = None,
-) -> Requested:
+) -> idempotency.Requested:
     """Queue a job that classifies images; ring after the commit.
 
     Args:
@@ -80,7 +72,7 @@ def request_batch(
         idempotency.checked_key(idempotency_key)
         earlier = idempotency.find_replay(session, owner_id, idempotency_key, fingerprint)
         if earlier is not None:
-            return Requested(earlier, was_replayed=True)
+            return idempotency.Requested(earlier, was_replayed=True)
     if image_ids is None:
         if count_images(session, owner_id, None) == 0:
             raise Conflict("You have no image that could be classified; upload some first.")
@@ -100,7 +92,7 @@ def request_batch(
         if twin is not None:
             # Raising takes this request's job back.
             raise Conflict("A request with this Idempotency-Key is being answered; ask again.")
-    return Requested(job.id)
+    return idempotency.Requested(job.id)
 
 
 def count_images(session: Session, owner_id: int, image_ids: Sequence[int] | None) -> int:

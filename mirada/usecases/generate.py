@@ -40,14 +40,6 @@ class Wanted:
     is_public: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Requested:
-    """The job of a picture, and whether an earlier request with the same key had queued it."""
-
-    job_id: int
-    was_replayed: bool = False
-
-
 def request_generation(
     session: Session,
     wanted: Wanted,
@@ -55,7 +47,7 @@ def request_generation(
     api_key_id: int | None = None,
     request_id: str | None = None,
     idempotency_key: str | None = None,
-) -> Requested:
+) -> idempotency.Requested:
     """Queue a job that has a picture drawn; ring after the commit.
 
     Args:
@@ -88,7 +80,7 @@ def request_generation(
         idempotency.checked_key(idempotency_key)
         earlier = idempotency.find_replay(session, wanted.owner_id, idempotency_key, fingerprint)
         if earlier is not None:
-            return Requested(earlier, was_replayed=True)
+            return idempotency.Requested(earlier, was_replayed=True)
     job = jobs.enqueue(
         session,
         jobs.GENERATE_IMAGE,
@@ -103,7 +95,7 @@ def request_generation(
         if twin is not None:
             # Raising takes this request's job back.
             raise Conflict("A request with this Idempotency-Key is being answered; ask again.")
-    return Requested(job.id)
+    return idempotency.Requested(job.id)
 
 
 def wanted_by(job: Job) -> Wanted:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import delete, select
@@ -18,6 +19,14 @@ MAX_KEY_CHARS = 191
 """The column's length: what MySQL indexes in utf8mb4 on every version."""
 KEPT_FOR = timedelta(days=7)
 """Far beyond any client's retries; the IETF draft leaves it to the server to say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """The job that a request queued, or that an earlier one with the same key had queued."""
+
+    job_id: int
+    was_replayed: bool = False
 
 
 def fingerprint_of(sha256: str, fields: Mapping[str, object]) -> str:

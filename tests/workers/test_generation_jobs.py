@@ -22,7 +22,8 @@ from mirada.db.spending_models import CallState, LanguageModelCall, SpendingDay
 from mirada.domain.errors import Conflict, InvalidInput, StorageFull, Unavailable
 from mirada.domain.prices import bound_of_drawing
 from mirada.usecases import generate, images, ingest, jobs, keys
-from mirada.usecases.generate import Requested, Wanted
+from mirada.usecases.generate import Wanted
+from mirada.usecases.idempotency import Requested
 from mirada.usecases.spending import DAY_MS
 from tests.openai_server import (
     DRAWINGS,

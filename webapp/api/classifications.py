@@ -10,12 +10,13 @@ from werkzeug.exceptions import UnsupportedMediaType
 
 from mirada.domain.errors import Conflict, NotFound
 from mirada.domain.feedback import image_hash as hash_of
-from mirada.usecases import classify, classify_batch, images, jobs
+from mirada.usecases import classify, classify_batch, images
 from mirada.usecases.jobs import CLASSIFY_IMAGES
 from webapp.auth import require_user
 from webapp.classifying import classify_image, classify_upload, question_of
 from webapp.current import current_runtime
 from webapp.pagination import page, row_id_of
+from webapp.queued import queued
 from webapp.rest import (
     CHANGE_SEQ_HEADER,
     MIN_CHANGE_SEQ,
@@ -37,10 +38,9 @@ from webapp.schemas.classifications import (
     RememberedSchema,
     remembered_body,
 )
-from webapp.schemas.jobs import JOB_EXAMPLE, JobSchema, job_body
+from webapp.schemas.jobs import JOB_EXAMPLE, JobSchema
 from webapp.searching import SWITCHED_OFF
 from webapp.tracing import request_id
-from workers import doorbell
 from workers.classification_batches import question_to_json
 
 blueprint = ApiBlueprint(
@@ -167,14 +167,7 @@ class ClassificationBatches(MethodView):
                 request_id=request_id(),
                 idempotency_key=request.headers.get("Idempotency-Key"),
             )
-        if not requested.was_replayed:
-            doorbell.ring(runtime, requested.job_id, CLASSIFY_IMAGES)
-        with runtime.reading() as session:
-            body = job_body(jobs.get_job(session, requested.job_id, user))
-        headers = {"Location": body["url"]}
-        if requested.was_replayed:
-            headers["Idempotent-Replayed"] = "true"
-        return body, 202, headers
+        return queued(requested, CLASSIFY_IMAGES, user)
 
 
 @blueprint.route("/<image_hash>")

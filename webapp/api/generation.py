@@ -8,17 +8,17 @@ from flask import request
 from flask.views import MethodView
 
 from mirada.domain.errors import Conflict
-from mirada.usecases import generate, jobs
+from mirada.usecases import generate
 from mirada.usecases.generate import Wanted
 from mirada.usecases.jobs import GENERATE_IMAGE
 from webapp.api.images import blueprint
 from webapp.auth import current_caller, require_user
 from webapp.current import current_runtime
+from webapp.queued import queued
 from webapp.rest import header, request_header
 from webapp.schemas.generation import GENERATION_JOB_EXAMPLE, NewGenerationSchema
-from webapp.schemas.jobs import JobSchema, job_body
+from webapp.schemas.jobs import JobSchema
 from webapp.tracing import request_id
-from workers import doorbell
 
 NO_KEY = "No picture can be made from words here: OPENAI_API_KEY is not set. Upload one instead."
 NOT_ENABLED = (
@@ -73,11 +73,4 @@ class GeneratedImages(MethodView):
                 request_id=request_id(),
                 idempotency_key=request.headers.get("Idempotency-Key"),
             )
-        if not requested.was_replayed:
-            doorbell.ring(runtime, requested.job_id, GENERATE_IMAGE)
-        with runtime.reading() as session:
-            body = job_body(jobs.get_job(session, requested.job_id, user))
-        headers = {"Location": body["url"]}
-        if requested.was_replayed:
-            headers["Idempotent-Replayed"] = "true"
-        return body, 202, headers
+        return queued(requested, GENERATE_IMAGE, user)

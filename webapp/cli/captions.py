@@ -10,10 +10,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mirada.bootstrap import Runtime
 from mirada.domain.captions import CaptionRecipe
-from mirada.domain.errors import MiradaError
+from mirada.domain.embeddings import EmbeddingSpace
 from mirada.domain.prices import usd
 from mirada.usecases import caption_backfill, jobs, spaces, spending, usage
-from webapp.cli.terminal import AppGroup, command_errors, console, current_runtime
+from webapp.cli.terminal import AppGroup, command_errors, console, current_runtime, pinned_anew
 from workers import doorbell
 from workers.caption_encoders import PROBE, PaidEncoder, can_embed, caption_encoder
 from workers.captions import bound_of_caption, recipe_in_force
@@ -69,27 +69,27 @@ def switch_model() -> None:
     runtime = current_runtime()
     if not runtime.settings.embeddings_enabled:
         raise click.ClickException("EMBEDDINGS_ENABLED is false: nothing is embedded.")
-    with runtime.transaction() as session:
-        old = spaces.retire_caption_space(session)
-    try:
-        encoder = caption_encoder(runtime)
-        if isinstance(encoder, PaidEncoder):
-            # One is tried: a name that the server does not know must not be taken.
-            encoder.encode_texts([PROBE])
-        space = encoder.space
-        with runtime.transaction() as session:
-            spaces.pin_caption_space(session, space)
-    except MiradaError:
-        # What was in use stays in use.
-        if old is not None:
-            with runtime.transaction() as session:
-                spaces.pin_caption_space(session, old.to_domain())
-        raise
-    if old is not None and old.to_domain() == space:
-        console().print(f"{space.name} is in use already.")
+    space = pinned_anew(
+        runtime,
+        spaces.retire_caption_space,
+        lambda: _chosen_space(runtime),
+        spaces.pin_caption_space,
+    )
+    if space is None:
         return
     count = len(_queue_all(runtime, _What(recipe_in_force(runtime))))
     console().print(f"Captions are embedded by {space.name} from now on; {count} jobs do it.")
+
+
+def _chosen_space(runtime: Runtime) -> EmbeddingSpace:
+    """Pin the space that the settings name, and return it."""
+    encoder = caption_encoder(runtime)
+    if isinstance(encoder, PaidEncoder):
+        # One is tried: a name that the server does not know must not be taken.
+        encoder.encode_texts([PROBE])
+    with runtime.transaction() as session:
+        spaces.pin_caption_space(session, encoder.space)
+    return encoder.space
 
 
 def _count_lacking(runtime: Runtime, what: _What) -> int:

@@ -7,9 +7,16 @@ import time
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mirada.domain.errors import MiradaError
 from mirada.usecases import backfill, jobs, spaces
-from webapp.cli.terminal import AppGroup, command_errors, console, current_runtime, enqueue, follow
+from webapp.cli.terminal import (
+    AppGroup,
+    command_errors,
+    console,
+    current_runtime,
+    enqueue,
+    follow,
+    pinned_anew,
+)
 
 embeddings_group = AppGroup("embeddings", help="The vectors of pictures.")
 POLL_EVERY_S = 0.5
@@ -55,18 +62,13 @@ def switch_text_model() -> None:
     Stop the web server and the workers first, and start them again afterwards.
     """
     runtime = current_runtime()
-    with runtime.transaction() as session:
-        old = spaces.retire_prompt_space(session)
-    try:
-        _, space = runtime.prompt_space()
-    except MiradaError:
-        # What was in use stays in use.
-        if old is not None:
-            with runtime.transaction() as session:
-                spaces.pin_prompt_space(session, old.to_domain())
-        raise
-    if old is not None and old.to_domain() == space:
-        console().print(f"{space.name} is in use already.")
+    space = pinned_anew(
+        runtime,
+        spaces.retire_prompt_space,
+        lambda: runtime.prompt_space()[1],
+        spaces.pin_prompt_space,
+    )
+    if space is None:
         return
     job_id = enqueue(runtime, jobs.BACKFILL_EMBEDDINGS, arguments={})
     console().print(f"Prompts are embedded by {space.name} from now on; job {job_id} queues them.")

@@ -6,7 +6,7 @@ import functools
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 from flask.cli import AppGroup, with_appcontext
@@ -20,6 +20,12 @@ from mirada.usecases.jobs import JobReport
 from webapp.current import current_runtime
 from workers import doorbell
 
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from mirada.db.models import Space
+    from mirada.domain.embeddings import EmbeddingSpace
+
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
@@ -31,7 +37,15 @@ NOBODY_WORKS = (
     "runs on this database."
 )
 
-__all__ = ["AppGroup", "command_errors", "console", "current_runtime", "enqueue", "follow"]
+__all__ = [
+    "AppGroup",
+    "command_errors",
+    "console",
+    "current_runtime",
+    "enqueue",
+    "follow",
+    "pinned_anew",
+]
 
 
 def console() -> Console:
@@ -50,6 +64,32 @@ def command_errors(command: Callable[Parameters, Result]) -> Callable[Parameters
             raise click.ClickException(error.detail) from error
 
     return with_appcontext(guarded)
+
+
+def pinned_anew(
+    runtime: Runtime,
+    retire: Callable[[Session], Space | None],
+    choose: Callable[[], EmbeddingSpace],
+    pin: Callable[[Session, EmbeddingSpace], Space],
+) -> EmbeddingSpace | None:
+    """Let `choose` pin another embedding space, and return it; None when it is the old one again.
+
+    Whatever `choose` raises is raised here, and what was in use stays in use.
+    """
+    with runtime.transaction() as session:
+        retired = retire(session)
+        old = None if retired is None else retired.to_domain()
+    try:
+        space = choose()
+    except MiradaError:
+        if old is not None:
+            with runtime.transaction() as session:
+                pin(session, old)
+        raise
+    if space == old:
+        console().print(f"{space.name} is in use already.")
+        return None
+    return space
 
 
 def enqueue(runtime: Runtime, kind: str, **fields: Any) -> int:

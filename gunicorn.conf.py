@@ -8,11 +8,11 @@ import signal
 import sys
 from pathlib import Path
 
-from mirada.bootstrap import Runtime
 from mirada.config import InvalidSettings, Settings
-from mirada.domain.errors import Unavailable
+from mirada.kernel.errors import Unavailable
+from mirada.metrics import processes
+from mirada.runtime import Runtime
 from workers import logs
-from workers.metrics import processes
 
 try:
     _settings = Settings.from_env()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from mirada.bootstrap import Runtime
 from mirada.config import InvalidSettings, Settings
+from mirada.runtime import Runtime
 from webapp import create_app
 from workers import logs
 

@@ -17,11 +17,11 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.e2e.deployment import Web, deployed, wait_until
-from tests.openai_server import CHAT, KEY, Answer, Call, completion, openai_serving
-from tests.pictures import picture
-from tests.servers.mariadb import mariadb_server
-from tests.servers.redis import redis_server
+from testing.deployment import Web, deployed, wait_until
+from testing.openai_server import CHAT, KEY, Answer, Call, completion, openai_serving
+from testing.pictures import picture
+from testing.servers.mariadb import mariadb_server
+from testing.servers.redis import redis_server
 
 ANSWERS_AFTER_S = 0.8
 """About what a small multimodal model takes."""

@@ -25,10 +25,10 @@ from benchmarks.classifier_measures import (
 )
 from benchmarks.demo_set import ROOT, Demo
 from mirada.adapters.encoders.openclip import OpenClipEncoder
-from mirada.domain.embeddings import Matrix
-from mirada.domain.labels import DEFAULT_LABELS, Label
-from mirada.domain.nsfw import SAFE_PROMPTS, UNSAFE_PROMPTS, nsfw_score
-from mirada.domain.zero_shot import MARGIN_FLOOR, is_ambiguous
+from mirada.kernel.embeddings import Matrix
+from mirada.kernel.labels import DEFAULT_LABELS, Label
+from mirada.kernel.nsfw import SAFE_PROMPTS, UNSAFE_PROMPTS, nsfw_score
+from mirada.kernel.zero_shot import MARGIN_FLOOR, is_ambiguous
 
 PAGE = ROOT / "docs" / "evaluation.md"
 BEGIN, END = "<!-- figures: written by make eval -->", "<!-- end of the figures -->"

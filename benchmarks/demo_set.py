@@ -11,10 +11,10 @@ import numpy as np
 from PIL import Image
 
 from mirada.adapters.encoders.openclip import OpenClipEncoder
-from mirada.domain.concepts import CONCEPTS, theme_vectors
-from mirada.domain.embeddings import Matrix
-from mirada.domain.labels import DEFAULT_LABELS, Label, ensemble, ensemble_texts
-from mirada.domain.zero_shot import ZeroShot, zero_shot
+from mirada.feedback.concepts import CONCEPTS, theme_vectors
+from mirada.kernel.embeddings import Matrix
+from mirada.kernel.labels import DEFAULT_LABELS, Label, ensemble, ensemble_texts
+from mirada.kernel.zero_shot import ZeroShot, zero_shot
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -22,10 +22,12 @@ from flask.testing import FlaskClient
 
 from benchmarks.classifier import table
 from benchmarks.demo_set import ROOT, demo_pictures
-from mirada.bootstrap import Runtime
 from mirada.config import Settings
-from mirada.domain.images import ImageFormat, PictureFacts
-from mirada.usecases import embed, ingest, prompts, users
+from mirada.embedding import embed, texts
+from mirada.kernel.images import ImageFormat, PictureFacts
+from mirada.people import users
+from mirada.pictures import register
+from mirada.runtime import Runtime
 from webapp import create_app
 
 SEED = 7
@@ -79,9 +81,11 @@ def filled(
         owner_id = users.local_user(session).id
         for place, text in enumerate(words):
             sha256 = hashlib.sha256(stickers[place]["file"].encode()).hexdigest()
-            key = ingest.storage_key(sha256, ImageFormat.PNG)
-            picture = ingest.NewPicture(sha256, 1, PictureFacts(ImageFormat.PNG, 160, 160, 1), key)
-            image = ingest.register_image(
+            key = register.storage_key(sha256, ImageFormat.PNG)
+            picture = register.NewPicture(
+                sha256, 1, PictureFacts(ImageFormat.PNG, 160, 160, 1), key
+            )
+            image = register.register_image(
                 session, picture, owner_id=owner_id, space_id=space_id, **text
             ).image
             session.flush()
@@ -89,8 +93,8 @@ def filled(
             if image.prompt_text_id is not None:
                 vector = runtime.text_encoder.encode_texts([text["prompt"]])[0]
                 known = {image.prompt_text_id: vector}
-                prompts.show_vectors(session, image.content_id)
-                prompts.store_prompt_vectors(session, prompt_space_id, prompt_space, known)
+                texts.show_vectors(session, image.content_id)
+                texts.store_prompt_vectors(session, prompt_space_id, prompt_space, known)
             ids.append(image.id)
     for known_space in (space_id, prompt_space_id):
         runtime.index(known_space).refresh()

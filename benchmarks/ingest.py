@@ -21,14 +21,14 @@ import numpy as np
 from PIL import Image as Picture
 from sqlalchemy import func, select
 
-from mirada.bootstrap import Runtime
 from mirada.config import Settings
 from mirada.db.models import Image
-from mirada.domain.images import ImageStatus
-from mirada.usecases import users
+from mirada.kernel.images import ImageStatus
+from mirada.people import users
+from mirada.pictures.folder_import import import_folder
+from mirada.pictures.intake import take_in
+from mirada.runtime import Runtime
 from workers import embedded
-from workers.imports import import_folder
-from workers.intake import take_in
 
 STICKER_PX = 224
 PHOTO_PX = (4_000, 3_000)

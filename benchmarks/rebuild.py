@@ -22,7 +22,7 @@ from mirada.adapters.vector_index.faiss.building import (
     HNSW_MIN_ROWS,
 )
 from mirada.adapters.vector_index.faiss.index import FaissIndex
-from mirada.domain.embeddings import Matrix
+from mirada.kernel.embeddings import Matrix
 
 
 class Stopwatch:

@@ -22,9 +22,9 @@ from mirada.adapters.vector_index.faiss.index import FaissIndex
 from mirada.adapters.vector_index.faiss.view import View, finalists
 from mirada.db.migrate import upgrade_to_head
 from mirada.db.session import Database, make_engine
-from mirada.domain.embeddings import Matrix, l2_normalise
+from mirada.kernel.embeddings import Matrix, l2_normalise
 from mirada.ports import Permitted
-from tests.adapters.vector_library import Library, clustered_vectors
+from testing.vector_library import Library, clustered_vectors
 
 DIMENSION = 512
 CLUSTERS = 500

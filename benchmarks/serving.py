@@ -17,13 +17,13 @@ from pathlib import Path
 import httpx2
 import numpy as np
 
-from mirada.bootstrap import Runtime
 from mirada.config import Settings
-from mirada.domain.embeddings import Matrix
+from mirada.kernel.embeddings import Matrix
+from mirada.people import users
 from mirada.ports import Permitted, single
-from mirada.usecases import users
-from tests.adapters.vector_library import Library, clustered_vectors, no_progress
-from tests.e2e.deployment import deployed
+from mirada.runtime import Runtime
+from testing.deployment import deployed
+from testing.vector_library import Library, clustered_vectors, no_progress
 
 CLUSTERS = 300
 K = 10

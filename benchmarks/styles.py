@@ -21,11 +21,11 @@ from benchmarks.styles_looks import with_pictures
 from benchmarks.styles_set import Person, Planted, made_people
 from mirada.adapters.encoders.openclip import OpenClipEncoder, choose_model
 from mirada.config import BUNDLED_MODEL_DIR
-from mirada.domain.embeddings import Matrix
-from mirada.domain.styles.book import Background, Diary, StyleBook, texts_of
-from mirada.domain.styles.known import BUILT_IN_STYLES
-from mirada.domain.styles.suggest import Kind, Suggestion, suggest
-from mirada.domain.styles.words import read
+from mirada.kernel.embeddings import Matrix
+from mirada.memory.book import Background, Diary, StyleBook, texts_of
+from mirada.memory.known import BUILT_IN_STYLES
+from mirada.memory.suggest import Kind, Suggestion, suggest
+from mirada.memory.words import read
 
 LEAST_F1 = 0.5
 HELD_OUT_SEEDS = (11, 12)

@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter, ImageOps
 
 from benchmarks.demo_set import demo_pictures
 from benchmarks.styles_set import Person
-from mirada.domain.embeddings import Matrix
+from mirada.kernel.embeddings import Matrix
 
 Filter = Callable[[Image.Image], Image.Image]
 

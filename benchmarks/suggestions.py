@@ -22,12 +22,13 @@ import numpy as np
 from werkzeug.serving import make_server
 
 from benchmarks.styles_set import made_people
-from mirada.bootstrap import Runtime
 from mirada.config import Settings
 from mirada.db.models import Image
 from mirada.db.texts import locked_text_id
-from mirada.usecases import prompts, users
-from tests.adapters.vector_library import Library
+from mirada.embedding import texts as prompts
+from mirada.people import users
+from mirada.runtime import Runtime
+from testing.vector_library import Library
 from webapp import create_app
 
 ADDRESS = "/api/users/me/style-suggestions/"

@@ -22,11 +22,11 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from mirada.domain.captions import CaptionLanguage
-from mirada.domain.drawing import checked_size
-from mirada.domain.errors import MiradaError
-from mirada.domain.nsfw import NsfwPolicy
-from mirada.domain.prices import PriceTable, parse_prices
+from mirada.captions.wording import CaptionLanguage
+from mirada.kernel.drawing import checked_size
+from mirada.kernel.errors import MiradaError
+from mirada.kernel.nsfw import NsfwPolicy
+from mirada.kernel.prices import PriceTable, parse_prices
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 BUNDLED_MODEL_DIR = PROJECT_ROOT / "models" / "stickers"

@@ -11,9 +11,9 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from mirada.domain.embeddings import EmbeddingSpace, Matrix, Vector
-from mirada.domain.images import PictureFacts, RgbImage
-from mirada.domain.similarity import Match, SearchWay
+from mirada.kernel.embeddings import EmbeddingSpace, Matrix, Vector
+from mirada.kernel.images import PictureFacts, RgbImage
+from mirada.kernel.similarity import Match, SearchWay
 
 
 class ImageEncoder(Protocol):

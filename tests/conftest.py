@@ -13,15 +13,17 @@ import pytest
 from sqlalchemy import insert, text, update
 from sqlalchemy.engine import make_url
 
-from mirada.bootstrap import Runtime
+from mirada.adapters.image_decoder.sandbox import SandboxedDecoder
 from mirada.config import BUNDLED_MODEL_DIR, PROJECT_ROOT, Settings
 from mirada.db.migrate import upgrade_to_head
 from mirada.db.models import Base, ChangeCounter, Installation
 from mirada.db.session import Database, make_engine
-from tests.servers.mariadb import MariaDbServer, mariadb_server
-from tests.servers.postgresql import PostgreSqlServer, postgresql_server
-from tests.servers.process import missing
-from tests.servers.redis import redis_server
+from mirada.runtime import Runtime
+from testing.servers.mariadb import MariaDbServer, mariadb_server
+from testing.servers.postgresql import PostgreSqlServer, postgresql_server
+from testing.servers.process import missing
+from testing.servers.redis import redis_server
+from testing.worksite import MeanColours, Site
 
 POOL_SIZE = 16
 
@@ -230,6 +232,49 @@ def app(runtime: Runtime) -> Any:
 def client(app: Any) -> Any:
     """Flask's test client."""
     return app.test_client()
+
+
+# Sites to work on: the product's runtime with a quick encoder, on each database.
+
+
+@pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mariadb)])
+def site_settings(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Settings that put a runtime on each database."""
+    if request.param == "sqlite":
+        return {}
+    database = request.getfixturevalue("mariadb_database")
+    return {"database_url": database.engine.url.render_as_string(hide_password=False)}
+
+
+@pytest.fixture(scope="session")
+def decoder() -> Iterator[SandboxedDecoder]:
+    """One sandboxed decoder for all sites: its child processes take a second to start."""
+    decoder = SandboxedDecoder()
+    yield decoder
+    decoder.close()
+
+
+@pytest.fixture
+def make_site(
+    make_runtime: Callable[..., Runtime], decoder: SandboxedDecoder
+) -> Callable[..., Site]:
+    """Return a function that makes a Site from settings."""
+
+    def make(**settings: Any) -> Site:
+        runtime = make_runtime(worker_threads=4, **settings)
+        encoder = MeanColours()
+        # The one port that is not the product's own: loading a network is another test's subject.
+        runtime._ports["encoder"] = encoder
+        runtime._ports["decoder"] = decoder
+        return Site(runtime, encoder)
+
+    return make
+
+
+@pytest.fixture
+def site(make_site: Callable[..., Site], site_settings: dict[str, Any]) -> Site:
+    """A site without Redis, on SQLite and on MariaDB."""
+    return make_site(**site_settings)
 
 
 # Models and pictures.

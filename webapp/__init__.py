@@ -6,7 +6,7 @@ import threading
 
 from flask import Flask
 
-from mirada.bootstrap import Runtime
+from mirada.runtime import Runtime
 
 
 def create_app(runtime: Runtime) -> Flask:
@@ -15,21 +15,12 @@ def create_app(runtime: Runtime) -> Flask:
     Args:
         runtime: what every request works with; `app.extensions["mirada_runtime"]`.
     """
-    from webapp import (
-        api,
-        auth,
-        cli,
-        compat,
-        docs,
-        errors,
-        headers,
-        metrics,
-        paths,
-        tracing,
-        uploads,
-    )
-    from webapp.probes import Health
-    from webapp.rest import MiradaApi
+    from mirada.health.probes import Health
+    from webapp import api, cli, compat
+    from webapp.api import metrics
+    from webapp.callers import auth
+    from webapp.http import docs, errors, headers, paths, tracing, uploads
+    from webapp.http.rest import MiradaApi
 
     # /static belongs to the stored images of a system we replace, so our own files are /assets.
     app = Flask(__name__, static_url_path="/assets")

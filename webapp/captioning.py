@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mirada.domain.embeddings import SpaceKind
-from mirada.domain.errors import Conflict
-from mirada.usecases import captions, jobs, search, spaces
-from mirada.usecases.search import FoundImage
-from webapp.auth import Caller, require_user
-from webapp.current import current_runtime
-from webapp.metrics import SEARCHES
+from mirada.captions import rows
+from mirada.captions.encoder import caption_encoder, is_paid
+from mirada.db import spaces
+from mirada.jobs import ledger
+from mirada.kernel.embeddings import SpaceKind
+from mirada.kernel.errors import Conflict
+from mirada.search import by_vector
+from mirada.search.by_vector import FoundImage
+from webapp.api.metrics import SEARCHES
+from webapp.callers.auth import Caller, require_user
+from webapp.http.current import current_runtime
+from webapp.http.tracing import request_id
 from webapp.schemas.search import CAPTIONS
 from webapp.searching import (
     LOADING_WAIT_S,
@@ -20,14 +25,12 @@ from webapp.searching import (
     safety_in_force,
     wait_for_freshness,
 )
-from webapp.tracing import request_id
-from workers.caption_encoders import caption_encoder, is_paid
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from mirada.db.models import Image
-    from mirada.domain.embeddings import Vector
+    from mirada.kernel.embeddings import Vector
 
 Bell = tuple[int, str]
 """The number and the kind of a job to ring for after the commit."""
@@ -48,18 +51,18 @@ def request_embedding(session: Session, image: Image, changed: Mapping[str, Any]
         return bells
     if changed.get("prompt") and image.prompt_is_due:
         space = spaces.pinned_space(session)
-        job = jobs.enqueue(
+        job = ledger.enqueue(
             session,
-            jobs.CREATE_EMBEDDINGS,
+            ledger.CREATE_EMBEDDINGS,
             subject_id=image.content_id,
             space_id=None if space is None else space.id,
             owner_id=image.owner_id,
             request_id=request_id(),
         )
-        bells.append((job.id, jobs.CREATE_EMBEDDINGS))
+        bells.append((job.id, ledger.CREATE_EMBEDDINGS))
     if changed.get("caption"):
-        job = captions.request_caption(session, image.content_id, image.owner_id, request_id())
-        bells.append((job.id, jobs.CAPTION_IMAGE))
+        job = rows.request_caption(session, image.content_id, image.owner_id, request_id())
+        bells.append((job.id, ledger.CAPTION_IMAGE))
     return bells
 
 
@@ -82,7 +85,7 @@ def find_by_caption(query: str, caller: Caller, k: int) -> list[FoundImage]:
     wait_for_freshness(index, runtime.vector_source(space.id))
     safety = safety_in_force()
     with runtime.reading() as session:
-        found = search.find(
+        found = by_vector.find(
             session,
             index,
             vector,

@@ -6,20 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mirada.domain.embeddings import SpaceKind, Vector
-from mirada.domain.errors import (
-    Conflict,
-    InvalidInput,
-    MiradaError,
-    NotAuthenticated,
-    Unavailable,
-)
-from mirada.usecases import spaces
-from mirada.usecases.fuse import FusedFound, VectorQuery, find_fused
-from webapp.auth import Caller
+from mirada.db import spaces
+from mirada.kernel.embeddings import SpaceKind, Vector
+from mirada.kernel.errors import Conflict, InvalidInput, MiradaError, NotAuthenticated, Unavailable
+from mirada.search.fuse import FusedFound, VectorQuery, find_fused
+from webapp.api.metrics import SEARCHES
+from webapp.callers.auth import Caller
 from webapp.captioning import vector_of_caption
-from webapp.current import current_runtime
-from webapp.metrics import SEARCHES
+from webapp.http.current import current_runtime
 from webapp.schemas.fusion import FUSED
 from webapp.schemas.search import CAPTIONS, KEYWORDS, PICTURES, PROMPTS
 from webapp.searching import (

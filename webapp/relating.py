@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mirada.domain.images import ImageStatus
-from mirada.usecases import images, related, spaces
-from mirada.usecases.related import Aspect, RelatedImage
-from webapp.auth import Caller
-from webapp.current import current_runtime
+from mirada.db import spaces
+from mirada.kernel.images import ImageStatus
+from mirada.pictures import images
+from mirada.search import related
+from mirada.search.related import Aspect, RelatedImage
+from webapp.callers.auth import Caller
+from webapp.http.current import current_runtime
 from webapp.searching import SWITCHED_OFF, safety_in_force, wait_for_freshness
 
 if TYPE_CHECKING:
-    from mirada.domain.embeddings import Vector
+    from mirada.kernel.embeddings import Vector
 
 
 @dataclass(frozen=True, slots=True)

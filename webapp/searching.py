@@ -9,20 +9,22 @@ import numpy as np
 from flask import request
 from werkzeug.datastructures import FileStorage
 
-from mirada.domain.embeddings import EmbeddingSpace, SpaceKind, Vector, l2_normalise
-from mirada.domain.errors import Conflict, InvalidInput, NotFound
-from mirada.domain.images import RgbImage
-from mirada.domain.nsfw import SAFE_PROMPTS, UNSAFE_PROMPTS, NsfwPolicy
+from mirada.db import spaces
+from mirada.embedding import label_vectors
+from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, Vector, l2_normalise
+from mirada.kernel.errors import Conflict, InvalidInput, NotFound
+from mirada.kernel.images import RgbImage
+from mirada.kernel.nsfw import SAFE_PROMPTS, UNSAFE_PROMPTS, NsfwPolicy
+from mirada.pictures import images
+from mirada.pictures.register import require_declared_type
 from mirada.ports import CalibratedEncoder, TextEncoder, VectorIndex, VectorSource
-from mirada.usecases import images, search, spaces
-from mirada.usecases.ingest import require_declared_type
-from mirada.usecases.safety import Safety
-from webapp import uploads
-from webapp.auth import Caller, require_user
-from webapp.current import current_runtime
-from webapp.metrics import SEARCHES
+from mirada.search import by_vector
+from mirada.search.safety import Safety
+from webapp.api.metrics import SEARCHES
+from webapp.callers.auth import Caller, require_user
+from webapp.http import uploads
+from webapp.http.current import current_runtime
 from webapp.schemas.search import PICTURES, PROMPTS
-from workers import label_vectors
 
 LOADING_WAIT_S = 8.0
 """How long a query waits for weights that are being loaded before it says 503; the bundled ones take
@@ -51,7 +53,7 @@ def find_images(
     exclude_image_ids: Collection[int] = (),
     only_own: bool = False,
     by_prompt: bool = False,
-) -> search.Found:
+) -> by_vector.Found:
     """Search a space for a unit vector of it, no staler than X-Min-Change-Seq asks for.
 
     Args:
@@ -70,7 +72,7 @@ def find_images(
     wait_for_freshness(index, runtime.vector_source(space_id))
     safety = safety_in_force()
     with runtime.reading() as session:
-        found = search.find(
+        found = by_vector.find(
             session,
             index,
             query,
@@ -229,7 +231,7 @@ def vector_of_image(image_id: int, caller: Caller, *, by_prompt: bool = False) -
     runtime = current_runtime()
     space_id, space = prompt_space() if by_prompt else image_space()
     with runtime.reading() as session:
-        return search.vector_of_image(
+        return by_vector.vector_of_image(
             session, image_id, viewer_id=caller.user_id, space_id=space_id, space=space
         )
 

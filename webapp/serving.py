@@ -13,13 +13,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 
-from mirada.bootstrap import Runtime
 from mirada.config import Settings
-from mirada.domain.errors import MiradaError, Unavailable
-from mirada.usecases import spaces, users
+from mirada.db import spaces
+from mirada.kernel.errors import MiradaError, Unavailable
+from mirada.memory.styles_ahead import StylesAhead
+from mirada.people import users
+from mirada.pictures.folder_import import import_folder
+from mirada.runtime import Runtime
 from workers import catching_up, embedded
-from workers.imports import import_folder
-from workers.styles_ahead import StylesAhead
 
 logger = logging.getLogger(__name__)
 

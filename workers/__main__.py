@@ -11,14 +11,13 @@ from types import FrameType
 
 import dramatiq
 
-from mirada.bootstrap import Runtime
 from mirada.config import InvalidSettings, Settings
-from mirada.domain.errors import EmbeddingSpaceMismatch, MiradaError
-from workers import actors, broker, catching_up, embedded, logs
+from mirada.kernel.errors import EmbeddingSpaceMismatch, MiradaError
+from mirada.memory.styles_ahead import StylesAhead
+from mirada.runtime import Runtime
+from workers import actors, broker, catching_up, embedded, logs, metrics_server
 from workers.heartbeat import Heartbeat
-from workers.metrics import server
 from workers.runner import JobRunner
-from workers.styles_ahead import StylesAhead
 from workers.sweeper import Sweeper
 
 logger = logging.getLogger("workers")
@@ -46,7 +45,7 @@ def serve(runtime: Runtime) -> int:
     _stop_on_signals(stopping)
     heartbeat = Heartbeat()
     heartbeat.start()
-    stop_metrics = server.serve(runtime)
+    stop_metrics = metrics_server.serve(runtime)
     styles = StylesAhead(runtime, may_encode=True)
     try:
         if not _prepare(runtime, stopping):

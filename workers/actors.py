@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import dramatiq
 
-from mirada.usecases.jobs import (
+from mirada.jobs.ledger import (
     BACKFILL_EMBEDDINGS,
     CAPTION_IMAGE,
     CLASSIFY_IMAGES,

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mirada.bootstrap import Runtime
-from mirada.domain.errors import LeaseLost, MiradaError, Unavailable
-from mirada.usecases import attempts
-from mirada.usecases.jobs import CREATE_EMBEDDINGS
+from mirada.jobs import attempts
+from mirada.jobs.ledger import CREATE_EMBEDDINGS
+from mirada.kernel.errors import LeaseLost, MiradaError, Unavailable
+from mirada.runtime import Runtime
 
 if TYPE_CHECKING:
     from mirada.db.models import Job

@@ -11,7 +11,7 @@ from dramatiq.brokers.redis import RedisBroker
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from mirada.bootstrap import Runtime
+from mirada.runtime import Runtime
 
 QUEUE = "jobs"
 NAMESPACE = "mirada"

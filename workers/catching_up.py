@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from mirada.bootstrap import Runtime
-from mirada.usecases import backfill, waiting
+from mirada.embedding import backfill
+from mirada.jobs import waiting
+from mirada.runtime import Runtime
 from workers import doorbell
 
 logger = logging.getLogger(__name__)

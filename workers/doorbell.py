@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import redis
 
-from mirada.bootstrap import Runtime
+from mirada.runtime import Runtime
 from workers import broker
 
 logger = logging.getLogger(__name__)

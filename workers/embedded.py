@@ -11,9 +11,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from mirada.bootstrap import Runtime
-from mirada.domain.errors import MiradaError
-from mirada.usecases import sweep
+from mirada.jobs import sweep
+from mirada.kernel.errors import MiradaError
+from mirada.runtime import Runtime
 from workers import doorbell
 from workers.runner import JobRunner
 from workers.sweeper import Sweeper

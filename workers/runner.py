@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from mirada.bootstrap import Runtime
-from mirada.domain.errors import LeaseLost, MiradaError, NotFound, Unavailable
-from mirada.usecases import attempts, endings
-from mirada.usecases.jobs import UNFINISHED
+from mirada.jobs import attempts, endings
+from mirada.jobs.ledger import UNFINISHED
+from mirada.kernel.errors import LeaseLost, MiradaError, NotFound, Unavailable
+from mirada.metrics.instruments import JOB_SECONDS
+from mirada.runtime import Runtime
 from workers import holder
 from workers.attempt import RENEW_EVERY_S, Attempt, LeaseKeeper, Stopping
-from workers.metrics.instruments import JOB_SECONDS
-from workers.work import WORK, Work
+from workers.kinds import WORK, Work
 
 if TYPE_CHECKING:
     from mirada.db.models import Job

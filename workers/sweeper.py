@@ -8,9 +8,11 @@ import time
 
 import redis
 
-from mirada.bootstrap import Runtime
-from mirada.domain.errors import MiradaError
-from mirada.usecases import jobs, leases, rebuild, spaces, sweep
+from mirada.db import spaces
+from mirada.embedding import index_rebuild
+from mirada.jobs import leases, ledger, sweep
+from mirada.kernel.errors import MiradaError
+from mirada.runtime import Runtime
 from workers import broker, doorbell, holder
 
 logger = logging.getLogger(__name__)
@@ -129,12 +131,12 @@ class Sweeper:
         with self._runtime.reading() as session:
             in_use = spaces.searched_spaces(session)
         for space in in_use:
-            reason = rebuild.rebuild_is_due(self._runtime.vector_source(space.id))
+            reason = index_rebuild.rebuild_is_due(self._runtime.vector_source(space.id))
             if reason is None:
                 continue
             logger.info("A snapshot of the %s index is due: %s", space.kind, reason)
             with self._runtime.transaction() as session:
-                job = jobs.enqueue(session, jobs.REBUILD_INDEX, space_id=space.id)
+                job = ledger.enqueue(session, ledger.REBUILD_INDEX, space_id=space.id)
             doorbell.ring(self._runtime, job.id, job.kind)
 
     def _keep_house(self) -> None:

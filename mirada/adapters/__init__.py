@@ -1,1 +1,1 @@
-"""One folder per port, one file per backend. Only `mirada.bootstrap` chooses among them."""
+"""One folder per port, one file per backend. Only `mirada.runtime` chooses among them."""

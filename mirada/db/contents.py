@@ -12,7 +12,7 @@ from mirada.db.inserts import insert_unless_there
 from mirada.db.memory_models import Caption
 from mirada.db.models import Content, Embedding, Image
 from mirada.db.verdicts import forget_unseen
-from mirada.domain.errors import Unavailable
+from mirada.kernel.errors import Unavailable
 
 ATTEMPTS = 3
 """A row can only vanish between insert and lock when its last image is deleted that very moment."""

@@ -26,7 +26,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Session
 
 from mirada.db.models import Image
-from mirada.domain.keywords import without_accents, words_of
+from mirada.kernel.keywords import without_accents, words_of
 
 INDEX_NAME = "ix_images_words"
 SQLITE_TABLE = "image_words"

@@ -36,7 +36,7 @@ from mirada.db.models import (
 class TextContent(Base):
     """A distinct text. Its id is never used again, so an index can be keyed by vectors of it.
 
-    `body` is the text as it is embedded, `sha256` that of its UTF-8; see `domain.prompts`. Images
+    `body` is the text as it is embedded, `sha256` that of its UTF-8; see `kernel.prompts`. Images
     name it by `prompt_text_id` and `caption_text_id`; it goes with the last of them.
     """
 

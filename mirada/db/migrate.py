@@ -23,7 +23,7 @@ from mirada.db import (  # noqa: F401 - declare tables on Base
 )
 from mirada.db.full_text import is_of_full_text
 from mirada.db.models import Base, ChangeCounter, Installation
-from mirada.domain.errors import Unavailable
+from mirada.kernel.errors import Unavailable
 
 MIGRATIONS_DIR = Path(__file__).resolve().parents[2] / "migrations"
 LOCK_NAME = "mirada_migrate"

@@ -1,6 +1,6 @@
 """The tables, all of them here because they refer to one another; two more groups are beside it.
 
-Rows only: what they mean is in `mirada.domain`, what is done with them in use cases.
+Rows only: what they mean is in `mirada.kernel`, what is done with them in use cases.
 
 Lock order, wherever several are taken: content, image, embedding, job, and the change counter last.
 A content's row is the lock for everything about that content: its vectors, its file, its images' status.
@@ -33,8 +33,8 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from mirada.domain.embeddings import EmbeddingSpace, SpaceKind
-from mirada.domain.images import ImageStatus
+from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind
+from mirada.kernel.images import ImageStatus
 
 Id = BigInteger().with_variant(Integer, "sqlite")
 """SQLite numbers rows by itself only for INTEGER PRIMARY KEY."""
@@ -154,7 +154,7 @@ class Content(Base):
     """Distinct picture bytes. Its id is never used again, so an index can be keyed by vectors of it.
 
     An empty `storage_key` means that the bytes are not kept: somebody had the picture classified
-    and nobody has uploaded it. `palette` is as `domain.palette` makes it.
+    and nobody has uploaded it. `palette` is as `embedding.palette` makes it.
     """
 
     __tablename__ = "contents"

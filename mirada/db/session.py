@@ -22,7 +22,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import BigInteger
 
 from mirada.db import changes
-from mirada.domain.errors import StorageFull, Unavailable
+from mirada.kernel.errors import StorageFull, Unavailable
 
 SQLITE_BUSY_TIMEOUT_S = 15
 LOCK_WAIT_S = 5

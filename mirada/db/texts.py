@@ -7,13 +7,13 @@ from collections.abc import Collection
 from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
+from mirada.captions.wording import CaptionSource
 from mirada.db import changes
 from mirada.db.inserts import insert_unless_there
 from mirada.db.memory_models import TextContent, TextEmbedding
 from mirada.db.models import Image, utc_now
-from mirada.domain.captions import CaptionSource
-from mirada.domain.errors import Unavailable
-from mirada.domain.prompts import normalised_prompt, prompt_digest
+from mirada.kernel.errors import Unavailable
+from mirada.kernel.prompts import normalised_prompt, prompt_digest
 
 ATTEMPTS = 3
 """A text can only vanish between insert and lock when its last image lets go of it that very moment."""

@@ -18,8 +18,8 @@ from mirada.db.models import Image, IndexSnapshot, Installation, Lease, Space, u
 from mirada.db.session import Database
 from mirada.db.tombstones import purge_tombstones
 from mirada.db.vector_tables import PICTURES, VectorTable, table_of
-from mirada.domain.embeddings import BLOB_DTYPE, EmbeddingSpace, Matrix
-from mirada.domain.errors import LeaseLost, NotFound
+from mirada.kernel.embeddings import BLOB_DTYPE, EmbeddingSpace, Matrix
+from mirada.kernel.errors import LeaseLost, NotFound
 from mirada.ports import SnapshotRecord, VectorRows
 
 logger = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, and_, false, func
 
 from mirada.db.memory_models import TextEmbedding
 from mirada.db.models import Embedding, Image
-from mirada.domain.embeddings import SpaceKind
-from mirada.domain.images import ImageStatus
+from mirada.kernel.embeddings import SpaceKind
+from mirada.kernel.images import ImageStatus
 
 
 @dataclass(frozen=True, slots=True)

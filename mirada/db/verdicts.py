@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 from mirada.db.changes import IN_LIST_ROWS
 from mirada.db.classifier_models import ClassifiedPicture, Feedback
 from mirada.db.models import Embedding, Image
-from mirada.domain.embeddings import Vector, from_blob
-from mirada.domain.errors import InvalidInput
-from mirada.domain.images import ImageStatus
+from mirada.kernel.embeddings import Vector, from_blob
+from mirada.kernel.errors import InvalidInput
+from mirada.kernel.images import ImageStatus
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from mirada.db.classifier_models import ClassifiedPicture, Feedback
 from mirada.db.models import Image
-from mirada.domain.images import ImageStatus
+from mirada.kernel.images import ImageStatus
 
 
 def may_see(viewer_id: int | None) -> ColumnElement[bool]:

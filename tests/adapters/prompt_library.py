@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 from sqlalchemy import bindparam, insert, select, update
 
-from mirada.db import changes
+from mirada.db import changes, spaces
 from mirada.db.memory_models import TextContent, TextEmbedding
 from mirada.db.models import Image
-from mirada.domain.embeddings import EmbeddingSpace, Matrix, SpaceKind, to_blob
-from mirada.domain.prompts import prompt_digest
-from mirada.usecases import spaces
-from tests.adapters.vector_library import Library
+from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind, to_blob
+from mirada.kernel.prompts import prompt_digest
+from testing.vector_library import Library
 
 
 def add_prompts(library: Library, vectors: Matrix, prompt_of: Sequence[int]) -> int:

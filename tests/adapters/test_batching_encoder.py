@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from mirada.adapters.encoders.batching import BatchingEncoder
-from mirada.domain.embeddings import EmbeddingSpace, Matrix, SpaceKind, l2_normalise
-from mirada.domain.errors import EncoderUnavailable, InvalidInput, Unavailable
-from mirada.domain.images import RgbImage
+from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind, l2_normalise
+from mirada.kernel.errors import EncoderUnavailable, InvalidInput, Unavailable
+from mirada.kernel.images import RgbImage
 
 
 class Recorder:

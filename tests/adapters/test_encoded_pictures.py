@@ -16,8 +16,8 @@ from PIL import Image
 
 from mirada.adapters.image_decoder.sandbox import SandboxedDecoder
 from mirada.config import PROJECT_ROOT
-from mirada.domain.errors import CorruptImage
-from mirada.domain.images import RgbImage
+from mirada.kernel.errors import CorruptImage
+from mirada.kernel.images import RgbImage
 
 EXIF_ORIENTATION = 0x0112
 SOME = slice(0, 100, 8)

@@ -16,10 +16,10 @@ from PIL import Image, ImageCms
 
 from mirada.adapters.image_decoder import containers, exif, metadata
 from mirada.adapters.image_decoder.sandbox import SandboxedDecoder
-from mirada.domain.generation import Generation
-from mirada.domain.images import PictureFacts
-from mirada.domain.writing import MAX_TEXT_CHARS
-from tests.generators import (
+from mirada.file_metadata import Generation
+from mirada.kernel.images import PictureFacts
+from mirada.kernel.writing import MAX_TEXT_CHARS
+from testing.generators import (
     SAMPLES,
     WEBUI,
     Sample,
@@ -34,7 +34,7 @@ from tests.generators import (
     text_chunk,
     webp_with,
 )
-from tests.pictures import picture, pixels
+from testing.pictures import picture, pixels
 
 Read = Callable[[bytes], PictureFacts]
 XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\0"
@@ -387,7 +387,7 @@ def test_random_bytes_beside_the_picture_never_cost_it(read: Read) -> None:
 def test_a_wrong_checksum_of_the_picture_itself_is_still_a_refusal(
     decoder: SandboxedDecoder, tmp_path: Path
 ) -> None:
-    from mirada.domain.errors import CorruptImage
+    from mirada.kernel.errors import CorruptImage
 
     out = io.BytesIO()
     pixels(1).quantize(4).save(out, "PNG", transparency=0)

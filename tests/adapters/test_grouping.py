@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from mirada.adapters.grouping.faiss_kmeans import FaissKMeans
-from mirada.domain.clustering import nearest_centres
-from mirada.domain.embeddings import Matrix, l2_normalise
-from mirada.domain.errors import InvalidInput
+from mirada.kernel.clustering import nearest_centres
+from mirada.kernel.embeddings import Matrix, l2_normalise
+from mirada.kernel.errors import InvalidInput
 
 
 def planted(groups: int, per_group: int, seed: int) -> tuple[Matrix, np.ndarray]:

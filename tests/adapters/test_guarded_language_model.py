@@ -9,9 +9,9 @@ import pytest
 
 from mirada.adapters.language_model.guarded import GuardedLanguageModel
 from mirada.adapters.language_model.openai import OpenAiLanguageModel
-from mirada.domain.circuit import CircuitBreaker
-from mirada.domain.errors import CircuitOpen, InvalidInput, Unavailable
-from tests.openai_server import (
+from mirada.kernel.circuit import CircuitBreaker
+from mirada.kernel.errors import CircuitOpen, InvalidInput, Unavailable
+from testing.openai_server import (
     CHAT,
     DRAWINGS,
     KEY,
@@ -23,7 +23,7 @@ from tests.openai_server import (
     html,
     openai_serving,
 )
-from tests.pictures import picture
+from testing.pictures import picture
 
 SCHEMA = {
     "title": "animal",

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from mirada.adapters.image_decoder.sandbox import SandboxedDecoder
-from mirada.domain.errors import (
+from mirada.kernel.errors import (
     CorruptImage,
     ImageTooLarge,
     MiradaError,
@@ -27,8 +27,8 @@ from mirada.domain.errors import (
     Unavailable,
     UnsupportedImage,
 )
-from mirada.domain.images import ImageFormat, PictureFacts
-from tests.pictures import picture, pixels
+from mirada.kernel.images import ImageFormat, PictureFacts
+from testing.pictures import picture, pixels
 
 Write = Callable[[bytes], Path]
 FORMATS = ["JPEG", "PNG", "WEBP", "GIF"]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mirada.adapters.image_store.local import STAGING, LocalImageStore
-from mirada.domain.errors import InvalidInput, NotFound, StorageFull, Unavailable
+from mirada.kernel.errors import InvalidInput, NotFound, StorageFull, Unavailable
 from mirada.ports import ImageStore, StagedFile
 
 KEY = "ab/cd/" + "0" * 64 + "-0123abcd.png"
@@ -205,7 +205,7 @@ def test_a_limit_of_the_process_counts_as_a_full_disk(tmp_path: Path) -> None:
     code = (
         "import resource, sys; from pathlib import Path\n"
         "from mirada.adapters.image_store.local import LocalImageStore\n"
-        "from mirada.domain.errors import StorageFull\n"
+        "from mirada.kernel.errors import StorageFull\n"
         f"store = LocalImageStore(Path({str(tmp_path)!r}))\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "file = store.stage()\n"

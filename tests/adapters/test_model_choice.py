@@ -25,7 +25,7 @@ from mirada.adapters.encoders.choice import (
 )
 from mirada.adapters.encoders.hub import hub_reachable
 from mirada.config import BUNDLED_MODEL_DIR, PROJECT_ROOT
-from mirada.domain.errors import InvalidInput
+from mirada.kernel.errors import InvalidInput
 from tests.adapters.hub import hub_serving
 
 BUNDLED = (str(BUNDLED_MODEL_DIR), None)

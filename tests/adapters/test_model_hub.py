@@ -48,9 +48,9 @@ from pathlib import Path
 import open_clip
 from open_clip import factory, pretrained
 from mirada.adapters.encoders.openclip import OpenClipEncoder
-from mirada.bootstrap import Runtime
+from mirada.runtime import Runtime
 from mirada.config import Settings
-from mirada.domain.errors import MiradaError
+from mirada.kernel.errors import MiradaError
 
 bundled, tiny = sys.argv[1], json.loads(sys.argv[2])
 factory._MODEL_CONFIGS["Stickers"] = open_clip.get_model_config("local-dir:" + bundled)

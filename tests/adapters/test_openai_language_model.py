@@ -16,7 +16,7 @@ import pytest
 from mirada.adapters.language_model import bounded, replies
 from mirada.adapters.language_model import openai as adapter
 from mirada.adapters.language_model.openai import OpenAiLanguageModel
-from mirada.domain.errors import (
+from mirada.kernel.errors import (
     GarbledReply,
     KeyRefused,
     LanguageModelRefused,
@@ -27,7 +27,7 @@ from mirada.domain.errors import (
     UnusableReply,
 )
 from mirada.ports import LanguageModel, Reply
-from tests.openai_server import (
+from testing.openai_server import (
     CHAT,
     KEY,
     Answer,

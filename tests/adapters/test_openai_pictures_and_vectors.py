@@ -13,8 +13,8 @@ import pytest
 from mirada.adapters.language_model import bounded
 from mirada.adapters.language_model import openai as adapter
 from mirada.adapters.language_model.openai import OpenAiLanguageModel
-from mirada.domain.embeddings import l2_normalise
-from mirada.domain.errors import (
+from mirada.kernel.embeddings import l2_normalise
+from mirada.kernel.errors import (
     GarbledReply,
     InvalidInput,
     KeyRefused,
@@ -24,7 +24,7 @@ from mirada.domain.errors import (
     TooManyRequests,
 )
 from mirada.ports import Reply
-from tests.openai_server import (
+from testing.openai_server import (
     CHAT,
     DRAWINGS,
     EMBEDDINGS,
@@ -40,7 +40,7 @@ from tests.openai_server import (
     picture_in,
     vector_of,
 )
-from tests.pictures import picture
+from testing.pictures import picture
 
 SCHEMA = {
     "title": "caption",

@@ -17,9 +17,9 @@ import pytest
 from PIL import Image
 
 from mirada.config import BUNDLED_MODEL_DIR, PROJECT_ROOT
-from mirada.domain.embeddings import SpaceKind
-from mirada.domain.errors import EncoderUnavailable, InvalidInput
-from tests.pictures import pixels
+from mirada.kernel.embeddings import SpaceKind
+from mirada.kernel.errors import EncoderUnavailable, InvalidInput
+from testing.pictures import pixels
 
 WEIGHTS = "open_clip_model.safetensors"
 

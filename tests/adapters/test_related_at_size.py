@@ -16,10 +16,10 @@ from mirada.db.migrate import upgrade_to_head
 from mirada.db.models import Image
 from mirada.db.session import Database, make_engine
 from mirada.db.vector_rows import DatabaseVectors
-from mirada.domain.embeddings import Matrix, l2_normalise
-from mirada.usecases.related import Aspect, find_related
+from mirada.kernel.embeddings import Matrix, l2_normalise
+from mirada.search.related import Aspect, find_related
+from testing.vector_library import Library, clustered_vectors, no_progress
 from tests.adapters.prompt_library import add_prompts
-from tests.adapters.vector_library import Library, clustered_vectors, no_progress
 
 ROWS = 50_000
 PICTURE_DIMENSION, PROMPT_DIMENSION = 128, 64

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from mirada.adapters.encoders.remembering import QueryEncoder, QueryMemory
-from mirada.domain.embeddings import EmbeddingSpace, Matrix, SpaceKind
-from mirada.domain.errors import EncoderUnavailable
+from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind
+from mirada.kernel.errors import EncoderUnavailable
+from testing.encoders import CountingEncoder
 from tests.conftest import MakeRuntime
-from tests.encoders import CountingEncoder
 
 
 class Gated(CountingEncoder):

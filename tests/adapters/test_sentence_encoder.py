@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from mirada.adapters.encoders.sentences import MAX_BATCH, SentenceEncoder
-from mirada.domain.embeddings import SpaceKind
-from mirada.domain.errors import EncoderUnavailable
+from mirada.kernel.embeddings import SpaceKind
+from mirada.kernel.errors import EncoderUnavailable
 
 
 @pytest.fixture(scope="module")

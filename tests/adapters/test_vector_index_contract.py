@@ -12,11 +12,11 @@ import pytest
 from mirada.adapters.vector_index.exact import ExactIndex
 from mirada.adapters.vector_index.faiss.index import FaissIndex
 from mirada.db.session import Database
-from mirada.domain.embeddings import l2_normalise
-from mirada.domain.errors import InvalidInput, LeaseLost, Unavailable
-from mirada.domain.similarity import SearchWay
+from mirada.kernel.embeddings import l2_normalise
+from mirada.kernel.errors import InvalidInput, LeaseLost, Unavailable
+from mirada.kernel.similarity import SearchWay
 from mirada.ports import Permitted, SearchAnswer, VectorIndex
-from tests.adapters.vector_library import Library, no_progress, random_vectors
+from testing.vector_library import Library, no_progress, random_vectors
 
 ANYONE = Permitted(viewer_id=None)
 Backend = Callable[[Library, Path], FaissIndex | ExactIndex]

@@ -13,10 +13,10 @@ from mirada.adapters.vector_index.faiss.index import FaissIndex
 from mirada.db.migrate import upgrade_to_head
 from mirada.db.models import Embedding
 from mirada.db.session import Database, make_engine
-from mirada.domain.embeddings import Matrix, from_blob, l2_normalise
-from mirada.domain.similarity import SearchWay
+from mirada.kernel.embeddings import Matrix, from_blob, l2_normalise
+from mirada.kernel.similarity import SearchWay
 from mirada.ports import Permitted
-from tests.adapters.vector_library import Library, clustered_vectors, no_progress
+from testing.vector_library import Library, clustered_vectors, no_progress
 
 ROWS = 50_000
 DIMENSION = 512

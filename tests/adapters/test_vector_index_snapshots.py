@@ -26,10 +26,11 @@ from mirada.config import PROJECT_ROOT
 from mirada.db.models import Embedding, IndexSnapshot, Installation, Lease
 from mirada.db.session import Database
 from mirada.db.vector_rows import lease_name
-from mirada.domain.errors import LeaseLost, SnapshotInvalid, StorageFull
+from mirada.embedding import index_rebuild
+from mirada.embedding.index_rebuild import rebuild_index, rebuild_is_due
+from mirada.kernel.errors import LeaseLost, SnapshotInvalid, StorageFull
 from mirada.ports import Permitted, SnapshotRecord
-from mirada.usecases.rebuild import rebuild_index, rebuild_is_due
-from tests.adapters.vector_library import Library, no_progress, random_vectors
+from testing.vector_library import Library, no_progress, random_vectors
 
 ANYONE = Permitted(viewer_id=None)
 ROWS = 400
@@ -408,9 +409,7 @@ def test_a_builder_killed_at_any_step_leaves_the_served_snapshot_alone(
 def test_a_library_of_tombstones_is_purged_and_wants_no_rebuild(
     library: Library, folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    from mirada.usecases import rebuild
-
-    monkeypatch.setattr(rebuild, "FIRST_SNAPSHOT_ROWS", ROWS)
+    monkeypatch.setattr(index_rebuild, "FIRST_SNAPSHOT_ROWS", ROWS)
     source = library.source
     all_ids = [m.id for m in ExactIndex(source).search(random_vectors(1), ROWS, ANYONE)[0].matches]
     library.delete(all_ids)
@@ -428,21 +427,20 @@ def test_a_library_of_tombstones_is_purged_and_wants_no_rebuild(
 def test_a_rebuild_is_due_by_size_age_and_deaths(
     library: Library, folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    from mirada.usecases import rebuild
 
     source = library.source
     assert rebuild_is_due(source) is None
-    monkeypatch.setattr(rebuild, "FIRST_SNAPSHOT_ROWS", ROWS)
+    monkeypatch.setattr(index_rebuild, "FIRST_SNAPSHOT_ROWS", ROWS)
     assert rebuild_is_due(source) == "400 rows and no snapshot"
     _built(library, folder)
     assert rebuild_is_due(source) is None
     new = library.add(random_vectors(60, seed=3))
     assert rebuild_is_due(source) is None
-    monkeypatch.setattr(rebuild, "LEAST_DEAD_ROWS", 10)
+    monkeypatch.setattr(index_rebuild, "LEAST_DEAD_ROWS", 10)
     library.delete(new[:45])
     assert rebuild_is_due(source) is None
     old = [m.id for m in ExactIndex(source).search(random_vectors(1), 600, ANYONE)[0].matches]
     library.delete([id_ for id_ in old if id_ not in new][:40])
     assert rebuild_is_due(source) == "40 of the snapshot's 400 rows are dead"
-    monkeypatch.setattr(rebuild, "MAX_DELTA_ROWS", 50)
+    monkeypatch.setattr(index_rebuild, "MAX_DELTA_ROWS", 50)
     assert rebuild_is_due(source) == "100 rows changed since the snapshot"

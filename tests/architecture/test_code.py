@@ -14,7 +14,7 @@ from mirada.config import PROJECT_ROOT
 MAX_LINES = 300
 PRODUCT = ("mirada", "webapp", "workers")
 LONGER_FOR_A_REASON = {
-    "mirada/bootstrap.py": "one object builds every port",
+    "mirada/runtime.py": "one object builds every port",
     "mirada/config.py": "one object holds every setting",
     "mirada/db/models.py": "one metadata holds every table",
     "mirada/ports.py": "one page holds what the core needs from outside",

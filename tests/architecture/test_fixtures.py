@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
-from mirada.bootstrap import Runtime
 from mirada.db.models import Installation, User
 from mirada.db.session import Database
+from mirada.runtime import Runtime
 from tests.conftest import MakeRuntime
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 from mirada.db.migrate import differences, upgrade_to_head
 from mirada.db.models import ChangeCounter, Installation
 from mirada.db.session import Database, make_engine
-from mirada.domain.errors import Unavailable
+from mirada.kernel.errors import Unavailable
 
 
 @pytest.fixture(

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 from werkzeug.serving import make_server
 
-from tests.servers.process import find_binary, missing
+from testing.servers.process import find_binary, missing
 
 
 @pytest.fixture(scope="session")

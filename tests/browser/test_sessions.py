@@ -13,8 +13,8 @@ from playwright.sync_api import Browser
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Response
 
-from mirada.bootstrap import Runtime
-from mirada.usecases import users
+from mirada.people import users
+from mirada.runtime import Runtime
 from webapp import create_app
 
 pytestmark = pytest.mark.browser

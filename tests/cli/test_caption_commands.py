@@ -8,14 +8,21 @@ import pytest
 from flask import Flask
 from sqlalchemy import update
 
-from mirada.bootstrap import Runtime
+from mirada.captions.wording import CaptionLanguage
+from mirada.db import spaces
 from mirada.db.models import Image
-from mirada.domain.captions import CaptionLanguage
-from mirada.usecases import spaces
-from tests.openai_server import CHAT, EMBEDDINGS, OpenAiServer, failure, openai_serving, vectors_for
-from tests.workers.captioned_site import CaptionedSite
-from tests.workers.test_caption_jobs import LocalTexts
-from tests.workers.worksite import MeanColours, Site
+from mirada.runtime import Runtime
+from testing.captioned_site import CaptionedSite
+from testing.openai_server import (
+    CHAT,
+    EMBEDDINGS,
+    OpenAiServer,
+    failure,
+    openai_serving,
+    vectors_for,
+)
+from testing.worksite import MeanColours, Site
+from tests.captions.test_caption_jobs import LocalTexts
 from webapp import cli
 from workers.embedded import EmbeddedWorkers
 

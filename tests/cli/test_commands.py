@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from mirada.bootstrap import Runtime
 from mirada.config import BUNDLED_MODEL_DIR, Settings
 from mirada.db.models import ApiKey, Content, Image, ImageStatus, Job, JobState, User
-from mirada.domain.errors import Conflict, InvalidInput, NotAuthenticated, NotFound
-from mirada.usecases import attempts, jobs, users
-from mirada.usecases.recognise import recognise_key
+from mirada.jobs import attempts, ledger
+from mirada.kernel.errors import Conflict, InvalidInput, NotAuthenticated, NotFound
+from mirada.people import users
+from mirada.people.key_lookup import recognise_key
+from mirada.runtime import Runtime
 from webapp import cli
 
 
@@ -64,7 +65,7 @@ def is_in_force(runtime: Runtime, key: str) -> bool:
 
 def make_failed_job(runtime: Runtime, reason: str = "The input is torn.") -> int:
     with runtime.transaction() as session:
-        job_id = jobs.enqueue(session, jobs.REBUILD_INDEX, space_id=1).id
+        job_id = ledger.enqueue(session, ledger.REBUILD_INDEX, space_id=1).id
     with runtime.transaction() as session:
         job = attempts.claim(session, job_id)
         assert job is not None
@@ -205,7 +206,7 @@ def test_doctor_finds_what_is_not_as_promised(command: Any, runtime: Runtime) ->
                 status=ImageStatus.READY,
             )
         )
-        jobs.enqueue(session, jobs.REBUILD_INDEX, space_id=3).next_run_at_ms = 1
+        ledger.enqueue(session, ledger.REBUILD_INDEX, space_id=3).next_run_at_ms = 1
     make_failed_job(runtime)
 
     report = command("doctor", "--no-models", code=1)

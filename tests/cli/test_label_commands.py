@@ -10,11 +10,11 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
-from mirada.bootstrap import Runtime
 from mirada.db.classifier_models import LabelExpansion
 from mirada.db.models import Job
-from mirada.domain.labels import DEFAULT_LABELS
-from tests.openai_server import CHAT, OpenAiServer, completion, expansion_of, openai_serving
+from mirada.kernel.labels import DEFAULT_LABELS
+from mirada.runtime import Runtime
+from testing.openai_server import CHAT, OpenAiServer, completion, expansion_of, openai_serving
 from webapp import cli
 from workers.embedded import EmbeddedWorkers
 

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from flask import Flask
 
-from mirada.bootstrap import Runtime
-from mirada.domain.prices import PriceTable, TokenBound
-from mirada.usecases import spending, users
-from mirada.usecases.spending import Order
+from mirada.kernel.prices import PriceTable, TokenBound
+from mirada.language_model import spending
+from mirada.language_model.spending import Order
+from mirada.people import users
+from mirada.runtime import Runtime
 from webapp import cli
 
 

@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from flask import Flask
 
-from mirada.bootstrap import Runtime
-from mirada.domain.errors import NotAuthenticated
-from mirada.usecases import users
-from mirada.usecases.recognise import Bearer, recognise_key
+from mirada.kernel.errors import NotAuthenticated
+from mirada.people import users
+from mirada.people.key_lookup import Bearer, recognise_key
+from mirada.runtime import Runtime
 from webapp import cli
 
 Command = Callable[..., str]

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from mirada.bootstrap import Runtime
 from mirada.config import BUNDLED_MODEL_DIR
-from mirada.usecases import sweep, users
-from tests.pictures import picture
-from tests.servers.process import missing
-from tests.webapp.gallery import as_upload
+from mirada.jobs import sweep
+from mirada.people import users
+from mirada.runtime import Runtime
+from testing.gallery import as_upload
+from testing.pictures import picture
+from testing.servers.process import missing
 from workers.runner import run_job
 
 

@@ -15,17 +15,17 @@ import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
-from mirada.bootstrap import Runtime
 from mirada.config import PROJECT_ROOT
 from mirada.db.classifier_models import LabelExpansion
 from mirada.db.models import Image
-from mirada.domain.labels import DEFAULT_LABELS, DEFAULT_TEMPLATES
-from mirada.domain.nsfw import SAFE_PROMPTS, UNSAFE_PROMPTS
-from mirada.usecases import sweep
-from tests.encoders import CountingEncoder, with_encoder
-from tests.openai_server import CHAT, completion, expansion_of, openai_serving
-from tests.pictures import picture
-from tests.webapp.gallery import as_upload, assert_problem, files_in
+from mirada.jobs import sweep
+from mirada.kernel.labels import DEFAULT_LABELS, DEFAULT_TEMPLATES
+from mirada.kernel.nsfw import SAFE_PROMPTS, UNSAFE_PROMPTS
+from mirada.runtime import Runtime
+from testing.encoders import CountingEncoder, with_encoder
+from testing.gallery import as_upload, assert_problem, files_in
+from testing.openai_server import CHAT, completion, expansion_of, openai_serving
+from testing.pictures import picture
 from workers.runner import run_job
 
 KEYS = {
@@ -451,7 +451,7 @@ def test_labels_tells_the_default_set_the_thresholds_and_what_is_on(
 def test_a_caller_without_a_key_may_not_classify_and_another_finds_nothing_of_it(
     make_runtime: Callable[..., Runtime],
 ) -> None:
-    from mirada.usecases import users
+    from mirada.people import users
     from webapp import create_app
 
     encoder = CountingEncoder()

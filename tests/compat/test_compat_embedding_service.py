@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.pictures import picture
-from tests.webapp.gallery import as_upload, assert_problem
+from testing.gallery import as_upload, assert_problem
+from testing.pictures import picture
 from webapp.compat.embedding_service import _model_name
 
 

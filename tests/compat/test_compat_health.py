@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.pictures import picture
-from tests.servers.process import free_port
-from tests.webapp.gallery import as_upload
+from testing.gallery import as_upload
+from testing.pictures import picture
+from testing.servers.process import free_port
 
 KEYS = {"status", "service", "database", "model_loaded", "device", "checks"}
 

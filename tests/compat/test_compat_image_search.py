@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from PIL import Image as Pillow
 
-from tests.pictures import picture
-from tests.webapp.gallery import assert_problem, files_in
+from testing.gallery import assert_problem, files_in
+from testing.pictures import picture
 
 
 @pytest.mark.parametrize("path", ["/search-similar-images/", "/search-similar-images"])

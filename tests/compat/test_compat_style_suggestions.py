@@ -13,13 +13,15 @@ from sqlalchemy import update
 
 from mirada.db.models import Content
 from mirada.db.session import Database
-from mirada.domain.styles.known import BUILT_IN_STYLES, MAX_DESCRIPTIONS, MAX_STYLES, Style
-from mirada.domain.writing import MAX_TEXT_CHARS
-from mirada.usecases import jobs, styles, users
+from mirada.jobs import ledger
+from mirada.kernel.writing import MAX_TEXT_CHARS
+from mirada.memory import style_list as styles
+from mirada.memory.known import BUILT_IN_STYLES, MAX_DESCRIPTIONS, MAX_STYLES, Style
+from mirada.people import users
+from testing.encoders import CountingEncoder, with_encoder
+from testing.gallery import as_upload
+from testing.pictures import picture
 from tests.compat.conftest import Server
-from tests.encoders import CountingEncoder, with_encoder
-from tests.pictures import picture
-from tests.webapp.gallery import as_upload
 
 ADDRESS = "/api/users/me/style-suggestions/"
 SUBJECTS = (
@@ -313,7 +315,7 @@ def test_a_backfill_brings_the_colours_of_older_pictures(guarded: Server) -> Non
         session.execute(update(Content).values(palette=None))
     assert memory(guarded, ana)["palette"] == {"colours": [], "pictures": 0}
     with guarded.runtime.transaction() as session:
-        jobs.enqueue(session, jobs.BACKFILL_EMBEDDINGS)
+        ledger.enqueue(session, ledger.BACKFILL_EMBEDDINGS)
     guarded.work()
     guarded.work()
     assert memory(guarded, ana) == before
@@ -420,7 +422,7 @@ def test_the_routes_answer_on_postgresql(
     assert body["palette"]["pictures"] == 6
     with server.runtime.transaction() as session:
         session.execute(update(Content).values(palette=None))
-        jobs.enqueue(session, jobs.BACKFILL_EMBEDDINGS)
+        ledger.enqueue(session, ledger.BACKFILL_EMBEDDINGS)
     server.work()
     server.work()
     assert memory(server, boss) == body

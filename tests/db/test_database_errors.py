@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import insert, select, text
 from sqlalchemy.exc import IntegrityError
 
-from mirada.bootstrap import Runtime
 from mirada.config import Settings
 from mirada.db.models import User
-from mirada.domain.errors import StorageFull, Unavailable
+from mirada.kernel.errors import StorageFull, Unavailable
+from mirada.runtime import Runtime
 
 
 def add_user(runtime: Runtime, name: str) -> None:

@@ -22,10 +22,10 @@ from mirada.db.migrate import upgrade_to_head
 from mirada.db.models import Embedding, Image
 from mirada.db.session import Database, make_engine
 from mirada.db.vector_rows import DatabaseVectors
-from mirada.domain.embeddings import Matrix, to_blob
-from mirada.domain.errors import Unavailable
+from mirada.kernel.embeddings import Matrix, to_blob
+from mirada.kernel.errors import Unavailable
 from mirada.ports import IndexStatus, Permitted
-from tests.adapters.vector_library import Library, no_progress, random_vectors
+from testing.vector_library import Library, no_progress, random_vectors
 
 WRITERS = 5
 SECONDS = 5.0

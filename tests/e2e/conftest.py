@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.deployment import ROOT, Deployment, Web, deployed
-from tests.servers.mariadb import MariaDbServer
-from tests.servers.redis import redis_server
+from testing.deployment import ROOT, Deployment, Web, deployed
+from testing.servers.mariadb import MariaDbServer
+from testing.servers.redis import redis_server
 
 PHOTOS = ROOT.parent / "shared" / "photos"
 DEMO = ROOT / "demo"

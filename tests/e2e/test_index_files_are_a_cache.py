@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from testing.deployment import Web, wait_until
 from tests.e2e.conftest import Production
-from tests.e2e.deployment import Web, wait_until
 
 pytestmark = [pytest.mark.mariadb, pytest.mark.redis]
 

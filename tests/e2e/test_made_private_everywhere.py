@@ -11,11 +11,11 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.e2e.deployment import Deployment, Web, deployed, wait_until
-from tests.e2e.processes import Lines
-from tests.pictures import picture
-from tests.servers.mariadb import MariaDbServer
-from tests.servers.redis import redis_server
+from testing.deployment import Deployment, Web, deployed, wait_until
+from testing.pictures import picture
+from testing.processes import Lines
+from testing.servers.mariadb import MariaDbServer
+from testing.servers.redis import redis_server
 
 pytestmark = [pytest.mark.mariadb, pytest.mark.redis]
 

@@ -15,9 +15,9 @@ import httpx2
 import pytest
 
 from mirada.config import BUNDLED_MODEL_DIR
-from tests.e2e.deployment import ROOT, free_port, wait_until
-from tests.pictures import picture
-from tests.servers.process import missing
+from testing.deployment import ROOT, free_port, wait_until
+from testing.pictures import picture
+from testing.servers.process import missing
 
 READY_WITHIN_S = 90
 """Loading torch on two busy cores takes up to half of this."""

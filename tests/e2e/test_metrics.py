@@ -13,12 +13,12 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.e2e.deployment import Deployment, Web, deployed, wait_until
-from tests.pictures import picture
-from tests.scrape import TEXT, Scrape
-from tests.servers.mariadb import MariaDbServer
-from tests.servers.process import free_port
-from tests.servers.redis import redis_server
+from testing.deployment import Deployment, Web, deployed, wait_until
+from testing.pictures import picture
+from testing.scrape import TEXT, Scrape
+from testing.servers.mariadb import MariaDbServer
+from testing.servers.process import free_port
+from testing.servers.redis import redis_server
 from webapp.serving import PUBLISH_EVERY_S
 
 pytestmark = [pytest.mark.mariadb, pytest.mark.redis]

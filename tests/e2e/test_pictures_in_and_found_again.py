@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from testing.deployment import Web, wait_until
+from testing.pictures import picture
 from tests.e2e.conftest import Production
-from tests.e2e.deployment import Web, wait_until
-from tests.pictures import picture
 
 pytestmark = [pytest.mark.mariadb, pytest.mark.redis]
 

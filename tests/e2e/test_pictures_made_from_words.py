@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.deployment import Deployment, Web, deployed, wait_until
-from tests.openai_server import DRAWINGS, OpenAiServer, drawn_of, openai_serving
-from tests.servers.mariadb import MariaDbServer
-from tests.servers.redis import redis_server
+from testing.deployment import Deployment, Web, deployed, wait_until
+from testing.openai_server import DRAWINGS, OpenAiServer, drawn_of, openai_serving
+from testing.servers.mariadb import MariaDbServer
+from testing.servers.redis import redis_server
 
 pytestmark = [pytest.mark.mariadb, pytest.mark.redis]
 

@@ -11,10 +11,10 @@ import redis
 from PIL import Image
 from sqlalchemy import create_engine, text
 
-from tests.e2e.deployment import Deployment, Web, deployed, wait_until
-from tests.pictures import picture
-from tests.servers.mariadb import MariaDbServer
-from tests.servers.redis import redis_server
+from testing.deployment import Deployment, Web, deployed, wait_until
+from testing.pictures import picture
+from testing.servers.mariadb import MariaDbServer
+from testing.servers.redis import redis_server
 
 pytestmark = [pytest.mark.mariadb, pytest.mark.redis]
 

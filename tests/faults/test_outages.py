@@ -11,11 +11,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.e2e.deployment import Deployment, Web, deployed, wait_until
-from tests.faults.proxy import Proxy, proxied
-from tests.pictures import picture
-from tests.servers.mariadb import MariaDbServer
-from tests.servers.redis import redis_server
+from testing.deployment import Deployment, Web, deployed, wait_until
+from testing.pictures import picture
+from testing.proxy import Proxy, proxied
+from testing.servers.mariadb import MariaDbServer
+from testing.servers.redis import redis_server
 
 pytestmark = [pytest.mark.mariadb, pytest.mark.redis]
 

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from mirada.bootstrap import Runtime
 from mirada.config import Settings
+from mirada.runtime import Runtime
+from testing.captioned_site import describing
+from testing.openai_server import CHAT, openai_serving
+from testing.servers.mariadb import MariaDbServer
 from tests.leaks.exchange import SENT
 from tests.leaks.operations import Operation, operations
 from tests.leaks.planting import plant
 from tests.leaks.world import SETTINGS, World
-from tests.openai_server import CHAT, openai_serving
-from tests.servers.mariadb import MariaDbServer
-from tests.workers.captioned_site import describing
 
 
 def planted(folder: Path, **settings: Any) -> Iterator[World]:

@@ -7,12 +7,12 @@ from datetime import timedelta
 from flask import Flask
 from sqlalchemy import update
 
-from mirada.bootstrap import Runtime
 from mirada.db.models import ApiKey, utc_now
-from mirada.domain.access import Scope
-from mirada.usecases import keys, users
+from mirada.people import keys, users
+from mirada.people.access import Scope
+from mirada.runtime import Runtime
 from tests.leaks.secrets import Vault, marked
-from webapp.sessions import CSRF_HEADER
+from webapp.callers.sessions import CSRF_HEADER
 
 Headers = dict[str, str]
 

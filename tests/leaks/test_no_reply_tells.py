@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from testing.servers.mariadb import MariaDbServer
 from tests.leaks.conftest import documented, planted
 from tests.leaks.pools import Pools
 from tests.leaks.prowl import Prowl, requests
 from tests.leaks.world import World
-from tests.servers.mariadb import MariaDbServer
 
 SEED = 18
 REQUESTS = 10_000

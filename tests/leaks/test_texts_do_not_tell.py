@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from mirada.usecases import sweep
-from mirada.usecases.jobs import CAPTION_IMAGE, CREATE_EMBEDDINGS
-from tests.encoders import CountingEncoder
+from mirada.jobs import sweep
+from mirada.jobs.ledger import CAPTION_IMAGE, CREATE_EMBEDDINGS
+from testing.encoders import CountingEncoder
 from tests.leaks.exchange import Reply, Upload
 from tests.leaks.people import newcomers
 from tests.leaks.test_copies_do_not_tell import Uploader, comparable, parting

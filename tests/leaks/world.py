@@ -12,18 +12,18 @@ from typing import Any
 from PIL.PngImagePlugin import PngInfo
 from sqlalchemy import select
 
-from mirada.bootstrap import Runtime
 from mirada.db.memory_models import TextEmbedding
 from mirada.db.models import Embedding, Image, Job, Space
-from mirada.domain.embeddings import Vector, from_blob
-from mirada.usecases import sweep
-from mirada.usecases.jobs import CREATE_EMBEDDINGS, EXPAND_LABEL, GENERATE_IMAGE
-from tests.encoders import DIMENSION, CountingEncoder, with_encoder
+from mirada.jobs import sweep
+from mirada.jobs.ledger import CREATE_EMBEDDINGS, EXPAND_LABEL, GENERATE_IMAGE
+from mirada.kernel.embeddings import Vector, from_blob
+from mirada.runtime import Runtime
+from testing.encoders import DIMENSION, CountingEncoder, with_encoder
+from testing.pictures import pixels
 from tests.leaks.exchange import Reply, Request, Upload, send
 from tests.leaks.numbering import raise_ids
 from tests.leaks.people import VOID_KEYS, invite, sees_as
 from tests.leaks.secrets import Vault
-from tests.pictures import pixels
 from workers.runner import run_job
 
 SETTINGS: dict[str, Any] = {

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from flask.testing import FlaskClient
 
-from mirada.bootstrap import Runtime
-from mirada.usecases import users
-from tests.webapp.gallery import Gallery
+from mirada.people import users
+from mirada.runtime import Runtime
+from testing.gallery import Gallery
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from mirada.bootstrap import Runtime
-from mirada.domain.errors import NotFound
-from mirada.usecases import images
-from tests.webapp.gallery import Gallery
-from webapp.derivatives import THUMBNAIL_SIDE_PX, derivative, drop_derivatives
+from mirada.kernel.errors import NotFound
+from mirada.pictures import images
+from mirada.runtime import Runtime
+from testing.gallery import Gallery
+from webapp.http.derivatives import THUMBNAIL_SIDE_PX, derivative, drop_derivatives
 
 
 def kept(runtime: Runtime) -> list[Path]:

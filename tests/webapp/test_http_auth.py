@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from mirada.bootstrap import Runtime
-from mirada.usecases import keys, users
-from tests.pictures import picture
-from tests.webapp.gallery import Gallery, as_upload, assert_problem, on_arc
+from mirada.people import keys, users
+from mirada.runtime import Runtime
+from testing.gallery import Gallery, as_upload, assert_problem, on_arc
+from testing.pictures import picture
 
 KeyOf = Callable[..., dict[str, str]]
 

@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from mirada.bootstrap import Runtime
+from mirada.db import spaces
 from mirada.db.models import Job
-from mirada.usecases import spaces, users
-from tests.encoders import CountingEncoder, with_encoder
-from tests.openai_server import (
+from mirada.people import users
+from mirada.runtime import Runtime
+from testing.captioned_site import describing
+from testing.encoders import CountingEncoder, with_encoder
+from testing.gallery import as_upload, assert_problem
+from testing.openai_server import (
     CHAT,
     EMBEDDINGS,
     OpenAiServer,
@@ -21,9 +24,7 @@ from tests.openai_server import (
     openai_serving,
     vectors_for,
 )
-from tests.pictures import picture
-from tests.webapp.gallery import as_upload, assert_problem
-from tests.workers.captioned_site import describing
+from testing.pictures import picture
 from webapp import create_app
 from workers.runner import run_job
 

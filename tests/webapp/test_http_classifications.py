@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 
-from mirada.bootstrap import Runtime
 from mirada.db.models import Job
-from mirada.domain.errors import Unavailable
-from mirada.domain.labels import DEFAULT_LABELS, DEFAULT_TEMPLATES, MAX_LABELS
-from mirada.domain.nsfw import SAFE_PROMPTS, UNSAFE_PROMPTS
-from mirada.usecases import sweep, users
-from tests.encoders import CountingEncoder, with_encoder
-from tests.pictures import picture
-from tests.webapp.gallery import as_upload, assert_problem, files_in
+from mirada.jobs import sweep
+from mirada.kernel.errors import Unavailable
+from mirada.kernel.labels import DEFAULT_LABELS, DEFAULT_TEMPLATES, MAX_LABELS
+from mirada.kernel.nsfw import SAFE_PROMPTS, UNSAFE_PROMPTS
+from mirada.people import users
+from mirada.runtime import Runtime
+from testing.encoders import CountingEncoder, with_encoder
+from testing.gallery import as_upload, assert_problem, files_in
+from testing.pictures import picture
 from workers.runner import run_job
 
 ADDRESS = "/api/v1/classifications"
@@ -519,7 +520,7 @@ def test_a_database_that_is_away_is_503_and_nothing_is_kept(
         raise Unavailable("The database cannot be reached just now; try again shortly.")
 
     with monkeypatch.context() as patch:
-        patch.setattr("workers.classification.classify.remember_sent", fail)
+        patch.setattr("mirada.classify.classify.classify.remember_sent", fail)
         response = few.call("ana", "POST", ADDRESS, data={"file": as_upload(picture(2))})
     assert_problem(response, 503, "unavailable")
     assert "Retry-After" in response.headers

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from mirada.bootstrap import Runtime
-from mirada.domain.embeddings import Matrix, l2_normalise
-from mirada.domain.labels import Label
-from mirada.usecases import labels
-from mirada.usecases.jobs import CLUSTER_LIBRARY
-from tests.webapp.gallery import SPACE, Gallery, assert_problem, on_arc
+from mirada.classify import label_set
+from mirada.jobs.ledger import CLUSTER_LIBRARY
+from mirada.kernel.embeddings import Matrix, l2_normalise
+from mirada.kernel.labels import Label
+from mirada.runtime import Runtime
+from testing.gallery import SPACE, Gallery, assert_problem, on_arc
 from workers.runner import run_job
 
 CLUSTERS = "/api/v1/clusters"
@@ -46,10 +46,10 @@ def words_for(gallery: Gallery) -> Words:
     gallery.runtime._ports["encoder"] = words
     with gallery.runtime.transaction() as session:
         for name in ("cat", "dog"):
-            labels.put_label(session, Label(name))
-        for label in labels.default_set(session):
+            label_set.put_label(session, Label(name))
+        for label in label_set.default_set(session):
             if label.name not in ("cat", "dog"):
-                labels.delete_label(session, label.name)
+                label_set.delete_label(session, label.name)
     return words
 
 

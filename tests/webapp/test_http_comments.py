@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.webapp.gallery import Gallery, assert_problem
+from testing.gallery import Gallery, assert_problem
 
 KeyOf = Callable[..., dict[str, str]]
 IMAGES = "/api/v1/images"

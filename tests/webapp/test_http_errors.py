@@ -9,9 +9,9 @@ import pytest
 import structlog
 from flask.testing import FlaskClient
 
-from mirada.domain import errors as domain
-from tests.webapp.gallery import assert_problem
-from webapp.errors import STATUS_OF, status_of
+from mirada.kernel import errors as domain
+from testing.gallery import assert_problem
+from webapp.http.errors import STATUS_OF, status_of
 
 
 def test_an_unknown_path_is_a_problem(client: FlaskClient) -> None:

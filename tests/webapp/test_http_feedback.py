@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.pictures import picture
-from tests.webapp.gallery import Gallery, assert_problem
+from testing.gallery import Gallery, assert_problem
+from testing.pictures import picture
 
 FEEDBACK = "/api/v1/feedback"
 KeyOf = Callable[..., dict[str, str]]

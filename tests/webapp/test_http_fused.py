@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from mirada.bootstrap import Runtime
 from mirada.db.models import Image
-from mirada.domain.errors import Unavailable
-from mirada.usecases import embed, prompts
+from mirada.embedding import embed, texts
+from mirada.kernel.errors import Unavailable
+from mirada.runtime import Runtime
+from testing.encoders import CountingEncoder, with_encoder
+from testing.gallery import Gallery, as_upload, assert_problem
+from testing.pictures import picture
 from tests.conftest import MakeRuntime
-from tests.encoders import CountingEncoder, with_encoder
-from tests.pictures import picture
-from tests.webapp.gallery import Gallery, as_upload, assert_problem
 from webapp import create_app
 from workers.runner import run_job
 
@@ -61,9 +61,9 @@ class Wall:
                 image = session.get_one(Image, image_id)
                 text_id = image.prompt_text_id
                 assert text_id is not None
-                prompts.show_vectors(session, image.content_id)
+                texts.show_vectors(session, image.content_id)
                 vector = self.encoder.encode_texts([fields["prompt"]])[0]
-                prompts.store_prompt_vectors(session, space_id, space, {text_id: vector})
+                texts.store_prompt_vectors(session, space_id, space, {text_id: vector})
             self.runtime.index(space_id).refresh()
         return image_id
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from mirada.bootstrap import Runtime
 from mirada.db.models import Image, Job
-from mirada.usecases import keys, users
-from tests.openai_server import DRAWINGS, OpenAiServer, failure, openai_serving
-from tests.webapp.gallery import Gallery, assert_problem
+from mirada.people import keys, users
+from mirada.runtime import Runtime
+from testing.gallery import Gallery, assert_problem
+from testing.openai_server import DRAWINGS, OpenAiServer, failure, openai_serving
 from webapp import create_app
 from workers.runner import run_job
 

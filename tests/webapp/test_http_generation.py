@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from mirada.bootstrap import Runtime
 from mirada.db.models import IdempotencyKey, Image
-from mirada.domain.writing import MAX_TEXT_CHARS
-from tests.generators import (
+from mirada.kernel.writing import MAX_TEXT_CHARS
+from mirada.runtime import Runtime
+from testing.gallery import Gallery, as_upload, on_arc
+from testing.generators import (
     DRAW_THINGS_XMP,
     SAMPLES,
     WEBUI,
@@ -25,8 +26,7 @@ from tests.generators import (
     text_chunk,
     webp_with,
 )
-from tests.pictures import picture
-from tests.webapp.gallery import Gallery, as_upload, on_arc
+from testing.pictures import picture
 
 KeyOf = Callable[..., dict[str, str]]
 GENERATED = png_by_pillow({"parameters": WEBUI})

@@ -11,11 +11,11 @@ import structlog
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
-from mirada.bootstrap import Runtime
 from mirada.db.models import Job
-from mirada.usecases import users
-from tests.pictures import picture
-from tests.webapp.gallery import Gallery, as_upload, assert_problem
+from mirada.people import users
+from mirada.runtime import Runtime
+from testing.gallery import Gallery, as_upload, assert_problem
+from testing.pictures import picture
 
 
 def test_a_sane_request_id_is_echoed_and_kept_with_the_job(gallery: Gallery) -> None:

@@ -7,8 +7,8 @@ import io
 import pytest
 from PIL import Image as Pillow
 
-from tests.pictures import picture
-from tests.webapp.gallery import Gallery, as_upload, assert_problem, files_in
+from testing.gallery import Gallery, as_upload, assert_problem, files_in
+from testing.pictures import picture
 
 
 def test_an_upload_answers_201_with_the_image_and_where_it_is(gallery: Gallery) -> None:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import update
 
 from mirada.db.models import Job, JobState
-from tests.webapp.gallery import SPACE, Gallery, assert_problem, on_arc
+from testing.gallery import SPACE, Gallery, assert_problem, on_arc
 
 KeyOf = Callable[..., dict[str, str]]
 

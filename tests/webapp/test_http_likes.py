@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from sqlalchemy import event, func, select
 
-from mirada.bootstrap import Runtime
 from mirada.db.memory_models import Comment, Like
 from mirada.db.models import Image
-from tests.webapp.gallery import Gallery, assert_problem
+from mirada.runtime import Runtime
+from testing.gallery import Gallery, assert_problem
 from webapp import create_app
 
 KeyOf = Callable[..., dict[str, str]]
@@ -310,7 +310,7 @@ def test_nobody_meets_an_error_while_the_owner_hides_shows_and_deletes_an_image(
 
 
 def _keys(runtime: Runtime, *usernames: str) -> list[dict[str, str]]:
-    from mirada.usecases import users
+    from mirada.people import users
 
     with runtime.transaction() as session:
         keys = [users.issue_key(session, users.create_user(session, name)) for name in usernames]

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from mirada.bootstrap import Runtime
 from mirada.config import Settings
-from tests.pictures import picture
-from tests.servers.process import free_port
-from tests.webapp.gallery import Gallery, as_upload, assert_problem
+from mirada.runtime import Runtime
+from testing.gallery import Gallery, as_upload, assert_problem
+from testing.pictures import picture
+from testing.servers.process import free_port
 
 
 @pytest.fixture

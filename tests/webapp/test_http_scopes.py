@@ -10,13 +10,14 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from mirada.bootstrap import Runtime
-from mirada.domain.access import Scope, checked_scopes
-from mirada.usecases import jobs, keys, users
-from tests.webapp.gallery import assert_problem, on_arc
+from mirada.jobs import ledger
+from mirada.people import keys, users
+from mirada.people.access import Scope, checked_scopes
+from mirada.runtime import Runtime
+from testing.gallery import assert_problem, on_arc
 from webapp import create_app
-from webapp.auth import KEYLESS_ENDPOINTS, require_metrics_reader
-from webapp.scopes import FREE_ENDPOINTS, PAGES, READING_POSTS
+from webapp.callers.auth import KEYLESS_ENDPOINTS, require_metrics_reader
+from webapp.callers.scopes import FREE_ENDPOINTS, PAGES, READING_POSTS
 
 KeyFor = Callable[..., dict[str, str]]
 
@@ -150,7 +151,7 @@ def test_an_administrator_s_key_without_admin_acts_as_a_user(
 ) -> None:
     runtime: Runtime = guarded_app.extensions["mirada_runtime"]
     with runtime.transaction() as session:
-        job_id = jobs.enqueue(session, jobs.REBUILD_INDEX, space_id=1).id
+        job_id = ledger.enqueue(session, ledger.REBUILD_INDEX, space_id=1).id
     whole = key_for("root", is_administrator=True)
     limited = key_for("root", "read", "write")
     auditor = key_for("root", "read", "admin")

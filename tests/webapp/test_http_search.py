@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from testing.encoders import CountingEncoder, with_encoder
+from testing.gallery import Gallery, as_upload, assert_problem, on_arc
+from testing.pictures import picture
 from tests.conftest import MakeRuntime
-from tests.encoders import CountingEncoder, with_encoder
-from tests.pictures import picture
-from tests.webapp.gallery import Gallery, as_upload, assert_problem, on_arc
 from webapp import create_app
 
 

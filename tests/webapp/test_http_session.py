@@ -14,16 +14,17 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from mirada.bootstrap import Runtime
 from mirada.config import Settings
 from mirada.db.models import ApiKey
-from mirada.domain.access import checked_scopes
-from mirada.usecases import keys, users
-from tests.servers.process import free_port
-from tests.webapp.gallery import Gallery, assert_problem
+from mirada.people import keys, users
+from mirada.people.access import checked_scopes
+from mirada.runtime import Runtime
+from testing.gallery import Gallery, assert_problem
+from testing.servers.process import free_port
 from tests.webapp.test_http_scopes import every_call
-from webapp import create_app, sessions
-from webapp.scopes import FREE_ENDPOINTS, PAGES
+from webapp import create_app
+from webapp.callers import sessions
+from webapp.callers.scopes import FREE_ENDPOINTS, PAGES
 
 SESSION = "/api/v1/session"
 ME = "/api/v1/users/me"

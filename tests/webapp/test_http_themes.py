@@ -9,15 +9,15 @@ from urllib.parse import quote
 
 import pytest
 
-from mirada.bootstrap import Runtime
 from mirada.db.models import Image
-from mirada.domain.embeddings import Vector, l2_normalise
-from mirada.usecases import users
-from mirada.usecases.embed import store_embedding
+from mirada.embedding.embed import store_embedding
+from mirada.kernel.embeddings import Vector, l2_normalise
+from mirada.people import users
+from mirada.runtime import Runtime
+from testing.encoders import CountingEncoder, with_encoder
+from testing.gallery import as_upload, assert_problem
+from testing.pictures import picture
 from tests.conftest import MakeRuntime
-from tests.encoders import CountingEncoder, with_encoder
-from tests.pictures import picture
-from tests.webapp.gallery import as_upload, assert_problem
 
 THEMES = "/api/v1/feedback/themes"
 

@@ -7,19 +7,14 @@ from typing import Any
 
 import pytest
 
-from mirada.bootstrap import Runtime
-from mirada.domain.errors import (
-    BudgetReached,
-    KeyRefused,
-    NoAnswer,
-    TooManyRequests,
-    Unavailable,
-)
-from mirada.domain.prices import PriceTable, TokenBound
-from mirada.usecases import spending, users
-from mirada.usecases.spending import Order
-from tests.openai_server import KEY
-from tests.webapp.gallery import Gallery, assert_problem
+from mirada.kernel.errors import BudgetReached, KeyRefused, NoAnswer, TooManyRequests, Unavailable
+from mirada.kernel.prices import PriceTable, TokenBound
+from mirada.language_model import spending
+from mirada.language_model.spending import Order
+from mirada.people import users
+from mirada.runtime import Runtime
+from testing.gallery import Gallery, assert_problem
+from testing.openai_server import KEY
 from webapp import create_app
 
 USAGE = "/api/v1/usage"

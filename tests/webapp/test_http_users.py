@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from mirada.domain.access import checked_scopes
-from mirada.usecases import keys, users
-from tests.webapp.gallery import Gallery, assert_problem
+from mirada.people import keys, users
+from mirada.people.access import checked_scopes
+from testing.gallery import Gallery, assert_problem
 
 KeyOf = Callable[..., dict[str, str]]
 MINE = "/api/v1/users/me/keys"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mirada.adapters.encoders import openclip
-from mirada.domain.errors import EncoderUnavailable
+from mirada.kernel.errors import EncoderUnavailable
 from webapp import searching
 
 LONGEST_LOADING_S = 30.0

@@ -14,24 +14,24 @@ import pytest
 from flask.testing import FlaskClient
 
 from mirada.adapters.encoders import remembering
-from mirada.bootstrap import Runtime
 from mirada.config import PROJECT_ROOT, Settings
 from mirada.db import changes
 from mirada.db.models import Image
-from mirada.domain.access import checked_scopes
-from mirada.usecases import keys, users
-from mirada.usecases.jobs import CREATE_EMBEDDINGS
-from tests.adapters.vector_library import no_progress
+from mirada.jobs.ledger import CREATE_EMBEDDINGS
+from mirada.metrics.instruments import INSTRUMENTS
+from mirada.people import keys, users
+from mirada.people.access import checked_scopes
+from mirada.runtime import Runtime
+from testing.encoders import CountingEncoder, with_encoder
+from testing.gallery import Gallery, as_upload, assert_problem
+from testing.pictures import picture
+from testing.proxy import Proxy, proxied
+from testing.scrape import OPENMETRICS, TEXT, Scrape
+from testing.servers.mariadb import MariaDbServer
+from testing.vector_library import no_progress
 from tests.conftest import MakeRuntime
-from tests.encoders import CountingEncoder, with_encoder
-from tests.faults.proxy import Proxy, proxied
-from tests.pictures import picture
-from tests.scrape import OPENMETRICS, TEXT, Scrape
-from tests.servers.mariadb import MariaDbServer
-from tests.webapp.gallery import Gallery, as_upload, assert_problem
 from webapp import create_app
-from webapp.gauges import FRESH_S, DatabaseGauges
-from workers.metrics.instruments import INSTRUMENTS
+from webapp.api.gauges import FRESH_S, DatabaseGauges
 from workers.runner import run_job
 
 ANSWERS_WITHIN_S = 15.0

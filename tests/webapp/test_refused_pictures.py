@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from werkzeug.test import encode_multipart
 
-from mirada.bootstrap import Runtime
-from tests.pictures import picture
-from tests.webapp.gallery import Gallery, as_upload, assert_problem, nothing_kept
+from mirada.runtime import Runtime
+from testing.gallery import Gallery, as_upload, assert_problem, nothing_kept
+from testing.pictures import picture
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'
 FORM_HEAD = (

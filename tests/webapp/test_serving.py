@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from mirada.bootstrap import Runtime
 from mirada.config import Settings
 from mirada.db.models import Image
-from mirada.domain.errors import Unavailable
-from mirada.usecases import users
+from mirada.kernel.errors import Unavailable
+from mirada.people import users
+from mirada.pictures import intake
+from mirada.runtime import Runtime
+from testing.deployment import free_port, wait_until
+from testing.pictures import picture
+from testing.servers.mariadb import MariaDbServer
 from tests.conftest import MakeRuntime
-from tests.e2e.deployment import free_port, wait_until
-from tests.pictures import picture
-from tests.servers.mariadb import MariaDbServer
 from webapp import serving
 from webapp.serving import Serving, _ready_line, base_url
-from workers import intake
 
 
 def _image_count(runtime: Runtime) -> int:

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from benchmarks.classifier_measures import ranking_quality
-from mirada.bootstrap import Runtime
+from mirada.classify.remembered import known_picture
 from mirada.config import PROJECT_ROOT, AuthMode, Settings
-from mirada.domain.concepts import CONCEPTS
-from mirada.domain.embeddings import Matrix
-from mirada.usecases import evidence, learn, users
-from mirada.usecases.classify import known_picture
-from workers import label_vectors
+from mirada.embedding import label_vectors
+from mirada.feedback import evidence, verdicts
+from mirada.feedback.concepts import CONCEPTS
+from mirada.kernel.embeddings import Matrix
+from mirada.people import users
+from mirada.runtime import Runtime
 
 VERDICTS_OF_EACH_KIND = 4
 WRONG_VERDICTS = 16
@@ -188,7 +189,7 @@ def _judge_as(teaching: Teaching, who: str, number: Any, theme: str, accepted: b
     if who != "ana":
         teaching.classify(who, int(number))
     with teaching.runtime.transaction() as session:
-        learn.give_feedback(
+        verdicts.give_feedback(
             session,
             user_id=teaching.users[who],
             sha256=teaching.hashes[int(number)],

@@ -6,11 +6,12 @@ import threading
 
 from sqlalchemy import select, update
 
-from mirada.bootstrap import Runtime
 from mirada.db.models import Job, JobState
-from mirada.domain.errors import InvalidInput
-from mirada.usecases import attempts, backfill, jobs, sweep
-from tests.workers.worksite import Site
+from mirada.embedding import backfill
+from mirada.jobs import attempts, ledger, sweep
+from mirada.kernel.errors import InvalidInput
+from mirada.runtime import Runtime
+from testing.worksite import Site
 from workers import __main__, catching_up
 from workers.runner import run_job
 
@@ -56,7 +57,7 @@ def test_what_came_in_while_embeddings_were_off_is_embedded_at_the_next_start(si
 def test_a_worker_that_starts_looks_again_whether_the_budget_suffices(site: Site) -> None:
     reason = "Today's budget for language models (LLM_DAILY_BUDGET_USD) is reached; this waits."
     with site.runtime.transaction() as session:
-        job = jobs.enqueue(session, jobs.CAPTION_IMAGE)
+        job = ledger.enqueue(session, ledger.CAPTION_IMAGE)
         tomorrow = job.next_run_at_ms + 86_400_000
         session.execute(
             update(Job).where(Job.id == job.id).values(last_error=reason, next_run_at_ms=tomorrow)
@@ -72,7 +73,7 @@ def test_a_worker_that_starts_catches_up_before_it_works(site: Site) -> None:
     site.upload(1)
     assert __main__._prepare(site.runtime, threading.Event())
     with site.runtime.reading() as session:
-        assert jobs.count_by_state(session)[JobState.QUEUED] == 0
+        assert ledger.count_by_state(session)[JobState.QUEUED] == 0
 
     set_embedding(site, True)
     assert __main__._prepare(site.runtime, threading.Event())
@@ -124,4 +125,4 @@ def test_a_catching_up_that_was_given_up_waits_for_a_person(site: Site) -> None:
     assert site.job(started).state == JobState.FAILED
     with site.runtime.reading() as session:
         assert backfill.count_to_embed(session, site.space_id) == 1
-        assert jobs.count_by_state(session)[JobState.QUEUED] == 0
+        assert ledger.count_by_state(session)[JobState.QUEUED] == 0

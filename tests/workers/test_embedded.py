@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import update
 
 from mirada.db.models import Job, JobState
-from mirada.usecases import jobs
-from tests.workers.worksite import Site
+from mirada.jobs import ledger
+from testing.worksite import Site
 from workers import embedded
 from workers.embedded import EmbeddedWorkers
 from workers.runner import JobRunner
@@ -47,12 +47,12 @@ def test_a_picture_is_ready_within_a_second_of_its_upload(working: Site) -> None
 def test_work_queued_by_another_process_is_noticed(
     make_site: Callable[..., Site], working: Site
 ) -> None:
-    from mirada.bootstrap import Runtime
+    from mirada.runtime import Runtime
 
     # Another runtime on the same database rings nobody here.
     other = Runtime(working.runtime.settings)
     with other.transaction() as session:
-        job_id = jobs.enqueue(session, "make_coffee").id
+        job_id = ledger.enqueue(session, "make_coffee").id
     other.close()
 
     deadline = time.monotonic() + 5
@@ -80,7 +80,7 @@ def test_what_was_left_by_the_last_process_is_done_at_start(site: Site) -> None:
 
 def test_a_poisonous_job_does_not_stop_the_queue(site: Site) -> None:
     with site.runtime.transaction() as session:
-        poison = jobs.enqueue(session, "poison").id
+        poison = ledger.enqueue(session, "poison").id
         session.execute(
             update(Job).values(
                 state=JobState.RUNNING, crashes=2, attempts=3, lease_token="x", lease_until_ms=1
@@ -124,7 +124,7 @@ def test_a_job_that_nobody_can_claim_keeps_no_thread_busy(site: Site) -> None:
             return False
 
     with site.runtime.transaction() as session:
-        jobs.enqueue(session, "anything")
+        ledger.enqueue(session, "anything")
     workers = EmbeddedWorkers(site.runtime, runner=Reluctant(site.runtime))
     workers.start()
     time.sleep(1.5)
@@ -138,7 +138,7 @@ def test_a_broken_job_of_ours_never_ends_a_thread(site: Site, caplog: Any) -> No
         raise MemoryError("all of it")
 
     with site.runtime.transaction() as session:
-        job_id = jobs.enqueue(session, "explode").id
+        job_id = ledger.enqueue(session, "explode").id
     runner = JobRunner(site.runtime, work={"explode": explode})
 
     assert runner.run(job_id)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dramatiq.brokers.stub import StubBroker
 
-from mirada.bootstrap import Runtime
-from mirada.usecases.jobs import KINDS
+from mirada.jobs.ledger import KINDS
+from mirada.runtime import Runtime
 from workers import actors
+from workers.kinds import WORK
 from workers.runner import JobRunner
-from workers.work import WORK
 
 
 def test_every_kind_has_its_work_and_its_actor(runtime: Runtime) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from mirada.bootstrap import Runtime
+from mirada.runtime import Runtime
 from workers import logs
 
 

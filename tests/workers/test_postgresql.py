@@ -7,11 +7,12 @@ from collections.abc import Callable
 import pytest
 
 from mirada.db.models import JobState
-from mirada.domain.errors import LeaseLost
-from mirada.usecases import generate, images
-from mirada.usecases.generate import Wanted
-from tests.openai_server import DRAWINGS, openai_serving
-from tests.workers.worksite import Site
+from mirada.drawing import request
+from mirada.drawing.request import Wanted
+from mirada.kernel.errors import LeaseLost
+from mirada.pictures import images
+from testing.openai_server import DRAWINGS, openai_serving
+from testing.worksite import Site
 from workers import embedded
 from workers.runner import run_job
 
@@ -38,9 +39,9 @@ def test_a_picture_is_made_from_words_on_postgresql(
         site = make_site(database_url=postgresql_url, **server.settings)
         wanted = Wanted(site.owner_id, "a cat on the moon")
         with site.runtime.transaction() as session:
-            first = generate.request_generation(session, wanted, idempotency_key="k-1")
+            first = request.request_generation(session, wanted, idempotency_key="k-1")
         with site.runtime.transaction() as session:
-            again = generate.request_generation(session, wanted, idempotency_key="k-1")
+            again = request.request_generation(session, wanted, idempotency_key="k-1")
         assert (again.job_id, again.was_replayed) == (first.job_id, True)
 
         assert run_job(site.runtime, first.job_id)
@@ -52,5 +53,5 @@ def test_a_picture_is_made_from_words_on_postgresql(
         assert image.prompt == wanted.prompt
         # Whoever lost the lease writes neither the job's end nor its image's number.
         with pytest.raises(LeaseLost), site.runtime.transaction() as session:
-            generate.finish(session, job.id, "another", 7)
+            request.finish(session, job.id, "another", 7)
         assert site.job(job.id).subject_id == image.id

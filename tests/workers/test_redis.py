@@ -18,7 +18,7 @@ import redis
 
 from mirada.config import PROJECT_ROOT
 from mirada.db.models import JobState
-from tests.workers.worksite import Site
+from testing.worksite import Site
 from workers import actors, broker, doorbell, holder
 from workers.runner import JobRunner
 from workers.sweeper import Sweeper
@@ -144,7 +144,7 @@ class WorkerProcess:
         self.log = folder / f"worker-{time.monotonic_ns()}.log"
         with self.log.open("wb") as sink:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.workers.worker_process"],
+                [sys.executable, "-m", "testing.worker_process"],
                 cwd=PROJECT_ROOT,
                 env={
                     "PATH": os.environ["PATH"],

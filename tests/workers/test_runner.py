@@ -9,11 +9,12 @@ from typing import Any
 from sqlalchemy import select, update
 
 from mirada.db.models import Content, Job, JobState
-from mirada.domain.errors import EncoderUnavailable
-from mirada.usecases import attempts, images, jobs, sweep
-from mirada.usecases.backfill import count_to_embed, queue_page
-from mirada.usecases.jobs import BACKFILL_EMBEDDINGS, CREATE_EMBEDDINGS
-from tests.workers.worksite import Site
+from mirada.embedding.backfill import count_to_embed, queue_page
+from mirada.jobs import attempts, ledger, sweep
+from mirada.jobs.ledger import BACKFILL_EMBEDDINGS, CREATE_EMBEDDINGS
+from mirada.kernel.errors import EncoderUnavailable
+from mirada.pictures import images
+from testing.worksite import Site
 from workers import holder
 from workers.attempt import TIME_LIMITS, Attempt, TimeLimit
 from workers.runner import JobRunner, run_job
@@ -227,7 +228,7 @@ def test_a_runner_that_stops_gives_back_what_it_cannot_finish(site: Site) -> Non
 
 def test_work_of_an_unknown_kind_fails_with_a_reason(site: Site) -> None:
     with site.runtime.transaction() as session:
-        job_id = jobs.enqueue(session, "make_coffee").id
+        job_id = ledger.enqueue(session, "make_coffee").id
 
     run_job(site.runtime, job_id)
 
@@ -282,7 +283,7 @@ def test_backfill_queues_what_has_no_vector(site: Site) -> None:
     with site.runtime.transaction() as session:
         session.execute(update(Job).values(state=JobState.DONE))
     with site.runtime.transaction() as session:
-        backfill = jobs.enqueue(session, BACKFILL_EMBEDDINGS, arguments={"batch_size": 2}).id
+        backfill = ledger.enqueue(session, BACKFILL_EMBEDDINGS, arguments={"batch_size": 2}).id
 
     assert run_job(site.runtime, backfill)
 
@@ -299,7 +300,9 @@ def test_backfill_computes_everything_again_on_request(site: Site) -> None:
     first = site.upload(1).job_id or 0
     run_job(site.runtime, first)
     with site.runtime.transaction() as session:
-        backfill = jobs.enqueue(session, BACKFILL_EMBEDDINGS, arguments={"skip_existing": False}).id
+        backfill = ledger.enqueue(
+            session, BACKFILL_EMBEDDINGS, arguments={"skip_existing": False}
+        ).id
     run_job(site.runtime, backfill)
     run_job(site.runtime, first)
 
@@ -314,7 +317,7 @@ def test_backfill_gives_pictures_from_before_palettes_theirs(site: Site) -> None
         before = session.scalars(palettes).all()
         session.execute(update(Content).values(palette=None))
         assert count_to_embed(session, site.space_id, only_unqueued=True) == 0
-        backfill = jobs.enqueue(session, BACKFILL_EMBEDDINGS).id
+        backfill = ledger.enqueue(session, BACKFILL_EMBEDDINGS).id
     run_job(site.runtime, backfill)
     assert site.job(backfill).progress_done == 2
     for job in due_jobs_of(site):
@@ -348,7 +351,7 @@ def due_jobs_of(site: Site) -> list[int]:
 
 def test_long_work_stops_when_the_process_stops(site: Site) -> None:
     with site.runtime.transaction() as session:
-        job_id = jobs.enqueue(session, "count").id
+        job_id = ledger.enqueue(session, "count").id
 
     def count(_: Any, attempt: Attempt) -> None:
         for done in range(10_000):

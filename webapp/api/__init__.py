@@ -24,7 +24,7 @@ from webapp.api import (
     usage,
     users,
 )
-from webapp.rest import MiradaApi
+from webapp.http.rest import MiradaApi
 
 
 def register(api: MiradaApi) -> None:

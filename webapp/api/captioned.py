@@ -7,9 +7,9 @@ from typing import Any
 from flask.views import MethodView
 
 from webapp.api.images import blueprint
-from webapp.auth import current_caller
+from webapp.callers.auth import current_caller
 from webapp.captioning import find_by_caption
-from webapp.rest import MIN_CHANGE_SEQ
+from webapp.http.rest import MIN_CHANGE_SEQ
 from webapp.schemas.posts import IMAGE_POST_EXAMPLE, CaptionQuerySchema, ImagePostSchema, image_post
 
 

@@ -8,16 +8,18 @@ from flask import Response, request
 from flask.views import MethodView
 from werkzeug.exceptions import UnsupportedMediaType
 
-from mirada.domain.errors import Conflict, NotFound
-from mirada.domain.feedback import image_hash as hash_of
-from mirada.usecases import classify, classify_batch, images
-from mirada.usecases.jobs import CLASSIFY_IMAGES
-from webapp.auth import require_user
-from webapp.classifying import classify_image, classify_upload, question_of
-from webapp.current import current_runtime
-from webapp.pagination import page, row_id_of
-from webapp.queued import queued
-from webapp.rest import (
+from mirada.classify import batch, remembered
+from mirada.classify.batch_job import question_to_json
+from mirada.feedback.names import image_hash as hash_of
+from mirada.jobs.ledger import CLASSIFY_IMAGES
+from mirada.kernel.errors import Conflict, NotFound
+from mirada.pictures import images
+from webapp.api.classification_replies import classify_image, classify_upload, question_of
+from webapp.callers.auth import require_user
+from webapp.http.current import current_runtime
+from webapp.http.pagination import page, row_id_of
+from webapp.http.queued import queued
+from webapp.http.rest import (
     CHANGE_SEQ_HEADER,
     MIN_CHANGE_SEQ,
     ApiBlueprint,
@@ -25,6 +27,7 @@ from webapp.rest import (
     multipart_fields,
     request_header,
 )
+from webapp.http.tracing import request_id
 from webapp.schemas.classifications import (
     CLASSIFICATION_EXAMPLE,
     REMEMBERED_EXAMPLE,
@@ -40,8 +43,6 @@ from webapp.schemas.classifications import (
 )
 from webapp.schemas.jobs import JOB_EXAMPLE, JobSchema
 from webapp.searching import SWITCHED_OFF
-from webapp.tracing import request_id
-from workers.classification_batches import question_to_json
 
 blueprint = ApiBlueprint(
     "classifications",
@@ -85,7 +86,7 @@ class Classifications(MethodView):
         """
         user = require_user()
         with current_runtime().reading() as session:
-            rows = classify.list_classified(
+            rows = remembered.list_classified(
                 session,
                 user.id,
                 job_id=query["job_id"],
@@ -159,7 +160,7 @@ class ClassificationBatches(MethodView):
         if not runtime.settings.embeddings_enabled:
             raise Conflict(SWITCHED_OFF)
         with runtime.transaction() as session:
-            requested = classify_batch.request_batch(
+            requested = batch.request_batch(
                 session,
                 owner_id=user.id,
                 image_ids=None if fields["all"] else fields["image_ids"],
@@ -182,7 +183,7 @@ class ClassificationItem(MethodView):
         """By the SHA-256 of its bytes; only what the caller had classified."""
         user = require_user()
         with current_runtime().reading() as session:
-            row = classify.get_classified(session, user.id, _checked(image_hash))
+            row = remembered.get_classified(session, user.id, _checked(image_hash))
             return remembered_body(row)
 
     @blueprint.operation("deleteClassification", "Forget a picture", refusals=(404,))
@@ -191,7 +192,7 @@ class ClassificationItem(MethodView):
         """Images that show it stay; so does what others had classified."""
         user = require_user()
         with current_runtime().transaction() as session:
-            classify.forget(session, user.id, _checked(image_hash))
+            remembered.forget(session, user.id, _checked(image_hash))
         change_seq = images.committed_change(session)
         headers = {} if change_seq is None else {"X-Change-Seq": str(change_seq)}
         return Response(status=204, headers=headers)

@@ -9,17 +9,21 @@ from typing import Any
 from flask import url_for
 from flask.views import MethodView
 
-from mirada.domain.embeddings import EmbeddingSpace, Matrix
-from mirada.domain.errors import Conflict, Unavailable
-from mirada.usecases import cluster, jobs, labels, seen_clusters
-from mirada.usecases.cluster import ClusterKind
-from mirada.usecases.images import LARGEST_ID
-from mirada.usecases.seen_clusters import SeenCluster
-from webapp.auth import require_administrator, require_user
-from webapp.current import current_runtime
-from webapp.liking import liked_by_caller
-from webapp.pagination import page, row_id_of
-from webapp.rest import ApiBlueprint, header
+from mirada.classify import label_set
+from mirada.embedding import label_vectors
+from mirada.groups import as_seen, runs
+from mirada.groups.as_seen import SeenCluster
+from mirada.groups.runs import ClusterKind
+from mirada.jobs import ledger
+from mirada.kernel.embeddings import EmbeddingSpace, Matrix
+from mirada.kernel.errors import Conflict, Unavailable
+from mirada.pictures.images import LARGEST_ID
+from webapp.api.liking import liked_by_caller
+from webapp.callers.auth import require_administrator, require_user
+from webapp.http.current import current_runtime
+from webapp.http.pagination import page, row_id_of
+from webapp.http.rest import ApiBlueprint, header
+from webapp.http.tracing import request_id
 from webapp.schemas.clusters import (
     CLUSTER_EXAMPLE,
     MEMBER_EXAMPLE,
@@ -34,8 +38,7 @@ from webapp.schemas.clusters import (
 from webapp.schemas.ids import ID
 from webapp.schemas.jobs import JOB_EXAMPLE, JobSchema, job_body
 from webapp.searching import encoder_for_people
-from webapp.tracing import request_id
-from workers import doorbell, label_vectors
+from workers import doorbell
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +74,7 @@ class Clusters(MethodView):
         """
         user = require_user()
         with current_runtime().reading() as session:
-            seen = seen_clusters.list_clusters(
+            seen = as_seen.list_clusters(
                 session,
                 ClusterKind(query["kind"]),
                 viewer_id=user.id,
@@ -106,7 +109,7 @@ class Clusters(MethodView):
         user = require_administrator()
         runtime = current_runtime()
         with runtime.transaction() as session:
-            job = cluster.request(
+            job = runs.request(
                 session,
                 ClusterKind(wanted["kind"]),
                 k=wanted["k"],
@@ -116,7 +119,7 @@ class Clusters(MethodView):
             )
         doorbell.ring(runtime, job.id, job.kind)
         with runtime.reading() as session:
-            body = job_body(jobs.get_job(session, job.id, user))
+            body = job_body(ledger.get_job(session, job.id, user))
         return body, 202, {"Location": url_for("jobs.JobItem", job_id=job.id)}
 
 
@@ -139,7 +142,7 @@ class ClusterImages(MethodView):
         user = require_user()
         cursor = row_id_of(query["cursor"])
         with current_runtime().reading() as session:
-            found = seen_clusters.get_cluster(
+            found = as_seen.get_cluster(
                 session,
                 cluster_id,
                 viewer_id=user.id,
@@ -178,7 +181,7 @@ def _names(clusters: Sequence[SeenCluster]) -> Sequence[str | None]:
         return []
     runtime = current_runtime()
     with runtime.reading() as session:
-        default = labels.default_set(session)
+        default = label_set.default_set(session)
     try:
         vectors = label_vectors.vectors_of(
             runtime, _EncoderWhenNeeded(), [label_vectors.of_label(label) for label in default]
@@ -187,4 +190,4 @@ def _names(clusters: Sequence[SeenCluster]) -> Sequence[str | None]:
         # Groups without names are better than none.
         logger.info("Groups have no names: %s", error)
         return [None] * len(clusters)
-    return seen_clusters.nearest_names(clusters, [label.name for label in default], vectors)
+    return as_seen.nearest_names(clusters, [label.name for label in default], vectors)

@@ -7,11 +7,12 @@ from typing import Any
 from flask import request
 from flask.views import MethodView
 
-from mirada.usecases import comments
-from webapp.auth import current_caller, require_user
-from webapp.current import current_runtime
-from webapp.pagination import page, row_id_of
-from webapp.rest import ApiBlueprint, header, request_header
+from mirada.db.deadlocks import in_transaction
+from mirada.pictures import comments
+from webapp.callers.auth import current_caller, require_user
+from webapp.http.current import current_runtime
+from webapp.http.pagination import page, row_id_of
+from webapp.http.rest import ApiBlueprint, header, request_header
 from webapp.schemas.comments import (
     COMMENT_EXAMPLE,
     CommentListQuerySchema,
@@ -21,7 +22,6 @@ from webapp.schemas.comments import (
     comment_body,
 )
 from webapp.schemas.ids import ID
-from workers.deadlocks import in_transaction
 
 blueprint = ApiBlueprint(
     "comments", __name__, url_prefix="/api/v1/images", description="What people say of an image"

@@ -9,11 +9,11 @@ from flask import Response, jsonify, request
 from flask.views import MethodView
 from werkzeug.exceptions import UnsupportedMediaType
 
-from mirada.domain.embeddings import BLOB_DTYPE, Matrix
-from webapp import uploads
-from webapp.auth import require_user
-from webapp.current import current_runtime
-from webapp.rest import ApiBlueprint, header
+from mirada.kernel.embeddings import BLOB_DTYPE, Matrix
+from webapp.callers.auth import require_user
+from webapp.http import uploads
+from webapp.http.current import current_runtime
+from webapp.http.rest import ApiBlueprint, header
 from webapp.schemas.embeddings import (
     EMBEDDINGS_EXAMPLE,
     MAX_FILES,

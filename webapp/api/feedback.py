@@ -7,11 +7,12 @@ from typing import Any
 from flask import request
 from flask.views import MethodView
 
-from mirada.usecases import learn, themes
-from webapp.auth import current_caller, require_user
-from webapp.current import current_runtime
-from webapp.pagination import page, row_id_of
-from webapp.rest import ApiBlueprint, header, request_header
+from mirada.classify.theme_reports import theme_report
+from mirada.feedback import theme_verdicts, verdicts
+from webapp.callers.auth import current_caller, require_user
+from webapp.http.current import current_runtime
+from webapp.http.pagination import page, row_id_of
+from webapp.http.rest import ApiBlueprint, header, request_header
 from webapp.schemas.feedback import (
     FEEDBACK_EXAMPLE,
     NEW_FEEDBACK_EXAMPLE,
@@ -32,7 +33,6 @@ from webapp.schemas.feedback import (
 )
 from webapp.schemas.ids import ID
 from webapp.searching import encoder_for_people
-from workers.theme_reports import theme_report
 
 blueprint = ApiBlueprint(
     "feedback",
@@ -62,7 +62,7 @@ class FeedbackList(MethodView):
         """The caller's own; nobody else's are listed to anybody."""
         user = require_user()
         with current_runtime().reading() as session:
-            rows = learn.list_feedback(
+            rows = verdicts.list_feedback(
                 session,
                 user.id,
                 theme=query["theme"],
@@ -111,7 +111,7 @@ class FeedbackList(MethodView):
         """
         user = require_user()
         with current_runtime().transaction() as session:
-            given = learn.give_feedback(
+            given = verdicts.give_feedback(
                 session,
                 user_id=user.id,
                 sha256=fields["image_hash"],
@@ -124,7 +124,7 @@ class FeedbackList(MethodView):
         headers = {"Location": body["url"]}
         if given.was_replayed:
             headers["Idempotent-Replayed"] = "true"
-        return body, 201 if given.outcome is learn.Outcome.CREATED else 200, headers
+        return body, 201 if given.outcome is verdicts.Outcome.CREATED else 200, headers
 
 
 @blueprint.route(f"/<{ID}:feedback_id>")
@@ -137,7 +137,7 @@ class FeedbackItem(MethodView):
         """As it stands."""
         user = require_user()
         with current_runtime().reading() as session:
-            return feedback_body(learn.get_feedback(session, feedback_id, user.id))
+            return feedback_body(verdicts.get_feedback(session, feedback_id, user.id))
 
     @blueprint.operation("deleteFeedback", "Take a verdict back", refusals=(404,))
     @blueprint.response(204)
@@ -145,7 +145,7 @@ class FeedbackItem(MethodView):
         """Scores are what they were before it. An administrator may take back anybody's."""
         user = require_user()
         with current_runtime().transaction() as session:
-            learn.delete_feedback(
+            verdicts.delete_feedback(
                 session,
                 feedback_id,
                 user.id,
@@ -172,7 +172,7 @@ class ThemeList(MethodView):
         """
         user = require_user()
         with current_runtime().reading() as session:
-            found = themes.list_themes(
+            found = theme_verdicts.list_themes(
                 session, user.id, cursor=row_id_of(query["cursor"]), limit=query["limit"] + 1
             )
         shown, following, links = page(found, query["limit"], lambda theme: theme.newest_id, {})

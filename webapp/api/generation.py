@@ -7,18 +7,18 @@ from typing import Any
 from flask import request
 from flask.views import MethodView
 
-from mirada.domain.errors import Conflict
-from mirada.usecases import generate
-from mirada.usecases.generate import Wanted
-from mirada.usecases.jobs import GENERATE_IMAGE
+from mirada.drawing import request as generate
+from mirada.drawing.request import Wanted
+from mirada.jobs.ledger import GENERATE_IMAGE
+from mirada.kernel.errors import Conflict
 from webapp.api.images import blueprint
-from webapp.auth import current_caller, require_user
-from webapp.current import current_runtime
-from webapp.queued import queued
-from webapp.rest import header, request_header
+from webapp.callers.auth import current_caller, require_user
+from webapp.http.current import current_runtime
+from webapp.http.queued import queued
+from webapp.http.rest import header, request_header
+from webapp.http.tracing import request_id
 from webapp.schemas.generation import GENERATION_JOB_EXAMPLE, NewGenerationSchema
 from webapp.schemas.jobs import JobSchema
-from webapp.tracing import request_id
 
 NO_KEY = "No picture can be made from words here: OPENAI_API_KEY is not set. Upload one instead."
 NOT_ENABLED = (

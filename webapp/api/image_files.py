@@ -6,17 +6,17 @@ from typing import Any
 
 from flask.views import MethodView
 
-from mirada.usecases import images
+from mirada.pictures import images
 from webapp.api.images import blueprint
-from webapp.api.pictures import (
+from webapp.callers.auth import current_caller
+from webapp.http.current import current_runtime
+from webapp.http.sending import (
     PICTURE_DOC,
     PICTURE_RANGE,
     PICTURE_REFUSALS,
     send_picture,
     send_thumbnail,
 )
-from webapp.auth import current_caller
-from webapp.current import current_runtime
 from webapp.schemas.ids import ID
 
 

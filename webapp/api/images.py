@@ -7,17 +7,18 @@ from typing import Any
 from flask import Response, jsonify, request
 from flask.views import MethodView
 
-from mirada.usecases import images, likes
-from mirada.usecases.search import Found
-from webapp import uploads
-from webapp.auth import current_caller, require_user
+from mirada.pictures import images, likes
+from mirada.pictures.intake import take_in
+from mirada.search.by_vector import Found
+from webapp.api.liking import liked_in
+from webapp.callers.auth import current_caller, require_user
 from webapp.captioning import request_embedding
-from webapp.current import current_runtime
-from webapp.derivatives import remove_picture
-from webapp.liking import liked_in
-from webapp.pagination import page, row_id_of
-from webapp.preconditions import expected_version, image_etag, with_etag
-from webapp.rest import (
+from webapp.http import uploads
+from webapp.http.current import current_runtime
+from webapp.http.derivatives import remove_picture
+from webapp.http.pagination import page, row_id_of
+from webapp.http.preconditions import expected_version, image_etag, with_etag
+from webapp.http.rest import (
     CHANGE_SEQ_HEADER,
     MIN_CHANGE_SEQ,
     ApiBlueprint,
@@ -26,6 +27,7 @@ from webapp.rest import (
     multipart_fields,
     request_header,
 )
+from webapp.http.tracing import request_id
 from webapp.schemas.ids import ID
 from webapp.schemas.images import (
     IMAGE_EXAMPLE,
@@ -52,9 +54,7 @@ from webapp.searching import (
     image_space,
     vector_of_image,
 )
-from webapp.tracing import request_id
 from workers import doorbell
-from workers.intake import take_in
 
 blueprint = ApiBlueprint(
     "images",

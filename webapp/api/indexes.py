@@ -7,13 +7,14 @@ from typing import Any
 from flask import url_for
 from flask.views import MethodView
 
-from mirada.usecases import jobs, spaces
-from webapp.auth import current_caller, require_administrator, require_user
-from webapp.current import current_runtime
-from webapp.rest import ApiBlueprint, header
+from mirada.db import spaces
+from mirada.jobs import ledger
+from webapp.callers.auth import current_caller, require_administrator, require_user
+from webapp.http.current import current_runtime
+from webapp.http.rest import ApiBlueprint, header
+from webapp.http.tracing import request_id
 from webapp.schemas.indexes import INDEX_EXAMPLE, IndexListSchema, IndexSchema, index_body
 from webapp.schemas.jobs import JOB_EXAMPLE, JobSchema, job_body
-from webapp.tracing import request_id
 from workers import doorbell
 
 blueprint = ApiBlueprint(
@@ -72,16 +73,16 @@ class IndexRebuild(MethodView):
         runtime = current_runtime()
         with runtime.transaction() as session:
             row = spaces.space_by_name(session, space)
-            job = jobs.enqueue(
+            job = ledger.enqueue(
                 session,
-                jobs.REBUILD_INDEX,
+                ledger.REBUILD_INDEX,
                 space_id=row.id,
                 owner_id=user.id,
                 request_id=request_id(),
             )
         doorbell.ring(runtime, job.id, job.kind)
         with runtime.reading() as session:
-            body = job_body(jobs.get_job(session, job.id, user))
+            body = job_body(ledger.get_job(session, job.id, user))
         return body, 202, {"Location": url_for("jobs.JobItem", job_id=job.id)}
 
 

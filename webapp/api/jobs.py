@@ -11,12 +11,12 @@ from typing import Any
 from flask import Response, current_app, url_for
 from flask.views import MethodView
 
-from mirada.domain.errors import MiradaError, Unavailable
-from mirada.usecases import jobs
-from webapp.auth import require_user
-from webapp.current import current_runtime
-from webapp.pagination import page, row_id_of
-from webapp.rest import ApiBlueprint, header
+from mirada.jobs import ledger
+from mirada.kernel.errors import MiradaError, Unavailable
+from webapp.callers.auth import require_user
+from webapp.http.current import current_runtime
+from webapp.http.pagination import page, row_id_of
+from webapp.http.rest import ApiBlueprint, header
 from webapp.schemas.ids import ID
 from webapp.schemas.jobs import (
     JOB_EXAMPLE,
@@ -54,7 +54,7 @@ class Jobs(MethodView):
         """
         user = require_user()
         with current_runtime().reading() as session:
-            reports = jobs.list_jobs(
+            reports = ledger.list_jobs(
                 session,
                 user,
                 states=tuple(query["state"]),
@@ -86,7 +86,7 @@ class JobItem(MethodView):
         """State, progress, rate, time to go, and the last error."""
         user = require_user()
         with current_runtime().reading() as session:
-            return job_body(jobs.get_job(session, job_id, user))
+            return job_body(ledger.get_job(session, job_id, user))
 
 
 @blueprint.route(f"/<{ID}:job_id>/retry")
@@ -102,10 +102,10 @@ class JobRetry(MethodView):
         user = require_user()
         runtime = current_runtime()
         with runtime.transaction() as session:
-            job = jobs.retry_job(session, job_id, user)
+            job = ledger.retry_job(session, job_id, user)
         doorbell.ring(runtime, job.id, job.kind)
         with runtime.reading() as session:
-            body = job_body(jobs.get_job(session, job_id, user))
+            body = job_body(ledger.get_job(session, job_id, user))
         return body, 202, {"Location": body["url"]}
 
 
@@ -129,7 +129,7 @@ class JobEvents(MethodView):
 
         def read() -> dict[str, Any]:
             with runtime.reading() as session:
-                return JobSchema().dump(job_body(jobs.get_job(session, job_id, user), url))
+                return JobSchema().dump(job_body(ledger.get_job(session, job_id, user), url))
 
         first = read()
         streams: threading.Semaphore = current_app.extensions["mirada_event_streams"]

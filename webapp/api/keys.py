@@ -9,14 +9,14 @@ from typing import Any
 from flask import request, url_for
 from flask.views import MethodView
 
-from mirada.domain.access import checked_scopes
-from mirada.usecases import keys
-from mirada.usecases.keys import NewKey
+from mirada.people import keys
+from mirada.people.access import checked_scopes
+from mirada.people.keys import NewKey
 from webapp.api.users import owner_in_path
-from webapp.auth import current_caller, require_user
-from webapp.current import current_runtime
-from webapp.pagination import page, row_id_of
-from webapp.rest import ApiBlueprint, header, request_header
+from webapp.callers.auth import current_caller, require_user
+from webapp.http.current import current_runtime
+from webapp.http.pagination import page, row_id_of
+from webapp.http.rest import ApiBlueprint, header, request_header
 from webapp.schemas.feedback import PageQuerySchema
 from webapp.schemas.ids import ID
 from webapp.schemas.keys import (

@@ -7,12 +7,12 @@ from typing import Any
 from flask import url_for
 from flask.views import MethodView
 
-from mirada.domain.errors import InvalidInput, NotFound
-from mirada.domain.labels import DEFAULT_TEMPLATES, Label, normalised_name
-from mirada.usecases import labels
-from webapp.auth import require_administrator
-from webapp.current import current_runtime
-from webapp.rest import ApiBlueprint, header
+from mirada.classify import label_set
+from mirada.kernel.errors import InvalidInput, NotFound
+from mirada.kernel.labels import DEFAULT_TEMPLATES, Label, normalised_name
+from webapp.callers.auth import require_administrator
+from webapp.http.current import current_runtime
+from webapp.http.rest import ApiBlueprint, header
 from webapp.schemas.labels import (
     LABEL_EXAMPLE,
     LabelChangeSchema,
@@ -46,8 +46,8 @@ class LabelSet(MethodView):
     def get(self) -> Any:
         """In their order; the built-in set until an administrator edits it."""
         with current_runtime().reading() as session:
-            default = labels.default_set(session)
-            is_edited = labels.is_edited(session)
+            default = label_set.default_set(session)
+            is_edited = label_set.is_edited(session)
         return {
             "results": [_body(label) for label in default],
             "count": len(default),
@@ -61,7 +61,7 @@ class LabelSet(MethodView):
         """What was edited is gone. For administrators."""
         require_administrator()
         with current_runtime().transaction() as session:
-            labels.reset(session)
+            label_set.reset(session)
 
 
 @blueprint.route("/<path:name>")
@@ -73,7 +73,7 @@ class LabelItem(MethodView):
     def get(self, name: str) -> Any:
         """Its description, prompt templates and threshold."""
         with current_runtime().reading() as session:
-            return _body(labels.get_label(session, _known_name(name)))
+            return _body(label_set.get_label(session, _known_name(name)))
 
     @blueprint.operation(
         "putLabel", "Add or replace a default label", refusals=(400, 403, 409, 415, 422)
@@ -98,7 +98,7 @@ class LabelItem(MethodView):
         require_administrator()
         label = Label(_new_name(name), **fields)
         with current_runtime().transaction() as session:
-            is_new = labels.put_label(session, label)
+            is_new = label_set.put_label(session, label)
         body = _body(label)
         return body, 201 if is_new else 200, {"Location": body["url"]} if is_new else {}
 
@@ -108,7 +108,7 @@ class LabelItem(MethodView):
         """What was classified by it keeps its result. For administrators."""
         require_administrator()
         with current_runtime().transaction() as session:
-            labels.delete_label(session, _known_name(name))
+            label_set.delete_label(session, _known_name(name))
 
 
 def _body(label: Label) -> dict[str, Any]:

@@ -6,11 +6,12 @@ from typing import Any
 
 from flask.views import MethodView
 
-from mirada.usecases import likes
-from webapp.auth import current_caller, require_user
-from webapp.current import current_runtime
-from webapp.pagination import page, row_id_of
-from webapp.rest import ApiBlueprint, header
+from mirada.db.deadlocks import in_transaction
+from mirada.pictures import likes
+from webapp.callers.auth import current_caller, require_user
+from webapp.http.current import current_runtime
+from webapp.http.pagination import page, row_id_of
+from webapp.http.rest import ApiBlueprint, header
 from webapp.schemas.ids import ID
 from webapp.schemas.likes import (
     LIKER_EXAMPLE,
@@ -19,7 +20,6 @@ from webapp.schemas.likes import (
     LikerPageSchema,
     liker_body,
 )
-from workers.deadlocks import in_transaction
 
 blueprint = ApiBlueprint(
     "likes", __name__, url_prefix="/api/v1/images", description="Who likes an image"

@@ -6,10 +6,10 @@ from typing import Any
 
 from flask.views import MethodView
 
-from webapp.auth import require_user
-from webapp.current import current_runtime
-from webapp.model_report import models_report
-from webapp.rest import ApiBlueprint
+from mirada.health.model_report import models_report
+from webapp.callers.auth import require_user
+from webapp.http.current import current_runtime
+from webapp.http.rest import ApiBlueprint
 from webapp.schemas.models import ModelsSchema
 
 blueprint = ApiBlueprint(

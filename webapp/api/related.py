@@ -7,10 +7,10 @@ from typing import Any
 from flask.views import MethodView
 
 from webapp.api.images import blueprint
-from webapp.auth import current_caller
-from webapp.liking import liked_by_caller
+from webapp.api.liking import liked_by_caller
+from webapp.callers.auth import current_caller
+from webapp.http.rest import MIN_CHANGE_SEQ
 from webapp.relating import related_images
-from webapp.rest import MIN_CHANGE_SEQ
 from webapp.schemas.ids import ID
 from webapp.schemas.related import (
     RELATED_EXAMPLE,

@@ -8,13 +8,13 @@ from flask import request
 from flask.views import MethodView
 from werkzeug.exceptions import UnsupportedMediaType
 
-from mirada.domain.embeddings import Vector
-from mirada.domain.errors import InvalidInput
-from webapp import uploads
-from webapp.auth import Caller, current_caller
+from mirada.kernel.embeddings import Vector
+from mirada.kernel.errors import InvalidInput
+from webapp.api.liking import liked_by_caller, liked_in
+from webapp.callers.auth import Caller, current_caller
 from webapp.fusing import DEFAULT_WEIGHTS, fused_images
-from webapp.liking import liked_by_caller, liked_in
-from webapp.rest import MIN_CHANGE_SEQ, ApiBlueprint, multipart_fields
+from webapp.http import uploads
+from webapp.http.rest import MIN_CHANGE_SEQ, ApiBlueprint, multipart_fields
 from webapp.schemas.fusion import FUSED_EXAMPLE, SearchedSchema, fused_body
 from webapp.schemas.search import (
     ALL,

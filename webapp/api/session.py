@@ -9,11 +9,11 @@ import marshmallow as ma
 from flask import Response, url_for
 from flask.views import MethodView
 
-from mirada.domain.access import ends_at
-from mirada.domain.errors import NotAllowed
-from webapp import sessions
-from webapp.auth import Caller, current_caller, require_user, sign_in
-from webapp.rest import ApiBlueprint, header
+from mirada.kernel.errors import NotAllowed
+from mirada.people.access import ends_at
+from webapp.callers import sessions
+from webapp.callers.auth import Caller, current_caller, require_user, sign_in
+from webapp.http.rest import ApiBlueprint, header
 from webapp.schemas.images import ReplySchema
 from webapp.schemas.keys import MY_KEY_EXAMPLE, SHOWN_ONCE, KeySchema, key_body
 from webapp.schemas.users import USER_EXAMPLE, UserSchema, user_body

@@ -6,14 +6,15 @@ from typing import Any
 
 from flask.views import MethodView
 
-from mirada.domain.errors import InvalidInput
-from mirada.domain.labels import normalised_name
-from mirada.domain.styles.known import Style
-from mirada.usecases import styles
+from mirada.kernel.errors import InvalidInput
+from mirada.kernel.labels import normalised_name
+from mirada.memory import style_list
+from mirada.memory.known import Style
+from mirada.memory.taste import taste
 from webapp.api.users import blueprint as users_blueprint
-from webapp.auth import require_administrator, require_user
-from webapp.current import current_runtime
-from webapp.rest import ApiBlueprint, header
+from webapp.callers.auth import require_administrator, require_user
+from webapp.http.current import current_runtime
+from webapp.http.rest import ApiBlueprint, header
 from webapp.schemas.styles import (
     MEMORY_EXAMPLE,
     STYLE_EXAMPLE,
@@ -24,7 +25,6 @@ from webapp.schemas.styles import (
     memory_body,
     style_body,
 )
-from workers.tastes import taste
 
 blueprint = ApiBlueprint(
     "styles",
@@ -58,8 +58,8 @@ class StyleList(MethodView):
     def get(self) -> Any:
         """In its order; the built-in list until an administrator edits it."""
         with current_runtime().reading() as session:
-            in_force = styles.styles_in_force(session)
-            is_edited = styles.is_edited(session)
+            in_force = style_list.styles_in_force(session)
+            is_edited = style_list.is_edited(session)
         return {
             "results": [style_body(style) for style in in_force],
             "count": len(in_force),
@@ -72,7 +72,7 @@ class StyleList(MethodView):
         """What was edited is gone. For administrators."""
         require_administrator()
         with current_runtime().transaction() as session:
-            styles.reset(session)
+            style_list.reset(session)
 
 
 @blueprint.route("/<path:name>")
@@ -84,7 +84,7 @@ class StyleItem(MethodView):
     def get(self, name: str) -> Any:
         """By what it is recognised."""
         with current_runtime().reading() as session:
-            return style_body(styles.get_style(session, _known_name(name)))
+            return style_body(style_list.get_style(session, _known_name(name)))
 
     @blueprint.operation(
         "putStyle", "Add or replace a known style", refusals=(400, 403, 409, 415, 422)
@@ -108,7 +108,7 @@ class StyleItem(MethodView):
         require_administrator()
         style = Style(_new_name(name), fields["descriptions"])
         with current_runtime().transaction() as session:
-            is_new = styles.put_style(session, style)
+            is_new = style_list.put_style(session, style)
         body = style_body(style)
         return body, 201 if is_new else 200, {"Location": body["url"]} if is_new else {}
 
@@ -118,14 +118,14 @@ class StyleItem(MethodView):
         """Nobody is suggested it any more by that name. For administrators."""
         require_administrator()
         with current_runtime().transaction() as session:
-            styles.delete_style(session, _known_name(name))
+            style_list.delete_style(session, _known_name(name))
 
 
 def _known_name(text: str) -> str:
     try:
         return normalised_name(text)
     except InvalidInput as error:
-        raise styles.no_such_style(text) from error
+        raise style_list.no_such_style(text) from error
 
 
 def _new_name(text: str) -> str:

@@ -6,12 +6,12 @@ from typing import Any
 
 from flask.views import MethodView
 
-from mirada.usecases import usage
+from mirada.language_model import usage
+from mirada.language_model.state import language_model_state
 from webapp.api.users import owner_in_path
-from webapp.asking import language_model_state
-from webapp.auth import current_caller, require_user
-from webapp.current import current_runtime
-from webapp.rest import ApiBlueprint
+from webapp.callers.auth import current_caller, require_user
+from webapp.http.current import current_runtime
+from webapp.http.rest import ApiBlueprint
 from webapp.schemas.usage import USAGE_EXAMPLE, UsageQuerySchema, UsageSchema, usage_body
 
 blueprint = ApiBlueprint(

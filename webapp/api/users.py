@@ -7,12 +7,12 @@ from typing import Any
 from flask import request, url_for
 from flask.views import MethodView
 
-from mirada.domain.access import checked_scopes
-from mirada.usecases import users
-from webapp.auth import current_caller, require_administrator, require_user
-from webapp.current import current_runtime
-from webapp.pagination import page, row_id_of
-from webapp.rest import ApiBlueprint, header, request_header
+from mirada.people import users
+from mirada.people.access import checked_scopes
+from webapp.callers.auth import current_caller, require_administrator, require_user
+from webapp.http.current import current_runtime
+from webapp.http.pagination import page, row_id_of
+from webapp.http.rest import ApiBlueprint, header, request_header
 from webapp.schemas.feedback import PageQuerySchema
 from webapp.schemas.ids import ID
 from webapp.schemas.keys import NEW_KEY_EXAMPLE, SHOWN_ONCE, USER_KEY_EXAMPLE, issued_key_body

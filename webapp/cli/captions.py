@@ -8,15 +8,18 @@ from dataclasses import dataclass
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mirada.bootstrap import Runtime
-from mirada.domain.captions import CaptionRecipe
-from mirada.domain.embeddings import EmbeddingSpace
-from mirada.domain.prices import usd
-from mirada.usecases import caption_backfill, jobs, spaces, spending, usage
+from mirada.captions import backfill
+from mirada.captions.encoder import PROBE, PaidEncoder, can_embed, caption_encoder
+from mirada.captions.job import bound_of_caption, recipe_in_force
+from mirada.captions.wording import CaptionRecipe
+from mirada.db import spaces
+from mirada.jobs import ledger
+from mirada.kernel.embeddings import EmbeddingSpace
+from mirada.kernel.prices import usd
+from mirada.language_model import spending, usage
+from mirada.runtime import Runtime
 from webapp.cli.terminal import AppGroup, command_errors, console, current_runtime, pinned_anew
 from workers import doorbell
-from workers.caption_encoders import PROBE, PaidEncoder, can_embed, caption_encoder
-from workers.captions import bound_of_caption, recipe_in_force
 
 captions_group = AppGroup("captions", help="What is said of pictures.")
 POLL_EVERY_S = 0.5
@@ -95,7 +98,7 @@ def _chosen_space(runtime: Runtime) -> EmbeddingSpace:
 def _count_lacking(runtime: Runtime, what: _What) -> int:
     with runtime.reading() as session:
         pinned = spaces.pinned_caption_space(session)
-        return caption_backfill.count_lacking(
+        return backfill.count_lacking(
             session,
             recipe=what.recipe,
             embeds=can_embed(runtime),
@@ -107,7 +110,7 @@ def _count_lacking(runtime: Runtime, what: _What) -> int:
 def _say_cost(runtime: Runtime, recipe: CaptionRecipe, *, redo: bool) -> None:
     price = runtime.budgets.prices.of(recipe.model)
     with runtime.reading() as session:
-        count = caption_backfill.count_to_ask(session, recipe, redo=redo)
+        count = backfill.count_to_ask(session, recipe, redo=redo)
         mean = usage.mean_cost_micros(session, spending.CAPTION, recipe.model)
     line = f"{recipe.model} would be asked about {count} pictures"
     if price is None:
@@ -127,7 +130,7 @@ def _queue_all(runtime: Runtime, what: _What) -> list[int]:
     while True:
         with runtime.transaction() as session:
             pinned = spaces.pinned_caption_space(session)
-            page = caption_backfill.queue_page(
+            page = backfill.queue_page(
                 session,
                 recipe=what.recipe,
                 embeds=can_embed(runtime),
@@ -137,7 +140,7 @@ def _queue_all(runtime: Runtime, what: _What) -> list[int]:
                 model=what.model,
             )
         for job_id in page.job_ids:
-            doorbell.ring(runtime, job_id, jobs.CAPTION_IMAGE)
+            doorbell.ring(runtime, job_id, ledger.CAPTION_IMAGE)
         queued += page.job_ids
         if page.last is None:
             return queued
@@ -157,7 +160,7 @@ def _follow(runtime: Runtime, total: int, what: _What) -> None:
             missing = _count_lacking(runtime, what)
             bar.update(task, completed=max(total - missing, 0))
             with runtime.reading() as session:
-                is_due = caption_backfill.is_any_due(session)
+                is_due = backfill.is_any_due(session)
             if missing == 0 or not is_due:
                 break
             time.sleep(POLL_EVERY_S)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from mirada.usecases import doctor as examination
+from mirada.health import doctor as examination
+from mirada.health.model_report import models_report
 from webapp.cli.terminal import command_errors, console, current_runtime
-from webapp.model_report import models_report
 
 
 @click.command("doctor")

@@ -7,7 +7,9 @@ import time
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mirada.usecases import backfill, jobs, spaces
+from mirada.db import spaces
+from mirada.embedding import backfill
+from mirada.jobs import ledger
 from webapp.cli.terminal import (
     AppGroup,
     command_errors,
@@ -44,7 +46,7 @@ def backfill_embeddings(batch_size: int, skip_existing: bool, wait: bool) -> Non
         console().print("EMBEDDINGS_ENABLED is false: nothing is embedded.")
         return
     arguments = {"batch_size": batch_size, "skip_existing": skip_existing}
-    job_id = enqueue(runtime, jobs.BACKFILL_EMBEDDINGS, arguments=arguments)
+    job_id = enqueue(runtime, ledger.BACKFILL_EMBEDDINGS, arguments=arguments)
     if not wait:
         console().print(f"Job {job_id} looks for pictures without a vector.")
         return
@@ -70,7 +72,7 @@ def switch_text_model() -> None:
     )
     if space is None:
         return
-    job_id = enqueue(runtime, jobs.BACKFILL_EMBEDDINGS, arguments={})
+    job_id = enqueue(runtime, ledger.BACKFILL_EMBEDDINGS, arguments={})
     console().print(f"Prompts are embedded by {space.name} from now on; job {job_id} queues them.")
 
 
@@ -88,9 +90,9 @@ def _follow_embedding(total: int) -> None:
         while True:
             with runtime.reading() as session:
                 missing = backfill.count_to_embed(session, space_id)
-                counts = jobs.count_by_state(session)
+                counts = ledger.count_by_state(session)
             bar.update(task, completed=max(total - missing, 0))
-            if missing == 0 or not any(counts[state] for state in jobs.UNFINISHED):
+            if missing == 0 or not any(counts[state] for state in ledger.UNFINISHED):
                 break
             time.sleep(POLL_EVERY_S)
     if missing:

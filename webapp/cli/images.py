@@ -11,10 +11,10 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mirada.usecases import users
-from mirada.usecases.folder_import import ImportReport
+from mirada.people import users
+from mirada.pictures.folder_import import BATCH_SIZE, OnProgress, import_folder
+from mirada.pictures.folder_scan import ImportReport
 from webapp.cli.terminal import AppGroup, command_errors, current_runtime
-from workers.imports import BATCH_SIZE, OnProgress, import_folder
 
 images_group = AppGroup("images", help="Bring pictures in.")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from mirada.usecases import jobs, spaces
+from mirada.db import spaces
+from mirada.jobs import ledger
 from webapp.cli.terminal import AppGroup, command_errors, console, current_runtime, enqueue, follow
 
 index_group = AppGroup("index", help="What searches run on.")
@@ -25,7 +26,7 @@ def rebuild(space: str, wait: bool) -> None:
     runtime = current_runtime()
     with runtime.reading() as session:
         space_id = spaces.space_by_name(session, space).id
-    job_id = enqueue(runtime, jobs.REBUILD_INDEX, space_id=space_id)
+    job_id = enqueue(runtime, ledger.REBUILD_INDEX, space_id=space_id)
     if not wait:
         console().print(
             f"Job {job_id} rebuilds the index. `flask --app wsgi jobs list` shows how far it is."

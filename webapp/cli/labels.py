@@ -8,10 +8,11 @@ import time
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mirada.bootstrap import Runtime
-from mirada.domain.labels import normalised_name
-from mirada.usecases import expand, labels
-from mirada.usecases.expand import ExpansionStatus, LookedUp
+from mirada.classify import expansion_flow, label_set
+from mirada.classify import expansions as expand
+from mirada.classify.expansions import ExpansionStatus, LookedUp
+from mirada.kernel.labels import normalised_name
+from mirada.runtime import Runtime
 from webapp.cli.terminal import (
     NOBODY_WORKS,
     NOBODY_WORKS_AFTER_S,
@@ -21,7 +22,6 @@ from webapp.cli.terminal import (
     console,
     current_runtime,
 )
-from workers import expansions
 
 LONG_REST_S = 50.0
 """A label that rests for longer waits for a mended key or for tomorrow's money, and nobody for it."""
@@ -40,7 +40,7 @@ def expand_labels(names: str | None, wait: bool) -> None:
     --no-wait, is queued; 1 when one has failed, or is put off for longer than a minute.
     """
     runtime = current_runtime()
-    if not expansions.expansions_are_on(runtime):
+    if not expansion_flow.expansions_are_on(runtime):
         raise click.ClickException(
             "Labels are not expanded: set OPENAI_API_KEY, and ENABLE_LLM_LABEL_EXPANSION=true."
         )
@@ -63,12 +63,12 @@ def expand_labels(names: str | None, wait: bool) -> None:
 def _wanted(runtime: Runtime, names: str | None) -> list[str]:
     if names is None:
         with runtime.reading() as session:
-            return [label.name for label in labels.default_set(session)]
+            return [label.name for label in label_set.default_set(session)]
     return list(dict.fromkeys(normalised_name(name) for name in names.split(",")))
 
 
 def _is_queued(runtime: Runtime, label: str) -> bool:
-    known = expansions.request(runtime, label, again=True)
+    known = expansion_flow.request(runtime, label, again=True)
     return known.status != ExpansionStatus.READY
 
 

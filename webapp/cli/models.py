@@ -6,8 +6,8 @@ import json
 
 import click
 
+from mirada.health.model_report import models_report
 from webapp.cli.terminal import AppGroup, command_errors, console, current_runtime
-from webapp.model_report import models_report
 
 models_group = AppGroup("models", help="The encoders.")
 

@@ -13,18 +13,19 @@ from flask.cli import AppGroup, with_appcontext
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mirada.bootstrap import Runtime
-from mirada.domain.errors import MiradaError
-from mirada.usecases import jobs, users
-from mirada.usecases.jobs import JobReport
-from webapp.current import current_runtime
+from mirada.jobs import ledger
+from mirada.jobs.ledger import JobReport
+from mirada.kernel.errors import MiradaError
+from mirada.people import users
+from mirada.runtime import Runtime
+from webapp.http.current import current_runtime
 from workers import doorbell
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from mirada.db.models import Space
-    from mirada.domain.embeddings import EmbeddingSpace
+    from mirada.kernel.embeddings import EmbeddingSpace
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -95,7 +96,7 @@ def pinned_anew(
 def enqueue(runtime: Runtime, kind: str, **fields: Any) -> int:
     """Queue a job, ring for it, and return its id."""
     with runtime.transaction() as session:
-        job_id = jobs.enqueue(session, kind, **fields).id
+        job_id = ledger.enqueue(session, kind, **fields).id
     doorbell.ring(runtime, job_id, kind)
     return job_id
 
@@ -118,16 +119,16 @@ def follow(runtime: Runtime, job_id: int, title: str) -> JobReport:
         task = bar.add_task(title, total=None)
         while True:
             with runtime.transaction() as session:
-                report = jobs.get_job(session, job_id, users.local_user(session))
+                report = ledger.get_job(session, job_id, users.local_user(session))
             job = report.job
             bar.update(task, completed=job.progress_done, total=job.progress_total)
-            if job.state in jobs.FINAL:
+            if job.state in ledger.FINAL:
                 break
             waits = job.started_at_ms is None and time.monotonic() - began > NOBODY_WORKS_AFTER_S
             if waits and not is_told:
                 is_told = True
                 bar.console.print(NOBODY_WORKS)
             time.sleep(POLL_EVERY_S)
-    if job.state in jobs.GIVEN_UP:
+    if job.state in ledger.GIVEN_UP:
         raise click.ClickException(f"Job {job.id} {job.state}: {job.last_error}")
     return report

@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 from rich.table import Table
 
-from mirada.domain.prices import usd
-from mirada.usecases import usage, users
-from webapp.asking import language_model_state
+from mirada.kernel.prices import usd
+from mirada.language_model import usage
+from mirada.language_model.state import language_model_state
+from mirada.people import users
 from webapp.cli.terminal import AppGroup, command_errors, console, current_runtime
 
 usage_group = AppGroup("usage", help="What language models cost.")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
-from mirada.domain.access import LONGEST_GRACE, LONGEST_LIFE, Scopes, checked_scopes, key_state
-from mirada.usecases import keys, users
-from mirada.usecases.keys import NewKey
+from mirada.people import keys, users
+from mirada.people.access import LONGEST_GRACE, LONGEST_LIFE, Scopes, checked_scopes, key_state
+from mirada.people.keys import NewKey
 from webapp.cli.terminal import AppGroup, command_errors, console, current_runtime
 
 if TYPE_CHECKING:

@@ -7,12 +7,14 @@ from typing import Any
 import marshmallow as ma
 from flask.views import MethodView
 
-from mirada.domain.zero_shot import MARGIN_FLOOR
-from mirada.usecases import labels, learn
-from webapp.auth import require_user
-from webapp.classifying import DEFAULT_THRESHOLD, classify_upload
-from webapp.current import current_runtime
-from webapp.rest import (
+from mirada.classify import label_set as labels
+from mirada.classify.expansion_flow import expansions_are_on
+from mirada.feedback import verdicts
+from mirada.kernel.zero_shot import MARGIN_FLOOR
+from webapp.api.classification_replies import DEFAULT_THRESHOLD, classify_upload
+from webapp.callers.auth import require_user
+from webapp.http.current import current_runtime
+from webapp.http.rest import (
     CHANGE_SEQ_HEADER,
     MIN_CHANGE_SEQ,
     ApiBlueprint,
@@ -33,7 +35,6 @@ from webapp.schemas.feedback import (
     feedback_body,
 )
 from webapp.schemas.images import ReplySchema
-from workers.expansions import expansions_are_on
 
 blueprint = ApiBlueprint("classifier", __name__, description="Routes of the classifier")
 
@@ -90,7 +91,7 @@ class GiveFeedback(MethodView):
         """The same verdict again counts once; another one replaces it."""
         user = require_user()
         with current_runtime().transaction() as session:
-            given = learn.give_feedback(
+            given = verdicts.give_feedback(
                 session,
                 user_id=user.id,
                 sha256=fields["image_hash"],

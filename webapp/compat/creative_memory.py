@@ -6,10 +6,11 @@ from typing import Any
 
 from flask.views import MethodView
 
-from webapp.auth import current_caller, require_user
-from webapp.current import current_runtime
+from mirada.memory.taste import taste
+from webapp.callers.auth import current_caller, require_user
+from webapp.http.current import current_runtime
+from webapp.http.rest import MIN_CHANGE_SEQ, ApiBlueprint
 from webapp.relating import related_images
-from webapp.rest import MIN_CHANGE_SEQ, ApiBlueprint
 from webapp.schemas.ids import ID
 from webapp.schemas.related import (
     GALLERY_EXAMPLE,
@@ -23,7 +24,6 @@ from webapp.schemas.styles import (
     SuggestionsSchema,
     suggestion_body,
 )
-from workers.tastes import taste
 
 blueprint = ApiBlueprint(
     "creative_memory", __name__, url_prefix="/api", description="Routes of the creative memory"

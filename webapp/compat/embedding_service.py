@@ -9,10 +9,10 @@ import marshmallow as ma
 from flask import jsonify, redirect, request, url_for
 from flask.views import MethodView
 
-from webapp import uploads
-from webapp.auth import require_user
+from webapp.callers.auth import require_user
 from webapp.compat.image_search import QueryPictureSchema
-from webapp.rest import ApiBlueprint, multipart_body
+from webapp.http import uploads
+from webapp.http.rest import ApiBlueprint, multipart_body
 from webapp.schemas.embeddings import EMBEDDINGS_EXAMPLE
 from webapp.schemas.images import ReplySchema
 from webapp.searching import encoder_for_people, vector_of_upload

@@ -8,9 +8,9 @@ import marshmallow as ma
 from flask import Response, current_app, jsonify
 from flask.views import MethodView
 
-from webapp.current import current_runtime
-from webapp.probes import Health
-from webapp.rest import ApiBlueprint
+from mirada.health.probes import Health
+from webapp.http.current import current_runtime
+from webapp.http.rest import ApiBlueprint
 from webapp.schemas.images import ReplySchema
 
 blueprint = ApiBlueprint("health", __name__, description="Whether it works")

@@ -10,14 +10,14 @@ from flask import url_for
 from flask.views import MethodView
 from flask_smorest.fields import Upload
 
-from mirada.domain.errors import NotFound
-from mirada.domain.images import ImageFormat
-from mirada.usecases import images
-from webapp import uploads
-from webapp.api.pictures import PICTURE_DOC, PICTURE_RANGE, PICTURE_REFUSALS, send_picture
-from webapp.auth import current_caller
-from webapp.current import current_runtime
-from webapp.rest import MIN_CHANGE_SEQ, ApiBlueprint, multipart_body
+from mirada.kernel.errors import NotFound
+from mirada.kernel.images import ImageFormat
+from mirada.pictures import images
+from webapp.callers.auth import current_caller
+from webapp.http import uploads
+from webapp.http.current import current_runtime
+from webapp.http.rest import MIN_CHANGE_SEQ, ApiBlueprint, multipart_body
+from webapp.http.sending import PICTURE_DOC, PICTURE_RANGE, PICTURE_REFUSALS, send_picture
 from webapp.schemas.images import ReplySchema
 from webapp.searching import QueryKind, find_images, vector_of_upload
 

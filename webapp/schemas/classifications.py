@@ -10,9 +10,9 @@ from flask import url_for
 from flask_smorest.fields import Upload
 from marshmallow import validate
 
-from mirada.domain.feedback import checked_asset_id
-from mirada.domain.labels import normalised_name
-from mirada.usecases.search import MAX_K
+from mirada.feedback.names import checked_asset_id
+from mirada.kernel.labels import normalised_name
+from mirada.search.by_vector import MAX_K
 from webapp.schemas.images import MAX_PAGE, ReplySchema
 from webapp.schemas.labels import CheckedField, label_names, templates_field
 

@@ -9,10 +9,10 @@ import marshmallow as ma
 from flask import url_for
 from marshmallow import validate
 
-from mirada.domain.clustering import MAX_K
-from mirada.domain.near_duplicates import DEFAULT_THRESHOLD, LEAST_THRESHOLD
-from mirada.usecases.cluster import ClusterKind
-from mirada.usecases.seen_clusters import Member, SeenCluster
+from mirada.groups.as_seen import Member, SeenCluster
+from mirada.groups.near_duplicates import DEFAULT_THRESHOLD, LEAST_THRESHOLD
+from mirada.groups.runs import ClusterKind
+from mirada.kernel.clustering import MAX_K
 from webapp.schemas.images import IMAGE_EXAMPLE, MAX_PAGE, ImageSchema, ReplySchema, image_body
 
 KINDS = [kind.value for kind in ClusterKind]

@@ -8,7 +8,7 @@ import marshmallow as ma
 from flask import url_for
 from marshmallow import validate
 
-from mirada.domain.comments import MAX_COMMENT_CHARACTERS
+from mirada.pictures.comment_text import MAX_COMMENT_CHARACTERS
 from webapp.schemas.images import MAX_PAGE, OwnerSchema, ReplySchema
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import marshmallow as ma
 from flask import url_for
 from marshmallow import validate
 
-from mirada.usecases.themes import Counts
+from mirada.classify.theme_reports import ReportedVerdict, ThemeReport
+from mirada.feedback.theme_verdicts import Counts
 from webapp.schemas.images import MAX_PAGE, ReplySchema
-from workers.theme_reports import ReportedVerdict, ThemeReport
 
 if TYPE_CHECKING:
     from mirada.db.classifier_models import Feedback

@@ -8,8 +8,8 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import validate
 
-from mirada.domain.similarity import SearchWay
-from mirada.usecases.fuse import FusedFound, FusedImage
+from mirada.kernel.similarity import SearchWay
+from mirada.search.fuse import FusedFound, FusedImage
 from webapp.schemas.images import IMAGE_EXAMPLE, ReplySchema, image_body
 from webapp.schemas.search import (
     CAPTIONS,

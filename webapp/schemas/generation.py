@@ -5,8 +5,8 @@ from __future__ import annotations
 import marshmallow as ma
 from marshmallow import validate
 
-from mirada.domain.writing import MAX_TEXT_CHARS
-from mirada.usecases.jobs import GENERATE_IMAGE
+from mirada.jobs.ledger import GENERATE_IMAGE
+from mirada.kernel.writing import MAX_TEXT_CHARS
 from webapp.schemas.jobs import JOB_EXAMPLE
 
 GENERATION_JOB_EXAMPLE = JOB_EXAMPLE | {

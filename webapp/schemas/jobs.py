@@ -9,7 +9,7 @@ import marshmallow as ma
 from flask import url_for
 from marshmallow import validate
 
-from mirada.usecases.jobs import KINDS, JobReport
+from mirada.jobs.ledger import KINDS, JobReport
 from webapp.schemas.images import MAX_PAGE, ReplySchema
 
 STATES = ("queued", "running", "done", "failed", "quarantined")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import marshmallow as ma
 from marshmallow import validate
 
-from mirada.domain.access import LONGEST_GRACE, KeyState, Scope, Scopes, key_state, scopes_from_text
-from mirada.usecases.keys import NewKey
+from mirada.people.access import LONGEST_GRACE, KeyState, Scope, Scopes, key_state, scopes_from_text
+from mirada.people.keys import NewKey
 from webapp.schemas.images import ReplySchema
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import validate
 
-from mirada.domain.errors import InvalidInput
-from mirada.domain.labels import (
+from mirada.kernel.errors import InvalidInput
+from mirada.kernel.labels import (
     MAX_LABELS,
     MAX_NAME_CHARACTERS,
     MAX_PROMPT_CHARACTERS,

@@ -7,7 +7,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import validate
 
-from mirada.usecases.likes import Liker
+from mirada.pictures.likes import Liker
 from webapp.schemas.images import MAX_PAGE, OwnerSchema, ReplySchema
 
 LIKER_EXAMPLE = {

@@ -8,7 +8,7 @@ import marshmallow as ma
 from flask import url_for
 from marshmallow import validate
 
-from mirada.usecases.search import FoundImage
+from mirada.search.by_vector import FoundImage
 from webapp.schemas.images import MAX_PAGE, ReplySchema
 from webapp.schemas.search import NOT_BLANK
 

@@ -9,7 +9,7 @@ import marshmallow as ma
 from flask import url_for
 from marshmallow import validate
 
-from mirada.usecases.related import DEFAULT_BLEND, RelatedImage
+from mirada.search.related import DEFAULT_BLEND, RelatedImage
 from webapp.relating import Related
 from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, OwnerSchema, ReplySchema, image_body
 

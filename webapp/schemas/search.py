@@ -10,8 +10,8 @@ import marshmallow as ma
 from flask_smorest.fields import Upload
 from marshmallow import validate
 
-from mirada.domain.similarity import SearchWay, Verdict
-from mirada.usecases.search import MAX_K, Found
+from mirada.kernel.similarity import SearchWay, Verdict
+from mirada.search.by_vector import MAX_K, Found
 from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, ReplySchema, image_body
 
 DEFAULT_RESULTS = 10

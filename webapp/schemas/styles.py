@@ -9,10 +9,10 @@ import marshmallow as ma
 from flask import url_for
 from marshmallow import validate
 
-from mirada.domain.errors import InvalidInput
-from mirada.domain.labels import MAX_PROMPT_CHARACTERS
-from mirada.domain.styles.known import MAX_DESCRIPTIONS, Style, normalised_descriptions
-from mirada.usecases.tastes import MOST_STYLES, OwnStyle, Taste
+from mirada.kernel.errors import InvalidInput
+from mirada.kernel.labels import MAX_PROMPT_CHARACTERS
+from mirada.memory.known import MAX_DESCRIPTIONS, Style, normalised_descriptions
+from mirada.memory.summary import MOST_STYLES, OwnStyle, Taste
 from webapp.schemas.images import ReplySchema
 
 DEFAULT_SUGGESTIONS = 5

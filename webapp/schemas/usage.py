@@ -8,9 +8,9 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import validate
 
-from mirada.domain.prices import usd
-from mirada.usecases.spending import EXPANSION, PURPOSES
-from mirada.usecases.usage import KeyState, ServerState, Usage
+from mirada.kernel.prices import usd
+from mirada.language_model.spending import EXPANSION, PURPOSES
+from mirada.language_model.usage import KeyState, ServerState, Usage
 from webapp.schemas.images import ReplySchema
 
 CALL_STATES = ("reserved", "paid", "free", "unknown")

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mirada.domain.embeddings import EmbeddingSpace, Matrix, Vector
-from mirada.domain.errors import MiradaError, Unavailable
-from mirada.domain.images import RgbImage
-from mirada.domain.tally import Tally
+from mirada.kernel.embeddings import EmbeddingSpace, Matrix, Vector
+from mirada.kernel.errors import MiradaError, Unavailable
+from mirada.kernel.images import RgbImage
+from mirada.kernel.tally import Tally
 from mirada.ports import ImageEncoder, TextEncoder
 
 logger = logging.getLogger(__name__)

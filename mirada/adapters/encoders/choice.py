@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mirada.adapters.encoders.hub import HubFile, hub_reachable
 from mirada.adapters.encoders.weights import TOKENIZER_FILES
-from mirada.domain.errors import InvalidInput
+from mirada.kernel.errors import InvalidInput
 
 logger = logging.getLogger(__name__)
 

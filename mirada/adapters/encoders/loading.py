@@ -17,7 +17,7 @@ from mirada.adapters.encoders.weights import (
     tokenizer_file,
     weights_file,
 )
-from mirada.domain.errors import EncoderUnavailable
+from mirada.kernel.errors import EncoderUnavailable
 
 if TYPE_CHECKING:
     import torch

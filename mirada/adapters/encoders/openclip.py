@@ -22,9 +22,9 @@ from mirada.adapters.encoders.weights import (
     model_folder,
     weights_in,
 )
-from mirada.domain.embeddings import EmbeddingSpace, Matrix, SpaceKind, l2_normalise
-from mirada.domain.errors import EncoderUnavailable, InvalidInput
-from mirada.domain.images import RgbImage
+from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind, l2_normalise
+from mirada.kernel.errors import EncoderUnavailable, InvalidInput
+from mirada.kernel.images import RgbImage
 
 if TYPE_CHECKING:
     import torch

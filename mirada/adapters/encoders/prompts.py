@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mirada.domain.embeddings import EmbeddingSpace, Matrix, SpaceKind
+from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind
 from mirada.ports import PromptEncoder, TextEncoder
 
 if TYPE_CHECKING:

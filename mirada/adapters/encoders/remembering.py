@@ -8,9 +8,9 @@ from concurrent.futures import Future
 
 import numpy as np
 
-from mirada.domain.embeddings import EmbeddingSpace, Matrix, Vector
-from mirada.domain.prompts import normalised_prompt
-from mirada.domain.vector_cache import CacheCounts, VectorCache
+from mirada.kernel.embeddings import EmbeddingSpace, Matrix, Vector
+from mirada.kernel.prompts import normalised_prompt
+from mirada.kernel.vector_cache import CacheCounts, VectorCache
 from mirada.ports import TextEncoder
 
 MAX_ENTRIES = 4_096

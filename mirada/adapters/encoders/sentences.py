@@ -14,9 +14,9 @@ import numpy as np
 from mirada.adapters.encoders.hub import hub_reachable
 from mirada.adapters.encoders.loading import HUB_WAIT_S, choose_device
 from mirada.adapters.encoders.weights import digest_of
-from mirada.domain.embeddings import EmbeddingSpace, Matrix, SpaceKind, l2_normalise
-from mirada.domain.errors import EncoderUnavailable, InvalidInput
-from mirada.domain.tally import Tally
+from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind, l2_normalise
+from mirada.kernel.errors import EncoderUnavailable, InvalidInput
+from mirada.kernel.tally import Tally
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

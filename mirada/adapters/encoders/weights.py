@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mirada.adapters.encoders.hub import HubFile
-from mirada.domain.errors import EncoderUnavailable, InvalidInput
+from mirada.kernel.errors import EncoderUnavailable, InvalidInput
 
 CONFIG_NAME = "open_clip_config.json"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")

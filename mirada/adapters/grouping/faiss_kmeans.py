@@ -7,9 +7,9 @@ import os
 import faiss
 import numpy as np
 
-from mirada.domain.clustering import spread_seeds
-from mirada.domain.embeddings import Matrix, l2_normalise
-from mirada.domain.errors import InvalidInput
+from mirada.kernel.clustering import spread_seeds
+from mirada.kernel.embeddings import Matrix, l2_normalise
+from mirada.kernel.errors import InvalidInput
 
 ITERATIONS = 25
 """FAISS's default; on planted groups the centres stand still after three."""

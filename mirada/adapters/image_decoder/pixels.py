@@ -26,7 +26,7 @@ from PIL import (  # noqa: F401
 
 from mirada.adapters.image_decoder import containers, metadata, tolerance
 from mirada.adapters.image_decoder.containers import Chunk
-from mirada.domain.generation import Generation, parse
+from mirada.file_metadata import Generation, parse
 
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

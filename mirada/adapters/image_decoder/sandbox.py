@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 
 from mirada.adapters.image_decoder.process import ChildEnded, ChildFailed, DecoderProcess
-from mirada.domain.errors import (
+from mirada.file_metadata import Generation
+from mirada.kernel.errors import (
     CorruptImage,
     ImageTooLarge,
     NotFound,
     Unavailable,
     UnsupportedImage,
 )
-from mirada.domain.generation import Generation
-from mirada.domain.images import (
+from mirada.kernel.images import (
     MAX_PIXELS,
     MAX_SIDE_PX,
     TRANSPARENCY_BACKGROUND,

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from mirada.domain.errors import InvalidInput, NotFound, StorageFull, Unavailable
+from mirada.kernel.errors import InvalidInput, NotFound, StorageFull, Unavailable
 from mirada.ports import StagedFile
 
 logger = logging.getLogger(__name__)

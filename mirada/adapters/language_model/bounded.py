@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import httpx2
 
-from mirada.domain.errors import GarbledReply
+from mirada.kernel.errors import GarbledReply
 
 MAX_REPLY_BYTES = 256 * 1024
 """What was asked for is a few kilobytes; a page that does not end is not waited for."""

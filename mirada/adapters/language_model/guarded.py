@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from mirada.domain.circuit import CircuitBreaker
-from mirada.domain.errors import (
+from mirada.kernel.circuit import CircuitBreaker
+from mirada.kernel.errors import (
     GarbledReply,
     KeyRefused,
     LanguageModelRefused,

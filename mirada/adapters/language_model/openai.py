@@ -20,7 +20,7 @@ import openai
 
 from mirada.adapters.language_model import refusals, replies
 from mirada.adapters.language_model.bounded import bound
-from mirada.domain.errors import (
+from mirada.kernel.errors import (
     GarbledReply,
     InvalidInput,
     KeyRefused,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mirada.domain.errors import LanguageModelRefused, MiradaError, TooManyRequests
+from mirada.kernel.errors import LanguageModelRefused, MiradaError, TooManyRequests
 
 DECLINED = frozenset({"moderation_blocked", "content_policy_violation", "content_filter"})
 """OpenAI's newer and older image models, and Azure's: what a prompt that may not be drawn is told."""

@@ -16,8 +16,8 @@ from typing import Any
 import httpx2
 import numpy as np
 
-from mirada.domain.embeddings import Matrix, l2_normalise
-from mirada.domain.errors import GarbledReply, InvalidInput, UnusableReply
+from mirada.kernel.embeddings import Matrix, l2_normalise
+from mirada.kernel.errors import GarbledReply, InvalidInput, UnusableReply
 from mirada.ports import Drawing, EmbeddedTexts, Reply
 
 RETRY_AFTER_S = 5

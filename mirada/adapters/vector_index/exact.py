@@ -12,8 +12,8 @@ import numpy as np
 
 from mirada.adapters.vector_index.freshness import wait_until
 from mirada.adapters.vector_index.queries import check_queries
-from mirada.domain.embeddings import Matrix, Vector
-from mirada.domain.similarity import (
+from mirada.kernel.embeddings import Matrix, Vector
+from mirada.kernel.similarity import (
     BACKGROUND_ROWS,
     SearchWay,
     best_matches,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 
-from mirada.domain.errors import Unavailable
+from mirada.kernel.errors import Unavailable
 from mirada.ports import VectorIndex
 
 logger = logging.getLogger(__name__)

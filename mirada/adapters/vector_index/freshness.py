@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from mirada.domain.errors import Unavailable
+from mirada.kernel.errors import Unavailable
 
 POLL_S = 0.02
 

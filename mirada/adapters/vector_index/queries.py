@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mirada.domain.embeddings import Matrix
-from mirada.domain.errors import InvalidInput
+from mirada.kernel.embeddings import Matrix
+from mirada.kernel.errors import InvalidInput
 
 
 def check_queries(queries: Matrix, k: int, dimension: int) -> Matrix:

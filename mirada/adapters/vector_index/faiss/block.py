@@ -8,8 +8,8 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from mirada.domain.embeddings import Matrix, Vector
-from mirada.domain.similarity import Floats, cosines
+from mirada.kernel.embeddings import Matrix, Vector
+from mirada.kernel.similarity import Floats, cosines
 
 Rows = npt.NDArray[np.int64]
 
@@ -77,7 +77,7 @@ class VectorBlock:
         return np.array(self._rows[rows])
 
     def cosines(self, query: Vector, rows: Rows) -> Floats:
-        """Return the similarities that are reported; see `domain.similarity.cosines`."""
+        """Return the similarities that are reported; see `kernel.similarity.cosines`."""
         parts = [
             cosines(self.take(rows[start : start + RESCORED_ROWS]), query)
             for start in range(0, rows.size, RESCORED_ROWS)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from mirada.adapters.vector_index.access import Ids, Mask
 from mirada.adapters.vector_index.faiss.block import VectorBlock
-from mirada.domain.embeddings import Matrix
+from mirada.kernel.embeddings import Matrix
 from mirada.ports import RebuildProgress, VectorSource
 
 HNSW_MIN_ROWS = 20_000

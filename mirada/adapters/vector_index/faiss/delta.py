@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from mirada.adapters.vector_index.access import AccessTable, Ids, Mask
 from mirada.adapters.vector_index.faiss.block import VectorBlock
-from mirada.domain.embeddings import Matrix
-from mirada.domain.similarity import sampling_order
+from mirada.kernel.embeddings import Matrix
+from mirada.kernel.similarity import sampling_order
 from mirada.ports import VectorRows
 
 FIRST_CAPACITY = 256
@@ -31,7 +31,7 @@ class DeltaView:
         live: (n,) bool; False where a later row of the same id, or a tombstone, came.
         live_count: how many are live.
         access: who may see each row.
-        order: (n,) uint64, see `domain.similarity.sampling_order`.
+        order: (n,) uint64, see `kernel.similarity.sampling_order`.
     """
 
     ids: Ids

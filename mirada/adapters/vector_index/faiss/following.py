@@ -12,7 +12,7 @@ import numpy as np
 from mirada.adapters.vector_index.access import Mask
 from mirada.adapters.vector_index.faiss.delta import Delta
 from mirada.adapters.vector_index.faiss.snapshot import OpenSnapshot, open_snapshot
-from mirada.domain.errors import SnapshotInvalid, Unavailable
+from mirada.kernel.errors import SnapshotInvalid, Unavailable
 from mirada.ports import SnapshotRecord, VectorRows, VectorSource
 
 logger = logging.getLogger(__name__)

@@ -16,11 +16,11 @@ from mirada.adapters.vector_index.faiss.following import Following, load, open_o
 from mirada.adapters.vector_index.faiss.publishing import publish
 from mirada.adapters.vector_index.faiss.snapshot import fingerprint_of
 from mirada.adapters.vector_index.faiss.view import View
+from mirada.adapters.vector_index.faiss.walk_planning import EXACT_ROWS
 from mirada.adapters.vector_index.freshness import wait_until
 from mirada.adapters.vector_index.queries import check_queries
-from mirada.domain.embeddings import Matrix
-from mirada.domain.errors import Unavailable
-from mirada.domain.planning import EXACT_ROWS
+from mirada.kernel.embeddings import Matrix
+from mirada.kernel.errors import Unavailable
 from mirada.ports import (
     IndexStatus,
     Permitted,

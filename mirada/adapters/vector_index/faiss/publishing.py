@@ -33,7 +33,7 @@ from mirada.adapters.vector_index.faiss.snapshot import (
     canaries,
     open_snapshot,
 )
-from mirada.domain.errors import SnapshotInvalid, StorageFull, Unavailable
+from mirada.kernel.errors import SnapshotInvalid, StorageFull, Unavailable
 from mirada.ports import SnapshotRecord, VectorSource
 
 logger = logging.getLogger(__name__)

@@ -23,9 +23,9 @@ import numpy.typing as npt
 
 from mirada.adapters.vector_index.access import AccessTable, Ids
 from mirada.adapters.vector_index.faiss.block import VectorBlock
-from mirada.domain.embeddings import EmbeddingSpace
-from mirada.domain.errors import SnapshotInvalid, Unavailable
-from mirada.domain.similarity import BACKGROUND_ROWS, sampling_order
+from mirada.kernel.embeddings import EmbeddingSpace
+from mirada.kernel.errors import SnapshotInvalid, Unavailable
+from mirada.kernel.similarity import BACKGROUND_ROWS, sampling_order
 from mirada.ports import SnapshotRecord
 
 FORMAT = 1

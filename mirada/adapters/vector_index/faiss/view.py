@@ -12,14 +12,9 @@ from mirada.adapters.vector_index.access import Ids, Mask
 from mirada.adapters.vector_index.faiss.block import Rows, VectorBlock
 from mirada.adapters.vector_index.faiss.delta import DeltaView
 from mirada.adapters.vector_index.faiss.snapshot import OpenSnapshot
-from mirada.domain.embeddings import Matrix, Vector
-from mirada.domain.planning import GraphWalk, plan_walk
-from mirada.domain.similarity import (
-    BACKGROUND_ROWS,
-    SearchWay,
-    best_matches,
-    sampling_order,
-)
+from mirada.adapters.vector_index.faiss.walk_planning import GraphWalk, plan_walk
+from mirada.kernel.embeddings import Matrix, Vector
+from mirada.kernel.similarity import BACKGROUND_ROWS, SearchWay, best_matches, sampling_order
 from mirada.ports import Permitted, SearchAnswer
 
 ROUNDING = 2e-6

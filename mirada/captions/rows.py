@@ -1,0 +1,257 @@
+"""Captions: which are missing, what a model wrote before, and which images show it.
+
+Whoever reads or writes any of it holds the lock of the content's row, so that a person who types a
+caption, or takes it away, is never written over. Asking a model happens outside any transaction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import case, select, true, update
+from sqlalchemy.orm import Session
+
+from mirada.captions import texts
+from mirada.captions.wanted import wants
+from mirada.captions.wording import CaptionRecipe, CaptionSource
+from mirada.db import changes
+from mirada.db.contents import lock_content
+from mirada.db.inserts import insert_unless_there
+from mirada.db.memory_models import Caption
+from mirada.db.models import Image, Job, JobState, utc_now
+from mirada.db.session import now_ms
+from mirada.db.texts import lock_texts_of, locked_text_id, release_text
+from mirada.jobs import ledger
+from mirada.kernel.prompts import normalised_prompt
+
+MAX_REFUSAL_CHARS = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What a model is to be asked about.
+
+    Attributes:
+        caption: what it wrote before; None when it has to be asked.
+        refusal: why its answer was of no use; None unless it was asked in vain.
+        is_busy: another job asks at this moment.
+        storage_key: of the picture's bytes.
+        sha256: of the same.
+    """
+
+    caption: str | None
+    refusal: str | None
+    is_busy: bool
+    storage_key: str
+    sha256: str
+
+
+def request_caption(
+    session: Session,
+    content_id: int,
+    owner_id: int,
+    request_id: str | None = None,
+    *,
+    redo: bool = False,
+    model: str | None = None,
+    is_first: bool = False,
+) -> Job:
+    """Queue the captioning of one owner's images of a content; lock the content, ring after the commit.
+
+    One job of each owner, as with vectors: its age and number tell nobody that others have the picture.
+    With `redo` also what another recipe wrote is written anew, by `model` if one is named. For
+    `is_first` see `jobs.enqueue`.
+    """
+    arguments: dict[str, Any] = {"redo": True} if redo else {}
+    if model is not None:
+        arguments["model"] = model
+    job = ledger.enqueue(
+        session,
+        ledger.CAPTION_IMAGE,
+        subject_id=content_id,
+        owner_id=owner_id,
+        arguments=arguments,
+        request_id=request_id,
+        same_work=f"{ledger.CAPTION_IMAGE}:{content_id}:{owner_id}",
+        is_first=is_first,
+    )
+    if arguments and job.state == JobState.QUEUED:
+        # One that waits already, for tomorrow's money perhaps, learns what is wanted of it by now.
+        job.arguments = {**job.arguments, **arguments}
+    return job
+
+
+def begin(
+    session: Session,
+    content_id: int,
+    owner_id: int,
+    recipe: CaptionRecipe,
+    *,
+    job_id: int,
+    token: str,
+    redo: bool = False,
+    ask_again: bool = False,
+) -> Asking | None:
+    """Claim the right to ask about a content; None when no image of the owner's wants a caption.
+
+    Args:
+        session: a transaction; commit it before asking.
+        content_id: whose picture it is.
+        owner_id: whose images are meant.
+        recipe: how it would be asked.
+        job_id: whoever asks; the claim stands as long as its lease.
+        token: the job's lease.
+        redo: write captions of other recipes anew, and ask again where it was in vain.
+        ask_again: the latter alone.
+    """
+    content = lock_content(session, content_id)
+    if content is None or not content.storage_key:
+        return None
+    wanting = select(Image.id).where(wants(content_id, owner_id, recipe, redo))
+    if session.execute(wanting.limit(1)).first() is None:
+        return None
+    row = _row(session, content_id, recipe)
+    if row is None:
+        fresh = {
+            "content_id": content_id,
+            "language": recipe.language.value,
+            "model": recipe.model,
+            "prompt_version": recipe.prompt_version,
+            "created_at": utc_now(),
+        }
+        session.execute(insert_unless_there(session, Caption, fresh))
+        row = _row(session, content_id, recipe)
+        assert row is not None
+    if row.refusal is not None and (redo or ask_again):
+        row.refusal = None
+    is_known = row.caption is not None or row.refusal is not None
+    is_busy = not is_known and row.claimed_token != token and _is_claimed(session, row)
+    if not is_known and not is_busy:
+        row.claimed_job_id, row.claimed_token = job_id, token
+    return Asking(row.caption, row.refusal, is_busy, content.storage_key, content.sha256)
+
+
+def keep(
+    session: Session,
+    content_id: int,
+    recipe: CaptionRecipe,
+    *,
+    caption: str | None = None,
+    refusal: str | None = None,
+) -> None:
+    """Remember what was paid for, in a transaction of its own; the first caption stays."""
+    if lock_content(session, content_id) is None:
+        return
+    row = _row(session, content_id, recipe)
+    if row is None or row.caption is not None:
+        return
+    row.caption = caption
+    row.refusal = None if refusal is None else refusal[:MAX_REFUSAL_CHARS]
+    row.claimed_job_id = row.claimed_token = None
+
+
+def show(
+    session: Session,
+    content_id: int,
+    owner_id: int,
+    recipe: CaptionRecipe,
+    caption: str,
+    *,
+    redo: bool = False,
+) -> int:
+    """Give the caption to the owner's images that want one, and return how many they are.
+
+    Their version stays, as when a status changes: it is the owner's. A text that is new to an image is
+    due until `caption_texts.show_vectors`.
+    """
+    if lock_content(session, content_id) is None:
+        return 0
+    found = session.execute(
+        select(Image.id, Image.caption_text_id)
+        .where(wants(content_id, owner_id, recipe, redo))
+        .order_by(Image.id)
+        .with_for_update()
+    ).all()
+    if not found:
+        return 0
+    body = normalised_prompt(caption)
+    lock_texts_of(session, [body], [row.caption_text_id for row in found])
+    text_id = locked_text_id(session, body)
+    column, other = Image.__table__.c, [row.id for row in found if row.caption_text_id != text_id]
+    session.execute(
+        update(Image.__table__)  # type: ignore[arg-type]
+        .where(column.id.in_([row.id for row in found]))
+        .values(
+            caption=caption,
+            caption_text_id=text_id,
+            caption_is_due=case((column.id.in_(other), true()), else_=column.caption_is_due),
+            caption_source=CaptionSource.MODEL.value,
+            caption_model=recipe.model,
+            caption_language=recipe.language.value,
+            caption_prompt_version=recipe.prompt_version,
+        )
+    )
+    left = sorted({row.caption_text_id for row in found} - {None, text_id})
+    changes.touch_texts(session, [text_id, *left])
+    for old_id in left:
+        release_text(session, old_id)
+    return len(found)
+
+
+def is_complete(
+    session: Session,
+    content_id: int,
+    owner_id: int,
+    *,
+    recipe: CaptionRecipe | None,
+    embeds: bool,
+    space_id: int | None,
+    redo: bool = False,
+) -> bool:
+    """Return whether nothing is left to write, embed or show, the content locked until the commit.
+
+    Args:
+        session: the transaction that would finish the job.
+        content_id: whose picture it is.
+        owner_id: whose images are meant.
+        recipe: how captions are written; None where none are.
+        embeds: whether captions are embedded at all.
+        space_id: the caption space; None before one is pinned.
+        redo: as in `begin`.
+    """
+    if lock_content(session, content_id) is None:
+        return True
+    if recipe is not None:
+        wanting = select(Image.id).where(wants(content_id, owner_id, recipe, redo))
+        if session.execute(wanting.limit(1)).first() is not None:
+            return False
+    if not embeds:
+        # A vector that is there is not shown for all that: one that is not would not be either.
+        return True
+    return not texts.due_texts(session, content_id, owner_id) and not texts.without_vector(
+        session, content_id, owner_id, space_id
+    )
+
+
+def _row(session: Session, content_id: int, recipe: CaptionRecipe) -> Caption | None:
+    return session.execute(
+        select(Caption)
+        .where(
+            Caption.content_id == content_id,
+            Caption.language == recipe.language.value,
+            Caption.model == recipe.model,
+            Caption.prompt_version == recipe.prompt_version,
+        )
+        .execution_options(populate_existing=True)
+    ).scalar_one_or_none()
+
+
+def _is_claimed(session: Session, row: Caption) -> bool:
+    alive = select(Job.id).where(
+        Job.id == row.claimed_job_id,
+        Job.lease_token == row.claimed_token,
+        Job.state == JobState.RUNNING,
+        Job.lease_until_ms > now_ms(),
+    )
+    return session.execute(alive).first() is not None

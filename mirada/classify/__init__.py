@@ -1,0 +1,1 @@
+"""Which labels a picture shows: classification, the label set, and label expansions."""

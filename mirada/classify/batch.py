@@ -1,0 +1,188 @@
+"""Many stored images at once: queue the job that classifies them, and read them page by page."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
+
+from mirada.classify.remembered import KnownPicture
+from mirada.db import idempotency
+from mirada.db.changes import IN_LIST_ROWS
+from mirada.db.models import Content, Embedding, Image
+from mirada.db.visibility import visible_images
+from mirada.jobs import ledger
+from mirada.kernel.embeddings import EmbeddingSpace, from_blob
+from mirada.kernel.errors import Conflict, InvalidInput, NotFound
+from mirada.kernel.images import ImageFormat, ImageStatus
+
+PAGE_ROWS = 50
+"""Images of one transaction: it locks their contents."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPage:
+    """The next images of a batch.
+
+    Attributes:
+        last_image_id: where the next page begins; None when there was nothing left.
+        pictures: what they show, each content once, by ascending content id.
+        seen: how many images the page had.
+        waiting: how many of them will have a vector later.
+    """
+
+    last_image_id: int | None
+    pictures: list[KnownPicture]
+    seen: int
+    waiting: int
+
+
+def request_batch(
+    session: Session,
+    *,
+    owner_id: int,
+    image_ids: Sequence[int] | None,
+    question: dict[str, Any],
+    request_id: str | None = None,
+    idempotency_key: str | None = None,
+) -> idempotency.Requested:
+    """Queue a job that classifies images; ring after the commit.
+
+    Args:
+        session: a transaction.
+        owner_id: who asks, and who remembers the results.
+        image_ids: images they may see; None for all of their own.
+        question: small JSON values that the worker understands.
+        request_id: follows the work into the worker's log.
+        idempotency_key: the request's; one key queues one job.
+
+    Raises:
+        NotFound: one of the images is not there, or not theirs to see; nothing is queued.
+        Conflict: they have no image at all, or the key's first request is still under way.
+        InvalidInput: the key cannot be one, or belongs to another request.
+    """
+    wanted = None if image_ids is None else sorted(set(image_ids))
+    fingerprint = idempotency.fingerprint_of(
+        ledger.CLASSIFY_IMAGES, {"image_ids": wanted, "question": question}
+    )
+    if idempotency_key is not None:
+        idempotency.checked_key(idempotency_key)
+        earlier = idempotency.find_replay(session, owner_id, idempotency_key, fingerprint)
+        if earlier is not None:
+            return idempotency.Requested(earlier, was_replayed=True)
+    if image_ids is None:
+        if count_images(session, owner_id, None) == 0:
+            raise Conflict("You have no image that could be classified; upload some first.")
+    else:
+        _require_all(session, owner_id, image_ids)
+    job = ledger.enqueue(
+        session,
+        ledger.CLASSIFY_IMAGES,
+        arguments={"image_ids": wanted, "question": question},
+        owner_id=owner_id,
+        request_id=request_id,
+        # Each request has results of its own, so none is the same work as another.
+        same_work=f"{ledger.CLASSIFY_IMAGES}:{secrets.token_hex(16)}",
+    )
+    if idempotency_key is not None:
+        twin = idempotency.remember(session, owner_id, idempotency_key, fingerprint, job.id)
+        if twin is not None:
+            # Raising takes this request's job back.
+            raise Conflict("A request with this Idempotency-Key is being answered; ask again.")
+    return idempotency.Requested(job.id)
+
+
+def count_images(session: Session, owner_id: int, image_ids: Sequence[int] | None) -> int:
+    """Return how many images of a batch its owner may see now."""
+    if image_ids is None:
+        mine = _of_batch(owner_id).subquery()
+        return session.execute(select(func.count()).select_from(mine)).scalar_one()
+    return len(_seen(session, owner_id, image_ids))
+
+
+def batch_page(
+    session: Session,
+    *,
+    owner_id: int,
+    image_ids: Sequence[int] | None,
+    after_image_id: int,
+    space_id: int,
+    space: EmbeddingSpace,
+) -> BatchPage:
+    """Return the next images of a batch by ascending id; those that are gone are left out.
+
+    Args:
+        session: for reading.
+        owner_id: whose batch.
+        image_ids: ascending; None for all of their own.
+        after_image_id: the last page's `last_image_id`, 0 for the first.
+        space_id: the row of `space`.
+        space: whose vectors are read.
+    """
+    query = _of_batch(owner_id) if image_ids is None else visible_images(owner_id)
+    query = query.where(Image.id > after_image_id)
+    if image_ids is not None:
+        some = [image_id for image_id in image_ids if image_id > after_image_id][:PAGE_ROWS]
+        if not some:
+            return BatchPage(None, [], 0, 0)
+        query = query.where(Image.id.in_(some))
+    images = list(session.execute(query.order_by(Image.id).limit(PAGE_ROWS)).scalars())
+    if image_ids is not None:
+        last = some[-1]
+    elif images:
+        last = images[-1].id
+    else:
+        return BatchPage(None, [], 0, 0)
+    ready = {image.content_id for image in images if image.status == ImageStatus.READY}
+    pictures = _pictures(session, ready, space_id, space)
+    known = {picture.content_id for picture in pictures}
+    later = (ImageStatus.PENDING, ImageStatus.PROCESSING)
+    waiting = sum(1 for each in images if each.content_id not in known and each.status in later)
+    return BatchPage(last, pictures, len(images), waiting)
+
+
+def _pictures(
+    session: Session, content_ids: set[int], space_id: int, space: EmbeddingSpace
+) -> list[KnownPicture]:
+    rows = session.execute(
+        select(Content.id, Content.sha256, Content.format, Embedding.vector, Embedding.crc32)
+        .join(Embedding, Embedding.content_id == Content.id)
+        .where(
+            Content.id.in_(content_ids),
+            Embedding.space_id == space_id,
+            Embedding.is_deleted.is_(False),
+        )
+        .order_by(Content.id)
+    )
+    pictures = []
+    for row in rows:
+        try:
+            vector = from_blob(row.vector, row.crc32, space.dimension)
+        except InvalidInput:
+            # Damaged: it counts as having none.
+            continue
+        pictures.append(KnownPicture(row.id, row.sha256, ImageFormat(row.format), vector))
+    return pictures
+
+
+def _of_batch(owner_id: int) -> Select[Image]:
+    return visible_images(owner_id).where(Image.owner_id == owner_id)
+
+
+def _seen(session: Session, owner_id: int, image_ids: Sequence[int]) -> set[int]:
+    wanted = sorted(set(image_ids))
+    found: set[int] = set()
+    for start in range(0, len(wanted), IN_LIST_ROWS):
+        some = visible_images(owner_id).where(Image.id.in_(wanted[start : start + IN_LIST_ROWS]))
+        found |= set(session.execute(some.with_only_columns(Image.id)).scalars())
+    return found
+
+
+def _require_all(session: Session, owner_id: int, image_ids: Sequence[int]) -> None:
+    missing = sorted(set(image_ids) - _seen(session, owner_id, image_ids))
+    if missing:
+        raise NotFound(f"There is no image {missing[0]}, or it is not yours to see.")

@@ -1,0 +1,94 @@
+"""Classifying many stored images as one job: nothing is encoded but labels that are new."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mirada.classify import batch, remembered
+from mirada.classify.classifier import Classifier, Question
+from mirada.classify.remembered import Remark
+from mirada.jobs import attempts
+from mirada.kernel.errors import NotFound, Unavailable
+from mirada.kernel.labels import Label
+from mirada.runtime import Runtime
+from workers.attempt import Attempt
+
+
+def question_to_json(question: Question) -> dict[str, Any]:
+    """Return a question as a job's row holds it."""
+    names = None if question.labels is None else [label.name for label in question.labels]
+    return {
+        "labels": names,
+        "templates": None if question.templates is None else list(question.templates),
+        "with_descriptions": question.with_descriptions,
+        "nsfw_threshold": question.nsfw_threshold,
+    }
+
+
+def question_from_json(stored: dict[str, Any]) -> Question:
+    """Return the question that `question_to_json` wrote."""
+    names, templates = stored["labels"], stored["templates"]
+    return Question(
+        labels=None if names is None else tuple(Label(name) for name in names),
+        templates=None if templates is None else tuple(templates),
+        with_descriptions=stored["with_descriptions"],
+        nsfw_threshold=stored["nsfw_threshold"],
+    )
+
+
+def classify_images(runtime: Runtime, attempt: Attempt) -> None:
+    """Classify the job's images and remember the results under the job's id.
+
+    Images that were deleted or hidden since are left out, and so are those that could not be
+    embedded. Running it twice writes the same results again.
+
+    Raises:
+        Unavailable: some images still wait for their vectors; all others have their results, and
+            the next attempt looks again.
+    """
+    job = attempt.job
+    owner_id, image_ids = job.owner_id, job.arguments["image_ids"]
+    if owner_id is None:
+        raise NotFound("The job names nobody to classify for.")
+    question = question_from_json(job.arguments["question"])
+    # Nobody waits for this: however many labels are new, they are encoded in one go.
+    classifier = Classifier.prepare(runtime, runtime.encoder, question, within_s=None)
+    with runtime.reading() as session:
+        total = batch.count_images(session, owner_id, image_ids)
+    done, waiting, after = 0, 0, 0
+    while True:
+        attempt.report(done, max(total, done))
+        with runtime.reading() as session:
+            page = batch.batch_page(
+                session,
+                owner_id=owner_id,
+                image_ids=image_ids,
+                after_image_id=after,
+                space_id=classifier.space_id,
+                space=classifier.space,
+            )
+        if page.last_image_id is None:
+            break
+        results = [
+            (picture, classifier.summary(classifier.judge(picture.vector)))
+            for picture in page.pictures
+        ]
+        with runtime.transaction() as session:
+            attempts.report_progress(session, job.id, attempt.token, done, max(total, done))
+            for picture, result in results:
+                remark = Remark(result=result, job_id=job.id)
+                try:
+                    remembered.remember_known(
+                        session, picture, owner_id=owner_id, remark=remark, sent_bytes=False
+                    )
+                except NotFound:
+                    # Deleted since the page was read.
+                    continue
+        after = page.last_image_id
+        done += page.seen - page.waiting
+        waiting += page.waiting
+    if waiting:
+        raise Unavailable(f"{waiting} of the images still wait for their vectors.")
+    with runtime.transaction() as session:
+        attempts.report_progress(session, job.id, attempt.token, done, done)
+        attempts.finish(session, job.id, attempt.token)

@@ -1,0 +1,167 @@
+"""What pictures are judged by, looked up and encoded once; judging itself asks nobody."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+
+from mirada.classify import expansions
+from mirada.classify import label_set as labels
+from mirada.classify.expansion_flow import expansions_are_on
+from mirada.classify.label_verdict import Classification
+from mirada.embedding import label_vectors
+from mirada.feedback import evidence
+from mirada.feedback.concepts import CONCEPTS
+from mirada.feedback.evidence import Learned, Vocabulary, evidence_for
+from mirada.kernel.embeddings import EmbeddingSpace, Matrix, Vector
+from mirada.kernel.labels import Label
+from mirada.kernel.nsfw import SAFE_PROMPTS, UNSAFE_PROMPTS, NsfwPolicy
+from mirada.kernel.similarity import cosines
+from mirada.kernel.zero_shot import none_of_these, zero_shot
+from mirada.ports import CalibratedEncoder
+from mirada.runtime import Runtime
+from mirada.search.safety import Safety
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a picture is to be judged by.
+
+    Attributes:
+        labels: None for the default set.
+        templates: prompt templates instead of the labels' own; None for those.
+        with_descriptions: what labels are described by joins their prompts.
+        nsfw_threshold: least NSFW score that is called so; None for the setting.
+        theme: what else to tell the affinity to; None for nothing.
+    """
+
+    labels: tuple[Label, ...] | None = None
+    templates: tuple[str, ...] | None = None
+    with_descriptions: bool = False
+    nsfw_threshold: float | None = None
+    theme: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Classifier:
+    """A question with everything looked up and encoded that judging a picture needs.
+
+    Prepared once for a request or a whole job; judging encodes nothing and asks nobody.
+    """
+
+    space_id: int
+    space: EmbeddingSpace
+    labels: tuple[Label, ...]
+    label_matrix: Matrix = field(repr=False)
+    vocabulary: Vocabulary
+    learned: Learned
+    alpha: float
+    theme: str | None
+    safety: Safety | None
+    logit_scale: float
+    logit_bias: float
+    entropy_threshold: float
+    nsfw_threshold: float
+    top_k: int
+
+    @classmethod
+    def prepare(
+        cls,
+        runtime: Runtime,
+        encoder: CalibratedEncoder,
+        question: Question,
+        *,
+        within_s: float | None = label_vectors.PATIENCE_S,
+    ) -> Self:
+        """Look up and encode what the question needs. Raises Unavailable as `vectors_of` does."""
+        settings = runtime.settings
+        space_id, space = runtime.space()
+        chosen = question.labels
+        if chosen is None:
+            with runtime.reading() as session:
+                chosen = tuple(labels.default_set(session))
+        descriptions = _descriptions(runtime, chosen) if question.with_descriptions else {}
+        ensembles = [
+            label_vectors.of_label(
+                label,
+                templates=question.templates,
+                descriptions=descriptions.get(label.name, ()),
+            )
+            for label in chosen
+        ]
+        is_judged = settings.nsfw_policy is not NsfwPolicy.OFF
+        parts = [CONCEPTS, UNSAFE_PROMPTS if is_judged else (), SAFE_PROMPTS if is_judged else ()]
+        ensembles += [label_vectors.of_prompt(prompt) for part in parts for prompt in part]
+        matrix = label_vectors.vectors_of(runtime, encoder, ensembles, within_s=within_s)
+        ends = np.cumsum([len(chosen), *(len(part) for part in parts)])[:-1]
+        label_matrix, concepts, unsafe, safe = np.split(matrix, ends)
+        vocabulary = Vocabulary(space_id, space.dimension, concepts, runtime.theme_vectors)
+        names = [label.name for label in chosen]
+        names += [] if question.theme is None else [question.theme]
+        with runtime.reading() as session:
+            learned = evidence_for(
+                session, names if settings.enable_adaptive_scoring else (), vocabulary
+            )
+        threshold = question.nsfw_threshold
+        threshold = settings.nsfw_threshold if threshold is None else threshold
+        return cls(
+            space_id=space_id,
+            space=space,
+            labels=chosen,
+            label_matrix=label_matrix,
+            vocabulary=vocabulary,
+            learned=learned,
+            alpha=settings.adaptive_alpha,
+            theme=question.theme,
+            safety=Safety(unsafe, safe, encoder.logit_scale, threshold) if is_judged else None,
+            logit_scale=encoder.logit_scale,
+            logit_bias=encoder.logit_bias,
+            entropy_threshold=settings.entropy_threshold,
+            nsfw_threshold=threshold,
+            top_k=settings.clip_top_k,
+        )
+
+    @property
+    def concepts(self) -> Matrix:
+        """(w, d) float32, unit rows: `feedback.concepts.CONCEPTS` in the space."""
+        return self.vocabulary.concepts
+
+    def judge(self, picture: Vector) -> Classification:
+        """Return what a picture shows: (d,) float32, unit norm, in the space."""
+        seen = zero_shot(picture, self.label_matrix, self.logit_scale, self.logit_bias)
+        names = [label.name for label in self.labels]
+        adapted = evidence.adapted(
+            names, seen.probabilities, picture, self.learned, self.alpha, theme=self.theme
+        )
+        return Classification.of(
+            self.labels,
+            seen,
+            adapted.scores,
+            entropy_threshold=self.entropy_threshold,
+            is_far=none_of_these(float(seen.cosines.max()), cosines(self.concepts, picture)),
+            nsfw_score=None if self.safety is None else self.safety.score(picture),
+            theme_affinity=adapted.theme_affinity,
+            theme_verdicts=adapted.theme_verdicts,
+        )
+
+    def summary(self, found: Classification) -> dict[str, Any]:
+        """Return what is shown and remembered of a judgement."""
+        return found.summary(self.top_k, self.nsfw_threshold)
+
+
+def _descriptions(runtime: Runtime, chosen: tuple[Label, ...]) -> dict[str, tuple[str, ...]]:
+    """Return what labels are described by: their own sentence, and what the language model said."""
+    told: dict[str, tuple[str, ...]] = {
+        label.name: (label.description,) if label.description else () for label in chosen
+    }
+    if not expansions_are_on(runtime):
+        return told
+    model = runtime.settings.llm_label_expansion_model
+    with runtime.reading() as session:
+        known = expansions.look_up_all(session, told, model)
+    return {
+        name: (*told[name], *(looked_up.expansion.descriptions if looked_up.expansion else ()))
+        for name, looked_up in known.items()
+    }

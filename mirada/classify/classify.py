@@ -1,0 +1,174 @@
+"""Classify pictures, from bytes or a stored image to a result: what requests and jobs share.
+
+Encoding happens between transactions, and what was encoded is kept: no picture and no label is ever
+encoded twice.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+from mirada.classify import remembered
+from mirada.classify.classifier import Classifier, Question
+from mirada.classify.label_verdict import Classification
+from mirada.classify.remembered import KnownPicture, Remark, SentPicture
+from mirada.kernel.embeddings import Vector
+from mirada.kernel.errors import Conflict, NotFound
+from mirada.pictures import images, register
+from mirada.ports import CalibratedEncoder, StagedFile
+from mirada.runtime import Runtime
+
+if TYPE_CHECKING:
+    from mirada.db.classifier_models import ClassifiedPicture
+
+_guard = threading.Lock()
+_turns: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
+"""One lock per picture that is being encoded by this process: whoever comes second finds its vector."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a picture that was to be classified.
+
+    Attributes:
+        sha256: of its bytes.
+        vector: (d,) float32, unit norm.
+        classification: what it shows.
+        summary: what was remembered of it.
+        asset_id: what the caller calls it, now or before.
+        theme: what the caller means it for, now or before.
+        change_seq: the number of the change that remembering it was, None when it was known.
+    """
+
+    sha256: str
+    vector: Vector
+    classification: Classification
+    summary: dict[str, Any]
+    asset_id: str | None
+    theme: str | None
+    change_seq: int | None
+
+
+def classify_sent(
+    runtime: Runtime,
+    encoder: CalibratedEncoder,
+    staged: StagedFile,
+    *,
+    declared_media_type: str | None,
+    owner_id: int,
+    question: Question,
+    asset_id: str | None = None,
+) -> Answer:
+    """Classify received bytes and remember the picture; nothing is kept when anything is refused.
+
+    Args:
+        runtime: whose.
+        encoder: of the pinned space, for calls that somebody waits for.
+        staged: the bytes, completely written. They are not kept.
+        declared_media_type: as the client sent it; None for no claim.
+        owner_id: who sent them.
+        question: what to judge by.
+        asset_id: the caller's own name for the picture.
+
+    Raises:
+        UnsupportedImage, CorruptImage, ImageTooLarge: as `ingest.receive` does.
+        Unavailable: the encoder or the database cannot be had, or new labels take too long.
+    """
+    classifier = Classifier.prepare(runtime, encoder, question)
+    with _turn(staged.sha256):
+        with runtime.reading() as session:
+            known = remembered.known_picture(
+                session, staged.sha256, classifier.space_id, classifier.space
+            )
+        if known is not None:
+            register.require_declared_type(declared_media_type, known.format)
+            try:
+                return _of_known(
+                    runtime, classifier, known, owner_id, Remark(asset_id, question.theme), True
+                )
+            except NotFound:
+                # Deleted this very moment; these bytes are as good as any.
+                pass
+        facts = register.receive(staged, declared_media_type, runtime.decoder)
+        pixels = runtime.decoder.decode(staged.path, 2 * encoder.input_side_px)
+        vector = encoder.encode_images([pixels])[0]
+        found = classifier.judge(vector)
+        with runtime.transaction() as session:
+            row = remembered.remember_sent(
+                session,
+                SentPicture(staged.sha256, staged.byte_size, facts),
+                owner_id=owner_id,
+                space_id=classifier.space_id,
+                space=classifier.space,
+                vector=vector,
+                is_encoded_now=True,
+                remark=Remark(asset_id, question.theme, classifier.summary(found)),
+            )
+    return _answer(staged.sha256, vector, found, row, images.committed_change(session))
+
+
+def classify_stored(
+    runtime: Runtime,
+    classifier: Classifier,
+    image_id: int,
+    *,
+    owner_id: int,
+    asset_id: str | None = None,
+) -> Answer:
+    """Classify an image that the caller may see, by its stored vector.
+
+    Raises:
+        NotFound: there is no such image for this caller.
+        Conflict: it has no vector (yet).
+    """
+    with runtime.reading() as session:
+        known = remembered.picture_of_image(
+            session, image_id, owner_id, classifier.space_id, classifier.space
+        )
+    if known is None:
+        raise Conflict(
+            f"Image {image_id} has no vector, or none yet: its status says which. Try again when it "
+            "is READY."
+        )
+    remark = Remark(asset_id, classifier.theme)
+    return _of_known(runtime, classifier, known, owner_id, remark, False)
+
+
+def _of_known(
+    runtime: Runtime,
+    classifier: Classifier,
+    known: KnownPicture,
+    owner_id: int,
+    remark: Remark,
+    sent_bytes: bool,
+) -> Answer:
+    """Judge and remember a picture by its stored vector. Raises NotFound when it was deleted."""
+    found = classifier.judge(known.vector)
+    remark = replace(remark, result=classifier.summary(found))
+    with runtime.transaction() as session:
+        row = remembered.remember_known(
+            session, known, owner_id=owner_id, remark=remark, sent_bytes=sent_bytes
+        )
+    return _answer(known.sha256, known.vector, found, row, images.committed_change(session))
+
+
+def _answer(
+    sha256: str,
+    vector: Vector,
+    found: Classification,
+    row: ClassifiedPicture,
+    change_seq: int | None,
+) -> Answer:
+    summary = row.result or {}
+    return Answer(sha256, vector, found, summary, row.asset_id, row.theme, change_seq)
+
+
+def _turn(sha256: str) -> threading.Lock:
+    with _guard:
+        turn = _turns.get(sha256)
+        if turn is None:
+            turn = _turns[sha256] = threading.Lock()
+        return turn

@@ -1,0 +1,208 @@
+"""The default label set, and the vectors of labels; nothing here encodes a text.
+
+A label's vector is kept under the digest of everything it was made from, so an edited label has
+another key and nothing is ever out of date. Encoding happens between two transactions: one that
+looks up what is known, and one that stores what was not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import Insert
+
+from mirada.db import classifier_models as tables
+from mirada.db.changes import IN_LIST_ROWS
+from mirada.db.models import Installation, utc_now
+from mirada.kernel.embeddings import Vector, from_blob, to_blob
+from mirada.kernel.errors import Conflict, InvalidInput, NotFound
+from mirada.kernel.labels import DEFAULT_LABELS, MAX_LABELS, Label
+
+CACHED_VECTORS = 4_096
+"""Of 512 numbers each 8 MiB: four label sets of the largest size that a request may have."""
+
+
+def default_set(session: Session) -> list[Label]:
+    """Return the labels in force, in their order: the administrator's, or the built-in ones."""
+    rows = session.execute(
+        select(tables.Label).order_by(tables.Label.position, tables.Label.id)
+    ).scalars()
+    return [_to_domain(row) for row in rows] or list(DEFAULT_LABELS)
+
+
+def is_edited(session: Session) -> bool:
+    """Return whether the set in force is an administrator's rather than the built-in one."""
+    return session.execute(select(tables.Label.id).limit(1)).first() is not None
+
+
+def get_label(session: Session, name: str) -> Label:
+    """Return a label of the default set.
+
+    Args:
+        session: for reading.
+        name: as `normalised_name` returns it.
+
+    Raises:
+        NotFound: the set has no such label.
+    """
+    for label in default_set(session):
+        if label.name == name:
+            return label
+    raise NotFound(f"The default set has no label {name!r}.")
+
+
+def put_label(session: Session, label: Label) -> bool:
+    """Add a label at the end of the default set, or replace the one of that name in its place.
+
+    The first edit turns the built-in set into the administrator's.
+
+    Returns:
+        Whether the label is new.
+
+    Raises:
+        Conflict: the set has MAX_LABELS labels already.
+    """
+    rows = _for_editing(session)
+    row = rows.get(label.name)
+    is_new = row is None
+    if row is None:
+        if len(rows) >= MAX_LABELS:
+            raise Conflict(f"The default set may have {MAX_LABELS} labels at most.")
+        row = tables.Label(name=label.name, position=1 + max(r.position for r in rows.values()))
+        session.add(row)
+    _fill(row, label)
+    session.flush()
+    return is_new
+
+
+def delete_label(session: Session, name: str) -> None:
+    """Take a label out of the default set.
+
+    Raises:
+        NotFound: the set has no such label.
+        Conflict: it is the last one, without which nothing could be classified.
+    """
+    rows = _for_editing(session)
+    if name not in rows:
+        raise NotFound(f"The default set has no label {name!r}.")
+    if len(rows) == 1:
+        raise Conflict(
+            f"{name!r} is the only label left. Add another one first, or reset the set to the "
+            "built-in one."
+        )
+    session.delete(rows[name])
+    session.flush()
+
+
+def reset(session: Session) -> None:
+    """Go back to the built-in set."""
+    _lock_set(session)
+    session.execute(delete(tables.Label))
+
+
+@dataclass(frozen=True, slots=True)
+class LabelVector:
+    """A label's ensembled vector in one space: (d,) float32, unit norm, and the key of its texts."""
+
+    key: str
+    label: str
+    vector: Vector
+
+
+def known_vectors(
+    session: Session, space_id: int, dimension: int, keys: Iterable[str]
+) -> dict[str, Vector]:
+    """Return those vectors that are stored, by key; a damaged one counts as unknown.
+
+    Args:
+        session: for reading.
+        space_id: the space they must be of.
+        dimension: of that space.
+        keys: as `kernel.labels.ensemble_key` returns them.
+    """
+    wanted = sorted(set(keys))
+    found: dict[str, Vector] = {}
+    for start in range(0, len(wanted), IN_LIST_ROWS):
+        rows = session.execute(
+            select(
+                tables.LabelVector.key, tables.LabelVector.vector, tables.LabelVector.crc32
+            ).where(
+                tables.LabelVector.space_id == space_id,
+                tables.LabelVector.key.in_(wanted[start : start + IN_LIST_ROWS]),
+            )
+        )
+        for row in rows:
+            try:
+                found[row.key] = from_blob(row.vector, row.crc32, dimension)
+            except InvalidInput:
+                # Whoever asked computes it again and writes over this one.
+                continue
+    return found
+
+
+def store_vectors(session: Session, space_id: int, vectors: Sequence[LabelVector]) -> None:
+    """Keep vectors for ever; storing one again, or at the same time as another process, is harmless."""
+    if not vectors:
+        return
+    rows = []
+    # One order for everybody: two processes that store the same set must not lock each other out.
+    for entry in sorted(vectors, key=lambda entry: entry.key):
+        blob, crc32 = to_blob(entry.vector)
+        rows.append(
+            {
+                "space_id": space_id,
+                "key": entry.key,
+                "label": entry.label,
+                "vector": blob,
+                "crc32": crc32,
+                "created_at": utc_now(),
+            }
+        )
+    session.execute(_upsert(session), rows)
+
+
+def _lock_set(session: Session) -> None:
+    # The set's own rows may not exist yet, so the installation's row is the lock.
+    session.execute(select(Installation.id).where(Installation.id == 1).with_for_update())
+
+
+def _for_editing(session: Session) -> dict[str, tables.Label]:
+    """Return the rows of the set by name, copying the built-in set first if there are none."""
+    _lock_set(session)
+    if session.execute(select(func.count()).select_from(tables.Label)).scalar_one() == 0:
+        for position, label in enumerate(DEFAULT_LABELS):
+            row = tables.Label(name=label.name, position=position)
+            _fill(row, label)
+            session.add(row)
+        session.flush()
+    return {row.name: row for row in session.execute(select(tables.Label)).scalars()}
+
+
+def _fill(row: tables.Label, label: Label) -> None:
+    row.description = label.description
+    row.templates = None if label.templates is None else list(label.templates)
+    row.threshold = label.threshold
+
+
+def _to_domain(row: tables.Label) -> Label:
+    templates = None if row.templates is None else tuple(row.templates)
+    return Label(row.name, row.description, templates, row.threshold)
+
+
+def _upsert(session: Session) -> Insert:
+    table = tables.LabelVector
+    backend = session.get_bind().dialect.name
+    if backend in ("mysql", "mariadb"):
+        on_mysql = mysql.insert(table)
+        return on_mysql.on_duplicate_key_update(
+            vector=on_mysql.inserted.vector, crc32=on_mysql.inserted.crc32
+        )
+    insert = postgresql.insert(table) if backend == "postgresql" else sqlite.insert(table)
+    return insert.on_conflict_do_update(
+        index_elements=[table.space_id, table.key],
+        set_={"vector": insert.excluded.vector, "crc32": insert.excluded.crc32},
+    )

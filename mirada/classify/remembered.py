@@ -1,0 +1,268 @@
+"""Remember what people had classified: hash, vector, theme and asset id, never the bytes.
+
+Such a picture belongs to whoever sent it. It is no image: nothing lists it, and only its owner's own
+searches for similar pictures find it. Computing what it shows is done elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy.orm import Session, joinedload
+
+from mirada.db import changes
+from mirada.db.classifier_models import ClassifiedPicture
+from mirada.db.contents import lock_content, lock_or_insert_content, release_content
+from mirada.db.models import Content, Embedding, Image, utc_now
+from mirada.db.visibility import may_see_content, visible_images
+from mirada.embedding import embed
+from mirada.kernel.embeddings import EmbeddingSpace, Vector, from_blob
+from mirada.kernel.errors import InvalidInput, NotFound
+from mirada.kernel.images import ImageFormat, ImageStatus, PictureFacts
+
+
+@dataclass(frozen=True, slots=True)
+class SentPicture:
+    """A picture that came to be classified: its bytes' hash and size, and what decoding showed."""
+
+    sha256: str
+    byte_size: int
+    facts: PictureFacts
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPicture:
+    """A picture whose vector is stored.
+
+    Attributes:
+        content_id: whose vector it is.
+        sha256: of its bytes.
+        format: what the bytes really are.
+        vector: (d,) float32, unit norm.
+    """
+
+    content_id: int
+    sha256: str
+    format: ImageFormat
+    vector: Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """What a caller says about a picture, and what was computed.
+
+    Attributes:
+        asset_id: the caller's own name for it; None says nothing and keeps an earlier one.
+        theme: what it is meant for; None says nothing and keeps an earlier one.
+        result: JSON values, what the classification came to.
+        job_id: the job that computed it; None for a call that waited.
+    """
+
+    asset_id: str | None = None
+    theme: str | None = None
+    result: dict[str, Any] | None = None
+    job_id: int | None = None
+
+
+def known_picture(
+    session: Session, sha256: str, space_id: int, space: EmbeddingSpace
+) -> KnownPicture | None:
+    """Return the picture of these bytes when its vector is stored whole, whoever brought it.
+
+    For a caller who holds the bytes: they learn nothing that encoding them would not tell.
+    """
+    return _known(session, Content.sha256 == sha256, space_id, space)
+
+
+def picture_of_image(
+    session: Session, image_id: int, viewer_id: int, space_id: int, space: EmbeddingSpace
+) -> KnownPicture | None:
+    """Return the picture that an image shows, None while it has no vector.
+
+    Raises:
+        NotFound: there is no such image for this viewer.
+    """
+    image = session.execute(
+        visible_images(viewer_id).where(Image.id == image_id)
+    ).scalar_one_or_none()
+    if image is None:
+        raise NotFound(f"There is no image {image_id}.")
+    # A vector that somebody else's upload brought is not told before this image's own job is done.
+    if image.status != ImageStatus.READY:
+        return None
+    return _known(session, Content.id == image.content_id, space_id, space)
+
+
+def remember_sent(
+    session: Session,
+    picture: SentPicture,
+    *,
+    owner_id: int,
+    space_id: int,
+    space: EmbeddingSpace,
+    vector: Vector,
+    is_encoded_now: bool,
+    remark: Remark,
+) -> ClassifiedPicture:
+    """Remember a picture whose bytes the caller sent; once per caller and picture.
+
+    If somebody has uploaded the same bytes and they still wait for their vector, this is it.
+
+    Args:
+        session: a transaction.
+        picture: what was sent.
+        owner_id: who sent it.
+        space_id: the row of `space`.
+        space: what `vector` is of.
+        vector: (d,) float32, unit norm.
+        is_encoded_now: the vector was computed from these bytes; written over a damaged one.
+        remark: what is said about it.
+    """
+    content = lock_or_insert_content(
+        session,
+        picture.sha256,
+        storage_key="",
+        byte_size=picture.byte_size,
+        format=picture.facts.format.value,
+        width=picture.facts.width,
+        height=picture.facts.height,
+        is_animated=picture.facts.frame_count > 1,
+        created_at=utc_now(),
+    )
+    embed.store_embedding(session, content.id, space_id, space, vector, replace=is_encoded_now)
+    return _remember(session, content, owner_id, remark, sent_bytes=True)
+
+
+def remember_known(
+    session: Session,
+    picture: KnownPicture,
+    *,
+    owner_id: int,
+    remark: Remark,
+    sent_bytes: bool,
+) -> ClassifiedPicture:
+    """Remember a picture whose vector is stored.
+
+    Args:
+        session: a transaction.
+        picture: as it was read before.
+        owner_id: who had it classified.
+        remark: what is said about it.
+        sent_bytes: they sent it themselves. Otherwise it is remembered as long as they may see an
+            image that shows it.
+
+    Raises:
+        NotFound: it was deleted meanwhile.
+    """
+    content = lock_content(session, picture.content_id)
+    if content is None:
+        raise NotFound("The picture was deleted while it was classified; send it again.")
+    return _remember(session, content, owner_id, remark, sent_bytes=sent_bytes)
+
+
+def get_classified(session: Session, owner_id: int, sha256: str) -> ClassifiedPicture:
+    """Return what a user had classified, its content loaded. Raises NotFound."""
+    row = session.execute(
+        _of_owner(owner_id).where(Content.sha256 == sha256.lower())
+    ).scalar_one_or_none()
+    if row is None:
+        raise NotFound(f"You have had no picture {sha256[:64]} classified.")
+    return row
+
+
+def list_classified(
+    session: Session,
+    owner_id: int,
+    *,
+    job_id: int | None = None,
+    cursor: int | None = None,
+    limit: int = 50,
+) -> list[ClassifiedPicture]:
+    """Return what a user had classified, newest first, contents loaded.
+
+    Args:
+        session: for reading.
+        owner_id: whose list it is.
+        job_id: only what this job classified.
+        cursor: the id of the last one of the page before.
+        limit: >= 1.
+    """
+    query = _of_owner(owner_id)
+    if job_id is not None:
+        query = query.where(ClassifiedPicture.job_id == job_id)
+    if cursor is not None:
+        query = query.where(ClassifiedPicture.id < cursor)
+    return list(session.execute(query.order_by(ClassifiedPicture.id.desc()).limit(limit)).scalars())
+
+
+def forget(session: Session, owner_id: int, sha256: str) -> None:
+    """Forget what a user had classified, and its vector unless somebody else has a right to it.
+
+    Raises:
+        NotFound: they have had no such picture classified.
+    """
+    content_id = get_classified(session, owner_id, sha256).content_id
+    content = lock_content(session, content_id)
+    # Read again under the lock: the last image may have taken it along.
+    row = get_classified(session, owner_id, sha256)
+    assert content is not None
+    session.delete(row)
+    session.flush()
+    changes.touch(session, [content_id])
+    release_content(session, content)
+
+
+def _remember(
+    session: Session, content: Content, owner_id: int, remark: Remark, *, sent_bytes: bool
+) -> ClassifiedPicture:
+    """Write the row; the content is locked, so the same caller's other requests take turns."""
+    row = session.execute(
+        select(ClassifiedPicture).where(
+            ClassifiedPicture.owner_id == owner_id, ClassifiedPicture.content_id == content.id
+        )
+    ).scalar_one_or_none()
+    if row is None:
+        row = ClassifiedPicture(owner_id=owner_id, content=content, sent_bytes=False)
+        session.add(row)
+    if sent_bytes and not row.sent_bytes:
+        # From now on this caller's searches may find it.
+        row.sent_bytes = True
+        changes.touch(session, [content.id])
+    row.asset_id = remark.asset_id if remark.asset_id is not None else row.asset_id
+    row.theme = remark.theme if remark.theme is not None else row.theme
+    row.result = remark.result
+    row.job_id = remark.job_id
+    row.updated_at = utc_now()
+    session.flush()
+    return row
+
+
+def _known(
+    session: Session, which: ColumnElement[bool], space_id: int, space: EmbeddingSpace
+) -> KnownPicture | None:
+    row = session.execute(
+        select(Content.id, Content.sha256, Content.format, Embedding.vector, Embedding.crc32)
+        .join(Embedding, Embedding.content_id == Content.id)
+        .where(which, Embedding.space_id == space_id, Embedding.is_deleted.is_(False))
+    ).one_or_none()
+    if row is None:
+        return None
+    try:
+        vector = from_blob(row.vector, row.crc32, space.dimension)
+    except InvalidInput:
+        # A damaged vector is computed again from the bytes.
+        return None
+    return KnownPicture(row.id, row.sha256, ImageFormat(row.format), vector)
+
+
+def _of_owner(owner_id: int) -> Select[ClassifiedPicture]:
+    # What was classified by its image id is theirs only while they may see such an image.
+    return (
+        select(ClassifiedPicture)
+        .join(Content, Content.id == ClassifiedPicture.content_id)
+        .where(ClassifiedPicture.owner_id == owner_id, may_see_content(owner_id, Content.id))
+        .options(joinedload(ClassifiedPicture.content))
+        .execution_options(populate_existing=True)
+    )

@@ -1,0 +1,55 @@
+"""A transaction that is run again when a deadlock undid it."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy.orm import Session
+
+from mirada.kernel.errors import Unavailable
+from mirada.runtime import Runtime
+
+Result = TypeVar("Result")
+
+ATTEMPTS = 3
+"""MySQL's manual: be prepared to send a transaction again that was rolled back for a deadlock."""
+DEADLOCK_WITHIN_S = 1.0
+"""InnoDB finds a deadlock at once; a connection that times out takes several seconds."""
+
+
+def in_transaction(runtime: Runtime, work: Callable[[Session], Result]) -> Result:
+    """Run a use case in a transaction of its own, commit, and return what it returned.
+
+    Only what certainly did nothing is run again: an error that comes after the COMMIT was sent may
+    hide one that happened.
+
+    Args:
+        runtime: whose database.
+        work: does nothing but through the session, for it may be called up to ATTEMPTS times.
+
+    Raises:
+        Unavailable: not now, or three deadlocks in a row.
+    """
+    for attempts_left in reversed(range(ATTEMPTS)):
+        is_done = False
+        began = time.monotonic()
+        try:
+            with runtime.transaction() as session:
+                result = work(session)
+                is_done = True
+            return result
+        except Unavailable:
+            # What took long was no deadlock, and the caller has waited enough.
+            is_slow = time.monotonic() - began > DEADLOCK_WITHIN_S
+            if is_done or is_slow or attempts_left == 0:
+                raise
+        pause()
+    raise AssertionError("unreachable")
+
+
+def pause() -> None:
+    """Wait between two attempts, so that the two who met do not meet again."""
+    time.sleep(random.uniform(0.01, 0.1))  # noqa: S311 - keeps two losers apart, hides nothing

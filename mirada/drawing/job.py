@@ -1,0 +1,158 @@
+"""Pictures made from words, in the worker: have one drawn, keep it, and take it in as any upload."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from typing import TYPE_CHECKING
+
+from mirada.drawing import request
+from mirada.drawing.request import Wanted
+from mirada.file_metadata import Generation
+from mirada.jobs.turns import turn_of
+from mirada.kernel.drawing import sides_of
+from mirada.kernel.errors import (
+    CorruptImage,
+    ImageTooLarge,
+    MiradaError,
+    NotFound,
+    Unavailable,
+    UnsupportedImage,
+    UnusableReply,
+)
+from mirada.language_model import paying, spending
+from mirada.pictures.intake import take_in
+from mirada.runtime import Runtime
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from mirada.pictures.register import Registered
+    from mirada.ports import Drawing, StagedFile
+    from workers.attempt import Attempt
+
+logger = logging.getLogger(__name__)
+
+GENERATOR = "OpenAI images API"
+THREADS_PER_DRAWING = 4
+"""A drawing holds a thread for up to minutes; most of a process's threads stay free for the rest."""
+
+
+def generate_image(runtime: Runtime, attempt: Attempt) -> None:
+    """Have a picture drawn and register it, both once, however many attempts that takes."""
+    job = attempt.job
+    wanted, key = request.wanted_by(job), request.drawn_key(job)
+    size = wanted.size or runtime.settings.generation_size
+    if not _is_drawn(runtime, key):
+        with runtime.reading() as session:
+            request.require_asker(session, job)
+        with turn_of(runtime, job.kind, THREADS_PER_DRAWING) as turn:
+            turn.take()
+            _draw(runtime, attempt, wanted.prompt, size, key)
+    attempt.check()
+    try:
+        _register(runtime, attempt, wanted, size, key)
+    except (UnsupportedImage, CorruptImage, ImageTooLarge) as error:
+        # A retry by hand has another one drawn.
+        _forget(runtime, key)
+        raise UnusableReply(f"What was drawn cannot be kept. {error.detail}") from error
+    _forget(runtime, key)
+
+
+def _is_drawn(runtime: Runtime, key: str) -> bool:
+    try:
+        runtime.image_store.path(key)
+    except NotFound:
+        return False
+    return True
+
+
+def _draw(runtime: Runtime, attempt: Attempt, prompt: str, size: str, key: str) -> None:
+    """Pay for a picture and keep its bytes under `key` before anything else happens."""
+    settings = runtime.settings
+    order = paying.order_of(attempt, spending.GENERATION, attempt.job.same_work)
+    model = paying.paid_language_model(runtime, order)
+    model.check()
+    # What could not be kept must not be paid for; nor what this process does not live to see.
+    runtime.image_store.probe()
+    attempt.check_long()
+    model.draw(
+        settings.generation_model,
+        prompt,
+        size,
+        timeout_s=settings.generation_timeout_ms / 1000,
+        received=lambda drawing: _keep(runtime, drawing, key),
+    )
+
+
+def _keep(runtime: Runtime, drawing: Drawing, key: str) -> None:
+    most = runtime.settings.max_upload_bytes
+    if len(drawing.picture) > most:
+        raise UnusableReply(
+            f"What was drawn has {len(drawing.picture):,} bytes, and MAX_UPLOAD_MB allows {most:,}."
+        )
+    try:
+        staged = runtime.image_store.stage()
+        try:
+            staged.stream.write(drawing.picture)
+            runtime.image_store.commit(staged, key)
+        finally:
+            staged.discard()
+    except Unavailable as error:
+        # Paid for and lost. To pay again by itself, as long as the disk is full, would be worse.
+        raise UnusableReply(
+            f"It was drawn and paid for, and could not be kept: {error.detail} Retry the job by "
+            "hand when that is mended."
+        ) from error
+
+
+def _register(runtime: Runtime, attempt: Attempt, wanted: Wanted, size: str, key: str) -> None:
+    width, height = sides_of(size)
+    job = attempt.job
+
+    def finish(session: Session, registered: Registered) -> None:
+        # In the same transaction: there is an image if and only if its job is done.
+        request.finish(session, job.id, attempt.token, registered.image.id)
+
+    take_in(
+        runtime,
+        _staged_copy(runtime, key),
+        declared_media_type=None,
+        filename=None,
+        owner_id=wanted.owner_id,
+        is_public=wanted.is_public,
+        prompt=wanted.prompt,
+        caption=wanted.caption,
+        auto_caption=wanted.auto_caption,
+        request_id=job.request_id,
+        made_by=Generation(
+            GENERATOR,
+            prompt=wanted.prompt,
+            model=runtime.settings.generation_model,
+            width=width,
+            height=height,
+        ),
+        together_with=finish,
+    )
+
+
+def _staged_copy(runtime: Runtime, key: str) -> StagedFile:
+    staged = runtime.image_store.stage()
+    try:
+        with runtime.image_store.path(key).open("rb") as drawn:
+            shutil.copyfileobj(drawn, staged.stream)
+    except BaseException as error:
+        staged.discard()
+        if isinstance(error, OSError):
+            # Its text names a path of the server's.
+            raise Unavailable("What was drawn cannot be read from the file store.") from error
+        raise
+    return staged
+
+
+def _forget(runtime: Runtime, key: str) -> None:
+    """Remove what is an image by now; a failure leaves an orphan and is only logged."""
+    try:
+        runtime.image_store.delete(key)
+    except MiradaError as error:
+        logger.warning("A drawn picture stays behind as %s: %s", key, error)

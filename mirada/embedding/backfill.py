@@ -1,0 +1,147 @@
+"""Find contents that lack a vector, theirs or their prompts', or a palette, and queue them, page by page.
+
+Running it twice is harmless.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy.orm import Session
+
+from mirada.db import spaces
+from mirada.db.contents import lock_content
+from mirada.db.models import Content, Embedding, Job, JobState
+from mirada.embedding import embed, texts
+from mirada.jobs import ledger
+
+BATCH_SIZE = 50
+"""CONTRACT A: backfill_embeddings_task(batch_size=50, skip_existing=True)."""
+
+
+AT_START = f"{ledger.BACKFILL_EMBEDDINGS}:at start"
+"""The work a start queues by itself, apart from a backfill that somebody asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillPage:
+    """What one page came to.
+
+    Attributes:
+        last_content_id: where the next page begins; None when there was nothing left.
+        job_ids: the jobs to ring after the commit.
+    """
+
+    last_content_id: int | None
+    job_ids: list[int]
+
+
+def queue_at_start(session: Session) -> Job | None:
+    """Queue a backfill of the contents that have neither a vector nor a job; ring after the commit.
+
+    Such are those that were uploaded while EMBEDDINGS_ENABLED was false. Several processes at once,
+    or a start soon after another, queue one job. None: an earlier start's backfill was given up, and
+    stays so until somebody retries it.
+    """
+    earlier = session.execute(
+        select(Job.state).where(Job.same_work == AT_START)
+    ).scalar_one_or_none()
+    if earlier in ledger.GIVEN_UP:
+        return None
+    return ledger.enqueue(
+        session,
+        ledger.BACKFILL_EMBEDDINGS,
+        arguments={"only_unqueued": True},
+        same_work=AT_START,
+    )
+
+
+def count_to_embed(
+    session: Session,
+    space_id: int,
+    *,
+    after_content_id: int = 0,
+    skip_existing: bool = True,
+    only_unqueued: bool = False,
+) -> int:
+    """Return how many contents with higher ids `queue_page` would queue."""
+    pending = _to_embed(
+        session, space_id, after_content_id, skip_existing, only_unqueued
+    ).subquery()
+    return session.execute(select(func.count()).select_from(pending)).scalar_one()
+
+
+def queue_page(
+    session: Session,
+    space_id: int,
+    *,
+    after_content_id: int = 0,
+    batch_size: int = BATCH_SIZE,
+    skip_existing: bool = True,
+    only_unqueued: bool = False,
+    request_id: str | None = None,
+) -> BackfillPage:
+    """Queue create_embeddings_task for the next contents by ascending id.
+
+    Args:
+        session: a transaction of its own: it locks the contents of one page.
+        space_id: the space whose vectors are missing.
+        after_content_id: the last page's `last_content_id`.
+        batch_size: contents per page, >= 1.
+        skip_existing: false computes every vector again and writes over the old one.
+        only_unqueued: leave contents alone whose job waits, runs or was given up.
+        request_id: follows the work into the worker's log.
+    """
+    query = _to_embed(session, space_id, after_content_id, skip_existing, only_unqueued)
+    content_ids = session.execute(query.order_by(Content.id).limit(batch_size)).scalars().all()
+    job_ids = []
+    for content_id in content_ids:
+        if lock_content(session, content_id) is None:
+            continue
+        texts.note_prompts(session, content_id)
+        embed.await_images(session, content_id, only_failed=True)
+        job = ledger.enqueue(
+            session,
+            ledger.CREATE_EMBEDDINGS,
+            subject_id=content_id,
+            space_id=space_id,
+            arguments={} if skip_existing else {"replace": True},
+            request_id=request_id,
+            same_work=ledger.embedding_key(session, content_id),
+        )
+        job_ids.append(job.id)
+    return BackfillPage(content_ids[-1] if content_ids else None, job_ids)
+
+
+def _to_embed(
+    session: Session, space_id: int, after_content_id: int, skip_existing: bool, only_unqueued: bool
+) -> Select[int]:
+    # What somebody only had classified has no bytes that could be embedded.
+    query = select(Content.id).where(Content.id > after_content_id, Content.storage_key != "")
+    if skip_existing:
+        prompt_space = spaces.pinned_prompt_space(session)
+        prompt_space_id = None if prompt_space is None else prompt_space.id
+        query = query.outerjoin(
+            Embedding,
+            and_(
+                Embedding.content_id == Content.id,
+                Embedding.space_id == space_id,
+                Embedding.is_deleted.is_(False),
+            ),
+        )
+        lacking = [Embedding.id.is_(None), texts.content_lacks_prompts(prompt_space_id)]
+        if not only_unqueued:
+            # Embedded before pictures had palettes: nothing a start should busy the workers with.
+            lacking.append(Content.palette.is_(None))
+        query = query.where(or_(*lacking))
+    if only_unqueued:
+        # A job that is DONE without a vector was worked while embeddings were switched off.
+        unfinished = select(Job.subject_id).where(
+            Job.kind == ledger.CREATE_EMBEDDINGS,
+            Job.state != JobState.DONE,
+            Job.subject_id.is_not(None),
+            or_(Job.space_id == space_id, Job.space_id.is_(None)),
+        )
+        query = query.where(Content.id.not_in(unfinished))
+    return query

@@ -1,0 +1,1 @@
+"""What people say of classified pictures, and how it moves scores."""

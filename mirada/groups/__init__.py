@@ -1,0 +1,1 @@
+"""Groups of alike pictures and near-duplicates, as each viewer sees them."""

@@ -1,0 +1,237 @@
+"""Read the groups of the library as one viewer sees them: as if nobody else's private picture existed.
+
+Sizes, examples, similarities and names come from the images that the viewer may see now, so one
+deleted or hidden a moment ago is gone. What cannot be undone for each viewer is the grouping itself:
+two near-duplicates may be connected only through a third that somebody else keeps private.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy.orm import Session, joinedload
+
+from mirada.db import spaces
+from mirada.db.classifier_models import Cluster, ClusterKind, ClusterMember, ClusterRun
+from mirada.db.models import Image
+from mirada.db.visibility import visible_images
+from mirada.groups.rows import Sample, first_images, may_see_in, samples_of, vectors_of
+from mirada.groups.runs import newest_run
+from mirada.kernel.embeddings import Matrix, Vector
+from mirada.kernel.errors import InvalidInput, NotFound
+from mirada.kernel.similarity import cosines
+from mirada.ports import single
+
+EXAMPLES = 4
+"""Images shown with a group in a list."""
+LEAST_SEEN = {ClusterKind.THEMES: 1, ClusterKind.NEAR_DUPLICATES: 2}
+"""Fewer visible images are no group for this viewer. One picture that seems to duplicate nothing
+would tell that somebody else has a copy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An image of a group, with content and owner loaded.
+
+    Attributes:
+        image: the viewer may see it.
+        similarity: cosine with the centre of what the viewer sees of the group; None where the
+            stored vector is damaged.
+    """
+
+    image: Image
+    similarity: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SeenCluster:
+    """A group as one viewer sees it.
+
+    Attributes:
+        id: the group's; it goes with the next run.
+        kind: how it was made.
+        size: how many images the viewer sees in it.
+        members: in a list of groups the EXAMPLES nearest to the centre, nearest first; in a list of
+            a group's images one page of them, newest first.
+        centre: (d,) float32 unit mean of visible vectors, for its name; None where all of them are
+            damaged.
+    """
+
+    id: int
+    kind: ClusterKind
+    size: int
+    members: list[Member]
+    centre: Vector | None
+
+
+@dataclass(frozen=True, slots=True)
+class SeenClusters:
+    """One page of groups, those with most visible images first, ties by id.
+
+    Attributes:
+        run: what they came from; None before the first grouping.
+        clusters: at most as many as asked for.
+    """
+
+    run: ClusterRun | None
+    clusters: list[SeenCluster]
+
+
+def list_clusters(
+    session: Session,
+    kind: ClusterKind,
+    *,
+    viewer_id: int | None,
+    cursor: int | None = None,
+    limit: int = 20,
+) -> SeenClusters:
+    """Return the groups of the newest run of a kind that the viewer sees something of.
+
+    Args:
+        session: for reading.
+        kind: which.
+        viewer_id: None for an anonymous caller.
+        cursor: the id of the last group of the page before; None for the first page.
+        limit: >= 1.
+
+    Raises:
+        InvalidInput: the cursor's group is gone: the library was grouped anew since.
+    """
+    space = spaces.pinned_space(session)
+    run = None if space is None else newest_run(session, kind, space.id)
+    if space is None or run is None:
+        return SeenClusters(None, [])
+    seen = _sizes(run, viewer_id).subquery()
+    page = select(seen.c.id, seen.c.size).order_by(seen.c.size.desc(), seen.c.id).limit(limit)
+    if cursor is not None:
+        last = session.execute(select(seen.c.size).where(seen.c.id == cursor)).scalar_one_or_none()
+        if last is None:
+            raise InvalidInput(
+                "The groups were made anew since; start again without a cursor.",
+                fields={"cursor": ["Names a group that is no more."]},
+            )
+        page = page.where(or_(seen.c.size < last, and_(seen.c.size == last, seen.c.id > cursor)))
+    sizes = {row.id: row.size for row in session.execute(page)}
+    samples = samples_of(session, run, list(sizes), viewer_id, space)
+    examples = {id_: _nearest(samples[id_]) if id_ in samples else [] for id_ in sizes}
+    images = first_images(
+        session, run, {content for shown in examples.values() for content, _ in shown}, viewer_id
+    )
+    return SeenClusters(
+        run,
+        [
+            SeenCluster(
+                id=id_,
+                kind=kind,
+                size=sizes[id_],
+                # One that was deleted or hidden between the statements is left out.
+                members=[
+                    Member(images[content], similarity)
+                    for content, similarity in shown
+                    if content in images
+                ],
+                centre=samples[id_].centre if id_ in samples else None,
+            )
+            for id_, shown in examples.items()
+        ],
+    )
+
+
+def get_cluster(
+    session: Session,
+    cluster_id: int,
+    *,
+    viewer_id: int | None,
+    cursor: int | None = None,
+    limit: int = 20,
+) -> SeenCluster:
+    """Return a group with one page of its images, newest first.
+
+    Args:
+        session: for reading.
+        cluster_id: of the newest run.
+        viewer_id: None for an anonymous caller.
+        cursor: the id of the last image of the page before; None for the first page.
+        limit: >= 1.
+
+    Raises:
+        NotFound: there is no such group (any more), or nothing of it that the viewer may see.
+    """
+    gone = NotFound(
+        f"There is no group {cluster_id}; grouping the library anew replaces all groups."
+    )
+    space = spaces.pinned_space(session)
+    run = session.execute(
+        select(ClusterRun)
+        .join(Cluster, Cluster.run_id == ClusterRun.id)
+        .where(Cluster.id == cluster_id)
+    ).scalar_one_or_none()
+    if space is None or run is None:
+        raise gone
+    kind = ClusterKind(run.kind)
+    newest = newest_run(session, kind, space.id)
+    if newest is None or newest.id != run.id:
+        raise gone
+    size = session.execute(_sizes(run, viewer_id).where(Cluster.id == cluster_id)).one_or_none()
+    sample = samples_of(session, run, [cluster_id], viewer_id, space).get(cluster_id)
+    if size is None:
+        raise gone
+    query = (
+        visible_images(viewer_id)
+        .join(ClusterMember, ClusterMember.content_id == Image.content_id)
+        .where(ClusterMember.cluster_id == cluster_id, may_see_in(run, viewer_id))
+        .order_by(Image.id.desc())
+        .limit(limit)
+        .options(joinedload(Image.content), joinedload(Image.owner))
+    )
+    if cursor is not None:
+        query = query.where(Image.id < cursor)
+    images = list(session.execute(query).scalars())
+    vectors = vectors_of(session, {image.content_id for image in images}, space)
+    nearness: dict[int, float] = {}
+    if sample is not None:
+        for content_id, vector in vectors.items():
+            nearness[content_id] = float(cosines(single(vector), sample.centre)[0])
+    return SeenCluster(
+        id=cluster_id,
+        kind=kind,
+        size=int(size.size),
+        members=[Member(image, nearness.get(image.content_id)) for image in images],
+        centre=None if sample is None else sample.centre,
+    )
+
+
+def nearest_names(
+    clusters: Sequence[SeenCluster], names: Sequence[str], vectors: Matrix
+) -> list[str | None]:
+    """Return for each group the name whose vector is nearest to its centre, None without a centre.
+
+    Args:
+        clusters: (m,).
+        names: (l,), l >= 1.
+        vectors: (l, d) float32 unit rows of the names, in the groups' space.
+    """
+    return [
+        None if cluster.centre is None else names[int(cosines(vectors, cluster.centre).argmax())]
+        for cluster in clusters
+    ]
+
+
+def _sizes(run: ClusterRun, viewer_id: int | None) -> Select[int, int]:
+    size = func.count(Image.id)
+    return (
+        select(Cluster.id.label("id"), size.label("size"))
+        .join(ClusterMember, ClusterMember.cluster_id == Cluster.id)
+        .join(Image, Image.content_id == ClusterMember.content_id)
+        .where(Cluster.run_id == run.id, may_see_in(run, viewer_id))
+        .group_by(Cluster.id)
+        .having(size >= LEAST_SEEN[ClusterKind(run.kind)])
+    )
+
+
+def _nearest(sample: Sample) -> list[tuple[int, float]]:
+    similarities = cosines(sample.vectors, sample.centre)
+    pairs = zip(sample.content_ids, similarities.tolist(), strict=True)
+    return sorted(pairs, key=lambda pair: (-pair[1], pair[0]))[:EXAMPLES]

@@ -1,0 +1,153 @@
+"""Members of groups in the tables: their contents locked while written, sampled while read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy.orm import Session, joinedload
+
+from mirada.db.changes import IN_LIST_ROWS
+from mirada.db.classifier_models import ClusterMember, ClusterRun
+from mirada.db.models import Content, Embedding, Image, Space
+from mirada.db.visibility import may_see, visible_images
+from mirada.kernel.embeddings import Matrix, Vector, from_blob, l2_normalise
+from mirada.kernel.errors import InvalidInput
+
+SAMPLE_ROWS = 64
+"""Members that stand for a group, those nearest to its centre: a page of 100 groups then reads 13 MB
+of 512-d vectors, however large they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Contents that stand for a group, with their vectors (m, d) and the unit mean of those (d,)."""
+
+    content_ids: list[int]
+    vectors: Matrix
+    centre: Vector
+
+
+def contents_locked(session: Session, embedding_ids: Sequence[int]) -> dict[int, int]:
+    """Return content ids by embedding id, of those that are there and stay until the commit."""
+    found: dict[int, int] = {}
+    for start in range(0, len(embedding_ids), IN_LIST_ROWS):
+        rows = session.execute(
+            select(Embedding.id, Embedding.content_id).where(
+                Embedding.id.in_(embedding_ids[start : start + IN_LIST_ROWS]),
+                Embedding.is_deleted.is_(False),
+            )
+        )
+        found |= {row.id: row.content_id for row in rows}
+    contents = sorted(found.values())
+    there: set[int] = set()
+    for start in range(0, len(contents), IN_LIST_ROWS):
+        there |= set(
+            session.execute(
+                select(Content.id)
+                .where(Content.id.in_(contents[start : start + IN_LIST_ROWS]))
+                .order_by(Content.id)
+                .with_for_update(read=True)
+            ).scalars()
+        )
+    return {embedding: content for embedding, content in found.items() if content in there}
+
+
+def may_see_in(run: ClusterRun, viewer_id: int | None) -> ColumnElement[bool]:
+    """Return the condition on `images` for one viewer of a run: what they may see, if it was there.
+
+    A picture that came later is in no group, also where somebody else had the same bytes in one:
+    its owner would learn of the other.
+    """
+    return and_(may_see(viewer_id), Image.created_at <= run.created_at)
+
+
+def samples_of(
+    session: Session,
+    run: ClusterRun,
+    cluster_ids: Sequence[int],
+    viewer_id: int | None,
+    space: Space,
+) -> dict[int, Sample]:
+    """Return what stands for each group; none for one of which nothing is visible any more."""
+    place = func.row_number().over(
+        partition_by=ClusterMember.cluster_id,
+        order_by=(ClusterMember.similarity.desc(), ClusterMember.content_id),
+    )
+    shown = (
+        select(ClusterMember.cluster_id, ClusterMember.content_id, place.label("place"))
+        .where(
+            ClusterMember.cluster_id.in_(cluster_ids),
+            select(Image.id)
+            .where(Image.content_id == ClusterMember.content_id, may_see_in(run, viewer_id))
+            .exists(),
+        )
+        .subquery()
+    )
+    members: dict[int, list[int]] = {}
+    for cluster_id, content_id in session.execute(
+        select(shown.c.cluster_id, shown.c.content_id)
+        .where(shown.c.place <= SAMPLE_ROWS)
+        .order_by(shown.c.cluster_id, shown.c.place)
+    ):
+        members.setdefault(cluster_id, []).append(content_id)
+    vectors = vectors_of(session, {id_ for ids in members.values() for id_ in ids}, space)
+    samples = {}
+    for cluster_id, content_ids in members.items():
+        known = [id_ for id_ in content_ids if id_ in vectors]
+        if known:
+            rows = np.array([vectors[id_] for id_ in known])
+            samples[cluster_id] = Sample(known, rows, _centre(rows))
+    return samples
+
+
+def _centre(rows: Matrix) -> Vector:
+    mean = rows.mean(axis=0, dtype=np.float64)
+    # Vectors that cancel out have no direction; then the one nearest to the group's centre counts.
+    return l2_normalise(mean) if np.linalg.norm(mean) > 1e-3 else rows[0]
+
+
+def vectors_of(session: Session, content_ids: Iterable[int], space: Space) -> dict[int, Vector]:
+    """Return the stored vectors by content id; a damaged or deleted one is left out."""
+    ids = sorted(content_ids)
+    vectors: dict[int, Vector] = {}
+    for start in range(0, len(ids), IN_LIST_ROWS):
+        rows = session.execute(
+            select(Embedding.content_id, Embedding.vector, Embedding.crc32).where(
+                Embedding.space_id == space.id,
+                Embedding.content_id.in_(ids[start : start + IN_LIST_ROWS]),
+                Embedding.is_deleted.is_(False),
+            )
+        )
+        for row in rows:
+            try:
+                vectors[row.content_id] = from_blob(row.vector, row.crc32, space.dimension)
+            except InvalidInput:
+                # The index says so in its log, with what to do.
+                continue
+    return vectors
+
+
+def first_images(
+    session: Session, run: ClusterRun, content_ids: Iterable[int], viewer_id: int | None
+) -> dict[int, Image]:
+    """Return the first image of each content that the viewer may see in a run, by content id."""
+    ids = sorted(content_ids)
+    images: dict[int, Image] = {}
+    for start in range(0, len(ids), IN_LIST_ROWS):
+        first = (
+            select(func.min(Image.id))
+            .where(
+                may_see_in(run, viewer_id), Image.content_id.in_(ids[start : start + IN_LIST_ROWS])
+            )
+            .group_by(Image.content_id)
+        )
+        found = session.execute(
+            visible_images(viewer_id)
+            .where(Image.id.in_(first))
+            .options(joinedload(Image.content), joinedload(Image.owner))
+        ).scalars()
+        images |= {image.content_id: image for image in found}
+    return images

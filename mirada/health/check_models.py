@@ -1,0 +1,119 @@
+"""Say whether pictures and texts can really be embedded, by embedding one of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from mirada.kernel.embeddings import UNIT_NORM_TOLERANCE, Matrix
+from mirada.kernel.errors import MiradaError
+from mirada.ports import ImageEncoder, TextEncoder
+
+PROBE_TEXT = "a cat"
+PROBE_SIDE_PX = 64
+
+
+class Encoder(ImageEncoder, TextEncoder, Protocol):
+    """Both towers."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelsReport:
+    """What works, in the words of CONTRACT A.
+
+    Attributes:
+        enabled: embedding is switched on.
+        device: "cpu", "cuda" or "mps"; the setting as it is when no encoder could be had.
+        text_model: space of TEXT_MODEL, else of the text tower; None when no text could be embedded.
+        image_model: space of the image tower; None when no picture could be embedded.
+        errors: one sentence per thing that does not work; empty when all is well.
+    """
+
+    enabled: bool
+    device: str
+    text_model: str | None = None
+    image_model: str | None = None
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether everything that is switched on works."""
+        return not self.errors
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the five keys as plain values."""
+        return asdict(self)
+
+
+def check_models_available(
+    make_encoder: Callable[[], Encoder],
+    *,
+    make_text_encoder: Callable[[], TextEncoder] | None = None,
+    enabled: bool = True,
+    device: str = "auto",
+) -> ModelsReport:
+    """Return a report on both towers after a real probe of each; never raises a MiradaError.
+
+    Args:
+        make_encoder: returns the encoder, loading it when need be; not called unless enabled.
+        make_text_encoder: the same of what embeds prompts; None where that is the text tower.
+        enabled: EMBEDDINGS_ENABLED.
+        device: EMBEDDINGS_DEVICE, reported until an encoder says where it runs.
+    """
+    if not enabled:
+        return ModelsReport(enabled=False, device=device)
+    try:
+        encoder = make_encoder()
+    except MiradaError as error:
+        return ModelsReport(enabled=True, device=device, errors=[error.detail])
+    errors: list[str] = []
+    # A gradient, not a plain colour: a dead first layer answers any plain colour alike.
+    ramp = np.linspace(0, 255, PROBE_SIDE_PX, dtype=np.uint8)
+    picture = np.stack(
+        [np.tile(ramp, (PROBE_SIDE_PX, 1)), np.tile(ramp[:, None], (1, PROBE_SIDE_PX))] * 2, axis=-1
+    )[:, :, :3]
+    shows_images = _probe("picture", lambda: encoder.encode_images([picture]), encoder, errors)
+    reads_texts = _probe("text", lambda: encoder.encode_texts([PROBE_TEXT]), encoder, errors)
+    name = encoder.space.name
+    text_model = name if reads_texts else None
+    if make_text_encoder is not None:
+        text_model = _text_model(make_text_encoder, errors)
+    return ModelsReport(
+        enabled=True,
+        device=encoder.device,
+        text_model=text_model,
+        image_model=name if shows_images else None,
+        errors=errors,
+    )
+
+
+def _text_model(make: Callable[[], TextEncoder], errors: list[str]) -> str | None:
+    try:
+        encoder = make()
+    except MiradaError as error:
+        errors.append(error.detail)
+        return None
+    works = _probe("prompt", lambda: encoder.encode_texts([PROBE_TEXT]), encoder, errors)
+    return encoder.space.name if works else None
+
+
+def _probe(
+    what: str, encode: Callable[[], Matrix], encoder: TextEncoder, errors: list[str]
+) -> bool:
+    """Return whether one embedding came out as promised; say in `errors` why it did not."""
+    try:
+        vectors = encode()
+    except MiradaError as error:
+        errors.append(f"A {what} cannot be embedded: {error.detail}")
+        return False
+    expected = (1, encoder.space.dimension)
+    norm = float(np.linalg.norm(vectors[0])) if vectors.shape == expected else 0.0
+    if not abs(norm - 1.0) <= UNIT_NORM_TOLERANCE:
+        errors.append(
+            f"A {what} came out as no unit vector: shape {vectors.shape}, norm {norm:.3f}."
+        )
+        return False
+    return True

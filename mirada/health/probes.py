@@ -1,0 +1,189 @@
+"""Health by trying: each dependency is really used, beside the request, with a limit on the wait."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import structlog
+
+from mirada.db import spaces
+from mirada.health.check_models import check_models_available
+from mirada.kernel.errors import MiradaError
+from mirada.language_model.state import language_model_state
+from mirada.language_model.usage import KeyState
+from mirada.runtime import Runtime
+from workers import broker
+
+logger = structlog.get_logger(__name__)
+
+FRESH_S = 3.0
+"""How long a result is believed: load balancers ask every few seconds, from several places."""
+BUSY_S = 30.0
+"""An encoder deep in work answers late; so long its last good result counts. Everything else that
+does not answer in time is down."""
+TOO_LATE = "It did not answer in time."
+SWITCHED_OFF = "switched off"
+WAIT_S = 2.0
+"""How long a request waits for all probes together; the answer is due within 3 s."""
+
+
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True, slots=True)
+class Result(Generic[Found]):
+    """What one probe found, or in a sentence why it found nothing."""
+
+    found: Found | None
+    error: str | None = None
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether the dependency works."""
+        return self.error is None
+
+    @property
+    def detail(self) -> str:
+        """A sentence about it."""
+        return str(self.found) if self.error is None else self.error
+
+
+class Probe(Generic[Found]):
+    """One dependency, tried in a thread of its own so that a hanging one holds up nobody."""
+
+    def __init__(
+        self,
+        name: str,
+        attempt: Callable[[], Found],
+        *,
+        fresh_s: float = FRESH_S,
+        patience_s: float = 0.0,
+        why_late: Callable[[], str] = lambda: TOO_LATE,
+    ) -> None:
+        """Keep what to try.
+
+        Args:
+            name: of the dependency.
+            attempt: returns what there is to tell, or raises.
+            fresh_s: how long a result is believed.
+            patience_s: how long the last result still counts while a newer try takes its time.
+            why_late: returns a sentence about a try that is not over yet.
+        """
+        self.name = name
+        self._attempt = attempt
+        self._fresh_s = fresh_s
+        self._patience_s = patience_s
+        self._why_late = why_late
+        self._changed = threading.Condition()
+        self._is_running = False
+        self._result: Result[Found] | None = None
+        self._at_s = float("-inf")
+
+    def start(self) -> None:
+        """Try again in the background unless the last result is fresh or a try is under way."""
+        with self._changed:
+            if self._is_running or time.monotonic() - self._at_s < self._fresh_s:
+                return
+            self._is_running = True
+        threading.Thread(target=self._run, name=f"probe-{self.name}", daemon=True).start()
+
+    def result(self, until_s: float) -> Result[Found]:
+        """Return the result, waiting for a running try until the given monotonic time."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: not self._is_running, timeout=max(0.0, until_s - time.monotonic())
+            )
+            age_s = time.monotonic() - self._at_s
+            if self._result is not None and (not self._is_running or age_s < self._patience_s):
+                return self._result
+            return Result(None, self._why_late())
+
+    def _run(self) -> None:
+        result: Result[Found]
+        try:
+            result = Result(self._attempt())
+        except MiradaError as error:
+            result = Result(None, error.detail)
+        except Exception as error:  # The edge of a thread: whatever it is, the probe has failed.
+            logger.warning("probe_failed", probe=self.name, exc_info=error)
+            result = Result(None, f"{type(error).__name__}: see the log.")
+        with self._changed:
+            self._result, self._at_s, self._is_running = result, time.monotonic(), False
+            self._changed.notify_all()
+
+
+class Health:
+    """Every probe of one process."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        """Prepare the probes; nothing runs before the first question."""
+        self._runtime = runtime
+        self._probes = (
+            Probe("database", self._database),
+            Probe("encoder", self._encoder, patience_s=BUSY_S, why_late=self._why_encoder_is_late),
+            Probe("queue", self._queue),
+            Probe("index", self._index),
+            Probe("store", self._store),
+            Probe("language_model", self._language_model),
+        )
+
+    def check(self, wait_s: float = WAIT_S) -> dict[str, Result[str]]:
+        """Return the result of every probe by name, after at most `wait_s`."""
+        until_s = time.monotonic() + wait_s
+        for probe in self._probes:
+            probe.start()
+        return {probe.name: probe.result(until_s) for probe in self._probes}
+
+    def _database(self) -> str:
+        with self._runtime.reading() as session:
+            spaces.pinned_space(session)
+        return "connected"
+
+    def _encoder(self) -> str:
+        runtime = self._runtime
+        report = check_models_available(
+            lambda: runtime.encoder.interactive(),
+            enabled=runtime.settings.embeddings_enabled,
+            device=runtime.settings.embeddings_device,
+        )
+        if report.errors:
+            raise MiradaError(" ".join(report.errors))
+        if not report.enabled:
+            raise MiradaError(SWITCHED_OFF)
+        return f"{report.image_model} on {report.device}"
+
+    def _why_encoder_is_late(self) -> str:
+        return TOO_LATE if self._runtime.encoder_is_loaded() else "still loading"
+
+    def _queue(self) -> str:
+        if self._runtime.settings.redis_url is None:
+            return "in-process"
+        # How much waits is not told: health is for everybody, and most work is about private pictures.
+        broker.waiting_bells(broker.ringing_broker(self._runtime))
+        return "connected"
+
+    def _index(self) -> str:
+        runtime = self._runtime
+        with runtime.reading() as session:
+            pinned = spaces.pinned_space(session)
+        if pinned is None:
+            return "nothing to search yet"
+        runtime.index(pinned.id).status()
+        return "loaded"
+
+    def _language_model(self) -> str:
+        # The one dependency that is not tried: every question costs money.
+        state = language_model_state(self._runtime)
+        if state.key == KeyState.UNSET:
+            return "no key is set, so none is asked"
+        if state.reason is not None:
+            raise MiradaError(state.reason)
+        return "a key is set"
+
+    def _store(self) -> str:
+        self._runtime.image_store.probe()
+        return "writable"

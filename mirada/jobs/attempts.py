@@ -1,0 +1,280 @@
+"""One attempt at a job: claim it, keep it, end it. Every write says whose attempt it is. Never commits.
+
+A job is claimed by one conditional UPDATE on the database's own clock, and that claim is committed
+before the work begins: what ends without a finishing write is thereby known to have crashed. A
+finishing write carries the attempt's token, so one that was given up for lost changes nothing.
+Lock order: a job's content comes before the job's row, see `mirada.db.models`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any, cast
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    CursorResult,
+    Update,
+    and_,
+    bindparam,
+    case,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.orm import Session
+
+from mirada.db.contents import lock_content
+from mirada.db.models import Job, JobState
+from mirada.db.session import now_ms
+from mirada.embedding import embed
+from mirada.jobs import endings
+from mirada.jobs.kinds import RetryPolicy, policy_of
+from mirada.jobs.ledger import CREATE_EMBEDDINGS
+from mirada.kernel.errors import LeaseLost
+
+LEASE_S = 45
+"""JOBS: long enough for three missed renewals of 15 s, short enough to wait for after a crash."""
+CRASHES_ALLOWED = 3
+"""JOBS: after three attempts that ended with no recorded error a job is quarantined."""
+QUARANTINE_REASON = (
+    "The worker died three times while doing this, without an error. It will not be tried again "
+    "by itself. Look at the worker's log, then retry it by hand."
+)
+
+
+def is_free() -> ColumnElement[bool]:
+    """Return the condition on `jobs` for what may be claimed now: due, and nobody's."""
+    return and_(
+        Job.state.in_((JobState.QUEUED, JobState.RUNNING)),
+        Job.next_run_at_ms <= now_ms(),
+        or_(Job.lease_until_ms.is_(None), Job.lease_until_ms < now_ms()),
+    )
+
+
+def _claiming(*conditions: ColumnElement[bool]) -> Update:
+    return (
+        update(Job.__table__)  # type: ignore[arg-type]
+        .where(Job.id == bindparam("the_id"), is_free(), *conditions)
+        # MySQL assigns from left to right and reads what it has just written: state goes last.
+        .ordered_values(
+            (Job.crashes, Job.crashes + case((Job.state == JobState.RUNNING, 1), else_=0)),
+            (Job.attempts, Job.attempts + 1),
+            (Job.state, JobState.RUNNING),
+            (Job.lease_token, bindparam("the_token")),
+            (Job.lease_until_ms, now_ms() + bindparam("the_lease_ms", type_=BigInteger)),
+            (Job.started_at_ms, now_ms()),
+            (Job.progress_done, 0),
+            (Job.progress_total, None),
+        )
+    )
+
+
+# Built once: these run for every picture, and building takes longer than running.
+_CLAIM = _claiming(or_(Job.state == JobState.QUEUED, Job.crashes < CRASHES_ALLOWED - 1))
+_CLAIM_UNSUSPECTED = _claiming(Job.state == JobState.QUEUED, Job.crashes == 0)
+_FINISH = (
+    update(Job.__table__)  # type: ignore[arg-type]
+    .where(Job.id == bindparam("the_id"), Job.lease_token == bindparam("the_token"))
+    .values(
+        state=JobState.DONE,
+        finished_at_ms=now_ms(),
+        last_error=None,
+        lease_token=None,
+        lease_until_ms=None,
+    )
+)
+
+
+def claim(
+    session: Session,
+    job_id: int,
+    lease_s: int = LEASE_S,
+    *,
+    holder: str = "",
+    only_unsuspected: bool = False,
+) -> Job | None:
+    """Take a due job for this attempt, or return None; commit before touching its subject.
+
+    A job whose lease ran out while it was running ended without a word: that counts as a crash, and
+    after CRASHES_ALLOWED of them the job is quarantined here instead of being run again.
+
+    Args:
+        session: a transaction of its own.
+        job_id: the row a bell rang for; an unknown one is nobody's.
+        lease_s: how long the attempt stays ours without being renewed.
+        holder: at most 16 characters that begin the token and say which process holds it.
+        only_unsuspected: leave jobs alone that have crashed before.
+    """
+    token = (holder + secrets.token_hex(16))[:32]
+    claimed = _execute(
+        session,
+        _CLAIM_UNSUSPECTED if only_unsuspected else _CLAIM,
+        {"the_id": job_id, "the_token": token, "the_lease_ms": lease_s * 1000},
+    )
+    if claimed:
+        return session.get_one(Job, job_id, populate_existing=True)
+    if not only_unsuspected:
+        _quarantine_if_poisonous(session, job_id)
+    return None
+
+
+def _quarantine_if_poisonous(session: Session, job_id: int) -> None:
+    poisonous = (
+        Job.id == job_id,
+        is_free(),
+        Job.state == JobState.RUNNING,
+        Job.crashes >= CRASHES_ALLOWED - 1,
+    )
+    job = session.execute(select(Job).where(*poisonous)).scalar_one_or_none()
+    if job is None:
+        return
+    _lock_subject(session, job)
+    if _update(
+        session,
+        update(Job)
+        .where(*poisonous)
+        .values(
+            state=JobState.QUARANTINED,
+            crashes=Job.crashes + 1,
+            last_error=QUARANTINE_REASON,
+            finished_at_ms=now_ms(),
+            lease_token=None,
+            lease_until_ms=None,
+        ),
+    ):
+        _give_up_subject(session, job, QUARANTINE_REASON)
+
+
+def is_suspect(session: Session, job_id: int) -> bool:
+    """Return whether a due job has ended an attempt without a word: it may be what kills workers."""
+    crashed = or_(Job.state == JobState.RUNNING, Job.crashes > 0)
+    query = select(Job.id).where(Job.id == job_id, is_free(), crashed)
+    return session.execute(query).first() is not None
+
+
+def renew(session: Session, held: Mapping[int, str], lease_s: int = LEASE_S) -> set[int]:
+    """Prolong leases, given as token by job id, and return the ids that are still ours."""
+    if not held:
+        return set()
+    ours = (Job.id.in_(list(held)), Job.lease_token.in_(list(held.values())))
+    _update(session, update(Job).where(*ours).values(lease_until_ms=now_ms() + lease_s * 1000))
+    return set(session.execute(select(Job.id).where(*ours)).scalars())
+
+
+def report_progress(
+    session: Session, job_id: int, token: str, done: int, total: int | None
+) -> None:
+    """Record how far the attempt has come; `total` is None while unknown. Raises LeaseLost."""
+    _update_mine(session, job_id, token, progress_done=done, progress_total=total)
+
+
+def finish(session: Session, job_id: int, token: str) -> None:
+    """Record that the work is done, in the transaction that writes its result. Raises LeaseLost."""
+    if not _execute(session, _FINISH, {"the_id": job_id, "the_token": token}):
+        raise _lease_lost(job_id)
+
+
+def fail(
+    session: Session,
+    job_id: int,
+    token: str,
+    error: BaseException,
+    *,
+    policy: RetryPolicy | None = None,
+) -> JobState:
+    """Record an attempt's error; the job waits for its next attempt, or has failed for good.
+
+    What is HOPELESS is final at once, but not a picture that does not decode: every pixel was decoded
+    when it came in, so here the machine is suspected. What asks for time (`retry_after_s`) gets it;
+    what is Deferred is never final, and its attempt is given back. Attempts that crashed are counted
+    on their own and take none of the policy's attempts away.
+
+    Returns:
+        QUEUED or FAILED.
+
+    Raises:
+        LeaseLost: another attempt has begun, or the job is gone.
+    """
+    job = session.get(Job, job_id, populate_existing=True)
+    if job is None or job.lease_token != token:
+        raise _lease_lost(job_id)
+    policy = policy or policy_of(job.kind)
+    errors = job.attempts - job.crashes
+    is_deferred = endings.is_deferred(error)
+    is_final = not is_deferred and (endings.is_hopeless(error) or errors >= policy.max_attempts)
+    reason = endings.reason_of(error)
+    if not is_final:
+        wait_ms = int(endings.wait_s(error, errors, policy) * 1000)
+        _update_mine(
+            session,
+            job_id,
+            token,
+            state=JobState.QUEUED,
+            attempts=Job.attempts - (1 if is_deferred else 0),
+            next_run_at_ms=now_ms() + wait_ms,
+            rung_at_ms=None,
+            last_error=reason,
+            lease_token=None,
+            lease_until_ms=None,
+        )
+        return JobState.QUEUED
+    _lock_subject(session, job)
+    _update_mine(
+        session,
+        job_id,
+        token,
+        state=JobState.FAILED,
+        finished_at_ms=now_ms(),
+        last_error=reason,
+        lease_token=None,
+        lease_until_ms=None,
+    )
+    _give_up_subject(session, job, reason)
+    return JobState.FAILED
+
+
+def release(session: Session, job_id: int, token: str) -> None:
+    """Give the attempt back unused, because this process is asked to stop. Raises LeaseLost."""
+    _update_mine(
+        session,
+        job_id,
+        token,
+        state=JobState.QUEUED,
+        attempts=Job.attempts - 1,
+        next_run_at_ms=now_ms(),
+        rung_at_ms=None,
+        lease_token=None,
+        lease_until_ms=None,
+    )
+
+
+def _update(session: Session, statement: Any) -> int:
+    result = session.execute(statement, execution_options={"synchronize_session": False})
+    return cast("CursorResult[Any]", result).rowcount
+
+
+def _execute(session: Session, statement: Update, values: dict[str, Any]) -> int:
+    return cast("CursorResult[Any]", session.execute(statement, values)).rowcount
+
+
+def _update_mine(session: Session, job_id: int, token: str, **values: Any) -> None:
+    mine = update(Job).where(Job.id == job_id, Job.lease_token == token).values(**values)
+    if not _update(session, mine):
+        raise _lease_lost(job_id)
+
+
+def _lease_lost(job_id: int) -> LeaseLost:
+    return LeaseLost(f"Job {job_id} belongs to another attempt now; this one's result is void.")
+
+
+def _lock_subject(session: Session, job: Job) -> None:
+    if job.kind == CREATE_EMBEDDINGS and job.subject_id is not None:
+        lock_content(session, job.subject_id)
+
+
+def _give_up_subject(session: Session, job: Job, reason: str) -> None:
+    if job.kind == CREATE_EMBEDDINGS and job.subject_id is not None:
+        embed.fail_images(session, job.subject_id, reason)

@@ -1,0 +1,90 @@
+"""Named rights that one process holds for a while: who sweeps, who builds an index.
+
+Each new holder gets a higher fencing token, so that what a late one still writes can be refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, cast
+
+from sqlalchemy import CursorResult, or_, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from mirada.db.models import Lease
+from mirada.db.session import now_ms
+from mirada.db.vector_rows import lease_name
+from mirada.kernel.errors import LeaseLost
+
+SWEEPER = "sweeper"
+
+
+def rebuild_lease(space_id: int) -> str:
+    """Return the name of the right to publish snapshots of a space."""
+    return lease_name(space_id)
+
+
+def acquire(
+    session: Session, name: str, holder: str, lease_s: int, *, take_over: bool = False
+) -> int | None:
+    """Take a right that is free and return its fencing token; None while somebody else holds it.
+
+    Args:
+        session: a transaction.
+        name: of the right, <= 100 characters.
+        holder: who asks; asking again prolongs the same holding under the same token.
+        lease_s: how long it is held without being renewed.
+        take_over: take it from whoever holds it: the caller knows that they are gone.
+    """
+    _make_sure_of_row(session, name)
+    still_mine = update(Lease).where(
+        Lease.name == name, Lease.holder == holder, Lease.lease_until_ms >= now_ms()
+    )
+    until = now_ms() + lease_s * 1000
+    if take_over or not _execute(session, still_mine.values(lease_until_ms=until)):
+        free = update(Lease).where(Lease.name == name)
+        if not take_over:
+            free = free.where(or_(Lease.holder.is_(None), Lease.lease_until_ms < now_ms()))
+        taken = free.values(
+            fencing_token=Lease.fencing_token + 1, holder=holder, lease_until_ms=until
+        )
+        if not _execute(session, taken):
+            return None
+    return session.execute(select(Lease.fencing_token).where(Lease.name == name)).scalar_one()
+
+
+def renew(session: Session, name: str, fencing_token: int, lease_s: int) -> None:
+    """Prolong a right. Raises LeaseLost when somebody has taken it since."""
+    mine = update(Lease).where(Lease.name == name, Lease.fencing_token == fencing_token)
+    if not _execute(session, mine.values(lease_until_ms=now_ms() + lease_s * 1000)):
+        raise LeaseLost(f"The right '{name}' belongs to another process now.")
+
+
+def release(session: Session, name: str, fencing_token: int) -> None:
+    """Give a right back; harmless when it has been taken since."""
+    mine = update(Lease).where(Lease.name == name, Lease.fencing_token == fencing_token)
+    _execute(session, mine.values(holder=None, lease_until_ms=0))
+
+
+def free_holders(session: Session, name: str, dead: Collection[str]) -> None:
+    """Free a right that one of these holders, known to be dead, still seems to hold."""
+    theirs = update(Lease).where(Lease.name == name, Lease.holder.in_(dead))
+    _execute(session, theirs.values(holder=None, lease_until_ms=0))
+
+
+def _make_sure_of_row(session: Session, name: str) -> None:
+    if session.execute(select(Lease.name).where(Lease.name == name)).first() is not None:
+        return
+    try:
+        with session.begin_nested():
+            session.add(Lease(name=name, fencing_token=0, holder=None, lease_until_ms=0))
+            session.flush()
+    except IntegrityError:
+        # Somebody else has just made it; their row does as well.
+        session.expire_all()
+
+
+def _execute(session: Session, statement: Any) -> int:
+    result = session.execute(statement, execution_options={"synchronize_session": False})
+    return cast("CursorResult[Any]", result).rowcount

@@ -1,0 +1,284 @@
+"""The ledger of work that must not be lost: queue it, look at it, ask for it again. Never rings a bell.
+
+A job's row is written in the transaction that writes what the job is about; the caller rings after
+the commit. How an attempt runs and ends is in `mirada.jobs.attempts`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, false, func, select, true
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from mirada.db.contents import lock_content
+from mirada.db.models import Job, JobState, Role, User
+from mirada.db.session import now_ms
+from mirada.embedding import embed
+from mirada.kernel.errors import Conflict, NotFound
+
+CREATE_EMBEDDINGS = "create_embeddings_task"
+BACKFILL_EMBEDDINGS = "backfill_embeddings_task"
+REBUILD_INDEX = "rebuild_index"
+CLUSTER_LIBRARY = "cluster_library_task"
+EXPAND_LABEL = "expand_label_task"
+CLASSIFY_IMAGES = "classify_images_task"
+CAPTION_IMAGE = "caption_image_task"
+GENERATE_IMAGE = "generate_image_task"
+KINDS = (
+    CREATE_EMBEDDINGS,
+    BACKFILL_EMBEDDINGS,
+    REBUILD_INDEX,
+    CLUSTER_LIBRARY,
+    EXPAND_LABEL,
+    CLASSIFY_IMAGES,
+    CAPTION_IMAGE,
+    GENERATE_IMAGE,
+)
+ASK_AGAIN = "ask_again"
+"""Argument of a caption's job that was retried by hand: an answer of no use is asked for once more."""
+ASKED_WITH = "api_key_id"
+"""Argument of a job that is given up once this key is revoked; whoever retries it answers for it."""
+
+UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
+FINAL = (JobState.DONE, JobState.FAILED, JobState.QUARANTINED)
+GIVEN_UP = (JobState.FAILED, JobState.QUARANTINED)
+
+
+def enqueue(
+    session: Session,
+    kind: str,
+    *,
+    subject_id: int | None = None,
+    space_id: int | None = None,
+    arguments: dict[str, Any] | None = None,
+    owner_id: int | None = None,
+    request_id: str | None = None,
+    same_work: str | None = None,
+    is_first: bool = False,
+) -> Job:
+    """Return the queued job for this work, in the caller's transaction; ring after its commit.
+
+    The same work is queued once: a job that waits or runs is returned as it is, one that came to an
+    end is queued afresh.
+
+    Args:
+        session: the transaction that also writes what the job is about.
+        kind: one of KINDS.
+        subject_id: what the work is about; for create_embeddings_task the content, for
+            generate_image_task the image, once there is one.
+        space_id: the embedding space it is for, None where none applies or none is pinned yet.
+        arguments: small JSON values.
+        owner_id: who may see the job; None leaves it to administrators.
+        request_id: follows the work into the worker's log.
+        same_work: the key of "the same work", <= 150 characters; by default made of the kind,
+            subject and space. Embedding a content is one job of each uploader, whatever the space,
+            for its age and number would tell the second that there was a first; whichever runs
+            second finds the vector.
+        is_first: no such job can be there, because its subject is of this transaction: one
+            statement in place of five.
+    """
+    of_what = (owner_id or "all") if kind == CREATE_EMBEDDINGS else space_id
+    key = same_work or f"{kind}:{subject_id}:{of_what}"
+    fresh = Job(
+        kind=kind,
+        subject_id=subject_id,
+        space_id=space_id,
+        same_work=key,
+        arguments=arguments or {},
+        owner_id=owner_id,
+        request_id=request_id,
+        state=JobState.QUEUED,
+        next_run_at_ms=now_ms(),
+    )
+    if is_first:
+        session.add(fresh)
+        session.flush()
+        return fresh
+    job = _locked_by_key(session, key)
+    now = session.execute(select(now_ms())).scalar_one()
+    if job is None:
+        job = fresh
+        job.next_run_at_ms = now
+        try:
+            with session.begin_nested():
+                session.add(job)
+                session.flush()
+            return job
+        except IntegrityError:
+            # Another transaction queued the same work between our look and our insert.
+            job = _locked_by_key(session, key)
+            if job is None:
+                raise
+    if job.state in FINAL:
+        queue_afresh(job, now)
+        job.space_id = space_id
+        job.arguments = arguments or {}
+        job.owner_id = owner_id if owner_id is not None else job.owner_id
+        job.request_id = request_id
+        session.flush()
+    return job
+
+
+def embedding_key(session: Session, content_id: int) -> str | None:
+    """Return the key of a job that embeds this content, a given up one first; None for no such job.
+
+    For work that nobody's upload asks for: tried again, the job leaves the list of failed ones.
+    """
+    query = (
+        select(Job.same_work)
+        .where(Job.kind == CREATE_EMBEDDINGS, Job.subject_id == content_id)
+        .order_by(Job.state.not_in(GIVEN_UP), Job.id)
+        .limit(1)
+    )
+    return session.execute(query).scalar_one_or_none()
+
+
+def _locked_by_key(session: Session, key: str) -> Job | None:
+    return session.execute(
+        select(Job)
+        .where(Job.same_work == key)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).scalar_one_or_none()
+
+
+def queue_afresh(job: Job, now: int) -> None:
+    """Make a job that came to an end wait again, as if it had never run."""
+    job.state = JobState.QUEUED
+    job.attempts = 0
+    job.crashes = 0
+    job.progress_done = 0
+    job.progress_total = None
+    job.next_run_at_ms = now
+    job.rung_at_ms = None
+    job.started_at_ms = None
+    job.finished_at_ms = None
+    job.lease_token = None
+    job.lease_until_ms = None
+    job.last_error = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobReport:
+    """A job as people see it.
+
+    Attributes:
+        job: the row.
+        image_id: the image that it made, for its owner; None for other kinds, and until it is done.
+        subject_id: what the work is about. None for whoever is no administrator: the number of a
+            content would tell its uploader that somebody had the same bytes before.
+        rate_per_s: progress per second of this attempt; None before there is any.
+        eta_s: seconds to go at that rate; None while it cannot be told, or once nothing is to go.
+        waits_s: seconds until the next attempt may begin; None unless the job is queued.
+    """
+
+    job: Job
+    image_id: int | None
+    subject_id: int | None
+    rate_per_s: float | None
+    eta_s: float | None
+    waits_s: float | None
+
+
+def get_job(session: Session, job_id: int, viewer: User | None) -> JobReport:
+    """Return a job the viewer may see.
+
+    Raises:
+        NotFound: there is no such job, or it is not the viewer's to see.
+    """
+    row = session.execute(
+        select(Job, now_ms()).where(Job.id == job_id, _may_see(viewer))
+    ).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no job {job_id}.")
+    return _report(row[0], row[1], viewer)
+
+
+def list_jobs(
+    session: Session,
+    viewer: User | None,
+    *,
+    states: tuple[JobState, ...] = (),
+    kind: str | None = None,
+    cursor: int | None = None,
+    limit: int = 50,
+) -> list[JobReport]:
+    """Return jobs the viewer may see, newest first.
+
+    Args:
+        session: reads only.
+        viewer: whose list it is; an administrator sees every job, None sees none.
+        states: only these; GIVEN_UP is the failed list. Empty means all.
+        kind: only this kind.
+        cursor: ids below this one, for the next page.
+        limit: at most so many.
+    """
+    query = select(Job, now_ms()).where(_may_see(viewer)).order_by(Job.id.desc()).limit(limit)
+    if states:
+        query = query.where(Job.state.in_(states))
+    if kind is not None:
+        query = query.where(Job.kind == kind)
+    if cursor is not None:
+        query = query.where(Job.id < cursor)
+    return [_report(job, now, viewer) for job, now in session.execute(query)]
+
+
+def count_by_state(session: Session) -> dict[JobState, int]:
+    """Return how many jobs are in each state, zeros included; for metrics and health."""
+    rows = session.execute(select(Job.state, func.count()).group_by(Job.state))
+    counts = {JobState(row[0]): int(row[1]) for row in rows}
+    return {state: counts.get(state, 0) for state in JobState}
+
+
+def retry_job(session: Session, job_id: int, viewer: User | None) -> Job:
+    """Queue a failed or quarantined job afresh, its images PENDING again; ring after the commit.
+
+    Raises:
+        NotFound: there is no such job, or it is not the viewer's to see.
+        Conflict: the job has not been given up.
+    """
+    seen = get_job(session, job_id, viewer).job
+    if seen.kind == CREATE_EMBEDDINGS and seen.subject_id is not None:
+        lock_content(session, seen.subject_id)
+    job = _locked_by_key(session, seen.same_work)
+    if job is None or job.state not in GIVEN_UP:
+        state = job.state if job is not None else "gone"
+        raise Conflict(f"Job {job_id} is {state}; only failed and quarantined jobs are retried.")
+    queue_afresh(job, session.execute(select(now_ms())).scalar_one())
+    if job.arguments.get(ASKED_WITH) is not None:
+        job.arguments = {**job.arguments, ASKED_WITH: None}
+    if job.kind == CAPTION_IMAGE:
+        job.arguments = {**job.arguments, ASK_AGAIN: True}
+    if job.kind == CREATE_EMBEDDINGS and job.subject_id is not None:
+        embed.await_images(session, job.subject_id)
+    session.flush()
+    return job
+
+
+def _may_see(viewer: User | None) -> ColumnElement[bool]:
+    if viewer is None:
+        return false()
+    if viewer.role == Role.ADMINISTRATOR:
+        return true()
+    return Job.owner_id == viewer.id
+
+
+def _report(job: Job, now: int, viewer: User | None) -> JobReport:
+    rate = eta = waits = None
+    if job.started_at_ms is not None and job.progress_done > 0:
+        elapsed_ms = max((job.finished_at_ms or now) - job.started_at_ms, 1)
+        rate = job.progress_done * 1000 / elapsed_ms
+        if job.state == JobState.RUNNING and job.progress_total is not None:
+            eta = max(job.progress_total - job.progress_done, 0) / rate
+    if job.state == JobState.QUEUED:
+        waits = max(job.next_run_at_ms - now, 0) / 1000
+    is_told = viewer is not None and viewer.role == Role.ADMINISTRATOR
+    image_id, subject_id = None, job.subject_id if is_told else None
+    if job.kind == GENERATE_IMAGE:
+        # An administrator sees everybody's jobs, and nobody's private images.
+        is_owner = viewer is not None and viewer.id == job.owner_id
+        image_id, subject_id = job.subject_id if is_owner else None, None
+    return JobReport(job, image_id, subject_id, rate, eta, waits)

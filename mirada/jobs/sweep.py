@@ -1,0 +1,151 @@
+"""What keeps the ledger moving when bells were lost and processes died, and clears away what is old."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from sqlalchemy import CursorResult, and_, delete, exists, or_, select, update
+from sqlalchemy.orm import Session
+
+from mirada.db.idempotency import KEPT_FOR
+from mirada.db.models import IdempotencyKey, Job, JobState, utc_now
+from mirada.db.session import now_ms
+from mirada.db.spending_models import CallState, LanguageModelCall
+from mirada.jobs.attempts import is_free
+
+BELLS_PER_SWEEP = 200
+RING_AGAIN_AFTER_S = 60
+"""research, reliability 1.3: a slow day must not pile up doorbells, so each row rings once a minute."""
+PURGE_ROWS = 500
+"""Rows deleted per transaction: short locks, and fewer parameters than any SQLite takes."""
+LONGEST_CALL_MS = 3_600_000
+"""A call that belongs to no job and has not ended after an hour never will: its process is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class DueJob:
+    """A job that may be claimed now."""
+
+    id: int
+    kind: str
+
+
+def due_jobs(session: Session, limit: int = BELLS_PER_SWEEP) -> list[DueJob]:
+    """Return jobs that may be claimed now, oldest first; rung or not."""
+    rows = session.execute(
+        select(Job.id, Job.kind).where(is_free()).order_by(Job.next_run_at_ms, Job.id).limit(limit)
+    )
+    return [DueJob(job_id, kind) for job_id, kind in rows]
+
+
+def due_job_ids(
+    session: Session,
+    limit: int = BELLS_PER_SWEEP,
+    *,
+    ring_again_after_s: int = RING_AGAIN_AFTER_S,
+) -> list[DueJob]:
+    """Return due jobs to ring for, oldest first, and note that they were rung now.
+
+    Args:
+        session: a transaction; ring after its commit.
+        limit: at most so many.
+        ring_again_after_s: leave out what was rung for more recently; 0 when the bells are known to
+            be lost.
+    """
+    rung_before = now_ms() - ring_again_after_s * 1000
+    rows = session.execute(
+        select(Job.id, Job.kind)
+        .where(is_free(), or_(Job.rung_at_ms.is_(None), Job.rung_at_ms <= rung_before))
+        .order_by(Job.next_run_at_ms, Job.id)
+        .limit(limit)
+    ).all()
+    if rows:
+        session.execute(
+            update(Job).where(Job.id.in_([row.id for row in rows])).values(rung_at_ms=now_ms()),
+            execution_options={"synchronize_session": False},
+        )
+    return [DueJob(row.id, row.kind) for row in rows]
+
+
+def free_dead_attempts(session: Session, is_dead: Callable[[str], bool]) -> int:
+    """End the leases of running jobs whose holder is known to be dead, and return how many.
+
+    The job stays `running`, so that whoever claims it next counts the crash.
+
+    Args:
+        session: a transaction.
+        is_dead: told a lease token; true only when its process cannot be alive.
+    """
+    running = session.execute(
+        select(Job.id, Job.lease_token).where(
+            Job.state == JobState.RUNNING, Job.lease_until_ms >= now_ms()
+        )
+    ).all()
+    dead = [(row.id, row.lease_token) for row in running if is_dead(row.lease_token or "")]
+    for job_id, token in dead:
+        session.execute(
+            update(Job)
+            .where(Job.id == job_id, Job.lease_token == token)
+            .values(lease_until_ms=0, rung_at_ms=None),
+            execution_options={"synchronize_session": False},
+        )
+    return len(dead)
+
+
+def purge_idempotency_keys(session: Session) -> int:
+    """Forget the oldest keys that no client repeats any more, and return how many."""
+    old = session.execute(
+        select(IdempotencyKey.id)
+        .where(IdempotencyKey.created_at < utc_now() - KEPT_FOR)
+        .limit(PURGE_ROWS)
+    ).scalars()
+    result = session.execute(
+        delete(IdempotencyKey).where(IdempotencyKey.id.in_(list(old))),
+        execution_options={"synchronize_session": False},
+    )
+    return cast("CursorResult[Any]", result).rowcount
+
+
+def give_up_lost_calls(session: Session) -> int:
+    """Mark reserved calls of a language model whose attempt is over as unknown, and return how many.
+
+    They go on counting at the most they can have cost.
+    """
+    is_held = exists().where(
+        Job.id == LanguageModelCall.job_id,
+        Job.state == JobState.RUNNING,
+        Job.lease_token == LanguageModelCall.lease_token,
+        Job.lease_until_ms >= now_ms(),
+    )
+    is_lost = or_(
+        and_(LanguageModelCall.job_id.is_not(None), ~is_held),
+        LanguageModelCall.created_at_ms < now_ms() - LONGEST_CALL_MS,
+    )
+    # Read first: most sweeps find nothing, and then lock nothing.
+    lost = session.execute(
+        select(LanguageModelCall.id)
+        .where(LanguageModelCall.state == CallState.RESERVED, is_lost)
+        .limit(PURGE_ROWS)
+    ).scalars()
+    result = session.execute(
+        update(LanguageModelCall)
+        .where(LanguageModelCall.id.in_(list(lost)), LanguageModelCall.state == CallState.RESERVED)
+        .values(
+            state=CallState.UNKNOWN,
+            finished_at_ms=now_ms(),
+            failure="worker_lost",
+            detail="Whoever asked did not live to see the answer, which may have been paid for.",
+        )
+        .execution_options(synchronize_session=False)
+    )
+    return cast("CursorResult[Any]", result).rowcount
+
+
+def forget_rings(session: Session, job_ids: list[int]) -> None:
+    """Note that these jobs were not rung for after all."""
+    session.execute(
+        update(Job).where(Job.id.in_(job_ids)).values(rung_at_ms=None),
+        execution_options={"synchronize_session": False},
+    )

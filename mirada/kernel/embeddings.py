@@ -1,0 +1,108 @@
+"""Unit vectors, the spaces they live in, and how one is written into a BLOB and read back."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from mirada.kernel.errors import EmbeddingSpaceMismatch, InvalidInput
+
+Vector = npt.NDArray[np.float32]
+"""(d,) float32, unit L2 norm."""
+Matrix = npt.NDArray[np.float32]
+"""(n, d) float32, unit L2 norm per row."""
+
+BLOB_DTYPE = np.dtype("<f4")
+UNIT_NORM_TOLERANCE = 1e-3
+"""How far from 1 a stored norm may be: float32 rounding of 1,024 squares stays under 1e-5."""
+
+
+class SpaceKind(StrEnum):
+    """What the vectors of a space were made from."""
+
+    IMAGE = "image"
+    PROMPT = "prompt"
+    CAPTION = "caption"
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingSpace:
+    """Names the geometry a vector belongs to; vectors of two spaces are never compared.
+
+    Attributes:
+        kind: what was embedded.
+        encoder: architecture name, e.g. "ViT-B-32" or "mirada-stickers".
+        pretrained: weights tag; with a local model, a digest of its weights.
+        preprocessing: version of everything between file and tensor, e.g. "openclip-56-bicubic-v1".
+        dimension: length of a vector, >= 1.
+    """
+
+    kind: SpaceKind
+    encoder: str
+    pretrained: str
+    preprocessing: str
+    dimension: int
+
+    @property
+    def name(self) -> str:
+        """Return the readable, unique name: kind:encoder:pretrained:preprocessing."""
+        return f"{self.kind}:{self.encoder}:{self.pretrained}:{self.preprocessing}"
+
+    def require(self, other: EmbeddingSpace) -> None:
+        """Raise EmbeddingSpaceMismatch unless `other` is this very space."""
+        if other != self:
+            raise EmbeddingSpaceMismatch(
+                f"A vector of {other.name} cannot be compared with {self.name}."
+            )
+
+
+def l2_normalise(vectors: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    """Return the vectors scaled to unit L2 norm along the last axis.
+
+    Args:
+        vectors: (d,) or (n, d), any real dtype.
+
+    Returns:
+        The same shape, float32, C-contiguous. Norms are computed in float64.
+
+    Raises:
+        InvalidInput: a value is NaN or infinite, or a vector is zero.
+    """
+    wide = np.asarray(vectors, dtype=np.float64)
+    if not np.isfinite(wide).all():
+        raise InvalidInput("A vector may hold finite numbers only, not NaN or infinity.")
+    norms = np.linalg.norm(wide, axis=-1, keepdims=True)
+    if (norms < np.finfo(np.float32).tiny).any():
+        raise InvalidInput("A vector of zeros has no direction and cannot be searched for.")
+    return np.ascontiguousarray(wide / norms, dtype=np.float32)
+
+
+def to_blob(vector: Vector) -> tuple[bytes, int]:
+    """Return a vector as little-endian float32 bytes (4 x d) and their CRC-32 (unsigned).
+
+    Raises:
+        InvalidInput: not one-dimensional, not finite, or not of unit norm.
+    """
+    if vector.ndim != 1 or not np.isfinite(vector).all():
+        raise InvalidInput("Only one finite vector can be stored at a time.")
+    if abs(float(np.linalg.norm(vector)) - 1.0) > UNIT_NORM_TOLERANCE:
+        raise InvalidInput("Only vectors of unit norm are stored.")
+    blob = vector.astype(BLOB_DTYPE, copy=False).tobytes()
+    return blob, zlib.crc32(blob)
+
+
+def from_blob(blob: bytes, crc32: int, dimension: int) -> Vector:
+    """Return the (dimension,) float32 vector a BLOB holds; read-only.
+
+    Raises:
+        InvalidInput: the length is not 4 x dimension, or the checksum differs.
+    """
+    if len(blob) != BLOB_DTYPE.itemsize * dimension:
+        raise InvalidInput(f"A stored vector has {len(blob)} bytes instead of {4 * dimension}.")
+    if zlib.crc32(blob) != crc32:
+        raise InvalidInput("A stored vector does not match its checksum.")
+    return np.frombuffer(blob, dtype=BLOB_DTYPE).astype(np.float32, copy=False)

@@ -1,0 +1,199 @@
+"""Labels, the prompts they are turned into, and the mean of those prompts; never an encoder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mirada.kernel.embeddings import Matrix, Vector, l2_normalise
+from mirada.kernel.errors import InvalidInput
+
+MAX_NAME_CHARACTERS = 100
+"""Longer texts are sentences; two thousand bytes would not fit the keyed column either."""
+MAX_PROMPT_CHARACTERS = 300
+"""A description or a template: text towers read 64 to 77 tokens, about this many characters."""
+MAX_TEMPLATES = 100
+"""OpenAI's ensemble for ImageNet has 80; each is a text inference per label."""
+MAX_LABELS = 1_000
+"""Most labels of one classification."""
+PLACEHOLDER = "{}"
+
+_JOINERS = frozenset("\u200c\u200d")
+"""Invisible, and needed: Persian spelling, and emoji that are made of several."""
+_EMOJI_TAGS = range(0xE0020, 0xE0080)
+"""The flags of England, Scotland and Wales are spelt with these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """Something a picture may be called.
+
+    Attributes:
+        name: as `normalised_name` returns it.
+        description: a sentence that may join the prompts; None for none.
+        templates: prompts with one `{}` each, instead of DEFAULT_TEMPLATES; None for those.
+        threshold: least score from which the label applies, in [0, 1]; None: no such threshold.
+    """
+
+    name: str
+    description: str | None = None
+    templates: tuple[str, ...] | None = None
+    threshold: float | None = None
+
+
+DEFAULT_TEMPLATES: tuple[str, ...] = (
+    "{}",
+    "a sticker of {}",
+    "an emoji of {}",
+    "a drawing of {}",
+)
+"""What chat pictures are called, and the bare name. In the manner of Radford et al. 2021, section
+3.1.4, whose own templates ("a photo of a {}") are about photographs. "a meme about {}", "a cartoon of
+{}" and "a sticker that shows {}" each made the bundled encoder worse."""
+
+DEFAULT_LABELS: tuple[Label, ...] = (
+    Label("happy", "a cheerful smiling face, joy, good mood"),
+    Label("laughing", "someone laughing out loud, tears of joy, something very funny"),
+    Label("love", "a heart, romance, affection, I love you"),
+    Label("sad", "a sad or crying face, tears, disappointment"),
+    Label("angry", "an angry face, rage, swearing, steam from the nose"),
+    Label("surprised", "an astonished face, shock, an open mouth, a mind blown"),
+    Label("scared", "fear, horror, a scream, a monster"),
+    Label("tired", "sleepy, yawning, in bed, exhausted"),
+    Label("sick", "ill, a fever, a thermometer, sneezing, a bandage"),
+    Label("thinking", "doubt, a question, considering, suspicion"),
+    Label("gesture", "a hand sign: pointing, a thumb up, a fist, waving"),
+    Label("people", "a person, a man, a woman, a child, a crowd"),
+    Label("family", "parents with children, a baby, a couple"),
+    Label("cat", "a cat or a kitten"),
+    Label("dog", "a dog or a puppy"),
+    Label("animal", "a mammal: on a farm, in the wild, in a zoo"),
+    Label("bird", "a bird with feathers and wings: a parrot, a chicken, a swan"),
+    Label("sea life", "a fish, a whale, a shell, a coral, a lobster"),
+    Label("insect", "a bug: an ant, a beetle, a spider, a worm"),
+    Label("plant", "a flower, a tree, leaves, herbs"),
+    Label("fruit and vegetables", "fresh fruit or vegetables: an apple, a carrot, a tomato"),
+    Label("food", "a meal, a dish, a snack, bread, meat"),
+    Label("dessert", "something sweet: a cake, ice cream, candy"),
+    Label("drink", "a glass, a cup or a bottle to drink: coffee, beer, juice"),
+    Label("vehicle", "a car, a bus, a train, a boat, a plane"),
+    Label("building", "a house, a castle, a tower, a church, a shop"),
+    Label("weather and sky", "the sun, the moon, stars, rain, clouds, a rainbow"),
+    Label("sport", "a ball, a game on a field, a medal, an athlete"),
+    Label("celebration", "a party, a birthday, fireworks, balloons, a holiday"),
+    Label("music", "an instrument, a microphone, a song, a dance"),
+    Label("money and work", "a banknote, an office, files, tools, a business"),
+    Label("clothing", "clothes, shoes, make-up, a ring, jewellery"),
+)
+"""The set in force until an administrator edits it: what people send stickers for, then what stickers
+show."""
+
+
+def normalised_name(text: object) -> str:
+    """Return a label's or theme's name: NFC, trimmed, one space between words.
+
+    Raises:
+        InvalidInput: not a string; a control character or an invisible one inside; no letter,
+            digit or symbol; or longer than MAX_NAME_CHARACTERS.
+    """
+    return _normalised(text, "A name", MAX_NAME_CHARACTERS)
+
+
+def normalised_description(text: object) -> str:
+    """Return a description in the form of `normalised_name`; up to MAX_PROMPT_CHARACTERS."""
+    return _normalised(text, "A description", MAX_PROMPT_CHARACTERS)
+
+
+def normalised_templates(texts: Sequence[object]) -> tuple[str, ...]:
+    """Return prompt templates in the form of `normalised_name`, the first of equal ones kept.
+
+    Raises:
+        InvalidInput: none, more than MAX_TEMPLATES, one without exactly one `{}`, or longer than
+            MAX_PROMPT_CHARACTERS.
+    """
+    if isinstance(texts, str) or not 1 <= len(texts) <= MAX_TEMPLATES:
+        raise InvalidInput(f"There may be 1 to {MAX_TEMPLATES} templates, as a list.")
+    templates = [_normalised(text, "A template", MAX_PROMPT_CHARACTERS) for text in texts]
+    for template in templates:
+        if template.count(PLACEHOLDER) != 1:
+            raise InvalidInput(f"A template needs {{}} exactly once, for the label: {template!r}.")
+    return tuple(dict.fromkeys(templates))
+
+
+def ensemble_texts(
+    label: Label, *, templates: Sequence[str] | None = None, descriptions: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Return the texts whose mean stands for a label, the first of equal ones kept.
+
+    Args:
+        label: whose name fills the templates; its description is not used unless it is passed.
+        templates: in the form of `normalised_templates`; None: the label's own, else
+            DEFAULT_TEMPLATES.
+        descriptions: other words for the same, which fill the templates as the name does, so that
+            one description weighs as much as the name (docs/evaluation.md says what it gains).
+    """
+    chosen = templates or label.templates or DEFAULT_TEMPLATES
+    # Not str.format: a template or a name with other braces is text like any other.
+    subjects = [label.name, *descriptions]
+    return tuple(
+        dict.fromkeys(
+            template.replace(PLACEHOLDER, subject) for subject in subjects for template in chosen
+        )
+    )
+
+
+def ensemble_key(
+    label: Label, *, templates: Sequence[str] | None = None, descriptions: Sequence[str] = ()
+) -> str:
+    """Return 64 hex digits that name `ensemble_texts` of the same arguments, whatever their order.
+
+    Two labels with the same key have the same vector in every space.
+    """
+    texts = sorted(ensemble_texts(label, templates=templates, descriptions=descriptions))
+    return hashlib.sha256(json.dumps(texts, ensure_ascii=False).encode()).hexdigest()
+
+
+def ensemble(vectors: Matrix) -> Vector:
+    """Return the (d,) unit vector of a label: the mean of its (t, d) unit text vectors.
+
+    Raises:
+        InvalidInput: no vectors, one that is not finite, or a mean without direction.
+
+    Source: Radford et al., "Learning Transferable Visual Models From Natural Language Supervision"
+    (2021), section 3.1.4: the ensemble is built over the embedding space, not over probabilities.
+    """
+    if vectors.ndim != 2 or not len(vectors):
+        raise InvalidInput("A label needs at least one text vector.")
+    return l2_normalise(np.asarray(vectors, dtype=np.float64).mean(axis=0))
+
+
+def _normalised(text: object, what: str, longest: int) -> str:
+    if not isinstance(text, str):
+        raise InvalidInput(f"{what} is text, not {type(text).__name__}.")
+    # Before anything reads every character: a body may be megabytes.
+    trimmed = text.strip() if len(text) <= 10 * longest else text
+    if len(trimmed) > 2 * longest:
+        raise InvalidInput(f"{what} may have {longest} characters at most.")
+    refused = next((character for character in trimmed if _is_refused(character)), None)
+    if refused is not None:
+        raise InvalidInput(
+            f"{what} may not hold control or invisible characters: U+{ord(refused):04X}."
+        )
+    normalised = " ".join(unicodedata.normalize("NFC", trimmed).split())
+    if not any(unicodedata.category(character)[0] in "LNPS" for character in normalised):
+        raise InvalidInput(f"{what} needs at least one letter, digit or symbol.")
+    if len(normalised) > longest:
+        raise InvalidInput(f"{what} may have {longest} characters at most.")
+    return normalised
+
+
+def _is_refused(character: str) -> bool:
+    category = unicodedata.category(character)
+    if category == "Cf":
+        return character not in _JOINERS and ord(character) not in _EMOJI_TAGS
+    return category in ("Cc", "Cs", "Zl", "Zp")

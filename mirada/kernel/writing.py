@@ -1,0 +1,56 @@
+"""What people write beside a picture: checked before it is stored, cleaned before it is shown."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from mirada.kernel.errors import InvalidInput
+
+MAX_TEXT_CHARS = 10_000
+"""Of a prompt or a caption: ten times the longest prompts of public galleries; text encoders read
+some 80 tokens of it."""
+MAX_FILENAME_CHARS = 255
+"""The column's length, and what common file systems allow."""
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Control characters, and those that turn the writing direction: "gpj.exe" must not look harmless."""
+
+
+def checked_text(field: str, text: str | None) -> str | None:
+    """Return the text, None for an empty one.
+
+    Raises:
+        InvalidInput: longer than MAX_TEXT_CHARS, or with characters that no database stores.
+    """
+    if text is None or not text.strip():
+        return None
+    if len(text) > MAX_TEXT_CHARS:
+        reason = f"At most {MAX_TEXT_CHARS:,} characters; this has {len(text):,}."
+    elif "\x00" in text or any("\ud800" <= char <= "\udfff" for char in text):
+        reason = "It holds a NUL or half a surrogate pair, which is not text."
+    else:
+        return text
+    raise InvalidInput(f"The {field} cannot be stored. {reason}", fields={field: [reason]})
+
+
+def clean_filename(filename: str | None) -> str | None:
+    """Return the last part of a client's file name, fit to be shown; None when nothing is left.
+
+    Never used as a path. Cut to MAX_FILENAME_CHARS, keeping the suffix.
+    """
+    if filename is None:
+        return None
+    readable = filename.encode("utf-8", "replace").decode("utf-8")
+    name = re.split(r"[/\\]", readable)[-1]
+    if len(name) > 4 * MAX_FILENAME_CHARS:
+        # It is cut below anyway, and sorting a long run of combining marks takes quadratic time.
+        name = name[: 3 * MAX_FILENAME_CHARS] + name[-MAX_FILENAME_CHARS:]
+    name = unicodedata.normalize("NFC", name)
+    name = CONTROL.sub("", name).strip()
+    if name in ("", ".", ".."):
+        return None
+    if len(name) > MAX_FILENAME_CHARS:
+        stem, dot, suffix = name.rpartition(".")
+        tail = f"{dot}{suffix}" if stem and len(suffix) <= 10 else ""
+        name = name[: MAX_FILENAME_CHARS - len(tail)] + tail
+    return name

@@ -1,0 +1,300 @@
+"""Money for a language model: reserved before a call, settled after it, never counted too low.
+
+A call reserves the most it can cost under the lock of the day's row, so that however many workers
+ask at once, what is reserved and what was paid stay within the budget together. What was really used
+is written afterwards. A call whose end nobody saw goes on counting at the most it can have cost.
+
+Never commits, never asks a model: that is done between two transactions, see `mirada.language_model.paying`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from mirada.db.inserts import insert_unless_there
+from mirada.db.session import now_ms
+from mirada.db.spending_models import EVERYBODY, CallState, LanguageModelCall, SpendingDay
+from mirada.kernel.errors import (
+    BudgetReached,
+    CircuitOpen,
+    LanguageModelRefused,
+    MiradaError,
+    NoAnswer,
+    UnusableReply,
+)
+from mirada.kernel.prices import Price, PriceTable, TokenBound, micros_of, usd
+
+EXPANSION = "expansion"
+CAPTION = "caption"
+CAPTION_EMBEDDING = "caption_embedding"
+GENERATION = "generation"
+PURPOSES = (EXPANSION, CAPTION, CAPTION_EMBEDDING, GENERATION)
+
+DAY_MS = 86_400_000
+SPREAD_S = 600
+"""What waits for tomorrow wakes up over ten minutes, and not all at midnight."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be paid for, and on whose behalf.
+
+    Attributes:
+        purpose: one of PURPOSES.
+        subject: what it is about: a content's SHA-256, or another key of <= 191 characters.
+        user_id: whom it is for; None: the installation.
+        job_id: whose attempt makes the call; None for one outside any job.
+        lease_token: that attempt's.
+    """
+
+    purpose: str
+    subject: str | None = None
+    user_id: int | None = None
+    job_id: int | None = None
+    lease_token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """What a UTC day may cost, and the prices it is reckoned with.
+
+    Attributes:
+        daily_micros: everybody together, in millionths of a dollar; None: no limit.
+        user_daily_micros: any one user; None: no limit.
+        prices: by model.
+    """
+
+    daily_micros: int | None
+    user_daily_micros: int | None
+    prices: PriceTable
+
+    @classmethod
+    def of_usd(cls, daily: float | None, user_daily: float | None, prices: PriceTable) -> Budgets:
+        """Return budgets given in dollars."""
+        return cls(micros_of(daily), micros_of(user_daily), prices)
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether anything is limited at all."""
+        return self.daily_micros is not None or self.user_daily_micros is not None
+
+
+def reserve(
+    session: Session,
+    order: Order,
+    model: str,
+    bound: TokenBound,
+    budgets: Budgets,
+    *,
+    unless: Callable[[Session], None] | None = None,
+) -> int:
+    """Put the most that a call can cost aside and return the call's id; commit before the call.
+
+    Args:
+        session: a transaction of its own.
+        order: what is to be paid for.
+        model: who is asked.
+        bound: the most it can cost.
+        budgets: in force.
+        unless: raises, where no other call can be reserved meanwhile, that this is not wanted.
+
+    Raises:
+        BudgetReached: that would pass the day's budget; wait until the next day begins.
+        LanguageModelRefused: there is a budget, and no price for this model.
+    """
+    most = most_of(model, bound, budgets)
+    now = session.execute(select(now_ms())).scalar_one()
+    require_room(session, order, most, budgets, now)
+    if unless is not None:
+        unless(session)
+    for user_id in {EVERYBODY, order.user_id or EVERYBODY}:
+        add_to_day(session, now // DAY_MS, user_id, most)
+    call = new_call(order, model, most, now)
+    session.add(call)
+    session.flush()
+    return call.id
+
+
+def most_of(model: str, bound: TokenBound, budgets: Budgets) -> int:
+    """Return what a call can cost at most, in millionths of a dollar; 0 where no price is known.
+
+    Raises:
+        LanguageModelRefused: there is a budget, and no price for this model.
+    """
+    price = budgets.prices.of(model)
+    if price is None and budgets.is_limited:
+        raise LanguageModelRefused(
+            f"What {model} costs is not known, so no budget can hold it: add it to LLM_PRICES_USD."
+        )
+    return 0 if price is None else price.cost_micros(bound.input_tokens, bound.output_tokens)
+
+
+def require_room(session: Session, order: Order, most: int, budgets: Budgets, now: int) -> None:
+    """Lock the rows of the day. Raises BudgetReached where a call would pass a limit."""
+    limits: list[tuple[int, int | None, str]] = [
+        (EVERYBODY, budgets.daily_micros, "LLM_DAILY_BUDGET_USD")
+    ]
+    if order.user_id is not None:
+        limits.append((order.user_id, budgets.user_daily_micros, "LLM_USER_DAILY_BUDGET_USD"))
+    for user_id, limit, setting in limits:
+        committed = _locked(session, now // DAY_MS, user_id)
+        if limit is not None and committed + most > limit:
+            raise _budget_reached(setting, limit, most, now)
+
+
+def new_call(order: Order, model: str, most: int, now: int) -> LanguageModelCall:
+    """Return the row of a call that begins now, reserved."""
+    return LanguageModelCall(
+        purpose=order.purpose,
+        model=model[:100],
+        subject=order.subject,
+        user_id=order.user_id,
+        job_id=order.job_id,
+        lease_token=order.lease_token,
+        state=CallState.RESERVED,
+        utc_day=now // DAY_MS,
+        reserved_micros=most,
+        created_at_ms=now,
+    )
+
+
+def settle(
+    session: Session,
+    call_id: int,
+    prices: PriceTable,
+    *,
+    input_tokens: int | None,
+    output_tokens: int | None,
+    error: MiradaError | None = None,
+) -> None:
+    """Write what an answered call has cost; harmless to repeat.
+
+    Args:
+        session: a transaction of its own.
+        call_id: from `reserve`.
+        prices: by model.
+        input_tokens: as the server counts; None, here or below, leaves the cost at the most it can be.
+        output_tokens: as the server counts.
+        error: why the answer is of no use, though it is paid for.
+    """
+    call = _locked_call(session, call_id)
+    if call is None:
+        return
+    price = prices.of(call.model)
+    cost = None if price is None else _cost(price, input_tokens, output_tokens)
+    if cost is None and (price is not None or call.reserved_micros):
+        cost = call.reserved_micros
+    call.cost_micros, call.input_tokens, call.output_tokens = cost, input_tokens, output_tokens
+    _end(session, call, CallState.PAID, (cost or 0) - call.reserved_micros, error)
+
+
+def settle_failed(session: Session, call_id: int, prices: PriceTable, error: MiradaError) -> None:
+    """Write how a call ended that brought no answer; harmless to repeat.
+
+    An error that the server told costs nothing. An answer of no use is paid for all the same. Where
+    none came, it may be: that counts at the most it can have cost, for good.
+    """
+    if isinstance(error, UnusableReply):
+        settle(
+            session,
+            call_id,
+            prices,
+            input_tokens=error.input_tokens,
+            output_tokens=error.output_tokens,
+            error=error,
+        )
+        return
+    call = _locked_call(session, call_id)
+    if call is None:
+        return
+    if isinstance(error, NoAnswer):
+        _end(session, call, CallState.UNKNOWN, 0, error)
+        return
+    _end(session, call, CallState.FREE, -call.reserved_micros, error)
+    if isinstance(error, CircuitOpen):
+        # Never sent: the circuit had opened between the look and the call. It is no call at all.
+        session.flush()
+        session.execute(delete(LanguageModelCall).where(LanguageModelCall.id == call_id))
+
+
+def _cost(price: Price, input_tokens: int | None, output_tokens: int | None) -> int | None:
+    if price.picture_usd is not None:
+        return price.cost_micros(0, 0)
+    if input_tokens is None or output_tokens is None:
+        return None
+    return price.cost_micros(input_tokens, output_tokens)
+
+
+def _locked(session: Session, day: int, user_id: int) -> int:
+    """Return what counts of a day so far, its row locked until the commit."""
+    of_day = (SpendingDay.utc_day == day, SpendingDay.user_id == user_id)
+    query = select(SpendingDay.committed_micros).where(*of_day).with_for_update()
+    found = session.execute(query).scalar_one_or_none()
+    if found is None:
+        fresh = {"utc_day": day, "user_id": user_id, "committed_micros": 0}
+        session.execute(insert_unless_there(session, SpendingDay, fresh))
+        found = session.execute(query).scalar_one()
+    return int(found)
+
+
+def add_to_day(session: Session, day: int, user_id: int, micros: int) -> None:
+    """Add to what counts of a day; its row is there and locked."""
+    session.execute(
+        update(SpendingDay)
+        .where(SpendingDay.utc_day == day, SpendingDay.user_id == user_id)
+        .values(committed_micros=SpendingDay.committed_micros + micros)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _locked_call(session: Session, call_id: int) -> LanguageModelCall | None:
+    """Return a call whose end is still to be written, locked; None for one that has ended."""
+    return session.execute(
+        select(LanguageModelCall)
+        .where(
+            LanguageModelCall.id == call_id,
+            # Given up for lost, its worker came back after all: what it knows is better.
+            LanguageModelCall.state.in_((CallState.RESERVED, CallState.UNKNOWN)),
+        )
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).scalar_one_or_none()
+
+
+def _end(
+    session: Session,
+    call: LanguageModelCall,
+    state: CallState,
+    change_micros: int,
+    error: MiradaError | None,
+) -> None:
+    call.state = state
+    call.failure = None if error is None else error.code
+    call.detail = None if error is None else error.detail[:255]
+    call.finished_at_ms = session.execute(select(now_ms())).scalar_one()
+    session.flush()
+    for user_id in (EVERYBODY, call.user_id):
+        if user_id is not None and change_micros:
+            add_to_day(session, call.utc_day, user_id, change_micros)
+
+
+def _budget_reached(setting: str, limit: int, most: int, now: int) -> BudgetReached:
+    # Not a word on what was spent: whoever owns the job reads this, and others spent it.
+    if most > limit:
+        reason = (
+            f"One call can cost up to ${usd(most):.6f}, more than a whole day may by {setting}: "
+            "an administrator would have to raise it."
+        )
+    else:
+        reason = (
+            f"Today's budget for language models ({setting}) is reached; this waits for the next "
+            "UTC day."
+        )
+    until_tomorrow_s = (DAY_MS - now % DAY_MS) // 1000 + 1
+    spread_s = random.randint(0, SPREAD_S)  # noqa: S311 - spreads load, hides nothing
+    return BudgetReached(reason, retry_after_s=until_tomorrow_s + spread_s)

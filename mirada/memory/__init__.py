@@ -1,0 +1,1 @@
+"""What a person asks for again and again: styles, subjects, palette."""

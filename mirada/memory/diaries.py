@@ -1,0 +1,291 @@
+"""Read what one person keeps as a diary of prompts, and a sample of everybody's for comparison.
+
+An outline is everything that an answer depends on, without the bytes: two equal fingerprints mean
+that nothing of it has changed, whoever asks and whatever they remember.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from mirada.db.changes import IN_LIST_ROWS
+from mirada.db.memory_models import TextContent
+from mirada.db.models import Content, Image
+from mirada.db.vector_tables import PICTURES, PROMPTS, VectorTable
+from mirada.embedding.palette import Colour, from_stored
+from mirada.kernel.embeddings import BLOB_DTYPE, Matrix, Vector, from_blob, l2_normalise
+from mirada.kernel.errors import InvalidInput
+from mirada.memory.book import Diary
+
+MAX_IMAGES = 5_000
+"""The newest of a person that are read; their taste is not what they did ten thousand pictures ago."""
+SAMPLED_IMAGES = 20_000
+SAMPLED_PEOPLE = 100
+SAMPLED_PROMPTS = 40
+"""Of the newest images, so many people with so many prompts each: a rate of 1 in 100 is told from one
+of 1 in 50 by 4,000 prompts, and reading them takes about a second."""
+STEPS_PER_DOUBLING = 16
+
+
+@dataclass(frozen=True, slots=True)
+class OwnImage:
+    """An image as far as styles depend on it.
+
+    What is known of its content and its prompt counts only once it is READY: before its own job is
+    done, it would tell that somebody else has the same.
+
+    Attributes:
+        is_ready: whether what is known of its content counts.
+        shows_prompt: whether what is known of its prompt does.
+    """
+
+    id: int
+    text_id: int | None
+    content_id: int
+    version: int
+    created_at: datetime
+    is_ready: bool
+    shows_prompt: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What a person has, newest last, and a fingerprint of it and of its vectors."""
+
+    images: Sequence[OwnImage]
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A diary, and the images behind its rows.
+
+    Attributes:
+        diary: the prompts.
+        images: by row of the diary, its images, oldest first.
+        total: every image that was read, with or without a prompt.
+    """
+
+    diary: Diary
+    images: Sequence[Sequence[OwnImage]]
+    total: Sequence[OwnImage]
+
+
+def outline(
+    session: Session, owner_id: int, prompt_space_id: int | None, image_space_id: int | None
+) -> Outline:
+    """Return the outline of a person's newest MAX_IMAGES images."""
+    query = (
+        select(
+            Image.id,
+            Image.prompt_text_id,
+            Image.content_id,
+            Image.version,
+            Image.created_at,
+            PICTURES.is_through,
+            PROMPTS.is_through,
+            Content.palette.is_not(None),
+        )
+        .join(Content, Content.id == Image.content_id)
+        .where(Image.owner_id == owner_id)
+        .order_by(Image.id.desc())
+        .limit(MAX_IMAGES)
+    )
+    rows = session.execute(query).all()[::-1]
+    images = [OwnImage(*row[:5], bool(row[5]), bool(row[6])) for row in rows]
+    ready = [image for image in images if image.is_ready]
+    digest = hashlib.sha256()
+    digest.update(repr((prompt_space_id, image_space_id)).encode())
+    # A palette comes with the vector, or later where a picture was embedded before there were any.
+    digest.update(repr([tuple(map(bool, row[5:])) for row in rows]).encode())
+    digest.update(repr([(i.id, i.text_id, i.content_id, i.version) for i in images]).encode())
+    for table, space_id, ids in (
+        (PROMPTS, prompt_space_id, {i.text_id for i in ready if i.text_id and i.shows_prompt}),
+        (PICTURES, image_space_id, {image.content_id for image in ready}),
+    ):
+        digest.update(repr(_stamps(session, table, space_id, ids)).encode())
+    return Outline(images, digest.hexdigest())
+
+
+def read_diary(
+    session: Session,
+    owner_id: int,
+    images: Sequence[OwnImage],
+    prompt_space_id: int | None,
+    image_space_id: int | None,
+) -> Kept:
+    """Return the diary of those images; a text or a vector that went away meanwhile is not in it."""
+    by_text: dict[int, list[OwnImage]] = defaultdict(list)
+    for image in images:
+        if image.text_id is not None:
+            by_text[image.text_id].append(image)
+    bodies = _bodies(session, by_text)
+    text_ids = [text_id for text_id in by_text if bodies.get(text_id)]
+    ready = {i: [image for image in by_text[i] if image.is_ready] for i in text_ids}
+    shown = [i for i in text_ids if any(image.shows_prompt for image in by_text[i])]
+    prompts = _vectors(session, PROMPTS, prompt_space_id, shown)
+    pictures = _vectors(
+        session,
+        PICTURES,
+        image_space_id,
+        {image.content_id for text_id in text_ids for image in ready[text_id]},
+    )
+    means: dict[int, Vector] = {}
+    for text_id in text_ids:
+        found = [pictures[i.content_id] for i in ready[text_id] if i.content_id in pictures]
+        if found:
+            with suppress(InvalidInput):
+                # Pictures that cancel out have no mean; then the prompt has no look.
+                means[text_id] = l2_normalise(np.mean(found, axis=0))
+    diary = Diary(
+        owner_id,
+        [bodies[text_id] for text_id in text_ids],
+        _matrix(prompts, text_ids),
+        _matrix(means, text_ids),
+    )
+    return Kept(diary, [by_text[text_id] for text_id in text_ids], images)
+
+
+def prompts_as_written(session: Session, image_ids: Collection[int]) -> dict[int, str]:
+    """Return the prompts of images as their owner wrote them, by id."""
+    found = session.execute(select(Image.id, Image.prompt).where(Image.id.in_(set(image_ids))))
+    return {image_id: prompt or "" for image_id, prompt in found}
+
+
+def palettes(session: Session, content_ids: Collection[int]) -> list[list[Colour]]:
+    """Return the palettes of contents that have one, by ascending content."""
+    ids, found = sorted(content_ids), []
+    for start in range(0, len(ids), IN_LIST_ROWS):
+        rows = session.execute(
+            select(Content.palette)
+            .where(Content.id.in_(ids[start : start + IN_LIST_ROWS]), Content.palette.is_not(None))
+            .order_by(Content.id)
+        )
+        found += [from_stored(palette) for (palette,) in rows if palette]
+    return found
+
+
+def watermark(session: Session) -> int:
+    """Return the id up to which everybody's images are sampled.
+
+    It moves in steps of about a sixteenth of the library, so that all processes compare with the
+    same sample, and answers do not move with every upload of somebody else.
+    """
+    newest = session.execute(select(func.max(Image.id))).scalar_one() or 0
+    step = max(1, (1 << newest.bit_length()) // (2 * STEPS_PER_DOUBLING))
+    return int(newest - newest % step)
+
+
+def everybody(
+    session: Session, up_to_id: int, prompt_space_id: int | None, image_space_id: int | None
+) -> tuple[list[Diary], str]:
+    """Return a bounded sample of everybody's prompts, and a digest of which they were.
+
+    For rates only: no text of it may reach anybody.
+    """
+    rows = session.execute(
+        select(Image.owner_id, Image.prompt_text_id, Image.content_id)
+        .where(Image.id <= up_to_id, Image.prompt_text_id.is_not(None))
+        .order_by(Image.id.desc())
+        .limit(SAMPLED_IMAGES)
+    )
+    by_owner: dict[int, dict[int, int]] = {}
+    for owner_id, text_id, content_id in rows:
+        if owner_id not in by_owner and len(by_owner) >= SAMPLED_PEOPLE:
+            continue
+        theirs = by_owner.setdefault(owner_id, {})
+        if text_id is not None and len(theirs) < SAMPLED_PROMPTS:
+            theirs.setdefault(text_id, content_id)
+    wanted = {text_id for theirs in by_owner.values() for text_id in theirs}
+    bodies = _bodies(session, wanted)
+    vectors = _vectors(session, PROMPTS, prompt_space_id, wanted)
+    shown = {content_id for theirs in by_owner.values() for content_id in theirs.values()}
+    pictures = _vectors(session, PICTURES, image_space_id, shown)
+    diaries = []
+    for owner_id in sorted(by_owner):
+        ids = sorted(text_id for text_id in by_owner[owner_id] if bodies.get(text_id))
+        theirs = by_owner[owner_id]
+        looks = {i: pictures[theirs[i]] for i in ids if theirs[i] in pictures}
+        diaries.append(
+            Diary(owner_id, [bodies[i] for i in ids], _matrix(vectors, ids), _matrix(looks, ids))
+        )
+    content = [(owner_id, sorted(theirs.items())) for owner_id, theirs in sorted(by_owner.items())]
+    digest = hashlib.sha256(
+        repr((prompt_space_id, image_space_id, content, sorted(vectors), sorted(pictures))).encode()
+    )
+    return diaries, digest.hexdigest()
+
+
+def _stamps(
+    session: Session, table: VectorTable, space_id: int | None, ids: Collection[int]
+) -> list[tuple[int, int]]:
+    """Return which of the subjects have a vector, and the number of its last change."""
+    if space_id is None:
+        return []
+    row: Any = table.entity
+    wanted, found = sorted(ids), []
+    for start in range(0, len(wanted), IN_LIST_ROWS):
+        rows = session.execute(
+            select(table.subject, row.change_seq).where(
+                row.space_id == space_id,
+                table.subject.in_(wanted[start : start + IN_LIST_ROWS]),
+                row.is_deleted.is_(False),
+            )
+        )
+        found += [(subject, seq) for subject, seq in rows]
+    return sorted(found)
+
+
+def _bodies(session: Session, text_ids: Collection[int]) -> dict[int, str]:
+    wanted, found = sorted(text_ids), dict[int, str]()
+    for start in range(0, len(wanted), IN_LIST_ROWS):
+        rows = session.execute(
+            select(TextContent.id, TextContent.body).where(
+                TextContent.id.in_(wanted[start : start + IN_LIST_ROWS])
+            )
+        )
+        for text_id, body in rows:
+            found[text_id] = body
+    return found
+
+
+def _vectors(
+    session: Session, table: VectorTable, space_id: int | None, ids: Collection[int]
+) -> dict[int, Vector]:
+    """Return vectors by subject; one that is damaged counts as none."""
+    found: dict[int, Vector] = {}
+    if space_id is None:
+        return found
+    row: Any = table.entity
+    wanted = sorted(ids)
+    for start in range(0, len(wanted), IN_LIST_ROWS):
+        rows = session.execute(
+            select(table.subject, row.vector, row.crc32).where(
+                row.space_id == space_id,
+                table.subject.in_(wanted[start : start + IN_LIST_ROWS]),
+                row.is_deleted.is_(False),
+            )
+        )
+        for subject, blob, crc32 in rows:
+            with suppress(InvalidInput):
+                found[subject] = from_blob(blob, crc32, len(blob) // BLOB_DTYPE.itemsize)
+    return found
+
+
+def _matrix(vectors: dict[int, Vector], ids: Sequence[int]) -> Matrix | None:
+    """Return one row per id, NaN where there is no vector; None where there is none at all."""
+    known = [vectors[i] for i in ids if i in vectors]
+    if not known:
+        return None
+    nothing = np.full(known[0].shape, np.nan, dtype=np.float32)
+    return np.stack([vectors.get(i, nothing) for i in ids])

@@ -1,0 +1,56 @@
+"""What a known style is, and the built-in list of them, which is built_in.toml beside this module."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mirada.kernel.errors import InvalidInput
+from mirada.kernel.labels import normalised_description, normalised_name
+
+MAX_STYLES = 300
+"""Each costs its descriptions' vectors once, and a column of every reckoning."""
+MAX_DESCRIPTIONS = 10
+"""One per language, or several of one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """A style that has a name.
+
+    Attributes:
+        name: the label of a suggestion, in the form of `kernel.labels.normalised_name`.
+        descriptions: one text per language: phrases separated by commas, the first of which is
+            what the style is called in that language.
+    """
+
+    name: str
+    descriptions: tuple[str, ...]
+
+
+def normalised_descriptions(texts: Sequence[object]) -> tuple[str, ...]:
+    """Return descriptions in the form of `kernel.labels.normalised_description`, each once.
+
+    Raises:
+        InvalidInput: none, more than MAX_DESCRIPTIONS, or one that is no description.
+    """
+    if isinstance(texts, str) or not 1 <= len(texts) <= MAX_DESCRIPTIONS:
+        raise InvalidInput(f"There may be 1 to {MAX_DESCRIPTIONS} descriptions, as a list.")
+    return tuple(dict.fromkeys(normalised_description(text) for text in texts))
+
+
+def _built_in() -> tuple[Style, ...]:
+    text = Path(__file__).with_name("built_in.toml").read_text(encoding="utf-8")
+    return tuple(
+        Style(
+            normalised_name(entry.pop("name")),
+            normalised_descriptions([text for texts in entry.values() for text in texts]),
+        )
+        for entry in tomllib.loads(text)["style"]
+    )
+
+
+BUILT_IN_STYLES: tuple[Style, ...] = _built_in()
+"""Painting, drawing and print, craft, movements, genres, photography."""

@@ -1,0 +1,249 @@
+"""Which prompts show which listed styles: by their words, by their vectors, and by whose they are."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mirada.kernel.embeddings import Matrix
+from mirada.memory.everyday import EVERYDAY_STEMS, EVERYDAY_WORDS
+from mirada.memory.known import Style
+from mirada.memory.rates import RARE_RATE, plain_rate
+from mirada.memory.words import Segment, Stems, folded_of, is_aside, is_quality, phrases_of, read
+
+Flags = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+Prompt = tuple[Segment, ...]
+PhraseRate = Callable[[Stems], float]
+
+PHRASE_SHARE, WORD_SHARE = 0.3, 0.05
+"""Of the prompts that show a style: how many say a given phrase of the list, and a given word of it."""
+WHOLE = 6.5
+"""The least that a segment says which is nothing but a phrase of the list."""
+WORD_WEIGHT, VECTOR_WEIGHT, BIAS = 1.5, 0.4, -8.3
+"""Of words, of vectors, and how unlikely any listed style is before either; chosen on pool a of
+benchmarks.styles."""
+LEAST_LEAD, LEAST_TELLING = 0.1, 2
+"""For a style to be kin of a phrase: how much more of it than the next style, and uncommon words."""
+SHRINKAGE = 0.5
+"""Of the plain prompts' covariance towards a multiple of one."""
+MOST_Z = 12.0
+"""Deviations above which a vector says no more."""
+CERTAIN = 0.5
+ROUNDS = 8
+"""In which prompts and their writer vouch for each other; it settles after about five."""
+WAY_WEIGHT = 5.0
+"""How far one certain way of saying a style raises the odds of the others of the same person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the words of n prompts say about s styles.
+
+    Attributes:
+        words: (n, s) log likelihood ratios.
+        named: (n, s) whether a whole phrase of the list was found.
+        signs: by prompt and style, the stems that spoke for it.
+    """
+
+    words: Floats
+    named: Flags
+    signs: Sequence[dict[int, frozenset[str]]]
+
+
+class StyleWords:
+    """The list as words: which phrases and which words speak for which style."""
+
+    def __init__(self, styles: Sequence[Style]) -> None:
+        """Read every name and description."""
+        self._count = len(styles)
+        self._phrases: dict[Stems, set[int]] = defaultdict(set)
+        self._words: dict[str, set[int]] = defaultdict(set)
+        self._names: set[Stems] = set()
+        self._exact: set[tuple[str, ...]] = set()
+        for place, style in enumerate(styles):
+            for text in (style.name, *style.descriptions):
+                for number, segment in enumerate(read(text)):
+                    key = tuple(word.stem for word in segment if word.stem)
+                    if number == 0:
+                        self._names.add(key)
+                    self._phrases[key].add(place)
+                    exact = tuple(word.folded for word in segment if word.stem)
+                    if not set(exact) <= EVERYDAY_WORDS:
+                        self._exact.add(exact)
+                    for part in key:
+                        self._words[part].add(place)
+
+    def is_name(self, key: Stems) -> bool:
+        """Return whether a style is called so, in any language."""
+        return key in self._names
+
+    def kin(self, key: Stems) -> tuple[int, float] | None:
+        """Return the style whose words make up most of a phrase, and how much, in (0, 1]; None for none.
+
+        Words count by how rare they are, and common ones not alone. Where two styles have as much of
+        it, neither is kin.
+        """
+        weights = {part: max(0.0, math.log(WORD_SHARE / plain_rate((part,)))) for part in key}
+        rare = [part for part in key if part not in EVERYDAY_STEMS and not is_quality((part,))]
+        total = sum(weights.values())
+        shares: dict[int, float] = defaultdict(float)
+        telling: Counter[int] = Counter()
+        for part, weight in weights.items():
+            for style in self._words.get(part, ()):
+                shares[style] += weight / max(total, 1e-9)
+                telling[style] += part in rare
+        for style in list(shares):
+            if telling[style] < LEAST_TELLING and key not in self._phrases:
+                del shares[style]
+        if not shares:
+            return None
+        first, *others = sorted(shares, key=lambda style: (-shares[style], style))
+        if others and shares[first] - shares[others[0]] < LEAST_LEAD:
+            return None
+        return first, shares[first]
+
+    def evidence(self, prompts: Sequence[Prompt], rate: PhraseRate) -> Evidence:
+        """Return what n prompts say; a word counts for the less, the more everybody uses it."""
+        words = np.zeros((len(prompts), self._count))
+        named = np.zeros((len(prompts), self._count), dtype=bool)
+        signs: list[dict[int, frozenset[str]]] = []
+        for row, prompt in enumerate(prompts):
+            said: dict[int, set[str]] = defaultdict(set)
+            whole = {tuple(word.stem for word in segment if word.stem) for segment in prompt}
+            found_at = list(phrases_of(prompt))
+            keys = {found.key for found in found_at}
+            exact = {found.key for found in found_at if folded_of(prompt, found) in self._exact}
+            covered: set[tuple[int, int]] = set()
+            for found in sorted(found_at, key=lambda one: -len(one.key)):
+                named_by = self._phrases.get(found.key)
+                span = {(found.segment, place) for place in range(found.start, found.end)}
+                # A phrase within a longer one that was found says nothing of its own.
+                if not named_by or span <= covered or is_quality(found.key):
+                    continue
+                if not (
+                    len(found.key) > 1
+                    or found.key in self._names
+                    or found.key in whole
+                    or is_aside(prompt, found)
+                ):
+                    # One word within a sentence is a phrase only where it is what a style is called.
+                    continue
+                covered |= span
+                usual = RARE_RATE if found.key in exact else plain_rate(found.key)
+                weight = max(0.0, math.log(PHRASE_SHARE / usual))
+                for style in named_by:
+                    if not set(found.key) <= said[style]:
+                        words[row, style] += max(WHOLE, weight) if found.key in whole else weight
+                        named[row, style] = True
+                        said[style] |= set(found.key)
+            for key in keys:
+                if len(key) > 1:
+                    continue
+                styles = self._words.get(key[0], ())
+                gain = math.log(WORD_SHARE / max(rate(key), plain_rate(key))) - 0.5 * math.log(
+                    max(1, len(styles))
+                )
+                for style in styles:
+                    if gain > 0 and key[0] not in said[style]:
+                        words[row, style] += gain
+                        said[style].add(key[0])
+            signs.append({style: frozenset(by) for style, by in said.items() if by})
+        return Evidence(words, named, signs)
+
+
+class StyleVectors:
+    """The list as vectors, and the space's own zero and unit."""
+
+    def __init__(self, plain: Matrix, owners: Sequence[int], vectors: Matrix, count: int) -> None:
+        """Measure the space by (n, d) unit vectors of prompts without a style.
+
+        Args:
+            plain: those prompts.
+            owners: by description, the number of its style.
+            vectors: (m, d) unit vectors of the descriptions.
+            count: how many styles there are.
+        """
+        wide = plain.astype(np.float64)
+        self._mean = wide.mean(axis=0)
+        centred = wide - self._mean
+        covariance = centred.T @ centred / len(wide)
+        size = covariance.shape[0]
+        shrunk = (1 - SHRINKAGE) * covariance + SHRINKAGE * np.trace(covariance) / size * np.eye(
+            size
+        )
+        # Any square root of the inverse will do, for only angles count. This one is the quickest.
+        self._whitening = np.linalg.inv(np.linalg.cholesky(shrunk)).T
+        self._descriptions = self.whitened(vectors)
+        self._owners = np.asarray(owners)
+        self._count = count
+        self.plain = self.whitened(plain)
+        near = self._near(self.plain)
+        self._zero, self._unit = near.mean(axis=0), near.std(axis=0)
+
+    def whitened(self, vectors: Matrix) -> Floats:
+        """Return (n, d) unit rows with what all prompts share taken out."""
+        rows = (vectors.astype(np.float64) - self._mean) @ self._whitening
+        return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12))
+
+    def _near(self, rows: Floats) -> Floats:
+        near = rows @ self._descriptions.T
+        out = np.full((len(rows), self._count), -np.inf)
+        for column, owner in enumerate(self._owners):
+            out[:, owner] = np.maximum(out[:, owner], near[:, column])
+        return out
+
+    def standing(self, rows: Floats) -> Floats:
+        """Return (n, s) how far whitened rows stand out for each style, in deviations of plain prompts."""
+        return np.asarray((self._near(rows) - self._zero) / self._unit)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Which of n prompts show which of s styles.
+
+    Attributes:
+        probability: (n, s).
+        is_shown: (n, s).
+    """
+
+    probability: Floats
+    logits: Floats
+    is_shown: Flags
+
+
+def shown(evidence: Evidence, standing: Floats | None) -> Shown:
+    """Return it; standing is (n, s), NaN rows where a prompt has no vector."""
+    logits = WORD_WEIGHT * evidence.words + BIAS
+    if standing is not None:
+        logits = logits + VECTOR_WEIGHT * np.clip(np.nan_to_num(standing), 0.0, MOST_Z)
+    _n, s = logits.shape
+    units: list[dict[frozenset[str], list[int]]] = [defaultdict(list) for _ in range(s)]
+    for row, signs in enumerate(evidence.signs):
+        for style, sign in signs.items():
+            units[style][sign].append(row)
+    boosted, post = logits, _posterior(logits)
+    for _ in range(ROUNDS):
+        others = np.zeros_like(logits)
+        for style in range(s):
+            column = post[:, style]
+            best = {sign: float(column[rows].max()) for sign, rows in units[style].items()}
+            others[:, style] = sum(best.values())
+            for sign, rows in units[style].items():
+                # A way to say it vouches for the others; for itself only where it names the style.
+                unnamed = [row for row in rows if not evidence.named[row, style]]
+                others[unnamed, style] -= best[sign]
+        boosted = logits + np.log1p(WAY_WEIGHT * others)
+        post = _posterior(boosted)
+    return Shown(post, boosted, (post > CERTAIN) | ((boosted > 0) & evidence.named))
+
+
+def _posterior(logits: Floats) -> Floats:
+    top = np.maximum(logits.max(axis=1, initial=0.0), 0.0)
+    e = np.exp(logits - top[:, None])
+    return np.asarray(e / (e.sum(axis=1) + np.exp(-top))[:, None])

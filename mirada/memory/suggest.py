@@ -1,0 +1,198 @@
+"""One person's recurring styles: listed ones, phrases of their own, and groups of vectors; merged."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from mirada.memory.book import Background, Diary, StyleBook
+from mirada.memory.groups import GROUP_RATE
+from mirada.memory.matching import Shown, shown
+from mirada.memory.naming import distinct_subjects, name_of_group, name_of_look, shared_word
+from mirada.memory.phrases import Recurring, recurring_phrases
+from mirada.memory.rates import confidence
+
+LEAST_COUNT = 4
+LEAST_SHARE, LEAST_SHARE_UNLISTED = 0.08, 0.12
+"""Of a person's prompts: of a listed style, and of one that no list names."""
+TRIED = 0.6
+"""The quantile that stands for how often somebody uses a style that they merely try; chosen on pool a."""
+LEAST_CONFIDENCE, LEAST_CONFIDENCE_UNLISTED = 0.6, 0.75
+SAME, SAME_GROUP = 0.6, 0.4
+"""Share of its prompts that a phrase, or a group, has in common with a style found before: then it is
+that style."""
+SHARED_WORD = 0.5
+"""Of a group's prompts that may have a word in common: more, and the group is about that word."""
+LEAST_SUBJECTS = 0.5
+"""Different subjects for each of a group's prompts: fewer, and the group is about them."""
+KIN, RELATED = 0.6, 0.3
+"""Of a phrase's words that a listed style must know: to give its name to it, or to take it in where
+the style was found already."""
+
+
+class Kind(StrEnum):
+    """How a style was found."""
+
+    LISTED = "listed"
+    PHRASE = "phrase"
+    GROUP = "group"
+    LOOK = "look"
+
+
+LEAST_CONFIDENCE_GROUP = {Kind.GROUP: 0.9, Kind.LOOK: 0.75}
+"""Prompts are alike for many reasons that are no style (subject, place, language, form), pictures of
+different subjects for few."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A style that recurs in one person's prompts.
+
+    Attributes:
+        kind: how it was found.
+        label: the list's name of it, or words of the person's own.
+        members: rows of the diary that show it, ascending.
+        confidence: in [0, 1]; see `rates.confidence`.
+        example: the row that shows it best.
+    """
+
+    kind: Kind
+    label: str
+    members: tuple[int, ...]
+    confidence: float
+    example: int
+
+
+@dataclass
+class _Candidate:
+    kind: Kind
+    label: str
+    members: set[int]
+    rate: float
+    example: int
+
+
+def suggest(diary: Diary, book: StyleBook, background: Background) -> list[Suggestion]:
+    """Return a person's styles, the surest first; the same for the same arguments."""
+    if not diary.texts:
+        return []
+    total = len(diary.texts)
+    listed = _listed(diary, book, background) if book.styles else []
+    own = _phrases(diary, book, background, listed)
+    grouped = _groups(diary, background, [*listed, *own])
+    found = [
+        Suggestion(
+            one.kind,
+            one.label,
+            tuple(sorted(one.members)),
+            confidence(len(one.members), total, one.rate),
+            one.example,
+        )
+        for one in [*listed, *own, *grouped]
+    ]
+    return sorted(
+        (one for one in found if one.confidence >= LEAST_CONFIDENCE),
+        key=lambda one: (-round(one.confidence, 2), -len(one.members), one.label),
+    )
+
+
+def _listed(diary: Diary, book: StyleBook, background: Background) -> list[_Candidate]:
+    total = len(diary.texts)
+    evidence = book.words.evidence(diary.prompts, background.rate_for(diary))
+    seen: Shown = shown(evidence, book.standing(diary.vectors))
+    counts = seen.is_shown.sum(axis=0)
+    rates = background.style_rates(diary.owner_id)
+    tried = (counts > 0) & (counts < LEAST_SHARE * total)
+    if tried.any():
+        # What somebody who tries many styles does with most of them is that person's background. Not
+        # the mean: a style's companions ("low poly, isometric") are no sign of trying.
+        rates = np.maximum(rates, np.quantile(counts[tried], TRIED) / total)
+    found = []
+    for place in np.flatnonzero(counts >= max(LEAST_COUNT, LEAST_SHARE * total)):
+        rows = np.flatnonzero(seen.is_shown[:, place]).tolist()
+        best = max(rows, key=lambda row: (float(seen.logits[row, place]), -row))
+        found.append(
+            _Candidate(Kind.LISTED, book.names[place], set(rows), float(rates[place]), best)
+        )
+    return found
+
+
+def _phrases(
+    diary: Diary, book: StyleBook, background: Background, listed: list[_Candidate]
+) -> list[_Candidate]:
+    """Return phrases of one's own; those that say a listed style go to that style instead."""
+    total, rate = len(diary.texts), background.rate_for(diary)
+    by_name = {one.label: one for one in listed}
+    own = []
+    for phrase in recurring_phrases(
+        diary.prompts, rate, least_count=LEAST_COUNT, least_confidence=LEAST_CONFIDENCE
+    ):
+        if len(phrase.members) < LEAST_SHARE * total:
+            continue
+        sure = confidence(len(phrase.members), total, rate(phrase.key))
+        home = _home(phrase, book, by_name)
+        newest = max(phrase.members)
+        if home in by_name:
+            by_name[home].members |= phrase.members
+        elif home is not None and sure >= LEAST_CONFIDENCE_UNLISTED:
+            by_name[home] = _Candidate(
+                Kind.LISTED, home, set(phrase.members), rate(phrase.key), newest
+            )
+            listed.append(by_name[home])
+        elif (
+            len(phrase.members) >= LEAST_SHARE_UNLISTED * total
+            and sure >= LEAST_CONFIDENCE_UNLISTED
+        ):
+            own.append(
+                _Candidate(Kind.PHRASE, phrase.label, set(phrase.members), rate(phrase.key), newest)
+            )
+    return own
+
+
+def _home(phrase: Recurring, book: StyleBook, by_name: dict[str, _Candidate]) -> str | None:
+    """Return the listed style that a phrase says, by where it stands or by its words; None for none."""
+    for name, one in by_name.items():
+        if len(phrase.members & one.members) >= SAME * len(phrase.members):
+            return name
+    kin = book.words.kin(phrase.key)
+    if kin is None:
+        return None
+    name, share = book.names[kin[0]], kin[1]
+    return name if share >= (RELATED if name in by_name else KIN) else None
+
+
+def _groups(diary: Diary, background: Background, found: list[_Candidate]) -> list[_Candidate]:
+    """Return what is alike in meaning or in looks alone, and is none of what was found by words."""
+    total = len(diary.texts)
+    least = max(LEAST_COUNT, math.ceil(LEAST_SHARE_UNLISTED * total))
+    spoken = [set(one.members) for one in found]
+    grouped: list[_Candidate] = []
+    for kind, rows, space in (
+        (Kind.GROUP, diary.vectors, background.prompt_space),
+        (Kind.LOOK, diary.pictures, background.picture_space),
+    ):
+        if rows is None or space is None:
+            continue
+        for group in space.groups(diary.owner_id, rows, least):
+            members = set(group.members)
+            is_known = any(
+                len(members & other) >= SAME_GROUP * min(len(members), len(other))
+                for other in [*spoken, *(one.members for one in grouped)]
+            )
+            if (
+                is_known
+                or shared_word(diary.prompts, group.members) > SHARED_WORD
+                or distinct_subjects(diary.prompts, group.members) < LEAST_SUBJECTS
+            ):
+                continue
+            if confidence(len(members), total, GROUP_RATE) >= LEAST_CONFIDENCE_GROUP[kind]:
+                label = (
+                    name_of_group(diary.prompts, group.members, background.rate_for(diary))
+                    if kind is Kind.GROUP
+                    else name_of_look(diary.texts[group.middle])
+                )
+                grouped.append(_Candidate(kind, label, members, GROUP_RATE, group.middle))
+    return grouped

@@ -1,0 +1,126 @@
+"""From a person's diary to what is said of it: styles, their months, subjects and colours."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from mirada.embedding.palette import Colour, merged
+from mirada.memory import diaries
+from mirada.memory.book import Background, StyleBook
+from mirada.memory.diaries import Kept, OwnImage
+from mirada.memory.subjects import recurring_subjects
+from mirada.memory.suggest import suggest
+
+MOST_STYLES = 10
+"""CONTRACT A: the most that anybody may ask for."""
+MOST_SUBJECTS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class OwnStyle:
+    """A style of a person's, as `domain.styles.suggest.Suggestion` has it, in images.
+
+    Attributes:
+        kind: "listed", "phrase", "group" or "look".
+        label: what it is called.
+        example_prompt: as its owner wrote it.
+        example_image_id: the newest image of that prompt.
+        frequency: how many images show the style.
+        confidence: in [0, 1].
+        by_month: images by month, "2025-11", oldest first; months without are left out.
+    """
+
+    kind: str
+    label: str
+    example_prompt: str
+    example_image_id: int
+    frequency: int
+    confidence: float
+    by_month: Sequence[tuple[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnSubject:
+    """What a person often asks for: in their words, in how many images, and the newest one."""
+
+    subject: str
+    frequency: int
+    example_image_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Taste:
+    """What a person's images have in common.
+
+    Attributes:
+        images: how many were looked at.
+        prompts: how many different prompts they have.
+        styles: the surest first, MOST_STYLES at most.
+        months: images by month, as OwnStyle.by_month.
+        subjects: the commonest first.
+        palette: the colours, the commonest first.
+        palette_images: of how many images the colours are known.
+    """
+
+    images: int = 0
+    prompts: int = 0
+    styles: Sequence[OwnStyle] = ()
+    months: Sequence[tuple[str, int]] = ()
+    subjects: Sequence[OwnSubject] = ()
+    palette: Sequence[Colour] = ()
+    palette_images: int = 0
+
+
+def taste_of(session: Session, kept: Kept, book: StyleBook, background: Background) -> Taste:
+    """Return a person's taste; the same while nothing of it changes.
+
+    Args:
+        session: for reading.
+        kept: what they have.
+        book: the list in force.
+        background: everybody's rates.
+    """
+    found = suggest(kept.diary, book, background)[:MOST_STYLES]
+    examples = [kept.images[one.example][-1].id for one in found]
+    written = diaries.prompts_as_written(session, examples)
+    styles = []
+    for one, image_id in zip(found, examples, strict=True):
+        images = [image for row in one.members for image in kept.images[row]]
+        styles.append(
+            OwnStyle(
+                str(one.kind),
+                one.label,
+                written.get(image_id) or kept.diary.texts[one.example],
+                image_id,
+                len(images),
+                round(one.confidence, 4),
+                _by_month(images),
+            )
+        )
+    subjects = []
+    for subject in recurring_subjects(kept.diary.prompts, book.words.is_name):
+        images = [image for row in subject.members for image in kept.images[row]]
+        newest = max(image.id for image in images)
+        subjects.append(OwnSubject(subject.label, len(images), newest))
+    subjects.sort(key=lambda one: (-one.frequency, one.subject))
+    colours = diaries.palettes(
+        session, {image.content_id for image in kept.total if image.is_ready}
+    )
+    return Taste(
+        images=len(kept.total),
+        prompts=len(kept.diary.texts),
+        styles=tuple(styles),
+        months=_by_month(kept.total),
+        subjects=tuple(subjects[:MOST_SUBJECTS]),
+        palette=tuple(merged(colours)),
+        palette_images=len(colours),
+    )
+
+
+def _by_month(images: Sequence[OwnImage]) -> tuple[tuple[str, int], ...]:
+    counts = Counter(image.created_at.strftime("%Y-%m") for image in images)
+    return tuple(sorted(counts.items()))

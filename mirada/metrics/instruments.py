@@ -1,0 +1,200 @@
+"""What every process counts, as Prometheus names it; the web server's own are in `webapp.api.metrics`.
+
+Several web processes share these through files, which the client library decides when it is imported:
+see `mirada.metrics.processes`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, Protocol, TypeVar
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+)
+
+from mirada.kernel.errors import MiradaError
+
+# When a counter began is a series more for each, and not to be had of several processes.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+INSTRUMENTS = CollectorRegistry()
+"""Ours alone: what a library might register elsewhere is not shown."""
+
+JOB_SECONDS = Histogram(
+    "mirada_job_attempt_duration_seconds",
+    "Attempts at jobs, and how long they took.",
+    ("kind", "outcome"),
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 180, 600, 3600),
+    registry=INSTRUMENTS,
+)
+UPLOADS = Counter(
+    "mirada_uploads",
+    "Pictures sent to be kept.",
+    ("outcome",),
+    registry=INSTRUMENTS,
+)
+
+ENCODED = Counter(
+    "mirada_encoded_items",
+    "Pictures and texts that the encoder gave a vector.",
+    ("space", "kind"),
+    registry=INSTRUMENTS,
+)
+ENCODER_FAILURES = Counter(
+    "mirada_encoder_failures",
+    "Pictures and texts that the encoder failed on.",
+    ("space", "kind"),
+    registry=INSTRUMENTS,
+)
+ENCODER_SECONDS = Counter(
+    "mirada_encoder_busy_seconds",
+    "Time spent inside the encoder.",
+    ("space", "kind"),
+    registry=INSTRUMENTS,
+)
+BATCH_ITEMS = Histogram(
+    "mirada_encoder_batch_items",
+    "Pictures or texts that shared a forward pass.",
+    ("space", "kind"),
+    buckets=(1, 2, 4, 8, 16, 32),
+    registry=INSTRUMENTS,
+)
+ENCODER_WAITING = Gauge(
+    "mirada_encoder_waiting_items",
+    "Pictures and texts that wait for the encoder.",
+    ("space",),
+    multiprocess_mode="livesum",
+    registry=INSTRUMENTS,
+)
+
+CACHE_LOOKUPS = Counter(
+    "mirada_vector_cache_lookups",
+    "Vectors looked up in memory.",
+    ("cache", "space", "result"),
+    registry=INSTRUMENTS,
+)
+CACHE_EVICTIONS = Counter(
+    "mirada_vector_cache_evictions",
+    "Vectors let go of to make room.",
+    ("cache", "space"),
+    registry=INSTRUMENTS,
+)
+CACHE_ENTRIES = Gauge(
+    "mirada_vector_cache_entries",
+    "Vectors in memory.",
+    ("cache", "space"),
+    multiprocess_mode="livesum",
+    registry=INSTRUMENTS,
+)
+CACHE_BYTES = Gauge(
+    "mirada_vector_cache_bytes",
+    "What these vectors and their keys take.",
+    ("cache", "space"),
+    multiprocess_mode="livesum",
+    registry=INSTRUMENTS,
+)
+
+# Of several processes the one that is behind most, or has most to do, is the one to know about.
+INDEX_VECTORS = Gauge(
+    "mirada_index_vectors",
+    "Vectors that can be found.",
+    ("space", "kind"),
+    multiprocess_mode="livemin",
+    registry=INSTRUMENTS,
+)
+INDEX_DEAD = Gauge(
+    "mirada_index_dead_vectors",
+    "Vectors of the snapshot that were replaced or deleted since.",
+    ("space",),
+    multiprocess_mode="livemax",
+    registry=INSTRUMENTS,
+)
+INDEX_DELTA = Gauge(
+    "mirada_index_delta_vectors",
+    "Vectors that came since the snapshot.",
+    ("space",),
+    multiprocess_mode="livemax",
+    registry=INSTRUMENTS,
+)
+INDEX_CHANGE_SEQ = Gauge(
+    "mirada_index_change_seq",
+    "Number of the last change that searches reflect.",
+    ("space",),
+    multiprocess_mode="livemin",
+    registry=INSTRUMENTS,
+)
+SNAPSHOT_CREATED = Gauge(
+    "mirada_index_snapshot_timestamp_seconds",
+    "When the snapshot in service was published; NaN without one.",
+    ("space",),
+    multiprocess_mode="livemin",
+    registry=INSTRUMENTS,
+)
+SNAPSHOT_RECALL = Gauge(
+    "mirada_index_snapshot_recall_ratio",
+    "Recall@10 of the snapshot in service, as it was measured when it was built, of the kind of "
+    "query it answers worst; NaN without one.",
+    ("space",),
+    multiprocess_mode="livemin",
+    registry=INSTRUMENTS,
+)
+SNAPSHOT_EF_SEARCH = Gauge(
+    "mirada_index_snapshot_ef_search",
+    "Beam that this recall needs; NaN where no graph is walked.",
+    ("space",),
+    multiprocess_mode="livemin",
+    registry=INSTRUMENTS,
+)
+
+DATABASE_CONNECTIONS = Gauge(
+    "mirada_database_connections",
+    "Connections to the database that are in use or kept open.",
+    ("state",),
+    multiprocess_mode="livesum",
+    registry=INSTRUMENTS,
+)
+DATABASE_CONNECTIONS_LIMIT = Gauge(
+    "mirada_database_connections_limit",
+    "Connections that may be open at once.",
+    multiprocess_mode="livesum",
+    registry=INSTRUMENTS,
+)
+
+
+class Upload(Protocol):
+    """What became of a picture; see `mirada.pictures.intake.TakenIn`."""
+
+    @property
+    def is_new_content(self) -> bool:
+        """Whether its bytes were not known before."""
+
+    @property
+    def was_replayed(self) -> bool:
+        """Whether an earlier request had sent it."""
+
+
+P = ParamSpec("P")
+Taken = TypeVar("Taken", bound=Upload)
+
+
+def counting_uploads(take_in: Callable[P, Taken]) -> Callable[P, Taken]:
+    """Count what becomes of pictures: new, known, replayed, or the code of the error."""
+
+    @functools.wraps(take_in)
+    def counted(*args: P.args, **kwargs: P.kwargs) -> Taken:
+        try:
+            taken = take_in(*args, **kwargs)
+        except MiradaError as error:
+            UPLOADS.labels(error.code).inc()
+            raise
+        is_new = "new" if taken.is_new_content else "known"
+        UPLOADS.labels("replayed" if taken.was_replayed else is_new).inc()
+        return taken
+
+    return counted

@@ -1,0 +1,1 @@
+"""Users, their keys, and what a key may do."""

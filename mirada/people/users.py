@@ -1,0 +1,229 @@
+"""People and services that own images; the keys they call with are in `mirada.people.keys`."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from mirada.db import idempotency
+from mirada.db.models import ApiKey, Role, User
+from mirada.kernel.errors import Conflict, InvalidInput, NotFound
+from mirada.people import keys
+from mirada.people.access import Authority, Scopes
+from mirada.pictures.images import LARGEST_ID
+
+LOCAL_USERNAME = "local"
+"""Whom calls without a key act as under AUTH_MODE=open."""
+USERNAME_PATTERN = re.compile(r"[\w.@+-]{1,150}")
+
+
+@dataclass(frozen=True, slots=True)
+class NewUser:
+    """A user who was created, and their first key; see `keys.NewKey`."""
+
+    user: User
+    first_key: keys.NewKey
+
+
+def create_user(session: Session, username: str, *, is_administrator: bool = False) -> User:
+    """Insert a user.
+
+    Names that differ by case alone are one name. SQLite knows the case of A to Z only, and MySQL
+    takes letters with and without accents for the same.
+
+    Raises:
+        InvalidInput: the name is empty, longer than 150 characters, or holds other characters than
+            letters, digits and any of `_ . @ + -`.
+        Conflict: the name is taken, or is that of the local user.
+    """
+    # Letters that only look different, such as full-width ones, are the plain letters.
+    username = unicodedata.normalize("NFKC", username)
+    if not USERNAME_PATTERN.fullmatch(username):
+        reason = "1 to 150 letters, digits, or any of _ . @ + -"
+        raise InvalidInput(
+            f"A user name takes {reason}.", fields={"username": [f"It takes {reason}."]}
+        )
+    if _without_accents(username).casefold() == LOCAL_USERNAME:
+        raise Conflict(
+            f"'{LOCAL_USERNAME}' is whom calls without a key act as; choose another name."
+        )
+    return _inserted(session, username, Role.ADMINISTRATOR if is_administrator else Role.USER)
+
+
+def create_with_key(
+    session: Session,
+    username: str,
+    *,
+    is_administrator: bool = False,
+    key_name: str | None = None,
+    scopes: Scopes | None = None,
+    expires_at: datetime | None = None,
+    giver: Authority | None = None,
+    asker_id: int = 0,
+    idempotency_key: str | None = None,
+) -> NewUser:
+    """Insert a user and their first key, both or neither.
+
+    Args:
+        session: a transaction.
+        username: see `create_user`.
+        is_administrator: the role.
+        key_name: what the key is called.
+        scopes: what it may do; None for all that the user may.
+        expires_at: when it ends; None for never.
+        giver: the most that the key may be; None for whoever has the command line.
+        asker_id: whose `idempotency_key` it is.
+        idempotency_key: the request's; a repetition gets the user without the key.
+
+    Raises:
+        InvalidInput, Conflict, NotAllowed, ScopeMissing: as `create_user` and `keys.issue` do.
+    """
+    fingerprint = idempotency.fingerprint_of(
+        "create_user",
+        {
+            "username": username,
+            "is_administrator": is_administrator,
+            "key_name": key_name,
+            "scopes": None if scopes is None else sorted(scopes),
+            "expires_at": None if expires_at is None else expires_at.timestamp(),
+        },
+    )
+    if idempotency_key is not None:
+        idempotency.checked_key(idempotency_key)
+        earlier = idempotency.find_replay(session, asker_id, idempotency_key, fingerprint)
+        if earlier is not None:
+            return _replayed(session, earlier)
+    user = create_user(session, username, is_administrator=is_administrator)
+    key = keys.issue(
+        session, user, name=key_name, scopes=scopes, expires_at=expires_at, giver=giver
+    )
+    if idempotency_key is not None:
+        twin = idempotency.remember(session, asker_id, idempotency_key, fingerprint, user.id)
+        if twin is not None:
+            # Raising takes this request's user back.
+            raise Conflict("A request with this Idempotency-Key is being answered; ask again.")
+    return NewUser(user, key)
+
+
+def issue_key(session: Session, user: User) -> str:
+    """Return a new key of the user's, without limits and without end; see `keys.issue` for others."""
+    return str(keys.issue(session, user).key)
+
+
+def without_rank(user: User) -> User:
+    """Return the user as a key without the scope admin lets them act; never to be stored."""
+    return User(id=user.id, username=user.username, role=Role.USER, created_at=user.created_at)
+
+
+def get_user(session: Session, user_id: int) -> User:
+    """Return a user by id. Raises NotFound."""
+    user = session.get(User, user_id) if 0 < user_id <= LARGEST_ID else None
+    if user is None:
+        raise no_such_user(user_id)
+    return user
+
+
+def no_such_user(user_id: int) -> NotFound:
+    """Return what is said of an absent user, and to everybody who may not know of one."""
+    return NotFound(f"There is no user {user_id}.")
+
+
+def list_users(session: Session, *, cursor: int | None = None, limit: int = 50) -> list[User]:
+    """Return at most `limit` users, newest first.
+
+    Args:
+        session: any.
+        cursor: the id of the last user of the page before; None for the first page.
+        limit: >= 1.
+    """
+    query = select(User)
+    if cursor is not None:
+        query = query.where(User.id < min(cursor, LARGEST_ID))
+    return list(session.execute(query.order_by(User.id.desc()).limit(limit)).scalars())
+
+
+def local_user(session: Session) -> User:
+    """Return the administrator whom calls without a key act as; the first call inserts it.
+
+    Raises:
+        Conflict: the database takes another user's name for the same.
+    """
+    user = _found_local_user(session)
+    if user is not None:
+        return user
+    try:
+        return _inserted(session, LOCAL_USERNAME, Role.ADMINISTRATOR)
+    except Conflict:
+        # Another process has inserted it between our look and our insert.
+        user = _found_local_user(session)
+        if user is None:
+            raise
+        return user
+
+
+def user_named(session: Session, username: str) -> User:
+    """Return a user by name, as it is written; "local" is inserted when it is not there yet.
+
+    Raises:
+        NotFound: there is no such user.
+    """
+    if username == LOCAL_USERNAME:
+        return local_user(session)
+    user = session.execute(select(User).where(User.username == username)).scalar_one_or_none()
+    # MySQL finds "ana" under "ANA"; the other engines do not, and nor do we.
+    if user is None or user.username != username:
+        raise NotFound(
+            f"There is no user '{username}'. Create it: flask --app wsgi users create {username}"
+        )
+    return user
+
+
+def _found_local_user(session: Session) -> User | None:
+    query = select(User).where(User.username == LOCAL_USERNAME)
+    user = session.execute(query).scalar_one_or_none()
+    # MySQL finds "lócal" under "local", and nobody else may be taken for an administrator.
+    if user is not None and user.username != LOCAL_USERNAME:
+        raise Conflict(
+            f"This database takes '{user.username}' for '{LOCAL_USERNAME}', whom calls without a key "
+            "act as: rename that user in the table users."
+        )
+    return user
+
+
+def _without_accents(username: str) -> str:
+    parts = unicodedata.normalize("NFD", username)
+    return "".join(part for part in parts if not unicodedata.combining(part))
+
+
+def _inserted(session: Session, username: str, role: Role) -> User:
+    taken = select(User.username).where(func.lower(User.username) == username.lower()).limit(1)
+    other = session.execute(taken).scalar_one_or_none()
+    if other is not None:
+        raise Conflict(f"There is a user '{other}' already; choose another name.")
+    user = User(username=username, role=role)
+    try:
+        with session.begin_nested():
+            session.add(user)
+            session.flush()
+    except IntegrityError as error:
+        raise Conflict(f"There is a user '{username}' already; choose another name.") from error
+    return user
+
+
+def _replayed(session: Session, user_id: int) -> NewUser:
+    found = session.execute(
+        select(User, ApiKey)
+        .join(ApiKey, ApiKey.user_id == User.id)
+        .where(User.id == user_id)
+        .order_by(ApiKey.id)
+        .limit(1)
+    ).one_or_none()
+    if found is None:
+        raise Conflict("The user of this Idempotency-Key is gone. Send a new one to make another.")
+    return NewUser(found[0], keys.NewKey(found[1], None))

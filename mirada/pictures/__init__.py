@@ -1,0 +1,1 @@
+"""Taking pictures in, and what people do with them: list, like, comment, import."""

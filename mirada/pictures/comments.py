@@ -1,0 +1,183 @@
+"""Comments under an image: write, read, list and delete them; the image's row keeps their number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+from sqlalchemy import CursorResult, Select, delete, select
+from sqlalchemy.orm import Session, joinedload
+
+from mirada.db import idempotency, image_counts
+from mirada.db.memory_models import Comment
+from mirada.db.models import Image, User
+from mirada.db.visibility import may_see
+from mirada.kernel.errors import Conflict, NotFound
+from mirada.pictures.comment_text import comment_text
+from mirada.pictures.images import LARGEST_ID, see_image
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A comment, its author loaded; `was_replayed`: an earlier request of the same key wrote it."""
+
+    comment: Comment
+    was_replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Some comments under an image, authors loaded, and how many there are in all."""
+
+    comments: list[Comment]
+    comment_count: int
+
+
+def write_comment(
+    session: Session,
+    image_id: int,
+    author_id: int,
+    text: object,
+    *,
+    idempotency_key: str | None = None,
+) -> Written:
+    """Put a comment under an image that its author may see.
+
+    Args:
+        session: a transaction.
+        image_id: which image.
+        author_id: who writes.
+        text: see `comment_text`.
+        idempotency_key: the request's; one key writes one comment.
+
+    Raises:
+        InvalidInput: the text cannot be kept, or the key is no key or another request's.
+        NotFound: there is no such image, or its author may not see it.
+        Conflict: the key's comment was deleted since.
+    """
+    body = comment_text(text)
+    if idempotency_key is not None:
+        idempotency.checked_key(idempotency_key)
+    # It begins with what it is of: what was made under this key is then never taken for a picture.
+    fingerprint = idempotency.fingerprint_of("comment", {"image_id": image_id, "text": body})
+    see_image(session, image_id, author_id, lock=True)
+    if idempotency_key is not None:
+        # A twin of this request has either committed or waits for the image's lock.
+        earlier = idempotency.find_replay(session, author_id, idempotency_key, fingerprint)
+        if earlier is not None:
+            return Written(_replayed(session, image_id, earlier), was_replayed=True)
+    comment = Comment(image_id=image_id, user=session.get_one(User, author_id), body=body)
+    session.add(comment)
+    session.flush()
+    image_counts.add(session, image_id, comments=1)
+    if idempotency_key is not None:
+        # Refuses a key that another request took meanwhile: this comment is then undone.
+        idempotency.remember(session, author_id, idempotency_key, fingerprint, comment.id)
+    return Written(comment)
+
+
+def get_comment(session: Session, image_id: int, comment_id: int, viewer_id: int | None) -> Comment:
+    """Return a comment under an image that the viewer may see, its author loaded.
+
+    Raises:
+        NotFound: there is no such image for this viewer, or no such comment under it.
+    """
+    see_image(session, image_id, viewer_id)
+    comment = None
+    if 0 < comment_id <= LARGEST_ID:
+        comment = session.execute(
+            _seen(image_id, viewer_id).where(Comment.id == comment_id)
+        ).scalar_one_or_none()
+    if comment is None:
+        raise _absent(image_id, comment_id)
+    return comment
+
+
+def list_comments(
+    session: Session,
+    image_id: int,
+    viewer_id: int | None,
+    *,
+    cursor: int | None = None,
+    limit: int = 50,
+) -> Conversation:
+    """Return at most `limit` comments under an image the viewer may see, oldest first.
+
+    Args:
+        session: any.
+        image_id: which image.
+        viewer_id: None for an anonymous caller.
+        cursor: the id of the last comment of the page before; None for the first page.
+        limit: >= 1.
+
+    Raises:
+        NotFound: there is no such image, or this viewer may not see it.
+    """
+    image = see_image(session, image_id, viewer_id)
+    query = _seen(image_id, viewer_id)
+    if cursor is not None:
+        query = query.where(Comment.id > min(cursor, LARGEST_ID))
+    rows = session.execute(query.order_by(Comment.id).limit(limit)).scalars()
+    return Conversation(list(rows), image.comment_count)
+
+
+def delete_comment(
+    session: Session,
+    image_id: int,
+    comment_id: int,
+    user_id: int,
+    *,
+    is_administrator: bool = False,
+) -> None:
+    """Delete a comment.
+
+    Args:
+        session: a transaction.
+        image_id: the image it is under, which whoever deletes may see.
+        comment_id: which one.
+        user_id: who asks: its author or the image's owner.
+        is_administrator: may delete anybody's.
+
+    Raises:
+        NotFound: there is no such image or comment, or it is not theirs to delete.
+    """
+    image = see_image(session, image_id, user_id, lock=True)
+    statement = delete(Comment).where(Comment.id == comment_id, Comment.image_id == image_id)
+    if not is_administrator and image.owner_id != user_id:
+        statement = statement.where(Comment.user_id == user_id)
+    gone = 0
+    if 0 < comment_id <= LARGEST_ID:
+        statement = statement.execution_options(synchronize_session=False)
+        gone = cast("CursorResult[Any]", session.execute(statement)).rowcount
+    if not gone:
+        raise _absent(image_id, comment_id)
+    image_counts.add(session, image_id, comments=-1)
+
+
+def _replayed(session: Session, image_id: int, comment_id: int) -> Comment:
+    comment = session.execute(
+        _loaded().where(Comment.id == comment_id, Comment.image_id == image_id)
+    ).scalar_one_or_none()
+    if comment is None:
+        raise Conflict(
+            "The comment written with this Idempotency-Key was deleted since. Send a new key to "
+            "write it again."
+        )
+    return comment
+
+
+def _seen(image_id: int, viewer_id: int | None) -> Select[Comment]:
+    return (
+        _loaded()
+        .join(Image, Image.id == Comment.image_id)
+        .where(Comment.image_id == image_id, may_see(viewer_id))
+    )
+
+
+def _loaded() -> Select[Comment]:
+    return select(Comment).options(joinedload(Comment.user))
+
+
+def _absent(image_id: int, comment_id: int) -> NotFound:
+    # The same words whether it is not there, under another image, or somebody else's to delete.
+    return NotFound(f"There is no comment {comment_id} under image {image_id}, or it is not yours.")

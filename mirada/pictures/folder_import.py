@@ -1,0 +1,254 @@
+"""Import a folder of pictures: batched, resumable, each picture once; while the server runs or not."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import os
+import shutil
+import stat
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from mirada.db import spaces
+from mirada.kernel.errors import ImageTooLarge, InvalidInput, Unavailable
+from mirada.pictures import folder_scan, intake, register
+from mirada.pictures.folder_scan import ImportReport, Refusal
+from mirada.pictures.register import NewPicture, Registered
+from mirada.runtime import Runtime
+from workers import doorbell
+
+logger = logging.getLogger(__name__)
+
+BATCH_SIZE = 32
+"""Pictures per transaction: on SQLite it holds up other writers for some 50 ms."""
+READERS = 4
+"""Files that are copied, synced and decoded at once."""
+PATIENCE_S = 60.0
+"""How long a batch waits for a database or disk that is away before the import gives up."""
+LOG_EVERY_S = 10.0
+
+Result = TypeVar("Result")
+OnProgress = Callable[[ImportReport], None]
+
+
+def import_folder(
+    runtime: Runtime,
+    folder: Path,
+    *,
+    owner_id: int,
+    is_public: bool,
+    read_metadata: bool = True,
+    report: OnProgress | None = None,
+    batch_size: int = BATCH_SIZE,
+    is_stopping: Callable[[], bool] = lambda: False,
+) -> ImportReport:
+    """Take in every picture below a folder that its owner does not have yet.
+
+    What counts is the bytes: a run that was interrupted goes on where it was, a second run takes
+    nothing. A suffix that disagrees with the bytes is no reason to refuse a file.
+
+    Args:
+        runtime: a migrated one.
+        folder: read recursively; links that lead out of it are not followed.
+        owner_id: whose images they become.
+        is_public: whether anyone may see them, and the prompts that are read from them.
+        read_metadata: whether to read what generators wrote into the files.
+        report: called with the running report after every batch; logged every 10 s when None.
+        batch_size: pictures per transaction, >= 1.
+        is_stopping: asked before every batch; True ends the import early.
+
+    Raises:
+        InvalidInput: the folder is not there or cannot be read.
+        StorageFull, Unavailable: the store or the database stayed away; what was committed stays.
+    """
+    try:
+        scan = folder_scan.scan_folder(folder)
+    except OSError as error:
+        raise InvalidInput(f"The folder {folder} cannot be imported: {error.strerror}.") from error
+    outcome = ImportReport(scan)
+    report = report or _logged()
+    report(outcome)
+    batches = _Batches(runtime, folder.resolve(), owner_id, is_public, read_metadata, outcome)
+    with ThreadPoolExecutor(READERS, thread_name_prefix="import") as readers:
+        for start in range(0, outcome.total, batch_size):
+            if is_stopping():
+                return outcome
+            batches.take(scan.pictures[start : start + batch_size], readers)
+            report(outcome)
+    outcome.is_complete = True
+    return outcome
+
+
+class _Batches:
+    """One import's batches: look, read, store, register, ring."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        root: Path,
+        owner_id: int,
+        is_public: bool,
+        read_metadata: bool,
+        outcome: ImportReport,
+    ) -> None:
+        self._runtime = runtime
+        self._root = root
+        self._owner_id = owner_id
+        self._is_public = is_public
+        self._read_metadata = read_metadata
+        self._outcome = outcome
+
+    def take(self, paths: Sequence[Path], readers: ThreadPoolExecutor) -> None:
+        """Take a batch in, completely or, when this raises, not at all."""
+        unknown = self._unknown(list(zip(paths, readers.map(self._hash, paths), strict=True)))
+        kept: list[tuple[NewPicture, str]] = []
+        futures = [(path, readers.submit(self._keep, path)) for path in unknown]
+        trouble: Exception | None = None
+        for path, future in futures:
+            try:
+                picture = future.result()
+            except Unavailable as error:
+                trouble = error
+                continue
+            if picture is not None:
+                kept.append((picture, path.name))
+        if trouble is not None:
+            for picture, _ in kept:
+                intake.drop(self._runtime, picture)
+            raise trouble
+        if kept:
+            self._settle(self._register(kept))
+
+    def _unknown(self, hashed: list[tuple[Path, str | None]]) -> list[Path]:
+        """Return the files to read, one for each picture the owner does not have."""
+        hashes = [sha256 for _, sha256 in hashed if sha256 is not None]
+        seen = patiently(lambda: self._owned(hashes))
+        wanted = []
+        for path, sha256 in hashed:
+            if sha256 in seen:
+                self._outcome.already_there += 1
+            elif sha256 is not None:
+                seen.add(sha256)
+                wanted.append(path)
+        return wanted
+
+    def _owned(self, hashes: list[str]) -> set[str]:
+        with self._runtime.reading() as session:
+            return folder_scan.owned_hashes(session, self._owner_id, hashes)
+
+    def _hash(self, path: Path) -> str | None:
+        with self._refusing(path), self._opened(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        return None
+
+    def _keep(self, path: Path) -> NewPicture | None:
+        with self._refusing(path), self._opened(path) as file:
+            staged = self._runtime.image_store.stage()
+            try:
+                shutil.copyfileobj(file, staged.stream, 1024 * 1024)
+                return intake.keep(self._runtime, staged, None, read_metadata=self._read_metadata)
+            finally:
+                staged.discard()
+        return None
+
+    @contextmanager
+    def _opened(self, path: Path) -> Iterator[io.BufferedReader]:
+        # Non-blocking: a pipe put there since the scan must not hold the import up.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise InvalidInput("It is no regular file any more.")
+            if found.st_size > self._runtime.settings.max_upload_bytes:
+                limit = self._runtime.settings.max_upload_mb
+                raise ImageTooLarge(f"It is larger than {limit} MB (MAX_UPLOAD_MB).")
+            yield file
+
+    @contextmanager
+    def _refusing(self, path: Path) -> Iterator[None]:
+        """Turn what is wrong with one file into an entry of the report."""
+        try:
+            yield
+            return
+        except FileNotFoundError:
+            reason = "It vanished during the import."
+        except OSError as error:
+            reason = f"It cannot be read: {error.strerror}."
+        except InvalidInput as error:
+            reason = error.detail
+        self._outcome.refused.append(Refusal(str(path.relative_to(self._root)), reason))
+
+    def _register(self, kept: list[tuple[NewPicture, str]]) -> list[tuple[NewPicture, Registered]]:
+        is_sent = False
+
+        def write() -> list[tuple[NewPicture, Registered]]:
+            nonlocal is_sent
+            with self._runtime.transaction() as session:
+                space = spaces.pinned_space(session)
+                registered = folder_scan.register_batch(
+                    session,
+                    kept,
+                    owner_id=self._owner_id,
+                    space_id=space.id if space else None,
+                    is_public=self._is_public,
+                    embeddings_enabled=self._runtime.settings.embeddings_enabled,
+                )
+                is_sent = True
+            return registered
+
+        try:
+            return patiently(write)
+        except BaseException:
+            # Once a COMMIT was sent, rows may point at the files: they stay.
+            if not is_sent:
+                for picture, _ in kept:
+                    intake.drop(self._runtime, picture)
+            raise
+
+    def _settle(self, written: list[tuple[NewPicture, Registered]]) -> None:
+        for picture, registered in written:
+            if not registered.is_new_content:
+                intake.drop(self._runtime, picture)
+            # An image of before whose file is this very one: our own commit, seen on a second try.
+            if registered.was_replayed and not registered.is_new_content:
+                self._outcome.already_there += 1
+            else:
+                self._outcome.taken += 1
+            if registered.job_id is not None:
+                doorbell.ring(self._runtime, registered.job_id, register.JOB_KIND)
+
+
+def patiently(work: Callable[[], Result]) -> Result:
+    """Return what the work returns, trying again while the database is away; it must be repeatable.
+
+    Raises:
+        Unavailable: it was away for longer than PATIENCE_S.
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    delay_s = 0.1
+    while True:
+        try:
+            return work()
+        except Unavailable:
+            if time.monotonic() + delay_s > deadline:
+                raise
+        time.sleep(delay_s)
+        delay_s = min(2 * delay_s, 5.0)
+
+
+def _logged() -> OnProgress:
+    logged_at = time.monotonic()
+
+    def log(report: ImportReport) -> None:
+        nonlocal logged_at
+        if time.monotonic() - logged_at >= LOG_EVERY_S:
+            logged_at = time.monotonic()
+            logger.info("Importing: %s of %s pictures looked at.", report.done, report.total)
+
+    return log

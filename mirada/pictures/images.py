@@ -1,0 +1,241 @@
+"""Read, list, change and delete images: what their owners and viewers do with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, delete, false, select
+from sqlalchemy.orm import Session, joinedload
+
+from mirada.db import changes
+from mirada.db.classifier_models import ClassifiedPicture
+from mirada.db.contents import lock_content, release_content
+from mirada.db.models import Image
+from mirada.db.texts import lock_texts_of, release_text, set_caption, set_prompt
+from mirada.db.visibility import may_see, visible_images
+from mirada.kernel.errors import InvalidInput, NotFound, PreconditionFailed
+from mirada.kernel.prompts import normalised_prompt
+from mirada.kernel.writing import checked_text, clean_filename
+
+CHANGEABLE = frozenset({"prompt", "caption", "is_public", "filename"})
+LARGEST_ID = 2**63 - 1
+"""What a BIGINT holds; drivers refuse more with an error of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenImage:
+    """What likes and comments need to know of an image that somebody may see."""
+
+    id: int
+    owner_id: int
+    like_count: int
+    comment_count: int
+
+
+def get_image(session: Session, image_id: int, viewer_id: int | None) -> Image:
+    """Return an image with its content and owner loaded.
+
+    Raises:
+        NotFound: there is none, or this viewer may not see it.
+    """
+    return _one(session, visible_images(viewer_id), image_id)
+
+
+def see_image(
+    session: Session, image_id: int, viewer_id: int | None, *, lock: bool = False
+) -> SeenImage:
+    """Return a few columns of an image that the viewer may see now.
+
+    Args:
+        session: any; a transaction to lock in.
+        image_id: which image.
+        viewer_id: None for an anonymous caller.
+        lock: keep the image as it is, visible and not deleted, until the transaction ends.
+
+    Raises:
+        NotFound: there is none, or this viewer may not see it.
+    """
+    query = select(Image.id, Image.owner_id, Image.like_count, Image.comment_count).where(
+        Image.id == image_id, may_see(viewer_id)
+    )
+    row = None
+    if 0 < image_id <= LARGEST_ID:
+        row = session.execute(query.with_for_update() if lock else query).one_or_none()
+    if row is None:
+        raise _absent(image_id)
+    return SeenImage(*row)
+
+
+def list_images(
+    session: Session,
+    viewer_id: int | None,
+    *,
+    cursor: int | None = None,
+    limit: int = 50,
+    owner_only: bool = False,
+) -> list[Image]:
+    """Return at most `limit` images the viewer may see, newest first, content and owner loaded.
+
+    Args:
+        session: any.
+        viewer_id: None for an anonymous caller.
+        cursor: the id of the last image of the page before; None for the first page.
+        limit: >= 1.
+        owner_only: the viewer's own only; none for an anonymous caller.
+    """
+    query = visible_images(viewer_id)
+    if owner_only:
+        query = query.where(Image.owner_id == viewer_id if viewer_id is not None else false())
+    if cursor is not None:
+        query = query.where(Image.id < min(cursor, LARGEST_ID))
+    query = query.order_by(Image.id.desc()).limit(limit)
+    return list(session.execute(_loaded(query)).scalars())
+
+
+def change_image(
+    session: Session,
+    image_id: int,
+    owner_id: int,
+    *,
+    expected_version: int | None,
+    changes: Mapping[str, Any],
+) -> Image:
+    """Return the owner's image after the changes; its `version` grows by one if anything differs.
+
+    Args:
+        session: a transaction.
+        image_id: which image.
+        owner_id: who asks.
+        expected_version: what If-Match named; None changes any version.
+        changes: new values of prompt, caption, filename (str or None) and is_public (bool).
+
+    Raises:
+        NotFound: there is none of this owner's.
+        PreconditionFailed: it is another version by now.
+        InvalidInput: an unknown field, or a value that cannot be stored.
+    """
+    unknown = sorted(set(changes) - CHANGEABLE)
+    if unknown:
+        raise InvalidInput(
+            f"These fields cannot be changed: {', '.join(unknown)}.",
+            fields={name: ["Cannot be changed."] for name in unknown},
+        )
+    image = _owned_and_locked(session, image_id, owner_id, expected_version)
+    left_text_ids = _set_texts(session, image, changes)
+    if "filename" in changes:
+        image.filename = clean_filename(changes["filename"])
+    if "is_public" in changes and image.is_public != changes["is_public"]:
+        image.is_public = bool(changes["is_public"])
+        _touch(session, image)
+    session.flush()
+    for text_id in _in_order(left_text_ids):
+        release_text(session, text_id)
+    return image
+
+
+def delete_image(
+    session: Session, image_id: int, owner_id: int, *, expected_version: int | None
+) -> str | None:
+    """Delete the owner's image, and with the last image of its content the content and its vectors.
+
+    With their last image of a picture its owner's classification of it goes as well. The vector stays
+    while somebody else has had the same bytes classified; the bytes do not.
+
+    Returns:
+        The storage key to remove after the commit; None while other images show the same bytes.
+
+    Raises:
+        NotFound: there is none of this owner's.
+        PreconditionFailed: it is another version by now.
+    """
+    image = _owned_and_locked(session, image_id, owner_id, expected_version)
+    content, text_ids = image.content, [image.prompt_text_id, image.caption_text_id]
+    _touch(session, image)
+    session.delete(image)
+    session.flush()
+    for text_id in _in_order(text_ids):
+        release_text(session, text_id)
+    own = select(Image.id).where(Image.content_id == content.id, Image.owner_id == owner_id)
+    if session.execute(own.limit(1)).first() is None:
+        session.execute(
+            delete(ClassifiedPicture).where(
+                ClassifiedPicture.content_id == content.id, ClassifiedPicture.owner_id == owner_id
+            )
+        )
+    return release_content(session, content)
+
+
+def committed_change(session: Session) -> int | None:
+    """Return the change number that a finished transaction got, None if it changed no search.
+
+    Call it after the transaction's block; a caller sends it back to see its own change at once.
+    """
+    return changes.committed_seq(session)
+
+
+def _owned_and_locked(
+    session: Session, image_id: int, owner_id: int, expected_version: int | None
+) -> Image:
+    owned = select(Image).where(Image.owner_id == owner_id)
+    # The content's row first, as everywhere; an image's content never changes, so the unlocked look
+    # is good enough to learn which one that is.
+    lock_content(session, _one(session, owned, image_id).content_id)
+    session.execute(select(Image.id).where(Image.id == image_id).with_for_update())
+    image = _one(session, owned, image_id)
+    if expected_version is not None and image.version != expected_version:
+        raise PreconditionFailed(
+            f"Image {image_id} is at version {image.version} by now, not {expected_version}. "
+            "Read it again and repeat the change if it still applies."
+        )
+    return image
+
+
+def _set_texts(session: Session, image: Image, changes: Mapping[str, Any]) -> list[int | None]:
+    """Write prompt and caption as far as they change and return the texts to release."""
+    texts = {
+        name: checked_text(name, changes[name]) for name in ("prompt", "caption") if name in changes
+    }
+    if len(texts) == 2:
+        bodies = [normalised_prompt(text) for text in texts.values() if text is not None]
+        lock_texts_of(session, bodies, [image.prompt_text_id, image.caption_text_id])
+    left = []
+    # Flushed in between, one change would be two versions.
+    with session.no_autoflush:
+        if "prompt" in texts:
+            left.append(set_prompt(session, image, texts["prompt"]))
+        if "caption" in texts:
+            left.append(set_caption(session, image, texts["caption"]))
+    return left
+
+
+def _in_order(text_ids: list[int | None]) -> list[int]:
+    # Texts are locked lowest id first, as everywhere.
+    return sorted({text_id for text_id in text_ids if text_id is not None})
+
+
+def _one(session: Session, query: Select[Image], image_id: int) -> Image:
+    image = None
+    if 0 < image_id <= LARGEST_ID:
+        narrowed = _loaded(query.where(Image.id == image_id))
+        image = session.execute(
+            narrowed.execution_options(populate_existing=True)
+        ).scalar_one_or_none()
+    if image is None:
+        raise _absent(image_id)
+    return image
+
+
+def _absent(image_id: int) -> NotFound:
+    return NotFound(f"There is no image {image_id}, or it is not yours to see.")
+
+
+def _loaded(query: Select[Image]) -> Select[Image]:
+    return query.options(joinedload(Image.content), joinedload(Image.owner))
+
+
+def _touch(session: Session, image: Image) -> None:
+    # `changes` is a parameter's name above.
+    changes.touch(session, [image.content_id])
+    changes.touch_texts(session, [image.prompt_text_id, image.caption_text_id])

@@ -1,0 +1,124 @@
+"""Likes: one per person and image; the image's row keeps their number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+from sqlalchemy import CursorResult, delete, insert, select
+from sqlalchemy.orm import Session
+
+from mirada.db import image_counts
+from mirada.db.changes import IN_LIST_ROWS
+from mirada.db.memory_models import Like
+from mirada.db.models import Image, User
+from mirada.db.visibility import may_see
+from mirada.pictures.images import LARGEST_ID, see_image
+
+
+@dataclass(frozen=True, slots=True)
+class Liker:
+    """Who likes an image, and since when."""
+
+    user_id: int
+    username: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Likers:
+    """Some of those who like an image, and how many they are in all."""
+
+    likers: list[Liker]
+    like_count: int
+
+
+def like(session: Session, image_id: int, user_id: int) -> int:
+    """Let a person like an image they may see, and return how many do; twice counts once.
+
+    Raises:
+        NotFound: there is no such image, or this person may not see it.
+    """
+    image = see_image(session, image_id, user_id, lock=True)
+    # Under the image's lock nobody can come between the look and the insertion.
+    if liked_among(session, user_id, [image_id]):
+        return image.like_count
+    session.execute(insert(Like).values(image_id=image_id, user_id=user_id))
+    image_counts.add(session, image_id, likes=1)
+    return image.like_count + 1
+
+
+def unlike(session: Session, image_id: int, user_id: int) -> int:
+    """Take a person's like back, if there is one, and return how many are left.
+
+    Raises:
+        NotFound: there is no such image, or this person may not see it (any more).
+    """
+    image = see_image(session, image_id, user_id, lock=True)
+    gone = session.execute(
+        delete(Like)
+        .where(Like.image_id == image_id, Like.user_id == user_id)
+        .execution_options(synchronize_session=False)
+    )
+    if not cast("CursorResult[Any]", gone).rowcount:
+        return image.like_count
+    image_counts.add(session, image_id, likes=-1)
+    return image.like_count - 1
+
+
+def list_likers(
+    session: Session,
+    image_id: int,
+    viewer_id: int | None,
+    *,
+    cursor: int | None = None,
+    limit: int = 50,
+) -> Likers:
+    """Return at most `limit` of those who like an image the viewer may see, by user id.
+
+    By user id because that is the one order in which likes that come and go move nobody to another
+    page.
+
+    Args:
+        session: any.
+        image_id: which image.
+        viewer_id: None for an anonymous caller.
+        cursor: the id of the last user of the page before; None for the first page.
+        limit: >= 1.
+
+    Raises:
+        NotFound: there is no such image, or this viewer may not see it.
+    """
+    image = see_image(session, image_id, viewer_id)
+    query = (
+        select(Like.user_id, User.username, Like.created_at)
+        .join(User, User.id == Like.user_id)
+        .join(Image, Image.id == Like.image_id)
+        .where(Like.image_id == image_id, may_see(viewer_id))
+    )
+    if cursor is not None:
+        query = query.where(Like.user_id > min(cursor, LARGEST_ID))
+    rows = session.execute(query.order_by(Like.user_id).limit(limit))
+    return Likers([Liker(*row) for row in rows], image.like_count)
+
+
+def liked_among(
+    session: Session, viewer_id: int | None, image_ids: Iterable[int]
+) -> frozenset[int]:
+    """Return those of the images that the viewer likes: one query for a page, none for anonymous."""
+    if viewer_id is None:
+        return frozenset()
+    ids = sorted(set(image_ids))
+    liked: set[int] = set()
+    for start in range(0, len(ids), IN_LIST_ROWS):
+        liked |= set(
+            session.execute(
+                select(Like.image_id).where(
+                    Like.user_id == viewer_id,
+                    Like.image_id.in_(ids[start : start + IN_LIST_ROWS]),
+                )
+            ).scalars()
+        )
+    return frozenset(liked)

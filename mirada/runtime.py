@@ -1,0 +1,404 @@
+"""Runtime: from Settings to an engine and lazily built ports, all in one object, hence its length.
+
+The only chooser of backends.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from mirada.classify import label_set
+from mirada.config import BUNDLED_MODEL_DIR, Settings
+from mirada.db import spaces
+from mirada.db.migrate import differences, upgrade_to_head
+from mirada.db.session import Database, make_engine
+from mirada.db.vector_rows import DatabaseVectors
+from mirada.embedding import index_rebuild
+from mirada.feedback import evidence
+from mirada.kernel.circuit import CircuitBreaker
+from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind
+from mirada.kernel.errors import Unavailable
+from mirada.kernel.vector_cache import VectorCache
+from mirada.language_model.spending import Budgets
+from mirada.people.key_usage import KeyUsage
+from mirada.ports import (
+    Grouping,
+    ImageDecoder,
+    ImageStore,
+    LanguageModel,
+    PromptEncoder,
+    TextEncoder,
+    VectorIndex,
+    VectorSource,
+)
+
+if TYPE_CHECKING:
+    from mirada.adapters.encoders.batching import BatchingEncoder
+    from mirada.adapters.encoders.openclip import OpenClipEncoder
+
+logger = logging.getLogger(__name__)
+Port = TypeVar("Port")
+
+
+class Runtime:
+    """Everything one process works with. Ports are built on first use, once, and closed together.
+
+    Built after any fork: a child of a process that has used torch or FAISS hangs.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Keep the settings and prepare the engine; connects to nothing."""
+        self.settings = settings
+        self.started_at_ms = time.time_ns() // 1_000_000
+        self.database = Database(make_engine(settings.url, settings.db_pool_size))
+        self._lock = threading.RLock()
+        self._ports: dict[str, object] = {}
+        self._building: dict[str, threading.Lock] = {}
+        self._loading: dict[str, Future[Any]] = {}
+        self._exit = ExitStack()
+        self.key_usage = self._closing(KeyUsage(self.database))
+
+    def transaction(self) -> AbstractContextManager[Session]:
+        """A Session that commits at the end of the block; see `Database.transaction`."""
+        return self.database.transaction()
+
+    def reading(self) -> AbstractContextManager[Session]:
+        """A Session for SELECTs; see `Database.reading`."""
+        return self.database.reading()
+
+    def migrate(self) -> None:
+        """Bring the database to this version's tables; concurrent callers wait for one another."""
+        upgrade_to_head(self.database.engine)
+
+    def schema_differences(self) -> list[object]:
+        """Return what a migration would still change; [] when the tables are this version's."""
+        return differences(self.database.engine)
+
+    @property
+    def image_store(self) -> ImageStore:
+        """Where originals are kept."""
+
+        def build() -> ImageStore:
+            from mirada.adapters.image_store.local import LocalImageStore
+
+            return LocalImageStore(self.settings.image_dir)
+
+        return self._port("image_store", build)
+
+    @property
+    def decoder(self) -> ImageDecoder:
+        """Sandboxed decoding of untrusted pictures."""
+
+        def build() -> ImageDecoder:
+            from mirada.adapters.image_decoder.sandbox import SandboxedDecoder
+
+            return self._closing(SandboxedDecoder())
+
+        return self._port("decoder", build)
+
+    @property
+    def circuit(self) -> CircuitBreaker:
+        """Whether this process asks the language model just now."""
+        return self._port("circuit", CircuitBreaker)
+
+    @property
+    def budgets(self) -> Budgets:
+        """What language models may cost in a day."""
+        settings = self.settings
+        return Budgets.of_usd(
+            settings.llm_daily_budget_usd, settings.llm_user_daily_budget_usd, settings.prices
+        )
+
+    @property
+    def language_model(self) -> LanguageModel | None:
+        """Whom questions go to; None without OPENAI_API_KEY, which is said once.
+
+        Every call costs money: ask through `mirada.language_model.paying`, which keeps the budget.
+        """
+
+        def build() -> tuple[LanguageModel | None]:
+            key, base_url = self.settings.openai_api_key, self.settings.openai_base_url
+            if key is None:
+                logger.info(
+                    "OPENAI_API_KEY is not set: no language model is asked; all else works."
+                )
+                return (None,)
+            from mirada.adapters.language_model.guarded import GuardedLanguageModel
+            from mirada.adapters.language_model.openai import OpenAiLanguageModel
+
+            model = OpenAiLanguageModel(key.get_secret_value(), base_url)
+            return (self._closing(GuardedLanguageModel(model, self.circuit)),)
+
+        return self._port("language_model", build)[0]
+
+    @property
+    def encoder(self) -> BatchingEncoder:
+        """Both towers behind one queue. The first use loads the weights and pins their space.
+
+        Raises:
+            EncoderUnavailable: the weights cannot be had.
+            EmbeddingSpaceMismatch: the database is pinned to another space.
+        """
+
+        def build() -> BatchingEncoder:
+            from mirada.adapters.encoders.batching import BatchingEncoder
+
+            encoder = self._load_encoder()
+            with self.transaction() as session:
+                spaces.pin_space(session, encoder.space)
+            return self._closing(BatchingEncoder(encoder))
+
+        return self._port("encoder", build)
+
+    @property
+    def text_encoder(self) -> PromptEncoder:
+        """What embeds prompts: TEXT_MODEL, or the encoder's text tower. The first use pins its space.
+
+        Raises:
+            EncoderUnavailable: the weights cannot be had.
+            EmbeddingSpaceMismatch: the prompts of the database were embedded by another model.
+        """
+
+        def build() -> PromptEncoder:
+            encoder = self._load_text_encoder()
+            with self.transaction() as session:
+                spaces.pin_prompt_space(session, encoder.space)
+            return encoder
+
+        return self._port("text_encoder", build)
+
+    @property
+    def caption_tower(self) -> TextEncoder:
+        """What embeds prompts, as the encoder of captions where no key is set; loads it, pins nothing."""
+        from mirada.adapters.encoders.prompts import CaptionTower
+
+        return self._port("caption_tower", lambda: CaptionTower(self.text_encoder))
+
+    def _load_text_encoder(self) -> PromptEncoder:
+        from mirada.adapters.encoders.prompts import PromptTower
+        from mirada.adapters.encoders.sentences import SentenceEncoder
+
+        settings = self.settings
+        if settings.text_model is None:
+            return PromptTower(self.encoder)
+        return SentenceEncoder.load(
+            settings.text_model,
+            device=settings.embeddings_device,
+            cache_dir=settings.embeddings_cache_dir,
+        )
+
+    def encoder_within(self, wait_s: float) -> BatchingEncoder:
+        """The encoder, for callers who cannot wait until weights are loaded or even downloaded.
+
+        Raises:
+            Unavailable: not within `wait_s` seconds; loading goes on for the next caller.
+            EncoderUnavailable, EmbeddingSpaceMismatch: as `encoder` does.
+        """
+        return self._within("encoder", lambda: self.encoder, wait_s)
+
+    def text_encoder_within(self, wait_s: float) -> PromptEncoder:
+        """What embeds prompts, under the same conditions; raises as `encoder_within` does."""
+        return self._within("text_encoder", lambda: self.text_encoder, wait_s)
+
+    def _within(self, name: str, load: Callable[[], Port], wait_s: float) -> Port:
+        if name in self._ports:
+            return load()
+        with self._lock:
+            loading = self._loading.get(name)
+            if loading is None or loading.done():
+                loading = self._loading[name] = Future()
+                threading.Thread(
+                    target=_load_in_background, args=(load, loading), name="loading", daemon=True
+                ).start()
+        try:
+            found: Port = loading.result(wait_s)
+        except TimeoutError as error:
+            raise Unavailable("The encoder is still being loaded; try again shortly.") from error
+        return found
+
+    def encoder_is_loaded(self) -> bool:
+        """Whether this process has paid for loading the weights already."""
+        return "encoder" in self._ports
+
+    def space(self) -> tuple[int, EmbeddingSpace]:
+        """Return the id and value of the pinned image space, pinning it on the first run."""
+
+        def build() -> tuple[int, EmbeddingSpace]:
+            with self.reading() as session:
+                row = spaces.pinned_space(session)
+            if row is None:
+                space = self.encoder.space
+                with self.transaction() as session:
+                    row = spaces.pin_space(session, space)
+            return row.id, row.to_domain()
+
+        # Once pinned it stays, so a process asks for it once.
+        return self._port("space", build)
+
+    def prompt_space(self) -> tuple[int, EmbeddingSpace]:
+        """Return the id and value of the pinned prompt space, pinning it on the first use."""
+
+        def build() -> tuple[int, EmbeddingSpace]:
+            with self.reading() as session:
+                row = spaces.pinned_prompt_space(session)
+            if row is None:
+                space = self.text_encoder.space
+                with self.transaction() as session:
+                    row = spaces.pin_prompt_space(session, space)
+            return row.id, row.to_domain()
+
+        return self._port("prompt_space", build)
+
+    def space_is_known(self) -> bool:
+        """Whether `space` answers at once; before the first pin it may wait for weights to load."""
+        if "space" in self._ports:
+            return True
+        with self.reading() as session:
+            return spaces.pinned_space(session) is not None
+
+    def vector_source(self, space_id: int) -> VectorSource:
+        """The rows of one space as an index reads them."""
+        name = f"vector_source:{space_id}"
+        return self._port(name, lambda: DatabaseVectors(self.database, space_id))
+
+    @property
+    def label_vectors(self) -> VectorCache[tuple[int, str]]:
+        """The label vectors that this process has used lately, by space and `ensemble_key`."""
+        return self._port("label_vectors", lambda: VectorCache(label_set.CACHED_VECTORS))
+
+    @property
+    def theme_vectors(self) -> VectorCache[tuple[int, int, int]]:
+        """Theme vectors of judged pictures, by space, embedding and checksum."""
+        return self._port("theme_vectors", lambda: VectorCache(evidence.CACHED_VECTORS))
+
+    def remembered(self, name: str, build: Callable[[], Port]) -> Port:
+        """What a process remembers under a name, made on first use by `build`."""
+        return self._port(f"remembered:{name}", build)
+
+    def remembering(self, encoder: TextEncoder) -> TextEncoder:
+        """The same encoder for what people ask: popular queries of its space are not computed again.
+
+        Without ENABLE_EMBEDDING_CACHE every query is.
+        """
+        from mirada.adapters.encoders.remembering import QueryEncoder, QueryMemory
+
+        is_on = self.settings.enable_embedding_cache
+        name = f"queries:{encoder.space.name}"
+        return QueryEncoder(encoder, self._port(name, QueryMemory) if is_on else None)
+
+    def index(self, space_id: int) -> VectorIndex:
+        """This process's index of one space, refreshed in the background once it exists."""
+
+        def build() -> VectorIndex:
+            from mirada.adapters.vector_index.faiss.index import FaissIndex
+            from mirada.adapters.vector_index.follower import Follower
+
+            index = FaissIndex(
+                self.vector_source(space_id),
+                self.settings.faiss_index_dir,
+                recall_target=self.settings.index_recall_target,
+                extra_queries=lambda: self._text_queries(space_id),
+            )
+            self._closing(index)
+            follower = Follower(index)
+            follower.start()
+            self._exit.callback(follower.stop)
+            return index
+
+        return self._port(f"index:{space_id}", build)
+
+    @property
+    def grouping(self) -> Grouping:
+        """What finds the centres of groups."""
+
+        def build() -> Grouping:
+            from mirada.adapters.grouping.faiss_kmeans import FaissKMeans
+
+            return FaissKMeans()
+
+        return self._port("grouping", build)
+
+    def _text_queries(self, space_id: int) -> Matrix:
+        """Texts for a build to measure its recall with; none where no encoder can be had."""
+        nothing = np.empty((0, 0), dtype=np.float32)
+        if not self.settings.embeddings_enabled:
+            return nothing
+        with self.reading() as session:
+            texts = index_rebuild.probe_texts(session)
+        try:
+            space = self.vector_source(space_id).space
+            encoder: TextEncoder = self.encoder
+            if space.kind is not SpaceKind.IMAGE:
+                encoder = self.text_encoder
+            if replace(encoder.space, kind=space.kind) != space:
+                # Captions that somebody else's server embeds: measuring is not worth paying for.
+                return nothing
+            return encoder.encode_texts(texts)
+        except Unavailable as error:
+            logger.warning("The build does not measure its recall on texts: %s", error)
+            return nothing
+
+    def _load_encoder(self) -> OpenClipEncoder:
+        from mirada.adapters.encoders.openclip import load_chosen
+
+        settings = self.settings
+        with self.reading() as session:
+            pinned = spaces.pinned_space(session)
+        return load_chosen(
+            settings.clip_model,
+            settings.clip_pretrained,
+            bundled=BUNDLED_MODEL_DIR,
+            pinned=(pinned.encoder, pinned.pretrained) if pinned else None,
+            device=settings.embeddings_device,
+            cache_dir=settings.embeddings_cache_dir,
+        )
+
+    def shared(self, name: str, build: Callable[[], Port]) -> Port:
+        """Return what the entry points of this process share under a name, built on first use."""
+        return self._port(name, build)
+
+    def built(self) -> dict[str, Any]:
+        """Return the ports in use by their names, such as "encoder" and "index:1"; builds none."""
+        return self._ports.copy()
+
+    def close(self) -> None:
+        """Stop threads and child processes, close files and connections; harmless to repeat."""
+        with self._lock:
+            self._exit.close()
+            self._ports.clear()
+        self.database.close()
+
+    def _closing(self, port: Port) -> Port:
+        self._exit.callback(port.close)  # type: ignore[attr-defined]
+        return port
+
+    def _port(self, name: str, build: Callable[[], Port]) -> Port:
+        # Double-checked: the common path takes no lock, and weights are never loaded twice. One lock
+        # per port: loading weights takes many seconds in which uploads and health go on.
+        port = self._ports.get(name)
+        if port is None:
+            with self._lock:
+                building = self._building.setdefault(name, threading.Lock())
+            with building:
+                port = self._ports.get(name)
+                if port is None:
+                    port = build()
+                    self._ports[name] = port
+        return port  # type: ignore[return-value]
+
+
+def _load_in_background(load: Callable[[], Port], loading: Future[Port]) -> None:
+    try:
+        loading.set_result(load())
+    except BaseException as error:  # The edge of a thread: it is raised where it is waited for.
+        loading.set_exception(error)

@@ -1,0 +1,1 @@
+"""Finding images by vector, by words, or by both."""

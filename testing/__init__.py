@@ -1,0 +1,1 @@
+"""What tests and benchmarks share: servers, pictures, a loopback language model."""

@@ -1,0 +1,35 @@
+"""`python -m workers` with the quick encoder, and with shorter waits; run by the drills.
+
+What is short is only how long things wait: retries, sweeps, what a server that names no time gets, and
+how long a circuit stays open. In the environment: QUICKLY=0 leaves the product's own times.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+
+from mirada.adapters.language_model import replies
+from mirada.config import Settings
+from mirada.jobs import kinds
+from mirada.jobs.ledger import CAPTION_IMAGE
+from mirada.kernel.circuit import CircuitBreaker
+from mirada.runtime import Runtime
+from testing.worksite import MeanColours
+from workers import __main__, logs
+from workers.sweeper import Sweeper
+
+if __name__ == "__main__":
+    settings = Settings.from_env()
+    logs.configure(settings)
+    runtime = Runtime(settings)
+    runtime._ports["encoder"] = MeanColours()
+    if os.environ.get("QUICKLY") != "0":
+        kinds.POLICIES[CAPTION_IMAGE] = kinds.RetryPolicy(
+            max_attempts=8, first_delay_s=0.3, max_delay_s=2.0
+        )
+        replies.RETRY_AFTER_S = 1
+        __main__.Sweeper = functools.partial(Sweeper, every_s=0.3)  # type: ignore[misc,assignment]
+        runtime._ports["circuit"] = CircuitBreaker(pause_s=1.0, max_pause_s=2.0)
+    sys.exit(__main__.serve(runtime))

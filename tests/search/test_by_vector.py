@@ -1,0 +1,225 @@
+"""Search over a real database and index: who may see what, and the promise on the count."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from sqlalchemy import update
+
+from mirada.adapters.vector_index.exact import ExactIndex
+from mirada.db import changes
+from mirada.db.models import Content, Embedding, Image, User
+from mirada.db.session import Database
+from mirada.db.spaces import pin_space
+from mirada.db.vector_rows import DatabaseVectors
+from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, l2_normalise, to_blob
+from mirada.kernel.errors import Conflict, InvalidInput, NotFound
+from mirada.kernel.images import ImageStatus
+from mirada.pictures.images import delete_image
+from mirada.search.by_vector import MAX_K, find, vector_of_image
+
+SPACE = EmbeddingSpace(SpaceKind.IMAGE, "test", "v1", "none", 8)
+ME, OTHER = 1, 2
+
+
+class Library:
+    """Pictures whose vectors lie on an arc: picture n is n degrees away from the first."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        with database.transaction() as session:
+            self.space_id = pin_space(session, SPACE).id
+            session.add_all([User(id=ME, username="me"), User(id=OTHER, username="other")])
+        self.index = ExactIndex(DatabaseVectors(database, self.space_id))
+        self._numbers = itertools.count(1)
+
+    def content(self, degrees: float) -> int:
+        number = next(self._numbers)
+        angle = np.radians(degrees)
+        blob, crc32 = to_blob(l2_normalise([np.cos(angle), np.sin(angle), 0, 0, 0, 0, 0, 0]))
+        with self.database.transaction() as session:
+            content = Content(
+                sha256=f"{number:064x}",
+                storage_key=f"aa/{number}.png",
+                byte_size=1,
+                format="PNG",
+                width=1,
+                height=1,
+                is_animated=False,
+            )
+            session.add(content)
+            session.flush()
+            session.add(
+                Embedding(space_id=self.space_id, content_id=content.id, vector=blob, crc32=crc32)
+            )
+            changes.touch(session, [content.id])
+        return content.id
+
+    def image(self, content_id: int, owner_id: int = ME, *, is_public: bool = False) -> int:
+        with self.database.transaction() as session:
+            image = Image(
+                owner_id=owner_id,
+                content_id=content_id,
+                is_public=is_public,
+                status=ImageStatus.READY,
+            )
+            session.add(image)
+            changes.touch(session, [content_id])
+        return image.id
+
+    def found(self, viewer_id: int | None, k: int = 10, **options: object) -> list[int]:
+        query = l2_normalise([1, 0, 0, 0, 0, 0, 0, 0])
+        with self.database.reading() as session:
+            found = find(session, self.index, query, viewer_id=viewer_id, k=k, **options)  # type: ignore[arg-type]
+        return [result.image.id for result in found.results]
+
+
+@pytest.fixture
+def library(database: Database) -> Library:
+    return Library(database)
+
+
+def test_results_are_the_viewer_s_own_and_public_ones_nearest_first(library: Library) -> None:
+    mine = library.image(library.content(20))
+    public = library.image(library.content(10), OTHER, is_public=True)
+    library.image(library.content(0), OTHER)
+    library.index.refresh()
+
+    assert library.found(ME) == [public, mine]
+    assert library.found(None) == [public]
+
+
+def test_every_image_of_a_shared_content_that_the_viewer_may_see_is_a_result(
+    library: Library,
+) -> None:
+    content_id = library.content(0)
+    ids = [
+        library.image(content_id),
+        library.image(content_id),
+        library.image(content_id, OTHER, is_public=True),
+    ]
+    library.image(content_id, OTHER)
+    library.index.refresh()
+
+    assert library.found(ME) == ids
+
+
+def test_a_deleted_image_is_gone_before_the_index_knows(library: Library) -> None:
+    near, far = library.image(library.content(5)), library.image(library.content(30))
+    library.index.refresh()
+
+    with library.database.transaction() as session:
+        delete_image(session, near, ME, expected_version=None)
+
+    assert library.found(ME, k=1) == [far]
+
+
+def test_an_image_made_private_is_gone_before_the_index_knows(library: Library) -> None:
+    public = library.image(library.content(5), OTHER, is_public=True)
+    library.index.refresh()
+    assert library.found(ME) == [public]
+
+    with library.database.transaction() as session:
+        session.execute(update(Image).where(Image.id == public).values(is_public=False))
+
+    assert library.found(ME) == []
+
+
+def test_what_the_database_withholds_is_made_up_for(library: Library) -> None:
+    """Ten nearer pictures were just deleted; the index still proposes them."""
+    near = [library.image(library.content(n)) for n in range(10)]
+    far = [library.image(library.content(40 + n)) for n in range(5)]
+    library.index.refresh()
+    for image_id in near:
+        with library.database.transaction() as session:
+            delete_image(session, image_id, ME, expected_version=None)
+
+    assert library.found(ME, k=3) == far[:3]
+
+
+def test_nothing_is_never_said_by_an_index_that_has_not_heard_yet(library: Library) -> None:
+    library.index.refresh()
+    assert library.found(ME) == []
+
+    image_id = library.image(library.content(0))
+
+    assert library.found(ME) == [image_id]
+
+
+def test_fewer_than_k_come_with_the_reason(library: Library) -> None:
+    query = l2_normalise([1, 0, 0, 0, 0, 0, 0, 0])
+    library.index.refresh()
+    with library.database.reading() as session:
+        empty = find(session, library.index, query, viewer_id=ME, k=3)
+    library.image(library.content(10))
+    library.image(library.content(80))
+    library.index.refresh()
+    with library.database.reading() as session:
+        all_there_are = find(session, library.index, query, viewer_id=ME, k=3)
+        over = find(session, library.index, query, viewer_id=ME, k=2, threshold=0.9)
+        enough = find(session, library.index, query, viewer_id=ME, k=2)
+
+    assert "nothing to search" in str(empty.reason)
+    assert "all there are" in str(all_there_are.reason)
+    assert len(over.results) == 1
+    assert "threshold of 0.9" in str(over.reason)
+    assert enough.reason is None
+
+
+def test_a_picture_uploaded_many_times_leaves_room_for_the_others_within_k(
+    library: Library,
+) -> None:
+    content_id = library.content(0)
+    copies = [library.image(content_id) for _ in range(30)]
+    other = library.image(library.content(10))
+    library.index.refresh()
+
+    assert library.found(ME, k=3) == copies[:3]
+    assert library.found(ME, k=31) == [*copies, other]
+    assert library.found(ME, k=2, exclude_image_ids=copies[:29]) == [copies[29], other]
+
+
+def test_the_image_searched_with_is_excluded_but_its_copies_are_not(library: Library) -> None:
+    content_id = library.content(0)
+    query, copy = library.image(content_id), library.image(content_id)
+    other = library.image(library.content(10))
+    library.index.refresh()
+
+    assert library.found(ME, k=2, exclude_image_ids=[query]) == [copy, other]
+
+
+def test_owners_narrow_the_search(library: Library) -> None:
+    library.image(library.content(0))
+    theirs = library.image(library.content(10), OTHER, is_public=True)
+    library.index.refresh()
+
+    assert library.found(ME, owner_ids=[OTHER]) == [theirs]
+
+
+@pytest.mark.parametrize("k", [0, -1, MAX_K + 1, 10**9])
+def test_a_k_out_of_range_is_refused(library: Library, k: int) -> None:
+    with pytest.raises(InvalidInput, match="between 1 and"):
+        library.found(ME, k=k)
+
+
+def test_the_vector_of_an_image_is_its_viewer_s_only(library: Library) -> None:
+    image_id = library.image(library.content(60), OTHER)
+    pending = library.image(library.content(1), OTHER)
+    with library.database.transaction() as session:
+        session.execute(update(Image).where(Image.id == pending).values(status="PENDING"))
+        session.execute(update(Embedding).values(is_deleted=Embedding.content_id == 2))
+
+    def vector(image_id: int, viewer_id: int | None) -> np.ndarray:
+        with library.database.reading() as session:
+            return vector_of_image(
+                session, image_id, viewer_id=viewer_id, space_id=library.space_id, space=SPACE
+            )
+
+    assert vector(image_id, OTHER)[0] == pytest.approx(0.5, abs=1e-6)
+    for viewer_id in (ME, None):
+        with pytest.raises(NotFound):
+            vector(image_id, viewer_id)
+    with pytest.raises(Conflict, match="PENDING"):
+        vector(pending, OTHER)

@@ -1,0 +1,176 @@
+"""Fused search over a real database and indexes: who is silent, who is sure, who may see what."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from sqlalchemy import update
+
+from mirada.adapters.vector_index.exact import ExactIndex
+from mirada.db.models import Image, User
+from mirada.db.session import Database
+from mirada.db.spaces import pin_prompt_space, pin_space
+from mirada.db.vector_rows import DatabaseVectors
+from mirada.embedding import embed, texts
+from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, Vector, l2_normalise
+from mirada.kernel.errors import InvalidInput
+from mirada.kernel.images import ImageFormat, ImageStatus, PictureFacts
+from mirada.pictures import register
+from mirada.search.fuse import FusedFound, VectorQuery, find_fused
+
+SPACES = {
+    "pictures": EmbeddingSpace(SpaceKind.IMAGE, "toy", "v1", "none", 4),
+    "prompts": EmbeddingSpace(SpaceKind.PROMPT, "toy", "v1", "none", 4),
+}
+ME, OTHER = 1, 2
+
+
+def at(degrees: float) -> Vector:
+    angle = np.radians(degrees)
+    return l2_normalise([np.cos(angle), np.sin(angle), 0, 0])
+
+
+class Shelf:
+    """Images whose pictures and prompts lie so many degrees away from what is asked."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        with database.transaction() as session:
+            session.add_all([User(id=ME, username="me"), User(id=OTHER, username="other")])
+            self.space_ids = {
+                "pictures": pin_space(session, SPACES["pictures"]).id,
+                "prompts": pin_prompt_space(session, SPACES["prompts"]).id,
+            }
+        self.indexes = {
+            name: ExactIndex(DatabaseVectors(database, space_id))
+            for name, space_id in self.space_ids.items()
+        }
+        self._numbers = itertools.count(1)
+
+    def put(
+        self,
+        picture: float,
+        prompt: float | None = None,
+        *,
+        owner_id: int = ME,
+        caption: str | None = None,
+        is_public: bool = False,
+    ) -> int:
+        number = next(self._numbers)
+        sha256 = f"{number:064x}"
+        key = register.storage_key(sha256, ImageFormat.GIF)
+        new = register.NewPicture(sha256, 1, PictureFacts(ImageFormat.GIF, 1, 1, 1), key)
+        with self.database.transaction() as session:
+            image = register.register_image(
+                session,
+                new,
+                owner_id=owner_id,
+                space_id=self.space_ids["pictures"],
+                is_public=is_public,
+                prompt=None if prompt is None else f"text{number}",
+                caption=caption,
+            ).image
+            session.flush()
+            embed.store_embedding(
+                session,
+                image.content_id,
+                self.space_ids["pictures"],
+                SPACES["pictures"],
+                at(picture),
+            )
+            if prompt is not None:
+                assert image.prompt_text_id is not None
+                texts.show_vectors(session, image.content_id)
+                texts.store_prompt_vectors(
+                    session,
+                    self.space_ids["prompts"],
+                    SPACES["prompts"],
+                    {image.prompt_text_id: at(prompt)},
+                )
+        return image.id
+
+    def found(
+        self,
+        *,
+        words: str | None = None,
+        viewer_id: int | None = ME,
+        k: int = 10,
+        **options: float | None,
+    ) -> FusedFound:
+        queries = []
+        for name, index in self.indexes.items():
+            index.refresh()
+            kind = SPACES[name].kind
+            queries.append(VectorQuery(name, 1.0, self.space_ids[name], index, kind, at(0)))
+        with self.database.reading() as session:
+            return find_fused(
+                session,
+                queries,
+                None if words is None else (words, 1.0),
+                viewer_id=viewer_id,
+                k=k,
+                **options,  # type: ignore[arg-type]
+            )
+
+
+@pytest.fixture
+def shelf(database: Database) -> Shelf:
+    return Shelf(database)
+
+
+def ids_of(found: FusedFound) -> list[int]:
+    return [result.image.id for result in found.results]
+
+
+def test_an_image_without_a_prompt_is_not_outranked_for_lacking_one(shelf: Shelf) -> None:
+    bare = shelf.put(5)
+    related = shelf.put(20, prompt=40)
+    assert ids_of(shelf.found()) == [bare, related]
+
+
+def test_a_prompt_that_fits_lifts_a_picture_that_does_not_show_it(shelf: Shelf) -> None:
+    unfitting = shelf.put(20, prompt=85)
+    fitting = shelf.put(30, prompt=1)
+    assert ids_of(shelf.found(threshold=0.5)) == [fitting, unfitting]
+    parts = {part.source: part.rank for part in shelf.found().results[0].found_by}
+    assert parts == {"pictures": 2, "prompts": 1}
+
+
+def test_an_image_that_is_not_ready_is_found_by_its_words_and_by_nothing_else(
+    shelf: Shelf,
+) -> None:
+    """Its bytes may have a vector that somebody else's upload brought; that is not told."""
+    waiting = shelf.put(0, caption="zebra")
+    with shelf.database.transaction() as session:
+        session.execute(update(Image).where(Image.id == waiting).values(status=ImageStatus.PENDING))
+    found = shelf.found(words="zebra")
+    assert [(p.source, p.similarity) for p in found.results[0].found_by] == [("keywords", None)]
+    assert ids_of(found) == [waiting]
+    assert ids_of(shelf.found()) == []
+
+
+def test_what_others_keep_to_themselves_is_in_no_ranking(shelf: Shelf) -> None:
+    secret = shelf.put(0, prompt=0, owner_id=OTHER, caption="zebra")
+    mine = shelf.put(40, caption="zebra")
+    public = shelf.put(50, owner_id=OTHER, is_public=True)
+    found = shelf.found(words="zebra")
+    assert set(ids_of(found)) == {mine, public}
+    assert found.results[0].found_by[0].rank == 1
+    assert ids_of(shelf.found(words="zebra", viewer_id=None)) == [public]
+    assert secret in ids_of(shelf.found(words="zebra", viewer_id=OTHER))
+
+
+def test_words_alone_without_a_word_are_refused_and_beside_others_left_out(shelf: Shelf) -> None:
+    image_id = shelf.put(0)
+    found = shelf.found(words="+++")
+    assert (ids_of(found), list(found.left_out)) == ([image_id], ["keywords"])
+    with shelf.database.reading() as session, pytest.raises(InvalidInput):
+        find_fused(session, [], ("+++", 1.0), viewer_id=ME, k=3)
+
+
+@pytest.mark.parametrize("k", [0, 1001])
+def test_a_number_of_results_out_of_range_is_refused(shelf: Shelf, k: int) -> None:
+    with pytest.raises(InvalidInput):
+        shelf.found(k=k)

@@ -1,0 +1,178 @@
+"""GET /metrics: what this server did, for Prometheus; and the counts that only a web server has."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+import threading
+import time
+from collections import OrderedDict
+
+from flask import Flask, Response, current_app, g, request
+from flask.views import MethodView
+from prometheus_client import Counter, Histogram
+from werkzeug.exceptions import HTTPException
+
+from mirada.config import AuthMode
+from mirada.kernel.errors import NotAllowed, NotAuthenticated, Unavailable
+from mirada.metrics import processes
+from mirada.metrics.exposition import OPENMETRICS_TYPE, registry_of, rendered
+from mirada.metrics.instruments import INSTRUMENTS
+from mirada.metrics.publishing import Publisher
+from mirada.runtime import Runtime
+from webapp.api.gauges import DatabaseGauges
+from webapp.callers import sessions
+from webapp.callers.auth import require_metrics_reader
+from webapp.http.rest import ApiBlueprint
+
+blueprint = ApiBlueprint("metrics", __name__, description="Numbers for operators")
+
+HTTP_SECONDS = Histogram(
+    "mirada_http_request_duration_seconds",
+    "Requests by route, and how long they took until the reply began.",
+    ("method", "rule", "status"),
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+    registry=INSTRUMENTS,
+)
+SEARCHES = Counter(
+    "mirada_searches",
+    "Searches by what was asked with, what it was compared with, how, and what the answer amounts to.",
+    ("query", "compared", "way", "verdict"),
+    registry=INSTRUMENTS,
+)
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Any word can be sent as a method; others are counted together."""
+REMEMBERED_S = 3_600.0
+"""How long a reader who was let in is known without the database, should that be down."""
+REMEMBERED_READERS = 64
+_VARIABLE = re.compile(r"<(?:[^<>:]*:)?([^<>]+)>")
+EXAMPLE = """\
+# HELP mirada_database_up Whether the database answered within 2 s.
+# TYPE mirada_database_up gauge
+mirada_database_up 1.0
+"""
+
+
+class Measurements:
+    """What one app shows at /metrics, and to whom."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        """Prepare; nothing is counted or asked yet."""
+        is_shared = processes.is_shared()
+        self._is_open = runtime.settings.effective_auth_mode is AuthMode.OPEN
+        self._gauges = DatabaseGauges(runtime)
+        self._publisher = Publisher(runtime, processes.gather if is_shared else INSTRUMENTS.collect)
+        self._registry = registry_of(self._publisher, self._gauges, is_one_process=not is_shared)
+        self._lock = threading.Lock()
+        self._readers: OrderedDict[bytes, float] = OrderedDict()
+
+    def publish(self) -> None:
+        """Let the other processes of this server tell what this one has counted."""
+        self._publisher.publish()
+
+    def text(self) -> tuple[bytes, str]:
+        """Return the metrics as the request asks for them, and their content type."""
+        return rendered(self._registry, request.headers.get("Accept", ""))
+
+    def require_reader(self) -> None:
+        """Check who is asking, and while the database is down whether they were let in lately.
+
+        Raises:
+            NotAuthenticated, NotAllowed: as `require_metrics_reader` does.
+            Unavailable: the key cannot be looked up, and did not read metrics within the last hour.
+        """
+        sent = _credentials()
+        if sent is None:
+            try:
+                require_metrics_reader()
+            except Unavailable:
+                # AUTH_MODE=open asks the database last, and only who the local user is.
+                if not self._is_open:
+                    raise
+        elif self._gauges.is_database_up():
+            try:
+                require_metrics_reader()
+            except (NotAuthenticated, NotAllowed, HTTPException):
+                # Whoever was let in once and is not any more waits for no outage.
+                self._forget(sent)
+                raise
+            self._remember(sent)
+        elif not self._knows(sent):
+            raise Unavailable("The database is down, so your key cannot be looked up; try again.")
+
+    def _remember(self, sent: bytes) -> None:
+        with self._lock:
+            self._readers[sent] = time.monotonic()
+            self._readers.move_to_end(sent)
+            if len(self._readers) > REMEMBERED_READERS:
+                self._readers.popitem(last=False)
+
+    def _forget(self, sent: bytes) -> None:
+        with self._lock:
+            self._readers.pop(sent, None)
+
+    def _knows(self, sent: bytes) -> bool:
+        with self._lock:
+            at_s = self._readers.get(sent)
+        return at_s is not None and time.monotonic() - at_s < REMEMBERED_S
+
+
+@blueprint.route("/metrics")
+class Metrics(MethodView):
+    """Everything that is counted."""
+
+    @blueprint.operation("getMetrics", "Read the metrics, for Prometheus")
+    @blueprint.response(
+        200,
+        {"type": "string"},
+        content_type=OPENMETRICS_TYPE,
+        description="With Accept: application/openmetrics-text, OpenMetrics 1.0; else the text "
+        "format 0.0.4.",
+        example=EXAMPLE + "# EOF\n",
+    )
+    @blueprint.response(200, {"type": "string"}, content_type="text/plain", example=EXAMPLE)
+    def get(self) -> Response:
+        """For administrators, and keys with the scope `metrics`. Numbers only, of nobody's.
+
+        While the database is down what the processes know is still told, also to a key that was
+        let in within the last hour. docs/metrics.md lists what there is.
+        """
+        measurements: Measurements = current_app.extensions["mirada_metrics"]
+        measurements.require_reader()
+        text, content_type = measurements.text()
+        response = Response(text, content_type=content_type)
+        response.headers["Cache-Control"] = "no-store"
+        response.vary.add("Accept")
+        return response
+
+
+def register(app: Flask, runtime: Runtime) -> None:
+    """Count requests from now on; call it right after `tracing.register`, so that all is counted."""
+    app.extensions["mirada_metrics"] = Measurements(runtime)
+    app.after_request(_count)
+
+
+def _count(response: Response) -> Response:
+    if "began_at_s" in g:
+        # The route's rule, not the path: paths hold ids and names, and there is no end of them.
+        rule = "unmatched" if request.url_rule is None else _template_of(request.url_rule.rule)
+        method = request.method if request.method in METHODS else "other"
+        HTTP_SECONDS.labels(method, rule, response.status_code).observe(
+            time.perf_counter() - g.began_at_s
+        )
+    return response
+
+
+@functools.cache
+def _template_of(rule: str) -> str:
+    """Return a rule as the OpenAPI document writes it, such as /api/v1/images/{image_id}."""
+    return _VARIABLE.sub(r"{\1}", rule)
+
+
+def _credentials() -> bytes | None:
+    """Return a digest of what may tell who is asking, None where there is nothing."""
+    sent = [request.headers.get(name, "") for name in ("Authorization", "X-API-Key")]
+    # A browser sends other programs' cookies as well.
+    sent.append(request.cookies.get(sessions.COOKIE, ""))
+    return hashlib.sha256("\n".join(sent).encode()).digest() if any(sent) else None

@@ -1,0 +1,287 @@
+"""Who is calling: a key's owner, whom a session stands for, the local user in open mode, or nobody."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import structlog
+from flask import Flask, Response, abort, current_app, g, request
+from flask_httpauth import HTTPTokenAuth, MultiAuth
+
+from mirada.config import AuthMode
+from mirada.kernel.errors import NotAllowed, NotAuthenticated
+from mirada.people import users
+from mirada.people.access import Authority, Scope, Scopes, ends_at, scopes_from_text
+from mirada.people.key_lookup import Bearer, recognise_by_id, recognise_key
+from webapp.callers import sessions
+from webapp.callers.open_mode import refuse_other_names, refuse_other_sites
+from webapp.callers.scopes import SAFE_METHODS, require_scope, scope_needed
+from webapp.http.current import current_runtime
+from webapp.http.errors import REALM, challenge, problem
+
+if TYPE_CHECKING:
+    from mirada.db.models import ApiKey, User
+
+KEYLESS_ENDPOINTS = frozenset(
+    {
+        "static",
+        "health.health",
+        "health.readyz",
+        "health.live",
+        "health.livez",
+        "metrics.Metrics",
+    }
+)
+"""Begun without a look at the key, so that they work when the database is down; the metrics take one
+of their own."""
+
+_bearer_header = HTTPTokenAuth("Bearer", realm=REALM)
+_key_header = HTTPTokenAuth("Bearer", realm=REALM, header="X-API-Key")
+_keys = MultiAuth(_bearer_header, _key_header)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who a request acts for.
+
+    Attributes:
+        user: None for an anonymous caller, who sees public images only. The row is detached; its
+            role is "user" where the key lacks the scope admin, whoever asks about it later.
+        key: what they called with; None without one. The row is detached.
+        is_limited_administrator: whether only the key keeps the user from acting as one.
+        opened: the browser session that the call came with; None without one.
+    """
+
+    user: User | None
+    key: ApiKey | None = None
+    is_limited_administrator: bool = False
+    opened: sessions.Opened | None = None
+
+    @property
+    def user_id(self) -> int | None:
+        """The user's id; None for an anonymous caller."""
+        return None if self.user is None else self.user.id
+
+    @property
+    def is_administrator(self) -> bool:
+        """Whether the caller may rebuild indexes and see everybody's jobs."""
+        return self.user is not None and self.user.role == "administrator"
+
+    @property
+    def scopes(self) -> Scopes | None:
+        """What the key is limited to; None: nothing is."""
+        return None if self.key is None else scopes_from_text(self.key.scopes)
+
+    @property
+    def authority(self) -> Authority:
+        """The most that a key made by this caller may do."""
+        until = None if self.key is None else ends_at(self.key.expires_at, self.key.revoked_at)
+        return Authority(self.is_administrator, self.scopes, until)
+
+
+ANONYMOUS = Caller(None)
+
+
+def register(app: Flask) -> None:
+    """Check keys before any view runs: a wrong one is refused even where none is needed."""
+    sessions.register(app)
+    app.before_request(_check_caller)
+
+
+def current_caller() -> Caller:
+    """Return who is calling; anonymous where AUTH_MODE asks for keys and none was sent.
+
+    Raises:
+        NotAuthenticated: nobody may be told by what was sent.
+        HTTPException: with the 401 reply to a key that counts for nobody.
+        NotAllowed: a page of another site acts as the local user, or the call came in under a
+            name that is not this machine's own.
+    """
+    caller: Caller | None = g.get("caller")
+    if caller is None:
+        caller = g.caller = _identify()
+        structlog.contextvars.bind_contextvars(user_id=caller.user_id)
+    return caller
+
+
+def require_user() -> User:
+    """Return the calling user. Raises NotAuthenticated for an anonymous caller."""
+    user = current_caller().user
+    if user is None:
+        raise NotAuthenticated(
+            "This call needs an API key: send it as 'Authorization: Bearer KEY'. "
+            "An administrator makes one with 'flask --app wsgi users create NAME'."
+        )
+    return user
+
+
+def require_administrator() -> User:
+    """Return the calling user.
+
+    Raises:
+        NotAuthenticated: nobody is calling.
+        NotAllowed: the caller is no administrator.
+        ScopeMissing: an administrator is, with a key that lacks the scope admin.
+    """
+    user, caller = require_user(), current_caller()
+    if caller.is_limited_administrator:
+        require_scope(caller.scopes, Scope.ADMIN)
+    if not caller.is_administrator:
+        raise NotAllowed("Only an administrator may do this.")
+    return user
+
+
+def require_metrics_reader() -> User:
+    """Return the calling user: an administrator, or whoever has a key with the scope metrics.
+
+    Raises:
+        NotAuthenticated, NotAllowed: as `require_administrator` does.
+        ScopeMissing: the key is an administrator's, and lacks both scopes.
+    """
+    user, caller = require_user(), current_caller()
+    if caller.is_administrator or Scope.METRICS in (caller.scopes or ()):
+        return user
+    if caller.is_limited_administrator:
+        require_scope(caller.scopes, Scope.METRICS)
+    raise NotAllowed("Only an administrator, or a key with the scope metrics, may read these.")
+
+
+def _check_caller() -> None:
+    # Flask answers OPTIONS by itself, and browsers ask it without credentials before they send any.
+    if request.endpoint in KEYLESS_ENDPOINTS or request.method == "OPTIONS":
+        return
+    needed = scope_needed(request.endpoint, request.method)
+    # Browsers send the cookie with everything: what is the same for everybody does not look at it.
+    if _is_key_sent() or (needed is not None and sessions.is_sent()):
+        require_scope(current_caller().scopes, needed)
+
+
+def _is_key_sent() -> bool:
+    """Return whether there is a header for a key, whatever it holds."""
+    headers = request.headers
+    return "X-API-Key" in headers or bool(headers.get("Authorization", "").strip())
+
+
+def _identify() -> Caller:
+    if _is_key_sent():
+        # Flask-HTTPAuth decorates views; here it decorates nothing but the question.
+        refusal = _keys.login_required(lambda: None)()
+        if refusal is not None:
+            abort(refusal)
+        return _caller_of(_keys.current_user())
+    opened = sessions.opened()
+    return _caller_without_key() if opened is None else _caller_of_session(opened)
+
+
+def _caller_without_key() -> Caller:
+    settings = current_runtime().settings
+    if settings.effective_auth_mode is AuthMode.KEYS:
+        return ANONYMOUS
+    refuse_other_names(settings)
+    refuse_other_sites(settings)
+    return _local_caller()
+
+
+def _caller_of_session(opened: sessions.Opened) -> Caller:
+    """Return whom a cookie stands for, and take it back when that is nobody any more."""
+    try:
+        if opened.key_id is None:
+            caller = _caller_without_key()
+            if caller.user is None:
+                raise NotAuthenticated("This server asks for keys now.")
+        else:
+            caller = _caller_of_key_id(opened.key_id, opened.key_prefix or "")
+    except NotAuthenticated as error:
+        sessions.end()
+        raise NotAuthenticated(f"The session is over: sign in again. {error.detail}") from error
+    if request.method not in SAFE_METHODS:
+        sessions.require_csrf_token()
+    return replace(caller, opened=opened)
+
+
+def sign_in(key: str | None) -> Caller:
+    """Return who signs in, and go on with the request as them; a cookie does not count here.
+
+    Args:
+        key: None for the one in the headers, or for the local user where calls need none.
+
+    Raises:
+        NotAuthenticated: there is neither.
+        HTTPException: with the 401 reply to a key that counts for nobody.
+        NotAllowed: as `current_caller` says.
+    """
+    if key is not None:
+        bearer = _bearer_of(key, is_in_body=True)
+        if bearer is None:
+            abort(_refuse_key(401))
+        caller = _caller_of(bearer)
+    else:
+        caller = current_caller() if _is_key_sent() else _caller_without_key()
+    if caller.user is None:
+        raise NotAuthenticated('Send the API key to sign in with, as JSON: {"key": "mrd_..."}.')
+    g.caller = caller
+    return caller
+
+
+@_bearer_header.verify_token
+@_key_header.verify_token
+def _bearer_of(key: str, *, is_in_body: bool = False) -> Bearer | None:
+    try:
+        if not is_in_body:
+            _refuse_two_keys()
+        with current_runtime().reading() as session:
+            bearer = recognise_key(session, key)
+    except NotAuthenticated as error:
+        g.key_refusal = error.detail
+        return None
+    _note_use(bearer)
+    return bearer
+
+
+@_bearer_header.error_handler
+@_key_header.error_handler
+def _refuse_key(_status: int) -> Response:
+    detail = g.get("key_refusal", "No API key was found in what was sent.")
+    return problem(
+        401,
+        NotAuthenticated.code,
+        f"{detail} A key is sent as 'Authorization: Bearer KEY'.",
+        headers=[challenge("invalid_token")],
+    )
+
+
+def _refuse_two_keys() -> None:
+    sent = request.authorization
+    other = request.headers.get("X-API-Key")
+    if sent is not None and sent.type == "bearer" and other not in (None, sent.token):
+        raise NotAuthenticated("Two different API keys were sent.")
+
+
+def _caller_of_key_id(key_id: int, prefix: str) -> Caller:
+    with current_runtime().reading() as session:
+        bearer = recognise_by_id(session, key_id, prefix)
+    _note_use(bearer)
+    return _caller_of(bearer)
+
+
+def _caller_of(bearer: Bearer) -> Caller:
+    """Return whom a key lets call: never as more than its scopes say."""
+    user, scopes = bearer.user, scopes_from_text(bearer.key.scopes)
+    is_limited = user.role == "administrator" and scopes is not None and Scope.ADMIN not in scopes
+    return Caller(users.without_rank(user) if is_limited else user, bearer.key, is_limited)
+
+
+def _note_use(bearer: Bearer) -> None:
+    # The request neither waits for that to be written nor fails with it.
+    current_runtime().key_usage.note(bearer.key.id, bearer.key.last_used_at)
+
+
+def _local_caller() -> Caller:
+    # The local user never changes, so it is read once per process.
+    caller: Caller | None = current_app.extensions.get("mirada_local_caller")
+    if caller is None:
+        with current_runtime().transaction() as session:
+            caller = Caller(users.local_user(session))
+        current_app.extensions["mirada_local_caller"] = caller
+    return caller

@@ -1,0 +1,54 @@
+"""Which scope a call needs: from its method, so that a new view cannot forget it."""
+
+from __future__ import annotations
+
+from mirada.kernel.errors import ScopeMissing
+from mirada.people.access import Scope, Scopes
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+READING_POSTS = frozenset(
+    {
+        "search.Search",
+        "images.SimilarImages",
+        "images.CaptionedImages",
+        "embeddings.Embeddings",
+        "embedding_service.EmbedImage",
+        "image_search.SearchSimilarImages",
+    }
+)
+"""POSTs that only ask, because a question is too large for an address. Any other POST is writing."""
+PAGES = frozenset({"docs"})
+"""Blueprints that show the same to everybody: no key is too narrow for them."""
+FREE_ENDPOINTS = frozenset({"embedding_service.Service", "session.Session"})
+"""Open to any key, whatever its scopes: what tells of nobody, or asks for a scope of its own."""
+
+
+def scope_needed(endpoint: str | None, method: str) -> Scope | None:
+    """Return what a key must be good for to make this call; None when any key will do."""
+    if endpoint is None or endpoint in FREE_ENDPOINTS or endpoint.split(".")[0] in PAGES:
+        return None
+    if method in SAFE_METHODS or (method == "POST" and endpoint in READING_POSTS):
+        return Scope.READ
+    return Scope.WRITE
+
+
+def require_scope(scopes: Scopes | None, needed: Scope | None) -> None:
+    """Check a key's scopes; None for either asks nothing.
+
+    Raises:
+        ScopeMissing: the key is limited, and not to this.
+    """
+    if needed is None or scopes is None or needed in scopes:
+        return
+    raise ScopeMissing(
+        f"This key may not {_WHAT[needed]}: it lacks the scope {needed}. Send a key that has it.",
+        scopes=(needed,),
+    )
+
+
+_WHAT = {
+    Scope.READ: "read",
+    Scope.WRITE: "change anything",
+    Scope.ADMIN: "act as an administrator",
+    Scope.METRICS: "read metrics",
+}

@@ -1,0 +1,193 @@
+"""Browser sessions: a signed cookie that names a key, and the token that goes with what it changes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from flask import Flask, Request, current_app, request, session
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
+from flask_wtf.csrf import generate_csrf, validate_csrf
+from itsdangerous import BadData, URLSafeTimedSerializer
+from wtforms import ValidationError
+
+from mirada.kernel.errors import NotAllowed
+from mirada.people.cookie_signing import signing_key
+from webapp.http.current import current_runtime
+
+if TYPE_CHECKING:
+    from mirada.db.models import ApiKey
+
+COOKIE = "mirada_session"
+CSRF_HEADER = "X-CSRF-Token"
+LIFETIME = timedelta(hours=12)
+"""From signing in, however busy: a working day. Its key's end or revocation ends a session sooner."""
+
+
+class CsrfFailed(NotAllowed):
+    """A call that changes something came with a cookie and without the token that proves our page."""
+
+    code = "csrf_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a cookie says.
+
+    Attributes:
+        key_id: of the key that it was opened with; None for one of AUTH_MODE=open without a key.
+        key_prefix: that key's beginning, so that a number given to another key later opens nothing.
+        expires_at: when the cookie ends.
+    """
+
+    key_id: int | None
+    key_prefix: str | None
+    expires_at: datetime
+
+
+class CookieSessions(SecureCookieSessionInterface):
+    """Flask's signed cookies; read when somebody asks who is calling, not before.
+
+    Reading needs the database once per process, and pages and probes must work without it.
+    """
+
+    salt = "mirada-session"
+    digest_method = staticmethod(hashlib.sha256)
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession:
+        """Return a session that holds nothing yet; `opened` fills it."""
+        return self.session_class()
+
+    def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer:
+        """Return what signs and checks. Raises Unavailable until the database was reached once."""
+        return URLSafeTimedSerializer(
+            _signing_key(),
+            salt=self.salt,
+            serializer=self.serializer,
+            signer_kwargs={
+                "key_derivation": self.key_derivation,
+                "digest_method": self.digest_method,
+            },
+        )
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        """Return whether the browser may send it by https only: where it came that way."""
+        return request.is_secure
+
+
+_interface = CookieSessions()
+
+
+def register(app: Flask) -> None:
+    """Make the app's sessions ours; opens nothing."""
+    app.session_interface = _interface
+    app.config.update(
+        SESSION_COOKIE_NAME=COOKIE,
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_PATH="/",
+        SESSION_REFRESH_EACH_REQUEST=False,
+        PERMANENT_SESSION_LIFETIME=LIFETIME,
+        # As long as its session, whose cookie is signed with the time.
+        WTF_CSRF_TIME_LIMIT=None,
+    )
+
+
+def is_sent() -> bool:
+    """Return whether a cookie of ours came with a request of our own pages.
+
+    One that came from elsewhere counts as none, whatever browsers and ALLOWED_ORIGINS let through.
+    """
+    return bool(request.cookies.get(COOKIE)) and is_same_origin()
+
+
+def is_same_origin() -> bool:
+    """Return whether no page of another origin made this request, as far as its browser says."""
+    # Scripts cannot set it; unlike Origin it is right behind a proxy that renames us.
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site in ("same-origin", "none")
+    return names_us(request.headers.get("Origin"))
+
+
+def names_us(origin: str | None) -> bool:
+    """Return whether an Origin header is this server's own, or absent."""
+    if origin is None:
+        return True
+    try:
+        return urlsplit(origin).netloc == request.host
+    except ValueError:
+        return False
+
+
+def opened() -> Opened | None:
+    """Return what this request's cookie says; None without one, or with one that we did not sign.
+
+    Raises:
+        Unavailable: the database, which knows what we sign with, was never reached.
+    """
+    if not is_sent():
+        return None
+    serializer = _interface.get_signing_serializer(current_app)
+    try:
+        data, signed_at = serializer.loads(
+            request.cookies[COOKIE], max_age=int(LIFETIME.total_seconds()), return_timestamp=True
+        )
+    except BadData:
+        return None
+    session.update(data)
+    session.modified = False
+    return Opened(data.get("key_id"), data.get("key_prefix"), signed_at + LIFETIME)
+
+
+def begin(key: ApiKey | None) -> str:
+    """Let the reply carry a cookie that names a key, and return the token that goes with it.
+
+    Args:
+        key: None for a session of AUTH_MODE=open.
+
+    Raises:
+        Unavailable: the database, which knows what we sign with, was never reached.
+    """
+    # Nothing of an earlier session survives, its token included.
+    session.clear()
+    session.permanent = True
+    if key is not None:
+        session["key_id"], session["key_prefix"] = key.id, key.prefix
+    return csrf_token()
+
+
+def end() -> None:
+    """Let the reply take the cookie back."""
+    session.clear()
+    session.modified = True
+
+
+def csrf_token() -> str:
+    """Return the token of the session that `begin` or `opened` has filled."""
+    return str(generate_csrf(secret_key=_signing_key()))
+
+
+def require_csrf_token() -> None:
+    """Check what came in the header. Raises CsrfFailed."""
+    try:
+        validate_csrf(request.headers.get(CSRF_HEADER), secret_key=_signing_key())
+    except ValidationError as error:
+        raise CsrfFailed(
+            f"{error} A call with a session that changes something needs the header {CSRF_HEADER} "
+            "with the csrf_token that GET /api/v1/session gives; one with an API key does not."
+        ) from error
+
+
+def _signing_key() -> str:
+    known: Any = current_app.extensions.get("mirada_signing_key")
+    if known is None:
+        runtime = current_runtime()
+        configured = runtime.settings.secret_key
+        with runtime.reading() as database:
+            known = signing_key(database, configured.get_secret_value() if configured else None)
+        current_app.extensions["mirada_signing_key"] = known
+    return str(known)

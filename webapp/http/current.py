@@ -1,0 +1,13 @@
+"""What a view reaches for: the runtime of the app it runs in."""
+
+from __future__ import annotations
+
+from flask import current_app
+
+from mirada.runtime import Runtime
+
+
+def current_runtime() -> Runtime:
+    """Return the Runtime that `create_app` was given."""
+    runtime: Runtime = current_app.extensions["mirada_runtime"]
+    return runtime

@@ -1,0 +1,87 @@
+"""Pictures made from originals for showing: WebP, smaller, without metadata; a cache on disk."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import structlog
+
+from mirada.kernel.errors import MiradaError, NotFound
+from mirada.runtime import Runtime
+
+logger = structlog.get_logger(__name__)
+
+THUMBNAIL_SIDE_PX = 320
+"""Longer side of a thumbnail: two per row on a telephone, sharp on a dense screen."""
+FULL_SIDE_PX = 4096
+"""Longer side of what others get in place of an original; WebP itself ends at 16,383."""
+
+
+def derivative(runtime: Runtime, storage_key: str, side_px: int) -> bytes:
+    """Return the WebP of an original, at most `side_px` on its longer side.
+
+    Made once and kept under DATA_DIR/derivatives; a disk without room only makes it slower.
+
+    Raises:
+        NotFound: the original's bytes are gone.
+        Unavailable: no decoder can be had.
+    """
+    path = _path(runtime, storage_key, side_px)
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        logger.warning("derivative_not_read", path=str(path), reason=str(error))
+    webp = runtime.decoder.thumbnail(runtime.image_store.path(storage_key), side_px)
+    try:
+        _write_whole(path, webp)
+    except OSError as error:
+        logger.warning("derivative_not_kept", path=str(path), reason=str(error))
+    try:
+        # Deleted while this was made: what `drop_derivatives` could not see yet goes here.
+        runtime.image_store.path(storage_key)
+    except NotFound:
+        drop_derivatives(runtime, storage_key)
+        raise
+    return webp
+
+
+def remove_picture(runtime: Runtime, storage_key: str) -> None:
+    """Remove the file of a picture that is gone from the database, and what was made from it.
+
+    The deletion is committed, so what cannot be removed is reported and not the caller's trouble.
+    """
+    try:
+        runtime.image_store.delete(storage_key)
+    except MiradaError as error:
+        logger.error("original_not_removed", storage_key=storage_key, reason=error.detail)
+    drop_derivatives(runtime, storage_key)
+
+
+def drop_derivatives(runtime: Runtime, storage_key: str) -> None:
+    """Remove what was made from an original that is gone; harmless when there is nothing."""
+    for side_px in (THUMBNAIL_SIDE_PX, FULL_SIDE_PX):
+        try:
+            _path(runtime, storage_key, side_px).unlink(missing_ok=True)
+        except OSError as error:
+            logger.error("derivative_not_removed", storage_key=storage_key, reason=str(error))
+
+
+def _path(runtime: Runtime, storage_key: str, side_px: int) -> Path:
+    return runtime.settings.data_dir / "derivatives" / f"{storage_key}.{side_px}.webp"
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    # Renamed into place, so that no reader ever sees half of it.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        Path(name).replace(path)
+    except OSError:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,38 @@
+"""The OpenAPI document and two readers for it, all from files that ship with the app."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from flask import Blueprint, Response, current_app, render_template, request
+
+from webapp.http.rest import MiradaApi
+
+blueprint = Blueprint("docs", __name__)
+
+
+@blueprint.get("/openapi.json")
+def openapi_json() -> Response:
+    """The OpenAPI 3.1 document of every operation."""
+    document: bytes = current_app.extensions["mirada_openapi"]
+    response = Response(document, mimetype="application/json")
+    response.set_etag(hashlib.sha256(document).hexdigest()[:32])
+    return response.make_conditional(request)  # type: ignore[return-value]
+
+
+@blueprint.get("/docs")
+def swagger_ui() -> str:
+    """Swagger UI, to try operations out."""
+    return render_template("swagger_ui.html")
+
+
+@blueprint.get("/redoc")
+def redoc() -> str:
+    """ReDoc, to read."""
+    return render_template("redoc.html")
+
+
+def freeze(api: MiradaApi) -> bytes:
+    """Return the document as bytes; call it when every blueprint is registered."""
+    return json.dumps(api.spec.to_dict(), indent=1).encode()

@@ -1,0 +1,109 @@
+"""The bytes of images: originals for their owners, copies without metadata for everybody else."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from flask import Response, request, send_file
+from werkzeug.exceptions import RequestedRangeNotSatisfiable
+
+from mirada.kernel.images import ImageFormat
+from webapp.http.current import current_runtime
+from webapp.http.derivatives import FULL_SIDE_PX, THUMBNAIL_SIDE_PX, derivative
+from webapp.http.headers import CALLER_HEADERS, PICTURE_POLICY
+
+PICTURE_DOC = {"schema": {"type": "string", "format": "binary"}}
+PICTURE_RANGE: dict[str, Any] = {
+    "schema": PICTURE_DOC["schema"],
+    "content_type": "image/*",
+    "description": "The range of bytes asked for.",
+    "success": True,
+}
+PICTURE_REFUSALS = (403, 404, 412, 416)
+ONE_RANGE = re.compile(r"\s*bytes\s*=\s*(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))\s*", re.IGNORECASE)
+
+
+def send_picture(image: Any, viewer_id: int | None, *, as_attachment: bool) -> Response:
+    """Return the original to its owner and a copy without metadata to anybody else.
+
+    Args:
+        image: with its content loaded; the caller has checked that the viewer may see it.
+        viewer_id: None for an anonymous caller.
+        as_attachment: originals are offered for saving instead of shown.
+    """
+    if viewer_id is None or image.owner_id != viewer_id:
+        return _send_derivative(image, FULL_SIDE_PX)
+    content = image.content
+    fmt = ImageFormat(content.format)
+    response = send_file(
+        current_runtime().image_store.path(content.storage_key),
+        mimetype=fmt.media_type,
+        as_attachment=as_attachment,
+        download_name=image.filename or f"{image.id}.{fmt.extension}",
+        conditional=False,
+        etag=content.sha256[:32],
+        # The file's own time would be that of whoever sent these bytes first.
+        last_modified=image.created_at,
+    )
+    return _private(_conditional(response, content.byte_size))
+
+
+def send_thumbnail(image: Any) -> Response:
+    """Return a small WebP, upright and without metadata."""
+    return _send_derivative(image, THUMBNAIL_SIDE_PX)
+
+
+def _send_derivative(image: Any, side_px: int) -> Response:
+    content = image.content
+    webp = derivative(current_runtime(), content.storage_key, side_px)
+    response = Response(webp, mimetype="image/webp")
+    response.headers["Content-Disposition"] = f'inline; filename="{image.id}.webp"'
+    response.set_etag(f"{content.sha256[:32]}-{side_px}")
+    return _private(_conditional(response, len(webp)))
+
+
+def _conditional(response: Response, byte_size: int) -> Response:
+    """Apply the request's conditions, and then its range, to a whole picture with an ETag.
+
+    Raises RequestedRangeNotSatisfiable (416) for a range that lies behind the end.
+    """
+    environ = dict(request.environ)
+    # The picture exists, so the star is true; Werkzeug looks for a tag that is called "*".
+    if request.if_match.star_tag:
+        del environ["HTTP_IF_MATCH"]
+    if not _is_usable_range(environ.get("HTTP_RANGE", ""), byte_size):
+        environ.pop("HTTP_RANGE", None)
+    response.make_conditional(environ)
+    if response.status_code != 200:
+        return response
+    try:
+        response.make_conditional(environ, accept_ranges=True, complete_length=byte_size)
+    except RequestedRangeNotSatisfiable:
+        # Lets go of the file that would have been sent.
+        response.close()
+        raise
+    return response
+
+
+def _is_usable_range(header: str, byte_size: int) -> bool:
+    """Return whether to answer by a part or by 416; anything else gets the whole (RFC 9110, 14.2).
+
+    Unknown units and ranges without sense must be ignored, several at once may be, and a suffix
+    longer than the picture is the picture.
+    """
+    found = ONE_RANGE.fullmatch(header)
+    if found is None:
+        return False
+    first, last, suffix = found.groups()
+    if suffix is not None:
+        return int(suffix) < byte_size
+    return not last or int(first) <= int(last)
+
+
+def _private(response: Response) -> Response:
+    # Visibility can change at any time, so every use asks again; the tag makes that cheap.
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.headers["Content-Security-Policy"] = PICTURE_POLICY
+    response.vary.update(CALLER_HEADERS)
+    return response

@@ -1,0 +1,183 @@
+"""Uploads that stream straight into the image store's staging area, hashed on their way."""
+
+from __future__ import annotations
+
+import io
+import time
+from pathlib import Path
+from typing import IO, Any
+
+from flask import Flask, Request, Response, current_app, request
+from werkzeug.datastructures import FileStorage
+
+from mirada.kernel.errors import ImageTooLarge, InvalidInput, UnsupportedImage
+from mirada.kernel.images import ImageFormat
+from mirada.ports import StagedFile
+from mirada.runtime import Runtime
+
+FORM_ALLOWANCE_BYTES = 1024 * 1024
+"""What a request may hold beside the file: boundaries, captions, prompts."""
+MAX_FORM_PARTS = 64
+"""Parts of a multipart body; the largest batch that is accepted has 32 files."""
+
+FORMAT_OF_BEGINNING = {
+    b"\xff\xd8": ImageFormat.JPEG,
+    b"\x89P": ImageFormat.PNG,
+    b"GI": ImageFormat.GIF,
+    b"RI": ImageFormat.WEBP,
+}
+"""Of magic numbers; for pictures that the decoder has accepted."""
+
+DRAIN_MAX_BYTES = 256 * 1024 * 1024
+DRAIN_MAX_S = 5.0
+DRAIN_CHUNK_BYTES = 64 * 1024
+
+
+class UploadStream(io.RawIOBase):
+    """What the multipart parser writes a file part into: a staged file with an upper limit."""
+
+    def __init__(self, staged: StagedFile, max_bytes: int) -> None:
+        """Wrap a staged file that may not grow beyond `max_bytes`."""
+        super().__init__()
+        self.staged = staged
+        self._max_bytes = max_bytes
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def write(self, data: Any, /) -> int:
+        """Write on. Raises ImageTooLarge at the limit, StorageFull or Unavailable from the store."""
+        if self.staged.byte_size + len(data) > self._max_bytes:
+            raise ImageTooLarge(
+                f"The file is larger than {self._max_bytes // 1024**2} MB, the most that is "
+                "accepted (MAX_UPLOAD_MB)."
+            )
+        self.staged.stream.write(data)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Flush: the parser rewinds at a part's end, and nobody reads through this object."""
+        self.staged.stream.flush()
+        return self.staged.byte_size
+
+
+class StreamingRequest(Request):
+    """A request whose file parts are never spooled to the system's temporary folder."""
+
+    max_form_parts = MAX_FORM_PARTS
+
+    def _get_file_stream(
+        self,
+        total_content_length: int | None,
+        content_type: str | None,
+        filename: str | None = None,
+        content_length: int | None = None,
+    ) -> IO[bytes]:
+        runtime: Runtime = current_app.extensions["mirada_runtime"]
+        stream = UploadStream(runtime.image_store.stage(), runtime.settings.max_upload_bytes)
+        self.staged_streams.append(stream)
+        return stream  # type: ignore[return-value]
+
+    @property
+    def staged_streams(self) -> list[UploadStream]:
+        """Every file this request began to receive, wanted or not."""
+        streams: list[UploadStream] = self.__dict__.setdefault("_staged_streams", [])
+        return streams
+
+
+def register(app: Flask) -> None:
+    """Limit bodies, stream file parts, and discard what a request leaves behind."""
+    runtime: Runtime = app.extensions["mirada_runtime"]
+    app.request_class = StreamingRequest
+    app.config["MAX_CONTENT_LENGTH"] = runtime.settings.max_upload_bytes + FORM_ALLOWANCE_BYTES
+    app.config["MAX_FORM_PARTS"] = MAX_FORM_PARTS
+    app.after_request(_drain)
+    app.teardown_request(_discard_leftovers)
+
+
+def uploaded_files(field: str = "file", *, at_most: int = 1) -> list[FileStorage]:
+    """Return the file parts named `field`, at least one.
+
+    Raises:
+        UnsupportedImage: the body is not multipart/form-data.
+        InvalidInput: no such part, too many of them, or file parts of other names.
+    """
+    if request.mimetype != "multipart/form-data":
+        raise UnsupportedImage(
+            f"Send the picture as multipart/form-data with a part named '{field}', for example "
+            f"curl -F {field}=@picture.jpg."
+        )
+    files = request.files.getlist(field)
+    others = sorted(set(request.files) - {field})
+    if others:
+        _refuse(field, f"Files belong into the part '{field}', not '{others[0]}'.")
+    if not files:
+        # A part without a filename is a text field, whatever its content.
+        has_text = field in request.form
+        _refuse(
+            field,
+            f"The part '{field}' has no filename, so it is not a file; send it as one."
+            if has_text
+            else f"The part '{field}' with the picture is missing.",
+        )
+    if len(files) > at_most:
+        _refuse(field, f"Send at most {at_most} file{'s' if at_most > 1 else ''} in one request.")
+    return files
+
+
+def uploaded_file(field: str = "file") -> FileStorage:
+    """Return the one file part of the request; raises as `uploaded_files` does."""
+    return uploaded_files(field)[0]
+
+
+def staged_of(upload: FileStorage) -> StagedFile:
+    """Return the staged file that an upload was written to."""
+    stream = upload.stream
+    assert isinstance(stream, UploadStream)
+    return stream.staged
+
+
+def declared_media_type(upload: FileStorage) -> str | None:
+    """Return the type the client declared, None where it only said "bytes" or nothing."""
+    declared = (upload.mimetype or "").lower()
+    return None if declared in {"", "application/octet-stream"} else declared
+
+
+def decoded_format(path: Path) -> ImageFormat:
+    """Return the format of a picture that was decoded; two bytes tell accepted formats apart."""
+    with path.open("rb") as file:
+        return FORMAT_OF_BEGINNING[file.read(2)]
+
+
+def _refuse(field: str, message: str) -> None:
+    raise InvalidInput(message, fields={field: [message]})
+
+
+def _drain(response: Response) -> Response:
+    """Read what a refused request still sends, because many clients read no reply before that.
+
+    Python's, for one, reports a broken pipe instead of the 413 or 401 that would help its user.
+    """
+    # Only where the server ends the stream by itself; elsewhere reading on would hang.
+    is_refused = response.status_code >= 400 and request.environ.get("wsgi.input_terminated")
+    if not is_refused or not (request.content_length or request.headers.get("Transfer-Encoding")):
+        return response
+    stream, left_bytes = request.environ["wsgi.input"], DRAIN_MAX_BYTES
+    until_s = time.monotonic() + DRAIN_MAX_S
+    try:
+        while left_bytes > 0 and time.monotonic() < until_s:
+            chunk = stream.read(DRAIN_CHUNK_BYTES)
+            if not chunk:
+                return response
+            left_bytes -= len(chunk)
+    except (OSError, ValueError):
+        # The client went away; nobody is left to be told.
+        pass
+    response.headers["Connection"] = "close"
+    return response
+
+
+def _discard_leftovers(_error: BaseException | None) -> None:
+    for stream in getattr(request, "staged_streams", ()):
+        stream.staged.discard()

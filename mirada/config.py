@@ -106,7 +106,8 @@ class Settings(BaseSettings):
         None,
         ge=1,
         le=65535,
-        description="Port on which a worker process serves its metrics. Unset: it serves none.",
+        description="Port on which a worker process serves its metrics. Unset: it serves none. Every worker "
+        "process of a machine needs one of its own.",
     )
     worker_metrics_host: str = Field(
         "127.0.0.1",
@@ -135,10 +136,11 @@ class Settings(BaseSettings):
     max_upload_mb: int = Field(50, ge=1, le=1024, description="Largest upload, in MiB.")
     import_dir: Path | None = Field(
         None,
-        description="Folder of pictures imported at start, each file once; public, owned by the user local.",
+        description="Folder of pictures imported at start, each file once; public with the prompts in them, "
+        "owned by the user local.",
     )
     rate_limits: str | None = Field(
-        None, description="Reserved for request limits such as '120/minute'; none by default."
+        None, description="Accepted, without effect yet. Request limits such as '120/minute'."
     )
 
     # Encoders.
@@ -159,11 +161,13 @@ class Settings(BaseSettings):
     clip_pretrained: str | None = Field(None, description="Weights tag that goes with CLIP_MODEL.")
     text_model: str | None = Field(
         None,
-        description="Sentence-transformers model that embeds prompts: a name on the hub or a "
-        "folder. Unset: the encoder's text tower.",
+        description="Sentence-transformers model that embeds prompts: a name on the hub, such as "
+        "all-MiniLM-L6-v2, or a folder. Unset: the encoder's text tower.",
     )
     encoder_url: str | None = Field(
-        None, description="Base URL of another Mirada that computes embeddings for this one."
+        None,
+        description="Accepted, without effect yet. Base URL of another Mirada that computes embeddings "
+        "for this one.",
     )
     enable_embedding_cache: bool = Field(
         True,
@@ -184,7 +188,9 @@ class Settings(BaseSettings):
     index_recall_target: float = Field(
         0.98, gt=0, le=1, description="Recall@10 an index build must reach against exact search."
     )
-    milvus_uri: str | None = Field(None, description="Reserved: Milvus cluster to search instead.")
+    milvus_uri: str | None = Field(
+        None, description="Accepted, without effect yet. Milvus cluster to search instead."
+    )
 
     # Classifier.
     clip_top_k: int = Field(5, ge=1, le=1000, description="Labels in a classification reply.")
@@ -201,7 +207,8 @@ class Settings(BaseSettings):
     nsfw_policy: NsfwPolicy = Field(
         NsfwPolicy.FLAG,
         description="off: nothing is judged; flag: classifications say how unsafe a picture is; "
-        "hide: searches also leave such pictures out, except their owner's. No upload is refused.",
+        "hide: searches and similar images also leave out what reaches NSFW_THRESHOLD, except its owner's. "
+        "Lists and addresses still show it, and no upload is ever refused for it.",
     )
     label_descriptions: bool = Field(
         False,
@@ -251,17 +258,18 @@ class Settings(BaseSettings):
         min_length=1,
         max_length=100,
         description="Model that embeds captions where there is a key; local: what embeds prompts. "
-        "The first caption decides; flask captions switch-model changes it.",
+        "The first caption decides; flask --app wsgi captions switch-model changes it.",
     )
     generation_enabled: bool = Field(
-        True, description="Pictures may be made from words, where there is a key."
+        True,
+        description="Pictures may be made from words (POST /api/v1/images/generate), where there is a key.",
     )
     generation_model: str = Field(
         "gpt-image-2", min_length=1, max_length=100, description="Model that makes pictures."
     )
     generation_size: str = Field(
         "1024x1024",
-        description="Size of a picture, WIDTHxHEIGHT or auto, where a request does not say.",
+        description="Size of a picture, where a request does not say.",
     )
     generation_timeout_ms: int = Field(
         180_000, ge=1, description="Time-out of one picture, in ms; most take 10 s to two minutes."
@@ -281,7 +289,7 @@ class Settings(BaseSettings):
     )
     llm_prices_usd: Annotated[dict[str, Any] | None, NoDecode] = Field(
         None,
-        description='Prices by model, as JSON: {"gpt-4o-mini": [0.15, 0.6]}, dollars per million '
+        description='Prices by model: {"gpt-4o-mini": [0.15, 0.6]}, dollars per million '
         'tokens in and out, or {"some-model": {"per_image": 0.04}}. Added to the built-in ones, or '
         "instead of them. With a budget, a model without a price is not called.",
     )

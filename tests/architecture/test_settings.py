@@ -55,6 +55,34 @@ def test_the_documented_defaults_are_the_defaults() -> None:
     )
 
 
+def test_the_documented_meanings_are_the_descriptions_in_the_code() -> None:
+    text = (PROJECT_ROOT / "docs" / "configuration.md").read_text()
+    rows = re.findall(r"^\| `([A-Z0-9_]+)` \| .+ \| \S+ \| (.+) \|$", text, re.MULTILINE)
+    documented = {name: re.sub(r"\[([^]]*)\]\([^)]*\)|`", r"\1", meaning) for name, meaning in rows}
+    assert documented == {
+        name.upper(): (field.description or "").replace("`", "")
+        for name, field in Settings.model_fields.items()
+    }
+
+
+def test_only_settings_without_effect_are_read_nowhere() -> None:
+    sources = [
+        path.read_text()
+        for folder in ("mirada", "webapp", "workers")
+        for path in (PROJECT_ROOT / folder).rglob("*.py")
+        if path.name != "config.py"
+    ]
+    sources.append((PROJECT_ROOT / "gunicorn.conf.py").read_text())
+    config = (PROJECT_ROOT / "mirada" / "config.py").read_text()
+    unread = {
+        name
+        for name in Settings.model_fields
+        if not any(f"settings.{name}" in source for source in sources)
+        and f"self.{name}" not in config
+    }
+    assert unread == {"encoder_url", "rate_limits", "milvus_uri", "similarity_scan_limit"}
+
+
 def test_three_faults_are_named_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     env_file = tmp_path / ".env"
     env_file.write_text("PORT=eighty\nDATABASE_URL=oracle://db/mirada\nADAPTIVE_ALPHA=2\n")

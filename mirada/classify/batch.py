@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from mirada.classify.remembered import KnownPicture
 from mirada.db import idempotency
-from mirada.db.changes import IN_LIST_ROWS
+from mirada.db.chunks import rows_in
 from mirada.db.models import Content, Embedding, Image
 from mirada.db.visibility import visible_images
 from mirada.jobs import ledger
@@ -174,12 +174,8 @@ def _of_batch(owner_id: int) -> Select[Image]:
 
 
 def _seen(session: Session, owner_id: int, image_ids: Sequence[int]) -> set[int]:
-    wanted = sorted(set(image_ids))
-    found: set[int] = set()
-    for start in range(0, len(wanted), IN_LIST_ROWS):
-        some = visible_images(owner_id).where(Image.id.in_(wanted[start : start + IN_LIST_ROWS]))
-        found |= set(session.execute(some.with_only_columns(Image.id)).scalars())
-    return found
+    query = visible_images(owner_id).with_only_columns(Image.id)
+    return {row.id for row in rows_in(session, query, Image.id, image_ids)}
 
 
 def _require_all(session: Session, owner_id: int, image_ids: Sequence[int]) -> None:

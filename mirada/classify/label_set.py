@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import Insert
 
 from mirada.db import classifier_models as tables
-from mirada.db.changes import IN_LIST_ROWS
+from mirada.db.chunks import rows_in
 from mirada.db.models import Installation, utc_now
 from mirada.kernel.embeddings import Vector, from_blob, to_blob
 from mirada.kernel.errors import Conflict, InvalidInput, NotFound
@@ -124,23 +124,15 @@ def known_vectors(
         dimension: of that space.
         keys: as `kernel.labels.ensemble_key` returns them.
     """
-    wanted = sorted(set(keys))
+    table = tables.LabelVector
+    query = select(table.key, table.vector, table.crc32).where(table.space_id == space_id)
     found: dict[str, Vector] = {}
-    for start in range(0, len(wanted), IN_LIST_ROWS):
-        rows = session.execute(
-            select(
-                tables.LabelVector.key, tables.LabelVector.vector, tables.LabelVector.crc32
-            ).where(
-                tables.LabelVector.space_id == space_id,
-                tables.LabelVector.key.in_(wanted[start : start + IN_LIST_ROWS]),
-            )
-        )
-        for row in rows:
-            try:
-                found[row.key] = from_blob(row.vector, row.crc32, dimension)
-            except InvalidInput:
-                # Whoever asked computes it again and writes over this one.
-                continue
+    for row in rows_in(session, query, table.key, keys):
+        try:
+            found[row.key] = from_blob(row.vector, row.crc32, dimension)
+        except InvalidInput:
+            # Whoever asked computes it again and writes over this one.
+            continue
     return found
 
 

@@ -14,14 +14,14 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from mirada.db.chunks import IN_LIST_ROWS as IN_LIST_ROWS  # mirada.search asks for it here.
+from mirada.db.chunks import chunks
 from mirada.db.memory_models import TextEmbedding
 from mirada.db.models import ChangeCounter, Embedding
 
 _TOUCHED = "mirada_touched_contents"
 _TOUCHED_TEXTS = "mirada_touched_texts"
 _COMMITTED = "mirada_change_seq"
-IN_LIST_ROWS = 500
-"""SQLite allows 999 parameters in builds before 3.32; half of that leaves room."""
 
 
 # Built once: these run for every picture.
@@ -58,10 +58,10 @@ def stamp(session: Session) -> None:
         (TextEmbedding, TextEmbedding.text_id, texts),
     )
     for entity, subject, touched in numbered:
-        for start in range(0, len(touched), IN_LIST_ROWS):
+        for chunk in chunks(touched):
             session.execute(
                 update(entity)
-                .where(subject.in_(touched[start : start + IN_LIST_ROWS]))
+                .where(subject.in_(chunk))
                 .values(change_seq=change_seq)
                 .execution_options(synchronize_session=False)
             )

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from mirada.captions.wording import CaptionSource
 from mirada.db import changes
+from mirada.db.chunks import rows_in
 from mirada.db.inserts import insert_unless_there
 from mirada.db.memory_models import TextContent, TextEmbedding
 from mirada.db.models import Image, utc_now
@@ -110,11 +111,8 @@ def lock_texts_of(
     """
     by_digest = {prompt_digest(body): body for body in bodies}
     digests = sorted(by_digest)
-    known: dict[str, int] = {}
-    for start in range(0, len(digests), changes.IN_LIST_ROWS):
-        some = digests[start : start + changes.IN_LIST_ROWS]
-        rows = select(TextContent.sha256, TextContent.id).where(TextContent.sha256.in_(some))
-        known.update((sha256, text_id) for sha256, text_id in session.execute(rows))
+    rows = rows_in(session, select(TextContent.sha256, TextContent.id), TextContent.sha256, digests)
+    known = {row.sha256: row.id for row in rows}
     others = (text_id for text_id in beside if text_id is not None)
     lock_texts(session, {*known.values(), *others})
     # New ones behind them: their ids are the highest.

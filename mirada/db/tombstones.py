@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import delete, false, func, select, update
 
 from mirada.db import changes
+from mirada.db.chunks import chunks
 from mirada.db.models import IndexSnapshot, Installation
 from mirada.db.session import Database
 from mirada.db.vector_tables import VectorTable
@@ -37,8 +38,7 @@ def purge_tombstones(database: Database, space_id: int, table: VectorTable) -> i
         )
         ids = list(session.execute(dead).scalars())
     # In small steps: one statement over all of them would hold its locks past every time-out.
-    for start in range(0, len(ids), changes.IN_LIST_ROWS):
+    for chunk in chunks(ids):
         with database.transaction() as session:
-            some = ids[start : start + changes.IN_LIST_ROWS]
-            session.execute(delete(row).where(row.id.in_(some)))
+            session.execute(delete(row).where(row.id.in_(chunk)))
     return len(ids)

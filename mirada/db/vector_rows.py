@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Row, and_, delete, false, func, select, tr
 from sqlalchemy.orm import Session
 
 from mirada.db import changes
+from mirada.db.chunks import rows_in
 from mirada.db.classifier_models import ClassifiedPicture
 from mirada.db.models import Image, IndexSnapshot, Installation, Lease, Space, utc_now
 from mirada.db.session import Database
@@ -266,29 +267,20 @@ def _access(
     session: Session, rows: Sequence[Row[Any]], table: VectorTable
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     position = {row.subject_id: index for index, row in enumerate(rows)}
-    subjects = sorted(position)
-    found: list[tuple[int, int, bool]] = []
-    for start in range(0, len(subjects), changes.IN_LIST_ROWS):
-        chunk = subjects[start : start + changes.IN_LIST_ROWS]
-        found += [
-            (position[subject_id], owner_id, bool(is_public))
-            for subject_id, owner_id, is_public in session.execute(
-                select(table.shown_by, Image.owner_id, Image.is_public).where(
-                    table.shown_by.in_(chunk),
-                    # Before its own job has run, an image shows no vector that others brought.
-                    table.is_through,
-                )
-            )
-        ]
-        if table is not PICTURES:
-            continue
+    # Before its own job has run, an image shows no vector that others brought.
+    shown = select(table.shown_by, Image.owner_id, Image.is_public).where(table.is_through)
+    found = [
+        (position[subject_id], owner_id, bool(is_public))
+        for subject_id, owner_id, is_public in rows_in(session, shown, table.shown_by, position)
+    ]
+    if table is PICTURES:
+        sent = select(ClassifiedPicture.content_id, ClassifiedPicture.owner_id).where(
+            ClassifiedPicture.sent_bytes == true()
+        )
         found += [
             (position[content_id], -owner_id, False)
-            for content_id, owner_id in session.execute(
-                select(ClassifiedPicture.content_id, ClassifiedPicture.owner_id).where(
-                    ClassifiedPicture.content_id.in_(chunk),
-                    ClassifiedPicture.sent_bytes == true(),
-                )
+            for content_id, owner_id in rows_in(
+                session, sent, ClassifiedPicture.content_id, position
             )
         ]
     count = len(found)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, delete, false, func, select, true
 from sqlalchemy.orm import Session
 
-from mirada.db.changes import IN_LIST_ROWS
+from mirada.db.chunks import chunks, rows_in
 from mirada.db.classifier_models import ClassifiedPicture, Feedback
 from mirada.db.models import Embedding, Image
 from mirada.kernel.embeddings import Vector, from_blob
@@ -54,16 +54,14 @@ def forget_unseen(session: Session, content_id: int) -> None:
 
 def evidence_counts(session: Session, themes: Collection[str], space_id: int) -> dict[str, int]:
     """Return how many verdicts on a theme have a vector in a space; themes without any are left out."""
-    counts: dict[str, int] = {}
-    for chunk in _chunks(sorted(themes)):
-        found = session.execute(
-            select(Feedback.theme, func.count())
-            .join(Embedding, Embedding.content_id == Feedback.content_id)
-            .where(Feedback.theme.in_(chunk), *_live(space_id))
-            .group_by(Feedback.theme)
-        )
-        counts |= {row[0]: row[1] for row in found}
-    return counts
+    query = (
+        select(Feedback.theme, func.count().label("verdicts"))
+        .join(Embedding, Embedding.content_id == Feedback.content_id)
+        .where(*_live(space_id))
+        .group_by(Feedback.theme)
+    )
+    rows = rows_in(session, query, Feedback.theme, themes)
+    return {row.theme: row.verdicts for row in rows}
 
 
 def evidence_rows(
@@ -76,7 +74,7 @@ def evidence_rows(
     """
     rows: list[VerdictRow] = []
     waiting = waiting_copies(session, space_id)
-    for chunk in _chunks(sorted(themes)):
+    for chunk in chunks(sorted(themes)):
         newest = (Feedback.updated_at.desc(), Feedback.id.desc())
         turn = func.row_number().over(
             partition_by=(Feedback.theme, Feedback.user_id), order_by=newest
@@ -142,26 +140,17 @@ def vectors_of_embeddings(
 ) -> dict[int, Vector]:
     """Return (d,) float32 unit vectors by embedding id; damaged and deleted ones are left out."""
     found: dict[int, Vector] = {}
-    for start in range(0, len(embedding_ids), IN_LIST_ROWS):
-        rows = session.execute(
-            select(Embedding.id, Embedding.vector, Embedding.crc32).where(
-                Embedding.id.in_(embedding_ids[start : start + IN_LIST_ROWS]),
-                Embedding.is_deleted == false(),
-            )
-        )
-        for row in rows:
-            try:
-                found[row.id] = from_blob(row.vector, row.crc32, dimension)
-            except InvalidInput:
-                # Whoever follows the vectors has said so; what was said of the others still counts.
-                continue
+    query = select(Embedding.id, Embedding.vector, Embedding.crc32).where(
+        Embedding.is_deleted == false()
+    )
+    for row in rows_in(session, query, Embedding.id, embedding_ids):
+        try:
+            found[row.id] = from_blob(row.vector, row.crc32, dimension)
+        except InvalidInput:
+            # Whoever follows the vectors has said so; what was said of the others still counts.
+            continue
     return found
 
 
 def _live(space_id: int) -> tuple[ColumnElement[bool], ...]:
     return Embedding.space_id == space_id, Embedding.is_deleted == false()
-
-
-def _chunks(themes: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(themes), IN_LIST_ROWS):
-        yield themes[start : start + IN_LIST_ROWS]

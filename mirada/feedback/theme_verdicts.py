@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, case, func, or_, select, true
 from sqlalchemy.orm import Session, joinedload
 
-from mirada.db.changes import IN_LIST_ROWS
+from mirada.db.chunks import rows_in
 from mirada.db.classifier_models import Feedback
 from mirada.db.models import Embedding
 from mirada.db.verdicts import vectors_of_embeddings, waiting_copies
@@ -142,12 +142,8 @@ def verdicts_on(
 
 def count_concerning(session: Session, feedback_ids: Collection[int], viewer_id: int) -> int:
     """Return how many of these verdicts the viewer gave or may see."""
-    ids, count = sorted(feedback_ids), 0
-    for start in range(0, len(ids), IN_LIST_ROWS):
-        some = Feedback.id.in_(ids[start : start + IN_LIST_ROWS])
-        query = select(func.count()).select_from(Feedback).where(some, _concerns(viewer_id))
-        count += session.execute(query).scalar_one()
-    return count
+    query = select(func.count()).select_from(Feedback).where(_concerns(viewer_id))
+    return sum(count for (count,) in rows_in(session, query, Feedback.id, feedback_ids))
 
 
 def _concerns(viewer_id: int) -> ColumnElement[bool]:

@@ -9,7 +9,7 @@ import numpy as np
 from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import Session, joinedload
 
-from mirada.db.changes import IN_LIST_ROWS
+from mirada.db.chunks import chunks, rows_in
 from mirada.db.classifier_models import ClusterMember, ClusterRun
 from mirada.db.models import Content, Embedding, Image, Space
 from mirada.db.visibility import may_see, visible_images
@@ -32,26 +32,10 @@ class Sample:
 
 def contents_locked(session: Session, embedding_ids: Sequence[int]) -> dict[int, int]:
     """Return content ids by embedding id, of those that are there and stay until the commit."""
-    found: dict[int, int] = {}
-    for start in range(0, len(embedding_ids), IN_LIST_ROWS):
-        rows = session.execute(
-            select(Embedding.id, Embedding.content_id).where(
-                Embedding.id.in_(embedding_ids[start : start + IN_LIST_ROWS]),
-                Embedding.is_deleted.is_(False),
-            )
-        )
-        found |= {row.id: row.content_id for row in rows}
-    contents = sorted(found.values())
-    there: set[int] = set()
-    for start in range(0, len(contents), IN_LIST_ROWS):
-        there |= set(
-            session.execute(
-                select(Content.id)
-                .where(Content.id.in_(contents[start : start + IN_LIST_ROWS]))
-                .order_by(Content.id)
-                .with_for_update(read=True)
-            ).scalars()
-        )
+    live = select(Embedding.id, Embedding.content_id).where(Embedding.is_deleted.is_(False))
+    found = {row.id: row.content_id for row in rows_in(session, live, Embedding.id, embedding_ids)}
+    locking = select(Content.id).order_by(Content.id).with_for_update(read=True)
+    there = {row.id for row in rows_in(session, locking, Content.id, found.values())}
     return {embedding: content for embedding, content in found.items() if content in there}
 
 
@@ -111,22 +95,16 @@ def _centre(rows: Matrix) -> Vector:
 
 def vectors_of(session: Session, content_ids: Iterable[int], space: Space) -> dict[int, Vector]:
     """Return the stored vectors by content id; a damaged or deleted one is left out."""
-    ids = sorted(content_ids)
     vectors: dict[int, Vector] = {}
-    for start in range(0, len(ids), IN_LIST_ROWS):
-        rows = session.execute(
-            select(Embedding.content_id, Embedding.vector, Embedding.crc32).where(
-                Embedding.space_id == space.id,
-                Embedding.content_id.in_(ids[start : start + IN_LIST_ROWS]),
-                Embedding.is_deleted.is_(False),
-            )
-        )
-        for row in rows:
-            try:
-                vectors[row.content_id] = from_blob(row.vector, row.crc32, space.dimension)
-            except InvalidInput:
-                # The index says so in its log, with what to do.
-                continue
+    query = select(Embedding.content_id, Embedding.vector, Embedding.crc32).where(
+        Embedding.space_id == space.id, Embedding.is_deleted.is_(False)
+    )
+    for row in rows_in(session, query, Embedding.content_id, content_ids):
+        try:
+            vectors[row.content_id] = from_blob(row.vector, row.crc32, space.dimension)
+        except InvalidInput:
+            # The index says so in its log, with what to do.
+            continue
     return vectors
 
 
@@ -134,14 +112,11 @@ def first_images(
     session: Session, run: ClusterRun, content_ids: Iterable[int], viewer_id: int | None
 ) -> dict[int, Image]:
     """Return the first image of each content that the viewer may see in a run, by content id."""
-    ids = sorted(content_ids)
     images: dict[int, Image] = {}
-    for start in range(0, len(ids), IN_LIST_ROWS):
+    for chunk in chunks(sorted(content_ids)):
         first = (
             select(func.min(Image.id))
-            .where(
-                may_see_in(run, viewer_id), Image.content_id.in_(ids[start : start + IN_LIST_ROWS])
-            )
+            .where(may_see_in(run, viewer_id), Image.content_id.in_(chunk))
             .group_by(Image.content_id)
         )
         found = session.execute(

@@ -13,7 +13,8 @@ import numpy as np
 from sqlalchemy import CursorResult, Select, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from mirada.db import changes, spaces
+from mirada.db import spaces
+from mirada.db.chunks import IN_LIST_ROWS
 from mirada.db.classifier_models import Cluster, ClusterKind, ClusterMember, ClusterRun
 from mirada.db.models import Job, utc_now
 from mirada.groups.grouping import GroupPage
@@ -210,7 +211,7 @@ def remove_old(session: Session, kind: ClusterKind, *, also_unfinished: bool) ->
         select(Cluster.id, Cluster.size)
         .where(Cluster.run_id == run_id)
         .order_by(Cluster.id)
-        .limit(changes.IN_LIST_ROWS)
+        .limit(IN_LIST_ROWS)
     ).all()
     if clusters and clusters[0].size > REMOVED_ROWS and _thinned_out(session, clusters[0].id):
         return True

@@ -18,7 +18,7 @@ import numpy as np
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from mirada.db.changes import IN_LIST_ROWS
+from mirada.db.chunks import rows_in
 from mirada.db.memory_models import TextContent
 from mirada.db.models import Content, Image
 from mirada.db.vector_tables import PICTURES, PROMPTS, VectorTable
@@ -164,15 +164,9 @@ def prompts_as_written(session: Session, image_ids: Collection[int]) -> dict[int
 
 def palettes(session: Session, content_ids: Collection[int]) -> list[list[Colour]]:
     """Return the palettes of contents that have one, by ascending content."""
-    ids, found = sorted(content_ids), []
-    for start in range(0, len(ids), IN_LIST_ROWS):
-        rows = session.execute(
-            select(Content.palette)
-            .where(Content.id.in_(ids[start : start + IN_LIST_ROWS]), Content.palette.is_not(None))
-            .order_by(Content.id)
-        )
-        found += [from_stored(palette) for (palette,) in rows if palette]
-    return found
+    query = select(Content.palette).where(Content.palette.is_not(None)).order_by(Content.id)
+    rows = rows_in(session, query, Content.id, content_ids)
+    return [from_stored(palette) for (palette,) in rows if palette]
 
 
 def watermark(session: Session) -> int:
@@ -233,30 +227,15 @@ def _stamps(
     if space_id is None:
         return []
     row: Any = table.entity
-    wanted, found = sorted(ids), []
-    for start in range(0, len(wanted), IN_LIST_ROWS):
-        rows = session.execute(
-            select(table.subject, row.change_seq).where(
-                row.space_id == space_id,
-                table.subject.in_(wanted[start : start + IN_LIST_ROWS]),
-                row.is_deleted.is_(False),
-            )
-        )
-        found += [(subject, seq) for subject, seq in rows]
-    return sorted(found)
+    query = select(table.subject, row.change_seq).where(
+        row.space_id == space_id, row.is_deleted.is_(False)
+    )
+    return sorted((subject, seq) for subject, seq in rows_in(session, query, table.subject, ids))
 
 
 def _bodies(session: Session, text_ids: Collection[int]) -> dict[int, str]:
-    wanted, found = sorted(text_ids), dict[int, str]()
-    for start in range(0, len(wanted), IN_LIST_ROWS):
-        rows = session.execute(
-            select(TextContent.id, TextContent.body).where(
-                TextContent.id.in_(wanted[start : start + IN_LIST_ROWS])
-            )
-        )
-        for text_id, body in rows:
-            found[text_id] = body
-    return found
+    query = select(TextContent.id, TextContent.body)
+    return {row.id: row.body for row in rows_in(session, query, TextContent.id, text_ids)}
 
 
 def _vectors(
@@ -267,18 +246,12 @@ def _vectors(
     if space_id is None:
         return found
     row: Any = table.entity
-    wanted = sorted(ids)
-    for start in range(0, len(wanted), IN_LIST_ROWS):
-        rows = session.execute(
-            select(table.subject, row.vector, row.crc32).where(
-                row.space_id == space_id,
-                table.subject.in_(wanted[start : start + IN_LIST_ROWS]),
-                row.is_deleted.is_(False),
-            )
-        )
-        for subject, blob, crc32 in rows:
-            with suppress(InvalidInput):
-                found[subject] = from_blob(blob, crc32, len(blob) // BLOB_DTYPE.itemsize)
+    query = select(table.subject, row.vector, row.crc32).where(
+        row.space_id == space_id, row.is_deleted.is_(False)
+    )
+    for subject, blob, crc32 in rows_in(session, query, table.subject, ids):
+        with suppress(InvalidInput):
+            found[subject] = from_blob(blob, crc32, len(blob) // BLOB_DTYPE.itemsize)
     return found
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from mirada.db.changes import IN_LIST_ROWS
+from mirada.db.chunks import rows_in
 from mirada.db.models import Content, Image
 from mirada.db.texts import lock_texts_of
 from mirada.kernel.prompts import normalised_prompt
@@ -122,19 +122,9 @@ def scan_folder(folder: Path) -> FolderScan:
 
 def owned_hashes(session: Session, owner_id: int, hashes: Sequence[str]) -> set[str]:
     """Return which of these SHA-256 sums are of pictures the owner has."""
-    owned: set[str] = set()
-    for start in range(0, len(hashes), IN_LIST_ROWS):
-        owned.update(
-            session.execute(
-                select(Content.sha256)
-                .join(Image, Image.content_id == Content.id)
-                .where(
-                    Image.owner_id == owner_id,
-                    Content.sha256.in_(hashes[start : start + IN_LIST_ROWS]),
-                )
-            ).scalars()
-        )
-    return owned
+    query = select(Content.sha256).join(Image, Image.content_id == Content.id)
+    rows = rows_in(session, query.where(Image.owner_id == owner_id), Content.sha256, hashes)
+    return {row.sha256 for row in rows}
 
 
 def register_batch(

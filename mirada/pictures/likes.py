@@ -11,7 +11,7 @@ from sqlalchemy import CursorResult, delete, insert, select
 from sqlalchemy.orm import Session
 
 from mirada.db import image_counts
-from mirada.db.changes import IN_LIST_ROWS
+from mirada.db.chunks import rows_in
 from mirada.db.memory_models import Like
 from mirada.db.models import Image, User
 from mirada.db.visibility import may_see
@@ -110,15 +110,5 @@ def liked_among(
     """Return those of the images that the viewer likes: one query for a page, none for anonymous."""
     if viewer_id is None:
         return frozenset()
-    ids = sorted(set(image_ids))
-    liked: set[int] = set()
-    for start in range(0, len(ids), IN_LIST_ROWS):
-        liked |= set(
-            session.execute(
-                select(Like.image_id).where(
-                    Like.user_id == viewer_id,
-                    Like.image_id.in_(ids[start : start + IN_LIST_ROWS]),
-                )
-            ).scalars()
-        )
-    return frozenset(liked)
+    query = select(Like.image_id).where(Like.user_id == viewer_id)
+    return frozenset(row.image_id for row in rows_in(session, query, Like.image_id, image_ids))

@@ -1,0 +1,35 @@
+"""Long IN lists, asked in chunks that every supported server takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar, TypeVarTuple
+
+from sqlalchemy import Row, Select
+from sqlalchemy.orm import Session
+
+IN_LIST_ROWS = 500
+"""SQLite allows 999 parameters in builds before 3.32; half of that leaves room."""
+
+Value = TypeVar("Value")
+Columns = TypeVarTuple("Columns")
+
+
+def chunks(values: Iterable[Value]) -> Iterator[list[Value]]:
+    """Yield the values in their order, at most IN_LIST_ROWS at a time; nothing for none."""
+    all_values = list(values)
+    for start in range(0, len(all_values), IN_LIST_ROWS):
+        yield all_values[start : start + IN_LIST_ROWS]
+
+
+def rows_in(
+    session: Session, query: Select[*Columns], column: Any, values: Iterable[Any]
+) -> Iterator[Row[*Columns]]:
+    """Yield the rows of a query whose column has one of the values.
+
+    The values are sorted and each is asked for once, so locks are taken in ascending order. The
+    query's own ORDER BY, LIMIT and aggregates hold within a chunk. A chunk's statement is sent when
+    the iteration reaches it.
+    """
+    for chunk in chunks(sorted(set(values))):
+        yield from session.execute(query.where(column.in_(chunk)))

@@ -26,6 +26,7 @@ from mirada.db.vector_rows import DatabaseVectors
 from mirada.embedding import index_rebuild
 from mirada.feedback import evidence
 from mirada.kernel.circuit import CircuitBreaker
+from mirada.kernel.doorbell import Doorbell, SilentDoorbell
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind
 from mirada.kernel.errors import Unavailable
 from mirada.kernel.vector_cache import VectorCache
@@ -60,6 +61,7 @@ class Runtime:
         """Keep the settings and prepare the engine; connects to nothing."""
         self.settings = settings
         self.started_at_ms = time.time_ns() // 1_000_000
+        self.doorbell: Doorbell = SilentDoorbell()  # Entry points attach the one of their queue.
         self.database = Database(make_engine(settings.url, settings.db_pool_size))
         self._lock = threading.RLock()
         self._ports: dict[str, object] = {}

@@ -24,6 +24,7 @@ from testing.servers.postgresql import PostgreSqlServer, postgresql_server
 from testing.servers.process import missing
 from testing.servers.redis import redis_server
 from testing.worksite import MeanColours, Site
+from workers import doorbell
 
 POOL_SIZE = 16
 
@@ -204,6 +205,7 @@ def make_runtime(_sqlite_template: Path, tmp_path: Path) -> Iterator[MakeRuntime
             if not path.exists():
                 _copy_sqlite(_sqlite_template, path)
         runtime = Runtime(chosen_settings)
+        doorbell.attach(runtime)
         made.append(runtime)
         if chosen.get("database_url") is not None:
             runtime.migrate()

@@ -21,8 +21,10 @@ def create_app(runtime: Runtime) -> Flask:
     from webapp.callers import auth
     from webapp.http import docs, errors, headers, paths, tracing, uploads
     from webapp.http.rest import MiradaApi
+    from workers import doorbell
 
     # /static belongs to the stored images of a system we replace, so our own files are /assets.
+    doorbell.attach(runtime)
     app = Flask(__name__, static_url_path="/assets")
     app.extensions["mirada_runtime"] = runtime
     app.extensions["mirada_health"] = Health(runtime)

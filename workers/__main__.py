@@ -15,7 +15,7 @@ from mirada.config import InvalidSettings, Settings
 from mirada.kernel.errors import EmbeddingSpaceMismatch, MiradaError
 from mirada.memory.styles_ahead import StylesAhead
 from mirada.runtime import Runtime
-from workers import actors, broker, catching_up, embedded, logs, metrics_server
+from workers import actors, broker, catching_up, doorbell, embedded, logs, metrics_server
 from workers.heartbeat import Heartbeat
 from workers.runner import JobRunner
 from workers.sweeper import Sweeper
@@ -41,6 +41,7 @@ def main() -> int:
 
 def serve(runtime: Runtime) -> int:
     """Work on this runtime's jobs until SIGTERM or SIGINT, close it, and return the exit code."""
+    doorbell.attach(runtime)
     stopping = threading.Event()
     _stop_on_signals(stopping)
     heartbeat = Heartbeat()

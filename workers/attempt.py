@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mirada.jobs import attempts
+from mirada.jobs.attempt import Stopping, TimedOut
 from mirada.jobs.ledger import CREATE_EMBEDDINGS
-from mirada.kernel.errors import LeaseLost, MiradaError, Unavailable
+from mirada.kernel.errors import LeaseLost, MiradaError
 from mirada.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -24,18 +25,6 @@ RENEW_EVERY_S = 15.0
 """A third of the lease: two renewals may fail before it is lost."""
 REPORT_EVERY_S = 1.0
 """People do not read progress faster, and each report is a transaction."""
-
-
-class Stopping(LeaseLost):
-    """This process is asked to stop; the attempt is given back unused."""
-
-    code = "stopping"
-
-
-class TimedOut(Unavailable):
-    """The attempt took longer than its kind may."""
-
-    code = "timed_out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +48,7 @@ TIME_LIMITS = {
 }
 
 
-class Attempt:
+class LeasedAttempt:
     """One claimed job, as the code that works on it sees it. Used by one thread, and by the keeper."""
 
     def __init__(self, runtime: Runtime, job: Job, stopping: threading.Event) -> None:
@@ -117,13 +106,13 @@ class LeaseKeeper:
         self._runtime = runtime
         self._every_s = every_s
         self._lease_s = lease_s
-        self._held: dict[int, Attempt] = {}
+        self._held: dict[int, LeasedAttempt] = {}
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
     @contextmanager
-    def keeping(self, attempt: Attempt) -> Iterator[None]:
+    def keeping(self, attempt: LeasedAttempt) -> Iterator[None]:
         """Keep the attempt's lease alive while the block runs."""
         with self._lock:
             self._held[attempt.job.id] = attempt
@@ -137,7 +126,7 @@ class LeaseKeeper:
                 if self._held.get(attempt.job.id) is attempt:
                     del self._held[attempt.job.id]
 
-    def running(self) -> list[Attempt]:
+    def running(self) -> list[LeasedAttempt]:
         """Return the attempts under way."""
         with self._lock:
             return list(self._held.values())
@@ -160,7 +149,7 @@ class LeaseKeeper:
 
     def renew(self) -> None:
         """Renew once; attempts past their hard limit are let go, lost ones are told."""
-        current: dict[int, Attempt] = {}
+        current: dict[int, LeasedAttempt] = {}
         for attempt in self.running():
             if attempt.is_past_hard_limit:
                 logger.error(

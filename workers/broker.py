@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import threading
-import weakref
-
 import dramatiq
 import redis
 from dramatiq.brokers.redis import RedisBroker
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from mirada.runtime import Runtime
-
 QUEUE = "jobs"
 NAMESPACE = "mirada"
 HEARTBEAT_TIMEOUT_MS = 15_000
 MAINTENANCE_CHANCE = 100_000
-"""Of a million commands. With the default of 1,000 a killed worker's bells came back after 327 s, with
+"""Of a million commands. With the default of 1,000 a killed worker's messages came back after 327 s, with
 these two after 24 s (research, reliability 1.1)."""
 WORKER_TIMEOUT_MS = 100
 """How often an idle worker looks. The default second made a job wait 610 ms, and 50 ms made it wait 36
 (research, performance 5) but kept 4 % of a core busy with looking."""
-RING_TIMEOUT_S = 1.0
-"""An upload must not hang on Redis."""
 WORKER_SOCKET_TIMEOUT_S = 5.0
-
-_ringing: weakref.WeakKeyDictionary[Runtime, RedisBroker] = weakref.WeakKeyDictionary()
-_lock = threading.Lock()
 
 
 def make_broker(redis_url: str, socket_timeout_s: float) -> RedisBroker:
@@ -51,28 +41,13 @@ def make_broker(redis_url: str, socket_timeout_s: float) -> RedisBroker:
     )
 
 
-def ringing_broker(runtime: Runtime) -> RedisBroker:
-    """Return this process's broker for sending; it waits for Redis RING_TIMEOUT_S at most.
-
-    The runtime must have a `redis_url`.
-    """
-    with _lock:
-        broker = _ringing.get(runtime)
-        if broker is None:
-            url = runtime.settings.redis_url
-            assert url is not None, "without REDIS_URL there is nothing to ring"
-            broker = make_broker(url.get_secret_value(), RING_TIMEOUT_S)
-            _ringing[runtime] = broker
-        return broker
-
-
-def bell(job_id: int, kind: str) -> dramatiq.Message[None]:
+def message(job_id: int, kind: str) -> dramatiq.Message[None]:
     """Return the message that says: this job is due. Running it twice changes nothing."""
     return dramatiq.Message(
         queue_name=QUEUE, actor_name=kind, args=(job_id,), kwargs={}, options={}
     )
 
 
-def waiting_bells(broker: RedisBroker) -> int:
-    """Return how many bells no worker has fetched yet. Raises redis.RedisError."""
+def waiting_messages(broker: RedisBroker) -> int:
+    """Return how many messages no worker has fetched yet. Raises redis.RedisError."""
     return int(broker.client.llen(f"{NAMESPACE}:{QUEUE}"))

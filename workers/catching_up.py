@@ -7,7 +7,6 @@ import logging
 from mirada.embedding import backfill
 from mirada.jobs import waiting
 from mirada.runtime import Runtime
-from workers import doorbell
 
 logger = logging.getLogger(__name__)
 
@@ -48,5 +47,5 @@ def catch_up(runtime: Runtime) -> int | None:
         )
         return None
     logger.info("%s pictures without a vector are embedded now, by job %s", count, job.id)
-    doorbell.ring(runtime, job.id, job.kind)
+    runtime.doorbell.ring(job.id, job.kind)
     return job.id

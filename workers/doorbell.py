@@ -1,11 +1,9 @@
-"""Tell whoever works that a job is due. Losing a ring loses time, never work."""
+"""The doorbells that reach workers: through Redis, or in this process."""
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
-import weakref
 from collections.abc import Callable
 
 import redis
@@ -16,57 +14,67 @@ from workers import broker
 logger = logging.getLogger(__name__)
 
 LOG_EVERY_S = 60.0
+RING_TIMEOUT_S = 1.0
+"""An upload must not hang on Redis."""
 SILENT_AFTER_FAILURE_S = 2.0
 """While Redis hangs, a bulk upload pays the time-out once in a while and not once per picture."""
 
 
-class _Bell:
-    """What one runtime knows about its bell."""
+class RedisDoorbell:
+    """Sends messages through Redis, which it waits for RING_TIMEOUT_S at most. Thread-safe."""
 
-    def __init__(self) -> None:
-        self.listener: Callable[[], None] | None = None
-        self.silent_until = 0.0
-        self.logged_at = float("-inf")
+    def __init__(self, redis_url: str) -> None:
+        """Prepare; connects to nothing before the first message."""
+        self._broker = broker.make_broker(redis_url, RING_TIMEOUT_S)
+        self._silent_until = 0.0
+        self._logged_at = float("-inf")
 
-
-_bells: weakref.WeakKeyDictionary[Runtime, _Bell] = weakref.WeakKeyDictionary()
-_lock = threading.Lock()
-
-
-def ring(runtime: Runtime, job_id: int, kind: str) -> bool:
-    """Ring for a job that is committed; never raises and never waits longer than a second or so.
-
-    Returns:
-        Whether the bell was heard as far as we know; if not, the sweeper rings again.
-    """
-    known = _bell(runtime)
-    if known.listener is not None:
-        known.listener()
+    def ring(self, job_id: int, kind: str) -> bool:
+        """See `Doorbell.ring`."""
+        if time.monotonic() < self._silent_until:
+            return False
+        try:
+            self._broker.enqueue(broker.message(job_id, kind))
+        except (redis.RedisError, OSError) as error:
+            now = time.monotonic()
+            self._silent_until = now + SILENT_AFTER_FAILURE_S
+            if now - self._logged_at >= LOG_EVERY_S:
+                self._logged_at = now
+                logger.warning(
+                    "Redis cannot be reached (%s). Jobs are safe in the database and begin when it "
+                    "is back; check REDIS_URL if it stays away.",
+                    error,
+                )
+            return False
         return True
-    if runtime.settings.redis_url is None or time.monotonic() < known.silent_until:
-        # Without Redis the rows wait for the server's own threads, which look by themselves.
-        return False
-    try:
-        broker.ringing_broker(runtime).enqueue(broker.bell(job_id, kind))
-    except (redis.RedisError, OSError) as error:
-        now = time.monotonic()
-        known.silent_until = now + SILENT_AFTER_FAILURE_S
-        if now - known.logged_at >= LOG_EVERY_S:
-            known.logged_at = now
-            logger.warning(
-                "Redis cannot be reached (%s). Jobs are safe in the database and begin when it is "
-                "back; check REDIS_URL if it stays away.",
-                error,
-            )
-        return False
-    return True
+
+    def waiting(self) -> int:
+        """Return how many messages no worker has fetched. Raises redis.RedisError, OSError."""
+        return broker.waiting_messages(self._broker)
+
+    def close(self) -> None:
+        """Close the connections to Redis."""
+        self._broker.client.close()
 
 
-def listen(runtime: Runtime, listener: Callable[[], None] | None) -> None:
-    """Have this process's own threads told of every ring, instead of Redis; None ends that."""
-    _bell(runtime).listener = listener
+class InProcessDoorbell:
+    """Wakes the threads of this process that look for due jobs."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        """Keep the function that wakes them; it must be thread-safe and quick."""
+        self._wake = wake
+
+    def ring(self, job_id: int, kind: str) -> bool:
+        """Wake them."""
+        self._wake()
+        return True
+
+    def waiting(self) -> int | None:
+        """Return None: there is no queue."""
+        return None
 
 
-def _bell(runtime: Runtime) -> _Bell:
-    with _lock:
-        return _bells.setdefault(runtime, _Bell())
+def attach(runtime: Runtime) -> None:
+    """Give a runtime the doorbell of its REDIS_URL; without the setting it keeps the one it has."""
+    if runtime.settings.redis_url is not None:
+        runtime.doorbell = RedisDoorbell(runtime.settings.redis_url.get_secret_value())

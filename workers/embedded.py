@@ -14,7 +14,7 @@ from collections.abc import Callable
 from mirada.jobs import sweep
 from mirada.kernel.errors import MiradaError
 from mirada.runtime import Runtime
-from workers import doorbell
+from workers.doorbell import InProcessDoorbell
 from workers.runner import JobRunner
 from workers.sweeper import Sweeper
 
@@ -52,6 +52,7 @@ class EmbeddedWorkers:
         self._taken: set[int] = set()
         self._resting: dict[int, float] = {}
         self._wake = threading.Event()
+        self._former_doorbell = runtime.doorbell
         self._stopped = threading.Event()
         self._dispatcher = threading.Thread(target=self._dispatch, name="jobs", daemon=True)
         self._threads = [
@@ -61,7 +62,8 @@ class EmbeddedWorkers:
 
     def start(self) -> None:
         """Begin to work on what is due."""
-        doorbell.listen(self._runtime, self._wake.set)
+        self._former_doorbell = self._runtime.doorbell
+        self._runtime.doorbell = InProcessDoorbell(self._wake.set)
         self._sweeper.start()
         self._dispatcher.start()
         for thread in self._threads:
@@ -72,7 +74,7 @@ class EmbeddedWorkers:
         if self._stopped.is_set():
             return
         self._stopped.set()
-        doorbell.listen(self._runtime, None)
+        self._runtime.doorbell = self._former_doorbell
         self._wake.set()
         self._runner.stop(grace_s)
         self._sweeper.stop()

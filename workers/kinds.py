@@ -15,6 +15,7 @@ from mirada.embedding import backfill, embed, index_rebuild, palette
 from mirada.embedding.embed import Subject
 from mirada.groups.job import cluster_library
 from mirada.jobs import attempts, leases
+from mirada.jobs.attempt import Attempt
 from mirada.jobs.ledger import (
     BACKFILL_EMBEDDINGS,
     CAPTION_IMAGE,
@@ -30,8 +31,6 @@ from mirada.kernel.errors import EmbeddingSpaceMismatch, MiradaError, NotFound, 
 from mirada.kernel.images import RgbImage
 from mirada.language_model import paying, spending
 from mirada.runtime import Runtime
-from workers import doorbell
-from workers.attempt import Attempt
 
 logger = logging.getLogger(__name__)
 
@@ -170,7 +169,7 @@ def backfill_embeddings(runtime: Runtime, attempt: Attempt) -> None:
         if page.last_content_id is None:
             break
         for job_id in page.job_ids:
-            doorbell.ring(runtime, job_id, CREATE_EMBEDDINGS)
+            runtime.doorbell.ring(job_id, CREATE_EMBEDDINGS)
         after = page.last_content_id
         done += len(page.job_ids)
     with runtime.transaction() as session:

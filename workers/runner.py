@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import structlog
 
 from mirada.jobs import attempts, endings
+from mirada.jobs.attempt import Stopping
 from mirada.jobs.ledger import UNFINISHED
 from mirada.kernel.errors import LeaseLost, MiradaError, NotFound, Unavailable
 from mirada.metrics.instruments import JOB_SECONDS
 from mirada.runtime import Runtime
 from workers import holder
-from workers.attempt import RENEW_EVERY_S, Attempt, LeaseKeeper, Stopping
+from workers.attempt import RENEW_EVERY_S, LeasedAttempt, LeaseKeeper
 from workers.kinds import WORK, Work
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class JobRunner:
             )
 
     def _attempt(self, job: Job) -> None:
-        attempt = Attempt(self._runtime, job, self._stopping)
+        attempt = LeasedAttempt(self._runtime, job, self._stopping)
         context = {"job_id": job.id, "kind": job.kind}
         if job.request_id is not None:
             context["request_id"] = job.request_id
@@ -138,7 +139,7 @@ class JobRunner:
                 kind = job.kind if job.kind in self._work else "unknown"
                 JOB_SECONDS.labels(kind, outcome).observe(attempt.age_s)
 
-    def _fail(self, attempt: Attempt, error: Exception) -> str:
+    def _fail(self, attempt: LeasedAttempt, error: Exception) -> str:
         """Record an error, and return what became of the attempt: failed, retried or lost."""
         expected = isinstance(error, MiradaError)
         logger.warning(
@@ -163,7 +164,7 @@ class JobRunner:
                 if time.monotonic() > deadline or self._stopping.wait(1.0):
                     raise
 
-    def _release(self, attempt: Attempt) -> None:
+    def _release(self, attempt: LeasedAttempt) -> None:
         try:
             with self._runtime.transaction() as session:
                 attempts.release(session, attempt.job.id, attempt.token)

@@ -13,7 +13,7 @@ from mirada.embedding import index_rebuild
 from mirada.jobs import leases, ledger, sweep
 from mirada.kernel.errors import MiradaError
 from mirada.runtime import Runtime
-from workers import broker, doorbell, holder
+from workers import holder
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ class Sweeper:
             due = sweep.due_job_ids(session, ring_again_after_s=again_after_s)
         rung = 0
         for job in due:
-            if not doorbell.ring(self._runtime, job.id, job.kind):
+            if not self._runtime.doorbell.ring(job.id, job.kind):
                 break
             rung += 1
         if rung < len(due):
@@ -109,10 +109,8 @@ class Sweeper:
 
     def _bells_were_lost(self) -> bool:
         """Return whether Redis holds no bell at all; then due jobs have lost theirs, or are at work."""
-        if self._runtime.settings.redis_url is None:
-            return False
         try:
-            return broker.waiting_bells(broker.ringing_broker(self._runtime)) == 0
+            return self._runtime.doorbell.waiting() == 0
         except (redis.RedisError, OSError):
             return False
 
@@ -137,7 +135,7 @@ class Sweeper:
             logger.info("A snapshot of the %s index is due: %s", space.kind, reason)
             with self._runtime.transaction() as session:
                 job = ledger.enqueue(session, ledger.REBUILD_INDEX, space_id=space.id)
-            doorbell.ring(self._runtime, job.id, job.kind)
+            self._runtime.doorbell.ring(job.id, job.kind)
 
     def _keep_house(self) -> None:
         if time.monotonic() < self._next_housekeeping:

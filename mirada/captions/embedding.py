@@ -22,10 +22,10 @@ from mirada.runtime import Runtime
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+    from mirada.jobs.attempt import Attempt
     from mirada.kernel.embeddings import Vector
     from mirada.language_model.spending import Order
     from mirada.ports import TextEncoder
-    from workers.attempt import Attempt
 
 logger = logging.getLogger(__name__)
 

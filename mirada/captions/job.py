@@ -26,9 +26,9 @@ from mirada.language_model import paying, spending
 from mirada.runtime import Runtime
 
 if TYPE_CHECKING:
+    from mirada.jobs.attempt import Attempt
     from mirada.language_model.paying import PaidLanguageModel
     from mirada.ports import Reply
-    from workers.attempt import Attempt
 
 THREADS_PER_CAPTION = 2
 """Half of a process's threads ask at most: a server that hangs holds up no picture's vector."""

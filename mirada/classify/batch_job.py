@@ -8,10 +8,10 @@ from mirada.classify import batch, remembered
 from mirada.classify.classifier import Classifier, Question
 from mirada.classify.remembered import Remark
 from mirada.jobs import attempts
+from mirada.jobs.attempt import Attempt
 from mirada.kernel.errors import NotFound, Unavailable
 from mirada.kernel.labels import Label
 from mirada.runtime import Runtime
-from workers.attempt import Attempt
 
 
 def question_to_json(question: Question) -> dict[str, Any]:

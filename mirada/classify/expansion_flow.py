@@ -12,7 +12,6 @@ from mirada.db.deadlocks import in_transaction
 from mirada.jobs.ledger import EXPAND_LABEL
 from mirada.kernel.errors import Unavailable
 from mirada.runtime import Runtime
-from workers import doorbell
 
 logger = logging.getLogger(__name__)
 
@@ -47,13 +46,13 @@ def request(
     """
     model = runtime.settings.llm_label_expansion_model
     known = in_transaction(
-        runtime,
+        runtime.database,
         lambda session: expansions.request_expansion(
             session, label, model, owner_id=owner_id, request_id=request_id, again=again
         ),
     )
     if known.status == ExpansionStatus.PENDING and known.job_id is not None:
-        doorbell.ring(runtime, known.job_id, EXPAND_LABEL)
+        runtime.doorbell.ring(known.job_id, EXPAND_LABEL)
     return known
 
 

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
+from mirada.db.session import Database
 from mirada.kernel.errors import Unavailable
-from mirada.runtime import Runtime
 
 Result = TypeVar("Result")
 
@@ -20,14 +20,14 @@ DEADLOCK_WITHIN_S = 1.0
 """InnoDB finds a deadlock at once; a connection that times out takes several seconds."""
 
 
-def in_transaction(runtime: Runtime, work: Callable[[Session], Result]) -> Result:
+def in_transaction(database: Database, work: Callable[[Session], Result]) -> Result:
     """Run a use case in a transaction of its own, commit, and return what it returned.
 
     Only what certainly did nothing is run again: an error that comes after the COMMIT was sent may
     hide one that happened.
 
     Args:
-        runtime: whose database.
+        database: where.
         work: does nothing but through the session, for it may be called up to ATTEMPTS times.
 
     Raises:
@@ -37,7 +37,7 @@ def in_transaction(runtime: Runtime, work: Callable[[Session], Result]) -> Resul
         is_done = False
         began = time.monotonic()
         try:
-            with runtime.transaction() as session:
+            with database.transaction() as session:
                 result = work(session)
                 is_done = True
             return result

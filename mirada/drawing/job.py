@@ -27,9 +27,9 @@ from mirada.runtime import Runtime
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+    from mirada.jobs.attempt import Attempt
     from mirada.pictures.register import Registered
     from mirada.ports import Drawing, StagedFile
-    from workers.attempt import Attempt
 
 logger = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from mirada.groups import grouping, runs
 from mirada.groups.grouping import GroupPage
 from mirada.groups.runs import ClusterKind
 from mirada.jobs import attempts
+from mirada.jobs.attempt import Attempt
 from mirada.kernel.errors import NotFound
 from mirada.runtime import Runtime
-from workers.attempt import Attempt
 
 logger = logging.getLogger(__name__)
 

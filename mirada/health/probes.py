@@ -16,7 +16,6 @@ from mirada.kernel.errors import MiradaError
 from mirada.language_model.state import language_model_state
 from mirada.language_model.usage import KeyState
 from mirada.runtime import Runtime
-from workers import broker
 
 logger = structlog.get_logger(__name__)
 
@@ -160,11 +159,8 @@ class Health:
         return TOO_LATE if self._runtime.encoder_is_loaded() else "still loading"
 
     def _queue(self) -> str:
-        if self._runtime.settings.redis_url is None:
-            return "in-process"
         # How much waits is not told: health is for everybody, and most work is about private pictures.
-        broker.waiting_bells(broker.ringing_broker(self._runtime))
-        return "connected"
+        return "in-process" if self._runtime.doorbell.waiting() is None else "connected"
 
     def _index(self) -> str:
         runtime = self._runtime

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from mirada.jobs import waiting
 from mirada.kernel.errors import Deferred, MiradaError
 from mirada.runtime import Runtime
-from workers import doorbell
 
 logger = logging.getLogger(__name__)
 
@@ -120,4 +119,4 @@ def _call_next(runtime: Runtime, kind: str, count: int) -> None:
             return
         if job_id is None:
             return
-        doorbell.ring(runtime, job_id, kind)
+        runtime.doorbell.ring(job_id, kind)

@@ -22,7 +22,7 @@ from mirada.runtime import Runtime
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from workers.attempt import Attempt
+    from mirada.jobs.attempt import Attempt
 
 logger = logging.getLogger(__name__)
 

@@ -21,7 +21,6 @@ from mirada.pictures import folder_scan, intake, register
 from mirada.pictures.folder_scan import ImportReport, Refusal
 from mirada.pictures.register import NewPicture, Registered
 from mirada.runtime import Runtime
-from workers import doorbell
 
 logger = logging.getLogger(__name__)
 
@@ -221,7 +220,7 @@ class _Batches:
             else:
                 self._outcome.taken += 1
             if registered.job_id is not None:
-                doorbell.ring(self._runtime, registered.job_id, register.JOB_KIND)
+                self._runtime.doorbell.ring(registered.job_id, register.JOB_KIND)
 
 
 def patiently(work: Callable[[], Result]) -> Result:

@@ -20,7 +20,6 @@ from mirada.pictures import images, register
 from mirada.pictures.register import NewPicture, Registered
 from mirada.ports import StagedFile
 from mirada.runtime import Runtime
-from workers import doorbell
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -113,9 +112,9 @@ def take_in(
     if not registered.is_new_content:
         drop(runtime, picture)
     if registered.job_id is not None:
-        doorbell.ring(runtime, registered.job_id, register.JOB_KIND)
+        runtime.doorbell.ring(registered.job_id, register.JOB_KIND)
     if registered.caption_job_id is not None:
-        doorbell.ring(runtime, registered.caption_job_id, ledger.CAPTION_IMAGE)
+        runtime.doorbell.ring(registered.caption_job_id, ledger.CAPTION_IMAGE)
     return TakenIn(
         image_id=registered.image.id,
         job_id=registered.job_id,

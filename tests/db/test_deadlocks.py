@@ -40,7 +40,7 @@ def test_two_that_wait_for_each_other_both_get_done(mariadb_database: Database) 
         held.username += "!"
 
     def run(order: tuple[int, int]) -> None:
-        in_transaction(mariadb_database, lambda session: lock(session, *order))  # type: ignore[arg-type]
+        in_transaction(mariadb_database, lambda session: lock(session, *order))
 
     with ThreadPoolExecutor(2) as threads:
         list(threads.map(run, [(1, 2), (2, 1)]))
@@ -61,11 +61,11 @@ def test_it_is_tried_three_times(runtime: Runtime) -> None:
         return "done"
 
     lucky_at = 3
-    assert in_transaction(runtime, unlucky) == "done"
+    assert in_transaction(runtime.database, unlucky) == "done"
     assert usernames(runtime) == ["u3"]
     lucky_at = 9
     with pytest.raises(Unavailable):
-        in_transaction(runtime, unlucky)
+        in_transaction(runtime.database, unlucky)
     assert len(calls) == 6
     assert usernames(runtime) == ["u3"]
 
@@ -83,17 +83,17 @@ def test_what_took_long_or_was_refused_is_not_tried_again(
         return work
 
     with pytest.raises(NotFound):
-        in_transaction(runtime, refuse(NotFound("There is none.")))
+        in_transaction(runtime.database, refuse(NotFound("There is none.")))
     monkeypatch.setattr(deadlocks, "DEADLOCK_WITHIN_S", 0.0)
     with pytest.raises(Unavailable):
-        in_transaction(runtime, refuse(Unavailable("The database is busy.")))
+        in_transaction(runtime.database, refuse(Unavailable("The database is busy.")))
     assert len(calls) == 2
 
 
 def test_a_commit_that_may_have_happened_is_not_repeated(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = runtime.transaction
+    real = runtime.database.transaction
 
     @contextmanager
     def losing_the_answer() -> Any:
@@ -101,7 +101,7 @@ def test_a_commit_that_may_have_happened_is_not_repeated(
             yield session
         raise Unavailable("The database connection was lost; try again shortly.")
 
-    monkeypatch.setattr(runtime, "transaction", losing_the_answer)
+    monkeypatch.setattr(runtime.database, "transaction", losing_the_answer)
     calls: list[int] = []
 
     def work(session: Session) -> None:
@@ -109,5 +109,5 @@ def test_a_commit_that_may_have_happened_is_not_repeated(
         session.add(User(username=f"u{len(calls)}"))
 
     with pytest.raises(Unavailable):
-        in_transaction(runtime, work)
+        in_transaction(runtime.database, work)
     assert usernames(runtime) == ["u1"]

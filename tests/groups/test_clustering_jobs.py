@@ -22,7 +22,7 @@ from mirada.groups.runs import ClusterKind
 from mirada.kernel.embeddings import Matrix, l2_normalise
 from testing.vector_library import Library
 from testing.worksite import Site
-from workers.attempt import Attempt
+from workers.attempt import LeasedAttempt
 from workers.runner import JobRunner, run_job
 
 THEMES, NEAR = ClusterKind.THEMES, ClusterKind.NEAR_DUPLICATES
@@ -68,13 +68,13 @@ def test_a_job_groups_the_library_and_says_how_far_it_is(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[int, int | None]] = []
-    reported = Attempt.report
+    reported = LeasedAttempt.report
 
-    def report(attempt: Attempt, done: int, total: int | None) -> None:
+    def report(attempt: LeasedAttempt, done: int, total: int | None) -> None:
         seen.append((done, total))
         reported(attempt, done, total)
 
-    monkeypatch.setattr(Attempt, "report", report)
+    monkeypatch.setattr(LeasedAttempt, "report", report)
     for kind, steps in ((THEMES, 5_000), (NEAR, 7_500)):
         seen.clear()
         job_id = asked_for(site, kind, **({"k": 5} if kind is THEMES else {"threshold": 0.8}))

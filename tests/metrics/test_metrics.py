@@ -16,6 +16,7 @@ import pytest
 
 from mirada.config import PROJECT_ROOT
 from mirada.jobs import attempts, ledger
+from mirada.jobs.attempt import Attempt, Stopping
 from mirada.kernel.errors import InvalidInput, LeaseLost, Unavailable
 from mirada.metrics import processes
 from mirada.metrics.instruments import JOB_SECONDS
@@ -24,7 +25,6 @@ from testing.servers.process import free_port
 from testing.worksite import Site
 from tests.conftest import MakeRuntime
 from workers import metrics_server
-from workers.attempt import Attempt, Stopping
 from workers.runner import JobRunner, run_job
 
 

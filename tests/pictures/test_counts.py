@@ -94,7 +94,7 @@ class Visitors:
             ]
         )
         try:
-            in_transaction(self.album.database, act)  # type: ignore[arg-type]
+            in_transaction(self.album.database, act)
         except NotFound:
             self.outcomes["not found"] += 1
         except Conflict:
@@ -132,7 +132,7 @@ def test_a_key_that_many_send_at_once_writes_one_comment(album: Album) -> None:
 
     def write(_: random.Random, __: int) -> None:
         made = in_transaction(
-            album.database,  # type: ignore[arg-type]
+            album.database,
             lambda session: comments.write_comment(
                 session, image, album.bea, "x", idempotency_key="k"
             ),
@@ -161,7 +161,7 @@ def test_the_counts_hold_while_owner_and_worker_change_the_images(album: Album) 
                 expected_version=None,
                 changes=changes,
             )
-            in_transaction(album.database, change)  # type: ignore[arg-type]
+            in_transaction(album.database, change)
 
     def owners() -> int:
         turns = 0
@@ -179,7 +179,7 @@ def test_the_counts_hold_while_owner_and_worker_change_the_images(album: Album) 
         while not is_over.is_set():
             for content_id in content_ids:
                 work = partial(fail_and_await, content_id=content_id)
-                in_transaction(album.database, work)  # type: ignore[arg-type]
+                in_transaction(album.database, work)
 
     with ThreadPoolExecutor(2) as others:
         changing, working = others.submit(owners), others.submit(worker)
@@ -211,7 +211,7 @@ def test_an_image_deleted_under_its_visitors_takes_everything_along(album: Album
             removal = partial(
                 images.delete_image, image_id=image_id, owner_id=album.ana, expected_version=None
             )
-            in_transaction(album.database, removal)  # type: ignore[arg-type]
+            in_transaction(album.database, removal)
         visitors.act(chance, user_id)
 
     crowd(album, act)

@@ -19,7 +19,7 @@ import redis
 from mirada.config import PROJECT_ROOT
 from mirada.db.models import JobState
 from testing.worksite import Site
-from workers import actors, broker, doorbell, holder
+from workers import actors, broker, holder
 from workers.runner import JobRunner
 from workers.sweeper import Sweeper
 
@@ -46,7 +46,7 @@ def worker(site: Site, redis_url: str) -> Iterator[JobRunner]:
     runner.stop(5)
     dramatiq_worker.stop(timeout=2_000)
     queue.client.close()
-    broker.ringing_broker(site.runtime).client.close()
+    site.runtime.doorbell.close()
 
 
 def test_a_ring_brings_a_picture_to_ready_at_once(site: Site, worker: JobRunner) -> None:
@@ -62,7 +62,7 @@ def test_a_ring_brings_a_picture_to_ready_at_once(site: Site, worker: JobRunner)
 def test_a_bell_that_rings_twice_is_answered_once(site: Site, worker: JobRunner) -> None:
     taken = site.upload(1)
     for _ in range(5):
-        doorbell.ring(site.runtime, taken.job_id or 0, "create_embeddings_task")
+        site.runtime.doorbell.ring(taken.job_id or 0, "create_embeddings_task")
     site.wait_for({"READY": 1})
     time.sleep(0.3)
 
@@ -124,7 +124,7 @@ def test_an_upload_does_not_wait_for_a_redis_that_is_down(
     assert time.monotonic() - began < 3
 
     for _ in range(3):
-        assert not doorbell.ring(site.runtime, 1, "create_embeddings_task")
+        assert not site.runtime.doorbell.ring(1, "create_embeddings_task")
     complaints = [
         record for record in caplog.records if "Redis cannot be reached" in record.message
     ]

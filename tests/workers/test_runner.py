@@ -11,12 +11,13 @@ from sqlalchemy import select, update
 from mirada.db.models import Content, Job, JobState
 from mirada.embedding.backfill import count_to_embed, queue_page
 from mirada.jobs import attempts, ledger, sweep
+from mirada.jobs.attempt import Attempt
 from mirada.jobs.ledger import BACKFILL_EMBEDDINGS, CREATE_EMBEDDINGS
 from mirada.kernel.errors import EncoderUnavailable
 from mirada.pictures import images
 from testing.worksite import Site
 from workers import holder
-from workers.attempt import TIME_LIMITS, Attempt, TimeLimit
+from workers.attempt import TIME_LIMITS, TimeLimit
 from workers.runner import JobRunner, run_job
 
 

@@ -38,7 +38,6 @@ from webapp.schemas.clusters import (
 from webapp.schemas.ids import ID
 from webapp.schemas.jobs import JOB_EXAMPLE, JobSchema, job_body
 from webapp.searching import encoder_for_people
-from workers import doorbell
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +116,7 @@ class Clusters(MethodView):
                 owner_id=user.id,
                 request_id=request_id(),
             )
-        doorbell.ring(runtime, job.id, job.kind)
+        runtime.doorbell.ring(job.id, job.kind)
         with runtime.reading() as session:
             body = job_body(ledger.get_job(session, job.id, user))
         return body, 202, {"Location": url_for("jobs.JobItem", job_id=job.id)}

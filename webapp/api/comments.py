@@ -85,7 +85,7 @@ class Comments(MethodView):
         user = require_user()
         key = request.headers.get("Idempotency-Key")
         written = in_transaction(
-            current_runtime(),
+            current_runtime().database,
             lambda session: comments.write_comment(
                 session, image_id, user.id, fields["text"], idempotency_key=key
             ),
@@ -118,7 +118,7 @@ class CommentItem(MethodView):
         """
         user, is_administrator = require_user(), current_caller().is_administrator
         in_transaction(
-            current_runtime(),
+            current_runtime().database,
             lambda session: comments.delete_comment(
                 session, image_id, comment_id, user.id, is_administrator=is_administrator
             ),

@@ -54,7 +54,6 @@ from webapp.searching import (
     image_space,
     vector_of_image,
 )
-from workers import doorbell
 
 blueprint = ApiBlueprint(
     "images",
@@ -213,7 +212,7 @@ class ImageItem(MethodView):
             liked = likes.liked_among(session, user.id, [image_id])
             bells = request_embedding(session, image, changes)
         for job_id, kind in bells:
-            doorbell.ring(current_runtime(), job_id, kind)
+            current_runtime().doorbell.ring(job_id, kind)
         headers = {"ETag": f'"{image_etag(image, liked)}"'}
         headers |= _change_seq_header(images.committed_change(session))
         return image_body(image, user.id, liked), 200, headers

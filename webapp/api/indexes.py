@@ -15,7 +15,6 @@ from webapp.http.rest import ApiBlueprint, header
 from webapp.http.tracing import request_id
 from webapp.schemas.indexes import INDEX_EXAMPLE, IndexListSchema, IndexSchema, index_body
 from webapp.schemas.jobs import JOB_EXAMPLE, JobSchema, job_body
-from workers import doorbell
 
 blueprint = ApiBlueprint(
     "indexes", __name__, url_prefix="/api/v1/indexes", description="What searches run on"
@@ -80,7 +79,7 @@ class IndexRebuild(MethodView):
                 owner_id=user.id,
                 request_id=request_id(),
             )
-        doorbell.ring(runtime, job.id, job.kind)
+        runtime.doorbell.ring(job.id, job.kind)
         with runtime.reading() as session:
             body = job_body(ledger.get_job(session, job.id, user))
         return body, 202, {"Location": url_for("jobs.JobItem", job_id=job.id)}

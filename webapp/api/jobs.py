@@ -25,7 +25,6 @@ from webapp.schemas.jobs import (
     JobSchema,
     job_body,
 )
-from workers import doorbell
 
 blueprint = ApiBlueprint(
     "jobs", __name__, url_prefix="/api/v1/jobs", description="Work that is not lost"
@@ -103,7 +102,7 @@ class JobRetry(MethodView):
         runtime = current_runtime()
         with runtime.transaction() as session:
             job = ledger.retry_job(session, job_id, user)
-        doorbell.ring(runtime, job.id, job.kind)
+        runtime.doorbell.ring(job.id, job.kind)
         with runtime.reading() as session:
             body = job_body(ledger.get_job(session, job_id, user))
         return body, 202, {"Location": body["url"]}

@@ -36,7 +36,7 @@ class OwnLike(MethodView):
         """One that the caller may see. Twice counts once."""
         user = require_user()
         count = in_transaction(
-            current_runtime(), lambda session: likes.like(session, image_id, user.id)
+            current_runtime().database, lambda session: likes.like(session, image_id, user.id)
         )
         return {"liked": True, "like_count": count}
 
@@ -50,7 +50,7 @@ class OwnLike(MethodView):
         """
         user = require_user()
         count = in_transaction(
-            current_runtime(), lambda session: likes.unlike(session, image_id, user.id)
+            current_runtime().database, lambda session: likes.unlike(session, image_id, user.id)
         )
         return {"liked": False, "like_count": count}
 

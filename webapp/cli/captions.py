@@ -19,7 +19,6 @@ from mirada.kernel.prices import usd
 from mirada.language_model import spending, usage
 from mirada.runtime import Runtime
 from webapp.cli.terminal import AppGroup, command_errors, console, current_runtime, pinned_anew
-from workers import doorbell
 
 captions_group = AppGroup("captions", help="What is said of pictures.")
 POLL_EVERY_S = 0.5
@@ -140,7 +139,7 @@ def _queue_all(runtime: Runtime, what: _What) -> list[int]:
                 model=what.model,
             )
         for job_id in page.job_ids:
-            doorbell.ring(runtime, job_id, ledger.CAPTION_IMAGE)
+            runtime.doorbell.ring(job_id, ledger.CAPTION_IMAGE)
         queued += page.job_ids
         if page.last is None:
             return queued

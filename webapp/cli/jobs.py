@@ -9,7 +9,6 @@ from mirada.jobs import ledger
 from mirada.jobs.ledger import GIVEN_UP, JobReport
 from mirada.people import users
 from webapp.cli.terminal import AppGroup, command_errors, console, current_runtime
-from workers import doorbell
 
 jobs_group = AppGroup("jobs", help="Work in the background: list it, see failures, retry.")
 PAGE_ROWS = 200
@@ -76,7 +75,7 @@ def _retry(job_id: int) -> None:
     runtime = current_runtime()
     with runtime.transaction() as session:
         job = ledger.retry_job(session, job_id, users.local_user(session))
-    doorbell.ring(runtime, job.id, job.kind)
+    runtime.doorbell.ring(job.id, job.kind)
 
 
 def _show(reports: list[JobReport]) -> None:

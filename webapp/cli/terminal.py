@@ -19,7 +19,6 @@ from mirada.kernel.errors import MiradaError
 from mirada.people import users
 from mirada.runtime import Runtime
 from webapp.http.current import current_runtime
-from workers import doorbell
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -97,7 +96,7 @@ def enqueue(runtime: Runtime, kind: str, **fields: Any) -> int:
     """Queue a job, ring for it, and return its id."""
     with runtime.transaction() as session:
         job_id = ledger.enqueue(session, kind, **fields).id
-    doorbell.ring(runtime, job_id, kind)
+    runtime.doorbell.ring(job_id, kind)
     return job_id
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from mirada.jobs import ledger
 from webapp.http.current import current_runtime
 from webapp.schemas.jobs import job_body
-from workers import doorbell
 
 if TYPE_CHECKING:
     from mirada.db.idempotency import Requested
@@ -20,7 +19,7 @@ def queued(
     """Ring for a job that is committed, unless it was rung for before, and return what is answered."""
     runtime = current_runtime()
     if not requested.was_replayed:
-        doorbell.ring(runtime, requested.job_id, kind)
+        runtime.doorbell.ring(requested.job_id, kind)
     with runtime.reading() as session:
         body = job_body(ledger.get_job(session, requested.job_id, viewer))
     headers = {"Location": body["url"]}

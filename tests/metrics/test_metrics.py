@@ -143,12 +143,12 @@ def test_without_the_setting_no_port_is_opened(
 FORKING = """
 import os, sys
 from pathlib import Path
-from workers.metrics import processes
+from mirada.metrics import processes
 processes.IN_MEMORY = Path(sys.argv[1])
 processes.share()
 processes.share()
 [folder] = Path(sys.argv[1]).iterdir()
-from workers.metrics.instruments import DATABASE_CONNECTIONS_LIMIT, JOB_SECONDS, UPLOADS
+from mirada.metrics.instruments import DATABASE_CONNECTIONS_LIMIT, JOB_SECONDS, UPLOADS
 pids = []
 for number in (1, 2, 3):
     pid = os.fork()

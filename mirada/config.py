@@ -22,7 +22,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from mirada.captions.wording import CaptionLanguage
+from mirada.kernel.captions import CaptionLanguage
 from mirada.kernel.drawing import checked_size
 from mirada.kernel.errors import MiradaError
 from mirada.kernel.nsfw import NsfwPolicy

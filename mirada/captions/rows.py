@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from mirada.captions import texts
 from mirada.captions.wanted import wants
-from mirada.captions.wording import CaptionRecipe, CaptionSource
+from mirada.captions.wording import CaptionRecipe
 from mirada.db import changes
 from mirada.db.contents import lock_content
 from mirada.db.inserts import insert_unless_there
@@ -23,6 +23,7 @@ from mirada.db.models import Image, Job, JobState, utc_now
 from mirada.db.session import now_ms
 from mirada.db.texts import lock_texts_of, locked_text_id, release_text
 from mirada.jobs import ledger
+from mirada.kernel.captions import CaptionSource
 from mirada.kernel.prompts import normalised_prompt
 
 MAX_REFUSAL_CHARS = 255

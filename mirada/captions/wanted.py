@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import ColumnElement, and_, or_, true
 
-from mirada.captions.wording import CaptionRecipe, CaptionSource
+from mirada.captions.wording import CaptionRecipe
 from mirada.db.models import Image
+from mirada.kernel.captions import CaptionSource
 
 
 def wants_any(recipe: CaptionRecipe, redo: bool) -> ColumnElement[bool]:

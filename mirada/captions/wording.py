@@ -10,9 +10,9 @@ import json
 import re
 import unicodedata
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
+from mirada.kernel.captions import CaptionLanguage
 from mirada.kernel.errors import UnusableReply
 
 PROMPT_VERSION = 1
@@ -41,21 +41,6 @@ SCHEMA: dict[str, Any] = {
     "required": ["caption", "language"],
     "additionalProperties": False,
 }
-
-
-class CaptionSource(StrEnum):
-    """Who wrote a caption."""
-
-    PERSON = "person"
-    MODEL = "model"
-
-
-class CaptionLanguage(StrEnum):
-    """What captions are written in."""
-
-    EN = "en"
-    PT = "pt"
-    ES = "es"
 
 
 def _words(listed: str) -> frozenset[str]:

@@ -7,12 +7,12 @@ from collections.abc import Collection
 from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
-from mirada.captions.wording import CaptionSource
 from mirada.db import changes
 from mirada.db.chunks import rows_in
 from mirada.db.inserts import insert_unless_there
 from mirada.db.memory_models import TextContent, TextEmbedding
 from mirada.db.models import Image, utc_now
+from mirada.kernel.captions import CaptionSource
 from mirada.kernel.errors import Unavailable
 from mirada.kernel.prompts import normalised_prompt, prompt_digest
 

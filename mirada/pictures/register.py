@@ -9,13 +9,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
 from mirada.captions import rows
-from mirada.captions.wording import CaptionSource
 from mirada.db import changes, idempotency
 from mirada.db.contents import lock_or_insert_content
 from mirada.db.models import Content, Embedding, Image, User, utc_now
 from mirada.db.texts import lock_texts_of, locked_text_id
 from mirada.db.visibility import may_see_content
 from mirada.jobs import ledger
+from mirada.kernel.captions import CaptionSource
 from mirada.kernel.errors import Conflict, CorruptImage, UnsupportedImage
 from mirada.kernel.images import MEDIA_TYPE_ALIASES, ImageFormat, ImageStatus, PictureFacts
 from mirada.kernel.prompts import normalised_prompt

@@ -12,7 +12,7 @@ from sqlalchemy import event, func, select, update
 from mirada.adapters.vector_index.exact import ExactIndex
 from mirada.captions import backfill, rows
 from mirada.captions import texts as caption_texts
-from mirada.captions.wording import CaptionLanguage, CaptionRecipe
+from mirada.captions.wording import CaptionRecipe
 from mirada.db import spaces
 from mirada.db.memory_models import Caption, TextContent, TextEmbedding
 from mirada.db.models import Image, Job, JobState, User
@@ -20,6 +20,7 @@ from mirada.db.session import Database
 from mirada.db.vector_rows import DatabaseVectors
 from mirada.embedding import texts as prompts
 from mirada.jobs import ledger
+from mirada.kernel.captions import CaptionLanguage
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, l2_normalise
 from mirada.kernel.errors import EmbeddingSpaceMismatch
 from mirada.kernel.images import ImageFormat, ImageStatus, PictureFacts

@@ -8,9 +8,9 @@ import pytest
 from flask import Flask
 from sqlalchemy import update
 
-from mirada.captions.wording import CaptionLanguage
 from mirada.db import spaces
 from mirada.db.models import Image
+from mirada.kernel.captions import CaptionLanguage
 from mirada.runtime import Runtime
 from testing.captioned_site import CaptionedSite
 from testing.openai_server import (

@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Response, request
 
-from mirada.captions.wording import CaptionSource
+from mirada.kernel.captions import CaptionSource
 from mirada.kernel.errors import PreconditionFailed
 from webapp.http.headers import CALLER_HEADERS
 

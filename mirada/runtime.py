@@ -30,7 +30,6 @@ from mirada.kernel.doorbell import Doorbell, SilentDoorbell
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind
 from mirada.kernel.errors import Unavailable
 from mirada.kernel.vector_cache import VectorCache
-from mirada.language_model.spending import Budgets
 from mirada.people.key_usage import KeyUsage
 from mirada.ports import (
     Grouping,
@@ -112,14 +111,6 @@ class Runtime:
     def circuit(self) -> CircuitBreaker:
         """Whether this process asks the language model just now."""
         return self._port("circuit", CircuitBreaker)
-
-    @property
-    def budgets(self) -> Budgets:
-        """What language models may cost in a day."""
-        settings = self.settings
-        return Budgets.of_usd(
-            settings.llm_daily_budget_usd, settings.llm_user_daily_budget_usd, settings.prices
-        )
 
     @property
     def language_model(self) -> LanguageModel | None:

@@ -76,6 +76,17 @@ class PriceTable:
         """Return a model's price, a dated snapshot's by its model; None for an unknown one."""
         return self._prices.get(model) or self._prices.get(_SNAPSHOT.sub("", model))
 
+    def cost_micros(
+        self, model: str, input_tokens: int | None, output_tokens: int | None
+    ) -> int | None:
+        """Return what a call costs; None without a price, or where it depends on unknown tokens."""
+        price = self.of(model)
+        if price is None:
+            return None
+        if price.picture_usd is None and (input_tokens is None or output_tokens is None):
+            return None
+        return price.cost_micros(input_tokens or 0, output_tokens or 0)
+
 
 def parse_prices(found: object) -> dict[str, Price]:
     """Return the prices that decoded JSON holds.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from mirada.kernel.errors import LanguageModelRefused, MiradaError, Unavailable
 from mirada.kernel.prices import TokenBound, bound_of_drawing, bound_of_embedding, bound_of_question
 from mirada.language_model import shared_calls, spending
+from mirada.language_model.budgets import budgets_of
 from mirada.language_model.spending import Order
 from mirada.ports import (
     LANGUAGE_MODEL_TIMEOUT_S,
@@ -138,7 +139,7 @@ class PaidLanguageModel:
         """
         self._inner.check()
         with self._runtime.transaction() as session:
-            shared_calls.share(session, self._order, model, bound, self._runtime.budgets)
+            shared_calls.share(session, self._order, model, bound, budgets_of(self._runtime))
 
     def embed(
         self,
@@ -194,7 +195,7 @@ class PaidLanguageModel:
     ) -> Answer:
         # Before anything is reserved: while the circuit is open, thousands of jobs may look in here.
         self._inner.check()
-        budgets = self._runtime.budgets
+        budgets = budgets_of(self._runtime)
         with self._runtime.transaction() as session:
             call_id = spending.reserve(session, self._order, model, bound, budgets, unless=unless)
         try:
@@ -217,7 +218,7 @@ class PaidLanguageModel:
         answer: _Answered | None = None,
         error: MiradaError | None = None,
     ) -> None:
-        prices = self._runtime.budgets.prices
+        prices = budgets_of(self._runtime).prices
         try:
             with self._runtime.transaction() as session:
                 if error is not None:

@@ -12,12 +12,11 @@ from mirada.db.models import Job, JobState
 from mirada.db.session import now_ms
 from mirada.db.spending_models import CallState, LanguageModelCall
 from mirada.kernel.prices import TokenBound
+from mirada.language_model.budgets import Budgets
 from mirada.language_model.spending import (
     DAY_MS,
-    Budgets,
     Order,
     add_to_day,
-    most_of,
     new_call,
     require_room,
 )
@@ -61,7 +60,7 @@ def share(session: Session, order: Order, model: str, bound: TokenBound, budgets
     )
     if order.user_id is None or session.execute(own.limit(1)).first() is not None:
         return
-    most = most_of(model, bound, budgets)
+    most = budgets.most_of(model, bound)
     now = session.execute(select(now_ms())).scalar_one()
     require_room(session, order, most, budgets, now)
     paid = session.execute(

@@ -22,12 +22,12 @@ from mirada.db.spending_models import EVERYBODY, CallState, LanguageModelCall, S
 from mirada.kernel.errors import (
     BudgetReached,
     CircuitOpen,
-    LanguageModelRefused,
     MiradaError,
     NoAnswer,
     UnusableReply,
 )
-from mirada.kernel.prices import Price, PriceTable, TokenBound, micros_of, usd
+from mirada.kernel.prices import PriceTable, TokenBound, usd
+from mirada.language_model.budgets import Budgets
 
 EXPANSION = "expansion"
 CAPTION = "caption"
@@ -59,31 +59,6 @@ class Order:
     lease_token: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Budgets:
-    """What a UTC day may cost, and the prices it is reckoned with.
-
-    Attributes:
-        daily_micros: everybody together, in millionths of a dollar; None: no limit.
-        user_daily_micros: any one user; None: no limit.
-        prices: by model.
-    """
-
-    daily_micros: int | None
-    user_daily_micros: int | None
-    prices: PriceTable
-
-    @classmethod
-    def of_usd(cls, daily: float | None, user_daily: float | None, prices: PriceTable) -> Budgets:
-        """Return budgets given in dollars."""
-        return cls(micros_of(daily), micros_of(user_daily), prices)
-
-    @property
-    def is_limited(self) -> bool:
-        """Whether anything is limited at all."""
-        return self.daily_micros is not None or self.user_daily_micros is not None
-
-
 def reserve(
     session: Session,
     order: Order,
@@ -107,7 +82,7 @@ def reserve(
         BudgetReached: that would pass the day's budget; wait until the next day begins.
         LanguageModelRefused: there is a budget, and no price for this model.
     """
-    most = most_of(model, bound, budgets)
+    most = budgets.most_of(model, bound)
     now = session.execute(select(now_ms())).scalar_one()
     require_room(session, order, most, budgets, now)
     if unless is not None:
@@ -118,20 +93,6 @@ def reserve(
     session.add(call)
     session.flush()
     return call.id
-
-
-def most_of(model: str, bound: TokenBound, budgets: Budgets) -> int:
-    """Return what a call can cost at most, in millionths of a dollar; 0 where no price is known.
-
-    Raises:
-        LanguageModelRefused: there is a budget, and no price for this model.
-    """
-    price = budgets.prices.of(model)
-    if price is None and budgets.is_limited:
-        raise LanguageModelRefused(
-            f"What {model} costs is not known, so no budget can hold it: add it to LLM_PRICES_USD."
-        )
-    return 0 if price is None else price.cost_micros(bound.input_tokens, bound.output_tokens)
 
 
 def require_room(session: Session, order: Order, most: int, budgets: Budgets, now: int) -> None:
@@ -185,9 +146,8 @@ def settle(
     call = _locked_call(session, call_id)
     if call is None:
         return
-    price = prices.of(call.model)
-    cost = None if price is None else _cost(price, input_tokens, output_tokens)
-    if cost is None and (price is not None or call.reserved_micros):
+    cost = prices.cost_micros(call.model, input_tokens, output_tokens)
+    if cost is None and (call.reserved_micros or prices.of(call.model) is not None):
         cost = call.reserved_micros
     call.cost_micros, call.input_tokens, call.output_tokens = cost, input_tokens, output_tokens
     _end(session, call, CallState.PAID, (cost or 0) - call.reserved_micros, error)
@@ -220,14 +180,6 @@ def settle_failed(session: Session, call_id: int, prices: PriceTable, error: Mir
         # Never sent: the circuit had opened between the look and the call. It is no call at all.
         session.flush()
         session.execute(delete(LanguageModelCall).where(LanguageModelCall.id == call_id))
-
-
-def _cost(price: Price, input_tokens: int | None, output_tokens: int | None) -> int | None:
-    if price.picture_usd is not None:
-        return price.cost_micros(0, 0)
-    if input_tokens is None or output_tokens is None:
-        return None
-    return price.cost_micros(input_tokens, output_tokens)
 
 
 def _locked(session: Session, day: int, user_id: int) -> int:

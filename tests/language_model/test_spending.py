@@ -27,7 +27,8 @@ from mirada.kernel.errors import (
 )
 from mirada.kernel.prices import PriceTable, TokenBound
 from mirada.language_model import spending
-from mirada.language_model.spending import Budgets, Order
+from mirada.language_model.budgets import Budgets
+from mirada.language_model.spending import Order
 
 MODEL = "gpt-4o-mini"
 BOUND = TokenBound(1_000, 100)

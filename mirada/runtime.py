@@ -17,19 +17,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from sqlalchemy.orm import Session
 
-from mirada.classify import label_set
 from mirada.config import BUNDLED_MODEL_DIR, Settings
 from mirada.db import spaces
 from mirada.db.migrate import differences, upgrade_to_head
+from mirada.db.probe_texts import probe_texts
 from mirada.db.session import Database, make_engine
 from mirada.db.vector_rows import DatabaseVectors
-from mirada.embedding import index_rebuild
-from mirada.feedback import evidence
 from mirada.kernel.circuit import CircuitBreaker
 from mirada.kernel.doorbell import Doorbell, SilentDoorbell
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind
 from mirada.kernel.errors import Unavailable
-from mirada.kernel.vector_cache import VectorCache
 from mirada.people.key_usage import KeyUsage
 from mirada.ports import (
     Grouping,
@@ -94,7 +91,7 @@ class Runtime:
 
             return LocalImageStore(self.settings.image_dir)
 
-        return self._port("image_store", build)
+        return self.remembered("image_store", build)
 
     @property
     def decoder(self) -> ImageDecoder:
@@ -105,12 +102,12 @@ class Runtime:
 
             return self._closing(SandboxedDecoder())
 
-        return self._port("decoder", build)
+        return self.remembered("decoder", build)
 
     @property
     def circuit(self) -> CircuitBreaker:
         """Whether this process asks the language model just now."""
-        return self._port("circuit", CircuitBreaker)
+        return self.remembered("circuit", CircuitBreaker)
 
     @property
     def language_model(self) -> LanguageModel | None:
@@ -132,7 +129,7 @@ class Runtime:
             model = OpenAiLanguageModel(key.get_secret_value(), base_url)
             return (self._closing(GuardedLanguageModel(model, self.circuit)),)
 
-        return self._port("language_model", build)[0]
+        return self.remembered("language_model", build)[0]
 
     @property
     def encoder(self) -> BatchingEncoder:
@@ -151,7 +148,7 @@ class Runtime:
                 spaces.pin_space(session, encoder.space)
             return self._closing(BatchingEncoder(encoder))
 
-        return self._port("encoder", build)
+        return self.remembered("encoder", build)
 
     @property
     def text_encoder(self) -> PromptEncoder:
@@ -168,14 +165,14 @@ class Runtime:
                 spaces.pin_prompt_space(session, encoder.space)
             return encoder
 
-        return self._port("text_encoder", build)
+        return self.remembered("text_encoder", build)
 
     @property
     def caption_tower(self) -> TextEncoder:
         """What embeds prompts, as the encoder of captions where no key is set; loads it, pins nothing."""
         from mirada.adapters.encoders.prompts import CaptionTower
 
-        return self._port("caption_tower", lambda: CaptionTower(self.text_encoder))
+        return self.remembered("caption_tower", lambda: CaptionTower(self.text_encoder))
 
     def _load_text_encoder(self) -> PromptEncoder:
         from mirada.adapters.encoders.prompts import PromptTower
@@ -236,7 +233,7 @@ class Runtime:
             return row.id, row.to_domain()
 
         # Once pinned it stays, so a process asks for it once.
-        return self._port("space", build)
+        return self.remembered("space", build)
 
     def prompt_space(self) -> tuple[int, EmbeddingSpace]:
         """Return the id and value of the pinned prompt space, pinning it on the first use."""
@@ -250,7 +247,7 @@ class Runtime:
                     row = spaces.pin_prompt_space(session, space)
             return row.id, row.to_domain()
 
-        return self._port("prompt_space", build)
+        return self.remembered("prompt_space", build)
 
     def space_is_known(self) -> bool:
         """Whether `space` answers at once; before the first pin it may wait for weights to load."""
@@ -262,21 +259,7 @@ class Runtime:
     def vector_source(self, space_id: int) -> VectorSource:
         """The rows of one space as an index reads them."""
         name = f"vector_source:{space_id}"
-        return self._port(name, lambda: DatabaseVectors(self.database, space_id))
-
-    @property
-    def label_vectors(self) -> VectorCache[tuple[int, str]]:
-        """The label vectors that this process has used lately, by space and `ensemble_key`."""
-        return self._port("label_vectors", lambda: VectorCache(label_set.CACHED_VECTORS))
-
-    @property
-    def theme_vectors(self) -> VectorCache[tuple[int, int, int]]:
-        """Theme vectors of judged pictures, by space, embedding and checksum."""
-        return self._port("theme_vectors", lambda: VectorCache(evidence.CACHED_VECTORS))
-
-    def remembered(self, name: str, build: Callable[[], Port]) -> Port:
-        """What a process remembers under a name, made on first use by `build`."""
-        return self._port(f"remembered:{name}", build)
+        return self.remembered(name, lambda: DatabaseVectors(self.database, space_id))
 
     def remembering(self, encoder: TextEncoder) -> TextEncoder:
         """The same encoder for what people ask: popular queries of its space are not computed again.
@@ -287,7 +270,7 @@ class Runtime:
 
         is_on = self.settings.enable_embedding_cache
         name = f"queries:{encoder.space.name}"
-        return QueryEncoder(encoder, self._port(name, QueryMemory) if is_on else None)
+        return QueryEncoder(encoder, self.remembered(name, QueryMemory) if is_on else None)
 
     def index(self, space_id: int) -> VectorIndex:
         """This process's index of one space, refreshed in the background once it exists."""
@@ -308,7 +291,7 @@ class Runtime:
             self._exit.callback(follower.stop)
             return index
 
-        return self._port(f"index:{space_id}", build)
+        return self.remembered(f"index:{space_id}", build)
 
     @property
     def grouping(self) -> Grouping:
@@ -319,7 +302,7 @@ class Runtime:
 
             return FaissKMeans()
 
-        return self._port("grouping", build)
+        return self.remembered("grouping", build)
 
     def _text_queries(self, space_id: int) -> Matrix:
         """Texts for a build to measure its recall with; none where no encoder can be had."""
@@ -327,7 +310,7 @@ class Runtime:
         if not self.settings.embeddings_enabled:
             return nothing
         with self.reading() as session:
-            texts = index_rebuild.probe_texts(session)
+            texts = probe_texts(session)
         try:
             space = self.vector_source(space_id).space
             encoder: TextEncoder = self.encoder
@@ -356,10 +339,6 @@ class Runtime:
             cache_dir=settings.embeddings_cache_dir,
         )
 
-    def shared(self, name: str, build: Callable[[], Port]) -> Port:
-        """Return what the entry points of this process share under a name, built on first use."""
-        return self._port(name, build)
-
     def built(self) -> dict[str, Any]:
         """Return the ports in use by their names, such as "encoder" and "index:1"; builds none."""
         return self._ports.copy()
@@ -375,7 +354,8 @@ class Runtime:
         self._exit.callback(port.close)  # type: ignore[attr-defined]
         return port
 
-    def _port(self, name: str, build: Callable[[], Port]) -> Port:
+    def remembered(self, name: str, build: Callable[[], Port]) -> Port:
+        """Return what this process keeps under a name, made by `build` on first use and only once."""
         # Double-checked: the common path takes no lock, and weights are never loaded twice. One lock
         # per port: loading weights takes many seconds in which uploads and health go on.
         port = self._ports.get(name)

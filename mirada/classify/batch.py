@@ -14,10 +14,11 @@ from mirada.classify.remembered import KnownPicture
 from mirada.db import idempotency
 from mirada.db.chunks import rows_in
 from mirada.db.models import Content, Embedding, Image
+from mirada.db.stored_vectors import intact
 from mirada.db.visibility import visible_images
 from mirada.jobs import ledger
-from mirada.kernel.embeddings import EmbeddingSpace, from_blob
-from mirada.kernel.errors import Conflict, InvalidInput, NotFound
+from mirada.kernel.embeddings import EmbeddingSpace
+from mirada.kernel.errors import Conflict, NotFound
 from mirada.kernel.images import ImageFormat, ImageStatus
 
 PAGE_ROWS = 50
@@ -160,12 +161,9 @@ def _pictures(
     )
     pictures = []
     for row in rows:
-        try:
-            vector = from_blob(row.vector, row.crc32, space.dimension)
-        except InvalidInput:
-            # Damaged: it counts as having none.
-            continue
-        pictures.append(KnownPicture(row.id, row.sha256, ImageFormat(row.format), vector))
+        vector = intact(row.vector, row.crc32, space.dimension)
+        if vector is not None:
+            pictures.append(KnownPicture(row.id, row.sha256, ImageFormat(row.format), vector))
     return pictures
 
 

@@ -14,7 +14,7 @@ from mirada.classify.label_verdict import Classification
 from mirada.embedding import label_vectors
 from mirada.feedback import evidence
 from mirada.feedback.concepts import CONCEPTS
-from mirada.feedback.evidence import Learned, Vocabulary, evidence_for
+from mirada.feedback.evidence import Learned, Vocabulary, evidence_for, remembered_vectors
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix, Vector
 from mirada.kernel.labels import Label
 from mirada.kernel.nsfw import SAFE_PROMPTS, UNSAFE_PROMPTS, NsfwPolicy
@@ -97,7 +97,7 @@ class Classifier:
         matrix = label_vectors.vectors_of(runtime, encoder, ensembles, within_s=within_s)
         ends = np.cumsum([len(chosen), *(len(part) for part in parts)])[:-1]
         label_matrix, concepts, unsafe, safe = np.split(matrix, ends)
-        vocabulary = Vocabulary(space_id, space.dimension, concepts, runtime.theme_vectors)
+        vocabulary = Vocabulary(space_id, space.dimension, concepts, remembered_vectors(runtime))
         names = [label.name for label in chosen]
         names += [] if question.theme is None else [question.theme]
         with runtime.reading() as session:

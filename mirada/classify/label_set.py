@@ -1,29 +1,14 @@
-"""The default label set, and the vectors of labels; nothing here encodes a text.
-
-A label's vector is kept under the digest of everything it was made from, so an edited label has
-another key and nothing is ever out of date. Encoding happens between two transactions: one that
-looks up what is known, and one that stores what was not.
-"""
+"""The default label set, read and edited."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-
 from sqlalchemy import delete, func, select
-from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.orm import Session
-from sqlalchemy.sql.dml import Insert
 
 from mirada.db import classifier_models as tables
-from mirada.db.chunks import rows_in
-from mirada.db.models import Installation, utc_now
-from mirada.kernel.embeddings import Vector, from_blob, to_blob
-from mirada.kernel.errors import Conflict, InvalidInput, NotFound
+from mirada.db.models import Installation
+from mirada.kernel.errors import Conflict, NotFound
 from mirada.kernel.labels import DEFAULT_LABELS, MAX_LABELS, Label
-
-CACHED_VECTORS = 4_096
-"""Of 512 numbers each 8 MiB: four label sets of the largest size that a request may have."""
 
 
 def default_set(session: Session) -> list[Label]:
@@ -104,59 +89,6 @@ def reset(session: Session) -> None:
     session.execute(delete(tables.Label))
 
 
-@dataclass(frozen=True, slots=True)
-class LabelVector:
-    """A label's ensembled vector in one space: (d,) float32, unit norm, and the key of its texts."""
-
-    key: str
-    label: str
-    vector: Vector
-
-
-def known_vectors(
-    session: Session, space_id: int, dimension: int, keys: Iterable[str]
-) -> dict[str, Vector]:
-    """Return those vectors that are stored, by key; a damaged one counts as unknown.
-
-    Args:
-        session: for reading.
-        space_id: the space they must be of.
-        dimension: of that space.
-        keys: as `kernel.labels.ensemble_key` returns them.
-    """
-    table = tables.LabelVector
-    query = select(table.key, table.vector, table.crc32).where(table.space_id == space_id)
-    found: dict[str, Vector] = {}
-    for row in rows_in(session, query, table.key, keys):
-        try:
-            found[row.key] = from_blob(row.vector, row.crc32, dimension)
-        except InvalidInput:
-            # Whoever asked computes it again and writes over this one.
-            continue
-    return found
-
-
-def store_vectors(session: Session, space_id: int, vectors: Sequence[LabelVector]) -> None:
-    """Keep vectors for ever; storing one again, or at the same time as another process, is harmless."""
-    if not vectors:
-        return
-    rows = []
-    # One order for everybody: two processes that store the same set must not lock each other out.
-    for entry in sorted(vectors, key=lambda entry: entry.key):
-        blob, crc32 = to_blob(entry.vector)
-        rows.append(
-            {
-                "space_id": space_id,
-                "key": entry.key,
-                "label": entry.label,
-                "vector": blob,
-                "crc32": crc32,
-                "created_at": utc_now(),
-            }
-        )
-    session.execute(_upsert(session), rows)
-
-
 def _lock_set(session: Session) -> None:
     # The set's own rows may not exist yet, so the installation's row is the lock.
     session.execute(select(Installation.id).where(Installation.id == 1).with_for_update())
@@ -183,18 +115,3 @@ def _fill(row: tables.Label, label: Label) -> None:
 def _to_domain(row: tables.Label) -> Label:
     templates = None if row.templates is None else tuple(row.templates)
     return Label(row.name, row.description, templates, row.threshold)
-
-
-def _upsert(session: Session) -> Insert:
-    table = tables.LabelVector
-    backend = session.get_bind().dialect.name
-    if backend in ("mysql", "mariadb"):
-        on_mysql = mysql.insert(table)
-        return on_mysql.on_duplicate_key_update(
-            vector=on_mysql.inserted.vector, crc32=on_mysql.inserted.crc32
-        )
-    insert = postgresql.insert(table) if backend == "postgresql" else sqlite.insert(table)
-    return insert.on_conflict_do_update(
-        index_elements=[table.space_id, table.key],
-        set_={"vector": insert.excluded.vector, "crc32": insert.excluded.crc32},
-    )

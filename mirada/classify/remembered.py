@@ -16,10 +16,11 @@ from mirada.db import changes
 from mirada.db.classifier_models import ClassifiedPicture
 from mirada.db.contents import lock_content, lock_or_insert_content, release_content
 from mirada.db.models import Content, Embedding, Image, utc_now
+from mirada.db.stored_vectors import intact
 from mirada.db.visibility import may_see_content, visible_images
 from mirada.embedding import embed
-from mirada.kernel.embeddings import EmbeddingSpace, Vector, from_blob
-from mirada.kernel.errors import InvalidInput, NotFound
+from mirada.kernel.embeddings import EmbeddingSpace, Vector
+from mirada.kernel.errors import NotFound
 from mirada.kernel.images import ImageFormat, ImageStatus, PictureFacts
 
 
@@ -249,10 +250,8 @@ def _known(
     ).one_or_none()
     if row is None:
         return None
-    try:
-        vector = from_blob(row.vector, row.crc32, space.dimension)
-    except InvalidInput:
-        # A damaged vector is computed again from the bytes.
+    vector = intact(row.vector, row.crc32, space.dimension)
+    if vector is None:  # It is computed again from the bytes.
         return None
     return KnownPicture(row.id, row.sha256, ImageFormat(row.format), vector)
 

@@ -1,7 +1,8 @@
-"""INSERT that leaves a row alone that is there already, without an error, on every engine."""
+"""INSERT statements that meet a row that is there already, on every engine: left alone, or updated."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import insert
@@ -9,6 +10,7 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import Insert
 
+from mirada.db.classifier_models import LabelVector
 from mirada.db.memory_models import Caption, TextContent
 from mirada.db.models import Content
 from mirada.db.spending_models import SpendingDay
@@ -30,3 +32,19 @@ def insert_unless_there(session: Session, entity: Row, values: dict[str, Any]) -
     if backend == "sqlite":
         return sqlite.insert(entity).values(values).on_conflict_do_nothing()
     return insert(entity).values(values)
+
+
+def insert_or_update(
+    session: Session, entity: type[LabelVector], unique: Sequence[Any], updated: Sequence[Any]
+) -> Insert:
+    """Return an INSERT that overwrites the `updated` columns of the row with the same `unique` ones."""
+    if session.get_bind().dialect.name in ("mysql", "mariadb"):
+        on_mysql = mysql.insert(entity)
+        fresh = {column.name: on_mysql.inserted[column.name] for column in updated}
+        return on_mysql.on_duplicate_key_update(fresh)
+    is_postgresql = session.get_bind().dialect.name == "postgresql"
+    statement = postgresql.insert(entity) if is_postgresql else sqlite.insert(entity)
+    return statement.on_conflict_do_update(
+        index_elements=unique,
+        set_={column.name: statement.excluded[column.name] for column in updated},
+    )

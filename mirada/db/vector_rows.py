@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from mirada.db.chunks import rows_in
 from mirada.db.classifier_models import ClassifiedPicture
 from mirada.db.models import Image, IndexSnapshot, Installation, Lease, Space, utc_now
 from mirada.db.session import Database
+from mirada.db.stored_vectors import intact
 from mirada.db.tombstones import purge_tombstones
 from mirada.db.vector_tables import PICTURES, VectorTable, table_of
 from mirada.kernel.embeddings import BLOB_DTYPE, EmbeddingSpace, Matrix
@@ -243,14 +243,13 @@ class DatabaseVectors:
 
     def _vectors(self, rows: Sequence[Row[Any]], dead: npt.NDArray[np.bool_]) -> Matrix:
         """Return (n, d) float32; marks in `dead` the rows whose BLOB is damaged."""
-        width = self.space.dimension * BLOB_DTYPE.itemsize
-        nothing = bytes(width)
+        nothing = bytes(self.space.dimension * BLOB_DTYPE.itemsize)
         blobs = []
         for position, row in enumerate(rows):
             blob = row.vector
             if dead[position]:
                 blob = nothing
-            elif len(blob) != width or zlib.crc32(blob) != row.crc32:
+            elif intact(blob, row.crc32, self.space.dimension) is None:
                 logger.error(
                     "Embedding %d does not match its length or checksum and is not searched; "
                     "delete the image or embed it again.",

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from mirada.db.chunks import chunks, rows_in
 from mirada.db.classifier_models import ClassifiedPicture, Feedback
 from mirada.db.models import Embedding, Image
-from mirada.kernel.embeddings import Vector, from_blob
-from mirada.kernel.errors import InvalidInput
+from mirada.db.stored_vectors import vectors_in
+from mirada.kernel.embeddings import Vector
 from mirada.kernel.images import ImageStatus
 
 
@@ -139,17 +139,10 @@ def vectors_of_embeddings(
     session: Session, embedding_ids: Sequence[int], dimension: int
 ) -> dict[int, Vector]:
     """Return (d,) float32 unit vectors by embedding id; damaged and deleted ones are left out."""
-    found: dict[int, Vector] = {}
     query = select(Embedding.id, Embedding.vector, Embedding.crc32).where(
         Embedding.is_deleted == false()
     )
-    for row in rows_in(session, query, Embedding.id, embedding_ids):
-        try:
-            found[row.id] = from_blob(row.vector, row.crc32, dimension)
-        except InvalidInput:
-            # Whoever follows the vectors has said so; what was said of the others still counts.
-            continue
-    return found
+    return vectors_in(session, query, Embedding.id, embedding_ids, dimension)
 
 
 def _live(space_id: int) -> tuple[ColumnElement[bool], ...]:

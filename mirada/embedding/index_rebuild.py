@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
-
-from mirada.db.models import Image
 from mirada.ports import RebuildProgress, SnapshotRecord, VectorIndex, VectorSource
 
 FIRST_SNAPSHOT_ROWS = 5_000
@@ -14,41 +10,6 @@ MAX_DELTA_ROWS = 20_000
 """SEARCH, snapshot + delta: scanning a delta of this size takes 3 to 4 ms."""
 MAX_DEAD_SHARE = 0.1
 """SEARCH, snapshot + delta."""
-PROBE_TEXTS = 128
-"""Texts whose recall a build measures: 1,280 neighbours, known to within 0.008 at 0.98."""
-MAX_PROBE_CHARS = 300
-"""More than any text tower reads."""
-COMMON_WORDS = (
-    "cat",
-    "dog",
-    "happy face",
-    "heart",
-    "food",
-    "car",
-    "tree",
-    "house",
-    "sun",
-    "people",
-    "gato",
-    "cachorro",
-    "rosto feliz",
-    "coração",
-    "comida",
-    "carro",
-    "árvore",
-    "casa",
-    "sol",
-    "perro",
-    "cara feliz",
-    "corazón",
-    "coche",
-    "árbol",
-    "personas",
-    "música",
-    "fiesta",
-    "praia",
-)
-"""What people type first, for a library whose images carry no words of their own."""
 LEAST_DEAD_ROWS = 500
 """In a small snapshot a tenth is a handful, and a rebuild after every few deletions a nuisance."""
 
@@ -73,19 +34,6 @@ def rebuild_is_due(source: VectorSource) -> str | None:
     if dead >= max(LEAST_DEAD_ROWS, MAX_DEAD_SHARE * newest.row_count):
         return f"{dead} of the snapshot's {newest.row_count} rows are dead"
     return None
-
-
-def probe_texts(session: Session) -> list[str]:
-    """Return texts like those that people search with: newest captions and prompts, common words.
-
-    Texts lie off the pictures' distribution, so a graph must prove its recall on them as well.
-    """
-    texts = list(COMMON_WORDS)
-    for column in (Image.caption, Image.prompt):
-        newest = select(column).where(column.is_not(None)).order_by(Image.id.desc())
-        found = session.execute(newest.limit(PROBE_TEXTS)).scalars()
-        texts += [text[:MAX_PROBE_CHARS] for text in found if text]
-    return list(dict.fromkeys(texts))[:PROBE_TEXTS]
 
 
 def rebuild_index(

@@ -1,19 +1,29 @@
-"""Vectors of labels and prompts: from memory, from the database, and only then from the encoder."""
+"""Vectors of labels and prompts: from memory, from the database, and only then from the encoder.
+
+A vector is kept under the digest of everything it was made from, so an edited label has another key
+and nothing is ever out of date. Encoding happens between two transactions: one that looks up what is
+known, and one that stores what was not.
+"""
 
 from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
-from mirada.classify import label_set
-from mirada.classify.label_set import LabelVector
-from mirada.kernel.embeddings import Matrix, Vector
+from mirada.db import classifier_models as tables
+from mirada.db.inserts import insert_or_update
+from mirada.db.models import utc_now
+from mirada.db.stored_vectors import vectors_in
+from mirada.kernel.embeddings import Matrix, Vector, to_blob
 from mirada.kernel.errors import Unavailable
 from mirada.kernel.labels import PLACEHOLDER, Label, ensemble, ensemble_key, ensemble_texts
+from mirada.kernel.vector_cache import VectorCache
 from mirada.ports import TextEncoder
 from mirada.runtime import Runtime
 
@@ -22,6 +32,17 @@ TEXTS_AT_ONCE = 128
 PATIENCE_S = 60.0
 """How long a request waits for new labels. A thousand on a slow machine take longer: what is done by
 then is kept, and the request that comes again goes on from there."""
+CACHED_VECTORS = 4_096
+"""Of 512 numbers each 8 MiB: four label sets of the largest size that a request may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelVector:
+    """A label's ensembled vector in one space: (d,) float32, unit norm, and the key of its texts."""
+
+    key: str
+    label: str
+    vector: Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +71,45 @@ def of_prompt(text: str) -> Ensemble:
     return of_label(Label(text), templates=(PLACEHOLDER,))
 
 
+def remembered_vectors(runtime: Runtime) -> VectorCache[tuple[int, str]]:
+    """Return the label vectors that this process has used lately, by space and `ensemble_key`."""
+    return runtime.remembered("label_vectors", lambda: VectorCache(CACHED_VECTORS))
+
+
+def known_vectors(
+    session: Session, space_id: int, dimension: int, keys: Iterable[str]
+) -> dict[str, Vector]:
+    """Return the stored vectors of a space, of that dimension, by key; a damaged one is left out.
+
+    Keys are as `kernel.labels.ensemble_key` returns them.
+    """
+    table = tables.LabelVector
+    query = select(table.key, table.vector, table.crc32).where(table.space_id == space_id)
+    return vectors_in(session, query, table.key, keys, dimension)
+
+
+def store_vectors(session: Session, space_id: int, vectors: Sequence[LabelVector]) -> None:
+    """Keep vectors for good; storing one again, or in two processes at once, is harmless."""
+    rows = []
+    # One order for everybody: two processes that store the same set must not lock each other out.
+    for entry in sorted(vectors, key=lambda entry: entry.key):
+        blob, crc32 = to_blob(entry.vector)
+        rows.append(
+            {
+                "space_id": space_id,
+                "key": entry.key,
+                "label": entry.label,
+                "vector": blob,
+                "crc32": crc32,
+                "created_at": utc_now(),
+            }
+        )
+    if rows:
+        table = tables.LabelVector
+        unique, updated = [table.space_id, table.key], [table.vector, table.crc32]
+        session.execute(insert_or_update(session, table, unique, updated), rows)
+
+
 def vectors_of(
     runtime: Runtime,
     encoder: TextEncoder,
@@ -72,7 +132,7 @@ def vectors_of(
             then is kept.
     """
     space_id, space = runtime.space()
-    cache = runtime.label_vectors
+    cache = remembered_vectors(runtime)
     wanted = {ensemble.key: ensemble for ensemble in ensembles}
     found = {
         key: vector for (_, key), vector in cache.get((space_id, key) for key in wanted).items()
@@ -80,7 +140,7 @@ def vectors_of(
     missing = [key for key in wanted if key not in found]
     if missing:
         with runtime.reading() as session:
-            stored = label_set.known_vectors(session, space_id, space.dimension, missing)
+            stored = known_vectors(session, space_id, space.dimension, missing)
         cache.put({(space_id, key): vector for key, vector in stored.items()})
         found |= stored
     began = time.monotonic()
@@ -95,7 +155,7 @@ def vectors_of(
             )
         encoded = _encode(encoder, some)
         with runtime.transaction() as session:
-            label_set.store_vectors(
+            store_vectors(
                 session,
                 space_id,
                 [LabelVector(entry.key, entry.name, encoded[entry.key]) for entry in some],

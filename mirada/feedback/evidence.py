@@ -15,6 +15,7 @@ from mirada.feedback.names import theme_key
 from mirada.kernel.embeddings import Matrix, Vector
 from mirada.kernel.similarity import Floats
 from mirada.kernel.vector_cache import VectorCache
+from mirada.runtime import Runtime
 
 MOST_PER_THEME = 2_000
 """Verdicts of one theme that count: hundreds of people's, and 16 MB of theme vectors at most."""
@@ -22,6 +23,11 @@ MOST_IN_ALL = 20_000
 """Verdicts that one classification takes into account, over all its labels."""
 CACHED_VECTORS = 8_192
 """Of 1,024 numbers each 32 MiB."""
+
+
+def remembered_vectors(runtime: Runtime) -> VectorCache[tuple[int, int, int]]:
+    """Return the theme vectors that this process remembers, by space, embedding and checksum."""
+    return runtime.remembered("theme_vectors", lambda: VectorCache(CACHED_VECTORS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ from sqlalchemy.orm import Session, joinedload
 
 from mirada.db.chunks import rows_in
 from mirada.db.classifier_models import Feedback
-from mirada.db.models import Embedding
-from mirada.db.verdicts import vectors_of_embeddings, waiting_copies
+from mirada.db.stored_vectors import vectors_of
+from mirada.db.vector_tables import PICTURES
+from mirada.db.verdicts import waiting_copies
 from mirada.db.visibility import may_see_verdict
 from mirada.feedback.names import theme_key
 from mirada.kernel.embeddings import Vector
@@ -125,7 +126,8 @@ def verdicts_on(
         query = query.where(Feedback.id < min(cursor, LARGEST_ID))
     query = query.options(joinedload(Feedback.content)).order_by(Feedback.id.desc()).limit(limit)
     rows = session.execute(query).scalars().all()
-    vectors = _vectors(session, rows, space_id, dimension)
+    contents = {row.content_id for row in rows}
+    vectors = vectors_of(session, PICTURES, space_id, contents, dimension)
     waiting = set() if space_id is None else waiting_copies(session, space_id)
     return ThemeVerdicts(
         theme=key,
@@ -167,22 +169,3 @@ def _counts(session: Session, *conditions: ColumnElement[bool]) -> dict[str, Cou
         theme: Counts(int(accepted), count - int(accepted), people)
         for theme, accepted, count, people in rows
     }
-
-
-def _vectors(
-    session: Session, rows: Sequence[Feedback], space_id: int | None, dimension: int
-) -> dict[int, Vector]:
-    """Return vectors by content id."""
-    if space_id is None:
-        return {}
-    embeddings = {
-        row.id: row.content_id
-        for row in session.execute(
-            select(Embedding.id, Embedding.content_id).where(
-                Embedding.space_id == space_id,
-                Embedding.content_id.in_([row.content_id for row in rows]),
-            )
-        )
-    }
-    vectors = vectors_of_embeddings(session, sorted(embeddings), dimension)
-    return {embeddings[embedding_id]: vector for embedding_id, vector in vectors.items()}

@@ -16,8 +16,10 @@ from sqlalchemy.orm import Session, joinedload
 from mirada.db import spaces
 from mirada.db.classifier_models import Cluster, ClusterKind, ClusterMember, ClusterRun
 from mirada.db.models import Image
+from mirada.db.stored_vectors import vectors_of
+from mirada.db.vector_tables import PICTURES
 from mirada.db.visibility import visible_images
-from mirada.groups.rows import Sample, first_images, may_see_in, samples_of, vectors_of
+from mirada.groups.rows import Sample, first_images, may_see_in, samples_of
 from mirada.groups.runs import newest_run
 from mirada.kernel.embeddings import Matrix, Vector
 from mirada.kernel.errors import InvalidInput, NotFound
@@ -189,7 +191,8 @@ def get_cluster(
     if cursor is not None:
         query = query.where(Image.id < cursor)
     images = list(session.execute(query).scalars())
-    vectors = vectors_of(session, {image.content_id for image in images}, space)
+    contents = {image.content_id for image in images}
+    vectors = vectors_of(session, PICTURES, space.id, contents, space.dimension)
     nearness: dict[int, float] = {}
     if sample is not None:
         for content_id, vector in vectors.items():

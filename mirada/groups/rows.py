@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session, joinedload
 from mirada.db.chunks import chunks, rows_in
 from mirada.db.classifier_models import ClusterMember, ClusterRun
 from mirada.db.models import Content, Embedding, Image, Space
+from mirada.db.stored_vectors import vectors_of
+from mirada.db.vector_tables import PICTURES
 from mirada.db.visibility import may_see, visible_images
-from mirada.kernel.embeddings import Matrix, Vector, from_blob, l2_normalise
-from mirada.kernel.errors import InvalidInput
+from mirada.kernel.embeddings import Matrix, Vector, l2_normalise
 
 SAMPLE_ROWS = 64
 """Members that stand for a group, those nearest to its centre: a page of 100 groups then reads 13 MB
@@ -77,7 +78,8 @@ def samples_of(
         .order_by(shown.c.cluster_id, shown.c.place)
     ):
         members.setdefault(cluster_id, []).append(content_id)
-    vectors = vectors_of(session, {id_ for ids in members.values() for id_ in ids}, space)
+    shown_ids = {id_ for ids in members.values() for id_ in ids}
+    vectors = vectors_of(session, PICTURES, space.id, shown_ids, space.dimension)
     samples = {}
     for cluster_id, content_ids in members.items():
         known = [id_ for id_ in content_ids if id_ in vectors]
@@ -91,21 +93,6 @@ def _centre(rows: Matrix) -> Vector:
     mean = rows.mean(axis=0, dtype=np.float64)
     # Vectors that cancel out have no direction; then the one nearest to the group's centre counts.
     return l2_normalise(mean) if np.linalg.norm(mean) > 1e-3 else rows[0]
-
-
-def vectors_of(session: Session, content_ids: Iterable[int], space: Space) -> dict[int, Vector]:
-    """Return the stored vectors by content id; a damaged or deleted one is left out."""
-    vectors: dict[int, Vector] = {}
-    query = select(Embedding.content_id, Embedding.vector, Embedding.crc32).where(
-        Embedding.space_id == space.id, Embedding.is_deleted.is_(False)
-    )
-    for row in rows_in(session, query, Embedding.content_id, content_ids):
-        try:
-            vectors[row.content_id] = from_blob(row.vector, row.crc32, space.dimension)
-        except InvalidInput:
-            # The index says so in its log, with what to do.
-            continue
-    return vectors
 
 
 def first_images(

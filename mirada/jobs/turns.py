@@ -92,7 +92,7 @@ def turn_of(runtime: Runtime, kind: str, threads_each: int) -> Iterator[Turn]:
     def offer() -> Turns:
         return Turns(max(1, runtime.settings.worker_threads // threads_each))
 
-    turns = runtime.shared(f"turns:{kind}", offer)
+    turns = runtime.remembered(f"turns:{kind}", offer)
     turn = Turn(turns)
     try:
         yield turn

@@ -21,9 +21,10 @@ from sqlalchemy.orm import Session
 from mirada.db.chunks import rows_in
 from mirada.db.memory_models import TextContent
 from mirada.db.models import Content, Image
+from mirada.db.stored_vectors import vectors_of
 from mirada.db.vector_tables import PICTURES, PROMPTS, VectorTable
 from mirada.embedding.palette import Colour, from_stored
-from mirada.kernel.embeddings import BLOB_DTYPE, Matrix, Vector, from_blob, l2_normalise
+from mirada.kernel.embeddings import Matrix, Vector, l2_normalise
 from mirada.kernel.errors import InvalidInput
 from mirada.memory.book import Diary
 
@@ -133,8 +134,8 @@ def read_diary(
     text_ids = [text_id for text_id in by_text if bodies.get(text_id)]
     ready = {i: [image for image in by_text[i] if image.is_ready] for i in text_ids}
     shown = [i for i in text_ids if any(image.shows_prompt for image in by_text[i])]
-    prompts = _vectors(session, PROMPTS, prompt_space_id, shown)
-    pictures = _vectors(
+    prompts = vectors_of(session, PROMPTS, prompt_space_id, shown)
+    pictures = vectors_of(
         session,
         PICTURES,
         image_space_id,
@@ -202,9 +203,9 @@ def everybody(
             theirs.setdefault(text_id, content_id)
     wanted = {text_id for theirs in by_owner.values() for text_id in theirs}
     bodies = _bodies(session, wanted)
-    vectors = _vectors(session, PROMPTS, prompt_space_id, wanted)
+    vectors = vectors_of(session, PROMPTS, prompt_space_id, wanted)
     shown = {content_id for theirs in by_owner.values() for content_id in theirs.values()}
-    pictures = _vectors(session, PICTURES, image_space_id, shown)
+    pictures = vectors_of(session, PICTURES, image_space_id, shown)
     diaries = []
     for owner_id in sorted(by_owner):
         ids = sorted(text_id for text_id in by_owner[owner_id] if bodies.get(text_id))
@@ -236,23 +237,6 @@ def _stamps(
 def _bodies(session: Session, text_ids: Collection[int]) -> dict[int, str]:
     query = select(TextContent.id, TextContent.body)
     return {row.id: row.body for row in rows_in(session, query, TextContent.id, text_ids)}
-
-
-def _vectors(
-    session: Session, table: VectorTable, space_id: int | None, ids: Collection[int]
-) -> dict[int, Vector]:
-    """Return vectors by subject; one that is damaged counts as none."""
-    found: dict[int, Vector] = {}
-    if space_id is None:
-        return found
-    row: Any = table.entity
-    query = select(table.subject, row.vector, row.crc32).where(
-        row.space_id == space_id, row.is_deleted.is_(False)
-    )
-    for subject, blob, crc32 in rows_in(session, query, table.subject, ids):
-        with suppress(InvalidInput):
-            found[subject] = from_blob(blob, crc32, len(blob) // BLOB_DTYPE.itemsize)
-    return found
 
 
 def _matrix(vectors: dict[int, Vector], ids: Sequence[int]) -> Matrix | None:

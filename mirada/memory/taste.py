@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from mirada.classify import label_set
-from mirada.classify.label_set import LabelVector
 from mirada.db import spaces
+from mirada.embedding.label_vectors import LabelVector, known_vectors, store_vectors
 from mirada.kernel.embeddings import Vector
 from mirada.kernel.errors import Unavailable
 from mirada.memory import diaries, style_list
@@ -223,7 +222,7 @@ def _stored(runtime: Runtime, space_id: int, texts: Sequence[str]) -> dict[str, 
         )
     keys = {vector_key(text): text for text in texts}
     with runtime.reading() as session:
-        stored = label_set.known_vectors(session, own_id, space.dimension, keys)
+        stored = known_vectors(session, own_id, space.dimension, keys)
     return {keys[key]: vector for key, vector in stored.items()}
 
 
@@ -239,7 +238,7 @@ def _encode(
     found = dict(zip(texts, encoded, strict=True))
     rows = [LabelVector(vector_key(text), text[:100], vector) for text, vector in found.items()]
     with runtime.transaction() as session:
-        label_set.store_vectors(session, space_id, rows)
+        store_vectors(session, space_id, rows)
     return found
 
 

@@ -285,7 +285,7 @@ def test_who_waits_for_anothers_answer_reads_what_everybody_reads_who_waits(
 
     assert (waiting.state, waiting.attempts) == (JobState.QUEUED, 0)
     others = site.bring(2, bea)
-    turns: Any = site.runtime.shared(f"turns:{jobs.CAPTION_IMAGE}", lambda: None)
+    turns: Any = site.runtime.remembered(f"turns:{jobs.CAPTION_IMAGE}", lambda: None)
     assert turns.take()
     without_turn = site.run(others)
     turns.give_back()

@@ -8,8 +8,8 @@ from sqlalchemy import select, update
 
 from mirada.adapters.vector_index.faiss.index import FaissIndex
 from mirada.db.models import Image
+from mirada.db.probe_texts import COMMON_WORDS, MAX_PROBE_CHARS, PROBE_TEXTS, probe_texts
 from mirada.db.session import Database
-from mirada.embedding.index_rebuild import COMMON_WORDS, MAX_PROBE_CHARS, PROBE_TEXTS, probe_texts
 from testing.vector_library import Library, no_progress, random_vectors
 
 

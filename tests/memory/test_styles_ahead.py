@@ -99,7 +99,7 @@ def stored(runtime: Runtime) -> int:
 
 def is_ready(runtime: Runtime) -> bool:
     """Whether every text is stored and this process has read them."""
-    memory = runtime.built().get("remembered:tastes")
+    memory = runtime.built().get("tastes")
     return stored(runtime) == len(TEXTS) and memory is not None and memory.book is not None
 
 

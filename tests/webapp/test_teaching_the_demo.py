@@ -16,6 +16,7 @@ from mirada.config import PROJECT_ROOT, AuthMode, Settings
 from mirada.embedding import label_vectors
 from mirada.feedback import evidence, verdicts
 from mirada.feedback.concepts import CONCEPTS
+from mirada.feedback.evidence import remembered_vectors
 from mirada.kernel.embeddings import Matrix
 from mirada.people import users
 from mirada.runtime import Runtime
@@ -82,7 +83,7 @@ class Teaching:
             space_id,
             space.dimension,
             label_vectors.vectors_of(self.runtime, encoder, prompts),
-            self.runtime.theme_vectors,
+            remembered_vectors(self.runtime),
         )
         with self.runtime.reading() as session:
             learned = evidence.evidence_for(session, [theme], vocabulary)

@@ -24,6 +24,7 @@ from benchmarks.classifier import table
 from benchmarks.demo_set import ROOT, demo_pictures
 from mirada.config import Settings
 from mirada.embedding import embed, texts
+from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.images import ImageFormat, PictureFacts
 from mirada.people import users
 from mirada.pictures import register
@@ -68,7 +69,10 @@ def filled(
 ) -> list[int]:
     """Put the stickers into a runtime's database as a worker would, and return their image ids."""
     encoder = runtime.encoder
-    (space_id, space), (prompt_space_id, prompt_space) = runtime.space(), runtime.prompt_space()
+    (space_id, space), (prompt_space_id, prompt_space) = (
+        runtime.space(),
+        runtime.space(SpaceKind.PROMPT),
+    )
     words = worded(stickers, rng)
     vectors = np.concatenate(
         [encoder.encode_images(part) for part in np.array_split(np.stack(demo_pictures()), 10)]

@@ -26,6 +26,7 @@ from mirada.config import Settings
 from mirada.db.models import Image
 from mirada.db.texts import locked_text_id
 from mirada.embedding import texts as prompts
+from mirada.kernel.embeddings import SpaceKind
 from mirada.people import users
 from mirada.runtime import Runtime
 from testing.vector_library import Library
@@ -48,7 +49,7 @@ def filled(folder: Path, images: int) -> Runtime:
     )
     runtime.migrate()
     space_id, space = runtime.space()
-    prompt_space_id, prompt_space = runtime.prompt_space()
+    prompt_space_id, prompt_space = runtime.space(SpaceKind.PROMPT)
     with runtime.transaction() as session:
         owner_id = users.local_user(session).id
     rng = np.random.default_rng(1)

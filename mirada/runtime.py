@@ -12,13 +12,14 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from sqlalchemy.orm import Session
 
 from mirada.config import BUNDLED_MODEL_DIR, Settings
 from mirada.db import spaces
+from mirada.db.key_usage import KeyUsage
 from mirada.db.migrate import differences, upgrade_to_head
 from mirada.db.probe_texts import probe_texts
 from mirada.db.session import Database, make_engine
@@ -27,7 +28,6 @@ from mirada.kernel.circuit import CircuitBreaker
 from mirada.kernel.doorbell import Doorbell, SilentDoorbell
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind
 from mirada.kernel.errors import Unavailable
-from mirada.people.key_usage import KeyUsage
 from mirada.ports import (
     Grouping,
     ImageDecoder,
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 Port = TypeVar("Port")
+EncoderKind = Literal[SpaceKind.IMAGE, SpaceKind.PROMPT]
+"""Kinds whose encoder the runtime chooses; `mirada.captions` chooses the one of captions."""
 
 
 class Runtime:
@@ -162,7 +164,7 @@ class Runtime:
         def build() -> PromptEncoder:
             encoder = self._load_text_encoder()
             with self.transaction() as session:
-                spaces.pin_prompt_space(session, encoder.space)
+                spaces.pin_space(session, encoder.space)
             return encoder
 
         return self.remembered("text_encoder", build)
@@ -220,38 +222,25 @@ class Runtime:
         """Whether this process has paid for loading the weights already."""
         return "encoder" in self._ports
 
-    def space(self) -> tuple[int, EmbeddingSpace]:
-        """Return the id and value of the pinned image space, pinning it on the first run."""
+    def space(self, kind: EncoderKind = SpaceKind.IMAGE) -> tuple[int, EmbeddingSpace]:
+        """Return the id and value of a pinned space; the first use pins the encoder's."""
 
         def build() -> tuple[int, EmbeddingSpace]:
             with self.reading() as session:
-                row = spaces.pinned_space(session)
+                row = spaces.pinned_space(session, kind)
             if row is None:
-                space = self.encoder.space
+                encoder = self.encoder if kind is SpaceKind.IMAGE else self.text_encoder
+                space = encoder.space
                 with self.transaction() as session:
                     row = spaces.pin_space(session, space)
             return row.id, row.to_domain()
 
         # Once pinned it stays, so a process asks for it once.
-        return self.remembered("space", build)
-
-    def prompt_space(self) -> tuple[int, EmbeddingSpace]:
-        """Return the id and value of the pinned prompt space, pinning it on the first use."""
-
-        def build() -> tuple[int, EmbeddingSpace]:
-            with self.reading() as session:
-                row = spaces.pinned_prompt_space(session)
-            if row is None:
-                space = self.text_encoder.space
-                with self.transaction() as session:
-                    row = spaces.pin_prompt_space(session, space)
-            return row.id, row.to_domain()
-
-        return self.remembered("prompt_space", build)
+        return self.remembered(f"space:{kind}", build)
 
     def space_is_known(self) -> bool:
         """Whether `space` answers at once; before the first pin it may wait for weights to load."""
-        if "space" in self._ports:
+        if f"space:{SpaceKind.IMAGE}" in self._ports:
             return True
         with self.reading() as session:
             return spaces.pinned_space(session) is not None

@@ -50,12 +50,11 @@ def request_embedding(session: Session, image: Image, changed: Mapping[str, Any]
     if not current_runtime().settings.embeddings_enabled:
         return bells
     if changed.get("prompt") and image.prompt_is_due:
-        space = spaces.pinned_space(session)
         job = ledger.enqueue(
             session,
             ledger.CREATE_EMBEDDINGS,
             subject_id=image.content_id,
-            space_id=None if space is None else space.id,
+            space_id=spaces.pinned_space_id(session),
             owner_id=image.owner_id,
             request_id=request_id(),
         )
@@ -77,7 +76,7 @@ def find_by_caption(query: str, caller: Caller, k: int) -> list[FoundImage]:
     if not runtime.settings.embeddings_enabled:
         raise Conflict(SWITCHED_OFF)
     with runtime.reading() as session:
-        space = spaces.pinned_caption_space(session)
+        space = spaces.pinned_space(session, SpaceKind.CAPTION)
     if space is None:
         return []
     vector = vector_of_caption(query)

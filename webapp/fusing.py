@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from mirada.db import spaces
 from mirada.kernel.embeddings import SpaceKind, Vector
@@ -28,11 +27,6 @@ from webapp.searching import (
     wait_for_freshness,
 )
 
-if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
-
-    from mirada.db.models import Space
-
 LOADING_WAIT_S = 1.0
 """How long a source whose model is still being loaded is waited for; the others can answer."""
 DEFAULT_WEIGHTS = {PICTURES: 1.0, PROMPTS: 1.0, CAPTIONS: 1.0, KEYWORDS: 1.0}
@@ -46,14 +40,12 @@ class VectorSource:
     Attributes:
         name: in requests and replies.
         kind: of the space.
-        pinned: returns the space's row, None while there is none.
         encode: (text, seconds to wait for the model) -> unit vector in that space.
         absent: what is said while there is no such space.
     """
 
     name: str
     kind: SpaceKind
-    pinned: Callable[[Session], Space | None]
     encode: Callable[[str, float], Vector]
     absent: str
 
@@ -62,21 +54,18 @@ VECTOR_SOURCES = (
     VectorSource(
         PICTURES,
         SpaceKind.IMAGE,
-        spaces.pinned_space,
         vector_of_text,
         "No picture has been embedded yet.",
     ),
     VectorSource(
         PROMPTS,
         SpaceKind.PROMPT,
-        spaces.pinned_prompt_space,
         vector_of_prompt,
         "No prompt has been embedded yet.",
     ),
     VectorSource(
         CAPTIONS,
         SpaceKind.CAPTION,
-        spaces.pinned_caption_space,
         vector_of_caption,
         "No caption has been embedded yet.",
     ),
@@ -155,7 +144,7 @@ def fused_images(
 def _query(source: VectorSource, text: str, weight: float) -> VectorQuery:
     runtime = current_runtime()
     with runtime.reading() as session:
-        space = source.pinned(session)
+        space = spaces.pinned_space(session, source.kind)
     if space is None:
         raise Conflict(source.absent)
     vector = source.encode(text, LOADING_WAIT_S)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mirada.db import spaces
+from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.images import ImageStatus
 from mirada.pictures import images
 from mirada.search import related
@@ -44,28 +45,24 @@ def related_images(
     runtime = current_runtime()
     with runtime.reading() as session:
         image = images.get_image(session, image_id, caller.user_id)
-        image_space, prompt_space = (
-            spaces.pinned_space(session),
-            spaces.pinned_prompt_space(session),
-        )
+        image_space_id = spaces.pinned_space_id(session)
+        prompt_space_id = spaces.pinned_space_id(session, SpaceKind.PROMPT)
         if not runtime.settings.embeddings_enabled:
             return Related(reason=SWITCHED_OFF)
         picture = prompt = None
-        if image_space is not None:
-            picture, prompt = related.own_vectors(
-                session, image, image_space.id, None if prompt_space is None else prompt_space.id
-            )
-    if image_space is None or picture is None:
+        if image_space_id is not None:
+            picture, prompt = related.own_vectors(session, image, image_space_id, prompt_space_id)
+    if image_space_id is None or picture is None:
         is_failed = image.status == ImageStatus.FAILED
         return Related(
             reason=f"Image {image_id} could not be embedded."
             if is_failed
             else f"Image {image_id} is {image.status} and has no vector yet."
         )
-    by_picture = _aspect(image_space.id, picture)
+    by_picture = _aspect(image_space_id, picture)
     by_prompt = None
-    if prompt is not None and prompt_space is not None and blend > 0.0:
-        by_prompt = _aspect(prompt_space.id, prompt)
+    if prompt is not None and prompt_space_id is not None and blend > 0.0:
+        by_prompt = _aspect(prompt_space_id, prompt)
     safety = safety_in_force()
     own = None
     if only_own:

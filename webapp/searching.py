@@ -109,8 +109,8 @@ def current_change_seq() -> int | None:
     """Return the last committed change number, None before there is any image space."""
     runtime = current_runtime()
     with runtime.reading() as session:
-        space = spaces.pinned_space(session)
-    return None if space is None else runtime.vector_source(space.id).current_seq()
+        space_id = spaces.pinned_space_id(session)
+    return None if space_id is None else runtime.vector_source(space_id).current_seq()
 
 
 def wait_for_freshness(index: VectorIndex, source: VectorSource) -> None:
@@ -166,10 +166,10 @@ def prompt_space() -> tuple[int, EmbeddingSpace]:
     """Return the id and value of the prompt space; raises as `image_space` does."""
     runtime = current_runtime()
     with runtime.reading() as session:
-        is_known = spaces.pinned_prompt_space(session) is not None
+        is_known = spaces.pinned_space(session, SpaceKind.PROMPT) is not None
     if not is_known:
         _prompt_encoder()
-    return runtime.prompt_space()
+    return runtime.space(SpaceKind.PROMPT)
 
 
 def _prompt_encoder(wait_s: float = LOADING_WAIT_S) -> TextEncoder:

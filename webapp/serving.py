@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from mirada.config import Settings
 from mirada.db import spaces
+from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.errors import MiradaError, Unavailable
 from mirada.memory.styles_ahead import StylesAhead
 from mirada.people import users
@@ -165,9 +166,9 @@ class Serving:
     def _load_texts(self) -> None:
         """Read the indexes of prompts and captions as well, where there are any, before people wait."""
         with self._runtime.reading() as session:
-            pinned = spaces.pinned_prompt_space(session), spaces.pinned_caption_space(session)
-        for space in pinned:
-            if space is not None:
+            in_use = spaces.searched_spaces(session)
+        for space in in_use:
+            if space.kind != SpaceKind.IMAGE:
                 self._runtime.index(space.id).refresh()
 
     def _say_ready(self) -> None:

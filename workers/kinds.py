@@ -26,7 +26,7 @@ from mirada.jobs.ledger import (
     GENERATE_IMAGE,
     REBUILD_INDEX,
 )
-from mirada.kernel.embeddings import EmbeddingSpace, Vector
+from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, Vector
 from mirada.kernel.errors import EmbeddingSpaceMismatch, MiradaError, NotFound, Unavailable
 from mirada.kernel.images import RgbImage
 from mirada.language_model import paying, spending
@@ -107,8 +107,7 @@ def create_embeddings(runtime: Runtime, attempt: Attempt) -> None:
 
 def _prompt_space_id(runtime: Runtime) -> int | None:
     with runtime.reading() as session:
-        pinned = spaces.pinned_prompt_space(session)
-    return None if pinned is None else pinned.id
+        return spaces.pinned_space_id(session, SpaceKind.PROMPT)
 
 
 def _pixels(runtime: Runtime, content_id: int, storage_key: str) -> RgbImage | None:
@@ -132,7 +131,7 @@ def _embed_prompts(
     if not texts and not subject.has_due_prompts:
         return None, {}, None
     try:
-        prompt_space, encoder = runtime.prompt_space(), runtime.text_encoder
+        prompt_space, encoder = runtime.space(SpaceKind.PROMPT), runtime.text_encoder
         vectors = encoder.encode_texts(list(texts.values())) if texts else ()
     except MiradaError as error:
         return None, {}, error

@@ -14,6 +14,7 @@ from mirada.captions.wording import CaptionRecipe
 from mirada.db import spaces
 from mirada.embedding import texts as prompts
 from mirada.jobs.turns import OutOfTurn, Turn
+from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.errors import MiradaError
 from mirada.kernel.prompts import prompt_digest
 from mirada.language_model import shared_calls, spending
@@ -64,14 +65,12 @@ def embed_captions(task: CaptionTask) -> int | None:
     with runtime.transaction() as session:
         caption_texts.note_captions(session, task.content_id, task.owner_id)
     with runtime.reading() as session:
-        pinned = spaces.pinned_caption_space(session)
+        space_id = spaces.pinned_space_id(session, SpaceKind.CAPTION)
         due = caption_texts.due_texts(session, task.content_id, task.owner_id)
-        texts = caption_texts.without_vector(
-            session, task.content_id, task.owner_id, None if pinned is None else pinned.id
-        )
+        texts = caption_texts.without_vector(session, task.content_id, task.owner_id, space_id)
     due |= texts
     if not due:
-        return None if pinned is None else pinned.id
+        return space_id
     encoder = caption_encoder(runtime, task.timeout_s)
     if isinstance(encoder, PaidEncoder):
         task.turn.take()
@@ -82,8 +81,7 @@ def embed_captions(task: CaptionTask) -> int | None:
         task.attempt.check()
         _store(task, encoder, dict(zip(texts, vectors, strict=True)), due)
     with runtime.reading() as session:
-        pinned = spaces.pinned_caption_space(session)
-    return None if pinned is None else pinned.id
+        return spaces.pinned_space_id(session, SpaceKind.CAPTION)
 
 
 def _embed_once(task: CaptionTask, encoder: PaidEncoder, text_id: int, text: str) -> None:
@@ -113,7 +111,7 @@ def _embed_once(task: CaptionTask, encoder: PaidEncoder, text_id: int, text: str
 def _require_unembedded(encoder: PaidEncoder, text_id: int, order: Order, session: Session) -> None:
     if shared_calls.is_under_way(session, order):
         raise OutOfTurn
-    space = spaces.pinned_caption_space(session)
+    space = spaces.pinned_space(session, SpaceKind.CAPTION)
     if space is not None and prompts.is_embedded(session, text_id, space.id):
         raise _AlreadyThere("This text is embedded by now.")
 
@@ -127,5 +125,5 @@ def _store(
     with task.runtime.transaction() as session:
         caption_texts.show_vectors(session, task.content_id, task.owner_id, shown)
         if vectors:
-            space = spaces.pin_caption_space(session, encoder.space)
+            space = spaces.pin_space(session, encoder.space)
             prompts.store_prompt_vectors(session, space.id, encoder.space, vectors)

@@ -175,7 +175,7 @@ def caption_encoder(
     if pinned != encoder.space:
         # Only then: a question that wrote would wait for whoever writes.
         with runtime.transaction() as session:
-            spaces.pin_caption_space(session, encoder.space)
+            spaces.pin_space(session, encoder.space)
     return encoder
 
 
@@ -190,7 +190,7 @@ def order_for(subject: str | None = None) -> Order:
 
 def _pinned(runtime: Runtime) -> EmbeddingSpace | None:
     with runtime.reading() as session:
-        row = spaces.pinned_caption_space(session)
+        row = spaces.pinned_space(session, SpaceKind.CAPTION)
     return None if row is None else row.to_domain()
 
 

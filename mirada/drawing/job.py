@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from mirada.drawing import request
 from mirada.drawing.request import Wanted
-from mirada.file_metadata import Generation
 from mirada.jobs.turns import turn_of
 from mirada.kernel.drawing import sides_of
 from mirada.kernel.errors import (
@@ -20,6 +19,7 @@ from mirada.kernel.errors import (
     UnsupportedImage,
     UnusableReply,
 )
+from mirada.kernel.origin import Generation
 from mirada.language_model import paying, spending
 from mirada.pictures.intake import take_in
 from mirada.runtime import Runtime

@@ -15,6 +15,7 @@ from mirada.db.contents import lock_content
 from mirada.db.models import Content, Embedding, Job, JobState
 from mirada.embedding import embed, texts
 from mirada.jobs import ledger
+from mirada.kernel.embeddings import SpaceKind
 
 BATCH_SIZE = 50
 """CONTRACT A: backfill_embeddings_task(batch_size=50, skip_existing=True)."""
@@ -120,8 +121,7 @@ def _to_embed(
     # What somebody only had classified has no bytes that could be embedded.
     query = select(Content.id).where(Content.id > after_content_id, Content.storage_key != "")
     if skip_existing:
-        prompt_space = spaces.pinned_prompt_space(session)
-        prompt_space_id = None if prompt_space is None else prompt_space.id
+        prompt_space_id = spaces.pinned_space_id(session, SpaceKind.PROMPT)
         query = query.outerjoin(
             Embedding,
             and_(

@@ -8,7 +8,7 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from mirada.file_metadata import Generation
+from mirada.kernel.origin import Generation
 
 RgbImage = npt.NDArray[np.uint8]
 """(height, width, 3) uint8 sRGB, EXIF orientation applied, transparency already composited."""

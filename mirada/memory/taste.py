@@ -15,7 +15,7 @@ import numpy as np
 
 from mirada.db import spaces
 from mirada.embedding.label_vectors import LabelVector, known_vectors, store_vectors
-from mirada.kernel.embeddings import Vector
+from mirada.kernel.embeddings import SpaceKind, Vector
 from mirada.kernel.errors import Unavailable
 from mirada.memory import diaries, style_list
 from mirada.memory.book import Background, StyleBook, texts_of, version_of
@@ -97,12 +97,8 @@ def taste(runtime: Runtime, user_id: int) -> Taste:
         return Taste()
     memory = runtime.remembered("tastes", TasteMemory)
     with runtime.reading() as session:
-        prompt_space, image_space = (
-            spaces.pinned_prompt_space(session),
-            spaces.pinned_space(session),
-        )
-        prompt_space_id = None if prompt_space is None else prompt_space.id
-        image_space_id = None if image_space is None else image_space.id
+        prompt_space_id = spaces.pinned_space_id(session, SpaceKind.PROMPT)
+        image_space_id = spaces.pinned_space_id(session)
         in_force = style_list.styles_in_force(session)
         theirs = diaries.outline(session, user_id, prompt_space_id, image_space_id)
         mark = diaries.watermark(session)
@@ -178,19 +174,19 @@ def make_ready(
         Unavailable, EmbeddingSpaceMismatch: as `Runtime.text_encoder` does.
     """
     with runtime.reading() as session:
-        pinned = spaces.pinned_prompt_space(session)
+        space_id = spaces.pinned_space_id(session, SpaceKind.PROMPT)
         in_force = style_list.styles_in_force(session)
-    if pinned is None:
+    if space_id is None:
         return False
     texts = texts_of(in_force)
-    while missing := _missing(texts, _stored(runtime, pinned.id, texts)):
+    while missing := _missing(texts, _stored(runtime, space_id, texts)):
         if not may_encode or is_stopping():
             return False
         # From the end, and looked up again each time: whoever asks meanwhile begins at the beginning.
-        _encode(runtime, runtime.text_encoder, pinned.id, missing[-TEXTS_AT_ONCE:])
+        _encode(runtime, runtime.text_encoder, space_id, missing[-TEXTS_AT_ONCE:])
     memory = runtime.remembered("tastes", TasteMemory)
     with memory.turn():
-        _book(runtime, memory, (pinned.id, version_of(in_force)), in_force)
+        _book(runtime, memory, (space_id, version_of(in_force)), in_force)
     return True
 
 
@@ -215,7 +211,7 @@ def _vectors_of(runtime: Runtime, space_id: int, texts: Sequence[str]) -> dict[s
 
 
 def _stored(runtime: Runtime, space_id: int, texts: Sequence[str]) -> dict[str, Vector]:
-    own_id, space = runtime.prompt_space()
+    own_id, space = runtime.space(SpaceKind.PROMPT)
     if own_id != space_id:
         raise Unavailable(
             "The text model was changed; this process serves the old one till restart."

@@ -189,12 +189,11 @@ class _Batches:
         def write() -> list[tuple[NewPicture, Registered]]:
             nonlocal is_sent
             with self._runtime.transaction() as session:
-                space = spaces.pinned_space(session)
                 registered = folder_scan.register_batch(
                     session,
                     kept,
                     owner_id=self._owner_id,
-                    space_id=space.id if space else None,
+                    space_id=spaces.pinned_space_id(session),
                     is_public=self._is_public,
                     embeddings_enabled=self._runtime.settings.embeddings_enabled,
                 )

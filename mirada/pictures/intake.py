@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from mirada.captions.job import recipe_in_force
 from mirada.db import idempotency, spaces
 from mirada.db.deadlocks import ATTEMPTS, DEADLOCK_WITHIN_S, pause
-from mirada.file_metadata import Generation
 from mirada.jobs import ledger
 from mirada.kernel.errors import MiradaError, Unavailable
+from mirada.kernel.origin import Generation
 from mirada.kernel.writing import checked_text
 from mirada.metrics.instruments import counting_uploads
 from mirada.pictures import images, register
@@ -174,11 +174,10 @@ def _register(
         began = time.monotonic()
         try:
             with runtime.transaction() as session:
-                space = spaces.pinned_space(session)
                 found = register.register_image(
                     session,
                     picture,
-                    space_id=space.id if space else None,
+                    space_id=spaces.pinned_space_id(session),
                     embeddings_enabled=runtime.settings.embeddings_enabled,
                     captions_enabled=recipe_in_force(runtime) is not None,
                     **fields,

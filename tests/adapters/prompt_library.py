@@ -26,7 +26,7 @@ def add_prompts(library: Library, vectors: Matrix, prompt_of: Sequence[int]) -> 
     """
     space = EmbeddingSpace(SpaceKind.PROMPT, "test", "v1", "none", vectors.shape[1])
     with library.database.transaction() as session:
-        space_id = spaces.pin_prompt_space(session, space).id
+        space_id = spaces.pin_space(session, space).id
         bodies = [f"prompt {number}" for number in range(len(vectors))]
         session.execute(
             insert(TextContent),

@@ -16,8 +16,8 @@ from PIL import Image, ImageCms
 
 from mirada.adapters.image_decoder import containers, exif, metadata
 from mirada.adapters.image_decoder.sandbox import SandboxedDecoder
-from mirada.file_metadata import Generation
 from mirada.kernel.images import PictureFacts
+from mirada.kernel.origin import Generation
 from mirada.kernel.writing import MAX_TEXT_CHARS
 from testing.generators import (
     SAMPLES,

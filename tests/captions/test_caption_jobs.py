@@ -114,7 +114,7 @@ def test_a_missing_caption_is_written_and_embedded_with_where_it_came_from(
     found = np.frombuffer(row.vector, np.float32)
     assert np.allclose(found, l2_normalise(vector_of(caption)), atol=1e-6)
     with site.runtime.reading() as session:
-        space = spaces.pinned_caption_space(session)
+        space = spaces.pinned_space(session, SpaceKind.CAPTION)
         assert space is not None
         assert (space.id, space.encoder, space.dimension) == (
             row.space_id,
@@ -659,7 +659,7 @@ def test_a_key_that_is_set_later_leaves_the_space_of_captions_as_it_is(
     assert site.run(bare).state == JobState.DONE
     assert site.again(bare).caption_source == "model"
     with site.runtime.reading() as session:
-        space = spaces.pinned_caption_space(session)
+        space = spaces.pinned_space(session, SpaceKind.CAPTION)
         assert space is not None
         assert space.encoder == "letters"
         dimensions = select(Space.dimension).join(TextEmbedding, TextEmbedding.space_id == Space.id)

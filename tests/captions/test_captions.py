@@ -39,7 +39,7 @@ class Desk:
     def __init__(self, database: Database) -> None:
         self.database = database
         with database.transaction() as session:
-            self.space_id = spaces.pin_caption_space(session, SPACE).id
+            self.space_id = spaces.pin_space(session, SPACE).id
             people = [User(username="ana"), User(username="bea")]
             session.add_all(people)
             session.flush()
@@ -390,8 +390,8 @@ def test_another_space_for_captions_is_an_error_that_says_how_to_switch(desk: De
         desk.database.transaction() as session,
         pytest.raises(EmbeddingSpaceMismatch, match="captions switch-model"),
     ):
-        spaces.pin_caption_space(session, other)
+        spaces.pin_space(session, other)
     with desk.database.transaction() as session:
-        assert spaces.retire_caption_space(session) is not None
-        assert spaces.pin_caption_space(session, other).id != desk.space_id
-        assert spaces.pinned_prompt_space(session) is None
+        assert spaces.retire_space(session, SpaceKind.CAPTION) is not None
+        assert spaces.pin_space(session, other).id != desk.space_id
+        assert spaces.pinned_space(session, SpaceKind.PROMPT) is None

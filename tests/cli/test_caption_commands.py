@@ -11,6 +11,7 @@ from sqlalchemy import update
 from mirada.db import spaces
 from mirada.db.models import Image
 from mirada.kernel.captions import CaptionLanguage
+from mirada.kernel.embeddings import SpaceKind
 from mirada.runtime import Runtime
 from testing.captioned_site import CaptionedSite
 from testing.openai_server import (
@@ -176,7 +177,7 @@ def test_captions_are_embedded_anew_by_the_server_once_that_is_asked_for(
     site.server.usual[EMBEDDINGS] = lambda call: failure(404, "model_not_found")
     assert "refuses the request" in run(site, "switch-model", code=1)
     with site.runtime.reading() as session:
-        space = spaces.pinned_caption_space(session)
+        space = spaces.pinned_space(session, SpaceKind.CAPTION)
         assert space is not None
         assert space.encoder == "letters"
 
@@ -188,7 +189,7 @@ def test_captions_are_embedded_anew_by_the_server_once_that_is_asked_for(
     assert "1 jobs do it" in told
     site.run(image)
     with site.runtime.reading() as session:
-        space = spaces.pinned_caption_space(session)
+        space = spaces.pinned_space(session, SpaceKind.CAPTION)
         assert space is not None
         assert space.dimension == 1536
     assert len(site.text_vectors()) == 2

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
+from mirada.kernel.embeddings import SpaceKind
 from tests.compat.conftest import Server, upload
 from workers import catching_up
 
 
 def settle(server: Server) -> None:
     server.work()
-    space_id, _ = server.runtime.prompt_space()
+    space_id, _ = server.runtime.space(SpaceKind.PROMPT)
     server.runtime.index(space_id).refresh()
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
+from mirada.db import key_usage
+from mirada.db.key_usage import KeyUsage
 from mirada.db.models import ApiKey
 from mirada.db.session import Database
-from mirada.people import key_usage, keys, users
-from mirada.people.key_usage import KeyUsage
+from mirada.people import keys, users
 from mirada.runtime import Runtime
 from testing.servers.process import free_port
 

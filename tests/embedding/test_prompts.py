@@ -38,7 +38,7 @@ class Desk:
         self.database = database
         with database.transaction() as session:
             self.space_id = spaces.pin_space(session, PICTURES).id
-            self.prompt_space_id = spaces.pin_prompt_space(session, PROMPTS).id
+            self.prompt_space_id = spaces.pin_space(session, PROMPTS).id
             people = [User(username="ana"), User(username="bea")]
             session.add_all(people)
             session.flush()
@@ -222,16 +222,16 @@ def test_another_text_model_is_refused_until_the_old_one_is_retired(desk: Desk) 
         pytest.raises(EmbeddingSpaceMismatch, match="switch-text-model"),
         desk.database.transaction() as session,
     ):
-        spaces.pin_prompt_space(session, other)
+        spaces.pin_space(session, other)
     with desk.database.transaction() as session:
-        assert spaces.retire_prompt_space(session) is not None
-        other_id = spaces.pin_prompt_space(session, other).id
+        assert spaces.retire_space(session, SpaceKind.PROMPT) is not None
+        other_id = spaces.pin_space(session, other).id
         assert prompts.without_vector(session, image.content_id, other_id) == {
             image.prompt_text_id: "a cat"
         }
         # Back again, nothing has to be computed anew.
-        spaces.retire_prompt_space(session)
-        assert spaces.pin_prompt_space(session, PROMPTS).id == desk.prompt_space_id
+        spaces.retire_space(session, SpaceKind.PROMPT)
+        assert spaces.pin_space(session, PROMPTS).id == desk.prompt_space_id
         assert prompts.without_vector(session, image.content_id, desk.prompt_space_id) == {}
 
 

@@ -22,9 +22,9 @@ from mirada.db.memory_models import TextContent
 from mirada.db.models import Content, Image, Job, User
 from mirada.db.session import Database
 from mirada.db.texts import locked_text_id
-from mirada.file_metadata import Generation
 from mirada.kernel.errors import InvalidInput, Unavailable
 from mirada.kernel.images import ImageFormat, PictureFacts
+from mirada.kernel.origin import Generation
 from mirada.kernel.prompts import prompt_digest
 from mirada.people import users
 from mirada.pictures import register

@@ -11,7 +11,7 @@ from sqlalchemy import update
 from mirada.adapters.vector_index.exact import ExactIndex
 from mirada.db.models import Image, User
 from mirada.db.session import Database
-from mirada.db.spaces import pin_prompt_space, pin_space
+from mirada.db.spaces import pin_space
 from mirada.db.vector_rows import DatabaseVectors
 from mirada.embedding import embed, texts
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, Vector, l2_normalise
@@ -41,7 +41,7 @@ class Shelf:
             session.add_all([User(id=ME, username="me"), User(id=OTHER, username="other")])
             self.space_ids = {
                 "pictures": pin_space(session, SPACES["pictures"]).id,
-                "prompts": pin_prompt_space(session, SPACES["prompts"]).id,
+                "prompts": pin_space(session, SPACES["prompts"]).id,
             }
         self.indexes = {
             name: ExactIndex(DatabaseVectors(database, space_id))

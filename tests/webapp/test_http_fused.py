@@ -10,6 +10,7 @@ import pytest
 
 from mirada.db.models import Image
 from mirada.embedding import embed, texts
+from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.errors import Unavailable
 from mirada.runtime import Runtime
 from testing.encoders import CountingEncoder, with_encoder
@@ -56,7 +57,7 @@ class Wall:
                 embed.store_embedding(session, image.content_id, space_id, space, vector)
             self.runtime.index(space_id).refresh()
         if embed_prompt and "prompt" in fields:
-            space_id, space = self.runtime.prompt_space()
+            space_id, space = self.runtime.space(SpaceKind.PROMPT)
             with self.runtime.transaction() as session:
                 image = session.get_one(Image, image_id)
                 text_id = image.prompt_text_id

@@ -14,7 +14,7 @@ from mirada.captions.job import bound_of_caption, recipe_in_force
 from mirada.captions.wording import CaptionRecipe
 from mirada.db import spaces
 from mirada.jobs import ledger
-from mirada.kernel.embeddings import EmbeddingSpace
+from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind
 from mirada.kernel.prices import usd
 from mirada.language_model import spending, usage
 from mirada.language_model.budgets import budgets_of
@@ -72,12 +72,7 @@ def switch_model() -> None:
     runtime = current_runtime()
     if not runtime.settings.embeddings_enabled:
         raise click.ClickException("EMBEDDINGS_ENABLED is false: nothing is embedded.")
-    space = pinned_anew(
-        runtime,
-        spaces.retire_caption_space,
-        lambda: _chosen_space(runtime),
-        spaces.pin_caption_space,
-    )
+    space = pinned_anew(runtime, SpaceKind.CAPTION, lambda: _chosen_space(runtime))
     if space is None:
         return
     count = len(_queue_all(runtime, _What(recipe_in_force(runtime))))
@@ -91,18 +86,17 @@ def _chosen_space(runtime: Runtime) -> EmbeddingSpace:
         # One is tried: a name that the server does not know must not be taken.
         encoder.encode_texts([PROBE])
     with runtime.transaction() as session:
-        spaces.pin_caption_space(session, encoder.space)
+        spaces.pin_space(session, encoder.space)
     return encoder.space
 
 
 def _count_lacking(runtime: Runtime, what: _What) -> int:
     with runtime.reading() as session:
-        pinned = spaces.pinned_caption_space(session)
         return backfill.count_lacking(
             session,
             recipe=what.recipe,
             embeds=can_embed(runtime),
-            space_id=None if pinned is None else pinned.id,
+            space_id=spaces.pinned_space_id(session, SpaceKind.CAPTION),
             redo=what.redo,
         )
 
@@ -129,12 +123,11 @@ def _queue_all(runtime: Runtime, what: _What) -> list[int]:
     after = (0, 0)
     while True:
         with runtime.transaction() as session:
-            pinned = spaces.pinned_caption_space(session)
             page = backfill.queue_page(
                 session,
                 recipe=what.recipe,
                 embeds=can_embed(runtime),
-                space_id=None if pinned is None else pinned.id,
+                space_id=spaces.pinned_space_id(session, SpaceKind.CAPTION),
                 after=after,
                 redo=what.redo,
                 model=what.model,

@@ -7,9 +7,9 @@ import time
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mirada.db import spaces
 from mirada.embedding import backfill
 from mirada.jobs import ledger
+from mirada.kernel.embeddings import SpaceKind
 from webapp.cli.terminal import (
     AppGroup,
     command_errors,
@@ -64,12 +64,7 @@ def switch_text_model() -> None:
     Stop the web server and the workers first, and start them again afterwards.
     """
     runtime = current_runtime()
-    space = pinned_anew(
-        runtime,
-        spaces.retire_prompt_space,
-        lambda: runtime.prompt_space()[1],
-        spaces.pin_prompt_space,
-    )
+    space = pinned_anew(runtime, SpaceKind.PROMPT, lambda: runtime.space(SpaceKind.PROMPT)[1])
     if space is None:
         return
     job_id = enqueue(runtime, ledger.BACKFILL_EMBEDDINGS, arguments={})

@@ -6,25 +6,21 @@ import functools
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import click
 from flask.cli import AppGroup, with_appcontext
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from mirada.db import spaces
 from mirada.jobs import ledger
 from mirada.jobs.ledger import JobReport
+from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind
 from mirada.kernel.errors import MiradaError
 from mirada.people import users
 from mirada.runtime import Runtime
 from webapp.http.current import current_runtime
-
-if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
-
-    from mirada.db.models import Space
-    from mirada.kernel.embeddings import EmbeddingSpace
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -67,24 +63,21 @@ def command_errors(command: Callable[Parameters, Result]) -> Callable[Parameters
 
 
 def pinned_anew(
-    runtime: Runtime,
-    retire: Callable[[Session], Space | None],
-    choose: Callable[[], EmbeddingSpace],
-    pin: Callable[[Session, EmbeddingSpace], Space],
+    runtime: Runtime, kind: SpaceKind, choose: Callable[[], EmbeddingSpace]
 ) -> EmbeddingSpace | None:
-    """Let `choose` pin another embedding space, and return it; None when it is the old one again.
+    """Let `choose` pin another space of a kind, and return it; None when it is the old one again.
 
     Whatever `choose` raises is raised here, and what was in use stays in use.
     """
     with runtime.transaction() as session:
-        retired = retire(session)
+        retired = spaces.retire_space(session, kind)
         old = None if retired is None else retired.to_domain()
     try:
         space = choose()
     except MiradaError:
         if old is not None:
             with runtime.transaction() as session:
-                pin(session, old)
+                spaces.pin_space(session, old)
         raise
     if space == old:
         console().print(f"{space.name} is in use already.")

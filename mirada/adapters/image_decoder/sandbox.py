@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from mirada.adapters.image_decoder.process import ChildEnded, ChildFailed, DecoderProcess
-from mirada.file_metadata import Generation
 from mirada.kernel.errors import (
     CorruptImage,
     ImageTooLarge,
@@ -31,6 +30,7 @@ from mirada.kernel.images import (
     PictureFacts,
     RgbImage,
 )
+from mirada.kernel.origin import Generation
 
 logger = logging.getLogger(__name__)
 

@@ -19,14 +19,26 @@ from mirada.db.migrate import upgrade_to_head
 from mirada.db.models import Base, ChangeCounter, Installation
 from mirada.db.session import Database, make_engine
 from mirada.runtime import Runtime
+from testing import sharing
 from testing.servers.mariadb import MariaDbServer, mariadb_server
 from testing.servers.postgresql import PostgreSqlServer, postgresql_server
-from testing.servers.process import missing
+from testing.servers.process import memory_folder, missing
 from testing.servers.redis import redis_server
+from testing.sharing import SharingRuntime
 from testing.worksite import MeanColours, Site
 from workers import doorbell
 
 POOL_SIZE = 16
+# Read once, when torch or FAISS is imported: their threads sleep between two calls. Threads that
+# spin take the cores from the rest of the suite, and one call beside two busy processes 80 times as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the tests' files in memory, unless --basetemp or the environment says where."""
+    folder = memory_folder()
+    if folder is not None:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", folder)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -166,6 +178,12 @@ def mariadb_database(_mariadb_tables: str) -> Iterator[Database]:
     database.close()
 
 
+@pytest.fixture
+def migrated_mariadb_url(mariadb_database: Database) -> str:
+    """SQLAlchemy URL of a migrated, empty MariaDB database."""
+    return mariadb_database.engine.url.render_as_string(hide_password=False)
+
+
 @pytest.fixture(
     params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mariadb)],
 )
@@ -180,8 +198,23 @@ def database(request: pytest.FixtureRequest) -> Database:
 MakeRuntime = Callable[..., Runtime]
 
 
+@pytest.fixture(scope="session")
+def _shared_decoder() -> Iterator[SandboxedDecoder]:
+    shared = SandboxedDecoder()
+    yield shared
+    shared.close()
+
+
 @pytest.fixture
-def make_runtime(_sqlite_template: Path, tmp_path: Path) -> Iterator[MakeRuntime]:
+def decoder(_shared_decoder: SandboxedDecoder) -> SandboxedDecoder:
+    """The decoder of every runtime: its child processes take a second to start."""
+    return _shared_decoder
+
+
+@pytest.fixture
+def make_runtime(
+    _sqlite_template: Path, tmp_path: Path, _shared_decoder: SandboxedDecoder
+) -> Iterator[MakeRuntime]:
     """Return a function that builds a migrated Runtime over folders of this test.
 
     Settings are given as keywords (`redis_url=...`, `web_threads=2`). Without `database_url` every
@@ -204,7 +237,7 @@ def make_runtime(_sqlite_template: Path, tmp_path: Path) -> Iterator[MakeRuntime
             path = Path(chosen_settings.data_dir) / "mirada.db"
             if not path.exists():
                 _copy_sqlite(_sqlite_template, path)
-        runtime = Runtime(chosen_settings)
+        runtime = SharingRuntime(chosen_settings, _shared_decoder)
         doorbell.attach(runtime)
         made.append(runtime)
         if chosen.get("database_url") is not None:
@@ -244,22 +277,11 @@ def site_settings(request: pytest.FixtureRequest) -> dict[str, Any]:
     """Settings that put a runtime on each database."""
     if request.param == "sqlite":
         return {}
-    database = request.getfixturevalue("mariadb_database")
-    return {"database_url": database.engine.url.render_as_string(hide_password=False)}
-
-
-@pytest.fixture(scope="session")
-def decoder() -> Iterator[SandboxedDecoder]:
-    """One sandboxed decoder for all sites: its child processes take a second to start."""
-    decoder = SandboxedDecoder()
-    yield decoder
-    decoder.close()
+    return {"database_url": request.getfixturevalue("migrated_mariadb_url")}
 
 
 @pytest.fixture
-def make_site(
-    make_runtime: Callable[..., Runtime], decoder: SandboxedDecoder
-) -> Callable[..., Site]:
+def make_site(make_runtime: Callable[..., Runtime]) -> Callable[..., Site]:
     """Return a function that makes a Site from settings."""
 
     def make(**settings: Any) -> Site:
@@ -267,7 +289,6 @@ def make_site(
         encoder = MeanColours()
         # The one port that is not the product's own: loading a network is another test's subject.
         runtime._ports["encoder"] = encoder
-        runtime._ports["decoder"] = decoder
         return Site(runtime, encoder)
 
     return make
@@ -287,12 +308,7 @@ def bundled_encoder() -> Any:
     """The bundled sticker encoder, loaded once."""
     if not (BUNDLED_MODEL_DIR / "open_clip_config.json").exists():
         missing("The bundled encoder", f"{BUNDLED_MODEL_DIR.relative_to(PROJECT_ROOT)} is empty")
-    from mirada.adapters.encoders.openclip import OpenClipEncoder, choose_model
-
-    model, pretrained = choose_model(
-        "bundled", None, bundled=BUNDLED_MODEL_DIR, pinned=None, cache_dir=None
-    )
-    return OpenClipEncoder.load(model, pretrained, device="cpu", cache_dir=None)
+    return sharing.bundled_encoder()
 
 
 @pytest.fixture(scope="session")

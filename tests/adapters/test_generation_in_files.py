@@ -7,6 +7,7 @@ import random
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +243,7 @@ def test_xmp_turns_a_picture_that_has_no_exif(decoder: SandboxedDecoder, tmp_pat
 # What must not cost a picture
 
 
+@cache
 def bomb(mebibytes: int) -> bytes:
     """Return zlib data that unpacks to so many MiB of blanks."""
     packer = zlib.compressobj(9)

@@ -75,7 +75,7 @@ def guarded(request: pytest.FixtureRequest, serve: Callable[..., Server]) -> Ser
     """A server that asks for keys, on each database."""
     if request.param == "sqlite":
         return serve(auth_mode="keys")
-    return serve(auth_mode="keys", database_url=request.getfixturevalue("mariadb_url"))
+    return serve(auth_mode="keys", database_url=request.getfixturevalue("migrated_mariadb_url"))
 
 
 @pytest.fixture

@@ -91,7 +91,7 @@ def service(request: pytest.FixtureRequest, make_service: Callable[..., Service]
     """On either database."""
     if request.param == "sqlite":
         return make_service()
-    return make_service(database_url=request.getfixturevalue("mariadb_url"))
+    return make_service(database_url=request.getfixturevalue("migrated_mariadb_url"))
 
 
 @pytest.fixture

@@ -219,9 +219,9 @@ def test_a_grace_period_is_a_week_at_most(database: Database, grace: timedelta) 
 
 
 def test_two_rotations_at_once_leave_one_new_key(
-    make_runtime: Callable[..., Runtime], mariadb_url: str
+    make_runtime: Callable[..., Runtime], migrated_mariadb_url: str
 ) -> None:
-    database = make_runtime(database_url=mariadb_url).database
+    database = make_runtime(database_url=migrated_mariadb_url).database
     ana = make_user(database)
     old = issue(database, ana)
     outcomes = []

@@ -92,9 +92,9 @@ def test_another_user_never_passes_for_the_local_one(database: Database) -> None
 
 
 def test_two_who_ask_for_one_name_at_once_get_one_user(
-    make_runtime: Callable[..., Runtime], mariadb_url: str
+    make_runtime: Callable[..., Runtime], migrated_mariadb_url: str
 ) -> None:
-    database = make_runtime(database_url=mariadb_url).database
+    database = make_runtime(database_url=migrated_mariadb_url).database
     together, outcomes = threading.Barrier(4), []
 
     def ask(name: str) -> None:

@@ -150,11 +150,11 @@ def test_why_a_key_does_not_count_is_told_to_whoever_has_it(guarded: Gallery) ->
 
 
 def test_a_revoked_key_is_refused_by_every_process_at_once(
-    make_runtime: Callable[..., Runtime], mariadb_url: str
+    make_runtime: Callable[..., Runtime], migrated_mariadb_url: str
 ) -> None:
     from webapp import create_app
 
-    one, two = (make_runtime(auth_mode="keys", database_url=mariadb_url) for _ in range(2))
+    one, two = (make_runtime(auth_mode="keys", database_url=migrated_mariadb_url) for _ in range(2))
     key = make_key(one, "ana")
     headers = {"X-API-Key": key}
     clients = [create_app(runtime).test_client() for runtime in (one, two)]

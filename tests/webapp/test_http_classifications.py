@@ -68,7 +68,7 @@ class People:
 @pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mariadb)])
 def people(request: pytest.FixtureRequest, make_runtime: Callable[..., Runtime]) -> People:
     """On either database."""
-    url = None if request.param == "sqlite" else request.getfixturevalue("mariadb_url")
+    url = None if request.param == "sqlite" else request.getfixturevalue("migrated_mariadb_url")
     encoder = CountingEncoder()
     return People(with_encoder(make_runtime(auth_mode="keys", database_url=url), encoder), encoder)
 

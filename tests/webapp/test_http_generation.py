@@ -221,11 +221,11 @@ def test_an_administrator_sees_no_more_than_others(guarded: Gallery, key_of: Key
 
 @pytest.mark.mariadb
 def test_every_program_s_settings_are_stored_in_mariadb(
-    make_runtime: Callable[..., Runtime], mariadb_url: str
+    make_runtime: Callable[..., Runtime], migrated_mariadb_url: str
 ) -> None:
     from webapp import create_app
 
-    runtime = make_runtime(database_url=mariadb_url, auth_mode="open")
+    runtime = make_runtime(database_url=migrated_mariadb_url, auth_mode="open")
     gallery = Gallery(runtime, create_app(runtime).test_client())
     for sample in SAMPLES:
         if any(":" in name for name in sample.texts):

@@ -260,9 +260,9 @@ def test_a_deleted_image_takes_its_likes_along(gallery: Gallery) -> None:
 
 @pytest.mark.mariadb
 def test_nobody_meets_an_error_while_the_owner_hides_shows_and_deletes_an_image(
-    make_runtime: Callable[..., Runtime], mariadb_url: str
+    make_runtime: Callable[..., Runtime], migrated_mariadb_url: str
 ) -> None:
-    runtime = make_runtime(database_url=mariadb_url, auth_mode="keys", web_threads=8)
+    runtime = make_runtime(database_url=migrated_mariadb_url, auth_mode="keys", web_threads=8)
     gallery = Gallery(runtime, create_app(runtime).test_client())
     ana, *others = _keys(runtime, "ana", "bea", "cleo", "dora")
     doomed, kept = (gallery.upload(headers=ana, is_public="true") for _ in range(2))

@@ -349,9 +349,11 @@ def test_a_number_given_to_another_key_opens_nothing(browser: Browser) -> None:
 
 
 def test_all_web_processes_of_a_database_agree(
-    make_runtime: Callable[..., Runtime], mariadb_url: str
+    make_runtime: Callable[..., Runtime], migrated_mariadb_url: str
 ) -> None:
-    one, two = (Browser(make_runtime(auth_mode="keys", database_url=mariadb_url)) for _ in range(2))
+    one, two = (
+        Browser(make_runtime(auth_mode="keys", database_url=migrated_mariadb_url)) for _ in range(2)
+    )
     key = make_key(one.runtime)
     one.sign_in(key)
     two.take(str(one.cookie()))

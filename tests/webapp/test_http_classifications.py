@@ -520,7 +520,7 @@ def test_a_database_that_is_away_is_503_and_nothing_is_kept(
         raise Unavailable("The database cannot be reached just now; try again shortly.")
 
     with monkeypatch.context() as patch:
-        patch.setattr("mirada.classify.classify.classify.remember_sent", fail)
+        patch.setattr("mirada.classify.remembered.remember_sent", fail)
         response = few.call("ana", "POST", ADDRESS, data={"file": as_upload(picture(2))})
     assert_problem(response, 503, "unavailable")
     assert "Retry-After" in response.headers

@@ -258,7 +258,7 @@ def runtime(make_runtime: MakeRuntime) -> Runtime:
 @pytest.fixture
 def app(runtime: Runtime) -> Any:
     """The Flask app over `runtime`."""
-    from webapp import create_app
+    from testing.application import create_app
 
     return create_app(runtime)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from flask import Flask
 from sqlalchemy import select
 
+import webapp
 from mirada.db.models import Installation, User
 from mirada.db.session import Database
 from mirada.runtime import Runtime
+from testing import application
 from tests.conftest import MakeRuntime
 
 
@@ -49,3 +52,20 @@ def test_two_runtimes_share_nothing_unless_told(make_runtime: MakeRuntime) -> No
 def test_a_runtime_works_on_mariadb(make_runtime: MakeRuntime, mariadb_url: str) -> None:
     runtime = make_runtime(database_url=mariadb_url)
     assert _add_a_user(runtime.database) == 1
+
+
+def test_the_second_application_of_a_process_is_as_the_product_builds_it(runtime: Runtime) -> None:
+    built = webapp.create_app(runtime)
+    application.create_app(runtime)
+    second = application.create_app(runtime)
+
+    def routes(app: Flask) -> list[tuple[str, str, list[str]]]:
+        return [
+            (rule.rule, rule.endpoint, sorted(rule.methods or ()))
+            for rule in app.url_map.iter_rules()
+        ]
+
+    assert routes(second) == routes(built)
+    for path in ("/openapi.json", "/livez", "/api/v1/images"):
+        assert second.test_client().get(path).data == built.test_client().get(path).data
+    assert second.view_functions.keys() == built.view_functions.keys()

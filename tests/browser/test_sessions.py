@@ -15,7 +15,7 @@ from werkzeug.wrappers import Response
 
 from mirada.people import users
 from mirada.runtime import Runtime
-from webapp import create_app
+from testing.application import create_app
 
 pytestmark = pytest.mark.browser
 

@@ -55,7 +55,7 @@ def serve(make_runtime: Callable[..., Runtime]) -> Callable[..., Server]:
     """Return a function from settings to a server with the bundled encoder."""
     if not (BUNDLED_MODEL_DIR / "open_clip_config.json").exists():
         missing("The bundled encoder", "models/stickers is empty")
-    from webapp import create_app
+    from testing.application import create_app
 
     def make(**settings: Any) -> Server:
         runtime = make_runtime(**settings)

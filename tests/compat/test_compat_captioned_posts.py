@@ -95,7 +95,7 @@ def test_switched_off_embeddings_store_captions_and_embed_them_later(
     assert reply.status_code == 409
     assert "EMBEDDINGS_ENABLED" in reply.get_json()["detail"]
     on = serve(data_dir=server.runtime.settings.data_dir)
-    from webapp import create_app
+    from testing.application import create_app
 
     runner = create_app(on.runtime).test_cli_runner()
     dry = runner.invoke(args=["captions", "backfill", "--dry-run"])

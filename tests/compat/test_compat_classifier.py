@@ -76,7 +76,7 @@ class Service:
 
 @pytest.fixture
 def make_service(make_runtime: Callable[..., Runtime]) -> Callable[..., Service]:
-    from webapp import create_app
+    from testing.application import create_app
 
     def make(encoder: CountingEncoder | None = None, **settings: Any) -> Service:
         encoder = encoder or CountingEncoder()
@@ -452,7 +452,7 @@ def test_a_caller_without_a_key_may_not_classify_and_another_finds_nothing_of_it
     make_runtime: Callable[..., Runtime],
 ) -> None:
     from mirada.people import users
-    from webapp import create_app
+    from testing.application import create_app
 
     encoder = CountingEncoder()
     runtime = with_encoder(make_runtime(auth_mode="keys"), encoder)

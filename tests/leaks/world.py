@@ -90,7 +90,7 @@ class World:
     """
 
     def __init__(self, runtime: Runtime) -> None:
-        from webapp import create_app
+        from testing.application import create_app
 
         self.runtime = with_encoder(runtime, CountingEncoder())
         self.app = create_app(runtime)

@@ -147,7 +147,7 @@ def test_an_import_reads_what_generators_wrote_unless_told_otherwise(
     root = tmp_path / "generated"
     root.mkdir()
     (root / "pear.png").write_bytes(png_with(text_chunk("parameters", "a pear\nSteps: 2, Seed: 1")))
-    from webapp import create_app
+    from testing.application import create_app
 
     runner = create_app(runtime).test_cli_runner()
     command = ["images", "import", str(root), "--no-metadata", "--public"]
@@ -332,7 +332,7 @@ def test_an_import_stops_between_batches_when_asked(
 def test_the_command_takes_a_folder_and_says_what_came_of_it(
     runtime: Runtime, folder: Path
 ) -> None:
-    from webapp import create_app
+    from testing.application import create_app
 
     runner = create_app(runtime).test_cli_runner()
     done = runner.invoke(args=["images", "import", str(folder), "--public"])

@@ -21,7 +21,7 @@ def gallery(runtime: Runtime, client: FlaskClient) -> Iterator[Gallery]:
 @pytest.fixture
 def guarded(make_runtime: Callable[..., Runtime]) -> Gallery:
     """Pictures behind AUTH_MODE=keys."""
-    from webapp import create_app
+    from testing.application import create_app
 
     runtime = make_runtime(auth_mode="keys")
     return Gallery(runtime, create_app(runtime).test_client())

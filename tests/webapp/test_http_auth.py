@@ -88,7 +88,7 @@ def make_key(runtime: Runtime, name: str, **times: datetime) -> str:
 def test_every_kind_of_wrong_key_is_401_and_says_how_to_send_one(
     make_runtime: Callable[..., Runtime], auth_mode: str
 ) -> None:
-    from webapp import create_app
+    from testing.application import create_app
 
     runtime = make_runtime(auth_mode=auth_mode)
     client = create_app(runtime).test_client()
@@ -152,7 +152,7 @@ def test_why_a_key_does_not_count_is_told_to_whoever_has_it(guarded: Gallery) ->
 def test_a_revoked_key_is_refused_by_every_process_at_once(
     make_runtime: Callable[..., Runtime], migrated_mariadb_url: str
 ) -> None:
-    from webapp import create_app
+    from testing.application import create_app
 
     one, two = (make_runtime(auth_mode="keys", database_url=migrated_mariadb_url) for _ in range(2))
     key = make_key(one, "ana")

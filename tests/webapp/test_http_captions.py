@@ -12,6 +12,7 @@ from mirada.db import spaces
 from mirada.db.models import Job
 from mirada.people import users
 from mirada.runtime import Runtime
+from testing.application import create_app
 from testing.captioned_site import describing
 from testing.encoders import CountingEncoder, with_encoder
 from testing.gallery import as_upload, assert_problem
@@ -25,7 +26,6 @@ from testing.openai_server import (
     vectors_for,
 )
 from testing.pictures import picture
-from webapp import create_app
 from workers.runner import run_job
 
 Headers = dict[str, str]

@@ -27,7 +27,7 @@ class People:
     """Ana and Bea with keys, Root who administers, and an encoder that counts."""
 
     def __init__(self, runtime: Runtime, encoder: CountingEncoder) -> None:
-        from webapp import create_app
+        from testing.application import create_app
 
         self.runtime, self.encoder = runtime, encoder
         self.client = create_app(runtime).test_client()
@@ -459,7 +459,7 @@ def test_a_policy_that_cannot_judge_shows_nothing(make_runtime: Callable[..., Ru
     first.work()
     data_dir = first.runtime.settings.data_dir
     blind = make_runtime(data_dir=data_dir, nsfw_policy="hide", embeddings_enabled=False)
-    from webapp import create_app
+    from testing.application import create_app
 
     reply = create_app(blind).test_client().get(f"/api/v1/images/{image['id']}/similar")
     assert_problem(reply, 409, "conflict")

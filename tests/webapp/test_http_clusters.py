@@ -279,7 +279,7 @@ def test_before_anything_was_embedded_there_is_nothing_to_group(client: Any) -> 
 def test_without_an_encoder_groups_are_made_and_have_no_names(
     make_runtime: Callable[..., Runtime],
 ) -> None:
-    from webapp import create_app
+    from testing.application import create_app
 
     runtime = make_runtime(embeddings_enabled=False)
     gallery = Gallery(runtime, create_app(runtime).test_client())

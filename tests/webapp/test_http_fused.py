@@ -13,11 +13,11 @@ from mirada.embedding import embed, texts
 from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.errors import Unavailable
 from mirada.runtime import Runtime
+from testing.application import create_app
 from testing.encoders import CountingEncoder, with_encoder
 from testing.gallery import Gallery, as_upload, assert_problem
 from testing.pictures import picture
 from tests.conftest import MakeRuntime
-from webapp import create_app
 from workers.runner import run_job
 
 QUERY = "red balloon"

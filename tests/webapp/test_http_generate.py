@@ -11,9 +11,9 @@ from sqlalchemy import func, select
 from mirada.db.models import Image, Job
 from mirada.people import keys, users
 from mirada.runtime import Runtime
+from testing.application import create_app
 from testing.gallery import Gallery, assert_problem
 from testing.openai_server import DRAWINGS, OpenAiServer, failure, openai_serving
-from webapp import create_app
 from workers.runner import run_job
 
 GENERATE = "/api/v1/images/generate"

@@ -223,7 +223,7 @@ def test_an_administrator_sees_no_more_than_others(guarded: Gallery, key_of: Key
 def test_every_program_s_settings_are_stored_in_mariadb(
     make_runtime: Callable[..., Runtime], migrated_mariadb_url: str
 ) -> None:
-    from webapp import create_app
+    from testing.application import create_app
 
     runtime = make_runtime(database_url=migrated_mariadb_url, auth_mode="open")
     gallery = Gallery(runtime, create_app(runtime).test_client())

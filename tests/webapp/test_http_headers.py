@@ -61,7 +61,7 @@ def test_every_reply_has_security_headers(client: FlaskClient, path: str) -> Non
 @pytest.fixture
 def client_for(make_runtime: Callable[..., Runtime]) -> Callable[..., FlaskClient]:
     """Return a function from settings to a client."""
-    from webapp import create_app
+    from testing.application import create_app
 
     def make(**settings: Any) -> FlaskClient:
         return create_app(make_runtime(**settings)).test_client()
@@ -159,7 +159,7 @@ def test_without_a_key_a_name_that_leads_here_by_foul_play_is_403(
 def test_a_key_is_believed_under_any_name(
     make_runtime: Callable[..., Runtime],
 ) -> None:
-    from webapp import create_app
+    from testing.application import create_app
 
     runtime = make_runtime()
     with runtime.transaction() as session:

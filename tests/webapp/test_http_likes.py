@@ -15,8 +15,8 @@ from sqlalchemy import event, func, select
 from mirada.db.memory_models import Comment, Like
 from mirada.db.models import Image
 from mirada.runtime import Runtime
+from testing.application import create_app
 from testing.gallery import Gallery, assert_problem
-from webapp import create_app
 
 KeyOf = Callable[..., dict[str, str]]
 IMAGES = "/api/v1/images"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from webapp import create_app
+from testing.application import create_app
 
 
 def test_a_working_model_names_both_towers(client: Any, runtime: Any) -> None:

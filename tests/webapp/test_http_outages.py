@@ -21,7 +21,7 @@ from testing.servers.process import free_port
 @pytest.fixture
 def orphan(tmp_path: Path) -> Iterator[FlaskClient]:
     """A client of an app whose database server is not there."""
-    from webapp import create_app
+    from testing.application import create_app
 
     runtime = Runtime(
         Settings.from_env(

@@ -14,8 +14,8 @@ from mirada.jobs import ledger
 from mirada.people import keys, users
 from mirada.people.access import Scope, checked_scopes
 from mirada.runtime import Runtime
+from testing.application import create_app
 from testing.gallery import assert_problem, on_arc
-from webapp import create_app
 from webapp.callers.auth import KEYLESS_ENDPOINTS, require_metrics_reader
 from webapp.callers.scopes import FREE_ENDPOINTS, PAGES, READING_POSTS
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from testing.application import create_app
 from testing.encoders import CountingEncoder, with_encoder
 from testing.gallery import Gallery, as_upload, assert_problem, on_arc
 from testing.pictures import picture
 from tests.conftest import MakeRuntime
-from webapp import create_app
 
 
 def search(gallery: Gallery, **query: Any) -> Any:

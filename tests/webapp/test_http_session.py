@@ -19,10 +19,10 @@ from mirada.db.models import ApiKey
 from mirada.people import keys, users
 from mirada.people.access import checked_scopes
 from mirada.runtime import Runtime
+from testing.application import create_app
 from testing.gallery import Gallery, assert_problem
 from testing.servers.process import free_port
 from tests.webapp.test_http_scopes import every_call
-from webapp import create_app
 from webapp.callers import sessions
 from webapp.callers.scopes import FREE_ENDPOINTS, PAGES
 

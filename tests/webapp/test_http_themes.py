@@ -26,7 +26,7 @@ class Pack:
     """People with keys who upload pictures about a text and judge them."""
 
     def __init__(self, runtime: Runtime, encoder: CountingEncoder) -> None:
-        from webapp import create_app
+        from testing.application import create_app
 
         self.runtime = with_encoder(runtime, encoder)
         self.encoder = encoder
@@ -267,7 +267,7 @@ def test_what_makes_no_sense_is_refused(pack: Pack) -> None:
 
 
 def test_with_embeddings_off_a_report_has_counts_and_no_scores(make_runtime: MakeRuntime) -> None:
-    from webapp import create_app
+    from testing.application import create_app
 
     client = create_app(make_runtime(embeddings_enabled=False)).test_client()
     content = picture(1)

@@ -14,9 +14,9 @@ from mirada.language_model.budgets import budgets_of
 from mirada.language_model.spending import Order
 from mirada.people import users
 from mirada.runtime import Runtime
+from testing.application import create_app
 from testing.gallery import Gallery, assert_problem
 from testing.openai_server import KEY
-from webapp import create_app
 
 USAGE = "/api/v1/usage"
 BOUND = TokenBound(1_000, 100)

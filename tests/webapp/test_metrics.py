@@ -22,6 +22,7 @@ from mirada.metrics.instruments import INSTRUMENTS
 from mirada.people import keys, users
 from mirada.people.access import checked_scopes
 from mirada.runtime import Runtime
+from testing.application import create_app
 from testing.encoders import CountingEncoder, with_encoder
 from testing.gallery import Gallery, as_upload, assert_problem
 from testing.pictures import picture
@@ -30,7 +31,6 @@ from testing.scrape import OPENMETRICS, TEXT, Scrape
 from testing.servers.mariadb import MariaDbServer
 from testing.vector_library import no_progress
 from tests.conftest import MakeRuntime
-from webapp import create_app
 from webapp.api.gauges import FRESH_S, DatabaseGauges
 from workers.runner import run_job
 

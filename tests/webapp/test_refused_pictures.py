@@ -78,7 +78,7 @@ def test_a_bad_picture_is_refused(
 @pytest.fixture
 def small(make_runtime: Callable[..., Runtime]) -> Gallery:
     """A gallery that takes 1 MB at most."""
-    from webapp import create_app
+    from testing.application import create_app
 
     runtime = make_runtime(max_upload_mb=1)
     return Gallery(runtime, create_app(runtime).test_client())

@@ -33,7 +33,7 @@ class Teaching:
     """People who teach the demo's made-up themes over HTTP."""
 
     def __init__(self, runtime: Runtime) -> None:
-        from webapp import create_app
+        from testing.application import create_app
 
         self.runtime = runtime
         self.client = create_app(runtime).test_client()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mirada.config import InvalidSettings, Settings
 from mirada.kernel.errors import Unavailable
-from mirada.metrics import processes
+from mirada.metrics import multiprocess
 from mirada.runtime import Runtime
 from workers import logs
 
@@ -24,7 +24,7 @@ except InvalidSettings as fault:
 workers = _settings.web_processes if _settings.redis_url is not None else 1
 if workers > 1:
     # Before the import below, which brings the metrics.
-    processes.share()
+    multiprocess.share()
 
 from webapp.serving import Serving  # noqa: E402
 
@@ -71,7 +71,7 @@ def on_starting(server):
 
 def post_fork(server, worker):
     """Let the process count together with the others."""
-    processes.begin_child()
+    multiprocess.begin_child()
 
 
 def post_worker_init(worker):
@@ -84,7 +84,9 @@ def post_worker_init(worker):
         is_migrated=_is_migrated,
         is_first=worker.age == 1,
         announce=_say if os.environ.get("MIRADA_ANNOUNCE") else None,
-        publish=worker.wsgi.extensions["mirada_metrics"].publish if processes.is_shared() else None,
+        publish=worker.wsgi.extensions["mirada_metrics"].publish
+        if multiprocess.is_shared()
+        else None,
     )
     _serving.start()
 
@@ -104,12 +106,12 @@ def worker_exit(server, worker):
 
 def child_exit(server, worker):
     """Stop counting a process among those that live, however it ended."""
-    processes.end_child(worker.pid)
+    multiprocess.end_child(worker.pid)
 
 
 def on_exit(server):
     """Leave nothing behind."""
-    processes.end()
+    multiprocess.end()
 
 
 def _say(line: str) -> None:

@@ -21,7 +21,7 @@ from PIL import Image
 
 from mirada.adapters.encoders.batching import BatchingEncoder
 from mirada.adapters.encoders.openclip import OpenClipEncoder
-from mirada.adapters.encoders.remembering import QueryEncoder, QueryMemory
+from mirada.adapters.encoders.query_cache import QueryCache, QueryEncoder
 
 ROOT = Path(__file__).resolve().parent.parent
 IMPORTS = "import open_clip"
@@ -116,7 +116,7 @@ def report_queries(encoder: OpenClipEncoder) -> None:
         asked = batching.interactive()
         took: dict[str, float] = {}
         known: dict[str, float] = {}
-        memory = QueryMemory()
+        memory = QueryCache()
         for name, remembering in (
             ("every query encoded", QueryEncoder(asked, None)),
             ("with the memory", QueryEncoder(asked, memory)),

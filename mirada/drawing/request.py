@@ -13,7 +13,7 @@ from mirada.db.models import ApiKey, Job, User, utc_now
 from mirada.jobs import attempts, ledger
 from mirada.kernel.drawing import checked_size
 from mirada.kernel.errors import Conflict, InvalidInput, NotAllowed, NotFound
-from mirada.kernel.writing import checked_text
+from mirada.kernel.user_text import checked_text
 from mirada.people.access import KeyState, key_state
 
 DRAWN = "drawn"

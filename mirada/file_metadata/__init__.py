@@ -1,6 +1,5 @@
-"""What image generators write into the pictures they make, as plain fields."""
+"""Parsers of file metadata: the settings that image generators write into their pictures."""
 
-from mirada.file_metadata.reading import parse
-from mirada.kernel.origin import Generation
+from mirada.file_metadata.parsing import parse
 
-__all__ = ["Generation", "parse"]
+__all__ = ["parse"]

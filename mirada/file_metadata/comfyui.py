@@ -1,7 +1,7 @@
-"""ComfyUI: from the picture back to the sampler that began it, and what that was told.
+"""Reads ComfyUI's workflow graph: finds the sampler that made the picture, and its settings.
 
-A file holds the whole graph that was run and not what it means. Of several samplers in a row the
-first made the picture and the others refined it; so what is told is the first one's.
+The file holds the whole graph and does not say which sampler counts. Where several follow one
+another, the first makes the picture and the others refine it, so the first one's settings count.
 """
 
 from __future__ import annotations
@@ -11,48 +11,50 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from mirada.file_metadata import graph
-from mirada.file_metadata.conditioning import prompt_of
-from mirada.file_metadata.flat import model_of
-from mirada.file_metadata.graph import Graph, Node, link
+from mirada.file_metadata import comfyui_graph
+from mirada.file_metadata.comfyui_graph import Graph, Node, link
+from mirada.file_metadata.comfyui_prompts import prompt_of
+from mirada.file_metadata.settings_objects import model_of
 from mirada.file_metadata.texts import Found, Texts, json_object
 
 RUN_SOURCES = ("prompt", "exif:Model", "exif:UserComment", "exif:ImageDescription", "comment")
-DRAWING_SOURCES = ("workflow", "exif:Make", "exif:ImageDescription", "exif:UserComment")
-"""PNG has keywords; into EXIF ComfyUI and its savers write "prompt:{...}" and "workflow:{...}"."""
+WORKFLOW_SOURCES = ("workflow", "exif:Make", "exif:ImageDescription", "exif:UserComment")
+"""The texts that hold each graph. A PNG has keywords; in EXIF the text is "prompt:{...}" or
+"workflow:{...}"."""
 MAX_SAMPLERS = 20
-"""How many are asked for a prompt."""
+"""Samplers that are searched for a prompt; a bound against hostile graphs, chosen here."""
 MAX_HOPS = 200
+"""Links that are followed from one node; a bound against circles, chosen here."""
 SIDE_INPUTS = frozenset(
     {"model", "clip", "vae", "positive", "negative", "conditioning", "guider", "sigmas", "sampler"}
     | {"noise", "control_net", "clip_vision", "style_model", "seed", "noise_seed", "text", "steps"}
     | {"cfg", "sampler_name", "scheduler", "denoise", "width", "height"}
 )
-"""What a sampler or a later step needs beside the picture that it works on."""
+"""Inputs of a sampler or a later step that do not bring the picture it works on."""
 CARRIERS = ("guider", "sigmas", "sampler", "noise", "pipe", "basic_pipe", "context", "settings")
-"""Inputs of a sampler behind which the rest of its settings stand."""
+"""Inputs of a sampler that lead to nodes with the rest of its settings."""
 TO_LATENT = ("latent_image", "latent", "samples", "pipe", "basic_pipe", "")
 TO_MODEL = ("model", "guider", "model1", "unet", "pipe", "basic_pipe", "context", "")
-"""Which input leads on, the likeliest first; the one of a reroute has no name."""
+"""Inputs that lead towards the latent image or the model, the likeliest first. "" is a reroute's."""
 MODEL_NAMES = ("ckpt_name", "unet_name", "base_ckpt_name", "model_name", "gguf_name", "model_path")
 VALUE_NAMES = ("value", "seed", "noise_seed", "int", "float", "number", "Number", "string", "text")
 
 
 def read(texts: Texts) -> Found | None:
-    """Return what the first graph tells that has a sampler."""
+    """Return the settings of the first graph that has a sampler."""
     for _, text in texts.of(RUN_SOURCES):
-        found = _read_graph(Graph(graph.from_run(_labelled(text, "prompt"))))
+        found = _read_graph(Graph(comfyui_graph.from_run(_labelled(text, "prompt"))))
         if found is not None:
             return found
-    for _, text in texts.of(DRAWING_SOURCES):
-        found = _read_graph(Graph(graph.from_drawing(_labelled(text, "workflow"))))
+    for _, text in texts.of(WORKFLOW_SOURCES):
+        found = _read_graph(Graph(comfyui_graph.from_workflow(_labelled(text, "workflow"))))
         if found is not None:
             return found
     return None
 
 
 def _labelled(text: str, label: str) -> dict[str, Any]:
-    """Return the JSON object of a text, be it after a label, under that label, or bare."""
+    """Return the JSON object of a text: after `label:`, under the key `label`, or the whole text."""
     start = text[: len(label) + 1].lower()
     data = json_object(text[len(label) + 1 :] if start == f"{label}:" else text) or {}
     return json_object(data.get(label)) or data
@@ -70,11 +72,11 @@ def _read_graph(nodes: Graph) -> Found | None:
 
 
 def _samplers(nodes: Graph) -> Iterator[str]:
-    """Yield samplers, those that began a picture first; pictures that were saved come first."""
+    """Yield the ids of samplers: saved pictures before previews, and first samplers before refiners."""
     seen: set[str] = set()
     for end in sorted(nodes.ends(), key=lambda key: "save" not in nodes.kind(key).lower()):
         yield from reversed(_samplers_behind(nodes, end, seen))
-    # A circle has no end.
+    # Nodes in a circle are reached from no end.
     yield from (key for key, node in nodes.items() if key not in seen and _samples(node))
 
 
@@ -96,7 +98,7 @@ def _samplers_behind(nodes: Graph, end: str, seen: set[str]) -> list[str]:
 
 
 def _samples(node: Node) -> bool:
-    """Return whether a node turns noise into a picture, by what it asks for."""
+    """Return whether a node is a sampler, judged by the names of its inputs."""
     names = node.inputs.keys()
     if "guider" in names:
         return "sigmas" in names or "sampler" in names
@@ -107,7 +109,7 @@ def _samples(node: Node) -> bool:
 
 
 def _values(nodes: Graph, key: str) -> dict[str, Any]:
-    """Return the settings of one sampler under the names of `Generation`."""
+    """Return the settings of one sampler under the names of `FileMetadata`."""
     model, loras = _model(nodes, key)
     width, height = _size(nodes, key)
     to_guidance = (*CARRIERS, "positive", "conditioning")
@@ -134,7 +136,7 @@ def _values(nodes: Graph, key: str) -> dict[str, Any]:
 def _setting(
     nodes: Graph, key: str, names: tuple[str, ...], carriers: tuple[str, ...] = CARRIERS
 ) -> Any:
-    """Return the nearest value of one of these names, here or behind the carrying inputs."""
+    """Return the nearest value with one of these names, in this node or behind its carriers."""
     waiting = deque([key])
     seen: set[str] = set()
     while waiting and len(seen) < MAX_HOPS:
@@ -153,7 +155,7 @@ def _setting(
 
 
 def _plain(nodes: Graph, value: object, name: str) -> Any:
-    """Return a value that stands here, or that a link leads to; None when there is none."""
+    """Return a plain value, or the plain value that a link leads to; None when there is none."""
     for _ in range(MAX_HOPS):
         source = link(value)
         if source is None:
@@ -164,13 +166,13 @@ def _plain(nodes: Graph, value: object, name: str) -> Any:
         named = (node.inputs[key] for key in (name, *VALUE_NAMES) if key in node.inputs)
         value = next(named, None)
         if value is None:
-            # A node that only passes on has one input.
+            # A node that passes its input on has no value of its own.
             value = next((v for v in node.inputs.values() if link(v) is not None), None)
     return None
 
 
 def _chain(nodes: Graph, key: str, inputs: tuple[str, ...]) -> Iterator[Node]:
-    """Yield the node and those behind it, along the first of these inputs that leads on."""
+    """Yield the node and the nodes behind it, following the first of these inputs that is a link."""
     here: str | None = key
     seen: set[str] = set()
     while here is not None and here not in seen and len(seen) < MAX_HOPS:
@@ -193,13 +195,13 @@ def _size(nodes: Graph, key: str) -> tuple[Any, Any]:
 
 
 def _model(nodes: Graph, key: str) -> tuple[object, list[str]]:
-    """Return the weights that the sampler's model began with, and what was added to them."""
+    """Return the name of the sampler's model, and the LoRAs that were added to it."""
     loras: list[str] = []
     for node in _chain(nodes, key, TO_MODEL):
         loras += _loras(node)
         for name in MODEL_NAMES:
             value = node.inputs.get(name)
-            # Loaders with a preview keep the name in an object.
+            # Loader nodes with a preview keep the name in an object.
             value = value.get("content") if isinstance(value, dict) else value
             weights = _plain(nodes, value, name)
             if isinstance(weights, str):
@@ -211,7 +213,7 @@ def _loras(node: Node) -> list[str]:
     entries = [
         {"lora": node.inputs.get("lora_name"), "strength": node.inputs.get("strength_model")}
     ]
-    # Loaders of several keep an object for each.
+    # Loader nodes for several LoRAs keep an object for each.
     entries += [e for e in node.inputs.values() if isinstance(e, dict) and e.get("on") is True]
     found = []
     for entry in entries:

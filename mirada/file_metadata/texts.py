@@ -1,4 +1,4 @@
-"""The texts of one file, by where they stood, and the JSON in them."""
+"""Holds the texts of one file by their place in it, and decodes the JSON in them."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 from mirada.file_metadata import xmp
 
 MAX_READ_CHARS = 2 * 1024 * 1024
-"""Of one text. Workflows of a few hundred nodes come to some 500 KB."""
+"""Characters of one text that are read. A workflow of some hundred nodes takes about 500 KB."""
 
 Found = tuple[str, dict[str, Any]]
-"""A generator and its values under the names of `Generation`, not yet cleaned."""
+"""(generator, values under the names of `FileMetadata`), not yet cleaned."""
 
 
 class Texts:
-    """Texts by name: PNG keywords as they are, `exif:TAG`, `xmp:ELEMENT`, and `comment`.
+    """The texts of one file by name: PNG keyword, `exif:TAG`, `xmp:ELEMENT`, or `comment`.
 
-    An XMP packet, named `xmp`, is opened into its elements; the longest texts are cut.
+    The XMP packet, named `xmp`, is parsed into its elements. Long texts are cut.
     """
 
     def __init__(self, texts: Mapping[str, str]) -> None:
-        """Take the texts of a file; what is no text is left out."""
+        """Keep the texts of a file, without values that are not text."""
         self._texts = {
             name: text[:MAX_READ_CHARS]
             for name, text in texts.items()
@@ -35,43 +35,43 @@ class Texts:
                 self._texts.setdefault(f"xmp:{element}", text)
 
     def __contains__(self, name: str) -> bool:
-        """Return whether there is such a text."""
+        """Return whether the file has a text of this name."""
         return name in self._texts
 
     def get(self, name: str) -> str:
-        """Return a text, empty when there is none."""
+        """Return the text of this name; "" when the file has none."""
         return self._texts.get(name, "")
 
     def all(self) -> Mapping[str, str]:
-        """Return every text by name."""
+        """Return all texts by name."""
         return self._texts
 
     def of(self, names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-        """Yield those of the named texts that are there, in the order of the names."""
+        """Yield (name, text) of the named texts that the file has, in the order of `names`."""
         for name in names:
             if name in self._texts:
                 yield name, self._texts[name]
 
     def json_object(self, name: str) -> dict[str, Any] | None:
-        """Return the JSON object that a text is; None when it is not exactly one."""
+        """Return a named text decoded as a JSON object; None when the whole text is not one."""
         if name not in self._objects:
             self._objects[name] = json_object(self.get(name))
         return self._objects[name]
 
 
 def json_object(text: object) -> dict[str, Any] | None:
-    """Return the JSON object that a text is, NaN and all; None when it is anything else."""
+    """Return a text decoded as a JSON object, NaN permitted; None when the whole text is not one."""
     if isinstance(text, dict):
         return text
     if not isinstance(text, str) or len(text) > MAX_READ_CHARS:
         return None
-    # Some programs end their text with NUL, as C does.
+    # Some programs end their text with a NUL character, as C does.
     text = text.strip().rstrip("\x00")
     if not text.startswith("{"):
         return None
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
-        # Nested without end, or a number of thousands of digits, is no setting of a picture.
+        # Objects nested too deep, and numbers of thousands of digits, raise here.
         return None
     return found if isinstance(found, dict) else None

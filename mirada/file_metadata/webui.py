@@ -1,4 +1,4 @@
-"""The settings line of AUTOMATIC1111's web UI, which a dozen other programs write as well.
+"""Reads the settings line of AUTOMATIC1111's web UI, which a dozen other programs write too.
 
 PROMPT
 Negative prompt: NEGATIVE
@@ -25,7 +25,7 @@ SOURCES = (
     "xmp:description",
     "UserComment",
 )
-"""Where the text has been seen, the usual places first."""
+"""The texts in which the settings line has been seen, the usual ones first."""
 FIELDS = {
     "Steps": "steps",
     "Sampler": "sampler",
@@ -40,18 +40,20 @@ FIELDS = {
     "Model hash": "model_hash",
     "Base Model Hash": "model_hash",
 }
+"""Keys of the line, and the fields of `FileMetadata` that they fill."""
 NEGATIVE = "\nNegative prompt:"
 MAX_SETTINGS_CHARS = 50_000
-"""Of the line: the longest carry a prompt or two for details in quotes."""
+"""Characters of the line that are read: the longest lines hold two more prompts in quotes."""
 MAX_NESTED_CHARS = 10_000
-"""Of one value in quotes or brackets."""
+"""Characters of one value in quotes or brackets; the length of a prompt."""
 MAX_SETTINGS = 100
+"""A bound against damaged files, chosen here: the longest known line has about 30 settings."""
 
 
 def read(texts: Texts) -> Found | None:
-    """Return what the first text of this form says."""
+    """Return the settings of the first text that has this format."""
     for name, text in texts.of(SOURCES):
-        # An object of settings, whole or cut off, is another form's; a prompt may begin so.
+        # A JSON object, whole or cut off, belongs to another format; a prompt may begin with "{".
         is_object = text.lstrip()[:2] == '{"' or texts.json_object(name) is not None
         found = None if is_object else read_text(text, is_certain=name == "parameters")
         if found is not None:
@@ -60,14 +62,14 @@ def read(texts: Texts) -> Found | None:
 
 
 def read_text(text: str, *, is_certain: bool) -> Found | None:
-    """Return what a text of this form says, None for any other text.
+    """Return the settings of a text in this format; None for any other text.
 
     Args:
-        text: all of it.
-        is_certain: it stood where only generators write, so that a prompt alone will do.
+        text: the whole text, with its prompt.
+        is_certain: the text is under a name that only generators use: a prompt alone is enough.
     """
     text = "\n" + text.replace("\r\n", "\n").replace("\r", "\n")
-    # A prompt may quote such a line; the last one counts.
+    # A prompt may quote a settings line, so the last one counts.
     line_at = text.rfind("\nSteps: ")
     head = text if line_at < 0 else text[:line_at]
     prompt, negative_mark, negative = head.partition(NEGATIVE)
@@ -78,14 +80,14 @@ def read_text(text: str, *, is_certain: bool) -> Found | None:
     values["width"], values["height"] = size_of(settings.pop("Size", ""))
     for key in list(settings):
         if key in FIELDS:
-            # A second name of the same field adds nothing to a first that is there.
+            # Two keys may fill one field; the first of them counts.
             values.setdefault(FIELDS[key], settings.pop(key))
     values["extra"] = settings
     return _program(settings), values
 
 
 def size_of(text: object) -> tuple[str | None, str | None]:
-    """Return width and height of "512x768" or "(512, 768)", Nones for anything else."""
+    """Return width and height of "512x768" or "(512, 768)" as digits; (None, None) for other texts."""
     if not isinstance(text, str) or len(text) > 40:
         return None, None
     for separator in ("x", "×", ","):
@@ -96,7 +98,7 @@ def size_of(text: object) -> tuple[str | None, str | None]:
 
 
 def _settings(line: str) -> dict[str, str]:
-    """Return the line's pairs; a value may be a JSON string or hold commas in brackets."""
+    """Return the line's values by key. A value may be a JSON string, or hold commas in brackets."""
     line = line[:MAX_SETTINGS_CHARS]
     pairs: dict[str, str] = {}
     at = 0
@@ -118,7 +120,7 @@ def _settings(line: str) -> dict[str, str]:
 
 
 def _end_of_value(line: str, start: int) -> int:
-    """Return the position of the comma that ends a value, or of the line's end."""
+    """Return the position of the comma after the value that begins at `start`, or the line's length."""
     depth, is_quoted, at = 0, False, start
     may_nest = line[start : start + 1] in ('"', "{", "[")
     stop = min(len(line), start + MAX_NESTED_CHARS) if may_nest else start
@@ -137,7 +139,7 @@ def _end_of_value(line: str, start: int) -> int:
         at += 1
     if may_nest and not is_quoted and depth <= 0 and stop == len(line):
         return stop
-    # Quotes that never close are part of a plain value.
+    # A quote without its partner is part of a plain value.
     comma = line.find(",", start)
     return len(line) if comma < 0 else comma
 
@@ -153,7 +155,7 @@ def _unquoted(value: str) -> str:
 
 
 def _program(settings: dict[str, str]) -> str:
-    """Return which program wrote a settings line; without a hint the one that began it."""
+    """Return the program that wrote a settings line; AUTOMATIC1111 where the line names none."""
     app, version = settings.get("App", ""), settings.get("Version", "")
     if app.startswith("SD.Next"):
         return "SD.Next"

@@ -1,4 +1,4 @@
-"""The few elements of an XMP packet that generators use. No entity is ever expanded."""
+"""Reads the few elements of an XMP packet that generators use. No entity is ever expanded."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from xml.parsers import expat
 ELEMENTS = frozenset(
     {"UserComment", "ImageDescription", "description", "CreatorTool", "parameters"}
 )
-"""Names without their namespaces: exif, tiff, dc, xmp, and one that has none."""
+"""Names without namespaces. They come from exif, tiff, dc and xmp; `parameters` has none."""
 MARKS = ("UserComment", "Steps:", "Job ID", "parameters")
-"""A packet without any of these was written by no generator: photographs have thousands of others."""
+"""A packet without any of these words is not parsed: no generator wrote it."""
 MAX_DEPTH = 100
-"""A packet is some six elements deep."""
+"""A bound against hostile packets; real ones are about six elements deep."""
 MAX_PACKET_CHARS = 1024 * 1024
+"""A bound against hostile packets, chosen here: a hundred times MAX_TEXT_CHARS."""
 
 
 class _Refused(Exception):
-    """The packet is none that a generator writes."""
+    """The packet holds something that no generator writes."""
 
 
 class _Reader:
@@ -53,10 +54,10 @@ class _Reader:
 
 
 def read(packet: str) -> dict[str, str]:
-    """Return the texts of ELEMENTS, whether written as elements or as attributes.
+    """Return the texts of ELEMENTS by name, written as elements or as attributes.
 
-    Of a broken packet what came before the break. One that declares entities gives nothing: XMP has
-    no use for them (XMP specification part 1, 7.3), bombs have.
+    A broken packet gives what precedes the damage. A packet with a DOCTYPE gives nothing: XMP has no
+    use for one (XMP specification part 1, 7.3), but entity bombs have.
     """
     if not any(mark in packet for mark in MARKS):
         return {}
@@ -67,7 +68,7 @@ def read(packet: str) -> dict[str, str]:
     parser.EndElementHandler = reader.end
     parser.CharacterDataHandler = reader.text
     parser.StartDoctypeDeclHandler = _refuse
-    # Half a surrogate pair is a character to Python, and none to XML.
+    # Python accepts half a surrogate pair as a character; XML does not.
     data = packet[:MAX_PACKET_CHARS].strip("\x00 \r\n\t\ufeff").encode("utf-8", "replace")
     try:
         parser.Parse(data, True)

@@ -1,4 +1,4 @@
-"""Say whether pictures and texts can really be embedded, by embedding one of each."""
+"""Checks that pictures and texts can be embedded, by embedding one of each."""
 
 from __future__ import annotations
 
@@ -13,23 +13,25 @@ from mirada.kernel.errors import MiradaError
 from mirada.ports import ImageEncoder, TextEncoder
 
 PROBE_TEXT = "a cat"
+"""Any short text serves; every tokenizer knows these words."""
 PROBE_SIDE_PX = 64
+"""Any size serves; the encoder resizes."""
 
 
 class Encoder(ImageEncoder, TextEncoder, Protocol):
-    """Both towers."""
+    """An encoder of pictures and of texts."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelsReport:
-    """What works, in the words of CONTRACT A.
+    """The result of the check, with the keys of CONTRACT A.
 
     Attributes:
-        enabled: embedding is switched on.
-        device: "cpu", "cuda" or "mps"; the setting as it is when no encoder could be had.
+        enabled: whether embeddings are switched on.
+        device: "cpu", "cuda" or "mps"; the setting where no encoder could be loaded.
         text_model: space of TEXT_MODEL, else of the text tower; None when no text could be embedded.
         image_model: space of the image tower; None when no picture could be embedded.
-        errors: one sentence per thing that does not work; empty when all is well.
+        errors: one sentence per fault; empty when there is none.
     """
 
     enabled: bool
@@ -40,7 +42,7 @@ class ModelsReport:
 
     @property
     def is_healthy(self) -> bool:
-        """Whether everything that is switched on works."""
+        """Whether every model that is switched on works."""
         return not self.errors
 
     def to_dict(self) -> dict[str, Any]:
@@ -55,13 +57,13 @@ def check_models_available(
     enabled: bool = True,
     device: str = "auto",
 ) -> ModelsReport:
-    """Return a report on both towers after a real probe of each; never raises a MiradaError.
+    """Return a report on both towers after embedding a probe with each; never raises a MiradaError.
 
     Args:
-        make_encoder: returns the encoder, loading it when need be; not called unless enabled.
-        make_text_encoder: the same of what embeds prompts; None where that is the text tower.
-        enabled: EMBEDDINGS_ENABLED.
-        device: EMBEDDINGS_DEVICE, reported until an encoder says where it runs.
+        make_encoder: returns the encoder and loads it if necessary; called only if enabled.
+        make_text_encoder: returns the encoder of prompts; None where the text tower embeds them.
+        enabled: the setting EMBEDDINGS_ENABLED.
+        device: the setting EMBEDDINGS_DEVICE, reported where no encoder could be loaded.
     """
     if not enabled:
         return ModelsReport(enabled=False, device=device)
@@ -70,7 +72,7 @@ def check_models_available(
     except MiradaError as error:
         return ModelsReport(enabled=True, device=device, errors=[error.detail])
     errors: list[str] = []
-    # A gradient, not a plain colour: a dead first layer answers any plain colour alike.
+    # A plain colour would not reveal a dead first layer, which returns the same for any of them.
     ramp = np.linspace(0, 255, PROBE_SIDE_PX, dtype=np.uint8)
     picture = np.stack(
         [np.tile(ramp, (PROBE_SIDE_PX, 1)), np.tile(ramp[:, None], (1, PROBE_SIDE_PX))] * 2, axis=-1
@@ -103,7 +105,7 @@ def _text_model(make: Callable[[], TextEncoder], errors: list[str]) -> str | Non
 def _probe(
     what: str, encode: Callable[[], Matrix], encoder: TextEncoder, errors: list[str]
 ) -> bool:
-    """Return whether one embedding came out as promised; say in `errors` why it did not."""
+    """Return whether `encode` returns one unit vector; append the reason to `errors` if not."""
     try:
         vectors = encode()
     except MiradaError as error:

@@ -1,4 +1,4 @@
-"""Whether what the database promises is true. Reads only; every finding says what to do about it."""
+"""Consistency checks of the database and the file store. They only read; a finding says what to do."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from mirada.kernel.images import ImageStatus
 from mirada.ports import ImageStore
 
 OVERDUE_S = 600
-"""A due job is rung for every minute; ten minutes without being claimed means nobody works."""
+"""The sweeper rings every minute for a due job; after ten minutes unclaimed, no worker runs."""
 PAGE_ROWS = 1_000
+"""Contents checked in one call of `files_page`; chosen here, so that no transaction lasts long."""
 SHOWN = 10
-"""Ids per finding: enough to look at one, short enough to read."""
+"""Ids listed in a finding; chosen here, so that a finding stays readable."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is not as promised: what it is about, and a sentence."""
+    """An inconsistency: its subject, and a sentence that says what to do."""
 
     about: str
     sentence: str
@@ -30,14 +31,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class FilesPage:
-    """What a page of contents showed; `last_content_id` is None after the last page."""
+    """The findings of one page of contents; `last_content_id` is None after the last page."""
 
     last_content_id: int | None
     findings: list[Finding]
 
 
 def files_page(session: Session, store: ImageStore, after_content_id: int) -> FilesPage:
-    """Check by ascending id that contents whose bytes are kept have a file of the size received."""
+    """Check a page of contents, by ascending id: each stored one has a file of the size received."""
     rows = session.execute(
         select(Content.id, Content.storage_key, Content.byte_size)
         .where(Content.id > after_content_id, Content.storage_key != "")
@@ -68,7 +69,7 @@ def files_page(session: Session, store: ImageStore, after_content_id: int) -> Fi
 
 
 def stuck_jobs(session: Session) -> list[Finding]:
-    """Return jobs that were given up, and due ones that nobody claims."""
+    """Return findings on jobs that were given up, and on due jobs that no worker claims."""
     findings = []
     given_up = _ids(
         session, select(Job.id).where(Job.state.in_((JobState.FAILED, JobState.QUARANTINED)))
@@ -93,7 +94,12 @@ def stuck_jobs(session: Session) -> list[Finding]:
 
 
 def contents_without_vector(session: Session, *, is_embedding: bool) -> list[Finding]:
-    """Return contents that have neither a vector nor a job that will make it, nor a failed one."""
+    """Return findings on contents without a vector and without an unfinished or failed job for it.
+
+    Args:
+        session: for reading.
+        is_embedding: whether embeddings are switched on; if not, there are no findings.
+    """
     space_id = session.execute(select(Installation.image_space_id)).scalar_one_or_none()
     if space_id is None or not is_embedding:
         return []
@@ -128,7 +134,7 @@ def contents_without_vector(session: Session, *, is_embedding: bool) -> list[Fin
 
 
 def images_out_of_step(session: Session) -> list[Finding]:
-    """Return READY images without a vector in the space in use."""
+    """Return findings on READY images that have no vector in the pinned space."""
     space_id = session.execute(select(Installation.image_space_id)).scalar_one_or_none()
     has_vector = (
         select(Embedding.id)
@@ -151,7 +157,7 @@ def images_out_of_step(session: Session) -> list[Finding]:
 
 
 def _ids(session: Session, query: object) -> str:
-    """Return the count and the first ids of what a query finds, "" for nothing."""
+    """Return the count and the first ids of a query's rows, such as "12 (3, 5, ...)"; "" for no rows."""
     selected = query.subquery()  # type: ignore[attr-defined]
     count = session.execute(select(func.count()).select_from(selected)).scalar_one()
     if count == 0:

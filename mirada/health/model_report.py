@@ -1,4 +1,4 @@
-"""What `GET /api/v1/models` and `flask doctor` say of the models, by one probe of each."""
+"""The report on the models that `GET /api/v1/models` and `flask doctor` show."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from mirada.runtime import Runtime
 
 
 def models_report(runtime: Runtime) -> ModelsReport:
-    """Return whether pictures, texts and prompts can be embedded here; the first call loads weights."""
+    """Return the report on this runtime's models after a probe of each; the first call loads weights."""
     settings = runtime.settings
     has_text_model = settings.text_model is not None
     return check_models_available(

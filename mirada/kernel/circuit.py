@@ -1,4 +1,4 @@
-"""A circuit breaker: whoever fails five times in a row is left alone for a while, then tried once."""
+"""A circuit breaker: after five failures in a row it refuses requests for a while, then tries one."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from mirada.kernel.errors import CircuitOpen
 
 FAILURES_ALLOWED = 5
 PAUSE_S = 60.0
-"""research, reliability 5: open after five failures, half-open after 60 s."""
+"""research, reliability 5: it opens after five failures in a row, and is half-open after 60 s."""
 MAX_PAUSE_S = 600.0
-"""The pause doubles with every failed probe, up to here: one wasted question in ten minutes."""
+"""Longest pause. It doubles with every failed probe; at this limit a probe is sent every ten minutes."""
 MAX_REST_S = 300.0
-"""Somebody who asks for an hour's rest may mean one caller of many: it is tried again before."""
+"""Longest wait that a server's Retry-After leads to: a longer one may concern another caller."""
 PROBE_S = 25.0
-"""How long one question is waited for before another may be tried: its time-out and a little."""
+"""Seconds until a second probe may be sent: a request's time-out and a little more."""
 
 
 @dataclass(frozen=True, slots=True)
 class CircuitStatus:
-    """Whether questions are sent.
+    """The state of a circuit breaker.
 
     Attributes:
-        is_open: they are not.
-        reason: what the last failure said; None while closed.
-        retry_after_s: seconds until one is tried again; 0 while closed.
+        is_open: whether requests are refused.
+        reason: the message of the last failure; None while closed.
+        retry_after_s: seconds until the next probe; 0 while closed.
     """
 
     is_open: bool
@@ -37,12 +37,13 @@ class CircuitStatus:
 
 
 class CircuitBreaker:
-    """Counts how questions to one server end. Thread-safe; one per process.
+    """A circuit breaker for requests to one server. Thread-safe; one per process.
 
-    Closed, it lets everything through. Five failures in a row, or a refused key, open it; so do five
-    requests in a row to come later, which are no failures: they neither add to those nor end them.
-    Open, it refuses everything until the pause is over; then it lets one question through, and the
-    answer to that one closes it or opens it for twice as long.
+    Closed, it admits every request. Five failures in a row open it, and so does a refused key. Five
+    replies "too many requests" in a row open it too; they are counted apart from failures.
+
+    Open, it refuses every request until the pause is over. Then it admits one request, the probe. A
+    reply to the probe closes it; a failed probe opens it for twice as long.
     """
 
     def __init__(
@@ -56,10 +57,10 @@ class CircuitBreaker:
         """Begin closed.
 
         Args:
-            failures_allowed: so many in a row open it.
-            pause_s: the first pause.
-            max_pause_s: the longest.
-            clock: seconds that never go back.
+            failures_allowed: failures in a row that open it.
+            pause_s: length of the first pause.
+            max_pause_s: length of the longest pause.
+            clock: returns seconds that never go back.
         """
         self._failures_allowed = failures_allowed
         self._first_pause_s = pause_s
@@ -74,36 +75,36 @@ class CircuitBreaker:
         self._reason = ""
 
     def check(self) -> None:
-        """Raise CircuitOpen if a question would not be let through now."""
+        """Raise CircuitOpen if a request would be refused now."""
         with self._lock:
             self._refuse_if_open()
 
     def admit(self) -> None:
-        """Let a question through, to be followed by how it ended. Raises CircuitOpen."""
+        """Admit a request, or raise CircuitOpen. The caller then reports how the request ended."""
         with self._lock:
             self._refuse_if_open()
             if self._open_until is not None:
                 self._probe_until = self._clock() + PROBE_S
 
     def answered(self) -> None:
-        """Note that the server works, whatever it thought of the question."""
+        """Report a reply of any kind: the server works."""
         with self._lock:
             self._close()
 
     def failed(self, reason: str) -> None:
-        """Note that the server did not answer, or said that it is in trouble."""
+        """Report that the server did not reply, or replied that it has failed."""
         with self._lock:
             self._failures += 1
             if self._failures >= self._failures_allowed:
                 self._open(reason)
 
     def refused(self, reason: str) -> None:
-        """Note that the server does not take our key: no further question will fare better."""
+        """Report that the server refused our key: every further request would be refused too."""
         with self._lock:
             self._open(reason)
 
     def told_to_wait(self, reason: str, wait_s: float) -> None:
-        """Note that the server works and wants fewer questions."""
+        """Report that the server works and asks for fewer requests; `wait_s` is its Retry-After."""
         with self._lock:
             self._waits += 1
             if self._waits < self._failures_allowed and not self._is_probing():
@@ -113,12 +114,12 @@ class CircuitBreaker:
             self._open_until = self._clock() + min(wait_s, MAX_REST_S)
 
     def undecided(self) -> None:
-        """Note that a question ended without a word about the server."""
+        """Report that a request ended without telling anything about the server."""
         with self._lock:
             self._probe_until = None
 
     def status(self) -> CircuitStatus:
-        """Return whether questions are sent just now, and if not, why."""
+        """Return whether requests are refused now, and why."""
         with self._lock:
             left_s = self._left_s()
             if left_s <= 0:
@@ -136,7 +137,7 @@ class CircuitBreaker:
     def _open(self, reason: str) -> None:
         now = self._clock()
         if self._open_until is not None and not self._is_probing() and now < self._open_until:
-            # A question from before it opened: its failure is old news.
+            # The request was sent before the breaker opened, so its failure tells nothing new.
             return
         self._reason = reason
         self._probe_until = None

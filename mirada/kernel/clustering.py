@@ -1,4 +1,4 @@
-"""Groups of unit vectors: how many there are, where their centres begin, what is connected. No I/O."""
+"""Clustering of unit vectors: the number of groups, first centres, and connected components. No I/O."""
 
 from __future__ import annotations
 
@@ -12,28 +12,30 @@ from mirada.kernel.embeddings import Matrix
 from mirada.kernel.similarity import Floats
 
 Ids = npt.NDArray[np.int64]
+"""(n,) int64; row numbers or ids."""
 
 MAX_K = 500
-"""More themes than anybody reads; their training rows fit 100 MB at 512 dimensions."""
+"""Largest k that may be asked for. Its training rows take 100 MB at 512 dimensions."""
 MOST_CHOSEN = 128
-"""Most groups that are chosen without being asked for."""
+"""Largest k that is chosen without a request for it."""
 K_LADDER = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)
-"""Steps of about 1.4: what lies between two of them is looked at around the best."""
+"""Values of k that are tried first, each about 1.4 times the one before."""
 MOST_BETWEEN = 6
-"""Further values of k tried on either side of the best step."""
+"""Further values of k that are tried on either side of the best of K_LADDER."""
 SEED_TRIALS = 32
-"""Candidates per seed. Of 60 planted groups (noise 0.3 of the radius, 128-d) all seeds fell into
-groups of their own with 32 in five of five draws, with 16 in four, with the usual 2 + ln k in none."""
+"""Candidates per seed. With 60 planted groups (noise 0.3 of the radius, 128 dimensions) every group got
+a seed of its own in five of five draws with 32 candidates, in four with 16, in none with the usual
+2 + ln k."""
 SEED_ROWS = 10_000
-"""Rows that seeds are looked for among."""
+"""Most rows from which seeds are drawn; chosen here, it bounds the time that seeding takes."""
 
 
 def coarse_ks(row_count: int) -> tuple[int, ...]:
     """Return the numbers of groups to try first, ascending, up to sqrt(row_count / 2).
 
-    Groups that lie apart show in the silhouette wherever their number is. Where pictures shade into
-    one another it only rises with k (on the demo's 300 stickers from 0.25 for 2 to 0.55 for 64), and
-    the limit is the answer: 12 groups of 300 pictures, 50 of 5,000.
+    The silhouette finds groups that lie apart, whatever their number. Where groups overlap it only
+    rises with k: on the demo's 300 stickers from 0.25 for 2 to 0.55 for 64. Then the limit decides:
+    12 groups of 300 pictures, 50 of 5,000.
 
     Source: Mardia, Kent and Bibby, "Multivariate Analysis" (1979), chapter 13, for the limit as a
     rule of thumb.
@@ -43,10 +45,10 @@ def coarse_ks(row_count: int) -> tuple[int, ...]:
 
 
 def fine_ks(silhouettes: Mapping[int, float]) -> tuple[int, ...]:
-    """Return the untried numbers of groups around the best one tried, ascending.
+    """Return the numbers of groups to try next, ascending: untried ones around the best so far.
 
     Args:
-        silhouettes: by k; what was tried so far.
+        silhouettes: by k, of the numbers tried so far.
     """
     tried = sorted(silhouettes)
     best = tried.index(best_k(silhouettes))
@@ -59,15 +61,15 @@ def fine_ks(silhouettes: Mapping[int, float]) -> tuple[int, ...]:
 
 
 def best_k(silhouettes: Mapping[int, float]) -> int:
-    """Return the k of the greatest silhouette; of equal ones the smallest."""
+    """Return the k with the greatest silhouette; the smallest k of equal ones."""
     return min(silhouettes, key=lambda k: (-silhouettes[k], k))
 
 
 def silhouette(vectors: Matrix, centres: Matrix) -> float:
-    """Return how much nearer rows are to their own centre than to the next one, in [0, 1].
+    """Return the simplified silhouette of rows and centres in [0, 1]; higher is better separated.
 
-    The mean of (b - a) / b, where a and b are 1 - cosine with the nearest and the second nearest
-    centre; 0 for a single centre. Unlike the full silhouette it compares no two rows.
+    It is the mean of (b - a) / b, where a and b are 1 - cosine with the nearest and the second
+    nearest centre; 0 for a single centre. Unlike the full silhouette it compares no two rows.
 
     Source: Hruschka, de Castro and Campello, "Evolutionary algorithms for clustering gene-expression
     data", ICDM 2004: the simplified silhouette.
@@ -83,7 +85,10 @@ def silhouette(vectors: Matrix, centres: Matrix) -> float:
 
 
 def nearest_centres(vectors: Matrix, centres: Matrix) -> tuple[Ids, Floats]:
-    """Return each row's nearest centre, (n,), the first of equal ones, and the cosine with it, (n,)."""
+    """Return the number of each row's nearest centre, (n,), and the cosine with it, (n,) in [-1, 1].
+
+    Of equally near centres the first counts.
+    """
     similarities = vectors @ centres.T
     nearest = similarities.argmax(axis=1).astype(np.int64)
     own = similarities[np.arange(len(vectors)), nearest].astype(np.float64)
@@ -91,10 +96,10 @@ def nearest_centres(vectors: Matrix, centres: Matrix) -> tuple[Ids, Floats]:
 
 
 def spread_seeds(vectors: Matrix, k: int, seed: int) -> Matrix:
-    """Return at most k rows that lie far apart, as first centres; fewer where rows are all alike.
+    """Return (m, d) first centres, m <= k: rows that lie far apart; fewer than k where rows are equal.
 
-    Each is the best of SEED_TRIALS draws with probability proportional to the squared distance from
-    those chosen already.
+    Each is the best of SEED_TRIALS draws. The probability of a draw is proportional to the squared
+    distance from the centres chosen before.
 
     Source: Arthur and Vassilvitskii, "k-means++", SODA 2007, with the greedy choice of its section 7.
     """
@@ -119,11 +124,11 @@ def spread_seeds(vectors: Matrix, k: int, seed: int) -> Matrix:
 
 
 class Components:
-    """Which of n things are connected, learned pair by pair. Memory is n numbers, whatever is joined."""
+    """Connected components of n things, joined pair by pair. Memory is n numbers, however many pairs."""
 
     def __init__(self, count: int) -> None:
-        """Begin with `count` things, each by itself."""
-        # No parent has a higher number than its child, so there are no circles.
+        """Begin with `count` things, each a component of its own."""
+        # A parent never has a higher number than its child, so there are no circles.
         self._parents: Ids = np.arange(count, dtype=np.int64)
 
     def join(self, some: Ids, others: Ids) -> None:
@@ -134,11 +139,11 @@ class Components:
             if not apart.any():
                 return
             some, others = some[apart], others[apart]
-            # Of several lower roots of one thing the lowest is taken; the others wait a round.
+            # Of several lower roots of one thing the lowest counts; the others follow in the next round.
             np.minimum.at(self._parents, np.maximum(some, others), np.minimum(some, others))
 
     def labels(self) -> Ids:
-        """Return (n,) the component of each thing, numbered from 0 by their lowest members."""
+        """Return (n,) the component of each thing; components are numbered from 0 by their lowest member."""
         _, labels = np.unique(self._roots(np.arange(self._parents.size)), return_inverse=True)
         return labels.astype(np.int64)
 
@@ -146,7 +151,7 @@ class Components:
         parents = self._parents
         roots = parents[things]
         while not np.array_equal(above := parents[roots], roots):
-            # Path halving: every other step of a long chain is taken out on the way.
+            # Path halving: it removes every other step of a long chain on the way.
             parents[roots] = parents[above]
             roots = parents[roots]
         parents[things] = roots

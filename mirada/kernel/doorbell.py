@@ -1,4 +1,4 @@
-"""The doorbell: a message to the workers that a job is due. It knows no queue; `workers` has those."""
+"""The doorbell: messages that tell workers of due jobs. The queues behind it are in `workers`."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from typing import Protocol
 
 
 class Doorbell(Protocol):
-    """Tells workers of jobs whose rows are committed. A lost message loses time and never work."""
+    """Tells workers of committed jobs. A lost message delays a job and never loses it."""
 
     def ring(self, job_id: int, kind: str) -> bool:
-        """Send a message for a committed job; never raises and waits about a second at most.
+        """Send a message for a committed job. It never raises and waits about a second at most.
 
         Returns:
-            Whether the message was taken as far as we know; if not, the sweeper sends it again.
+            Whether the queue took the message, as far as is known; if not, the sweeper rings again.
         """
 
     def waiting(self) -> int | None:
-        """Return how many messages no worker has fetched; None where no queue lies in between.
+        """Return the number of messages that no worker has fetched; None where there is no queue.
 
-        Raises what the queue's client raises when the queue cannot be reached.
+        It raises the errors of the queue's client when the queue cannot be reached.
         """
 
 
 class SilentDoorbell:
-    """Rings nowhere: the rows wait for workers that look into the database by themselves."""
+    """A doorbell without a queue: jobs wait until a worker finds them in the database."""
 
     def ring(self, job_id: int, kind: str) -> bool:
-        """Send nothing."""
+        """Send nothing and return False."""
         return False
 
     def waiting(self) -> int | None:

@@ -1,4 +1,4 @@
-"""What may be asked of whoever draws a picture from words."""
+"""The size of a picture made from words: checked, and read as pixels."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from mirada.kernel.errors import InvalidInput
 from mirada.kernel.images import MAX_PIXELS
 
 SIZE = re.compile(r"auto|([1-9]\d{1,3})x([1-9]\d{1,3})")
-"""Sides of 10 to 9,999 pixels; which of them a model knows is for its server to say, and what `auto` is."""
+"""Sides of 10 to 9,999 pixels, or `auto`. The model's server decides which sizes it draws."""
 
 
 def checked_size(size: str) -> str:
-    """Return the size. Raises InvalidInput for one that is none, or over MAX_PIXELS."""
+    """Return the size unchanged.
+
+    Raises:
+        InvalidInput: it is not of the form of SIZE, or has more than MAX_PIXELS pixels.
+    """
     match = SIZE.fullmatch(size)
     if match is None:
         reason = "A size is WIDTHxHEIGHT in pixels, such as 1024x1024, or auto."
@@ -24,7 +28,7 @@ def checked_size(size: str) -> str:
 
 
 def sides_of(size: str) -> tuple[int | None, int | None]:
-    """Return width and height in pixels; None for both where the model chooses."""
+    """Return width and height in pixels; (None, None) for `auto`."""
     match = SIZE.fullmatch(size)
     if match is None or match[1] is None:
         return None, None
@@ -32,6 +36,6 @@ def sides_of(size: str) -> tuple[int | None, int | None]:
 
 
 def pixels_of(size: str) -> int:
-    """Return how many pixels a size has; 0 where the model chooses."""
+    """Return the number of pixels of a size; 0 for `auto`."""
     width, height = sides_of(size)
     return (width or 0) * (height or 0)

@@ -1,4 +1,4 @@
-"""Unit vectors, the spaces they live in, and how one is written into a BLOB and read back."""
+"""Embeddings: unit vectors, the spaces they belong to, and their form as bytes in the database."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ Matrix = npt.NDArray[np.float32]
 """(n, d) float32, unit L2 norm per row."""
 
 BLOB_DTYPE = np.dtype("<f4")
+"""Little-endian float32 on every machine, so that a database can move between them."""
 UNIT_NORM_TOLERANCE = 1e-3
-"""How far from 1 a stored norm may be: float32 rounding of 1,024 squares stays under 1e-5."""
+"""Largest deviation of a norm from 1. Rounding of 1,024 squares in float32 stays under 1e-5."""
 
 
 class SpaceKind(StrEnum):
-    """What the vectors of a space were made from."""
+    """The kind of input that a space's vectors were made from."""
 
     IMAGE = "image"
     PROMPT = "prompt"
@@ -31,10 +32,10 @@ class SpaceKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingSpace:
-    """Names the geometry a vector belongs to; vectors of two spaces are never compared.
+    """The space a vector belongs to; vectors of two spaces are never compared.
 
     Attributes:
-        kind: what was embedded.
+        kind: the kind of input that was embedded.
         encoder: architecture name, e.g. "ViT-B-32" or "mirada-stickers".
         pretrained: weights tag; with a local model, a digest of its weights.
         preprocessing: version of everything between file and tensor, e.g. "openclip-56-bicubic-v1".
@@ -53,7 +54,7 @@ class EmbeddingSpace:
         return f"{self.kind}:{self.encoder}:{self.pretrained}:{self.preprocessing}"
 
     def require(self, other: EmbeddingSpace) -> None:
-        """Raise EmbeddingSpaceMismatch unless `other` is this very space."""
+        """Raise EmbeddingSpaceMismatch unless `other` is the same space."""
         if other != self:
             raise EmbeddingSpaceMismatch(
                 f"A vector of {other.name} cannot be compared with {self.name}."
@@ -96,7 +97,7 @@ def to_blob(vector: Vector) -> tuple[bytes, int]:
 
 
 def from_blob(blob: bytes, crc32: int, dimension: int) -> Vector:
-    """Return the (dimension,) float32 vector a BLOB holds; read-only.
+    """Return the (dimension,) float32 vector in a BLOB; read-only.
 
     Raises:
         InvalidInput: the length is not 4 x dimension, or the checksum differs.

@@ -1,31 +1,31 @@
-"""Every error Mirada raises on purpose; `webapp/errors.py` alone turns them into HTTP.
+"""Every error that Mirada raises on purpose; only `webapp/http/errors.py` turns them into HTTP.
 
 MiradaError
-├── NotFound                  absent, or not the caller's to see: the two look alike
-├── NotAuthenticated          no key, or one that does not count
-├── NotAllowed                known, but not an administrator
-│   └── ScopeMissing          the key's owner may, this key may not
-├── InvalidInput              the request makes no sense; nothing was done
-│   ├── UnsupportedImage      not a picture of an accepted format, or not the one declared
-│   ├── CorruptImage          an accepted format that does not decode to the end
+├── NotFound                  absent, or hidden from the caller, who cannot tell which
+├── NotAuthenticated          no key, or a key that is not valid
+├── NotAllowed                the caller is not an administrator
+│   └── ScopeMissing          the key's owner may do this, but not with this key
+├── InvalidInput              the request is wrong; nothing was done
+│   ├── UnsupportedImage      not a picture of an accepted format, or not of the declared one
+│   ├── CorruptImage          an accepted format that cannot be decoded to the end
 │   └── ImageTooLarge         too many bytes, pixels, or too long a side
-├── Conflict                  true requests that cannot both hold
-│   ├── PreconditionFailed    the resource is no longer the version the caller named
-│   └── EmbeddingSpaceMismatch  vectors of two spaces, or settings against the pinned space
-├── Unavailable               something we need is down; the same request may work later
+├── Conflict                  the request contradicts the present state
+│   ├── PreconditionFailed    the resource has a newer version than the caller named
+│   └── EmbeddingSpaceMismatch  vectors of two spaces, or settings unlike the pinned space
+├── Unavailable               a dependency is down; the same request may work later
 │   ├── StorageFull           the disk is full
-│   ├── EncoderUnavailable    no encoder can be had: weights missing, broken or of another shape
-│   ├── NoAnswer              we asked, and no answer came: it may have been paid for
-│   ├── LanguageModelRefused  its name or our request is wrong: asking again changes nothing
-│   ├── UnusableReply         a language model's answer that is not what was asked for; never stored
-│   │   └── GarbledReply      one that is not even of the server's own format
-│   └── Deferred              not now, and nobody failed: work waits and loses no attempt by it
-│       ├── TooManyRequests   whom we ask tells us to come later
-│       ├── CircuitOpen       whom we ask failed too often; it is left alone for a while
-│       ├── BudgetReached     today's money is spent
-│       └── KeyRefused        the language model's key is wrong, which is for the operator to mend
-├── LeaseLost                 this attempt of a job was given up for lost; its result is void
-└── SnapshotInvalid           an index snapshot failed a check; it is never served
+│   ├── EncoderUnavailable    no encoder can be loaded: weights missing, damaged or unfitting
+│   ├── NoAnswer              a request was sent and no reply came; it may cost money
+│   ├── LanguageModelRefused  the model's name or our request is wrong; a retry cannot help
+│   ├── UnusableReply         a language model's reply cannot be used; it is never stored
+│   │   └── GarbledReply      the reply is not in the server's own format
+│   └── Deferred              the work waits; the attempt does not count as failed
+│       ├── TooManyRequests   the server asks for fewer requests
+│       ├── CircuitOpen       the server failed too often and is not asked for a while
+│       ├── BudgetReached     the day's budget is spent
+│       └── KeyRefused        the language model's key is wrong; the operator must change it
+├── LeaseLost                 another worker has the job; this attempt's result is void
+└── SnapshotInvalid           an index snapshot failed a check; it is never used
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ from collections.abc import Mapping, Sequence
 
 
 class MiradaError(Exception):
-    """Root of the tree. `code` is stable and machine-readable; `str(error)` says what to do."""
+    """The root of all errors. `code` is stable and machine-readable; `str(error)` is for people."""
 
     code = "error"
 
     def __init__(self, detail: str, *, fields: Mapping[str, list[str]] | None = None) -> None:
-        """Keep a sentence for people and, where it applies, messages by field name."""
+        """Keep a sentence for people, and messages by the name of the field at fault."""
         super().__init__(detail)
         self.detail = detail
         self.fields: dict[str, list[str]] = dict(fields or {})
 
 
 class NotFound(MiradaError):
-    """The thing does not exist, or the caller may not know that it does."""
+    """The thing does not exist, or the caller must not learn that it exists."""
 
     code = "not_found"
 
@@ -58,71 +58,71 @@ class NotAuthenticated(MiradaError):
 
 
 class NotAllowed(MiradaError):
-    """The caller is known and may not do this."""
+    """The caller is known and is not allowed to do this."""
 
     code = "not_allowed"
 
 
 class ScopeMissing(NotAllowed):
-    """The key is limited to scopes that do not include this; `scopes` are those it would need."""
+    """The key's scopes do not permit this; `scopes` are the scopes it would need."""
 
     code = "scope_missing"
 
     def __init__(self, detail: str, *, scopes: Sequence[str]) -> None:
-        """Keep the sentence and the scopes."""
+        """Keep the sentence and the scopes that would be needed."""
         super().__init__(detail)
         self.scopes = tuple(scopes)
 
 
 class InvalidInput(MiradaError):
-    """The request cannot be honoured as it stands."""
+    """The request is wrong and would be wrong at any time."""
 
     code = "invalid_input"
 
 
 class UnsupportedImage(InvalidInput):
-    """The bytes are not a picture we accept, or not of the type they claim."""
+    """The bytes are not a picture in an accepted format, or not in the declared format."""
 
     code = "unsupported_image"
 
 
 class CorruptImage(InvalidInput):
-    """The picture is empty, truncated or does not decode."""
+    """The picture is empty, truncated or cannot be decoded."""
 
     code = "corrupt_image"
 
 
 class ImageTooLarge(InvalidInput):
-    """The picture has too many bytes or pixels, or a side is too long."""
+    """The picture has too many bytes, too many pixels, or too long a side."""
 
     code = "image_too_large"
 
 
 class Conflict(MiradaError):
-    """The request contradicts the state of things."""
+    """The request contradicts the present state."""
 
     code = "conflict"
 
 
 class PreconditionFailed(Conflict):
-    """The resource has changed since the version the caller named."""
+    """The resource has a newer version than the caller named."""
 
     code = "precondition_failed"
 
 
 class EmbeddingSpaceMismatch(Conflict):
-    """Vectors of two spaces would meet, or the settings name another space than the pinned one."""
+    """Vectors of two spaces would be compared, or the settings name another space than the pinned one."""
 
     code = "embedding_space_mismatch"
 
 
 class Unavailable(MiradaError):
-    """A dependency is down; trying again after `retry_after_s` seconds may help."""
+    """A dependency is down; the same request may work after `retry_after_s` seconds."""
 
     code = "unavailable"
 
     def __init__(self, detail: str, *, retry_after_s: int = 5) -> None:
-        """Keep the sentence and the number of seconds a caller should wait."""
+        """Keep the sentence and the seconds that a caller should wait."""
         super().__init__(detail)
         self.retry_after_s = retry_after_s
 
@@ -140,74 +140,74 @@ class EncoderUnavailable(Unavailable):
 
 
 class NoAnswer(Unavailable):
-    """A request was sent and no answer came back; whether it was worked on, and paid, is unknown."""
+    """A request was sent and no reply came; it is unknown whether the request costs money."""
 
     code = "no_answer"
 
 
 class LanguageModelRefused(Unavailable):
-    """The language model's server does not take our key, our model's name or our request."""
+    """The language model's server refuses our key, our model's name or our request."""
 
     code = "language_model_refused"
 
 
 class UnusableReply(Unavailable):
-    """A language model answered with something that cannot be used; it is kept nowhere."""
+    """A language model's reply cannot be used; it is stored nowhere."""
 
     code = "unusable_reply"
 
     def __init__(
         self, detail: str, *, input_tokens: int | None = None, output_tokens: int | None = None
     ) -> None:
-        """Keep the sentence, and what the answer cost all the same; None where that is not known."""
+        """Keep the sentence and the tokens that the reply costs; None where they are unknown."""
         super().__init__(detail)
         self.input_tokens = input_tokens
         self.output_tokens = output_tokens
 
 
 class GarbledReply(UnusableReply):
-    """What came back is not of the server's own format: the fault is the server's, not the question's."""
+    """The reply is not in the server's own format: the server is at fault, not the request."""
 
     code = "garbled_reply"
 
 
 class Deferred(Unavailable):
-    """Not now, and no attempt failed: a job waits `retry_after_s` without losing an attempt."""
+    """The work waits `retry_after_s` seconds; a job does not lose an attempt by it."""
 
     code = "deferred"
 
 
 class TooManyRequests(Deferred):
-    """Whoever is asked works, and wants fewer questions."""
+    """The server works and asks for fewer requests."""
 
     code = "too_many_requests"
 
 
 class CircuitOpen(Deferred):
-    """Whoever is asked failed too often lately, so this was not even tried."""
+    """The server failed too often lately, so the request was not sent."""
 
     code = "circuit_open"
 
 
 class BudgetReached(Deferred):
-    """What may be spent in a day is spent; the next UTC day begins after `retry_after_s`."""
+    """The day's budget is spent; the next UTC day begins after `retry_after_s` seconds."""
 
     code = "budget_reached"
 
 
 class KeyRefused(LanguageModelRefused, Deferred):
-    """The language model's key is refused: nothing about the work is wrong, and it can wait."""
+    """The language model's key is refused. The work itself is right, so it waits."""
 
     code = "key_refused"
 
 
 class LeaseLost(MiradaError):
-    """Another worker owns this job now; whatever this attempt computed must not be written."""
+    """Another worker owns the job now; this attempt must write nothing."""
 
     code = "lease_lost"
 
 
 class SnapshotInvalid(MiradaError):
-    """An index snapshot on disk failed one of its checks."""
+    """An index snapshot on disk failed a check."""
 
     code = "snapshot_invalid"

@@ -1,4 +1,4 @@
-"""What a picture is to Mirada: its status, its formats, its limits, and facts read from its bytes."""
+"""Pictures: their status, accepted formats, limits, and the facts read from their bytes."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from mirada.kernel.origin import Generation
+from mirada.kernel.file_metadata import FileMetadata
 
 RgbImage = npt.NDArray[np.uint8]
 """(height, width, 3) uint8 sRGB, EXIF orientation applied, transparency already composited."""
 
 MAX_PIXELS = 50_000_000
-"""CONTRACT, Pictures: 50 Mpx; a 21 KB PNG of 177 Mpx took 849 MB to decode."""
+"""CONTRACT, Pictures: 50 megapixels. A 21 KB PNG of 177 megapixels took 849 MB to decode."""
 MAX_SIDE_PX = 16_384
 """CONTRACT, Pictures."""
 TRANSPARENCY_BACKGROUND = (255, 255, 255)
-"""sRGB under transparent pixels. White: what sticker packs and galleries show them on."""
+"""sRGB colour under transparent pixels. White is the background of sticker packs and galleries."""
 
 
 class ImageStatus(StrEnum):
-    """Where a picture is on its way to being findable."""
+    """The progress of an image towards being searchable."""
 
     PENDING = "PENDING"
     PROCESSING = "PROCESSING"
@@ -54,22 +54,22 @@ MEDIA_TYPE_ALIASES = {
     "image/pjpeg": "image/jpeg",
     "image/x-png": "image/png",
 }
-"""Wrong but common names that clients send for accepted formats."""
+"""Wrong but common media types that clients send for accepted formats."""
 
 
 @dataclass(frozen=True, slots=True)
 class PictureFacts:
-    """What decoding a picture to the end has shown.
+    """Facts about a picture, found by decoding it to the end.
 
     Attributes:
-        format: the container the bytes really are.
+        format: the container format of the bytes, whatever was declared.
         width, height: pixels, after EXIF orientation is applied.
-        frame_count: 1 unless animated; counted lazily up to 2 (2 means "more than one").
-        generation: what a generator wrote into the file; None when there is nothing of that kind.
+        frame_count: 1 for a still picture; 2 for an animated one, whatever its length.
+        file_metadata: what a generator wrote into the file; None when nothing is recognised.
     """
 
     format: ImageFormat
     width: int
     height: int
     frame_count: int
-    generation: Generation | None = None
+    file_metadata: FileMetadata | None = None

@@ -1,4 +1,4 @@
-"""The words of a query: what is left of a text when everything that a full text might obey is gone.
+"""Splits a query into words, so that no operator of a full-text engine is left in it.
 
 Standard library only.
 """
@@ -8,19 +8,19 @@ from __future__ import annotations
 import unicodedata
 
 MAX_WORDS = 32
-"""Words of one query that are looked for; a long question is one for the vectors."""
+"""Words of one query that are searched for; longer queries are better answered by vectors."""
 MAX_WORD_CHARS = 100
-"""Of a word; what is longer is no word, and no engine indexes it on purpose."""
+"""Characters of one word; InnoDB indexes words of up to 84 (innodb_ft_max_token_size)."""
 
 
 def words_of(text: str, *, joined_by_underscore: bool = False) -> list[str]:
     """Return the distinct words of a text in its order, at most MAX_WORDS, without case.
 
-    A word is a run of letters, digits and marks, so no operator, quotation mark, blank or control
-    character is ever in one. Accents are kept, because the engines fold them in their own ways.
+    A word is a run of letters, digits and marks: it holds no operator, quotation mark, blank or
+    control character. Accents are kept, because each engine folds them in its own way.
 
     Args:
-        text: anything.
+        text: any text.
         joined_by_underscore: whether "long_hair" is one word, as it is to MySQL.
 
     >>> words_of('A cat -- "a CAT"; DROP TABLE images')
@@ -33,7 +33,7 @@ def words_of(text: str, *, joined_by_underscore: bool = False) -> list[str]:
         else " "
         for char in normal
     )
-    # A mark without a letter, or underscores alone, are nothing to look for.
+    # A mark without a letter, and a run of underscores, are not words.
     words = [word.lower()[:MAX_WORD_CHARS] for word in kept.split() if _has_letter(word)]
     return list(dict.fromkeys(words))[:MAX_WORDS]
 
@@ -41,7 +41,7 @@ def words_of(text: str, *, joined_by_underscore: bool = False) -> list[str]:
 def without_accents(word: str) -> str:
     """Return a word without the accents of Latin, Greek and Cyrillic letters: "coração", "coracao".
 
-    The letters of other scripts keep their marks, which are no accents there.
+    Letters of other scripts keep their marks, which are part of the letter there.
     """
     parts = unicodedata.normalize("NFKD", word)
     bare = "".join(char for char in parts if not "\u0300" <= char <= "\u036f")

@@ -1,4 +1,4 @@
-"""Labels, the prompts they are turned into, and the mean of those prompts; never an encoder."""
+"""Labels, the prompts made from them, and the mean vector of those prompts. No encoder is used here."""
 
 from __future__ import annotations
 
@@ -14,30 +14,31 @@ from mirada.kernel.embeddings import Matrix, Vector, l2_normalise
 from mirada.kernel.errors import InvalidInput
 
 MAX_NAME_CHARACTERS = 100
-"""Longer texts are sentences; two thousand bytes would not fit the keyed column either."""
+"""Chosen here: longer texts are sentences. The indexed column holds 191 characters."""
 MAX_PROMPT_CHARACTERS = 300
-"""A description or a template: text towers read 64 to 77 tokens, about this many characters."""
+"""Longest description or template: text towers read 64 to 77 tokens, about so many characters."""
 MAX_TEMPLATES = 100
-"""OpenAI's ensemble for ImageNet has 80; each is a text inference per label."""
+"""OpenAI's ensemble for ImageNet has 80; each template costs one text inference per label."""
 MAX_LABELS = 1_000
-"""Most labels of one classification."""
+"""Most labels of one classification; chosen here, as many as ImageNet has."""
 PLACEHOLDER = "{}"
+"""The place of the label in a template, as in Radford et al. 2021."""
 
 _JOINERS = frozenset("\u200c\u200d")
-"""Invisible, and needed: Persian spelling, and emoji that are made of several."""
+"""Invisible characters that are permitted: Persian spelling and combined emoji need them."""
 _EMOJI_TAGS = range(0xE0020, 0xE0080)
-"""The flags of England, Scotland and Wales are spelt with these."""
+"""Invisible characters that spell the flags of England, Scotland and Wales."""
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """Something a picture may be called.
+    """A name that a picture may be given, with the texts that describe it to an encoder.
 
     Attributes:
         name: as `normalised_name` returns it.
-        description: a sentence that may join the prompts; None for none.
-        templates: prompts with one `{}` each, instead of DEFAULT_TEMPLATES; None for those.
-        threshold: least score from which the label applies, in [0, 1]; None: no such threshold.
+        description: a sentence that may be added to the prompts; None for no description.
+        templates: prompts with one `{}` each; None for DEFAULT_TEMPLATES.
+        threshold: lowest score in [0, 1] at which the label applies; None for no threshold.
     """
 
     name: str
@@ -52,9 +53,9 @@ DEFAULT_TEMPLATES: tuple[str, ...] = (
     "an emoji of {}",
     "a drawing of {}",
 )
-"""What chat pictures are called, and the bare name. In the manner of Radford et al. 2021, section
-3.1.4, whose own templates ("a photo of a {}") are about photographs. "a meme about {}", "a cartoon of
-{}" and "a sticker that shows {}" each made the bundled encoder worse."""
+"""The bare name and three templates for chat pictures, after Radford et al. 2021, section 3.1.4. Their own
+templates ("a photo of a {}") are about photographs. "a meme about {}", "a cartoon of {}" and "a sticker
+that shows {}" each made the bundled encoder worse."""
 
 DEFAULT_LABELS: tuple[Label, ...] = (
     Label("happy", "a cheerful smiling face, joy, good mood"),
@@ -90,31 +91,31 @@ DEFAULT_LABELS: tuple[Label, ...] = (
     Label("money and work", "a banknote, an office, files, tools, a business"),
     Label("clothing", "clothes, shoes, make-up, a ring, jewellery"),
 )
-"""The set in force until an administrator edits it: what people send stickers for, then what stickers
-show."""
+"""The label set until an administrator edits it: first moods that people send stickers for, then things
+that stickers show."""
 
 
 def normalised_name(text: object) -> str:
     """Return a label's or theme's name: NFC, trimmed, one space between words.
 
     Raises:
-        InvalidInput: not a string; a control character or an invisible one inside; no letter,
-            digit or symbol; or longer than MAX_NAME_CHARACTERS.
+        InvalidInput: it is not a string, holds a control or invisible character, has no letter,
+            digit or symbol, or is longer than MAX_NAME_CHARACTERS.
     """
     return _normalised(text, "A name", MAX_NAME_CHARACTERS)
 
 
 def normalised_description(text: object) -> str:
-    """Return a description in the form of `normalised_name`; up to MAX_PROMPT_CHARACTERS."""
+    """Return a description, normalised as by `normalised_name`, of up to MAX_PROMPT_CHARACTERS."""
     return _normalised(text, "A description", MAX_PROMPT_CHARACTERS)
 
 
 def normalised_templates(texts: Sequence[object]) -> tuple[str, ...]:
-    """Return prompt templates in the form of `normalised_name`, the first of equal ones kept.
+    """Return distinct prompt templates in their order, normalised as by `normalised_name`.
 
     Raises:
-        InvalidInput: none, more than MAX_TEMPLATES, one without exactly one `{}`, or longer than
-            MAX_PROMPT_CHARACTERS.
+        InvalidInput: there is no template, or more than MAX_TEMPLATES; or one has not exactly one
+            `{}`, or is longer than MAX_PROMPT_CHARACTERS.
     """
     if isinstance(texts, str) or not 1 <= len(texts) <= MAX_TEMPLATES:
         raise InvalidInput(f"There may be 1 to {MAX_TEMPLATES} templates, as a list.")
@@ -128,17 +129,17 @@ def normalised_templates(texts: Sequence[object]) -> tuple[str, ...]:
 def ensemble_texts(
     label: Label, *, templates: Sequence[str] | None = None, descriptions: Sequence[str] = ()
 ) -> tuple[str, ...]:
-    """Return the texts whose mean stands for a label, the first of equal ones kept.
+    """Return the distinct texts whose mean vector represents a label, in their order.
 
     Args:
-        label: whose name fills the templates; its description is not used unless it is passed.
-        templates: in the form of `normalised_templates`; None: the label's own, else
+        label: its name fills the templates; its description is used only if it is passed as well.
+        templates: as `normalised_templates` returns them; None for the label's own, else
             DEFAULT_TEMPLATES.
-        descriptions: other words for the same, which fill the templates as the name does, so that
-            one description weighs as much as the name (docs/evaluation.md says what it gains).
+        descriptions: further texts that fill the templates, each weighing as much as the name
+            (docs/evaluation.md measures the gain).
     """
     chosen = templates or label.templates or DEFAULT_TEMPLATES
-    # Not str.format: a template or a name with other braces is text like any other.
+    # str.format would fail on a template or a name with other braces.
     subjects = [label.name, *descriptions]
     return tuple(
         dict.fromkeys(
@@ -150,7 +151,7 @@ def ensemble_texts(
 def ensemble_key(
     label: Label, *, templates: Sequence[str] | None = None, descriptions: Sequence[str] = ()
 ) -> str:
-    """Return 64 hex digits that name `ensemble_texts` of the same arguments, whatever their order.
+    """Return a digest of `ensemble_texts` of the same arguments: 64 hex digits, whatever their order.
 
     Two labels with the same key have the same vector in every space.
     """
@@ -162,7 +163,7 @@ def ensemble(vectors: Matrix) -> Vector:
     """Return the (d,) unit vector of a label: the mean of its (t, d) unit text vectors.
 
     Raises:
-        InvalidInput: no vectors, one that is not finite, or a mean without direction.
+        InvalidInput: there is no vector, one is not finite, or the mean is zero.
 
     Source: Radford et al., "Learning Transferable Visual Models From Natural Language Supervision"
     (2021), section 3.1.4: the ensemble is built over the embedding space, not over probabilities.
@@ -175,7 +176,7 @@ def ensemble(vectors: Matrix) -> Vector:
 def _normalised(text: object, what: str, longest: int) -> str:
     if not isinstance(text, str):
         raise InvalidInput(f"{what} is text, not {type(text).__name__}.")
-    # Before anything reads every character: a body may be megabytes.
+    # The length is checked before any loop over characters: a request may hold megabytes.
     trimmed = text.strip() if len(text) <= 10 * longest else text
     if len(trimmed) > 2 * longest:
         raise InvalidInput(f"{what} may have {longest} characters at most.")

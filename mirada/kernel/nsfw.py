@@ -1,4 +1,4 @@
-"""How unsafe a picture is, by the encoder alone: pairs of prompts that differ in that and little else."""
+"""The NSFW score of a picture, from an encoder and pairs of prompts that differ in little else."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mirada.kernel.zero_shot import sigmoid
 
 
 class NsfwPolicy(StrEnum):
-    """What an unsafe picture leads to; none of them refuses an upload."""
+    """The treatment of unsafe pictures; no policy refuses an upload."""
 
     OFF = "off"
     FLAG = "flag"
@@ -28,18 +28,18 @@ PROMPT_PAIRS: tuple[tuple[str, str], ...] = (
     ("an obscene sexual sticker", "a cute friendly sticker"),
     ("a hentai drawing of genitals and breasts", "a cartoon drawing of a face and hands"),
 )
-"""(unsafe, safe). The two of a pair are about the same thing, so that what the picture shows cancels
-and what is left is the difference. Sexual content only: a mean over several dangers would find none
-of them, and violence or hate can be labels of their own."""
+"""(unsafe, safe). Both prompts of a pair name the same thing, so that only the difference in safety
+counts. They are about sexual content alone: a mean over several dangers would find none of them.
+Violence or hate can be labels of their own."""
 UNSAFE_PROMPTS = tuple(unsafe for unsafe, _ in PROMPT_PAIRS)
 SAFE_PROMPTS = tuple(safe for _, safe in PROMPT_PAIRS)
 PRIOR_LOGIT = -5.0
-"""Log odds that a picture is unsafe before it is looked at: 1 in 150. Without it the harmless half of
-all pictures, those a hair nearer to an unsafe prompt, would score above 0.5."""
+"""Log odds that a picture is unsafe before it is seen: 1 in 150. Without this prior every picture that
+is slightly nearer to an unsafe prompt, half of all harmless ones, would score above 0.5."""
 
 
 def nsfw_score(cos_unsafe: npt.ArrayLike, cos_safe: npt.ArrayLike, scale: float) -> float:
-    """Return in [0, 1] how unsafe a picture is: the mean over pairs of a softmax within the pair.
+    """Return the NSFW score of a picture in [0, 1]: the mean over pairs of a softmax within the pair.
 
     A pair's softmax over two logits is sigmoid(scale x (cos unsafe - cos safe) + PRIOR_LOGIT).
 
@@ -49,7 +49,7 @@ def nsfw_score(cos_unsafe: npt.ArrayLike, cos_safe: npt.ArrayLike, scale: float)
         scale: the model's own logit scale, > 0.
 
     Raises:
-        InvalidInput: no pairs, unequal numbers, or cosines that are not finite.
+        InvalidInput: there are no pairs, unequal numbers of cosines, or values that are not finite.
     """
     unsafe = np.asarray(cos_unsafe, dtype=np.float64)
     safe = np.asarray(cos_safe, dtype=np.float64)

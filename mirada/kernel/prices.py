@@ -1,6 +1,6 @@
-"""What questions to a language model cost, and at most can cost, in millionths of a US dollar.
+"""Prices of language model calls, and upper bounds of their costs, in millionths of a US dollar.
 
-Everything is rounded up: an account may count a little too much and never too little.
+Costs are rounded up: an account may count a little too much, never too little.
 """
 
 from __future__ import annotations
@@ -14,29 +14,30 @@ from decimal import Decimal
 from typing import Any
 
 MICROS = 1_000_000
-"""Millionths of a dollar in a dollar; also tokens in what prices are quoted for, so the two cancel."""
+"""Millionths in a dollar; also the number of tokens that prices are quoted for, so the two cancel."""
 ENVELOPE_TOKENS = 100
-"""What a server adds around messages: about ten tokens each, and a schema's own headings."""
+"""Tokens that a server adds around messages: about ten each, and headings around a schema."""
 MARK_TOKENS = 4
-"""What some models add to a text's beginning and end before they embed it."""
+"""Tokens that some models add to a text before they embed it."""
 PICTURE_TOKENS = 3_000
-"""One picture at low detail: 2,833 with gpt-4o-mini, the most that OpenAI counts for any of its models."""
+"""Tokens of one picture at low detail: 2,833 with gpt-4o-mini, the most of all OpenAI models."""
 SQUARE_PIXELS = 1024 * 1024
 DRAWING_TOKENS = 8_000
-"""One drawing of 1024 x 1024 at high quality: about 7,030 with gpt-image-2, less with older ones."""
+"""Tokens of a drawing of SQUARE_PIXELS at high quality: about 7,030 with gpt-image-2, the most."""
 AUTO_PIXELS = 1536 * 1024
+"""Pixels of the largest drawing that OpenAI makes where the size is `auto`."""
 _SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 _SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What one model costs.
+    """The price of one model.
 
     Attributes:
-        input_usd: dollars per million tokens of the question.
-        output_usd: dollars per million tokens of the answer.
-        picture_usd: dollars per drawing, instead of those; None where tokens are paid.
+        input_usd: US dollars per million tokens of the request.
+        output_usd: US dollars per million tokens of the reply.
+        picture_usd: US dollars per drawing in place of tokens; None where tokens are paid.
     """
 
     input_usd: Decimal
@@ -44,7 +45,7 @@ class Price:
     picture_usd: Decimal | None = None
 
     def cost_micros(self, input_tokens: int, output_tokens: int) -> int:
-        """Return what that many tokens, or the one drawing, cost."""
+        """Return the cost of so many tokens, or of one drawing, in millionths of a dollar."""
         if self.picture_usd is not None:
             return math.ceil(self.picture_usd * MICROS)
         return math.ceil(self.input_usd * input_tokens + self.output_usd * output_tokens)
@@ -62,24 +63,24 @@ BUILT_IN: Mapping[str, Price] = {
     "gpt-image-1-mini": _tokens("2.00", "8.00"),
     "gpt-image-2": _tokens("5.00", "30.00"),
 }
-"""OpenAI's prices as of November 2026. They change: LLM_PRICES_USD says what is true today."""
+"""OpenAI's prices as of November 2026. The setting LLM_PRICES_USD replaces prices that have changed."""
 
 
 class PriceTable:
     """Prices by model."""
 
     def __init__(self, own: Mapping[str, Price] | None = None) -> None:
-        """Keep the built-in prices and, above them, the operator's own."""
+        """Keep the built-in prices; the operator's own prices replace them by model."""
         self._prices = {**BUILT_IN, **(own or {})}
 
     def of(self, model: str) -> Price | None:
-        """Return a model's price, a dated snapshot's by its model; None for an unknown one."""
+        """Return a model's price; a dated snapshot has its model's. None for an unknown model."""
         return self._prices.get(model) or self._prices.get(_SNAPSHOT.sub("", model))
 
     def cost_micros(
         self, model: str, input_tokens: int | None, output_tokens: int | None
     ) -> int | None:
-        """Return what a call costs; None without a price, or where it depends on unknown tokens."""
+        """Return the cost of a call in millionths of a dollar; None where it cannot be known."""
         price = self.of(model)
         if price is None:
             return None
@@ -89,13 +90,13 @@ class PriceTable:
 
 
 def parse_prices(found: object) -> dict[str, Price]:
-    """Return the prices that decoded JSON holds.
+    """Return prices by model from decoded JSON.
 
-    Takes `{"model": [0.15, 0.6]}`, dollars per million tokens in and out, and
+    The JSON is `{"model": [0.15, 0.6]}`, US dollars per million tokens of request and reply, or
     `{"model": {"per_image": 0.04}}`.
 
     Raises:
-        ValueError: another shape, or a price that is no number of 0 or more.
+        ValueError: the JSON has another form, or a price is not a number >= 0.
     """
     if not isinstance(found, dict):
         raise ValueError('expected JSON like {"gpt-4o-mini": [0.15, 0.6]}')
@@ -122,7 +123,7 @@ def _usd(model: str, found: object) -> Decimal:
 
 @dataclass(frozen=True, slots=True)
 class TokenBound:
-    """The most tokens that a question can cost."""
+    """The most tokens that a call can use."""
 
     input_tokens: int
     output_tokens: int
@@ -135,19 +136,19 @@ def bound_of_question(
     schema: Mapping[str, Any] | None = None,
     pictures: int = 0,
 ) -> TokenBound:
-    """Return the most that a question may cost: no token is shorter than one byte of UTF-8."""
+    """Return the most tokens of a question: a token has at least one byte of UTF-8."""
     given = sum(len(text.encode()) for text in texts)
     form = len(json.dumps(schema).encode()) if schema is not None else 0
     return TokenBound(given + form + ENVELOPE_TOKENS + pictures * PICTURE_TOKENS, max_tokens)
 
 
 def bound_of_embedding(texts: Iterable[str]) -> TokenBound:
-    """Return the most that embedding texts may cost."""
+    """Return the most tokens of embedding these texts."""
     return TokenBound(sum(len(text.encode()) + MARK_TOKENS for text in texts), 0)
 
 
 def bound_of_drawing(prompt: str, size: str) -> TokenBound:
-    """Return the most that one drawing may cost, at the highest quality."""
+    """Return the most tokens of one drawing: its price at the highest quality."""
     match = _SIZE.fullmatch(size)
     pixels = int(match[1]) * int(match[2]) if match else AUTO_PIXELS
     drawn = math.ceil(DRAWING_TOKENS * max(1.0, pixels / SQUARE_PIXELS))

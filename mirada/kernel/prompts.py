@@ -1,4 +1,4 @@
-"""What a picture was made from, as text: when two prompts are one, and what is embedded of them."""
+"""Prompts and captions as texts to embed: their normal form, and the digest that identifies them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _BLANKS = re.compile(r"\s+")
 
 
 def normalised_prompt(text: str) -> str:
-    r"""Return a prompt as it is embedded: NFC, runs of white space one blank, trimmed; case is kept.
+    r"""Return a prompt as it is embedded: NFC, one blank between words, trimmed; case is kept.
 
     >>> normalised_prompt("  a cat,\n on the  moon ")
     'a cat, on the moon'

@@ -1,4 +1,4 @@
-"""Matches, their order, and how relevant a score is against its query's own background."""
+"""Matches, their order, and the relevance of scores against the background of their query."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+"""float64 of any shape."""
 
 BACKGROUND_ROWS = 512
-"""Scores that stand for the whole collection: a median of 512 is within 0.06 sigma of the truth."""
+"""Scores sampled from the whole collection: a median of 512 is within 0.06 sigma of the true one."""
 PRIOR_CENTRE, PRIOR_SPREAD, PRIOR_SCORES = 0.15, 0.1, 8
-"""What unrelated pictures usually score with CLIP-like encoders, as eight imagined scores, so that a
-collection of a handful has a background at all. Among 512 real scores they weigh 1.5 %."""
+"""A prior background of eight scores, as unrelated pictures usually have with CLIP-like encoders. It
+serves collections of a few pictures; among 512 real scores it weighs 1.5 %."""
 LEAST_SPREAD = 0.01
-"""Spread below which a background is taken to be identical scores, not a measured width."""
+"""Lowest spread: a background with less consists of equal scores and has no width to measure."""
 RELEVANT_FROM, WEAK_FROM = 0.8, 0.5
-"""Relevance is the estimated share that is no accident: four of five, and one of two."""
+"""Lowest relevance of each verdict. Relevance estimates the share of results that are not accidents:
+four of five, and one of two."""
 
 
 class SearchWay(StrEnum):
-    """How an answer was computed: by scanning every permitted vector, or through the graph."""
+    """The way an answer was computed: a scan of every permitted vector, or a walk through the graph."""
 
     EXACT = "exact"
     HNSW = "hnsw"
@@ -33,7 +35,7 @@ class SearchWay(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What a whole answer amounts to, judged by its best result."""
+    """The judgement of a whole answer by its best result."""
 
     RELEVANT = "relevant"
     WEAK = "weak"
@@ -42,19 +44,19 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=False)
 class Match:
-    """One found vector: its embedding id and its cosine similarity in [-1, 1], higher is nearer."""
+    """A vector that was found: its embedding id, and its cosine in [-1, 1]; higher is nearer."""
 
     id: int
     similarity: float
 
 
 def cosines(vectors: npt.NDArray[np.float32], query: npt.NDArray[np.float32]) -> Floats:
-    """Return (n,) cosines of unit rows with a unit query, as float64 values exact to float32.
+    """Return (n,) cosines in [-1, 1] of unit rows (n, d) with a unit query (d,), as float64.
 
-    They are summed in float64 and then rounded, so that every way of searching, in whatever order
-    its loops add, reports the same number for the same vector, and equal vectors really tie.
+    Sums are made in float64 and rounded to float32. So every way of searching reports the same
+    number for the same vector, and equal vectors have equal scores.
     """
-    # Not a matrix product: BLAS would wake a thread per core for a few rows, and wait for each.
+    # A matrix product would wake a BLAS thread per core for a few rows, and wait for each.
     summed: Floats = np.einsum("nd,d->n", vectors.astype(np.float64), query.astype(np.float64))
     return np.clip(summed, -1.0, 1.0).astype(np.float32).astype(np.float64)
 
@@ -62,7 +64,7 @@ def cosines(vectors: npt.NDArray[np.float32], query: npt.NDArray[np.float32]) ->
 def best_matches(
     ids: npt.NDArray[np.int64], similarities: npt.NDArray[np.floating], k: int
 ) -> list[Match]:
-    """Return the min(k, n) best, highest similarity first, ties by ascending id."""
+    """Return the min(k, n) best matches, highest similarity first, ties by ascending id."""
     order = np.lexsort((ids, -similarities))[:k]
     return [
         Match(int(id_), float(similarity))
@@ -73,8 +75,8 @@ def best_matches(
 def sampling_order(ids: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
     """Return a fixed pseudo-random number per id; the smallest ones are the background sample.
 
-    A hash rather than a draw: every process, whatever its snapshot, samples the same pictures, and
-    a new picture changes at most one of them.
+    A hash makes every process sample the same pictures, whatever snapshot it has. A new picture
+    changes at most one of them.
 
     Source: the splitmix64 finaliser, Steele, Lea and Flood, OOPSLA 2014, section 5.
     """
@@ -87,28 +89,30 @@ def sampling_order(ids: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
 def relevances(
     similarities: npt.ArrayLike, background: npt.ArrayLike, collection_size: int
 ) -> Floats:
-    """Return for each score the estimated probability that it is not there by chance.
+    """Return the relevance of each score: the estimated probability that it is not there by chance.
 
     1. Cosines become u = atanh(cosine), Fisher's transform, whose noise does not shrink near 1.
-    2. The noise is the background's median m and spread 1.4826 x MAD, which even 40 % of true
-       matches among the background hardly move; its upper tail is taken as logistic, heavier than
-       normal as such scores are: p(u) = 1 / (1 + exp(1.8138 (u - m) / spread)).
-    3. Of n pictures, n p(u) reach u by chance. R(u) do reach it, read off the background and at
-       least one. The smallest n p / R over thresholds up to u is the expected share of accidents
-       (the q-value of a false discovery rate); relevance is one minus that.
+    2. The noise has the background's median m and the spread 1.4826 x MAD. Even 40 % of true
+       matches in the background hardly change these. The upper tail of such scores is heavier
+       than normal, so it is taken as logistic: p(u) = 1 / (1 + exp(1.8138 (u - m) / spread)).
+    3. Of n pictures, n p(u) reach u by chance. R(u) reach it in fact, counted in the background,
+       at least one. The smallest n p / R over thresholds up to u is the expected share of
+       accidents, the q-value of a false discovery rate. Relevance is one minus that.
 
-    So the best of n noise scores stays irrelevant however large n is, yet a thousand true matches
-    in a million pictures are recognised by being a thousand. Limits: where more than half of the
-    collection shows what was asked for, that is its background, and relevance stays low; a bent
-    background, of two very different halves, widens the spread and makes the judgement cautious.
+    So the best of n noise scores stays irrelevant however large n is. A thousand true matches in a
+    million pictures are recognised by their number.
+
+    There are two limits. Where more than half of the collection matches the query, the matches
+    are the background, and relevance stays low. A background of two very different halves has a
+    wide spread, and relevance is underestimated.
 
     Args:
         similarities: cosines in [-1, 1].
         background: cosines of a random sample of the same collection with the same query.
-        collection_size: how many pictures could have been found, >= 0.
+        collection_size: number of pictures that could have been found, >= 0.
 
     Returns:
-        As many values in [0, 1], never falling where the similarity rises.
+        As many values in [0, 1]; a higher similarity never has a lower relevance.
 
     Source: Storey, "A direct approach to false discovery rates", JRSS-B 64 (2002), section 2.
     """
@@ -133,12 +137,12 @@ def relevances(
 
 
 def relevance(similarity: float, background: npt.ArrayLike, collection_size: int) -> float:
-    """Return `relevances` of one score."""
+    """Return the relevance of one score; see `relevances`."""
     return float(relevances([similarity], background, collection_size)[0])
 
 
 def verdict(relevances_found: Iterable[float]) -> Verdict:
-    """Say what an answer amounts to, by its best result's relevance; no result is no relevance."""
+    """Return the verdict on an answer by its highest relevance; NOTHING for an empty answer."""
     best = max(relevances_found, default=0.0)
     if best < WEAK_FROM:
         return Verdict.NOTHING

@@ -1,4 +1,4 @@
-"""Vectors that one process remembers: bounded, and the popular ones stay longest; no I/O."""
+"""A bounded cache of vectors in memory that keeps popular ones longest. No I/O."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from mirada.kernel.embeddings import Vector
 Key = TypeVar("Key", bound=Hashable)
 
 PROTECTED_SHARE = 0.8
-"""Of the room: what was asked for again. Einziger, Friedman and Manes, "TinyLFU", ACM Transactions on
-Storage 13 (2017), section 4 use the same share."""
+"""Share of the room for vectors that were asked for again. Source: Einziger, Friedman and Manes,
+"TinyLFU", ACM Transactions on Storage 13 (2017), section 4."""
 
 
 @dataclass(frozen=True, slots=True)
 class CacheCounts:
-    """What a cache has done since it was made, and what it holds now.
+    """The counts of a cache since it was made, and its present size.
 
     Attributes:
-        hits: keys that were asked for and here.
-        misses: keys that were asked for and not here.
-        evictions: vectors that were let go of to make room.
-        entries: vectors held.
-        bytes: what they and their keys take, without the dictionaries around them.
+        hits: keys that were asked for and found.
+        misses: keys that were asked for and not found.
+        evictions: vectors that were removed to make room.
+        entries: vectors in the cache.
+        bytes: size of vectors and keys, without the dictionaries around them.
     """
 
     hits: int
@@ -38,7 +38,7 @@ class CacheCounts:
 
 
 class _Segment(Generic[Key]):
-    """Vectors by key, the one that was not used for longest first."""
+    """Vectors by key, the least recently used one first."""
 
     def __init__(self) -> None:
         self.vectors: OrderedDict[Key, Vector] = OrderedDict()
@@ -60,22 +60,22 @@ class _Segment(Generic[Key]):
 
 
 class VectorCache(Generic[Key]):
-    """Vectors by key, at most so many and so large. Thread-safe.
+    """A segmented LRU cache of vectors by key, limited in number and bytes. Thread-safe.
 
-    A segmented LRU: what is new is on probation, what is asked for again is protected, and room is
-    made on probation first. So a flood of keys that come once lets go of nothing popular. What was
-    popular and is not any more falls back on probation, pushed out of a full protected segment.
+    A new vector is in the probation segment; asked for again, it moves to the protected segment.
+    Vectors are evicted from probation first, so a flood of keys that come once evicts nothing
+    popular. A full protected segment moves its least recently used vectors back to probation.
 
     Source: Karedla, Love and Wherry, "Caching strategies to improve disk system performance", IEEE
     Computer 27 (1994), number 3.
     """
 
     def __init__(self, max_entries: int, max_bytes: int | None = None) -> None:
-        """Hold nothing yet.
+        """Begin empty.
 
         Args:
             max_entries: most vectors, >= 2.
-            max_bytes: most bytes of vectors and keys; None for no such limit.
+            max_bytes: most bytes of vectors and keys; None for no limit.
         """
         self._max_entries = max_entries
         self._max_bytes = sys.maxsize if max_bytes is None else max_bytes
@@ -85,7 +85,7 @@ class VectorCache(Generic[Key]):
         self._hits = self._misses = self._evictions = 0
 
     def get(self, keys: Iterable[Key]) -> dict[Key, Vector]:
-        """Return those that are here, by key; each counts as asked for."""
+        """Return the vectors in the cache by key; each of them counts as used."""
         found: dict[Key, Vector] = {}
         with self._lock:
             for key in keys:
@@ -98,7 +98,7 @@ class VectorCache(Generic[Key]):
         return found
 
     def put(self, vectors: Mapping[Key, Vector]) -> None:
-        """Keep these, and let go of others where there is no room."""
+        """Store vectors by key, and evict others where there is no room."""
         with self._lock:
             for key, vector in vectors.items():
                 is_protected = key in self._protected.vectors
@@ -109,7 +109,7 @@ class VectorCache(Generic[Key]):
             self._make_room()
 
     def counts(self) -> CacheCounts:
-        """Return what it has done and what it holds."""
+        """Return the counts so far and the present size."""
         with self._lock:
             return CacheCounts(
                 self._hits, self._misses, self._evictions, self._entries(), self._bytes()

@@ -1,9 +1,9 @@
-"""Metrics for Prometheus: what processes count, and how it is shown; docs/metrics.md lists them.
+"""Metrics for Prometheus; docs/metrics.md lists them.
 
-Nothing in a label is chosen by a caller or says anything of a person.
+No label holds a value that a caller chose, or anything about a person.
 """
 
-from mirada.metrics import processes
+from mirada.metrics import multiprocess
 
-# Before anything here imports Prometheus's client library, which looks for a folder just then.
-processes.forget_others()
+# This precedes every import of Prometheus's client library, which reads the variable at its import.
+multiprocess.forget_others()

@@ -1,4 +1,4 @@
-"""Metrics as text, in the two forms that Prometheus reads."""
+"""Renders metrics in the two text formats that Prometheus reads."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from werkzeug.http import parse_accept_header
 OPENMETRICS = openmetrics.CONTENT_TYPE_LATEST
 OPENMETRICS_TYPE = OPENMETRICS.split(";")[0]
 PLAIN_TYPES = frozenset({"text/plain", "text/*", "*/*"})
+"""Media ranges that the plain text format satisfies (RFC 9110, 12.5.1)."""
 
 
 def registry_of(*collectors: Collector, is_one_process: bool = True) -> CollectorRegistry:
-    """Return a registry of these collectors, and of what the operating system says of this process.
+    """Return a registry of these collectors and of the operating system's figures of this process.
 
     Args:
-        *collectors: in the order in which they are asked and shown.
-        is_one_process: whether the process that answers is the only one that the numbers are of.
+        *collectors: in the order in which they are collected and shown.
+        is_one_process: whether the metrics are of this process alone, so that its figures fit them.
     """
     registry = CollectorRegistry()
     of_process = (PROCESS_COLLECTOR, GC_COLLECTOR) if is_one_process else ()
@@ -35,11 +36,11 @@ def registry_of(*collectors: Collector, is_one_process: bool = True) -> Collecto
 
 
 def rendered(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
-    """Return the metrics in the form that an Accept header prefers, and its content type.
+    """Return the metrics in the format that an Accept header prefers, and its content type.
 
-    OpenMetrics 1.0 where it is asked for before plain text, else the text format 0.0.4.
+    The format is OpenMetrics 1.0 where the header prefers it to plain text, else text format 0.0.4.
     """
-    # Not the library's own choice, which fails on a version that is no number.
+    # The library's own choice fails on a version that is no number.
     for media_range, _ in parse_accept_header(accept, MIMEAccept):
         kind = media_range.split(";")[0].strip().lower()
         if kind == OPENMETRICS_TYPE:

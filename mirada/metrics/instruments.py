@@ -1,7 +1,7 @@
-"""What every process counts, as Prometheus names it; the web server's own are in `webapp.api.metrics`.
+"""The metrics that every process keeps; those of the web server alone are in `webapp.api.metrics`.
 
-Several web processes share these through files, which the client library decides when it is imported:
-see `mirada.metrics.processes`.
+Several web processes share them through files. The client library decides so when it is imported; see
+`mirada.metrics.multiprocess`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from prometheus_client import (
 
 from mirada.kernel.errors import MiradaError
 
-# When a counter began is a series more for each, and not to be had of several processes.
+# A counter's time of creation would double the series, and several processes have no common one.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 INSTRUMENTS = CollectorRegistry()
-"""Ours alone: what a library might register elsewhere is not shown."""
+"""Mirada's own metrics; a library's, in the client's default registry, are not shown."""
 
 JOB_SECONDS = Histogram(
     "mirada_job_attempt_duration_seconds",
@@ -100,7 +100,7 @@ CACHE_BYTES = Gauge(
     registry=INSTRUMENTS,
 )
 
-# Of several processes the one that is behind most, or has most to do, is the one to know about.
+# Of several processes, the one that is furthest behind or has most to do is reported.
 INDEX_VECTORS = Gauge(
     "mirada_index_vectors",
     "Vectors that can be found.",
@@ -168,15 +168,15 @@ DATABASE_CONNECTIONS_LIMIT = Gauge(
 
 
 class Upload(Protocol):
-    """What became of a picture; see `mirada.pictures.intake.TakenIn`."""
+    """The outcome of an upload; see `mirada.pictures.intake.TakenIn`."""
 
     @property
     def is_new_content(self) -> bool:
-        """Whether its bytes were not known before."""
+        """Whether the picture's bytes were unknown before."""
 
     @property
     def was_replayed(self) -> bool:
-        """Whether an earlier request had sent it."""
+        """Whether an earlier request with the same Idempotency-Key was answered again."""
 
 
 P = ParamSpec("P")
@@ -184,7 +184,7 @@ Taken = TypeVar("Taken", bound=Upload)
 
 
 def counting_uploads(take_in: Callable[P, Taken]) -> Callable[P, Taken]:
-    """Count what becomes of pictures: new, known, replayed, or the code of the error."""
+    """Wrap a function that takes pictures in, and count outcomes: new, known, replayed or error code."""
 
     @functools.wraps(take_in)
     def counted(*args: P.args, **kwargs: P.kwargs) -> Taken:

@@ -1,4 +1,4 @@
-"""Copies what a process's encoders, caches, indexes and pool count by themselves into instruments."""
+"""Copies the counts of a process's encoders, caches, indexes and connections into its metrics."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from prometheus_client import Counter, Metric
 
-from mirada.kernel.tally import Tally
+from mirada.kernel.encoder_counters import EncoderCounters
 from mirada.kernel.vector_cache import CacheCounts
 from mirada.metrics import instruments as to
 from mirada.ports import IndexStatus
@@ -18,23 +18,24 @@ from mirada.runtime import Runtime
 
 QUERIES = "queries:"
 INDEX = "index:"
+"""Prefixes of the runtime's names of ports; the rest of the name is the space."""
 CACHES = {"label_vectors": "labels", "theme_vectors": "themes"}
-"""Of these a process has one for all spaces."""
+"""Caches that serve all spaces: the runtime's name of the port, and the label `cache`."""
 
 
 class Publisher:
-    """Publishes one runtime's counts. Builds nothing, asks no server, never waits. Thread-safe."""
+    """Publishes one runtime's counts. It builds no port, asks no server and never waits. Thread-safe."""
 
     def __init__(
         self,
         runtime: Runtime,
         gather: Callable[[], Iterable[Metric]] = to.INSTRUMENTS.collect,
     ) -> None:
-        """Keep the runtime.
+        """Keep the runtime; each runtime has one publisher.
 
         Args:
-            runtime: whose counts these are; one publisher for each.
-            gather: returns what all instruments say, of other processes too where there are any.
+            runtime: the runtime whose counts are published.
+            gather: returns all metrics, with those of other processes where they share them.
         """
         self._runtime = runtime
         self._gather = gather
@@ -42,16 +43,16 @@ class Publisher:
         self._published: dict[tuple[object, ...], float] = {}
 
     def collect(self) -> Iterable[Metric]:
-        """Return what all instruments say now; a Prometheus collector."""
+        """Publish, then return all metrics; this makes the publisher a Prometheus collector."""
         self.publish()
         return self._gather()
 
     def publish(self) -> None:
-        """Bring the instruments up to date."""
+        """Bring the metrics up to date."""
         with self._lock:
             for name, port in self._runtime.built().items():
-                if isinstance(tally := getattr(port, "tally", None), Tally):
-                    self._encoder(port, tally)
+                if isinstance(counters := getattr(port, "counters", None), EncoderCounters):
+                    self._encoder(port, counters)
                 elif name.startswith(QUERIES):
                     self._cache("queries", name.removeprefix(QUERIES), port.counts())
                 elif name in CACHES:
@@ -60,9 +61,9 @@ class Publisher:
                     self._index(int(name.removeprefix(INDEX)), port.known_status())
             self._connections()
 
-    def _encoder(self, encoder: Any, tally: Tally) -> None:
+    def _encoder(self, encoder: Any, counters: EncoderCounters) -> None:
         space = encoder.space.name
-        for kind, done in tally.read().items():
+        for kind, done in counters.read().items():
             self._advance(to.ENCODED, done.items, space, kind)
             self._advance(to.ENCODER_FAILURES, done.failures, space, kind)
             self._advance(to.ENCODER_SECONDS, done.seconds, space, kind)
@@ -84,7 +85,7 @@ class Publisher:
     def _index(self, space_id: int, status: IndexStatus | None) -> None:
         if status is None:
             return
-        # Read when the index was loaded, so the database is not asked.
+        # The space was read when the index was loaded, so the database is not asked.
         space = self._runtime.vector_source(space_id).space
         to.INDEX_VECTORS.labels(space.name, str(space.kind)).set(status.live_count)
         for gauge, value in (
@@ -107,7 +108,7 @@ class Publisher:
         counter.labels(*labels).inc(self._news(total, counter, *labels))
 
     def _news(self, total: float, *key: object) -> float:
-        """Return by how much a total has grown since it was last asked about."""
+        """Return the growth of a total since the last call with the same key."""
         past = self._published.get(key, 0.0)
         self._published[key] = total
         return total - past
@@ -118,7 +119,7 @@ def _timestamp(moment: datetime | None) -> float:
 
 
 def _recall(status: IndexStatus) -> float:
-    """Return the least recall that was measured; a snapshot without a graph is exact."""
+    """Return the lowest recall measured; 1 without a graph, NaN without a snapshot."""
     if status.snapshot is None:
         return math.nan
     measured = status.recall.get("at_ef_search", {"exact": 1.0})

@@ -145,7 +145,7 @@ def register_batch(
     for picture, _ in ordered:
         locked_content(session, picture)
     owned = owned_hashes(session, owner_id, [picture.sha256 for picture, _ in ordered])
-    told = [p.facts.generation for p, _ in ordered if p.sha256 not in owned]
+    told = [p.facts.file_metadata for p, _ in ordered if p.sha256 not in owned]
     lock_texts_of(session, {normalised_prompt(one.prompt) for one in told if one and one.prompt})
     return [
         (

@@ -17,7 +17,7 @@ from mirada.db.texts import lock_texts_of, release_text, set_caption, set_prompt
 from mirada.db.visibility import may_see, visible_images
 from mirada.kernel.errors import InvalidInput, NotFound, PreconditionFailed
 from mirada.kernel.prompts import normalised_prompt
-from mirada.kernel.writing import checked_text, clean_filename
+from mirada.kernel.user_text import checked_text, clean_filename
 
 CHANGEABLE = frozenset({"prompt", "caption", "is_public", "filename"})
 LARGEST_ID = 2**63 - 1

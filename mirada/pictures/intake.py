@@ -13,8 +13,8 @@ from mirada.db import idempotency, spaces
 from mirada.db.deadlocks import ATTEMPTS, DEADLOCK_WITHIN_S, pause
 from mirada.jobs import ledger
 from mirada.kernel.errors import MiradaError, Unavailable
-from mirada.kernel.origin import Generation
-from mirada.kernel.writing import checked_text
+from mirada.kernel.file_metadata import FileMetadata
+from mirada.kernel.user_text import checked_text
 from mirada.metrics.instruments import counting_uploads
 from mirada.pictures import images, register
 from mirada.pictures.register import NewPicture, Registered
@@ -64,7 +64,7 @@ def take_in(
     auto_caption: bool = True,
     request_id: str | None = None,
     idempotency_key: str | None = None,
-    made_by: Generation | None = None,
+    made_by: FileMetadata | None = None,
     together_with: Together | None = None,
 ) -> TakenIn:
     """Check, store and register a picture, commit, and ring for its embedding.
@@ -90,7 +90,7 @@ def take_in(
         checked_text("caption", caption)
         picture = keep(runtime, staged, declared_media_type, read_metadata=read_metadata)
         if made_by is not None:
-            picture = replace(picture, facts=replace(picture.facts, generation=made_by))
+            picture = replace(picture, facts=replace(picture.facts, file_metadata=made_by))
     finally:
         staged.discard()
     fields = {"filename": filename, "prompt": prompt, "caption": caption, "is_public": is_public}
@@ -140,7 +140,7 @@ def keep(
     """
     facts = register.receive(staged, declared_media_type, runtime.decoder)
     if not read_metadata:
-        facts = replace(facts, generation=None)
+        facts = replace(facts, file_metadata=None)
     key = register.storage_key(staged.sha256, facts.format)
     picture = NewPicture(staged.sha256, staged.byte_size, facts, key)
     runtime.image_store.commit(staged, key)

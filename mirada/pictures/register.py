@@ -19,7 +19,7 @@ from mirada.kernel.captions import CaptionSource
 from mirada.kernel.errors import Conflict, CorruptImage, UnsupportedImage
 from mirada.kernel.images import MEDIA_TYPE_ALIASES, ImageFormat, ImageStatus, PictureFacts
 from mirada.kernel.prompts import normalised_prompt
-from mirada.kernel.writing import checked_text, clean_filename
+from mirada.kernel.user_text import checked_text, clean_filename
 from mirada.ports import ImageDecoder, StagedFile
 
 JOB_KIND = ledger.CREATE_EMBEDDINGS
@@ -143,7 +143,7 @@ def register_image(
         Conflict: the key's image has been deleted since, or its first request is still under way.
     """
     prompt, caption = checked_text("prompt", prompt), checked_text("caption", caption)
-    generation = picture.facts.generation
+    generation = picture.facts.file_metadata
     if prompt is None and generation is not None:
         prompt = generation.prompt
     owner = session.get_one(User, owner_id)

@@ -220,7 +220,7 @@ def test_what_was_encoded_is_counted(recorder: Recorder) -> None:
         encoder.encode_texts([f"text {number}" for number in range(6)])
         with pytest.raises(InvalidInput):
             encoder.encode_images([picture(1), picture(13)])
-        done = encoder.tally.read()
+        done = encoder.counters.read()
     assert (done["texts"].items, done["texts"].failures) == (6, 0)
     assert done["texts"].batches == {4: 1, 2: 1}
     assert done["texts"].seconds > 0

@@ -16,14 +16,14 @@ from typing import Any
 
 import pytest
 
-from mirada.adapters.encoders import choice, weights
-from mirada.adapters.encoders.choice import (
+from mirada.adapters.encoders import model_choice, weights
+from mirada.adapters.encoders.hub import hub_reachable
+from mirada.adapters.encoders.model_choice import (
     AUTO_DECISION_S,
     PRODUCTION_FILES,
     PRODUCTION_MODEL,
     choose_model,
 )
-from mirada.adapters.encoders.hub import hub_reachable
 from mirada.config import BUNDLED_MODEL_DIR, PROJECT_ROOT
 from mirada.kernel.errors import InvalidInput
 from tests.adapters.hub import hub_serving
@@ -176,8 +176,8 @@ def test_looking_into_the_cache_counts_against_the_deadline(
     monkeypatch: pytest.MonkeyPatch, auto: Any
 ) -> None:
     left: list[float] = []
-    monkeypatch.setattr(choice, "hub_reachable", left.append)
-    monkeypatch.setattr(choice, "PRODUCTION_FILES", (SlowFile(0.2),))
+    monkeypatch.setattr(model_choice, "hub_reachable", left.append)
+    monkeypatch.setattr(model_choice, "PRODUCTION_FILES", (SlowFile(0.2),))
     assert auto() == BUNDLED
     assert left[0] <= AUTO_DECISION_S - 0.2
 
@@ -227,7 +227,7 @@ def test_what_is_written_down_of_the_production_model_is_what_openclip_says() ->
 @pytest.fixture
 def complete_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pretend that whatever the production model needs is installed."""
-    monkeypatch.setattr(choice, "packages_missing", lambda: [])
+    monkeypatch.setattr(model_choice, "packages_missing", lambda: [])
 
 
 @pytest.mark.usefixtures("complete_packages")
@@ -263,7 +263,7 @@ def test_auto_takes_the_production_model_from_the_cache_without_any_network(
 def test_auto_says_which_package_the_production_model_lacks(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, auto: Any
 ) -> None:
-    monkeypatch.setattr(choice, "PRODUCTION_PACKAGES", ("numpy", "no_such_package"))
+    monkeypatch.setattr(model_choice, "PRODUCTION_PACKAGES", ("numpy", "no_such_package"))
     assert auto() == BUNDLED
     assert "not installed (no_such_package)" in caplog.text
 

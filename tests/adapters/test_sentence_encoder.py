@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mirada.adapters.encoders.sentences import MAX_BATCH, SentenceEncoder
+from mirada.adapters.encoders.sentence_encoder import MAX_BATCH, SentenceEncoder
 from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.errors import EncoderUnavailable
 
@@ -74,10 +74,10 @@ def test_a_model_that_cannot_be_had_is_one_clear_error(folder: Path, tmp_path: P
 
 def test_what_was_encoded_is_counted_by_forward_pass(folder: Path) -> None:
     encoder = SentenceEncoder.load(str(folder), device="cpu")
-    assert encoder.tally.read() == {}
+    assert encoder.counters.read() == {}
     encoder.encode_texts([f"prompt {number}" for number in range(MAX_BATCH + 3)])
     encoder.encode_texts(["one more"])
-    done = encoder.tally.read()["texts"]
+    done = encoder.counters.read()["texts"]
     assert (done.items, done.failures) == (MAX_BATCH + 4, 0)
     assert done.batches == {MAX_BATCH: 1, 3: 1, 1: 1}
     assert done.seconds > 0

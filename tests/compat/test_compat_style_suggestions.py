@@ -14,7 +14,7 @@ from sqlalchemy import update
 from mirada.db.models import Content
 from mirada.db.session import Database
 from mirada.jobs import ledger
-from mirada.kernel.writing import MAX_TEXT_CHARS
+from mirada.kernel.user_text import MAX_TEXT_CHARS
 from mirada.memory import style_list as styles
 from mirada.memory.known import BUILT_IN_STYLES, MAX_DESCRIPTIONS, MAX_STYLES, Style
 from mirada.people import users

@@ -11,39 +11,44 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mirada.file_metadata import Generation, parse, reading
-from mirada.kernel.origin import MAX_EXTRA_CHARS, MAX_EXTRAS, MAX_NAME_CHARS
-from mirada.kernel.writing import MAX_TEXT_CHARS
+from mirada.file_metadata import parse, parsing
+from mirada.kernel.file_metadata import (
+    MAX_EXTRA_CHARS,
+    MAX_EXTRAS,
+    MAX_NAME_CHARS,
+    FileMetadata,
+)
+from mirada.kernel.user_text import MAX_TEXT_CHARS
 from testing.generators import COMFY_RUN, NOT_GENERATED, SAMPLES, WEBUI, Sample, as_json
 
 MAX_CALLS = 3_000_000
 """Of functions, for the worst text: some seconds. What is not bounded makes thousands of millions."""
 
 
-def read(**texts: str) -> Generation:
+def read(**texts: str) -> FileMetadata:
     found = parse(texts)
     assert found is not None
     return found
 
 
-def parse_without_a_net(texts: Mapping[str, str]) -> Generation | None:
+def parse_without_a_net(texts: Mapping[str, str]) -> FileMetadata | None:
     """Parse, and fail where a reader failed: the net below them is for what nobody thought of."""
 
     def fell(message: str, **_: Any) -> None:
         raise AssertionError(message)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reading.logger, "warning", fell)
+        patch.setattr(parsing.logger, "warning", fell)
         return parse(texts)
 
 
-def assert_within_bounds(found: Generation | None) -> None:
+def assert_within_bounds(found: FileMetadata | None) -> None:
     """Check that what was read fits a page, JSON and every database."""
     if found is None:
         return
     stored = json.dumps(found.to_json(), allow_nan=False)
     assert len(stored) < 1024 * 1024
-    assert Generation.from_json(json.loads(stored)) == found
+    assert FileMetadata.from_json(json.loads(stored)) == found
     texts = [found.prompt, found.negative_prompt]
     names = [found.generator, found.sampler, found.scheduler, found.model, found.model_hash]
     for text in [*texts, *names, *found.extra, *found.extra.values()]:
@@ -335,7 +340,7 @@ def test_a_reader_that_fails_costs_neither_the_picture_nor_the_other_readers(
     def failing(_texts: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(reading, "READERS", (failing, *reading.READERS))
+    monkeypatch.setattr(parsing, "READERS", (failing, *parsing.READERS))
     assert read(parameters="a pear").prompt == "a pear"
 
 
@@ -376,17 +381,17 @@ def test_what_no_database_stores_is_taken_out() -> None:
     ],
 )
 def test_a_seed_is_kept_to_its_last_bit_or_not_at_all(value: object, seed: str | None) -> None:
-    found = Generation.cleaned("x", {"seed": value, "prompt": "p"})
+    found = FileMetadata.cleaned("x", {"seed": value, "prompt": "p"})
     assert found is not None
     assert found.seed == seed
 
 
 def test_a_program_without_anything_said_is_nothing() -> None:
-    assert Generation.cleaned("x", {"sampler": "euler", "extra": {"a": 1}}) is None
-    assert Generation.from_json("nonsense") is None
-    assert Generation.from_json(
+    assert FileMetadata.cleaned("x", {"sampler": "euler", "extra": {"a": 1}}) is None
+    assert FileMetadata.from_json("nonsense") is None
+    assert FileMetadata.from_json(
         {"generator": 3, "seed": 1, "extra": {"a": float("inf"), "": 1}}
-    ) == (Generation("3", seed="1"))
+    ) == (FileMetadata("3", seed="1"))
 
 
 def one_of(words: str) -> st.SearchStrategy[str]:
@@ -443,6 +448,6 @@ def test_no_text_makes_it_fail_or_leave_its_bounds(texts: dict[str, str]) -> Non
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.dictionaries(st.sampled_from([*Generation.__dataclass_fields__]), VALUES), st.text())
+@given(st.dictionaries(st.sampled_from([*FileMetadata.__dataclass_fields__]), VALUES), st.text())
 def test_anything_cleaned_is_clean_for_good(values: dict[str, Any], generator: str) -> None:
-    assert_within_bounds(Generation.cleaned(generator, values))
+    assert_within_bounds(FileMetadata.cleaned(generator, values))

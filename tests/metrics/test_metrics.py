@@ -18,7 +18,7 @@ from mirada.config import PROJECT_ROOT
 from mirada.jobs import attempts, ledger
 from mirada.jobs.attempt import Attempt, Stopping
 from mirada.kernel.errors import InvalidInput, LeaseLost, Unavailable
-from mirada.metrics import processes
+from mirada.metrics import multiprocess
 from mirada.metrics.instruments import JOB_SECONDS
 from testing.scrape import OPENMETRICS, TEXT, Scrape
 from testing.servers.process import free_port
@@ -143,17 +143,17 @@ def test_without_the_setting_no_port_is_opened(
 FORKING = """
 import os, sys
 from pathlib import Path
-from mirada.metrics import processes
-processes.IN_MEMORY = Path(sys.argv[1])
-processes.share()
-processes.share()
+from mirada.metrics import multiprocess
+multiprocess.IN_MEMORY = Path(sys.argv[1])
+multiprocess.share()
+multiprocess.share()
 [folder] = Path(sys.argv[1]).iterdir()
 from mirada.metrics.instruments import DATABASE_CONNECTIONS_LIMIT, JOB_SECONDS, UPLOADS
 pids = []
 for number in (1, 2, 3):
     pid = os.fork()
     if not pid:
-        processes.begin_child()
+        multiprocess.begin_child()
         UPLOADS.labels("new").inc(number)
         JOB_SECONDS.labels("chore", "done").observe(number)
         DATABASE_CONNECTIONS_LIMIT.set(10)
@@ -163,7 +163,7 @@ for number in (1, 2, 3):
 (folder / "counter_1.db").touch()
 def show():
     found = {
-        sample.name: sample.value for family in processes.gather() for sample in family.samples
+        sample.name: sample.value for family in multiprocess.gather() for sample in family.samples
     }
     print(
         found["mirada_uploads_total"],
@@ -172,9 +172,9 @@ def show():
         found["mirada_database_connections_limit"],
     )
 show()
-processes.end_child(pids[0])
+multiprocess.end_child(pids[0])
 show()
-processes.end()
+multiprocess.end()
 print(folder.exists())
 """
 
@@ -232,7 +232,7 @@ def test_what_killed_servers_left_is_removed_and_nobody_else_s(tmp_path: Path) -
     try:
         assert holding.stdout is not None
         assert holding.stdout.readline() == b"held\n"
-        processes._sweep(tmp_path)
+        multiprocess._sweep(tmp_path)
     finally:
         holding.communicate()
     assert {folder.name for folder in tmp_path.iterdir()} == {

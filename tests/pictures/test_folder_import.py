@@ -23,8 +23,8 @@ from mirada.db.models import Content, Image, Job, User
 from mirada.db.session import Database
 from mirada.db.texts import locked_text_id
 from mirada.kernel.errors import InvalidInput, Unavailable
+from mirada.kernel.file_metadata import FileMetadata
 from mirada.kernel.images import ImageFormat, PictureFacts
-from mirada.kernel.origin import Generation
 from mirada.kernel.prompts import prompt_digest
 from mirada.people import users
 from mirada.pictures import register
@@ -413,5 +413,5 @@ def test_a_picture_that_its_owner_has_leaves_no_prompt_without_an_image(database
 
 def generated(letter: str, prompt: str) -> NewPicture:
     """Return a picture that tells its prompt."""
-    facts = PictureFacts(ImageFormat.PNG, 1, 1, 1, Generation("x", prompt=prompt))
+    facts = PictureFacts(ImageFormat.PNG, 1, 1, 1, FileMetadata("x", prompt=prompt))
     return NewPicture(letter * 64, 1, facts, register.storage_key(letter * 64, facts.format))

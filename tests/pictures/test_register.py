@@ -17,7 +17,7 @@ from mirada.db.session import Database
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind
 from mirada.kernel.errors import Conflict, CorruptImage, InvalidInput, UnsupportedImage
 from mirada.kernel.images import ImageFormat, ImageStatus, PictureFacts
-from mirada.kernel.writing import MAX_FILENAME_CHARS, clean_filename
+from mirada.kernel.user_text import MAX_FILENAME_CHARS, clean_filename
 from mirada.pictures import images
 from mirada.pictures import register as ingest
 from mirada.pictures.register import NewPicture, Registered, register_image

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mirada.db.models import IdempotencyKey, Image
-from mirada.kernel.writing import MAX_TEXT_CHARS
+from mirada.kernel.user_text import MAX_TEXT_CHARS
 from mirada.runtime import Runtime
 from testing.gallery import Gallery, as_upload, on_arc
 from testing.generators import (

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from mirada.adapters.encoders import remembering
+from mirada.adapters.encoders import query_cache
 from mirada.config import PROJECT_ROOT, Settings
 from mirada.db import changes
 from mirada.db.models import Image
@@ -245,7 +245,7 @@ def test_a_forgotten_query_and_a_failing_encoder_are_counted(
     client: FlaskClient,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(remembering.QueryMemory.__init__, "__defaults__", (2, 1_000_000))
+    monkeypatch.setattr(query_cache.QueryCache.__init__, "__defaults__", (2, 1_000_000))
     evictions = growth(client, "mirada_vector_cache_evictions_total", cache="queries")
     failures = growth(client, "mirada_encoder_failures_total", kind="texts")
     for number in range(5):

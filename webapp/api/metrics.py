@@ -16,7 +16,7 @@ from werkzeug.exceptions import HTTPException
 
 from mirada.config import AuthMode
 from mirada.kernel.errors import NotAllowed, NotAuthenticated, Unavailable
-from mirada.metrics import processes
+from mirada.metrics import multiprocess
 from mirada.metrics.exposition import OPENMETRICS_TYPE, registry_of, rendered
 from mirada.metrics.instruments import INSTRUMENTS
 from mirada.metrics.publishing import Publisher
@@ -59,10 +59,12 @@ class Measurements:
 
     def __init__(self, runtime: Runtime) -> None:
         """Prepare; nothing is counted or asked yet."""
-        is_shared = processes.is_shared()
+        is_shared = multiprocess.is_shared()
         self._is_open = runtime.settings.effective_auth_mode is AuthMode.OPEN
         self._gauges = DatabaseGauges(runtime)
-        self._publisher = Publisher(runtime, processes.gather if is_shared else INSTRUMENTS.collect)
+        self._publisher = Publisher(
+            runtime, multiprocess.gather if is_shared else INSTRUMENTS.collect
+        )
         self._registry = registry_of(self._publisher, self._gauges, is_one_process=not is_shared)
         self._lock = threading.Lock()
         self._readers: OrderedDict[bytes, float] = OrderedDict()

@@ -6,7 +6,7 @@ import marshmallow as ma
 from marshmallow import validate
 
 from mirada.jobs.ledger import GENERATE_IMAGE
-from mirada.kernel.writing import MAX_TEXT_CHARS
+from mirada.kernel.user_text import MAX_TEXT_CHARS
 from webapp.schemas.jobs import JOB_EXAMPLE
 
 GENERATION_JOB_EXAMPLE = JOB_EXAMPLE | {

@@ -10,7 +10,7 @@ from flask import url_for
 from flask_smorest.fields import Upload
 from marshmallow import validate
 
-from mirada.kernel.writing import MAX_TEXT_CHARS
+from mirada.kernel.user_text import MAX_TEXT_CHARS
 
 MAX_PAGE = 100
 GENERATION_EXAMPLE = {

@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix, Vector
+from mirada.kernel.encoder_counters import EncoderCounters
 from mirada.kernel.errors import MiradaError, Unavailable
 from mirada.kernel.images import RgbImage
-from mirada.kernel.tally import Tally
 from mirada.ports import ImageEncoder, TextEncoder
 
 logger = logging.getLogger(__name__)
@@ -127,7 +127,7 @@ class BatchingEncoder(_Described):
     batch fails, its items are tried one by one: a bad picture fails alone.
 
     Attributes:
-        tally: what was encoded so far.
+        counters: what was encoded so far.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class BatchingEncoder(_Described):
         answer_timeout_s: float = ANSWER_TIMEOUT_S,
     ) -> None:
         """Wrap an encoder; nothing runs yet."""
-        self.tally = Tally()
+        self.counters = EncoderCounters()
         self._encoder = encoder
         self._max_batch = max_batch
         self._max_waiting = max_waiting
@@ -272,10 +272,10 @@ class BatchingEncoder(_Described):
                 return
             if not isinstance(error, MiradaError):
                 logger.exception("The encoder raised an unexpected error.")
-            self.tally.add_failure(kind)
+            self.counters.add_failure(kind)
             self._settle(batch[0], error=error)
             return
-        self.tally.add(kind, len(batch), time.perf_counter() - began_at)
+        self.counters.add(kind, len(batch), time.perf_counter() - began_at)
         for item, vector in zip(batch, vectors, strict=True):
             self._settle(item, vector=vector)
 

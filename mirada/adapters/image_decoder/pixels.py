@@ -24,9 +24,10 @@ from PIL import (  # noqa: F401
     WebPImagePlugin,
 )
 
-from mirada.adapters.image_decoder import containers, metadata, tolerance
+from mirada.adapters.image_decoder import containers, metadata, pillow_patches
 from mirada.adapters.image_decoder.containers import Chunk
-from mirada.file_metadata import Generation, parse
+from mirada.file_metadata import parse
+from mirada.kernel.file_metadata import FileMetadata
 
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -69,12 +70,12 @@ def prepare(limits: Limits) -> None:
     Image.MAX_IMAGE_PIXELS = limits.max_pixels
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     PngImagePlugin.MAX_TEXT_CHUNK = MAX_PROFILE_BYTES
-    tolerance.install()
+    pillow_patches.install()
     warnings.simplefilter("ignore")
     warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 
-def inspect(path: str, limits: Limits) -> tuple[dict[str, Any], Generation | None]:
+def inspect(path: str, limits: Limits) -> tuple[dict[str, Any], FileMetadata | None]:
     """Decode the first frame to its end.
 
     Returns:

@@ -22,6 +22,7 @@ from mirada.kernel.errors import (
     Unavailable,
     UnsupportedImage,
 )
+from mirada.kernel.file_metadata import FileMetadata
 from mirada.kernel.images import (
     MAX_PIXELS,
     MAX_SIDE_PX,
@@ -30,7 +31,6 @@ from mirada.kernel.images import (
     PictureFacts,
     RgbImage,
 )
-from mirada.kernel.origin import Generation
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class SandboxedDecoder:
                 int(facts["width"]),
                 int(facts["height"]),
                 int(facts["frames"]),
-                Generation.from_json(json.loads(payload)) if payload else None,
+                FileMetadata.from_json(json.loads(payload)) if payload else None,
             )
             if found.width * found.height > MAX_PIXELS or min(found.width, found.height) < 1:
                 raise ValueError("impossible size")

@@ -1,4 +1,4 @@
-"""Programs that write one flat object of settings: the same few names, each spelled in its own way."""
+"""Reads flat JSON objects of settings, in which each program spells the same few names differently."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OBJECTS = (
     "Description",
     "UserComment",
 )
-"""Where such an object has been seen."""
+"""The texts in which such an object has been seen, the usual ones first."""
 ALIASES = {
     "prompt": ("prompt", "positiveprompt", "originalprompt", "positive", "textprompts"),
     "negative_prompt": ("negativeprompt", "negative", "negativeprompts", "uc"),
@@ -47,15 +47,17 @@ ALIASES = {
     "width": ("width",),
     "height": ("height",),
 }
-"""Our fields, and their names without capitals, blanks and underscores."""
+"""The fields of `FileMetadata`, and how programs call them: lower case, letters and digits only."""
 SIZES = ("size", "resolution")
+"""Names under which a program writes width and height as one text, such as "512x768"."""
 EASY_DIFFUSION = ("use_stable_diffusion_model", "Stable Diffusion model")
-"""Either of its two spellings; it writes one text per setting into a PNG."""
+"""Keywords that only Easy Diffusion uses. It writes one text for each setting into a PNG."""
 MAX_KEYS = 300
+"""A bound against damaged files, chosen here: many times what any known program writes."""
 
 
 def read(texts: Texts) -> Found | None:
-    """Return what the first object with a prompt and one more setting says."""
+    """Return the settings of the first object that has a prompt and one more setting."""
     for name, _ in texts.of(OBJECTS):
         found = read_object(texts.json_object(name))
         if found is not None:
@@ -66,7 +68,7 @@ def read(texts: Texts) -> Found | None:
 
 
 def read_object(data: dict[str, Any] | None) -> Found | None:
-    """Return what an object of settings says, None for one that is about something else."""
+    """Return the settings in a JSON object; None for an object about something else."""
     if data is None:
         return None
     swarm = data.get("sui_image_params")
@@ -85,7 +87,7 @@ def read_object(data: dict[str, Any] | None) -> Found | None:
 
 
 def values_of(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the object's values under our names; what is left over is extra."""
+    """Return the values under the names of `FileMetadata`; values under other names go to `extra`."""
     by_alias: dict[str, str] = {}
     for key in islice(data, MAX_KEYS):
         if isinstance(key, str) and len(key) <= 64:
@@ -116,7 +118,7 @@ def values_of(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def joined(value: object) -> str | None:
-    """Return a text; of a list of texts, or of objects with a prompt, one a line."""
+    """Return a text as it is, or a list of texts (or objects with a prompt) as one text, one a line."""
     if isinstance(value, str):
         return value
     if not isinstance(value, list):
@@ -126,7 +128,7 @@ def joined(value: object) -> str | None:
 
 
 def model_of(value: object) -> tuple[object, object]:
-    """Return a model's name without its folders, and its hash where it stands beside the name."""
+    """Return a model's name without folders, and its hash; None where no hash is beside the name."""
     named_hash: object = None
     if isinstance(value, dict):
         named_hash = value.get("hash")

@@ -1,29 +1,31 @@
-"""ComfyUI: the words behind a sampler, gathered through whatever stands between."""
+"""Gathers a sampler's prompt from the nodes of a ComfyUI graph that lead to it."""
 
 from __future__ import annotations
 
-from mirada.file_metadata.graph import Graph, Node, link
-from mirada.kernel.writing import MAX_TEXT_CHARS
+from mirada.file_metadata.comfyui_graph import Graph, Node, link
+from mirada.kernel.user_text import MAX_TEXT_CHARS
 
 MAX_DEPTH = 100
-"""Nodes between a sampler and its words, at most; real workflows have some ten."""
+"""Nodes between a sampler and its prompt, at most; real workflows have about ten."""
 NO_TEXT_INPUTS = frozenset(
     {"model", "clip", "vae", "image", "images", "pixels", "mask", "control_net", "clip_vision"}
     | {"style_model", "clip_vision_output", "samples", "latent", "latent_image", "noise", "sigmas"}
 )
-"""What words do not come from."""
+"""Inputs that never lead to a prompt."""
 TEXT_INPUTS = frozenset({"clip_l", "clip_g", "t5xxl", "bert", "mt5xl", "value", "populated_text"})
-"""Names of words beside those that say so; the first five are text encoders of known models."""
+"""Inputs that hold prompts though their names do not say so; the first five are text encoders."""
 PIPES = ("text_embeds", "pipe", "basic_pipe", "context")
+"""Inputs that bundle several values, a prompt among them."""
 MAX_DELIMITER_CHARS = 10
+"""A delimiter is a comma or a line end; a longer text under that name is not one. Chosen here."""
 
 
 def prompt_of(nodes: Graph, key: str, want: str) -> str | None:
-    """Return the words that a sampler was told, None when there are none.
+    """Return a sampler's positive or negative prompt; None when it has none.
 
     Args:
         nodes: the graph.
-        key: the sampler's.
+        key: the sampler's id.
         want: "positive" or "negative".
     """
     sampler = nodes.visit(key)
@@ -35,7 +37,7 @@ def prompt_of(nodes: Graph, key: str, want: str) -> str | None:
     for name in (*conditionings, *PIPES):
         value = inputs.get(name)
         parts = [value] if isinstance(value, str) else _texts(nodes, link(value), want, set(), 0)
-        # The same words often go into both encoders of a model.
+        # The same prompt often goes into both text encoders of a model.
         distinct = dict.fromkeys(part.strip() for part in parts if part.strip())
         if distinct:
             return "\n".join(distinct)
@@ -43,12 +45,12 @@ def prompt_of(nodes: Graph, key: str, want: str) -> str | None:
 
 
 def _texts(nodes: Graph, key: str | None, want: str, seen: set[str], depth: int) -> list[str]:
-    """Return the texts that a conditioning, or a text, was made of, in the order of the inputs."""
+    """Return the texts that lead to a node, in the order of its inputs."""
     if key is None or key in seen or depth > MAX_DEPTH:
         return []
     seen.add(key)
     node = nodes.visit(key)
-    # That one makes nothing of something: the model's idea of no words at all.
+    # ConditioningZeroOut discards the prompt that leads to it.
     if node is None or node.kind == "ConditioningZeroOut":
         return []
     own = _own_texts(nodes, node, want, seen, depth)
@@ -62,7 +64,7 @@ def _texts(nodes: Graph, key: str | None, want: str, seen: set[str], depth: int)
             continue
         more = _texts(nodes, source, want, seen, depth + 1)
         found += more
-        # Only what is new is measured: most of thousands of links may lead to nothing new.
+        # Only new texts are counted: thousands of links may lead to nothing new.
         found_chars += sum(map(len, more))
         if found_chars > MAX_TEXT_CHARS:
             break
@@ -72,7 +74,7 @@ def _texts(nodes: Graph, key: str | None, want: str, seen: set[str], depth: int)
 def _own_texts(nodes: Graph, node: Node, want: str, seen: set[str], depth: int) -> list[str]:
     populated = node.inputs.get("populated_text")
     if isinstance(populated, str) and populated.strip():
-        # What became of the text with wildcards beside it.
+        # The prompt after its wildcards were filled; the text beside it still has them.
         return [populated]
     found: list[str] = []
     for name, value in node.inputs.items():

@@ -15,8 +15,8 @@ from mirada.adapters.encoders.hub import hub_reachable
 from mirada.adapters.encoders.loading import HUB_WAIT_S, choose_device
 from mirada.adapters.encoders.weights import digest_of
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind, l2_normalise
+from mirada.kernel.encoder_counters import EncoderCounters
 from mirada.kernel.errors import EncoderUnavailable, InvalidInput
-from mirada.kernel.tally import Tally
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -36,12 +36,12 @@ class SentenceEncoder:
     """Embeds prompts with a model that was trained to place sentences by their meaning. Thread-safe.
 
     Attributes:
-        tally: what was encoded so far.
+        counters: what was encoded so far.
     """
 
     def __init__(self, model: SentenceTransformer, *, name: str, pretrained: str) -> None:
         """Keep a loaded model."""
-        self.tally = Tally()
+        self.counters = EncoderCounters()
         self._model = model
         self._lock = threading.Lock()
         vector = self._forward([""])
@@ -96,12 +96,12 @@ class SentenceEncoder:
             vectors = self._forward(list(texts))
         except EncoderUnavailable:
             for _ in texts:
-                self.tally.add_failure("texts")
+                self.counters.add_failure("texts")
             raise
         per_text_s = (time.perf_counter() - began_at) / len(texts)
         for start in range(0, len(texts), MAX_BATCH):
             together = min(MAX_BATCH, len(texts) - start)
-            self.tally.add("texts", together, together * per_text_s)
+            self.counters.add("texts", together, together * per_text_s)
         return vectors
 
     def interactive(self) -> Self:

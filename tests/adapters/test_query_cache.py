@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mirada.adapters.encoders.remembering import QueryEncoder, QueryMemory
+from mirada.adapters.encoders.query_cache import QueryCache, QueryEncoder
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind
 from mirada.kernel.errors import EncoderUnavailable
 from testing.encoders import CountingEncoder
@@ -49,11 +49,11 @@ def encoder() -> Gated:
 
 
 @pytest.fixture
-def memory() -> QueryMemory:
-    return QueryMemory()
+def memory() -> QueryCache:
+    return QueryCache()
 
 
-def wait_for_waiters(memory: QueryMemory, count: int) -> None:
+def wait_for_waiters(memory: QueryCache, count: int) -> None:
     """Wait until so many lookups of unknown texts have begun."""
     deadline = time.monotonic() + 10
     while memory.counts().misses < count:
@@ -62,11 +62,11 @@ def wait_for_waiters(memory: QueryMemory, count: int) -> None:
 
 
 def test_a_query_is_encoded_once_and_gets_the_encoder_s_own_vector(
-    encoder: Gated, memory: QueryMemory
+    encoder: Gated, memory: QueryCache
 ) -> None:
-    remembering = QueryEncoder(encoder, memory)
-    first = remembering.encode_texts(["um gato", "a cat"])
-    second = remembering.encode_texts(["a cat", "a dog", "a cat"])
+    query_encoder = QueryEncoder(encoder, memory)
+    first = query_encoder.encode_texts(["um gato", "a cat"])
+    second = query_encoder.encode_texts(["a cat", "a dog", "a cat"])
     assert encoder.texts == ["um gato", "a cat", "a dog"]
     expected = CountingEncoder().encode_texts(["um gato", "a cat", "a dog"])
     assert np.array_equal(first, expected[:2])
@@ -82,17 +82,17 @@ def test_a_query_is_encoded_once_and_gets_the_encoder_s_own_vector(
     ],
 )
 def test_queries_that_differ_in_nothing_a_model_should_see_are_the_same(
-    encoder: Gated, memory: QueryMemory, one: str, other: str, is_same: bool
+    encoder: Gated, memory: QueryCache, one: str, other: str, is_same: bool
 ) -> None:
-    remembering = QueryEncoder(encoder, memory)
-    vectors = [remembering.encode_texts([text])[0] for text in (one, other)]
+    query_encoder = QueryEncoder(encoder, memory)
+    vectors = [query_encoder.encode_texts([text])[0] for text in (one, other)]
     assert (len(encoder.texts) == 1) == is_same
     assert np.array_equal(*vectors) == is_same
 
 
-@pytest.mark.parametrize("memory", [QueryMemory(), None], ids=["on", "off"])
+@pytest.mark.parametrize("memory", [QueryCache(), None], ids=["on", "off"])
 def test_what_a_query_s_vector_is_does_not_depend_on_the_memory(
-    encoder: Gated, memory: QueryMemory | None
+    encoder: Gated, memory: QueryCache | None
 ) -> None:
     found = QueryEncoder(encoder, memory).encode_texts([" a   cat "])
     assert np.array_equal(found, CountingEncoder().encode_texts(["a cat"]))
@@ -106,7 +106,7 @@ def test_without_a_memory_every_query_is_encoded(encoder: Gated) -> None:
     assert encoder.texts == ["a cat"] * 3
 
 
-def test_many_equal_queries_at_once_cost_one_inference(encoder: Gated, memory: QueryMemory) -> None:
+def test_many_equal_queries_at_once_cost_one_inference(encoder: Gated, memory: QueryCache) -> None:
     encoder.gate.clear()
     with ThreadPoolExecutor(12) as pool:
         asked = [
@@ -120,7 +120,7 @@ def test_many_equal_queries_at_once_cost_one_inference(encoder: Gated, memory: Q
 
 
 def test_callers_whose_queries_overlap_do_not_wait_for_each_other_for_ever(
-    encoder: Gated, memory: QueryMemory
+    encoder: Gated, memory: QueryCache
 ) -> None:
     encoder.gate.clear()
     with ThreadPoolExecutor(3) as pool:
@@ -139,7 +139,7 @@ def test_callers_whose_queries_overlap_do_not_wait_for_each_other_for_ever(
 
 
 def test_an_encoder_that_fails_fails_everybody_who_waited_and_nobody_after(
-    encoder: Gated, memory: QueryMemory
+    encoder: Gated, memory: QueryCache
 ) -> None:
     encoder.gate.clear()
     encoder.error = EncoderUnavailable("the device is gone")
@@ -159,15 +159,15 @@ def test_an_encoder_that_fails_fails_everybody_who_waited_and_nobody_after(
 
 
 def test_what_a_caller_does_to_its_vectors_changes_nobody_else_s(
-    encoder: Gated, memory: QueryMemory
+    encoder: Gated, memory: QueryCache
 ) -> None:
-    remembering = QueryEncoder(encoder, memory)
-    remembering.encode_texts(["a cat"])[:] = 0
-    assert np.linalg.norm(remembering.encode_texts(["a cat"])) == pytest.approx(1)
+    query_encoder = QueryEncoder(encoder, memory)
+    query_encoder.encode_texts(["a cat"])[:] = 0
+    assert np.linalg.norm(query_encoder.encode_texts(["a cat"])) == pytest.approx(1)
 
 
 def test_one_query_of_a_batch_does_not_keep_the_batch_in_memory(
-    encoder: Gated, memory: QueryMemory
+    encoder: Gated, memory: QueryCache
 ) -> None:
     vectors = memory.vectors_of(["a", "b", "c"], encoder)
     assert all(vector.base is None for vector in vectors.values())

@@ -17,9 +17,9 @@ from PIL import Image, ImageCms
 
 from mirada.adapters.image_decoder import containers, exif, metadata
 from mirada.adapters.image_decoder.sandbox import SandboxedDecoder
+from mirada.kernel.file_metadata import FileMetadata
 from mirada.kernel.images import PictureFacts
-from mirada.kernel.origin import Generation
-from mirada.kernel.writing import MAX_TEXT_CHARS
+from mirada.kernel.user_text import MAX_TEXT_CHARS
 from testing.generators import (
     SAMPLES,
     WEBUI,
@@ -70,7 +70,7 @@ def read(decoder: SandboxedDecoder, tmp_path: Path) -> Read:
 
 
 def prompt_in(facts: PictureFacts) -> str | None:
-    return None if facts.generation is None else facts.generation.prompt
+    return None if facts.file_metadata is None else facts.file_metadata.prompt
 
 
 def expected_prompt(written: str) -> str:
@@ -85,7 +85,7 @@ IN_PNG = [sample for sample in SAMPLES if not any(":" in name for name in sample
 
 @pytest.mark.parametrize("sample", IN_PNG, ids=lambda sample: sample.name)
 def test_every_program_is_read_from_a_png(read: Read, sample: Sample) -> None:
-    found = read(png_by_pillow(sample.texts)).generation
+    found = read(png_by_pillow(sample.texts)).file_metadata
     assert found is not None
     assert {name: getattr(found, name) for name in sample.expected} == dict(sample.expected)
 
@@ -103,7 +103,7 @@ def test_every_program_is_read_from_a_user_comment(read: Read, sample: Sample, f
         "WEBP": webp_with(exif=block),
         "PNG": png_with(chunk(b"eXIf", block.removeprefix(b"Exif\0\0"))),
     }[fmt]
-    found = read(data).generation
+    found = read(data).file_metadata
     assert found is not None
     assert {name: getattr(found, name) for name in sample.expected} == dict(sample.expected)
 
@@ -114,7 +114,7 @@ def test_comfyui_is_read_from_the_exif_of_a_webp(read: Read) -> None:
     exif = Image.Exif()
     for tag, text in tags.items():
         exif[tag] = text
-    found = read(webp_with(exif=exif.tobytes())).generation
+    found = read(webp_with(exif=exif.tobytes())).file_metadata
     assert found is not None
     assert (found.prompt, found.steps) == (sample.expected["prompt"], 26)
 
@@ -193,13 +193,13 @@ def test_xmp_is_read_from_every_format_that_has_it(read: Read) -> None:
 def test_an_ordinary_picture_says_nothing(read: Read) -> None:
     camera = exif_block({0x010E: b"OLYMPUS DIGITAL CAMERA\0", 0x010F: b"OLYMPUS\0", 0x0110: b"E\0"})
     for data in (picture(1, "PNG"), picture(1, "GIF"), jpeg_with_exif(camera), webp_with()):
-        assert read(data).generation is None
+        assert read(data).file_metadata is None
 
 
 def test_what_is_read_says_the_same_as_its_texts(read: Read) -> None:
-    found = read(png_by_pillow({"parameters": WEBUI})).generation
+    found = read(png_by_pillow({"parameters": WEBUI})).file_metadata
     assert found is not None
-    assert Generation.from_json(found.to_json()) == found
+    assert FileMetadata.from_json(found.to_json()) == found
     assert found.extra["Lora hashes"] == "film_grain: 1f6d9a2b, other: 22aa"
 
 

@@ -18,7 +18,7 @@ MAX_BYTES = 16 * 1024 * 1024
 """Of one space in one process: 4,096 vectors of 512 numbers and their texts are about 9 MiB."""
 
 
-class QueryMemory:
+class QueryCache:
     """The vectors of one space's queries, known or just being computed. Thread-safe.
 
     Texts are kept in memory only, and no longer than the process.
@@ -79,7 +79,7 @@ class QueryMemory:
 class QueryEncoder:
     """A text encoder for what people ask: equal questions get equal vectors, popular ones at once."""
 
-    def __init__(self, encoder: TextEncoder, memory: QueryMemory | None) -> None:
+    def __init__(self, encoder: TextEncoder, memory: QueryCache | None) -> None:
         """Wrap an encoder.
 
         Args:

@@ -1,7 +1,7 @@
-"""What is kept of a picture's making, every value cleaned and bounded.
+"""File metadata: the settings that an image generator wrote into a picture, cleaned and bounded.
 
-Whoever sends a picture has written what is read here: nothing of it is believed, all of it fits a
-database, JSON and a page. Standard library alone, for the decoder's child process imports this.
+The values come from an untrusted file. Cleaned, they fit into a database, JSON and a page. Standard
+library only, because the decoder's child process imports this module.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-from mirada.kernel.writing import MAX_TEXT_CHARS
+from mirada.kernel.user_text import MAX_TEXT_CHARS
 
 MAX_NAME_CHARS = 255
-"""Of a generator, sampler, scheduler, model: the longest file name of common file systems."""
+"""Length of the name of a generator, sampler or model: the longest file name of file systems."""
 MAX_EXTRAS = 32
 """The longest settings line of a well-known program has about 30 entries."""
 MAX_EXTRA_NAME_CHARS = 64
@@ -23,32 +23,32 @@ MAX_EXTRA_CHARS = 500
 MAX_STEPS = 100_000
 MAX_SIDE_PX = 1_000_000
 MAX_SCALE = 1_000_000.0
-"""Far above what any program takes; beyond is damage or mischief."""
+"""Chosen here, far above what any program accepts; larger values come from damaged files."""
 MAX_DIGITS = 20
-"""Of a seed: an unsigned 64-bit number has 20 digits."""
+"""Digits of a seed: an unsigned 64-bit number has 20."""
 SAFE_INTEGER = 2**53 - 1
-"""The largest that a JSON reader with doubles keeps exactly (RFC 8259, section 6)."""
+"""The largest integer that every JSON reader keeps exactly (RFC 8259, section 6)."""
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-"""NUL and halves of surrogate pairs: what no database takes as text."""
+"""Characters that no database stores: NUL and halves of surrogate pairs."""
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
-"""In a name, also what turns the writing direction."""
+"""Characters that are removed from names: control characters and those that turn the writing direction."""
 
 Scalar = str | int | float | bool
 
 
 @dataclass(frozen=True, slots=True)
-class Generation:
-    """How a picture was made, as its file says; None for what it does not say.
+class FileMetadata:
+    """The settings a picture was generated with, as its file tells; None for settings it does not tell.
 
     Attributes:
-        generator: the program, by the name people know it by; "Unknown" when only the form is known.
-        prompt, negative_prompt: at most MAX_TEXT_CHARS, storable, never blank.
-        seed: decimal digits, perhaps with a minus: 64 bits are more than many JSON readers keep.
-        steps: of the sampler, >= 0.
-        cfg_scale: how strongly the prompt is followed; finite.
-        sampler, scheduler, model, model_hash: as the program names them.
-        width, height: what was asked for, in pixels; the file may have been enlarged since.
-        extra: further settings by their own names, at most MAX_EXTRAS short values.
+        generator: the program's usual name; "Unknown" when only the format is recognised.
+        prompt, negative_prompt: storable texts of 1 to MAX_TEXT_CHARS characters.
+        seed: decimal digits with an optional minus; text, since many JSON readers lose 64-bit numbers.
+        steps: steps of the sampler, >= 0.
+        cfg_scale: strength with which the prompt was followed; finite.
+        sampler, scheduler, model, model_hash: the program's own names.
+        width, height: requested size in pixels, >= 1; the file may have been enlarged since.
+        extra: further settings by the program's names, at most MAX_EXTRAS short values.
     """
 
     generator: str
@@ -67,9 +67,10 @@ class Generation:
 
     @classmethod
     def cleaned(cls, generator: object, values: Mapping[str, Any]) -> Self | None:
-        """Return what is usable of untrusted values under this class's names; None if nothing is.
+        """Return the usable values of an untrusted mapping; None if no setting that matters is usable.
 
-        Values of a wrong type or out of bounds count as not said; long texts are cut.
+        `values` uses this class's names. Values of a wrong type or out of bounds become None; long
+        texts are cut.
         """
         extra = values.get("extra")
         made = cls(
@@ -91,26 +92,26 @@ class Generation:
         return None if all(value is None for value in said) else made
 
     def to_json(self) -> dict[str, Any]:
-        """Return every field as JSON has it; `cleaned` takes it back."""
+        """Return every field as a JSON object; `from_json` reads it back."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, stored: object) -> Self | None:
-        """Return what `to_json` gave, cleaned once more; None for anything that holds nothing."""
+        """Return the file metadata in a JSON object, cleaned again; None where nothing is usable."""
         return cls.cleaned(stored.get("generator"), stored) if isinstance(stored, dict) else None
 
 
 def clean_prompt(value: object) -> str | None:
-    """Return storable text without blanks around it, cut at MAX_TEXT_CHARS; None for no text."""
+    """Return storable text without surrounding blanks, cut at MAX_TEXT_CHARS; None for no text."""
     if not isinstance(value, str):
         return None
-    # Cut before and after: stripping a megabyte of blanks is cheap, replacing in one is not.
+    # It is cut before and after: stripping a megabyte is cheap, substituting in one is not.
     text = value.strip()[: 2 * MAX_TEXT_CHARS]
     return UNSTORABLE.sub("", text).strip()[:MAX_TEXT_CHARS].rstrip() or None
 
 
 def clean_name(value: object, max_chars: int = MAX_NAME_CHARS) -> str | None:
-    """Return one line of readable text, cut at `max_chars`; None for nothing readable."""
+    """Return one line of readable text, cut at `max_chars`; None where nothing is readable."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     if not isinstance(value, str):
@@ -120,13 +121,13 @@ def clean_name(value: object, max_chars: int = MAX_NAME_CHARS) -> str | None:
 
 
 def clean_seed(value: object) -> str | None:
-    """Return the digits of a whole number of at most 64 bits, signed or not; None for others."""
+    """Return the digits of a signed or unsigned 64-bit integer; None for any other value."""
     number = _integer(value)
     return str(number) if number is not None and -(2**63) <= number < 2**64 else None
 
 
 def clean_extra(values: Mapping[Any, Any]) -> dict[str, Scalar]:
-    """Return the first MAX_EXTRAS short values that have a name."""
+    """Return the first MAX_EXTRAS values that are short and have a name."""
     kept: dict[str, Scalar] = {}
     for key, value in values.items():
         if len(kept) == MAX_EXTRAS:
@@ -142,7 +143,7 @@ def _scalar(value: object) -> Scalar | None:
     if isinstance(value, bool):
         return value
     if isinstance(value, int):
-        # Never turned into digits before it is known to be small: that takes quadratic time.
+        # A huge integer is never turned into digits, which takes quadratic time.
         if abs(value) <= SAFE_INTEGER:
             return value
         return str(value) if value.bit_length() <= 64 else None
@@ -158,7 +159,7 @@ def _number_text(value: float) -> str:
 
 
 def _integer(value: object) -> int | None:
-    """Return a whole number; also one written as text, or as a float that is whole and exact."""
+    """Return the integer in a number or a text of digits; None where it is not exact."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):

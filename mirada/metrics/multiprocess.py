@@ -1,7 +1,7 @@
-"""One set of numbers for several web processes: the folder through which they share what they count.
+"""The folder through which several web processes share their metrics.
 
-Prometheus's client library keeps counts in files there when PROMETHEUS_MULTIPROC_DIR is set at its
-import, so `share` comes before any import of it, and this module imports it only where it is needed.
+Prometheus's client library keeps metrics in files there if PROMETHEUS_MULTIPROC_DIR is set when it is
+imported. So `share` precedes every import of it, and this module imports it only inside functions.
 """
 
 from __future__ import annotations
@@ -20,19 +20,20 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+"""The client library's environment variable; it reads the name in lower case too."""
 PREFIX = "mirada-metrics-"
 IN_MEMORY = Path("/dev/shm")  # noqa: S108 - mkdtemp makes a name nobody can guess, for us alone
-"""Preferred: who writes to a mapped file on a disk that is full is killed by the kernel."""
+"""The preferred parent folder. On a full disk the kernel kills a process that writes to a mapped file."""
 YOUNG_S = 60.0
-"""A folder so new may not be locked yet by whoever makes it."""
+"""A folder younger than this is not removed: its process may not have locked it yet."""
 
 _shared: Path | None = None
 
 
 def share() -> None:
-    """Make a fresh folder for this process and its children; a second call changes nothing.
+    """Make a new folder for this process and its children; a second call changes nothing.
 
-    Folders of servers that were killed are removed.
+    It also removes the folders of servers that were killed.
     """
     global _shared
     if _shared is not None:
@@ -41,32 +42,32 @@ def share() -> None:
     parent = IN_MEMORY if os.access(IN_MEMORY, os.W_OK) else Path(tempfile.gettempdir())
     _sweep(parent)
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
-    # Held by every child as well, until the last of them ends.
+    # Every child inherits the lock, so it is held until the last process ends.
     fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_EX)
     os.environ[VARIABLE] = str(folder)
     _shared = folder
 
 
 def forget_others() -> None:
-    """Take no folder that was meant for other programs, or does not exist."""
+    """Unset a folder that the environment names for other programs, unless `share` made one."""
     if _shared is None:
         os.environ.pop(VARIABLE, None)
         os.environ.pop(VARIABLE.lower(), None)
 
 
 def is_shared() -> bool:
-    """Return whether several processes count together."""
+    """Return whether several processes share their metrics."""
     return _shared is not None
 
 
 def begin_child() -> None:
-    """Have the folder, though somebody may have cleaned up; call it in each child."""
+    """Make the folder again if somebody removed it; call it in each child."""
     if _shared is not None:
         _shared.mkdir(mode=0o700, exist_ok=True)
 
 
 def end_child(pid: int) -> None:
-    """Let what a child was go, and keep what it did; call it in the parent."""
+    """Drop the gauges of a child that has ended, and keep its counters; call it in the parent."""
     if _shared is not None:
         from prometheus_client.multiprocess import mark_process_dead
 
@@ -74,17 +75,17 @@ def end_child(pid: int) -> None:
 
 
 def end() -> None:
-    """Remove the folder."""
+    """Remove the shared folder, if there is one."""
     if _shared is not None:
         shutil.rmtree(_shared, ignore_errors=True)
 
 
 def gather() -> Iterable[Metric]:
-    """Return what the instruments of all processes say together."""
+    """Return the merged metrics of all processes."""
     from prometheus_client.multiprocess import MultiProcessCollector
 
     assert _shared is not None
-    # One that was created this very moment is still empty, which the library does not expect.
+    # A file that was created a moment ago is still empty, and the library fails on it.
     files = [str(file) for file in _shared.glob("*.db") if _has_begun(file)]
     merged: Iterable[Metric] = MultiProcessCollector.merge(files, accumulate=True)  # type: ignore[no-untyped-call]
     return merged

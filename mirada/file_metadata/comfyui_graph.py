@@ -1,4 +1,4 @@
-"""ComfyUI's graphs: nodes by id, from what was run (`prompt`) or what was drawn (`workflow`)."""
+"""Builds a graph from ComfyUI's two formats: `prompt`, as it ran, and `workflow`, as its editor shows it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from itertools import islice
 from typing import Any
 
 MAX_NODES = 5_000
-"""Large workflows that people share have some 500."""
+"""Ten times the nodes of large workflows that people share."""
 MAX_INPUTS = 200
+"""Inputs of one node; a bound against hostile graphs, chosen here."""
 MAX_LINKS = 20_000
+"""Four links for each of MAX_NODES."""
 MAX_EFFORT = 200_000
-"""Visits, and inputs looked at there: a workflow of 500 nodes takes some 10,000."""
+"""Visits and inputs read in them, of one graph. A workflow of 500 nodes takes about 10,000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +31,15 @@ class Node:
 
 
 class Graph:
-    """Nodes by id, which may be visited so often and no more: hostile graphs are dense."""
+    """Nodes by id, with a limit on visits, because hostile graphs are dense."""
 
     def __init__(self, nodes: Mapping[str, Node]) -> None:
-        """Take the nodes; nothing is known of their links."""
+        """Keep the nodes; their links are not checked."""
         self._nodes = nodes
         self._left = MAX_EFFORT
 
     def visit(self, key: str | None) -> Node | None:
-        """Return a node; None when there is none, or when there have been visits enough."""
+        """Return a node; None when no node has this id, or the limit on visits is reached."""
         node = None if key is None else self._nodes.get(key)
         if node is None or self._left <= 0:
             return None
@@ -45,15 +47,15 @@ class Graph:
         return node
 
     def items(self) -> Iterable[tuple[str, Node]]:
-        """Return every node with its id."""
+        """Return (id, node) of every node."""
         return self._nodes.items()
 
     def kind(self, key: str) -> str:
-        """Return the class of a node that is there."""
+        """Return the class of a node. Raises KeyError for an unknown id."""
         return self._nodes[key].kind
 
     def ends(self) -> list[str]:
-        """Return the ids that no link comes from: what saves and shows pictures."""
+        """Return the ids of nodes that lead nowhere: those that save or show pictures."""
         nodes = self._nodes.values()
         linked = {link(value) for node in nodes for value in node.inputs.values()}
         return [key for key in self._nodes if key not in linked]
@@ -86,18 +88,19 @@ WIDGETS = {
     "EmptySD3LatentImage": ("width", "height"),
     "PrimitiveNode": ("value",),
 }
-"""What the values of a drawn node mean, in order; "" is what becomes of the seed after a run."""
+"""Names of the values of known nodes in a `workflow`, in order. "" is the rule that changes the seed
+after a run."""
 
 
 def link(value: object) -> str | None:
-    """Return the id of the node that an input comes from; None for a value of its own."""
+    """Return the id of the node that an input is linked to; None for a plain value."""
     if isinstance(value, list) and len(value) == 2 and isinstance(value[1], int):
         return _id(value[0])
     return None
 
 
 def from_run(data: Mapping[Any, Any]) -> dict[str, Node]:
-    """Return the nodes of what was run; whatever else stands there is left out."""
+    """Return the nodes of a `prompt` by id; entries that are not nodes are left out."""
     graph: dict[str, Node] = {}
     for key, node in islice(data.items(), MAX_NODES):
         if isinstance(node, dict) and isinstance(node.get("inputs"), dict):
@@ -106,12 +109,12 @@ def from_run(data: Mapping[Any, Any]) -> dict[str, Node]:
     return graph
 
 
-def from_drawing(data: Mapping[Any, Any]) -> dict[str, Node]:
-    """Return the nodes of what was drawn, muted ones left out; subgraphs are not opened."""
+def from_workflow(data: Mapping[Any, Any]) -> dict[str, Node]:
+    """Return the nodes of a `workflow` by id, without muted ones; subgraphs are not opened."""
     nodes, links = data.get("nodes"), data.get("links")
     sources: dict[Any, list[Any]] = {}
     for entry in links[:MAX_LINKS] if isinstance(links, list) else []:
-        # [link, from node, from slot, to node, to slot, type], in newer files with names.
+        # [link, from node, from slot, to node, to slot, type]; newer files have an object with names.
         if isinstance(entry, dict):
             entry = [entry.get("id"), entry.get("origin_id"), entry.get("origin_slot")]
         if isinstance(entry, list) and len(entry) >= 3 and isinstance(entry[0], int):
@@ -120,11 +123,11 @@ def from_drawing(data: Mapping[Any, Any]) -> dict[str, Node]:
     for node in nodes[:MAX_NODES] if isinstance(nodes, list) else []:
         key = _id(node.get("id")) if isinstance(node, dict) else None
         if key is not None and node.get("mode") not in (2, 4):
-            graph[key] = Node(_kind(node.get("type")), _drawn_inputs(node, sources))
+            graph[key] = Node(_kind(node.get("type")), _workflow_inputs(node, sources))
     return graph
 
 
-def _drawn_inputs(node: dict[str, Any], sources: Mapping[Any, list[Any]]) -> dict[str, Any]:
+def _workflow_inputs(node: dict[str, Any], sources: Mapping[Any, list[Any]]) -> dict[str, Any]:
     values = node.get("widgets_values")
     inputs: dict[str, Any] = {}
     names: list[str] = []
@@ -146,7 +149,7 @@ def _drawn_inputs(node: dict[str, Any], sources: Mapping[Any, list[Any]]) -> dic
             if name:
                 inputs.setdefault(name, value)
         if not known and not names:
-            # A node that nobody listed: its texts are found by being texts.
+            # An unknown node: any text in it may be a prompt.
             texts = (value for value in values[:MAX_INPUTS] if isinstance(value, str))
             inputs.update({f"text {number}": text for number, text in enumerate(texts)})
     return inputs

@@ -1,4 +1,4 @@
-"""What people write beside a picture: checked before it is stored, cleaned before it is shown."""
+"""Texts and file names from users: checked before they are stored, cleaned before they are shown."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import unicodedata
 from mirada.kernel.errors import InvalidInput
 
 MAX_TEXT_CHARS = 10_000
-"""Of a prompt or a caption: ten times the longest prompts of public galleries; text encoders read
-some 80 tokens of it."""
+"""Length of a prompt or a caption: ten times the longest prompts of public galleries. Text encoders
+read about 80 tokens of it."""
 MAX_FILENAME_CHARS = 255
-"""The column's length, and what common file systems allow."""
+"""The length of the column, and of file names on common file systems."""
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""Control characters, and those that turn the writing direction: "gpj.exe" must not look harmless."""
+"""Control characters, and those that turn the writing direction and can make "gpj.exe" look harmless."""
 
 
 def checked_text(field: str, text: str | None) -> str | None:
-    """Return the text, None for an empty one.
+    """Return the text unchanged; None for a text without characters other than blanks.
 
     Raises:
-        InvalidInput: longer than MAX_TEXT_CHARS, or with characters that no database stores.
+        InvalidInput: it is longer than MAX_TEXT_CHARS, or holds characters that no database stores.
     """
     if text is None or not text.strip():
         return None
@@ -36,14 +36,14 @@ def checked_text(field: str, text: str | None) -> str | None:
 def clean_filename(filename: str | None) -> str | None:
     """Return the last part of a client's file name, fit to be shown; None when nothing is left.
 
-    Never used as a path. Cut to MAX_FILENAME_CHARS, keeping the suffix.
+    The name is cut to MAX_FILENAME_CHARS and keeps its suffix. It is never used as a path.
     """
     if filename is None:
         return None
     readable = filename.encode("utf-8", "replace").decode("utf-8")
     name = re.split(r"[/\\]", readable)[-1]
     if len(name) > 4 * MAX_FILENAME_CHARS:
-        # It is cut below anyway, and sorting a long run of combining marks takes quadratic time.
+        # Sorting a long run of combining marks takes quadratic time, and it is cut below anyway.
         name = name[: 3 * MAX_FILENAME_CHARS] + name[-MAX_FILENAME_CHARS:]
     name = unicodedata.normalize("NFC", name)
     name = CONTROL.sub("", name).strip()

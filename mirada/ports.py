@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix, Vector
 from mirada.kernel.images import PictureFacts, RgbImage
+from mirada.kernel.model_requests import AnyReply, Request
 from mirada.kernel.similarity import Match, SearchWay
 
 
@@ -349,146 +350,24 @@ class VectorIndex(Protocol):
         """Let go of files and memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What a language model answered: text that nobody has checked yet.
-
-    Attributes:
-        text: untrusted; JSON of the schema's shape if all went well.
-        input_tokens: what the question cost; None when the server does not say.
-        output_tokens: what the answer cost; None when the server does not say.
-    """
-
-    text: str
-    input_tokens: int | None
-    output_tokens: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class EmbeddedTexts:
-    """Texts as a language model's server embedded them.
-
-    Attributes:
-        vectors: (n, d) float32 unit rows, in the order of the texts.
-        input_tokens: what they cost; None when the server does not say.
-        output_tokens: none are made.
-    """
-
-    vectors: Matrix
-    input_tokens: int | None
-    output_tokens: int | None = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """A picture that was made from words.
-
-    Attributes:
-        picture: the file's bytes, untrusted as any upload's.
-        input_tokens: what the prompt cost; None when the server does not say.
-        output_tokens: what the picture cost; None when the server does not say.
-    """
-
-    picture: bytes
-    input_tokens: int | None
-    output_tokens: int | None
-
-
-LANGUAGE_MODEL_TIMEOUT_S = 20.0
-"""research, reliability 1.10: the SDK's own 600 s would hold a worker's thread for half an hour."""
-
-
 class LanguageModel(Protocol):
-    """A language model of somebody else's: slow, paid for, and not to be believed. Thread-safe.
-
-    Every method but `check` is one request, without retries. `timeout_s` is the longest silence, and
-    the longest transfer of the answer once it has begun. They raise:
-        KeyRefused: the key is wrong; it is said in the log once.
-        LanguageModelRefused: wrong model or request; asking again changes nothing.
-        UnusableReply: what came back cannot be used, or is too much.
-        NoAnswer: it was sent, and nothing came back in time.
-        TooManyRequests, CircuitOpen, Unavailable: not now; ask again after `retry_after_s`.
-    """
+    """A language model of somebody else's: slow, paid for, and not to be believed. Thread-safe."""
 
     def check(self) -> None:
-        """Raise CircuitOpen while a question would not even be sent. Sends nothing itself."""
+        """Raise CircuitOpen while a request would not even be sent. Sends nothing itself."""
 
-    def ask(
-        self,
-        model: str,
-        instructions: str,
-        question: str,
-        *,
-        schema: Mapping[str, Any],
-        max_tokens: int,
-        timeout_s: float = LANGUAGE_MODEL_TIMEOUT_S,
-    ) -> Reply:
-        """Ask once, without retries, and return the answer.
+    def call(self, request: Request[AnyReply]) -> AnyReply:
+        """Send one request, without retries, and return its reply.
 
-        Args:
-            model: its name at the server.
-            instructions: ours alone: nothing in them comes from a user.
-            question: data, quoted.
-            schema: JSON Schema of the answer; `title` names it, every property is required.
-            max_tokens: longest answer.
-            timeout_s: see the class.
-        """
-
-    def see(
-        self,
-        model: str,
-        instructions: str,
-        question: str,
-        picture: bytes,
-        *,
-        schema: Mapping[str, Any],
-        max_tokens: int,
-        timeout_s: float = LANGUAGE_MODEL_TIMEOUT_S,
-    ) -> Reply:
-        """Ask about a picture, at low detail; as `ask` otherwise.
-
-        Args:
-            model: see `ask`; it must be one that sees.
-            instructions: see `ask`.
-            question: see `ask`.
-            picture: a small JPEG, WebP or PNG without metadata; never somebody's original.
-            schema: see `ask`.
-            max_tokens: see `ask`.
-            timeout_s: see the class.
+        Vectors are as many as the texts, of one dimension, finite and not zero.
 
         Raises:
-            InvalidInput: the bytes are of none of those formats.
-        """
-
-    def embed(
-        self, model: str, texts: Sequence[str], *, timeout_s: float = LANGUAGE_MODEL_TIMEOUT_S
-    ) -> EmbeddedTexts:
-        """Return one vector per text: as many as asked for, of one dimension, finite, not zero.
-
-        Args:
-            model: see `ask`.
-            texts: 1 to 256, none of them empty.
-            timeout_s: see the class.
-
-        Raises:
-            InvalidInput: no texts, too many, or an empty one.
-        """
-
-    def draw(
-        self,
-        model: str,
-        prompt: str,
-        size: str,
-        *,
-        timeout_s: float = LANGUAGE_MODEL_TIMEOUT_S,
-    ) -> Drawing:
-        """Have one picture made from words.
-
-        Args:
-            model: see `ask`.
-            prompt: what a person wrote.
-            size: "1024x1024" and the like, as the model knows them.
-            timeout_s: see the class; a picture takes from ten seconds to two minutes.
+            InvalidInput: the request cannot be sent; its value says what it takes.
+            KeyRefused: the key is wrong; the log says it once.
+            LanguageModelRefused: wrong model or request; asking again changes nothing.
+            UnusableReply: the reply cannot be used, or is too long.
+            NoAnswer: the request was sent, and no reply came in time.
+            TooManyRequests, CircuitOpen, Unavailable: ask again after `retry_after_s`.
         """
 
 

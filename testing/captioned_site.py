@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import func, select, update
 
-from mirada.captions import rows as captions
+from mirada.captions.writing import request_caption
 from mirada.db.memory_models import Caption, TextContent, TextEmbedding
 from mirada.db.models import Image, Job, JobState, Role, User
 from mirada.db.session import now_ms
@@ -88,7 +88,7 @@ class CaptionedSite(Site):
                 session, image.id, image.owner_id, expected_version=None, changes=changes
             )
             if changes.get("caption"):
-                captions.request_caption(session, image.content_id, image.owner_id)
+                request_caption(session, image.content_id, image.owner_id)
             return changed
 
     def caption_job(self, image: Image) -> Job | None:

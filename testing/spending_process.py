@@ -12,7 +12,8 @@ from collections import Counter
 
 from mirada.config import Settings
 from mirada.kernel.errors import MiradaError
-from mirada.language_model.paying import paid_language_model
+from mirada.kernel.model_requests import Question
+from mirada.language_model.paying import paid_call
 from mirada.language_model.spending import CAPTION, Order
 from mirada.runtime import Runtime
 
@@ -30,11 +31,11 @@ if __name__ == "__main__":
     lock = threading.Lock()
 
     def ask(times: int) -> None:
-        model = paid_language_model(runtime, Order(CAPTION))
+        question = Question("gpt-4o-mini", "Describe.", "{}", SCHEMA, 90)
         for _ in range(times):
             try:
-                model.ask("gpt-4o-mini", "Describe.", "{}", schema=SCHEMA, max_tokens=90)
-                end = "answered"
+                with paid_call(runtime, Order(CAPTION), question):
+                    end = "answered"
             except MiradaError as error:
                 end = error.code
             with lock:

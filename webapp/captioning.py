@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mirada.captions import rows
 from mirada.captions.encoder import caption_encoder, is_paid
+from mirada.captions.writing import request_caption
 from mirada.db import spaces
 from mirada.jobs import ledger
 from mirada.kernel.embeddings import SpaceKind
@@ -60,7 +60,7 @@ def request_embedding(session: Session, image: Image, changed: Mapping[str, Any]
         )
         bells.append((job.id, ledger.CREATE_EMBEDDINGS))
     if changed.get("caption"):
-        job = rows.request_caption(session, image.content_id, image.owner_id, request_id())
+        job = request_caption(session, image.content_id, image.owner_id, request_id())
         bells.append((job.id, ledger.CAPTION_IMAGE))
     return bells
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from mirada.captions.job import caption_image
 from mirada.classify import expansions
 from mirada.classify.batch_job import classify_images
-from mirada.classify.label_expansion import PROMPT_VERSION
+from mirada.classify.label_expansion import PROMPT_VERSION, expansion_question, parse
 from mirada.db import spaces
 from mirada.drawing.job import generate_image
 from mirada.embedding import backfill, embed, index_rebuild, palette
@@ -211,9 +211,9 @@ def expand_label(runtime: Runtime, attempt: Attempt) -> None:
         _finish(runtime, attempt)
         return
     order = paying.order_of(attempt, spending.EXPANSION, f"label:{label}"[:191])
-    language_model = paying.paid_language_model(runtime, order)
     timeout_s = settings.llm_label_expansion_timeout_ms / 1000
-    found = expansions.ask(language_model, label, model, timeout_s)
+    with paying.paid_call(runtime, order, expansion_question(label, model, timeout_s)) as reply:
+        found = parse(reply.text)
     with runtime.transaction() as session:
         expansions.store_expansion(session, label, model, found)
         attempts.finish(session, attempt.job.id, attempt.token)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, and_, exists, false, func, or_, select, true
 from sqlalchemy.orm import Session
 
-from mirada.captions.rows import request_caption
-from mirada.captions.wanted import wants_any
+from mirada.captions.wanted import WantedCaptions, wants_caption
 from mirada.captions.wording import CaptionRecipe
+from mirada.captions.writing import request_caption
 from mirada.db.contents import lock_content
 from mirada.db.memory_models import Caption, TextEmbedding
 from mirada.db.models import Image, Job, JobState
@@ -22,10 +22,10 @@ from mirada.jobs import ledger
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What one page of a backfill came to.
+    """The result of one page of a backfill.
 
     Attributes:
-        last: (content id, owner id) where the next page begins; None when there was nothing left.
+        last: content id and owner id, after which the next page begins; None when nothing was left.
         job_ids: the jobs to ring after the commit.
     """
 
@@ -33,26 +33,14 @@ class Page:
     job_ids: list[int]
 
 
-def count_lacking(
-    session: Session,
-    *,
-    recipe: CaptionRecipe | None,
-    embeds: bool,
-    space_id: int | None,
-    redo: bool = False,
-) -> int:
+def count_lacking(session: Session, wanted: WantedCaptions) -> int:
     """Return how many pairs of a content and an owner `queue_page` would queue."""
-    pairs = (
-        select(Image.content_id, Image.owner_id)
-        .where(_lacks(recipe, embeds, space_id, redo))
-        .distinct()
-        .subquery()
-    )
+    pairs = select(Image.content_id, Image.owner_id).where(_lacks(wanted)).distinct().subquery()
     return session.execute(select(func.count()).select_from(pairs)).scalar_one()
 
 
 def count_to_ask(session: Session, recipe: CaptionRecipe, *, redo: bool = False) -> int:
-    """Return about how many pictures a model would have to be asked: what costs money."""
+    """Return about how many pictures a model would have to be asked, which costs money."""
     known = select(Caption.id).where(
         Caption.content_id == Image.content_id,
         Caption.language == recipe.language.value,
@@ -61,33 +49,27 @@ def count_to_ask(session: Session, recipe: CaptionRecipe, *, redo: bool = False)
         Caption.caption.is_not(None) if redo else _is_answered(),
     )
     query = select(func.count(Image.content_id.distinct())).where(
-        wants_any(recipe, redo), ~exists(known)
+        wants_caption(recipe, redo), ~exists(known)
     )
     return session.execute(query).scalar_one()
 
 
 def queue_page(
     session: Session,
+    wanted: WantedCaptions,
     *,
-    recipe: CaptionRecipe | None,
-    embeds: bool,
-    space_id: int | None,
     after: tuple[int, int] = (0, 0),
     page_size: int = 100,
-    redo: bool = False,
     model: str | None = None,
 ) -> Page:
     """Queue the captioning of the next pictures, by content and owner; locks the contents of a page.
 
     Args:
         session: a transaction of its own.
-        recipe: how captions are written; None where none are, and only vectors are missing.
-        embeds: whether captions are embedded at all.
-        space_id: the caption space; None before one is pinned.
+        wanted: the state that captions should be in.
         after: the last page's `last`.
         page_size: pairs per page, >= 1.
-        redo: also captions that another model, language or version of the instructions wrote.
-        model: as in `captions.request_caption`.
+        model: as in `writing.request_caption`.
     """
     content_id, owner_id = after
     pairs = session.execute(
@@ -97,7 +79,7 @@ def queue_page(
                 Image.content_id > content_id,
                 and_(Image.content_id == content_id, Image.owner_id > owner_id),
             ),
-            _lacks(recipe, embeds, space_id, redo),
+            _lacks(wanted),
         )
         .distinct()
         .order_by(Image.content_id, Image.owner_id)
@@ -106,7 +88,7 @@ def queue_page(
     job_ids = []
     for content_id, owner_id in pairs:
         if lock_content(session, content_id) is not None:
-            job = request_caption(session, content_id, owner_id, redo=redo, model=model)
+            job = request_caption(session, content_id, owner_id, redo=wanted.redo, model=model)
             job_ids.append(job.id)
     return Page((pairs[-1][0], pairs[-1][1]) if pairs else None, job_ids)
 
@@ -123,17 +105,17 @@ def is_any_due(session: Session) -> bool:
     return session.execute(query.limit(1)).first() is not None
 
 
-def _lacks(
-    recipe: CaptionRecipe | None, embeds: bool, space_id: int | None, redo: bool
-) -> ColumnElement[bool]:
+def _lacks(wanted: WantedCaptions) -> ColumnElement[bool]:
     # Of a picture that somebody only had classified there are no images, and so nothing here.
-    lacking: list[ColumnElement[bool]] = [] if recipe is None else [wants_any(recipe, redo)]
-    if embeds:
+    lacking: list[ColumnElement[bool]] = []
+    if wanted.recipe is not None:
+        lacking.append(wants_caption(wanted.recipe, wanted.redo))
+    if wanted.embeds:
         unembedded: ColumnElement[bool] = Image.caption_text_id.is_not(None)
-        if space_id is not None:
+        if wanted.space_id is not None:
             embedded = select(TextEmbedding.id).where(
                 TextEmbedding.text_id == Image.caption_text_id,
-                TextEmbedding.space_id == space_id,
+                TextEmbedding.space_id == wanted.space_id,
                 TextEmbedding.is_deleted == false(),
             )
             unembedded = and_(unembedded, ~exists(embedded))

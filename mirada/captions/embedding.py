@@ -1,129 +1,114 @@
-"""The vectors of captions in the worker: computed or paid for once, and shown by their own job alone."""
+"""The vectors of captions: which texts lack one, and which images show it.
+
+Every function that writes locks the content's row, see `mirada.captions.writing`.
+"""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import Any, cast
 
-from mirada.captions import texts as caption_texts
-from mirada.captions.encoder import PaidEncoder, can_embed, caption_encoder
-from mirada.captions.wording import CaptionRecipe
-from mirada.db import spaces
-from mirada.embedding import texts as prompts
-from mirada.jobs.turns import OutOfTurn, Turn
-from mirada.kernel.embeddings import SpaceKind
-from mirada.kernel.errors import MiradaError
-from mirada.kernel.prompts import prompt_digest
-from mirada.language_model import shared_calls, spending
-from mirada.runtime import Runtime
+from sqlalchemy import CursorResult, false, or_, select, true, update
+from sqlalchemy.orm import Session
 
-if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
-
-    from mirada.jobs.attempt import Attempt
-    from mirada.kernel.embeddings import Vector
-    from mirada.language_model.spending import Order
-    from mirada.ports import TextEncoder
-
-logger = logging.getLogger(__name__)
+from mirada.db import changes
+from mirada.db.contents import lock_content
+from mirada.db.memory_models import TextContent
+from mirada.db.models import Image
+from mirada.db.texts import lock_texts_of, locked_text_id
+from mirada.embedding.texts import has_vector
+from mirada.kernel.prompts import normalised_prompt
 
 
 @dataclass(frozen=True, slots=True)
-class CaptionTask:
-    """What an attempt is to do: for one owner's images of a content, by which recipe, if by any."""
+class DueText:
+    """A caption's text that has to be embedded or shown.
 
-    runtime: Runtime
-    attempt: Attempt
-    turn: Turn
-    content_id: int
-    owner_id: int
-    recipe: CaptionRecipe | None
-    redo: bool
-
-    @property
-    def timeout_s(self) -> float:
-        """How long one call to the model's server may take."""
-        return self.runtime.settings.caption_timeout_ms / 1000
-
-
-class _AlreadyThere(MiradaError):
-    """Somebody else has had the same text embedded."""
-
-
-def embed_captions(task: CaptionTask) -> int | None:
-    """Embed what has no vector, let the images show theirs, and return the space; None before there is one.
-
-    A caption whose vector is there, for somebody else wrote the very same, takes the same way as one
-    that nobody wrote: it needs its turn, the model and room in the budget, and makes one change.
+    Attributes:
+        id: the text's.
+        body: the caption, normalised.
+        is_embedded: whether it has a vector, as another caption or prompt may have given it.
     """
-    runtime = task.runtime
-    if not can_embed(runtime):
-        return None
-    with runtime.transaction() as session:
-        caption_texts.note_captions(session, task.content_id, task.owner_id)
-    with runtime.reading() as session:
-        space_id = spaces.pinned_space_id(session, SpaceKind.CAPTION)
-        due = caption_texts.due_texts(session, task.content_id, task.owner_id)
-        texts = caption_texts.without_vector(session, task.content_id, task.owner_id, space_id)
-    due |= texts
-    if not due:
-        return space_id
-    encoder = caption_encoder(runtime, task.timeout_s)
-    if isinstance(encoder, PaidEncoder):
-        task.turn.take()
-        for text_id, text in due.items():
-            _embed_once(task, encoder, text_id, text)
-    else:
-        vectors = encoder.encode_texts(list(texts.values())) if texts else ()
-        task.attempt.check()
-        _store(task, encoder, dict(zip(texts, vectors, strict=True)), due)
-    with runtime.reading() as session:
-        return spaces.pinned_space_id(session, SpaceKind.CAPTION)
+
+    id: int
+    body: str
+    is_embedded: bool
 
 
-def _embed_once(task: CaptionTask, encoder: PaidEncoder, text_id: int, text: str) -> None:
-    """Have a text embedded, unless somebody else has, and its vector shown; paid for once."""
-    job = task.attempt.job
-    order = spending.Order(
-        spending.CAPTION_EMBEDDING,
-        prompt_digest(text),
-        # Nobody's: whether it had to be paid for tells whether somebody else has said the same.
-        user_id=None,
-        job_id=job.id,
-        lease_token=task.attempt.token,
+def note_captions(session: Session, content_id: int, owner_id: int) -> None:
+    """Copy captions that are older than the table of texts into it; lock the content."""
+    if lock_content(session, content_id) is None:
+        return
+    unnoted = select(Image.id, Image.caption).where(
+        Image.content_id == content_id,
+        Image.owner_id == owner_id,
+        Image.caption.is_not(None),
+        Image.caption_text_id.is_(None),
     )
-
-    def keep(vector: Vector) -> None:
-        _store(task, encoder, {text_id: vector}, [text_id])
-
-    try:
-        encoder.encode_once(
-            text, order, received=keep, unless=partial(_require_unembedded, encoder, text_id, order)
+    rows = [(row.id, normalised_prompt(row.caption)) for row in session.execute(unnoted)]
+    if rows:
+        lock_texts_of(session, [body for _, body in rows])
+    for image_id, body in rows:
+        text_id = locked_text_id(session, body)
+        # What its owner wrote stays as it is, and so do the version and the time they know.
+        session.execute(
+            update(Image.__table__)  # type: ignore[arg-type]
+            .where(Image.__table__.c.id == image_id)
+            .values(
+                caption_text_id=text_id,
+                caption_is_due=True,
+                updated_at=Image.__table__.c.updated_at,
+            )
         )
-    except _AlreadyThere:
-        logger.debug("Text %s is embedded already", text_id)
-        _store(task, encoder, {}, [text_id])
+        changes.touch_texts(session, [text_id])
 
 
-def _require_unembedded(encoder: PaidEncoder, text_id: int, order: Order, session: Session) -> None:
-    if shared_calls.is_under_way(session, order):
-        raise OutOfTurn
-    space = spaces.pinned_space(session, SpaceKind.CAPTION)
-    if space is not None and prompts.is_embedded(session, text_id, space.id):
-        raise _AlreadyThere("This text is embedded by now.")
+def due_texts(
+    session: Session, content_id: int, owner_id: int, space_id: int | None
+) -> list[DueText]:
+    """Return the texts of one owner's captions of a content that have no vector or do not show it.
+
+    Args:
+        session: any.
+        content_id: the picture.
+        owner_id: the owner of the images.
+        space_id: the caption space; None, before one is pinned, when no text has a vector in it.
+
+    Returns:
+        Ascending by id.
+    """
+    is_embedded = false() if space_id is None else has_vector(space_id)
+    query = (
+        select(TextContent.id, TextContent.body, is_embedded)
+        .join(Image, Image.caption_text_id == TextContent.id)
+        .where(Image.content_id == content_id, Image.owner_id == owner_id)
+        .where(or_(Image.caption_is_due == true(), ~is_embedded))
+        .distinct()
+        .order_by(TextContent.id)
+    )
+    return [DueText(row[0], row[1], bool(row[2])) for row in session.execute(query)]
 
 
-def _store(
-    task: CaptionTask,
-    encoder: PaidEncoder | TextEncoder,
-    vectors: Mapping[int, Vector],
-    shown: Collection[int],
+def show_vectors(
+    session: Session, content_id: int, owner_id: int, text_ids: Collection[int]
 ) -> None:
-    with task.runtime.transaction() as session:
-        caption_texts.show_vectors(session, task.content_id, task.owner_id, shown)
-        if vectors:
-            space = spaces.pin_space(session, encoder.space)
-            prompts.store_prompt_vectors(session, space.id, encoder.space, vectors)
+    """Let one owner's images of a content be found by these captions; lock the content.
+
+    Call it in the transaction that stores the vectors, before they are stored, or alone where they
+    are there already: both are then one change.
+    """
+    if lock_content(session, content_id) is None:
+        return
+    shown = session.execute(
+        update(Image.__table__)  # type: ignore[arg-type]
+        .where(
+            Image.content_id == content_id,
+            Image.owner_id == owner_id,
+            Image.caption_is_due == true(),
+            Image.caption_text_id.in_(text_ids),
+        )
+        .values(caption_is_due=False, updated_at=Image.__table__.c.updated_at)
+    )
+    if cast("CursorResult[Any]", shown).rowcount:
+        changes.touch_texts(session, text_ids)

@@ -1,30 +1,26 @@
-"""What embeds captions: a language model's server where there is a key, else what embeds prompts."""
+"""The encoder of captions: a language model's server where there is a key, else the prompts' encoder."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 
+from mirada.config import Settings
 from mirada.db import spaces
-from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind, Vector
+from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind
 from mirada.kernel.errors import Conflict, EmbeddingSpaceMismatch
+from mirada.kernel.model_requests import TIMEOUT_S, EmbeddedTexts, TextsToEmbed
 from mirada.language_model import spending
-from mirada.language_model.paying import paid_language_model
+from mirada.language_model.paying import paid_call
 from mirada.language_model.spending import Order
-from mirada.ports import LANGUAGE_MODEL_TIMEOUT_S
+from mirada.ports import TextEncoder
 from mirada.runtime import Runtime
 
-if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
-
-    from mirada.ports import EmbeddedTexts, TextEncoder
-
 LOCAL = "local"
-"""TEXT_EMBEDDING_MODEL=local: captions are embedded here although there is a key."""
+"""TEXT_EMBEDDING_MODEL=local: captions are embedded by a local model although there is a key."""
 SERVER = "server"
-"""What stands for weights in the name of a space whose vectors are paid for."""
+"""The name of the weights in a space whose vectors are paid for."""
 READ_CHARACTERS = 8_000
 """OpenAI's models read 8,191 tokens, none of which is shorter than a character of any language."""
 KNOWN_DIMENSIONS = {
@@ -35,6 +31,9 @@ KNOWN_DIMENSIONS = {
 PROBE = "a picture"
 """Embedded once to learn the dimension of a model that is not known."""
 TEXTS_AT_ONCE = 128
+NOBODYS = Order(spending.CAPTION_EMBEDDING)
+"""The order of a vector outside any job. Vectors belong to no user but to the installation: whether one
+had to be paid for tells whether somebody else has said, or asked, the same."""
 NO_KEY = (
     "Captions are embedded by a language model's server, and OPENAI_API_KEY is not set. Set it, or "
     "embed every caption anew by the local model: flask --app wsgi captions switch-model"
@@ -42,13 +41,13 @@ NO_KEY = (
 
 
 class PaidEncoder:
-    """A TextEncoder of the caption space that is paid for; see `ports.TextEncoder`. Thread-safe.
+    """A `TextEncoder` of the caption space whose every call is paid for. Thread-safe.
 
-    It also raises BudgetReached and whatever else `LanguageModel.embed` does.
+    It also raises BudgetReached, and what `LanguageModel.call` raises.
     """
 
     def __init__(
-        self, runtime: Runtime, space: EmbeddingSpace, timeout_s: float = LANGUAGE_MODEL_TIMEOUT_S
+        self, runtime: Runtime, space: EmbeddingSpace, timeout_s: float = TIMEOUT_S
     ) -> None:
         """Keep them; `timeout_s` is that of one call."""
         self._runtime = runtime
@@ -60,102 +59,64 @@ class PaidEncoder:
         """The space of every vector this encoder returns."""
         return self._space
 
+    def request(self, texts: Sequence[str]) -> TextsToEmbed:
+        """Return the request for the vectors of 1 to TEXTS_AT_ONCE normalised texts."""
+        read = [text[:READ_CHARACTERS] for text in texts]
+        return TextsToEmbed(self._space.encoder, read, timeout_s=self._timeout_s)
+
+    def checked(self, reply: EmbeddedTexts) -> Matrix:
+        """Return a reply's vectors. Raises EmbeddingSpaceMismatch for another dimension."""
+        found = reply.vectors.shape[1]
+        if found != self._space.dimension:
+            raise EmbeddingSpaceMismatch(
+                f"{self._space.encoder} gives vectors of {found} numbers now, and captions are "
+                f"embedded with {self._space.dimension}."
+            )
+        return reply.vectors
+
     def encode_texts(self, texts: Sequence[str]) -> Matrix:
         """Return (n, d) float32 unit rows. Raises EmbeddingSpaceMismatch for another dimension."""
         rows = [np.empty((0, self._space.dimension), np.float32)]
         for start in range(0, len(texts), TEXTS_AT_ONCE):
-            rows.append(self._embed(order_for(), texts[start : start + TEXTS_AT_ONCE]))
+            request = self.request(texts[start : start + TEXTS_AT_ONCE])
+            with paid_call(self._runtime, NOBODYS, request) as reply:
+                rows.append(self.checked(reply))
         return np.concatenate(rows)
-
-    def encode_once(
-        self,
-        text: str,
-        order: Order,
-        *,
-        received: Callable[[Vector], None],
-        unless: Callable[[Session], None],
-    ) -> None:
-        """Have a text embedded and give its vector to `received` before its cost is written.
-
-        Args:
-            text: normalised.
-            order: what the call is recorded as.
-            received: keeps the vector.
-            unless: see `spending.reserve`.
-        """
-        self._embed(order, [text], received=received, unless=unless)
-
-    def _embed(
-        self,
-        order: Order,
-        texts: Sequence[str],
-        *,
-        received: Callable[[Vector], None] | None = None,
-        unless: Callable[[Session], None] | None = None,
-    ) -> Matrix:
-        def take(embedded: EmbeddedTexts) -> None:
-            found = embedded.vectors.shape[1]
-            if found != self._space.dimension:
-                raise EmbeddingSpaceMismatch(
-                    f"{self._space.encoder} gives vectors of {found} numbers now, and captions are "
-                    f"embedded with {self._space.dimension}."
-                )
-            if received is not None:
-                received(embedded.vectors[0])
-
-        return (
-            paid_language_model(self._runtime, order)
-            .embed(
-                self._space.encoder,
-                [text[:READ_CHARACTERS] for text in texts],
-                timeout_s=self._timeout_s,
-                received=take,
-                unless=unless,
-            )
-            .vectors
-        )
 
 
 def is_paid(runtime: Runtime) -> bool:
     """Return whether embedding a caption, or a question to captions, costs money.
 
-    Once captions have a space it stays: a key that is set later changes nothing by itself.
-
     Raises:
-        Conflict: it would, and there is no key.
+        Conflict: a server embeds them, and there is no key.
     """
-    settings = runtime.settings
-    pinned = _pinned(runtime)
-    if pinned is None:
-        return settings.openai_api_key is not None and settings.text_embedding_model != LOCAL
-    if pinned.pretrained != SERVER:
-        return False
-    if settings.openai_api_key is None:
-        raise Conflict(NO_KEY)
-    return True
+    return _is_paid(runtime.settings, _pinned(runtime))
 
 
-def can_embed(runtime: Runtime) -> bool:
-    """Return whether captions are embedded here at all: embeddings are on, and a key where it is due."""
-    if not runtime.settings.embeddings_enabled:
+def can_embed(settings: Settings, pinned: EmbeddingSpace | None) -> bool:
+    """Return whether captions are embedded here at all: embeddings are on, with a key where one is due.
+
+    Args:
+        settings: this process's.
+        pinned: the caption space; None before one is pinned.
+    """
+    if not settings.embeddings_enabled:
         return False
     try:
-        is_paid(runtime)
+        _is_paid(settings, pinned)
     except Conflict:
         return False
     return True
 
 
-def caption_encoder(
-    runtime: Runtime, timeout_s: float = LANGUAGE_MODEL_TIMEOUT_S
-) -> PaidEncoder | TextEncoder:
-    """Return what embeds captions, in the pinned space where there is one.
+def caption_encoder(runtime: Runtime, timeout_s: float = TIMEOUT_S) -> PaidEncoder | TextEncoder:
+    """Return the encoder of captions, in the pinned space where there is one.
 
     A local model's space is pinned by this, a server's with the first vector that came from there:
     a name that no server knows must bind nobody.
 
     Args:
-        runtime: whose settings choose it.
+        runtime: its settings choose the encoder.
         timeout_s: of one call to a server.
 
     Raises:
@@ -164,28 +125,36 @@ def caption_encoder(
         EmbeddingSpaceMismatch: the captions of the database were embedded by another model.
         Unavailable: a server has to be asked for a dimension, and does not tell.
     """
+    return encoder_in(runtime, _pinned(runtime), timeout_s)
+
+
+def encoder_in(
+    runtime: Runtime, pinned: EmbeddingSpace | None, timeout_s: float
+) -> PaidEncoder | TextEncoder:
+    """Return the encoder of captions where the pinned space was just read; as `caption_encoder`."""
     encoder: PaidEncoder | TextEncoder
-    pinned = _pinned(runtime)
-    if is_paid(runtime):
+    if _is_paid(runtime.settings, pinned):
         encoder = PaidEncoder(runtime, _paid_space(runtime), timeout_s)
         if pinned is None:
             return encoder
     else:
         encoder = runtime.caption_tower
     if pinned != encoder.space:
-        # Only then: a question that wrote would wait for whoever writes.
+        # Only then: a question that wrote would wait for other writers.
         with runtime.transaction() as session:
             spaces.pin_space(session, encoder.space)
     return encoder
 
 
-def order_for(subject: str | None = None) -> Order:
-    """Return the order of a vector outside any job.
-
-    Vectors are nobody's and the installation's: whether one had to be paid for tells whether
-    somebody else has said, or asked, the same.
-    """
-    return Order(spending.CAPTION_EMBEDDING, subject)
+def _is_paid(settings: Settings, pinned: EmbeddingSpace | None) -> bool:
+    """Once captions have a space it stays: a key that is set later changes nothing by itself."""
+    if pinned is None:
+        return settings.openai_api_key is not None and settings.text_embedding_model != LOCAL
+    if pinned.pretrained != SERVER:
+        return False
+    if settings.openai_api_key is None:
+        raise Conflict(NO_KEY)
+    return True
 
 
 def _pinned(runtime: Runtime) -> EmbeddingSpace | None:
@@ -202,6 +171,6 @@ def _paid_space(runtime: Runtime) -> EmbeddingSpace:
             known = spaces.caption_space_of(session, name)
         if known is not None:
             return known.to_domain()
-        probed = paid_language_model(runtime, order_for()).embed(name, [PROBE])
-        dimension = int(probed.vectors.shape[1])
+        with paid_call(runtime, NOBODYS, TextsToEmbed(name, [PROBE])) as reply:
+            dimension = int(reply.vectors.shape[1])
     return EmbeddingSpace(SpaceKind.CAPTION, name, SERVER, "first-8000-v1", dimension)

@@ -1,60 +1,61 @@
-"""Captions in the worker: have a model write those that are missing, and embed them all."""
+"""The caption job: have a model write the captions that are missing, and embed them all."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from mirada.captions import rows
-from mirada.captions.embedding import CaptionTask, embed_captions
-from mirada.captions.encoder import can_embed
-from mirada.captions.wording import (
-    INSTRUCTIONS,
-    MAX_REPLY_TOKENS,
-    PICTURE_SIDE_PX,
-    SCHEMA,
-    CaptionRecipe,
-    parse,
-    question,
-)
+from mirada.captions import writing
+from mirada.captions.embedding import DueText, due_texts, note_captions, show_vectors
+from mirada.captions.encoder import PaidEncoder, can_embed, encoder_in
+from mirada.captions.wanted import is_complete, recipe_in_force, wanted_captions
+from mirada.captions.wording import PICTURE_SIDE_PX, CaptionRecipe, caption_question, parse
+from mirada.db import spaces
 from mirada.embedding import embed
+from mirada.embedding import texts as prompts
 from mirada.jobs import attempts
 from mirada.jobs.ledger import ASK_AGAIN
-from mirada.jobs.turns import OutOfTurn, turn_of
+from mirada.jobs.turns import OutOfTurn, Turn, turn_of
+from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.errors import GarbledReply, MiradaError, NotFound, Unavailable, UnusableReply
-from mirada.kernel.prices import TokenBound, bound_of_question
-from mirada.language_model import paying, spending
+from mirada.kernel.prompts import prompt_digest
+from mirada.language_model import paying, shared_calls, spending
+from mirada.language_model.spending import Order
 from mirada.runtime import Runtime
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from mirada.jobs.attempt import Attempt
-    from mirada.language_model.paying import PaidLanguageModel
-    from mirada.ports import Reply
+    from mirada.kernel.embeddings import EmbeddingSpace, Vector
 
 THREADS_PER_CAPTION = 2
 """Half of a process's threads ask at most: a server that hangs holds up no picture's vector."""
 
 
-def recipe_in_force(runtime: Runtime, model: str | None = None) -> CaptionRecipe | None:
-    """Return how missing captions are written; None where nobody writes them.
+@dataclass(frozen=True, slots=True)
+class CaptionTask:
+    """An attempt's task: the captions of one owner's images of a content.
 
-    Args:
-        runtime: whose settings say it.
-        model: another one than CAPTION_MODEL.
+    Attributes:
+        recipe: how missing captions are written; None where no model writes them.
+        redo: write captions of other recipes anew.
     """
-    settings = runtime.settings
-    if settings.openai_api_key is None or not settings.captions_enabled:
-        return None
-    return CaptionRecipe(model or settings.caption_model, settings.caption_language)
 
+    runtime: Runtime
+    attempt: Attempt
+    turn: Turn
+    content_id: int
+    owner_id: int
+    recipe: CaptionRecipe | None
+    redo: bool
 
-def bound_of_caption(recipe: CaptionRecipe) -> TokenBound:
-    """Return the most tokens that writing one caption takes."""
-    return bound_of_question(
-        (INSTRUCTIONS, question(recipe.language)),
-        max_tokens=MAX_REPLY_TOKENS,
-        schema=SCHEMA,
-        pictures=1,
-    )
+    @property
+    def timeout_s(self) -> float:
+        """The longest that one call to the model's server may take."""
+        return self.runtime.settings.caption_timeout_ms / 1000
 
 
 def caption_image(runtime: Runtime, attempt: Attempt) -> None:
@@ -62,55 +63,35 @@ def caption_image(runtime: Runtime, attempt: Attempt) -> None:
     job = attempt.job
     if job.subject_id is None or job.owner_id is None:
         raise NotFound("The job names no content, or nobody whose images are meant.")
+    recipe = recipe_in_force(runtime, job.arguments.get("model"))
+    redo = bool(job.arguments.get("redo", False))
     with turn_of(runtime, job.kind, THREADS_PER_CAPTION) as turn:
-        _work(
-            CaptionTask(
-                runtime,
-                attempt,
-                turn,
-                job.subject_id,
-                job.owner_id,
-                recipe_in_force(runtime, job.arguments.get("model")),
-                bool(job.arguments.get("redo", False)),
-            )
-        )
+        task = CaptionTask(runtime, attempt, turn, job.subject_id, job.owner_id, recipe, redo)
+        is_finished = False
+        while not is_finished:
+            caption = trouble = None
+            try:
+                caption = _written(task)
+            except MiradaError as error:
+                # Captions of people are embedded all the same.
+                trouble = error
+            # After the answer was stored: it is not lost with the lease.
+            attempt.check()
+            space, due = _show(task, caption)
+            _embed(task, space, due)
+            if trouble is not None:
+                raise trouble
+            attempt.check()
+            is_finished = _finish(task)
 
 
-def _work(task: CaptionTask) -> None:
-    while True:
-        trouble = None
-        try:
-            _write(task)
-        except MiradaError as error:
-            # What people wrote is embedded all the same.
-            trouble = error
-        task.attempt.check()
-        space_id = embed_captions(task)
-        if trouble is not None:
-            raise trouble
-        task.attempt.check()
-        with task.runtime.transaction() as session:
-            # Under the content's lock: what comes in meanwhile finds the job finished, or is seen here.
-            if rows.is_complete(
-                session,
-                task.content_id,
-                task.owner_id,
-                recipe=task.recipe,
-                embeds=can_embed(task.runtime),
-                space_id=space_id,
-                redo=task.redo,
-            ):
-                attempts.finish(session, task.attempt.job.id, task.attempt.token)
-                return
-
-
-def _write(task: CaptionTask) -> None:
-    """Give the owner's images that want a caption one: what is known, or what the model answers."""
+def _written(task: CaptionTask) -> str | None:
+    """Return the caption to show: known from before, or the model's answer; None for none wanted."""
     recipe, job = task.recipe, task.attempt.job
     if recipe is None:
-        return
+        return None
     with task.runtime.transaction() as session:
-        asking = rows.begin(
+        asking = writing.begin(
             session,
             task.content_id,
             task.owner_id,
@@ -121,67 +102,127 @@ def _write(task: CaptionTask) -> None:
             ask_again=bool(job.arguments.get(ASK_AGAIN, False)),
         )
     if asking is None:
-        return
+        return None
     if asking.is_busy:
         # The words of any other wait: that somebody asks about the same picture is theirs to know.
         raise OutOfTurn
     order = paying.order_of(task.attempt, spending.CAPTION, asking.sha256)
-    model = paying.paid_language_model(task.runtime, order)
-    caption = asking.caption
-    if caption is not None or asking.refusal is not None:
-        model.share(recipe.model, bound_of_caption(recipe))
-        if caption is None:
-            raise UnusableReply(asking.refusal or "")
-    else:
+    if asking.caption is None and asking.refusal is None:
         task.turn.take()
-        caption = _ask(task, model, asking.storage_key, recipe)
-        if caption is None:
-            return
-    # Not before the lease was looked at: what is kept by now is not lost with it.
-    task.attempt.check()
-    with task.runtime.transaction() as session:
-        rows.show(session, task.content_id, task.owner_id, recipe, caption, redo=task.redo)
+        return _answer(task, recipe, order, asking.storage_key)
+    paying.share(task.runtime, order, caption_question(recipe))
+    if asking.caption is None:
+        raise UnusableReply(asking.refusal or "")
+    return asking.caption
 
 
-def _ask(
-    task: CaptionTask, model: PaidLanguageModel, storage_key: str, recipe: CaptionRecipe
-) -> str | None:
-    """Return the model's caption, kept whatever becomes of this attempt; None: the picture is gone."""
+def _answer(task: CaptionTask, recipe: CaptionRecipe, order: Order, storage_key: str) -> str | None:
+    """Return the model's caption, stored whatever becomes of this attempt; None: the picture is gone."""
     runtime, content_id = task.runtime, task.content_id
     # Nothing is decoded for a server that is not asked anyway.
-    model.check()
+    paying.language_model_of(runtime)
     try:
-        # A small copy without metadata: nobody is sent an original.
+        # A small copy without metadata: no original leaves this machine.
         picture = runtime.decoder.thumbnail(runtime.image_store.path(storage_key), PICTURE_SIDE_PX)
     except NotFound as error:
         with runtime.reading() as session:
             if not embed.is_stored(session, content_id, storage_key):
                 return None
         raise Unavailable(error.detail) from error
-    caption = None
-
-    def receive(reply: Reply) -> None:
-        nonlocal caption
-        caption = parse(reply.text, recipe.language)
-        with runtime.transaction() as session:
-            rows.keep(session, content_id, recipe, caption=caption)
-
+    question = caption_question(recipe, picture, task.timeout_s)
     try:
-        model.see(
-            recipe.model,
-            INSTRUCTIONS,
-            question(recipe.language),
-            picture,
-            schema=SCHEMA,
-            max_tokens=MAX_REPLY_TOKENS,
-            timeout_s=task.timeout_s,
-            received=receive,
-        )
+        with paying.paid_call(runtime, order, question) as reply:
+            caption = parse(reply.text, recipe.language)
+            with runtime.transaction() as session:
+                writing.keep(session, content_id, recipe, caption=caption)
     except GarbledReply as error:
         # The server's own format is broken, which says nothing about the picture and may be mended.
         raise Unavailable(error.detail) from error
     except UnusableReply as error:
         with runtime.transaction() as session:
-            rows.keep(session, content_id, recipe, refusal=error.detail)
+            writing.keep(session, content_id, recipe, refusal=error.detail)
         raise
     return caption
+
+
+def _show(task: CaptionTask, caption: str | None) -> tuple[EmbeddingSpace | None, list[DueText]]:
+    """Show the caption; return the caption space, None before there is one, and the texts to embed."""
+    of_owner = task.content_id, task.owner_id
+    with task.runtime.transaction() as session:
+        if caption is not None and task.recipe is not None:
+            writing.show(session, *of_owner, task.recipe, caption, redo=task.redo)
+        row = spaces.pinned_space(session, SpaceKind.CAPTION)
+        space = None if row is None else row.to_domain()
+        if not can_embed(task.runtime.settings, space):
+            return space, []
+        note_captions(session, *of_owner)
+        return space, due_texts(session, *of_owner, None if row is None else row.id)
+
+
+def _embed(task: CaptionTask, space: EmbeddingSpace | None, due: list[DueText]) -> None:
+    """Embed the texts that have no vector, and let the images show the vectors of all.
+
+    A text that is embedded already, for somebody else wrote the same, takes the same way as a new
+    one: it needs its turn, the model and room in the budget, and makes one change.
+    """
+    if not due:
+        return
+    encoder = encoder_in(task.runtime, space, task.timeout_s)
+    if isinstance(encoder, PaidEncoder):
+        task.turn.take()
+        for text in due:
+            _embed_paid(task, encoder, text)
+        return
+    missing = [text for text in due if not text.is_embedded]
+    vectors = encoder.encode_texts([text.body for text in missing]) if missing else ()
+    task.attempt.check()
+    found = {text.id: vector for text, vector in zip(missing, vectors, strict=True)}
+    _store(task, encoder.space, found, [text.id for text in due])
+
+
+def _embed_paid(task: CaptionTask, encoder: PaidEncoder, text: DueText) -> None:
+    """Have the server embed a text, unless it is embedded by now, and let the images show its vector."""
+    order = Order(
+        spending.CAPTION_EMBEDDING,
+        prompt_digest(text.body),
+        # Nobody's: whether it had to be paid for tells whether somebody else has said the same.
+        user_id=None,
+        job_id=task.attempt.job.id,
+        lease_token=task.attempt.token,
+    )
+    request = encoder.request([text.body])
+    is_embedded = partial(_is_embedded, text.id, order)
+    with paying.paid_call(task.runtime, order, request, unless=is_embedded) as reply:
+        vectors = {} if reply is None else {text.id: encoder.checked(reply)[0]}
+        _store(task, encoder.space, vectors, [text.id])
+
+
+def _is_embedded(text_id: int, order: Order, session: Session) -> bool:
+    """Return whether a text has a vector. Raises OutOfTurn while another attempt pays for it."""
+    if shared_calls.is_under_way(session, order):
+        raise OutOfTurn
+    space = spaces.pinned_space(session, SpaceKind.CAPTION)
+    return space is not None and prompts.is_embedded(session, text_id, space.id)
+
+
+def _store(
+    task: CaptionTask, space: EmbeddingSpace, vectors: Mapping[int, Vector], shown: list[int]
+) -> None:
+    with task.runtime.transaction() as session:
+        show_vectors(session, task.content_id, task.owner_id, shown)
+        if vectors:
+            row = spaces.pin_space(session, space)
+            prompts.store_prompt_vectors(session, row.id, space, vectors)
+
+
+def _finish(task: CaptionTask) -> bool:
+    """Finish the job unless more has come in; return whether it is finished.
+
+    Under the content's lock: what comes in meanwhile finds the job finished, or is seen here.
+    """
+    with task.runtime.transaction() as session:
+        wanted = wanted_captions(task.runtime, session, task.recipe, task.redo)
+        is_finished = is_complete(session, task.content_id, task.owner_id, wanted)
+        if is_finished:
+            attempts.finish(session, task.attempt.job.id, task.attempt.token)
+    return is_finished

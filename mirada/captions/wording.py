@@ -1,7 +1,8 @@
-"""What a model is asked about a picture, and what of its answer is believed.
+"""The question that asks a model for a caption, and the checks of its answer.
 
-The answer is untrusted input: whoever made the picture may have written into it. It is read as one or
-two plain sentences and refused as a whole otherwise; a caption is shown and embedded, never followed.
+The answer is untrusted input: the picture's author may have written into the picture. It is read as
+one or two plain sentences and refused as a whole otherwise. A caption is shown and embedded, never
+followed.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from mirada.kernel.captions import CaptionLanguage
 from mirada.kernel.errors import UnusableReply
+from mirada.kernel.model_requests import TIMEOUT_S, Question
 
 PROMPT_VERSION = 1
 """Belongs to INSTRUCTIONS and SCHEMA: count up when either changes; `captions backfill --redo` asks anew."""
@@ -83,12 +85,12 @@ _INSTRUCTION = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class CaptionRecipe:
-    """What makes two captions of one picture the same work: how it is asked for.
+    """How a caption is asked for: two captions of one picture by one recipe are the same work.
 
     Attributes:
-        model: who is asked.
-        language: what it is to be written in.
-        prompt_version: of the instructions.
+        model: the model that writes it.
+        language: the language it is written in.
+        prompt_version: the version of the instructions.
     """
 
     model: str
@@ -96,13 +98,24 @@ class CaptionRecipe:
     prompt_version: int = PROMPT_VERSION
 
 
-def question(language: CaptionLanguage) -> str:
-    """Return what goes with the picture."""
-    return json.dumps({"language": language.value, "name": _NAMES[language]})
+def caption_question(
+    recipe: CaptionRecipe, picture: bytes = b"", timeout_s: float = TIMEOUT_S
+) -> Question:
+    """Return the question that asks for a caption; without a picture it only tells what one costs."""
+    language = {"language": recipe.language.value, "name": _NAMES[recipe.language]}
+    return Question(
+        recipe.model,
+        INSTRUCTIONS,
+        json.dumps(language),
+        SCHEMA,
+        MAX_REPLY_TOKENS,
+        picture,
+        timeout_s=timeout_s,
+    )
 
 
 def parse(reply: str, language: CaptionLanguage) -> str:
-    """Return the caption that a model's reply holds, on one line.
+    """Return the caption in a model's reply, on one line.
 
     Raises:
         UnusableReply: not JSON, another shape, too long, another language, or text that holds markup,
@@ -132,7 +145,7 @@ def parse(reply: str, language: CaptionLanguage) -> str:
 
 
 def is_plausibly(text: str, language: CaptionLanguage) -> bool:
-    """Return whether a text may be in that language; short ones of few small words may be in any.
+    """Return whether a text may be in that language; a short text may be in any.
 
     A text is refused that is mostly in letters of another script, or in which another of the three
     languages has at least two more of its small words and letters than this one.

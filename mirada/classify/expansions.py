@@ -16,13 +16,11 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from mirada.classify import label_expansion as expansion
-from mirada.classify.label_expansion import PROMPT_VERSION, Expansion
+from mirada.classify.label_expansion import PROMPT_VERSION, Expansion, from_dict
 from mirada.db.classifier_models import LabelExpansion
 from mirada.db.models import Job, JobState
 from mirada.db.session import now_ms
 from mirada.jobs import ledger
-from mirada.ports import LanguageModel
 
 FAILED_STANDS_S = 3_600
 """After an hour a label that comes up is asked for again: a key may have been renewed meanwhile."""
@@ -81,7 +79,7 @@ def look_up_all(session: Session, labels: Iterable[str], model: str) -> dict[str
             )
         )
         for name, stored in rows:
-            known[name] = LookedUp(ExpansionStatus.READY, expansion.from_dict(stored))
+            known[name] = LookedUp(ExpansionStatus.READY, from_dict(stored))
     return known
 
 
@@ -121,24 +119,6 @@ def request_expansion(
         same_work=_same_work(label, model),
     )
     return LookedUp(ExpansionStatus.PENDING, job_id=job.id)
-
-
-def ask(language_model: LanguageModel, label: str, model: str, timeout_s: float) -> Expansion:
-    """Return the model's expansion of a label: one call, paid for, outside any transaction.
-
-    Raises:
-        LanguageModelRefused, Unavailable: as `LanguageModel.ask` does.
-        UnusableReply: what came back is no expansion.
-    """
-    reply = language_model.ask(
-        model,
-        expansion.INSTRUCTIONS,
-        expansion.question(label),
-        schema=expansion.SCHEMA,
-        max_tokens=expansion.MAX_REPLY_TOKENS,
-        timeout_s=timeout_s,
-    )
-    return expansion.parse(reply.text)
 
 
 def store_expansion(session: Session, label: str, model: str, found: Expansion) -> None:

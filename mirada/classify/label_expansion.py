@@ -15,6 +15,7 @@ from typing import Any
 
 from mirada.kernel.errors import InvalidInput, UnusableReply
 from mirada.kernel.labels import normalised_description
+from mirada.kernel.model_requests import TIMEOUT_S, Question
 
 PROMPT_VERSION = 1
 """Belongs to INSTRUCTIONS and SCHEMA: count up when either changes, and labels are asked for anew."""
@@ -85,9 +86,16 @@ class Expansion:
         return {name: list(texts) for name, texts in asdict(self).items()}
 
 
-def question(label: str) -> str:
-    """Return what the model is asked about a label: quoted, so that it stays one piece of data."""
-    return json.dumps({"label": label}, ensure_ascii=False)
+def expansion_question(label: str, model: str, timeout_s: float = TIMEOUT_S) -> Question:
+    """Return the question about a label, which is quoted so that it stays one piece of data."""
+    return Question(
+        model,
+        INSTRUCTIONS,
+        json.dumps({"label": label}, ensure_ascii=False),
+        SCHEMA,
+        MAX_REPLY_TOKENS,
+        timeout_s=timeout_s,
+    )
 
 
 def parse(reply: str) -> Expansion:

@@ -37,7 +37,7 @@ def set_prompt(session: Session, image: Image, prompt: str | None) -> int | None
     old_id = image.prompt_text_id
     new_id = None
     if prompt is not None:
-        new_id = locked_text_id(session, normalised_prompt(prompt), beside=old_id)
+        new_id = locked_text_id(session, normalised_prompt(prompt), old_id)
     image.prompt = prompt
     if new_id == old_id:
         return None
@@ -55,7 +55,7 @@ def set_caption(session: Session, image: Image, caption: str | None) -> int | No
     old_id = image.caption_text_id
     new_id = None
     if caption is not None:
-        new_id = locked_text_id(session, normalised_prompt(caption), beside=old_id)
+        new_id = locked_text_id(session, normalised_prompt(caption), old_id)
     image.caption = caption
     image.caption_source = None if caption is None else CaptionSource.PERSON
     image.caption_model = image.caption_language = image.caption_prompt_version = None
@@ -121,13 +121,13 @@ def lock_texts_of(
             locked_text_id(session, by_digest[digest])
 
 
-def locked_text_id(session: Session, body: str, beside: int | None = None) -> int:
+def locked_text_id(session: Session, body: str, *beside: int | None) -> int:
     """Return the id of a normalised text, inserted unless it is there, its row locked.
 
     Args:
         session: a transaction.
         body: as `normalised_prompt` returns it.
-        beside: another text whose row is to be locked as well.
+        *beside: other texts whose rows are to be locked as well; None is none.
     """
     sha256 = prompt_digest(body)
     known = select(TextContent.id).where(TextContent.sha256 == sha256)
@@ -135,7 +135,7 @@ def locked_text_id(session: Session, body: str, beside: int | None = None) -> in
         # Two prompts that are exchanged for one another lock the same rows in the same order: those
         # that exist by their id, and a new one, whose id is the highest, after them.
         text_id = session.execute(known).scalar_one_or_none()
-        wanted = {other for other in (text_id, beside) if other is not None}
+        wanted = {other for other in (text_id, *beside) if other is not None}
         if text_id in lock_texts(session, wanted):
             assert text_id is not None
             return text_id

@@ -20,6 +20,7 @@ from mirada.kernel.errors import (
     UnusableReply,
 )
 from mirada.kernel.file_metadata import FileMetadata
+from mirada.kernel.model_requests import PictureToDraw
 from mirada.language_model import paying, spending
 from mirada.pictures.intake import take_in
 from mirada.runtime import Runtime
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from mirada.jobs.attempt import Attempt
+    from mirada.kernel.model_requests import Drawing
     from mirada.pictures.register import Registered
-    from mirada.ports import Drawing, StagedFile
+    from mirada.ports import StagedFile
 
 logger = logging.getLogger(__name__)
 
@@ -71,18 +73,14 @@ def _draw(runtime: Runtime, attempt: Attempt, prompt: str, size: str, key: str) 
     """Pay for a picture and keep its bytes under `key` before anything else happens."""
     settings = runtime.settings
     order = paying.order_of(attempt, spending.GENERATION, attempt.job.same_work)
-    model = paying.paid_language_model(runtime, order)
-    model.check()
+    paying.language_model_of(runtime)
     # What could not be kept must not be paid for; nor what this process does not live to see.
     runtime.image_store.probe()
     attempt.check_long()
-    model.draw(
-        settings.generation_model,
-        prompt,
-        size,
-        timeout_s=settings.generation_timeout_ms / 1000,
-        received=lambda drawing: _keep(runtime, drawing, key),
-    )
+    timeout_s = settings.generation_timeout_ms / 1000
+    drawing = PictureToDraw(settings.generation_model, prompt, size, timeout_s=timeout_s)
+    with paying.paid_call(runtime, order, drawing) as drawn:
+        _keep(runtime, drawn, key)
 
 
 def _keep(runtime: Runtime, drawing: Drawing, key: str) -> None:

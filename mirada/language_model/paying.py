@@ -1,53 +1,25 @@
-"""A language model that is paid for: every call is reserved in the budget, made, and settled."""
+"""Paid calls of the language model: reserved in the budget, made, and settled in two transactions."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any, overload
 
+from mirada.jobs.attempt import Attempt
 from mirada.kernel.errors import LanguageModelRefused, MiradaError, Unavailable
-from mirada.kernel.prices import TokenBound, bound_of_drawing, bound_of_embedding, bound_of_question
+from mirada.kernel.model_requests import AnyReply, Counted, Request
 from mirada.language_model import shared_calls, spending
 from mirada.language_model.budgets import budgets_of
 from mirada.language_model.spending import Order
-from mirada.ports import (
-    LANGUAGE_MODEL_TIMEOUT_S,
-    Drawing,
-    EmbeddedTexts,
-    LanguageModel,
-    Reply,
-)
+from mirada.ports import LanguageModel
 from mirada.runtime import Runtime
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from mirada.jobs.attempt import Attempt
-
 logger = logging.getLogger(__name__)
-
-
-class _Answered(Protocol):
-    @property
-    def input_tokens(self) -> int | None: ...
-
-    @property
-    def output_tokens(self) -> int | None: ...
-
-
-Answer = TypeVar("Answer", bound=_Answered)
-
-
-def paid_language_model(runtime: Runtime, order: Order) -> PaidLanguageModel:
-    """Return the language model for calls of one purpose; call it outside any transaction.
-
-    Raises:
-        LanguageModelRefused: no key is set here.
-    """
-    if runtime.language_model is None:
-        raise LanguageModelRefused("OPENAI_API_KEY is not set where jobs are worked on.")
-    return PaidLanguageModel(runtime, runtime.language_model, order)
 
 
 def order_of(attempt: Attempt, purpose: str, subject: str | None) -> Order:
@@ -56,181 +28,102 @@ def order_of(attempt: Attempt, purpose: str, subject: str | None) -> Order:
     return Order(purpose, subject, job.owner_id, job.id, attempt.token)
 
 
-class PaidLanguageModel:
-    """A `LanguageModel`; its methods also raise BudgetReached. Thread-safe."""
+def language_model_of(runtime: Runtime) -> LanguageModel:
+    """Return the language model. Raises LanguageModelRefused without a key, CircuitOpen while it rests."""
+    model = runtime.language_model
+    if model is None:
+        raise LanguageModelRefused("OPENAI_API_KEY is not set where jobs are worked on.")
+    model.check()
+    return model
 
-    def __init__(self, runtime: Runtime, inner: LanguageModel, order: Order) -> None:
-        """Keep them.
 
-        Args:
-            runtime: whose budget it is.
-            inner: who answers.
-            order: what for.
-        """
-        self._runtime = runtime
-        self._inner = inner
-        self._order = order
+@overload
+def paid_call(
+    runtime: Runtime, order: Order, request: Request[AnyReply]
+) -> AbstractContextManager[AnyReply]: ...
 
-    def check(self) -> None:
-        """See `LanguageModel.check`."""
-        self._inner.check()
 
-    def ask(
-        self,
-        model: str,
-        instructions: str,
-        question: str,
-        *,
-        schema: Mapping[str, Any],
-        max_tokens: int,
-        timeout_s: float = LANGUAGE_MODEL_TIMEOUT_S,
-    ) -> Reply:
-        """See `LanguageModel.ask`."""
-        bound = bound_of_question((instructions, question), max_tokens=max_tokens, schema=schema)
-        return self._pay(
-            model,
-            bound,
-            lambda: self._inner.ask(
-                model,
-                instructions,
-                question,
-                schema=schema,
-                max_tokens=max_tokens,
-                timeout_s=timeout_s,
-            ),
+@overload
+def paid_call(
+    runtime: Runtime,
+    order: Order,
+    request: Request[AnyReply],
+    *,
+    unless: Callable[[Session], bool],
+) -> AbstractContextManager[AnyReply | None]: ...
+
+
+@contextmanager
+def paid_call(
+    runtime: Runtime,
+    order: Order,
+    request: Request[AnyReply],
+    *,
+    unless: Callable[[Session], bool] | None = None,
+) -> Iterator[Any]:
+    """Yield the reply to a request; its cost is written when the block ends, even by an error.
+
+    Keep the reply inside the block: after a crash of this process it is then not paid for twice.
+    Call it outside any transaction.
+
+    Args:
+        runtime: whose model and budget it is.
+        order: what is paid for, and on whose behalf.
+        request: what is sent.
+        unless: a claim that the call is not needed, checked where no other call can be reserved at
+            the same time. Where it holds, nothing is sent and None is yielded.
+
+    Raises:
+        BudgetReached: the call could pass the day's budget.
+        LanguageModelRefused: no key is set, or as `LanguageModel.call`.
+        MiradaError: as `LanguageModel.call`, and whatever `unless` raises.
+    """
+    # Before anything is reserved: while the circuit is open, thousands of jobs may look in here.
+    model = language_model_of(runtime)
+    with runtime.transaction() as session:
+        call_id = spending.reserve(
+            session, order, request.model, request.bound, budgets_of(runtime), unless=unless
         )
+    if call_id is None:
+        yield None
+        return
+    try:
+        reply = model.call(request)
+    except MiradaError as error:
+        _settle(runtime, call_id, error)
+        raise
+    try:
+        yield reply
+    finally:
+        # Of use or not: it is paid for.
+        _settle(runtime, call_id, reply)
 
-    def see(
-        self,
-        model: str,
-        instructions: str,
-        question: str,
-        picture: bytes,
-        *,
-        schema: Mapping[str, Any],
-        max_tokens: int,
-        timeout_s: float = LANGUAGE_MODEL_TIMEOUT_S,
-        received: Callable[[Reply], None] | None = None,
-    ) -> Reply:
-        """See `LanguageModel.see`; for `received` see `draw`."""
-        bound = bound_of_question(
-            (instructions, question), max_tokens=max_tokens, schema=schema, pictures=1
-        )
-        return self._pay(
-            model,
-            bound,
-            lambda: self._inner.see(
-                model,
-                instructions,
-                question,
-                picture,
-                schema=schema,
-                max_tokens=max_tokens,
-                timeout_s=timeout_s,
-            ),
-            received,
-        )
 
-    def share(self, model: str, bound: TokenBound) -> None:
-        """Count what a call brought somebody else as this order's; see `shared_calls.share`.
+def share(runtime: Runtime, order: Order, request: Request[Any]) -> None:
+    """Count an earlier reply to a request as this order's call; see `shared_calls.share`.
 
-        Raises:
-            CircuitOpen, BudgetReached, LanguageModelRefused: as the call would.
-        """
-        self._inner.check()
-        with self._runtime.transaction() as session:
-            shared_calls.share(session, self._order, model, bound, budgets_of(self._runtime))
+    Raises:
+        CircuitOpen, BudgetReached, LanguageModelRefused: as the call would.
+    """
+    language_model_of(runtime)
+    with runtime.transaction() as session:
+        shared_calls.share(session, order, request.model, request.bound, budgets_of(runtime))
 
-    def embed(
-        self,
-        model: str,
-        texts: Sequence[str],
-        *,
-        timeout_s: float = LANGUAGE_MODEL_TIMEOUT_S,
-        received: Callable[[EmbeddedTexts], None] | None = None,
-        unless: Callable[[Session], None] | None = None,
-    ) -> EmbeddedTexts:
-        """See `LanguageModel.embed`; for `received` see `draw`, for `unless` `spending.reserve`."""
-        return self._pay(
-            model,
-            bound_of_embedding(texts),
-            lambda: self._inner.embed(model, texts, timeout_s=timeout_s),
-            received,
-            unless,
-        )
 
-    def draw(
-        self,
-        model: str,
-        prompt: str,
-        size: str,
-        *,
-        timeout_s: float = LANGUAGE_MODEL_TIMEOUT_S,
-        received: Callable[[Drawing], None] | None = None,
-    ) -> Drawing:
-        """See `LanguageModel.draw`.
-
-        Args:
-            model: see there.
-            prompt: see there.
-            size: see there.
-            timeout_s: see there.
-            received: called with what came before its cost is written, so that whatever befalls
-                this process then, it is not paid for twice. What it raises is raised here.
-        """
-        return self._pay(
-            model,
-            bound_of_drawing(prompt, size),
-            lambda: self._inner.draw(model, prompt, size, timeout_s=timeout_s),
-            received,
-        )
-
-    def _pay(
-        self,
-        model: str,
-        bound: TokenBound,
-        call: Callable[[], Answer],
-        received: Callable[[Answer], None] | None = None,
-        unless: Callable[[Session], None] | None = None,
-    ) -> Answer:
-        # Before anything is reserved: while the circuit is open, thousands of jobs may look in here.
-        self._inner.check()
-        budgets = budgets_of(self._runtime)
-        with self._runtime.transaction() as session:
-            call_id = spending.reserve(session, self._order, model, bound, budgets, unless=unless)
-        try:
-            answer = call()
-        except MiradaError as error:
-            self._settle(call_id, error=error)
-            raise
-        try:
-            if received is not None:
-                received(answer)
-        finally:
-            # Of use or not: it is paid for.
-            self._settle(call_id, answer=answer)
-        return answer
-
-    def _settle(
-        self,
-        call_id: int,
-        *,
-        answer: _Answered | None = None,
-        error: MiradaError | None = None,
-    ) -> None:
-        prices = budgets_of(self._runtime).prices
-        try:
-            with self._runtime.transaction() as session:
-                if error is not None:
-                    spending.settle_failed(session, call_id, prices, error)
-                elif answer is not None:
-                    spending.settle(
-                        session,
-                        call_id,
-                        prices,
-                        input_tokens=answer.input_tokens,
-                        output_tokens=answer.output_tokens,
-                    )
-        except Unavailable as trouble:
-            # The answer is not thrown away for that: the call goes on counting at its most.
-            logger.warning("What call %s cost was not written: %s", call_id, trouble)
+def _settle(runtime: Runtime, call_id: int, end: Counted | MiradaError) -> None:
+    prices = budgets_of(runtime).prices
+    try:
+        with runtime.transaction() as session:
+            if isinstance(end, MiradaError):
+                spending.settle_failed(session, call_id, prices, end)
+            else:
+                spending.settle(
+                    session,
+                    call_id,
+                    prices,
+                    input_tokens=end.input_tokens,
+                    output_tokens=end.output_tokens,
+                )
+    except Unavailable as trouble:
+        # The reply is not thrown away for that: the call goes on counting at its most.
+        logger.warning("What call %s cost was not written: %s", call_id, trouble)

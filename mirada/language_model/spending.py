@@ -66,9 +66,11 @@ def reserve(
     bound: TokenBound,
     budgets: Budgets,
     *,
-    unless: Callable[[Session], None] | None = None,
-) -> int:
-    """Put the most that a call can cost aside and return the call's id; commit before the call.
+    unless: Callable[[Session], bool] | None = None,
+) -> int | None:
+    """Reserve the most that a call can cost and return the call's id; commit before the call.
+
+    None where `unless` holds: nothing is reserved.
 
     Args:
         session: a transaction of its own.
@@ -76,7 +78,7 @@ def reserve(
         model: who is asked.
         bound: the most it can cost.
         budgets: in force.
-        unless: raises, where no other call can be reserved meanwhile, that this is not wanted.
+        unless: a claim that the call is not needed, checked where no other can be reserved meanwhile.
 
     Raises:
         BudgetReached: that would pass the day's budget; wait until the next day begins.
@@ -85,8 +87,8 @@ def reserve(
     most = budgets.most_of(model, bound)
     now = session.execute(select(now_ms())).scalar_one()
     require_room(session, order, most, budgets, now)
-    if unless is not None:
-        unless(session)
+    if unless is not None and unless(session):
+        return None
     for user_id in {EVERYBODY, order.user_id or EVERYBODY}:
         add_to_day(session, now // DAY_MS, user_id, most)
     call = new_call(order, model, most, now)

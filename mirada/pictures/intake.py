@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from mirada.captions.job import recipe_in_force
+from mirada.captions.wanted import recipe_in_force
 from mirada.db import idempotency, spaces
 from mirada.db.deadlocks import ATTEMPTS, DEADLOCK_WITHIN_S, pause
 from mirada.jobs import ledger

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
-from mirada.captions import rows
+from mirada.captions.writing import request_caption
 from mirada.db import changes, idempotency
 from mirada.db.contents import lock_or_insert_content
 from mirada.db.models import Content, Embedding, Image, User, utc_now
@@ -209,7 +209,7 @@ def register_image(
             request_id=request_id,
         ).id
     if embeddings_enabled if caption is not None else captions_enabled and auto_caption:
-        caption_job_id = rows.request_caption(
+        caption_job_id = request_caption(
             session, content.id, owner_id, request_id, is_first=is_inserted
         ).id
     return Registered(image, job_id, is_new, caption_job_id)

@@ -11,6 +11,7 @@ from mirada.adapters.language_model.guarded import GuardedLanguageModel
 from mirada.adapters.language_model.openai import OpenAiLanguageModel
 from mirada.kernel.circuit import CircuitBreaker
 from mirada.kernel.errors import CircuitOpen, InvalidInput, Unavailable
+from mirada.kernel.model_requests import PictureToDraw, Question, TextsToEmbed
 from testing.openai_server import (
     CHAT,
     DRAWINGS,
@@ -58,17 +59,21 @@ def make(server: OpenAiServer) -> Iterator[Callable[..., GuardedLanguageModel]]:
 
 
 def ask(model: GuardedLanguageModel) -> str:
-    options: dict[str, Any] = {"schema": SCHEMA, "max_tokens": 9, "timeout_s": 0.4}
-    return model.ask("gpt-4.1-mini", "Name an animal.", "{}", **options).text
+    question = Question("gpt-4.1-mini", "Name an animal.", "{}", SCHEMA, 9, timeout_s=0.4)
+    return model.call(question).text
+
+
+def see(model: GuardedLanguageModel, shown: bytes) -> str:
+    return model.call(Question("gpt-4o-mini", "See.", "{}", SCHEMA, 9, shown)).text
 
 
 def put_all(model: GuardedLanguageModel) -> list[Callable[[], Any]]:
     """Return one question of each sort."""
     return [
         lambda: ask(model),
-        lambda: model.see("gpt-4o-mini", "See.", "{}", PNG, schema=SCHEMA, max_tokens=9),
-        lambda: model.embed("text-embedding-3-small", ["cat"]),
-        lambda: model.draw("gpt-image-2", "cat", "1024x1024"),
+        lambda: see(model, PNG),
+        lambda: model.call(TextsToEmbed("text-embedding-3-small", ["cat"])),
+        lambda: model.call(PictureToDraw("gpt-image-2", "cat", "1024x1024")),
     ]
 
 
@@ -145,6 +150,6 @@ def test_a_question_that_was_never_sent_says_nothing_about_the_server(
     model = make()
     for _ in range(6):
         with pytest.raises(InvalidInput):
-            model.see("gpt-4o-mini", "See.", "{}", b"GIF89a", schema=SCHEMA, max_tokens=9)
+            see(model, b"GIF89a")
     model.check()
     assert server.calls == []

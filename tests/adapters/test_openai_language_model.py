@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mirada.adapters.language_model import bounded, replies
+from mirada.adapters.language_model import bounded, refusals, replies
 from mirada.adapters.language_model import openai as adapter
 from mirada.adapters.language_model.openai import OpenAiLanguageModel
 from mirada.kernel.errors import (
@@ -26,7 +26,8 @@ from mirada.kernel.errors import (
     Unavailable,
     UnusableReply,
 )
-from mirada.ports import LanguageModel, Reply
+from mirada.kernel.model_requests import Question, Reply
+from mirada.ports import LanguageModel
 from testing.openai_server import (
     CHAT,
     KEY,
@@ -66,7 +67,7 @@ def model(server: OpenAiServer) -> Iterator[OpenAiLanguageModel]:
 
 def ask(model: LanguageModel, **options: Any) -> Reply:
     options = {"schema": SCHEMA, "max_tokens": 50, "timeout_s": 5.0, **options}
-    return model.ask("gpt-4.1-mini", "Name an animal.", '{"sound": "meow"}', **options)
+    return model.call(Question("gpt-4.1-mini", "Name an animal.", '{"sound": "meow"}', **options))
 
 
 def test_a_question_is_one_call_in_the_servers_format(
@@ -139,7 +140,7 @@ def test_an_account_without_money_is_left_alone_for_longer(
     with pytest.raises(TooManyRequests) as caught:
         ask(model)
 
-    assert caught.value.retry_after_s == adapter.OUT_OF_MONEY_WAIT_S
+    assert caught.value.retry_after_s == refusals.OUT_OF_MONEY_WAIT_S
 
 
 @pytest.fixture

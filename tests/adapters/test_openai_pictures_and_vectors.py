@@ -23,7 +23,7 @@ from mirada.kernel.errors import (
     NoAnswer,
     TooManyRequests,
 )
-from mirada.ports import Reply
+from mirada.kernel.model_requests import PictureToDraw, Question, Reply, TextsToEmbed
 from testing.openai_server import (
     CHAT,
     DRAWINGS,
@@ -69,15 +69,15 @@ def model(server: OpenAiServer) -> Iterator[OpenAiLanguageModel]:
 
 
 def see(model: OpenAiLanguageModel, shown: bytes = PNG) -> Reply:
-    return model.see("gpt-4o-mini", "Describe.", "{}", shown, schema=SCHEMA, max_tokens=90)
+    return model.call(Question("gpt-4o-mini", "Describe.", "{}", SCHEMA, 90, shown))
 
 
 def embed(model: OpenAiLanguageModel, *texts: str) -> Any:
-    return model.embed("text-embedding-3-small", texts)
+    return model.call(TextsToEmbed("text-embedding-3-small", texts))
 
 
 def draw(model: OpenAiLanguageModel, name: str = "gpt-image-2", **options: Any) -> Any:
-    return model.draw(name, "a cat in the rain", "1024x1024", **options)
+    return model.call(PictureToDraw(name, "a cat in the rain", "1024x1024", **options))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 from PIL import ImageCms
 from sqlalchemy import func, select, update
 
-from mirada.captions import texts as caption_texts
+from mirada.captions import job as caption_job
 from mirada.captions.encoder import caption_encoder
 from mirada.captions.wording import INSTRUCTIONS, PROMPT_VERSION
 from mirada.db import spaces
@@ -25,7 +25,7 @@ from mirada.jobs import ledger as jobs
 from mirada.jobs import sweep
 from mirada.jobs.turns import REST_S
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind, l2_normalise
-from mirada.language_model import usage
+from mirada.language_model import paying, usage
 from mirada.language_model.budgets import budgets_of
 from mirada.language_model.usage import KeyState
 from mirada.pictures import images
@@ -394,16 +394,15 @@ def test_a_text_that_was_embedded_meanwhile_is_not_paid_for(
 ) -> None:
     ana = site.user("ana")
     first, second = site.bring(1, caption="words"), site.bring(2, ana, caption="words")
-    look = caption_texts.without_vector
+    choose = caption_job.encoder_in
     is_first = [True]
 
-    def late(*args: Any) -> dict[int, str]:
-        found = look(*args)
+    def late(*args: Any) -> Any:
         if is_first.pop() if is_first else False:
             site.run(first)
-        return found
+        return choose(*args)
 
-    monkeypatch.setattr(caption_texts, "without_vector", late)
+    monkeypatch.setattr(caption_job, "encoder_in", late)
     assert site.run(second).state == JobState.DONE
     assert site.server.paid == {EMBEDDINGS: 1}
     assert [call.state for call in site.calls()] == [CallState.PAID]
@@ -412,15 +411,13 @@ def test_a_text_that_was_embedded_meanwhile_is_not_paid_for(
 def test_what_was_answered_is_kept_before_its_cost_is_written(
     site: CaptionedSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mirada.language_model.paying import PaidLanguageModel
-
     image = site.bring(1)
 
     def die(*_: Any, **__: Any) -> None:
         raise RuntimeError("killed")
 
     with monkeypatch.context() as patch:
-        patch.setattr(PaidLanguageModel, "_settle", die)
+        patch.setattr(paying, "_settle", die)
         site.run(image)
         site.run(image)
     assert site.run(image).state == JobState.DONE

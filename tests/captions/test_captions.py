@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy import event, func, select, update
 
 from mirada.adapters.vector_index.exact import ExactIndex
-from mirada.captions import backfill, rows
-from mirada.captions import texts as caption_texts
+from mirada.captions import backfill, embedding, writing
+from mirada.captions.wanted import WantedCaptions, is_complete
 from mirada.captions.wording import CaptionRecipe
 from mirada.db import spaces
 from mirada.db.memory_models import Caption, TextContent, TextEmbedding
@@ -64,14 +65,13 @@ class Desk:
         with self.database.transaction() as session:
             ready = update(Image).where(Image.id == image.id).values(status=ImageStatus.READY)
             session.execute(ready)
-            texts = caption_texts.without_vector(
-                session, image.content_id, image.owner_id, self.space_id
-            )
-            vectors = {text_id: l2_normalise([1, 1, 0]) for text_id in texts}
-            due = caption_texts.due_texts(session, image.content_id, image.owner_id)
-            caption_texts.show_vectors(session, image.content_id, image.owner_id, due)
+            due = embedding.due_texts(session, image.content_id, image.owner_id, self.space_id)
+            texts = [text for text in due if not text.is_embedded]
+            vectors = {text.id: l2_normalise([1, 1, 0]) for text in texts}
+            shown = [text.id for text in due]
+            embedding.show_vectors(session, image.content_id, image.owner_id, shown)
             prompts.store_prompt_vectors(session, self.space_id, SPACE, vectors)
-        return sorted(texts.values())
+        return sorted(text.body for text in texts)
 
     def running(self, job_id: int | None, token: str) -> int:
         assert job_id is not None
@@ -82,9 +82,9 @@ class Desk:
 
     def begin(
         self, image: Image, token: str, job_id: int, recipe: CaptionRecipe = RECIPE, **options: Any
-    ) -> rows.Asking | None:
+    ) -> writing.Asking | None:
         with self.database.transaction() as session:
-            return rows.begin(
+            return writing.begin(
                 session,
                 image.content_id,
                 image.owner_id,
@@ -98,8 +98,10 @@ class Desk:
         self, image: Image, caption: str, recipe: CaptionRecipe = RECIPE, **options: Any
     ) -> int:
         with self.database.transaction() as session:
-            rows.keep(session, image.content_id, recipe, caption=caption)
-            return rows.show(session, image.content_id, image.owner_id, recipe, caption, **options)
+            writing.keep(session, image.content_id, recipe, caption=caption)
+            return writing.show(
+                session, image.content_id, image.owner_id, recipe, caption, **options
+            )
 
     def row(self, image: Image) -> Image:
         with self.database.reading() as session:
@@ -140,19 +142,19 @@ def test_a_caption_that_somebody_else_wrote_is_not_shown_before_its_own_job(desk
     mine = desk.upload("mine", owner_id=desk.bea).image
     desk.embed(mine)
     desk.change(mine, caption="a cat")
-    options: dict[str, Any] = {"recipe": None, "embeds": True, "space_id": desk.space_id}
-    job = {"content_id": mine.content_id, "owner_id": desk.bea}
+    wanted = WantedCaptions(None, True, desk.space_id)
+    job = mine.content_id, desk.bea
     with desk.database.reading() as session:
         assert desk.seen_by(desk.bea) == 0
-        assert backfill.count_lacking(session, **options) == 1
-        assert not rows.is_complete(session, **job, **options)
+        assert backfill.count_lacking(session, wanted) == 1
+        assert not is_complete(session, *job, wanted)
         # Where none is embedded, none is shown either, and the job comes to an end.
-        assert rows.is_complete(session, **job, **(options | {"embeds": False}))
+        assert is_complete(session, *job, replace(wanted, embeds=False))
     assert desk.embed(mine) == []
     with desk.database.reading() as session:
         assert desk.seen_by(desk.bea) == 1
-        assert backfill.count_lacking(session, **options) == 0
-        assert rows.is_complete(session, **job, **options)
+        assert backfill.count_lacking(session, wanted) == 0
+        assert is_complete(session, *job, wanted)
 
 
 def test_what_a_model_says_in_somebody_elses_words_is_shown_by_its_own_job(desk: Desk) -> None:
@@ -297,7 +299,7 @@ def test_a_refusal_is_remembered_until_it_is_to_be_redone(desk: Desk) -> None:
     image = desk.upload("cat", captions_enabled=True).image
     desk.begin(image, "t", 1)
     with desk.database.transaction() as session:
-        rows.keep(session, image.content_id, RECIPE, refusal="Not in English.")
+        writing.keep(session, image.content_id, RECIPE, refusal="Not in English.")
     refused = desk.begin(image, "t", 1)
     assert refused is not None
     assert refused.refusal == "Not in English."
@@ -331,17 +333,17 @@ def test_a_backfill_finds_what_lacks_a_caption_a_text_or_a_vector(desk: Desk) ->
         )
         session.execute(Job.__table__.delete())  # type: ignore[attr-defined]
     with desk.database.transaction() as session:
-        options: dict[str, Any] = {"recipe": None, "embeds": True, "space_id": desk.space_id}
-        assert backfill.count_lacking(session, **options) == 1
-        options["recipe"] = RECIPE
-        assert backfill.count_lacking(session, **options) == 2
+        wanted = WantedCaptions(None, True, desk.space_id)
+        assert backfill.count_lacking(session, wanted) == 1
+        wanted = replace(wanted, recipe=RECIPE)
+        assert backfill.count_lacking(session, wanted) == 2
         assert backfill.count_to_ask(session, RECIPE) == 1
-        first = backfill.queue_page(session, page_size=1, **options)
+        first = backfill.queue_page(session, wanted, page_size=1)
         assert first.last == (old.content_id, desk.ana)
-        second = backfill.queue_page(session, page_size=5, after=first.last, **options)
+        second = backfill.queue_page(session, wanted, page_size=5, after=first.last)
         assert second.last == (bare.content_id, desk.ana)
-        assert backfill.queue_page(session, after=second.last, **options).last is None
-        caption_texts.note_captions(session, old.content_id, desk.ana)
+        assert backfill.queue_page(session, wanted, after=second.last).last is None
+        embedding.note_captions(session, old.content_id, desk.ana)
     assert desk.embed(old) == ["of before"]
     with desk.database.reading() as session:
         kinds = set(session.execute(select(Job.kind)).scalars())
@@ -373,7 +375,7 @@ def test_texts_are_locked_lowest_first_so_that_no_two_jobs_wait_in_a_circle(desk
     with desk.database.transaction() as session:
         session.execute(forget.values(caption_text_id=None))
     with locked_texts(desk.database) as order, desk.database.transaction() as session:
-        caption_texts.note_captions(session, first.content_id, desk.ana)
+        embedding.note_captions(session, first.content_id, desk.ana)
     assert order == [low, high]
 
     written = {"caption_source": "model", "caption_model": "older", "caption_text_id": low}

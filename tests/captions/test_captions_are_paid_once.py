@@ -20,7 +20,8 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
-from mirada.captions.job import bound_of_caption, recipe_in_force
+from mirada.captions.wanted import recipe_in_force
+from mirada.captions.wording import caption_question
 from mirada.config import PROJECT_ROOT, Settings
 from mirada.db.models import Image, Job
 from mirada.db.spending_models import CallState, LanguageModelCall, SpendingDay
@@ -229,7 +230,7 @@ def most_micros(runtime: Runtime) -> int:
     price = PriceTable().of("gpt-4o-mini")
     assert recipe is not None
     assert price is not None
-    bound = bound_of_caption(recipe)
+    bound = caption_question(recipe).bound
     return price.cost_micros(bound.input_tokens, bound.output_tokens)
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from mirada.db.models import Job, JobState
 from mirada.db.spending_models import CallState, LanguageModelCall, SpendingDay
 from mirada.jobs import sweep
 from mirada.kernel.errors import BudgetReached, CircuitOpen, LanguageModelRefused, Unavailable
+from mirada.kernel.model_requests import PictureToDraw, Question, Request, TextsToEmbed
 from mirada.kernel.prices import PriceTable, bound_of_question, usd
 from mirada.language_model import paying, spending
 from mirada.language_model.spending import Order
@@ -43,6 +45,7 @@ from workers.sweeper import Sweeper
 
 ANA = 7
 PNG = picture(1)
+DESCRIBE = Question("gpt-4o-mini", "Describe.", "{}", SCHEMA, 90)
 
 
 @pytest.fixture
@@ -87,8 +90,9 @@ def most() -> int:
 
 
 def ask(runtime: Runtime, timeout_s: float = 5.0) -> None:
-    model = paying.paid_language_model(runtime, Order(spending.CAPTION, "9f86", ANA))
-    model.ask("gpt-4o-mini", "Describe.", "{}", schema=SCHEMA, max_tokens=90, timeout_s=timeout_s)
+    question = replace(DESCRIBE, timeout_s=timeout_s)
+    with paying.paid_call(runtime, Order(spending.CAPTION, "9f86", ANA), question):
+        pass
 
 
 def expansion_job(runtime: Runtime, owner_id: int | None = None) -> Job:
@@ -107,11 +111,15 @@ def test_whatever_is_asked_is_recorded_with_its_cost(
     make_paying: Callable[..., Runtime], server: OpenAiServer
 ) -> None:
     runtime = make_paying()
-    model = paying.paid_language_model(runtime, Order(spending.GENERATION, "key", ANA))
-    model.ask("gpt-4o-mini", "Describe.", "{}", schema=SCHEMA, max_tokens=90)
-    model.see("gpt-4o-mini", "Describe.", "{}", PNG, schema=SCHEMA, max_tokens=90)
-    model.embed("text-embedding-3-small", ["a cat"] * 50)
-    model.draw("gpt-image-2", "a cat", "1024x1024")
+    requests: list[Request[Any]] = [
+        DESCRIBE,
+        replace(DESCRIBE, picture=PNG),
+        TextsToEmbed("text-embedding-3-small", ["a cat"] * 50),
+        PictureToDraw("gpt-image-2", "a cat", "1024x1024"),
+    ]
+    for request in requests:
+        with paying.paid_call(runtime, Order(spending.GENERATION, "key", ANA), request):
+            pass
 
     costs = [(call.model, call.state, call.cost_micros) for call in calls(runtime)]
     # 120 x 0.15 + 45 x 0.60; 350 x 0.02; 12 x 5 + 1,056 x 30.

@@ -9,9 +9,9 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mirada.captions import backfill
-from mirada.captions.encoder import PROBE, PaidEncoder, can_embed, caption_encoder
-from mirada.captions.job import bound_of_caption, recipe_in_force
-from mirada.captions.wording import CaptionRecipe
+from mirada.captions.encoder import PROBE, PaidEncoder, caption_encoder
+from mirada.captions.wanted import recipe_in_force, wanted_captions
+from mirada.captions.wording import CaptionRecipe, caption_question
 from mirada.db import spaces
 from mirada.jobs import ledger
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind
@@ -92,13 +92,8 @@ def _chosen_space(runtime: Runtime) -> EmbeddingSpace:
 
 def _count_lacking(runtime: Runtime, what: _What) -> int:
     with runtime.reading() as session:
-        return backfill.count_lacking(
-            session,
-            recipe=what.recipe,
-            embeds=can_embed(runtime),
-            space_id=spaces.pinned_space_id(session, SpaceKind.CAPTION),
-            redo=what.redo,
-        )
+        wanted = wanted_captions(runtime, session, what.recipe, what.redo)
+        return backfill.count_lacking(session, wanted)
 
 
 def _say_cost(runtime: Runtime, recipe: CaptionRecipe, *, redo: bool) -> None:
@@ -110,7 +105,7 @@ def _say_cost(runtime: Runtime, recipe: CaptionRecipe, *, redo: bool) -> None:
     if price is None:
         console().print(f"{line}; what it costs is not known, see LLM_PRICES_USD.")
         return
-    bound = bound_of_caption(recipe)
+    bound = caption_question(recipe).bound
     most = count * price.cost_micros(bound.input_tokens, bound.output_tokens)
     so_far = (
         "" if mean is None else f", or ${usd(int(count * mean)):.4f} at what one has cost so far"
@@ -123,15 +118,8 @@ def _queue_all(runtime: Runtime, what: _What) -> list[int]:
     after = (0, 0)
     while True:
         with runtime.transaction() as session:
-            page = backfill.queue_page(
-                session,
-                recipe=what.recipe,
-                embeds=can_embed(runtime),
-                space_id=spaces.pinned_space_id(session, SpaceKind.CAPTION),
-                after=after,
-                redo=what.redo,
-                model=what.model,
-            )
+            wanted = wanted_captions(runtime, session, what.recipe, what.redo)
+            page = backfill.queue_page(session, wanted, after=after, model=what.model)
         for job_id in page.job_ids:
             runtime.doorbell.ring(job_id, ledger.CAPTION_IMAGE)
         queued += page.job_ids

@@ -9,64 +9,35 @@ mean for money and for the circuit breaker: 0019.
 from __future__ import annotations
 
 import base64
-import contextlib
 import logging
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import openai
 
 from mirada.adapters.language_model import refusals, replies
 from mirada.adapters.language_model.bounded import bound
-from mirada.kernel.errors import (
-    GarbledReply,
-    InvalidInput,
-    KeyRefused,
-    LanguageModelRefused,
-    MiradaError,
-    NoAnswer,
-    TooManyRequests,
-    Unavailable,
-)
-from mirada.ports import (
-    LANGUAGE_MODEL_TIMEOUT_S,
+from mirada.kernel.errors import GarbledReply, InvalidInput, KeyRefused
+from mirada.kernel.model_requests import (
+    AnyReply,
+    Counted,
     Drawing,
-    EmbeddedTexts,
-    Reply,
+    PictureToDraw,
+    Question,
+    Request,
+    TextsToEmbed,
 )
 
 logger = logging.getLogger(__name__)
 
 OPENAI_URL = "https://api.openai.com/v1"
 CONNECT_TIMEOUT_S = 3.0
-KEY_REFUSED_WAIT_S = 60
-"""The breaker's first pause: what waits for a mended key is tried no sooner."""
-WORTH_ANOTHER_TRY = frozenset({408, 409, 425})
-GATEWAY_GAVE_UP = frozenset({504, 524})
-"""A proxy waited no longer: the server behind it may have answered, and be paid, all the same."""
-TOO_MANY_REQUESTS = 429
-OUT_OF_MONEY = "insufficient_quota"
-OUT_OF_MONEY_WAIT_S = 600
-"""OpenAI sends it as a 429 without a time, and an account is not filled up within seconds."""
-KEY_REFUSED = frozenset({401, 403})
-MODEL_UNKNOWN = "model_not_found"
-"""With 403: the key is good, and its project has no access to this one model."""
 MAX_TEXTS = 256
 """Per request; OpenAI takes 2,048 of 300,000 tokens together, local servers less."""
-NOT_SENT = (
-    httpx2.ConnectError,
-    httpx2.ConnectTimeout,
-    httpx2.PoolTimeout,
-    httpx2.UnsupportedProtocol,
-)
-"""The server never saw the question, so it cannot have been paid for."""
-_CODE = re.compile(r"[a-z_]{3,40}")
 
 
 class OpenAiLanguageModel:
-    """Asks over HTTP. Thread-safe."""
+    """Sends requests over HTTP. Thread-safe."""
 
     def __init__(self, api_key: str, base_url: str | None = None) -> None:
         """Prepare; nothing is connected yet.
@@ -96,113 +67,101 @@ class OpenAiLanguageModel:
     def check(self) -> None:
         """See `LanguageModel.check`: there is no breaker here."""
 
-    def ask(
-        self,
-        model: str,
-        instructions: str,
-        question: str,
-        *,
-        schema: Mapping[str, Any],
-        max_tokens: int,
-        timeout_s: float = LANGUAGE_MODEL_TIMEOUT_S,
-    ) -> Reply:
-        """See `LanguageModel.ask`."""
-        return self._complete(model, instructions, question, schema, max_tokens, timeout_s)
-
-    def see(
-        self,
-        model: str,
-        instructions: str,
-        question: str,
-        picture: bytes,
-        *,
-        schema: Mapping[str, Any],
-        max_tokens: int,
-        timeout_s: float = LANGUAGE_MODEL_TIMEOUT_S,
-    ) -> Reply:
-        """See `LanguageModel.see`. Some local servers take no WebP; JPEG is known to all."""
-        url = f"data:{_media_type(picture)};base64,{base64.b64encode(picture).decode()}"
-        parts: list[dict[str, Any]] = [
-            {"type": "text", "text": question},
-            {"type": "image_url", "image_url": {"url": url, "detail": "low"}},
-        ]
-        return self._complete(model, instructions, parts, schema, max_tokens, timeout_s)
-
-    def embed(
-        self, model: str, texts: Sequence[str], *, timeout_s: float = LANGUAGE_MODEL_TIMEOUT_S
-    ) -> EmbeddedTexts:
-        """See `LanguageModel.embed`."""
-        if not 1 <= len(texts) <= MAX_TEXTS or not all(texts):
-            raise InvalidInput(f"1 to {MAX_TEXTS} texts are embedded at once, none of them empty.")
-        with self._errors_wrapped():
-            response = self._client.embeddings.with_raw_response.create(
-                model=model,
-                input=list(texts),
-                # The SDK's own default is base64, which not every local server knows.
-                encoding_format="float",
-                timeout=_timeout(timeout_s),
-            )
-        self._key_is_refused = False
-        return replies.vectors(response.content, len(texts))
-
-    def draw(
-        self, model: str, prompt: str, size: str, *, timeout_s: float = LANGUAGE_MODEL_TIMEOUT_S
-    ) -> Drawing:
-        """See `LanguageModel.draw`."""
-        # GPT image models always send the bytes and refuse to be asked for them; others send an
-        # address unless they are.
-        is_asked = not model.startswith(("gpt-image", "chatgpt-image"))
-        form: dict[str, Any] = {"response_format": "b64_json"} if is_asked else {}
-        with self._errors_wrapped(refusals.of_drawing):
-            response = self._client.images.with_raw_response.generate(
-                model=model,
-                prompt=prompt,
-                size=size,
-                n=1,
-                timeout=_timeout(timeout_s),
-                **form,
-            )
-        self._key_is_refused = False
-        drawn = replies.drawing(response.content)
-        if isinstance(drawn, Drawing):
-            return drawn
-        return Drawing(self._fetch(drawn, timeout_s), None, None)
+    def call(self, request: Request[AnyReply]) -> AnyReply:
+        """See `LanguageModel.call`."""
+        reply: Counted
+        try:
+            if isinstance(request, Question):
+                reply = replies.reply(self._answer(request))
+            elif isinstance(request, TextsToEmbed):
+                reply = replies.vectors(self._embed(request), len(request.texts))
+            elif isinstance(request, PictureToDraw):
+                reply = self._picture(replies.drawing(self._draw(request)), request.timeout_s)
+            else:
+                raise InvalidInput(f"OpenAI's format has no request like {type(request).__name__}.")
+        except openai.OpenAIError as error:
+            ours = refusals.error_for(error, request)
+            if isinstance(ours, KeyRefused) and not self._key_is_refused:
+                self._key_is_refused = True
+                logger.error("%s Set a valid key and restart; nothing else depends on it.", ours)
+            # Without its cause: servers are known to repeat the key in what they say.
+            is_said = isinstance(error, openai.APIStatusError) or ours is error.__cause__
+            raise ours from (None if is_said else error)
+        # mypy does not see that a request's class decides the type of its reply.
+        return cast("AnyReply", reply)
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
-    def _complete(
-        self,
-        model: str,
-        instructions: str,
-        content: str | list[dict[str, Any]],
-        schema: Mapping[str, Any],
-        max_tokens: int,
-        timeout_s: float,
-    ) -> Reply:
+    def _answer(self, request: Question) -> bytes:
+        content: str | list[dict[str, Any]] = request.question
+        if request.picture is not None:
+            # Some local servers take no WebP; JPEG is known to all.
+            encoded = base64.b64encode(request.picture).decode()
+            url = f"data:{_media_type(request.picture)};base64,{encoded}"
+            content = [
+                {"type": "text", "text": request.question},
+                {"type": "image_url", "image_url": {"url": url, "detail": "low"}},
+            ]
         messages: Any = [
-            {"role": "system", "content": instructions},
+            {"role": "system", "content": request.instructions},
             {"role": "user", "content": content},
         ]
-        limit: dict[str, Any] = {self._limit_name: max_tokens}
-        with self._errors_wrapped():
-            response = self._client.chat.completions.with_raw_response.create(
-                model=model,
+        limit: dict[str, Any] = {self._limit_name: request.max_tokens}
+        form = {
+            "name": str(request.schema["title"]),
+            "schema": dict(request.schema),
+            "strict": True,
+        }
+        return self._body(
+            self._client.chat.completions.with_raw_response.create(
+                model=request.model,
                 messages=messages,
-                response_format={
-                    "type": "json_schema",
-                    "json_schema": {
-                        "name": str(schema["title"]),
-                        "schema": dict(schema),
-                        "strict": True,
-                    },
-                },
-                timeout=_timeout(timeout_s),
+                response_format=cast("Any", {"type": "json_schema", "json_schema": form}),
+                timeout=_timeout(request.timeout_s),
                 **limit,
             )
+        )
+
+    def _embed(self, request: TextsToEmbed) -> bytes:
+        if not 1 <= len(request.texts) <= MAX_TEXTS or not all(request.texts):
+            raise InvalidInput(f"1 to {MAX_TEXTS} texts are embedded at once, none of them empty.")
+        return self._body(
+            self._client.embeddings.with_raw_response.create(
+                model=request.model,
+                input=list(request.texts),
+                # The SDK's own default is base64, which not every local server knows.
+                encoding_format="float",
+                timeout=_timeout(request.timeout_s),
+            )
+        )
+
+    def _draw(self, request: PictureToDraw) -> bytes:
+        # GPT image models always send the bytes and refuse to be asked for them; others send an
+        # address unless they are.
+        is_asked = not request.model.startswith(("gpt-image", "chatgpt-image"))
+        form: dict[str, Any] = {"response_format": "b64_json"} if is_asked else {}
+        return self._body(
+            self._client.images.with_raw_response.generate(
+                model=request.model,
+                prompt=request.prompt,
+                size=cast("Any", request.size),
+                n=1,
+                timeout=_timeout(request.timeout_s),
+                **form,
+            )
+        )
+
+    def _body(self, response: Any) -> bytes:
         self._key_is_refused = False
-        return replies.reply(response.content)
+        return bytes(response.content)
+
+    def _picture(self, drawn: Drawing | str, timeout_s: float) -> Drawing:
+        """Return what was drawn, fetched where the server names an address instead."""
+        if isinstance(drawn, Drawing):
+            return drawn
+        return Drawing(self._fetch(drawn, timeout_s), None, None)
 
     def _fetch(self, address: str, timeout_s: float) -> bytes:
         """Return the picture at an address of the server's own, and of nobody else's; without the key."""
@@ -226,55 +185,6 @@ class OpenAiLanguageModel:
         if response.status_code != 200 or not response.content:
             raise GarbledReply("The picture that was drawn is not at its address.")
         return response.content
-
-    @contextlib.contextmanager
-    def _errors_wrapped(
-        self, refused: Callable[[int, str], MiradaError | None] = lambda status, code: None
-    ) -> Iterator[None]:
-        """Raise our errors for the SDK's; `refused` may know better what a status and code mean."""
-        try:
-            yield
-        except openai.APIStatusError as error:
-            known = refused(error.status_code, error.code or "")
-            if known is not None:
-                raise known from None
-            # Without its cause: servers are known to repeat the key in what they say.
-            raise self._refusal(error) from None
-        except openai.APIConnectionError as error:
-            if isinstance(error.__cause__, MiradaError):
-                raise error.__cause__ from None
-            if isinstance(error.__cause__, NOT_SENT):
-                raise Unavailable(
-                    "The language model cannot be reached; check OPENAI_BASE_URL if this goes on."
-                ) from error
-            if isinstance(error, openai.APITimeoutError):
-                raise NoAnswer("The language model did not answer in time.") from error
-            raise NoAnswer("The language model broke off before it had answered.") from error
-        except openai.OpenAIError as error:
-            raise GarbledReply("The language model's reply is not of its own format.") from error
-
-    def _refusal(self, error: openai.APIStatusError) -> MiradaError:
-        status, code = error.status_code, error.code or ""
-        said = f"{status} {code}" if _CODE.fullmatch(code) else str(status)
-        later = f"The language model answered {said}; it is asked again later."
-        wait_s = replies.retry_after_s(error.response.headers)
-        if status == TOO_MANY_REQUESTS:
-            least_s = OUT_OF_MONEY_WAIT_S if code == OUT_OF_MONEY else 0
-            return TooManyRequests(later, retry_after_s=max(wait_s, least_s))
-        if status in GATEWAY_GAVE_UP:
-            return NoAnswer(later, retry_after_s=wait_s)
-        if status in WORTH_ANOTHER_TRY or status >= 500:
-            return Unavailable(later, retry_after_s=wait_s)
-        if status in KEY_REFUSED and code != MODEL_UNKNOWN:
-            detail = f"The language model refuses OPENAI_API_KEY ({said})."
-            if not self._key_is_refused:
-                self._key_is_refused = True
-                logger.error("%s Set a valid key and restart; nothing else depends on it.", detail)
-            return KeyRefused(detail, retry_after_s=KEY_REFUSED_WAIT_S)
-        return LanguageModelRefused(
-            f"The language model refuses the request ({said}); check the model's name and "
-            "OPENAI_BASE_URL."
-        )
 
 
 def _timeout(timeout_s: float) -> httpx2.Timeout:

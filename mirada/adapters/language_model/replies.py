@@ -18,7 +18,7 @@ import numpy as np
 
 from mirada.kernel.embeddings import Matrix, l2_normalise
 from mirada.kernel.errors import GarbledReply, InvalidInput, UnusableReply
-from mirada.ports import Drawing, EmbeddedTexts, Reply
+from mirada.kernel.model_requests import Drawing, EmbeddedTexts, Reply
 
 RETRY_AFTER_S = 5
 """When the server names no time; the ledger's own waits are longer from the second error on."""

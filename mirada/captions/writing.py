@@ -1,7 +1,7 @@
-"""Captions: which are missing, what a model wrote before, and which images show it.
+"""Captions that a model writes: which are missing, what it wrote before, which images show it.
 
-Whoever reads or writes any of it holds the lock of the content's row, so that a person who types a
-caption, or takes it away, is never written over. Asking a model happens outside any transaction.
+Every function that reads or writes them locks the content's row, so that a caption that a person
+types or deletes is never written over. Asking a model happens outside any transaction.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Any
 from sqlalchemy import case, select, true, update
 from sqlalchemy.orm import Session
 
-from mirada.captions import texts
 from mirada.captions.wanted import wants
 from mirada.captions.wording import CaptionRecipe
 from mirada.db import changes
@@ -21,7 +20,7 @@ from mirada.db.inserts import insert_unless_there
 from mirada.db.memory_models import Caption
 from mirada.db.models import Image, Job, JobState, utc_now
 from mirada.db.session import now_ms
-from mirada.db.texts import lock_texts_of, locked_text_id, release_text
+from mirada.db.texts import locked_text_id, release_text
 from mirada.jobs import ledger
 from mirada.kernel.captions import CaptionSource
 from mirada.kernel.prompts import normalised_prompt
@@ -31,11 +30,11 @@ MAX_REFUSAL_CHARS = 255
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """What a model is to be asked about.
+    """A picture whose caption is wanted, and what is known of it.
 
     Attributes:
-        caption: what it wrote before; None when it has to be asked.
-        refusal: why its answer was of no use; None unless it was asked in vain.
+        caption: the model's earlier answer; None when it has to be asked.
+        refusal: the fault of its earlier answer; None unless it was asked in vain.
         is_busy: another job asks at this moment.
         storage_key: of the picture's bytes.
         sha256: of the same.
@@ -62,7 +61,7 @@ def request_caption(
 
     One job of each owner, as with vectors: its age and number tell nobody that others have the picture.
     With `redo` also what another recipe wrote is written anew, by `model` if one is named. For
-    `is_first` see `jobs.enqueue`.
+    `is_first` see `ledger.enqueue`.
     """
     arguments: dict[str, Any] = {"redo": True} if redo else {}
     if model is not None:
@@ -101,7 +100,7 @@ def begin(
         content_id: whose picture it is.
         owner_id: whose images are meant.
         recipe: how it would be asked.
-        job_id: whoever asks; the claim stands as long as its lease.
+        job_id: the asking job; the claim stands as long as its lease.
         token: the job's lease.
         redo: write captions of other recipes anew, and ask again where it was in vain.
         ask_again: the latter alone.
@@ -141,7 +140,7 @@ def keep(
     caption: str | None = None,
     refusal: str | None = None,
 ) -> None:
-    """Remember what was paid for, in a transaction of its own; the first caption stays."""
+    """Store a paid answer, in a transaction of its own; the first caption stays."""
     if lock_content(session, content_id) is None:
         return
     row = _row(session, content_id, recipe)
@@ -164,7 +163,7 @@ def show(
     """Give the caption to the owner's images that want one, and return how many they are.
 
     Their version stays, as when a status changes: it is the owner's. A text that is new to an image is
-    due until `caption_texts.show_vectors`.
+    due until `embedding.show_vectors`.
     """
     if lock_content(session, content_id) is None:
         return 0
@@ -176,9 +175,8 @@ def show(
     ).all()
     if not found:
         return 0
-    body = normalised_prompt(caption)
-    lock_texts_of(session, [body], [row.caption_text_id for row in found])
-    text_id = locked_text_id(session, body)
+    old_ids = {row.caption_text_id for row in found}
+    text_id = locked_text_id(session, normalised_prompt(caption), *old_ids)
     column, other = Image.__table__.c, [row.id for row in found if row.caption_text_id != text_id]
     session.execute(
         update(Image.__table__)  # type: ignore[arg-type]
@@ -193,46 +191,11 @@ def show(
             caption_prompt_version=recipe.prompt_version,
         )
     )
-    left = sorted({row.caption_text_id for row in found} - {None, text_id})
+    left = sorted(old_ids - {None, text_id})
     changes.touch_texts(session, [text_id, *left])
     for old_id in left:
         release_text(session, old_id)
     return len(found)
-
-
-def is_complete(
-    session: Session,
-    content_id: int,
-    owner_id: int,
-    *,
-    recipe: CaptionRecipe | None,
-    embeds: bool,
-    space_id: int | None,
-    redo: bool = False,
-) -> bool:
-    """Return whether nothing is left to write, embed or show, the content locked until the commit.
-
-    Args:
-        session: the transaction that would finish the job.
-        content_id: whose picture it is.
-        owner_id: whose images are meant.
-        recipe: how captions are written; None where none are.
-        embeds: whether captions are embedded at all.
-        space_id: the caption space; None before one is pinned.
-        redo: as in `begin`.
-    """
-    if lock_content(session, content_id) is None:
-        return True
-    if recipe is not None:
-        wanting = select(Image.id).where(wants(content_id, owner_id, recipe, redo))
-        if session.execute(wanting.limit(1)).first() is not None:
-            return False
-    if not embeds:
-        # A vector that is there is not shown for all that: one that is not would not be either.
-        return True
-    return not texts.due_texts(session, content_id, owner_id) and not texts.without_vector(
-        session, content_id, owner_id, space_id
-    )
 
 
 def _row(session: Session, content_id: int, recipe: CaptionRecipe) -> Caption | None:

@@ -1,0 +1,145 @@
+"""Requests to a language model's server and their replies: one value for each kind, no I/O."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+from mirada.kernel.embeddings import Matrix
+from mirada.kernel.prices import TokenBound, bound_of_drawing, bound_of_embedding, bound_of_question
+
+TIMEOUT_S = 20.0
+"""research, reliability 1.10: the SDK's own 600 s would hold a worker's thread for half an hour."""
+
+
+class Counted(Protocol):
+    """A reply whose tokens the server may have counted."""
+
+    @property
+    def input_tokens(self) -> int | None:
+        """Tokens of the request; None when the server does not say."""
+
+    @property
+    def output_tokens(self) -> int | None:
+        """Tokens of the reply; None when the server does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Text that a language model wrote and nobody has checked; see `Counted` for its tokens.
+
+    Attributes:
+        text: untrusted; JSON of the schema's shape if all went well.
+    """
+
+    text: str
+    input_tokens: int | None
+    output_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedTexts:
+    """Vectors of texts; see `Counted` for their tokens.
+
+    Attributes:
+        vectors: (n, d) float32 unit rows, in the order of the texts.
+    """
+
+    vectors: Matrix
+    input_tokens: int | None
+    output_tokens: int | None = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A picture made from words; see `Counted` for its tokens.
+
+    Attributes:
+        picture: the file's bytes, untrusted as any upload's.
+    """
+
+    picture: bytes
+    input_tokens: int | None
+    output_tokens: int | None
+
+
+AnyReply = TypeVar("AnyReply", bound=Counted)
+
+
+@dataclass(frozen=True, slots=True)
+class Request(ABC, Generic[AnyReply]):
+    """One request to a language model; the parameter is the type of its reply.
+
+    Attributes:
+        model: its name at the server.
+        timeout_s: the longest silence, and the longest transfer of a reply that has begun.
+    """
+
+    model: str
+    timeout_s: float = field(default=TIMEOUT_S, kw_only=True)
+
+    @property
+    @abstractmethod
+    def bound(self) -> TokenBound:
+        """The most tokens that this request and its reply can cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question(Request[Reply]):
+    """A question whose answer is JSON, about a picture or about none.
+
+    Attributes:
+        instructions: ours alone: nothing in them comes from a user.
+        question: data, quoted.
+        schema: JSON Schema of the answer; `title` names it, every property is required.
+        max_tokens: longest answer.
+        picture: a small JPEG, WebP or PNG without metadata, never an original; shown at low detail.
+    """
+
+    instructions: str
+    question: str
+    schema: Mapping[str, Any]
+    max_tokens: int
+    picture: bytes | None = None
+
+    @property
+    def bound(self) -> TokenBound:
+        """The most tokens; they depend on whether there is a picture, and not on which."""
+        return bound_of_question(
+            (self.instructions, self.question),
+            max_tokens=self.max_tokens,
+            schema=self.schema,
+            pictures=int(self.picture is not None),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TextsToEmbed(Request[EmbeddedTexts]):
+    """Texts to embed: 1 to 256, none of them empty."""
+
+    texts: Sequence[str]
+
+    @property
+    def bound(self) -> TokenBound:
+        """The most tokens; the reply has none."""
+        return bound_of_embedding(self.texts)
+
+
+@dataclass(frozen=True, slots=True)
+class PictureToDraw(Request[Drawing]):
+    """A prompt to draw one picture from.
+
+    Attributes:
+        prompt: a person's words.
+        size: "1024x1024" and the like, as the model knows them.
+    """
+
+    prompt: str
+    size: str
+
+    @property
+    def bound(self) -> TokenBound:
+        """The most tokens, at the highest quality."""
+        return bound_of_drawing(self.prompt, self.size)

@@ -10,12 +10,11 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
-from sqlalchemy.orm import Session
 
 from mirada.config import BUNDLED_MODEL_DIR, Settings
 from mirada.db import spaces
@@ -61,20 +60,14 @@ class Runtime:
         self.started_at_ms = time.time_ns() // 1_000_000
         self.doorbell: Doorbell = SilentDoorbell()  # Entry points attach the one of their queue.
         self.database = Database(make_engine(settings.url, settings.db_pool_size))
+        self.transaction = self.database.transaction
+        self.reading = self.database.reading
         self._lock = threading.RLock()
         self._ports: dict[str, object] = {}
         self._building: dict[str, threading.Lock] = {}
         self._loading: dict[str, Future[Any]] = {}
         self._exit = ExitStack()
         self.key_usage = self._closing(KeyUsage(self.database))
-
-    def transaction(self) -> AbstractContextManager[Session]:
-        """A Session that commits at the end of the block; see `Database.transaction`."""
-        return self.database.transaction()
-
-    def reading(self) -> AbstractContextManager[Session]:
-        """A Session for SELECTs; see `Database.reading`."""
-        return self.database.reading()
 
     def migrate(self) -> None:
         """Bring the database to this version's tables; concurrent callers wait for one another."""

@@ -149,7 +149,8 @@ class Database:
             Session(self._writing_engine, expire_on_commit=False) as session,
         ):
             yield session
-            changes.stamp(session)
+            if session.info:
+                changes.stamp(session)
             session.commit()
 
     @contextmanager

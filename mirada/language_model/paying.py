@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 from mirada.jobs.attempt import Attempt
 from mirada.kernel.errors import LanguageModelRefused, MiradaError, Unavailable
 from mirada.kernel.model_requests import AnyReply, Counted, Request
+from mirada.kernel.prices import PriceTable
 from mirada.language_model import shared_calls, spending
 from mirada.language_model.budgets import budgets_of
 from mirada.language_model.spending import Order
@@ -79,10 +80,10 @@ def paid_call(
         MiradaError: as `LanguageModel.call`, and whatever `unless` raises.
     """
     # Before anything is reserved: while the circuit is open, thousands of jobs may look in here.
-    model = language_model_of(runtime)
+    model, budgets = language_model_of(runtime), budgets_of(runtime)
     with runtime.transaction() as session:
         call_id = spending.reserve(
-            session, order, request.model, request.bound, budgets_of(runtime), unless=unless
+            session, order, request.model, request.bound, budgets, unless=unless
         )
     if call_id is None:
         yield None
@@ -90,13 +91,13 @@ def paid_call(
     try:
         reply = model.call(request)
     except MiradaError as error:
-        _settle(runtime, call_id, error)
+        _settle(runtime, call_id, budgets.prices, error)
         raise
     try:
         yield reply
     finally:
         # Of use or not: it is paid for.
-        _settle(runtime, call_id, reply)
+        _settle(runtime, call_id, budgets.prices, reply)
 
 
 def share(runtime: Runtime, order: Order, request: Request[Any]) -> None:
@@ -110,8 +111,7 @@ def share(runtime: Runtime, order: Order, request: Request[Any]) -> None:
         shared_calls.share(session, order, request.model, request.bound, budgets_of(runtime))
 
 
-def _settle(runtime: Runtime, call_id: int, end: Counted | MiradaError) -> None:
-    prices = budgets_of(runtime).prices
+def _settle(runtime: Runtime, call_id: int, prices: PriceTable, end: Counted | MiradaError) -> None:
     try:
         with runtime.transaction() as session:
             if isinstance(end, MiradaError):

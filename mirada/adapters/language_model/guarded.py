@@ -31,10 +31,7 @@ class GuardedLanguageModel:
         """Keep both."""
         self._inner = inner
         self._breaker = breaker
-
-    def check(self) -> None:
-        """See `LanguageModel.check`."""
-        self._breaker.check()
+        self.check = breaker.check
 
     def call(self, request: Request[AnyReply]) -> AnyReply:
         """See `LanguageModel.call`."""

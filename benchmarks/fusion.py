@@ -29,6 +29,7 @@ from mirada.kernel.images import ImageFormat, PictureFacts
 from mirada.people import users
 from mirada.pictures import register
 from mirada.runtime import Runtime
+from testing.registering import register_image
 from webapp import create_app
 
 SEED = 7
@@ -89,7 +90,7 @@ def filled(
             picture = register.NewPicture(
                 sha256, 1, PictureFacts(ImageFormat.PNG, 160, 160, 1), key
             )
-            image = register.register_image(
+            image = register_image(
                 session, picture, owner_id=owner_id, space_id=space_id, **text
             ).image
             session.flush()

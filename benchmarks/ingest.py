@@ -26,8 +26,8 @@ from mirada.db.models import Image
 from mirada.kernel.images import ImageStatus
 from mirada.people import users
 from mirada.pictures.folder_import import import_folder
-from mirada.pictures.intake import take_in
 from mirada.runtime import Runtime
+from testing.registering import take_in
 from workers import embedded
 
 STICKER_PX = 224

@@ -11,6 +11,7 @@ from mirada.db.models import Image, User
 from mirada.db.session import Database
 from mirada.kernel.images import ImageFormat, PictureFacts
 from mirada.pictures import comments, images, likes, register
+from testing.registering import register_image
 
 
 class Album:
@@ -29,7 +30,7 @@ class Album:
         key = register.storage_key(digit * 64, ImageFormat.GIF)
         picture = register.NewPicture(digit * 64, 1, PictureFacts(ImageFormat.GIF, 1, 1, 1), key)
         with self.database.transaction() as session:
-            return register.register_image(
+            return register_image(
                 session, picture, owner_id=owner_id, space_id=None, is_public=is_public
             ).image.id
 

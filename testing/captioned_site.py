@@ -14,10 +14,11 @@ from mirada.db.models import Image, Job, JobState, Role, User
 from mirada.db.session import now_ms
 from mirada.db.spending_models import LanguageModelCall, SpendingDay
 from mirada.jobs import ledger
-from mirada.pictures import images, intake
+from mirada.pictures import images
 from mirada.runtime import Runtime
 from testing.openai_server import CHAT, Answer, Call, OpenAiServer, completion, picture_in
 from testing.pictures import picture
+from testing.registering import take_in
 from testing.worksite import Site
 from workers.runner import run_job
 
@@ -72,7 +73,7 @@ class CaptionedSite(Site):
         staged.stream.flush()
         owner_id = owner_id or self.owner_id
         options = {"filename": "p.png", "is_public": False, "declared_media_type": None, **fields}
-        taken = intake.take_in(self.runtime, staged, owner_id=owner_id, **options)
+        taken = take_in(self.runtime, staged, owner_id=owner_id, **options)
         return self.image(taken.image_id, owner_id)
 
     def image(self, image_id: int, owner_id: int | None = None) -> Image:

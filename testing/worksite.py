@@ -17,6 +17,7 @@ from mirada.kernel.images import RgbImage
 from mirada.pictures import intake
 from mirada.runtime import Runtime
 from testing.pictures import picture
+from testing.registering import take_in
 
 SPACE = EmbeddingSpace(SpaceKind.IMAGE, "mean-colours", "v1", "whole-picture-v1", 12)
 
@@ -70,7 +71,7 @@ class Site:
         staged = self.runtime.image_store.stage()
         staged.stream.write(picture(seed, size=size))
         staged.stream.flush()
-        return intake.take_in(
+        return take_in(
             self.runtime,
             staged,
             declared_media_type="image/png",

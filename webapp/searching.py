@@ -16,7 +16,7 @@ from mirada.kernel.errors import Conflict, InvalidInput, NotFound
 from mirada.kernel.images import RgbImage
 from mirada.kernel.nsfw import SAFE_PROMPTS, UNSAFE_PROMPTS, NsfwPolicy
 from mirada.pictures import images
-from mirada.pictures.register import require_declared_type
+from mirada.pictures.receiving import require_declared_type
 from mirada.ports import CalibratedEncoder, TextEncoder, VectorIndex, VectorSource
 from mirada.search import by_vector
 from mirada.search.safety import Safety

@@ -15,9 +15,10 @@ from mirada.classify import remembered
 from mirada.classify.classifier import Classifier, Question
 from mirada.classify.label_verdict import Classification
 from mirada.classify.remembered import KnownPicture, Remark, SentPicture
+from mirada.db import changes
 from mirada.kernel.embeddings import Vector
 from mirada.kernel.errors import Conflict, NotFound
-from mirada.pictures import images, register
+from mirada.pictures.receiving import receive, require_declared_type
 from mirada.ports import CalibratedEncoder, StagedFile
 from mirada.runtime import Runtime
 
@@ -84,7 +85,7 @@ def classify_sent(
                 session, staged.sha256, classifier.space_id, classifier.space
             )
         if known is not None:
-            register.require_declared_type(declared_media_type, known.format)
+            require_declared_type(declared_media_type, known.format)
             try:
                 return _of_known(
                     runtime, classifier, known, owner_id, Remark(asset_id, question.theme), True
@@ -92,7 +93,7 @@ def classify_sent(
             except NotFound:
                 # Deleted this very moment; these bytes are as good as any.
                 pass
-        facts = register.receive(staged, declared_media_type, runtime.decoder)
+        facts = receive(staged, declared_media_type, runtime.decoder)
         pixels = runtime.decoder.decode(staged.path, 2 * encoder.input_side_px)
         vector = encoder.encode_images([pixels])[0]
         found = classifier.judge(vector)
@@ -107,7 +108,7 @@ def classify_sent(
                 is_encoded_now=True,
                 remark=Remark(asset_id, question.theme, classifier.summary(found)),
             )
-    return _answer(staged.sha256, vector, found, row, images.committed_change(session))
+    return _answer(staged.sha256, vector, found, row, changes.committed_seq(session))
 
 
 def classify_stored(
@@ -152,7 +153,7 @@ def _of_known(
         row = remembered.remember_known(
             session, known, owner_id=owner_id, remark=remark, sent_bytes=sent_bytes
         )
-    return _answer(known.sha256, known.vector, found, row, images.committed_change(session))
+    return _answer(known.sha256, known.vector, found, row, changes.committed_seq(session))
 
 
 def _answer(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar, TypeVarTuple
 
 from sqlalchemy import Row, Select
@@ -15,11 +15,10 @@ Value = TypeVar("Value")
 Columns = TypeVarTuple("Columns")
 
 
-def chunks(values: Iterable[Value]) -> Iterator[list[Value]]:
-    """Yield the values in their order, at most IN_LIST_ROWS at a time; nothing for none."""
-    all_values = list(values)
-    for start in range(0, len(all_values), IN_LIST_ROWS):
-        yield all_values[start : start + IN_LIST_ROWS]
+def chunks(values: Sequence[Value]) -> list[Sequence[Value]]:
+    """Return the values in their order, at most IN_LIST_ROWS at a time; nothing for none."""
+    starts = range(0, len(values), IN_LIST_ROWS)
+    return [values[start : start + IN_LIST_ROWS] for start in starts]
 
 
 def rows_in(

@@ -29,6 +29,14 @@ class Requested:
     was_replayed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class RequestKey:
+    """A request's Idempotency-Key, and `fingerprint_of` what it asks for."""
+
+    key: str
+    fingerprint: str
+
+
 def fingerprint_of(sha256: str, fields: Mapping[str, object]) -> str:
     """Return 64 hex digits that differ when the picture or any field of the request differs."""
     canonical = json.dumps([sha256, dict(fields)], sort_keys=True, separators=(",", ":"))

@@ -23,6 +23,7 @@ from mirada.kernel.file_metadata import FileMetadata
 from mirada.kernel.model_requests import PictureToDraw
 from mirada.language_model import paying, spending
 from mirada.pictures.intake import take_in
+from mirada.pictures.new_image import FileClaims, NewImage, Texts
 from mirada.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -115,21 +116,22 @@ def _register(runtime: Runtime, attempt: Attempt, wanted: Wanted, size: str, key
     take_in(
         runtime,
         _staged_copy(runtime, key),
-        declared_media_type=None,
-        filename=None,
-        owner_id=wanted.owner_id,
-        is_public=wanted.is_public,
-        prompt=wanted.prompt,
-        caption=wanted.caption,
-        auto_caption=wanted.auto_caption,
-        request_id=job.request_id,
-        made_by=FileMetadata(
-            GENERATOR,
-            prompt=wanted.prompt,
-            model=runtime.settings.generation_model,
-            width=width,
-            height=height,
+        NewImage(
+            wanted.owner_id,
+            Texts(prompt=wanted.prompt, caption=wanted.caption),
+            is_public=wanted.is_public,
+            auto_caption=wanted.auto_caption,
         ),
+        FileClaims(
+            made_by=FileMetadata(
+                GENERATOR,
+                prompt=wanted.prompt,
+                model=runtime.settings.generation_model,
+                width=width,
+                height=height,
+            )
+        ),
+        request_id=job.request_id,
         together_with=finish,
     )
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,6 +20,7 @@ from mirada.db import spaces
 from mirada.kernel.errors import ImageTooLarge, InvalidInput, Unavailable
 from mirada.pictures import folder_scan, intake, register
 from mirada.pictures.folder_scan import ImportReport, Refusal
+from mirada.pictures.new_image import FileClaims, NewImage, Processing
 from mirada.pictures.register import NewPicture, Registered
 from mirada.runtime import Runtime
 
@@ -73,7 +75,8 @@ def import_folder(
     outcome = ImportReport(scan)
     report = report or _logged()
     report(outcome)
-    batches = _Batches(runtime, folder.resolve(), owner_id, is_public, read_metadata, outcome)
+    image, claims = NewImage(owner_id, is_public=is_public), FileClaims(read_metadata=read_metadata)
+    batches = _Batches(runtime, folder.resolve(), image, claims, outcome)
     with ThreadPoolExecutor(READERS, thread_name_prefix="import") as readers:
         for start in range(0, outcome.total, batch_size):
             if is_stopping():
@@ -84,24 +87,15 @@ def import_folder(
     return outcome
 
 
+@dataclass(frozen=True, slots=True)
 class _Batches:
     """One import's batches: look, read, store, register, ring."""
 
-    def __init__(
-        self,
-        runtime: Runtime,
-        root: Path,
-        owner_id: int,
-        is_public: bool,
-        read_metadata: bool,
-        outcome: ImportReport,
-    ) -> None:
-        self._runtime = runtime
-        self._root = root
-        self._owner_id = owner_id
-        self._is_public = is_public
-        self._read_metadata = read_metadata
-        self._outcome = outcome
+    runtime: Runtime
+    root: Path
+    image: NewImage
+    claims: FileClaims
+    outcome: ImportReport
 
     def take(self, paths: Sequence[Path], readers: ThreadPoolExecutor) -> None:
         """Take a batch in, completely or, when this raises, not at all."""
@@ -119,7 +113,7 @@ class _Batches:
                 kept.append((picture, path.name))
         if trouble is not None:
             for picture, _ in kept:
-                intake.drop(self._runtime, picture)
+                intake.drop(self.runtime, picture)
             raise trouble
         if kept:
             self._settle(self._register(kept))
@@ -131,15 +125,15 @@ class _Batches:
         wanted = []
         for path, sha256 in hashed:
             if sha256 in seen:
-                self._outcome.already_there += 1
+                self.outcome.already_there += 1
             elif sha256 is not None:
                 seen.add(sha256)
                 wanted.append(path)
         return wanted
 
     def _owned(self, hashes: list[str]) -> set[str]:
-        with self._runtime.reading() as session:
-            return folder_scan.owned_hashes(session, self._owner_id, hashes)
+        with self.runtime.reading() as session:
+            return folder_scan.owned_hashes(session, self.image.owner_id, hashes)
 
     def _hash(self, path: Path) -> str | None:
         with self._refusing(path), self._opened(path) as file:
@@ -148,10 +142,10 @@ class _Batches:
 
     def _keep(self, path: Path) -> NewPicture | None:
         with self._refusing(path), self._opened(path) as file:
-            staged = self._runtime.image_store.stage()
+            staged = self.runtime.image_store.stage()
             try:
                 shutil.copyfileobj(file, staged.stream, 1024 * 1024)
-                return intake.keep(self._runtime, staged, None, read_metadata=self._read_metadata)
+                return intake.keep(self.runtime, staged, self.claims)
             finally:
                 staged.discard()
         return None
@@ -164,8 +158,8 @@ class _Batches:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
                 raise InvalidInput("It is no regular file any more.")
-            if found.st_size > self._runtime.settings.max_upload_bytes:
-                limit = self._runtime.settings.max_upload_mb
+            if found.st_size > self.runtime.settings.max_upload_bytes:
+                limit = self.runtime.settings.max_upload_mb
                 raise ImageTooLarge(f"It is larger than {limit} MB (MAX_UPLOAD_MB).")
             yield file
 
@@ -181,22 +175,19 @@ class _Batches:
             reason = f"It cannot be read: {error.strerror}."
         except InvalidInput as error:
             reason = error.detail
-        self._outcome.refused.append(Refusal(str(path.relative_to(self._root)), reason))
+        self.outcome.refused.append(Refusal(str(path.relative_to(self.root)), reason))
 
     def _register(self, kept: list[tuple[NewPicture, str]]) -> list[tuple[NewPicture, Registered]]:
         is_sent = False
 
         def write() -> list[tuple[NewPicture, Registered]]:
             nonlocal is_sent
-            with self._runtime.transaction() as session:
-                registered = folder_scan.register_batch(
-                    session,
-                    kept,
-                    owner_id=self._owner_id,
-                    space_id=spaces.pinned_space_id(session),
-                    is_public=self._is_public,
-                    embeddings_enabled=self._runtime.settings.embeddings_enabled,
+            with self.runtime.transaction() as session:
+                processing = Processing(
+                    spaces.pinned_space_id(session),
+                    embeds=self.runtime.settings.embeddings_enabled,
                 )
+                registered = folder_scan.register_batch(session, kept, self.image, processing)
                 is_sent = True
             return registered
 
@@ -206,20 +197,20 @@ class _Batches:
             # Once a COMMIT was sent, rows may point at the files: they stay.
             if not is_sent:
                 for picture, _ in kept:
-                    intake.drop(self._runtime, picture)
+                    intake.drop(self.runtime, picture)
             raise
 
     def _settle(self, written: list[tuple[NewPicture, Registered]]) -> None:
         for picture, registered in written:
             if not registered.is_new_content:
-                intake.drop(self._runtime, picture)
+                intake.drop(self.runtime, picture)
             # An image of before whose file is this very one: our own commit, seen on a second try.
             if registered.was_replayed and not registered.is_new_content:
-                self._outcome.already_there += 1
+                self.outcome.already_there += 1
             else:
-                self._outcome.taken += 1
+                self.outcome.taken += 1
             if registered.job_id is not None:
-                self._runtime.doorbell.ring(registered.job_id, register.JOB_KIND)
+                self.runtime.doorbell.ring(registered.job_id, register.JOB_KIND)
 
 
 def patiently(work: Callable[[], Result]) -> Result:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sqlalchemy import select
@@ -15,6 +15,7 @@ from mirada.db.chunks import rows_in
 from mirada.db.models import Content, Image
 from mirada.db.texts import lock_texts_of
 from mirada.kernel.prompts import normalised_prompt
+from mirada.pictures.new_image import NewImage, Processing, Texts
 from mirada.pictures.register import NewPicture, Registered, locked_content, register_image
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif"})
@@ -130,13 +131,12 @@ def owned_hashes(session: Session, owner_id: int, hashes: Sequence[str]) -> set[
 def register_batch(
     session: Session,
     pictures: Iterable[tuple[NewPicture, str]],
-    *,
-    owner_id: int,
-    space_id: int | None,
-    is_public: bool,
-    embeddings_enabled: bool,
+    image: NewImage,
+    processing: Processing,
 ) -> list[tuple[NewPicture, Registered]]:
-    """Register pictures with their file names, each at most once per owner; running it again is safe.
+    """Register pictures as such images, each under its file name and at most once per owner.
+
+    Running it again is safe.
 
     Contents are locked in the order of their hashes, and then all prompts that the files tell: two
     imports never wait for each other in a circle.
@@ -144,7 +144,7 @@ def register_batch(
     ordered = sorted(pictures, key=lambda entry: entry[0].sha256)
     for picture, _ in ordered:
         locked_content(session, picture)
-    owned = owned_hashes(session, owner_id, [picture.sha256 for picture, _ in ordered])
+    owned = owned_hashes(session, image.owner_id, [picture.sha256 for picture, _ in ordered])
     told = [p.facts.file_metadata for p, _ in ordered if p.sha256 not in owned]
     lock_texts_of(session, {normalised_prompt(one.prompt) for one in told if one and one.prompt})
     return [
@@ -153,11 +153,8 @@ def register_batch(
             register_image(
                 session,
                 picture,
-                owner_id=owner_id,
-                space_id=space_id,
-                filename=filename,
-                is_public=is_public,
-                embeddings_enabled=embeddings_enabled,
+                replace(image, texts=Texts(filename)),
+                processing,
                 is_once_per_owner=True,
             ),
         )

@@ -5,18 +5,20 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
 
 from mirada.captions.wanted import recipe_in_force
-from mirada.db import idempotency, spaces
+from mirada.db import changes, idempotency, spaces
 from mirada.db.deadlocks import ATTEMPTS, DEADLOCK_WITHIN_S, pause
+from mirada.db.idempotency import RequestKey
 from mirada.jobs import ledger
 from mirada.kernel.errors import MiradaError, Unavailable
-from mirada.kernel.file_metadata import FileMetadata
 from mirada.kernel.user_text import checked_text
 from mirada.metrics.instruments import counting_uploads
-from mirada.pictures import images, register
+from mirada.pictures import register
+from mirada.pictures.new_image import FileClaims, NewImage, Processing
+from mirada.pictures.receiving import receive
 from mirada.pictures.register import NewPicture, Registered
 from mirada.ports import StagedFile
 from mirada.runtime import Runtime
@@ -53,27 +55,18 @@ class TakenIn:
 def take_in(
     runtime: Runtime,
     staged: StagedFile,
+    image: NewImage,
+    claims: FileClaims,
     *,
-    declared_media_type: str | None,
-    filename: str | None,
-    owner_id: int,
-    is_public: bool,
-    prompt: str | None = None,
-    caption: str | None = None,
-    read_metadata: bool = True,
-    auto_caption: bool = True,
     request_id: str | None = None,
     idempotency_key: str | None = None,
-    made_by: FileMetadata | None = None,
     together_with: Together | None = None,
 ) -> TakenIn:
     """Check, store and register a picture, commit, and ring for its embedding.
 
     Effects in this order: file, database, doorbell. Whatever is refused leaves nothing behind. The
-    staged file is discarded or committed in every case. With `read_metadata` what a generator wrote
-    into the file is kept, and fills a prompt that is None or blank; `made_by` says it in the file's
-    place. `together_with` does more in the transaction that registers the picture: what it raises
-    takes the picture back.
+    staged file is discarded or committed in every case. `together_with` does more in the transaction
+    that registers the picture: what it raises takes the picture back.
 
     Raises:
         UnsupportedImage, CorruptImage, ImageTooLarge: the picture is refused.
@@ -86,28 +79,18 @@ def take_in(
         # What can be refused without looking at the picture is refused before it is decoded.
         if idempotency_key is not None:
             idempotency.checked_key(idempotency_key)
-        checked_text("prompt", prompt)
-        checked_text("caption", caption)
-        picture = keep(runtime, staged, declared_media_type, read_metadata=read_metadata)
-        if made_by is not None:
-            picture = replace(picture, facts=replace(picture.facts, file_metadata=made_by))
+        checked_text("prompt", image.texts.prompt)
+        checked_text("caption", image.texts.caption)
+        picture = keep(runtime, staged, claims)
     finally:
         staged.discard()
-    fields = {"filename": filename, "prompt": prompt, "caption": caption, "is_public": is_public}
-    # Only what was asked for, never what was found; and a request without the field is as of old.
-    asked = fields if read_metadata else fields | {"read_metadata": False}
     registered, change_seq = _register(
         runtime,
         picture,
-        owner_id=owner_id,
+        image,
         request_id=request_id,
-        idempotency_key=idempotency_key,
-        fingerprint=idempotency.fingerprint_of(
-            picture.sha256, asked if auto_caption else {**asked, "auto_caption": False}
-        ),
-        auto_caption=auto_caption,
+        request_key=_request_key(idempotency_key, picture, image, claims),
         together_with=together_with,
-        **fields,
     )
     if not registered.is_new_content:
         drop(runtime, picture)
@@ -124,23 +107,30 @@ def take_in(
     )
 
 
-def keep(
-    runtime: Runtime,
-    staged: StagedFile,
-    declared_media_type: str | None,
-    *,
-    read_metadata: bool = True,
-) -> NewPicture:
-    """Check staged bytes and make them durable in the store under a key of their own.
+def _request_key(
+    key: str | None, picture: NewPicture, image: NewImage, claims: FileClaims
+) -> RequestKey | None:
+    if key is None:
+        return None
+    # Only what was asked for, never what was found. A field with its default is left out where
+    # requests of earlier versions did not have it: their keys must go on matching.
+    asked: dict[str, object] = asdict(image.texts) | {"is_public": image.is_public}
+    if not claims.read_metadata:
+        asked["read_metadata"] = False
+    if not image.auto_caption:
+        asked["auto_caption"] = False
+    return RequestKey(key, idempotency.fingerprint_of(picture.sha256, asked))
 
-    Without `read_metadata` nothing is told of what a generator wrote into the file.
+
+def keep(runtime: Runtime, staged: StagedFile, claims: FileClaims) -> NewPicture:
+    """Check staged bytes and make them durable in the store under a key of their own.
 
     Raises:
         UnsupportedImage, CorruptImage, ImageTooLarge, StorageFull, Unavailable: nothing was kept.
     """
-    facts = register.receive(staged, declared_media_type, runtime.decoder)
-    if not read_metadata:
-        facts = replace(facts, file_metadata=None)
+    facts = receive(staged, claims.media_type, runtime.decoder)
+    if claims.made_by is not None or not claims.read_metadata:
+        facts = replace(facts, file_metadata=claims.made_by)
     key = register.storage_key(staged.sha256, facts.format)
     picture = NewPicture(staged.sha256, staged.byte_size, facts, key)
     runtime.image_store.commit(staged, key)
@@ -158,9 +148,11 @@ def drop(runtime: Runtime, picture: NewPicture) -> None:
 def _register(
     runtime: Runtime,
     picture: NewPicture,
+    image: NewImage,
     *,
-    together_with: Together | None = None,
-    **fields: Any,
+    request_id: str | None,
+    request_key: RequestKey | None,
+    together_with: Together | None,
 ) -> tuple[Registered, int | None]:
     """Register in a transaction of its own; return the outcome and its change number.
 
@@ -174,18 +166,19 @@ def _register(
         began = time.monotonic()
         try:
             with runtime.transaction() as session:
+                processing = Processing(
+                    spaces.pinned_space_id(session),
+                    embeds=runtime.settings.embeddings_enabled,
+                    captions=recipe_in_force(runtime) is not None,
+                    request_id=request_id,
+                )
                 found = register.register_image(
-                    session,
-                    picture,
-                    space_id=spaces.pinned_space_id(session),
-                    embeddings_enabled=runtime.settings.embeddings_enabled,
-                    captions_enabled=recipe_in_force(runtime) is not None,
-                    **fields,
+                    session, picture, image, processing, request_key=request_key
                 )
                 if together_with is not None:
                     together_with(session, found)
                 registered = found
-            return registered, images.committed_change(session)
+            return registered, changes.committed_seq(session)
         except BaseException as error:
             is_unavailable = isinstance(error, Unavailable)
             if registered is not None:

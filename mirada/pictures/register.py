@@ -11,20 +11,20 @@ from sqlalchemy.orm import Session, joinedload
 from mirada.captions.writing import request_caption
 from mirada.db import changes, idempotency
 from mirada.db.contents import lock_or_insert_content
+from mirada.db.idempotency import RequestKey
 from mirada.db.models import Content, Embedding, Image, User, utc_now
 from mirada.db.texts import lock_texts_of, locked_text_id
 from mirada.db.visibility import may_see_content
 from mirada.jobs import ledger
 from mirada.kernel.captions import CaptionSource
-from mirada.kernel.errors import Conflict, CorruptImage, UnsupportedImage
-from mirada.kernel.images import MEDIA_TYPE_ALIASES, ImageFormat, ImageStatus, PictureFacts
+from mirada.kernel.errors import Conflict
+from mirada.kernel.file_metadata import FileMetadata
+from mirada.kernel.images import ImageFormat, ImageStatus, PictureFacts
 from mirada.kernel.prompts import normalised_prompt
 from mirada.kernel.user_text import checked_text, clean_filename
-from mirada.ports import ImageDecoder, StagedFile
+from mirada.pictures.new_image import NewImage, Processing, Texts
 
 JOB_KIND = ledger.CREATE_EMBEDDINGS
-UNDECLARED = frozenset({"", "application/octet-stream", "binary/octet-stream", "image/*", "*/*"})
-"""Media types that claim nothing; clients send them when they do not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,57 +65,16 @@ def storage_key(sha256: str, fmt: ImageFormat) -> str:
     return f"{sha256[:2]}/{sha256[2:4]}/{sha256}-{secrets.token_hex(4)}.{fmt.extension}"
 
 
-def receive(
-    staged: StagedFile, declared_media_type: str | None, decoder: ImageDecoder
-) -> PictureFacts:
-    """Check received bytes outside any transaction: a picture, of the declared type, decodable.
-
-    Args:
-        staged: the file, completely written and flushed.
-        declared_media_type: as the client sent it, parameters and all; None for no claim.
-        decoder: decodes every pixel once.
-
-    Raises:
-        UnsupportedImage, CorruptImage, ImageTooLarge, Unavailable: as `ImageDecoder.inspect` does;
-            UnsupportedImage also when the type is not the declared one.
-    """
-    if staged.byte_size == 0:
-        raise CorruptImage("The file is empty.")
-    facts = decoder.inspect(staged.path)
-    require_declared_type(declared_media_type, facts.format)
-    return facts
-
-
-def require_declared_type(declared_media_type: str | None, fmt: ImageFormat) -> None:
-    """Raise UnsupportedImage when a client claimed another type than the picture really is."""
-    declared = (declared_media_type or "").partition(";")[0].strip().lower()
-    declared = MEDIA_TYPE_ALIASES.get(declared, declared)
-    if declared not in UNDECLARED and declared != fmt.media_type:
-        raise UnsupportedImage(
-            f"The file was sent as {declared[:100]} but it is a {fmt.value} picture. "
-            f"Send it as {fmt.media_type}."
-        )
-
-
 def register_image(
     session: Session,
     picture: NewPicture,
+    image: NewImage,
+    processing: Processing,
     *,
-    owner_id: int,
-    space_id: int | None,
-    filename: str | None = None,
-    prompt: str | None = None,
-    caption: str | None = None,
-    is_public: bool = False,
-    auto_caption: bool = True,
-    captions_enabled: bool = False,
-    embeddings_enabled: bool = True,
-    request_id: str | None = None,
-    idempotency_key: str | None = None,
-    fingerprint: str | None = None,
+    request_key: RequestKey | None = None,
     is_once_per_owner: bool = False,
 ) -> Registered:
-    """Write the content unless its bytes are known, the image, and the job that embeds it.
+    """Write the content unless its bytes are known, the image, and the jobs that process it.
 
     The content's row stays locked until the commit, so two uploads of the same bytes, a worker that
     finishes them and a deletion take turns: no image is left waiting for work that is already over.
@@ -123,96 +82,128 @@ def register_image(
     Args:
         session: a transaction; the file was committed to the store before it began.
         picture: what was received; what a generator wrote into it is kept with the image.
-        owner_id: whose image it becomes.
-        space_id: the pinned image space, None before there is one.
-        filename: as the client named it; only ever displayed.
-        prompt: what the picture was made from, at most MAX_TEXT_CHARS; a blank one is filled from
-            the file.
-        caption: what it shows, at most MAX_TEXT_CHARS.
-        is_public: anyone may see it.
-        auto_caption: whether the owner lets a model write a caption that is missing.
-        captions_enabled: whether there is one to do so.
-        embeddings_enabled: false queues nothing; a later backfill finds the image.
-        request_id: follows the work into the worker's log.
-        idempotency_key: the request's, together with its `fingerprint`.
-        fingerprint: `idempotency.fingerprint_of` the request.
+        image: what it becomes.
+        processing: what is done with it.
+        request_key: of the request; None when it has no Idempotency-Key.
         is_once_per_owner: return the owner's image of these bytes when there is one.
 
     Raises:
         InvalidInput: a text is too long, or the key belongs to another request.
         Conflict: the key's image has been deleted since, or its first request is still under way.
     """
-    prompt, caption = checked_text("prompt", prompt), checked_text("caption", caption)
-    generation = picture.facts.file_metadata
-    if prompt is None and generation is not None:
-        prompt = generation.prompt
-    owner = session.get_one(User, owner_id)
+    texts = _texts_to_store(image.texts, picture.facts.file_metadata)
+    owner = session.get_one(User, image.owner_id)
     content = locked_content(session, picture)
     is_new = is_inserted = content.storage_key == picture.storage_key
     # The lock is held before the look: a twin of this request has either committed or waits for us.
-    earlier = _earlier_image_id(
-        session, content, owner_id, idempotency_key, fingerprint, is_once_per_owner
-    )
-    if earlier is not None:
-        return Registered(_replayed(session, earlier, owner_id), None, is_new, was_replayed=True)
+    earlier_id = _earlier_image_id(session, content, owner.id, request_key, is_once_per_owner)
+    if earlier_id is not None:
+        earlier = _replayed(session, earlier_id, owner.id)
+        return Registered(earlier, None, is_new, was_replayed=True)
     if not content.storage_key:
         # Somebody had these bytes classified, and nobody kept them until now.
         content.storage_key = picture.storage_key
         is_new = True
-    # Judged before the image is added. That somebody else has a picture, or once wrote a prompt, is
-    # theirs to know: whoever cannot see it waits for a job like anybody with new bytes.
-    is_ready = (
-        prompt is None
-        and _knows(session, content.id, owner_id)
-        and _has_vector(session, content.id, space_id)
-    )
-    if prompt is not None and caption is not None:
-        lock_texts_of(session, [normalised_prompt(prompt), normalised_prompt(caption)])
-    text_id, caption_text_id = (
-        None if text is None else locked_text_id(session, normalised_prompt(text))
-        for text in (prompt, caption)
-    )
-    changes.touch_texts(session, [text_id, caption_text_id])
-    image = Image(
-        owner=owner,
-        content=content,
-        filename=clean_filename(filename),
-        prompt=prompt,
-        prompt_text_id=text_id,
-        prompt_is_due=text_id is not None,
-        generation=None if generation is None else generation.to_json(),
-        caption=caption,
-        caption_text_id=caption_text_id,
-        caption_is_due=caption_text_id is not None,
-        caption_source=None if caption is None else CaptionSource.PERSON,
-        auto_caption=auto_caption,
-        is_public=is_public,
-        status=ImageStatus.READY if is_ready else ImageStatus.PENDING,
-    )
-    session.add(image)
-    session.flush()
-    if idempotency_key is not None and fingerprint is not None:
-        twin = idempotency.remember(session, owner_id, idempotency_key, fingerprint, image.id)
-        if twin is not None:
+    row = _insert_image(session, picture, image, texts, owner, content, processing.space_id)
+    if request_key is not None:
+        key, fingerprint = request_key.key, request_key.fingerprint
+        if idempotency.remember(session, owner.id, key, fingerprint, row.id) is not None:
             raise Conflict("A request with this Idempotency-Key is being answered; ask again.")
     # Who may see it has changed, if a vector is there. New bytes have none, but a number that only
     # known bytes take would tell them apart.
     changes.touch(session, [content.id])
-    job_id = caption_job_id = None
-    if not is_ready and embeddings_enabled:
-        job_id = ledger.enqueue(
-            session,
-            ledger.CREATE_EMBEDDINGS,
-            subject_id=content.id,
-            space_id=space_id,
-            owner_id=owner_id,
-            request_id=request_id,
-        ).id
-    if embeddings_enabled if caption is not None else captions_enabled and auto_caption:
-        caption_job_id = request_caption(
-            session, content.id, owner_id, request_id, is_first=is_inserted
-        ).id
-    return Registered(image, job_id, is_new, caption_job_id)
+    return Registered(
+        row,
+        _queue_embedding(session, row, processing),
+        is_new,
+        _queue_caption(session, row, processing, is_first=is_inserted),
+    )
+
+
+def _texts_to_store(texts: Texts, metadata: FileMetadata | None) -> Texts:
+    """Return the texts, blank ones as None, and the file's prompt in place of a blank one.
+
+    Raises:
+        InvalidInput: a text is too long or cannot be stored.
+    """
+    prompt, caption = checked_text("prompt", texts.prompt), checked_text("caption", texts.caption)
+    if prompt is None and metadata is not None:
+        prompt = metadata.prompt
+    return Texts(clean_filename(texts.filename), prompt, caption)
+
+
+def _insert_image(
+    session: Session,
+    picture: NewPicture,
+    image: NewImage,
+    texts: Texts,
+    owner: User,
+    content: Content,
+    space_id: int | None,
+) -> Image:
+    # Judged before the image is added. That somebody else has a picture, or once wrote a prompt, is
+    # theirs to know: whoever cannot see it waits for a job like anybody with new bytes.
+    is_ready = (
+        texts.prompt is None
+        and _knows(session, content.id, owner.id)
+        and _has_vector(session, content.id, space_id)
+    )
+    text_id, caption_text_id = _locked_text_ids(session, texts)
+    changes.touch_texts(session, [text_id, caption_text_id])
+    metadata = picture.facts.file_metadata
+    row = Image(
+        owner=owner,
+        content=content,
+        filename=texts.filename,
+        prompt=texts.prompt,
+        prompt_text_id=text_id,
+        prompt_is_due=text_id is not None,
+        generation=None if metadata is None else metadata.to_json(),
+        caption=texts.caption,
+        caption_text_id=caption_text_id,
+        caption_is_due=caption_text_id is not None,
+        caption_source=None if texts.caption is None else CaptionSource.PERSON,
+        auto_caption=image.auto_caption,
+        is_public=image.is_public,
+        status=ImageStatus.READY if is_ready else ImageStatus.PENDING,
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def _locked_text_ids(session: Session, texts: Texts) -> list[int | None]:
+    """Return the ids of the prompt's and the caption's text, inserted unless they are there."""
+    written = [text and normalised_prompt(text) for text in (texts.prompt, texts.caption)]
+    present = [text for text in written if text is not None]
+    if len(present) > 1:
+        lock_texts_of(session, present)
+    return [None if text is None else locked_text_id(session, text) for text in written]
+
+
+def _queue_embedding(session: Session, image: Image, processing: Processing) -> int | None:
+    if image.status == ImageStatus.READY or not processing.embeds:
+        return None
+    return ledger.enqueue(
+        session,
+        ledger.CREATE_EMBEDDINGS,
+        subject_id=image.content_id,
+        space_id=processing.space_id,
+        owner_id=image.owner_id,
+        request_id=processing.request_id,
+    ).id
+
+
+def _queue_caption(
+    session: Session, image: Image, processing: Processing, *, is_first: bool
+) -> int | None:
+    """Queue the job that embeds the caption a person wrote, or writes one that is missing."""
+    is_written = image.caption is not None
+    if not (processing.embeds if is_written else processing.captions and image.auto_caption):
+        return None
+    return request_caption(
+        session, image.content_id, image.owner_id, processing.request_id, is_first=is_first
+    ).id
 
 
 def locked_content(session: Session, picture: NewPicture) -> Content:
@@ -246,13 +237,12 @@ def _earlier_image_id(
     session: Session,
     content: Content,
     owner_id: int,
-    key: str | None,
-    fingerprint: str | None,
+    request_key: RequestKey | None,
     is_once_per_owner: bool,
 ) -> int | None:
-    if key is not None and fingerprint is not None:
-        idempotency.checked_key(key)
-        replayed = idempotency.find_replay(session, owner_id, key, fingerprint)
+    if request_key is not None:
+        key = idempotency.checked_key(request_key.key)
+        replayed = idempotency.find_replay(session, owner_id, key, request_key.fingerprint)
         if replayed is not None:
             return replayed
     if not is_once_per_owner:

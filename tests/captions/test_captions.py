@@ -28,6 +28,7 @@ from mirada.kernel.images import ImageFormat, ImageStatus, PictureFacts
 from mirada.kernel.prompts import prompt_digest
 from mirada.pictures import images, register
 from mirada.ports import Permitted
+from testing.registering import register_image
 
 SPACE = EmbeddingSpace(SpaceKind.CAPTION, "Toy", "v1", "none", 3)
 RECIPE = CaptionRecipe("some-model", CaptionLanguage.EN)
@@ -52,7 +53,7 @@ class Desk:
         picture = register.NewPicture(sha256, 10, PictureFacts(ImageFormat.PNG, 8, 8, 1), key)
         fields = {"owner_id": self.ana, "space_id": None, "caption": caption, **options}
         with self.database.transaction() as session:
-            return register.register_image(session, picture, **fields)
+            return register_image(session, picture, **fields)
 
     def change(self, image: Image, **changes: Any) -> Image:
         with self.database.transaction() as session:
@@ -159,7 +160,7 @@ def test_a_caption_that_somebody_else_wrote_is_not_shown_before_its_own_job(desk
 
 def test_what_a_model_says_in_somebody_elses_words_is_shown_by_its_own_job(desk: Desk) -> None:
     desk.embed(desk.upload("hers", "A cat.").image)
-    mine = desk.upload("mine", owner_id=desk.bea, captions_enabled=True).image
+    mine = desk.upload("mine", owner_id=desk.bea, captions=True).image
     desk.embed(mine)
     assert desk.write(mine, "A cat.") == 1
     assert desk.seen_by(desk.bea) == 0
@@ -208,23 +209,23 @@ def test_a_text_goes_when_neither_a_prompt_nor_a_caption_is_left(desk: Desk) -> 
 
 def test_a_job_is_queued_only_for_what_there_is_to_do(desk: Desk) -> None:
     assert desk.upload("one").caption_job_id is None
-    assert desk.upload("two", captions_enabled=True).caption_job_id is not None
-    assert desk.upload("three", captions_enabled=True, auto_caption=False).caption_job_id is None
-    without = {"embeddings_enabled": False}
-    assert desk.upload("four", "mine", captions_enabled=True, **without).caption_job_id is None
-    assert desk.upload("five", captions_enabled=True, **without).caption_job_id is not None
+    assert desk.upload("two", captions=True).caption_job_id is not None
+    assert desk.upload("three", captions=True, auto_caption=False).caption_job_id is None
+    without = {"embeds": False}
+    assert desk.upload("four", "mine", captions=True, **without).caption_job_id is None
+    assert desk.upload("five", captions=True, **without).caption_job_id is not None
 
 
 def test_two_owners_of_the_same_bytes_have_jobs_of_their_own(desk: Desk) -> None:
-    first = desk.upload("cat", captions_enabled=True)
-    second = desk.upload("cat", captions_enabled=True, owner_id=desk.bea)
-    again = desk.upload("cat", captions_enabled=True)
+    first = desk.upload("cat", captions=True)
+    second = desk.upload("cat", captions=True, owner_id=desk.bea)
+    again = desk.upload("cat", captions=True)
     assert first.caption_job_id == again.caption_job_id != second.caption_job_id
 
 
 def test_one_job_asks_and_the_others_wait_for_what_it_learns(desk: Desk) -> None:
-    first = desk.upload("cat", captions_enabled=True)
-    second = desk.upload("cat", captions_enabled=True, owner_id=desk.bea)
+    first = desk.upload("cat", captions=True)
+    second = desk.upload("cat", captions=True, owner_id=desk.bea)
     one = desk.running(first.caption_job_id, "one")
     two = desk.running(second.caption_job_id, "two")
 
@@ -244,8 +245,8 @@ def test_one_job_asks_and_the_others_wait_for_what_it_learns(desk: Desk) -> None
 
 
 def test_the_claim_of_a_job_that_died_holds_nobody_up(desk: Desk) -> None:
-    first = desk.upload("cat", captions_enabled=True)
-    second = desk.upload("cat", captions_enabled=True, owner_id=desk.bea)
+    first = desk.upload("cat", captions=True)
+    second = desk.upload("cat", captions=True, owner_id=desk.bea)
     one = desk.running(first.caption_job_id, "one")
     desk.begin(first.image, "one", one)
     with desk.database.transaction() as session:
@@ -256,7 +257,7 @@ def test_the_claim_of_a_job_that_died_holds_nobody_up(desk: Desk) -> None:
 
 
 def test_a_persons_caption_is_never_written_over(desk: Desk) -> None:
-    image = desk.upload("cat", captions_enabled=True).image
+    image = desk.upload("cat", captions=True).image
     typed = desk.change(image, caption="my cat")
     assert desk.write(image, "A cat.") == 0
     assert desk.write(image, "A cat.", CaptionRecipe("newer", CaptionLanguage.PT), redo=True) == 0
@@ -265,7 +266,7 @@ def test_a_persons_caption_is_never_written_over(desk: Desk) -> None:
 
 
 def test_a_caption_that_was_taken_away_stays_away(desk: Desk) -> None:
-    image = desk.upload("cat", captions_enabled=True).image
+    image = desk.upload("cat", captions=True).image
     desk.write(image, "A cat.")
     assert desk.change(image, caption=None).caption_source is None
     assert desk.begin(image, "t", 1) is None
@@ -274,7 +275,7 @@ def test_a_caption_that_was_taken_away_stays_away(desk: Desk) -> None:
 
 
 def test_what_a_model_writes_is_told_by_model_and_leaves_the_version(desk: Desk) -> None:
-    image = desk.upload("cat", captions_enabled=True).image
+    image = desk.upload("cat", captions=True).image
     twin = desk.upload("cat", auto_caption=False).image
     assert desk.write(image, "A cat.") == 1
     row = desk.row(image)
@@ -285,7 +286,7 @@ def test_what_a_model_writes_is_told_by_model_and_leaves_the_version(desk: Desk)
 
 
 def test_captions_of_a_retired_model_are_redone_and_their_texts_go(desk: Desk) -> None:
-    image = desk.upload("cat", captions_enabled=True).image
+    image = desk.upload("cat", captions=True).image
     desk.write(image, "A cat.")
     newer = CaptionRecipe("some-model", CaptionLanguage.PT)
     assert desk.begin(image, "t", 1, newer) is None
@@ -296,7 +297,7 @@ def test_captions_of_a_retired_model_are_redone_and_their_texts_go(desk: Desk) -
 
 
 def test_a_refusal_is_remembered_until_it_is_to_be_redone(desk: Desk) -> None:
-    image = desk.upload("cat", captions_enabled=True).image
+    image = desk.upload("cat", captions=True).image
     desk.begin(image, "t", 1)
     with desk.database.transaction() as session:
         writing.keep(session, image.content_id, RECIPE, refusal="Not in English.")
@@ -309,7 +310,7 @@ def test_a_refusal_is_remembered_until_it_is_to_be_redone(desk: Desk) -> None:
 
 
 def test_what_a_model_wrote_goes_with_the_last_image(desk: Desk) -> None:
-    image = desk.upload("cat", captions_enabled=True).image
+    image = desk.upload("cat", captions=True).image
     twin = desk.upload("cat", owner_id=desk.bea).image
     desk.begin(image, "t", 1)
     desk.write(image, "A cat.")

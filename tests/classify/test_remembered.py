@@ -26,6 +26,7 @@ from mirada.kernel.images import ImageFormat, ImageStatus, PictureFacts
 from mirada.pictures import images, register
 from mirada.search import by_vector
 from mirada.search import like_classified as similar
+from testing.registering import register_image
 
 SPACE = EmbeddingSpace(SpaceKind.IMAGE, "Toy", "v1", "none", 4)
 FACTS = PictureFacts(ImageFormat.PNG, 64, 48, 1)
@@ -80,7 +81,7 @@ class House:
     ) -> register.Registered:
         key = register.storage_key(sha(name), ImageFormat.PNG)
         with self.database.transaction() as session:
-            registered = register.register_image(
+            registered = register_image(
                 session,
                 register.NewPicture(sha(name), 100, FACTS, key),
                 owner_id=owner_id,

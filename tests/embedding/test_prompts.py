@@ -26,6 +26,7 @@ from mirada.memory import diaries
 from mirada.pictures import images, register
 from mirada.ports import Permitted
 from mirada.search import by_vector, related
+from testing.registering import register_image
 
 PICTURES = EmbeddingSpace(SpaceKind.IMAGE, "Toy", "v1", "none", 4)
 PROMPTS = EmbeddingSpace(SpaceKind.PROMPT, "Toy", "v1", "none", 3)
@@ -50,7 +51,7 @@ class Desk:
         picture = register.NewPicture(sha256, 10, PictureFacts(ImageFormat.PNG, 8, 8, 1), key)
         fields = {"owner_id": self.ana, "space_id": self.space_id, "prompt": prompt, **options}
         with self.database.transaction() as session:
-            return register.register_image(session, picture, **fields)  # type: ignore[arg-type]
+            return register_image(session, picture, **fields)  # type: ignore[arg-type]
 
     def work(self, content_id: int) -> list[str] | None:
         """Embed what is missing and return the prompts that were; None for nothing at all."""

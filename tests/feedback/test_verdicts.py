@@ -18,6 +18,7 @@ from mirada.feedback.verdicts import Outcome
 from mirada.kernel.errors import InvalidInput, NotFound
 from mirada.kernel.images import ImageFormat, PictureFacts
 from mirada.pictures import images, register
+from testing.registering import register_image
 
 AddImage = Callable[..., Image]
 
@@ -40,7 +41,7 @@ def add_image(database: Database) -> AddImage:
         key = register.storage_key(digit * 64, ImageFormat.GIF)
         picture = register.NewPicture(digit * 64, 1, PictureFacts(ImageFormat.GIF, 1, 1, 1), key)
         with database.transaction() as session:
-            return register.register_image(
+            return register_image(
                 session, picture, owner_id=owner_id, space_id=None, is_public=is_public
             ).image
 

@@ -20,11 +20,11 @@ from mirada.memory.styles_ahead import StylesAhead
 from mirada.memory.summary import Taste
 from mirada.memory.taste import taste
 from mirada.people import users
-from mirada.pictures import intake
 from mirada.runtime import Runtime
 from testing.deployment import free_port, wait_until
 from testing.encoders import CountingEncoder, with_encoder
 from testing.pictures import picture
+from testing.registering import take_in
 from webapp.serving import Serving
 from workers.runner import run_job
 
@@ -73,7 +73,7 @@ def upload(runtime: Runtime, count: int = 6) -> int:
         staged = runtime.image_store.stage()
         staged.stream.write(picture(seed))
         staged.stream.flush()
-        intake.take_in(
+        take_in(
             runtime,
             staged,
             declared_media_type="image/png",

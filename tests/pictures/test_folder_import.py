@@ -30,6 +30,7 @@ from mirada.people import users
 from mirada.pictures import register
 from mirada.pictures.folder_import import import_folder
 from mirada.pictures.folder_scan import ImportReport, register_batch, scan_folder
+from mirada.pictures.new_image import NewImage, Processing
 from mirada.pictures.register import NewPicture
 from mirada.runtime import Runtime
 from testing.generators import png_with, text_chunk
@@ -376,10 +377,9 @@ def test_a_batch_locks_all_its_contents_and_then_all_its_prompts_in_one_order(
             locked.append((table[1], next(iter(parameters.values()))))
 
     event.listen(mariadb_database.engine, "before_cursor_execute", note)
-    options = {"owner_id": owner_id, "space_id": None, "is_public": False}
     try:
         with mariadb_database.transaction() as session:
-            taken = register_batch(session, pictures, embeddings_enabled=True, **options)  # type: ignore[arg-type]
+            taken = register_batch(session, pictures, NewImage(owner_id), Processing(None))
     finally:
         event.remove(mariadb_database.engine, "before_cursor_execute", note)
     assert [registered.image.prompt for _, registered in taken] == list(reversed(digests))
@@ -402,10 +402,8 @@ def test_a_picture_that_its_owner_has_leaves_no_prompt_without_an_image(database
             register_batch(
                 session,
                 [(generated("a", prompt), "a.png")],
-                owner_id=owner_id,
-                space_id=None,
-                is_public=False,
-                embeddings_enabled=True,
+                NewImage(owner_id),
+                Processing(None),
             )
     with database.reading() as session:
         assert session.execute(select(TextContent.body)).scalars().all() == ["a pear"]

@@ -14,6 +14,7 @@ from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind
 from mirada.kernel.errors import InvalidInput, NotFound, PreconditionFailed
 from mirada.kernel.images import ImageFormat, PictureFacts
 from mirada.pictures import images, register
+from testing.registering import register_image
 
 SPACE = EmbeddingSpace(SpaceKind.IMAGE, "Toy", "v1", "none", 2)
 AddImage = Callable[..., Image]
@@ -38,7 +39,7 @@ def add_image(database: Database) -> AddImage:
         facts = PictureFacts(ImageFormat.GIF, 1, 1, 1)
         picture = register.NewPicture(letter * 64, 1, facts, key)
         with database.transaction() as session:
-            return register.register_image(
+            return register_image(
                 session, picture, owner_id=owner_id, space_id=None, is_public=is_public
             ).image
 

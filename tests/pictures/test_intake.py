@@ -24,6 +24,7 @@ from mirada.pictures import images, intake
 from mirada.pictures.intake import TakenIn
 from mirada.runtime import Runtime
 from testing.pictures import picture
+from testing.registering import take_in
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def upload(runtime: Runtime, owner_id: int, data: bytes | None = None, **options
     staged = runtime.image_store.stage()
     staged.stream.write(picture(1) if data is None else data)
     fields = {"declared_media_type": "image/png", "filename": "a.png", "is_public": False}
-    return intake.take_in(runtime, staged, owner_id=owner_id, **{**fields, **options})
+    return take_in(runtime, staged, owner_id=owner_id, **{**fields, **options})
 
 
 def files(runtime: Runtime) -> list[Path]:

@@ -18,10 +18,11 @@ from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind
 from mirada.kernel.errors import Conflict, CorruptImage, InvalidInput, UnsupportedImage
 from mirada.kernel.images import ImageFormat, ImageStatus, PictureFacts
 from mirada.kernel.user_text import MAX_FILENAME_CHARS, clean_filename
-from mirada.pictures import images
+from mirada.pictures import images, receiving
 from mirada.pictures import register as ingest
-from mirada.pictures.register import NewPicture, Registered, register_image
+from mirada.pictures.register import NewPicture, Registered
 from mirada.ports import ImageDecoder
+from testing.registering import register_image
 
 SPACE = EmbeddingSpace(SpaceKind.IMAGE, "Toy", "v1", "none", 2)
 
@@ -217,7 +218,7 @@ def test_a_prompt_is_one_text_however_often_it_is_written_and_goes_with_its_last
 def test_without_embeddings_a_picture_is_kept_and_nothing_is_queued(
     database: Database, owner_id: int
 ) -> None:
-    registered = register(database, owner_id, embeddings_enabled=False)
+    registered = register(database, owner_id, embeds=False)
     assert registered.job_id is None
     assert counts(database) == (1, 1, 0)
 
@@ -428,7 +429,7 @@ class Staged:
 
 def receive(declared: str | None, fmt: ImageFormat = ImageFormat.JPEG, size: int = 9) -> object:
     decoder: ImageDecoder = Facts(fmt)  # type: ignore[assignment]
-    return ingest.receive(Staged(size), declared, decoder)  # type: ignore[arg-type]
+    return receiving.receive(Staged(size), declared, decoder)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from mirada.pictures import images, register
 from mirada.search.by_words import FoundWords, find_by_words
 from mirada.search.safety import Safety
 from testing.album import Album
+from testing.registering import register_image
 
 
 class Written(Album):
@@ -34,7 +35,7 @@ class Written(Album):
         key = register.storage_key(sha256, ImageFormat.GIF)
         picture = register.NewPicture(sha256, 1, PictureFacts(ImageFormat.GIF, 1, 1, 1), key)
         with self.database.transaction() as session:
-            return register.register_image(
+            return register_image(
                 session,
                 picture,
                 owner_id=self.ana if owner_id is None else owner_id,

@@ -19,6 +19,7 @@ from mirada.kernel.errors import InvalidInput
 from mirada.kernel.images import ImageFormat, ImageStatus, PictureFacts
 from mirada.pictures import register
 from mirada.search.fuse import FusedFound, VectorQuery, find_fused
+from testing.registering import register_image
 
 SPACES = {
     "pictures": EmbeddingSpace(SpaceKind.IMAGE, "toy", "v1", "none", 4),
@@ -63,7 +64,7 @@ class Shelf:
         key = register.storage_key(sha256, ImageFormat.GIF)
         new = register.NewPicture(sha256, 1, PictureFacts(ImageFormat.GIF, 1, 1, 1), key)
         with self.database.transaction() as session:
-            image = register.register_image(
+            image = register_image(
                 session,
                 new,
                 owner_id=owner_id,

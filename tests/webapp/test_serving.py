@@ -12,10 +12,10 @@ from mirada.config import Settings
 from mirada.db.models import Image
 from mirada.kernel.errors import Unavailable
 from mirada.people import users
-from mirada.pictures import intake
 from mirada.runtime import Runtime
 from testing.deployment import free_port, wait_until
 from testing.pictures import picture
+from testing.registering import take_in
 from testing.servers.mariadb import MariaDbServer
 from tests.conftest import MakeRuntime
 from webapp import serving
@@ -61,7 +61,7 @@ def test_pictures_that_came_while_embeddings_were_off_are_embedded_once_they_are
     staged = without.image_store.stage()
     staged.stream.write(picture(1))
     staged.stream.flush()
-    intake.take_in(
+    take_in(
         without,
         staged,
         declared_media_type="image/png",

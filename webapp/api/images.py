@@ -9,6 +9,7 @@ from flask.views import MethodView
 
 from mirada.pictures import images, likes
 from mirada.pictures.intake import take_in
+from mirada.pictures.new_image import FileClaims, NewImage, Texts
 from mirada.search.by_vector import Found
 from webapp.api.liking import liked_in
 from webapp.callers.auth import current_caller, require_user
@@ -138,14 +139,13 @@ class Images(MethodView):
         taken = take_in(
             current_runtime(),
             uploads.staged_of(upload),
-            declared_media_type=uploads.declared_media_type(upload),
-            filename=upload.filename,
-            owner_id=user.id,
-            is_public=fields["is_public"],
-            prompt=fields["prompt"],
-            caption=fields["caption"],
-            auto_caption=fields["auto_caption"],
-            read_metadata=fields["read_metadata"],
+            NewImage(
+                user.id,
+                Texts(upload.filename, fields["prompt"], fields["caption"]),
+                is_public=fields["is_public"],
+                auto_caption=fields["auto_caption"],
+            ),
+            FileClaims(uploads.declared_media_type(upload), read_metadata=fields["read_metadata"]),
             request_id=request_id(),
             idempotency_key=request.headers.get("Idempotency-Key"),
         )

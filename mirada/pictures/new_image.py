@@ -1,0 +1,71 @@
+"""What is said of a picture that comes in: by the person, of the file, and by the installation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mirada.kernel.file_metadata import FileMetadata
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """What a person wrote of a picture, as they sent it; None where they wrote nothing.
+
+    Attributes:
+        filename: only ever displayed.
+        prompt: what the picture was made from; a blank one is filled from the file.
+        caption: what it shows.
+    """
+
+    filename: str | None = None
+    prompt: str | None = None
+    caption: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewImage:
+    """The image that a picture becomes.
+
+    Attributes:
+        owner_id: whose it is.
+        texts: what the owner wrote of it.
+        is_public: whether anyone may see it.
+        auto_caption: whether the owner lets a model write a caption that is missing.
+    """
+
+    owner_id: int
+    texts: Texts = Texts()
+    is_public: bool = False
+    auto_caption: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class FileClaims:
+    """What is to be believed of a file.
+
+    Attributes:
+        media_type: as the client declared it, parameters and all; None for no claim.
+        read_metadata: whether what a generator wrote into the file is kept, and fills a blank prompt.
+        made_by: what made the picture, in place of what the file says; None for what the file says.
+    """
+
+    media_type: str | None = None
+    read_metadata: bool = True
+    made_by: FileMetadata | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Processing:
+    """What the installation does with a new image.
+
+    Attributes:
+        space_id: the pinned image space; None before there is one.
+        embeds: false queues nothing; a later backfill finds the image.
+        captions: whether a model writes captions.
+        request_id: follows the work into the worker's log.
+    """
+
+    space_id: int | None
+    embeds: bool = True
+    captions: bool = False
+    request_id: str | None = None

@@ -291,14 +291,14 @@ def test_two_imports_and_a_busy_server_get_along(
 def test_a_batch_whose_commit_was_lost_is_counted_once_and_keeps_its_files(
     runtime: Runtime, owner_id: int, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    transaction = Runtime.transaction
+    transaction = runtime.transaction
     lost: list[bool] = []
 
     class Lossy:
         """The transaction, whose first answer to COMMIT gets lost on the way."""
 
-        def __init__(self, real: Runtime) -> None:
-            self.block = transaction(real)
+        def __init__(self) -> None:
+            self.block = transaction()
 
         def __enter__(self) -> object:
             return self.block.__enter__()
@@ -310,7 +310,7 @@ def test_a_batch_whose_commit_was_lost_is_counted_once_and_keeps_its_files(
                 raise Unavailable("The database connection was lost; try again shortly.")
             return ended
 
-    monkeypatch.setattr(Runtime, "transaction", lambda self: Lossy(self))
+    monkeypatch.setattr(runtime, "transaction", Lossy)
     report = run(runtime, owner_id, folder)
     assert lost
     assert (report.taken, report.already_there) == (12, 0)

@@ -38,17 +38,16 @@ class DueText:
 
 def note_captions(session: Session, content_id: int, owner_id: int) -> None:
     """Copy captions that are older than the table of texts into it; lock the content."""
-    if lock_content(session, content_id) is None:
-        return
     unnoted = select(Image.id, Image.caption).where(
         Image.content_id == content_id,
         Image.owner_id == owner_id,
         Image.caption.is_not(None),
         Image.caption_text_id.is_(None),
     )
+    if session.execute(unnoted).first() is None or lock_content(session, content_id) is None:
+        return
     rows = [(row.id, normalised_prompt(row.caption)) for row in session.execute(unnoted)]
-    if rows:
-        lock_texts_of(session, [body for _, body in rows])
+    lock_texts_of(session, [body for _, body in rows])
     for image_id, body in rows:
         text_id = locked_text_id(session, body)
         # What its owner wrote stays as it is, and so do the version and the time they know.

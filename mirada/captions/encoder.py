@@ -49,34 +49,29 @@ class PaidEncoder:
     def __init__(
         self, runtime: Runtime, space: EmbeddingSpace, timeout_s: float = TIMEOUT_S
     ) -> None:
-        """Keep them; `timeout_s` is that of one call."""
+        """Keep the space of every vector it returns; `timeout_s` is that of one call."""
         self._runtime = runtime
-        self._space = space
+        self.space = space
         self._timeout_s = timeout_s
-
-    @property
-    def space(self) -> EmbeddingSpace:
-        """The space of every vector this encoder returns."""
-        return self._space
 
     def request(self, texts: Sequence[str]) -> TextsToEmbed:
         """Return the request for the vectors of 1 to TEXTS_AT_ONCE normalised texts."""
         read = [text[:READ_CHARACTERS] for text in texts]
-        return TextsToEmbed(self._space.encoder, read, timeout_s=self._timeout_s)
+        return TextsToEmbed(self.space.encoder, read, timeout_s=self._timeout_s)
 
     def checked(self, reply: EmbeddedTexts) -> Matrix:
         """Return a reply's vectors. Raises EmbeddingSpaceMismatch for another dimension."""
         found = reply.vectors.shape[1]
-        if found != self._space.dimension:
+        if found != self.space.dimension:
             raise EmbeddingSpaceMismatch(
-                f"{self._space.encoder} gives vectors of {found} numbers now, and captions are "
-                f"embedded with {self._space.dimension}."
+                f"{self.space.encoder} gives vectors of {found} numbers now, and captions are "
+                f"embedded with {self.space.dimension}."
             )
         return reply.vectors
 
     def encode_texts(self, texts: Sequence[str]) -> Matrix:
         """Return (n, d) float32 unit rows. Raises EmbeddingSpaceMismatch for another dimension."""
-        rows = [np.empty((0, self._space.dimension), np.float32)]
+        rows = [np.empty((0, self.space.dimension), np.float32)]
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             request = self.request(texts[start : start + TEXTS_AT_ONCE])
             with paid_call(self._runtime, NOBODYS, request) as reply:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from mirada.captions import writing
 from mirada.captions.embedding import DueText, due_texts, note_captions, show_vectors
-from mirada.captions.encoder import PaidEncoder, can_embed, encoder_in
-from mirada.captions.wanted import is_complete, recipe_in_force, wanted_captions
+from mirada.captions.encoder import PaidEncoder, encoder_in
+from mirada.captions.wanted import WantedCaptions, is_complete, recipe_in_force, wanted_captions
 from mirada.captions.wording import PICTURE_SIDE_PX, CaptionRecipe, caption_question, parse
 from mirada.db import spaces
 from mirada.embedding import embed
@@ -77,12 +77,12 @@ def caption_image(runtime: Runtime, attempt: Attempt) -> None:
                 trouble = error
             # After the answer was stored: it is not lost with the lease.
             attempt.check()
-            space, due = _show(task, caption)
-            _embed(task, space, due)
+            wanted, due = _show(task, caption)
+            space_id = _embed(task, wanted, due)
             if trouble is not None:
                 raise trouble
             attempt.check()
-            is_finished = _finish(task)
+            is_finished = _finish(task, replace(wanted, space_id=space_id))
 
 
 def _written(task: CaptionTask) -> str | None:
@@ -145,42 +145,42 @@ def _answer(task: CaptionTask, recipe: CaptionRecipe, order: Order, storage_key:
     return caption
 
 
-def _show(task: CaptionTask, caption: str | None) -> tuple[EmbeddingSpace | None, list[DueText]]:
-    """Show the caption; return the caption space, None before there is one, and the texts to embed."""
+def _show(task: CaptionTask, caption: str | None) -> tuple[WantedCaptions, list[DueText]]:
+    """Show the caption, and return the state that captions should be in and the texts to embed."""
     of_owner = task.content_id, task.owner_id
     with task.runtime.transaction() as session:
         if caption is not None and task.recipe is not None:
             writing.show(session, *of_owner, task.recipe, caption, redo=task.redo)
-        row = spaces.pinned_space(session, SpaceKind.CAPTION)
-        space = None if row is None else row.to_domain()
-        if not can_embed(task.runtime.settings, space):
-            return space, []
+        wanted = wanted_captions(task.runtime, session, task.recipe, task.redo)
+        if not wanted.embeds:
+            return wanted, []
         note_captions(session, *of_owner)
-        return space, due_texts(session, *of_owner, None if row is None else row.id)
+        return wanted, due_texts(session, *of_owner, wanted.space_id)
 
 
-def _embed(task: CaptionTask, space: EmbeddingSpace | None, due: list[DueText]) -> None:
-    """Embed the texts that have no vector, and let the images show the vectors of all.
+def _embed(task: CaptionTask, wanted: WantedCaptions, due: list[DueText]) -> int | None:
+    """Embed the texts that have no vector, let the images show the vectors of all, return the space.
 
     A text that is embedded already, for somebody else wrote the same, takes the same way as a new
     one: it needs its turn, the model and room in the budget, and makes one change.
     """
+    space_id = wanted.space_id
     if not due:
-        return
-    encoder = encoder_in(task.runtime, space, task.timeout_s)
+        return space_id
+    encoder = encoder_in(task.runtime, wanted.space, task.timeout_s)
     if isinstance(encoder, PaidEncoder):
         task.turn.take()
         for text in due:
-            _embed_paid(task, encoder, text)
-        return
+            space_id = _embed_paid(task, encoder, text) or space_id
+        return space_id
     missing = [text for text in due if not text.is_embedded]
     vectors = encoder.encode_texts([text.body for text in missing]) if missing else ()
     task.attempt.check()
     found = {text.id: vector for text, vector in zip(missing, vectors, strict=True)}
-    _store(task, encoder.space, found, [text.id for text in due])
+    return _store(task, encoder.space, found, [text.id for text in due]) or space_id
 
 
-def _embed_paid(task: CaptionTask, encoder: PaidEncoder, text: DueText) -> None:
+def _embed_paid(task: CaptionTask, encoder: PaidEncoder, text: DueText) -> int | None:
     """Have the server embed a text, unless it is embedded by now, and let the images show its vector."""
     order = Order(
         spending.CAPTION_EMBEDDING,
@@ -194,7 +194,7 @@ def _embed_paid(task: CaptionTask, encoder: PaidEncoder, text: DueText) -> None:
     is_embedded = partial(_is_embedded, text.id, order)
     with paying.paid_call(task.runtime, order, request, unless=is_embedded) as reply:
         vectors = {} if reply is None else {text.id: encoder.checked(reply)[0]}
-        _store(task, encoder.space, vectors, [text.id])
+        return _store(task, encoder.space, vectors, [text.id])
 
 
 def _is_embedded(text_id: int, order: Order, session: Session) -> bool:
@@ -207,21 +207,23 @@ def _is_embedded(text_id: int, order: Order, session: Session) -> bool:
 
 def _store(
     task: CaptionTask, space: EmbeddingSpace, vectors: Mapping[int, Vector], shown: list[int]
-) -> None:
+) -> int | None:
+    """Store vectors and show those of the texts; return their space, None where none was stored."""
     with task.runtime.transaction() as session:
         show_vectors(session, task.content_id, task.owner_id, shown)
-        if vectors:
-            row = spaces.pin_space(session, space)
-            prompts.store_prompt_vectors(session, row.id, space, vectors)
+        if not vectors:
+            return None
+        row = spaces.pin_space(session, space)
+        prompts.store_prompt_vectors(session, row.id, space, vectors)
+        return row.id
 
 
-def _finish(task: CaptionTask) -> bool:
+def _finish(task: CaptionTask, wanted: WantedCaptions) -> bool:
     """Finish the job unless more has come in; return whether it is finished.
 
     Under the content's lock: what comes in meanwhile finds the job finished, or is seen here.
     """
     with task.runtime.transaction() as session:
-        wanted = wanted_captions(task.runtime, session, task.recipe, task.redo)
         is_finished = is_complete(session, task.content_id, task.owner_id, wanted)
         if is_finished:
             attempts.finish(session, task.attempt.job.id, task.attempt.token)

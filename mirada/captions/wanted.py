@@ -14,7 +14,7 @@ from mirada.db import spaces
 from mirada.db.contents import lock_content
 from mirada.db.models import Image
 from mirada.kernel.captions import CaptionSource
-from mirada.kernel.embeddings import SpaceKind
+from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind
 from mirada.runtime import Runtime
 
 
@@ -25,7 +25,8 @@ class WantedCaptions:
     Attributes:
         recipe: how a missing caption is written; None where no model writes them.
         embeds: whether captions are embedded at all.
-        space_id: the caption space; None before one is pinned.
+        space_id: the number of the caption space; None before one is pinned.
+        space: the caption space itself, where it was read; None before one is pinned.
         redo: captions that another model, language or version of the instructions wrote count as
             missing.
     """
@@ -34,6 +35,7 @@ class WantedCaptions:
     embeds: bool
     space_id: int | None
     redo: bool = False
+    space: EmbeddingSpace | None = None
 
 
 def recipe_in_force(runtime: Runtime, model: str | None = None) -> CaptionRecipe | None:
@@ -54,9 +56,9 @@ def wanted_captions(
 ) -> WantedCaptions:
     """Return the wanted state by the settings and the caption space that is pinned now."""
     row = spaces.pinned_space(session, SpaceKind.CAPTION)
-    if row is None:
-        return WantedCaptions(recipe, can_embed(runtime.settings, None), None, redo)
-    return WantedCaptions(recipe, can_embed(runtime.settings, row.to_domain()), row.id, redo)
+    space = None if row is None else row.to_domain()
+    embeds = can_embed(runtime.settings, space)
+    return WantedCaptions(recipe, embeds, None if row is None else row.id, redo, space)
 
 
 def wants_caption(recipe: CaptionRecipe, redo: bool) -> ColumnElement[bool]:

@@ -5,29 +5,15 @@ Costs are rounded up: an account may count a little too much, never too little.
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
 MICROS = 1_000_000
 """Millionths in a dollar; also the number of tokens that prices are quoted for, so the two cancel."""
-ENVELOPE_TOKENS = 100
-"""Tokens that a server adds around messages: about ten each, and headings around a schema."""
-MARK_TOKENS = 4
-"""Tokens that some models add to a text before they embed it."""
-PICTURE_TOKENS = 3_000
-"""Tokens of one picture at low detail: 2,833 with gpt-4o-mini, the most of all OpenAI models."""
-SQUARE_PIXELS = 1024 * 1024
-DRAWING_TOKENS = 8_000
-"""Tokens of a drawing of SQUARE_PIXELS at high quality: about 7,030 with gpt-image-2, the most."""
-AUTO_PIXELS = 1536 * 1024
-"""Pixels of the largest drawing that OpenAI makes where the size is `auto`."""
 _SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")
-_SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,32 +113,6 @@ class TokenBound:
 
     input_tokens: int
     output_tokens: int
-
-
-def bound_of_question(
-    texts: Iterable[str],
-    *,
-    max_tokens: int,
-    schema: Mapping[str, Any] | None = None,
-    pictures: int = 0,
-) -> TokenBound:
-    """Return the most tokens of a question: a token has at least one byte of UTF-8."""
-    given = sum(len(text.encode()) for text in texts)
-    form = len(json.dumps(schema).encode()) if schema is not None else 0
-    return TokenBound(given + form + ENVELOPE_TOKENS + pictures * PICTURE_TOKENS, max_tokens)
-
-
-def bound_of_embedding(texts: Iterable[str]) -> TokenBound:
-    """Return the most tokens of embedding these texts."""
-    return TokenBound(sum(len(text.encode()) + MARK_TOKENS for text in texts), 0)
-
-
-def bound_of_drawing(prompt: str, size: str) -> TokenBound:
-    """Return the most tokens of one drawing: its price at the highest quality."""
-    match = _SIZE.fullmatch(size)
-    pixels = int(match[1]) * int(match[2]) if match else AUTO_PIXELS
-    drawn = math.ceil(DRAWING_TOKENS * max(1.0, pixels / SQUARE_PIXELS))
-    return TokenBound(len(prompt.encode()) + ENVELOPE_TOKENS, drawn)
 
 
 def usd(micros: int) -> float:

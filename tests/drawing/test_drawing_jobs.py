@@ -23,7 +23,7 @@ from mirada.drawing import request as generate
 from mirada.drawing.request import Wanted
 from mirada.jobs import ledger
 from mirada.kernel.errors import Conflict, InvalidInput, StorageFull, Unavailable
-from mirada.kernel.prices import bound_of_drawing
+from mirada.kernel.model_requests import PictureToDraw
 from mirada.language_model.spending import DAY_MS
 from mirada.people import keys
 from mirada.pictures import images, register
@@ -133,7 +133,7 @@ def committed(site: Site, user_id: int = 0) -> int:
 
 def most() -> int:
     """What one drawing can cost at most."""
-    bound = bound_of_drawing(PROMPT, "1024x1024")
+    bound = PictureToDraw("gpt-image-2", PROMPT, "1024x1024").bound
     return bound.input_tokens * 5 + bound.output_tokens * 30
 
 

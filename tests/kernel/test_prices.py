@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 from hypothesis import given
 from hypothesis import strategies as some
 
-from mirada.kernel import prices
+from mirada.kernel.model_requests import PictureToDraw, Question
 from mirada.kernel.prices import Price, PriceTable, parse_prices
 
 
@@ -34,16 +35,17 @@ def test_a_dated_model_costs_what_the_model_costs_and_an_unknown_one_is_unknown(
 
 @given(some.text(max_size=200), some.integers(0, 4_000))
 def test_no_text_has_more_tokens_than_bytes(text: str, most: int) -> None:
-    bound = prices.bound_of_question(["x", text], max_tokens=most, schema={"title": text})
+    bound = Question("some-model", "x", text, {"title": text}, most).bound
     assert bound.output_tokens == most
     assert bound.input_tokens >= 2 * len(text.encode(errors="surrogatepass"))
 
 
 def test_a_picture_and_a_drawing_are_bound_by_the_most_that_any_model_counts() -> None:
-    without = prices.bound_of_question(["cat"], max_tokens=9)
-    assert prices.bound_of_question(["cat"], max_tokens=9, pictures=1).input_tokens >= (
-        without.input_tokens + 2_833
+    without = Question("some-model", "cat", "", {}, 9)
+    assert replace(without, picture=b"").bound.input_tokens >= without.bound.input_tokens + 2_833
+    square, wide, auto = (
+        PictureToDraw("some-model", "cat", size).bound
+        for size in ("1024x1024", "1536x1024", "auto")
     )
-    square = prices.bound_of_drawing("cat", "1024x1024").output_tokens
-    assert 7_033 <= square < prices.bound_of_drawing("cat", "1536x1024").output_tokens
-    assert prices.bound_of_drawing("cat", "auto") == prices.bound_of_drawing("cat", "1536x1024")
+    assert 7_033 <= square.output_tokens < wide.output_tokens
+    assert auto == wide

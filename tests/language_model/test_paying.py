@@ -21,7 +21,7 @@ from mirada.db.spending_models import CallState, LanguageModelCall, SpendingDay
 from mirada.jobs import sweep
 from mirada.kernel.errors import BudgetReached, CircuitOpen, LanguageModelRefused, Unavailable
 from mirada.kernel.model_requests import PictureToDraw, Question, Request, TextsToEmbed
-from mirada.kernel.prices import PriceTable, bound_of_question, usd
+from mirada.kernel.prices import PriceTable, usd
 from mirada.language_model import paying, spending
 from mirada.language_model.spending import Order
 from mirada.runtime import Runtime
@@ -83,7 +83,7 @@ def committed(runtime: Runtime) -> int:
 
 def most() -> int:
     """Return the most that one question of the drills can cost, in millionths of a dollar."""
-    bound = bound_of_question(("Describe.", "{}"), max_tokens=90, schema=SCHEMA)
+    bound = DESCRIBE.bound
     price = PriceTable().of("gpt-4o-mini")
     assert price is not None
     return price.cost_micros(bound.input_tokens, bound.output_tokens)

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import func, select, update
 
-from mirada.captions.writing import request_caption
+from mirada.captions.writing import CAPTION_IMAGE, request_caption
 from mirada.db.memory_models import Caption, TextContent, TextEmbedding
 from mirada.db.models import Image, Job, JobState, Role, User
 from mirada.db.session import now_ms
@@ -20,6 +20,7 @@ from testing.openai_server import CHAT, Answer, Call, OpenAiServer, completion, 
 from testing.pictures import picture
 from testing.registering import take_in
 from testing.worksite import Site
+from workers.kinds import KINDS
 from workers.runner import run_job
 
 COST = 45
@@ -96,7 +97,7 @@ class CaptionedSite(Site):
         with self.runtime.reading() as session:
             return session.execute(
                 select(Job).where(
-                    Job.kind == ledger.CAPTION_IMAGE,
+                    Job.kind == CAPTION_IMAGE,
                     Job.subject_id == image.content_id,
                     Job.owner_id == image.owner_id,
                 )
@@ -117,7 +118,7 @@ class CaptionedSite(Site):
         job = self.caption_job(image)
         assert job is not None
         with self.runtime.transaction() as session:
-            ledger.retry_job(session, job.id, session.get_one(User, image.owner_id))
+            ledger.retry_job(session, job.id, session.get_one(User, image.owner_id), KINDS)
         return self.run(image)
 
     def waits_s(self, image: Image) -> float:
@@ -130,9 +131,7 @@ class CaptionedSite(Site):
     def caption_jobs(self) -> dict[str, int]:
         with self.runtime.reading() as session:
             rows = session.execute(
-                select(Job.state, func.count())
-                .where(Job.kind == ledger.CAPTION_IMAGE)
-                .group_by(Job.state)
+                select(Job.state, func.count()).where(Job.kind == CAPTION_IMAGE).group_by(Job.state)
             )
             return {JobState(row[0]).value: int(row[1]) for row in rows}
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 import functools
 import os
 import sys
+from dataclasses import replace
 
 from mirada.adapters.language_model import replies
+from mirada.captions.writing import CAPTION_IMAGE
 from mirada.config import Settings
-from mirada.jobs import kinds
-from mirada.jobs.ledger import CAPTION_IMAGE
+from mirada.jobs.kinds import RetryPolicy
 from mirada.kernel.circuit import CircuitBreaker
 from mirada.runtime import Runtime
 from testing.worksite import MeanColours
 from workers import __main__, logs
+from workers.kinds import KINDS
 from workers.sweeper import Sweeper
 
 if __name__ == "__main__":
@@ -26,9 +28,8 @@ if __name__ == "__main__":
     runtime = Runtime(settings)
     runtime._ports["encoder"] = MeanColours()
     if os.environ.get("QUICKLY") != "0":
-        kinds.POLICIES[CAPTION_IMAGE] = kinds.RetryPolicy(
-            max_attempts=8, first_delay_s=0.3, max_delay_s=2.0
-        )
+        quick = RetryPolicy(max_attempts=8, first_delay_s=0.3, max_delay_s=2.0)
+        KINDS[CAPTION_IMAGE] = replace(KINDS[CAPTION_IMAGE], retry_policy=quick)
         replies.RETRY_AFTER_S = 1
         __main__.Sweeper = functools.partial(Sweeper, every_s=0.3)  # type: ignore[misc,assignment]
         runtime._ports["circuit"] = CircuitBreaker(pause_s=1.0, max_pause_s=2.0)

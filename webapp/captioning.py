@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mirada.captions.encoder import caption_encoder, is_paid
 from mirada.captions.writing import request_caption
 from mirada.db import spaces
-from mirada.jobs import ledger
+from mirada.embedding.job import queue_embedding
 from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.errors import Conflict
 from mirada.search import by_vector
@@ -50,18 +50,17 @@ def request_embedding(session: Session, image: Image, changed: Mapping[str, Any]
     if not current_runtime().settings.embeddings_enabled:
         return bells
     if changed.get("prompt") and image.prompt_is_due:
-        job = ledger.enqueue(
+        job = queue_embedding(
             session,
-            ledger.CREATE_EMBEDDINGS,
-            subject_id=image.content_id,
-            space_id=spaces.pinned_space_id(session),
+            image.content_id,
+            spaces.pinned_space_id(session),
             owner_id=image.owner_id,
             request_id=request_id(),
         )
-        bells.append((job.id, ledger.CREATE_EMBEDDINGS))
+        bells.append((job.id, job.kind))
     if changed.get("caption"):
         job = request_caption(session, image.content_id, image.owner_id, request_id())
-        bells.append((job.id, ledger.CAPTION_IMAGE))
+        bells.append((job.id, job.kind))
     return bells
 
 

@@ -7,17 +7,16 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mirada.jobs import attempts
 from mirada.jobs.attempt import Stopping, TimedOut
-from mirada.jobs.ledger import CREATE_EMBEDDINGS
 from mirada.kernel.errors import LeaseLost, MiradaError
 from mirada.runtime import Runtime
 
 if TYPE_CHECKING:
     from mirada.db.models import Job
+    from mirada.jobs.kinds import TimeLimit
 
 logger = logging.getLogger(__name__)
 
@@ -27,31 +26,16 @@ REPORT_EVERY_S = 1.0
 """People do not read progress faster, and each report is a transaction."""
 
 
-@dataclass(frozen=True, slots=True)
-class TimeLimit:
-    """How long an attempt may take.
-
-    Attributes:
-        soft_s: from here on its next step records a time-out instead.
-        hard_s: from here on its lease is no longer renewed: it is given up for lost, and if it comes
-            back after all, its result is refused.
-    """
-
-    soft_s: float
-    hard_s: float
-
-
-TIME_LIMITS = {
-    # CONTRACT A. Threads cannot be interrupted safely in the middle of a step; the steps have limits
-    # of their own: 30 s of decoding in a child process, 120 s of waiting for the encoder.
-    CREATE_EMBEDDINGS: TimeLimit(soft_s=120.0, hard_s=180.0),
-}
-
-
 class LeasedAttempt:
     """One claimed job, as the code that works on it sees it. Used by one thread, and by the keeper."""
 
-    def __init__(self, runtime: Runtime, job: Job, stopping: threading.Event) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        job: Job,
+        stopping: threading.Event,
+        time_limit: TimeLimit | None = None,
+    ) -> None:
         """Begin to count the time; `job` was claimed and has its token."""
         self.job = job
         self.token: str = job.lease_token or ""
@@ -60,7 +44,7 @@ class LeasedAttempt:
         self._stopping = stopping
         self._began_at = time.monotonic()
         self._reported_at = 0.0
-        self._limit = TIME_LIMITS.get(job.kind)
+        self._limit = time_limit
 
     @property
     def age_s(self) -> float:

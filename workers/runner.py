@@ -11,13 +11,14 @@ import structlog
 
 from mirada.jobs import attempts, endings
 from mirada.jobs.attempt import Stopping
+from mirada.jobs.kinds import Kind, Kinds, kind_of
 from mirada.jobs.ledger import UNFINISHED
-from mirada.kernel.errors import LeaseLost, MiradaError, NotFound, Unavailable
+from mirada.kernel.errors import LeaseLost, MiradaError, Unavailable
 from mirada.metrics.instruments import JOB_SECONDS
 from mirada.runtime import Runtime
 from workers import holder
 from workers.attempt import RENEW_EVERY_S, LeasedAttempt, LeaseKeeper
-from workers.kinds import WORK, Work
+from workers.kinds import KINDS
 
 if TYPE_CHECKING:
     from mirada.db.models import Job
@@ -37,7 +38,7 @@ class JobRunner:
         self,
         runtime: Runtime,
         *,
-        work: dict[str, Work] | None = None,
+        kinds: Kinds = KINDS,
         lease_s: int = attempts.LEASE_S,
         renew_every_s: float = RENEW_EVERY_S,
     ) -> None:
@@ -45,12 +46,12 @@ class JobRunner:
 
         Args:
             runtime: what the jobs work with.
-            work: what each kind does; the product's own by default.
+            kinds: the kinds of jobs it knows.
             lease_s: how long a claim stands without renewal.
             renew_every_s: how often claims are renewed.
         """
         self._runtime = runtime
-        self._work = WORK if work is None else work
+        self.kinds = kinds
         self._lease_s = lease_s
         self._keeper = LeaseKeeper(runtime, renew_every_s, lease_s)
         self._stopping = threading.Event()
@@ -105,26 +106,27 @@ class JobRunner:
 
     def _claim(self, job_id: int, *, only_unsuspected: bool = False) -> Job | None:
         with self._runtime.transaction() as session:
-            return attempts.claim(
+            job = attempts.claim(
                 session,
                 job_id,
                 self._lease_s,
                 holder=holder.this_process(),
                 only_unsuspected=only_unsuspected,
             )
+            if job is None and not only_unsuspected:
+                attempts.quarantine_if_crashing(session, job_id, self.kinds)
+        return job
 
     def _attempt(self, job: Job) -> None:
-        attempt = LeasedAttempt(self._runtime, job, self._stopping)
+        kind = kind_of(self.kinds, job.kind)
+        attempt = LeasedAttempt(self._runtime, job, self._stopping, kind.time_limit)
         context = {"job_id": job.id, "kind": job.kind}
         if job.request_id is not None:
             context["request_id"] = job.request_id
         outcome = "lost"
         with structlog.contextvars.bound_contextvars(**context), self._keeper.keeping(attempt):
             try:
-                work = self._work.get(job.kind)
-                if work is None:
-                    raise NotFound(f"This version of Mirada knows no work called '{job.kind}'.")
-                work(self._runtime, attempt)
+                kind.work(self._runtime, attempt)
                 logger.info("Job done in %.2f s", attempt.age_s)
                 outcome = "done"
             except Stopping:
@@ -133,13 +135,13 @@ class JobRunner:
             except LeaseLost as error:
                 logger.warning("An attempt came too late: %s", error)
             except Exception as error:
-                outcome = self._fail(attempt, error)
+                outcome = self._fail(attempt, error, kind)
             finally:
                 # Kinds that this version does not know are one label, whatever they are called.
-                kind = job.kind if job.kind in self._work else "unknown"
-                JOB_SECONDS.labels(kind, outcome).observe(attempt.age_s)
+                name = job.kind if job.kind in self.kinds else "unknown"
+                JOB_SECONDS.labels(name, outcome).observe(attempt.age_s)
 
-    def _fail(self, attempt: LeasedAttempt, error: Exception) -> str:
+    def _fail(self, attempt: LeasedAttempt, error: Exception, kind: Kind) -> str:
         """Record an error, and return what became of the attempt: failed, retried or lost."""
         expected = isinstance(error, MiradaError)
         logger.warning(
@@ -152,7 +154,7 @@ class JobRunner:
         while True:
             try:
                 with self._runtime.transaction() as session:
-                    state = attempts.fail(session, attempt.job.id, attempt.token, error)
+                    state = attempts.fail(session, attempt.job.id, attempt.token, error, kind)
                 logger.info("The job is %s now", state.value)
                 return "retried" if state in UNFINISHED else "failed"
             except LeaseLost:

@@ -10,6 +10,7 @@ import redis
 
 from mirada.db import spaces
 from mirada.embedding import index_rebuild
+from mirada.embedding.rebuild_job import REBUILD_INDEX
 from mirada.jobs import leases, ledger, sweep
 from mirada.kernel.errors import MiradaError
 from mirada.runtime import Runtime
@@ -134,7 +135,7 @@ class Sweeper:
                 continue
             logger.info("A snapshot of the %s index is due: %s", space.kind, reason)
             with self._runtime.transaction() as session:
-                job = ledger.enqueue(session, ledger.REBUILD_INDEX, space_id=space.id)
+                job = ledger.enqueue(session, REBUILD_INDEX, space_id=space.id)
             self._runtime.doorbell.ring(job.id, job.kind)
 
     def _keep_house(self) -> None:

@@ -12,12 +12,11 @@ from sqlalchemy.orm import Session
 
 from mirada.captions.wanted import WantedCaptions, wants_caption
 from mirada.captions.wording import CaptionRecipe
-from mirada.captions.writing import request_caption
+from mirada.captions.writing import CAPTION_IMAGE, request_caption
 from mirada.db.contents import lock_content
 from mirada.db.memory_models import Caption, TextEmbedding
 from mirada.db.models import Image, Job, JobState
 from mirada.db.session import now_ms
-from mirada.jobs import ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +95,7 @@ def queue_page(
 def is_any_due(session: Session) -> bool:
     """Return whether captions are being written, or will be within a minute."""
     query = select(Job.id).where(
-        Job.kind == ledger.CAPTION_IMAGE,
+        Job.kind == CAPTION_IMAGE,
         or_(
             Job.state == JobState.RUNNING,
             and_(Job.state == JobState.QUEUED, Job.next_run_at_ms < now_ms() + 60_000),

@@ -16,7 +16,7 @@ from mirada.db import spaces
 from mirada.embedding import embed
 from mirada.embedding import texts as prompts
 from mirada.jobs import attempts
-from mirada.jobs.ledger import ASK_AGAIN
+from mirada.jobs.kinds import Kind, RetryPolicy
 from mirada.jobs.turns import OutOfTurn, Turn, turn_of
 from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.errors import GarbledReply, MiradaError, NotFound, Unavailable, UnusableReply
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from mirada.jobs.attempt import Attempt
     from mirada.kernel.embeddings import EmbeddingSpace, Vector
 
+ASK_AGAIN = "ask_again"
+"""Argument of a job that was retried by hand: an answer of no use is asked for once more."""
 THREADS_PER_CAPTION = 2
 """Half of a process's threads ask at most: a server that hangs holds up no picture's vector."""
 
@@ -228,3 +230,12 @@ def _finish(task: CaptionTask, wanted: WantedCaptions) -> bool:
         if is_finished:
             attempts.finish(session, task.attempt.job.id, task.attempt.token)
     return is_finished
+
+
+KIND = Kind(
+    writing.CAPTION_IMAGE,
+    caption_image,
+    # Nobody waits for a caption, and a server that hangs now and then is no reason to go without.
+    RetryPolicy(max_attempts=8, first_delay_s=10.0),
+    retried_with={ASK_AGAIN: True},
+)

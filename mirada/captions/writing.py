@@ -25,6 +25,7 @@ from mirada.jobs import ledger
 from mirada.kernel.captions import CaptionSource
 from mirada.kernel.prompts import normalised_prompt
 
+CAPTION_IMAGE = "caption_image_task"
 MAX_REFUSAL_CHARS = 255
 
 
@@ -68,12 +69,12 @@ def request_caption(
         arguments["model"] = model
     job = ledger.enqueue(
         session,
-        ledger.CAPTION_IMAGE,
+        CAPTION_IMAGE,
         subject_id=content_id,
         owner_id=owner_id,
         arguments=arguments,
         request_id=request_id,
-        same_work=f"{ledger.CAPTION_IMAGE}:{content_id}:{owner_id}",
+        same_work=f"{CAPTION_IMAGE}:{content_id}:{owner_id}",
         is_first=is_first,
     )
     if arguments and job.state == JobState.QUEUED:

@@ -21,6 +21,7 @@ from mirada.kernel.embeddings import EmbeddingSpace
 from mirada.kernel.errors import Conflict, NotFound
 from mirada.kernel.images import ImageFormat, ImageStatus
 
+CLASSIFY_IMAGES = "classify_images_task"
 PAGE_ROWS = 50
 """Images of one transaction: it locks their contents."""
 
@@ -68,7 +69,7 @@ def request_batch(
     """
     wanted = None if image_ids is None else sorted(set(image_ids))
     fingerprint = idempotency.fingerprint_of(
-        ledger.CLASSIFY_IMAGES, {"image_ids": wanted, "question": question}
+        CLASSIFY_IMAGES, {"image_ids": wanted, "question": question}
     )
     if idempotency_key is not None:
         idempotency.checked_key(idempotency_key)
@@ -82,12 +83,12 @@ def request_batch(
         _require_all(session, owner_id, image_ids)
     job = ledger.enqueue(
         session,
-        ledger.CLASSIFY_IMAGES,
+        CLASSIFY_IMAGES,
         arguments={"image_ids": wanted, "question": question},
         owner_id=owner_id,
         request_id=request_id,
         # Each request has results of its own, so none is the same work as another.
-        same_work=f"{ledger.CLASSIFY_IMAGES}:{secrets.token_hex(16)}",
+        same_work=f"{CLASSIFY_IMAGES}:{secrets.token_hex(16)}",
     )
     if idempotency_key is not None:
         twin = idempotency.remember(session, owner_id, idempotency_key, fingerprint, job.id)

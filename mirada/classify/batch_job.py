@@ -9,6 +9,7 @@ from mirada.classify.classifier import Classifier, Question
 from mirada.classify.remembered import Remark
 from mirada.jobs import attempts
 from mirada.jobs.attempt import Attempt
+from mirada.jobs.kinds import Kind, RetryPolicy
 from mirada.kernel.errors import NotFound, Unavailable
 from mirada.kernel.labels import Label
 from mirada.runtime import Runtime
@@ -92,3 +93,11 @@ def classify_images(runtime: Runtime, attempt: Attempt) -> None:
     with runtime.transaction() as session:
         attempts.report_progress(session, job.id, attempt.token, done, done)
         attempts.finish(session, job.id, attempt.token)
+
+
+KIND = Kind(
+    batch.CLASSIFY_IMAGES,
+    classify_images,
+    # Images that were uploaded a moment ago may still wait for their vectors, ten minutes in all.
+    RetryPolicy(max_attempts=8, first_delay_s=5.0),
+)

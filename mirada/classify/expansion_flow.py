@@ -9,7 +9,6 @@ from mirada.classify import expansions
 from mirada.classify.expansions import ExpansionStatus, LookedUp
 from mirada.classify.label_expansion import Expansion
 from mirada.db.deadlocks import in_transaction
-from mirada.jobs.ledger import EXPAND_LABEL
 from mirada.kernel.errors import Unavailable
 from mirada.runtime import Runtime
 
@@ -52,7 +51,7 @@ def request(
         ),
     )
     if known.status == ExpansionStatus.PENDING and known.job_id is not None:
-        runtime.doorbell.ring(known.job_id, EXPAND_LABEL)
+        runtime.doorbell.ring(known.job_id, expansions.EXPAND_LABEL)
     return known
 
 

@@ -22,6 +22,7 @@ from mirada.db.models import Job, JobState
 from mirada.db.session import now_ms
 from mirada.jobs import ledger
 
+EXPAND_LABEL = "expand_label_task"
 FAILED_STANDS_S = 3_600
 """After an hour a label that comes up is asked for again: a key may have been renewed meanwhile."""
 PAGE_LABELS = 500
@@ -112,7 +113,7 @@ def request_expansion(
         return known
     job = ledger.enqueue(
         session,
-        ledger.EXPAND_LABEL,
+        EXPAND_LABEL,
         arguments={"label": label, "model": model, "prompt_version": PROMPT_VERSION},
         owner_id=owner_id,
         request_id=request_id,
@@ -150,7 +151,7 @@ def _of_job(job: Job, now: int) -> LookedUp:
 def _same_work(label: str, model: str) -> str:
     # Digested: a label of emoji and a long model name together would not fit the column.
     digest = hashlib.sha256(json.dumps([label, model, PROMPT_VERSION]).encode()).hexdigest()
-    return f"{ledger.EXPAND_LABEL}:{digest}"
+    return f"{EXPAND_LABEL}:{digest}"
 
 
 def _pages(names: list[str]) -> Iterator[list[str]]:

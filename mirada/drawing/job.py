@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mirada.drawing import request
 from mirada.drawing.request import Wanted
+from mirada.jobs.kinds import Kind, RetryPolicy
 from mirada.jobs.turns import turn_of
 from mirada.kernel.drawing import sides_of
 from mirada.kernel.errors import (
@@ -156,3 +157,12 @@ def _forget(runtime: Runtime, key: str) -> None:
         runtime.image_store.delete(key)
     except MiradaError as error:
         logger.warning("A drawn picture stays behind as %s: %s", key, error)
+
+
+KIND = Kind(
+    request.GENERATE_IMAGE,
+    generate_image,
+    # Each silence may have been a picture that is paid for, so there are few.
+    RetryPolicy(max_attempts=4, first_delay_s=10.0),
+    makes_image=True,
+)

@@ -16,6 +16,7 @@ from mirada.kernel.errors import Conflict, InvalidInput, NotAllowed, NotFound
 from mirada.kernel.user_text import checked_text
 from mirada.people.access import KeyState, key_state
 
+GENERATE_IMAGE = "generate_image_task"
 DRAWN = "drawn"
 """Folder of the store for what was paid for and is no image yet."""
 
@@ -76,7 +77,7 @@ def request_generation(
         "auto_caption": wanted.auto_caption,
         "is_public": wanted.is_public,
     }
-    fingerprint = idempotency.fingerprint_of(ledger.GENERATE_IMAGE, arguments)
+    fingerprint = idempotency.fingerprint_of(GENERATE_IMAGE, arguments)
     if idempotency_key is not None:
         idempotency.checked_key(idempotency_key)
         earlier = idempotency.find_replay(session, wanted.owner_id, idempotency_key, fingerprint)
@@ -84,12 +85,12 @@ def request_generation(
             return idempotency.Requested(earlier, was_replayed=True)
     job = ledger.enqueue(
         session,
-        ledger.GENERATE_IMAGE,
+        GENERATE_IMAGE,
         arguments={**arguments, ledger.ASKED_WITH: api_key_id},
         owner_id=wanted.owner_id,
         request_id=request_id,
         # The same words asked for twice are two pictures.
-        same_work=f"{ledger.GENERATE_IMAGE}:{secrets.token_hex(16)}",
+        same_work=f"{GENERATE_IMAGE}:{secrets.token_hex(16)}",
     )
     if idempotency_key is not None:
         twin = idempotency.remember(session, wanted.owner_id, idempotency_key, fingerprint, job.id)

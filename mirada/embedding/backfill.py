@@ -14,6 +14,7 @@ from mirada.db import spaces
 from mirada.db.contents import lock_content
 from mirada.db.models import Content, Embedding, Job, JobState
 from mirada.embedding import embed, texts
+from mirada.embedding.job import CREATE_EMBEDDINGS, queue_embedding
 from mirada.jobs import ledger
 from mirada.kernel.embeddings import SpaceKind
 
@@ -21,7 +22,8 @@ BATCH_SIZE = 50
 """CONTRACT A: backfill_embeddings_task(batch_size=50, skip_existing=True)."""
 
 
-AT_START = f"{ledger.BACKFILL_EMBEDDINGS}:at start"
+BACKFILL_EMBEDDINGS = "backfill_embeddings_task"
+AT_START = f"{BACKFILL_EMBEDDINGS}:at start"
 """The work a start queues by itself, apart from a backfill that somebody asked for."""
 
 
@@ -52,7 +54,7 @@ def queue_at_start(session: Session) -> Job | None:
         return None
     return ledger.enqueue(
         session,
-        ledger.BACKFILL_EMBEDDINGS,
+        BACKFILL_EMBEDDINGS,
         arguments={"only_unqueued": True},
         same_work=AT_START,
     )
@@ -102,14 +104,8 @@ def queue_page(
             continue
         texts.note_prompts(session, content_id)
         embed.await_images(session, content_id, only_failed=True)
-        job = ledger.enqueue(
-            session,
-            ledger.CREATE_EMBEDDINGS,
-            subject_id=content_id,
-            space_id=space_id,
-            arguments={} if skip_existing else {"replace": True},
-            request_id=request_id,
-            same_work=ledger.embedding_key(session, content_id),
+        job = queue_embedding(
+            session, content_id, space_id, request_id=request_id, replace=not skip_existing
         )
         job_ids.append(job.id)
     return BackfillPage(content_ids[-1] if content_ids else None, job_ids)
@@ -138,7 +134,7 @@ def _to_embed(
     if only_unqueued:
         # A job that is DONE without a vector was worked while embeddings were switched off.
         unfinished = select(Job.subject_id).where(
-            Job.kind == ledger.CREATE_EMBEDDINGS,
+            Job.kind == CREATE_EMBEDDINGS,
             Job.state != JobState.DONE,
             Job.subject_id.is_not(None),
             or_(Job.space_id == space_id, Job.space_id.is_(None)),

@@ -10,6 +10,7 @@ from mirada.groups.grouping import GroupPage
 from mirada.groups.runs import ClusterKind
 from mirada.jobs import attempts
 from mirada.jobs.attempt import Attempt
+from mirada.jobs.kinds import Kind
 from mirada.kernel.errors import NotFound
 from mirada.runtime import Runtime
 
@@ -80,3 +81,6 @@ def _remove_old(
             attempt.check_long()
         with runtime.transaction() as session:
             has_more = runs.remove_old(session, kind, also_unfinished=also_unfinished)
+
+
+KIND = Kind(runs.CLUSTER_LIBRARY, cluster_library)

@@ -26,6 +26,7 @@ from mirada.kernel.errors import Conflict, InvalidInput, LeaseLost
 
 __all__ = ["ClusterKind", "begin", "finish", "newest_run", "remove_old", "request", "store"]
 
+CLUSTER_LIBRARY = "cluster_library_task"
 STORED_ROWS = 1_000
 """Members written per transaction, so that their contents are locked for a moment only."""
 REMOVED_ROWS = 20_000
@@ -61,13 +62,13 @@ def request(
         raise Conflict("No picture has been embedded yet, so there is nothing to group.")
     job = ledger.enqueue(
         session,
-        ledger.CLUSTER_LIBRARY,
+        CLUSTER_LIBRARY,
         space_id=space.id,
         arguments=arguments,
         owner_id=owner_id,
         request_id=request_id,
         # One at a time of a kind: a run removes what an earlier one left half done.
-        same_work=f"{ledger.CLUSTER_LIBRARY}:{kind}",
+        same_work=f"{CLUSTER_LIBRARY}:{kind}",
     )
     if job.arguments != arguments or job.space_id != space.id:
         raise Conflict(

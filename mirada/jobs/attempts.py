@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import (
     BigInteger,
@@ -26,14 +26,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from mirada.db.contents import lock_content
 from mirada.db.models import Job, JobState
 from mirada.db.session import now_ms
-from mirada.embedding import embed
 from mirada.jobs import endings
-from mirada.jobs.kinds import RetryPolicy, policy_of
-from mirada.jobs.ledger import CREATE_EMBEDDINGS
+from mirada.jobs.kinds import Kind, Kinds, kind_of
 from mirada.kernel.errors import LeaseLost
+
+if TYPE_CHECKING:
+    from mirada.jobs.attempt import Attempt
+    from mirada.runtime import Runtime
 
 LEASE_S = 45
 """JOBS: long enough for three missed renewals of 15 s, short enough to wait for after a crash."""
@@ -98,8 +99,8 @@ def claim(
 ) -> Job | None:
     """Take a due job for this attempt, or return None; commit before touching its subject.
 
-    A job whose lease ran out while it was running ended without a word: that counts as a crash, and
-    after CRASHES_ALLOWED of them the job is quarantined here instead of being run again.
+    A job whose lease ran out while it was running ended without a word: that counts as a crash. The
+    attempt that would be the last of CRASHES_ALLOWED is not claimed, see `quarantine_if_crashing`.
 
     Args:
         session: a transaction of its own.
@@ -114,28 +115,26 @@ def claim(
         _CLAIM_UNSUSPECTED if only_unsuspected else _CLAIM,
         {"the_id": job_id, "the_token": token, "the_lease_ms": lease_s * 1000},
     )
-    if claimed:
-        return session.get_one(Job, job_id, populate_existing=True)
-    if not only_unsuspected:
-        _quarantine_if_poisonous(session, job_id)
-    return None
+    return session.get_one(Job, job_id, populate_existing=True) if claimed else None
 
 
-def _quarantine_if_poisonous(session: Session, job_id: int) -> None:
-    poisonous = (
+def quarantine_if_crashing(session: Session, job_id: int, kinds: Kinds) -> None:
+    """Quarantine a due job that has ended CRASHES_ALLOWED attempts without a word; leave others alone."""
+    crashing = (
         Job.id == job_id,
         is_free(),
         Job.state == JobState.RUNNING,
         Job.crashes >= CRASHES_ALLOWED - 1,
     )
-    job = session.execute(select(Job).where(*poisonous)).scalar_one_or_none()
+    job = session.execute(select(Job).where(*crashing)).scalar_one_or_none()
     if job is None:
         return
-    _lock_subject(session, job)
+    kind = kind_of(kinds, job.kind)
+    _lock_subject(session, job, kind)
     if _update(
         session,
         update(Job)
-        .where(*poisonous)
+        .where(*crashing)
         .values(
             state=JobState.QUARANTINED,
             crashes=Job.crashes + 1,
@@ -145,7 +144,7 @@ def _quarantine_if_poisonous(session: Session, job_id: int) -> None:
             lease_until_ms=None,
         ),
     ):
-        _give_up_subject(session, job, QUARANTINE_REASON)
+        _give_up_subject(session, job, kind, QUARANTINE_REASON)
 
 
 def is_suspect(session: Session, job_id: int) -> bool:
@@ -177,14 +176,13 @@ def finish(session: Session, job_id: int, token: str) -> None:
         raise _lease_lost(job_id)
 
 
-def fail(
-    session: Session,
-    job_id: int,
-    token: str,
-    error: BaseException,
-    *,
-    policy: RetryPolicy | None = None,
-) -> JobState:
+def finish_alone(runtime: Runtime, attempt: Attempt) -> None:
+    """Record that the work is done, in a transaction of its own. Raises LeaseLost."""
+    with runtime.transaction() as session:
+        finish(session, attempt.job.id, attempt.token)
+
+
+def fail(session: Session, job_id: int, token: str, error: BaseException, kind: Kind) -> JobState:
     """Record an attempt's error; the job waits for its next attempt, or has failed for good.
 
     What is HOPELESS is final at once, but not a picture that does not decode: every pixel was decoded
@@ -201,7 +199,7 @@ def fail(
     job = session.get(Job, job_id, populate_existing=True)
     if job is None or job.lease_token != token:
         raise _lease_lost(job_id)
-    policy = policy or policy_of(job.kind)
+    policy = kind.retry_policy
     errors = job.attempts - job.crashes
     is_deferred = endings.is_deferred(error)
     is_final = not is_deferred and (endings.is_hopeless(error) or errors >= policy.max_attempts)
@@ -221,7 +219,7 @@ def fail(
             lease_until_ms=None,
         )
         return JobState.QUEUED
-    _lock_subject(session, job)
+    _lock_subject(session, job, kind)
     _update_mine(
         session,
         job_id,
@@ -232,7 +230,7 @@ def fail(
         lease_token=None,
         lease_until_ms=None,
     )
-    _give_up_subject(session, job, reason)
+    _give_up_subject(session, job, kind, reason)
     return JobState.FAILED
 
 
@@ -270,11 +268,11 @@ def _lease_lost(job_id: int) -> LeaseLost:
     return LeaseLost(f"Job {job_id} belongs to another attempt now; this one's result is void.")
 
 
-def _lock_subject(session: Session, job: Job) -> None:
-    if job.kind == CREATE_EMBEDDINGS and job.subject_id is not None:
-        lock_content(session, job.subject_id)
+def _lock_subject(session: Session, job: Job, kind: Kind) -> None:
+    if job.subject_id is not None:
+        kind.subject_rules.lock(session, job.subject_id)
 
 
-def _give_up_subject(session: Session, job: Job, reason: str) -> None:
-    if job.kind == CREATE_EMBEDDINGS and job.subject_id is not None:
-        embed.fail_images(session, job.subject_id, reason)
+def _give_up_subject(session: Session, job: Job, kind: Kind, reason: str) -> None:
+    if job.subject_id is not None:
+        kind.subject_rules.give_up(session, job.subject_id, reason)

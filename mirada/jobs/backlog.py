@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import func, select
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from mirada.db import changes
 from mirada.db.models import Job, JobState
 from mirada.db.session import now_ms
-from mirada.jobs.ledger import GIVEN_UP, KINDS, UNFINISHED
+from mirada.jobs.ledger import GIVEN_UP, UNFINISHED
 
 STATES = (*UNFINISHED, *GIVEN_UP)
 """Done jobs are kept for good: to count them would cost more every month."""
@@ -22,7 +22,7 @@ class Backlog:
     """The work that is not done.
 
     Attributes:
-        jobs: how many there are by kind and state; zeros included, for every kind and STATES.
+        jobs: how many there are by kind and state; zeros included, for the kinds asked for and STATES.
         longest_wait_s: how long the oldest due job has waited for a worker; 0 when none waits.
     """
 
@@ -30,9 +30,9 @@ class Backlog:
     longest_wait_s: float
 
 
-def backlog(session: Session) -> Backlog:
-    """Count what waits, runs and was given up."""
-    counts = {(kind, str(state)): 0 for kind in KINDS for state in STATES}
+def backlog(session: Session, kinds: Iterable[str]) -> Backlog:
+    """Count what waits, runs and was given up; these kinds also where there is none."""
+    counts = {(kind, str(state)): 0 for kind in kinds for state in STATES}
     rows = session.execute(
         select(Job.kind, Job.state, func.count())
         .where(Job.state.in_(STATES))

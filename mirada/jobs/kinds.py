@@ -1,22 +1,24 @@
-"""How often, and after how long, each kind of work is tried again."""
+"""A kind of job as one row: its work, its retries, its time limit, and what becomes of its subject."""
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from mirada.jobs.ledger import (
-    CAPTION_IMAGE,
-    CLASSIFY_IMAGES,
-    CREATE_EMBEDDINGS,
-    EXPAND_LABEL,
-    GENERATE_IMAGE,
-)
+from mirada.kernel.errors import NotFound
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from mirada.jobs.attempt import Attempt
+    from mirada.runtime import Runtime
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often, and after how long, a kind of work is tried again after an error.
+    """How often, and after how long, a job is tried again after an error.
 
     Attributes:
         max_attempts: attempts that may end in an error before the job is failed.
@@ -35,21 +37,70 @@ class RetryPolicy:
         return min(jittered, self.max_delay_s)
 
 
-DEFAULT_POLICY = RetryPolicy()
-POLICIES = {
-    # CONTRACT A: three attempts with exponential backoff.
-    CREATE_EMBEDDINGS: RetryPolicy(max_attempts=3, first_delay_s=10.0),
-    # Somebody may be looking at the label; a server that is busy says for how long.
-    EXPAND_LABEL: RetryPolicy(first_delay_s=5.0),
-    # Images that were uploaded a moment ago may still wait for their vectors, ten minutes in all.
-    CLASSIFY_IMAGES: RetryPolicy(max_attempts=8, first_delay_s=5.0),
-    # Nobody waits for a caption, and a server that hangs now and then is no reason to go without.
-    CAPTION_IMAGE: RetryPolicy(max_attempts=8, first_delay_s=10.0),
-    # Each silence may have been a picture that is paid for, so there are few.
-    GENERATE_IMAGE: RetryPolicy(max_attempts=4, first_delay_s=10.0),
-}
+@dataclass(frozen=True, slots=True)
+class TimeLimit:
+    """How long an attempt may take.
+
+    Attributes:
+        soft_s: from here on its next step records a time-out instead.
+        hard_s: from here on its lease is no longer renewed: it is given up for lost, and if it comes
+            back after all, its result is refused.
+    """
+
+    soft_s: float
+    hard_s: float
 
 
-def policy_of(kind: str) -> RetryPolicy:
-    """Return the policy of a kind of work."""
-    return POLICIES.get(kind, DEFAULT_POLICY)
+def _nothing(*_: object) -> None:
+    """Do nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectRules:
+    """What the ledger does with the subject of a job, given its id, in the ledger's transaction.
+
+    Attributes:
+        lock: called before the job's row is locked.
+        give_up: called with the reason when the job is failed for good or quarantined.
+        retry: called when the job is queued afresh by hand.
+    """
+
+    lock: Callable[[Session, int], object] = _nothing
+    give_up: Callable[[Session, int, str], object] = _nothing
+    retry: Callable[[Session, int], object] = _nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of job.
+
+    Attributes:
+        name: stands in rows and messages, so it never changes.
+        work: what an attempt does: steps with a transaction each; the last one finishes the job.
+        retry_policy: for attempts that end in an error.
+        time_limit: of one attempt; None sets none.
+        subject_rules: for the job's subject.
+        retried_with: arguments that a retry by hand adds to the job's.
+        makes_image: the subject is the image that the job made, which its owner alone is told.
+    """
+
+    name: str
+    work: Callable[[Runtime, Attempt], None]
+    retry_policy: RetryPolicy = RetryPolicy()
+    time_limit: TimeLimit | None = None
+    subject_rules: SubjectRules = SubjectRules()
+    retried_with: Mapping[str, Any] = field(default_factory=dict)
+    makes_image: bool = False
+
+
+Kinds = Mapping[str, Kind]
+"""Kinds of jobs by name."""
+
+
+def kind_of(kinds: Kinds, name: str) -> Kind:
+    """Return the kind of that name; for an unknown name one whose work raises NotFound."""
+
+    def fail(runtime: Runtime, attempt: Attempt) -> None:
+        raise NotFound(f"This version of Mirada knows no work called '{name}'.")
+
+    return kinds.get(name) or Kind(name, fail)

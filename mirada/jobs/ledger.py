@@ -13,32 +13,11 @@ from sqlalchemy import ColumnElement, false, func, select, true
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from mirada.db.contents import lock_content
 from mirada.db.models import Job, JobState, Role, User
 from mirada.db.session import now_ms
-from mirada.embedding import embed
+from mirada.jobs.kinds import Kinds, kind_of
 from mirada.kernel.errors import Conflict, NotFound
 
-CREATE_EMBEDDINGS = "create_embeddings_task"
-BACKFILL_EMBEDDINGS = "backfill_embeddings_task"
-REBUILD_INDEX = "rebuild_index"
-CLUSTER_LIBRARY = "cluster_library_task"
-EXPAND_LABEL = "expand_label_task"
-CLASSIFY_IMAGES = "classify_images_task"
-CAPTION_IMAGE = "caption_image_task"
-GENERATE_IMAGE = "generate_image_task"
-KINDS = (
-    CREATE_EMBEDDINGS,
-    BACKFILL_EMBEDDINGS,
-    REBUILD_INDEX,
-    CLUSTER_LIBRARY,
-    EXPAND_LABEL,
-    CLASSIFY_IMAGES,
-    CAPTION_IMAGE,
-    GENERATE_IMAGE,
-)
-ASK_AGAIN = "ask_again"
-"""Argument of a caption's job that was retried by hand: an answer of no use is asked for once more."""
 ASKED_WITH = "api_key_id"
 """Argument of a job that is given up once this key is revoked; whoever retries it answers for it."""
 
@@ -66,22 +45,18 @@ def enqueue(
 
     Args:
         session: the transaction that also writes what the job is about.
-        kind: one of KINDS.
-        subject_id: what the work is about; for create_embeddings_task the content, for
-            generate_image_task the image, once there is one.
+        kind: the name of its `Kind`.
+        subject_id: the id of what the work is about.
         space_id: the embedding space it is for, None where none applies or none is pinned yet.
         arguments: small JSON values.
         owner_id: who may see the job; None leaves it to administrators.
         request_id: follows the work into the worker's log.
         same_work: the key of "the same work", <= 150 characters; by default made of the kind,
-            subject and space. Embedding a content is one job of each uploader, whatever the space,
-            for its age and number would tell the second that there was a first; whichever runs
-            second finds the vector.
+            subject and space.
         is_first: no such job can be there, because its subject is of this transaction: one
             statement in place of five.
     """
-    of_what = (owner_id or "all") if kind == CREATE_EMBEDDINGS else space_id
-    key = same_work or f"{kind}:{subject_id}:{of_what}"
+    key = same_work or f"{kind}:{subject_id}:{space_id}"
     fresh = Job(
         kind=kind,
         subject_id=subject_id,
@@ -120,20 +95,6 @@ def enqueue(
         job.request_id = request_id
         session.flush()
     return job
-
-
-def embedding_key(session: Session, content_id: int) -> str | None:
-    """Return the key of a job that embeds this content, a given up one first; None for no such job.
-
-    For work that nobody's upload asks for: tried again, the job leaves the list of failed ones.
-    """
-    query = (
-        select(Job.same_work)
-        .where(Job.kind == CREATE_EMBEDDINGS, Job.subject_id == content_id)
-        .order_by(Job.state.not_in(GIVEN_UP), Job.id)
-        .limit(1)
-    )
-    return session.execute(query).scalar_one_or_none()
 
 
 def _locked_by_key(session: Session, key: str) -> Job | None:
@@ -183,8 +144,8 @@ class JobReport:
     waits_s: float | None
 
 
-def get_job(session: Session, job_id: int, viewer: User | None) -> JobReport:
-    """Return a job the viewer may see.
+def get_job(session: Session, job_id: int, viewer: User | None, kinds: Kinds) -> JobReport:
+    """Return a job the viewer may see; its kind says what they are told of its subject.
 
     Raises:
         NotFound: there is no such job, or it is not the viewer's to see.
@@ -194,12 +155,13 @@ def get_job(session: Session, job_id: int, viewer: User | None) -> JobReport:
     ).one_or_none()
     if row is None:
         raise NotFound(f"There is no job {job_id}.")
-    return _report(row[0], row[1], viewer)
+    return _report(row[0], row[1], viewer, kinds)
 
 
 def list_jobs(
     session: Session,
     viewer: User | None,
+    kinds: Kinds,
     *,
     states: tuple[JobState, ...] = (),
     kind: str | None = None,
@@ -211,6 +173,7 @@ def list_jobs(
     Args:
         session: reads only.
         viewer: whose list it is; an administrator sees every job, None sees none.
+        kinds: say what is told of the jobs' subjects.
         states: only these; GIVEN_UP is the failed list. Empty means all.
         kind: only this kind.
         cursor: ids below this one, for the next page.
@@ -223,7 +186,7 @@ def list_jobs(
         query = query.where(Job.kind == kind)
     if cursor is not None:
         query = query.where(Job.id < cursor)
-    return [_report(job, now, viewer) for job, now in session.execute(query)]
+    return [_report(job, now, viewer, kinds) for job, now in session.execute(query)]
 
 
 def count_by_state(session: Session) -> dict[JobState, int]:
@@ -233,16 +196,17 @@ def count_by_state(session: Session) -> dict[JobState, int]:
     return {state: counts.get(state, 0) for state in JobState}
 
 
-def retry_job(session: Session, job_id: int, viewer: User | None) -> Job:
-    """Queue a failed or quarantined job afresh, its images PENDING again; ring after the commit.
+def retry_job(session: Session, job_id: int, viewer: User | None, kinds: Kinds) -> Job:
+    """Queue a failed or quarantined job afresh, as its kind says; ring after the commit.
 
     Raises:
         NotFound: there is no such job, or it is not the viewer's to see.
         Conflict: the job has not been given up.
     """
-    seen = get_job(session, job_id, viewer).job
-    if seen.kind == CREATE_EMBEDDINGS and seen.subject_id is not None:
-        lock_content(session, seen.subject_id)
+    seen = get_job(session, job_id, viewer, kinds).job
+    kind = kind_of(kinds, seen.kind)
+    if seen.subject_id is not None:
+        kind.subject_rules.lock(session, seen.subject_id)
     job = _locked_by_key(session, seen.same_work)
     if job is None or job.state not in GIVEN_UP:
         state = job.state if job is not None else "gone"
@@ -250,10 +214,9 @@ def retry_job(session: Session, job_id: int, viewer: User | None) -> Job:
     queue_afresh(job, session.execute(select(now_ms())).scalar_one())
     if job.arguments.get(ASKED_WITH) is not None:
         job.arguments = {**job.arguments, ASKED_WITH: None}
-    if job.kind == CAPTION_IMAGE:
-        job.arguments = {**job.arguments, ASK_AGAIN: True}
-    if job.kind == CREATE_EMBEDDINGS and job.subject_id is not None:
-        embed.await_images(session, job.subject_id)
+    job.arguments = {**job.arguments, **kind.retried_with}
+    if job.subject_id is not None:
+        kind.subject_rules.retry(session, job.subject_id)
     session.flush()
     return job
 
@@ -266,7 +229,7 @@ def _may_see(viewer: User | None) -> ColumnElement[bool]:
     return Job.owner_id == viewer.id
 
 
-def _report(job: Job, now: int, viewer: User | None) -> JobReport:
+def _report(job: Job, now: int, viewer: User | None, kinds: Kinds) -> JobReport:
     rate = eta = waits = None
     if job.started_at_ms is not None and job.progress_done > 0:
         elapsed_ms = max((job.finished_at_ms or now) - job.started_at_ms, 1)
@@ -277,7 +240,7 @@ def _report(job: Job, now: int, viewer: User | None) -> JobReport:
         waits = max(job.next_run_at_ms - now, 0) / 1000
     is_told = viewer is not None and viewer.role == Role.ADMINISTRATOR
     image_id, subject_id = None, job.subject_id if is_told else None
-    if job.kind == GENERATE_IMAGE:
+    if kind_of(kinds, job.kind).makes_image:
         # An administrator sees everybody's jobs, and nobody's private images.
         is_owner = viewer is not None and viewer.id == job.owner_id
         image_id, subject_id = job.subject_id if is_owner else None, None

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from mirada.db import spaces
+from mirada.embedding.job import CREATE_EMBEDDINGS
 from mirada.kernel.errors import ImageTooLarge, InvalidInput, Unavailable
-from mirada.pictures import folder_scan, intake, register
+from mirada.pictures import folder_scan, intake
 from mirada.pictures.folder_scan import ImportReport, Refusal
 from mirada.pictures.new_image import FileClaims, NewImage, Processing
 from mirada.pictures.register import NewPicture, Registered
@@ -210,7 +211,7 @@ class _Batches:
             else:
                 self.outcome.taken += 1
             if registered.job_id is not None:
-                self.runtime.doorbell.ring(registered.job_id, register.JOB_KIND)
+                self.runtime.doorbell.ring(registered.job_id, CREATE_EMBEDDINGS)
 
 
 def patiently(work: Callable[[], Result]) -> Result:

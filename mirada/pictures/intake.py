@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from mirada.captions.wanted import recipe_in_force
+from mirada.captions.writing import CAPTION_IMAGE
 from mirada.db import changes, idempotency, spaces
 from mirada.db.deadlocks import ATTEMPTS, DEADLOCK_WITHIN_S, pause
 from mirada.db.idempotency import RequestKey
-from mirada.jobs import ledger
+from mirada.embedding.job import CREATE_EMBEDDINGS
 from mirada.kernel.errors import MiradaError, Unavailable
 from mirada.kernel.user_text import checked_text
 from mirada.metrics.instruments import counting_uploads
@@ -95,9 +96,9 @@ def take_in(
     if not registered.is_new_content:
         drop(runtime, picture)
     if registered.job_id is not None:
-        runtime.doorbell.ring(registered.job_id, register.JOB_KIND)
+        runtime.doorbell.ring(registered.job_id, CREATE_EMBEDDINGS)
     if registered.caption_job_id is not None:
-        runtime.doorbell.ring(registered.caption_job_id, ledger.CAPTION_IMAGE)
+        runtime.doorbell.ring(registered.caption_job_id, CAPTION_IMAGE)
     return TakenIn(
         image_id=registered.image.id,
         job_id=registered.job_id,

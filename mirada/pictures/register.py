@@ -15,7 +15,7 @@ from mirada.db.idempotency import RequestKey
 from mirada.db.models import Content, Embedding, Image, User, utc_now
 from mirada.db.texts import lock_texts_of, locked_text_id
 from mirada.db.visibility import may_see_content
-from mirada.jobs import ledger
+from mirada.embedding.job import queue_embedding
 from mirada.kernel.captions import CaptionSource
 from mirada.kernel.errors import Conflict
 from mirada.kernel.file_metadata import FileMetadata
@@ -23,8 +23,6 @@ from mirada.kernel.images import ImageFormat, ImageStatus, PictureFacts
 from mirada.kernel.prompts import normalised_prompt
 from mirada.kernel.user_text import checked_text, clean_filename
 from mirada.pictures.new_image import NewImage, Processing, Texts
-
-JOB_KIND = ledger.CREATE_EMBEDDINGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,11 +182,10 @@ def _locked_text_ids(session: Session, texts: Texts) -> list[int | None]:
 def _queue_embedding(session: Session, image: Image, processing: Processing) -> int | None:
     if image.status == ImageStatus.READY or not processing.embeds:
         return None
-    return ledger.enqueue(
+    return queue_embedding(
         session,
-        ledger.CREATE_EMBEDDINGS,
-        subject_id=image.content_id,
-        space_id=processing.space_id,
+        image.content_id,
+        processing.space_id,
         owner_id=image.owner_id,
         request_id=processing.request_id,
     ).id

@@ -17,11 +17,11 @@ from sqlalchemy import func, select, update
 from mirada.captions import job as caption_job
 from mirada.captions.encoder import caption_encoder
 from mirada.captions.wording import INSTRUCTIONS, PROMPT_VERSION
+from mirada.captions.writing import CAPTION_IMAGE
 from mirada.db import spaces
 from mirada.db.memory_models import TextEmbedding
 from mirada.db.models import Content, Installation, JobState, Space
 from mirada.db.spending_models import CallState
-from mirada.jobs import ledger as jobs
 from mirada.jobs import sweep
 from mirada.jobs.turns import REST_S
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind, l2_normalise
@@ -285,7 +285,7 @@ def test_who_waits_for_anothers_answer_reads_what_everybody_reads_who_waits(
 
     assert (waiting.state, waiting.attempts) == (JobState.QUEUED, 0)
     others = site.bring(2, bea)
-    turns: Any = site.runtime.remembered(f"turns:{jobs.CAPTION_IMAGE}", lambda: None)
+    turns: Any = site.runtime.remembered(f"turns:{CAPTION_IMAGE}", lambda: None)
     assert turns.take()
     without_turn = site.run(others)
     turns.give_back()
@@ -325,7 +325,7 @@ def test_those_who_wait_call_one_another_also_where_they_need_no_turn_any_more(
 
     while True:
         with site.runtime.reading() as session:
-            due = [job.id for job in sweep.due_jobs(session) if job.kind == jobs.CAPTION_IMAGE]
+            due = [job.id for job in sweep.due_jobs(session) if job.kind == CAPTION_IMAGE]
         if not due:
             break
         run_job(site.runtime, due[0])

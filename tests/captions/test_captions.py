@@ -14,13 +14,13 @@ from mirada.adapters.vector_index.exact import ExactIndex
 from mirada.captions import backfill, embedding, writing
 from mirada.captions.wanted import WantedCaptions, is_complete
 from mirada.captions.wording import CaptionRecipe
+from mirada.captions.writing import CAPTION_IMAGE
 from mirada.db import spaces
 from mirada.db.memory_models import Caption, TextContent, TextEmbedding
 from mirada.db.models import Image, Job, JobState, User
 from mirada.db.session import Database
 from mirada.db.vector_rows import DatabaseVectors
 from mirada.embedding import texts as prompts
-from mirada.jobs import ledger
 from mirada.kernel.captions import CaptionLanguage
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, l2_normalise
 from mirada.kernel.errors import EmbeddingSpaceMismatch
@@ -348,7 +348,7 @@ def test_a_backfill_finds_what_lacks_a_caption_a_text_or_a_vector(desk: Desk) ->
     assert desk.embed(old) == ["of before"]
     with desk.database.reading() as session:
         kinds = set(session.execute(select(Job.kind)).scalars())
-    assert kinds == {ledger.CAPTION_IMAGE}
+    assert kinds == {CAPTION_IMAGE}
 
 
 @contextmanager

@@ -22,10 +22,10 @@ from sqlalchemy import func, select, update
 
 from mirada.captions.wanted import recipe_in_force
 from mirada.captions.wording import caption_question
+from mirada.captions.writing import CAPTION_IMAGE
 from mirada.config import PROJECT_ROOT, Settings
 from mirada.db.models import Image, Job
 from mirada.db.spending_models import CallState, LanguageModelCall, SpendingDay
-from mirada.jobs import ledger
 from mirada.kernel.prices import PriceTable
 from mirada.language_model import spending
 from mirada.language_model.spending import DAY_MS
@@ -256,7 +256,7 @@ def test_a_used_up_budget_stops_many_workers_and_the_next_day_goes_on(
             """Every job is done or waits for money."""
             with drilled.runtime.reading() as session:
                 reached = select(func.count(Job.id)).where(
-                    Job.kind == ledger.CAPTION_IMAGE,
+                    Job.kind == CAPTION_IMAGE,
                     Job.state == "queued",
                     Job.next_run_at_ms > DUE_MS,
                     Job.last_error.like("%LLM_DAILY_BUDGET_USD%"),
@@ -274,7 +274,7 @@ def test_a_used_up_budget_stops_many_workers_and_the_next_day_goes_on(
             day = session.execute(select(func.max(SpendingDay.utc_day))).scalar_one()
             waiting = session.execute(
                 select(Job.next_run_at_ms, Job.attempts, Job.last_error).where(
-                    Job.kind == ledger.CAPTION_IMAGE, Job.state == "queued"
+                    Job.kind == CAPTION_IMAGE, Job.state == "queued"
                 )
             ).all()
         waiting = [row for row in waiting if "BUDGET" in (row.last_error or "")]

@@ -19,6 +19,7 @@ from mirada.db.session import Database, now_ms
 from mirada.jobs import attempts
 from mirada.kernel.errors import LanguageModelRefused, Unavailable, UnusableReply
 from testing.openai_server import CHAT, KEY, OpenAiServer, completion, expansion_of, openai_serving
+from workers.kinds import KINDS
 
 MODEL = "gpt-4.1-mini"
 CAT = label_expansion.parse(expansion_of("cat"))
@@ -52,7 +53,7 @@ def fail(database: Database, job_id: int | None, error: Exception) -> Job:
         job = attempts.claim(session, job_id or 0)
         assert job is not None
     with database.transaction() as session:
-        attempts.fail(session, job.id, job.lease_token or "", error)
+        attempts.fail(session, job.id, job.lease_token or "", error, KINDS[job.kind])
     with database.reading() as session:
         return session.get_one(Job, job_id)
 

@@ -14,12 +14,14 @@ from flask import Flask
 
 from mirada.config import BUNDLED_MODEL_DIR, Settings
 from mirada.db.models import ApiKey, Content, Image, ImageStatus, Job, JobState, User
+from mirada.embedding.rebuild_job import REBUILD_INDEX
 from mirada.jobs import attempts, ledger
 from mirada.kernel.errors import Conflict, InvalidInput, NotAuthenticated, NotFound
 from mirada.people import users
 from mirada.people.key_lookup import recognise_key
 from mirada.runtime import Runtime
 from webapp import cli
+from workers.kinds import KINDS
 
 
 @pytest.fixture
@@ -65,11 +67,11 @@ def is_in_force(runtime: Runtime, key: str) -> bool:
 
 def make_failed_job(runtime: Runtime, reason: str = "The input is torn.") -> int:
     with runtime.transaction() as session:
-        job_id = ledger.enqueue(session, ledger.REBUILD_INDEX, space_id=1).id
+        job_id = ledger.enqueue(session, REBUILD_INDEX, space_id=1).id
     with runtime.transaction() as session:
         job = attempts.claim(session, job_id)
         assert job is not None
-        attempts.fail(session, job_id, job.lease_token or "", InvalidInput(reason))
+        attempts.fail(session, job_id, job.lease_token or "", InvalidInput(reason), KINDS[job.kind])
     return job_id
 
 
@@ -206,7 +208,7 @@ def test_doctor_finds_what_is_not_as_promised(command: Any, runtime: Runtime) ->
                 status=ImageStatus.READY,
             )
         )
-        ledger.enqueue(session, ledger.REBUILD_INDEX, space_id=3).next_run_at_ms = 1
+        ledger.enqueue(session, REBUILD_INDEX, space_id=3).next_run_at_ms = 1
     make_failed_job(runtime)
 
     report = command("doctor", "--no-models", code=1)

@@ -13,6 +13,7 @@ from sqlalchemy import update
 
 from mirada.db.models import Content
 from mirada.db.session import Database
+from mirada.embedding.backfill import BACKFILL_EMBEDDINGS
 from mirada.jobs import ledger
 from mirada.kernel.user_text import MAX_TEXT_CHARS
 from mirada.memory import style_list as styles
@@ -315,7 +316,7 @@ def test_a_backfill_brings_the_colours_of_older_pictures(guarded: Server) -> Non
         session.execute(update(Content).values(palette=None))
     assert memory(guarded, ana)["palette"] == {"colours": [], "pictures": 0}
     with guarded.runtime.transaction() as session:
-        ledger.enqueue(session, ledger.BACKFILL_EMBEDDINGS)
+        ledger.enqueue(session, BACKFILL_EMBEDDINGS)
     guarded.work()
     guarded.work()
     assert memory(guarded, ana) == before
@@ -422,7 +423,7 @@ def test_the_routes_answer_on_postgresql(
     assert body["palette"]["pictures"] == 6
     with server.runtime.transaction() as session:
         session.execute(update(Content).values(palette=None))
-        ledger.enqueue(session, ledger.BACKFILL_EMBEDDINGS)
+        ledger.enqueue(session, BACKFILL_EMBEDDINGS)
     server.work()
     server.work()
     assert memory(server, boss) == body

@@ -20,7 +20,8 @@ from mirada.db.models import ApiKey, Content, Image, Job, JobState, Role, User, 
 from mirada.db.session import now_ms
 from mirada.db.spending_models import CallState, LanguageModelCall, SpendingDay
 from mirada.drawing import request as generate
-from mirada.drawing.request import Wanted
+from mirada.drawing.request import GENERATE_IMAGE, Wanted
+from mirada.embedding.job import CREATE_EMBEDDINGS
 from mirada.jobs import ledger
 from mirada.kernel.errors import Conflict, InvalidInput, StorageFull, Unavailable
 from mirada.kernel.model_requests import PictureToDraw
@@ -41,6 +42,7 @@ from testing.openai_server import (
 )
 from testing.pictures import picture
 from testing.worksite import Site
+from workers.kinds import KINDS
 from workers.runner import run_job
 from workers.sweeper import Sweeper
 
@@ -95,7 +97,7 @@ def run_now(site: Site, job_id: int) -> Job:
 def retry(site: Site, job_id: int) -> Job:
     with site.runtime.transaction() as session:
         owner = session.get_one(User, site.job(job_id).owner_id)
-        ledger.retry_job(session, job_id, owner)
+        ledger.retry_job(session, job_id, owner, KINDS)
     return run_now(site, job_id)
 
 
@@ -194,9 +196,7 @@ def test_it_is_embedded_like_an_upload(drawing_site: Site) -> None:
     run_now(drawing_site, ask(drawing_site))
 
     with drawing_site.runtime.reading() as session:
-        queued = session.execute(
-            select(Job).where(Job.kind == ledger.CREATE_EMBEDDINGS)
-        ).scalar_one()
+        queued = session.execute(select(Job).where(Job.kind == CREATE_EMBEDDINGS)).scalar_one()
     assert (queued.state, queued.owner_id) == (JobState.QUEUED, drawing_site.owner_id)
     assert queued.subject_id == the_image(drawing_site).content_id
 
@@ -679,4 +679,4 @@ def test_without_embeddings_pictures_are_made_all_the_same(
     runtime: Runtime = site.runtime
     assert run_now(site, ask(site)).state == JobState.DONE
     with runtime.reading() as session:
-        assert session.execute(select(Job.kind)).scalars().all() == [ledger.GENERATE_IMAGE]
+        assert session.execute(select(Job.kind)).scalars().all() == [GENERATE_IMAGE]

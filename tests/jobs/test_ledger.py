@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,10 +11,13 @@ from sqlalchemy import select, update
 
 from mirada.db.models import Content, Image, Job, JobState, Role, User
 from mirada.db.session import Database, now_ms
-from mirada.jobs import attempts, kinds, ledger, sweep
-from mirada.jobs.ledger import CREATE_EMBEDDINGS, REBUILD_INDEX
+from mirada.embedding.job import queue_embedding
+from mirada.embedding.rebuild_job import REBUILD_INDEX
+from mirada.jobs import attempts, ledger, sweep
+from mirada.jobs.kinds import RetryPolicy, kind_of
 from mirada.kernel.errors import Conflict, InvalidInput, LeaseLost, NotFound, Unavailable
 from mirada.kernel.images import ImageStatus
+from workers.kinds import KINDS
 
 
 @pytest.fixture
@@ -24,8 +28,12 @@ def queued(database: Database) -> int:
 
 
 def claim(database: Database, job_id: int, **options: Any) -> Job | None:
+    """Claim as the runner does."""
     with database.transaction() as session:
-        return attempts.claim(session, job_id, **options)
+        job = attempts.claim(session, job_id, **options)
+        if job is None and not options.get("only_unsuspected"):
+            attempts.quarantine_if_crashing(session, job_id, KINDS)
+        return job
 
 
 def claimed(database: Database, job_id: int, **options: Any) -> Job:
@@ -56,16 +64,17 @@ def make_due(database: Database, job_id: int) -> None:
 
 def test_a_content_is_queued_once_though_a_space_was_pinned_meanwhile(database: Database) -> None:
     with database.transaction() as session:
-        before = ledger.enqueue(session, CREATE_EMBEDDINGS, subject_id=7)
+        before = queue_embedding(session, 7, None)
     with database.transaction() as session:
-        after = ledger.enqueue(session, CREATE_EMBEDDINGS, subject_id=7, space_id=1)
+        after = queue_embedding(session, 7, 1)
 
     assert after.id == before.id
 
 
-def fail(database: Database, job: Job, error: Exception, **options: Any) -> JobState:
+def fail(database: Database, job: Job, error: Exception, **changes: Any) -> JobState:
+    kind = replace(kind_of(KINDS, job.kind), **changes)
     with database.transaction() as session:
-        return attempts.fail(session, job.id, job.lease_token or "", error, **options)
+        return attempts.fail(session, job.id, job.lease_token or "", error, kind)
 
 
 @pytest.fixture
@@ -168,7 +177,7 @@ def test_an_error_is_recorded_and_the_job_waits_longer_each_time(
 
 
 def test_no_wait_is_longer_than_an_hour() -> None:
-    assert all(kinds.DEFAULT_POLICY.delay_s(errors) <= 3_600 for errors in range(1, 200))
+    assert all(RetryPolicy().delay_s(errors) <= 3_600 for errors in range(1, 200))
 
 
 def test_after_five_errors_the_job_has_failed(database: Database, queued: int) -> None:
@@ -197,7 +206,7 @@ def test_a_late_attempt_changes_nothing(database: Database, queued: int) -> None
 
     for write in (
         lambda s: attempts.finish(s, queued, token),
-        lambda s: attempts.fail(s, queued, token, ValueError("late")),
+        lambda s: attempts.fail(s, queued, token, ValueError("late"), KINDS[REBUILD_INDEX]),
         lambda s: attempts.release(s, queued, token),
         lambda s: attempts.report_progress(s, queued, token, 1, 2),
     ):
@@ -247,9 +256,9 @@ def test_a_job_that_crashed_is_left_alone_where_only_unsuspected_ones_run(
 def test_crashes_take_no_attempts_away_from_errors(database: Database, queued: int) -> None:
     crash(database, queued)
     crash(database, queued)
-    policy = kinds.RetryPolicy(max_attempts=2)
+    policy = RetryPolicy(max_attempts=2)
 
-    assert fail(database, claimed(database, queued), ValueError(), policy=policy) == "queued"
+    assert fail(database, claimed(database, queued), ValueError(), retry_policy=policy) == "queued"
 
 
 def test_an_attempt_given_back_does_not_count(database: Database, queued: int) -> None:
@@ -305,9 +314,7 @@ def test_images_fail_with_the_reason_when_their_job_is_given_up(
 ) -> None:
     content_id, owner_id = picture
     with database.transaction() as session:
-        job_id = ledger.enqueue(
-            session, CREATE_EMBEDDINGS, subject_id=content_id, owner_id=owner_id
-        ).id
+        job_id = queue_embedding(session, content_id, None, owner_id=owner_id).id
     fail(database, claimed(database, job_id), InvalidInput("It is torn."))
 
     image = image_of(database, content_id)
@@ -315,7 +322,7 @@ def test_images_fail_with_the_reason_when_their_job_is_given_up(
 
     with database.transaction() as session:
         viewer = session.get_one(User, owner_id)
-        ledger.retry_job(session, job_id, viewer)
+        ledger.retry_job(session, job_id, viewer, KINDS)
 
     image = image_of(database, content_id)
     assert (image.status, image.failure) == (ImageStatus.PENDING, None)
@@ -327,7 +334,7 @@ def test_images_fail_when_their_job_is_quarantined(
 ) -> None:
     content_id, _ = picture
     with database.transaction() as session:
-        job_id = ledger.enqueue(session, CREATE_EMBEDDINGS, subject_id=content_id).id
+        job_id = queue_embedding(session, content_id, None).id
     for _ in range(3):
         crash(database, job_id)
     assert claim(database, job_id) is None
@@ -345,14 +352,12 @@ def test_a_job_is_seen_by_its_owner_and_by_administrators(
         administrator = User(username="root", role=Role.ADMINISTRATOR)
         session.add_all([stranger, first, administrator])
         session.flush()
-        shared = ledger.enqueue(
-            session, CREATE_EMBEDDINGS, subject_id=content_id, owner_id=first.id
-        ).id
+        shared = queue_embedding(session, content_id, None, owner_id=first.id).id
         nobodys = ledger.enqueue(session, REBUILD_INDEX, space_id=1).id
         ana = session.get_one(User, owner_id)
 
         def seen(viewer: User | None) -> list[int]:
-            return [report.job.id for report in ledger.list_jobs(session, viewer)]
+            return [report.job.id for report in ledger.list_jobs(session, viewer, KINDS)]
 
         assert seen(first) == [shared]
         # Ana shows the same picture; that somebody else does is not hers to know.
@@ -360,9 +365,9 @@ def test_a_job_is_seen_by_its_owner_and_by_administrators(
         assert seen(administrator) == [nobodys, shared]
         assert seen(stranger) == seen(None) == []
         with pytest.raises(NotFound):
-            ledger.get_job(session, shared, stranger)
+            ledger.get_job(session, shared, stranger, KINDS)
         with pytest.raises(NotFound):
-            ledger.retry_job(session, nobodys, ana)
+            ledger.retry_job(session, nobodys, ana, KINDS)
 
 
 def test_only_given_up_jobs_are_retried(database: Database, queued: int) -> None:
@@ -370,7 +375,7 @@ def test_only_given_up_jobs_are_retried(database: Database, queued: int) -> None
         administrator = User(username="root", role=Role.ADMINISTRATOR)
         session.add(administrator)
         with pytest.raises(Conflict, match="queued"):
-            ledger.retry_job(session, queued, administrator)
+            ledger.retry_job(session, queued, administrator, KINDS)
 
 
 def test_progress_tells_rate_and_time_to_go(database: Database, queued: int) -> None:
@@ -380,7 +385,7 @@ def test_progress_tells_rate_and_time_to_go(database: Database, queued: int) -> 
         attempts.report_progress(session, queued, job.lease_token or "", 25, 100)
         administrator = User(username="root", role=Role.ADMINISTRATOR)
         session.add(administrator)
-        report = ledger.get_job(session, queued, administrator)
+        report = ledger.get_job(session, queued, administrator, KINDS)
 
     assert report.rate_per_s is not None
     assert report.rate_per_s > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,12 +19,14 @@ from sqlalchemy import update
 
 from mirada.db.models import Job, JobState, Role, User
 from mirada.db.session import Database
+from mirada.embedding.rebuild_job import REBUILD_INDEX
 from mirada.jobs import attempts, ledger
 from mirada.jobs.kinds import RetryPolicy
-from mirada.jobs.ledger import REBUILD_INDEX
 from mirada.kernel.errors import Conflict, LeaseLost
+from workers.kinds import KINDS
 
 POLICY = RetryPolicy(max_attempts=2, first_delay_s=1)
+KIND = replace(KINDS[REBUILD_INDEX], retry_policy=POLICY)
 _numbers = itertools.count()
 
 
@@ -47,6 +50,8 @@ def machine(database: Database) -> type[RuleBasedStateMachine]:
         def claim(self) -> None:
             with database.transaction() as session:
                 job = attempts.claim(session, self.job_id)
+                if job is None:
+                    attempts.quarantine_if_crashing(session, self.job_id, KINDS)
             is_free = self.state == JobState.QUEUED or (
                 self.state == JobState.RUNNING and self.is_expired
             )
@@ -82,9 +87,7 @@ def machine(database: Database) -> type[RuleBasedStateMachine]:
         @rule()
         def fail(self) -> None:
             with database.transaction() as session:
-                state = attempts.fail(
-                    session, self.job_id, self.token or "", ValueError(), policy=POLICY
-                )
+                state = attempts.fail(session, self.job_id, self.token or "", ValueError(), KIND)
             self.errors += 1
             assert state == (
                 JobState.FAILED if self.errors == POLICY.max_attempts else JobState.QUEUED
@@ -110,10 +113,10 @@ def machine(database: Database) -> type[RuleBasedStateMachine]:
             with database.transaction() as session:
                 viewer = User(id=1, username="root", role=Role.ADMINISTRATOR)
                 if self.state in ledger.GIVEN_UP:
-                    ledger.retry_job(session, self.job_id, viewer)
+                    ledger.retry_job(session, self.job_id, viewer, KINDS)
                 else:
                     with pytest.raises(Conflict):
-                        ledger.retry_job(session, self.job_id, viewer)
+                        ledger.retry_job(session, self.job_id, viewer, KINDS)
                     return
             self.state, self.errors, self.crashes = JobState.QUEUED, 0, 0
 

@@ -6,8 +6,10 @@ import threading
 
 from sqlalchemy import select, update
 
+from mirada.captions.writing import CAPTION_IMAGE
 from mirada.db.models import Job, JobState
 from mirada.db.session import Database, now_ms
+from mirada.drawing.request import GENERATE_IMAGE
 from mirada.jobs import ledger, waiting
 
 REASON = "It waits for its turn."
@@ -22,7 +24,7 @@ def put_off(
     with database.transaction() as session:
         now = session.execute(select(now_ms())).scalar_one()
         for place, reason in enumerate(reasons, start=1):
-            job = ledger.enqueue(session, ledger.CAPTION_IMAGE, same_work=f"{state}:{place}")
+            job = ledger.enqueue(session, CAPTION_IMAGE, same_work=f"{state}:{place}")
             session.execute(
                 update(Job)
                 .where(Job.id == job.id)
@@ -38,7 +40,7 @@ def due(database: Database) -> list[int]:
         return list(session.execute(query.order_by(Job.id)).scalars())
 
 
-def wake(database: Database, kind: str = ledger.CAPTION_IMAGE) -> int | None:
+def wake(database: Database, kind: str = CAPTION_IMAGE) -> int | None:
     with database.transaction() as session:
         return waiting.wake_next(session, kind, REASON)
 
@@ -46,7 +48,7 @@ def wake(database: Database, kind: str = ledger.CAPTION_IMAGE) -> int | None:
 def test_whoever_waited_longest_is_woken_and_nobody_else(database: Database) -> None:
     other, first, second = put_off(database, "Another reason.", REASON, REASON)
     put_off(database, REASON, state=JobState.FAILED)
-    assert wake(database, ledger.GENERATE_IMAGE) is None
+    assert wake(database, GENERATE_IMAGE) is None
     assert wake(database) == first
     assert due(database) == [first]
     assert wake(database) == second

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, func, select, update
 
+from mirada.classify.expansions import EXPAND_LABEL
 from mirada.db.models import Job, JobState
 from mirada.db.session import Database, now_ms
 from mirada.db.spending_models import CallState, LanguageModelCall, SpendingDay
@@ -285,7 +286,7 @@ def test_reserving_and_settling_at_once_ends_with_the_right_sum(database: Databa
 
 def running_job(database: Database) -> Job:
     with database.transaction() as session:
-        job_id = ledger.enqueue(session, ledger.EXPAND_LABEL, same_work="one").id
+        job_id = ledger.enqueue(session, EXPAND_LABEL, same_work="one").id
     with database.transaction() as session:
         job = attempts.claim(session, job_id)
     assert job is not None

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from mirada.captions.writing import CAPTION_IMAGE
+from mirada.embedding.job import CREATE_EMBEDDINGS
 from mirada.jobs import sweep
-from mirada.jobs.ledger import CAPTION_IMAGE, CREATE_EMBEDDINGS
 from testing.encoders import CountingEncoder
 from tests.leaks.exchange import Reply, Upload
 from tests.leaks.people import newcomers

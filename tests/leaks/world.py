@@ -12,10 +12,12 @@ from typing import Any
 from PIL.PngImagePlugin import PngInfo
 from sqlalchemy import select
 
+from mirada.classify.expansions import EXPAND_LABEL
 from mirada.db.memory_models import TextEmbedding
 from mirada.db.models import Embedding, Image, Job, Space
+from mirada.drawing.request import GENERATE_IMAGE
+from mirada.embedding.job import CREATE_EMBEDDINGS
 from mirada.jobs import sweep
-from mirada.jobs.ledger import CREATE_EMBEDDINGS, EXPAND_LABEL, GENERATE_IMAGE
 from mirada.kernel.embeddings import Vector, from_blob
 from mirada.runtime import Runtime
 from testing.encoders import DIMENSION, CountingEncoder, with_encoder

@@ -17,6 +17,7 @@ import pytest
 from mirada.config import PROJECT_ROOT
 from mirada.jobs import attempts, ledger
 from mirada.jobs.attempt import Attempt, Stopping
+from mirada.jobs.kinds import Kind
 from mirada.kernel.errors import InvalidInput, LeaseLost, Unavailable
 from mirada.metrics import multiprocess
 from mirada.metrics.instruments import JOB_SECONDS
@@ -66,7 +67,7 @@ def test_every_attempt_is_counted_by_how_it_ended(
     with site.runtime.transaction() as session:
         job_id = ledger.enqueue(session, "chore").id
     before = attempts_so_far("chore", outcome)
-    runner = JobRunner(site.runtime, work={"chore": work})
+    runner = JobRunner(site.runtime, kinds={"chore": Kind("chore", work)})
     runner.run(job_id)
     runner.stop(0)
     assert attempts_so_far("chore", outcome) - before == 1

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mirada.classify import label_set
-from mirada.jobs.ledger import CLUSTER_LIBRARY
+from mirada.groups.runs import CLUSTER_LIBRARY
 from mirada.kernel.embeddings import Matrix, l2_normalise
 from mirada.kernel.labels import Label
 from mirada.runtime import Runtime

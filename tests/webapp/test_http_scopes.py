@@ -10,6 +10,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from mirada.embedding.rebuild_job import REBUILD_INDEX
 from mirada.jobs import ledger
 from mirada.people import keys, users
 from mirada.people.access import Scope, checked_scopes
@@ -151,7 +152,7 @@ def test_an_administrator_s_key_without_admin_acts_as_a_user(
 ) -> None:
     runtime: Runtime = guarded_app.extensions["mirada_runtime"]
     with runtime.transaction() as session:
-        job_id = ledger.enqueue(session, ledger.REBUILD_INDEX, space_id=1).id
+        job_id = ledger.enqueue(session, REBUILD_INDEX, space_id=1).id
     whole = key_for("root", is_administrator=True)
     limited = key_for("root", "read", "write")
     auditor = key_for("root", "read", "admin")

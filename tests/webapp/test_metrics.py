@@ -17,7 +17,7 @@ from mirada.adapters.encoders import query_cache
 from mirada.config import PROJECT_ROOT, Settings
 from mirada.db import changes
 from mirada.db.models import Image
-from mirada.jobs.ledger import CREATE_EMBEDDINGS
+from mirada.embedding.job import CREATE_EMBEDDINGS
 from mirada.metrics.instruments import INSTRUMENTS
 from mirada.people import keys, users
 from mirada.people.access import checked_scopes

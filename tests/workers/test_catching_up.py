@@ -6,6 +6,7 @@ import threading
 
 from sqlalchemy import select, update
 
+from mirada.captions.writing import CAPTION_IMAGE
 from mirada.db.models import Job, JobState
 from mirada.embedding import backfill
 from mirada.jobs import attempts, ledger, sweep
@@ -13,6 +14,7 @@ from mirada.kernel.errors import InvalidInput
 from mirada.runtime import Runtime
 from testing.worksite import Site
 from workers import __main__, catching_up
+from workers.kinds import KINDS
 from workers.runner import run_job
 
 
@@ -25,7 +27,13 @@ def give_up(runtime: Runtime, job_id: int) -> None:
     with runtime.transaction() as session:
         job = attempts.claim(session, job_id)
         assert job is not None
-        attempts.fail(session, job_id, job.lease_token or "", InvalidInput("The input is torn."))
+        attempts.fail(
+            session,
+            job_id,
+            job.lease_token or "",
+            InvalidInput("The input is torn."),
+            KINDS[job.kind],
+        )
 
 
 def run_all(site: Site) -> None:
@@ -57,7 +65,7 @@ def test_what_came_in_while_embeddings_were_off_is_embedded_at_the_next_start(si
 def test_a_worker_that_starts_looks_again_whether_the_budget_suffices(site: Site) -> None:
     reason = "Today's budget for language models (LLM_DAILY_BUDGET_USD) is reached; this waits."
     with site.runtime.transaction() as session:
-        job = ledger.enqueue(session, ledger.CAPTION_IMAGE)
+        job = ledger.enqueue(session, CAPTION_IMAGE)
         tomorrow = job.next_run_at_ms + 86_400_000
         session.execute(
             update(Job).where(Job.id == job.id).values(last_error=reason, next_run_at_ms=tomorrow)

@@ -12,6 +12,7 @@ from sqlalchemy import update
 
 from mirada.db.models import Job, JobState
 from mirada.jobs import ledger
+from mirada.jobs.kinds import Kind
 from testing.worksite import Site
 from workers import embedded
 from workers.embedded import EmbeddedWorkers
@@ -139,7 +140,7 @@ def test_a_broken_job_of_ours_never_ends_a_thread(site: Site, caplog: Any) -> No
 
     with site.runtime.transaction() as session:
         job_id = ledger.enqueue(session, "explode").id
-    runner = JobRunner(site.runtime, work={"explode": explode})
+    runner = JobRunner(site.runtime, kinds={"explode": Kind("explode", explode)})
 
     assert runner.run(job_id)
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import select, update
 
 from mirada.db.models import Content, Job, JobState
-from mirada.embedding.backfill import count_to_embed, queue_page
+from mirada.embedding.backfill import BACKFILL_EMBEDDINGS, count_to_embed, queue_page
+from mirada.embedding.job import CREATE_EMBEDDINGS
 from mirada.jobs import attempts, ledger, sweep
 from mirada.jobs.attempt import Attempt
-from mirada.jobs.ledger import BACKFILL_EMBEDDINGS, CREATE_EMBEDDINGS
+from mirada.jobs.kinds import Kind, TimeLimit
 from mirada.kernel.errors import EncoderUnavailable
 from mirada.pictures import images
 from testing.worksite import Site
 from workers import holder
-from workers.attempt import TIME_LIMITS, TimeLimit
+from workers.kinds import KINDS
 from workers.runner import JobRunner, run_job
 
 
@@ -166,8 +168,13 @@ def test_a_lease_is_renewed_while_the_work_goes_on(site: Site) -> None:
     assert site.statuses() == {"READY": 1}
 
 
+def limit_time(monkeypatch: Any, limit: TimeLimit) -> None:
+    kind = replace(KINDS[CREATE_EMBEDDINGS], time_limit=limit)
+    monkeypatch.setitem(KINDS, CREATE_EMBEDDINGS, kind)
+
+
 def test_past_its_soft_limit_a_time_out_is_recorded(site: Site, monkeypatch: Any) -> None:
-    monkeypatch.setitem(TIME_LIMITS, CREATE_EMBEDDINGS, TimeLimit(0.1, 60))
+    limit_time(monkeypatch, TimeLimit(0.1, 60))
     taken = site.upload(1)
     site.encoder.before = lambda: time.sleep(0.2)
 
@@ -179,7 +186,7 @@ def test_past_its_soft_limit_a_time_out_is_recorded(site: Site, monkeypatch: Any
 
 
 def test_past_its_hard_limit_an_attempt_is_given_up_for_lost(site: Site, monkeypatch: Any) -> None:
-    monkeypatch.setitem(TIME_LIMITS, CREATE_EMBEDDINGS, TimeLimit(60, 0.1))
+    limit_time(monkeypatch, TimeLimit(60, 0.1))
     taken = site.upload(1)
     came_back = threading.Event()
     site.encoder.before = lambda: assert_true(came_back.wait(20))
@@ -359,7 +366,7 @@ def test_long_work_stops_when_the_process_stops(site: Site) -> None:
             attempt.report(done, 10_000)
             time.sleep(0.005)
 
-    runner = JobRunner(site.runtime, work={"count": count})
+    runner = JobRunner(site.runtime, kinds={"count": Kind("count", count)})
     thread = threading.Thread(target=runner.run, args=(job_id,))
     thread.start()
     time.sleep(0.2)

@@ -9,9 +9,9 @@ from flask.views import MethodView
 from werkzeug.exceptions import UnsupportedMediaType
 
 from mirada.classify import batch, remembered
+from mirada.classify.batch import CLASSIFY_IMAGES
 from mirada.classify.batch_job import question_to_json
 from mirada.feedback.names import image_hash as hash_of
-from mirada.jobs.ledger import CLASSIFY_IMAGES
 from mirada.kernel.errors import Conflict, NotFound
 from mirada.pictures import images
 from webapp.api.classification_replies import classify_image, classify_upload, question_of

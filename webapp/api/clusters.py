@@ -38,6 +38,7 @@ from webapp.schemas.clusters import (
 from webapp.schemas.ids import ID
 from webapp.schemas.jobs import JOB_EXAMPLE, JobSchema, job_body
 from webapp.searching import encoder_for_people
+from workers.kinds import KINDS
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +119,7 @@ class Clusters(MethodView):
             )
         runtime.doorbell.ring(job.id, job.kind)
         with runtime.reading() as session:
-            body = job_body(ledger.get_job(session, job.id, user))
+            body = job_body(ledger.get_job(session, job.id, user, KINDS))
         return body, 202, {"Location": url_for("jobs.JobItem", job_id=job.id)}
 
 

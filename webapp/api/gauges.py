@@ -12,6 +12,7 @@ from mirada.health.probes import Probe, Result
 from mirada.jobs import backlog as observe
 from mirada.jobs.backlog import Backlog
 from mirada.runtime import Runtime
+from workers.kinds import KINDS
 
 FRESH_S = 1.0
 """How long an answer is believed, so that scraping costs the database no more than this, however often."""
@@ -67,7 +68,7 @@ class DatabaseGauges:
 
     def _read_backlog(self) -> Backlog:
         with self._runtime.reading() as session:
-            return observe.backlog(session)
+            return observe.backlog(session, KINDS)
 
 
 def _families() -> tuple[GaugeMetricFamily, ...]:

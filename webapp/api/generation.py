@@ -8,8 +8,7 @@ from flask import request
 from flask.views import MethodView
 
 from mirada.drawing import request as generate
-from mirada.drawing.request import Wanted
-from mirada.jobs.ledger import GENERATE_IMAGE
+from mirada.drawing.request import GENERATE_IMAGE, Wanted
 from mirada.kernel.errors import Conflict
 from webapp.api.images import blueprint
 from webapp.callers.auth import current_caller, require_user

@@ -8,6 +8,7 @@ from flask import url_for
 from flask.views import MethodView
 
 from mirada.db import spaces
+from mirada.embedding.rebuild_job import REBUILD_INDEX
 from mirada.jobs import ledger
 from webapp.callers.auth import current_caller, require_administrator, require_user
 from webapp.http.current import current_runtime
@@ -15,6 +16,7 @@ from webapp.http.rest import ApiBlueprint, header
 from webapp.http.tracing import request_id
 from webapp.schemas.indexes import INDEX_EXAMPLE, IndexListSchema, IndexSchema, index_body
 from webapp.schemas.jobs import JOB_EXAMPLE, JobSchema, job_body
+from workers.kinds import KINDS
 
 blueprint = ApiBlueprint(
     "indexes", __name__, url_prefix="/api/v1/indexes", description="What searches run on"
@@ -74,14 +76,14 @@ class IndexRebuild(MethodView):
             row = spaces.space_by_name(session, space)
             job = ledger.enqueue(
                 session,
-                ledger.REBUILD_INDEX,
+                REBUILD_INDEX,
                 space_id=row.id,
                 owner_id=user.id,
                 request_id=request_id(),
             )
         runtime.doorbell.ring(job.id, job.kind)
         with runtime.reading() as session:
-            body = job_body(ledger.get_job(session, job.id, user))
+            body = job_body(ledger.get_job(session, job.id, user, KINDS))
         return body, 202, {"Location": url_for("jobs.JobItem", job_id=job.id)}
 
 

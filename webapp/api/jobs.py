@@ -25,6 +25,7 @@ from webapp.schemas.jobs import (
     JobSchema,
     job_body,
 )
+from workers.kinds import KINDS
 
 blueprint = ApiBlueprint(
     "jobs", __name__, url_prefix="/api/v1/jobs", description="Work that is not lost"
@@ -56,6 +57,7 @@ class Jobs(MethodView):
             reports = ledger.list_jobs(
                 session,
                 user,
+                KINDS,
                 states=tuple(query["state"]),
                 kind=query["kind"],
                 cursor=row_id_of(query["cursor"]),
@@ -85,7 +87,7 @@ class JobItem(MethodView):
         """State, progress, rate, time to go, and the last error."""
         user = require_user()
         with current_runtime().reading() as session:
-            return job_body(ledger.get_job(session, job_id, user))
+            return job_body(ledger.get_job(session, job_id, user, KINDS))
 
 
 @blueprint.route(f"/<{ID}:job_id>/retry")
@@ -101,10 +103,10 @@ class JobRetry(MethodView):
         user = require_user()
         runtime = current_runtime()
         with runtime.transaction() as session:
-            job = ledger.retry_job(session, job_id, user)
+            job = ledger.retry_job(session, job_id, user, KINDS)
         runtime.doorbell.ring(job.id, job.kind)
         with runtime.reading() as session:
-            body = job_body(ledger.get_job(session, job_id, user))
+            body = job_body(ledger.get_job(session, job_id, user, KINDS))
         return body, 202, {"Location": body["url"]}
 
 
@@ -128,7 +130,7 @@ class JobEvents(MethodView):
 
         def read() -> dict[str, Any]:
             with runtime.reading() as session:
-                return JobSchema().dump(job_body(ledger.get_job(session, job_id, user), url))
+                return JobSchema().dump(job_body(ledger.get_job(session, job_id, user, KINDS), url))
 
         first = read()
         streams: threading.Semaphore = current_app.extensions["mirada_event_streams"]

@@ -12,8 +12,8 @@ from mirada.captions import backfill
 from mirada.captions.encoder import PROBE, PaidEncoder, caption_encoder
 from mirada.captions.wanted import recipe_in_force, wanted_captions
 from mirada.captions.wording import CaptionRecipe, caption_question
+from mirada.captions.writing import CAPTION_IMAGE
 from mirada.db import spaces
-from mirada.jobs import ledger
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind
 from mirada.kernel.prices import usd
 from mirada.language_model import spending, usage
@@ -121,7 +121,7 @@ def _queue_all(runtime: Runtime, what: _What) -> list[int]:
             wanted = wanted_captions(runtime, session, what.recipe, what.redo)
             page = backfill.queue_page(session, wanted, after=after, model=what.model)
         for job_id in page.job_ids:
-            runtime.doorbell.ring(job_id, ledger.CAPTION_IMAGE)
+            runtime.doorbell.ring(job_id, CAPTION_IMAGE)
         queued += page.job_ids
         if page.last is None:
             return queued

@@ -8,6 +8,7 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mirada.embedding import backfill
+from mirada.embedding.backfill import BACKFILL_EMBEDDINGS
 from mirada.jobs import ledger
 from mirada.kernel.embeddings import SpaceKind
 from webapp.cli.terminal import (
@@ -46,7 +47,7 @@ def backfill_embeddings(batch_size: int, skip_existing: bool, wait: bool) -> Non
         console().print("EMBEDDINGS_ENABLED is false: nothing is embedded.")
         return
     arguments = {"batch_size": batch_size, "skip_existing": skip_existing}
-    job_id = enqueue(runtime, ledger.BACKFILL_EMBEDDINGS, arguments=arguments)
+    job_id = enqueue(runtime, BACKFILL_EMBEDDINGS, arguments=arguments)
     if not wait:
         console().print(f"Job {job_id} looks for pictures without a vector.")
         return
@@ -67,7 +68,7 @@ def switch_text_model() -> None:
     space = pinned_anew(runtime, SpaceKind.PROMPT, lambda: runtime.space(SpaceKind.PROMPT)[1])
     if space is None:
         return
-    job_id = enqueue(runtime, ledger.BACKFILL_EMBEDDINGS, arguments={})
+    job_id = enqueue(runtime, BACKFILL_EMBEDDINGS, arguments={})
     console().print(f"Prompts are embedded by {space.name} from now on; job {job_id} queues them.")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from mirada.db import spaces
-from mirada.jobs import ledger
+from mirada.embedding.rebuild_job import REBUILD_INDEX
 from webapp.cli.terminal import AppGroup, command_errors, console, current_runtime, enqueue, follow
 
 index_group = AppGroup("index", help="What searches run on.")
@@ -26,7 +26,7 @@ def rebuild(space: str, wait: bool) -> None:
     runtime = current_runtime()
     with runtime.reading() as session:
         space_id = spaces.space_by_name(session, space).id
-    job_id = enqueue(runtime, ledger.REBUILD_INDEX, space_id=space_id)
+    job_id = enqueue(runtime, REBUILD_INDEX, space_id=space_id)
     if not wait:
         console().print(
             f"Job {job_id} rebuilds the index. `flask --app wsgi jobs list` shows how far it is."

@@ -9,6 +9,7 @@ from mirada.jobs import ledger
 from mirada.jobs.ledger import GIVEN_UP, JobReport
 from mirada.people import users
 from webapp.cli.terminal import AppGroup, command_errors, console, current_runtime
+from workers.kinds import KINDS
 
 jobs_group = AppGroup("jobs", help="Work in the background: list it, see failures, retry.")
 PAGE_ROWS = 200
@@ -22,7 +23,7 @@ def list_jobs(limit: int, kind: str | None) -> None:
     """Show the newest jobs, and how many are in each state."""
     with current_runtime().transaction() as session:
         viewer = users.local_user(session)
-        reports = ledger.list_jobs(session, viewer, kind=kind, limit=limit)
+        reports = ledger.list_jobs(session, viewer, KINDS, kind=kind, limit=limit)
         counts = ledger.count_by_state(session)
     _show(reports)
     console().print(", ".join(f"{count} {state}" for state, count in counts.items()))
@@ -35,7 +36,7 @@ def failed(limit: int) -> None:
     """Show jobs that were given up, with the reason."""
     with current_runtime().transaction() as session:
         viewer = users.local_user(session)
-        reports = ledger.list_jobs(session, viewer, states=GIVEN_UP, limit=limit)
+        reports = ledger.list_jobs(session, viewer, KINDS, states=GIVEN_UP, limit=limit)
     if not reports:
         console().print("No job has failed.")
         return
@@ -60,7 +61,7 @@ def retry(job_id: int | None, all_failed: bool) -> None:
         with current_runtime().transaction() as session:
             viewer = users.local_user(session)
             page = ledger.list_jobs(
-                session, viewer, states=GIVEN_UP, cursor=cursor, limit=PAGE_ROWS
+                session, viewer, KINDS, states=GIVEN_UP, cursor=cursor, limit=PAGE_ROWS
             )
         for report in page:
             _retry(report.job.id)
@@ -74,7 +75,7 @@ def retry(job_id: int | None, all_failed: bool) -> None:
 def _retry(job_id: int) -> None:
     runtime = current_runtime()
     with runtime.transaction() as session:
-        job = ledger.retry_job(session, job_id, users.local_user(session))
+        job = ledger.retry_job(session, job_id, users.local_user(session), KINDS)
     runtime.doorbell.ring(job.id, job.kind)
 
 

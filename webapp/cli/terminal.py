@@ -21,6 +21,7 @@ from mirada.kernel.errors import MiradaError
 from mirada.people import users
 from mirada.runtime import Runtime
 from webapp.http.current import current_runtime
+from workers.kinds import KINDS
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -111,7 +112,7 @@ def follow(runtime: Runtime, job_id: int, title: str) -> JobReport:
         task = bar.add_task(title, total=None)
         while True:
             with runtime.transaction() as session:
-                report = ledger.get_job(session, job_id, users.local_user(session))
+                report = ledger.get_job(session, job_id, users.local_user(session), KINDS)
             job = report.job
             bar.update(task, completed=job.progress_done, total=job.progress_total)
             if job.state in ledger.FINAL:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mirada.jobs import ledger
 from webapp.http.current import current_runtime
 from webapp.schemas.jobs import job_body
+from workers.kinds import KINDS
 
 if TYPE_CHECKING:
     from mirada.db.idempotency import Requested
@@ -21,7 +22,7 @@ def queued(
     if not requested.was_replayed:
         runtime.doorbell.ring(requested.job_id, kind)
     with runtime.reading() as session:
-        body = job_body(ledger.get_job(session, requested.job_id, viewer))
+        body = job_body(ledger.get_job(session, requested.job_id, viewer, KINDS))
     headers = {"Location": body["url"]}
     if requested.was_replayed:
         headers["Idempotent-Replayed"] = "true"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import marshmallow as ma
 from marshmallow import validate
 
-from mirada.jobs.ledger import GENERATE_IMAGE
+from mirada.drawing.request import GENERATE_IMAGE
 from mirada.kernel.user_text import MAX_TEXT_CHARS
 from webapp.schemas.jobs import JOB_EXAMPLE
 

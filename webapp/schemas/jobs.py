@@ -9,8 +9,9 @@ import marshmallow as ma
 from flask import url_for
 from marshmallow import validate
 
-from mirada.jobs.ledger import KINDS, JobReport
+from mirada.jobs.ledger import JobReport
 from webapp.schemas.images import MAX_PAGE, ReplySchema
+from workers.kinds import KINDS
 
 STATES = ("queued", "running", "done", "failed", "quarantined")
 JOB_EXAMPLE = {
@@ -99,7 +100,7 @@ class JobListQuerySchema(ma.Schema):
             "description": "Only these; repeat for several. Failed list: failed, quarantined."
         },
     )
-    kind = ma.fields.String(load_default=None, validate=validate.OneOf(KINDS))
+    kind = ma.fields.String(load_default=None, validate=validate.OneOf(tuple(KINDS)))
     limit = ma.fields.Integer(load_default=20, validate=validate.Range(1, MAX_PAGE))
     cursor = ma.fields.String(load_default=None)
 

@@ -1,0 +1,55 @@
+"""The job that queues the embedding of every content that has no vector."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mirada.embedding import backfill
+from mirada.embedding.job import CREATE_EMBEDDINGS
+from mirada.jobs import attempts
+from mirada.jobs.kinds import Kind
+
+if TYPE_CHECKING:
+    from mirada.jobs.attempt import Attempt
+    from mirada.runtime import Runtime
+
+
+def backfill_embeddings(runtime: Runtime, attempt: Attempt) -> None:
+    """Queue the embedding of every content that has no vector, and ring for each."""
+    job = attempt.job
+    if not runtime.settings.embeddings_enabled:
+        attempts.finish_alone(runtime, attempt)
+        return
+    space_id, _ = runtime.space()
+    batch_size = int(job.arguments.get("batch_size", backfill.BATCH_SIZE))
+    skip_existing = bool(job.arguments.get("skip_existing", True))
+    only_unqueued = bool(job.arguments.get("only_unqueued", False))
+    with runtime.reading() as session:
+        total = backfill.count_to_embed(
+            session, space_id, skip_existing=skip_existing, only_unqueued=only_unqueued
+        )
+    done, after = 0, 0
+    while True:
+        attempt.report(done, max(total, done))
+        with runtime.transaction() as session:
+            page = backfill.queue_page(
+                session,
+                space_id,
+                after_content_id=after,
+                batch_size=batch_size,
+                skip_existing=skip_existing,
+                only_unqueued=only_unqueued,
+                request_id=job.request_id,
+            )
+        if page.last_content_id is None:
+            break
+        for job_id in page.job_ids:
+            runtime.doorbell.ring(job_id, CREATE_EMBEDDINGS)
+        after = page.last_content_id
+        done += len(page.job_ids)
+    with runtime.transaction() as session:
+        attempts.report_progress(session, job.id, attempt.token, done, done)
+        attempts.finish(session, job.id, attempt.token)
+
+
+KIND = Kind(backfill.BACKFILL_EMBEDDINGS, backfill_embeddings)

@@ -1,0 +1,242 @@
+"""The job that embeds one content and its prompts: queue it, and do it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from mirada.db import spaces
+from mirada.db.contents import lock_content
+from mirada.db.models import Job
+from mirada.embedding import embed
+from mirada.embedding.palette import Colour, palette_of
+from mirada.jobs import attempts, ledger
+from mirada.jobs.kinds import Kind, RetryPolicy, SubjectRules, TimeLimit
+from mirada.kernel.embeddings import SpaceKind
+from mirada.kernel.errors import EmbeddingSpaceMismatch, MiradaError, NotFound, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy.orm import Session
+
+    from mirada.embedding.embed import Subject
+    from mirada.jobs.attempt import Attempt
+    from mirada.kernel.embeddings import EmbeddingSpace, Vector
+    from mirada.kernel.images import RgbImage
+    from mirada.runtime import Runtime
+
+CREATE_EMBEDDINGS = "create_embeddings_task"
+
+
+def queue_embedding(
+    session: Session,
+    content_id: int,
+    space_id: int | None,
+    *,
+    owner_id: int | None = None,
+    request_id: str | None = None,
+    replace: bool = False,
+) -> Job:
+    """Return the queued job that embeds a content; ring after the commit.
+
+    It is one job of each uploader, whatever the space: its age and number would tell the second
+    uploader that there was a first. The job that runs second finds the vector.
+
+    Args:
+        session: the transaction that also writes what the job is about.
+        content_id: what is embedded.
+        space_id: the image space; None while none is pinned.
+        owner_id: who may see the job. None: nobody's upload asks for it, so a job that is there is
+            queued again, a given up one first.
+        request_id: follows the work into the worker's log.
+        replace: write over a vector that exists.
+    """
+    same_work = f"{CREATE_EMBEDDINGS}:{content_id}:{owner_id or 'all'}"
+    if owner_id is None:
+        same_work = _earlier_work(session, content_id) or same_work
+    return ledger.enqueue(
+        session,
+        CREATE_EMBEDDINGS,
+        subject_id=content_id,
+        space_id=space_id,
+        arguments={"replace": True} if replace else {},
+        owner_id=owner_id,
+        request_id=request_id,
+        same_work=same_work,
+    )
+
+
+def _earlier_work(session: Session, content_id: int) -> str | None:
+    query = (
+        select(Job.same_work)
+        .where(Job.kind == CREATE_EMBEDDINGS, Job.subject_id == content_id)
+        .order_by(Job.state.not_in(ledger.GIVEN_UP), Job.id)
+        .limit(1)
+    )
+    return session.execute(query).scalar_one_or_none()
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """A picture as the encoder sees it; both None where nothing had to be read.
+
+    Attributes:
+        vector: (d,) float32; None where the content has one.
+        colours: its palette.
+        unread: why its bytes could not be read, where only the palette is lacking.
+    """
+
+    vector: Vector | None = None
+    colours: Sequence[Colour] | None = None
+    unread: MiradaError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Prompts:
+    """The vectors of prompts by text id, with their space; or why there are none."""
+
+    space: tuple[int, EmbeddingSpace] | None
+    vectors: Mapping[int, Vector]
+    trouble: MiradaError | None = None
+
+
+def create_embeddings(runtime: Runtime, attempt: Attempt) -> None:
+    """Embed one content and make its images READY."""
+    job = attempt.job
+    if not runtime.settings.embeddings_enabled:
+        # CONTRACT A: tasks return at once without work. A later backfill finds these images.
+        attempts.finish_alone(runtime, attempt)
+        return
+    if job.subject_id is None:
+        raise NotFound("The job names no content.")
+    space_id, space = runtime.space()
+    if job.space_id not in (None, space_id):
+        raise EmbeddingSpaceMismatch(
+            f"The job is for embedding space {job.space_id}, this worker serves {space.name}."
+        )
+    replace = bool(job.arguments.get("replace", False))
+    is_complete = False
+    while not is_complete:
+        subject = _begin(runtime, attempt, job.subject_id, replace=replace)
+        if subject is None:
+            return
+        picture = _read_picture(runtime, attempt, subject)
+        if picture is None:
+            continue
+        prompts = _embed_prompts(runtime, subject)
+        attempt.check()
+        is_complete = _store(runtime, attempt, subject, picture, prompts, replace=replace)
+        replace = False
+
+
+def _begin(runtime: Runtime, attempt: Attempt, content_id: int, *, replace: bool) -> Subject | None:
+    """Return what the content lacks; None when that is nothing, and the job is done."""
+    space_id, _ = runtime.space()
+    with runtime.reading() as session:
+        prompt_space_id = spaces.pinned_space_id(session, SpaceKind.PROMPT)
+    with runtime.transaction() as session:
+        subject = embed.begin_embedding(
+            session,
+            content_id,
+            space_id,
+            prompt_space_id=prompt_space_id,
+            replace=replace,
+        )
+        if subject is None:
+            attempts.finish(session, attempt.job.id, attempt.token)
+    return subject
+
+
+def _read_picture(runtime: Runtime, attempt: Attempt, subject: Subject) -> _Picture | None:
+    """Return what the picture lacks; None when its bytes were deleted meanwhile."""
+    if subject.storage_key is None:
+        return _Picture()
+    try:
+        pixels = _pixels(runtime, subject.content_id, subject.storage_key)
+    except MiradaError as error:
+        if not subject.has_vector:
+            raise
+        # Only its colours are missing: what needs no bytes is done first.
+        attempt.check()
+        return _Picture(unread=error)
+    if pixels is None:
+        return None
+    attempt.check()
+    colours = palette_of(pixels)
+    vector = None if subject.has_vector else runtime.encoder.encode_images([pixels])[0]
+    return _Picture(vector, colours)
+
+
+def _pixels(runtime: Runtime, content_id: int, storage_key: str) -> RgbImage | None:
+    """Return a stored picture as the encoder takes it; None when it was deleted meanwhile."""
+    try:
+        path = runtime.image_store.path(storage_key)
+        return runtime.decoder.decode(path, min_side_px=2 * runtime.encoder.input_side_px)
+    except NotFound as error:
+        with runtime.reading() as session:
+            if not embed.is_stored(session, content_id, storage_key):
+                return None
+        # The row is there and its file is not: a mount that is away comes back, so this is retried.
+        raise Unavailable(error.detail) from error
+
+
+def _embed_prompts(runtime: Runtime, subject: Subject) -> _Prompts:
+    texts = subject.prompts
+    if not texts and not subject.has_due_prompts:
+        return _Prompts(None, {})
+    try:
+        space, encoder = runtime.space(SpaceKind.PROMPT), runtime.text_encoder
+        vectors = encoder.encode_texts(list(texts.values())) if texts else ()
+    except MiradaError as error:
+        return _Prompts(None, {}, error)
+    return _Prompts(space, dict(zip(texts, vectors, strict=True)))
+
+
+def _store(
+    runtime: Runtime,
+    attempt: Attempt,
+    subject: Subject,
+    picture: _Picture,
+    prompts: _Prompts,
+    *,
+    replace: bool,
+) -> bool:
+    """Write what was computed, and return whether the content lacks nothing any more.
+
+    An image with another prompt may have come in meanwhile: whoever embeds this goes on with that.
+
+    Raises:
+        MiradaError: what is still lacking could not be had; what could is written.
+    """
+    with runtime.transaction() as session:
+        is_complete = embed.store_vectors(
+            session,
+            subject,
+            image=None if picture.vector is None else (*runtime.space(), picture.vector),
+            palette=picture.colours,
+            prompt_space=prompts.space,
+            prompt_vectors=prompts.vectors,
+            replace=replace,
+        )
+        if is_complete and picture.unread is None:
+            # In the same transaction: an attempt that lost its lease takes its vectors back.
+            attempts.finish(session, attempt.job.id, attempt.token)
+    trouble = picture.unread if is_complete else prompts.trouble
+    if trouble is not None:
+        raise trouble
+    return is_complete
+
+
+KIND = Kind(
+    CREATE_EMBEDDINGS,
+    create_embeddings,
+    # CONTRACT A: three attempts with exponential backoff.
+    RetryPolicy(max_attempts=3, first_delay_s=10.0),
+    # CONTRACT A. Threads cannot be interrupted safely in the middle of a step; the steps have limits
+    # of their own: 30 s of decoding in a child process, 120 s of waiting for the encoder.
+    TimeLimit(soft_s=120.0, hard_s=180.0),
+    SubjectRules(lock=lock_content, give_up=embed.fail_images, retry=embed.await_images),
+)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, delete, false, func, select, true
+from sqlalchemy import ColumnElement, Select, delete, false, func, select, true
 from sqlalchemy.orm import Session
 
 from mirada.db.chunks import chunks, rows_in
@@ -72,52 +73,42 @@ def evidence_rows(
     Of a theme with more than `per_theme` verdicts with a vector, everybody's newest come first, then
     everybody's second: however many verdicts one person gives, they crowd nobody else's out.
     """
-    rows: list[VerdictRow] = []
     waiting = waiting_copies(session, space_id)
-    for chunk in chunks(sorted(themes)):
-        newest = (Feedback.updated_at.desc(), Feedback.id.desc())
-        turn = func.row_number().over(
-            partition_by=(Feedback.theme, Feedback.user_id), order_by=newest
+    return [
+        VerdictRow(*row[:7])
+        for chunk in chunks(sorted(themes))
+        for row in session.execute(_verdicts_of(chunk, space_id, per_theme))
+        if (row.user_id, row.content_id) not in waiting
+    ]
+
+
+def _verdicts_of(themes: Sequence[str], space_id: int, per_theme: int) -> Select[Any]:
+    """Return the query for the fields of VerdictRow, the first `per_theme` of each theme, by id."""
+    newest = (Feedback.updated_at.desc(), Feedback.id.desc())
+    turn = func.row_number().over(partition_by=(Feedback.theme, Feedback.user_id), order_by=newest)
+    given = (
+        select(
+            Feedback.id,
+            Feedback.theme,
+            Feedback.user_id,
+            Feedback.content_id,
+            Feedback.accepted,
+            Embedding.id.label("embedding_id"),
+            Embedding.crc32,
+            Feedback.updated_at,
+            turn.label("turn"),
         )
-        given = (
-            select(
-                Feedback.id,
-                Feedback.theme,
-                Feedback.user_id,
-                Feedback.content_id,
-                Feedback.accepted,
-                Feedback.updated_at,
-                Embedding.id.label("embedding_id"),
-                Embedding.crc32,
-                turn.label("turn"),
-            )
-            .join(Embedding, Embedding.content_id == Feedback.content_id)
-            .where(Feedback.theme.in_(chunk), *_live(space_id))
-            .subquery()
-        )
-        columns = given.c
-        place = func.row_number().over(
-            partition_by=columns.theme,
-            order_by=(columns.turn, columns.updated_at.desc(), columns.id.desc()),
-        )
-        placed = select(given, place.label("place")).subquery()
-        found = session.execute(
-            select(placed).where(placed.c.place <= per_theme).order_by(placed.c.id)
-        )
-        rows += [
-            VerdictRow(
-                row.id,
-                row.theme,
-                row.user_id,
-                row.content_id,
-                row.accepted,
-                row.embedding_id,
-                int(row.crc32),
-            )
-            for row in found
-            if (row.user_id, row.content_id) not in waiting
-        ]
-    return rows
+        .join(Embedding, Embedding.content_id == Feedback.content_id)
+        .where(Feedback.theme.in_(themes), *_live(space_id))
+        .subquery()
+    )
+    columns = given.c
+    place = func.row_number().over(
+        partition_by=columns.theme,
+        order_by=(columns.turn, columns.updated_at.desc(), columns.id.desc()),
+    )
+    placed = select(given, place.label("place")).subquery()
+    return select(placed).where(placed.c.place <= per_theme).order_by(placed.c.id)
 
 
 def waiting_copies(session: Session, space_id: int) -> set[tuple[int, int]]:

@@ -6,10 +6,10 @@ who sees which in `mirada.groups.as_seen`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, cast
 
-import numpy as np
 from sqlalchemy import CursorResult, Select, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
@@ -102,6 +102,14 @@ def begin(
     return run.id
 
 
+_CLUSTERS = Cluster.__table__
+_GROW = (
+    update(_CLUSTERS)  # type: ignore[arg-type]
+    .where(_CLUSTERS.c.id == bindparam("cluster"))
+    .values(size=_CLUSTERS.c.size + bindparam("more"))
+)
+
+
 def store(
     session: Session, run_id: int, page: GroupPage, cluster_ids: Mapping[int, int]
 ) -> dict[int, int]:
@@ -124,14 +132,10 @@ def store(
     ).scalar_one_or_none()
     if run is None:
         raise LeaseLost("Another attempt groups the library now; this one's result is void.")
+    columns = (page.embedding_ids.tolist(), page.groups.tolist(), page.similarities.tolist())
     present = [
         (contents[embedding_id], group, similarity)
-        for embedding_id, group, similarity in zip(
-            page.embedding_ids.tolist(),
-            page.groups.tolist(),
-            page.similarities.tolist(),
-            strict=True,
-        )
+        for embedding_id, group, similarity in zip(*columns, strict=True)
         if embedding_id in contents
     ]
     if not present:
@@ -149,15 +153,9 @@ def store(
             for content_id, group, similarity in present
         ],
     )
-    groups, counts = np.unique([group for _, group, _ in present], return_counts=True)
+    more = Counter(known[group] for _, group, _ in present)
     session.connection().execute(
-        update(Cluster.__table__)  # type: ignore[arg-type]
-        .where(Cluster.__table__.c.id == bindparam("cluster"))
-        .values(size=Cluster.__table__.c.size + bindparam("more")),
-        [
-            {"cluster": known[group], "more": count}
-            for group, count in zip(groups.tolist(), counts.tolist(), strict=True)
-        ],
+        _GROW, [{"cluster": cluster_id, "more": more[cluster_id]} for cluster_id in sorted(more)]
     )
     return new
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,16 @@ from mirada.kernel.embeddings import Matrix
 from mirada.memory.everyday import EVERYDAY_STEMS, EVERYDAY_WORDS
 from mirada.memory.known import Style
 from mirada.memory.rates import RARE_RATE, plain_rate
-from mirada.memory.words import Segment, Stems, folded_of, is_aside, is_quality, phrases_of, read
+from mirada.memory.words import (
+    Found,
+    Segment,
+    Stems,
+    folded_of,
+    is_aside,
+    is_quality,
+    phrases_of,
+    read,
+)
 
 Flags = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -115,46 +124,47 @@ class StyleWords:
         signs: list[dict[int, frozenset[str]]] = []
         for row, prompt in enumerate(prompts):
             said: dict[int, set[str]] = defaultdict(set)
-            whole = {tuple(word.stem for word in segment if word.stem) for segment in prompt}
-            found_at = list(phrases_of(prompt))
-            keys = {found.key for found in found_at}
-            exact = {found.key for found in found_at if folded_of(prompt, found) in self._exact}
-            covered: set[tuple[int, int]] = set()
-            for found in sorted(found_at, key=lambda one: -len(one.key)):
-                named_by = self._phrases.get(found.key)
-                span = {(found.segment, place) for place in range(found.start, found.end)}
-                # A phrase within a longer one that was found says nothing of its own.
-                if not named_by or span <= covered or is_quality(found.key):
-                    continue
-                if not (
-                    len(found.key) > 1
-                    or found.key in self._names
-                    or found.key in whole
-                    or is_aside(prompt, found)
-                ):
-                    # One word within a sentence is a phrase only where it is what a style is called.
-                    continue
-                covered |= span
-                usual = RARE_RATE if found.key in exact else plain_rate(found.key)
-                weight = max(0.0, math.log(PHRASE_SHARE / usual))
-                for style in named_by:
-                    if not set(found.key) <= said[style]:
-                        words[row, style] += max(WHOLE, weight) if found.key in whole else weight
+            found = list(phrases_of(prompt))
+            for key, weight in self._phrases_said(prompt, found):
+                for style in self._phrases[key]:
+                    if not set(key) <= said[style]:
+                        words[row, style] += weight
                         named[row, style] = True
-                        said[style] |= set(found.key)
-            for key in keys:
-                if len(key) > 1:
-                    continue
-                styles = self._words.get(key[0], ())
-                gain = math.log(WORD_SHARE / max(rate(key), plain_rate(key))) - 0.5 * math.log(
-                    max(1, len(styles))
-                )
+                        said[style] |= set(key)
+            for (stem,) in {one.key for one in found if len(one.key) == 1}:
+                styles = self._words.get(stem, ())
+                usual = max(rate((stem,)), plain_rate((stem,)))
+                gain = math.log(WORD_SHARE / usual) - 0.5 * math.log(max(1, len(styles)))
                 for style in styles:
-                    if gain > 0 and key[0] not in said[style]:
+                    if gain > 0 and stem not in said[style]:
                         words[row, style] += gain
-                        said[style].add(key[0])
+                        said[style].add(stem)
             signs.append({style: frozenset(by) for style, by in said.items() if by})
         return Evidence(words, named, signs)
+
+    def _phrases_said(
+        self, prompt: Prompt, found: Sequence[Found]
+    ) -> Iterator[tuple[Stems, float]]:
+        """Yield the phrases of the list in a prompt, the longest first, and how much each says."""
+        whole = {tuple(word.stem for word in segment if word.stem) for segment in prompt}
+        exact = {one.key for one in found if folded_of(prompt, one) in self._exact}
+        covered: set[tuple[int, int]] = set()
+        for one in sorted(found, key=lambda one: -len(one.key)):
+            span = {(one.segment, place) for place in range(one.start, one.end)}
+            # A phrase within a longer one that was found says nothing of its own.
+            if one.key not in self._phrases or span <= covered or is_quality(one.key):
+                continue
+            # One word within a sentence is a phrase only where it is what a style is called.
+            if (
+                len(one.key) > 1
+                or one.key in self._names
+                or one.key in whole
+                or is_aside(prompt, one)
+            ):
+                covered |= span
+                usual = RARE_RATE if one.key in exact else plain_rate(one.key)
+                weight = max(0.0, math.log(PHRASE_SHARE / usual))
+                yield one.key, max(WHOLE, weight) if one.key in whole else weight
 
 
 class StyleVectors:

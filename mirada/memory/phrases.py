@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mirada.memory.everyday import EVERYDAY_STEMS
 from mirada.memory.rates import confidence
@@ -52,45 +52,55 @@ def recurring_phrases(
         least_count: prompts that have to have it.
         least_confidence: see `rates.confidence`.
     """
-    members: dict[Stems, set[int]] = defaultdict(set)
-    asides: Counter[Stems] = Counter()
-    surfaces: dict[Stems, Counter[str]] = defaultdict(Counter)
-    for row, prompt in enumerate(prompts):
-        for found in phrases_of(prompt):
-            if row in members[found.key]:
-                continue
-            members[found.key].add(row)
-            asides[found.key] += is_aside(prompt, found)
-            surfaces[found.key][written(prompt, found).lower()] += 1
-    total = len(prompts)
+    found = _PhraseUses(prompts)
     subjects = [subject_of(prompt) for prompt in prompts]
-    kept: list[tuple[float, Stems]] = []
-    for key, rows in members.items():
+    kept: list[tuple[int, Stems]] = []
+    for key, rows in found.members.items():
         count = len(rows)
         if (
-            count < least_count
-            or asides[key] < LEAST_ASIDE * count
-            or is_quality(key)
-            or (len(key) == 1 and key[0] in EVERYDAY_STEMS)
-            or (is_place(key) and all(part in EVERYDAY_STEMS for part in key[1:]))
+            count >= least_count
+            and found.asides[key] >= LEAST_ASIDE * count
+            and not _is_common(key)
+            and confidence(count, len(prompts), rate(key)) >= least_confidence
+            and len({subjects[row] for row in rows}) >= LEAST_SUBJECTS
         ):
-            continue
-        if confidence(count, total, rate(key)) < least_confidence:
-            continue
-        if len({subjects[row] for row in rows}) < LEAST_SUBJECTS:
-            continue
-        kept.append((float(count * len(key)), key))
+            kept.append((count * len(key), key))
     kept.sort(key=lambda entry: (-entry[0], -len(entry[1]), entry[1]))
     chosen: list[Recurring] = []
     for _, key in kept:
-        rows = members[key]
+        rows = found.members[key]
         for place, other in enumerate(chosen):
             if len(rows & other.members) >= SAME * min(len(rows), len(other.members)):
-                chosen[place] = Recurring(other.key, other.label, other.members | rows)
+                chosen[place] = replace(other, members=other.members | rows)
                 break
         else:
-            label = min(
-                surfaces[key].items(), key=lambda entry: (-entry[1], len(entry[0]), entry[0])
-            )[0]
-            chosen.append(Recurring(key, label, frozenset(rows)))
+            chosen.append(Recurring(key, found.label(key), frozenset(rows)))
     return chosen
+
+
+class _PhraseUses:
+    """Every phrase of some prompts: which of them have it, how often aside, and how it is written."""
+
+    def __init__(self, prompts: Sequence[Prompt]) -> None:
+        self.members: dict[Stems, set[int]] = defaultdict(set)
+        self.asides: Counter[Stems] = Counter()
+        self._written: dict[Stems, Counter[str]] = defaultdict(Counter)
+        for row, prompt in enumerate(prompts):
+            for found in phrases_of(prompt):
+                if row not in self.members[found.key]:
+                    self.members[found.key].add(row)
+                    self.asides[found.key] += is_aside(prompt, found)
+                    self._written[found.key][written(prompt, found).lower()] += 1
+
+    def label(self, key: Stems) -> str:
+        """Return the commonest way to write a phrase; of equals the shortest, then the first."""
+        ways = self._written[key]
+        return min(ways, key=lambda way: (-ways[way], len(way), way))
+
+
+def _is_common(key: Stems) -> bool:
+    return (
+        is_quality(key)
+        or (len(key) == 1 and key[0] in EVERYDAY_STEMS)
+        or (is_place(key) and all(part in EVERYDAY_STEMS for part in key[1:]))
+    )

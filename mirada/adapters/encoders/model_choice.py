@@ -77,17 +77,9 @@ def choose_model(
             f"This database was filled with the local model {encoder} ({tag}). Set CLIP_MODEL to "
             "its folder; 'auto' cannot know where it is."
         )
-    missing = packages_missing()
-    if missing:
-        reason = f"needs packages that are not installed ({', '.join(missing)})"
-    elif all(file.cached(cache_dir) for file in PRODUCTION_FILES):
-        logger.info("Encoder: %s/%s, from the cache.", *PRODUCTION_MODEL)
+    reason = _out_of_reach(cache_dir, give_up_at)
+    if reason is None:
         return PRODUCTION_MODEL
-    elif hub_reachable(give_up_at - time.monotonic()):
-        logger.warning("Encoder: %s/%s. Its weights are downloaded now, once.", *PRODUCTION_MODEL)
-        return PRODUCTION_MODEL
-    else:
-        reason = "is not in the cache, and its hub cannot be reached"
     logger.warning(
         "Encoder: the BUNDLED sticker model. The production model (%s/%s) %s. The bundled model "
         "knows stickers and emoji; it does not understand photographs. To use another, set "
@@ -96,3 +88,17 @@ def choose_model(
         reason,
     )
     return str(bundled), None
+
+
+def _out_of_reach(cache_dir: Path | None, give_up_at: float) -> str | None:
+    """Return why the production model cannot be had; None, and where from in the log, when it can."""
+    missing = packages_missing()
+    if missing:
+        return f"needs packages that are not installed ({', '.join(missing)})"
+    if all(file.cached(cache_dir) for file in PRODUCTION_FILES):
+        logger.info("Encoder: %s/%s, from the cache.", *PRODUCTION_MODEL)
+        return None
+    if hub_reachable(give_up_at - time.monotonic()):
+        logger.warning("Encoder: %s/%s. Its weights are downloaded now, once.", *PRODUCTION_MODEL)
+        return None
+    return "is not in the cache, and its hub cannot be reached"

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import faiss
 import numpy as np
@@ -64,6 +64,15 @@ class BuiltIndex:
     canary_ids: Ids
 
 
+class _Rows(NamedTuple):
+    """Embedding ids by row of an index, and who may see the rows, as BuiltIndex has them."""
+
+    ids: Ids
+    access_rows: Ids
+    access_owners: Ids
+    access_public: Mask
+
+
 def build_index(
     source: VectorSource,
     change_seq: int,
@@ -88,20 +97,9 @@ def build_index(
     """
     total = source.count_live()
     index = _empty_index(source.space.dimension, total >= hnsw_min_rows)
-    ids: list[Ids] = []
-    access: list[tuple[Ids, Ids, Mask]] = []
     with _threads(threads or max(1, (os.cpu_count() or 1) - 1)):
-        for page in source.live_rows_through(change_seq):
-            start = int(index.ntotal)
-            alive = np.flatnonzero(~page.dead)
-            row_of = np.full(page.ids.size, -1, np.int64)
-            row_of[alive] = np.arange(start, start + alive.size)
-            ids.append(page.ids[alive])
-            access.append((row_of[page.access_rows], page.access_owners, page.access_public))
-            for first in range(0, alive.size, ADD_ROWS):
-                index.add(page.vectors[alive[first : first + ADD_ROWS]])
-                progress(int(index.ntotal), max(total, int(index.ntotal)))
-        if not index.ntotal:
+        rows = _filled(index, source, change_seq, total, progress)
+        if rows is None:
             return None
         held_out = _held_out_queries(VectorBlock.of_index(index), index)
         is_graph = isinstance(index, faiss.IndexHNSWFlat)
@@ -113,20 +111,38 @@ def build_index(
         )
         canary_queries = held_out[:CANARIES]
         _, canary_rows = _storage(index).search(canary_queries, min(RECALL_K, index.ntotal))
-    all_ids = np.concatenate(ids)
-    access_rows, owners, public = (np.concatenate(column) for column in zip(*access, strict=True))
     return BuiltIndex(
         index=index,
         kind="hnsw" if is_graph else "flat",
-        ids=all_ids,
-        access_rows=access_rows,
-        access_owners=owners,
-        access_public=public,
+        ids=rows.ids,
+        access_rows=rows.access_rows,
+        access_owners=rows.access_owners,
+        access_public=rows.access_public,
         parameters=parameters,
         recall=recall,
         canary_queries=canary_queries,
-        canary_ids=all_ids[canary_rows],
+        canary_ids=rows.ids[canary_rows],
     )
+
+
+def _filled(
+    index: Any, source: VectorSource, change_seq: int, total: int, progress: RebuildProgress
+) -> _Rows | None:
+    """Add the live rows to the index and return what belongs to them; None when there are none."""
+    pages: list[_Rows] = []
+    for page in source.live_rows_through(change_seq):
+        start = int(index.ntotal)
+        alive = np.flatnonzero(~page.dead)
+        row_of = np.full(page.ids.size, -1, np.int64)
+        row_of[alive] = np.arange(start, start + alive.size)
+        access_rows = row_of[page.access_rows]
+        pages.append(_Rows(page.ids[alive], access_rows, page.access_owners, page.access_public))
+        for first in range(0, alive.size, ADD_ROWS):
+            index.add(page.vectors[alive[first : first + ADD_ROWS]])
+            progress(int(index.ntotal), max(total, int(index.ntotal)))
+    if not index.ntotal:
+        return None
+    return _Rows(*(np.concatenate(parts) for parts in zip(*pages, strict=True)))
 
 
 def _empty_index(dimension: int, as_graph: bool) -> Any:

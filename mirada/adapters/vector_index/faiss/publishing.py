@@ -33,6 +33,7 @@ from mirada.adapters.vector_index.faiss.snapshot import (
     canaries,
     open_snapshot,
 )
+from mirada.kernel.embeddings import EmbeddingSpace
 from mirada.kernel.errors import SnapshotInvalid, StorageFull, Unavailable
 from mirada.ports import SnapshotRecord, VectorSource
 
@@ -113,20 +114,10 @@ def _write(
         for field in ("ids", "access_rows", "access_owners", "access_public", "canary_queries"):
             files[f"{field}.npy"] = _write_array(unfinished, field, getattr(built, field))
         files["canary_ids.npy"] = _write_array(unfinished, "canary_ids", built.canary_ids)
-        space = source.space
         manifest = {
-            "format": FORMAT,
-            "space": space.name,
-            "dimension": space.dimension,
-            "metric": METRIC,
-            "kind": built.kind,
-            "row_count": int(built.ids.size),
-            "last_id": int(built.ids[-1]),
+            **_described(built, source.space),
             "change_seq": change_seq,
             "db_epoch": db_epoch,
-            "faiss_version": faiss.__version__,
-            "parameters": built.parameters,
-            "recall": built.recall,
             "files": files,
         }
         text = json.dumps(manifest, indent=1).encode()
@@ -145,6 +136,21 @@ def _write(
         row_count=int(built.ids.size),
         manifest=manifest,
     )
+
+
+def _described(built: BuiltIndex, space: EmbeddingSpace) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "space": space.name,
+        "dimension": space.dimension,
+        "metric": METRIC,
+        "kind": built.kind,
+        "row_count": int(built.ids.size),
+        "last_id": int(built.ids[-1]),
+        "faiss_version": faiss.__version__,
+        "parameters": built.parameters,
+        "recall": built.recall,
+    }
 
 
 class _Sink:

@@ -109,11 +109,7 @@ def open_snapshot(
         # FAISS raises RuntimeError; whatever a damaged file makes of the others is no better.
         raise SnapshotInvalid(f"{record.name} cannot be read: {error}") from error
     ids = arrays["ids"]
-    shape = (int(index.ntotal), int(index.d), index.metric_type)
-    if shape != (record.row_count, space.dimension, faiss.METRIC_INNER_PRODUCT) or (
-        ids.shape != (record.row_count,)
-    ):
-        raise SnapshotInvalid(f"{record.name} holds other rows than its record says: {shape}.")
+    _require_shape(record, space, index, ids)
     return OpenSnapshot(
         record=record,
         directory=directory,
@@ -127,6 +123,13 @@ def open_snapshot(
         ef_search=manifest["parameters"].get("ef_search"),
         fingerprint=fingerprint,
     )
+
+
+def _require_shape(record: SnapshotRecord, space: EmbeddingSpace, index: Any, ids: Ids) -> None:
+    shape = (int(index.ntotal), int(index.d), index.metric_type)
+    expected = (record.row_count, space.dimension, faiss.METRIC_INNER_PRODUCT)
+    if shape != expected or ids.shape != (record.row_count,):
+        raise SnapshotInvalid(f"{record.name} holds other rows than its record says: {shape}.")
 
 
 def canaries(directory: Path) -> tuple[npt.NDArray[np.float32], Ids]:

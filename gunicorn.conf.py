@@ -1,4 +1,4 @@
-"""How Gunicorn serves Mirada; the numbers come from Settings, the order of starting from here."""
+"""The configuration of Gunicorn for Mirada: numbers from Settings, and the order of start and stop."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ except InvalidSettings as fault:
     sys.stderr.write(f"{fault}\n")
     sys.exit(2)
 
-# Without Redis the jobs run inside the one web process, which also holds the one encoder.
+# Without Redis, jobs run inside the web process, so there is only one, with one encoder.
 workers = _settings.web_processes if _settings.redis_url is not None else 1
 if workers > 1:
-    # Before the import below, which brings the metrics.
+    # This precedes the import below, which imports the metrics.
     multiprocess.share()
 
 from webapp.serving import Serving  # noqa: E402
@@ -35,16 +35,16 @@ bind = (
 )
 worker_class = "gthread"
 threads = _settings.web_threads
-# A child forked from a process that has used OpenMP (torch, FAISS) hangs, so each child loads the app.
+# A child of a process that has used OpenMP (torch, FAISS) hangs, so each child loads the app.
 preload_app = False
-# The heartbeat comes from the main thread; loading weights may hold the interpreter for a while.
+# The main thread sends the heartbeat, and loading weights can hold the interpreter for a while.
 timeout = 120
 graceful_timeout = 30
 keepalive = 5
 control_socket_disable = True
 # A heartbeat file on a slow disk makes Gunicorn kill healthy workers.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
-# Requests are logged by the app, with their request id.
+# The app logs requests, with their ids.
 accesslog = None
 
 _is_migrated = False
@@ -52,10 +52,10 @@ _serving: Serving | None = None
 
 
 def on_starting(server):
-    """Migrate once before any worker is forked; a database that is down does not stop the server."""
+    """Migrate once, before any worker is forked; the server starts even if the database is down."""
     global _is_migrated
     logs.configure(_settings)
-    # Gunicorn's own lines leave by the same handler, in the same form.
+    # Gunicorn's own lines go through the handler of ours, in the same format.
     for name in ("gunicorn.error", "gunicorn.access"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
@@ -70,20 +70,20 @@ def on_starting(server):
 
 
 def post_fork(server, worker):
-    """Let the process count together with the others."""
+    """Let the new process share its metrics with the others."""
     multiprocess.begin_child()
 
 
 def post_worker_init(worker):
-    """Begin the background work of this process."""
+    """Start the background work of this process."""
     global _serving
-    # A terminal sends Ctrl-C to every process; the arbiter alone decides how workers end.
+    # A terminal sends Ctrl-C to every process, but only the arbiter decides how workers end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _serving = Serving(
         worker.wsgi.extensions["mirada_runtime"],
         is_migrated=_is_migrated,
         is_first=worker.age == 1,
-        announce=_say if os.environ.get("MIRADA_ANNOUNCE") else None,
+        announce=_print if os.environ.get("MIRADA_ANNOUNCE") else None,
         publish=worker.wsgi.extensions["mirada_metrics"].publish
         if multiprocess.is_shared()
         else None,
@@ -92,28 +92,28 @@ def post_worker_init(worker):
 
 
 def worker_exit(server, worker):
-    """End it, whatever signal asks again meanwhile."""
+    """Stop the background work, ignore further signals, and end the process."""
     if _serving is None or worker.pid != os.getpid():
         return
     for name in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT):
         signal.signal(name, signal.SIG_IGN)
     _serving.stop()
     logging.shutdown()
-    # Everything is closed. Taking the interpreter down under torch takes seconds, and would abort
-    # with a core dump if a thread were still loading weights.
+    # Everything is closed. A normal exit takes seconds with torch, and aborts with a core dump
+    # while a thread loads weights.
     os._exit(0)
 
 
 def child_exit(server, worker):
-    """Stop counting a process among those that live, however it ended."""
+    """Drop the gauges of a process that has ended."""
     multiprocess.end_child(worker.pid)
 
 
 def on_exit(server):
-    """Leave nothing behind."""
+    """Remove the folder of shared metrics."""
     multiprocess.end()
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     sys.stdout.write(f"\n{line}\n\n")
     sys.stdout.flush()

@@ -1,8 +1,8 @@
 """Measures whether uploads wait for captions: no key, a key, and a key whose server hangs.
 
 `python -m benchmarks.captions` starts three deployments (Gunicorn, a worker, a MariaDB database and a
-Redis database each) and uploads to them in turn, in small blocks; what each block leaves to the worker
-is finished before the next one begins. It prints ratios of the medians of paired blocks: the figures to
+Redis database each) and uploads to them in turn, in small blocks. The worker finishes the jobs of each
+block before the next one begins. It prints ratios of the medians of paired blocks: the figures to
 compare.
 """
 

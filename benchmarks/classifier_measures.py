@@ -1,4 +1,4 @@
-"""What `make eval` measures: the classifier's domain on the demo's stickers, with seeded draws.
+"""The measures of `make eval`: the classifier on the demo's stickers, with seeded draws.
 
 The same encoder gives the same figures.
 """

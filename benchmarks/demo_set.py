@@ -1,4 +1,4 @@
-"""The demo's stickers as an encoder sees them, and what they show by demo_truth.json, made by hand."""
+"""Loads the demo's stickers with their vectors, and their true labels from demo_truth.json, made by hand."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Measures search over HTTP, through a real Gunicorn, as ratios to search in process and to a scan.
 
 `python -m benchmarks.serving --rows 30000` fills an SQLite database with synthetic clustered vectors
-in the bundled encoder's space, serves it, and asks over loopback; all in one run on one machine.
+in the bundled encoder's space, serves it, and asks over loopback. Everything runs on one machine.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
 
 A suggestion is right when one planted style, not found already, has its label, has the example
 among its members, and shares members with it: F1 of the two sets >= 0.5. The label of a listed style
-must be the list's; that of a phrase must be made of half or more of the phrase's words and no
-others; a group or a look, which nobody named, may have any label that is not a listed style's.
+must be the list's. The label of a phrase must consist of half or more of the phrase's words, and of no
+others. A group or a look has no name, so any label that is not a listed style's is right.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Encode = Callable[[Sequence[str]], Matrix]
 
 @dataclass
 class Score:
-    """What came of one made set."""
+    """The result of one made set."""
 
     right: int = 0
     wrong: int = 0

@@ -1,4 +1,4 @@
-"""Pictures for people who never name their style: the demo's stickers, some of them with a look."""
+"""Makes pictures for people who never name their style: the demo's stickers, some of them altered."""
 
 from __future__ import annotations
 

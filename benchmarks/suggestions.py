@@ -2,8 +2,8 @@
 
     python -m benchmarks.suggestions [--images 1000]
 
-The first call encodes the list of styles and reckons the answer; the second finds it remembered, after
-asking the database whether anything has changed.
+The first call encodes the list of styles and computes the answer. The second reads the cached answer,
+after it asked the database for changes.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""How the bundled encoder was made. The product never imports this package."""
+"""The training of the bundled encoder. The product never imports this package."""

@@ -1,8 +1,8 @@
 """Measures a model folder through OpenCLIP itself: meaning, robustness, photographs.
 
-`make eval-encoder` runs it. Two styles are judged, one by one: twemoji, held out of training and
-looked at while the recipe was sought, and OpenMoji, the examination: nothing of it was ever trained
-on or chosen by. Figures on a style that was trained on would say nothing about new art.
+`make eval-encoder` runs it. Two styles are measured. Twemoji, the validation set, was held out of
+training and guided the choice of the recipe. OpenMoji, the test set, was used neither in training nor in
+any choice. Figures on a style of the training set would say nothing about new art.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The image tower: built as OpenCLIP will build it, started from ImageNet weights, checked on art."""
+"""Builds the image tower as OpenCLIP does, starts it from ImageNet weights, and checks it on drawings."""
 
 from __future__ import annotations
 

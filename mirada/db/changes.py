@@ -1,9 +1,9 @@
-"""The change counter: numbers whose order is commit order. The only writer of `change_seq`.
+"""The change counter, which numbers changes in commit order. Only this module writes `change_seq`.
 
-Whoever inserts, changes or deletes a vector, or changes who may see an image, calls `touch`; the
-transaction helper calls `stamp` as its last statements. The counter's row stays locked until the
-commit, so a reader that has seen number n has seen everything up to n (SEARCH: 0 wrong rows on
-three engines, where polling by id missed up to 43 %).
+Code that inserts, changes or deletes a vector, or changes the visibility of an image, calls `touch`.
+The transaction calls `stamp` as its last statements. The counter's row stays locked until the commit,
+so a reader that has seen number n has seen everything up to n. SEARCH measured no missed row on three
+engines; polling by id missed up to 43 %.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ def touch(session: Session, content_ids: Iterable[int]) -> None:
 
 
 def touch_texts(session: Session, text_ids: Iterable[int | None]) -> None:
-    """Note the same of texts; None, of an image without a prompt, is nothing to note."""
+    """Note texts in the same way; None, of an image without a prompt, is skipped."""
     texts = (text_id for text_id in text_ids if text_id is not None)
     session.info.setdefault(_TOUCHED_TEXTS, set()).update(texts)
 
 
 def stamp(session: Session) -> None:
-    """Advance the counter and number what was touched; call it last before the commit."""
+    """Advance the counter and number the touched rows; call it last before the commit."""
     contents = sorted(session.info.pop(_TOUCHED, ()))
     texts = sorted(session.info.pop(_TOUCHED_TEXTS, ()))
     if not contents and not texts:
@@ -69,11 +69,11 @@ def stamp(session: Session) -> None:
 
 
 def committed_seq(session: Session) -> int | None:
-    """Return the number this transaction's changes got, None if it changed nothing searchable."""
+    """Return the number of this transaction's changes; None if it changed nothing searchable."""
     seq = session.info.get(_COMMITTED)
     return int(seq) if seq is not None else None
 
 
 def current_seq(session: Session) -> int:
-    """Return the counter as committed."""
+    """Return the committed value of the counter."""
     return int(session.execute(_READ).scalar_one())

@@ -1,7 +1,7 @@
-"""The classifier's tables: labels, what was classified, what people said of it, and groups.
+"""The classifier's tables: labels, classified pictures, feedback, and groups.
 
-Apart from `mirada.db.models` for their length alone; nothing there refers to them. Lock order: a
-content's row before any row here.
+They are apart from `mirada.db.models` because of its length; nothing there refers to them. A content's
+row is locked before any row here.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from mirada.db.models import (
 
 
 class Label(Base):
-    """A label of the default set. While the table is empty the built-in set is in force."""
+    """A label of the default set. While the table is empty, the built-in set is used."""
 
     __tablename__ = "labels"
 
@@ -51,7 +51,7 @@ class Label(Base):
 
 
 class LabelVector(Base):
-    """The ensembled text vector of a label in a space; `key` digests everything it was made from."""
+    """The ensemble vector of a label in a space; `key` is a digest of its texts."""
 
     __tablename__ = "label_vectors"
     __table_args__ = (UniqueConstraint("space_id", "key"),)
@@ -66,7 +66,7 @@ class LabelVector(Base):
 
 
 class LabelExpansion(Base):
-    """What the language model said of a label, kept for ever: it is never paid for twice."""
+    """A language model's expansion of a label, kept for ever so that it is paid only once."""
 
     __tablename__ = "label_expansions"
     __table_args__ = (UniqueConstraint("label", "model", "prompt_version"),)
@@ -80,10 +80,10 @@ class LabelExpansion(Base):
 
 
 class ClassifiedPicture(Base):
-    """What one person had classified: hash, vector (the content's), theme and asset id, no bytes.
+    """A picture that one person classified: its content, theme and asset id, without its bytes.
 
-    It keeps its content alive when `sent_bytes`: the person had the picture themselves. A picture
-    classified by its image id goes with that image.
+    If `sent_bytes`, the person had the picture themselves, and this row keeps the content alive. A
+    picture that was classified by its image id is deleted with that image.
     """
 
     __tablename__ = "classified_pictures"
@@ -108,14 +108,14 @@ class ClassifiedPicture(Base):
 
 
 class Feedback(Base):
-    """One person's verdict on one picture for one theme; a changed verdict replaces."""
+    """One person's verdict on one picture for one theme; a new verdict replaces the old one."""
 
     __tablename__ = "feedback"
     __table_args__ = (
         UniqueConstraint("user_id", "content_id", "theme"),
         Index("ix_feedback_theme", "theme"),
         Index("ix_feedback_content_id", "content_id"),
-        # An Idempotency-Key, or somebody's list, may still name a verdict that was taken back.
+        # Ids are not used again: an Idempotency-Key or a client may still name a withdrawn verdict.
         {"sqlite_autoincrement": True},
     )
 
@@ -132,14 +132,14 @@ class Feedback(Base):
 
 
 class ClusterKind(StrEnum):
-    """How a grouping was made."""
+    """The kind of a grouping: by k-means, or by near-duplicates."""
 
     THEMES = "themes"
     NEAR_DUPLICATES = "near_duplicates"
 
 
 class ClusterRun(Base):
-    """One grouping of a space's pictures. The newest finished run of a kind is the one shown."""
+    """One grouping of a space's pictures. The newest finished run of a kind is shown."""
 
     __tablename__ = "cluster_runs"
     __table_args__ = (Index("ix_cluster_runs_kind_finished_at", "kind", "finished_at"),)
@@ -165,7 +165,7 @@ class Cluster(Base):
 
 
 class ClusterMember(Base):
-    """A content in a cluster, and how near it is to the group's centre (cosine, higher is nearer)."""
+    """A content in a group, with its cosine to the group's centre in [-1, 1]; higher is nearer."""
 
     __tablename__ = "cluster_members"
     __table_args__ = (Index("ix_cluster_members_content_id", "content_id"),)

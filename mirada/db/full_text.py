@@ -1,7 +1,7 @@
-"""The database's own full text over what people wrote beside their images, one way for each engine.
+"""Full-text search over prompts and captions by the database itself, for each engine in its own way.
 
-SQLite: an FTS5 table kept by triggers. MySQL and MariaDB: a FULLTEXT index. PostgreSQL: a GIN index
-on an expression. Migration 0005 makes them; no model declares them, for they hold nothing of their own.
+SQLite has an FTS5 table kept by triggers, MySQL and MariaDB a FULLTEXT index, PostgreSQL a GIN index on
+an expression. Migration 0005 makes them. No model declares them, because they hold copies only.
 """
 
 from __future__ import annotations
@@ -36,29 +36,29 @@ POSTGRESQL_WORDS = (
     "lower(coalesce(images.prompt, '') || ' ' || coalesce(images.caption, '')), NFKD), "
     "'[\\u0300-\\u036f]', '', 'g'), NFC), '[[:punct:]]', ' ', 'g'))"
 )
-"""The expression that is indexed, to the letter: any other would read every row. Without the
-extension `unaccent`, which is not everywhere and not immutable; punctuation becomes blanks, because
-the parser would take "a.b" for the name of a host."""
+"""The indexed expression, to the letter: with any other PostgreSQL would read every row. It does not use
+the extension `unaccent`, which is not installed everywhere and not immutable. Punctuation becomes
+blanks, because the parser would read "a.b" as the name of a host."""
 _MYSQL_LEAST_CHARS = 3
-"""InnoDB's own default, where the server does not tell."""
+"""InnoDB's default of innodb_ft_min_token_size, where the server does not report it."""
 
 _STOP_WORDS = (
     "a about an are as at be by com de en for from how i in is it la of on or that the this to was "
     "what when where who will with und www"
 )
 _MYSQL_STOP_WORDS = frozenset(_STOP_WORDS.split())
-"""InnoDB's own list (MySQL 8.4 manual, 14.9.4). Migrations make the index without it, but a TRUNCATE
-or OPTIMIZE makes it anew, with it, and a stop word that had to be there would then hide everything. So
-none has to."""
+"""InnoDB's own list (MySQL 8.4 manual, 14.9.4). Migrations make the index without stop words, but TRUNCATE
+and OPTIMIZE make it anew with them. A required stop word would then match no row, so none is
+required."""
 
 
 def is_of_full_text(name: str | None) -> bool:
-    """Return whether a table or index is one that a full text is kept in."""
+    """Return whether a table or an index belongs to full-text search."""
     return name is not None and (name == INDEX_NAME or name.startswith(SQLITE_TABLE))
 
 
 def searchable_words(session: Session, query: str) -> tuple[list[str], list[str]]:
-    """Return the words of a query that this database can look for, and those too short for it."""
+    """Return the words of a query that this database can search for, and those too short for it."""
     if not _is_mysql(session):
         return words_of(query), []
     words = words_of(query, joined_by_underscore=True)
@@ -78,15 +78,16 @@ def best_by_words(
     need_all: bool,
     limit: int,
 ) -> Sequence[Row[Any]]:
-    """Return (id, owner_id, content_id) of the images that hold these words, best first, ties by id.
+    """Return (id, owner_id, content_id) of images that hold these words, best first, ties by id.
 
-    How good is the engine's own judgement: rare words count more, on PostgreSQL frequent ones.
+    Each engine ranks in its own way: rare words count more; on PostgreSQL, words that occur often in
+    the image's texts.
 
     Args:
         session: for reading.
-        words: as `searchable_words` returned them, at least one.
-        conditions: on `images`, met before the best are chosen.
-        need_all: every word has to be there; otherwise any is enough.
+        words: words from `searchable_words`, at least one.
+        conditions: conditions on `images` that every row meets, such as visibility.
+        need_all: whether every word is required; otherwise one is enough.
         limit: most rows.
     """
     query: Any = select(Image.id, Image.owner_id, Image.content_id).where(*conditions)
@@ -114,8 +115,8 @@ def _mysql(query: Select[Any], words: Sequence[str], need_all: bool) -> Select[A
 
 
 def _postgresql(query: Select[Any], words: Sequence[str], need_all: bool) -> Select[Any]:
-    # Each word goes through what the indexed text went through: what is punctuation is the locale's
-    # own idea, and in some it includes marks that Hindi writes inside its words.
+    # Each word is treated like the indexed text, because punctuation depends on the locale: in some
+    # it includes marks that Hindi writes inside words.
     phrases: list[ColumnElement[Any]] = [
         func.phraseto_tsquery(
             literal_column("'simple'"),
@@ -135,6 +136,6 @@ def _sqlite(query: Select[Any], words: Sequence[str], need_all: bool) -> Select[
     return (
         query.join(_SQLITE_ROWS, _SQLITE_ROWS.c.rowid == Image.id)
         .where(full_text.op("MATCH")(sought))
-        # FTS5 gives better rows a lower number.
+        # bm25 of FTS5 is lower for better rows.
         .order_by(func.bm25(full_text), Image.id)
     )

@@ -24,7 +24,7 @@ _ADD = (
 def add(session: Session, image_id: int, *, likes: int = 0, comments: int = 0) -> None:
     """Add to an image's counts what rows this transaction has really inserted (or deleted: -1).
 
-    The caller holds the image's lock, taken before it wrote those rows: their foreign key takes a
-    shared lock on the image, and two that share it would each wait for the other to count.
+    The caller locked the image before it wrote those rows. Otherwise their foreign key takes a shared
+    lock on the image, and two transactions with that lock would wait for each other here.
     """
     session.execute(_ADD, {"image": image_id, "likes": likes, "comments": comments})

@@ -1,7 +1,7 @@
 """The creative memory's tables: texts and their vectors, captions, likes, comments, and styles.
 
-Apart from `mirada.db.models` for their length alone. Lock order: content, image, text, then the
-text's vectors; a text's row is the lock for everything about that text.
+They are apart from `mirada.db.models` because of its length. Locks are taken in this order: content,
+image, text, the text's vectors. A text's row is the lock for everything about that text.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from mirada.db.models import (
 
 
 class TextContent(Base):
-    """A distinct text. Its id is never used again, so an index can be keyed by vectors of it.
+    """A distinct text. Its id is never used again, so an index can refer to it.
 
-    `body` is the text as it is embedded, `sha256` that of its UTF-8; see `kernel.prompts`. Images
-    name it by `prompt_text_id` and `caption_text_id`; it goes with the last of them.
+    `body` is the text as it is embedded, `sha256` the digest of its UTF-8; see `kernel.prompts`.
+    Images refer to it by `prompt_text_id` and `caption_text_id`; it is deleted with the last of them.
     """
 
     __tablename__ = "text_contents"
@@ -50,10 +50,10 @@ class TextContent(Base):
 
 
 class TextEmbedding(Base):
-    """The vector of one text in one space, or, once `is_deleted`, its tombstone.
+    """The vector of one text in one space; its tombstone if `is_deleted`.
 
-    As `Embedding` is for pictures: `change_seq` is written by `mirada.db.changes` alone, and
-    `text_id` is no foreign key, for a tombstone outlives its text.
+    It is to texts as `Embedding` is to pictures: only `mirada.db.changes` writes `change_seq`, and
+    `text_id` is not a foreign key, because a tombstone outlives its text.
     """
 
     __tablename__ = "text_embeddings"
@@ -74,11 +74,11 @@ class TextEmbedding(Base):
 
 
 class Caption(Base):
-    """What a model wrote of a content, or that it is being asked; written under the content's lock.
+    """A model's caption of a content, or the claim of the job that asks for it.
 
-    Kept by language, model and version of the instructions, so that nothing is paid twice. `refusal`
-    is why an answer was of no use. Whoever asks is named by its job and that job's lease: a claim
-    stands no longer than the lease.
+    It is written under the content's lock. It is kept by language, model and version of the prompt,
+    so that a caption is paid only once. `refusal` is the reason why a reply was not usable. A claim
+    names a job and its lease, and ends with the lease.
     """
 
     __tablename__ = "captions"
@@ -100,7 +100,7 @@ class Caption(Base):
 
 
 class Like(Base):
-    """That a person likes an image; once per person and image, whatever is sent."""
+    """A like: at most one per person and image."""
 
     __tablename__ = "likes"
 
@@ -114,7 +114,7 @@ class Like(Base):
 
 
 class Comment(Base):
-    """What a person wrote under an image: plain text, whatever it looks like."""
+    """A person's comment on an image; `body` is plain text, whatever it looks like."""
 
     __tablename__ = "comments"
     __table_args__ = (
@@ -132,7 +132,7 @@ class Comment(Base):
 
 
 class Style(Base):
-    """A known style of the list. While the table is empty the built-in list is in force."""
+    """A style of the list of styles. While the table is empty, the built-in list is used."""
 
     __tablename__ = "styles"
 

@@ -1,4 +1,4 @@
-"""Bring a database to the current tables, one caller at a time on every engine."""
+"""Migrates a database to the current tables, one process at a time on every engine."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from mirada.kernel.errors import Unavailable
 MIGRATIONS_DIR = Path(__file__).resolve().parents[2] / "migrations"
 LOCK_NAME = "mirada_migrate"
 LOCK_WAIT_S = 25
-"""Less than the driver's read time-out, which would end the wait with the wrong message."""
+"""Less than the driver's read time-out, which would end the wait with another message."""
 ADVISORY_LOCK_NUMBER = 7_304_183
-"""Any number, the same in every process: PostgreSQL's advisory locks are numbered."""
+"""The number of PostgreSQL's advisory lock: an arbitrary number, the same in every process."""
 
 
 def upgrade_to_head(engine: Engine) -> None:
-    """Apply every migration that is missing and make sure the single rows exist.
+    """Apply every missing migration, and insert the single rows if they are absent.
 
     Raises:
-        Unavailable: the database cannot be reached, or another process migrates for too long.
+        Unavailable: the database cannot be reached, or another process takes too long to migrate.
     """
     try:
         with engine.connect() as connection, _one_at_a_time(engine, connection):
@@ -53,9 +53,9 @@ def upgrade_to_head(engine: Engine) -> None:
 
 
 def differences(engine: Engine) -> list[object]:
-    """Return what Alembic would still change to make the tables match the models; [] is right.
+    """Return the differences between the tables and the models, as Alembic finds them; [] for none.
 
-    A full text is not compared: no model declares it, and FTS5 keeps tables of its own.
+    Full-text indexes are not compared, because no model declares them.
     """
     with engine.connect() as connection:
         context = MigrationContext.configure(
@@ -88,7 +88,7 @@ def _one_at_a_time(engine: Engine, connection: Connection) -> Iterator[None]:
         try:
             yield
         finally:
-            # A failed transaction takes no statement, and the pool would keep the lock for ever.
+            # A failed transaction accepts no statement, and the pool would keep the lock for ever.
             connection.rollback()
             connection.execute(text("SELECT pg_advisory_unlock(:n)"), {"n": ADVISORY_LOCK_NUMBER})
     elif engine.url.database:

@@ -1,9 +1,9 @@
-"""The tables, all of them here because they refer to one another; two more groups are beside it.
+"""The tables of users, images, embeddings, jobs and indexes, in one module: they refer to one another.
 
-Rows only: what they mean is in `mirada.kernel`, what is done with them in use cases.
+They are rows only. Their meaning is in `mirada.kernel`; the capabilities work with them.
 
-Lock order, wherever several are taken: content, image, embedding, job, and the change counter last.
-A content's row is the lock for everything about that content: its vectors, its file, its images' status.
+Locks are taken in this order: content, image, embedding, job, and the change counter last. A content's
+row is the lock for everything about that content: its vectors, its file, and its images' status.
 """
 
 from __future__ import annotations
@@ -37,29 +37,29 @@ from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind
 from mirada.kernel.images import ImageStatus
 
 Id = BigInteger().with_variant(Integer, "sqlite")
-"""SQLite numbers rows by itself only for INTEGER PRIMARY KEY."""
+"""The type of ids. SQLite numbers rows only for INTEGER PRIMARY KEY."""
 Blob = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
 CaseSensitive = String(191).with_variant(
     mysql.VARCHAR(191, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
 )
-"""MySQL's usual collations take "a" and "A" for the same; the other engines do not."""
+"""A short text that is compared by its characters. In MySQL's usual collations "a" equals "A"."""
 LongText = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC datetime with microseconds on every engine; naive values are refused."""
+    """A UTC datetime with microseconds on every engine. Raises ValueError for one without a time zone."""
 
     impl = DateTime
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> Any:
-        """Keep microseconds on MySQL, which drops them unless told otherwise."""
+        """Return the column type; MySQL keeps microseconds only in DATETIME(6)."""
         if dialect.name in ("mysql", "mariadb"):
             return dialect.type_descriptor(mysql.DATETIME(fsp=6))
         return dialect.type_descriptor(DateTime())
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Store UTC without its zone."""
+        """Return the UTC time without its time zone, as it is stored."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -67,17 +67,17 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.astimezone(UTC).replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Give the zone back."""
+        """Return the stored time with the time zone UTC."""
         return None if value is None else value.replace(tzinfo=UTC)
 
 
 def utc_now() -> datetime:
-    """Return this process's clock; the ledger's due times use the database's instead."""
+    """Return the time of this process's clock; due times of jobs use the database's clock instead."""
     return datetime.now(UTC)
 
 
 class Base(DeclarativeBase):
-    """Declarative base; names for constraints, so that migrations can drop them on every engine."""
+    """The declarative base. It names constraints, so that migrations can drop them on every engine."""
 
     metadata = MetaData(
         naming_convention={
@@ -103,7 +103,7 @@ class Installation(Base):
 
 
 class ChangeCounter(Base):
-    """The single row (id 1) whose lock makes commit order equal number order."""
+    """The single row (id 1) with the change counter; its lock makes numbers follow commit order."""
 
     __tablename__ = "change_counter"
 
@@ -112,7 +112,7 @@ class ChangeCounter(Base):
 
 
 class Role(StrEnum):
-    """What a user may do."""
+    """The role of a user, which decides what the user may do."""
 
     USER = "user"
     ADMINISTRATOR = "administrator"
@@ -130,10 +130,10 @@ class User(Base):
 
 
 class ApiKey(Base):
-    """A key's SHA-256; the key itself was shown once and is nowhere.
+    """An API key as its SHA-256; the key itself was shown once and is not stored.
 
-    `scopes` are separated by blanks; None lets it do all that its owner may. A rotated key has a
-    `revoked_at` that lies ahead, and counts until then. `last_used_at` is written now and then.
+    `scopes` are separated by blanks; None permits everything that the owner may do. A rotated key is
+    valid until its `revoked_at`, which is in the future. `last_used_at` is written at intervals.
     """
 
     __tablename__ = "api_keys"
@@ -151,10 +151,10 @@ class ApiKey(Base):
 
 
 class Content(Base):
-    """Distinct picture bytes. Its id is never used again, so an index can be keyed by vectors of it.
+    """The distinct bytes of a picture. Its id is never used again, so an index can refer to it.
 
-    An empty `storage_key` means that the bytes are not kept: somebody had the picture classified
-    and nobody has uploaded it. `palette` is as `embedding.palette` makes it.
+    An empty `storage_key` means that the bytes are not stored: the picture was classified and not
+    uploaded. `palette` has the form of `embedding.palette`.
     """
 
     __tablename__ = "contents"
@@ -175,13 +175,15 @@ class Content(Base):
 
 
 class Image(Base):
-    """One person's picture: what a client uploads, lists and deletes. Several may show one content.
+    """One person's picture: the resource that clients upload, list and delete. Images may share a content.
 
-    `prompt_text_id` and `caption_text_id` are no foreign keys, because SQLite would have to copy the
-    table to add one; they are written under the text's lock. `generation` holds what a generator wrote
-    into the file. `auto_caption` is whether the owner lets a model write a missing caption.
-    `prompt_is_due` and `caption_is_due` are whether its own job has yet to come to the text: until then
-    the image shows no vector of it, for one that is there is somebody else's.
+    `prompt_text_id` and `caption_text_id` are written under the text's lock. They are not foreign keys,
+    because SQLite would copy the whole table to add one.
+
+    `generation` holds the file metadata. `auto_caption` says whether the owner permits a model to write
+    a missing caption. `prompt_is_due` and `caption_is_due` say whether the image's own job has still to
+    embed the text. Until then the image shows no vector of the text, since an existing one belongs to
+    somebody else.
     """
 
     __tablename__ = "images"
@@ -224,7 +226,7 @@ class Image(Base):
 
 
 class SpaceState(StrEnum):
-    """Whether a space is being filled, served, or kept only to go back to."""
+    """The state of a space: being filled, in use, or kept for going back."""
 
     BUILDING = "building"
     ACTIVE = "active"
@@ -232,7 +234,7 @@ class SpaceState(StrEnum):
 
 
 class Space(Base):
-    """An EmbeddingSpace as a row."""
+    """A row for an EmbeddingSpace."""
 
     __tablename__ = "embedding_spaces"
 
@@ -247,17 +249,17 @@ class Space(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
     def to_domain(self) -> EmbeddingSpace:
-        """Return the domain's value for this row."""
+        """Return the row as an EmbeddingSpace."""
         return EmbeddingSpace(
             SpaceKind(self.kind), self.encoder, self.pretrained, self.preprocessing, self.dimension
         )
 
 
 class Embedding(Base):
-    """The vector of one content in one space, or, once `is_deleted`, its tombstone.
+    """The vector of one content in one space; its tombstone if `is_deleted`.
 
-    `change_seq` is written by `mirada.db.changes` alone. `content_id` is no foreign key: a tombstone
-    outlives its content.
+    Only `mirada.db.changes` writes `change_seq`. `content_id` is not a foreign key, because a
+    tombstone outlives its content.
     """
 
     __tablename__ = "embeddings"
@@ -278,7 +280,7 @@ class Embedding(Base):
 
 
 class JobState(StrEnum):
-    """Where work stands. Done, failed and quarantined are final until somebody asks again."""
+    """The state of a job. Done, failed and quarantined are final until the job is queued again."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -288,7 +290,7 @@ class JobState(StrEnum):
 
 
 class Job(Base):
-    """Work that must not be lost. All `_ms` columns are Unix milliseconds of the database's clock."""
+    """A job: work that must not be lost. `_ms` columns are Unix milliseconds of the database's clock."""
 
     __tablename__ = "jobs"
     __table_args__ = (
@@ -320,7 +322,7 @@ class Job(Base):
 
 
 class Lease(Base):
-    """A named right that one process holds for a while; `fencing_token` grows with every holder."""
+    """A named lease that one process holds for a while; `fencing_token` grows with every holder."""
 
     __tablename__ = "leases"
 
@@ -331,7 +333,7 @@ class Lease(Base):
 
 
 class IndexSnapshot(Base):
-    """A published index snapshot. A directory without such a row is nothing."""
+    """A published index snapshot. A folder without such a row is not a snapshot."""
 
     __tablename__ = "index_snapshots"
 
@@ -350,7 +352,7 @@ class IndexSnapshot(Base):
 
 
 class IdempotencyKey(Base):
-    """What a POST with an Idempotency-Key was answered, so that sending it again does nothing twice."""
+    """The result of a POST with an Idempotency-Key, so that a repeated request does nothing twice."""
 
     __tablename__ = "idempotency_keys"
     __table_args__ = (UniqueConstraint("owner_id", "key"),)

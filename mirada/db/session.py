@@ -1,4 +1,4 @@
-"""Engine, sessions, and the one way to hold a transaction; driver errors become `Unavailable` here."""
+"""The database engine and its transactions; driver errors become `Unavailable` here."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ SQLITE_BUSY_TIMEOUT_S = 15
 LOCK_WAIT_S = 5
 CONNECT_TIMEOUT_S = 3
 READ_TIMEOUT_S = 30
-"""research, reliability 3.5: every dependency has its own time-out; no page we read takes this long."""
+"""research, reliability 3.5: every dependency has time-outs. No statement of ours takes READ_TIMEOUT_S."""
 
 
 class now_ms(FunctionElement[int]):  # noqa: N801 - reads as the SQL function it is
-    """The database's clock as Unix milliseconds: the only clock that leases and due times use."""
+    """The SQL expression of the database's clock in Unix milliseconds; leases and due times use it."""
 
     type = BigInteger()
     inherit_cache = True
@@ -54,9 +54,10 @@ def _now_ms_mysql(element: now_ms, compiler: SQLCompiler, **_: Any) -> str:
 
 
 def make_engine(url: URL, pool_size: int) -> Engine:
-    """Return an engine with the time-outs, isolation and pragmas Mirada relies on.
+    """Return an engine with the time-outs, isolation level and pragmas that Mirada relies on.
 
-    READ COMMITTED everywhere: REPEATABLE READ would freeze whoever follows the change counter.
+    The isolation level is READ COMMITTED: under REPEATABLE READ a reader would not see the change
+    counter advance.
     """
     if url.get_backend_name() == "sqlite":
         if url.database:
@@ -92,30 +93,30 @@ def make_engine(url: URL, pool_size: int) -> Engine:
         pool_recycle=280,
         isolation_level="READ COMMITTED",
         connect_args=connect_args,
-        # What people wrote belongs neither in logs nor in error messages.
+        # Texts of users must be neither in logs nor in error messages.
         hide_parameters=True,
     )
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
-    # SQLAlchemy, not the driver, begins transactions: see _begin_sqlite.
+    # _begin_sqlite begins transactions, so the driver must not.
     connection.isolation_level = None
-    # FULL, not WAL's usual NORMAL: after a power cut an upload that was answered 201 is still there,
-    # and a deleted one does not come back without its file.
+    # With FULL, unlike WAL's usual NORMAL, a power cut loses no upload that was answered 201 and
+    # brings no deleted image back without its file.
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A deferred transaction that reads and then writes fails at once when another writer came
-    # between, whatever the busy timeout; so writers take the lock when they begin.
+    # A deferred transaction that reads and then writes fails at once if another writer came
+    # between, whatever the busy timeout is. So writers take the lock when they begin.
     is_writer = connection.get_execution_options().get("mirada_writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writer else "BEGIN")
 
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """How many connections to the database are in use, kept open, and permitted in all."""
+    """Numbers of connections to the database: in use, idle in the pool, and permitted in all."""
 
     in_use: int
     idle: int
@@ -123,25 +124,25 @@ class Connections:
 
 
 class Database:
-    """One engine and the two ways to use it."""
+    """A database: transactions that write, and sessions that read. Thread-safe."""
 
     def __init__(self, engine: Engine) -> None:
-        """Keep the engine; nothing is opened yet."""
+        """Keep the engine; no connection is opened yet."""
         self.engine = engine
         self._writing_engine = engine.execution_options(mirada_writes=True)
-        # SQLite's writers wait for one another by sleeping and looking again, up to 100 ms at a time.
-        # Those of this process take turns here instead and lose no time; other processes still can.
+        # SQLite's writers wait for each other by sleeping up to 100 ms at a time. A lock lets writers
+        # of this process wait without sleeping; writers of other processes still sleep.
         self._turn = threading.Lock() if engine.dialect.name == "sqlite" else None
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         """Yield a Session that commits when the block ends and rolls back when it raises.
 
-        Just before the commit, and after everything else, the change counter is advanced for what
-        `changes.touch` noted; `changes.committed_seq(session)` tells the number afterwards.
+        The last statements before the commit advance the change counter for the rows noted by
+        `changes.touch`. Afterwards `changes.committed_seq(session)` returns the number.
 
         Raises:
-            Unavailable: the database cannot be reached, is locked, or asked us to try again.
+            Unavailable: the database cannot be reached, is locked, or ended a transaction by itself.
         """
         with (
             self._writers_turn(),
@@ -155,7 +156,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """Yield a Session for SELECTs; whatever it changed is rolled back. Raises Unavailable."""
+        """Yield a Session for SELECTs; changes are rolled back. Raises Unavailable."""
         with _driver_errors_wrapped(), Session(self.engine, expire_on_commit=False) as session:
             yield session
 
@@ -172,10 +173,10 @@ class Database:
             self._turn.release()
 
     def connections(self) -> Connections:
-        """Return what this process has open; asks no server."""
+        """Return the connections of this process; the database is not asked."""
         pool = self.engine.pool
         assert isinstance(pool, QueuePool)
-        # Twice: `make_engine` permits as many again beyond those that are kept open.
+        # `make_engine` permits as many connections again beyond the pool.
         return Connections(pool.checkedout(), pool.checkedin(), 2 * pool.size())
 
     def close(self) -> None:
@@ -197,9 +198,9 @@ def _driver_errors_wrapped() -> Iterator[None]:
 
 
 def _as_unavailable(error: DBAPIError) -> Unavailable | None:
-    """Return what a driver's error means for whoever asks; None when our statement is to blame."""
+    """Return the Unavailable for a driver's error; None when our statement is at fault."""
     if _is_table_missing(error):
-        # A database that came up after the server did is migrated within a few seconds.
+        # A database that starts after the server is migrated within a few seconds.
         return Unavailable(
             "The database has no tables yet: start the server, which makes them, or run "
             "`flask --app wsgi db upgrade`."
@@ -223,7 +224,7 @@ def _as_unavailable(error: DBAPIError) -> Unavailable | None:
 
 
 def _is_table_missing(error: DBAPIError) -> bool:
-    """Return whether the database knows no such table: MySQL's 1146, PostgreSQL's 42P01, SQLite's words."""
+    """Return whether a table is missing: MySQL's 1146, PostgreSQL's 42P01, SQLite's message."""
     original = error.orig
     code = original.args[0] if original is not None and original.args else None
     return (

@@ -1,7 +1,8 @@
-"""What was asked of a language model and what it cost: one row a call, one row a day.
+"""The tables of spending on language models: a row for each call, and a row for each day and user.
 
-Apart from `mirada.db.models` for their length alone. Lock order: a call, then the day's rows by
-user id; taken in a transaction of their own, after everything that names the call was committed.
+They are apart from `mirada.db.models` because of its length. Locks are taken in this order: a call, then
+the day's rows by user id. They are taken in a transaction of their own, after everything that refers to
+the call was committed.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ from sqlalchemy.orm import Mapped, mapped_column
 from mirada.db.models import Base, Id
 
 EVERYBODY = 0
-"""Whose row of a day holds what the installation spends; users are numbered from 1."""
+"""The user id of the day's row for the whole installation; users are numbered from 1."""
 
 
 class CallState(StrEnum):
-    """How far a call has come, and whether it counts.
+    """The state of a call, which decides how much of the budget it counts.
 
-    RESERVED and UNKNOWN count with the most that the call can have cost, PAID with what it did cost,
-    FREE with nothing. UNKNOWN is one whose end nobody saw: its worker died, or no answer came.
-    SHARED is no call at all but the answer to somebody else's: it counts for its user alone, who is
-    told that it was paid like any other.
+    RESERVED and UNKNOWN count the most that the call can cost, PAID counts its cost, FREE counts
+    nothing. UNKNOWN is a call without a known end: its worker died, or no reply came. SHARED is not
+    a call but the reply to somebody else's. It counts for its user alone, to whom it is shown as
+    paid.
     """
 
     RESERVED = "reserved"
@@ -34,10 +35,12 @@ class CallState(StrEnum):
 
 
 class LanguageModelCall(Base):
-    """One request. `_micros` are millionths of a dollar; `_ms` the database's clock.
+    """A call of a language model.
 
-    `user_id` is whom it was made for; None: the installation. `subject` is what it was about, a
-    content's SHA-256 or another key. `cost_micros` is None until paid, and where no price is known.
+    `_micros` columns are millionths of a US dollar, `_ms` columns Unix milliseconds of the database's
+    clock. `user_id` is the user it was made for; None for the installation. `subject` identifies its
+    input: a content's SHA-256 or another key. `cost_micros` is None until the call is paid, and where
+    the model has no known price.
     """
 
     __tablename__ = "language_model_calls"
@@ -70,10 +73,10 @@ class LanguageModelCall(Base):
 
 
 class SpendingDay(Base):
-    """What counts of one UTC day, for everybody or for one user. Its lock is the right to spend.
+    """The spending of one UTC day, of one user or of the installation. Its lock is the right to spend.
 
-    `utc_day` is days since 1970-01-01. Always the sum of what that day's calls count with; shared
-    ones in their user's row only.
+    `utc_day` is the number of days since 1970-01-01. `committed_micros` is always the sum of the day's
+    calls; a shared call counts in its user's row only.
     """
 
     __tablename__ = "spending_days"

@@ -1,4 +1,4 @@
-"""Which texts an image's prompt and caption are, under their rows' locks; lock its content first."""
+"""The texts of images: their rows, locked, for prompts and captions. Lock the content first."""
 
 from __future__ import annotations
 
@@ -106,8 +106,8 @@ def lock_texts_of(
 ) -> None:
     """Lock the rows of normalised texts, inserted unless they are there, all in one order.
 
-    Whoever is about to use several texts in one transaction calls it first; those who do never wait
-    for each other in a circle. `beside` names other texts whose rows are to be locked as well.
+    A transaction that uses several texts calls it first, so that two transactions never wait for each
+    other in a circle. `beside` has the ids of further texts to lock.
     """
     by_digest = {prompt_digest(body): body for body in bodies}
     digests = sorted(by_digest)

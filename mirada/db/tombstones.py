@@ -1,4 +1,4 @@
-"""Forget deleted vectors, once nobody can start from a state in which they were alive."""
+"""Removes tombstones of deleted vectors that no index snapshot needs any more."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from mirada.db.vector_tables import VectorTable
 
 
 def purge_tombstones(database: Database, space_id: int, table: VectorTable) -> int:
-    """Remove a space's tombstones that no good snapshot needs and return how many there were.
+    """Remove a space's tombstones that no valid snapshot needs, and return their number.
 
-    Whoever starts from a snapshot needs the tombstones newer than it. The floor is raised first; a
-    follower that has not yet read that far starts afresh. Without any snapshot nobody needs them.
+    A process that loads a snapshot needs the tombstones newer than it. The floor is raised first, so
+    that an index behind it is loaded again. Without a snapshot no tombstone is needed.
     """
     row = table.entity
     with database.transaction() as session:
-        # The row lock orders two purges; the floor never falls.
+        # The row lock orders two purges, so that the floor never falls.
         floor = session.execute(
             select(Installation.tombstone_floor).where(Installation.id == 1).with_for_update()
         ).scalar_one()
@@ -37,7 +37,7 @@ def purge_tombstones(database: Database, space_id: int, table: VectorTable) -> i
             row.space_id == space_id, row.change_seq <= oldest, row.is_deleted != false()
         )
         ids = list(session.execute(dead).scalars())
-    # In small steps: one statement over all of them would hold its locks past every time-out.
+    # One statement over all rows would hold its locks longer than every time-out.
     for chunk in chunks(ids):
         with database.transaction() as session:
             session.execute(delete(row).where(row.id.in_(chunk)))

@@ -1,1 +1,1 @@
-"""What operators ask: is this process well, and can its models be had?"""
+"""Health checks for operators: dependencies, models, and the consistency of the database."""

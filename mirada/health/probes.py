@@ -1,4 +1,4 @@
-"""Health by trying: each dependency is really used, beside the request, with a limit on the wait."""
+"""Health probes: each dependency is used once, on a thread of its own, with a limit on the wait."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from mirada.runtime import Runtime
 logger = structlog.get_logger(__name__)
 
 FRESH_S = 3.0
-"""How long a result is believed: load balancers ask every few seconds, from several places."""
+"""Seconds that a result is reused: several load balancers ask every few seconds."""
 BUSY_S = 30.0
-"""An encoder deep in work answers late; so long its last good result counts. Everything else that
-does not answer in time is down."""
+"""Seconds that the last good result of the encoder is reused, since a busy encoder answers late. Every
+other dependency that does not answer in time counts as down."""
 TOO_LATE = "It did not answer in time."
 SWITCHED_OFF = "switched off"
 WAIT_S = 2.0
-"""How long a request waits for all probes together; the answer is due within 3 s."""
+"""Seconds that a request waits for all probes together; the reply is due within 3 s."""
 
 
 Found = TypeVar("Found")
@@ -35,7 +35,7 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True, slots=True)
 class Result(Generic[Found]):
-    """What one probe found, or in a sentence why it found nothing."""
+    """The result of one probe: `found`, or `error`, a sentence about the failure; one of them is None."""
 
     found: Found | None
     error: str | None = None
@@ -47,12 +47,12 @@ class Result(Generic[Found]):
 
     @property
     def detail(self) -> str:
-        """A sentence about it."""
+        """A sentence about the dependency."""
         return str(self.found) if self.error is None else self.error
 
 
 class Probe(Generic[Found]):
-    """One dependency, tried in a thread of its own so that a hanging one holds up nobody."""
+    """The probe of one dependency, on a thread of its own, so that a hanging one delays no request."""
 
     def __init__(
         self,

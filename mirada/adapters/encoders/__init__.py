@@ -1,1 +1,1 @@
-"""Image and text encoders: OpenCLIP, batched, or of another Mirada."""
+"""Image and text encoders: OpenCLIP and sentence-transformers models, batched and cached."""

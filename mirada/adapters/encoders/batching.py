@@ -1,4 +1,4 @@
-"""One encoder thread for a whole process: takes what waits, urgent calls first, never overfills."""
+"""Batches concurrent calls of an encoder on one thread of the process, urgent calls first."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ from mirada.ports import ImageEncoder, TextEncoder
 logger = logging.getLogger(__name__)
 
 MAX_BATCH = 16
-"""Items per forward pass. On a CPU a larger batch only delays whoever comes next."""
+"""Items per forward pass. On a CPU a larger batch only delays the next call."""
 MAX_WAITING = 512
-"""Items that may wait. At 10 pictures/s (ViT-B/32 on two cores) that is under a minute of work."""
+"""Items that may wait: under a minute of work at 10 pictures/s (ViT-B/32 on two cores)."""
 LINGER_S = 0.003
-"""How long a busy encoder waits for company. An idle one never waits."""
+"""Seconds that a busy encoder waits for more items; an idle one does not wait. Chosen here."""
 BUSY_S = 0.050
-"""The encoder counts as busy this long after a batch: its callers are about to come back."""
+"""Seconds after a batch in which the encoder counts as busy, since its callers may call again."""
 ANSWER_TIMEOUT_S = 120.0
-"""Longest a caller waits: the soft limit of an embedding job (CONTRACT A)."""
+"""Longest wait of a caller: the soft limit of an embedding job (CONTRACT A)."""
 INTERACTIVE, BULK = 0, 1
+"""Priorities; the lower number goes first."""
 
 
 class TwoTowers(ImageEncoder, TextEncoder, Protocol):
@@ -46,11 +47,11 @@ class TwoTowers(ImageEncoder, TextEncoder, Protocol):
 
     @property
     def logit_bias(self) -> float:
-        """What is added to scale x cosine."""
+        """Summand of the logit, beside scale x cosine."""
 
 
 class _Item:
-    """One picture or text on its way through the encoder."""
+    """One picture or text that waits for its vector."""
 
     __slots__ = ("call", "error", "payload", "vector")
 
@@ -62,7 +63,7 @@ class _Item:
 
 
 class _Call:
-    """What one caller waits for: all its items."""
+    """One call with all its items."""
 
     __slots__ = ("abandoned", "done", "items", "unfinished")
 
@@ -74,7 +75,7 @@ class _Call:
 
 
 class _Described:
-    """Says about itself what the encoder it stands for says."""
+    """Forwards the properties of the wrapped encoder."""
 
     _encoder: TwoTowers
 
@@ -85,12 +86,12 @@ class _Described:
 
     @property
     def device(self) -> str:
-        """Where the encoder computes."""
+        """The device of the encoder: "cpu", "cuda" or "mps"."""
         return self._encoder.device
 
     @property
     def input_side_px(self) -> int:
-        """Side of the square the network sees."""
+        """Side of the network's square input, in pixels."""
         return self._encoder.input_side_px
 
     @property
@@ -100,12 +101,12 @@ class _Described:
 
     @property
     def logit_bias(self) -> float:
-        """What is added to scale x cosine."""
+        """Summand of the logit, beside scale x cosine."""
         return self._encoder.logit_bias
 
 
 class InteractiveEncoder(_Described):
-    """The same encoder for calls a person waits for; see `BatchingEncoder.interactive`."""
+    """The encoder for calls that a person waits for; see `BatchingEncoder.interactive`."""
 
     def __init__(self, owner: BatchingEncoder) -> None:
         self._encoder = self._owner = owner
@@ -120,14 +121,14 @@ class InteractiveEncoder(_Described):
 
 
 class BatchingEncoder(_Described):
-    """Wraps an encoder so that concurrent callers share forward passes.
+    """Wraps an encoder so that concurrent callers share forward passes. Thread-safe.
 
-    Thread-safe. The thread starts with the first call, so that a process may fork before it.
-    A call is admitted as a whole or not at all; its items may travel in several batches. When a
-    batch fails, its items are tried one by one: a bad picture fails alone.
+    The thread starts with the first call, so that a process may fork before it. A call is admitted
+    as a whole or not at all; its items may be in several batches. When a batch fails, its items are
+    tried one by one, so that a bad picture fails alone.
 
     Attributes:
-        counters: what was encoded so far.
+        counters: counts of items, failures and time so far.
     """
 
     def __init__(
@@ -139,7 +140,7 @@ class BatchingEncoder(_Described):
         linger_s: float = LINGER_S,
         answer_timeout_s: float = ANSWER_TIMEOUT_S,
     ) -> None:
-        """Wrap an encoder; nothing runs yet."""
+        """Wrap an encoder; no thread starts yet."""
         self.counters = EncoderCounters()
         self._encoder = encoder
         self._max_batch = max_batch
@@ -155,20 +156,20 @@ class BatchingEncoder(_Described):
 
     @property
     def waiting_count(self) -> int:
-        """How many items wait for the encoder right now."""
+        """Number of items that wait for the encoder now."""
         with self._changed:
             return sum(len(heap) for heap in self._waiting.values())
 
     def interactive(self) -> InteractiveEncoder:
-        """Return the same encoder for calls a person waits for: they pass all bulk work."""
+        """Return this encoder for calls that a person waits for; they precede all bulk work."""
         return InteractiveEncoder(self)
 
     def encode_images(self, images: Sequence[RgbImage]) -> Matrix:
         """Return (n, d) float32 unit rows, in the order given, as bulk work.
 
         Raises:
-            InvalidInput: the first picture that is none.
-            Unavailable: too much waits already, the answer took too long, or it is closed.
+            InvalidInput: an item is not a picture.
+            Unavailable: too many items wait, the answer took too long, or the encoder is closed.
             EncoderUnavailable: the device fails.
         """
         return self._ask("images", images, BULK)
@@ -177,13 +178,13 @@ class BatchingEncoder(_Described):
         """Return (n, d) float32 unit rows, in the order given, as bulk work.
 
         Raises:
-            Unavailable: too much waits already, the answer took too long, or it is closed.
+            Unavailable: too many items wait, the answer took too long, or the encoder is closed.
             EncoderUnavailable: the device fails.
         """
         return self._ask("texts", texts, BULK)
 
     def close(self) -> None:
-        """Finish the batch under way, refuse what waits, end the thread; harmless to repeat."""
+        """Finish the present batch, refuse waiting calls, end the thread; harmless to repeat."""
         with self._changed:
             self._closed = True
             for heap in self._waiting.values():
@@ -212,7 +213,7 @@ class BatchingEncoder(_Described):
             if self._closed:
                 raise _closed()
             waiting = sum(len(heap) for heap in self._waiting.values())
-            # A call larger than the whole queue would otherwise never get in.
+            # A call larger than the whole queue is admitted when the queue is empty.
             if waiting and waiting + len(call.items) > self._max_waiting:
                 raise Unavailable(
                     f"{waiting} pictures and texts wait for the encoder already.", retry_after_s=5
@@ -237,7 +238,7 @@ class BatchingEncoder(_Described):
                 self._last_batch_at = time.monotonic()
 
     def _take(self) -> tuple[str, list[_Item]]:
-        """Return the most urgent kind and up to max_batch of its items. The lock is held."""
+        """Return the most urgent kind and up to max_batch of its items; the caller holds the lock."""
         kind = self._most_urgent()
         is_busy = time.monotonic() - self._last_batch_at < BUSY_S
         deadline = time.monotonic() + self._linger_s
@@ -257,7 +258,7 @@ class BatchingEncoder(_Described):
         return kind, batch
 
     def _most_urgent(self) -> str:
-        """Return the kind whose first item is the most urgent of all that wait."""
+        """Return the kind of the most urgent item."""
         return min((heap[0][:2], kind) for kind, heap in self._waiting.items() if heap)[1]
 
     def _encode(self, kind: str, batch: list[_Item]) -> None:
@@ -265,7 +266,7 @@ class BatchingEncoder(_Described):
         began_at = time.perf_counter()
         try:
             vectors = encode([item.payload for item in batch])
-        except Exception as error:  # a thread that dies would leave every caller waiting
+        except Exception as error:  # A dead thread would leave every caller waiting.
             if len(batch) > 1:
                 for item in batch:
                     self._encode(kind, [item])
@@ -284,7 +285,7 @@ class BatchingEncoder(_Described):
     ) -> None:
         item.vector, item.error = vector, error
         item.payload = None
-        with self._changed:  # close() may settle other items of the same call meanwhile
+        with self._changed:  # close() may settle other items of the same call at the same time.
             item.call.unfinished -= 1
             if item.call.unfinished == 0:
                 item.call.done.set()

@@ -1,4 +1,4 @@
-"""The weights hub: what of it lies in the cache, and whether it answers."""
+"""The hub of model weights: files in its cache, and whether it answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 logger = logging.getLogger(__name__)
 
-# Read by the hub client when it is imported; it would tell the hub who runs it, at every start.
+# The hub client reads this at its import; without it, it reports every start to the hub.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 
@@ -21,35 +21,35 @@ class HubFile(NamedTuple):
     """One file that a model needs from the hub.
 
     Attributes:
-        repository: such as "laion/CLIP-ViT-B-32-laion2B-s34B-b79K".
-        names: file names, any of which will do, the best first.
+        repository: name on the hub, such as "laion/CLIP-ViT-B-32-laion2B-s34B-b79K".
+        names: alternative file names, the best first; one of them is enough.
     """
 
     repository: str
     names: tuple[str, ...]
 
     def cached(self, cache_dir: Path | None) -> Path | None:
-        """Return where the best of its names lies in the cache, None when none does.
+        """Return the path in the cache of the first of `names` that is there; None when none is.
 
         Args:
-            cache_dir: where downloads are kept; None for the hub client's own cache.
+            cache_dir: folder of downloads; None for the hub client's own cache.
         """
         from huggingface_hub import try_to_load_from_cache
 
         for name in self.names:
             found = try_to_load_from_cache(self.repository, name, cache_dir=cache_dir)
-            # The client also remembers, by an object of its own, that the hub has no such file.
+            # For a file that the hub is known not to have, the client returns an object of its own.
             if isinstance(found, str):
                 return Path(found)
         return None
 
 
 def hub_reachable(timeout_s: float) -> bool:
-    """Return whether the weights hub answers within `timeout_s`; false when it is switched off.
+    """Return whether the weights hub answers within `timeout_s`; False when it is switched off.
 
-    One deadline over name lookup, every address, and an answer that comes a byte at a time. None of
-    them honours a time-out of its own, and the hub client's retries take 45 s without a network, so
-    the question is asked on a thread that may be left behind.
+    One deadline covers name lookup, every address, and a slow reply, which have no common time-out
+    of their own. The hub client's retries take 45 s without a network. So a thread sends the
+    request, and is left alone when the deadline has passed.
     """
     from huggingface_hub import constants
 
@@ -66,7 +66,7 @@ def hub_reachable(timeout_s: float) -> bool:
             with urllib.request.urlopen(request, timeout=timeout_s):  # noqa: S310
                 answered.set()
         except urllib.error.HTTPError as error:
-            # A hub without a front page is a hub; a gateway's 502 or a proxy's 407 is not.
+            # 404 and 405 come from a hub without a front page; 502 and 407 from a gateway or a proxy.
             if error.code in {404, 405}:
                 answered.set()
         except (OSError, ValueError, http.client.HTTPException):

@@ -1,4 +1,4 @@
-"""Gets an OpenCLIP model into memory on a device; every failure is one clear error."""
+"""Loads an OpenCLIP model to a device; every failure becomes one clear error."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MISFITS = ("size mismatch", "Missing key", "Unexpected key", "pos_embed width")
-"""What PyTorch, and OpenCLIP before it, say of weights that belong to another configuration."""
+"""Parts of the messages of PyTorch and OpenCLIP about weights of another configuration."""
 HUB_WAIT_S = 5.0
-"""Longest wait to learn that the hub cannot be reached before a download is tried."""
+"""Seconds after which the hub counts as unreachable, before a download is tried."""
 
 
 def choose_device(device: str) -> str:
-    """Return the device that "auto" means here, or the one asked for.
+    """Return the device for a setting: the best one present for "auto", else the one named.
 
     Raises:
-        EncoderUnavailable: the one asked for does not exist here.
+        EncoderUnavailable: this machine does not have the named device.
     """
     import torch
 
@@ -56,10 +56,11 @@ def choose_device(device: str) -> str:
 def require_weights(
     model: str, pretrained: str | None, cache_dir: Path | None, allow_download: bool
 ) -> None:
-    """Raise EncoderUnavailable at once where a download would hang or is not wanted.
+    """Check that a model's weights are in the cache or can be downloaded.
 
     Raises:
         InvalidInput: OpenCLIP knows no such name or tag.
+        EncoderUnavailable: they are not in the cache, and a download would hang or is not allowed.
     """
     if all(file.cached(cache_dir) for file in hub_files(model, pretrained)):
         return
@@ -79,14 +80,14 @@ def load_open_clip(
 ) -> tuple[Any, Callable[[list[str]], torch.Tensor]]:
     """Return (model in evaluation mode, tokenizer); every failure becomes EncoderUnavailable.
 
-    What lies in the cache is given to OpenCLIP as files: by their names on the hub each would be
-    asked for there again, which takes minutes where nobody answers.
+    Cached files are passed to OpenCLIP as paths. By their names it would ask the hub for each of
+    them again, which takes minutes without a network.
 
     Args:
         source: OpenCLIP name, or "local-dir:" and a folder.
         pretrained: weights tag or weights file; None for a folder.
         device: "cpu", "cuda" or "mps".
-        cache_dir: where downloads are kept; None for the hub client's own cache.
+        cache_dir: folder of downloads; None for the hub client's own cache.
     """
     import open_clip
     import torch
@@ -120,7 +121,7 @@ def load_open_clip(
         raise EncoderUnavailable(
             f"The weights of {label} are damaged ({error}). Delete the file and fetch it again."
         ) from error
-    except Exception as error:  # OpenCLIP raises whatever its parts raise
+    except Exception as error:  # OpenCLIP raises any error of its parts.
         raise EncoderUnavailable(_explain(label, error)) from error
     return model.eval(), tokenizer
 
@@ -128,7 +129,7 @@ def load_open_clip(
 def _weights(
     source: str, pretrained: str | None, cache_dir: Path | None
 ) -> tuple[str | None, dict[str, Any]]:
-    """Return a weights file, fetched when need be, and how its model differs from the name's."""
+    """Return the weights file, downloaded if necessary, and the options that its tag needs."""
     import open_clip
 
     if pretrained is None or Path(pretrained).is_file():
@@ -138,7 +139,7 @@ def _weights(
     file = weights_file(entry).cached(cache_dir) or open_clip.download_pretrained(
         entry, cache_dir=cache
     )
-    # OpenCLIP only warns where a tag's activation is not its model's, and returns worse vectors.
+    # Where a tag's activation is not the model's, OpenCLIP only warns and returns worse vectors.
     return str(file), {
         "force_preprocess_cfg": entry,
         "force_quick_gelu": bool(entry.get("quick_gelu")),
@@ -146,7 +147,7 @@ def _weights(
 
 
 def _text_tower(text: dict[str, Any], cache_dir: Path | None) -> dict[str, Any]:
-    """Return the options that build a text tower of transformers from its configuration file."""
+    """Return the options for a text tower of transformers; {} for OpenCLIP's own text tower."""
     from huggingface_hub import hf_hub_download
 
     needed = text_tower_file(text)
@@ -155,21 +156,21 @@ def _text_tower(text: dict[str, Any], cache_dir: Path | None) -> dict[str, Any]:
     config = needed.cached(cache_dir) or Path(
         hf_hub_download(needed.repository, needed.names[0], cache_dir=cache_dir)
     )
-    # Its weights come with the model's own, so its repository's are not wanted.
+    # The model's weights include the text tower's, so those of its own repository are not loaded.
     own = {"hf_model_name": str(config.parent), "hf_model_pretrained": False}
     return {"text_cfg": {**text, **own}}
 
 
 def _tokenizer_options(source: str, text: dict[str, Any], cache_dir: Path | None) -> dict[str, Any]:
-    """Return the options that keep transformers from asking the hub for what lies in the cache."""
+    """Return the options by which transformers reads a cached tokenizer without asking the hub."""
     needed = None if source.startswith("local-dir:") else tokenizer_file(text)
     found = needed.cached(cache_dir) if needed else None
-    # This file alone is a whole tokenizer; beside any other, something may still be missing.
+    # Only tokenizer.json is a whole tokenizer; other files may need more from the hub.
     return {"local_files_only": True} if found and found.name == "tokenizer.json" else {}
 
 
 def _explain(label: str, error: Exception) -> str:
-    """Return one line that says what is wrong with a model and what to do."""
+    """Return one line that names the fault of a model and a remedy."""
     text = str(error)
     if any(words in text for words in MISFITS):
         return (

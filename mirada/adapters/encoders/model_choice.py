@@ -1,4 +1,4 @@
-"""Which model CLIP_MODEL means here; decides without importing PyTorch, which alone takes seconds."""
+"""Chooses the model that CLIP_MODEL means. It does not import PyTorch, which alone takes seconds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mirada.kernel.errors import InvalidInput
 logger = logging.getLogger(__name__)
 
 PRODUCTION_MODEL = ("xlm-roberta-base-ViT-B-32", "laion5b_s13b_b90k")
-"""Why this one, and what it costs: docs/models.md."""
+"""(OpenCLIP name, weights tag). docs/models.md has the reasons and the costs."""
 PRODUCTION_FILES = (
     HubFile(
         "laion/CLIP-ViT-B-32-xlm-roberta-base-laion5B-s13B-b90k",
@@ -23,17 +23,17 @@ PRODUCTION_FILES = (
     HubFile("xlm-roberta-base", ("config.json",)),
     HubFile("xlm-roberta-base", TOKENIZER_FILES),
 )
-"""What `weights.hub_files` says of it; written down because asking OpenCLIP means importing it."""
+"""The result of `weights.hub_files` for PRODUCTION_MODEL, written here because that imports OpenCLIP."""
 PRODUCTION_PACKAGES = ("transformers",)
-"""What its text tower needs beside OpenCLIP's own requirements."""
+"""Packages that its text tower needs beside OpenCLIP's own requirements."""
 BUNDLED_NAMES = frozenset({"bundled", "mirada-stickers"})
-"""What CLIP_MODEL may say for the model that ships with the project."""
+"""Values of CLIP_MODEL that mean the model that ships with the project."""
 AUTO_DECISION_S = 4.0
-"""How long `auto` may take to settle for the bundled model (CONTRACT: under 5 s)."""
+"""Seconds that `auto` may take to choose the bundled model (CONTRACT: under 5 s)."""
 
 
 def packages_missing() -> list[str]:
-    """Return the packages that the production model needs and that are not installed."""
+    """Return the packages of PRODUCTION_PACKAGES that are not installed."""
     return [name for name in PRODUCTION_PACKAGES if importlib.util.find_spec(name) is None]
 
 
@@ -46,18 +46,18 @@ def choose_model(
     cache_dir: Path | None = None,
     decide_within_s: float = AUTO_DECISION_S,
 ) -> tuple[str, str | None]:
-    """Return the model and weights tag that `OpenClipEncoder.load` shall load.
+    """Return the model and weights tag for `OpenClipEncoder.load`; None as tag for a folder.
 
-    With "auto" and an empty database: the production model when its weights are cached or the
-    hub answers, else the bundled one. With "auto" and a filled database: what it was filled with.
+    With "auto" and an empty database, it is the production model if its weights are cached or the
+    hub answers, else the bundled one. With "auto" and a pinned space, it is that space's model.
 
     Args:
-        model: CLIP_MODEL: "auto", "bundled", an OpenCLIP name, or a model folder.
-        pretrained: CLIP_PRETRAINED.
+        model: the setting CLIP_MODEL: "auto", "bundled", an OpenCLIP name, or a model folder.
+        pretrained: the setting CLIP_PRETRAINED.
         bundled: the folder of the model that ships with the project.
         pinned: (encoder, pretrained) of the database's embedding space, None when it has none.
-        cache_dir: where downloads are kept; None for the hub client's own cache.
-        decide_within_s: after this many seconds the hub counts as out of reach.
+        cache_dir: folder of downloads; None for the hub client's own cache.
+        decide_within_s: seconds after which the hub counts as unreachable.
 
     Raises:
         InvalidInput: the database is pinned to a local model that `auto` cannot locate.

@@ -1,4 +1,4 @@
-"""Any OpenCLIP model behind the encoder ports: both towers, one process, never random weights."""
+"""The image and text encoder of any OpenCLIP model. It never computes with random weights."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 MAX_BATCH = 32
-"""Pictures or texts per forward pass: more gains nothing on a CPU and costs memory on a GPU."""
+"""Pictures or texts per forward pass; more is no faster on a CPU and takes memory on a GPU."""
 MAX_ASPECT = 32
-"""Beyond this ratio of sides a picture is thickened first: resizing a 16,384 x 1 line to a fixed
-shorter side would need gigabytes."""
+"""Largest ratio of sides; the shorter side of a longer picture is repeated first. Resizing a picture of
+16,384 x 1 pixels to a fixed shorter side would need gigabytes."""
 
 
 class OpenClipEncoder:
@@ -64,7 +64,7 @@ class OpenClipEncoder:
         Args:
             model: the OpenCLIP model, weights loaded, on `device`.
             tokenizer: texts -> (n, context length) int64 tokens.
-            name: what the space calls the encoder.
+            name: name of the encoder in its space.
             pretrained: weights tag, or a digest of local weights.
             device: "cpu", "cuda" or "mps".
         """
@@ -107,13 +107,13 @@ class OpenClipEncoder:
                 weights, and tokenizer files if its tokenizer needs any.
             pretrained: weights tag or weights file; None for a folder.
             device: "auto" takes cuda, then mps, then cpu.
-            cache_dir: where downloads are kept; None for the hub client's own cache.
-            allow_download: false: only what is cached already.
+            cache_dir: folder of downloads; None for the hub client's own cache.
+            allow_download: whether weights may be downloaded; False for cached ones only.
 
         Raises:
             InvalidInput: OpenCLIP knows no such name or tag.
-            EncoderUnavailable: weights missing, damaged or of another shape, no network, or no
-                such device.
+            EncoderUnavailable: the weights are missing, damaged or do not fit, the hub cannot be
+                reached, or the device does not exist.
         """
         folder = model_folder(model)
         if folder is not None:
@@ -138,12 +138,12 @@ class OpenClipEncoder:
 
     @property
     def device(self) -> str:
-        """Where it computes: "cpu", "cuda" or "mps"."""
+        """The device of the model: "cpu", "cuda" or "mps"."""
         return self._device
 
     @property
     def input_side_px(self) -> int:
-        """Longer side of what the network sees."""
+        """Longer side of the network's input, in pixels."""
         return self._side_px
 
     @property
@@ -153,7 +153,7 @@ class OpenClipEncoder:
 
     @property
     def logit_bias(self) -> float:
-        """What is added to scale x cosine; 0 for models trained with a softmax."""
+        """Summand of the logit, beside scale x cosine; 0 for models trained with a softmax."""
         return self._logit_bias
 
     def encode_images(self, images: Sequence[RgbImage]) -> Matrix:
@@ -180,7 +180,7 @@ class OpenClipEncoder:
         return self._forward(self._model.encode_image, pixels)
 
     def _forward_texts(self, texts: list[str]) -> Matrix:
-        # Hub tokenizers keep state between calls, hence the lock around them too.
+        # Tokenizers of the hub keep state between calls, so they need the lock too.
         with self._lock:
             tokens = self._tokenizer(texts)
         return self._forward(self._model.encode_text, tokens)
@@ -195,7 +195,7 @@ class OpenClipEncoder:
                 vectors = tower(batch.to(self._device)).float().cpu().numpy()
             return l2_normalise(vectors)
         except (RuntimeError, InvalidInput) as error:
-            # RuntimeError: a device out of memory or gone. InvalidInput: it returned NaN.
+            # RuntimeError: the device is out of memory or gone. InvalidInput: the model returned NaN.
             raise EncoderUnavailable(f"The encoder failed on {self._device}: {error}") from error
 
 
@@ -208,9 +208,10 @@ def load_chosen(
     device: str,
     cache_dir: Path | None,
 ) -> OpenClipEncoder:
-    """Load what `choose_model` chooses; on the first run "auto" settles for the bundled model.
+    """Load the model that `choose_model` chooses.
 
-    The arguments are those of `choose_model` and `OpenClipEncoder.load`, which also say what is raised.
+    When it cannot be loaded, "auto" without a pinned space loads the bundled model. Arguments and
+    errors are those of `choose_model` and `OpenClipEncoder.load`.
     """
 
     def load(named: str) -> OpenClipEncoder:
@@ -222,7 +223,7 @@ def load_chosen(
     try:
         return load(model)
     except EncoderUnavailable as error:
-        # With vectors in the database it would be another model than the one that made them.
+        # The vectors in the database would be of another model than the bundled one.
         if model != "auto" or pinned is not None:
             raise
         logger.warning("%s The bundled encoder is used instead.", error)
@@ -230,7 +231,7 @@ def load_chosen(
 
 
 def _preprocessing_version(config: dict[str, Any], side_px: int) -> str:
-    """Return the version of everything between pixels and tensor, e.g. "openclip-64-bicubic-...".
+    """Return the version of the steps from pixels to tensor, e.g. "openclip-64-bicubic-...".
 
     The digest covers mean, standard deviation, resize mode and fill, which change vectors too.
     """
@@ -250,7 +251,7 @@ def _require_rgb(image: RgbImage, position: int) -> None:
 
 
 def _as_picture(image: RgbImage) -> Any:
-    """Return a Pillow image no longer than MAX_ASPECT times its width, which OpenCLIP transforms."""
+    """Return a Pillow image for OpenCLIP, whose longer side is at most MAX_ASPECT times the shorter."""
     from PIL import Image
 
     height, width = image.shape[:2]

@@ -1,4 +1,4 @@
-"""A text encoder that remembers popular queries and computes what several ask for at once only once."""
+"""A text encoder with a cache of popular queries; equal queries at one time are computed once."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from mirada.ports import TextEncoder
 
 MAX_ENTRIES = 4_096
 MAX_BYTES = 16 * 1024 * 1024
-"""Of one space in one process: 4,096 vectors of 512 numbers and their texts are about 9 MiB."""
+"""Limits of one space's cache in one process: 4,096 vectors of 512 numbers with texts take about 9 MiB."""
 
 
 class QueryCache:
-    """The vectors of one space's queries, known or just being computed. Thread-safe.
+    """The vectors of one space's queries, cached or being computed. Thread-safe.
 
-    Texts are kept in memory only, and no longer than the process.
+    Texts are kept in memory only, until the process ends.
     """
 
     def __init__(self, max_entries: int = MAX_ENTRIES, max_bytes: int = MAX_BYTES) -> None:
-        """Know nothing yet; the limits are those of `VectorCache`."""
+        """Begin empty; the limits are those of `VectorCache`."""
         self._cache: VectorCache[str] = VectorCache(max_entries, max_bytes)
         self._lock = threading.Lock()
         self._computing: dict[str, Future[Vector]] = {}
 
     def counts(self) -> CacheCounts:
-        """Return what was known and what was not; who waits for another's vector did not know it."""
+        """Return the counts of the cache; a wait for another caller's vector counts as a miss."""
         return self._cache.counts()
 
     def vectors_of(self, texts: Iterable[str], encoder: TextEncoder) -> dict[str, Vector]:
-        """Return vectors by text: known ones, others' when ready, and the rest from the encoder.
+        """Return vectors by text: from the cache, from another caller's computation, or from the encoder.
 
-        Raises what the encoder raises, also to those who waited for the same text.
+        The encoder's errors are raised in every caller that waits for the same text.
         """
         ours: dict[str, Future[Vector]] = {}
         theirs: dict[str, Future[Vector]] = {}
         wanted = dict.fromkeys(texts)
-        # One lock around both looks: a vector that is just ready is in one of the two.
+        # One lock covers both lookups, so a vector that has just become ready is found in one of them.
         with self._lock:
             found = self._cache.get(wanted)
             for text in (each for each in wanted if each not in found):
@@ -51,16 +51,16 @@ class QueryCache:
                 else:
                     ours[text] = self._computing[text] = Future()
         if ours:
-            # Before waiting for anybody, or two callers could wait for each other.
+            # Computing comes before waiting, or two callers could wait for each other.
             found |= self._compute(ours, encoder)
         return found | {text: vector.result() for text, vector in theirs.items()}
 
     def _compute(self, ours: dict[str, Future[Vector]], encoder: TextEncoder) -> dict[str, Vector]:
         try:
             rows = encoder.encode_texts(list(ours))
-            # Copies, or a small vector would keep a large batch in memory.
+            # A row that is not copied would keep the whole batch in memory.
             vectors = {text: row.copy() for text, row in zip(ours, rows, strict=True)}
-        except BaseException as error:  # Others wait in their own threads; it is raised there.
+        except BaseException as error:  # The error is raised in the threads that wait, too.
             with self._lock:
                 for text in ours:
                     del self._computing[text]
@@ -77,27 +77,27 @@ class QueryCache:
 
 
 class QueryEncoder:
-    """A text encoder for what people ask: equal questions get equal vectors, popular ones at once."""
+    """A text encoder of queries that normalises them and looks them up in a cache."""
 
-    def __init__(self, encoder: TextEncoder, memory: QueryCache | None) -> None:
+    def __init__(self, encoder: TextEncoder, cache: QueryCache | None) -> None:
         """Wrap an encoder.
 
         Args:
-            encoder: computes what is not known.
-            memory: of the encoder's space; None computes everything.
+            encoder: computes the vectors that are not cached.
+            cache: the cache of the encoder's space; None computes every vector.
         """
         self._encoder = encoder
-        self._memory = memory
+        self._cache = cache
 
     @property
     def space(self) -> EmbeddingSpace:
-        """The encoder's."""
+        """The space of the encoder."""
         return self._encoder.space
 
     def encode_texts(self, texts: Sequence[str]) -> Matrix:
         """Return (n, d) float32 unit rows of the normalised texts; see `ports.TextEncoder`."""
         normalised = [normalised_prompt(text) for text in texts]
-        if self._memory is None or not normalised:
+        if self._cache is None or not normalised:
             return self._encoder.encode_texts(normalised)
-        vectors = self._memory.vectors_of(normalised, self._encoder)
+        vectors = self._cache.vectors_of(normalised, self._encoder)
         return np.stack([vectors[text] for text in normalised])

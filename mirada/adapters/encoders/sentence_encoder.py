@@ -1,4 +1,4 @@
-"""A sentence-transformers model as the encoder of prompts: TEXT_MODEL."""
+"""The encoder of prompts by a sentence-transformers model: the setting TEXT_MODEL."""
 
 from __future__ import annotations
 
@@ -24,23 +24,24 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_BATCH = 32
-"""Texts per forward pass."""
+"""Texts per forward pass; the default of sentence-transformers."""
 DEFAULT_ORGANISATION = "sentence-transformers"
-"""Where the hub keeps models that are named without an organisation."""
+"""The hub's organisation of models that are named without one."""
 UNUSED_FILES = ["onnx/*", "openvino/*", "*.h5", "*.msgpack", "*.ot", "*.onnx"]
-"""The same weights for other engines."""
+"""Weights for other engines, which are not downloaded."""
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+"""Names of the weights file in a model's folder, the preferred one first."""
 
 
 class SentenceEncoder:
-    """Embeds prompts with a model that was trained to place sentences by their meaning. Thread-safe.
+    """Embeds prompts with a model trained on the meaning of sentences. Thread-safe.
 
     Attributes:
-        counters: what was encoded so far.
+        counters: counts of items, failures and time so far.
     """
 
     def __init__(self, model: SentenceTransformer, *, name: str, pretrained: str) -> None:
-        """Keep a loaded model."""
+        """Keep a loaded model; `name` and `pretrained` are the encoder and the weights tag of its space."""
         self.counters = EncoderCounters()
         self._model = model
         self._lock = threading.Lock()
@@ -58,12 +59,13 @@ class SentenceEncoder:
         """Load a model by its name on the hub, or from a folder.
 
         Args:
-            model: such as "sentence-transformers/all-MiniLM-L6-v2" or a folder with its files.
+            model: name such as "sentence-transformers/all-MiniLM-L6-v2", or a folder with its files.
             device: "auto" takes cuda, then mps, then cpu.
-            cache_dir: where downloads are kept; None for the hub client's own cache.
+            cache_dir: folder of downloads; None for the hub client's own cache.
 
         Raises:
-            EncoderUnavailable: no such model, no network, damaged files, or no such device.
+            EncoderUnavailable: the model does not exist, the hub cannot be reached, the files are
+                damaged, or the device does not exist.
         """
         folder = _folder_of(model, cache_dir)
         weights = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
@@ -76,7 +78,7 @@ class SentenceEncoder:
 
         try:
             loaded = SentenceTransformer(str(folder), device=chosen, local_files_only=True)
-        except Exception as error:  # it raises whatever its parts raise
+        except Exception as error:  # The library raises any error of its parts.
             raise EncoderUnavailable(f"TEXT_MODEL={model} cannot be loaded: {error}") from error
         encoder = cls(loaded.eval(), name=_name_of(model), pretrained=digest_of(weights))
         logger.info("Text model %s is ready on %s.", encoder.space.name, chosen)
@@ -105,7 +107,7 @@ class SentenceEncoder:
         return vectors
 
     def interactive(self) -> Self:
-        """Return itself: the model is small, and nobody waits long."""
+        """Return this encoder: the model is small, so calls need no priority."""
         return self
 
     def _forward(self, texts: list[str]) -> Matrix:
@@ -116,7 +118,7 @@ class SentenceEncoder:
                 )
             return l2_normalise(vectors)
         except (RuntimeError, InvalidInput) as error:
-            # RuntimeError: a device out of memory or gone. InvalidInput: it returned NaN.
+            # RuntimeError: the device is out of memory or gone. InvalidInput: the model returned NaN.
             raise EncoderUnavailable(f"The text model failed: {error}") from error
 
 

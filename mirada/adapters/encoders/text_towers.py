@@ -1,4 +1,4 @@
-"""The image encoder's text tower as the encoder of prompts, in a space of its own kind."""
+"""The text tower of the image encoder as an encoder of prompts and captions, in their own spaces."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 class PromptTower:
-    """Embeds prompts where no TEXT_MODEL is named: the same vectors as for queries of pictures."""
+    """The encoder of prompts where TEXT_MODEL is not set; its vectors equal those of text queries."""
 
     def __init__(self, encoder: BatchingEncoder) -> None:
-        """Keep the encoder; whoever made it closes it."""
+        """Keep the encoder; its owner closes it."""
         self._encoder = encoder
         self._space = replace(encoder.space, kind=SpaceKind.PROMPT)
 
     @property
     def space(self) -> EmbeddingSpace:
-        """The image space's model, as a space of prompts."""
+        """The space of prompts with the image space's model."""
         return self._space
 
     def encode_texts(self, texts: Sequence[str]) -> Matrix:
@@ -31,7 +31,7 @@ class PromptTower:
         return self._encoder.encode_texts(texts)
 
     def interactive(self) -> TextEncoder:
-        """Return the same encoder for calls a person waits for: they pass all bulk work."""
+        """Return this encoder for calls that a person waits for; they precede all bulk work."""
         return _Urgent(self._encoder, self._space)
 
 
@@ -42,7 +42,7 @@ class _Urgent:
 
     @property
     def space(self) -> EmbeddingSpace:
-        """The image space's model, as a space of prompts."""
+        """The space of prompts with the image space's model."""
         return self._space
 
     def encode_texts(self, texts: Sequence[str]) -> Matrix:
@@ -51,18 +51,18 @@ class _Urgent:
 
 
 class CaptionTower:
-    """Embeds captions by what embeds prompts, in a space of their own."""
+    """The encoder of captions: the encoder of prompts, in a space of captions."""
 
     def __init__(self, encoder: PromptEncoder) -> None:
-        """Keep the encoder; whoever made it closes it."""
+        """Keep the encoder; its owner closes it."""
         self._encoder = encoder
         self._space = replace(encoder.space, kind=SpaceKind.CAPTION)
 
     @property
     def space(self) -> EmbeddingSpace:
-        """The prompt space's model, as a space of captions."""
+        """The space of captions with the prompt space's model."""
         return self._space
 
     def encode_texts(self, texts: Sequence[str]) -> Matrix:
-        """Return (n, d) float32 unit rows; see `ports.TextEncoder`. A person may wait: it hurries."""
+        """Return (n, d) float32 unit rows; see `ports.TextEncoder`. Calls precede all bulk work."""
         return self._encoder.interactive().encode_texts(texts)

@@ -1,4 +1,4 @@
-"""What a model setting names: a folder or an OpenCLIP name; where its files are; asks no network."""
+"""Finds the files of the model that a setting names: a folder or an OpenCLIP name. No network is used."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from mirada.adapters.encoders.hub import HubFile
 from mirada.kernel.errors import EncoderUnavailable, InvalidInput
 
 CONFIG_NAME = "open_clip_config.json"
+"""OpenCLIP's name of the configuration in a model folder."""
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+"""Names of transformers' tokenizer files, the preferred one first."""
 
 
 def model_folder(model: str) -> Path | None:
-    """Return the folder a model setting names, None when it is an OpenCLIP name.
+    """Return the folder that a model setting names; None when it is an OpenCLIP name.
 
     Raises:
-        EncoderUnavailable: it is written as a path and no folder is there.
+        EncoderUnavailable: it has the form of a path, and there is no such folder.
     """
     path = Path(model).expanduser()
     if path.is_dir():
@@ -33,10 +35,10 @@ def model_folder(model: str) -> Path | None:
 
 
 def _configuration_in(folder: Path) -> dict[str, Any]:
-    """Return a model folder's configuration, with its two towers.
+    """Return a model folder's configuration, which describes both towers.
 
     Raises:
-        EncoderUnavailable: it is missing, not readable, or describes no model.
+        EncoderUnavailable: it is missing, cannot be read, or describes no model.
     """
     path = folder / CONFIG_NAME
     try:
@@ -61,7 +63,7 @@ def weights_in(folder: Path) -> Path:
     """Return the weights file of a model folder, in OpenCLIP's order of preference.
 
     Raises:
-        EncoderUnavailable: the configuration or the weights are missing or not readable.
+        EncoderUnavailable: the configuration or the weights are missing or cannot be read.
     """
     from open_clip.factory import _find_checkpoint_in_dir
 
@@ -76,19 +78,19 @@ def weights_in(folder: Path) -> Path:
 
 
 def digest_of(weights: Path) -> str:
-    """Return "sha256-" and the first 12 hex digits: the weights tag of a local model."""
+    """Return the weights tag of a local model: "sha256-" and the first 12 hex digits."""
     with weights.open("rb") as stream:
         return f"sha256-{hashlib.file_digest(stream, 'sha256').hexdigest()[:12]}"
 
 
 def folder_name(folder: Path) -> str:
-    """Return what a model folder calls itself: "name" in its configuration, else the folder's."""
+    """Return the name of a model folder: "name" in its configuration, else the folder's own."""
     name = _configuration_in(folder).get("name")
     return name if isinstance(name, str) and name else folder.resolve().name
 
 
 def require_known(model: str) -> None:
-    """Raise InvalidInput, listing near names, unless OpenCLIP knows the model."""
+    """Raise InvalidInput with similar names unless OpenCLIP knows the model."""
     import open_clip
 
     name = model.replace("/", "-")
@@ -104,7 +106,7 @@ def pretrained_entry(model: str, pretrained: str | None) -> dict[str, Any]:
     """Return OpenCLIP's record of a model name and weights tag.
 
     Raises:
-        InvalidInput: OpenCLIP knows no such name or tag; the message lists near ones.
+        InvalidInput: OpenCLIP knows no such name or tag; the message lists similar ones.
     """
     import open_clip
 
@@ -125,7 +127,7 @@ def text_config(source: str) -> dict[str, Any]:
     """Return the text tower's part of a model's configuration.
 
     Args:
-        source: what OpenCLIP calls the model: a name, or "local-dir:" and a folder.
+        source: OpenCLIP's name of the model, or "local-dir:" and a folder.
     """
     import open_clip
 
@@ -136,19 +138,19 @@ def text_config(source: str) -> dict[str, Any]:
 
 
 def tokenizer_file(text: dict[str, Any]) -> HubFile | None:
-    """Return what a named model's tokenizer needs from the hub; None for OpenCLIP's own."""
+    """Return the hub's file of a model's tokenizer; None for OpenCLIP's own tokenizer."""
     name = text.get("hf_tokenizer_name")
     return HubFile(name, TOKENIZER_FILES) if name else None
 
 
 def text_tower_file(text: dict[str, Any]) -> HubFile | None:
-    """Return what a text tower of transformers needs from the hub; None for OpenCLIP's own."""
+    """Return the hub's file of a text tower of transformers; None for OpenCLIP's own text tower."""
     name = text.get("hf_model_name")
     return HubFile(name, ("config.json",)) if name and not Path(name).is_dir() else None
 
 
 def weights_file(entry: dict[str, Any]) -> HubFile:
-    """Return where the hub has the weights of OpenCLIP's record `entry`."""
+    """Return the hub's file of the weights in OpenCLIP's record `entry`."""
     from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 
     repository, _, filename = entry["hf_hub"].rpartition("/")
@@ -158,7 +160,7 @@ def weights_file(entry: dict[str, Any]) -> HubFile:
 
 
 def hub_files(model: str, pretrained: str | None) -> list[HubFile]:
-    """Return everything that a model needs from the hub.
+    """Return every file that a model needs from the hub.
 
     Args:
         model: OpenCLIP name, or a model folder.

@@ -1,1 +1,1 @@
-"""How centres of groups are computed: the port `mirada.ports.Grouping`."""
+"""Algorithms that compute the centres of groups: the port `mirada.ports.Grouping`."""

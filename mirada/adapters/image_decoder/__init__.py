@@ -1,1 +1,1 @@
-"""Decoding of untrusted pictures, in child processes with limits."""
+"""The decoder of untrusted pictures, in child processes with limits."""

@@ -1,8 +1,8 @@
 """The decoder's child process: requests on stdin, replies on stdout, limits on memory and time.
 
-Run as `python -m mirada.adapters.image_decoder.child LIMITS_AS_JSON`. It ends when its stdin does,
-so it never outlives the process that started it. A frame is a 4-byte big-endian length and JSON;
-a reply's JSON says how many bytes follow it.
+It is run as `python -m mirada.adapters.image_decoder.child LIMITS_AS_JSON`. It ends when its stdin is
+closed, so it never outlives its parent. A frame is a 4-byte big-endian length and so many bytes of
+JSON. The JSON of a reply has the length of the payload that follows it.
 """
 
 from __future__ import annotations
@@ -19,18 +19,20 @@ from collections.abc import Callable
 from typing import Any, BinaryIO
 
 LENGTH = struct.Struct(">I")
+"""The length of a frame's JSON in bytes."""
 Reply = tuple[dict[str, Any], bytes]
+"""(the JSON object of a reply, its payload)."""
 
 
 def main() -> None:
-    """Limit this process, say that it is ready, then answer until stdin ends."""
-    # Ctrl-C, and a service manager's stop, reach the whole process group; the parent decides when
-    # this process ends, by closing its input.
+    """Set the limits of this process, send an empty reply, then answer requests until stdin ends."""
+    # Ctrl-C and a service manager's stop reach the whole process group, but the parent decides
+    # when this process ends: it closes the input.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     options = json.loads(sys.argv[1])
     _limit(options["memory_bytes"])
-    # Nothing but replies may reach the pipe, whatever a library prints.
+    # A library that prints to stdout must not write between the replies.
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     requests = sys.stdin.buffer
@@ -46,7 +48,7 @@ def main() -> None:
 
 
 def _answerer(options: dict[str, Any]) -> Callable[[dict[str, Any]], Reply]:
-    # Imported under the limits, and after them: a picture library is the part not to be trusted.
+    # Imported after the limits are set, because the picture library is the part not to be trusted.
     from mirada.adapters.image_decoder import pixels
 
     limits = pixels.Limits(
@@ -77,7 +79,7 @@ def _answerer(options: dict[str, Any]) -> Callable[[dict[str, Any]], Reply]:
         except MemoryError:
             return _refusal("corrupt", "The picture crashed its decoder or exceeded its limits.")
         except Exception as error:
-            # Broken pictures make Pillow raise anything: struct.error, ValueError, KeyError ...
+            # Broken pictures make Pillow raise any error: struct.error, ValueError, KeyError and more.
             return _refusal("corrupt", f"The picture is truncated or damaged ({_reason(error)}).")
 
     refused = pixels.too_large(limits)
@@ -90,19 +92,19 @@ def _refusal(kind: str, detail: str) -> Reply:
 
 
 def _reason(error: Exception) -> str:
-    # Pillow puts the file's path into some messages.
+    # Pillow puts the path of the file into some messages, which a client must not see.
     return type(error).__name__ if "/" in str(error) else str(error)[:200] or type(error).__name__
 
 
 def _limit(memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # It opens one picture at a time and writes no file.
+    # The process writes no file.
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
 def _allow_cpu(cpu_s: float) -> None:
-    # The limit counts from the start of the process; SIGXCPU ends it.
+    # The limit counts CPU time since the process began; SIGXCPU ends the process.
     soft = math.ceil(time.process_time() + cpu_s)
     resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
 

@@ -1,6 +1,6 @@
-"""What the containers say about themselves before any pixel is decoded: format, and completeness.
+"""Checks a picture file's format and completeness before any pixel is decoded.
 
-Runs in the decoder's child process; standard library only.
+It runs in the decoder's child process. Standard library only.
 """
 
 from __future__ import annotations
@@ -12,31 +12,35 @@ from typing import BinaryIO
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 GIF_MAGICS = (b"GIF87a", b"GIF89a")
 JPEG_MAGIC = b"\xff\xd8\xff"
+"""The first bytes of each format: PNG 3rd edition, 5.2; GIF89a specification, 17; ITU-T T.81, B.1."""
 READ_BYTES = 1024 * 1024
+"""Bytes read at once, so that memory does not grow with the file."""
 TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
+"""Types of text chunks: PNG 3rd edition, 11.3.3."""
 MAX_CHUNK_BYTES = 4 * 1024 * 1024
-"""Of a text chunk: where more stands, the first part is kept."""
+"""Bytes of one text chunk that are kept; a bound against hostile files, chosen here."""
 MAX_CHUNKS = 256
+"""Text chunks of one picture that are kept; a bound against hostile files, chosen here."""
 MAX_CHUNKS_BYTES = 16 * 1024 * 1024
-"""Of all text chunks of a picture together."""
+"""Bytes of all text chunks of one picture that are kept."""
 PICTURE_CHUNKS = frozenset({b"tRNS", b"acTL", b"fcTL", b"fdAT"})
-"""Chunks that a decoder may leave out and that change what is seen all the same."""
+"""Optional chunks that change the picture: transparency and animation."""
 
 Chunk = tuple[bytes, bytes]
-"""The type of a PNG's text chunk, and its data."""
+"""(type, data) of a PNG's text chunk."""
 
 
 class Incomplete(Exception):
-    """The file ends before its container does, or its structure is broken."""
+    """The file ends too early, or its structure is broken."""
 
 
 def sniff(head: bytes) -> str | None:
-    """Return the Pillow name of the accepted format that the first bytes begin, None for others.
+    """Return the accepted format of a file by its first bytes, as Pillow names it; None for others.
 
-    A proper beginning of a magic number counts as that format: such a file is cut off, not foreign.
+    A file that ends inside the magic number counts as that format: it is cut off, not foreign.
 
     Args:
-        head: the first 12 bytes, fewer when the file is shorter; not empty.
+        head: the first 12 bytes; fewer when the file is shorter; at least one.
     """
     for name, magic in (
         ("JPEG", JPEG_MAGIC),
@@ -52,20 +56,20 @@ def sniff(head: bytes) -> str | None:
 
 
 def is_side_chunk(kind: bytes) -> bool:
-    """Return whether a PNG shows the same without this chunk (PNG 3rd edition, 5.4)."""
+    """Return whether a PNG looks the same without a chunk of this type (PNG 3rd edition, 5.4)."""
     return kind[:1].islower() and kind not in PICTURE_CHUNKS
 
 
 def require_complete(file: BinaryIO, name: str, byte_size: int) -> list[Chunk]:
-    """Walk a PNG, GIF or WebP to its end; JPEG has no lengths to check, so decoding must tell.
+    """Read a PNG, GIF or WebP to its end. A JPEG has no lengths to check: decoding shows its end.
 
-    Pillow stops reading when it has the first frame's pixels and does not miss what follows.
+    Pillow stops after the first frame's pixels, so it does not notice a missing end.
 
     Returns:
-        The text chunks of a PNG, those with a wrong checksum left out; nothing for other formats.
+        The text chunks of a PNG, without those with a wrong checksum; [] for other formats.
 
     Raises:
-        Incomplete: it ends too early, or a part of the picture has a wrong checksum.
+        Incomplete: the file ends too early, or a part of the picture has a wrong checksum.
     """
     file.seek(0)
     if name == "PNG":
@@ -80,8 +84,7 @@ def require_complete(file: BinaryIO, name: str, byte_size: int) -> list[Chunk]:
 
 
 def _walk_png(file: BinaryIO) -> list[Chunk]:
-    # PNG 3rd edition, 5.3: length, type, data, CRC-32 over type and data. A decoder of the first
-    # image alone would not notice a damaged end.
+    # PNG 3rd edition, 5.3: a chunk is length, type, data, and CRC-32 of type and data.
     _read(file, len(PNG_MAGIC))
     texts: list[Chunk] = []
     left = MAX_CHUNKS_BYTES
@@ -107,7 +110,7 @@ def _walk_png(file: BinaryIO) -> list[Chunk]:
 
 
 def _walk_gif(file: BinaryIO) -> None:
-    # GIF89a specification, appendix B: blocks up to the trailer, data in sub-blocks of <= 255 bytes.
+    # GIF89a specification, appendix B: blocks up to the trailer; data is in sub-blocks of up to 255 bytes.
     flags = _read(file, 13)[10]
     _skip_colours(file, flags)
     while (introducer := _read(file, 1)) != b";":

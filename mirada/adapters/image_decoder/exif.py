@@ -1,7 +1,7 @@
-"""The few EXIF fields that are wanted, found without reading the others.
+"""Reads the few EXIF fields that are needed, without the others.
 
-Pillow turns all fields of a block into values first, which for a camera's takes 0.3 ms, a third of what
-checking a small photograph takes. Runs in the decoder's child process; standard library only.
+Pillow decodes all fields: 0.3 ms for a camera's, a third of the check of a small photograph. This runs
+in the decoder's child process. Standard library only.
 """
 
 from __future__ import annotations
@@ -21,22 +21,25 @@ WANTED = {
     USER_COMMENT: "UserComment",
     0x9C9C: "XPComment",
 }
-"""EXIF 2.32, 4.6; 0x9C9C is Windows' own, UTF-16."""
+"""Fields that are read, by tag: EXIF 2.32, 4.6. 0x9C9C is a field of Windows, in UTF-16."""
 PREFIX = b"Exif\0\0"
 BYTE_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
+"""Headers of little-endian and big-endian blocks: TIFF 6.0, section 2."""
 SHORT = 3
+"""The type of a 16-bit number: TIFF 6.0, section 2."""
 TEXT_KINDS = (1, 2, 7, 129)
-"""Bytes, ASCII, undefined, and since EXIF 3.0 UTF-8."""
+"""Types of text: bytes, ASCII, undefined, and UTF-8 since EXIF 3.0."""
 MAX_ENTRIES = 1_000
-"""Of a directory; cameras write some 60."""
+"""Entries of a directory that are read; cameras write about 60."""
 MAX_VALUE_BYTES = 4 * 1024 * 1024
-"""Two bytes for each of the characters that are read of one text."""
+"""Bytes of one text: two for each of the 2 Mi characters that are read."""
 
 
 def read(block: bytes) -> tuple[int | None, dict[str, bytes], str]:
     """Return the orientation, the raw texts by name, and the byte order, "<" or ">".
 
-    Of a broken block what can be read; nothing is raised.
+    The orientation is None where there is none. A broken block gives what is readable; no error is
+    raised.
     """
     block = block.removeprefix(PREFIX)
     order = BYTE_ORDERS.get(block[:4])
@@ -46,7 +49,7 @@ def read(block: bytes) -> tuple[int | None, dict[str, bytes], str]:
     texts: dict[str, bytes] = {}
     first = _number(block, 4, order + "I")
     directories = [first] if first is not None else []
-    # The first directory and the one of EXIF itself; a thumbnail's and a camera's own are not read.
+    # The first directory and the EXIF directory are read, not those of thumbnails and cameras.
     for at in directories:
         for tag, kind, count, value_at in _entries(block, at, order):
             if tag == EXIF_DIRECTORY and len(directories) == 1:
@@ -55,13 +58,13 @@ def read(block: bytes) -> tuple[int | None, dict[str, bytes], str]:
             elif tag == ORIENTATION and kind == SHORT:
                 orientation = _number(block, value_at, order + "H")
             elif tag in WANTED and kind in TEXT_KINDS and WANTED[tag] not in texts:
-                # Not copied in vain: a thousand fields of one name may each be megabytes.
+                # A second field of one name is not copied: a hostile file may have a thousand of megabytes.
                 texts[WANTED[tag]] = _value(block, count, value_at, order)
     return orientation, texts, order
 
 
 def _entries(block: bytes, at: int, order: str) -> Iterator[tuple[int, int, int, int]]:
-    """Yield tag, type, count, and the position of the four bytes of value or offset."""
+    """Yield (tag, type, count, position of the four bytes with the value or its offset)."""
     count = _number(block, at, order + "H") or 0
     for number in range(min(count, MAX_ENTRIES)):
         start = at + 2 + 12 * number

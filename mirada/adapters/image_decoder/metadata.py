@@ -1,7 +1,7 @@
-"""What stands in a container beside its pixels: texts, and how the camera was held.
+"""Reads the texts and the orientation that a picture file holds beside its pixels.
 
-Runs in the decoder's child process. Whatever is broken here counts as absent: no picture is refused
-for it. Standard library only.
+It runs in the decoder's child process. Broken values count as absent, so they never make a picture
+refused. Standard library only.
 """
 
 from __future__ import annotations
@@ -15,42 +15,42 @@ from mirada.adapters.image_decoder import exif
 from mirada.adapters.image_decoder.containers import Chunk
 
 MAX_TEXT_BYTES = 2 * 1024 * 1024
-"""Of one text, unpacked. A workflow of a few hundred nodes comes to some 500 KB."""
+"""Unpacked bytes of one text that are kept. A workflow of some hundred nodes takes about 500 KB."""
 MAX_TEXTS_BYTES = 8 * 1024 * 1024
-"""Of all texts of a picture together."""
+"""Unpacked bytes of all texts of one picture that are kept."""
 MAX_TEXTS = 64
-"""Programs that write one text for each setting write some twenty."""
+"""Texts of one picture that are kept. Programs that write one text a setting write about twenty."""
 MAX_KEYWORD_BYTES = 79
-"""PNG 3rd edition, 11.3.3."""
+"""Length of a keyword: PNG 3rd edition, 11.3.3."""
 XMP_KEYWORD = b"XML:com.adobe.xmp"
 RAW_EXIF_KEYWORD = b"Raw profile type exif"
-"""ImageMagick's way to put EXIF into a PNG before there was a chunk for it: hexadecimal digits."""
+"""The keyword under which ImageMagick writes EXIF as hexadecimal digits; older than the eXIf chunk."""
 XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 ASCII, UNICODE, JIS, UNDEFINED = b"ASCII\0\0\0", b"UNICODE\0", b"JIS\0\0\0\0\0", b"\0" * 8
-"""EXIF 2.32, table 9: the first eight bytes of a user comment."""
+"""Character codes of a user comment, its first CODE_BYTES bytes: EXIF 2.32, table 9."""
 CODE_BYTES = 8
 SAMPLE_BYTES = 4096
-"""What is looked at to tell one byte order from the other."""
+"""Bytes of a text that are read to find its byte order; chosen here."""
 
 
 def complete(info: dict[Any, Any], chunks: Sequence[Chunk]) -> None:
-    """Put into Pillow's `info` what a PNG keeps in texts: XMP as "xmp", and EXIF of old as "exif"."""
+    """Add to Pillow's `info` what a PNG keeps in text chunks: XMP as "xmp", old EXIF as "exif"."""
     for kind, data in chunks:
         keyword = data[: MAX_KEYWORD_BYTES + 1].partition(b"\0")[0]
         if keyword == XMP_KEYWORD and "xmp" not in info:
             info["xmp"] = _unpacked(kind, data, MAX_TEXT_BYTES)
         elif keyword == RAW_EXIF_KEYWORD and "exif" not in info:
-            # A line end, "exif", the length, then the digits in lines.
+            # The text is a line end, "exif", the length, then lines of digits.
             digits = _unpacked(kind, data, MAX_TEXT_BYTES).split(b"\n", 3)[3:]
             try:
                 info["exif"] = bytes.fromhex(b"".join(digits).decode("ascii"))
             except ValueError:
-                # The first counts, broken as it is: hundreds may follow, and each has to be unpacked.
+                # Hundreds may follow and would each be unpacked, so the first counts though it is broken.
                 info["exif"] = b""
 
 
 def orientation(info: dict[Any, Any]) -> int:
-    """Return how the picture was held, 1 to 8 (EXIF 2.32, table 4); 1 where nothing readable says."""
+    """Return the orientation, 1 to 8 (EXIF 2.32, table 4); 1, upright, where none is readable."""
     block, packet = info.get("exif"), info.get("xmp")
     turned = exif.read(block)[0] if isinstance(block, bytes) else None
     if turned is None and isinstance(packet, bytes):
@@ -63,12 +63,12 @@ def texts(info: dict[Any, Any], chunks: Sequence[Chunk]) -> dict[str, str]:
     """Return the texts of a file by name, bounded in number and size.
 
     Args:
-        info: what Pillow found, completed: "exif", "xmp" and "comment" are bytes.
+        info: Pillow's `info` after `complete`; "exif", "xmp" and "comment" are bytes.
         chunks: a PNG's text chunks.
 
     Returns:
-        PNG keywords as they are; `exif:NAME`; `xmp`, the packet; `comment` of a JPEG or GIF. Where
-        a name comes twice the first counts.
+        Texts by name: a PNG's keyword, `exif:TAG`, `xmp`, or `comment` of a JPEG or GIF. Of two texts
+        with one name the first counts.
     """
     found: dict[str, str] = {}
     left = MAX_TEXTS_BYTES
@@ -80,7 +80,7 @@ def texts(info: dict[Any, Any], chunks: Sequence[Chunk]) -> dict[str, str]:
         if name in found or keyword in (b"", XMP_KEYWORD, RAW_EXIF_KEYWORD):
             continue
         raw = _unpacked(kind, data, min(left, MAX_TEXT_BYTES))
-        # Broken ones are paid for as well: they may have been unpacked as far.
+        # A broken text uses up the budget too, since it may have been unpacked as far.
         left -= len(raw) or MAX_TEXT_BYTES
         found[name] = raw.decode("utf-8", "replace") if kind == b"iTXt" else _decoded(raw)
     block = info.get("exif")
@@ -96,10 +96,12 @@ def texts(info: dict[Any, Any], chunks: Sequence[Chunk]) -> dict[str, str]:
 
 
 def _unpacked(kind: bytes, data: bytes, max_bytes: int) -> bytes:
-    """Return the text of a text chunk as bytes, cut at `max_bytes`, empty when it is broken.
+    """Return the text of a text chunk as bytes, cut at `max_bytes`; b"" when it is broken.
 
-    PNG 3rd edition, 11.3.3: tEXt is keyword, NUL, text; zTXt keyword, NUL, method, packed text; iTXt
-    keyword, NUL, flag, method, language, NUL, keyword in that language, NUL, text.
+    tEXt is keyword, NUL, text. zTXt is keyword, NUL, method, packed text. iTXt is keyword, NUL, flag,
+    method, language, NUL, keyword in that language, NUL, text.
+
+    Source: PNG 3rd edition, 11.3.3.
     """
     _, _, rest = data.partition(b"\0")
     if kind == b"tEXt":
@@ -131,19 +133,19 @@ def _exif_text(field: str, raw: bytes, order: str) -> str:
         return _utf_16(rest, order)
     if code in (ASCII, JIS):
         return _decoded(rest[:MAX_TEXT_BYTES])
-    # Programs that know of no code leave it empty, or begin with the text.
+    # Some programs leave the code empty, or begin with the text.
     return _utf_16(rest if code == UNDEFINED else raw, order)
 
 
 def _utf_16(raw: bytes, order: str) -> str:
-    """Return text in UTF-16 of either byte order, or else in UTF-8; few writers keep to the rules."""
+    """Return text from UTF-16 of either byte order, or from UTF-8: few programs follow the standard."""
     raw = raw[: 2 * MAX_TEXT_BYTES]
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
         order, raw = (">" if raw[:1] == b"\xfe" else "<"), raw[2:]
     elif b"\0" not in raw.rstrip(b"\0"):
         return _decoded(raw)
     else:
-        # Blanks, digits and line ends have a zero in their upper half, whatever the language.
+        # Blanks, digits and line ends have a zero in their upper byte in every language.
         upper_first, upper_last = raw[:SAMPLE_BYTES:2].count(0), raw[1:SAMPLE_BYTES:2].count(0)
         if upper_first != upper_last:
             order = ">" if upper_first > upper_last else "<"
@@ -152,7 +154,7 @@ def _utf_16(raw: bytes, order: str) -> str:
 
 
 def _decoded(raw: bytes) -> str:
-    """Return text in UTF-8, or else in Latin-1, which PNG asks for and few programs write."""
+    """Return text from UTF-8, or else from Latin-1, which PNG prescribes and few programs write."""
     raw = raw.rstrip(b"\0")
     try:
         return raw.decode("utf-8")

@@ -1,8 +1,8 @@
-"""Pillow's readers of what stands beside the pixels, made unable to refuse a picture.
+"""Patches of Pillow, so that broken data beside the pixels never makes a picture refused.
 
-Pillow gives a whole picture up for a text that unpacks to too much, a profile with a wrong checksum,
-or a header of some program that is too short; and it takes a PNG's text named "transparency" for the
-chunk that means it. Runs in the decoder's child process.
+Pillow refuses a picture for a text that unpacks to too much, a profile with a wrong checksum, or a
+program's header that is too short. It also mistakes a PNG's text named "transparency" for the chunk
+tRNS. The patches work in the decoder's child process.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from PIL import ImageFile, JpegImagePlugin, PngImagePlugin
 from mirada.adapters.image_decoder import containers
 
 PROFILE_HEAD_BYTES = 14
-"""Of each part of a JPEG's colour profile (ICC.1, annex B.4): a name, a number, a count."""
+"""Header of each part of a JPEG's colour profile: a name, a number, a count (ICC.1, annex B.4)."""
 
 
 class TolerantPngStream(PngImagePlugin.PngStream):
-    """Reads a PNG's chunks; of those beside the picture it takes the profile and EXIF."""
+    """A reader of a PNG's chunks that keeps, of the optional ones, the colour profile and EXIF."""
 
     def call(self, cid: bytes, pos: int, length: int) -> bytes:
-        """Read a chunk; one that is beside the picture counts as absent when it is broken."""
+        """Read a chunk; an optional chunk that is broken counts as absent."""
         if not containers.is_side_chunk(cid):
             return super().call(cid, pos, length)
         if cid in (b"iCCP", b"eXIf"):
@@ -34,7 +34,7 @@ class TolerantPngStream(PngImagePlugin.PngStream):
         return ImageFile._safe_read(self.fp, length)
 
     def crc(self, cid: bytes, data: bytes) -> None:
-        """Check a checksum where the picture depends on it."""
+        """Check the checksum of a chunk that the picture depends on; skip that of an optional chunk."""
         if containers.is_side_chunk(cid):
             self.crc_skip(cid, data)
         else:
@@ -42,7 +42,7 @@ class TolerantPngStream(PngImagePlugin.PngStream):
 
 
 def read_application_segment(image: JpegImagePlugin.JpegImageFile, marker: int) -> None:
-    """Read a JPEG's APPn segment; a broken one counts as absent, one that is cut off does not."""
+    """Read a JPEG's APPn segment; a broken segment counts as absent, a cut-off one raises OSError."""
     assert image.fp is not None
     start = image.fp.tell()
     try:
@@ -50,17 +50,17 @@ def read_application_segment(image: JpegImagePlugin.JpegImageFile, marker: int) 
     except (struct.error, IndexError, TypeError, ValueError):
         image.fp.seek(start)
         JpegImagePlugin.Skip(image, marker)
-    # Pillow looks into the parts of a profile when it knows the picture's size.
+    # Pillow reads the parts of a profile later, and would fail on a short one then.
     if image.icclist and len(image.icclist[-1]) < PROFILE_HEAD_BYTES:
         image.icclist.pop()
 
 
 def install() -> None:
-    """Put these readers in the place of Pillow's, in this whole process."""
+    """Replace Pillow's readers in this whole process."""
     setattr(PngImagePlugin, "PngStream", TolerantPngStream)  # noqa: B010 - a type to mypy
     markers: dict[int, Any] = JpegImagePlugin.MARKER
     for marker, (name, description, handler) in markers.items():
         if handler is JpegImagePlugin.APP:
             markers[marker] = (name, description, read_application_segment)
-    # It turns every EXIF field into a value, for a resolution that nobody asks for.
+    # Pillow would decode every EXIF field for a resolution that is not needed.
     setattr(JpegImagePlugin.JpegImageFile, "_read_dpi_from_exif", lambda _: None)  # noqa: B010

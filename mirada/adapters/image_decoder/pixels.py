@@ -1,6 +1,6 @@
-"""From a file to pixels with Pillow, every mode and orientation defined. Runs in the child process.
+"""Decodes picture files with Pillow, in every mode and orientation. It runs in the child process.
 
-Imports Pillow and the standard library only, so that a child starts fast and small.
+Pillow and standard library only, so that a child starts fast and stays small.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-# Importing the plugins by name keeps Pillow from loading its forty others.
+# Pillow loads its forty other plugins unless those that are needed are imported by name.
 from PIL import (  # noqa: F401
     GifImagePlugin,
     Image,
@@ -38,13 +38,13 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""EXIF 2.32, table 4: what undoes each way of holding the camera."""
+"""The transposition that makes a picture of each orientation upright: EXIF 2.32, table 4."""
 MAX_PROFILE_BYTES = 16 * 1024 * 1024
-"""Of a PNG's colour profile, unpacked; Pillow's own limit of 1 MiB is short of some printers'."""
+"""Unpacked bytes of a PNG's colour profile; some printers' exceed Pillow's own limit of 1 MiB."""
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 WEBP_QUALITY = 82
 WEBP_METHOD = 2
-"""Measured on photographs (research, ecosystem): method 1 takes 9 ms, 4 takes 19 ms."""
+"""Measured on photographs (research, ecosystem): method 1 takes 9 ms, method 4 takes 19 ms."""
 
 
 class Refused(Exception):
@@ -58,7 +58,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """What a picture may be at most, and what lies under its transparent parts."""
+    """The limits of a picture's size, and the sRGB colour under its transparent parts."""
 
     max_pixels: int
     max_side_px: int
@@ -66,7 +66,7 @@ class Limits:
 
 
 def prepare(limits: Limits) -> None:
-    """Set Pillow's module-wide switches; once per process."""
+    """Set Pillow's global switches; call it once per process."""
     Image.MAX_IMAGE_PIXELS = limits.max_pixels
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     PngImagePlugin.MAX_TEXT_CHUNK = MAX_PROFILE_BYTES
@@ -76,16 +76,17 @@ def prepare(limits: Limits) -> None:
 
 
 def inspect(path: str, limits: Limits) -> tuple[dict[str, Any], FileMetadata | None]:
-    """Decode the first frame to its end.
+    """Decode the first frame to its end, and read the file metadata.
 
     Returns:
-        Format, upright width and height, and frame count; and what a generator wrote into the file.
+        The facts "format", "width", "height" (upright) and "frames" (1, or 2 if animated), and the file
+        metadata; None where no generator is recognised.
     """
     with Path(path).open("rb") as file:
         image, name, chunks = _open(file, limits)
         width, height = image.size
         frames = 2 if name != "JPEG" and getattr(image, "is_animated", False) else 1
-        # Every coefficient of a JPEG is read at any scale; an eighth saves the arithmetic.
+        # A JPEG is read to its end at any scale; an eighth saves arithmetic.
         image.draft(None, (1, 1))
         image.load()
         if metadata.orientation(image.info) >= 5:
@@ -95,33 +96,33 @@ def inspect(path: str, limits: Limits) -> tuple[dict[str, Any], FileMetadata | N
 
 
 def decode(path: str, min_side_px: int, limits: Limits) -> tuple[dict[str, Any], bytes]:
-    """Return width and height of the first frame, upright and as sRGB, and its RGB bytes."""
+    """Return the facts "width" and "height" of the first frame, and its upright sRGB pixels as bytes."""
     with Path(path).open("rb") as file:
         original, *_ = _open(file, limits)
-        # JPEG shrinks by up to 8 while decoding: five times faster for a photograph.
+        # A JPEG can shrink by up to 8 while it is decoded: five times faster for a photograph.
         original.draft(None, (min_side_px, min_side_px))
         original.load()
         image = _flat(original, limits.background)
         factor = min(image.size) // min_side_px
         if factor > 1:
-            # Whole factors: the shorter side stays at or above what was asked for.
+            # Whole factors keep the shorter side at or above `min_side_px`.
             image = image.reduce(factor)
         image = _upright(_as_srgb(image, original), original)
         return {"width": image.width, "height": image.height}, image.tobytes()
 
 
 def thumbnail(path: str, max_side_px: int, limits: Limits) -> bytes:
-    """Return a WebP of the first frame that fits a square, without metadata, transparency kept."""
+    """Return a WebP of the first frame that fits a square; it keeps transparency and has no metadata."""
     with Path(path).open("rb") as file:
         original, *_ = _open(file, limits)
-        # Twice the size is what keeps the following resize free of visible loss.
+        # Resizing from twice the size shows no visible loss.
         original.draft(None, (2 * max_side_px, 2 * max_side_px))
         original.load()
         image = _eight_bit(original)
         image = image.convert("RGBA" if image.has_transparency_data else _colour_mode(image))
         image.thumbnail((max_side_px, max_side_px), reducing_gap=2.0)
         image = _upright(_as_srgb(image, original), original)
-        # Pillow would write what it finds here: profile, EXIF, XMP.
+        # Pillow would write the profile, EXIF and XMP that it finds here.
         image.info = {}
         out = io.BytesIO()
         image.save(out, "WEBP", quality=WEBP_QUALITY, method=WEBP_METHOD)
@@ -129,7 +130,7 @@ def thumbnail(path: str, max_side_px: int, limits: Limits) -> bytes:
 
 
 def _open(file: BinaryIO, limits: Limits) -> tuple[ImageFile.ImageFile, str, list[Chunk]]:
-    """Return the picture before any pixel is decoded, its format, and a PNG's text chunks."""
+    """Return the picture before any pixel is decoded, its format as Pillow names it, and text chunks."""
     byte_size = file.seek(0, io.SEEK_END)
     file.seek(0)
     head = file.read(12)
@@ -147,7 +148,7 @@ def _open(file: BinaryIO, limits: Limits) -> tuple[ImageFile.ImageFile, str, lis
         chunks = containers.require_complete(file, name, byte_size)
     except containers.Incomplete as error:
         raise Refused("corrupt", f"The {name} is cut off or damaged.") from error
-    # Pillow reads on from where its header ended.
+    # Pillow continues to read where its header ended.
     file.seek(position)
     metadata.complete(image.info, chunks)
     return image, name, chunks
@@ -159,7 +160,7 @@ def _check_size(width: int, height: int, limits: Limits) -> None:
 
 
 def too_large(limits: Limits, found: str = "") -> Refused:
-    """Return the refusal of a picture with too many pixels."""
+    """Return the refusal of a picture with too many pixels; `found` is a sentence about its size."""
     return Refused(
         "too_large",
         f"A picture may have {limits.max_pixels // 1_000_000} million pixels and "
@@ -173,7 +174,7 @@ def _upright(image: Image.Image, original: Image.Image) -> Image.Image:
 
 
 def _flat(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    """Return the picture without transparency: RGB, or CMYK or L with a profile still to apply."""
+    """Return the picture without transparency, as RGB; as CMYK or L where a profile is still to apply."""
     image = _eight_bit(image)
     if not image.has_transparency_data:
         return image.convert(_colour_mode(image))
@@ -184,7 +185,7 @@ def _flat(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    # Pillow keeps the high byte of 16-bit colour by itself, but not of 16-bit grey.
+    # Pillow keeps the high byte of 16-bit colour, but not of 16-bit grey.
     if not image.mode.startswith("I"):
         return image
     info = dict(image.info)
@@ -195,13 +196,13 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 
 def _colour_mode(image: Image.Image) -> str:
-    """Return the mode in which a profile, if there is one, can be applied."""
+    """Return the mode in which the picture's profile can be applied; RGB where it has none."""
     has_profile = bool(image.info.get("icc_profile"))
     return image.mode if has_profile and image.mode in ("CMYK", "L") else "RGB"
 
 
 def _as_srgb(image: Image.Image, original: Image.Image) -> Image.Image:
-    """Return RGB or RGBA in sRGB; a profile that is missing, broken or foreign counts as sRGB."""
+    """Return the picture in sRGB, as RGB or RGBA; a missing, broken or unfitting profile counts as sRGB."""
     profile_bytes = original.info.get("icc_profile")
     target = "RGBA" if image.mode == "RGBA" else "RGB"
     if profile_bytes and not _is_srgb(profile_bytes):
@@ -214,10 +215,10 @@ def _as_srgb(image: Image.Image, original: Image.Image) -> Image.Image:
 
 
 def _is_srgb(profile_bytes: bytes) -> bool:
-    # Most profiles are some wording of sRGB, whose transform would cost more than the decoding.
+    # Most profiles are sRGB under some name; their transform would cost more than the decoding.
     return b"sRGB" in profile_bytes or "sRGB".encode("utf-16-be") in profile_bytes
 
 
 def decoder_errors() -> tuple[type[BaseException], ...]:
-    """Return the errors of Pillow that mean a size limit."""
+    """Return the errors by which Pillow reports a picture beyond the size limit."""
     return (Image.DecompressionBombWarning, Image.DecompressionBombError)

@@ -1,4 +1,4 @@
-"""One child process of the decoder, seen from its parent: start, ask with a deadline, kill."""
+"""One child process of the decoder, as its parent handles it: start, ask with a deadline, kill."""
 
 from __future__ import annotations
 
@@ -18,34 +18,37 @@ from typing import Any
 import mirada
 
 LENGTH = struct.Struct(">I")
+"""The length of a frame's JSON in bytes; see `mirada.adapters.image_decoder.child`."""
 PACKAGE_ROOT = Path(mirada.__file__).resolve().parent.parent
 START_S = 30.0
-"""Importing Pillow takes 0.1 s; a machine that swaps may need much longer."""
+"""Seconds until a child is ready: importing Pillow takes 0.1 s, much longer while a machine swaps."""
 PIPE_BYTES = 1024 * 1024
-"""What an unprivileged process may ask for on Linux: fewer turns to hand over a picture."""
+"""Linux permits an unprivileged process this pipe size (pipe(7)); a picture needs fewer writes."""
 FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM)
-"""An administrator, a service manager or the kernel short of memory; limits end it otherwise."""
+"""Exit statuses after a signal by an administrator, a service manager or the kernel out of memory.
+The child's own limits end it with others."""
 MAX_HEADER_BYTES = 64 * 1024
+"""Bytes of a reply's JSON, whose longest value is a sentence; a bound against a corrupted child."""
 MAX_PAYLOAD_BYTES = 3 * 50_000_000
-"""RGB of the largest picture that is accepted: more is no honest answer."""
+"""Bytes of the largest picture that is accepted, as RGB; a bound against a corrupted child."""
 
 
 class ChildFailed(Exception):
-    """The child died, was too slow, or answered nonsense."""
+    """The child died, was too slow, or sent a malformed reply."""
 
 
 class ChildEnded(ChildFailed):
-    """Somebody else ended the child, so nothing is known about the picture it had."""
+    """The child was ended from outside, so nothing is known about its picture."""
 
 
 class DecoderProcess:
-    """A running child. One caller at a time; `kill` may come from any thread."""
+    """A running child process. One caller at a time; `kill` may be called from any thread."""
 
     def __init__(self, options: str) -> None:
-        """Start it and wait until it has imported what it needs.
+        """Start the child and wait until it is ready.
 
         Args:
-            options: the limits as JSON, see `mirada.adapters.image_decoder.child`.
+            options: the limits as JSON; see `mirada.adapters.image_decoder.child`.
 
         Raises:
             OSError, ChildFailed: it cannot be started.
@@ -55,8 +58,8 @@ class DecoderProcess:
             [sys.executable, "-P", "-m", "mirada.adapters.image_decoder.child", options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            # Nothing of ours: the environment holds passwords. Not a session of its own, so that
-            # whoever kills the whole process group kills it too.
+            # The environment is not inherited, because it holds passwords. The child stays in this
+            # process group, so that killing the group kills it too.
             env={"PYTHONPATH": str(PACKAGE_ROOT), "PATH": os.defpath, "LANG": "C.UTF-8"},
             bufsize=0,
         )
@@ -65,7 +68,7 @@ class DecoderProcess:
         self._requests = self._process.stdin.fileno()
         self._replies = self._process.stdout.fileno()
         self._is_broken = False
-        # Where the user's quota of pipe memory is used up, the usual 64 KiB do as well.
+        # Where the user's quota of pipe memory is used up, the pipe keeps the usual 64 KiB.
         with suppress(OSError):
             fcntl.fcntl(self._replies, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         try:
@@ -76,7 +79,7 @@ class DecoderProcess:
             raise
 
     def is_usable(self) -> bool:
-        """Whether it lives and has answered everything it was asked."""
+        """Return whether the child lives and has answered every request."""
         return not self._is_broken and self._process.poll() is None
 
     def ask(self, request: dict[str, Any], wall_s: float) -> tuple[dict[str, Any], bytearray]:
@@ -86,7 +89,7 @@ class DecoderProcess:
             ChildFailed: no answer within `wall_s` seconds, or the child died.
         """
         frame = json.dumps(request).encode()
-        # Whatever interrupts this leaves half a conversation behind.
+        # An interruption leaves half a message in the pipe.
         self._is_broken = True
         try:
             os.write(self._requests, LENGTH.pack(len(frame)) + frame)
@@ -98,13 +101,13 @@ class DecoderProcess:
         return reply
 
     def kill(self) -> None:
-        """End it at once and take its remains away; harmless to repeat."""
+        """Kill the child and wait for its end; harmless to repeat."""
         self._is_broken = True
         self._process.kill()
         self._process.wait()
 
     def close_pipes(self) -> None:
-        """Let go of the pipes once nobody reads them any more."""
+        """Close the pipes; call it when no thread reads them any more."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()

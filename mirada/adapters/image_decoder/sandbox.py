@@ -1,4 +1,4 @@
-"""ports.ImageDecoder over a pool of child processes that a hostile picture may kill."""
+"""The implementation of `ports.ImageDecoder` on a pool of child processes."""
 
 from __future__ import annotations
 
@@ -37,14 +37,16 @@ logger = logging.getLogger(__name__)
 MEMORY_BYTES = 1_500_000_000
 CPU_S = 20.0
 WALL_S = 30.0
-"""Per picture: research, reliability 4.1. 50 Mpx fit; a 1.5 MB GIF that asks for 73 s does not."""
+"""Limits per picture: research, reliability 4.1. A picture of 50 megapixels fits; a GIF of 1.5 MB that
+needs 73 s does not."""
 RECYCLE_AFTER = 1_000
-"""Pictures a child decodes before a fresh one takes its place: leaks stay small."""
+"""Pictures that a child decodes before a new one replaces it, so that memory leaks stay small."""
 MAX_POOL = 8
+"""Most children; each may take MEMORY_BYTES."""
 MAX_GENERATION_BYTES = 1024 * 1024
-"""Its texts have some 50,000 characters at most, each at most 12 bytes of JSON."""
+"""Bytes of file metadata as JSON: about 50,000 characters of up to 12 bytes each."""
 QUEUE_S = 60.0
-"""How long a call waits for a free child before it gives up."""
+"""Seconds that a call waits for a free child; chosen here, twice WALL_S."""
 GAVE_UP = "The picture crashed its decoder or exceeded its limits."
 ENDED = "The picture's decoder was ended from outside; send the picture again."
 SHUTTING_DOWN = "Mirada is shutting down."
@@ -57,10 +59,10 @@ REFUSALS = {
 
 
 class SandboxedDecoder:
-    """Decodes in children with limits on memory, CPU and time. Thread-safe.
+    """Decodes pictures in child processes with limits on memory, CPU and time. Thread-safe.
 
-    Children start when they are first needed and are used again; one that dies or hangs is replaced
-    and the picture it had is refused. They get none of this process's environment, so no secrets.
+    A child starts when it is first needed and is used again. A child that dies or hangs is replaced,
+    and its picture is refused. Children get no environment variables, so no secrets.
     """
 
     def __init__(
@@ -72,13 +74,13 @@ class SandboxedDecoder:
         wall_s: float = WALL_S,
         recycle_after: int = RECYCLE_AFTER,
     ) -> None:
-        """Start nothing yet.
+        """Keep the limits; no child starts yet.
 
         Args:
-            pool_size: children at most; None for one per usable core, from 2 to MAX_POOL.
+            pool_size: most children; None for one per usable core, from 2 to MAX_POOL.
             memory_bytes: address space of a child.
             cpu_s: CPU seconds per picture.
-            wall_s: seconds per picture.
+            wall_s: wall-clock seconds per picture.
             recycle_after: pictures per child.
         """
         self._pool_size = pool_size or max(2, min(MAX_POOL, len(os.sched_getaffinity(0))))
@@ -93,7 +95,7 @@ class SandboxedDecoder:
                 "background": TRANSPARENCY_BACKGROUND,
             }
         )
-        # Last in, first out: a quiet server keeps one child warm instead of waking all in turn.
+        # Last in, first out: a server with little traffic uses one child instead of all in turn.
         self._places: queue.LifoQueue[DecoderProcess | None] = queue.LifoQueue()
         for _ in range(self._pool_size):
             self._places.put(None)
@@ -102,7 +104,7 @@ class SandboxedDecoder:
         self._is_closed = False
 
     def inspect(self, path: Path) -> PictureFacts:
-        """Decode every pixel of the first frame; see `ports.ImageDecoder.inspect`."""
+        """Return the facts about a picture; see `ports.ImageDecoder.inspect`."""
         with self._answer("inspect", path) as (facts, payload):
             if len(payload) > MAX_GENERATION_BYTES:
                 raise ValueError("more than a generator may say")
@@ -118,13 +120,13 @@ class SandboxedDecoder:
             return found
 
     def decode(self, path: Path, min_side_px: int) -> RgbImage:
-        """Return the first frame's pixels; see `ports.ImageDecoder.decode`. The array is writable."""
+        """Return the first frame's pixels, a writable array; see `ports.ImageDecoder.decode`."""
         with self._answer("decode", path, max(1, min_side_px)) as (facts, payload):
             shape = (int(facts["height"]), int(facts["width"]), 3)
             return np.frombuffer(payload, dtype=np.uint8).reshape(shape)
 
     def thumbnail(self, path: Path, max_side_px: int) -> bytes:
-        """Return a WebP; see `ports.ImageDecoder.thumbnail`."""
+        """Return a WebP of the first frame; see `ports.ImageDecoder.thumbnail`."""
         with self._answer("thumbnail", path, max(1, max_side_px)) as (_, payload):
             return bytes(payload)
 
@@ -137,7 +139,7 @@ class SandboxedDecoder:
         for child in children:
             child.kill()
         for _ in range(self._pool_size):
-            # A place that is missing belongs to a call under way, which cleans up itself.
+            # A missing place belongs to a call under way, which cleans up by itself.
             with suppress(queue.Empty):
                 idle = self._places.get_nowait()
                 if idle is not None:
@@ -149,7 +151,7 @@ class SandboxedDecoder:
     def _answer(
         self, verb: str, path: Path, side_px: int = 0
     ) -> Iterator[tuple[dict[str, Any], bytearray]]:
-        """Yield a reply's facts and payload; what the caller finds wrong with them is a crash too.
+        """Yield a reply's facts and payload; an error that the caller raises on them counts as a crash.
 
         A child that decodes untrusted bytes is not trusted itself.
         """

@@ -1,1 +1,1 @@
-"""Where originals are kept."""
+"""Stores of originals: the port `mirada.ports.ImageStore`."""

@@ -1,4 +1,4 @@
-"""Originals as files below one folder, durable before anybody hears of them."""
+"""The image store on a local file system: originals as files below one folder, durably written."""
 
 from __future__ import annotations
 
@@ -21,23 +21,25 @@ from mirada.ports import StagedFile
 logger = logging.getLogger(__name__)
 
 STAGING = ".staging"
+"""The folder of unfinished uploads. Its name is no part of a key, since keys have no hidden parts."""
 LEFTOVER_AGE_S = 24 * 3600
-"""research, reliability 4: no upload takes a day, so what is older was left by a crash."""
+"""research, reliability 4: no upload takes a day, so an older file was left by a crash."""
 BUFFER_BYTES = 256 * 1024
+"""Bytes written at once; chosen here, a small part of a photograph."""
 KEY = re.compile(r"(?:[0-9A-Za-z_][0-9A-Za-z._-]{0,127}/){0,7}[0-9A-Za-z_][0-9A-Za-z._-]{0,127}")
-"""Relative, no empty or hidden part, so never `..`: a key cannot leave the folder."""
+"""A key is a relative path without empty or hidden parts, so `..` cannot lead out of the folder."""
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""No space, no quota left, and a file beyond the process's limit: all need room, not a retry."""
+"""Errors that need room, not a retry: no space, no quota, a file beyond the process's limit."""
 
 
 class LocalImageStore:
-    """ports.ImageStore on a local file system. Thread-safe; several processes may share the folder.
+    """The store `ports.ImageStore` in a folder. Thread-safe; several processes may share the folder.
 
-    A file is staged on the file system it will stay on, so that committing it is one rename.
+    A file is staged on the file system of its final place, so committing it is one rename.
     """
 
     def __init__(self, root: Path) -> None:
-        """Make the folder and remove what a crash left in its staging area a day ago or earlier.
+        """Make the folder, and remove staged files older than LEFTOVER_AGE_S, which a crash left.
 
         Raises:
             StorageFull, Unavailable: the folder cannot be made or read.
@@ -49,19 +51,19 @@ class LocalImageStore:
             self._remove_leftovers()
 
     def stage(self) -> StagedFile:
-        """Begin a file. Raises StorageFull or Unavailable."""
+        """Return a new staged file. Raises StorageFull or Unavailable."""
         with _storage_errors("written"):
             self._staging.mkdir(parents=True, exist_ok=True)
             return LocalStagedFile(self._staging / secrets.token_hex(16))
 
     def commit(self, staged: StagedFile, key: str) -> None:
-        """Make the staged bytes durable under `key`; if the key exists, drop them.
+        """Make the staged bytes durable under `key`; discard them if the key exists.
 
-        The file is synced, then renamed, then every folder that gained an entry is synced: a power
+        The file is synced, then renamed, then every folder with a new entry is synced. So a power
         cut leaves either no such key or all of its bytes.
 
         Raises:
-            InvalidInput: not a key.
+            InvalidInput: `key` is not a key.
             StorageFull, Unavailable: nothing was committed.
         """
         target = self._locate(key)
@@ -77,11 +79,12 @@ class LocalImageStore:
                 _sync_folder(folder)
 
     def path(self, key: str) -> Path:
-        """Return the file's path.
+        """Return the path of a stored file.
 
         Raises:
-            NotFound: there are no such bytes.
-            Unavailable: the store itself is not there.
+            InvalidInput: `key` is not a key.
+            NotFound: the store has no such file.
+            Unavailable: the store itself is absent, such as a volume that is not mounted.
         """
         path = self._locate(key)
         with _storage_errors("read"):
@@ -97,12 +100,12 @@ class LocalImageStore:
         return path
 
     def delete(self, key: str) -> None:
-        """Remove the bytes; harmless when absent. Raises Unavailable."""
+        """Remove a stored file; harmless when it is absent. Raises InvalidInput or Unavailable."""
         with _storage_errors("removed"):
             self._locate(key).unlink(missing_ok=True)
 
     def probe(self) -> None:
-        """Write and remove a byte. Raises StorageFull or Unavailable."""
+        """Check that the store takes files: write and remove one byte. Raises StorageFull or Unavailable."""
         staged = self.stage()
         try:
             staged.stream.write(b"\0")
@@ -125,12 +128,12 @@ class LocalImageStore:
                     leftover.unlink()
                     logger.info("Removed an upload that a crash had left behind.")
             except FileNotFoundError:
-                # Another process starts at the same time and was quicker.
+                # Another process that starts at the same time has removed it.
                 continue
 
 
 class LocalStagedFile:
-    """ports.StagedFile: a nameless file below the staging folder, hashed as it is written."""
+    """The file `ports.StagedFile` in the staging folder, hashed while it is written."""
 
     def __init__(self, path: Path) -> None:
         """Create the file. Raises OSError."""
@@ -140,32 +143,32 @@ class LocalStagedFile:
 
     @property
     def stream(self) -> BinaryIO:
-        """Write here; the hash and the size follow every write."""
+        """The stream to write to; every write updates the hash and the size."""
         return cast(BinaryIO, self._stream)
 
     @property
     def path(self) -> Path:
-        """Where the bytes are until they are committed, written out completely."""
+        """The path of the file until it is committed; every byte is flushed to it."""
         self._stream.flush()
         return self._path
 
     @property
     def sha256(self) -> str:
-        """64 lower-case hex digits of what was written so far."""
+        """SHA-256 of the bytes so far: 64 lower-case hex digits."""
         return self._stream.sha256.hexdigest()
 
     @property
     def byte_size(self) -> int:
-        """How many bytes were written so far."""
+        """Number of bytes written so far."""
         return self._stream.byte_size
 
     def sync_and_close(self) -> None:
-        """Bring every byte to the disk. Raises OSError."""
+        """Write every byte to the disk and close the file. Raises OSError."""
         self._stream.sync()
         self._stream.close()
 
     def move_to(self, target: Path) -> None:
-        """Give the file its name. Raises OSError."""
+        """Rename the file to its final place. Raises OSError."""
         self._path.replace(target)
         self._is_gone = True
 
@@ -177,12 +180,12 @@ class LocalStagedFile:
             try:
                 self._path.unlink(missing_ok=True)
             except OSError as error:
-                # Cleaning up must not hide why; the next start removes it.
+                # An error here would hide the one that led to it; a later start removes the file.
                 logger.warning("A staged file stays behind: %s", error.strerror)
 
 
 class _HashingWriter(io.RawIOBase):
-    """A file that counts and hashes what passes; errors of the disk become ours."""
+    """A file that counts and hashes its bytes; OSErrors become StorageFull or Unavailable."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -218,13 +221,13 @@ class _HashingWriter(io.RawIOBase):
                 super().close()
 
     def abandon(self) -> None:
-        # What the buffer still holds may not fit on the disk; the file is closed and goes anyhow.
+        # The bytes in the buffer may not fit on the disk, but the file is removed anyway.
         with suppress(OSError):
             self.close()
 
 
 def _make_folders(folder: Path) -> list[Path]:
-    """Make the folder; return those that thereby gained an entry and must be synced."""
+    """Make the folder, and return the existing folders that got a new entry and must be synced."""
     grown: list[Path] = []
     missing = folder
     while not missing.exists():

@@ -1,8 +1,8 @@
-"""What a language model may add to a label: what it is asked, and what of its answer is believed.
+"""The question that asks a language model to expand a label, and the checks of its answer.
 
-The answer is untrusted input: whoever names a label has a say in the prompt. So it is read as five
-lists of short plain texts and refused as a whole otherwise; the texts are shown and embedded, never
-followed, never put into another prompt.
+The answer is untrusted input: the label, which a user may have named, is part of the prompt. It is
+read as five lists of short plain texts and refused as a whole otherwise. The texts are shown and
+embedded, never followed, never put into another prompt.
 """
 
 from __future__ import annotations
@@ -65,14 +65,14 @@ _INSTRUCTION = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """What belongs to a label, each list in the model's order and without repetitions.
+    """The expansion of a label: lists in the model's order, without repetitions.
 
     Attributes:
         subtags: narrower labels; never empty.
         style_traits: visual styles.
-        emotions: feelings that are expressed.
-        pack_suggestions: names of sticker packs it would fit in.
-        descriptions: phrases that say what a picture shows; they may join the label's prompts.
+        emotions: feelings that such pictures express.
+        pack_suggestions: names of sticker packs that the label fits into.
+        descriptions: phrases that describe such a picture; they may join the label's prompts.
     """
 
     subtags: tuple[str, ...]
@@ -99,7 +99,7 @@ def expansion_question(label: str, model: str, timeout_s: float = TIMEOUT_S) -> 
 
 
 def parse(reply: str) -> Expansion:
-    """Return the expansion a model's reply holds.
+    """Return the expansion in a model's reply.
 
     Raises:
         UnusableReply: not JSON, another shape, too long or too many, or a text that holds markup,
@@ -115,7 +115,7 @@ def parse(reply: str) -> Expansion:
 
 
 def from_dict(found: object) -> Expansion:
-    """Return the expansion that decoded JSON holds; raises as `parse`."""
+    """Return the expansion in decoded JSON; raises as `parse`."""
     if not isinstance(found, dict) or set(found) != set(_LISTS):
         raise UnusableReply(f"The expansion is not an object of {', '.join(_LISTS)}.")
     lists = {name: _checked(name, found[name]) for name in _LISTS}

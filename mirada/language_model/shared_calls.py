@@ -1,4 +1,4 @@
-"""One call, several askers: nobody asks twice at once, and who gets an earlier answer is told of a call.
+"""Calls that several ask for: one is paid, and the others are counted as if they were paid too.
 
 Never commits; see `mirada.language_model.spending`.
 """
@@ -23,7 +23,7 @@ from mirada.language_model.spending import (
 
 
 def is_under_way(session: Session, order: Order) -> bool:
-    """Return whether a living attempt has a call of the same purpose and subject under way."""
+    """Return whether a running attempt has a call of the same purpose and subject under way."""
     is_held = exists().where(
         Job.id == LanguageModelCall.job_id,
         Job.state == JobState.RUNNING,
@@ -40,11 +40,11 @@ def is_under_way(session: Session, order: Order) -> bool:
 
 
 def share(session: Session, order: Order, model: str, bound: TokenBound, budgets: Budgets) -> None:
-    """Count what an earlier call brought as this user's, as if it had been made for them.
+    """Count an earlier call as this user's, as if it had been made for them.
 
-    For answers that are kept and given to whoever asks the same: what a user is told of their calls
-    must not tell that somebody else asked before. It counts for the user alone, for nothing is paid;
-    and nothing happens where the user has an answered call of this purpose, subject and model.
+    Answers are kept and given to everybody who asks the same, and a user's list of calls must not
+    tell that somebody else asked before. The call counts for the user alone, for nothing is paid.
+    Nothing happens where the user has an answered call of this purpose, subject and model.
 
     Raises:
         BudgetReached, LanguageModelRefused: as `reserve` does.

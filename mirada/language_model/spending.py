@@ -1,10 +1,10 @@
-"""Money for a language model: reserved before a call, settled after it, never counted too low.
+"""Spending on language models: reserved before a call, settled after it, never counted too low.
 
-A call reserves the most it can cost under the lock of the day's row, so that however many workers
-ask at once, what is reserved and what was paid stay within the budget together. What was really used
-is written afterwards. A call whose end nobody saw goes on counting at the most it can have cost.
+A call reserves the most that it can cost under the lock of the day's row, so calls of many workers
+stay within the budget together. The real cost is written afterwards. A call whose end nobody saw
+counts at the most that it can have cost.
 
-Never commits, never asks a model: that is done between two transactions, see `mirada.language_model.paying`.
+Nothing here commits or asks a model; `mirada.language_model.paying` does that between two transactions.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ PURPOSES = (EXPANSION, CAPTION, CAPTION_EMBEDDING, GENERATION)
 
 DAY_MS = 86_400_000
 SPREAD_S = 600
-"""What waits for tomorrow wakes up over ten minutes, and not all at midnight."""
+"""Jobs that wait for the next day wake up over ten minutes, and not all at midnight."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be paid for, and on whose behalf.
+    """The purpose of a call, and the user and job that it is made for.
 
     Attributes:
         purpose: one of PURPOSES.
-        subject: what it is about: a content's SHA-256, or another key of <= 191 characters.
-        user_id: whom it is for; None: the installation.
-        job_id: whose attempt makes the call; None for one outside any job.
-        lease_token: that attempt's.
+        subject: a content's SHA-256, or another key of <= 191 characters.
+        user_id: the user that it is for; None: the installation.
+        job_id: the job that makes the call; None outside any job.
+        lease_token: the token of that job's attempt.
     """
 
     purpose: str
@@ -98,7 +98,7 @@ def reserve(
 
 
 def require_room(session: Session, order: Order, most: int, budgets: Budgets, now: int) -> None:
-    """Lock the rows of the day. Raises BudgetReached where a call would pass a limit."""
+    """Lock the rows of the day. Raises BudgetReached where a call could pass a limit."""
     limits: list[tuple[int, int | None, str]] = [
         (EVERYBODY, budgets.daily_micros, "LLM_DAILY_BUDGET_USD")
     ]
@@ -135,7 +135,7 @@ def settle(
     output_tokens: int | None,
     error: MiradaError | None = None,
 ) -> None:
-    """Write what an answered call has cost; harmless to repeat.
+    """Write the cost of an answered call; harmless to repeat.
 
     Args:
         session: a transaction of its own.
@@ -143,7 +143,7 @@ def settle(
         prices: by model.
         input_tokens: as the server counts; None, here or below, leaves the cost at the most it can be.
         output_tokens: as the server counts.
-        error: why the answer is of no use, though it is paid for.
+        error: the fault of an answer that is of no use, though it is paid for.
     """
     call = _locked_call(session, call_id)
     if call is None:
@@ -156,10 +156,10 @@ def settle(
 
 
 def settle_failed(session: Session, call_id: int, prices: PriceTable, error: MiradaError) -> None:
-    """Write how a call ended that brought no answer; harmless to repeat.
+    """Write the end of a call that brought no usable answer; harmless to repeat.
 
-    An error that the server told costs nothing. An answer of no use is paid for all the same. Where
-    none came, it may be: that counts at the most it can have cost, for good.
+    An error of the server's costs nothing. An unusable answer is paid for. Without any answer the
+    call may be paid for: it counts at the most that it can have cost, for good.
     """
     if isinstance(error, UnusableReply):
         settle(
@@ -185,7 +185,7 @@ def settle_failed(session: Session, call_id: int, prices: PriceTable, error: Mir
 
 
 def _locked(session: Session, day: int, user_id: int) -> int:
-    """Return what counts of a day so far, its row locked until the commit."""
+    """Return the committed cost of a day, its row locked until the commit."""
     of_day = (SpendingDay.utc_day == day, SpendingDay.user_id == user_id)
     query = select(SpendingDay.committed_micros).where(*of_day).with_for_update()
     found = session.execute(query).scalar_one_or_none()
@@ -197,7 +197,7 @@ def _locked(session: Session, day: int, user_id: int) -> int:
 
 
 def add_to_day(session: Session, day: int, user_id: int, micros: int) -> None:
-    """Add to what counts of a day; its row is there and locked."""
+    """Add to the committed cost of a day; its row is there and locked."""
     session.execute(
         update(SpendingDay)
         .where(SpendingDay.utc_day == day, SpendingDay.user_id == user_id)

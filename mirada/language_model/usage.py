@@ -1,4 +1,4 @@
-"""What language models cost and whether they can be asked: read for one user, or for everybody."""
+"""Usage of language models, for one user or for everybody, and whether they can be asked."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from mirada.kernel.circuit import FAILURES_ALLOWED, MAX_PAUSE_S, CircuitStatus
 from mirada.kernel.errors import GarbledReply, KeyRefused, NoAnswer, TooManyRequests, Unavailable
 from mirada.language_model.budgets import Budgets
 from mirada.language_model.spending import DAY_MS
+from mirada.runtime import Runtime
 
 LOOKED_AT = 50
 """Enough newest calls to find five in a row that were not merely told to wait."""
@@ -23,7 +24,7 @@ _SERVER_FAILURES = (Unavailable.code, NoAnswer.code, GarbledReply.code)
 
 
 class KeyState(StrEnum):
-    """What is known of OPENAI_API_KEY."""
+    """The state of OPENAI_API_KEY."""
 
     UNSET = "unset"
     SET = "set"
@@ -36,8 +37,8 @@ class ServerState:
 
     Attributes:
         key: whether there is one, and whether it was refused since this process started.
-        is_resting: it failed too often lately and is left alone for a while.
-        reason: what it said last; None while all is well.
+        is_resting: whether it failed too often lately and is not asked for a while.
+        reason: the last error; None while all is well.
     """
 
     key: KeyState
@@ -47,11 +48,11 @@ class ServerState:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One day's money. All in millionths of a dollar.
+    """One day's budget and spending, in millionths of a dollar.
 
     Attributes:
-        budget_micros: what the day may cost; None: no limit.
-        spent_micros: what counts so far, calls under way at their most.
+        budget_micros: the limit; None: no limit.
+        spent_micros: all calls so far; those under way count at the most that they can cost.
     """
 
     budget_micros: int | None
@@ -59,7 +60,7 @@ class Account:
 
     @property
     def left_micros(self) -> int | None:
-        """What may still be spent; None without a limit."""
+        """The rest of the budget; None without a limit."""
         if self.budget_micros is None:
             return None
         return max(self.budget_micros - self.spent_micros, 0)
@@ -67,7 +68,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """Calls of one day, purpose and model, and what they count with."""
+    """Calls of one day, purpose and model, added up."""
 
     day: str
     purpose: str
@@ -84,7 +85,7 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What was asked and paid for.
+    """Calls of language models and their cost.
 
     Attributes:
         day: today, UTC, YYYY-MM-DD.
@@ -107,11 +108,11 @@ class Usage:
 def read_usage(
     session: Session, user_id: int | None, budgets: Budgets, *, days: int, limit: int
 ) -> Usage:
-    """Return usage.
+    """Return the usage of one user, or of everybody.
 
     Args:
         session: reads only.
-        user_id: whose calls; None: everybody's, for administrators.
+        user_id: the user whose calls are read; None: everybody's, for administrators.
         budgets: in force.
         days: totals of so many days, today's included.
         limit: so many of the newest calls.
@@ -134,6 +135,17 @@ def read_usage(
     )
 
 
+def language_model_state(runtime: Runtime) -> ServerState:
+    """Return whether the language model can be asked; sends nothing."""
+    with runtime.reading() as session:
+        return server_state(
+            session,
+            has_key=runtime.settings.openai_api_key is not None,
+            circuit=runtime.circuit.status(),
+            started_at_ms=runtime.started_at_ms,
+        )
+
+
 def server_state(
     session: Session, *, has_key: bool, circuit: CircuitStatus, started_at_ms: int
 ) -> ServerState:
@@ -141,9 +153,9 @@ def server_state(
 
     Args:
         session: reads only.
-        has_key: whether this process was given one.
-        circuit: this process's own; workers' are told by how their calls ended.
-        started_at_ms: what was refused before may have been another key.
+        has_key: whether this process has a key.
+        circuit: this process's own; those of workers are known by how their calls ended.
+        started_at_ms: Unix time; a key that was refused before may have been another one.
     """
     if not has_key:
         return ServerState(KeyState.UNSET, False, None)
@@ -157,7 +169,7 @@ def server_state(
 
 
 def mean_cost_micros(session: Session, purpose: str, model: str) -> float | None:
-    """Return what an answered call has cost on average; None before the first, or without a price."""
+    """Return the mean cost of an answered call; None before the first, or without a price."""
     mean = select(func.avg(LanguageModelCall.cost_micros)).where(
         LanguageModelCall.purpose == purpose,
         LanguageModelCall.model == model,
@@ -180,7 +192,7 @@ def _committed(session: Session, day: int, user_id: int) -> int:
 
 
 def _is_reached(session: Session, day: int, left_micros: int | None) -> bool:
-    """Return whether what is left is too little for some purpose's cheapest call of that day."""
+    """Return whether the rest is too little for the cheapest call of some purpose on that day."""
     if not left_micros:
         return left_micros == 0
     cheapest = (
@@ -227,7 +239,7 @@ def _totals(session: Session, user_id: int | None, since_day: int) -> list[Total
 
 
 def _of(user_id: int | None) -> ColumnElement[bool]:
-    """Return the condition on calls that a report on a user, or on everybody, tells of them."""
+    """Return the condition on the calls that a report on a user, or on everybody, counts."""
     if user_id is None:
         # The answers to somebody else's calls cost nobody anything.
         return LanguageModelCall.state != CallState.SHARED
@@ -235,7 +247,7 @@ def _of(user_id: int | None) -> ColumnElement[bool]:
 
 
 def _recent_ends(session: Session, since_ms: int) -> list[LanguageModelCall]:
-    """Return how the newest calls ended that say something about the server, newest first."""
+    """Return the newest ended calls that say something about the server, newest first."""
     newest = session.execute(
         select(LanguageModelCall)
         .where(_of(None))
@@ -253,9 +265,9 @@ def _recent_ends(session: Session, since_ms: int) -> list[LanguageModelCall]:
 
 
 def _reason_to_rest(recent: list[LanguageModelCall]) -> str | None:
-    """Return why workers leave the server alone by now, judging by their calls; None if they do not.
+    """Return the reason why workers do not ask the server now; None if they do.
 
-    Workers keep their breakers to themselves; five failures in a row are what opens one.
+    No process sees the breaker of another; five failures in a row of its calls open one.
     """
     if not recent:
         return None

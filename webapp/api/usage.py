@@ -8,7 +8,6 @@ from flask.views import MethodView
 
 from mirada.language_model import usage
 from mirada.language_model.budgets import budgets_of
-from mirada.language_model.state import language_model_state
 from webapp.api.users import owner_in_path
 from webapp.callers.auth import current_caller, require_user
 from webapp.http.current import current_runtime
@@ -40,7 +39,7 @@ class LanguageModelUsage(MethodView):
                 session, user_id, budgets_of(runtime), days=query["days"], limit=query["limit"]
             )
         return usage_body(
-            found, language_model_state(runtime), user_id, reader_id=require_user().id
+            found, usage.language_model_state(runtime), user_id, reader_id=require_user().id
         )
 
 

@@ -8,7 +8,6 @@ from rich.table import Table
 from mirada.kernel.prices import usd
 from mirada.language_model import usage
 from mirada.language_model.budgets import budgets_of
-from mirada.language_model.state import language_model_state
 from mirada.people import users
 from webapp.cli.terminal import AppGroup, command_errors, console, current_runtime
 
@@ -25,7 +24,7 @@ def show(username: str | None, days: int) -> None:
     with runtime.transaction() as session:
         user_id = None if username is None else users.user_named(session, username).id
         found = usage.read_usage(session, user_id, budgets_of(runtime), days=days, limit=0)
-    state, account = language_model_state(runtime), found.account
+    state, account = usage.language_model_state(runtime), found.account
     line = f"OPENAI_API_KEY is {state.key}."
     console().print(f"{line} {state.reason}" if state.reason else line)
     spent = f"{found.day} (UTC): ${usd(account.spent_micros):.4f} spent"

@@ -1,4 +1,4 @@
-"""Replies that end: in time, in size, and without unfolding from something smaller."""
+"""Limits of a reply: its time and its size, and no compression."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import httpx2
 from mirada.kernel.errors import GarbledReply
 
 MAX_REPLY_BYTES = 256 * 1024
-"""What was asked for is a few kilobytes; a page that does not end is not waited for."""
+"""A few kilobytes are asked for; a page that does not end is not waited for."""
 MAX_VECTORS_BYTES = 32 * 1024 * 1024
 """256 texts of 3,072 numbers, each up to 25 characters of JSON, are 20 MB."""
 MAX_PICTURE_BYTES = 48 * 1024 * 1024
@@ -19,7 +19,7 @@ _LARGER = {"/embeddings": MAX_VECTORS_BYTES, "/images/generations": MAX_PICTURE_
 
 
 def bound(response: httpx2.Response) -> None:
-    """Make the reading of a reply's body, an error's too, end in time and in size; an event hook."""
+    """Limit the time and size of a reply's body, an error's too; an event hook of the HTTP client."""
     if response.headers.get("content-encoding", "identity") != "identity":
         raise GarbledReply(
             "The language model's reply is compressed, which it was asked not to be."
@@ -37,7 +37,7 @@ def bound(response: httpx2.Response) -> None:
 
 
 class _BoundedStream(httpx2.SyncByteStream):
-    """A body of so many bytes at most, read until a deadline: time-outs alone allow a slow drip."""
+    """A body of limited size, read until a deadline: time-outs alone allow a slow drip."""
 
     def __init__(self, stream: httpx2.SyncByteStream, most: int, deadline: float) -> None:
         self._stream = stream

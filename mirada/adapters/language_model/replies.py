@@ -1,4 +1,4 @@
-"""What OpenAI's wire format says, believing nothing about its shape."""
+"""Replies in OpenAI's wire format, read without trust in their shape."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MOST_TOKENS = 10_000_000
 
 
 def reply(body: bytes) -> Reply:
-    """Return what a chat completion says. Raises UnusableReply."""
+    """Return the text of a chat completion. Raises UnusableReply."""
     with _its_own_format():
         found = json.loads(body)
         choice = found["choices"][0]
@@ -48,7 +48,7 @@ def reply(body: bytes) -> Reply:
 
 
 def vectors(body: bytes, count: int) -> EmbeddedTexts:
-    """Return the vectors of a reply to so many texts, in the texts' order. Raises GarbledReply."""
+    """Return the vectors of `count` texts, in the texts' order. Raises GarbledReply."""
     with _its_own_format():
         found = json.loads(body)
         rows = found["data"]
@@ -61,7 +61,7 @@ def vectors(body: bytes, count: int) -> EmbeddedTexts:
 
 
 def drawing(body: bytes) -> Drawing | str:
-    """Return the one picture of a reply, or the address that it names instead. Raises UnusableReply."""
+    """Return the one picture of a reply, or the address that the reply names. Raises UnusableReply."""
     with _its_own_format():
         found = json.loads(body)
         drawn = found["data"][0]

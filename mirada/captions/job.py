@@ -93,7 +93,7 @@ def _written(task: CaptionTask) -> str | None:
     if recipe is None:
         return None
     with task.runtime.transaction() as session:
-        asking = writing.begin(
+        claim = writing.claim(
             session,
             task.content_id,
             task.owner_id,
@@ -103,19 +103,19 @@ def _written(task: CaptionTask) -> str | None:
             redo=task.redo,
             ask_again=bool(job.arguments.get(ASK_AGAIN, False)),
         )
-    if asking is None:
+    if claim is None:
         return None
-    if asking.is_busy:
+    if claim.is_busy:
         # The words of any other wait: that somebody asks about the same picture is theirs to know.
         raise OutOfTurn
-    order = paying.order_of(task.attempt, spending.CAPTION, asking.sha256)
-    if asking.caption is None and asking.refusal is None:
+    order = paying.order_of(task.attempt, spending.CAPTION, claim.sha256)
+    if claim.caption is None and claim.refusal is None:
         task.turn.take()
-        return _answer(task, recipe, order, asking.storage_key)
+        return _answer(task, recipe, order, claim.storage_key)
     paying.share(task.runtime, order, caption_question(recipe))
-    if asking.caption is None:
-        raise UnusableReply(asking.refusal or "")
-    return asking.caption
+    if claim.caption is None:
+        raise UnusableReply(claim.refusal or "")
+    return claim.caption
 
 
 def _answer(task: CaptionTask, recipe: CaptionRecipe, order: Order, storage_key: str) -> str | None:
@@ -136,13 +136,13 @@ def _answer(task: CaptionTask, recipe: CaptionRecipe, order: Order, storage_key:
         with paying.paid_call(runtime, order, question) as reply:
             caption = parse(reply.text, recipe.language)
             with runtime.transaction() as session:
-                writing.keep(session, content_id, recipe, caption=caption)
+                writing.store_answer(session, content_id, recipe, caption=caption)
     except GarbledReply as error:
         # The server's own format is broken, which says nothing about the picture and may be mended.
         raise Unavailable(error.detail) from error
     except UnusableReply as error:
         with runtime.transaction() as session:
-            writing.keep(session, content_id, recipe, refusal=error.detail)
+            writing.store_answer(session, content_id, recipe, refusal=error.detail)
         raise
     return caption
 

@@ -1,7 +1,7 @@
 """Captions that a model writes: which are missing, what it wrote before, which images show it.
 
 Every function that reads or writes them locks the content's row, so that a caption that a person
-types or deletes is never written over. Asking a model happens outside any transaction.
+types or deletes is never written over. CaptionClaim a model happens outside any transaction.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ MAX_REFUSAL_CHARS = 255
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
-    """A picture whose caption is wanted, and what is known of it.
+class CaptionClaim:
+    """A picture whose caption is wanted, and the model's earlier answer.
 
     Attributes:
-        caption: the model's earlier answer; None when it has to be asked.
-        refusal: the fault of its earlier answer; None unless it was asked in vain.
-        is_busy: another job asks at this moment.
+        caption: the answer; None when the model has to be asked.
+        refusal: the fault of an unusable answer; None without one.
+        is_busy: whether another job asks at this moment.
         storage_key: of the picture's bytes.
         sha256: of the same.
     """
@@ -60,8 +60,8 @@ def request_caption(
 ) -> Job:
     """Queue the captioning of one owner's images of a content; lock the content, ring after the commit.
 
-    One job of each owner, as with vectors: its age and number tell nobody that others have the picture.
-    With `redo` also what another recipe wrote is written anew, by `model` if one is named. For
+    Each owner has a job of their own: its age and number tell nobody that others have the picture.
+    With `redo` captions of other recipes are written anew too, by `model` if one is named. For
     `is_first` see `ledger.enqueue`.
     """
     arguments: dict[str, Any] = {"redo": True} if redo else {}
@@ -83,7 +83,7 @@ def request_caption(
     return job
 
 
-def begin(
+def claim(
     session: Session,
     content_id: int,
     owner_id: int,
@@ -93,7 +93,7 @@ def begin(
     token: str,
     redo: bool = False,
     ask_again: bool = False,
-) -> Asking | None:
+) -> CaptionClaim | None:
     """Claim the right to ask about a content; None when no image of the owner's wants a caption.
 
     Args:
@@ -103,8 +103,8 @@ def begin(
         recipe: how it would be asked.
         job_id: the asking job; the claim stands as long as its lease.
         token: the job's lease.
-        redo: write captions of other recipes anew, and ask again where it was in vain.
-        ask_again: the latter alone.
+        redo: write captions of other recipes anew, and forget an unusable answer.
+        ask_again: only forget an unusable answer.
     """
     content = lock_content(session, content_id)
     if content is None or not content.storage_key:
@@ -130,10 +130,10 @@ def begin(
     is_busy = not is_known and row.claimed_token != token and _is_claimed(session, row)
     if not is_known and not is_busy:
         row.claimed_job_id, row.claimed_token = job_id, token
-    return Asking(row.caption, row.refusal, is_busy, content.storage_key, content.sha256)
+    return CaptionClaim(row.caption, row.refusal, is_busy, content.storage_key, content.sha256)
 
 
-def keep(
+def store_answer(
     session: Session,
     content_id: int,
     recipe: CaptionRecipe,
@@ -163,8 +163,8 @@ def show(
 ) -> int:
     """Give the caption to the owner's images that want one, and return how many they are.
 
-    Their version stays, as when a status changes: it is the owner's. A text that is new to an image is
-    due until `embedding.show_vectors`.
+    The images' version stays, since no owner changed them. A text that is new to an image is due until
+    `embedding.show_vectors`.
     """
     if lock_content(session, content_id) is None:
         return 0

@@ -83,9 +83,9 @@ class Desk:
 
     def begin(
         self, image: Image, token: str, job_id: int, recipe: CaptionRecipe = RECIPE, **options: Any
-    ) -> writing.Asking | None:
+    ) -> writing.CaptionClaim | None:
         with self.database.transaction() as session:
-            return writing.begin(
+            return writing.claim(
                 session,
                 image.content_id,
                 image.owner_id,
@@ -99,7 +99,7 @@ class Desk:
         self, image: Image, caption: str, recipe: CaptionRecipe = RECIPE, **options: Any
     ) -> int:
         with self.database.transaction() as session:
-            writing.keep(session, image.content_id, recipe, caption=caption)
+            writing.store_answer(session, image.content_id, recipe, caption=caption)
             return writing.show(
                 session, image.content_id, image.owner_id, recipe, caption, **options
             )
@@ -300,7 +300,7 @@ def test_a_refusal_is_remembered_until_it_is_to_be_redone(desk: Desk) -> None:
     image = desk.upload("cat", captions=True).image
     desk.begin(image, "t", 1)
     with desk.database.transaction() as session:
-        writing.keep(session, image.content_id, RECIPE, refusal="Not in English.")
+        writing.store_answer(session, image.content_id, RECIPE, refusal="Not in English.")
     refused = desk.begin(image, "t", 1)
     assert refused is not None
     assert refused.refusal == "Not in English."

@@ -22,8 +22,10 @@ from benchmarks.styles_set import Person, Planted, made_people
 from mirada.adapters.encoders.openclip import OpenClipEncoder, choose_model
 from mirada.config import BUNDLED_MODEL_DIR
 from mirada.kernel.embeddings import Matrix
-from mirada.memory.book import Background, Diary, StyleBook, texts_of
-from mirada.memory.known import BUILT_IN_STYLES
+from mirada.memory.background import Background
+from mirada.memory.history import PromptHistory
+from mirada.memory.style_matcher import StyleMatcher, texts_of
+from mirada.memory.styles import BUILT_IN_STYLES
 from mirada.memory.suggest import Kind, Suggestion, suggest
 from mirada.memory.words import read
 
@@ -57,9 +59,9 @@ class Score:
 
 def diaries_of(
     people: Sequence[Person], encode: Encode | None, pictures: Sequence[Matrix] | None = None
-) -> list[Diary]:
+) -> list[PromptHistory]:
     """Return what the people wrote, with vectors where there is something to encode with."""
-    diaries = []
+    histories = []
     for number, person in enumerate(people):
         texts = list(dict.fromkeys(person.prompts))
         vectors = None if encode is None else np.asarray(encode(texts), dtype=np.float32)
@@ -68,32 +70,36 @@ def diaries_of(
             rows = [[i for i, text in enumerate(person.prompts) if text == one] for one in texts]
             sums = np.stack([pictures[number][of_it].sum(axis=0) for of_it in rows])
             means = sums / np.linalg.norm(sums, axis=1, keepdims=True)
-        diaries.append(Diary(number, texts, vectors, means))
-    return diaries
+        histories.append(PromptHistory(number, texts, vectors, means))
+    return histories
 
 
-def suggestions_of(diaries: Sequence[Diary], encode: Encode | None) -> list[list[Suggestion]]:
+def suggestions_of(
+    histories: Sequence[PromptHistory], encode: Encode | None
+) -> list[list[Suggestion]]:
     """Return everybody's suggestions against the background of everybody."""
     vectors = None
     if encode is not None:
         texts = texts_of(BUILT_IN_STYLES)
         vectors = dict(zip(texts, encode(texts), strict=True))
-    book = StyleBook(BUILT_IN_STYLES, vectors)
-    background = Background(diaries, book)
-    return [suggest(diary, book, background) for diary in diaries]
+    matcher = StyleMatcher(BUILT_IN_STYLES, vectors)
+    background = Background(histories, matcher)
+    return [suggest(history, matcher, background) for history in histories]
 
 
 def judged(
-    people: Sequence[Person], diaries: Sequence[Diary], found: Sequence[Sequence[Suggestion]]
+    people: Sequence[Person],
+    histories: Sequence[PromptHistory],
+    found: Sequence[Sequence[Suggestion]],
 ) -> Score:
     """Return the score of what was suggested."""
     score = Score()
-    for person, diary, suggestions in zip(people, diaries, found, strict=True):
+    for person, history, suggestions in zip(people, histories, found, strict=True):
         left = list(person.planted)
         score.planted.update(planted.kind for planted in left)
         score.styleless_with += not left and bool(suggestions)
         for suggestion in suggestions:
-            match = next((one for one in left if _is_right(suggestion, one, person, diary)), None)
+            match = next((one for one in left if _is_right(suggestion, one, person, history)), None)
             if match is None:
                 score.wrong += 1
                 score.faults.append(
@@ -101,11 +107,11 @@ def judged(
                     f"{suggestion.confidence:.2f} | {person.habit}: "
                     + "; ".join(
                         f"{one.kind} {one.label} x{len(one.members)} "
-                        f"F1 {_f1(suggestion, one, person, diary):.2f}"
+                        f"F1 {_f1(suggestion, one, person, history):.2f}"
                         for one in person.planted
                     )
                     + " | "
-                    + " / ".join(diary.texts[row] for row in suggestion.members[:3])
+                    + " / ".join(history.texts[row] for row in suggestion.members[:3])
                 )
             else:
                 left.remove(match)
@@ -115,22 +121,24 @@ def judged(
     return score
 
 
-def _positions(suggestion: Suggestion, person: Person, diary: Diary) -> set[int]:
-    members = {diary.texts[row] for row in suggestion.members}
+def _positions(suggestion: Suggestion, person: Person, history: PromptHistory) -> set[int]:
+    members = {history.texts[row] for row in suggestion.members}
     return {place for place, text in enumerate(person.prompts) if text in members}
 
 
-def _f1(suggestion: Suggestion, planted: Planted, person: Person, diary: Diary) -> float:
-    members = _positions(suggestion, person, diary)
+def _f1(suggestion: Suggestion, planted: Planted, person: Person, history: PromptHistory) -> float:
+    members = _positions(suggestion, person, history)
     return 2 * len(members & planted.members) / (len(members) + len(planted.members))
 
 
-def _is_right(suggestion: Suggestion, planted: Planted, person: Person, diary: Diary) -> bool:
-    example = diary.texts[suggestion.example]
+def _is_right(
+    suggestion: Suggestion, planted: Planted, person: Person, history: PromptHistory
+) -> bool:
+    example = history.texts[suggestion.example]
     return (
         _has_right_label(suggestion, planted)
         and example in {person.prompts[place] for place in planted.members}
-        and _f1(suggestion, planted, person, diary) >= LEAST_F1
+        and _f1(suggestion, planted, person, history) >= LEAST_F1
     )
 
 
@@ -192,8 +200,8 @@ def main() -> None:
             for seed in asked.seeds:
                 people = made_people(pool, seed)
                 shown = with_pictures(people, pool, seed, pictures)
-                diaries = diaries_of(people, encode, shown)
-                score = judged(people, diaries, suggestions_of(diaries, encode))
+                histories = diaries_of(people, encode, shown)
+                score = judged(people, histories, suggestions_of(histories, encode))
                 kinds = ", ".join(
                     f"{kind} {score.found[kind]}/{score.planted[kind]}" for kind in score.planted
                 )

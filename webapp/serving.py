@@ -17,7 +17,7 @@ from mirada.config import Settings
 from mirada.db import spaces
 from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.errors import MiradaError, Unavailable
-from mirada.memory.styles_ahead import StylesAhead
+from mirada.memory.warm_up import StyleWarmUp
 from mirada.people import users
 from mirada.pictures.folder_import import import_folder
 from mirada.runtime import Runtime
@@ -64,7 +64,7 @@ class Serving:
         self._publish = publish
         self._stopping = threading.Event()
         self._stop_jobs: Callable[[], None] | None = None
-        self._styles = StylesAhead(runtime, may_encode=runtime.settings.redis_url is None)
+        self._styles = StyleWarmUp(runtime, may_encode=runtime.settings.redis_url is None)
         self._threads = [threading.Thread(target=self._begin, name="serving", daemon=True)]
         if is_first:
             self._threads.append(

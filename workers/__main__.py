@@ -13,7 +13,7 @@ import dramatiq
 
 from mirada.config import InvalidSettings, Settings
 from mirada.kernel.errors import EmbeddingSpaceMismatch, MiradaError
-from mirada.memory.styles_ahead import StylesAhead
+from mirada.memory.warm_up import StyleWarmUp
 from mirada.runtime import Runtime
 from workers import actors, broker, catching_up, doorbell, embedded, logs, metrics_server
 from workers.heartbeat import Heartbeat
@@ -47,7 +47,7 @@ def serve(runtime: Runtime) -> int:
     heartbeat = Heartbeat()
     heartbeat.start()
     stop_metrics = metrics_server.serve(runtime)
-    styles = StylesAhead(runtime, may_encode=True)
+    styles = StyleWarmUp(runtime, may_encode=True)
     try:
         if not _prepare(runtime, stopping):
             return 0

@@ -1,4 +1,4 @@
-"""Groups of one person's vectors that are tighter than everybody's: styles that no words name."""
+"""Clusters of one person's vectors that are tighter than everybody's: styles without a name."""
 
 from __future__ import annotations
 

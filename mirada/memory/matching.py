@@ -1,4 +1,4 @@
-"""Which prompts show which listed styles: by their words, by their vectors, and by whose they are."""
+"""Listed styles found in prompts: by words, by vectors, and by what the same writer does elsewhere."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mirada.kernel.embeddings import Matrix
-from mirada.memory.everyday import EVERYDAY_STEMS, EVERYDAY_WORDS
-from mirada.memory.known import Style
+from mirada.memory.common_words import COMMON_STEMS, COMMON_WORDS
 from mirada.memory.rates import RARE_RATE, plain_rate
+from mirada.memory.styles import Style
 from mirada.memory.words import (
     Found,
     Segment,
@@ -52,7 +52,7 @@ WAY_WEIGHT = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the words of n prompts say about s styles.
+    """Evidence for s styles in the words of n prompts.
 
     Attributes:
         words: (n, s) log likelihood ratios.
@@ -66,7 +66,7 @@ class Evidence:
 
 
 class StyleWords:
-    """The list as words: which phrases and which words speak for which style."""
+    """The phrases and words that speak for each style of a list."""
 
     def __init__(self, styles: Sequence[Style]) -> None:
         """Read every name and description."""
@@ -83,7 +83,7 @@ class StyleWords:
                         self._names.add(key)
                     self._phrases[key].add(place)
                     exact = tuple(word.folded for word in segment if word.stem)
-                    if not set(exact) <= EVERYDAY_WORDS:
+                    if not set(exact) <= COMMON_WORDS:
                         self._exact.add(exact)
                     for part in key:
                         self._words[part].add(place)
@@ -99,7 +99,7 @@ class StyleWords:
         it, neither is kin.
         """
         weights = {part: max(0.0, math.log(WORD_SHARE / plain_rate((part,)))) for part in key}
-        rare = [part for part in key if part not in EVERYDAY_STEMS and not is_quality((part,))]
+        rare = [part for part in key if part not in COMMON_STEMS and not is_quality((part,))]
         total = sum(weights.values())
         shares: dict[int, float] = defaultdict(float)
         telling: Counter[int] = Counter()
@@ -118,7 +118,7 @@ class StyleWords:
         return first, shares[first]
 
     def evidence(self, prompts: Sequence[Prompt], rate: PhraseRate) -> Evidence:
-        """Return what n prompts say; a word counts for the less, the more everybody uses it."""
+        """Return the evidence in n prompts; a word that everybody uses counts for less."""
         words = np.zeros((len(prompts), self._count))
         named = np.zeros((len(prompts), self._count), dtype=bool)
         signs: list[dict[int, frozenset[str]]] = []
@@ -168,7 +168,7 @@ class StyleWords:
 
 
 class StyleVectors:
-    """The list as vectors, and the space's own zero and unit."""
+    """The vectors of a list of styles, and the zero and unit to measure others by."""
 
     def __init__(self, plain: Matrix, owners: Sequence[int], vectors: Matrix, count: int) -> None:
         """Measure the space by (n, d) unit vectors of prompts without a style.
@@ -215,7 +215,7 @@ class StyleVectors:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Which of n prompts show which of s styles.
+    """The styles, of s, that each of n prompts shows.
 
     Attributes:
         probability: (n, s).
@@ -228,7 +228,7 @@ class Shown:
 
 
 def shown(evidence: Evidence, standing: Floats | None) -> Shown:
-    """Return it; standing is (n, s), NaN rows where a prompt has no vector."""
+    """Return the styles shown; standing is (n, s), NaN rows where a prompt has no vector."""
     logits = WORD_WEIGHT * evidence.words + BIAS
     if standing is not None:
         logits = logits + VECTOR_WEIGHT * np.clip(np.nan_to_num(standing), 0.0, MOST_Z)

@@ -1,4 +1,4 @@
-"""What a group without a name is called: in words of its own prompts, for nobody else's may show."""
+"""Names of unlisted styles, made of words from the person's own prompts alone."""
 
 from __future__ import annotations
 

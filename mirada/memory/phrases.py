@@ -1,4 +1,4 @@
-"""Phrases that recur in one person's prompts and in hardly anybody else's."""
+"""Phrases that recur in one person's prompts and are rare in everybody else's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from mirada.memory.everyday import EVERYDAY_STEMS
+from mirada.memory.common_words import COMMON_STEMS
 from mirada.memory.rates import confidence
 from mirada.memory.words import (
     Segment,
@@ -101,6 +101,6 @@ class _PhraseUses:
 def _is_common(key: Stems) -> bool:
     return (
         is_quality(key)
-        or (len(key) == 1 and key[0] in EVERYDAY_STEMS)
-        or (is_place(key) and all(part in EVERYDAY_STEMS for part in key[1:]))
+        or (len(key) == 1 and key[0] in COMMON_STEMS)
+        or (is_place(key) and all(part in COMMON_STEMS for part in key[1:]))
     )

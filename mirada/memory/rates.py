@@ -1,4 +1,4 @@
-"""How often everybody does something, and how far above that one person is. Rates only, no texts."""
+"""Rates of phrases and styles among everybody, and the confidence that one person exceeds them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from mirada.memory.everyday import EVERYDAY_STEMS
-from mirada.memory.plain import PLAIN_PROMPTS
+from mirada.memory.common_words import COMMON_STEMS
+from mirada.memory.plain_prompts import PLAIN_PROMPTS
 from mirada.memory.words import LANGUAGES, Segment, Stems, is_quality, language_of, phrases_of, read
 
 LEAST_PEOPLE = 3
@@ -25,8 +25,8 @@ STYLE_PRIOR = 0.01
 """Share of prompts that show a given listed style where nobody is known: one in eighty styles."""
 PRIOR_PROMPTS = 10.0
 """Prompts at the background's rate that everybody is taken to have written before the first."""
-EVERYDAY_RATE = 0.01
-EVERYDAY_PHRASE_RATE = 0.02
+COMMON_RATE = 0.01
+COMMON_PHRASE_RATE = 0.02
 """Of "soft light" or "warm colours": phrases of nothing but common words."""
 RARE_RATE = 0.0014
 """Of what no plain prompt has: half a prompt in all of them."""
@@ -145,10 +145,10 @@ def keys_of(prompt: tuple[Segment, ...]) -> set[Stems]:
 def plain_rate(key: Stems) -> float:
     """Return the share of plain prompts with a phrase; half a prompt stands for what none has."""
     seen = (_Plain.counts.get(key, 0) + 0.5) / (len(PLAIN_PROMPTS) + 1)
-    if len(key) == 1 and key[0] in EVERYDAY_STEMS:
-        return max(seen, EVERYDAY_RATE)
-    if all(part in EVERYDAY_STEMS or is_quality((part,)) for part in key):
-        return max(seen, EVERYDAY_PHRASE_RATE)
+    if len(key) == 1 and key[0] in COMMON_STEMS:
+        return max(seen, COMMON_RATE)
+    if all(part in COMMON_STEMS or is_quality((part,)) for part in key):
+        return max(seen, COMMON_PHRASE_RATE)
     return seen if key in _Plain.counts else RARE_RATE
 
 

@@ -1,4 +1,4 @@
-"""The list of known styles: the built-in one until an administrator edits it."""
+"""The list of known styles, read and edited; the built-in one until an administrator edits it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from mirada.db import memory_models as tables
 from mirada.db.models import Installation
 from mirada.kernel.errors import Conflict, NotFound
-from mirada.memory.known import BUILT_IN_STYLES, MAX_STYLES, Style
+from mirada.memory.styles import BUILT_IN_STYLES, MAX_STYLES, Style
 
 
 def styles_in_force(session: Session) -> list[Style]:

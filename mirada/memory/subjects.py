@@ -1,4 +1,4 @@
-"""What a person's prompts are mostly about, in that person's own words."""
+"""Subjects that recur in a person's prompts, in that person's own words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One person's recurring styles: listed ones, phrases of their own, and groups of vectors; merged."""
+"""One person's recurring styles: listed styles, own phrases and groups of vectors, merged."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from enum import StrEnum
 
 import numpy as np
 
-from mirada.memory.book import Background, Diary, StyleBook
+from mirada.memory.background import Background
 from mirada.memory.groups import GROUP_RATE
+from mirada.memory.history import PromptHistory
 from mirada.memory.matching import Shown, shown
 from mirada.memory.naming import distinct_subjects, name_of_group, name_of_look, shared_word
 from mirada.memory.phrases import Recurring, recurring_phrases
 from mirada.memory.rates import confidence
+from mirada.memory.style_matcher import StyleMatcher
 
 LEAST_COUNT = 4
 LEAST_SHARE, LEAST_SHARE_UNLISTED = 0.08, 0.12
@@ -54,7 +56,7 @@ class Suggestion:
     Attributes:
         kind: how it was found.
         label: the list's name of it, or words of the person's own.
-        members: rows of the diary that show it, ascending.
+        members: rows of the history that show it, ascending.
         confidence: in [0, 1]; see `rates.confidence`.
         example: the row that shows it best.
     """
@@ -75,14 +77,16 @@ class _Candidate:
     example: int
 
 
-def suggest(diary: Diary, book: StyleBook, background: Background) -> list[Suggestion]:
+def suggest(
+    history: PromptHistory, matcher: StyleMatcher, background: Background
+) -> list[Suggestion]:
     """Return a person's styles, the surest first; the same for the same arguments."""
-    if not diary.texts:
+    if not history.texts:
         return []
-    total = len(diary.texts)
-    listed = _listed(diary, book, background) if book.styles else []
-    own = _phrases(diary, book, background, listed)
-    grouped = _groups(diary, background, [*listed, *own])
+    total = len(history.texts)
+    listed = _listed(history, matcher, background) if matcher.styles else []
+    own = _phrases(history, matcher, background, listed)
+    grouped = _groups(history, background, [*listed, *own])
     found = [
         Suggestion(
             one.kind,
@@ -99,12 +103,14 @@ def suggest(diary: Diary, book: StyleBook, background: Background) -> list[Sugge
     )
 
 
-def _listed(diary: Diary, book: StyleBook, background: Background) -> list[_Candidate]:
-    total = len(diary.texts)
-    evidence = book.words.evidence(diary.prompts, background.rate_for(diary))
-    seen: Shown = shown(evidence, book.standing(diary.vectors))
+def _listed(
+    history: PromptHistory, matcher: StyleMatcher, background: Background
+) -> list[_Candidate]:
+    total = len(history.texts)
+    evidence = matcher.words.evidence(history.prompts, background.rate_for(history))
+    seen: Shown = shown(evidence, matcher.standing(history.vectors))
     counts = seen.is_shown.sum(axis=0)
-    rates = background.style_rates(diary.owner_id)
+    rates = background.style_rates(history.owner_id)
     tried = (counts > 0) & (counts < LEAST_SHARE * total)
     if tried.any():
         # What somebody who tries many styles does with most of them is that person's background. Not
@@ -115,25 +121,25 @@ def _listed(diary: Diary, book: StyleBook, background: Background) -> list[_Cand
         rows = np.flatnonzero(seen.is_shown[:, place]).tolist()
         best = max(rows, key=lambda row: (float(seen.logits[row, place]), -row))
         found.append(
-            _Candidate(Kind.LISTED, book.names[place], set(rows), float(rates[place]), best)
+            _Candidate(Kind.LISTED, matcher.names[place], set(rows), float(rates[place]), best)
         )
     return found
 
 
 def _phrases(
-    diary: Diary, book: StyleBook, background: Background, listed: list[_Candidate]
+    history: PromptHistory, matcher: StyleMatcher, background: Background, listed: list[_Candidate]
 ) -> list[_Candidate]:
     """Return phrases of one's own; those that say a listed style go to that style instead."""
-    total, rate = len(diary.texts), background.rate_for(diary)
+    total, rate = len(history.texts), background.rate_for(history)
     by_name = {one.label: one for one in listed}
     own = []
     for phrase in recurring_phrases(
-        diary.prompts, rate, least_count=LEAST_COUNT, least_confidence=LEAST_CONFIDENCE
+        history.prompts, rate, least_count=LEAST_COUNT, least_confidence=LEAST_CONFIDENCE
     ):
         if len(phrase.members) < LEAST_SHARE * total:
             continue
         sure = confidence(len(phrase.members), total, rate(phrase.key))
-        home = _home(phrase, book, by_name)
+        home = _home(phrase, matcher, by_name)
         newest = max(phrase.members)
         if home in by_name:
             by_name[home].members |= phrase.members
@@ -152,31 +158,33 @@ def _phrases(
     return own
 
 
-def _home(phrase: Recurring, book: StyleBook, by_name: dict[str, _Candidate]) -> str | None:
+def _home(phrase: Recurring, matcher: StyleMatcher, by_name: dict[str, _Candidate]) -> str | None:
     """Return the listed style that a phrase says, by where it stands or by its words; None for none."""
     for name, one in by_name.items():
         if len(phrase.members & one.members) >= SAME * len(phrase.members):
             return name
-    kin = book.words.kin(phrase.key)
+    kin = matcher.words.kin(phrase.key)
     if kin is None:
         return None
-    name, share = book.names[kin[0]], kin[1]
+    name, share = matcher.names[kin[0]], kin[1]
     return name if share >= (RELATED if name in by_name else KIN) else None
 
 
-def _groups(diary: Diary, background: Background, found: list[_Candidate]) -> list[_Candidate]:
+def _groups(
+    history: PromptHistory, background: Background, found: list[_Candidate]
+) -> list[_Candidate]:
     """Return what is alike in meaning or in looks alone, and is none of what was found by words."""
-    total = len(diary.texts)
+    total = len(history.texts)
     least = max(LEAST_COUNT, math.ceil(LEAST_SHARE_UNLISTED * total))
     spoken = [set(one.members) for one in found]
     grouped: list[_Candidate] = []
     for kind, rows, space in (
-        (Kind.GROUP, diary.vectors, background.prompt_space),
-        (Kind.LOOK, diary.pictures, background.picture_space),
+        (Kind.GROUP, history.vectors, background.prompt_space),
+        (Kind.LOOK, history.pictures, background.picture_space),
     ):
         if rows is None or space is None:
             continue
-        for group in space.groups(diary.owner_id, rows, least):
+        for group in space.groups(history.owner_id, rows, least):
             members = set(group.members)
             is_known = any(
                 len(members & other) >= SAME_GROUP * min(len(members), len(other))
@@ -184,15 +192,15 @@ def _groups(diary: Diary, background: Background, found: list[_Candidate]) -> li
             )
             if (
                 is_known
-                or shared_word(diary.prompts, group.members) > SHARED_WORD
-                or distinct_subjects(diary.prompts, group.members) < LEAST_SUBJECTS
+                or shared_word(history.prompts, group.members) > SHARED_WORD
+                or distinct_subjects(history.prompts, group.members) < LEAST_SUBJECTS
             ):
                 continue
             if confidence(len(members), total, GROUP_RATE) >= LEAST_CONFIDENCE_GROUP[kind]:
                 label = (
-                    name_of_group(diary.prompts, group.members, background.rate_for(diary))
+                    name_of_group(history.prompts, group.members, background.rate_for(history))
                     if kind is Kind.GROUP
-                    else name_of_look(diary.texts[group.middle])
+                    else name_of_look(history.texts[group.middle])
                 )
                 grouped.append(_Candidate(kind, label, members, GROUP_RATE, group.middle))
     return grouped

@@ -1,4 +1,4 @@
-"""From a person's diary to what is said of it: styles, their months, subjects and colours."""
+"""A person's styles by month, subjects and colours, summed up from their prompt history."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from mirada.embedding.palette import Colour, merged
-from mirada.memory import diaries
-from mirada.memory.book import Background, StyleBook
-from mirada.memory.diaries import Kept, OwnImage
+from mirada.memory import history
+from mirada.memory.background import Background
+from mirada.memory.history import OwnHistory, OwnImage
+from mirada.memory.style_matcher import StyleMatcher
 from mirada.memory.subjects import recurring_subjects
 from mirada.memory.suggest import suggest
 
@@ -22,7 +23,7 @@ MOST_SUBJECTS = 10
 
 @dataclass(frozen=True, slots=True)
 class OwnStyle:
-    """A style of a person's, as `domain.styles.suggest.Suggestion` has it, in images.
+    """A person's style, as `memory.suggest.Suggestion` has it, counted in images.
 
     Attributes:
         kind: "listed", "phrase", "group" or "look".
@@ -45,7 +46,7 @@ class OwnStyle:
 
 @dataclass(frozen=True, slots=True)
 class OwnSubject:
-    """What a person often asks for: in their words, in how many images, and the newest one."""
+    """A recurring subject in the person's words, its number of images, and the newest one."""
 
     subject: str
     frequency: int
@@ -75,18 +76,20 @@ class Taste:
     palette_images: int = 0
 
 
-def taste_of(session: Session, kept: Kept, book: StyleBook, background: Background) -> Taste:
+def taste_of(
+    session: Session, kept: OwnHistory, matcher: StyleMatcher, background: Background
+) -> Taste:
     """Return a person's taste; the same while nothing of it changes.
 
     Args:
         session: for reading.
         kept: what they have.
-        book: the list in force.
+        matcher: the list in force.
         background: everybody's rates.
     """
-    found = suggest(kept.diary, book, background)[:MOST_STYLES]
+    found = suggest(kept.history, matcher, background)[:MOST_STYLES]
     examples = [kept.images[one.example][-1].id for one in found]
-    written = diaries.prompts_as_written(session, examples)
+    written = history.prompts_as_written(session, examples)
     styles = []
     for one, image_id in zip(found, examples, strict=True):
         images = [image for row in one.members for image in kept.images[row]]
@@ -94,7 +97,7 @@ def taste_of(session: Session, kept: Kept, book: StyleBook, background: Backgrou
             OwnStyle(
                 str(one.kind),
                 one.label,
-                written.get(image_id) or kept.diary.texts[one.example],
+                written.get(image_id) or kept.history.texts[one.example],
                 image_id,
                 len(images),
                 round(one.confidence, 4),
@@ -102,17 +105,17 @@ def taste_of(session: Session, kept: Kept, book: StyleBook, background: Backgrou
             )
         )
     subjects = []
-    for subject in recurring_subjects(kept.diary.prompts, book.words.is_name):
+    for subject in recurring_subjects(kept.history.prompts, matcher.words.is_name):
         images = [image for row in subject.members for image in kept.images[row]]
         newest = max(image.id for image in images)
         subjects.append(OwnSubject(subject.label, len(images), newest))
     subjects.sort(key=lambda one: (-one.frequency, one.subject))
-    colours = diaries.palettes(
+    colours = history.palettes(
         session, {image.content_id for image in kept.total if image.is_ready}
     )
     return Taste(
         images=len(kept.total),
-        prompts=len(kept.diary.texts),
+        prompts=len(kept.history.texts),
         styles=tuple(styles),
         months=_by_month(kept.total),
         subjects=tuple(subjects[:MOST_SUBJECTS]),

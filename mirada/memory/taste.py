@@ -1,4 +1,4 @@
-"""A person's taste, remembered while nothing it depends on changes; the list's vectors are kept for ever."""
+"""A person's taste, cached until anything it depends on changes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from mirada.db import spaces
 from mirada.embedding.label_vectors import LabelVector, known_vectors, store_vectors
 from mirada.kernel.embeddings import SpaceKind, Vector
 from mirada.kernel.errors import Unavailable
-from mirada.memory import diaries, style_list
-from mirada.memory.book import Background, StyleBook, texts_of, version_of
-from mirada.memory.known import Style
+from mirada.memory import history, style_list
+from mirada.memory.background import Background
+from mirada.memory.style_matcher import StyleMatcher, texts_of, version_of
+from mirada.memory.styles import Style
 from mirada.memory.summary import Taste, taste_of
 from mirada.ports import TextEncoder
 from mirada.runtime import Runtime
@@ -36,7 +37,7 @@ BACKGROUND_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class _Compared:
-    """Everybody's rates, by which sample they are, and when it was last read."""
+    """Everybody's rates, the sample they are of, and the time it was last read."""
 
     key: tuple[object, ...]
     version: str
@@ -44,19 +45,19 @@ class _Compared:
     read_at: float
 
 
-class TasteMemory:
-    """What one process remembers of tastes; thread-safe, and never asked without a fingerprint."""
+class TasteCache:
+    """The tastes that one process has computed, by person and fingerprint. Thread-safe."""
 
     def __init__(self) -> None:
         """Remember nothing yet."""
         self._lock = threading.Lock()
-        self._reckoning = threading.Lock()
-        self.book: tuple[tuple[object, ...], StyleBook] | None = None
+        self._computing = threading.Lock()
+        self.matcher: tuple[tuple[object, ...], StyleMatcher] | None = None
         self.compared: _Compared | None = None
         self._tastes: OrderedDict[int, tuple[tuple[object, ...], Taste]] = OrderedDict()
 
     def get(self, user_id: int, key: tuple[object, ...]) -> Taste | None:
-        """Return a person's taste if it was reckoned from exactly this."""
+        """Return a person's taste if it was computed from this very key."""
         with self._lock:
             known = self._tastes.get(user_id)
             if known is None or known[0] != key:
@@ -65,21 +66,21 @@ class TasteMemory:
             return known[1]
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Reckon one at a time: it is arithmetic, and the rates are reckoned once for everybody.
+    def computing(self) -> Iterator[None]:
+        """Let one thread compute at a time, since the rates are computed once for everybody.
 
         Raises:
             Unavailable: it took others too long.
         """
-        if not self._reckoning.acquire(timeout=LOADING_WAIT_S):
+        if not self._computing.acquire(timeout=LOADING_WAIT_S):
             raise Unavailable("Styles are being reckoned for others; try again shortly.")
         try:
             yield
         finally:
-            self._reckoning.release()
+            self._computing.release()
 
     def put(self, user_id: int, key: tuple[object, ...], taste: Taste) -> None:
-        """Remember it, and forget whoever was not asked about for longest where there is no room."""
+        """Keep a taste, and drop the one that was not asked for longest where there is no room."""
         with self._lock:
             self._tastes[user_id] = (key, taste)
             self._tastes.move_to_end(user_id)
@@ -88,42 +89,42 @@ class TasteMemory:
 
 
 def taste(runtime: Runtime, user_id: int) -> Taste:
-    """Return what is true of a person's images now; nothing without EMBEDDINGS_ENABLED.
+    """Return a person's taste as of now; an empty one without EMBEDDINGS_ENABLED.
 
     Raises:
         Unavailable: the list's vectors are not computed yet, and the text encoder is not ready.
     """
     if not runtime.settings.embeddings_enabled:
         return Taste()
-    memory = runtime.remembered("tastes", TasteMemory)
+    cache = runtime.remembered("tastes", TasteCache)
     with runtime.reading() as session:
         prompt_space_id = spaces.pinned_space_id(session, SpaceKind.PROMPT)
         image_space_id = spaces.pinned_space_id(session)
         in_force = style_list.styles_in_force(session)
-        theirs = diaries.outline(session, user_id, prompt_space_id, image_space_id)
-        mark = diaries.watermark(session)
+        theirs = history.outline(session, user_id, prompt_space_id, image_space_id)
+        mark = history.watermark(session)
     if not theirs.images:
         return Taste()
     listed = (prompt_space_id, version_of(in_force))
-    compared = memory.compared
+    compared = cache.compared
     if compared is not None and _is_current(compared, (*listed, mark)):
-        known = memory.get(user_id, (theirs.fingerprint, *listed, compared.version))
+        known = cache.get(user_id, (theirs.fingerprint, *listed, compared.version))
         if known is not None:
             return known
-    with memory.turn():
-        # Others may have reckoned the list, the rates or even this very taste by now.
-        book = _book(runtime, memory, listed, in_force)
-        compared = _compared(runtime, memory, book, (*listed, mark), image_space_id)
+    with cache.computing():
+        # Others may have computed the list, the rates or even this very taste by now.
+        matcher = _matcher(runtime, cache, listed, in_force)
+        compared = _compared(runtime, cache, matcher, (*listed, mark), image_space_id)
         key = (theirs.fingerprint, *listed, compared.version)
-        known = memory.get(user_id, key)
+        known = cache.get(user_id, key)
         if known is not None:
             return known
         with runtime.reading() as session:
-            kept = diaries.read_diary(
+            kept = history.read_history(
                 session, user_id, theirs.images, prompt_space_id, image_space_id
             )
-            found = taste_of(session, kept, book, compared.background)
-        memory.put(user_id, key, found)
+            found = taste_of(session, kept, matcher, compared.background)
+        cache.put(user_id, key, found)
     return found
 
 
@@ -133,33 +134,33 @@ def _is_current(compared: _Compared, key: tuple[object, ...]) -> bool:
 
 def _compared(
     runtime: Runtime,
-    memory: TasteMemory,
-    book: StyleBook,
+    cache: TasteCache,
+    matcher: StyleMatcher,
     key: tuple[Any, ...],
     image_space_id: int | None,
 ) -> _Compared:
     prompt_space_id, _version, mark = key
-    known = memory.compared
+    known = cache.compared
     if known is not None and _is_current(known, key):
         return known
     with runtime.reading() as session:
-        sample, digest = diaries.everybody(session, mark, prompt_space_id, image_space_id)
+        sample, digest = history.sampled_histories(session, mark, prompt_space_id, image_space_id)
     version = hashlib.sha256(repr((key, digest)).encode()).hexdigest()
     if known is not None and known.version == version:
         background = known.background
     else:
-        background = Background(sample, book)
-    memory.compared = _Compared(key, version, background, time.monotonic())
-    return memory.compared
+        background = Background(sample, matcher)
+    cache.compared = _Compared(key, version, background, time.monotonic())
+    return cache.compared
 
 
-def _book(
-    runtime: Runtime, memory: TasteMemory, key: tuple[int | None, str], in_force: Sequence[Style]
-) -> StyleBook:
-    if memory.book is None or memory.book[0] != key:
+def _matcher(
+    runtime: Runtime, cache: TasteCache, key: tuple[int | None, str], in_force: Sequence[Style]
+) -> StyleMatcher:
+    if cache.matcher is None or cache.matcher[0] != key:
         vectors = None if key[0] is None else _vectors_of(runtime, key[0], texts_of(in_force))
-        memory.book = (key, StyleBook(in_force, vectors))
-    return memory.book[1]
+        cache.matcher = (key, StyleMatcher(in_force, vectors))
+    return cache.matcher[1]
 
 
 def make_ready(
@@ -184,9 +185,9 @@ def make_ready(
             return False
         # From the end, and looked up again each time: whoever asks meanwhile begins at the beginning.
         _encode(runtime, runtime.text_encoder, space_id, missing[-TEXTS_AT_ONCE:])
-    memory = runtime.remembered("tastes", TasteMemory)
-    with memory.turn():
-        _book(runtime, memory, (space_id, version_of(in_force)), in_force)
+    cache = runtime.remembered("tastes", TasteCache)
+    with cache.computing():
+        _matcher(runtime, cache, (space_id, version_of(in_force)), in_force)
     return True
 
 

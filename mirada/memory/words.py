@@ -1,4 +1,4 @@
-"""Prompts as words: segments, stems and what little grammar three languages need. No statistics."""
+"""Prompts as words: segments, stems and the little grammar of three languages. No statistics."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from mirada.embedding.backfill import BACKFILL_EMBEDDINGS
 from mirada.jobs import ledger
 from mirada.kernel.user_text import MAX_TEXT_CHARS
 from mirada.memory import style_list as styles
-from mirada.memory.known import BUILT_IN_STYLES, MAX_DESCRIPTIONS, MAX_STYLES, Style
+from mirada.memory.styles import BUILT_IN_STYLES, MAX_DESCRIPTIONS, MAX_STYLES, Style
 from mirada.people import users
 from testing.encoders import CountingEncoder, with_encoder
 from testing.gallery import as_upload

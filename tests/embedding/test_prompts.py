@@ -22,7 +22,7 @@ from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, l2_normalise
 from mirada.kernel.errors import Conflict, EmbeddingSpaceMismatch
 from mirada.kernel.images import ImageFormat, ImageStatus, PictureFacts
 from mirada.kernel.prompts import prompt_digest
-from mirada.memory import diaries
+from mirada.memory import history
 from mirada.pictures import images, register
 from mirada.ports import Permitted
 from mirada.search import by_vector, related
@@ -257,14 +257,14 @@ def diary_has(desk: Desk, owner_id: int) -> tuple[bool, bool]:
     """Return whether somebody's diary has a vector of a prompt, and one of a picture."""
     spaces_asked = (desk.prompt_space_id, desk.space_id)
     with desk.database.reading() as session:
-        outline = diaries.outline(session, owner_id, *spaces_asked)
-        diary = diaries.read_diary(session, owner_id, outline.images, *spaces_asked).diary
+        outline = history.outline(session, owner_id, *spaces_asked)
+        diary = history.read_history(session, owner_id, outline.images, *spaces_asked).history
     return diary.vectors is not None, diary.pictures is not None
 
 
 def fingerprint(desk: Desk, owner_id: int) -> str:
     with desk.database.reading() as session:
-        return diaries.outline(session, owner_id, desk.prompt_space_id, desk.space_id).fingerprint
+        return history.outline(session, owner_id, desk.prompt_space_id, desk.space_id).fingerprint
 
 
 def test_a_text_that_somebody_else_wrote_is_not_shown_before_its_own_job(desk: Desk) -> None:

@@ -9,10 +9,12 @@ import pytest
 
 from benchmarks.styles import diaries_of, judged, suggestions_of
 from benchmarks.styles_set import made_people
-from mirada.memory.book import Background, Diary, StyleBook
+from mirada.memory.background import Background
 from mirada.memory.groups import Surroundings
-from mirada.memory.known import BUILT_IN_STYLES, Style
+from mirada.memory.history import PromptHistory
 from mirada.memory.rates import confidence
+from mirada.memory.style_matcher import StyleMatcher
+from mirada.memory.styles import BUILT_IN_STYLES, Style
 from mirada.memory.subjects import recurring_subjects
 from mirada.memory.suggest import Kind, suggest
 from mirada.memory.words import read
@@ -23,16 +25,16 @@ SUBJECTS = ("a fox", "an owl", "a teapot", "two dancers", "a lighthouse", "a tra
 @pytest.mark.parametrize("seed", [1, 2])
 def test_planted_styles_are_found_and_nobody_else_gets_any(seed: int) -> None:
     people = made_people("a", seed)
-    diaries = diaries_of(people, None)
-    score = judged(people, diaries, suggestions_of(diaries, None))
+    histories = diaries_of(people, None)
+    score = judged(people, histories, suggestions_of(histories, None))
     assert score.precision >= 0.9, score.faults
     assert score.recall >= 0.8, score.faults
     assert score.styleless_with == 0, score.faults
 
 
 def test_the_same_prompts_get_the_same_suggestions() -> None:
-    diaries = diaries_of(made_people("a", 1)[:8], None)
-    assert suggestions_of(diaries, None) == suggestions_of(diaries, None)
+    histories = diaries_of(made_people("a", 1)[:8], None)
+    assert suggestions_of(histories, None) == suggestions_of(histories, None)
 
 
 def _prompts(style: str, count: int) -> list[str]:
@@ -40,17 +42,19 @@ def _prompts(style: str, count: int) -> list[str]:
 
 
 def _suggested(
-    texts: list[str], others: Sequence[Diary] = (), styles: tuple[Style, ...] = BUILT_IN_STYLES
+    texts: list[str],
+    others: Sequence[PromptHistory] = (),
+    styles: tuple[Style, ...] = BUILT_IN_STYLES,
 ) -> list[str]:
-    book = StyleBook(styles, None)
-    diary = Diary(1, texts)
-    return [one.label for one in suggest(diary, book, Background([diary, *others], book))]
+    matcher = StyleMatcher(styles, None)
+    history = PromptHistory(1, texts)
+    return [one.label for one in suggest(history, matcher, Background([history, *others], matcher))]
 
 
 def test_what_everybody_writes_is_nobodys_style() -> None:
     prompts = _prompts("quilted zorbanite glow", 20)
     assert _suggested(prompts) == ["quilted zorbanite glow"]
-    others = [Diary(person, prompts) for person in range(2, 30)]
+    others = [PromptHistory(person, prompts) for person in range(2, 30)]
     assert _suggested(prompts, others) == []
 
 
@@ -82,18 +86,20 @@ def test_somebody_who_tries_many_styles_about_as_often_has_none_of_them() -> Non
 
 
 def test_what_a_style_is_called_is_no_subject() -> None:
-    book = StyleBook(BUILT_IN_STYLES, None)
+    matcher = StyleMatcher(BUILT_IN_STYLES, None)
     prompts = [read(f"low poly {thing}, soft light") for thing in ("tram", "owl", "fox")]
     prompts += [read(f"red fox {place}") for place in ("in snow", "at home", "by night")]
-    assert [one.label for one in recurring_subjects(prompts, book.words.is_name)] == ["red fox"]
+    assert [one.label for one in recurring_subjects(prompts, matcher.words.is_name)] == ["red fox"]
     assert len(recurring_subjects(prompts)) == 2
 
 
 def test_no_word_of_others_is_in_a_suggestion() -> None:
-    others = [Diary(person, _prompts(f"velvety {'q' * person}ux", 20)) for person in range(2, 20)]
-    book = StyleBook(BUILT_IN_STYLES, None)
-    own = Diary(1, [*_prompts("cinematic", 12), *_prompts("quilted zorbanite glow", 12)])
-    found = suggest(own, book, Background([own, *others], book))
+    others = [
+        PromptHistory(person, _prompts(f"velvety {'q' * person}ux", 20)) for person in range(2, 20)
+    ]
+    matcher = StyleMatcher(BUILT_IN_STYLES, None)
+    own = PromptHistory(1, [*_prompts("cinematic", 12), *_prompts("quilted zorbanite glow", 12)])
+    found = suggest(own, matcher, Background([own, *others], matcher))
     listed = {style.name for style in BUILT_IN_STYLES}
     assert found
     for one in found:
@@ -162,13 +168,14 @@ def test_a_look_that_no_prompt_names_is_suggested_and_a_look_of_everybodys_is_no
     pictures /= np.linalg.norm(pictures, axis=1, keepdims=True)
     pictures[:20] += direction
     pictures /= np.linalg.norm(pictures, axis=1, keepdims=True)
-    own = Diary(1, texts, None, pictures)
-    book = StyleBook(BUILT_IN_STYLES, None)
+    own = PromptHistory(1, texts, None, pictures)
+    matcher = StyleMatcher(BUILT_IN_STYLES, None)
     plain = [
-        Diary(n, [f"{n} {i}" for i in range(30)], None, rows[owners == n]) for n in range(2, 22)
+        PromptHistory(n, [f"{n} {i}" for i in range(30)], None, rows[owners == n])
+        for n in range(2, 22)
     ]
-    (look,) = suggest(own, book, Background([own, *plain], book))
+    (look,) = suggest(own, matcher, Background([own, *plain], matcher))
     assert look.kind is Kind.LOOK
     assert len(set(look.members) & set(range(20))) >= 15
-    alike = [Diary(n, texts, None, pictures) for n in range(2, 22)]
-    assert suggest(own, book, Background([own, *alike], book)) == []
+    alike = [PromptHistory(n, texts, None, pictures) for n in range(2, 22)]
+    assert suggest(own, matcher, Background([own, *alike], matcher)) == []

@@ -9,7 +9,7 @@ from flask.views import MethodView
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.labels import normalised_name
 from mirada.memory import style_list
-from mirada.memory.known import Style
+from mirada.memory.styles import Style
 from mirada.memory.taste import taste
 from webapp.api.users import blueprint as users_blueprint
 from webapp.callers.auth import require_administrator, require_user

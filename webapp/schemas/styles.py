@@ -11,7 +11,7 @@ from marshmallow import validate
 
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.labels import MAX_PROMPT_CHARACTERS
-from mirada.memory.known import MAX_DESCRIPTIONS, Style, normalised_descriptions
+from mirada.memory.styles import MAX_DESCRIPTIONS, Style, normalised_descriptions
 from mirada.memory.summary import MOST_STYLES, OwnStyle, Taste
 from webapp.schemas.images import ReplySchema
 

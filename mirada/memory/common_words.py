@@ -1,4 +1,4 @@
-"""Words that prompts are full of whatever their style: what a style's own words are weighed against."""
+"""Common words of three languages, which say nothing of a prompt's style."""
 
 from __future__ import annotations
 
@@ -131,8 +131,8 @@ _SPANISH = (
     "escena vista lado arriba frente rincon borde medio centro dentro fuera parte trozo cosa grupo "
     "linea punto forma modo toque tono textura patron efecto"
 )
-EVERYDAY_WORDS: frozenset[str] = frozenset(
+COMMON_WORDS: frozenset[str] = frozenset(
     fold(word) for language in (_ENGLISH, _PORTUGUESE, _SPANISH) for word in language.split()
 )
 """Some thousand common words in three languages: people, things, places, times, qualities."""
-EVERYDAY_STEMS: frozenset[str] = frozenset(stem(word) for word in EVERYDAY_WORDS)
+COMMON_STEMS: frozenset[str] = frozenset(stem(word) for word in COMMON_WORDS)

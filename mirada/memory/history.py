@@ -1,4 +1,4 @@
-"""Read what one person keeps as a diary of prompts, and a sample of everybody's for comparison.
+"""One person's prompts with their vectors, read from the database, and a sample of everybody's.
 
 An outline is everything that an answer depends on, without the bytes: two equal fingerprints mean
 that nothing of it has changed, whoever asks and whatever they remember.
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,8 @@ from mirada.db.vector_tables import PICTURES, PROMPTS, VectorTable
 from mirada.embedding.palette import Colour, from_stored
 from mirada.kernel.embeddings import Matrix, Vector, l2_normalise
 from mirada.kernel.errors import InvalidInput
-from mirada.memory.book import Diary
+from mirada.memory.rates import language_mix
+from mirada.memory.words import Segment, read
 
 MAX_IMAGES = 5_000
 """The newest of a person that are read; their taste is not what they did ten thousand pictures ago."""
@@ -38,9 +40,37 @@ of 1 in 50 by 4,000 prompts, and reading them takes about a second."""
 STEPS_PER_DOUBLING = 16
 
 
+@dataclass(frozen=True)
+class PromptHistory:
+    """One person's distinct prompts, oldest first.
+
+    Attributes:
+        owner_id: whose they are.
+        texts: n prompts, no two the same.
+        vectors: (n, d) float32 unit rows of the prompts, a row of NaN where there is none; None where
+            there are none at all.
+        pictures: (n, p) float32 unit rows, the mean of each prompt's pictures, in the same form.
+    """
+
+    owner_id: int
+    texts: Sequence[str]
+    vectors: Matrix | None = None
+    pictures: Matrix | None = None
+
+    @cached_property
+    def prompts(self) -> list[tuple[Segment, ...]]:
+        """The prompts as segments of words."""
+        return [read(text) for text in self.texts]
+
+    @cached_property
+    def languages(self) -> Mapping[str, float]:
+        """The share of each language."""
+        return language_mix(self.prompts)
+
+
 @dataclass(frozen=True, slots=True)
 class OwnImage:
-    """An image as far as styles depend on it.
+    """The fields of an image that styles depend on.
 
     What is known of its content and its prompt counts only once it is READY: before its own job is
     done, it would tell that somebody else has the same.
@@ -61,23 +91,23 @@ class OwnImage:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """What a person has, newest last, and a fingerprint of it and of its vectors."""
+    """A person's images, newest last, and a fingerprint of them and of their vectors."""
 
     images: Sequence[OwnImage]
     fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """A diary, and the images behind its rows.
+class OwnHistory:
+    """A person's prompt history, and the images of each prompt.
 
     Attributes:
-        diary: the prompts.
-        images: by row of the diary, its images, oldest first.
+        history: the prompts.
+        images: by row of the history, its images, oldest first.
         total: every image that was read, with or without a prompt.
     """
 
-    diary: Diary
+    history: PromptHistory
     images: Sequence[Sequence[OwnImage]]
     total: Sequence[OwnImage]
 
@@ -118,14 +148,14 @@ def outline(
     return Outline(images, digest.hexdigest())
 
 
-def read_diary(
+def read_history(
     session: Session,
     owner_id: int,
     images: Sequence[OwnImage],
     prompt_space_id: int | None,
     image_space_id: int | None,
-) -> Kept:
-    """Return the diary of those images; a text or a vector that went away meanwhile is not in it."""
+) -> OwnHistory:
+    """Return the history of those images; a text or a vector that went away meanwhile is not in it."""
     by_text: dict[int, list[OwnImage]] = defaultdict(list)
     for image in images:
         if image.text_id is not None:
@@ -148,13 +178,13 @@ def read_diary(
             with suppress(InvalidInput):
                 # Pictures that cancel out have no mean; then the prompt has no look.
                 means[text_id] = l2_normalise(np.mean(found, axis=0))
-    diary = Diary(
+    history = PromptHistory(
         owner_id,
         [bodies[text_id] for text_id in text_ids],
         _matrix(prompts, text_ids),
         _matrix(means, text_ids),
     )
-    return Kept(diary, [by_text[text_id] for text_id in text_ids], images)
+    return OwnHistory(history, [by_text[text_id] for text_id in text_ids], images)
 
 
 def prompts_as_written(session: Session, image_ids: Collection[int]) -> dict[int, str]:
@@ -181,9 +211,9 @@ def watermark(session: Session) -> int:
     return int(newest - newest % step)
 
 
-def everybody(
+def sampled_histories(
     session: Session, up_to_id: int, prompt_space_id: int | None, image_space_id: int | None
-) -> tuple[list[Diary], str]:
+) -> tuple[list[PromptHistory], str]:
     """Return a bounded sample of everybody's prompts, and a digest of which they were.
 
     For rates only: no text of it may reach anybody.
@@ -206,19 +236,21 @@ def everybody(
     vectors = vectors_of(session, PROMPTS, prompt_space_id, wanted)
     shown = {content_id for theirs in by_owner.values() for content_id in theirs.values()}
     pictures = vectors_of(session, PICTURES, image_space_id, shown)
-    diaries = []
+    histories = []
     for owner_id in sorted(by_owner):
         ids = sorted(text_id for text_id in by_owner[owner_id] if bodies.get(text_id))
         theirs = by_owner[owner_id]
         looks = {i: pictures[theirs[i]] for i in ids if theirs[i] in pictures}
-        diaries.append(
-            Diary(owner_id, [bodies[i] for i in ids], _matrix(vectors, ids), _matrix(looks, ids))
+        histories.append(
+            PromptHistory(
+                owner_id, [bodies[i] for i in ids], _matrix(vectors, ids), _matrix(looks, ids)
+            )
         )
     content = [(owner_id, sorted(theirs.items())) for owner_id, theirs in sorted(by_owner.items())]
     digest = hashlib.sha256(
         repr((prompt_space_id, image_space_id, content, sorted(vectors), sorted(pictures))).encode()
     )
-    return diaries, digest.hexdigest()
+    return histories, digest.hexdigest()
 
 
 def _stamps(

@@ -1,4 +1,4 @@
-"""A thread that makes the list of styles ready before anybody asks: seconds of encoding, once for all."""
+"""A background thread that encodes the list of styles before the first question."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ RETRY_S = 30.0
 JOIN_TIMEOUT_S = 3.0
 
 
-class StylesAhead:
-    """Waits until prompts are embedded, makes the list ready, and ends."""
+class StyleWarmUp:
+    """A thread that waits until prompts are embedded, encodes the list of styles, and ends."""
 
     def __init__(self, runtime: Runtime, *, may_encode: bool) -> None:
         """Prepare; nothing runs before `start`.

@@ -1,4 +1,4 @@
-"""What a known style is, and the built-in list of them, which is built_in.toml beside this module."""
+"""The Style value, and the built-in styles of built_in.toml beside this module."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mirada.kernel.errors import InvalidInput
 from mirada.kernel.labels import normalised_description, normalised_name
 
 MAX_STYLES = 300
-"""Each costs its descriptions' vectors once, and a column of every reckoning."""
+"""Each costs its descriptions' vectors once, and a column of every computation."""
 MAX_DESCRIPTIONS = 10
 """One per language, or several of one."""
 

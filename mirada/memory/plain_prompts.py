@@ -1,4 +1,4 @@
-"""Plain prompts, which show no style: the zero that vectors are measured from. No algorithm."""
+"""Prompts without a style, the reference point of the style vectors. No algorithm."""
 
 from __future__ import annotations
 

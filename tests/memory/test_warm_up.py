@@ -13,12 +13,12 @@ from sqlalchemy import func, select
 from mirada.db.classifier_models import LabelVector
 from mirada.jobs import sweep
 from mirada.kernel.embeddings import Matrix
-from mirada.memory import styles_ahead
-from mirada.memory.book import texts_of
-from mirada.memory.known import BUILT_IN_STYLES
-from mirada.memory.styles_ahead import StylesAhead
+from mirada.memory import warm_up
+from mirada.memory.style_matcher import texts_of
+from mirada.memory.styles import BUILT_IN_STYLES
 from mirada.memory.summary import Taste
 from mirada.memory.taste import taste
+from mirada.memory.warm_up import StyleWarmUp
 from mirada.people import users
 from mirada.runtime import Runtime
 from testing.deployment import free_port, wait_until
@@ -49,13 +49,13 @@ def installed(make_runtime: Callable[..., Runtime], site_settings: dict[str, Any
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., StylesAhead]]:
+def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., StyleWarmUp]]:
     """Return a function that starts a thread for a runtime; it is ended before the runtime is."""
-    monkeypatch.setattr(styles_ahead, "LOOK_EVERY_S", 0.02)
-    all_of_them: list[StylesAhead] = []
+    monkeypatch.setattr(warm_up, "LOOK_EVERY_S", 0.02)
+    all_of_them: list[StyleWarmUp] = []
 
-    def start(runtime: Runtime, *, may_encode: bool = True) -> StylesAhead:
-        ahead = StylesAhead(runtime, may_encode=may_encode)
+    def start(runtime: Runtime, *, may_encode: bool = True) -> StyleWarmUp:
+        ahead = StyleWarmUp(runtime, may_encode=may_encode)
         all_of_them.append(ahead)
         ahead.start()
         return ahead
@@ -100,7 +100,7 @@ def stored(runtime: Runtime) -> int:
 def is_ready(runtime: Runtime) -> bool:
     """Whether every text is stored and this process has read them."""
     memory = runtime.built().get("tastes")
-    return stored(runtime) == len(TEXTS) and memory is not None and memory.book is not None
+    return stored(runtime) == len(TEXTS) and memory is not None and memory.matcher is not None
 
 
 def listed_texts(encoder: CountingEncoder) -> list[str]:
@@ -108,7 +108,7 @@ def listed_texts(encoder: CountingEncoder) -> list[str]:
 
 
 def test_the_list_is_encoded_once_for_every_process_and_before_anybody_asks(
-    installed: Make, started: Callable[..., StylesAhead]
+    installed: Make, started: Callable[..., StyleWarmUp]
 ) -> None:
     first, encoder = installed()
     started(first)
@@ -130,7 +130,7 @@ def test_the_list_is_encoded_once_for_every_process_and_before_anybody_asks(
 
 
 def test_a_web_process_beside_workers_waits_for_what_they_encode(
-    installed: Make, started: Callable[..., StylesAhead]
+    installed: Make, started: Callable[..., StyleWarmUp]
 ) -> None:
     web, encoder = installed()
     worker, _ = installed()
@@ -159,7 +159,7 @@ class Held(CountingEncoder):
 
 
 def test_a_call_meanwhile_is_answered_in_full_and_passes_the_bulk_work(
-    installed: Make, started: Callable[..., StylesAhead]
+    installed: Make, started: Callable[..., StyleWarmUp]
 ) -> None:
     runtime, encoder = installed(Held())
     assert isinstance(encoder, Held)
@@ -190,7 +190,7 @@ def test_a_call_meanwhile_is_answered_in_full_and_passes_the_bulk_work(
 def test_a_web_process_makes_the_list_ready_by_itself(
     installed: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(styles_ahead, "LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr(warm_up, "LOOK_EVERY_S", 0.02)
     runtime, _ = installed(port=free_port())
     serving = Serving(runtime, is_migrated=True, is_first=False)
     serving.start()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
-from mirada.classify.expansion_flow import expansion_within
+from mirada.classify.expansions import expansion_within
 from mirada.config import Settings
 from mirada.runtime import Runtime
 from workers.embedded import EmbeddedWorkers

@@ -9,7 +9,7 @@ import numpy as np
 
 from mirada.classify import expansions
 from mirada.classify import label_set as labels
-from mirada.classify.expansion_flow import expansions_are_on
+from mirada.classify.expansions import expansions_are_on
 from mirada.classify.label_verdict import Classification
 from mirada.embedding import label_vectors
 from mirada.feedback import evidence

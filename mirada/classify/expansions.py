@@ -1,14 +1,16 @@
-"""What a language model adds to a label: looked up, asked for once, kept for ever.
+"""Expansions of labels: looked up, queued once, waited for a little, and stored for good.
 
-Kept by label, model and prompt version, so nothing is paid for twice. Asking happens in a job and
-never inside a transaction.
+They are stored by label, model and prompt version, so nothing is paid for twice. Only the job in
+`mirada.classify.expansion_job` asks the model.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+import logging
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -17,19 +19,25 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from mirada.classify.label_expansion import PROMPT_VERSION, Expansion, from_dict
+from mirada.db.chunks import rows_in
 from mirada.db.classifier_models import LabelExpansion
+from mirada.db.deadlocks import in_transaction
 from mirada.db.models import Job, JobState
 from mirada.db.session import now_ms
 from mirada.jobs import ledger
+from mirada.kernel.errors import Unavailable
+from mirada.runtime import Runtime
+
+logger = logging.getLogger(__name__)
 
 EXPAND_LABEL = "expand_label_task"
 FAILED_STANDS_S = 3_600
 """After an hour a label that comes up is asked for again: a key may have been renewed meanwhile."""
-PAGE_LABELS = 500
+LOOK_EVERY_S = 0.05
 
 
 class ExpansionStatus(StrEnum):
-    """How far the expansion of a label has come."""
+    """The progress of a label's expansion."""
 
     READY = "ready"
     PENDING = "pending"
@@ -40,14 +48,14 @@ class ExpansionStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LookedUp:
-    """What the database holds of a label's expansion.
+    """A label's expansion as the database holds it, or the job that asks for it.
 
     Attributes:
         status: READY, PENDING with a job on its way, FAILED with one given up lately, or MISSING.
-        expansion: what was stored; None unless READY.
+        expansion: the stored expansion; None unless READY.
         job_id: the job that asks, or asked; None where there has been none, or none is needed.
         waits_s: seconds until that job may begin; 0 while it runs or when it has ended.
-        reason: why the last attempt failed; None when there was no failure.
+        reason: the error of the last attempt; None when there was none.
     """
 
     status: ExpansionStatus
@@ -58,29 +66,23 @@ class LookedUp:
 
 
 def look_up(session: Session, label: str, model: str) -> LookedUp:
-    """Return what is known of one label, its name as `normalised_name` returns it."""
+    """Return the expansion of one label, its name as `normalised_name` returns it."""
     return look_up_all(session, [label], model)[label]
 
 
 def look_up_all(session: Session, labels: Iterable[str], model: str) -> dict[str, LookedUp]:
-    """Return what is known of each label, names as `normalised_name` returns them."""
+    """Return the expansion of each label, names as `normalised_name` returns them."""
     names = list(dict.fromkeys(labels))
     known = {name: LookedUp(ExpansionStatus.MISSING) for name in names}
     # Jobs first: one that is seen to have ended has stored its answer before the second look.
     asked = {_same_work(name, model): name for name in names}
-    for page in _pages(list(asked)):
-        for job, now in session.execute(select(Job, now_ms()).where(Job.same_work.in_(page))):
-            known[asked[job.same_work]] = _of_job(job, now)
-    for page in _pages(names):
-        rows = session.execute(
-            select(LabelExpansion.label, LabelExpansion.expansion).where(
-                LabelExpansion.label.in_(page),
-                LabelExpansion.model == model,
-                LabelExpansion.prompt_version == PROMPT_VERSION,
-            )
-        )
-        for name, stored in rows:
-            known[name] = LookedUp(ExpansionStatus.READY, from_dict(stored))
+    for job, now in rows_in(session, select(Job, now_ms()), Job.same_work, asked):
+        known[asked[job.same_work]] = _of_job(job, now)
+    stored = select(LabelExpansion.label, LabelExpansion.expansion).where(
+        LabelExpansion.model == model, LabelExpansion.prompt_version == PROMPT_VERSION
+    )
+    for name, found in rows_in(session, stored, LabelExpansion.label, names):
+        known[name] = LookedUp(ExpansionStatus.READY, from_dict(found))
     return known
 
 
@@ -93,16 +95,16 @@ def request_expansion(
     request_id: str | None = None,
     again: bool = False,
 ) -> LookedUp:
-    """Return what is known of a label, and queue the question if it is not asked yet.
+    """Return the expansion of a label, and queue the question if it is not asked yet.
 
-    Ring for `job_id` after the commit when the status is PENDING. However many ask at the same
-    time, there is one job.
+    Ring for `job_id` after the commit when the status is PENDING. Several that ask at the same time
+    get one job.
 
     Args:
         session: the transaction that queues.
         label: its name as `normalised_name` returns it.
-        model: who is asked.
-        owner_id: who may see the job; None leaves it to administrators.
+        model: the model that is asked.
+        owner_id: the user who may see the job; None leaves it to administrators.
         request_id: follows the work into the worker's log.
         again: ask even though it failed lately.
     """
@@ -122,8 +124,99 @@ def request_expansion(
     return LookedUp(ExpansionStatus.PENDING, job_id=job.id)
 
 
+def expansions_are_on(runtime: Runtime) -> bool:
+    """Return whether labels are expanded at all: switched on, and with a key."""
+    settings = runtime.settings
+    if not settings.enable_llm_label_expansion:
+        return False
+    # A key is enough to know: the client is built where it is used. That there is none is said there.
+    return settings.openai_api_key is not None or runtime.language_model is not None
+
+
+def queue_expansion(
+    runtime: Runtime,
+    label: str,
+    *,
+    owner_id: int | None = None,
+    request_id: str | None = None,
+    again: bool = False,
+) -> LookedUp:
+    """Queue the question about a label unless it is answered or queued already, and ring the doorbell.
+
+    Args:
+        runtime: its settings name the model.
+        label: its name as `normalised_name` returns it.
+        owner_id: the user who may see the job; None leaves it to administrators.
+        request_id: follows the work into the worker's log.
+        again: ask even though it failed lately.
+    """
+    model = runtime.settings.llm_label_expansion_model
+    known = in_transaction(
+        runtime.database,
+        lambda session: request_expansion(
+            session, label, model, owner_id=owner_id, request_id=request_id, again=again
+        ),
+    )
+    if known.status == ExpansionStatus.PENDING and known.job_id is not None:
+        runtime.doorbell.ring(known.job_id, EXPAND_LABEL)
+    return known
+
+
+def expansion_within(
+    runtime: Runtime,
+    label: str,
+    wait_ms: int | None = None,
+    *,
+    owner_id: int | None = None,
+    request_id: str | None = None,
+) -> tuple[Expansion | None, ExpansionStatus]:
+    """Return a label's expansion if it is there within a short wait; else it is queued.
+
+    Trouble on the way, even the database's, is reported as PENDING and not raised. Call it outside
+    any transaction.
+
+    Args:
+        runtime: its settings name the model.
+        label: its name as `normalised_name` returns it.
+        wait_ms: the longest wait; None takes LLM_LABEL_EXPANSION_WAIT_MS.
+        owner_id: the user who may see the job; None leaves it to administrators.
+        request_id: follows the work into the worker's log.
+
+    Returns:
+        The expansion with READY; None with PENDING, FAILED, or OFF.
+    """
+    if not expansions_are_on(runtime):
+        return None, ExpansionStatus.OFF
+    settings = runtime.settings
+    wait_s = (settings.llm_label_expansion_wait_ms if wait_ms is None else wait_ms) / 1000
+    deadline = time.monotonic() + wait_s
+    try:
+        known = _look_up(runtime, label)
+        if known.status == ExpansionStatus.MISSING:
+            known = queue_expansion(runtime, label, owner_id=owner_id, request_id=request_id)
+        # A question that rests until later, because the server is busy, is not waited for.
+        while known.status == ExpansionStatus.PENDING and known.waits_s < wait_s:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                break
+            time.sleep(min(LOOK_EVERY_S, left_s))
+            known = _look_up(runtime, label)
+    except Unavailable as error:
+        logger.warning("The expansion of a label was not looked up: %s", error)
+        return None, ExpansionStatus.PENDING
+    if known.status == ExpansionStatus.MISSING:
+        # Its job ended without an answer, in a worker for which expansions are switched off.
+        return None, ExpansionStatus.PENDING
+    return known.expansion, known.status
+
+
+def _look_up(runtime: Runtime, label: str) -> LookedUp:
+    with runtime.reading() as session:
+        return look_up(session, label, runtime.settings.llm_label_expansion_model)
+
+
 def store_expansion(session: Session, label: str, model: str, found: Expansion) -> None:
-    """Keep an expansion; one that is kept already stays as it is."""
+    """Store an expansion; one that is stored already stays as it is."""
     row = LabelExpansion(
         label=label, model=model, prompt_version=PROMPT_VERSION, expansion=found.to_dict()
     )
@@ -152,8 +245,3 @@ def _same_work(label: str, model: str) -> str:
     # Digested: a label of emoji and a long model name together would not fit the column.
     digest = hashlib.sha256(json.dumps([label, model, PROMPT_VERSION]).encode()).hexdigest()
     return f"{EXPAND_LABEL}:{digest}"
-
-
-def _pages(names: list[str]) -> Iterator[list[str]]:
-    for start in range(0, len(names), PAGE_LABELS):
-        yield names[start : start + PAGE_LABELS]

@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
-from mirada.classify import expansion_flow, label_expansion
-from mirada.classify.expansion_flow import expansion_within
-from mirada.classify.expansions import ExpansionStatus
+from mirada.classify import expansions, label_expansion
+from mirada.classify.expansions import ExpansionStatus, expansion_within
 from mirada.config import PROJECT_ROOT
 from mirada.db.classifier_models import LabelExpansion
 from mirada.db.models import Job, JobState
@@ -297,7 +296,7 @@ def test_a_database_in_trouble_is_told_as_pending(
     def fail(*_: Any) -> None:
         raise Unavailable("The database is busy writing; try again shortly.")
 
-    monkeypatch.setattr(expansion_flow, "_look_up", fail)
+    monkeypatch.setattr(expansions, "_look_up", fail)
 
     assert expansion_within(runtime, "cat", 5_000) == (None, PENDING)
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
-from mirada.classify.expansion_flow import expansion_within
+from mirada.classify.expansions import expansion_within
 from mirada.config import PROJECT_ROOT
 from mirada.db.models import Job, JobState
 from mirada.db.spending_models import CallState, LanguageModelCall, SpendingDay

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from mirada.classify import expansion_flow
+from mirada.classify import expansions
 from tests.leaks.exchange import Reply, Request, Upload, send
 from tests.leaks.people import newcomers
 from tests.leaks.world import World, drawn
@@ -191,7 +191,7 @@ def parting(known: str, fresh: str) -> str:
 def expand_labels(world: World) -> None:
     """Ask for every label's expansion: whoever is first to name a label pays for it (0018)."""
     for label in world.told("admin", "GET", "/api/v1/labels")["results"]:
-        expansion_flow.request(world.runtime, label["name"])
+        expansions.queue_expansion(world.runtime, label["name"])
 
 
 def assert_alike(world: World, *, asks_at_once: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from mirada.classify.classifier import Classifier, Question
 from mirada.classify.classify import Answer, classify_sent, classify_stored
-from mirada.classify.expansion_flow import expansion_within
+from mirada.classify.expansions import expansion_within
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.zero_shot import sigmoid_probabilities
 from mirada.search import like_classified

@@ -8,8 +8,7 @@ import time
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mirada.classify import expansion_flow, label_set
-from mirada.classify import expansions as expand
+from mirada.classify import expansions, label_set
 from mirada.classify.expansions import ExpansionStatus, LookedUp
 from mirada.kernel.labels import normalised_name
 from mirada.runtime import Runtime
@@ -40,7 +39,7 @@ def expand_labels(names: str | None, wait: bool) -> None:
     --no-wait, is queued; 1 when one has failed, or is put off for longer than a minute.
     """
     runtime = current_runtime()
-    if not expansion_flow.expansions_are_on(runtime):
+    if not expansions.expansions_are_on(runtime):
         raise click.ClickException(
             "Labels are not expanded: set OPENAI_API_KEY, and ENABLE_LLM_LABEL_EXPANSION=true."
         )
@@ -68,7 +67,7 @@ def _wanted(runtime: Runtime, names: str | None) -> list[str]:
 
 
 def _is_queued(runtime: Runtime, label: str) -> bool:
-    known = expansion_flow.request(runtime, label, again=True)
+    known = expansions.queue_expansion(runtime, label, again=True)
     return known.status != ExpansionStatus.READY
 
 
@@ -87,7 +86,7 @@ def _follow(runtime: Runtime, queued: list[str]) -> dict[str, LookedUp]:
         while True:
             model = runtime.settings.llm_label_expansion_model
             with runtime.reading() as session:
-                known = expand.look_up_all(session, queued, model)
+                known = expansions.look_up_all(session, queued, model)
             pending = [
                 it
                 for it in known.values()

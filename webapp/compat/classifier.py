@@ -8,7 +8,7 @@ import marshmallow as ma
 from flask.views import MethodView
 
 from mirada.classify import label_set as labels
-from mirada.classify.expansion_flow import expansions_are_on
+from mirada.classify.expansions import expansions_are_on
 from mirada.feedback import verdicts
 from mirada.kernel.zero_shot import MARGIN_FLOOR
 from webapp.api.classification_replies import DEFAULT_THRESHOLD, classify_upload

@@ -259,7 +259,7 @@ class Runtime:
 
         def build() -> VectorIndex:
             from mirada.adapters.vector_index.faiss.index import FaissIndex
-            from mirada.adapters.vector_index.follower import Follower
+            from mirada.adapters.vector_index.follower import follower
 
             index = FaissIndex(
                 self.vector_source(space_id),
@@ -268,9 +268,9 @@ class Runtime:
                 extra_queries=lambda: self._text_queries(space_id),
             )
             self._closing(index)
-            follower = Follower(index)
-            follower.start()
-            self._exit.callback(follower.stop)
+            following = follower(index)
+            following.start()
+            self._exit.callback(following.stop)
             return index
 
         return self.remembered(f"index:{space_id}", build)

@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 
+from mirada.background import Loop
 from mirada.config import Settings
 from mirada.db import spaces
 from mirada.kernel.embeddings import SpaceKind
@@ -61,7 +62,6 @@ class Serving:
         self._is_migrated = is_migrated
         self._is_first = is_first
         self._announce = announce
-        self._publish = publish
         self._stopping = threading.Event()
         self._stop_jobs: Callable[[], None] | None = None
         self._styles = StyleWarmUp(runtime, may_encode=runtime.settings.redis_url is None)
@@ -70,10 +70,11 @@ class Serving:
             self._threads.append(
                 threading.Thread(target=self._say_ready, name="announcing", daemon=True)
             )
+        self._publishing: Loop | None = None
         if publish is not None:
-            self._threads.append(
-                threading.Thread(target=self._keep_publishing, name="metrics", daemon=True)
-            )
+            # Once more at the end: what was counted since would be lost with the process.
+            trouble = "What this process counted was not published"
+            self._publishing = Loop("metrics", publish, PUBLISH_EVERY_S, trouble, once_more=True)
 
     def start(self) -> None:
         """Begin in the background."""
@@ -83,6 +84,8 @@ class Serving:
                 "administrator. Set AUTH_MODE=keys unless the network is private.",
                 self._runtime.settings.host,
             )
+        if self._publishing is not None:
+            self._publishing.start()
         for thread in self._threads:
             thread.start()
 
@@ -95,22 +98,14 @@ class Serving:
         self._stopping.set()
         if self._stop_jobs is not None:
             self._stop_jobs()
+        if self._publishing is not None:
+            self._publishing.stop(JOIN_TIMEOUT_S)
         for thread in self._threads:
             thread.join(JOIN_TIMEOUT_S)
-        if self._styles.stop() and not any(thread.is_alive() for thread in self._threads):
+        if self._styles.stop(JOIN_TIMEOUT_S) and not any(
+            thread.is_alive() for thread in self._threads
+        ):
             self._runtime.close()
-
-    def _keep_publishing(self) -> None:
-        assert self._publish is not None
-        # Once more at the end: what was counted since would be lost with the process.
-        is_last = False
-        while not is_last:
-            is_last = self._stopping.wait(PUBLISH_EVERY_S)
-            try:
-                self._publish()
-            except Exception:
-                # The edge of a thread: if it ended here, this process would never be heard of again.
-                logger.exception("What this process counted was not published")
 
     def _begin(self) -> None:
         try:

@@ -27,6 +27,9 @@ START_RETRY_S = 5.0
 STOP_GRACE_S = 15.0
 """Below the 20 s that process supervisors commonly grant: jobs under way may end, the rest is given back."""
 
+STYLES_STOP_S = 3.0
+"""How long texts that are being encoded hold up the end; what was encoded is kept."""
+
 
 def main() -> int:
     """Run until SIGTERM or SIGINT; a second signal ends the process at once. Returns the exit code."""
@@ -60,7 +63,7 @@ def serve(runtime: Runtime) -> int:
         logger.error("%s", error)
         return 2
     finally:
-        styles.stop()
+        styles.stop(STYLES_STOP_S)
         stop_metrics()
         runtime.close()
         heartbeat.stop()

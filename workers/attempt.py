@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from mirada.background import Loop
 from mirada.jobs import attempts
 from mirada.jobs.attempt import Stopping, TimedOut
-from mirada.kernel.errors import LeaseLost, MiradaError
+from mirada.kernel.errors import LeaseLost
 from mirada.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -88,21 +89,19 @@ class LeaseKeeper:
     ) -> None:
         """Prepare; the thread begins with the first attempt and ends with `close`."""
         self._runtime = runtime
-        self._every_s = every_s
         self._lease_s = lease_s
         self._held: dict[int, LeasedAttempt] = {}
         self._lock = threading.Lock()
-        self._closed = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._loop = Loop(
+            "lease-keeper", self.renew, every_s, "Leases could not be renewed", waits_first=True
+        )
 
     @contextmanager
     def keeping(self, attempt: LeasedAttempt) -> Iterator[None]:
         """Keep the attempt's lease alive while the block runs."""
         with self._lock:
             self._held[attempt.job.id] = attempt
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
-                self._thread.start()
+            self._loop.start()
         try:
             yield
         finally:
@@ -117,19 +116,7 @@ class LeaseKeeper:
 
     def close(self) -> None:
         """Stop renewing."""
-        self._closed.set()
-        if self._thread is not None:
-            self._thread.join(timeout=5)
-
-    def _run(self) -> None:
-        while not self._closed.wait(self._every_s):
-            try:
-                self.renew()
-            except MiradaError as error:
-                logger.warning("Leases could not be renewed: %s", error)
-            except Exception:
-                # This thread must outlive anything: without it every long job is done twice.
-                logger.exception("Leases could not be renewed")
+        self._loop.stop(timeout_s=5)
 
     def renew(self) -> None:
         """Renew once; attempts past their hard limit are let go, lost ones are told."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 
 import redis
 
+from mirada.background import JOIN_TIMEOUT_S, Loop
 from mirada.db import spaces
 from mirada.embedding import index_rebuild
 from mirada.embedding.rebuild_job import REBUILD_INDEX
@@ -26,50 +26,32 @@ REBUILD_CHECK_EVERY_S = 60.0
 HOUSEKEEPING_EVERY_S = 86_400.0
 
 
-class Sweeper:
-    """Sweeps in a thread of its own; of several processes' sweepers one works at a time."""
+class Sweeper(Loop):
+    """Sweeps in the background; of several processes' sweepers one works at a time."""
 
     def __init__(self, runtime: Runtime, every_s: float = SWEEP_EVERY_S) -> None:
         """Prepare; `start` begins with a sweep at once."""
+        super().__init__("sweeper", self._sweep_next, every_s, "A sweep was left out")
         self._runtime = runtime
-        self._every_s = every_s
-        self._stopped = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._has_swept = False
         self._holder = holder.this_process()
         self._next_rebuild_check = 0.0
         # A restart must not be followed by a day's cleaning while people wait for their pictures.
         self._next_housekeeping = time.monotonic() + 600.0
 
-    def start(self) -> None:
-        """Begin."""
-        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
+    def stop(self, timeout_s: float = JOIN_TIMEOUT_S) -> bool:
         """End after the sweep under way, and let another process sweep."""
-        self._stopped.set()
-        if self._thread is None:
-            return
-        self._thread.join(timeout=10)
+        has_ended = super().stop(timeout_s)
         try:
             with self._runtime.transaction() as session:
                 leases.free_holders(session, leases.SWEEPER, [self._holder])
         except MiradaError as error:
             logger.info("The right to sweep was not given back: %s", error)
+        return has_ended
 
-    def _run(self) -> None:
-        is_first = True
-        while True:
-            try:
-                self.sweep(is_first=is_first)
-                is_first = False
-            except MiradaError as error:
-                logger.warning("This sweep was left out: %s", error)
-            except Exception:
-                # The sweeper is the guarantee that nothing is forgotten, so it outlives anything.
-                logger.exception("This sweep ended unexpectedly")
-            if self._stopped.wait(self._every_s):
-                return
+    def _sweep_next(self) -> None:
+        self.sweep(is_first=not self._has_swept)
+        self._has_swept = True
 
     def sweep(self, *, is_first: bool = False) -> int:
         """Sweep once, if no other process does, and return how many bells were rung.

@@ -16,7 +16,7 @@ from sqlalchemy.engine import make_url
 
 from mirada.adapters.vector_index.exact import ExactIndex
 from mirada.adapters.vector_index.faiss.index import FaissIndex
-from mirada.adapters.vector_index.follower import Follower
+from mirada.adapters.vector_index.follower import follower
 from mirada.db import changes
 from mirada.db.migrate import upgrade_to_head
 from mirada.db.models import Embedding, Image
@@ -138,12 +138,12 @@ def followed(library: Library, folder: Path) -> Iterator[list[FaissIndex]]:
     indexes = [
         FaissIndex(library.source, folder, recall_target=0.98, build_threads=1) for _ in range(2)
     ]
-    followers = [Follower(index, poll_s=0.02) for index in indexes]
-    for follower in followers:
-        follower.start()
+    followers = [follower(index, poll_s=0.02) for index in indexes]
+    for each in followers:
+        each.start()
     yield indexes
-    for follower in followers:
-        follower.stop()
+    for each in followers:
+        each.stop()
 
 
 def test_followers_hold_exactly_the_database_after_writers_did_their_worst(
@@ -182,8 +182,8 @@ def test_followers_hold_exactly_the_database_after_writers_did_their_worst(
 
 def test_a_commit_is_searchable_within_a_second_without_asking(library: Library, folder: Path):
     index = FaissIndex(library.source, folder, recall_target=0.98)
-    follower = Follower(index)
-    follower.start()
+    following = follower(index)
+    following.start()
     try:
         index.wait_for(library.source.current_seq())
         delays = []
@@ -199,7 +199,7 @@ def test_a_commit_is_searchable_within_a_second_without_asking(library: Library,
             delays.append(time.monotonic() - committed)
         assert max(delays) < 1.0
     finally:
-        follower.stop()
+        following.stop()
 
 
 def test_changes_are_paged_without_splitting_a_number(library: Library):
@@ -276,21 +276,21 @@ class _FlakyIndex:
 
 
 def test_a_follower_survives_an_outage_and_says_so_once(caplog: pytest.LogCaptureFixture):
-    caplog.set_level("INFO", "mirada.adapters.vector_index.follower")
+    caplog.set_level("INFO", "mirada.background")
     index = _FlakyIndex()
-    follower = Follower(index, poll_s=0.01)  # type: ignore[arg-type]
-    follower.start()
+    following = follower(index, poll_s=0.01)  # type: ignore[arg-type]
+    following.start()
     deadline = time.monotonic() + 5
     while index.calls < 2:
         assert time.monotonic() < deadline
         time.sleep(0.02)  # another thread does it; asking is the only way
     index.is_down = False
-    while "follows the database again" not in caplog.text:
+    while "No longer: The index cannot follow the database" not in caplog.text:
         assert time.monotonic() < deadline
         time.sleep(0.02)  # another thread does it; asking is the only way
     began = time.monotonic()
-    follower.stop()
-    follower.stop()
+    following.stop()
+    following.stop()
     assert time.monotonic() - began < 0.5
     assert len([r for r in caplog.records if r.levelname in ("WARNING", "ERROR")]) == 1
 

@@ -1,4 +1,4 @@
-"""What the core needs from outside: every Protocol and what it exchanges, to be read side by side."""
+"""Protocols of everything outside the core, and the values they exchange."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ImageEncoder(Protocol):
 
     @property
     def device(self) -> str:
-        """Where it computes: "cpu", "cuda" or "mps"."""
+        """The device it computes on: "cpu", "cuda" or "mps"."""
 
     @property
     def input_side_px(self) -> int:
@@ -78,7 +78,7 @@ class CalibratedEncoder(ImageEncoder, TextEncoder, Protocol):
 
     @property
     def logit_bias(self) -> float:
-        """What is added to scale x cosine; 0 for models trained with a softmax."""
+        """The number added to scale x cosine; 0 for models trained with a softmax."""
 
 
 class ImageDecoder(Protocol):
@@ -122,7 +122,7 @@ class StagedFile(Protocol):
 
     @property
     def path(self) -> Path:
-        """Where the bytes are until they are committed."""
+        """The file of the bytes until they are committed."""
 
     @property
     def sha256(self) -> str:
@@ -130,7 +130,7 @@ class StagedFile(Protocol):
 
     @property
     def byte_size(self) -> int:
-        """How many bytes were written so far."""
+        """The number of bytes written so far."""
 
     def discard(self) -> None:
         """Remove the file unless it was committed; harmless to repeat."""
@@ -390,7 +390,7 @@ class Grouping(Protocol):
 
 
 class RebuildProgress(Protocol):
-    """How a long rebuild reports and learns that it should stop."""
+    """The callback by which a rebuild reports and learns that it should stop."""
 
     def __call__(self, done: int, total: int) -> None:
         """Report rows done of rows in all. Raises LeaseLost to stop the work."""

@@ -79,7 +79,7 @@ class Runtime:
 
     @property
     def image_store(self) -> ImageStore:
-        """Where originals are kept."""
+        """The store of originals."""
 
         def build() -> ImageStore:
             from mirada.adapters.image_store.local import LocalImageStore
@@ -101,12 +101,12 @@ class Runtime:
 
     @property
     def circuit(self) -> CircuitBreaker:
-        """Whether this process asks the language model just now."""
+        """The circuit breaker before this process's calls of the language model."""
         return self.remembered("circuit", CircuitBreaker)
 
     @property
     def language_model(self) -> LanguageModel | None:
-        """Whom questions go to; None without OPENAI_API_KEY, which is said once.
+        """The language model; None without OPENAI_API_KEY, which the log says once.
 
         Every call costs money: ask through `mirada.language_model.paying`, which keeps the budget.
         """
@@ -147,7 +147,7 @@ class Runtime:
 
     @property
     def text_encoder(self) -> PromptEncoder:
-        """What embeds prompts: TEXT_MODEL, or the encoder's text tower. The first use pins its space.
+        """The encoder of prompts: TEXT_MODEL, or the text tower. The first use pins its space.
 
         Raises:
             EncoderUnavailable: the weights cannot be had.
@@ -164,7 +164,7 @@ class Runtime:
 
     @property
     def caption_tower(self) -> TextEncoder:
-        """What embeds prompts, as the encoder of captions where no key is set; loads it, pins nothing."""
+        """The prompts' encoder as the captions' where no key is set; loads it, pins nothing."""
         from mirada.adapters.encoders.text_towers import CaptionTower
 
         return self.remembered("caption_tower", lambda: CaptionTower(self.text_encoder))
@@ -192,7 +192,7 @@ class Runtime:
         return self._within("encoder", lambda: self.encoder, wait_s)
 
     def text_encoder_within(self, wait_s: float) -> PromptEncoder:
-        """What embeds prompts, under the same conditions; raises as `encoder_within` does."""
+        """Return the encoder of prompts; raises as `encoder_within` does."""
         return self._within("text_encoder", lambda: self.text_encoder, wait_s)
 
     def _within(self, name: str, load: Callable[[], Port], wait_s: float) -> Port:
@@ -212,7 +212,7 @@ class Runtime:
         return found
 
     def encoder_is_loaded(self) -> bool:
-        """Whether this process has paid for loading the weights already."""
+        """Return whether this process has loaded the weights already."""
         return "encoder" in self._ports
 
     def space(self, kind: EncoderKind = SpaceKind.IMAGE) -> tuple[int, EmbeddingSpace]:
@@ -232,7 +232,7 @@ class Runtime:
         return self.remembered(f"space:{kind}", build)
 
     def space_is_known(self) -> bool:
-        """Whether `space` answers at once; before the first pin it may wait for weights to load."""
+        """Return whether `space` answers at once; before the first pin it may wait for the weights."""
         if f"space:{SpaceKind.IMAGE}" in self._ports:
             return True
         with self.reading() as session:
@@ -244,7 +244,7 @@ class Runtime:
         return self.remembered(name, lambda: DatabaseVectors(self.database, space_id))
 
     def remembering(self, encoder: TextEncoder) -> TextEncoder:
-        """The same encoder for what people ask: popular queries of its space are not computed again.
+        """Return the encoder with a cache of people's popular queries in its space.
 
         Without ENABLE_EMBEDDING_CACHE every query is.
         """
@@ -277,7 +277,7 @@ class Runtime:
 
     @property
     def grouping(self) -> Grouping:
-        """What finds the centres of groups."""
+        """The k-means that finds the centres of groups."""
 
         def build() -> Grouping:
             from mirada.adapters.grouping.faiss_kmeans import FaissKMeans

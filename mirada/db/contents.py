@@ -57,7 +57,7 @@ def lock_or_insert_content(session: Session, sha256: str, **values: Any) -> Cont
 
 
 def release_content(session: Session, content: Content) -> str | None:
-    """Delete what nobody has a right to any more: the bytes, or the content with its vectors.
+    """Delete the bytes, or the content with its vectors, once nobody has a right to them.
 
     An image needs both. Who had the picture classified by sending its bytes needs the vector alone.
     Who had a stored image classified goes with the last image, and verdicts go with their giver's

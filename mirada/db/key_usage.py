@@ -1,4 +1,4 @@
-"""When keys were last used: written behind the requests' backs, about once a minute per key."""
+"""The time a key was last used, written in the background about once a minute per key."""
 
 from __future__ import annotations
 

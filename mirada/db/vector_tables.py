@@ -1,4 +1,4 @@
-"""Where a space's vectors are kept, and which images show what they were made from."""
+"""The table of a space's vectors, and the images that show what the vectors were made from."""
 
 from __future__ import annotations
 

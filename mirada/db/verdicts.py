@@ -33,7 +33,7 @@ class VerdictRow:
 def forget_unseen(session: Session, content_id: int) -> None:
     """Delete the verdicts on a content of those who may no longer see it; lock the content first.
 
-    For whoever deletes an image, or what was remembered of a picture, while the content stays.
+    Called when an image, or what was remembered of a picture, goes while the content stays.
     """
     public = select(Image.id).where(Image.content_id == content_id, Image.is_public == true())
     if session.execute(public.limit(1)).first() is not None:

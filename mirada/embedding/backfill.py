@@ -29,7 +29,7 @@ AT_START = f"{BACKFILL_EMBEDDINGS}:at start"
 
 @dataclass(frozen=True, slots=True)
 class BackfillPage:
-    """What one page came to.
+    """The outcome of one page.
 
     Attributes:
         last_content_id: where the next page begins; None when there was nothing left.

@@ -52,7 +52,7 @@ _SET_STATUS = (
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is to be embedded: a content, and the prompts of its images.
+    """A content to be embedded, and the prompts of its images.
 
     Attributes:
         content_id: whose picture it is.
@@ -79,9 +79,9 @@ def begin_embedding(
 ) -> Subject | None:
     """Mark the content's images PROCESSING and return what to embed; None if nothing is to be done.
 
-    None means that the content was deleted, that its bytes are not kept, or that it and its prompts
-    have their vectors, shown by their images, and it its palette already, in which case those become
-    READY.
+    None means that there is nothing to embed: the content was deleted, its bytes are not kept, or
+    nothing is missing. In the last case the vectors of it and its prompts are shown by its images,
+    which become READY, and it has its palette.
 
     Args:
         session: the transaction.

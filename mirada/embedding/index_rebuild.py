@@ -1,4 +1,4 @@
-"""When an index wants a new snapshot, and making one under a lease."""
+"""The rule for when an index needs a new snapshot, and its rebuild under a lease."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def merged(palettes: Iterable[Sequence[Colour]]) -> list[Colour]:
 
 
 def to_stored(palette: Sequence[Colour]) -> StoredPalette:
-    """Return it as the database keeps it."""
+    """Return a palette as the database keeps it."""
     return [[colour.hex, round(colour.share, 4)] for colour in palette]
 
 

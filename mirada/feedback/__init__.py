@@ -1,1 +1,1 @@
-"""What people say of classified pictures, and how it moves scores."""
+"""Verdicts on classified pictures, and the scores they move."""

@@ -1,4 +1,4 @@
-"""How verdicts move scores: kernel evidence around each picture, one voice a person, a Beta prior.
+"""Scores moved by verdicts: kernel evidence around each picture, one vote a person, a Beta prior.
 
 For a theme, verdicts are evidence (v_i, accepted or rejected, by person p). For a picture x:
 
@@ -12,10 +12,10 @@ For a theme, verdicts are evidence (v_i, accepted or rejected, by person p). For
    again at their weight: evidence is judged by how much of it speaks about x, not by its amount.
 4. moved = (1 - alpha) prior + alpha affinity; over a set of labels, divided by its sum.
 
-So: no evidence changes nothing; accepting a picture raises it and what is like it, rejecting lowers
-it; everything stays in [0, 1]; order does not matter; and one person, whatever they do, moves an
-affinity by at most LARGEST_PUSH and a score by alpha times that, before the division by the sum.
-docs/decisions/0007 has the reasons and the figures.
+No evidence changes nothing. Accepting a picture raises it and what is like it, rejecting lowers it.
+Everything stays in [0, 1], and order does not matter. One person, whatever they do, moves an affinity
+by at most LARGEST_PUSH, and a score by alpha times that before the division by the sum.
+The reasons and the figures are in docs/decisions/0007.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class ThemeShift:
-    """What verdicts did to one picture's score for one theme.
+    """The change of one picture's score for one theme by verdicts.
 
     Attributes:
         before: the prior, in [0, 1].
@@ -183,10 +183,10 @@ def theme_shift(
 def fitted_threshold(evidence: Evidence) -> float | None:
     """Return the affinity from which pictures are accepted, as people judged; None for too few.
 
-    Each judged picture's affinity is computed without any verdict on that picture (leave one out);
-    the threshold is the midpoint of two neighbouring values that makes the mean of the accepted
-    pictures' and the rejected pictures' shares on the right side (balanced accuracy) largest, the
-    one nearest to 0.5 among equals.
+    Each judged picture's affinity is computed without any verdict on that picture (leave one out).
+    The threshold is the midpoint of two neighbouring values with the largest balanced accuracy: the
+    mean of the accepted and the rejected pictures' shares on the right side. Among equals it is the
+    one nearest to 0.5.
 
     Returns:
         In (0, 1); None with fewer than LEAST_OF_EACH_KIND verdicts of a kind or LEAST_PEOPLE people,

@@ -1,4 +1,4 @@
-"""What a picture is about, as a profile over a fixed vocabulary: the geometry feedback works in."""
+"""Theme vectors: profiles of pictures over a fixed vocabulary, the space in which verdicts count."""
 
 from __future__ import annotations
 
@@ -143,9 +143,9 @@ def theme_vectors(pictures: Matrix, concepts: Matrix) -> Matrix:
     An encoder that tells 300 stickers apart holds "bus" and "tram" as far from each other as from
     "peach"; that they are both vehicles is in its text tower. So a picture is also described: its
     cosines with the concepts, in standard deviations from their mean, become weights by a softmax of
-    PROFILE_SHARPNESS; its profile is the so weighted mean of the concepts' vectors less their plain
-    mean; and the row is the picture and its profile side by side, so that the dot product of two
-    rows is PROFILE_SHARE x cos(profiles) + (1 - PROFILE_SHARE) x cos(pictures). Levels and widths
+    PROFILE_SHARPNESS. Its profile is the so weighted mean of the concepts' vectors less their plain
+    mean. The row is the picture and its profile side by side. The dot product of two rows is
+    PROFILE_SHARE x cos(profiles) + (1 - PROFILE_SHARE) x cos(pictures). Levels and widths
     of cosines, which differ between models, cancel. docs/decisions/0007 has what was measured.
 
     Args:

@@ -1,4 +1,4 @@
-"""What people said of themes, as arrays: read once, then applied to any number of pictures."""
+"""Verdicts on themes as arrays, read once and applied to any number of pictures."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def remembered_vectors(runtime: Runtime) -> VectorCache[tuple[int, int, int]]:
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """How pictures of a space become theme vectors.
+    """The mapping from pictures of a space to theme vectors.
 
     Attributes:
         space_id: the row of the pictures' space.
@@ -54,7 +54,7 @@ class Vocabulary:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What is known of some themes from people.
+    """The evidence that people gave on some themes.
 
     Attributes:
         vocabulary: of the evidence.

@@ -1,4 +1,4 @@
-"""What a verdict is about and what may be written beside it; how verdicts move scores is `adaptive`."""
+"""Names of themes and the notes beside verdicts, checked; `adaptive` moves the scores."""
 
 from __future__ import annotations
 

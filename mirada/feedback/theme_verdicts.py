@@ -25,7 +25,7 @@ from mirada.pictures.images import LARGEST_ID
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many verdicts the viewer gave or may see, by how many people."""
+    """Numbers of verdicts that the viewer gave or may see, and of the people who gave them."""
 
     accepted: int = 0
     rejected: int = 0
@@ -56,7 +56,7 @@ class SeenVerdict:
 
 @dataclass(frozen=True, slots=True)
 class ThemeVerdicts:
-    """What was said of a theme.
+    """The verdicts on a theme.
 
     Attributes:
         theme: its key.

@@ -1,4 +1,4 @@
-"""Feedback: take a verdict, change it, list it, take it back. What verdicts do is `evidence`'s."""
+"""Verdicts given, changed, listed and taken back; `evidence` applies them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mirada.pictures.images import LARGEST_ID
 
 
 class Outcome(StrEnum):
-    """What giving a verdict came to."""
+    """The outcome of giving a verdict."""
 
     CREATED = "created"
     REPLACED = "replaced"

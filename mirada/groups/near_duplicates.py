@@ -47,8 +47,8 @@ def near_pairs(
     """Yield the pairs of rows whose cosine reaches the threshold, piece by piece.
 
     Up to `exact_rows` rows these are all pairs. Of more rows each is compared with those of the
-    nearest cells only, so that the time grows with n^1.5 rather than n^2 and a few are missed; both
-    rows of a pair look for each other, and components find detours.
+    nearest cells only, so that the time grows with n^1.5 rather than n^2. A few pairs are missed;
+    both rows of a pair look for each other, and components find detours.
 
     Args:
         vectors: (n, d) float32 unit rows.

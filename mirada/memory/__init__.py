@@ -1,1 +1,1 @@
-"""What a person asks for again and again: styles, subjects, palette."""
+"""A person's recurring styles, subjects and colours."""

@@ -66,8 +66,8 @@ class Surroundings:
         """Return the groups of a person's rows that are nearer together than everybody's, largest first.
 
         A row belongs to a group when only GROUP_RATE of everybody else's rows are as near to the
-        middle of the group's other members; so a group at everybody's rate would have that share
-        of the person's rows.
+        middle of the group's other members. A group at everybody's rate would have that share of
+        the person's rows.
 
         Args:
             owner_id: whose they are.

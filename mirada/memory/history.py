@@ -203,8 +203,8 @@ def palettes(session: Session, content_ids: Collection[int]) -> list[list[Colour
 def watermark(session: Session) -> int:
     """Return the id up to which everybody's images are sampled.
 
-    It moves in steps of about a sixteenth of the library, so that all processes compare with the
-    same sample, and answers do not move with every upload of somebody else.
+    It moves in steps of about a sixteenth of the library. So all processes compare with the same
+    sample, and answers do not move with every upload of somebody else.
     """
     newest = session.execute(select(func.max(Image.id))).scalar_one() or 0
     step = max(1, (1 << newest.bit_length()) // (2 * STEPS_PER_DOUBLING))

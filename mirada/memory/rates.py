@@ -53,11 +53,12 @@ def wilson_low(successes: float, trials: float) -> float:
 def confidence(count: int, total: int, background: float) -> float:
     """Return how sure it is that a style recurs beyond the background, in [0, 1].
 
-    It is 1 - p0 / L: the share of the occurrences that somebody at the background's rate p0 would
-    not have had, with the person's own rate taken at L, the lower end of its interval (the
-    attributable fraction of epidemiology; Levin, "The occurrence of lung cancer in man", 1953).
-    Small samples shrink: before the interval is taken, PRIOR_PROMPTS prompts at the rate p0 are
-    added to the person's own, so 3 of 3 prompts say less than 30 of 30.
+    It is 1 - p0 / L, the attributable fraction of epidemiology: the share of the occurrences that
+    somebody at the background's rate p0 would not have had. L is the lower end of the interval of
+    the person's own rate. Small samples shrink: before the interval is taken, PRIOR_PROMPTS prompts
+    at the rate p0 are added to the person's own. So 3 of 3 prompts say less than 30 of 30.
+
+    Source: Levin, "The occurrence of lung cancer in man", 1953.
 
     Args:
         count: distinct prompts of the person that show it.
@@ -77,7 +78,7 @@ class Writer:
 
 
 class PhraseRates:
-    """How often people use phrases, by language. Knows those of LEAST_PEOPLE or more, nobody's alone."""
+    """Rates of phrases among people, by language; only of phrases that LEAST_PEOPLE or more use."""
 
     def __init__(self, writers: Iterable[Writer]) -> None:
         """Count; a person counts once in each of their languages, however much they wrote."""
@@ -102,9 +103,9 @@ class PhraseRates:
         Args:
             key: the phrase.
             without: the person.
-            languages: shares of that person's prompts, summing to 1: the rates of each language are
-                weighed by them (direct standardisation), so that "colores" is no rarity to somebody
-                who writes Spanish among people who mostly do not.
+            languages: shares of that person's prompts, summing to 1. They weigh the rates of each
+                language (direct standardisation), so that "colores" is no rarity to somebody who
+                writes Spanish among people who mostly do not.
         """
         return sum(
             weight * self._rate_in(language, key, without) for language, weight in languages.items()
@@ -164,7 +165,7 @@ _Plain = _PlainCounts()
 
 
 class StyleRates:
-    """How often people show each listed style."""
+    """Rates of the listed styles among people."""
 
     def __init__(self, people: Sequence[int], shares: Shares) -> None:
         """Keep (p, s) shares of p people's prompts that show s styles."""

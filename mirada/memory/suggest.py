@@ -36,7 +36,7 @@ the style was found already."""
 
 
 class Kind(StrEnum):
-    """How a style was found."""
+    """The way a style was found."""
 
     LISTED = "listed"
     PHRASE = "phrase"

@@ -55,7 +55,7 @@ class OwnSubject:
 
 @dataclass(frozen=True, slots=True)
 class Taste:
-    """What a person's images have in common.
+    """The recurring styles, subjects and colours of a person's images.
 
     Attributes:
         images: how many were looked at.

@@ -1,4 +1,4 @@
-"""What a comment may say: plain text that is kept as it was written, whatever it looks like."""
+"""The text of a comment, checked: plain text that is kept as it was written."""
 
 from __future__ import annotations
 

@@ -8,13 +8,13 @@ from typing import Any, cast
 from sqlalchemy import CursorResult, Select, delete, select
 from sqlalchemy.orm import Session, joinedload
 
-from mirada.db import idempotency, image_counts
+from mirada.db import idempotency
 from mirada.db.memory_models import Comment
 from mirada.db.models import Image, User
 from mirada.db.visibility import may_see
 from mirada.kernel.errors import Conflict, NotFound
 from mirada.pictures.comment_text import comment_text
-from mirada.pictures.images import LARGEST_ID, see_image
+from mirada.pictures.images import LARGEST_ID, add_to_counts, see_image
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def write_comment(
     comment = Comment(image_id=image_id, user=session.get_one(User, author_id), body=body)
     session.add(comment)
     session.flush()
-    image_counts.add(session, image_id, comments=1)
+    add_to_counts(session, image_id, comments=1)
     if idempotency_key is not None:
         # Refuses a key that another request took meanwhile: this comment is then undone.
         idempotency.remember(session, author_id, idempotency_key, fingerprint, comment.id)
@@ -151,7 +151,7 @@ def delete_comment(
         gone = cast("CursorResult[Any]", session.execute(statement)).rowcount
     if not gone:
         raise _absent(image_id, comment_id)
-    image_counts.add(session, image_id, comments=-1)
+    add_to_counts(session, image_id, comments=-1)
 
 
 def _replayed(session: Session, image_id: int, comment_id: int) -> Comment:

@@ -1,4 +1,4 @@
-"""What importing a folder means: which files are pictures, what is there already, what came of it."""
+"""The pictures below a folder: found, compared with what their owner has, and registered."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Refusal:
 
 @dataclass(slots=True)
 class FolderScan:
-    """What lies below a folder.
+    """The files below a folder.
 
     Attributes:
         pictures: files to take, sorted by path.
@@ -51,7 +51,7 @@ class FolderScan:
 
 @dataclass(slots=True)
 class ImportReport:
-    """How far an import is and what came of it; `taken + already_there + refused` ends at `total`.
+    """Progress and outcome of an import; `taken + already_there + refused` ends at `total`.
 
     Attributes:
         scan: what was found.
@@ -69,12 +69,12 @@ class ImportReport:
 
     @property
     def total(self) -> int:
-        """How many pictures there are."""
+        """The number of pictures."""
         return len(self.scan.pictures)
 
     @property
     def done(self) -> int:
-        """How many of them were looked at."""
+        """The number of them that were looked at."""
         return self.taken + self.already_there + len(self.refused)
 
     @property

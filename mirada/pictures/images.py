@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, delete, false, select
+from sqlalchemy import Select, bindparam, delete, false, select, update
 from sqlalchemy.orm import Session, joinedload
 
 from mirada.db import changes
@@ -22,11 +22,23 @@ from mirada.kernel.user_text import checked_text, clean_filename
 CHANGEABLE = frozenset({"prompt", "caption", "is_public", "filename"})
 LARGEST_ID = 2**63 - 1
 """What a BIGINT holds; drivers refuse more with an error of their own."""
+_IMAGES = Image.__table__
+# The version and the time of a change are the owner's: what others do must not void the ETag they
+# hold. `updated_at` is set to itself, because the column would otherwise take the clock.
+_ADD_TO_COUNTS = (
+    update(_IMAGES)  # type: ignore[arg-type]
+    .where(_IMAGES.c.id == bindparam("image"))
+    .values(
+        like_count=_IMAGES.c.like_count + bindparam("likes"),
+        comment_count=_IMAGES.c.comment_count + bindparam("comments"),
+        updated_at=_IMAGES.c.updated_at,
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
 class SeenImage:
-    """What likes and comments need to know of an image that somebody may see."""
+    """The fields of a visible image that likes and comments need."""
 
     id: int
     owner_id: int
@@ -173,6 +185,15 @@ def committed_change(session: Session) -> int | None:
     Call it after the transaction's block; a caller sends it back to see its own change at once.
     """
     return changes.committed_seq(session)
+
+
+def add_to_counts(session: Session, image_id: int, *, likes: int = 0, comments: int = 0) -> None:
+    """Add to an image's counts what rows this transaction has really inserted (or deleted: -1).
+
+    The caller locked the image before it wrote those rows. Otherwise their foreign key takes a shared
+    lock on the image, and two transactions with that lock would wait for each other here.
+    """
+    session.execute(_ADD_TO_COUNTS, {"image": image_id, "likes": likes, "comments": comments})
 
 
 def _owned_and_locked(

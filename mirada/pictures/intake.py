@@ -1,4 +1,4 @@
-"""Take one received picture in, from staged bytes to a rung job: what uploads and imports share."""
+"""One received picture taken in, from staged bytes to its queued jobs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Together = Callable[["Session", Registered], None]
 
 @dataclass(frozen=True, slots=True)
 class TakenIn:
-    """What became of a picture that was taken in.
+    """The outcome of taking a picture in.
 
     Attributes:
         image_id: the caller's image.

@@ -10,17 +10,16 @@ from typing import Any, cast
 from sqlalchemy import CursorResult, delete, insert, select
 from sqlalchemy.orm import Session
 
-from mirada.db import image_counts
 from mirada.db.chunks import rows_in
 from mirada.db.memory_models import Like
 from mirada.db.models import Image, User
 from mirada.db.visibility import may_see
-from mirada.pictures.images import LARGEST_ID, see_image
+from mirada.pictures.images import LARGEST_ID, add_to_counts, see_image
 
 
 @dataclass(frozen=True, slots=True)
 class Liker:
-    """Who likes an image, and since when."""
+    """A person who likes an image, and since when."""
 
     user_id: int
     username: str
@@ -29,7 +28,7 @@ class Liker:
 
 @dataclass(frozen=True, slots=True)
 class Likers:
-    """Some of those who like an image, and how many they are in all."""
+    """Some people who like an image, and the number of all who do."""
 
     likers: list[Liker]
     like_count: int
@@ -46,7 +45,7 @@ def like(session: Session, image_id: int, user_id: int) -> int:
     if liked_among(session, user_id, [image_id]):
         return image.like_count
     session.execute(insert(Like).values(image_id=image_id, user_id=user_id))
-    image_counts.add(session, image_id, likes=1)
+    add_to_counts(session, image_id, likes=1)
     return image.like_count + 1
 
 
@@ -64,7 +63,7 @@ def unlike(session: Session, image_id: int, user_id: int) -> int:
     )
     if not cast("CursorResult[Any]", gone).rowcount:
         return image.like_count
-    image_counts.add(session, image_id, likes=-1)
+    add_to_counts(session, image_id, likes=-1)
     return image.like_count - 1
 
 

@@ -1,4 +1,4 @@
-"""What is said of a picture that comes in: by the person, of the file, and by the installation."""
+"""Values that come with a received picture: the image it becomes, the file, its processing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mirada.kernel.file_metadata import FileMetadata
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """What a person wrote of a picture, as they sent it; None where they wrote nothing.
+    """Texts that a person wrote of a picture, as sent; None where they wrote nothing.
 
     Attributes:
         filename: only ever displayed.
@@ -41,7 +41,7 @@ class NewImage:
 
 @dataclass(frozen=True, slots=True)
 class FileClaims:
-    """What is to be believed of a file.
+    """Claims about a file, and which of them are to be believed.
 
     Attributes:
         media_type: as the client declared it, parameters and all; None for no claim.
@@ -56,7 +56,7 @@ class FileClaims:
 
 @dataclass(frozen=True, slots=True)
 class Processing:
-    """What the installation does with a new image.
+    """The processing of a new image in this installation.
 
     Attributes:
         space_id: the pinned image space; None before there is one.

@@ -1,4 +1,4 @@
-"""Take a picture in: check its bytes, then write content, image and job in one transaction."""
+"""Register a received picture: content, image and jobs in one transaction."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class NewPicture:
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """What registering a picture came to.
+    """The outcome of registering a picture.
 
     Attributes:
         image: the caller's image, content and owner loaded.

@@ -1,4 +1,4 @@
-"""Who may see which row, as arrays that answer for a million rows in well under a millisecond."""
+"""Access to an index's rows, as arrays that answer for a million rows in under a millisecond."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every index checks before it searches."""
+"""Checks of a query that every index makes before it searches."""
 
 from __future__ import annotations
 

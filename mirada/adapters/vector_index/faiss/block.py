@@ -21,7 +21,7 @@ class VectorBlock:
     """(n, d) float32 rows without a copy. Read-only and thread-safe.
 
     Vectors mapped from a FAISS file start at an odd address, where numpy would first copy all of
-    them (123 ms for 100,000 x 512 instead of 15), so FAISS's own kernels do the scanning. They
+    them (123 ms for 100,000 x 512 instead of 15). So FAISS's own kernels do the scanning. They
     compute outside OpenMP, without the GIL, and take a list of rows without gathering them.
     """
 

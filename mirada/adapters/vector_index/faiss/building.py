@@ -93,7 +93,7 @@ def build_index(
         hnsw_min_rows: from how many rows on a graph is built.
         threads: that build; None leaves one core to those who search meanwhile.
         extra_queries: asked when a graph is built; returns (q, d) unit rows of another kind, such as
-            texts, which lie off the pictures' distribution and must reach the target on their own.
+            texts. These lie off the pictures' distribution and must reach the target on their own.
     """
     total = source.count_live()
     index = _empty_index(source.space.dimension, total >= hnsw_min_rows)

@@ -1,4 +1,4 @@
-"""What changed since the snapshot: arrays that only grow, so that readers need no lock.
+"""Changes since the snapshot, in arrays that only grow, so that readers need no lock.
 
 A FAISS index is never added to while it serves: that killed the process in 6 of 6 measured runs.
 """

@@ -25,7 +25,7 @@ LOAD_ATTEMPTS = 5
 
 @dataclass
 class Following:
-    """What is known of the rows. Used by one thread at a time.
+    """State of the rows as the change numbers tell it. Used by one thread at a time.
 
     Attributes:
         base: the snapshot, None where there is none.

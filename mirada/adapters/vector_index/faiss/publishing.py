@@ -1,7 +1,7 @@
 """Write a snapshot so that it is either complete and proven, or nothing.
 
-`faiss.write_index` can truncate a file on a full disk and say nothing, so FAISS writes through a
-counting sink, sizes are compared after fsync, and what was written is opened, summed and searched
+`faiss.write_index` can truncate a file on a full disk and say nothing. So FAISS writes through a
+counting sink, and sizes are compared after fsync. The snapshot is then opened, summed and searched
 again before the database is told.
 """
 

@@ -27,7 +27,7 @@ NO_ROWS: Rows = np.empty(0, np.int64)
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which rows a caller may get; counted before anything is searched."""
+    """Rows that a caller may get, counted before anything is searched."""
 
     base: Mask
     base_count: int

@@ -1,4 +1,4 @@
-"""Which way to search: scan every permitted vector, or walk the graph with a beam of what width."""
+"""The choice between an exact scan of the permitted vectors and a graph search, and its ef_search."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ WIDENING = 4
 class GraphWalk:
     """A walk through an HNSW graph of all rows, permitted or not.
 
-    The walk is never told who may see what: a graph that skips forbidden rows near the query
-    finds others of the permitted ones than the nearest, and looks fine (recall 0.26 where the
-    caller owned a clustered tenth). Instead the nearest of all are found and the permitted among
+    The walk is never told who may see what. A graph that skips forbidden rows near the query finds
+    others of the permitted ones than the nearest, and looks fine: recall 0.26 where the caller
+    owned a clustered tenth. Instead the nearest of all are found and the permitted among
     them counted, which shows when it went wrong.
 
     Attributes:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from mirada.db.idempotency import RequestKey
+from mirada.db.idempotency import UNKEYED, Once
 from mirada.kernel.images import ImageFormat, PictureFacts
 from mirada.pictures import intake, register
 from mirada.pictures.intake import TakenIn
@@ -44,7 +44,9 @@ def register_image(
         picture,
         image,
         Processing(space_id, **fields),
-        request_key=None if idempotency_key is None else RequestKey(idempotency_key, fingerprint),
+        request=UNKEYED
+        if idempotency_key is None
+        else Once(owner_id, idempotency_key, fingerprint),
         is_once_per_owner=is_once_per_owner,
     )
 

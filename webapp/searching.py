@@ -13,9 +13,9 @@ from mirada.db import spaces
 from mirada.embedding import label_vectors
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, Vector, l2_normalise
 from mirada.kernel.errors import Conflict, InvalidInput, NotFound
+from mirada.kernel.ids import LARGEST_ID
 from mirada.kernel.images import RgbImage
 from mirada.kernel.nsfw import SAFE_PROMPTS, UNSAFE_PROMPTS, NsfwPolicy
-from mirada.pictures import images
 from mirada.pictures.receiving import require_declared_type
 from mirada.ports import CalibratedEncoder, TextEncoder, VectorIndex, VectorSource
 from mirada.search import by_vector
@@ -226,7 +226,7 @@ def vector_of_image(image_id: int, caller: Caller, *, by_prompt: bool = False) -
         NotFound: there is no such image for this caller.
         Conflict: it has no vector (yet), or no prompt.
     """
-    if not 0 < image_id <= images.LARGEST_ID:
+    if not 0 < image_id <= LARGEST_ID:
         raise NotFound(f"There is no image {image_id}.")
     runtime = current_runtime()
     space_id, space = prompt_space() if by_prompt else image_space()

@@ -11,8 +11,8 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from mirada.classify.remembered import KnownPicture
-from mirada.db import idempotency
 from mirada.db.chunks import rows_in
+from mirada.db.idempotency import Requested, once
 from mirada.db.models import Content, Embedding, Image
 from mirada.db.stored_vectors import intact
 from mirada.db.visibility import visible_images
@@ -51,7 +51,7 @@ def request_batch(
     question: dict[str, Any],
     request_id: str | None = None,
     idempotency_key: str | None = None,
-) -> idempotency.Requested:
+) -> Requested:
     """Queue a job that classifies images; ring after the commit.
 
     Args:
@@ -68,14 +68,11 @@ def request_batch(
         InvalidInput: the key cannot be one, or belongs to another request.
     """
     wanted = None if image_ids is None else sorted(set(image_ids))
-    fingerprint = idempotency.fingerprint_of(
-        CLASSIFY_IMAGES, {"image_ids": wanted, "question": question}
-    )
-    if idempotency_key is not None:
-        idempotency.checked_key(idempotency_key)
-        earlier = idempotency.find_replay(session, owner_id, idempotency_key, fingerprint)
-        if earlier is not None:
-            return idempotency.Requested(earlier, was_replayed=True)
+    arguments = {"image_ids": wanted, "question": question}
+    request = once(owner_id, idempotency_key, CLASSIFY_IMAGES, arguments)
+    earlier = request.earlier(session)
+    if earlier is not None:
+        return Requested(earlier, was_replayed=True)
     if image_ids is None:
         if count_images(session, owner_id, None) == 0:
             raise Conflict("You have no image that could be classified; upload some first.")
@@ -84,18 +81,14 @@ def request_batch(
     job = ledger.enqueue(
         session,
         CLASSIFY_IMAGES,
-        arguments={"image_ids": wanted, "question": question},
+        arguments=arguments,
         owner_id=owner_id,
         request_id=request_id,
         # Each request has results of its own, so none is the same work as another.
         same_work=f"{CLASSIFY_IMAGES}:{secrets.token_hex(16)}",
     )
-    if idempotency_key is not None:
-        twin = idempotency.remember(session, owner_id, idempotency_key, fingerprint, job.id)
-        if twin is not None:
-            # Raising takes this request's job back.
-            raise Conflict("A request with this Idempotency-Key is being answered; ask again.")
-    return idempotency.Requested(job.id)
+    request.keep(session, job.id)
+    return Requested(job.id)
 
 
 def count_images(session: Session, owner_id: int, image_ids: Sequence[int] | None) -> int:

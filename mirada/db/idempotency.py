@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from mirada.db.models import IdempotencyKey, utc_now
-from mirada.kernel.errors import InvalidInput
+from mirada.kernel.errors import Conflict, InvalidInput
 
 MAX_KEY_CHARS = 191
 """The column's length: what MySQL indexes in utf8mb4 on every version."""
@@ -27,14 +27,6 @@ class Requested:
 
     job_id: int
     was_replayed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RequestKey:
-    """A request's Idempotency-Key, and `fingerprint_of` what it asks for."""
-
-    key: str
-    fingerprint: str
 
 
 def fingerprint_of(sha256: str, fields: Mapping[str, object]) -> str:
@@ -53,55 +45,93 @@ def checked_key(key: str) -> str:
     return key
 
 
-def find_replay(session: Session, owner_id: int, key: str, fingerprint: str) -> int | None:
-    """Return the subject that this key's first request made, None when the key is new.
+@dataclass(frozen=True, slots=True)
+class Once:
+    """A request whose work is done once, however often its owner sends it.
 
-    Raises:
-        InvalidInput: the key was used for another request.
+    Attributes:
+        owner_id: whose key it is.
+        key: as `checked_key` returns it; None for a request without one, which is always new.
+        fingerprint: of the request, from `fingerprint_of`.
     """
-    row = session.execute(
-        select(IdempotencyKey.fingerprint, IdempotencyKey.subject_id).where(
-            IdempotencyKey.owner_id == owner_id, IdempotencyKey.key == key
-        )
-    ).one_or_none()
-    if row is None:
-        return None
-    if row.fingerprint != fingerprint:
-        raise InvalidInput(
-            "This Idempotency-Key was used for another request: its picture or its fields "
-            "differed. Nothing was done; send a new key with a new request."
-        )
-    return int(row.subject_id)
 
+    owner_id: int
+    key: str | None
+    fingerprint: str
 
-def remember(
-    session: Session, owner_id: int, key: str, fingerprint: str, subject_id: int
-) -> int | None:
-    """Keep what a key's request made; keys of this owner older than KEPT_FOR are forgotten.
+    def earlier(self, session: Session) -> int | None:
+        """Return the subject that the key's first request made, None when the request is new.
 
-    Returns:
-        None when it was kept; else the subject of a request that used the key meanwhile, whose
-        outcome stands. The caller undoes its own work then.
-
-    Raises:
-        InvalidInput: the other request was a different one.
-    """
-    session.execute(
-        delete(IdempotencyKey)
-        .where(
-            IdempotencyKey.owner_id == owner_id,
-            IdempotencyKey.created_at < utc_now() - KEPT_FOR,
-        )
-        .execution_options(synchronize_session=False)
-    )
-    try:
-        with session.begin_nested():
-            session.add(
-                IdempotencyKey(
-                    owner_id=owner_id, key=key, fingerprint=fingerprint, subject_id=subject_id
-                )
+        Raises:
+            InvalidInput: the key was used for another request.
+        """
+        if self.key is None:
+            return None
+        row = session.execute(
+            select(IdempotencyKey.fingerprint, IdempotencyKey.subject_id).where(
+                IdempotencyKey.owner_id == self.owner_id, IdempotencyKey.key == self.key
             )
-            session.flush()
-    except IntegrityError:
-        return find_replay(session, owner_id, key, fingerprint)
-    return None
+        ).one_or_none()
+        if row is None:
+            return None
+        if row.fingerprint != self.fingerprint:
+            raise InvalidInput(
+                "This Idempotency-Key was used for another request: its picture or its fields "
+                "differed. Nothing was done; send a new key with a new request."
+            )
+        return int(row.subject_id)
+
+    def keep(self, session: Session, subject_id: int) -> None:
+        """Keep what the request made; keys of its owner older than KEPT_FOR are forgotten.
+
+        Raises:
+            Conflict: the same request used the key meanwhile. Raising undoes this one's work.
+            InvalidInput: another request did.
+        """
+        if self.key is None:
+            return
+        session.execute(
+            delete(IdempotencyKey)
+            .where(
+                IdempotencyKey.owner_id == self.owner_id,
+                IdempotencyKey.created_at < utc_now() - KEPT_FOR,
+            )
+            .execution_options(synchronize_session=False)
+        )
+        try:
+            with session.begin_nested():
+                session.add(
+                    IdempotencyKey(
+                        owner_id=self.owner_id,
+                        key=self.key,
+                        fingerprint=self.fingerprint,
+                        subject_id=subject_id,
+                    )
+                )
+                session.flush()
+        except IntegrityError as error:
+            if self.earlier(session) is not None:
+                raise Conflict(
+                    "A request with this Idempotency-Key is being answered; ask again."
+                ) from error
+
+
+UNKEYED = Once(0, None, "")
+"""A request without a key."""
+
+
+def once(owner_id: int, key: str | None, kind: str, fields: Mapping[str, object]) -> Once:
+    """Return a request's claim to be done once; nothing is read or written yet.
+
+    Args:
+        owner_id: who asks.
+        key: the request's Idempotency-Key; None for none.
+        kind: of what is made, or the picture's SHA-256: what was made under a key as one thing is
+            never taken for another.
+        fields: of the request, JSON values.
+
+    Raises:
+        InvalidInput: the key cannot be one.
+    """
+    checked = None if key is None else checked_key(key)
+    return Once(owner_id, checked, fingerprint_of(kind, fields))

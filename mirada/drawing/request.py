@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from mirada.db import idempotency
+from mirada.db.idempotency import Requested, once
 from mirada.db.models import ApiKey, Job, User, utc_now
 from mirada.jobs import attempts, ledger
 from mirada.kernel.drawing import checked_size
-from mirada.kernel.errors import Conflict, InvalidInput, NotAllowed, NotFound
+from mirada.kernel.errors import InvalidInput, NotAllowed, NotFound
 from mirada.kernel.user_text import checked_text
 from mirada.people.access import KeyState, key_state
 
@@ -49,7 +49,7 @@ def request_generation(
     api_key_id: int | None = None,
     request_id: str | None = None,
     idempotency_key: str | None = None,
-) -> idempotency.Requested:
+) -> Requested:
     """Queue a job that has a picture drawn; ring after the commit.
 
     Args:
@@ -77,12 +77,10 @@ def request_generation(
         "auto_caption": wanted.auto_caption,
         "is_public": wanted.is_public,
     }
-    fingerprint = idempotency.fingerprint_of(GENERATE_IMAGE, arguments)
-    if idempotency_key is not None:
-        idempotency.checked_key(idempotency_key)
-        earlier = idempotency.find_replay(session, wanted.owner_id, idempotency_key, fingerprint)
-        if earlier is not None:
-            return idempotency.Requested(earlier, was_replayed=True)
+    request = once(wanted.owner_id, idempotency_key, GENERATE_IMAGE, arguments)
+    earlier = request.earlier(session)
+    if earlier is not None:
+        return Requested(earlier, was_replayed=True)
     job = ledger.enqueue(
         session,
         GENERATE_IMAGE,
@@ -92,12 +90,8 @@ def request_generation(
         # The same words asked for twice are two pictures.
         same_work=f"{GENERATE_IMAGE}:{secrets.token_hex(16)}",
     )
-    if idempotency_key is not None:
-        twin = idempotency.remember(session, wanted.owner_id, idempotency_key, fingerprint, job.id)
-        if twin is not None:
-            # Raising takes this request's job back.
-            raise Conflict("A request with this Idempotency-Key is being answered; ask again.")
-    return idempotency.Requested(job.id)
+    request.keep(session, job.id)
+    return Requested(job.id)
 
 
 def wanted_by(job: Job) -> Wanted:

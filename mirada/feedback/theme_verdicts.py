@@ -20,7 +20,7 @@ from mirada.db.verdicts import waiting_copies
 from mirada.db.visibility import may_see_verdict
 from mirada.feedback.names import theme_key
 from mirada.kernel.embeddings import Vector
-from mirada.pictures.images import LARGEST_ID
+from mirada.kernel.ids import LARGEST_ID
 
 
 @dataclass(frozen=True, slots=True)

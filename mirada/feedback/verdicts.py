@@ -8,14 +8,14 @@ from enum import StrEnum
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, joinedload
 
-from mirada.db import idempotency
 from mirada.db.classifier_models import Feedback
 from mirada.db.contents import lock_content
+from mirada.db.idempotency import once
 from mirada.db.models import Content
 from mirada.db.visibility import may_see_content
 from mirada.feedback.names import checked_asset_id, image_hash, theme_key
 from mirada.kernel.errors import Conflict, NotFound
-from mirada.pictures.images import LARGEST_ID
+from mirada.kernel.ids import LARGEST_ID
 
 
 class Outcome(StrEnum):
@@ -71,10 +71,11 @@ def give_feedback(
         Conflict: the key's verdict was taken back since.
     """
     key, asset_id = theme_key(theme), checked_asset_id(asset_id)
-    if idempotency_key is not None:
-        idempotency.checked_key(idempotency_key)
-    fingerprint = idempotency.fingerprint_of(
-        sha256.lower(), {"theme": key, "accepted": accepted, "asset_id": asset_id}
+    request = once(
+        user_id,
+        idempotency_key,
+        sha256.lower(),
+        {"theme": key, "accepted": accepted, "asset_id": asset_id},
     )
     content_id = _content_id(session, user_id, sha256)
     # The content's row first, as everywhere: twins of this request take turns, and the picture can
@@ -82,14 +83,12 @@ def give_feedback(
     lock_content(session, content_id)
     if _content_id(session, user_id, sha256) != content_id:
         raise _unknown(sha256)
-    if idempotency_key is not None:
-        earlier = idempotency.find_replay(session, user_id, idempotency_key, fingerprint)
-        if earlier is not None:
-            return Given(_replayed(session, earlier, user_id), Outcome.UNCHANGED, was_replayed=True)
+    earlier = request.earlier(session)
+    if earlier is not None:
+        return Given(_replayed(session, earlier, user_id), Outcome.UNCHANGED, was_replayed=True)
     given = _kept(session, user_id, content_id, key, accepted, asset_id)
-    if idempotency_key is not None:
-        # Refuses a key that another request took meanwhile: this one is then undone.
-        idempotency.remember(session, user_id, idempotency_key, fingerprint, given.feedback.id)
+    # Refuses a key that another request took meanwhile: this one is then undone.
+    request.keep(session, given.feedback.id)
     return given
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from mirada.db import idempotency
+from mirada.db.idempotency import Once, once
 from mirada.db.models import ApiKey, Role, User, utc_now
 from mirada.kernel.errors import Conflict, InvalidInput, NotFound
+from mirada.kernel.ids import LARGEST_ID
 from mirada.people import access
 from mirada.people.access import Authority, KeyState, Scope, Scopes
 from mirada.people.key_lookup import sha256_of
-from mirada.pictures.images import LARGEST_ID
 
 KEY_BYTES = 32
 """CONTRACT, Who is calling: 32 random bytes. Nobody guesses one of 2**256, so a fast hash is right
@@ -44,6 +45,35 @@ class NewKey:
         return self.key is None
 
 
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks for a key.
+
+    Attributes:
+        user_id: whose `idempotency_key` it is.
+        authority: the most that the key may be; None for the command line, which has no limits.
+        key_id: the key they call with; None without one.
+        idempotency_key: the request's; one makes one key, shown in the first reply only.
+    """
+
+    user_id: int = 0
+    authority: Authority | None = None
+    key_id: int | None = None
+    idempotency_key: str | None = None
+
+    def refuse_more(self, scopes: Scopes | None, until: datetime | None) -> None:
+        """Check what a new key is to do; see `Authority.refuse_more`."""
+        if self.authority is not None:
+            self.authority.refuse_more(scopes, until)
+
+    def once(self, kind: str, fields: Mapping[str, object]) -> Once:
+        """Return the request's claim to be done once; see `idempotency.once`."""
+        return once(self.user_id, self.idempotency_key, kind, fields)
+
+
+COMMAND_LINE = Asker()
+
+
 def issue(
     session: Session,
     owner: User,
@@ -51,9 +81,7 @@ def issue(
     name: str | None = None,
     scopes: Scopes | None = None,
     expires_at: datetime | None = None,
-    giver: Authority | None = None,
-    asker_id: int = 0,
-    idempotency_key: str | None = None,
+    asker: Asker = COMMAND_LINE,
 ) -> NewKey:
     """Make a key.
 
@@ -63,18 +91,15 @@ def issue(
         name: what its owner calls it.
         scopes: what it may do; None for all that its owner may.
         expires_at: when it ends; None for never.
-        giver: the most it may be; None for whoever has the command line.
-        asker_id: whose `idempotency_key` it is.
-        idempotency_key: the request's; one key makes one key, shown in the first reply only.
+        asker: who asks for it.
 
     Raises:
         InvalidInput: name, scopes or expiry make no sense, or the Idempotency-Key is another request's.
-        NotAllowed, ScopeMissing: it would be more than the giver has.
+        NotAllowed, ScopeMissing: it would be more than the asker has.
         Conflict: a request with that Idempotency-Key is being answered.
     """
     name, expires_at = access.checked_key_name(name), access.checked_expiry(expires_at, utc_now())
-    if giver is not None:
-        giver.refuse_more(scopes, expires_at)
+    asker.refuse_more(scopes, expires_at)
     if scopes is not None and Scope.ADMIN in scopes and owner.role != Role.ADMINISTRATOR:
         reason = f"{owner.username} is no administrator, so the scope admin would give nothing."
         raise InvalidInput(reason, fields={"scopes": [reason]})
@@ -85,15 +110,12 @@ def issue(
         "scopes": kept_scopes,
         "expires_at": None if expires_at is None else expires_at.timestamp(),
     }
-    fingerprint = idempotency.fingerprint_of("issue_key", fields)
-    if idempotency_key is not None:
-        idempotency.checked_key(idempotency_key)
-        earlier = idempotency.find_replay(session, asker_id, idempotency_key, fingerprint)
-        if earlier is not None:
-            return _replayed(session, earlier)
+    request = asker.once("issue_key", fields)
+    earlier = request.earlier(session)
+    if earlier is not None:
+        return _replayed(session, earlier)
     new = _inserted(session, owner.id, name, kept_scopes, expires_at)
-    if idempotency_key is not None:
-        _remember(session, asker_id, idempotency_key, fingerprint, new)
+    request.keep(session, new.row.id)
     return new
 
 
@@ -121,10 +143,7 @@ def rotate(
     key_id: int,
     *,
     grace: timedelta = timedelta(0),
-    giver: Authority | None = None,
-    calling_key_id: int | None = None,
-    asker_id: int = 0,
-    idempotency_key: str | None = None,
+    asker: Asker = COMMAND_LINE,
 ) -> NewKey:
     """Put a new key in the place of another: the same name and scopes, and as long a life, from now.
 
@@ -133,38 +152,30 @@ def rotate(
         owner_id: whose key.
         key_id: the one to replace.
         grace: how long the old one goes on being valid, up to LONGEST_GRACE; zero voids it at once.
-        giver: the most the new one may be; None for whoever has the command line.
-        calling_key_id: the key that asks; one that replaces itself takes nothing more.
-        asker_id: whose `idempotency_key` it is.
-        idempotency_key: the request's.
+        asker: who asks; a key that replaces itself takes nothing more.
 
     Raises:
         NotFound: that user has no such key.
         Conflict: it is void already, or was rotated before.
         InvalidInput: the grace period is negative or too long.
-        NotAllowed, ScopeMissing: the new one would be more than the giver has.
+        NotAllowed, ScopeMissing: the new one would be more than the asker has.
     """
     if not timedelta(0) <= grace <= access.LONGEST_GRACE:
         reason = f"The grace period is 0 to {access.LONGEST_GRACE.total_seconds():.0f} seconds."
         raise InvalidInput(reason, fields={"grace_s": [reason]})
     old = _locked(session, owner_id, key_id)
-    fingerprint = idempotency.fingerprint_of(
-        "rotate_key", {"key": old.id, "grace_s": grace.total_seconds()}
-    )
-    if idempotency_key is not None:
-        idempotency.checked_key(idempotency_key)
-        earlier = idempotency.find_replay(session, asker_id, idempotency_key, fingerprint)
-        if earlier is not None:
-            return _replayed(session, earlier)
+    request = asker.once("rotate_key", {"key": old.id, "grace_s": grace.total_seconds()})
+    earlier = request.earlier(session)
+    if earlier is not None:
+        return _replayed(session, earlier)
     now = utc_now()
     _refuse_void(old, now)
     expires_at = None if old.expires_at is None else now + (old.expires_at - old.created_at)
-    if giver is not None and calling_key_id != old.id:
-        giver.refuse_more(access.scopes_from_text(old.scopes), expires_at)
+    if asker.key_id != old.id:
+        asker.refuse_more(access.scopes_from_text(old.scopes), expires_at)
     old.revoked_at = now + grace
     new = _inserted(session, owner_id, old.name, old.scopes, expires_at)
-    if idempotency_key is not None:
-        _remember(session, asker_id, idempotency_key, fingerprint, new)
+    request.keep(session, new.row.id)
     return new
 
 
@@ -273,12 +284,3 @@ def _refuse_void(key: ApiKey, now: datetime) -> None:
             f"The key {key.prefix} was rotated already and ends at "
             f"{key.revoked_at.isoformat(timespec='seconds')}; use the key that replaced it."
         )
-
-
-def _remember(
-    session: Session, asker_id: int, idempotency_key: str, fingerprint: str, new: NewKey
-) -> None:
-    twin = idempotency.remember(session, asker_id, idempotency_key, fingerprint, new.row.id)
-    if twin is not None:
-        # Raising takes this request's key back.
-        raise Conflict("A request with this Idempotency-Key is being answered; ask again.")

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from mirada.db import idempotency
 from mirada.db.models import ApiKey, Role, User
 from mirada.kernel.errors import Conflict, InvalidInput, NotFound
+from mirada.kernel.ids import LARGEST_ID
 from mirada.people import keys
-from mirada.people.access import Authority, Scopes
-from mirada.pictures.images import LARGEST_ID
+from mirada.people.access import Scopes
 
 LOCAL_USERNAME = "local"
 """Whom calls without a key act as under AUTH_MODE=open."""
@@ -64,9 +63,7 @@ def create_with_key(
     key_name: str | None = None,
     scopes: Scopes | None = None,
     expires_at: datetime | None = None,
-    giver: Authority | None = None,
-    asker_id: int = 0,
-    idempotency_key: str | None = None,
+    asker: keys.Asker = keys.COMMAND_LINE,
 ) -> NewUser:
     """Insert a user and their first key, both or neither.
 
@@ -77,14 +74,12 @@ def create_with_key(
         key_name: what the key is called.
         scopes: what it may do; None for all that the user may.
         expires_at: when it ends; None for never.
-        giver: the most that the key may be; None for whoever has the command line.
-        asker_id: whose `idempotency_key` it is.
-        idempotency_key: the request's; a repetition gets the user without the key.
+        asker: who asks; a repetition of their request gets the user without the key.
 
     Raises:
         InvalidInput, Conflict, NotAllowed, ScopeMissing: as `create_user` and `keys.issue` do.
     """
-    fingerprint = idempotency.fingerprint_of(
+    request = asker.once(
         "create_user",
         {
             "username": username,
@@ -94,20 +89,20 @@ def create_with_key(
             "expires_at": None if expires_at is None else expires_at.timestamp(),
         },
     )
-    if idempotency_key is not None:
-        idempotency.checked_key(idempotency_key)
-        earlier = idempotency.find_replay(session, asker_id, idempotency_key, fingerprint)
-        if earlier is not None:
-            return _replayed(session, earlier)
+    earlier = request.earlier(session)
+    if earlier is not None:
+        return _replayed(session, earlier)
     user = create_user(session, username, is_administrator=is_administrator)
     key = keys.issue(
-        session, user, name=key_name, scopes=scopes, expires_at=expires_at, giver=giver
+        session,
+        user,
+        name=key_name,
+        scopes=scopes,
+        expires_at=expires_at,
+        # The key of the request is the user's, not this API key's.
+        asker=replace(asker, idempotency_key=None),
     )
-    if idempotency_key is not None:
-        twin = idempotency.remember(session, asker_id, idempotency_key, fingerprint, user.id)
-        if twin is not None:
-            # Raising takes this request's user back.
-            raise Conflict("A request with this Idempotency-Key is being answered; ask again.")
+    request.keep(session, user.id)
     return NewUser(user, key)
 
 

@@ -8,13 +8,14 @@ from typing import Any, cast
 from sqlalchemy import CursorResult, Select, delete, select
 from sqlalchemy.orm import Session, joinedload
 
-from mirada.db import idempotency
+from mirada.db.idempotency import once
 from mirada.db.memory_models import Comment
 from mirada.db.models import Image, User
 from mirada.db.visibility import may_see
 from mirada.kernel.errors import Conflict, NotFound
+from mirada.kernel.ids import LARGEST_ID
 from mirada.pictures.comment_text import comment_text
-from mirada.pictures.images import LARGEST_ID, add_to_counts, see_image
+from mirada.pictures.images import add_to_counts, see_image
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +57,18 @@ def write_comment(
         Conflict: the key's comment was deleted since.
     """
     body = comment_text(text)
-    if idempotency_key is not None:
-        idempotency.checked_key(idempotency_key)
-    # It begins with what it is of: what was made under this key is then never taken for a picture.
-    fingerprint = idempotency.fingerprint_of("comment", {"image_id": image_id, "text": body})
+    request = once(author_id, idempotency_key, "comment", {"image_id": image_id, "text": body})
     see_image(session, image_id, author_id, lock=True)
-    if idempotency_key is not None:
-        # A twin of this request has either committed or waits for the image's lock.
-        earlier = idempotency.find_replay(session, author_id, idempotency_key, fingerprint)
-        if earlier is not None:
-            return Written(_replayed(session, image_id, earlier), was_replayed=True)
+    # A twin of this request has either committed or waits for the image's lock.
+    earlier = request.earlier(session)
+    if earlier is not None:
+        return Written(_replayed(session, image_id, earlier), was_replayed=True)
     comment = Comment(image_id=image_id, user=session.get_one(User, author_id), body=body)
     session.add(comment)
     session.flush()
     add_to_counts(session, image_id, comments=1)
-    if idempotency_key is not None:
-        # Refuses a key that another request took meanwhile: this comment is then undone.
-        idempotency.remember(session, author_id, idempotency_key, fingerprint, comment.id)
+    # Refuses a key that another request took meanwhile: this comment is then undone.
+    request.keep(session, comment.id)
     return Written(comment)
 
 

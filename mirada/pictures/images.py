@@ -16,12 +16,11 @@ from mirada.db.models import Image
 from mirada.db.texts import lock_texts_of, release_text, set_caption, set_prompt
 from mirada.db.visibility import may_see, visible_images
 from mirada.kernel.errors import InvalidInput, NotFound, PreconditionFailed
+from mirada.kernel.ids import LARGEST_ID
 from mirada.kernel.prompts import normalised_prompt
 from mirada.kernel.user_text import checked_text, clean_filename
 
 CHANGEABLE = frozenset({"prompt", "caption", "is_public", "filename"})
-LARGEST_ID = 2**63 - 1
-"""What a BIGINT holds; drivers refuse more with an error of their own."""
 _IMAGES = Image.__table__
 # The version and the time of a change are the owner's: what others do must not void the ETag they
 # hold. `updated_at` is set to itself, because the column would otherwise take the clock.

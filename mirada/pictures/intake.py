@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from mirada.captions.wanted import recipe_in_force
 from mirada.captions.writing import CAPTION_IMAGE
-from mirada.db import changes, idempotency, spaces
+from mirada.db import changes, spaces
 from mirada.db.deadlocks import ATTEMPTS, DEADLOCK_WITHIN_S, pause
-from mirada.db.idempotency import RequestKey
+from mirada.db.idempotency import Once, checked_key, once
 from mirada.embedding.job import CREATE_EMBEDDINGS
 from mirada.kernel.errors import MiradaError, Unavailable
 from mirada.kernel.user_text import checked_text
@@ -79,7 +79,7 @@ def take_in(
     try:
         # What can be refused without looking at the picture is refused before it is decoded.
         if idempotency_key is not None:
-            idempotency.checked_key(idempotency_key)
+            checked_key(idempotency_key)
         checked_text("prompt", image.texts.prompt)
         checked_text("caption", image.texts.caption)
         picture = keep(runtime, staged, claims)
@@ -90,7 +90,7 @@ def take_in(
         picture,
         image,
         request_id=request_id,
-        request_key=_request_key(idempotency_key, picture, image, claims),
+        request=_claim(idempotency_key, picture, image, claims),
         together_with=together_with,
     )
     if not registered.is_new_content:
@@ -108,11 +108,7 @@ def take_in(
     )
 
 
-def _request_key(
-    key: str | None, picture: NewPicture, image: NewImage, claims: FileClaims
-) -> RequestKey | None:
-    if key is None:
-        return None
+def _claim(key: str | None, picture: NewPicture, image: NewImage, claims: FileClaims) -> Once:
     # Only what was asked for, never what was found. A field with its default is left out where
     # requests of earlier versions did not have it: their keys must go on matching.
     asked: dict[str, object] = asdict(image.texts) | {"is_public": image.is_public}
@@ -120,7 +116,7 @@ def _request_key(
         asked["read_metadata"] = False
     if not image.auto_caption:
         asked["auto_caption"] = False
-    return RequestKey(key, idempotency.fingerprint_of(picture.sha256, asked))
+    return once(image.owner_id, key, picture.sha256, asked)
 
 
 def keep(runtime: Runtime, staged: StagedFile, claims: FileClaims) -> NewPicture:
@@ -152,7 +148,7 @@ def _register(
     image: NewImage,
     *,
     request_id: str | None,
-    request_key: RequestKey | None,
+    request: Once,
     together_with: Together | None,
 ) -> tuple[Registered, int | None]:
     """Register in a transaction of its own; return the outcome and its change number.
@@ -174,7 +170,7 @@ def _register(
                     request_id=request_id,
                 )
                 found = register.register_image(
-                    session, picture, image, processing, request_key=request_key
+                    session, picture, image, processing, request=request
                 )
                 if together_with is not None:
                     together_with(session, found)

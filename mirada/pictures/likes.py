@@ -14,7 +14,8 @@ from mirada.db.chunks import rows_in
 from mirada.db.memory_models import Like
 from mirada.db.models import Image, User
 from mirada.db.visibility import may_see
-from mirada.pictures.images import LARGEST_ID, add_to_counts, see_image
+from mirada.kernel.ids import LARGEST_ID
+from mirada.pictures.images import add_to_counts, see_image
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
 from mirada.captions.writing import request_caption
-from mirada.db import changes, idempotency
+from mirada.db import changes
 from mirada.db.contents import lock_or_insert_content
-from mirada.db.idempotency import RequestKey
+from mirada.db.idempotency import UNKEYED, Once
 from mirada.db.models import Content, Embedding, Image, User, utc_now
 from mirada.db.texts import lock_texts_of, locked_text_id
 from mirada.db.visibility import may_see_content
@@ -69,7 +69,7 @@ def register_image(
     image: NewImage,
     processing: Processing,
     *,
-    request_key: RequestKey | None = None,
+    request: Once = UNKEYED,
     is_once_per_owner: bool = False,
 ) -> Registered:
     """Write the content unless its bytes are known, the image, and the jobs that process it.
@@ -82,7 +82,7 @@ def register_image(
         picture: what was received; what a generator wrote into it is kept with the image.
         image: what it becomes.
         processing: what is done with it.
-        request_key: of the request; None when it has no Idempotency-Key.
+        request: claims its Idempotency-Key.
         is_once_per_owner: return the owner's image of these bytes when there is one.
 
     Raises:
@@ -94,7 +94,9 @@ def register_image(
     content = locked_content(session, picture)
     is_new = is_inserted = content.storage_key == picture.storage_key
     # The lock is held before the look: a twin of this request has either committed or waits for us.
-    earlier_id = _earlier_image_id(session, content, owner.id, request_key, is_once_per_owner)
+    earlier_id = request.earlier(session)
+    if earlier_id is None and is_once_per_owner:
+        earlier_id = _image_id_of(session, content, owner.id)
     if earlier_id is not None:
         earlier = _replayed(session, earlier_id, owner.id)
         return Registered(earlier, None, is_new, was_replayed=True)
@@ -103,10 +105,7 @@ def register_image(
         content.storage_key = picture.storage_key
         is_new = True
     row = _insert_image(session, picture, image, texts, owner, content, processing.space_id)
-    if request_key is not None:
-        key, fingerprint = request_key.key, request_key.fingerprint
-        if idempotency.remember(session, owner.id, key, fingerprint, row.id) is not None:
-            raise Conflict("A request with this Idempotency-Key is being answered; ask again.")
+    request.keep(session, row.id)
     # Who may see it has changed, if a vector is there. New bytes have none, but a number that only
     # known bytes take would tell them apart.
     changes.touch(session, [content.id])
@@ -230,20 +229,7 @@ def registered_key(session: Session, image_id: int) -> str | None:
     ).scalar_one_or_none()
 
 
-def _earlier_image_id(
-    session: Session,
-    content: Content,
-    owner_id: int,
-    request_key: RequestKey | None,
-    is_once_per_owner: bool,
-) -> int | None:
-    if request_key is not None:
-        key = idempotency.checked_key(request_key.key)
-        replayed = idempotency.find_replay(session, owner_id, key, request_key.fingerprint)
-        if replayed is not None:
-            return replayed
-    if not is_once_per_owner:
-        return None
+def _image_id_of(session: Session, content: Content, owner_id: int) -> int | None:
     return session.execute(
         select(Image.id)
         .where(Image.owner_id == owner_id, Image.content_id == content.id)

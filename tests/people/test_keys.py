@@ -23,7 +23,7 @@ from mirada.kernel.errors import (
 from mirada.people import keys, users
 from mirada.people.access import Authority, Scope
 from mirada.people.key_lookup import recognise_by_id, recognise_key
-from mirada.people.keys import NewKey
+from mirada.people.keys import Asker, NewKey
 from mirada.runtime import Runtime
 
 READ = frozenset({Scope.READ})
@@ -256,9 +256,7 @@ def test_a_narrow_key_rotates_no_wider_one_and_itself_always(database: Database)
 
     def rotate(target: NewKey) -> NewKey:
         with database.transaction() as session:
-            return keys.rotate(
-                session, ana.id, target.row.id, giver=giver, calling_key_id=narrow.row.id
-            )
+            return keys.rotate(session, ana.id, target.row.id, asker=Asker(0, giver, narrow.row.id))
 
     with pytest.raises(ScopeMissing):
         rotate(wide)
@@ -293,10 +291,9 @@ def test_one_idempotency_key_makes_one_key_and_shows_it_once(
                     ana.id,
                     old.row.id,
                     grace=HOUR * len(name),
-                    asker_id=ana.id,
-                    idempotency_key="k1",
+                    asker=Asker(ana.id, idempotency_key="k1"),
                 )
-            return keys.issue(session, ana, name=name, asker_id=ana.id, idempotency_key="k1")
+            return keys.issue(session, ana, name=name, asker=Asker(ana.id, idempotency_key="k1"))
 
     first, again = ask(), ask()
     assert not first.was_replayed
@@ -334,10 +331,10 @@ def test_keys_live_and_end_on_postgresql(
     runtime.key_usage.note(old.row.id, None)
     assert runtime.key_usage.settle()
     with database.transaction() as session:
-        new = keys.rotate(session, ana.id, old.row.id, asker_id=1, idempotency_key="k")
+        new = keys.rotate(session, ana.id, old.row.id, asker=Asker(1, idempotency_key="k"))
     with database.transaction() as session:
         assert keys.rotate(
-            session, ana.id, old.row.id, asker_id=1, idempotency_key="k"
+            session, ana.id, old.row.id, asker=Asker(1, idempotency_key="k")
         ).was_replayed
     assert "was revoked" in refusal(database, old)
     assert refusal(database, new) == ""

@@ -16,6 +16,7 @@ from mirada.kernel.errors import Conflict, InvalidInput, NotFound, ScopeMissing
 from mirada.people import users
 from mirada.people.access import Authority, Scope
 from mirada.people.key_lookup import recognise_key
+from mirada.people.keys import Asker
 from mirada.runtime import Runtime
 
 
@@ -131,7 +132,7 @@ def test_a_user_and_the_first_key_are_made_together_or_not_at_all(database: Data
     tomorrow = datetime.now(UTC) + timedelta(days=1)
     limited = Authority(is_administrator=True, scopes=frozenset({Scope.WRITE, Scope.ADMIN}))
     with pytest.raises(ScopeMissing), database.transaction() as session:
-        users.create_with_key(session, "ana", giver=limited)
+        users.create_with_key(session, "ana", asker=Asker(authority=limited))
     with database.transaction() as session:
         assert session.execute(select(func.count()).select_from(User)).scalar_one() == 0
         new = users.create_with_key(
@@ -140,7 +141,7 @@ def test_a_user_and_the_first_key_are_made_together_or_not_at_all(database: Data
             key_name="first",
             scopes=frozenset({Scope.WRITE}),
             expires_at=tomorrow,
-            giver=limited,
+            asker=Asker(authority=limited),
         )
     assert new.first_key.row.name == "first"
     with database.reading() as session:
@@ -155,8 +156,7 @@ def test_a_user_is_created_once_per_idempotency_key(database: Database) -> None:
             return users.create_with_key(
                 session,
                 name,
-                asker_id=7,
-                idempotency_key="k1",
+                asker=Asker(7, idempotency_key="k1"),
                 **more,  # type: ignore[arg-type]
             )
 

@@ -16,16 +16,15 @@ from mirada.kernel.errors import Conflict, NotFound
 from mirada.pictures import images
 from webapp.api.classification_replies import classify_image, classify_upload, question_of
 from webapp.callers.auth import require_user
+from webapp.http.creations import idempotency_key, made_headers, once_parameters, queued
 from webapp.http.current import current_runtime
 from webapp.http.pagination import page, row_id_of
-from webapp.http.queued import queued
 from webapp.http.rest import (
     CHANGE_SEQ_HEADER,
     MIN_CHANGE_SEQ,
     ApiBlueprint,
     header,
     multipart_fields,
-    request_header,
 )
 from webapp.http.tracing import request_id
 from webapp.schemas.classifications import (
@@ -139,19 +138,14 @@ class ClassificationBatches(MethodView):
         "createClassificationBatch",
         "Classify many stored images as a job",
         refusals=(400, 404, 409, 413, 415, 422),
-        parameters=[
-            request_header("Idempotency-Key", "Any text of yours; one key never queues two jobs.")
-        ],
+        parameters=once_parameters("one key never queues two jobs"),
     )
     @blueprint.arguments(BatchSchema, example={"image_ids": [17, 18], "labels": ["cat", "dog"]})
     @blueprint.response(
         202,
         JobSchema,
         example=JOB_EXAMPLE | {"kind": CLASSIFY_IMAGES, "space_id": None},
-        headers={
-            "Location": header("The job."),
-            "Idempotent-Replayed": header("`true` when an earlier request queued the job."),
-        },
+        headers=made_headers("The job.", "queued the job"),
     )
     def post(self, fields: dict[str, Any]) -> Any:
         """The results are listed by `GET /api/v1/classifications?job_id=`, also while it runs."""
@@ -166,9 +160,9 @@ class ClassificationBatches(MethodView):
                 image_ids=None if fields["all"] else fields["image_ids"],
                 question=question_to_json(question_of(fields)),
                 request_id=request_id(),
-                idempotency_key=request.headers.get("Idempotency-Key"),
+                idempotency_key=idempotency_key(),
             )
-        return queued(requested, CLASSIFY_IMAGES, user)
+        return queued(requested.job_id, CLASSIFY_IMAGES, user, was_replayed=requested.was_replayed)
 
 
 @blueprint.route("/<image_hash>")

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from flask import url_for
 from flask.views import MethodView
 
 from mirada.classify import label_set
@@ -14,12 +13,12 @@ from mirada.embedding import label_vectors
 from mirada.groups import as_seen, runs
 from mirada.groups.as_seen import SeenCluster
 from mirada.groups.runs import ClusterKind
-from mirada.jobs import ledger
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix
 from mirada.kernel.errors import Conflict, Unavailable
-from mirada.pictures.images import LARGEST_ID
+from mirada.kernel.ids import LARGEST_ID
 from webapp.api.liking import liked_by_caller
 from webapp.callers.auth import require_administrator, require_user
+from webapp.http.creations import queued
 from webapp.http.current import current_runtime
 from webapp.http.pagination import page, row_id_of
 from webapp.http.rest import ApiBlueprint, header
@@ -36,9 +35,8 @@ from webapp.schemas.clusters import (
     member_body,
 )
 from webapp.schemas.ids import ID
-from webapp.schemas.jobs import JOB_EXAMPLE, JobSchema, job_body
+from webapp.schemas.jobs import JOB_EXAMPLE, JobSchema
 from webapp.searching import encoder_for_people
-from workers.kinds import KINDS
 
 logger = logging.getLogger(__name__)
 
@@ -107,8 +105,7 @@ class Clusters(MethodView):
     def post(self, wanted: dict[str, Any]) -> Any:
         """By a worker; the former groups are shown until it is done. For administrators."""
         user = require_administrator()
-        runtime = current_runtime()
-        with runtime.transaction() as session:
+        with current_runtime().transaction() as session:
             job = runs.request(
                 session,
                 ClusterKind(wanted["kind"]),
@@ -117,10 +114,7 @@ class Clusters(MethodView):
                 owner_id=user.id,
                 request_id=request_id(),
             )
-        runtime.doorbell.ring(job.id, job.kind)
-        with runtime.reading() as session:
-            body = job_body(ledger.get_job(session, job.id, user, KINDS))
-        return body, 202, {"Location": url_for("jobs.JobItem", job_id=job.id)}
+        return queued(job.id, job.kind, user)
 
 
 @blueprint.route(f"/<{ID}:cluster_id>/images")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import request
 from flask.views import MethodView
 
 from mirada.db.deadlocks import in_transaction
 from mirada.pictures import comments
 from webapp.callers.auth import current_caller, require_user
+from webapp.http.creations import idempotency_key, made, made_headers, once_parameters
 from webapp.http.current import current_runtime
 from webapp.http.pagination import page, row_id_of
-from webapp.http.rest import ApiBlueprint, header, request_header
+from webapp.http.rest import ApiBlueprint, header
 from webapp.schemas.comments import (
     COMMENT_EXAMPLE,
     CommentListQuerySchema,
@@ -66,35 +66,26 @@ class Comments(MethodView):
         "writeComment",
         "Write a comment",
         refusals=(400, 404, 409, 413, 415, 422),
-        parameters=[
-            request_header("Idempotency-Key", "Any text of yours; one key writes one comment.")
-        ],
+        parameters=once_parameters("one key writes one comment"),
     )
     @blueprint.arguments(NewCommentSchema, location="json", example={"text": "What a cat!"})
     @blueprint.response(
         201,
         CommentSchema,
         example=COMMENT_EXAMPLE,
-        headers={
-            "Location": header("Where the comment is."),
-            "Idempotent-Replayed": header("`true` when an earlier request wrote the comment."),
-        },
+        headers=made_headers("Where the comment is.", "wrote the comment"),
     )
     def post(self, fields: dict[str, Any], image_id: int) -> Any:
         """Under an image that the caller may see."""
         user = require_user()
-        key = request.headers.get("Idempotency-Key")
+        key = idempotency_key()
         written = in_transaction(
             current_runtime().database,
             lambda session: comments.write_comment(
                 session, image_id, user.id, fields["text"], idempotency_key=key
             ),
         )
-        body = comment_body(written.comment)
-        headers = {"Location": body["url"]}
-        if written.was_replayed:
-            headers["Idempotent-Replayed"] = "true"
-        return body, 201, headers
+        return made(comment_body(written.comment), was_replayed=written.was_replayed)
 
 
 @blueprint.route(f"/<{ID}:image_id>/comments/<{ID}:comment_id>")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import request
 from flask.views import MethodView
 
 from mirada.classify.theme_reports import theme_report
 from mirada.feedback import theme_verdicts, verdicts
 from webapp.callers.auth import current_caller, require_user
+from webapp.http.creations import idempotency_key, made, made_headers, once_parameters
 from webapp.http.current import current_runtime
 from webapp.http.pagination import page, row_id_of
-from webapp.http.rest import ApiBlueprint, header, request_header
+from webapp.http.rest import ApiBlueprint, header
 from webapp.schemas.feedback import (
     FEEDBACK_EXAMPLE,
     NEW_FEEDBACK_EXAMPLE,
@@ -40,10 +40,7 @@ blueprint = ApiBlueprint(
     url_prefix="/api/v1/feedback",
     description="What people say belongs to a theme, and what was learned from it",
 )
-_GIVEN_HEADERS = {
-    "Location": header("Where the verdict is."),
-    "Idempotent-Replayed": header("`true` when an earlier request gave the verdict."),
-}
+_GIVEN_HEADERS = made_headers("Where the verdict is.", "gave the verdict")
 
 
 @blueprint.route("")
@@ -83,12 +80,7 @@ class FeedbackList(MethodView):
         "giveFeedback",
         "Say whether a picture belongs to a theme",
         refusals=(400, 404, 409, 413, 415, 422),
-        parameters=[
-            request_header(
-                "Idempotency-Key",
-                "Any text of yours; a late repetition then undoes no later change.",
-            )
-        ],
+        parameters=once_parameters("a late repetition then undoes no later change"),
     )
     @blueprint.arguments(NewFeedbackSchema, location="json", example=NEW_FEEDBACK_EXAMPLE)
     @blueprint.alt_response(
@@ -118,13 +110,11 @@ class FeedbackList(MethodView):
                 theme=fields["theme"],
                 accepted=fields["accepted"],
                 asset_id=fields["asset_id"],
-                idempotency_key=request.headers.get("Idempotency-Key"),
+                idempotency_key=idempotency_key(),
             )
         body = feedback_body(given.feedback) | {"outcome": str(given.outcome)}
-        headers = {"Location": body["url"]}
-        if given.was_replayed:
-            headers["Idempotent-Replayed"] = "true"
-        return body, 201 if given.outcome is verdicts.Outcome.CREATED else 200, headers
+        status = 201 if given.outcome is verdicts.Outcome.CREATED else 200
+        return made(body, was_replayed=given.was_replayed, status=status)
 
 
 @blueprint.route(f"/<{ID}:feedback_id>")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import request
 from flask.views import MethodView
 
 from mirada.drawing import request as generate
@@ -12,9 +11,8 @@ from mirada.drawing.request import GENERATE_IMAGE, Wanted
 from mirada.kernel.errors import Conflict
 from webapp.api.images import blueprint
 from webapp.callers.auth import current_caller, require_user
+from webapp.http.creations import idempotency_key, made_headers, once_parameters, queued
 from webapp.http.current import current_runtime
-from webapp.http.queued import queued
-from webapp.http.rest import header, request_header
 from webapp.http.tracing import request_id
 from webapp.schemas.generation import GENERATION_JOB_EXAMPLE, NewGenerationSchema
 from webapp.schemas.jobs import JobSchema
@@ -33,11 +31,7 @@ class GeneratedImages(MethodView):
         "generateImage",
         "Make a picture from words",
         refusals=(400, 403, 409, 415, 422),
-        parameters=[
-            request_header(
-                "Idempotency-Key", "Any text of yours; one key never makes two pictures."
-            )
-        ],
+        parameters=once_parameters("one key never makes two pictures"),
     )
     @blueprint.arguments(
         NewGenerationSchema, example={"prompt": "a cat with sunglasses, film still"}
@@ -46,10 +40,7 @@ class GeneratedImages(MethodView):
         202,
         JobSchema,
         example=GENERATION_JOB_EXAMPLE,
-        headers={
-            "Location": header("The job."),
-            "Idempotent-Replayed": header("`true` when an earlier request queued the job."),
-        },
+        headers=made_headers("The job.", "queued the job"),
     )
     def post(self, fields: dict[str, Any]) -> Any:
         """The job's `result` names the image once it is done; from then on it is as any upload.
@@ -70,6 +61,6 @@ class GeneratedImages(MethodView):
                 Wanted(user.id, **fields),
                 api_key_id=None if key is None else key.id,
                 request_id=request_id(),
-                idempotency_key=request.headers.get("Idempotency-Key"),
+                idempotency_key=idempotency_key(),
             )
-        return queued(requested, GENERATE_IMAGE, user)
+        return queued(requested.job_id, GENERATE_IMAGE, user, was_replayed=requested.was_replayed)

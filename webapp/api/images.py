@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, jsonify, request
+from flask import Response, jsonify
 from flask.views import MethodView
 
 from mirada.pictures import images, likes
@@ -15,6 +15,7 @@ from webapp.api.liking import liked_in
 from webapp.callers.auth import current_caller, require_user
 from webapp.captioning import request_embedding
 from webapp.http import uploads
+from webapp.http.creations import idempotency_key, made, made_headers, once_parameters
 from webapp.http.current import current_runtime
 from webapp.http.derivatives import remove_picture
 from webapp.http.pagination import page, row_id_of
@@ -111,17 +112,14 @@ class Images(MethodView):
         "Upload a picture",
         refusals=(403, 409, 413, 415, 422),
         requestBody=multipart_body(NewImageSchema, is_public=True, caption="A cat"),
-        parameters=[
-            request_header("Idempotency-Key", "Any text of yours; one key never uploads twice.")
-        ],
+        parameters=once_parameters("one key never uploads twice"),
     )
     @blueprint.response(
         201,
         ImageSchema,
         example=IMAGE_EXAMPLE | {"status": "PENDING"},
         headers={
-            "Location": header("Where the image is."),
-            "Idempotent-Replayed": header("`true` when an earlier request made the image."),
+            **made_headers("Where the image is.", "made the image"),
             **ETAG_HEADER,
             **CHANGE_SEQ_HEADER,
         },
@@ -147,17 +145,14 @@ class Images(MethodView):
             ),
             FileClaims(uploads.declared_media_type(upload), read_metadata=fields["read_metadata"]),
             request_id=request_id(),
-            idempotency_key=request.headers.get("Idempotency-Key"),
+            idempotency_key=idempotency_key(),
         )
         with current_runtime().reading() as session:
             image = images.get_image(session, taken.image_id, user.id)
             liked = likes.liked_among(session, user.id, [image.id])
         body = image_body(image, user.id, liked)
-        headers = {"Location": body["url"], "ETag": f'"{image_etag(image, liked)}"'}
-        headers |= _change_seq_header(taken.change_seq)
-        if taken.was_replayed:
-            headers["Idempotent-Replayed"] = "true"
-        return body, 201, headers
+        headers = {"ETag": f'"{image_etag(image, liked)}"', **_change_seq_header(taken.change_seq)}
+        return made(body, headers, was_replayed=taken.was_replayed)
 
 
 @blueprint.route(f"/<{ID}:image_id>")

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import url_for
 from flask.views import MethodView
 
 from mirada.db import spaces
 from mirada.embedding.rebuild_job import REBUILD_INDEX
 from mirada.jobs import ledger
 from webapp.callers.auth import current_caller, require_administrator, require_user
+from webapp.http.creations import queued
 from webapp.http.current import current_runtime
 from webapp.http.rest import ApiBlueprint, header
 from webapp.http.tracing import request_id
 from webapp.schemas.indexes import INDEX_EXAMPLE, IndexListSchema, IndexSchema, index_body
-from webapp.schemas.jobs import JOB_EXAMPLE, JobSchema, job_body
-from workers.kinds import KINDS
+from webapp.schemas.jobs import JOB_EXAMPLE, JobSchema
 
 blueprint = ApiBlueprint(
     "indexes", __name__, url_prefix="/api/v1/indexes", description="What searches run on"
@@ -71,8 +70,7 @@ class IndexRebuild(MethodView):
     def post(self, space: str) -> Any:
         """From the database, by a worker; searches go on meanwhile. For administrators."""
         user = require_administrator()
-        runtime = current_runtime()
-        with runtime.transaction() as session:
+        with current_runtime().transaction() as session:
             row = spaces.space_by_name(session, space)
             job = ledger.enqueue(
                 session,
@@ -81,10 +79,7 @@ class IndexRebuild(MethodView):
                 owner_id=user.id,
                 request_id=request_id(),
             )
-        runtime.doorbell.ring(job.id, job.kind)
-        with runtime.reading() as session:
-            body = job_body(ledger.get_job(session, job.id, user, KINDS))
-        return body, 202, {"Location": url_for("jobs.JobItem", job_id=job.id)}
+        return queued(job.id, job.kind, user)
 
 
 def _body(row: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from flask.views import MethodView
 from mirada.jobs import ledger
 from mirada.kernel.errors import MiradaError, Unavailable
 from webapp.callers.auth import require_user
+from webapp.http.creations import queued
 from webapp.http.current import current_runtime
 from webapp.http.pagination import page, row_id_of
 from webapp.http.rest import ApiBlueprint, header
@@ -101,13 +102,9 @@ class JobRetry(MethodView):
     def post(self, job_id: int) -> Any:
         """For jobs that failed or were quarantined."""
         user = require_user()
-        runtime = current_runtime()
-        with runtime.transaction() as session:
+        with current_runtime().transaction() as session:
             job = ledger.retry_job(session, job_id, user, KINDS)
-        runtime.doorbell.ring(job.id, job.kind)
-        with runtime.reading() as session:
-            body = job_body(ledger.get_job(session, job_id, user, KINDS))
-        return body, 202, {"Location": body["url"]}
+        return queued(job.id, job.kind, user)
 
 
 @blueprint.route(f"/<{ID}:job_id>/events")

@@ -6,17 +6,18 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from flask import request, url_for
+from flask import url_for
 from flask.views import MethodView
 
 from mirada.people import keys
 from mirada.people.access import checked_scopes
 from mirada.people.keys import NewKey
-from webapp.api.users import owner_in_path
-from webapp.callers.auth import current_caller, require_user
+from webapp.api.users import NOT_KEPT, asker, owner_in_path
+from webapp.callers.auth import require_user
+from webapp.http.creations import made, made_headers, once_parameters
 from webapp.http.current import current_runtime
 from webapp.http.pagination import page, row_id_of
-from webapp.http.rest import ApiBlueprint, header, request_header
+from webapp.http.rest import ApiBlueprint, header
 from webapp.schemas.feedback import PageQuerySchema
 from webapp.schemas.ids import ID
 from webapp.schemas.keys import (
@@ -37,11 +38,8 @@ blueprint = ApiBlueprint(
     "keys", __name__, url_prefix="/api/v1/users", description="What callers show to be known"
 )
 PAGES = {"Link": header("Pages, RFC 8288.")}
-ONCE = [request_header("Idempotency-Key", "Any text of yours; one key never makes two keys.")]
-MADE = {
-    "Location": header("Where the key is listed."),
-    "Idempotent-Replayed": header("`true` when an earlier request made it; `key` is null then."),
-}
+ONCE = once_parameters("one key never makes two keys")
+MADE = made_headers("Where the key is listed.", "made it; `key` is null then")
 UrlOf = Callable[[int], str]
 
 
@@ -196,7 +194,7 @@ def _read(owner_id: int, key_id: int, url_of: UrlOf) -> dict[str, Any]:
 
 
 def _issued(fields: dict[str, Any], owner: Any, url_of: UrlOf) -> Any:
-    caller, scopes = current_caller(), checked_scopes(fields["scopes"])
+    scopes = checked_scopes(fields["scopes"])
     with current_runtime().transaction() as session:
         new = keys.issue(
             session,
@@ -204,26 +202,15 @@ def _issued(fields: dict[str, Any], owner: Any, url_of: UrlOf) -> Any:
             name=fields["name"],
             scopes=scopes,
             expires_at=fields["expires_at"],
-            giver=caller.authority,
-            asker_id=caller.user_id or 0,
-            idempotency_key=request.headers.get("Idempotency-Key"),
+            asker=asker(),
         )
     return _shown_once(new, url_of)
 
 
 def _rotated(fields: dict[str, Any], owner_id: int, key_id: int, url_of: UrlOf) -> Any:
-    caller = current_caller()
+    grace = timedelta(seconds=fields["grace_s"])
     with current_runtime().transaction() as session:
-        new = keys.rotate(
-            session,
-            owner_id,
-            key_id,
-            grace=timedelta(seconds=fields["grace_s"]),
-            giver=caller.authority,
-            calling_key_id=None if caller.key is None else caller.key.id,
-            asker_id=caller.user_id or 0,
-            idempotency_key=request.headers.get("Idempotency-Key"),
-        )
+        new = keys.rotate(session, owner_id, key_id, grace=grace, asker=asker())
     return _shown_once(new, url_of)
 
 
@@ -234,7 +221,4 @@ def _revoke(owner_id: int, key_id: int) -> None:
 
 def _shown_once(new: NewKey, url_of: UrlOf) -> Any:
     body = issued_key_body(new, url_of(new.row.id))
-    headers = {"Location": body["url"], "Cache-Control": "no-store"}
-    if new.was_replayed:
-        headers["Idempotent-Replayed"] = "true"
-    return body, 201, headers
+    return made(body, NOT_KEPT, was_replayed=new.was_replayed)

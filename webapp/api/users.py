@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import request, url_for
+from flask import url_for
 from flask.views import MethodView
 
 from mirada.people import users
 from mirada.people.access import checked_scopes
+from mirada.people.keys import Asker
 from webapp.callers.auth import current_caller, require_administrator, require_user
+from webapp.http.creations import idempotency_key, made, made_headers, once_parameters
 from webapp.http.current import current_runtime
 from webapp.http.pagination import page, row_id_of
-from webapp.http.rest import ApiBlueprint, header, request_header
+from webapp.http.rest import ApiBlueprint, header
 from webapp.schemas.feedback import PageQuerySchema
 from webapp.schemas.ids import ID
 from webapp.schemas.keys import NEW_KEY_EXAMPLE, SHOWN_ONCE, USER_KEY_EXAMPLE, issued_key_body
@@ -28,6 +30,8 @@ from webapp.schemas.users import (
 blueprint = ApiBlueprint(
     "users", __name__, url_prefix="/api/v1/users", description="Who is calling, and who may"
 )
+NOT_KEPT = {"Cache-Control": "no-store"}
+"""Of a reply that shows a key."""
 
 
 @blueprint.route("/me")
@@ -72,9 +76,7 @@ class Users(MethodView):
         "createUser",
         "Create a user and the first key",
         refusals=(400, 403, 409, 415, 422),
-        parameters=[
-            request_header("Idempotency-Key", "Any text of yours; one key never makes two users.")
-        ],
+        parameters=once_parameters("one key never makes two users"),
     )
     @blueprint.arguments(
         NewUserSchema, example={"username": "ana", "role": "user", "key": NEW_KEY_EXAMPLE}
@@ -83,14 +85,12 @@ class Users(MethodView):
         201,
         CreatedUserSchema,
         example=USER_EXAMPLE | {"key": USER_KEY_EXAMPLE | SHOWN_ONCE},
-        headers={
-            "Location": header("Where the user is."),
-            "Idempotent-Replayed": header("`true` when an earlier request made the user."),
-        },
+        headers=made_headers("Where the user is.", "made the user"),
     )
     def post(self, fields: dict[str, Any]) -> Any:
         """The key is in this reply and never again. For administrators."""
-        asker, wanted = require_administrator(), fields["key"]
+        require_administrator()
+        wanted = fields["key"]
         scopes = checked_scopes(wanted["scopes"])
         with current_runtime().transaction() as session:
             new = users.create_with_key(
@@ -100,16 +100,11 @@ class Users(MethodView):
                 key_name=wanted["name"],
                 scopes=scopes,
                 expires_at=wanted["expires_at"],
-                giver=current_caller().authority,
-                asker_id=asker.id,
-                idempotency_key=request.headers.get("Idempotency-Key"),
+                asker=asker(),
             )
         key_url = url_for("keys.UserKey", user_id=new.user.id, key_id=new.first_key.row.id)
         body = user_body(new.user) | {"key": issued_key_body(new.first_key, key_url)}
-        headers = {"Location": body["url"], "Cache-Control": "no-store"}
-        if new.first_key.was_replayed:
-            headers["Idempotent-Replayed"] = "true"
-        return body, 201, headers
+        return made(body, NOT_KEPT, was_replayed=new.first_key.was_replayed)
 
 
 @blueprint.route(f"/<{ID}:user_id>")
@@ -121,6 +116,13 @@ class UserItem(MethodView):
     def get(self, user_id: int) -> Any:
         """Yourself, or, for administrators, anybody. Others are told that there is nobody."""
         return user_body(owner_in_path(user_id))
+
+
+def asker() -> Asker:
+    """Return the caller as somebody who asks for a key."""
+    caller = current_caller()
+    key_id = None if caller.key is None else caller.key.id
+    return Asker(caller.user_id or 0, caller.authority, key_id, idempotency_key())
 
 
 def owner_in_path(user_id: int) -> Any:

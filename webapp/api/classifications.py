@@ -18,12 +18,11 @@ from webapp.api.classification_replies import classify_image, classify_upload, q
 from webapp.callers.auth import require_user
 from webapp.http.creations import idempotency_key, made_headers, once_parameters, queued
 from webapp.http.current import current_runtime
-from webapp.http.pagination import page, row_id_of
+from webapp.http.paging import Listed, PageQuery
 from webapp.http.rest import (
     CHANGE_SEQ_HEADER,
     MIN_CHANGE_SEQ,
     ApiBlueprint,
-    header,
     multipart_fields,
 )
 from webapp.http.tracing import request_id
@@ -68,17 +67,14 @@ REQUEST_BODY = {
 class Classifications(MethodView):
     """What the caller had classified."""
 
-    @blueprint.operation(
-        "listClassifications", "List what you had classified, newest first", refusals=(422,)
-    )
-    @blueprint.arguments(RememberedListQuerySchema, location="query")
-    @blueprint.response(
-        200,
+    @blueprint.pages(
+        "listClassifications",
+        "List what you had classified, newest first",
         RememberedPageSchema,
-        headers={"Link": header("Pages, RFC 8288.")},
-        example={"results": [REMEMBERED_EXAMPLE], "count": 1, "next": None},
+        query=RememberedListQuerySchema,
+        example=REMEMBERED_EXAMPLE,
     )
-    def get(self, query: dict[str, Any]) -> Any:
+    def get(self, query: PageQuery) -> Listed[Any]:
         """Pictures that were sent, and stored images while the caller may see them.
 
         `result` is as it was when the picture was last classified.
@@ -86,21 +82,9 @@ class Classifications(MethodView):
         user = require_user()
         with current_runtime().reading() as session:
             rows = remembered.list_classified(
-                session,
-                user.id,
-                job_id=query["job_id"],
-                cursor=row_id_of(query["cursor"]),
-                limit=query["limit"] + 1,
+                session, user.id, job_id=query.filters["job_id"], **query.bounds
             )
-        shown, following, links = page(
-            rows, query["limit"], lambda row: row.id, {"job_id": query["job_id"]}
-        )
-        body = {
-            "results": [remembered_body(row) for row in shown],
-            "count": len(shown),
-            "next": following,
-        }
-        return body, 200, links
+        return Listed(rows, remembered_body)
 
     @blueprint.operation(
         "createClassification",

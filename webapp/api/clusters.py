@@ -15,18 +15,16 @@ from mirada.groups.as_seen import SeenCluster
 from mirada.groups.runs import ClusterKind
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix
 from mirada.kernel.errors import Conflict, Unavailable
-from mirada.kernel.ids import LARGEST_ID
 from webapp.api.liking import liked_by_caller
 from webapp.callers.auth import require_administrator, require_user
 from webapp.http.creations import queued
 from webapp.http.current import current_runtime
-from webapp.http.pagination import page, row_id_of
+from webapp.http.paging import Listed, PageQuery
 from webapp.http.rest import ApiBlueprint, header
 from webapp.http.tracing import request_id
 from webapp.schemas.clusters import (
     CLUSTER_EXAMPLE,
     MEMBER_EXAMPLE,
-    ClusterImagesQuerySchema,
     ClusterImagesSchema,
     ClusterListQuerySchema,
     ClusterPageSchema,
@@ -43,57 +41,40 @@ logger = logging.getLogger(__name__)
 blueprint = ApiBlueprint(
     "clusters", __name__, url_prefix="/api/v1/clusters", description="The library in groups"
 )
-PAGES = {"Link": header("Pages, RFC 8288.")}
 
 
 @blueprint.route("")
 class Clusters(MethodView):
     """The groups that were made last."""
 
-    @blueprint.operation("listClusters", "List groups, largest first", refusals=(422,))
-    @blueprint.arguments(ClusterListQuerySchema, location="query")
-    @blueprint.response(
-        200,
+    @blueprint.pages(
+        "listClusters",
+        "List groups, largest first",
         ClusterPageSchema,
-        headers=PAGES,
-        example={
-            "results": [CLUSTER_EXAMPLE],
-            "count": 1,
-            "next": None,
-            "grouped_at": "2026-01-02T03:04:05+00:00",
-            "parameters": {"k": None},
-        },
+        query=ClusterListQuerySchema,
+        example=CLUSTER_EXAMPLE,
+        beside={"grouped_at": "2026-01-02T03:04:05+00:00", "parameters": {"k": None}},
     )
-    def get(self, query: dict[str, Any]) -> Any:
+    def get(self, query: PageQuery) -> Listed[Any]:
         """Sizes, examples and names tell of images that the caller may see now, and of no others.
 
         A group of which the caller sees nothing is not listed, nor a near-duplicate without a
         second one.
         """
         user = require_user()
+        kind = ClusterKind(query.filters["kind"])
         with current_runtime().reading() as session:
-            seen = as_seen.list_clusters(
-                session,
-                ClusterKind(query["kind"]),
-                viewer_id=user.id,
-                cursor=row_id_of(query["cursor"]),
-                limit=query["limit"] + 1,
-            )
-        shown, following, links = page(
-            seen.clusters, query["limit"], lambda found: found.id, {"kind": query["kind"]}
+            seen = as_seen.list_clusters(session, kind, viewer_id=user.id, **query.bounds)
+        liked = liked_by_caller(member.image for found in seen.clusters for member in found.members)
+        names = dict(zip([found.id for found in seen.clusters], _names(seen.clusters), strict=True))
+        return Listed(
+            seen.clusters,
+            lambda found: cluster_body(found, names[found.id], user.id, liked),
+            beside={
+                "grouped_at": None if seen.run is None else seen.run.finished_at,
+                "parameters": {} if seen.run is None else seen.run.parameters,
+            },
         )
-        liked = liked_by_caller(member.image for found in shown for member in found.members)
-        body = {
-            "results": [
-                cluster_body(found, name, user.id, liked)
-                for found, name in zip(shown, _names(shown), strict=True)
-            ],
-            "count": len(shown),
-            "next": following,
-            "grouped_at": None if seen.run is None else seen.run.finished_at,
-            "parameters": {} if seen.run is None else seen.run.parameters,
-        }
-        return body, 200, links
 
     @blueprint.operation(
         "groupImages", "Group the library anew", refusals=(400, 403, 409, 415, 422)
@@ -121,39 +102,26 @@ class Clusters(MethodView):
 class ClusterImages(MethodView):
     """What is in a group."""
 
-    @blueprint.operation(
-        "listClusterImages", "List a group's images, newest first", refusals=(404, 422)
-    )
-    @blueprint.arguments(ClusterImagesQuerySchema, location="query")
-    @blueprint.response(
-        200,
+    @blueprint.pages(
+        "listClusterImages",
+        "List a group's images, newest first",
         ClusterImagesSchema,
-        headers=PAGES,
-        example={"results": [MEMBER_EXAMPLE], "count": 1, "size": 1, "next": None},
+        example=MEMBER_EXAMPLE,
+        beside={"size": 1},
+        refusals=(404,),
     )
-    def get(self, query: dict[str, Any], cluster_id: int) -> Any:
+    def get(self, query: PageQuery, cluster_id: int) -> Listed[Any]:
         """Those that the caller may see. Grouping the library anew replaces every group."""
         user = require_user()
-        cursor = row_id_of(query["cursor"])
         with current_runtime().reading() as session:
-            found = as_seen.get_cluster(
-                session,
-                cluster_id,
-                viewer_id=user.id,
-                cursor=None if cursor is None else min(cursor, LARGEST_ID),
-                limit=query["limit"] + 1,
-            )
-        shown, following, links = page(
-            found.members, query["limit"], lambda member: member.image.id, {}
+            found = as_seen.get_cluster(session, cluster_id, viewer_id=user.id, **query.bounds)
+        liked = liked_by_caller(member.image for member in found.members)
+        return Listed(
+            found.members,
+            lambda member: member_body(member, user.id, liked),
+            lambda member: member.image.id,
+            {"size": found.size},
         )
-        liked = liked_by_caller(member.image for member in shown)
-        body = {
-            "results": [member_body(member, user.id, liked) for member in shown],
-            "count": len(shown),
-            "size": found.size,
-            "next": following,
-        }
-        return body, 200, links
 
 
 class _EncoderWhenNeeded:

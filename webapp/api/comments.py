@@ -11,11 +11,10 @@ from mirada.pictures import comments
 from webapp.callers.auth import current_caller, require_user
 from webapp.http.creations import idempotency_key, made, made_headers, once_parameters
 from webapp.http.current import current_runtime
-from webapp.http.pagination import page, row_id_of
-from webapp.http.rest import ApiBlueprint, header
+from webapp.http.paging import Listed, PageQuery
+from webapp.http.rest import ApiBlueprint
 from webapp.schemas.comments import (
     COMMENT_EXAMPLE,
-    CommentListQuerySchema,
     CommentPageSchema,
     CommentSchema,
     NewCommentSchema,
@@ -32,35 +31,21 @@ blueprint = ApiBlueprint(
 class Comments(MethodView):
     """What was written under an image."""
 
-    @blueprint.operation("listComments", "List comments, oldest first", refusals=(404, 422))
-    @blueprint.arguments(CommentListQuerySchema, location="query")
-    @blueprint.response(
-        200,
+    @blueprint.pages(
+        "listComments",
+        "List comments, oldest first",
         CommentPageSchema,
-        headers={"Link": header("Pages, RFC 8288.")},
-        example={"results": [COMMENT_EXAMPLE], "count": 1, "comment_count": 1, "next": None},
+        example=COMMENT_EXAMPLE,
+        beside={"comment_count": 1},
+        refusals=(404,),
     )
-    def get(self, query: dict[str, Any], image_id: int) -> Any:
+    def get(self, query: PageQuery, image_id: int) -> Listed[Any]:
         """For whoever may see the image."""
         caller = current_caller()
         with current_runtime().reading() as session:
-            found = comments.list_comments(
-                session,
-                image_id,
-                caller.user_id,
-                cursor=row_id_of(query["cursor"]),
-                limit=query["limit"] + 1,
-            )
-        shown, following, links = page(
-            found.comments, query["limit"], lambda comment: comment.id, {}
-        )
-        body = {
-            "results": [comment_body(comment) for comment in shown],
-            "count": len(shown),
-            "comment_count": found.comment_count,
-            "next": following,
-        }
-        return body, 200, links
+            found = comments.list_comments(session, image_id, caller.user_id, **query.bounds)
+        beside = {"comment_count": found.comment_count}
+        return Listed(found.comments, comment_body, beside=beside)
 
     @blueprint.operation(
         "writeComment",

@@ -11,20 +11,19 @@ from mirada.feedback import theme_verdicts, verdicts
 from webapp.callers.auth import current_caller, require_user
 from webapp.http.creations import idempotency_key, made, made_headers, once_parameters
 from webapp.http.current import current_runtime
-from webapp.http.pagination import page, row_id_of
-from webapp.http.rest import ApiBlueprint, header
+from webapp.http.paging import Listed, PageQuery
+from webapp.http.rest import ApiBlueprint
 from webapp.schemas.feedback import (
     FEEDBACK_EXAMPLE,
     NEW_FEEDBACK_EXAMPLE,
+    REPORTED_VERDICT_EXAMPLE,
     THEME_EXAMPLE,
     THEME_REPORT_EXAMPLE,
     FeedbackListQuerySchema,
-    FeedbackPageSchema,
     FeedbackSchema,
     GivenFeedbackSchema,
-    JudgedThemePageSchema,
+    JudgedThemeSchema,
     NewFeedbackSchema,
-    PageQuerySchema,
     ThemeReportSchema,
     feedback_body,
     judged_theme_body,
@@ -32,6 +31,7 @@ from webapp.schemas.feedback import (
     theme_report_body,
 )
 from webapp.schemas.ids import ID
+from webapp.schemas.replies import page_of
 from webapp.searching import encoder_for_people
 
 blueprint = ApiBlueprint(
@@ -47,34 +47,21 @@ _GIVEN_HEADERS = made_headers("Where the verdict is.", "gave the verdict")
 class FeedbackList(MethodView):
     """The caller's verdicts."""
 
-    @blueprint.operation("listFeedback", "List your verdicts, newest first", refusals=(422,))
-    @blueprint.arguments(FeedbackListQuerySchema, location="query")
-    @blueprint.response(
-        200,
-        FeedbackPageSchema,
-        headers={"Link": header("Pages, RFC 8288.")},
-        example={"results": [FEEDBACK_EXAMPLE], "count": 1, "next": None},
+    @blueprint.pages(
+        "listFeedback",
+        "List your verdicts, newest first",
+        page_of(FeedbackSchema),
+        query=FeedbackListQuerySchema,
+        example=FEEDBACK_EXAMPLE,
     )
-    def get(self, query: dict[str, Any]) -> Any:
+    def get(self, query: PageQuery) -> Listed[Any]:
         """The caller's own; nobody else's are listed to anybody."""
         user = require_user()
         with current_runtime().reading() as session:
             rows = verdicts.list_feedback(
-                session,
-                user.id,
-                theme=query["theme"],
-                cursor=row_id_of(query["cursor"]),
-                limit=query["limit"] + 1,
+                session, user.id, theme=query.filters["theme"], **query.bounds
             )
-        shown, following, links = page(
-            rows, query["limit"], lambda row: row.id, {"theme": query["theme"]}
-        )
-        body = {
-            "results": [feedback_body(row) for row in shown],
-            "count": len(shown),
-            "next": following,
-        }
-        return body, 200, links
+        return Listed(rows, feedback_body)
 
     @blueprint.operation(
         "giveFeedback",
@@ -147,69 +134,50 @@ class FeedbackItem(MethodView):
 class ThemeList(MethodView):
     """What there are verdicts on."""
 
-    @blueprint.operation("listThemes", "List themes that were judged", refusals=(422,))
-    @blueprint.arguments(PageQuerySchema, location="query")
-    @blueprint.response(
-        200,
-        JudgedThemePageSchema,
-        headers={"Link": header("Pages, RFC 8288.")},
-        example={"results": [THEME_EXAMPLE], "count": 1, "next": None},
+    @blueprint.pages(
+        "listThemes",
+        "List themes that were judged",
+        page_of(JudgedThemeSchema),
+        example=THEME_EXAMPLE,
     )
-    def get(self, query: dict[str, Any]) -> Any:
+    def get(self, query: PageQuery) -> Listed[Any]:
         """Those that the caller judged, or of which a public picture was judged.
 
         The counts are of these verdicts; nothing tells of others' on private pictures.
         """
         user = require_user()
         with current_runtime().reading() as session:
-            found = theme_verdicts.list_themes(
-                session, user.id, cursor=row_id_of(query["cursor"]), limit=query["limit"] + 1
-            )
-        shown, following, links = page(found, query["limit"], lambda theme: theme.newest_id, {})
-        body = {
-            "results": [judged_theme_body(theme.theme, theme.counts) for theme in shown],
-            "count": len(shown),
-            "next": following,
-        }
-        return body, 200, links
+            found = theme_verdicts.list_themes(session, user.id, **query.bounds)
+        return Listed(
+            found,
+            lambda theme: judged_theme_body(theme.theme, theme.counts),
+            lambda theme: theme.newest_id,
+        )
 
 
 @blueprint.route("/themes/<path:theme>")
 class ThemeItem(MethodView):
     """What was learned of a theme."""
 
-    @blueprint.operation(
-        "getTheme", "Read what was learned of a theme, and from what", refusals=(422,)
-    )
-    @blueprint.arguments(PageQuerySchema, location="query")
-    @blueprint.response(
-        200,
+    @blueprint.pages(
+        "getTheme",
+        "Read what was learned of a theme, and from what",
         ThemeReportSchema,
-        headers={"Link": header("Pages, RFC 8288.")},
-        example=THEME_REPORT_EXAMPLE,
+        example=REPORTED_VERDICT_EXAMPLE,
+        beside=THEME_REPORT_EXAMPLE,
     )
-    def get(self, query: dict[str, Any], theme: str) -> Any:
+    def get(self, query: PageQuery, theme: str) -> Listed[Any]:
         """The caller's verdicts and those on public pictures, newest first, each with what it does.
 
         Others' verdicts on private pictures move the scores too and are not told. A theme that
         nobody judged has an empty report.
         """
-        user = require_user()
-        runtime = current_runtime()
-        report = theme_report(
-            runtime,
-            encoder_for_people() if runtime.settings.embeddings_enabled else None,
-            theme,
-            user.id,
-            cursor=row_id_of(query["cursor"]),
-            limit=query["limit"] + 1,
+        user, runtime = require_user(), current_runtime()
+        encoder = encoder_for_people() if runtime.settings.embeddings_enabled else None
+        report = theme_report(runtime, encoder, theme, user.id, **query.bounds)
+        return Listed(
+            report.verdicts,
+            lambda verdict: reported_verdict_body(verdict, user.id),
+            lambda verdict: verdict.feedback.id,
+            theme_report_body(report),
         )
-        shown, following, links = page(
-            report.verdicts, query["limit"], lambda verdict: verdict.feedback.id, {}
-        )
-        body = theme_report_body(report) | {
-            "results": [reported_verdict_body(verdict, user.id) for verdict in shown],
-            "count": len(shown),
-            "next": following,
-        }
-        return body, 200, links

@@ -18,7 +18,7 @@ from webapp.http import uploads
 from webapp.http.creations import idempotency_key, made, made_headers, once_parameters
 from webapp.http.current import current_runtime
 from webapp.http.derivatives import remove_picture
-from webapp.http.pagination import page, row_id_of
+from webapp.http.paging import Listed, PageQuery
 from webapp.http.preconditions import expected_version, image_etag, with_etag
 from webapp.http.rest import (
     CHANGE_SEQ_HEADER,
@@ -35,13 +35,13 @@ from webapp.schemas.images import (
     IMAGE_EXAMPLE,
     ImageChangeSchema,
     ImageListQuerySchema,
-    ImagePageSchema,
     ImageSchema,
     NewImageFieldsSchema,
     NewImageSchema,
     image_body,
 )
 from webapp.schemas.posts import IMAGE_POST_EXAMPLE, ImagePostSchema, image_post
+from webapp.schemas.replies import page_of
 from webapp.schemas.search import (
     SEARCH_EXAMPLE,
     FoundSchema,
@@ -77,35 +77,22 @@ IF_NONE_MATCH = request_header("If-None-Match", "Answer 304 when the reply still
 class Images(MethodView):
     """The collection."""
 
-    @blueprint.operation("listImages", "List images, newest first", refusals=(422,))
-    @blueprint.arguments(ImageListQuerySchema, location="query")
-    @blueprint.response(
-        200,
-        ImagePageSchema,
-        headers={"Link": header("Pages, RFC 8288.")},
-        example={"results": [IMAGE_EXAMPLE], "count": 1, "next": None},
+    @blueprint.pages(
+        "listImages",
+        "List images, newest first",
+        page_of(ImageSchema),
+        query=ImageListQuerySchema,
+        example=IMAGE_EXAMPLE,
     )
-    def get(self, query: dict[str, Any]) -> Any:
+    def get(self, query: PageQuery) -> Listed[Any]:
         """Public images and the caller's own."""
         caller = current_caller()
         with current_runtime().reading() as session:
             rows = images.list_images(
-                session,
-                caller.user_id,
-                cursor=row_id_of(query["cursor"]),
-                limit=query["limit"] + 1,
-                owner_only=query["mine"],
+                session, caller.user_id, owner_only=query.filters["mine"], **query.bounds
             )
             liked = likes.liked_among(session, caller.user_id, [image.id for image in rows])
-        shown, following, links = page(
-            rows, query["limit"], lambda image: image.id, {"mine": query["mine"]}
-        )
-        body = {
-            "results": [image_body(image, caller.user_id, liked) for image in shown],
-            "count": len(shown),
-            "next": following,
-        }
-        return body, 200, links
+        return Listed(rows, lambda image: image_body(image, caller.user_id, liked))
 
     @blueprint.operation(
         "createImage",

@@ -16,7 +16,7 @@ from mirada.kernel.errors import MiradaError, Unavailable
 from webapp.callers.auth import require_user
 from webapp.http.creations import queued
 from webapp.http.current import current_runtime
-from webapp.http.pagination import page, row_id_of
+from webapp.http.paging import Listed, PageQuery
 from webapp.http.rest import ApiBlueprint, header
 from webapp.schemas.ids import ID
 from webapp.schemas.jobs import (
@@ -40,42 +40,24 @@ EVENTS_LIMIT_S = 60.0
 class Jobs(MethodView):
     """The ledger."""
 
-    @blueprint.operation("listJobs", "List jobs, newest first", refusals=(422,))
-    @blueprint.arguments(JobListQuerySchema, location="query")
-    @blueprint.response(
-        200,
+    @blueprint.pages(
+        "listJobs",
+        "List jobs, newest first",
         JobPageSchema,
-        headers={"Link": header("Pages, RFC 8288.")},
-        example={"results": [JOB_EXAMPLE], "count": 1, "next": None},
+        query=JobListQuerySchema,
+        example=JOB_EXAMPLE,
     )
-    def get(self, query: dict[str, Any]) -> Any:
+    def get(self, query: PageQuery) -> Listed[Any]:
         """The caller's own; an administrator sees everybody's.
 
         `?state=failed&state=quarantined` is the list of what was given up, with reasons.
         """
-        user = require_user()
+        user, filters = require_user(), query.filters
         with current_runtime().reading() as session:
             reports = ledger.list_jobs(
-                session,
-                user,
-                KINDS,
-                states=tuple(query["state"]),
-                kind=query["kind"],
-                cursor=row_id_of(query["cursor"]),
-                limit=query["limit"] + 1,
+                session, user, KINDS, states=filters["state"], kind=filters["kind"], **query.bounds
             )
-        shown, following, links = page(
-            reports,
-            query["limit"],
-            lambda report: report.job.id,
-            {"state": query["state"] or None, "kind": query["kind"]},
-        )
-        body = {
-            "results": [job_body(report) for report in shown],
-            "count": len(shown),
-            "next": following,
-        }
-        return body, 200, links
+        return Listed(reports, job_body, lambda report: report.job.id)
 
 
 @blueprint.route(f"/<{ID}:job_id>")

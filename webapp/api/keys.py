@@ -16,9 +16,8 @@ from webapp.api.users import NOT_KEPT, asker, owner_in_path
 from webapp.callers.auth import require_user
 from webapp.http.creations import made, made_headers, once_parameters
 from webapp.http.current import current_runtime
-from webapp.http.pagination import page, row_id_of
-from webapp.http.rest import ApiBlueprint, header
-from webapp.schemas.feedback import PageQuerySchema
+from webapp.http.paging import Listed, PageQuery
+from webapp.http.rest import ApiBlueprint
 from webapp.schemas.ids import ID
 from webapp.schemas.keys import (
     MY_KEY_EXAMPLE,
@@ -37,7 +36,6 @@ from webapp.schemas.keys import (
 blueprint = ApiBlueprint(
     "keys", __name__, url_prefix="/api/v1/users", description="What callers show to be known"
 )
-PAGES = {"Link": header("Pages, RFC 8288.")}
 ONCE = once_parameters("one key never makes two keys")
 MADE = made_headers("Where the key is listed.", "made it; `key` is null then")
 UrlOf = Callable[[int], str]
@@ -47,15 +45,13 @@ UrlOf = Callable[[int], str]
 class MyKeys(MethodView):
     """The caller's keys."""
 
-    @blueprint.operation("listMyKeys", "List your keys, newest first", refusals=(422,))
-    @blueprint.arguments(PageQuerySchema, location="query")
-    @blueprint.response(
-        200,
+    @blueprint.pages(
+        "listMyKeys",
+        "List your keys, newest first",
         KeyPageSchema,
-        headers=PAGES,
-        example={"results": [MY_KEY_EXAMPLE], "count": 1, "next": None},
+        example=MY_KEY_EXAMPLE,
     )
-    def get(self, query: dict[str, Any]) -> Any:
+    def get(self, query: PageQuery) -> Listed[Any]:
         """Expired and revoked ones as well. The keys themselves are nowhere."""
         return _listed(query, require_user().id, _my_url)
 
@@ -107,15 +103,14 @@ class MyKeyRotation(MethodView):
 class UserKeys(MethodView):
     """Anybody's keys."""
 
-    @blueprint.operation("listUserKeys", "List a user's keys, newest first", refusals=(404, 422))
-    @blueprint.arguments(PageQuerySchema, location="query")
-    @blueprint.response(
-        200,
+    @blueprint.pages(
+        "listUserKeys",
+        "List a user's keys, newest first",
         KeyPageSchema,
-        headers=PAGES,
-        example={"results": [USER_KEY_EXAMPLE], "count": 1, "next": None},
+        example=USER_KEY_EXAMPLE,
+        refusals=(404,),
     )
-    def get(self, query: dict[str, Any], user_id: int) -> Any:
+    def get(self, query: PageQuery, user_id: int) -> Listed[Any]:
         """For administrators, and for that user."""
         return _listed(query, owner_in_path(user_id).id, _url_of(user_id))
 
@@ -174,18 +169,10 @@ def _url_of(user_id: int) -> UrlOf:
     return lambda key_id: url_for("keys.UserKey", user_id=user_id, key_id=key_id)
 
 
-def _listed(query: dict[str, Any], owner_id: int, url_of: UrlOf) -> Any:
+def _listed(query: PageQuery, owner_id: int, url_of: UrlOf) -> Listed[Any]:
     with current_runtime().reading() as session:
-        rows = keys.list_keys(
-            session, owner_id, cursor=row_id_of(query["cursor"]), limit=query["limit"] + 1
-        )
-    shown, following, links = page(rows, query["limit"], lambda key: key.id, {})
-    body = {
-        "results": [key_body(key, url_of(key.id)) for key in shown],
-        "count": len(shown),
-        "next": following,
-    }
-    return body, 200, links
+        rows = keys.list_keys(session, owner_id, **query.bounds)
+    return Listed(rows, lambda key: key_body(key, url_of(key.id)))
 
 
 def _read(owner_id: int, key_id: int, url_of: UrlOf) -> dict[str, Any]:

@@ -10,13 +10,12 @@ from mirada.db.deadlocks import in_transaction
 from mirada.pictures import likes
 from webapp.callers.auth import current_caller, require_user
 from webapp.http.current import current_runtime
-from webapp.http.pagination import page, row_id_of
-from webapp.http.rest import ApiBlueprint, header
+from webapp.http.paging import Listed, PageQuery
+from webapp.http.rest import ApiBlueprint
 from webapp.schemas.ids import ID
 from webapp.schemas.likes import (
     LIKER_EXAMPLE,
     LikedSchema,
-    LikerListQuerySchema,
     LikerPageSchema,
     liker_body,
 )
@@ -59,32 +58,18 @@ class OwnLike(MethodView):
 class Likers(MethodView):
     """Everybody's likes."""
 
-    @blueprint.operation("listLikes", "List who likes an image", refusals=(404, 422))
-    @blueprint.arguments(LikerListQuerySchema, location="query")
-    @blueprint.response(
-        200,
+    @blueprint.pages(
+        "listLikes",
+        "List who likes an image",
         LikerPageSchema,
-        headers={"Link": header("Pages, RFC 8288.")},
-        example={"results": [LIKER_EXAMPLE], "count": 1, "like_count": 1, "next": None},
+        example=LIKER_EXAMPLE,
+        beside={"like_count": 1},
+        refusals=(404,),
     )
-    def get(self, query: dict[str, Any], image_id: int) -> Any:
+    def get(self, query: PageQuery, image_id: int) -> Listed[Any]:
         """For whoever may see the image, by user id, so that no like moves another to a new page."""
         caller = current_caller()
         with current_runtime().reading() as session:
-            found = likes.list_likers(
-                session,
-                image_id,
-                caller.user_id,
-                cursor=row_id_of(query["cursor"]),
-                limit=query["limit"] + 1,
-            )
-        shown, following, links = page(
-            found.likers, query["limit"], lambda liker: liker.user_id, {}
-        )
-        body = {
-            "results": [liker_body(liker) for liker in shown],
-            "count": len(shown),
-            "like_count": found.like_count,
-            "next": following,
-        }
-        return body, 200, links
+            found = likes.list_likers(session, image_id, caller.user_id, **query.bounds)
+        beside = {"like_count": found.like_count}
+        return Listed(found.likers, liker_body, lambda liker: liker.user_id, beside)

@@ -14,8 +14,8 @@ from mirada.people.access import ends_at
 from webapp.callers import sessions
 from webapp.callers.auth import Caller, current_caller, require_user, sign_in
 from webapp.http.rest import ApiBlueprint, header
-from webapp.schemas.images import ReplySchema
 from webapp.schemas.keys import MY_KEY_EXAMPLE, SHOWN_ONCE, KeySchema, key_body
+from webapp.schemas.replies import ReplySchema
 from webapp.schemas.users import USER_EXAMPLE, UserSchema, user_body
 
 blueprint = ApiBlueprint(

@@ -13,9 +13,8 @@ from mirada.people.keys import Asker
 from webapp.callers.auth import current_caller, require_administrator, require_user
 from webapp.http.creations import idempotency_key, made, made_headers, once_parameters
 from webapp.http.current import current_runtime
-from webapp.http.pagination import page, row_id_of
-from webapp.http.rest import ApiBlueprint, header
-from webapp.schemas.feedback import PageQuerySchema
+from webapp.http.paging import Listed, PageQuery
+from webapp.http.rest import ApiBlueprint
 from webapp.schemas.ids import ID
 from webapp.schemas.keys import NEW_KEY_EXAMPLE, SHOWN_ONCE, USER_KEY_EXAMPLE, issued_key_body
 from webapp.schemas.users import (
@@ -49,28 +48,17 @@ class Me(MethodView):
 class Users(MethodView):
     """Everybody."""
 
-    @blueprint.operation("listUsers", "List users, newest first", refusals=(422,))
-    @blueprint.arguments(PageQuerySchema, location="query")
-    @blueprint.response(
-        200,
+    @blueprint.pages(
+        "listUsers",
+        "List users, newest first",
         UserPageSchema,
-        headers={"Link": header("Pages, RFC 8288.")},
-        example={"results": [USER_EXAMPLE], "count": 1, "next": None},
+        example=USER_EXAMPLE,
     )
-    def get(self, query: dict[str, Any]) -> Any:
+    def get(self, query: PageQuery) -> Listed[Any]:
         """For administrators."""
         require_administrator()
         with current_runtime().reading() as session:
-            rows = users.list_users(
-                session, cursor=row_id_of(query["cursor"]), limit=query["limit"] + 1
-            )
-        shown, following, links = page(rows, query["limit"], lambda user: user.id, {})
-        body = {
-            "results": [user_body(user) for user in shown],
-            "count": len(shown),
-            "next": following,
-        }
-        return body, 200, links
+            return Listed(users.list_users(session, **query.bounds), user_body)
 
     @blueprint.operation(
         "createUser",

@@ -34,7 +34,7 @@ from webapp.schemas.feedback import (
     NewFeedbackSchema,
     feedback_body,
 )
-from webapp.schemas.images import ReplySchema
+from webapp.schemas.replies import ReplySchema
 
 blueprint = ApiBlueprint("classifier", __name__, description="Routes of the classifier")
 

@@ -14,7 +14,7 @@ from webapp.compat.image_search import QueryPictureSchema
 from webapp.http import uploads
 from webapp.http.rest import ApiBlueprint, multipart_body
 from webapp.schemas.embeddings import EMBEDDINGS_EXAMPLE
-from webapp.schemas.images import ReplySchema
+from webapp.schemas.replies import ReplySchema
 from webapp.searching import encoder_for_people, vector_of_upload
 
 blueprint = ApiBlueprint(

@@ -11,7 +11,7 @@ from flask.views import MethodView
 from mirada.health.probes import Health
 from webapp.http.current import current_runtime
 from webapp.http.rest import ApiBlueprint
-from webapp.schemas.images import ReplySchema
+from webapp.schemas.replies import ReplySchema
 
 blueprint = ApiBlueprint("health", __name__, description="Whether it works")
 ESSENTIAL = ("database", "encoder")

@@ -18,7 +18,7 @@ from webapp.http import uploads
 from webapp.http.current import current_runtime
 from webapp.http.rest import MIN_CHANGE_SEQ, ApiBlueprint, multipart_body
 from webapp.http.sending import PICTURE_DOC, PICTURE_RANGE, PICTURE_REFUSALS, send_picture
-from webapp.schemas.images import ReplySchema
+from webapp.schemas.replies import ReplySchema
 from webapp.searching import QueryKind, find_images, vector_of_upload
 
 blueprint = ApiBlueprint("image_search", __name__, description="Routes of the image search backend")

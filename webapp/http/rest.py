@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar, TypeVar
 
@@ -17,7 +17,9 @@ from werkzeug.exceptions import UnsupportedMediaType
 from mirada.kernel.errors import InvalidInput
 from webapp.callers.sessions import COOKIE
 from webapp.http import errors
+from webapp.http.paging import Listed, Reply, paged
 from webapp.schemas.problems import ProblemSchema
+from webapp.schemas.replies import PageQuerySchema
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -118,6 +120,41 @@ class ApiBlueprint(Blueprint):
             for status in sorted({*refusals, *ALWAYS, *of_body}):
                 view = self.alt_response(status, HTTPStatus(status).name)(view)
             return self.doc(operationId=operation_id, summary=summary, **doc)(view)
+
+        return decorate
+
+    def pages(
+        self,
+        operation_id: str,
+        summary: str,
+        page: type[ma.Schema],
+        *,
+        example: Any,
+        query: type[PageQuerySchema] = PageQuerySchema,
+        beside: Mapping[str, Any] | None = None,
+        refusals: tuple[int, ...] = (),
+    ) -> Callable[[Callable[..., Listed[Any]]], Callable[..., Reply]]:
+        """Return a decorator for a view that lists, page by page; see `paged`.
+
+        Args:
+            operation_id: as `operation` takes it.
+            summary: one line.
+            page: schema of the reply, from `page_of`.
+            example: of one result.
+            query: which page, and the list's filters.
+            beside: further fields of the example.
+            refusals: as `operation` takes them; 422 is one of every list.
+        """
+
+        def decorate(view: Callable[..., Listed[Any]]) -> Callable[..., Reply]:
+            answer = self.response(
+                200,
+                page,
+                headers={"Link": header("Pages, RFC 8288.")},
+                example={"results": [example], "count": 1, "next": None, **(beside or {})},
+            )(paged(view))
+            answer = self.arguments(query, location="query")(answer)
+            return self.operation(operation_id, summary, refusals=(*refusals, 422))(answer)
 
         return decorate
 

@@ -13,8 +13,8 @@ from marshmallow import validate
 from mirada.feedback.names import checked_asset_id
 from mirada.kernel.labels import normalised_name
 from mirada.search.by_vector import MAX_K
-from webapp.schemas.images import MAX_PAGE, ReplySchema
 from webapp.schemas.labels import CheckedField, label_names, templates_field
+from webapp.schemas.replies import PageQuerySchema, ReplySchema, page_of
 
 if TYPE_CHECKING:
     from mirada.db.classifier_models import ClassifiedPicture
@@ -237,15 +237,10 @@ class RememberedSchema(ReplySchema):
     url = ma.fields.String(required=True)
 
 
-class RememberedPageSchema(ReplySchema):
-    """One page of them, newest first."""
-
-    results = ma.fields.List(ma.fields.Nested(RememberedSchema), required=True)
-    count = ma.fields.Integer(required=True)
-    next = ma.fields.String(required=True, allow_none=True)
+RememberedPageSchema = page_of(RememberedSchema, is_terse=True)
 
 
-class RememberedListQuerySchema(ma.Schema):
+class RememberedListQuerySchema(PageQuerySchema):
     """Which to list."""
 
     job_id = ma.fields.Integer(
@@ -253,7 +248,6 @@ class RememberedListQuerySchema(ma.Schema):
         validate=validate.Range(1, 2**63 - 1),
         metadata={"description": "Only what this job classified."},
     )
-    limit = ma.fields.Integer(load_default=20, validate=validate.Range(1, MAX_PAGE))
     cursor = ma.fields.String(load_default=None)
 
 

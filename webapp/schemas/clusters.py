@@ -13,7 +13,8 @@ from mirada.groups.as_seen import Member, SeenCluster
 from mirada.groups.near_duplicates import DEFAULT_THRESHOLD, LEAST_THRESHOLD
 from mirada.groups.runs import ClusterKind
 from mirada.kernel.clustering import MAX_K
-from webapp.schemas.images import IMAGE_EXAMPLE, MAX_PAGE, ImageSchema, ReplySchema, image_body
+from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, image_body
+from webapp.schemas.replies import PageQuerySchema, ReplySchema, page_of
 
 KINDS = [kind.value for kind in ClusterKind]
 MEMBER_EXAMPLE = {"image": IMAGE_EXAMPLE, "similarity": 0.91}
@@ -54,23 +55,10 @@ class NewClustersSchema(ma.Schema):
     )
 
 
-class ClusterListQuerySchema(ma.Schema):
+class ClusterListQuerySchema(PageQuerySchema):
     """Which groups to list."""
 
     kind = ma.fields.String(load_default=ClusterKind.THEMES.value, validate=validate.OneOf(KINDS))
-    limit = ma.fields.Integer(load_default=20, validate=validate.Range(1, MAX_PAGE))
-    cursor = ma.fields.String(
-        load_default=None, metadata={"description": "From `next` of the page before."}
-    )
-
-
-class ClusterImagesQuerySchema(ma.Schema):
-    """Which images of a group to list."""
-
-    limit = ma.fields.Integer(load_default=20, validate=validate.Range(1, MAX_PAGE))
-    cursor = ma.fields.String(
-        load_default=None, metadata={"description": "From `next` of the page before."}
-    )
 
 
 class MemberSchema(ReplySchema):
@@ -111,31 +99,24 @@ class ClusterSchema(ReplySchema):
     images_url = ma.fields.String(required=True)
 
 
-class ClusterPageSchema(ReplySchema):
-    """One page of groups, those with most images first."""
-
-    results = ma.fields.List(ma.fields.Nested(ClusterSchema), required=True)
-    count = ma.fields.Integer(required=True)
-    next = ma.fields.String(required=True, allow_none=True)
-    grouped_at = ma.fields.DateTime(
+ClusterPageSchema = page_of(
+    ClusterSchema,
+    is_terse=True,
+    grouped_at=ma.fields.DateTime(
         required=True,
         allow_none=True,
         metadata={"description": "Pictures that came later are in no group yet; null: never."},
-    )
-    parameters = ma.fields.Dict(
+    ),
+    parameters=ma.fields.Dict(
         required=True, metadata={"description": "What was asked for: `k` or `threshold`."}
-    )
-
-
-class ClusterImagesSchema(ReplySchema):
-    """One page of a group's images, newest first."""
-
-    results = ma.fields.List(ma.fields.Nested(MemberSchema), required=True)
-    count = ma.fields.Integer(required=True, metadata={"description": "How many this page holds."})
-    size = ma.fields.Integer(
-        required=True, metadata={"description": "How many you may see in all."}
-    )
-    next = ma.fields.String(required=True, allow_none=True)
+    ),
+)
+ClusterImagesSchema = page_of(
+    MemberSchema,
+    name="ClusterImages",
+    size=ma.fields.Integer(required=True, metadata={"description": "How many you may see in all."}),
+    next=ma.fields.String(required=True, allow_none=True),
+)
 
 
 def cluster_body(

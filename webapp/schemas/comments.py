@@ -9,7 +9,8 @@ from flask import url_for
 from marshmallow import validate
 
 from mirada.pictures.comment_text import MAX_COMMENT_CHARACTERS
-from webapp.schemas.images import MAX_PAGE, OwnerSchema, ReplySchema
+from webapp.schemas.images import OwnerSchema
+from webapp.schemas.replies import ReplySchema, page_of
 
 if TYPE_CHECKING:
     from mirada.db.memory_models import Comment
@@ -49,26 +50,12 @@ class CommentSchema(ReplySchema):
     url = ma.fields.String(required=True)
 
 
-class CommentPageSchema(ReplySchema):
-    """One page of comments, oldest first."""
-
-    results = ma.fields.List(ma.fields.Nested(CommentSchema), required=True)
-    count = ma.fields.Integer(required=True, metadata={"description": "How many this page holds."})
-    comment_count = ma.fields.Integer(
+CommentPageSchema = page_of(
+    CommentSchema,
+    comment_count=ma.fields.Integer(
         required=True, metadata={"description": "How many there are in all."}
-    )
-    next = ma.fields.String(
-        required=True, allow_none=True, metadata={"description": "Address of the next page."}
-    )
-
-
-class CommentListQuerySchema(ma.Schema):
-    """Which page."""
-
-    limit = ma.fields.Integer(load_default=20, validate=validate.Range(1, MAX_PAGE))
-    cursor = ma.fields.String(
-        load_default=None, metadata={"description": "From `next` of the page before."}
-    )
+    ),
+)
 
 
 def comment_body(comment: Comment) -> dict[str, Any]:

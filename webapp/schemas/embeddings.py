@@ -6,7 +6,7 @@ import marshmallow as ma
 from flask_smorest.fields import Upload
 from marshmallow import validate
 
-from webapp.schemas.images import ReplySchema
+from webapp.schemas.replies import ReplySchema
 from webapp.schemas.search import MAX_QUERY_CHARACTERS, NOT_BLANK
 
 MAX_TEXTS = 256

@@ -11,7 +11,7 @@ from marshmallow import validate
 
 from mirada.classify.theme_reports import ReportedVerdict, ThemeReport
 from mirada.feedback.theme_verdicts import Counts
-from webapp.schemas.images import MAX_PAGE, ReplySchema
+from webapp.schemas.replies import PageQuerySchema, ReplySchema, page_of
 
 if TYPE_CHECKING:
     from mirada.db.classifier_models import Feedback
@@ -39,28 +39,19 @@ THEME_EXAMPLE = {
     "people": 3,
     "url": "/api/v1/feedback/themes/cute%20cats",
 }
-THEME_REPORT_EXAMPLE = {
-    **THEME_EXAMPLE,
-    "is_label": False,
-    "counted": 13,
-    "threshold": None,
-    "results": [
-        {
-            "id": 31,
-            "image_hash": FEEDBACK_EXAMPLE["image_hash"],
-            "accepted": True,
-            "is_yours": True,
-            "asset_id": "sticker-7",
-            "updated_at": "2026-01-02T03:04:05+00:00",
-            "affinity": 0.71,
-            "score_before": 0.5,
-            "score_after": 0.71,
-            "contribution": 0.06,
-        }
-    ],
-    "count": 1,
-    "next": None,
+REPORTED_VERDICT_EXAMPLE = {
+    "id": 31,
+    "image_hash": FEEDBACK_EXAMPLE["image_hash"],
+    "accepted": True,
+    "is_yours": True,
+    "asset_id": "sticker-7",
+    "updated_at": "2026-01-02T03:04:05+00:00",
+    "affinity": 0.71,
+    "score_before": 0.5,
+    "score_after": 0.71,
+    "contribution": 0.06,
 }
+THEME_REPORT_EXAMPLE = {**THEME_EXAMPLE, "is_label": False, "counted": 13, "threshold": None}
 
 
 class VerdictField(ma.fields.Boolean):
@@ -125,25 +116,6 @@ class GivenFeedbackSchema(FeedbackSchema):
     )
 
 
-class FeedbackPageSchema(ReplySchema):
-    """One page of the caller's verdicts, newest first."""
-
-    results = ma.fields.List(ma.fields.Nested(FeedbackSchema), required=True)
-    count = ma.fields.Integer(required=True, metadata={"description": "How many this page holds."})
-    next = ma.fields.String(
-        required=True, allow_none=True, metadata={"description": "Address of the next page."}
-    )
-
-
-class PageQuerySchema(ma.Schema):
-    """Which page."""
-
-    limit = ma.fields.Integer(load_default=20, validate=validate.Range(1, MAX_PAGE))
-    cursor = ma.fields.String(
-        load_default=None, metadata={"description": "From `next` of the page before."}
-    )
-
-
 class FeedbackListQuerySchema(PageQuerySchema):
     """Which verdicts to list."""
 
@@ -174,16 +146,6 @@ class JudgedThemeSchema(ReplySchema):
     rejected = ma.fields.Integer(required=True)
     people = ma.fields.Integer(required=True)
     url = ma.fields.String(required=True)
-
-
-class JudgedThemePageSchema(ReplySchema):
-    """One page of themes, the one with the newest verdict first."""
-
-    results = ma.fields.List(ma.fields.Nested(JudgedThemeSchema), required=True)
-    count = ma.fields.Integer(required=True, metadata={"description": "How many this page holds."})
-    next = ma.fields.String(
-        required=True, allow_none=True, metadata={"description": "Address of the next page."}
-    )
 
 
 def _share(description: str) -> ma.fields.Float:
@@ -218,32 +180,29 @@ class ReportedVerdictSchema(ReplySchema):
     )
 
 
-class ThemeReportSchema(JudgedThemeSchema):
-    """What was learned of a theme, and from which verdicts."""
-
-    is_label = ma.fields.Boolean(
+ThemeReportSchema = page_of(
+    ReportedVerdictSchema,
+    name="ThemeReport",
+    base=JudgedThemeSchema,
+    is_label=ma.fields.Boolean(
         required=True, metadata={"description": "It is in the default label set."}
-    )
-    counted = ma.fields.Integer(
+    ),
+    counted=ma.fields.Integer(
         required=True,
         metadata={
             "description": "On how many of these verdicts scores rest: those whose picture has a "
             "vector, the newest first. 0 where adaptive scoring is off."
         },
-    )
-    threshold = ma.fields.Float(
+    ),
+    threshold=ma.fields.Float(
         required=True,
         allow_none=True,
         metadata={
             "description": "Affinity from which pictures belong, fitted to everybody's verdicts; "
             "null before there are ten of each kind by three people."
         },
-    )
-    results = ma.fields.List(ma.fields.Nested(ReportedVerdictSchema), required=True)
-    count = ma.fields.Integer(required=True, metadata={"description": "How many this page holds."})
-    next = ma.fields.String(
-        required=True, allow_none=True, metadata={"description": "Address of the next page."}
-    )
+    ),
+)
 
 
 def judged_theme_body(theme: str, counts: Counts) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from marshmallow import validate
 
 from mirada.kernel.similarity import SearchWay
 from mirada.search.fuse import FusedFound, FusedImage
-from webapp.schemas.images import IMAGE_EXAMPLE, ReplySchema, image_body
+from webapp.schemas.images import IMAGE_EXAMPLE, image_body
+from webapp.schemas.replies import ReplySchema
 from webapp.schemas.search import (
     CAPTIONS,
     KEYWORDS,

@@ -11,8 +11,8 @@ from flask_smorest.fields import Upload
 from marshmallow import validate
 
 from mirada.kernel.user_text import MAX_TEXT_CHARS
+from webapp.schemas.replies import PageQuerySchema, ReplySchema
 
-MAX_PAGE = 100
 GENERATION_EXAMPLE = {
     "generator": "AUTOMATIC1111",
     "prompt": "a cat with sunglasses, film still",
@@ -57,15 +57,6 @@ IMAGE_EXAMPLE = {
     "similar_url": "/api/v1/images/17/similar",
     "related_url": "/api/v1/images/17/related",
 }
-
-
-class ReplySchema(ma.Schema):
-    """A reply may gain fields; strict clients must not break on them."""
-
-    class Meta:
-        """Allow more fields than are named."""
-
-        unknown = ma.INCLUDE
 
 
 class OwnerSchema(ReplySchema):
@@ -160,23 +151,9 @@ class ImageSchema(ReplySchema):
     related_url = ma.fields.String(required=True)
 
 
-class ImagePageSchema(ReplySchema):
-    """One page of images, newest first."""
-
-    results = ma.fields.List(ma.fields.Nested(ImageSchema), required=True)
-    count = ma.fields.Integer(required=True, metadata={"description": "How many this page holds."})
-    next = ma.fields.String(
-        required=True, allow_none=True, metadata={"description": "Address of the next page."}
-    )
-
-
-class ImageListQuerySchema(ma.Schema):
+class ImageListQuerySchema(PageQuerySchema):
     """Which images to list."""
 
-    limit = ma.fields.Integer(load_default=20, validate=validate.Range(1, MAX_PAGE))
-    cursor = ma.fields.String(
-        load_default=None, metadata={"description": "From `next` of the page before."}
-    )
     mine = ma.fields.Boolean(
         load_default=False, metadata={"description": "Only the caller's own images."}
     )

@@ -8,7 +8,7 @@ import marshmallow as ma
 from flask import url_for
 
 from mirada.ports import IndexStatus
-from webapp.schemas.images import ReplySchema
+from webapp.schemas.replies import ReplySchema
 
 INDEX_EXAMPLE = {
     "id": 1,

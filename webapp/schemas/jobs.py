@@ -10,7 +10,7 @@ from flask import url_for
 from marshmallow import validate
 
 from mirada.jobs.ledger import JobReport
-from webapp.schemas.images import MAX_PAGE, ReplySchema
+from webapp.schemas.replies import PageQuerySchema, ReplySchema, page_of
 from workers.kinds import KINDS
 
 STATES = ("queued", "running", "done", "failed", "quarantined")
@@ -82,15 +82,10 @@ class JobSchema(ReplySchema):
     url = ma.fields.String(required=True)
 
 
-class JobPageSchema(ReplySchema):
-    """One page of jobs, newest first."""
-
-    results = ma.fields.List(ma.fields.Nested(JobSchema), required=True)
-    count = ma.fields.Integer(required=True)
-    next = ma.fields.String(required=True, allow_none=True)
+JobPageSchema = page_of(JobSchema, is_terse=True)
 
 
-class JobListQuerySchema(ma.Schema):
+class JobListQuerySchema(PageQuerySchema):
     """Which jobs to list."""
 
     state = ma.fields.List(
@@ -101,7 +96,6 @@ class JobListQuerySchema(ma.Schema):
         },
     )
     kind = ma.fields.String(load_default=None, validate=validate.OneOf(tuple(KINDS)))
-    limit = ma.fields.Integer(load_default=20, validate=validate.Range(1, MAX_PAGE))
     cursor = ma.fields.String(load_default=None)
 
 

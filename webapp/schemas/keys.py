@@ -10,7 +10,7 @@ from marshmallow import validate
 
 from mirada.people.access import LONGEST_GRACE, KeyState, Scope, Scopes, key_state, scopes_from_text
 from mirada.people.keys import NewKey
-from webapp.schemas.images import ReplySchema
+from webapp.schemas.replies import ReplySchema, page_of
 
 if TYPE_CHECKING:
     from mirada.db.models import ApiKey
@@ -76,12 +76,7 @@ class IssuedKeySchema(KeySchema):
     )
 
 
-class KeyPageSchema(ReplySchema):
-    """One page of keys, newest first."""
-
-    results = ma.fields.List(ma.fields.Nested(KeySchema), required=True)
-    count = ma.fields.Integer(required=True)
-    next = ma.fields.String(required=True, allow_none=True)
+KeyPageSchema = page_of(KeySchema, is_terse=True)
 
 
 class NewKeySchema(ma.Schema):

@@ -21,7 +21,7 @@ from mirada.kernel.labels import (
     normalised_name,
     normalised_templates,
 )
-from webapp.schemas.images import ReplySchema
+from webapp.schemas.replies import ReplySchema
 
 SHOWN_FAULTS = 10
 """Labels at fault that one reply names."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import marshmallow as ma
-from marshmallow import validate
 
 from mirada.pictures.likes import Liker
-from webapp.schemas.images import MAX_PAGE, OwnerSchema, ReplySchema
+from webapp.schemas.images import OwnerSchema
+from webapp.schemas.replies import ReplySchema, page_of
 
 LIKER_EXAMPLE = {
     "user": {"id": 2, "username": "ana"},
@@ -30,26 +30,12 @@ class LikerSchema(ReplySchema):
     created_at = ma.fields.DateTime(required=True)
 
 
-class LikerPageSchema(ReplySchema):
-    """One page of people who like an image."""
-
-    results = ma.fields.List(ma.fields.Nested(LikerSchema), required=True)
-    count = ma.fields.Integer(required=True, metadata={"description": "How many this page holds."})
-    like_count = ma.fields.Integer(
+LikerPageSchema = page_of(
+    LikerSchema,
+    like_count=ma.fields.Integer(
         required=True, metadata={"description": "How many there are in all."}
-    )
-    next = ma.fields.String(
-        required=True, allow_none=True, metadata={"description": "Address of the next page."}
-    )
-
-
-class LikerListQuerySchema(ma.Schema):
-    """Which page."""
-
-    limit = ma.fields.Integer(load_default=20, validate=validate.Range(1, MAX_PAGE))
-    cursor = ma.fields.String(
-        load_default=None, metadata={"description": "From `next` of the page before."}
-    )
+    ),
+)
 
 
 def liker_body(liker: Liker) -> dict[str, Any]:

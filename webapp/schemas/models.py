@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import marshmallow as ma
 
-from webapp.schemas.images import ReplySchema
+from webapp.schemas.replies import ReplySchema
 
 
 class ModelsSchema(ReplySchema):

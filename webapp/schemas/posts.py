@@ -9,7 +9,7 @@ from flask import url_for
 from marshmallow import validate
 
 from mirada.search.by_vector import FoundImage
-from webapp.schemas.images import MAX_PAGE, ReplySchema
+from webapp.schemas.replies import MAX_PAGE, ReplySchema
 from webapp.schemas.search import NOT_BLANK
 
 MAX_QUERY_CHARS = 1_000

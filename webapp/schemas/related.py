@@ -11,7 +11,8 @@ from marshmallow import validate
 
 from mirada.search.related import DEFAULT_BLEND, RelatedImage
 from webapp.relating import Related
-from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, OwnerSchema, ReplySchema, image_body
+from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, OwnerSchema, image_body
+from webapp.schemas.replies import ReplySchema
 
 DEFAULT_RELATED, MAX_RELATED = 12, 20
 """CONTRACT A."""

@@ -12,7 +12,8 @@ from marshmallow import validate
 
 from mirada.kernel.similarity import SearchWay, Verdict
 from mirada.search.by_vector import MAX_K, Found
-from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, ReplySchema, image_body
+from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, image_body
+from webapp.schemas.replies import ReplySchema
 
 DEFAULT_RESULTS = 10
 PICTURES, PROMPTS, CAPTIONS, KEYWORDS = "pictures", "prompts", "captions", "keywords"

@@ -13,7 +13,7 @@ from mirada.kernel.errors import InvalidInput
 from mirada.kernel.labels import MAX_PROMPT_CHARACTERS
 from mirada.memory.styles import MAX_DESCRIPTIONS, Style, normalised_descriptions
 from mirada.memory.summary import MOST_STYLES, OwnStyle, Taste
-from webapp.schemas.images import ReplySchema
+from webapp.schemas.replies import ReplySchema
 
 DEFAULT_SUGGESTIONS = 5
 """CONTRACT A."""

@@ -11,7 +11,7 @@ from marshmallow import validate
 from mirada.kernel.prices import usd
 from mirada.language_model.spending import EXPANSION, PURPOSES
 from mirada.language_model.usage import KeyState, ServerState, Usage
-from webapp.schemas.images import ReplySchema
+from webapp.schemas.replies import ReplySchema
 
 CALL_STATES = ("reserved", "paid", "free", "unknown")
 MAX_DAYS = 90

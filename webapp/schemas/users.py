@@ -8,8 +8,8 @@ import marshmallow as ma
 from flask import url_for
 from marshmallow import validate
 
-from webapp.schemas.images import ReplySchema
 from webapp.schemas.keys import IssuedKeySchema, NewKeySchema
+from webapp.schemas.replies import ReplySchema, page_of
 
 if TYPE_CHECKING:
     from mirada.db.models import User
@@ -41,12 +41,7 @@ class UserSchema(ReplySchema):
     url = ma.fields.String(required=True)
 
 
-class UserPageSchema(ReplySchema):
-    """One page of users, newest first."""
-
-    results = ma.fields.List(ma.fields.Nested(UserSchema), required=True)
-    count = ma.fields.Integer(required=True)
-    next = ma.fields.String(required=True, allow_none=True)
+UserPageSchema = page_of(UserSchema, is_terse=True)
 
 
 class NewUserSchema(ma.Schema):

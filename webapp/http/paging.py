@@ -1,0 +1,132 @@
+"""Pages by cursor: opaque to clients, stable while images come and go."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Any, Generic, TypedDict, TypeVar
+
+from flask import request, url_for
+
+from mirada.kernel.errors import InvalidInput
+
+Row = TypeVar("Row")
+Reply = tuple[dict[str, Any], int, dict[str, str]]
+_PREFIX = b"after:"
+
+
+def cursor_after(row_id: int) -> str:
+    """Return the cursor of the page that begins after this row."""
+    return base64.urlsafe_b64encode(_PREFIX + str(row_id).encode()).decode().rstrip("=")
+
+
+def row_id_of(cursor: str | None) -> int | None:
+    """Return the row id a cursor names, None for the first page.
+
+    Raises:
+        InvalidInput: no page of ours ever gave out this cursor.
+    """
+    if cursor is None:
+        return None
+    try:
+        plain = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        plain = b""
+    digits = plain.removeprefix(_PREFIX)
+    if not plain.startswith(_PREFIX) or not digits.isdigit() or len(digits) > 18:
+        raise InvalidInput(
+            "This cursor is none that a page gave out; start again without one.",
+            fields={"cursor": ["Take it from `next` of the page before."]},
+        )
+    return int(digits)
+
+
+class Bounds(TypedDict):
+    """Where a page begins, by the id of the row before it, and how many rows are read."""
+
+    cursor: int | None
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class PageQuery:
+    """A request for one page of a list.
+
+    Attributes:
+        limit: rows of a page.
+        cursor: as it was sent; None for the first page.
+        filters: the other arguments, which the next page needs as well.
+    """
+
+    limit: int
+    cursor: str | None
+    filters: Mapping[str, Any]
+
+    @property
+    def bounds(self) -> Bounds:
+        """What the list's query takes: one row more than the page holds.
+
+        Raises:
+            InvalidInput: no page of ours ever gave out this cursor.
+        """
+        return {"cursor": row_id_of(self.cursor), "limit": self.limit + 1}
+
+    def address(self, **more: str) -> str:
+        """Return the address of a page of the same list; without a cursor, of the first one."""
+        arguments: dict[str, Any] = {
+            # As JSON writes it.
+            name: str(value).lower() if isinstance(value, bool) else value
+            for name, value in self.filters.items()
+            if value not in (None, False, [])
+        }
+        arguments |= {**(request.view_args or {}), "limit": self.limit, **more}
+        return url_for(request.endpoint or "", **arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed(Generic[Row]):
+    """A list's rows and how they are shown.
+
+    Attributes:
+        rows: those of the page, and one more where there is one.
+        body: returns a row's fields for the reply.
+        row_id: returns the id that the next page's cursor names.
+        beside: further fields of the reply.
+    """
+
+    rows: Sequence[Row]
+    body: Callable[[Row], dict[str, Any]]
+    row_id: Callable[[Row], int] = attrgetter("id")
+    beside: Mapping[str, Any] = field(default_factory=dict)
+
+
+def paged(view: Callable[..., Listed[Any]]) -> Callable[..., Reply]:
+    """Return a view that answers with one page: body, status and the Link header (RFC 8288).
+
+    Args:
+        view: takes a PageQuery in place of the arguments, then what the path names.
+    """
+
+    @functools.wraps(view)
+    def answer(self: Any, arguments: dict[str, Any], **path: Any) -> Reply:
+        filters = {name: arguments[name] for name in arguments if name not in ("limit", "cursor")}
+        query = PageQuery(arguments["limit"], arguments["cursor"], filters)
+        listed = view(self, query, **path)
+        shown, following = listed.rows[: query.limit], None
+        links = [f'<{query.address()}>; rel="first"']
+        if len(listed.rows) > query.limit:
+            following = query.address(cursor=cursor_after(listed.row_id(shown[-1])))
+            links.append(f'<{following}>; rel="next"')
+        body = {
+            "results": [listed.body(row) for row in shown],
+            "count": len(shown),
+            "next": following,
+            **listed.beside,
+        }
+        return body, 200, {"Link": ", ".join(links)}
+
+    return answer

@@ -1,0 +1,57 @@
+"""Replies, and pages of lists: what all of them share."""
+
+from __future__ import annotations
+
+import functools
+
+import marshmallow as ma
+from marshmallow import validate
+
+MAX_PAGE = 100
+
+
+class ReplySchema(ma.Schema):
+    """A reply may gain fields; strict clients must not break on them."""
+
+    class Meta:
+        """Allow more fields than are named."""
+
+        unknown = ma.INCLUDE
+
+
+class PageQuerySchema(ma.Schema):
+    """Which page of a list; lists with filters add them."""
+
+    limit = ma.fields.Integer(load_default=20, validate=validate.Range(1, MAX_PAGE))
+    cursor = ma.fields.String(
+        load_default=None, metadata={"description": "From `next` of the page before."}
+    )
+
+
+@functools.cache
+def page_of(
+    item: type[ma.Schema],
+    *,
+    name: str | None = None,
+    base: type[ma.Schema] = ReplySchema,
+    is_terse: bool = False,
+    **more: ma.fields.Field,
+) -> type[ma.Schema]:
+    """Return the schema of a page: `results`, `count`, and `next`, the address of the next page.
+
+    Args:
+        item: of one result.
+        name: of the schema; None makes ItemPage of Item.
+        base: whose fields the page has as well.
+        is_terse: whether `count` and `next` go without a description.
+        **more: further fields, or others in the place of these.
+    """
+    said = {"count": "How many this page holds.", "next": "Address of the next page."}
+    metadata = {field: {} if is_terse else {"description": text} for field, text in said.items()}
+    fields = {
+        "results": ma.fields.List(ma.fields.Nested(item), required=True),
+        "count": ma.fields.Integer(required=True, metadata=metadata["count"]),
+        "next": ma.fields.String(required=True, allow_none=True, metadata=metadata["next"]),
+    }
+    stem = name or f"{item.__name__.removesuffix('Schema')}Page"
+    return type(f"{stem}Schema", (base,), fields | more)

@@ -81,7 +81,7 @@ class Classifier:
         chosen = question.labels
         if chosen is None:
             with runtime.reading() as session:
-                chosen = tuple(labels.default_set(session))
+                chosen = tuple(labels.LABELS.in_force(session))
         descriptions = _descriptions(runtime, chosen) if question.with_descriptions else {}
         ensembles = [
             label_vectors.of_label(

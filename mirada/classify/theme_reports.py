@@ -92,7 +92,7 @@ def theme_report(
         classifier = Classifier.prepare(runtime, encoder, Question(theme=key))
     vocabulary = None if classifier is None else classifier.vocabulary
     with runtime.reading() as session:
-        names = [label.name for label in label_set.default_set(session)]
+        names = [label.name for label in label_set.LABELS.in_force(session)]
         said = theme_verdicts.verdicts_on(
             session,
             key,

@@ -100,7 +100,7 @@ def taste(runtime: Runtime, user_id: int) -> Taste:
     with runtime.reading() as session:
         prompt_space_id = spaces.pinned_space_id(session, SpaceKind.PROMPT)
         image_space_id = spaces.pinned_space_id(session)
-        in_force = style_list.styles_in_force(session)
+        in_force = style_list.STYLES.in_force(session)
         theirs = history.outline(session, user_id, prompt_space_id, image_space_id)
         mark = history.watermark(session)
     if not theirs.images:
@@ -176,7 +176,7 @@ def make_ready(
     """
     with runtime.reading() as session:
         space_id = spaces.pinned_space_id(session, SpaceKind.PROMPT)
-        in_force = style_list.styles_in_force(session)
+        in_force = style_list.STYLES.in_force(session)
     if space_id is None:
         return False
     texts = texts_of(in_force)

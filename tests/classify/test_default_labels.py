@@ -14,26 +14,26 @@ from mirada.kernel.labels import DEFAULT_LABELS, MAX_LABELS, Label
 
 def names(database: Database) -> list[str]:
     with database.reading() as session:
-        return [label.name for label in label_set.default_set(session)]
+        return [label.name for label in label_set.LABELS.in_force(session)]
 
 
 def put(database: Database, label: Label) -> bool:
     with database.transaction() as session:
-        return label_set.put_label(session, label)
+        return label_set.LABELS.put(session, label)
 
 
 def test_the_built_in_set_is_in_force_until_it_is_edited(database: Database) -> None:
     with database.reading() as session:
-        assert label_set.default_set(session) == list(DEFAULT_LABELS)
-        assert not label_set.is_edited(session)
+        assert label_set.LABELS.in_force(session) == list(DEFAULT_LABELS)
+        assert not label_set.LABELS.is_edited(session)
 
 
 def test_the_first_edit_keeps_the_built_in_labels_and_their_order(database: Database) -> None:
     assert put(database, Label("axolotl", "a pink salamander", ("a sticker of an {}",), 0.3))
     assert names(database) == [*(label.name for label in DEFAULT_LABELS), "axolotl"]
     with database.reading() as session:
-        assert label_set.is_edited(session)
-        assert label_set.get_label(session, "axolotl") == Label(
+        assert label_set.LABELS.is_edited(session)
+        assert label_set.LABELS.get(session, "axolotl") == Label(
             "axolotl", "a pink salamander", ("a sticker of an {}",), 0.3
         )
 
@@ -43,7 +43,7 @@ def test_a_label_that_is_put_again_is_replaced_in_its_place(database: Database) 
     assert not put(database, Label(first, "changed"))
     assert names(database) == [label.name for label in DEFAULT_LABELS]
     with database.reading() as session:
-        assert label_set.get_label(session, first) == Label(first, "changed")
+        assert label_set.LABELS.get(session, first) == Label(first, "changed")
 
 
 def test_names_that_differ_in_case_only_are_two_labels(database: Database) -> None:
@@ -55,12 +55,12 @@ def test_names_that_differ_in_case_only_are_two_labels(database: Database) -> No
 def test_a_deleted_label_is_gone_and_an_unknown_one_not_found(database: Database) -> None:
     gone, *rest = (label.name for label in DEFAULT_LABELS)
     with database.transaction() as session:
-        label_set.delete_label(session, gone)
+        label_set.LABELS.delete(session, gone)
     assert names(database) == rest
     with database.transaction() as session, pytest.raises(NotFound):
-        label_set.delete_label(session, gone)
+        label_set.LABELS.delete(session, gone)
     with database.reading() as session, pytest.raises(NotFound):
-        label_set.get_label(session, gone)
+        label_set.LABELS.get(session, gone)
 
 
 def test_the_last_label_stays_because_an_empty_set_would_be_the_built_in_one(
@@ -68,26 +68,26 @@ def test_the_last_label_stays_because_an_empty_set_would_be_the_built_in_one(
 ) -> None:
     with database.transaction() as session:
         for label in DEFAULT_LABELS[1:]:
-            label_set.delete_label(session, label.name)
+            label_set.LABELS.delete(session, label.name)
     with database.transaction() as session, pytest.raises(Conflict, match="only label left"):
-        label_set.delete_label(session, DEFAULT_LABELS[0].name)
+        label_set.LABELS.delete(session, DEFAULT_LABELS[0].name)
     assert names(database) == [DEFAULT_LABELS[0].name]
 
 
 def test_a_reset_brings_the_built_in_set_back(database: Database) -> None:
     put(database, Label("axolotl"))
     with database.transaction() as session:
-        label_set.reset(session)
+        label_set.LABELS.reset(session)
     assert names(database) == [label.name for label in DEFAULT_LABELS]
 
 
 def test_the_set_has_a_largest_size(database: Database) -> None:
     with database.transaction() as session:
         for number in range(MAX_LABELS - len(DEFAULT_LABELS)):
-            label_set.put_label(session, Label(f"label {number}"))
+            label_set.LABELS.put(session, Label(f"label {number}"))
         with pytest.raises(Conflict):
-            label_set.put_label(session, Label("one too many"))
-        assert not label_set.put_label(session, Label("label 0", "still changeable"))
+            label_set.LABELS.put(session, Label("one too many"))
+        assert not label_set.LABELS.put(session, Label("label 0", "still changeable"))
 
 
 def test_two_first_edits_at_once_copy_the_built_in_set_once(database: Database) -> None:

@@ -372,14 +372,14 @@ def test_a_list_may_be_neither_empty_nor_endless(guarded: Server) -> None:
     client = guarded.client
     with guarded.runtime.transaction() as session:
         for number in range(MAX_STYLES - len(BUILT_IN_STYLES)):
-            styles.put_style(session, Style(f"style {number}", ("soft light",)))
+            styles.STYLES.put(session, Style(f"style {number}", ("soft light",)))
     text = {"descriptions": ["soft mineral light"]}
     assert client.put("/api/v1/styles/One more", json=text, headers=boss).status_code == 409
     assert client.put("/api/v1/styles/style 0", json=text, headers=boss).status_code == 200
     with guarded.runtime.transaction() as session:
-        for style in styles.styles_in_force(session):
+        for style in styles.STYLES.in_force(session):
             if style.name != "Cinematic":
-                styles.delete_style(session, style.name)
+                styles.STYLES.delete(session, style.name)
     assert client.delete("/api/v1/styles/Cinematic", headers=boss).status_code == 409
     assert client.get("/api/v1/styles", headers=boss).get_json()["count"] == 1
     assert client.delete("/api/v1/styles", headers=boss).status_code == 204

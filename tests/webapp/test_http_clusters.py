@@ -46,10 +46,10 @@ def words_for(gallery: Gallery) -> Words:
     gallery.runtime._ports["encoder"] = words
     with gallery.runtime.transaction() as session:
         for name in ("cat", "dog"):
-            label_set.put_label(session, Label(name))
-        for label in label_set.default_set(session):
+            label_set.LABELS.put(session, Label(name))
+        for label in label_set.LABELS.in_force(session):
             if label.name not in ("cat", "dog"):
-                label_set.delete_label(session, label.name)
+                label_set.LABELS.delete(session, label.name)
     return words
 
 

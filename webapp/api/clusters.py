@@ -143,7 +143,7 @@ def _names(clusters: Sequence[SeenCluster]) -> Sequence[str | None]:
         return []
     runtime = current_runtime()
     with runtime.reading() as session:
-        default = label_set.default_set(session)
+        default = label_set.LABELS.in_force(session)
     try:
         vectors = label_vectors.vectors_of(
             runtime, _EncoderWhenNeeded(), [label_vectors.of_label(label) for label in default]

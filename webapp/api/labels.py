@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import url_for
 from flask.views import MethodView
 
-from mirada.classify import label_set
-from mirada.kernel.errors import InvalidInput, NotFound
-from mirada.kernel.labels import DEFAULT_TEMPLATES, Label, normalised_name
-from webapp.callers.auth import require_administrator
-from webapp.http.current import current_runtime
+from mirada.classify.label_set import LABELS
+from mirada.kernel.labels import DEFAULT_TEMPLATES, Label
+from webapp.http.named_lists import EditedList
 from webapp.http.rest import ApiBlueprint, header
 from webapp.schemas.labels import (
     LABEL_EXAMPLE,
     LabelChangeSchema,
     LabelSchema,
     LabelSetSchema,
+    label_body,
 )
 
 blueprint = ApiBlueprint(
@@ -26,6 +24,7 @@ blueprint = ApiBlueprint(
     url_prefix="/api/v1/labels",
     description="By what pictures are judged where a request does not say",
 )
+LIST = EditedList(LABELS, label_body)
 
 
 @blueprint.route("")
@@ -45,23 +44,13 @@ class LabelSet(MethodView):
     )
     def get(self) -> Any:
         """In their order; the built-in set until an administrator edits it."""
-        with current_runtime().reading() as session:
-            default = label_set.default_set(session)
-            is_edited = label_set.is_edited(session)
-        return {
-            "results": [_body(label) for label in default],
-            "count": len(default),
-            "is_edited": is_edited,
-            "templates": list(DEFAULT_TEMPLATES),
-        }
+        return LIST.listed() | {"templates": list(DEFAULT_TEMPLATES)}
 
     @blueprint.operation("resetLabels", "Go back to the built-in labels", refusals=(403,))
     @blueprint.response(204, description="The built-in set is in force.")
     def delete(self) -> None:
         """What was edited is gone. For administrators."""
-        require_administrator()
-        with current_runtime().transaction() as session:
-            label_set.reset(session)
+        LIST.reset()
 
 
 @blueprint.route("/<path:name>")
@@ -72,8 +61,7 @@ class LabelItem(MethodView):
     @blueprint.response(200, LabelSchema, example=LABEL_EXAMPLE)
     def get(self, name: str) -> Any:
         """Its description, prompt templates and threshold."""
-        with current_runtime().reading() as session:
-            return _body(label_set.get_label(session, _known_name(name)))
+        return LIST.read(name)
 
     @blueprint.operation(
         "putLabel", "Add or replace a default label", refusals=(400, 403, 409, 415, 422)
@@ -95,41 +83,10 @@ class LabelItem(MethodView):
 
         The first edit turns the built-in set into your own. What is left out is not set.
         """
-        require_administrator()
-        label = Label(_new_name(name), **fields)
-        with current_runtime().transaction() as session:
-            is_new = label_set.put_label(session, label)
-        body = _body(label)
-        return body, 201 if is_new else 200, {"Location": body["url"]} if is_new else {}
+        return LIST.put(name, lambda known: Label(known, **fields))
 
     @blueprint.operation("deleteLabel", "Take a default label out", refusals=(403, 404, 409))
     @blueprint.response(204, description="It is not in the set any more.")
     def delete(self, name: str) -> None:
         """What was classified by it keeps its result. For administrators."""
-        require_administrator()
-        with current_runtime().transaction() as session:
-            label_set.delete_label(session, _known_name(name))
-
-
-def _body(label: Label) -> dict[str, Any]:
-    return {
-        "name": label.name,
-        "description": label.description,
-        "templates": None if label.templates is None else list(label.templates),
-        "threshold": label.threshold,
-        "url": url_for("labels.LabelItem", name=label.name),
-    }
-
-
-def _known_name(text: str) -> str:
-    try:
-        return normalised_name(text)
-    except InvalidInput as error:
-        raise NotFound("The default set has no such label.") from error
-
-
-def _new_name(text: str) -> str:
-    try:
-        return normalised_name(text)
-    except InvalidInput as error:
-        raise InvalidInput(error.detail, fields={"name": [error.detail]}) from error
+        LIST.delete(name)

@@ -6,14 +6,13 @@ from typing import Any
 
 from flask.views import MethodView
 
-from mirada.kernel.errors import InvalidInput
-from mirada.kernel.labels import normalised_name
-from mirada.memory import style_list
+from mirada.memory.style_list import STYLES
 from mirada.memory.styles import Style
 from mirada.memory.taste import taste
 from webapp.api.users import blueprint as users_blueprint
-from webapp.callers.auth import require_administrator, require_user
+from webapp.callers.auth import require_user
 from webapp.http.current import current_runtime
+from webapp.http.named_lists import EditedList
 from webapp.http.rest import ApiBlueprint, header
 from webapp.schemas.styles import (
     MEMORY_EXAMPLE,
@@ -32,6 +31,7 @@ blueprint = ApiBlueprint(
     url_prefix="/api/v1/styles",
     description="The styles that suggestions know by name",
 )
+LIST = EditedList(STYLES, style_body)
 
 
 @users_blueprint.route("/me/memory")
@@ -57,22 +57,13 @@ class StyleList(MethodView):
     )
     def get(self) -> Any:
         """In its order; the built-in list until an administrator edits it."""
-        with current_runtime().reading() as session:
-            in_force = style_list.styles_in_force(session)
-            is_edited = style_list.is_edited(session)
-        return {
-            "results": [style_body(style) for style in in_force],
-            "count": len(in_force),
-            "is_edited": is_edited,
-        }
+        return LIST.listed()
 
     @blueprint.operation("resetStyles", "Go back to the built-in styles", refusals=(403,))
     @blueprint.response(204, description="The built-in list is in force.")
     def delete(self) -> None:
         """What was edited is gone. For administrators."""
-        require_administrator()
-        with current_runtime().transaction() as session:
-            style_list.reset(session)
+        LIST.reset()
 
 
 @blueprint.route("/<path:name>")
@@ -83,8 +74,7 @@ class StyleItem(MethodView):
     @blueprint.response(200, StyleSchema, example=STYLE_EXAMPLE)
     def get(self, name: str) -> Any:
         """By what it is recognised."""
-        with current_runtime().reading() as session:
-            return style_body(style_list.get_style(session, _known_name(name)))
+        return LIST.read(name)
 
     @blueprint.operation(
         "putStyle", "Add or replace a known style", refusals=(400, 403, 409, 415, 422)
@@ -105,31 +95,10 @@ class StyleItem(MethodView):
 
         The first edit turns the built-in list into your own. Suggestions follow at once.
         """
-        require_administrator()
-        style = Style(_new_name(name), fields["descriptions"])
-        with current_runtime().transaction() as session:
-            is_new = style_list.put_style(session, style)
-        body = style_body(style)
-        return body, 201 if is_new else 200, {"Location": body["url"]} if is_new else {}
+        return LIST.put(name, lambda known: Style(known, fields["descriptions"]))
 
     @blueprint.operation("deleteStyle", "Take a style out of the list", refusals=(403, 404, 409))
     @blueprint.response(204, description="It is not in the list any more.")
     def delete(self, name: str) -> None:
         """Nobody is suggested it any more by that name. For administrators."""
-        require_administrator()
-        with current_runtime().transaction() as session:
-            style_list.delete_style(session, _known_name(name))
-
-
-def _known_name(text: str) -> str:
-    try:
-        return normalised_name(text)
-    except InvalidInput as error:
-        raise style_list.no_such_style(text) from error
-
-
-def _new_name(text: str) -> str:
-    try:
-        return normalised_name(text)
-    except InvalidInput as error:
-        raise InvalidInput(error.detail, fields={"name": [error.detail]}) from error
+        LIST.delete(name)

@@ -62,7 +62,7 @@ def expand_labels(names: str | None, wait: bool) -> None:
 def _wanted(runtime: Runtime, names: str | None) -> list[str]:
     if names is None:
         with runtime.reading() as session:
-            return [label.name for label in label_set.default_set(session)]
+            return [label.name for label in label_set.LABELS.in_force(session)]
     return list(dict.fromkeys(normalised_name(name) for name in names.split(",")))
 
 

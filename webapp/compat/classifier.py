@@ -137,7 +137,7 @@ class DefaultLabels(MethodView):
         runtime = current_runtime()
         settings = runtime.settings
         with runtime.reading() as session:
-            default = labels.default_set(session)
+            default = labels.LABELS.in_force(session)
         similarity = settings.similarity_threshold
         return {
             "labels": [label.name for label in default],

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import marshmallow as ma
+from flask import url_for
 from marshmallow import validate
 
 from mirada.kernel.errors import InvalidInput
@@ -169,6 +170,17 @@ class LabelSetSchema(ReplySchema):
         required=True,
         metadata={"description": "The templates of labels that have none of their own."},
     )
+
+
+def label_body(label: Label) -> dict[str, Any]:
+    """Return the fields for `LabelSchema`."""
+    return {
+        "name": label.name,
+        "description": label.description,
+        "templates": None if label.templates is None else list(label.templates),
+        "threshold": label.threshold,
+        "url": url_for("labels.LabelItem", name=label.name),
+    }
 
 
 def _listed(text: str) -> list[Any]:

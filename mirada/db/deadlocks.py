@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy.orm import Session
 
 from mirada.db.session import Database
 from mirada.kernel.errors import Unavailable
 
+Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 ATTEMPTS = 3
@@ -48,6 +50,18 @@ def in_transaction(database: Database, work: Callable[[Session], Result]) -> Res
                 raise
         pause()
     raise AssertionError("unreachable")
+
+
+def retried(
+    work: Callable[Concatenate[Session, Parameters], Result],
+) -> Callable[Concatenate[Database, Parameters], Result]:
+    """Return a function that does the same `in_transaction` of a database."""
+
+    @functools.wraps(work)
+    def flow(database: Database, /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        return in_transaction(database, lambda session: work(session, *args, **kwargs))
+
+    return flow
 
 
 def pause() -> None:

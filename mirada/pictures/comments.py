@@ -8,6 +8,7 @@ from typing import Any, cast
 from sqlalchemy import CursorResult, Select, delete, select
 from sqlalchemy.orm import Session, joinedload
 
+from mirada.db.deadlocks import retried
 from mirada.db.idempotency import once
 from mirada.db.memory_models import Comment
 from mirada.db.models import Image, User
@@ -148,6 +149,10 @@ def delete_comment(
     if not gone:
         raise _absent(image_id, comment_id)
     add_to_counts(session, image_id, comments=-1)
+
+
+post_comment = retried(write_comment)
+remove_comment = retried(delete_comment)
 
 
 def _replayed(session: Session, image_id: int, comment_id: int) -> Comment:

@@ -11,6 +11,7 @@ from sqlalchemy import CursorResult, delete, insert, select
 from sqlalchemy.orm import Session
 
 from mirada.db.chunks import rows_in
+from mirada.db.deadlocks import retried
 from mirada.db.memory_models import Like
 from mirada.db.models import Image, User
 from mirada.db.visibility import may_see
@@ -66,6 +67,10 @@ def unlike(session: Session, image_id: int, user_id: int) -> int:
         return image.like_count
     add_to_counts(session, image_id, likes=-1)
     return image.like_count - 1
+
+
+give_like = retried(like)
+take_like_back = retried(unlike)
 
 
 def list_likers(

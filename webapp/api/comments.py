@@ -6,7 +6,6 @@ from typing import Any
 
 from flask.views import MethodView
 
-from mirada.db.deadlocks import in_transaction
 from mirada.pictures import comments
 from webapp.callers.auth import current_caller, require_user
 from webapp.http.creations import idempotency_key, made, made_headers, once_parameters
@@ -63,12 +62,12 @@ class Comments(MethodView):
     def post(self, fields: dict[str, Any], image_id: int) -> Any:
         """Under an image that the caller may see."""
         user = require_user()
-        key = idempotency_key()
-        written = in_transaction(
+        written = comments.post_comment(
             current_runtime().database,
-            lambda session: comments.write_comment(
-                session, image_id, user.id, fields["text"], idempotency_key=key
-            ),
+            image_id,
+            user.id,
+            fields["text"],
+            idempotency_key=idempotency_key(),
         )
         return made(comment_body(written.comment), was_replayed=written.was_replayed)
 
@@ -93,9 +92,10 @@ class CommentItem(MethodView):
         Anybody else is told that there is no such comment.
         """
         user, is_administrator = require_user(), current_caller().is_administrator
-        in_transaction(
+        comments.remove_comment(
             current_runtime().database,
-            lambda session: comments.delete_comment(
-                session, image_id, comment_id, user.id, is_administrator=is_administrator
-            ),
+            image_id,
+            comment_id,
+            user.id,
+            is_administrator=is_administrator,
         )

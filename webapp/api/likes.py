@@ -6,7 +6,6 @@ from typing import Any
 
 from flask.views import MethodView
 
-from mirada.db.deadlocks import in_transaction
 from mirada.pictures import likes
 from webapp.callers.auth import current_caller, require_user
 from webapp.http.current import current_runtime
@@ -34,9 +33,7 @@ class OwnLike(MethodView):
     def put(self, image_id: int) -> Any:
         """One that the caller may see. Twice counts once."""
         user = require_user()
-        count = in_transaction(
-            current_runtime().database, lambda session: likes.like(session, image_id, user.id)
-        )
+        count = likes.give_like(current_runtime().database, image_id, user.id)
         return {"liked": True, "like_count": count}
 
     @blueprint.operation("unlikeImage", "Take a like back", refusals=(404,))
@@ -48,9 +45,7 @@ class OwnLike(MethodView):
         back when the caller may see the image again.
         """
         user = require_user()
-        count = in_transaction(
-            current_runtime().database, lambda session: likes.unlike(session, image_id, user.id)
-        )
+        count = likes.take_like_back(current_runtime().database, image_id, user.id)
         return {"liked": False, "like_count": count}
 
 

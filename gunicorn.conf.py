@@ -26,6 +26,7 @@ if workers > 1:
     # This precedes the import below, which imports the metrics.
     multiprocess.share()
 
+from webapp.api.metrics import measurements_of  # noqa: E402
 from webapp.serving import Serving  # noqa: E402
 
 bind = (
@@ -79,14 +80,13 @@ def post_worker_init(worker):
     global _serving
     # A terminal sends Ctrl-C to every process, but only the arbiter decides how workers end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    runtime = worker.wsgi.extensions["mirada_runtime"]
     _serving = Serving(
-        worker.wsgi.extensions["mirada_runtime"],
+        runtime,
         is_migrated=_is_migrated,
         is_first=worker.age == 1,
         announce=_print if os.environ.get("MIRADA_ANNOUNCE") else None,
-        publish=worker.wsgi.extensions["mirada_metrics"].publish
-        if multiprocess.is_shared()
-        else None,
+        publish=measurements_of(runtime).publish if multiprocess.is_shared() else None,
     )
     _serving.start()
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 from flask import Flask
 
 from mirada.runtime import Runtime
@@ -15,11 +13,10 @@ def create_app(runtime: Runtime) -> Flask:
     Args:
         runtime: what every request works with; `app.extensions["mirada_runtime"]`.
     """
-    from mirada.health.probes import Health
     from webapp import api, cli, compat
     from webapp.api import metrics
     from webapp.callers import auth
-    from webapp.http import docs, errors, headers, paths, tracing, uploads
+    from webapp.http import counting, docs, errors, headers, paths, tracing, uploads
     from webapp.http.rest import MiradaApi
     from workers import doorbell
 
@@ -27,17 +24,13 @@ def create_app(runtime: Runtime) -> Flask:
     doorbell.attach(runtime)
     app = Flask(__name__, static_url_path="/assets")
     app.extensions["mirada_runtime"] = runtime
-    app.extensions["mirada_health"] = Health(runtime)
-    # A stream holds a server thread; half of them stay free for everybody else.
-    streams = max(1, runtime.settings.web_threads // 2)
-    app.extensions["mirada_event_streams"] = threading.BoundedSemaphore(streams)
     app.json.sort_keys = False  # type: ignore[attr-defined]
 
     paths.register(app)
     tracing.register(app)
-    metrics.register(app, runtime)
+    counting.register(app)
     headers.register(app, runtime.settings)
-    uploads.register(app)
+    uploads.register(app, runtime.settings)
     auth.register(app)
     rest = MiradaApi(app)
     errors.register(app)
@@ -45,6 +38,5 @@ def create_app(runtime: Runtime) -> Flask:
     compat.register(rest)
     rest.register_blueprint(metrics.blueprint)
     app.register_blueprint(docs.blueprint)
-    app.extensions["mirada_openapi"] = docs.freeze(rest)
     cli.register(app)
     return app

@@ -13,8 +13,8 @@ from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.errors import Conflict
 from mirada.search import by_vector
 from mirada.search.by_vector import FoundImage
-from webapp.api.metrics import SEARCHES
 from webapp.callers.auth import Caller, require_user
+from webapp.http.counting import SEARCHES
 from webapp.http.current import current_runtime
 from webapp.http.tracing import request_id
 from webapp.schemas.search import CAPTIONS

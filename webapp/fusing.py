@@ -9,9 +9,9 @@ from mirada.db import spaces
 from mirada.kernel.embeddings import SpaceKind, Vector
 from mirada.kernel.errors import Conflict, InvalidInput, MiradaError, NotAuthenticated, Unavailable
 from mirada.search.fuse import FusedFound, VectorQuery, find_fused
-from webapp.api.metrics import SEARCHES
 from webapp.callers.auth import Caller
 from webapp.captioning import vector_of_caption
+from webapp.http.counting import SEARCHES
 from webapp.http.current import current_runtime
 from webapp.schemas.fusion import FUSED
 from webapp.schemas.search import CAPTIONS, KEYWORDS, PICTURES, PROMPTS

@@ -20,9 +20,9 @@ from mirada.pictures.receiving import require_declared_type
 from mirada.ports import CalibratedEncoder, TextEncoder, VectorIndex, VectorSource
 from mirada.search import by_vector
 from mirada.search.safety import Safety
-from webapp.api.metrics import SEARCHES
 from webapp.callers.auth import Caller, require_user
 from webapp.http import uploads
+from webapp.http.counting import SEARCHES
 from webapp.http.current import current_runtime
 from webapp.schemas.search import PICTURES, PROMPTS
 

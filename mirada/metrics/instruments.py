@@ -1,4 +1,4 @@
-"""The metrics that every process keeps; those of the web server alone are in `webapp.api.metrics`.
+"""The metrics that every process keeps; those of the web server alone are in `webapp.http.counting`.
 
 Several web processes share them through files. The client library decides so when it is imported; see
 `mirada.metrics.multiprocess`.

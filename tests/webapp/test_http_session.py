@@ -595,4 +595,4 @@ def test_without_a_database_a_session_is_503_and_probes_and_pages_answer(tmp_pat
 
 def test_a_call_without_a_cookie_asks_for_no_secret(gallery: Gallery) -> None:
     assert gallery.get("/api/v1/images").status_code == 200
-    assert "mirada_signing_key" not in gallery.client.application.extensions
+    assert "signing_key" not in gallery.runtime.built()

@@ -18,6 +18,7 @@ from mirada.config import PROJECT_ROOT, Settings
 from mirada.db import changes
 from mirada.db.models import Image
 from mirada.embedding.job import CREATE_EMBEDDINGS
+from mirada.health.gauges import FRESH_S, DatabaseGauges
 from mirada.metrics.instruments import INSTRUMENTS
 from mirada.people import keys, users
 from mirada.people.access import checked_scopes
@@ -31,7 +32,6 @@ from testing.scrape import OPENMETRICS, TEXT, Scrape
 from testing.servers.mariadb import MariaDbServer
 from testing.vector_library import no_progress
 from tests.conftest import MakeRuntime
-from webapp.api.gauges import FRESH_S, DatabaseGauges
 from workers.runner import run_job
 
 ANSWERS_WITHIN_S = 15.0

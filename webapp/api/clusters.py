@@ -15,7 +15,7 @@ from mirada.groups.as_seen import SeenCluster
 from mirada.groups.runs import ClusterKind
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix
 from mirada.kernel.errors import Conflict, Unavailable
-from webapp.api.liking import liked_by_caller
+from webapp.api.likes import liked_by_caller
 from webapp.callers.auth import require_administrator, require_user
 from webapp.http.creations import queued
 from webapp.http.current import current_runtime

@@ -11,7 +11,7 @@ from mirada.pictures import images, likes
 from mirada.pictures.intake import take_in
 from mirada.pictures.new_image import FileClaims, NewImage, Texts
 from mirada.search.by_vector import Found
-from webapp.api.liking import liked_in
+from webapp.api.likes import liked_in
 from webapp.callers.auth import current_caller, require_user
 from webapp.captioning import request_embedding
 from webapp.http import uploads

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from flask import Response, current_app, url_for
+from flask import Response, url_for
 from flask.views import MethodView
 
 from mirada.jobs import ledger
@@ -112,7 +112,9 @@ class JobEvents(MethodView):
                 return JobSchema().dump(job_body(ledger.get_job(session, job_id, user, KINDS), url))
 
         first = read()
-        streams: threading.Semaphore = current_app.extensions["mirada_event_streams"]
+        # A stream holds a server thread; half of them stay free for everybody else.
+        most = max(1, runtime.settings.web_threads // 2)
+        streams = runtime.remembered("event_streams", lambda: threading.BoundedSemaphore(most))
         if not streams.acquire(blocking=False):
             raise Unavailable("Too many jobs are followed already; ask again or poll the job.")
         response = Response(_events(first, read), mimetype="text/event-stream")

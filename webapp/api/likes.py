@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from flask.views import MethodView
 
@@ -18,6 +19,10 @@ from webapp.schemas.likes import (
     LikerPageSchema,
     liker_body,
 )
+
+if TYPE_CHECKING:
+    from mirada.db.models import Image
+    from mirada.search.by_vector import Found
 
 blueprint = ApiBlueprint(
     "likes", __name__, url_prefix="/api/v1/images", description="Who likes an image"
@@ -68,3 +73,17 @@ class Likers(MethodView):
             found = likes.list_likers(session, image_id, caller.user_id, **query.bounds)
         beside = {"like_count": found.like_count}
         return Listed(found.likers, liker_body, lambda liker: liker.user_id, beside)
+
+
+def liked_by_caller(images: Iterable[Image]) -> frozenset[int]:
+    """Return the ids of those of the images that the caller likes; none for an anonymous caller."""
+    viewer_id = current_caller().user_id
+    if viewer_id is None:
+        return frozenset()
+    with current_runtime().reading() as session:
+        return likes.liked_among(session, viewer_id, [image.id for image in images])
+
+
+def liked_in(found: Found) -> frozenset[int]:
+    """Return the ids of those results that the caller likes."""
+    return liked_by_caller(result.image for result in found.results)

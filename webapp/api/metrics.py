@@ -1,52 +1,34 @@
-"""GET /metrics: what this server did, for Prometheus; and the counts that only a web server has."""
+"""GET /metrics: what this server did, for Prometheus."""
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import re
 import threading
 import time
 from collections import OrderedDict
 
-from flask import Flask, Response, current_app, g, request
+from flask import Response, request
 from flask.views import MethodView
-from prometheus_client import Counter, Histogram
 from werkzeug.exceptions import HTTPException
 
 from mirada.config import AuthMode
+from mirada.health.gauges import DatabaseGauges
 from mirada.kernel.errors import NotAllowed, NotAuthenticated, Unavailable
 from mirada.metrics import multiprocess
 from mirada.metrics.exposition import OPENMETRICS_TYPE, registry_of, rendered
 from mirada.metrics.instruments import INSTRUMENTS
 from mirada.metrics.publishing import Publisher
 from mirada.runtime import Runtime
-from webapp.api.gauges import DatabaseGauges
 from webapp.callers import sessions
 from webapp.callers.auth import require_metrics_reader
+from webapp.http.current import current_runtime
 from webapp.http.rest import ApiBlueprint
 
 blueprint = ApiBlueprint("metrics", __name__, description="Numbers for operators")
 
-HTTP_SECONDS = Histogram(
-    "mirada_http_request_duration_seconds",
-    "Requests by route, and how long they took until the reply began.",
-    ("method", "rule", "status"),
-    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
-    registry=INSTRUMENTS,
-)
-SEARCHES = Counter(
-    "mirada_searches",
-    "Searches by what was asked with, what it was compared with, how, and what the answer amounts to.",
-    ("query", "compared", "way", "verdict"),
-    registry=INSTRUMENTS,
-)
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-"""Any word can be sent as a method; others are counted together."""
 REMEMBERED_S = 3_600.0
 """How long a reader who was let in is known without the database, should that be down."""
 REMEMBERED_READERS = 64
-_VARIABLE = re.compile(r"<(?:[^<>:]*:)?([^<>]+)>")
 EXAMPLE = """\
 # HELP mirada_database_up Whether the database answered within 2 s.
 # TYPE mirada_database_up gauge
@@ -55,7 +37,7 @@ mirada_database_up 1.0
 
 
 class Measurements:
-    """What one app shows at /metrics, and to whom."""
+    """What one process shows at /metrics, and to whom."""
 
     def __init__(self, runtime: Runtime) -> None:
         """Prepare; nothing is counted or asked yet."""
@@ -140,7 +122,7 @@ class Metrics(MethodView):
         While the database is down what the processes know is still told, also to a key that was
         let in within the last hour. docs/metrics.md lists what there is.
         """
-        measurements: Measurements = current_app.extensions["mirada_metrics"]
+        measurements = measurements_of(current_runtime())
         measurements.require_reader()
         text, content_type = measurements.text()
         response = Response(text, content_type=content_type)
@@ -149,27 +131,9 @@ class Metrics(MethodView):
         return response
 
 
-def register(app: Flask, runtime: Runtime) -> None:
-    """Count requests from now on; call it right after `tracing.register`, so that all is counted."""
-    app.extensions["mirada_metrics"] = Measurements(runtime)
-    app.after_request(_count)
-
-
-def _count(response: Response) -> Response:
-    if "began_at_s" in g:
-        # The route's rule, not the path: paths hold ids and names, and there is no end of them.
-        rule = "unmatched" if request.url_rule is None else _template_of(request.url_rule.rule)
-        method = request.method if request.method in METHODS else "other"
-        HTTP_SECONDS.labels(method, rule, response.status_code).observe(
-            time.perf_counter() - g.began_at_s
-        )
-    return response
-
-
-@functools.cache
-def _template_of(rule: str) -> str:
-    """Return a rule as the OpenAPI document writes it, such as /api/v1/images/{image_id}."""
-    return _VARIABLE.sub(r"{\1}", rule)
+def measurements_of(runtime: Runtime) -> Measurements:
+    """Return what this process shows of itself and, in a server of several, of the others."""
+    return runtime.remembered("metrics", lambda: Measurements(runtime))
 
 
 def _credentials() -> bytes | None:

@@ -7,7 +7,7 @@ from typing import Any
 from flask.views import MethodView
 
 from webapp.api.images import blueprint
-from webapp.api.liking import liked_by_caller
+from webapp.api.likes import liked_by_caller
 from webapp.callers.auth import current_caller
 from webapp.http.rest import MIN_CHANGE_SEQ
 from webapp.relating import related_images

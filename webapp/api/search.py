@@ -10,7 +10,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 
 from mirada.kernel.embeddings import Vector
 from mirada.kernel.errors import InvalidInput
-from webapp.api.liking import liked_by_caller, liked_in
+from webapp.api.likes import liked_by_caller, liked_in
 from webapp.callers.auth import Caller, current_caller
 from webapp.fusing import DEFAULT_WEIGHTS, fused_images
 from webapp.http import uploads

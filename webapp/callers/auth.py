@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import structlog
-from flask import Flask, Response, abort, current_app, g, request
+from flask import Flask, Response, abort, g, request
 from flask_httpauth import HTTPTokenAuth, MultiAuth
 
 from mirada.config import AuthMode
@@ -279,9 +279,10 @@ def _note_use(bearer: Bearer) -> None:
 
 def _local_caller() -> Caller:
     # The local user never changes, so it is read once per process.
-    caller: Caller | None = current_app.extensions.get("mirada_local_caller")
-    if caller is None:
-        with current_runtime().transaction() as session:
-            caller = Caller(users.local_user(session))
-        current_app.extensions["mirada_local_caller"] = caller
-    return caller
+    runtime = current_runtime()
+
+    def build() -> Caller:
+        with runtime.transaction() as session:
+            return Caller(users.local_user(session))
+
+    return runtime.remembered("local_caller", build)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from flask import Flask, Request, current_app, request, session
@@ -183,11 +183,11 @@ def require_csrf_token() -> None:
 
 
 def _signing_key() -> str:
-    known: Any = current_app.extensions.get("mirada_signing_key")
-    if known is None:
-        runtime = current_runtime()
+    runtime = current_runtime()
+
+    def build() -> str:
         configured = runtime.settings.secret_key
         with runtime.reading() as database:
-            known = signing_key(database, configured.get_secret_value() if configured else None)
-        current_app.extensions["mirada_signing_key"] = known
-    return str(known)
+            return signing_key(database, configured.get_secret_value() if configured else None)
+
+    return runtime.remembered("signing_key", build)

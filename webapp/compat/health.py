@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import marshmallow as ma
-from flask import Response, current_app, jsonify
+from flask import Response, jsonify
 from flask.views import MethodView
 
 from mirada.health.probes import Health
@@ -59,8 +59,7 @@ def check_health() -> Any:
     embedded, also while weights load.
     """
     runtime = current_runtime()
-    health: Health = current_app.extensions["mirada_health"]
-    results = health.check()
+    results = runtime.remembered("health", lambda: Health(runtime)).check()
     # An encoder that is switched off is no fault to be mended by a restart.
     is_wanted = {"encoder": runtime.settings.embeddings_enabled}
     is_healthy = all(results[name].is_ok for name in ESSENTIAL if is_wanted.get(name, True))

@@ -7,7 +7,7 @@ import json
 
 from flask import Blueprint, Response, current_app, render_template, request
 
-from webapp.http.rest import MiradaApi
+from webapp.http.current import current_runtime
 
 blueprint = Blueprint("docs", __name__)
 
@@ -15,7 +15,7 @@ blueprint = Blueprint("docs", __name__)
 @blueprint.get("/openapi.json")
 def openapi_json() -> Response:
     """The OpenAPI 3.1 document of every operation."""
-    document: bytes = current_app.extensions["mirada_openapi"]
+    document = current_runtime().remembered("openapi", _document)
     response = Response(document, mimetype="application/json")
     response.set_etag(hashlib.sha256(document).hexdigest()[:32])
     return response.make_conditional(request)  # type: ignore[return-value]
@@ -33,6 +33,6 @@ def redoc() -> str:
     return render_template("redoc.html")
 
 
-def freeze(api: MiradaApi) -> bytes:
-    """Return the document as bytes; call it when every blueprint is registered."""
+def _document() -> bytes:
+    api = current_app.extensions["flask-smorest"]["apis"][""]["ext_obj"]
     return json.dumps(api.spec.to_dict(), indent=1).encode()

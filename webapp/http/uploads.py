@@ -7,13 +7,14 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
-from flask import Flask, Request, Response, current_app, request
+from flask import Flask, Request, Response, request
 from werkzeug.datastructures import FileStorage
 
+from mirada.config import Settings
 from mirada.kernel.errors import ImageTooLarge, InvalidInput, UnsupportedImage
 from mirada.kernel.images import ImageFormat
 from mirada.ports import StagedFile
-from mirada.runtime import Runtime
+from webapp.http.current import current_runtime
 
 FORM_ALLOWANCE_BYTES = 1024 * 1024
 """What a request may hold beside the file: boundaries, captions, prompts."""
@@ -74,7 +75,7 @@ class StreamingRequest(Request):
         filename: str | None = None,
         content_length: int | None = None,
     ) -> IO[bytes]:
-        runtime: Runtime = current_app.extensions["mirada_runtime"]
+        runtime = current_runtime()
         stream = UploadStream(runtime.image_store.stage(), runtime.settings.max_upload_bytes)
         self.staged_streams.append(stream)
         return stream  # type: ignore[return-value]
@@ -86,11 +87,10 @@ class StreamingRequest(Request):
         return streams
 
 
-def register(app: Flask) -> None:
+def register(app: Flask, settings: Settings) -> None:
     """Limit bodies, stream file parts, and discard what a request leaves behind."""
-    runtime: Runtime = app.extensions["mirada_runtime"]
     app.request_class = StreamingRequest
-    app.config["MAX_CONTENT_LENGTH"] = runtime.settings.max_upload_bytes + FORM_ALLOWANCE_BYTES
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_bytes + FORM_ALLOWANCE_BYTES
     app.config["MAX_FORM_PARTS"] = MAX_FORM_PARTS
     app.after_request(_drain)
     app.teardown_request(_discard_leftovers)

@@ -1,4 +1,4 @@
-"""What /metrics tells of the database, asked at every scrape, beside it and with a limit on the wait."""
+"""Gauges of the database for Prometheus, read at every scrape with a limit on the wait."""
 
 from __future__ import annotations
 

@@ -26,6 +26,7 @@ from webapp.schemas.feedback import (
     NewFeedbackSchema,
     ThemeReportSchema,
     feedback_body,
+    given_body,
     judged_theme_body,
     reported_verdict_body,
     theme_report_body,
@@ -88,20 +89,9 @@ class FeedbackList(MethodView):
 
         The same verdict again counts once; another one replaces it.
         """
-        user = require_user()
-        with current_runtime().transaction() as session:
-            given = verdicts.give_feedback(
-                session,
-                user_id=user.id,
-                sha256=fields["image_hash"],
-                theme=fields["theme"],
-                accepted=fields["accepted"],
-                asset_id=fields["asset_id"],
-                idempotency_key=idempotency_key(),
-            )
-        body = feedback_body(given.feedback) | {"outcome": str(given.outcome)}
+        given = given_by_caller(fields, idempotency_key())
         status = 201 if given.outcome is verdicts.Outcome.CREATED else 200
-        return made(body, was_replayed=given.was_replayed, status=status)
+        return made(given_body(given), was_replayed=given.was_replayed, status=status)
 
 
 @blueprint.route(f"/<{ID}:feedback_id>")
@@ -180,4 +170,19 @@ class ThemeItem(MethodView):
             lambda verdict: reported_verdict_body(verdict, user.id),
             lambda verdict: verdict.feedback.id,
             theme_report_body(report),
+        )
+
+
+def given_by_caller(fields: dict[str, Any], idempotency_key: str | None = None) -> verdicts.Given:
+    """Keep the caller's verdict of a `NewFeedbackSchema`; raises as `give_feedback` does."""
+    user = require_user()
+    with current_runtime().transaction() as session:
+        return verdicts.give_feedback(
+            session,
+            user_id=user.id,
+            sha256=fields["image_hash"],
+            theme=fields["theme"],
+            accepted=fields["accepted"],
+            asset_id=fields["asset_id"],
+            idempotency_key=idempotency_key,
         )

@@ -10,13 +10,7 @@ from mirada.pictures import images
 from webapp.api.images import blueprint
 from webapp.callers.auth import current_caller
 from webapp.http.current import current_runtime
-from webapp.http.sending import (
-    PICTURE_DOC,
-    PICTURE_RANGE,
-    PICTURE_REFUSALS,
-    send_picture,
-    send_thumbnail,
-)
+from webapp.http.sending import send_picture, send_thumbnail, sends_picture
 from webapp.schemas.ids import ID
 
 
@@ -24,10 +18,7 @@ from webapp.schemas.ids import ID
 class ImageFile(MethodView):
     """The picture itself."""
 
-    @blueprint.operation("getImageFile", "Get the picture", refusals=PICTURE_REFUSALS)
-    @blueprint.alt_response(206, **PICTURE_RANGE)
-    @blueprint.alt_response(304, description="It is the one you have.")
-    @blueprint.response(200, PICTURE_DOC["schema"], content_type="image/*")
+    @sends_picture(blueprint, "getImageFile", "Get the picture")
     def get(self, image_id: int) -> Any:
         """Owners get the original, byte for byte; others a WebP copy without metadata."""
         return send_picture(*_visible(image_id), as_attachment=True)
@@ -37,10 +28,7 @@ class ImageFile(MethodView):
 class ImageThumbnail(MethodView):
     """A small copy."""
 
-    @blueprint.operation("getImageThumbnail", "Get a thumbnail", refusals=PICTURE_REFUSALS)
-    @blueprint.alt_response(206, **PICTURE_RANGE)
-    @blueprint.alt_response(304, description="It is the one you have.")
-    @blueprint.response(200, PICTURE_DOC["schema"], content_type="image/webp")
+    @sends_picture(blueprint, "getImageThumbnail", "Get a thumbnail", "image/webp")
     def get(self, image_id: int) -> Any:
         """WebP, at most 320 pixels on its longer side."""
         image, _ = _visible(image_id)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mirada.captions import backfill
 from mirada.captions.encoder import PROBE, PaidEncoder, caption_encoder
@@ -19,10 +17,16 @@ from mirada.kernel.prices import usd
 from mirada.language_model import spending, usage
 from mirada.language_model.budgets import budgets_of
 from mirada.runtime import Runtime
-from webapp.cli.terminal import AppGroup, command_errors, console, current_runtime, pinned_anew
+from webapp.cli.terminal import (
+    AppGroup,
+    command_errors,
+    console,
+    current_runtime,
+    follow_missing,
+    pinned_anew,
+)
 
 captions_group = AppGroup("captions", help="What is said of pictures.")
-POLL_EVERY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,22 +133,12 @@ def _queue_all(runtime: Runtime, what: _What) -> list[int]:
 
 
 def _follow(runtime: Runtime, total: int, what: _What) -> None:
-    columns = (
-        TextColumn("Captions"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console(), transient=True) as bar:
-        task = bar.add_task("", total=total)
-        while True:
-            missing = _count_lacking(runtime, what)
-            bar.update(task, completed=max(total - missing, 0))
-            with runtime.reading() as session:
-                is_due = backfill.is_any_due(session)
-            if missing == 0 or not is_due:
-                break
-            time.sleep(POLL_EVERY_S)
+    def look() -> tuple[int, bool]:
+        missing = _count_lacking(runtime, what)
+        with runtime.reading() as session:
+            return missing, backfill.is_any_due(session)
+
+    missing = follow_missing("Captions", total, look)
     if missing:
         console().print(
             f"{missing} pictures still lack theirs; see: flask --app wsgi jobs failed, and those "

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import time
-
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mirada.embedding import backfill
 from mirada.embedding.backfill import BACKFILL_EMBEDDINGS
@@ -18,11 +15,11 @@ from webapp.cli.terminal import (
     current_runtime,
     enqueue,
     follow,
+    follow_missing,
     pinned_anew,
 )
 
 embeddings_group = AppGroup("embeddings", help="The vectors of pictures.")
-POLL_EVERY_S = 0.5
 
 
 @embeddings_group.command("backfill")
@@ -75,22 +72,14 @@ def switch_text_model() -> None:
 def _follow_embedding(total: int) -> None:
     runtime = current_runtime()
     space_id, _ = runtime.space()
-    columns = (
-        TextColumn("Embedding"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console(), transient=True) as bar:
-        task = bar.add_task("", total=total)
-        while True:
-            with runtime.reading() as session:
-                missing = backfill.count_to_embed(session, space_id)
-                counts = ledger.count_by_state(session)
-            bar.update(task, completed=max(total - missing, 0))
-            if missing == 0 or not any(counts[state] for state in ledger.UNFINISHED):
-                break
-            time.sleep(POLL_EVERY_S)
+
+    def look() -> tuple[int, bool]:
+        with runtime.reading() as session:
+            missing = backfill.count_to_embed(session, space_id)
+            counts = ledger.count_by_state(session)
+        return missing, any(counts[state] for state in ledger.UNFINISHED)
+
+    missing = follow_missing("Embedding", total, look)
     if missing:
         console().print(
             f"{missing} pictures could not be embedded; see: flask --app wsgi jobs failed"

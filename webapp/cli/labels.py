@@ -6,17 +6,15 @@ import sys
 import time
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mirada.classify import expansions, label_set
 from mirada.classify.expansions import ExpansionStatus, LookedUp
 from mirada.kernel.labels import normalised_name
 from mirada.runtime import Runtime
 from webapp.cli.terminal import (
-    NOBODY_WORKS,
-    NOBODY_WORKS_AFTER_S,
     POLL_EVERY_S,
     AppGroup,
+    Bar,
     command_errors,
     console,
     current_runtime,
@@ -73,18 +71,9 @@ def _is_queued(runtime: Runtime, label: str) -> bool:
 
 def _follow(runtime: Runtime, queued: list[str]) -> dict[str, LookedUp]:
     """Show how many are answered until all are; Ctrl-C leaves them queued."""
-    began = time.monotonic()
-    is_told = False
-    columns = (
-        TextColumn("Expanding"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console(), transient=True) as bar:
-        task = bar.add_task("", total=len(queued))
+    model = runtime.settings.llm_label_expansion_model
+    with Bar("Expanding", len(queued)) as bar:
         while True:
-            model = runtime.settings.llm_label_expansion_model
             with runtime.reading() as session:
                 known = expansions.look_up_all(session, queued, model)
             pending = [
@@ -92,13 +81,10 @@ def _follow(runtime: Runtime, queued: list[str]) -> dict[str, LookedUp]:
                 for it in known.values()
                 if it.status == ExpansionStatus.PENDING and it.waits_s <= LONG_REST_S
             ]
-            bar.update(task, completed=len(queued) - len(pending))
+            bar.show(len(queued) - len(pending))
             if not pending:
                 return known
             # Resting after an error, a job has found its worker.
             is_untouched = len(pending) == len(queued) and not any(it.reason for it in pending)
-            is_late = time.monotonic() - began > NOBODY_WORKS_AFTER_S
-            if is_untouched and is_late and not is_told:
-                is_told = True
-                bar.console.print(NOBODY_WORKS)
+            bar.tell_if_untouched(is_untouched)
             time.sleep(POLL_EVERY_S)

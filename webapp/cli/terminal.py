@@ -27,6 +27,7 @@ Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 POLL_EVERY_S = 0.3
+LOOK_EVERY_S = 0.5
 NOBODY_WORKS_AFTER_S = 5.0
 """A server looks for due jobs twice a second, so one that waits longer waits for a server."""
 NOBODY_WORKS = (
@@ -36,11 +37,13 @@ NOBODY_WORKS = (
 
 __all__ = [
     "AppGroup",
+    "Bar",
     "command_errors",
     "console",
     "current_runtime",
     "enqueue",
     "follow",
+    "follow_missing",
     "pinned_anew",
 ]
 
@@ -94,33 +97,75 @@ def enqueue(runtime: Runtime, kind: str, **fields: Any) -> int:
     return job_id
 
 
+class Bar:
+    """A progress bar on standard output, gone once it is left; use it in a `with` block."""
+
+    def __init__(self, title: str, total: int | None = None) -> None:
+        """Prepare; a total of None is not known yet."""
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+        self._progress = Progress(*columns, console=console(), transient=True)
+        self._task = self._progress.add_task(title, total=total)
+        self._began_s = time.monotonic()
+        self._is_told = False
+
+    def __enter__(self) -> Bar:
+        """Draw it."""
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take it away."""
+        self._progress.stop()
+
+    def show(self, done: int, total: int | None = None) -> None:
+        """Show how much is done; a total of None leaves the one that is shown."""
+        self._progress.update(self._task, completed=done, total=total)
+
+    def tell_if_untouched(self, is_untouched: bool) -> None:
+        """Say, once and after a few seconds, that nobody works on what is waited for."""
+        is_late = time.monotonic() - self._began_s > NOBODY_WORKS_AFTER_S
+        if is_untouched and is_late and not self._is_told:
+            self._is_told = True
+            self._progress.console.print(NOBODY_WORKS)
+
+
+def follow_missing(title: str, total: int, look: Callable[[], tuple[int, bool]]) -> int:
+    """Show how many of `total` are done until all are or no job is left; return how many are missing.
+
+    Args:
+        title: of the bar.
+        total: how many were missing at first.
+        look: returns how many are missing now, and whether any job may still do them.
+    """
+    with Bar(title, total) as bar:
+        while True:
+            missing, is_any_due = look()
+            bar.show(max(total - missing, 0))
+            if missing == 0 or not is_any_due:
+                return missing
+            time.sleep(LOOK_EVERY_S)
+
+
 def follow(runtime: Runtime, job_id: int, title: str) -> JobReport:
     """Show a job's progress until it ends; Ctrl-C leaves the job running.
 
     Raises:
         click.ClickException: the job was given up; the message says why.
     """
-    began = time.monotonic()
-    is_told = False
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console(), transient=True) as bar:
-        task = bar.add_task(title, total=None)
+    with Bar(title) as bar:
         while True:
             with runtime.transaction() as session:
                 report = ledger.get_job(session, job_id, users.local_user(session), KINDS)
             job = report.job
-            bar.update(task, completed=job.progress_done, total=job.progress_total)
+            bar.show(job.progress_done, job.progress_total)
             if job.state in ledger.FINAL:
                 break
-            waits = job.started_at_ms is None and time.monotonic() - began > NOBODY_WORKS_AFTER_S
-            if waits and not is_told:
-                is_told = True
-                bar.console.print(NOBODY_WORKS)
+            bar.tell_if_untouched(job.started_at_ms is None)
             time.sleep(POLL_EVERY_S)
     if job.state in ledger.GIVEN_UP:
         raise click.ClickException(f"Job {job.id} {job.state}: {job.last_error}")

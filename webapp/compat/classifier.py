@@ -9,9 +9,9 @@ from flask.views import MethodView
 
 from mirada.classify import label_set as labels
 from mirada.classify.expansions import expansions_are_on
-from mirada.feedback import verdicts
 from mirada.kernel.zero_shot import MARGIN_FLOOR
 from webapp.api.classification_replies import DEFAULT_THRESHOLD, classify_upload
+from webapp.api.feedback import given_by_caller
 from webapp.callers.auth import require_user
 from webapp.http.current import current_runtime
 from webapp.http.rest import (
@@ -32,7 +32,7 @@ from webapp.schemas.feedback import (
     NEW_FEEDBACK_EXAMPLE,
     GivenFeedbackSchema,
     NewFeedbackSchema,
-    feedback_body,
+    given_body,
 )
 from webapp.schemas.replies import ReplySchema
 
@@ -89,17 +89,7 @@ class GiveFeedback(MethodView):
     @blueprint.response(200, GivenFeedbackSchema, example=FEEDBACK_EXAMPLE | {"outcome": "created"})
     def post(self, fields: dict[str, Any]) -> Any:
         """The same verdict again counts once; another one replaces it."""
-        user = require_user()
-        with current_runtime().transaction() as session:
-            given = verdicts.give_feedback(
-                session,
-                user_id=user.id,
-                sha256=fields["image_hash"],
-                theme=fields["theme"],
-                accepted=fields["accepted"],
-                asset_id=fields["asset_id"],
-            )
-        return feedback_body(given.feedback) | {"outcome": str(given.outcome)}
+        return given_body(given_by_caller(fields))
 
 
 @blueprint.route("/labels")

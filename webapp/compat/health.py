@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import marshmallow as ma
@@ -10,7 +11,7 @@ from flask.views import MethodView
 
 from mirada.health.probes import Health
 from webapp.http.current import current_runtime
-from webapp.http.rest import ApiBlueprint
+from webapp.http.rest import ApiBlueprint, View
 from webapp.schemas.replies import ReplySchema
 
 blueprint = ApiBlueprint("health", __name__, description="Whether it works")
@@ -82,13 +83,26 @@ def check_health() -> Any:
     return response
 
 
+def _reports(operation_id: str) -> Callable[[View], View]:
+    """Return a decorator that documents a view which answers as `check_health` does."""
+
+    def decorate(view: View) -> View:
+        view = blueprint.response(200, HealthSchema, example=HEALTH_EXAMPLE)(view)
+        view = blueprint.alt_response(
+            503, schema=HealthSchema, description="It cannot serve just now."
+        )(view)
+        return blueprint.doc(operationId=operation_id, summary="Check everything", security=[{}])(
+            view
+        )
+
+    return decorate
+
+
 @blueprint.route("/health", endpoint="health")
 class HealthView(MethodView):
     """Everything."""
 
-    @blueprint.doc(operationId="getHealth", summary="Check everything", security=[{}])
-    @blueprint.alt_response(503, schema=HealthSchema, description="It cannot serve just now.")
-    @blueprint.response(200, HealthSchema, example=HEALTH_EXAMPLE)
+    @_reports("getHealth")
     def get(self) -> Any:
         """See the function."""
         return check_health()
@@ -100,9 +114,7 @@ class HealthView(MethodView):
 class ReadyView(MethodView):
     """The same under the name that orchestrators use."""
 
-    @blueprint.doc(operationId="getReady", summary="Check everything", security=[{}])
-    @blueprint.alt_response(503, schema=HealthSchema, description="It cannot serve just now.")
-    @blueprint.response(200, HealthSchema, example=HEALTH_EXAMPLE)
+    @_reports("getReady")
     def get(self) -> Any:
         """The same as /health."""
         return check_health()

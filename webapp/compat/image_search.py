@@ -17,7 +17,7 @@ from webapp.callers.auth import current_caller
 from webapp.http import uploads
 from webapp.http.current import current_runtime
 from webapp.http.rest import MIN_CHANGE_SEQ, ApiBlueprint, multipart_body
-from webapp.http.sending import PICTURE_DOC, PICTURE_RANGE, PICTURE_REFUSALS, send_picture
+from webapp.http.sending import send_picture, sends_picture
 from webapp.schemas.replies import ReplySchema
 from webapp.searching import QueryKind, find_images, vector_of_upload
 
@@ -94,10 +94,7 @@ class SearchSimilarImages(MethodView):
 class StoredImage(MethodView):
     """A stored image's bytes."""
 
-    @blueprint.operation("getStoredImage", "Get a stored image", refusals=PICTURE_REFUSALS)
-    @blueprint.alt_response(206, **PICTURE_RANGE)
-    @blueprint.alt_response(304, description="It is the one you have.")
-    @blueprint.response(200, PICTURE_DOC["schema"], content_type="image/*")
+    @sends_picture(blueprint, "getStoredImage", "Get a stored image")
     def get(self, filename: str) -> Any:
         """By the name that a search gave, and nothing else.
 

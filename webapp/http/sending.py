@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from flask import Response, request, send_file
@@ -12,16 +13,30 @@ from mirada.kernel.images import ImageFormat
 from webapp.http.current import current_runtime
 from webapp.http.derivatives import FULL_SIDE_PX, THUMBNAIL_SIDE_PX, derivative
 from webapp.http.headers import CALLER_HEADERS, PICTURE_POLICY
+from webapp.http.rest import ApiBlueprint, View
 
-PICTURE_DOC = {"schema": {"type": "string", "format": "binary"}}
-PICTURE_RANGE: dict[str, Any] = {
-    "schema": PICTURE_DOC["schema"],
-    "content_type": "image/*",
-    "description": "The range of bytes asked for.",
-    "success": True,
-}
-PICTURE_REFUSALS = (403, 404, 412, 416)
+_BYTES = {"type": "string", "format": "binary"}
 ONE_RANGE = re.compile(r"\s*bytes\s*=\s*(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))\s*", re.IGNORECASE)
+
+
+def sends_picture(
+    blueprint: ApiBlueprint, operation_id: str, summary: str, content_type: str = "image/*"
+) -> Callable[[View], View]:
+    """Return a decorator that documents a view which answers with a picture, or a range of one."""
+
+    def decorate(view: View) -> View:
+        view = blueprint.response(200, _BYTES, content_type=content_type)(view)
+        view = blueprint.alt_response(304, description="It is the one you have.")(view)
+        view = blueprint.alt_response(
+            206,
+            schema=_BYTES,
+            content_type="image/*",
+            description="The range of bytes asked for.",
+            success=True,
+        )(view)
+        return blueprint.operation(operation_id, summary, refusals=(403, 404, 412, 416))(view)
+
+    return decorate
 
 
 def send_picture(image: Any, viewer_id: int | None, *, as_attachment: bool) -> Response:

@@ -10,7 +10,7 @@ from marshmallow import validate
 
 from mirada.pictures.comment_text import MAX_COMMENT_CHARACTERS
 from webapp.schemas.images import OwnerSchema
-from webapp.schemas.replies import ReplySchema, page_of
+from webapp.schemas.replies import HOW_MANY, ReplySchema, page_of
 
 if TYPE_CHECKING:
     from mirada.db.memory_models import Comment
@@ -50,12 +50,7 @@ class CommentSchema(ReplySchema):
     url = ma.fields.String(required=True)
 
 
-CommentPageSchema = page_of(
-    CommentSchema,
-    comment_count=ma.fields.Integer(
-        required=True, metadata={"description": "How many there are in all."}
-    ),
-)
+CommentPageSchema = page_of(CommentSchema, comment_count=HOW_MANY)
 
 
 def comment_body(comment: Comment) -> dict[str, Any]:

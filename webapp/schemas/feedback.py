@@ -11,6 +11,7 @@ from marshmallow import validate
 
 from mirada.classify.theme_reports import ReportedVerdict, ThemeReport
 from mirada.feedback.theme_verdicts import Counts
+from mirada.feedback.verdicts import Given
 from webapp.schemas.replies import PageQuerySchema, ReplySchema, page_of
 
 if TYPE_CHECKING:
@@ -136,6 +137,11 @@ def feedback_body(row: Feedback) -> dict[str, Any]:
         "updated_at": row.updated_at,
         "url": url_for("feedback.FeedbackItem", feedback_id=row.id),
     }
+
+
+def given_body(given: Given) -> dict[str, Any]:
+    """Return the fields for `GivenFeedbackSchema`."""
+    return feedback_body(given.feedback) | {"outcome": str(given.outcome)}
 
 
 class JudgedThemeSchema(ReplySchema):

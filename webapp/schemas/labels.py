@@ -36,7 +36,7 @@ LABEL_EXAMPLE = {
 
 
 class CheckedField(ma.fields.String):
-    """Text that a function of the domain checks and returns as it is to be used."""
+    """Text that a function of the core checks and returns as it is to be used."""
 
     def __init__(self, check: Callable[[Any], Any], **more: Any) -> None:
         """Keep the function; it raises InvalidInput."""

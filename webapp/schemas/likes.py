@@ -8,7 +8,7 @@ import marshmallow as ma
 
 from mirada.pictures.likes import Liker
 from webapp.schemas.images import OwnerSchema
-from webapp.schemas.replies import ReplySchema, page_of
+from webapp.schemas.replies import HOW_MANY, ReplySchema, page_of
 
 LIKER_EXAMPLE = {
     "user": {"id": 2, "username": "ana"},
@@ -30,12 +30,7 @@ class LikerSchema(ReplySchema):
     created_at = ma.fields.DateTime(required=True)
 
 
-LikerPageSchema = page_of(
-    LikerSchema,
-    like_count=ma.fields.Integer(
-        required=True, metadata={"description": "How many there are in all."}
-    ),
-)
+LikerPageSchema = page_of(LikerSchema, like_count=HOW_MANY)
 
 
 def liker_body(liker: Liker) -> dict[str, Any]:

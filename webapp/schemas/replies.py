@@ -19,6 +19,9 @@ class ReplySchema(ma.Schema):
         unknown = ma.INCLUDE
 
 
+HOW_MANY = ma.fields.Integer(required=True, metadata={"description": "How many there are in all."})
+
+
 class PageQuerySchema(ma.Schema):
     """Which page of a list; lists with filters add them."""
 

@@ -13,10 +13,11 @@ from sqlalchemy import ColumnElement, false, func, select, true
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from mirada.db.models import Job, JobState, Role, User
+from mirada.db.models import Job, JobState, Role
 from mirada.db.session import now_ms
 from mirada.jobs.kinds import Kinds, kind_of
 from mirada.kernel.errors import Conflict, NotFound
+from mirada.people.identity import Person
 
 ASKED_WITH = "api_key_id"
 """Argument of a job that is given up once this key is revoked; whoever retries it answers for it."""
@@ -144,7 +145,7 @@ class JobReport:
     waits_s: float | None
 
 
-def get_job(session: Session, job_id: int, viewer: User | None, kinds: Kinds) -> JobReport:
+def get_job(session: Session, job_id: int, viewer: Person | None, kinds: Kinds) -> JobReport:
     """Return a job the viewer may see; its kind says what they are told of its subject.
 
     Raises:
@@ -160,7 +161,7 @@ def get_job(session: Session, job_id: int, viewer: User | None, kinds: Kinds) ->
 
 def list_jobs(
     session: Session,
-    viewer: User | None,
+    viewer: Person | None,
     kinds: Kinds,
     *,
     states: tuple[JobState, ...] = (),
@@ -196,7 +197,7 @@ def count_by_state(session: Session) -> dict[JobState, int]:
     return {state: counts.get(state, 0) for state in JobState}
 
 
-def retry_job(session: Session, job_id: int, viewer: User | None, kinds: Kinds) -> Job:
+def retry_job(session: Session, job_id: int, viewer: Person | None, kinds: Kinds) -> Job:
     """Queue a failed or quarantined job afresh, as its kind says; ring after the commit.
 
     Raises:
@@ -221,7 +222,7 @@ def retry_job(session: Session, job_id: int, viewer: User | None, kinds: Kinds) 
     return job
 
 
-def _may_see(viewer: User | None) -> ColumnElement[bool]:
+def _may_see(viewer: Person | None) -> ColumnElement[bool]:
     if viewer is None:
         return false()
     if viewer.role == Role.ADMINISTRATOR:
@@ -229,7 +230,7 @@ def _may_see(viewer: User | None) -> ColumnElement[bool]:
     return Job.owner_id == viewer.id
 
 
-def _report(job: Job, now: int, viewer: User | None, kinds: Kinds) -> JobReport:
+def _report(job: Job, now: int, viewer: Person | None, kinds: Kinds) -> JobReport:
     rate = eta = waits = None
     if job.started_at_ms is not None and job.progress_done > 0:
         elapsed_ms = max((job.finished_at_ms or now) - job.started_at_ms, 1)

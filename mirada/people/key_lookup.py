@@ -12,16 +12,17 @@ from sqlalchemy.orm import Session
 from mirada.db.models import ApiKey, User, utc_now
 from mirada.kernel.errors import NotAuthenticated
 from mirada.people.access import KeyState, key_state
+from mirada.people.identity import Key, Person
 
 KEY_PATTERN = re.compile(r"mrd_[a-z0-9]{8}_[A-Za-z0-9_-]{43}")
 
 
 @dataclass(frozen=True, slots=True)
 class Bearer:
-    """Whose key it is, and the key's row."""
+    """Whose key it is, and the key."""
 
-    user: User
-    key: ApiKey
+    user: Person
+    key: Key
 
 
 def recognise_key(session: Session, key: str) -> Bearer:
@@ -58,4 +59,4 @@ def _in_force(session: Session, *which: ColumnElement[bool]) -> Bearer:
         raise NotAuthenticated("This API key has expired. Issue a new one.")
     if state is KeyState.REVOKED:
         raise NotAuthenticated("This API key was revoked. Issue a new one.")
-    return Bearer(user, key)
+    return Bearer(Person.of(user), Key.of(key))

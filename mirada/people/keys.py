@@ -11,11 +11,12 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from mirada.db.idempotency import Once, once
-from mirada.db.models import ApiKey, Role, User, utc_now
+from mirada.db.models import ApiKey, Role, utc_now
 from mirada.kernel.errors import Conflict, InvalidInput, NotFound
 from mirada.kernel.ids import LARGEST_ID
 from mirada.people import access
 from mirada.people.access import Authority, KeyState, Scope, Scopes
+from mirada.people.identity import Key, Person
 from mirada.people.key_lookup import sha256_of
 
 KEY_BYTES = 32
@@ -36,7 +37,7 @@ class NewKey:
         key: to be shown now or never; None when an earlier request made it.
     """
 
-    row: ApiKey
+    row: Key
     key: str | None
 
     @property
@@ -76,7 +77,7 @@ COMMAND_LINE = Asker()
 
 def issue(
     session: Session,
-    owner: User,
+    owner: Person,
     *,
     name: str | None = None,
     scopes: Scopes | None = None,
@@ -121,20 +122,21 @@ def issue(
 
 def list_keys(
     session: Session, owner_id: int, *, cursor: int | None = None, limit: int = 50
-) -> list[ApiKey]:
+) -> list[Key]:
     """Return at most `limit` keys of a user, newest first, void ones included."""
     query = select(ApiKey).where(ApiKey.user_id == owner_id)
     if cursor is not None:
         query = query.where(ApiKey.id < min(cursor, LARGEST_ID))
-    return list(session.execute(query.order_by(ApiKey.id.desc()).limit(limit)).scalars())
+    rows = session.execute(query.order_by(ApiKey.id.desc()).limit(limit)).scalars()
+    return [Key.of(row) for row in rows]
 
 
-def get_key(session: Session, owner_id: int, key_id: int) -> ApiKey:
+def get_key(session: Session, owner_id: int, key_id: int) -> Key:
     """Return a user's key by id. Raises NotFound where that user has no such key."""
     key = session.get(ApiKey, key_id) if 0 < key_id <= LARGEST_ID else None
     if key is None or key.user_id != owner_id:
         raise _no_such_key(key_id)
-    return key
+    return Key.of(key)
 
 
 def rotate(
@@ -179,7 +181,7 @@ def rotate(
     return new
 
 
-def revoke(session: Session, owner_id: int, key_id: int) -> ApiKey:
+def revoke(session: Session, owner_id: int, key_id: int) -> Key:
     """Void a user's key from now on; one that is void stays as it is.
 
     Raises:
@@ -189,10 +191,10 @@ def revoke(session: Session, owner_id: int, key_id: int) -> ApiKey:
     if key.revoked_at is None or key.revoked_at > now:
         key.revoked_at = now
         session.flush()
-    return key
+    return Key.of(key)
 
 
-def key_beginning_with(session: Session, beginning: str) -> ApiKey:
+def key_beginning_with(session: Session, beginning: str) -> Key:
     """Return the one key in force that begins so.
 
     Args:
@@ -225,7 +227,7 @@ def key_beginning_with(session: Session, beginning: str) -> ApiKey:
     if len(keys) > 1:
         prefixes = ", ".join(key.prefix for key in keys)
         raise InvalidInput(f"{len(keys)} keys begin with '{beginning}': {prefixes}.")
-    return keys[0]
+    return Key.of(keys[0])
 
 
 def _inserted(
@@ -247,14 +249,14 @@ def _inserted(
     )
     session.add(row)
     session.flush()
-    return NewKey(row, key)
+    return NewKey(Key.of(row), key)
 
 
 def _replayed(session: Session, key_id: int) -> NewKey:
     row = session.get(ApiKey, key_id)
     if row is None:
         raise Conflict("The key of this Idempotency-Key is gone. Send a new one to make another.")
-    return NewKey(row, None)
+    return NewKey(Key.of(row), None)
 
 
 def _locked(session: Session, owner_id: int, key_id: int) -> ApiKey:

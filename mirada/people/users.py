@@ -16,6 +16,7 @@ from mirada.kernel.errors import Conflict, InvalidInput, NotFound
 from mirada.kernel.ids import LARGEST_ID
 from mirada.people import keys
 from mirada.people.access import Scopes
+from mirada.people.identity import Key, Person
 
 LOCAL_USERNAME = "local"
 """Whom calls without a key act as under AUTH_MODE=open."""
@@ -26,11 +27,11 @@ USERNAME_PATTERN = re.compile(r"[\w.@+-]{1,150}")
 class NewUser:
     """A user who was created, and their first key; see `keys.NewKey`."""
 
-    user: User
+    user: Person
     first_key: keys.NewKey
 
 
-def create_user(session: Session, username: str, *, is_administrator: bool = False) -> User:
+def create_user(session: Session, username: str, *, is_administrator: bool = False) -> Person:
     """Insert a user.
 
     Names that differ by case alone are one name. SQLite knows the case of A to Z only, and MySQL
@@ -106,22 +107,22 @@ def create_with_key(
     return NewUser(user, key)
 
 
-def issue_key(session: Session, user: User) -> str:
+def issue_key(session: Session, user: Person) -> str:
     """Return a new key of the user's, without limits and without end; see `keys.issue` for others."""
     return str(keys.issue(session, user).key)
 
 
-def without_rank(user: User) -> User:
-    """Return the user as a key without the scope admin lets them act; never to be stored."""
-    return User(id=user.id, username=user.username, role=Role.USER, created_at=user.created_at)
+def without_rank(user: Person) -> Person:
+    """Return the user as a key without the scope admin lets them act."""
+    return replace(user, role=str(Role.USER))
 
 
-def get_user(session: Session, user_id: int) -> User:
+def get_user(session: Session, user_id: int) -> Person:
     """Return a user by id. Raises NotFound."""
     user = session.get(User, user_id) if 0 < user_id <= LARGEST_ID else None
     if user is None:
         raise no_such_user(user_id)
-    return user
+    return Person.of(user)
 
 
 def no_such_user(user_id: int) -> NotFound:
@@ -129,7 +130,7 @@ def no_such_user(user_id: int) -> NotFound:
     return NotFound(f"There is no user {user_id}.")
 
 
-def list_users(session: Session, *, cursor: int | None = None, limit: int = 50) -> list[User]:
+def list_users(session: Session, *, cursor: int | None = None, limit: int = 50) -> list[Person]:
     """Return at most `limit` users, newest first.
 
     Args:
@@ -140,10 +141,11 @@ def list_users(session: Session, *, cursor: int | None = None, limit: int = 50) 
     query = select(User)
     if cursor is not None:
         query = query.where(User.id < min(cursor, LARGEST_ID))
-    return list(session.execute(query.order_by(User.id.desc()).limit(limit)).scalars())
+    rows = session.execute(query.order_by(User.id.desc()).limit(limit)).scalars()
+    return [Person.of(row) for row in rows]
 
 
-def local_user(session: Session) -> User:
+def local_user(session: Session) -> Person:
     """Return the administrator whom calls without a key act as; the first call inserts it.
 
     Raises:
@@ -162,7 +164,7 @@ def local_user(session: Session) -> User:
         return user
 
 
-def user_named(session: Session, username: str) -> User:
+def user_named(session: Session, username: str) -> Person:
     """Return a user by name, as it is written; "local" is inserted when it is not there yet.
 
     Raises:
@@ -176,10 +178,10 @@ def user_named(session: Session, username: str) -> User:
         raise NotFound(
             f"There is no user '{username}'. Create it: flask --app wsgi users create {username}"
         )
-    return user
+    return Person.of(user)
 
 
-def _found_local_user(session: Session) -> User | None:
+def _found_local_user(session: Session) -> Person | None:
     query = select(User).where(User.username == LOCAL_USERNAME)
     user = session.execute(query).scalar_one_or_none()
     # MySQL finds "lócal" under "local", and nobody else may be taken for an administrator.
@@ -188,7 +190,7 @@ def _found_local_user(session: Session) -> User | None:
             f"This database takes '{user.username}' for '{LOCAL_USERNAME}', whom calls without a key "
             "act as: rename that user in the table users."
         )
-    return user
+    return None if user is None else Person.of(user)
 
 
 def _without_accents(username: str) -> str:
@@ -196,7 +198,7 @@ def _without_accents(username: str) -> str:
     return "".join(part for part in parts if not unicodedata.combining(part))
 
 
-def _inserted(session: Session, username: str, role: Role) -> User:
+def _inserted(session: Session, username: str, role: Role) -> Person:
     taken = select(User.username).where(func.lower(User.username) == username.lower()).limit(1)
     other = session.execute(taken).scalar_one_or_none()
     if other is not None:
@@ -208,7 +210,7 @@ def _inserted(session: Session, username: str, role: Role) -> User:
             session.flush()
     except IntegrityError as error:
         raise Conflict(f"There is a user '{username}' already; choose another name.") from error
-    return user
+    return Person.of(user)
 
 
 def _replayed(session: Session, user_id: int) -> NewUser:
@@ -221,4 +223,4 @@ def _replayed(session: Session, user_id: int) -> NewUser:
     ).one_or_none()
     if found is None:
         raise Conflict("The user of this Idempotency-Key is gone. Send a new one to make another.")
-    return NewUser(found[0], keys.NewKey(found[1], None))
+    return NewUser(Person.of(found[0]), keys.NewKey(Key.of(found[1]), None))

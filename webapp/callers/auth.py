@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import structlog
 from flask import Flask, Response, abort, g, request
@@ -13,15 +12,13 @@ from mirada.config import AuthMode
 from mirada.kernel.errors import NotAllowed, NotAuthenticated
 from mirada.people import users
 from mirada.people.access import Authority, Scope, Scopes, ends_at, scopes_from_text
+from mirada.people.identity import Key, Person
 from mirada.people.key_lookup import Bearer, recognise_by_id, recognise_key
 from webapp.callers import sessions
 from webapp.callers.open_mode import refuse_other_names, refuse_other_sites
 from webapp.callers.scopes import SAFE_METHODS, require_scope, scope_needed
 from webapp.http.current import current_runtime
 from webapp.http.errors import REALM, challenge, problem
-
-if TYPE_CHECKING:
-    from mirada.db.models import ApiKey, User
 
 KEYLESS_ENDPOINTS = frozenset(
     {
@@ -46,15 +43,15 @@ class Caller:
     """Who a request acts for.
 
     Attributes:
-        user: None for an anonymous caller, who sees public images only. The row is detached; its
-            role is "user" where the key lacks the scope admin, whoever asks about it later.
-        key: what they called with; None without one. The row is detached.
+        user: None for an anonymous caller, who sees public images only. Their role is "user" where
+            the key lacks the scope admin.
+        key: what they called with; None without one.
         is_limited_administrator: whether only the key keeps the user from acting as one.
         opened: the browser session that the call came with; None without one.
     """
 
-    user: User | None
-    key: ApiKey | None = None
+    user: Person | None
+    key: Key | None = None
     is_limited_administrator: bool = False
     opened: sessions.Opened | None = None
 
@@ -105,7 +102,7 @@ def current_caller() -> Caller:
     return caller
 
 
-def require_user() -> User:
+def require_user() -> Person:
     """Return the calling user. Raises NotAuthenticated for an anonymous caller."""
     user = current_caller().user
     if user is None:
@@ -116,7 +113,7 @@ def require_user() -> User:
     return user
 
 
-def require_administrator() -> User:
+def require_administrator() -> Person:
     """Return the calling user.
 
     Raises:
@@ -132,7 +129,7 @@ def require_administrator() -> User:
     return user
 
 
-def require_metrics_reader() -> User:
+def require_metrics_reader() -> Person:
     """Return the calling user: an administrator, or whoever has a key with the scope metrics.
 
     Raises:

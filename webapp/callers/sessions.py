@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from flask import Flask, Request, current_app, request, session
@@ -16,10 +15,8 @@ from wtforms import ValidationError
 
 from mirada.kernel.errors import NotAllowed
 from mirada.people.cookie_signing import signing_key
+from mirada.people.identity import Key
 from webapp.http.current import current_runtime
-
-if TYPE_CHECKING:
-    from mirada.db.models import ApiKey
 
 COOKIE = "mirada_session"
 CSRF_HEADER = "X-CSRF-Token"
@@ -143,7 +140,7 @@ def opened() -> Opened | None:
     return Opened(data.get("key_id"), data.get("key_prefix"), signed_at + LIFETIME)
 
 
-def begin(key: ApiKey | None) -> str:
+def begin(key: Key | None) -> str:
     """Let the reply carry a cookie that names a key, and return the token that goes with it.
 
     Args:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from rich.table import Table
 
 from mirada.people import keys, users
 from mirada.people.access import LONGEST_GRACE, LONGEST_LIFE, Scopes, checked_scopes, key_state
+from mirada.people.identity import Key
 from mirada.people.keys import NewKey
 from webapp.cli.terminal import AppGroup, command_errors, console, current_runtime
-
-if TYPE_CHECKING:
-    from mirada.db.models import ApiKey
 
 users_group = AppGroup("users", help="Who may call, and with which keys.")
 PAGE_ROWS = 200
@@ -174,7 +172,7 @@ def _day(time: datetime | None) -> str:
     return "" if time is None else f"{time:%Y-%m-%d}"
 
 
-def _state(key: ApiKey, now: datetime) -> str:
+def _state(key: Key, now: datetime) -> str:
     state = key_state(key.expires_at, key.revoked_at, now).replace("_", " ")
     if key.revoked_at is None:
         return state

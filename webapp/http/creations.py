@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import request
 
 from mirada.jobs import ledger
+from mirada.people.identity import Person
 from webapp.http.current import current_runtime
 from webapp.http.rest import header, request_header
 from webapp.schemas.jobs import job_body
 from workers.kinds import KINDS
-
-if TYPE_CHECKING:
-    from mirada.db.models import User
 
 Reply = tuple[dict[str, Any], int, dict[str, str]]
 """Body, status and headers."""
@@ -62,7 +60,7 @@ def made(
     return body, status, {"Location": body["url"], **(headers or {}), **replayed}
 
 
-def queued(job_id: int, kind: str, viewer: User, *, was_replayed: bool = False) -> Reply:
+def queued(job_id: int, kind: str, viewer: Person, *, was_replayed: bool = False) -> Reply:
     """Ring for a job that is committed, unless it was rung for before, and answer with the job."""
     runtime = current_runtime()
     if not was_replayed:

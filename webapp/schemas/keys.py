@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import marshmallow as ma
 from marshmallow import validate
 
 from mirada.people.access import LONGEST_GRACE, KeyState, Scope, Scopes, key_state, scopes_from_text
+from mirada.people.identity import Key
 from mirada.people.keys import NewKey
 from webapp.schemas.replies import ReplySchema, page_of
-
-if TYPE_CHECKING:
-    from mirada.db.models import ApiKey
 
 SCOPE_NAMES = tuple(scope.value for scope in Scope)
 KEY_EXAMPLE = {
@@ -110,7 +108,7 @@ class RotationSchema(ma.Schema):
     )
 
 
-def key_body(key: ApiKey, url: str) -> dict[str, Any]:
+def key_body(key: Key, url: str) -> dict[str, Any]:
     """Return the fields for `KeySchema`."""
     return {
         "id": key.id,

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import marshmallow as ma
 from flask import url_for
 from marshmallow import validate
 
+from mirada.people.identity import Person
 from webapp.schemas.keys import IssuedKeySchema, NewKeySchema
 from webapp.schemas.replies import ReplySchema, page_of
-
-if TYPE_CHECKING:
-    from mirada.db.models import User
 
 ROLES = ("user", "administrator")
 USER_EXAMPLE = {
@@ -65,7 +63,7 @@ class CreatedUserSchema(UserSchema):
     key = ma.fields.Nested(IssuedKeySchema, required=True)
 
 
-def user_body(user: User) -> dict[str, Any]:
+def user_body(user: Person) -> dict[str, Any]:
     """Return the fields for `UserSchema`."""
     return {
         "id": user.id,

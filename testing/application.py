@@ -11,7 +11,6 @@ from flask_smorest import Blueprint
 
 import webapp
 from mirada.runtime import Runtime
-from webapp.http import docs
 
 _lock = threading.Lock()
 _document: bytes | None = None
@@ -27,12 +26,10 @@ def create_app(runtime: Runtime) -> Flask:
     with _lock:
         if _document is None:
             app = webapp.create_app(runtime)
-            _document = app.extensions["mirada_openapi"]
+            _document = app.test_client().get("/openapi.json").get_data()
             return app
-        with (
-            patch.object(Blueprint, "register_views_in_doc", _describe_nothing),
-            patch.object(docs, "freeze", lambda api: _document),
-        ):
+        runtime.remembered("openapi", lambda: _document)
+        with patch.object(Blueprint, "register_views_in_doc", _describe_nothing):
             return webapp.create_app(runtime)
 
 

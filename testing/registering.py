@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from mirada.db.idempotency import UNKEYED, Once
+from mirada.db.idempotency import Once
 from mirada.kernel.images import ImageFormat, PictureFacts
 from mirada.pictures import intake, register
 from mirada.pictures.intake import TakenIn
@@ -44,9 +44,7 @@ def register_image(
         picture,
         image,
         Processing(space_id, **fields),
-        request=UNKEYED
-        if idempotency_key is None
-        else Once(owner_id, idempotency_key, fingerprint),
+        request=Once(owner_id, idempotency_key, fingerprint),
         is_once_per_owner=is_once_per_owner,
     )
 

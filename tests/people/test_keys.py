@@ -67,8 +67,8 @@ def test_a_key_is_kept_as_its_hash_with_what_was_said_of_it(database: Database) 
     with database.reading() as session:
         bearer = recognise_key(session, str(new.key))
         assert recognise_by_id(session, new.row.id, new.row.prefix).key.id == new.row.id
-    assert bearer.user.id == ana.id
-    row = bearer.key
+        row = session.get_one(ApiKey, new.row.id)
+    assert (bearer.user.id, bearer.key) == (ana.id, new.row)
     assert (row.name, row.scopes, row.expires_at, row.revoked_at) == ("shop", "read", ends, None)
     assert str(new.key).startswith(row.prefix)
     stored = {str(value) for value in vars(row).values()}

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from mirada.db.models import ApiKey
 from mirada.people import keys, users
 from mirada.runtime import Runtime
 from testing.gallery import Gallery, as_upload, assert_problem, on_arc
@@ -80,7 +81,7 @@ def make_key(runtime: Runtime, name: str, **times: datetime) -> str:
     with runtime.transaction() as session:
         new = keys.issue(session, users.create_user(session, name))
         for column, time in times.items():
-            setattr(new.row, column, time)
+            setattr(session.get_one(ApiKey, new.row.id), column, time)
     return str(new.key)
 
 

@@ -82,7 +82,7 @@ def make_key(
         )
         new = keys.issue(session, user, scopes=checked_scopes(scopes or None))
         for column, time in times.items():
-            setattr(new.row, column, time)
+            setattr(session.get_one(ApiKey, new.row.id), column, time)
     return str(new.key)
 
 

@@ -11,8 +11,8 @@ from prometheus_client.core import GaugeMetricFamily
 from mirada.health.probes import Probe, Result
 from mirada.jobs import backlog as observe
 from mirada.jobs.backlog import Backlog
+from mirada.jobs.kinds import Kinds
 from mirada.runtime import Runtime
-from workers.kinds import KINDS
 
 FRESH_S = 1.0
 """How long an answer is believed, so that scraping costs the database no more than this, however often."""
@@ -25,9 +25,10 @@ WAIT_S = 2.0
 class DatabaseGauges:
     """A Prometheus collector. A database that is down, or does not answer, is a gauge like others."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, kinds: Kinds) -> None:
         """Prepare; nothing is asked before the first scrape."""
         self._runtime = runtime
+        self._kinds = kinds
         self._change_seq = Probe("metrics", self._read_change_seq, fresh_s=FRESH_S)
         self._backlog = Probe("backlog", self._read_backlog, fresh_s=FRESH_S, patience_s=PATIENCE_S)
 
@@ -68,7 +69,7 @@ class DatabaseGauges:
 
     def _read_backlog(self) -> Backlog:
         with self._runtime.reading() as session:
-            return observe.backlog(session, KINDS)
+            return observe.backlog(session, self._kinds)
 
 
 def _families() -> tuple[GaugeMetricFamily, ...]:

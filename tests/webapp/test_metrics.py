@@ -32,6 +32,7 @@ from testing.scrape import OPENMETRICS, TEXT, Scrape
 from testing.servers.mariadb import MariaDbServer
 from testing.vector_library import no_progress
 from tests.conftest import MakeRuntime
+from workers.kinds import KINDS
 from workers.runner import run_job
 
 ANSWERS_WITHIN_S = 15.0
@@ -553,7 +554,9 @@ def test_every_metric_is_documented_and_nothing_else_is(runtime: Runtime) -> Non
         for instrument in INSTRUMENTS._collector_to_names
         for family in instrument.describe()  # type: ignore[attr-defined]
     ]
-    families += [(family, family._labelnames) for family in DatabaseGauges(runtime).describe()]  # type: ignore[attr-defined]
+    families += [
+        (family, family._labelnames) for family in DatabaseGauges(runtime, KINDS).describe()
+    ]  # type: ignore[attr-defined]
     exported = {
         family.name + ("_total" if family.type == "counter" else ""): (family.type, tuple(labels))
         for family, labels in families

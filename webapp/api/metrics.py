@@ -23,6 +23,7 @@ from webapp.callers import sessions
 from webapp.callers.auth import require_metrics_reader
 from webapp.http.current import current_runtime
 from webapp.http.rest import ApiBlueprint
+from workers.kinds import KINDS
 
 blueprint = ApiBlueprint("metrics", __name__, description="Numbers for operators")
 
@@ -43,7 +44,7 @@ class Measurements:
         """Prepare; nothing is counted or asked yet."""
         is_shared = multiprocess.is_shared()
         self._is_open = runtime.settings.effective_auth_mode is AuthMode.OPEN
-        self._gauges = DatabaseGauges(runtime)
+        self._gauges = DatabaseGauges(runtime, KINDS)
         self._publisher = Publisher(
             runtime, multiprocess.gather if is_shared else INSTRUMENTS.collect
         )

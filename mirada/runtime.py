@@ -164,10 +164,13 @@ class Runtime:
 
     @property
     def caption_tower(self) -> TextEncoder:
-        """The prompts' encoder as the captions' where no key is set; loads it, pins nothing."""
-        from mirada.adapters.encoders.text_towers import CaptionTower
+        """The encoder of captions where no API key is set: that of prompts. Its space is not pinned."""
+        from mirada.adapters.encoders.text_towers import TextTower
 
-        return self.remembered("caption_tower", lambda: CaptionTower(self.text_encoder))
+        return self.remembered(
+            "caption_tower",
+            lambda: TextTower(self.text_encoder.interactive(), SpaceKind.CAPTION),
+        )
 
     def _load_text_encoder(self) -> PromptEncoder:
         from mirada.adapters.encoders.sentence_encoder import SentenceEncoder

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import and_, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from mirada.db.models import Content, Embedding, Image, Installation, Job, JobState
 from mirada.db.session import now_ms
@@ -70,27 +70,20 @@ def files_page(session: Session, store: ImageStore, after_content_id: int) -> Fi
 
 def stuck_jobs(session: Session) -> list[Finding]:
     """Return findings on jobs that were given up, and on due jobs that no worker claims."""
-    findings = []
-    given_up = _ids(
-        session, select(Job.id).where(Job.state.in_((JobState.FAILED, JobState.QUARANTINED)))
-    )
-    if given_up:
-        findings.append(Finding("jobs", f"{given_up} given up; see: flask --app wsgi jobs failed"))
     long_ago = now_ms() - OVERDUE_S * 1000
-    overdue = _ids(
-        session,
-        select(Job.id).where(
-            or_(
-                and_(Job.state == JobState.QUEUED, Job.next_run_at_ms < long_ago),
-                and_(Job.state == JobState.RUNNING, Job.lease_until_ms < long_ago),
-            )
-        ),
-    )
-    if overdue:
-        findings.append(
-            Finding("jobs", f"{overdue} due for ten minutes and not begun; is a worker running?")
+    given_up = select(Job.id).where(Job.state.in_((JobState.FAILED, JobState.QUARANTINED)))
+    overdue = select(Job.id).where(
+        or_(
+            and_(Job.state == JobState.QUEUED, Job.next_run_at_ms < long_ago),
+            and_(Job.state == JobState.RUNNING, Job.lease_until_ms < long_ago),
         )
-    return findings
+    )
+    return [
+        *_found(session, given_up, "jobs", "given up; see: flask --app wsgi jobs failed"),
+        *_found(
+            session, overdue, "jobs", "due for ten minutes and not begun; is a worker running?"
+        ),
+    ]
 
 
 def contents_without_vector(session: Session, *, is_embedding: bool) -> list[Finding]:
@@ -103,65 +96,54 @@ def contents_without_vector(session: Session, *, is_embedding: bool) -> list[Fin
     space_id = session.execute(select(Installation.image_space_id)).scalar_one_or_none()
     if space_id is None or not is_embedding:
         return []
-    has_vector = (
-        select(Embedding.id)
-        .where(
-            Embedding.content_id == Content.id,
-            Embedding.space_id == space_id,
-            Embedding.is_deleted.is_(False),
-        )
-        .exists()
+    job = select(Job.id).where(
+        Job.kind == "create_embeddings_task",
+        Job.subject_id == Content.id,
+        Job.state != JobState.DONE,
     )
-    has_job = (
-        select(Job.id)
-        .where(
-            Job.kind == "create_embeddings_task",
-            Job.subject_id == Content.id,
-            Job.state != JobState.DONE,
-        )
-        .exists()
+    missing = select(Content.id).where(
+        Content.storage_key != "", ~_has_vector(Content.id, space_id), ~job.exists()
     )
-    missing = _ids(
-        session, select(Content.id).where(Content.storage_key != "", ~has_vector, ~has_job)
+    return _found(
+        session,
+        missing,
+        "vectors",
+        "have none and no job; run: flask --app wsgi embeddings backfill",
     )
-    if not missing:
-        return []
-    return [
-        Finding(
-            "vectors", f"{missing} have none and no job; run: flask --app wsgi embeddings backfill"
-        )
-    ]
 
 
 def images_out_of_step(session: Session) -> list[Finding]:
     """Return findings on READY images that have no vector in the pinned space."""
     space_id = session.execute(select(Installation.image_space_id)).scalar_one_or_none()
-    has_vector = (
-        select(Embedding.id)
-        .where(
-            Embedding.content_id == Image.content_id,
-            Embedding.space_id == space_id,
-            Embedding.is_deleted.is_(False),
-        )
-        .exists()
+    ready = select(Image.id).where(
+        Image.status == ImageStatus.READY, ~_has_vector(Image.content_id, space_id)
     )
-    ready = _ids(session, select(Image.id).where(Image.status == ImageStatus.READY, ~has_vector))
-    if not ready:
-        return []
-    return [
-        Finding(
-            "images",
-            f"{ready} are READY without a vector; run: flask --app wsgi embeddings backfill",
-        )
-    ]
+    return _found(
+        session,
+        ready,
+        "images",
+        "are READY without a vector; run: flask --app wsgi embeddings backfill",
+    )
 
 
-def _ids(session: Session, query: object) -> str:
-    """Return the count and the first ids of a query's rows, such as "12 (3, 5, ...)"; "" for no rows."""
-    selected = query.subquery()  # type: ignore[attr-defined]
+def _has_vector(
+    content_id: InstrumentedAttribute[int], space_id: int | None
+) -> ColumnElement[bool]:
+    vector = select(Embedding.id).where(
+        Embedding.content_id == content_id,
+        Embedding.space_id == space_id,
+        Embedding.is_deleted.is_(False),
+    )
+    return vector.exists()
+
+
+def _found(session: Session, query: Select[int], about: str, predicate: str) -> list[Finding]:
+    """Return one finding on all ids that a query selects, such as "12 (3, 5, ...) given up"."""
+    selected = query.subquery()
     count = session.execute(select(func.count()).select_from(selected)).scalar_one()
     if count == 0:
-        return ""
-    ids = session.execute(query.order_by("id").limit(SHOWN)).scalars()  # type: ignore[attr-defined]
+        return []
+    ids = session.execute(query.order_by("id").limit(SHOWN)).scalars()
     listed = ", ".join(str(value) for value in ids)
-    return f"{count} ({listed}{', ...' if count > SHOWN else ''})"
+    more = ", ..." if count > SHOWN else ""
+    return [Finding(about, f"{count} ({listed}{more}) {predicate}")]

@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from mirada.kernel.embeddings import EmbeddingSpace, Matrix, Vector
 from mirada.kernel.encoder_counters import EncoderCounters
 from mirada.kernel.errors import MiradaError, Unavailable
 from mirada.kernel.images import RgbImage
-from mirada.ports import ImageEncoder, TextEncoder
+from mirada.ports import CalibratedEncoder
 
 logger = logging.getLogger(__name__)
 
@@ -32,22 +32,6 @@ ANSWER_TIMEOUT_S = 120.0
 """Longest wait of a caller: the soft limit of an embedding job (CONTRACT A)."""
 INTERACTIVE, BULK = 0, 1
 """Priorities; the lower number goes first."""
-
-
-class TwoTowers(ImageEncoder, TextEncoder, Protocol):
-    """An encoder of pictures and of texts into one space, with its logit calibration."""
-
-    @property
-    def space(self) -> EmbeddingSpace:
-        """The space of both towers."""
-
-    @property
-    def logit_scale(self) -> float:
-        """Factor from cosine to logit."""
-
-    @property
-    def logit_bias(self) -> float:
-        """Summand of the logit, beside scale x cosine."""
 
 
 class _Item:
@@ -77,7 +61,7 @@ class _Call:
 class _Described:
     """Forwards the properties of the wrapped encoder."""
 
-    _encoder: TwoTowers
+    _encoder: CalibratedEncoder
 
     @property
     def space(self) -> EmbeddingSpace:
@@ -133,7 +117,7 @@ class BatchingEncoder(_Described):
 
     def __init__(
         self,
-        encoder: TwoTowers,
+        encoder: CalibratedEncoder,
         *,
         max_batch: int = MAX_BATCH,
         max_waiting: int = MAX_WAITING,

@@ -9,7 +9,7 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from mirada.kernel.errors import EmbeddingSpaceMismatch, InvalidInput
+from mirada.kernel.errors import InvalidInput
 
 Vector = npt.NDArray[np.float32]
 """(d,) float32, unit L2 norm."""
@@ -52,13 +52,6 @@ class EmbeddingSpace:
     def name(self) -> str:
         """Return the readable, unique name: kind:encoder:pretrained:preprocessing."""
         return f"{self.kind}:{self.encoder}:{self.pretrained}:{self.preprocessing}"
-
-    def require(self, other: EmbeddingSpace) -> None:
-        """Raise EmbeddingSpaceMismatch unless `other` is the same space."""
-        if other != self:
-            raise EmbeddingSpaceMismatch(
-                f"A vector of {other.name} cannot be compared with {self.name}."
-            )
 
 
 def l2_normalise(vectors: npt.ArrayLike) -> npt.NDArray[np.float32]:

@@ -136,11 +136,6 @@ def relevances(
     return 1.0 - np.minimum(accidental(scores), best_so_far[below])
 
 
-def relevance(similarity: float, background: npt.ArrayLike, collection_size: int) -> float:
-    """Return the relevance of one score; see `relevances`."""
-    return float(relevances([similarity], background, collection_size)[0])
-
-
 def verdict(relevances_found: Iterable[float]) -> Verdict:
     """Return the verdict on an answer by its highest relevance; NOTHING for an empty answer."""
     best = max(relevances_found, default=0.0)

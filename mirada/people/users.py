@@ -107,11 +107,6 @@ def create_with_key(
     return NewUser(user, key)
 
 
-def issue_key(session: Session, user: Person) -> str:
-    """Return a new key of the user's, without limits and without end; see `keys.issue` for others."""
-    return str(keys.issue(session, user).key)
-
-
 def without_rank(user: Person) -> Person:
     """Return the user as a key without the scope admin lets them act."""
     return replace(user, role=str(Role.USER))

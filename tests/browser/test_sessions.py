@@ -14,6 +14,7 @@ from werkzeug.serving import make_server
 from werkzeug.wrappers import Response
 
 from mirada.people import users
+from mirada.people.keys import issue as issue_key
 from mirada.runtime import Runtime
 from testing.application import create_app
 
@@ -87,7 +88,7 @@ def test_a_page_of_another_origin_gets_nothing_out_of_a_session(
 ) -> None:
     runtime = make_runtime(auth_mode="keys")
     with runtime.transaction() as session:
-        key = users.issue_key(session, users.create_user(session, "ana"))
+        key = str(issue_key(session, users.create_user(session, "ana")).key)
     other = Response("<!doctype html><title>elsewhere</title>", mimetype="text/html")
     app, came = create_app(runtime), []
 

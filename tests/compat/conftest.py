@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from mirada.config import BUNDLED_MODEL_DIR
 from mirada.jobs import sweep
 from mirada.people import users
+from mirada.people.keys import issue as issue_key
 from mirada.runtime import Runtime
 from testing.gallery import as_upload
 from testing.pictures import picture
@@ -85,7 +86,7 @@ def people(guarded: Server) -> dict[str, dict[str, str]]:
     for name in ("ana", "bea"):
         with guarded.runtime.transaction() as session:
             user = users.create_user(session, name)
-            headers[name] = {"Authorization": f"Bearer {users.issue_key(session, user)}"}
+            headers[name] = {"Authorization": f"Bearer {issue_key(session, user).key}"}
     return headers
 
 

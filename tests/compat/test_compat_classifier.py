@@ -452,6 +452,7 @@ def test_a_caller_without_a_key_may_not_classify_and_another_finds_nothing_of_it
     make_runtime: Callable[..., Runtime],
 ) -> None:
     from mirada.people import users
+    from mirada.people.keys import issue as issue_key
     from testing.application import create_app
 
     encoder = CountingEncoder()
@@ -462,7 +463,7 @@ def test_a_caller_without_a_key_may_not_classify_and_another_finds_nothing_of_it
     for name in ("ana", "bea"):
         with runtime.transaction() as session:
             user = users.create_user(session, name)
-            keys[name] = {"Authorization": f"Bearer {users.issue_key(session, user)}"}
+            keys[name] = {"Authorization": f"Bearer {issue_key(session, user).key}"}
     encoder.show("a cat")
     service.classify(picture(1), headers=keys["ana"], asset_id="hers")
     service.follow()

@@ -19,6 +19,7 @@ from mirada.kernel.user_text import MAX_TEXT_CHARS
 from mirada.memory import style_list as styles
 from mirada.memory.styles import BUILT_IN_STYLES, MAX_DESCRIPTIONS, MAX_STYLES, Style
 from mirada.people import users
+from mirada.people.keys import issue as issue_key
 from testing.encoders import CountingEncoder, with_encoder
 from testing.gallery import as_upload
 from testing.pictures import picture
@@ -71,7 +72,7 @@ def seeds() -> Iterator[int]:
 def person(server: Server, name: str, *, is_administrator: bool = False) -> Headers:
     with server.runtime.transaction() as session:
         user = users.create_user(session, name, is_administrator=is_administrator)
-        return {"Authorization": f"Bearer {users.issue_key(session, user)}"}
+        return {"Authorization": f"Bearer {issue_key(session, user).key}"}
 
 
 def upload(server: Server, headers: Headers, seed: int, prompt: str) -> dict[str, Any]:

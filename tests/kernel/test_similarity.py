@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +11,6 @@ from mirada.kernel.similarity import (
     Verdict,
     best_matches,
     cosines,
-    relevance,
     relevances,
     sampling_order,
     verdict,
@@ -18,6 +18,10 @@ from mirada.kernel.similarity import (
 
 cosine = st.floats(-1, 1)
 scores = st.lists(cosine, max_size=60)
+
+
+def relevance(similarity: float, background: npt.ArrayLike, collection_size: int) -> float:
+    return float(relevances([similarity], background, collection_size)[0])
 
 
 @given(st.lists(cosine, min_size=1, max_size=30), scores, st.integers(0, 10**9))

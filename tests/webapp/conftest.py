@@ -8,6 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from mirada.people import users
+from mirada.people.keys import issue as issue_key
 from mirada.runtime import Runtime
 from testing.gallery import Gallery
 
@@ -34,6 +35,6 @@ def key_of(guarded: Gallery) -> Callable[..., dict[str, str]]:
     def make(username: str, *, is_administrator: bool = False) -> dict[str, str]:
         with guarded.runtime.transaction() as session:
             user = users.create_user(session, username, is_administrator=is_administrator)
-            return {"Authorization": f"Bearer {users.issue_key(session, user)}"}
+            return {"Authorization": f"Bearer {issue_key(session, user).key}"}
 
     return make

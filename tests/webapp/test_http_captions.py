@@ -11,6 +11,7 @@ from sqlalchemy import select, update
 from mirada.db import spaces
 from mirada.db.models import Job
 from mirada.people import users
+from mirada.people.keys import issue as issue_key
 from mirada.runtime import Runtime
 from testing.application import create_app
 from testing.captioned_site import describing
@@ -44,7 +45,7 @@ class House:
     def headers_of(self, name: str, **options: Any) -> Headers:
         with self.runtime.transaction() as session:
             user = users.create_user(session, name, **options)
-            return {"Authorization": f"Bearer {users.issue_key(session, user)}"}
+            return {"Authorization": f"Bearer {issue_key(session, user).key}"}
 
     def upload(self, seed: int, **fields: Any) -> dict[str, Any]:
         part = as_upload(picture(seed), "p.png", "image/png")

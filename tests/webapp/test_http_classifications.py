@@ -14,6 +14,7 @@ from mirada.kernel.errors import Unavailable
 from mirada.kernel.labels import DEFAULT_LABELS, DEFAULT_TEMPLATES, MAX_LABELS
 from mirada.kernel.nsfw import SAFE_PROMPTS, UNSAFE_PROMPTS
 from mirada.people import users
+from mirada.people.keys import issue as issue_key
 from mirada.runtime import Runtime
 from testing.encoders import CountingEncoder, with_encoder
 from testing.gallery import as_upload, assert_problem, files_in
@@ -35,7 +36,7 @@ class People:
         for name in ("ana", "bea", "root"):
             with runtime.transaction() as session:
                 user = users.create_user(session, name, is_administrator=name == "root")
-                key = users.issue_key(session, user)
+                key = str(issue_key(session, user).key)
             self.keys[name] = {"Authorization": f"Bearer {key}"}
 
     def call(self, who: str, method: str, path: str, **request: Any) -> Any:

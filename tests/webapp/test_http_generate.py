@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 
 from mirada.db.models import Image, Job
 from mirada.people import keys, users
+from mirada.people.keys import issue as issue_key
 from mirada.runtime import Runtime
 from testing.application import create_app
 from testing.gallery import Gallery, assert_problem
@@ -112,7 +113,7 @@ def test_an_administrator_sees_the_job_and_not_which_private_image_it_made(
     ana = headers_of(drawing, "ana")
     with drawing.runtime.transaction() as session:
         root = users.create_user(session, "root", is_administrator=True)
-        admin = {"Authorization": f"Bearer {users.issue_key(session, root)}"}
+        admin = {"Authorization": f"Bearer {issue_key(session, root).key}"}
     job = ask(drawing, ana).get_json()
     run_job(drawing.runtime, job["id"])
 

@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from mirada.db.models import Job
 from mirada.people import users
+from mirada.people.keys import issue as issue_key
 from mirada.runtime import Runtime
 from testing.gallery import Gallery, as_upload, assert_problem
 from testing.pictures import picture
@@ -163,7 +164,7 @@ def test_a_key_is_believed_under_any_name(
 
     runtime = make_runtime()
     with runtime.transaction() as session:
-        key = users.issue_key(session, users.create_user(session, "ana"))
+        key = str(issue_key(session, users.create_user(session, "ana")).key)
     client = create_app(runtime).test_client()
     headers = {"Host": "mirada.example", "Authorization": f"Bearer {key}"}
     assert client.get("/api/v1/users/me", headers=headers).status_code == 200

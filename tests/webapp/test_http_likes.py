@@ -311,7 +311,8 @@ def test_nobody_meets_an_error_while_the_owner_hides_shows_and_deletes_an_image(
 
 def _keys(runtime: Runtime, *usernames: str) -> list[dict[str, str]]:
     from mirada.people import users
+    from mirada.people.keys import issue as issue_key
 
     with runtime.transaction() as session:
-        keys = [users.issue_key(session, users.create_user(session, name)) for name in usernames]
+        keys = [str(issue_key(session, users.create_user(session, name)).key) for name in usernames]
     return [{"Authorization": f"Bearer {key}"} for key in keys]

@@ -13,6 +13,7 @@ from mirada.db.models import Image
 from mirada.embedding.embed import store_embedding
 from mirada.kernel.embeddings import Vector, l2_normalise
 from mirada.people import users
+from mirada.people.keys import issue as issue_key
 from mirada.runtime import Runtime
 from testing.encoders import CountingEncoder, with_encoder
 from testing.gallery import as_upload, assert_problem
@@ -35,7 +36,7 @@ class Pack:
         for name in ("ana", "bea", "cleo"):
             with runtime.transaction() as session:
                 user = users.create_user(session, name, is_administrator=name == "cleo")
-                key = users.issue_key(session, user)
+                key = str(issue_key(session, user).key)
             self.keys[name] = {"Authorization": f"Bearer {key}"}
 
     def vector(self, text: str, seed: int) -> Vector:

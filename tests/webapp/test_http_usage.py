@@ -13,6 +13,7 @@ from mirada.language_model import spending
 from mirada.language_model.budgets import budgets_of
 from mirada.language_model.spending import Order
 from mirada.people import users
+from mirada.people.keys import issue as issue_key
 from mirada.runtime import Runtime
 from testing.application import create_app
 from testing.gallery import Gallery, assert_problem
@@ -43,7 +44,7 @@ def headers_of(gallery: Gallery, name: str, *, is_administrator: bool = False) -
     """Make a user and return the headers of its key."""
     with gallery.runtime.transaction() as session:
         user = users.create_user(session, name, is_administrator=is_administrator)
-        return {"Authorization": f"Bearer {users.issue_key(session, user)}"}
+        return {"Authorization": f"Bearer {issue_key(session, user).key}"}
 
 
 def id_of(gallery: Gallery, name: str) -> int:

@@ -19,6 +19,7 @@ from mirada.feedback.concepts import CONCEPTS
 from mirada.feedback.evidence import remembered_vectors
 from mirada.kernel.embeddings import Matrix
 from mirada.people import users
+from mirada.people.keys import issue as issue_key
 from mirada.runtime import Runtime
 
 VERDICTS_OF_EACH_KIND = 4
@@ -43,7 +44,7 @@ class Teaching:
             with runtime.transaction() as session:
                 user = users.create_user(session, name, is_administrator=False)
                 self.users[name] = user.id
-                self.keys[name] = {"Authorization": f"Bearer {users.issue_key(session, user)}"}
+                self.keys[name] = {"Authorization": f"Bearer {issue_key(session, user).key}"}
         listed = json.loads((PROJECT_ROOT / "demo" / "stickers.json").read_text(encoding="utf-8"))
         self.files = [PROJECT_ROOT / "demo" / sticker["file"] for sticker in listed["stickers"]]
         names = [sticker["names"]["en"] for sticker in listed["stickers"]]

@@ -63,7 +63,7 @@ class Runtime:
         self.transaction = self.database.transaction
         self.reading = self.database.reading
         self._lock = threading.RLock()
-        self._ports: dict[str, object] = {}
+        self._remembered: dict[str, object] = {}
         self._building: dict[str, threading.Lock] = {}
         self._loading: dict[str, Future[Any]] = {}
         self._exit = ExitStack()
@@ -199,7 +199,7 @@ class Runtime:
         return self._within("text_encoder", lambda: self.text_encoder, wait_s)
 
     def _within(self, name: str, load: Callable[[], Port], wait_s: float) -> Port:
-        if name in self._ports:
+        if name in self._remembered:
             return load()
         with self._lock:
             loading = self._loading.get(name)
@@ -216,7 +216,7 @@ class Runtime:
 
     def encoder_is_loaded(self) -> bool:
         """Return whether this process has loaded the weights already."""
-        return "encoder" in self._ports
+        return "encoder" in self._remembered
 
     def space(self, kind: EncoderKind = SpaceKind.IMAGE) -> tuple[int, EmbeddingSpace]:
         """Return the id and value of a pinned space; the first use pins the encoder's."""
@@ -236,7 +236,7 @@ class Runtime:
 
     def space_is_known(self) -> bool:
         """Return whether `space` answers at once; before the first pin it may wait for the weights."""
-        if f"space:{SpaceKind.IMAGE}" in self._ports:
+        if f"space:{SpaceKind.IMAGE}" in self._remembered:
             return True
         with self.reading() as session:
             return spaces.pinned_space(session) is not None
@@ -326,13 +326,13 @@ class Runtime:
 
     def built(self) -> dict[str, Any]:
         """Return the ports in use by their names, such as "encoder" and "index:1"; builds none."""
-        return self._ports.copy()
+        return self._remembered.copy()
 
     def close(self) -> None:
         """Stop threads and child processes, close files and connections; harmless to repeat."""
         with self._lock:
             self._exit.close()
-            self._ports.clear()
+            self._remembered.clear()
         self.database.close()
 
     def _closing(self, port: Port) -> Port:
@@ -343,16 +343,20 @@ class Runtime:
         """Return what this process keeps under a name, made by `build` on first use and only once."""
         # Double-checked: the common path takes no lock, and weights are never loaded twice. One lock
         # per port: loading weights takes many seconds in which uploads and health go on.
-        port = self._ports.get(name)
+        port = self._remembered.get(name)
         if port is None:
             with self._lock:
                 building = self._building.setdefault(name, threading.Lock())
             with building:
-                port = self._ports.get(name)
+                port = self._remembered.get(name)
                 if port is None:
                     port = build()
-                    self._ports[name] = port
+                    self._remembered[name] = port
         return port  # type: ignore[return-value]
+
+    def remember(self, name: str, value: object) -> None:
+        """Keep a value under a name, in place of what `remembered` would build."""
+        self._remembered[name] = value
 
 
 def _load_in_background(load: Callable[[], Port], loading: Future[Port]) -> None:

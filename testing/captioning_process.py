@@ -26,11 +26,11 @@ if __name__ == "__main__":
     settings = Settings.from_env()
     logs.configure(settings)
     runtime = Runtime(settings)
-    runtime._ports["encoder"] = MeanColours()
+    runtime.remember("encoder", MeanColours())
     if os.environ.get("QUICKLY") != "0":
         quick = RetryPolicy(max_attempts=8, first_delay_s=0.3, max_delay_s=2.0)
         KINDS[CAPTION_IMAGE] = replace(KINDS[CAPTION_IMAGE], retry_policy=quick)
         replies.RETRY_AFTER_S = 1
         __main__.Sweeper = functools.partial(Sweeper, every_s=0.3)  # type: ignore[misc,assignment]
-        runtime._ports["circuit"] = CircuitBreaker(pause_s=1.0, max_pause_s=2.0)
+        runtime.remember("circuit", CircuitBreaker(pause_s=1.0, max_pause_s=2.0))
     sys.exit(__main__.serve(runtime))

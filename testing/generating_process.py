@@ -32,6 +32,6 @@ if __name__ == "__main__":
     elif moment == "registered":
         job._forget = die
     runtime = Runtime(Settings.from_env())
-    runtime._ports["encoder"] = MeanColours()
+    runtime.remember("encoder", MeanColours())
     run_job(runtime, int(sys.argv[1]))
     runtime.close()

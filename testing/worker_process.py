@@ -31,5 +31,5 @@ if __name__ == "__main__":
     runtime = Runtime(settings)
     encoder = Mortal()
     encoder.before = lambda: time.sleep(float(os.environ.get("ENCODING_TAKES_S", "0")))
-    runtime._ports["encoder"] = encoder
+    runtime.remember("encoder", encoder)
     sys.exit(__main__.serve(runtime))

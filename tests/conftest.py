@@ -288,7 +288,7 @@ def make_site(make_runtime: Callable[..., Runtime]) -> Callable[..., Site]:
         runtime = make_runtime(worker_threads=4, **settings)
         encoder = MeanColours()
         # The one port that is not the product's own: loading a network is another test's subject.
-        runtime._ports["encoder"] = encoder
+        runtime.remember("encoder", encoder)
         return Site(runtime, encoder)
 
     return make

@@ -25,9 +25,20 @@ from mirada.runtime import Runtime
 if TYPE_CHECKING:
     from mirada.db.classifier_models import ClassifiedPicture
 
-_guard = threading.Lock()
-_turns: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
-"""One lock per picture that is being encoded by this process: whoever comes second finds its vector."""
+
+class _PictureLocks:
+    """One lock for each picture that is being encoded: a second request waits and finds its vector."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._locks: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
+
+    def lock_of(self, sha256: str) -> threading.Lock:
+        with self._guard:
+            lock = self._locks.get(sha256)
+            if lock is None:
+                lock = self._locks[sha256] = threading.Lock()
+            return lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +90,7 @@ def classify_sent(
         Unavailable: the encoder or the database cannot be had, or new labels take too long.
     """
     classifier = Classifier.prepare(runtime, encoder, question)
-    with _turn(staged.sha256):
+    with runtime.remembered("picture_locks", _PictureLocks).lock_of(staged.sha256):
         with runtime.reading() as session:
             known = remembered.known_picture(
                 session, staged.sha256, classifier.space_id, classifier.space
@@ -165,11 +176,3 @@ def _answer(
 ) -> Answer:
     summary = row.result or {}
     return Answer(sha256, vector, found, summary, row.asset_id, row.theme, change_seq)
-
-
-def _turn(sha256: str) -> threading.Lock:
-    with _guard:
-        turn = _turns.get(sha256)
-        if turn is None:
-            turn = _turns[sha256] = threading.Lock()
-        return turn

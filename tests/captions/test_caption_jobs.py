@@ -77,7 +77,7 @@ def make_captioned(
 
     def make(**settings: Any) -> CaptionedSite:
         site = make_site(**{**server.settings, **site_settings, **settings})
-        site.runtime._ports["caption_tower"] = LocalTexts()
+        site.runtime.remember("caption_tower", LocalTexts())
         return CaptionedSite(site, server)
 
     return make
@@ -640,8 +640,9 @@ def without_key(site: CaptionedSite, make_runtime: Callable[..., Runtime]) -> Ru
         if settings.database_url is None
         else settings.database_url.get_secret_value(),
     )
-    runtime._ports.update(encoder=site.encoder, decoder=site.runtime.decoder)
-    runtime._ports["caption_tower"] = LocalTexts()
+    runtime.remember("encoder", site.encoder)
+    runtime.remember("decoder", site.runtime.decoder)
+    runtime.remember("caption_tower", LocalTexts())
     return runtime
 
 

@@ -193,7 +193,7 @@ def made_site(runtime: Runtime, server: OpenAiServer) -> CaptionedSite:
     from testing.worksite import MeanColours
 
     encoder = MeanColours()
-    runtime._ports["encoder"] = encoder
+    runtime.remember("encoder", encoder)
     return CaptionedSite(Site(runtime, encoder), server)
 
 

@@ -41,7 +41,8 @@ def make_captioned(
     def make(**settings: object) -> CaptionedSite:
         runtime = make_runtime(**{**server.settings, **settings})
         encoder = MeanColours()
-        runtime._ports.update(encoder=encoder, caption_tower=LocalTexts())
+        runtime.remember("encoder", encoder)
+        runtime.remember("caption_tower", LocalTexts())
         return CaptionedSite(Site(runtime, encoder), server)
 
     return make

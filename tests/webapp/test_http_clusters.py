@@ -43,7 +43,7 @@ class Words:
 def words_for(gallery: Gallery) -> Words:
     """Give the gallery two labels and an encoder that knows them."""
     words = Words()
-    gallery.runtime._ports["encoder"] = words
+    gallery.runtime.remember("encoder", words)
     with gallery.runtime.transaction() as session:
         for name in ("cat", "dog"):
             label_set.LABELS.put(session, Label(name))

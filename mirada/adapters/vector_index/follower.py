@@ -14,7 +14,7 @@ def follower(index: VectorIndex, poll_s: float = POLL_S) -> Loop:
     """Return the loop that calls the index's `refresh()`."""
     return Loop(
         "index-follower",
-        index.refresh,
+        lambda: index.refresh(),
         poll_s,
         "The index cannot follow the database",
         retry_s=OUTAGE_POLL_S,

@@ -1,4 +1,4 @@
-"""Every setting in one frozen object, hence its length; the only module that reads the environment."""
+"""All settings in one frozen object, hence the length; only this module reads the environment."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BUNDLED_MODEL_DIR = PROJECT_ROOT / "models" / "stickers"
 
 
 class AuthMode(StrEnum):
-    """Who may call without a key."""
+    """The need for an API key: none for anybody (open), or one for every call (keys)."""
 
     OPEN = "open"
     KEYS = "keys"
@@ -46,10 +46,10 @@ class InvalidSettings(MiradaError):
 
 
 class Settings(BaseSettings):
-    """What an operator can choose, from the environment or a `.env` file.
+    """The operator's settings, from the environment or a `.env` file.
 
-    Names in the environment are the field names in capitals. A file named by `MIRADA_ENV_FILE`
-    is read instead of `.env` when that variable is set.
+    Environment variables are the field names in capitals. The variable `MIRADA_ENV_FILE` names
+    another file in place of `.env`.
     """
 
     model_config = SettingsConfigDict(
@@ -416,10 +416,10 @@ class Settings(BaseSettings):
         """Read the environment and the `.env` file.
 
         Args:
-            **overrides: field values that win over the environment; for tests and commands.
+            **overrides: field values in place of the environment's; for tests and commands.
 
         Raises:
-            InvalidSettings: naming every setting at fault, one per line.
+            InvalidSettings: settings are wrong; the message names each of them on a line.
         """
         env_file = _EnvFile().mirada_env_file
         try:
@@ -429,10 +429,10 @@ class Settings(BaseSettings):
 
     @property
     def url(self) -> URL:
-        """The database URL that the settings amount to."""
+        """The URL of the database, from DATABASE_URL, else DB_HOST and its companions, else SQLite."""
         if self.database_url is not None:
             url = make_url(self.database_url.get_secret_value())
-            # Bare mysql:// would pick a driver that is not installed.
+            # A URL without a driver would choose one that is not installed.
             bare = {
                 "mysql": "mysql+pymysql",
                 "mariadb": "mysql+pymysql",
@@ -452,7 +452,7 @@ class Settings(BaseSettings):
 
     @property
     def prices(self) -> PriceTable:
-        """What models cost: the built-in prices, and the operator's own above them."""
+        """The prices of models: the built-in ones, replaced by the operator's own."""
         return PriceTable(parse_prices(self.llm_prices_usd or {}))
 
     @property
@@ -462,7 +462,7 @@ class Settings(BaseSettings):
 
     @property
     def effective_auth_mode(self) -> AuthMode:
-        """The mode in force: open by default on the embedded database only."""
+        """The mode in use: AUTH_MODE, else open on the embedded database and keys on others."""
         if self.auth_mode is not None:
             return self.auth_mode
         return AuthMode.OPEN if self.is_embedded else AuthMode.KEYS
@@ -486,7 +486,7 @@ class Settings(BaseSettings):
 
 
 class _EnvFile(BaseSettings):
-    """Which `.env` file to read."""
+    """The setting that names the `.env` file."""
 
     mirada_env_file: Path = Field(Path(".env"), validation_alias=AliasChoices("MIRADA_ENV_FILE"))
 
@@ -497,7 +497,7 @@ def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        # A name may point anywhere.
+        # A host name may resolve to any address.
         return False
 
 

@@ -1,4 +1,4 @@
-"""Protocols of everything outside the core, and the values they exchange."""
+"""The ports: protocols of everything outside the core, and the values they exchange."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mirada.kernel.similarity import Match, SearchWay
 
 
 class ImageEncoder(Protocol):
-    """The image tower. Thread-safe. Never holds random weights."""
+    """The image tower of a model. Thread-safe. It never has random weights."""
 
     @property
     def space(self) -> EmbeddingSpace:
@@ -30,7 +30,7 @@ class ImageEncoder(Protocol):
 
     @property
     def input_side_px(self) -> int:
-        """Side of the square the network sees; decoding much more than twice this is waste."""
+        """Side of the network's square input, in pixels; decoding far more than twice of it is waste."""
 
     def encode_images(self, images: Sequence[RgbImage]) -> Matrix:
         """Return (n, d) float32 unit rows, in the order given; (0, d) for no images.
@@ -42,16 +42,16 @@ class ImageEncoder(Protocol):
 
 
 class TextEncoder(Protocol):
-    """The text tower, in the image tower's space. Thread-safe."""
+    """A text tower. Thread-safe."""
 
     @property
     def space(self) -> EmbeddingSpace:
-        """The space of every vector this encoder returns: the image tower's."""
+        """The space of every vector this encoder returns; a model's two towers share one."""
 
     def encode_texts(self, texts: Sequence[str]) -> Matrix:
         """Return (n, d) float32 unit rows, in the order given; (0, d) for no texts.
 
-        Longer texts are cut at the model's context length; empty text has a defined vector.
+        Long texts are cut at the model's context length; an empty text has a vector too.
 
         Raises:
             EncoderUnavailable: the device fails.
@@ -59,14 +59,14 @@ class TextEncoder(Protocol):
 
 
 class PromptEncoder(TextEncoder, Protocol):
-    """Embeds prompts, in a space of their own; see `EmbeddingSpace.kind`."""
+    """An encoder of prompts, in a space of their own; see `EmbeddingSpace.kind`."""
 
     def interactive(self) -> TextEncoder:
-        """Return the same encoder for calls a person waits for."""
+        """Return this encoder for calls that a person waits for."""
 
 
 class CalibratedEncoder(ImageEncoder, TextEncoder, Protocol):
-    """Both towers, and what turns their cosines into the model's own logits."""
+    """Both towers of a model, with the scale and bias that turn their cosines into logits."""
 
     @property
     def space(self) -> EmbeddingSpace:
@@ -82,31 +82,31 @@ class CalibratedEncoder(ImageEncoder, TextEncoder, Protocol):
 
 
 class ImageDecoder(Protocol):
-    """Turns untrusted bytes into facts and pixels; a picture that kills the decoder is refused."""
+    """A decoder of untrusted pictures; a picture that kills it is refused."""
 
     def inspect(self, path: Path) -> PictureFacts:
-        """Decode every pixel of the first frame and return what was found.
+        """Decode every pixel of the first frame, and return the facts about the picture.
 
-        What stands beside the pixels is read as far as it can be; nothing is refused for it.
+        Broken data beside the pixels counts as absent; no picture is refused for it.
 
         Raises:
-            UnsupportedImage: not an accepted format.
-            CorruptImage: empty, truncated, or it made the decoder crash or exceed its limits.
-            ImageTooLarge: more than MAX_PIXELS, or a side over MAX_SIDE_PX.
+            UnsupportedImage: the format is not accepted.
+            CorruptImage: it is empty or truncated, or the decoder crashed or exceeded its limits.
+            ImageTooLarge: it has more than MAX_PIXELS, or a side over MAX_SIDE_PX.
             Unavailable: no decoder process could be started.
         """
 
     def decode(self, path: Path, min_side_px: int) -> RgbImage:
-        """Return the first frame upright, on the defined background, as sRGB.
+        """Return the first frame upright, on TRANSPARENCY_BACKGROUND, as sRGB.
 
-        It may be shrunk, never below `min_side_px` on its shorter side (nor enlarged).
-        Raises as `inspect` does.
+        It may be shrunk, but not below `min_side_px` on its shorter side; it is never enlarged. It
+        raises the errors of `inspect`.
         """
 
     def thumbnail(self, path: Path, max_side_px: int) -> bytes:
-        """Return a WebP of the first frame, at most `max_side_px` on its longer side, no metadata.
+        """Return a WebP of the first frame, at most `max_side_px` on its longer side.
 
-        Transparency is kept. Raises as `inspect` does.
+        It keeps transparency and has no metadata. It raises the errors of `inspect`.
         """
 
     def close(self) -> None:
@@ -114,11 +114,11 @@ class ImageDecoder(Protocol):
 
 
 class StagedFile(Protocol):
-    """A file being received, on the file system it will stay on."""
+    """A file being received, on the file system of its final place."""
 
     @property
     def stream(self) -> BinaryIO:
-        """Write here; the hash and the size follow every write."""
+        """The stream to write to; every write updates the hash and the size."""
 
     @property
     def path(self) -> Path:
@@ -126,7 +126,7 @@ class StagedFile(Protocol):
 
     @property
     def sha256(self) -> str:
-        """64 lower-case hex digits of what was written so far."""
+        """SHA-256 of the bytes so far: 64 lower-case hex digits."""
 
     @property
     def byte_size(self) -> int:
@@ -137,37 +137,41 @@ class StagedFile(Protocol):
 
 
 class ImageStore(Protocol):
-    """Original pictures by content. A key never changes what it names."""
+    """A store of originals by key. The bytes under a key never change."""
 
     def stage(self) -> StagedFile:
-        """Begin a file. Raises StorageFull or Unavailable."""
+        """Return a new staged file. Raises StorageFull or Unavailable."""
 
     def commit(self, staged: StagedFile, key: str) -> None:
-        """Make the staged bytes durable under `key`; if the key exists, drop them. StorageFull."""
+        """Make the staged bytes durable under `key`; discard them if the key exists.
+
+        Raises:
+            StorageFull, Unavailable: nothing was committed.
+        """
 
     def path(self, key: str) -> Path:
-        """Return a readable local path. Raises NotFound when there are no such bytes."""
+        """Return a readable local path. Raises NotFound when the store has no such file."""
 
     def delete(self, key: str) -> None:
-        """Remove the bytes; harmless when absent."""
+        """Remove a stored file; harmless when it is absent."""
 
     def probe(self) -> None:
-        """Write and remove a byte. Raises StorageFull or Unavailable."""
+        """Check that the store takes files. Raises StorageFull or Unavailable."""
 
 
 @dataclass(frozen=True, slots=True)
 class VectorRows:
-    """A batch of stored vectors with who may see them, columnar.
+    """A batch of stored vectors with their owners and visibility, as columns.
 
     Attributes:
         ids: (n,) int64, ascending in the order read: the embedding ids.
-        change_seqs: (n,) int64.
+        change_seqs: (n,) int64 numbers of the change counter.
         vectors: (n, d) float32, unit rows; rows of dead entries are zero.
-        dead: (n,) bool: a tombstone; the id must disappear.
-        access_rows: (m,) int64 positions into `ids`, one per image that shows this content, and one
-            per user who had it classified.
-        access_owners: (m,) int64 owner of that image; the negative id of that user.
-        access_public: (m,) bool: that image is public; False for what is remembered.
+        dead: (n,) bool, true for a tombstone, whose id must leave the index.
+        access_rows: (m,) int64 positions into `ids`: one for each image that shows the content, and
+            one for each user who classified it.
+        access_owners: (m,) int64 id of the image's owner; the negative id of such a user.
+        access_public: (m,) bool, whether the image is public; False for such a user.
     """
 
     ids: npt.NDArray[np.int64]
@@ -181,7 +185,7 @@ class VectorRows:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotRecord:
-    """A published snapshot as the database knows it; without this record a directory is nothing."""
+    """The database's record of a published snapshot; a folder without a record is not a snapshot."""
 
     name: str
     change_seq: int
@@ -190,55 +194,58 @@ class SnapshotRecord:
     row_count: int
     manifest: Mapping[str, Any]
     created_at: datetime | None = None
-    """When the database was told; None before."""
+    """Time of publication in UTC; None before."""
 
 
 class VectorSource(Protocol):
-    """The database, as an index sees it: one embedding space's rows and the change counter."""
+    """The vectors of one space and the change counter, as an index reads them from the database."""
 
     @property
     def space(self) -> EmbeddingSpace:
-        """The space whose rows these are."""
+        """The space of the vectors."""
 
     def current_seq(self) -> int:
         """Return the last committed number of the change counter."""
 
     def db_epoch(self) -> str:
-        """Return the database's identity; a restored backup gets another one."""
+        """Return the identity of the database; a restored backup gets another one."""
 
     def tombstone_floor(self) -> int:
-        """Return the highest number whose tombstones may already be purged."""
+        """Return the highest number up to which tombstones may have been removed."""
 
     def changes_since(self, change_seq: int, limit: int) -> VectorRows:
-        """Return rows with a higher number, ordered by (change_seq, id), dead ones included.
+        """Return rows with a higher number and tombstones, ordered by (change_seq, id).
 
-        At most `limit` rows, except that the last number is always returned completely, so that
-        the caller may move its watermark to the last row's number.
+        There are at most `limit` rows, and further ones with the last row's number. So the caller
+        may continue after that number.
         """
 
     def live_rows_through(self, change_seq: int, page_rows: int = 5_000) -> Iterator[VectorRows]:
         """Yield the live rows with change_seq <= the given one, in pages by ascending id."""
 
     def count_live(self) -> int:
-        """Return how many live rows the space has."""
+        """Return the number of live rows of the space."""
 
     def count_changed_since(self, change_seq: int, through_id: int | None = None) -> int:
-        """Return how many rows, dead or alive, have a higher number, and an id up to that one."""
+        """Return the number of rows and tombstones with a higher number.
+
+        Only rows with an id up to `through_id` count; None counts all.
+        """
 
     def snapshots(self) -> list[SnapshotRecord]:
         """Return the published snapshots that were not set aside, newest first."""
 
     def record_snapshot(self, record: SnapshotRecord, fencing_token: int) -> None:
-        """Publish. Raises LeaseLost when a newer builder holds the lease."""
+        """Publish a snapshot. Raises LeaseLost when a newer builder holds the lease."""
 
     def set_aside(self, name: str, reason: str) -> None:
-        """Mark a snapshot as never to be served again; the first reason stays."""
+        """Mark a snapshot as unusable; the first reason stays."""
 
     def retire_snapshots(self, keep: int) -> list[str]:
-        """Forget all but the `keep` newest good snapshots; return the names, to delete their files."""
+        """Remove the records of all but the `keep` newest valid snapshots, and return their names."""
 
     def purge_tombstones(self) -> int:
-        """Remove tombstones older than every good snapshot and return how many there were."""
+        """Remove tombstones older than every valid snapshot, and return their number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +288,7 @@ class SearchAnswer:
 
 @dataclass(frozen=True, slots=True)
 class IndexStatus:
-    """The state of one process's view of a space, for `GET /api/v1/indexes` and health."""
+    """The state of a process's index of one space, for `GET /api/v1/indexes` and health."""
 
     backend: str
     change_seq: int
@@ -297,7 +304,7 @@ class IndexStatus:
 
 
 class VectorIndex(Protocol):
-    """Nearest vectors of one space. Thread-safe. Score = cosine in [-1, 1], higher is nearer."""
+    """An index of the vectors of one space. Thread-safe. Scores are cosines in [-1, 1]; higher is nearer."""
 
     def search(
         self, queries: Matrix, k: int, permitted: Permitted, *, scan_rows: int | None = None
@@ -315,46 +322,46 @@ class VectorIndex(Protocol):
         """
 
     def refresh(self) -> int:
-        """Catch up with the database and return the change number now reflected.
+        """Read the changes from the database, and return the number that searches now reflect.
 
         Raises:
-            Unavailable: the database cannot be reached; what was known is still served.
+            Unavailable: the database cannot be reached; searches reflect the earlier number.
         """
 
     def wait_for(self, change_seq: int, timeout_s: float = 2.0) -> None:
-        """Return as soon as searches reflect that change number.
+        """Wait until searches reflect a number of the change counter.
 
         Raises:
-            Unavailable: not within `timeout_s` seconds.
+            Unavailable: they do not within `timeout_s` seconds.
         """
 
     def rebuild(self, fencing_token: int, progress: RebuildProgress) -> SnapshotRecord | None:
         """Build and publish a snapshot of everything committed; None where the backend needs none.
 
         Raises:
-            LeaseLost: another builder took over.
-            StorageFull: no room; nothing was published.
+            LeaseLost: another builder has the lease.
+            StorageFull: the disk is full; nothing was published.
         """
 
     def status(self) -> IndexStatus:
-        """Return what this process serves from right now; loads it first if nothing is loaded.
+        """Return the state of the index; it is loaded first if it is not.
 
         Raises:
             Unavailable: nothing is loaded and the database cannot be reached.
         """
 
     def known_status(self) -> IndexStatus | None:
-        """Return the same without loading or asking anything; None while nothing is loaded."""
+        """Return the state of the index without loading it; None while it is not loaded."""
 
     def close(self) -> None:
-        """Let go of files and memory."""
+        """Release files and memory."""
 
 
 class LanguageModel(Protocol):
-    """A language model of somebody else's: slow, paid for, and not to be believed. Thread-safe."""
+    """A language model behind an API: slow, paid for, and not trusted. Thread-safe."""
 
     def check(self) -> None:
-        """Raise CircuitOpen while a request would not even be sent. Sends nothing itself."""
+        """Raise CircuitOpen while requests are refused; nothing is sent."""
 
     def call(self, request: Request[AnyReply]) -> AnyReply:
         """Send one request, without retries, and return its reply.
@@ -362,40 +369,40 @@ class LanguageModel(Protocol):
         Vectors are as many as the texts, of one dimension, finite and not zero.
 
         Raises:
-            InvalidInput: the request cannot be sent; its value says what it takes.
+            InvalidInput: the request cannot be sent; the message gives the limits.
             KeyRefused: the key is wrong; the log says it once.
-            LanguageModelRefused: wrong model or request; asking again changes nothing.
+            LanguageModelRefused: the model or the request is wrong; a retry cannot help.
             UnusableReply: the reply cannot be used, or is too long.
             NoAnswer: the request was sent, and no reply came in time.
-            TooManyRequests, CircuitOpen, Unavailable: ask again after `retry_after_s`.
+            TooManyRequests, CircuitOpen, Unavailable: a retry may help after `retry_after_s`.
         """
 
 
 class Grouping(Protocol):
-    """Finds the centres of groups of vectors. Thread-safe."""
+    """An algorithm that finds the centres of groups of vectors. Thread-safe."""
 
     def centres(self, vectors: Matrix, k: int, seed: int) -> Matrix:
-        """Return (<= k, d) float32 unit centres; fewer where the rows do not differ that much.
+        """Return (m, d) float32 unit centres, m <= k; fewer than k where rows are too similar.
 
         The same rows, k and seed give the same centres on the same machine.
 
         Args:
             vectors: (n, d) float32 unit rows, n >= 1.
-            k: groups wanted, >= 1.
-            seed: of everything that is drawn.
+            k: number of groups, >= 1.
+            seed: seed of all random draws.
 
         Raises:
-            InvalidInput: no rows, or k < 1.
+            InvalidInput: there are no rows, or k < 1.
         """
 
 
 class RebuildProgress(Protocol):
-    """The callback by which a rebuild reports and learns that it should stop."""
+    """The callback by which a rebuild reports its progress, and by which it is stopped."""
 
     def __call__(self, done: int, total: int) -> None:
-        """Report rows done of rows in all. Raises LeaseLost to stop the work."""
+        """Report `done` of `total` rows. Raises LeaseLost to stop the rebuild."""
 
 
 def single(vector: Vector) -> Matrix:
-    """Return a (d,) vector as the (1, d) matrix that encoders and indexes take."""
+    """Return a (d,) vector as a (1, d) matrix, for an index."""
     return vector.reshape(1, -1)

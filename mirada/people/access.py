@@ -1,4 +1,4 @@
-"""What a key lets its bearer do, for how long, and what they may hand on; knows no database."""
+"""The rules of API keys: scopes, expiry, and the limits of keys made with a key. No database is used."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from mirada.kernel.errors import InvalidInput, NotAllowed, ScopeMissing
 from mirada.kernel.labels import normalised_name
 
 LONGEST_LIFE = timedelta(days=3653)
-"""Ten years. A date beyond it is a slip of the pen; a key that never expires has none."""
+"""Ten years, chosen here: a later date is a mistake, since a key may also have no expiry."""
 LONGEST_GRACE = timedelta(days=7)
-"""How long two keys may stand for one after a rotation: a week is enough to roll anything out."""
+"""Longest time that a rotated key stays valid beside the new one: a week, chosen here."""
 
 
 class Scope(StrEnum):
-    """A part of what a key's owner may do. A key that names none may do all of it.
+    """A scope limits a key to a part of its owner's rights. A key without scopes has all of them.
 
-    read: every GET, and the POSTs that only ask: searches and embeddings.
+    read: every GET, and the POSTs that change nothing: searches and embeddings.
     write: every other call: uploads, changes, deletions, feedback, classifications (which are
         remembered), and the owner's own keys. It does not include read.
-    admin: together with read or write, what only an administrator may; without it an
-        administrator's key does what any user's does.
+    admin: together with read or write, the rights of an administrator; without it an
+        administrator's key has the rights of any user's.
     metrics: the metrics of the whole installation, and nothing else.
     """
 
@@ -34,7 +34,7 @@ class Scope(StrEnum):
 
 
 class KeyState(StrEnum):
-    """Whether a key counts now."""
+    """The validity of a key."""
 
     IN_FORCE = "in_force"
     EXPIRED = "expired"
@@ -46,10 +46,10 @@ _OF_EVERYBODY: Scopes = frozenset({Scope.READ, Scope.WRITE})
 
 
 def checked_scopes(names: Iterable[str] | None) -> Scopes | None:
-    """Return the scopes so named; None, for all that the owner may, stays None.
+    """Return scopes by their names; None, for all rights of the owner, stays None.
 
     Raises:
-        InvalidInput: none is named, one is unknown, or admin stands without read and write.
+        InvalidInput: there is no name, one is unknown, or admin is without read and write.
     """
     if names is None:
         return None
@@ -69,23 +69,23 @@ def checked_scopes(names: Iterable[str] | None) -> Scopes | None:
 
 
 def scopes_from_text(text: str | None) -> Scopes | None:
-    """Return what a key's row says; a word that this version does not know allows nothing."""
+    """Return the scopes in a key's row; a name that this version does not know gives no right."""
     if text is None:
         return None
     return frozenset(scope for scope in Scope if scope.value in text.split())
 
 
 def scopes_to_text(scopes: Scopes | None) -> str | None:
-    """Return what to write into a key's row: the names in their order, separated by blanks."""
+    """Return scopes as the text of a key's row: names in their order, separated by blanks."""
     return None if scopes is None else " ".join(scope for scope in Scope if scope in scopes)
 
 
 def checked_key_name(text: object) -> str | None:
-    """Return what its owner calls a key; None for no name.
+    """Return the normalised name of a key; None for no name.
 
     Raises:
-        InvalidInput: it is not a `normalised_name`: empty, above 100 characters, or with control
-            characters.
+        InvalidInput: it is empty, longer than 100 characters, or has control characters; see
+            `normalised_name`.
     """
     if text is None:
         return None
@@ -96,10 +96,10 @@ def checked_key_name(text: object) -> str | None:
 
 
 def checked_expiry(expires_at: datetime | None, now: datetime) -> datetime | None:
-    """Return when a key ends; None for never.
+    """Return the expiry of a key unchanged; None for never.
 
     Raises:
-        InvalidInput: the time has no zone, is not in the future, or is beyond LONGEST_LIFE.
+        InvalidInput: it has no time zone, is not in the future, or is beyond LONGEST_LIFE.
     """
     if expires_at is None:
         return None
@@ -115,7 +115,7 @@ def checked_expiry(expires_at: datetime | None, now: datetime) -> datetime | Non
 
 
 def key_state(expires_at: datetime | None, revoked_at: datetime | None, now: datetime) -> KeyState:
-    """Return whether a key counts. A rotated one is revoked at a later time, and counts until then."""
+    """Return the validity of a key at `now`; a rotated key is valid until its later `revoked_at`."""
     if revoked_at is not None and revoked_at <= now:
         return KeyState.REVOKED
     if expires_at is not None and expires_at <= now:
@@ -124,18 +124,18 @@ def key_state(expires_at: datetime | None, revoked_at: datetime | None, now: dat
 
 
 def ends_at(expires_at: datetime | None, revoked_at: datetime | None) -> datetime | None:
-    """Return from when on a key counts no more; None for never."""
+    """Return the end of a key's validity; None for never."""
     return min((end for end in (expires_at, revoked_at) if end is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """What somebody may do now, and with it the most that a key made by them can do.
+    """The rights of a caller, which are the most that a key made by them can have.
 
     Attributes:
-        is_administrator: whether they act as one; a scoped key without admin does not.
-        scopes: of the key they call with; None: all that their role allows.
-        until: when that key ends; None for never.
+        is_administrator: whether they act as an administrator; false with a key without admin.
+        scopes: the scopes of the key they call with; None for all rights of their role.
+        until: the end of that key's validity; None for never.
     """
 
     is_administrator: bool
@@ -143,16 +143,16 @@ class Authority:
     until: datetime | None = None
 
     def refuse_more(self, scopes: Scopes | None, until: datetime | None) -> None:
-        """Check what a new key is to do.
+        """Check the rights of a new key against these.
 
         Args:
-            scopes: None for all that its owner may.
-            until: None for never.
+            scopes: the new key's scopes; None for all rights of its owner.
+            until: the new key's end; None for never.
 
         Raises:
-            ScopeMissing: the calling key is limited and this one would do more.
-            NotAllowed: only an administrator hands that scope out, or the key would outlive the
-                one that makes it.
+            ScopeMissing: the calling key is limited, and the new key would have more rights.
+            NotAllowed: only an administrator may give that scope, or the new key would outlive
+                the calling key.
         """
         if self.scopes is not None:
             missing = (frozenset(Scope) if scopes is None else scopes) - self.scopes

@@ -1,4 +1,4 @@
-"""What this installation signs cookies with: the same in every process, and in no other database."""
+"""The key that signs cookies: the same in every process, different for every database."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from mirada.db.models import Installation
 
 
 def signing_key(session: Session, configured: str | None) -> str:
-    """Return 64 hex digits made of the database's own secret and, where there is one, of ours.
+    """Return the signing key, 64 hex digits, from the database's secret and the configured one.
 
-    With both, whoever reads the database alone cannot sign, a configured secret that can be guessed
-    still does no harm, and two databases with one `.env` do not accept each other's cookies.
+    Two secrets protect in three ways. A reader of the database alone cannot sign. A configured
+    secret that can be guessed does no harm. Two databases with one `.env` do not accept each
+    other's cookies.
 
     Args:
-        session: any.
-        configured: SECRET_KEY; None leaves the database's secret alone.
+        session: for reading.
+        configured: the setting SECRET_KEY; None uses the database's secret alone.
     """
     secret = session.execute(select(Installation.secret_key)).scalar_one()
     return hmac.new((configured or "").encode(), secret.encode(), hashlib.sha256).hexdigest()

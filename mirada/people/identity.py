@@ -1,4 +1,4 @@
-"""Users and API keys as values: what others see of their tables."""
+"""Users and API keys as values, so that other rooms see no rows of their tables."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Person:
     """A person or a service that owns images.
 
     Attributes:
-        id: of the user.
-        username: unique, case apart.
+        id: id of the user.
+        username: unique, whatever the case of its letters.
         role: "user" or "administrator".
         created_at: UTC.
     """
@@ -34,18 +34,18 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An API key without itself.
+    """An API key, without its secret part.
 
     Attributes:
-        id: of the key.
-        user_id: whose it is.
-        prefix: how it begins.
-        name: what its owner calls it.
-        scopes: their names, separated by blanks; None for all that its owner may.
+        id: id of the key.
+        user_id: id of its owner.
+        prefix: first characters of the key.
+        name: the owner's name for it; None for no name.
+        scopes: names separated by blanks; None for all rights of its owner.
         created_at: UTC, like all times here.
         expires_at: None for never.
-        last_used_at: to about a minute; None for never.
-        revoked_at: ahead for a rotated key in its grace period.
+        last_used_at: exact to about a minute; None for never.
+        revoked_at: None for never; in the future for a rotated key in its grace period.
     """
 
     id: int

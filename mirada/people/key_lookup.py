@@ -1,4 +1,4 @@
-"""Whose key this is: read from the database every time, so that a revoked one counts nowhere at once."""
+"""Finds the owner of a key in the database, at every call, so that revoking works at once."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from mirada.people.access import KeyState, key_state
 from mirada.people.identity import Key, Person
 
 KEY_PATTERN = re.compile(r"mrd_[a-z0-9]{8}_[A-Za-z0-9_-]{43}")
+"""The form of a key, as `keys` makes it: a prefix, and 32 bytes in base64url (RFC 4648, section 5)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bearer:
-    """Whose key it is, and the key."""
+    """A valid key with its owner."""
 
     user: Person
     key: Key
 
 
 def recognise_key(session: Session, key: str) -> Bearer:
-    """Return whose key this is.
+    """Return a key with its owner.
 
     Raises:
-        NotAuthenticated: it is none, was revoked, or has expired. Only who has all of a key learns
-            which.
+        NotAuthenticated: it is not a key, was revoked, or has expired. The message tells which,
+            since only a holder of the whole key can see the last two.
     """
     if not KEY_PATTERN.fullmatch(key):
         raise NotAuthenticated("This is not an API key of this server.")
@@ -38,12 +39,12 @@ def recognise_key(session: Session, key: str) -> Bearer:
 
 
 def recognise_by_id(session: Session, key_id: int, prefix: str) -> Bearer:
-    """Return whose key a session was opened with. Raises NotAuthenticated as `recognise_key` does."""
+    """Return the key that opened a session. Raises NotAuthenticated as `recognise_key` does."""
     return _in_force(session, ApiKey.id == key_id, ApiKey.prefix == prefix)
 
 
 def sha256_of(key: str) -> str:
-    """Return what is stored of a key. How long a look-up of it takes tells nothing of any key."""
+    """Return the digest of a key, which is what is stored; the time of a look-up reveals no key."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""API keys: issue, list, rotate and revoke them. Who calls with one is for `recognise` to say."""
+"""API keys: issue, list, rotate and revoke them. `key_lookup` recognises them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from mirada.people.identity import Key, Person
 from mirada.people.key_lookup import sha256_of
 
 KEY_BYTES = 32
-"""CONTRACT, Who is calling: 32 random bytes. Nobody guesses one of 2**256, so a fast hash is right
-and wrong keys are not counted."""
+"""CONTRACT, Who is calling: 32 random bytes. Nobody can guess one of 2**256, so a fast hash is enough, and
+wrong keys are not counted."""
 PREFIX_CHARS = 12
 """The readable beginning of a key, "mrd_" and 8 digits, that is stored and may be shown."""
 LEAST_PREFIX_CHARS = 8
-"""Fewer characters of a key say too little to revoke by."""
+"""Fewest characters that name a key to revoke; chosen here: fewer could name many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class NewKey:
     """A key that was issued.
 
     Attributes:
-        row: what is kept of it.
-        key: to be shown now or never; None when an earlier request made it.
+        row: the stored part of it.
+        key: the key itself, shown only once; None when an earlier request made it.
     """
 
     row: Key
@@ -48,13 +48,13 @@ class NewKey:
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Who asks for a key.
+    """The caller that asks for a key.
 
     Attributes:
-        user_id: whose `idempotency_key` it is.
-        authority: the most that the key may be; None for the command line, which has no limits.
+        user_id: id of the caller, who owns `idempotency_key`.
+        authority: the rights of the caller; None for the command line, which has no limits.
         key_id: the key they call with; None without one.
-        idempotency_key: the request's; one makes one key, shown in the first reply only.
+        idempotency_key: the request's; it makes one key, shown in the first reply only.
     """
 
     user_id: int = 0
@@ -63,7 +63,7 @@ class Asker:
     idempotency_key: str | None = None
 
     def refuse_more(self, scopes: Scopes | None, until: datetime | None) -> None:
-        """Check what a new key is to do; see `Authority.refuse_more`."""
+        """Check the rights of a new key; see `Authority.refuse_more`."""
         if self.authority is not None:
             self.authority.refuse_more(scopes, until)
 
@@ -84,19 +84,19 @@ def issue(
     expires_at: datetime | None = None,
     asker: Asker = COMMAND_LINE,
 ) -> NewKey:
-    """Make a key.
+    """Insert a new key of a user, and return it.
 
     Args:
         session: a transaction.
-        owner: whose it will be.
-        name: what its owner calls it.
-        scopes: what it may do; None for all that its owner may.
-        expires_at: when it ends; None for never.
-        asker: who asks for it.
+        owner: the owner of the key.
+        name: the owner's name for it; None for no name.
+        scopes: the rights of the key; None for all rights of its owner.
+        expires_at: end of its validity; None for never.
+        asker: the caller that asks for it.
 
     Raises:
-        InvalidInput: name, scopes or expiry make no sense, or the Idempotency-Key is another request's.
-        NotAllowed, ScopeMissing: it would be more than the asker has.
+        InvalidInput: name, scopes or expiry are wrong, or the Idempotency-Key is another request's.
+        NotAllowed, ScopeMissing: it would have more rights than the asker.
         Conflict: a request with that Idempotency-Key is being answered.
     """
     name, expires_at = access.checked_key_name(name), access.checked_expiry(expires_at, utc_now())
@@ -123,7 +123,7 @@ def issue(
 def list_keys(
     session: Session, owner_id: int, *, cursor: int | None = None, limit: int = 50
 ) -> list[Key]:
-    """Return at most `limit` keys of a user, newest first, void ones included."""
+    """Return at most `limit` keys of a user, newest first, with those that are no longer valid."""
     query = select(ApiKey).where(ApiKey.user_id == owner_id)
     if cursor is not None:
         query = query.where(ApiKey.id < min(cursor, LARGEST_ID))
@@ -132,7 +132,7 @@ def list_keys(
 
 
 def get_key(session: Session, owner_id: int, key_id: int) -> Key:
-    """Return a user's key by id. Raises NotFound where that user has no such key."""
+    """Return a user's key by id. Raises NotFound when the user has no such key."""
     key = session.get(ApiKey, key_id) if 0 < key_id <= LARGEST_ID else None
     if key is None or key.user_id != owner_id:
         raise _no_such_key(key_id)
@@ -147,20 +147,20 @@ def rotate(
     grace: timedelta = timedelta(0),
     asker: Asker = COMMAND_LINE,
 ) -> NewKey:
-    """Put a new key in the place of another: the same name and scopes, and as long a life, from now.
+    """Replace a key by a new one with the same name, scopes and length of validity.
 
     Args:
         session: a transaction.
-        owner_id: whose key.
-        key_id: the one to replace.
-        grace: how long the old one goes on being valid, up to LONGEST_GRACE; zero voids it at once.
-        asker: who asks; a key that replaces itself takes nothing more.
+        owner_id: id of the key's owner.
+        key_id: the key to replace.
+        grace: time that the old key stays valid, up to LONGEST_GRACE; zero revokes it at once.
+        asker: the caller; a key may always replace itself.
 
     Raises:
-        NotFound: that user has no such key.
-        Conflict: it is void already, or was rotated before.
+        NotFound: the user has no such key.
+        Conflict: the key is no longer valid, or was rotated before.
         InvalidInput: the grace period is negative or too long.
-        NotAllowed, ScopeMissing: the new one would be more than the asker has.
+        NotAllowed, ScopeMissing: the new key would have more rights than the asker.
     """
     if not timedelta(0) <= grace <= access.LONGEST_GRACE:
         reason = f"The grace period is 0 to {access.LONGEST_GRACE.total_seconds():.0f} seconds."
@@ -182,10 +182,10 @@ def rotate(
 
 
 def revoke(session: Session, owner_id: int, key_id: int) -> Key:
-    """Void a user's key from now on; one that is void stays as it is.
+    """Revoke a user's key now; a revoked key stays as it is.
 
     Raises:
-        NotFound: that user has no such key.
+        NotFound: the user has no such key.
     """
     key, now = _locked(session, owner_id, key_id), utc_now()
     if key.revoked_at is None or key.revoked_at > now:
@@ -195,15 +195,15 @@ def revoke(session: Session, owner_id: int, key_id: int) -> Key:
 
 
 def key_beginning_with(session: Session, beginning: str) -> Key:
-    """Return the one key in force that begins so.
+    """Return the one valid key with this beginning.
 
     Args:
-        session: any.
-        beginning: the key's first 8 to 12 characters; the whole key, pasted, will do as well.
+        session: for reading.
+        beginning: the key's first 8 to 12 characters, or the whole key.
 
     Raises:
-        InvalidInput: fewer than 8 characters, or several keys in force begin so.
-        NotFound: no key in force begins so.
+        InvalidInput: it has fewer than 8 characters, or several valid keys begin with it.
+        NotFound: no valid key begins with it.
     """
     absent = NotFound(f"No key in force begins with '{beginning[:PREFIX_CHARS]}'.")
     if not beginning.isascii():

@@ -1,4 +1,4 @@
-"""People and services that own images; the keys they call with are in `mirada.people.keys`."""
+"""Users: people and services that own images. Their keys are in `mirada.people.keys`."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from mirada.people.access import Scopes
 from mirada.people.identity import Key, Person
 
 LOCAL_USERNAME = "local"
-"""Whom calls without a key act as under AUTH_MODE=open."""
+"""The user of calls without a key under AUTH_MODE=open."""
 USERNAME_PATTERN = re.compile(r"[\w.@+-]{1,150}")
+"""The same form as Django's UnicodeUsernameValidator, up to the length of the column."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewUser:
-    """A user who was created, and their first key; see `keys.NewKey`."""
+    """A new user with their first key; see `keys.NewKey`."""
 
     user: Person
     first_key: keys.NewKey
@@ -34,15 +35,15 @@ class NewUser:
 def create_user(session: Session, username: str, *, is_administrator: bool = False) -> Person:
     """Insert a user.
 
-    Names that differ by case alone are one name. SQLite knows the case of A to Z only, and MySQL
-    takes letters with and without accents for the same.
+    Names that differ only in case are equal. SQLite compares the case of A to Z only. For MySQL,
+    letters with and without accents are equal too.
 
     Raises:
-        InvalidInput: the name is empty, longer than 150 characters, or holds other characters than
-            letters, digits and any of `_ . @ + -`.
+        InvalidInput: the name is empty, longer than 150 characters, or holds a character other than
+            letters, digits and `_ . @ + -`.
         Conflict: the name is taken, or is that of the local user.
     """
-    # Letters that only look different, such as full-width ones, are the plain letters.
+    # NFKC makes full-width letters and other variants plain letters.
     username = unicodedata.normalize("NFKC", username)
     if not USERNAME_PATTERN.fullmatch(username):
         reason = "1 to 150 letters, digits, or any of _ . @ + -"
@@ -71,11 +72,11 @@ def create_with_key(
     Args:
         session: a transaction.
         username: see `create_user`.
-        is_administrator: the role.
-        key_name: what the key is called.
-        scopes: what it may do; None for all that the user may.
-        expires_at: when it ends; None for never.
-        asker: who asks; a repetition of their request gets the user without the key.
+        is_administrator: whether the user is an administrator.
+        key_name: name of the key.
+        scopes: rights of the key; None for all rights of the user.
+        expires_at: end of the key's validity; None for never.
+        asker: the caller; a repeated request of theirs gets the user without the key.
 
     Raises:
         InvalidInput, Conflict, NotAllowed, ScopeMissing: as `create_user` and `keys.issue` do.
@@ -108,7 +109,7 @@ def create_with_key(
 
 
 def without_rank(user: Person) -> Person:
-    """Return the user as a key without the scope admin lets them act."""
+    """Return the user with the role that a key without the scope admin gives: an ordinary user's."""
     return replace(user, role=str(Role.USER))
 
 
@@ -121,7 +122,7 @@ def get_user(session: Session, user_id: int) -> Person:
 
 
 def no_such_user(user_id: int) -> NotFound:
-    """Return what is said of an absent user, and to everybody who may not know of one."""
+    """Return the error for an absent user, and for one whom the caller must not know of."""
     return NotFound(f"There is no user {user_id}.")
 
 
@@ -129,9 +130,9 @@ def list_users(session: Session, *, cursor: int | None = None, limit: int = 50) 
     """Return at most `limit` users, newest first.
 
     Args:
-        session: any.
-        cursor: the id of the last user of the page before; None for the first page.
-        limit: >= 1.
+        session: for reading.
+        cursor: id of the last user of the page before; None for the first page.
+        limit: most users, >= 1.
     """
     query = select(User)
     if cursor is not None:
@@ -141,10 +142,10 @@ def list_users(session: Session, *, cursor: int | None = None, limit: int = 50) 
 
 
 def local_user(session: Session) -> Person:
-    """Return the administrator whom calls without a key act as; the first call inserts it.
+    """Return LOCAL_USERNAME, the administrator of calls without a key; the first call inserts it.
 
     Raises:
-        Conflict: the database takes another user's name for the same.
+        Conflict: the database finds the name of another user equal to it.
     """
     user = _found_local_user(session)
     if user is not None:
@@ -152,7 +153,7 @@ def local_user(session: Session) -> Person:
     try:
         return _inserted(session, LOCAL_USERNAME, Role.ADMINISTRATOR)
     except Conflict:
-        # Another process has inserted it between our look and our insert.
+        # Another process inserted the user after our query.
         user = _found_local_user(session)
         if user is None:
             raise
@@ -160,7 +161,7 @@ def local_user(session: Session) -> Person:
 
 
 def user_named(session: Session, username: str) -> Person:
-    """Return a user by name, as it is written; "local" is inserted when it is not there yet.
+    """Return a user by the exact name; the user "local" is inserted if it is absent.
 
     Raises:
         NotFound: there is no such user.
@@ -168,7 +169,7 @@ def user_named(session: Session, username: str) -> Person:
     if username == LOCAL_USERNAME:
         return local_user(session)
     user = session.execute(select(User).where(User.username == username)).scalar_one_or_none()
-    # MySQL finds "ana" under "ANA"; the other engines do not, and nor do we.
+    # MySQL finds "ana" under "ANA", but a name must match exactly.
     if user is None or user.username != username:
         raise NotFound(
             f"There is no user '{username}'. Create it: flask --app wsgi users create {username}"

@@ -1,4 +1,4 @@
-"""Pictures made from words, in the worker: have one drawn, keep it, and take it in as any upload."""
+"""The drawing job: have a picture drawn, keep it, and take it in as any upload."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from mirada.drawing import request
-from mirada.drawing.request import Wanted
+from mirada.drawing.request import WantedDrawing
 from mirada.jobs.kinds import Kind, RetryPolicy
 from mirada.jobs.turns import turn_of
 from mirada.kernel.drawing import sides_of
@@ -39,13 +39,13 @@ logger = logging.getLogger(__name__)
 
 GENERATOR = "OpenAI images API"
 THREADS_PER_DRAWING = 4
-"""A drawing holds a thread for up to minutes; most of a process's threads stay free for the rest."""
+"""A drawing holds a thread for minutes; most of a process's threads stay free for other jobs."""
 
 
-def generate_image(runtime: Runtime, attempt: Attempt) -> None:
+def draw_image(runtime: Runtime, attempt: Attempt) -> None:
     """Have a picture drawn and register it, both once, however many attempts that takes."""
     job = attempt.job
-    wanted, key = request.wanted_by(job), request.drawn_key(job)
+    wanted, key = request.wanted_drawing(job), request.drawn_key(job)
     size = wanted.size or runtime.settings.generation_size
     if not _is_drawn(runtime, key):
         with runtime.reading() as session:
@@ -74,7 +74,7 @@ def _is_drawn(runtime: Runtime, key: str) -> bool:
 def _draw(runtime: Runtime, attempt: Attempt, prompt: str, size: str, key: str) -> None:
     """Pay for a picture and keep its bytes under `key` before anything else happens."""
     settings = runtime.settings
-    order = paying.order_of(attempt, spending.GENERATION, attempt.job.same_work)
+    order = paying.order_of(attempt, spending.DRAWING, attempt.job.same_work)
     paying.language_model_of(runtime)
     # What could not be kept must not be paid for; nor what this process does not live to see.
     runtime.image_store.probe()
@@ -106,7 +106,9 @@ def _keep(runtime: Runtime, drawing: Drawing, key: str) -> None:
         ) from error
 
 
-def _register(runtime: Runtime, attempt: Attempt, wanted: Wanted, size: str, key: str) -> None:
+def _register(
+    runtime: Runtime, attempt: Attempt, wanted: WantedDrawing, size: str, key: str
+) -> None:
     width, height = sides_of(size)
     job = attempt.job
 
@@ -152,7 +154,7 @@ def _staged_copy(runtime: Runtime, key: str) -> StagedFile:
 
 
 def _forget(runtime: Runtime, key: str) -> None:
-    """Remove what is an image by now; a failure leaves an orphan and is only logged."""
+    """Remove the kept drawing, an image by now; a failure leaves an orphan and is only logged."""
     try:
         runtime.image_store.delete(key)
     except MiradaError as error:
@@ -161,7 +163,7 @@ def _forget(runtime: Runtime, key: str) -> None:
 
 KIND = Kind(
     request.GENERATE_IMAGE,
-    generate_image,
+    draw_image,
     # Each silence may have been a picture that is paid for, so there are few.
     RetryPolicy(max_attempts=4, first_delay_s=10.0),
     makes_image=True,

@@ -1,9 +1,10 @@
-"""Pictures made from words: queue the job that has one drawn, and end it together with its image."""
+"""Requests for drawings: queue the job that has a picture drawn, and end it with its image."""
 
 from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import update
 from sqlalchemy.orm import Session
@@ -18,20 +19,20 @@ from mirada.people.access import KeyState, key_state
 
 GENERATE_IMAGE = "generate_image_task"
 DRAWN = "drawn"
-"""Folder of the store for what was paid for and is no image yet."""
+"""Folder of the store for drawings that are paid for and are no images yet."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What somebody wants to have drawn, and how the image is to be registered.
+class WantedDrawing:
+    """A drawing that a user asks for, and the image that it becomes.
 
     Attributes:
-        owner_id: whose image it becomes.
-        prompt: what it is made from.
-        size: "1024x1024" and the like; None takes the server's own.
-        caption: what its owner says of it; None for nothing.
+        owner_id: the image's owner.
+        prompt: the words that it is made from.
+        size: "1024x1024" and the like; None for GENERATION_SIZE.
+        caption: the owner's caption; None for none.
         auto_caption: whether a model may write a missing caption.
-        is_public: anyone may see it.
+        is_public: whether anyone may see the image.
     """
 
     owner_id: int
@@ -42,20 +43,20 @@ class Wanted:
     is_public: bool = False
 
 
-def request_generation(
+def request_drawing(
     session: Session,
-    wanted: Wanted,
+    wanted: WantedDrawing,
     *,
     api_key_id: int | None = None,
     request_id: str | None = None,
     idempotency_key: str | None = None,
 ) -> Requested:
-    """Queue a job that has a picture drawn; ring after the commit.
+    """Queue a job that has a picture drawn; ring for it after the commit.
 
     Args:
         session: a transaction.
-        wanted: as it was sent.
-        api_key_id: what it was sent with: nothing is paid for a key that was revoked meanwhile.
+        wanted: the drawing, not checked yet.
+        api_key_id: the key of the request: nothing is paid for a key that is revoked before the job.
         request_id: follows the work into the worker's log.
         idempotency_key: the request's; one key queues one job.
 
@@ -64,19 +65,7 @@ def request_generation(
             be one or belongs to another request.
         Conflict: the key's first request is still under way.
     """
-    if checked_text("prompt", wanted.prompt) is None:
-        raise InvalidInput(
-            "There is no prompt: say what to draw.", fields={"prompt": ["It must not be blank."]}
-        )
-    if wanted.size is not None:
-        checked_size(wanted.size)
-    arguments = {
-        "prompt": wanted.prompt,
-        "size": wanted.size,
-        "caption": checked_text("caption", wanted.caption),
-        "auto_caption": wanted.auto_caption,
-        "is_public": wanted.is_public,
-    }
+    arguments = _checked(wanted)
     request = once(wanted.owner_id, idempotency_key, GENERATE_IMAGE, arguments)
     earlier = request.earlier(session)
     if earlier is not None:
@@ -94,12 +83,29 @@ def request_generation(
     return Requested(job.id)
 
 
-def wanted_by(job: Job) -> Wanted:
-    """Return what a job is to have drawn. Raises NotFound for one that does not say."""
+def _checked(wanted: WantedDrawing) -> dict[str, Any]:
+    """Return a drawing as the arguments of its job. Raises InvalidInput."""
+    if checked_text("prompt", wanted.prompt) is None:
+        raise InvalidInput(
+            "There is no prompt: say what to draw.", fields={"prompt": ["It must not be blank."]}
+        )
+    if wanted.size is not None:
+        checked_size(wanted.size)
+    return {
+        "prompt": wanted.prompt,
+        "size": wanted.size,
+        "caption": checked_text("caption", wanted.caption),
+        "auto_caption": wanted.auto_caption,
+        "is_public": wanted.is_public,
+    }
+
+
+def wanted_drawing(job: Job) -> WantedDrawing:
+    """Return the drawing that a job asks for. Raises NotFound where its arguments are gone."""
     asked = job.arguments
     if job.owner_id is None or not asked.get("prompt"):
         raise NotFound("The job does not say what to draw, or for whom.")
-    return Wanted(
+    return WantedDrawing(
         owner_id=job.owner_id,
         prompt=str(asked["prompt"]),
         size=asked.get("size"),
@@ -110,13 +116,13 @@ def wanted_by(job: Job) -> Wanted:
 
 
 def drawn_key(job: Job) -> str:
-    """Return the key in the store under which a job keeps what it was sent."""
+    """Return the store's key under which a job keeps its drawing."""
     # Not by the job's number: a database that is restored gives numbers a second time.
     return f"{DRAWN}/{job.same_work.rpartition(':')[2]}"
 
 
 def require_asker(session: Session, job: Job) -> None:
-    """Check that whoever asked may still have something paid for.
+    """Check that the job's owner may still have something paid for.
 
     Raises:
         NotFound: the user is gone.

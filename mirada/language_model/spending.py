@@ -32,8 +32,8 @@ from mirada.language_model.budgets import Budgets
 EXPANSION = "expansion"
 CAPTION = "caption"
 CAPTION_EMBEDDING = "caption_embedding"
-GENERATION = "generation"
-PURPOSES = (EXPANSION, CAPTION, CAPTION_EMBEDDING, GENERATION)
+DRAWING = "generation"
+PURPOSES = (EXPANSION, CAPTION, CAPTION_EMBEDDING, DRAWING)
 
 DAY_MS = 86_400_000
 SPREAD_S = 600

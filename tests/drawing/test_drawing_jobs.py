@@ -19,8 +19,7 @@ from mirada.db.idempotency import Requested
 from mirada.db.models import ApiKey, Content, Image, Job, JobState, Role, User, utc_now
 from mirada.db.session import now_ms
 from mirada.db.spending_models import CallState, LanguageModelCall, SpendingDay
-from mirada.drawing import request as generate
-from mirada.drawing.request import GENERATE_IMAGE, Wanted
+from mirada.drawing.request import GENERATE_IMAGE, WantedDrawing, request_drawing
 from mirada.embedding.job import CREATE_EMBEDDINGS
 from mirada.jobs import ledger
 from mirada.kernel.errors import Conflict, InvalidInput, StorageFull, Unavailable
@@ -78,8 +77,8 @@ def ask(site: Site, prompt: str = PROMPT, **wanted: Any) -> int:
     api_key_id = wanted.pop("api_key_id", None)
     wanted = {"owner_id": site.owner_id, **wanted}
     with site.runtime.transaction() as session:
-        requested = generate.request_generation(
-            session, Wanted(prompt=prompt, **wanted), api_key_id=api_key_id
+        requested = request_drawing(
+            session, WantedDrawing(prompt=prompt, **wanted), api_key_id=api_key_id
         )
     return requested.job_id
 
@@ -249,8 +248,8 @@ def test_one_key_asked_with_at_once_queues_one_job(drawing_site: Site) -> None:
         barrier.wait()
         try:
             with site.runtime.transaction() as session:
-                end: Requested | None = generate.request_generation(
-                    session, Wanted(site.owner_id, PROMPT), idempotency_key="k-1"
+                end: Requested | None = request_drawing(
+                    session, WantedDrawing(site.owner_id, PROMPT), idempotency_key="k-1"
                 )
         except (Conflict, Unavailable):
             end = None
@@ -272,12 +271,12 @@ def test_one_key_asked_with_at_once_queues_one_job(drawing_site: Site) -> None:
 def test_a_key_of_another_request_is_refused(drawing_site: Site) -> None:
     site = drawing_site
     with site.runtime.transaction() as session:
-        generate.request_generation(session, Wanted(site.owner_id, "a"), idempotency_key="k-1")
+        request_drawing(session, WantedDrawing(site.owner_id, "a"), idempotency_key="k-1")
     with (
         pytest.raises(InvalidInput, match="another request"),
         site.runtime.transaction() as session,
     ):
-        generate.request_generation(session, Wanted(site.owner_id, "b"), idempotency_key="k-1")
+        request_drawing(session, WantedDrawing(site.owner_id, "b"), idempotency_key="k-1")
 
 
 def test_trouble_after_the_bytes_came_costs_no_second_call(
@@ -332,7 +331,7 @@ def run_and_die(site: Site, server: OpenAiServer, job_id: int, moment: str) -> A
         **{name.upper(): value for name, value in server.settings.items()},
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "testing.generating_process", str(job_id), moment],
+        [sys.executable, "-m", "testing.drawing_process", str(job_id), moment],
         cwd=PROJECT_ROOT,
         env=environment,
     )

@@ -118,7 +118,7 @@ def test_whatever_is_asked_is_recorded_with_its_cost(
         PictureToDraw("gpt-image-2", "a cat", "1024x1024"),
     ]
     for request in requests:
-        with paying.paid_call(runtime, Order(spending.GENERATION, "key", ANA), request):
+        with paying.paid_call(runtime, Order(spending.DRAWING, "key", ANA), request):
             pass
 
     costs = [(call.model, call.state, call.cost_micros) for call in calls(runtime)]

@@ -8,7 +8,7 @@ import pytest
 
 from mirada.db.models import JobState
 from mirada.drawing import request
-from mirada.drawing.request import Wanted
+from mirada.drawing.request import WantedDrawing
 from mirada.kernel.errors import LeaseLost
 from mirada.pictures import images
 from testing.openai_server import DRAWINGS, openai_serving
@@ -37,11 +37,11 @@ def test_a_picture_is_made_from_words_on_postgresql(
 ) -> None:
     with openai_serving() as server:
         site = make_site(database_url=postgresql_url, **server.settings)
-        wanted = Wanted(site.owner_id, "a cat on the moon")
+        wanted = WantedDrawing(site.owner_id, "a cat on the moon")
         with site.runtime.transaction() as session:
-            first = request.request_generation(session, wanted, idempotency_key="k-1")
+            first = request.request_drawing(session, wanted, idempotency_key="k-1")
         with site.runtime.transaction() as session:
-            again = request.request_generation(session, wanted, idempotency_key="k-1")
+            again = request.request_drawing(session, wanted, idempotency_key="k-1")
         assert (again.job_id, again.was_replayed) == (first.job_id, True)
 
         assert run_job(site.runtime, first.job_id)

@@ -7,9 +7,9 @@ from webapp.api import (
     classifications,
     clusters,
     comments,
+    drawing,  # noqa: F401 - adds its route to the blueprint of images
     embeddings,
     feedback,
-    generation,  # noqa: F401 - adds its route to the blueprint of images
     image_files,
     indexes,
     jobs,

@@ -1,4 +1,4 @@
-"""Images made from words."""
+"""Drawings: images made from words."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import Any
 
 from flask.views import MethodView
 
-from mirada.drawing import request as generate
-from mirada.drawing.request import GENERATE_IMAGE, Wanted
+from mirada.drawing import request as drawing
+from mirada.drawing.request import GENERATE_IMAGE, WantedDrawing
 from mirada.kernel.errors import Conflict
 from webapp.api.images import blueprint
 from webapp.callers.auth import current_caller, require_user
 from webapp.http.creations import idempotency_key, made_headers, once_parameters, queued
 from webapp.http.current import current_runtime
 from webapp.http.tracing import request_id
-from webapp.schemas.generation import GENERATION_JOB_EXAMPLE, NewGenerationSchema
+from webapp.schemas.drawing import DRAWING_JOB_EXAMPLE, NewGenerationSchema
 from webapp.schemas.jobs import JobSchema
 
 NO_KEY = "No picture can be made from words here: OPENAI_API_KEY is not set. Upload one instead."
@@ -25,7 +25,7 @@ NOT_ENABLED = (
 
 @blueprint.route("/generate")
 class GeneratedImages(MethodView):
-    """What is drawn for somebody."""
+    """Images that are drawn for a user."""
 
     @blueprint.operation(
         "generateImage",
@@ -39,7 +39,7 @@ class GeneratedImages(MethodView):
     @blueprint.response(
         202,
         JobSchema,
-        example=GENERATION_JOB_EXAMPLE,
+        example=DRAWING_JOB_EXAMPLE,
         headers=made_headers("The job.", "queued the job"),
     )
     def post(self, fields: dict[str, Any]) -> Any:
@@ -56,9 +56,9 @@ class GeneratedImages(MethodView):
             raise Conflict(NO_KEY)
         key = current_caller().key
         with runtime.transaction() as session:
-            requested = generate.request_generation(
+            requested = drawing.request_drawing(
                 session,
-                Wanted(user.id, **fields),
+                WantedDrawing(user.id, **fields),
                 api_key_id=None if key is None else key.id,
                 request_id=request_id(),
                 idempotency_key=idempotency_key(),

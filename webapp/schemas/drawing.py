@@ -1,4 +1,4 @@
-"""What is asked for when a picture is to be made from words."""
+"""Schemas of requests for drawings; the class keeps the name that the API documents."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mirada.drawing.request import GENERATE_IMAGE
 from mirada.kernel.user_text import MAX_TEXT_CHARS
 from webapp.schemas.jobs import JOB_EXAMPLE
 
-GENERATION_JOB_EXAMPLE = JOB_EXAMPLE | {
+DRAWING_JOB_EXAMPLE = JOB_EXAMPLE | {
     "kind": GENERATE_IMAGE,
     "space_id": None,
     "state": "queued",

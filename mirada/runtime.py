@@ -229,7 +229,7 @@ class Runtime:
                 space = encoder.space
                 with self.transaction() as session:
                     row = spaces.pin_space(session, space)
-            return row.id, row.to_domain()
+            return row.id, row.to_space()
 
         # Once pinned it stays, so a process asks for it once.
         return self.remembered(f"space:{kind}", build)

@@ -155,7 +155,7 @@ def _is_paid(settings: Settings, pinned: EmbeddingSpace | None) -> bool:
 def _pinned(runtime: Runtime) -> EmbeddingSpace | None:
     with runtime.reading() as session:
         row = spaces.pinned_space(session, SpaceKind.CAPTION)
-    return None if row is None else row.to_domain()
+    return None if row is None else row.to_space()
 
 
 def _paid_space(runtime: Runtime) -> EmbeddingSpace:
@@ -165,7 +165,7 @@ def _paid_space(runtime: Runtime) -> EmbeddingSpace:
         with runtime.reading() as session:
             known = spaces.caption_space_of(session, name)
         if known is not None:
-            return known.to_domain()
+            return known.to_space()
         with paid_call(runtime, NOBODYS, TextsToEmbed(name, [PROBE])) as reply:
             dimension = int(reply.vectors.shape[1])
     return EmbeddingSpace(SpaceKind.CAPTION, name, SERVER, "first-8000-v1", dimension)

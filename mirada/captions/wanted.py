@@ -56,7 +56,7 @@ def wanted_captions(
 ) -> WantedCaptions:
     """Return the wanted state by the settings and the caption space that is pinned now."""
     row = spaces.pinned_space(session, SpaceKind.CAPTION)
-    space = None if row is None else row.to_domain()
+    space = None if row is None else row.to_space()
     embeds = can_embed(runtime.settings, space)
     return WantedCaptions(recipe, embeds, None if row is None else row.id, redo, space)
 

@@ -248,7 +248,7 @@ class Space(Base):
     state: Mapped[str] = mapped_column(String(10), default=SpaceState.ACTIVE)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
-    def to_domain(self) -> EmbeddingSpace:
+    def to_space(self) -> EmbeddingSpace:
         """Return the row as an EmbeddingSpace."""
         return EmbeddingSpace(
             SpaceKind(self.kind), self.encoder, self.pretrained, self.preprocessing, self.dimension

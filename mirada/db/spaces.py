@@ -51,7 +51,7 @@ def pin_space(session: Session, space: EmbeddingSpace) -> Space:
         if space.kind is SpaceKind.IMAGE:
             installation.image_space_id = row.id
         return row
-    if pinned.to_domain() != space:
+    if pinned.to_space() != space:
         raise EmbeddingSpaceMismatch(_mismatch(pinned, space))
     return pinned
 

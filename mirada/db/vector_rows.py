@@ -53,7 +53,7 @@ class DatabaseVectors:
                 row = session.get(Space, self._space_id)
                 if row is None:
                     raise NotFound(f"There is no embedding space {self._space_id}.")
-                self._space = row.to_domain()
+                self._space = row.to_space()
         return self._space
 
     @property

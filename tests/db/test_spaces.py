@@ -24,7 +24,7 @@ def test_the_first_run_pins_its_space_and_the_next_one_finds_it(database: Databa
         again = pin_space(session, SPACE)
 
     assert again.id == first.id
-    assert again.to_domain() == SPACE
+    assert again.to_space() == SPACE
 
 
 def test_another_model_is_refused_with_the_way_back_in_the_message(database: Database) -> None:
@@ -41,7 +41,7 @@ def test_another_model_is_refused_with_the_way_back_in_the_message(database: Dat
     with database.reading() as session:
         row = pinned_space(session)
         assert row is not None
-        assert row.to_domain() == SPACE
+        assert row.to_space() == SPACE
 
 
 @pytest.mark.parametrize("wrong", ["nothing", "99", "9" * 30, ""])

@@ -75,7 +75,7 @@ def pinned_anew(
     """
     with runtime.transaction() as session:
         retired = spaces.retire_space(session, kind)
-        old = None if retired is None else retired.to_domain()
+        old = None if retired is None else retired.to_space()
     try:
         space = choose()
     except MiradaError:

@@ -16,7 +16,7 @@ from mirada.db import changes
 from mirada.db.contents import lock_content
 from mirada.db.memory_models import TextContent
 from mirada.db.models import Image
-from mirada.db.texts import lock_texts_of, locked_text_id
+from mirada.db.texts import lock_texts_of
 from mirada.embedding.texts import has_vector
 from mirada.kernel.prompts import normalised_prompt
 
@@ -47,9 +47,9 @@ def note_captions(session: Session, content_id: int, owner_id: int) -> None:
     if session.execute(unnoted).first() is None or lock_content(session, content_id) is None:
         return
     rows = [(row.id, normalised_prompt(row.caption)) for row in session.execute(unnoted)]
-    lock_texts_of(session, [body for _, body in rows])
+    text_ids = lock_texts_of(session, [body for _, body in rows])
     for image_id, body in rows:
-        text_id = locked_text_id(session, body)
+        text_id = text_ids[body]
         # What its owner wrote stays as it is, and so do the version and the time they know.
         session.execute(
             update(Image.__table__)  # type: ignore[arg-type]

@@ -103,22 +103,26 @@ def lock_texts(session: Session, text_ids: Collection[int]) -> set[int]:
 
 def lock_texts_of(
     session: Session, bodies: Collection[str], beside: Collection[int | None] = ()
-) -> None:
-    """Lock the rows of normalised texts, inserted unless they are there, all in one order.
+) -> dict[str, int]:
+    """Return the ids of normalised texts, inserted unless they are there, their rows locked in one order.
 
     A transaction that uses several texts calls it first, so that two transactions never wait for each
     other in a circle. `beside` has the ids of further texts to lock.
     """
     by_digest = {prompt_digest(body): body for body in bodies}
-    digests = sorted(by_digest)
-    rows = rows_in(session, select(TextContent.sha256, TextContent.id), TextContent.sha256, digests)
-    known = {row.sha256: row.id for row in rows}
+    query = select(TextContent.sha256, TextContent.id)
+    known = {row.sha256: row.id for row in rows_in(session, query, TextContent.sha256, by_digest)}
     others = (text_id for text_id in beside if text_id is not None)
-    lock_texts(session, {*known.values(), *others})
+    there = lock_texts(session, {*known.values(), *others})
     # New ones behind them: their ids are the highest.
-    for digest in digests:
-        if digest not in known:
-            locked_text_id(session, by_digest[digest])
+    ids = {}
+    for digest, body in sorted(by_digest.items()):
+        if known.get(digest) in there:
+            ids[body] = known[digest]
+        else:
+            _insert(session, digest, body)
+            ids[body] = _locked(session, digest, body)
+    return ids
 
 
 def locked_text_id(session: Session, body: str, *beside: int | None) -> int:
@@ -129,7 +133,10 @@ def locked_text_id(session: Session, body: str, *beside: int | None) -> int:
         body: as `normalised_prompt` returns it.
         *beside: other texts whose rows are to be locked as well; None is none.
     """
-    sha256 = prompt_digest(body)
+    return _locked(session, prompt_digest(body), body, *beside)
+
+
+def _locked(session: Session, sha256: str, body: str, *beside: int | None) -> int:
     known = select(TextContent.id).where(TextContent.sha256 == sha256)
     for _ in range(ATTEMPTS):
         # Two prompts that are exchanged for one another lock the same rows in the same order: those
@@ -139,9 +146,10 @@ def locked_text_id(session: Session, body: str, *beside: int | None) -> int:
         if text_id in lock_texts(session, wanted):
             assert text_id is not None
             return text_id
-        session.execute(
-            insert_unless_there(
-                session, TextContent, {"sha256": sha256, "body": body, "created_at": utc_now()}
-            )
-        )
+        _insert(session, sha256, body)
     raise Unavailable("This text is being written and deleted at once; try again shortly.")
+
+
+def _insert(session: Session, sha256: str, body: str) -> None:
+    values = {"sha256": sha256, "body": body, "created_at": utc_now()}
+    session.execute(insert_unless_there(session, TextContent, values))

@@ -12,7 +12,7 @@ from mirada.captions.wanted import recipe_in_force
 from mirada.captions.writing import CAPTION_IMAGE
 from mirada.db import changes, spaces
 from mirada.db.deadlocks import ATTEMPTS, DEADLOCK_WITHIN_S, pause
-from mirada.db.idempotency import Once, checked_key, once
+from mirada.db.idempotency import UNKEYED, Once, checked_key, once
 from mirada.embedding.job import CREATE_EMBEDDINGS
 from mirada.kernel.errors import MiradaError, Unavailable
 from mirada.kernel.user_text import checked_text
@@ -109,6 +109,8 @@ def take_in(
 
 
 def _claim(key: str | None, picture: NewPicture, image: NewImage, claims: FileClaims) -> Once:
+    if key is None:
+        return UNKEYED
     # Only what was asked for, never what was found. A field with its default is left out where
     # requests of earlier versions did not have it: their keys must go on matching.
     asked: dict[str, object] = asdict(image.texts) | {"is_public": image.is_public}

@@ -13,7 +13,7 @@ from mirada.db import changes
 from mirada.db.contents import lock_or_insert_content
 from mirada.db.idempotency import UNKEYED, Once
 from mirada.db.models import Content, Embedding, Image, User, utc_now
-from mirada.db.texts import lock_texts_of, locked_text_id
+from mirada.db.texts import lock_texts_of
 from mirada.db.visibility import may_see_content
 from mirada.embedding.job import queue_embedding
 from mirada.kernel.captions import CaptionSource
@@ -172,10 +172,8 @@ def _insert_image(
 def _locked_text_ids(session: Session, texts: Texts) -> list[int | None]:
     """Return the ids of the prompt's and the caption's text, inserted unless they are there."""
     written = [text and normalised_prompt(text) for text in (texts.prompt, texts.caption)]
-    present = [text for text in written if text is not None]
-    if len(present) > 1:
-        lock_texts_of(session, present)
-    return [None if text is None else locked_text_id(session, text) for text in written]
+    ids = lock_texts_of(session, [text for text in written if text is not None])
+    return [None if text is None else ids[text] for text in written]
 
 
 def _queue_embedding(session: Session, image: Image, processing: Processing) -> int | None:

@@ -65,7 +65,9 @@ class Clusters(MethodView):
         kind = ClusterKind(query.filters["kind"])
         with current_runtime().reading() as session:
             seen = as_seen.list_clusters(session, kind, viewer_id=user.id, **query.bounds)
-        liked = liked_by_caller(member.image for found in seen.clusters for member in found.members)
+        liked = liked_by_caller(
+            member.image.id for found in seen.clusters for member in found.members
+        )
         names = dict(zip([found.id for found in seen.clusters], _names(seen.clusters), strict=True))
         return Listed(
             seen.clusters,
@@ -115,7 +117,7 @@ class ClusterImages(MethodView):
         user = require_user()
         with current_runtime().reading() as session:
             found = as_seen.get_cluster(session, cluster_id, viewer_id=user.id, **query.bounds)
-        liked = liked_by_caller(member.image for member in found.members)
+        liked = liked_by_caller(member.image.id for member in found.members)
         return Listed(
             found.members,
             lambda member: member_body(member, user.id, liked),

@@ -21,7 +21,6 @@ from webapp.schemas.likes import (
 )
 
 if TYPE_CHECKING:
-    from mirada.db.models import Image
     from mirada.search.by_vector import Found
 
 blueprint = ApiBlueprint(
@@ -75,15 +74,15 @@ class Likers(MethodView):
         return Listed(found.likers, liker_body, lambda liker: liker.user_id, beside)
 
 
-def liked_by_caller(images: Iterable[Image]) -> frozenset[int]:
-    """Return the ids of those of the images that the caller likes; none for an anonymous caller."""
+def liked_by_caller(image_ids: Iterable[int]) -> frozenset[int]:
+    """Return those of a reply's images that the caller likes; none for an anonymous caller."""
     viewer_id = current_caller().user_id
     if viewer_id is None:
         return frozenset()
     with current_runtime().reading() as session:
-        return likes.liked_among(session, viewer_id, [image.id for image in images])
+        return likes.liked_among(session, viewer_id, image_ids)
 
 
 def liked_in(found: Found) -> frozenset[int]:
     """Return the ids of those results that the caller likes."""
-    return liked_by_caller(result.image for result in found.results)
+    return liked_by_caller(result.image.id for result in found.results)

@@ -38,5 +38,5 @@ class RelatedImages(MethodView):
         found = related_images(
             image_id, caller, k=query["limit"], blend=query["blend"], only_own=query["mine"]
         )
-        liked = liked_by_caller(result.image for result in found.results)
+        liked = liked_by_caller(result.image.id for result in found.results)
         return related_body(found, caller.user_id, liked)

@@ -136,7 +136,7 @@ def _fused(query: dict[str, Any], caller: Caller) -> dict[str, Any]:
         threshold=query["threshold"],
         only_own=query["mine"],
     )
-    liked = liked_by_caller(result.image for result in found.results)
+    liked = liked_by_caller(result.image.id for result in found.results)
     return fused_body(found, weights, caller.user_id, liked, k)
 
 

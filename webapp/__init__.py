@@ -1,4 +1,4 @@
-"""The web application: HTTP in, use cases called, HTTP out."""
+"""The web application: it turns HTTP requests into calls of the core, and results into replies."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from mirada.runtime import Runtime
 
 
 def create_app(runtime: Runtime) -> Flask:
-    """Return the application over a runtime; starts no thread and opens no connection.
+    """Return the application of a runtime; it starts no thread and opens no connection.
 
     Args:
-        runtime: what every request works with; `app.extensions["mirada_runtime"]`.
+        runtime: of every request; see `current_runtime`.
     """
     from webapp import api, cli, compat
     from webapp.api import metrics

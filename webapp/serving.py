@@ -1,7 +1,7 @@
-"""What a web process does beside answering requests; it never holds a request up.
+"""Background work of a web process; no request waits for it.
 
-Migrate until it works, work the jobs where there is no Redis, load the encoder, make the list of
-styles ready, import a folder, say that it is ready. `gunicorn.conf.py` starts and stops it.
+It migrates the database, works jobs where there is no Redis, loads the encoder, prepares the list of
+styles, imports a folder and announces that the server is ready. `gunicorn.conf.py` starts and stops it.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from workers import catching_up, embedded
 logger = logging.getLogger(__name__)
 
 MIGRATE_AGAIN_S = 2.0
-"""A database that comes back serves again within a few seconds."""
+"""Requests are served again a few seconds after the database comes back."""
 ANSWER_PATIENCE_S = 300.0
 """How long /health is asked before the address is told anyhow: weights may have to be downloaded."""
 ASK_AGAIN_S = 0.5
 PUBLISH_EVERY_S = 3.0
-"""Whoever of several processes is scraped tells of the others what they were this long ago at most."""
+"""A scraped process tells the counts of the others as they were this long ago at most."""
 JOIN_TIMEOUT_S = 3.0
-"""How long a person who pressed Ctrl-C waits for weights that are being loaded."""
+"""How long Ctrl-C waits for weights that are being loaded."""
 
 
 class Serving:
@@ -49,7 +49,7 @@ class Serving:
         announce: Callable[[str], None] | None = None,
         publish: Callable[[], None] | None = None,
     ) -> None:
-        """Prepare; nothing runs before `start`.
+        """Prepare the threads; none runs before `start`.
 
         Args:
             runtime: the process's own; closed by `stop`.
@@ -77,7 +77,7 @@ class Serving:
             self._publishing = Loop("metrics", publish, PUBLISH_EVERY_S, trouble, once_more=True)
 
     def start(self) -> None:
-        """Begin in the background."""
+        """Start the threads."""
         if self._is_first and self._runtime.settings.is_open_to_a_network:
             logger.warning(
                 "AUTH_MODE=open and HOST=%s: everybody who reaches this address acts as the local "
@@ -139,7 +139,7 @@ class Serving:
         return self._is_migrated
 
     def _load(self) -> None:
-        """Pay for the weights and the index before the first search does."""
+        """Load the weights and the index before the first search needs them."""
         if not self._runtime.settings.embeddings_enabled:
             return
         while not self._stopping.is_set():

@@ -15,7 +15,7 @@ from mirada.jobs.kinds import Kinds
 from mirada.runtime import Runtime
 
 FRESH_S = 1.0
-"""How long an answer is believed, so that scraping costs the database no more than this, however often."""
+"""How long a result is used again, so that frequent scrapes cost the database no more."""
 PATIENCE_S = 120.0
 """A count of very many jobs may take longer than a scrape waits; the one before is shown meanwhile."""
 WAIT_S = 2.0
@@ -23,10 +23,10 @@ WAIT_S = 2.0
 
 
 class DatabaseGauges:
-    """A Prometheus collector. A database that is down, or does not answer, is a gauge like others."""
+    """A Prometheus collector; one gauge says whether the database answers."""
 
     def __init__(self, runtime: Runtime, kinds: Kinds) -> None:
-        """Prepare; nothing is asked before the first scrape."""
+        """Prepare the probes; nothing is read before the first scrape."""
         self._runtime = runtime
         self._kinds = kinds
         self._change_seq = Probe("metrics", self._read_change_seq, fresh_s=FRESH_S)

@@ -1,4 +1,4 @@
-"""Our own API under /api/v1: one blueprint per resource."""
+"""The API under /api/v1: one blueprint for each resource."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Classifications: of an uploaded picture or a stored image, and what was remembered of them."""
+"""Classifications of uploaded pictures and stored images: create, list, read and forget them."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ REQUEST_BODY = {
 
 @blueprint.route("")
 class Classifications(MethodView):
-    """What the caller had classified."""
+    """The classifications of the caller."""
 
     @blueprint.pages(
         "listClassifications",
@@ -116,7 +116,7 @@ class Classifications(MethodView):
 
 @blueprint.route("/batches")
 class ClassificationBatches(MethodView):
-    """Many at once."""
+    """Classifications of many images."""
 
     @blueprint.operation(
         "createClassificationBatch",
@@ -151,7 +151,7 @@ class ClassificationBatches(MethodView):
 
 @blueprint.route("/<image_hash>")
 class ClassificationItem(MethodView):
-    """What is remembered of one picture."""
+    """One classification."""
 
     @blueprint.operation(
         "getClassification", "Read what is remembered of a picture", refusals=(404,)

@@ -1,4 +1,4 @@
-"""Clusters: the whole library in groups, by theme or by likeness, as each caller may see it."""
+"""Groups of the library, by theme or by likeness, as each caller may see them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ blueprint = ApiBlueprint(
 
 @blueprint.route("")
 class Clusters(MethodView):
-    """The groups that were made last."""
+    """The newest groups."""
 
     @blueprint.pages(
         "listClusters",
@@ -102,7 +102,7 @@ class Clusters(MethodView):
 
 @blueprint.route(f"/<{ID}:cluster_id>/images")
 class ClusterImages(MethodView):
-    """What is in a group."""
+    """The images of a group."""
 
     @blueprint.pages(
         "listClusterImages",
@@ -127,7 +127,7 @@ class ClusterImages(MethodView):
 
 
 class _EncoderWhenNeeded:
-    """The text tower, loaded only if some label's vector is not known yet."""
+    """A text encoder that loads weights only for labels without a stored vector."""
 
     @property
     def space(self) -> EmbeddingSpace:

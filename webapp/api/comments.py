@@ -28,7 +28,7 @@ blueprint = ApiBlueprint(
 
 @blueprint.route(f"/<{ID}:image_id>/comments")
 class Comments(MethodView):
-    """What was written under an image."""
+    """The comments under an image."""
 
     @blueprint.pages(
         "listComments",

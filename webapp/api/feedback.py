@@ -1,4 +1,4 @@
-"""Feedback: verdicts on pictures, taking them back, and what was learned from everybody's."""
+"""Verdicts on pictures: give, list and take them back; and reports of what they taught of a theme."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class FeedbackItem(MethodView):
 
 @blueprint.route("/themes")
 class ThemeList(MethodView):
-    """What there are verdicts on."""
+    """The themes with verdicts."""
 
     @blueprint.pages(
         "listThemes",
@@ -147,7 +147,7 @@ class ThemeList(MethodView):
 
 @blueprint.route("/themes/<path:theme>")
 class ThemeItem(MethodView):
-    """What was learned of a theme."""
+    """The report of one theme."""
 
     @blueprint.pages(
         "getTheme",

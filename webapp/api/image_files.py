@@ -16,7 +16,7 @@ from webapp.schemas.ids import ID
 
 @blueprint.route(f"/<{ID}:image_id>/file")
 class ImageFile(MethodView):
-    """The picture itself."""
+    """The picture."""
 
     @sends_picture(blueprint, "getImageFile", "Get the picture")
     def get(self, image_id: int) -> Any:
@@ -26,7 +26,7 @@ class ImageFile(MethodView):
 
 @blueprint.route(f"/<{ID}:image_id>/thumbnail")
 class ImageThumbnail(MethodView):
-    """A small copy."""
+    """The thumbnail."""
 
     @sends_picture(blueprint, "getImageThumbnail", "Get a thumbnail", "image/webp")
     def get(self, image_id: int) -> Any:

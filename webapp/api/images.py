@@ -1,4 +1,4 @@
-"""Images: upload, list, read, change, delete, and what looks like them."""
+"""Images: upload, list, read, change and delete them; find similar ones."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ class ImageItem(MethodView):
 
 @blueprint.route(f"/<{ID}:image_id>/similar")
 class SimilarImages(MethodView):
-    """What looks like an image."""
+    """Images similar to one."""
 
     @blueprint.operation(
         "listSimilarImages",

@@ -1,4 +1,4 @@
-"""Indexes: what searches run on, and building them anew."""
+"""Indexes of vectors: list, read and rebuild them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class IndexItem(MethodView):
 
 @blueprint.route("/<space>/rebuild", parameters=[SPACE_PARAMETER])
 class IndexRebuild(MethodView):
-    """Build it anew."""
+    """The rebuild of an index."""
 
     @blueprint.operation("rebuildIndex", "Build an index anew", refusals=(403, 404))
     @blueprint.response(

@@ -1,4 +1,4 @@
-"""Jobs: what waits, runs, is done or was given up, and asking for it again."""
+"""Jobs: list, read, follow and retry them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ EVENTS_LIMIT_S = 60.0
 
 @blueprint.route("")
 class Jobs(MethodView):
-    """The ledger."""
+    """The jobs of the ledger."""
 
     @blueprint.pages(
         "listJobs",
@@ -75,7 +75,7 @@ class JobItem(MethodView):
 
 @blueprint.route(f"/<{ID}:job_id>/retry")
 class JobRetry(MethodView):
-    """Ask again."""
+    """The retry of a job."""
 
     @blueprint.operation("retryJob", "Queue a job afresh", refusals=(403, 404, 409))
     @blueprint.response(
@@ -91,7 +91,7 @@ class JobRetry(MethodView):
 
 @blueprint.route(f"/<{ID}:job_id>/events")
 class JobEvents(MethodView):
-    """A job as it goes."""
+    """The progress of a job, as a stream."""
 
     @blueprint.operation("streamJob", "Follow a job", refusals=(404,))
     @blueprint.response(

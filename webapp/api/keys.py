@@ -1,4 +1,4 @@
-"""API keys: one's own under /users/me/keys, anybody's, for administrators, under /users/ID/keys."""
+"""API keys: the caller's under /users/me/keys; any user's, for administrators, under /users/ID/keys."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class MyKey(MethodView):
 
 @blueprint.route(f"/me/keys/<{ID}:key_id>/rotate")
 class MyKeyRotation(MethodView):
-    """A new key in the place of another."""
+    """The rotation of one of the caller's keys."""
 
     @blueprint.operation(
         "rotateMyKey",
@@ -101,7 +101,7 @@ class MyKeyRotation(MethodView):
 
 @blueprint.route(f"/<{ID}:user_id>/keys")
 class UserKeys(MethodView):
-    """Anybody's keys."""
+    """The keys of a user."""
 
     @blueprint.pages(
         "listUserKeys",
@@ -129,7 +129,7 @@ class UserKeys(MethodView):
 
 @blueprint.route(f"/<{ID}:user_id>/keys/<{ID}:key_id>")
 class UserKey(MethodView):
-    """One of anybody's keys."""
+    """One key of a user."""
 
     @blueprint.operation("getUserKey", "Read a user's key", refusals=(404,))
     @blueprint.response(200, KeySchema, example=USER_KEY_EXAMPLE)
@@ -146,7 +146,7 @@ class UserKey(MethodView):
 
 @blueprint.route(f"/<{ID}:user_id>/keys/<{ID}:key_id>/rotate")
 class UserKeyRotation(MethodView):
-    """A new key in the place of anybody's."""
+    """The rotation of a user's key."""
 
     @blueprint.operation(
         "rotateUserKey",

@@ -1,4 +1,4 @@
-"""The default label set: everybody reads it, an administrator edits it."""
+"""The default label set: list and read it; administrators edit it."""
 
 from __future__ import annotations
 

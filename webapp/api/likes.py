@@ -1,4 +1,4 @@
-"""Likes: the caller's own is put and deleted; who else likes an image is listed."""
+"""Likes: give one, take it back, list those of an image."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class OwnLike(MethodView):
 
 @blueprint.route(f"/<{ID}:image_id>/likes")
 class Likers(MethodView):
-    """Everybody's likes."""
+    """The likes of an image."""
 
     @blueprint.pages(
         "listLikes",

@@ -1,4 +1,4 @@
-"""GET /metrics: what this server did, for Prometheus."""
+"""GET /metrics, for Prometheus."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from workers.kinds import KINDS
 blueprint = ApiBlueprint("metrics", __name__, description="Numbers for operators")
 
 REMEMBERED_S = 3_600.0
-"""How long a reader who was let in is known without the database, should that be down."""
+"""How long a key that was let in still reads metrics while the database is down."""
 REMEMBERED_READERS = 64
 EXAMPLE = """\
 # HELP mirada_database_up Whether the database answered within 2 s.
@@ -38,10 +38,10 @@ mirada_database_up 1.0
 
 
 class Measurements:
-    """What one process shows at /metrics, and to whom."""
+    """The metrics of one process, and the check of who reads them."""
 
     def __init__(self, runtime: Runtime) -> None:
-        """Prepare; nothing is counted or asked yet."""
+        """Prepare the collectors; nothing is read before a scrape."""
         is_shared = multiprocess.is_shared()
         self._is_open = runtime.settings.effective_auth_mode is AuthMode.OPEN
         self._gauges = DatabaseGauges(runtime, KINDS)
@@ -53,7 +53,7 @@ class Measurements:
         self._readers: OrderedDict[bytes, float] = OrderedDict()
 
     def publish(self) -> None:
-        """Let the other processes of this server tell what this one has counted."""
+        """Publish the counts of this process to the others of this server."""
         self._publisher.publish()
 
     def text(self) -> tuple[bytes, str]:
@@ -61,7 +61,7 @@ class Measurements:
         return rendered(self._registry, request.headers.get("Accept", ""))
 
     def require_reader(self) -> None:
-        """Check who is asking, and while the database is down whether they were let in lately.
+        """Check that the caller may read metrics; while the database is down, by memory.
 
         Raises:
             NotAuthenticated, NotAllowed: as `require_metrics_reader` does.
@@ -105,7 +105,7 @@ class Measurements:
 
 @blueprint.route("/metrics")
 class Metrics(MethodView):
-    """Everything that is counted."""
+    """The metrics."""
 
     @blueprint.operation("getMetrics", "Read the metrics, for Prometheus")
     @blueprint.response(
@@ -133,12 +133,12 @@ class Metrics(MethodView):
 
 
 def measurements_of(runtime: Runtime) -> Measurements:
-    """Return what this process shows of itself and, in a server of several, of the others."""
+    """Return the metrics of this process and, in a server of several, of the others."""
     return runtime.remembered("metrics", lambda: Measurements(runtime))
 
 
 def _credentials() -> bytes | None:
-    """Return a digest of what may tell who is asking, None where there is nothing."""
+    """Return a digest of the credentials that were sent, None without any."""
     sent = [request.headers.get(name, "") for name in ("Authorization", "X-API-Key")]
     # A browser sends other programs' cookies as well.
     sent.append(request.cookies.get(sessions.COOKIE, ""))

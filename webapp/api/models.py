@@ -1,4 +1,4 @@
-"""Models: whether pictures and texts can be embedded right now."""
+"""The check of the models: an embedding of a picture and of a text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ blueprint = ApiBlueprint(
 
 @blueprint.route("")
 class Models(MethodView):
-    """Both towers."""
+    """The image encoder and the text encoder."""
 
     @blueprint.operation("checkModels", "Check the models")
     @blueprint.response(

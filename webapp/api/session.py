@@ -1,4 +1,4 @@
-"""The browser's session: sign in with a key, ask who is signed in, sign out."""
+"""Browser sessions: sign in with a key, read who is signed in, sign out."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SESSION_EXAMPLE = {
 
 
 class SignInSchema(ma.Schema):
-    """A key, whose rights the session will have."""
+    """The key to sign in with; the session may do what it may."""
 
     key = ma.fields.String(
         load_default=None,
@@ -40,7 +40,7 @@ class SignInSchema(ma.Schema):
 
 
 class SessionSchema(ReplySchema):
-    """Who is signed in."""
+    """The session, its user and its key."""
 
     user = ma.fields.Nested(UserSchema, required=True)
     key = ma.fields.Nested(KeySchema, required=True, allow_none=True)
@@ -57,7 +57,7 @@ class SessionSchema(ReplySchema):
 
 @blueprint.route("")
 class Session(MethodView):
-    """The one of this browser."""
+    """The session of this browser."""
 
     @blueprint.operation("getSession", "Read who is signed in")
     @blueprint.response(200, SessionSchema, example=SESSION_EXAMPLE)

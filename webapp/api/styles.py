@@ -1,4 +1,4 @@
-"""The list of known styles, and what the caller's own images have in common."""
+"""The list of known styles, and the caller's memory: styles, subjects and colours."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LIST = EditedList(STYLES, style_body)
 
 @users_blueprint.route("/me/memory")
 class Memory(MethodView):
-    """What the caller's images have in common."""
+    """The caller's memory."""
 
     @users_blueprint.operation("getMyMemory", "Read your styles, subjects and colours")
     @users_blueprint.response(200, MemorySchema, example=MEMORY_EXAMPLE)

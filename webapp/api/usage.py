@@ -1,4 +1,4 @@
-"""Usage: what was asked of language models, what it cost, and whether they can be asked."""
+"""Usage of language models: calls, costs, budgets, and the state of the server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ blueprint = ApiBlueprint(
 
 @blueprint.route("")
 class LanguageModelUsage(MethodView):
-    """Calls and money."""
+    """The usage of language models."""
 
     @blueprint.operation("getUsage", "Read what language models cost", refusals=(404, 422))
     @blueprint.arguments(UsageQuerySchema, location="query")
@@ -44,7 +44,7 @@ class LanguageModelUsage(MethodView):
 
 
 def _whose(wanted: int | None) -> int | None:
-    """Return whose usage the caller asks for and may see; None: everybody's. Raises NotFound."""
+    """Return the id of the user whose usage is told, None for everybody's. Raises NotFound."""
     user = require_user()
     if wanted is not None:
         return int(owner_in_path(wanted).id)

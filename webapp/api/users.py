@@ -1,4 +1,4 @@
-"""Users: who the caller is, and, for administrators, everybody."""
+"""Users: the caller; for administrators, all of them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Me(MethodView):
 
 @blueprint.route("")
 class Users(MethodView):
-    """Everybody."""
+    """All users."""
 
     @blueprint.pages(
         "listUsers",

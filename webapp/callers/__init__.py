@@ -1,1 +1,1 @@
-"""Who is calling, and what they may do."""
+"""Callers: authentication, scopes and browser sessions."""

@@ -1,4 +1,4 @@
-"""Who is calling: a key's owner, whom a session stands for, the local user in open mode, or nobody."""
+"""Authentication: a call acts for the owner of a key, of a session, for the local user, or for nobody."""
 
 from __future__ import annotations
 
@@ -30,8 +30,7 @@ KEYLESS_ENDPOINTS = frozenset(
         "metrics.Metrics",
     }
 )
-"""Begun without a look at the key, so that they work when the database is down; the metrics take one
-of their own."""
+"""Endpoints that look up no key first, so that they work without the database. Metrics do it later."""
 
 _bearer_header = HTTPTokenAuth("Bearer", realm=REALM)
 _key_header = HTTPTokenAuth("Bearer", realm=REALM, header="X-API-Key")
@@ -40,7 +39,7 @@ _keys = MultiAuth(_bearer_header, _key_header)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who a request acts for.
+    """The caller of a request.
 
     Attributes:
         user: None for an anonymous caller, who sees public images only. Their role is "user" where
@@ -67,7 +66,7 @@ class Caller:
 
     @property
     def scopes(self) -> Scopes | None:
-        """What the key is limited to; None: nothing is."""
+        """The scopes of the key; None for no limit."""
         return None if self.key is None else scopes_from_text(self.key.scopes)
 
     @property
@@ -81,13 +80,13 @@ ANONYMOUS = Caller(None)
 
 
 def register(app: Flask) -> None:
-    """Check keys before any view runs: a wrong one is refused even where none is needed."""
+    """Check keys before any view runs; a wrong one is refused even where none is needed."""
     sessions.register(app)
     app.before_request(_check_caller)
 
 
 def current_caller() -> Caller:
-    """Return who is calling; anonymous where AUTH_MODE asks for keys and none was sent.
+    """Return the caller; an anonymous one where AUTH_MODE asks for keys and none was sent.
 
     Raises:
         NotAuthenticated: nobody may be told by what was sent.
@@ -130,7 +129,7 @@ def require_administrator() -> Person:
 
 
 def require_metrics_reader() -> Person:
-    """Return the calling user: an administrator, or whoever has a key with the scope metrics.
+    """Return the calling user, an administrator or the owner of a key with the scope metrics.
 
     Raises:
         NotAuthenticated, NotAllowed: as `require_administrator` does.
@@ -155,7 +154,7 @@ def _check_caller() -> None:
 
 
 def _is_key_sent() -> bool:
-    """Return whether there is a header for a key, whatever it holds."""
+    """Return whether a header for a key was sent, with any content."""
     headers = request.headers
     return "X-API-Key" in headers or bool(headers.get("Authorization", "").strip())
 
@@ -181,7 +180,7 @@ def _caller_without_key() -> Caller:
 
 
 def _caller_of_session(opened: sessions.Opened) -> Caller:
-    """Return whom a cookie stands for, and take it back when that is nobody any more."""
+    """Return the caller of a cookie; end the session when its key counts no more."""
     try:
         if opened.key_id is None:
             caller = _caller_without_key()
@@ -198,7 +197,7 @@ def _caller_of_session(opened: sessions.Opened) -> Caller:
 
 
 def sign_in(key: str | None) -> Caller:
-    """Return who signs in, and go on with the request as them; a cookie does not count here.
+    """Return the caller who signs in, by a key alone; the request goes on as theirs.
 
     Args:
         key: None for the one in the headers, or for the local user where calls need none.
@@ -263,7 +262,7 @@ def _caller_of_key_id(key_id: int, prefix: str) -> Caller:
 
 
 def _caller_of(bearer: Bearer) -> Caller:
-    """Return whom a key lets call: never as more than its scopes say."""
+    """Return the caller of a key, with the rights of its scopes at most."""
     user, scopes = bearer.user, scopes_from_text(bearer.key.scopes)
     is_limited = user.role == "administrator" and scopes is not None and Scope.ADMIN not in scopes
     return Caller(users.without_rank(user) if is_limited else user, bearer.key, is_limited)

@@ -1,4 +1,4 @@
-"""Calls without a key under AUTH_MODE=open: refused where a web page may be behind them."""
+"""Calls without a key under AUTH_MODE=open are refused where a foreign web page may send them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from webapp.callers.sessions import names_us
 
 
 def refuse_other_names(settings: Settings) -> None:
-    """Raise NotAllowed unless the call came in under a name that is this machine's own."""
+    """Raise NotAllowed unless the Host header names this machine."""
     # A page whose own name is made to resolve to 127.0.0.1 is of the same origin to the browser;
     # only the name it calls us by gives it away. A server that listens to the network on purpose
     # cannot know its names, so there nothing but Origin is held against a call.
@@ -45,7 +45,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def refuse_other_sites(settings: Settings) -> None:
-    """Raise NotAllowed when a page of an origin that is not allowed changes something."""
+    """Raise NotAllowed for a change that a page of a foreign origin asks for."""
     # Without keys any web page a local user visits could post here; browsers then send Origin.
     origin = request.headers.get("Origin")
     if origin is None or request.method in SAFE_METHODS:

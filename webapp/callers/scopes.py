@@ -1,4 +1,4 @@
-"""Which scope a call needs: from its method, so that a new view cannot forget it."""
+"""The scope that a call needs follows from its method, so that a new view cannot forget it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ READING_POSTS = frozenset(
         "image_search.SearchSimilarImages",
     }
 )
-"""POSTs that only ask, because a question is too large for an address. Any other POST is writing."""
+"""POSTs that only read: their question is too large for an address. Any other POST writes."""
 PAGES = frozenset({"docs"})
-"""Blueprints that show the same to everybody: no key is too narrow for them."""
+"""Blueprints that show everybody the same; they need no scope."""
 FREE_ENDPOINTS = frozenset({"embedding_service.Service", "session.Session"})
-"""Open to any key, whatever its scopes: what tells of nobody, or asks for a scope of its own."""
+"""Endpoints for any key: they tell nothing of users, or check a scope of their own."""
 
 
 def scope_needed(endpoint: str | None, method: str) -> Scope | None:
-    """Return what a key must be good for to make this call; None when any key will do."""
+    """Return the scope that a key needs for this call; None when any key will do."""
     if endpoint is None or endpoint in FREE_ENDPOINTS or endpoint.split(".")[0] in PAGES:
         return None
     if method in SAFE_METHODS or (method == "POST" and endpoint in READING_POSTS):
@@ -33,7 +33,7 @@ def scope_needed(endpoint: str | None, method: str) -> Scope | None:
 
 
 def require_scope(scopes: Scopes | None, needed: Scope | None) -> None:
-    """Check a key's scopes; None for either asks nothing.
+    """Check a key's scopes; None for either passes.
 
     Raises:
         ScopeMissing: the key is limited, and not to this.

@@ -1,4 +1,4 @@
-"""Browser sessions: a signed cookie that names a key, and the token that goes with what it changes."""
+"""Browser sessions: a signed cookie that names a key, and a CSRF token for every change."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from webapp.http.current import current_runtime
 COOKIE = "mirada_session"
 CSRF_HEADER = "X-CSRF-Token"
 LIFETIME = timedelta(hours=12)
-"""From signing in, however busy: a working day. Its key's end or revocation ends a session sooner."""
+"""Since signing in: a working day. The end of its key ends a session sooner."""
 
 
 class CsrfFailed(NotAllowed):
-    """A call that changes something came with a cookie and without the token that proves our page."""
+    """A change was asked for with a cookie and without its CSRF token."""
 
     code = "csrf_failed"
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What a cookie says.
+    """The content of a session's cookie.
 
     Attributes:
         key_id: of the key that it was opened with; None for one of AUTH_MODE=open without a key.
@@ -46,7 +46,7 @@ class Opened:
 
 
 class CookieSessions(SecureCookieSessionInterface):
-    """Flask's signed cookies; read when somebody asks who is calling, not before.
+    """Flask's signed cookies, read only when a view asks for the caller.
 
     Reading needs the database once per process, and pages and probes must work without it.
     """
@@ -55,11 +55,11 @@ class CookieSessions(SecureCookieSessionInterface):
     digest_method = staticmethod(hashlib.sha256)
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession:
-        """Return a session that holds nothing yet; `opened` fills it."""
+        """Return an empty session; `opened` fills it."""
         return self.session_class()
 
     def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer:
-        """Return what signs and checks. Raises Unavailable until the database was reached once."""
+        """Return the signer of cookies. Raises Unavailable until the database was reached once."""
         return URLSafeTimedSerializer(
             _signing_key(),
             salt=self.salt,
@@ -71,7 +71,7 @@ class CookieSessions(SecureCookieSessionInterface):
         )
 
     def get_cookie_secure(self, app: Flask) -> bool:
-        """Return whether the browser may send it by https only: where it came that way."""
+        """Return whether the request came by https, so that the cookie is sent by https only."""
         return request.is_secure
 
 
@@ -79,7 +79,7 @@ _interface = CookieSessions()
 
 
 def register(app: Flask) -> None:
-    """Make the app's sessions ours; opens nothing."""
+    """Install the sessions; nothing is read yet."""
     app.session_interface = _interface
     app.config.update(
         SESSION_COOKIE_NAME=COOKIE,
@@ -94,15 +94,15 @@ def register(app: Flask) -> None:
 
 
 def is_sent() -> bool:
-    """Return whether a cookie of ours came with a request of our own pages.
+    """Return whether a page of this server sent a session's cookie.
 
-    One that came from elsewhere counts as none, whatever browsers and ALLOWED_ORIGINS let through.
+    A cookie from another origin counts as none, whatever browsers and ALLOWED_ORIGINS let through.
     """
     return bool(request.cookies.get(COOKIE)) and is_same_origin()
 
 
 def is_same_origin() -> bool:
-    """Return whether no page of another origin made this request, as far as its browser says."""
+    """Return False when the browser says that a page of another origin made this request."""
     # Scripts cannot set it; unlike Origin it is right behind a proxy that renames us.
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
@@ -111,7 +111,7 @@ def is_same_origin() -> bool:
 
 
 def names_us(origin: str | None) -> bool:
-    """Return whether an Origin header is this server's own, or absent."""
+    """Return whether an Origin header names this server, or is absent."""
     if origin is None:
         return True
     try:
@@ -121,7 +121,7 @@ def names_us(origin: str | None) -> bool:
 
 
 def opened() -> Opened | None:
-    """Return what this request's cookie says; None without one, or with one that we did not sign.
+    """Return the content of the request's cookie; None without one that this server signed.
 
     Raises:
         Unavailable: the database, which knows what we sign with, was never reached.
@@ -141,7 +141,7 @@ def opened() -> Opened | None:
 
 
 def begin(key: Key | None) -> str:
-    """Let the reply carry a cookie that names a key, and return the token that goes with it.
+    """Set a cookie that names a key, and return its CSRF token.
 
     Args:
         key: None for a session of AUTH_MODE=open.
@@ -158,18 +158,18 @@ def begin(key: Key | None) -> str:
 
 
 def end() -> None:
-    """Let the reply take the cookie back."""
+    """Delete the cookie."""
     session.clear()
     session.modified = True
 
 
 def csrf_token() -> str:
-    """Return the token of the session that `begin` or `opened` has filled."""
+    """Return the CSRF token of the session that `begin` or `opened` has filled."""
     return str(generate_csrf(secret_key=_signing_key()))
 
 
 def require_csrf_token() -> None:
-    """Check what came in the header. Raises CsrfFailed."""
+    """Check the CSRF token in the header. Raises CsrfFailed."""
     try:
         validate_csrf(request.headers.get(CSRF_HEADER), secret_key=_signing_key())
     except ValidationError as error:

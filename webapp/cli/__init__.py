@@ -1,4 +1,4 @@
-"""The command line: `flask GROUP COMMAND`, one group per resource, calling the same use cases as HTTP."""
+"""The command line, `flask GROUP COMMAND`: one group for each resource, over the same core as HTTP."""
 
 from __future__ import annotations
 

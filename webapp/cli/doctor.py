@@ -1,4 +1,4 @@
-"""`flask doctor`: is everything that was promised about this installation true? Reads only."""
+"""`flask doctor`: checks of an installation; it only reads."""
 
 from __future__ import annotations
 

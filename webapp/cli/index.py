@@ -1,4 +1,4 @@
-"""`flask index`: build a space's index anew, and see what searches run on."""
+"""`flask index`: rebuild an index, and show its status."""
 
 from __future__ import annotations
 

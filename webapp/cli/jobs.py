@@ -1,4 +1,4 @@
-"""`flask jobs`: see what is queued, what failed and why, and ask for it again."""
+"""`flask jobs`: list jobs, show failures, retry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`flask models`: can pictures and texts be embedded?"""
+"""`flask models`: the check of the encoders."""
 
 from __future__ import annotations
 

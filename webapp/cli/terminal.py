@@ -1,4 +1,4 @@
-"""What all commands share: the runtime, errors as sentences, and following a job to its end."""
+"""Shared by all commands: the runtime, errors as sentences, progress bars."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def console() -> Console:
 
 
 def command_errors(command: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Turn errors on purpose into one sentence and exit code 1, and give the app's context."""
+    """Return the command in the app's context; errors of the core become a sentence and exit code 1."""
 
     @functools.wraps(command)
     def guarded(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
@@ -101,7 +101,7 @@ class Bar:
     """A progress bar on standard output, gone once it is left; use it in a `with` block."""
 
     def __init__(self, title: str, total: int | None = None) -> None:
-        """Prepare; a total of None is not known yet."""
+        """Prepare the bar; a total of None is not known yet."""
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -114,12 +114,12 @@ class Bar:
         self._is_told = False
 
     def __enter__(self) -> Bar:
-        """Draw it."""
+        """Draw the bar."""
         self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Take it away."""
+        """Remove the bar."""
         self._progress.stop()
 
     def show(self, done: int, total: int | None = None) -> None:
@@ -127,7 +127,7 @@ class Bar:
         self._progress.update(self._task, completed=done, total=total)
 
     def tell_if_untouched(self, is_untouched: bool) -> None:
-        """Say, once and after a few seconds, that nobody works on what is waited for."""
+        """Print once, after a few seconds, that no worker has begun."""
         is_late = time.monotonic() - self._began_s > NOBODY_WORKS_AFTER_S
         if is_untouched and is_late and not self._is_told:
             self._is_told = True

@@ -1,4 +1,4 @@
-"""`flask usage`: what language models cost, and whether they can be asked."""
+"""`flask usage`: costs of language models, and the state of the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Routes of the systems Mirada replaces, with their exact paths and reply shapes; one file each."""
+"""Routes of the systems that Mirada replaces, with their paths and replies; one file each."""
 
 from __future__ import annotations
 

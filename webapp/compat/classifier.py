@@ -1,4 +1,4 @@
-"""The classifier of stickers and memes: its three routes, key for key."""
+"""The three routes of the classifier of stickers and memes."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class DefaultLabelsSchema(ReplySchema):
 
 @blueprint.route("/classify")
 class Classify(MethodView):
-    """One picture, one answer."""
+    """The classification of one picture."""
 
     @blueprint.operation(
         "classifyPicture",
@@ -94,7 +94,7 @@ class GiveFeedback(MethodView):
 
 @blueprint.route("/labels")
 class DefaultLabels(MethodView):
-    """What is judged by, where a request does not say."""
+    """The default labels and thresholds."""
 
     @blueprint.operation("readLabels", "Read the default labels, thresholds and features")
     @blueprint.response(

@@ -1,4 +1,4 @@
-"""The embedding service: what it is, and the vector of one picture."""
+"""The routes of the embedding service: its description, and the vector of one picture."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _VIT_B_32 = re.compile(r"(xlm-roberta-base-)?ViT-B-32(-quickgelu)?")
 
 
 class ServiceSchema(ReplySchema):
-    """What this is and where things are."""
+    """The description of the service and its endpoints."""
 
     service = ma.fields.String(required=True)
     version = ma.fields.String(required=True)
@@ -52,7 +52,7 @@ class PictureEmbeddingSchema(ReplySchema):
 
 @blueprint.route("/")
 class Service(MethodView):
-    """The front door."""
+    """The description of the service."""
 
     @blueprint.operation("getService", "Read what this service is", security=[{}])
     @blueprint.alt_response(302, description="A browser is sent to the documentation.")

@@ -1,4 +1,4 @@
-"""Health, in the words of the image search backend and of the embedding service at once."""
+"""Health checks, in the form of the image search backend and of the embedding service."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class CheckSchema(ReplySchema):
 
 
 class HealthSchema(ReplySchema):
-    """What works."""
+    """The state of the server and its dependencies."""
 
     status = ma.fields.String(
         required=True, validate=ma.validate.OneOf(["healthy", "degraded", "unhealthy"])
@@ -100,7 +100,7 @@ def _reports(operation_id: str) -> Callable[[View], View]:
 
 @blueprint.route("/health", endpoint="health")
 class HealthView(MethodView):
-    """Everything."""
+    """The health of all dependencies."""
 
     @_reports("getHealth")
     def get(self) -> Any:

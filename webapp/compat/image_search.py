@@ -1,4 +1,4 @@
-"""The image search backend: its search by upload and its stored images, path for path."""
+"""The routes of the image search backend: search by upload, and stored images."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What every route shares: errors, paging, uploads, headers, documents."""
+"""HTTP of all routes: errors, pages, uploads, headers, documents."""

@@ -1,4 +1,4 @@
-"""Requests and searches, counted for Prometheus: what only a web server counts."""
+"""Metrics that only a web server keeps: requests and searches."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SEARCHES = Counter(
     registry=INSTRUMENTS,
 )
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-"""Any word can be sent as a method; others are counted together."""
+"""A client can send any word as a method; other methods are counted together."""
 _VARIABLE = re.compile(r"<(?:[^<>:]*:)?([^<>]+)>")
 
 

@@ -1,4 +1,4 @@
-"""What a view reaches for: the runtime of the app it runs in."""
+"""The runtime of the application that serves a request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures made from originals for showing: WebP, smaller, without metadata; a cache on disk."""
+"""Derivatives: WebP copies of originals, smaller and without metadata, cached on disk."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FULL_SIDE_PX = 4096
 
 
 def derivative(runtime: Runtime, storage_key: str, side_px: int) -> bytes:
-    """Return the WebP of an original, at most `side_px` on its longer side.
+    """Return a derivative of an original, at most `side_px` on its longer side.
 
     Made once and kept under DATA_DIR/derivatives; a disk without room only makes it slower.
 
@@ -50,7 +50,7 @@ def derivative(runtime: Runtime, storage_key: str, side_px: int) -> bytes:
 
 
 def remove_picture(runtime: Runtime, storage_key: str) -> None:
-    """Remove the file of a picture that is gone from the database, and what was made from it.
+    """Remove the original of a deleted picture, and its derivatives.
 
     The deletion is committed, so what cannot be removed is reported and not the caller's trouble.
     """
@@ -62,7 +62,7 @@ def remove_picture(runtime: Runtime, storage_key: str) -> None:
 
 
 def drop_derivatives(runtime: Runtime, storage_key: str) -> None:
-    """Remove what was made from an original that is gone; harmless when there is nothing."""
+    """Remove the derivatives of a deleted original; harmless when there are none."""
     for side_px in (THUMBNAIL_SIDE_PX, FULL_SIDE_PX):
         try:
             _path(runtime, storage_key, side_px).unlink(missing_ok=True)

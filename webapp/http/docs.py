@@ -1,4 +1,4 @@
-"""The OpenAPI document and two readers for it, all from files that ship with the app."""
+"""The OpenAPI document, and the two readers for it that ship with the app."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors as HTTP: the one table from domain errors to statuses, and RFC 9457 bodies for all of them."""
+"""Errors of the core as HTTP: the table of statuses, and RFC 9457 bodies."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STATUS_OF: dict[type[domain.MiradaError], int] = {
     domain.Unavailable: 503,
     domain.MiradaError: 500,
 }
-"""Looked up along the error's own ancestry, so a new kind inherits its parent's status."""
+"""Looked up along the base classes of an error, so a new kind has its parent's status."""
 
 RETRY_AFTER_S = 5
 """Seconds a caller waits after a 503 whose cause names no better number."""
@@ -89,12 +89,12 @@ def challenge(error: str | None = None, scopes: Iterable[str] = ()) -> tuple[str
 
 
 def status_of(error: domain.MiradaError) -> int:
-    """Return the HTTP status of a domain error."""
+    """Return the HTTP status of an error of the core."""
     return next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
 
 
 def handle_domain_error(error: domain.MiradaError) -> Response:
-    """Turn what the core raised on purpose into a problem."""
+    """Return an error of the core as a problem."""
     status = status_of(error)
     if status == 500:
         return handle_unexpected(error)
@@ -114,7 +114,7 @@ def handle_domain_error(error: domain.MiradaError) -> Response:
 
 
 def handle_http_exception(error: HTTPException) -> Response:
-    """Turn Werkzeug's and webargs' exceptions into problems, keeping their own headers."""
+    """Return an exception of Werkzeug or webargs as a problem with its own headers."""
     if error.response is not None and error.code is None:
         return error.response  # type: ignore[return-value]
     status = error.code or 500
@@ -140,7 +140,7 @@ def handle_http_exception(error: HTTPException) -> Response:
 
 
 def handle_unexpected(error: Exception) -> Response:
-    """Log what nobody foresaw, with its traceback, and say nothing about it but where to look."""
+    """Log an unexpected error with its traceback; the reply names the log alone."""
     logger.error("unexpected_error", path=request.path, method=request.method, exc_info=error)
     return problem(
         500,
@@ -160,7 +160,7 @@ def _explain_failed_precondition(response: Response) -> Response:
 
 
 def register(app: Flask) -> None:
-    """Install the handlers on the whole application, whatever blueprint a request meets."""
+    """Install the handlers for all routes."""
     app.after_request(_explain_failed_precondition)
     app.register_error_handler(domain.MiradaError, handle_domain_error)
     app.register_error_handler(HTTPException, handle_http_exception)

@@ -1,4 +1,4 @@
-"""One address per resource, however many slashes a client writes; nothing is ever redirected."""
+"""Paths with doubled or trailing slashes are served as the plain path, without a redirect."""
 
 from __future__ import annotations
 

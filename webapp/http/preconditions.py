@@ -1,4 +1,4 @@
-"""ETags of images and the conditions that requests put on them (RFC 9110, section 13)."""
+"""ETags of images, and the conditions of requests (RFC 9110, section 13)."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def expected_version(image_id: int, current_version: Callable[[], int]) -> int |
 
 
 def with_etag(response: Response, etag: str) -> Response:
-    """Tag a reply and turn it into a 304, tag included, where the caller has it already."""
+    """Return a reply with its ETag, or a 304 when the caller has that version."""
     response.set_etag(etag)
     response.headers["Cache-Control"] = "private, no-cache"
     response.vary.update(CALLER_HEADERS)

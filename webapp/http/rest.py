@@ -1,4 +1,4 @@
-"""Flask-smorest as Mirada uses it: problems for errors, one multipart location, documented operations."""
+"""Flask-smorest for Mirada: problems for errors, a multipart location, documented operations and lists."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ ALWAYS = (401, 403, 500, 503)
 
 
 class ApiParser(FlaskParser):
-    """Adds the location "multipart": form fields and files in one schema, as OpenAPI 3 has it."""
+    """A parser with the location "multipart": form fields and files in one schema, as in OpenAPI 3."""
 
     DEFAULT_UNKNOWN_BY_LOCATION = {  # noqa: RUF012 - as webargs has it
         **FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION,
@@ -92,7 +92,7 @@ class ApiParser(FlaskParser):
 
 
 class ApiBlueprint(Blueprint):
-    """A blueprint whose operations say what they are called and which errors they give."""
+    """A blueprint that documents the name and the errors of every operation."""
 
     ARGUMENTS_PARSER = ApiParser()
     # Documented as an object and sent as a string: clients that check the schema refuse it.
@@ -167,7 +167,7 @@ def _takes_a_body(view: View) -> bool:
 
 
 class MiradaApi(Api):
-    """The API object: its error replies are problems, in documentation as on the wire."""
+    """The API object; it documents and sends error replies as problems."""
 
     ERROR_SCHEMA = ProblemSchema
 

@@ -1,4 +1,4 @@
-"""The bytes of images: originals for their owners, copies without metadata for everybody else."""
+"""Bytes of images: the original for its owner, a copy without metadata for others."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def sends_picture(
 
 
 def send_picture(image: Any, viewer_id: int | None, *, as_attachment: bool) -> Response:
-    """Return the original to its owner and a copy without metadata to anybody else.
+    """Return the original for its owner, and a copy without metadata for others.
 
     Args:
         image: with its content loaded; the caller has checked that the viewer may see it.

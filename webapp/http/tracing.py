@@ -1,4 +1,4 @@
-"""One id per request: accepted or made, echoed, in every log record, kept with the jobs it starts."""
+"""The request id: taken from the client or made, sent back, logged, and kept with jobs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ QUIET_PREFIXES = ("/health", "/livez", "/readyz", "/metrics", "/assets/")
 
 
 def register(app: Flask) -> None:
-    """Install the hooks; call it before anything else installs some."""
+    """Install the hooks; call it before any other `register`."""
     app.before_request(_begin)
     app.after_request(_finish)
     app.teardown_request(_forget)

@@ -1,4 +1,4 @@
-"""Uploads that stream straight into the image store's staging area, hashed on their way."""
+"""Uploads: files are streamed into the staging area of the image store, and hashed meanwhile."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DRAIN_CHUNK_BYTES = 64 * 1024
 
 
 class UploadStream(io.RawIOBase):
-    """What the multipart parser writes a file part into: a staged file with an upper limit."""
+    """A staged file with an upper limit, which the multipart parser writes a file part into."""
 
     def __init__(self, staged: StagedFile, max_bytes: int) -> None:
         """Wrap a staged file that may not grow beyond `max_bytes`."""
@@ -82,13 +82,13 @@ class StreamingRequest(Request):
 
     @property
     def staged_streams(self) -> list[UploadStream]:
-        """Every file this request began to receive, wanted or not."""
+        """Every file that this request began to receive."""
         streams: list[UploadStream] = self.__dict__.setdefault("_staged_streams", [])
         return streams
 
 
 def register(app: Flask, settings: Settings) -> None:
-    """Limit bodies, stream file parts, and discard what a request leaves behind."""
+    """Limit bodies, stream file parts, and discard staged files after the request."""
     app.request_class = StreamingRequest
     app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_bytes + FORM_ALLOWANCE_BYTES
     app.config["MAX_FORM_PARTS"] = MAX_FORM_PARTS
@@ -155,7 +155,7 @@ def _refuse(field: str, message: str) -> None:
 
 
 def _drain(response: Response) -> Response:
-    """Read what a refused request still sends, because many clients read no reply before that.
+    """Read the rest of a refused request, because many clients read no reply before that.
 
     Python's, for one, reports a broken pipe instead of the 413 or 401 that would help its user.
     """

@@ -1,1 +1,1 @@
-"""What requests and replies look like, one file per resource."""
+"""Schemas of requests and replies, one file for each resource."""

@@ -1,4 +1,4 @@
-"""Classifications: what is asked, and what a picture came to."""
+"""Classifications: questions and results."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ REMEMBERED_EXAMPLE = {
 
 
 class QuestionSchema(ma.Schema):
-    """By what a picture is judged; everything may be left out."""
+    """Labels, templates and thresholds of a classification; all may be left out."""
 
     labels = label_names()
     templates = templates_field("Prompt templates, instead of the labels' own.")
@@ -86,7 +86,7 @@ class QuestionSchema(ma.Schema):
 
 
 class PictureQuestionSchema(QuestionSchema):
-    """The same, and what else is said of one picture and wanted to be known of it."""
+    """The same with fields of one picture."""
 
     asset_id = CheckedField(
         checked_asset_id, metadata={"description": "Your own name for the picture."}
@@ -160,7 +160,7 @@ class LabelScoreSchema(ReplySchema):
 
 
 class ResultSchema(ReplySchema):
-    """What a picture shows."""
+    """The result of a classification."""
 
     category = ma.fields.String(required=True)
     confidence = ma.fields.Float(required=True, metadata={"description": "Its score."})
@@ -179,7 +179,7 @@ class ResultSchema(ReplySchema):
 
 
 class SimilarImageHashSchema(ReplySchema):
-    """A picture that is near, whoever brought it."""
+    """A similar picture, of any owner."""
 
     image_hash = ma.fields.String(required=True)
     asset_id = ma.fields.String(
@@ -189,7 +189,7 @@ class SimilarImageHashSchema(ReplySchema):
 
 
 class ExpansionSchema(ReplySchema):
-    """What a language model adds to the category."""
+    """The expansion of a label by a language model."""
 
     subtags = ma.fields.List(ma.fields.String(), required=True)
     style_traits = ma.fields.List(ma.fields.String(), required=True)
@@ -198,7 +198,7 @@ class ExpansionSchema(ReplySchema):
 
 
 class ClassificationSchema(ResultSchema):
-    """What a picture shows, and what is like it."""
+    """The result of a classification, with similar pictures."""
 
     raw_logits = ma.fields.Dict(keys=ma.fields.String(), values=ma.fields.Float(), required=True)
     llm_expansion = ma.fields.Nested(ExpansionSchema, required=True, allow_none=True)
@@ -241,7 +241,7 @@ RememberedPageSchema = page_of(RememberedSchema, is_terse=True)
 
 
 class RememberedListQuerySchema(PageQuerySchema):
-    """Which to list."""
+    """The page of classifications to list."""
 
     job_id = ma.fields.Integer(
         load_default=None,
@@ -252,7 +252,7 @@ class RememberedListQuerySchema(PageQuerySchema):
 
 
 class BatchSchema(QuestionSchema):
-    """Which stored images to classify, and by what."""
+    """The stored images to classify, and the question."""
 
     image_ids = ma.fields.List(
         ma.fields.Integer(strict=True, validate=validate.Range(1, 2**63 - 1)),

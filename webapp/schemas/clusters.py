@@ -1,4 +1,4 @@
-"""Groups of the library: what is asked for, and what one viewer sees of them."""
+"""Groups of the library, as one viewer sees them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CLUSTER_EXAMPLE = {
 
 
 class NewClustersSchema(ma.Schema):
-    """How to group the library."""
+    """The parameters of a new grouping."""
 
     kind = ma.fields.String(
         required=True,
@@ -56,7 +56,7 @@ class NewClustersSchema(ma.Schema):
 
 
 class ClusterListQuerySchema(PageQuerySchema):
-    """Which groups to list."""
+    """The page of groups to list."""
 
     kind = ma.fields.String(load_default=ClusterKind.THEMES.value, validate=validate.OneOf(KINDS))
 

@@ -25,7 +25,7 @@ COMMENT_EXAMPLE = {
 
 
 class NewCommentSchema(ma.Schema):
-    """What to write."""
+    """A new comment."""
 
     text = ma.fields.String(
         required=True,

@@ -1,4 +1,4 @@
-"""Feedback: verdicts, and what was learned from them."""
+"""Verdicts, and reports of themes."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ THEME_REPORT_EXAMPLE = {**THEME_EXAMPLE, "is_label": False, "counted": 13, "thre
 
 
 class VerdictField(ma.fields.Boolean):
-    """true or false and nothing that might mean one of them: "no", taken for true, would be learned."""
+    """A JSON boolean; a text such as "no", taken for true, would be learned."""
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any
@@ -108,7 +108,7 @@ class FeedbackSchema(ReplySchema):
 
 
 class GivenFeedbackSchema(FeedbackSchema):
-    """A verdict, and what giving it came to."""
+    """A verdict, and the outcome of giving it."""
 
     outcome = ma.fields.String(
         required=True,
@@ -118,7 +118,7 @@ class GivenFeedbackSchema(FeedbackSchema):
 
 
 class FeedbackListQuerySchema(PageQuerySchema):
-    """Which verdicts to list."""
+    """The page of verdicts to list."""
 
     theme = ma.fields.String(
         load_default=None, metadata={"description": "Only the verdicts on this theme."}
@@ -163,7 +163,7 @@ def _share(description: str) -> ma.fields.Float:
 
 
 class ReportedVerdictSchema(ReplySchema):
-    """A verdict on a picture that the caller may see, and what feedback did to that picture."""
+    """A verdict on a picture that the caller may see, and its effect."""
 
     id = ma.fields.Integer(required=True)
     image_hash = ma.fields.String(required=True)

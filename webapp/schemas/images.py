@@ -60,7 +60,7 @@ IMAGE_EXAMPLE = {
 
 
 class OwnerSchema(ReplySchema):
-    """The public face of a user."""
+    """The public fields of a user."""
 
     id = ma.fields.Integer(required=True)
     username = ma.fields.String(required=True)
@@ -73,7 +73,7 @@ def _said(kind: type[ma.fields.Field], description: str | None = None) -> ma.fie
 
 
 class GenerationSchema(ReplySchema):
-    """How an image generator made the picture, as its file says; null for what it does not say."""
+    """The parameters of an image generator, as the file has them; null for a missing one."""
 
     generator = ma.fields.String(
         required=True, metadata={"description": "The program; `Unknown` if it does not say."}
@@ -152,7 +152,7 @@ class ImageSchema(ReplySchema):
 
 
 class ImageListQuerySchema(PageQuerySchema):
-    """Which images to list."""
+    """The page of images to list."""
 
     mine = ma.fields.Boolean(
         load_default=False, metadata={"description": "Only the caller's own images."}
@@ -160,7 +160,7 @@ class ImageListQuerySchema(PageQuerySchema):
 
 
 class NewImageFieldsSchema(ma.Schema):
-    """What an upload may say beside the picture."""
+    """The fields of an upload beside the picture."""
 
     file = Upload(metadata={"description": "The picture: JPEG, PNG, WebP or GIF."})
     caption = ma.fields.String(load_default=None, validate=validate.Length(max=MAX_TEXT_CHARS))
@@ -194,7 +194,7 @@ class NewImageSchema(NewImageFieldsSchema):
 
 
 class ImageChangeSchema(ma.Schema):
-    """What may be changed; a field left out stays as it is."""
+    """The changes of an image; a field left out stays as it is."""
 
     caption = ma.fields.String(allow_none=True, validate=validate.Length(max=MAX_TEXT_CHARS))
     prompt = ma.fields.String(allow_none=True, validate=validate.Length(max=MAX_TEXT_CHARS))

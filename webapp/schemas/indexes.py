@@ -41,9 +41,9 @@ def _of_everybody() -> ma.fields.Integer:
 
 
 class IndexSchema(ReplySchema):
-    """What this process searches one space with, right now.
+    """The index of one space in this process.
 
-    What follows from everybody's pictures is told to administrators: counts, snapshot and recall.
+    Counts, snapshot and recall follow from all pictures, so only administrators are told.
     """
 
     id = ma.fields.Integer(required=True, metadata={"description": "The space's id."})

@@ -1,4 +1,4 @@
-"""Jobs: work in the ledger."""
+"""Jobs of the ledger."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ JOB_EXAMPLE = {
 
 
 class JobResultSchema(ReplySchema):
-    """What a job has made."""
+    """The result of a job."""
 
     image_id = ma.fields.Integer(
         required=True, metadata={"description": "It may have been deleted since."}
@@ -46,7 +46,7 @@ class JobResultSchema(ReplySchema):
 
 
 class JobSchema(ReplySchema):
-    """One piece of work and how it goes."""
+    """A job and its progress."""
 
     id = ma.fields.Integer(required=True)
     kind = ma.fields.String(required=True)
@@ -86,7 +86,7 @@ JobPageSchema = page_of(JobSchema, is_terse=True)
 
 
 class JobListQuerySchema(PageQuerySchema):
-    """Which jobs to list."""
+    """The page of jobs to list."""
 
     state = ma.fields.List(
         ma.fields.String(validate=validate.OneOf(STATES)),

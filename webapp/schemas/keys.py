@@ -1,4 +1,4 @@
-"""API keys: what is told of them, and what can be asked of a new one."""
+"""API keys, and requests for new ones."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ KeyPageSchema = page_of(KeySchema, is_terse=True)
 
 
 class NewKeySchema(ma.Schema):
-    """What a new key is to be. It can never do more, or live longer, than the key that makes it."""
+    """A new key. It can never do more, or live longer, than the key that makes it."""
 
     name = ma.fields.String(
         load_default=None, allow_none=True, validate=validate.Length(min=1, max=100)
@@ -98,7 +98,7 @@ class NewKeySchema(ma.Schema):
 
 
 class RotationSchema(ma.Schema):
-    """How a key is replaced."""
+    """The rotation of a key."""
 
     grace_s = ma.fields.Integer(
         load_default=0,

@@ -1,4 +1,4 @@
-"""Labels: names and templates as they are sent, and the default set."""
+"""Labels and prompt templates of requests, and the default set."""
 
 from __future__ import annotations
 

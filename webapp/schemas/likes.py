@@ -1,4 +1,4 @@
-"""Likes and lists of who gave them."""
+"""Likes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ LIKER_EXAMPLE = {
 
 
 class LikedSchema(ReplySchema):
-    """Whether the caller likes an image, and how many people do."""
+    """The caller's like of an image, and the number of likes."""
 
     liked = ma.fields.Boolean(required=True)
     like_count = ma.fields.Integer(required=True)
 
 
 class LikerSchema(ReplySchema):
-    """Who likes an image, and since when."""
+    """A user who likes an image, and since when."""
 
     user = ma.fields.Nested(OwnerSchema, required=True)
     created_at = ma.fields.DateTime(required=True)

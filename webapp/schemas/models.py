@@ -1,4 +1,4 @@
-"""Which models work."""
+"""The check of the models."""
 
 from __future__ import annotations
 

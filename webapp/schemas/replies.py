@@ -1,4 +1,4 @@
-"""Replies, and pages of lists: what all of them share."""
+"""The common parts of replies, and pages of lists."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HOW_MANY = ma.fields.Integer(required=True, metadata={"description": "How many t
 
 
 class PageQuerySchema(ma.Schema):
-    """Which page of a list; lists with filters add them."""
+    """The page of a list; lists with filters add them."""
 
     limit = ma.fields.Integer(load_default=20, validate=validate.Range(1, MAX_PAGE))
     cursor = ma.fields.String(

@@ -1,4 +1,4 @@
-"""Styles: what recurs in a person's prompts, the list of known styles, and a person's memory."""
+"""Styles: suggestions, the list of known styles, and a person's memory."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ STYLE_EXAMPLE = {
 
 
 class SuggestionsQuerySchema(ma.Schema):
-    """How many suggestions."""
+    """The number of suggestions."""
 
     limit = ma.fields.Integer(
         load_default=DEFAULT_SUGGESTIONS, validate=validate.Range(1, MOST_STYLES)
@@ -79,7 +79,7 @@ class SuggestionSchema(ReplySchema):
 
 
 class SuggestionsSchema(ReplySchema):
-    """The surest first."""
+    """Suggestions, the surest first."""
 
     count = ma.fields.Integer(required=True)
     results = ma.fields.List(ma.fields.Nested(SuggestionSchema), required=True)
@@ -99,7 +99,7 @@ class OwnStyleSchema(SuggestionSchema):
 
 
 class SubjectSchema(ReplySchema):
-    """What is often asked for."""
+    """A frequent subject."""
 
     subject = ma.fields.String(required=True)
     frequency = ma.fields.Integer(required=True)
@@ -123,7 +123,7 @@ class PaletteSchema(ReplySchema):
 
 
 class MemorySchema(ReplySchema):
-    """What your images have in common."""
+    """A person's memory: styles, subjects and colours of their images."""
 
     images = ma.fields.Integer(
         required=True, metadata={"description": "How many were looked at: your newest 5,000."}
@@ -138,7 +138,7 @@ class MemorySchema(ReplySchema):
 
 
 class DescriptionsField(ma.fields.Field):
-    """What a style looks like: a list of texts that the domain checks."""
+    """The descriptions of a style: a list of texts that the core checks."""
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any

@@ -1,4 +1,4 @@
-"""What language models cost."""
+"""Usage and costs of language models."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ USAGE_EXAMPLE = {
 
 
 class UsageQuerySchema(ma.Schema):
-    """Whose usage, and how much of it."""
+    """The user, the days and the number of calls to tell."""
 
     user = ma.fields.Integer(
         load_default=None,
@@ -80,7 +80,7 @@ class UsageQuerySchema(ma.Schema):
 
 
 class ServerStateSchema(ReplySchema):
-    """Whether the language model can be asked."""
+    """The state of the language model's server."""
 
     key = ma.fields.String(required=True, validate=validate.OneOf([str(s) for s in KeyState]))
     is_resting = ma.fields.Boolean(
@@ -91,7 +91,7 @@ class ServerStateSchema(ReplySchema):
 
 
 class DailyBudgetSchema(ReplySchema):
-    """Today's money."""
+    """The budget of today."""
 
     daily_usd = ma.fields.Float(
         required=True, allow_none=True, metadata={"description": "null: no limit."}
@@ -152,7 +152,7 @@ class LanguageModelCallSchema(ReplySchema):
 
 
 class UsageSchema(ReplySchema):
-    """What was asked of language models, and what it cost."""
+    """Calls of language models and their costs."""
 
     language_model = ma.fields.Nested(ServerStateSchema, required=True)
     user_id = ma.fields.Integer(

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix, Vector
 from mirada.kernel.images import PictureFacts, RgbImage
 from mirada.kernel.model_requests import AnyReply, Request
@@ -249,24 +250,6 @@ class VectorSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Permitted:
-    """Which vectors a search may return, as a predicate on who may see what.
-
-    Attributes:
-        viewer_id: the caller; None for an anonymous one, who sees public images only.
-        owner_ids: when not None, only images of these owners.
-        embedding_ids: when not None, (n,) int64 ids that other filters let through.
-        remembered_by: when not None, also the pictures that this user had classified; they are no
-            images, so `owner_ids` does not concern them.
-    """
-
-    viewer_id: int | None
-    owner_ids: frozenset[int] | None = None
-    embedding_ids: npt.NDArray[np.int64] | None = None
-    remembered_by: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class SearchAnswer:
     """What an index found for one query.
 
@@ -307,14 +290,23 @@ class VectorIndex(Protocol):
     """An index of the vectors of one space. Thread-safe. Scores are cosines in [-1, 1]; higher is nearer."""
 
     def search(
-        self, queries: Matrix, k: int, permitted: Permitted, *, scan_rows: int | None = None
+        self,
+        queries: Matrix,
+        k: int,
+        audience: Audience,
+        *,
+        among: npt.NDArray[np.int64] | None = None,
+        scan_rows: int | None = None,
     ) -> list[SearchAnswer]:
         """Return one answer per query row: min(k, permitted) matches, whatever way it takes.
+
+        Permitted are the vectors of what the audience may see, all its images counted.
 
         Args:
             queries: (q, d) float32, unit rows.
             k: matches wanted per query, >= 1.
-            permitted: what may be found.
+            audience: who asks.
+            among: (n,) int64 embedding ids that other filters let through; None for all.
             scan_rows: up to how many permitted rows the answer is exact; None leaves it to the index.
 
         Raises:

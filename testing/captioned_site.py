@@ -14,6 +14,7 @@ from mirada.db.models import Image, Job, JobState, Role, User
 from mirada.db.session import now_ms
 from mirada.db.spending_models import LanguageModelCall, SpendingDay
 from mirada.jobs import ledger
+from mirada.kernel.audience import Audience
 from mirada.pictures import images
 from mirada.runtime import Runtime
 from testing.openai_server import CHAT, Answer, Call, OpenAiServer, completion, picture_in
@@ -79,7 +80,7 @@ class CaptionedSite(Site):
 
     def image(self, image_id: int, owner_id: int | None = None) -> Image:
         with self.runtime.reading() as session:
-            return images.get_image(session, image_id, owner_id or self.owner_id)
+            return images.get_image(session, image_id, Audience(owner_id or self.owner_id))
 
     def again(self, image: Image) -> Image:
         return self.image(image.id, image.owner_id)

@@ -87,7 +87,7 @@ def find_by_caption(query: str, caller: Caller, k: int) -> list[FoundImage]:
             session,
             index,
             vector,
-            viewer_id=caller.user_id,
+            caller.audience,
             k=k,
             safety=safety,
             kind=SpaceKind.CAPTION,

@@ -19,7 +19,6 @@ from webapp.searching import (
     QueryKind,
     asked_change_seq,
     current_change_seq,
-    own_alone,
     require_given,
     safety_in_force,
     vector_of_prompt,
@@ -124,10 +123,9 @@ def fused_images(
                 session,
                 queries,
                 words,
-                viewer_id=caller.user_id,
+                caller.audience.own_alone() if only_own else caller.audience,
                 k=k,
                 threshold=threshold,
-                owner_ids=own_alone(caller) if only_own else None,
                 safety=safety,
             )
     except InvalidInput as error:

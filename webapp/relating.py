@@ -44,7 +44,7 @@ def related_images(
     """
     runtime = current_runtime()
     with runtime.reading() as session:
-        image = images.get_image(session, image_id, caller.user_id)
+        image = images.get_image(session, image_id, caller.audience)
         image_space_id = spaces.pinned_space_id(session)
         prompt_space_id = spaces.pinned_space_id(session, SpaceKind.PROMPT)
         if not runtime.settings.embeddings_enabled:
@@ -59,32 +59,28 @@ def related_images(
             if is_failed
             else f"Image {image_id} is {image.status} and has no vector yet."
         )
-    by_picture = _aspect(image_space_id, picture)
+    by_picture = _aspect(image_space_id, SpaceKind.IMAGE, picture)
     by_prompt = None
     if prompt is not None and prompt_space_id is not None and blend > 0.0:
-        by_prompt = _aspect(prompt_space_id, prompt)
+        by_prompt = _aspect(prompt_space_id, SpaceKind.PROMPT, prompt)
     safety = safety_in_force()
-    own = None
-    if only_own:
-        own = frozenset() if caller.user_id is None else frozenset({caller.user_id})
+    audience = caller.audience.own_alone() if only_own else caller.audience
     with runtime.reading() as session:
         found = related.find_related(
             session,
-            image_id,
             by_picture,
             by_prompt,
-            viewer_id=caller.user_id,
+            audience.without(image_id),
             k=k,
             blend=blend,
-            owner_ids=own,
             safety=safety,
         )
     few = None if len(found) == k else "These are all there are that you may see."
     return Related(found, 0.0 if by_prompt is None else blend, few)
 
 
-def _aspect(space_id: int, query: Vector) -> Aspect:
+def _aspect(space_id: int, kind: SpaceKind, query: Vector) -> Aspect:
     runtime = current_runtime()
     index = runtime.index(space_id)
     wait_for_freshness(index, runtime.vector_source(space_id))
-    return Aspect(index, space_id, query)
+    return Aspect(index, space_id, kind, query)

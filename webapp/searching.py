@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from enum import StrEnum
 
 import numpy as np
@@ -71,16 +72,15 @@ def find_images(
     index = runtime.index(space_id)
     wait_for_freshness(index, runtime.vector_source(space_id))
     safety = safety_in_force()
+    audience = caller.audience.own_alone() if only_own else caller.audience
     with runtime.reading() as session:
         found = by_vector.find(
             session,
             index,
             query,
-            viewer_id=caller.user_id,
+            replace(audience, left_out_ids=frozenset(exclude_image_ids)),
             k=k,
             threshold=threshold,
-            exclude_image_ids=exclude_image_ids,
-            owner_ids=own_alone(caller) if only_own else None,
             safety=safety,
             kind=SpaceKind.PROMPT if by_prompt else SpaceKind.IMAGE,
         )
@@ -232,7 +232,7 @@ def vector_of_image(image_id: int, caller: Caller, *, by_prompt: bool = False) -
     space_id, space = prompt_space() if by_prompt else image_space()
     with runtime.reading() as session:
         return by_vector.vector_of_image(
-            session, image_id, viewer_id=caller.user_id, space_id=space_id, space=space
+            session, image_id, caller.audience, space_id=space_id, space=space
         )
 
 
@@ -252,8 +252,3 @@ def vector_given(values: list[float], *, by_prompt: bool = False) -> Vector:
         return l2_normalise(values)
     except InvalidInput as error:
         raise InvalidInput(error.detail, fields={"vector": [error.detail]}) from error
-
-
-def own_alone(caller: Caller) -> frozenset[int]:
-    """Return the owners of what is the caller's own."""
-    return frozenset() if caller.user_id is None else frozenset({caller.user_id})

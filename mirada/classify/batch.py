@@ -17,6 +17,7 @@ from mirada.db.models import Content, Embedding, Image
 from mirada.db.stored_vectors import intact
 from mirada.db.visibility import visible_images
 from mirada.jobs import ledger
+from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import EmbeddingSpace
 from mirada.kernel.errors import Conflict, NotFound
 from mirada.kernel.images import ImageFormat, ImageStatus
@@ -118,7 +119,7 @@ def batch_page(
         space_id: the row of `space`.
         space: whose vectors are read.
     """
-    query = _of_batch(owner_id) if image_ids is None else visible_images(owner_id)
+    query = _of_batch(owner_id) if image_ids is None else visible_images(Audience(owner_id))
     query = query.where(Image.id > after_image_id)
     if image_ids is not None:
         some = [image_id for image_id in image_ids if image_id > after_image_id][:PAGE_ROWS]
@@ -162,11 +163,11 @@ def _pictures(
 
 
 def _of_batch(owner_id: int) -> Select[Image]:
-    return visible_images(owner_id).where(Image.owner_id == owner_id)
+    return visible_images(Audience(owner_id).own_alone())
 
 
 def _seen(session: Session, owner_id: int, image_ids: Sequence[int]) -> set[int]:
-    query = visible_images(owner_id).with_only_columns(Image.id)
+    query = visible_images(Audience(owner_id)).with_only_columns(Image.id)
     return {row.id for row in rows_in(session, query, Image.id, image_ids)}
 
 

@@ -16,6 +16,7 @@ from mirada.classify.classifier import Classifier, Question
 from mirada.classify.label_verdict import Classification
 from mirada.classify.remembered import KnownPicture, Remark, SentPicture
 from mirada.db import changes
+from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import Vector
 from mirada.kernel.errors import Conflict, NotFound
 from mirada.pictures.receiving import receive, require_declared_type
@@ -138,7 +139,7 @@ def classify_stored(
     """
     with runtime.reading() as session:
         known = remembered.picture_of_image(
-            session, image_id, owner_id, classifier.space_id, classifier.space
+            session, image_id, Audience(owner_id), classifier.space_id, classifier.space
         )
     if known is None:
         raise Conflict(

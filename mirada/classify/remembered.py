@@ -19,6 +19,7 @@ from mirada.db.models import Content, Embedding, Image, utc_now
 from mirada.db.stored_vectors import intact
 from mirada.db.visibility import may_see_content, visible_images
 from mirada.embedding import embed
+from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import EmbeddingSpace, Vector
 from mirada.kernel.errors import NotFound
 from mirada.kernel.images import ImageFormat, ImageStatus, PictureFacts
@@ -78,15 +79,15 @@ def known_picture(
 
 
 def picture_of_image(
-    session: Session, image_id: int, viewer_id: int, space_id: int, space: EmbeddingSpace
+    session: Session, image_id: int, audience: Audience, space_id: int, space: EmbeddingSpace
 ) -> KnownPicture | None:
     """Return the picture that an image shows, None while it has no vector.
 
     Raises:
-        NotFound: there is no such image for this viewer.
+        NotFound: there is no such image for this audience.
     """
     image = session.execute(
-        visible_images(viewer_id).where(Image.id == image_id)
+        visible_images(audience).where(Image.id == image_id)
     ).scalar_one_or_none()
     if image is None:
         raise NotFound(f"There is no image {image_id}.")
@@ -261,7 +262,9 @@ def _of_owner(owner_id: int) -> Select[ClassifiedPicture]:
     return (
         select(ClassifiedPicture)
         .join(Content, Content.id == ClassifiedPicture.content_id)
-        .where(ClassifiedPicture.owner_id == owner_id, may_see_content(owner_id, Content.id))
+        .where(
+            ClassifiedPicture.owner_id == owner_id, may_see_content(Audience(owner_id), Content.id)
+        )
         .options(joinedload(ClassifiedPicture.content))
         .execution_options(populate_existing=True)
     )

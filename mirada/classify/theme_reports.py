@@ -12,6 +12,7 @@ from mirada.feedback import theme_verdicts
 from mirada.feedback.adaptive import NO_OPINION, fitted_threshold, theme_shift
 from mirada.feedback.names import theme_key
 from mirada.feedback.theme_verdicts import SeenVerdict, ThemeVerdicts
+from mirada.kernel.audience import Audience
 from mirada.ports import CalibratedEncoder
 from mirada.runtime import Runtime
 
@@ -67,7 +68,7 @@ def theme_report(
     runtime: Runtime,
     encoder: CalibratedEncoder | None,
     theme: str,
-    viewer_id: int,
+    audience: Audience,
     *,
     cursor: int | None,
     limit: int,
@@ -78,7 +79,7 @@ def theme_report(
         runtime: whose.
         encoder: of the pinned space; None where embeddings are switched off: nothing is learned.
         theme: any spelling; one that nobody judged has an empty report.
-        viewer_id: who asks.
+        audience: who asks.
         cursor: the id of the last verdict of the page before; None for the first page.
         limit: verdicts of a page, >= 1.
 
@@ -96,14 +97,14 @@ def theme_report(
         said = theme_verdicts.verdicts_on(
             session,
             key,
-            viewer_id,
+            audience,
             space_id=None if vocabulary is None else vocabulary.space_id,
             dimension=0 if vocabulary is None else vocabulary.dimension,
             cursor=cursor,
             limit=limit,
         )
         resting_on = () if classifier is None else classifier.learned.verdict_ids.get(key, ())
-        counted = theme_verdicts.count_concerning(session, resting_on, viewer_id)
+        counted = theme_verdicts.count_concerning(session, resting_on, audience)
     concerns_viewer = said.counts.accepted + said.counts.rejected > 0
     learned = None if classifier is None else classifier.learned.evidence.get(key)
     return ThemeReport(

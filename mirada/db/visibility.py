@@ -1,4 +1,4 @@
-"""Who may see what: the one answer, used by every query that lets an image out."""
+"""Visibility as SQL: the only conditions that decide which images, contents and verdicts somebody sees."""
 
 from __future__ import annotations
 
@@ -7,57 +7,58 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from mirada.db.classifier_models import ClassifiedPicture, Feedback
 from mirada.db.models import Image
+from mirada.kernel.audience import Audience
 from mirada.kernel.images import ImageStatus
 
 
-def may_see(viewer_id: int | None) -> ColumnElement[bool]:
-    """Return the condition on `images` for one viewer: public ones, and their own.
+def may_see(audience: Audience) -> ColumnElement[bool]:
+    """Return the condition on `images` for an audience: public ones and their own, as it narrows them."""
+    own = Image.owner_id == audience.viewer_id if audience.viewer_id is not None else false()
+    conditions = [or_(Image.is_public == true(), own)]
+    if audience.owner_ids is not None:
+        conditions.append(Image.owner_id.in_(audience.owner_ids))
+    if audience.left_out_ids:
+        conditions.append(Image.id.not_in(audience.left_out_ids))
+    return and_(*conditions)
 
-    Args:
-        viewer_id: None for an anonymous caller.
-    """
-    own = Image.owner_id == viewer_id if viewer_id is not None else false()
-    return or_(Image.is_public == true(), own)
 
-
-def visible_images(viewer_id: int | None) -> Select[Image]:
-    """Return the images a viewer may see; narrow it further, never build another."""
-    return select(Image).where(may_see(viewer_id))
+def visible_images(audience: Audience) -> Select[Image]:
+    """Return the images an audience may see; narrow it further, never build another."""
+    return select(Image).where(may_see(audience))
 
 
 def may_see_content(
-    viewer_id: int | None, content_id: InstrumentedAttribute[int], *, has_vector: bool = False
+    audience: Audience, content_id: InstrumentedAttribute[int], *, has_vector: bool = False
 ) -> ColumnElement[bool]:
-    """Return the condition that a viewer knows a content: an image of it they may see, or its bytes.
+    """Return the condition that a viewer sees an image of a content, or sent its bytes themselves.
 
-    Whoever sent a picture to be classified had its bytes. One classified by its image id is seen
-    as long as that image is.
+    A picture that was classified by its image id is seen as long as that image is.
 
     Args:
-        viewer_id: None for an anonymous caller.
+        audience: the viewer.
         content_id: the column of the enclosing query that holds it.
         has_vector: they also know that it has one: their image is READY. That somebody else's
             upload of the same bytes brought it before is not theirs to learn.
     """
-    shown = select(Image.id).where(Image.content_id == content_id, may_see(viewer_id))
+    shown = select(Image.id).where(Image.content_id == content_id, may_see(audience))
     if has_vector:
         shown = shown.where(Image.status == ImageStatus.READY)
     condition = shown.correlate_except(Image).exists()
-    if viewer_id is None:
+    if audience.viewer_id is None:
         return condition
     sent = select(ClassifiedPicture.id).where(
         ClassifiedPicture.content_id == content_id,
-        ClassifiedPicture.owner_id == viewer_id,
+        ClassifiedPicture.owner_id == audience.viewer_id,
         ClassifiedPicture.sent_bytes == true(),
     )
     return or_(condition, sent.correlate_except(ClassifiedPicture).exists())
 
 
-def may_see_verdict(viewer_id: int) -> ColumnElement[bool]:
-    """Return the condition on `feedback` for one viewer, who sees its picture: their own, or of a public one.
+def may_see_verdict(audience: Audience) -> ColumnElement[bool]:
+    """Return the condition on `feedback`: the viewer sees its picture and gave it, or it is of a public one.
 
-    Of a public one, if its giver had the picture from there alone. Who keeps a copy in private, or
-    sent its bytes, judged that: a viewer who shows the same bytes would learn of the other.
+    A verdict on a public picture is hidden when its giver keeps a private copy or sent the bytes: a
+    viewer who has the same bytes would learn of that copy.
     """
     shown = select(Image.id).where(
         Image.content_id == Feedback.content_id, Image.is_public == true()
@@ -78,6 +79,6 @@ def may_see_verdict(viewer_id: int) -> ColumnElement[bool]:
         not_(sent.correlate_except(ClassifiedPicture).exists()),
     )
     return and_(
-        may_see_content(viewer_id, Feedback.content_id),
-        or_(Feedback.user_id == viewer_id, on_public),
+        may_see_content(audience, Feedback.content_id),
+        or_(Feedback.user_id == audience.viewer_id, on_public),
     )

@@ -19,6 +19,7 @@ from mirada.db.vector_tables import PICTURES
 from mirada.db.verdicts import waiting_copies
 from mirada.db.visibility import may_see_verdict
 from mirada.feedback.names import theme_key
+from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import Vector
 from mirada.kernel.ids import LARGEST_ID
 
@@ -70,7 +71,7 @@ class ThemeVerdicts:
 
 
 def list_themes(
-    session: Session, viewer_id: int, *, cursor: int | None = None, limit: int = 50
+    session: Session, audience: Audience, *, cursor: int | None = None, limit: int = 50
 ) -> list[JudgedTheme]:
     """Return themes the viewer has judged, or of which a public picture was judged.
 
@@ -78,7 +79,7 @@ def list_themes(
 
     Args:
         session: for reading.
-        viewer_id: who asks.
+        audience: who asks.
         cursor: `newest_id` of the last theme of the page before; None for the first page.
         limit: >= 1.
 
@@ -86,19 +87,19 @@ def list_themes(
         Newest verdict first, among those the viewer gave or may see.
     """
     newest = func.max(Feedback.id)
-    query = select(Feedback.theme, newest).where(_concerns(viewer_id)).group_by(Feedback.theme)
+    query = select(Feedback.theme, newest).where(_concerns(audience)).group_by(Feedback.theme)
     if cursor is not None:
         query = query.having(newest < min(cursor, LARGEST_ID))
     rows = session.execute(query.order_by(newest.desc()).limit(limit)).all()
     themes = [theme for theme, _ in rows]
-    counts = _counts(session, Feedback.theme.in_(themes), _concerns(viewer_id))
+    counts = _counts(session, Feedback.theme.in_(themes), _concerns(audience))
     return [JudgedTheme(theme, counts.get(theme, Counts()), newest_id) for theme, newest_id in rows]
 
 
 def verdicts_on(
     session: Session,
     theme: str,
-    viewer_id: int,
+    audience: Audience,
     *,
     space_id: int | None,
     dimension: int = 0,
@@ -110,7 +111,7 @@ def verdicts_on(
     Args:
         session: for reading.
         theme: any spelling.
-        viewer_id: who asks.
+        audience: who asks.
         space_id: whose vectors come along; None for none.
         dimension: of that space.
         cursor: the id of the last verdict of the page before; None for the first page.
@@ -120,8 +121,8 @@ def verdicts_on(
         InvalidInput: the theme cannot be one.
     """
     key = theme_key(theme)
-    counts = _counts(session, Feedback.theme == key, _concerns(viewer_id)).get(key, Counts())
-    query = select(Feedback).where(Feedback.theme == key, may_see_verdict(viewer_id))
+    counts = _counts(session, Feedback.theme == key, _concerns(audience)).get(key, Counts())
+    query = select(Feedback).where(Feedback.theme == key, may_see_verdict(audience))
     if cursor is not None:
         query = query.where(Feedback.id < min(cursor, LARGEST_ID))
     query = query.options(joinedload(Feedback.content)).order_by(Feedback.id.desc()).limit(limit)
@@ -142,15 +143,15 @@ def verdicts_on(
     )
 
 
-def count_concerning(session: Session, feedback_ids: Collection[int], viewer_id: int) -> int:
+def count_concerning(session: Session, feedback_ids: Collection[int], audience: Audience) -> int:
     """Return how many of these verdicts the viewer gave or may see."""
-    query = select(func.count()).select_from(Feedback).where(_concerns(viewer_id))
+    query = select(func.count()).select_from(Feedback).where(_concerns(audience))
     return sum(count for (count,) in rows_in(session, query, Feedback.id, feedback_ids))
 
 
-def _concerns(viewer_id: int) -> ColumnElement[bool]:
+def _concerns(audience: Audience) -> ColumnElement[bool]:
     # One's own counts also while its picture is hidden from one: it may be taken back.
-    return or_(Feedback.user_id == viewer_id, may_see_verdict(viewer_id))
+    return or_(Feedback.user_id == audience.viewer_id, may_see_verdict(audience))
 
 
 def _counts(session: Session, *conditions: ColumnElement[bool]) -> dict[str, Counts]:

@@ -14,6 +14,7 @@ from mirada.db.idempotency import once
 from mirada.db.models import Content
 from mirada.db.visibility import may_see_content
 from mirada.feedback.names import checked_asset_id, image_hash, theme_key
+from mirada.kernel.audience import Audience
 from mirada.kernel.errors import Conflict, NotFound
 from mirada.kernel.ids import LARGEST_ID
 
@@ -207,7 +208,9 @@ def _content_id(session: Session, user_id: int, sha256: str) -> int:
     content_id = None
     if known is not None:
         content_id = session.execute(
-            select(Content.id).where(Content.sha256 == known, may_see_content(user_id, Content.id))
+            select(Content.id).where(
+                Content.sha256 == known, may_see_content(Audience(user_id), Content.id)
+            )
         ).scalar_one_or_none()
     if content_id is None:
         raise _unknown(sha256)

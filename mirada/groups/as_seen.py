@@ -21,6 +21,7 @@ from mirada.db.vector_tables import PICTURES
 from mirada.db.visibility import visible_images
 from mirada.groups.rows import Sample, first_images, may_see_in, samples_of
 from mirada.groups.runs import newest_run
+from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import Matrix, Vector
 from mirada.kernel.errors import InvalidInput, NotFound
 from mirada.kernel.similarity import cosines
@@ -84,8 +85,8 @@ class SeenClusters:
 def list_clusters(
     session: Session,
     kind: ClusterKind,
+    audience: Audience,
     *,
-    viewer_id: int | None,
     cursor: int | None = None,
     limit: int = 20,
 ) -> SeenClusters:
@@ -94,7 +95,7 @@ def list_clusters(
     Args:
         session: for reading.
         kind: which.
-        viewer_id: None for an anonymous caller.
+        audience: who asks.
         cursor: the id of the last group of the page before; None for the first page.
         limit: >= 1.
 
@@ -105,7 +106,7 @@ def list_clusters(
     run = None if space is None else newest_run(session, kind, space.id)
     if space is None or run is None:
         return SeenClusters(None, [])
-    seen = _sizes(run, viewer_id).subquery()
+    seen = _sizes(run, audience).subquery()
     page = select(seen.c.id, seen.c.size).order_by(seen.c.size.desc(), seen.c.id).limit(limit)
     if cursor is not None:
         last = session.execute(select(seen.c.size).where(seen.c.id == cursor)).scalar_one_or_none()
@@ -116,10 +117,10 @@ def list_clusters(
             )
         page = page.where(or_(seen.c.size < last, and_(seen.c.size == last, seen.c.id > cursor)))
     sizes = {row.id: row.size for row in session.execute(page)}
-    samples = samples_of(session, run, list(sizes), viewer_id, space)
+    samples = samples_of(session, run, list(sizes), audience, space)
     examples = {id_: _nearest(samples[id_]) if id_ in samples else [] for id_ in sizes}
     images = first_images(
-        session, run, {content for shown in examples.values() for content, _ in shown}, viewer_id
+        session, run, {content for shown in examples.values() for content, _ in shown}, audience
     )
     return SeenClusters(
         run,
@@ -144,8 +145,8 @@ def list_clusters(
 def get_cluster(
     session: Session,
     cluster_id: int,
+    audience: Audience,
     *,
-    viewer_id: int | None,
     cursor: int | None = None,
     limit: int = 20,
 ) -> SeenCluster:
@@ -154,7 +155,7 @@ def get_cluster(
     Args:
         session: for reading.
         cluster_id: of the newest run.
-        viewer_id: None for an anonymous caller.
+        audience: who asks.
         cursor: the id of the last image of the page before; None for the first page.
         limit: >= 1.
 
@@ -176,14 +177,14 @@ def get_cluster(
     newest = newest_run(session, kind, space.id)
     if newest is None or newest.id != run.id:
         raise gone
-    size = session.execute(_sizes(run, viewer_id).where(Cluster.id == cluster_id)).one_or_none()
-    sample = samples_of(session, run, [cluster_id], viewer_id, space).get(cluster_id)
+    size = session.execute(_sizes(run, audience).where(Cluster.id == cluster_id)).one_or_none()
+    sample = samples_of(session, run, [cluster_id], audience, space).get(cluster_id)
     if size is None:
         raise gone
     query = (
-        visible_images(viewer_id)
+        visible_images(audience)
         .join(ClusterMember, ClusterMember.content_id == Image.content_id)
-        .where(ClusterMember.cluster_id == cluster_id, may_see_in(run, viewer_id))
+        .where(ClusterMember.cluster_id == cluster_id, may_see_in(run, audience))
         .order_by(Image.id.desc())
         .limit(limit)
         .options(joinedload(Image.content), joinedload(Image.owner))
@@ -222,13 +223,13 @@ def nearest_names(
     ]
 
 
-def _sizes(run: ClusterRun, viewer_id: int | None) -> Select[int, int]:
+def _sizes(run: ClusterRun, audience: Audience) -> Select[int, int]:
     size = func.count(Image.id)
     return (
         select(Cluster.id.label("id"), size.label("size"))
         .join(ClusterMember, ClusterMember.cluster_id == Cluster.id)
         .join(Image, Image.content_id == ClusterMember.content_id)
-        .where(Cluster.run_id == run.id, may_see_in(run, viewer_id))
+        .where(Cluster.run_id == run.id, may_see_in(run, audience))
         .group_by(Cluster.id)
         .having(size >= LEAST_SEEN[ClusterKind(run.kind)])
     )

@@ -15,6 +15,7 @@ from mirada.db.models import Content, Embedding, Image, Space
 from mirada.db.stored_vectors import vectors_of
 from mirada.db.vector_tables import PICTURES
 from mirada.db.visibility import may_see, visible_images
+from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import Matrix, Vector, l2_normalise
 
 SAMPLE_ROWS = 64
@@ -40,20 +41,20 @@ def contents_locked(session: Session, embedding_ids: Sequence[int]) -> dict[int,
     return {embedding: content for embedding, content in found.items() if content in there}
 
 
-def may_see_in(run: ClusterRun, viewer_id: int | None) -> ColumnElement[bool]:
+def may_see_in(run: ClusterRun, audience: Audience) -> ColumnElement[bool]:
     """Return the condition on `images` for one viewer of a run: what they may see, if it was there.
 
     A picture that came later is in no group, also where somebody else had the same bytes in one:
     its owner would learn of the other.
     """
-    return and_(may_see(viewer_id), Image.created_at <= run.created_at)
+    return and_(may_see(audience), Image.created_at <= run.created_at)
 
 
 def samples_of(
     session: Session,
     run: ClusterRun,
     cluster_ids: Sequence[int],
-    viewer_id: int | None,
+    audience: Audience,
     space: Space,
 ) -> dict[int, Sample]:
     """Return what stands for each group; none for one of which nothing is visible any more."""
@@ -66,7 +67,7 @@ def samples_of(
         .where(
             ClusterMember.cluster_id.in_(cluster_ids),
             select(Image.id)
-            .where(Image.content_id == ClusterMember.content_id, may_see_in(run, viewer_id))
+            .where(Image.content_id == ClusterMember.content_id, may_see_in(run, audience))
             .exists(),
         )
         .subquery()
@@ -96,18 +97,18 @@ def _centre(rows: Matrix) -> Vector:
 
 
 def first_images(
-    session: Session, run: ClusterRun, content_ids: Iterable[int], viewer_id: int | None
+    session: Session, run: ClusterRun, content_ids: Iterable[int], audience: Audience
 ) -> dict[int, Image]:
     """Return the first image of each content that the viewer may see in a run, by content id."""
     images: dict[int, Image] = {}
     for chunk in chunks(sorted(content_ids)):
         first = (
             select(func.min(Image.id))
-            .where(may_see_in(run, viewer_id), Image.content_id.in_(chunk))
+            .where(may_see_in(run, audience), Image.content_id.in_(chunk))
             .group_by(Image.content_id)
         )
         found = session.execute(
-            visible_images(viewer_id)
+            visible_images(audience)
             .where(Image.id.in_(first))
             .options(joinedload(Image.content), joinedload(Image.owner))
         ).scalars()

@@ -13,6 +13,7 @@ from mirada.db.idempotency import once
 from mirada.db.memory_models import Comment
 from mirada.db.models import Image, User
 from mirada.db.visibility import may_see
+from mirada.kernel.audience import Audience
 from mirada.kernel.errors import Conflict, NotFound
 from mirada.kernel.ids import LARGEST_ID
 from mirada.pictures.comment_text import comment_text
@@ -59,7 +60,7 @@ def write_comment(
     """
     body = comment_text(text)
     request = once(author_id, idempotency_key, "comment", {"image_id": image_id, "text": body})
-    see_image(session, image_id, author_id, lock=True)
+    see_image(session, image_id, Audience(author_id), lock=True)
     # A twin of this request has either committed or waits for the image's lock.
     earlier = request.earlier(session)
     if earlier is not None:
@@ -73,17 +74,17 @@ def write_comment(
     return Written(comment)
 
 
-def get_comment(session: Session, image_id: int, comment_id: int, viewer_id: int | None) -> Comment:
+def get_comment(session: Session, image_id: int, comment_id: int, audience: Audience) -> Comment:
     """Return a comment under an image that the viewer may see, its author loaded.
 
     Raises:
-        NotFound: there is no such image for this viewer, or no such comment under it.
+        NotFound: there is no such image for this audience, or no such comment under it.
     """
-    see_image(session, image_id, viewer_id)
+    see_image(session, image_id, audience)
     comment = None
     if 0 < comment_id <= LARGEST_ID:
         comment = session.execute(
-            _seen(image_id, viewer_id).where(Comment.id == comment_id)
+            _seen(image_id, audience).where(Comment.id == comment_id)
         ).scalar_one_or_none()
     if comment is None:
         raise _absent(image_id, comment_id)
@@ -93,7 +94,7 @@ def get_comment(session: Session, image_id: int, comment_id: int, viewer_id: int
 def list_comments(
     session: Session,
     image_id: int,
-    viewer_id: int | None,
+    audience: Audience,
     *,
     cursor: int | None = None,
     limit: int = 50,
@@ -103,15 +104,15 @@ def list_comments(
     Args:
         session: any.
         image_id: which image.
-        viewer_id: None for an anonymous caller.
+        audience: who asks.
         cursor: the id of the last comment of the page before; None for the first page.
         limit: >= 1.
 
     Raises:
-        NotFound: there is no such image, or this viewer may not see it.
+        NotFound: there is no such image, or the audience may not see it.
     """
-    image = see_image(session, image_id, viewer_id)
-    query = _seen(image_id, viewer_id)
+    image = see_image(session, image_id, audience)
+    query = _seen(image_id, audience)
     if cursor is not None:
         query = query.where(Comment.id > min(cursor, LARGEST_ID))
     rows = session.execute(query.order_by(Comment.id).limit(limit)).scalars()
@@ -138,7 +139,7 @@ def delete_comment(
     Raises:
         NotFound: there is no such image or comment, or it is not theirs to delete.
     """
-    image = see_image(session, image_id, user_id, lock=True)
+    image = see_image(session, image_id, Audience(user_id), lock=True)
     statement = delete(Comment).where(Comment.id == comment_id, Comment.image_id == image_id)
     if not is_administrator and image.owner_id != user_id:
         statement = statement.where(Comment.user_id == user_id)
@@ -167,11 +168,11 @@ def _replayed(session: Session, image_id: int, comment_id: int) -> Comment:
     return comment
 
 
-def _seen(image_id: int, viewer_id: int | None) -> Select[Comment]:
+def _seen(image_id: int, audience: Audience) -> Select[Comment]:
     return (
         _loaded()
         .join(Image, Image.id == Comment.image_id)
-        .where(Comment.image_id == image_id, may_see(viewer_id))
+        .where(Comment.image_id == image_id, may_see(audience))
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, bindparam, delete, false, select, update
+from sqlalchemy import Select, bindparam, delete, select, update
 from sqlalchemy.orm import Session, joinedload
 
 from mirada.db import changes
@@ -15,6 +15,7 @@ from mirada.db.contents import lock_content, release_content
 from mirada.db.models import Image
 from mirada.db.texts import lock_texts_of, release_text, set_caption, set_prompt
 from mirada.db.visibility import may_see, visible_images
+from mirada.kernel.audience import Audience
 from mirada.kernel.errors import InvalidInput, NotFound, PreconditionFailed
 from mirada.kernel.ids import LARGEST_ID
 from mirada.kernel.prompts import normalised_prompt
@@ -45,31 +46,31 @@ class SeenImage:
     comment_count: int
 
 
-def get_image(session: Session, image_id: int, viewer_id: int | None) -> Image:
+def get_image(session: Session, image_id: int, audience: Audience) -> Image:
     """Return an image with its content and owner loaded.
 
     Raises:
-        NotFound: there is none, or this viewer may not see it.
+        NotFound: there is none, or the audience may not see it.
     """
-    return _one(session, visible_images(viewer_id), image_id)
+    return _one(session, visible_images(audience), image_id)
 
 
 def see_image(
-    session: Session, image_id: int, viewer_id: int | None, *, lock: bool = False
+    session: Session, image_id: int, audience: Audience, *, lock: bool = False
 ) -> SeenImage:
     """Return a few columns of an image that the viewer may see now.
 
     Args:
         session: any; a transaction to lock in.
         image_id: which image.
-        viewer_id: None for an anonymous caller.
+        audience: who asks.
         lock: keep the image as it is, visible and not deleted, until the transaction ends.
 
     Raises:
-        NotFound: there is none, or this viewer may not see it.
+        NotFound: there is none, or the audience may not see it.
     """
     query = select(Image.id, Image.owner_id, Image.like_count, Image.comment_count).where(
-        Image.id == image_id, may_see(viewer_id)
+        Image.id == image_id, may_see(audience)
     )
     row = None
     if 0 < image_id <= LARGEST_ID:
@@ -80,25 +81,17 @@ def see_image(
 
 
 def list_images(
-    session: Session,
-    viewer_id: int | None,
-    *,
-    cursor: int | None = None,
-    limit: int = 50,
-    owner_only: bool = False,
+    session: Session, audience: Audience, *, cursor: int | None = None, limit: int = 50
 ) -> list[Image]:
     """Return at most `limit` images the viewer may see, newest first, content and owner loaded.
 
     Args:
         session: any.
-        viewer_id: None for an anonymous caller.
+        audience: who asks; their own images alone where it says so.
         cursor: the id of the last image of the page before; None for the first page.
         limit: >= 1.
-        owner_only: the viewer's own only; none for an anonymous caller.
     """
-    query = visible_images(viewer_id)
-    if owner_only:
-        query = query.where(Image.owner_id == viewer_id if viewer_id is not None else false())
+    query = visible_images(audience)
     if cursor is not None:
         query = query.where(Image.id < min(cursor, LARGEST_ID))
     query = query.order_by(Image.id.desc()).limit(limit)

@@ -15,6 +15,7 @@ from mirada.db.deadlocks import retried
 from mirada.db.memory_models import Like
 from mirada.db.models import Image, User
 from mirada.db.visibility import may_see
+from mirada.kernel.audience import Audience
 from mirada.kernel.ids import LARGEST_ID
 from mirada.pictures.images import add_to_counts, see_image
 
@@ -42,7 +43,7 @@ def like(session: Session, image_id: int, user_id: int) -> int:
     Raises:
         NotFound: there is no such image, or this person may not see it.
     """
-    image = see_image(session, image_id, user_id, lock=True)
+    image = see_image(session, image_id, Audience(user_id), lock=True)
     # Under the image's lock nobody can come between the look and the insertion.
     if liked_among(session, user_id, [image_id]):
         return image.like_count
@@ -57,7 +58,7 @@ def unlike(session: Session, image_id: int, user_id: int) -> int:
     Raises:
         NotFound: there is no such image, or this person may not see it (any more).
     """
-    image = see_image(session, image_id, user_id, lock=True)
+    image = see_image(session, image_id, Audience(user_id), lock=True)
     gone = session.execute(
         delete(Like)
         .where(Like.image_id == image_id, Like.user_id == user_id)
@@ -76,7 +77,7 @@ take_like_back = retried(unlike)
 def list_likers(
     session: Session,
     image_id: int,
-    viewer_id: int | None,
+    audience: Audience,
     *,
     cursor: int | None = None,
     limit: int = 50,
@@ -89,19 +90,19 @@ def list_likers(
     Args:
         session: any.
         image_id: which image.
-        viewer_id: None for an anonymous caller.
+        audience: who asks.
         cursor: the id of the last user of the page before; None for the first page.
         limit: >= 1.
 
     Raises:
-        NotFound: there is no such image, or this viewer may not see it.
+        NotFound: there is no such image, or the audience may not see it.
     """
-    image = see_image(session, image_id, viewer_id)
+    image = see_image(session, image_id, audience)
     query = (
         select(Like.user_id, User.username, Like.created_at)
         .join(User, User.id == Like.user_id)
         .join(Image, Image.id == Like.image_id)
-        .where(Like.image_id == image_id, may_see(viewer_id))
+        .where(Like.image_id == image_id, may_see(audience))
     )
     if cursor is not None:
         query = query.where(Like.user_id > min(cursor, LARGEST_ID))

@@ -16,6 +16,7 @@ from mirada.db.models import Content, Embedding, Image, User, utc_now
 from mirada.db.texts import lock_texts_of
 from mirada.db.visibility import may_see_content
 from mirada.embedding.job import queue_embedding
+from mirada.kernel.audience import Audience
 from mirada.kernel.captions import CaptionSource
 from mirada.kernel.errors import Conflict
 from mirada.kernel.file_metadata import FileMetadata
@@ -253,7 +254,7 @@ def _replayed(session: Session, image_id: int, owner_id: int) -> Image:
 
 def _knows(session: Session, content_id: int, owner_id: int) -> bool:
     known = select(Content.id).where(
-        Content.id == content_id, may_see_content(owner_id, Content.id)
+        Content.id == content_id, may_see_content(Audience(owner_id), Content.id)
     )
     return session.execute(known).first() is not None
 

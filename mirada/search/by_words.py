@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import ColumnElement, Row, or_
+from sqlalchemy import or_
 from sqlalchemy.orm import Session
 
 from mirada.db.full_text import best_by_words, searchable_words
 from mirada.db.models import Image
 from mirada.db.visibility import may_see
+from mirada.kernel.audience import Audience
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.images import ImageStatus
+from mirada.search.deepening import Reading, deepen
 from mirada.search.safety import Safety
 
 FURTHER = 4
@@ -38,10 +38,9 @@ class FoundWords:
 def find_by_words(
     session: Session,
     query: str,
+    audience: Audience,
     *,
-    viewer_id: int | None,
     k: int,
-    owner_ids: Collection[int] | None = None,
     safety: Safety | None = None,
 ) -> FoundWords:
     """Return at most k images whose prompt or caption holds words of the query.
@@ -53,9 +52,8 @@ def find_by_words(
     Args:
         session: for reading.
         query: anything; only its words count, so nothing in it is an operator.
-        viewer_id: None for an anonymous caller.
+        audience: who asks.
         k: >= 1.
-        owner_ids: when not None, only images of these owners.
         safety: when not None, others' images that it calls unsafe are no results.
 
     Raises:
@@ -69,45 +67,23 @@ def find_by_words(
             else "There is no word in the text."
         )
         raise InvalidInput(message, fields={"text": [message]})
-    conditions = [may_see(viewer_id)]
-    if owner_ids is not None:
-        conditions.append(Image.owner_id.in_(owner_ids))
+    conditions = [may_see(audience)]
     if safety is not None:
-        conditions.append(or_(Image.owner_id == viewer_id, Image.status == ImageStatus.READY))
-    options: dict[str, Any] = {"viewer_id": viewer_id, "safety": safety}
-    complete = _best(session, words, conditions, need_all=True, k=k, **options)
-    found = complete
+        is_own = Image.owner_id == audience.viewer_id
+        conditions.append(or_(is_own, Image.status == ImageStatus.READY))
+
+    def best(*, need_all: bool, most: int) -> list[int]:
+        def read(depth: int) -> Reading[list[int]]:
+            rows = best_by_words(session, words, conditions, need_all=need_all, limit=depth)
+            shown = rows if safety is None else safety.shown(session, rows, audience)
+            is_enough = len(shown) >= most or len(rows) < depth
+            return Reading([row.id for row in shown[:most]], is_enough)
+
+        return deepen(read, most, factor=FURTHER)
+
+    found = complete = best(need_all=True, most=k)
     if len(complete) < k and len(words) > 1:
         # Those with every word are among them again.
-        some = _best(session, words, conditions, need_all=False, k=k + len(complete), **options)
+        some = best(need_all=False, most=k + len(complete))
         found = list(dict.fromkeys(complete + some))[:k]
     return FoundWords(found, len(complete), unsearchable)
-
-
-def _best(
-    session: Session,
-    words: Sequence[str],
-    conditions: Sequence[ColumnElement[bool]],
-    *,
-    need_all: bool,
-    k: int,
-    viewer_id: int | None,
-    safety: Safety | None,
-) -> list[int]:
-    asked = k
-    while True:
-        rows = best_by_words(session, words, conditions, need_all=need_all, limit=asked)
-        shown = [row.id for row in _safe(session, rows, viewer_id, safety)]
-        if len(shown) >= k or len(rows) < asked:
-            return shown[:k]
-        asked *= FURTHER
-
-
-def _safe(
-    session: Session, rows: Sequence[Row[Any]], viewer_id: int | None, safety: Safety | None
-) -> list[Row[Any]]:
-    if safety is None:
-        return list(rows)
-    others = {row.content_id for row in rows if row.owner_id != viewer_id}
-    unsafe = safety.unsafe_contents(session, others)
-    return [row for row in rows if row.owner_id == viewer_id or row.content_id not in unsafe]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -12,13 +11,14 @@ from sqlalchemy.orm import Session
 from mirada.db.changes import IN_LIST_ROWS
 from mirada.db.models import Image
 from mirada.db.vector_tables import table_of
+from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import SpaceKind, Vector
 from mirada.kernel.errors import InvalidInput
-from mirada.kernel.similarity import Verdict, relevances, verdict
-from mirada.ports import VectorIndex
+from mirada.kernel.similarity import Match, Verdict, relevances, verdict
+from mirada.ports import SearchAnswer, VectorIndex
 from mirada.search.by_vector import MAX_K, loaded, ranked
 from mirada.search.by_words import find_by_words
-from mirada.search.rank_fusion import WeightedRanking, reciprocal_rank_fusion
+from mirada.search.rank_fusion import Fused, WeightedRanking, reciprocal_rank_fusion
 from mirada.search.safety import Safety
 
 KEYWORDS = "keywords"
@@ -96,29 +96,57 @@ class FusedFound:
     left_out: dict[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """One source's answer.
+
+    Attributes:
+        ranking: what it found.
+        similarities: (n,) cosine of each find with the query, as the ranking orders them; empty for
+            words.
+        relevances: (n,) in [0, 1], likewise.
+        query: what the source was asked; None for words.
+        index_answer: of the source's index; None for words.
+    """
+
+    ranking: WeightedRanking
+    similarities: Sequence[float] = ()
+    relevances: Sequence[float] = ()
+    query: VectorQuery | None = None
+    index_answer: SearchAnswer | None = None
+
+    def part_in(self, found: Fused) -> FoundBy | None:
+        """Return this source's part in a find, None when it did not find it."""
+        source = self.ranking.source
+        rank = found.ranks.get(source)
+        if rank is None:
+            return None
+        if self.query is None:
+            return FoundBy(source, rank, None, None)
+        return FoundBy(source, rank, self.similarities[rank - 1], self.relevances[rank - 1])
+
+
 def find_fused(
     session: Session,
     vectors: Collection[VectorQuery],
     words: tuple[str, float] | None,
+    audience: Audience,
     *,
-    viewer_id: int | None,
     k: int,
     threshold: float | None = None,
-    owner_ids: Collection[int] | None = None,
     safety: Safety | None = None,
 ) -> FusedFound:
     """Return the k best images of several rankings by weighted reciprocal rank fusion.
 
-    Each ranking holds only what the viewer may see, and is read LEAST_DEPTH deep, or k.
+    Each ranking holds only what the audience may see, and is read LEAST_DEPTH deep, or k.
 
     Args:
         session: for reading.
         vectors: questions to embedding spaces.
         words: a text whose words are looked for, and their weight; None for none.
-        viewer_id: None for an anonymous caller.
+        audience: who asks.
         k: 1 to MAX_K.
         threshold: least cosine similarity for a vector source to have found an image.
-        owner_ids: when not None, only images of these owners.
         safety: when not None, others' images that it calls unsafe are no results.
 
     Raises:
@@ -128,68 +156,73 @@ def find_fused(
     if not 1 <= k <= MAX_K:
         raise InvalidInput(f"The number of results must be between 1 and {MAX_K}.")
     depth = max(k, LEAST_DEPTH)
-    who: dict[str, Any] = {"viewer_id": viewer_id, "owner_ids": owner_ids, "safety": safety}
-    rankings: list[WeightedRanking] = []
-    sources: dict[str, VectorQuery] = {}
-    parts: dict[tuple[str, int], tuple[float | None, float | None]] = {}
-    counts: dict[str, int] = {}
-    ways: dict[str, str] = {}
-    change_seqs: list[int] = []
-    left_out: dict[str, str] = {}
-    for asked in vectors:
+    answers: list[_Answered] = []
+    for query in vectors:
         pairs, answer = ranked(
             session,
-            asked.index,
-            asked.vector,
+            query.index,
+            query.vector,
+            audience,
             k=depth,
             threshold=threshold,
-            table=table_of(asked.kind),
-            **who,
+            safety=safety,
+            kind=query.kind,
         )
-        cosines = [match.similarity for _, match in pairs]
-        standing = relevances(cosines, answer.background, answer.permitted_count)
-        ids = [image_id for image_id, _ in pairs]
-        sources[asked.source] = asked
-        # Relevance never rises down the ranking, so the relevant ones are the first.
-        sure = int((standing >= SURE_FROM).sum())
-        rankings.append(WeightedRanking(asked.source, asked.weight, ids, sure))
-        for image_id, cosine, relevance in zip(ids, cosines, standing, strict=True):
-            parts[asked.source, image_id] = (cosine, float(relevance))
-        counts[asked.source], ways[asked.source] = answer.permitted_count, answer.way
-        change_seqs.append(answer.change_seq)
-    complete: frozenset[int] = frozenset()
+        answers.append(_answered(query, pairs, answer))
+    left_out: dict[str, str] = {}
+    complete: Collection[int] = ()
     if words is not None:
         try:
-            found = find_by_words(session, words[0], k=depth, **who)
+            found = find_by_words(session, words[0], audience, k=depth, safety=safety)
         except InvalidInput as error:
-            if not rankings:
+            if not answers:
                 raise
             left_out[KEYWORDS] = error.detail
         else:
-            rankings.append(WeightedRanking(KEYWORDS, words[1], found.image_ids, found.complete))
-            complete = frozenset(found.image_ids[: found.complete])
-    candidates = {image_id for ranking in rankings for image_id in ranking.ids}
-    heard = [
-        replace(
-            each, silent=_silent(session, sources[each.source], candidates.difference(each.ids))
-        )
-        if each.source in sources
-        else each
-        for each in rankings
-    ]
-    fused = [(each.id, each) for each in reciprocal_rank_fusion(heard)[:k]]
-    results = [
-        FusedImage(image, each.score, _found_by(image.id, each.ranks, parts))
-        for image, each in loaded(session, fused, viewer_id)
-    ]
+            complete = found.image_ids[: found.complete]
+            ranking = WeightedRanking(KEYWORDS, words[1], found.image_ids, found.complete)
+            answers.append(_Answered(ranking))
+    results = _fused(session, answers, audience, k)
+    asked = {each.ranking.source: each.index_answer for each in answers if each.index_answer}
     return FusedFound(
         results=results,
-        verdict=verdict(_relevance(result, complete) for result in results),
-        permitted_counts=counts,
-        ways=ways,
-        change_seq=min(change_seqs, default=None),
+        verdict=verdict(_relevance(result, frozenset(complete)) for result in results),
+        permitted_counts={source: answer.permitted_count for source, answer in asked.items()},
+        ways={source: answer.way for source, answer in asked.items()},
+        change_seq=min((answer.change_seq for answer in asked.values()), default=None),
         left_out=left_out,
     )
+
+
+def _answered(
+    query: VectorQuery, pairs: Sequence[tuple[int, Match]], answer: SearchAnswer
+) -> _Answered:
+    similarities = [match.similarity for _, match in pairs]
+    standing = relevances(similarities, answer.background, answer.permitted_count)
+    # Relevance never rises down the ranking, so the relevant ones are the first.
+    sure = int((standing >= SURE_FROM).sum())
+    ranking = WeightedRanking(query.source, query.weight, [image for image, _ in pairs], sure)
+    return _Answered(ranking, similarities, standing.tolist(), query, answer)
+
+
+def _fused(
+    session: Session, answers: Sequence[_Answered], audience: Audience, k: int
+) -> list[FusedImage]:
+    candidates = {image_id for each in answers for image_id in each.ranking.ids}
+    rankings = [
+        each.ranking
+        if each.query is None
+        else replace(
+            each.ranking,
+            silent=_silent(session, each.query, candidates.difference(each.ranking.ids)),
+        )
+        for each in answers
+    ]
+    fused = [(each.id, each) for each in reciprocal_rank_fusion(rankings)[:k]]
+    return [
+        FusedImage(image, found.score, [part for each in answers if (part := each.part_in(found))])
+        for image, found in loaded(session, fused, audience)
+    ]
 
 
 def _silent(session: Session, asked: VectorQuery, image_ids: Collection[int]) -> set[int]:
@@ -217,17 +250,6 @@ def _silent(session: Session, asked: VectorQuery, image_ids: Collection[int]) ->
         )
         silent -= {image_id for image_id, subject in subjects if subject in embedded}
     return silent
-
-
-def _found_by(
-    image_id: int,
-    ranks: Mapping[str, int],
-    parts: Mapping[tuple[str, int], tuple[float | None, float | None]],
-) -> list[FoundBy]:
-    return [
-        FoundBy(source, rank, *parts.get((source, image_id), (None, None)))
-        for source, rank in ranks.items()
-    ]
 
 
 def _relevance(result: FusedImage, complete: Collection[int]) -> float:

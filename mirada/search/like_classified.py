@@ -12,9 +12,11 @@ from mirada.db import changes
 from mirada.db.classifier_models import ClassifiedPicture
 from mirada.db.models import Content, Embedding, Image
 from mirada.db.visibility import may_see_content
+from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import Vector
 from mirada.kernel.similarity import Match
-from mirada.ports import Permitted, VectorIndex, single
+from mirada.ports import VectorIndex
+from mirada.search.deepening import nearest
 from mirada.search.safety import Safety
 
 
@@ -46,7 +48,7 @@ def find_similar(
 ) -> list[SimilarPicture]:
     """Return the k pictures nearest to a vector, best first, ties by content; each content once.
 
-    As in `search.find`, the index proposes and the database decides.
+    The index proposes and the database decides, as in `by_vector.find`.
 
     Args:
         session: for reading.
@@ -58,35 +60,37 @@ def find_similar(
         exclude_sha256: the picture searched with.
         safety: when not None, what it calls unsafe is found only by those who brought it.
     """
-    permitted = Permitted(viewer_id=viewer_id, remembered_by=viewer_id)
-    asked = k + (exclude_sha256 is not None)
-    is_confirmed = False
-    while True:
-        answer = index.search(single(query), asked, permitted)[0]
-        near = [match for match in answer.matches if match.similarity >= threshold]
-        if not near and not is_confirmed:
-            # Whether there is nothing, or the index only has not heard yet, is asked once.
-            index.wait_for(changes.current_seq(session))
-            is_confirmed = True
-            continue
-        found = _authorised(session, near, viewer_id, exclude_sha256, safety)
-        is_exhausted = len(answer.matches) < asked or len(near) < len(answer.matches)
-        if len(found) >= k or is_exhausted:
-            return found[:k]
-        asked *= 2
+    audience = Audience(viewer_id, with_remembered=True)
+
+    def shown(near: Sequence[Match]) -> list[SimilarPicture]:
+        return _authorised(session, near, audience, exclude_sha256, safety)
+
+    found, _ = nearest(
+        session,
+        index,
+        query,
+        audience,
+        k=k,
+        threshold=threshold,
+        shown=shown,
+        spare=int(exclude_sha256 is not None),
+    )
+    return found
 
 
 def _authorised(
     session: Session,
     matches: Sequence[Match],
-    viewer_id: int,
+    audience: Audience,
     exclude_sha256: str | None,
     safety: Safety | None,
 ) -> list[SimilarPicture]:
-    """Return what the viewer may see of these, now, in order."""
+    """Return what the audience may see of these now, best first."""
     by_embedding = {match.id: match.similarity for match in matches}
     ids = list(by_embedding)
-    own_image = select(Image.id).where(Image.content_id == Content.id, Image.owner_id == viewer_id)
+    own_image = select(Image.id).where(
+        Image.content_id == Content.id, Image.owner_id == audience.viewer_id
+    )
     found: list[tuple[int, SimilarPicture]] = []
     for start in range(0, len(ids), changes.IN_LIST_ROWS):
         rows = session.execute(
@@ -105,13 +109,13 @@ def _authorised(
                 ClassifiedPicture,
                 and_(
                     ClassifiedPicture.content_id == Content.id,
-                    ClassifiedPicture.owner_id == viewer_id,
+                    ClassifiedPicture.owner_id == audience.viewer_id,
                 ),
             )
             .where(
                 Embedding.id.in_(ids[start : start + changes.IN_LIST_ROWS]),
                 Embedding.is_deleted.is_(False),
-                may_see_content(viewer_id, Content.id, has_vector=True),
+                may_see_content(audience, Content.id, has_vector=True),
             )
         ).all()
         others = {row.content_id for row in rows if not row.is_own}

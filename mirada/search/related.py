@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from sqlalchemy import select
@@ -14,14 +13,16 @@ from sqlalchemy.orm import Session
 from mirada.db.changes import IN_LIST_ROWS, current_seq
 from mirada.db.memory_models import TextEmbedding
 from mirada.db.models import Embedding, Image
-from mirada.db.vector_tables import PICTURES, PROMPTS, VectorTable
-from mirada.kernel.embeddings import BLOB_DTYPE, Vector, from_blob
+from mirada.db.vector_tables import PICTURES, PROMPTS, VectorTable, table_of
+from mirada.kernel.audience import Audience
+from mirada.kernel.embeddings import BLOB_DTYPE, SpaceKind, Vector, from_blob
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.images import ImageStatus
-from mirada.kernel.similarity import Match, cosines
-from mirada.ports import Permitted, VectorIndex, single
+from mirada.kernel.similarity import cosines
+from mirada.ports import VectorIndex, single
 from mirada.search.blending import Blend, Ranked
 from mirada.search.by_vector import authorised, loaded
+from mirada.search.deepening import Reading, deepen
 from mirada.search.safety import Safety
 
 DEFAULT_BLEND = 0.5
@@ -52,11 +53,13 @@ class Aspect:
     Attributes:
         index: of the space.
         space_id: the row of the space.
+        kind: of the space.
         query: (d,) float32, unit norm: the image's own vector.
     """
 
     index: VectorIndex
     space_id: int
+    kind: SpaceKind
     query: Vector
 
 
@@ -75,17 +78,15 @@ def own_vectors(
 
 def find_related(
     session: Session,
-    image_id: int,
     picture: Aspect,
     prompt: Aspect | None,
+    audience: Audience,
     *,
-    viewer_id: int | None,
     k: int,
     blend: float = DEFAULT_BLEND,
-    owner_ids: Collection[int] | None = None,
     safety: Safety | None = None,
 ) -> list[RelatedImage]:
-    """Return the k images most like one, best first, ties by id, among those the viewer may see.
+    """Return the k images most like one, best first, ties by id, among those the audience may see.
 
     The score is the mean of the cosines of the pictures and of the prompts, weighted. An image
     without a prompt counts as one with an ordinary prompt: the median of a sample's cosines.
@@ -93,13 +94,11 @@ def find_related(
 
     Args:
         session: for reading.
-        image_id: the image itself, never a result.
-        picture: its picture.
+        picture: the image's picture.
         prompt: its prompt; None where it has none: then pictures are compared alone.
-        viewer_id: None for an anonymous caller.
+        audience: who asks; the image itself is left out.
         k: >= 1.
         blend: weight of the prompt in [0, 1].
-        owner_ids: when not None, only images of these owners.
         safety: when not None, others' images that it calls unsafe are no results.
 
     Raises:
@@ -110,25 +109,17 @@ def find_related(
             "blend must be between 0 and 1.", fields={"blend": ["Must be between 0 and 1."]}
         )
     weights = Blend(blend if prompt is not None else 0.0)
-    owners = None if owner_ids is None else frozenset(owner_ids)
-    permitted = Permitted(viewer_id=viewer_id, owner_ids=owners)
-    options: dict[str, Any] = {
-        "viewer_id": viewer_id,
-        "owner_ids": owners,
-        "exclude_image_ids": (image_id,),
-        "safety": safety,
-    }
-    depth = max(FIRST_DEPTH, DEEPER * k)
-    is_confirmed = False
-    while True:
-        pictures, by_picture = _read(session, picture, PICTURES, depth, permitted, options)
+    second = prompt if weights.prompt_weight > 0.0 else None
+
+    def read(depth: int) -> Reading[list[tuple[int, float]]]:
+        pictures, by_picture = _read(session, picture, depth, audience, safety)
         prompts, by_prompt = Ranked(-1.0, True, 0.0), dict[int, float]()
-        if prompt is not None and weights.prompt_weight > 0.0:
-            prompts, by_prompt = _read(session, prompt, PROMPTS, depth, permitted, options)
+        if second is not None:
+            prompts, by_prompt = _read(session, second, depth, audience, safety)
         found = by_picture.keys() | by_prompt.keys()
-        _fill_in(session, picture, PICTURES, by_picture, found)
-        if prompt is not None and weights.prompt_weight > 0.0:
-            _fill_in(session, prompt, PROMPTS, by_prompt, found)
+        _fill_in(session, picture, by_picture, found)
+        if second is not None:
+            _fill_in(session, second, by_prompt, found)
         scored = sorted(
             (
                 (image, weights.score(by_picture[image], by_prompt.get(image, prompts.neutral)))
@@ -136,50 +127,48 @@ def find_related(
             ),
             key=lambda pair: (-pair[1], pair[0]),
         )
-        if not scored and not is_confirmed:
-            # Whether there is nothing, or the indexes only have not heard yet, is asked once.
-            for aspect in filter(None, (picture, prompt)):
-                aspect.index.wait_for(current_seq(session))
-            is_confirmed = True
-            continue
         kth_score = scored[k - 1][1] if len(scored) >= k else None
-        if weights.is_settled(kth_score, pictures, prompts) or depth >= MAX_DEPTH:
-            break
-        depth *= DEEPER
-    return [RelatedImage(image, score) for image, score in loaded(session, scored[:k], viewer_id)]
+        is_settled = weights.is_settled(kth_score, pictures, prompts)
+        return Reading(scored[:k], is_settled, not scored)
+
+    def confirm() -> None:
+        for aspect in filter(None, (picture, prompt)):
+            aspect.index.wait_for(current_seq(session))
+
+    depth = max(FIRST_DEPTH, DEEPER * k)
+    best = deepen(read, depth, factor=DEEPER, most=MAX_DEPTH, confirm=confirm)
+    return [RelatedImage(image, score) for image, score in loaded(session, best, audience)]
 
 
 def _read(
-    session: Session,
-    aspect: Aspect,
-    table: VectorTable,
-    depth: int,
-    permitted: Permitted,
-    options: Mapping[str, Any],
+    session: Session, aspect: Aspect, depth: int, audience: Audience, safety: Safety | None
 ) -> tuple[Ranked, dict[int, float]]:
     """Return what the first rows of a ranking say, and the cosine of every image they show."""
-    answer = aspect.index.search(single(aspect.query), depth, permitted, scan_rows=SCAN_ROWS)[0]
+    answer = aspect.index.search(single(aspect.query), depth, audience, scan_rows=SCAN_ROWS)[0]
     neutral = float(np.median(answer.background)) if answer.background.size else 0.0
     is_exhausted = len(answer.matches) < depth
-    ranked = Ranked(
-        answer.matches[-1].similarity if answer.matches else -1.0, is_exhausted, neutral
+    lowest = answer.matches[-1].similarity if answer.matches else -1.0
+    pairs = authorised(
+        session,
+        answer.matches,
+        table_of(aspect.kind),
+        audience,
+        at_most_each=IMAGES_PER_VECTOR,
+        safety=safety,
     )
-    pairs: list[tuple[int, Match]] = authorised(
-        session, answer.matches, table, at_most_each=IMAGES_PER_VECTOR, **options
-    )
-    return ranked, {image_id: match.similarity for image_id, match in pairs}
+    found = {image_id: match.similarity for image_id, match in pairs}
+    return Ranked(lowest, is_exhausted, neutral), found
 
 
 def _fill_in(
     session: Session,
     aspect: Aspect,
-    table: VectorTable,
     known: dict[int, float],
     image_ids: Collection[int],
 ) -> None:
     """Add the cosines of images that only the other ranking showed; none for one without a vector."""
     missing = [image_id for image_id in image_ids if image_id not in known]
-    vectors = _vectors_of(session, table, aspect.space_id, missing)
+    vectors = _vectors_of(session, table_of(aspect.kind), aspect.space_id, missing)
     if vectors:
         found = cosines(np.stack(list(vectors.values())), aspect.query)
         known |= {image_id: float(cosine) for image_id, cosine in zip(vectors, found, strict=True)}

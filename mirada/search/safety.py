@@ -5,14 +5,16 @@ A change of the threshold or of the prompts is in force at once, for every pictu
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
 from mirada.db.changes import IN_LIST_ROWS
 from mirada.db.models import Embedding
+from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import Matrix, Vector, from_blob
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.nsfw import nsfw_score
@@ -40,6 +42,18 @@ class Safety:
         return nsfw_score(
             cosines(self.unsafe, picture), cosines(self.safe, picture), self.logit_scale
         )
+
+    def shown(
+        self, session: Session, rows: Sequence[Row[Any]], audience: Audience
+    ) -> Sequence[Row[Any]]:
+        """Return those of rows with `owner_id` and `content_id` that are the viewer's own or not unsafe."""
+        others = {row.content_id for row in rows if row.owner_id != audience.viewer_id}
+        unsafe = self.unsafe_contents(session, others)
+        return [
+            row
+            for row in rows
+            if row.owner_id == audience.viewer_id or row.content_id not in unsafe
+        ]
 
     def unsafe_contents(self, session: Session, content_ids: Collection[int]) -> set[int]:
         """Return which of these contents show unsafe pictures; one with a damaged vector does."""

@@ -16,7 +16,8 @@ from mirada.db.migrate import upgrade_to_head
 from mirada.db.models import Image
 from mirada.db.session import Database, make_engine
 from mirada.db.vector_rows import DatabaseVectors
-from mirada.kernel.embeddings import Matrix, l2_normalise
+from mirada.kernel.audience import Audience
+from mirada.kernel.embeddings import Matrix, SpaceKind, l2_normalise
 from mirada.search.related import Aspect, find_related
 from testing.vector_library import Library, clustered_vectors, no_progress
 from tests.adapters.prompt_library import add_prompts
@@ -108,14 +109,20 @@ class Gallery:
         found = 0
         with self.database.reading() as session:
             for row in rows.tolist():
-                picture = Aspect(self.by_picture, self.library.space_id, self.pictures[row])
-                prompt = Aspect(self.by_prompt, self.space_id, self.prompts[self.prompt_of[row]])
+                picture = Aspect(
+                    self.by_picture, self.library.space_id, SpaceKind.IMAGE, self.pictures[row]
+                )
+                prompt = Aspect(
+                    self.by_prompt,
+                    self.space_id,
+                    SpaceKind.PROMPT,
+                    self.prompts[self.prompt_of[row]],
+                )
                 results = find_related(
                     session,
-                    int(self.image_ids[row]),
                     picture,
                     prompt,
-                    viewer_id=owner_id,
+                    Audience(owner_id, left_out_ids=frozenset({int(self.image_ids[row])})),
                     k=K,
                     blend=blend,
                 )
@@ -127,9 +134,7 @@ class Gallery:
 
     @staticmethod
     def _neutral(prompt: Aspect, owner_id: int) -> float:
-        from mirada.ports import Permitted
-
-        answer = prompt.index.search(prompt.query.reshape(1, -1), 1, Permitted(owner_id))[0]
+        answer = prompt.index.search(prompt.query.reshape(1, -1), 1, Audience(owner_id))[0]
         return float(np.median(answer.background))
 
 
@@ -170,10 +175,11 @@ def test_an_owner_of_few_gets_them_all(gallery: Gallery) -> None:
     with gallery.database.reading() as session:
         results = find_related(
             session,
-            int(gallery.image_ids[row]),
-            Aspect(gallery.by_picture, gallery.library.space_id, gallery.pictures[row]),
+            Aspect(
+                gallery.by_picture, gallery.library.space_id, SpaceKind.IMAGE, gallery.pictures[row]
+            ),
             None,
-            viewer_id=owner_id,
+            Audience(owner_id, left_out_ids=frozenset({int(gallery.image_ids[row])})),
             k=K,
         )
     assert {result.image.id for result in results} == set(gallery.image_ids[[10, 40_000]].tolist())

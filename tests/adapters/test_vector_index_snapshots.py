@@ -28,11 +28,12 @@ from mirada.db.session import Database
 from mirada.db.vector_rows import lease_name
 from mirada.embedding import index_rebuild
 from mirada.embedding.index_rebuild import rebuild_index, rebuild_is_due
+from mirada.kernel.audience import Audience
 from mirada.kernel.errors import LeaseLost, SnapshotInvalid, StorageFull
-from mirada.ports import Permitted, SnapshotRecord
+from mirada.ports import SnapshotRecord
 from testing.vector_library import Library, no_progress, random_vectors
 
-ANYONE = Permitted(viewer_id=None)
+ANYONE = Audience(viewer_id=None)
 ROWS = 400
 
 

@@ -21,13 +21,13 @@ from mirada.db.models import Image, Job, JobState, User
 from mirada.db.session import Database
 from mirada.db.vector_rows import DatabaseVectors
 from mirada.embedding import texts as prompts
+from mirada.kernel.audience import Audience
 from mirada.kernel.captions import CaptionLanguage
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, l2_normalise
 from mirada.kernel.errors import EmbeddingSpaceMismatch
 from mirada.kernel.images import ImageFormat, ImageStatus, PictureFacts
 from mirada.kernel.prompts import prompt_digest
 from mirada.pictures import images, register
-from mirada.ports import Permitted
 from testing.registering import register_image
 
 SPACE = EmbeddingSpace(SpaceKind.CAPTION, "Toy", "v1", "none", 3)
@@ -115,7 +115,7 @@ class Desk:
     def seen_by(self, viewer_id: int | None) -> int:
         index = ExactIndex(DatabaseVectors(self.database, self.space_id))
         query = l2_normalise([[1, 1, 0]])
-        return len(index.search(query, 10, Permitted(viewer_id=viewer_id))[0].matches)
+        return len(index.search(query, 10, Audience(viewer_id=viewer_id))[0].matches)
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from mirada.db.session import Database
 from mirada.db.vector_rows import DatabaseVectors
 from mirada.embedding import backfill, embed
 from mirada.health import doctor
+from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, Vector, l2_normalise
 from mirada.kernel.errors import NotFound, Unavailable
 from mirada.kernel.images import ImageFormat, ImageStatus, PictureFacts
@@ -70,7 +71,9 @@ class House:
     def point_at(self, owner_id: int, image_id: int) -> None:
         """Have a stored image classified."""
         with self.database.transaction() as session:
-            picture = classify.picture_of_image(session, image_id, owner_id, self.space_id, SPACE)
+            picture = classify.picture_of_image(
+                session, image_id, Audience(owner_id), self.space_id, SPACE
+            )
             assert picture is not None
             classify.remember_known(
                 session, picture, owner_id=owner_id, remark=Remark(), sent_bytes=False
@@ -117,7 +120,7 @@ class House:
         self.index.refresh()
         with self.database.reading() as session:
             query = l2_normalise([1, 0, 0, 0])
-            found = by_vector.find(session, self.index, query, viewer_id=viewer_id, k=5)
+            found = by_vector.find(session, self.index, query, Audience(viewer_id), k=5)
         assert found.permitted_count == len(found.results)
         return [result.image.id for result in found.results]
 
@@ -147,7 +150,7 @@ def test_a_remembered_picture_is_no_image_and_no_search_finds_it(house: House) -
     house.send(house.ana, "cat")
     assert house.searched(house.ana) == house.searched(house.bea) == house.searched(None) == []
     with house.database.reading() as session:
-        assert images.list_images(session, house.ana) == []
+        assert images.list_images(session, Audience(house.ana)) == []
     assert house.remembered(house.ana) == [sha("cat")]
     assert house.remembered(house.bea) == []
 
@@ -292,7 +295,7 @@ def test_what_was_classified_by_its_image_is_hidden_with_the_image(house: House)
     with house.database.reading() as session, pytest.raises(NotFound):
         classify.get_classified(session, house.ana, sha("cat"))
     with house.database.reading() as session, pytest.raises(NotFound):
-        classify.picture_of_image(session, image.id, house.ana, house.space_id, SPACE)
+        classify.picture_of_image(session, image.id, Audience(house.ana), house.space_id, SPACE)
 
 
 def test_nobody_tries_to_embed_or_to_find_the_file_of_a_remembered_picture(house: House) -> None:
@@ -374,7 +377,7 @@ def test_sending_uploading_deleting_and_forgetting_one_picture_at_once_breaks_no
             assert name == sha("cat")
             forget(owner_id)
     with house.database.reading() as session:
-        mine = images.list_images(session, house.bea)
+        mine = images.list_images(session, Audience(house.bea))
     for image in mine:
         house.delete(house.bea, image.id)
     assert house.content("cat") is None

@@ -22,6 +22,7 @@ from mirada.db.spending_models import CallState, LanguageModelCall, SpendingDay
 from mirada.drawing.request import GENERATE_IMAGE, WantedDrawing, request_drawing
 from mirada.embedding.job import CREATE_EMBEDDINGS
 from mirada.jobs import ledger
+from mirada.kernel.audience import Audience
 from mirada.kernel.errors import Conflict, InvalidInput, StorageFull, Unavailable
 from mirada.kernel.model_requests import PictureToDraw
 from mirada.language_model.spending import DAY_MS
@@ -111,7 +112,7 @@ def waits_s(site: Site, job_id: int) -> float:
 def the_image(site: Site) -> Image:
     with site.runtime.reading() as session:
         found = session.execute(select(Image)).scalar_one()
-        return images.get_image(session, found.id, found.owner_id)
+        return images.get_image(session, found.id, Audience(found.owner_id))
 
 
 def count(site: Site, table: Any) -> int:

@@ -18,13 +18,13 @@ from mirada.db.vector_rows import DatabaseVectors
 from mirada.embedding import backfill, embed
 from mirada.embedding import texts as prompts
 from mirada.embedding.palette import Colour
+from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, l2_normalise
 from mirada.kernel.errors import Conflict, EmbeddingSpaceMismatch
 from mirada.kernel.images import ImageFormat, ImageStatus, PictureFacts
 from mirada.kernel.prompts import prompt_digest
 from mirada.memory import history
 from mirada.pictures import images, register
-from mirada.ports import Permitted
 from mirada.search import by_vector, related
 from testing.registering import register_image
 
@@ -86,7 +86,7 @@ class Desk:
         """Return how many prompts a fresh index lets somebody search."""
         index = ExactIndex(DatabaseVectors(self.database, self.prompt_space_id))
         query = l2_normalise([[1, 1, 0]])
-        return len(index.search(query, 10, Permitted(viewer_id=viewer_id))[0].matches)
+        return len(index.search(query, 10, Audience(viewer_id=viewer_id))[0].matches)
 
 
 @pytest.fixture
@@ -282,7 +282,7 @@ def test_a_text_that_somebody_else_wrote_is_not_shown_before_its_own_job(desk: D
             by_vector.vector_of_image(
                 session,
                 mine.id,
-                viewer_id=desk.bea,
+                Audience(desk.bea),
                 space_id=desk.prompt_space_id,
                 space=PROMPTS,
             )
@@ -305,7 +305,7 @@ def test_an_index_follows_when_a_text_that_was_there_is_shown(desk: Desk) -> Non
     def found() -> int:
         index.refresh()
         query = l2_normalise([[1, 1, 0]])
-        return len(index.search(query, 10, Permitted(viewer_id=desk.bea))[0].matches)
+        return len(index.search(query, 10, Audience(viewer_id=desk.bea))[0].matches)
 
     assert found() == 0
     desk.work(mine.content_id)

@@ -17,6 +17,7 @@ from mirada.feedback.theme_verdicts import (
     list_themes,
     verdicts_on,
 )
+from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, l2_normalise, to_blob
 from mirada.kernel.images import ImageStatus
 
@@ -90,7 +91,7 @@ def test_a_viewer_sees_their_own_verdicts_and_those_on_public_pictures(
 
     def said(viewer_id: int) -> ThemeVerdicts:
         with database.reading() as session:
-            return verdicts_on(session, "Cats", viewer_id, space_id=space_id, dimension=8)
+            return verdicts_on(session, "Cats", Audience(viewer_id), space_id=space_id, dimension=8)
 
     for viewer_id, contents, counts in (
         (ANA, {1, 2}, Counts(accepted=1, rejected=1, people=2)),
@@ -102,7 +103,9 @@ def test_a_viewer_sees_their_own_verdicts_and_those_on_public_pictures(
         assert found.counts == counts
         assert {seen.feedback.content_id for seen in found.seen} == contents
     with database.reading() as session:
-        counted = {each: count_concerning(session, given.values(), each) for each in (ANA, BEA)}
+        counted = {
+            each: count_concerning(session, given.values(), Audience(each)) for each in (ANA, BEA)
+        }
     assert counted == {ANA: 2, BEA: 2}
     by_content = {seen.feedback.id: seen for seen in said(BEA).seen}
     assert by_content[given[3]].vector is None
@@ -125,8 +128,10 @@ def test_who_shows_the_same_picture_is_not_told_what_its_private_owner_said(
         shown = {"is_public": True, "status": ImageStatus.READY}
         session.add(Image(owner_id=BEA, content_id=1, **shown))
     with database.reading() as session:
-        themes = {each: list_themes(session, each, cursor=None, limit=9) for each in (ANA, BEA)}
-        said = verdicts_on(session, "my secret", BEA, space_id=space_id, dimension=8)
+        themes = {
+            each: list_themes(session, Audience(each), cursor=None, limit=9) for each in (ANA, BEA)
+        }
+        said = verdicts_on(session, "my secret", Audience(BEA), space_id=space_id, dimension=8)
     assert (len(themes[ANA]), themes[BEA], said.seen) == (1, [], [])
 
 
@@ -134,8 +139,8 @@ def test_verdicts_come_newest_first_page_by_page(database: Database, space_id: i
     first = judge(database, ANA, 1, "cats", True)
     second = judge(database, ANA, 2, "cats", True)
     with database.reading() as session:
-        page = verdicts_on(session, "cats", ANA, space_id=None, limit=1)
-        rest = verdicts_on(session, "cats", ANA, space_id=None, cursor=second)
+        page = verdicts_on(session, "cats", Audience(ANA), space_id=None, limit=1)
+        rest = verdicts_on(session, "cats", Audience(ANA), space_id=None, cursor=second)
     assert [seen.feedback.id for seen in page.seen] == [second]
     assert [seen.feedback.id for seen in rest.seen] == [first]
     assert rest.counts == page.counts == Counts(2, 0, 1)
@@ -143,7 +148,7 @@ def test_verdicts_come_newest_first_page_by_page(database: Database, space_id: i
 
 def test_a_theme_nobody_judged_has_nothing(database: Database, space_id: int) -> None:
     with database.reading() as session:
-        said = verdicts_on(session, "cats", ANA, space_id=space_id, dimension=8)
+        said = verdicts_on(session, "cats", Audience(ANA), space_id=space_id, dimension=8)
     assert (said.counts, list(said.seen)) == (Counts(), [])
 
 
@@ -157,12 +162,12 @@ def test_themes_are_listed_by_newest_verdict_with_the_counts_of_what_is_seen(
     with database.reading() as session:
 
         def listed(viewer_id: int, **options: int) -> list[str]:
-            return [each.theme for each in list_themes(session, viewer_id, **options)]
+            return [each.theme for each in list_themes(session, Audience(viewer_id), **options)]
 
         assert listed(BEA) == ["cats", "dogs"]
         assert listed(CLEO) == ["cats"]
         # Bea's newest verdict on cats is on a picture that Ana may not see.
         assert listed(ANA) == ["cats", "her secret"]
-        first = list_themes(session, ANA, limit=1)
+        first = list_themes(session, Audience(ANA), limit=1)
         assert first[0].counts == Counts(accepted=1, rejected=0, people=1)
         assert listed(ANA, cursor=first[0].newest_id) == ["her secret"]

@@ -18,6 +18,7 @@ from mirada.groups import runs as cluster
 from mirada.groups.as_seen import EXAMPLES, SeenCluster, get_cluster, list_clusters, nearest_names
 from mirada.groups.grouping import GroupPage
 from mirada.groups.runs import ClusterKind
+from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import Matrix, l2_normalise
 from mirada.kernel.errors import Conflict, InvalidInput, LeaseLost, NotFound
 from mirada.pictures.images import delete_image
@@ -75,7 +76,7 @@ def write_down(library: Library, kind: ClusterKind, pages: Iterator[GroupPage]) 
 
 def seen(library: Library, kind: ClusterKind, viewer_id: int | None = None) -> list[SeenCluster]:
     with library.database.reading() as session:
-        return list_clusters(session, kind, viewer_id=viewer_id, limit=100).clusters
+        return list_clusters(session, kind, Audience(viewer_id), limit=100).clusters
 
 
 def contents_of(library: Library, cluster_id: int, viewer_id: int | None = None) -> set[int]:
@@ -85,7 +86,7 @@ def contents_of(library: Library, cluster_id: int, viewer_id: int | None = None)
     while True:
         with library.database.reading() as session:
             page = get_cluster(
-                session, cluster_id, viewer_id=viewer_id, cursor=cursor, limit=100
+                session, cluster_id, Audience(viewer_id), cursor=cursor, limit=100
             ).members
             shown += [member.image for member in page]
             if len(page) < 100:
@@ -193,7 +194,7 @@ def test_a_deleted_image_disappears_from_its_group_at_once(library: Library) -> 
     delete(library, first)
     assert seen(library, NEAR) == []
     with pytest.raises(NotFound), library.database.reading() as session:
-        get_cluster(session, after.id, viewer_id=None)
+        get_cluster(session, after.id, Audience(None))
 
 
 def test_a_private_image_is_neither_counted_nor_shown_nor_named_for_others(
@@ -232,7 +233,7 @@ def test_what_only_others_have_does_not_exist(library: Library) -> None:
     # My picture duplicates what I must not know of.
     assert seen(library, NEAR, me) == []
     with pytest.raises(NotFound), library.database.reading() as session:
-        get_cluster(session, near.id, viewer_id=me)
+        get_cluster(session, near.id, Audience(me))
     assert theme.size == 1
     assert near.size == 3
 
@@ -240,7 +241,7 @@ def test_what_only_others_have_does_not_exist(library: Library) -> None:
     assert seen(library, THEMES, None) == []
     assert (seen(library, THEMES, me)[0].size, seen(library, THEMES, other)[0].size) == (1, 2)
     with pytest.raises(NotFound), library.database.reading() as session:
-        get_cluster(session, theme.id, viewer_id=None)
+        get_cluster(session, theme.id, Audience(None))
 
 
 def test_an_image_made_public_is_counted_at_once(library: Library) -> None:
@@ -269,14 +270,14 @@ def test_only_a_finished_run_is_seen_and_it_replaces_the_one_before(library: Lib
             select(Cluster.id).where(Cluster.run_id == half_done)
         ).scalar_one()
     with pytest.raises(NotFound), library.database.reading() as session:
-        get_cluster(session, unfinished, viewer_id=None)
+        get_cluster(session, unfinished, Audience(None))
 
     with library.database.transaction() as session:
         cluster.finish(session, half_done)
     (second,) = seen(library, THEMES)
     assert (second.id, second.size) == (unfinished, 5)
     with pytest.raises(NotFound), library.database.reading() as session:
-        get_cluster(session, first.id, viewer_id=None)
+        get_cluster(session, first.id, Audience(None))
 
 
 def runs(library: Library) -> tuple[list[int], int, int]:
@@ -403,7 +404,7 @@ def test_a_group_of_damaged_vectors_is_listed_without_examples(library: Library)
     assert (found.size, found.members, found.centre) == (3, [], None)
     assert nearest_names([found], ["cat"], directions(1)) == [None]
     with library.database.reading() as session:
-        whole = get_cluster(session, found.id, viewer_id=None)
+        whole = get_cluster(session, found.id, Audience(None))
     assert [member.similarity for member in whole.members] == [None, None, None]
 
 
@@ -415,7 +416,7 @@ def test_groups_go_page_by_page_until_the_library_is_grouped_anew(library: Libra
     cursor = None
     while True:
         with library.database.reading() as session:
-            page = list_clusters(session, THEMES, viewer_id=None, cursor=cursor, limit=3).clusters
+            page = list_clusters(session, THEMES, Audience(None), cursor=cursor, limit=3).clusters
         ids += [shown.id for shown in page]
         if len(page) < 3:
             break
@@ -424,7 +425,7 @@ def test_groups_go_page_by_page_until_the_library_is_grouped_anew(library: Libra
     assert len(set(ids)) == 7
     group(library, THEMES, k=7)
     with pytest.raises(InvalidInput), library.database.reading() as session:
-        list_clusters(session, THEMES, viewer_id=None, cursor=ids[2])
+        list_clusters(session, THEMES, Audience(None), cursor=ids[2])
 
 
 def test_an_empty_library_has_no_groups(library: Library) -> None:
@@ -432,7 +433,7 @@ def test_an_empty_library_has_no_groups(library: Library) -> None:
     group(library, NEAR)
     assert (seen(library, THEMES), seen(library, NEAR)) == ([], [])
     with library.database.reading() as session:
-        assert list_clusters(session, THEMES, viewer_id=None).run is not None
+        assert list_clusters(session, THEMES, Audience(None)).run is not None
 
 
 def test_the_same_library_is_grouped_the_same_way_twice(library: Library) -> None:
@@ -486,6 +487,6 @@ def test_before_the_first_picture_there_is_nothing_to_group(database: Database) 
     with pytest.raises(Conflict), database.transaction() as session:
         cluster.request(session, THEMES)
     with database.reading() as session:
-        assert list_clusters(session, THEMES, viewer_id=None).clusters == []
+        assert list_clusters(session, THEMES, Audience(None)).clusters == []
         with pytest.raises(NotFound):
-            get_cluster(session, 1, viewer_id=None)
+            get_cluster(session, 1, Audience(None))

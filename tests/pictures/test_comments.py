@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from mirada.db.memory_models import Comment
 from mirada.db.session import Database
 from mirada.feedback import verdicts
+from mirada.kernel.audience import Audience
 from mirada.kernel.errors import Conflict, InvalidInput, NotFound
 from mirada.pictures import comments
 from testing.album import Album
@@ -23,7 +24,7 @@ def album(database: Database) -> Album:
 
 def texts(album: Album, image_id: int, viewer_id: int | None, **options: int) -> list[str]:
     with album.database.reading() as session:
-        found = comments.list_comments(session, image_id, viewer_id, **options).comments
+        found = comments.list_comments(session, image_id, Audience(viewer_id), **options).comments
         return [comment.body for comment in found]
 
 
@@ -41,7 +42,7 @@ def test_a_comment_is_read_as_it_was_written(album: Album, text: str) -> None:
     image = album.image(album.ana)
     written = album.write(image, album.bea, text)
     with album.database.reading() as session:
-        comment = comments.get_comment(session, image, written, None)
+        comment = comments.get_comment(session, image, written, Audience(None))
     assert (comment.body, comment.user.username) == (text, "bea")
     assert texts(album, image, album.cleo) == [text]
     assert album.counts(image) == (0, 1)
@@ -63,9 +64,13 @@ def test_what_one_may_not_see_one_can_neither_comment_nor_read(album: Album) -> 
         with album.database.transaction() as session:
             for act in (
                 lambda session, absent: comments.write_comment(session, absent, album.bea, "x"),
-                lambda session, absent: comments.list_comments(session, absent, None),
-                lambda session, absent: comments.list_comments(session, absent, album.bea),
-                lambda session, absent: comments.get_comment(session, absent, comment, album.bea),
+                lambda session, absent: comments.list_comments(session, absent, Audience(None)),
+                lambda session, absent: comments.list_comments(
+                    session, absent, Audience(album.bea)
+                ),
+                lambda session, absent: comments.get_comment(
+                    session, absent, comment, Audience(album.bea)
+                ),
                 lambda session, absent: comments.delete_comment(
                     session, absent, comment, album.bea, is_administrator=True
                 ),
@@ -86,7 +91,7 @@ def test_comments_are_listed_oldest_first_page_by_page(album: Album) -> None:
     assert texts(album, image, None, limit=2, cursor=ids[1]) == ["2"]
     assert texts(album, image, None, cursor=10**18) == []
     with album.database.reading() as session:
-        assert comments.list_comments(session, image, None, limit=1).comment_count == 3
+        assert comments.list_comments(session, image, Audience(None), limit=1).comment_count == 3
 
 
 def test_a_comment_is_deleted_by_its_author_the_owner_or_an_administrator(album: Album) -> None:
@@ -122,9 +127,9 @@ def test_a_comment_is_found_under_its_own_image_only(album: Album) -> None:
         with pytest.raises(NotFound):
             album.remove(image, absent, album.ana)
         with album.database.reading() as session, pytest.raises(NotFound):
-            comments.get_comment(session, image, absent, album.ana)
+            comments.get_comment(session, image, absent, Audience(album.ana))
     with album.database.reading() as session, pytest.raises(NotFound):
-        comments.get_comment(session, other, comment, album.ana)
+        comments.get_comment(session, other, comment, Audience(album.ana))
     assert (album.counts(image), album.counts(other)) == ((0, 1), (0, 0))
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from mirada.db import changes, spaces
 from mirada.db.models import Content, Embedding, Image, User
 from mirada.db.session import Database
+from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind
 from mirada.kernel.errors import InvalidInput, NotFound, PreconditionFailed
 from mirada.kernel.images import ImageFormat, PictureFacts
@@ -67,17 +68,17 @@ def test_an_image_is_seen_by_its_owner_and_when_public_by_anyone(
     ana, bea = people
     private, public = add_image(ana), add_image(ana, "b", is_public=True)
     with database.reading() as session:
-        assert images.get_image(session, private.id, ana).owner.username == "ana"
+        assert images.get_image(session, private.id, Audience(ana)).owner.username == "ana"
         for viewer in (bea, None):
-            assert images.get_image(session, public.id, viewer).content.format == "GIF"
+            assert images.get_image(session, public.id, Audience(viewer)).content.format == "GIF"
             with pytest.raises(NotFound):
-                images.get_image(session, private.id, viewer)
+                images.get_image(session, private.id, Audience(viewer))
 
 
 @pytest.mark.parametrize("image_id", [0, -1, 999, 2**63, 10**30])
 def test_an_id_that_names_nothing_is_not_found(database: Database, image_id: int) -> None:
     with database.reading() as session, pytest.raises(NotFound):
-        images.get_image(session, image_id, None)
+        images.get_image(session, image_id, Audience(None))
 
 
 def test_a_list_is_newest_first_paged_and_holds_what_the_viewer_may_see(
@@ -88,15 +89,16 @@ def test_a_list_is_newest_first_paged_and_holds_what_the_viewer_may_see(
     other = add_image(bea).id
     with database.reading() as session:
 
-        def listed(viewer: int | None, **options: object) -> list[int]:
-            found = images.list_images(session, viewer, **options)  # type: ignore[arg-type]
+        def listed(viewer: int | None, *, own_alone: bool = False, **options: object) -> list[int]:
+            audience = Audience(viewer).own_alone() if own_alone else Audience(viewer)
+            found = images.list_images(session, audience, **options)  # type: ignore[arg-type]
             return [image.id for image in found]
 
         assert listed(ana) == hers[::-1]
         assert listed(bea) == [other, hers[4], hers[2], hers[0]]
         assert listed(None) == [hers[4], hers[2], hers[0]]
-        assert listed(bea, owner_only=True) == [other]
-        assert listed(None, owner_only=True) == []
+        assert listed(bea, own_alone=True) == [other]
+        assert listed(None, own_alone=True) == []
         first = listed(ana, limit=2)
         assert first + listed(ana, limit=9, cursor=first[-1]) == hers[::-1]
         assert listed(ana, cursor=10**30) == hers[::-1]
@@ -107,7 +109,7 @@ def test_a_listed_image_can_be_read_after_the_session(
 ) -> None:
     add_image(people[0])
     with database.reading() as session:
-        (image,) = images.list_images(session, people[0])
+        (image,) = images.list_images(session, Audience(people[0]))
     assert (image.owner.username, image.content.width) == ("ana", 1)
 
 
@@ -183,7 +185,7 @@ def test_the_content_stays_while_another_image_shows_it(
     assert not kept.is_deleted
     assert kept.change_seq == before + 1
     with database.reading() as session:
-        assert images.get_image(session, second.id, bea)
+        assert images.get_image(session, second.id, Audience(bea))
 
 
 def test_the_last_image_takes_the_content_with_it_and_leaves_a_tombstone(

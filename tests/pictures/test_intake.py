@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from mirada.db.models import Content, Image, Job
+from mirada.kernel.audience import Audience
 from mirada.kernel.errors import (
     CorruptImage,
     InvalidInput,
@@ -57,7 +58,7 @@ def test_a_picture_is_stored_registered_and_its_job_queued(runtime: Runtime, own
     taken = upload(runtime, owner_id)
     assert taken == TakenIn(taken.image_id, taken.job_id, True, False, 1)
     with runtime.reading() as session:
-        image = images.get_image(session, taken.image_id, owner_id)
+        image = images.get_image(session, taken.image_id, Audience(owner_id))
     assert runtime.image_store.path(image.content.storage_key).read_bytes() == picture(1)
     assert counts(runtime) == (1, 1, 1)
 

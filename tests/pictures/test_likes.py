@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 
 from mirada.db.memory_models import Like
 from mirada.db.session import Database
+from mirada.kernel.audience import Audience
 from mirada.kernel.errors import NotFound
 from mirada.pictures import likes
 from testing.album import Album
@@ -86,7 +87,7 @@ def test_what_one_may_not_see_one_cannot_like(album: Album) -> None:
             said.append(refused.value.detail.replace(str(absent), "ID"))
         for viewer in (album.bea, None):
             with album.database.reading() as session, pytest.raises(NotFound) as refused:
-                likes.list_likers(session, absent, viewer)
+                likes.list_likers(session, absent, Audience(viewer))
             said.append(refused.value.detail.replace(str(absent), "ID"))
     assert len(set(said)) == 1
     assert album.counts(image) == (0, 0)
@@ -108,7 +109,7 @@ def test_a_like_of_an_image_made_private_stays_counted(album: Album) -> None:
     with pytest.raises(NotFound):
         album.unlike(image, album.bea)
     with album.database.reading() as session:
-        (liker,) = likes.list_likers(session, image, album.ana).likers
+        (liker,) = likes.list_likers(session, image, Audience(album.ana)).likers
     assert liker.username == "bea"
     album.change(image, album.ana, is_public=True)
     assert album.unlike(image, album.bea) == 0
@@ -120,9 +121,11 @@ def test_who_likes_an_image_is_listed_page_by_page(album: Album) -> None:
         album.like(image, person)
     album.like(other, album.bea)
     with album.database.reading() as session:
-        first = likes.list_likers(session, image, None, limit=2)
-        second = likes.list_likers(session, image, None, cursor=first.likers[-1].user_id, limit=2)
-        beyond = likes.list_likers(session, image, None, cursor=10**18)
+        first = likes.list_likers(session, image, Audience(None), limit=2)
+        second = likes.list_likers(
+            session, image, Audience(None), cursor=first.likers[-1].user_id, limit=2
+        )
+        beyond = likes.list_likers(session, image, Audience(None), cursor=10**18)
     named = [liker.username for liker in first.likers + second.likers]
     assert named == ["ana", "bea", "cleo"]
     assert first.like_count == second.like_count == beyond.like_count == 3

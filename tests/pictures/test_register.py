@@ -14,6 +14,7 @@ from mirada.db import changes, idempotency, spaces
 from mirada.db.memory_models import TextContent
 from mirada.db.models import Content, Embedding, Image, Job, JobState, User
 from mirada.db.session import Database
+from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind
 from mirada.kernel.errors import Conflict, CorruptImage, InvalidInput, UnsupportedImage
 from mirada.kernel.images import ImageFormat, ImageStatus, PictureFacts
@@ -125,7 +126,7 @@ def test_a_new_picture_gets_a_content_an_image_and_a_job(database: Database, own
     assert registered.is_new_content
     assert not registered.was_replayed
     with database.reading() as session:
-        image = images.get_image(session, registered.image.id, owner_id)
+        image = images.get_image(session, registered.image.id, Audience(owner_id))
         job = session.get_one(Job, registered.job_id)
     assert (image.status, image.prompt, image.caption) == ("PENDING", "film still", None)
     assert (image.content.width, image.content.height, image.content.format) == (640, 480, "PNG")

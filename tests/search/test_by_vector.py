@@ -14,6 +14,7 @@ from mirada.db.models import Content, Embedding, Image, User
 from mirada.db.session import Database
 from mirada.db.spaces import pin_space
 from mirada.db.vector_rows import DatabaseVectors
+from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, l2_normalise, to_blob
 from mirada.kernel.errors import Conflict, InvalidInput, NotFound
 from mirada.kernel.images import ImageStatus
@@ -69,10 +70,11 @@ class Library:
             changes.touch(session, [content_id])
         return image.id
 
-    def found(self, viewer_id: int | None, k: int = 10, **options: object) -> list[int]:
+    def found(self, viewer: int | Audience | None, k: int = 10, **options: object) -> list[int]:
+        audience = viewer if isinstance(viewer, Audience) else Audience(viewer)
         query = l2_normalise([1, 0, 0, 0, 0, 0, 0, 0])
         with self.database.reading() as session:
-            found = find(session, self.index, query, viewer_id=viewer_id, k=k, **options)  # type: ignore[arg-type]
+            found = find(session, self.index, query, audience, k=k, **options)  # type: ignore[arg-type]
         return [result.image.id for result in found.results]
 
 
@@ -152,14 +154,14 @@ def test_fewer_than_k_come_with_the_reason(library: Library) -> None:
     query = l2_normalise([1, 0, 0, 0, 0, 0, 0, 0])
     library.index.refresh()
     with library.database.reading() as session:
-        empty = find(session, library.index, query, viewer_id=ME, k=3)
+        empty = find(session, library.index, query, Audience(ME), k=3)
     library.image(library.content(10))
     library.image(library.content(80))
     library.index.refresh()
     with library.database.reading() as session:
-        all_there_are = find(session, library.index, query, viewer_id=ME, k=3)
-        over = find(session, library.index, query, viewer_id=ME, k=2, threshold=0.9)
-        enough = find(session, library.index, query, viewer_id=ME, k=2)
+        all_there_are = find(session, library.index, query, Audience(ME), k=3)
+        over = find(session, library.index, query, Audience(ME), k=2, threshold=0.9)
+        enough = find(session, library.index, query, Audience(ME), k=2)
 
     assert "nothing to search" in str(empty.reason)
     assert "all there are" in str(all_there_are.reason)
@@ -178,7 +180,10 @@ def test_a_picture_uploaded_many_times_leaves_room_for_the_others_within_k(
 
     assert library.found(ME, k=3) == copies[:3]
     assert library.found(ME, k=31) == [*copies, other]
-    assert library.found(ME, k=2, exclude_image_ids=copies[:29]) == [copies[29], other]
+    assert library.found(Audience(ME, left_out_ids=frozenset(copies[:29])), k=2) == [
+        copies[29],
+        other,
+    ]
 
 
 def test_the_image_searched_with_is_excluded_but_its_copies_are_not(library: Library) -> None:
@@ -187,7 +192,7 @@ def test_the_image_searched_with_is_excluded_but_its_copies_are_not(library: Lib
     other = library.image(library.content(10))
     library.index.refresh()
 
-    assert library.found(ME, k=2, exclude_image_ids=[query]) == [copy, other]
+    assert library.found(Audience(ME).without(query), k=2) == [copy, other]
 
 
 def test_owners_narrow_the_search(library: Library) -> None:
@@ -195,7 +200,7 @@ def test_owners_narrow_the_search(library: Library) -> None:
     theirs = library.image(library.content(10), OTHER, is_public=True)
     library.index.refresh()
 
-    assert library.found(ME, owner_ids=[OTHER]) == [theirs]
+    assert library.found(Audience(ME, owner_ids=frozenset([OTHER]))) == [theirs]
 
 
 @pytest.mark.parametrize("k", [0, -1, MAX_K + 1, 10**9])
@@ -214,7 +219,7 @@ def test_the_vector_of_an_image_is_its_viewer_s_only(library: Library) -> None:
     def vector(image_id: int, viewer_id: int | None) -> np.ndarray:
         with library.database.reading() as session:
             return vector_of_image(
-                session, image_id, viewer_id=viewer_id, space_id=library.space_id, space=SPACE
+                session, image_id, Audience(viewer_id), space_id=library.space_id, space=SPACE
             )
 
     assert vector(image_id, OTHER)[0] == pytest.approx(0.5, abs=1e-6)

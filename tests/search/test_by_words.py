@@ -15,6 +15,7 @@ from mirada.db.models import Image
 from mirada.db.session import Database, make_engine
 from mirada.db.spaces import pin_space
 from mirada.embedding.embed import store_embedding
+from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.images import ImageFormat, ImageStatus, PictureFacts
@@ -45,9 +46,11 @@ class Written(Album):
             ).image.id
 
     def look(self, query: str, viewer_id: int | None = -1, **options: object) -> FoundWords:
-        viewer = self.ana if viewer_id == -1 else viewer_id
+        audience = Audience(self.ana if viewer_id == -1 else viewer_id)
+        if options.pop("own_alone", False):
+            audience = audience.own_alone()
         with self.database.reading() as session:
-            return find_by_words(session, query, viewer_id=viewer, **{"k": 10, **options})  # type: ignore[arg-type]
+            return find_by_words(session, query, audience, **{"k": 10, **options})  # type: ignore[arg-type]
 
     def ids(self, query: str, *args: object, **options: object) -> list[int]:
         return self.look(query, *args, **options).image_ids  # type: ignore[arg-type]
@@ -198,7 +201,7 @@ def test_only_what_the_viewer_may_see_is_found_however_many_others_there_are(
     assert sorted(album.ids("cat", k=2)) == [mine, public]
     assert album.ids("secret") == []
     assert album.ids("cat", None) == [public]
-    assert album.ids("cat", owner_ids=[album.ana]) == [mine]
+    assert album.ids("cat", own_alone=True) == [mine]
     album.change(public, album.bea, is_public=False)
     assert album.ids("cat") == [mine]
 

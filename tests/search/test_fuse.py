@@ -14,6 +14,7 @@ from mirada.db.session import Database
 from mirada.db.spaces import pin_space
 from mirada.db.vector_rows import DatabaseVectors
 from mirada.embedding import embed, texts
+from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, Vector, l2_normalise
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.images import ImageFormat, ImageStatus, PictureFacts
@@ -110,7 +111,7 @@ class Shelf:
                 session,
                 queries,
                 None if words is None else (words, 1.0),
-                viewer_id=viewer_id,
+                Audience(viewer_id),
                 k=k,
                 **options,  # type: ignore[arg-type]
             )
@@ -168,7 +169,7 @@ def test_words_alone_without_a_word_are_refused_and_beside_others_left_out(shelf
     found = shelf.found(words="+++")
     assert (ids_of(found), list(found.left_out)) == ([image_id], ["keywords"])
     with shelf.database.reading() as session, pytest.raises(InvalidInput):
-        find_fused(session, [], ("+++", 1.0), viewer_id=ME, k=3)
+        find_fused(session, [], ("+++", 1.0), Audience(ME), k=3)
 
 
 @pytest.mark.parametrize("k", [0, 1001])

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mirada.kernel.audience import Audience
 from mirada.kernel.errors import NotFound
 from mirada.pictures import images
 from mirada.runtime import Runtime
@@ -23,7 +24,7 @@ def kept(runtime: Runtime) -> list[Path]:
 def storage_key(gallery: Gallery) -> str:
     image = gallery.upload(seed=1)
     with gallery.runtime.reading() as session:
-        found = images.get_image(session, image["id"], image["owner"]["id"])
+        found = images.get_image(session, image["id"], Audience(image["owner"]["id"]))
         return str(found.content.storage_key)
 
 

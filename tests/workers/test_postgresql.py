@@ -8,6 +8,7 @@ import pytest
 
 from mirada.db.models import JobState
 from mirada.drawing import request
+from mirada.kernel.audience import Audience
 from mirada.drawing.request import WantedDrawing
 from mirada.kernel.errors import LeaseLost
 from mirada.pictures import images
@@ -49,7 +50,7 @@ def test_a_picture_is_made_from_words_on_postgresql(
         job = site.job(first.job_id)
         assert (job.state, job.arguments, server.paid[DRAWINGS]) == (JobState.DONE, {}, 1)
         with site.runtime.reading() as session:
-            image = images.get_image(session, job.subject_id or 0, site.owner_id)
+            image = images.get_image(session, job.subject_id or 0, Audience(site.owner_id))
         assert image.prompt == wanted.prompt
         # Whoever lost the lease writes neither the job's end nor its image's number.
         with pytest.raises(LeaseLost), site.runtime.transaction() as session:

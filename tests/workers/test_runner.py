@@ -15,6 +15,7 @@ from mirada.embedding.job import CREATE_EMBEDDINGS
 from mirada.jobs import attempts, ledger, sweep
 from mirada.jobs.attempt import Attempt
 from mirada.jobs.kinds import Kind, TimeLimit
+from mirada.kernel.audience import Audience
 from mirada.kernel.errors import EncoderUnavailable
 from mirada.pictures import images
 from testing.worksite import Site
@@ -95,7 +96,7 @@ def test_a_store_that_is_away_for_a_while_fails_nothing(site: Site) -> None:
 def test_a_picture_whose_file_is_gone_for_good_fails_after_three_attempts(site: Site) -> None:
     taken = site.upload(1)
     with site.runtime.reading() as session:
-        key = images.get_image(session, taken.image_id, site.owner_id).content.storage_key
+        key = images.get_image(session, taken.image_id, Audience(site.owner_id)).content.storage_key
     site.runtime.image_store.delete(key)
 
     for _ in range(3):
@@ -110,7 +111,7 @@ def test_a_picture_whose_file_is_gone_for_good_fails_after_three_attempts(site: 
 def test_a_picture_that_stopped_decoding_is_suspected_only_after_three_attempts(site: Site) -> None:
     taken = site.upload(1)
     with site.runtime.reading() as session:
-        key = images.get_image(session, taken.image_id, site.owner_id).content.storage_key
+        key = images.get_image(session, taken.image_id, Audience(site.owner_id)).content.storage_key
     path = site.runtime.image_store.path(key)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])

@@ -13,6 +13,7 @@ from mirada.embedding import label_vectors
 from mirada.groups import as_seen, runs
 from mirada.groups.as_seen import SeenCluster
 from mirada.groups.runs import ClusterKind
+from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix
 from mirada.kernel.errors import Conflict, Unavailable
 from webapp.api.likes import liked_by_caller
@@ -64,7 +65,7 @@ class Clusters(MethodView):
         user = require_user()
         kind = ClusterKind(query.filters["kind"])
         with current_runtime().reading() as session:
-            seen = as_seen.list_clusters(session, kind, viewer_id=user.id, **query.bounds)
+            seen = as_seen.list_clusters(session, kind, Audience(user.id), **query.bounds)
         liked = liked_by_caller(
             member.image.id for found in seen.clusters for member in found.members
         )
@@ -116,7 +117,7 @@ class ClusterImages(MethodView):
         """Those that the caller may see. Grouping the library anew replaces every group."""
         user = require_user()
         with current_runtime().reading() as session:
-            found = as_seen.get_cluster(session, cluster_id, viewer_id=user.id, **query.bounds)
+            found = as_seen.get_cluster(session, cluster_id, Audience(user.id), **query.bounds)
         liked = liked_by_caller(member.image.id for member in found.members)
         return Listed(
             found.members,

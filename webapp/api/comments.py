@@ -42,7 +42,7 @@ class Comments(MethodView):
         """For whoever may see the image."""
         caller = current_caller()
         with current_runtime().reading() as session:
-            found = comments.list_comments(session, image_id, caller.user_id, **query.bounds)
+            found = comments.list_comments(session, image_id, caller.audience, **query.bounds)
         beside = {"comment_count": found.comment_count}
         return Listed(found.comments, comment_body, beside=beside)
 
@@ -82,7 +82,9 @@ class CommentItem(MethodView):
         """For whoever may see the image."""
         caller = current_caller()
         with current_runtime().reading() as session:
-            return comment_body(comments.get_comment(session, image_id, comment_id, caller.user_id))
+            return comment_body(
+                comments.get_comment(session, image_id, comment_id, caller.audience)
+            )
 
     @blueprint.operation("deleteComment", "Delete a comment", refusals=(404,))
     @blueprint.response(204)

@@ -8,6 +8,7 @@ from flask.views import MethodView
 
 from mirada.classify.theme_reports import theme_report
 from mirada.feedback import theme_verdicts, verdicts
+from mirada.kernel.audience import Audience
 from webapp.callers.auth import current_caller, require_user
 from webapp.http.creations import idempotency_key, made, made_headers, once_parameters
 from webapp.http.current import current_runtime
@@ -137,7 +138,7 @@ class ThemeList(MethodView):
         """
         user = require_user()
         with current_runtime().reading() as session:
-            found = theme_verdicts.list_themes(session, user.id, **query.bounds)
+            found = theme_verdicts.list_themes(session, Audience(user.id), **query.bounds)
         return Listed(
             found,
             lambda theme: judged_theme_body(theme.theme, theme.counts),
@@ -164,7 +165,7 @@ class ThemeItem(MethodView):
         """
         user, runtime = require_user(), current_runtime()
         encoder = encoder_for_people() if runtime.settings.embeddings_enabled else None
-        report = theme_report(runtime, encoder, theme, user.id, **query.bounds)
+        report = theme_report(runtime, encoder, theme, Audience(user.id), **query.bounds)
         return Listed(
             report.verdicts,
             lambda verdict: reported_verdict_body(verdict, user.id),

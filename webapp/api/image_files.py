@@ -36,6 +36,6 @@ class ImageThumbnail(MethodView):
 
 
 def _visible(image_id: int) -> tuple[Any, int | None]:
-    viewer_id = current_caller().user_id
+    caller = current_caller()
     with current_runtime().reading() as session:
-        return images.get_image(session, image_id, viewer_id), viewer_id
+        return images.get_image(session, image_id, caller.audience), caller.user_id

@@ -7,6 +7,7 @@ from typing import Any
 from flask import Response, jsonify
 from flask.views import MethodView
 
+from mirada.kernel.audience import Audience
 from mirada.pictures import images, likes
 from mirada.pictures.intake import take_in
 from mirada.pictures.new_image import FileClaims, NewImage, Texts
@@ -87,10 +88,9 @@ class Images(MethodView):
     def get(self, query: PageQuery) -> Listed[Any]:
         """Public images and the caller's own."""
         caller = current_caller()
+        audience = caller.audience.own_alone() if query.filters["mine"] else caller.audience
         with current_runtime().reading() as session:
-            rows = images.list_images(
-                session, caller.user_id, owner_only=query.filters["mine"], **query.bounds
-            )
+            rows = images.list_images(session, audience, **query.bounds)
             liked = likes.liked_among(session, caller.user_id, [image.id for image in rows])
         return Listed(rows, lambda image: image_body(image, caller.user_id, liked))
 
@@ -135,7 +135,7 @@ class Images(MethodView):
             idempotency_key=idempotency_key(),
         )
         with current_runtime().reading() as session:
-            image = images.get_image(session, taken.image_id, user.id)
+            image = images.get_image(session, taken.image_id, Audience(user.id))
             liked = likes.liked_among(session, user.id, [image.id])
         body = image_body(image, user.id, liked)
         headers = {"ETag": f'"{image_etag(image, liked)}"', **_change_seq_header(taken.change_seq)}
@@ -159,7 +159,7 @@ class ImageItem(MethodView):
         """
         caller = current_caller()
         with current_runtime().reading() as session:
-            image = images.get_image(session, image_id, caller.user_id)
+            image = images.get_image(session, image_id, caller.audience)
             liked = likes.liked_among(session, caller.user_id, [image_id])
         response = jsonify(ImageSchema().dump(image_body(image, caller.user_id, liked)))
         if caller.user_id is not None:
@@ -249,7 +249,7 @@ class SimilarImages(MethodView):
 def _expected_version(image_id: int) -> int | None:
     def current() -> int:
         with current_runtime().reading() as session:
-            return images.get_image(session, image_id, current_caller().user_id).version
+            return images.get_image(session, image_id, current_caller().audience).version
 
     return expected_version(image_id, current)
 

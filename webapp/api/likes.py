@@ -69,7 +69,7 @@ class Likers(MethodView):
         """For whoever may see the image, by user id, so that no like moves another to a new page."""
         caller = current_caller()
         with current_runtime().reading() as session:
-            found = likes.list_likers(session, image_id, caller.user_id, **query.bounds)
+            found = likes.list_likers(session, image_id, caller.audience, **query.bounds)
         beside = {"like_count": found.like_count}
         return Listed(found.likers, liker_body, lambda liker: liker.user_id, beside)
 

@@ -9,6 +9,7 @@ from flask import Flask, Response, abort, g, request
 from flask_httpauth import HTTPTokenAuth, MultiAuth
 
 from mirada.config import AuthMode
+from mirada.kernel.audience import Audience
 from mirada.kernel.errors import NotAllowed, NotAuthenticated
 from mirada.people import users
 from mirada.people.access import Authority, Scope, Scopes, ends_at, scopes_from_text
@@ -58,6 +59,11 @@ class Caller:
     def user_id(self) -> int | None:
         """The user's id; None for an anonymous caller."""
         return None if self.user is None else self.user.id
+
+    @property
+    def audience(self) -> Audience:
+        """Who the caller is where something is shown."""
+        return Audience(self.user_id)
 
     @property
     def is_administrator(self) -> bool:

@@ -103,12 +103,12 @@ class StoredImage(MethodView):
         found = _STORED_NAME.fullmatch(filename)
         if found is None or found[2] not in _EXTENSIONS:
             raise NotFound(f"There is no stored image {filename}.")
-        viewer_id = current_caller().user_id
+        caller = current_caller()
         with current_runtime().reading() as session:
-            image = images.get_image(session, int(found[1]), viewer_id)
+            image = images.get_image(session, int(found[1]), caller.audience)
         if _stored_name(image) != filename:
             raise NotFound(f"There is no stored image {filename}.")
-        return send_picture(image, viewer_id, as_attachment=False)
+        return send_picture(image, caller.user_id, as_attachment=False)
 
 
 def _stored_name(image: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from mirada.ports import Permitted
+from mirada.kernel.audience import Audience
 
 Ids = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -19,7 +19,7 @@ class AccessTable:
     """One entry per image that shows a row's content, ordered by owner. Immutable.
 
     What a user had classified is an entry too, of the owner minus their id: no search looks there
-    unless `Permitted.remembered_by` names that user.
+    unless `Audience.with_remembered` is said of that user.
 
     Attributes:
         owners: (m,) int64, ascending.
@@ -42,28 +42,22 @@ class AccessTable:
         public_rows[rows[public]] = True
         return cls(owners, rows, public, public_rows)
 
-    def mask(self, permitted: Permitted, ids: Ids) -> Mask:
-        """Return a new (n,) bool array: which rows a search may return.
-
-        Args:
-            permitted: the caller and their filters.
-            ids: (n,) int64 embedding id per row, for `permitted.embedding_ids`.
-        """
-        if permitted.owner_ids is None:
+    def mask(self, audience: Audience) -> Mask:
+        """Return a new (n,) bool array: which rows the audience may see."""
+        viewer_id = audience.viewer_id
+        if audience.owner_ids is None:
             mask = self.public_rows.copy()
-            if permitted.viewer_id is not None:
-                mask[self.rows[self._of(permitted.viewer_id)]] = True
+            if viewer_id is not None:
+                mask[self.rows[self._of(viewer_id)]] = True
         else:
             mask = np.zeros(self.public_rows.size, bool)
-            for owner_id in permitted.owner_ids:
+            for owner_id in audience.owner_ids:
                 shown = self._of(owner_id)
                 rows = self.rows[shown]
-                is_own = owner_id == permitted.viewer_id
+                is_own = owner_id == viewer_id
                 mask[rows if is_own else rows[self.public[shown]]] = True
-        if permitted.remembered_by is not None:
-            mask[self.rows[self._of(-permitted.remembered_by)]] = True
-        if permitted.embedding_ids is not None:
-            mask &= np.isin(ids, permitted.embedding_ids)
+        if audience.with_remembered and viewer_id is not None:
+            mask[self.rows[self._of(-viewer_id)]] = True
         return mask
 
     def _of(self, owner_id: int) -> slice:

@@ -9,9 +9,11 @@ import threading
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from mirada.adapters.vector_index.freshness import wait_until
 from mirada.adapters.vector_index.queries import check_queries
+from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import Matrix, Vector
 from mirada.kernel.similarity import (
     BACKGROUND_ROWS,
@@ -22,7 +24,6 @@ from mirada.kernel.similarity import (
 )
 from mirada.ports import (
     IndexStatus,
-    Permitted,
     RebuildProgress,
     SearchAnswer,
     SnapshotRecord,
@@ -47,16 +48,22 @@ class ExactIndex:
         self._state: tuple[int, dict[int, _Row]] | None = None
 
     def search(
-        self, queries: Matrix, k: int, permitted: Permitted, *, scan_rows: int | None = None
+        self,
+        queries: Matrix,
+        k: int,
+        audience: Audience,
+        *,
+        among: npt.NDArray[np.int64] | None = None,
+        scan_rows: int | None = None,
     ) -> list[SearchAnswer]:
         """Return the best min(k, permitted) of every query. Raises InvalidInput."""
         queries = check_queries(queries, k, self._source.space.dimension)
         change_seq, rows = self._loaded()
-        wanted = None if permitted.embedding_ids is None else set(permitted.embedding_ids.tolist())
+        wanted = None if among is None else set(among.tolist())
         seen = [
             id_
             for id_, row in rows.items()
-            if (wanted is None or id_ in wanted) and _may_be_seen(row, permitted)
+            if (wanted is None or id_ in wanted) and _may_be_seen(row, audience)
         ]
         ids = np.array(seen, np.int64)
         vectors = np.array([rows[id_].vector for id_ in seen], np.float32).reshape(
@@ -156,12 +163,12 @@ def _status_of(change_seq: int, rows: dict[int, _Row]) -> IndexStatus:
     )
 
 
-def _may_be_seen(row: _Row, permitted: Permitted) -> bool:
+def _may_be_seen(row: _Row, audience: Audience) -> bool:
     return any(
-        (permitted.remembered_by is not None and owner_id == -permitted.remembered_by)
+        (audience.with_remembered and owner_id == -(audience.viewer_id or 0))
         or (
-            (is_public or owner_id == permitted.viewer_id)
-            and (permitted.owner_ids is None or owner_id in permitted.owner_ids)
+            (is_public or owner_id == audience.viewer_id)
+            and (audience.owner_ids is None or owner_id in audience.owner_ids)
         )
         for owner_id, is_public in row.shown_by
     )

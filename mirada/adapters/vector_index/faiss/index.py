@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mirada.adapters.vector_index.access import Ids
 from mirada.adapters.vector_index.faiss.building import HNSW_MIN_ROWS, build_index
 from mirada.adapters.vector_index.faiss.following import Following, load, open_or_set_aside
 from mirada.adapters.vector_index.faiss.publishing import publish
@@ -19,11 +20,11 @@ from mirada.adapters.vector_index.faiss.view import View
 from mirada.adapters.vector_index.faiss.walk_planning import EXACT_ROWS
 from mirada.adapters.vector_index.freshness import wait_until
 from mirada.adapters.vector_index.queries import check_queries
+from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import Matrix
 from mirada.kernel.errors import Unavailable
 from mirada.ports import (
     IndexStatus,
-    Permitted,
     RebuildProgress,
     SearchAnswer,
     SnapshotRecord,
@@ -77,11 +78,17 @@ class FaissIndex:
         self._snapshots_checked_at = 0.0
 
     def search(
-        self, queries: Matrix, k: int, permitted: Permitted, *, scan_rows: int | None = None
+        self,
+        queries: Matrix,
+        k: int,
+        audience: Audience,
+        *,
+        among: Ids | None = None,
+        scan_rows: int | None = None,
     ) -> list[SearchAnswer]:
         """Return one answer per query row. Raises InvalidInput."""
         queries = check_queries(queries, k, self._source.space.dimension)
-        return self._loaded().search(queries, k, permitted, scan_rows=scan_rows)
+        return self._loaded().search(queries, k, audience, among=among, scan_rows=scan_rows)
 
     def refresh(self) -> int:
         """Catch up with the database; adopt a newer snapshot. Raises Unavailable."""

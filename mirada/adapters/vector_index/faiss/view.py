@@ -13,9 +13,10 @@ from mirada.adapters.vector_index.faiss.block import Rows, VectorBlock
 from mirada.adapters.vector_index.faiss.delta import DeltaView
 from mirada.adapters.vector_index.faiss.snapshot import OpenSnapshot
 from mirada.adapters.vector_index.faiss.walk_planning import GraphWalk, plan_walk
+from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import Matrix, Vector
 from mirada.kernel.similarity import BACKGROUND_ROWS, SearchWay, best_matches, sampling_order
-from mirada.ports import Permitted, SearchAnswer
+from mirada.ports import SearchAnswer
 
 ROUNDING = 2e-6
 """How far apart two float32 sums of the same 1,024 products may be; ties are settled in float64."""
@@ -56,13 +57,19 @@ class View:
     exact_rows: int
 
     def search(
-        self, queries: Matrix, k: int, permitted: Permitted, *, scan_rows: int | None = None
+        self,
+        queries: Matrix,
+        k: int,
+        audience: Audience,
+        *,
+        among: Ids | None = None,
+        scan_rows: int | None = None,
     ) -> list[SearchAnswer]:
         """Answer every query; see `VectorIndex.search`."""
         # One query gains nothing from OpenMP's other threads, and on a busy machine waits 20 ms for
         # them. The number is this thread's own.
         faiss.omp_set_num_threads(1)
-        chosen = self._select(permitted)
+        chosen = self._select(audience, among)
         count = chosen.base_count + chosen.delta_count
         answers = []
         background = self._background_rows(chosen)
@@ -83,14 +90,18 @@ class View:
             )
         return answers
 
-    def _select(self, permitted: Permitted) -> Selection:
+    def _select(self, audience: Audience, among: Ids | None) -> Selection:
         if self.base is None:
             base = np.zeros(0, bool)
         else:
-            base = self.base.access.mask(permitted, self.base.ids)
+            base = self.base.access.mask(audience)
             base &= self.visible
-        delta = self.delta.access.mask(permitted, self.delta.ids)
+        delta = self.delta.access.mask(audience)
         delta &= self.delta.live
+        if among is not None:
+            delta &= np.isin(self.delta.ids, among)
+            if self.base is not None:
+                base &= np.isin(self.base.ids, among)
         return Selection(base, int(np.count_nonzero(base)), delta, int(np.count_nonzero(delta)))
 
     def _similarities(

@@ -1,0 +1,34 @@
+"""Audience: who asks and what is kept from them, as one value; `mirada.db.visibility` makes SQL of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """A viewer: they see public images and their own, narrowed by what follows.
+
+    Attributes:
+        viewer_id: None for an anonymous viewer, who sees public images only.
+        owner_ids: when not None, only images of these owners.
+        left_out_ids: images that are kept out, such as the one that others are compared with. An
+            index leaves out none of them: it knows pictures, not images.
+        with_remembered: also pictures that the viewer had classified; they are no images, so the
+            two above do not concern them.
+    """
+
+    viewer_id: int | None
+    owner_ids: frozenset[int] | None = None
+    left_out_ids: frozenset[int] = frozenset()
+    with_remembered: bool = False
+
+    def own_alone(self) -> Self:
+        """Return the same viewer for their own images alone: none for an anonymous one."""
+        own = frozenset() if self.viewer_id is None else frozenset({self.viewer_id})
+        return replace(self, owner_ids=own)
+
+    def without(self, image_id: int) -> Self:
+        """Return the same audience with one more image kept out."""
+        return replace(self, left_out_ids=self.left_out_ids | {image_id})

@@ -1,0 +1,95 @@
+"""Ask deeper until enough may be seen: what a source withholds is made up for by reading further."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from sqlalchemy.orm import Session
+
+from mirada.db import changes
+from mirada.kernel.audience import Audience
+from mirada.kernel.embeddings import Vector
+from mirada.kernel.similarity import Match
+from mirada.ports import SearchAnswer, VectorIndex, single
+
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading(Generic[Found]):
+    """One reading of a ranking down to some depth.
+
+    Attributes:
+        found: what may be shown of it.
+        is_enough: reading deeper would change nothing, or nothing that is asked for.
+        is_blank: the source proposed nothing at all.
+    """
+
+    found: Found
+    is_enough: bool
+    is_blank: bool = False
+
+
+def deepen(
+    read: Callable[[int], Reading[Found]],
+    depth: int,
+    *,
+    factor: int = 2,
+    most: float = float("inf"),
+    confirm: Callable[[], object] | None = None,
+) -> Found:
+    """Read to greater and greater depths until a reading is enough, and return what it found.
+
+    Args:
+        read: reads a ranking to a depth, from its beginning.
+        depth: of the first reading, in rows, >= 1.
+        factor: times as many rows with every further reading.
+        most: a reading of so many rows is the last.
+        confirm: waits until the source knows what the database knows. It is called once, when the
+            source proposes nothing: no statement of ours checks that answer.
+    """
+    while True:
+        reading = read(depth)
+        if reading.is_blank and confirm is not None:
+            confirm()
+            confirm = None
+        elif reading.is_enough or depth >= most:
+            return reading.found
+        else:
+            depth *= factor
+
+
+def nearest(
+    session: Session,
+    index: VectorIndex,
+    query: Vector,
+    audience: Audience,
+    *,
+    k: int,
+    threshold: float | None,
+    shown: Callable[[Sequence[Match]], list[Found]],
+    spare: int,
+) -> tuple[list[Found], SearchAnswer]:
+    """Return the k best of what may be shown near a vector, and the index's answer.
+
+    Args:
+        session: for reading.
+        index: of the query's space; it proposes.
+        query: (d,) float32, unit norm.
+        audience: who asks.
+        k: most results, >= 1.
+        threshold: least cosine similarity; None for no cut.
+        shown: makes of matches what the database lets out now, best first; it decides.
+        spare: how many more are read at first, since so many may be left out.
+    """
+
+    def read(depth: int) -> Reading[tuple[list[Found], SearchAnswer]]:
+        answer = index.search(single(query), depth, audience)[0]
+        near = [m for m in answer.matches if threshold is None or m.similarity >= threshold]
+        found = shown(near)
+        is_exhausted = len(answer.matches) < depth or len(near) < len(answer.matches)
+        return Reading((found[:k], answer), len(found) >= k or is_exhausted, not near)
+
+    return deepen(read, k + spare, confirm=lambda: index.wait_for(changes.current_seq(session)))

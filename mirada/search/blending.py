@@ -57,7 +57,7 @@ class Blend:
         Source: Fagin, Lotem and Naor, "Optimal aggregation algorithms for middleware", PODS 2001,
         section 4 (the threshold algorithm); both similarities enter with weights >= 0.
         """
-        if pictures.is_exhausted or (prompts.is_exhausted and self.prompt_weight == 1.0):
+        if pictures.is_exhausted:
             # Every image that counts has a picture's vector, so all of them were read.
             return True
         if kth_score is None:

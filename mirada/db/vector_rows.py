@@ -18,7 +18,7 @@ from mirada.db.models import Image, IndexSnapshot, Installation, Lease, Space, u
 from mirada.db.session import Database
 from mirada.db.stored_vectors import intact
 from mirada.db.tombstones import purge_tombstones
-from mirada.db.vector_tables import PICTURES, VectorTable, table_of
+from mirada.db.vector_tables import PICTURE_VECTORS, VectorTable, table_of
 from mirada.kernel.embeddings import BLOB_DTYPE, EmbeddingSpace, Matrix
 from mirada.kernel.errors import LeaseLost, NotFound
 from mirada.ports import SnapshotRecord, VectorRows
@@ -272,7 +272,7 @@ def _access(
         (position[subject_id], owner_id, bool(is_public))
         for subject_id, owner_id, is_public in rows_in(session, shown, table.shown_by, position)
     ]
-    if table is PICTURES:
+    if table is PICTURE_VECTORS:
         sent = select(ClassifiedPicture.content_id, ClassifiedPicture.owner_id).where(
             ClassifiedPicture.sent_bytes == true()
         )

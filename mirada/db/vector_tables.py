@@ -34,20 +34,24 @@ class VectorTable:
 
 _IS_READY = func.coalesce(Image.status, "") == ImageStatus.READY
 """Said so that no index is of use for it: SQLite would read all that are READY, not the few found."""
-PICTURES = VectorTable(Embedding, Embedding.content_id, Image.content_id, _IS_READY)
-PROMPTS = VectorTable(
+PICTURE_VECTORS = VectorTable(Embedding, Embedding.content_id, Image.content_id, _IS_READY)
+PROMPT_VECTORS = VectorTable(
     TextEmbedding,
     TextEmbedding.text_id,
     Image.prompt_text_id,
     and_(_IS_READY, Image.prompt_is_due == false()),
 )
-CAPTIONS = VectorTable(
+CAPTION_VECTORS = VectorTable(
     TextEmbedding,
     TextEmbedding.text_id,
     Image.caption_text_id,
     and_(_IS_READY, Image.caption_is_due == false()),
 )
-_BY_KIND = {SpaceKind.IMAGE: PICTURES, SpaceKind.PROMPT: PROMPTS, SpaceKind.CAPTION: CAPTIONS}
+_BY_KIND = {
+    SpaceKind.IMAGE: PICTURE_VECTORS,
+    SpaceKind.PROMPT: PROMPT_VECTORS,
+    SpaceKind.CAPTION: CAPTION_VECTORS,
+}
 
 
 def table_of(kind: SpaceKind) -> VectorTable:

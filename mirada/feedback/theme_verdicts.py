@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, joinedload
 from mirada.db.chunks import rows_in
 from mirada.db.classifier_models import Feedback
 from mirada.db.stored_vectors import vectors_of
-from mirada.db.vector_tables import PICTURES
+from mirada.db.vector_tables import PICTURE_VECTORS
 from mirada.db.verdicts import waiting_copies
 from mirada.db.visibility import may_see_verdict
 from mirada.feedback.names import theme_key
@@ -128,7 +128,7 @@ def verdicts_on(
     query = query.options(joinedload(Feedback.content)).order_by(Feedback.id.desc()).limit(limit)
     rows = session.execute(query).scalars().all()
     contents = {row.content_id for row in rows}
-    vectors = vectors_of(session, PICTURES, space_id, contents, dimension)
+    vectors = vectors_of(session, PICTURE_VECTORS, space_id, contents, dimension)
     waiting = set() if space_id is None else waiting_copies(session, space_id)
     return ThemeVerdicts(
         theme=key,

@@ -17,7 +17,7 @@ from mirada.db import spaces
 from mirada.db.classifier_models import Cluster, ClusterKind, ClusterMember, ClusterRun
 from mirada.db.models import Image
 from mirada.db.stored_vectors import vectors_of
-from mirada.db.vector_tables import PICTURES
+from mirada.db.vector_tables import PICTURE_VECTORS
 from mirada.db.visibility import visible_images
 from mirada.groups.rows import Sample, first_images, may_see_in, samples_of
 from mirada.groups.runs import newest_run
@@ -193,7 +193,7 @@ def get_cluster(
         query = query.where(Image.id < cursor)
     images = list(session.execute(query).scalars())
     contents = {image.content_id for image in images}
-    vectors = vectors_of(session, PICTURES, space.id, contents, space.dimension)
+    vectors = vectors_of(session, PICTURE_VECTORS, space.id, contents, space.dimension)
     nearness: dict[int, float] = {}
     if sample is not None:
         for content_id, vector in vectors.items():

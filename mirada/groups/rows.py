@@ -13,7 +13,7 @@ from mirada.db.chunks import chunks, rows_in
 from mirada.db.classifier_models import ClusterMember, ClusterRun
 from mirada.db.models import Content, Embedding, Image, Space
 from mirada.db.stored_vectors import vectors_of
-from mirada.db.vector_tables import PICTURES
+from mirada.db.vector_tables import PICTURE_VECTORS
 from mirada.db.visibility import may_see, visible_images
 from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import Matrix, Vector, l2_normalise
@@ -80,7 +80,7 @@ def samples_of(
     ):
         members.setdefault(cluster_id, []).append(content_id)
     shown_ids = {id_ for ids in members.values() for id_ in ids}
-    vectors = vectors_of(session, PICTURES, space.id, shown_ids, space.dimension)
+    vectors = vectors_of(session, PICTURE_VECTORS, space.id, shown_ids, space.dimension)
     samples = {}
     for cluster_id, content_ids in members.items():
         known = [id_ for id_ in content_ids if id_ in vectors]

@@ -24,6 +24,10 @@ class Audience:
     left_out_ids: frozenset[int] = frozenset()
     with_remembered: bool = False
 
+    def whole(self) -> Self:
+        """Return the same viewer for every image they may see, such as one to compare others with."""
+        return type(self)(self.viewer_id)
+
     def own_alone(self) -> Self:
         """Return the same viewer for their own images alone: none for an anonymous one."""
         own = frozenset() if self.viewer_id is None else frozenset({self.viewer_id})

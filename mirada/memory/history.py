@@ -23,7 +23,7 @@ from mirada.db.chunks import rows_in
 from mirada.db.memory_models import TextContent
 from mirada.db.models import Content, Image
 from mirada.db.stored_vectors import vectors_of
-from mirada.db.vector_tables import PICTURES, PROMPTS, VectorTable
+from mirada.db.vector_tables import PICTURE_VECTORS, PROMPT_VECTORS, VectorTable
 from mirada.embedding.palette import Colour, from_stored
 from mirada.kernel.embeddings import Matrix, Vector, l2_normalise
 from mirada.kernel.errors import InvalidInput
@@ -123,8 +123,8 @@ def outline(
             Image.content_id,
             Image.version,
             Image.created_at,
-            PICTURES.is_through,
-            PROMPTS.is_through,
+            PICTURE_VECTORS.is_through,
+            PROMPT_VECTORS.is_through,
             Content.palette.is_not(None),
         )
         .join(Content, Content.id == Image.content_id)
@@ -141,8 +141,12 @@ def outline(
     digest.update(repr([tuple(map(bool, row[5:])) for row in rows]).encode())
     digest.update(repr([(i.id, i.text_id, i.content_id, i.version) for i in images]).encode())
     for table, space_id, ids in (
-        (PROMPTS, prompt_space_id, {i.text_id for i in ready if i.text_id and i.shows_prompt}),
-        (PICTURES, image_space_id, {image.content_id for image in ready}),
+        (
+            PROMPT_VECTORS,
+            prompt_space_id,
+            {i.text_id for i in ready if i.text_id and i.shows_prompt},
+        ),
+        (PICTURE_VECTORS, image_space_id, {image.content_id for image in ready}),
     ):
         digest.update(repr(_stamps(session, table, space_id, ids)).encode())
     return Outline(images, digest.hexdigest())
@@ -164,10 +168,10 @@ def read_history(
     text_ids = [text_id for text_id in by_text if bodies.get(text_id)]
     ready = {i: [image for image in by_text[i] if image.is_ready] for i in text_ids}
     shown = [i for i in text_ids if any(image.shows_prompt for image in by_text[i])]
-    prompts = vectors_of(session, PROMPTS, prompt_space_id, shown)
+    prompts = vectors_of(session, PROMPT_VECTORS, prompt_space_id, shown)
     pictures = vectors_of(
         session,
-        PICTURES,
+        PICTURE_VECTORS,
         image_space_id,
         {image.content_id for text_id in text_ids for image in ready[text_id]},
     )
@@ -233,9 +237,9 @@ def sampled_histories(
             theirs.setdefault(text_id, content_id)
     wanted = {text_id for theirs in by_owner.values() for text_id in theirs}
     bodies = _bodies(session, wanted)
-    vectors = vectors_of(session, PROMPTS, prompt_space_id, wanted)
+    vectors = vectors_of(session, PROMPT_VECTORS, prompt_space_id, wanted)
     shown = {content_id for theirs in by_owner.values() for content_id in theirs.values()}
-    pictures = vectors_of(session, PICTURES, image_space_id, shown)
+    pictures = vectors_of(session, PICTURE_VECTORS, image_space_id, shown)
     histories = []
     for owner_id in sorted(by_owner):
         ids = sorted(text_id for text_id in by_owner[owner_id] if bodies.get(text_id))

@@ -40,6 +40,12 @@ UPLOADS = Counter(
     registry=INSTRUMENTS,
 )
 
+SEARCHES = Counter(
+    "mirada_searches",
+    "Searches by what was asked with, what it was compared with, how, and what the answer amounts to.",
+    ("query", "compared", "way", "verdict"),
+    registry=INSTRUMENTS,
+)
 ENCODED = Counter(
     "mirada_encoded_items",
     "Pictures and texts that the encoder gave a vector.",

@@ -1,4 +1,4 @@
-"""Find images near a vector, by their pictures or by their prompts.
+"""Find the images nearest to a vector, by their pictures, prompts or captions.
 
 The index proposes, the database decides who may see the answer.
 """
@@ -12,18 +12,24 @@ from typing import Any, TypeVar
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, joinedload
 
-from mirada.db import changes
+from mirada.db.chunks import chunks, rows_in
 from mirada.db.models import Image
-from mirada.db.vector_tables import PROMPTS, VectorTable, table_of
+from mirada.db.vector_tables import VectorTable, table_of
 from mirada.db.visibility import may_see, visible_images
+from mirada.embedding.interactive import require_embeddings
 from mirada.kernel.audience import Audience
-from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, Vector, from_blob
-from mirada.kernel.errors import Conflict, InvalidInput, NotFound
-from mirada.kernel.images import ImageStatus
+from mirada.kernel.embeddings import SpaceKind, Vector
+from mirada.kernel.errors import InvalidInput
 from mirada.kernel.similarity import Match, Verdict, relevances, verdict
+from mirada.metrics.instruments import SEARCHES
 from mirada.ports import SearchAnswer, VectorIndex
+from mirada.runtime import Runtime
+from mirada.search import queries
+from mirada.search.asked import Asked
 from mirada.search.deepening import nearest
-from mirada.search.safety import Safety
+from mirada.search.queries import Query
+from mirada.search.safety import Safety, safety_in_force
+from mirada.search.sources import SOURCE_OF_KIND
 
 Score = TypeVar("Score")
 MAX_K = 1000
@@ -64,6 +70,44 @@ class Found:
     permitted_count: int
     change_seq: int
     reason: str | None
+
+
+def search(
+    runtime: Runtime, query: Query, asked: Asked, *, k: int, threshold: float | None = None
+) -> Found:
+    """Return the images nearest to a query in its space, as fresh as asked for; see `find`.
+
+    Raises:
+        InvalidInput: k is out of range.
+        Conflict: the change number was never given, or nothing can be judged for NSFW_POLICY=hide.
+        Unavailable: the index or an encoder is not ready.
+    """
+    kind = query.space.kind
+    index = asked.fresh_index(runtime, query.space_id)
+    safety = safety_in_force(runtime)
+    with runtime.reading() as session:
+        found = find(
+            session,
+            index,
+            query.vector,
+            asked.audience,
+            k=k,
+            threshold=threshold,
+            safety=safety,
+            kind=kind,
+        )
+    SEARCHES.labels(query.made_from, SOURCE_OF_KIND[kind], found.way, found.verdict).inc()
+    return found
+
+
+def search_captions(runtime: Runtime, text: str, asked: Asked, k: int) -> list[FoundImage]:
+    """Return the k images whose captions are nearest in meaning; none before the first caption.
+
+    Raises what `queries.text_vector` and `search` do.
+    """
+    require_embeddings(runtime)
+    query = queries.of_text_if_embedded(runtime, text, SpaceKind.CAPTION, asked.audience)
+    return [] if query is None else search(runtime, query, asked, k=k).results
 
 
 def find(
@@ -149,51 +193,6 @@ def ranked(
     )
 
 
-def vector_of_image(
-    session: Session, image_id: int, audience: Audience, *, space_id: int, space: EmbeddingSpace
-) -> Vector:
-    """Return the stored (d,) vector of an image the audience may see, or of its prompt, by the space.
-
-    Raises:
-        NotFound: there is no such image for this audience.
-        Conflict: the image has no vector (yet), or no prompt; the message says why.
-    """
-    image = session.execute(
-        visible_images(audience).where(Image.id == image_id)
-    ).scalar_one_or_none()
-    if image is None:
-        raise NotFound(f"There is no image {image_id}.")
-    table = table_of(space.kind)
-    vectors = table.entity
-    if table is PROMPTS and image.prompt_text_id is None:
-        raise Conflict(f"Image {image_id} has no prompt.")
-    row = session.execute(
-        select(vectors.vector, vectors.crc32)
-        .join(Image, table.subject == table.shown_by)
-        .where(
-            Image.id == image_id,
-            table.is_through,
-            vectors.space_id == space_id,
-            vectors.is_deleted.is_(False),
-        )
-    ).one_or_none()
-    # A vector that somebody else's upload or text brought is not told before this image's own job
-    # has come to it.
-    if row is None:
-        raise Conflict(
-            f"Image {image_id} could not be embedded."
-            + (
-                f" {image.failure}"
-                if image.owner_id == audience.viewer_id and image.failure
-                else ""
-            )
-            if image.status == ImageStatus.FAILED
-            else f"Image {image_id} is {image.status} and has no {space.kind} vector yet; try again in "
-            "a moment."
-        )
-    return from_blob(row.vector, row.crc32, space.dimension)
-
-
 def authorised(
     session: Session,
     matches: Sequence[Match],
@@ -210,10 +209,8 @@ def authorised(
     to its picture, prompt or caption: before that, a vector that somebody else brought is not told.
     """
     by_vector = {match.id: match for match in matches}
-    ids = list(by_vector)
     pairs: list[tuple[int, Match]] = []
-    for start in range(0, len(ids), changes.IN_LIST_ROWS):
-        some = ids[start : start + changes.IN_LIST_ROWS]
+    for some in chunks(list(by_vector)):
         rows = session.execute(_images_of(some, table, audience, at_most_each)).all()
         if safety is not None:
             rows = safety.shown(session, rows, audience)
@@ -251,15 +248,9 @@ def loaded(
     session: Session, pairs: Sequence[tuple[int, Score]], audience: Audience
 ) -> list[tuple[Image, Score]]:
     """Return the images themselves, in the same order, content and owner loaded."""
-    ids = [image_id for image_id, _ in pairs]
-    images: dict[int, Image] = {}
-    for start in range(0, len(ids), changes.IN_LIST_ROWS):
-        statement = (
-            visible_images(audience)
-            .where(Image.id.in_(ids[start : start + changes.IN_LIST_ROWS]))
-            .options(joinedload(Image.content), joinedload(Image.owner))
-        )
-        images |= {image.id: image for image in session.execute(statement).scalars()}
+    query = visible_images(audience).options(joinedload(Image.content), joinedload(Image.owner))
+    rows = rows_in(session, query, Image.id, [image_id for image_id, _ in pairs])
+    images = {image.id: image for (image,) in rows}
     # One that was deleted or hidden between the two statements is left out.
     return [(images[image_id], score) for image_id, score in pairs if image_id in images]
 

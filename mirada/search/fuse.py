@@ -8,20 +8,20 @@ from dataclasses import dataclass, replace
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from mirada.db.changes import IN_LIST_ROWS
+from mirada.db.chunks import rows_in
 from mirada.db.models import Image
 from mirada.db.vector_tables import table_of
 from mirada.kernel.audience import Audience
-from mirada.kernel.embeddings import SpaceKind, Vector
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.similarity import Match, Verdict, relevances, verdict
 from mirada.ports import SearchAnswer, VectorIndex
 from mirada.search.by_vector import MAX_K, loaded, ranked
 from mirada.search.by_words import find_by_words
+from mirada.search.queries import Query
 from mirada.search.rank_fusion import Fused, WeightedRanking, reciprocal_rank_fusion
 from mirada.search.safety import Safety
+from mirada.search.sources import Source
 
-KEYWORDS = "keywords"
 SURE_FROM = 0.5
 """Relevance from which a vector source's find counts in full."""
 LEAST_DEPTH = 200
@@ -36,18 +36,14 @@ class VectorQuery:
     Attributes:
         source: its name in the reply.
         weight: > 0.
-        space_id: the row of the space.
+        query: the vector and its space.
         index: of the space.
-        kind: of the space; says whose vectors these are.
-        vector: (d,) float32, unit norm.
     """
 
-    source: str
+    source: Source
     weight: float
-    space_id: int
+    query: Query
     index: VectorIndex
-    kind: SpaceKind
-    vector: Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,18 +153,18 @@ def find_fused(
         raise InvalidInput(f"The number of results must be between 1 and {MAX_K}.")
     depth = max(k, LEAST_DEPTH)
     answers: list[_Answered] = []
-    for query in vectors:
+    for each in vectors:
         pairs, answer = ranked(
             session,
-            query.index,
-            query.vector,
+            each.index,
+            each.query.vector,
             audience,
             k=depth,
             threshold=threshold,
             safety=safety,
-            kind=query.kind,
+            kind=each.query.space.kind,
         )
-        answers.append(_answered(query, pairs, answer))
+        answers.append(_answered(each, pairs, answer))
     left_out: dict[str, str] = {}
     complete: Collection[int] = ()
     if words is not None:
@@ -177,10 +173,10 @@ def find_fused(
         except InvalidInput as error:
             if not answers:
                 raise
-            left_out[KEYWORDS] = error.detail
+            left_out[Source.KEYWORDS] = error.detail
         else:
             complete = found.image_ids[: found.complete]
-            ranking = WeightedRanking(KEYWORDS, words[1], found.image_ids, found.complete)
+            ranking = WeightedRanking(Source.KEYWORDS, words[1], found.image_ids, found.complete)
             answers.append(_Answered(ranking))
     results = _fused(session, answers, audience, k)
     asked = {each.ranking.source: each.index_answer for each in answers if each.index_answer}
@@ -227,29 +223,15 @@ def _fused(
 
 def _silent(session: Session, asked: VectorQuery, image_ids: Collection[int]) -> set[int]:
     """Return which of these images have no vector in a space, or are not yet to show it."""
-    table = table_of(asked.kind)
-    ids = sorted(image_ids)
-    silent = set(ids)
-    for start in range(0, len(ids), IN_LIST_ROWS):
-        # Two statements, for joined in one SQLite reads every vector of the space.
-        subjects = session.execute(
-            select(Image.id, table.shown_by).where(
-                Image.id.in_(ids[start : start + IN_LIST_ROWS]),
-                table.is_through,
-                table.shown_by.is_not(None),
-            )
-        ).all()
-        embedded = set(
-            session.execute(
-                select(table.subject).where(
-                    table.entity.space_id == asked.space_id,
-                    table.subject.in_({subject for _, subject in subjects}),
-                    table.entity.is_deleted.is_(False),
-                )
-            ).scalars()
-        )
-        silent -= {image_id for image_id, subject in subjects if subject in embedded}
-    return silent
+    table = table_of(asked.query.space.kind)
+    # Two statements, for joined in one SQLite reads every vector of the space.
+    shown = select(Image.id, table.shown_by).where(table.is_through, table.shown_by.is_not(None))
+    subjects: dict[int, int] = dict(rows_in(session, shown, Image.id, image_ids))
+    live = select(table.subject).where(
+        table.entity.space_id == asked.query.space_id, table.entity.is_deleted.is_(False)
+    )
+    embedded = {subject for (subject,) in rows_in(session, live, table.subject, subjects.values())}
+    return {image_id for image_id in image_ids if subjects.get(image_id) not in embedded}
 
 
 def _relevance(result: FusedImage, complete: Collection[int]) -> float:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from sqlalchemy import and_, false, func, or_, select, true
+from sqlalchemy import Select, and_, false, func, or_, select, true
 from sqlalchemy.orm import Session
 
-from mirada.db import changes
+from mirada.db.chunks import chunks
 from mirada.db.classifier_models import ClassifiedPicture
 from mirada.db.models import Content, Embedding, Image
 from mirada.db.visibility import may_see_content
+from mirada.embedding.interactive import known_space
 from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import Vector
 from mirada.kernel.similarity import Match
 from mirada.ports import VectorIndex
+from mirada.runtime import Runtime
+from mirada.search.asked import Asked
 from mirada.search.deepening import nearest
-from mirada.search.safety import Safety
+from mirada.search.safety import Safety, safety_in_force
+
+DEFAULT_THRESHOLD = 0.85
+"""CONTRACT C, where SIMILARITY_THRESHOLD is unset: near-duplicates and variants, not relatives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +41,47 @@ class SimilarPicture:
     similarity: float
 
 
+def similar_pictures(
+    runtime: Runtime,
+    picture: Vector,
+    asked: Asked,
+    *,
+    k: int,
+    threshold: float | None = None,
+    exclude_sha256: str | None = None,
+) -> list[SimilarPicture]:
+    """Return the k pictures nearest to a classified one; see `find_similar`.
+
+    There are none where k is 0 or ENABLE_CLUSTERING is off; a threshold of None is DEFAULT_THRESHOLD.
+
+    Raises:
+        Conflict: the change number was never given, or nothing can be judged for NSFW_POLICY=hide.
+        Unavailable: the index or an encoder is not ready.
+    """
+    if not runtime.settings.enable_clustering or k == 0:
+        return []
+    space_id, _ = known_space(runtime)
+    index = asked.fresh_index(runtime, space_id)
+    safety = safety_in_force(runtime)
+    with runtime.reading() as session:
+        return find_similar(
+            session,
+            index,
+            picture,
+            asked.audience,
+            k=k,
+            threshold=DEFAULT_THRESHOLD if threshold is None else threshold,
+            exclude_sha256=exclude_sha256,
+            safety=safety,
+        )
+
+
 def find_similar(
     session: Session,
     index: VectorIndex,
     query: Vector,
+    audience: Audience,
     *,
-    viewer_id: int,
     k: int,
     threshold: float,
     exclude_sha256: str | None = None,
@@ -54,13 +95,13 @@ def find_similar(
         session: for reading.
         index: of the query's space.
         query: (d,) float32, unit norm.
-        viewer_id: whose remembered pictures are searched beside the images they may see.
+        audience: who asks; what they had classified is searched beside the images they may see.
         k: >= 1.
         threshold: least cosine similarity.
         exclude_sha256: the picture searched with.
         safety: when not None, what it calls unsafe is found only by those who brought it.
     """
-    audience = Audience(viewer_id, with_remembered=True)
+    audience = replace(audience, with_remembered=True)
 
     def shown(near: Sequence[Match]) -> list[SimilarPicture]:
         return _authorised(session, near, audience, exclude_sha256, safety)
@@ -87,46 +128,45 @@ def _authorised(
 ) -> list[SimilarPicture]:
     """Return what the audience may see of these now, best first."""
     by_embedding = {match.id: match.similarity for match in matches}
-    ids = list(by_embedding)
+    found: list[tuple[int, SimilarPicture]] = []
+    for some in chunks(list(by_embedding)):
+        rows = session.execute(_contents_of(some, audience)).all()
+        others = {row.content_id for row in rows if not row.is_own}
+        unsafe = set() if safety is None else safety.unsafe_contents(session, others)
+        for row in rows:
+            if row.sha256 != exclude_sha256 and row.content_id not in unsafe:
+                similarity = by_embedding[row.embedding_id]
+                found.append((row.content_id, SimilarPicture(row.sha256, row.asset_id, similarity)))
+    found.sort(key=lambda entry: (-entry[1].similarity, entry[0]))
+    return [picture for _, picture in found]
+
+
+def _contents_of(
+    embedding_ids: Sequence[int], audience: Audience
+) -> Select[int, int, str, str | None, bool]:
     own_image = select(Image.id).where(
         Image.content_id == Content.id, Image.owner_id == audience.viewer_id
     )
-    found: list[tuple[int, SimilarPicture]] = []
-    for start in range(0, len(ids), changes.IN_LIST_ROWS):
-        rows = session.execute(
-            select(
-                Embedding.id.label("embedding_id"),
-                Content.id.label("content_id"),
-                Content.sha256,
-                ClassifiedPicture.asset_id,
-                or_(
-                    func.coalesce(ClassifiedPicture.sent_bytes, false()) == true(),
-                    own_image.exists(),
-                ).label("is_own"),
-            )
-            .join(Content, Content.id == Embedding.content_id)
-            .outerjoin(
-                ClassifiedPicture,
-                and_(
-                    ClassifiedPicture.content_id == Content.id,
-                    ClassifiedPicture.owner_id == audience.viewer_id,
-                ),
-            )
-            .where(
-                Embedding.id.in_(ids[start : start + changes.IN_LIST_ROWS]),
-                Embedding.is_deleted.is_(False),
-                may_see_content(audience, Content.id, has_vector=True),
-            )
-        ).all()
-        others = {row.content_id for row in rows if not row.is_own}
-        unsafe = set() if safety is None else safety.unsafe_contents(session, others)
-        found += [
-            (
-                row.content_id,
-                SimilarPicture(row.sha256, row.asset_id, by_embedding[row.embedding_id]),
-            )
-            for row in rows
-            if row.sha256 != exclude_sha256 and row.content_id not in unsafe
-        ]
-    found.sort(key=lambda entry: (-entry[1].similarity, entry[0]))
-    return [picture for _, picture in found]
+    has_sent = func.coalesce(ClassifiedPicture.sent_bytes, false()) == true()
+    return (
+        select(
+            Embedding.id.label("embedding_id"),
+            Content.id.label("content_id"),
+            Content.sha256,
+            ClassifiedPicture.asset_id,
+            or_(has_sent, own_image.exists()).label("is_own"),
+        )
+        .join(Content, Content.id == Embedding.content_id)
+        .outerjoin(
+            ClassifiedPicture,
+            and_(
+                ClassifiedPicture.content_id == Content.id,
+                ClassifiedPicture.owner_id == audience.viewer_id,
+            ),
+        )
+        .where(
+            Embedding.id.in_(embedding_ids),
+            Embedding.is_deleted.is_(False),
+            may_see_content(audience, Content.id, has_vector=True),
+        )
+    )

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from mirada.db.changes import IN_LIST_ROWS, current_seq
-from mirada.db.memory_models import TextEmbedding
-from mirada.db.models import Embedding, Image
-from mirada.db.vector_tables import PICTURES, PROMPTS, VectorTable, table_of
+from mirada.db import spaces
+from mirada.db.changes import current_seq
+from mirada.db.chunks import rows_in
+from mirada.db.models import Image
+from mirada.db.stored_vectors import vectors_of
+from mirada.db.vector_tables import VectorTable, table_of
+from mirada.embedding.interactive import SWITCHED_OFF
 from mirada.kernel.audience import Audience
-from mirada.kernel.embeddings import BLOB_DTYPE, SpaceKind, Vector, from_blob
+from mirada.kernel.embeddings import SpaceKind, Vector
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.images import ImageStatus
 from mirada.kernel.similarity import cosines
+from mirada.pictures.images import get_image
 from mirada.ports import VectorIndex, single
+from mirada.runtime import Runtime
+from mirada.search.asked import Asked
 from mirada.search.blending import Blend, Ranked
 from mirada.search.by_vector import authorised, loaded
 from mirada.search.deepening import Reading, deepen
-from mirada.search.safety import Safety
+from mirada.search.queries import Query, QueryKind
+from mirada.search.safety import Safety, safety_in_force
 
 DEFAULT_BLEND = 0.5
 FIRST_DEPTH = 64
@@ -51,37 +57,88 @@ class Aspect:
     """One of the two ways in which images are alike.
 
     Attributes:
+        query: the image's own vector and its space.
         index: of the space.
-        space_id: the row of the space.
-        kind: of the space.
-        query: (d,) float32, unit norm: the image's own vector.
     """
 
+    query: Query
     index: VectorIndex
-    space_id: int
-    kind: SpaceKind
-    query: Vector
 
 
-def own_vectors(
-    session: Session, image: Image, image_space_id: int, prompt_space_id: int | None
-) -> tuple[Vector | None, Vector | None]:
-    """Return the vectors of an image's picture and prompt, None for one that there is not (yet)."""
-    if image.status != ImageStatus.READY:
-        return None, None
-    picture = _vectors_of(session, PICTURES, image_space_id, [image.id])
-    prompt: dict[int, Vector] = {}
-    if prompt_space_id is not None:
-        prompt = _vectors_of(session, PROMPTS, prompt_space_id, [image.id])
-    return picture.get(image.id), prompt.get(image.id)
+@dataclass(frozen=True, slots=True)
+class Related:
+    """The images related to one.
+
+    Attributes:
+        results: best first.
+        blend: the weight of the prompts that was in force: 0 where the image has none.
+        reason: why there are no results or fewer than asked; None when there are enough.
+    """
+
+    results: list[RelatedImage] = field(default_factory=list)
+    blend: float = 0.0
+    reason: str | None = None
+
+
+def related_images(
+    runtime: Runtime, image_id: int, asked: Asked, *, k: int, blend: float = DEFAULT_BLEND
+) -> Related:
+    """Return the k images most like one among those that may be seen; none while it has no vector.
+
+    Raises:
+        NotFound: there is no such image for this audience.
+        Conflict: the change number was never given.
+        Unavailable: an index or the encoder is not ready.
+    """
+    with runtime.reading() as session:
+        image = get_image(session, image_id, asked.audience.whole())
+        if not runtime.settings.embeddings_enabled:
+            return Related(reason=SWITCHED_OFF)
+        picture, prompt = own_queries(session, image)
+    if picture is None:
+        is_failed = image.status == ImageStatus.FAILED
+        return Related(
+            reason=f"Image {image_id} could not be embedded."
+            if is_failed
+            else f"Image {image_id} is {image.status} and has no vector yet."
+        )
+    aspects = [
+        Aspect(query, asked.fresh_index(runtime, query.space_id))
+        for query in (picture, prompt if blend > 0.0 else None)
+        if query is not None
+    ]
+    safety = safety_in_force(runtime)
+    audience = asked.audience.without(image_id)
+    with runtime.reading() as session:
+        found = find_related(session, *aspects, audience=audience, k=k, blend=blend, safety=safety)
+    few = None if len(found) == k else "These are all there are that you may see."
+    return Related(found, blend if len(aspects) > 1 else 0.0, few)
+
+
+def own_queries(session: Session, image: Image) -> tuple[Query | None, Query | None]:
+    """Return an image's picture and prompt as queries, None for one without a vector (yet)."""
+    return (
+        _own_query(session, image, SpaceKind.IMAGE),
+        _own_query(session, image, SpaceKind.PROMPT),
+    )
+
+
+def _own_query(session: Session, image: Image, kind: SpaceKind) -> Query | None:
+    space = spaces.pinned_space(session, kind)
+    if space is None or image.status != ImageStatus.READY:
+        return None
+    vector = _vectors_of(session, table_of(kind), space.id, [image.id]).get(image.id)
+    if vector is None:
+        return None
+    return Query(vector, space.id, space.to_domain(), QueryKind.IMAGE_ID)
 
 
 def find_related(
     session: Session,
     picture: Aspect,
-    prompt: Aspect | None,
-    audience: Audience,
+    prompt: Aspect | None = None,
     *,
+    audience: Audience,
     k: int,
     blend: float = DEFAULT_BLEND,
     safety: Safety | None = None,
@@ -95,7 +152,7 @@ def find_related(
     Args:
         session: for reading.
         picture: the image's picture.
-        prompt: its prompt; None where it has none: then pictures are compared alone.
+        prompt: its prompt; None compares pictures alone.
         audience: who asks; the image itself is left out.
         k: >= 1.
         blend: weight of the prompt in [0, 1].
@@ -144,14 +201,16 @@ def _read(
     session: Session, aspect: Aspect, depth: int, audience: Audience, safety: Safety | None
 ) -> tuple[Ranked, dict[int, float]]:
     """Return what the first rows of a ranking say, and the cosine of every image they show."""
-    answer = aspect.index.search(single(aspect.query), depth, audience, scan_rows=SCAN_ROWS)[0]
+    answer = aspect.index.search(single(aspect.query.vector), depth, audience, scan_rows=SCAN_ROWS)[
+        0
+    ]
     neutral = float(np.median(answer.background)) if answer.background.size else 0.0
     is_exhausted = len(answer.matches) < depth
     lowest = answer.matches[-1].similarity if answer.matches else -1.0
     pairs = authorised(
         session,
         answer.matches,
-        table_of(aspect.kind),
+        table_of(aspect.query.space.kind),
         audience,
         at_most_each=IMAGES_PER_VECTOR,
         safety=safety,
@@ -168,9 +227,10 @@ def _fill_in(
 ) -> None:
     """Add the cosines of images that only the other ranking showed; none for one without a vector."""
     missing = [image_id for image_id in image_ids if image_id not in known]
-    vectors = _vectors_of(session, table_of(aspect.kind), aspect.space_id, missing)
+    space_id, space = aspect.query.space_id, aspect.query.space
+    vectors = _vectors_of(session, table_of(space.kind), space_id, missing)
     if vectors:
-        found = cosines(np.stack(list(vectors.values())), aspect.query)
+        found = cosines(np.stack(list(vectors.values())), aspect.query.vector)
         known |= {image_id: float(cosine) for image_id, cosine in zip(vectors, found, strict=True)}
 
 
@@ -178,27 +238,8 @@ def _vectors_of(
     session: Session, table: VectorTable, space_id: int, image_ids: Collection[int]
 ) -> dict[int, Vector]:
     """Return the vectors of images by their ids; one that is damaged counts as none."""
-    ids = sorted(image_ids)
-    row: type[Embedding] | type[TextEmbedding] = table.entity
-    vectors: dict[int, Vector] = {}
-    for start in range(0, len(ids), IN_LIST_ROWS):
-        chunk = ids[start : start + IN_LIST_ROWS]
-        # Two statements, for joined in one SQLite reads every vector of the space.
-        subject_of = {
-            image_id: subject_id
-            for image_id, subject_id in session.execute(
-                select(Image.id, table.shown_by).where(Image.id.in_(chunk), table.is_through)
-            )
-            if subject_id is not None
-        }
-        query = select(table.subject, row.vector, row.crc32).where(
-            row.space_id == space_id,
-            table.subject.in_(set(subject_of.values())),
-            row.is_deleted.is_(False),
-        )
-        found: dict[int, Vector] = {}
-        for subject_id, blob, crc32 in session.execute(query):
-            with suppress(InvalidInput):
-                found[subject_id] = from_blob(blob, crc32, len(blob) // BLOB_DTYPE.itemsize)
-        vectors |= {i: found[subject] for i, subject in subject_of.items() if subject in found}
-    return vectors
+    # Two statements, for joined in one SQLite reads every vector of the space.
+    shown = select(Image.id, table.shown_by).where(table.is_through, table.shown_by.is_not(None))
+    subject_of: dict[int, int] = dict(rows_in(session, shown, Image.id, image_ids))
+    found = vectors_of(session, table, space_id, subject_of.values())
+    return {i: found[subject] for i, subject in subject_of.items() if subject in found}

@@ -9,16 +9,20 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
-from mirada.db.changes import IN_LIST_ROWS
+from mirada.db.chunks import rows_in
 from mirada.db.models import Embedding
+from mirada.db.stored_vectors import intact
+from mirada.embedding import label_vectors
+from mirada.embedding.interactive import interactive_encoder
 from mirada.kernel.audience import Audience
-from mirada.kernel.embeddings import Matrix, Vector, from_blob
-from mirada.kernel.errors import InvalidInput
-from mirada.kernel.nsfw import nsfw_score
+from mirada.kernel.embeddings import Matrix, Vector
+from mirada.kernel.nsfw import SAFE_PROMPTS, UNSAFE_PROMPTS, NsfwPolicy, nsfw_score
 from mirada.kernel.similarity import cosines
+from mirada.runtime import Runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +61,29 @@ class Safety:
 
     def unsafe_contents(self, session: Session, content_ids: Collection[int]) -> set[int]:
         """Return which of these contents show unsafe pictures; one with a damaged vector does."""
-        ids, found = sorted(content_ids), set()
-        for start in range(0, len(ids), IN_LIST_ROWS):
-            rows = session.execute(
-                select(Embedding.content_id, Embedding.vector, Embedding.crc32).where(
-                    Embedding.content_id.in_(ids[start : start + IN_LIST_ROWS]),
-                    Embedding.is_deleted.is_(False),
-                )
-            )
-            for row in rows:
-                try:
-                    vector = from_blob(row.vector, row.crc32, self.unsafe.shape[1])
-                except InvalidInput:
-                    # What cannot be judged is not shown to strangers.
-                    found.add(row.content_id)
-                    continue
-                if self.score(vector) >= self.threshold:
-                    found.add(row.content_id)
+        found = set()
+        query = select(Embedding.content_id, Embedding.vector, Embedding.crc32).where(
+            Embedding.is_deleted.is_(False)
+        )
+        for row in rows_in(session, query, Embedding.content_id, content_ids):
+            vector = intact(row.vector, row.crc32, self.unsafe.shape[1])
+            # What cannot be judged is not shown to strangers.
+            if vector is None or self.score(vector) >= self.threshold:
+                found.add(row.content_id)
         return found
+
+
+def safety_in_force(runtime: Runtime) -> Safety | None:
+    """Return by what others' pictures are kept out of results; None unless NSFW_POLICY=hide.
+
+    Raises:
+        Conflict: embeddings are switched off, so nothing can be judged and nothing is shown.
+        Unavailable: the weights take long to load.
+    """
+    settings = runtime.settings
+    if settings.nsfw_policy is not NsfwPolicy.HIDE:
+        return None
+    encoder = interactive_encoder(runtime)
+    prompts = [label_vectors.of_prompt(text) for text in (*UNSAFE_PROMPTS, *SAFE_PROMPTS)]
+    unsafe, safe = np.split(label_vectors.vectors_of(runtime, encoder, prompts), 2)
+    return Safety(unsafe, safe, encoder.logit_scale, settings.nsfw_threshold)

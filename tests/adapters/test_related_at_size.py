@@ -17,7 +17,8 @@ from mirada.db.models import Image
 from mirada.db.session import Database, make_engine
 from mirada.db.vector_rows import DatabaseVectors
 from mirada.kernel.audience import Audience
-from mirada.kernel.embeddings import Matrix, SpaceKind, l2_normalise
+from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind, Vector, l2_normalise
+from mirada.search.queries import Query, QueryKind
 from mirada.search.related import Aspect, find_related
 from testing.vector_library import Library, clustered_vectors, no_progress
 from tests.adapters.prompt_library import add_prompts
@@ -90,6 +91,14 @@ class Gallery:
         self.by_picture.refresh()
         self.by_prompt.refresh()
 
+    def aspect(self, kind: SpaceKind, vector: Vector) -> Aspect:
+        """Return one side of the question."""
+        is_picture = kind is SpaceKind.IMAGE
+        space_id = self.library.space_id if is_picture else self.space_id
+        space = EmbeddingSpace(kind, "test", "test", "test", len(vector))
+        index = self.by_picture if is_picture else self.by_prompt
+        return Aspect(Query(vector, space_id, space, QueryKind.IMAGE_ID), index)
+
     def truth(self, row: int, blend: float, neutral: float) -> list[int]:
         """Return the best K images of the row's owner by numpy alone."""
         mine = np.flatnonzero(self.owners == self.owners[row])
@@ -109,20 +118,13 @@ class Gallery:
         found = 0
         with self.database.reading() as session:
             for row in rows.tolist():
-                picture = Aspect(
-                    self.by_picture, self.library.space_id, SpaceKind.IMAGE, self.pictures[row]
-                )
-                prompt = Aspect(
-                    self.by_prompt,
-                    self.space_id,
-                    SpaceKind.PROMPT,
-                    self.prompts[self.prompt_of[row]],
-                )
+                picture = self.aspect(SpaceKind.IMAGE, self.pictures[row])
+                prompt = self.aspect(SpaceKind.PROMPT, self.prompts[self.prompt_of[row]])
                 results = find_related(
                     session,
                     picture,
                     prompt,
-                    Audience(owner_id, left_out_ids=frozenset({int(self.image_ids[row])})),
+                    audience=Audience(owner_id, left_out_ids=frozenset({int(self.image_ids[row])})),
                     k=K,
                     blend=blend,
                 )
@@ -134,7 +136,7 @@ class Gallery:
 
     @staticmethod
     def _neutral(prompt: Aspect, owner_id: int) -> float:
-        answer = prompt.index.search(prompt.query.reshape(1, -1), 1, Audience(owner_id))[0]
+        answer = prompt.index.search(prompt.query.vector.reshape(1, -1), 1, Audience(owner_id))[0]
         return float(np.median(answer.background))
 
 
@@ -175,11 +177,9 @@ def test_an_owner_of_few_gets_them_all(gallery: Gallery) -> None:
     with gallery.database.reading() as session:
         results = find_related(
             session,
-            Aspect(
-                gallery.by_picture, gallery.library.space_id, SpaceKind.IMAGE, gallery.pictures[row]
-            ),
+            gallery.aspect(SpaceKind.IMAGE, gallery.pictures[row]),
             None,
-            Audience(owner_id, left_out_ids=frozenset({int(gallery.image_ids[row])})),
+            audience=Audience(owner_id, left_out_ids=frozenset({int(gallery.image_ids[row])})),
             k=K,
         )
     assert {result.image.id for result in results} == set(gallery.image_ids[[10, 40_000]].tolist())

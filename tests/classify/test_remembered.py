@@ -109,7 +109,7 @@ class House:
                 session,
                 self.index,
                 l2_normalise([1, 0, 0, 0]),
-                viewer_id=viewer_id,
+                Audience(viewer_id),
                 k=k,
                 threshold=0.5,
                 exclude_sha256=None if exclude is None else sha(exclude),
@@ -167,7 +167,7 @@ def test_similar_pictures_are_images_and_remembered_ones_each_content_once(house
     assert house.similar(house.ana, k=1, exclude="cat") == [sha("shown")]
     with house.database.reading() as session:
         best, second, _ = similar.find_similar(
-            session, house.index, NEAR, viewer_id=house.ana, k=3, threshold=0.5
+            session, house.index, NEAR, Audience(house.ana), k=3, threshold=0.5
         )
     assert (best.asset_id, second.asset_id) == ("a-1", None)
     assert best.similarity == pytest.approx(1.0, abs=1e-6)
@@ -181,7 +181,7 @@ def test_what_was_forgotten_is_not_found_before_the_index_knows(house: House) ->
     with house.database.reading() as session:
         assert (
             similar.find_similar(
-                session, house.index, NEAR, viewer_id=house.ana, k=3, threshold=0.5
+                session, house.index, NEAR, Audience(house.ana), k=3, threshold=0.5
             )
             == []
         )

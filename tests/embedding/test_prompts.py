@@ -25,7 +25,7 @@ from mirada.kernel.images import ImageFormat, ImageStatus, PictureFacts
 from mirada.kernel.prompts import prompt_digest
 from mirada.memory import history
 from mirada.pictures import images, register
-from mirada.search import by_vector, related
+from mirada.search import queries, related
 from testing.registering import register_image
 
 PICTURES = EmbeddingSpace(SpaceKind.IMAGE, "Toy", "v1", "none", 4)
@@ -277,9 +277,9 @@ def test_a_text_that_somebody_else_wrote_is_not_shown_before_its_own_job(desk: D
     before = fingerprint(desk, desk.bea)
     with desk.database.reading() as session:
         row = session.get_one(Image, mine.id)
-        assert related.own_vectors(session, row, desk.space_id, desk.prompt_space_id)[1] is None
+        assert related.own_queries(session, row)[1] is None
         with pytest.raises(Conflict, match="no prompt vector yet"):
-            by_vector.vector_of_image(
+            queries.vector_of_image(
                 session,
                 mine.id,
                 Audience(desk.bea),

@@ -19,7 +19,8 @@ from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, l2_normalise, to
 from mirada.kernel.errors import Conflict, InvalidInput, NotFound
 from mirada.kernel.images import ImageStatus
 from mirada.pictures.images import delete_image
-from mirada.search.by_vector import MAX_K, find, vector_of_image
+from mirada.search.by_vector import MAX_K, find
+from mirada.search.queries import vector_of_image
 
 SPACE = EmbeddingSpace(SpaceKind.IMAGE, "test", "v1", "none", 8)
 ME, OTHER = 1, 2

@@ -20,6 +20,8 @@ from mirada.kernel.errors import InvalidInput
 from mirada.kernel.images import ImageFormat, ImageStatus, PictureFacts
 from mirada.pictures import register
 from mirada.search.fuse import FusedFound, VectorQuery, find_fused
+from mirada.search.queries import Query, QueryKind
+from mirada.search.sources import Source
 from testing.registering import register_image
 
 SPACES = {
@@ -104,8 +106,8 @@ class Shelf:
         queries = []
         for name, index in self.indexes.items():
             index.refresh()
-            kind = SPACES[name].kind
-            queries.append(VectorQuery(name, 1.0, self.space_ids[name], index, kind, at(0)))
+            query = Query(at(0), self.space_ids[name], SPACES[name], QueryKind.TEXT)
+            queries.append(VectorQuery(Source(name), 1.0, query, index))
         with self.database.reading() as session:
             return find_fused(
                 session,

@@ -6,9 +6,10 @@ from typing import Any
 
 from flask.views import MethodView
 
+from mirada.search.by_vector import search_captions
 from webapp.api.images import blueprint
-from webapp.callers.auth import current_caller
-from webapp.captioning import find_by_caption
+from webapp.callers.asking import asked_by_caller
+from webapp.http.current import current_runtime
 from webapp.http.rest import MIN_CHANGE_SEQ
 from webapp.schemas.posts import IMAGE_POST_EXAMPLE, CaptionQuerySchema, ImagePostSchema, image_post
 
@@ -33,5 +34,7 @@ class CaptionedImages(MethodView):
         Where a language model's server embeds captions, every question costs a little: callers
         without a key are answered 401 then.
         """
-        found = find_by_caption(query["query"], current_caller(), query["limit"])
+        found = search_captions(
+            current_runtime(), query["query"], asked_by_caller(), query["limit"]
+        )
         return [image_post(result) for result in found]

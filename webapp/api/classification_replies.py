@@ -8,22 +8,16 @@ from typing import Any
 from mirada.classify.classifier import Classifier, Question
 from mirada.classify.classify import Answer, classify_sent, classify_stored
 from mirada.classify.expansions import expansion_within
+from mirada.embedding.interactive import interactive_encoder
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.zero_shot import sigmoid_probabilities
-from mirada.search import like_classified
+from mirada.search.asked import Asked
+from mirada.search.like_classified import similar_pictures
+from webapp.callers.asking import asked_by_caller
 from webapp.callers.auth import require_user
 from webapp.http import uploads
 from webapp.http.current import current_runtime
 from webapp.http.tracing import request_id
-from webapp.searching import (
-    encoder_for_people,
-    image_space,
-    safety_in_force,
-    wait_for_freshness,
-)
-
-DEFAULT_THRESHOLD = 0.85
-"""CONTRACT C, where SIMILARITY_THRESHOLD is unset: near-duplicates and variants, not relatives."""
 
 
 def question_of(fields: Mapping[str, Any]) -> Question:
@@ -47,13 +41,13 @@ def classify_upload(fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str
         InvalidInput: `asset_sha256` is not the file's; nothing was looked at further.
         UnsupportedImage, CorruptImage, ImageTooLarge, Conflict, Unavailable: as the parts do.
     """
-    user = require_user()
+    user, asked = require_user(), asked_by_caller()
     upload = uploads.uploaded_file()
     staged = uploads.staged_of(upload)
     _require_sha256(fields.get("asset_sha256"), staged.sha256)
     answer = classify_sent(
         current_runtime(),
-        encoder_for_people(),
+        interactive_encoder(current_runtime()),
         staged,
         declared_media_type=uploads.declared_media_type(upload),
         owner_id=user.id,
@@ -61,14 +55,14 @@ def classify_upload(fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str
         asset_id=fields.get("asset_id"),
     )
     headers = {} if answer.change_seq is None else {"X-Change-Seq": str(answer.change_seq)}
-    return _body(answer, fields, user.id), headers
+    return _body(answer, fields, asked, user.id), headers
 
 
 def classify_image(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Classify a stored image by its vector; return the body of the reply. Raises as its parts do."""
-    user = require_user()
+    user, asked = require_user(), asked_by_caller()
     runtime = current_runtime()
-    classifier = Classifier.prepare(runtime, encoder_for_people(), question_of(fields))
+    classifier = Classifier.prepare(runtime, interactive_encoder(runtime), question_of(fields))
     answer = classify_stored(
         runtime,
         classifier,
@@ -76,7 +70,7 @@ def classify_image(fields: Mapping[str, Any]) -> dict[str, Any]:
         owner_id=user.id,
         asset_id=fields.get("asset_id"),
     )
-    return _body(answer, fields, user.id)
+    return _body(answer, fields, asked, user.id)
 
 
 def _require_sha256(given: str | None, sha256: str) -> None:
@@ -85,7 +79,7 @@ def _require_sha256(given: str | None, sha256: str) -> None:
         raise InvalidInput(message, fields={"asset_sha256": [message]})
 
 
-def _body(answer: Answer, fields: Mapping[str, Any], user_id: int) -> dict[str, Any]:
+def _body(answer: Answer, fields: Mapping[str, Any], asked: Asked, user_id: int) -> dict[str, Any]:
     expansion, status = expansion_within(
         current_runtime(), answer.summary["category"], owner_id=user_id, request_id=request_id()
     )
@@ -100,7 +94,7 @@ def _body(answer: Answer, fields: Mapping[str, Any], user_id: int) -> dict[str, 
         "raw_logits": found.raw_logits(),
         "llm_expansion": None if expansion is None else expansion.to_dict(),
         "llm_expansion_status": str(status),
-        "similar_images": _similar_images(answer, fields, user_id),
+        "similar_images": _similar_images(answer, fields, asked),
         "image_hash": answer.sha256,
         "asset_id": answer.asset_id,
         "theme": answer.theme,
@@ -111,29 +105,18 @@ def _body(answer: Answer, fields: Mapping[str, Any], user_id: int) -> dict[str, 
 
 
 def _similar_images(
-    answer: Answer, fields: Mapping[str, Any], user_id: int
+    answer: Answer, fields: Mapping[str, Any], asked: Asked
 ) -> list[dict[str, Any]]:
     runtime = current_runtime()
     settings = runtime.settings
-    limit = fields.get("similar_limit", settings.similarity_limit)
-    if not settings.enable_clustering or limit == 0:
-        return []
-    threshold = fields.get("similar_threshold", settings.similarity_threshold)
-    space_id, _ = image_space()
-    index = runtime.index(space_id)
-    wait_for_freshness(index, runtime.vector_source(space_id))
-    safety = safety_in_force()
-    with runtime.reading() as session:
-        found = like_classified.find_similar(
-            session,
-            index,
-            answer.vector,
-            viewer_id=user_id,
-            k=limit,
-            threshold=DEFAULT_THRESHOLD if threshold is None else threshold,
-            exclude_sha256=answer.sha256,
-            safety=safety,
-        )
+    found = similar_pictures(
+        runtime,
+        answer.vector,
+        asked,
+        k=fields.get("similar_limit", settings.similarity_limit),
+        threshold=fields.get("similar_threshold", settings.similarity_threshold),
+        exclude_sha256=answer.sha256,
+    )
     return [
         {
             "image_hash": picture.sha256,

@@ -11,8 +11,9 @@ from werkzeug.exceptions import UnsupportedMediaType
 from mirada.classify import batch, remembered
 from mirada.classify.batch import CLASSIFY_IMAGES
 from mirada.classify.batch_job import question_to_json
+from mirada.embedding.interactive import require_embeddings
 from mirada.feedback.names import image_hash as hash_of
-from mirada.kernel.errors import Conflict, NotFound
+from mirada.kernel.errors import NotFound
 from mirada.pictures import images
 from webapp.api.classification_replies import classify_image, classify_upload, question_of
 from webapp.callers.auth import require_user
@@ -40,7 +41,6 @@ from webapp.schemas.classifications import (
     remembered_body,
 )
 from webapp.schemas.jobs import JOB_EXAMPLE, JobSchema
-from webapp.searching import SWITCHED_OFF
 
 blueprint = ApiBlueprint(
     "classifications",
@@ -135,8 +135,7 @@ class ClassificationBatches(MethodView):
         """The results are listed by `GET /api/v1/classifications?job_id=`, also while it runs."""
         user = require_user()
         runtime = current_runtime()
-        if not runtime.settings.embeddings_enabled:
-            raise Conflict(SWITCHED_OFF)
+        require_embeddings(runtime)
         with runtime.transaction() as session:
             requested = batch.request_batch(
                 session,

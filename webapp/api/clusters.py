@@ -10,6 +10,7 @@ from flask.views import MethodView
 
 from mirada.classify import label_set
 from mirada.embedding import label_vectors
+from mirada.embedding.interactive import interactive_encoder
 from mirada.groups import as_seen, runs
 from mirada.groups.as_seen import SeenCluster
 from mirada.groups.runs import ClusterKind
@@ -35,7 +36,6 @@ from webapp.schemas.clusters import (
 )
 from webapp.schemas.ids import ID
 from webapp.schemas.jobs import JOB_EXAMPLE, JobSchema
-from webapp.searching import encoder_for_people
 
 logger = logging.getLogger(__name__)
 
@@ -137,7 +137,7 @@ class _EncoderWhenNeeded:
 
     def encode_texts(self, texts: Sequence[str]) -> Matrix:
         """Return (n, d) unit rows. Raises Conflict or Unavailable where there is no encoder."""
-        return encoder_for_people().encode_texts(texts)
+        return interactive_encoder(current_runtime()).encode_texts(texts)
 
 
 def _names(clusters: Sequence[SeenCluster]) -> Sequence[str | None]:

@@ -9,7 +9,9 @@ from flask import Response, jsonify, request
 from flask.views import MethodView
 from werkzeug.exceptions import UnsupportedMediaType
 
+from mirada.embedding.interactive import interactive_encoder
 from mirada.kernel.embeddings import BLOB_DTYPE, Matrix
+from webapp.api.uploaded import pixels_of_upload
 from webapp.callers.auth import require_user
 from webapp.http import uploads
 from webapp.http.current import current_runtime
@@ -21,7 +23,6 @@ from webapp.schemas.embeddings import (
     PicturesSchema,
     TextsSchema,
 )
-from webapp.searching import encoder_for_people, pixels_of_upload
 
 blueprint = ApiBlueprint(
     "embeddings", __name__, url_prefix="/api/v1/embeddings", description="Vectors"
@@ -67,10 +68,10 @@ class Embeddings(MethodView):
     def post(self) -> Any:
         """Nothing is kept. Pictures and texts share one space, so their cosines are comparable."""
         require_user()
-        encoder = encoder_for_people()
+        encoder = interactive_encoder(current_runtime())
         if request.mimetype == "multipart/form-data":
             files = uploads.uploaded_files(at_most=MAX_FILES)
-            vectors = encoder.encode_images([pixels_of_upload(file) for file in files])
+            vectors = encoder.encode_images([pixels_of_upload(encoder, file) for file in files])
         elif request.is_json:
             fields = ApiBlueprint.ARGUMENTS_PARSER.parse(TextsSchema(), location="json")
             vectors = current_runtime().remembering(encoder).encode_texts(fields["texts"])

@@ -7,6 +7,7 @@ from typing import Any
 from flask.views import MethodView
 
 from mirada.classify.theme_reports import theme_report
+from mirada.embedding.interactive import interactive_encoder
 from mirada.feedback import theme_verdicts, verdicts
 from mirada.kernel.audience import Audience
 from webapp.callers.auth import current_caller, require_user
@@ -34,7 +35,6 @@ from webapp.schemas.feedback import (
 )
 from webapp.schemas.ids import ID
 from webapp.schemas.replies import page_of
-from webapp.searching import encoder_for_people
 
 blueprint = ApiBlueprint(
     "feedback",
@@ -164,7 +164,7 @@ class ThemeItem(MethodView):
         nobody judged has an empty report.
         """
         user, runtime = require_user(), current_runtime()
-        encoder = encoder_for_people() if runtime.settings.embeddings_enabled else None
+        encoder = interactive_encoder(runtime) if runtime.settings.embeddings_enabled else None
         report = theme_report(runtime, encoder, theme, Audience(user.id), **query.bounds)
         return Listed(
             report.verdicts,

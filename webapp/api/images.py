@@ -8,13 +8,18 @@ from flask import Response, jsonify
 from flask.views import MethodView
 
 from mirada.kernel.audience import Audience
+from mirada.kernel.embeddings import SpaceKind
 from mirada.pictures import images, likes
 from mirada.pictures.intake import take_in
 from mirada.pictures.new_image import FileClaims, NewImage, Texts
-from mirada.search.by_vector import Found
+from mirada.pictures.text_jobs import queue_text_jobs
+from mirada.search import queries
+from mirada.search.asked import current_change_seq
+from mirada.search.by_vector import Found, search
+from mirada.search.queries import Query
 from webapp.api.likes import liked_in
+from webapp.callers.asking import asked_by_caller
 from webapp.callers.auth import current_caller, require_user
-from webapp.captioning import request_embedding
 from webapp.http import uploads
 from webapp.http.creations import idempotency_key, made, made_headers, once_parameters
 from webapp.http.current import current_runtime
@@ -49,13 +54,6 @@ from webapp.schemas.search import (
     SimilarPostsQuerySchema,
     SimilarQuerySchema,
     found_body,
-)
-from webapp.searching import (
-    QueryKind,
-    current_change_seq,
-    find_images,
-    image_space,
-    vector_of_image,
 )
 
 blueprint = ApiBlueprint(
@@ -182,8 +180,8 @@ class ImageItem(MethodView):
         A new prompt or caption is found by its meaning once a job has embedded it.
         """
         user = require_user()
-        expected = _expected_version(image_id)
-        with current_runtime().transaction() as session:
+        runtime, expected = current_runtime(), _expected_version(image_id)
+        with runtime.transaction() as session:
             image = images.change_image(
                 session,
                 image_id,
@@ -192,9 +190,9 @@ class ImageItem(MethodView):
                 changes=changes,
             )
             liked = likes.liked_among(session, user.id, [image_id])
-            bells = request_embedding(session, image, changes)
-        for job_id, kind in bells:
-            current_runtime().doorbell.ring(job_id, kind)
+            jobs = queue_text_jobs(runtime, session, image, changes, request_id())
+        for job in jobs:
+            runtime.doorbell.ring(job.id, job.kind)
         headers = {"ETag": f'"{image_etag(image, liked)}"'}
         headers |= _change_seq_header(images.committed_change(session))
         return image_body(image, user.id, liked), 200, headers
@@ -228,10 +226,9 @@ class SimilarImages(MethodView):
     @blueprint.response(200, FoundSchema, example=SEARCH_EXAMPLE)
     def get(self, query: dict[str, Any], image_id: int) -> Any:
         """Best first, never the image itself."""
+        itself, found = _similar(image_id, query)
         caller = current_caller()
-        found = _similar(image_id, query)
-        _, space = image_space()
-        return found_body(found, caller.user_id, space.name, liked_in(found))
+        return found_body(found, caller.user_id, itself.space.name, liked_in(found))
 
     @blueprint.operation(
         "findSimilarImagePosts",
@@ -243,7 +240,7 @@ class SimilarImages(MethodView):
     @blueprint.response(200, ImagePostSchema(many=True), example=[IMAGE_POST_EXAMPLE])
     def post(self, query: dict[str, Any], image_id: int) -> Any:
         """The same as GET in the short form; the body is ignored."""
-        return [image_post(result) for result in _similar(image_id, query).results]
+        return [image_post(result) for result in _similar(image_id, query)[1].results]
 
 
 def _expected_version(image_id: int) -> int | None:
@@ -254,19 +251,14 @@ def _expected_version(image_id: int) -> int | None:
     return expected_version(image_id, current)
 
 
-def _similar(image_id: int, query: dict[str, Any]) -> Found:
-    caller = current_caller()
-    return find_images(
-        vector_of_image(image_id, caller),
-        caller,
-        asked_with=QueryKind.IMAGE_ID,
-        k=query["limit"],
-        threshold=query["threshold"],
-        exclude_image_ids=(image_id,),
-    )
+def _similar(image_id: int, query: dict[str, Any]) -> tuple[Query, Found]:
+    runtime, asked = current_runtime(), asked_by_caller().without(image_id)
+    itself = queries.of_image(runtime, image_id, SpaceKind.IMAGE, asked.audience)
+    limit, threshold = query["limit"], query["threshold"]
+    return itself, search(runtime, itself, asked, k=limit, threshold=threshold)
 
 
 def _change_seq_header(committed: int | None) -> dict[str, str]:
     """Return the number of the caller's change, or else of the state that this reply has seen."""
-    change_seq = current_change_seq() if committed is None else committed
+    change_seq = current_change_seq(current_runtime()) if committed is None else committed
     return {} if change_seq is None else {"X-Change-Seq": str(change_seq)}

@@ -6,11 +6,12 @@ from typing import Any
 
 from flask.views import MethodView
 
+from mirada.search.related import related_images
 from webapp.api.images import blueprint
 from webapp.api.likes import liked_by_caller
-from webapp.callers.auth import current_caller
+from webapp.callers.asking import asked_by_caller
+from webapp.http.current import current_runtime
 from webapp.http.rest import MIN_CHANGE_SEQ
-from webapp.relating import related_images
 from webapp.schemas.ids import ID
 from webapp.schemas.related import (
     RELATED_EXAMPLE,
@@ -34,9 +35,9 @@ class RelatedImages(MethodView):
     @blueprint.response(200, RelatedSchema, example=RELATED_EXAMPLE)
     def get(self, query: dict[str, Any], image_id: int) -> Any:
         """Best first, never the image itself; an empty list while it has no vector."""
-        caller = current_caller()
+        asked = asked_by_caller(own_alone=query["mine"])
         found = related_images(
-            image_id, caller, k=query["limit"], blend=query["blend"], only_own=query["mine"]
+            current_runtime(), image_id, asked, k=query["limit"], blend=query["blend"]
         )
         liked = liked_by_caller(result.image.id for result in found.results)
-        return related_body(found, caller.user_id, liked)
+        return related_body(found, asked.audience.viewer_id, liked)

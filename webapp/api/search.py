@@ -8,34 +8,28 @@ from flask import request
 from flask.views import MethodView
 from werkzeug.exceptions import UnsupportedMediaType
 
-from mirada.kernel.embeddings import Vector
+from mirada.kernel.audience import Audience
+from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.errors import InvalidInput
+from mirada.runtime import EncoderKind, Runtime
+from mirada.search import queries
+from mirada.search.by_vector import search
+from mirada.search.combined import DEFAULT_WEIGHTS, search_combined
+from mirada.search.queries import Query, QueryKind
+from mirada.search.sources import ALL, Source
 from webapp.api.likes import liked_by_caller, liked_in
-from webapp.callers.auth import Caller, current_caller
-from webapp.fusing import DEFAULT_WEIGHTS, fused_images
-from webapp.http import uploads
+from webapp.api.uploaded import query_of_upload
+from webapp.callers.asking import asked_by_caller
+from webapp.http.current import current_runtime
 from webapp.http.rest import MIN_CHANGE_SEQ, ApiBlueprint, multipart_fields
 from webapp.schemas.fusion import FUSED_EXAMPLE, SearchedSchema, fused_body
 from webapp.schemas.search import (
-    ALL,
     DEFAULT_RESULTS,
-    PROMPTS,
     SEARCH_EXAMPLE,
     MultipartSearchSchema,
     PictureQuerySchema,
     SearchSchema,
     found_body,
-)
-from webapp.searching import (
-    QueryKind,
-    find_images,
-    image_space,
-    prompt_space,
-    vector_given,
-    vector_of_image,
-    vector_of_prompt,
-    vector_of_text,
-    vector_of_upload,
 )
 
 blueprint = ApiBlueprint(
@@ -101,43 +95,32 @@ class Search(MethodView):
         image that has every word of the text makes the verdict `relevant`. A source that cannot
         be searched just now is in `left_out` with the reason; only when none is left is that an error.
         """
-        caller = current_caller()
+        runtime = current_runtime()
         is_multipart = request.mimetype == "multipart/form-data"
         query = multipart_fields(MultipartSearchSchema) if is_multipart else _json_fields()
+        k = query["k"] or query["limit"] or DEFAULT_RESULTS
         if query["in_"] == ALL or query.get("weights"):
-            return _fused(query, caller)
-        by_prompt = query["in_"] == PROMPTS
-        kind = _kind_given(query)
-        found = find_images(
-            _vector(kind, query, caller, by_prompt),
-            caller,
-            asked_with=kind,
-            k=query["k"] or query["limit"] or DEFAULT_RESULTS,
-            threshold=query["threshold"],
-            exclude_image_ids=_itself(query),
-            only_own=query["mine"],
-            by_prompt=by_prompt,
-        )
-        _, space = prompt_space() if by_prompt else image_space()
-        return found_body(found, caller.user_id, space.name, liked_in(found))
+            return _combined(runtime, query, k)
+        asked = asked_by_caller(own_alone=query["mine"])
+        if query.get("image_id") is not None:
+            # It is no news to whoever named it.
+            asked = asked.without(query["image_id"])
+        vector = _query(runtime, query, asked.audience)
+        found = search(runtime, vector, asked, k=k, threshold=query["threshold"])
+        return found_body(found, asked.audience.viewer_id, vector.space.name, liked_in(found))
 
 
-def _fused(query: dict[str, Any], caller: Caller) -> dict[str, Any]:
+def _combined(runtime: Runtime, query: dict[str, Any], k: int) -> dict[str, Any]:
     if _kind_given(query) is not QueryKind.TEXT:
         message = "Only a text is looked for in several sources."
         raise InvalidInput(message, fields={"in" if query["in_"] == ALL else "weights": [message]})
     weights = query.get("weights") or DEFAULT_WEIGHTS
-    k = query["k"] or query["limit"] or DEFAULT_RESULTS
-    found = fused_images(
-        query["text"],
-        weights,
-        caller,
-        k=k,
-        threshold=query["threshold"],
-        only_own=query["mine"],
+    asked = asked_by_caller(own_alone=query["mine"])
+    found = search_combined(
+        runtime, query["text"], weights, asked, k=k, threshold=query["threshold"]
     )
     liked = liked_by_caller(result.image.id for result in found.results)
-    return fused_body(found, weights, caller.user_id, liked, k)
+    return fused_body(found, weights, asked.audience.viewer_id, liked, k)
 
 
 def _json_fields() -> dict[str, Any]:
@@ -146,12 +129,6 @@ def _json_fields() -> dict[str, Any]:
             "Send the query as application/json, or a picture as multipart/form-data."
         )
     return ApiBlueprint.ARGUMENTS_PARSER.parse(SearchSchema(), location="json")
-
-
-def _itself(query: dict[str, Any]) -> tuple[int, ...]:
-    """Return the stored image searched with, which is no news to whoever named it."""
-    image_id = query.get("image_id")
-    return () if image_id is None else (image_id,)
 
 
 def _kind_given(query: dict[str, Any]) -> QueryKind:
@@ -166,18 +143,16 @@ def _kind_given(query: dict[str, Any]) -> QueryKind:
     return KINDS[given[0]]
 
 
-def _vector(kind: QueryKind, query: dict[str, Any], caller: Caller, by_prompt: bool) -> Vector:
-    match kind:
-        case QueryKind.TEXT if by_prompt:
-            return vector_of_prompt(query["text"])
-        case QueryKind.TEXT:
-            return vector_of_text(query["text"])
-        case QueryKind.IMAGE_ID:
-            return vector_of_image(query["image_id"], caller, by_prompt=by_prompt)
-        case QueryKind.VECTOR:
-            return vector_given(query["vector"], by_prompt=by_prompt)
-        case _ if by_prompt:
-            message = "A picture cannot be compared with prompts; send text, image_id or vector."
-            raise InvalidInput(message, fields={"in": [message]})
-        case QueryKind.PICTURE:
-            return vector_of_upload(uploads.uploaded_file())
+def _query(runtime: Runtime, query: dict[str, Any], audience: Audience) -> Query:
+    kind = _kind_given(query)
+    space: EncoderKind = SpaceKind.PROMPT if query["in_"] == Source.PROMPTS else SpaceKind.IMAGE
+    if kind is QueryKind.TEXT:
+        return queries.of_text(runtime, query["text"], space, audience)
+    if kind is QueryKind.IMAGE_ID:
+        return queries.of_image(runtime, query["image_id"], space, audience)
+    if kind is QueryKind.VECTOR:
+        return queries.of_numbers(runtime, query["vector"], space)
+    if space is SpaceKind.PROMPT:
+        message = "A picture cannot be compared with prompts; send text, image_id or vector."
+        raise InvalidInput(message, fields={"in": [message]})
+    return query_of_upload()

@@ -12,7 +12,7 @@ from mirada.config import AuthMode
 from mirada.kernel.audience import Audience
 from mirada.kernel.errors import NotAllowed, NotAuthenticated
 from mirada.people import users
-from mirada.people.access import Authority, Scope, Scopes, ends_at, scopes_from_text
+from mirada.people.access import NEEDS_KEY, Authority, Scope, Scopes, ends_at, scopes_from_text
 from mirada.people.identity import Key, Person
 from mirada.people.key_lookup import Bearer, recognise_by_id, recognise_key
 from webapp.callers import sessions
@@ -111,10 +111,7 @@ def require_user() -> Person:
     """Return the calling user. Raises NotAuthenticated for an anonymous caller."""
     user = current_caller().user
     if user is None:
-        raise NotAuthenticated(
-            "This call needs an API key: send it as 'Authorization: Bearer KEY'. "
-            "An administrator makes one with 'flask --app wsgi users create NAME'."
-        )
+        raise NotAuthenticated(NEEDS_KEY)
     return user
 
 

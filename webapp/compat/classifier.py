@@ -10,7 +10,8 @@ from flask.views import MethodView
 from mirada.classify import label_set as labels
 from mirada.classify.expansions import expansions_are_on
 from mirada.kernel.zero_shot import MARGIN_FLOOR
-from webapp.api.classification_replies import DEFAULT_THRESHOLD, classify_upload
+from mirada.search.like_classified import DEFAULT_THRESHOLD
+from webapp.api.classification_replies import classify_upload
 from webapp.api.feedback import given_by_caller
 from webapp.callers.auth import require_user
 from webapp.http.current import current_runtime

@@ -7,10 +7,11 @@ from typing import Any
 from flask.views import MethodView
 
 from mirada.memory.taste import taste
-from webapp.callers.auth import current_caller, require_user
+from mirada.search.related import related_images
+from webapp.callers.asking import asked_by_caller
+from webapp.callers.auth import require_user
 from webapp.http.current import current_runtime
 from webapp.http.rest import MIN_CHANGE_SEQ, ApiBlueprint
-from webapp.relating import related_images
 from webapp.schemas.ids import ID
 from webapp.schemas.related import (
     GALLERY_EXAMPLE,
@@ -44,12 +45,9 @@ class GalleryRelated(MethodView):
     @blueprint.response(200, GallerySchema, example=GALLERY_EXAMPLE)
     def get(self, query: dict[str, Any], image_id: int) -> Any:
         """Best first, never the image itself; empty while it has no vector."""
+        asked = asked_by_caller(own_alone=query["mine"])
         found = related_images(
-            image_id,
-            current_caller(),
-            k=query["limit"],
-            blend=query["blend"],
-            only_own=query["mine"],
+            current_runtime(), image_id, asked, k=query["limit"], blend=query["blend"]
         )
         return gallery_body(found.results)
 

@@ -9,13 +9,14 @@ import marshmallow as ma
 from flask import jsonify, redirect, request, url_for
 from flask.views import MethodView
 
+from mirada.embedding.interactive import interactive_encoder
+from webapp.api.uploaded import query_of_upload
 from webapp.callers.auth import require_user
 from webapp.compat.image_search import QueryPictureSchema
-from webapp.http import uploads
+from webapp.http.current import current_runtime
 from webapp.http.rest import ApiBlueprint, multipart_body
 from webapp.schemas.embeddings import EMBEDDINGS_EXAMPLE
 from webapp.schemas.replies import ReplySchema
-from webapp.searching import encoder_for_people, vector_of_upload
 
 blueprint = ApiBlueprint(
     "embedding_service", __name__, description="Routes of the embedding service"
@@ -112,16 +113,15 @@ class EmbedImage(MethodView):
     def post(self) -> Any:
         """Nothing is kept. POST /api/v1/embeddings takes several, and texts."""
         require_user()
-        vector = vector_of_upload(uploads.uploaded_file())
-        encoder = encoder_for_people()
-        space = encoder.space
+        query = query_of_upload()
+        space = query.space
         return {
-            "embedding": vector.tolist(),
+            "embedding": query.vector.tolist(),
             "model": _model_name(space.encoder),
             "encoder": space.encoder,
             "pretrained": space.pretrained,
             "space": space.name,
-            "device": encoder.device,
+            "device": interactive_encoder(current_runtime()).device,
         }
 
 

@@ -13,13 +13,14 @@ from flask_smorest.fields import Upload
 from mirada.kernel.errors import NotFound
 from mirada.kernel.images import ImageFormat
 from mirada.pictures import images
+from mirada.search.by_vector import search
+from webapp.api.uploaded import query_of_upload
+from webapp.callers.asking import asked_by_caller
 from webapp.callers.auth import current_caller
-from webapp.http import uploads
 from webapp.http.current import current_runtime
 from webapp.http.rest import MIN_CHANGE_SEQ, ApiBlueprint, multipart_body
 from webapp.http.sending import send_picture, sends_picture
 from webapp.schemas.replies import ReplySchema
-from webapp.searching import QueryKind, find_images, vector_of_upload
 
 blueprint = ApiBlueprint("image_search", __name__, description="Routes of the image search backend")
 DEFAULT_THRESHOLD = 0.2
@@ -66,13 +67,13 @@ class SearchSimilarImages(MethodView):
     )
     def post(self) -> Any:
         """Nothing under SIMILARITY_THRESHOLD (0.2), at most SIMILARITY_LIMIT; nothing is kept."""
-        caller = current_caller()
-        settings = current_runtime().settings
+        runtime, asked = current_runtime(), asked_by_caller()
+        settings = runtime.settings
         threshold = settings.similarity_threshold
-        found = find_images(
-            vector_of_upload(uploads.uploaded_file()),
-            caller,
-            asked_with=QueryKind.PICTURE,
+        found = search(
+            runtime,
+            query_of_upload(),
+            asked,
             k=settings.similarity_limit,
             threshold=DEFAULT_THRESHOLD if threshold is None else threshold,
         )

@@ -1,4 +1,4 @@
-"""Metrics that only a web server keeps: requests and searches."""
+"""Metrics that only a web server keeps: requests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import time
 
 from flask import Flask, Response, g, request
-from prometheus_client import Counter, Histogram
+from prometheus_client import Histogram
 
 from mirada.metrics.instruments import INSTRUMENTS
 
@@ -16,12 +16,6 @@ HTTP_SECONDS = Histogram(
     "Requests by route, and how long they took until the reply began.",
     ("method", "rule", "status"),
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
-    registry=INSTRUMENTS,
-)
-SEARCHES = Counter(
-    "mirada_searches",
-    "Searches by what was asked with, what it was compared with, how, and what the answer amounts to.",
-    ("query", "compared", "way", "verdict"),
     registry=INSTRUMENTS,
 )
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

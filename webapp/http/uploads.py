@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import time
-from pathlib import Path
 from typing import IO, Any
 
 from flask import Flask, Request, Response, request
@@ -12,7 +11,6 @@ from werkzeug.datastructures import FileStorage
 
 from mirada.config import Settings
 from mirada.kernel.errors import ImageTooLarge, InvalidInput, UnsupportedImage
-from mirada.kernel.images import ImageFormat
 from mirada.ports import StagedFile
 from webapp.http.current import current_runtime
 
@@ -21,13 +19,6 @@ FORM_ALLOWANCE_BYTES = 1024 * 1024
 MAX_FORM_PARTS = 64
 """Parts of a multipart body; the largest batch that is accepted has 32 files."""
 
-FORMAT_OF_BEGINNING = {
-    b"\xff\xd8": ImageFormat.JPEG,
-    b"\x89P": ImageFormat.PNG,
-    b"GI": ImageFormat.GIF,
-    b"RI": ImageFormat.WEBP,
-}
-"""Of magic numbers; for pictures that the decoder has accepted."""
 
 DRAIN_MAX_BYTES = 256 * 1024 * 1024
 DRAIN_MAX_S = 5.0
@@ -142,12 +133,6 @@ def declared_media_type(upload: FileStorage) -> str | None:
     """Return the type the client declared, None where it only said "bytes" or nothing."""
     declared = (upload.mimetype or "").lower()
     return None if declared in {"", "application/octet-stream"} else declared
-
-
-def decoded_format(path: Path) -> ImageFormat:
-    """Return the format of a picture that was decoded; two bytes tell accepted formats apart."""
-    with path.open("rb") as file:
-        return FORMAT_OF_BEGINNING[file.read(2)]
 
 
 def _refuse(field: str, message: str) -> None:

@@ -10,19 +10,12 @@ from marshmallow import validate
 
 from mirada.kernel.similarity import SearchWay
 from mirada.search.fuse import FusedFound, FusedImage
+from mirada.search.sources import FUSED, Source
 from webapp.schemas.images import IMAGE_EXAMPLE, image_body
 from webapp.schemas.replies import ReplySchema
-from webapp.schemas.search import (
-    CAPTIONS,
-    KEYWORDS,
-    PICTURES,
-    PROMPTS,
-    FoundImageSchema,
-    FoundSchema,
-)
+from webapp.schemas.search import FoundImageSchema, FoundSchema
 
-FUSED = "fused"
-SOURCES = (PICTURES, PROMPTS, CAPTIONS, KEYWORDS)
+SOURCES = tuple(source.value for source in Source)
 FUSED_EXAMPLE = {
     "results": [
         {
@@ -31,8 +24,8 @@ FUSED_EXAMPLE = {
             "relevance": 0.97,
             "score": 0.0325,
             "found_by": [
-                {"source": PICTURES, "rank": 2, "similarity": 0.31},
-                {"source": KEYWORDS, "rank": 1, "similarity": None},
+                {"source": "pictures", "rank": 2, "similarity": 0.31},
+                {"source": "keywords", "rank": 1, "similarity": None},
             ],
         }
     ],
@@ -43,10 +36,10 @@ FUSED_EXAMPLE = {
     "reason": None,
     "space": None,
     "sources": [
-        {"source": PICTURES, "weight": 1.0, "way": "exact", "permitted_count": 312},
-        {"source": KEYWORDS, "weight": 1.0, "way": None, "permitted_count": None},
+        {"source": "pictures", "weight": 1.0, "way": "exact", "permitted_count": 312},
+        {"source": "keywords", "weight": 1.0, "way": None, "permitted_count": None},
     ],
-    "left_out": [{"source": PROMPTS, "reason": "No prompt has been embedded yet."}],
+    "left_out": [{"source": "prompts", "reason": "No prompt has been embedded yet."}],
 }
 
 
@@ -170,7 +163,7 @@ def fused_body(
 def _result_body(
     result: FusedImage, viewer_id: int | None, liked: Collection[int]
 ) -> dict[str, Any]:
-    shown = {part.source: part for part in result.found_by}.get(PICTURES)
+    shown = {part.source: part for part in result.found_by}.get(Source.PICTURES)
     return {
         "image": image_body(result.image, viewer_id, liked),
         "similarity": None if shown is None else shown.similarity,

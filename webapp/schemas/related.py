@@ -9,8 +9,7 @@ import marshmallow as ma
 from flask import url_for
 from marshmallow import validate
 
-from mirada.search.related import DEFAULT_BLEND, RelatedImage
-from webapp.relating import Related
+from mirada.search.related import DEFAULT_BLEND, Related, RelatedImage
 from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, OwnerSchema, image_body
 from webapp.schemas.replies import ReplySchema
 

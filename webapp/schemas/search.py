@@ -12,14 +12,11 @@ from marshmallow import validate
 
 from mirada.kernel.similarity import SearchWay, Verdict
 from mirada.search.by_vector import MAX_K, Found
+from mirada.search.sources import ALL, Source
 from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, image_body
 from webapp.schemas.replies import ReplySchema
 
 DEFAULT_RESULTS = 10
-PICTURES, PROMPTS, CAPTIONS, KEYWORDS = "pictures", "prompts", "captions", "keywords"
-"""What a search may compare."""
-ALL = "all"
-"""All of these together."""
 MAX_WEIGHT = 10
 MAX_QUERY_CHARACTERS = 2_000
 """Far beyond the 77 tokens that a text tower reads."""
@@ -126,8 +123,8 @@ class SearchSchema(ma.Schema):
     )
     in_ = ma.fields.String(
         data_key="in",
-        load_default=PICTURES,
-        validate=validate.OneOf([PICTURES, PROMPTS, ALL]),
+        load_default=Source.PICTURES.value,
+        validate=validate.OneOf([Source.PICTURES.value, Source.PROMPTS.value, ALL]),
         metadata={
             "description": "What is compared: what pictures show, the prompts they were made from, "
             "or, with text, all there is, fused."

@@ -1,0 +1,57 @@
+"""Encoders and embedding spaces for calls that somebody waits for: weights are not waited for long."""
+
+from __future__ import annotations
+
+from mirada.db import spaces
+from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind
+from mirada.kernel.errors import Conflict
+from mirada.ports import CalibratedEncoder, TextEncoder
+from mirada.runtime import EncoderKind, Runtime
+
+LOADING_WAIT_S = 8.0
+"""How long a call waits for weights that are being loaded before it is Unavailable; the bundled ones
+take less. Every start loads them before the server calls itself healthy."""
+SWITCHED_OFF = "Embeddings are switched off here (EMBEDDINGS_ENABLED=false)."
+
+
+def require_embeddings(runtime: Runtime) -> None:
+    """Raise Conflict where embeddings are switched off."""
+    if not runtime.settings.embeddings_enabled:
+        raise Conflict(SWITCHED_OFF)
+
+
+def interactive_encoder(runtime: Runtime, wait_s: float = LOADING_WAIT_S) -> CalibratedEncoder:
+    """Return the encoder of pictures and texts.
+
+    Raises:
+        Conflict: embeddings are switched off.
+        Unavailable: the weights take longer than `wait_s` to load.
+    """
+    require_embeddings(runtime)
+    return runtime.encoder_within(wait_s).interactive()
+
+
+def interactive_text_encoder(runtime: Runtime, wait_s: float = LOADING_WAIT_S) -> TextEncoder:
+    """Return the encoder of prompts; raises as `interactive_encoder` does."""
+    require_embeddings(runtime)
+    return runtime.text_encoder_within(wait_s).interactive()
+
+
+def known_space(
+    runtime: Runtime, kind: EncoderKind = SpaceKind.IMAGE
+) -> tuple[int, EmbeddingSpace]:
+    """Return the id and value of the space of pictures or prompts; the first run's encoder decides it.
+
+    Raises:
+        Conflict: there is none, and embeddings are switched off.
+        Unavailable: there is none yet, and the weights take long to load.
+    """
+    if kind is SpaceKind.IMAGE:
+        if not runtime.space_is_known():
+            interactive_encoder(runtime)
+        return runtime.space()
+    with runtime.reading() as session:
+        is_known = spaces.pinned_space(session, kind) is not None
+    if not is_known:
+        interactive_text_encoder(runtime)
+    return runtime.space(kind)

@@ -1,0 +1,105 @@
+"""Search several sources for one text: those that can be asked, weighted, within what each allows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from mirada.kernel.errors import Conflict, InvalidInput, MiradaError, NotAuthenticated, Unavailable
+from mirada.metrics.instruments import SEARCHES
+from mirada.runtime import Runtime
+from mirada.search import queries
+from mirada.search.asked import Asked, current_change_seq
+from mirada.search.fuse import FusedFound, VectorQuery, find_fused
+from mirada.search.queries import Query, QueryKind
+from mirada.search.safety import safety_in_force
+from mirada.search.sources import FUSED, SPACE_KINDS, Source
+
+LOADING_WAIT_S = 1.0
+"""How long a source whose model is still being loaded is waited for; the others can answer."""
+DEFAULT_WEIGHTS: Mapping[str, float] = dict.fromkeys(Source, 1.0)
+"""All sources alike; measured by `python -m benchmarks.fusion`."""
+
+
+def search_combined(
+    runtime: Runtime,
+    text: str,
+    weights: Mapping[str, float],
+    asked: Asked,
+    *,
+    k: int,
+    threshold: float | None = None,
+) -> FusedFound:
+    """Search the sources that have a weight and fuse their rankings, as fresh as asked for.
+
+    A source that cannot be searched is left out with the reason. Where others' unsafe pictures are
+    kept back and nothing can be judged just now, nothing is answered at all, as by every search.
+
+    Args:
+        runtime: whose.
+        text: not blank.
+        weights: source -> weight, at least one > 0.
+        asked: who asks, and how fresh.
+        k: most results.
+        threshold: least cosine similarity for a vector source to have found an image.
+
+    Raises:
+        Unavailable, Conflict, InvalidInput: nothing is left to search, for this reason; or the
+            change number is not there yet, or was never given.
+    """
+    failures: dict[Source, MiradaError] = {}
+    vectors: list[VectorQuery] = []
+    for source in SPACE_KINDS:
+        if weight := weights.get(source):
+            try:
+                query = _query(runtime, source, text, asked)
+            except (Conflict, NotAuthenticated, Unavailable) as error:
+                failures[source] = error
+            else:
+                index = asked.fresh_index(runtime, query.space_id)
+                vectors.append(VectorQuery(source, weight, query, index))
+    words = (text, weight) if (weight := weights.get(Source.KEYWORDS)) else None
+    if not vectors and words is None:
+        raise _worst(failures)
+    if not vectors and asked.min_change_seq is not None:
+        # Words are read from the database itself, which is always fresh.
+        asked.require_given(current_change_seq(runtime))
+    safety = safety_in_force(runtime)
+    try:
+        with runtime.reading() as session:
+            found = find_fused(
+                session,
+                vectors,
+                words,
+                asked.audience,
+                k=k,
+                threshold=threshold,
+                safety=safety,
+            )
+    except InvalidInput as error:
+        if vectors or not failures:
+            raise
+        # Another text may be of use, or the same one once the other sources are back.
+        raise _worst({**failures, Source.KEYWORDS: error}) from error
+    SEARCHES.labels(QueryKind.TEXT, FUSED, FUSED, found.verdict).inc()
+    reasons = {str(source): error.detail for source, error in failures.items()}
+    change_seq = current_change_seq(runtime) if found.change_seq is None else found.change_seq
+    return replace(found, left_out={**reasons, **found.left_out}, change_seq=change_seq)
+
+
+def _query(runtime: Runtime, source: Source, text: str, asked: Asked) -> Query:
+    query = queries.of_text_if_embedded(
+        runtime, text, SPACE_KINDS[source], asked.audience, LOADING_WAIT_S
+    )
+    if query is None:
+        raise Conflict(f"No {source.removesuffix('s')} has been embedded yet.")
+    return query
+
+
+def _worst(failures: Mapping[Source, MiradaError]) -> MiradaError:
+    """Return what may be over soon, else what the caller can change, else what an operator can."""
+    for kind in (Unavailable, InvalidInput):
+        for error in failures.values():
+            if isinstance(error, kind):
+                return error
+    return next(iter(failures.values()))

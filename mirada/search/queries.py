@@ -1,0 +1,236 @@
+"""Queries: what a search is asked with, made into the unit vector of one embedding space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from mirada.captions.encoder import caption_encoder, is_paid
+from mirada.db import spaces
+from mirada.db.models import Image
+from mirada.db.vector_tables import table_of
+from mirada.db.visibility import visible_images
+from mirada.embedding.interactive import (
+    LOADING_WAIT_S,
+    interactive_encoder,
+    interactive_text_encoder,
+    known_space,
+    require_embeddings,
+)
+from mirada.kernel.audience import Audience
+from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, Vector, from_blob, l2_normalise
+from mirada.kernel.errors import Conflict, InvalidInput, NotAuthenticated, NotFound
+from mirada.kernel.ids import LARGEST_ID
+from mirada.kernel.images import ImageFormat, ImageStatus, RgbImage
+from mirada.people.access import NEEDS_KEY
+from mirada.pictures.receiving import require_declared_type
+from mirada.ports import CalibratedEncoder, TextEncoder
+from mirada.runtime import EncoderKind, Runtime
+
+CAPTION_TIMEOUT_S = 5.0
+"""How long a server may take to embed a text that somebody waits for."""
+FORMAT_OF_BEGINNING = {
+    b"\xff\xd8": ImageFormat.JPEG,
+    b"\x89P": ImageFormat.PNG,
+    b"GI": ImageFormat.GIF,
+    b"RI": ImageFormat.WEBP,
+}
+"""Of magic numbers: two bytes tell the formats apart that the decoder accepts."""
+
+
+class QueryKind(StrEnum):
+    """What a query was made from."""
+
+    TEXT = "text"
+    PICTURE = "picture"
+    IMAGE_ID = "id"
+    VECTOR = "vector"
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A vector to search with.
+
+    Attributes:
+        vector: (d,) float32, unit norm, in the space.
+        space_id: the row of the space.
+        space: whose vectors it is compared with.
+        made_from: what was asked with.
+    """
+
+    vector: Vector
+    space_id: int
+    space: EmbeddingSpace
+    made_from: QueryKind
+
+
+def of_text(runtime: Runtime, text: str, kind: EncoderKind, audience: Audience) -> Query:
+    """Return the query for a text among pictures or prompts; raises as `text_vector` does."""
+    vector = text_vector(runtime, text, kind, audience)
+    return Query(vector, *runtime.space(kind), QueryKind.TEXT)
+
+
+def of_text_if_embedded(
+    runtime: Runtime,
+    text: str,
+    kind: SpaceKind,
+    audience: Audience,
+    wait_s: float = LOADING_WAIT_S,
+) -> Query | None:
+    """Return the query for a text in the pinned space of a kind, None while there is no such space."""
+    with runtime.reading() as session:
+        row = spaces.pinned_space(session, kind)
+    if row is None:
+        return None
+    vector = text_vector(runtime, text, kind, audience, wait_s)
+    return Query(vector, row.id, row.to_domain(), QueryKind.TEXT)
+
+
+def text_vector(
+    runtime: Runtime,
+    text: str,
+    kind: SpaceKind,
+    audience: Audience,
+    wait_s: float = LOADING_WAIT_S,
+) -> Vector:
+    """Return the unit vector of a text in the space of a kind.
+
+    Args:
+        runtime: whose encoders.
+        text: not blank.
+        kind: of the space.
+        audience: who asks.
+        wait_s: longest wait for weights that are being loaded.
+
+    Raises:
+        Conflict: embeddings are switched off; of captions also: the settings name another model for
+            them, or a server embeds them and there is no key.
+        NotAuthenticated: a server embeds captions for money, and nobody says who asks.
+        Unavailable: the weights take longer than `wait_s` to load, or nobody embeds captions now.
+        BudgetReached: a server embeds captions for money, and today's is spent.
+    """
+    encoder: TextEncoder
+    if kind is SpaceKind.IMAGE:
+        encoder = interactive_encoder(runtime, wait_s)
+    elif kind is SpaceKind.PROMPT:
+        encoder = interactive_text_encoder(runtime, wait_s)
+    else:
+        require_embeddings(runtime)
+        if not is_paid(runtime):
+            runtime.text_encoder_within(wait_s)
+        elif audience.viewer_id is None:
+            # It costs next to nothing, but the installation's money, and so not everybody's to spend.
+            raise NotAuthenticated(NEEDS_KEY)
+        encoder = caption_encoder(runtime, timeout_s=CAPTION_TIMEOUT_S)
+    vector: Vector = runtime.remembering(encoder).encode_texts([text])[0]
+    return vector
+
+
+def of_picture(runtime: Runtime, path: Path, declared_media_type: str | None) -> Query:
+    """Return the query for a received picture, of which nothing is kept; raises as its parts do."""
+    encoder = interactive_encoder(runtime)
+    pixels = pixels_of(runtime, encoder, path, declared_media_type)
+    vector = encoder.encode_images([pixels])[0]
+    return Query(vector, *runtime.space(), QueryKind.PICTURE)
+
+
+def pixels_of(
+    runtime: Runtime, encoder: CalibratedEncoder, path: Path, declared_media_type: str | None
+) -> RgbImage:
+    """Return a received picture as the encoder takes it.
+
+    Raises:
+        UnsupportedImage, CorruptImage, ImageTooLarge: it is no picture that we accept, or not of
+            the type it was sent as.
+    """
+    pixels = runtime.decoder.decode(path, 2 * encoder.input_side_px)
+    with path.open("rb") as file:
+        require_declared_type(declared_media_type, FORMAT_OF_BEGINNING[file.read(2)])
+    return pixels
+
+
+def of_image(runtime: Runtime, image_id: int, kind: EncoderKind, audience: Audience) -> Query:
+    """Return the query for a stored image that the viewer may see, or for its prompt.
+
+    The image may be one that the audience leaves out of the results.
+
+    Raises:
+        NotFound: there is no such image for this viewer.
+        Conflict: it has no vector (yet), or no prompt.
+    """
+    if not 0 < image_id <= LARGEST_ID:
+        raise NotFound(f"There is no image {image_id}.")
+    space_id, space = known_space(runtime, kind)
+    with runtime.reading() as session:
+        vector = vector_of_image(
+            session, image_id, audience.whole(), space_id=space_id, space=space
+        )
+    return Query(vector, space_id, space, QueryKind.IMAGE_ID)
+
+
+def of_numbers(runtime: Runtime, numbers: list[float], kind: EncoderKind) -> Query:
+    """Return the query for numbers from a client, normalised.
+
+    Raises:
+        InvalidInput: another dimension, all zeros, or not finite.
+    """
+    space_id, space = known_space(runtime, kind)
+    if len(numbers) != space.dimension:
+        raise InvalidInput(
+            f"The vector has {len(numbers)} numbers; {space.encoder} needs {space.dimension}.",
+            fields={"vector": [f"Must have {space.dimension} numbers."]},
+        )
+    try:
+        vector = l2_normalise(numbers)
+    except InvalidInput as error:
+        raise InvalidInput(error.detail, fields={"vector": [error.detail]}) from error
+    return Query(vector, space_id, space, QueryKind.VECTOR)
+
+
+def vector_of_image(
+    session: Session, image_id: int, audience: Audience, *, space_id: int, space: EmbeddingSpace
+) -> Vector:
+    """Return the stored (d,) vector of an image the audience may see, or of its prompt, by the space.
+
+    Raises:
+        NotFound: there is no such image for this audience.
+        Conflict: the image has no vector (yet), or no prompt; the message says why.
+    """
+    image = session.execute(
+        visible_images(audience).where(Image.id == image_id)
+    ).scalar_one_or_none()
+    if image is None:
+        raise NotFound(f"There is no image {image_id}.")
+    table = table_of(space.kind)
+    vectors = table.entity
+    if space.kind is SpaceKind.PROMPT and image.prompt_text_id is None:
+        raise Conflict(f"Image {image_id} has no prompt.")
+    row = session.execute(
+        select(vectors.vector, vectors.crc32)
+        .join(Image, table.subject == table.shown_by)
+        .where(
+            Image.id == image_id,
+            table.is_through,
+            vectors.space_id == space_id,
+            vectors.is_deleted.is_(False),
+        )
+    ).one_or_none()
+    # A vector that somebody else's upload or text brought is not told before this image's own job
+    # has come to it.
+    if row is None:
+        raise Conflict(
+            f"Image {image_id} could not be embedded."
+            + (
+                f" {image.failure}"
+                if image.owner_id == audience.viewer_id and image.failure
+                else ""
+            )
+            if image.status == ImageStatus.FAILED
+            else f"Image {image_id} is {image.status} and has no {space.kind} vector yet; try again in "
+            "a moment."
+        )
+    return from_blob(row.vector, row.crc32, space.dimension)

@@ -20,21 +20,21 @@ def require_embeddings(runtime: Runtime) -> None:
         raise Conflict(SWITCHED_OFF)
 
 
-def interactive_encoder(runtime: Runtime, wait_s: float = LOADING_WAIT_S) -> CalibratedEncoder:
+def interactive_encoder(runtime: Runtime, wait_s: float | None = None) -> CalibratedEncoder:
     """Return the encoder of pictures and texts.
 
     Raises:
         Conflict: embeddings are switched off.
-        Unavailable: the weights take longer than `wait_s` to load.
+        Unavailable: the weights take longer than `wait_s` to load; None waits LOADING_WAIT_S.
     """
     require_embeddings(runtime)
-    return runtime.encoder_within(wait_s).interactive()
+    return runtime.encoder_within(_patience(wait_s)).interactive()
 
 
-def interactive_text_encoder(runtime: Runtime, wait_s: float = LOADING_WAIT_S) -> TextEncoder:
+def interactive_text_encoder(runtime: Runtime, wait_s: float | None = None) -> TextEncoder:
     """Return the encoder of prompts; raises as `interactive_encoder` does."""
     require_embeddings(runtime)
-    return runtime.text_encoder_within(wait_s).interactive()
+    return runtime.text_encoder_within(_patience(wait_s)).interactive()
 
 
 def known_space(
@@ -55,3 +55,7 @@ def known_space(
     if not is_known:
         interactive_text_encoder(runtime)
     return runtime.space(kind)
+
+
+def _patience(wait_s: float | None) -> float:
+    return LOADING_WAIT_S if wait_s is None else wait_s

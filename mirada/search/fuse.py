@@ -13,7 +13,7 @@ from mirada.db.models import Image
 from mirada.db.vector_tables import table_of
 from mirada.kernel.audience import Audience
 from mirada.kernel.errors import InvalidInput
-from mirada.kernel.similarity import Match, Verdict, relevances, verdict
+from mirada.kernel.similarity import Verdict, relevances, verdict
 from mirada.ports import SearchAnswer, VectorIndex
 from mirada.search.by_vector import MAX_K, loaded, ranked
 from mirada.search.by_words import find_by_words
@@ -48,12 +48,19 @@ class VectorQuery:
 
 @dataclass(frozen=True, slots=True)
 class FoundBy:
-    """One source's part in a result; similarity and relevance are None for words."""
+    """One source's part in a result.
+
+    Attributes:
+        source: its name.
+        rank: from 1, the best.
+        similarity: cosine; None for words.
+        relevance: in [0, 1]; of words 1 for an image that has every one, else 0.
+    """
 
     source: str
     rank: int
     similarity: float | None
-    relevance: float | None
+    relevance: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,49 +84,37 @@ class FusedFound:
 
     Attributes:
         results: at most k.
-        verdict: by the best relevance in any space; an image with every word is relevant.
-        permitted_counts: source -> how many vectors its search ran over.
-        ways: source -> how its index computed the answer.
+        verdict: by the best relevance in any source.
+        searched: vector source -> its index's answer.
         change_seq: the state that the stalest index reflects; None where only words were searched.
         left_out: source -> why it could not be searched.
     """
 
     results: list[FusedImage]
     verdict: Verdict
-    permitted_counts: dict[str, int]
-    ways: dict[str, str]
+    searched: dict[str, SearchAnswer]
     change_seq: int | None
     left_out: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class _Answered:
-    """One source's answer.
-
-    Attributes:
-        ranking: what it found.
-        similarities: (n,) cosine of each find with the query, as the ranking orders them; empty for
-            words.
-        relevances: (n,) in [0, 1], likewise.
-        query: what the source was asked; None for words.
-        index_answer: of the source's index; None for words.
-    """
+class _SourceAnswer:
+    """One source's ranking, with similarities and relevances as `FoundBy` has them, by rank."""
 
     ranking: WeightedRanking
-    similarities: Sequence[float] = ()
-    relevances: Sequence[float] = ()
-    query: VectorQuery | None = None
-    index_answer: SearchAnswer | None = None
+    similarities: Sequence[float | None]
+    relevances: Sequence[float]
+    asked: VectorQuery | None = None
+    by_index: SearchAnswer | None = None
 
-    def part_in(self, found: Fused) -> FoundBy | None:
-        """Return this source's part in a find, None when it did not find it."""
+    def part_in(self, found: Fused) -> list[FoundBy]:
+        """Return this source's part in a result; none when it did not find it."""
         source = self.ranking.source
-        rank = found.ranks.get(source)
-        if rank is None:
-            return None
-        if self.query is None:
-            return FoundBy(source, rank, None, None)
-        return FoundBy(source, rank, self.similarities[rank - 1], self.relevances[rank - 1])
+        ranks = [found.ranks[source]] if source in found.ranks else []
+        return [
+            FoundBy(source, rank, self.similarities[rank - 1], self.relevances[rank - 1])
+            for rank in ranks
+        ]
 
 
 def find_fused(
@@ -152,72 +147,81 @@ def find_fused(
     if not 1 <= k <= MAX_K:
         raise InvalidInput(f"The number of results must be between 1 and {MAX_K}.")
     depth = max(k, LEAST_DEPTH)
-    answers: list[_Answered] = []
-    for each in vectors:
-        pairs, answer = ranked(
-            session,
-            each.index,
-            each.query.vector,
-            audience,
-            k=depth,
-            threshold=threshold,
-            safety=safety,
-            kind=each.query.space.kind,
-        )
-        answers.append(_answered(each, pairs, answer))
+    answers = [_by_vector(session, each, audience, depth, threshold, safety) for each in vectors]
     left_out: dict[str, str] = {}
-    complete: Collection[int] = ()
     if words is not None:
         try:
-            found = find_by_words(session, words[0], audience, k=depth, safety=safety)
+            answers.append(_by_words(session, *words, audience, depth, safety))
         except InvalidInput as error:
             if not answers:
                 raise
             left_out[Source.KEYWORDS] = error.detail
-        else:
-            complete = found.image_ids[: found.complete]
-            ranking = WeightedRanking(Source.KEYWORDS, words[1], found.image_ids, found.complete)
-            answers.append(_Answered(ranking))
-    results = _fused(session, answers, audience, k)
-    asked = {each.ranking.source: each.index_answer for each in answers if each.index_answer}
+    rankings = _with_silence(session, answers)
+    fused = [(each.id, each) for each in reciprocal_rank_fusion(rankings)[:k]]
+    results = [
+        FusedImage(image, each.score, [part for one in answers for part in one.part_in(each)])
+        for image, each in loaded(session, fused, audience)
+    ]
+    searched = {each.ranking.source: each.by_index for each in answers if each.by_index}
     return FusedFound(
         results=results,
-        verdict=verdict(_relevance(result, frozenset(complete)) for result in results),
-        permitted_counts={source: answer.permitted_count for source, answer in asked.items()},
-        ways={source: answer.way for source, answer in asked.items()},
-        change_seq=min((answer.change_seq for answer in asked.values()), default=None),
+        verdict=verdict(max(part.relevance for part in each.found_by) for each in results),
+        searched=searched,
+        change_seq=min((answer.change_seq for answer in searched.values()), default=None),
         left_out=left_out,
     )
 
 
-def _answered(
-    query: VectorQuery, pairs: Sequence[tuple[int, Match]], answer: SearchAnswer
-) -> _Answered:
+def _by_vector(
+    session: Session,
+    asked: VectorQuery,
+    audience: Audience,
+    depth: int,
+    threshold: float | None,
+    safety: Safety | None,
+) -> _SourceAnswer:
+    pairs, answer = ranked(
+        session,
+        asked.index,
+        asked.query.vector,
+        audience,
+        k=depth,
+        threshold=threshold,
+        safety=safety,
+        kind=asked.query.space.kind,
+    )
     similarities = [match.similarity for _, match in pairs]
     standing = relevances(similarities, answer.background, answer.permitted_count)
     # Relevance never rises down the ranking, so the relevant ones are the first.
     sure = int((standing >= SURE_FROM).sum())
-    ranking = WeightedRanking(query.source, query.weight, [image for image, _ in pairs], sure)
-    return _Answered(ranking, similarities, standing.tolist(), query, answer)
+    ranking = WeightedRanking(asked.source, asked.weight, [image_id for image_id, _ in pairs], sure)
+    return _SourceAnswer(ranking, similarities, standing.tolist(), asked, answer)
 
 
-def _fused(
-    session: Session, answers: Sequence[_Answered], audience: Audience, k: int
-) -> list[FusedImage]:
-    candidates = {image_id for each in answers for image_id in each.ranking.ids}
-    rankings = [
-        each.ranking
-        if each.query is None
-        else replace(
-            each.ranking,
-            silent=_silent(session, each.query, candidates.difference(each.ranking.ids)),
-        )
-        for each in answers
-    ]
-    fused = [(each.id, each) for each in reciprocal_rank_fusion(rankings)[:k]]
+def _by_words(
+    session: Session,
+    text: str,
+    weight: float,
+    audience: Audience,
+    depth: int,
+    safety: Safety | None,
+) -> _SourceAnswer:
+    found = find_by_words(session, text, audience, k=depth, safety=safety)
+    count, complete = len(found.image_ids), found.complete
+    ranking = WeightedRanking(Source.KEYWORDS, weight, found.image_ids, complete)
+    return _SourceAnswer(ranking, [None] * count, [1.0] * complete + [0.0] * (count - complete))
+
+
+def _with_silence(session: Session, answers: Sequence[_SourceAnswer]) -> list[WeightedRanking]:
+    """Return the rankings with what the vector sources cannot compare among all that was found."""
+    found = {image_id for each in answers for image_id in each.ranking.ids}
     return [
-        FusedImage(image, found.score, [part for each in answers if (part := each.part_in(found))])
-        for image, found in loaded(session, fused, audience)
+        replace(
+            each.ranking, silent=_silent(session, each.asked, found.difference(each.ranking.ids))
+        )
+        if each.asked is not None
+        else each.ranking
+        for each in answers
     ]
 
 
@@ -232,9 +236,3 @@ def _silent(session: Session, asked: VectorQuery, image_ids: Collection[int]) ->
     )
     embedded = {subject for (subject,) in rows_in(session, live, table.subject, subjects.values())}
     return {image_id for image_id in image_ids if subjects.get(image_id) not in embedded}
-
-
-def _relevance(result: FusedImage, complete: Collection[int]) -> float:
-    if result.image.id in complete:
-        return 1.0
-    return max((part.relevance or 0.0 for part in result.found_by), default=0.0)

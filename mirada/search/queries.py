@@ -15,7 +15,6 @@ from mirada.db.models import Image
 from mirada.db.vector_tables import table_of
 from mirada.db.visibility import visible_images
 from mirada.embedding.interactive import (
-    LOADING_WAIT_S,
     interactive_encoder,
     interactive_text_encoder,
     known_space,
@@ -79,7 +78,7 @@ def of_text_if_embedded(
     text: str,
     kind: SpaceKind,
     audience: Audience,
-    wait_s: float = LOADING_WAIT_S,
+    wait_s: float | None = None,
 ) -> Query | None:
     """Return the query for a text in the pinned space of a kind, None while there is no such space."""
     with runtime.reading() as session:
@@ -95,7 +94,7 @@ def text_vector(
     text: str,
     kind: SpaceKind,
     audience: Audience,
-    wait_s: float = LOADING_WAIT_S,
+    wait_s: float | None = None,
 ) -> Vector:
     """Return the unit vector of a text in the space of a kind.
 
@@ -104,7 +103,7 @@ def text_vector(
         text: not blank.
         kind: of the space.
         audience: who asks.
-        wait_s: longest wait for weights that are being loaded.
+        wait_s: longest wait for weights that are being loaded; None for the usual one.
 
     Raises:
         Conflict: embeddings are switched off; of captions also: the settings name another model for
@@ -121,7 +120,7 @@ def text_vector(
     else:
         require_embeddings(runtime)
         if not is_paid(runtime):
-            runtime.text_encoder_within(wait_s)
+            interactive_text_encoder(runtime, wait_s)
         elif audience.viewer_id is None:
             # It costs next to nothing, but the installation's money, and so not everybody's to spend.
             raise NotAuthenticated(NEEDS_KEY)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from mirada.adapters.encoders import openclip
+from mirada.embedding import interactive
 from mirada.kernel.errors import EncoderUnavailable
-from webapp import searching
 
 LONGEST_LOADING_S = 30.0
 
@@ -33,7 +33,7 @@ def slow_weights(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_every_kind_of_query_hears_503_while_weights_are_still_loading(
     client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(searching, "LOADING_WAIT_S", 0.001)
+    monkeypatch.setattr(interactive, "LOADING_WAIT_S", 0.001)
 
     for query in ({"text": "cat"}, {"vector": [1.0] + [0.0] * 511}):
         reply = client.post("/api/v1/search", json=query)

@@ -9,6 +9,7 @@ import marshmallow as ma
 from marshmallow import validate
 
 from mirada.kernel.similarity import SearchWay
+from mirada.ports import SearchAnswer
 from mirada.search.fuse import FusedFound, FusedImage
 from mirada.search.sources import FUSED, Source
 from webapp.schemas.images import IMAGE_EXAMPLE, image_body
@@ -138,17 +139,14 @@ def fused_body(
         "results": [_result_body(result, viewer_id, liked) for result in found.results],
         "verdict": str(found.verdict),
         "way": FUSED,
-        "permitted_count": max(found.permitted_counts.values(), default=0),
+        "permitted_count": max(
+            (each.permitted_count for each in found.searched.values()), default=0
+        ),
         "change_seq": None if viewer_id is None else found.change_seq,
         "reason": None if count == k else f"These are all that were found: {count}.",
         "space": None,
         "sources": [
-            {
-                "source": source,
-                "weight": weights[source],
-                "way": found.ways.get(source),
-                "permitted_count": found.permitted_counts.get(source),
-            }
+            _source_body(source, weights[source], found.searched.get(source))
             for source in SOURCES
             if weights.get(source) and source not in found.left_out
         ],
@@ -157,6 +155,15 @@ def fused_body(
             for source in SOURCES
             if source in found.left_out
         ],
+    }
+
+
+def _source_body(source: str, weight: float, answer: SearchAnswer | None) -> dict[str, Any]:
+    return {
+        "source": source,
+        "weight": weight,
+        "way": None if answer is None else answer.way,
+        "permitted_count": None if answer is None else answer.permitted_count,
     }
 
 

@@ -1,9 +1,9 @@
-"""Many stored images at once: queue the job that classifies them, and read them page by page."""
+"""Batches of stored images: queue the job that classifies them, and read them page by page."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import EmbeddingSpace
 from mirada.kernel.errors import Conflict, NotFound
 from mirada.kernel.images import ImageFormat, ImageStatus
+from mirada.runtime import Runtime
 
 CLASSIFY_IMAGES = "classify_images_task"
 PAGE_ROWS = 50
@@ -32,13 +33,11 @@ class BatchPage:
     """The next images of a batch.
 
     Attributes:
-        last_image_id: where the next page begins; None when there was nothing left.
         pictures: what they show, each content once, by ascending content id.
         seen: how many images the page had.
         waiting: how many of them will have a vector later.
     """
 
-    last_image_id: int | None
     pictures: list[KnownPicture]
     seen: int
     waiting: int
@@ -100,45 +99,53 @@ def count_images(session: Session, owner_id: int, image_ids: Sequence[int] | Non
     return len(_seen(session, owner_id, image_ids))
 
 
-def batch_page(
-    session: Session,
-    *,
+def pages(
+    runtime: Runtime,
     owner_id: int,
     image_ids: Sequence[int] | None,
-    after_image_id: int,
     space_id: int,
     space: EmbeddingSpace,
-) -> BatchPage:
-    """Return the next images of a batch by ascending id; those that are gone are left out.
+) -> Iterator[BatchPage]:
+    """Yield the images of a batch by ascending id, each page read when the iteration reaches it.
+
+    Images that are gone by then are left out.
 
     Args:
-        session: for reading.
+        runtime: whose database.
         owner_id: whose batch.
         image_ids: ascending; None for all of their own.
-        after_image_id: the last page's `last_image_id`, 0 for the first.
         space_id: the row of `space`.
         space: whose vectors are read.
     """
-    query = _of_batch(owner_id) if image_ids is None else visible_images(Audience(owner_id))
-    query = query.where(Image.id > after_image_id)
-    if image_ids is not None:
-        some = [image_id for image_id in image_ids if image_id > after_image_id][:PAGE_ROWS]
-        if not some:
-            return BatchPage(None, [], 0, 0)
-        query = query.where(Image.id.in_(some))
-    images = list(session.execute(query.order_by(Image.id).limit(PAGE_ROWS)).scalars())
-    if image_ids is not None:
-        last = some[-1]
-    elif images:
-        last = images[-1].id
-    else:
-        return BatchPage(None, [], 0, 0)
+    if image_ids is None:
+        after: int | None = 0
+        while after is not None:
+            query = _of_batch(owner_id).where(Image.id > after)
+            with runtime.reading() as session:
+                page, after = _page(session, query.limit(PAGE_ROWS), space_id, space)
+            if after is not None:
+                yield page
+        return
+    for start in range(0, len(image_ids), PAGE_ROWS):
+        some = image_ids[start : start + PAGE_ROWS]
+        query = visible_images(Audience(owner_id)).where(Image.id.in_(some))
+        with runtime.reading() as session:
+            page, _ = _page(session, query, space_id, space)
+        yield page
+
+
+def _page(
+    session: Session, query: Select[Image], space_id: int, space: EmbeddingSpace
+) -> tuple[BatchPage, int | None]:
+    """Return a page and the id of its last image, None when there was nothing left."""
+    images = list(session.execute(query.order_by(Image.id)).scalars())
     ready = {image.content_id for image in images if image.status == ImageStatus.READY}
     pictures = _pictures(session, ready, space_id, space)
     known = {picture.content_id for picture in pictures}
     later = (ImageStatus.PENDING, ImageStatus.PROCESSING)
     waiting = sum(1 for each in images if each.content_id not in known and each.status in later)
-    return BatchPage(last, pictures, len(images), waiting)
+    last_id = images[-1].id if images else None
+    return BatchPage(pictures, len(images), waiting), last_id
 
 
 def _pictures(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from mirada.classify import batch, remembered
@@ -56,20 +57,9 @@ def classify_images(runtime: Runtime, attempt: Attempt) -> None:
     classifier = Classifier.prepare(runtime, runtime.encoder, question, within_s=None)
     with runtime.reading() as session:
         total = batch.count_images(session, owner_id, image_ids)
-    done, waiting, after = 0, 0, 0
-    while True:
-        attempt.report(done, max(total, done))
-        with runtime.reading() as session:
-            page = batch.batch_page(
-                session,
-                owner_id=owner_id,
-                image_ids=image_ids,
-                after_image_id=after,
-                space_id=classifier.space_id,
-                space=classifier.space,
-            )
-        if page.last_image_id is None:
-            break
+    done = waiting = 0
+    attempt.report(done, total)
+    for page in batch.pages(runtime, owner_id, image_ids, classifier.space_id, classifier.space):
         results = [
             (picture, classifier.summary(classifier.judge(picture.vector)))
             for picture in page.pictures
@@ -78,16 +68,14 @@ def classify_images(runtime: Runtime, attempt: Attempt) -> None:
             attempts.report_progress(session, job.id, attempt.token, done, max(total, done))
             for picture, result in results:
                 remark = Remark(result=result, job_id=job.id)
-                try:
+                # One that was deleted since the page was read has no result.
+                with suppress(NotFound):
                     remembered.remember_known(
                         session, picture, owner_id=owner_id, remark=remark, sent_bytes=False
                     )
-                except NotFound:
-                    # Deleted since the page was read.
-                    continue
-        after = page.last_image_id
         done += page.seen - page.waiting
         waiting += page.waiting
+        attempt.report(done, max(total, done))
     if waiting:
         raise Unavailable(f"{waiting} of the images still wait for their vectors.")
     with runtime.transaction() as session:

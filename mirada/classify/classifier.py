@@ -1,4 +1,4 @@
-"""What pictures are judged by, looked up and encoded once; judging itself asks nobody."""
+"""Classifier: the labels and everything else that pictures are judged by, encoded once for many pictures."""
 
 from __future__ import annotations
 
@@ -82,21 +82,9 @@ class Classifier:
         if chosen is None:
             with runtime.reading() as session:
                 chosen = tuple(labels.LABELS.in_force(session))
-        descriptions = _descriptions(runtime, chosen) if question.with_descriptions else {}
-        ensembles = [
-            label_vectors.of_label(
-                label,
-                templates=question.templates,
-                descriptions=descriptions.get(label.name, ()),
-            )
-            for label in chosen
-        ]
-        is_judged = settings.nsfw_policy is not NsfwPolicy.OFF
-        parts = [CONCEPTS, UNSAFE_PROMPTS if is_judged else (), SAFE_PROMPTS if is_judged else ()]
-        ensembles += [label_vectors.of_prompt(prompt) for part in parts for prompt in part]
-        matrix = label_vectors.vectors_of(runtime, encoder, ensembles, within_s=within_s)
-        ends = np.cumsum([len(chosen), *(len(part) for part in parts)])[:-1]
-        label_matrix, concepts, unsafe, safe = np.split(matrix, ends)
+        label_matrix, concepts, unsafe, safe = _encoded(
+            runtime, encoder, question, chosen, within_s
+        )
         vocabulary = Vocabulary(space_id, space.dimension, concepts, remembered_vectors(runtime))
         names = [label.name for label in chosen]
         names += [] if question.theme is None else [question.theme]
@@ -104,7 +92,7 @@ class Classifier:
             learned = evidence_for(
                 session, names if settings.enable_adaptive_scoring else (), vocabulary
             )
-        threshold = question.nsfw_threshold
+        threshold, scale = question.nsfw_threshold, encoder.logit_scale
         threshold = settings.nsfw_threshold if threshold is None else threshold
         return cls(
             space_id=space_id,
@@ -115,8 +103,8 @@ class Classifier:
             learned=learned,
             alpha=settings.adaptive_alpha,
             theme=question.theme,
-            safety=Safety(unsafe, safe, encoder.logit_scale, threshold) if is_judged else None,
-            logit_scale=encoder.logit_scale,
+            safety=Safety(unsafe, safe, scale, threshold) if len(unsafe) else None,
+            logit_scale=scale,
             logit_bias=encoder.logit_bias,
             entropy_threshold=settings.entropy_threshold,
             nsfw_threshold=threshold,
@@ -149,6 +137,29 @@ class Classifier:
     def summary(self, found: Classification) -> dict[str, Any]:
         """Return what is shown and remembered of a judgement."""
         return found.summary(self.top_k, self.nsfw_threshold)
+
+
+def _encoded(
+    runtime: Runtime,
+    encoder: CalibratedEncoder,
+    question: Question,
+    chosen: tuple[Label, ...],
+    within_s: float | None,
+) -> list[Matrix]:
+    """Return the vectors of the labels, the concepts, and the unsafe and safe prompts if judged by."""
+    descriptions = _descriptions(runtime, chosen) if question.with_descriptions else {}
+    ensembles = [
+        label_vectors.of_label(
+            label, templates=question.templates, descriptions=descriptions.get(label.name, ())
+        )
+        for label in chosen
+    ]
+    parts = [CONCEPTS, UNSAFE_PROMPTS, SAFE_PROMPTS]
+    if runtime.settings.nsfw_policy is NsfwPolicy.OFF:
+        parts = [CONCEPTS, (), ()]
+    ensembles += [label_vectors.of_prompt(prompt) for part in parts for prompt in part]
+    matrix = label_vectors.vectors_of(runtime, encoder, ensembles, within_s=within_s)
+    return np.split(matrix, np.cumsum([len(chosen), *map(len, parts)])[:-1])
 
 
 def _descriptions(runtime: Runtime, chosen: tuple[Label, ...]) -> dict[str, tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""Read the groups of the library as one viewer sees them: as if nobody else's private picture existed.
+"""Groups of the library as one viewer sees them, as if nobody else's private picture existed.
 
 Sizes, examples, similarities and names come from the images that the viewer may see now, so one
 deleted or hidden a moment ago is gone. What cannot be undone for each viewer is the grouping itself:
@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from mirada.db import spaces
 from mirada.db.classifier_models import Cluster, ClusterKind, ClusterMember, ClusterRun
-from mirada.db.models import Image
+from mirada.db.models import Image, Space
 from mirada.db.stored_vectors import vectors_of
 from mirada.db.vector_tables import PICTURE_VECTORS
 from mirada.db.visibility import visible_images
@@ -106,40 +106,27 @@ def list_clusters(
     run = None if space is None else newest_run(session, kind, space.id)
     if space is None or run is None:
         return SeenClusters(None, [])
-    seen = _sizes(run, audience).subquery()
-    page = select(seen.c.id, seen.c.size).order_by(seen.c.size.desc(), seen.c.id).limit(limit)
-    if cursor is not None:
-        last = session.execute(select(seen.c.size).where(seen.c.id == cursor)).scalar_one_or_none()
-        if last is None:
-            raise InvalidInput(
-                "The groups were made anew since; start again without a cursor.",
-                fields={"cursor": ["Names a group that is no more."]},
-            )
-        page = page.where(or_(seen.c.size < last, and_(seen.c.size == last, seen.c.id > cursor)))
-    sizes = {row.id: row.size for row in session.execute(page)}
+    sizes = _page_of_sizes(session, run, audience, cursor, limit)
     samples = samples_of(session, run, list(sizes), audience, space)
     examples = {id_: _nearest(samples[id_]) if id_ in samples else [] for id_ in sizes}
-    images = first_images(
-        session, run, {content for shown in examples.values() for content, _ in shown}, audience
-    )
-    return SeenClusters(
-        run,
-        [
-            SeenCluster(
-                id=id_,
-                kind=kind,
-                size=sizes[id_],
-                # One that was deleted or hidden between the statements is left out.
-                members=[
-                    Member(images[content], similarity)
-                    for content, similarity in shown
-                    if content in images
-                ],
-                centre=samples[id_].centre if id_ in samples else None,
-            )
-            for id_, shown in examples.items()
-        ],
-    )
+    contents = {content for shown in examples.values() for content, _ in shown}
+    images = first_images(session, run, contents, audience)
+    clusters = [
+        SeenCluster(
+            id=id_,
+            kind=kind,
+            size=sizes[id_],
+            # One that was deleted or hidden between the statements is left out.
+            members=[
+                Member(images[content], similarity)
+                for content, similarity in shown
+                if content in images
+            ],
+            centre=samples[id_].centre if id_ in samples else None,
+        )
+        for id_, shown in examples.items()
+    ]
+    return SeenClusters(run, clusters)
 
 
 def get_cluster(
@@ -162,25 +149,16 @@ def get_cluster(
     Raises:
         NotFound: there is no such group (any more), or nothing of it that the viewer may see.
     """
-    gone = NotFound(
-        f"There is no group {cluster_id}; grouping the library anew replaces all groups."
-    )
     space = spaces.pinned_space(session)
-    run = session.execute(
-        select(ClusterRun)
-        .join(Cluster, Cluster.run_id == ClusterRun.id)
-        .where(Cluster.id == cluster_id)
-    ).scalar_one_or_none()
-    if space is None or run is None:
-        raise gone
-    kind = ClusterKind(run.kind)
-    newest = newest_run(session, kind, space.id)
-    if newest is None or newest.id != run.id:
-        raise gone
-    size = session.execute(_sizes(run, audience).where(Cluster.id == cluster_id)).one_or_none()
+    run = _run_of(session, cluster_id, space)
+    size = None
+    if run is not None:
+        size = session.execute(_sizes(run, audience).where(Cluster.id == cluster_id)).one_or_none()
+    if space is None or run is None or size is None:
+        raise NotFound(
+            f"There is no group {cluster_id}; grouping the library anew replaces all groups."
+        )
     sample = samples_of(session, run, [cluster_id], audience, space).get(cluster_id)
-    if size is None:
-        raise gone
     query = (
         visible_images(audience)
         .join(ClusterMember, ClusterMember.content_id == Image.content_id)
@@ -192,15 +170,15 @@ def get_cluster(
     if cursor is not None:
         query = query.where(Image.id < cursor)
     images = list(session.execute(query).scalars())
-    contents = {image.content_id for image in images}
-    vectors = vectors_of(session, PICTURE_VECTORS, space.id, contents, space.dimension)
     nearness: dict[int, float] = {}
     if sample is not None:
+        contents = {image.content_id for image in images}
+        vectors = vectors_of(session, PICTURE_VECTORS, space.id, contents, space.dimension)
         for content_id, vector in vectors.items():
             nearness[content_id] = float(cosines(single(vector), sample.centre)[0])
     return SeenCluster(
         id=cluster_id,
-        kind=kind,
+        kind=ClusterKind(run.kind),
         size=int(size.size),
         members=[Member(image, nearness.get(image.content_id)) for image in images],
         centre=None if sample is None else sample.centre,
@@ -221,6 +199,33 @@ def nearest_names(
         None if cluster.centre is None else names[int(cosines(vectors, cluster.centre).argmax())]
         for cluster in clusters
     ]
+
+
+def _run_of(session: Session, cluster_id: int, space: Space | None) -> ClusterRun | None:
+    """Return the run that a group came from, None unless it is the newest of its kind."""
+    query = select(ClusterRun).join(Cluster, Cluster.run_id == ClusterRun.id)
+    run = session.execute(query.where(Cluster.id == cluster_id)).scalar_one_or_none()
+    if space is None or run is None:
+        return None
+    newest = newest_run(session, ClusterKind(run.kind), space.id)
+    return run if newest is not None and newest.id == run.id else None
+
+
+def _page_of_sizes(
+    session: Session, run: ClusterRun, audience: Audience, cursor: int | None, limit: int
+) -> dict[int, int]:
+    """Return the sizes of one page of groups by their ids, in the order of the list."""
+    seen = _sizes(run, audience).subquery()
+    page = select(seen.c.id, seen.c.size).order_by(seen.c.size.desc(), seen.c.id).limit(limit)
+    if cursor is not None:
+        last = session.execute(select(seen.c.size).where(seen.c.id == cursor)).scalar_one_or_none()
+        if last is None:
+            raise InvalidInput(
+                "The groups were made anew since; start again without a cursor.",
+                fields={"cursor": ["Names a group that is no more."]},
+            )
+        page = page.where(or_(seen.c.size < last, and_(seen.c.size == last, seen.c.id > cursor)))
+    return {row.id: row.size for row in session.execute(page)}
 
 
 def _sizes(run: ClusterRun, audience: Audience) -> Select[int, int]:

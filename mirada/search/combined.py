@@ -47,17 +47,7 @@ def search_combined(
         Unavailable, Conflict, InvalidInput: nothing is left to search, for this reason; or the
             change number is not there yet, or was never given.
     """
-    failures: dict[Source, MiradaError] = {}
-    vectors: list[VectorQuery] = []
-    for source in SPACE_KINDS:
-        if weight := weights.get(source):
-            try:
-                query = _query(runtime, source, text, asked)
-            except (Conflict, NotAuthenticated, Unavailable) as error:
-                failures[source] = error
-            else:
-                index = asked.fresh_index(runtime, query.space_id)
-                vectors.append(VectorQuery(source, weight, query, index))
+    vectors, failures = _vector_queries(runtime, text, weights, asked)
     words = (text, weight) if (weight := weights.get(Source.KEYWORDS)) else None
     if not vectors and words is None:
         raise _worst(failures)
@@ -68,13 +58,7 @@ def search_combined(
     try:
         with runtime.reading() as session:
             found = find_fused(
-                session,
-                vectors,
-                words,
-                asked.audience,
-                k=k,
-                threshold=threshold,
-                safety=safety,
+                session, vectors, words, asked.audience, k=k, threshold=threshold, safety=safety
             )
     except InvalidInput as error:
         if vectors or not failures:
@@ -85,6 +69,24 @@ def search_combined(
     reasons = {str(source): error.detail for source, error in failures.items()}
     change_seq = current_change_seq(runtime) if found.change_seq is None else found.change_seq
     return replace(found, left_out={**reasons, **found.left_out}, change_seq=change_seq)
+
+
+def _vector_queries(
+    runtime: Runtime, text: str, weights: Mapping[str, float], asked: Asked
+) -> tuple[list[VectorQuery], dict[Source, MiradaError]]:
+    """Return the questions to the spaces that can be searched, and why the others cannot."""
+    vectors: list[VectorQuery] = []
+    failures: dict[Source, MiradaError] = {}
+    for source in SPACE_KINDS:
+        if weight := weights.get(source):
+            try:
+                query = _query(runtime, source, text, asked)
+            except (Conflict, NotAuthenticated, Unavailable) as error:
+                failures[source] = error
+            else:
+                index = asked.fresh_index(runtime, query.space_id)
+                vectors.append(VectorQuery(source, weight, query, index))
+    return vectors, failures
 
 
 def _query(runtime: Runtime, source: Source, text: str, asked: Asked) -> Query:

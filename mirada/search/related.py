@@ -173,17 +173,13 @@ def find_related(
         prompts, by_prompt = Ranked(-1.0, True, 0.0), dict[int, float]()
         if second is not None:
             prompts, by_prompt = _read(session, second, depth, audience, safety)
-        found = by_picture.keys() | by_prompt.keys()
-        _fill_in(session, picture, by_picture, found)
-        if second is not None:
-            _fill_in(session, second, by_prompt, found)
-        scored = sorted(
-            (
-                (image, weights.score(by_picture[image], by_prompt.get(image, prompts.neutral)))
-                for image in found & by_picture.keys()
-            ),
-            key=lambda pair: (-pair[1], pair[0]),
+            _fill_in(session, picture, by_picture, by_prompt)
+            _fill_in(session, second, by_prompt, by_picture)
+        scores = (
+            (image, weights.score(cosine, by_prompt.get(image, prompts.neutral)))
+            for image, cosine in by_picture.items()
         )
+        scored = sorted(scores, key=lambda pair: (-pair[1], pair[0]))
         kth_score = scored[k - 1][1] if len(scored) >= k else None
         is_settled = weights.is_settled(kth_score, pictures, prompts)
         return Reading(scored[:k], is_settled, not scored)

@@ -11,7 +11,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 
 from mirada.embedding.interactive import interactive_encoder
 from mirada.kernel.embeddings import BLOB_DTYPE, Matrix
-from webapp.api.uploaded import pixels_of_upload
+from mirada.search import queries
 from webapp.callers.auth import require_user
 from webapp.http import uploads
 from webapp.http.current import current_runtime
@@ -68,13 +68,23 @@ class Embeddings(MethodView):
     def post(self) -> Any:
         """Nothing is kept. Pictures and texts share one space, so their cosines are comparable."""
         require_user()
-        encoder = interactive_encoder(current_runtime())
+        runtime = current_runtime()
+        encoder = interactive_encoder(runtime)
         if request.mimetype == "multipart/form-data":
             files = uploads.uploaded_files(at_most=MAX_FILES)
-            vectors = encoder.encode_images([pixels_of_upload(encoder, file) for file in files])
+            pictures = [
+                queries.pixels_of(
+                    runtime,
+                    encoder,
+                    uploads.staged_of(file).path,
+                    uploads.declared_media_type(file),
+                )
+                for file in files
+            ]
+            vectors = encoder.encode_images(pictures)
         elif request.is_json:
             fields = ApiBlueprint.ARGUMENTS_PARSER.parse(TextsSchema(), location="json")
-            vectors = current_runtime().remembering(encoder).encode_texts(fields["texts"])
+            vectors = runtime.remembering(encoder).encode_texts(fields["texts"])
         else:
             raise UnsupportedMediaType(
                 "Send texts as application/json, or pictures as multipart/form-data."

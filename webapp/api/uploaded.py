@@ -1,11 +1,7 @@
-"""Pictures of a request, as encoders and searches take them; nothing of them is kept."""
+"""The picture of a request as the query of a search; nothing of it is kept."""
 
 from __future__ import annotations
 
-from werkzeug.datastructures import FileStorage
-
-from mirada.kernel.images import RgbImage
-from mirada.ports import CalibratedEncoder
 from mirada.search import queries
 from mirada.search.queries import Query
 from webapp.http import uploads
@@ -17,9 +13,3 @@ def query_of_upload() -> Query:
     upload = uploads.uploaded_file()
     path = uploads.staged_of(upload).path
     return queries.of_picture(current_runtime(), path, uploads.declared_media_type(upload))
-
-
-def pixels_of_upload(encoder: CalibratedEncoder, upload: FileStorage) -> RgbImage:
-    """Return one file as the encoder takes it; raises as `queries.pixels_of` does."""
-    path, declared = uploads.staged_of(upload).path, uploads.declared_media_type(upload)
-    return queries.pixels_of(current_runtime(), encoder, path, declared)

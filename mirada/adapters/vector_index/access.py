@@ -42,8 +42,14 @@ class AccessTable:
         public_rows[rows[public]] = True
         return cls(owners, rows, public, public_rows)
 
-    def mask(self, audience: Audience) -> Mask:
-        """Return a new (n,) bool array: which rows the audience may see."""
+    def mask(self, audience: Audience, ids: Ids, among: Ids | None) -> Mask:
+        """Return a new (n,) bool array: which rows the audience may see.
+
+        Args:
+            audience: who asks.
+            ids: (n,) int64 embedding id per row.
+            among: embedding ids that other filters let through; None for all.
+        """
         viewer_id = audience.viewer_id
         if audience.owner_ids is None:
             mask = self.public_rows.copy()
@@ -58,6 +64,8 @@ class AccessTable:
                 mask[rows if is_own else rows[self.public[shown]]] = True
         if audience.with_remembered and viewer_id is not None:
             mask[self.rows[self._of(-viewer_id)]] = True
+        if among is not None:
+            mask &= np.isin(ids, among)
         return mask
 
     def _of(self, owner_id: int) -> slice:

@@ -94,14 +94,10 @@ class View:
         if self.base is None:
             base = np.zeros(0, bool)
         else:
-            base = self.base.access.mask(audience)
+            base = self.base.access.mask(audience, self.base.ids, among)
             base &= self.visible
-        delta = self.delta.access.mask(audience)
+        delta = self.delta.access.mask(audience, self.delta.ids, among)
         delta &= self.delta.live
-        if among is not None:
-            delta &= np.isin(self.delta.ids, among)
-            if self.base is not None:
-                base &= np.isin(self.base.ids, among)
         return Selection(base, int(np.count_nonzero(base)), delta, int(np.count_nonzero(delta)))
 
     def _similarities(

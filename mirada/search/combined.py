@@ -29,6 +29,7 @@ def search_combined(
     *,
     k: int,
     threshold: float | None = None,
+    wait_s: float = LOADING_WAIT_S,
 ) -> FusedFound:
     """Search the sources that have a weight and fuse their rankings, as fresh as asked for.
 
@@ -42,12 +43,13 @@ def search_combined(
         asked: who asks, and how fresh.
         k: most results.
         threshold: least cosine similarity for a vector source to have found an image.
+        wait_s: how long each source's model is waited for while it is being loaded.
 
     Raises:
         Unavailable, Conflict, InvalidInput: nothing is left to search, for this reason; or the
             change number is not there yet, or was never given.
     """
-    vectors, failures = _vector_queries(runtime, text, weights, asked)
+    vectors, failures = _vector_queries(runtime, text, weights, asked, wait_s)
     words = (text, weight) if (weight := weights.get(Source.KEYWORDS)) else None
     if not vectors and words is None:
         raise _worst(failures)
@@ -72,7 +74,7 @@ def search_combined(
 
 
 def _vector_queries(
-    runtime: Runtime, text: str, weights: Mapping[str, float], asked: Asked
+    runtime: Runtime, text: str, weights: Mapping[str, float], asked: Asked, wait_s: float
 ) -> tuple[list[VectorQuery], dict[Source, MiradaError]]:
     """Return the questions to the spaces that can be searched, and why the others cannot."""
     vectors: list[VectorQuery] = []
@@ -80,7 +82,7 @@ def _vector_queries(
     for source in SPACE_KINDS:
         if weight := weights.get(source):
             try:
-                query = _query(runtime, source, text, asked)
+                query = _query(runtime, source, text, asked, wait_s)
             except (Conflict, NotAuthenticated, Unavailable) as error:
                 failures[source] = error
             else:
@@ -89,10 +91,8 @@ def _vector_queries(
     return vectors, failures
 
 
-def _query(runtime: Runtime, source: Source, text: str, asked: Asked) -> Query:
-    query = queries.of_text_if_embedded(
-        runtime, text, SPACE_KINDS[source], asked.audience, LOADING_WAIT_S
-    )
+def _query(runtime: Runtime, source: Source, text: str, asked: Asked, wait_s: float) -> Query:
+    query = queries.of_text_if_embedded(runtime, text, SPACE_KINDS[source], asked.audience, wait_s)
     if query is None:
         raise Conflict(f"No {source.removesuffix('s')} has been embedded yet.")
     return query

@@ -86,7 +86,7 @@ def of_text_if_embedded(
     if row is None:
         return None
     vector = text_vector(runtime, text, kind, audience, wait_s)
-    return Query(vector, row.id, row.to_domain(), QueryKind.TEXT)
+    return Query(vector, row.id, row.to_space(), QueryKind.TEXT)
 
 
 def text_vector(

@@ -130,7 +130,7 @@ def _own_query(session: Session, image: Image, kind: SpaceKind) -> Query | None:
     vector = _vectors_of(session, table_of(kind), space.id, [image.id]).get(image.id)
     if vector is None:
         return None
-    return Query(vector, space.id, space.to_domain(), QueryKind.IMAGE_ID)
+    return Query(vector, space.id, space.to_space(), QueryKind.IMAGE_ID)
 
 
 def find_related(

@@ -8,8 +8,8 @@ import pytest
 
 from mirada.db.models import JobState
 from mirada.drawing import request
-from mirada.kernel.audience import Audience
 from mirada.drawing.request import WantedDrawing
+from mirada.kernel.audience import Audience
 from mirada.kernel.errors import LeaseLost
 from mirada.pictures import images
 from testing.openai_server import DRAWINGS, openai_serving

@@ -1,0 +1,94 @@
+"""The console command `mirada`: what a server can do, in the terminal, on the server's own settings."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+
+import click
+
+from mirada.config import InvalidSettings, Settings
+from mirada.kernel.audience import Audience
+from mirada.kernel.errors import MiradaError
+from mirada.people import users
+from mirada.runtime import Runtime
+from mirada.search.asked import Asked
+from mirada.search.combined import DEFAULT_WEIGHTS, search_combined
+from mirada.search.fuse import FusedFound
+from mirada.search.sources import ALL, Source
+
+LOADING_WAIT_S = 600.0
+"""How long weights are waited for: nobody else is kept waiting, and they may have to be downloaded."""
+MAX_LIMIT = 1000
+
+
+@click.group()
+@click.pass_context
+def mirada(context: click.Context) -> None:
+    """Search a Mirada database without its server; settings are read as the server reads them."""
+    if context.obj is not None:
+        return
+    try:
+        context.obj = context.with_resource(closing(Runtime(Settings.from_env())))
+    except InvalidSettings as error:
+        raise click.ClickException(str(error)) from None
+
+
+@mirada.command()
+@click.argument("text")
+@click.option(
+    "--in",
+    "source",
+    type=click.Choice([*(each.value for each in Source), ALL]),
+    default=Source.PICTURES.value,
+    show_default=True,
+    help="What the text is compared with.",
+)
+@click.option("--limit", type=click.IntRange(1, MAX_LIMIT), default=10, show_default=True)
+@click.option("--as", "username", default="local", show_default=True, help="Who asks.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@click.pass_obj
+def search(
+    runtime: Runtime, text: str, source: str, limit: int, username: str, as_json: bool
+) -> None:
+    """Find images by TEXT, best first, and say whether anything relevant was found."""
+    try:
+        runtime.migrate()
+        with runtime.transaction() as session:
+            viewer_id = users.user_named(session, username).id
+        weights = DEFAULT_WEIGHTS if source == ALL else {source: 1.0}
+        asked = Asked(Audience(viewer_id))
+        found = search_combined(runtime, text, weights, asked, k=limit, wait_s=LOADING_WAIT_S)
+    except MiradaError as error:
+        raise click.ClickException(error.detail) from error
+    show = _as_json if as_json else _as_table
+    click.echo(show(found))
+
+
+def _rows(found: FusedFound) -> list[dict[str, object]]:
+    # Cosines of two spaces are not comparable: the first source's is shown, pictures before others.
+    return [
+        {
+            "id": result.image.id,
+            "similarity": result.found_by[0].similarity,
+            "relevance": max(part.relevance for part in result.found_by),
+            "file": result.image.filename,
+        }
+        for result in found.results
+    ]
+
+
+def _as_json(found: FusedFound) -> str:
+    body = {"results": _rows(found), "verdict": found.verdict, "left_out": found.left_out}
+    return json.dumps(body, ensure_ascii=False, indent=2)
+
+
+def _as_table(found: FusedFound) -> str:
+    lines = [f"{'id':>8}  similarity  relevance  file"]
+    for row in _rows(found):
+        similarity = "-" if row["similarity"] is None else f"{row['similarity']:.3f}"
+        lines.append(
+            f"{row['id']:>8}  {similarity:>10}  {row['relevance']:>9.2f}  {row['file'] or ''}"
+        )
+    lines += [f"{source} left out: {reason}" for source, reason in found.left_out.items()]
+    return "\n".join([*lines, f"Verdict: {found.verdict}"])

@@ -1,0 +1,130 @@
+"""`mirada search` on a real SQLite site with the bundled encoder: what it prints, and for whom."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from mirada.console import mirada
+from mirada.people import users
+from mirada.pictures.folder_import import import_folder
+from mirada.runtime import Runtime
+from testing.deployment import ROOT
+from workers.runner import JobRunner
+
+STICKERS = ("cat-face.png", "avocado.png", "boar.png")
+
+
+class Shelf:
+    """Three of the demo's stickers, embedded; they are bea's own."""
+
+    def __init__(self, runtime: Runtime, folder: Path) -> None:
+        self.runtime = runtime
+        for name in STICKERS:
+            (folder / name).write_bytes((ROOT / "demo" / "stickers" / name).read_bytes())
+        with runtime.transaction() as session:
+            self.bea = users.create_user(session, "bea").id
+        import_folder(runtime, folder, owner_id=self.bea, is_public=False)
+        runner = JobRunner(runtime)
+        while (job_id := self._due()) is not None:
+            runner.run(job_id)
+
+    def _due(self) -> int | None:
+        from sqlalchemy import select
+
+        from mirada.db.models import Job
+
+        with self.runtime.reading() as session:
+            query = select(Job.id).where(Job.state == "queued").order_by(Job.id).limit(1)
+            return session.execute(query).scalar_one_or_none()
+
+    def run(self, *arguments: str) -> Result:
+        return CliRunner().invoke(mirada, ["search", *arguments], obj=self.runtime)
+
+
+@pytest.fixture
+def shelf(make_runtime: Callable[..., Runtime], tmp_path: Path) -> Shelf:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    return Shelf(make_runtime(), folder)
+
+
+def test_the_best_come_first_with_their_names_and_the_verdict(shelf: Shelf) -> None:
+    result = shelf.run("a cat", "--as", "bea")
+
+    lines = result.output.splitlines()
+    assert result.exit_code == 0, result.output
+    assert lines[0].split() == ["id", "similarity", "relevance", "file"]
+    assert lines[1].endswith("cat-face.png")
+    assert len(lines) == len(STICKERS) + 2
+    assert lines[-1].startswith("Verdict: ")
+
+
+def test_json_says_the_same_to_programs(shelf: Shelf) -> None:
+    body = json.loads(shelf.run("a cat", "--as", "bea", "--limit", "1", "--json").output)
+
+    (best,) = body["results"]
+    assert best["file"] == "cat-face.png"
+    assert -1 <= best["similarity"] <= 1
+    assert 0 <= best["relevance"] <= 1
+    assert body["verdict"] in {"relevant", "nothing relevant"}
+
+
+def test_only_what_the_asker_may_see_is_found(shelf: Shelf) -> None:
+    body = json.loads(shelf.run("a cat", "--json").output)
+
+    assert body["results"] == []
+    refused = shelf.run("a cat", "--as", "nobody")
+    assert refused.exit_code == 1
+    assert "no user 'nobody'" in refused.output
+
+
+def test_sources_that_hold_nothing_yet_are_named(shelf: Shelf) -> None:
+    together = shelf.run("a cat", "--as", "bea", "--in", "all")
+    prompts = shelf.run("a cat", "--as", "bea", "--in", "prompts")
+
+    assert "cat-face.png" in together.output
+    assert "prompts left out: No prompt has been embedded yet." in together.output
+    assert prompts.exit_code == 1
+    assert "No prompt has been embedded yet." in prompts.output
+
+
+def test_words_are_found_without_any_encoder(
+    make_runtime: Callable[..., Runtime], tmp_path: Path
+) -> None:
+    runtime = make_runtime(embeddings_enabled=False)
+    result = CliRunner().invoke(
+        mirada, ["search", "cat", "--in", "keywords", "--json"], obj=runtime
+    )
+
+    assert json.loads(result.output) == {
+        "results": [],
+        "verdict": "nothing relevant",
+        "left_out": {},
+    }
+
+
+def test_the_module_reads_the_server_s_settings(tmp_path: Path) -> None:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "MIRADA_ENV_FILE": os.devnull,
+        "DATA_DIR": str(tmp_path / "data"),
+        "CLIP_MODEL": "bundled",
+    }
+    command = [sys.executable, "-m", "mirada", "search", "a cat"]
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    wrong = subprocess.run(
+        command, cwd=ROOT, env={**environment, "PORT": "no"}, capture_output=True, text=True
+    )
+
+    assert (run.returncode, run.stderr) == (1, "Error: No picture has been embedded yet.\n")
+    assert (tmp_path / "data" / "mirada.db").exists()
+    assert wrong.returncode == 1
+    assert "PORT" in wrong.stderr

@@ -26,7 +26,7 @@ from mirada.kernel.captions import CaptionLanguage
 from mirada.kernel.drawing import checked_size
 from mirada.kernel.errors import MiradaError
 from mirada.kernel.nsfw import NsfwPolicy
-from mirada.kernel.prices import PriceTable, parse_prices
+from mirada.kernel.prices import Budgets, PriceTable, micros_of, parse_prices
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 BUNDLED_MODEL_DIR = PROJECT_ROOT / "models" / "stickers"
@@ -454,6 +454,12 @@ class Settings(BaseSettings):
     def prices(self) -> PriceTable:
         """The prices of models: the built-in ones, replaced by the operator's own."""
         return PriceTable(parse_prices(self.llm_prices_usd or {}))
+
+    @property
+    def budgets(self) -> Budgets:
+        """The limits of a day's spending on language models, with the prices."""
+        daily, user_daily = self.llm_daily_budget_usd, self.llm_user_daily_budget_usd
+        return Budgets(micros_of(daily), micros_of(user_daily), self.prices)
 
     @property
     def is_embedded(self) -> bool:

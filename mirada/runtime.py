@@ -57,6 +57,7 @@ class Runtime:
     def __init__(self, settings: Settings) -> None:
         """Keep the settings and prepare the engine; connects to nothing."""
         self.settings = settings
+        self.budgets = settings.budgets
         self.started_at_ms = time.time_ns() // 1_000_000
         self.doorbell: Doorbell = SilentDoorbell()  # Entry points attach the one of their queue.
         self.database = Database(make_engine(settings.url, settings.db_pool_size))

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
+from mirada.kernel.errors import LanguageModelRefused
+
 MICROS = 1_000_000
 """Millionths in a dollar; also the number of tokens that prices are quoted for, so the two cancel."""
 _SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")
@@ -113,6 +115,36 @@ class TokenBound:
 
     input_tokens: int
     output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """Limits of one UTC day, and the prices they are measured with.
+
+    Attributes:
+        daily_micros: all users together, in millionths of a dollar; None: no limit.
+        user_daily_micros: each user; None: no limit.
+        prices: by model.
+    """
+
+    daily_micros: int | None
+    user_daily_micros: int | None
+    prices: PriceTable
+
+    def most_of(self, model: str, bound: TokenBound) -> int:
+        """Return what a call can cost at most, in millionths of a dollar; 0 without a known price.
+
+        Raises:
+            LanguageModelRefused: there is a limit, and no price for this model.
+        """
+        most = self.prices.cost_micros(model, bound.input_tokens, bound.output_tokens)
+        is_limited = self.daily_micros is not None or self.user_daily_micros is not None
+        if most is None and is_limited:
+            raise LanguageModelRefused(
+                f"What {model} costs is not known, so no budget can hold it: add it to "
+                "LLM_PRICES_USD."
+            )
+        return most or 0
 
 
 def usd(micros: int) -> float:

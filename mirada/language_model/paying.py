@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 from mirada.jobs.attempt import Attempt
 from mirada.kernel.errors import LanguageModelRefused, MiradaError, Unavailable
 from mirada.kernel.model_requests import AnyReply, Counted, Request
-from mirada.kernel.prices import PriceTable
 from mirada.language_model import shared_calls, spending
-from mirada.language_model.budgets import budgets_of
 from mirada.language_model.spending import Order
 from mirada.ports import LanguageModel
 from mirada.runtime import Runtime
@@ -80,10 +78,10 @@ def paid_call(
         MiradaError: as `LanguageModel.call`, and whatever `unless` raises.
     """
     # Before anything is reserved: while the circuit is open, thousands of jobs may look in here.
-    model, budgets = language_model_of(runtime), budgets_of(runtime)
+    model = language_model_of(runtime)
     with runtime.transaction() as session:
         call_id = spending.reserve(
-            session, order, request.model, request.bound, budgets, unless=unless
+            session, order, request.model, request.bound, runtime.budgets, unless=unless
         )
     if call_id is None:
         yield None
@@ -91,13 +89,13 @@ def paid_call(
     try:
         reply = model.call(request)
     except MiradaError as error:
-        _settle(runtime, call_id, budgets.prices, error)
+        _settle(runtime, call_id, error)
         raise
     try:
         yield reply
     finally:
         # Of use or not: it is paid for.
-        _settle(runtime, call_id, budgets.prices, reply)
+        _settle(runtime, call_id, reply)
 
 
 def share(runtime: Runtime, order: Order, request: Request[Any]) -> None:
@@ -108,10 +106,11 @@ def share(runtime: Runtime, order: Order, request: Request[Any]) -> None:
     """
     language_model_of(runtime)
     with runtime.transaction() as session:
-        shared_calls.share(session, order, request.model, request.bound, budgets_of(runtime))
+        shared_calls.share(session, order, request.model, request.bound, runtime.budgets)
 
 
-def _settle(runtime: Runtime, call_id: int, prices: PriceTable, end: Counted | MiradaError) -> None:
+def _settle(runtime: Runtime, call_id: int, end: Counted | MiradaError) -> None:
+    prices = runtime.budgets.prices
     try:
         with runtime.transaction() as session:
             if isinstance(end, MiradaError):

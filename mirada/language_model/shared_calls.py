@@ -11,8 +11,7 @@ from sqlalchemy.orm import Session
 from mirada.db.models import Job, JobState
 from mirada.db.session import now_ms
 from mirada.db.spending_models import CallState, LanguageModelCall
-from mirada.kernel.prices import TokenBound
-from mirada.language_model.budgets import Budgets
+from mirada.kernel.prices import Budgets, TokenBound
 from mirada.language_model.spending import (
     DAY_MS,
     Order,

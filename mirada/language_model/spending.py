@@ -26,8 +26,7 @@ from mirada.kernel.errors import (
     NoAnswer,
     UnusableReply,
 )
-from mirada.kernel.prices import PriceTable, TokenBound, usd
-from mirada.language_model.budgets import Budgets
+from mirada.kernel.prices import Budgets, PriceTable, TokenBound, usd
 
 EXPANSION = "expansion"
 CAPTION = "caption"

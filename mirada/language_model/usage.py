@@ -14,7 +14,7 @@ from mirada.db.session import now_ms
 from mirada.db.spending_models import EVERYBODY, CallState, LanguageModelCall, SpendingDay
 from mirada.kernel.circuit import FAILURES_ALLOWED, MAX_PAUSE_S, CircuitStatus
 from mirada.kernel.errors import GarbledReply, KeyRefused, NoAnswer, TooManyRequests, Unavailable
-from mirada.language_model.budgets import Budgets
+from mirada.kernel.prices import Budgets
 from mirada.language_model.spending import DAY_MS
 from mirada.runtime import Runtime
 

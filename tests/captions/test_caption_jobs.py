@@ -26,7 +26,6 @@ from mirada.jobs import sweep
 from mirada.jobs.turns import REST_S
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind, l2_normalise
 from mirada.language_model import paying, usage
-from mirada.language_model.budgets import budgets_of
 from mirada.language_model.usage import KeyState
 from mirada.pictures import images
 from mirada.runtime import Runtime
@@ -240,7 +239,7 @@ def test_the_same_bytes_of_two_people_are_paid_once_and_neither_is_told(
     reports = []
     for user_id in (ana, bea):
         with site.runtime.reading() as session:
-            report = usage.read_usage(session, user_id, budgets_of(site.runtime), days=2, limit=9)
+            report = usage.read_usage(session, user_id, site.runtime.budgets, days=2, limit=9)
         (call,) = report.calls
         state = usage.ServerState(KeyState.SET, False, None)
         body = usage_body(report, state, None, user_id)
@@ -252,7 +251,7 @@ def test_the_same_bytes_of_two_people_are_paid_once_and_neither_is_told(
     assert reports[0] == reports[1]
     assert reports[1][0]["state"] == "paid"
     with site.runtime.reading() as session:
-        everybody = usage.read_usage(session, None, budgets_of(site.runtime), days=2, limit=9)
+        everybody = usage.read_usage(session, None, site.runtime.budgets, days=2, limit=9)
     assert [call.user_id for call in everybody.calls] == [None, ana]
     assert everybody.account.spent_micros == COST + 1
     assert (site.committed(ana), site.committed(bea)) == (COST, COST)

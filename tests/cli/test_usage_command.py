@@ -8,7 +8,6 @@ from flask import Flask
 
 from mirada.kernel.prices import PriceTable, TokenBound
 from mirada.language_model import spending
-from mirada.language_model.budgets import budgets_of
 from mirada.language_model.spending import Order
 from mirada.people import users
 from mirada.runtime import Runtime
@@ -28,7 +27,7 @@ def pay(runtime: Runtime, user_id: int | None) -> None:
     with runtime.transaction() as session:
         order = Order(spending.CAPTION, None, user_id)
         bound = TokenBound(1_000, 100)
-        call_id = spending.reserve(session, order, "gpt-4o-mini", bound, budgets_of(runtime))
+        call_id = spending.reserve(session, order, "gpt-4o-mini", bound, runtime.budgets)
         prices = PriceTable()
         spending.settle(session, call_id, prices, input_tokens=1_000, output_tokens=100)
 

@@ -26,9 +26,8 @@ from mirada.kernel.errors import (
     Unavailable,
     UnusableReply,
 )
-from mirada.kernel.prices import PriceTable, TokenBound
+from mirada.kernel.prices import Budgets, PriceTable, TokenBound
 from mirada.language_model import spending
-from mirada.language_model.budgets import Budgets
 from mirada.language_model.spending import Order
 
 MODEL = "gpt-4o-mini"

@@ -10,7 +10,6 @@ import pytest
 from mirada.kernel.errors import BudgetReached, KeyRefused, NoAnswer, TooManyRequests, Unavailable
 from mirada.kernel.prices import PriceTable, TokenBound
 from mirada.language_model import spending
-from mirada.language_model.budgets import budgets_of
 from mirada.language_model.spending import Order
 from mirada.people import users
 from mirada.people.keys import issue as issue_key
@@ -64,7 +63,7 @@ def call(
     runtime = gallery.runtime
     with runtime.transaction() as session:
         order = Order(spending.CAPTION, subject, user_id)
-        call_id = spending.reserve(session, order, model, BOUND, budgets_of(runtime))
+        call_id = spending.reserve(session, order, model, BOUND, runtime.budgets)
     with runtime.transaction() as session:
         if error is None:
             spending.settle(session, call_id, PriceTable(), input_tokens=400, output_tokens=50)

@@ -7,7 +7,6 @@ from typing import Any
 from flask.views import MethodView
 
 from mirada.language_model import usage
-from mirada.language_model.budgets import budgets_of
 from webapp.api.users import owner_in_path
 from webapp.callers.auth import current_caller, require_user
 from webapp.http.current import current_runtime
@@ -36,7 +35,7 @@ class LanguageModelUsage(MethodView):
         runtime = current_runtime()
         with runtime.reading() as session:
             found = usage.read_usage(
-                session, user_id, budgets_of(runtime), days=query["days"], limit=query["limit"]
+                session, user_id, runtime.budgets, days=query["days"], limit=query["limit"]
             )
         return usage_body(
             found, usage.language_model_state(runtime), user_id, reader_id=require_user().id

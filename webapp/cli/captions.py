@@ -15,7 +15,6 @@ from mirada.db import spaces
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind
 from mirada.kernel.prices import usd
 from mirada.language_model import spending, usage
-from mirada.language_model.budgets import budgets_of
 from mirada.runtime import Runtime
 from webapp.cli.terminal import (
     AppGroup,
@@ -101,7 +100,7 @@ def _count_lacking(runtime: Runtime, what: _What) -> int:
 
 
 def _say_cost(runtime: Runtime, recipe: CaptionRecipe, *, redo: bool) -> None:
-    price = budgets_of(runtime).prices.of(recipe.model)
+    price = runtime.budgets.prices.of(recipe.model)
     with runtime.reading() as session:
         count = backfill.count_to_ask(session, recipe, redo=redo)
         mean = usage.mean_cost_micros(session, spending.CAPTION, recipe.model)

@@ -7,7 +7,6 @@ from rich.table import Table
 
 from mirada.kernel.prices import usd
 from mirada.language_model import usage
-from mirada.language_model.budgets import budgets_of
 from mirada.people import users
 from webapp.cli.terminal import AppGroup, command_errors, console, current_runtime
 
@@ -23,7 +22,7 @@ def show(username: str | None, days: int) -> None:
     runtime = current_runtime()
     with runtime.transaction() as session:
         user_id = None if username is None else users.user_named(session, username).id
-        found = usage.read_usage(session, user_id, budgets_of(runtime), days=days, limit=0)
+        found = usage.read_usage(session, user_id, runtime.budgets, days=days, limit=0)
     state, account = usage.language_model_state(runtime), found.account
     line = f"OPENAI_API_KEY is {state.key}."
     console().print(f"{line} {state.reason}" if state.reason else line)

@@ -48,7 +48,15 @@ MAX_ASPECT = 32
 
 
 class OpenClipEncoder:
-    """Both towers of one OpenCLIP model. Thread-safe: one forward pass at a time."""
+    """Both towers of one OpenCLIP model. Thread-safe: one forward pass at a time.
+
+    Attributes:
+        space: the space of every vector of both towers.
+        device: the device of the model: "cpu", "cuda" or "mps".
+        input_side_px: longer side of the network's input, in pixels.
+        logit_scale: factor from cosine to logit, > 0: exp of the model's learned value.
+        logit_bias: summand of the logit; 0 for models trained with a softmax.
+    """
 
     def __init__(
         self,
@@ -73,20 +81,20 @@ class OpenClipEncoder:
         config = PreprocessCfg(**model.visual.preprocess_cfg)
         self._model = model
         self._tokenizer = tokenizer
-        self._device = device
+        self.device = device
         self._transform = image_transform_v2(config, is_train=False)
         self._lock = threading.Lock()
         sides = (config.size, config.size) if isinstance(config.size, int) else config.size
-        self._side_px = max(sides)
+        self.input_side_px = max(sides)
         scale, bias = model.logit_scale, getattr(model, "logit_bias", None)
-        self._logit_scale = float(scale.detach().exp())
-        self._logit_bias = 0.0 if bias is None else float(bias.detach())
+        self.logit_scale = float(scale.detach().exp())
+        self.logit_bias = 0.0 if bias is None else float(bias.detach())
         probe = self._forward_texts([""])
-        self._space = EmbeddingSpace(
+        self.space = EmbeddingSpace(
             kind=SpaceKind.IMAGE,
             encoder=name,
             pretrained=pretrained,
-            preprocessing=_preprocessing_version(asdict(config), self._side_px),
+            preprocessing=_preprocessing_version(asdict(config), self.input_side_px),
             dimension=probe.shape[1],
         )
 
@@ -131,31 +139,6 @@ class OpenClipEncoder:
         logger.info("Encoder %s is ready on %s.", encoder.space.name, chosen)
         return encoder
 
-    @property
-    def space(self) -> EmbeddingSpace:
-        """The space of every vector of both towers."""
-        return self._space
-
-    @property
-    def device(self) -> str:
-        """The device of the model: "cpu", "cuda" or "mps"."""
-        return self._device
-
-    @property
-    def input_side_px(self) -> int:
-        """Longer side of the network's input, in pixels."""
-        return self._side_px
-
-    @property
-    def logit_scale(self) -> float:
-        """Factor from cosine to logit, > 0: exp of the model's learned value."""
-        return self._logit_scale
-
-    @property
-    def logit_bias(self) -> float:
-        """Summand of the logit, beside scale x cosine; 0 for models trained with a softmax."""
-        return self._logit_bias
-
     def encode_images(self, images: Sequence[RgbImage]) -> Matrix:
         """Return (n, d) float32 unit rows; see `ports.ImageEncoder`."""
         for position, image in enumerate(images):
@@ -168,7 +151,7 @@ class OpenClipEncoder:
 
     def _in_batches(self, items: Sequence[Any], forward: Callable[[list[Any]], Matrix]) -> Matrix:
         if not items:
-            return np.empty((0, self._space.dimension), dtype=np.float32)
+            return np.empty((0, self.space.dimension), dtype=np.float32)
         return np.concatenate(
             [forward(list(items[at : at + MAX_BATCH])) for at in range(0, len(items), MAX_BATCH)]
         )
@@ -192,11 +175,11 @@ class OpenClipEncoder:
 
         try:
             with self._lock, torch.inference_mode():
-                vectors = tower(batch.to(self._device)).float().cpu().numpy()
+                vectors = tower(batch.to(self.device)).float().cpu().numpy()
             return l2_normalise(vectors)
         except (RuntimeError, InvalidInput) as error:
             # RuntimeError: the device is out of memory or gone. InvalidInput: the model returned NaN.
-            raise EncoderUnavailable(f"The encoder failed on {self._device}: {error}") from error
+            raise EncoderUnavailable(f"The encoder failed on {self.device}: {error}") from error
 
 
 def load_chosen(

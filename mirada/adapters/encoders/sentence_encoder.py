@@ -37,6 +37,7 @@ class SentenceEncoder:
     """Embeds prompts with a model trained on the meaning of sentences. Thread-safe.
 
     Attributes:
+        space: the space of every vector.
         counters: counts of items, failures and time so far.
     """
 
@@ -46,7 +47,7 @@ class SentenceEncoder:
         self._model = model
         self._lock = threading.Lock()
         vector = self._forward([""])
-        self._space = EmbeddingSpace(
+        self.space = EmbeddingSpace(
             SpaceKind.PROMPT,
             name,
             pretrained,
@@ -84,15 +85,10 @@ class SentenceEncoder:
         logger.info("Text model %s is ready on %s.", encoder.space.name, chosen)
         return encoder
 
-    @property
-    def space(self) -> EmbeddingSpace:
-        """The space of every vector this encoder returns."""
-        return self._space
-
     def encode_texts(self, texts: Sequence[str]) -> Matrix:
         """Return (n, d) float32 unit rows; see `ports.TextEncoder`."""
         if not texts:
-            return np.empty((0, self._space.dimension), dtype=np.float32)
+            return np.empty((0, self.space.dimension), dtype=np.float32)
         began_at = time.perf_counter()
         try:
             vectors = self._forward(list(texts))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind
+from mirada.kernel.embeddings import Matrix, SpaceKind
 from mirada.ports import TextEncoder
 
 if TYPE_CHECKING:
@@ -14,17 +14,16 @@ if TYPE_CHECKING:
 
 
 class TextTower:
-    """A text encoder whose vectors belong to a space of another kind with the same model."""
+    """A text encoder whose vectors belong to a space of another kind with the same model.
+
+    Attributes:
+        space: the space of every vector.
+    """
 
     def __init__(self, encoder: TextEncoder, kind: SpaceKind) -> None:
         """Keep the encoder; its owner closes it. `kind` is the kind of the new space."""
         self._encoder = encoder
-        self._space = replace(encoder.space, kind=kind)
-
-    @property
-    def space(self) -> EmbeddingSpace:
-        """The space of the vectors: the encoder's, with another kind."""
-        return self._space
+        self.space = replace(encoder.space, kind=kind)
 
     def encode_texts(self, texts: Sequence[str]) -> Matrix:
         """Return (n, d) float32 unit rows; see `ports.TextEncoder`."""

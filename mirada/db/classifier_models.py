@@ -26,60 +26,51 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from mirada.db.models import (
     Base,
-    Blob,
     CaseSensitive,
     Content,
-    Id,
+    Dated,
+    Edited,
+    Numbered,
+    StoredVector,
     UtcDateTime,
-    utc_now,
 )
 
 
-class Label(Base):
+class Label(Numbered, Edited, Base):
     """A label of the default set. While the table is empty, the built-in set is used."""
 
     __tablename__ = "labels"
 
-    id: Mapped[int] = mapped_column(Id, primary_key=True)
     name: Mapped[str] = mapped_column(CaseSensitive, unique=True)
     description: Mapped[str | None] = mapped_column(Text)
     templates: Mapped[list[str] | None] = mapped_column(JSON)
     threshold: Mapped[float | None] = mapped_column(Double)
     position: Mapped[int] = mapped_column(Integer, default=0)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
-    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now, onupdate=utc_now)
 
 
-class LabelVector(Base):
+class LabelVector(StoredVector, Dated, Base):
     """The ensemble vector of a label in a space; `key` is a digest of its texts."""
 
     __tablename__ = "label_vectors"
     __table_args__ = (UniqueConstraint("space_id", "key"),)
 
-    id: Mapped[int] = mapped_column(Id, primary_key=True)
-    space_id: Mapped[int] = mapped_column(ForeignKey("embedding_spaces.id"))
     key: Mapped[str] = mapped_column(String(64))
     label: Mapped[str] = mapped_column(CaseSensitive)
-    vector: Mapped[bytes] = mapped_column(Blob)
-    crc32: Mapped[int] = mapped_column(BigInteger)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
 
-class LabelExpansion(Base):
+class LabelExpansion(Numbered, Dated, Base):
     """A language model's expansion of a label, kept for ever so that it is paid only once."""
 
     __tablename__ = "label_expansions"
     __table_args__ = (UniqueConstraint("label", "model", "prompt_version"),)
 
-    id: Mapped[int] = mapped_column(Id, primary_key=True)
     label: Mapped[str] = mapped_column(CaseSensitive)
     model: Mapped[str] = mapped_column(String(100))
     prompt_version: Mapped[int] = mapped_column(Integer)
     expansion: Mapped[dict[str, Any]] = mapped_column(JSON)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
 
-class ClassifiedPicture(Base):
+class ClassifiedPicture(Numbered, Edited, Base):
     """A picture that one person classified: its content, theme and asset id, without its bytes.
 
     If `sent_bytes`, the person had the picture themselves, and this row keeps the content alive. A
@@ -93,7 +84,6 @@ class ClassifiedPicture(Base):
         Index("ix_classified_pictures_job_id", "job_id"),
     )
 
-    id: Mapped[int] = mapped_column(Id, primary_key=True)
     owner_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
     content_id: Mapped[int] = mapped_column(ForeignKey("contents.id", ondelete="CASCADE"))
     sent_bytes: Mapped[bool] = mapped_column(Boolean)
@@ -101,13 +91,11 @@ class ClassifiedPicture(Base):
     theme: Mapped[str | None] = mapped_column(String(191))
     job_id: Mapped[int | None] = mapped_column(BigInteger)
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
-    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now, onupdate=utc_now)
 
     content: Mapped[Content] = relationship()
 
 
-class Feedback(Base):
+class Feedback(Numbered, Edited, Base):
     """One person's verdict on one picture for one theme; a new verdict replaces the old one."""
 
     __tablename__ = "feedback"
@@ -119,14 +107,11 @@ class Feedback(Base):
         {"sqlite_autoincrement": True},
     )
 
-    id: Mapped[int] = mapped_column(Id, primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     content_id: Mapped[int] = mapped_column(ForeignKey("contents.id", ondelete="CASCADE"))
     theme: Mapped[str] = mapped_column(CaseSensitive)
     accepted: Mapped[bool] = mapped_column(Boolean)
     asset_id: Mapped[str | None] = mapped_column(String(191))
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
-    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now, onupdate=utc_now)
 
     content: Mapped[Content] = relationship()
 
@@ -138,28 +123,25 @@ class ClusterKind(StrEnum):
     NEAR_DUPLICATES = "near_duplicates"
 
 
-class ClusterRun(Base):
+class ClusterRun(Numbered, Dated, Base):
     """One grouping of a space's pictures. The newest finished run of a kind is shown."""
 
     __tablename__ = "cluster_runs"
     __table_args__ = (Index("ix_cluster_runs_kind_finished_at", "kind", "finished_at"),)
 
-    id: Mapped[int] = mapped_column(Id, primary_key=True)
     kind: Mapped[str] = mapped_column(String(20))
     space_id: Mapped[int] = mapped_column(ForeignKey("embedding_spaces.id"))
     parameters: Mapped[dict[str, Any]] = mapped_column(JSON)
     change_seq: Mapped[int] = mapped_column(BigInteger)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
-class Cluster(Base):
+class Cluster(Numbered, Base):
     """One group of a run."""
 
     __tablename__ = "clusters"
     __table_args__ = (Index("ix_clusters_run_id", "run_id"),)
 
-    id: Mapped[int] = mapped_column(Id, primary_key=True)
     run_id: Mapped[int] = mapped_column(ForeignKey("cluster_runs.id", ondelete="CASCADE"))
     size: Mapped[int] = mapped_column(Integer)
 

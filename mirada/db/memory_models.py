@@ -6,12 +6,9 @@ image, text, the text's vectors. A text's row is the lock for everything about t
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from sqlalchemy import (
     JSON,
     BigInteger,
-    Boolean,
     ForeignKey,
     Index,
     Integer,
@@ -23,17 +20,17 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from mirada.db.models import (
     Base,
-    Blob,
     CaseSensitive,
-    Id,
+    Dated,
+    Edited,
+    IndexedVector,
     LongText,
+    Numbered,
     User,
-    UtcDateTime,
-    utc_now,
 )
 
 
-class TextContent(Base):
+class TextContent(Numbered, Dated, Base):
     """A distinct text. Its id is never used again, so an index can refer to it.
 
     `body` is the text as it is embedded, `sha256` the digest of its UTF-8; see `kernel.prompts`.
@@ -43,13 +40,11 @@ class TextContent(Base):
     __tablename__ = "text_contents"
     __table_args__ = ({"sqlite_autoincrement": True},)
 
-    id: Mapped[int] = mapped_column(Id, primary_key=True)
     sha256: Mapped[str] = mapped_column(String(64), unique=True)
     body: Mapped[str] = mapped_column(LongText)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
 
-class TextEmbedding(Base):
+class TextEmbedding(IndexedVector, Base):
     """The vector of one text in one space; its tombstone if `is_deleted`.
 
     It is to texts as `Embedding` is to pictures: only `mirada.db.changes` writes `change_seq`, and
@@ -64,16 +59,10 @@ class TextEmbedding(Base):
         {"sqlite_autoincrement": True},
     )
 
-    id: Mapped[int] = mapped_column(Id, primary_key=True)
-    space_id: Mapped[int] = mapped_column(ForeignKey("embedding_spaces.id"))
     text_id: Mapped[int] = mapped_column(BigInteger)
-    vector: Mapped[bytes] = mapped_column(Blob)
-    crc32: Mapped[int] = mapped_column(BigInteger)
-    is_deleted: Mapped[bool] = mapped_column(Boolean, default=False)
-    change_seq: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
 
 
-class Caption(Base):
+class Caption(Numbered, Dated, Base):
     """A model's caption of a content, or the claim of the job that asks for it.
 
     It is written under the content's lock. It is kept by language, model and version of the prompt,
@@ -87,7 +76,6 @@ class Caption(Base):
         {"sqlite_autoincrement": True},
     )
 
-    id: Mapped[int] = mapped_column(Id, primary_key=True)
     content_id: Mapped[int] = mapped_column(ForeignKey("contents.id", ondelete="CASCADE"))
     language: Mapped[str] = mapped_column(String(5))
     model: Mapped[str] = mapped_column(String(100))
@@ -96,10 +84,9 @@ class Caption(Base):
     refusal: Mapped[str | None] = mapped_column(String(255))
     claimed_job_id: Mapped[int | None] = mapped_column(BigInteger)
     claimed_token: Mapped[str | None] = mapped_column(String(32))
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
 
-class Like(Base):
+class Like(Dated, Base):
     """A like: at most one per person and image."""
 
     __tablename__ = "likes"
@@ -110,10 +97,9 @@ class Like(Base):
     user_id: Mapped[int] = mapped_column(
         ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, index=True
     )
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
 
-class Comment(Base):
+class Comment(Numbered, Dated, Base):
     """A person's comment on an image; `body` is plain text, whatever it looks like."""
 
     __tablename__ = "comments"
@@ -122,22 +108,17 @@ class Comment(Base):
         {"sqlite_autoincrement": True},
     )
 
-    id: Mapped[int] = mapped_column(Id, primary_key=True)
     image_id: Mapped[int] = mapped_column(ForeignKey("images.id", ondelete="CASCADE"))
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     body: Mapped[str] = mapped_column(Text)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
     user: Mapped[User] = relationship()
 
 
-class Style(Base):
+class Style(Numbered, Edited, Base):
     """A style of the list of styles. While the table is empty, the built-in list is used."""
 
     __tablename__ = "styles"
 
-    id: Mapped[int] = mapped_column(Id, primary_key=True)
     name: Mapped[str] = mapped_column(CaseSensitive, unique=True)
     descriptions: Mapped[list[str]] = mapped_column(JSON)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
-    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now, onupdate=utc_now)

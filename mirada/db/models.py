@@ -90,6 +90,44 @@ class Base(DeclarativeBase):
     )
 
 
+class Numbered:
+    """A table with an id."""
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True, sort_order=-1)
+
+
+class Dated:
+    """A table that keeps the time of a row's insertion, in UTC."""
+
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now, sort_order=1)
+
+
+class Edited(Dated):
+    """A table that also keeps the time of a row's last change, in UTC."""
+
+    updated_at: Mapped[datetime] = mapped_column(
+        UtcDateTime, default=utc_now, onupdate=utc_now, sort_order=1
+    )
+
+
+class StoredVector(Numbered):
+    """A table of vectors with their checksums, each in one space; see `kernel.embeddings.to_blob`."""
+
+    space_id: Mapped[int] = mapped_column(ForeignKey("embedding_spaces.id"))
+    vector: Mapped[bytes] = mapped_column(Blob)
+    crc32: Mapped[int] = mapped_column(BigInteger)
+
+
+class IndexedVector(StoredVector):
+    """A table of vectors that indexes follow; a row that `is_deleted` is a tombstone.
+
+    Only `mirada.db.changes` writes `change_seq`.
+    """
+
+    is_deleted: Mapped[bool] = mapped_column(Boolean, default=False)
+    change_seq: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+
+
 class Installation(Base):
     """The single row (id 1) that identifies this database and pins its image space."""
 
@@ -118,18 +156,16 @@ class Role(StrEnum):
     ADMINISTRATOR = "administrator"
 
 
-class User(Base):
+class User(Numbered, Dated, Base):
     """A person or a service that owns images."""
 
     __tablename__ = "users"
 
-    id: Mapped[int] = mapped_column(Id, primary_key=True)
     username: Mapped[str] = mapped_column(String(150), unique=True)
     role: Mapped[str] = mapped_column(String(20), default=Role.USER)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
 
-class ApiKey(Base):
+class ApiKey(Numbered, Dated, Base):
     """An API key as its SHA-256; the key itself was shown once and is not stored.
 
     `scopes` are separated by blanks; None permits everything that the owner may do. A rotated key is
@@ -138,19 +174,17 @@ class ApiKey(Base):
 
     __tablename__ = "api_keys"
 
-    id: Mapped[int] = mapped_column(Id, primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     prefix: Mapped[str] = mapped_column(String(16))
     sha256: Mapped[str] = mapped_column(String(64), unique=True)
     name: Mapped[str | None] = mapped_column(String(100))
     scopes: Mapped[str | None] = mapped_column(String(100))
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
-class Content(Base):
+class Content(Numbered, Dated, Base):
     """The distinct bytes of a picture. Its id is never used again, so an index can refer to it.
 
     An empty `storage_key` means that the bytes are not stored: the picture was classified and not
@@ -160,7 +194,6 @@ class Content(Base):
     __tablename__ = "contents"
     __table_args__ = ({"sqlite_autoincrement": True},)
 
-    id: Mapped[int] = mapped_column(Id, primary_key=True)
     sha256: Mapped[str] = mapped_column(String(64), unique=True)
     storage_key: Mapped[str] = mapped_column(String(191))
     byte_size: Mapped[int] = mapped_column(BigInteger)
@@ -169,12 +202,11 @@ class Content(Base):
     height: Mapped[int] = mapped_column(Integer)
     is_animated: Mapped[bool] = mapped_column(Boolean)
     palette: Mapped[list[list[Any]] | None] = mapped_column(JSON(none_as_null=True))
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
     images: Mapped[list[Image]] = relationship(back_populates="content")
 
 
-class Image(Base):
+class Image(Numbered, Edited, Base):
     """One person's picture: the resource that clients upload, list and delete. Images may share a content.
 
     `prompt_text_id` and `caption_text_id` are written under the text's lock. They are not foreign keys,
@@ -194,7 +226,6 @@ class Image(Base):
         {"sqlite_autoincrement": True},
     )
 
-    id: Mapped[int] = mapped_column(Id, primary_key=True)
     owner_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
     content_id: Mapped[int] = mapped_column(ForeignKey("contents.id"), index=True)
     filename: Mapped[str | None] = mapped_column(String(255))
@@ -216,8 +247,6 @@ class Image(Base):
     like_count: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     comment_count: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     version: Mapped[int] = mapped_column(Integer, default=1)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
-    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now, onupdate=utc_now)
 
     __mapper_args__ = {"version_id_col": version}  # noqa: RUF012 - SQLAlchemy reads it
 
@@ -233,12 +262,11 @@ class SpaceState(StrEnum):
     RETIRED = "retired"
 
 
-class Space(Base):
+class Space(Numbered, Dated, Base):
     """A row for an EmbeddingSpace."""
 
     __tablename__ = "embedding_spaces"
 
-    id: Mapped[int] = mapped_column(Id, primary_key=True)
     name: Mapped[str] = mapped_column(String(191), unique=True)
     kind: Mapped[str] = mapped_column(String(10))
     encoder: Mapped[str] = mapped_column(String(100))
@@ -246,7 +274,6 @@ class Space(Base):
     preprocessing: Mapped[str] = mapped_column(String(100))
     dimension: Mapped[int] = mapped_column(Integer)
     state: Mapped[str] = mapped_column(String(10), default=SpaceState.ACTIVE)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
     def to_space(self) -> EmbeddingSpace:
         """Return the row as an EmbeddingSpace."""
@@ -255,7 +282,7 @@ class Space(Base):
         )
 
 
-class Embedding(Base):
+class Embedding(IndexedVector, Base):
     """The vector of one content in one space; its tombstone if `is_deleted`.
 
     Only `mirada.db.changes` writes `change_seq`. `content_id` is not a foreign key, because a
@@ -270,13 +297,7 @@ class Embedding(Base):
         {"sqlite_autoincrement": True},
     )
 
-    id: Mapped[int] = mapped_column(Id, primary_key=True)
-    space_id: Mapped[int] = mapped_column(ForeignKey("embedding_spaces.id"))
     content_id: Mapped[int] = mapped_column(BigInteger)
-    vector: Mapped[bytes] = mapped_column(Blob)
-    crc32: Mapped[int] = mapped_column(BigInteger)
-    is_deleted: Mapped[bool] = mapped_column(Boolean, default=False)
-    change_seq: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
 
 
 class JobState(StrEnum):
@@ -289,7 +310,7 @@ class JobState(StrEnum):
     QUARANTINED = "quarantined"
 
 
-class Job(Base):
+class Job(Numbered, Dated, Base):
     """A job: work that must not be lost. `_ms` columns are Unix milliseconds of the database's clock."""
 
     __tablename__ = "jobs"
@@ -298,7 +319,6 @@ class Job(Base):
         Index("ix_jobs_subject_id", "subject_id"),
     )
 
-    id: Mapped[int] = mapped_column(Id, primary_key=True)
     kind: Mapped[str] = mapped_column(String(50))
     subject_id: Mapped[int | None] = mapped_column(BigInteger)
     space_id: Mapped[int | None] = mapped_column(BigInteger)
@@ -318,7 +338,6 @@ class Job(Base):
     lease_token: Mapped[str | None] = mapped_column(String(32))
     lease_until_ms: Mapped[int | None] = mapped_column(BigInteger)
     last_error: Mapped[str | None] = mapped_column(Text)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
 
 class Lease(Base):
@@ -332,12 +351,11 @@ class Lease(Base):
     lease_until_ms: Mapped[int] = mapped_column(BigInteger, default=0)
 
 
-class IndexSnapshot(Base):
+class IndexSnapshot(Numbered, Dated, Base):
     """A published index snapshot. A folder without such a row is not a snapshot."""
 
     __tablename__ = "index_snapshots"
 
-    id: Mapped[int] = mapped_column(Id, primary_key=True)
     name: Mapped[str] = mapped_column(String(64), unique=True)
     space_id: Mapped[int] = mapped_column(ForeignKey("embedding_spaces.id"), index=True)
     change_seq: Mapped[int] = mapped_column(BigInteger)
@@ -346,18 +364,16 @@ class IndexSnapshot(Base):
     row_count: Mapped[int] = mapped_column(BigInteger)
     manifest: Mapped[dict[str, Any]] = mapped_column(JSON)
     fencing_token: Mapped[int] = mapped_column(BigInteger)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     set_aside_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     set_aside_reason: Mapped[str | None] = mapped_column(Text)
 
 
-class IdempotencyKey(Base):
+class IdempotencyKey(Numbered, Base):
     """The result of a POST with an Idempotency-Key, so that a repeated request does nothing twice."""
 
     __tablename__ = "idempotency_keys"
     __table_args__ = (UniqueConstraint("owner_id", "key"),)
 
-    id: Mapped[int] = mapped_column(Id, primary_key=True)
     owner_id: Mapped[int] = mapped_column(BigInteger)
     key: Mapped[str] = mapped_column(CaseSensitive)
     fingerprint: Mapped[str] = mapped_column(String(64))

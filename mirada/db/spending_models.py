@@ -12,7 +12,7 @@ from enum import StrEnum
 from sqlalchemy import BigInteger, Index, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from mirada.db.models import Base, Id
+from mirada.db.models import Base, Numbered
 
 EVERYBODY = 0
 """The user id of the day's row for the whole installation; users are numbered from 1."""
@@ -34,7 +34,7 @@ class CallState(StrEnum):
     SHARED = "shared"
 
 
-class LanguageModelCall(Base):
+class LanguageModelCall(Numbered, Base):
     """A call of a language model.
 
     `_micros` columns are millionths of a US dollar, `_ms` columns Unix milliseconds of the database's
@@ -53,7 +53,6 @@ class LanguageModelCall(Base):
         {"sqlite_autoincrement": True},
     )
 
-    id: Mapped[int] = mapped_column(Id, primary_key=True)
     purpose: Mapped[str] = mapped_column(String(30))
     model: Mapped[str] = mapped_column(String(100))
     subject: Mapped[str | None] = mapped_column(String(191))

@@ -251,15 +251,15 @@ class VectorSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SearchAnswer:
-    """What an index found for one query.
+    """The answer of an index to one query.
 
     Attributes:
         matches: best first, ties by id, never padded.
-        way: how it was computed.
-        permitted_count: how many vectors the search was allowed to return.
-        change_seq: the state of the database this answer reflects.
-        background: (s,) float32 cosines of a fixed random sample of permitted vectors with the
-            query: what relevance is measured against. Empty for an empty index.
+        way: the way it was computed.
+        permitted_count: number of vectors that the search was allowed to return.
+        change_seq: number of the change counter that the answer reflects.
+        background: (s,) float32 cosines of the query with a fixed random sample of permitted
+            vectors, against which relevance is measured; empty for an empty index.
     """
 
     matches: list[Match]

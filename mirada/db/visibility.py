@@ -57,8 +57,8 @@ def may_see_content(
 def may_see_verdict(audience: Audience) -> ColumnElement[bool]:
     """Return the condition on `feedback`: the viewer sees its picture and gave it, or it is of a public one.
 
-    A verdict on a public picture is hidden when its giver keeps a private copy or sent the bytes: a
-    viewer who has the same bytes would learn of that copy.
+    A verdict on a public picture is hidden when its giver keeps a private copy or sent the bytes.
+    Otherwise a viewer with the same bytes would learn of that copy.
     """
     shown = select(Image.id).where(
         Image.content_id == Feedback.content_id, Image.is_public == true()

@@ -18,14 +18,17 @@ LONGEST_LOADING_S = 30.0
 @pytest.fixture
 def slow_weights(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Weights that do not come while the test runs, however fast this machine reads them."""
-    test_is_over = threading.Event()
+    has_begun, test_is_over = threading.Event(), threading.Event()
 
     def load_in_vain(*args: Any, **options: Any) -> Any:
+        has_begun.set()
         test_is_over.wait(LONGEST_LOADING_S)
         raise EncoderUnavailable("The test is over.")
 
     monkeypatch.setattr(openclip, "load_chosen", load_in_vain)
     yield
+    # Else the real weights would be loaded once this test has taken its patch back.
+    assert has_begun.wait(LONGEST_LOADING_S)
     test_is_over.set()
 
 

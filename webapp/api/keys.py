@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import marshmallow as ma
 from flask import url_for
 from flask.views import MethodView
 
@@ -17,7 +18,7 @@ from webapp.callers.auth import require_user
 from webapp.http.creations import made, made_headers, once_parameters
 from webapp.http.current import current_runtime
 from webapp.http.paging import Listed, PageQuery
-from webapp.http.rest import ApiBlueprint
+from webapp.http.rest import ApiBlueprint, View
 from webapp.schemas.ids import ID
 from webapp.schemas.keys import (
     MY_KEY_EXAMPLE,
@@ -39,6 +40,36 @@ blueprint = ApiBlueprint(
 ONCE = once_parameters("one key never makes two keys")
 MADE = made_headers("Where the key is listed.", "made it; `key` is null then")
 UrlOf = Callable[[int], str]
+MAKING = (NewKeySchema, NEW_KEY_EXAMPLE)
+ROTATING = (RotationSchema, {"grace_s": 3600})
+
+
+def _shows_key(
+    operation_id: str,
+    summary: str,
+    asked: tuple[type[ma.Schema], dict[str, Any]],
+    key_example: dict[str, Any],
+    refusals: tuple[int, ...] = (),
+) -> Callable[[View], View]:
+    """Return a decorator that documents a view which makes a key.
+
+    Args:
+        operation_id: as `ApiBlueprint.operation` takes it.
+        summary: one line.
+        asked: schema and example of the body.
+        key_example: of the key in the reply.
+        refusals: statuses beyond those of all these views.
+    """
+
+    def decorate(view: View) -> View:
+        example = key_example | SHOWN_ONCE
+        view = blueprint.response(201, IssuedKeySchema, example=example, headers=MADE)(view)
+        view = blueprint.arguments(asked[0], example=asked[1])(view)
+        return blueprint.operation(
+            operation_id, summary, refusals=(400, 403, 409, 415, 422, *refusals), parameters=ONCE
+        )(view)
+
+    return decorate
 
 
 @blueprint.route("/me/keys")
@@ -55,11 +86,7 @@ class MyKeys(MethodView):
         """Expired and revoked ones as well. The keys themselves are nowhere."""
         return _listed(query, require_user().id, _my_url)
 
-    @blueprint.operation(
-        "createMyKey", "Make a key", refusals=(400, 403, 409, 415, 422), parameters=ONCE
-    )
-    @blueprint.arguments(NewKeySchema, example=NEW_KEY_EXAMPLE)
-    @blueprint.response(201, IssuedKeySchema, example=MY_KEY_EXAMPLE | SHOWN_ONCE, headers=MADE)
+    @_shows_key("createMyKey", "Make a key", MAKING, MY_KEY_EXAMPLE)
     def post(self, fields: dict[str, Any]) -> Any:
         """It is in this reply and never again. It can do at most what the calling key can."""
         return _issued(fields, require_user(), _my_url)
@@ -86,14 +113,9 @@ class MyKey(MethodView):
 class MyKeyRotation(MethodView):
     """The rotation of one of the caller's keys."""
 
-    @blueprint.operation(
-        "rotateMyKey",
-        "Replace one of your keys",
-        refusals=(400, 403, 404, 409, 415, 422),
-        parameters=ONCE,
+    @_shows_key(
+        "rotateMyKey", "Replace one of your keys", ROTATING, MY_KEY_EXAMPLE, refusals=(404,)
     )
-    @blueprint.arguments(RotationSchema, example={"grace_s": 3600})
-    @blueprint.response(201, IssuedKeySchema, example=MY_KEY_EXAMPLE | SHOWN_ONCE, headers=MADE)
     def post(self, fields: dict[str, Any], key_id: int) -> Any:
         """The same name and scopes, and a life as long as the old one's was, from now."""
         return _rotated(fields, require_user().id, key_id, _my_url)
@@ -114,14 +136,7 @@ class UserKeys(MethodView):
         """For administrators, and for that user."""
         return _listed(query, owner_in_path(user_id).id, _url_of(user_id))
 
-    @blueprint.operation(
-        "createUserKey",
-        "Make a key for a user",
-        refusals=(400, 403, 404, 409, 415, 422),
-        parameters=ONCE,
-    )
-    @blueprint.arguments(NewKeySchema, example=NEW_KEY_EXAMPLE)
-    @blueprint.response(201, IssuedKeySchema, example=USER_KEY_EXAMPLE | SHOWN_ONCE, headers=MADE)
+    @_shows_key("createUserKey", "Make a key for a user", MAKING, USER_KEY_EXAMPLE, refusals=(404,))
     def post(self, fields: dict[str, Any], user_id: int) -> Any:
         """For administrators, who alone give the scope metrics."""
         return _issued(fields, owner_in_path(user_id), _url_of(user_id))
@@ -148,14 +163,9 @@ class UserKey(MethodView):
 class UserKeyRotation(MethodView):
     """The rotation of a user's key."""
 
-    @blueprint.operation(
-        "rotateUserKey",
-        "Replace a user's key",
-        refusals=(400, 403, 404, 409, 415, 422),
-        parameters=ONCE,
+    @_shows_key(
+        "rotateUserKey", "Replace a user's key", ROTATING, USER_KEY_EXAMPLE, refusals=(404,)
     )
-    @blueprint.arguments(RotationSchema, example={"grace_s": 3600})
-    @blueprint.response(201, IssuedKeySchema, example=USER_KEY_EXAMPLE | SHOWN_ONCE, headers=MADE)
     def post(self, fields: dict[str, Any], user_id: int, key_id: int) -> Any:
         """For administrators, and for that user."""
         return _rotated(fields, owner_in_path(user_id).id, key_id, _url_of(user_id))

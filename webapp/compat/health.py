@@ -52,6 +52,12 @@ class HealthSchema(ReplySchema):
     )
 
 
+class LiveSchema(ReplySchema):
+    """The process answers."""
+
+    status = ma.fields.String(required=True)
+
+
 def check_health() -> Any:
     """Each dependency is really used: the database read, a picture and a text embedded.
 
@@ -83,26 +89,40 @@ def check_health() -> Any:
     return response
 
 
-def _reports(operation_id: str) -> Callable[[View], View]:
+def _probe(
+    operation_id: str, summary: str, schema: type[ma.Schema], example: Any
+) -> Callable[[View], View]:
+    """Return a decorator that documents a check which anybody may ask for."""
+
+    def decorate(view: View) -> View:
+        view = blueprint.response(200, schema, example=example)(view)
+        return blueprint.doc(operationId=operation_id, summary=summary, security=[{}])(view)
+
+    return decorate
+
+
+def _health_probe(operation_id: str) -> Callable[[View], View]:
     """Return a decorator that documents a view which answers as `check_health` does."""
 
     def decorate(view: View) -> View:
-        view = blueprint.response(200, HealthSchema, example=HEALTH_EXAMPLE)(view)
         view = blueprint.alt_response(
             503, schema=HealthSchema, description="It cannot serve just now."
         )(view)
-        return blueprint.doc(operationId=operation_id, summary="Check everything", security=[{}])(
-            view
-        )
+        return _probe(operation_id, "Check everything", HealthSchema, HEALTH_EXAMPLE)(view)
 
     return decorate
+
+
+def _live_probe(operation_id: str) -> Callable[[View], View]:
+    """Return a decorator that documents a view which answers while the process lives."""
+    return _probe(operation_id, "Check that the process answers", LiveSchema, {"status": "alive"})
 
 
 @blueprint.route("/health", endpoint="health")
 class HealthView(MethodView):
     """The health of all dependencies."""
 
-    @_reports("getHealth")
+    @_health_probe("getHealth")
     def get(self) -> Any:
         """See the function."""
         return check_health()
@@ -114,16 +134,10 @@ class HealthView(MethodView):
 class ReadyView(MethodView):
     """The same under the name that orchestrators use."""
 
-    @_reports("getReady")
+    @_health_probe("getReady")
     def get(self) -> Any:
         """The same as /health."""
         return check_health()
-
-
-class LiveSchema(ReplySchema):
-    """The process answers."""
-
-    status = ma.fields.String(required=True)
 
 
 def _alive() -> Response:
@@ -134,8 +148,7 @@ def _alive() -> Response:
 class LiveView(MethodView):
     """The process."""
 
-    @blueprint.doc(operationId="getLive", summary="Check that the process answers", security=[{}])
-    @blueprint.response(200, LiveSchema, example={"status": "alive"})
+    @_live_probe("getLive")
     def get(self) -> Any:
         """Touches nothing else, so it stays 200 while dependencies are down."""
         return _alive()
@@ -145,8 +158,7 @@ class LiveView(MethodView):
 class LivezView(MethodView):
     """The same under the name that orchestrators use."""
 
-    @blueprint.doc(operationId="getLivez", summary="Check that the process answers", security=[{}])
-    @blueprint.response(200, LiveSchema, example={"status": "alive"})
+    @_live_probe("getLivez")
     def get(self) -> Any:
         """The same as /health/live."""
         return _alive()

@@ -24,13 +24,25 @@ def openapi_json() -> Response:
 @blueprint.get("/docs")
 def swagger_ui() -> str:
     """Swagger UI, to try operations out."""
-    return render_template("swagger_ui.html")
+    return render_template(
+        "reader.html",
+        title="Mirada API",
+        element="swagger-ui",
+        stylesheet="vendor/swagger-ui/swagger-ui.css",
+        scripts=("vendor/swagger-ui/swagger-ui-bundle.js", "docs/swagger-init.js"),
+    )
 
 
 @blueprint.get("/redoc")
 def redoc() -> str:
     """ReDoc, to read."""
-    return render_template("redoc.html")
+    return render_template(
+        "reader.html",
+        title="Mirada API reference",
+        element="redoc",
+        stylesheet="docs/redoc.css",
+        scripts=("vendor/redoc/redoc.standalone.js", "docs/redoc-init.js"),
+    )
 
 
 def _document() -> bytes:

@@ -35,6 +35,16 @@ LABEL_EXAMPLE = {
 }
 
 
+def _json_list(text: str) -> list[Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ma.ValidationError("Is not a JSON array.") from error
+    if not isinstance(found, list):
+        raise ma.ValidationError("Is not a JSON array.")
+    return found
+
+
 class CheckedField(ma.fields.String):
     """Text that a function of the core checks and returns as it is to be used."""
 
@@ -81,22 +91,30 @@ class LabelsField(ma.fields.Field):
         return tuple(labels.values())
 
 
-class TemplatesField(ma.fields.Field):
-    """Prompt templates with one {} each: a list, or a JSON array as text."""
+class CheckedListField(ma.fields.Field):
+    """A list of texts that a function of the core checks and returns as it is to be used."""
+
+    def __init__(
+        self,
+        check: Callable[[list[Any]], Any],
+        parse: Callable[[str], list[Any]] | None = None,
+        **more: Any,
+    ) -> None:
+        """Keep the functions; `parse` makes a list of a text, and None refuses texts."""
+        super().__init__(**more)
+        self._check = check
+        self._parse = parse
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any
-    ) -> tuple[str, ...]:
-        templates = _json_list(value) if isinstance(value, str) else value
-        if not isinstance(templates, list):
+    ) -> Any:
+        texts = self._parse(value) if self._parse is not None and isinstance(value, str) else value
+        if not isinstance(texts, list):
             raise ma.ValidationError("Must be a list of texts.")
         try:
-            return normalised_templates(templates)
+            return self._check(texts)
         except InvalidInput as error:
             raise ma.ValidationError(error.detail) from error
-
-    def _serialize(self, value: Any, attr: str | None, obj: Any, **_: Any) -> Any:
-        return None if value is None else list(value)
 
 
 def label_names() -> LabelsField:
@@ -113,9 +131,11 @@ def label_names() -> LabelsField:
     )
 
 
-def templates_field(description: str, **more: Any) -> TemplatesField:
-    """Return a documented field of prompt templates."""
-    return TemplatesField(
+def templates_field(description: str, **more: Any) -> CheckedListField:
+    """Return a documented field of prompt templates with one {} each; in a form, a JSON array."""
+    return CheckedListField(
+        normalised_templates,
+        _json_list,
         metadata={
             "type": "array",
             "items": {"type": "string", "maxLength": MAX_PROMPT_CHARACTERS},
@@ -192,13 +212,3 @@ def _listed(text: str) -> list[Any]:
         return [name for row in rows for name in row if name.strip()]
     except csv.Error as error:
         raise ma.ValidationError("Is neither a JSON array nor comma-separated.") from error
-
-
-def _json_list(text: str) -> list[Any]:
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ma.ValidationError("Is not a JSON array.") from error
-    if not isinstance(found, list):
-        raise ma.ValidationError("Is not a JSON array.")
-    return found

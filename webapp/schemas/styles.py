@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import marshmallow as ma
 from flask import url_for
 from marshmallow import validate
 
-from mirada.kernel.errors import InvalidInput
 from mirada.kernel.labels import MAX_PROMPT_CHARACTERS
 from mirada.memory.styles import MAX_DESCRIPTIONS, Style, normalised_descriptions
 from mirada.memory.summary import MOST_STYLES, OwnStyle, Taste
+from webapp.schemas.labels import CheckedListField
 from webapp.schemas.replies import ReplySchema
 
 DEFAULT_SUGGESTIONS = 5
@@ -137,24 +136,11 @@ class MemorySchema(ReplySchema):
     palette = ma.fields.Nested(PaletteSchema, required=True)
 
 
-class DescriptionsField(ma.fields.Field):
-    """The descriptions of a style: a list of texts that the core checks."""
-
-    def _deserialize(
-        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any
-    ) -> tuple[str, ...]:
-        if not isinstance(value, list):
-            raise ma.ValidationError("Must be a list of texts.")
-        try:
-            return normalised_descriptions(value)
-        except InvalidInput as error:
-            raise ma.ValidationError(error.detail) from error
-
-
 class StyleChangeSchema(ma.Schema):
     """A style of the list."""
 
-    descriptions = DescriptionsField(
+    descriptions = CheckedListField(
+        normalised_descriptions,
         required=True,
         metadata={
             "type": "array",

@@ -16,6 +16,7 @@ from mirada.db import changes
 from mirada.db.classifier_models import ClassifiedPicture
 from mirada.db.contents import lock_content, lock_or_insert_content, release_content
 from mirada.db.models import Content, Embedding, Image, utc_now
+from mirada.db.pages import newest_first
 from mirada.db.stored_vectors import intact
 from mirada.db.visibility import may_see_content, visible_images
 from mirada.embedding import embed
@@ -194,9 +195,8 @@ def list_classified(
     query = _of_owner(owner_id)
     if job_id is not None:
         query = query.where(ClassifiedPicture.job_id == job_id)
-    if cursor is not None:
-        query = query.where(ClassifiedPicture.id < cursor)
-    return list(session.execute(query.order_by(ClassifiedPicture.id.desc()).limit(limit)).scalars())
+    page = newest_first(query, ClassifiedPicture.id, cursor, limit)
+    return list(session.execute(page).scalars())
 
 
 def forget(session: Session, owner_id: int, sha256: str) -> None:

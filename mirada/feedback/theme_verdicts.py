@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from mirada.db.chunks import rows_in
 from mirada.db.classifier_models import Feedback
+from mirada.db.pages import newest_first
 from mirada.db.stored_vectors import vectors_of
 from mirada.db.vector_tables import PICTURE_VECTORS
 from mirada.db.verdicts import waiting_copies
@@ -123,10 +124,8 @@ def verdicts_on(
     key = theme_key(theme)
     counts = _counts(session, Feedback.theme == key, _concerns(audience)).get(key, Counts())
     query = select(Feedback).where(Feedback.theme == key, may_see_verdict(audience))
-    if cursor is not None:
-        query = query.where(Feedback.id < min(cursor, LARGEST_ID))
-    query = query.options(joinedload(Feedback.content)).order_by(Feedback.id.desc()).limit(limit)
-    rows = session.execute(query).scalars().all()
+    query = query.options(joinedload(Feedback.content))
+    rows = session.execute(newest_first(query, Feedback.id, cursor, limit)).scalars().all()
     contents = {row.content_id for row in rows}
     vectors = vectors_of(session, PICTURE_VECTORS, space_id, contents, dimension)
     waiting = set() if space_id is None else waiting_copies(session, space_id)

@@ -12,6 +12,7 @@ from mirada.db.classifier_models import Feedback
 from mirada.db.contents import lock_content
 from mirada.db.idempotency import once
 from mirada.db.models import Content
+from mirada.db.pages import newest_first
 from mirada.db.visibility import may_see_content
 from mirada.feedback.names import checked_asset_id, image_hash, theme_key
 from mirada.kernel.audience import Audience
@@ -128,9 +129,7 @@ def list_feedback(
     query = _loaded().where(Feedback.user_id == user_id)
     if theme is not None:
         query = query.where(Feedback.theme == theme_key(theme))
-    if cursor is not None:
-        query = query.where(Feedback.id < min(cursor, LARGEST_ID))
-    return list(session.execute(query.order_by(Feedback.id.desc()).limit(limit)).scalars())
+    return list(session.execute(newest_first(query, Feedback.id, cursor, limit)).scalars())
 
 
 def delete_feedback(

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from mirada.db.idempotency import Once, once
 from mirada.db.models import ApiKey, Role, utc_now
+from mirada.db.pages import newest_first
 from mirada.kernel.errors import Conflict, InvalidInput, NotFound
 from mirada.kernel.ids import LARGEST_ID
 from mirada.people import access
@@ -125,9 +126,7 @@ def list_keys(
 ) -> list[Key]:
     """Return at most `limit` keys of a user, newest first, with those that are no longer valid."""
     query = select(ApiKey).where(ApiKey.user_id == owner_id)
-    if cursor is not None:
-        query = query.where(ApiKey.id < min(cursor, LARGEST_ID))
-    rows = session.execute(query.order_by(ApiKey.id.desc()).limit(limit)).scalars()
+    rows = session.execute(newest_first(query, ApiKey.id, cursor, limit)).scalars()
     return [Key.of(row) for row in rows]
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from mirada.db.models import ApiKey, Role, User
+from mirada.db.pages import newest_first
 from mirada.kernel.errors import Conflict, InvalidInput, NotFound
 from mirada.kernel.ids import LARGEST_ID
 from mirada.people import keys
@@ -134,10 +135,7 @@ def list_users(session: Session, *, cursor: int | None = None, limit: int = 50) 
         cursor: id of the last user of the page before; None for the first page.
         limit: most users, >= 1.
     """
-    query = select(User)
-    if cursor is not None:
-        query = query.where(User.id < min(cursor, LARGEST_ID))
-    rows = session.execute(query.order_by(User.id.desc()).limit(limit)).scalars()
+    rows = session.execute(newest_first(select(User), User.id, cursor, limit)).scalars()
     return [Person.of(row) for row in rows]
 
 

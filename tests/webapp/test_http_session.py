@@ -339,10 +339,9 @@ def test_a_number_given_to_another_key_opens_nothing(browser: Browser) -> None:
     key = make_key(browser.runtime)
     browser.sign_in(key)
     with browser.runtime.transaction() as session:
-        row = keys.key_beginning_with(session, key)
+        number = keys.key_beginning_with(session, key).id
         user = users.create_user(session, "ben", is_administrator=True)
-        number = row.id
-        session.delete(row)
+        session.delete(session.get_one(ApiKey, number))
         session.flush()
         session.add(ApiKey(id=number, user_id=user.id, prefix="mrd_11111111", sha256="0" * 64))
     assert browser.me() == "not_authenticated"

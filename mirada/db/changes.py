@@ -14,7 +14,6 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from mirada.db.chunks import IN_LIST_ROWS as IN_LIST_ROWS  # mirada.search asks for it here.
 from mirada.db.chunks import chunks
 from mirada.db.memory_models import TextEmbedding
 from mirada.db.models import ChangeCounter, Embedding

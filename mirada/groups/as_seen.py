@@ -170,12 +170,7 @@ def get_cluster(
     if cursor is not None:
         query = query.where(Image.id < cursor)
     images = list(session.execute(query).scalars())
-    nearness: dict[int, float] = {}
-    if sample is not None:
-        contents = {image.content_id for image in images}
-        vectors = vectors_of(session, PICTURE_VECTORS, space.id, contents, space.dimension)
-        for content_id, vector in vectors.items():
-            nearness[content_id] = float(cosines(single(vector), sample.centre)[0])
+    nearness = _nearness(session, space, images, sample)
     return SeenCluster(
         id=cluster_id,
         kind=ClusterKind(run.kind),
@@ -183,6 +178,17 @@ def get_cluster(
         members=[Member(image, nearness.get(image.content_id)) for image in images],
         centre=None if sample is None else sample.centre,
     )
+
+
+def _nearness(
+    session: Session, space: Space, images: Sequence[Image], sample: Sample | None
+) -> dict[int, float]:
+    """Return cosines with the sample's centre by content id; none of a damaged vector."""
+    if sample is None:
+        return {}
+    contents = {image.content_id for image in images}
+    vectors = vectors_of(session, PICTURE_VECTORS, space.id, contents, space.dimension)
+    return {i: float(cosines(single(vector), sample.centre)[0]) for i, vector in vectors.items()}
 
 
 def nearest_names(

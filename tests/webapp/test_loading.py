@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from mirada.adapters.encoders import openclip
 from mirada.embedding import interactive
 from mirada.kernel.errors import EncoderUnavailable
+from testing.sharing import SharingRuntime
 
 LONGEST_LOADING_S = 30.0
 
 
 @pytest.fixture
-def slow_weights(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Weights that do not come while the test runs, however fast this machine reads them."""
+def slow_weights(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Say when weights are being loaded, which do not come while the test runs."""
     has_begun, test_is_over = threading.Event(), threading.Event()
 
     def load_in_vain(*args: Any, **options: Any) -> Any:
@@ -25,16 +25,13 @@ def slow_weights(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         test_is_over.wait(LONGEST_LOADING_S)
         raise EncoderUnavailable("The test is over.")
 
-    monkeypatch.setattr(openclip, "load_chosen", load_in_vain)
-    yield
-    # Else the real weights would be loaded once this test has taken its patch back.
-    assert has_begun.wait(LONGEST_LOADING_S)
+    monkeypatch.setattr(SharingRuntime, "_load_encoder", load_in_vain)
+    yield has_begun
     test_is_over.set()
 
 
-@pytest.mark.usefixtures("slow_weights")
 def test_every_kind_of_query_hears_503_while_weights_are_still_loading(
-    client: Any, monkeypatch: pytest.MonkeyPatch
+    slow_weights: threading.Event, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(interactive, "LOADING_WAIT_S", 0.001)
 
@@ -44,3 +41,5 @@ def test_every_kind_of_query_hears_503_while_weights_are_still_loading(
         assert reply.status_code == 503, reply.text
         assert int(reply.headers["Retry-After"]) >= 1
         assert "still being loaded" in reply.json["detail"]
+    # Else the real weights would be loaded once this test has taken its patch back.
+    assert slow_weights.wait(LONGEST_LOADING_S)

@@ -25,7 +25,6 @@ PLACES = (
     "benchmarks",
     "training",
     "dev",
-    "docs",
 )
 
 

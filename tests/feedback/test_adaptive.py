@@ -192,7 +192,9 @@ def test_adapted_scores_sum_to_one_and_follow_the_verdicts(
     assert scores.sum() == pytest.approx(1, abs=1e-9)
     assert ((scores >= 0) & (scores <= 1 + TOLERANCE)).all()
     moved = (1 - alpha) * clip[1] + alpha * affinity(row(picture), evidence(said), clip[1])
-    assert (scores[1] >= clip[1] - TOLERANCE) == (moved >= clip[1] - TOLERANCE)
+    # On the edge itself the two ways of computing it may round to different sides.
+    if moved != pytest.approx(clip[1] - TOLERANCE, abs=1e-14):
+        assert (scores[1] >= clip[1] - TOLERANCE) == (moved >= clip[1] - TOLERANCE)
     # The others keep their proportions.
     assert scores[0] * clip[-1] == pytest.approx(scores[-1] * clip[0], abs=1e-9) or len(clip) == 2
 

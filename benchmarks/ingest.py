@@ -28,7 +28,7 @@ from mirada.people import users
 from mirada.pictures.folder_import import import_folder
 from mirada.runtime import Runtime
 from testing.registering import take_in
-from workers import embedded
+from workers import in_process
 
 STICKER_PX = 224
 PHOTO_PX = (4_000, 3_000)
@@ -175,7 +175,7 @@ def main() -> None:
             one_by_one = bare_loop(runtime, paths, 1)
             bare = bare_loop(runtime, paths, arguments.batch)
             report |= {"bare loop, one by one": one_by_one, "bare loop, batches": bare}
-            stop = embedded.start(runtime)
+            stop = in_process.start(runtime)
 
             def all_uploads() -> None:
                 with ThreadPoolExecutor(UPLOADERS) as pool:
@@ -185,7 +185,7 @@ def main() -> None:
             stop()
             report |= {"uploads answered": answered, "uploads READY": ready}
         with site(folder / "import") as (runtime, owner_id):
-            stop = embedded.start(runtime)
+            stop = in_process.start(runtime)
 
             def whole_folder() -> None:
                 import_folder(runtime, folder / "stickers", owner_id=owner_id, is_public=False)

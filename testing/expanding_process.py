@@ -8,11 +8,11 @@ import sys
 from mirada.classify.expansions import expansion_within
 from mirada.config import Settings
 from mirada.runtime import Runtime
-from workers.embedded import EmbeddedWorkers
+from workers.in_process import InProcessWorker
 
 if __name__ == "__main__":
     runtime = Runtime(Settings.from_env())
-    workers = EmbeddedWorkers(runtime, threads=3)
+    workers = InProcessWorker(runtime, threads=3)
     workers.start()
     sys.stdout.write("ready\n")
     sys.stdout.flush()

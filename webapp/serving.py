@@ -16,13 +16,15 @@ from collections.abc import Callable
 from mirada.background import Loop
 from mirada.config import Settings
 from mirada.db import spaces
+from mirada.embedding.backfill_job import backfill_at_start
+from mirada.jobs.waiting import wake_unpaid_at_start
 from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.errors import MiradaError, Unavailable
 from mirada.memory.warm_up import StyleWarmUp
 from mirada.people import users
 from mirada.pictures.folder_import import import_folder
 from mirada.runtime import Runtime
-from workers import catching_up, embedded
+from workers import in_process
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +114,7 @@ class Serving:
             if not self._migrate():
                 return
             if self._runtime.settings.redis_url is None and not self._stopping.is_set():
-                self._stop_jobs = embedded.start(self._runtime)
+                self._stop_jobs = in_process.start(self._runtime)
             self._load()
             self._styles.start()
             if self._is_first:
@@ -128,7 +130,7 @@ class Serving:
             try:
                 self._runtime.migrate()
                 if self._runtime.settings.redis_url is None:
-                    catching_up.wake_what_waits_for_money(self._runtime)
+                    wake_unpaid_at_start(self._runtime)
                 self._is_migrated = True
                 logger.info("The database is up to date")
             except Unavailable as error:
@@ -147,7 +149,7 @@ class Serving:
                 self._runtime.encoder  # noqa: B018 - the first use loads the weights
                 space_id, _ = self._runtime.space()
                 if self._is_first:
-                    catching_up.catch_up(self._runtime)
+                    backfill_at_start(self._runtime)
                 self._runtime.index(space_id).refresh()
                 self._load_texts()
                 return

@@ -1,1 +1,1 @@
-"""The queue: Dramatiq rings, the ledger in the database remembers."""
+"""The queue: Dramatiq carries messages, the ledger in the database holds the jobs."""

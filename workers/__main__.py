@@ -12,10 +12,12 @@ from types import FrameType
 import dramatiq
 
 from mirada.config import InvalidSettings, Settings
+from mirada.embedding.backfill_job import backfill_at_start
+from mirada.jobs.waiting import wake_unpaid_at_start
 from mirada.kernel.errors import EmbeddingSpaceMismatch, MiradaError
 from mirada.memory.warm_up import StyleWarmUp
 from mirada.runtime import Runtime
-from workers import actors, broker, catching_up, doorbell, embedded, logs, metrics_server
+from workers import actors, broker, doorbell, in_process, logs, metrics_server
 from workers.heartbeat import Heartbeat
 from workers.runner import JobRunner
 from workers.sweeper import Sweeper
@@ -79,11 +81,11 @@ def _prepare(runtime: Runtime, stopping: threading.Event) -> bool:
     while not stopping.is_set():
         try:
             runtime.migrate()
-            catching_up.wake_what_waits_for_money(runtime)
+            wake_unpaid_at_start(runtime)
             if runtime.settings.embeddings_enabled:
                 runtime.space()
                 runtime.encoder  # noqa: B018 - the first use loads the weights
-                catching_up.catch_up(runtime)
+                backfill_at_start(runtime)
             return True
         except EmbeddingSpaceMismatch:
             raise
@@ -116,7 +118,7 @@ def _work_with_redis(runtime: Runtime, redis_url: str, stopping: threading.Event
 
 def _work_without_redis(runtime: Runtime, stopping: threading.Event) -> None:
     logger.info("REDIS_URL is not set: looking into the database for jobs")
-    stop = embedded.start(runtime)
+    stop = in_process.start(runtime)
     stopping.wait()
     stop()
 

@@ -1,4 +1,4 @@
-"""A running attempt at a job: its time limits, its progress, and the thread that keeps its lease."""
+"""Attempts that run in this process: their time limits, their progress, and the renewal of their leases."""
 
 from __future__ import annotations
 

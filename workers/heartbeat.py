@@ -1,4 +1,4 @@
-"""A worker process has no port to ask, so it touches a file; `python -m workers.heartbeat` judges it."""
+"""The heartbeat of a worker process: a file that it touches, judged by `python -m workers.heartbeat`."""
 
 from __future__ import annotations
 

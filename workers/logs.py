@@ -1,4 +1,4 @@
-"""How every process of Mirada writes its log: one line per record, with whom it belongs to."""
+"""The log of every process of Mirada: one line per record, with the request or job it belongs to."""
 
 from __future__ import annotations
 
@@ -55,23 +55,12 @@ def configure(settings: Settings) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
-    if as_json:
-        rendering: list[Any] = [
-            structlog.processors.format_exc_info,
-            structlog.processors.EventRenamer("message"),
-            structlog.processors.JSONRenderer(),
-        ]
-    else:
-        rendering = [
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(),
-                # The default shows local variables, and with them settings and keys.
-                exception_formatter=structlog.dev.plain_traceback,
-            )
-        ]
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            *_rendering(as_json),
+        ],
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
@@ -94,3 +83,19 @@ def configure(settings: Settings) -> None:
     logging.captureWarnings(True)
     # Their authors' notes to each other; nothing an operator could act on.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(timm|open_clip|torch)\.")
+
+
+def _rendering(as_json: bool) -> list[Any]:
+    if as_json:
+        return [
+            structlog.processors.format_exc_info,
+            structlog.processors.EventRenamer("message"),
+            structlog.processors.JSONRenderer(),
+        ]
+    return [
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            # The default shows local variables, and with them settings and keys.
+            exception_formatter=structlog.dev.plain_traceback,
+        )
+    ]

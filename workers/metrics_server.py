@@ -1,4 +1,4 @@
-"""The small server on which a worker process shows its own metrics; it answers nothing else."""
+"""The metrics server of a worker process: it answers /metrics and nothing else."""
 
 from __future__ import annotations
 

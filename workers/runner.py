@@ -1,4 +1,4 @@
-"""Run jobs by id: claim, keep the lease, work, record how it ended. The only place that knows retries."""
+"""The job runner: claim a job by its id, keep the lease, work, and record how the attempt ended."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from mirada.jobs import attempts, endings
+from mirada.jobs import attempts, failures
 from mirada.jobs.attempt import Stopping
 from mirada.jobs.kinds import Kind, Kinds, kind_of
 from mirada.jobs.ledger import UNFINISHED
 from mirada.kernel.errors import LeaseLost, MiradaError, Unavailable
 from mirada.metrics.instruments import JOB_SECONDS
 from mirada.runtime import Runtime
-from workers import holder
+from workers import lease_holder
 from workers.attempt import RENEW_EVERY_S, LeasedAttempt, LeaseKeeper
 from workers.kinds import KINDS
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SUSPECT_WAIT_S = 5.0
-"""How long a job that crashed before waits for its turn alone; after that the sweeper rings again."""
+"""How long a job that crashed before waits until no other such job runs; then the sweeper rings again."""
 RECORD_PATIENCE_S = 20.0
 """How long a database that is down is asked again to record an error, less than half a lease."""
 
@@ -110,7 +110,7 @@ class JobRunner:
                 session,
                 job_id,
                 self._lease_s,
-                holder=holder.this_process(),
+                holder=lease_holder.this_process(),
                 only_unsuspected=only_unsuspected,
             )
             if job is None and not only_unsuspected:
@@ -147,7 +147,7 @@ class JobRunner:
         logger.warning(
             "Attempt %s failed: %s",
             attempt.job.attempts,
-            endings.reason_of(error),
+            failures.reason_of(error),
             exc_info=None if expected else error,
         )
         deadline = time.monotonic() + RECORD_PATIENCE_S

@@ -1,4 +1,4 @@
-"""Every few seconds: ring for due jobs, free the leases of dead processes, keep house once a day."""
+"""The sweeper: every few seconds it rings for due jobs and frees the leases of dead processes."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from mirada.embedding.rebuild_job import REBUILD_INDEX
 from mirada.jobs import leases, ledger, sweep
 from mirada.kernel.errors import MiradaError
 from mirada.runtime import Runtime
-from workers import holder
+from workers import lease_holder
 
 logger = logging.getLogger(__name__)
 
 SWEEP_EVERY_S = 10.0
 """JOBS: the sweeper rings again every 10 s."""
 LEASE_S = 25
-"""Two missed sweeps and a little: then another worker's sweeper takes over."""
+"""Two missed sweeps and a little; then the sweeper of another process takes over."""
 REBUILD_CHECK_EVERY_S = 60.0
 HOUSEKEEPING_EVERY_S = 86_400.0
 
@@ -34,7 +34,7 @@ class Sweeper(Loop):
         super().__init__("sweeper", self._sweep_next, every_s, "A sweep was left out")
         self._runtime = runtime
         self._has_swept = False
-        self._holder = holder.this_process()
+        self._holder = lease_holder.this_process()
         self._next_rebuild_check = 0.0
         # A restart must not be followed by a day's cleaning while people wait for their pictures.
         self._next_housekeeping = time.monotonic() + 600.0
@@ -54,21 +54,21 @@ class Sweeper(Loop):
         self._has_swept = True
 
     def sweep(self, *, is_first: bool = False) -> int:
-        """Sweep once, if no other process does, and return how many bells were rung.
+        """Sweep once, if no other process does, and return how many jobs were rung for.
 
         Args:
-            is_first: this process has just started: whoever had been rung for may be dead, so it
-                rings for everything that is due, whoever sweeps besides.
+            is_first: this process has just started. The worker that had been rung for may be dead,
+                so it rings for all due jobs, also while another process sweeps.
         """
         with self._runtime.transaction() as session:
             token = leases.acquire(session, leases.SWEEPER, self._holder, LEASE_S)
         if token is None and not is_first:
             return 0
         with self._runtime.transaction() as session:
-            freed = sweep.free_dead_attempts(session, holder.is_dead)
+            freed = sweep.free_dead_attempts(session, lease_holder.is_dead)
         if freed:
             logger.warning("%s jobs were left by a process that died", freed)
-        rung = self._ring_due(ring_all=is_first or self._bells_were_lost())
+        rung = self._ring_due(ring_all=is_first or self._messages_were_lost())
         if token is not None:
             self._give_up_lost_calls()
             self._queue_rebuild_if_due()
@@ -78,7 +78,7 @@ class Sweeper(Loop):
     def _ring_due(self, *, ring_all: bool) -> int:
         again_after_s = 0 if ring_all else sweep.RING_AGAIN_AFTER_S
         with self._runtime.transaction() as session:
-            due = sweep.due_job_ids(session, ring_again_after_s=again_after_s)
+            due = sweep.due_jobs_to_ring(session, ring_again_after_s=again_after_s)
         rung = 0
         for job in due:
             if not self._runtime.doorbell.ring(job.id, job.kind):
@@ -90,8 +90,8 @@ class Sweeper(Loop):
                 sweep.forget_rings(session, [job.id for job in due[rung:]])
         return rung
 
-    def _bells_were_lost(self) -> bool:
-        """Return whether Redis holds no bell at all; then due jobs have lost theirs, or are at work."""
+    def _messages_were_lost(self) -> bool:
+        """Return whether Redis holds no message at all; then due jobs have lost theirs, or are at work."""
         try:
             return self._runtime.doorbell.waiting() == 0
         except (redis.RedisError, OSError):

@@ -17,7 +17,7 @@ from mirada.embedding import embed
 from mirada.embedding import texts as prompts
 from mirada.jobs import attempts
 from mirada.jobs.kinds import Kind, RetryPolicy
-from mirada.jobs.turns import OutOfTurn, Turn, turn_of
+from mirada.jobs.slots import NoFreeSlot, Slot, slot_of
 from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.errors import GarbledReply, MiradaError, NotFound, Unavailable, UnusableReply
 from mirada.kernel.prompts import prompt_digest
@@ -48,7 +48,7 @@ class CaptionTask:
 
     runtime: Runtime
     attempt: Attempt
-    turn: Turn
+    slot: Slot
     content_id: int
     owner_id: int
     recipe: CaptionRecipe | None
@@ -67,8 +67,8 @@ def caption_image(runtime: Runtime, attempt: Attempt) -> None:
         raise NotFound("The job names no content, or nobody whose images are meant.")
     recipe = recipe_in_force(runtime, job.arguments.get("model"))
     redo = bool(job.arguments.get("redo", False))
-    with turn_of(runtime, job.kind, THREADS_PER_CAPTION) as turn:
-        task = CaptionTask(runtime, attempt, turn, job.subject_id, job.owner_id, recipe, redo)
+    with slot_of(runtime, job.kind, THREADS_PER_CAPTION) as slot:
+        task = CaptionTask(runtime, attempt, slot, job.subject_id, job.owner_id, recipe, redo)
         is_finished = False
         while not is_finished:
             caption = trouble = None
@@ -107,10 +107,10 @@ def _written(task: CaptionTask) -> str | None:
         return None
     if claim.is_busy:
         # The words of any other wait: that somebody asks about the same picture is theirs to know.
-        raise OutOfTurn
+        raise NoFreeSlot
     order = paying.order_of(task.attempt, spending.CAPTION, claim.sha256)
     if claim.caption is None and claim.refusal is None:
-        task.turn.take()
+        task.slot.take()
         return _answer(task, recipe, order, claim.storage_key)
     paying.share(task.runtime, order, caption_question(recipe))
     if claim.caption is None:
@@ -164,14 +164,14 @@ def _embed(task: CaptionTask, wanted: WantedCaptions, due: list[DueText]) -> int
     """Embed the texts that have no vector, let the images show the vectors of all, return the space.
 
     A text that is embedded already, for somebody else wrote the same, takes the same way as a new
-    one: it needs its turn, the model and room in the budget, and makes one change.
+    one: it needs a slot, the model and room in the budget, and makes one change.
     """
     space_id = wanted.space_id
     if not due:
         return space_id
     encoder = encoder_in(task.runtime, wanted.space, task.timeout_s)
     if isinstance(encoder, PaidEncoder):
-        task.turn.take()
+        task.slot.take()
         for text in due:
             space_id = _embed_paid(task, encoder, text) or space_id
         return space_id
@@ -200,9 +200,9 @@ def _embed_paid(task: CaptionTask, encoder: PaidEncoder, text: DueText) -> int |
 
 
 def _is_embedded(text_id: int, order: Order, session: Session) -> bool:
-    """Return whether a text has a vector. Raises OutOfTurn while another attempt pays for it."""
+    """Return whether a text has a vector. Raises NoFreeSlot while another attempt pays for it."""
     if shared_calls.is_under_way(session, order):
-        raise OutOfTurn
+        raise NoFreeSlot
     space = spaces.pinned_space(session, SpaceKind.CAPTION)
     return space is not None and prompts.is_embedded(session, text_id, space.id)
 

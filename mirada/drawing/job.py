@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mirada.drawing import request
 from mirada.drawing.request import WantedDrawing
 from mirada.jobs.kinds import Kind, RetryPolicy
-from mirada.jobs.turns import turn_of
+from mirada.jobs.slots import slot_of
 from mirada.kernel.drawing import sides_of
 from mirada.kernel.errors import (
     CorruptImage,
@@ -50,8 +50,8 @@ def draw_image(runtime: Runtime, attempt: Attempt) -> None:
     if not _is_drawn(runtime, key):
         with runtime.reading() as session:
             request.require_asker(session, job)
-        with turn_of(runtime, job.kind, THREADS_PER_DRAWING) as turn:
-            turn.take()
+        with slot_of(runtime, job.kind, THREADS_PER_DRAWING) as slot:
+            slot.take()
             _draw(runtime, attempt, wanted.prompt, size, key)
     attempt.check()
     try:

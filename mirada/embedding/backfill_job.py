@@ -1,7 +1,8 @@
-"""The job that queues the embedding of every content that has no vector."""
+"""The job that queues the embedding of every content that has no vector, and its start by itself."""
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from mirada.embedding import backfill
@@ -12,6 +13,8 @@ from mirada.jobs.kinds import Kind
 if TYPE_CHECKING:
     from mirada.jobs.attempt import Attempt
     from mirada.runtime import Runtime
+
+logger = logging.getLogger(__name__)
 
 
 def backfill_embeddings(runtime: Runtime, attempt: Attempt) -> None:
@@ -50,6 +53,31 @@ def backfill_embeddings(runtime: Runtime, attempt: Attempt) -> None:
     with runtime.transaction() as session:
         attempts.report_progress(session, job.id, attempt.token, done, done)
         attempts.finish(session, job.id, attempt.token)
+
+
+def backfill_at_start(runtime: Runtime) -> int | None:
+    """Queue a backfill if pictures wait for one, and return its job's id; what failed stays failed.
+
+    Raises:
+        Unavailable: the database cannot be reached.
+    """
+    space_id, _ = runtime.space()
+    with runtime.reading() as session:
+        count = backfill.count_to_embed(session, space_id, only_unqueued=True)
+    if count == 0:
+        return None
+    with runtime.transaction() as session:
+        job = backfill.queue_at_start(session)
+    if job is None:
+        logger.warning(
+            "%s pictures have no vector, and the job that would queue them was given up; see: "
+            "flask --app wsgi jobs failed",
+            count,
+        )
+        return None
+    logger.info("%s pictures without a vector are embedded now, by job %s", count, job.id)
+    runtime.doorbell.ring(job.id, job.kind)
+    return job.id
 
 
 KIND = Kind(backfill.BACKFILL_EMBEDDINGS, backfill_embeddings)

@@ -1,1 +1,1 @@
-"""The verbs: one function is one transaction's work, given a Session and ports; none commits."""
+"""Jobs: the ledger of work that must not be lost, its attempts, its leases and the kinds of work."""

@@ -1,4 +1,4 @@
-"""One attempt at a job: claim it, keep it, end it. Every write says whose attempt it is. Never commits.
+"""Attempts in the ledger: claim a job, renew its lease, end the attempt. Never commits.
 
 A job is claimed by one conditional UPDATE on the database's own clock, and that claim is committed
 before the work begins: what ends without a finishing write is thereby known to have crashed. A
@@ -28,7 +28,7 @@ from sqlalchemy.orm import Session
 
 from mirada.db.models import Job, JobState
 from mirada.db.session import now_ms
-from mirada.jobs import endings
+from mirada.jobs import failures
 from mirada.jobs.kinds import Kind, Kinds, kind_of
 from mirada.kernel.errors import LeaseLost
 
@@ -104,7 +104,7 @@ def claim(
 
     Args:
         session: a transaction of its own.
-        job_id: the row a bell rang for; an unknown one is nobody's.
+        job_id: the job that a message named; an unknown one is not claimed.
         lease_s: how long the attempt stays ours without being renewed.
         holder: at most 16 characters that begin the token and say which process holds it.
         only_unsuspected: leave jobs alone that have crashed before.
@@ -201,11 +201,11 @@ def fail(session: Session, job_id: int, token: str, error: BaseException, kind: 
         raise _lease_lost(job_id)
     policy = kind.retry_policy
     errors = job.attempts - job.crashes
-    is_deferred = endings.is_deferred(error)
-    is_final = not is_deferred and (endings.is_hopeless(error) or errors >= policy.max_attempts)
-    reason = endings.reason_of(error)
+    is_deferred = failures.is_deferred(error)
+    is_final = not is_deferred and (failures.is_hopeless(error) or errors >= policy.max_attempts)
+    reason = failures.reason_of(error)
     if not is_final:
-        wait_ms = int(endings.wait_s(error, errors, policy) * 1000)
+        wait_ms = int(failures.wait_s(error, errors, policy) * 1000)
         _update_mine(
             session,
             job_id,

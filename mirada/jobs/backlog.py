@@ -1,4 +1,4 @@
-"""What operators are shown of the database: numbers only, of nobody in particular."""
+"""The numbers that operators see of the database: work that is not done, the last change."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Backlog:
 
 
 def backlog(session: Session, kinds: Iterable[str]) -> Backlog:
-    """Count what waits, runs and was given up; these kinds also where there is none."""
+    """Count the jobs that wait, run or were given up; these kinds also where there are none."""
     counts = {(kind, str(state)): 0 for kind in kinds for state in STATES}
     rows = session.execute(
         select(Job.kind, Job.state, func.count())

@@ -1,4 +1,4 @@
-"""Named rights that one process holds for a while: who sweeps, who builds an index.
+"""Leases: named rights that one process holds for a while, such as to sweep or to build an index.
 
 Each new holder gets a higher fencing token, so that what a late one still writes can be refused.
 """
@@ -21,21 +21,21 @@ SWEEPER = "sweeper"
 
 
 def rebuild_lease(space_id: int) -> str:
-    """Return the name of the right to publish snapshots of a space."""
+    """Return the name of the lease under which snapshots of a space are published."""
     return lease_name(space_id)
 
 
 def acquire(
     session: Session, name: str, holder: str, lease_s: int, *, take_over: bool = False
 ) -> int | None:
-    """Take a right that is free and return its fencing token; None while somebody else holds it.
+    """Take a lease that is free and return its fencing token; None while another process holds it.
 
     Args:
         session: a transaction.
-        name: of the right, <= 100 characters.
-        holder: who asks; asking again prolongs the same holding under the same token.
+        name: of the lease, <= 100 characters.
+        holder: the process that asks; asking again prolongs its lease under the same token.
         lease_s: how long it is held without being renewed.
-        take_over: take it from whoever holds it: the caller knows that they are gone.
+        take_over: take it from its holder: the caller knows that the holder is gone.
     """
     _make_sure_of_row(session, name)
     still_mine = update(Lease).where(
@@ -55,20 +55,20 @@ def acquire(
 
 
 def renew(session: Session, name: str, fencing_token: int, lease_s: int) -> None:
-    """Prolong a right. Raises LeaseLost when somebody has taken it since."""
+    """Prolong a lease. Raises LeaseLost when another process has taken it since."""
     mine = update(Lease).where(Lease.name == name, Lease.fencing_token == fencing_token)
     if not _execute(session, mine.values(lease_until_ms=now_ms() + lease_s * 1000)):
         raise LeaseLost(f"The right '{name}' belongs to another process now.")
 
 
 def release(session: Session, name: str, fencing_token: int) -> None:
-    """Give a right back; harmless when it has been taken since."""
+    """Give a lease back; harmless when it has been taken since."""
     mine = update(Lease).where(Lease.name == name, Lease.fencing_token == fencing_token)
     _execute(session, mine.values(holder=None, lease_until_ms=0))
 
 
 def free_holders(session: Session, name: str, dead: Collection[str]) -> None:
-    """Free a right that one of these holders, known to be dead, still seems to hold."""
+    """Free a lease whose holder is one of these, which are known to be dead."""
     theirs = update(Lease).where(Lease.name == name, Lease.holder.in_(dead))
     _execute(session, theirs.values(holder=None, lease_until_ms=0))
 

@@ -1,4 +1,4 @@
-"""The ledger of work that must not be lost: queue it, look at it, ask for it again. Never rings a bell.
+"""The ledger of work that must not be lost: queue a job, look at it, retry it. Never rings the doorbell.
 
 A job's row is written in the transaction that writes what the job is about; the caller rings after
 the commit. How an attempt runs and ends is in `mirada.jobs.attempts`.
@@ -76,18 +76,8 @@ def enqueue(
     job = _locked_by_key(session, key)
     now = session.execute(select(now_ms())).scalar_one()
     if job is None:
-        job = fresh
-        job.next_run_at_ms = now
-        try:
-            with session.begin_nested():
-                session.add(job)
-                session.flush()
-            return job
-        except IntegrityError:
-            # Another transaction queued the same work between our look and our insert.
-            job = _locked_by_key(session, key)
-            if job is None:
-                raise
+        fresh.next_run_at_ms = now
+        job = _inserted_unless_there(session, fresh)
     if job.state in FINAL:
         queue_afresh(job, now)
         job.space_id = space_id
@@ -96,6 +86,20 @@ def enqueue(
         job.request_id = request_id
         session.flush()
     return job
+
+
+def _inserted_unless_there(session: Session, fresh: Job) -> Job:
+    try:
+        with session.begin_nested():
+            session.add(fresh)
+            session.flush()
+        return fresh
+    except IntegrityError:
+        # Another transaction queued the same work between our look and our insert.
+        job = _locked_by_key(session, fresh.same_work)
+        if job is None:
+            raise
+        return job
 
 
 def _locked_by_key(session: Session, key: str) -> Job | None:

@@ -1,4 +1,4 @@
-"""What keeps the ledger moving when bells were lost and processes died, and clears away what is old."""
+"""Sweeping the ledger: find due jobs, free the leases of dead processes, delete what is old."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from mirada.db.session import now_ms
 from mirada.db.spending_models import CallState, LanguageModelCall
 from mirada.jobs.attempts import is_free
 
-BELLS_PER_SWEEP = 200
+MAX_RINGS = 200
 RING_AGAIN_AFTER_S = 60
-"""research, reliability 1.3: a slow day must not pile up doorbells, so each row rings once a minute."""
+"""research, reliability 1.3: a slow day must not pile up messages, so each job rings once a minute."""
 PURGE_ROWS = 500
 """Rows deleted per transaction: short locks, and fewer parameters than any SQLite takes."""
 LONGEST_CALL_MS = 3_600_000
-"""A call that belongs to no job and has not ended after an hour never will: its process is gone."""
+"""The longest that a call outside a job may take; after that its process is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class DueJob:
     kind: str
 
 
-def due_jobs(session: Session, limit: int = BELLS_PER_SWEEP) -> list[DueJob]:
+def due_jobs(session: Session, limit: int = MAX_RINGS) -> list[DueJob]:
     """Return jobs that may be claimed now, oldest first; rung or not."""
     rows = session.execute(
         select(Job.id, Job.kind).where(is_free()).order_by(Job.next_run_at_ms, Job.id).limit(limit)
@@ -40,19 +40,19 @@ def due_jobs(session: Session, limit: int = BELLS_PER_SWEEP) -> list[DueJob]:
     return [DueJob(job_id, kind) for job_id, kind in rows]
 
 
-def due_job_ids(
+def due_jobs_to_ring(
     session: Session,
-    limit: int = BELLS_PER_SWEEP,
+    limit: int = MAX_RINGS,
     *,
     ring_again_after_s: int = RING_AGAIN_AFTER_S,
 ) -> list[DueJob]:
-    """Return due jobs to ring for, oldest first, and note that they were rung now.
+    """Return due jobs to ring for, oldest first, and record that they were rung now.
 
     Args:
         session: a transaction; ring after its commit.
         limit: at most so many.
-        ring_again_after_s: leave out what was rung for more recently; 0 when the bells are known to
-            be lost.
+        ring_again_after_s: leave out jobs that were rung for more recently; 0 when the messages are
+            known to be lost.
     """
     rung_before = now_ms() - ring_again_after_s * 1000
     rows = session.execute(
@@ -95,7 +95,7 @@ def free_dead_attempts(session: Session, is_dead: Callable[[str], bool]) -> int:
 
 
 def purge_idempotency_keys(session: Session) -> int:
-    """Forget the oldest keys that no client repeats any more, and return how many."""
+    """Delete the oldest keys that no client repeats any more, and return how many."""
     old = session.execute(
         select(IdempotencyKey.id)
         .where(IdempotencyKey.created_at < utc_now() - KEPT_FOR)
@@ -144,7 +144,7 @@ def give_up_lost_calls(session: Session) -> int:
 
 
 def forget_rings(session: Session, job_ids: list[int]) -> None:
-    """Note that these jobs were not rung for after all."""
+    """Record that these jobs were not rung for after all."""
     session.execute(
         update(Job).where(Job.id.in_(job_ids)).values(rung_at_ms=None),
         execution_options={"synchronize_session": False},

@@ -1,8 +1,9 @@
-"""Jobs that wait for something else than their own time, woken when it comes."""
+"""Waking jobs that wait for something else than their time: a slot, or money."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+import logging
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import ColumnElement, CursorResult, select, update
 from sqlalchemy.orm import Session
@@ -10,14 +11,19 @@ from sqlalchemy.orm import Session
 from mirada.db.models import Job, JobState
 from mirada.db.session import now_ms
 
+if TYPE_CHECKING:
+    from mirada.runtime import Runtime
+
+logger = logging.getLogger(__name__)
+
 RACES = 5
-"""So often somebody else may wake the very job that was found, before nobody is woken."""
+"""The most times that another caller may wake the very job that was found, before none is woken."""
 BUDGETS = "_DAILY_BUDGET_USD"
-"""Stands in what every job says that waits for money."""
+"""Stands in the error of every job that waits for money."""
 
 
 def wake_next(session: Session, kind: str, reason: str) -> int | None:
-    """Make the job due that has waited longest for that reason, and return its id; None: there is none.
+    """Make the job due that has waited longest for a reason, and return its id; None for none.
 
     Each call wakes another one, however many are made at once. Ring after the commit.
     """
@@ -36,12 +42,22 @@ def wake_next(session: Session, kind: str, reason: str) -> int | None:
     return None
 
 
-def wake_what_waits_for_money(session: Session) -> int:
-    """Make due what waits for another day's budget, and return how many: the budget may be another.
+def wake_unpaid(session: Session) -> int:
+    """Make jobs due that wait for another day's budget, and return how many they are.
 
-    Where it is not, they find out and wait again; none loses an attempt by it.
+    The budget may be another by now. Where it is not they wait again, and none loses an attempt.
     """
     return _wake(session, Job.last_error.contains(BUDGETS, autoescape=True))
+
+
+def wake_unpaid_at_start(runtime: Runtime) -> None:
+    """Wake the jobs that wait for money, in a transaction of their own. Raises Unavailable."""
+    with runtime.transaction() as session:
+        count = wake_unpaid(session)
+    if count:
+        logger.info(
+            "%s jobs that wait for another day's budget look again whether it suffices", count
+        )
 
 
 def _is_waiting() -> ColumnElement[bool]:

@@ -23,7 +23,7 @@ from mirada.db.memory_models import TextEmbedding
 from mirada.db.models import Content, Installation, JobState, Space
 from mirada.db.spending_models import CallState
 from mirada.jobs import sweep
-from mirada.jobs.turns import REST_S
+from mirada.jobs.slots import REST_S
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind, l2_normalise
 from mirada.language_model import paying, usage
 from mirada.language_model.usage import KeyState
@@ -284,11 +284,11 @@ def test_who_waits_for_anothers_answer_reads_what_everybody_reads_who_waits(
 
     assert (waiting.state, waiting.attempts) == (JobState.QUEUED, 0)
     others = site.bring(2, bea)
-    turns: Any = site.runtime.remembered(f"turns:{CAPTION_IMAGE}", lambda: None)
-    assert turns.take()
-    without_turn = site.run(others)
-    turns.give_back()
-    assert (without_turn.state, without_turn.last_error) == (JobState.QUEUED, waiting.last_error)
+    slots: Any = site.runtime.remembered(f"slots:{CAPTION_IMAGE}", lambda: None)
+    assert slots.take()
+    without_slot = site.run(others)
+    slots.give_back()
+    assert (without_slot.state, without_slot.last_error) == (JobState.QUEUED, waiting.last_error)
     for image in (second, others):
         assert REST_S[0] - 1 < site.waits_s(image) <= REST_S[1] + 10
     go_on.set()
@@ -737,7 +737,7 @@ def test_captions_take_half_of_the_threads_and_the_rest_wait_their_turn(
     go_on.set()
     for thread in threads:
         thread.join()
-    assert site.waits_s(pictures[2]) <= 0, "whoever had a turn calls the next"
+    assert site.waits_s(pictures[2]) <= 0, "an attempt that ends wakes the next"
     assert site.run(pictures[2]).state == JobState.DONE
 
 

@@ -33,7 +33,7 @@ from testing.openai_server import (
     html,
     openai_serving,
 )
-from workers.embedded import EmbeddedWorkers
+from workers.in_process import InProcessWorker
 from workers.runner import run_job
 
 READY, PENDING, FAILED, OFF = (
@@ -78,7 +78,7 @@ def runtime(make_asking: Callable[..., Runtime]) -> Runtime:
 
 @pytest.fixture
 def working(runtime: Runtime) -> Iterator[Runtime]:
-    workers = EmbeddedWorkers(runtime, threads=2)
+    workers = InProcessWorker(runtime, threads=2)
     workers.start()
     yield runtime
     workers.stop()

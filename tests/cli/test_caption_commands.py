@@ -25,7 +25,7 @@ from testing.openai_server import (
 from testing.worksite import MeanColours, Site
 from tests.captions.test_caption_jobs import LocalTexts
 from webapp import cli
-from workers.embedded import EmbeddedWorkers
+from workers.in_process import InProcessWorker
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def run(site: CaptionedSite, *arguments: str, code: int = 0) -> str:
 
 
 def backfill_with_workers(site: CaptionedSite, *arguments: str) -> str:
-    workers = EmbeddedWorkers(site.runtime, threads=2)
+    workers = InProcessWorker(site.runtime, threads=2)
     workers.start()
     try:
         return run(site, "backfill", *arguments)

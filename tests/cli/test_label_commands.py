@@ -16,7 +16,7 @@ from mirada.kernel.labels import DEFAULT_LABELS
 from mirada.runtime import Runtime
 from testing.openai_server import CHAT, OpenAiServer, completion, expansion_of, openai_serving
 from webapp import cli
-from workers.embedded import EmbeddedWorkers
+from workers.in_process import InProcessWorker
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def runtime(make_runtime: Callable[..., Runtime], server: OpenAiServer) -> Runti
 
 @pytest.fixture
 def working(runtime: Runtime) -> Iterator[Runtime]:
-    workers = EmbeddedWorkers(runtime, threads=4)
+    workers = InProcessWorker(runtime, threads=4)
     workers.start()
     yield runtime
     workers.stop()
@@ -114,7 +114,7 @@ def test_labels_that_wait_for_a_mended_key_are_not_waited_for(
 ) -> None:
     settings = {**server.settings, "openai_api_key": "sk-WRONG"}
     runtime = make_runtime(embeddings_enabled=False, **settings)
-    workers = EmbeddedWorkers(runtime, threads=1)
+    workers = InProcessWorker(runtime, threads=1)
     workers.start()
     try:
         said = run(runtime, "--labels", "cat,dog", code=1)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from mirada.embedding.backfill_job import backfill_at_start
 from mirada.kernel.embeddings import SpaceKind
 from tests.compat.conftest import Server, upload
-from workers import catching_up
 
 
 def settle(server: Server) -> None:
@@ -137,7 +137,7 @@ def test_a_prompt_typed_while_embeddings_are_off_is_embedded_later(
     off.client.patch(image["url"], json={"prompt": "a fox"})
     assert off.client.get("/api/v1/jobs").get_json()["results"] == []
     on = serve(data_dir=off.runtime.settings.data_dir)
-    assert catching_up.catch_up(on.runtime) is not None
+    assert backfill_at_start(on.runtime) is not None
     on.work()
     settle(on)
     body = {"in": "prompts", "text": "a fox"}

@@ -611,7 +611,7 @@ def test_drawings_take_a_quarter_of_the_threads_and_the_rest_wait_their_turn(
     go_on.set()
     thread.join()
     assert site.job(first).state == JobState.DONE
-    assert waits_s(site, second) <= 0, "whoever had the turn calls the next"
+    assert waits_s(site, second) <= 0, "an attempt that ends wakes the next"
     assert run_now(site, second).state == JobState.DONE
 
 

@@ -277,7 +277,7 @@ def test_due_jobs_are_rung_for_oldest_first_and_once_a_minute(database: Database
 
     def ring(**options: Any) -> list[int]:
         with database.transaction() as session:
-            return [job.id for job in sweep.due_job_ids(session, **options)]
+            return [job.id for job in sweep.due_jobs_to_ring(session, **options)]
 
     assert ring(limit=2) == ids[:2]
     assert ring() == ids[2:]
@@ -290,12 +290,12 @@ def test_running_jobs_are_due_again_when_their_lease_has_run_out(
 ) -> None:
     claimed(database, queued)
     with database.transaction() as session:
-        assert sweep.due_job_ids(session) == []
+        assert sweep.due_jobs_to_ring(session) == []
 
     change(database, queued, lease_until_ms=1)
 
     with database.transaction() as session:
-        assert [job.id for job in sweep.due_job_ids(session)] == [queued]
+        assert [job.id for job in sweep.due_jobs_to_ring(session)] == [queued]
 
 
 def test_leases_of_dead_processes_are_freed_and_counted_as_crashes(

@@ -14,7 +14,7 @@ from mirada.kernel.errors import LeaseLost
 from mirada.pictures import images
 from testing.openai_server import DRAWINGS, openai_serving
 from testing.worksite import Site
-from workers import embedded
+from workers import in_process
 from workers.runner import run_job
 
 
@@ -25,7 +25,7 @@ def test_pictures_become_ready_on_postgresql(
     site = make_site(database_url=postgresql_url)
     for seed in range(10):
         site.upload(seed)
-    stop = embedded.start(site.runtime)
+    stop = in_process.start(site.runtime)
     site.wait_for({"READY": 10})
     stop()
 

@@ -19,7 +19,7 @@ import redis
 from mirada.config import PROJECT_ROOT
 from mirada.db.models import JobState
 from testing.worksite import Site
-from workers import actors, broker, holder
+from workers import actors, broker, lease_holder
 from workers.runner import JobRunner
 from workers.sweeper import Sweeper
 
@@ -102,7 +102,7 @@ def test_bells_lost_after_a_sweep_are_rung_again_by_the_next_one(
 def test_one_sweeper_works_at_a_time_and_another_takes_over(site: Site, monkeypatch: Any) -> None:
     first = Sweeper(site.runtime)
     first.start()
-    monkeypatch.setattr(holder, "this_process", lambda: "another process!")
+    monkeypatch.setattr(lease_holder, "this_process", lambda: "another process!")
     second = Sweeper(site.runtime)
     time.sleep(0.3)
     site.upload(0)

@@ -19,7 +19,7 @@ from mirada.kernel.audience import Audience
 from mirada.kernel.errors import EncoderUnavailable
 from mirada.pictures import images
 from testing.worksite import Site
-from workers import holder
+from workers import lease_holder
 from workers.kinds import KINDS
 from workers.runner import JobRunner, run_job
 
@@ -383,13 +383,13 @@ def test_a_process_that_died_is_told_from_one_that_lives() -> None:
     import subprocess
     import sys
 
-    code = "from workers import holder; print(holder.this_process())"
+    code = "from workers import holder; print(lease_holder.this_process())"
     token = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.strip()
 
     assert len(token) == 16
-    assert holder.is_dead(token + "0" * 16)
-    assert not holder.is_dead(holder.this_process() + "0" * 16)
-    assert not holder.is_dead("ffffffff" + token[8:] + "0" * 16)
-    assert not holder.is_dead("")
+    assert lease_holder.is_dead(token + "0" * 16)
+    assert not lease_holder.is_dead(lease_holder.this_process() + "0" * 16)
+    assert not lease_holder.is_dead("ffffffff" + token[8:] + "0" * 16)
+    assert not lease_holder.is_dead("")

@@ -1,4 +1,4 @@
-"""What the error that ended an attempt means for its job: give up, try again, or just wait; and its words."""
+"""Failures of attempts: whether the job is given up, when it is tried again, and the words people read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mirada.kernel.errors import (
 
 MAX_ERROR_CHARS = 2_000
 HOPELESS = (InvalidInput, NotAllowed, NotFound, LanguageModelRefused, UnusableReply)
-"""What the input, or whoever was asked, is to blame for: another attempt would end the same way."""
+"""Errors of the input, or of whoever was asked: another attempt would end the same way."""
 
 
 def is_hopeless(error: BaseException) -> bool:

@@ -14,14 +14,14 @@ from mirada.db.models import Job, JobState
 from mirada.jobs import ledger
 from mirada.jobs.kinds import Kind
 from testing.worksite import Site
-from workers import embedded
-from workers.embedded import EmbeddedWorkers
+from workers import in_process
+from workers.in_process import InProcessWorker
 from workers.runner import JobRunner
 
 
 @pytest.fixture
 def working(site: Site) -> Iterator[Site]:
-    stop = embedded.start(site.runtime)
+    stop = in_process.start(site.runtime)
     yield site
     stop()
 
@@ -72,7 +72,7 @@ def test_what_was_left_by_the_last_process_is_done_at_start(site: Site) -> None:
             .values(state=JobState.RUNNING, lease_token="gone", lease_until_ms=1, attempts=1)
         )
 
-    stop = embedded.start(site.runtime)
+    stop = in_process.start(site.runtime)
     site.wait_for({"READY": 6})
     stop()
 
@@ -87,7 +87,7 @@ def test_a_poisonous_job_does_not_stop_the_queue(site: Site) -> None:
                 state=JobState.RUNNING, crashes=2, attempts=3, lease_token="x", lease_until_ms=1
             )
         )
-    stop = embedded.start(site.runtime)
+    stop = in_process.start(site.runtime)
     site.upload(1)
     site.wait_for({"READY": 1})
     stop()
@@ -104,7 +104,7 @@ def test_stopping_waits_for_what_is_under_way_and_leaves_the_rest_queued(site: S
 
     site.encoder.before = slowly
     ids = [site.upload(seed).job_id for seed in range(20)]
-    workers = EmbeddedWorkers(site.runtime, threads=2)
+    workers = InProcessWorker(site.runtime, threads=2)
     workers.start()
     assert began.wait(10)
     workers.stop()
@@ -126,7 +126,7 @@ def test_a_job_that_nobody_can_claim_keeps_no_thread_busy(site: Site) -> None:
 
     with site.runtime.transaction() as session:
         ledger.enqueue(session, "anything")
-    workers = EmbeddedWorkers(site.runtime, runner=Reluctant(site.runtime))
+    workers = InProcessWorker(site.runtime, runner=Reluctant(site.runtime))
     workers.start()
     time.sleep(1.5)
     workers.stop()

@@ -9,11 +9,12 @@ from sqlalchemy import select, update
 from mirada.captions.writing import CAPTION_IMAGE
 from mirada.db.models import Job, JobState
 from mirada.embedding import backfill
+from mirada.embedding.backfill_job import backfill_at_start
 from mirada.jobs import attempts, ledger, sweep
 from mirada.kernel.errors import InvalidInput
 from mirada.runtime import Runtime
 from testing.worksite import Site
-from workers import __main__, catching_up
+from workers import __main__
 from workers.kinds import KINDS
 from workers.runner import run_job
 
@@ -52,14 +53,14 @@ def test_what_came_in_while_embeddings_were_off_is_embedded_at_the_next_start(si
         assert site.upload(seed).job_id is None
     set_embedding(site, True)
 
-    first = catching_up.catch_up(site.runtime)
+    first = backfill_at_start(site.runtime)
     assert first is not None
-    assert catching_up.catch_up(site.runtime) == first
+    assert backfill_at_start(site.runtime) == first
     run_all(site)
 
     assert site.statuses() == {"READY": 3}
     assert site.job(first).progress_done == 3
-    assert catching_up.catch_up(site.runtime) is None
+    assert backfill_at_start(site.runtime) is None
 
 
 def test_a_worker_that_starts_looks_again_whether_the_budget_suffices(site: Site) -> None:
@@ -97,7 +98,7 @@ def test_a_job_that_was_worked_while_embeddings_were_off_is_done_again(site: Sit
     assert site.statuses() == {"PENDING": 1}
     set_embedding(site, True)
 
-    catching_up.catch_up(site.runtime)
+    backfill_at_start(site.runtime)
     run_all(site)
 
     assert site.statuses() == {"READY": 1}
@@ -107,12 +108,12 @@ def test_a_start_asks_again_for_nothing_that_failed_or_waits(site: Site) -> None
     failed = site.upload(1).job_id or 0
     give_up(site.runtime, failed)
     waiting = site.upload(2).job_id or 0
-    assert catching_up.catch_up(site.runtime) is None
+    assert backfill_at_start(site.runtime) is None
 
     set_embedding(site, False)
     site.upload(3)
     set_embedding(site, True)
-    started = catching_up.catch_up(site.runtime)
+    started = backfill_at_start(site.runtime)
     run_job(site.runtime, started or 0)
 
     assert site.job(started).progress_done == 1
@@ -121,14 +122,14 @@ def test_a_start_asks_again_for_nothing_that_failed_or_waits(site: Site) -> None
     assert site.statuses() == {"FAILED": 1, "PENDING": 2}
 
 
-def test_a_catching_up_that_was_given_up_waits_for_a_person(site: Site) -> None:
+def test_a_backfill_that_was_given_up_waits_for_a_person(site: Site) -> None:
     set_embedding(site, False)
     site.upload(1)
     set_embedding(site, True)
-    started = catching_up.catch_up(site.runtime) or 0
+    started = backfill_at_start(site.runtime) or 0
     give_up(site.runtime, started)
 
-    assert catching_up.catch_up(site.runtime) is None
+    assert backfill_at_start(site.runtime) is None
 
     assert site.job(started).state == JobState.FAILED
     with site.runtime.reading() as session:

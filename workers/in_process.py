@@ -1,6 +1,6 @@
-"""Work the ledger with threads of the web process, where there is no Redis.
+"""The in-process worker: threads of the web process that work on jobs where there is no Redis.
 
-The same runner, state machine and sweeper as a worker process: only the bell is another one.
+The runner, the ledger and the sweeper are those of a worker process; only the doorbell is another.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ POLL_EVERY_S = 0.5
 """How soon a job is noticed that another process queued, such as the import command."""
 REST_S = 2.0
 """How long a due job that could not be claimed is left alone: somebody else has it, or it waits for
-its turn alone."""
+a moment alone."""
 RETRY_S = 2.0
 """How soon a database or an encoder that is away is tried again."""
 STOP_GRACE_S = 15.0
 
 
-class EmbeddedWorkers:
+class InProcessWorker:
     """Threads that claim due jobs by themselves."""
 
     def __init__(
@@ -128,6 +128,6 @@ def start(runtime: Runtime) -> Callable[[], None]:
 
     Call it after any fork, in one process: `runtime.migrate()` must have run.
     """
-    workers = EmbeddedWorkers(runtime)
+    workers = InProcessWorker(runtime)
     workers.start()
     return workers.stop

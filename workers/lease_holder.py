@@ -1,4 +1,4 @@
-"""Which process holds a lease, so that another one on the same machine can tell when it has died."""
+"""The process behind a lease token: another process of the same machine can tell when it has died."""
 
 from __future__ import annotations
 

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, cast
 
-from sqlalchemy import CursorResult, false, or_, select, true, update
+from sqlalchemy import false, or_, select, true, update
 from sqlalchemy.orm import Session
 
 from mirada.db import changes
 from mirada.db.contents import lock_content
 from mirada.db.memory_models import TextContent
 from mirada.db.models import Image
+from mirada.db.session import count_changed
 from mirada.db.texts import lock_texts_of
 from mirada.embedding.texts import has_vector
 from mirada.kernel.prompts import normalised_prompt
@@ -99,7 +99,7 @@ def show_vectors(
     """
     if lock_content(session, content_id) is None:
         return
-    shown = session.execute(
+    shown = (
         update(Image.__table__)  # type: ignore[arg-type]
         .where(
             Image.content_id == content_id,
@@ -109,5 +109,5 @@ def show_vectors(
         )
         .values(caption_is_due=False, updated_at=Image.__table__.c.updated_at)
     )
-    if cast("CursorResult[Any]", shown).rowcount:
+    if count_changed(session, shown):
         changes.touch_texts(session, text_ids)

@@ -62,21 +62,20 @@ def request_caption(
 
     Each owner has a job of their own: its age and number tell nobody that others have the picture.
     With `redo` captions of other recipes are written anew too, by `model` if one is named. For
-    `is_first` see `ledger.enqueue`.
+    `is_first` see `ledger.enqueue_job`.
     """
     arguments: dict[str, Any] = {"redo": True} if redo else {}
     if model is not None:
         arguments["model"] = model
-    job = ledger.enqueue(
-        session,
-        CAPTION_IMAGE,
+    fresh = Job(
+        kind=CAPTION_IMAGE,
         subject_id=content_id,
         owner_id=owner_id,
         arguments=arguments,
         request_id=request_id,
         same_work=f"{CAPTION_IMAGE}:{content_id}:{owner_id}",
-        is_first=is_first,
     )
+    job = ledger.enqueue_job(session, fresh, is_first=is_first)
     if arguments and job.state == JobState.QUEUED:
         # One that waits already, for tomorrow's money perhaps, learns what is wanted of it by now.
         job.arguments = {**job.arguments, **arguments}

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
-from sqlalchemy import CursorResult, bindparam, false, select, update
+from sqlalchemy import bindparam, false, select, update
 from sqlalchemy.orm import Session
 
 from mirada.db import changes
 from mirada.db.models import Content, Embedding, Image
+from mirada.db.session import count_changed
 from mirada.embedding import texts as prompts
 from mirada.embedding.palette import Colour, to_stored
 from mirada.kernel.embeddings import EmbeddingSpace, Vector, to_blob
@@ -254,13 +254,10 @@ def _set_status(
     failure: str | None = None,
 ) -> bool:
     """Return whether any image had another status."""
-    changed = session.execute(
-        _SET_STATUS,
-        {
-            "content": content_id,
-            "only": [old for old in only if old is not status],
-            "new_status": status,
-            "new_failure": failure,
-        },
-    )
-    return bool(cast("CursorResult[Any]", changed).rowcount)
+    values = {
+        "content": content_id,
+        "only": [old for old in only if old is not status],
+        "new_status": status,
+        "new_failure": failure,
+    }
+    return count_changed(session, _SET_STATUS, values) > 0

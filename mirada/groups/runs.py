@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import CursorResult, Select, bindparam, delete, insert, select, update
+from sqlalchemy import Select, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from mirada.db import spaces
 from mirada.db.chunks import IN_LIST_ROWS
 from mirada.db.classifier_models import Cluster, ClusterKind, ClusterMember, ClusterRun
 from mirada.db.models import Job, utc_now
+from mirada.db.session import count_changed
 from mirada.groups.grouping import GroupPage
 from mirada.groups.near_duplicates import DEFAULT_THRESHOLD, LEAST_THRESHOLD
 from mirada.groups.rows import contents_locked
@@ -162,13 +163,8 @@ def store(
 
 def finish(session: Session, run_id: int) -> None:
     """Show the run from this transaction's commit on. Raises LeaseLost when it was removed."""
-    done = session.execute(
-        update(ClusterRun)
-        .where(ClusterRun.id == run_id, ClusterRun.finished_at.is_(None))
-        .values(finished_at=utc_now())
-        .execution_options(synchronize_session=False)
-    )
-    if not cast("CursorResult[Any]", done).rowcount:
+    unfinished = update(ClusterRun).where(ClusterRun.id == run_id, ClusterRun.finished_at.is_(None))
+    if not count_changed(session, unfinished.values(finished_at=utc_now())):
         raise LeaseLost("Another attempt groups the library now; this one's result is void.")
 
 

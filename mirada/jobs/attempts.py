@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    CursorResult,
     Update,
     and_,
     bindparam,
@@ -27,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from mirada.db.models import Job, JobState
-from mirada.db.session import now_ms
+from mirada.db.session import count_changed, now_ms
 from mirada.jobs import failures
 from mirada.jobs.kinds import Kind, Kinds, kind_of
 from mirada.kernel.errors import LeaseLost
@@ -110,7 +109,7 @@ def claim(
         only_unsuspected: leave jobs alone that have crashed before.
     """
     token = (holder + secrets.token_hex(16))[:32]
-    claimed = _execute(
+    claimed = count_changed(
         session,
         _CLAIM_UNSUSPECTED if only_unsuspected else _CLAIM,
         {"the_id": job_id, "the_token": token, "the_lease_ms": lease_s * 1000},
@@ -131,7 +130,7 @@ def quarantine_if_crashing(session: Session, job_id: int, kinds: Kinds) -> None:
         return
     kind = kind_of(kinds, job.kind)
     _lock_subject(session, job, kind)
-    if _update(
+    if count_changed(
         session,
         update(Job)
         .where(*crashing)
@@ -159,7 +158,9 @@ def renew(session: Session, held: Mapping[int, str], lease_s: int = LEASE_S) -> 
     if not held:
         return set()
     ours = (Job.id.in_(list(held)), Job.lease_token.in_(list(held.values())))
-    _update(session, update(Job).where(*ours).values(lease_until_ms=now_ms() + lease_s * 1000))
+    count_changed(
+        session, update(Job).where(*ours).values(lease_until_ms=now_ms() + lease_s * 1000)
+    )
     return set(session.execute(select(Job.id).where(*ours)).scalars())
 
 
@@ -172,7 +173,7 @@ def report_progress(
 
 def finish(session: Session, job_id: int, token: str) -> None:
     """Record that the work is done, in the transaction that writes its result. Raises LeaseLost."""
-    if not _execute(session, _FINISH, {"the_id": job_id, "the_token": token}):
+    if not count_changed(session, _FINISH, {"the_id": job_id, "the_token": token}):
         raise _lease_lost(job_id)
 
 
@@ -249,18 +250,9 @@ def release(session: Session, job_id: int, token: str) -> None:
     )
 
 
-def _update(session: Session, statement: Any) -> int:
-    result = session.execute(statement, execution_options={"synchronize_session": False})
-    return cast("CursorResult[Any]", result).rowcount
-
-
-def _execute(session: Session, statement: Update, values: dict[str, Any]) -> int:
-    return cast("CursorResult[Any]", session.execute(statement, values)).rowcount
-
-
 def _update_mine(session: Session, job_id: int, token: str, **values: Any) -> None:
     mine = update(Job).where(Job.id == job_id, Job.lease_token == token).values(**values)
-    if not _update(session, mine):
+    if not count_changed(session, mine):
         raise _lease_lost(job_id)
 
 

@@ -6,14 +6,13 @@ Each new holder gets a higher fencing token, so that what a late one still write
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, cast
 
-from sqlalchemy import CursorResult, or_, select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from mirada.db.models import Lease
-from mirada.db.session import now_ms
+from mirada.db.session import count_changed, now_ms
 from mirada.db.vector_rows import lease_name
 from mirada.kernel.errors import LeaseLost
 
@@ -42,14 +41,14 @@ def acquire(
         Lease.name == name, Lease.holder == holder, Lease.lease_until_ms >= now_ms()
     )
     until = now_ms() + lease_s * 1000
-    if take_over or not _execute(session, still_mine.values(lease_until_ms=until)):
+    if take_over or not count_changed(session, still_mine.values(lease_until_ms=until)):
         free = update(Lease).where(Lease.name == name)
         if not take_over:
             free = free.where(or_(Lease.holder.is_(None), Lease.lease_until_ms < now_ms()))
         taken = free.values(
             fencing_token=Lease.fencing_token + 1, holder=holder, lease_until_ms=until
         )
-        if not _execute(session, taken):
+        if not count_changed(session, taken):
             return None
     return session.execute(select(Lease.fencing_token).where(Lease.name == name)).scalar_one()
 
@@ -57,20 +56,20 @@ def acquire(
 def renew(session: Session, name: str, fencing_token: int, lease_s: int) -> None:
     """Prolong a lease. Raises LeaseLost when another process has taken it since."""
     mine = update(Lease).where(Lease.name == name, Lease.fencing_token == fencing_token)
-    if not _execute(session, mine.values(lease_until_ms=now_ms() + lease_s * 1000)):
+    if not count_changed(session, mine.values(lease_until_ms=now_ms() + lease_s * 1000)):
         raise LeaseLost(f"The right '{name}' belongs to another process now.")
 
 
 def release(session: Session, name: str, fencing_token: int) -> None:
     """Give a lease back; harmless when it has been taken since."""
     mine = update(Lease).where(Lease.name == name, Lease.fencing_token == fencing_token)
-    _execute(session, mine.values(holder=None, lease_until_ms=0))
+    count_changed(session, mine.values(holder=None, lease_until_ms=0))
 
 
 def free_holders(session: Session, name: str, dead: Collection[str]) -> None:
     """Free a lease whose holder is one of these, which are known to be dead."""
     theirs = update(Lease).where(Lease.name == name, Lease.holder.in_(dead))
-    _execute(session, theirs.values(holder=None, lease_until_ms=0))
+    count_changed(session, theirs.values(holder=None, lease_until_ms=0))
 
 
 def _make_sure_of_row(session: Session, name: str) -> None:
@@ -83,8 +82,3 @@ def _make_sure_of_row(session: Session, name: str) -> None:
     except IntegrityError:
         # Somebody else has just made it; their row does as well.
         session.expire_all()
-
-
-def _execute(session: Session, statement: Any) -> int:
-    result = session.execute(statement, execution_options={"synchronize_session": False})
-    return cast("CursorResult[Any]", result).rowcount

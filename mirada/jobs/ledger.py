@@ -37,7 +37,6 @@ def enqueue(
     owner_id: int | None = None,
     request_id: str | None = None,
     same_work: str | None = None,
-    is_first: bool = False,
 ) -> Job:
     """Return the queued job for this work, in the caller's transaction; ring after its commit.
 
@@ -54,36 +53,44 @@ def enqueue(
         request_id: follows the work into the worker's log.
         same_work: the key of "the same work", <= 150 characters; by default made of the kind,
             subject and space.
-        is_first: no such job can be there, because its subject is of this transaction: one
-            statement in place of five.
     """
-    key = same_work or f"{kind}:{subject_id}:{space_id}"
-    fresh = Job(
+    job = Job(
         kind=kind,
         subject_id=subject_id,
         space_id=space_id,
-        same_work=key,
+        same_work=same_work or f"{kind}:{subject_id}:{space_id}",
         arguments=arguments or {},
         owner_id=owner_id,
         request_id=request_id,
-        state=JobState.QUEUED,
-        next_run_at_ms=now_ms(),
     )
+    return enqueue_job(session, job)
+
+
+def enqueue_job(session: Session, fresh: Job, *, is_first: bool = False) -> Job:
+    """Return the queued job for the work of a job that is no row yet; see `enqueue`.
+
+    Args:
+        session: the transaction.
+        fresh: the job as it is to be queued.
+        is_first: no such job can be there, because its subject is of this transaction: one
+            statement in place of five.
+    """
+    fresh.state, fresh.next_run_at_ms = JobState.QUEUED, now_ms()
     if is_first:
         session.add(fresh)
         session.flush()
         return fresh
-    job = _locked_by_key(session, key)
+    job = _locked_by_key(session, fresh.same_work)
     now = session.execute(select(now_ms())).scalar_one()
     if job is None:
         fresh.next_run_at_ms = now
         job = _inserted_unless_there(session, fresh)
     if job.state in FINAL:
         queue_afresh(job, now)
-        job.space_id = space_id
-        job.arguments = arguments or {}
-        job.owner_id = owner_id if owner_id is not None else job.owner_id
-        job.request_id = request_id
+        job.space_id = fresh.space_id
+        job.arguments = fresh.arguments
+        job.owner_id = fresh.owner_id if fresh.owner_id is not None else job.owner_id
+        job.request_id = fresh.request_id
         session.flush()
     return job
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
 
-from sqlalchemy import CursorResult, and_, delete, exists, or_, select, update
+from sqlalchemy import and_, delete, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from mirada.db.idempotency import KEPT_FOR
 from mirada.db.models import IdempotencyKey, Job, JobState, utc_now
-from mirada.db.session import now_ms
+from mirada.db.session import count_changed, now_ms
 from mirada.db.spending_models import CallState, LanguageModelCall
 from mirada.jobs.attempts import is_free
 
@@ -62,10 +61,8 @@ def due_jobs_to_ring(
         .limit(limit)
     ).all()
     if rows:
-        session.execute(
-            update(Job).where(Job.id.in_([row.id for row in rows])).values(rung_at_ms=now_ms()),
-            execution_options={"synchronize_session": False},
-        )
+        rung = update(Job).where(Job.id.in_([row.id for row in rows]))
+        count_changed(session, rung.values(rung_at_ms=now_ms()))
     return [DueJob(row.id, row.kind) for row in rows]
 
 
@@ -85,12 +82,8 @@ def free_dead_attempts(session: Session, is_dead: Callable[[str], bool]) -> int:
     ).all()
     dead = [(row.id, row.lease_token) for row in running if is_dead(row.lease_token or "")]
     for job_id, token in dead:
-        session.execute(
-            update(Job)
-            .where(Job.id == job_id, Job.lease_token == token)
-            .values(lease_until_ms=0, rung_at_ms=None),
-            execution_options={"synchronize_session": False},
-        )
+        its_lease = update(Job).where(Job.id == job_id, Job.lease_token == token)
+        count_changed(session, its_lease.values(lease_until_ms=0, rung_at_ms=None))
     return len(dead)
 
 
@@ -101,11 +94,7 @@ def purge_idempotency_keys(session: Session) -> int:
         .where(IdempotencyKey.created_at < utc_now() - KEPT_FOR)
         .limit(PURGE_ROWS)
     ).scalars()
-    result = session.execute(
-        delete(IdempotencyKey).where(IdempotencyKey.id.in_(list(old))),
-        execution_options={"synchronize_session": False},
-    )
-    return cast("CursorResult[Any]", result).rowcount
+    return count_changed(session, delete(IdempotencyKey).where(IdempotencyKey.id.in_(list(old))))
 
 
 def give_up_lost_calls(session: Session) -> int:
@@ -129,7 +118,8 @@ def give_up_lost_calls(session: Session) -> int:
         .where(LanguageModelCall.state == CallState.RESERVED, is_lost)
         .limit(PURGE_ROWS)
     ).scalars()
-    result = session.execute(
+    return count_changed(
+        session,
         update(LanguageModelCall)
         .where(LanguageModelCall.id.in_(list(lost)), LanguageModelCall.state == CallState.RESERVED)
         .values(
@@ -137,15 +127,10 @@ def give_up_lost_calls(session: Session) -> int:
             finished_at_ms=now_ms(),
             failure="worker_lost",
             detail="Whoever asked did not live to see the answer, which may have been paid for.",
-        )
-        .execution_options(synchronize_session=False)
+        ),
     )
-    return cast("CursorResult[Any]", result).rowcount
 
 
 def forget_rings(session: Session, job_ids: list[int]) -> None:
     """Record that these jobs were not rung for after all."""
-    session.execute(
-        update(Job).where(Job.id.in_(job_ids)).values(rung_at_ms=None),
-        execution_options={"synchronize_session": False},
-    )
+    count_changed(session, update(Job).where(Job.id.in_(job_ids)).values(rung_at_ms=None))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, CursorResult, select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from mirada.db.models import Job, JobState
-from mirada.db.session import now_ms
+from mirada.db.session import count_changed, now_ms
 
 if TYPE_CHECKING:
     from mirada.runtime import Runtime
@@ -65,10 +65,5 @@ def _is_waiting() -> ColumnElement[bool]:
 
 
 def _wake(session: Session, *conditions: ColumnElement[bool]) -> int:
-    result = session.execute(
-        update(Job)
-        .where(_is_waiting(), *conditions)
-        .values(next_run_at_ms=now_ms(), rung_at_ms=None)
-        .execution_options(synchronize_session=False)
-    )
-    return cast("CursorResult[Any]", result).rowcount
+    woken = update(Job).where(_is_waiting(), *conditions)
+    return count_changed(session, woken.values(next_run_at_ms=now_ms(), rung_at_ms=None))

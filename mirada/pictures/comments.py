@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
 
-from sqlalchemy import CursorResult, Select, delete, select
+from sqlalchemy import Select, delete, select
 from sqlalchemy.orm import Session, joinedload
 
 from mirada.db.deadlocks import retried
 from mirada.db.idempotency import once
 from mirada.db.memory_models import Comment
 from mirada.db.models import Image, User
+from mirada.db.session import count_changed
 from mirada.db.visibility import may_see
 from mirada.kernel.audience import Audience
 from mirada.kernel.errors import Conflict, NotFound
@@ -145,8 +145,7 @@ def delete_comment(
         statement = statement.where(Comment.user_id == user_id)
     gone = 0
     if 0 < comment_id <= LARGEST_ID:
-        statement = statement.execution_options(synchronize_session=False)
-        gone = cast("CursorResult[Any]", session.execute(statement)).rowcount
+        gone = count_changed(session, statement)
     if not gone:
         raise _absent(image_id, comment_id)
     add_to_counts(session, image_id, comments=-1)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
 
-from sqlalchemy import CursorResult, delete, insert, select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
 from mirada.db.chunks import rows_in
 from mirada.db.deadlocks import retried
 from mirada.db.memory_models import Like
 from mirada.db.models import Image, User
+from mirada.db.session import count_changed
 from mirada.db.visibility import may_see
 from mirada.kernel.audience import Audience
 from mirada.kernel.ids import LARGEST_ID
@@ -59,12 +59,8 @@ def unlike(session: Session, image_id: int, user_id: int) -> int:
         NotFound: there is no such image, or this person may not see it (any more).
     """
     image = see_image(session, image_id, Audience(user_id), lock=True)
-    gone = session.execute(
-        delete(Like)
-        .where(Like.image_id == image_id, Like.user_id == user_id)
-        .execution_options(synchronize_session=False)
-    )
-    if not cast("CursorResult[Any]", gone).rowcount:
+    theirs = delete(Like).where(Like.image_id == image_id, Like.user_id == user_id)
+    if not count_changed(session, theirs):
         return image.like_count
     add_to_counts(session, image_id, likes=-1)
     return image.like_count - 1

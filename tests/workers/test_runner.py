@@ -383,7 +383,7 @@ def test_a_process_that_died_is_told_from_one_that_lives() -> None:
     import subprocess
     import sys
 
-    code = "from workers import holder; print(lease_holder.this_process())"
+    code = "from workers import lease_holder; print(lease_holder.this_process())"
     token = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.strip()

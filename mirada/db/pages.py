@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TypeVarTuple
 
 from sqlalchemy import Select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from mirada.kernel.ids import LARGEST_ID
 
-Query = TypeVar("Query", bound=Select[Any])
+Columns = TypeVarTuple("Columns")
 
 
 def newest_first(
-    query: Query, row_id: InstrumentedAttribute[int], cursor: int | None, limit: int
-) -> Query:
+    query: Select[*Columns], row_id: InstrumentedAttribute[int], cursor: int | None, limit: int
+) -> Select[*Columns]:
     """Return a query for at most `limit` rows, newest first.
 
     Args:

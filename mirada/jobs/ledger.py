@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from mirada.db.models import Job, JobState, Role
+from mirada.db.pages import newest_first
 from mirada.db.session import now_ms
 from mirada.jobs.kinds import Kinds, kind_of
 from mirada.kernel.errors import Conflict, NotFound
@@ -191,14 +192,13 @@ def list_jobs(
         cursor: ids below this one, for the next page.
         limit: at most so many.
     """
-    query = select(Job, now_ms()).where(_may_see(viewer)).order_by(Job.id.desc()).limit(limit)
+    query = select(Job, now_ms()).where(_may_see(viewer))
     if states:
         query = query.where(Job.state.in_(states))
     if kind is not None:
         query = query.where(Job.kind == kind)
-    if cursor is not None:
-        query = query.where(Job.id < cursor)
-    return [_report(job, now, viewer, kinds) for job, now in session.execute(query)]
+    rows = session.execute(newest_first(query, Job.id, cursor, limit))
+    return [_report(job, now, viewer, kinds) for job, now in rows]
 
 
 def count_by_state(session: Session) -> dict[JobState, int]:

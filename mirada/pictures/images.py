@@ -13,6 +13,7 @@ from mirada.db import changes
 from mirada.db.classifier_models import ClassifiedPicture
 from mirada.db.contents import lock_content, release_content
 from mirada.db.models import Image
+from mirada.db.pages import newest_first
 from mirada.db.texts import lock_texts_of, release_text, set_caption, set_prompt
 from mirada.db.visibility import may_see, visible_images
 from mirada.kernel.audience import Audience
@@ -91,10 +92,7 @@ def list_images(
         cursor: the id of the last image of the page before; None for the first page.
         limit: >= 1.
     """
-    query = visible_images(audience)
-    if cursor is not None:
-        query = query.where(Image.id < min(cursor, LARGEST_ID))
-    query = query.order_by(Image.id.desc()).limit(limit)
+    query = newest_first(visible_images(audience), Image.id, cursor, limit)
     return list(session.execute(_loaded(query)).scalars())
 
 

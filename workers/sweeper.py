@@ -8,10 +8,8 @@ import time
 import redis
 
 from mirada.background import JOIN_TIMEOUT_S, Loop
-from mirada.db import spaces
-from mirada.embedding import index_rebuild
-from mirada.embedding.rebuild_job import REBUILD_INDEX
-from mirada.jobs import leases, ledger, sweep
+from mirada.embedding.rebuild_job import queue_due_rebuilds
+from mirada.jobs import leases, sweep
 from mirada.kernel.errors import MiradaError
 from mirada.runtime import Runtime
 from workers import lease_holder
@@ -109,16 +107,7 @@ class Sweeper(Loop):
         if time.monotonic() < self._next_rebuild_check:
             return
         self._next_rebuild_check = time.monotonic() + REBUILD_CHECK_EVERY_S
-        with self._runtime.reading() as session:
-            in_use = spaces.searched_spaces(session)
-        for space in in_use:
-            reason = index_rebuild.rebuild_is_due(self._runtime.vector_source(space.id))
-            if reason is None:
-                continue
-            logger.info("A snapshot of the %s index is due: %s", space.kind, reason)
-            with self._runtime.transaction() as session:
-                job = ledger.enqueue(session, REBUILD_INDEX, space_id=space.id)
-            self._runtime.doorbell.ring(job.id, job.kind)
+        queue_due_rebuilds(self._runtime)
 
     def _keep_house(self) -> None:
         if time.monotonic() < self._next_housekeeping:

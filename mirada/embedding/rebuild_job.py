@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from mirada.db import spaces
 from mirada.embedding import index_rebuild
-from mirada.jobs import attempts, leases
+from mirada.jobs import attempts, leases, ledger
 from mirada.jobs.kinds import Kind
 
 if TYPE_CHECKING:
@@ -18,6 +19,20 @@ logger = logging.getLogger(__name__)
 REBUILD_INDEX = "rebuild_index"
 REBUILD_LEASE_S = 600
 """How long publishing rights look taken to people; what counts is the fencing token."""
+
+
+def queue_due_rebuilds(runtime: Runtime) -> None:
+    """Queue a rebuild of every searched index that wants a new snapshot, and ring for it."""
+    with runtime.reading() as session:
+        in_use = spaces.searched_spaces(session)
+    for space in in_use:
+        reason = index_rebuild.rebuild_is_due(runtime.vector_source(space.id))
+        if reason is None:
+            continue
+        logger.info("A snapshot of the %s index is due: %s", space.kind, reason)
+        with runtime.transaction() as session:
+            job = ledger.enqueue(session, REBUILD_INDEX, space_id=space.id)
+        runtime.doorbell.ring(job.id, job.kind)
 
 
 def rebuild_index(runtime: Runtime, attempt: Attempt) -> None:

@@ -1,7 +1,7 @@
 # The index of commands. `make` alone lists them; what each does is in dev/.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check format bench eval eval-encoder lock clean
+.PHONY: help run demo test test-quick test-all check format bench eval eval-encoder lock clean
 
 PYTHON := .venv/bin/python
 ARGS ?=
@@ -16,8 +16,14 @@ demo: ## Put the bundled stickers into the running server, then say what to sear
 	@dev/install.sh requirements.txt
 	@$(PYTHON) dev/demo.py $(ARGS)
 
-test: ## Install what the tests need, servers included, and run them all (ARGS="-k word")
-	@dev/test.sh $(ARGS)
+test: ## Install what the tests need, servers included, and run all but the longest drills (ARGS="-k word")
+	@dev/test.sh most $(ARGS)
+
+test-quick: ## Run what needs no server, no browser and no more than 90 seconds (ARGS="tests/search")
+	@dev/test.sh quick $(ARGS)
+
+test-all: ## Run every test, drills of minutes included
+	@dev/test.sh all $(ARGS)
 
 check: ## Lint, format, types and import contracts
 	@dev/check.sh

@@ -6,8 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,24 +14,12 @@ from typing import Any
 
 import httpx2
 
+from testing.patience import wait_until
 from testing.servers.process import die_with_parent, free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 START_TIMEOUT_S = 90
 """Loading torch on two busy cores takes up to half of this."""
-
-
-def wait_until(
-    claim: Callable[[], Any], *, timeout_s: float, what: str, every_s: float = 0.1
-) -> Any:
-    """Return the claim's first true value; fail with `what` when it stays false."""
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        value = claim()
-        if value:
-            return value
-        time.sleep(every_s)
-    raise AssertionError(f"Not within {timeout_s:.0f} s: {what}")
 
 
 @dataclass

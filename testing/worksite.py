@@ -16,6 +16,7 @@ from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind, l2_norma
 from mirada.kernel.images import RgbImage
 from mirada.pictures import intake
 from mirada.runtime import Runtime
+from testing.patience import Stopwatch
 from testing.pictures import picture
 from testing.registering import take_in
 
@@ -95,7 +96,7 @@ class Site:
             return session.get_one(Job, job_id)
 
     def wait_for(self, statuses: dict[str, int], timeout_s: float = 20) -> None:
-        deadline = time.monotonic() + timeout_s
+        watch = Stopwatch()
         while (found := self.statuses()) != statuses:
-            assert time.monotonic() < deadline, f"after {timeout_s} s: {found}"
+            assert not watch.is_over(timeout_s), f"after {timeout_s} s: {found}"
             time.sleep(0.02)

@@ -19,7 +19,7 @@ from mirada.db.migrate import upgrade_to_head
 from mirada.db.models import Base, ChangeCounter, Installation
 from mirada.db.session import Database, make_engine
 from mirada.runtime import Runtime
-from testing import sharing
+from testing import scheduling, sharing
 from testing.servers.mariadb import MariaDbServer, mariadb_server
 from testing.servers.postgresql import PostgreSqlServer, postgresql_server
 from testing.servers.process import memory_folder, missing
@@ -34,11 +34,33 @@ POOL_SIZE = 16
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
+SERVERS = {"mariadb": "mariadb", "postgresql": "postgresql", "_redis_server": "redis"}
+"""Fixtures that start a server, and the mark of the tests that ask for it."""
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Keep the tests' files in memory, unless --basetemp or the environment says where."""
     folder = memory_folder()
     if folder is not None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", folder)
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False  # `scheduling.in_order` has said it
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` looks at the marks
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what needs a server; give several processes the longest tests first."""
+    for item in items:
+        for fixture in SERVERS.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(SERVERS[fixture])
+    if hasattr(config, "workerinput"):
+        items[:] = scheduling.in_order(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Divide the tests among processes by `scheduling.scope_of`."""
+    return scheduling.ByScope(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import random
 import shutil
 import signal
 import socket
@@ -17,11 +18,16 @@ from typing import NoReturn
 
 import pytest
 
+from testing.patience import Stopwatch
+
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 15
 MEMORY = Path("/dev/shm")
 MEMORY_BYTES = 2 * 1024**3
 """What must be free there: two servers and the files of the tests that run beside them take half."""
+PORTS = range(10_000, 32_000)
+"""Below those that Linux gives to connections (ip_local_port_range begins at 32,768)."""
+_ports = iter(random.SystemRandom().sample(PORTS, len(PORTS)))
 PR_SET_PDEATHSIG = 1
 """prctl(2): the signal a child gets when its parent dies, so that an aborted run leaves nothing."""
 
@@ -41,10 +47,20 @@ def find_binary(names: Sequence[str], folders: Sequence[str] = ()) -> str | None
 
 
 def free_port() -> int:
-    """Return a loopback TCP port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a loopback TCP port that nobody listens on just now; never the same twice.
+
+    Drawn at random, because other test processes draw too, and not by the kernel, which may give
+    such a port to a connection before the server binds it.
+    """
+    for port in _ports:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no free port is left")
 
 
 def memory_folder() -> str | None:
@@ -95,9 +111,9 @@ def running(
             start_new_session=True,
         )
     try:
-        deadline = time.monotonic() + START_TIMEOUT_S
+        watch = Stopwatch()
         while not is_ready():
-            if child.poll() is not None or time.monotonic() > deadline:
+            if child.poll() is not None or watch.is_over(START_TIMEOUT_S):
                 tail = log.read_text(errors="replace")[-2000:]
                 pytest.fail(f"{command[0]} did not start:\n{tail}", pytrace=False)
             time.sleep(0.05)  # a server says nothing when it becomes ready; asking is the only way

@@ -15,6 +15,7 @@ from mirada.adapters.encoders.batching import BatchingEncoder
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind, l2_normalise
 from mirada.kernel.errors import EncoderUnavailable, InvalidInput, Unavailable
 from mirada.kernel.images import RgbImage
+from testing.patience import PATIENCE_S, Stopwatch
 
 
 class Recorder:
@@ -49,7 +50,7 @@ class Recorder:
 
     def _record(self, kind: str, items: list[object]) -> None:
         self.entered.set()
-        assert self.gate.wait(10)
+        assert self.gate.wait(PATIENCE_S)
         self.batches.append((kind, items))
 
 
@@ -75,13 +76,13 @@ def hold(recorder: Recorder, batching: BatchingEncoder, pool: ThreadPoolExecutor
     recorder.gate.clear()
     recorder.entered.clear()
     pool.submit(batching.encode_texts, ["occupied"])
-    assert recorder.entered.wait(10)
+    assert recorder.entered.wait(PATIENCE_S)
 
 
 def until_waiting(batching: BatchingEncoder, count: int) -> None:
-    deadline = time.monotonic() + 10
+    watch = Stopwatch()
     while batching.waiting_count < count:
-        assert time.monotonic() < deadline
+        assert not watch.is_over(10)
         time.sleep(0.002)  # a queue tells nobody that it grew; asking is the only way
 
 
@@ -114,7 +115,9 @@ def test_callers_who_wait_together_share_a_batch(
         until_waiting(batching, 4)
         recorder.gate.set()
         for mark, answer in enumerate(asked):
-            np.testing.assert_array_equal(answer.result(10), l2_normalise([[mark + 1, 1, 0, 0]]))
+            np.testing.assert_array_equal(
+                answer.result(PATIENCE_S), l2_normalise([[mark + 1, 1, 0, 0]])
+            )
     assert len(recorder.batches) == 2
     assert sorted(recorder.batches[1][1]) == [0, 1, 2, 3]
 
@@ -134,8 +137,8 @@ def test_a_query_passes_bulk_work_that_came_first(
         query = pool.submit(batching.interactive().encode_texts, ["a cat"])
         until_waiting(batching, 9)
         recorder.gate.set()
-        query.result(10)
-        bulk.result(10)
+        query.result(PATIENCE_S)
+        bulk.result(PATIENCE_S)
     assert recorder.batches[1] == ("texts", ["a cat"])
 
 
@@ -145,10 +148,10 @@ def test_a_bad_picture_fails_alone(recorder: Recorder, batching: BatchingEncoder
         asked = [pool.submit(batching.encode_images, [picture(mark)]) for mark in (1, 13, 2)]
         until_waiting(batching, 3)
         recorder.gate.set()
-        np.testing.assert_array_equal(asked[0].result(10), l2_normalise([[2, 1, 0, 0]]))
-        np.testing.assert_array_equal(asked[2].result(10), l2_normalise([[3, 1, 0, 0]]))
+        np.testing.assert_array_equal(asked[0].result(PATIENCE_S), l2_normalise([[2, 1, 0, 0]]))
+        np.testing.assert_array_equal(asked[2].result(PATIENCE_S), l2_normalise([[3, 1, 0, 0]]))
         with pytest.raises(InvalidInput, match="bad luck"):
-            asked[1].result(10)
+            asked[1].result(PATIENCE_S)
 
 
 def test_a_failing_device_reaches_the_caller(batching: BatchingEncoder) -> None:
@@ -175,7 +178,7 @@ def test_a_full_queue_refuses_and_says_when_to_come_back(
             batching.encode_images([picture(mark) for mark in range(3)])
         assert refused.value.retry_after_s > 0
         recorder.gate.set()
-        assert waiting.result(10).shape == (8, 4)
+        assert waiting.result(PATIENCE_S).shape == (8, 4)
 
 
 def test_a_call_larger_than_the_queue_gets_in_when_nothing_waits(
@@ -202,9 +205,9 @@ def test_closing_refuses_what_waits_and_what_comes(
         until_waiting(batching, 1)
         closing = pool.submit(batching.close)
         with pytest.raises(Unavailable, match="shutting down"):
-            waiting.result(10)
+            waiting.result(PATIENCE_S)
         recorder.gate.set()
-        closing.result(10)
+        closing.result(PATIENCE_S)
     batching.close()
     with pytest.raises(Unavailable, match="shutting down"):
         batching.encode_texts(["late"])

@@ -15,6 +15,7 @@ from mirada.adapters.encoders.query_cache import QueryCache, QueryEncoder
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind
 from mirada.kernel.errors import EncoderUnavailable
 from testing.encoders import CountingEncoder
+from testing.patience import PATIENCE_S, Stopwatch
 from tests.conftest import MakeRuntime
 
 
@@ -37,7 +38,7 @@ class Gated(CountingEncoder):
     def encode_texts(self, texts: Sequence[str]) -> Matrix:
         self.calls.append(list(texts))
         self.entered.release()
-        assert self.gate.wait(10)
+        assert self.gate.wait(PATIENCE_S)
         if self.error is not None:
             raise self.error
         return super().encode_texts(texts)
@@ -55,9 +56,9 @@ def memory() -> QueryCache:
 
 def wait_for_waiters(memory: QueryCache, count: int) -> None:
     """Wait until so many lookups of unknown texts have begun."""
-    deadline = time.monotonic() + 10
+    watch = Stopwatch()
     while memory.counts().misses < count:
-        assert time.monotonic() < deadline
+        assert not watch.is_over(10)
         time.sleep(0.005)
 
 
@@ -114,7 +115,7 @@ def test_many_equal_queries_at_once_cost_one_inference(encoder: Gated, memory: Q
         ]
         wait_for_waiters(memory, 12)
         encoder.gate.set()
-        vectors = [each.result(10) for each in asked]
+        vectors = [each.result(PATIENCE_S) for each in asked]
     assert encoder.calls == [["a cat"]]
     assert all(np.array_equal(each, vectors[0]) for each in vectors)
 
@@ -125,13 +126,13 @@ def test_callers_whose_queries_overlap_do_not_wait_for_each_other_for_ever(
     encoder.gate.clear()
     with ThreadPoolExecutor(3) as pool:
         first = pool.submit(QueryEncoder(encoder, memory).encode_texts, ["a", "b"])
-        assert encoder.entered.acquire(timeout=10)
+        assert encoder.entered.acquire(timeout=PATIENCE_S)
         second = pool.submit(QueryEncoder(encoder, memory).encode_texts, ["c", "b"])
-        assert encoder.entered.acquire(timeout=10)
+        assert encoder.entered.acquire(timeout=PATIENCE_S)
         third = pool.submit(QueryEncoder(encoder, memory).encode_texts, ["c", "a"])
         wait_for_waiters(memory, 6)
         encoder.gate.set()
-        found = [each.result(10) for each in (first, second, third)]
+        found = [each.result(PATIENCE_S) for each in (first, second, third)]
     assert encoder.calls == [["a", "b"], ["c"]]
     expected = CountingEncoder().encode_texts(["a", "b", "c"])
     for vectors, rows in zip(found, ([0, 1], [2, 1], [2, 0]), strict=True):
@@ -151,7 +152,7 @@ def test_an_encoder_that_fails_fails_everybody_who_waited_and_nobody_after(
         encoder.gate.set()
         for each in asked:
             with pytest.raises(EncoderUnavailable):
-                each.result(10)
+                each.result(PATIENCE_S)
     encoder.error = None
     assert len(encoder.calls) == 1
     assert QueryEncoder(encoder, memory).encode_texts(["a cat"]).shape == (1, 32)

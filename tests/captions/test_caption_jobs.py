@@ -44,6 +44,7 @@ from testing.openai_server import (
     vector_of,
     vectors_for,
 )
+from testing.patience import PATIENCE_S
 from testing.pictures import pixels
 from testing.worksite import Site
 from webapp.schemas.usage import usage_body
@@ -272,13 +273,13 @@ def test_who_waits_for_anothers_answer_reads_what_everybody_reads_who_waits(
 
     def slowly(call: Call) -> Answer:
         begun.set()
-        go_on.wait(30)
+        go_on.wait(PATIENCE_S)
         return describing(call)
 
     site.server.usual[CHAT] = slowly
     thread = threading.Thread(target=site.run, args=(first,))
     thread.start()
-    assert begun.wait(30)
+    assert begun.wait(PATIENCE_S)
 
     waiting = site.run(second)
 
@@ -307,13 +308,13 @@ def test_those_who_wait_call_one_another_also_where_they_need_no_turn_any_more(
 
     def slowly(call: Call) -> Answer:
         begun.set()
-        go_on.wait(30)
+        go_on.wait(PATIENCE_S)
         return describing(call)
 
     site.server.usual[CHAT] = slowly
     thread = threading.Thread(target=site.run, args=(first,))
     thread.start()
-    assert begun.wait(30)
+    assert begun.wait(PATIENCE_S)
     for copy in copies:
         assert site.run(copy).state == JobState.QUEUED
     # Nobody calls while they all wait for the same answer.
@@ -360,14 +361,14 @@ def test_a_text_is_embedded_once_however_many_say_it_at_once(site: CaptionedSite
     begun, go_on = threading.Barrier(2), threading.Event()
 
     def slowly(call: Call) -> Answer:
-        begun.wait(30)
-        go_on.wait(30)
+        begun.wait(PATIENCE_S)
+        go_on.wait(PATIENCE_S)
         return vectors_for(call)
 
     site.server.usual[EMBEDDINGS] = slowly
     thread = threading.Thread(target=site.run, args=(pictures[0],))
     thread.start()
-    begun.wait(30)
+    begun.wait(PATIENCE_S)
     assert [site.run(each).state for each in pictures[1:]] == [JobState.QUEUED] * 3
     go_on.set()
     thread.join()
@@ -719,7 +720,7 @@ def test_captions_take_half_of_the_threads_and_the_rest_wait_their_turn(
 
     def slowly(call: Call) -> Answer:
         begun.release()
-        go_on.wait(30)
+        go_on.wait(PATIENCE_S)
         return describing(call)
 
     site.server.usual[CHAT] = slowly
@@ -727,8 +728,8 @@ def test_captions_take_half_of_the_threads_and_the_rest_wait_their_turn(
     threads = [threading.Thread(target=site.run, args=(each,)) for each in pictures[:2]]
     for thread in threads:
         thread.start()
-    assert begun.acquire(timeout=30)
-    assert begun.acquire(timeout=30)
+    assert begun.acquire(timeout=PATIENCE_S)
+    assert begun.acquire(timeout=PATIENCE_S)
 
     job = site.run(pictures[2])
 

@@ -32,12 +32,13 @@ from mirada.language_model.spending import DAY_MS
 from mirada.runtime import Runtime
 from testing.captioned_site import COST, CaptionedSite, describing
 from testing.openai_server import CHAT, EMBEDDINGS, KEY, OpenAiServer, Weather, openai_serving
+from testing.patience import PATIENCE_S, Stopwatch
 from testing.servers.mariadb import MariaDbServer, mariadb_server
 from testing.servers.process import die_with_parent
 from testing.servers.redis import redis_server
 from testing.worksite import Site
 
-pytestmark = [pytest.mark.mariadb, pytest.mark.redis]
+pytestmark = [pytest.mark.mariadb, pytest.mark.redis, pytest.mark.drill]
 
 DUE_MS = 1
 TIMEOUT_MS = 4_000
@@ -111,9 +112,9 @@ def crew_of(site: CaptionedSite, folder: Path, *, quickly: bool = True) -> Itera
 
 
 def wait_until(claim: Callable[[], bool], timeout_s: float, told: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + timeout_s
+    watch = Stopwatch()
     while not claim():
-        assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s: {told()}"
+        assert not watch.is_over(timeout_s), f"not within {timeout_s:.0f} s: {told()}"
         time.sleep(0.1)
 
 
@@ -221,7 +222,7 @@ def test_every_picture_is_paid_once_in_bad_weather_and_with_a_worker_killed(
 ) -> None:
     drilled = site()
     with crew_of(drilled, tmp_path) as crew:
-        found = run_the_storm(drilled, crew, total=30, twice=6, timeout_s=150)
+        found = run_the_storm(drilled, crew, total=30, twice=6, timeout_s=PATIENCE_S)
     assert_paid_once(found, total=30, twice=6)
 
 
@@ -265,7 +266,7 @@ def test_a_used_up_budget_stops_many_workers_and_the_next_day_goes_on(
             return waiting + drilled.caption_jobs().get("done", 0) == total
 
         told = drilled.caption_jobs
-        wait_until(waits, 100, told)
+        wait_until(waits, PATIENCE_S, told)
         first_day = captioned(drilled)
         paid = drilled.server.paid[CHAT] * COST + drilled.server.paid[EMBEDDINGS]
         assert 1 <= first_day < total
@@ -299,7 +300,7 @@ def test_a_used_up_budget_stops_many_workers_and_the_next_day_goes_on(
                     .values(next_run_at_ms=DUE_MS, rung_at_ms=None)
                 )
             days += 1
-            wait_until(waits, 100, told)
+            wait_until(waits, PATIENCE_S, told)
             assert captioned(drilled) > before
             with drilled.runtime.reading() as session:
                 dearest = session.execute(

@@ -17,6 +17,7 @@ from mirada.db.models import User
 from mirada.db.session import Database
 from mirada.kernel.errors import NotFound, Unavailable
 from mirada.runtime import Runtime
+from testing.patience import PATIENCE_S
 
 
 def usernames(database: Any) -> list[str]:
@@ -35,7 +36,7 @@ def test_two_that_wait_for_each_other_both_get_done(mariadb_database: Database) 
         held = session.execute(select(User).where(User.id == first).with_for_update()).scalar_one()
         calls.append(first)
         if calls.count(first) == 1:
-            both_hold_one.wait(timeout=30)
+            both_hold_one.wait(timeout=PATIENCE_S)
         session.execute(select(User).where(User.id == second).with_for_update())
         held.username += "!"
 

@@ -26,6 +26,7 @@ from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import Matrix, to_blob
 from mirada.kernel.errors import Unavailable
 from mirada.ports import IndexStatus
+from testing.patience import PATIENCE_S, Stopwatch
 from testing.vector_library import Library, no_progress, random_vectors
 
 WRITERS = 5
@@ -66,13 +67,17 @@ def folder(tmp_path: Path) -> Path:
 
 
 def _write_at_random(
-    library: Library, seed: int, deadline: float, outcomes: dict[str, int], troubles: list[str]
+    library: Library,
+    seed: int,
+    is_over: threading.Event,
+    outcomes: dict[str, int],
+    troubles: list[str],
 ) -> None:
     """Insert, change, publish, delete and roll back, holding transactions open for random times."""
     chance = random.Random(seed)
     own: list[int] = []
     number = 0
-    while time.monotonic() < deadline:
+    while not is_over.is_set():
         number += 1
         action = chance.choice(["insert", "insert", "replace", "publish", "delete", "roll back"])
         try:
@@ -152,11 +157,9 @@ def test_followers_hold_exactly_the_database_after_writers_did_their_worst(
 ):
     outcomes: dict[str, int] = {}
     troubles: list[str] = []
-    deadline = time.monotonic() + SECONDS
+    is_over, ends_at_s = threading.Event(), time.monotonic() + SECONDS
     writers = [
-        threading.Thread(
-            target=_write_at_random, args=(library, seed, deadline, outcomes, troubles)
-        )
+        threading.Thread(target=_write_at_random, args=(library, seed, is_over, outcomes, troubles))
         for seed in range(1, WRITERS + 1)
     ]
     for writer in writers:
@@ -164,16 +167,17 @@ def test_followers_hold_exactly_the_database_after_writers_did_their_worst(
     # Snapshots are published, and tombstones purged, in the middle of it.
     builder = FaissIndex(library.source, folder, recall_target=0.98, build_threads=1)
     rebuilds = 0
-    while time.monotonic() < deadline:
+    while time.monotonic() < ends_at_s or rebuilds < 2:
         time.sleep(0.6)  # so that rows arrive before, during and after a rebuild
         rebuilds += builder.rebuild(rebuilds + 1, no_progress) is not None
+    is_over.set()
     for writer in writers:
         writer.join()
     seq = library.source.current_seq()
     truth = ExactIndex(library.source)
     late = FaissIndex(library.source, folder, recall_target=0.98)
     for index in (*followed, late):
-        index.wait_for(seq, timeout_s=5)
+        index.wait_for(seq, timeout_s=PATIENCE_S)
         for permitted in (Audience(None), *(Audience(owner) for owner in library.owners)):
             assert _everything(index, permitted) == _everything(truth, permitted)
     assert rebuilds >= 2
@@ -191,13 +195,13 @@ def test_a_commit_is_searchable_within_a_second_without_asking(library: Library,
         for seed in range(5):
             vectors = random_vectors(1, DIMENSION, seed)
             ids = library.add(vectors)
-            committed = time.monotonic()
+            watch = Stopwatch()
             while index.search(vectors, 1, Audience(None))[0].matches[:1] == [] or (
                 index.search(vectors, 1, Audience(None))[0].matches[0].id != ids[0]
             ):
-                assert time.monotonic() - committed < 1.0
+                assert watch.seconds < 1.0
                 time.sleep(0.01)  # freshness is what is measured, so it is asked often
-            delays.append(time.monotonic() - committed)
+            delays.append(watch.seconds)
         assert max(delays) < 1.0
     finally:
         following.stop()
@@ -281,18 +285,18 @@ def test_a_follower_survives_an_outage_and_says_so_once(caplog: pytest.LogCaptur
     index = _FlakyIndex()
     following = follower(index, poll_s=0.01)  # type: ignore[arg-type]
     following.start()
-    deadline = time.monotonic() + 5
+    watch = Stopwatch()
     while index.calls < 2:
-        assert time.monotonic() < deadline
+        assert not watch.is_over(5)
         time.sleep(0.02)  # another thread does it; asking is the only way
     index.is_down = False
     while "No longer: The index cannot follow the database" not in caplog.text:
-        assert time.monotonic() < deadline
+        assert not watch.is_over(5)
         time.sleep(0.02)  # another thread does it; asking is the only way
-    began = time.monotonic()
+    watch = Stopwatch()
     following.stop()
     following.stop()
-    assert time.monotonic() - began < 0.5
+    assert watch.seconds < 0.5
     assert len([r for r in caplog.records if r.levelname in ("WARNING", "ERROR")]) == 1
 
 

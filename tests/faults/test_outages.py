@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import httpx2
 import pytest
 
 from testing.deployment import Deployment, Web, deployed, wait_until
+from testing.patience import Stopwatch
 from testing.pictures import picture
 from testing.proxy import Proxy, proxied
 from testing.servers.mariadb import MariaDbServer
@@ -39,9 +39,9 @@ def ask_everything(web: Web) -> list[httpx2.Response]:
         lambda: web.http.get("/api/v1/indexes"),
         lambda: web.http.get("/health"),
     ):
-        started = time.monotonic()
+        watch = Stopwatch()
         replies.append(ask())
-        assert time.monotonic() - started < ANSWER_WITHIN_S, replies[-1].request.url
+        assert watch.seconds < ANSWER_WITHIN_S, replies[-1].request.url
     return replies
 
 
@@ -104,10 +104,10 @@ def test_uploads_are_taken_while_the_queue_is_down_and_become_ready_when_it_is_b
     before = sum(web.statuses().values())
 
     queue.down()
-    started = time.monotonic()
+    watch = Stopwatch()
     for n in range(5):
         web.upload(picture(seed=100 + n), f"{n}.png")
-    assert time.monotonic() - started < 5 * ANSWER_WITHIN_S
+    assert watch.seconds < 5 * ANSWER_WITHIN_S
     queue.up()
 
     web.wait_until_ready(before + 5, timeout_s=60)

@@ -18,6 +18,7 @@ from mirada.feedback.verdicts import Outcome
 from mirada.kernel.errors import InvalidInput, NotFound
 from mirada.kernel.images import ImageFormat, PictureFacts
 from mirada.pictures import images, register
+from testing.patience import PATIENCE_S
 from testing.registering import register_image
 
 AddImage = Callable[..., Image]
@@ -116,7 +117,7 @@ def test_racing_requests_leave_one_verdict(
         def judge(
             accepted: bool, digit: str = digit, start: threading.Barrier = start
         ) -> verdicts.Given:
-            start.wait(timeout=30)
+            start.wait(timeout=PATIENCE_S)
             return give(database, ana, digit, "cats", accepted)
 
         with ThreadPoolExecutor(4) as threads:

@@ -23,6 +23,7 @@ from mirada.people import users
 from mirada.runtime import Runtime
 from testing.deployment import free_port, wait_until
 from testing.encoders import CountingEncoder, with_encoder
+from testing.patience import PATIENCE_S
 from testing.pictures import picture
 from testing.registering import take_in
 from webapp.serving import Serving
@@ -154,7 +155,7 @@ class Held(CountingEncoder):
     def encode_texts(self, texts: Sequence[str]) -> Matrix:
         if set(texts) & set(TEXTS):
             self.is_reached.set()
-            assert self.go_on.wait(30)
+            assert self.go_on.wait(PATIENCE_S)
         return super().encode_texts(texts)
 
 
@@ -166,7 +167,7 @@ def test_a_call_meanwhile_is_answered_in_full_and_passes_the_bulk_work(
     owner_id = upload(runtime)
     work(runtime)
     started(runtime)
-    assert encoder.is_reached.wait(30)
+    assert encoder.is_reached.wait(PATIENCE_S)
     answers: list[Taste] = []
     asking = threading.Thread(target=lambda: answers.append(taste(runtime, owner_id)))
     asking.start()

@@ -25,6 +25,7 @@ from mirada.embedding import embed
 from mirada.kernel.errors import Conflict, NotFound
 from mirada.pictures import comments, images, likes
 from testing.album import Album
+from testing.patience import PATIENCE_S
 
 PEOPLE = 8
 TURNS = 40
@@ -59,7 +60,7 @@ def crowd(album: Album, act: Callable[[random.Random, int], None]) -> None:
 
     def person(user_id: int) -> None:
         chance = random.Random(user_id)
-        start.wait(timeout=60)
+        start.wait(timeout=PATIENCE_S)
         for _ in range(TURNS):
             act(chance, user_id)
 

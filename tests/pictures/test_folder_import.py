@@ -223,7 +223,8 @@ def test_an_import_that_was_killed_goes_on_where_it_was(
         "from mirada.runtime import Runtime; from mirada.config import Settings\n"
         "from mirada.pictures.folder_import import import_folder\n"
         "runtime = Runtime(Settings.from_env(data_dir=Path(sys.argv[1])))\n"
-        "def report(report): print(report.taken, flush=True); time.sleep(0.05)\n"
+        "def report(report):\n"
+        "    print(report.taken, flush=True); time.sleep(0.05 if report.taken < 12 else 0.5)\n"
         f"import_folder(runtime, Path(sys.argv[2]), owner_id={owner_id}, is_public=False,\n"
         "    batch_size=4, report=report)\n"
     )

@@ -17,6 +17,7 @@ from mirada.db.models import Image
 from mirada.runtime import Runtime
 from testing.application import create_app
 from testing.gallery import Gallery, assert_problem
+from testing.patience import PATIENCE_S
 
 KeyOf = Callable[..., dict[str, str]]
 IMAGES = "/api/v1/images"
@@ -271,7 +272,7 @@ def test_nobody_meets_an_error_while_the_owner_hides_shows_and_deletes_an_image(
 
     def visit(headers: dict[str, str]) -> None:
         client = gallery.client.application.test_client()
-        start.wait(timeout=60)
+        start.wait(timeout=PATIENCE_S)
         for turn in range(24):
             for image in (doomed, kept):
                 address = image["url"]
@@ -287,7 +288,7 @@ def test_nobody_meets_an_error_while_the_owner_hides_shows_and_deletes_an_image(
 
     def own() -> None:
         client = gallery.client.application.test_client()
-        start.wait(timeout=60)
+        start.wait(timeout=PATIENCE_S)
         for turn in range(12):
             is_public = {"is_public": turn % 2 == 1}
             assert client.patch(kept["url"], json=is_public, headers=ana).status_code == 200

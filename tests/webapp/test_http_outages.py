@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from flask.testing import FlaskClient
 from mirada.config import Settings
 from mirada.runtime import Runtime
 from testing.gallery import Gallery, as_upload, assert_problem
+from testing.patience import Stopwatch
 from testing.pictures import picture
 from testing.servers.process import free_port
 
@@ -54,11 +54,11 @@ def test_without_a_database_every_call_is_503(
 ) -> None:
     if "data" in body:
         body = {"data": {"file": as_upload(picture(1))}}
-    began_at_s = time.monotonic()
+    watch = Stopwatch()
     response = getattr(orphan, method)(path, **body)
     assert_problem(response, 503, "unavailable")
     assert int(response.headers["Retry-After"]) >= 1
-    assert time.monotonic() - began_at_s < 3
+    assert watch.seconds < 3
 
 
 def test_without_a_database_a_key_is_503_and_not_401(orphan: FlaskClient) -> None:
@@ -70,9 +70,9 @@ def test_without_a_database_a_key_is_503_and_not_401(orphan: FlaskClient) -> Non
 def test_without_a_database_the_process_is_alive_and_unhealthy(orphan: FlaskClient) -> None:
     for path in ("/health/live", "/livez"):
         assert orphan.get(path).status_code == 200
-    began_at_s = time.monotonic()
+    watch = Stopwatch()
     response = orphan.get("/health")
-    assert time.monotonic() - began_at_s < 3
+    assert watch.seconds < 3
     body = response.get_json()
     assert response.status_code == 503
     assert int(response.headers["Retry-After"]) >= 1

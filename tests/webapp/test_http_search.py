@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from testing.application import create_app
 from testing.encoders import CountingEncoder, with_encoder
 from testing.gallery import Gallery, as_upload, assert_problem, on_arc
+from testing.patience import PATIENCE_S, Stopwatch
 from testing.pictures import picture
 from tests.conftest import MakeRuntime
 
@@ -176,10 +176,10 @@ def test_the_change_number_of_a_deletion_makes_the_next_search_fresh(gallery: Ga
 def test_a_change_number_this_database_never_gave_is_409_at_once(gallery: Gallery) -> None:
     gallery.upload(degrees=0)
     latest = search(gallery, vector=on_arc(0)).get_json()["change_seq"]
-    began_at_s = time.monotonic()
+    watch = Stopwatch()
     response = search(gallery, vector=on_arc(0), headers={"X-Min-Change-Seq": str(latest + 1)})
     assert "restored" in assert_problem(response, 409, "conflict")["detail"]
-    assert time.monotonic() - began_at_s < 1
+    assert watch.seconds < 1
     fresh = search(gallery, vector=on_arc(0), headers={"X-Min-Change-Seq": str(latest)})
     assert fresh.status_code == 200
 
@@ -192,12 +192,12 @@ def test_a_change_that_is_still_on_its_way_is_503_with_retry_after(gallery: Gall
     def load_for_long() -> None:
         with index._refreshing:
             is_held.set()
-            is_over.wait(10)
+            is_over.wait(PATIENCE_S)
 
     loading = threading.Thread(target=load_for_long)
     loading.start()
     try:
-        assert is_held.wait(5)
+        assert is_held.wait(PATIENCE_S)
         change = gallery.client.delete(image["url"]).headers["X-Change-Seq"]
         response = search(gallery, vector=on_arc(0), headers={"X-Min-Change-Seq": change})
     finally:

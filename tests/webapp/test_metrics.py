@@ -26,6 +26,7 @@ from mirada.runtime import Runtime
 from testing.application import create_app
 from testing.encoders import CountingEncoder, with_encoder
 from testing.gallery import Gallery, as_upload, assert_problem
+from testing.patience import Stopwatch
 from testing.pictures import picture
 from testing.proxy import Proxy, proxied
 from testing.scrape import OPENMETRICS, TEXT, Scrape
@@ -479,9 +480,9 @@ def away(mariadb: MariaDbServer, mariadb_url: str) -> Iterator[tuple[str, Proxy]
 
 
 def answer(client: FlaskClient, **headers: str) -> Any:
-    began = time.monotonic()
+    watch = Stopwatch()
     response = client.get("/metrics", headers=headers)
-    assert time.monotonic() - began < ANSWERS_WITHIN_S
+    assert watch.seconds < ANSWERS_WITHIN_S
     return response
 
 

@@ -18,6 +18,7 @@ from mirada.jobs.kinds import Kind, TimeLimit
 from mirada.kernel.audience import Audience
 from mirada.kernel.errors import EncoderUnavailable
 from mirada.pictures import images
+from testing.patience import PATIENCE_S, wait_until
 from testing.worksite import Site
 from workers import lease_holder
 from workers.kinds import KINDS
@@ -155,15 +156,18 @@ def test_an_attempt_that_lost_its_lease_takes_its_vector_back(site: Site) -> Non
 
 def test_a_lease_is_renewed_while_the_work_goes_on(site: Site) -> None:
     taken = site.upload(1)
-    site.encoder.before = lambda: time.sleep(2.5)
+    began, may_end = threading.Event(), threading.Event()
+    site.encoder.before = lambda: assert_true(began.set() is None and may_end.wait(PATIENCE_S))
     runner = JobRunner(site.runtime, lease_s=1, renew_every_s=0.2)
     thread = threading.Thread(target=runner.run, args=(taken.job_id,))
     thread.start()
+    assert began.wait(PATIENCE_S)
     time.sleep(1.8)
 
     with site.runtime.transaction() as session:
         assert attempts.claim(session, taken.job_id or 0) is None
 
+    may_end.set()
     thread.join()
     runner.stop(0)
     assert site.statuses() == {"READY": 1}
@@ -189,16 +193,18 @@ def test_past_its_soft_limit_a_time_out_is_recorded(site: Site, monkeypatch: Any
 def test_past_its_hard_limit_an_attempt_is_given_up_for_lost(site: Site, monkeypatch: Any) -> None:
     limit_time(monkeypatch, TimeLimit(60, 0.1))
     taken = site.upload(1)
-    came_back = threading.Event()
-    site.encoder.before = lambda: assert_true(came_back.wait(20))
+    began, came_back = threading.Event(), threading.Event()
+    site.encoder.before = lambda: assert_true(began.set() is None and came_back.wait(PATIENCE_S))
     runner = JobRunner(site.runtime, lease_s=1, renew_every_s=0.05)
     thread = threading.Thread(target=runner.run, args=(taken.job_id,))
     thread.start()
-    time.sleep(1.5)
+    assert began.wait(PATIENCE_S)
 
-    with site.runtime.transaction() as session:
-        job = attempts.claim(session, taken.job_id or 0)
-    assert job is not None
+    def claimed() -> Job | None:
+        with site.runtime.transaction() as session:
+            return attempts.claim(session, taken.job_id or 0)
+
+    job = wait_until(claimed, timeout_s=1.5, what="the end of the lease")
     assert job.crashes == 1
 
     came_back.set()
@@ -217,13 +223,13 @@ def test_a_runner_that_stops_gives_back_what_it_cannot_finish(site: Site) -> Non
 
     def wait() -> None:
         began.set()
-        may_end.wait(20)
+        may_end.wait(PATIENCE_S)
 
     site.encoder.before = wait
     runner = JobRunner(site.runtime)
     thread = threading.Thread(target=runner.run, args=(taken.job_id,))
     thread.start()
-    assert began.wait(10)
+    assert began.wait(PATIENCE_S)
 
     runner.stop(grace_s=0.1)
 
@@ -372,7 +378,7 @@ def test_long_work_stops_when_the_process_stops(site: Site) -> None:
     thread.start()
     time.sleep(0.2)
     runner.stop(grace_s=5)
-    thread.join(1)
+    thread.join(PATIENCE_S)
 
     assert not thread.is_alive()
     assert site.job(job_id).state == JobState.QUEUED

@@ -1,0 +1,52 @@
+"""How the suite is divided among processes: whole files, the longest first, worlds kept together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+LONGEST = (
+    "tests/e2e",
+    "tests/leaks on mariadb",
+    "tests/leaks",
+    "tests/captions/test_captions_are_paid_once.py",
+    "tests/adapters/test_vector_index_recall.py",
+    "tests/adapters/test_related_at_size.py",
+    "tests/faults",
+    "tests/metrics/test_metrics.py",
+    "tests/classify/test_default_labels.py",
+    "tests/workers/test_redis.py",
+)
+"""Scopes that begin before all others, so that none of them is left for the end."""
+TOGETHER = ("tests/e2e", "tests/faults")
+"""Folders whose files share processes that take long to start."""
+
+
+def scope_of(nodeid: str) -> str:
+    """Return the name of the tests that one process runs together: a file, or what shares a world."""
+    file = nodeid.partition("::")[0]
+    if file.startswith("tests/leaks/"):
+        return "tests/leaks on mariadb" if "mariadb" in nodeid else "tests/leaks"
+    return next((folder for folder in TOGETHER if file.startswith(f"{folder}/")), file)
+
+
+def in_order(items: Sequence[pytest.Item]) -> list[pytest.Item]:
+    """Return the tests in the order in which processes take them: long scopes, then large ones."""
+    tests = Counter(scope_of(item.nodeid) for item in items)
+    ranks = {scope: rank for rank, scope in enumerate(LONGEST)}
+
+    def place(item: pytest.Item) -> tuple[int, int, str]:
+        scope = scope_of(item.nodeid)
+        return ranks.get(scope, len(ranks)), -tests[scope], scope
+
+    return sorted(items, key=place)
+
+
+class ByScope(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives a process one scope after another, in the order of the tests."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return scope_of(nodeid)

@@ -262,8 +262,8 @@ class Runtime:
         """This process's index of one space, refreshed in the background once it exists."""
 
         def build() -> VectorIndex:
+            from mirada.adapters.vector_index.faiss.following import follower
             from mirada.adapters.vector_index.faiss.index import FaissIndex
-            from mirada.adapters.vector_index.follower import follower
 
             index = FaissIndex(
                 self.vector_source(space_id),

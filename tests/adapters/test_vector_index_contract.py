@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mirada.adapters.vector_index.exact import ExactIndex
 from mirada.adapters.vector_index.faiss.index import FaissIndex
 from mirada.db.session import Database
 from mirada.kernel.audience import Audience
@@ -17,6 +16,7 @@ from mirada.kernel.embeddings import l2_normalise
 from mirada.kernel.errors import InvalidInput, LeaseLost, Unavailable
 from mirada.kernel.similarity import SearchWay
 from mirada.ports import SearchAnswer, VectorIndex
+from testing.exact_index import ExactIndex
 from testing.vector_library import Library, no_progress, random_vectors
 
 ANYONE = Audience(viewer_id=None)

@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 from sqlalchemy import select, update
 
-from mirada.adapters.vector_index.exact import ExactIndex
 from mirada.adapters.vector_index.faiss import publishing
 from mirada.adapters.vector_index.faiss.index import FaissIndex
 from mirada.adapters.vector_index.faiss.snapshot import open_snapshot
@@ -31,6 +30,7 @@ from mirada.embedding.index_rebuild import rebuild_index, rebuild_is_due
 from mirada.kernel.audience import Audience
 from mirada.kernel.errors import LeaseLost, SnapshotInvalid, StorageFull
 from mirada.ports import SnapshotRecord
+from testing.exact_index import ExactIndex
 from testing.vector_library import Library, no_progress, random_vectors
 
 ANYONE = Audience(viewer_id=None)

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from sqlalchemy import event, func, select, update
 
-from mirada.adapters.vector_index.exact import ExactIndex
 from mirada.captions import backfill, embedding, writing
 from mirada.captions.wanted import WantedCaptions, is_complete
 from mirada.captions.wording import CaptionRecipe
@@ -28,6 +27,7 @@ from mirada.kernel.errors import EmbeddingSpaceMismatch
 from mirada.kernel.images import ImageFormat, ImageStatus, PictureFacts
 from mirada.kernel.prompts import prompt_digest
 from mirada.pictures import images, register
+from testing.exact_index import ExactIndex
 from testing.registering import register_image
 
 SPACE = EmbeddingSpace(SpaceKind.CAPTION, "Toy", "v1", "none", 3)

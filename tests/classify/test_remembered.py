@@ -10,7 +10,6 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import select, update
 
-from mirada.adapters.vector_index.exact import ExactIndex
 from mirada.classify import remembered as classify
 from mirada.classify.remembered import Remark, SentPicture
 from mirada.db import changes, spaces
@@ -27,6 +26,7 @@ from mirada.kernel.images import ImageFormat, ImageStatus, PictureFacts
 from mirada.pictures import images, register
 from mirada.search import by_vector
 from mirada.search import like_classified as similar
+from testing.exact_index import ExactIndex
 from testing.registering import register_image
 
 SPACE = EmbeddingSpace(SpaceKind.IMAGE, "Toy", "v1", "none", 4)

@@ -14,9 +14,8 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.engine import make_url
 
-from mirada.adapters.vector_index.exact import ExactIndex
+from mirada.adapters.vector_index.faiss.following import follower
 from mirada.adapters.vector_index.faiss.index import FaissIndex
-from mirada.adapters.vector_index.follower import follower
 from mirada.db import changes
 from mirada.db.migrate import upgrade_to_head
 from mirada.db.models import Embedding, Image
@@ -26,6 +25,7 @@ from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import Matrix, to_blob
 from mirada.kernel.errors import Unavailable
 from mirada.ports import IndexStatus
+from testing.exact_index import ExactIndex
 from testing.patience import PATIENCE_S, Stopwatch
 from testing.vector_library import Library, no_progress, random_vectors
 

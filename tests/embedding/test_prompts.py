@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import func, select, update
 
-from mirada.adapters.vector_index.exact import ExactIndex
 from mirada.db import spaces
 from mirada.db.memory_models import TextContent, TextEmbedding
 from mirada.db.migrate import MIGRATIONS_DIR
@@ -26,6 +25,7 @@ from mirada.kernel.prompts import prompt_digest
 from mirada.memory import history
 from mirada.pictures import images, register
 from mirada.search import queries, related
+from testing.exact_index import ExactIndex
 from testing.registering import register_image
 
 PICTURES = EmbeddingSpace(SpaceKind.IMAGE, "Toy", "v1", "none", 4)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from sqlalchemy import update
 
-from mirada.adapters.vector_index.exact import ExactIndex
 from mirada.db import changes
 from mirada.db.models import Content, Embedding, Image, User
 from mirada.db.session import Database
@@ -21,6 +20,7 @@ from mirada.kernel.images import ImageStatus
 from mirada.pictures.images import delete_image
 from mirada.search.by_vector import MAX_K, find
 from mirada.search.queries import vector_of_image
+from testing.exact_index import ExactIndex
 
 SPACE = EmbeddingSpace(SpaceKind.IMAGE, "test", "v1", "none", 8)
 ME, OTHER = 1, 2

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from sqlalchemy import update
 
-from mirada.adapters.vector_index.exact import ExactIndex
 from mirada.db.models import Image, User
 from mirada.db.session import Database
 from mirada.db.spaces import pin_space
@@ -22,6 +21,7 @@ from mirada.pictures import register
 from mirada.search.fuse import FusedFound, VectorQuery, find_fused
 from mirada.search.queries import Query, QueryKind
 from mirada.search.sources import Source
+from testing.exact_index import ExactIndex
 from testing.registering import register_image
 
 SPACES = {

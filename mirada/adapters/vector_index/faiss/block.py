@@ -39,8 +39,7 @@ class VectorBlock:
     @classmethod
     def of_index(cls, index: Any) -> Self:
         """Wrap the vectors an IndexFlat, or an IndexHNSWFlat, stores."""
-        storage = faiss.downcast_index(index.storage) if hasattr(index, "storage") else index
-        pointer = storage.get_xb()
+        pointer = storage_of(index).get_xb()
         shape = (int(index.ntotal), int(index.d))
         rows = faiss.rev_swig_ptr(pointer, shape[0] * shape[1]).reshape(shape)
         return cls(pointer, rows, index)
@@ -83,3 +82,8 @@ class VectorBlock:
             for start in range(0, rows.size, RESCORED_ROWS)
         ]
         return np.concatenate(parts) if parts else np.empty(0)
+
+
+def storage_of(index: Any) -> Any:
+    """Return the flat index in which a graph keeps its vectors; a flat index is its own."""
+    return faiss.downcast_index(index.storage) if hasattr(index, "storage") else index

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mirada.adapters.vector_index.access import Ids, Mask
-from mirada.adapters.vector_index.faiss.block import VectorBlock
+from mirada.adapters.vector_index.faiss.block import VectorBlock, storage_of
 from mirada.kernel.embeddings import Matrix
 from mirada.ports import RebuildProgress, VectorSource
 
@@ -110,7 +110,7 @@ def build_index(
             _measure(index, groups, recall_target) if is_graph else ({}, {"exact": 1.0})
         )
         canary_queries = held_out[:CANARIES]
-        _, canary_rows = _storage(index).search(canary_queries, min(RECALL_K, index.ntotal))
+        _, canary_rows = storage_of(index).search(canary_queries, min(RECALL_K, index.ntotal))
     return BuiltIndex(
         index=index,
         kind="hnsw" if is_graph else "flat",
@@ -160,7 +160,7 @@ def _measure(
     k = min(RECALL_K, int(index.ntotal))
     groups = groups | {"blended": _blended(groups["held_out"])}
     exact = {
-        name: _storage(index).search(queries, k)[0][:, -1:] for name, queries in groups.items()
+        name: storage_of(index).search(queries, k)[0][:, -1:] for name, queries in groups.items()
     }
     steps: list[dict[str, Any]] = []
     chosen: int | None = None
@@ -199,10 +199,6 @@ def _blended(queries: Matrix) -> Matrix:
 
 def _unit(rows: npt.NDArray[Any]) -> Matrix:
     return np.ascontiguousarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
-
-
-def _storage(index: Any) -> Any:
-    return faiss.downcast_index(index.storage) if hasattr(index, "storage") else index
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -12,8 +14,9 @@ import numpy as np
 from mirada.adapters.vector_index.access import Mask
 from mirada.adapters.vector_index.faiss.delta import Delta
 from mirada.adapters.vector_index.faiss.snapshot import OpenSnapshot, open_snapshot
+from mirada.background import Loop
 from mirada.kernel.errors import SnapshotInvalid, Unavailable
-from mirada.ports import SnapshotRecord, VectorRows, VectorSource
+from mirada.ports import SnapshotRecord, VectorIndex, VectorRows, VectorSource
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +24,11 @@ PAGE_ROWS = 2_000
 """Rows per page of changes: 4 MB of 512-d vectors."""
 LOAD_ATTEMPTS = 5
 """Loads that a purge of tombstones may overtake before we say so; one is already rare."""
+POLL_S = 0.25
+"""SEARCH, the change counter: at most 0.5 s between polls keeps a commit within 1 s of searchable."""
+OUTAGE_POLL_S = 1.0
+WAIT_POLL_S = 0.02
+"""Seconds between two looks of a caller who waits for a change."""
 
 
 @dataclass
@@ -54,9 +62,9 @@ class Following:
         self.delta.apply(rows)
         if self.base is None or not rows.ids.size or not self.base.ids.size:
             return
-        places = np.searchsorted(self.base.ids, rows.ids)
-        places = np.minimum(places, self.base.ids.size - 1)
-        replaced = places[self.base.ids[places] == rows.ids]
+        ids = self.base.ids
+        places = np.minimum(np.searchsorted(ids, rows.ids), ids.size - 1)
+        replaced = places[ids[places] == rows.ids]
         if replaced.size:
             # Views hold the old mask.
             self.visible = self.visible.copy()
@@ -153,3 +161,35 @@ def _newest_good(source: VectorSource, root: Path, db_epoch: str) -> OpenSnapsho
         if opened is not None:
             return opened
     return None
+
+
+def follower(index: VectorIndex, poll_s: float = POLL_S) -> Loop:
+    """Return the loop that calls the index's `refresh()`."""
+    return Loop(
+        "index-follower",
+        lambda: index.refresh(),
+        poll_s,
+        "The index cannot follow the database",
+        retry_s=OUTAGE_POLL_S,
+    )
+
+
+def wait_until(
+    reached: Callable[[], bool], catch_up: Callable[[], object], timeout_s: float
+) -> None:
+    """Call `catch_up` until `reached`.
+
+    Raises:
+        Unavailable: not within `timeout_s`: the number is not committed, or the database is slow.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not reached():
+        catch_up()
+        if reached():
+            return
+        if time.monotonic() + WAIT_POLL_S > deadline:
+            raise Unavailable(
+                "The search index has not caught up with that change yet; try again shortly.",
+                retry_after_s=1,
+            )
+        time.sleep(WAIT_POLL_S)

@@ -13,13 +13,16 @@ import numpy as np
 
 from mirada.adapters.vector_index.access import Ids
 from mirada.adapters.vector_index.faiss.building import HNSW_MIN_ROWS, build_index
-from mirada.adapters.vector_index.faiss.following import Following, load, open_or_set_aside
+from mirada.adapters.vector_index.faiss.following import (
+    Following,
+    load,
+    open_or_set_aside,
+    wait_until,
+)
 from mirada.adapters.vector_index.faiss.publishing import publish
 from mirada.adapters.vector_index.faiss.snapshot import fingerprint_of
-from mirada.adapters.vector_index.faiss.view import View
+from mirada.adapters.vector_index.faiss.view import View, check_queries
 from mirada.adapters.vector_index.faiss.walk_planning import EXACT_ROWS
-from mirada.adapters.vector_index.freshness import wait_until
-from mirada.adapters.vector_index.queries import check_queries
 from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import Matrix
 from mirada.kernel.errors import Unavailable
@@ -180,14 +183,11 @@ class FaissIndex:
     def close(self) -> None:
         """Let go of files and memory."""
         with self._refreshing:
-            self._following = None
-            self._view = None
+            self._following = self._view = None
 
     def _loaded(self) -> View:
-        view = self._view
-        while view is None:
+        while (view := self._view) is None:
             self.refresh()
-            view = self._view
         return view
 
     def _load(self) -> Following:
@@ -243,8 +243,7 @@ class FaissIndex:
             )
         finally:
             if reopened is None:
-                self._following = None
-                self._view = None
+                self._following = self._view = None
         if reopened is not None:
             following.base = replace(base, fingerprint=reopened.fingerprint)
 

@@ -25,6 +25,7 @@ import numpy as np
 
 from mirada.adapters.vector_index.faiss.building import HNSW_M, BuiltIndex
 from mirada.adapters.vector_index.faiss.snapshot import (
+    ARRAYS,
     FORMAT,
     INDEX,
     MANIFEST,
@@ -111,9 +112,8 @@ def _write(
     try:
         unfinished.mkdir()
         files = {INDEX: _write_file(unfinished / INDEX, lambda sink: _write_index(built, sink))}
-        for field in ("ids", "access_rows", "access_owners", "access_public", "canary_queries"):
+        for field in ARRAYS:
             files[f"{field}.npy"] = _write_array(unfinished, field, getattr(built, field))
-        files["canary_ids.npy"] = _write_array(unfinished, "canary_ids", built.canary_ids)
         manifest = {
             **_described(built, source.space),
             "change_seq": change_seq,
@@ -254,7 +254,6 @@ def _sweep(parent: Path, source: VectorSource) -> None:
 
 def _space_of(directory: Path) -> str | None:
     try:
-        space = json.loads((directory / MANIFEST).read_bytes())["space"]
+        return str(json.loads((directory / MANIFEST).read_bytes())["space"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return str(space)

@@ -15,6 +15,7 @@ from mirada.adapters.vector_index.faiss.snapshot import OpenSnapshot
 from mirada.adapters.vector_index.faiss.walk_planning import GraphWalk, plan_walk
 from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import Matrix, Vector
+from mirada.kernel.errors import InvalidInput
 from mirada.kernel.similarity import BACKGROUND_ROWS, SearchWay, best_matches, sampling_order
 from mirada.ports import SearchAnswer
 
@@ -197,3 +198,20 @@ def finalists(vectors: VectorBlock, query: Vector, k: int, permitted: Mask, coun
     kth_best = np.partition(scores, count - k)[count - k]
     close: Rows = rows[scores >= kth_best - ROUNDING]
     return close
+
+
+def check_queries(queries: Matrix, k: int, dimension: int) -> Matrix:
+    """Return the queries as C-contiguous (n, dimension) float32.
+
+    Raises:
+        InvalidInput: k < 1, wrong dimension, or a query that is not finite.
+    """
+    if k < 1:
+        raise InvalidInput("The number of results must be at least 1.")
+    if queries.ndim != 2 or queries.shape[1] != dimension:
+        raise InvalidInput(
+            f"A query vector must have {dimension} numbers, not {queries.shape[-1]}."
+        )
+    if not np.isfinite(queries).all():
+        raise InvalidInput("A query vector may hold finite numbers only, not NaN or infinity.")
+    return np.ascontiguousarray(queries, dtype=np.float32)

@@ -1,6 +1,6 @@
 """The honest index: every vector in memory, every answer a full scan, every refresh a full read.
 
-For tests, where it says what the others must answer, and for sets of a few thousand pictures.
+It says what the index in use must answer.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mirada.adapters.vector_index.freshness import wait_until
-from mirada.adapters.vector_index.queries import check_queries
+from mirada.adapters.vector_index.faiss.following import wait_until
+from mirada.adapters.vector_index.faiss.view import check_queries
 from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import Matrix, Vector
 from mirada.kernel.similarity import (

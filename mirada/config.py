@@ -42,8 +42,6 @@ class AuthMode(StrEnum):
 class InvalidSettings(MiradaError):
     """One or more settings cannot be used; the message names every one of them."""
 
-    code = "invalid_settings"
-
 
 class Settings(BaseSettings):
     """The operator's settings, from the environment or a `.env` file.

@@ -30,13 +30,24 @@ MiradaError
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 
 class MiradaError(Exception):
-    """The root of all errors. `code` is stable and machine-readable; `str(error)` is for people."""
+    """The root of all errors; `str(error)` is for people.
+
+    Attributes:
+        code: the class's name in snake case, for machines. A client may depend on it, so a class
+            is not renamed.
+        detail: a sentence for people.
+        fields: messages by the name of the field at fault.
+    """
 
     code = "error"
+
+    def __init_subclass__(cls) -> None:
+        cls.code = re.sub(r"\B(?=[A-Z])", "_", cls.__name__).lower()
 
     def __init__(self, detail: str, *, fields: Mapping[str, list[str]] | None = None) -> None:
         """Keep a sentence for people, and messages by the name of the field at fault."""
@@ -48,25 +59,17 @@ class MiradaError(Exception):
 class NotFound(MiradaError):
     """The thing does not exist, or the caller must not learn that it exists."""
 
-    code = "not_found"
-
 
 class NotAuthenticated(MiradaError):
     """The call needs a valid API key."""
-
-    code = "not_authenticated"
 
 
 class NotAllowed(MiradaError):
     """The caller is known and is not allowed to do this."""
 
-    code = "not_allowed"
-
 
 class ScopeMissing(NotAllowed):
     """The key's scopes do not permit this; `scopes` are the scopes it would need."""
-
-    code = "scope_missing"
 
     def __init__(self, detail: str, *, scopes: Sequence[str]) -> None:
         """Keep the sentence and the scopes that would be needed."""
@@ -77,49 +80,33 @@ class ScopeMissing(NotAllowed):
 class InvalidInput(MiradaError):
     """The request is wrong and would be wrong at any time."""
 
-    code = "invalid_input"
-
 
 class UnsupportedImage(InvalidInput):
     """The bytes are not a picture in an accepted format, or not in the declared format."""
-
-    code = "unsupported_image"
 
 
 class CorruptImage(InvalidInput):
     """The picture is empty, truncated or cannot be decoded."""
 
-    code = "corrupt_image"
-
 
 class ImageTooLarge(InvalidInput):
     """The picture has too many bytes, too many pixels, or too long a side."""
-
-    code = "image_too_large"
 
 
 class Conflict(MiradaError):
     """The request contradicts the present state."""
 
-    code = "conflict"
-
 
 class PreconditionFailed(Conflict):
     """The resource has a newer version than the caller named."""
-
-    code = "precondition_failed"
 
 
 class EmbeddingSpaceMismatch(Conflict):
     """Vectors of two spaces would be compared, or the settings name another space than the pinned one."""
 
-    code = "embedding_space_mismatch"
-
 
 class Unavailable(MiradaError):
     """A dependency is down; the same request may work after `retry_after_s` seconds."""
-
-    code = "unavailable"
 
     def __init__(self, detail: str, *, retry_after_s: int = 5) -> None:
         """Keep the sentence and the seconds that a caller should wait."""
@@ -130,31 +117,21 @@ class Unavailable(MiradaError):
 class StorageFull(Unavailable):
     """The file store has no room left."""
 
-    code = "storage_full"
-
 
 class EncoderUnavailable(Unavailable):
     """No encoder can be loaded: weights are missing, damaged, or do not fit the configuration."""
-
-    code = "encoder_unavailable"
 
 
 class NoAnswer(Unavailable):
     """A request was sent and no reply came; it is unknown whether the request costs money."""
 
-    code = "no_answer"
-
 
 class LanguageModelRefused(Unavailable):
     """The language model's server refuses our key, our model's name or our request."""
 
-    code = "language_model_refused"
-
 
 class UnusableReply(Unavailable):
     """A language model's reply cannot be used; it is stored nowhere."""
-
-    code = "unusable_reply"
 
     def __init__(
         self, detail: str, *, input_tokens: int | None = None, output_tokens: int | None = None
@@ -168,46 +145,30 @@ class UnusableReply(Unavailable):
 class GarbledReply(UnusableReply):
     """The reply is not in the server's own format: the server is at fault, not the request."""
 
-    code = "garbled_reply"
-
 
 class Deferred(Unavailable):
     """The work waits `retry_after_s` seconds; a job does not lose an attempt by it."""
-
-    code = "deferred"
 
 
 class TooManyRequests(Deferred):
     """The server works and asks for fewer requests."""
 
-    code = "too_many_requests"
-
 
 class CircuitOpen(Deferred):
     """The server failed too often lately, so the request was not sent."""
-
-    code = "circuit_open"
 
 
 class BudgetReached(Deferred):
     """The day's budget is spent; the next UTC day begins after `retry_after_s` seconds."""
 
-    code = "budget_reached"
-
 
 class KeyRefused(LanguageModelRefused, Deferred):
     """The language model's key is refused. The work itself is right, so it waits."""
-
-    code = "key_refused"
 
 
 class LeaseLost(MiradaError):
     """Another worker owns the job now; this attempt must write nothing."""
 
-    code = "lease_lost"
-
 
 class SnapshotInvalid(MiradaError):
     """An index snapshot on disk failed a check."""
-
-    code = "snapshot_invalid"

@@ -8,11 +8,12 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
+from concurrent.futures import Future, wait
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from mirada.kernel.embeddings import EmbeddingSpace, Matrix, Vector
+from mirada.kernel.embeddings import Matrix, Vector
 from mirada.kernel.encoder_counters import EncoderCounters
 from mirada.kernel.errors import MiradaError, Unavailable
 from mirada.kernel.images import RgbImage
@@ -34,66 +35,38 @@ INTERACTIVE, BULK = 0, 1
 """Priorities; the lower number goes first."""
 
 
-class _Item:
-    """One picture or text that waits for its vector."""
+class _Item(NamedTuple):
+    """One picture or text, and the vector that its caller waits for."""
 
-    __slots__ = ("call", "error", "payload", "vector")
-
-    def __init__(self, payload: Any, call: _Call) -> None:
-        self.payload = payload
-        self.call = call
-        self.vector: Vector | None = None
-        self.error: Exception | None = None
-
-
-class _Call:
-    """One call with all its items."""
-
-    __slots__ = ("abandoned", "done", "items", "unfinished")
-
-    def __init__(self, payloads: Sequence[Any]) -> None:
-        self.items = [_Item(payload, self) for payload in payloads]
-        self.unfinished = len(self.items)
-        self.done = threading.Event()
-        self.abandoned = False
+    payload: Any
+    vector: Future[Vector]
 
 
 class _Described:
-    """Forwards the properties of the wrapped encoder."""
+    """An encoder with the properties of the one that it wraps.
 
-    _encoder: CalibratedEncoder
+    Attributes:
+        space: the space of both towers.
+        device: the device of the encoder: "cpu", "cuda" or "mps".
+        input_side_px: side of the network's square input, in pixels.
+        logit_scale: factor from cosine to logit.
+        logit_bias: summand of the logit, beside scale x cosine.
+    """
 
-    @property
-    def space(self) -> EmbeddingSpace:
-        """The space of both towers."""
-        return self._encoder.space
-
-    @property
-    def device(self) -> str:
-        """The device of the encoder: "cpu", "cuda" or "mps"."""
-        return self._encoder.device
-
-    @property
-    def input_side_px(self) -> int:
-        """Side of the network's square input, in pixels."""
-        return self._encoder.input_side_px
-
-    @property
-    def logit_scale(self) -> float:
-        """Factor from cosine to logit."""
-        return self._encoder.logit_scale
-
-    @property
-    def logit_bias(self) -> float:
-        """Summand of the logit, beside scale x cosine."""
-        return self._encoder.logit_bias
+    def __init__(self, encoder: CalibratedEncoder) -> None:
+        self.space = encoder.space
+        self.device = encoder.device
+        self.input_side_px = encoder.input_side_px
+        self.logit_scale = encoder.logit_scale
+        self.logit_bias = encoder.logit_bias
 
 
 class InteractiveEncoder(_Described):
     """The encoder for calls that a person waits for; see `BatchingEncoder.interactive`."""
 
     def __init__(self, owner: BatchingEncoder) -> None:
-        self._encoder = self._owner = owner
+        super().__init__(owner)
+        self._owner = owner
 
     def encode_images(self, images: Sequence[RgbImage]) -> Matrix:
         """See `BatchingEncoder.encode_images`."""
@@ -125,6 +98,7 @@ class BatchingEncoder(_Described):
         answer_timeout_s: float = ANSWER_TIMEOUT_S,
     ) -> None:
         """Wrap an encoder; no thread starts yet."""
+        super().__init__(encoder)
         self.counters = EncoderCounters()
         self._encoder = encoder
         self._max_batch = max_batch
@@ -173,7 +147,9 @@ class BatchingEncoder(_Described):
             self._closed = True
             for heap in self._waiting.values():
                 while heap:
-                    self._settle(heapq.heappop(heap)[2], error=_closed())
+                    vector = heapq.heappop(heap)[2].vector
+                    if vector.set_running_or_notify_cancel():
+                        vector.set_exception(_closed())
             self._changed.notify_all()
             thread = self._thread
         if thread is not None and thread is not threading.current_thread():
@@ -182,27 +158,26 @@ class BatchingEncoder(_Described):
     def _ask(self, kind: str, payloads: Sequence[Any], priority: int) -> Matrix:
         if len(payloads) == 0:
             return np.empty((0, self.space.dimension), dtype=np.float32)
-        call = _Call(payloads)
-        self._admit(kind, call, priority)
-        if not call.done.wait(self._answer_timeout_s):
-            call.abandoned = True
+        items = [_Item(payload, Future()) for payload in payloads]
+        self._admit(kind, items, priority)
+        late = wait([item.vector for item in items], self._answer_timeout_s).not_done
+        if late:
+            for vector in late:
+                vector.cancel()
             raise Unavailable("The encoder is too busy to answer in time.", retry_after_s=10)
-        for item in call.items:
-            if item.error is not None:
-                raise item.error
-        return np.stack([item.vector for item in call.items if item.vector is not None])
+        return np.stack([item.vector.result() for item in items])
 
-    def _admit(self, kind: str, call: _Call, priority: int) -> None:
+    def _admit(self, kind: str, items: list[_Item], priority: int) -> None:
         with self._changed:
             if self._closed:
                 raise _closed()
             waiting = sum(len(heap) for heap in self._waiting.values())
             # A call larger than the whole queue is admitted when the queue is empty.
-            if waiting and waiting + len(call.items) > self._max_waiting:
+            if waiting and waiting + len(items) > self._max_waiting:
                 raise Unavailable(
                     f"{waiting} pictures and texts wait for the encoder already.", retry_after_s=5
                 )
-            for item in call.items:
+            for item in items:
                 heapq.heappush(self._waiting[kind], (priority, next(self._turn), item))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="encoder", daemon=True)
@@ -219,6 +194,7 @@ class BatchingEncoder(_Described):
                 kind, batch = self._take()
             if batch:
                 self._encode(kind, batch)
+                batch.clear()  # Or its pictures stay in memory until the next batch.
                 self._last_batch_at = time.monotonic()
 
     def _take(self) -> tuple[str, list[_Item]]:
@@ -237,7 +213,7 @@ class BatchingEncoder(_Described):
         batch: list[_Item] = []
         while heap and len(batch) < self._max_batch:
             item = heapq.heappop(heap)[2]
-            if not item.call.abandoned:
+            if item.vector.set_running_or_notify_cancel():
                 batch.append(item)
         return kind, batch
 
@@ -258,21 +234,11 @@ class BatchingEncoder(_Described):
             if not isinstance(error, MiradaError):
                 logger.exception("The encoder raised an unexpected error.")
             self.counters.add_failure(kind)
-            self._settle(batch[0], error=error)
+            batch[0].vector.set_exception(error)
             return
         self.counters.add(kind, len(batch), time.perf_counter() - began_at)
         for item, vector in zip(batch, vectors, strict=True):
-            self._settle(item, vector=vector)
-
-    def _settle(
-        self, item: _Item, *, vector: Vector | None = None, error: Exception | None = None
-    ) -> None:
-        item.vector, item.error = vector, error
-        item.payload = None
-        with self._changed:  # close() may settle other items of the same call at the same time.
-            item.call.unfinished -= 1
-            if item.call.unfinished == 0:
-                item.call.done.set()
+            item.vector.set_result(vector)
 
 
 def _closed() -> Unavailable:

@@ -11,6 +11,7 @@ from mirada.classify import expansions
 from mirada.classify import label_set as labels
 from mirada.classify.expansions import expansions_are_on
 from mirada.classify.label_verdict import Classification
+from mirada.config import Settings
 from mirada.embedding import label_vectors
 from mirada.feedback import evidence
 from mirada.feedback.concepts import CONCEPTS
@@ -57,14 +58,12 @@ class Classifier:
     label_matrix: Matrix = field(repr=False)
     vocabulary: Vocabulary
     learned: Learned
-    alpha: float
+    settings: Settings = field(repr=False)
     theme: str | None
     safety: Safety | None
     logit_scale: float
     logit_bias: float
-    entropy_threshold: float
     nsfw_threshold: float
-    top_k: int
 
     @classmethod
     def prepare(
@@ -101,14 +100,12 @@ class Classifier:
             label_matrix=label_matrix,
             vocabulary=vocabulary,
             learned=learned,
-            alpha=settings.adaptive_alpha,
+            settings=settings,
             theme=question.theme,
             safety=Safety(unsafe, safe, scale, threshold) if len(unsafe) else None,
             logit_scale=scale,
             logit_bias=encoder.logit_bias,
-            entropy_threshold=settings.entropy_threshold,
             nsfw_threshold=threshold,
-            top_k=settings.clip_top_k,
         )
 
     @property
@@ -121,13 +118,18 @@ class Classifier:
         seen = zero_shot(picture, self.label_matrix, self.logit_scale, self.logit_bias)
         names = [label.name for label in self.labels]
         adapted = evidence.adapted(
-            names, seen.probabilities, picture, self.learned, self.alpha, theme=self.theme
+            names,
+            seen.probabilities,
+            picture,
+            self.learned,
+            self.settings.adaptive_alpha,
+            theme=self.theme,
         )
         return Classification.of(
             self.labels,
             seen,
             adapted.scores,
-            entropy_threshold=self.entropy_threshold,
+            entropy_threshold=self.settings.entropy_threshold,
             is_far=none_of_these(float(seen.cosines.max()), cosines(self.concepts, picture)),
             nsfw_score=None if self.safety is None else self.safety.score(picture),
             theme_affinity=adapted.theme_affinity,
@@ -136,7 +138,7 @@ class Classifier:
 
     def summary(self, found: Classification) -> dict[str, Any]:
         """Return what is shown and remembered of a judgement."""
-        return found.summary(self.top_k, self.nsfw_threshold)
+        return found.summary(self.settings.clip_top_k, self.nsfw_threshold)
 
 
 def _encoded(

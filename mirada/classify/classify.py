@@ -7,6 +7,7 @@ encoded twice.
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -91,20 +92,16 @@ def classify_sent(
         Unavailable: the encoder or the database cannot be had, or new labels take too long.
     """
     classifier = Classifier.prepare(runtime, encoder, question)
+    space_id, space = classifier.space_id, classifier.space
     with runtime.remembered("picture_locks", _PictureLocks).lock_of(staged.sha256):
         with runtime.reading() as session:
-            known = remembered.known_picture(
-                session, staged.sha256, classifier.space_id, classifier.space
-            )
+            known = remembered.known_picture(session, staged.sha256, space_id, space)
         if known is not None:
             require_declared_type(declared_media_type, known.format)
-            try:
-                return _of_known(
-                    runtime, classifier, known, owner_id, Remark(asset_id, question.theme), True
-                )
-            except NotFound:
-                # Deleted this very moment; these bytes are as good as any.
-                pass
+            remark = Remark(asset_id, question.theme)
+            # One that is deleted this very moment is classified from these bytes.
+            with suppress(NotFound):
+                return _of_known(runtime, classifier, known, owner_id, remark, True)
         facts = receive(staged, declared_media_type, runtime.decoder)
         pixels = runtime.decoder.decode(staged.path, 2 * encoder.input_side_px)
         vector = encoder.encode_images([pixels])[0]
@@ -114,8 +111,8 @@ def classify_sent(
                 session,
                 SentPicture(staged.sha256, staged.byte_size, facts),
                 owner_id=owner_id,
-                space_id=classifier.space_id,
-                space=classifier.space,
+                space_id=space_id,
+                space=space,
                 vector=vector,
                 is_encoded_now=True,
                 remark=Remark(asset_id, question.theme, classifier.summary(found)),

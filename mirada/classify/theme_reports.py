@@ -130,7 +130,7 @@ def _reported(seen: SeenVerdict, theme: str, classifier: Classifier | None) -> R
         position = keys.index(theme)
         # min: a softmax of one label may be 1 + 1e-16.
         before = min(1.0, float(found.zero_shot.probabilities[position]))
-        after, alpha = float(found.scores[position]), classifier.alpha
+        after, alpha = float(found.scores[position]), classifier.settings.adaptive_alpha
     profile = classifier.vocabulary.theme_vectors(seen.vector.reshape(1, -1))[0]
     shift = theme_shift(profile, classifier.learned.evidence[theme], alpha, before)
     return ReportedVerdict(

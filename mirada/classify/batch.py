@@ -10,17 +10,16 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from mirada.classify.remembered import KnownPicture
+from mirada.classify.remembered import KnownPicture, known_pictures
 from mirada.db.chunks import rows_in
 from mirada.db.idempotency import Requested, once
-from mirada.db.models import Content, Embedding, Image
-from mirada.db.stored_vectors import intact
+from mirada.db.models import Content, Image
 from mirada.db.visibility import visible_images
 from mirada.jobs import ledger
 from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import EmbeddingSpace
 from mirada.kernel.errors import Conflict, NotFound
-from mirada.kernel.images import ImageFormat, ImageStatus
+from mirada.kernel.images import ImageStatus
 from mirada.runtime import Runtime
 
 CLASSIFY_IMAGES = "classify_images_task"
@@ -140,33 +139,12 @@ def _page(
     """Return a page and the id of its last image, None when there was nothing left."""
     images = list(session.execute(query.order_by(Image.id)).scalars())
     ready = {image.content_id for image in images if image.status == ImageStatus.READY}
-    pictures = _pictures(session, ready, space_id, space)
+    pictures = known_pictures(session, Content.id.in_(ready), space_id, space)
     known = {picture.content_id for picture in pictures}
     later = (ImageStatus.PENDING, ImageStatus.PROCESSING)
     waiting = sum(1 for each in images if each.content_id not in known and each.status in later)
     last_id = images[-1].id if images else None
     return BatchPage(pictures, len(images), waiting), last_id
-
-
-def _pictures(
-    session: Session, content_ids: set[int], space_id: int, space: EmbeddingSpace
-) -> list[KnownPicture]:
-    rows = session.execute(
-        select(Content.id, Content.sha256, Content.format, Embedding.vector, Embedding.crc32)
-        .join(Embedding, Embedding.content_id == Content.id)
-        .where(
-            Content.id.in_(content_ids),
-            Embedding.space_id == space_id,
-            Embedding.is_deleted.is_(False),
-        )
-        .order_by(Content.id)
-    )
-    pictures = []
-    for row in rows:
-        vector = intact(row.vector, row.crc32, space.dimension)
-        if vector is not None:
-            pictures.append(KnownPicture(row.id, row.sha256, ImageFormat(row.format), vector))
-    return pictures
 
 
 def _of_batch(owner_id: int) -> Select[Image]:

@@ -69,6 +69,30 @@ class Remark:
     job_id: int | None = None
 
 
+def known_pictures(
+    session: Session, which: ColumnElement[bool], space_id: int, space: EmbeddingSpace
+) -> list[KnownPicture]:
+    """Return the pictures whose vectors are stored whole, by content id; a damaged one is not known.
+
+    Args:
+        session: for reading.
+        which: the condition on `contents`.
+        space_id: the row of `space`.
+        space: whose vectors are read.
+    """
+    rows = session.execute(
+        select(Content.id, Content.sha256, Content.format, Embedding.vector, Embedding.crc32)
+        .join(Embedding, Embedding.content_id == Content.id)
+        .where(which, Embedding.space_id == space_id, Embedding.is_deleted.is_(False))
+        .order_by(Content.id)
+    )
+    return [
+        KnownPicture(row.id, row.sha256, ImageFormat(row.format), vector)
+        for row in rows
+        if (vector := intact(row.vector, row.crc32, space.dimension)) is not None
+    ]
+
+
 def known_picture(
     session: Session, sha256: str, space_id: int, space: EmbeddingSpace
 ) -> KnownPicture | None:
@@ -76,7 +100,7 @@ def known_picture(
 
     For a caller who holds the bytes: they learn nothing that encoding them would not tell.
     """
-    return _known(session, Content.sha256 == sha256, space_id, space)
+    return next(iter(known_pictures(session, Content.sha256 == sha256, space_id, space)), None)
 
 
 def picture_of_image(
@@ -95,7 +119,8 @@ def picture_of_image(
     # A vector that somebody else's upload brought is not told before this image's own job is done.
     if image.status != ImageStatus.READY:
         return None
-    return _known(session, Content.id == image.content_id, space_id, space)
+    which = Content.id == image.content_id
+    return next(iter(known_pictures(session, which, space_id, space)), None)
 
 
 def remember_sent(
@@ -239,22 +264,6 @@ def _remember(
     row.updated_at = utc_now()
     session.flush()
     return row
-
-
-def _known(
-    session: Session, which: ColumnElement[bool], space_id: int, space: EmbeddingSpace
-) -> KnownPicture | None:
-    row = session.execute(
-        select(Content.id, Content.sha256, Content.format, Embedding.vector, Embedding.crc32)
-        .join(Embedding, Embedding.content_id == Content.id)
-        .where(which, Embedding.space_id == space_id, Embedding.is_deleted.is_(False))
-    ).one_or_none()
-    if row is None:
-        return None
-    vector = intact(row.vector, row.crc32, space.dimension)
-    if vector is None:  # It is computed again from the bytes.
-        return None
-    return KnownPicture(row.id, row.sha256, ImageFormat(row.format), vector)
 
 
 def _of_owner(owner_id: int) -> Select[ClassifiedPicture]:

@@ -18,10 +18,10 @@ from mirada.search.combined import DEFAULT_WEIGHTS, search_combined
 from mirada.search.queries import Query, QueryKind
 from mirada.search.sources import ALL, Source
 from webapp.api.likes import liked_by_caller, liked_in
-from webapp.api.uploaded import query_of_upload
 from webapp.callers.asking import asked_by_caller
 from webapp.http.current import current_runtime
 from webapp.http.rest import MIN_CHANGE_SEQ, ApiBlueprint, multipart_fields
+from webapp.http.uploads import query_of_upload
 from webapp.schemas.fusion import FUSED_EXAMPLE, SearchedSchema, fused_body
 from webapp.schemas.search import (
     DEFAULT_RESULTS,

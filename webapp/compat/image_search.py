@@ -14,12 +14,12 @@ from mirada.kernel.errors import NotFound
 from mirada.kernel.images import ImageFormat
 from mirada.pictures import images
 from mirada.search.by_vector import search
-from webapp.api.uploaded import query_of_upload
 from webapp.callers.asking import asked_by_caller
 from webapp.callers.auth import current_caller
 from webapp.http.current import current_runtime
 from webapp.http.rest import MIN_CHANGE_SEQ, ApiBlueprint, multipart_body
 from webapp.http.sending import send_picture, sends_picture
+from webapp.http.uploads import query_of_upload
 from webapp.schemas.replies import ReplySchema
 
 blueprint = ApiBlueprint("image_search", __name__, description="Routes of the image search backend")

@@ -12,6 +12,8 @@ from werkzeug.datastructures import FileStorage
 from mirada.config import Settings
 from mirada.kernel.errors import ImageTooLarge, InvalidInput, UnsupportedImage
 from mirada.ports import StagedFile
+from mirada.search import queries
+from mirada.search.queries import Query
 from webapp.http.current import current_runtime
 
 FORM_ALLOWANCE_BYTES = 1024 * 1024
@@ -133,6 +135,13 @@ def declared_media_type(upload: FileStorage) -> str | None:
     """Return the type the client declared, None where it only said "bytes" or nothing."""
     declared = (upload.mimetype or "").lower()
     return None if declared in {"", "application/octet-stream"} else declared
+
+
+def query_of_upload() -> Query:
+    """Return the request's one file as a search's query; raises as `queries.of_picture` does."""
+    upload = uploaded_file()
+    path, declared = staged_of(upload).path, declared_media_type(upload)
+    return queries.of_picture(current_runtime(), path, declared)
 
 
 def _refuse(field: str, message: str) -> None:

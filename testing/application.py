@@ -11,6 +11,7 @@ from flask_smorest import Blueprint
 
 import webapp
 from mirada.runtime import Runtime
+from webapp.http import docs
 
 _lock = threading.Lock()
 _document: bytes | None = None
@@ -26,7 +27,8 @@ def create_app(runtime: Runtime) -> Flask:
     with _lock:
         if _document is None:
             app = webapp.create_app(runtime)
-            _document = app.test_client().get("/openapi.json").get_data()
+            with app.app_context():
+                _document = docs._document()
             return app
         runtime.remembered("openapi", lambda: _document)
         with patch.object(Blueprint, "register_views_in_doc", _describe_nothing):

@@ -24,6 +24,35 @@ LONGEST = (
 TOGETHER = ("tests/e2e", "tests/faults")
 """Folders whose files share processes that take long to start."""
 
+SLOW = (
+    "tests/adapters/test_encoded_pictures.py",
+    "tests/adapters/test_image_decoder.py",
+    "tests/adapters/test_model_hub.py",
+    "tests/adapters/test_openclip_encoder.py",
+    "tests/adapters/test_related_at_size.py",
+    "tests/adapters/test_vector_index_contract.py",
+    "tests/adapters/test_vector_index_recall.py",
+    "tests/adapters/test_vector_index_snapshots.py",
+    "tests/captions/test_caption_jobs.py",
+    "tests/classify/test_default_labels.py",
+    "tests/compat/",
+    "tests/drawing/test_drawing_jobs.py",
+    "tests/e2e/",
+    "tests/faults/",
+    "tests/feedback/test_learning_on_the_demo.py",
+    "tests/groups/test_clusters.py",
+    "tests/language_model/test_paying.py",
+    "tests/leaks/",
+    "tests/webapp/test_metrics.py",
+    "tests/webapp/test_teaching_the_demo.py",
+)
+"""Folders, and files of more than five seconds, that `make test-quick` leaves out beside all servers."""
+
+
+def is_slow(nodeid: str) -> bool:
+    """Whether `make test-quick` leaves a test out even where it needs no server."""
+    return nodeid.startswith(SLOW)
+
 
 def scope_of(nodeid: str) -> str:
     """Return the name of the tests that one process runs together: a file, or what shares a world."""

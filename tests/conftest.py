@@ -49,10 +49,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` looks at the marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what needs a server; give several processes the longest tests first."""
+    """Mark what needs a server or is slow; give several processes the longest tests first."""
     for item in items:
         for fixture in SERVERS.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(SERVERS[fixture])
+        if scheduling.is_slow(item.nodeid):
+            item.add_marker("slow")
     if hasattr(config, "workerinput"):
         items[:] = scheduling.in_order(items)
 

@@ -69,6 +69,19 @@ def test_the_product_logs_and_never_prints_or_promises() -> None:
     assert found == []
 
 
+def test_only_tests_import_tests() -> None:
+    imported = re.compile(r"^\s*(?:from|import) tests\b", re.MULTILINE)
+    others = _modules(*PRODUCT, "benchmarks", "testing", "training", "dev", "migrations")
+    assert [path for path in others if imported.search(path.read_text())] == []
+
+
+def test_every_folder_of_tests_is_a_room_or_says_how_it_asks() -> None:
+    from_outside = {"architecture", "browser", "compat", "e2e", "faults", "leaks"}
+    rooms = {each.stem for top in ("mirada", "webapp") for each in (PROJECT_ROOT / top).iterdir()}
+    found = {folder.name for folder in (PROJECT_ROOT / "tests").iterdir() if folder.is_dir()}
+    assert found - {"__pycache__"} <= rooms | {*PRODUCT} | from_outside
+
+
 def test_no_module_is_named_after_nothing() -> None:
     banned = {"utils", "helpers", "common", "manager", "handler", "misc"}
     assert [path for path in _modules(*PRODUCT) if path.stem in banned] == []

@@ -1,1 +1,1 @@
-"""Which labels a picture shows: classification, the label set, and label expansions."""
+"""Classification: the labels that a picture shows, the label set, and label expansions."""

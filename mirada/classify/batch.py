@@ -32,7 +32,7 @@ class BatchPage:
     """The next images of a batch.
 
     Attributes:
-        pictures: what they show, each content once, by ascending content id.
+        pictures: their contents, each once, by ascending content id.
         seen: how many images the page had.
         waiting: how many of them will have a vector later.
     """
@@ -55,7 +55,7 @@ def request_batch(
 
     Args:
         session: a transaction.
-        owner_id: who asks, and who remembers the results.
+        owner_id: the one who asks, for whom the results are remembered.
         image_ids: images they may see; None for all of their own.
         question: small JSON values that the worker understands.
         request_id: follows the work into the worker's log.
@@ -110,11 +110,11 @@ def pages(
     Images that are gone by then are left out.
 
     Args:
-        runtime: whose database.
-        owner_id: whose batch.
+        runtime: with the database.
+        owner_id: of the batch.
         image_ids: ascending; None for all of their own.
         space_id: the row of `space`.
-        space: whose vectors are read.
+        space: of the vectors to read.
     """
     if image_ids is None:
         after: int | None = 0

@@ -1,4 +1,4 @@
-"""Classifying many stored images as one job: nothing is encoded but labels that are new."""
+"""The job that classifies many stored images; it encodes nothing but labels that are new."""
 
 from __future__ import annotations
 

@@ -28,14 +28,14 @@ from mirada.search.safety import Safety
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a picture is to be judged by.
+    """The labels and thresholds that a picture is to be judged by.
 
     Attributes:
         labels: None for the default set.
         templates: prompt templates instead of the labels' own; None for those.
-        with_descriptions: what labels are described by joins their prompts.
+        with_descriptions: the labels' descriptions join their prompts.
         nsfw_threshold: least NSFW score that is called so; None for the setting.
-        theme: what else to tell the affinity to; None for nothing.
+        theme: its affinity is told as well; None for none.
     """
 
     labels: tuple[Label, ...] | None = None

@@ -1,4 +1,4 @@
-"""Classify pictures, from bytes or a stored image to a result: what requests and jobs share.
+"""Classify a picture, from its bytes or a stored image to a result that is remembered.
 
 Encoding happens between transactions, and what was encoded is kept: no picture and no label is ever
 encoded twice.
@@ -45,15 +45,15 @@ class _PictureLocks:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a picture that was to be classified.
+    """The outcome of classifying a picture.
 
     Attributes:
         sha256: of its bytes.
         vector: (d,) float32, unit norm.
-        classification: what it shows.
-        summary: what was remembered of it.
-        asset_id: what the caller calls it, now or before.
-        theme: what the caller means it for, now or before.
+        classification: the labels, and what else was judged.
+        summary: the remembered part.
+        asset_id: the caller's own name for it, given now or before.
+        theme: given by the caller now or before.
         change_seq: the number of the change that remembering it was, None when it was known.
     """
 
@@ -79,12 +79,12 @@ def classify_sent(
     """Classify received bytes and remember the picture; nothing is kept when anything is refused.
 
     Args:
-        runtime: whose.
+        runtime: with the database and the decoder.
         encoder: of the pinned space, for calls that somebody waits for.
         staged: the bytes, completely written. They are not kept.
         declared_media_type: as the client sent it; None for no claim.
-        owner_id: who sent them.
-        question: what to judge by.
+        owner_id: the sender.
+        question: the labels and thresholds to judge by.
         asset_id: the caller's own name for the picture.
 
     Raises:

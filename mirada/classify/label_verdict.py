@@ -1,4 +1,4 @@
-"""What a classification came to, from the encoder's view and the scores in force; pure arithmetic."""
+"""The result of a classification, from the encoder's view and the scores in force; pure arithmetic."""
 
 from __future__ import annotations
 

@@ -40,9 +40,9 @@ class KnownPicture:
     """A picture whose vector is stored.
 
     Attributes:
-        content_id: whose vector it is.
+        content_id: the row of the content.
         sha256: of its bytes.
-        format: what the bytes really are.
+        format: as decoded.
         vector: (d,) float32, unit norm.
     """
 
@@ -54,11 +54,11 @@ class KnownPicture:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """What a caller says about a picture, and what was computed.
+    """A caller's remarks on a picture, and the computed result.
 
     Attributes:
         asset_id: the caller's own name for it; None says nothing and keeps an earlier one.
-        theme: what it is meant for; None says nothing and keeps an earlier one.
+        theme: the purpose of it; None says nothing and keeps an earlier one.
         result: JSON values, what the classification came to.
         job_id: the job that computed it; None for a call that waited.
     """
@@ -140,13 +140,13 @@ def remember_sent(
 
     Args:
         session: a transaction.
-        picture: what was sent.
-        owner_id: who sent it.
+        picture: as it was sent.
+        owner_id: the sender.
         space_id: the row of `space`.
-        space: what `vector` is of.
+        space: of `vector`.
         vector: (d,) float32, unit norm.
         is_encoded_now: the vector was computed from these bytes; written over a damaged one.
-        remark: what is said about it.
+        remark: remembered with it.
     """
     content = lock_or_insert_content(
         session,
@@ -176,8 +176,8 @@ def remember_known(
     Args:
         session: a transaction.
         picture: as it was read before.
-        owner_id: who had it classified.
-        remark: what is said about it.
+        owner_id: the one who had it classified.
+        remark: remembered with it.
         sent_bytes: they sent it themselves. Otherwise it is remembered as long as they may see an
             image that shows it.
 

@@ -1,4 +1,4 @@
-"""What was learned of a theme, told to one viewer: counts, verdicts, scores before and after."""
+"""Theme reports: the counts, verdicts and scores of a theme that one viewer may see."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ReportedVerdict:
 
 @dataclass(frozen=True, slots=True)
 class ThemeReport:
-    """What was learned of a theme.
+    """A theme as it was learned from verdicts.
 
     Attributes:
         said: the verdicts that the viewer gave or may see.
@@ -76,10 +76,10 @@ def theme_report(
     """Return what was learned of a theme. Call it outside any transaction.
 
     Args:
-        runtime: whose.
+        runtime: with the database and settings.
         encoder: of the pinned space; None where embeddings are switched off: nothing is learned.
         theme: any spelling; one that nobody judged has an empty report.
-        audience: who asks.
+        audience: the viewer.
         cursor: the id of the last verdict of the page before; None for the first page.
         limit: verdicts of a page, >= 1.
 

@@ -9,7 +9,7 @@ from mirada.ports import CalibratedEncoder, TextEncoder
 from mirada.runtime import EncoderKind, Runtime
 
 LOADING_WAIT_S = 8.0
-"""How long a call waits for weights that are being loaded before it is Unavailable; the bundled ones
+"""Longest wait of a call for weights that are being loaded; then it is Unavailable. The bundled ones
 take less. Every start loads them before the server calls itself healthy."""
 SWITCHED_OFF = "Embeddings are switched off here (EMBEDDINGS_ENABLED=false)."
 

@@ -1,4 +1,4 @@
-"""Audience: who asks and what is kept from them, as one value; `mirada.db.visibility` makes SQL of it."""
+"""Audience: a viewer and what is kept from them, as one value; `mirada.db.visibility` makes SQL of it."""
 
 from __future__ import annotations
 

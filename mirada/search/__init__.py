@@ -1,1 +1,1 @@
-"""Finding images by vector, by words, or by both."""
+"""Search: images found by vector, by words, or by both."""

@@ -1,4 +1,4 @@
-"""Asked: who asks a search and how fresh the answer has to be; made from a request or plain values."""
+"""Asked: the audience of a search and how fresh its answer has to be, from a request or plain values."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from mirada.ports import VectorIndex
 from mirada.runtime import Runtime
 
 FRESHNESS_WAIT_S = 2.0
-"""How long a search waits for the change that it must reflect before it is Unavailable."""
+"""A search that waits longer for the change that it must reflect is Unavailable."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What every search is asked for with, whatever it looks for.
+    """The terms of a search, whatever it looks for.
 
     Attributes:
-        audience: who asks, and what they may see.
+        audience: the viewer and what is kept from them.
         min_change_seq: the answer reflects at least this change; None for as fresh as it is.
     """
 

@@ -1,4 +1,4 @@
-"""The k best of two rankings together, without scoring everything: the threshold algorithm's rule.
+"""Blend two rankings and tell, by the threshold algorithm's rule, when the k best are settled.
 
 Standard library only.
 """
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """What is known of one ranking after its first rows were read.
+    """One ranking, known down to the rows that were read.
 
     Attributes:
         lowest: the lowest similarity read; nothing unread is higher. -1 before anything was.
         is_exhausted: everything there is was read.
-        neutral: what an item counts as that has no place in this ranking at all.
+        neutral: similarity of an item that has no place in this ranking at all.
     """
 
     lowest: float
@@ -30,7 +30,7 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True)
 class Blend:
-    """How much prompts count beside pictures.
+    """The weight of prompts beside pictures.
 
     Attributes:
         prompt_weight: in [0, 1]: 0 compares pictures alone, 1 prompts alone.

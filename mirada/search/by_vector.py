@@ -130,11 +130,11 @@ def find(
         session: for reading.
         index: of the query's space.
         query: (d,) float32, unit norm.
-        audience: who asks.
+        audience: the viewer and what is kept from them.
         k: 1 to MAX_K.
         threshold: least cosine similarity of a result; None for no cut.
         safety: when not None, others' images that it calls unsafe are no results.
-        kind: of the index's space: whose vectors it holds.
+        kind: of the index's space.
 
     Raises:
         InvalidInput: k is out of range, or the vector does not fit the index.

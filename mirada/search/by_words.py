@@ -52,7 +52,7 @@ def find_by_words(
     Args:
         session: for reading.
         query: anything; only its words count, so nothing in it is an operator.
-        audience: who asks.
+        audience: the viewer and what is kept from them.
         k: >= 1.
         safety: when not None, others' images that it calls unsafe are no results.
 

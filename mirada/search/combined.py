@@ -1,4 +1,4 @@
-"""Search several sources for one text: those that can be asked, weighted, within what each allows."""
+"""Search several sources for one text and fuse what they find; a source that fails is left out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mirada.search.safety import safety_in_force
 from mirada.search.sources import FUSED, SPACE_KINDS, Source
 
 LOADING_WAIT_S = 1.0
-"""How long a source whose model is still being loaded is waited for; the others can answer."""
+"""Longest wait for a source whose model is still being loaded; the others can answer."""
 DEFAULT_WEIGHTS: Mapping[str, float] = dict.fromkeys(Source, 1.0)
 """All sources alike; measured by `python -m benchmarks.fusion`."""
 
@@ -37,10 +37,10 @@ def search_combined(
     kept back and nothing can be judged just now, nothing is answered at all, as by every search.
 
     Args:
-        runtime: whose.
+        runtime: with the database, indexes and encoders.
         text: not blank.
         weights: source -> weight, at least one > 0.
-        asked: who asks, and how fresh.
+        asked: the audience, and how fresh the answer has to be.
         k: most results.
         threshold: least cosine similarity for a vector source to have found an image.
         wait_s: how long each source's model is waited for while it is being loaded.

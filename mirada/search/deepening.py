@@ -1,4 +1,4 @@
-"""Ask deeper until enough may be seen: what a source withholds is made up for by reading further."""
+"""Read a ranking deeper until enough of it may be shown, since some of what is read may be withheld."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Reading(Generic[Found]):
     """One reading of a ranking down to some depth.
 
     Attributes:
-        found: what may be shown of it.
+        found: the part that may be shown.
         is_enough: reading deeper would change nothing, or nothing that is asked for.
         is_blank: the source proposed nothing at all.
     """
@@ -78,7 +78,7 @@ def nearest(
         session: for reading.
         index: of the query's space; it proposes.
         query: (d,) float32, unit norm.
-        audience: who asks.
+        audience: the viewer and what is kept from them.
         k: most results, >= 1.
         threshold: least cosine similarity; None for no cut.
         shown: makes of matches what the database lets out now, best first; it decides.

@@ -1,4 +1,4 @@
-"""Find images through several sources at once: rankings by vectors and by words, fused by rank."""
+"""Fuse rankings of images by vectors and by words into one, by rank."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def find_fused(
         session: for reading.
         vectors: questions to embedding spaces.
         words: a text whose words are looked for, and their weight; None for none.
-        audience: who asks.
+        audience: the viewer and what is kept from them.
         k: 1 to MAX_K.
         threshold: least cosine similarity for a vector source to have found an image.
         safety: when not None, others' images that it calls unsafe are no results.

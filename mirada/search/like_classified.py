@@ -1,4 +1,4 @@
-"""Find pictures near a classified one: images the caller may see, and what they had classified."""
+"""Find pictures like a classified one, among images the viewer may see and what they had classified."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class SimilarPicture:
 
     Attributes:
         sha256: of its bytes.
-        asset_id: what the caller called it when they had it classified; None otherwise.
+        asset_id: the viewer's own name for it; None where they did not have it classified.
         similarity: cosine in [-1, 1], higher is nearer.
     """
 
@@ -95,7 +95,7 @@ def find_similar(
         session: for reading.
         index: of the query's space.
         query: (d,) float32, unit norm.
-        audience: who asks; what they had classified is searched beside the images they may see.
+        audience: the viewer; what they had classified is searched beside the images they may see.
         k: >= 1.
         threshold: least cosine similarity.
         exclude_sha256: the picture searched with.

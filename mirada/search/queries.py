@@ -1,4 +1,4 @@
-"""Queries: what a search is asked with, made into the unit vector of one embedding space."""
+"""Queries: words, a picture, an image or numbers, made into a unit vector of one embedding space."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from mirada.ports import CalibratedEncoder, TextEncoder
 from mirada.runtime import EncoderKind, Runtime
 
 CAPTION_TIMEOUT_S = 5.0
-"""How long a server may take to embed a text that somebody waits for."""
+"""Longest time for a server to embed a text that somebody waits for."""
 FORMAT_OF_BEGINNING = {
     b"\xff\xd8": ImageFormat.JPEG,
     b"\x89P": ImageFormat.PNG,
@@ -42,7 +42,7 @@ FORMAT_OF_BEGINNING = {
 
 
 class QueryKind(StrEnum):
-    """What a query was made from."""
+    """The origin of a query."""
 
     TEXT = "text"
     PICTURE = "picture"
@@ -57,8 +57,8 @@ class Query:
     Attributes:
         vector: (d,) float32, unit norm, in the space.
         space_id: the row of the space.
-        space: whose vectors it is compared with.
-        made_from: what was asked with.
+        space: the vectors it is compared with are of it.
+        made_from: its origin, which is only counted.
     """
 
     vector: Vector
@@ -99,10 +99,10 @@ def text_vector(
     """Return the unit vector of a text in the space of a kind.
 
     Args:
-        runtime: whose encoders.
+        runtime: with the encoders.
         text: not blank.
         kind: of the space.
-        audience: who asks.
+        audience: the viewer; embedding may cost money, which an anonymous one cannot spend.
         wait_s: longest wait for weights that are being loaded; None for the usual one.
 
     Raises:

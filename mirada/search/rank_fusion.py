@@ -1,4 +1,4 @@
-"""Several rankings of the same things made into one, by rank alone: scores of two sources never meet.
+"""Reciprocal rank fusion: several rankings of the same things made into one, by rank alone.
 
 Standard library only.
 """
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 RRF_K = 60
 """Keeps one source's first place from outweighing agreement; the value of the paper, section 2."""
 DOUBTFUL_SHARE = 0.1
-"""How much of its weight a source has for what it does not itself take to be relevant. Every vector
+"""Share of its weight that a source has for finds that it does not itself take to be relevant. Every vector
 has a nearest neighbour and every word some text: counted in full, the best of nothing weighs as much
 as the best of all. Measured by `python -m benchmarks.fusion`."""
 
 
 @dataclass(frozen=True, slots=True)
 class WeightedRanking:
-    """What one source found.
+    """The finds of one source.
 
     Attributes:
         source: its name.

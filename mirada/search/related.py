@@ -1,4 +1,4 @@
-"""Find images like a stored one, by its picture and its prompt together."""
+"""Find images related to a stored one, by its picture and its prompt together."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def find_related(
         session: for reading.
         picture: the image's picture.
         prompt: its prompt; None compares pictures alone.
-        audience: who asks; the image itself is left out.
+        audience: the viewer; the image itself is left out.
         k: >= 1.
         blend: weight of the prompt in [0, 1].
         safety: when not None, others' images that it calls unsafe are no results.

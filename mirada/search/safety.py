@@ -1,4 +1,4 @@
-"""What NSFW_POLICY=hide keeps out of search results: judged from vectors, so nothing is stored.
+"""Safety: keep others' unsafe pictures out of results under NSFW_POLICY=hide, judged from vectors.
 
 A change of the threshold or of the prompts is in force at once, for every picture there is.
 """
@@ -27,7 +27,7 @@ from mirada.runtime import Runtime
 
 @dataclass(frozen=True, slots=True)
 class Safety:
-    """By what a picture is judged unsafe in one space.
+    """The prompts and the threshold that judge a picture unsafe in one space.
 
     Attributes:
         unsafe: (p, d) float32, unit rows: `kernel.nsfw.UNSAFE_PROMPTS`.

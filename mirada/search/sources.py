@@ -1,4 +1,4 @@
-"""Sources: what a text can be compared with, by the names that requests, replies and metrics use."""
+"""Sources that a text is compared with, by the names that requests, replies and metrics use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mirada.kernel.embeddings import SpaceKind
 
 
 class Source(StrEnum):
-    """Pictures, prompts and captions are compared by meaning, keywords as they are written."""
+    """A source; pictures, prompts and captions are compared by meaning, keywords as they are written."""
 
     PICTURES = "pictures"
     PROMPTS = "prompts"
@@ -19,7 +19,7 @@ class Source(StrEnum):
 ALL = "all"
 """All of these together, in a request."""
 FUSED = "fused"
-"""How several sources' rankings became one, in replies and metrics."""
+"""The way in which several rankings became one, in replies and metrics."""
 SPACE_KINDS = {
     Source.PICTURES: SpaceKind.IMAGE,
     Source.PROMPTS: SpaceKind.PROMPT,

@@ -1,4 +1,4 @@
-"""Who asks a search and how fresh the answer has to be, as the request's headers say."""
+"""The caller of a search and how fresh the answer has to be, read from the request's headers."""
 
 from __future__ import annotations
 

@@ -1,0 +1,56 @@
+"""A search without Flask: asked with plain values, as fresh as they say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from mirada.kernel.audience import Audience
+from mirada.kernel.embeddings import SpaceKind
+from mirada.kernel.errors import Conflict
+from mirada.runtime import Runtime
+from mirada.search import queries
+from mirada.search.asked import Asked, current_change_seq
+from mirada.search.by_vector import search
+from mirada.search.related import related_images
+from testing.worksite import MeanColours, Site
+from workers.runner import JobRunner
+
+
+@pytest.fixture
+def site(make_runtime: Callable[..., Runtime]) -> Site:
+    runtime, encoder = make_runtime(), MeanColours()
+    runtime.remember("encoder", encoder)
+    return Site(runtime, encoder)
+
+
+def embedded(site: Site, *seeds: int) -> list[int]:
+    taken = [site.upload(seed) for seed in seeds]
+    for each in taken:
+        assert each.job_id is not None
+        JobRunner(site.runtime).run(each.job_id)
+    return [each.image_id for each in taken]
+
+
+def test_what_was_just_committed_is_found_by_whoever_asks_for_it(site: Site) -> None:
+    first, second = embedded(site, 1, 2)
+    asked = Asked(Audience(site.owner_id), current_change_seq(site.runtime))
+    query = queries.of_image(site.runtime, first, SpaceKind.IMAGE, asked.audience)
+
+    found = search(site.runtime, query, asked.without(first), k=5)
+    related = related_images(site.runtime, first, asked, k=5)
+
+    assert [each.image.id for each in found.results] == [second]
+    assert [each.image.id for each in related.results] == [second]
+    (third,) = embedded(site, 3)
+    later = Asked(asked.audience, current_change_seq(site.runtime))
+    assert third in {each.image.id for each in search(site.runtime, query, later, k=5).results}
+
+
+def test_a_number_that_was_never_given_is_a_conflict(site: Site) -> None:
+    (image_id,) = embedded(site, 1)
+    query = queries.of_image(site.runtime, image_id, SpaceKind.IMAGE, Audience(site.owner_id))
+
+    with pytest.raises(Conflict, match="never gave the change number"):
+        search(site.runtime, query, Asked(Audience(site.owner_id), 10**9), k=1)

@@ -12,10 +12,17 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
+from mirada.adapters.encoders.batching import BatchingEncoder
+from mirada.adapters.encoders.openclip import OpenClipEncoder, load_chosen
+from mirada.adapters.encoders.query_cache import QueryCache, QueryEncoder
+from mirada.adapters.encoders.sentence_encoder import SentenceEncoder
+from mirada.adapters.encoders.text_towers import PromptTower, TextTower
+from mirada.adapters.image_decoder.sandbox import SandboxedDecoder
+from mirada.adapters.image_store.local import LocalImageStore
 from mirada.config import BUNDLED_MODEL_DIR, Settings
 from mirada.db import spaces
 from mirada.db.key_usage import KeyUsage
@@ -38,12 +45,9 @@ from mirada.ports import (
     VectorSource,
 )
 
-if TYPE_CHECKING:
-    from mirada.adapters.encoders.batching import BatchingEncoder
-    from mirada.adapters.encoders.openclip import OpenClipEncoder
-
 logger = logging.getLogger(__name__)
 Port = TypeVar("Port")
+Tower = TypeVar("Tower", bound=TextEncoder)
 EncoderKind = Literal[SpaceKind.IMAGE, SpaceKind.PROMPT]
 """Kinds whose encoder the runtime chooses; `mirada.captions` chooses the one of captions."""
 
@@ -81,24 +85,12 @@ class Runtime:
     @property
     def image_store(self) -> ImageStore:
         """The store of originals."""
-
-        def build() -> ImageStore:
-            from mirada.adapters.image_store.local import LocalImageStore
-
-            return LocalImageStore(self.settings.image_dir)
-
-        return self.remembered("image_store", build)
+        return self.remembered("image_store", lambda: LocalImageStore(self.settings.image_dir))
 
     @property
     def decoder(self) -> ImageDecoder:
         """Sandboxed decoding of untrusted pictures."""
-
-        def build() -> ImageDecoder:
-            from mirada.adapters.image_decoder.sandbox import SandboxedDecoder
-
-            return self._closing(SandboxedDecoder())
-
-        return self.remembered("decoder", build)
+        return self.remembered("decoder", lambda: self._closing(SandboxedDecoder()))
 
     @property
     def circuit(self) -> CircuitBreaker:
@@ -135,16 +127,9 @@ class Runtime:
             EncoderUnavailable: the weights cannot be had.
             EmbeddingSpaceMismatch: the database is pinned to another space.
         """
-
-        def build() -> BatchingEncoder:
-            from mirada.adapters.encoders.batching import BatchingEncoder
-
-            encoder = self._load_encoder()
-            with self.transaction() as session:
-                spaces.pin_space(session, encoder.space)
-            return self._closing(BatchingEncoder(encoder))
-
-        return self.remembered("encoder", build)
+        return self.remembered(
+            "encoder", lambda: self._closing(BatchingEncoder(self._pinned(self._load_encoder())))
+        )
 
     @property
     def text_encoder(self) -> PromptEncoder:
@@ -154,29 +139,17 @@ class Runtime:
             EncoderUnavailable: the weights cannot be had.
             EmbeddingSpaceMismatch: the prompts of the database were embedded by another model.
         """
-
-        def build() -> PromptEncoder:
-            encoder = self._load_text_encoder()
-            with self.transaction() as session:
-                spaces.pin_space(session, encoder.space)
-            return encoder
-
-        return self.remembered("text_encoder", build)
+        return self.remembered("text_encoder", lambda: self._pinned(self._load_text_encoder()))
 
     @property
     def caption_tower(self) -> TextEncoder:
         """The encoder of captions where no API key is set: that of prompts. Its space is not pinned."""
-        from mirada.adapters.encoders.text_towers import TextTower
-
         return self.remembered(
             "caption_tower",
             lambda: TextTower(self.text_encoder.interactive(), SpaceKind.CAPTION),
         )
 
     def _load_text_encoder(self) -> PromptEncoder:
-        from mirada.adapters.encoders.sentence_encoder import SentenceEncoder
-        from mirada.adapters.encoders.text_towers import PromptTower
-
         settings = self.settings
         if settings.text_model is None:
             return PromptTower(self.encoder)
@@ -226,8 +199,7 @@ class Runtime:
             with self.reading() as session:
                 row = spaces.pinned_space(session, kind)
             if row is None:
-                encoder = self.encoder if kind is SpaceKind.IMAGE else self.text_encoder
-                space = encoder.space
+                space = (self.encoder if kind is SpaceKind.IMAGE else self.text_encoder).space
                 with self.transaction() as session:
                     row = spaces.pin_space(session, space)
             return row.id, row.to_space()
@@ -252,8 +224,6 @@ class Runtime:
 
         Without ENABLE_EMBEDDING_CACHE every query is.
         """
-        from mirada.adapters.encoders.query_cache import QueryCache, QueryEncoder
-
         is_on = self.settings.enable_embedding_cache
         name = f"queries:{encoder.space.name}"
         return QueryEncoder(encoder, self.remembered(name, QueryCache) if is_on else None)
@@ -265,13 +235,14 @@ class Runtime:
             from mirada.adapters.vector_index.faiss.following import follower
             from mirada.adapters.vector_index.faiss.index import FaissIndex
 
-            index = FaissIndex(
-                self.vector_source(space_id),
-                self.settings.faiss_index_dir,
-                recall_target=self.settings.index_recall_target,
-                extra_queries=lambda: self._text_queries(space_id),
+            index = self._closing(
+                FaissIndex(
+                    self.vector_source(space_id),
+                    self.settings.faiss_index_dir,
+                    recall_target=self.settings.index_recall_target,
+                    extra_queries=lambda: self._text_queries(space_id),
+                )
             )
-            self._closing(index)
             following = follower(index)
             following.start()
             self._exit.callback(following.stop)
@@ -299,9 +270,7 @@ class Runtime:
             texts = probe_texts(session)
         try:
             space = self.vector_source(space_id).space
-            encoder: TextEncoder = self.encoder
-            if space.kind is not SpaceKind.IMAGE:
-                encoder = self.text_encoder
+            encoder = self.encoder if space.kind is SpaceKind.IMAGE else self.text_encoder
             if replace(encoder.space, kind=space.kind) != space:
                 # Captions that somebody else's server embeds: measuring is not worth paying for.
                 return nothing
@@ -311,8 +280,6 @@ class Runtime:
             return nothing
 
     def _load_encoder(self) -> OpenClipEncoder:
-        from mirada.adapters.encoders.openclip import load_chosen
-
         settings = self.settings
         with self.reading() as session:
             pinned = spaces.pinned_space(session)
@@ -324,6 +291,11 @@ class Runtime:
             device=settings.embeddings_device,
             cache_dir=settings.embeddings_cache_dir,
         )
+
+    def _pinned(self, encoder: Tower) -> Tower:
+        with self.transaction() as session:
+            spaces.pin_space(session, encoder.space)
+        return encoder
 
     def built(self) -> dict[str, Any]:
         """Return the ports in use by their names, such as "encoder" and "index:1"; builds none."""

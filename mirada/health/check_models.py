@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from mirada.kernel.embeddings import UNIT_NORM_TOLERANCE, Matrix
 from mirada.kernel.errors import MiradaError
-from mirada.ports import ImageEncoder, TextEncoder
+from mirada.ports import CalibratedEncoder, TextEncoder
+from mirada.runtime import Runtime
 
 PROBE_TEXT = "a cat"
 """Any short text serves; every tokenizer knows these words."""
 PROBE_SIDE_PX = 64
 """Any size serves; the encoder resizes."""
-
-
-class Encoder(ImageEncoder, TextEncoder, Protocol):
-    """An encoder of pictures and of texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +47,20 @@ class ModelsReport:
         return asdict(self)
 
 
+def models_report(runtime: Runtime) -> ModelsReport:
+    """Return the report on this runtime's models after a probe of each; the first call loads weights."""
+    settings = runtime.settings
+    has_text_model = settings.text_model is not None
+    return check_models_available(
+        lambda: runtime.encoder.interactive(),
+        make_text_encoder=(lambda: runtime.text_encoder.interactive()) if has_text_model else None,
+        enabled=settings.embeddings_enabled,
+        device=settings.embeddings_device,
+    )
+
+
 def check_models_available(
-    make_encoder: Callable[[], Encoder],
+    make_encoder: Callable[[], CalibratedEncoder],
     *,
     make_text_encoder: Callable[[], TextEncoder] | None = None,
     enabled: bool = True,
@@ -77,17 +86,15 @@ def check_models_available(
     picture = np.stack(
         [np.tile(ramp, (PROBE_SIDE_PX, 1)), np.tile(ramp[:, None], (1, PROBE_SIDE_PX))] * 2, axis=-1
     )[:, :, :3]
-    shows_images = _probe("picture", lambda: encoder.encode_images([picture]), encoder, errors)
-    reads_texts = _probe("text", lambda: encoder.encode_texts([PROBE_TEXT]), encoder, errors)
-    name = encoder.space.name
-    text_model = name if reads_texts else None
+    image_model = _probe("picture", lambda: encoder.encode_images([picture]), encoder, errors)
+    text_model = _probe("text", lambda: encoder.encode_texts([PROBE_TEXT]), encoder, errors)
     if make_text_encoder is not None:
         text_model = _text_model(make_text_encoder, errors)
     return ModelsReport(
         enabled=True,
         device=encoder.device,
         text_model=text_model,
-        image_model=name if shows_images else None,
+        image_model=image_model,
         errors=errors,
     )
 
@@ -98,24 +105,23 @@ def _text_model(make: Callable[[], TextEncoder], errors: list[str]) -> str | Non
     except MiradaError as error:
         errors.append(error.detail)
         return None
-    works = _probe("prompt", lambda: encoder.encode_texts([PROBE_TEXT]), encoder, errors)
-    return encoder.space.name if works else None
+    return _probe("prompt", lambda: encoder.encode_texts([PROBE_TEXT]), encoder, errors)
 
 
 def _probe(
     what: str, encode: Callable[[], Matrix], encoder: TextEncoder, errors: list[str]
-) -> bool:
-    """Return whether `encode` returns one unit vector; append the reason to `errors` if not."""
+) -> str | None:
+    """Return the space's name where `encode` returns one unit vector; else add the reason to `errors`."""
     try:
         vectors = encode()
     except MiradaError as error:
         errors.append(f"A {what} cannot be embedded: {error.detail}")
-        return False
+        return None
     expected = (1, encoder.space.dimension)
     norm = float(np.linalg.norm(vectors[0])) if vectors.shape == expected else 0.0
     if not abs(norm - 1.0) <= UNIT_NORM_TOLERANCE:
         errors.append(
             f"A {what} came out as no unit vector: shape {vectors.shape}, norm {norm:.3f}."
         )
-        return False
-    return True
+        return None
+    return encoder.space.name

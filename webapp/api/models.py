@@ -6,7 +6,7 @@ from typing import Any
 
 from flask.views import MethodView
 
-from mirada.health.model_report import models_report
+from mirada.health.check_models import models_report
 from webapp.callers.auth import require_user
 from webapp.http.current import current_runtime
 from webapp.http.rest import ApiBlueprint

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from mirada.health import doctor as examination
-from mirada.health.model_report import models_report
+from mirada.health.check_models import models_report
 from webapp.cli.terminal import command_errors, console, current_runtime
 
 

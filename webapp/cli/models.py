@@ -6,7 +6,7 @@ import json
 
 import click
 
-from mirada.health.model_report import models_report
+from mirada.health.check_models import models_report
 from webapp.cli.terminal import AppGroup, command_errors, console, current_runtime
 
 models_group = AppGroup("models", help="The encoders.")

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from mirada.adapters.encoders.batching import BatchingEncoder
 from mirada.kernel.embeddings import Matrix, SpaceKind
 from mirada.ports import TextEncoder
-
-if TYPE_CHECKING:
-    from mirada.adapters.encoders.batching import BatchingEncoder
 
 
 class TextTower:

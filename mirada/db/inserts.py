@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import insert
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import Insert
 
 from mirada.db.classifier_models import LabelVector
 from mirada.db.memory_models import Caption, TextContent
-from mirada.db.models import Content
+from mirada.db.models import Base, Content
 from mirada.db.spending_models import SpendingDay
 
 Row = type[Content] | type[TextContent] | type[Caption] | type[SpendingDay]
@@ -20,31 +19,34 @@ Row = type[Content] | type[TextContent] | type[Caption] | type[SpendingDay]
 
 def insert_unless_there(session: Session, entity: Row, values: dict[str, Any]) -> Insert:
     """Return an INSERT of the row that does nothing where a unique key of it exists."""
-    backend = session.get_bind().dialect.name
-    if backend in ("mysql", "mariadb"):
+    if _is_mysql(session):
         # A plain INSERT that meets a duplicate keeps a shared lock on it; two such callers would
         # then wait for each other's exclusive one. This form takes the exclusive lock at once
         # (MySQL manual, "Locks Set by Different SQL Statements in InnoDB").
         key = next(iter(entity.__table__.primary_key))
         return mysql.insert(entity).values(values).on_duplicate_key_update({key.name: key})
-    if backend == "postgresql":
-        return postgresql.insert(entity).values(values).on_conflict_do_nothing()
-    if backend == "sqlite":
-        return sqlite.insert(entity).values(values).on_conflict_do_nothing()
-    return insert(entity).values(values)
+    return _upsert(session, entity).values(values).on_conflict_do_nothing()
 
 
 def insert_or_update(
     session: Session, entity: type[LabelVector], unique: Sequence[Any], updated: Sequence[Any]
 ) -> Insert:
     """Return an INSERT that overwrites the `updated` columns of the row with the same `unique` ones."""
-    if session.get_bind().dialect.name in ("mysql", "mariadb"):
+    if _is_mysql(session):
         on_mysql = mysql.insert(entity)
         fresh = {column.name: on_mysql.inserted[column.name] for column in updated}
         return on_mysql.on_duplicate_key_update(fresh)
-    is_postgresql = session.get_bind().dialect.name == "postgresql"
-    statement = postgresql.insert(entity) if is_postgresql else sqlite.insert(entity)
+    statement = _upsert(session, entity)
     return statement.on_conflict_do_update(
         index_elements=unique,
         set_={column.name: statement.excluded[column.name] for column in updated},
     )
+
+
+def _is_mysql(session: Session) -> bool:
+    return session.get_bind().dialect.name in ("mysql", "mariadb")
+
+
+def _upsert(session: Session, entity: type[Base]) -> postgresql.Insert | sqlite.Insert:
+    is_postgresql = session.get_bind().dialect.name == "postgresql"
+    return postgresql.insert(entity) if is_postgresql else sqlite.insert(entity)

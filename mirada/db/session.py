@@ -38,19 +38,17 @@ class now_ms(FunctionElement[int]):  # noqa: N801 - reads as the SQL function it
     inherit_cache = True
 
 
+_CLOCKS = {
+    "postgresql": "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
+    "sqlite": "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
+    "mysql": "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
+    "mariadb": "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
+}
+
+
 @compiles(now_ms)
-def _now_ms_postgresql(element: now_ms, compiler: SQLCompiler, **_: Any) -> str:
-    return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
-
-
-@compiles(now_ms, "sqlite")
-def _now_ms_sqlite(element: now_ms, compiler: SQLCompiler, **_: Any) -> str:
-    return "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
-
-
-@compiles(now_ms, "mysql", "mariadb")
-def _now_ms_mysql(element: now_ms, compiler: SQLCompiler, **_: Any) -> str:
-    return "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)"
+def _now_ms(element: now_ms, compiler: SQLCompiler, **_: Any) -> str:
+    return _CLOCKS.get(compiler.dialect.name, _CLOCKS["postgresql"])
 
 
 def make_engine(url: URL, pool_size: int) -> Engine:

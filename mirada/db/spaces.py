@@ -71,8 +71,9 @@ def retire_space(session: Session, kind: SpaceKind) -> Space | None:
 
 def _locked_installation(session: Session) -> Installation:
     # Two processes that start at once must not both pin.
-    query = select(Installation).where(Installation.id == 1).with_for_update()
-    return session.execute(query).scalar_one()
+    return session.execute(
+        select(Installation).where(Installation.id == 1).with_for_update()
+    ).scalar_one()
 
 
 def _mismatch(pinned: Space, space: EmbeddingSpace) -> str:

@@ -49,12 +49,11 @@ def vectors_in(
         values: in any order.
         dimension: as of `intact`.
     """
-    found = {}
-    for key, blob, crc32 in rows_in(session, query, column, values):
-        vector = intact(blob, crc32, dimension)
-        if vector is not None:
-            found[key] = vector
-    return found
+    return {
+        key: vector
+        for key, blob, crc32 in rows_in(session, query, column, values)
+        if (vector := intact(blob, crc32, dimension)) is not None
+    }
 
 
 def vectors_of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Literal
 
 from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
@@ -34,17 +35,7 @@ def set_prompt(session: Session, image: Image, prompt: str | None) -> int | None
     Returns:
         The text to release by `release_text` after the image was flushed; None for none.
     """
-    old_id = image.prompt_text_id
-    new_id = None
-    if prompt is not None:
-        new_id = locked_text_id(session, normalised_prompt(prompt), old_id)
-    image.prompt = prompt
-    if new_id == old_id:
-        return None
-    image.prompt_text_id = new_id
-    image.prompt_is_due = new_id is not None
-    changes.touch_texts(session, [old_id, new_id])
-    return old_id
+    return _set_text(session, image, "prompt", prompt)
 
 
 def set_caption(session: Session, image: Image, caption: str | None) -> int | None:
@@ -52,19 +43,25 @@ def set_caption(session: Session, image: Image, caption: str | None) -> int | No
 
     None takes the caption away for good: no model writes another.
     """
-    old_id = image.caption_text_id
-    new_id = None
-    if caption is not None:
-        new_id = locked_text_id(session, normalised_prompt(caption), old_id)
-    image.caption = caption
+    to_release = _set_text(session, image, "caption", caption)
     image.caption_source = None if caption is None else CaptionSource.PERSON
     image.caption_model = image.caption_language = image.caption_prompt_version = None
     if caption is None:
         image.auto_caption = False
+    return to_release
+
+
+def _set_text(
+    session: Session, image: Image, column: Literal["prompt", "caption"], text: str | None
+) -> int | None:
+    old_id: int | None = getattr(image, f"{column}_text_id")
+    # The locks come first: they would flush what is changed.
+    new_id = None if text is None else locked_text_id(session, normalised_prompt(text), old_id)
+    setattr(image, column, text)
     if new_id == old_id:
         return None
-    image.caption_text_id = new_id
-    image.caption_is_due = new_id is not None
+    setattr(image, f"{column}_text_id", new_id)
+    setattr(image, f"{column}_is_due", new_id is not None)
     changes.touch_texts(session, [old_id, new_id])
     return old_id
 
@@ -93,12 +90,12 @@ def release_text(session: Session, text_id: int | None) -> None:
 
 def lock_texts(session: Session, text_ids: Collection[int]) -> set[int]:
     """Lock these texts' rows, lowest id first, and return the ids of those that are there."""
-    locked = set()
-    for text_id in sorted(text_ids):
-        row = select(TextContent.id).where(TextContent.id == text_id).with_for_update()
-        if session.execute(row).first() is not None:
-            locked.add(text_id)
-    return locked
+    rows = select(TextContent.id).with_for_update()
+    return {
+        text_id
+        for text_id in sorted(text_ids)
+        if session.execute(rows.where(TextContent.id == text_id)).first() is not None
+    }
 
 
 def lock_texts_of(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -42,31 +43,24 @@ class DatabaseVectors:
         """Keep the database; nothing is read yet."""
         self._database = database
         self._space_id = space_id
-        self._space: EmbeddingSpace | None = None
-        self._known_table: VectorTable | None = None
 
-    @property
+    @cached_property
     def space(self) -> EmbeddingSpace:
         """The space whose rows these are. Raises NotFound when the database has no such space."""
-        if self._space is None:
-            with self._database.reading() as session:
-                row = session.get(Space, self._space_id)
-                if row is None:
-                    raise NotFound(f"There is no embedding space {self._space_id}.")
-                self._space = row.to_space()
-        return self._space
+        with self._database.reading() as session:
+            row = session.get(Space, self._space_id)
+        if row is None:
+            raise NotFound(f"There is no embedding space {self._space_id}.")
+        return row.to_space()
 
-    @property
+    @cached_property
     def _table(self) -> VectorTable:
-        if self._known_table is None:
-            self._known_table = table_of(self.space.kind)
-        return self._known_table
+        return table_of(self.space.kind)
 
-    @property
+    @cached_property
     def _columns_read(self) -> tuple[Any, ...]:
-        table = self._table
-        row = table.entity
-        subject = table.subject.label("subject_id")
+        row = self._table.entity
+        subject = self._table.subject.label("subject_id")
         return (row.id, subject, row.change_seq, row.is_deleted, row.crc32, row.vector)
 
     def current_seq(self) -> int:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
-from mirada.file_metadata import comfyui_graph
-from mirada.file_metadata.comfyui_graph import Graph, Node, link
+from mirada.file_metadata.comfyui_graph import Graph, Node, from_run, from_workflow, link
 from mirada.file_metadata.comfyui_prompts import prompt_of
 from mirada.file_metadata.settings_objects import model_of
 from mirada.file_metadata.texts import Found, Texts, json_object
@@ -42,15 +41,12 @@ VALUE_NAMES = ("value", "seed", "noise_seed", "int", "float", "number", "Number"
 
 def read(texts: Texts) -> Found | None:
     """Return the settings of the first graph that has a sampler."""
-    for _, text in texts.of(RUN_SOURCES):
-        found = _read_graph(Graph(comfyui_graph.from_run(_labelled(text, "prompt"))))
-        if found is not None:
-            return found
-    for _, text in texts.of(WORKFLOW_SOURCES):
-        found = _read_graph(Graph(comfyui_graph.from_workflow(_labelled(text, "workflow"))))
-        if found is not None:
-            return found
-    return None
+    runs = (from_run(_labelled(text, "prompt")) for _, text in texts.of(RUN_SOURCES))
+    workflows = (
+        from_workflow(_labelled(text, "workflow")) for _, text in texts.of(WORKFLOW_SOURCES)
+    )
+    found = (_read_graph(Graph(nodes)) for nodes in chain(runs, workflows))
+    return next((values for values in found if values is not None), None)
 
 
 def _labelled(text: str, label: str) -> dict[str, Any]:
@@ -90,10 +86,11 @@ def _samplers_behind(nodes: Graph, end: str, seen: set[str]) -> list[str]:
             continue
         if _samples(node):
             found.append(key)
-        for name, value in node.inputs.items():
-            source = link(value)
-            if source is not None and name.lower() not in SIDE_INPUTS:
-                waiting.append(source)
+        waiting.extend(
+            source
+            for name, value in node.inputs.items()
+            if name.lower() not in SIDE_INPUTS and (source := link(value)) is not None
+        )
     return found
 
 

@@ -101,12 +101,13 @@ def link(value: object) -> str | None:
 
 def from_run(data: Mapping[Any, Any]) -> dict[str, Node]:
     """Return the nodes of a `prompt` by id; entries that are not nodes are left out."""
-    graph: dict[str, Node] = {}
-    for key, node in islice(data.items(), MAX_NODES):
-        if isinstance(node, dict) and isinstance(node.get("inputs"), dict):
-            inputs = dict(islice(node["inputs"].items(), MAX_INPUTS))
-            graph[str(key)] = Node(_kind(node.get("class_type")), inputs)
-    return graph
+    return {
+        str(key): Node(
+            _kind(node.get("class_type")), dict(islice(node["inputs"].items(), MAX_INPUTS))
+        )
+        for key, node in islice(data.items(), MAX_NODES)
+        if isinstance(node, dict) and isinstance(node.get("inputs"), dict)
+    }
 
 
 def from_workflow(data: Mapping[Any, Any]) -> dict[str, Node]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from mirada.file_metadata.texts import Found, Texts
 
@@ -20,8 +19,7 @@ MAX_PARAMETERS = 40
 def read(texts: Texts) -> Found | None:
     """Return the settings of a picture by Midjourney; None for a picture by another program."""
     for _, text in texts.of(SOURCES):
-        tail = text.rstrip()[-JOB_CHARS:]
-        job = JOB.search(tail)
+        job = JOB.search(text.rstrip()[-JOB_CHARS:])
         if job is None:
             continue
         line = text.rstrip()[: -len(job[0])]
@@ -31,13 +29,12 @@ def read(texts: Texts) -> Found | None:
         while len(parts) > 1 and parts[-1][:1].isalpha():
             name, _, value = parts.pop().partition(" ")
             said[name] = value.strip()
-        values: dict[str, Any] = {
+        version, niji = said.get("v") or said.get("version"), said.get("niji")
+        return "Midjourney", {
             "prompt": " --".join(parts),
             "negative_prompt": said.pop("no", None),
+            "seed": said.pop("seed", None),
+            "model": f"niji {niji}" if niji else version and f"Midjourney {version}",
+            "extra": said,
         }
-        values["seed"] = said.pop("seed", None)
-        version, niji = said.get("v") or said.get("version"), said.get("niji")
-        values["model"] = f"niji {niji}" if niji else version and f"Midjourney {version}"
-        values["extra"] = said
-        return "Midjourney", values
     return None

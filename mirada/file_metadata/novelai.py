@@ -36,8 +36,8 @@ def _captions(prompt: object) -> str | None:
     caption = prompt.get("caption") if isinstance(prompt, dict) else None
     if not isinstance(caption, dict):
         return None
-    characters = caption.get("char_captions")
+    found = caption.get("char_captions")
+    characters = found[:20] if isinstance(found, list) else []
     parts = [caption.get("base_caption")]
-    for character in characters[:20] if isinstance(characters, list) else []:
-        parts.append(character.get("char_caption") if isinstance(character, dict) else None)
+    parts += [each.get("char_caption") for each in characters if isinstance(each, dict)]
     return " | ".join(part for part in parts if isinstance(part, str) and part.strip()) or None

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mirada.file_metadata import parse, parsing
+from mirada.file_metadata import parsing
+from mirada.file_metadata.parsing import parse
 from mirada.kernel.file_metadata import (
     MAX_EXTRA_CHARS,
     MAX_EXTRAS,

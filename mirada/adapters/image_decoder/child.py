@@ -72,7 +72,7 @@ def _answerer(options: dict[str, Any]) -> Callable[[dict[str, Any]], Reply]:
             return {"ok": True, **facts}, payload
         except pixels.Refused as error:
             return _refusal(error.kind, error.detail)
-        except pixels.decoder_errors():
+        except pixels.TOO_MANY_PIXELS:
             return answer_too_large
         except FileNotFoundError:
             return _refusal("missing", "The picture's file is gone.")

@@ -66,30 +66,35 @@ class CircuitBreaker:
         self._first_pause_s = pause_s
         self._max_pause_s = max_pause_s
         self._clock = clock
-        self._lock = threading.Lock()
-        self._failures = 0
-        self._waits = 0
-        self._pause_s = pause_s
-        self._open_until: float | None = None
-        self._probe_until: float | None = None
-        self._reason = ""
-
-    def check(self) -> None:
-        """Raise CircuitOpen if a request would be refused now."""
-        with self._lock:
-            self._refuse_if_open()
-
-    def admit(self) -> None:
-        """Admit a request, or raise CircuitOpen. The caller then reports how the request ended."""
-        with self._lock:
-            self._refuse_if_open()
-            if self._open_until is not None:
-                self._probe_until = self._clock() + PROBE_S
+        self._lock = threading.RLock()
+        self.answered()  # Closed, as after a reply.
 
     def answered(self) -> None:
         """Report a reply of any kind: the server works."""
         with self._lock:
-            self._close()
+            self._failures = 0
+            self._waits = 0
+            self._pause_s = self._first_pause_s
+            self._open_until: float | None = None
+            self._probe_until: float | None = None
+            self._reason = ""
+
+    def check(self) -> None:
+        """Raise CircuitOpen if a request would be refused now."""
+        with self._lock:
+            left_s = math.ceil(self._left_s())
+            if left_s > 0:
+                raise CircuitOpen(
+                    f"The language model is left alone for another {left_s} s. {self._reason}",
+                    retry_after_s=left_s,
+                )
+
+    def admit(self) -> None:
+        """Admit a request, or raise CircuitOpen. The caller then reports how the request ended."""
+        with self._lock:
+            self.check()
+            if self._open_until is not None:
+                self._probe_until = self._clock() + PROBE_S
 
     def failed(self, reason: str) -> None:
         """Report that the server did not reply, or replied that it has failed."""
@@ -107,7 +112,7 @@ class CircuitBreaker:
         """Report that the server works and asks for fewer requests; `wait_s` is its Retry-After."""
         with self._lock:
             self._waits += 1
-            if self._waits < self._failures_allowed and not self._is_probing():
+            if self._waits < self._failures_allowed and self._probe_until is None:
                 return
             self._reason = reason
             self._probe_until = None
@@ -126,17 +131,9 @@ class CircuitBreaker:
                 return CircuitStatus(False, None, 0)
             return CircuitStatus(True, self._reason, math.ceil(left_s))
 
-    def _close(self) -> None:
-        self._failures = 0
-        self._waits = 0
-        self._pause_s = self._first_pause_s
-        self._open_until = None
-        self._probe_until = None
-        self._reason = ""
-
     def _open(self, reason: str) -> None:
         now = self._clock()
-        if self._open_until is not None and not self._is_probing() and now < self._open_until:
+        if self._probe_until is None and now < (self._open_until or now):
             # The request was sent before the breaker opened, so its failure tells nothing new.
             return
         self._reason = reason
@@ -144,19 +141,8 @@ class CircuitBreaker:
         self._open_until = now + self._pause_s
         self._pause_s = min(2 * self._pause_s, self._max_pause_s)
 
-    def _is_probing(self) -> bool:
-        return self._probe_until is not None
-
     def _left_s(self) -> float:
         if self._open_until is None:
             return 0.0
         now = self._clock()
         return max(self._open_until - now, (self._probe_until or now) - now, 0.0)
-
-    def _refuse_if_open(self) -> None:
-        left_s = math.ceil(self._left_s())
-        if left_s > 0:
-            raise CircuitOpen(
-                f"The language model is left alone for another {left_s} s. {self._reason}",
-                retry_after_s=left_s,
-            )

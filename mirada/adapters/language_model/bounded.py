@@ -27,8 +27,7 @@ def bound(response: httpx2.Response) -> None:
     assert isinstance(response.stream, httpx2.SyncByteStream)
     allowed_s = response.request.extensions["timeout"]["read"]
     path = response.request.url.path
-    is_asked_for = response.is_success
-    limits = [size for end, size in _LARGER.items() if is_asked_for and path.endswith(end)]
+    limits = [size for end, size in _LARGER.items() if response.is_success and path.endswith(end)]
     if response.request.method == "GET":
         # Nothing but a picture is ever fetched by its address.
         limits = [MAX_PICTURE_BYTES]

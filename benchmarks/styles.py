@@ -19,7 +19,8 @@ import numpy as np
 
 from benchmarks.styles_looks import with_pictures
 from benchmarks.styles_set import Person, Planted, made_people
-from mirada.adapters.encoders.openclip import OpenClipEncoder, choose_model
+from mirada.adapters.encoders.model_choice import choose_model
+from mirada.adapters.encoders.openclip import OpenClipEncoder
 from mirada.config import BUNDLED_MODEL_DIR
 from mirada.kernel.embeddings import Matrix
 from mirada.memory.background import Background

@@ -419,9 +419,8 @@ class Settings(BaseSettings):
         Raises:
             InvalidSettings: settings are wrong; the message names each of them on a line.
         """
-        env_file = _EnvFile().mirada_env_file
         try:
-            return cls(_env_file=env_file, **overrides)
+            return cls(_env_file=_EnvFile().mirada_env_file, **overrides)
         except ValidationError as error:
             raise InvalidSettings(_report(error)) from error
 
@@ -506,9 +505,15 @@ def _is_loopback(host: str) -> bool:
 
 
 def _report(error: ValidationError) -> str:
-    lines = ["The settings cannot be used:"]
-    for fault in error.errors(include_url=False):
-        name = str(fault["loc"][0]).upper() if fault["loc"] else "DB_HOST"
-        lines.append(f"  {name}: {fault['msg'].removeprefix('Value error, ')}")
-    lines.append("See docs/configuration.md for what each setting takes.")
-    return "\n".join(lines)
+    faults = [
+        f"  {str(fault['loc'][0]).upper() if fault['loc'] else 'DB_HOST'}: "
+        + fault["msg"].removeprefix("Value error, ")
+        for fault in error.errors(include_url=False)
+    ]
+    return "\n".join(
+        [
+            "The settings cannot be used:",
+            *faults,
+            "See docs/configuration.md for what each setting takes.",
+        ]
+    )

@@ -70,10 +70,6 @@ class CalibratedEncoder(ImageEncoder, TextEncoder, Protocol):
     """Both towers of a model, with the scale and bias that turn their cosines into logits."""
 
     @property
-    def space(self) -> EmbeddingSpace:
-        """The space of both towers."""
-
-    @property
     def logit_scale(self) -> float:
         """Factor from cosine to logit, > 0."""
 
@@ -367,6 +363,26 @@ class LanguageModel(Protocol):
             UnusableReply: the reply cannot be used, or is too long.
             NoAnswer: the request was sent, and no reply came in time.
             TooManyRequests, CircuitOpen, Unavailable: a retry may help after `retry_after_s`.
+        """
+
+    def close(self) -> None:
+        """Close the connections; harmless to repeat."""
+
+
+class Doorbell(Protocol):
+    """Tells workers of committed jobs. A lost message delays a job and never loses it."""
+
+    def ring(self, job_id: int, kind: str) -> bool:
+        """Send a message for a committed job. It never raises and waits about a second at most.
+
+        Returns:
+            Whether the queue took the message, as far as is known; if not, the sweeper rings again.
+        """
+
+    def waiting(self) -> int | None:
+        """Return the number of messages that no worker has fetched; None where there is no queue.
+
+        It raises the errors of the queue's client when the queue cannot be reached.
         """
 
 

@@ -16,11 +16,10 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from mirada.adapters.encoders.batching import BatchingEncoder
+from mirada.adapters.encoders.batching import BatchingEncoder, PromptTower, TextTower
 from mirada.adapters.encoders.openclip import OpenClipEncoder, load_chosen
 from mirada.adapters.encoders.query_cache import QueryCache, QueryEncoder
 from mirada.adapters.encoders.sentence_encoder import SentenceEncoder
-from mirada.adapters.encoders.text_towers import PromptTower, TextTower
 from mirada.adapters.image_decoder.sandbox import SandboxedDecoder
 from mirada.adapters.image_store.local import LocalImageStore
 from mirada.config import BUNDLED_MODEL_DIR, Settings
@@ -31,10 +30,10 @@ from mirada.db.probe_texts import probe_texts
 from mirada.db.session import Database, make_engine
 from mirada.db.vector_rows import DatabaseVectors
 from mirada.kernel.circuit import CircuitBreaker
-from mirada.kernel.doorbell import Doorbell, SilentDoorbell
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind
 from mirada.kernel.errors import Unavailable
 from mirada.ports import (
+    Doorbell,
     Grouping,
     ImageDecoder,
     ImageStore,
@@ -50,6 +49,18 @@ Port = TypeVar("Port")
 Tower = TypeVar("Tower", bound=TextEncoder)
 EncoderKind = Literal[SpaceKind.IMAGE, SpaceKind.PROMPT]
 """Kinds whose encoder the runtime chooses; `mirada.captions` chooses the one of captions."""
+
+
+class SilentDoorbell:
+    """A doorbell without a queue: jobs wait until a worker finds them in the database."""
+
+    def ring(self, job_id: int, kind: str) -> bool:
+        """Send nothing and return False."""
+        return False
+
+    def waiting(self) -> int | None:
+        """Return None: there is no queue."""
+        return None
 
 
 class Runtime:

@@ -24,7 +24,8 @@ def bundled_encoder() -> OpenClipEncoder:
 
 @cache
 def _bundled_encoder() -> OpenClipEncoder:
-    from mirada.adapters.encoders.openclip import OpenClipEncoder, choose_model
+    from mirada.adapters.encoders.model_choice import choose_model
+    from mirada.adapters.encoders.openclip import OpenClipEncoder
 
     model, pretrained = choose_model(
         "bundled", None, bundled=BUNDLED_MODEL_DIR, pinned=None, cache_dir=None

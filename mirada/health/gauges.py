@@ -47,9 +47,7 @@ class DatabaseGauges:
         self._change_seq.start()
         self._backlog.start()
         change_seq = self._change_seq.result(until_s)
-        backlog: Result[Backlog] = Result(None)
-        if change_seq.is_ok:
-            backlog = self._backlog.result(until_s)
+        backlog = self._backlog.result(until_s) if change_seq.is_ok else Result(None)
         up, number, jobs, wait = _families()
         up.add_metric((), float(change_seq.is_ok))
         yield up

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
+from mirada.kernel.drawing import pixels_of
 from mirada.kernel.embeddings import Matrix
 from mirada.kernel.prices import TokenBound
 
@@ -26,7 +26,6 @@ DRAWING_TOKENS = 8_000
 """Tokens of a drawing of SQUARE_PIXELS at high quality: about 7,030 with gpt-image-2, the most."""
 AUTO_PIXELS = 1536 * 1024
 """Pixels of the largest drawing that OpenAI makes where the size is `auto`."""
-_SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
 
 
 class Counted(Protocol):
@@ -155,7 +154,6 @@ class PictureToDraw(Request[Drawing]):
     @property
     def bound(self) -> TokenBound:
         """The most tokens, at the highest quality."""
-        match = _SIZE.fullmatch(self.size)
-        pixels = int(match[1]) * int(match[2]) if match else AUTO_PIXELS
+        pixels = pixels_of(self.size) or AUTO_PIXELS
         drawn = math.ceil(DRAWING_TOKENS * max(1.0, pixels / SQUARE_PIXELS))
         return TokenBound(len(self.prompt.encode()) + ENVELOPE_TOKENS, drawn)

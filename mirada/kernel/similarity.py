@@ -15,9 +15,10 @@ Floats = npt.NDArray[np.float64]
 
 BACKGROUND_ROWS = 512
 """Scores sampled from the whole collection: a median of 512 is within 0.06 sigma of the true one."""
-PRIOR_CENTRE, PRIOR_SPREAD, PRIOR_SCORES = 0.15, 0.1, 8
-"""A prior background of eight scores, as unrelated pictures usually have with CLIP-like encoders. It
-serves collections of a few pictures; among 512 real scores it weighs 1.5 %."""
+PRIOR = 0.15 + 0.1 * np.array([-1.534, -0.887, -0.489, -0.157, 0.157, 0.489, 0.887, 1.534])
+"""A prior background of eight scores, as unrelated pictures usually have with CLIP-like encoders: centre,
+spread, and the quantiles (i - 1/2) / 8 of a standard normal distribution. It serves collections of a few
+pictures; among 512 real scores it weighs 1.5 %."""
 LEAST_SPREAD = 0.01
 """Lowest spread: a background with less consists of equal scores and has no width to measure."""
 RELEVANT_FROM, WEAK_FROM = 0.8, 0.5
@@ -120,7 +121,7 @@ def relevances(
     sample = np.sort(_fisher(background))
     if not collection_size or not scores.size:
         return np.zeros(scores.shape)
-    noise = np.concatenate([sample, _prior()])
+    noise = np.concatenate([sample, PRIOR])
     centre = float(np.median(noise))
     spread = max(1.4826 * float(np.median(np.abs(noise - centre))), LEAST_SPREAD)
 
@@ -147,10 +148,3 @@ def verdict(relevances_found: Iterable[float]) -> Verdict:
 def _fisher(similarities: npt.ArrayLike) -> Floats:
     values = np.asarray(similarities, dtype=np.float64).ravel()
     return np.arctanh(np.clip(values, -1 + 1e-6, 1 - 1e-6))
-
-
-def _prior() -> Floats:
-    # The quantiles (i - 1/2) / 8 of a standard normal distribution.
-    quantiles = np.array([-1.534, -0.887, -0.489, -0.157, 0.157, 0.489, 0.887, 1.534])
-    assert quantiles.size == PRIOR_SCORES
-    return PRIOR_CENTRE + PRIOR_SPREAD * quantiles

@@ -45,8 +45,7 @@ def clean_filename(filename: str | None) -> str | None:
     if len(name) > 4 * MAX_FILENAME_CHARS:
         # Sorting a long run of combining marks takes quadratic time, and it is cut below anyway.
         name = name[: 3 * MAX_FILENAME_CHARS] + name[-MAX_FILENAME_CHARS:]
-    name = unicodedata.normalize("NFC", name)
-    name = CONTROL.sub("", name).strip()
+    name = CONTROL.sub("", unicodedata.normalize("NFC", name)).strip()
     if name in ("", ".", ".."):
         return None
     if len(name) > MAX_FILENAME_CHARS:

@@ -54,9 +54,8 @@ class _Segment(Generic[Key]):
         return vector
 
     def remove_oldest(self) -> tuple[Key, Vector]:
-        key, vector = self.vectors.popitem(last=False)
-        self.bytes -= _size(key, vector)
-        return key, vector
+        key = next(iter(self.vectors))
+        return key, self.remove(key)
 
 
 class VectorCache(Generic[Key]):

@@ -9,15 +9,16 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, wait
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from mirada.kernel.embeddings import Matrix, Vector
+from mirada.kernel.embeddings import Matrix, SpaceKind, Vector
 from mirada.kernel.encoder_counters import EncoderCounters
 from mirada.kernel.errors import MiradaError, Unavailable
 from mirada.kernel.images import RgbImage
-from mirada.ports import CalibratedEncoder
+from mirada.ports import CalibratedEncoder, TextEncoder
 
 logger = logging.getLogger(__name__)
 
@@ -239,6 +240,36 @@ class BatchingEncoder(_Described):
         self.counters.add(kind, len(batch), time.perf_counter() - began_at)
         for item, vector in zip(batch, vectors, strict=True):
             item.vector.set_result(vector)
+
+
+class TextTower:
+    """A text encoder whose vectors belong to a space of another kind with the same model.
+
+    Attributes:
+        space: the space of every vector.
+    """
+
+    def __init__(self, encoder: TextEncoder, kind: SpaceKind) -> None:
+        """Keep the encoder; its owner closes it. `kind` is the kind of the new space."""
+        self._encoder = encoder
+        self.space = replace(encoder.space, kind=kind)
+
+    def encode_texts(self, texts: Sequence[str]) -> Matrix:
+        """Return (n, d) float32 unit rows; see `ports.TextEncoder`."""
+        return self._encoder.encode_texts(texts)
+
+
+class PromptTower(TextTower):
+    """The encoder of prompts where TEXT_MODEL is not set; its vectors equal those of text queries."""
+
+    def __init__(self, encoder: BatchingEncoder) -> None:
+        """Keep the encoder; its owner closes it."""
+        super().__init__(encoder, SpaceKind.PROMPT)
+        self._batching = encoder
+
+    def interactive(self) -> TextEncoder:
+        """Return this encoder for calls that a person waits for; they precede all bulk work."""
+        return TextTower(self._batching.interactive(), SpaceKind.PROMPT)
 
 
 def _closed() -> Unavailable:

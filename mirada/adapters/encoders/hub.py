@@ -54,9 +54,8 @@ def hub_reachable(timeout_s: float) -> bool:
     from huggingface_hub import constants
 
     endpoint = os.environ.get("HF_ENDPOINT", constants.ENDPOINT)
-    if constants.is_offline_mode() or not endpoint.startswith(("http://", "https://")):
-        return False
-    if timeout_s <= 0:
+    is_web = endpoint.startswith(("http://", "https://"))
+    if timeout_s <= 0 or not is_web or constants.is_offline_mode():
         return False
     answered, done = threading.Event(), threading.Event()
 

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mirada.adapters.encoders.hub import hub_reachable
 from mirada.adapters.encoders.loading import choose_device, load_open_clip, require_weights
-from mirada.adapters.encoders.model_choice import BUNDLED_NAMES, PRODUCTION_MODEL, choose_model
+from mirada.adapters.encoders.model_choice import choose_model
 from mirada.adapters.encoders.weights import (
     digest_of,
     folder_name,
@@ -28,15 +27,6 @@ from mirada.kernel.images import RgbImage
 
 if TYPE_CHECKING:
     import torch
-
-__all__ = [
-    "BUNDLED_NAMES",
-    "PRODUCTION_MODEL",
-    "OpenClipEncoder",
-    "choose_model",
-    "hub_reachable",
-    "load_chosen",
-]
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 
 import numpy as np
 
-from mirada.kernel.embeddings import EmbeddingSpace, Matrix, Vector
+from mirada.kernel.embeddings import Matrix, Vector
 from mirada.kernel.prompts import normalised_prompt
 from mirada.kernel.vector_cache import CacheCounts, VectorCache
 from mirada.ports import TextEncoder
@@ -86,13 +86,9 @@ class QueryEncoder:
             encoder: computes the vectors that are not cached.
             cache: the cache of the encoder's space; None computes every vector.
         """
+        self.space = encoder.space
         self._encoder = encoder
         self._cache = cache
-
-    @property
-    def space(self) -> EmbeddingSpace:
-        """The space of the encoder."""
-        return self._encoder.space
 
     def encode_texts(self, texts: Sequence[str]) -> Matrix:
         """Return (n, d) float32 unit rows of the normalised texts; see `ports.TextEncoder`."""

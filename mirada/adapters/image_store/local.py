@@ -123,13 +123,11 @@ class LocalImageStore:
     def _remove_leftovers(self) -> None:
         oldest = time.time() - LEFTOVER_AGE_S
         for leftover in self._staging.iterdir():
-            try:
+            # Another process that starts at the same time may have removed it.
+            with suppress(FileNotFoundError):
                 if leftover.lstat().st_mtime < oldest:
                     leftover.unlink()
                     logger.info("Removed an upload that a crash had left behind.")
-            except FileNotFoundError:
-                # Another process that starts at the same time has removed it.
-                continue
 
 
 class LocalStagedFile:
@@ -174,7 +172,9 @@ class LocalStagedFile:
 
     def discard(self) -> None:
         """Remove the file unless it was committed; harmless to repeat."""
-        self._stream.abandon()
+        # The bytes in the buffer may not fit on the disk, but the file is removed anyway.
+        with suppress(OSError):
+            self._stream.close()
         if not self._is_gone:
             self._is_gone = True
             try:
@@ -219,11 +219,6 @@ class _HashingWriter(io.RawIOBase):
                 self._file.close()
             finally:
                 super().close()
-
-    def abandon(self) -> None:
-        # The bytes in the buffer may not fit on the disk, but the file is removed anyway.
-        with suppress(OSError):
-            self.close()
 
 
 def _make_folders(folder: Path) -> list[Path]:

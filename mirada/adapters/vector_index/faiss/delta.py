@@ -63,10 +63,9 @@ class Delta:
             old = self._row_of.pop(id_, None)
             if old is not None:
                 self._live[old] = False
-        for id_, seq in zip(
-            rows.ids[rows.dead].tolist(), rows.change_seqs[rows.dead].tolist(), strict=True
-        ):
-            self._tombstones[id_] = seq
+        self._tombstones.update(
+            zip(rows.ids[rows.dead].tolist(), rows.change_seqs[rows.dead].tolist(), strict=True)
+        )
         alive = np.flatnonzero(~rows.dead)
         first, last = self._count, self._count + alive.size
         self._make_room(last)

@@ -154,13 +154,9 @@ def open_or_set_aside(
 
 def _newest_good(source: VectorSource, root: Path, db_epoch: str) -> OpenSnapshot | None:
     floor = source.tombstone_floor()
-    for record in source.snapshots():
-        if record.change_seq < floor:
-            continue
-        opened = open_or_set_aside(source, root, record, db_epoch)
-        if opened is not None:
-            return opened
-    return None
+    complete = (record for record in source.snapshots() if record.change_seq >= floor)
+    opened = (open_or_set_aside(source, root, record, db_epoch) for record in complete)
+    return next((snapshot for snapshot in opened if snapshot is not None), None)
 
 
 def follower(index: VectorIndex, poll_s: float = POLL_S) -> Loop:

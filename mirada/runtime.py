@@ -122,11 +122,10 @@ class Runtime:
                     "OPENAI_API_KEY is not set: no language model is asked; all else works."
                 )
                 return (None,)
-            from mirada.adapters.language_model.guarded import GuardedLanguageModel
             from mirada.adapters.language_model.openai import OpenAiLanguageModel
 
-            model = OpenAiLanguageModel(key.get_secret_value(), base_url)
-            return (self._closing(GuardedLanguageModel(model, self.circuit)),)
+            model = OpenAiLanguageModel(key.get_secret_value(), base_url, self.circuit)
+            return (self._closing(model),)
 
         return self.remembered("language_model", build)[0]
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from mirada.kernel.circuit import CircuitBreaker
 from testing.pictures import picture
 
 KEY = "sk-test-0123456789abcdefSECRET"
@@ -187,6 +188,13 @@ class Weather:
             # Were it ever to say something, it would be that it gave up: a hang is not paid for.
             return Answer(504, b"{}", pause_s=self.hang_s)
         return None
+
+
+class StaysClosed(CircuitBreaker):
+    """A circuit breaker that admits every request, so that a test sees how the server replies."""
+
+    def admit(self) -> None:
+        """Admit it, whatever came before."""
 
 
 class OpenAiServer:

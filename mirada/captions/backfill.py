@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, and_, exists, false, func, or_, select, true
 from sqlalchemy.orm import Session
 
-from mirada.captions.wanted import WantedCaptions, wants_caption
+from mirada.captions.wanted import WantedCaptions
 from mirada.captions.wording import CaptionRecipe
-from mirada.captions.writing import CAPTION_IMAGE, request_caption
+from mirada.captions.writing import CAPTION_IMAGE, of_recipe, request_caption, wants_caption
 from mirada.db.contents import lock_content
 from mirada.db.memory_models import Caption, TextEmbedding
 from mirada.db.models import Image, Job, JobState
@@ -40,13 +40,10 @@ def count_lacking(session: Session, wanted: WantedCaptions) -> int:
 
 def count_to_ask(session: Session, recipe: CaptionRecipe, *, redo: bool = False) -> int:
     """Return about how many pictures a model would have to be asked, which costs money."""
-    known = select(Caption.id).where(
-        Caption.content_id == Image.content_id,
-        Caption.language == recipe.language.value,
-        Caption.model == recipe.model,
-        Caption.prompt_version == recipe.prompt_version,
-        Caption.caption.is_not(None) if redo else _is_answered(),
-    )
+    answered: ColumnElement[bool] = Caption.caption.is_not(None)
+    if not redo:
+        answered = or_(answered, Caption.refusal.is_not(None))
+    known = select(Caption.id).where(*of_recipe(Image.content_id, recipe), answered)
     query = select(func.count(Image.content_id.distinct())).where(
         wants_caption(recipe, redo), ~exists(known)
     )
@@ -121,7 +118,3 @@ def _lacks(wanted: WantedCaptions) -> ColumnElement[bool]:
         unnoted = and_(Image.caption.is_not(None), Image.caption_text_id.is_(None))
         lacking += [unembedded, unnoted, Image.caption_is_due == true()]
     return or_(false(), *lacking)
-
-
-def _is_answered() -> ColumnElement[bool]:
-    return or_(Caption.caption.is_not(None), Caption.refusal.is_not(None))

@@ -8,17 +8,32 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import false, or_, select, true, update
+from sqlalchemy import bindparam, or_, select, true, update
 from sqlalchemy.orm import Session
 
 from mirada.db import changes
 from mirada.db.contents import lock_content
 from mirada.db.memory_models import TextContent
-from mirada.db.models import Image
+from mirada.db.models import Image, Space
 from mirada.db.session import count_changed
+from mirada.db.spaces import pinned
 from mirada.db.texts import lock_texts_of
 from mirada.embedding.texts import has_vector
+from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.prompts import normalised_prompt
+
+# Built once: these run for every picture. Of no space, NULL, there are no vectors.
+_HAS_VECTOR = has_vector(bindparam("space"))
+_DUE = (
+    select(TextContent.id, TextContent.body, TextContent.sha256, _HAS_VECTOR)
+    .join(Image, Image.caption_text_id == TextContent.id)
+    .where(Image.content_id == bindparam("content"), Image.owner_id == bindparam("owner"))
+    .where(or_(Image.caption_is_due == true(), ~_HAS_VECTOR))
+    .distinct()
+    .order_by(TextContent.id)
+)
+_PINNED = pinned(SpaceKind.CAPTION).with_only_columns(Space.id).scalar_subquery()
+_EMBEDDED = select(TextContent.id).where(TextContent.id == bindparam("text"), has_vector(_PINNED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +43,22 @@ class DueText:
     Attributes:
         id: the text's.
         body: the caption, normalised.
+        sha256: the digest of the body.
         is_embedded: whether it has a vector, as another caption or prompt may have given it.
     """
 
     id: int
     body: str
+    sha256: str
     is_embedded: bool
+
+
+def noted_texts(
+    session: Session, content_id: int, owner_id: int, space_id: int | None
+) -> list[DueText]:
+    """Return `due_texts`, those of captions included that are older than the table of texts."""
+    note_captions(session, content_id, owner_id)
+    return due_texts(session, content_id, owner_id, space_id)
 
 
 def note_captions(session: Session, content_id: int, owner_id: int) -> None:
@@ -77,16 +102,13 @@ def due_texts(
     Returns:
         Ascending by id.
     """
-    is_embedded = false() if space_id is None else has_vector(space_id)
-    query = (
-        select(TextContent.id, TextContent.body, is_embedded)
-        .join(Image, Image.caption_text_id == TextContent.id)
-        .where(Image.content_id == content_id, Image.owner_id == owner_id)
-        .where(or_(Image.caption_is_due == true(), ~is_embedded))
-        .distinct()
-        .order_by(TextContent.id)
-    )
-    return [DueText(row[0], row[1], bool(row[2])) for row in session.execute(query)]
+    found = session.execute(_DUE, {"content": content_id, "owner": owner_id, "space": space_id})
+    return [DueText(*row[:3], bool(row[3])) for row in found]
+
+
+def is_embedded(session: Session, text_id: int) -> bool:
+    """Return whether a text has a vector in the caption space that is pinned now."""
+    return session.execute(_EMBEDDED, {"text": text_id}).first() is not None
 
 
 def show_vectors(

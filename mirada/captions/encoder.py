@@ -88,22 +88,6 @@ def is_paid(runtime: Runtime) -> bool:
     return _is_paid(runtime.settings, _pinned(runtime))
 
 
-def can_embed(settings: Settings, pinned: EmbeddingSpace | None) -> bool:
-    """Return whether captions are embedded here at all: embeddings are on, with a key where one is due.
-
-    Args:
-        settings: this process's.
-        pinned: the caption space; None before one is pinned.
-    """
-    if not settings.embeddings_enabled:
-        return False
-    try:
-        _is_paid(settings, pinned)
-    except Conflict:
-        return False
-    return True
-
-
 def caption_encoder(runtime: Runtime, timeout_s: float = TIMEOUT_S) -> PaidEncoder | TextEncoder:
     """Return the encoder of captions, in the pinned space where there is one.
 

@@ -5,31 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+
+from sqlalchemy.orm import Session
 
 from mirada.captions import writing
-from mirada.captions.embedding import DueText, due_texts, note_captions, show_vectors
+from mirada.captions.embedding import DueText, is_embedded, noted_texts, show_vectors
 from mirada.captions.encoder import PaidEncoder, encoder_in
-from mirada.captions.wanted import WantedCaptions, is_complete, recipe_in_force, wanted_captions
+from mirada.captions.wanted import WantedCaptions, recipe_in_force, wanted_captions
 from mirada.captions.wording import PICTURE_SIDE_PX, CaptionRecipe, caption_question, parse
 from mirada.db import spaces
 from mirada.embedding import embed
-from mirada.embedding import texts as prompts
+from mirada.embedding.texts import store_prompt_vectors
 from mirada.jobs import attempts
+from mirada.jobs.attempt import Attempt
 from mirada.jobs.kinds import Kind, RetryPolicy
 from mirada.jobs.slots import NoFreeSlot, Slot, slot_of
-from mirada.kernel.embeddings import SpaceKind
+from mirada.kernel.embeddings import EmbeddingSpace, Vector
 from mirada.kernel.errors import GarbledReply, MiradaError, NotFound, Unavailable, UnusableReply
-from mirada.kernel.prompts import prompt_digest
 from mirada.language_model import paying, shared_calls, spending
 from mirada.language_model.spending import Order
 from mirada.runtime import Runtime
-
-if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
-
-    from mirada.jobs.attempt import Attempt
-    from mirada.kernel.embeddings import EmbeddingSpace, Vector
 
 ASK_AGAIN = "ask_again"
 """Argument of a job that was retried by hand: an answer of no use is asked for once more."""
@@ -58,6 +53,10 @@ class CaptionTask:
     def timeout_s(self) -> float:
         """The longest that one call to the model's server may take."""
         return self.runtime.settings.caption_timeout_ms / 1000
+
+    def order(self, purpose: str, subject: str, user_id: int | None) -> Order:
+        """Return the order of one of this attempt's calls."""
+        return Order(purpose, subject, user_id, self.attempt.job.id, self.attempt.token)
 
 
 def caption_image(runtime: Runtime, attempt: Attempt) -> None:
@@ -108,7 +107,7 @@ def _written(task: CaptionTask) -> str | None:
     if claim.is_busy:
         # The words of any other wait: that somebody asks about the same picture is theirs to know.
         raise NoFreeSlot
-    order = paying.order_of(task.attempt, spending.CAPTION, claim.sha256)
+    order = task.order(spending.CAPTION, claim.sha256, task.owner_id)
     if claim.caption is None and claim.refusal is None:
         task.slot.take()
         return _answer(task, recipe, order, claim.storage_key)
@@ -122,7 +121,7 @@ def _answer(task: CaptionTask, recipe: CaptionRecipe, order: Order, storage_key:
     """Return the model's caption, stored whatever becomes of this attempt; None: the picture is gone."""
     runtime, content_id = task.runtime, task.content_id
     # Nothing is decoded for a server that is not asked anyway.
-    paying.language_model_of(runtime)
+    model = paying.language_model_of(runtime)
     try:
         # A small copy without metadata: no original leaves this machine.
         picture = runtime.decoder.thumbnail(runtime.image_store.path(storage_key), PICTURE_SIDE_PX)
@@ -133,7 +132,7 @@ def _answer(task: CaptionTask, recipe: CaptionRecipe, order: Order, storage_key:
         raise Unavailable(error.detail) from error
     question = caption_question(recipe, picture, task.timeout_s)
     try:
-        with paying.paid_call(runtime, order, question) as reply:
+        with paying.paid_call(runtime, order, question, model=model) as reply:
             caption = parse(reply.text, recipe.language)
             with runtime.transaction() as session:
                 writing.store_answer(session, content_id, recipe, caption=caption)
@@ -154,10 +153,8 @@ def _show(task: CaptionTask, caption: str | None) -> tuple[WantedCaptions, list[
         if caption is not None and task.recipe is not None:
             writing.show(session, *of_owner, task.recipe, caption, redo=task.redo)
         wanted = wanted_captions(task.runtime, session, task.recipe, task.redo)
-        if not wanted.embeds:
-            return wanted, []
-        note_captions(session, *of_owner)
-        return wanted, due_texts(session, *of_owner, wanted.space_id)
+        due = noted_texts(session, *of_owner, wanted.space_id) if wanted.embeds else []
+    return wanted, due
 
 
 def _embed(task: CaptionTask, wanted: WantedCaptions, due: list[DueText]) -> int | None:
@@ -184,17 +181,10 @@ def _embed(task: CaptionTask, wanted: WantedCaptions, due: list[DueText]) -> int
 
 def _embed_paid(task: CaptionTask, encoder: PaidEncoder, text: DueText) -> int | None:
     """Have the server embed a text, unless it is embedded by now, and let the images show its vector."""
-    order = Order(
-        spending.CAPTION_EMBEDDING,
-        prompt_digest(text.body),
-        # Nobody's: whether it had to be paid for tells whether somebody else has said the same.
-        user_id=None,
-        job_id=task.attempt.job.id,
-        lease_token=task.attempt.token,
-    )
-    request = encoder.request([text.body])
-    is_embedded = partial(_is_embedded, text.id, order)
-    with paying.paid_call(task.runtime, order, request, unless=is_embedded) as reply:
+    # Nobody's: whether it had to be paid for tells whether somebody else has said the same.
+    order = task.order(spending.CAPTION_EMBEDDING, text.sha256, user_id=None)
+    request, unless = encoder.request([text.body]), partial(_is_embedded, text.id, order)
+    with paying.paid_call(task.runtime, order, request, unless=unless) as reply:
         vectors = {} if reply is None else {text.id: encoder.checked(reply)[0]}
         return _store(task, encoder.space, vectors, [text.id])
 
@@ -203,8 +193,7 @@ def _is_embedded(text_id: int, order: Order, session: Session) -> bool:
     """Return whether a text has a vector. Raises NoFreeSlot while another attempt pays for it."""
     if shared_calls.is_under_way(session, order):
         raise NoFreeSlot
-    space = spaces.pinned_space(session, SpaceKind.CAPTION)
-    return space is not None and prompts.is_embedded(session, text_id, space.id)
+    return is_embedded(session, text_id)
 
 
 def _store(
@@ -216,7 +205,7 @@ def _store(
         if not vectors:
             return None
         row = spaces.pin_space(session, space)
-        prompts.store_prompt_vectors(session, row.id, space, vectors)
+        store_prompt_vectors(session, row.id, space, vectors)
         return row.id
 
 
@@ -226,7 +215,7 @@ def _finish(task: CaptionTask, wanted: WantedCaptions) -> bool:
     Under the content's lock: what comes in meanwhile finds the job finished, or is seen here.
     """
     with task.runtime.transaction() as session:
-        is_finished = is_complete(session, task.content_id, task.owner_id, wanted)
+        is_finished = writing.is_complete(session, task.content_id, task.owner_id, wanted)
         if is_finished:
             attempts.finish(session, task.attempt.job.id, task.attempt.token)
     return is_finished

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_, or_, select, true
 from sqlalchemy.orm import Session
 
-from mirada.captions.embedding import due_texts
-from mirada.captions.encoder import can_embed
+from mirada.captions.encoder import SERVER
 from mirada.captions.wording import CaptionRecipe
 from mirada.db import spaces
-from mirada.db.contents import lock_content
-from mirada.db.models import Image
-from mirada.kernel.captions import CaptionSource
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind
 from mirada.runtime import Runtime
 
@@ -56,47 +51,9 @@ def wanted_captions(
 ) -> WantedCaptions:
     """Return the wanted state by the settings and the caption space that is pinned now."""
     row = spaces.pinned_space(session, SpaceKind.CAPTION)
-    space = None if row is None else row.to_space()
-    embeds = can_embed(runtime.settings, space)
-    return WantedCaptions(recipe, embeds, None if row is None else row.id, redo, space)
-
-
-def wants_caption(recipe: CaptionRecipe, redo: bool) -> ColumnElement[bool]:
-    """Return the condition on `images` that a model is to write their caption."""
-    missing = and_(Image.caption.is_(None), Image.auto_caption == true())
-    if not redo:
-        return missing
-    stale = and_(
-        Image.caption_source == CaptionSource.MODEL.value,
-        or_(
-            Image.caption_model != recipe.model,
-            Image.caption_language != recipe.language.value,
-            Image.caption_prompt_version != recipe.prompt_version,
-        ),
-    )
-    return or_(missing, stale)
-
-
-def wants(content_id: int, owner_id: int, recipe: CaptionRecipe, redo: bool) -> ColumnElement[bool]:
-    """Return the same condition for one owner's images of a content."""
-    of_owner = and_(Image.content_id == content_id, Image.owner_id == owner_id)
-    return and_(of_owner, wants_caption(recipe, redo))
-
-
-def is_complete(session: Session, content_id: int, owner_id: int, wanted: WantedCaptions) -> bool:
-    """Return whether nothing is left to write, embed or show; the content stays locked.
-
-    Args:
-        session: the transaction that would finish the job.
-        content_id: the picture.
-        owner_id: the owner of the images.
-        wanted: the state that their captions should be in.
-    """
-    if lock_content(session, content_id) is None:
-        return True
-    if wanted.recipe is not None:
-        wanting = select(Image.id).where(wants(content_id, owner_id, wanted.recipe, wanted.redo))
-        if session.execute(wanting.limit(1)).first() is not None:
-            return False
-    # A vector that is there is not shown where none is embedded: one that is not would not be either.
-    return not wanted.embeds or not due_texts(session, content_id, owner_id, wanted.space_id)
+    settings = runtime.settings
+    is_open = row is None or row.pretrained != SERVER or settings.openai_api_key is not None
+    embeds = settings.embeddings_enabled and is_open
+    if row is None:
+        return WantedCaptions(recipe, embeds, None, redo)
+    return WantedCaptions(recipe, embeds, row.id, redo, row.to_space())

@@ -1,7 +1,7 @@
 """Captions that a model writes: which are missing, what it wrote before, which images show it.
 
 Every function that reads or writes them locks the content's row, so that a caption that a person
-types or deletes is never written over. CaptionClaim a model happens outside any transaction.
+types or deletes is never written over. A model is asked outside any transaction.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import case, select, true, update
+from sqlalchemy import ColumnElement, and_, case, or_, select, true, update
 from sqlalchemy.orm import Session
 
-from mirada.captions.wanted import wants
+from mirada.captions.embedding import due_texts
+from mirada.captions.wanted import WantedCaptions
 from mirada.captions.wording import CaptionRecipe
 from mirada.db import changes
 from mirada.db.contents import lock_content
-from mirada.db.inserts import insert_unless_there
 from mirada.db.memory_models import Caption
-from mirada.db.models import Image, Job, JobState, utc_now
+from mirada.db.models import Image, Job, JobState
 from mirada.db.session import now_ms
 from mirada.db.texts import locked_text_id, release_text
 from mirada.jobs import ledger
@@ -108,21 +108,20 @@ def claim(
     content = lock_content(session, content_id)
     if content is None or not content.storage_key:
         return None
-    wanting = select(Image.id).where(wants(content_id, owner_id, recipe, redo))
+    wanting = select(Image.id).where(_wants(content_id, owner_id, recipe, redo))
     if session.execute(wanting.limit(1)).first() is None:
         return None
-    row = _row(session, content_id, recipe)
+    kept = select(Caption).where(*of_recipe(content_id, recipe))
+    row = session.execute(kept).scalar_one_or_none()
     if row is None:
-        fresh = {
-            "content_id": content_id,
-            "language": recipe.language.value,
-            "model": recipe.model,
-            "prompt_version": recipe.prompt_version,
-            "created_at": utc_now(),
-        }
-        session.execute(insert_unless_there(session, Caption, fresh))
-        row = _row(session, content_id, recipe)
-        assert row is not None
+        # Nobody else inserts it meanwhile: the content is locked.
+        row = Caption(
+            content_id=content_id,
+            language=recipe.language.value,
+            model=recipe.model,
+            prompt_version=recipe.prompt_version,
+        )
+        session.add(row)
     if row.refusal is not None and (redo or ask_again):
         row.refusal = None
     is_known = row.caption is not None or row.refusal is not None
@@ -143,12 +142,17 @@ def store_answer(
     """Store a paid answer, in a transaction of its own; the first caption stays."""
     if lock_content(session, content_id) is None:
         return
-    row = _row(session, content_id, recipe)
-    if row is None or row.caption is not None:
-        return
-    row.caption = caption
-    row.refusal = None if refusal is None else refusal[:MAX_REFUSAL_CHARS]
-    row.claimed_job_id = row.claimed_token = None
+    session.execute(
+        update(Caption)
+        .where(*of_recipe(content_id, recipe), Caption.caption.is_(None))
+        .values(
+            caption=caption,
+            refusal=refusal and refusal[:MAX_REFUSAL_CHARS],
+            claimed_job_id=None,
+            claimed_token=None,
+        )
+        .execution_options(synchronize_session=False)
+    )
 
 
 def show(
@@ -169,7 +173,7 @@ def show(
         return 0
     found = session.execute(
         select(Image.id, Image.caption_text_id)
-        .where(wants(content_id, owner_id, recipe, redo))
+        .where(_wants(content_id, owner_id, recipe, redo))
         .order_by(Image.id)
         .with_for_update()
     ).all()
@@ -198,17 +202,56 @@ def show(
     return len(found)
 
 
-def _row(session: Session, content_id: int, recipe: CaptionRecipe) -> Caption | None:
-    return session.execute(
-        select(Caption)
-        .where(
-            Caption.content_id == content_id,
-            Caption.language == recipe.language.value,
-            Caption.model == recipe.model,
-            Caption.prompt_version == recipe.prompt_version,
-        )
-        .execution_options(populate_existing=True)
-    ).scalar_one_or_none()
+def is_complete(session: Session, content_id: int, owner_id: int, wanted: WantedCaptions) -> bool:
+    """Return whether nothing is left to write, embed or show; the content stays locked.
+
+    Args:
+        session: the transaction that would finish the job.
+        content_id: the picture.
+        owner_id: the owner of the images.
+        wanted: the state that their captions should be in.
+    """
+    if lock_content(session, content_id) is None:
+        return True
+    if wanted.recipe is not None:
+        wanting = select(Image.id).where(_wants(content_id, owner_id, wanted.recipe, wanted.redo))
+        if session.execute(wanting.limit(1)).first() is not None:
+            return False
+    # A vector that is there is not shown where none is embedded: one that is not would not be either.
+    return not wanted.embeds or not due_texts(session, content_id, owner_id, wanted.space_id)
+
+
+def wants_caption(recipe: CaptionRecipe, redo: bool) -> ColumnElement[bool]:
+    """Return the condition on `images` that a model is to write their caption."""
+    missing = and_(Image.caption.is_(None), Image.auto_caption == true())
+    if not redo:
+        return missing
+    stale = and_(
+        Image.caption_source == CaptionSource.MODEL.value,
+        or_(
+            Image.caption_model != recipe.model,
+            Image.caption_language != recipe.language.value,
+            Image.caption_prompt_version != recipe.prompt_version,
+        ),
+    )
+    return or_(missing, stale)
+
+
+def of_recipe(content_id: Any, recipe: CaptionRecipe) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions on `captions` for the one row of a content and a recipe."""
+    return (
+        Caption.content_id == content_id,
+        Caption.language == recipe.language.value,
+        Caption.model == recipe.model,
+        Caption.prompt_version == recipe.prompt_version,
+    )
+
+
+def _wants(
+    content_id: int, owner_id: int, recipe: CaptionRecipe, redo: bool
+) -> ColumnElement[bool]:
+    of_owner = and_(Image.content_id == content_id, Image.owner_id == owner_id)
+    return and_(of_owner, wants_caption(recipe, redo))
 
 
 def _is_claimed(session: Session, row: Caption) -> bool:

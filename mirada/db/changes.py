@@ -57,7 +57,7 @@ def stamp(session: Session) -> None:
         (TextEmbedding, TextEmbedding.text_id, texts),
     )
     for entity, subject, touched in numbered:
-        for chunk in chunks(touched):
+        for chunk in chunks(touched) if touched else ():
             session.execute(
                 update(entity)
                 .where(subject.in_(chunk))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import delete, false, select, true, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from mirada.db.classifier_models import ClassifiedPicture
 from mirada.db.inserts import insert_unless_there
@@ -23,6 +23,8 @@ def lock_content(session: Session, content_id: int) -> Content | None:
     return session.execute(
         select(Content)
         .where(Content.id == content_id)
+        # Read with every lock, and nobody who locks asks when it came in.
+        .options(defer(Content.created_at))
         .with_for_update()
         .execution_options(populate_existing=True)
     ).scalar_one_or_none()

@@ -10,11 +10,11 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import Insert
 
 from mirada.db.classifier_models import LabelVector
-from mirada.db.memory_models import Caption, TextContent
+from mirada.db.memory_models import TextContent
 from mirada.db.models import Base, Content
 from mirada.db.spending_models import SpendingDay
 
-Row = type[Content] | type[TextContent] | type[Caption] | type[SpendingDay]
+Row = type[Content] | type[TextContent] | type[SpendingDay]
 
 
 def insert_unless_there(session: Session, entity: Row, values: dict[str, Any]) -> Insert:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session, defer
 
 from mirada.db.models import Installation, Space, SpaceState
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind
@@ -19,18 +19,24 @@ _ADVICE = {
 }
 
 
+def pinned(kind: SpaceKind) -> Select[Space]:
+    """Return the query for the space that this database embeds in."""
+    if kind is SpaceKind.IMAGE:
+        return select(Space).join(Installation, Installation.image_space_id == Space.id)
+    return select(Space).where(Space.kind == kind, Space.state == SpaceState.ACTIVE)
+
+
 def pinned_space(session: Session, kind: SpaceKind = SpaceKind.IMAGE) -> Space | None:
     """Return the space that this database embeds in, None before the first vector of that kind."""
-    query = select(Space).where(Space.kind == kind, Space.state == SpaceState.ACTIVE)
-    if kind is SpaceKind.IMAGE:
-        query = select(Space).join(Installation, Installation.image_space_id == Space.id)
+    # Read for every caption, and nobody asks since when it is there.
+    query = pinned(kind).options(defer(Space.created_at))
     return session.execute(query).scalar_one_or_none()
 
 
 def pinned_space_id(session: Session, kind: SpaceKind = SpaceKind.IMAGE) -> int | None:
     """Return the number of the pinned space, None where there is none."""
-    pinned = pinned_space(session, kind)
-    return None if pinned is None else pinned.id
+    found = pinned_space(session, kind)
+    return None if found is None else found.id
 
 
 def pin_space(session: Session, space: EmbeddingSpace) -> Space:
@@ -40,8 +46,8 @@ def pin_space(session: Session, space: EmbeddingSpace) -> Space:
         EmbeddingSpaceMismatch: another space of that kind is pinned. The message says how to switch.
     """
     installation = _locked_installation(session)
-    pinned = pinned_space(session, space.kind)
-    if pinned is None:
+    found = pinned_space(session, space.kind)
+    if found is None:
         row = session.execute(select(Space).where(Space.name == space.name)).scalar_one_or_none()
         if row is None:
             row = Space(**asdict(space), name=space.name)
@@ -51,9 +57,9 @@ def pin_space(session: Session, space: EmbeddingSpace) -> Space:
         if space.kind is SpaceKind.IMAGE:
             installation.image_space_id = row.id
         return row
-    if pinned.to_space() != space:
-        raise EmbeddingSpaceMismatch(_mismatch(pinned, space))
-    return pinned
+    if found.to_space() != space:
+        raise EmbeddingSpaceMismatch(_mismatch(found, space))
+    return found
 
 
 def retire_space(session: Session, kind: SpaceKind) -> Space | None:
@@ -62,11 +68,11 @@ def retire_space(session: Session, kind: SpaceKind) -> Space | None:
     Its vectors stay: pinned again, only texts that came in meanwhile have to be embedded.
     """
     _locked_installation(session)
-    pinned = pinned_space(session, kind)
-    if pinned is not None:
-        pinned.state = SpaceState.RETIRED
+    found = pinned_space(session, kind)
+    if found is not None:
+        found.state = SpaceState.RETIRED
         session.flush()
-    return pinned
+    return found
 
 
 def _locked_installation(session: Session) -> Installation:
@@ -102,8 +108,8 @@ def caption_space_of(session: Session, encoder: str) -> Space | None:
 
 def searched_spaces(session: Session) -> list[Space]:
     """Return the spaces in use, the image space first."""
-    pinned = (pinned_space(session, kind) for kind in SpaceKind)
-    return [space for space in pinned if space]
+    found = (pinned_space(session, kind) for kind in SpaceKind)
+    return [space for space in found if space]
 
 
 def space_by_name(session: Session, name_or_id: str) -> Space:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, bindparam, exists, false, or_, select, true, update
 from sqlalchemy.orm import Session
@@ -141,14 +142,8 @@ def store_prompt_vectors(
     return len(written)
 
 
-def is_embedded(session: Session, text_id: int, space_id: int) -> bool:
-    """Return whether a text has a vector in that space."""
-    query = select(TextContent.id).where(TextContent.id == text_id, has_vector(space_id))
-    return session.execute(query).first() is not None
-
-
-def has_vector(space_id: int) -> ColumnElement[bool]:
-    """Return the condition on `text_contents` that a text is embedded in that space."""
+def has_vector(space_id: Any) -> ColumnElement[bool]:
+    """Return the condition on `text_contents` that a text is embedded in a space: a number, or SQL."""
     return exists(
         select(TextEmbedding.id).where(
             TextEmbedding.text_id == TextContent.id,

@@ -5,10 +5,19 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from mirada.kernel.errors import CircuitOpen
+from mirada.kernel.errors import (
+    CircuitOpen,
+    GarbledReply,
+    KeyRefused,
+    LanguageModelRefused,
+    TooManyRequests,
+    Unavailable,
+    UnusableReply,
+)
 
 FAILURES_ALLOWED = 5
 PAUSE_S = 60.0
@@ -68,6 +77,17 @@ class CircuitBreaker:
         self._clock = clock
         self._lock = threading.RLock()
         self.answered()  # Closed, as after a reply.
+
+    @contextmanager
+    def guarding(self) -> Iterator[None]:
+        """Admit the block's one request, and report how it ended. Raises CircuitOpen."""
+        self.admit()
+        try:
+            yield
+        except BaseException as error:
+            self._ended_by(error)
+            raise
+        self.answered()
 
     def answered(self) -> None:
         """Report a reply of any kind: the server works."""
@@ -130,6 +150,23 @@ class CircuitBreaker:
             if left_s <= 0:
                 return CircuitStatus(False, None, 0)
             return CircuitStatus(True, self._reason, math.ceil(left_s))
+
+    def _ended_by(self, error: BaseException) -> None:
+        match error:
+            case KeyRefused():
+                self.refused(error.detail)
+            case TooManyRequests():
+                self.told_to_wait(error.detail, error.retry_after_s)
+            case GarbledReply():
+                self.failed(error.detail)
+            case LanguageModelRefused() | UnusableReply():
+                # It works; what it thought of this request says nothing about the next.
+                self.answered()
+            case Unavailable():
+                self.failed(error.detail)
+            case _:
+                # Ours, not the server's: nothing was sent, or this thread is being ended.
+                self.undecided()
 
     def _open(self, reason: str) -> None:
         now = self._clock()

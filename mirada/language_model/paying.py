@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
+
+from sqlalchemy.orm import Session
 
 from mirada.jobs.attempt import Attempt
 from mirada.kernel.errors import LanguageModelRefused, MiradaError, Unavailable
@@ -14,9 +16,6 @@ from mirada.language_model import shared_calls, spending
 from mirada.language_model.spending import Order
 from mirada.ports import LanguageModel
 from mirada.runtime import Runtime
-
-if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +37,11 @@ def language_model_of(runtime: Runtime) -> LanguageModel:
 
 @overload
 def paid_call(
-    runtime: Runtime, order: Order, request: Request[AnyReply]
+    runtime: Runtime,
+    order: Order,
+    request: Request[AnyReply],
+    *,
+    model: LanguageModel | None = None,
 ) -> AbstractContextManager[AnyReply]: ...
 
 
@@ -58,6 +61,7 @@ def paid_call(
     order: Order,
     request: Request[AnyReply],
     *,
+    model: LanguageModel | None = None,
     unless: Callable[[Session], bool] | None = None,
 ) -> Iterator[Any]:
     """Yield the reply to a request; its cost is written when the block ends, even by an error.
@@ -69,6 +73,7 @@ def paid_call(
         runtime: whose model and budget it is.
         order: what is paid for, and on whose behalf.
         request: what is sent.
+        model: as `language_model_of` has just returned it; None asks for it.
         unless: a claim that the call is not needed, checked where no other call can be reserved at
             the same time. Where it holds, nothing is sent and None is yielded.
 
@@ -78,7 +83,7 @@ def paid_call(
         MiradaError: as `LanguageModel.call`, and whatever `unless` raises.
     """
     # Before anything is reserved: while the circuit is open, thousands of jobs may look in here.
-    model = language_model_of(runtime)
+    model = model or language_model_of(runtime)
     with runtime.transaction() as session:
         call_id = spending.reserve(
             session, order, request.model, request.bound, runtime.budgets, unless=unless

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from mirada.adapters.language_model.guarded import GuardedLanguageModel
 from mirada.adapters.language_model.openai import OpenAiLanguageModel
 from mirada.kernel.circuit import CircuitBreaker
 from mirada.kernel.errors import CircuitOpen, InvalidInput, Unavailable
@@ -45,12 +44,12 @@ def server() -> Iterator[OpenAiServer]:
 
 
 @pytest.fixture
-def make(server: OpenAiServer) -> Iterator[Callable[..., GuardedLanguageModel]]:
-    made: list[GuardedLanguageModel] = []
+def make(server: OpenAiServer) -> Iterator[Callable[..., OpenAiLanguageModel]]:
+    made: list[OpenAiLanguageModel] = []
 
-    def make(key: str = KEY, **options: Any) -> GuardedLanguageModel:
+    def make(key: str = KEY, **options: Any) -> OpenAiLanguageModel:
         breaker = CircuitBreaker(**options)
-        made.append(GuardedLanguageModel(OpenAiLanguageModel(key, server.base_url), breaker))
+        made.append(OpenAiLanguageModel(key, server.base_url, breaker))
         return made[-1]
 
     yield make
@@ -58,16 +57,16 @@ def make(server: OpenAiServer) -> Iterator[Callable[..., GuardedLanguageModel]]:
         model.close()
 
 
-def ask(model: GuardedLanguageModel) -> str:
+def ask(model: OpenAiLanguageModel) -> str:
     question = Question("gpt-4.1-mini", "Name an animal.", "{}", SCHEMA, 9, timeout_s=0.4)
     return model.call(question).text
 
 
-def see(model: GuardedLanguageModel, shown: bytes) -> str:
+def see(model: OpenAiLanguageModel, shown: bytes) -> str:
     return model.call(Question("gpt-4o-mini", "See.", "{}", SCHEMA, 9, shown)).text
 
 
-def put_all(model: GuardedLanguageModel) -> list[Callable[[], Any]]:
+def put_all(model: OpenAiLanguageModel) -> list[Callable[[], Any]]:
     """Return one question of each sort."""
     return [
         lambda: ask(model),
@@ -94,7 +93,7 @@ def put_all(model: GuardedLanguageModel) -> list[Callable[[], Any]]:
 )
 def test_five_troubles_of_the_server_open_it_and_five_of_the_question_do_not(
     server: OpenAiServer,
-    make: Callable[..., GuardedLanguageModel],
+    make: Callable[..., OpenAiLanguageModel],
     answer: Answer,
     opens: bool,
 ) -> None:
@@ -115,7 +114,7 @@ def test_five_troubles_of_the_server_open_it_and_five_of_the_question_do_not(
 
 
 def test_a_wrong_key_is_tried_once(
-    server: OpenAiServer, make: Callable[..., GuardedLanguageModel]
+    server: OpenAiServer, make: Callable[..., OpenAiLanguageModel]
 ) -> None:
     model = make("sk-wrong")
     with pytest.raises(Unavailable):
@@ -127,7 +126,7 @@ def test_a_wrong_key_is_tried_once(
 
 
 def test_whatever_is_asked_reaches_the_server_and_closes_it_again(
-    server: OpenAiServer, make: Callable[..., GuardedLanguageModel]
+    server: OpenAiServer, make: Callable[..., OpenAiLanguageModel]
 ) -> None:
     clock = [0.0]
     model = make(clock=lambda: clock[0])
@@ -145,7 +144,7 @@ def test_whatever_is_asked_reaches_the_server_and_closes_it_again(
 
 
 def test_a_question_that_was_never_sent_says_nothing_about_the_server(
-    server: OpenAiServer, make: Callable[..., GuardedLanguageModel]
+    server: OpenAiServer, make: Callable[..., OpenAiLanguageModel]
 ) -> None:
     model = make()
     for _ in range(6):

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from mirada.adapters.language_model import bounded, refusals, replies
 from mirada.adapters.language_model import openai as adapter
-from mirada.adapters.language_model.openai import OpenAiLanguageModel
+from mirada.adapters.language_model import refusals, replies
+from mirada.adapters.language_model.openai import MAX_REPLY_BYTES, OpenAiLanguageModel
 from mirada.kernel.errors import (
     GarbledReply,
     KeyRefused,
@@ -33,6 +33,7 @@ from testing.openai_server import (
     KEY,
     Answer,
     OpenAiServer,
+    StaysClosed,
     completion,
     failure,
     html,
@@ -61,7 +62,7 @@ def server() -> Iterator[OpenAiServer]:
 
 @pytest.fixture
 def model(server: OpenAiServer) -> Iterator[OpenAiLanguageModel]:
-    model = OpenAiLanguageModel(KEY, server.base_url)
+    model = OpenAiLanguageModel(KEY, server.base_url, StaysClosed())
     yield model
     model.close()
 
@@ -99,7 +100,7 @@ def test_openai_itself_is_told_the_limit_by_its_newer_name(
     monkeypatch.setattr(adapter, "OPENAI_URL", server.base_url)
     # The SDK would read this itself; settings alone say where questions go.
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/elsewhere")
-    model = OpenAiLanguageModel(KEY)
+    model = OpenAiLanguageModel(KEY, None, StaysClosed())
 
     assert ask(model).text == SAID
 
@@ -198,7 +199,7 @@ def test_retry_after_is_read_in_both_its_forms(
         Answer(body=b"not json"),
         Answer(body=b"[" * 100_000),
         Answer(body=b"\xff\xfe\x00"),
-        Answer(body=b" " * (bounded.MAX_REPLY_BYTES + 1)),
+        Answer(body=b" " * (MAX_REPLY_BYTES + 1)),
         Answer(body=gzip.compress(b" " * 10_000_000), headers={"Content-Encoding": "gzip"}),
         in_json(None),
         in_json([]),
@@ -249,7 +250,7 @@ def test_a_server_that_counts_no_tokens_is_understood(
 def test_an_error_page_without_end_is_not_read_to_its_end(
     server: OpenAiServer, model: OpenAiLanguageModel
 ) -> None:
-    server.next.append(Answer(500, b"x" * (bounded.MAX_REPLY_BYTES + 1)))
+    server.next.append(Answer(500, b"x" * (MAX_REPLY_BYTES + 1)))
 
     with pytest.raises(UnusableReply, match="over"):
         ask(model)
@@ -274,7 +275,7 @@ def test_a_slow_server_is_waited_for_no_longer_than_allowed(
 
 
 def test_a_server_that_is_not_there_is_unavailable(server: OpenAiServer) -> None:
-    model = OpenAiLanguageModel(KEY, "http://127.0.0.1:9/v1")
+    model = OpenAiLanguageModel(KEY, "http://127.0.0.1:9/v1", StaysClosed())
     with pytest.raises(Unavailable, match="OPENAI_BASE_URL") as caught:
         ask(model)
     assert not isinstance(caught.value, NoAnswer), "what never arrived cannot have been paid for"
@@ -296,7 +297,7 @@ def test_a_request_that_is_wrong_is_not_worth_another_try(
 
 
 def test_a_refused_key_is_told_once(server: OpenAiServer, caplog: pytest.LogCaptureFixture) -> None:
-    model = OpenAiLanguageModel("sk-wrong", server.base_url)
+    model = OpenAiLanguageModel("sk-wrong", server.base_url, StaysClosed())
 
     for _ in range(3):
         with pytest.raises(KeyRefused, match="OPENAI_API_KEY"):

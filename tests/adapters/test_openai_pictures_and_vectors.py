@@ -10,9 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mirada.adapters.language_model import bounded
 from mirada.adapters.language_model import openai as adapter
-from mirada.adapters.language_model.openai import OpenAiLanguageModel
+from mirada.adapters.language_model.openai import (
+    MAX_PICTURE_BYTES,
+    MAX_REPLY_BYTES,
+    MAX_VECTORS_BYTES,
+    OpenAiLanguageModel,
+)
 from mirada.kernel.embeddings import l2_normalise
 from mirada.kernel.errors import (
     GarbledReply,
@@ -31,6 +35,7 @@ from testing.openai_server import (
     KEY,
     Answer,
     OpenAiServer,
+    StaysClosed,
     completion,
     drawing,
     embeddings,
@@ -63,7 +68,7 @@ def server() -> Iterator[OpenAiServer]:
 
 @pytest.fixture
 def model(server: OpenAiServer) -> Iterator[OpenAiLanguageModel]:
-    model = OpenAiLanguageModel(KEY, server.base_url)
+    model = OpenAiLanguageModel(KEY, server.base_url, StaysClosed())
     yield model
     model.close()
 
@@ -163,7 +168,7 @@ def test_vectors_are_put_into_the_order_that_the_server_numbers(
         embeddings([], data=[{"index": 0, "embedding": [1.0]}] * 2),
         embeddings([], data=[{"index": [], "embedding": [1.0]}] * 2),
         embeddings([], data=[None, None]),
-        Answer(body=b" " * (bounded.MAX_VECTORS_BYTES + 1)),
+        Answer(body=b" " * (MAX_VECTORS_BYTES + 1)),
     ],
     ids=range(22),
 )
@@ -274,8 +279,8 @@ def test_a_picture_that_is_not_at_its_address_is_none(
         drawing(b64_json=""),
         drawing(url=7),
         Answer(body=json.dumps({"data": []}).encode()),
-        Answer(body=b" " * (bounded.MAX_PICTURE_BYTES + 1)),
-        Answer(500, b" " * (bounded.MAX_REPLY_BYTES + 1)),
+        Answer(body=b" " * (MAX_PICTURE_BYTES + 1)),
+        Answer(500, b" " * (MAX_REPLY_BYTES + 1)),
     ],
     ids=range(9),
 )

@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import event, func, select, update
 
 from mirada.captions import backfill, embedding, writing
-from mirada.captions.wanted import WantedCaptions, is_complete
+from mirada.captions.wanted import WantedCaptions
 from mirada.captions.wording import CaptionRecipe
-from mirada.captions.writing import CAPTION_IMAGE
+from mirada.captions.writing import CAPTION_IMAGE, is_complete
 from mirada.db import spaces
 from mirada.db.memory_models import Caption, TextContent, TextEmbedding
 from mirada.db.models import Image, Job, JobState, User

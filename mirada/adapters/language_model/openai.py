@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import base64
 import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, cast
 
 import httpx2
 import openai
 
 from mirada.adapters.language_model import refusals, replies
-from mirada.adapters.language_model.bounded import bound
+from mirada.kernel.circuit import CircuitBreaker
 from mirada.kernel.errors import GarbledReply, InvalidInput, KeyRefused
 from mirada.kernel.model_requests import (
     AnyReply,
@@ -34,18 +37,28 @@ OPENAI_URL = "https://api.openai.com/v1"
 CONNECT_TIMEOUT_S = 3.0
 MAX_TEXTS = 256
 """Per request; OpenAI takes 2,048 of 300,000 tokens together, local servers less."""
+MAX_REPLY_BYTES = 256 * 1024
+"""A few kilobytes are asked for; a page that does not end is not waited for."""
+MAX_VECTORS_BYTES = 32 * 1024 * 1024
+"""256 texts of 3,072 numbers, each up to 25 characters of JSON, are 20 MB."""
+MAX_PICTURE_BYTES = 48 * 1024 * 1024
+"""A PNG of 3840 x 2160 is about 25 MB, and a third more in base64."""
+_LARGER = {"/embeddings": MAX_VECTORS_BYTES, "/images/generations": MAX_PICTURE_BYTES}
 
 
 class OpenAiLanguageModel:
-    """Sends requests over HTTP. Thread-safe."""
+    """Sends requests over HTTP while the circuit is closed. Thread-safe."""
 
-    def __init__(self, api_key: str, base_url: str | None = None) -> None:
+    def __init__(self, api_key: str, base_url: str | None, breaker: CircuitBreaker) -> None:
         """Prepare; nothing is connected yet.
 
         Args:
             api_key: printable ASCII; servers that want none take any.
             base_url: up to and including `/v1`; None for OpenAI itself.
+            breaker: the server's.
         """
+        self._breaker = breaker
+        self.check = breaker.check
         # Older local servers know only the older name, newer models of OpenAI's only the newer.
         self._limit_name = "max_completion_tokens" if base_url is None else "max_tokens"
         self._base_url = httpx2.URL(base_url or OPENAI_URL)
@@ -53,7 +66,7 @@ class OpenAiLanguageModel:
         self._http = openai.DefaultHttpxClient(
             # Every redirect but a wrong address would take the key somewhere.
             follow_redirects=False,
-            event_hooks={"response": [bound]},
+            event_hooks={"response": [_limit_body]},
         )
         self._client = openai.OpenAI(
             api_key=api_key,
@@ -64,29 +77,29 @@ class OpenAiLanguageModel:
             http_client=self._http,
         )
 
-    def check(self) -> None:
-        """See `LanguageModel.check`: there is no breaker here."""
-
     def call(self, request: Request[AnyReply]) -> AnyReply:
         """See `LanguageModel.call`."""
         reply: Counted
-        try:
-            if isinstance(request, Question):
-                reply = replies.reply(self._answer(request))
-            elif isinstance(request, TextsToEmbed):
-                reply = replies.vectors(self._embed(request), len(request.texts))
-            elif isinstance(request, PictureToDraw):
-                reply = self._picture(replies.drawing(self._draw(request)), request.timeout_s)
-            else:
-                raise InvalidInput(f"OpenAI's format has no request like {type(request).__name__}.")
-        except openai.OpenAIError as error:
-            ours = refusals.error_for(error, request)
-            if isinstance(ours, KeyRefused) and not self._key_is_refused:
-                self._key_is_refused = True
-                logger.error("%s Set a valid key and restart; nothing else depends on it.", ours)
-            # Without its cause: servers are known to repeat the key in what they say.
-            is_said = isinstance(error, openai.APIStatusError) or ours is error.__cause__
-            raise ours from (None if is_said else error)
+        with self._breaker.guarding():
+            try:
+                if isinstance(request, Question):
+                    reply = replies.reply(self._answer(request))
+                elif isinstance(request, TextsToEmbed):
+                    reply = replies.vectors(self._embed(request), len(request.texts))
+                elif isinstance(request, PictureToDraw):
+                    reply = self._picture(replies.drawing(self._draw(request)), request.timeout_s)
+                else:
+                    raise InvalidInput(f"OpenAI's format has no {type(request).__name__}.")
+            except openai.OpenAIError as error:
+                ours = refusals.error_for(error, request)
+                if isinstance(ours, KeyRefused) and not self._key_is_refused:
+                    self._key_is_refused = True
+                    logger.error(
+                        "%s Set a valid key and restart; nothing else depends on it.", ours
+                    )
+                # Without its cause: servers are known to repeat the key in what they say.
+                is_said = isinstance(error, openai.APIStatusError) or ours is error.__cause__
+                raise ours from (None if is_said else error)
         # mypy does not see that a request's class decides the type of its reply.
         return cast("AnyReply", reply)
 
@@ -109,11 +122,8 @@ class OpenAiLanguageModel:
             {"role": "user", "content": content},
         ]
         limit: dict[str, Any] = {self._limit_name: request.max_tokens}
-        form = {
-            "name": str(request.schema["title"]),
-            "schema": dict(request.schema),
-            "strict": True,
-        }
+        schema = dict(request.schema)
+        form = {"name": str(schema["title"]), "schema": schema, "strict": True}
         return self._body(
             self._client.chat.completions.with_raw_response.create(
                 model=request.model,
@@ -158,15 +168,11 @@ class OpenAiLanguageModel:
         return bytes(response.content)
 
     def _picture(self, drawn: Drawing | str, timeout_s: float) -> Drawing:
-        """Return what was drawn, fetched where the server names an address instead."""
+        """Return what was drawn, fetched without the key where the server names an address instead."""
         if isinstance(drawn, Drawing):
             return drawn
-        return Drawing(self._fetch(drawn, timeout_s), None, None)
-
-    def _fetch(self, address: str, timeout_s: float) -> bytes:
-        """Return the picture at an address of the server's own, and of nobody else's; without the key."""
         try:
-            url = httpx2.URL(address)
+            url = httpx2.URL(drawn)
         except (httpx2.InvalidURL, ValueError) as error:
             raise GarbledReply("The picture that was drawn has no proper address.") from error
         ours = self._base_url
@@ -184,7 +190,7 @@ class OpenAiLanguageModel:
             raise GarbledReply("The picture that was drawn could not be fetched.") from error
         if response.status_code != 200 or not response.content:
             raise GarbledReply("The picture that was drawn is not at its address.")
-        return response.content
+        return Drawing(response.content, None, None)
 
 
 def _timeout(timeout_s: float) -> httpx2.Timeout:
@@ -199,3 +205,44 @@ def _media_type(picture: bytes) -> str:
     if picture.startswith(b"\x89PNG\r\n\x1a\n"):
         return "image/png"
     raise InvalidInput("A language model is shown JPEG, WebP or PNG only.")
+
+
+def _limit_body(response: httpx2.Response) -> None:
+    """Limit the time and size of a reply's body, an error's too; an event hook of the HTTP client."""
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise GarbledReply(
+            "The language model's reply is compressed, which it was asked not to be."
+        )
+    assert isinstance(response.stream, httpx2.SyncByteStream)
+    request, most = response.request, MAX_REPLY_BYTES
+    if request.method == "GET":
+        # Nothing but a picture is ever fetched by its address.
+        most = MAX_PICTURE_BYTES
+    elif response.is_success:
+        most = max(
+            (_LARGER[end] for end in _LARGER if request.url.path.endswith(end)), default=most
+        )
+    deadline = time.monotonic() + request.extensions["timeout"]["read"]
+    response.stream = _LimitedStream(response.stream, most, deadline)
+
+
+@dataclass(frozen=True, slots=True)
+class _LimitedStream(httpx2.SyncByteStream):
+    """A body of limited size, read until a deadline: time-outs alone allow a slow drip."""
+
+    stream: httpx2.SyncByteStream
+    most: int
+    deadline: float
+
+    def __iter__(self) -> Iterator[bytes]:
+        size = 0
+        for chunk in self.stream:
+            size += len(chunk)
+            if size > self.most:
+                raise GarbledReply(f"The language model's reply is over {self.most} bytes.")
+            if time.monotonic() > self.deadline:
+                raise httpx2.ReadTimeout("The body came too slowly.")
+            yield chunk
+
+    def close(self) -> None:
+        self.stream.close()

@@ -211,6 +211,8 @@ def assert_alike(world: World, *, asks_at_once: bool) -> None:
     taken = life(world, names[0], known, asks_at_once=asks_at_once)
     fresh = life(world, names[1], other, asks_at_once=asks_at_once)
     assert len(taken) == len(fresh) > (50 if asks_at_once else 30)
+    captioned = [reply for step, reply in (*taken, *fresh) if step.startswith("PATCH")]
+    assert {status for status, _ in captioned} == {200}, captioned
     told = "".join(str(reply) for _, reply in taken)
     assert bool(re.search(r"caption_source\W+model", told)) is not asks_at_once
     assert bool(re.search(r"purpose\W+caption\W", told)) is not asks_at_once

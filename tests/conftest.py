@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, text, update
+from sqlalchemy import insert, text
 from sqlalchemy.engine import make_url
 
 from mirada.adapters.image_decoder.sandbox import SandboxedDecoder
@@ -133,6 +135,7 @@ def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("template") / "mirada.db"
     database = Database(make_engine(make_url(f"sqlite:///{path}"), 1))
     upgrade_to_head(database.engine)
+    sharing.keep_statements(database)
     database.close()
     return path
 
@@ -142,6 +145,7 @@ def _mariadb_tables(mariadb: MariaDbServer) -> Iterator[str]:
     with mariadb.new_database() as name:
         database = Database(make_engine(make_url(mariadb.url(name)), 1))
         upgrade_to_head(database.engine)
+        sharing.keep_statements(database)
         database.close()
         yield mariadb.url(name)
 
@@ -150,12 +154,11 @@ def _copy_sqlite(template: Path, path: Path) -> None:
     """Make a migrated database at `path`, with an identity of its own."""
     path.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(template, path)
-    database = Database(make_engine(make_url(f"sqlite:///{path}"), 1))
-    with database.transaction() as session:
-        session.execute(
-            update(Installation).values(db_epoch=str(uuid.uuid4()), secret_key=uuid.uuid4().hex * 2)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(
+            "UPDATE installation SET db_epoch = ?, secret_key = ?",
+            (str(uuid.uuid4()), uuid.uuid4().hex * 2),
         )
-    database.close()
 
 
 def _empty(database: Database) -> None:
@@ -189,6 +192,7 @@ def sqlite_database(_sqlite_template: Path, tmp_path: Path) -> Iterator[Database
     path = tmp_path / "sqlite" / "mirada.db"
     _copy_sqlite(_sqlite_template, path)
     database = Database(make_engine(make_url(f"sqlite:///{path}"), POOL_SIZE))
+    sharing.share_statements(database)
     yield database
     database.close()
 
@@ -197,6 +201,7 @@ def sqlite_database(_sqlite_template: Path, tmp_path: Path) -> Iterator[Database
 def mariadb_database(_mariadb_tables: str) -> Iterator[Database]:
     """A migrated, empty MariaDB database."""
     database = Database(make_engine(make_url(_mariadb_tables), POOL_SIZE))
+    sharing.share_statements(database)
     _empty(database)
     yield database
     database.close()

@@ -25,7 +25,6 @@ from mirada.people.access import Authority, Scope
 from mirada.people.key_lookup import recognise_by_id, recognise_key
 from mirada.people.keys import Asker, NewKey
 from mirada.runtime import Runtime
-from testing.patience import PATIENCE_S
 
 READ = frozenset({Scope.READ})
 HOUR = timedelta(hours=1)
@@ -241,7 +240,7 @@ def test_two_rotations_at_once_leave_one_new_key(
         for other in others:
             other.start()
         # Long enough for them to have looked at the key before this one's commit.
-        others[0].join(PATIENCE_S)
+        others[0].join(1)
     for other in others:
         other.join()
     assert outcomes == ["conflict"] * 3

@@ -38,7 +38,7 @@ from testing.servers.process import die_with_parent
 from testing.servers.redis import redis_server
 from testing.worksite import Site
 
-pytestmark = [pytest.mark.mariadb, pytest.mark.redis, pytest.mark.drill]
+pytestmark = [pytest.mark.mariadb, pytest.mark.redis]
 
 DUE_MS = 1
 TIMEOUT_MS = 4_000
@@ -217,6 +217,7 @@ def site(
         yield make
 
 
+@pytest.mark.drill
 def test_every_picture_is_paid_once_in_bad_weather_and_with_a_worker_killed(
     site: Callable[..., CaptionedSite], tmp_path: Path
 ) -> None:

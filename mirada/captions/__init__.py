@@ -1,1 +1,1 @@
-"""What is said of a picture: captions written by people and by a model, and their vectors."""
+"""Captions of pictures, written by people or by a model, and their vectors."""

@@ -81,11 +81,11 @@ def queue_page(
         .order_by(Image.content_id, Image.owner_id)
         .limit(page_size)
     ).all()
-    job_ids = []
-    for content_id, owner_id in pairs:
-        if lock_content(session, content_id) is not None:
-            job = request_caption(session, content_id, owner_id, redo=wanted.redo, model=model)
-            job_ids.append(job.id)
+    job_ids = [
+        request_caption(session, content_id, owner_id, redo=wanted.redo, model=model).id
+        for content_id, owner_id in pairs
+        if lock_content(session, content_id) is not None
+    ]
     return Page((pairs[-1][0], pairs[-1][1]) if pairs else None, job_ids)
 
 

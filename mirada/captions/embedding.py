@@ -73,19 +73,18 @@ def note_captions(session: Session, content_id: int, owner_id: int) -> None:
         return
     rows = [(row.id, normalised_prompt(row.caption)) for row in session.execute(unnoted)]
     text_ids = lock_texts_of(session, [body for _, body in rows])
+    changes.touch_texts(session, text_ids.values())
     for image_id, body in rows:
-        text_id = text_ids[body]
         # What its owner wrote stays as it is, and so do the version and the time they know.
         session.execute(
             update(Image.__table__)  # type: ignore[arg-type]
             .where(Image.__table__.c.id == image_id)
             .values(
-                caption_text_id=text_id,
+                caption_text_id=text_ids[body],
                 caption_is_due=True,
                 updated_at=Image.__table__.c.updated_at,
             )
         )
-        changes.touch_texts(session, [text_id])
 
 
 def due_texts(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -40,24 +41,26 @@ NO_KEY = (
 )
 
 
+@dataclass(frozen=True, slots=True)
 class PaidEncoder:
     """A `TextEncoder` of the caption space whose every call is paid for. Thread-safe.
 
     It also raises BudgetReached, and what `LanguageModel.call` raises.
+
+    Attributes:
+        runtime: whose model and budget it uses.
+        space: of every vector it returns.
+        timeout_s: of one call.
     """
 
-    def __init__(
-        self, runtime: Runtime, space: EmbeddingSpace, timeout_s: float = TIMEOUT_S
-    ) -> None:
-        """Keep the space of every vector it returns; `timeout_s` is that of one call."""
-        self._runtime = runtime
-        self.space = space
-        self._timeout_s = timeout_s
+    runtime: Runtime
+    space: EmbeddingSpace
+    timeout_s: float
 
     def request(self, texts: Sequence[str]) -> TextsToEmbed:
         """Return the request for the vectors of 1 to TEXTS_AT_ONCE normalised texts."""
         read = [text[:READ_CHARACTERS] for text in texts]
-        return TextsToEmbed(self.space.encoder, read, timeout_s=self._timeout_s)
+        return TextsToEmbed(self.space.encoder, read, timeout_s=self.timeout_s)
 
     def checked(self, reply: EmbeddedTexts) -> Matrix:
         """Return a reply's vectors. Raises EmbeddingSpaceMismatch for another dimension."""
@@ -74,7 +77,7 @@ class PaidEncoder:
         rows = [np.empty((0, self.space.dimension), np.float32)]
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             request = self.request(texts[start : start + TEXTS_AT_ONCE])
-            with paid_call(self._runtime, NOBODYS, request) as reply:
+            with paid_call(self.runtime, NOBODYS, request) as reply:
                 rows.append(self.checked(reply))
         return np.concatenate(rows)
 

@@ -22,7 +22,7 @@ from mirada.jobs.kinds import Kind, RetryPolicy
 from mirada.jobs.slots import NoFreeSlot, Slot, slot_of
 from mirada.kernel.embeddings import EmbeddingSpace, Vector
 from mirada.kernel.errors import GarbledReply, MiradaError, NotFound, Unavailable, UnusableReply
-from mirada.language_model import paying, shared_calls, spending
+from mirada.language_model import paying, spending
 from mirada.language_model.spending import Order
 from mirada.runtime import Runtime
 
@@ -68,8 +68,7 @@ def caption_image(runtime: Runtime, attempt: Attempt) -> None:
     redo = bool(job.arguments.get("redo", False))
     with slot_of(runtime, job.kind, THREADS_PER_CAPTION) as slot:
         task = CaptionTask(runtime, attempt, slot, job.subject_id, job.owner_id, recipe, redo)
-        is_finished = False
-        while not is_finished:
+        while True:
             caption = trouble = None
             try:
                 caption = _written(task)
@@ -83,7 +82,8 @@ def caption_image(runtime: Runtime, attempt: Attempt) -> None:
             if trouble is not None:
                 raise trouble
             attempt.check()
-            is_finished = _finish(task, replace(wanted, space_id=space_id))
+            if _finish(task, replace(wanted, space_id=space_id)):
+                return
 
 
 def _written(task: CaptionTask) -> str | None:
@@ -191,7 +191,7 @@ def _embed_paid(task: CaptionTask, encoder: PaidEncoder, text: DueText) -> int |
 
 def _is_embedded(text_id: int, order: Order, session: Session) -> bool:
     """Return whether a text has a vector. Raises NoFreeSlot while another attempt pays for it."""
-    if shared_calls.is_under_way(session, order):
+    if spending.is_under_way(session, order):
         raise NoFreeSlot
     return is_embedded(session, text_id)
 

@@ -45,25 +45,27 @@ SCHEMA: dict[str, Any] = {
 }
 
 
-def _words(listed: str) -> frozenset[str]:
-    return frozenset(listed.split())
-
-
 _NAMES = {
     CaptionLanguage.EN: "English",
     CaptionLanguage.PT: "Portuguese",
     CaptionLanguage.ES: "Spanish",
 }
 _WORDS = {
-    CaptionLanguage.EN: _words(
-        "the a an of and in on at with is are its it this that from by to for over under"
-    ),
-    CaptionLanguage.PT: _words(
-        "o os um uma uns umas do da dos das e em no na nos nas com é são ao à não"
-    ),
-    CaptionLanguage.ES: _words(
-        "el los las la un una unos unas del y en con es son al lo su está hay"
-    ),
+    language: frozenset(words.split())
+    for language, words in (
+        (
+            CaptionLanguage.EN,
+            "the a an of and in on at with is are its it this that from by to for over under",
+        ),
+        (
+            CaptionLanguage.PT,
+            "o os um uma uns umas do da dos das e em no na nos nas com é são ao à não",
+        ),
+        (
+            CaptionLanguage.ES,
+            "el los las la un una unos unas del y en con es son al lo su está hay",
+        ),
+    )
 }
 """Small words of which every sentence has some. "de", "a", "o" and "por" tell two languages at once."""
 _OWN_LETTERS = {
@@ -147,8 +149,8 @@ def parse(reply: str, language: CaptionLanguage) -> str:
 def is_plausibly(text: str, language: CaptionLanguage) -> bool:
     """Return whether a text may be in that language; a short text may be in any.
 
-    A text is refused that is mostly in letters of another script, or in which another of the three
-    languages has at least two more of its small words and letters than this one.
+    A text is refused that is mostly in letters of another script. So is one in which another of the
+    three languages has at least two more of its small words and letters than this one.
     """
     letters = [character for character in text if character.isalpha()]
     latin = sum("LATIN" in unicodedata.name(character, "") for character in letters)

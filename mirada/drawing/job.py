@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import shutil
-from typing import TYPE_CHECKING
 
 from mirada.drawing import request
 from mirada.drawing.request import WantedDrawing
+from mirada.jobs.attempt import Attempt
 from mirada.jobs.kinds import Kind, RetryPolicy
 from mirada.jobs.slots import slot_of
 from mirada.kernel.drawing import sides_of
@@ -21,19 +21,12 @@ from mirada.kernel.errors import (
     UnusableReply,
 )
 from mirada.kernel.file_metadata import FileMetadata
-from mirada.kernel.model_requests import PictureToDraw
+from mirada.kernel.model_requests import Drawing, PictureToDraw
 from mirada.language_model import paying, spending
 from mirada.pictures.intake import take_in
 from mirada.pictures.new_image import FileClaims, NewImage, Texts
+from mirada.ports import StagedFile
 from mirada.runtime import Runtime
-
-if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
-
-    from mirada.jobs.attempt import Attempt
-    from mirada.kernel.model_requests import Drawing
-    from mirada.pictures.register import Registered
-    from mirada.ports import StagedFile
 
 logger = logging.getLogger(__name__)
 
@@ -75,13 +68,13 @@ def _draw(runtime: Runtime, attempt: Attempt, prompt: str, size: str, key: str) 
     """Pay for a picture and keep its bytes under `key` before anything else happens."""
     settings = runtime.settings
     order = paying.order_of(attempt, spending.DRAWING, attempt.job.same_work)
-    paying.language_model_of(runtime)
+    model = paying.language_model_of(runtime)
     # What could not be kept must not be paid for; nor what this process does not live to see.
     runtime.image_store.probe()
     attempt.check_long()
     timeout_s = settings.generation_timeout_ms / 1000
     drawing = PictureToDraw(settings.generation_model, prompt, size, timeout_s=timeout_s)
-    with paying.paid_call(runtime, order, drawing) as drawn:
+    with paying.paid_call(runtime, order, drawing, model=model) as drawn:
         _keep(runtime, drawn, key)
 
 
@@ -110,12 +103,6 @@ def _register(
     runtime: Runtime, attempt: Attempt, wanted: WantedDrawing, size: str, key: str
 ) -> None:
     width, height = sides_of(size)
-    job = attempt.job
-
-    def finish(session: Session, registered: Registered) -> None:
-        # In the same transaction: there is an image if and only if its job is done.
-        request.finish(session, job.id, attempt.token, registered.image.id)
-
     take_in(
         runtime,
         _staged_copy(runtime, key),
@@ -134,8 +121,11 @@ def _register(
                 height=height,
             )
         ),
-        request_id=job.request_id,
-        together_with=finish,
+        request_id=attempt.job.request_id,
+        # In the same transaction: there is an image if and only if its job is done.
+        together_with=lambda session, registered: request.finish(
+            session, attempt.job.id, attempt.token, registered.image.id
+        ),
     )
 
 

@@ -7,7 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from mirada.kernel.drawing import pixels_of
 from mirada.kernel.embeddings import Matrix
@@ -28,20 +28,21 @@ AUTO_PIXELS = 1536 * 1024
 """Pixels of the largest drawing that OpenAI makes where the size is `auto`."""
 
 
-class Counted(Protocol):
-    """A reply whose tokens the server may have counted."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """A reply whose tokens the server may have counted.
 
-    @property
-    def input_tokens(self) -> int | None:
-        """Tokens of the request; None when the server does not say."""
+    Attributes:
+        input_tokens: of the request; None when the server does not say.
+        output_tokens: of the reply; None when the server does not say.
+    """
 
-    @property
-    def output_tokens(self) -> int | None:
-        """Tokens of the reply; None when the server does not say."""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Counted):
     """Text that a language model wrote and nobody has checked; see `Counted` for its tokens.
 
     Attributes:
@@ -49,12 +50,10 @@ class Reply:
     """
 
     text: str
-    input_tokens: int | None
-    output_tokens: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class EmbeddedTexts:
+class EmbeddedTexts(Counted):
     """Vectors of texts; see `Counted` for their tokens.
 
     Attributes:
@@ -62,12 +61,10 @@ class EmbeddedTexts:
     """
 
     vectors: Matrix
-    input_tokens: int | None
-    output_tokens: int | None = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Drawing:
+class Drawing(Counted):
     """A picture made from words; see `Counted` for its tokens.
 
     Attributes:
@@ -75,8 +72,6 @@ class Drawing:
     """
 
     picture: bytes
-    input_tokens: int | None
-    output_tokens: int | None
 
 
 AnyReply = TypeVar("AnyReply", bound=Counted)

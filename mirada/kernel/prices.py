@@ -39,17 +39,16 @@ class Price:
         return math.ceil(self.input_usd * input_tokens + self.output_usd * output_tokens)
 
 
-def _tokens(input_usd: str, output_usd: str) -> Price:
-    return Price(Decimal(input_usd), Decimal(output_usd))
-
-
 BUILT_IN: Mapping[str, Price] = {
-    "gpt-4o-mini": _tokens("0.15", "0.60"),
-    "gpt-4.1-mini": _tokens("0.40", "1.60"),
-    "text-embedding-3-small": _tokens("0.02", "0"),
-    "gpt-image-1": _tokens("5.00", "40.00"),
-    "gpt-image-1-mini": _tokens("2.00", "8.00"),
-    "gpt-image-2": _tokens("5.00", "30.00"),
+    model: Price(Decimal(given), Decimal(written))
+    for model, given, written in (
+        ("gpt-4o-mini", "0.15", "0.60"),
+        ("gpt-4.1-mini", "0.40", "1.60"),
+        ("text-embedding-3-small", "0.02", "0"),
+        ("gpt-image-1", "5.00", "40.00"),
+        ("gpt-image-1-mini", "2.00", "8.00"),
+        ("gpt-image-2", "5.00", "30.00"),
+    )
 }
 """OpenAI's prices as of November 2026. The setting LLM_PRICES_USD replaces prices that have changed."""
 
@@ -70,9 +69,8 @@ class PriceTable:
     ) -> int | None:
         """Return the cost of a call in millionths of a dollar; None where it cannot be known."""
         price = self.of(model)
-        if price is None:
-            return None
-        if price.picture_usd is None and (input_tokens is None or output_tokens is None):
+        is_counted = input_tokens is not None and output_tokens is not None
+        if price is None or (price.picture_usd is None and not is_counted):
             return None
         return price.cost_micros(input_tokens or 0, output_tokens or 0)
 

@@ -1,1 +1,1 @@
-"""What a language model costs: budgets, payments, usage."""
+"""Costs of language models: budgets, payments, usage."""

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from mirada.jobs.attempt import Attempt
 from mirada.kernel.errors import LanguageModelRefused, MiradaError, Unavailable
 from mirada.kernel.model_requests import AnyReply, Counted, Request
-from mirada.language_model import shared_calls, spending
+from mirada.language_model import spending
 from mirada.language_model.spending import Order
 from mirada.ports import LanguageModel
 from mirada.runtime import Runtime
@@ -104,30 +104,20 @@ def paid_call(
 
 
 def share(runtime: Runtime, order: Order, request: Request[Any]) -> None:
-    """Count an earlier reply to a request as this order's call; see `shared_calls.share`.
+    """Count an earlier reply to a request as this order's call; see `spending.share`.
 
     Raises:
         CircuitOpen, BudgetReached, LanguageModelRefused: as the call would.
     """
     language_model_of(runtime)
     with runtime.transaction() as session:
-        shared_calls.share(session, order, request.model, request.bound, runtime.budgets)
+        spending.share(session, order, request.model, request.bound, runtime.budgets)
 
 
 def _settle(runtime: Runtime, call_id: int, end: Counted | MiradaError) -> None:
-    prices = runtime.budgets.prices
     try:
         with runtime.transaction() as session:
-            if isinstance(end, MiradaError):
-                spending.settle_failed(session, call_id, prices, end)
-            else:
-                spending.settle(
-                    session,
-                    call_id,
-                    prices,
-                    input_tokens=end.input_tokens,
-                    output_tokens=end.output_tokens,
-                )
+            spending.settle(session, call_id, runtime.budgets.prices, end)
     except Unavailable as trouble:
         # The reply is not thrown away for that: the call goes on counting at its most.
         logger.warning("What call %s cost was not written: %s", call_id, trouble)

@@ -13,10 +13,11 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import exists, select, update
 from sqlalchemy.orm import Session
 
 from mirada.db.inserts import insert_unless_there
+from mirada.db.models import Job, JobState
 from mirada.db.session import now_ms
 from mirada.db.spending_models import EVERYBODY, CallState, LanguageModelCall, SpendingDay
 from mirada.kernel.errors import (
@@ -26,6 +27,7 @@ from mirada.kernel.errors import (
     NoAnswer,
     UnusableReply,
 )
+from mirada.kernel.model_requests import Counted
 from mirada.kernel.prices import Budgets, PriceTable, TokenBound, usd
 
 EXPANSION = "expansion"
@@ -85,18 +87,18 @@ def reserve(
     """
     most = budgets.most_of(model, bound)
     now = session.execute(select(now_ms())).scalar_one()
-    require_room(session, order, most, budgets, now)
+    _require_room(session, order, most, budgets, now)
     if unless is not None and unless(session):
         return None
     for user_id in {EVERYBODY, order.user_id or EVERYBODY}:
-        add_to_day(session, now // DAY_MS, user_id, most)
-    call = new_call(order, model, most, now)
+        _add_to_day(session, now // DAY_MS, user_id, most)
+    call = _new_call(order, model, most, now)
     session.add(call)
     session.flush()
     return call.id
 
 
-def require_room(session: Session, order: Order, most: int, budgets: Budgets, now: int) -> None:
+def _require_room(session: Session, order: Order, most: int, budgets: Budgets, now: int) -> None:
     """Lock the rows of the day. Raises BudgetReached where a call could pass a limit."""
     limits: list[tuple[int, int | None, str]] = [
         (EVERYBODY, budgets.daily_micros, "LLM_DAILY_BUDGET_USD")
@@ -109,7 +111,7 @@ def require_room(session: Session, order: Order, most: int, budgets: Budgets, no
             raise _budget_reached(setting, limit, most, now)
 
 
-def new_call(order: Order, model: str, most: int, now: int) -> LanguageModelCall:
+def _new_call(order: Order, model: str, most: int, now: int) -> LanguageModelCall:
     """Return the row of a call that begins now, reserved."""
     return LanguageModelCall(
         purpose=order.purpose,
@@ -125,62 +127,95 @@ def new_call(order: Order, model: str, most: int, now: int) -> LanguageModelCall
     )
 
 
-def settle(
-    session: Session,
-    call_id: int,
-    prices: PriceTable,
-    *,
-    input_tokens: int | None,
-    output_tokens: int | None,
-    error: MiradaError | None = None,
-) -> None:
-    """Write the cost of an answered call; harmless to repeat.
+def settle(session: Session, call_id: int, prices: PriceTable, end: Counted | MiradaError) -> None:
+    """Write the end of a call, and its cost; harmless to repeat.
+
+    An error of the server's costs nothing. An unusable answer is paid for. Without any answer the
+    call may be paid for: it counts at the most that it can have cost, for good.
 
     Args:
         session: a transaction of its own.
         call_id: from `reserve`.
         prices: by model.
-        input_tokens: as the server counts; None, here or below, leaves the cost at the most it can be.
-        output_tokens: as the server counts.
-        error: the fault of an answer that is of no use, though it is paid for.
+        end: the reply, or the error. Tokens that are None leave the cost at the most it can be.
     """
     call = _locked_call(session, call_id)
     if call is None:
         return
-    cost = prices.cost_micros(call.model, input_tokens, output_tokens)
-    if cost is None and (call.reserved_micros or prices.of(call.model) is not None):
-        cost = call.reserved_micros
-    call.cost_micros, call.input_tokens, call.output_tokens = cost, input_tokens, output_tokens
-    _end(session, call, CallState.PAID, (cost or 0) - call.reserved_micros, error)
+    if isinstance(end, NoAnswer):
+        _end(session, call, CallState.UNKNOWN, 0, end)
+    elif isinstance(end, MiradaError) and not isinstance(end, UnusableReply):
+        _end(session, call, CallState.FREE, -call.reserved_micros, end)
+        if isinstance(end, CircuitOpen):
+            # Never sent: the circuit had opened between the look and the call. It is no call at all.
+            session.delete(call)
+    else:
+        used = end.input_tokens, end.output_tokens
+        cost = prices.cost_micros(call.model, *used)
+        if cost is None and (call.reserved_micros or prices.of(call.model) is not None):
+            cost = call.reserved_micros
+        call.cost_micros, (call.input_tokens, call.output_tokens) = cost, used
+        _end(session, call, CallState.PAID, (cost or 0) - call.reserved_micros, end)
 
 
-def settle_failed(session: Session, call_id: int, prices: PriceTable, error: MiradaError) -> None:
-    """Write the end of a call that brought no usable answer; harmless to repeat.
+def is_under_way(session: Session, order: Order) -> bool:
+    """Return whether a running attempt has a call of the same purpose and subject under way."""
+    is_held = exists().where(
+        Job.id == LanguageModelCall.job_id,
+        Job.state == JobState.RUNNING,
+        Job.lease_token == LanguageModelCall.lease_token,
+        Job.lease_until_ms >= now_ms(),
+    )
+    query = select(LanguageModelCall.id).where(
+        LanguageModelCall.state == CallState.RESERVED,
+        LanguageModelCall.purpose == order.purpose,
+        LanguageModelCall.subject == order.subject,
+        is_held,
+    )
+    return session.execute(query.limit(1)).first() is not None
 
-    An error of the server's costs nothing. An unusable answer is paid for. Without any answer the
-    call may be paid for: it counts at the most that it can have cost, for good.
+
+def share(session: Session, order: Order, model: str, bound: TokenBound, budgets: Budgets) -> None:
+    """Count an earlier call as this user's, as if it had been made for them.
+
+    Answers are kept and given to everybody who asks the same, and a user's list of calls must not
+    tell that somebody else asked before. The call counts for the user alone, for nothing is paid.
+    Nothing happens where the user has an answered call of this purpose, subject and model.
+
+    Raises:
+        BudgetReached, LanguageModelRefused: as `reserve` does.
     """
-    if isinstance(error, UnusableReply):
-        settle(
-            session,
-            call_id,
-            prices,
-            input_tokens=error.input_tokens,
-            output_tokens=error.output_tokens,
-            error=error,
-        )
+    same = (
+        LanguageModelCall.purpose == order.purpose,
+        LanguageModelCall.subject == order.subject,
+        LanguageModelCall.model == model[:100],
+    )
+    answered = LanguageModelCall.state.in_((CallState.PAID, CallState.SHARED))
+    own = select(LanguageModelCall.id).where(
+        *same, answered, LanguageModelCall.user_id == order.user_id
+    )
+    if order.user_id is None or session.execute(own.limit(1)).first() is not None:
         return
-    call = _locked_call(session, call_id)
-    if call is None:
-        return
-    if isinstance(error, NoAnswer):
-        _end(session, call, CallState.UNKNOWN, 0, error)
-        return
-    _end(session, call, CallState.FREE, -call.reserved_micros, error)
-    if isinstance(error, CircuitOpen):
-        # Never sent: the circuit had opened between the look and the call. It is no call at all.
-        session.flush()
-        session.execute(delete(LanguageModelCall).where(LanguageModelCall.id == call_id))
+    most = budgets.most_of(model, bound)
+    now = session.execute(select(now_ms())).scalar_one()
+    _require_room(session, order, most, budgets, now)
+    paid = session.execute(
+        select(LanguageModelCall)
+        .where(*same, LanguageModelCall.state == CallState.PAID)
+        .order_by(LanguageModelCall.id.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+    call = _new_call(order, model, most, now)
+    call.state, call.finished_at_ms = CallState.SHARED, now
+    call.cost_micros = most if budgets.prices.of(model) is not None else None
+    if paid is not None:
+        call.cost_micros = paid.cost_micros
+        call.input_tokens, call.output_tokens = paid.input_tokens, paid.output_tokens
+        call.failure, call.detail = paid.failure, paid.detail
+        call.created_at_ms = now - ((paid.finished_at_ms or now) - paid.created_at_ms)
+    session.add(call)
+    session.flush()
+    _add_to_day(session, now // DAY_MS, order.user_id, call.cost_micros or 0)
 
 
 def _locked(session: Session, day: int, user_id: int) -> int:
@@ -195,7 +230,7 @@ def _locked(session: Session, day: int, user_id: int) -> int:
     return int(found)
 
 
-def add_to_day(session: Session, day: int, user_id: int, micros: int) -> None:
+def _add_to_day(session: Session, day: int, user_id: int, micros: int) -> None:
     """Add to the committed cost of a day; its row is there and locked."""
     session.execute(
         update(SpendingDay)
@@ -224,30 +259,27 @@ def _end(
     call: LanguageModelCall,
     state: CallState,
     change_micros: int,
-    error: MiradaError | None,
+    end: Counted | MiradaError,
 ) -> None:
     call.state = state
-    call.failure = None if error is None else error.code
-    call.detail = None if error is None else error.detail[:255]
+    call.failure = end.code if isinstance(end, MiradaError) else None
+    call.detail = end.detail[:255] if isinstance(end, MiradaError) else None
     call.finished_at_ms = session.execute(select(now_ms())).scalar_one()
     session.flush()
     for user_id in (EVERYBODY, call.user_id):
         if user_id is not None and change_micros:
-            add_to_day(session, call.utc_day, user_id, change_micros)
+            _add_to_day(session, call.utc_day, user_id, change_micros)
 
 
 def _budget_reached(setting: str, limit: int, most: int, now: int) -> BudgetReached:
     # Not a word on what was spent: whoever owns the job reads this, and others spent it.
-    if most > limit:
-        reason = (
-            f"One call can cost up to ${usd(most):.6f}, more than a whole day may by {setting}: "
-            "an administrator would have to raise it."
-        )
-    else:
-        reason = (
-            f"Today's budget for language models ({setting}) is reached; this waits for the next "
-            "UTC day."
-        )
+    reason = (
+        f"One call can cost up to ${usd(most):.6f}, more than a whole day may by {setting}: an "
+        "administrator would have to raise it."
+        if most > limit
+        else f"Today's budget for language models ({setting}) is reached; this waits for the next "
+        "UTC day."
+    )
     until_tomorrow_s = (DAY_MS - now % DAY_MS) // 1000 + 1
     spread_s = random.randint(0, SPREAD_S)  # noqa: S311 - spreads load, hides nothing
     return BudgetReached(reason, retry_after_s=until_tomorrow_s + spread_s)

@@ -61,9 +61,8 @@ class Account:
     @property
     def left_micros(self) -> int | None:
         """The rest of the budget; None without a limit."""
-        if self.budget_micros is None:
-            return None
-        return max(self.budget_micros - self.spent_micros, 0)
+        budget, spent = self.budget_micros, self.spent_micros
+        return None if budget is None else max(budget - spent, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +122,14 @@ def read_usage(
     account = everybody
     if user_id is not None:
         account = Account(budgets.user_daily_micros, _committed(session, today, user_id))
-    calls = select(LanguageModelCall).order_by(LanguageModelCall.id.desc()).limit(limit)
-    calls = calls.where(_of(user_id))
+    calls = select(LanguageModelCall).where(_of(user_id))
     return Usage(
         day=day_name(today),
         resets_in_s=(DAY_MS - now % DAY_MS) // 1000 + 1,
         account=account,
         is_budget_reached=_is_reached(session, today, everybody.left_micros),
         totals=_totals(session, user_id, today - days + 1),
-        calls=session.execute(calls).scalars().all(),
+        calls=session.scalars(calls.order_by(LanguageModelCall.id.desc()).limit(limit)).all(),
     )
 
 
@@ -277,7 +275,5 @@ def _reason_to_rest(recent: list[LanguageModelCall]) -> str | None:
     is_busy = [call.failure == TooManyRequests.code for call in recent[:FAILURES_ALLOWED]]
     decisive = [call for call in recent if call.failure != TooManyRequests.code]
     is_down = [call.failure in _SERVER_FAILURES for call in decisive[:FAILURES_ALLOWED]]
-    for ends in (is_busy, is_down):
-        if len(ends) == FAILURES_ALLOWED and all(ends):
-            return recent[0].detail
-    return None
+    is_resting = any(len(ends) == FAILURES_ALLOWED and all(ends) for ends in (is_busy, is_down))
+    return recent[0].detail if is_resting else None

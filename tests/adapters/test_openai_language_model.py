@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from mirada.adapters.language_model import openai as adapter
-from mirada.adapters.language_model import refusals, replies
+from mirada.adapters.language_model import replies
 from mirada.adapters.language_model.openai import MAX_REPLY_BYTES, OpenAiLanguageModel
 from mirada.kernel.errors import (
     GarbledReply,
@@ -75,7 +75,7 @@ def ask(model: LanguageModel, **options: Any) -> Reply:
 def test_a_question_is_one_call_in_the_servers_format(
     server: OpenAiServer, model: OpenAiLanguageModel
 ) -> None:
-    assert ask(model) == Reply(SAID, 120, 45)
+    assert ask(model) == Reply(SAID, input_tokens=120, output_tokens=45)
 
     (call,) = server.calls
     assert call.path == CHAT
@@ -142,7 +142,7 @@ def test_an_account_without_money_is_left_alone_for_longer(
     with pytest.raises(TooManyRequests) as caught:
         ask(model)
 
-    assert caught.value.retry_after_s == refusals.OUT_OF_MONEY_WAIT_S
+    assert caught.value.retry_after_s == replies.OUT_OF_MONEY_WAIT_S
 
 
 @pytest.fixture
@@ -244,7 +244,7 @@ def test_a_server_that_counts_no_tokens_is_understood(
     choices = [{"message": {"content": SAID}}]
     for usage in (None, [], {"prompt_tokens": "many", "completion_tokens": -1}, ABSURD):
         server.next.append(in_json({"choices": choices, "usage": usage}))
-        assert ask(model) == Reply(SAID, None, None)
+        assert ask(model) == Reply(SAID, input_tokens=None, output_tokens=None)
 
 
 def test_an_error_page_without_end_is_not_read_to_its_end(

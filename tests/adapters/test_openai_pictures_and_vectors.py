@@ -96,7 +96,7 @@ def draw(model: OpenAiLanguageModel, name: str = "gpt-image-2", **options: Any) 
 def test_a_picture_is_shown_inside_the_question(
     server: OpenAiServer, model: OpenAiLanguageModel, shown: bytes, media_type: str
 ) -> None:
-    assert see(model, shown) == Reply(SAID, 120, 45)
+    assert see(model, shown) == Reply(SAID, input_tokens=120, output_tokens=45)
 
     (call,) = server.calls
     system, user = call.body["messages"]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from flask import Flask
 
+from mirada.kernel.model_requests import Reply
 from mirada.kernel.prices import PriceTable, TokenBound
 from mirada.language_model import spending
 from mirada.language_model.spending import Order
@@ -29,7 +30,8 @@ def pay(runtime: Runtime, user_id: int | None) -> None:
         bound = TokenBound(1_000, 100)
         call_id = spending.reserve(session, order, "gpt-4o-mini", bound, runtime.budgets)
         prices = PriceTable()
-        spending.settle(session, call_id, prices, input_tokens=1_000, output_tokens=100)
+        reply = Reply("a cat", input_tokens=1_000, output_tokens=100)
+        spending.settle(session, call_id, prices, reply)
 
 
 def test_usage_is_shown_for_everybody_and_for_one(make_runtime: Callable[..., Runtime]) -> None:

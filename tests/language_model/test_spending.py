@@ -26,6 +26,7 @@ from mirada.kernel.errors import (
     Unavailable,
     UnusableReply,
 )
+from mirada.kernel.model_requests import Reply
 from mirada.kernel.prices import Budgets, PriceTable, TokenBound
 from mirada.language_model import spending
 from mirada.language_model.spending import Order
@@ -57,12 +58,8 @@ def settle(
     error: MiradaError | None = None,
 ) -> None:
     with database.transaction() as session:
-        if error is not None:
-            spending.settle_failed(session, call_id, PriceTable(), error)
-        else:
-            spending.settle(
-                session, call_id, PriceTable(), input_tokens=tokens[0], output_tokens=tokens[1]
-            )
+        end = error or Reply("a cat", input_tokens=tokens[0], output_tokens=tokens[1])
+        spending.settle(session, call_id, PriceTable(), end)
 
 
 def call_of(database: Database, call_id: int) -> LanguageModelCall:

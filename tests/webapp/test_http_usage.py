@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mirada.kernel.errors import BudgetReached, KeyRefused, NoAnswer, TooManyRequests, Unavailable
+from mirada.kernel.model_requests import Reply
 from mirada.kernel.prices import PriceTable, TokenBound
 from mirada.language_model import spending
 from mirada.language_model.spending import Order
@@ -65,10 +66,8 @@ def call(
         order = Order(spending.CAPTION, subject, user_id)
         call_id = spending.reserve(session, order, model, BOUND, runtime.budgets)
     with runtime.transaction() as session:
-        if error is None:
-            spending.settle(session, call_id, PriceTable(), input_tokens=400, output_tokens=50)
-        else:
-            spending.settle_failed(session, call_id, PriceTable(), error)
+        end = error or Reply("a cat", input_tokens=400, output_tokens=50)
+        spending.settle(session, call_id, PriceTable(), end)
 
 
 def read(gallery: Gallery, headers: dict[str, str], query: str = "") -> dict[str, Any]:

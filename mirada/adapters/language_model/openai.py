@@ -18,7 +18,7 @@ from typing import Any, cast
 import httpx2
 import openai
 
-from mirada.adapters.language_model import refusals, replies
+from mirada.adapters.language_model import replies
 from mirada.kernel.circuit import CircuitBreaker
 from mirada.kernel.errors import GarbledReply, InvalidInput, KeyRefused
 from mirada.kernel.model_requests import (
@@ -91,7 +91,7 @@ class OpenAiLanguageModel:
                 else:
                     raise InvalidInput(f"OpenAI's format has no {type(request).__name__}.")
             except openai.OpenAIError as error:
-                ours = refusals.error_for(error, request)
+                ours = replies.error_for(error, request)
                 if isinstance(ours, KeyRefused) and not self._key_is_refused:
                     self._key_is_refused = True
                     logger.error(
@@ -190,7 +190,7 @@ class OpenAiLanguageModel:
             raise GarbledReply("The picture that was drawn could not be fetched.") from error
         if response.status_code != 200 or not response.content:
             raise GarbledReply("The picture that was drawn is not at its address.")
-        return Drawing(response.content, None, None)
+        return Drawing(response.content)
 
 
 def _timeout(timeout_s: float) -> httpx2.Timeout:

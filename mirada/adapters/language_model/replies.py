@@ -1,4 +1,4 @@
-"""Replies in OpenAI's wire format, read without trust in their shape."""
+"""Replies and errors in OpenAI's wire format, read without trust in their shape."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import binascii
 import contextlib
 import json
 import math
+import re
 import time
 from collections.abc import Iterator
 from datetime import UTC
@@ -15,16 +16,51 @@ from typing import Any
 
 import httpx2
 import numpy as np
+import openai
 
 from mirada.kernel.embeddings import Matrix, l2_normalise
-from mirada.kernel.errors import GarbledReply, InvalidInput, UnusableReply
-from mirada.kernel.model_requests import Drawing, EmbeddedTexts, Reply
+from mirada.kernel.errors import (
+    GarbledReply,
+    InvalidInput,
+    KeyRefused,
+    LanguageModelRefused,
+    MiradaError,
+    NoAnswer,
+    TooManyRequests,
+    Unavailable,
+    UnusableReply,
+)
+from mirada.kernel.model_requests import Drawing, EmbeddedTexts, PictureToDraw, Reply, Request
 
 RETRY_AFTER_S = 5
 """When the server names no time; the ledger's own waits are longer from the second error on."""
 MAX_RETRY_AFTER_S = 24 * 3_600
 MOST_TOKENS = 10_000_000
 """More than any model reads or writes at once; a server that says more is not believed."""
+KEY_REFUSED_WAIT_S = 60
+"""The breaker's first pause: what waits for a mended key is tried no sooner."""
+WORTH_ANOTHER_TRY = frozenset({408, 409, 425})
+GATEWAY_GAVE_UP = frozenset({504, 524})
+"""A proxy waited no longer: the server behind it may have answered, and be paid, all the same."""
+TOO_MANY_REQUESTS = 429
+OUT_OF_MONEY = "insufficient_quota"
+OUT_OF_MONEY_WAIT_S = 600
+"""OpenAI sends it as a 429 without a time, and an account is not filled up within seconds."""
+KEY_REFUSED = frozenset({401, 403})
+MODEL_UNKNOWN = "model_not_found"
+"""With 403: the key is good, and its project has no access to this one model."""
+DECLINED = frozenset({"moderation_blocked", "content_policy_violation", "content_filter"})
+"""OpenAI's newer and older image models, and Azure's: what a prompt that may not be drawn is told."""
+NO_MONEY = frozenset({"billing_hard_limit_reached"})
+"""The images API says so with 400, where the others say 429."""
+NOT_SENT = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.UnsupportedProtocol,
+)
+"""The server never saw the request, so it cannot have been paid for."""
+_CODE = re.compile(r"[a-z_]{3,40}")
 
 
 def reply(body: bytes) -> Reply:
@@ -35,16 +71,16 @@ def reply(body: bytes) -> Reply:
         message, finish_reason = choice["message"], choice.get("finish_reason")
         text, refusal = message.get("content"), message.get("refusal")
         usage = found.get("usage")
-    said = (_count(usage, "prompt_tokens"), _count(usage, "completion_tokens"))
+    read, written = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
     if finish_reason == "length":
-        raise _unusable("was cut off at its limit", *said)
-    if refusal or finish_reason == "content_filter":
-        raise UnusableReply(
-            "The language model declined to answer.", input_tokens=said[0], output_tokens=said[1]
-        )
-    if not isinstance(text, str) or not text:
-        raise _unusable("holds no text", *said)
-    return Reply(text, *said)
+        fault = "The language model's reply was cut off at its limit."
+    elif refusal or finish_reason == "content_filter":
+        fault = "The language model declined to answer."
+    elif isinstance(text, str) and text:
+        return Reply(text, input_tokens=read, output_tokens=written)
+    else:
+        fault = "The language model's reply holds no text."
+    raise UnusableReply(fault, input_tokens=read, output_tokens=written)
 
 
 def vectors(body: bytes, count: int) -> EmbeddedTexts:
@@ -57,7 +93,8 @@ def vectors(body: bytes, count: int) -> EmbeddedTexts:
         numbered = {row.get("index", place): row["embedding"] for place, row in enumerate(rows)}
         usage = found.get("usage")
         in_order = [numbered[place] for place in range(count)]
-    return EmbeddedTexts(_matrix(in_order), _count(usage, "prompt_tokens"))
+    read = _count(usage, "prompt_tokens")
+    return EmbeddedTexts(_matrix(in_order), input_tokens=read, output_tokens=0)
 
 
 def drawing(body: bytes) -> Drawing | str:
@@ -72,10 +109,29 @@ def drawing(body: bytes) -> Drawing | str:
             picture = base64.b64decode(encoded, validate=True)
         except (binascii.Error, ValueError) as error:
             raise GarbledReply("The picture that was drawn is not base64.") from error
-        return Drawing(picture, _count(usage, "input_tokens"), _count(usage, "output_tokens"))
+        counted = {name: _count(usage, name) for name in ("input_tokens", "output_tokens")}
+        return Drawing(picture, **counted)
     if isinstance(url, str) and url:
         return url
     raise GarbledReply("The language model's reply holds no picture.")
+
+
+def error_for(error: openai.OpenAIError, request: Request[Any]) -> MiradaError:
+    """Return our error for one of the SDK's; its message repeats nothing that a server said."""
+    if isinstance(error, openai.APIStatusError):
+        refusal = _of_drawing(error) if isinstance(request, PictureToDraw) else None
+        return refusal or _of_status(error)
+    if not isinstance(error, openai.APIConnectionError):
+        return GarbledReply("The language model's reply is not of its own format.")
+    if isinstance(error.__cause__, MiradaError):
+        return error.__cause__
+    if isinstance(error.__cause__, NOT_SENT):
+        return Unavailable(
+            "The language model cannot be reached; check OPENAI_BASE_URL if this goes on."
+        )
+    if isinstance(error, openai.APITimeoutError):
+        return NoAnswer("The language model did not answer in time.")
+    return NoAnswer("The language model broke off before it had answered.")
 
 
 def retry_after_s(headers: httpx2.Headers) -> int:
@@ -119,16 +175,58 @@ def _its_own_format() -> Iterator[None]:
         raise GarbledReply("The language model's reply is not of its own format.") from error
 
 
-def _unusable(what: str, input_tokens: int | None, output_tokens: int | None) -> UnusableReply:
-    return UnusableReply(
-        f"The language model's reply {what}.",
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-    )
-
-
 def _count(usage: object, name: str) -> int | None:
     count = usage.get(name) if isinstance(usage, dict) else None
     if not isinstance(count, int) or isinstance(count, bool):
         return None
     return count if 0 <= count <= MOST_TOKENS else None
+
+
+def _of_status(error: openai.APIStatusError) -> MiradaError:
+    status, code = error.status_code, error.code or ""
+    said = f"{status} {code}" if _CODE.fullmatch(code) else str(status)
+    later = f"The language model answered {said}; it is asked again later."
+    wait_s = retry_after_s(error.response.headers)
+    if status == TOO_MANY_REQUESTS:
+        least_s = OUT_OF_MONEY_WAIT_S if code == OUT_OF_MONEY else 0
+        return TooManyRequests(later, retry_after_s=max(wait_s, least_s))
+    if status in GATEWAY_GAVE_UP:
+        return NoAnswer(later, retry_after_s=wait_s)
+    if status in WORTH_ANOTHER_TRY or status >= 500:
+        return Unavailable(later, retry_after_s=wait_s)
+    if status in KEY_REFUSED and code != MODEL_UNKNOWN:
+        return KeyRefused(
+            f"The language model refuses OPENAI_API_KEY ({said}).",
+            retry_after_s=KEY_REFUSED_WAIT_S,
+        )
+    return LanguageModelRefused(
+        f"The language model refuses the request ({said}); check the model's name and "
+        "OPENAI_BASE_URL."
+    )
+
+
+def _of_drawing(error: openai.APIStatusError) -> MiradaError | None:
+    """Return what a refused drawing means; None where it means what any refused request does."""
+    status, code = error.status_code, error.code or ""
+    if status == 403:
+        # The key is good for the rest: an organisation has to be verified for some models.
+        return LanguageModelRefused(
+            "The language model does not let this key use GENERATION_MODEL (403); OpenAI asks for "
+            "the organisation to be verified, or choose another model."
+        )
+    if status != 400:
+        return None
+    if code in DECLINED:
+        return LanguageModelRefused(
+            f"The prompt was declined by the rules of whoever draws ({code}). Nothing was drawn or "
+            "paid; ask with other words."
+        )
+    if code in NO_MONEY:
+        return TooManyRequests(
+            f"The language model answered 400 {code}; it is asked again later.",
+            retry_after_s=OUT_OF_MONEY_WAIT_S,
+        )
+    return LanguageModelRefused(
+        "The language model refuses the request (400); check the length of the prompt, the size, "
+        "GENERATION_MODEL and OPENAI_BASE_URL."
+    )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, and_, exists, false, func, or_, select, true
 from sqlalchemy.orm import Session
 
-from mirada.captions.wanted import WantedCaptions
+from mirada.captions.embedding import WantedCaptions
 from mirada.captions.wording import CaptionRecipe
 from mirada.captions.writing import CAPTION_IMAGE, of_recipe, request_caption, wants_caption
 from mirada.db.contents import lock_content
@@ -107,14 +107,13 @@ def _lacks(wanted: WantedCaptions) -> ColumnElement[bool]:
     if wanted.recipe is not None:
         lacking.append(wants_caption(wanted.recipe, wanted.redo))
     if wanted.embeds:
-        unembedded: ColumnElement[bool] = Image.caption_text_id.is_not(None)
-        if wanted.space_id is not None:
-            embedded = select(TextEmbedding.id).where(
-                TextEmbedding.text_id == Image.caption_text_id,
-                TextEmbedding.space_id == wanted.space_id,
-                TextEmbedding.is_deleted == false(),
-            )
-            unembedded = and_(unembedded, ~exists(embedded))
+        # Of no space, NULL, there are no vectors.
+        embedded = select(TextEmbedding.id).where(
+            TextEmbedding.text_id == Image.caption_text_id,
+            TextEmbedding.space_id == wanted.space_id,
+            TextEmbedding.is_deleted == false(),
+        )
+        unembedded = and_(Image.caption_text_id.is_not(None), ~exists(embedded))
         unnoted = and_(Image.caption.is_not(None), Image.caption_text_id.is_(None))
         lacking += [unembedded, unnoted, Image.caption_is_due == true()]
     return or_(false(), *lacking)

@@ -1,4 +1,4 @@
-"""The vectors of captions: which texts lack one, and which images show it.
+"""The vectors of captions: in which space they are wanted, which texts lack one, which images show it.
 
 Every function that writes locks the content's row, see `mirada.captions.writing`.
 """
@@ -11,16 +11,19 @@ from dataclasses import dataclass
 from sqlalchemy import bindparam, or_, select, true, update
 from sqlalchemy.orm import Session
 
+from mirada.captions.encoder import SERVER
+from mirada.captions.wording import CaptionRecipe
 from mirada.db import changes
 from mirada.db.contents import lock_content
 from mirada.db.memory_models import TextContent
 from mirada.db.models import Image, Space
 from mirada.db.session import count_changed
-from mirada.db.spaces import pinned
+from mirada.db.spaces import pinned, pinned_space
 from mirada.db.texts import lock_texts_of
 from mirada.embedding.texts import has_vector
-from mirada.kernel.embeddings import SpaceKind
+from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind
 from mirada.kernel.prompts import normalised_prompt
+from mirada.runtime import Runtime
 
 # Built once: these run for every picture. Of no space, NULL, there are no vectors.
 _HAS_VECTOR = has_vector(bindparam("space"))
@@ -34,6 +37,26 @@ _DUE = (
 )
 _PINNED = pinned(SpaceKind.CAPTION).with_only_columns(Space.id).scalar_subquery()
 _EMBEDDED = select(TextContent.id).where(TextContent.id == bindparam("text"), has_vector(_PINNED))
+
+
+@dataclass(frozen=True, slots=True)
+class WantedCaptions:
+    """The state that an image's caption should be in.
+
+    Attributes:
+        recipe: how a missing caption is written; None where no model writes them.
+        embeds: whether captions are embedded at all.
+        space_id: the number of the caption space; None before one is pinned.
+        space: the caption space itself, where it was read; None before one is pinned.
+        redo: captions that another model, language or version of the instructions wrote count as
+            missing.
+    """
+
+    recipe: CaptionRecipe | None
+    embeds: bool
+    space_id: int | None
+    redo: bool = False
+    space: EmbeddingSpace | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +74,19 @@ class DueText:
     body: str
     sha256: str
     is_embedded: bool
+
+
+def wanted_captions(
+    runtime: Runtime, session: Session, recipe: CaptionRecipe | None, redo: bool
+) -> WantedCaptions:
+    """Return the wanted state by the settings and the caption space that is pinned now."""
+    row = pinned_space(session, SpaceKind.CAPTION)
+    has_key = runtime.settings.openai_api_key is not None
+    is_open = row is None or row.pretrained != SERVER or has_key
+    embeds = runtime.settings.embeddings_enabled and is_open
+    if row is None:
+        return WantedCaptions(recipe, embeds, None, redo)
+    return WantedCaptions(recipe, embeds, row.id, redo, row.to_space())
 
 
 def noted_texts(

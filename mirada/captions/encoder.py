@@ -59,8 +59,11 @@ class PaidEncoder:
 
     def request(self, texts: Sequence[str]) -> TextsToEmbed:
         """Return the request for the vectors of 1 to TEXTS_AT_ONCE normalised texts."""
-        read = [text[:READ_CHARACTERS] for text in texts]
-        return TextsToEmbed(self.space.encoder, read, timeout_s=self.timeout_s)
+        return TextsToEmbed(
+            self.space.encoder,
+            [text[:READ_CHARACTERS] for text in texts],
+            timeout_s=self.timeout_s,
+        )
 
     def checked(self, reply: EmbeddedTexts) -> Matrix:
         """Return a reply's vectors. Raises EmbeddingSpaceMismatch for another dimension."""

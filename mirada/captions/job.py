@@ -9,10 +9,22 @@ from functools import partial
 from sqlalchemy.orm import Session
 
 from mirada.captions import writing
-from mirada.captions.embedding import DueText, is_embedded, noted_texts, show_vectors
+from mirada.captions.embedding import (
+    DueText,
+    WantedCaptions,
+    is_embedded,
+    noted_texts,
+    show_vectors,
+    wanted_captions,
+)
 from mirada.captions.encoder import PaidEncoder, encoder_in
-from mirada.captions.wanted import WantedCaptions, recipe_in_force, wanted_captions
-from mirada.captions.wording import PICTURE_SIDE_PX, CaptionRecipe, caption_question, parse
+from mirada.captions.wording import (
+    PICTURE_SIDE_PX,
+    CaptionRecipe,
+    caption_question,
+    parse,
+    recipe_in_force,
+)
 from mirada.db import spaces
 from mirada.embedding import embed
 from mirada.embedding.texts import store_prompt_vectors
@@ -64,10 +76,16 @@ def caption_image(runtime: Runtime, attempt: Attempt) -> None:
     job = attempt.job
     if job.subject_id is None or job.owner_id is None:
         raise NotFound("The job names no content, or nobody whose images are meant.")
-    recipe = recipe_in_force(runtime, job.arguments.get("model"))
-    redo = bool(job.arguments.get("redo", False))
     with slot_of(runtime, job.kind, THREADS_PER_CAPTION) as slot:
-        task = CaptionTask(runtime, attempt, slot, job.subject_id, job.owner_id, recipe, redo)
+        task = CaptionTask(
+            runtime,
+            attempt,
+            slot,
+            job.subject_id,
+            job.owner_id,
+            recipe=recipe_in_force(runtime.settings, job.arguments.get("model")),
+            redo=bool(job.arguments.get("redo", False)),
+        )
         while True:
             caption = trouble = None
             try:

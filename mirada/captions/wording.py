@@ -13,6 +13,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
+from mirada.config import Settings
 from mirada.kernel.captions import CaptionLanguage
 from mirada.kernel.errors import UnusableReply
 from mirada.kernel.model_requests import TIMEOUT_S, Question
@@ -100,6 +101,18 @@ class CaptionRecipe:
     prompt_version: int = PROMPT_VERSION
 
 
+def recipe_in_force(settings: Settings, model: str | None = None) -> CaptionRecipe | None:
+    """Return the recipe of missing captions; None where no model writes them.
+
+    Args:
+        settings: they name the model and the language.
+        model: another model than CAPTION_MODEL.
+    """
+    if settings.openai_api_key is None or not settings.captions_enabled:
+        return None
+    return CaptionRecipe(model or settings.caption_model, settings.caption_language)
+
+
 def caption_question(
     recipe: CaptionRecipe, picture: bytes = b"", timeout_s: float = TIMEOUT_S
 ) -> Question:
@@ -170,7 +183,8 @@ def _fault(caption: str) -> str | None:
         return "says nothing"
     if len(caption) > MAX_CAPTION_CHARACTERS:
         return f"has more than {MAX_CAPTION_CHARACTERS} characters"
-    if not all(_is_written(character) for character in caption):
+    # No signs of markup, which are Sm, Sc, Po, Pc and Sk, and nothing that is not seen.
+    if not all(unicodedata.category(sign)[0] in "LMN" or sign in _PUNCTUATION for sign in caption):
         return "holds markup or signs that belong to no word"
     lowered = caption.casefold()
     if _ADDRESS.search(lowered):
@@ -178,8 +192,3 @@ def _fault(caption: str) -> str | None:
     if _INSTRUCTION.search(lowered):
         return "reads like an instruction or a refusal"
     return None
-
-
-def _is_written(character: str) -> bool:
-    # No signs of markup, which are Sm, Sc, Po, Pc and Sk, and nothing that is not seen.
-    return unicodedata.category(character)[0] in "LMN" or character in _PUNCTUATION

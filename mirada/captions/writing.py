@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, or_, select, true, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from mirada.captions.embedding import due_texts
-from mirada.captions.wanted import WantedCaptions
+from mirada.captions.embedding import WantedCaptions, due_texts
 from mirada.captions.wording import CaptionRecipe
 from mirada.db import changes
 from mirada.db.contents import lock_content
@@ -111,8 +110,7 @@ def claim(
     wanting = select(Image.id).where(_wants(content_id, owner_id, recipe, redo))
     if session.execute(wanting.limit(1)).first() is None:
         return None
-    kept = select(Caption).where(*of_recipe(content_id, recipe))
-    row = session.execute(kept).scalar_one_or_none()
+    row = session.scalars(select(Caption).where(*of_recipe(content_id, recipe))).one_or_none()
     if row is None:
         # Nobody else inserts it meanwhile: the content is locked.
         row = Caption(
@@ -237,7 +235,9 @@ def wants_caption(recipe: CaptionRecipe, redo: bool) -> ColumnElement[bool]:
     return or_(missing, stale)
 
 
-def of_recipe(content_id: Any, recipe: CaptionRecipe) -> tuple[ColumnElement[bool], ...]:
+def of_recipe(
+    content_id: int | InstrumentedAttribute[int], recipe: CaptionRecipe
+) -> tuple[ColumnElement[bool], ...]:
     """Return the conditions on `captions` for the one row of a content and a recipe."""
     return (
         Caption.content_id == content_id,

@@ -72,8 +72,9 @@ def _draw(runtime: Runtime, attempt: Attempt, prompt: str, size: str, key: str) 
     # What could not be kept must not be paid for; nor what this process does not live to see.
     runtime.image_store.probe()
     attempt.check_long()
-    timeout_s = settings.generation_timeout_ms / 1000
-    drawing = PictureToDraw(settings.generation_model, prompt, size, timeout_s=timeout_s)
+    drawing = PictureToDraw(
+        settings.generation_model, prompt, size, timeout_s=settings.generation_timeout_ms / 1000
+    )
     with paying.paid_call(runtime, order, drawing, model=model) as drawn:
         _keep(runtime, drawn, key)
 

@@ -142,7 +142,7 @@ def store_prompt_vectors(
     return len(written)
 
 
-def has_vector(space_id: Any) -> ColumnElement[bool]:
+def has_vector(space_id: int | ColumnElement[Any]) -> ColumnElement[bool]:
     """Return the condition on `text_contents` that a text is embedded in a space: a number, or SQL."""
     return exists(
         select(TextEmbedding.id).where(

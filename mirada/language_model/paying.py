@@ -22,8 +22,7 @@ logger = logging.getLogger(__name__)
 
 def order_of(attempt: Attempt, purpose: str, subject: str | None) -> Order:
     """Return the order of a job's attempt: its owner pays."""
-    job = attempt.job
-    return Order(purpose, subject, job.owner_id, job.id, attempt.token)
+    return Order(purpose, subject, attempt.job.owner_id, attempt.job.id, attempt.token)
 
 
 def language_model_of(runtime: Runtime) -> LanguageModel:

@@ -100,12 +100,12 @@ def reserve(
 
 def _require_room(session: Session, order: Order, most: int, budgets: Budgets, now: int) -> None:
     """Lock the rows of the day. Raises BudgetReached where a call could pass a limit."""
-    limits: list[tuple[int, int | None, str]] = [
-        (EVERYBODY, budgets.daily_micros, "LLM_DAILY_BUDGET_USD")
-    ]
-    if order.user_id is not None:
-        limits.append((order.user_id, budgets.user_daily_micros, "LLM_USER_DAILY_BUDGET_USD"))
-    for user_id, limit, setting in limits:
+    for user_id, limit, setting in (
+        (EVERYBODY, budgets.daily_micros, "LLM_DAILY_BUDGET_USD"),
+        (order.user_id, budgets.user_daily_micros, "LLM_USER_DAILY_BUDGET_USD"),
+    ):
+        if user_id is None:
+            continue
         committed = _locked(session, now // DAY_MS, user_id)
         if limit is not None and committed + most > limit:
             raise _budget_reached(setting, limit, most, now)
@@ -214,14 +214,16 @@ def share(session: Session, order: Order, model: str, bound: TokenBound, budgets
         call.failure, call.detail = paid.failure, paid.detail
         call.created_at_ms = now - ((paid.finished_at_ms or now) - paid.created_at_ms)
     session.add(call)
-    session.flush()
     _add_to_day(session, now // DAY_MS, order.user_id, call.cost_micros or 0)
 
 
 def _locked(session: Session, day: int, user_id: int) -> int:
     """Return the committed cost of a day, its row locked until the commit."""
-    of_day = (SpendingDay.utc_day == day, SpendingDay.user_id == user_id)
-    query = select(SpendingDay.committed_micros).where(*of_day).with_for_update()
+    query = (
+        select(SpendingDay.committed_micros)
+        .where(SpendingDay.utc_day == day, SpendingDay.user_id == user_id)
+        .with_for_update()
+    )
     found = session.execute(query).scalar_one_or_none()
     if found is None:
         fresh = {"utc_day": day, "user_id": user_id, "committed_micros": 0}
@@ -265,7 +267,6 @@ def _end(
     call.failure = end.code if isinstance(end, MiradaError) else None
     call.detail = end.detail[:255] if isinstance(end, MiradaError) else None
     call.finished_at_ms = session.execute(select(now_ms())).scalar_one()
-    session.flush()
     for user_id in (EVERYBODY, call.user_id):
         if user_id is not None and change_micros:
             _add_to_day(session, call.utc_day, user_id, change_micros)

@@ -119,9 +119,11 @@ def read_usage(
     now = session.execute(select(now_ms())).scalar_one()
     today = now // DAY_MS
     everybody = Account(budgets.daily_micros, _committed(session, today, EVERYBODY))
-    account = everybody
-    if user_id is not None:
-        account = Account(budgets.user_daily_micros, _committed(session, today, user_id))
+    account = (
+        everybody
+        if user_id is None
+        else Account(budgets.user_daily_micros, _committed(session, today, user_id))
+    )
     calls = select(LanguageModelCall).where(_of(user_id))
     return Usage(
         day=day_name(today),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-from mirada.captions.wanted import recipe_in_force
+from mirada.captions.wording import recipe_in_force
 from mirada.captions.writing import CAPTION_IMAGE
 from mirada.db import changes, spaces
 from mirada.db.deadlocks import ATTEMPTS, DEADLOCK_WITHIN_S, pause
@@ -168,7 +168,7 @@ def _register(
                 processing = Processing(
                     spaces.pinned_space_id(session),
                     embeds=runtime.settings.embeddings_enabled,
-                    captions=recipe_in_force(runtime) is not None,
+                    captions=recipe_in_force(runtime.settings) is not None,
                     request_id=request_id,
                 )
                 found = register.register_image(

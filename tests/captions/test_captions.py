@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import event, func, select, update
 
 from mirada.captions import backfill, embedding, writing
-from mirada.captions.wanted import WantedCaptions
+from mirada.captions.embedding import WantedCaptions
 from mirada.captions.wording import CaptionRecipe
 from mirada.captions.writing import CAPTION_IMAGE, is_complete
 from mirada.db import spaces

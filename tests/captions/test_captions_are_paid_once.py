@@ -20,8 +20,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
-from mirada.captions.wanted import recipe_in_force
-from mirada.captions.wording import caption_question
+from mirada.captions.wording import caption_question, recipe_in_force
 from mirada.captions.writing import CAPTION_IMAGE
 from mirada.config import PROJECT_ROOT, Settings
 from mirada.db.models import Image, Job
@@ -228,7 +227,7 @@ def test_every_picture_is_paid_once_in_bad_weather_and_with_a_worker_killed(
 
 
 def most_micros(runtime: Runtime) -> int:
-    recipe = recipe_in_force(runtime)
+    recipe = recipe_in_force(runtime.settings)
     price = PriceTable().of("gpt-4o-mini")
     assert recipe is not None
     assert price is not None

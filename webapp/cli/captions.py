@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import click
 
 from mirada.captions import backfill
+from mirada.captions.embedding import wanted_captions
 from mirada.captions.encoder import PROBE, PaidEncoder, caption_encoder
-from mirada.captions.wanted import recipe_in_force, wanted_captions
-from mirada.captions.wording import CaptionRecipe, caption_question
+from mirada.captions.wording import CaptionRecipe, caption_question, recipe_in_force
 from mirada.captions.writing import CAPTION_IMAGE
 from mirada.db import spaces
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind
@@ -46,7 +46,7 @@ class _What:
 def backfill_captions(dry_run: bool, redo: bool, model: str | None, wait: bool) -> None:
     """Have captions written that are missing, and embedded; what people wrote is never changed."""
     runtime = current_runtime()
-    what = _What(recipe_in_force(runtime, model), redo, model)
+    what = _What(recipe_in_force(runtime.settings, model), redo, model)
     if what.recipe is None:
         if redo or model is not None:
             raise click.ClickException(
@@ -78,7 +78,7 @@ def switch_model() -> None:
     space = pinned_anew(runtime, SpaceKind.CAPTION, lambda: _chosen_space(runtime))
     if space is None:
         return
-    count = len(_queue_all(runtime, _What(recipe_in_force(runtime))))
+    count = len(_queue_all(runtime, _What(recipe_in_force(runtime.settings))))
     console().print(f"Captions are embedded by {space.name} from now on; {count} jobs do it.")
 
 

@@ -111,8 +111,8 @@ class OpenAiLanguageModel:
         content: str | list[dict[str, Any]] = request.question
         if request.picture is not None:
             # Some local servers take no WebP; JPEG is known to all.
-            encoded = base64.b64encode(request.picture).decode()
-            url = f"data:{_media_type(request.picture)};base64,{encoded}"
+            media_type, encoded = _media_type(request.picture), base64.b64encode(request.picture)
+            url = f"data:{media_type};base64,{encoded.decode()}"
             content = [
                 {"type": "text", "text": request.question},
                 {"type": "image_url", "image_url": {"url": url, "detail": "low"}},
@@ -150,8 +150,7 @@ class OpenAiLanguageModel:
     def _draw(self, request: PictureToDraw) -> bytes:
         # GPT image models always send the bytes and refuse to be asked for them; others send an
         # address unless they are.
-        is_asked = not request.model.startswith(("gpt-image", "chatgpt-image"))
-        form: dict[str, Any] = {"response_format": "b64_json"} if is_asked else {}
+        sends_bytes = request.model.startswith(("gpt-image", "chatgpt-image"))
         return self._body(
             self._client.images.with_raw_response.generate(
                 model=request.model,
@@ -159,7 +158,7 @@ class OpenAiLanguageModel:
                 size=cast("Any", request.size),
                 n=1,
                 timeout=_timeout(request.timeout_s),
-                **form,
+                response_format=openai.omit if sends_bytes else "b64_json",
             )
         )
 
@@ -222,8 +221,9 @@ def _limit_body(response: httpx2.Response) -> None:
         most = max(
             (_LARGER[end] for end in _LARGER if request.url.path.endswith(end)), default=most
         )
-    deadline = time.monotonic() + request.extensions["timeout"]["read"]
-    response.stream = _LimitedStream(response.stream, most, deadline)
+    response.stream = _LimitedStream(
+        response.stream, most, deadline=time.monotonic() + request.extensions["timeout"]["read"]
+    )
 
 
 @dataclass(frozen=True, slots=True)

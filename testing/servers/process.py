@@ -78,12 +78,22 @@ def memory_folder() -> str | None:
 @contextmanager
 def server_folder(prefix: str) -> Iterator[Path]:
     """Yield a folder other users may enter, with a path short enough for a unix socket (108 bytes)."""
-    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=memory_folder()))
+    parent = memory_folder() or tempfile.gettempdir()
+    _remove_left(parent, prefix)
+    folder = Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=parent))
     folder.chmod(0o755)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_left(parent: str, prefix: str) -> None:
+    """Remove the folders of runs that were killed; in memory they would stay until the next start."""
+    for left in Path(parent).glob(f"{prefix}*-*"):
+        pid = left.name.removeprefix(prefix).partition("-")[0]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def die_with_parent() -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from mirada.background import Loop
 from mirada.config import Settings
 from mirada.db import spaces
-from mirada.embedding.backfill_job import backfill_at_start
+from mirada.embedding.backfill import backfill_at_start
 from mirada.jobs.waiting import wake_unpaid_at_start
 from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.errors import MiradaError, Unavailable

@@ -12,7 +12,7 @@ from types import FrameType
 import dramatiq
 
 from mirada.config import InvalidSettings, Settings
-from mirada.embedding.backfill_job import backfill_at_start
+from mirada.embedding.backfill import backfill_at_start
 from mirada.jobs.waiting import wake_unpaid_at_start
 from mirada.kernel.errors import EmbeddingSpaceMismatch, MiradaError
 from mirada.memory.warm_up import StyleWarmUp

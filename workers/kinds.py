@@ -5,7 +5,7 @@ from __future__ import annotations
 from mirada.captions import job as captions
 from mirada.classify import batch_job, expansion_job
 from mirada.drawing import job as drawing
-from mirada.embedding import backfill_job, rebuild_job
+from mirada.embedding import backfill, index_rebuild
 from mirada.embedding import job as embedding
 from mirada.groups import job as groups
 from mirada.jobs.kinds import Kind
@@ -14,8 +14,8 @@ KINDS: dict[str, Kind] = {
     module.KIND.name: module.KIND
     for module in (
         embedding,
-        backfill_job,
-        rebuild_job,
+        backfill,
+        index_rebuild,
         groups,
         expansion_job,
         batch_job,

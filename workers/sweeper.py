@@ -8,7 +8,7 @@ import time
 import redis
 
 from mirada.background import JOIN_TIMEOUT_S, Loop
-from mirada.embedding.rebuild_job import queue_due_rebuilds
+from mirada.embedding.index_rebuild import queue_due_rebuilds
 from mirada.jobs import leases, sweep
 from mirada.kernel.errors import MiradaError
 from mirada.runtime import Runtime

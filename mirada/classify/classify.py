@@ -20,7 +20,7 @@ from mirada.db import changes
 from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import Vector
 from mirada.kernel.errors import Conflict, NotFound
-from mirada.pictures.receiving import receive, require_declared_type
+from mirada.pictures.intake import receive, require_declared_type
 from mirada.ports import CalibratedEncoder, StagedFile
 from mirada.runtime import Runtime
 

@@ -1,10 +1,11 @@
-"""Find contents that lack a vector, theirs or their prompts', or a palette, and queue them, page by page.
+"""Find contents that lack a vector, theirs or their prompts', or a palette, and queue their embedding.
 
 Running it twice is harmless.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from sqlalchemy import Select, and_, func, or_, select
@@ -15,13 +16,16 @@ from mirada.db.contents import lock_content
 from mirada.db.models import Content, Embedding, Job, JobState
 from mirada.embedding import embed, texts
 from mirada.embedding.job import CREATE_EMBEDDINGS, queue_embedding
-from mirada.jobs import ledger
+from mirada.jobs import attempts, ledger
+from mirada.jobs.attempt import Attempt
+from mirada.jobs.kinds import Kind
 from mirada.kernel.embeddings import SpaceKind
+from mirada.runtime import Runtime
+
+logger = logging.getLogger(__name__)
 
 BATCH_SIZE = 50
 """CONTRACT A: backfill_embeddings_task(batch_size=50, skip_existing=True)."""
-
-
 BACKFILL_EMBEDDINGS = "backfill_embeddings_task"
 AT_START = f"{BACKFILL_EMBEDDINGS}:at start"
 """The work a start queues by itself, apart from a backfill that somebody asked for."""
@@ -141,3 +145,69 @@ def _to_embed(
         )
         query = query.where(Content.id.not_in(unfinished))
     return query
+
+
+def backfill_embeddings(runtime: Runtime, attempt: Attempt) -> None:
+    """Queue the embedding of every content that has no vector, and ring for each."""
+    job = attempt.job
+    if not runtime.settings.embeddings_enabled:
+        attempts.finish_alone(runtime, attempt)
+        return
+    space_id, _ = runtime.space()
+    batch_size = int(job.arguments.get("batch_size", BATCH_SIZE))
+    skip_existing = bool(job.arguments.get("skip_existing", True))
+    only_unqueued = bool(job.arguments.get("only_unqueued", False))
+    with runtime.reading() as session:
+        total = count_to_embed(
+            session, space_id, skip_existing=skip_existing, only_unqueued=only_unqueued
+        )
+    done, after = 0, 0
+    while True:
+        attempt.report(done, max(total, done))
+        with runtime.transaction() as session:
+            page = queue_page(
+                session,
+                space_id,
+                after_content_id=after,
+                batch_size=batch_size,
+                skip_existing=skip_existing,
+                only_unqueued=only_unqueued,
+                request_id=job.request_id,
+            )
+        if page.last_content_id is None:
+            break
+        for job_id in page.job_ids:
+            runtime.doorbell.ring(job_id, CREATE_EMBEDDINGS)
+        after = page.last_content_id
+        done += len(page.job_ids)
+    with runtime.transaction() as session:
+        attempts.report_progress(session, job.id, attempt.token, done, done)
+        attempts.finish(session, job.id, attempt.token)
+
+
+def backfill_at_start(runtime: Runtime) -> int | None:
+    """Queue a backfill if pictures wait for one, and return its job's id; what failed stays failed.
+
+    Raises:
+        Unavailable: the database cannot be reached.
+    """
+    space_id, _ = runtime.space()
+    with runtime.reading() as session:
+        count = count_to_embed(session, space_id, only_unqueued=True)
+    if count == 0:
+        return None
+    with runtime.transaction() as session:
+        job = queue_at_start(session)
+    if job is None:
+        logger.warning(
+            "%s pictures have no vector, and the job that would queue them was given up; see: "
+            "flask --app wsgi jobs failed",
+            count,
+        )
+        return None
+    logger.info("%s pictures without a vector are embedded now, by job %s", count, job.id)
+    runtime.doorbell.ring(job.id, job.kind)
+    return job.id
+
+
+KIND = Kind(BACKFILL_EMBEDDINGS, backfill_embeddings)

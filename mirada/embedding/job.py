@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from mirada.db import spaces
 from mirada.db.contents import lock_content
 from mirada.db.models import Job
 from mirada.embedding import embed
+from mirada.embedding.embed import Subject
 from mirada.embedding.palette import Colour, palette_of
 from mirada.jobs import attempts, ledger
+from mirada.jobs.attempt import Attempt
 from mirada.jobs.kinds import Kind, RetryPolicy, SubjectRules, TimeLimit
-from mirada.kernel.embeddings import SpaceKind
+from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, Vector
 from mirada.kernel.errors import EmbeddingSpaceMismatch, MiradaError, NotFound, Unavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from sqlalchemy.orm import Session
-
-    from mirada.embedding.embed import Subject
-    from mirada.jobs.attempt import Attempt
-    from mirada.kernel.embeddings import EmbeddingSpace, Vector
-    from mirada.kernel.images import RgbImage
-    from mirada.runtime import Runtime
+from mirada.kernel.images import RgbImage
+from mirada.runtime import Runtime
 
 CREATE_EMBEDDINGS = "create_embeddings_task"
 

@@ -1,4 +1,4 @@
-"""The Style value, and the built-in styles of built_in.toml beside this module."""
+"""The Style value, the built-in styles of built_in.toml beside this module, and the list in force."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mirada.db import memory_models as tables
+from mirada.db.named_lists import NamedList
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.labels import normalised_description, normalised_name
 
@@ -54,3 +56,23 @@ def _built_in() -> tuple[Style, ...]:
 
 BUILT_IN_STYLES: tuple[Style, ...] = _built_in()
 """Painting, drawing and print, craft, movements, genres, photography."""
+
+
+def _read(row: tables.Style) -> Style:
+    return Style(row.name, tuple(row.descriptions))
+
+
+def _write(row: tables.Style, style: Style, _place: int | None) -> None:
+    row.descriptions = list(style.descriptions)
+
+
+STYLES = NamedList(
+    table=tables.Style,
+    order=tables.Style.id,
+    built_in=BUILT_IN_STYLES,
+    most=MAX_STYLES,
+    title="list",
+    noun="style",
+    read=_read,
+    write=_write,
+)

@@ -1,8 +1,10 @@
-"""One person's recurring styles: listed styles, own phrases and groups of vectors, merged."""
+"""One person's recurring styles: listed styles, own phrases and groups of vectors, merged and named."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -12,10 +14,10 @@ from mirada.memory.background import Background
 from mirada.memory.groups import GROUP_RATE
 from mirada.memory.history import PromptHistory
 from mirada.memory.matching import Shown, shown
-from mirada.memory.naming import distinct_subjects, name_of_group, name_of_look, shared_word
 from mirada.memory.phrases import Recurring, recurring_phrases
 from mirada.memory.rates import confidence
 from mirada.memory.style_matcher import StyleMatcher
+from mirada.memory.words import Segment, Stems, is_quality, stems_of, subject_of
 
 LEAST_COUNT = 4
 LEAST_SHARE, LEAST_SHARE_UNLISTED = 0.08, 0.12
@@ -33,6 +35,9 @@ LEAST_SUBJECTS = 0.5
 KIN, RELATED = 0.6, 0.3
 """Of a phrase's words that a listed style must know: to give its name to it, or to take it in where
 the style was found already."""
+MOST_WORDS, LEAST_USES, QUOTED_CHARACTERS = 3, 2, 40
+"""Of the name of a style that no list names: its words, their uses in its prompts, and a quotation."""
+Prompt = tuple[Segment, ...]
 
 
 class Kind(StrEnum):
@@ -192,15 +197,69 @@ def _groups(
             )
             if (
                 is_known
-                or shared_word(history.prompts, group.members) > SHARED_WORD
-                or distinct_subjects(history.prompts, group.members) < LEAST_SUBJECTS
+                or _shared_word(history.prompts, group.members) > SHARED_WORD
+                or _distinct_subjects(history.prompts, group.members) < LEAST_SUBJECTS
             ):
                 continue
             if confidence(len(members), total, GROUP_RATE) >= LEAST_CONFIDENCE_GROUP[kind]:
                 label = (
-                    name_of_group(history.prompts, group.members, background.rate_for(history))
+                    _name_of_group(history.prompts, group.members, background.rate_for(history))
                     if kind is Kind.GROUP
-                    else name_of_look(history.texts[group.middle])
+                    else _name_of_look(history.texts[group.middle])
                 )
                 grouped.append(_Candidate(kind, label, members, GROUP_RATE, group.middle))
     return grouped
+
+
+def _shared_word(prompts: Sequence[Prompt], members: Sequence[int]) -> float:
+    """Return the share of the members that have the commonest word among them, in [0, 1]."""
+    counts = Counter(part for row in members for part in stems_of(prompts[row]))
+    return max(counts.values(), default=0) / max(1, len(members))
+
+
+def _distinct_subjects(prompts: Sequence[Prompt], members: Sequence[int]) -> float:
+    """Return how many subjects the members have for each of them, in (0, 1]."""
+    return len({subject_of(prompts[row]) for row in members}) / max(1, len(members))
+
+
+def _name_of_group(
+    prompts: Sequence[Prompt], members: Sequence[int], rate: Callable[[Stems], float]
+) -> str:
+    """Return the words, as they are written, that set a person's prompts apart from the rest of theirs.
+
+    Args:
+        prompts: all of the person's.
+        members: rows of the group.
+        rate: everybody's rate of a phrase.
+    """
+    inside = Counter(part for row in members for part in stems_of(prompts[row]))
+    overall = Counter(part for prompt in prompts for part in stems_of(prompt))
+    subjects = {part for row in members for part in subject_of(prompts[row])}
+    surfaces: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in members:
+        for segment in prompts[row]:
+            for word in segment:
+                if word.stem:
+                    surfaces[word.stem][word.surface.lower()] += 1
+    ranked = sorted(
+        (
+            part
+            for part, count in inside.items()
+            if count >= LEAST_USES and part not in subjects and not is_quality((part,))
+        ),
+        key=lambda part: (-(inside[part] ** 2) / overall[part] / (rate((part,)) + 0.01), part),
+    )
+    words = [min(surfaces[part], key=lambda one: (-surfaces[part][one], one)) for part in ranked]
+    if words:
+        return ", ".join(words[:MOST_WORDS])
+    return _name_of_look(
+        " ".join(word.surface for segment in prompts[members[0]] for word in segment)
+    )
+
+
+def _name_of_look(text: str) -> str:
+    """Return a name for pictures that look like that of a prompt."""
+    plain = " ".join(text.split())
+    if len(plain) > QUOTED_CHARACTERS:
+        plain = plain[: QUOTED_CHARACTERS - 1].rstrip(" ,.;") + "…"
+    return f"“{plain}”"

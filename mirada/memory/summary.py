@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -13,12 +13,14 @@ from mirada.memory import history
 from mirada.memory.background import Background
 from mirada.memory.history import OwnHistory, OwnImage
 from mirada.memory.style_matcher import StyleMatcher
-from mirada.memory.subjects import recurring_subjects
 from mirada.memory.suggest import suggest
+from mirada.memory.words import Segment, Stems, is_quality, subject_at, written
 
 MOST_STYLES = 10
 """CONTRACT A: the most that anybody may ask for."""
 MOST_SUBJECTS = 10
+LEAST_PROMPTS = 3
+"""Of one subject, from which on it recurs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,42 @@ class Taste:
     subjects: Sequence[OwnSubject] = ()
     palette: Sequence[Colour] = ()
     palette_images: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A subject as it is mostly written, and the rows about it, ascending."""
+
+    label: str
+    members: tuple[int, ...]
+
+
+def recurring_subjects(
+    prompts: Sequence[tuple[Segment, ...]], is_style: Callable[[Stems], bool] = lambda key: False
+) -> list[Subject]:
+    """Return the subjects of LEAST_PROMPTS prompts or more, the commonest first.
+
+    Args:
+        prompts: of one person.
+        is_style: whether a phrase is what a style is called: a prompt that opens with one tells no
+            subject.
+    """
+    rows: dict[Stems, list[int]] = defaultdict(list)
+    surfaces: dict[Stems, Counter[str]] = defaultdict(Counter)
+    for row, prompt in enumerate(prompts):
+        found = subject_at(prompt)
+        if found is None or is_quality(found.key) or is_style(found.key):
+            continue
+        rows[found.key].append(row)
+        surfaces[found.key][written(prompt, found).lower()] += 1
+    subjects = [
+        Subject(
+            min(surfaces[key].items(), key=lambda entry: (-entry[1], entry[0]))[0], tuple(of_it)
+        )
+        for key, of_it in rows.items()
+        if len(of_it) >= LEAST_PROMPTS
+    ]
+    return sorted(subjects, key=lambda one: (-len(one.members), one.label))
 
 
 def taste_of(

@@ -17,10 +17,10 @@ from mirada.db import spaces
 from mirada.embedding.label_vectors import LabelVector, known_vectors, store_vectors
 from mirada.kernel.embeddings import SpaceKind, Vector
 from mirada.kernel.errors import Unavailable
-from mirada.memory import history, style_list
+from mirada.memory import history
 from mirada.memory.background import Background
 from mirada.memory.style_matcher import StyleMatcher, texts_of, version_of
-from mirada.memory.styles import Style
+from mirada.memory.styles import STYLES, Style
 from mirada.memory.summary import Taste, taste_of
 from mirada.ports import TextEncoder
 from mirada.runtime import Runtime
@@ -100,7 +100,7 @@ def taste(runtime: Runtime, user_id: int) -> Taste:
     with runtime.reading() as session:
         prompt_space_id = spaces.pinned_space_id(session, SpaceKind.PROMPT)
         image_space_id = spaces.pinned_space_id(session)
-        in_force = style_list.STYLES.in_force(session)
+        in_force = STYLES.in_force(session)
         theirs = history.outline(session, user_id, prompt_space_id, image_space_id)
         mark = history.watermark(session)
     if not theirs.images:
@@ -176,7 +176,7 @@ def make_ready(
     """
     with runtime.reading() as session:
         space_id = spaces.pinned_space_id(session, SpaceKind.PROMPT)
-        in_force = style_list.STYLES.in_force(session)
+        in_force = STYLES.in_force(session)
     if space_id is None:
         return False
     texts = texts_of(in_force)

@@ -1,4 +1,4 @@
-"""API keys: issue, list, rotate and revoke them. `key_lookup` recognises them."""
+"""API keys: issue, list, rotate and revoke them. `identity` recognises them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from mirada.kernel.errors import Conflict, InvalidInput, NotFound
 from mirada.kernel.ids import LARGEST_ID
 from mirada.people import access
 from mirada.people.access import Authority, KeyState, Scope, Scopes
-from mirada.people.identity import Key, Person
-from mirada.people.key_lookup import sha256_of
+from mirada.people.identity import Key, Person, sha256_of
 
 KEY_BYTES = 32
 """CONTRACT, Who is calling: 32 random bytes. Nobody can guess one of 2**256, so a fast hash is enough, and

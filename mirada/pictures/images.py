@@ -9,18 +9,21 @@ from typing import Any
 from sqlalchemy import Select, bindparam, delete, select, update
 from sqlalchemy.orm import Session, joinedload
 
-from mirada.db import changes
+from mirada.captions.writing import request_caption
+from mirada.db import changes, spaces
 from mirada.db.classifier_models import ClassifiedPicture
 from mirada.db.contents import lock_content, release_content
-from mirada.db.models import Image
+from mirada.db.models import Image, Job
 from mirada.db.pages import newest_first
 from mirada.db.texts import lock_texts_of, release_text, set_caption, set_prompt
 from mirada.db.visibility import may_see, visible_images
+from mirada.embedding.job import queue_embedding
 from mirada.kernel.audience import Audience
 from mirada.kernel.errors import InvalidInput, NotFound, PreconditionFailed
 from mirada.kernel.ids import LARGEST_ID
 from mirada.kernel.prompts import normalised_prompt
 from mirada.kernel.user_text import checked_text, clean_filename
+from mirada.runtime import Runtime
 
 CHANGEABLE = frozenset({"prompt", "caption", "is_public", "filename"})
 _IMAGES = Image.__table__
@@ -135,6 +138,40 @@ def change_image(
     for text_id in _in_order(left_text_ids):
         release_text(session, text_id)
     return image
+
+
+def queue_text_jobs(
+    runtime: Runtime,
+    session: Session,
+    image: Image,
+    changed: Mapping[str, Any],
+    request_id: str | None,
+) -> list[Job]:
+    """Queue the embedding of a changed prompt and caption; return the jobs to ring for after the commit.
+
+    Args:
+        runtime: whose settings say whether anything is embedded.
+        session: the transaction in which the image was changed.
+        image: as it is now.
+        changed: what its owner sent.
+        request_id: follows the work into the worker's log.
+    """
+    jobs: list[Job] = []
+    if not runtime.settings.embeddings_enabled:
+        return jobs
+    if changed.get("prompt") and image.prompt_is_due:
+        jobs.append(
+            queue_embedding(
+                session,
+                image.content_id,
+                spaces.pinned_space_id(session),
+                owner_id=image.owner_id,
+                request_id=request_id,
+            )
+        )
+    if changed.get("caption"):
+        jobs.append(request_caption(session, image.content_id, image.owner_id, request_id))
+    return jobs
 
 
 def delete_image(

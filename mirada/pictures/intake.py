@@ -6,7 +6,8 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
+
+from sqlalchemy.orm import Session
 
 from mirada.captions.wording import recipe_in_force
 from mirada.captions.writing import CAPTION_IMAGE
@@ -14,21 +15,20 @@ from mirada.db import changes, spaces
 from mirada.db.deadlocks import ATTEMPTS, DEADLOCK_WITHIN_S, pause
 from mirada.db.idempotency import UNKEYED, Once, checked_key, once
 from mirada.embedding.job import CREATE_EMBEDDINGS
-from mirada.kernel.errors import MiradaError, Unavailable
+from mirada.kernel.errors import CorruptImage, MiradaError, Unavailable, UnsupportedImage
+from mirada.kernel.images import MEDIA_TYPE_ALIASES, ImageFormat, PictureFacts
 from mirada.kernel.user_text import checked_text
 from mirada.metrics.instruments import counting_uploads
 from mirada.pictures import register
 from mirada.pictures.new_image import FileClaims, NewImage, Processing
-from mirada.pictures.receiving import receive
 from mirada.pictures.register import NewPicture, Registered
-from mirada.ports import StagedFile
+from mirada.ports import ImageDecoder, StagedFile
 from mirada.runtime import Runtime
-
-if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
 
 logger = logging.getLogger(__name__)
 
+UNDECLARED = frozenset({"", "application/octet-stream", "binary/octet-stream", "image/*", "*/*"})
+"""Media types that claim nothing; clients send them when they do not know."""
 Together = Callable[["Session", Registered], None]
 
 
@@ -134,6 +134,38 @@ def keep(runtime: Runtime, staged: StagedFile, claims: FileClaims) -> NewPicture
     picture = NewPicture(staged.sha256, staged.byte_size, facts, key)
     runtime.image_store.commit(staged, key)
     return picture
+
+
+def receive(
+    staged: StagedFile, declared_media_type: str | None, decoder: ImageDecoder
+) -> PictureFacts:
+    """Check received bytes outside any transaction: a picture, of the declared type, decodable.
+
+    Args:
+        staged: the file, completely written and flushed.
+        declared_media_type: as the client sent it, parameters and all; None for no claim.
+        decoder: decodes every pixel once.
+
+    Raises:
+        UnsupportedImage, CorruptImage, ImageTooLarge, Unavailable: as `ImageDecoder.inspect` does;
+            UnsupportedImage also when the type is not the declared one.
+    """
+    if staged.byte_size == 0:
+        raise CorruptImage("The file is empty.")
+    facts = decoder.inspect(staged.path)
+    require_declared_type(declared_media_type, facts.format)
+    return facts
+
+
+def require_declared_type(declared_media_type: str | None, fmt: ImageFormat) -> None:
+    """Raise UnsupportedImage when a client claimed another type than the picture really is."""
+    declared = (declared_media_type or "").partition(";")[0].strip().lower()
+    declared = MEDIA_TYPE_ALIASES.get(declared, declared)
+    if declared not in UNDECLARED and declared != fmt.media_type:
+        raise UnsupportedImage(
+            f"The file was sent as {declared[:100]} but it is a {fmt.value} picture. "
+            f"Send it as {fmt.media_type}."
+        )
 
 
 def drop(runtime: Runtime, picture: NewPicture) -> None:

@@ -26,7 +26,7 @@ from mirada.kernel.errors import Conflict, InvalidInput, NotAuthenticated, NotFo
 from mirada.kernel.ids import LARGEST_ID
 from mirada.kernel.images import ImageFormat, ImageStatus, RgbImage
 from mirada.people.access import NEEDS_KEY
-from mirada.pictures.receiving import require_declared_type
+from mirada.pictures.intake import require_declared_type
 from mirada.ports import CalibratedEncoder, TextEncoder
 from mirada.runtime import EncoderKind, Runtime
 

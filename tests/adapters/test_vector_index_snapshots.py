@@ -26,7 +26,7 @@ from mirada.db.models import Embedding, IndexSnapshot, Installation, Lease
 from mirada.db.session import Database
 from mirada.db.vector_rows import lease_name
 from mirada.embedding import index_rebuild
-from mirada.embedding.index_rebuild import rebuild_index, rebuild_is_due
+from mirada.embedding.index_rebuild import build_snapshot, rebuild_is_due
 from mirada.kernel.audience import Audience
 from mirada.kernel.errors import LeaseLost, SnapshotInvalid, StorageFull
 from mirada.ports import SnapshotRecord
@@ -165,7 +165,7 @@ def test_damage_while_serving_never_reaches_an_answer(library: Library, folder: 
     library.add(random_vectors(3, seed=6))
     index.refresh()
     assert _answers_are_right(index, library)
-    rebuilt = rebuild_index(index, 2, no_progress)
+    rebuilt = build_snapshot(index, 2, no_progress)
     assert rebuilt is not None
     assert index.status().snapshot == rebuilt.name
     assert _answers_are_right(index, library)

@@ -14,11 +14,11 @@ from flask import Flask
 
 from mirada.config import BUNDLED_MODEL_DIR, Settings
 from mirada.db.models import ApiKey, Content, Image, ImageStatus, Job, JobState, User
-from mirada.embedding.rebuild_job import REBUILD_INDEX
+from mirada.embedding.index_rebuild import REBUILD_INDEX
 from mirada.jobs import attempts, ledger
 from mirada.kernel.errors import Conflict, InvalidInput, NotAuthenticated, NotFound
 from mirada.people import users
-from mirada.people.key_lookup import recognise_key
+from mirada.people.identity import recognise_key
 from mirada.runtime import Runtime
 from webapp import cli
 from workers.kinds import KINDS

@@ -11,7 +11,7 @@ from flask import Flask
 
 from mirada.kernel.errors import NotAuthenticated
 from mirada.people import users
-from mirada.people.key_lookup import Bearer, recognise_key
+from mirada.people.identity import Bearer, recognise_key
 from mirada.runtime import Runtime
 from webapp import cli
 

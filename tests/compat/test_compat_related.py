@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mirada.embedding.backfill_job import backfill_at_start
+from mirada.embedding.backfill import backfill_at_start
 from mirada.kernel.embeddings import SpaceKind
 from tests.compat.conftest import Server, upload
 

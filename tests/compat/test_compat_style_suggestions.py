@@ -16,7 +16,7 @@ from mirada.db.session import Database
 from mirada.embedding.backfill import BACKFILL_EMBEDDINGS
 from mirada.jobs import ledger
 from mirada.kernel.user_text import MAX_TEXT_CHARS
-from mirada.memory import style_list as styles
+from mirada.memory import styles
 from mirada.memory.styles import BUILT_IN_STYLES, MAX_DESCRIPTIONS, MAX_STYLES, Style
 from mirada.people import users
 from mirada.people.keys import issue as issue_key

@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 from mirada.captions.writing import CAPTION_IMAGE
 from mirada.db.models import Job, JobState
 from mirada.embedding import backfill
-from mirada.embedding.backfill_job import backfill_at_start
+from mirada.embedding.backfill import backfill_at_start
 from mirada.jobs import attempts, ledger, sweep
 from mirada.kernel.errors import InvalidInput
 from mirada.runtime import Runtime

@@ -7,8 +7,8 @@ from sqlalchemy import update
 
 from mirada.db.models import Job, JobState
 from mirada.db.session import Database, now_ms
+from mirada.embedding.index_rebuild import REBUILD_INDEX
 from mirada.embedding.job import CREATE_EMBEDDINGS, queue_embedding
-from mirada.embedding.rebuild_job import REBUILD_INDEX
 from mirada.jobs import backlog, ledger
 from workers.kinds import KINDS
 

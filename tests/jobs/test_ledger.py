@@ -11,8 +11,8 @@ from sqlalchemy import select, update
 
 from mirada.db.models import Content, Image, Job, JobState, Role, User
 from mirada.db.session import Database, now_ms
+from mirada.embedding.index_rebuild import REBUILD_INDEX
 from mirada.embedding.job import queue_embedding
-from mirada.embedding.rebuild_job import REBUILD_INDEX
 from mirada.jobs import attempts, ledger, sweep
 from mirada.jobs.kinds import RetryPolicy, kind_of
 from mirada.kernel.errors import Conflict, InvalidInput, LeaseLost, NotFound, Unavailable

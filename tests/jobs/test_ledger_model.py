@@ -19,7 +19,7 @@ from sqlalchemy import update
 
 from mirada.db.models import Job, JobState, Role, User
 from mirada.db.session import Database
-from mirada.embedding.rebuild_job import REBUILD_INDEX
+from mirada.embedding.index_rebuild import REBUILD_INDEX
 from mirada.jobs import attempts, ledger
 from mirada.jobs.kinds import RetryPolicy
 from mirada.kernel.errors import Conflict, LeaseLost

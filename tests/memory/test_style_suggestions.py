@@ -15,8 +15,8 @@ from mirada.memory.history import PromptHistory
 from mirada.memory.rates import confidence
 from mirada.memory.style_matcher import StyleMatcher
 from mirada.memory.styles import BUILT_IN_STYLES, Style
-from mirada.memory.subjects import recurring_subjects
 from mirada.memory.suggest import Kind, suggest
+from mirada.memory.summary import recurring_subjects
 from mirada.memory.words import read
 
 SUBJECTS = ("a fox", "an owl", "a teapot", "two dancers", "a lighthouse", "a tram", "a baker")

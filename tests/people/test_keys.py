@@ -22,7 +22,7 @@ from mirada.kernel.errors import (
 )
 from mirada.people import keys, users
 from mirada.people.access import Authority, Scope
-from mirada.people.key_lookup import recognise_by_id, recognise_key
+from mirada.people.identity import recognise_by_id, recognise_key
 from mirada.people.keys import Asker, NewKey
 from mirada.runtime import Runtime
 

@@ -15,7 +15,7 @@ from mirada.db.session import Database
 from mirada.kernel.errors import Conflict, InvalidInput, NotFound, ScopeMissing
 from mirada.people import users
 from mirada.people.access import Authority, Scope
-from mirada.people.key_lookup import recognise_key
+from mirada.people.identity import recognise_key
 from mirada.people.keys import Asker
 from mirada.runtime import Runtime
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirada.kernel.errors import InvalidInput
-from mirada.pictures.comment_text import LONGEST_DECOMPOSITION, MAX_COMMENT_CHARACTERS, comment_text
+from mirada.pictures.comments import LONGEST_DECOMPOSITION, MAX_COMMENT_CHARACTERS, comment_text
 from testing.patience import Stopwatch
 
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466"

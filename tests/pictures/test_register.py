@@ -19,7 +19,7 @@ from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind
 from mirada.kernel.errors import Conflict, CorruptImage, InvalidInput, UnsupportedImage
 from mirada.kernel.images import ImageFormat, ImageStatus, PictureFacts
 from mirada.kernel.user_text import MAX_FILENAME_CHARS, clean_filename
-from mirada.pictures import images, receiving
+from mirada.pictures import images, intake
 from mirada.pictures import register as ingest
 from mirada.pictures.register import NewPicture, Registered
 from mirada.ports import ImageDecoder
@@ -430,7 +430,7 @@ class Staged:
 
 def receive(declared: str | None, fmt: ImageFormat = ImageFormat.JPEG, size: int = 9) -> object:
     decoder: ImageDecoder = Facts(fmt)  # type: ignore[assignment]
-    return receiving.receive(Staged(size), declared, decoder)  # type: ignore[arg-type]
+    return intake.receive(Staged(size), declared, decoder)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

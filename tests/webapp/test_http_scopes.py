@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from mirada.embedding.rebuild_job import REBUILD_INDEX
+from mirada.embedding.index_rebuild import REBUILD_INDEX
 from mirada.jobs import ledger
 from mirada.people import keys, users
 from mirada.people.access import Scope, checked_scopes

@@ -10,9 +10,9 @@ from flask.views import MethodView
 from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import SpaceKind
 from mirada.pictures import images, likes
+from mirada.pictures.images import queue_text_jobs
 from mirada.pictures.intake import take_in
 from mirada.pictures.new_image import FileClaims, NewImage, Texts
-from mirada.pictures.text_jobs import queue_text_jobs
 from mirada.search import queries
 from mirada.search.asked import current_change_seq
 from mirada.search.by_vector import Found, search

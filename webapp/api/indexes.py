@@ -7,7 +7,7 @@ from typing import Any
 from flask.views import MethodView
 
 from mirada.db import spaces
-from mirada.embedding.rebuild_job import REBUILD_INDEX
+from mirada.embedding.index_rebuild import REBUILD_INDEX
 from mirada.jobs import ledger
 from webapp.callers.auth import current_caller, require_administrator, require_user
 from webapp.http.creations import queued

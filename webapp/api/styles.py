@@ -6,8 +6,7 @@ from typing import Any
 
 from flask.views import MethodView
 
-from mirada.memory.style_list import STYLES
-from mirada.memory.styles import Style
+from mirada.memory.styles import STYLES, Style
 from mirada.memory.taste import taste
 from webapp.api.users import blueprint as users_blueprint
 from webapp.callers.auth import require_user

@@ -13,8 +13,7 @@ from mirada.kernel.audience import Audience
 from mirada.kernel.errors import NotAllowed, NotAuthenticated
 from mirada.people import users
 from mirada.people.access import NEEDS_KEY, Authority, Scope, Scopes, ends_at, scopes_from_text
-from mirada.people.identity import Key, Person
-from mirada.people.key_lookup import Bearer, recognise_by_id, recognise_key
+from mirada.people.identity import Bearer, Key, Person, recognise_by_id, recognise_key
 from webapp.callers import sessions
 from webapp.callers.open_mode import refuse_other_names, refuse_other_sites
 from webapp.callers.scopes import SAFE_METHODS, require_scope, scope_needed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from mirada.db import spaces
-from mirada.embedding.rebuild_job import REBUILD_INDEX
+from mirada.embedding.index_rebuild import REBUILD_INDEX
 from webapp.cli.terminal import AppGroup, command_errors, console, current_runtime, enqueue, follow
 
 index_group = AppGroup("index", help="What searches run on.")

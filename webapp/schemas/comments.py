@@ -8,7 +8,7 @@ import marshmallow as ma
 from flask import url_for
 from marshmallow import validate
 
-from mirada.pictures.comment_text import MAX_COMMENT_CHARACTERS
+from mirada.pictures.comments import MAX_COMMENT_CHARACTERS
 from webapp.schemas.images import OwnerSchema
 from webapp.schemas.replies import HOW_MANY, ReplySchema, page_of
 

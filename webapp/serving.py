@@ -20,7 +20,7 @@ from mirada.embedding.backfill import backfill_at_start
 from mirada.jobs.waiting import wake_unpaid_at_start
 from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.errors import MiradaError, Unavailable
-from mirada.memory.warm_up import StyleWarmUp
+from mirada.memory.taste import StyleWarmUp
 from mirada.people import users
 from mirada.pictures.folder_import import import_folder
 from mirada.runtime import Runtime

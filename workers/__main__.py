@@ -15,7 +15,7 @@ from mirada.config import InvalidSettings, Settings
 from mirada.embedding.backfill import backfill_at_start
 from mirada.jobs.waiting import wake_unpaid_at_start
 from mirada.kernel.errors import EmbeddingSpaceMismatch, MiradaError
-from mirada.memory.warm_up import StyleWarmUp
+from mirada.memory.taste import StyleWarmUp
 from mirada.runtime import Runtime
 from workers import actors, broker, doorbell, in_process, logs, metrics_server
 from workers.heartbeat import Heartbeat

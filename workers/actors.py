@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import dramatiq
 
 from workers.broker import QUEUE
-
-if TYPE_CHECKING:
-    from workers.runner import JobRunner
+from workers.runner import JobRunner
 
 
 def declare(broker: dramatiq.Broker, runner: JobRunner) -> None:

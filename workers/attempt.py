@@ -7,17 +7,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from mirada.background import Loop
+from mirada.db.models import Job
 from mirada.jobs import attempts
 from mirada.jobs.attempt import Stopping, TimedOut
+from mirada.jobs.kinds import TimeLimit
 from mirada.kernel.errors import LeaseLost
 from mirada.runtime import Runtime
-
-if TYPE_CHECKING:
-    from mirada.db.models import Job
-    from mirada.jobs.kinds import TimeLimit
 
 logger = logging.getLogger(__name__)
 

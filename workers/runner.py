@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING
 
 import structlog
 
+from mirada.db.models import Job
 from mirada.jobs import attempts, failures
 from mirada.jobs.attempt import Stopping
 from mirada.jobs.kinds import Kind, Kinds, kind_of
@@ -19,9 +19,6 @@ from mirada.runtime import Runtime
 from workers import lease_holder
 from workers.attempt import RENEW_EVERY_S, LeasedAttempt, LeaseKeeper
 from workers.kinds import KINDS
-
-if TYPE_CHECKING:
-    from mirada.db.models import Job
 
 logger = logging.getLogger(__name__)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from mirada.db import spaces
+from mirada.db.vector_rows import lease_name
 from mirada.jobs import attempts, leases, ledger
 from mirada.jobs.attempt import Attempt
 from mirada.jobs.kinds import Kind
@@ -54,7 +55,7 @@ def build_snapshot(
     """Build and publish a snapshot, and let this process serve from it.
 
     Args:
-        index: of the space whose lease (`leases.rebuild_lease`) the caller holds.
+        index: of the space whose lease (`lease_name`) the caller holds.
         fencing_token: of that lease; a newer holder's token makes publishing fail.
         progress: called about once a second with rows done and rows in all; it renews the lease
             and raises LeaseLost when that fails.
@@ -90,7 +91,7 @@ def rebuild_index(runtime: Runtime, attempt: Attempt) -> None:
     space_id = attempt.job.space_id
     if space_id is None:
         space_id, _ = runtime.space()
-    name = leases.rebuild_lease(space_id)
+    name = lease_name(space_id)
     with runtime.transaction() as session:
         # The ledger lets one attempt of a space's rebuild run. Whoever held this right before has
         # lost theirs, and the higher token keeps them from publishing.

@@ -17,7 +17,7 @@ from mirada.db.visibility import may_see_content
 from mirada.feedback.names import checked_asset_id, image_hash, theme_key
 from mirada.kernel.audience import Audience
 from mirada.kernel.errors import Conflict, NotFound
-from mirada.kernel.ids import LARGEST_ID
+from mirada.kernel.ids import in_range
 
 
 class Outcome(StrEnum):
@@ -96,11 +96,9 @@ def give_feedback(
 
 def get_feedback(session: Session, feedback_id: int, user_id: int) -> Feedback:
     """Return one's own verdict, its content loaded. Raises NotFound for anything else."""
-    row = None
-    if 0 < feedback_id <= LARGEST_ID:
-        row = session.execute(
-            _loaded().where(Feedback.id == feedback_id, Feedback.user_id == user_id)
-        ).scalar_one_or_none()
+    row = session.execute(
+        _loaded().where(Feedback.id == in_range(feedback_id), Feedback.user_id == user_id)
+    ).scalar_one_or_none()
     if row is None:
         raise _absent(feedback_id)
     return row
@@ -146,7 +144,7 @@ def delete_feedback(
     Raises:
         NotFound: there is none, or it is not theirs to take back.
     """
-    query = select(Feedback.content_id).where(Feedback.id == min(feedback_id, LARGEST_ID))
+    query = select(Feedback.content_id).where(Feedback.id == in_range(feedback_id))
     if not is_administrator:
         query = query.where(Feedback.user_id == user_id)
     content_id = session.execute(query).scalar_one_or_none()
@@ -203,14 +201,11 @@ def _replayed(session: Session, feedback_id: int, user_id: int) -> Feedback:
 
 
 def _content_id(session: Session, user_id: int, sha256: str) -> int:
-    known = image_hash(sha256)
-    content_id = None
-    if known is not None:
-        content_id = session.execute(
-            select(Content.id).where(
-                Content.sha256 == known, may_see_content(Audience(user_id), Content.id)
-            )
-        ).scalar_one_or_none()
+    content_id = session.execute(
+        select(Content.id).where(
+            Content.sha256 == image_hash(sha256), may_see_content(Audience(user_id), Content.id)
+        )
+    ).scalar_one_or_none()
     if content_id is None:
         raise _unknown(sha256)
     return content_id

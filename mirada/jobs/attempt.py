@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from mirada.db.models import Job
 from mirada.kernel.errors import LeaseLost, Unavailable
-
-if TYPE_CHECKING:
-    from mirada.db.models import Job
 
 
 class Stopping(LeaseLost):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -28,12 +28,10 @@ from sqlalchemy.orm import Session
 from mirada.db.models import Job, JobState
 from mirada.db.session import count_changed, now_ms
 from mirada.jobs import failures
+from mirada.jobs.attempt import Attempt
 from mirada.jobs.kinds import Kind, Kinds, kind_of
 from mirada.kernel.errors import LeaseLost
-
-if TYPE_CHECKING:
-    from mirada.jobs.attempt import Attempt
-    from mirada.runtime import Runtime
+from mirada.runtime import Runtime
 
 LEASE_S = 45
 """JOBS: long enough for three missed renewals of 15 s, short enough to wait for after a crash."""

@@ -5,15 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from sqlalchemy.orm import Session
+
+from mirada.jobs.attempt import Attempt
 from mirada.kernel.errors import NotFound
-
-if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
-
-    from mirada.jobs.attempt import Attempt
-    from mirada.runtime import Runtime
+from mirada.runtime import Runtime
 
 
 @dataclass(frozen=True, slots=True)

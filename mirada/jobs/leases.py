@@ -13,15 +13,8 @@ from sqlalchemy.orm import Session
 
 from mirada.db.models import Lease
 from mirada.db.session import count_changed, now_ms
-from mirada.db.vector_rows import lease_name
-from mirada.kernel.errors import LeaseLost
 
 SWEEPER = "sweeper"
-
-
-def rebuild_lease(space_id: int) -> str:
-    """Return the name of the lease under which snapshots of a space are published."""
-    return lease_name(space_id)
 
 
 def acquire(
@@ -51,13 +44,6 @@ def acquire(
         if not count_changed(session, taken):
             return None
     return session.execute(select(Lease.fencing_token).where(Lease.name == name)).scalar_one()
-
-
-def renew(session: Session, name: str, fencing_token: int, lease_s: int) -> None:
-    """Prolong a lease. Raises LeaseLost when another process has taken it since."""
-    mine = update(Lease).where(Lease.name == name, Lease.fencing_token == fencing_token)
-    if not count_changed(session, mine.values(lease_until_ms=now_ms() + lease_s * 1000)):
-        raise LeaseLost(f"The right '{name}' belongs to another process now.")
 
 
 def release(session: Session, name: str, fencing_token: int) -> None:

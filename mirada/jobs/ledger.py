@@ -122,17 +122,10 @@ def _locked_by_key(session: Session, key: str) -> Job | None:
 def queue_afresh(job: Job, now: int) -> None:
     """Make a job that came to an end wait again, as if it had never run."""
     job.state = JobState.QUEUED
-    job.attempts = 0
-    job.crashes = 0
-    job.progress_done = 0
-    job.progress_total = None
     job.next_run_at_ms = now
-    job.rung_at_ms = None
-    job.started_at_ms = None
-    job.finished_at_ms = None
-    job.lease_token = None
-    job.lease_until_ms = None
-    job.last_error = None
+    job.attempts = job.crashes = job.progress_done = 0
+    job.progress_total = job.rung_at_ms = job.started_at_ms = job.finished_at_ms = None
+    job.lease_token = job.lease_until_ms = job.last_error = None
 
 
 @dataclass(frozen=True, slots=True)

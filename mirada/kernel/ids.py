@@ -1,6 +1,11 @@
-"""Database ids: their range."""
+"""Database ids, and their range."""
 
 from __future__ import annotations
 
 LARGEST_ID = 2**63 - 1
 """What a BIGINT holds; drivers refuse more with an error of their own."""
+
+
+def in_range(row_id: int) -> int:
+    """Return an id to look a row up by: 0, which no row has, in place of one that no row can have."""
+    return row_id if 0 < row_id <= LARGEST_ID else 0

@@ -218,11 +218,10 @@ class Shown:
     """The styles, of s, that each of n prompts shows.
 
     Attributes:
-        probability: (n, s).
+        logits: (n, s), how much speaks for each.
         is_shown: (n, s).
     """
 
-    probability: Floats
     logits: Floats
     is_shown: Flags
 
@@ -250,7 +249,7 @@ def shown(evidence: Evidence, standing: Floats | None) -> Shown:
                 others[unnamed, style] -= best[sign]
         boosted = logits + np.log1p(WAY_WEIGHT * others)
         post = _posterior(boosted)
-    return Shown(post, boosted, (post > CERTAIN) | ((boosted > 0) & evidence.named))
+    return Shown(boosted, (post > CERTAIN) | ((boosted > 0) & evidence.named))
 
 
 def _posterior(logits: Floats) -> Floats:

@@ -1,8 +1,9 @@
-"""A person's taste, cached until anything it depends on changes."""
+"""A person's taste, cached until anything it depends on changes; and the warm-up of the list of styles."""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 import time
 from collections import OrderedDict
@@ -13,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from mirada.background import Loop
 from mirada.db import spaces
 from mirada.embedding.label_vectors import LabelVector, known_vectors, store_vectors
 from mirada.kernel.embeddings import SpaceKind, Vector
-from mirada.kernel.errors import Unavailable
+from mirada.kernel.errors import EmbeddingSpaceMismatch, Unavailable
 from mirada.memory import history
 from mirada.memory.background import Background
 from mirada.memory.style_matcher import StyleMatcher, texts_of, version_of
@@ -24,6 +26,8 @@ from mirada.memory.styles import STYLES, Style
 from mirada.memory.summary import Taste, taste_of
 from mirada.ports import TextEncoder
 from mirada.runtime import Runtime
+
+logger = logging.getLogger(__name__)
 
 LOADING_WAIT_S = 20.0
 PATIENCE_S = 60.0
@@ -33,6 +37,10 @@ REMEMBERED = 1_000
 """People whose taste one process remembers: about 10 kB each."""
 BACKGROUND_S = 300.0
 """How long everybody's rates are taken for unchanged before they are read again."""
+LOOK_EVERY_S = 2.0
+"""Until prompts are embedded there is no space that the texts could be encoded in."""
+RETRY_S = 30.0
+"""After trouble: a database that is down, or weights that cannot be had, which it costs to look for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,3 +250,38 @@ def _encode(
 def vector_key(text: str) -> str:
     """Return what a text of the list is kept under among the vectors of label texts."""
     return hashlib.sha256(f"style\n{text}".encode()).hexdigest()
+
+
+class StyleWarmUp(Loop):
+    """A loop that waits until prompts are embedded, encodes the list of styles, and ends."""
+
+    def __init__(self, runtime: Runtime, *, may_encode: bool) -> None:
+        """Prepare; nothing runs before `start`.
+
+        Args:
+            runtime: the process's own.
+            may_encode: false where workers encode: then it waits for what they store.
+        """
+        super().__init__(
+            "styles",
+            self._make_ready,
+            LOOK_EVERY_S,
+            "The list of styles is not ready yet",
+            retry_s=RETRY_S,
+        )
+        self._runtime = runtime
+        self._may_encode = may_encode
+
+    def start(self) -> None:
+        """Begin in the background; without EMBEDDINGS_ENABLED there is nothing to do."""
+        if self._runtime.settings.embeddings_enabled:
+            super().start()
+
+    def _make_ready(self) -> bool:
+        try:
+            return make_ready(
+                self._runtime, may_encode=self._may_encode, is_stopping=self.is_stopping
+            )
+        except EmbeddingSpaceMismatch as error:
+            logger.warning("The list of styles is not made ready: %s", error)
+            return True

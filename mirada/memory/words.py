@@ -170,13 +170,13 @@ def stems_of(segments: tuple[Segment, ...]) -> frozenset[str]:
     return frozenset(word.stem for segment in segments for word in segment if word.stem)
 
 
-def phrases_of(segments: tuple[Segment, ...], longest: int = LONGEST_PHRASE) -> Iterator[Found]:
-    """Yield the phrases of a prompt: runs of up to `longest` words that begin and end with one."""
+def phrases_of(segments: tuple[Segment, ...]) -> Iterator[Found]:
+    """Yield the phrases of a prompt: runs of up to LONGEST_PHRASE words that begin and end with one."""
     for number, segment in enumerate(segments):
         places = [place for place, word in enumerate(segment) if word.stem]
         stems = [segment[place].stem or "" for place in places]
         for first, start in enumerate(places):
-            for last in range(first, min(first + longest, len(places))):
+            for last in range(first, min(first + LONGEST_PHRASE, len(places))):
                 yield Found(tuple(stems[first : last + 1]), number, start, places[last] + 1)
 
 

@@ -14,7 +14,7 @@ from mirada.db.idempotency import Once, once
 from mirada.db.models import ApiKey, Role, utc_now
 from mirada.db.pages import newest_first
 from mirada.kernel.errors import Conflict, InvalidInput, NotFound
-from mirada.kernel.ids import LARGEST_ID
+from mirada.kernel.ids import in_range
 from mirada.people import access
 from mirada.people.access import Authority, KeyState, Scope, Scopes
 from mirada.people.identity import Key, Person, sha256_of
@@ -131,7 +131,7 @@ def list_keys(
 
 def get_key(session: Session, owner_id: int, key_id: int) -> Key:
     """Return a user's key by id. Raises NotFound when the user has no such key."""
-    key = session.get(ApiKey, key_id) if 0 < key_id <= LARGEST_ID else None
+    key = session.get(ApiKey, in_range(key_id))
     if key is None or key.user_id != owner_id:
         raise _no_such_key(key_id)
     return Key.of(key)
@@ -258,14 +258,12 @@ def _replayed(session: Session, key_id: int) -> NewKey:
 
 
 def _locked(session: Session, owner_id: int, key_id: int) -> ApiKey:
-    key = None
-    if 0 < key_id <= LARGEST_ID:
-        key = session.execute(
-            select(ApiKey)
-            .where(ApiKey.id == key_id, ApiKey.user_id == owner_id)
-            .with_for_update()
-            .execution_options(populate_existing=True)
-        ).scalar_one_or_none()
+    key = session.execute(
+        select(ApiKey)
+        .where(ApiKey.id == in_range(key_id), ApiKey.user_id == owner_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).scalar_one_or_none()
     if key is None:
         raise _no_such_key(key_id)
     return key

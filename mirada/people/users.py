@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from mirada.db.models import ApiKey, Role, User
 from mirada.db.pages import newest_first
 from mirada.kernel.errors import Conflict, InvalidInput, NotFound
-from mirada.kernel.ids import LARGEST_ID
+from mirada.kernel.ids import in_range
 from mirada.people import keys
 from mirada.people.access import Scopes
 from mirada.people.identity import Key, Person
@@ -116,7 +116,7 @@ def without_rank(user: Person) -> Person:
 
 def get_user(session: Session, user_id: int) -> Person:
     """Return a user by id. Raises NotFound."""
-    user = session.get(User, user_id) if 0 < user_id <= LARGEST_ID else None
+    user = session.get(User, in_range(user_id))
     if user is None:
         raise no_such_user(user_id)
     return Person.of(user)

@@ -17,7 +17,7 @@ from mirada.db.session import count_changed
 from mirada.db.visibility import may_see
 from mirada.kernel.audience import Audience
 from mirada.kernel.errors import Conflict, InvalidInput, NotFound
-from mirada.kernel.ids import LARGEST_ID
+from mirada.kernel.ids import LARGEST_ID, in_range
 from mirada.pictures.images import add_to_counts, see_image
 
 MAX_COMMENT_CHARACTERS = 2_000
@@ -128,11 +128,9 @@ def get_comment(session: Session, image_id: int, comment_id: int, audience: Audi
         NotFound: there is no such image for this audience, or no such comment under it.
     """
     see_image(session, image_id, audience)
-    comment = None
-    if 0 < comment_id <= LARGEST_ID:
-        comment = session.execute(
-            _seen(image_id, audience).where(Comment.id == comment_id)
-        ).scalar_one_or_none()
+    comment = session.execute(
+        _seen(image_id, audience).where(Comment.id == in_range(comment_id))
+    ).scalar_one_or_none()
     if comment is None:
         raise _absent(image_id, comment_id)
     return comment
@@ -187,13 +185,12 @@ def delete_comment(
         NotFound: there is no such image or comment, or it is not theirs to delete.
     """
     image = see_image(session, image_id, Audience(user_id), lock=True)
-    statement = delete(Comment).where(Comment.id == comment_id, Comment.image_id == image_id)
+    statement = delete(Comment).where(
+        Comment.id == in_range(comment_id), Comment.image_id == image_id
+    )
     if not is_administrator and image.owner_id != user_id:
         statement = statement.where(Comment.user_id == user_id)
-    gone = 0
-    if 0 < comment_id <= LARGEST_ID:
-        gone = count_changed(session, statement)
-    if not gone:
+    if not count_changed(session, statement):
         raise _absent(image_id, comment_id)
     add_to_counts(session, image_id, comments=-1)
 

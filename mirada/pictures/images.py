@@ -20,7 +20,7 @@ from mirada.db.visibility import may_see, visible_images
 from mirada.embedding.job import queue_embedding
 from mirada.kernel.audience import Audience
 from mirada.kernel.errors import InvalidInput, NotFound, PreconditionFailed
-from mirada.kernel.ids import LARGEST_ID
+from mirada.kernel.ids import in_range
 from mirada.kernel.prompts import normalised_prompt
 from mirada.kernel.user_text import checked_text, clean_filename
 from mirada.runtime import Runtime
@@ -74,11 +74,9 @@ def see_image(
         NotFound: there is none, or the audience may not see it.
     """
     query = select(Image.id, Image.owner_id, Image.like_count, Image.comment_count).where(
-        Image.id == image_id, may_see(audience)
+        Image.id == in_range(image_id), may_see(audience)
     )
-    row = None
-    if 0 < image_id <= LARGEST_ID:
-        row = session.execute(query.with_for_update() if lock else query).one_or_none()
+    row = session.execute(query.with_for_update() if lock else query).one_or_none()
     if row is None:
         raise _absent(image_id)
     return SeenImage(*row)
@@ -264,12 +262,8 @@ def _in_order(text_ids: list[int | None]) -> list[int]:
 
 
 def _one(session: Session, query: Select[Image], image_id: int) -> Image:
-    image = None
-    if 0 < image_id <= LARGEST_ID:
-        narrowed = _loaded(query.where(Image.id == image_id))
-        image = session.execute(
-            narrowed.execution_options(populate_existing=True)
-        ).scalar_one_or_none()
+    narrowed = _loaded(query.where(Image.id == in_range(image_id)))
+    image = session.execute(narrowed.execution_options(populate_existing=True)).scalar_one_or_none()
     if image is None:
         raise _absent(image_id)
     return image

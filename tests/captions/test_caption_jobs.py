@@ -23,7 +23,7 @@ from mirada.db.memory_models import TextEmbedding
 from mirada.db.models import Content, Installation, JobState, Space
 from mirada.db.spending_models import CallState
 from mirada.jobs import sweep
-from mirada.jobs.slots import REST_S
+from mirada.jobs.waiting import REST_S
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind, l2_normalise
 from mirada.language_model import paying, usage
 from mirada.language_model.usage import KeyState

@@ -13,12 +13,11 @@ from sqlalchemy import func, select
 from mirada.db.classifier_models import LabelVector
 from mirada.jobs import sweep
 from mirada.kernel.embeddings import Matrix
-from mirada.memory import warm_up
+from mirada.memory import taste as warm_up
 from mirada.memory.style_matcher import texts_of
 from mirada.memory.styles import BUILT_IN_STYLES
 from mirada.memory.summary import Taste
-from mirada.memory.taste import taste
-from mirada.memory.warm_up import StyleWarmUp
+from mirada.memory.taste import StyleWarmUp, taste
 from mirada.people import users
 from mirada.runtime import Runtime
 from testing.deployment import free_port, wait_until

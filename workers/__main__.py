@@ -17,7 +17,7 @@ from mirada.jobs.waiting import wake_unpaid_at_start
 from mirada.kernel.errors import EmbeddingSpaceMismatch, MiradaError
 from mirada.memory.taste import StyleWarmUp
 from mirada.runtime import Runtime
-from workers import actors, broker, doorbell, in_process, logs, metrics_server
+from workers import broker, doorbell, in_process, logs, metrics_server
 from workers.heartbeat import Heartbeat
 from workers.runner import JobRunner
 from workers.sweeper import Sweeper
@@ -98,7 +98,7 @@ def _prepare(runtime: Runtime, stopping: threading.Event) -> bool:
 def _work_with_redis(runtime: Runtime, redis_url: str, stopping: threading.Event) -> None:
     runner = JobRunner(runtime)
     queue = broker.make_broker(redis_url, broker.WORKER_SOCKET_TIMEOUT_S)
-    actors.declare(queue, runner)
+    broker.declare(queue, runner)
     worker = dramatiq.Worker(
         queue,
         worker_threads=runtime.settings.worker_threads,

@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from mirada.background import Loop
 from mirada.db.models import Job
 from mirada.jobs import attempts
-from mirada.jobs.attempt import Stopping, TimedOut
-from mirada.jobs.kinds import TimeLimit
+from mirada.jobs.kinds import Stopping, TimedOut, TimeLimit
 from mirada.kernel.errors import LeaseLost
 from mirada.runtime import Runtime
 

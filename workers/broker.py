@@ -8,6 +8,8 @@ from dramatiq.brokers.redis import RedisBroker
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from workers.runner import JobRunner
+
 QUEUE = "jobs"
 NAMESPACE = "mirada"
 HEARTBEAT_TIMEOUT_MS = 15_000
@@ -51,3 +53,9 @@ def message(job_id: int, kind: str) -> dramatiq.Message[None]:
 def waiting_messages(broker: RedisBroker) -> int:
     """Return how many messages no worker has fetched yet. Raises redis.RedisError."""
     return int(broker.client.llen(f"{NAMESPACE}:{QUEUE}"))
+
+
+def declare(broker: dramatiq.Broker, runner: JobRunner) -> None:
+    """Register an actor with the broker for each kind that the runner knows."""
+    for name in runner.kinds:
+        dramatiq.actor(runner.run, actor_name=name, queue_name=QUEUE, broker=broker)

@@ -9,9 +9,8 @@ import time
 import structlog
 
 from mirada.db.models import Job
-from mirada.jobs import attempts, failures
-from mirada.jobs.attempt import Stopping
-from mirada.jobs.kinds import Kind, Kinds, kind_of
+from mirada.jobs import attempts
+from mirada.jobs.kinds import Kind, Kinds, Stopping, kind_of, reason_of
 from mirada.jobs.ledger import UNFINISHED
 from mirada.kernel.errors import LeaseLost, MiradaError, Unavailable
 from mirada.metrics.instruments import JOB_SECONDS
@@ -144,7 +143,7 @@ class JobRunner:
         logger.warning(
             "Attempt %s failed: %s",
             attempt.job.attempts,
-            failures.reason_of(error),
+            reason_of(error),
             exc_info=None if expected else error,
         )
         deadline = time.monotonic() + RECORD_PATIENCE_S

@@ -29,8 +29,7 @@ from mirada.db import spaces
 from mirada.embedding import embed
 from mirada.embedding.texts import store_prompt_vectors
 from mirada.jobs import attempts
-from mirada.jobs.attempt import Attempt
-from mirada.jobs.kinds import Kind, RetryPolicy
+from mirada.jobs.kinds import Attempt, Kind, RetryPolicy
 from mirada.jobs.waiting import NoFreeSlot, Slot, slot_of
 from mirada.kernel.embeddings import EmbeddingSpace, Vector
 from mirada.kernel.errors import GarbledReply, MiradaError, NotFound, Unavailable, UnusableReply

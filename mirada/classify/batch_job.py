@@ -9,8 +9,7 @@ from mirada.classify import batch, remembered
 from mirada.classify.classifier import Classifier, Question
 from mirada.classify.remembered import Remark
 from mirada.jobs import attempts
-from mirada.jobs.attempt import Attempt
-from mirada.jobs.kinds import Kind, RetryPolicy
+from mirada.jobs.kinds import Attempt, Kind, RetryPolicy
 from mirada.kernel.errors import NotFound, Unavailable
 from mirada.kernel.labels import Label
 from mirada.runtime import Runtime

@@ -11,7 +11,7 @@ from mirada.jobs.kinds import Kind, RetryPolicy
 from mirada.language_model import paying, spending
 
 if TYPE_CHECKING:
-    from mirada.jobs.attempt import Attempt
+    from mirada.jobs.kinds import Attempt
     from mirada.runtime import Runtime
 
 

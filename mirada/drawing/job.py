@@ -7,8 +7,7 @@ import shutil
 
 from mirada.drawing import request
 from mirada.drawing.request import WantedDrawing
-from mirada.jobs.attempt import Attempt
-from mirada.jobs.kinds import Kind, RetryPolicy
+from mirada.jobs.kinds import Attempt, Kind, RetryPolicy
 from mirada.jobs.waiting import slot_of
 from mirada.kernel.drawing import sides_of
 from mirada.kernel.errors import (

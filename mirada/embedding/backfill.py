@@ -17,8 +17,7 @@ from mirada.db.models import Content, Embedding, Job, JobState
 from mirada.embedding import embed, texts
 from mirada.embedding.job import CREATE_EMBEDDINGS, queue_embedding
 from mirada.jobs import attempts, ledger
-from mirada.jobs.attempt import Attempt
-from mirada.jobs.kinds import Kind
+from mirada.jobs.kinds import Attempt, Kind
 from mirada.kernel.embeddings import SpaceKind
 from mirada.runtime import Runtime
 

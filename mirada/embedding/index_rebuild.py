@@ -7,8 +7,7 @@ import logging
 from mirada.db import spaces
 from mirada.db.vector_rows import lease_name
 from mirada.jobs import attempts, leases, ledger
-from mirada.jobs.attempt import Attempt
-from mirada.jobs.kinds import Kind
+from mirada.jobs.kinds import Attempt, Kind
 from mirada.ports import RebuildProgress, SnapshotRecord, VectorIndex, VectorSource
 from mirada.runtime import Runtime
 

@@ -15,8 +15,7 @@ from mirada.embedding import embed
 from mirada.embedding.embed import Subject
 from mirada.embedding.palette import Colour, palette_of
 from mirada.jobs import attempts, ledger
-from mirada.jobs.attempt import Attempt
-from mirada.jobs.kinds import Kind, RetryPolicy, SubjectRules, TimeLimit
+from mirada.jobs.kinds import Attempt, Kind, RetryPolicy, SubjectRules, TimeLimit
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, Vector
 from mirada.kernel.errors import EmbeddingSpaceMismatch, MiradaError, NotFound, Unavailable
 from mirada.kernel.images import RgbImage
@@ -64,13 +63,12 @@ def queue_embedding(
 
 
 def _earlier_work(session: Session, content_id: int) -> str | None:
-    query = (
+    return session.execute(
         select(Job.same_work)
         .where(Job.kind == CREATE_EMBEDDINGS, Job.subject_id == content_id)
         .order_by(Job.state.not_in(ledger.GIVEN_UP), Job.id)
         .limit(1)
-    )
-    return session.execute(query).scalar_one_or_none()
+    ).scalar_one_or_none()
 
 
 @dataclass(frozen=True, slots=True)

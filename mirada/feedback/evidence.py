@@ -94,8 +94,7 @@ def evidence_for(session: Session, names: Iterable[str], vocabulary: Vocabulary)
         names: labels or themes, in the form of `normalised_name`.
         vocabulary: of the space whose vectors are compared.
     """
-    themes = {theme_key(name) for name in names}
-    counts = evidence_counts(session, themes, vocabulary.space_id)
+    counts = evidence_counts(session, {theme_key(name) for name in names}, vocabulary.space_id)
     rows = evidence_rows(session, counts, vocabulary.space_id, _per_theme(list(counts.values())))
     vectors = _theme_vectors(session, rows, vocabulary)
     by_theme: dict[str, list[VerdictRow]] = {}

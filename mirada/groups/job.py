@@ -9,8 +9,7 @@ from mirada.groups import grouping, runs
 from mirada.groups.grouping import GroupPage
 from mirada.groups.runs import ClusterKind
 from mirada.jobs import attempts
-from mirada.jobs.attempt import Attempt
-from mirada.jobs.kinds import Kind
+from mirada.jobs.kinds import Attempt, Kind
 from mirada.kernel.errors import NotFound
 from mirada.runtime import Runtime
 
@@ -29,8 +28,7 @@ def cluster_library(runtime: Runtime, attempt: Attempt) -> None:
     change_seq = source.current_seq()
     with runtime.transaction() as session:
         run_id = runs.begin(session, job.space_id, kind, parameters, change_seq)
-    pages = _pages(runtime, attempt, kind, parameters)
-    members, clusters = _store(runtime, attempt, run_id, pages)
+    members, clusters = _store(runtime, attempt, run_id, _pages(runtime, attempt, kind, parameters))
     with runtime.transaction() as session:
         runs.finish(session, run_id)
         # In the same transaction: an attempt that lost its lease shows nothing.

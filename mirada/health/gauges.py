@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
+from mirada.db import changes
 from mirada.health.probes import Probe, Result
-from mirada.jobs import backlog as observe
-from mirada.jobs.backlog import Backlog
+from mirada.jobs import ledger
 from mirada.jobs.kinds import Kinds
+from mirada.jobs.ledger import Backlog
 from mirada.runtime import Runtime
 
 FRESH_S = 1.0
@@ -63,11 +64,11 @@ class DatabaseGauges:
 
     def _read_change_seq(self) -> int:
         with self._runtime.reading() as session:
-            return observe.change_seq(session)
+            return changes.current_seq(session)
 
     def _read_backlog(self) -> Backlog:
         with self._runtime.reading() as session:
-            return observe.backlog(session, self._kinds)
+            return ledger.backlog(session, self._kinds)
 
 
 def _families() -> tuple[GaugeMetricFamily, ...]:

@@ -27,10 +27,8 @@ from sqlalchemy.orm import Session
 
 from mirada.db.models import Job, JobState
 from mirada.db.session import count_changed, now_ms
-from mirada.jobs import failures
-from mirada.jobs.attempt import Attempt
-from mirada.jobs.kinds import Kind, Kinds, kind_of
-from mirada.kernel.errors import LeaseLost
+from mirada.jobs.kinds import Attempt, Kind, Kinds, is_hopeless, kind_of, reason_of
+from mirada.kernel.errors import Deferred, LeaseLost
 from mirada.runtime import Runtime
 
 LEASE_S = 45
@@ -200,11 +198,11 @@ def fail(session: Session, job_id: int, token: str, error: BaseException, kind: 
         raise _lease_lost(job_id)
     policy = kind.retry_policy
     errors = job.attempts - job.crashes
-    is_deferred = failures.is_deferred(error)
-    is_final = not is_deferred and (failures.is_hopeless(error) or errors >= policy.max_attempts)
-    reason = failures.reason_of(error)
+    is_deferred = isinstance(error, Deferred)
+    is_final = not is_deferred and (is_hopeless(error) or errors >= policy.max_attempts)
+    reason = reason_of(error)
     if not is_final:
-        wait_ms = int(failures.wait_s(error, errors, policy) * 1000)
+        wait_ms = int(policy.wait_s(error, errors) * 1000)
         _update_mine(
             session,
             job_id,

@@ -1,17 +1,69 @@
-"""A kind of job as one row: its work, its retries, its time limit, and what becomes of its subject."""
+"""A kind of job as one row: its work, its retries, its time limit, and what becomes of its subject.
+
+The work is given an `Attempt`, which `workers` makes. An attempt that ends in an error is judged here.
+"""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from mirada.jobs.attempt import Attempt
-from mirada.kernel.errors import NotFound
+from mirada.db.models import Job
+from mirada.kernel.errors import (
+    CorruptImage,
+    Deferred,
+    InvalidInput,
+    LanguageModelRefused,
+    LeaseLost,
+    MiradaError,
+    NotAllowed,
+    NotFound,
+    Unavailable,
+    UnusableReply,
+)
 from mirada.runtime import Runtime
+
+MAX_ERROR_CHARS = 2_000
+HOPELESS = (InvalidInput, NotAllowed, NotFound, LanguageModelRefused, UnusableReply)
+"""Errors of the input, or of whoever was asked: another attempt would end the same way."""
+
+
+class Stopping(LeaseLost):
+    """This process is asked to stop; the attempt is given back unused."""
+
+    code = "stopping"
+
+
+class TimedOut(Unavailable):
+    """The attempt took longer than its kind of job may."""
+
+    code = "timed_out"
+
+
+class Attempt(Protocol):
+    """One claimed job. Used by one thread."""
+
+    @property
+    def job(self) -> Job:
+        """The job's row as it was claimed."""
+
+    @property
+    def token(self) -> str:
+        """The lease token that every finishing write carries."""
+
+    def check(self) -> None:
+        """Raise LeaseLost when the attempt is lost, TimedOut past its soft limit; for every step."""
+
+    def check_long(self) -> None:
+        """As `check`; raises Stopping too when the process is to stop. For work of many steps."""
+
+    def report(self, done: int, total: int | None) -> None:
+        """Record progress, at most once a second but always the last step; raises as `check_long`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +85,19 @@ class RetryPolicy:
         exponential = self.first_delay_s * 2.0 ** min(errors - 1, 30)
         jittered = exponential * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load, hides nothing
         return min(jittered, self.max_delay_s)
+
+    def wait_s(self, error: BaseException, errors: int) -> float:
+        """Return how long the job waits for its next attempt: at least as long as the error asks.
+
+        Args:
+            error: what ended the attempt.
+            errors: attempts that ended in an error, this one included.
+        """
+        asked_s: float = error.retry_after_s if isinstance(error, Unavailable) else 0
+        if isinstance(error, Deferred):
+            # What was deferred together must not come back together.
+            asked_s += random.uniform(0, self.first_delay_s)  # noqa: S311 - spreads load
+        return max(self.delay_s(errors), asked_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +167,22 @@ def kind_of(kinds: Kinds, name: str) -> Kind:
         raise NotFound(f"This version of Mirada knows no work called '{name}'.")
 
     return kinds.get(name) or Kind(name, fail)
+
+
+def is_hopeless(error: BaseException) -> bool:
+    """Return whether another attempt would end the same way.
+
+    Not so a picture that does not decode: every pixel was decoded when it came in, so here the
+    machine is suspected.
+    """
+    return isinstance(error, HOPELESS) and not isinstance(error, (CorruptImage, Deferred))
+
+
+def reason_of(error: BaseException) -> str:
+    """Return an error as people read it in the failed list."""
+    if isinstance(error, MiradaError):
+        return error.detail[:MAX_ERROR_CHARS]
+    if isinstance(error, DBAPIError):
+        # Its text quotes the statement, and sometimes what people wrote.
+        return f"{type(error).__name__}: the worker's log has the details under this job's id."
+    return f"{type(error).__name__}: {error}"[:MAX_ERROR_CHARS]

@@ -6,6 +6,7 @@ the commit. How an attempt runs and ends is in `mirada.jobs.attempts`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,8 @@ ASKED_WITH = "api_key_id"
 UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
 FINAL = (JobState.DONE, JobState.FAILED, JobState.QUARANTINED)
 GIVEN_UP = (JobState.FAILED, JobState.QUARANTINED)
+NOT_DONE = (*UNFINISHED, *GIVEN_UP)
+"""Done jobs are kept for good: to count them would cost more every month."""
 
 
 def enqueue(
@@ -199,6 +202,35 @@ def count_by_state(session: Session) -> dict[JobState, int]:
     rows = session.execute(select(Job.state, func.count()).group_by(Job.state))
     counts = {JobState(row[0]): int(row[1]) for row in rows}
     return {state: counts.get(state, 0) for state in JobState}
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """The work that is not done.
+
+    Attributes:
+        jobs: how many there are by kind and state; zeros included, for the kinds asked for and NOT_DONE.
+        longest_wait_s: how long the oldest due job has waited for a worker; 0 when none waits.
+    """
+
+    jobs: Mapping[tuple[str, str], int]
+    longest_wait_s: float
+
+
+def backlog(session: Session, kinds: Iterable[str]) -> Backlog:
+    """Count the jobs that wait, run or were given up; these kinds also where there are none."""
+    counts = {(kind, str(state)): 0 for kind in kinds for state in NOT_DONE}
+    rows = session.execute(
+        select(Job.kind, Job.state, func.count())
+        .where(Job.state.in_(NOT_DONE))
+        .group_by(Job.kind, Job.state)
+    )
+    counts |= {(kind, str(state)): int(count) for kind, state, count in rows}
+    waited_ms = session.execute(
+        select(now_ms() - func.min(Job.next_run_at_ms)).where(Job.state == JobState.QUEUED)
+    ).scalar_one()
+    # What is to be tried again later waits for its time, not for a worker.
+    return Backlog(counts, max(0.0, float(waited_ms or 0) / 1000))
 
 
 def retry_job(session: Session, job_id: int, viewer: Person | None, kinds: Kinds) -> Job:

@@ -9,7 +9,7 @@ from typing import Any, overload
 
 from sqlalchemy.orm import Session
 
-from mirada.jobs.attempt import Attempt
+from mirada.jobs.kinds import Attempt
 from mirada.kernel.errors import LanguageModelRefused, MiradaError, Unavailable
 from mirada.kernel.model_requests import AnyReply, Counted, Request
 from mirada.language_model import spending

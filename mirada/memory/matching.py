@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mirada.kernel.embeddings import Matrix
-from mirada.memory.common_words import COMMON_STEMS, COMMON_WORDS
+from mirada.memory.plain_language import COMMON_STEMS, COMMON_WORDS
 from mirada.memory.rates import RARE_RATE, plain_rate
 from mirada.memory.styles import Style
 from mirada.memory.words import (

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from mirada.memory.common_words import COMMON_STEMS
+from mirada.memory.plain_language import COMMON_STEMS
 from mirada.memory.rates import confidence
 from mirada.memory.words import (
     Segment,

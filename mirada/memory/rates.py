@@ -11,8 +11,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from mirada.memory.common_words import COMMON_STEMS
-from mirada.memory.plain_prompts import PLAIN_PROMPTS
+from mirada.memory.plain_language import COMMON_STEMS, PLAIN_PROMPTS
 from mirada.memory.words import LANGUAGES, Segment, Stems, is_quality, language_of, phrases_of, read
 
 LEAST_PEOPLE = 3

@@ -10,7 +10,7 @@ import numpy as np
 
 from mirada.kernel.embeddings import Matrix, Vector
 from mirada.memory.matching import Floats, StyleVectors, StyleWords
-from mirada.memory.plain_prompts import PLAIN_PROMPTS
+from mirada.memory.plain_language import PLAIN_PROMPTS
 from mirada.memory.styles import Style
 
 

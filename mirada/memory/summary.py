@@ -145,8 +145,7 @@ def taste_of(
     subjects = []
     for subject in recurring_subjects(kept.history.prompts, matcher.words.is_name):
         images = [image for row in subject.members for image in kept.images[row]]
-        newest = max(image.id for image in images)
-        subjects.append(OwnSubject(subject.label, len(images), newest))
+        subjects.append(OwnSubject(subject.label, len(images), max(image.id for image in images)))
     subjects.sort(key=lambda one: (-one.frequency, one.subject))
     colours = history.palettes(
         session, {image.content_id for image in kept.total if image.is_ready}
@@ -163,5 +162,4 @@ def taste_of(
 
 
 def _by_month(images: Sequence[OwnImage]) -> tuple[tuple[str, int], ...]:
-    counts = Counter(image.created_at.strftime("%Y-%m") for image in images)
-    return tuple(sorted(counts.items()))
+    return tuple(sorted(Counter(image.created_at.strftime("%Y-%m") for image in images).items()))

@@ -1,4 +1,4 @@
-"""Users and API keys as values, and the look-up of a key's owner.
+"""Users and API keys as values, the look-up of a key's owner, and the key that signs cookies.
 
 Other rooms see no rows of their tables. A key is looked up at every call, so that revoking works at once.
 """
@@ -6,6 +6,7 @@ Other rooms see no rows of their tables. A key is looked up at every call, so th
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +14,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from mirada.db.models import ApiKey, User, utc_now
+from mirada.db.models import ApiKey, Installation, User, utc_now
 from mirada.kernel.errors import NotAuthenticated
 from mirada.people.access import KeyState, key_state
 
@@ -129,3 +130,18 @@ def _in_force(session: Session, *which: ColumnElement[bool]) -> Bearer:
     if state is KeyState.REVOKED:
         raise NotAuthenticated("This API key was revoked. Issue a new one.")
     return Bearer(Person.of(user), Key.of(key))
+
+
+def signing_key(session: Session, configured: str | None) -> str:
+    """Return the signing key, 64 hex digits, from the database's secret and the configured one.
+
+    Two secrets protect in three ways. A reader of the database alone cannot sign. A configured
+    secret that can be guessed does no harm. Two databases with one `.env` do not accept each
+    other's cookies.
+
+    Args:
+        session: for reading.
+        configured: the setting SECRET_KEY; None uses the database's secret alone.
+    """
+    secret = session.execute(select(Installation.secret_key)).scalar_one()
+    return hmac.new((configured or "").encode(), secret.encode(), hashlib.sha256).hexdigest()

@@ -176,8 +176,7 @@ def user_named(session: Session, username: str) -> Person:
 
 
 def _found_local_user(session: Session) -> Person | None:
-    query = select(User).where(User.username == LOCAL_USERNAME)
-    user = session.execute(query).scalar_one_or_none()
+    user = session.execute(select(User).where(User.username == LOCAL_USERNAME)).scalar_one_or_none()
     # MySQL finds "lócal" under "local", and nobody else may be taken for an administrator.
     if user is not None and user.username != LOCAL_USERNAME:
         raise Conflict(

@@ -99,8 +99,7 @@ def register_image(
     if earlier_id is None and is_once_per_owner:
         earlier_id = _image_id_of(session, content, owner.id)
     if earlier_id is not None:
-        earlier = _replayed(session, earlier_id, owner.id)
-        return Registered(earlier, None, is_new, was_replayed=True)
+        return Registered(_replayed(session, earlier_id, owner.id), None, is_new, was_replayed=True)
     if not content.storage_key:
         # Somebody had these bytes classified, and nobody kept them until now.
         content.storage_key = picture.storage_key

@@ -37,7 +37,7 @@ def test_arrows_point_down_only() -> None:
     assert found.returncode == 0, found.stdout
 
 
-@pytest.mark.parametrize("entry", ["import webapp, workers.actors", "import webapp.cli"])
+@pytest.mark.parametrize("entry", ["import webapp, workers.broker", "import webapp.cli"])
 def test_importing_an_entry_point_loads_no_heavy_library(entry: str) -> None:
     heavy = ["torch", "torchvision", "faiss", "open_clip", "timm"]
     code = f"{entry}; import sys; print(*[m for m in {heavy} if m in sys.modules])"

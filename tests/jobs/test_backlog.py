@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import update
 
+from mirada.db import changes
 from mirada.db.models import Job, JobState
 from mirada.db.session import Database, now_ms
 from mirada.embedding.index_rebuild import REBUILD_INDEX
 from mirada.embedding.job import CREATE_EMBEDDINGS, queue_embedding
-from mirada.jobs import backlog, ledger
+from mirada.jobs import ledger
 from workers.kinds import KINDS
 
 
@@ -27,7 +28,7 @@ def change(database: Database, job_id: int, **values: object) -> None:
 
 def test_a_ledger_without_work_is_all_zeros(database: Database) -> None:
     with database.reading() as session:
-        found = backlog.backlog(session, KINDS)
+        found = ledger.backlog(session, KINDS)
     assert {kind for kind, _ in found.jobs} == set(KINDS)
     assert {state for _, state in found.jobs} == {"queued", "running", "failed", "quarantined"}
     assert set(found.jobs.values()) == {0}
@@ -42,7 +43,7 @@ def test_jobs_are_counted_by_kind_and_state_but_for_those_that_are_done(
     with database.transaction() as session:
         ledger.enqueue(session, REBUILD_INDEX, space_id=1)
     with database.reading() as session:
-        found = {key: count for key, count in backlog.backlog(session, KINDS).jobs.items() if count}
+        found = {key: count for key, count in ledger.backlog(session, KINDS).jobs.items() if count}
     assert found == {
         (CREATE_EMBEDDINGS, "queued"): 2,
         (CREATE_EMBEDDINGS, "running"): 1,
@@ -56,7 +57,7 @@ def test_the_longest_wait_is_that_of_the_oldest_due_job(database: Database, ids:
     change(database, ids[0], next_run_at_ms=now_ms() - 90_000)
     change(database, ids[1], next_run_at_ms=now_ms() - 900_000, state=JobState.RUNNING)
     with database.reading() as session:
-        waited_s = backlog.backlog(session, KINDS).longest_wait_s
+        waited_s = ledger.backlog(session, KINDS).longest_wait_s
     assert 90 <= waited_s < 890
 
 
@@ -64,9 +65,9 @@ def test_what_is_to_be_tried_again_later_does_not_wait(database: Database, ids: 
     for job_id in ids:
         change(database, job_id, next_run_at_ms=now_ms() + 60_000)
     with database.reading() as session:
-        assert backlog.backlog(session, KINDS).longest_wait_s == 0
+        assert ledger.backlog(session, KINDS).longest_wait_s == 0
 
 
 def test_the_last_change_is_told(database: Database) -> None:
     with database.reading() as session:
-        assert backlog.change_seq(session) == 0
+        assert changes.current_seq(session) == 0

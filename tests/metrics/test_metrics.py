@@ -16,8 +16,7 @@ import pytest
 
 from mirada.config import PROJECT_ROOT
 from mirada.jobs import attempts, ledger
-from mirada.jobs.attempt import Attempt, Stopping
-from mirada.jobs.kinds import Kind
+from mirada.jobs.kinds import Attempt, Kind, Stopping
 from mirada.kernel.errors import InvalidInput, LeaseLost, Unavailable
 from mirada.metrics import multiprocess
 from mirada.metrics.instruments import JOB_SECONDS

@@ -9,12 +9,11 @@ from dramatiq.brokers.stub import StubBroker
 
 from mirada.db.models import JobState
 from mirada.jobs import attempts, ledger
-from mirada.jobs.attempt import Attempt
-from mirada.jobs.kinds import Kind, RetryPolicy, SubjectRules
+from mirada.jobs.kinds import Attempt, Kind, RetryPolicy, SubjectRules
 from mirada.kernel.errors import InvalidInput, Unavailable
 from mirada.runtime import Runtime
 from testing.worksite import Site
-from workers import actors
+from workers.broker import declare
 from workers.kinds import KINDS
 from workers.runner import JobRunner
 
@@ -34,7 +33,7 @@ NAMES_IN_QUEUES = {
 def test_every_kind_has_its_actor_under_the_name_that_queued_jobs_carry(runtime: Runtime) -> None:
     broker = StubBroker(middleware=[])
     runner = JobRunner(runtime)
-    actors.declare(broker, runner)
+    declare(broker, runner)
     runner.stop(0)
 
     assert set(KINDS) == broker.get_declared_actors() == NAMES_IN_QUEUES
@@ -62,7 +61,7 @@ def test_a_kind_from_one_row_is_worked_retried_and_given_up(site: Site) -> None:
     )
     runner = JobRunner(site.runtime, kinds={kind.name: kind})
     broker = StubBroker(middleware=[])
-    actors.declare(broker, runner)
+    declare(broker, runner)
 
     def run(**fields: Any) -> JobState:
         with site.runtime.transaction() as session:

@@ -89,7 +89,7 @@ def test_a_library_that_repeats_itself_is_heard_once_a_minute(
 
 def test_importing_the_workers_loads_no_network_and_opens_nothing() -> None:
     code = (
-        "import sys, workers.actors, workers.runner, workers.in_process, workers.doorbell\n"
+        "import sys, workers.broker, workers.runner, workers.in_process, workers.doorbell\n"
         "print([m for m in ('torch', 'faiss', 'open_clip') if m in sys.modules])"
     )
     output = subprocess.run(

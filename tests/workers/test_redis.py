@@ -20,7 +20,7 @@ from mirada.config import PROJECT_ROOT
 from mirada.db.models import JobState
 from testing.patience import Stopwatch
 from testing.worksite import Site
-from workers import actors, broker, lease_holder
+from workers import broker, lease_holder
 from workers.runner import JobRunner
 from workers.sweeper import Sweeper
 
@@ -38,7 +38,7 @@ def worker(site: Site, redis_url: str) -> Iterator[JobRunner]:
     """Dramatiq's worker in this process."""
     runner = JobRunner(site.runtime)
     queue = broker.make_broker(redis_url, 5)
-    actors.declare(queue, runner)
+    broker.declare(queue, runner)
     dramatiq_worker = dramatiq.Worker(
         queue, worker_threads=4, worker_timeout=broker.WORKER_TIMEOUT_MS
     )

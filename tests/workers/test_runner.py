@@ -13,8 +13,7 @@ from mirada.db.models import Content, Job, JobState
 from mirada.embedding.backfill import BACKFILL_EMBEDDINGS, count_to_embed, queue_page
 from mirada.embedding.job import CREATE_EMBEDDINGS
 from mirada.jobs import attempts, ledger, sweep
-from mirada.jobs.attempt import Attempt
-from mirada.jobs.kinds import Kind, TimeLimit
+from mirada.jobs.kinds import Attempt, Kind, TimeLimit
 from mirada.kernel.audience import Audience
 from mirada.kernel.errors import EncoderUnavailable
 from mirada.pictures import images

@@ -14,8 +14,7 @@ from itsdangerous import BadData, URLSafeTimedSerializer
 from wtforms import ValidationError
 
 from mirada.kernel.errors import NotAllowed
-from mirada.people.cookie_signing import signing_key
-from mirada.people.identity import Key
+from mirada.people.identity import Key, signing_key
 from webapp.http.current import current_runtime
 
 COOKIE = "mirada_session"

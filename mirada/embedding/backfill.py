@@ -43,26 +43,6 @@ class BackfillPage:
     job_ids: list[int]
 
 
-def queue_at_start(session: Session) -> Job | None:
-    """Queue a backfill of the contents that have neither a vector nor a job; ring after the commit.
-
-    Such are those that were uploaded while EMBEDDINGS_ENABLED was false. Several processes at once,
-    or a start soon after another, queue one job. None: an earlier start's backfill was given up, and
-    stays so until somebody retries it.
-    """
-    earlier = session.execute(
-        select(Job.state).where(Job.same_work == AT_START)
-    ).scalar_one_or_none()
-    if earlier in ledger.GIVEN_UP:
-        return None
-    return ledger.enqueue(
-        session,
-        BACKFILL_EMBEDDINGS,
-        arguments={"only_unqueued": True},
-        same_work=AT_START,
-    )
-
-
 def count_to_embed(
     session: Session,
     space_id: int,
@@ -185,7 +165,11 @@ def backfill_embeddings(runtime: Runtime, attempt: Attempt) -> None:
 
 
 def backfill_at_start(runtime: Runtime) -> int | None:
-    """Queue a backfill if pictures wait for one, and return its job's id; what failed stays failed.
+    """Queue a backfill of the contents that have neither a vector nor a job, and return its job's id.
+
+    Such are those that were uploaded while EMBEDDINGS_ENABLED was false. Several processes at once,
+    or a start soon after another, queue one job. None: there are none, or an earlier start's
+    backfill was given up, and stays so until somebody retries it.
 
     Raises:
         Unavailable: the database cannot be reached.
@@ -196,7 +180,15 @@ def backfill_at_start(runtime: Runtime) -> int | None:
     if count == 0:
         return None
     with runtime.transaction() as session:
-        job = queue_at_start(session)
+        given_up = select(Job.id).where(Job.same_work == AT_START, Job.state.in_(ledger.GIVEN_UP))
+        job = None
+        if session.execute(given_up).first() is None:
+            job = ledger.enqueue(
+                session,
+                BACKFILL_EMBEDDINGS,
+                arguments={"only_unqueued": True},
+                same_work=AT_START,
+            )
     if job is None:
         logger.warning(
             "%s pictures have no vector, and the job that would queue them was given up; see: "

@@ -12,7 +12,6 @@ from mirada.db import spaces
 from mirada.db.contents import lock_content
 from mirada.db.models import Job
 from mirada.embedding import embed
-from mirada.embedding.embed import Subject
 from mirada.embedding.palette import Colour, palette_of
 from mirada.jobs import attempts, ledger
 from mirada.jobs.kinds import Attempt, Kind, RetryPolicy, SubjectRules, TimeLimit
@@ -124,7 +123,9 @@ def create_embeddings(runtime: Runtime, attempt: Attempt) -> None:
         replace = False
 
 
-def _begin(runtime: Runtime, attempt: Attempt, content_id: int, *, replace: bool) -> Subject | None:
+def _begin(
+    runtime: Runtime, attempt: Attempt, content_id: int, *, replace: bool
+) -> embed.Subject | None:
     """Return what the content lacks; None when that is nothing, and the job is done."""
     space_id, _ = runtime.space()
     with runtime.reading() as session:
@@ -142,7 +143,7 @@ def _begin(runtime: Runtime, attempt: Attempt, content_id: int, *, replace: bool
     return subject
 
 
-def _read_picture(runtime: Runtime, attempt: Attempt, subject: Subject) -> _Picture | None:
+def _read_picture(runtime: Runtime, attempt: Attempt, subject: embed.Subject) -> _Picture | None:
     """Return what the picture lacks; None when its bytes were deleted meanwhile."""
     if subject.storage_key is None:
         return _Picture()
@@ -175,7 +176,7 @@ def _pixels(runtime: Runtime, content_id: int, storage_key: str) -> RgbImage | N
         raise Unavailable(error.detail) from error
 
 
-def _embed_prompts(runtime: Runtime, subject: Subject) -> _Prompts:
+def _embed_prompts(runtime: Runtime, subject: embed.Subject) -> _Prompts:
     texts = subject.prompts
     if not texts and not subject.has_due_prompts:
         return _Prompts(None, {})
@@ -190,7 +191,7 @@ def _embed_prompts(runtime: Runtime, subject: Subject) -> _Prompts:
 def _store(
     runtime: Runtime,
     attempt: Attempt,
-    subject: Subject,
+    subject: embed.Subject,
     picture: _Picture,
     prompts: _Prompts,
     *,

@@ -138,9 +138,8 @@ def adapted(
         for position, key in enumerate(keys)
         if key in learned.evidence
     }
-    asked = None if theme is None else theme_key(theme)
-    about = None if asked is None else learned.evidence.get(asked)
-    no_opinion = None if asked is None else NO_OPINION
+    about = None if theme is None else learned.evidence.get(theme_key(theme))
+    no_opinion = None if theme is None else NO_OPINION
     if not judged and about is None:
         return Adapted(np.array(clip_scores, dtype=np.float64), no_opinion, 0)
     profile = learned.vocabulary.theme_vectors(picture.reshape(1, -1))[0]

@@ -6,8 +6,6 @@ import logging
 from collections.abc import Iterable, Iterator
 
 from mirada.groups import grouping, runs
-from mirada.groups.grouping import GroupPage
-from mirada.groups.runs import ClusterKind
 from mirada.jobs import attempts
 from mirada.jobs.kinds import Attempt, Kind
 from mirada.kernel.errors import NotFound
@@ -21,7 +19,7 @@ def cluster_library(runtime: Runtime, attempt: Attempt) -> None:
     job = attempt.job
     if job.space_id is None:
         raise NotFound("The job names no embedding space.")
-    kind = ClusterKind(job.arguments["kind"])
+    kind = runs.ClusterKind(job.arguments["kind"])
     parameters = {name: value for name, value in job.arguments.items() if name != "kind"}
     _remove_old(runtime, kind, attempt, also_unfinished=True)
     source = runtime.vector_source(job.space_id)
@@ -39,11 +37,11 @@ def cluster_library(runtime: Runtime, attempt: Attempt) -> None:
 
 
 def _pages(
-    runtime: Runtime, attempt: Attempt, kind: ClusterKind, parameters: dict[str, float | None]
-) -> Iterator[GroupPage]:
+    runtime: Runtime, attempt: Attempt, kind: runs.ClusterKind, parameters: dict[str, float | None]
+) -> Iterator[grouping.GroupPage]:
     assert attempt.job.space_id is not None
     source = runtime.vector_source(attempt.job.space_id)
-    if kind is ClusterKind.NEAR_DUPLICATES:
+    if kind is runs.ClusterKind.NEAR_DUPLICATES:
         threshold = float(parameters["threshold"] or 0)
         return grouping.near_duplicate_pages(source, threshold, attempt.report)
     k = parameters["k"]
@@ -54,7 +52,7 @@ def _pages(
 
 
 def _store(
-    runtime: Runtime, attempt: Attempt, run_id: int, pages: Iterable[GroupPage]
+    runtime: Runtime, attempt: Attempt, run_id: int, pages: Iterable[grouping.GroupPage]
 ) -> tuple[int, int]:
     """Write the pages down in small transactions; return how many members and clusters there are."""
     cluster_ids: dict[int, int] = {}
@@ -71,7 +69,7 @@ def _store(
 
 
 def _remove_old(
-    runtime: Runtime, kind: ClusterKind, attempt: Attempt | None, *, also_unfinished: bool
+    runtime: Runtime, kind: runs.ClusterKind, attempt: Attempt | None, *, also_unfinished: bool
 ) -> None:
     has_more = True
     while has_more:

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -144,23 +144,17 @@ def keys_of(prompt: tuple[Segment, ...]) -> set[Stems]:
 
 def plain_rate(key: Stems) -> float:
     """Return the share of plain prompts with a phrase; half a prompt stands for what none has."""
-    seen = (_Plain.counts.get(key, 0) + 0.5) / (len(PLAIN_PROMPTS) + 1)
+    seen = (_plain_counts().get(key, 0) + 0.5) / (len(PLAIN_PROMPTS) + 1)
     if len(key) == 1 and key[0] in COMMON_STEMS:
         return max(seen, COMMON_RATE)
     if all(part in COMMON_STEMS or is_quality((part,)) for part in key):
         return max(seen, COMMON_PHRASE_RATE)
-    return seen if key in _Plain.counts else RARE_RATE
+    return seen if key in _plain_counts() else RARE_RATE
 
 
-class _PlainCounts:
-    """Phrases of the plain prompts, counted on first use."""
-
-    @cached_property
-    def counts(self) -> Counter[Stems]:
-        return Counter(key for text in PLAIN_PROMPTS for key in keys_of(read(text)))
-
-
-_Plain = _PlainCounts()
+@cache
+def _plain_counts() -> Counter[Stems]:
+    return Counter(key for text in PLAIN_PROMPTS for key in keys_of(read(text)))
 
 
 class StyleRates:

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from mirada.embedding.palette import Colour, merged
-from mirada.memory import history
 from mirada.memory.background import Background
-from mirada.memory.history import OwnHistory, OwnImage
+from mirada.memory.history import OwnHistory, OwnImage, palettes, prompts_as_written
 from mirada.memory.style_matcher import StyleMatcher
 from mirada.memory.suggest import suggest
 from mirada.memory.words import Segment, Stems, is_quality, subject_at, written
@@ -127,7 +126,7 @@ def taste_of(
     """
     found = suggest(kept.history, matcher, background)[:MOST_STYLES]
     examples = [kept.images[one.example][-1].id for one in found]
-    written = history.prompts_as_written(session, examples)
+    written = prompts_as_written(session, examples)
     styles = []
     for one, image_id in zip(found, examples, strict=True):
         images = [image for row in one.members for image in kept.images[row]]
@@ -147,9 +146,7 @@ def taste_of(
         images = [image for row in subject.members for image in kept.images[row]]
         subjects.append(OwnSubject(subject.label, len(images), max(image.id for image in images)))
     subjects.sort(key=lambda one: (-one.frequency, one.subject))
-    colours = history.palettes(
-        session, {image.content_id for image in kept.total if image.is_ready}
-    )
+    colours = palettes(session, {image.content_id for image in kept.total if image.is_ready})
     return Taste(
         images=len(kept.total),
         prompts=len(kept.history.texts),

@@ -15,8 +15,18 @@ from mirada.db.models import ApiKey, Role, utc_now
 from mirada.db.pages import newest_first
 from mirada.kernel.errors import Conflict, InvalidInput, NotFound
 from mirada.kernel.ids import in_range
-from mirada.people import access
-from mirada.people.access import Authority, KeyState, Scope, Scopes
+from mirada.people.access import (
+    LONGEST_GRACE,
+    Authority,
+    KeyState,
+    Scope,
+    Scopes,
+    checked_expiry,
+    checked_key_name,
+    key_state,
+    scopes_from_text,
+    scopes_to_text,
+)
 from mirada.people.identity import Key, Person, sha256_of
 
 KEY_BYTES = 32
@@ -99,12 +109,12 @@ def issue(
         NotAllowed, ScopeMissing: it would have more rights than the asker.
         Conflict: a request with that Idempotency-Key is being answered.
     """
-    name, expires_at = access.checked_key_name(name), access.checked_expiry(expires_at, utc_now())
+    name, expires_at = checked_key_name(name), checked_expiry(expires_at, utc_now())
     asker.refuse_more(scopes, expires_at)
     if scopes is not None and Scope.ADMIN in scopes and owner.role != Role.ADMINISTRATOR:
         reason = f"{owner.username} is no administrator, so the scope admin would give nothing."
         raise InvalidInput(reason, fields={"scopes": [reason]})
-    kept_scopes = access.scopes_to_text(scopes)
+    kept_scopes = scopes_to_text(scopes)
     fields = {
         "owner": owner.id,
         "name": name,
@@ -160,8 +170,8 @@ def rotate(
         InvalidInput: the grace period is negative or too long.
         NotAllowed, ScopeMissing: the new key would have more rights than the asker.
     """
-    if not timedelta(0) <= grace <= access.LONGEST_GRACE:
-        reason = f"The grace period is 0 to {access.LONGEST_GRACE.total_seconds():.0f} seconds."
+    if not timedelta(0) <= grace <= LONGEST_GRACE:
+        reason = f"The grace period is 0 to {LONGEST_GRACE.total_seconds():.0f} seconds."
         raise InvalidInput(reason, fields={"grace_s": [reason]})
     old = _locked(session, owner_id, key_id)
     request = asker.once("rotate_key", {"key": old.id, "grace_s": grace.total_seconds()})
@@ -172,7 +182,7 @@ def rotate(
     _refuse_void(old, now)
     expires_at = None if old.expires_at is None else now + (old.expires_at - old.created_at)
     if asker.key_id != old.id:
-        asker.refuse_more(access.scopes_from_text(old.scopes), expires_at)
+        asker.refuse_more(scopes_from_text(old.scopes), expires_at)
     old.revoked_at = now + grace
     new = _inserted(session, owner_id, old.name, old.scopes, expires_at)
     request.keep(session, new.row.id)
@@ -274,7 +284,7 @@ def _no_such_key(key_id: int) -> NotFound:
 
 
 def _refuse_void(key: ApiKey, now: datetime) -> None:
-    state = access.key_state(key.expires_at, key.revoked_at, now)
+    state = key_state(key.expires_at, key.revoked_at, now)
     if state is not KeyState.IN_FORCE:
         raise Conflict(f"The key {key.prefix} is {state.value}; issue a new one instead.")
     if key.revoked_at is not None:

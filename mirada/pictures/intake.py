@@ -19,9 +19,14 @@ from mirada.kernel.errors import CorruptImage, MiradaError, Unavailable, Unsuppo
 from mirada.kernel.images import MEDIA_TYPE_ALIASES, ImageFormat, PictureFacts
 from mirada.kernel.user_text import checked_text
 from mirada.metrics.instruments import counting_uploads
-from mirada.pictures import register
 from mirada.pictures.new_image import FileClaims, NewImage, Processing
-from mirada.pictures.register import NewPicture, Registered
+from mirada.pictures.register import (
+    NewPicture,
+    Registered,
+    register_image,
+    registered_key,
+    storage_key,
+)
 from mirada.ports import ImageDecoder, StagedFile
 from mirada.runtime import Runtime
 
@@ -130,7 +135,7 @@ def keep(runtime: Runtime, staged: StagedFile, claims: FileClaims) -> NewPicture
     facts = receive(staged, claims.media_type, runtime.decoder)
     if claims.made_by is not None or not claims.read_metadata:
         facts = replace(facts, file_metadata=claims.made_by)
-    key = register.storage_key(staged.sha256, facts.format)
+    key = storage_key(staged.sha256, facts.format)
     picture = NewPicture(staged.sha256, staged.byte_size, facts, key)
     runtime.image_store.commit(staged, key)
     return picture
@@ -203,9 +208,7 @@ def _register(
                     captions=recipe_in_force(runtime.settings) is not None,
                     request_id=request_id,
                 )
-                found = register.register_image(
-                    session, picture, image, processing, request=request
-                )
+                found = register_image(session, picture, image, processing, request=request)
                 if together_with is not None:
                     together_with(session, found)
                 registered = found
@@ -232,7 +235,7 @@ def was_committed(runtime: Runtime, registered: Registered) -> bool:
     """
     try:
         with runtime.reading() as session:
-            key = register.registered_key(session, registered.image.id)
+            key = registered_key(session, registered.image.id)
     except Unavailable:
         return False
     return key == registered.image.content.storage_key

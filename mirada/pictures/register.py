@@ -140,11 +140,7 @@ def _insert_image(
 ) -> Image:
     # Judged before the image is added. That somebody else has a picture, or once wrote a prompt, is
     # theirs to know: whoever cannot see it waits for a job like anybody with new bytes.
-    is_ready = (
-        texts.prompt is None
-        and _knows(session, content.id, owner.id)
-        and _has_vector(session, content.id, space_id)
-    )
+    is_ready = texts.prompt is None and _shows_vector(session, content.id, owner.id, space_id)
     text_id, caption_text_id = _locked_text_ids(session, texts)
     changes.touch_texts(session, [text_id, caption_text_id])
     metadata = picture.facts.file_metadata
@@ -251,21 +247,12 @@ def _replayed(session: Session, image_id: int, owner_id: int) -> Image:
     return image
 
 
-def _knows(session: Session, content_id: int, owner_id: int) -> bool:
-    known = select(Content.id).where(
-        Content.id == content_id, may_see_content(Audience(owner_id), Content.id)
+def _shows_vector(session: Session, content_id: int, owner_id: int, space_id: int | None) -> bool:
+    """Return whether a person sees the content already, and it has a vector in that space."""
+    shown = select(Embedding.id).where(
+        Embedding.content_id == content_id,
+        Embedding.space_id == space_id,
+        Embedding.is_deleted.is_(False),
+        may_see_content(Audience(owner_id), Embedding.content_id),
     )
-    return session.execute(known).first() is not None
-
-
-def _has_vector(session: Session, content_id: int, space_id: int | None) -> bool:
-    if space_id is None:
-        return False
-    found = session.execute(
-        select(Embedding.id).where(
-            Embedding.content_id == content_id,
-            Embedding.space_id == space_id,
-            Embedding.is_deleted.is_(False),
-        )
-    ).first()
-    return found is not None
+    return session.execute(shown).first() is not None

@@ -27,7 +27,7 @@ from mirada.kernel.errors import Conflict, InvalidInput, StorageFull, Unavailabl
 from mirada.kernel.model_requests import PictureToDraw
 from mirada.language_model.spending import DAY_MS
 from mirada.people import keys
-from mirada.pictures import images, register
+from mirada.pictures import images, intake
 from mirada.runtime import Runtime
 from testing.openai_server import (
     DRAWINGS,
@@ -291,7 +291,7 @@ def test_trouble_after_the_bytes_came_costs_no_second_call(
         raise Unavailable("The database is away.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(register, "register_image", fail)
+        patch.setattr(intake, "register_image", fail)
         job = run_now(site, job_id)
     assert (job.state, job.last_error) == (JobState.QUEUED, "The database is away.")
     assert count(site, Image) == 0

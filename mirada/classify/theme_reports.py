@@ -10,8 +10,8 @@ from mirada.classify import label_set
 from mirada.classify.classifier import Classifier, Question
 from mirada.feedback import theme_verdicts
 from mirada.feedback.adaptive import NO_OPINION, fitted_threshold, theme_shift
-from mirada.feedback.names import theme_key
 from mirada.feedback.theme_verdicts import SeenVerdict, ThemeVerdicts
+from mirada.feedback.verdicts import theme_key
 from mirada.kernel.audience import Audience
 from mirada.ports import CalibratedEncoder
 from mirada.runtime import Runtime

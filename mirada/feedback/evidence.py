@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from mirada.db.verdicts import VerdictRow, evidence_counts, evidence_rows, vectors_of_embeddings
 from mirada.feedback.adaptive import NO_OPINION, Evidence, adapted_scores, affinity
 from mirada.feedback.concepts import theme_vectors
-from mirada.feedback.names import theme_key
+from mirada.feedback.verdicts import theme_key
 from mirada.kernel.embeddings import Matrix, Vector
 from mirada.kernel.similarity import Floats
 from mirada.kernel.vector_cache import VectorCache

@@ -167,6 +167,13 @@ class StyleWords:
                 yield one.key, max(WHOLE, weight) if one.key in whole else weight
 
 
+def shrunk_covariance(centred: Floats, share: float) -> Floats:
+    """Return the covariance of (n, d) centred rows, moved by a share towards a multiple of one."""
+    covariance = centred.T @ centred / len(centred)
+    size = len(covariance)
+    return np.asarray((1 - share) * covariance + share * np.trace(covariance) / size * np.eye(size))
+
+
 class StyleVectors:
     """The vectors of a list of styles, and the zero and unit to measure others by."""
 
@@ -181,12 +188,7 @@ class StyleVectors:
         """
         wide = plain.astype(np.float64)
         self._mean = wide.mean(axis=0)
-        centred = wide - self._mean
-        covariance = centred.T @ centred / len(wide)
-        size = covariance.shape[0]
-        shrunk = (1 - SHRINKAGE) * covariance + SHRINKAGE * np.trace(covariance) / size * np.eye(
-            size
-        )
+        shrunk = shrunk_covariance(wide - self._mean, SHRINKAGE)
         # Any square root of the inverse will do, for only angles count. This one is the quickest.
         self._whitening = np.linalg.inv(np.linalg.cholesky(shrunk)).T
         self._descriptions = self.whitened(vectors)

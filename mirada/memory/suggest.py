@@ -10,8 +10,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from mirada.memory.background import Background
-from mirada.memory.groups import GROUP_RATE
+from mirada.memory.background import GROUP_RATE, Background
 from mirada.memory.history import PromptHistory
 from mirada.memory.matching import Shown, shown
 from mirada.memory.phrases import Recurring, recurring_phrases

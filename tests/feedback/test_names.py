@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirada.feedback.names import checked_asset_id, image_hash, theme_key
+from mirada.feedback.verdicts import checked_asset_id, image_hash, theme_key
 from mirada.kernel.errors import InvalidInput
 
 

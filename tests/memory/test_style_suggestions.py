@@ -9,8 +9,7 @@ import pytest
 
 from benchmarks.styles import diaries_of, judged, suggestions_of
 from benchmarks.styles_set import made_people
-from mirada.memory.background import Background
-from mirada.memory.groups import Surroundings
+from mirada.memory.background import Background, Surroundings
 from mirada.memory.history import PromptHistory
 from mirada.memory.rates import confidence
 from mirada.memory.style_matcher import StyleMatcher

@@ -161,7 +161,7 @@ def test_a_commit_that_may_still_happen_keeps_its_file_and_is_not_repeated(
 def test_what_a_deadlock_undid_is_done_again(
     runtime: Runtime, owner_id: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    register = intake.register.register_image
+    register = intake.register_image
     calls: list[int] = []
     lucky_at = 3
 
@@ -172,7 +172,7 @@ def test_what_a_deadlock_undid_is_done_again(
             raise Unavailable("The database asked us to try again.")
         return registered
 
-    monkeypatch.setattr(intake.register, "register_image", unlucky)
+    monkeypatch.setattr(intake, "register_image", unlucky)
     upload(runtime, owner_id)
     assert counts(runtime) == (1, 1, 1)
     assert len(files(runtime)) == 1

@@ -12,7 +12,7 @@ from mirada.classify import batch, remembered
 from mirada.classify.batch import CLASSIFY_IMAGES
 from mirada.classify.batch_job import question_to_json
 from mirada.embedding.interactive import require_embeddings
-from mirada.feedback.names import image_hash as hash_of
+from mirada.feedback.verdicts import image_hash as hash_of
 from mirada.kernel.errors import NotFound
 from mirada.pictures import images
 from webapp.api.classification_replies import classify_image, classify_upload, question_of

@@ -10,7 +10,7 @@ from flask import url_for
 from flask_smorest.fields import Upload
 from marshmallow import validate
 
-from mirada.feedback.names import checked_asset_id
+from mirada.feedback.verdicts import checked_asset_id
 from mirada.kernel.labels import normalised_name
 from mirada.search.by_vector import MAX_K
 from webapp.schemas.labels import CheckedField, label_names, templates_field

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from webapp.api import (
-    captioned,  # noqa: F401 - adds its route to the blueprint of images
     classifications,
     clusters,
     comments,
     drawing,  # noqa: F401 - adds its route to the blueprint of images
     embeddings,
     feedback,
-    image_files,
+    images,
     indexes,
     jobs,
     keys,
     labels,
     likes,
     models,
-    related,  # noqa: F401 - adds its route to the blueprint of images
     search,
     session,
+    similar,  # noqa: F401 - adds its routes to the blueprint of images
     styles,
     usage,
     users,
@@ -30,8 +29,7 @@ from webapp.http.rest import MiradaApi
 def register(api: MiradaApi) -> None:
     """Register every resource."""
     for resource in (
-        # The blueprint of images, complete with their bytes and what is related to them.
-        image_files,
+        images,
         likes,
         comments,
         search,

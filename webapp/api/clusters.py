@@ -22,7 +22,7 @@ from webapp.callers.auth import require_administrator, require_user
 from webapp.http.creations import queued
 from webapp.http.current import current_runtime
 from webapp.http.paging import Listed, PageQuery
-from webapp.http.rest import ApiBlueprint, header
+from webapp.http.rest import ID, ApiBlueprint, header
 from webapp.http.tracing import request_id
 from webapp.schemas.clusters import (
     CLUSTER_EXAMPLE,
@@ -34,7 +34,6 @@ from webapp.schemas.clusters import (
     cluster_body,
     member_body,
 )
-from webapp.schemas.ids import ID
 from webapp.schemas.jobs import JOB_EXAMPLE, JobSchema
 
 logger = logging.getLogger(__name__)

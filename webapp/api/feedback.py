@@ -14,7 +14,7 @@ from webapp.callers.auth import current_caller, require_user
 from webapp.http.creations import idempotency_key, made, made_headers, once_parameters
 from webapp.http.current import current_runtime
 from webapp.http.paging import Listed, PageQuery
-from webapp.http.rest import ApiBlueprint
+from webapp.http.rest import ID, ApiBlueprint
 from webapp.schemas.feedback import (
     FEEDBACK_EXAMPLE,
     NEW_FEEDBACK_EXAMPLE,
@@ -33,7 +33,6 @@ from webapp.schemas.feedback import (
     reported_verdict_body,
     theme_report_body,
 )
-from webapp.schemas.ids import ID
 from webapp.schemas.replies import page_of
 
 blueprint = ApiBlueprint(

@@ -8,17 +8,11 @@ from flask import Response, jsonify
 from flask.views import MethodView
 
 from mirada.kernel.audience import Audience
-from mirada.kernel.embeddings import SpaceKind
 from mirada.pictures import images, likes
 from mirada.pictures.images import queue_text_jobs
 from mirada.pictures.intake import take_in
 from mirada.pictures.new_image import FileClaims, NewImage, Texts
-from mirada.search import queries
 from mirada.search.asked import current_change_seq
-from mirada.search.by_vector import Found, search
-from mirada.search.queries import Query
-from webapp.api.likes import liked_in
-from webapp.callers.asking import asked_by_caller
 from webapp.callers.auth import current_caller, require_user
 from webapp.http import uploads
 from webapp.http.creations import idempotency_key, made, made_headers, once_parameters
@@ -28,15 +22,15 @@ from webapp.http.paging import Listed, PageQuery
 from webapp.http.preconditions import expected_version, image_etag, with_etag
 from webapp.http.rest import (
     CHANGE_SEQ_HEADER,
-    MIN_CHANGE_SEQ,
+    ID,
     ApiBlueprint,
     header,
     multipart_body,
     multipart_fields,
     request_header,
 )
+from webapp.http.sending import send_picture, send_thumbnail, sends_picture
 from webapp.http.tracing import request_id
-from webapp.schemas.ids import ID
 from webapp.schemas.images import (
     IMAGE_EXAMPLE,
     ImageChangeSchema,
@@ -46,15 +40,7 @@ from webapp.schemas.images import (
     NewImageSchema,
     image_body,
 )
-from webapp.schemas.posts import IMAGE_POST_EXAMPLE, ImagePostSchema, image_post
 from webapp.schemas.replies import page_of
-from webapp.schemas.search import (
-    SEARCH_EXAMPLE,
-    FoundSchema,
-    SimilarPostsQuerySchema,
-    SimilarQuerySchema,
-    found_body,
-)
 
 blueprint = ApiBlueprint(
     "images",
@@ -212,35 +198,25 @@ class ImageItem(MethodView):
         return Response(status=204, headers=_change_seq_header(images.committed_change(session)))
 
 
-@blueprint.route(f"/<{ID}:image_id>/similar")
-class SimilarImages(MethodView):
-    """Images similar to one."""
+@blueprint.route(f"/<{ID}:image_id>/file")
+class ImageFile(MethodView):
+    """The picture."""
 
-    @blueprint.operation(
-        "listSimilarImages",
-        "Find images like this one",
-        refusals=(404, 409, 422),
-        parameters=[MIN_CHANGE_SEQ],
-    )
-    @blueprint.arguments(SimilarQuerySchema, location="query")
-    @blueprint.response(200, FoundSchema, example=SEARCH_EXAMPLE)
-    def get(self, query: dict[str, Any], image_id: int) -> Any:
-        """Best first, never the image itself."""
-        itself, found = _similar(image_id, query)
-        caller = current_caller()
-        return found_body(found, caller.user_id, itself.space.name, liked_in(found))
+    @sends_picture(blueprint, "getImageFile", "Get the picture")
+    def get(self, image_id: int) -> Any:
+        """Owners get the original, byte for byte; others a WebP copy without metadata."""
+        return send_picture(*_visible(image_id), as_attachment=True)
 
-    @blueprint.operation(
-        "findSimilarImagePosts",
-        "Find images like this one, as a plain list",
-        refusals=(403, 404, 409, 422),
-        parameters=[MIN_CHANGE_SEQ],
-    )
-    @blueprint.arguments(SimilarPostsQuerySchema, location="query")
-    @blueprint.response(200, ImagePostSchema(many=True), example=[IMAGE_POST_EXAMPLE])
-    def post(self, query: dict[str, Any], image_id: int) -> Any:
-        """The same as GET in the short form; the body is ignored."""
-        return [image_post(result) for result in _similar(image_id, query)[1].results]
+
+@blueprint.route(f"/<{ID}:image_id>/thumbnail")
+class ImageThumbnail(MethodView):
+    """The thumbnail."""
+
+    @sends_picture(blueprint, "getImageThumbnail", "Get a thumbnail", "image/webp")
+    def get(self, image_id: int) -> Any:
+        """WebP, at most 320 pixels on its longer side."""
+        image, _ = _visible(image_id)
+        return send_thumbnail(image)
 
 
 def _expected_version(image_id: int) -> int | None:
@@ -251,11 +227,10 @@ def _expected_version(image_id: int) -> int | None:
     return expected_version(image_id, current)
 
 
-def _similar(image_id: int, query: dict[str, Any]) -> tuple[Query, Found]:
-    runtime, asked = current_runtime(), asked_by_caller().without(image_id)
-    itself = queries.of_image(runtime, image_id, SpaceKind.IMAGE, asked.audience)
-    limit, threshold = query["limit"], query["threshold"]
-    return itself, search(runtime, itself, asked, k=limit, threshold=threshold)
+def _visible(image_id: int) -> tuple[Any, int | None]:
+    caller = current_caller()
+    with current_runtime().reading() as session:
+        return images.get_image(session, image_id, caller.audience), caller.user_id
 
 
 def _change_seq_header(committed: int | None) -> dict[str, str]:

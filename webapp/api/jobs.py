@@ -17,8 +17,7 @@ from webapp.callers.auth import require_user
 from webapp.http.creations import queued
 from webapp.http.current import current_runtime
 from webapp.http.paging import Listed, PageQuery
-from webapp.http.rest import ApiBlueprint, header
-from webapp.schemas.ids import ID
+from webapp.http.rest import ID, ApiBlueprint, header
 from webapp.schemas.jobs import (
     JOB_EXAMPLE,
     JobListQuerySchema,

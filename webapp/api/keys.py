@@ -18,8 +18,7 @@ from webapp.callers.auth import require_user
 from webapp.http.creations import made, made_headers, once_parameters
 from webapp.http.current import current_runtime
 from webapp.http.paging import Listed, PageQuery
-from webapp.http.rest import ApiBlueprint, View
-from webapp.schemas.ids import ID
+from webapp.http.rest import ID, ApiBlueprint, View
 from webapp.schemas.keys import (
     MY_KEY_EXAMPLE,
     NEW_KEY_EXAMPLE,

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
+import marshmallow as ma
 from flask.views import MethodView
 
 from mirada.health.check_models import models_report
 from webapp.callers.auth import require_user
 from webapp.http.current import current_runtime
 from webapp.http.rest import ApiBlueprint
-from webapp.schemas.models import ModelsSchema
+from webapp.schemas.replies import ReplySchema
+
+
+class ModelsSchema(ReplySchema):
+    """The result of a real probe of both towers."""
+
+    enabled = ma.fields.Boolean(required=True)
+    device = ma.fields.String(required=True)
+    text_model = ma.fields.String(required=True, allow_none=True)
+    image_model = ma.fields.String(required=True, allow_none=True)
+    errors = ma.fields.List(
+        ma.fields.String(), required=True, metadata={"description": "Empty when all is well."}
+    )
+
 
 blueprint = ApiBlueprint(
     "models", __name__, url_prefix="/api/v1/models", description="Encoders and whether they work"

@@ -14,8 +14,7 @@ from webapp.callers.auth import current_caller, require_administrator, require_u
 from webapp.http.creations import idempotency_key, made, made_headers, once_parameters
 from webapp.http.current import current_runtime
 from webapp.http.paging import Listed, PageQuery
-from webapp.http.rest import ApiBlueprint
-from webapp.schemas.ids import ID
+from webapp.http.rest import ID, ApiBlueprint
 from webapp.schemas.keys import NEW_KEY_EXAMPLE, SHOWN_ONCE, USER_KEY_EXAMPLE, issued_key_body
 from webapp.schemas.users import (
     USER_EXAMPLE,

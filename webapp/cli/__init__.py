@@ -4,32 +4,15 @@ from __future__ import annotations
 
 from flask import Flask
 
-from webapp.cli.captions import captions_group
-from webapp.cli.database import database_group
-from webapp.cli.doctor import doctor
-from webapp.cli.embeddings import embeddings_group
-from webapp.cli.images import images_group
-from webapp.cli.index import index_group
-from webapp.cli.jobs import jobs_group
-from webapp.cli.labels import labels_group
-from webapp.cli.models import models_group
-from webapp.cli.usage import usage_group
-from webapp.cli.users import users_group
+from webapp.cli import captions, embeddings, images, index, installation, jobs, labels, usage, users
 
 
 def register(app: Flask) -> None:
     """Add every command to the app."""
     for command in (
-        database_group,
-        doctor,
-        embeddings_group,
-        images_group,
-        captions_group,
-        index_group,
-        jobs_group,
-        labels_group,
-        models_group,
-        usage_group,
-        users_group,
+        installation.database,
+        installation.doctor,
+        installation.models,
+        *(room.group for room in (embeddings, images, captions, index, jobs, labels, usage, users)),
     ):
         app.cli.add_command(command)

@@ -17,15 +17,14 @@ from mirada.kernel.prices import usd
 from mirada.language_model import spending, usage
 from mirada.runtime import Runtime
 from webapp.cli.terminal import (
-    AppGroup,
-    command_errors,
+    Group,
     console,
-    current_runtime,
     follow_missing,
     pinned_anew,
 )
+from webapp.http.current import current_runtime
 
-captions_group = AppGroup("captions", help="What is said of pictures.")
+group = Group("captions", help="What is said of pictures.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +36,11 @@ class _What:
     model: str | None = None
 
 
-@captions_group.command("backfill")
+@group.command("backfill")
 @click.option("--dry-run", is_flag=True, help="Say what would be done and cost, and do nothing.")
 @click.option("--redo", is_flag=True, help="Also captions that another model or language wrote.")
 @click.option("--model", default=None, help="Who writes them, instead of CAPTION_MODEL.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Until all are done.")
-@command_errors
 def backfill_captions(dry_run: bool, redo: bool, model: str | None, wait: bool) -> None:
     """Have captions written that are missing, and embedded; what people wrote is never changed."""
     runtime = current_runtime()
@@ -65,8 +63,7 @@ def backfill_captions(dry_run: bool, redo: bool, model: str | None, wait: bool) 
         _follow(runtime, len(job_ids), what)
 
 
-@captions_group.command("switch-model")
-@command_errors
+@group.command("switch-model")
 def switch_model() -> None:
     """Embed every caption by the model that the settings name, old ones too.
 
@@ -137,11 +134,11 @@ def _follow(runtime: Runtime, total: int, what: _What) -> None:
         with runtime.reading() as session:
             return missing, backfill.is_any_due(session)
 
-    missing = follow_missing("Captions", total, look)
-    if missing:
-        console().print(
-            f"{missing} pictures still lack theirs; see: flask --app wsgi jobs failed, and those "
-            "that wait: flask --app wsgi jobs list"
-        )
-    else:
-        console().print("Every picture has its caption, and every caption its vector.")
+    follow_missing(
+        "Captions",
+        total,
+        look,
+        trouble="pictures still lack theirs; see: flask --app wsgi jobs failed, and those that wait: "
+        "flask --app wsgi jobs list",
+        success="Every picture has its caption, and every caption its vector.",
+    )

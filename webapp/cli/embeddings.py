@@ -9,20 +9,19 @@ from mirada.embedding.backfill import BACKFILL_EMBEDDINGS
 from mirada.jobs import ledger
 from mirada.kernel.embeddings import SpaceKind
 from webapp.cli.terminal import (
-    AppGroup,
-    command_errors,
+    Group,
     console,
-    current_runtime,
     enqueue,
     follow,
     follow_missing,
     pinned_anew,
 )
+from webapp.http.current import current_runtime
 
-embeddings_group = AppGroup("embeddings", help="The vectors of pictures.")
+group = Group("embeddings", help="The vectors of pictures.")
 
 
-@embeddings_group.command("backfill")
+@group.command("backfill")
 @click.option(
     "--batch-size", default=backfill.BATCH_SIZE, show_default=True, type=click.IntRange(1, 1000)
 )
@@ -33,7 +32,6 @@ embeddings_group = AppGroup("embeddings", help="The vectors of pictures.")
     help="Leave pictures alone that have a vector.",
 )
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Until all are embedded.")
-@command_errors
 def backfill_embeddings(batch_size: int, skip_existing: bool, wait: bool) -> None:
     """Queue the embedding of every picture that has none; running it twice does nothing twice.
 
@@ -54,8 +52,7 @@ def backfill_embeddings(batch_size: int, skip_existing: bool, wait: bool) -> Non
         _follow_embedding(report.job.progress_done)
 
 
-@embeddings_group.command("switch-text-model")
-@command_errors
+@group.command("switch-text-model")
 def switch_text_model() -> None:
     """Embed every prompt by the text model that the settings name (TEXT_MODEL), old ones too.
 
@@ -79,10 +76,10 @@ def _follow_embedding(total: int) -> None:
             counts = ledger.count_by_state(session)
         return missing, any(counts[state] for state in ledger.UNFINISHED)
 
-    missing = follow_missing("Embedding", total, look)
-    if missing:
-        console().print(
-            f"{missing} pictures could not be embedded; see: flask --app wsgi jobs failed"
-        )
-    else:
-        console().print("Every picture has its vector.")
+    follow_missing(
+        "Embedding",
+        total,
+        look,
+        trouble="pictures could not be embedded; see: flask --app wsgi jobs failed",
+        success="Every picture has its vector.",
+    )

@@ -14,12 +14,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mirada.people import users
 from mirada.pictures.folder_import import BATCH_SIZE, OnProgress, import_folder
 from mirada.pictures.folder_scan import ImportReport
-from webapp.cli.terminal import AppGroup, command_errors, current_runtime
+from webapp.cli.terminal import (
+    Group,
+)
+from webapp.http.current import current_runtime
 
-images_group = AppGroup("images", help="Bring pictures in.")
+group = Group("images", help="Bring pictures in.")
 
 
-@images_group.command("import")
+@group.command("import")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--owner", default="local", show_default=True, help="Username of their owner.")
 @click.option("--public/--private", default=False, show_default=True, help="Who may see them.")
@@ -36,7 +39,6 @@ images_group = AppGroup("images", help="Bring pictures in.")
     type=click.IntRange(1, 1_000),
     help="Pictures per transaction.",
 )
-@command_errors
 def import_command(folder: Path, owner: str, public: bool, metadata: bool, batch: int) -> None:
     """Import every JPEG, PNG, WebP and GIF below FOLDER that its owner does not have yet.
 

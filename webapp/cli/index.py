@@ -6,9 +6,15 @@ import click
 
 from mirada.db import spaces
 from mirada.embedding.index_rebuild import REBUILD_INDEX
-from webapp.cli.terminal import AppGroup, command_errors, console, current_runtime, enqueue, follow
+from webapp.cli.terminal import (
+    Group,
+    console,
+    enqueue,
+    follow,
+)
+from webapp.http.current import current_runtime
 
-index_group = AppGroup("index", help="What searches run on.")
+group = Group("index", help="What searches run on.")
 SPACE = click.option(
     "--space",
     default="image",
@@ -17,10 +23,9 @@ SPACE = click.option(
 )
 
 
-@index_group.command("rebuild")
+@group.command("rebuild")
 @SPACE
 @click.option("--wait/--no-wait", default=False, show_default=True, help="Until it is published.")
-@command_errors
 def rebuild(space: str, wait: bool) -> None:
     """Build the index from the database; searches go on meanwhile."""
     runtime = current_runtime()
@@ -36,9 +41,8 @@ def rebuild(space: str, wait: bool) -> None:
     console().print(f"The index was rebuilt from {report.job.progress_done} vectors.")
 
 
-@index_group.command("status")
+@group.command("status")
 @SPACE
-@command_errors
 def status(space: str) -> None:
     """Show size, freshness, snapshot and measured recall as a fresh process sees them."""
     runtime = current_runtime()
@@ -47,15 +51,14 @@ def status(space: str) -> None:
     index = runtime.index(row.id)
     index.refresh()
     now = index.status()
-    out = console()
-    out.print(f"space       {row.name} (id {row.id}, {row.dimension} dimensions)")
-    out.print(f"backend     {now.backend}, {now.kind}")
-    out.print(
-        f"vectors     {now.live_count} live, {now.dead_count} dead, {now.delta_count} in the delta"
-    )
-    out.print(f"change      {now.change_seq}")
-    out.print(f"snapshot    {now.snapshot or 'none'} (change {now.snapshot_change_seq or '-'})")
-    for name, value in now.parameters.items():
-        out.print(f"{name:11} {value}")
-    for name, value in now.recall.items():
-        out.print(f"recall {name:4} {value}")
+    shown = {
+        "space": f"{row.name} (id {row.id}, {row.dimension} dimensions)",
+        "backend": f"{now.backend}, {now.kind}",
+        "vectors": f"{now.live_count} live, {now.dead_count} dead, {now.delta_count} in the delta",
+        "change": now.change_seq,
+        "snapshot": f"{now.snapshot or 'none'} (change {now.snapshot_change_seq or '-'})",
+        **now.parameters,
+        **{f"recall {name:4}": value for name, value in now.recall.items()},
+    }
+    for name, value in shown.items():
+        console().print(f"{name:11} {value}")

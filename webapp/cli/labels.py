@@ -13,23 +13,21 @@ from mirada.kernel.labels import normalised_name
 from mirada.runtime import Runtime
 from webapp.cli.terminal import (
     POLL_EVERY_S,
-    AppGroup,
     Bar,
-    command_errors,
+    Group,
     console,
-    current_runtime,
 )
+from webapp.http.current import current_runtime
 
 LONG_REST_S = 50.0
 """A label that rests for longer waits for a mended key or for tomorrow's money, and nobody for it."""
 
-labels_group = AppGroup("labels", help="What pictures may be called.")
+group = Group("labels", help="What pictures may be called.")
 
 
-@labels_group.command("expand")
+@group.command("expand")
 @click.option("--labels", "names", help="Comma-separated; the default set if left out.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Until all are answered.")
-@command_errors
 def expand_labels(names: str | None, wait: bool) -> None:
     """Ask the language model about every label that it has not been asked about yet.
 

@@ -1,17 +1,19 @@
-"""Shared by all commands: the runtime, errors as sentences, progress bars."""
+"""Shared by all commands: the runtime, errors as sentences, tables, progress bars."""
 
 from __future__ import annotations
 
-import functools
 import sys
 import time
-from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from operator import attrgetter
+from typing import Any, TypeVar
 
 import click
-from flask.cli import AppGroup, with_appcontext
+from flask.cli import AppGroup
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from sqlalchemy.orm import Session
 
 from mirada.db import spaces
 from mirada.jobs import ledger
@@ -23,9 +25,9 @@ from mirada.runtime import Runtime
 from webapp.http.current import current_runtime
 from workers.kinds import KINDS
 
-Parameters = ParamSpec("Parameters")
-Result = TypeVar("Result")
+Row = TypeVar("Row")
 
+PAGE_ROWS = 200
 POLL_EVERY_S = 0.3
 LOOK_EVERY_S = 0.5
 NOBODY_WORKS_AFTER_S = 5.0
@@ -35,35 +37,69 @@ NOBODY_WORKS = (
     "runs on this database."
 )
 
-__all__ = [
-    "AppGroup",
-    "Bar",
-    "command_errors",
-    "console",
-    "current_runtime",
-    "enqueue",
-    "follow",
-    "follow_missing",
-    "pinned_anew",
-]
-
 
 def console() -> Console:
     """Return the terminal to write to: standard output, without markup or guessed colours in values."""
     return Console(file=sys.stdout, highlight=False, markup=False, soft_wrap=True)
 
 
-def command_errors(command: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Return the command in the app's context; errors of the core become a sentence and exit code 1."""
+class Command(click.Command):
+    """A command whose errors of the core become a sentence and exit code 1."""
 
-    @functools.wraps(command)
-    def guarded(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
         try:
-            return command(*args, **kwargs)
+            return super().invoke(ctx)
         except MiradaError as error:
             raise click.ClickException(error.detail) from error
 
-    return with_appcontext(guarded)
+
+class Group(AppGroup):
+    """A group of such commands; each runs in the app's context."""
+
+    command_class = Command
+
+
+def print_table(
+    headings: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    wrapping: Collection[str] | None = None,
+) -> None:
+    """Print rows under headings.
+
+    Args:
+        headings: of the columns.
+        rows: their cells; None leaves one empty.
+        wrapping: headings of columns that give way on a narrow terminal; None: of all.
+    """
+    table = Table(box=None, pad_edge=False)
+    for heading in headings:
+        is_fixed = wrapping is not None and heading not in wrapping
+        table.add_column(heading, overflow="fold", no_wrap=is_fixed)
+    for row in rows:
+        table.add_row(*("" if cell is None else str(cell) for cell in row))
+    console().print(table)
+
+
+def all_rows(
+    read: Callable[[Session, int | None, int], Sequence[Row]],
+    row_id: Callable[[Row], int] = attrgetter("id"),
+) -> Iterator[Row]:
+    """Yield every row of a list; no session is open meanwhile.
+
+    Args:
+        read: returns a page; takes the id of the row before it and the most rows of it.
+        row_id: returns the id of a row.
+    """
+    cursor: int | None = None
+    while True:
+        with current_runtime().reading() as session:
+            page = read(session, cursor, PAGE_ROWS)
+        yield from page
+        if len(page) < PAGE_ROWS:
+            return
+        cursor = row_id(page[-1])
 
 
 def pinned_anew(
@@ -97,7 +133,7 @@ def enqueue(runtime: Runtime, kind: str, **fields: Any) -> int:
     return job_id
 
 
-class Bar:
+class Bar(Progress):
     """A progress bar on standard output, gone once it is left; use it in a `with` block."""
 
     def __init__(self, title: str, total: int | None = None) -> None:
@@ -108,47 +144,43 @@ class Bar:
             MofNCompleteColumn(),
             TimeRemainingColumn(),
         )
-        self._progress = Progress(*columns, console=console(), transient=True)
-        self._task = self._progress.add_task(title, total=total)
+        super().__init__(*columns, console=console(), transient=True)
+        self._task = self.add_task(title, total=total)
         self._began_s = time.monotonic()
         self._is_told = False
 
-    def __enter__(self) -> Bar:
-        """Draw the bar."""
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Remove the bar."""
-        self._progress.stop()
-
     def show(self, done: int, total: int | None = None) -> None:
         """Show how much is done; a total of None leaves the one that is shown."""
-        self._progress.update(self._task, completed=done, total=total)
+        self.update(self._task, completed=done, total=total)
 
     def tell_if_untouched(self, is_untouched: bool) -> None:
         """Print once, after a few seconds, that no worker has begun."""
         is_late = time.monotonic() - self._began_s > NOBODY_WORKS_AFTER_S
         if is_untouched and is_late and not self._is_told:
             self._is_told = True
-            self._progress.console.print(NOBODY_WORKS)
+            self.console.print(NOBODY_WORKS)
 
 
-def follow_missing(title: str, total: int, look: Callable[[], tuple[int, bool]]) -> int:
-    """Show how many of `total` are done until all are or no job is left; return how many are missing.
+def follow_missing(
+    title: str, total: int, look: Callable[[], tuple[int, bool]], *, trouble: str, success: str
+) -> None:
+    """Show how many of `total` are done until all are or no job is left; then print the outcome.
 
     Args:
         title: of the bar.
         total: how many were missing at first.
         look: returns how many are missing now, and whether any job may still do them.
+        trouble: said after the number that is still missing.
+        success: the sentence when none is.
     """
     with Bar(title, total) as bar:
         while True:
             missing, is_any_due = look()
             bar.show(max(total - missing, 0))
             if missing == 0 or not is_any_due:
-                return missing
+                break
             time.sleep(LOOK_EVERY_S)
+    console().print(f"{missing} {trouble}" if missing else success)
 
 
 def follow(runtime: Runtime, job_id: int, title: str) -> JobReport:

@@ -7,16 +7,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
-from rich.table import Table
 
 from mirada.people import keys, users
 from mirada.people.access import LONGEST_GRACE, LONGEST_LIFE, Scopes, checked_scopes, key_state
 from mirada.people.identity import Key
 from mirada.people.keys import NewKey
-from webapp.cli.terminal import AppGroup, command_errors, console, current_runtime
+from webapp.cli.terminal import Group, all_rows, console, print_table
+from webapp.http.current import current_runtime
 
-users_group = AppGroup("users", help="Who may call, and with which keys.")
-PAGE_ROWS = 200
+group = Group("users", help="Who may call, and with which keys.")
+WRITTEN_BY_PEOPLE = ("name", "scopes")
+"""Columns that give way on a narrow terminal."""
 
 
 def _key_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -38,11 +39,10 @@ def _key_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@users_group.command("create")
+@group.command("create")
 @click.argument("name")
 @click.option("--admin", is_flag=True, help="May see every job, rebuild indexes, make users.")
 @_key_options
-@command_errors
 def create(
     name: str, admin: bool, scopes: str | None, expires_days: int | None, key_name: str | None
 ) -> None:
@@ -65,10 +65,9 @@ def create(
     )
 
 
-@users_group.command("key")
+@group.command("key")
 @click.argument("name")
 @_key_options
-@command_errors
 def issue_key(
     name: str, scopes: str | None, expires_days: int | None, key_name: str | None
 ) -> None:
@@ -84,7 +83,7 @@ def issue_key(
     _show_key(f"A further key of '{name}', which is shown only now:", new)
 
 
-@users_group.command("rotate")
+@group.command("rotate")
 @click.argument("prefix")
 @click.option(
     "--grace-hours",
@@ -93,7 +92,6 @@ def issue_key(
     type=click.IntRange(0, int(LONGEST_GRACE.total_seconds()) // 3600),
     help="Hours for which the old key stays valid.",
 )
-@command_errors
 def rotate(prefix: str, grace_hours: int) -> None:
     """Put a new key in the place of the one that begins with PREFIX, and print it, this once."""
     with current_runtime().transaction() as session:
@@ -103,9 +101,8 @@ def rotate(prefix: str, grace_hours: int) -> None:
     _show_key(f"The key {old.prefix} {ends}. In its place, shown only now:", new)
 
 
-@users_group.command("revoke")
+@group.command("revoke")
 @click.argument("prefix")
-@command_errors
 def revoke(prefix: str) -> None:
     """Void a key. PREFIX is its first 12 characters, such as mrd_1a2b3c4d, or at least 8 of them."""
     with current_runtime().transaction() as session:
@@ -114,50 +111,48 @@ def revoke(prefix: str) -> None:
     console().print(f"The key {key.prefix} is revoked.")
 
 
-@users_group.command("list")
-@command_errors
+@group.command("list")
 def list_users() -> None:
     """Show every user."""
-    table = _table("id", "name", "role", "created")
-    cursor: int | None = None
-    while True:
-        with current_runtime().reading() as session:
-            page = users.list_users(session, cursor=cursor, limit=PAGE_ROWS)
-        for user in page:
-            table.add_row(str(user.id), user.username, user.role, _day(user.created_at))
-        if len(page) < PAGE_ROWS:
-            break
-        cursor = page[-1].id
-    console().print(table)
+    print_table(
+        ("id", "name", "role", "created"),
+        (
+            (user.id, user.username, user.role, _day(user.created_at))
+            for user in all_rows(
+                lambda session, cursor, limit: users.list_users(session, cursor=cursor, limit=limit)
+            )
+        ),
+        wrapping=WRITTEN_BY_PEOPLE,
+    )
 
 
-@users_group.command("keys")
+@group.command("keys")
 @click.argument("name")
-@command_errors
 def list_keys(name: str) -> None:
     """Show the keys of user NAME, newest first; the keys themselves are nowhere."""
-    table = _table("key", "name", "scopes", "state", "created", "expires", "last used")
     now = datetime.now(UTC)
-    cursor: int | None = None
     with current_runtime().transaction() as session:
         owner_id = users.user_named(session, name).id
-    while True:
-        with current_runtime().reading() as session:
-            page = keys.list_keys(session, owner_id, cursor=cursor, limit=PAGE_ROWS)
-        for key in page:
-            table.add_row(
+    print_table(
+        ("key", "name", "scopes", "state", "created", "expires", "last used"),
+        (
+            (
                 key.prefix,
-                key.name or "",
+                key.name,
                 "all" if key.scopes is None else key.scopes,
                 _state(key, now),
                 _day(key.created_at),
                 _day(key.expires_at),
                 _day(key.last_used_at),
             )
-        if len(page) < PAGE_ROWS:
-            break
-        cursor = page[-1].id
-    console().print(table)
+            for key in all_rows(
+                lambda session, cursor, limit: keys.list_keys(
+                    session, owner_id, cursor=cursor, limit=limit
+                )
+            )
+        ),
+        wrapping=WRITTEN_BY_PEOPLE,
+    )
 
 
 def _scopes(text: str | None) -> Scopes | None:
@@ -179,16 +174,5 @@ def _state(key: Key, now: datetime) -> str:
     return f"{'revoked' if key.revoked_at <= now else 'ends'} {_day(key.revoked_at)}"
 
 
-def _table(*headings: str) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for heading in headings:
-        # Only what people wrote gives way on a narrow terminal.
-        table.add_column(heading, overflow="fold", no_wrap=heading not in ("name", "scopes"))
-    return table
-
-
 def _show_key(sentence: str, new: NewKey) -> None:
-    out = console()
-    out.print(sentence)
-    out.print(str(new.key))
-    out.print("Send it with every call:  Authorization: Bearer KEY")
+    console().print(f"{sentence}\n{new.key}\nSend it with every call:  Authorization: Bearer KEY")

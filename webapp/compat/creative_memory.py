@@ -11,9 +11,8 @@ from mirada.search.related import related_images
 from webapp.callers.asking import asked_by_caller
 from webapp.callers.auth import require_user
 from webapp.http.current import current_runtime
-from webapp.http.rest import MIN_CHANGE_SEQ, ApiBlueprint
-from webapp.schemas.ids import ID
-from webapp.schemas.related import (
+from webapp.http.rest import ID, MIN_CHANGE_SEQ, ApiBlueprint
+from webapp.schemas.similar import (
     GALLERY_EXAMPLE,
     GallerySchema,
     RelatedQuerySchema,

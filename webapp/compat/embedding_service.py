@@ -10,12 +10,12 @@ from flask import jsonify, redirect, request, url_for
 from flask.views import MethodView
 
 from mirada.embedding.interactive import interactive_encoder
+from webapp.api.embeddings import EMBEDDINGS_EXAMPLE
 from webapp.callers.auth import require_user
 from webapp.compat.image_search import QueryPictureSchema
 from webapp.http.current import current_runtime
 from webapp.http.rest import ApiBlueprint, multipart_body
 from webapp.http.uploads import query_of_upload
-from webapp.schemas.embeddings import EMBEDDINGS_EXAMPLE
 from webapp.schemas.replies import ReplySchema
 
 blueprint = ApiBlueprint(

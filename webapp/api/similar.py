@@ -1,0 +1,125 @@
+"""Images like one, related to one, or found by captions; on the blueprint of images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask.views import MethodView
+
+from mirada.kernel.embeddings import SpaceKind
+from mirada.search import queries
+from mirada.search.by_vector import Found, search, search_captions
+from mirada.search.queries import Query
+from mirada.search.related import related_images
+from webapp.api.images import blueprint
+from webapp.api.likes import liked_by_caller, liked_in
+from webapp.callers.asking import asked_by_caller
+from webapp.callers.auth import current_caller
+from webapp.http.current import current_runtime
+from webapp.http.rest import (
+    ID,
+    MIN_CHANGE_SEQ,
+)
+from webapp.schemas.search import (
+    SEARCH_EXAMPLE,
+    FoundSchema,
+    SimilarPostsQuerySchema,
+    SimilarQuerySchema,
+    found_body,
+)
+from webapp.schemas.similar import (
+    IMAGE_POST_EXAMPLE,
+    RELATED_EXAMPLE,
+    CaptionQuerySchema,
+    ImagePostSchema,
+    RelatedQuerySchema,
+    RelatedSchema,
+    image_post,
+    related_body,
+)
+
+
+@blueprint.route(f"/<{ID}:image_id>/similar")
+class SimilarImages(MethodView):
+    """Images similar to one."""
+
+    @blueprint.operation(
+        "listSimilarImages",
+        "Find images like this one",
+        refusals=(404, 409, 422),
+        parameters=[MIN_CHANGE_SEQ],
+    )
+    @blueprint.arguments(SimilarQuerySchema, location="query")
+    @blueprint.response(200, FoundSchema, example=SEARCH_EXAMPLE)
+    def get(self, query: dict[str, Any], image_id: int) -> Any:
+        """Best first, never the image itself."""
+        itself, found = _similar(image_id, query)
+        caller = current_caller()
+        return found_body(found, caller.user_id, itself.space.name, liked_in(found))
+
+    @blueprint.operation(
+        "findSimilarImagePosts",
+        "Find images like this one, as a plain list",
+        refusals=(403, 404, 409, 422),
+        parameters=[MIN_CHANGE_SEQ],
+    )
+    @blueprint.arguments(SimilarPostsQuerySchema, location="query")
+    @blueprint.response(200, ImagePostSchema(many=True), example=[IMAGE_POST_EXAMPLE])
+    def post(self, query: dict[str, Any], image_id: int) -> Any:
+        """The same as GET in the short form; the body is ignored."""
+        return [image_post(result) for result in _similar(image_id, query)[1].results]
+
+
+@blueprint.route(f"/<{ID}:image_id>/related")
+class RelatedImages(MethodView):
+    """More like this."""
+
+    @blueprint.operation(
+        "listRelatedImages",
+        "Find images related by picture and prompt",
+        refusals=(404, 409, 422),
+        parameters=[MIN_CHANGE_SEQ],
+    )
+    @blueprint.arguments(RelatedQuerySchema, location="query")
+    @blueprint.response(200, RelatedSchema, example=RELATED_EXAMPLE)
+    def get(self, query: dict[str, Any], image_id: int) -> Any:
+        """Best first, never the image itself; an empty list while it has no vector."""
+        asked = asked_by_caller(own_alone=query["mine"])
+        found = related_images(
+            current_runtime(), image_id, asked, k=query["limit"], blend=query["blend"]
+        )
+        liked = liked_by_caller(result.image.id for result in found.results)
+        return related_body(found, asked.audience.viewer_id, liked)
+
+
+@blueprint.route("/search")
+class CaptionedImages(MethodView):
+    """What captions say."""
+
+    @blueprint.operation(
+        "searchImagePosts",
+        "Search captions by meaning, as a plain list",
+        refusals=(400, 403, 409, 415, 422),
+        parameters=[MIN_CHANGE_SEQ],
+    )
+    @blueprint.arguments(
+        CaptionQuerySchema, example={"query": "a cat that looks cool", "limit": 10}
+    )
+    @blueprint.response(200, ImagePostSchema(many=True), example=[IMAGE_POST_EXAMPLE])
+    def post(self, query: dict[str, Any]) -> Any:
+        """Best first, among the images that have a caption and that the caller may see.
+
+        Where a language model's server embeds captions, every question costs a little: callers
+        without a key are answered 401 then.
+        """
+        found = search_captions(
+            current_runtime(), query["query"], asked_by_caller(), query["limit"]
+        )
+        return [image_post(result) for result in found]
+
+
+def _similar(image_id: int, query: dict[str, Any]) -> tuple[Query, Found]:
+    runtime, asked = current_runtime(), asked_by_caller().without(image_id)
+    itself = queries.of_image(runtime, image_id, SpaceKind.IMAGE, asked.audience)
+    limit, threshold = query["limit"], query["threshold"]
+    return itself, search(runtime, itself, asked, k=limit, threshold=threshold)

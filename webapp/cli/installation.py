@@ -1,0 +1,81 @@
+"""`flask db`, `flask models` and `flask doctor`: tables, encoders, and what is amiss."""
+
+from __future__ import annotations
+
+import json
+
+import click
+from flask.cli import with_appcontext
+
+from mirada.health import doctor as examination
+from mirada.health.check_models import models_report
+from webapp.cli.terminal import Command, Group, console
+from webapp.http.current import current_runtime
+
+database = Group("db", help="The database's tables.")
+models = Group("models", help="The encoders.")
+
+
+@database.command("upgrade")
+def upgrade() -> None:
+    """Apply the migrations that are missing; several callers at once wait for one another."""
+    current_runtime().migrate()
+    console().print("The database is up to date.")
+
+
+@database.command("check")
+def check_database() -> None:
+    """Exit 1 when the database is not what this version needs; changes nothing."""
+    missing = current_runtime().schema_differences()
+    for difference in missing:
+        console().print(str(difference))
+    if missing:
+        raise click.ClickException("The database differs; run: flask --app wsgi db upgrade")
+    console().print("The database is up to date.")
+
+
+@models.command("check")
+def check_models() -> None:
+    """Load the encoder, embed a picture and a text, and print the report; exit 1 on errors."""
+    report = models_report(current_runtime())
+    console().print(json.dumps(report.to_dict(), indent=2))
+    if not report.is_healthy:
+        raise click.exceptions.Exit(1)
+
+
+@click.command("doctor", cls=Command)
+@click.option(
+    "--models/--no-models",
+    "with_models",
+    default=True,
+    show_default=True,
+    help="Try the encoder too.",
+)
+@with_appcontext
+def doctor(with_models: bool) -> None:
+    """Look for pictures without files, stuck jobs and missing vectors; exit 1 when any is found."""
+    runtime = current_runtime()
+    out = console()
+    findings: list[examination.Finding] = []
+    with runtime.reading() as session:
+        findings += examination.stuck_jobs(session)
+        findings += examination.contents_without_vector(
+            session, is_embedding=runtime.settings.embeddings_enabled
+        )
+        findings += examination.images_out_of_step(session)
+    after = 0
+    while True:
+        with runtime.reading() as session:
+            page = examination.files_page(session, runtime.image_store, after)
+        findings += page.findings
+        if page.last_content_id is None:
+            break
+        after = page.last_content_id
+    if with_models:
+        report = models_report(runtime)
+        findings += [examination.Finding("models", error) for error in report.errors]
+    for finding in findings:
+        out.print(f"{finding.about}: {finding.sentence}")
+    if findings:
+        raise click.exceptions.Exit(1)
+    out.print("All is well.")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import marshmallow as ma
 from flask import url_for
 from flask.views import MethodView
 from marshmallow import validate
 
+from mirada.db.memory_models import Comment
 from mirada.pictures import comments
 from mirada.pictures.comments import MAX_COMMENT_CHARACTERS
 from webapp.callers.auth import current_caller, require_user
@@ -18,9 +19,6 @@ from webapp.http.paging import Listed, PageQuery
 from webapp.http.rest import ID, ApiBlueprint
 from webapp.schemas.images import OwnerSchema
 from webapp.schemas.replies import HOW_MANY, ReplySchema, page_of
-
-if TYPE_CHECKING:
-    from mirada.db.memory_models import Comment
 
 COMMENT_EXAMPLE = {
     "id": 5,

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import marshmallow as ma
 from flask.views import MethodView
 
 from mirada.pictures import likes
 from mirada.pictures.likes import Liker
+from mirada.search.by_vector import Found
 from webapp.callers.auth import current_caller, require_user
 from webapp.http.current import current_runtime
 from webapp.http.paging import Listed, PageQuery
 from webapp.http.rest import ID, ApiBlueprint
 from webapp.schemas.images import OwnerSchema
 from webapp.schemas.replies import HOW_MANY, ReplySchema, page_of
-
-if TYPE_CHECKING:
-    from mirada.search.by_vector import Found
 
 LIKER_EXAMPLE = {
     "user": {"id": 2, "username": "ana"},

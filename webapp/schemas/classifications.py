@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import marshmallow as ma
 from flask import url_for
 from flask_smorest.fields import Upload
 from marshmallow import validate
 
+from mirada.db.classifier_models import ClassifiedPicture
 from mirada.feedback.verdicts import checked_asset_id
 from mirada.kernel.labels import normalised_name
 from mirada.search.by_vector import MAX_K
 from webapp.schemas.labels import CheckedField, label_names, templates_field
 from webapp.schemas.replies import PageQuerySchema, ReplySchema, page_of
-
-if TYPE_CHECKING:
-    from mirada.db.classifier_models import ClassifiedPicture
 
 MAX_BATCH_IMAGES = 1_000
 """Images of one job that are named: its row holds their ids."""

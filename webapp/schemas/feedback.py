@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import marshmallow as ma
 from flask import url_for
 from marshmallow import validate
 
 from mirada.classify.theme_reports import ReportedVerdict, ThemeReport
+from mirada.db.classifier_models import Feedback
 from mirada.feedback.theme_verdicts import Counts
 from mirada.feedback.verdicts import Given
 from webapp.schemas.replies import PageQuerySchema, ReplySchema, page_of
-
-if TYPE_CHECKING:
-    from mirada.db.classifier_models import Feedback
 
 FEEDBACK_EXAMPLE = {
     "id": 31,

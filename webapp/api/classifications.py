@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response, request
-from flask.views import MethodView
 from werkzeug.exceptions import UnsupportedMediaType
 
 from mirada.classify import batch, remembered
@@ -63,116 +62,109 @@ REQUEST_BODY = {
 }
 
 
-@blueprint.route("")
-class Classifications(MethodView):
-    """The classifications of the caller."""
+@blueprint.get("")
+@blueprint.pages(
+    "listClassifications",
+    "List what you had classified, newest first",
+    RememberedPageSchema,
+    query=RememberedListQuerySchema,
+    example=REMEMBERED_EXAMPLE,
+)
+def list_classifications(query: PageQuery) -> Listed[Any]:
+    """Pictures that were sent, and stored images while the caller may see them.
 
-    @blueprint.pages(
-        "listClassifications",
-        "List what you had classified, newest first",
-        RememberedPageSchema,
-        query=RememberedListQuerySchema,
-        example=REMEMBERED_EXAMPLE,
-    )
-    def get(self, query: PageQuery) -> Listed[Any]:
-        """Pictures that were sent, and stored images while the caller may see them.
-
-        `result` is as it was when the picture was last classified.
-        """
-        user = require_user()
-        with current_runtime().reading() as session:
-            rows = remembered.list_classified(
-                session, user.id, job_id=query.filters["job_id"], **query.bounds
-            )
-        return Listed(rows, remembered_body)
-
-    @blueprint.operation(
-        "createClassification",
-        "Classify a picture or a stored image",
-        refusals=(400, 404, 409, 413, 415, 422),
-        requestBody=REQUEST_BODY,
-        parameters=[MIN_CHANGE_SEQ],
-    )
-    @blueprint.response(
-        200, ClassificationSchema, example=CLASSIFICATION_EXAMPLE, headers=CHANGE_SEQ_HEADER
-    )
-    def post(self) -> Any:
-        """Send an image_id as JSON, or the file as multipart/form-data.
-
-        A picture that is sent is remembered by hash, vector, theme and asset_id; its bytes are not
-        kept. Classifying it again replaces what was remembered.
-        """
-        require_user()
-        if request.mimetype == "multipart/form-data":
-            body, headers = classify_upload(multipart_fields(FormSchema))
-            return body, 200, headers
-        if not request.is_json:
-            raise UnsupportedMediaType(
-                "Send an image_id as application/json, or a picture as multipart/form-data."
-            )
-        fields = ApiBlueprint.ARGUMENTS_PARSER.parse(JsonClassificationSchema(), location="json")
-        return classify_image(fields)
+    `result` is as it was when the picture was last classified.
+    """
+    user = require_user()
+    with current_runtime().reading() as session:
+        rows = remembered.list_classified(
+            session, user.id, job_id=query.filters["job_id"], **query.bounds
+        )
+    return Listed(rows, remembered_body)
 
 
-@blueprint.route("/batches")
-class ClassificationBatches(MethodView):
-    """Classifications of many images."""
+@blueprint.post("")
+@blueprint.operation(
+    "createClassification",
+    "Classify a picture or a stored image",
+    refusals=(400, 404, 409, 413, 415, 422),
+    requestBody=REQUEST_BODY,
+    parameters=[MIN_CHANGE_SEQ],
+)
+@blueprint.response(
+    200, ClassificationSchema, example=CLASSIFICATION_EXAMPLE, headers=CHANGE_SEQ_HEADER
+)
+def create_classification() -> Any:
+    """Send an image_id as JSON, or the file as multipart/form-data.
 
-    @blueprint.operation(
-        "createClassificationBatch",
-        "Classify many stored images as a job",
-        refusals=(400, 404, 409, 413, 415, 422),
-        parameters=once_parameters("one key never queues two jobs"),
-    )
-    @blueprint.arguments(BatchSchema, example={"image_ids": [17, 18], "labels": ["cat", "dog"]})
-    @blueprint.response(
-        202,
-        JobSchema,
-        example=JOB_EXAMPLE | {"kind": CLASSIFY_IMAGES, "space_id": None},
-        headers=made_headers("The job.", "queued the job"),
-    )
-    def post(self, fields: dict[str, Any]) -> Any:
-        """The results are listed by `GET /api/v1/classifications?job_id=`, also while it runs."""
-        user = require_user()
-        runtime = current_runtime()
-        require_embeddings(runtime)
-        with runtime.transaction() as session:
-            requested = batch.request_batch(
-                session,
-                owner_id=user.id,
-                image_ids=None if fields["all"] else fields["image_ids"],
-                question=question_to_json(question_of(fields)),
-                request_id=request_id(),
-                idempotency_key=idempotency_key(),
-            )
-        return queued(requested.job_id, CLASSIFY_IMAGES, user, was_replayed=requested.was_replayed)
+    A picture that is sent is remembered by hash, vector, theme and asset_id; its bytes are not
+    kept. Classifying it again replaces what was remembered.
+    """
+    require_user()
+    if request.mimetype == "multipart/form-data":
+        body, headers = classify_upload(multipart_fields(FormSchema))
+        return body, 200, headers
+    if not request.is_json:
+        raise UnsupportedMediaType(
+            "Send an image_id as application/json, or a picture as multipart/form-data."
+        )
+    fields = ApiBlueprint.ARGUMENTS_PARSER.parse(JsonClassificationSchema(), location="json")
+    return classify_image(fields)
 
 
-@blueprint.route("/<image_hash>")
-class ClassificationItem(MethodView):
-    """One classification."""
+@blueprint.post("/batches")
+@blueprint.operation(
+    "createClassificationBatch",
+    "Classify many stored images as a job",
+    refusals=(400, 404, 409, 413, 415, 422),
+    parameters=once_parameters("one key never queues two jobs"),
+)
+@blueprint.arguments(BatchSchema, example={"image_ids": [17, 18], "labels": ["cat", "dog"]})
+@blueprint.response(
+    202,
+    JobSchema,
+    example=JOB_EXAMPLE | {"kind": CLASSIFY_IMAGES, "space_id": None},
+    headers=made_headers("The job.", "queued the job"),
+)
+def create_classification_batch(fields: dict[str, Any]) -> Any:
+    """The results are listed by `GET /api/v1/classifications?job_id=`, also while it runs."""
+    user = require_user()
+    runtime = current_runtime()
+    require_embeddings(runtime)
+    with runtime.transaction() as session:
+        requested = batch.request_batch(
+            session,
+            owner_id=user.id,
+            image_ids=None if fields["all"] else fields["image_ids"],
+            question=question_to_json(question_of(fields)),
+            request_id=request_id(),
+            idempotency_key=idempotency_key(),
+        )
+    return queued(requested.job_id, CLASSIFY_IMAGES, user, was_replayed=requested.was_replayed)
 
-    @blueprint.operation(
-        "getClassification", "Read what is remembered of a picture", refusals=(404,)
-    )
-    @blueprint.response(200, RememberedSchema, example=REMEMBERED_EXAMPLE)
-    def get(self, image_hash: str) -> Any:
-        """By the SHA-256 of its bytes; only what the caller had classified."""
-        user = require_user()
-        with current_runtime().reading() as session:
-            row = remembered.get_classified(session, user.id, _checked(image_hash))
-            return remembered_body(row)
 
-    @blueprint.operation("deleteClassification", "Forget a picture", refusals=(404,))
-    @blueprint.response(204, headers=CHANGE_SEQ_HEADER, description="It is forgotten.")
-    def delete(self, image_hash: str) -> Any:
-        """Images that show it stay; so does what others had classified."""
-        user = require_user()
-        with current_runtime().transaction() as session:
-            remembered.forget(session, user.id, _checked(image_hash))
-        change_seq = images.committed_change(session)
-        headers = {} if change_seq is None else {"X-Change-Seq": str(change_seq)}
-        return Response(status=204, headers=headers)
+@blueprint.get("/<image_hash>")
+@blueprint.operation("getClassification", "Read what is remembered of a picture", refusals=(404,))
+@blueprint.response(200, RememberedSchema, example=REMEMBERED_EXAMPLE)
+def get_classification(image_hash: str) -> Any:
+    """By the SHA-256 of its bytes; only what the caller had classified."""
+    user = require_user()
+    with current_runtime().reading() as session:
+        row = remembered.get_classified(session, user.id, _checked(image_hash))
+        return remembered_body(row)
+
+
+@blueprint.delete("/<image_hash>")
+@blueprint.operation("deleteClassification", "Forget a picture", refusals=(404,))
+@blueprint.response(204, headers=CHANGE_SEQ_HEADER, description="It is forgotten.")
+def delete_classification(image_hash: str) -> Any:
+    """Images that show it stay; so does what others had classified."""
+    user = require_user()
+    with current_runtime().transaction() as session:
+        remembered.forget(session, user.id, _checked(image_hash))
+    change_seq = images.committed_change(session)
+    headers = {} if change_seq is None else {"X-Change-Seq": str(change_seq)}
+    return Response(status=204, headers=headers)
 
 
 def _checked(image_hash: str) -> str:

@@ -6,8 +6,6 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from flask.views import MethodView
-
 from mirada.classify import label_set
 from mirada.embedding import label_vectors
 from mirada.embedding.interactive import interactive_encoder
@@ -43,87 +41,79 @@ blueprint = ApiBlueprint(
 )
 
 
-@blueprint.route("")
-class Clusters(MethodView):
-    """The newest groups."""
+@blueprint.get("")
+@blueprint.pages(
+    "listClusters",
+    "List groups, largest first",
+    ClusterPageSchema,
+    query=ClusterListQuerySchema,
+    example=CLUSTER_EXAMPLE,
+    beside={"grouped_at": "2026-01-02T03:04:05+00:00", "parameters": {"k": None}},
+)
+def list_clusters(query: PageQuery) -> Listed[Any]:
+    """Sizes, examples and names tell of images that the caller may see now, and of no others.
 
-    @blueprint.pages(
-        "listClusters",
-        "List groups, largest first",
-        ClusterPageSchema,
-        query=ClusterListQuerySchema,
-        example=CLUSTER_EXAMPLE,
-        beside={"grouped_at": "2026-01-02T03:04:05+00:00", "parameters": {"k": None}},
+    A group of which the caller sees nothing is not listed, nor a near-duplicate without a
+    second one.
+    """
+    user = require_user()
+    kind = ClusterKind(query.filters["kind"])
+    with current_runtime().reading() as session:
+        seen = as_seen.list_clusters(session, kind, Audience(user.id), **query.bounds)
+    liked = liked_by_caller(member.image.id for found in seen.clusters for member in found.members)
+    names = dict(zip([found.id for found in seen.clusters], _names(seen.clusters), strict=True))
+    return Listed(
+        seen.clusters,
+        lambda found: cluster_body(found, names[found.id], user.id, liked),
+        beside={
+            "grouped_at": None if seen.run is None else seen.run.finished_at,
+            "parameters": {} if seen.run is None else seen.run.parameters,
+        },
     )
-    def get(self, query: PageQuery) -> Listed[Any]:
-        """Sizes, examples and names tell of images that the caller may see now, and of no others.
 
-        A group of which the caller sees nothing is not listed, nor a near-duplicate without a
-        second one.
-        """
-        user = require_user()
-        kind = ClusterKind(query.filters["kind"])
-        with current_runtime().reading() as session:
-            seen = as_seen.list_clusters(session, kind, Audience(user.id), **query.bounds)
-        liked = liked_by_caller(
-            member.image.id for found in seen.clusters for member in found.members
+
+@blueprint.post("")
+@blueprint.operation("groupImages", "Group the library anew", refusals=(400, 403, 409, 415, 422))
+@blueprint.arguments(NewClustersSchema, example={"kind": "themes", "k": 20})
+@blueprint.response(
+    202, JobSchema, example=JOB_EXAMPLE, headers={"Location": header("The job to follow.")}
+)
+def group_images(wanted: dict[str, Any]) -> Any:
+    """By a worker; the former groups are shown until it is done. For administrators."""
+    user = require_administrator()
+    with current_runtime().transaction() as session:
+        job = runs.request(
+            session,
+            ClusterKind(wanted["kind"]),
+            k=wanted["k"],
+            threshold=wanted["threshold"],
+            owner_id=user.id,
+            request_id=request_id(),
         )
-        names = dict(zip([found.id for found in seen.clusters], _names(seen.clusters), strict=True))
-        return Listed(
-            seen.clusters,
-            lambda found: cluster_body(found, names[found.id], user.id, liked),
-            beside={
-                "grouped_at": None if seen.run is None else seen.run.finished_at,
-                "parameters": {} if seen.run is None else seen.run.parameters,
-            },
-        )
+    return queued(job.id, job.kind, user)
 
-    @blueprint.operation(
-        "groupImages", "Group the library anew", refusals=(400, 403, 409, 415, 422)
+
+@blueprint.get(f"/<{ID}:cluster_id>/images")
+@blueprint.pages(
+    "listClusterImages",
+    "List a group's images, newest first",
+    ClusterImagesSchema,
+    example=MEMBER_EXAMPLE,
+    beside={"size": 1},
+    refusals=(404,),
+)
+def list_cluster_images(query: PageQuery, cluster_id: int) -> Listed[Any]:
+    """Those that the caller may see. Grouping the library anew replaces every group."""
+    user = require_user()
+    with current_runtime().reading() as session:
+        found = as_seen.get_cluster(session, cluster_id, Audience(user.id), **query.bounds)
+    liked = liked_by_caller(member.image.id for member in found.members)
+    return Listed(
+        found.members,
+        lambda member: member_body(member, user.id, liked),
+        lambda member: member.image.id,
+        {"size": found.size},
     )
-    @blueprint.arguments(NewClustersSchema, example={"kind": "themes", "k": 20})
-    @blueprint.response(
-        202, JobSchema, example=JOB_EXAMPLE, headers={"Location": header("The job to follow.")}
-    )
-    def post(self, wanted: dict[str, Any]) -> Any:
-        """By a worker; the former groups are shown until it is done. For administrators."""
-        user = require_administrator()
-        with current_runtime().transaction() as session:
-            job = runs.request(
-                session,
-                ClusterKind(wanted["kind"]),
-                k=wanted["k"],
-                threshold=wanted["threshold"],
-                owner_id=user.id,
-                request_id=request_id(),
-            )
-        return queued(job.id, job.kind, user)
-
-
-@blueprint.route(f"/<{ID}:cluster_id>/images")
-class ClusterImages(MethodView):
-    """The images of a group."""
-
-    @blueprint.pages(
-        "listClusterImages",
-        "List a group's images, newest first",
-        ClusterImagesSchema,
-        example=MEMBER_EXAMPLE,
-        beside={"size": 1},
-        refusals=(404,),
-    )
-    def get(self, query: PageQuery, cluster_id: int) -> Listed[Any]:
-        """Those that the caller may see. Grouping the library anew replaces every group."""
-        user = require_user()
-        with current_runtime().reading() as session:
-            found = as_seen.get_cluster(session, cluster_id, Audience(user.id), **query.bounds)
-        liked = liked_by_caller(member.image.id for member in found.members)
-        return Listed(
-            found.members,
-            lambda member: member_body(member, user.id, liked),
-            lambda member: member.image.id,
-            {"size": found.size},
-        )
 
 
 class _EncoderWhenNeeded:

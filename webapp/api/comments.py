@@ -6,7 +6,6 @@ from typing import Any
 
 import marshmallow as ma
 from flask import url_for
-from flask.views import MethodView
 from marshmallow import validate
 
 from mirada.db.memory_models import Comment
@@ -65,7 +64,7 @@ def comment_body(comment: Comment) -> dict[str, Any]:
         "text": comment.body,
         "author": {"id": comment.user.id, "username": comment.user.username},
         "created_at": comment.created_at,
-        "url": url_for("comments.CommentItem", image_id=comment.image_id, comment_id=comment.id),
+        "url": url_for("comments.get_comment", image_id=comment.image_id, comment_id=comment.id),
     }
 
 
@@ -74,78 +73,74 @@ blueprint = ApiBlueprint(
 )
 
 
-@blueprint.route(f"/<{ID}:image_id>/comments")
-class Comments(MethodView):
-    """The comments under an image."""
+@blueprint.get(f"/<{ID}:image_id>/comments")
+@blueprint.pages(
+    "listComments",
+    "List comments, oldest first",
+    CommentPageSchema,
+    example=COMMENT_EXAMPLE,
+    beside={"comment_count": 1},
+    refusals=(404,),
+)
+def list_comments(query: PageQuery, image_id: int) -> Listed[Any]:
+    """For whoever may see the image."""
+    caller = current_caller()
+    with current_runtime().reading() as session:
+        found = comments.list_comments(session, image_id, caller.audience, **query.bounds)
+    beside = {"comment_count": found.comment_count}
+    return Listed(found.comments, comment_body, beside=beside)
 
-    @blueprint.pages(
-        "listComments",
-        "List comments, oldest first",
-        CommentPageSchema,
-        example=COMMENT_EXAMPLE,
-        beside={"comment_count": 1},
-        refusals=(404,),
+
+@blueprint.post(f"/<{ID}:image_id>/comments")
+@blueprint.operation(
+    "writeComment",
+    "Write a comment",
+    refusals=(400, 404, 409, 413, 415, 422),
+    parameters=once_parameters("one key writes one comment"),
+)
+@blueprint.arguments(NewCommentSchema, location="json", example={"text": "What a cat!"})
+@blueprint.response(
+    201,
+    CommentSchema,
+    example=COMMENT_EXAMPLE,
+    headers=made_headers("Where the comment is.", "wrote the comment"),
+)
+def write_comment(fields: dict[str, Any], image_id: int) -> Any:
+    """Under an image that the caller may see."""
+    user = require_user()
+    written = comments.post_comment(
+        current_runtime().database,
+        image_id,
+        user.id,
+        fields["text"],
+        idempotency_key=idempotency_key(),
     )
-    def get(self, query: PageQuery, image_id: int) -> Listed[Any]:
-        """For whoever may see the image."""
-        caller = current_caller()
-        with current_runtime().reading() as session:
-            found = comments.list_comments(session, image_id, caller.audience, **query.bounds)
-        beside = {"comment_count": found.comment_count}
-        return Listed(found.comments, comment_body, beside=beside)
+    return made(comment_body(written.comment), was_replayed=written.was_replayed)
 
-    @blueprint.operation(
-        "writeComment",
-        "Write a comment",
-        refusals=(400, 404, 409, 413, 415, 422),
-        parameters=once_parameters("one key writes one comment"),
+
+@blueprint.get(f"/<{ID}:image_id>/comments/<{ID}:comment_id>")
+@blueprint.operation("getComment", "Read a comment", refusals=(404,))
+@blueprint.response(200, CommentSchema, example=COMMENT_EXAMPLE)
+def get_comment(image_id: int, comment_id: int) -> Any:
+    """For whoever may see the image."""
+    caller = current_caller()
+    with current_runtime().reading() as session:
+        return comment_body(comments.get_comment(session, image_id, comment_id, caller.audience))
+
+
+@blueprint.delete(f"/<{ID}:image_id>/comments/<{ID}:comment_id>")
+@blueprint.operation("deleteComment", "Delete a comment", refusals=(404,))
+@blueprint.response(204)
+def delete_comment(image_id: int, comment_id: int) -> None:
+    """Its author may, the image's owner, and an administrator who may see the image.
+
+    Anybody else is told that there is no such comment.
+    """
+    user, is_administrator = require_user(), current_caller().is_administrator
+    comments.remove_comment(
+        current_runtime().database,
+        image_id,
+        comment_id,
+        user.id,
+        is_administrator=is_administrator,
     )
-    @blueprint.arguments(NewCommentSchema, location="json", example={"text": "What a cat!"})
-    @blueprint.response(
-        201,
-        CommentSchema,
-        example=COMMENT_EXAMPLE,
-        headers=made_headers("Where the comment is.", "wrote the comment"),
-    )
-    def post(self, fields: dict[str, Any], image_id: int) -> Any:
-        """Under an image that the caller may see."""
-        user = require_user()
-        written = comments.post_comment(
-            current_runtime().database,
-            image_id,
-            user.id,
-            fields["text"],
-            idempotency_key=idempotency_key(),
-        )
-        return made(comment_body(written.comment), was_replayed=written.was_replayed)
-
-
-@blueprint.route(f"/<{ID}:image_id>/comments/<{ID}:comment_id>")
-class CommentItem(MethodView):
-    """One comment."""
-
-    @blueprint.operation("getComment", "Read a comment", refusals=(404,))
-    @blueprint.response(200, CommentSchema, example=COMMENT_EXAMPLE)
-    def get(self, image_id: int, comment_id: int) -> Any:
-        """For whoever may see the image."""
-        caller = current_caller()
-        with current_runtime().reading() as session:
-            return comment_body(
-                comments.get_comment(session, image_id, comment_id, caller.audience)
-            )
-
-    @blueprint.operation("deleteComment", "Delete a comment", refusals=(404,))
-    @blueprint.response(204)
-    def delete(self, image_id: int, comment_id: int) -> None:
-        """Its author may, the image's owner, and an administrator who may see the image.
-
-        Anybody else is told that there is no such comment.
-        """
-        user, is_administrator = require_user(), current_caller().is_administrator
-        comments.remove_comment(
-            current_runtime().database,
-            image_id,
-            comment_id,
-            user.id,
-            is_administrator=is_administrator,
-        )

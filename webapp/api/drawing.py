@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import marshmallow as ma
-from flask.views import MethodView
 from marshmallow import validate
 
 from mirada.drawing import request as drawing
@@ -74,44 +73,39 @@ class NewGenerationSchema(ma.Schema):
     )
 
 
-@blueprint.route("/generate")
-class GeneratedImages(MethodView):
-    """Images that are drawn for a user."""
+@blueprint.post("/generate")
+@blueprint.operation(
+    "generateImage",
+    "Make a picture from words",
+    refusals=(400, 403, 409, 415, 422),
+    parameters=once_parameters("one key never makes two pictures"),
+)
+@blueprint.arguments(NewGenerationSchema, example={"prompt": "a cat with sunglasses, film still"})
+@blueprint.response(
+    202,
+    JobSchema,
+    example=DRAWING_JOB_EXAMPLE,
+    headers=made_headers("The job.", "queued the job"),
+)
+def generate_image(fields: dict[str, Any]) -> Any:
+    """The job's `result` names the image once it is done; from then on it is as any upload.
 
-    @blueprint.operation(
-        "generateImage",
-        "Make a picture from words",
-        refusals=(400, 403, 409, 415, 422),
-        parameters=once_parameters("one key never makes two pictures"),
-    )
-    @blueprint.arguments(
-        NewGenerationSchema, example={"prompt": "a cat with sunglasses, film still"}
-    )
-    @blueprint.response(
-        202,
-        JobSchema,
-        example=DRAWING_JOB_EXAMPLE,
-        headers=made_headers("The job.", "queued the job"),
-    )
-    def post(self, fields: dict[str, Any]) -> Any:
-        """The job's `result` names the image once it is done; from then on it is as any upload.
-
-        It costs money, of the caller's daily budget: when that is reached the job waits for the next
-        UTC day.
-        """
-        user = require_user()
-        runtime = current_runtime()
-        if not runtime.settings.generation_enabled:
-            raise Conflict(NOT_ENABLED)
-        if runtime.settings.openai_api_key is None:
-            raise Conflict(NO_KEY)
-        key = current_caller().key
-        with runtime.transaction() as session:
-            requested = drawing.request_drawing(
-                session,
-                WantedDrawing(user.id, **fields),
-                api_key_id=None if key is None else key.id,
-                request_id=request_id(),
-                idempotency_key=idempotency_key(),
-            )
-        return queued(requested.job_id, GENERATE_IMAGE, user, was_replayed=requested.was_replayed)
+    It costs money, of the caller's daily budget: when that is reached the job waits for the next
+    UTC day.
+    """
+    user = require_user()
+    runtime = current_runtime()
+    if not runtime.settings.generation_enabled:
+        raise Conflict(NOT_ENABLED)
+    if runtime.settings.openai_api_key is None:
+        raise Conflict(NO_KEY)
+    key = current_caller().key
+    with runtime.transaction() as session:
+        requested = drawing.request_drawing(
+            session,
+            WantedDrawing(user.id, **fields),
+            api_key_id=None if key is None else key.id,
+            request_id=request_id(),
+            idempotency_key=idempotency_key(),
+        )
+    return queued(requested.job_id, GENERATE_IMAGE, user, was_replayed=requested.was_replayed)

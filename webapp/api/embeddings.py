@@ -7,7 +7,6 @@ from typing import Any
 import marshmallow as ma
 import numpy as np
 from flask import Response, jsonify, request
-from flask.views import MethodView
 from flask_smorest.fields import Upload
 from marshmallow import validate
 from werkzeug.exceptions import UnsupportedMediaType
@@ -92,66 +91,63 @@ blueprint = ApiBlueprint(
 RAW = "application/octet-stream"
 
 
-@blueprint.route("")
-class Embeddings(MethodView):
-    """Vectors for texts or pictures."""
-
-    @blueprint.operation(
-        "createEmbeddings",
-        "Embed texts or pictures",
-        refusals=(400, 403, 409, 413, 415, 422),
-        requestBody={
-            "required": True,
-            "content": {
-                "application/json": {
-                    "schema": TextsSchema,
-                    "example": {"texts": ["a cat with sunglasses", "um gato"]},
-                },
-                "multipart/form-data": {
-                    "schema": PicturesSchema,
-                    "example": {"file": ["@cat.png", "@dog.jpg"]},
-                },
+@blueprint.post("")
+@blueprint.operation(
+    "createEmbeddings",
+    "Embed texts or pictures",
+    refusals=(400, 403, 409, 413, 415, 422),
+    requestBody={
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": TextsSchema,
+                "example": {"texts": ["a cat with sunglasses", "um gato"]},
+            },
+            "multipart/form-data": {
+                "schema": PicturesSchema,
+                "example": {"file": ["@cat.png", "@dog.jpg"]},
             },
         },
-    )
-    @blueprint.response(
-        200,
-        {"type": "string", "format": "binary"},
-        content_type=RAW,
-        description="With Accept: application/octet-stream, little-endian float32, row by row; "
-        "X-Embedding-Count, X-Embedding-Dimension and X-Embedding-Space say what they are.",
-        headers={
-            "X-Embedding-Count": header("Rows; only of raw replies.", "integer"),
-            "X-Embedding-Dimension": header("Numbers in a row; only of raw replies.", "integer"),
-            "X-Embedding-Space": header("The space of the vectors; only of raw replies."),
-        },
-    )
-    @blueprint.response(200, EmbeddingsSchema, example=EMBEDDINGS_EXAMPLE)
-    def post(self) -> Any:
-        """Nothing is kept. Pictures and texts share one space, so their cosines are comparable."""
-        require_user()
-        runtime = current_runtime()
-        encoder = interactive_encoder(runtime)
-        if request.mimetype == "multipart/form-data":
-            files = uploads.uploaded_files(at_most=MAX_FILES)
-            pictures = [
-                queries.pixels_of(
-                    runtime,
-                    encoder,
-                    uploads.staged_of(file).path,
-                    uploads.declared_media_type(file),
-                )
-                for file in files
-            ]
-            vectors = encoder.encode_images(pictures)
-        elif request.is_json:
-            fields = ApiBlueprint.ARGUMENTS_PARSER.parse(TextsSchema(), location="json")
-            vectors = runtime.remembering(encoder).encode_texts(fields["texts"])
-        else:
-            raise UnsupportedMediaType(
-                "Send texts as application/json, or pictures as multipart/form-data."
+    },
+)
+@blueprint.response(
+    200,
+    {"type": "string", "format": "binary"},
+    content_type=RAW,
+    description="With Accept: application/octet-stream, little-endian float32, row by row; "
+    "X-Embedding-Count, X-Embedding-Dimension and X-Embedding-Space say what they are.",
+    headers={
+        "X-Embedding-Count": header("Rows; only of raw replies.", "integer"),
+        "X-Embedding-Dimension": header("Numbers in a row; only of raw replies.", "integer"),
+        "X-Embedding-Space": header("The space of the vectors; only of raw replies."),
+    },
+)
+@blueprint.response(200, EmbeddingsSchema, example=EMBEDDINGS_EXAMPLE)
+def create_embeddings() -> Any:
+    """Nothing is kept. Pictures and texts share one space, so their cosines are comparable."""
+    require_user()
+    runtime = current_runtime()
+    encoder = interactive_encoder(runtime)
+    if request.mimetype == "multipart/form-data":
+        files = uploads.uploaded_files(at_most=MAX_FILES)
+        pictures = [
+            queries.pixels_of(
+                runtime,
+                encoder,
+                uploads.staged_of(file).path,
+                uploads.declared_media_type(file),
             )
-        return _reply(vectors, encoder)
+            for file in files
+        ]
+        vectors = encoder.encode_images(pictures)
+    elif request.is_json:
+        fields = ApiBlueprint.ARGUMENTS_PARSER.parse(TextsSchema(), location="json")
+        vectors = runtime.remembering(encoder).encode_texts(fields["texts"])
+    else:
+        raise UnsupportedMediaType(
+            "Send texts as application/json, or pictures as multipart/form-data."
+        )
+    return _reply(vectors, encoder)
 
 
 def _reply(vectors: Matrix, encoder: Any) -> Response:

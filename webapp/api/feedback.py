@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask.views import MethodView
-
 from mirada.classify.theme_reports import theme_report
 from mirada.embedding.interactive import interactive_encoder
 from mirada.feedback import theme_verdicts, verdicts
@@ -44,133 +42,125 @@ blueprint = ApiBlueprint(
 _GIVEN_HEADERS = made_headers("Where the verdict is.", "gave the verdict")
 
 
-@blueprint.route("")
-class FeedbackList(MethodView):
-    """The caller's verdicts."""
-
-    @blueprint.pages(
-        "listFeedback",
-        "List your verdicts, newest first",
-        page_of(FeedbackSchema),
-        query=FeedbackListQuerySchema,
-        example=FEEDBACK_EXAMPLE,
-    )
-    def get(self, query: PageQuery) -> Listed[Any]:
-        """The caller's own; nobody else's are listed to anybody."""
-        user = require_user()
-        with current_runtime().reading() as session:
-            rows = verdicts.list_feedback(
-                session, user.id, theme=query.filters["theme"], **query.bounds
-            )
-        return Listed(rows, feedback_body)
-
-    @blueprint.operation(
-        "giveFeedback",
-        "Say whether a picture belongs to a theme",
-        refusals=(400, 404, 409, 413, 415, 422),
-        parameters=once_parameters("a late repetition then undoes no later change"),
-    )
-    @blueprint.arguments(NewFeedbackSchema, location="json", example=NEW_FEEDBACK_EXAMPLE)
-    @blueprint.alt_response(
-        200,
-        schema=GivenFeedbackSchema,
-        description="You had given a verdict before; this one stands in its place.",
-        example=FEEDBACK_EXAMPLE | {"outcome": "replaced"},
-        headers=_GIVEN_HEADERS,
-    )
-    @blueprint.response(
-        201,
-        GivenFeedbackSchema,
-        example=FEEDBACK_EXAMPLE | {"outcome": "created"},
-        headers=_GIVEN_HEADERS,
-    )
-    def post(self, fields: dict[str, Any]) -> Any:
-        """About a picture you may see or had classified. It counts in everybody's classifications.
-
-        The same verdict again counts once; another one replaces it.
-        """
-        given = given_by_caller(fields, idempotency_key())
-        status = 201 if given.outcome is verdicts.Outcome.CREATED else 200
-        return made(given_body(given), was_replayed=given.was_replayed, status=status)
+@blueprint.get("")
+@blueprint.pages(
+    "listFeedback",
+    "List your verdicts, newest first",
+    page_of(FeedbackSchema),
+    query=FeedbackListQuerySchema,
+    example=FEEDBACK_EXAMPLE,
+)
+def list_feedback(query: PageQuery) -> Listed[Any]:
+    """The caller's own; nobody else's are listed to anybody."""
+    user = require_user()
+    with current_runtime().reading() as session:
+        rows = verdicts.list_feedback(
+            session, user.id, theme=query.filters["theme"], **query.bounds
+        )
+    return Listed(rows, feedback_body)
 
 
-@blueprint.route(f"/<{ID}:feedback_id>")
-class FeedbackItem(MethodView):
-    """One verdict."""
+@blueprint.post("")
+@blueprint.operation(
+    "giveFeedback",
+    "Say whether a picture belongs to a theme",
+    refusals=(400, 404, 409, 413, 415, 422),
+    parameters=once_parameters("a late repetition then undoes no later change"),
+)
+@blueprint.arguments(NewFeedbackSchema, location="json", example=NEW_FEEDBACK_EXAMPLE)
+@blueprint.alt_response(
+    200,
+    schema=GivenFeedbackSchema,
+    description="You had given a verdict before; this one stands in its place.",
+    example=FEEDBACK_EXAMPLE | {"outcome": "replaced"},
+    headers=_GIVEN_HEADERS,
+)
+@blueprint.response(
+    201,
+    GivenFeedbackSchema,
+    example=FEEDBACK_EXAMPLE | {"outcome": "created"},
+    headers=_GIVEN_HEADERS,
+)
+def give_feedback(fields: dict[str, Any]) -> Any:
+    """About a picture you may see or had classified. It counts in everybody's classifications.
 
-    @blueprint.operation("getFeedback", "Read one of your verdicts", refusals=(404,))
-    @blueprint.response(200, FeedbackSchema, example=FEEDBACK_EXAMPLE)
-    def get(self, feedback_id: int) -> Any:
-        """As it stands."""
-        user = require_user()
-        with current_runtime().reading() as session:
-            return feedback_body(verdicts.get_feedback(session, feedback_id, user.id))
-
-    @blueprint.operation("deleteFeedback", "Take a verdict back", refusals=(404,))
-    @blueprint.response(204)
-    def delete(self, feedback_id: int) -> None:
-        """Scores are what they were before it. An administrator may take back anybody's."""
-        user = require_user()
-        with current_runtime().transaction() as session:
-            verdicts.delete_feedback(
-                session,
-                feedback_id,
-                user.id,
-                is_administrator=current_caller().is_administrator,
-            )
+    The same verdict again counts once; another one replaces it.
+    """
+    given = given_by_caller(fields, idempotency_key())
+    status = 201 if given.outcome is verdicts.Outcome.CREATED else 200
+    return made(given_body(given), was_replayed=given.was_replayed, status=status)
 
 
-@blueprint.route("/themes")
-class ThemeList(MethodView):
-    """The themes with verdicts."""
+@blueprint.get(f"/<{ID}:feedback_id>")
+@blueprint.operation("getFeedback", "Read one of your verdicts", refusals=(404,))
+@blueprint.response(200, FeedbackSchema, example=FEEDBACK_EXAMPLE)
+def get_feedback(feedback_id: int) -> Any:
+    """As it stands."""
+    user = require_user()
+    with current_runtime().reading() as session:
+        return feedback_body(verdicts.get_feedback(session, feedback_id, user.id))
 
-    @blueprint.pages(
-        "listThemes",
-        "List themes that were judged",
-        page_of(JudgedThemeSchema),
-        example=THEME_EXAMPLE,
-    )
-    def get(self, query: PageQuery) -> Listed[Any]:
-        """Those that the caller judged, or of which a public picture was judged.
 
-        The counts are of these verdicts; nothing tells of others' on private pictures.
-        """
-        user = require_user()
-        with current_runtime().reading() as session:
-            found = theme_verdicts.list_themes(session, Audience(user.id), **query.bounds)
-        return Listed(
-            found,
-            lambda theme: judged_theme_body(theme.theme, theme.counts),
-            lambda theme: theme.newest_id,
+@blueprint.delete(f"/<{ID}:feedback_id>")
+@blueprint.operation("deleteFeedback", "Take a verdict back", refusals=(404,))
+@blueprint.response(204)
+def delete_feedback(feedback_id: int) -> None:
+    """Scores are what they were before it. An administrator may take back anybody's."""
+    user = require_user()
+    with current_runtime().transaction() as session:
+        verdicts.delete_feedback(
+            session,
+            feedback_id,
+            user.id,
+            is_administrator=current_caller().is_administrator,
         )
 
 
-@blueprint.route("/themes/<path:theme>")
-class ThemeItem(MethodView):
-    """The report of one theme."""
+@blueprint.get("/themes")
+@blueprint.pages(
+    "listThemes",
+    "List themes that were judged",
+    page_of(JudgedThemeSchema),
+    example=THEME_EXAMPLE,
+)
+def list_themes(query: PageQuery) -> Listed[Any]:
+    """Those that the caller judged, or of which a public picture was judged.
 
-    @blueprint.pages(
-        "getTheme",
-        "Read what was learned of a theme, and from what",
-        ThemeReportSchema,
-        example=REPORTED_VERDICT_EXAMPLE,
-        beside=THEME_REPORT_EXAMPLE,
+    The counts are of these verdicts; nothing tells of others' on private pictures.
+    """
+    user = require_user()
+    with current_runtime().reading() as session:
+        found = theme_verdicts.list_themes(session, Audience(user.id), **query.bounds)
+    return Listed(
+        found,
+        lambda theme: judged_theme_body(theme.theme, theme.counts),
+        lambda theme: theme.newest_id,
     )
-    def get(self, query: PageQuery, theme: str) -> Listed[Any]:
-        """The caller's verdicts and those on public pictures, newest first, each with what it does.
 
-        Others' verdicts on private pictures move the scores too and are not told. A theme that
-        nobody judged has an empty report.
-        """
-        user, runtime = require_user(), current_runtime()
-        encoder = interactive_encoder(runtime) if runtime.settings.embeddings_enabled else None
-        report = theme_report(runtime, encoder, theme, Audience(user.id), **query.bounds)
-        return Listed(
-            report.verdicts,
-            lambda verdict: reported_verdict_body(verdict, user.id),
-            lambda verdict: verdict.feedback.id,
-            theme_report_body(report),
-        )
+
+@blueprint.get("/themes/<path:theme>")
+@blueprint.pages(
+    "getTheme",
+    "Read what was learned of a theme, and from what",
+    ThemeReportSchema,
+    example=REPORTED_VERDICT_EXAMPLE,
+    beside=THEME_REPORT_EXAMPLE,
+)
+def get_theme(query: PageQuery, theme: str) -> Listed[Any]:
+    """The caller's verdicts and those on public pictures, newest first, each with what it does.
+
+    Others' verdicts on private pictures move the scores too and are not told. A theme that
+    nobody judged has an empty report.
+    """
+    user, runtime = require_user(), current_runtime()
+    encoder = interactive_encoder(runtime) if runtime.settings.embeddings_enabled else None
+    report = theme_report(runtime, encoder, theme, Audience(user.id), **query.bounds)
+    return Listed(
+        report.verdicts,
+        lambda verdict: reported_verdict_body(verdict, user.id),
+        lambda verdict: verdict.feedback.id,
+        theme_report_body(report),
+    )
 
 
 def given_by_caller(fields: dict[str, Any], idempotency_key: str | None = None) -> verdicts.Given:

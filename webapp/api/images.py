@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response, jsonify
-from flask.views import MethodView
 
 from mirada.kernel.audience import Audience
 from mirada.pictures import images, likes
@@ -58,165 +57,159 @@ IF_MATCH = request_header("If-Match", "Do it only to this version.")
 IF_NONE_MATCH = request_header("If-None-Match", "Answer 304 when the reply still is this one.")
 
 
-@blueprint.route("")
-class Images(MethodView):
-    """The collection."""
+@blueprint.get("")
+@blueprint.pages(
+    "listImages",
+    "List images, newest first",
+    page_of(ImageSchema),
+    query=ImageListQuerySchema,
+    example=IMAGE_EXAMPLE,
+)
+def list_images(query: PageQuery) -> Listed[Any]:
+    """Public images and the caller's own."""
+    caller = current_caller()
+    audience = caller.audience.own_alone() if query.filters["mine"] else caller.audience
+    with current_runtime().reading() as session:
+        rows = images.list_images(session, audience, **query.bounds)
+        liked = likes.liked_among(session, caller.user_id, [image.id for image in rows])
+    return Listed(rows, lambda image: image_body(image, caller.user_id, liked))
 
-    @blueprint.pages(
-        "listImages",
-        "List images, newest first",
-        page_of(ImageSchema),
-        query=ImageListQuerySchema,
-        example=IMAGE_EXAMPLE,
-    )
-    def get(self, query: PageQuery) -> Listed[Any]:
-        """Public images and the caller's own."""
-        caller = current_caller()
-        audience = caller.audience.own_alone() if query.filters["mine"] else caller.audience
-        with current_runtime().reading() as session:
-            rows = images.list_images(session, audience, **query.bounds)
-            liked = likes.liked_among(session, caller.user_id, [image.id for image in rows])
-        return Listed(rows, lambda image: image_body(image, caller.user_id, liked))
 
-    @blueprint.operation(
-        "createImage",
-        "Upload a picture",
-        refusals=(403, 409, 413, 415, 422),
-        requestBody=multipart_body(NewImageSchema, is_public=True, caption="A cat"),
-        parameters=once_parameters("one key never uploads twice"),
-    )
-    @blueprint.response(
-        201,
-        ImageSchema,
-        example=IMAGE_EXAMPLE | {"status": "PENDING"},
-        headers={
-            **made_headers("Where the image is.", "made the image"),
-            **ETAG_HEADER,
-            **CHANGE_SEQ_HEADER,
-        },
-    )
-    def post(self) -> Any:
-        """Stored at once, searchable when its status is READY.
+@blueprint.post("")
+@blueprint.operation(
+    "createImage",
+    "Upload a picture",
+    refusals=(403, 409, 413, 415, 422),
+    requestBody=multipart_body(NewImageSchema, is_public=True, caption="A cat"),
+    parameters=once_parameters("one key never uploads twice"),
+)
+@blueprint.response(
+    201,
+    ImageSchema,
+    example=IMAGE_EXAMPLE | {"status": "PENDING"},
+    headers={
+        **made_headers("Where the image is.", "made the image"),
+        **ETAG_HEADER,
+        **CHANGE_SEQ_HEADER,
+    },
+)
+def create_image() -> Any:
+    """Stored at once, searchable when its status is READY.
 
-        The same bytes sent twice are kept and embedded once. What an image generator wrote into the
-        file is read into `generation`, for the owner alone, and fills a missing prompt, which is
-        seen by whoever may see the image.
-        """
-        user = require_user()
-        upload = uploads.uploaded_file()
-        fields = multipart_fields(NewImageFieldsSchema)
-        taken = take_in(
-            current_runtime(),
-            uploads.staged_of(upload),
-            NewImage(
-                user.id,
-                Texts(upload.filename, fields["prompt"], fields["caption"]),
-                is_public=fields["is_public"],
-                auto_caption=fields["auto_caption"],
-            ),
-            FileClaims(uploads.declared_media_type(upload), read_metadata=fields["read_metadata"]),
-            request_id=request_id(),
-            idempotency_key=idempotency_key(),
+    The same bytes sent twice are kept and embedded once. What an image generator wrote into the
+    file is read into `generation`, for the owner alone, and fills a missing prompt, which is
+    seen by whoever may see the image.
+    """
+    user = require_user()
+    upload = uploads.uploaded_file()
+    fields = multipart_fields(NewImageFieldsSchema)
+    taken = take_in(
+        current_runtime(),
+        uploads.staged_of(upload),
+        NewImage(
+            user.id,
+            Texts(upload.filename, fields["prompt"], fields["caption"]),
+            is_public=fields["is_public"],
+            auto_caption=fields["auto_caption"],
+        ),
+        FileClaims(uploads.declared_media_type(upload), read_metadata=fields["read_metadata"]),
+        request_id=request_id(),
+        idempotency_key=idempotency_key(),
+    )
+    with current_runtime().reading() as session:
+        image = images.get_image(session, taken.image_id, Audience(user.id))
+        liked = likes.liked_among(session, user.id, [image.id])
+    body = image_body(image, user.id, liked)
+    headers = {"ETag": f'"{image_etag(image, liked)}"', **_change_seq_header(taken.change_seq)}
+    return made(body, headers, was_replayed=taken.was_replayed)
+
+
+@blueprint.get(f"/<{ID}:image_id>")
+@blueprint.operation("getImage", "Read an image", refusals=(404,), parameters=[IF_NONE_MATCH])
+@blueprint.alt_response(304, description="It is what you have.")
+@blueprint.response(
+    200, ImageSchema, example=IMAGE_EXAMPLE, headers={**ETAG_HEADER, **CHANGE_SEQ_HEADER}
+)
+def get_image(image_id: int) -> Any:
+    """Its status says whether it can be found yet.
+
+    X-Change-Seq, sent back as X-Min-Change-Seq, makes a search at least as fresh as this reply;
+    whoever has no key gets none.
+    """
+    caller = current_caller()
+    with current_runtime().reading() as session:
+        image = images.get_image(session, image_id, caller.audience)
+        liked = likes.liked_among(session, caller.user_id, [image_id])
+    response = jsonify(ImageSchema().dump(image_body(image, caller.user_id, liked)))
+    if caller.user_id is not None:
+        response.headers.update(_change_seq_header(None))
+    return with_etag(response, image_etag(image, liked))
+
+
+@blueprint.patch(f"/<{ID}:image_id>")
+@blueprint.operation(
+    "changeImage",
+    "Change caption, prompt or visibility",
+    refusals=(400, 403, 404, 409, 412, 415, 422),
+    parameters=[IF_MATCH],
+)
+@blueprint.arguments(ImageChangeSchema, example={"is_public": True})
+@blueprint.response(
+    200, ImageSchema, example=IMAGE_EXAMPLE, headers={**ETAG_HEADER, **CHANGE_SEQ_HEADER}
+)
+def change_image(changes: dict[str, Any], image_id: int) -> Any:
+    """Its owner may; anybody else is told that there is no such image.
+
+    A new prompt or caption is found by its meaning once a job has embedded it.
+    """
+    user = require_user()
+    runtime, expected = current_runtime(), _expected_version(image_id)
+    with runtime.transaction() as session:
+        image = images.change_image(
+            session,
+            image_id,
+            user.id,
+            expected_version=expected,
+            changes=changes,
         )
-        with current_runtime().reading() as session:
-            image = images.get_image(session, taken.image_id, Audience(user.id))
-            liked = likes.liked_among(session, user.id, [image.id])
-        body = image_body(image, user.id, liked)
-        headers = {"ETag": f'"{image_etag(image, liked)}"', **_change_seq_header(taken.change_seq)}
-        return made(body, headers, was_replayed=taken.was_replayed)
+        liked = likes.liked_among(session, user.id, [image_id])
+        jobs = queue_text_jobs(runtime, session, image, changes, request_id())
+    for job in jobs:
+        runtime.doorbell.ring(job.id, job.kind)
+    headers = {"ETag": f'"{image_etag(image, liked)}"'}
+    headers |= _change_seq_header(images.committed_change(session))
+    return image_body(image, user.id, liked), 200, headers
 
 
-@blueprint.route(f"/<{ID}:image_id>")
-class ImageItem(MethodView):
-    """One image."""
-
-    @blueprint.operation("getImage", "Read an image", refusals=(404,), parameters=[IF_NONE_MATCH])
-    @blueprint.alt_response(304, description="It is what you have.")
-    @blueprint.response(
-        200, ImageSchema, example=IMAGE_EXAMPLE, headers={**ETAG_HEADER, **CHANGE_SEQ_HEADER}
-    )
-    def get(self, image_id: int) -> Any:
-        """Its status says whether it can be found yet.
-
-        X-Change-Seq, sent back as X-Min-Change-Seq, makes a search at least as fresh as this reply;
-        whoever has no key gets none.
-        """
-        caller = current_caller()
-        with current_runtime().reading() as session:
-            image = images.get_image(session, image_id, caller.audience)
-            liked = likes.liked_among(session, caller.user_id, [image_id])
-        response = jsonify(ImageSchema().dump(image_body(image, caller.user_id, liked)))
-        if caller.user_id is not None:
-            response.headers.update(_change_seq_header(None))
-        return with_etag(response, image_etag(image, liked))
-
-    @blueprint.operation(
-        "changeImage",
-        "Change caption, prompt or visibility",
-        refusals=(400, 403, 404, 409, 412, 415, 422),
-        parameters=[IF_MATCH],
-    )
-    @blueprint.arguments(ImageChangeSchema, example={"is_public": True})
-    @blueprint.response(
-        200, ImageSchema, example=IMAGE_EXAMPLE, headers={**ETAG_HEADER, **CHANGE_SEQ_HEADER}
-    )
-    def patch(self, changes: dict[str, Any], image_id: int) -> Any:
-        """Its owner may; anybody else is told that there is no such image.
-
-        A new prompt or caption is found by its meaning once a job has embedded it.
-        """
-        user = require_user()
-        runtime, expected = current_runtime(), _expected_version(image_id)
-        with runtime.transaction() as session:
-            image = images.change_image(
-                session,
-                image_id,
-                user.id,
-                expected_version=expected,
-                changes=changes,
-            )
-            liked = likes.liked_among(session, user.id, [image_id])
-            jobs = queue_text_jobs(runtime, session, image, changes, request_id())
-        for job in jobs:
-            runtime.doorbell.ring(job.id, job.kind)
-        headers = {"ETag": f'"{image_etag(image, liked)}"'}
-        headers |= _change_seq_header(images.committed_change(session))
-        return image_body(image, user.id, liked), 200, headers
-
-    @blueprint.operation(
-        "deleteImage", "Delete an image", refusals=(403, 404, 409, 412), parameters=[IF_MATCH]
-    )
-    @blueprint.response(204, headers=CHANGE_SEQ_HEADER, description="It is gone.")
-    def delete(self, image_id: int) -> Any:
-        """Its bytes go too, unless another image shows the same ones."""
-        user = require_user()
-        runtime, expected = current_runtime(), _expected_version(image_id)
-        with runtime.transaction() as session:
-            storage_key = images.delete_image(session, image_id, user.id, expected_version=expected)
-        if storage_key is not None:
-            remove_picture(runtime, storage_key)
-        return Response(status=204, headers=_change_seq_header(images.committed_change(session)))
+@blueprint.delete(f"/<{ID}:image_id>")
+@blueprint.operation(
+    "deleteImage", "Delete an image", refusals=(403, 404, 409, 412), parameters=[IF_MATCH]
+)
+@blueprint.response(204, headers=CHANGE_SEQ_HEADER, description="It is gone.")
+def delete_image(image_id: int) -> Any:
+    """Its bytes go too, unless another image shows the same ones."""
+    user = require_user()
+    runtime, expected = current_runtime(), _expected_version(image_id)
+    with runtime.transaction() as session:
+        storage_key = images.delete_image(session, image_id, user.id, expected_version=expected)
+    if storage_key is not None:
+        remove_picture(runtime, storage_key)
+    return Response(status=204, headers=_change_seq_header(images.committed_change(session)))
 
 
-@blueprint.route(f"/<{ID}:image_id>/file")
-class ImageFile(MethodView):
-    """The picture."""
-
-    @sends_picture(blueprint, "getImageFile", "Get the picture")
-    def get(self, image_id: int) -> Any:
-        """Owners get the original, byte for byte; others a WebP copy without metadata."""
-        return send_picture(*_visible(image_id), as_attachment=True)
+@blueprint.get(f"/<{ID}:image_id>/file")
+@sends_picture(blueprint, "getImageFile", "Get the picture")
+def get_image_file(image_id: int) -> Any:
+    """Owners get the original, byte for byte; others a WebP copy without metadata."""
+    return send_picture(*_visible(image_id), as_attachment=True)
 
 
-@blueprint.route(f"/<{ID}:image_id>/thumbnail")
-class ImageThumbnail(MethodView):
-    """The thumbnail."""
-
-    @sends_picture(blueprint, "getImageThumbnail", "Get a thumbnail", "image/webp")
-    def get(self, image_id: int) -> Any:
-        """WebP, at most 320 pixels on its longer side."""
-        image, _ = _visible(image_id)
-        return send_thumbnail(image)
+@blueprint.get(f"/<{ID}:image_id>/thumbnail")
+@sends_picture(blueprint, "getImageThumbnail", "Get a thumbnail", "image/webp")
+def get_image_thumbnail(image_id: int) -> Any:
+    """WebP, at most 320 pixels on its longer side."""
+    image, _ = _visible(image_id)
+    return send_thumbnail(image)
 
 
 def _expected_version(image_id: int) -> int | None:

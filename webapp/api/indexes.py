@@ -6,7 +6,6 @@ from typing import Any
 
 import marshmallow as ma
 from flask import url_for
-from flask.views import MethodView
 
 from mirada.db import spaces
 from mirada.embedding.index_rebuild import REBUILD_INDEX
@@ -93,7 +92,7 @@ def index_body(space: Any, status: IndexStatus, *, is_administrator: bool) -> di
         "change_seq": status.change_seq,
         "structure": status.kind,
         "parameters": dict(status.parameters),
-        "url": url_for("indexes.IndexItem", space=space.id),
+        "url": url_for("indexes.get_index", space=space.id),
     }
     of_everybody = {
         "live_count": status.live_count,
@@ -120,56 +119,47 @@ SPACE_PARAMETER = {
 }
 
 
-@blueprint.route("")
-class Indexes(MethodView):
-    """Every index."""
-
-    @blueprint.operation("listIndexes", "List indexes")
-    @blueprint.response(200, IndexListSchema, example={"results": [INDEX_EXAMPLE], "count": 1})
-    def get(self) -> Any:
-        """None before the first run has chosen an encoder."""
-        require_user()
-        with current_runtime().reading() as session:
-            in_use = spaces.searched_spaces(session)
-        bodies = [_body(space) for space in in_use]
-        return {"results": bodies, "count": len(bodies)}
+@blueprint.get("")
+@blueprint.operation("listIndexes", "List indexes")
+@blueprint.response(200, IndexListSchema, example={"results": [INDEX_EXAMPLE], "count": 1})
+def list_indexes() -> Any:
+    """None before the first run has chosen an encoder."""
+    require_user()
+    with current_runtime().reading() as session:
+        in_use = spaces.searched_spaces(session)
+    bodies = [_body(space) for space in in_use]
+    return {"results": bodies, "count": len(bodies)}
 
 
-@blueprint.route("/<space>", parameters=[SPACE_PARAMETER])
-class IndexItem(MethodView):
-    """One index."""
-
-    @blueprint.operation("getIndex", "Read an index", refusals=(404,))
-    @blueprint.response(200, IndexSchema, example=INDEX_EXAMPLE)
-    def get(self, space: str) -> Any:
-        """Its freshness and parameters; to administrators also its size and measured recall."""
-        require_user()
-        with current_runtime().reading() as session:
-            row = spaces.space_by_name(session, space)
-        return _body(row)
+@blueprint.get("/<space>", parameters=[SPACE_PARAMETER])
+@blueprint.operation("getIndex", "Read an index", refusals=(404,))
+@blueprint.response(200, IndexSchema, example=INDEX_EXAMPLE)
+def get_index(space: str) -> Any:
+    """Its freshness and parameters; to administrators also its size and measured recall."""
+    require_user()
+    with current_runtime().reading() as session:
+        row = spaces.space_by_name(session, space)
+    return _body(row)
 
 
-@blueprint.route("/<space>/rebuild", parameters=[SPACE_PARAMETER])
-class IndexRebuild(MethodView):
-    """The rebuild of an index."""
-
-    @blueprint.operation("rebuildIndex", "Build an index anew", refusals=(403, 404))
-    @blueprint.response(
-        202, JobSchema, example=JOB_EXAMPLE, headers={"Location": header("The job to follow.")}
-    )
-    def post(self, space: str) -> Any:
-        """From the database, by a worker; searches go on meanwhile. For administrators."""
-        user = require_administrator()
-        with current_runtime().transaction() as session:
-            row = spaces.space_by_name(session, space)
-            job = ledger.enqueue(
-                session,
-                REBUILD_INDEX,
-                space_id=row.id,
-                owner_id=user.id,
-                request_id=request_id(),
-            )
-        return queued(job.id, job.kind, user)
+@blueprint.post("/<space>/rebuild", parameters=[SPACE_PARAMETER])
+@blueprint.operation("rebuildIndex", "Build an index anew", refusals=(403, 404))
+@blueprint.response(
+    202, JobSchema, example=JOB_EXAMPLE, headers={"Location": header("The job to follow.")}
+)
+def rebuild_index(space: str) -> Any:
+    """From the database, by a worker; searches go on meanwhile. For administrators."""
+    user = require_administrator()
+    with current_runtime().transaction() as session:
+        row = spaces.space_by_name(session, space)
+        job = ledger.enqueue(
+            session,
+            REBUILD_INDEX,
+            space_id=row.id,
+            owner_id=user.id,
+            request_id=request_id(),
+        )
+    return queued(job.id, job.kind, user)
 
 
 def _body(row: Any) -> dict[str, Any]:

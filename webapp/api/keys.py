@@ -8,7 +8,6 @@ from typing import Any
 
 import marshmallow as ma
 from flask import url_for
-from flask.views import MethodView
 
 from mirada.people import keys
 from mirada.people.access import checked_scopes
@@ -71,111 +70,97 @@ def _shows_key(
     return decorate
 
 
-@blueprint.route("/me/keys")
-class MyKeys(MethodView):
-    """The caller's keys."""
-
-    @blueprint.pages(
-        "listMyKeys",
-        "List your keys, newest first",
-        KeyPageSchema,
-        example=MY_KEY_EXAMPLE,
-    )
-    def get(self, query: PageQuery) -> Listed[Any]:
-        """Expired and revoked ones as well. The keys themselves are nowhere."""
-        return _listed(query, require_user().id, _my_url)
-
-    @_shows_key("createMyKey", "Make a key", MAKING, MY_KEY_EXAMPLE)
-    def post(self, fields: dict[str, Any]) -> Any:
-        """It is in this reply and never again. It can do at most what the calling key can."""
-        return _issued(fields, require_user(), _my_url)
+@blueprint.get("/me/keys")
+@blueprint.pages(
+    "listMyKeys",
+    "List your keys, newest first",
+    KeyPageSchema,
+    example=MY_KEY_EXAMPLE,
+)
+def list_my_keys(query: PageQuery) -> Listed[Any]:
+    """Expired and revoked ones as well. The keys themselves are nowhere."""
+    return _listed(query, require_user().id, _my_url)
 
 
-@blueprint.route(f"/me/keys/<{ID}:key_id>")
-class MyKey(MethodView):
-    """One of the caller's keys."""
-
-    @blueprint.operation("getMyKey", "Read one of your keys", refusals=(404,))
-    @blueprint.response(200, KeySchema, example=MY_KEY_EXAMPLE)
-    def get(self, key_id: int) -> Any:
-        """What it may do, until when, and when it was last used."""
-        return _read(require_user().id, key_id, _my_url)
-
-    @blueprint.operation("revokeMyKey", "Revoke one of your keys", refusals=(404,))
-    @blueprint.response(204, description="It counts nowhere any more.")
-    def delete(self, key_id: int) -> None:
-        """At once, on every server; it stays in the list."""
-        _revoke(require_user().id, key_id)
+@blueprint.post("/me/keys")
+@_shows_key("createMyKey", "Make a key", MAKING, MY_KEY_EXAMPLE)
+def create_my_key(fields: dict[str, Any]) -> Any:
+    """It is in this reply and never again. It can do at most what the calling key can."""
+    return _issued(fields, require_user(), _my_url)
 
 
-@blueprint.route(f"/me/keys/<{ID}:key_id>/rotate")
-class MyKeyRotation(MethodView):
-    """The rotation of one of the caller's keys."""
-
-    @_shows_key(
-        "rotateMyKey", "Replace one of your keys", ROTATING, MY_KEY_EXAMPLE, refusals=(404,)
-    )
-    def post(self, fields: dict[str, Any], key_id: int) -> Any:
-        """The same name and scopes, and a life as long as the old one's was, from now."""
-        return _rotated(fields, require_user().id, key_id, _my_url)
+@blueprint.get(f"/me/keys/<{ID}:key_id>")
+@blueprint.operation("getMyKey", "Read one of your keys", refusals=(404,))
+@blueprint.response(200, KeySchema, example=MY_KEY_EXAMPLE)
+def get_my_key(key_id: int) -> Any:
+    """What it may do, until when, and when it was last used."""
+    return _read(require_user().id, key_id, _my_url)
 
 
-@blueprint.route(f"/<{ID}:user_id>/keys")
-class UserKeys(MethodView):
-    """The keys of a user."""
-
-    @blueprint.pages(
-        "listUserKeys",
-        "List a user's keys, newest first",
-        KeyPageSchema,
-        example=USER_KEY_EXAMPLE,
-        refusals=(404,),
-    )
-    def get(self, query: PageQuery, user_id: int) -> Listed[Any]:
-        """For administrators, and for that user."""
-        return _listed(query, owner_in_path(user_id).id, _url_of(user_id))
-
-    @_shows_key("createUserKey", "Make a key for a user", MAKING, USER_KEY_EXAMPLE, refusals=(404,))
-    def post(self, fields: dict[str, Any], user_id: int) -> Any:
-        """For administrators, who alone give the scope metrics."""
-        return _issued(fields, owner_in_path(user_id), _url_of(user_id))
+@blueprint.delete(f"/me/keys/<{ID}:key_id>")
+@blueprint.operation("revokeMyKey", "Revoke one of your keys", refusals=(404,))
+@blueprint.response(204, description="It counts nowhere any more.")
+def revoke_my_key(key_id: int) -> None:
+    """At once, on every server; it stays in the list."""
+    _revoke(require_user().id, key_id)
 
 
-@blueprint.route(f"/<{ID}:user_id>/keys/<{ID}:key_id>")
-class UserKey(MethodView):
-    """One key of a user."""
-
-    @blueprint.operation("getUserKey", "Read a user's key", refusals=(404,))
-    @blueprint.response(200, KeySchema, example=USER_KEY_EXAMPLE)
-    def get(self, user_id: int, key_id: int) -> Any:
-        """For administrators, and for that user."""
-        return _read(owner_in_path(user_id).id, key_id, _url_of(user_id))
-
-    @blueprint.operation("revokeUserKey", "Revoke a user's key", refusals=(404,))
-    @blueprint.response(204, description="It counts nowhere any more.")
-    def delete(self, user_id: int, key_id: int) -> None:
-        """For administrators, and for that user."""
-        _revoke(owner_in_path(user_id).id, key_id)
+@blueprint.post(f"/me/keys/<{ID}:key_id>/rotate")
+@_shows_key("rotateMyKey", "Replace one of your keys", ROTATING, MY_KEY_EXAMPLE, refusals=(404,))
+def rotate_my_key(fields: dict[str, Any], key_id: int) -> Any:
+    """The same name and scopes, and a life as long as the old one's was, from now."""
+    return _rotated(fields, require_user().id, key_id, _my_url)
 
 
-@blueprint.route(f"/<{ID}:user_id>/keys/<{ID}:key_id>/rotate")
-class UserKeyRotation(MethodView):
-    """The rotation of a user's key."""
+@blueprint.get(f"/<{ID}:user_id>/keys")
+@blueprint.pages(
+    "listUserKeys",
+    "List a user's keys, newest first",
+    KeyPageSchema,
+    example=USER_KEY_EXAMPLE,
+    refusals=(404,),
+)
+def list_user_keys(query: PageQuery, user_id: int) -> Listed[Any]:
+    """For administrators, and for that user."""
+    return _listed(query, owner_in_path(user_id).id, _url_of(user_id))
 
-    @_shows_key(
-        "rotateUserKey", "Replace a user's key", ROTATING, USER_KEY_EXAMPLE, refusals=(404,)
-    )
-    def post(self, fields: dict[str, Any], user_id: int, key_id: int) -> Any:
-        """For administrators, and for that user."""
-        return _rotated(fields, owner_in_path(user_id).id, key_id, _url_of(user_id))
+
+@blueprint.post(f"/<{ID}:user_id>/keys")
+@_shows_key("createUserKey", "Make a key for a user", MAKING, USER_KEY_EXAMPLE, refusals=(404,))
+def create_user_key(fields: dict[str, Any], user_id: int) -> Any:
+    """For administrators, who alone give the scope metrics."""
+    return _issued(fields, owner_in_path(user_id), _url_of(user_id))
+
+
+@blueprint.get(f"/<{ID}:user_id>/keys/<{ID}:key_id>")
+@blueprint.operation("getUserKey", "Read a user's key", refusals=(404,))
+@blueprint.response(200, KeySchema, example=USER_KEY_EXAMPLE)
+def get_user_key(user_id: int, key_id: int) -> Any:
+    """For administrators, and for that user."""
+    return _read(owner_in_path(user_id).id, key_id, _url_of(user_id))
+
+
+@blueprint.delete(f"/<{ID}:user_id>/keys/<{ID}:key_id>")
+@blueprint.operation("revokeUserKey", "Revoke a user's key", refusals=(404,))
+@blueprint.response(204, description="It counts nowhere any more.")
+def revoke_user_key(user_id: int, key_id: int) -> None:
+    """For administrators, and for that user."""
+    _revoke(owner_in_path(user_id).id, key_id)
+
+
+@blueprint.post(f"/<{ID}:user_id>/keys/<{ID}:key_id>/rotate")
+@_shows_key("rotateUserKey", "Replace a user's key", ROTATING, USER_KEY_EXAMPLE, refusals=(404,))
+def rotate_user_key(fields: dict[str, Any], user_id: int, key_id: int) -> Any:
+    """For administrators, and for that user."""
+    return _rotated(fields, owner_in_path(user_id).id, key_id, _url_of(user_id))
 
 
 def _my_url(key_id: int) -> str:
-    return url_for("keys.MyKey", key_id=key_id)
+    return url_for("keys.get_my_key", key_id=key_id)
 
 
 def _url_of(user_id: int) -> UrlOf:
-    return lambda key_id: url_for("keys.UserKey", user_id=user_id, key_id=key_id)
+    return lambda key_id: url_for("keys.get_user_key", user_id=user_id, key_id=key_id)
 
 
 def _listed(query: PageQuery, owner_id: int, url_of: UrlOf) -> Listed[Any]:

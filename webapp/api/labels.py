@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask.views import MethodView
-
 from mirada.classify.label_set import LABELS
 from mirada.kernel.labels import DEFAULT_TEMPLATES, Label
 from webapp.http.named_lists import EditedList
@@ -27,66 +25,66 @@ blueprint = ApiBlueprint(
 LIST = EditedList(LABELS, label_body)
 
 
-@blueprint.route("")
-class LabelSet(MethodView):
-    """The default set."""
-
-    @blueprint.operation("listLabels", "List the default labels")
-    @blueprint.response(
-        200,
-        LabelSetSchema,
-        example={
-            "results": [LABEL_EXAMPLE],
-            "count": 1,
-            "is_edited": True,
-            "templates": list(DEFAULT_TEMPLATES),
-        },
-    )
-    def get(self) -> Any:
-        """In their order; the built-in set until an administrator edits it."""
-        return LIST.listed() | {"templates": list(DEFAULT_TEMPLATES)}
-
-    @blueprint.operation("resetLabels", "Go back to the built-in labels", refusals=(403,))
-    @blueprint.response(204, description="The built-in set is in force.")
-    def delete(self) -> None:
-        """What was edited is gone. For administrators."""
-        LIST.reset()
+@blueprint.get("")
+@blueprint.operation("listLabels", "List the default labels")
+@blueprint.response(
+    200,
+    LabelSetSchema,
+    example={
+        "results": [LABEL_EXAMPLE],
+        "count": 1,
+        "is_edited": True,
+        "templates": list(DEFAULT_TEMPLATES),
+    },
+)
+def list_labels() -> Any:
+    """In their order; the built-in set until an administrator edits it."""
+    return LIST.listed() | {"templates": list(DEFAULT_TEMPLATES)}
 
 
-@blueprint.route("/<path:name>")
-class LabelItem(MethodView):
-    """One label of the default set."""
+@blueprint.delete("")
+@blueprint.operation("resetLabels", "Go back to the built-in labels", refusals=(403,))
+@blueprint.response(204, description="The built-in set is in force.")
+def reset_labels() -> None:
+    """What was edited is gone. For administrators."""
+    LIST.reset()
 
-    @blueprint.operation("getLabel", "Read a default label", refusals=(404,))
-    @blueprint.response(200, LabelSchema, example=LABEL_EXAMPLE)
-    def get(self, name: str) -> Any:
-        """Its description, prompt templates and threshold."""
-        return LIST.read(name)
 
-    @blueprint.operation(
-        "putLabel", "Add or replace a default label", refusals=(400, 403, 409, 415, 422)
-    )
-    @blueprint.arguments(
-        LabelChangeSchema,
-        example={"description": "a cat or a kitten", "templates": ["a sticker of {}"]},
-    )
-    @blueprint.alt_response(
-        201,
-        schema=LabelSchema,
-        description="It is new.",
-        example=LABEL_EXAMPLE,
-        headers={"Location": header("Where the label is.")},
-    )
-    @blueprint.response(200, LabelSchema, example=LABEL_EXAMPLE)
-    def put(self, fields: dict[str, Any], name: str) -> Any:
-        """A new one is the last of the set. For administrators.
+@blueprint.get("/<path:name>")
+@blueprint.operation("getLabel", "Read a default label", refusals=(404,))
+@blueprint.response(200, LabelSchema, example=LABEL_EXAMPLE)
+def get_label(name: str) -> Any:
+    """Its description, prompt templates and threshold."""
+    return LIST.read(name)
 
-        The first edit turns the built-in set into your own. What is left out is not set.
-        """
-        return LIST.put(name, lambda known: Label(known, **fields))
 
-    @blueprint.operation("deleteLabel", "Take a default label out", refusals=(403, 404, 409))
-    @blueprint.response(204, description="It is not in the set any more.")
-    def delete(self, name: str) -> None:
-        """What was classified by it keeps its result. For administrators."""
-        LIST.delete(name)
+@blueprint.put("/<path:name>")
+@blueprint.operation(
+    "putLabel", "Add or replace a default label", refusals=(400, 403, 409, 415, 422)
+)
+@blueprint.arguments(
+    LabelChangeSchema,
+    example={"description": "a cat or a kitten", "templates": ["a sticker of {}"]},
+)
+@blueprint.alt_response(
+    201,
+    schema=LabelSchema,
+    description="It is new.",
+    example=LABEL_EXAMPLE,
+    headers={"Location": header("Where the label is.")},
+)
+@blueprint.response(200, LabelSchema, example=LABEL_EXAMPLE)
+def put_label(fields: dict[str, Any], name: str) -> Any:
+    """A new one is the last of the set. For administrators.
+
+    The first edit turns the built-in set into your own. What is left out is not set.
+    """
+    return LIST.put(name, lambda known: Label(known, **fields))
+
+
+@blueprint.delete("/<path:name>")
+@blueprint.operation("deleteLabel", "Take a default label out", refusals=(403, 404, 409))
+@blueprint.response(204, description="It is not in the set any more.")
+def delete_label(name: str) -> None:
+    """What was classified by it keeps its result. For administrators."""
+    LIST.delete(name)

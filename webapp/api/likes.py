@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import marshmallow as ma
-from flask.views import MethodView
 
 from mirada.pictures import likes
 from mirada.pictures.likes import Liker
@@ -54,50 +53,46 @@ blueprint = ApiBlueprint(
 )
 
 
-@blueprint.route(f"/<{ID}:image_id>/like")
-class OwnLike(MethodView):
-    """The caller's like."""
-
-    @blueprint.operation("likeImage", "Like an image", refusals=(404,))
-    @blueprint.response(200, LikedSchema, example={"liked": True, "like_count": 4})
-    def put(self, image_id: int) -> Any:
-        """One that the caller may see. Twice counts once."""
-        user = require_user()
-        count = likes.give_like(current_runtime().database, image_id, user.id)
-        return {"liked": True, "like_count": count}
-
-    @blueprint.operation("unlikeImage", "Take a like back", refusals=(404,))
-    @blueprint.response(200, LikedSchema, example={"liked": False, "like_count": 3})
-    def delete(self, image_id: int) -> Any:
-        """The same answer whether there was one or not.
-
-        A like of an image that its owner has made private since stays counted, and can be taken
-        back when the caller may see the image again.
-        """
-        user = require_user()
-        count = likes.take_like_back(current_runtime().database, image_id, user.id)
-        return {"liked": False, "like_count": count}
+@blueprint.put(f"/<{ID}:image_id>/like")
+@blueprint.operation("likeImage", "Like an image", refusals=(404,))
+@blueprint.response(200, LikedSchema, example={"liked": True, "like_count": 4})
+def like_image(image_id: int) -> Any:
+    """One that the caller may see. Twice counts once."""
+    user = require_user()
+    count = likes.give_like(current_runtime().database, image_id, user.id)
+    return {"liked": True, "like_count": count}
 
 
-@blueprint.route(f"/<{ID}:image_id>/likes")
-class Likers(MethodView):
-    """The likes of an image."""
+@blueprint.delete(f"/<{ID}:image_id>/like")
+@blueprint.operation("unlikeImage", "Take a like back", refusals=(404,))
+@blueprint.response(200, LikedSchema, example={"liked": False, "like_count": 3})
+def unlike_image(image_id: int) -> Any:
+    """The same answer whether there was one or not.
 
-    @blueprint.pages(
-        "listLikes",
-        "List who likes an image",
-        LikerPageSchema,
-        example=LIKER_EXAMPLE,
-        beside={"like_count": 1},
-        refusals=(404,),
-    )
-    def get(self, query: PageQuery, image_id: int) -> Listed[Any]:
-        """For whoever may see the image, by user id, so that no like moves another to a new page."""
-        caller = current_caller()
-        with current_runtime().reading() as session:
-            found = likes.list_likers(session, image_id, caller.audience, **query.bounds)
-        beside = {"like_count": found.like_count}
-        return Listed(found.likers, liker_body, lambda liker: liker.user_id, beside)
+    A like of an image that its owner has made private since stays counted, and can be taken
+    back when the caller may see the image again.
+    """
+    user = require_user()
+    count = likes.take_like_back(current_runtime().database, image_id, user.id)
+    return {"liked": False, "like_count": count}
+
+
+@blueprint.get(f"/<{ID}:image_id>/likes")
+@blueprint.pages(
+    "listLikes",
+    "List who likes an image",
+    LikerPageSchema,
+    example=LIKER_EXAMPLE,
+    beside={"like_count": 1},
+    refusals=(404,),
+)
+def list_likes(query: PageQuery, image_id: int) -> Listed[Any]:
+    """For whoever may see the image, by user id, so that no like moves another to a new page."""
+    caller = current_caller()
+    with current_runtime().reading() as session:
+        found = likes.list_likers(session, image_id, caller.audience, **query.bounds)
+    beside = {"like_count": found.like_count}
+    return Listed(found.likers, liker_body, lambda liker: liker.user_id, beside)
 
 
 def liked_by_caller(image_ids: Iterable[int]) -> frozenset[int]:

@@ -8,7 +8,6 @@ import time
 from collections import OrderedDict
 
 from flask import Response, request
-from flask.views import MethodView
 from werkzeug.exceptions import HTTPException
 
 from mirada.config import AuthMode
@@ -103,33 +102,30 @@ class Measurements:
         return at_s is not None and time.monotonic() - at_s < REMEMBERED_S
 
 
-@blueprint.route("/metrics")
-class Metrics(MethodView):
-    """The metrics."""
+@blueprint.get("/metrics")
+@blueprint.operation("getMetrics", "Read the metrics, for Prometheus")
+@blueprint.response(
+    200,
+    {"type": "string"},
+    content_type=OPENMETRICS_TYPE,
+    description="With Accept: application/openmetrics-text, OpenMetrics 1.0; else the text "
+    "format 0.0.4.",
+    example=EXAMPLE + "# EOF\n",
+)
+@blueprint.response(200, {"type": "string"}, content_type="text/plain", example=EXAMPLE)
+def get_metrics() -> Response:
+    """For administrators, and keys with the scope `metrics`. Numbers only, of nobody's.
 
-    @blueprint.operation("getMetrics", "Read the metrics, for Prometheus")
-    @blueprint.response(
-        200,
-        {"type": "string"},
-        content_type=OPENMETRICS_TYPE,
-        description="With Accept: application/openmetrics-text, OpenMetrics 1.0; else the text "
-        "format 0.0.4.",
-        example=EXAMPLE + "# EOF\n",
-    )
-    @blueprint.response(200, {"type": "string"}, content_type="text/plain", example=EXAMPLE)
-    def get(self) -> Response:
-        """For administrators, and keys with the scope `metrics`. Numbers only, of nobody's.
-
-        While the database is down what the processes know is still told, also to a key that was
-        let in within the last hour. docs/metrics.md lists what there is.
-        """
-        measurements = measurements_of(current_runtime())
-        measurements.require_reader()
-        text, content_type = measurements.text()
-        response = Response(text, content_type=content_type)
-        response.headers["Cache-Control"] = "no-store"
-        response.vary.add("Accept")
-        return response
+    While the database is down what the processes know is still told, also to a key that was
+    let in within the last hour. docs/metrics.md lists what there is.
+    """
+    measurements = measurements_of(current_runtime())
+    measurements.require_reader()
+    text, content_type = measurements.text()
+    response = Response(text, content_type=content_type)
+    response.headers["Cache-Control"] = "no-store"
+    response.vary.add("Accept")
+    return response
 
 
 def measurements_of(runtime: Runtime) -> Measurements:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from flask import request
-from flask.views import MethodView
 from werkzeug.exceptions import UnsupportedMediaType
 
 from mirada.kernel.audience import Audience
@@ -64,50 +63,47 @@ REQUEST_BODY = {
 }
 
 
-@blueprint.route("")
-class Search(MethodView):
-    """One query, one answer."""
+@blueprint.post("")
+@blueprint.operation(
+    "searchImages",
+    "Search by text, picture, stored image or vector",
+    refusals=(400, 403, 404, 409, 413, 415, 422),
+    requestBody=REQUEST_BODY,
+    parameters=[MIN_CHANGE_SEQ],
+)
+@blueprint.response(
+    200,
+    SearchedSchema,
+    examples={"pictures": {"value": SEARCH_EXAMPLE}, "fused": {"value": FUSED_EXAMPLE}},
+)
+def search_images() -> Any:
+    """Best first, among the images the caller may see.
 
-    @blueprint.operation(
-        "searchImages",
-        "Search by text, picture, stored image or vector",
-        refusals=(400, 403, 404, 409, 413, 415, 422),
-        requestBody=REQUEST_BODY,
-        parameters=[MIN_CHANGE_SEQ],
-    )
-    @blueprint.response(
-        200,
-        SearchedSchema,
-        examples={"pictures": {"value": SEARCH_EXAMPLE}, "fused": {"value": FUSED_EXAMPLE}},
-    )
-    def post(self) -> Any:
-        """Best first, among the images the caller may see.
+    Send exactly one of text, image_id, vector (as JSON) and file (as multipart/form-data).
+    `similarity` is the cosine; `relevance` says where it stands among what is here; `verdict`
+    says whether anything relevant was found at all. With `in` set to `prompts` the prompts are
+    compared, by their meaning, instead of what the pictures show.
 
-        Send exactly one of text, image_id, vector (as JSON) and file (as multipart/form-data).
-        `similarity` is the cosine; `relevance` says where it stands among what is here; `verdict`
-        says whether anything relevant was found at all. With `in` set to `prompts` the prompts are
-        compared, by their meaning, instead of what the pictures show.
-
-        A text with `in` set to `all`, or with `weights`, asks several sources and fuses their
-        rankings: what pictures show, prompts and captions by meaning, and the words of prompts and
-        captions as they are written, without regard to case and accents. Each result then carries
-        `score` and says who found it; `threshold` cuts the vector sources and not the words; an
-        image that has every word of the text makes the verdict `relevant`. A source that cannot
-        be searched just now is in `left_out` with the reason; only when none is left is that an error.
-        """
-        runtime = current_runtime()
-        is_multipart = request.mimetype == "multipart/form-data"
-        query = multipart_fields(MultipartSearchSchema) if is_multipart else _json_fields()
-        k = query["k"] or query["limit"] or DEFAULT_RESULTS
-        if query["in_"] == ALL or query.get("weights"):
-            return _combined(runtime, query, k)
-        asked = asked_by_caller(own_alone=query["mine"])
-        if query.get("image_id") is not None:
-            # It is no news to whoever named it.
-            asked = asked.without(query["image_id"])
-        vector = _query(runtime, query, asked.audience)
-        found = search(runtime, vector, asked, k=k, threshold=query["threshold"])
-        return found_body(found, asked.audience.viewer_id, vector.space.name, liked_in(found))
+    A text with `in` set to `all`, or with `weights`, asks several sources and fuses their
+    rankings: what pictures show, prompts and captions by meaning, and the words of prompts and
+    captions as they are written, without regard to case and accents. Each result then carries
+    `score` and says who found it; `threshold` cuts the vector sources and not the words; an
+    image that has every word of the text makes the verdict `relevant`. A source that cannot
+    be searched just now is in `left_out` with the reason; only when none is left is that an error.
+    """
+    runtime = current_runtime()
+    is_multipart = request.mimetype == "multipart/form-data"
+    query = multipart_fields(MultipartSearchSchema) if is_multipart else _json_fields()
+    k = query["k"] or query["limit"] or DEFAULT_RESULTS
+    if query["in_"] == ALL or query.get("weights"):
+        return _combined(runtime, query, k)
+    asked = asked_by_caller(own_alone=query["mine"])
+    if query.get("image_id") is not None:
+        # It is no news to whoever named it.
+        asked = asked.without(query["image_id"])
+    vector = _query(runtime, query, asked.audience)
+    found = search(runtime, vector, asked, k=k, threshold=query["threshold"])
+    return found_body(found, asked.audience.viewer_id, vector.space.name, liked_in(found))
 
 
 def _combined(runtime: Runtime, query: dict[str, Any], k: int) -> dict[str, Any]:

@@ -7,12 +7,11 @@ from typing import Any
 
 import marshmallow as ma
 from flask import Response, url_for
-from flask.views import MethodView
 
 from mirada.kernel.errors import NotAllowed
 from mirada.people.access import ends_at
-from webapp.callers import sessions
-from webapp.callers.auth import Caller, current_caller, require_user, sign_in
+from webapp.callers import auth, sessions
+from webapp.callers.auth import Caller, current_caller, require_user
 from webapp.http.rest import ApiBlueprint, header
 from webapp.schemas.keys import MY_KEY_EXAMPLE, SHOWN_ONCE, KeySchema, key_body
 from webapp.schemas.replies import ReplySchema
@@ -55,47 +54,48 @@ class SessionSchema(ReplySchema):
     expires_at = ma.fields.DateTime(required=True, allow_none=True)
 
 
-@blueprint.route("")
-class Session(MethodView):
-    """The session of this browser."""
+@blueprint.get("")
+@blueprint.operation("getSession", "Read who is signed in")
+@blueprint.response(200, SessionSchema, example=SESSION_EXAMPLE)
+def get_session() -> Any:
+    """401 where nobody is. A cookie whose key has ended is taken back by that reply."""
+    require_user()
+    caller = current_caller()
+    if caller.opened is None:
+        return _reply(caller, None, None)
+    return _reply(caller, sessions.csrf_token(), caller.opened.expires_at)
 
-    @blueprint.operation("getSession", "Read who is signed in")
-    @blueprint.response(200, SessionSchema, example=SESSION_EXAMPLE)
-    def get(self) -> Any:
-        """401 where nobody is. A cookie whose key has ended is taken back by that reply."""
-        require_user()
-        caller = current_caller()
-        if caller.opened is None:
-            return _reply(caller, None, None)
-        return _reply(caller, sessions.csrf_token(), caller.opened.expires_at)
 
-    @blueprint.operation("signIn", "Sign a browser in", refusals=(400, 403, 415, 422))
-    @blueprint.arguments(SignInSchema, example=SHOWN_ONCE)
-    @blueprint.response(
-        200,
-        SessionSchema,
-        example=SESSION_EXAMPLE,
-        headers={"Set-Cookie": header("The session: HttpOnly, SameSite=Lax, for 12 hours.")},
-    )
-    def post(self, fields: dict[str, Any]) -> Any:
-        """Gives a cookie that names the key and does what it does, until the key ends.
+@blueprint.post("")
+@blueprint.operation("signIn", "Sign a browser in", refusals=(400, 403, 415, 422))
+@blueprint.arguments(SignInSchema, example=SHOWN_ONCE)
+@blueprint.response(
+    200,
+    SessionSchema,
+    example=SESSION_EXAMPLE,
+    headers={"Set-Cookie": header("The session: HttpOnly, SameSite=Lax, for 12 hours.")},
+)
+def sign_in(fields: dict[str, Any]) -> Any:
+    """Gives a cookie that names the key and does what it does, until the key ends.
 
-        Other sessions of the browser with this server end.
-        """
-        if not sessions.is_same_origin():
-            raise NotAllowed("A page of another origin cannot sign a browser in; send an API key.")
-        caller = sign_in(fields["key"])
-        token = sessions.begin(caller.key)
-        return _reply(caller, token, datetime.now(UTC) + sessions.LIFETIME)
+    Other sessions of the browser with this server end.
+    """
+    if not sessions.is_same_origin():
+        raise NotAllowed("A page of another origin cannot sign a browser in; send an API key.")
+    caller = auth.sign_in(fields["key"])
+    token = sessions.begin(caller.key)
+    return _reply(caller, token, datetime.now(UTC) + sessions.LIFETIME)
 
-    @blueprint.operation("signOut", "Sign a browser out", refusals=(403,))
-    @blueprint.response(204, description="Nobody is signed in.")
-    def delete(self) -> Any:
-        """Takes the cookie back. To end copies of it as well, revoke the key."""
-        if sessions.opened() is not None:
-            sessions.require_csrf_token()
-        sessions.end()
-        return Response(status=204)
+
+@blueprint.delete("")
+@blueprint.operation("signOut", "Sign a browser out", refusals=(403,))
+@blueprint.response(204, description="Nobody is signed in.")
+def sign_out() -> Any:
+    """Takes the cookie back. To end copies of it as well, revoke the key."""
+    if sessions.opened() is not None:
+        sessions.require_csrf_token()
+    sessions.end()
+    return Response(status=204)
 
 
 def _reply(caller: Caller, token: str | None, expires_at: datetime | None) -> Any:
@@ -104,7 +104,7 @@ def _reply(caller: Caller, token: str | None, expires_at: datetime | None) -> An
         expires_at = ends_at(expires_at, ends_at(key.expires_at, key.revoked_at))
     body = {
         "user": user_body(require_user()),
-        "key": None if key is None else key_body(key, url_for("keys.MyKey", key_id=key.id)),
+        "key": None if key is None else key_body(key, url_for("keys.get_my_key", key_id=key.id)),
         "csrf_token": token,
         "expires_at": expires_at,
     }

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask.views import MethodView
-
 from mirada.kernel.embeddings import SpaceKind
 from mirada.search import queries
 from mirada.search.by_vector import Found, search, search_captions
@@ -39,83 +37,72 @@ from webapp.schemas.similar import (
 )
 
 
-@blueprint.route(f"/<{ID}:image_id>/similar")
-class SimilarImages(MethodView):
-    """Images similar to one."""
+@blueprint.get(f"/<{ID}:image_id>/similar")
+@blueprint.operation(
+    "listSimilarImages",
+    "Find images like this one",
+    refusals=(404, 409, 422),
+    parameters=[MIN_CHANGE_SEQ],
+)
+@blueprint.arguments(SimilarQuerySchema, location="query")
+@blueprint.response(200, FoundSchema, example=SEARCH_EXAMPLE)
+def list_similar_images(query: dict[str, Any], image_id: int) -> Any:
+    """Best first, never the image itself."""
+    itself, found = _similar(image_id, query)
+    caller = current_caller()
+    return found_body(found, caller.user_id, itself.space.name, liked_in(found))
 
-    @blueprint.operation(
-        "listSimilarImages",
-        "Find images like this one",
-        refusals=(404, 409, 422),
-        parameters=[MIN_CHANGE_SEQ],
+
+@blueprint.post(f"/<{ID}:image_id>/similar")
+@blueprint.operation(
+    "findSimilarImagePosts",
+    "Find images like this one, as a plain list",
+    refusals=(403, 404, 409, 422),
+    parameters=[MIN_CHANGE_SEQ],
+)
+@blueprint.arguments(SimilarPostsQuerySchema, location="query")
+@blueprint.response(200, ImagePostSchema(many=True), example=[IMAGE_POST_EXAMPLE])
+def find_similar_image_posts(query: dict[str, Any], image_id: int) -> Any:
+    """The same as GET in the short form; the body is ignored."""
+    return [image_post(result) for result in _similar(image_id, query)[1].results]
+
+
+@blueprint.get(f"/<{ID}:image_id>/related")
+@blueprint.operation(
+    "listRelatedImages",
+    "Find images related by picture and prompt",
+    refusals=(404, 409, 422),
+    parameters=[MIN_CHANGE_SEQ],
+)
+@blueprint.arguments(RelatedQuerySchema, location="query")
+@blueprint.response(200, RelatedSchema, example=RELATED_EXAMPLE)
+def list_related_images(query: dict[str, Any], image_id: int) -> Any:
+    """Best first, never the image itself; an empty list while it has no vector."""
+    asked = asked_by_caller(own_alone=query["mine"])
+    found = related_images(
+        current_runtime(), image_id, asked, k=query["limit"], blend=query["blend"]
     )
-    @blueprint.arguments(SimilarQuerySchema, location="query")
-    @blueprint.response(200, FoundSchema, example=SEARCH_EXAMPLE)
-    def get(self, query: dict[str, Any], image_id: int) -> Any:
-        """Best first, never the image itself."""
-        itself, found = _similar(image_id, query)
-        caller = current_caller()
-        return found_body(found, caller.user_id, itself.space.name, liked_in(found))
-
-    @blueprint.operation(
-        "findSimilarImagePosts",
-        "Find images like this one, as a plain list",
-        refusals=(403, 404, 409, 422),
-        parameters=[MIN_CHANGE_SEQ],
-    )
-    @blueprint.arguments(SimilarPostsQuerySchema, location="query")
-    @blueprint.response(200, ImagePostSchema(many=True), example=[IMAGE_POST_EXAMPLE])
-    def post(self, query: dict[str, Any], image_id: int) -> Any:
-        """The same as GET in the short form; the body is ignored."""
-        return [image_post(result) for result in _similar(image_id, query)[1].results]
+    liked = liked_by_caller(result.image.id for result in found.results)
+    return related_body(found, asked.audience.viewer_id, liked)
 
 
-@blueprint.route(f"/<{ID}:image_id>/related")
-class RelatedImages(MethodView):
-    """More like this."""
+@blueprint.post("/search")
+@blueprint.operation(
+    "searchImagePosts",
+    "Search captions by meaning, as a plain list",
+    refusals=(400, 403, 409, 415, 422),
+    parameters=[MIN_CHANGE_SEQ],
+)
+@blueprint.arguments(CaptionQuerySchema, example={"query": "a cat that looks cool", "limit": 10})
+@blueprint.response(200, ImagePostSchema(many=True), example=[IMAGE_POST_EXAMPLE])
+def search_image_posts(query: dict[str, Any]) -> Any:
+    """Best first, among the images that have a caption and that the caller may see.
 
-    @blueprint.operation(
-        "listRelatedImages",
-        "Find images related by picture and prompt",
-        refusals=(404, 409, 422),
-        parameters=[MIN_CHANGE_SEQ],
-    )
-    @blueprint.arguments(RelatedQuerySchema, location="query")
-    @blueprint.response(200, RelatedSchema, example=RELATED_EXAMPLE)
-    def get(self, query: dict[str, Any], image_id: int) -> Any:
-        """Best first, never the image itself; an empty list while it has no vector."""
-        asked = asked_by_caller(own_alone=query["mine"])
-        found = related_images(
-            current_runtime(), image_id, asked, k=query["limit"], blend=query["blend"]
-        )
-        liked = liked_by_caller(result.image.id for result in found.results)
-        return related_body(found, asked.audience.viewer_id, liked)
-
-
-@blueprint.route("/search")
-class CaptionedImages(MethodView):
-    """What captions say."""
-
-    @blueprint.operation(
-        "searchImagePosts",
-        "Search captions by meaning, as a plain list",
-        refusals=(400, 403, 409, 415, 422),
-        parameters=[MIN_CHANGE_SEQ],
-    )
-    @blueprint.arguments(
-        CaptionQuerySchema, example={"query": "a cat that looks cool", "limit": 10}
-    )
-    @blueprint.response(200, ImagePostSchema(many=True), example=[IMAGE_POST_EXAMPLE])
-    def post(self, query: dict[str, Any]) -> Any:
-        """Best first, among the images that have a caption and that the caller may see.
-
-        Where a language model's server embeds captions, every question costs a little: callers
-        without a key are answered 401 then.
-        """
-        found = search_captions(
-            current_runtime(), query["query"], asked_by_caller(), query["limit"]
-        )
-        return [image_post(result) for result in found]
+    Where a language model's server embeds captions, every question costs a little: callers
+    without a key are answered 401 then.
+    """
+    found = search_captions(current_runtime(), query["query"], asked_by_caller(), query["limit"])
+    return [image_post(result) for result in found]
 
 
 def _similar(image_id: int, query: dict[str, Any]) -> tuple[Query, Found]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask.views import MethodView
-
 from mirada.memory.styles import STYLES, Style
 from mirada.memory.taste import taste
 from webapp.api.users import blueprint as users_blueprint
@@ -33,71 +31,66 @@ blueprint = ApiBlueprint(
 LIST = EditedList(STYLES, style_body)
 
 
-@users_blueprint.route("/me/memory")
-class Memory(MethodView):
-    """The caller's memory."""
-
-    @users_blueprint.operation("getMyMemory", "Read your styles, subjects and colours")
-    @users_blueprint.response(200, MemorySchema, example=MEMORY_EXAMPLE)
-    def get(self) -> Any:
-        """Styles over time, favourite subjects, the palette; all of it of your own images alone."""
-        return memory_body(taste(current_runtime(), require_user().id))
+@users_blueprint.get("/me/memory")
+@users_blueprint.operation("getMyMemory", "Read your styles, subjects and colours")
+@users_blueprint.response(200, MemorySchema, example=MEMORY_EXAMPLE)
+def get_my_memory() -> Any:
+    """Styles over time, favourite subjects, the palette; all of it of your own images alone."""
+    return memory_body(taste(current_runtime(), require_user().id))
 
 
-@blueprint.route("")
-class StyleList(MethodView):
-    """The list."""
-
-    @blueprint.operation("listStyles", "List the known styles")
-    @blueprint.response(
-        200,
-        StyleListSchema,
-        example={"results": [STYLE_EXAMPLE], "count": 1, "is_edited": False},
-    )
-    def get(self) -> Any:
-        """In its order; the built-in list until an administrator edits it."""
-        return LIST.listed()
-
-    @blueprint.operation("resetStyles", "Go back to the built-in styles", refusals=(403,))
-    @blueprint.response(204, description="The built-in list is in force.")
-    def delete(self) -> None:
-        """What was edited is gone. For administrators."""
-        LIST.reset()
+@blueprint.get("")
+@blueprint.operation("listStyles", "List the known styles")
+@blueprint.response(
+    200,
+    StyleListSchema,
+    example={"results": [STYLE_EXAMPLE], "count": 1, "is_edited": False},
+)
+def list_styles() -> Any:
+    """In its order; the built-in list until an administrator edits it."""
+    return LIST.listed()
 
 
-@blueprint.route("/<path:name>")
-class StyleItem(MethodView):
-    """One style of the list."""
+@blueprint.delete("")
+@blueprint.operation("resetStyles", "Go back to the built-in styles", refusals=(403,))
+@blueprint.response(204, description="The built-in list is in force.")
+def reset_styles() -> None:
+    """What was edited is gone. For administrators."""
+    LIST.reset()
 
-    @blueprint.operation("getStyle", "Read a known style", refusals=(404,))
-    @blueprint.response(200, StyleSchema, example=STYLE_EXAMPLE)
-    def get(self, name: str) -> Any:
-        """By what it is recognised."""
-        return LIST.read(name)
 
-    @blueprint.operation(
-        "putStyle", "Add or replace a known style", refusals=(400, 403, 409, 415, 422)
-    )
-    @blueprint.arguments(
-        StyleChangeSchema, example={"descriptions": ["dreamcore, liminal pastel playground"]}
-    )
-    @blueprint.alt_response(
-        201,
-        schema=StyleSchema,
-        description="It is new.",
-        example=STYLE_EXAMPLE,
-        headers={"Location": header("Where the style is.")},
-    )
-    @blueprint.response(200, StyleSchema, example=STYLE_EXAMPLE)
-    def put(self, fields: dict[str, Any], name: str) -> Any:
-        """A new one is the last of the list. For administrators.
+@blueprint.get("/<path:name>")
+@blueprint.operation("getStyle", "Read a known style", refusals=(404,))
+@blueprint.response(200, StyleSchema, example=STYLE_EXAMPLE)
+def get_style(name: str) -> Any:
+    """By what it is recognised."""
+    return LIST.read(name)
 
-        The first edit turns the built-in list into your own. Suggestions follow at once.
-        """
-        return LIST.put(name, lambda known: Style(known, fields["descriptions"]))
 
-    @blueprint.operation("deleteStyle", "Take a style out of the list", refusals=(403, 404, 409))
-    @blueprint.response(204, description="It is not in the list any more.")
-    def delete(self, name: str) -> None:
-        """Nobody is suggested it any more by that name. For administrators."""
-        LIST.delete(name)
+@blueprint.put("/<path:name>")
+@blueprint.operation("putStyle", "Add or replace a known style", refusals=(400, 403, 409, 415, 422))
+@blueprint.arguments(
+    StyleChangeSchema, example={"descriptions": ["dreamcore, liminal pastel playground"]}
+)
+@blueprint.alt_response(
+    201,
+    schema=StyleSchema,
+    description="It is new.",
+    example=STYLE_EXAMPLE,
+    headers={"Location": header("Where the style is.")},
+)
+@blueprint.response(200, StyleSchema, example=STYLE_EXAMPLE)
+def put_style(fields: dict[str, Any], name: str) -> Any:
+    """A new one is the last of the list. For administrators.
+
+    The first edit turns the built-in list into your own. Suggestions follow at once.
+    """
+    return LIST.put(name, lambda known: Style(known, fields["descriptions"]))
+
+
+@blueprint.delete("/<path:name>")
+@blueprint.operation("deleteStyle", "Take a style out of the list", refusals=(403, 404, 409))
+@blueprint.response(204, description="It is not in the list any more.")
+def delete_style(name: str) -> None:
+    """Nobody is suggested it any more by that name. For administrators."""
+    LIST.delete(name)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask.views import MethodView
-
 from mirada.language_model import usage
 from webapp.api.users import owner_in_path
 from webapp.callers.auth import current_caller, require_user
@@ -18,28 +16,25 @@ blueprint = ApiBlueprint(
 )
 
 
-@blueprint.route("")
-class LanguageModelUsage(MethodView):
-    """The usage of language models."""
+@blueprint.get("")
+@blueprint.operation("getUsage", "Read what language models cost", refusals=(404, 422))
+@blueprint.arguments(UsageQuerySchema, location="query")
+@blueprint.response(200, UsageSchema, example=USAGE_EXAMPLE)
+def get_usage(query: dict[str, Any]) -> Any:
+    """The caller's own calls; an administrator's reply tells of everybody, or of `user`.
 
-    @blueprint.operation("getUsage", "Read what language models cost", refusals=(404, 422))
-    @blueprint.arguments(UsageQuerySchema, location="query")
-    @blueprint.response(200, UsageSchema, example=USAGE_EXAMPLE)
-    def get(self, query: dict[str, Any]) -> Any:
-        """The caller's own calls; an administrator's reply tells of everybody, or of `user`.
-
-        `budget` is that of whomever the reply tells of: the installation's, or one user's. A day
-        begins at midnight UTC.
-        """
-        user_id = _whose(query["user"])
-        runtime = current_runtime()
-        with runtime.reading() as session:
-            found = usage.read_usage(
-                session, user_id, runtime.budgets, days=query["days"], limit=query["limit"]
-            )
-        return usage_body(
-            found, usage.language_model_state(runtime), user_id, reader_id=require_user().id
+    `budget` is that of whomever the reply tells of: the installation's, or one user's. A day
+    begins at midnight UTC.
+    """
+    user_id = _whose(query["user"])
+    runtime = current_runtime()
+    with runtime.reading() as session:
+        found = usage.read_usage(
+            session, user_id, runtime.budgets, days=query["days"], limit=query["limit"]
         )
+    return usage_body(
+        found, usage.language_model_state(runtime), user_id, reader_id=require_user().id
+    )
 
 
 def _whose(wanted: int | None) -> int | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from flask import url_for
-from flask.views import MethodView
 
 from mirada.people import users
 from mirada.people.access import checked_scopes
@@ -32,77 +31,70 @@ NOT_KEPT = {"Cache-Control": "no-store"}
 """Of a reply that shows a key."""
 
 
-@blueprint.route("/me")
-class Me(MethodView):
-    """The caller."""
-
-    @blueprint.operation("getMe", "Read who you are")
-    @blueprint.response(200, UserSchema, example=USER_EXAMPLE)
-    def get(self) -> Any:
-        """The owner of the key; without one, where that is allowed, the local user."""
-        return user_body(require_user())
+@blueprint.get("/me")
+@blueprint.operation("getMe", "Read who you are")
+@blueprint.response(200, UserSchema, example=USER_EXAMPLE)
+def get_me() -> Any:
+    """The owner of the key; without one, where that is allowed, the local user."""
+    return user_body(require_user())
 
 
-@blueprint.route("")
-class Users(MethodView):
-    """All users."""
-
-    @blueprint.pages(
-        "listUsers",
-        "List users, newest first",
-        UserPageSchema,
-        example=USER_EXAMPLE,
-    )
-    def get(self, query: PageQuery) -> Listed[Any]:
-        """For administrators."""
-        require_administrator()
-        with current_runtime().reading() as session:
-            return Listed(users.list_users(session, **query.bounds), user_body)
-
-    @blueprint.operation(
-        "createUser",
-        "Create a user and the first key",
-        refusals=(400, 403, 409, 415, 422),
-        parameters=once_parameters("one key never makes two users"),
-    )
-    @blueprint.arguments(
-        NewUserSchema, example={"username": "ana", "role": "user", "key": NEW_KEY_EXAMPLE}
-    )
-    @blueprint.response(
-        201,
-        CreatedUserSchema,
-        example=USER_EXAMPLE | {"key": USER_KEY_EXAMPLE | SHOWN_ONCE},
-        headers=made_headers("Where the user is.", "made the user"),
-    )
-    def post(self, fields: dict[str, Any]) -> Any:
-        """The key is in this reply and never again. For administrators."""
-        require_administrator()
-        wanted = fields["key"]
-        scopes = checked_scopes(wanted["scopes"])
-        with current_runtime().transaction() as session:
-            new = users.create_with_key(
-                session,
-                fields["username"],
-                is_administrator=fields["role"] == "administrator",
-                key_name=wanted["name"],
-                scopes=scopes,
-                expires_at=wanted["expires_at"],
-                asker=asker(),
-            )
-        key_url = url_for("keys.UserKey", user_id=new.user.id, key_id=new.first_key.row.id)
-        body = user_body(new.user) | {"key": issued_key_body(new.first_key, key_url)}
-        return made(body, NOT_KEPT, was_replayed=new.first_key.was_replayed)
+@blueprint.get("")
+@blueprint.pages(
+    "listUsers",
+    "List users, newest first",
+    UserPageSchema,
+    example=USER_EXAMPLE,
+)
+def list_users(query: PageQuery) -> Listed[Any]:
+    """For administrators."""
+    require_administrator()
+    with current_runtime().reading() as session:
+        return Listed(users.list_users(session, **query.bounds), user_body)
 
 
-@blueprint.route(f"/<{ID}:user_id>")
-class UserItem(MethodView):
-    """One user."""
+@blueprint.post("")
+@blueprint.operation(
+    "createUser",
+    "Create a user and the first key",
+    refusals=(400, 403, 409, 415, 422),
+    parameters=once_parameters("one key never makes two users"),
+)
+@blueprint.arguments(
+    NewUserSchema, example={"username": "ana", "role": "user", "key": NEW_KEY_EXAMPLE}
+)
+@blueprint.response(
+    201,
+    CreatedUserSchema,
+    example=USER_EXAMPLE | {"key": USER_KEY_EXAMPLE | SHOWN_ONCE},
+    headers=made_headers("Where the user is.", "made the user"),
+)
+def create_user(fields: dict[str, Any]) -> Any:
+    """The key is in this reply and never again. For administrators."""
+    require_administrator()
+    wanted = fields["key"]
+    scopes = checked_scopes(wanted["scopes"])
+    with current_runtime().transaction() as session:
+        new = users.create_with_key(
+            session,
+            fields["username"],
+            is_administrator=fields["role"] == "administrator",
+            key_name=wanted["name"],
+            scopes=scopes,
+            expires_at=wanted["expires_at"],
+            asker=asker(),
+        )
+    key_url = url_for("keys.get_user_key", user_id=new.user.id, key_id=new.first_key.row.id)
+    body = user_body(new.user) | {"key": issued_key_body(new.first_key, key_url)}
+    return made(body, NOT_KEPT, was_replayed=new.first_key.was_replayed)
 
-    @blueprint.operation("getUser", "Read a user", refusals=(404,))
-    @blueprint.response(200, UserSchema, example=USER_EXAMPLE)
-    def get(self, user_id: int) -> Any:
-        """Yourself, or, for administrators, anybody. Others are told that there is nobody."""
-        return user_body(owner_in_path(user_id))
+
+@blueprint.get(f"/<{ID}:user_id>")
+@blueprint.operation("getUser", "Read a user", refusals=(404,))
+@blueprint.response(200, UserSchema, example=USER_EXAMPLE)
+def get_user(user_id: int) -> Any:
+    """Yourself, or, for administrators, anybody. Others are told that there is nobody."""
+    return user_body(owner_in_path(user_id))
 
 
 def asker() -> Asker:

@@ -23,11 +23,11 @@ from webapp.http.errors import REALM, challenge, problem
 KEYLESS_ENDPOINTS = frozenset(
     {
         "static",
-        "health.health",
-        "health.readyz",
-        "health.live",
-        "health.livez",
-        "metrics.Metrics",
+        "health.get_health",
+        "health.get_ready",
+        "health.get_live",
+        "health.get_livez",
+        "metrics.get_metrics",
     }
 )
 """Endpoints that look up no key first, so that they work without the database. Metrics do it later."""

@@ -8,18 +8,20 @@ from mirada.people.access import Scope, Scopes
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 READING_POSTS = frozenset(
     {
-        "search.Search",
-        "images.SimilarImages",
-        "images.CaptionedImages",
-        "embeddings.Embeddings",
-        "embedding_service.EmbedImage",
-        "image_search.SearchSimilarImages",
+        "search.search_images",
+        "images.find_similar_image_posts",
+        "images.search_image_posts",
+        "embeddings.create_embeddings",
+        "embedding_service.embed_image",
+        "image_search.search_similar_images",
     }
 )
 """POSTs that only read: their question is too large for an address. Any other POST writes."""
 PAGES = frozenset({"docs"})
 """Blueprints that show everybody the same; they need no scope."""
-FREE_ENDPOINTS = frozenset({"embedding_service.Service", "session.Session"})
+FREE_ENDPOINTS = frozenset(
+    {"embedding_service.get_service", "session.get_session", "session.sign_in", "session.sign_out"}
+)
 """Endpoints for any key: they tell nothing of users, or check a scope of their own."""
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask.views import MethodView
-
 from mirada.memory.taste import taste
 from mirada.search.related import related_images
 from webapp.callers.asking import asked_by_caller
@@ -30,44 +28,36 @@ blueprint = ApiBlueprint(
 )
 
 
-@blueprint.route(f"/images/<{ID}:image_id>/related")
-class GalleryRelated(MethodView):
-    """More like this, in the gallery's form."""
-
-    @blueprint.operation(
-        "listGalleryRelated",
-        "Find images related to one, in the gallery's form",
-        refusals=(404, 409, 422),
-        parameters=[MIN_CHANGE_SEQ],
+@blueprint.get(f"/images/<{ID}:image_id>/related")
+@blueprint.operation(
+    "listGalleryRelated",
+    "Find images related to one, in the gallery's form",
+    refusals=(404, 409, 422),
+    parameters=[MIN_CHANGE_SEQ],
+)
+@blueprint.arguments(RelatedQuerySchema, location="query")
+@blueprint.response(200, GallerySchema, example=GALLERY_EXAMPLE)
+def list_gallery_related(query: dict[str, Any], image_id: int) -> Any:
+    """Best first, never the image itself; empty while it has no vector."""
+    asked = asked_by_caller(own_alone=query["mine"])
+    found = related_images(
+        current_runtime(), image_id, asked, k=query["limit"], blend=query["blend"]
     )
-    @blueprint.arguments(RelatedQuerySchema, location="query")
-    @blueprint.response(200, GallerySchema, example=GALLERY_EXAMPLE)
-    def get(self, query: dict[str, Any], image_id: int) -> Any:
-        """Best first, never the image itself; empty while it has no vector."""
-        asked = asked_by_caller(own_alone=query["mine"])
-        found = related_images(
-            current_runtime(), image_id, asked, k=query["limit"], blend=query["blend"]
-        )
-        return gallery_body(found.results)
+    return gallery_body(found.results)
 
 
-@blueprint.route("/users/me/style-suggestions")
-class StyleSuggestions(MethodView):
-    """What recurs in the caller's prompts."""
+@blueprint.get("/users/me/style-suggestions")
+@blueprint.operation(
+    "listStyleSuggestions",
+    "Find the styles that recur in your prompts",
+    refusals=(422,),
+)
+@blueprint.arguments(SuggestionsQuerySchema, location="query")
+@blueprint.response(200, SuggestionsSchema, example={"count": 1, "results": [SUGGESTION_EXAMPLE]})
+def list_style_suggestions(query: dict[str, Any]) -> Any:
+    """The surest first: known styles by their words and meaning, and styles of your own.
 
-    @blueprint.operation(
-        "listStyleSuggestions",
-        "Find the styles that recur in your prompts",
-        refusals=(422,),
-    )
-    @blueprint.arguments(SuggestionsQuerySchema, location="query")
-    @blueprint.response(
-        200, SuggestionsSchema, example={"count": 1, "results": [SUGGESTION_EXAMPLE]}
-    )
-    def get(self, query: dict[str, Any]) -> Any:
-        """The surest first: known styles by their words and meaning, and styles of your own.
-
-        Others' prompts count as rates alone: no word, prompt or id of theirs is ever in the reply.
-        """
-        found = taste(current_runtime(), require_user().id).styles[: query["limit"]]
-        return {"count": len(found), "results": [suggestion_body(style) for style in found]}
+    Others' prompts count as rates alone: no word, prompt or id of theirs is ever in the reply.
+    """
+    found = taste(current_runtime(), require_user().id).styles[: query["limit"]]
+    return {"count": len(found), "results": [suggestion_body(style) for style in found]}

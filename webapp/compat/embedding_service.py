@@ -7,7 +7,6 @@ from typing import Any
 
 import marshmallow as ma
 from flask import jsonify, redirect, request, url_for
-from flask.views import MethodView
 
 from mirada.embedding.interactive import interactive_encoder
 from webapp.api.embeddings import EMBEDDINGS_EXAMPLE
@@ -51,78 +50,72 @@ class PictureEmbeddingSchema(ReplySchema):
     device = ma.fields.String(required=True)
 
 
-@blueprint.route("/")
-class Service(MethodView):
-    """The description of the service."""
-
-    @blueprint.operation("getService", "Read what this service is", security=[{}])
-    @blueprint.alt_response(302, description="A browser is sent to the documentation.")
-    @blueprint.response(
-        200,
-        ServiceSchema,
-        example={
-            "service": "mirada",
-            "version": "v1",
-            "status": "running",
-            "endpoints": {"documentation": "/docs", "search": "/api/v1/search"},
+@blueprint.get("/")
+@blueprint.operation("getService", "Read what this service is", security=[{}])
+@blueprint.alt_response(302, description="A browser is sent to the documentation.")
+@blueprint.response(
+    200,
+    ServiceSchema,
+    example={
+        "service": "mirada",
+        "version": "v1",
+        "status": "running",
+        "endpoints": {"documentation": "/docs", "search": "/api/v1/search"},
+    },
+)
+def get_service() -> Any:
+    """JSON, unless the client prefers HTML."""
+    accepted = request.accept_mimetypes
+    if accepted.best_match(["application/json", "text/html"]) == "text/html":
+        return redirect(url_for("docs.swagger_ui"))
+    return jsonify(
+        service="mirada",
+        version="v1",
+        status="running",
+        endpoints={
+            "documentation": url_for("docs.swagger_ui"),
+            "openapi": url_for("docs.openapi_json"),
+            "health": url_for("health.get_health"),
+            "images": url_for("images.list_images"),
+            "search": url_for("search.search_images"),
+            "embed_image": url_for("embedding_service.embed_image"),
+            "search_similar_images": url_for("image_search.search_similar_images"),
         },
     )
-    def get(self) -> Any:
-        """JSON, unless the client prefers HTML."""
-        accepted = request.accept_mimetypes
-        if accepted.best_match(["application/json", "text/html"]) == "text/html":
-            return redirect(url_for("docs.swagger_ui"))
-        return jsonify(
-            service="mirada",
-            version="v1",
-            status="running",
-            endpoints={
-                "documentation": url_for("docs.swagger_ui"),
-                "openapi": url_for("docs.openapi_json"),
-                "health": url_for("health.health"),
-                "images": url_for("images.Images"),
-                "search": url_for("search.Search"),
-                "embed_image": url_for("embedding_service.EmbedImage"),
-                "search_similar_images": url_for("image_search.SearchSimilarImages"),
-            },
-        )
 
 
-@blueprint.route("/embed-image")
-class EmbedImage(MethodView):
-    """One picture's vector."""
-
-    @blueprint.operation(
-        "embedImage",
-        "Embed a picture",
-        refusals=(403, 409, 413, 415, 422),
-        requestBody=multipart_body(QueryPictureSchema),
-    )
-    @blueprint.response(
-        200,
-        PictureEmbeddingSchema,
-        example={
-            "embedding": [0.0312, -0.0711],
-            "model": "CLIP-ViT-B/32",
-            "encoder": "ViT-B-32",
-            "pretrained": "laion2b_s34b_b79k",
-            "space": EMBEDDINGS_EXAMPLE["space"],
-            "device": "cpu",
-        },
-    )
-    def post(self) -> Any:
-        """Nothing is kept. POST /api/v1/embeddings takes several, and texts."""
-        require_user()
-        query = query_of_upload()
-        space = query.space
-        return {
-            "embedding": query.vector.tolist(),
-            "model": _model_name(space.encoder),
-            "encoder": space.encoder,
-            "pretrained": space.pretrained,
-            "space": space.name,
-            "device": interactive_encoder(current_runtime()).device,
-        }
+@blueprint.post("/embed-image")
+@blueprint.operation(
+    "embedImage",
+    "Embed a picture",
+    refusals=(403, 409, 413, 415, 422),
+    requestBody=multipart_body(QueryPictureSchema),
+)
+@blueprint.response(
+    200,
+    PictureEmbeddingSchema,
+    example={
+        "embedding": [0.0312, -0.0711],
+        "model": "CLIP-ViT-B/32",
+        "encoder": "ViT-B-32",
+        "pretrained": "laion2b_s34b_b79k",
+        "space": EMBEDDINGS_EXAMPLE["space"],
+        "device": "cpu",
+    },
+)
+def embed_image() -> Any:
+    """Nothing is kept. POST /api/v1/embeddings takes several, and texts."""
+    require_user()
+    query = query_of_upload()
+    space = query.space
+    return {
+        "embedding": query.vector.tolist(),
+        "model": _model_name(space.encoder),
+        "encoder": space.encoder,
+        "pretrained": space.pretrained,
+        "space": space.name,
+        "device": interactive_encoder(current_runtime()).device,
+    }
 
 
 def _model_name(encoder: str) -> str:

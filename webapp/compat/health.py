@@ -7,7 +7,6 @@ from typing import Any
 
 import marshmallow as ma
 from flask import Response, jsonify
-from flask.views import MethodView
 
 from mirada.health.probes import Health
 from webapp.http.current import current_runtime
@@ -58,7 +57,38 @@ class LiveSchema(ReplySchema):
     status = ma.fields.String(required=True)
 
 
-def check_health() -> Any:
+def _probe(
+    operation_id: str, summary: str, schema: type[ma.Schema], example: Any
+) -> Callable[[View], View]:
+    """Return a decorator that documents a check which anybody may ask for."""
+
+    def decorate(view: View) -> View:
+        view = blueprint.response(200, schema, example=example)(view)
+        return blueprint.doc(operationId=operation_id, summary=summary, security=[{}])(view)
+
+    return decorate
+
+
+def _health_probe(operation_id: str) -> Callable[[View], View]:
+    """Return a decorator that documents a view which answers as `get_health` does."""
+
+    def decorate(view: View) -> View:
+        view = blueprint.alt_response(
+            503, schema=HealthSchema, description="It cannot serve just now."
+        )(view)
+        return _probe(operation_id, "Check everything", HealthSchema, HEALTH_EXAMPLE)(view)
+
+    return decorate
+
+
+def _live_probe(operation_id: str) -> Callable[[View], View]:
+    """Return a decorator that documents a view which answers while the process lives."""
+    return _probe(operation_id, "Check that the process answers", LiveSchema, {"status": "alive"})
+
+
+@blueprint.get("/health")
+@_health_probe("getHealth")
+def get_health() -> Any:
     """Each dependency is really used: the database read, a picture and a text embedded.
 
     200 when pictures can be embedded and found, "degraded" when something else is amiss or
@@ -89,76 +119,22 @@ def check_health() -> Any:
     return response
 
 
-def _probe(
-    operation_id: str, summary: str, schema: type[ma.Schema], example: Any
-) -> Callable[[View], View]:
-    """Return a decorator that documents a check which anybody may ask for."""
-
-    def decorate(view: View) -> View:
-        view = blueprint.response(200, schema, example=example)(view)
-        return blueprint.doc(operationId=operation_id, summary=summary, security=[{}])(view)
-
-    return decorate
+@blueprint.get("/readyz")
+@_health_probe("getReady")
+def get_ready() -> Any:
+    """The same as /health."""
+    return get_health()
 
 
-def _health_probe(operation_id: str) -> Callable[[View], View]:
-    """Return a decorator that documents a view which answers as `check_health` does."""
-
-    def decorate(view: View) -> View:
-        view = blueprint.alt_response(
-            503, schema=HealthSchema, description="It cannot serve just now."
-        )(view)
-        return _probe(operation_id, "Check everything", HealthSchema, HEALTH_EXAMPLE)(view)
-
-    return decorate
-
-
-def _live_probe(operation_id: str) -> Callable[[View], View]:
-    """Return a decorator that documents a view which answers while the process lives."""
-    return _probe(operation_id, "Check that the process answers", LiveSchema, {"status": "alive"})
-
-
-@blueprint.route("/health", endpoint="health")
-class HealthView(MethodView):
-    """The health of all dependencies."""
-
-    @_health_probe("getHealth")
-    def get(self) -> Any:
-        """See the function."""
-        return check_health()
-
-    get.__doc__ = check_health.__doc__
-
-
-@blueprint.route("/readyz", endpoint="readyz")
-class ReadyView(MethodView):
-    """The same under the name that orchestrators use."""
-
-    @_health_probe("getReady")
-    def get(self) -> Any:
-        """The same as /health."""
-        return check_health()
-
-
-def _alive() -> Response:
+@blueprint.get("/health/live")
+@_live_probe("getLive")
+def get_live() -> Response:
+    """Touches nothing else, so it stays 200 while dependencies are down."""
     return jsonify(status="alive")
 
 
-@blueprint.route("/health/live", endpoint="live")
-class LiveView(MethodView):
-    """The process."""
-
-    @_live_probe("getLive")
-    def get(self) -> Any:
-        """Touches nothing else, so it stays 200 while dependencies are down."""
-        return _alive()
-
-
-@blueprint.route("/livez", endpoint="livez")
-class LivezView(MethodView):
-    """The same under the name that orchestrators use."""
-
-    @_live_probe("getLivez")
-    def get(self) -> Any:
-        """The same as /health/live."""
-        return _alive()
+@blueprint.get("/livez")
+@_live_probe("getLivez")
+def get_livez() -> Response:
+    """The same as /health/live."""
+    return get_live()

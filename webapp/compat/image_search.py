@@ -7,7 +7,6 @@ from typing import Any
 
 import marshmallow as ma
 from flask import url_for
-from flask.views import MethodView
 from flask_smorest.fields import Upload
 
 from mirada.kernel.errors import NotFound
@@ -49,67 +48,61 @@ class SimilarImagesSchema(ReplySchema):
     results = ma.fields.List(ma.fields.Nested(SimilarImageSchema), required=True)
 
 
-@blueprint.route("/search-similar-images")
-class SearchSimilarImages(MethodView):
-    """Search by an uploaded picture."""
-
-    @blueprint.operation(
-        "searchSimilarImages",
-        "Find stored images like an uploaded one",
-        refusals=(403, 409, 413, 415, 422),
-        requestBody=multipart_body(QueryPictureSchema),
-        parameters=[MIN_CHANGE_SEQ],
+@blueprint.post("/search-similar-images")
+@blueprint.operation(
+    "searchSimilarImages",
+    "Find stored images like an uploaded one",
+    refusals=(403, 409, 413, 415, 422),
+    requestBody=multipart_body(QueryPictureSchema),
+    parameters=[MIN_CHANGE_SEQ],
+)
+@blueprint.response(
+    200,
+    SimilarImagesSchema,
+    example={"results": [{"id": 17, "similarity": 0.93, "path": "/static/17.png"}]},
+)
+def search_similar_images() -> Any:
+    """Nothing under SIMILARITY_THRESHOLD (0.2), at most SIMILARITY_LIMIT; nothing is kept."""
+    runtime, asked = current_runtime(), asked_by_caller()
+    settings = runtime.settings
+    threshold = settings.similarity_threshold
+    found = search(
+        runtime,
+        query_of_upload(),
+        asked,
+        k=settings.similarity_limit,
+        threshold=DEFAULT_THRESHOLD if threshold is None else threshold,
     )
-    @blueprint.response(
-        200,
-        SimilarImagesSchema,
-        example={"results": [{"id": 17, "similarity": 0.93, "path": "/static/17.png"}]},
-    )
-    def post(self) -> Any:
-        """Nothing under SIMILARITY_THRESHOLD (0.2), at most SIMILARITY_LIMIT; nothing is kept."""
-        runtime, asked = current_runtime(), asked_by_caller()
-        settings = runtime.settings
-        threshold = settings.similarity_threshold
-        found = search(
-            runtime,
-            query_of_upload(),
-            asked,
-            k=settings.similarity_limit,
-            threshold=DEFAULT_THRESHOLD if threshold is None else threshold,
-        )
-        return {
-            "results": [
-                {
-                    "id": result.image.id,
-                    "similarity": result.similarity,
-                    "path": url_for(
-                        "image_search.StoredImage", filename=_stored_name(result.image)
-                    ),
-                }
-                for result in found.results
-            ]
-        }
+    return {
+        "results": [
+            {
+                "id": result.image.id,
+                "similarity": result.similarity,
+                "path": url_for(
+                    "image_search.get_stored_image", filename=_stored_name(result.image)
+                ),
+            }
+            for result in found.results
+        ]
+    }
 
 
-@blueprint.route("/static/<filename>")
-class StoredImage(MethodView):
-    """A stored image's bytes."""
+@blueprint.get("/static/<filename>")
+@sends_picture(blueprint, "getStoredImage", "Get a stored image")
+def get_stored_image(filename: str) -> Any:
+    """By the name that a search gave, and nothing else.
 
-    @sends_picture(blueprint, "getStoredImage", "Get a stored image")
-    def get(self, filename: str) -> Any:
-        """By the name that a search gave, and nothing else.
-
-        Owners get the original; others a WebP copy without metadata, whatever the name ends in.
-        """
-        found = _STORED_NAME.fullmatch(filename)
-        if found is None or found[2] not in _EXTENSIONS:
-            raise NotFound(f"There is no stored image {filename}.")
-        caller = current_caller()
-        with current_runtime().reading() as session:
-            image = images.get_image(session, int(found[1]), caller.audience)
-        if _stored_name(image) != filename:
-            raise NotFound(f"There is no stored image {filename}.")
-        return send_picture(image, caller.user_id, as_attachment=False)
+    Owners get the original; others a WebP copy without metadata, whatever the name ends in.
+    """
+    found = _STORED_NAME.fullmatch(filename)
+    if found is None or found[2] not in _EXTENSIONS:
+        raise NotFound(f"There is no stored image {filename}.")
+    caller = current_caller()
+    with current_runtime().reading() as session:
+        image = images.get_image(session, int(found[1]), caller.audience)
+    if _stored_name(image) != filename:
+        raise NotFound(f"There is no stored image {filename}.")
+    return send_picture(image, caller.user_id, as_attachment=False)
 
 
 def _stored_name(image: Any) -> str:

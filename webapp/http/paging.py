@@ -112,10 +112,10 @@ def paged(view: Callable[..., Listed[Any]]) -> Callable[..., Reply]:
     """
 
     @functools.wraps(view)
-    def answer(self: Any, arguments: dict[str, Any], **path: Any) -> Reply:
+    def answer(arguments: dict[str, Any], **path: Any) -> Reply:
         filters = {name: arguments[name] for name in arguments if name not in ("limit", "cursor")}
         query = PageQuery(arguments["limit"], arguments["cursor"], filters)
-        listed = view(self, query, **path)
+        listed = view(query, **path)
         shown, following = listed.rows[: query.limit], None
         links = [f'<{query.address()}>; rel="first"']
         if len(listed.rows) > query.limit:

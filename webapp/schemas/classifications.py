@@ -277,5 +277,5 @@ def remembered_body(row: ClassifiedPicture) -> dict[str, Any]:
         "result": row.result,
         "created_at": row.created_at,
         "updated_at": row.updated_at,
-        "url": url_for("classifications.ClassificationItem", image_hash=row.content.sha256),
+        "url": url_for("classifications.get_classification", image_hash=row.content.sha256),
     }

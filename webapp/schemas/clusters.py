@@ -129,7 +129,7 @@ def cluster_body(
         "size": cluster.size,
         "name": name,
         "examples": [member_body(member, viewer_id, liked) for member in cluster.members],
-        "images_url": url_for("clusters.ClusterImages", cluster_id=cluster.id),
+        "images_url": url_for("clusters.list_cluster_images", cluster_id=cluster.id),
     }
 
 

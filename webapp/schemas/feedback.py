@@ -133,7 +133,7 @@ def feedback_body(row: Feedback) -> dict[str, Any]:
         "asset_id": row.asset_id,
         "created_at": row.created_at,
         "updated_at": row.updated_at,
-        "url": url_for("feedback.FeedbackItem", feedback_id=row.id),
+        "url": url_for("feedback.get_feedback", feedback_id=row.id),
     }
 
 
@@ -216,7 +216,7 @@ def judged_theme_body(theme: str, counts: Counts) -> dict[str, Any]:
         "accepted": counts.accepted,
         "rejected": counts.rejected,
         "people": counts.people,
-        "url": url_for("feedback.ThemeItem", theme=theme),
+        "url": url_for("feedback.get_theme", theme=theme),
     }
 
 

@@ -121,7 +121,7 @@ def job_body(report: JobReport, url: str | None = None) -> dict[str, Any]:
         "created_at": job.created_at,
         "started_at": _time(job.started_at_ms),
         "finished_at": _time(job.finished_at_ms),
-        "url": url or url_for("jobs.JobItem", job_id=job.id),
+        "url": url or url_for("jobs.get_job", job_id=job.id),
     }
 
 

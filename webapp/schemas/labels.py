@@ -199,7 +199,7 @@ def label_body(label: Label) -> dict[str, Any]:
         "description": label.description,
         "templates": None if label.templates is None else list(label.templates),
         "threshold": label.threshold,
-        "url": url_for("labels.LabelItem", name=label.name),
+        "url": url_for("labels.get_label", name=label.name),
     }
 
 

@@ -127,7 +127,7 @@ def gallery_body(results: list[RelatedImage]) -> dict[str, Any]:
                 "image": {
                     "id": result.image.id,
                     "prompt": result.image.prompt,
-                    "image_url": url_for("images.ImageFile", image_id=result.image.id),
+                    "image_url": url_for("images.get_image_file", image_id=result.image.id),
                     "user": {
                         "id": result.image.owner.id,
                         "username": result.image.owner.username,
@@ -186,8 +186,8 @@ def image_post(result: FoundImage) -> dict[str, Any]:
         "id": image.id,
         "caption": image.caption,
         "prompt": image.prompt,
-        "image_url": url_for("images.ImageFile", image_id=image.id),
-        "thumbnail_url": url_for("images.ImageThumbnail", image_id=image.id),
+        "image_url": url_for("images.get_image_file", image_id=image.id),
+        "thumbnail_url": url_for("images.get_image_thumbnail", image_id=image.id),
         "created_at": image.created_at,
         "similarity": result.similarity,
     }

@@ -214,7 +214,7 @@ def style_body(style: Style) -> dict[str, Any]:
     return {
         "name": style.name,
         "descriptions": list(style.descriptions),
-        "url": url_for("styles.StyleItem", name=style.name),
+        "url": url_for("styles.get_style", name=style.name),
     }
 
 

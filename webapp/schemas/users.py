@@ -70,5 +70,5 @@ def user_body(user: Person) -> dict[str, Any]:
         "username": user.username,
         "role": str(user.role),
         "created_at": user.created_at,
-        "url": url_for("users.UserItem", user_id=user.id),
+        "url": url_for("users.get_user", user_id=user.id),
     }

@@ -16,7 +16,7 @@ def create_app(runtime: Runtime) -> Flask:
     from webapp import api, cli, compat
     from webapp.api import metrics
     from webapp.callers import auth
-    from webapp.http import counting, docs, errors, headers, paths, tracing, uploads
+    from webapp.http import docs, errors, headers, paths, tracing, uploads
     from webapp.http.rest import MiradaApi
     from workers import doorbell
 
@@ -28,7 +28,6 @@ def create_app(runtime: Runtime) -> Flask:
 
     paths.register(app)
     tracing.register(app)
-    counting.register(app)
     headers.register(app, runtime.settings)
     uploads.register(app, runtime.settings)
     auth.register(app)

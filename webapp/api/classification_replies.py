@@ -16,8 +16,7 @@ from mirada.search.like_classified import similar_pictures
 from webapp.callers.asking import asked_by_caller
 from webapp.callers.auth import require_user
 from webapp.http import uploads
-from webapp.http.current import current_runtime
-from webapp.http.tracing import request_id
+from webapp.http.current import current_runtime, request_id
 
 
 def question_of(fields: Mapping[str, Any]) -> Question:

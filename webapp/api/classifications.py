@@ -17,7 +17,7 @@ from mirada.pictures import images
 from webapp.api.classification_replies import classify_image, classify_upload, question_of
 from webapp.callers.auth import require_user
 from webapp.http.creations import idempotency_key, made_headers, once_parameters, queued
-from webapp.http.current import current_runtime
+from webapp.http.current import current_runtime, request_id
 from webapp.http.paging import Listed, PageQuery
 from webapp.http.rest import (
     CHANGE_SEQ_HEADER,
@@ -25,7 +25,6 @@ from webapp.http.rest import (
     ApiBlueprint,
     multipart_fields,
 )
-from webapp.http.tracing import request_id
 from webapp.schemas.classifications import (
     CLASSIFICATION_EXAMPLE,
     REMEMBERED_EXAMPLE,

@@ -18,10 +18,9 @@ from mirada.kernel.errors import Conflict, Unavailable
 from webapp.api.likes import liked_by_caller
 from webapp.callers.auth import require_administrator, require_user
 from webapp.http.creations import queued
-from webapp.http.current import current_runtime
+from webapp.http.current import current_runtime, request_id
 from webapp.http.paging import Listed, PageQuery
 from webapp.http.rest import ID, ApiBlueprint, header
-from webapp.http.tracing import request_id
 from webapp.schemas.clusters import (
     CLUSTER_EXAMPLE,
     MEMBER_EXAMPLE,

@@ -17,7 +17,7 @@ from webapp.http.current import current_runtime
 from webapp.http.paging import Listed, PageQuery
 from webapp.http.rest import ID, ApiBlueprint
 from webapp.schemas.images import OwnerSchema
-from webapp.schemas.replies import HOW_MANY, ReplySchema, page_of
+from webapp.schemas.replies import HOW_MANY, ResourceSchema, page_of
 
 COMMENT_EXAMPLE = {
     "id": 5,
@@ -41,17 +41,14 @@ class NewCommentSchema(ma.Schema):
     )
 
 
-class CommentSchema(ReplySchema):
+class CommentSchema(ResourceSchema):
     """A comment under an image."""
 
-    id = ma.fields.Integer(required=True)
     text = ma.fields.String(
         required=True,
         metadata={"description": "Plain text, markup included: escape it where you show it."},
     )
     author = ma.fields.Nested(OwnerSchema, required=True)
-    created_at = ma.fields.DateTime(required=True)
-    url = ma.fields.String(required=True)
 
 
 CommentPageSchema = page_of(CommentSchema, comment_count=HOW_MANY)

@@ -14,8 +14,7 @@ from mirada.kernel.user_text import MAX_TEXT_CHARS
 from webapp.api.images import blueprint
 from webapp.callers.auth import current_caller, require_user
 from webapp.http.creations import idempotency_key, made_headers, once_parameters, queued
-from webapp.http.current import current_runtime
-from webapp.http.tracing import request_id
+from webapp.http.current import current_runtime, request_id
 from webapp.schemas.jobs import JOB_EXAMPLE, JobSchema
 
 NO_KEY = "No picture can be made from words here: OPENAI_API_KEY is not set. Upload one instead."

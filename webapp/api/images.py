@@ -15,7 +15,7 @@ from mirada.search.asked import current_change_seq
 from webapp.callers.auth import current_caller, require_user
 from webapp.http import uploads
 from webapp.http.creations import idempotency_key, made, made_headers, once_parameters
-from webapp.http.current import current_runtime
+from webapp.http.current import current_runtime, request_id
 from webapp.http.derivatives import remove_picture
 from webapp.http.paging import Listed, PageQuery
 from webapp.http.preconditions import expected_version, image_etag, with_etag
@@ -29,7 +29,6 @@ from webapp.http.rest import (
     request_header,
 )
 from webapp.http.sending import send_picture, send_thumbnail, sends_picture
-from webapp.http.tracing import request_id
 from webapp.schemas.images import (
     IMAGE_EXAMPLE,
     ImageChangeSchema,

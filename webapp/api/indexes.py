@@ -13,11 +13,10 @@ from mirada.jobs import ledger
 from mirada.ports import IndexStatus
 from webapp.callers.auth import current_caller, require_administrator, require_user
 from webapp.http.creations import queued
-from webapp.http.current import current_runtime
+from webapp.http.current import current_runtime, request_id
 from webapp.http.rest import ApiBlueprint, header
-from webapp.http.tracing import request_id
 from webapp.schemas.jobs import JOB_EXAMPLE, JobSchema
-from webapp.schemas.replies import ReplySchema
+from webapp.schemas.replies import ReplySchema, list_of
 
 INDEX_EXAMPLE = {
     "id": 1,
@@ -73,11 +72,7 @@ class IndexSchema(ReplySchema):
     url = ma.fields.String(required=True)
 
 
-class IndexListSchema(ReplySchema):
-    """Every index."""
-
-    results = ma.fields.List(ma.fields.Nested(IndexSchema), required=True)
-    count = ma.fields.Integer(required=True)
+IndexListSchema = list_of(IndexSchema, "IndexList")
 
 
 def index_body(space: Any, status: IndexStatus, *, is_administrator: bool) -> dict[str, Any]:

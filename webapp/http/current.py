@@ -1,8 +1,8 @@
-"""The runtime of the application that serves a request."""
+"""The request being served: its runtime and its id."""
 
 from __future__ import annotations
 
-from flask import current_app
+from flask import current_app, g
 
 from mirada.runtime import Runtime
 
@@ -11,3 +11,8 @@ def current_runtime() -> Runtime:
     """Return the Runtime that `create_app` was given."""
     runtime: Runtime = current_app.extensions["mirada_runtime"]
     return runtime
+
+
+def request_id() -> str:
+    """Return the id of the request being served."""
+    return str(g.request_id)

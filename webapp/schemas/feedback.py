@@ -13,7 +13,7 @@ from mirada.classify.theme_reports import ReportedVerdict, ThemeReport
 from mirada.db.classifier_models import Feedback
 from mirada.feedback.theme_verdicts import Counts
 from mirada.feedback.verdicts import Given
-from webapp.schemas.replies import PageQuerySchema, ReplySchema, page_of
+from webapp.schemas.replies import PageQuerySchema, ReplySchema, ResourceSchema, page_of
 
 FEEDBACK_EXAMPLE = {
     "id": 31,
@@ -90,19 +90,16 @@ class NewFeedbackSchema(ma.Schema):
     )
 
 
-class FeedbackSchema(ReplySchema):
+class FeedbackSchema(ResourceSchema):
     """One of the caller's verdicts as it stands."""
 
-    id = ma.fields.Integer(required=True)
     image_hash = ma.fields.String(required=True)
     theme = ma.fields.String(required=True)
     accepted = ma.fields.Boolean(required=True)
     asset_id = ma.fields.String(required=True, allow_none=True)
-    created_at = ma.fields.DateTime(required=True)
     updated_at = ma.fields.DateTime(
         required=True, metadata={"description": "When the verdict was last changed."}
     )
-    url = ma.fields.String(required=True)
 
 
 class GivenFeedbackSchema(FeedbackSchema):

@@ -11,7 +11,7 @@ from flask_smorest.fields import Upload
 from marshmallow import validate
 
 from mirada.kernel.user_text import MAX_TEXT_CHARS
-from webapp.schemas.replies import PageQuerySchema, ReplySchema
+from webapp.schemas.replies import PageQuerySchema, ReplySchema, ResourceSchema
 
 GENERATION_EXAMPLE = {
     "generator": "AUTOMATIC1111",
@@ -97,10 +97,9 @@ class GenerationSchema(ReplySchema):
     )
 
 
-class ImageSchema(ReplySchema):
+class ImageSchema(ResourceSchema):
     """One image as everybody who may see it sees it."""
 
-    id = ma.fields.Integer(required=True)
     owner = ma.fields.Nested(OwnerSchema, required=True)
     filename = ma.fields.String(required=True, allow_none=True)
     prompt = ma.fields.String(required=True, allow_none=True)
@@ -142,9 +141,7 @@ class ImageSchema(ReplySchema):
     height = ma.fields.Integer(required=True, metadata={"description": "Pixels, upright."})
     byte_size = ma.fields.Integer(required=True)
     is_animated = ma.fields.Boolean(required=True)
-    created_at = ma.fields.DateTime(required=True)
     updated_at = ma.fields.DateTime(required=True)
-    url = ma.fields.String(required=True)
     file_url = ma.fields.String(required=True)
     thumbnail_url = ma.fields.String(required=True)
     similar_url = ma.fields.String(required=True)

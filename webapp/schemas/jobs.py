@@ -10,7 +10,7 @@ from flask import url_for
 from marshmallow import validate
 
 from mirada.jobs.ledger import JobReport
-from webapp.schemas.replies import PageQuerySchema, ReplySchema, page_of
+from webapp.schemas.replies import PageQuerySchema, ReplySchema, ResourceSchema, page_of
 from workers.kinds import KINDS
 
 STATES = ("queued", "running", "done", "failed", "quarantined")
@@ -45,10 +45,9 @@ class JobResultSchema(ReplySchema):
     )
 
 
-class JobSchema(ReplySchema):
+class JobSchema(ResourceSchema):
     """A job and its progress."""
 
-    id = ma.fields.Integer(required=True)
     kind = ma.fields.String(required=True)
     subject_id = ma.fields.Integer(
         required=True,
@@ -76,10 +75,8 @@ class JobSchema(ReplySchema):
         },
     )
     request_id = ma.fields.String(required=True, allow_none=True)
-    created_at = ma.fields.DateTime(required=True)
     started_at = ma.fields.DateTime(required=True, allow_none=True)
     finished_at = ma.fields.DateTime(required=True, allow_none=True)
-    url = ma.fields.String(required=True)
 
 
 JobPageSchema = page_of(JobSchema, is_terse=True)

@@ -11,7 +11,7 @@ from marshmallow import validate
 from mirada.people.access import LONGEST_GRACE, KeyState, Scope, Scopes, key_state, scopes_from_text
 from mirada.people.identity import Key
 from mirada.people.keys import NewKey
-from webapp.schemas.replies import ReplySchema, page_of
+from webapp.schemas.replies import ResourceSchema, page_of
 
 SCOPE_NAMES = tuple(scope.value for scope in Scope)
 KEY_EXAMPLE = {
@@ -31,10 +31,9 @@ SHOWN_ONCE = {"key": "mrd_1a2b3c4d_oWZ3zJm0o3m6XbF4Qy1c8hN2sV5tKpRaLdEuGiYxT7w"}
 NEW_KEY_EXAMPLE = {"name": "shop", "scopes": ["read"], "expires_at": "2027-01-02T03:04:05Z"}
 
 
-class KeySchema(ReplySchema):
+class KeySchema(ResourceSchema):
     """A key, without itself: only its hash is kept."""
 
-    id = ma.fields.Integer(required=True)
     prefix = ma.fields.String(
         required=True, metadata={"description": "How it begins, to tell it from others."}
     )
@@ -48,7 +47,6 @@ class KeySchema(ReplySchema):
     state = ma.fields.String(
         required=True, validate=validate.OneOf([state.value for state in KeyState])
     )
-    created_at = ma.fields.DateTime(required=True)
     expires_at = ma.fields.DateTime(required=True, allow_none=True)
     last_used_at = ma.fields.DateTime(
         required=True, allow_none=True, metadata={"description": "To about a minute."}
@@ -58,7 +56,6 @@ class KeySchema(ReplySchema):
         allow_none=True,
         metadata={"description": "A time to come for a rotated key in its grace period."},
     )
-    url = ma.fields.String(required=True)
 
 
 class IssuedKeySchema(KeySchema):

@@ -22,7 +22,7 @@ from mirada.kernel.labels import (
     normalised_name,
     normalised_templates,
 )
-from webapp.schemas.replies import ReplySchema
+from webapp.schemas.replies import ReplySchema, list_of
 
 SHOWN_FAULTS = 10
 """Labels at fault that one reply names."""
@@ -177,19 +177,18 @@ class LabelSchema(ReplySchema):
     url = ma.fields.String(required=True)
 
 
-class LabelSetSchema(ReplySchema):
-    """The default set, in its order."""
-
-    results = ma.fields.List(ma.fields.Nested(LabelSchema), required=True)
-    count = ma.fields.Integer(required=True)
-    is_edited = ma.fields.Boolean(
+LabelSetSchema = list_of(
+    LabelSchema,
+    "LabelSet",
+    is_edited=ma.fields.Boolean(
         required=True, metadata={"description": "false: it is the built-in set."}
-    )
-    templates = ma.fields.List(
+    ),
+    templates=ma.fields.List(
         ma.fields.String(),
         required=True,
         metadata={"description": "The templates of labels that have none of their own."},
-    )
+    ),
+)
 
 
 def label_body(label: Label) -> dict[str, Any]:

@@ -37,6 +37,14 @@ class ReplySchema(ma.Schema):
         unknown = ma.INCLUDE
 
 
+class ResourceSchema(ReplySchema):
+    """Something that is kept under an address of its own."""
+
+    id = ma.fields.Integer(required=True)
+    created_at = ma.fields.DateTime(required=True)
+    url = ma.fields.String(required=True)
+
+
 HOW_MANY = ma.fields.Integer(required=True, metadata={"description": "How many there are in all."})
 
 
@@ -47,6 +55,21 @@ class PageQuerySchema(ma.Schema):
     cursor = ma.fields.String(
         load_default=None, metadata={"description": "From `next` of the page before."}
     )
+
+
+def list_of(item: type[ma.Schema], name: str, **more: ma.fields.Field) -> type[ma.Schema]:
+    """Return the schema of a whole list: `results` and `count`.
+
+    Args:
+        item: of one result.
+        name: of the schema.
+        **more: further fields.
+    """
+    fields: dict[str, ma.fields.Field] = {
+        "results": ma.fields.List(ma.fields.Nested(item), required=True),
+        "count": ma.fields.Integer(required=True),
+    }
+    return type(f"{name}Schema", (ReplySchema,), fields | more)
 
 
 @functools.cache

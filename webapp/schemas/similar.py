@@ -12,7 +12,7 @@ from marshmallow import validate
 from mirada.search.by_vector import FoundImage
 from mirada.search.related import DEFAULT_BLEND, Related, RelatedImage
 from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, OwnerSchema, image_body
-from webapp.schemas.replies import MAX_PAGE, ReplySchema
+from webapp.schemas.replies import MAX_PAGE, ReplySchema, list_of
 from webapp.schemas.search import NOT_BLANK
 
 DEFAULT_RELATED, MAX_RELATED = 12, 20
@@ -67,17 +67,16 @@ class RelatedImageSchema(ReplySchema):
     )
 
 
-class RelatedSchema(ReplySchema):
-    """Images related to one, best first."""
-
-    results = ma.fields.List(ma.fields.Nested(RelatedImageSchema), required=True)
-    count = ma.fields.Integer(required=True)
-    blend = ma.fields.Float(
+RelatedSchema = list_of(
+    RelatedImageSchema,
+    "Related",
+    blend=ma.fields.Float(
         required=True, metadata={"description": "The weight in force: 0 without a prompt."}
-    )
-    reason = ma.fields.String(
+    ),
+    reason=ma.fields.String(
         required=True, allow_none=True, metadata={"description": "Why there are fewer than asked."}
-    )
+    ),
+)
 
 
 class GalleryImageSchema(ReplySchema):
@@ -98,11 +97,7 @@ class GalleryResultSchema(ReplySchema):
     similarity_score = ma.fields.Float(required=True)
 
 
-class GallerySchema(ReplySchema):
-    """Related images in the gallery's form."""
-
-    count = ma.fields.Integer(required=True)
-    results = ma.fields.List(ma.fields.Nested(GalleryResultSchema), required=True)
+GallerySchema = list_of(GalleryResultSchema, "Gallery")
 
 
 def related_body(found: Related, viewer_id: int | None, liked: Collection[int]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from mirada.kernel.labels import MAX_PROMPT_CHARACTERS
 from mirada.memory.styles import MAX_DESCRIPTIONS, Style, normalised_descriptions
 from mirada.memory.summary import MOST_STYLES, OwnStyle, Taste
 from webapp.schemas.labels import CheckedListField
-from webapp.schemas.replies import ReplySchema
+from webapp.schemas.replies import ReplySchema, list_of
 
 DEFAULT_SUGGESTIONS = 5
 """CONTRACT A."""
@@ -77,11 +77,7 @@ class SuggestionSchema(ReplySchema):
     )
 
 
-class SuggestionsSchema(ReplySchema):
-    """Suggestions, the surest first."""
-
-    count = ma.fields.Integer(required=True)
-    results = ma.fields.List(ma.fields.Nested(SuggestionSchema), required=True)
+SuggestionsSchema = list_of(SuggestionSchema, "Suggestions")
 
 
 class MonthSchema(ReplySchema):
@@ -161,14 +157,13 @@ class StyleSchema(ReplySchema):
     url = ma.fields.String(required=True)
 
 
-class StyleListSchema(ReplySchema):
-    """The list, in its order."""
-
-    results = ma.fields.List(ma.fields.Nested(StyleSchema), required=True)
-    count = ma.fields.Integer(required=True)
-    is_edited = ma.fields.Boolean(
+StyleListSchema = list_of(
+    StyleSchema,
+    "StyleList",
+    is_edited=ma.fields.Boolean(
         required=True, metadata={"description": "false: it is the built-in list."}
-    )
+    ),
+)
 
 
 def suggestion_body(style: OwnStyle) -> dict[str, Any]:

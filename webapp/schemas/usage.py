@@ -185,7 +185,7 @@ def usage_body(
     """
     account = usage.account
     return {
-        "language_model": server_body(state),
+        "language_model": state,
         "user_id": user_id,
         "day": usage.day,
         "resets_in_s": usage.resets_in_s,
@@ -198,11 +198,6 @@ def usage_body(
         "totals": [_total_body(total) for total in usage.totals],
         "calls": [_call_body(call, reader_id) for call in usage.calls],
     }
-
-
-def server_body(state: ServerState) -> dict[str, Any]:
-    """Return the fields for `ServerStateSchema`."""
-    return {"key": str(state.key), "is_resting": state.is_resting, "reason": state.reason}
 
 
 def _total_body(total: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from marshmallow import validate
 
 from mirada.people.identity import Person
 from webapp.schemas.keys import IssuedKeySchema, NewKeySchema
-from webapp.schemas.replies import ReplySchema, page_of
+from webapp.schemas.replies import ResourceSchema, page_of
 
 ROLES = ("user", "administrator")
 USER_EXAMPLE = {
@@ -22,10 +22,9 @@ USER_EXAMPLE = {
 }
 
 
-class UserSchema(ReplySchema):
+class UserSchema(ResourceSchema):
     """A user, as that user and administrators see it."""
 
-    id = ma.fields.Integer(required=True)
     username = ma.fields.String(required=True)
     role = ma.fields.String(
         required=True,
@@ -35,8 +34,6 @@ class UserSchema(ReplySchema):
             "admin acts as user."
         },
     )
-    created_at = ma.fields.DateTime(required=True)
-    url = ma.fields.String(required=True)
 
 
 UserPageSchema = page_of(UserSchema, is_terse=True)

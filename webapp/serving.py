@@ -63,7 +63,7 @@ class Serving:
         self._runtime = runtime
         self._is_migrated = is_migrated
         self._is_first = is_first
-        self._announce = announce
+        self._announce = announce or logger.info
         self._stopping = threading.Event()
         self._stop_jobs: Callable[[], None] | None = None
         self._styles = StyleWarmUp(runtime, may_encode=runtime.settings.redis_url is None)
@@ -177,12 +177,8 @@ class Serving:
                 line = _ready_line(address, self._runtime.settings.embeddings_enabled)
                 break
             self._stopping.wait(ASK_AGAIN_S)
-        if self._stopping.is_set():
-            return
-        if self._announce is not None:
+        if not self._stopping.is_set():
             self._announce(line)
-        else:
-            logger.info("%s", line)
 
     def _import_folder(self) -> None:
         folder = self._runtime.settings.import_dir

@@ -106,10 +106,9 @@ def _body(answer: Answer, fields: Mapping[str, Any], asked: Asked, user_id: int)
 def _similar_images(
     answer: Answer, fields: Mapping[str, Any], asked: Asked
 ) -> list[dict[str, Any]]:
-    runtime = current_runtime()
-    settings = runtime.settings
+    settings = current_runtime().settings
     found = similar_pictures(
-        runtime,
+        current_runtime(),
         answer.vector,
         asked,
         k=fields.get("similar_limit", settings.similarity_limit),

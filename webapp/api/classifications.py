@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response, request
-from werkzeug.exceptions import UnsupportedMediaType
 
 from mirada.classify import batch, remembered
 from mirada.classify.batch import CLASSIFY_IMAGES
@@ -23,6 +22,7 @@ from webapp.http.rest import (
     CHANGE_SEQ_HEADER,
     MIN_CHANGE_SEQ,
     ApiBlueprint,
+    json_fields,
     multipart_fields,
 )
 from webapp.schemas.classifications import (
@@ -76,10 +76,12 @@ def list_classifications(query: PageQuery) -> Listed[Any]:
     """
     user = require_user()
     with current_runtime().reading() as session:
-        rows = remembered.list_classified(
-            session, user.id, job_id=query.filters["job_id"], **query.bounds
+        return Listed(
+            remembered.list_classified(
+                session, user.id, job_id=query.filters["job_id"], **query.bounds
+            ),
+            remembered_body,
         )
-    return Listed(rows, remembered_body)
 
 
 @blueprint.post("")
@@ -103,11 +105,10 @@ def create_classification() -> Any:
     if request.mimetype == "multipart/form-data":
         body, headers = classify_upload(multipart_fields(FormSchema))
         return body, 200, headers
-    if not request.is_json:
-        raise UnsupportedMediaType(
-            "Send an image_id as application/json, or a picture as multipart/form-data."
-        )
-    fields = ApiBlueprint.ARGUMENTS_PARSER.parse(JsonClassificationSchema(), location="json")
+    fields = json_fields(
+        JsonClassificationSchema,
+        "Send an image_id as application/json, or a picture as multipart/form-data.",
+    )
     return classify_image(fields)
 
 

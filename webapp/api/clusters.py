@@ -15,7 +15,7 @@ from mirada.groups.runs import ClusterKind
 from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix
 from mirada.kernel.errors import Conflict, Unavailable
-from webapp.api.likes import liked_by_caller
+from webapp.api.likes import liked_in
 from webapp.callers.auth import require_administrator, require_user
 from webapp.http.creations import queued
 from webapp.http.current import current_runtime, request_id
@@ -59,7 +59,7 @@ def list_clusters(query: PageQuery) -> Listed[Any]:
     kind = ClusterKind(query.filters["kind"])
     with current_runtime().reading() as session:
         seen = as_seen.list_clusters(session, kind, Audience(user.id), **query.bounds)
-    liked = liked_by_caller(member.image.id for found in seen.clusters for member in found.members)
+    liked = liked_in(member for found in seen.clusters for member in found.members)
     names = dict(zip([found.id for found in seen.clusters], _names(seen.clusters), strict=True))
     return Listed(
         seen.clusters,
@@ -106,7 +106,7 @@ def list_cluster_images(query: PageQuery, cluster_id: int) -> Listed[Any]:
     user = require_user()
     with current_runtime().reading() as session:
         found = as_seen.get_cluster(session, cluster_id, Audience(user.id), **query.bounds)
-    liked = liked_by_caller(member.image.id for member in found.members)
+    liked = liked_in(found.members)
     return Listed(
         found.members,
         lambda member: member_body(member, user.id, liked),

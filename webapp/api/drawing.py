@@ -17,12 +17,6 @@ from webapp.http.creations import idempotency_key, made_headers, once_parameters
 from webapp.http.current import current_runtime, request_id
 from webapp.schemas.jobs import JOB_EXAMPLE, JobSchema
 
-NO_KEY = "No picture can be made from words here: OPENAI_API_KEY is not set. Upload one instead."
-NOT_ENABLED = (
-    "Pictures are not made from words here (GENERATION_ENABLED=false). Upload one instead."
-)
-
-
 DRAWING_JOB_EXAMPLE = JOB_EXAMPLE | {
     "kind": GENERATE_IMAGE,
     "space_id": None,
@@ -95,9 +89,13 @@ def generate_image(fields: dict[str, Any]) -> Any:
     user = require_user()
     runtime = current_runtime()
     if not runtime.settings.generation_enabled:
-        raise Conflict(NOT_ENABLED)
+        raise Conflict(
+            "Pictures are not made from words here (GENERATION_ENABLED=false). Upload one instead."
+        )
     if runtime.settings.openai_api_key is None:
-        raise Conflict(NO_KEY)
+        raise Conflict(
+            "No picture can be made from words here: OPENAI_API_KEY is not set. Upload one instead."
+        )
     key = current_caller().key
     with runtime.transaction() as session:
         requested = drawing.request_drawing(

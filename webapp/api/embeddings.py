@@ -9,7 +9,6 @@ import numpy as np
 from flask import Response, jsonify, request
 from flask_smorest.fields import Upload
 from marshmallow import validate
-from werkzeug.exceptions import UnsupportedMediaType
 
 from mirada.embedding.interactive import interactive_encoder
 from mirada.kernel.embeddings import BLOB_DTYPE, Matrix
@@ -17,7 +16,7 @@ from mirada.search import queries
 from webapp.callers.auth import require_user
 from webapp.http import uploads
 from webapp.http.current import current_runtime
-from webapp.http.rest import ApiBlueprint, header
+from webapp.http.rest import ApiBlueprint, header, json_fields
 from webapp.schemas.replies import ReplySchema
 from webapp.schemas.search import MAX_QUERY_CHARACTERS, NOT_BLANK
 
@@ -129,7 +128,6 @@ def create_embeddings() -> Any:
     runtime = current_runtime()
     encoder = interactive_encoder(runtime)
     if request.mimetype == "multipart/form-data":
-        files = uploads.uploaded_files(at_most=MAX_FILES)
         pictures = [
             queries.pixels_of(
                 runtime,
@@ -137,16 +135,14 @@ def create_embeddings() -> Any:
                 uploads.staged_of(file).path,
                 uploads.declared_media_type(file),
             )
-            for file in files
+            for file in uploads.uploaded_files(at_most=MAX_FILES)
         ]
         vectors = encoder.encode_images(pictures)
-    elif request.is_json:
-        fields = ApiBlueprint.ARGUMENTS_PARSER.parse(TextsSchema(), location="json")
-        vectors = runtime.remembering(encoder).encode_texts(fields["texts"])
     else:
-        raise UnsupportedMediaType(
-            "Send texts as application/json, or pictures as multipart/form-data."
+        fields = json_fields(
+            TextsSchema, "Send texts as application/json, or pictures as multipart/form-data."
         )
+        vectors = runtime.remembering(encoder).encode_texts(fields["texts"])
     return _reply(vectors, encoder)
 
 

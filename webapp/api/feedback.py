@@ -54,10 +54,10 @@ def list_feedback(query: PageQuery) -> Listed[Any]:
     """The caller's own; nobody else's are listed to anybody."""
     user = require_user()
     with current_runtime().reading() as session:
-        rows = verdicts.list_feedback(
-            session, user.id, theme=query.filters["theme"], **query.bounds
+        return Listed(
+            verdicts.list_feedback(session, user.id, theme=query.filters["theme"], **query.bounds),
+            feedback_body,
         )
-    return Listed(rows, feedback_body)
 
 
 @blueprint.post("")

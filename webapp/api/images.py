@@ -16,7 +16,7 @@ from webapp.callers.auth import current_caller, require_user
 from webapp.http import uploads
 from webapp.http.creations import idempotency_key, made, made_headers, once_parameters
 from webapp.http.current import current_runtime, request_id
-from webapp.http.derivatives import remove_picture
+from webapp.http.derivatives import THUMBNAIL_SIDE_PX, remove_picture
 from webapp.http.paging import Listed, PageQuery
 from webapp.http.preconditions import expected_version, image_etag, with_etag
 from webapp.http.rest import (
@@ -28,7 +28,7 @@ from webapp.http.rest import (
     multipart_fields,
     request_header,
 )
-from webapp.http.sending import send_picture, send_thumbnail, sends_picture
+from webapp.http.sending import send_derivative, send_picture, sends_picture
 from webapp.schemas.images import (
     IMAGE_EXAMPLE,
     ImageChangeSchema,
@@ -207,8 +207,7 @@ def get_image_file(image_id: int) -> Any:
 @sends_picture(blueprint, "getImageThumbnail", "Get a thumbnail", "image/webp")
 def get_image_thumbnail(image_id: int) -> Any:
     """WebP, at most 320 pixels on its longer side."""
-    image, _ = _visible(image_id)
-    return send_thumbnail(image)
+    return send_derivative(_visible(image_id)[0], THUMBNAIL_SIDE_PX)
 
 
 def _expected_version(image_id: int) -> int | None:

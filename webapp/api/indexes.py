@@ -10,7 +10,6 @@ from flask import url_for
 from mirada.db import spaces
 from mirada.embedding.index_rebuild import REBUILD_INDEX
 from mirada.jobs import ledger
-from mirada.ports import IndexStatus
 from webapp.callers.auth import current_caller, require_administrator, require_user
 from webapp.http.creations import queued
 from webapp.http.current import current_runtime, request_id
@@ -75,32 +74,6 @@ class IndexSchema(ReplySchema):
 IndexListSchema = list_of(IndexSchema, "IndexList")
 
 
-def index_body(space: Any, status: IndexStatus, *, is_administrator: bool) -> dict[str, Any]:
-    """Return the fields for `IndexSchema` from a space's row and its index's status."""
-    body = {
-        "id": space.id,
-        "space": space.name,
-        "kind": space.kind,
-        "dimension": space.dimension,
-        "state": str(space.state),
-        "backend": status.backend,
-        "change_seq": status.change_seq,
-        "structure": status.kind,
-        "parameters": dict(status.parameters),
-        "url": url_for("indexes.get_index", space=space.id),
-    }
-    of_everybody = {
-        "live_count": status.live_count,
-        "dead_count": status.dead_count,
-        "delta_count": status.delta_count,
-        "snapshot": status.snapshot,
-        "snapshot_change_seq": status.snapshot_change_seq,
-    }
-    if is_administrator:
-        return body | of_everybody | {"recall": dict(status.recall)}
-    return body | dict.fromkeys(of_everybody) | {"recall": {}}
-
-
 blueprint = ApiBlueprint(
     "indexes", __name__, url_prefix="/api/v1/indexes", description="What searches run on"
 )
@@ -122,8 +95,7 @@ def list_indexes() -> Any:
     require_user()
     with current_runtime().reading() as session:
         in_use = spaces.searched_spaces(session)
-    bodies = [_body(space) for space in in_use]
-    return {"results": bodies, "count": len(bodies)}
+    return {"results": [_body(space) for space in in_use], "count": len(in_use)}
 
 
 @blueprint.get("/<space>", parameters=[SPACE_PARAMETER])
@@ -157,6 +129,28 @@ def rebuild_index(space: str) -> Any:
     return queued(job.id, job.kind, user)
 
 
-def _body(row: Any) -> dict[str, Any]:
-    status = current_runtime().index(row.id).status()
-    return index_body(row, status, is_administrator=current_caller().is_administrator)
+def _body(space: Any) -> dict[str, Any]:
+    """Return the fields for `IndexSchema`."""
+    status = current_runtime().index(space.id).status()
+    body = {
+        "id": space.id,
+        "space": space.name,
+        "kind": space.kind,
+        "dimension": space.dimension,
+        "state": str(space.state),
+        "backend": status.backend,
+        "change_seq": status.change_seq,
+        "structure": status.kind,
+        "parameters": dict(status.parameters),
+        "url": url_for("indexes.get_index", space=space.id),
+    }
+    of_everybody = {
+        "live_count": status.live_count,
+        "dead_count": status.dead_count,
+        "delta_count": status.delta_count,
+        "snapshot": status.snapshot,
+        "snapshot_change_seq": status.snapshot_change_seq,
+    }
+    if current_caller().is_administrator:
+        return body | of_everybody | {"recall": dict(status.recall)}
+    return body | dict.fromkeys(of_everybody) | {"recall": {}}

@@ -165,8 +165,10 @@ def _url_of(user_id: int) -> UrlOf:
 
 def _listed(query: PageQuery, owner_id: int, url_of: UrlOf) -> Listed[Any]:
     with current_runtime().reading() as session:
-        rows = keys.list_keys(session, owner_id, **query.bounds)
-    return Listed(rows, lambda key: key_body(key, url_of(key.id)))
+        return Listed(
+            keys.list_keys(session, owner_id, **query.bounds),
+            lambda key: key_body(key, url_of(key.id)),
+        )
 
 
 def _read(owner_id: int, key_id: int, url_of: UrlOf) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import marshmallow as ma
 
 from mirada.pictures import likes
 from mirada.pictures.likes import Liker
-from mirada.search.by_vector import Found
 from webapp.callers.auth import current_caller, require_user
 from webapp.http.current import current_runtime
 from webapp.http.paging import Listed, PageQuery
@@ -95,15 +94,14 @@ def list_likes(query: PageQuery, image_id: int) -> Listed[Any]:
     return Listed(found.likers, liker_body, lambda liker: liker.user_id, beside)
 
 
-def liked_by_caller(image_ids: Iterable[int]) -> frozenset[int]:
-    """Return those of a reply's images that the caller likes; none for an anonymous caller."""
+def liked_in(shown: Iterable[Any]) -> frozenset[int]:
+    """Return the ids of the images that the caller likes; none for an anonymous caller.
+
+    Args:
+        shown: results or members, each with its `image`.
+    """
     viewer_id = current_caller().user_id
     if viewer_id is None:
         return frozenset()
     with current_runtime().reading() as session:
-        return likes.liked_among(session, viewer_id, image_ids)
-
-
-def liked_in(found: Found) -> frozenset[int]:
-    """Return the ids of those results that the caller likes."""
-    return liked_by_caller(result.image.id for result in found.results)
+        return likes.liked_among(session, viewer_id, [each.image.id for each in shown])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from flask import request
-from werkzeug.exceptions import UnsupportedMediaType
 
 from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import SpaceKind
@@ -16,10 +15,10 @@ from mirada.search.by_vector import search
 from mirada.search.combined import DEFAULT_WEIGHTS, search_combined
 from mirada.search.queries import Query, QueryKind
 from mirada.search.sources import ALL, Source
-from webapp.api.likes import liked_by_caller, liked_in
+from webapp.api.likes import liked_in
 from webapp.callers.asking import asked_by_caller
 from webapp.http.current import current_runtime
-from webapp.http.rest import MIN_CHANGE_SEQ, ApiBlueprint, multipart_fields
+from webapp.http.rest import MIN_CHANGE_SEQ, ApiBlueprint, json_fields, multipart_fields
 from webapp.http.uploads import query_of_upload
 from webapp.schemas.fusion import FUSED_EXAMPLE, SearchedSchema, fused_body
 from webapp.schemas.search import (
@@ -92,8 +91,12 @@ def search_images() -> Any:
     be searched just now is in `left_out` with the reason; only when none is left is that an error.
     """
     runtime = current_runtime()
-    is_multipart = request.mimetype == "multipart/form-data"
-    query = multipart_fields(MultipartSearchSchema) if is_multipart else _json_fields()
+    if request.mimetype == "multipart/form-data":
+        query = multipart_fields(MultipartSearchSchema)
+    else:
+        query = json_fields(
+            SearchSchema, "Send the query as application/json, or a picture as multipart/form-data."
+        )
     k = query["k"] or query["limit"] or DEFAULT_RESULTS
     if query["in_"] == ALL or query.get("weights"):
         return _combined(runtime, query, k)
@@ -103,7 +106,7 @@ def search_images() -> Any:
         asked = asked.without(query["image_id"])
     vector = _query(runtime, query, asked.audience)
     found = search(runtime, vector, asked, k=k, threshold=query["threshold"])
-    return found_body(found, asked.audience.viewer_id, vector.space.name, liked_in(found))
+    return found_body(found, asked.audience.viewer_id, vector.space.name, liked_in(found.results))
 
 
 def _combined(runtime: Runtime, query: dict[str, Any], k: int) -> dict[str, Any]:
@@ -115,16 +118,7 @@ def _combined(runtime: Runtime, query: dict[str, Any], k: int) -> dict[str, Any]
     found = search_combined(
         runtime, query["text"], weights, asked, k=k, threshold=query["threshold"]
     )
-    liked = liked_by_caller(result.image.id for result in found.results)
-    return fused_body(found, weights, asked.audience.viewer_id, liked, k)
-
-
-def _json_fields() -> dict[str, Any]:
-    if not request.is_json:
-        raise UnsupportedMediaType(
-            "Send the query as application/json, or a picture as multipart/form-data."
-        )
-    return ApiBlueprint.ARGUMENTS_PARSER.parse(SearchSchema(), location="json")
+    return fused_body(found, weights, asked.audience.viewer_id, liked_in(found.results), k)
 
 
 def _kind_given(query: dict[str, Any]) -> QueryKind:

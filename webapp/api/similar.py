@@ -10,7 +10,7 @@ from mirada.search.by_vector import Found, search, search_captions
 from mirada.search.queries import Query
 from mirada.search.related import related_images
 from webapp.api.images import blueprint
-from webapp.api.likes import liked_by_caller, liked_in
+from webapp.api.likes import liked_in
 from webapp.callers.asking import asked_by_caller
 from webapp.callers.auth import current_caller
 from webapp.http.current import current_runtime
@@ -50,7 +50,7 @@ def list_similar_images(query: dict[str, Any], image_id: int) -> Any:
     """Best first, never the image itself."""
     itself, found = _similar(image_id, query)
     caller = current_caller()
-    return found_body(found, caller.user_id, itself.space.name, liked_in(found))
+    return found_body(found, caller.user_id, itself.space.name, liked_in(found.results))
 
 
 @blueprint.post(f"/<{ID}:image_id>/similar")
@@ -82,8 +82,7 @@ def list_related_images(query: dict[str, Any], image_id: int) -> Any:
     found = related_images(
         current_runtime(), image_id, asked, k=query["limit"], blend=query["blend"]
     )
-    liked = liked_by_caller(result.image.id for result in found.results)
-    return related_body(found, asked.audience.viewer_id, liked)
+    return related_body(found, asked.audience.viewer_id, liked_in(found.results))
 
 
 @blueprint.post("/search")

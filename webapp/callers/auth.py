@@ -61,7 +61,7 @@ class Caller:
 
     @property
     def audience(self) -> Audience:
-        """Who the caller is where something is shown."""
+        """The caller as somebody to whom images are shown."""
         return Audience(self.user_id)
 
     @property
@@ -189,7 +189,10 @@ def _caller_of_session(opened: sessions.Opened) -> Caller:
             if caller.user is None:
                 raise NotAuthenticated("This server asks for keys now.")
         else:
-            caller = _caller_of_key_id(opened.key_id, opened.key_prefix or "")
+            with current_runtime().reading() as session:
+                bearer = recognise_by_id(session, opened.key_id, opened.key_prefix or "")
+            _note_use(bearer)
+            caller = _caller_of(bearer)
     except NotAuthenticated as error:
         sessions.end()
         raise NotAuthenticated(f"The session is over: sign in again. {error.detail}") from error
@@ -254,13 +257,6 @@ def _refuse_two_keys() -> None:
     other = request.headers.get("X-API-Key")
     if sent is not None and sent.type == "bearer" and other not in (None, sent.token):
         raise NotAuthenticated("Two different API keys were sent.")
-
-
-def _caller_of_key_id(key_id: int, prefix: str) -> Caller:
-    with current_runtime().reading() as session:
-        bearer = recognise_by_id(session, key_id, prefix)
-    _note_use(bearer)
-    return _caller_of(bearer)
 
 
 def _caller_of(bearer: Bearer) -> Caller:

@@ -40,7 +40,8 @@ def expand_labels(names: str | None, wait: bool) -> None:
             "Labels are not expanded: set OPENAI_API_KEY, and ENABLE_LLM_LABEL_EXPANSION=true."
         )
     wanted = _wanted(runtime, names)
-    queued = [label for label in wanted if _is_queued(runtime, label)]
+    asked = {label: expansions.queue_expansion(runtime, label, again=True) for label in wanted}
+    queued = [label for label, it in asked.items() if it.status != ExpansionStatus.READY]
     console().print(f"{len(wanted) - len(queued)} labels are expanded already.")
     if not wait:
         console().print(f"{len(queued)} are queued.")
@@ -60,11 +61,6 @@ def _wanted(runtime: Runtime, names: str | None) -> list[str]:
         with runtime.reading() as session:
             return [label.name for label in label_set.LABELS.in_force(session)]
     return list(dict.fromkeys(normalised_name(name) for name in names.split(",")))
-
-
-def _is_queued(runtime: Runtime, label: str) -> bool:
-    known = expansions.queue_expansion(runtime, label, again=True)
-    return known.status != ExpansionStatus.READY
 
 
 def _follow(runtime: Runtime, queued: list[str]) -> dict[str, LookedUp]:

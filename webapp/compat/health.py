@@ -63,31 +63,22 @@ def _probe(
     """Return a decorator that documents a check which anybody may ask for."""
 
     def decorate(view: View) -> View:
+        if schema is HealthSchema:
+            view = blueprint.alt_response(
+                503, schema=schema, description="It cannot serve just now."
+            )(view)
         view = blueprint.response(200, schema, example=example)(view)
         return blueprint.doc(operationId=operation_id, summary=summary, security=[{}])(view)
 
     return decorate
 
 
-def _health_probe(operation_id: str) -> Callable[[View], View]:
-    """Return a decorator that documents a view which answers as `get_health` does."""
-
-    def decorate(view: View) -> View:
-        view = blueprint.alt_response(
-            503, schema=HealthSchema, description="It cannot serve just now."
-        )(view)
-        return _probe(operation_id, "Check everything", HealthSchema, HEALTH_EXAMPLE)(view)
-
-    return decorate
-
-
-def _live_probe(operation_id: str) -> Callable[[View], View]:
-    """Return a decorator that documents a view which answers while the process lives."""
-    return _probe(operation_id, "Check that the process answers", LiveSchema, {"status": "alive"})
+EVERYTHING = ("Check everything", HealthSchema, HEALTH_EXAMPLE)
+LIFE = ("Check that the process answers", LiveSchema, {"status": "alive"})
 
 
 @blueprint.get("/health")
-@_health_probe("getHealth")
+@_probe("getHealth", *EVERYTHING)
 def get_health() -> Any:
     """Each dependency is really used: the database read, a picture and a text embedded.
 
@@ -120,21 +111,21 @@ def get_health() -> Any:
 
 
 @blueprint.get("/readyz")
-@_health_probe("getReady")
+@_probe("getReady", *EVERYTHING)
 def get_ready() -> Any:
     """The same as /health."""
     return get_health()
 
 
 @blueprint.get("/health/live")
-@_live_probe("getLive")
+@_probe("getLive", *LIFE)
 def get_live() -> Response:
     """Touches nothing else, so it stays 200 while dependencies are down."""
     return jsonify(status="alive")
 
 
 @blueprint.get("/livez")
-@_live_probe("getLivez")
+@_probe("getLivez", *LIFE)
 def get_livez() -> Response:
     """The same as /health/live."""
     return get_live()

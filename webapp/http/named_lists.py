@@ -17,7 +17,7 @@ Value = TypeVar("Value", bound=Named)
 
 @dataclass(frozen=True, slots=True)
 class EditedList(Generic[Value]):
-    """What the views of one list do.
+    """The actions of the views of one list.
 
     Attributes:
         values: the list.

@@ -68,7 +68,7 @@ class PageQuery:
 
     @property
     def bounds(self) -> Bounds:
-        """What the list's query takes: one row more than the page holds.
+        """The bounds of the list's query: one row more than the page holds.
 
         Raises:
             InvalidInput: no page of ours ever gave out this cursor.

@@ -14,8 +14,8 @@ _SLASHES = re.compile(r"/{2,}")
 class PlainPaths:
     """WSGI middleware: collapses slashes and drops the last one before routing sees the path.
 
-    Werkzeug can answer both spellings, but for one of them it says 404 where 405 is due, and for
-    doubled slashes it redirects, after which clients come back without the body they sent.
+    Werkzeug can answer both spellings, but for one of them it says 404 where 405 is due. It
+    redirects doubled slashes, and clients then come back without the body that they sent.
     """
 
     def __init__(self, inner: WSGIApplication) -> None:

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any, ClassVar, TypeVar
 
 import marshmallow as ma
-from flask import Flask
+from flask import Flask, request
 from flask_smorest import Api, Blueprint
 from webargs.flaskparser import FlaskParser
 from webargs.multidictproxy import MultiDictProxy
@@ -260,6 +260,16 @@ def multipart_body(schema: type[ma.Schema], **fields: Any) -> dict[str, Any]:
     """
     content = {"schema": schema, "example": {"file": "@cat.png", **fields}}
     return {"required": True, "content": {"multipart/form-data": content}}
+
+
+def json_fields(schema: type[ma.Schema], instead: str) -> dict[str, Any]:
+    """Return the validated fields of the JSON body being served, where a form may come instead.
+
+    Raises UnsupportedMediaType with the sentence `instead`, and HTTP 422 with messages by field.
+    """
+    if not request.is_json:
+        raise UnsupportedMediaType(instead)
+    return ApiBlueprint.ARGUMENTS_PARSER.parse(schema(), location="json")
 
 
 def multipart_fields(schema: type[ma.Schema]) -> dict[str, Any]:

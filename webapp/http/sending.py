@@ -11,7 +11,7 @@ from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
 from mirada.kernel.images import ImageFormat
 from webapp.http.current import current_runtime
-from webapp.http.derivatives import FULL_SIDE_PX, THUMBNAIL_SIDE_PX, derivative
+from webapp.http.derivatives import FULL_SIDE_PX, derivative
 from webapp.http.headers import CALLER_HEADERS, PICTURE_POLICY
 from webapp.http.rest import ApiBlueprint, View
 
@@ -48,7 +48,7 @@ def send_picture(image: Any, viewer_id: int | None, *, as_attachment: bool) -> R
         as_attachment: originals are offered for saving instead of shown.
     """
     if viewer_id is None or image.owner_id != viewer_id:
-        return _send_derivative(image, FULL_SIDE_PX)
+        return send_derivative(image, FULL_SIDE_PX)
     content = image.content
     fmt = ImageFormat(content.format)
     response = send_file(
@@ -64,12 +64,8 @@ def send_picture(image: Any, viewer_id: int | None, *, as_attachment: bool) -> R
     return _private(_conditional(response, content.byte_size))
 
 
-def send_thumbnail(image: Any) -> Response:
-    """Return a small WebP, upright and without metadata."""
-    return _send_derivative(image, THUMBNAIL_SIDE_PX)
-
-
-def _send_derivative(image: Any, side_px: int) -> Response:
+def send_derivative(image: Any, side_px: int) -> Response:
+    """Return a WebP without metadata, upright, at most `side_px` on its longer side."""
     content = image.content
     webp = derivative(current_runtime(), content.storage_key, side_px)
     response = Response(webp, mimetype="image/webp")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import marshmallow as ma
@@ -10,7 +9,7 @@ from flask import url_for
 from marshmallow import validate
 
 from mirada.jobs.ledger import JobReport
-from webapp.schemas.replies import PageQuerySchema, ReplySchema, ResourceSchema, page_of
+from webapp.schemas.replies import PageQuerySchema, ReplySchema, ResourceSchema, page_of, time_of
 from workers.kinds import KINDS
 
 STATES = ("queued", "running", "done", "failed", "quarantined")
@@ -116,11 +115,7 @@ def job_body(report: JobReport, url: str | None = None) -> dict[str, Any]:
         "result": None if report.image_id is None else {"image_id": report.image_id},
         "request_id": job.request_id,
         "created_at": job.created_at,
-        "started_at": _time(job.started_at_ms),
-        "finished_at": _time(job.finished_at_ms),
+        "started_at": time_of(job.started_at_ms),
+        "finished_at": time_of(job.finished_at_ms),
         "url": url or url_for("jobs.get_job", job_id=job.id),
     }
-
-
-def _time(unix_ms: int | None) -> datetime | None:
-    return None if unix_ms is None else datetime.fromtimestamp(unix_ms / 1000, UTC)

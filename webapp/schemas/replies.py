@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from datetime import UTC, datetime
 
 import marshmallow as ma
 from marshmallow import validate
@@ -99,3 +100,8 @@ def page_of(
     }
     stem = name or f"{item.__name__.removesuffix('Schema')}Page"
     return type(f"{stem}Schema", (base,), fields | more)
+
+
+def time_of(unix_ms: int | None) -> datetime | None:
+    """Return the UTC time of milliseconds since 1970; None of None."""
+    return None if unix_ms is None else datetime.fromtimestamp(unix_ms / 1000, UTC)

@@ -154,7 +154,7 @@ class MultipartSearchSchema(SearchSchema):
     """A search by an uploaded picture; numbers come as text."""
 
     class Meta:
-        """What belongs into JSON."""
+        """Leave out the fields that only JSON has."""
 
         exclude = ("vector", "weights")
 

@@ -164,7 +164,7 @@ class ImagePostSchema(ReplySchema):
 
 
 class CaptionQuerySchema(ma.Schema):
-    """What to look for in captions."""
+    """A question about captions, and how many answers."""
 
     query = ma.fields.String(
         required=True,

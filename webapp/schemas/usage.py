@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import marshmallow as ma
@@ -11,7 +10,7 @@ from marshmallow import validate
 from mirada.kernel.prices import usd
 from mirada.language_model.spending import EXPANSION, PURPOSES
 from mirada.language_model.usage import KeyState, ServerState, Usage
-from webapp.schemas.replies import ReplySchema
+from webapp.schemas.replies import ReplySchema, time_of
 
 CALL_STATES = ("reserved", "paid", "free", "unknown")
 MAX_DAYS = 90
@@ -220,14 +219,10 @@ def _call_body(call: Any, reader_id: int) -> dict[str, Any]:
         "input_tokens": call.input_tokens,
         "output_tokens": call.output_tokens,
         "cost_usd": _usd(counted.get(state, call.reserved_micros)),
-        "created_at": _when(call.created_at_ms),
-        "finished_at": _when(call.finished_at_ms),
+        "created_at": time_of(call.created_at_ms),
+        "finished_at": time_of(call.finished_at_ms),
     }
 
 
 def _usd(micros: int | None) -> float | None:
     return None if micros is None else usd(micros)
-
-
-def _when(at_ms: int | None) -> datetime | None:
-    return None if at_ms is None else datetime.fromtimestamp(at_ms / 1000, UTC)

@@ -57,7 +57,7 @@ def every_call(app: Flask) -> Iterator[tuple[str, str, str]]:
     for rule in app.url_map.iter_rules():
         if rule.endpoint in KEYLESS_ENDPOINTS:
             continue
-        path = re.sub(r"<int[^>]*>", "999999", rule.rule)
+        path = re.sub(r"<id:[^>]*>", "999999", rule.rule)
         path = re.sub(r"<[^>]*>", "x", path)
         for method in sorted((rule.methods or set()) - {"OPTIONS"}):
             yield method, path, rule.endpoint

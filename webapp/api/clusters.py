@@ -20,7 +20,7 @@ from webapp.callers.auth import require_administrator, require_user
 from webapp.http.creations import queued
 from webapp.http.current import current_runtime, request_id
 from webapp.http.paging import Listed, PageQuery
-from webapp.http.rest import ID, ApiBlueprint, header
+from webapp.http.rest import ApiBlueprint, header
 from webapp.schemas.clusters import (
     CLUSTER_EXAMPLE,
     MEMBER_EXAMPLE,
@@ -92,7 +92,7 @@ def group_images(wanted: dict[str, Any]) -> Any:
     return queued(job.id, job.kind, user)
 
 
-@blueprint.get(f"/<{ID}:cluster_id>/images")
+@blueprint.get("/<id:cluster_id>/images")
 @blueprint.pages(
     "listClusterImages",
     "List a group's images, newest first",

@@ -15,7 +15,7 @@ from webapp.callers.auth import current_caller, require_user
 from webapp.http.creations import idempotency_key, made, made_headers, once_parameters
 from webapp.http.current import current_runtime
 from webapp.http.paging import Listed, PageQuery
-from webapp.http.rest import ID, ApiBlueprint
+from webapp.http.rest import ApiBlueprint
 from webapp.schemas.images import OwnerSchema
 from webapp.schemas.replies import HOW_MANY, ResourceSchema, page_of
 
@@ -70,7 +70,7 @@ blueprint = ApiBlueprint(
 )
 
 
-@blueprint.get(f"/<{ID}:image_id>/comments")
+@blueprint.get("/<id:image_id>/comments")
 @blueprint.pages(
     "listComments",
     "List comments, oldest first",
@@ -88,7 +88,7 @@ def list_comments(query: PageQuery, image_id: int) -> Listed[Any]:
     return Listed(found.comments, comment_body, beside=beside)
 
 
-@blueprint.post(f"/<{ID}:image_id>/comments")
+@blueprint.post("/<id:image_id>/comments")
 @blueprint.operation(
     "writeComment",
     "Write a comment",
@@ -115,7 +115,7 @@ def write_comment(fields: dict[str, Any], image_id: int) -> Any:
     return made(comment_body(written.comment), was_replayed=written.was_replayed)
 
 
-@blueprint.get(f"/<{ID}:image_id>/comments/<{ID}:comment_id>")
+@blueprint.get("/<id:image_id>/comments/<id:comment_id>")
 @blueprint.operation("getComment", "Read a comment", refusals=(404,))
 @blueprint.response(200, CommentSchema, example=COMMENT_EXAMPLE)
 def get_comment(image_id: int, comment_id: int) -> Any:
@@ -125,7 +125,7 @@ def get_comment(image_id: int, comment_id: int) -> Any:
         return comment_body(comments.get_comment(session, image_id, comment_id, caller.audience))
 
 
-@blueprint.delete(f"/<{ID}:image_id>/comments/<{ID}:comment_id>")
+@blueprint.delete("/<id:image_id>/comments/<id:comment_id>")
 @blueprint.operation("deleteComment", "Delete a comment", refusals=(404,))
 @blueprint.response(204)
 def delete_comment(image_id: int, comment_id: int) -> None:

@@ -12,7 +12,7 @@ from webapp.callers.auth import current_caller, require_user
 from webapp.http.creations import idempotency_key, made, made_headers, once_parameters
 from webapp.http.current import current_runtime
 from webapp.http.paging import Listed, PageQuery
-from webapp.http.rest import ID, ApiBlueprint
+from webapp.http.rest import ApiBlueprint
 from webapp.schemas.feedback import (
     FEEDBACK_EXAMPLE,
     NEW_FEEDBACK_EXAMPLE,
@@ -91,7 +91,7 @@ def give_feedback(fields: dict[str, Any]) -> Any:
     return made(given_body(given), was_replayed=given.was_replayed, status=status)
 
 
-@blueprint.get(f"/<{ID}:feedback_id>")
+@blueprint.get("/<id:feedback_id>")
 @blueprint.operation("getFeedback", "Read one of your verdicts", refusals=(404,))
 @blueprint.response(200, FeedbackSchema, example=FEEDBACK_EXAMPLE)
 def get_feedback(feedback_id: int) -> Any:
@@ -101,7 +101,7 @@ def get_feedback(feedback_id: int) -> Any:
         return feedback_body(verdicts.get_feedback(session, feedback_id, user.id))
 
 
-@blueprint.delete(f"/<{ID}:feedback_id>")
+@blueprint.delete("/<id:feedback_id>")
 @blueprint.operation("deleteFeedback", "Take a verdict back", refusals=(404,))
 @blueprint.response(204)
 def delete_feedback(feedback_id: int) -> None:

@@ -21,7 +21,6 @@ from webapp.http.paging import Listed, PageQuery
 from webapp.http.preconditions import expected_version, image_etag, with_etag
 from webapp.http.rest import (
     CHANGE_SEQ_HEADER,
-    ID,
     ApiBlueprint,
     header,
     multipart_body,
@@ -123,7 +122,7 @@ def create_image() -> Any:
     return made(body, headers, was_replayed=taken.was_replayed)
 
 
-@blueprint.get(f"/<{ID}:image_id>")
+@blueprint.get("/<id:image_id>")
 @blueprint.operation("getImage", "Read an image", refusals=(404,), parameters=[IF_NONE_MATCH])
 @blueprint.alt_response(304, description="It is what you have.")
 @blueprint.response(
@@ -145,7 +144,7 @@ def get_image(image_id: int) -> Any:
     return with_etag(response, image_etag(image, liked))
 
 
-@blueprint.patch(f"/<{ID}:image_id>")
+@blueprint.patch("/<id:image_id>")
 @blueprint.operation(
     "changeImage",
     "Change caption, prompt or visibility",
@@ -180,7 +179,7 @@ def change_image(changes: dict[str, Any], image_id: int) -> Any:
     return image_body(image, user.id, liked), 200, headers
 
 
-@blueprint.delete(f"/<{ID}:image_id>")
+@blueprint.delete("/<id:image_id>")
 @blueprint.operation(
     "deleteImage", "Delete an image", refusals=(403, 404, 409, 412), parameters=[IF_MATCH]
 )
@@ -196,14 +195,14 @@ def delete_image(image_id: int) -> Any:
     return Response(status=204, headers=_change_seq_header(images.committed_change(session)))
 
 
-@blueprint.get(f"/<{ID}:image_id>/file")
+@blueprint.get("/<id:image_id>/file")
 @sends_picture(blueprint, "getImageFile", "Get the picture")
 def get_image_file(image_id: int) -> Any:
     """Owners get the original, byte for byte; others a WebP copy without metadata."""
     return send_picture(*_visible(image_id), as_attachment=True)
 
 
-@blueprint.get(f"/<{ID}:image_id>/thumbnail")
+@blueprint.get("/<id:image_id>/thumbnail")
 @sends_picture(blueprint, "getImageThumbnail", "Get a thumbnail", "image/webp")
 def get_image_thumbnail(image_id: int) -> Any:
     """WebP, at most 320 pixels on its longer side."""

@@ -16,7 +16,7 @@ from webapp.callers.auth import require_user
 from webapp.http.creations import queued
 from webapp.http.current import current_runtime
 from webapp.http.paging import Listed, PageQuery
-from webapp.http.rest import ID, ApiBlueprint, header
+from webapp.http.rest import ApiBlueprint, header
 from webapp.schemas.jobs import (
     JOB_EXAMPLE,
     JobListQuerySchema,
@@ -55,7 +55,7 @@ def list_jobs(query: PageQuery) -> Listed[Any]:
     return Listed(reports, job_body, lambda report: report.job.id)
 
 
-@blueprint.get(f"/<{ID}:job_id>")
+@blueprint.get("/<id:job_id>")
 @blueprint.operation("getJob", "Read a job", refusals=(404,))
 @blueprint.response(200, JobSchema, example=JOB_EXAMPLE)
 def get_job(job_id: int) -> Any:
@@ -65,7 +65,7 @@ def get_job(job_id: int) -> Any:
         return job_body(ledger.get_job(session, job_id, user, KINDS))
 
 
-@blueprint.post(f"/<{ID}:job_id>/retry")
+@blueprint.post("/<id:job_id>/retry")
 @blueprint.operation("retryJob", "Queue a job afresh", refusals=(403, 404, 409))
 @blueprint.response(202, JobSchema, example=JOB_EXAMPLE, headers={"Location": header("The job.")})
 def retry_job(job_id: int) -> Any:
@@ -76,7 +76,7 @@ def retry_job(job_id: int) -> Any:
     return queued(job.id, job.kind, user)
 
 
-@blueprint.get(f"/<{ID}:job_id>/events")
+@blueprint.get("/<id:job_id>/events")
 @blueprint.operation("streamJob", "Follow a job", refusals=(404,))
 @blueprint.response(
     200,

@@ -17,7 +17,7 @@ from webapp.callers.auth import require_user
 from webapp.http.creations import made, made_headers, once_parameters
 from webapp.http.current import current_runtime
 from webapp.http.paging import Listed, PageQuery
-from webapp.http.rest import ID, ApiBlueprint, View
+from webapp.http.rest import ApiBlueprint, View
 from webapp.schemas.keys import (
     MY_KEY_EXAMPLE,
     NEW_KEY_EXAMPLE,
@@ -89,7 +89,7 @@ def create_my_key(fields: dict[str, Any]) -> Any:
     return _issued(fields, require_user(), _my_url)
 
 
-@blueprint.get(f"/me/keys/<{ID}:key_id>")
+@blueprint.get("/me/keys/<id:key_id>")
 @blueprint.operation("getMyKey", "Read one of your keys", refusals=(404,))
 @blueprint.response(200, KeySchema, example=MY_KEY_EXAMPLE)
 def get_my_key(key_id: int) -> Any:
@@ -97,7 +97,7 @@ def get_my_key(key_id: int) -> Any:
     return _read(require_user().id, key_id, _my_url)
 
 
-@blueprint.delete(f"/me/keys/<{ID}:key_id>")
+@blueprint.delete("/me/keys/<id:key_id>")
 @blueprint.operation("revokeMyKey", "Revoke one of your keys", refusals=(404,))
 @blueprint.response(204, description="It counts nowhere any more.")
 def revoke_my_key(key_id: int) -> None:
@@ -105,14 +105,14 @@ def revoke_my_key(key_id: int) -> None:
     _revoke(require_user().id, key_id)
 
 
-@blueprint.post(f"/me/keys/<{ID}:key_id>/rotate")
+@blueprint.post("/me/keys/<id:key_id>/rotate")
 @_shows_key("rotateMyKey", "Replace one of your keys", ROTATING, MY_KEY_EXAMPLE, refusals=(404,))
 def rotate_my_key(fields: dict[str, Any], key_id: int) -> Any:
     """The same name and scopes, and a life as long as the old one's was, from now."""
     return _rotated(fields, require_user().id, key_id, _my_url)
 
 
-@blueprint.get(f"/<{ID}:user_id>/keys")
+@blueprint.get("/<id:user_id>/keys")
 @blueprint.pages(
     "listUserKeys",
     "List a user's keys, newest first",
@@ -125,14 +125,14 @@ def list_user_keys(query: PageQuery, user_id: int) -> Listed[Any]:
     return _listed(query, owner_in_path(user_id).id, _url_of(user_id))
 
 
-@blueprint.post(f"/<{ID}:user_id>/keys")
+@blueprint.post("/<id:user_id>/keys")
 @_shows_key("createUserKey", "Make a key for a user", MAKING, USER_KEY_EXAMPLE, refusals=(404,))
 def create_user_key(fields: dict[str, Any], user_id: int) -> Any:
     """For administrators, who alone give the scope metrics."""
     return _issued(fields, owner_in_path(user_id), _url_of(user_id))
 
 
-@blueprint.get(f"/<{ID}:user_id>/keys/<{ID}:key_id>")
+@blueprint.get("/<id:user_id>/keys/<id:key_id>")
 @blueprint.operation("getUserKey", "Read a user's key", refusals=(404,))
 @blueprint.response(200, KeySchema, example=USER_KEY_EXAMPLE)
 def get_user_key(user_id: int, key_id: int) -> Any:
@@ -140,7 +140,7 @@ def get_user_key(user_id: int, key_id: int) -> Any:
     return _read(owner_in_path(user_id).id, key_id, _url_of(user_id))
 
 
-@blueprint.delete(f"/<{ID}:user_id>/keys/<{ID}:key_id>")
+@blueprint.delete("/<id:user_id>/keys/<id:key_id>")
 @blueprint.operation("revokeUserKey", "Revoke a user's key", refusals=(404,))
 @blueprint.response(204, description="It counts nowhere any more.")
 def revoke_user_key(user_id: int, key_id: int) -> None:
@@ -148,7 +148,7 @@ def revoke_user_key(user_id: int, key_id: int) -> None:
     _revoke(owner_in_path(user_id).id, key_id)
 
 
-@blueprint.post(f"/<{ID}:user_id>/keys/<{ID}:key_id>/rotate")
+@blueprint.post("/<id:user_id>/keys/<id:key_id>/rotate")
 @_shows_key("rotateUserKey", "Replace a user's key", ROTATING, USER_KEY_EXAMPLE, refusals=(404,))
 def rotate_user_key(fields: dict[str, Any], user_id: int, key_id: int) -> Any:
     """For administrators, and for that user."""

@@ -12,7 +12,7 @@ from mirada.pictures.likes import Liker
 from webapp.callers.auth import current_caller, require_user
 from webapp.http.current import current_runtime
 from webapp.http.paging import Listed, PageQuery
-from webapp.http.rest import ID, ApiBlueprint
+from webapp.http.rest import ApiBlueprint
 from webapp.schemas.images import OwnerSchema
 from webapp.schemas.replies import HOW_MANY, ReplySchema, page_of
 
@@ -52,7 +52,7 @@ blueprint = ApiBlueprint(
 )
 
 
-@blueprint.put(f"/<{ID}:image_id>/like")
+@blueprint.put("/<id:image_id>/like")
 @blueprint.operation("likeImage", "Like an image", refusals=(404,))
 @blueprint.response(200, LikedSchema, example={"liked": True, "like_count": 4})
 def like_image(image_id: int) -> Any:
@@ -62,7 +62,7 @@ def like_image(image_id: int) -> Any:
     return {"liked": True, "like_count": count}
 
 
-@blueprint.delete(f"/<{ID}:image_id>/like")
+@blueprint.delete("/<id:image_id>/like")
 @blueprint.operation("unlikeImage", "Take a like back", refusals=(404,))
 @blueprint.response(200, LikedSchema, example={"liked": False, "like_count": 3})
 def unlike_image(image_id: int) -> Any:
@@ -76,7 +76,7 @@ def unlike_image(image_id: int) -> Any:
     return {"liked": False, "like_count": count}
 
 
-@blueprint.get(f"/<{ID}:image_id>/likes")
+@blueprint.get("/<id:image_id>/likes")
 @blueprint.pages(
     "listLikes",
     "List who likes an image",

@@ -15,7 +15,6 @@ from webapp.callers.asking import asked_by_caller
 from webapp.callers.auth import current_caller
 from webapp.http.current import current_runtime
 from webapp.http.rest import (
-    ID,
     MIN_CHANGE_SEQ,
 )
 from webapp.schemas.search import (
@@ -37,7 +36,7 @@ from webapp.schemas.similar import (
 )
 
 
-@blueprint.get(f"/<{ID}:image_id>/similar")
+@blueprint.get("/<id:image_id>/similar")
 @blueprint.operation(
     "listSimilarImages",
     "Find images like this one",
@@ -53,7 +52,7 @@ def list_similar_images(query: dict[str, Any], image_id: int) -> Any:
     return found_body(found, caller.user_id, itself.space.name, liked_in(found.results))
 
 
-@blueprint.post(f"/<{ID}:image_id>/similar")
+@blueprint.post("/<id:image_id>/similar")
 @blueprint.operation(
     "findSimilarImagePosts",
     "Find images like this one, as a plain list",
@@ -67,7 +66,7 @@ def find_similar_image_posts(query: dict[str, Any], image_id: int) -> Any:
     return [image_post(result) for result in _similar(image_id, query)[1].results]
 
 
-@blueprint.get(f"/<{ID}:image_id>/related")
+@blueprint.get("/<id:image_id>/related")
 @blueprint.operation(
     "listRelatedImages",
     "Find images related by picture and prompt",

@@ -13,7 +13,7 @@ from webapp.callers.auth import current_caller, require_administrator, require_u
 from webapp.http.creations import idempotency_key, made, made_headers, once_parameters
 from webapp.http.current import current_runtime
 from webapp.http.paging import Listed, PageQuery
-from webapp.http.rest import ID, ApiBlueprint
+from webapp.http.rest import ApiBlueprint
 from webapp.schemas.keys import NEW_KEY_EXAMPLE, SHOWN_ONCE, USER_KEY_EXAMPLE, issued_key_body
 from webapp.schemas.users import (
     USER_EXAMPLE,
@@ -89,7 +89,7 @@ def create_user(fields: dict[str, Any]) -> Any:
     return made(body, NOT_KEPT, was_replayed=new.first_key.was_replayed)
 
 
-@blueprint.get(f"/<{ID}:user_id>")
+@blueprint.get("/<id:user_id>")
 @blueprint.operation("getUser", "Read a user", refusals=(404,))
 @blueprint.response(200, UserSchema, example=USER_EXAMPLE)
 def get_user(user_id: int) -> Any:

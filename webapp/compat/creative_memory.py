@@ -9,7 +9,7 @@ from mirada.search.related import related_images
 from webapp.callers.asking import asked_by_caller
 from webapp.callers.auth import require_user
 from webapp.http.current import current_runtime
-from webapp.http.rest import ID, MIN_CHANGE_SEQ, ApiBlueprint
+from webapp.http.rest import MIN_CHANGE_SEQ, ApiBlueprint
 from webapp.schemas.similar import (
     GALLERY_EXAMPLE,
     GallerySchema,
@@ -28,7 +28,7 @@ blueprint = ApiBlueprint(
 )
 
 
-@blueprint.get(f"/images/<{ID}:image_id>/related")
+@blueprint.get("/images/<id:image_id>/related")
 @blueprint.operation(
     "listGalleryRelated",
     "Find images related to one, in the gallery's form",

@@ -1,4 +1,4 @@
-"""Paths with doubled or trailing slashes are served as the plain path, without a redirect."""
+"""Paths: ids in them, and doubled or trailing slashes, which are served without a redirect."""
 
 from __future__ import annotations
 
@@ -7,8 +7,29 @@ from collections.abc import Iterable
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flask import Flask
+from werkzeug.exceptions import NotFound
+from werkzeug.routing import IntegerConverter, Map
 
 _SLASHES = re.compile(r"/{2,}")
+
+
+MAX_ID = 2**63 - 1
+"""What a BIGINT holds; a larger number would be an error of the driver."""
+
+
+class IdConverter(IntegerConverter):
+    """An id of the database; a larger number is 404, whichever methods the path has."""
+
+    def __init__(self, map: Map) -> None:
+        """Prepare the converter of one rule."""
+        super().__init__(map, max=MAX_ID)
+
+    def to_python(self, value: str) -> int:
+        """Return the id. Raises NotFound, where Werkzeug would look for another rule and say 405."""
+        try:
+            return int(super().to_python(value))
+        except ValueError as error:
+            raise NotFound from error
 
 
 class PlainPaths:
@@ -30,6 +51,7 @@ class PlainPaths:
 
 
 def register(app: Flask) -> None:
-    """Wrap the app; every rule is written without a trailing slash."""
+    """Wrap the app, whose rules have no trailing slash, and add the converter `id`."""
+    app.url_map.converters["id"] = IdConverter
     app.url_map.merge_slashes = False
     app.wsgi_app = PlainPaths(app.wsgi_app)  # type: ignore[method-assign]

@@ -22,8 +22,6 @@ from webapp.schemas.replies import PageQuerySchema, ProblemSchema
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-ID = "int(max=9223372036854775807)"
-"""The path converter of ids: what a BIGINT holds. Larger numbers are 404, no error of the driver."""
 DESCRIPTION = """\
 A visual memory: pictures go in, are understood, and are found again by picture or by words.
 

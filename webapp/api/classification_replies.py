@@ -17,6 +17,7 @@ from webapp.callers.asking import asked_by_caller
 from webapp.callers.auth import require_user
 from webapp.http import uploads
 from webapp.http.current import current_runtime, request_id
+from webapp.http.rest import change_seq_headers
 
 
 def question_of(fields: Mapping[str, Any]) -> Question:
@@ -53,8 +54,7 @@ def classify_upload(fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str
         question=question_of(fields),
         asset_id=fields.get("asset_id"),
     )
-    headers = {} if answer.change_seq is None else {"X-Change-Seq": str(answer.change_seq)}
-    return _body(answer, fields, asked, user.id), headers
+    return _body(answer, fields, asked, user.id), change_seq_headers(answer.change_seq)
 
 
 def classify_image(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from webapp.http.rest import (
     CHANGE_SEQ_HEADER,
     MIN_CHANGE_SEQ,
     ApiBlueprint,
+    change_seq_headers,
     json_fields,
     multipart_fields,
 )
@@ -162,9 +163,7 @@ def delete_classification(image_hash: str) -> Any:
     user = require_user()
     with current_runtime().transaction() as session:
         remembered.forget(session, user.id, _checked(image_hash))
-    change_seq = images.committed_change(session)
-    headers = {} if change_seq is None else {"X-Change-Seq": str(change_seq)}
-    return Response(status=204, headers=headers)
+    return Response(status=204, headers=change_seq_headers(images.committed_change(session)))
 
 
 def _checked(image_hash: str) -> str:

@@ -22,6 +22,7 @@ from webapp.http.preconditions import expected_version, image_etag, with_etag
 from webapp.http.rest import (
     CHANGE_SEQ_HEADER,
     ApiBlueprint,
+    change_seq_headers,
     header,
     multipart_body,
     multipart_fields,
@@ -225,5 +226,6 @@ def _visible(image_id: int) -> tuple[Any, int | None]:
 
 def _change_seq_header(committed: int | None) -> dict[str, str]:
     """Return the number of the caller's change, or else of the state that this reply has seen."""
-    change_seq = current_change_seq(current_runtime()) if committed is None else committed
-    return {} if change_seq is None else {"X-Change-Seq": str(change_seq)}
+    return change_seq_headers(
+        current_change_seq(current_runtime()) if committed is None else committed
+    )

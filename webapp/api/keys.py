@@ -177,13 +177,12 @@ def _read(owner_id: int, key_id: int, url_of: UrlOf) -> dict[str, Any]:
 
 
 def _issued(fields: dict[str, Any], owner: Any, url_of: UrlOf) -> Any:
-    scopes = checked_scopes(fields["scopes"])
     with current_runtime().transaction() as session:
         new = keys.issue(
             session,
             owner,
             name=fields["name"],
-            scopes=scopes,
+            scopes=checked_scopes(fields["scopes"]),
             expires_at=fields["expires_at"],
             asker=asker(),
         )
@@ -191,9 +190,10 @@ def _issued(fields: dict[str, Any], owner: Any, url_of: UrlOf) -> Any:
 
 
 def _rotated(fields: dict[str, Any], owner_id: int, key_id: int, url_of: UrlOf) -> Any:
-    grace = timedelta(seconds=fields["grace_s"])
     with current_runtime().transaction() as session:
-        new = keys.rotate(session, owner_id, key_id, grace=grace, asker=asker())
+        new = keys.rotate(
+            session, owner_id, key_id, grace=timedelta(seconds=fields["grace_s"]), asker=asker()
+        )
     return _shown_once(new, url_of)
 
 

@@ -73,14 +73,13 @@ def create_user(fields: dict[str, Any]) -> Any:
     """The key is in this reply and never again. For administrators."""
     require_administrator()
     wanted = fields["key"]
-    scopes = checked_scopes(wanted["scopes"])
     with current_runtime().transaction() as session:
         new = users.create_with_key(
             session,
             fields["username"],
             is_administrator=fields["role"] == "administrator",
             key_name=wanted["name"],
-            scopes=scopes,
+            scopes=checked_scopes(wanted["scopes"]),
             expires_at=wanted["expires_at"],
             asker=asker(),
         )

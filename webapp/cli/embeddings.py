@@ -41,8 +41,11 @@ def backfill_embeddings(batch_size: int, skip_existing: bool, wait: bool) -> Non
     if not runtime.settings.embeddings_enabled:
         console().print("EMBEDDINGS_ENABLED is false: nothing is embedded.")
         return
-    arguments = {"batch_size": batch_size, "skip_existing": skip_existing}
-    job_id = enqueue(runtime, BACKFILL_EMBEDDINGS, arguments=arguments)
+    job_id = enqueue(
+        runtime,
+        BACKFILL_EMBEDDINGS,
+        arguments={"batch_size": batch_size, "skip_existing": skip_existing},
+    )
     if not wait:
         console().print(f"Job {job_id} looks for pictures without a vector.")
         return

@@ -75,14 +75,14 @@ def _progress() -> Iterator[OnProgress | None]:
     if not console.is_terminal:
         yield None
         return
-    columns = (
+    with Progress(
         TextColumn("Importing"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[refused]} refused"),
         TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as bar:
+        console=console,
+    ) as bar:
         task = bar.add_task("import", total=None, refused=0)
 
         def draw(report: ImportReport) -> None:

@@ -55,7 +55,6 @@ def check_models() -> None:
 def doctor(with_models: bool) -> None:
     """Look for pictures without files, stuck jobs and missing vectors; exit 1 when any is found."""
     runtime = current_runtime()
-    out = console()
     findings: list[examination.Finding] = []
     with runtime.reading() as session:
         findings += examination.stuck_jobs(session)
@@ -72,10 +71,10 @@ def doctor(with_models: bool) -> None:
             break
         after = page.last_content_id
     if with_models:
-        report = models_report(runtime)
-        findings += [examination.Finding("models", error) for error in report.errors]
+        errors = models_report(runtime).errors
+        findings += [examination.Finding("models", error) for error in errors]
     for finding in findings:
-        out.print(f"{finding.about}: {finding.sentence}")
+        console().print(f"{finding.about}: {finding.sentence}")
     if findings:
         raise click.exceptions.Exit(1)
-    out.print("All is well.")
+    console().print("All is well.")

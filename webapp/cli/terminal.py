@@ -138,13 +138,14 @@ class Bar(Progress):
 
     def __init__(self, title: str, total: int | None = None) -> None:
         """Prepare the bar; a total of None is not known yet."""
-        columns = (
+        super().__init__(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
+            console=console(),
+            transient=True,
         )
-        super().__init__(*columns, console=console(), transient=True)
         self._task = self.add_task(title, total=total)
         self._began_s = time.monotonic()
         self._is_told = False

@@ -58,9 +58,8 @@ def create(
             scopes=_scopes(scopes),
             expires_at=_in_days(expires_days),
         )
-    user = new.user
     _show_key(
-        f"User {user.id} '{user.username}' was created. Its key, which is shown only now:",
+        f"User {new.user.id} '{new.user.username}' was created. Its key, which is shown only now:",
         new.first_key,
     )
 

@@ -198,26 +198,18 @@ class MiradaApi(Api):
         """Leave out a header that no operation sends, and with it the schema it would bring."""
 
     def _register_responses(self) -> None:
-        for status in HTTPStatus:
-            if status >= 400:
-                content = {errors.PROBLEM_MEDIA_TYPE: {"schema": ProblemSchema}}
-                reply: dict[str, Any] = {"description": status.phrase, "content": content}
-                if status == 503:
-                    reply["headers"] = {
-                        "Retry-After": {
-                            "description": "Seconds after which to try again.",
-                            "schema": {"type": "integer"},
-                        }
-                    }
-                self.spec.components.response(status.name, reply, lazy=True)
-        self.spec.components.response(
-            "DEFAULT_ERROR",
-            {
-                "description": "A problem.",
-                "content": {errors.PROBLEM_MEDIA_TYPE: {"schema": ProblemSchema}},
-            },
-            lazy=True,
-        )
+        content = {errors.PROBLEM_MEDIA_TYPE: {"schema": ProblemSchema}}
+        replies: dict[str, dict[str, Any]] = {
+            status.name: {"description": status.phrase, "content": content}
+            for status in HTTPStatus
+            if status >= 400
+        }
+        replies["DEFAULT_ERROR"] = {"description": "A problem.", "content": content}
+        replies[HTTPStatus.SERVICE_UNAVAILABLE.name]["headers"] = {
+            "Retry-After": header("Seconds after which to try again.", "integer")
+        }
+        for name, reply in replies.items():
+            self.spec.components.response(name, reply, lazy=True)
 
 
 def header(description: str, kind: str = "string") -> dict[str, Any]:
@@ -247,6 +239,11 @@ MIN_CHANGE_SEQ = request_header(
     "integer",
 )
 """Of every search."""
+
+
+def change_seq_headers(change_seq: int | None) -> dict[str, str]:
+    """Return the header with the number of a change; none of None."""
+    return {} if change_seq is None else {"X-Change-Seq": str(change_seq)}
 
 
 def multipart_body(schema: type[ma.Schema], **fields: Any) -> dict[str, Any]:

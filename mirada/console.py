@@ -15,7 +15,7 @@ from mirada.runtime import Runtime
 from mirada.search.asked import Asked
 from mirada.search.combined import DEFAULT_WEIGHTS, search_combined
 from mirada.search.fuse import FusedFound
-from mirada.search.sources import ALL, Source
+from mirada.search.queries import ALL, Source
 
 LOADING_WAIT_S = 600.0
 """How long weights are waited for: nobody else is kept waiting, and they may have to be downloaded."""

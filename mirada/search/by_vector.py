@@ -27,9 +27,8 @@ from mirada.runtime import Runtime
 from mirada.search import queries
 from mirada.search.asked import Asked
 from mirada.search.deepening import nearest
-from mirada.search.queries import Query
+from mirada.search.queries import SOURCE_OF_KIND, Query
 from mirada.search.safety import Safety, safety_in_force
-from mirada.search.sources import SOURCE_OF_KIND
 
 Score = TypeVar("Score")
 MAX_K = 1000
@@ -82,7 +81,6 @@ def search(
         Conflict: the change number was never given, or nothing can be judged for NSFW_POLICY=hide.
         Unavailable: the index or an encoder is not ready.
     """
-    kind = query.space.kind
     index = asked.fresh_index(runtime, query.space_id)
     safety = safety_in_force(runtime)
     with runtime.reading() as session:
@@ -94,9 +92,10 @@ def search(
             k=k,
             threshold=threshold,
             safety=safety,
-            kind=kind,
+            kind=query.space.kind,
         )
-    SEARCHES.labels(query.made_from, SOURCE_OF_KIND[kind], found.way, found.verdict).inc()
+    source = SOURCE_OF_KIND[query.space.kind]
+    SEARCHES.labels(query.made_from, source, found.way, found.verdict).inc()
     return found
 
 
@@ -177,10 +176,6 @@ def ranked(
 ) -> tuple[list[tuple[int, Match]], SearchAnswer]:
     """Return the ids of what `find` finds, with their vectors' matches, and the index's answer."""
     table = table_of(kind)
-
-    def shown(near: Sequence[Match]) -> list[tuple[int, Match]]:
-        return authorised(session, near, table, audience, at_most_each=k, safety=safety)
-
     return nearest(
         session,
         index,
@@ -188,7 +183,9 @@ def ranked(
         audience,
         k=k,
         threshold=threshold,
-        shown=shown,
+        shown=lambda near: authorised(
+            session, near, table, audience, at_most_each=k, safety=safety
+        ),
         spare=len(audience.left_out_ids),
     )
 

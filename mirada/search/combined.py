@@ -11,9 +11,8 @@ from mirada.runtime import Runtime
 from mirada.search import queries
 from mirada.search.asked import Asked, current_change_seq
 from mirada.search.fuse import FusedFound, VectorQuery, find_fused
-from mirada.search.queries import Query, QueryKind
+from mirada.search.queries import FUSED, SPACE_KINDS, QueryKind, Source
 from mirada.search.safety import safety_in_force
-from mirada.search.sources import FUSED, SPACE_KINDS, Source
 
 LOADING_WAIT_S = 1.0
 """Longest wait for a source whose model is still being loaded; the others can answer."""
@@ -79,29 +78,22 @@ def _vector_queries(
     """Return the questions to the spaces that can be searched, and why the others cannot."""
     vectors: list[VectorQuery] = []
     failures: dict[Source, MiradaError] = {}
-    for source in SPACE_KINDS:
+    for source, kind in SPACE_KINDS.items():
         if weight := weights.get(source):
             try:
-                query = _query(runtime, source, text, asked, wait_s)
+                query = queries.of_text_if_embedded(runtime, text, kind, asked.audience, wait_s)
             except (Conflict, NotAuthenticated, Unavailable) as error:
                 failures[source] = error
-            else:
-                index = asked.fresh_index(runtime, query.space_id)
-                vectors.append(VectorQuery(source, weight, query, index))
+                continue
+            if query is None:
+                failures[source] = Conflict(f"No {source.removesuffix('s')} has been embedded yet.")
+                continue
+            index = asked.fresh_index(runtime, query.space_id)
+            vectors.append(VectorQuery(source, weight, query, index))
     return vectors, failures
-
-
-def _query(runtime: Runtime, source: Source, text: str, asked: Asked, wait_s: float) -> Query:
-    query = queries.of_text_if_embedded(runtime, text, SPACE_KINDS[source], asked.audience, wait_s)
-    if query is None:
-        raise Conflict(f"No {source.removesuffix('s')} has been embedded yet.")
-    return query
 
 
 def _worst(failures: Mapping[Source, MiradaError]) -> MiradaError:
     """Return what may be over soon, else what the caller can change, else what an operator can."""
-    for kind in (Unavailable, InvalidInput):
-        for error in failures.values():
-            if isinstance(error, kind):
-                return error
-    return next(iter(failures.values()))
+    kinds = (Unavailable, InvalidInput, MiradaError)
+    return next(each for kind in kinds for each in failures.values() if isinstance(each, kind))

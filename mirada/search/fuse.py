@@ -10,17 +10,16 @@ from sqlalchemy.orm import Session
 
 from mirada.db.chunks import rows_in
 from mirada.db.models import Image
-from mirada.db.vector_tables import table_of
+from mirada.db.vector_tables import subjects_of, table_of
 from mirada.kernel.audience import Audience
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.similarity import Verdict, relevances, verdict
 from mirada.ports import SearchAnswer, VectorIndex
 from mirada.search.by_vector import MAX_K, loaded, ranked
 from mirada.search.by_words import find_by_words
-from mirada.search.queries import Query
+from mirada.search.queries import Query, Source
 from mirada.search.rank_fusion import Fused, WeightedRanking, reciprocal_rank_fusion
 from mirada.search.safety import Safety
-from mirada.search.sources import Source
 
 SURE_FROM = 0.5
 """Relevance from which a vector source's find counts in full."""
@@ -228,9 +227,7 @@ def _with_silence(session: Session, answers: Sequence[_SourceAnswer]) -> list[We
 def _silent(session: Session, asked: VectorQuery, image_ids: Collection[int]) -> set[int]:
     """Return which of these images have no vector in a space, or are not yet to show it."""
     table = table_of(asked.query.space.kind)
-    # Two statements, for joined in one SQLite reads every vector of the space.
-    shown = select(Image.id, table.shown_by).where(table.is_through, table.shown_by.is_not(None))
-    subjects: dict[int, int] = dict(rows_in(session, shown, Image.id, image_ids))
+    subjects = subjects_of(session, table, image_ids)
     live = select(table.subject).where(
         table.entity.space_id == asked.query.space_id, table.entity.is_deleted.is_(False)
     )

@@ -102,10 +102,6 @@ def find_similar(
         safety: when not None, what it calls unsafe is found only by those who brought it.
     """
     audience = replace(audience, with_remembered=True)
-
-    def shown(near: Sequence[Match]) -> list[SimilarPicture]:
-        return _authorised(session, near, audience, exclude_sha256, safety)
-
     found, _ = nearest(
         session,
         index,
@@ -113,7 +109,7 @@ def find_similar(
         audience,
         k=k,
         threshold=threshold,
-        shown=shown,
+        shown=lambda near: _authorised(session, near, audience, exclude_sha256, safety),
         spare=int(exclude_sha256 is not None),
     )
     return found

@@ -1,4 +1,7 @@
-"""Queries: words, a picture, an image or numbers, made into a unit vector of one embedding space."""
+"""Queries: words, a picture, an image or numbers, made into a unit vector of one embedding space.
+
+The sources that a text is compared with have their names here.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +42,30 @@ FORMAT_OF_BEGINNING = {
     b"RI": ImageFormat.WEBP,
 }
 """Of magic numbers: two bytes tell the formats apart that the decoder accepts."""
+
+
+class Source(StrEnum):
+    """A source; pictures, prompts and captions are compared by meaning, keywords as they are written.
+
+    Requests, replies and metrics use these names.
+    """
+
+    PICTURES = "pictures"
+    PROMPTS = "prompts"
+    CAPTIONS = "captions"
+    KEYWORDS = "keywords"
+
+
+ALL = "all"
+"""All of these together, in a request."""
+FUSED = "fused"
+"""The way in which several rankings became one, in replies and metrics."""
+SPACE_KINDS = {
+    Source.PICTURES: SpaceKind.IMAGE,
+    Source.PROMPTS: SpaceKind.PROMPT,
+    Source.CAPTIONS: SpaceKind.CAPTION,
+}
+SOURCE_OF_KIND = {kind: source for source, kind in SPACE_KINDS.items()}
 
 
 class QueryKind(StrEnum):

@@ -1,20 +1,21 @@
-"""Find images related to a stored one, by its picture and its prompt together."""
+"""Find images related to a stored one, by its picture and its prompt together.
+
+Two rankings are read as far as the threshold algorithm needs until the k best are settled.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mirada.db import spaces
 from mirada.db.changes import current_seq
-from mirada.db.chunks import rows_in
 from mirada.db.models import Image
 from mirada.db.stored_vectors import vectors_of
-from mirada.db.vector_tables import VectorTable, table_of
+from mirada.db.vector_tables import subjects_of, table_of
 from mirada.embedding.interactive import SWITCHED_OFF
 from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import SpaceKind, Vector
@@ -25,7 +26,6 @@ from mirada.pictures.images import get_image
 from mirada.ports import VectorIndex, single
 from mirada.runtime import Runtime
 from mirada.search.asked import Asked
-from mirada.search.blending import Blend, Ranked
 from mirada.search.by_vector import authorised, loaded
 from mirada.search.deepening import Reading, deepen
 from mirada.search.queries import Query, QueryKind
@@ -50,6 +50,26 @@ class RelatedImage:
 
     image: Image
     similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """One ranking, known down to the rows that were read.
+
+    Attributes:
+        lowest: the lowest similarity read; nothing unread is higher. -1 before anything was.
+        is_exhausted: everything there is was read.
+        neutral: similarity of an item that has no place in this ranking at all.
+    """
+
+    lowest: float
+    is_exhausted: bool
+    neutral: float
+
+    @property
+    def best_unread(self) -> float:
+        """Return the highest similarity that an item may have that was not read here."""
+        return self.neutral if self.is_exhausted else max(self.lowest, self.neutral)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +114,8 @@ def related_images(
         image = get_image(session, image_id, asked.audience.whole())
         if not runtime.settings.embeddings_enabled:
             return Related(reason=SWITCHED_OFF)
-        picture, prompt = own_queries(session, image)
+        picture = own_query(session, image, SpaceKind.IMAGE)
+        prompt = own_query(session, image, SpaceKind.PROMPT) if blend > 0.0 else None
     if picture is None:
         is_failed = image.status == ImageStatus.FAILED
         return Related(
@@ -104,7 +125,7 @@ def related_images(
         )
     aspects = [
         Aspect(query, asked.fresh_index(runtime, query.space_id))
-        for query in (picture, prompt if blend > 0.0 else None)
+        for query in (picture, prompt)
         if query is not None
     ]
     safety = safety_in_force(runtime)
@@ -115,19 +136,12 @@ def related_images(
     return Related(found, blend if len(aspects) > 1 else 0.0, few)
 
 
-def own_queries(session: Session, image: Image) -> tuple[Query | None, Query | None]:
-    """Return an image's picture and prompt as queries, None for one without a vector (yet)."""
-    return (
-        _own_query(session, image, SpaceKind.IMAGE),
-        _own_query(session, image, SpaceKind.PROMPT),
-    )
-
-
-def _own_query(session: Session, image: Image, kind: SpaceKind) -> Query | None:
+def own_query(session: Session, image: Image, kind: SpaceKind) -> Query | None:
+    """Return an image's picture or prompt as a query, None while it has no vector."""
     space = spaces.pinned_space(session, kind)
     if space is None or image.status != ImageStatus.READY:
         return None
-    vector = _vectors_of(session, table_of(kind), space.id, [image.id]).get(image.id)
+    vector = _vectors_of(session, kind, space.id, [image.id]).get(image.id)
     if vector is None:
         return None
     return Query(vector, space.id, space.to_space(), QueryKind.IMAGE_ID)
@@ -165,8 +179,8 @@ def find_related(
         raise InvalidInput(
             "blend must be between 0 and 1.", fields={"blend": ["Must be between 0 and 1."]}
         )
-    weights = Blend(blend if prompt is not None else 0.0)
-    second = prompt if weights.prompt_weight > 0.0 else None
+    second = prompt if blend > 0.0 else None
+    weight = 0.0 if second is None else blend
 
     def read(depth: int) -> Reading[list[tuple[int, float]]]:
         pictures, by_picture = _read(session, picture, depth, audience, safety)
@@ -176,13 +190,12 @@ def find_related(
             _fill_in(session, picture, by_picture, by_prompt)
             _fill_in(session, second, by_prompt, by_picture)
         scores = (
-            (image, weights.score(cosine, by_prompt.get(image, prompts.neutral)))
+            (image, blended(cosine, by_prompt.get(image, prompts.neutral), weight))
             for image, cosine in by_picture.items()
         )
         scored = sorted(scores, key=lambda pair: (-pair[1], pair[0]))
         kth_score = scored[k - 1][1] if len(scored) >= k else None
-        is_settled = weights.is_settled(kth_score, pictures, prompts)
-        return Reading(scored[:k], is_settled, not scored)
+        return Reading(scored[:k], is_settled(kth_score, pictures, prompts, weight), not scored)
 
     def confirm() -> None:
         for aspect in filter(None, (picture, prompt)):
@@ -191,6 +204,36 @@ def find_related(
     depth = max(FIRST_DEPTH, DEEPER * k)
     best = deepen(read, depth, factor=DEEPER, most=MAX_DEPTH, confirm=confirm)
     return [RelatedImage(image, score) for image, score in loaded(session, best, audience)]
+
+
+def blended(picture: float, prompt: float, prompt_weight: float) -> float:
+    """Return the mean of two cosines, in [-1, 1]; a prompt's weight of 0 leaves the picture's alone.
+
+    >>> blended(0.8, 0.4, 0.25)
+    0.7
+    """
+    return (1.0 - prompt_weight) * picture + prompt_weight * prompt
+
+
+def is_settled(
+    kth_score: float | None, pictures: Ranked, prompts: Ranked, prompt_weight: float
+) -> bool:
+    """Return whether nothing unread can be better than the k-th best that was read.
+
+    Args:
+        kth_score: None while fewer than k items were read.
+        pictures: the ranking by picture.
+        prompts: the ranking by prompt.
+        prompt_weight: in [0, 1].
+
+    Source: Fagin, Lotem and Naor, "Optimal aggregation algorithms for middleware", PODS 2001,
+    section 4 (the threshold algorithm); both similarities enter with weights >= 0.
+    """
+    # Every image that counts has a picture's vector, so an exhausted ranking by picture held them all.
+    return pictures.is_exhausted or (
+        kth_score is not None
+        and kth_score >= blended(pictures.best_unread, prompts.best_unread, prompt_weight)
+    )
 
 
 def _read(
@@ -219,23 +262,21 @@ def _fill_in(
     session: Session,
     aspect: Aspect,
     known: dict[int, float],
-    image_ids: Collection[int],
+    image_ids: Iterable[int],
 ) -> None:
     """Add the cosines of images that only the other ranking showed; none for one without a vector."""
     missing = [image_id for image_id in image_ids if image_id not in known]
-    space_id, space = aspect.query.space_id, aspect.query.space
-    vectors = _vectors_of(session, table_of(space.kind), space_id, missing)
+    vectors = _vectors_of(session, aspect.query.space.kind, aspect.query.space_id, missing)
     if vectors:
         found = cosines(np.stack(list(vectors.values())), aspect.query.vector)
         known |= {image_id: float(cosine) for image_id, cosine in zip(vectors, found, strict=True)}
 
 
 def _vectors_of(
-    session: Session, table: VectorTable, space_id: int, image_ids: Collection[int]
+    session: Session, kind: SpaceKind, space_id: int, image_ids: Iterable[int]
 ) -> dict[int, Vector]:
     """Return the vectors of images by their ids; one that is damaged counts as none."""
-    # Two statements, for joined in one SQLite reads every vector of the space.
-    shown = select(Image.id, table.shown_by).where(table.is_through, table.shown_by.is_not(None))
-    subject_of: dict[int, int] = dict(rows_in(session, shown, Image.id, image_ids))
+    table = table_of(kind)
+    subject_of = subjects_of(session, table, image_ids)
     found = vectors_of(session, table, space_id, subject_of.values())
     return {i: found[subject] for i, subject in subject_of.items() if subject in found}

@@ -61,16 +61,16 @@ class Safety:
 
     def unsafe_contents(self, session: Session, content_ids: Collection[int]) -> set[int]:
         """Return which of these contents show unsafe pictures; one with a damaged vector does."""
-        found = set()
         query = select(Embedding.content_id, Embedding.vector, Embedding.crc32).where(
             Embedding.is_deleted.is_(False)
         )
-        for row in rows_in(session, query, Embedding.content_id, content_ids):
-            vector = intact(row.vector, row.crc32, self.unsafe.shape[1])
-            # What cannot be judged is not shown to strangers.
-            if vector is None or self.score(vector) >= self.threshold:
-                found.add(row.content_id)
-        return found
+        # What cannot be judged is not shown to strangers.
+        return {
+            row.content_id
+            for row in rows_in(session, query, Embedding.content_id, content_ids)
+            if (vector := intact(row.vector, row.crc32, self.unsafe.shape[1])) is None
+            or self.score(vector) >= self.threshold
+        }
 
 
 def safety_in_force(runtime: Runtime) -> Safety | None:

@@ -277,7 +277,7 @@ def test_a_text_that_somebody_else_wrote_is_not_shown_before_its_own_job(desk: D
     before = fingerprint(desk, desk.bea)
     with desk.database.reading() as session:
         row = session.get_one(Image, mine.id)
-        assert related.own_queries(session, row)[1] is None
+        assert related.own_query(session, row, SpaceKind.PROMPT) is None
         with pytest.raises(Conflict, match="no prompt vector yet"):
             queries.vector_of_image(
                 session,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirada.search.blending import Blend, Ranked
+from mirada.search.related import Ranked, blended, is_settled
 
 
 @given(
@@ -25,9 +25,9 @@ def test_what_is_settled_is_what_scoring_everything_finds(
     prompt = np.where(chance.random(count) < lacking, np.nan, chance.uniform(-1, 1, count))
     with_prompt = np.flatnonzero(~np.isnan(prompt))
     neutral = float(chance.uniform(-1, 1))
-    blend = Blend(weight)
     whole = [
-        blend.score(p, neutral if np.isnan(q) else q) for p, q in zip(picture, prompt, strict=True)
+        blended(p, neutral if np.isnan(q) else q, weight)
+        for p, q in zip(picture, prompt, strict=True)
     ]
     by_picture = np.argsort(-picture)
     by_prompt = with_prompt[np.argsort(-prompt[with_prompt])]
@@ -38,12 +38,12 @@ def test_what_is_settled_is_what_scoring_everything_finds(
         pictures = Ranked(float(picture[by_picture[:depth]].min()), depth > count, 0.0)
         lowest = float(prompt[by_prompt[:depth]].min()) if with_prompt.size else -1.0
         prompts = Ranked(lowest, depth > with_prompt.size, neutral)
-        if blend.is_settled(kth, pictures, prompts):
+        if is_settled(kth, pictures, prompts, weight):
             assert best == pytest.approx(sorted(whole, reverse=True)[:k], abs=1e-12)
             return
     pytest.fail("It never settled, although everything was read.")
 
 
 def test_the_ends_of_the_scale_compare_one_thing_alone() -> None:
-    assert Blend(0.0).score(0.3, 0.9) == 0.3
-    assert Blend(1.0).score(0.3, 0.9) == 0.9
+    assert blended(0.3, 0.9, 0.0) == 0.3
+    assert blended(0.3, 0.9, 1.0) == 0.9

@@ -19,8 +19,7 @@ from mirada.kernel.errors import InvalidInput
 from mirada.kernel.images import ImageFormat, ImageStatus, PictureFacts
 from mirada.pictures import register
 from mirada.search.fuse import FusedFound, VectorQuery, find_fused
-from mirada.search.queries import Query, QueryKind
-from mirada.search.sources import Source
+from mirada.search.queries import Query, QueryKind, Source
 from testing.exact_index import ExactIndex
 from testing.registering import register_image
 

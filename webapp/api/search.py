@@ -13,8 +13,7 @@ from mirada.runtime import EncoderKind, Runtime
 from mirada.search import queries
 from mirada.search.by_vector import search
 from mirada.search.combined import DEFAULT_WEIGHTS, search_combined
-from mirada.search.queries import Query, QueryKind
-from mirada.search.sources import ALL, Source
+from mirada.search.queries import ALL, Query, QueryKind, Source
 from webapp.api.likes import liked_in
 from webapp.callers.asking import asked_by_caller
 from webapp.http.current import current_runtime

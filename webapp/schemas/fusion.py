@@ -11,7 +11,7 @@ from marshmallow import validate
 from mirada.kernel.similarity import SearchWay
 from mirada.ports import SearchAnswer
 from mirada.search.fuse import FusedFound, FusedImage
-from mirada.search.sources import FUSED, Source
+from mirada.search.queries import FUSED, Source
 from webapp.schemas.images import IMAGE_EXAMPLE, image_body
 from webapp.schemas.replies import ReplySchema
 from webapp.schemas.search import FoundImageSchema, FoundSchema

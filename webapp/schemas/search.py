@@ -12,7 +12,7 @@ from marshmallow import validate
 
 from mirada.kernel.similarity import SearchWay, Verdict
 from mirada.search.by_vector import MAX_K, Found
-from mirada.search.sources import ALL, Source
+from mirada.search.queries import ALL, Source
 from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, image_body
 from webapp.schemas.replies import ReplySchema
 

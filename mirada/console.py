@@ -61,8 +61,7 @@ def search(
         found = search_combined(runtime, text, weights, asked, k=limit, wait_s=LOADING_WAIT_S)
     except MiradaError as error:
         raise click.ClickException(error.detail) from error
-    show = _as_json if as_json else _as_table
-    click.echo(show(found))
+    click.echo(_as_json(found) if as_json else _as_table(found))
 
 
 def _rows(found: FusedFound) -> list[dict[str, object]]:

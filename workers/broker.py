@@ -25,8 +25,8 @@ WORKER_SOCKET_TIMEOUT_S = 5.0
 def make_broker(redis_url: str, socket_timeout_s: float) -> RedisBroker:
     """Return a broker that connects when it is first used.
 
-    It has no middleware at all: what Dramatiq's would retry, delay, interrupt or expire is decided
-    by the ledger alone, and its retries are lost when Redis is down just then.
+    It has no middleware: the ledger alone decides what is retried, delayed, interrupted or expired.
+    Dramatiq's own retries would be lost when Redis is down just then.
     """
     client = redis.Redis.from_url(
         redis_url,

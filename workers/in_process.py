@@ -61,7 +61,6 @@ class InProcessWorker:
 
     def start(self) -> None:
         """Begin to work on what is due."""
-        self._former_doorbell = self._runtime.doorbell
         self._runtime.doorbell = InProcessDoorbell(self._dispatcher.wake)
         self._sweeper.start()
         self._dispatcher.start()

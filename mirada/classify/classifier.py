@@ -7,15 +7,19 @@ from typing import Any, Self
 
 import numpy as np
 
-from mirada.classify import expansions
-from mirada.classify import label_set as labels
-from mirada.classify.expansions import expansions_are_on
+from mirada.classify.expansions import expansions_are_on, look_up_all
+from mirada.classify.label_set import LABELS
 from mirada.classify.label_verdict import Classification
 from mirada.config import Settings
 from mirada.embedding import label_vectors
-from mirada.feedback import evidence
 from mirada.feedback.concepts import CONCEPTS
-from mirada.feedback.evidence import Learned, Vocabulary, evidence_for, remembered_vectors
+from mirada.feedback.evidence import (
+    Learned,
+    Vocabulary,
+    adapted,
+    evidence_for,
+    remembered_vectors,
+)
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix, Vector
 from mirada.kernel.labels import Label
 from mirada.kernel.nsfw import SAFE_PROMPTS, UNSAFE_PROMPTS, NsfwPolicy
@@ -80,7 +84,7 @@ class Classifier:
         chosen = question.labels
         if chosen is None:
             with runtime.reading() as session:
-                chosen = tuple(labels.LABELS.in_force(session))
+                chosen = tuple(LABELS.in_force(session))
         label_matrix, concepts, unsafe, safe = _encoded(
             runtime, encoder, question, chosen, within_s
         )
@@ -108,17 +112,11 @@ class Classifier:
             nsfw_threshold=threshold,
         )
 
-    @property
-    def concepts(self) -> Matrix:
-        """(w, d) float32, unit rows: `feedback.concepts.CONCEPTS` in the space."""
-        return self.vocabulary.concepts
-
     def judge(self, picture: Vector) -> Classification:
         """Return what a picture shows: (d,) float32, unit norm, in the space."""
         seen = zero_shot(picture, self.label_matrix, self.logit_scale, self.logit_bias)
-        names = [label.name for label in self.labels]
-        adapted = evidence.adapted(
-            names,
+        by_feedback = adapted(
+            [label.name for label in self.labels],
             seen.probabilities,
             picture,
             self.learned,
@@ -128,12 +126,14 @@ class Classifier:
         return Classification.of(
             self.labels,
             seen,
-            adapted.scores,
+            by_feedback.scores,
             entropy_threshold=self.settings.entropy_threshold,
-            is_far=none_of_these(float(seen.cosines.max()), cosines(self.concepts, picture)),
+            is_far=none_of_these(
+                float(seen.cosines.max()), cosines(self.vocabulary.concepts, picture)
+            ),
             nsfw_score=None if self.safety is None else self.safety.score(picture),
-            theme_affinity=adapted.theme_affinity,
-            theme_verdicts=adapted.theme_verdicts,
+            theme_affinity=by_feedback.theme_affinity,
+            theme_verdicts=by_feedback.theme_verdicts,
         )
 
     def summary(self, found: Classification) -> dict[str, Any]:
@@ -173,7 +173,7 @@ def _descriptions(runtime: Runtime, chosen: tuple[Label, ...]) -> dict[str, tupl
         return told
     model = runtime.settings.llm_label_expansion_model
     with runtime.reading() as session:
-        known = expansions.look_up_all(session, told, model)
+        known = look_up_all(session, told, model)
     return {
         name: (*told[name], *(looked_up.expansion.descriptions if looked_up.expansion else ()))
         for name, looked_up in known.items()

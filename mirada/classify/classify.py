@@ -9,23 +9,22 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakValueDictionary
 
 from mirada.classify import remembered
 from mirada.classify.classifier import Classifier, Question
 from mirada.classify.label_verdict import Classification
-from mirada.classify.remembered import KnownPicture, Remark, SentPicture
+from mirada.classify.remembered import KnownPicture, Remark
 from mirada.db import changes
+from mirada.db.classifier_models import ClassifiedPicture
 from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import Vector
 from mirada.kernel.errors import Conflict, NotFound
 from mirada.pictures.intake import receive, require_declared_type
+from mirada.pictures.register import NewPicture
 from mirada.ports import CalibratedEncoder, StagedFile
 from mirada.runtime import Runtime
-
-if TYPE_CHECKING:
-    from mirada.db.classifier_models import ClassifiedPicture
 
 
 class _PictureLocks:
@@ -37,10 +36,7 @@ class _PictureLocks:
 
     def lock_of(self, sha256: str) -> threading.Lock:
         with self._guard:
-            lock = self._locks.get(sha256)
-            if lock is None:
-                lock = self._locks[sha256] = threading.Lock()
-            return lock
+            return self._locks.setdefault(sha256, threading.Lock())
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +105,7 @@ def classify_sent(
         with runtime.transaction() as session:
             row = remembered.remember_sent(
                 session,
-                SentPicture(staged.sha256, staged.byte_size, facts),
+                NewPicture(staged.sha256, staged.byte_size, facts),
                 owner_id=owner_id,
                 space_id=space_id,
                 space=space,
@@ -172,5 +168,4 @@ def _answer(
     row: ClassifiedPicture,
     change_seq: int | None,
 ) -> Answer:
-    summary = row.result or {}
-    return Answer(sha256, vector, found, summary, row.asset_id, row.theme, change_seq)
+    return Answer(sha256, vector, found, row.result or {}, row.asset_id, row.theme, change_seq)

@@ -109,9 +109,10 @@ def request_expansion(
         again: ask even though it failed lately.
     """
     known = look_up(session, label, model)
-    if known.status in (ExpansionStatus.READY, ExpansionStatus.PENDING):
-        return known
-    if known.status == ExpansionStatus.FAILED and not again:
+    asks = (
+        (ExpansionStatus.MISSING, ExpansionStatus.FAILED) if again else (ExpansionStatus.MISSING,)
+    )
+    if known.status not in asks:
         return known
     job = ledger.enqueue(
         session,
@@ -127,10 +128,10 @@ def request_expansion(
 def expansions_are_on(runtime: Runtime) -> bool:
     """Return whether labels are expanded at all: switched on, and with a key."""
     settings = runtime.settings
-    if not settings.enable_llm_label_expansion:
-        return False
     # A key is enough to know: the client is built where it is used. That there is none is said there.
-    return settings.openai_api_key is not None or runtime.language_model is not None
+    return settings.enable_llm_label_expansion and (
+        settings.openai_api_key is not None or runtime.language_model is not None
+    )
 
 
 def queue_expansion(

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from mirada.db import changes
 from mirada.db.classifier_models import ClassifiedPicture
-from mirada.db.contents import lock_content, lock_or_insert_content, release_content
+from mirada.db.contents import lock_content, release_content
 from mirada.db.models import Content, Embedding, Image, utc_now
 from mirada.db.pages import newest_first
 from mirada.db.stored_vectors import intact
@@ -23,16 +23,8 @@ from mirada.embedding import embed
 from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import EmbeddingSpace, Vector
 from mirada.kernel.errors import NotFound
-from mirada.kernel.images import ImageFormat, ImageStatus, PictureFacts
-
-
-@dataclass(frozen=True, slots=True)
-class SentPicture:
-    """A picture that came to be classified: its bytes' hash and size, and what decoding showed."""
-
-    sha256: str
-    byte_size: int
-    facts: PictureFacts
+from mirada.kernel.images import ImageFormat, ImageStatus
+from mirada.pictures.register import NewPicture, locked_content
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +117,7 @@ def picture_of_image(
 
 def remember_sent(
     session: Session,
-    picture: SentPicture,
+    picture: NewPicture,
     *,
     owner_id: int,
     space_id: int,
@@ -140,7 +132,7 @@ def remember_sent(
 
     Args:
         session: a transaction.
-        picture: as it was sent.
+        picture: as it was sent, with no key: its bytes are not kept.
         owner_id: the sender.
         space_id: the row of `space`.
         space: of `vector`.
@@ -148,17 +140,7 @@ def remember_sent(
         is_encoded_now: the vector was computed from these bytes; written over a damaged one.
         remark: remembered with it.
     """
-    content = lock_or_insert_content(
-        session,
-        picture.sha256,
-        storage_key="",
-        byte_size=picture.byte_size,
-        format=picture.facts.format.value,
-        width=picture.facts.width,
-        height=picture.facts.height,
-        is_animated=picture.facts.frame_count > 1,
-        created_at=utc_now(),
-    )
+    content = locked_content(session, picture)
     embed.store_embedding(session, content.id, space_id, space, vector, replace=is_encoded_now)
     return _remember(session, content, owner_id, remark, sent_bytes=True)
 

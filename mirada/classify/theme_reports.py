@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from mirada.classify import label_set
 from mirada.classify.classifier import Classifier, Question
+from mirada.db.classifier_models import Feedback
 from mirada.feedback import theme_verdicts
 from mirada.feedback.adaptive import NO_OPINION, fitted_threshold, theme_shift
 from mirada.feedback.theme_verdicts import SeenVerdict, ThemeVerdicts
@@ -15,9 +15,6 @@ from mirada.feedback.verdicts import theme_key
 from mirada.kernel.audience import Audience
 from mirada.ports import CalibratedEncoder
 from mirada.runtime import Runtime
-
-if TYPE_CHECKING:
-    from mirada.db.classifier_models import Feedback
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +85,8 @@ def theme_report(
         Unavailable: the encoder or the database cannot be had.
     """
     key = theme_key(theme)
-    classifier = None
-    if encoder is not None:
-        classifier = Classifier.prepare(runtime, encoder, Question(theme=key))
+    question = Question(theme=key)
+    classifier = None if encoder is None else Classifier.prepare(runtime, encoder, question)
     vocabulary = None if classifier is None else classifier.vocabulary
     with runtime.reading() as session:
         names = [label.name for label in label_set.LABELS.in_force(session)]
@@ -117,10 +113,8 @@ def theme_report(
 
 
 def _reported(seen: SeenVerdict, theme: str, classifier: Classifier | None) -> ReportedVerdict:
-    if classifier is None or seen.vector is None:
-        return ReportedVerdict(seen.feedback)
-    rows = classifier.learned.verdict_ids.get(theme, ())
-    if seen.feedback.id not in rows:
+    rows = () if classifier is None else classifier.learned.verdict_ids.get(theme, ())
+    if classifier is None or seen.vector is None or seen.feedback.id not in rows:
         return ReportedVerdict(seen.feedback)
     found = classifier.judge(seen.vector)
     assert found.theme_affinity is not None

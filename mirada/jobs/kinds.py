@@ -120,7 +120,7 @@ def _nothing(*_: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class SubjectRules:
-    """What the ledger does with the subject of a job, given its id, in the ledger's transaction.
+    """The ledger's calls about the subject of a job, given its id, in the ledger's transaction.
 
     Attributes:
         lock: called before the job's row is locked.

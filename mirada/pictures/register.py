@@ -28,12 +28,12 @@ from mirada.pictures.new_image import NewImage, Processing, Texts
 
 @dataclass(frozen=True, slots=True)
 class NewPicture:
-    """Checked bytes that lie in the store under a key of their own."""
+    """Checked bytes, and the key of their own under which the store has them; "" where it has not."""
 
     sha256: str
     byte_size: int
     facts: PictureFacts
-    storage_key: str
+    storage_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

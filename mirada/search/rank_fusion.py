@@ -25,9 +25,9 @@ class WeightedRanking:
         weight: how much it counts, >= 0; 0 leaves it out.
         ids: best first, each id once.
         sure: how many of them, from the first, the source takes to be relevant; None: all.
-        silent: ids of which this source has nothing to compare, such as pictures without a prompt:
-            they count here as they do, on the weighted mean, in the other sources that are silent
-            on some. None for a source that only adds to what it finds, such as words.
+        silent: ids of which this source has nothing to compare, such as pictures without a prompt.
+            They count here as they do on the weighted mean of the other sources that are silent on
+            some. None for a source that only adds to what it finds, such as words.
     """
 
     source: str

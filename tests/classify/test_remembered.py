@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select, update
 
 from mirada.classify import remembered as classify
-from mirada.classify.remembered import Remark, SentPicture
+from mirada.classify.remembered import Remark
 from mirada.db import changes, spaces
 from mirada.db.classifier_models import ClassifiedPicture
 from mirada.db.models import Content, Embedding, Image, User
@@ -57,7 +57,7 @@ class House:
         with self.database.transaction() as session:
             classify.remember_sent(
                 session,
-                SentPicture(sha(name), 100, FACTS),
+                register.NewPicture(sha(name), 100, FACTS),
                 owner_id=owner_id,
                 space_id=self.space_id,
                 space=SPACE,

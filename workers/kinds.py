@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mirada.captions import job as captions
-from mirada.classify import batch_job, expansion_job
+from mirada.classify import batch, expansions
 from mirada.drawing import job as drawing
 from mirada.embedding import backfill, index_rebuild
 from mirada.embedding import job as embedding
@@ -17,8 +17,8 @@ KINDS: dict[str, Kind] = {
         backfill,
         index_rebuild,
         groups,
-        expansion_job,
-        batch_job,
+        expansions,
+        batch,
         captions,
         drawing,
     )

@@ -1,25 +1,32 @@
-"""Batches of stored images: queue the job that classifies them, and read them page by page."""
+"""Batches of stored images: queue the job that classifies them, and work on it page by page.
+
+It encodes nothing but labels that are new.
+"""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from mirada.classify.remembered import KnownPicture, known_pictures
+from mirada.classify.classifier import Classifier, Question
+from mirada.classify.remembered import KnownPicture, Remark, known_pictures, remember_known
 from mirada.db.chunks import rows_in
 from mirada.db.idempotency import Requested, once
 from mirada.db.models import Content, Image
 from mirada.db.visibility import visible_images
-from mirada.jobs import ledger
+from mirada.jobs import attempts, ledger
+from mirada.jobs.kinds import Attempt, Kind, RetryPolicy
 from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import EmbeddingSpace
-from mirada.kernel.errors import Conflict, NotFound
+from mirada.kernel.errors import Conflict, NotFound, Unavailable
 from mirada.kernel.images import ImageStatus
+from mirada.kernel.labels import Label
 from mirada.runtime import Runtime
 
 CLASSIFY_IMAGES = "classify_images_task"
@@ -75,8 +82,8 @@ def request_batch(
     if image_ids is None:
         if count_images(session, owner_id, None) == 0:
             raise Conflict("You have no image that could be classified; upload some first.")
-    else:
-        _require_all(session, owner_id, image_ids)
+    elif missing := sorted(set(image_ids) - _seen(session, owner_id, image_ids)):
+        raise NotFound(f"There is no image {missing[0]}, or it is not yours to see.")
     job = ledger.enqueue(
         session,
         CLASSIFY_IMAGES,
@@ -156,7 +163,76 @@ def _seen(session: Session, owner_id: int, image_ids: Sequence[int]) -> set[int]
     return {row.id for row in rows_in(session, query, Image.id, image_ids)}
 
 
-def _require_all(session: Session, owner_id: int, image_ids: Sequence[int]) -> None:
-    missing = sorted(set(image_ids) - _seen(session, owner_id, image_ids))
-    if missing:
-        raise NotFound(f"There is no image {missing[0]}, or it is not yours to see.")
+def question_to_json(question: Question) -> dict[str, Any]:
+    """Return a question as a job's row holds it."""
+    names = None if question.labels is None else [label.name for label in question.labels]
+    return {
+        "labels": names,
+        "templates": None if question.templates is None else list(question.templates),
+        "with_descriptions": question.with_descriptions,
+        "nsfw_threshold": question.nsfw_threshold,
+    }
+
+
+def question_from_json(stored: dict[str, Any]) -> Question:
+    """Return the question that `question_to_json` wrote."""
+    names, templates = stored["labels"], stored["templates"]
+    return Question(
+        labels=None if names is None else tuple(Label(name) for name in names),
+        templates=None if templates is None else tuple(templates),
+        with_descriptions=stored["with_descriptions"],
+        nsfw_threshold=stored["nsfw_threshold"],
+    )
+
+
+def classify_images(runtime: Runtime, attempt: Attempt) -> None:
+    """Classify the job's images and remember the results under the job's id.
+
+    Images that were deleted or hidden since are left out, and so are those that could not be
+    embedded. Running it twice writes the same results again.
+
+    Raises:
+        Unavailable: some images still wait for their vectors; all others have their results, and
+            the next attempt looks again.
+    """
+    job = attempt.job
+    owner_id, image_ids = job.owner_id, job.arguments["image_ids"]
+    if owner_id is None:
+        raise NotFound("The job names nobody to classify for.")
+    question = question_from_json(job.arguments["question"])
+    # Nobody waits for this: however many labels are new, they are encoded in one go.
+    classifier = Classifier.prepare(runtime, runtime.encoder, question, within_s=None)
+    with runtime.reading() as session:
+        total = count_images(session, owner_id, image_ids)
+    done = waiting = 0
+    attempt.report(done, total)
+    for page in pages(runtime, owner_id, image_ids, classifier.space_id, classifier.space):
+        results = [
+            (picture, classifier.summary(classifier.judge(picture.vector)))
+            for picture in page.pictures
+        ]
+        with runtime.transaction() as session:
+            attempts.report_progress(session, job.id, attempt.token, done, max(total, done))
+            for picture, result in results:
+                remark = Remark(result=result, job_id=job.id)
+                # One that was deleted since the page was read has no result.
+                with suppress(NotFound):
+                    remember_known(
+                        session, picture, owner_id=owner_id, remark=remark, sent_bytes=False
+                    )
+        done += page.seen - page.waiting
+        waiting += page.waiting
+        attempt.report(done, max(total, done))
+    if waiting:
+        raise Unavailable(f"{waiting} of the images still wait for their vectors.")
+    with runtime.transaction() as session:
+        attempts.report_progress(session, job.id, attempt.token, done, done)
+        attempts.finish(session, job.id, attempt.token)
+
+
+KIND = Kind(
+    CLASSIFY_IMAGES,
+    classify_images,
+    # Images that were uploaded a moment ago may still wait for their vectors, ten minutes in all.
+    RetryPolicy(max_attempts=8, first_delay_s=5.0),
+)

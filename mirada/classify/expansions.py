@@ -1,7 +1,7 @@
 """Expansions of labels: looked up, queued once, waited for a little, and stored for good.
 
-They are stored by label, model and prompt version, so nothing is paid for twice. Only the job in
-`mirada.classify.expansion_job` asks the model.
+They are stored by label, model and prompt version, so nothing is paid for twice. Only the job that
+`expand_label` works on asks the model.
 """
 
 from __future__ import annotations
@@ -18,14 +18,22 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from mirada.classify.label_expansion import PROMPT_VERSION, Expansion, from_dict
+from mirada.classify.label_expansion import (
+    PROMPT_VERSION,
+    Expansion,
+    expansion_question,
+    from_dict,
+    parse,
+)
 from mirada.db.chunks import rows_in
 from mirada.db.classifier_models import LabelExpansion
 from mirada.db.deadlocks import in_transaction
 from mirada.db.models import Job, JobState
 from mirada.db.session import now_ms
-from mirada.jobs import ledger
+from mirada.jobs import attempts, ledger
+from mirada.jobs.kinds import Attempt, Kind, RetryPolicy
 from mirada.kernel.errors import Unavailable
+from mirada.language_model import paying, spending
 from mirada.runtime import Runtime
 
 logger = logging.getLogger(__name__)
@@ -188,18 +196,19 @@ def expansion_within(
     """
     if not expansions_are_on(runtime):
         return None, ExpansionStatus.OFF
-    settings = runtime.settings
-    wait_s = (settings.llm_label_expansion_wait_ms if wait_ms is None else wait_ms) / 1000
+    usual_ms = runtime.settings.llm_label_expansion_wait_ms
+    wait_s = (usual_ms if wait_ms is None else wait_ms) / 1000
     deadline = time.monotonic() + wait_s
     try:
         known = _look_up(runtime, label)
         if known.status == ExpansionStatus.MISSING:
             known = queue_expansion(runtime, label, owner_id=owner_id, request_id=request_id)
         # A question that rests until later, because the server is busy, is not waited for.
-        while known.status == ExpansionStatus.PENDING and known.waits_s < wait_s:
-            left_s = deadline - time.monotonic()
-            if left_s <= 0:
-                break
+        while (
+            known.status == ExpansionStatus.PENDING
+            and known.waits_s < wait_s
+            and (left_s := deadline - time.monotonic()) > 0
+        ):
             time.sleep(min(LOOK_EVERY_S, left_s))
             known = _look_up(runtime, label)
     except Unavailable as error:
@@ -246,3 +255,31 @@ def _same_work(label: str, model: str) -> str:
     # Digested: a label of emoji and a long model name together would not fit the column.
     digest = hashlib.sha256(json.dumps([label, model, PROMPT_VERSION]).encode()).hexdigest()
     return f"{EXPAND_LABEL}:{digest}"
+
+
+def expand_label(runtime: Runtime, attempt: Attempt) -> None:
+    """Ask the language model about a label, and keep what it says."""
+    settings, asked = runtime.settings, attempt.job.arguments
+    label, model = str(asked["label"]), str(asked["model"])
+    is_outdated = asked["prompt_version"] != PROMPT_VERSION
+    with runtime.reading() as session:
+        # This may be the second of two jobs that were queued while the first one came to its end.
+        is_known = look_up(session, label, model).expansion is not None
+    if is_known or is_outdated or not settings.enable_llm_label_expansion:
+        attempts.finish_alone(runtime, attempt)
+        return
+    order = paying.order_of(attempt, spending.EXPANSION, f"label:{label}"[:191])
+    timeout_s = settings.llm_label_expansion_timeout_ms / 1000
+    with paying.paid_call(runtime, order, expansion_question(label, model, timeout_s)) as reply:
+        found = parse(reply.text)
+    with runtime.transaction() as session:
+        store_expansion(session, label, model, found)
+        attempts.finish(session, attempt.job.id, attempt.token)
+
+
+KIND = Kind(
+    EXPAND_LABEL,
+    expand_label,
+    # Somebody may be looking at the label; a server that is busy says for how long.
+    RetryPolicy(first_delay_s=5.0),
+)

@@ -129,10 +129,14 @@ def _authorised(
         rows = session.execute(_contents_of(some, audience)).all()
         others = {row.content_id for row in rows if not row.is_own}
         unsafe = set() if safety is None else safety.unsafe_contents(session, others)
-        for row in rows:
-            if row.sha256 != exclude_sha256 and row.content_id not in unsafe:
-                similarity = by_embedding[row.embedding_id]
-                found.append((row.content_id, SimilarPicture(row.sha256, row.asset_id, similarity)))
+        found += [
+            (
+                row.content_id,
+                SimilarPicture(row.sha256, row.asset_id, by_embedding[row.embedding_id]),
+            )
+            for row in rows
+            if row.sha256 != exclude_sha256 and row.content_id not in unsafe
+        ]
     found.sort(key=lambda entry: (-entry[1].similarity, entry[0]))
     return [picture for _, picture in found]
 

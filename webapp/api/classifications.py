@@ -7,8 +7,7 @@ from typing import Any
 from flask import Response, request
 
 from mirada.classify import batch, remembered
-from mirada.classify.batch import CLASSIFY_IMAGES
-from mirada.classify.batch_job import question_to_json
+from mirada.classify.batch import CLASSIFY_IMAGES, question_to_json
 from mirada.embedding.interactive import require_embeddings
 from mirada.feedback.verdicts import image_hash as hash_of
 from mirada.kernel.errors import NotFound

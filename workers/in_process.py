@@ -108,10 +108,8 @@ class InProcessWorker:
                     self._due.put(job.id)
 
     def _work(self) -> None:
-        while True:
-            job_id = self._due.get()
-            if job_id is None:
-                return
+        # None is put once for each thread when the work is to end.
+        for job_id in iter(self._due.get, None):
             was_run = self._runner.run(job_id)
             with self._lock:
                 self._taken.discard(job_id)

@@ -62,11 +62,7 @@ class JobRunner:
         if self._stopping.is_set():
             return False
         try:
-            job = self._claim(job_id, only_unsuspected=True)
-            if job is not None:
-                self._attempt(job)
-                return True
-            return self._run_if_suspect(job_id)
+            return self._run_if_free(job_id, only_unsuspected=True) or self._run_if_suspect(job_id)
         except MiradaError as error:
             logger.warning("Job %s stays due: %s", job_id, error)
         except Exception:
@@ -93,14 +89,11 @@ class JobRunner:
         if not self._suspects.acquire(timeout=SUSPECT_WAIT_S):
             return False
         try:
-            job = self._claim(job_id)
-            if job is not None:
-                self._attempt(job)
-            return job is not None
+            return self._run_if_free(job_id)
         finally:
             self._suspects.release()
 
-    def _claim(self, job_id: int, *, only_unsuspected: bool = False) -> Job | None:
+    def _run_if_free(self, job_id: int, *, only_unsuspected: bool = False) -> bool:
         with self._runtime.transaction() as session:
             job = attempts.claim(
                 session,
@@ -111,7 +104,9 @@ class JobRunner:
             )
             if job is None and not only_unsuspected:
                 attempts.quarantine_if_crashing(session, job_id, self.kinds)
-        return job
+        if job is not None:
+            self._attempt(job)
+        return job is not None
 
     def _attempt(self, job: Job) -> None:
         kind = kind_of(self.kinds, job.kind)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from itertools import takewhile
 
 import redis
 
@@ -77,11 +78,8 @@ class Sweeper(Loop):
         again_after_s = 0 if ring_all else sweep.RING_AGAIN_AFTER_S
         with self._runtime.transaction() as session:
             due = sweep.due_jobs_to_ring(session, ring_again_after_s=again_after_s)
-        rung = 0
-        for job in due:
-            if not self._runtime.doorbell.ring(job.id, job.kind):
-                break
-            rung += 1
+        ring = self._runtime.doorbell.ring
+        rung = sum(1 for _ in takewhile(lambda job: ring(job.id, job.kind), due))
         if rung < len(due):
             # Not rung after all: the next sweep must not take them for rung.
             with self._runtime.transaction() as session:

@@ -127,26 +127,24 @@ def pages(
         after: int | None = 0
         while after is not None:
             query = _of_batch(owner_id).where(Image.id > after)
-            with runtime.reading() as session:
-                page, after = _page(session, query.limit(PAGE_ROWS), space_id, space)
+            page, after = _page(runtime, query.limit(PAGE_ROWS), space_id, space)
             if after is not None:
                 yield page
         return
     for start in range(0, len(image_ids), PAGE_ROWS):
         some = image_ids[start : start + PAGE_ROWS]
         query = visible_images(Audience(owner_id)).where(Image.id.in_(some))
-        with runtime.reading() as session:
-            page, _ = _page(session, query, space_id, space)
-        yield page
+        yield _page(runtime, query, space_id, space)[0]
 
 
 def _page(
-    session: Session, query: Select[Image], space_id: int, space: EmbeddingSpace
+    runtime: Runtime, query: Select[Image], space_id: int, space: EmbeddingSpace
 ) -> tuple[BatchPage, int | None]:
     """Return a page and the id of its last image, None when there was nothing left."""
-    images = list(session.execute(query.order_by(Image.id)).scalars())
-    ready = {image.content_id for image in images if image.status == ImageStatus.READY}
-    pictures = known_pictures(session, Content.id.in_(ready), space_id, space)
+    with runtime.reading() as session:
+        images = list(session.execute(query.order_by(Image.id)).scalars())
+        ready = {image.content_id for image in images if image.status == ImageStatus.READY}
+        pictures = known_pictures(session, Content.id.in_(ready), space_id, space)
     known = {picture.content_id for picture in pictures}
     later = (ImageStatus.PENDING, ImageStatus.PROCESSING)
     waiting = sum(1 for each in images if each.content_id not in known and each.status in later)

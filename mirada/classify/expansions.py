@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from mirada.classify.label_expansion import (
@@ -28,6 +27,7 @@ from mirada.classify.label_expansion import (
 from mirada.db.chunks import rows_in
 from mirada.db.classifier_models import LabelExpansion
 from mirada.db.deadlocks import in_transaction
+from mirada.db.inserts import insert_unless_there
 from mirada.db.models import Job, JobState
 from mirada.db.session import now_ms
 from mirada.jobs import attempts, ledger
@@ -227,17 +227,14 @@ def _look_up(runtime: Runtime, label: str) -> LookedUp:
 
 def store_expansion(session: Session, label: str, model: str, found: Expansion) -> None:
     """Store an expansion; one that is stored already stays as it is."""
-    row = LabelExpansion(
-        label=label, model=model, prompt_version=PROMPT_VERSION, expansion=found.to_dict()
-    )
-    try:
-        with session.begin_nested():
-            session.add(row)
-            session.flush()
-    except IntegrityError:
-        # An attempt that was given up for lost came back with its answer. The first one stays.
-        if look_up(session, label, model).expansion is None:
-            raise
+    # There is one when an attempt that was given up for lost comes back with its answer.
+    row = {
+        "label": label,
+        "model": model,
+        "prompt_version": PROMPT_VERSION,
+        "expansion": found.to_dict(),
+    }
+    session.execute(insert_unless_there(session, LabelExpansion, row))
 
 
 def _of_job(job: Job, now: int) -> LookedUp:

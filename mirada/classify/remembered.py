@@ -202,8 +202,7 @@ def list_classified(
     query = _of_owner(owner_id)
     if job_id is not None:
         query = query.where(ClassifiedPicture.job_id == job_id)
-    page = newest_first(query, ClassifiedPicture.id, cursor, limit)
-    return list(session.execute(page).scalars())
+    return list(session.execute(newest_first(query, ClassifiedPicture.id, cursor, limit)).scalars())
 
 
 def forget(session: Session, owner_id: int, sha256: str) -> None:

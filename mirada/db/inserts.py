@@ -9,12 +9,12 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import Insert
 
-from mirada.db.classifier_models import LabelVector
+from mirada.db.classifier_models import LabelExpansion, LabelVector
 from mirada.db.memory_models import TextContent
-from mirada.db.models import Base, Content
+from mirada.db.models import Base, Content, Lease
 from mirada.db.spending_models import SpendingDay
 
-Row = type[Content] | type[TextContent] | type[SpendingDay]
+Row = type[Content] | type[LabelExpansion] | type[Lease] | type[SpendingDay] | type[TextContent]
 
 
 def insert_unless_there(session: Session, entity: Row, values: dict[str, Any]) -> Insert:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from sqlalchemy import or_, select, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from mirada.db.inserts import insert_unless_there
 from mirada.db.models import Lease
 from mirada.db.session import count_changed, now_ms
 
@@ -59,12 +59,6 @@ def free_holders(session: Session, name: str, dead: Collection[str]) -> None:
 
 
 def _make_sure_of_row(session: Session, name: str) -> None:
-    if session.execute(select(Lease.name).where(Lease.name == name)).first() is not None:
-        return
-    try:
-        with session.begin_nested():
-            session.add(Lease(name=name, fencing_token=0, holder=None, lease_until_ms=0))
-            session.flush()
-    except IntegrityError:
-        # Somebody else has just made it; their row does as well.
-        session.expire_all()
+    if session.execute(select(Lease.name).where(Lease.name == name)).first() is None:
+        row = {"name": name, "fencing_token": 0, "holder": None, "lease_until_ms": 0}
+        session.execute(insert_unless_there(session, Lease, row))

@@ -89,8 +89,7 @@ def reciprocal_rank_fusion(rankings: Sequence[WeightedRanking]) -> list[Fused]:
     compared_weight = sum(each.weight for each in counted if each.silent is not None)
     fused = []
     for id_ in ranks:
-        added = compared = 0.0
-        heard_weight = 0.0
+        added = compared = heard_weight = 0.0
         for ranking, share in zip(counted, shares, strict=True):
             part = ranking.weight * share.get(id_, 0.0)
             if ranking.silent is None:

@@ -36,13 +36,9 @@ HOPELESS = (InvalidInput, NotAllowed, NotFound, LanguageModelRefused, UnusableRe
 class Stopping(LeaseLost):
     """This process is asked to stop; the attempt is given back unused."""
 
-    code = "stopping"
-
 
 class TimedOut(Unavailable):
     """The attempt took longer than its kind of job may."""
-
-    code = "timed_out"
 
 
 class Attempt(Protocol):

@@ -81,8 +81,6 @@ def _wake(session: Session, *conditions: ColumnElement[bool]) -> int:
 class NoFreeSlot(Deferred):
     """Every slot is taken; nothing failed."""
 
-    code = "out_of_turn"
-
     def __init__(self) -> None:
         """Say that the job waits, and nothing about who has the slots."""
         super().__init__(NO_FREE_SLOT, retry_after_s=random.randint(*REST_S))  # noqa: S311 - spreads load

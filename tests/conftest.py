@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy import insert, text
 from sqlalchemy.engine import make_url
 
@@ -34,6 +35,11 @@ POOL_SIZE = 16
 # Read once, when torch or FAISS is imported: their threads sleep between two calls. Threads that
 # spin take the cores from the rest of the suite, and one call beside two busy processes 80 times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# How long an example takes says how busy the machine is, and nothing of the code.
+settings.register_profile(
+    "mirada", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("mirada")
 
 
 SERVERS = {"mariadb": "mariadb", "postgresql": "postgresql", "_redis_server": "redis"}

@@ -248,7 +248,7 @@ def test_a_server_that_misbehaves_is_paid_for_what_it_answered_and_no_more(
     for _ in range(120):
         runtime.circuit.answered()
         try:
-            ask(runtime, timeout_s=0.3)
+            ask(runtime, timeout_s=1.5)
             ends.append(CallState.PAID)
         except Unavailable as error:
             ends.append(CallState.UNKNOWN if error.code == "no_answer" else CallState.FREE)

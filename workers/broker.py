@@ -57,5 +57,10 @@ def waiting_messages(broker: RedisBroker) -> int:
 
 def declare(broker: dramatiq.Broker, runner: JobRunner) -> None:
     """Register an actor with the broker for each kind that the runner knows."""
+
+    def run(job_id: int) -> None:
+        # Returns nothing: Dramatiq warns of every result that no middleware takes.
+        runner.run(job_id)
+
     for name in runner.kinds:
-        dramatiq.actor(runner.run, actor_name=name, queue_name=QUEUE, broker=broker)
+        dramatiq.actor(run, actor_name=name, queue_name=QUEUE, broker=broker)

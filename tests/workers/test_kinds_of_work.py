@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import dramatiq
+import pytest
 from dramatiq.brokers.stub import StubBroker
 
 from mirada.db.models import JobState
@@ -13,7 +15,7 @@ from mirada.jobs.kinds import Attempt, Kind, RetryPolicy, SubjectRules
 from mirada.kernel.errors import InvalidInput, Unavailable
 from mirada.runtime import Runtime
 from testing.worksite import Site
-from workers.broker import declare
+from workers.broker import QUEUE, declare, message
 from workers.kinds import KINDS
 from workers.runner import JobRunner
 
@@ -75,3 +77,28 @@ def test_a_kind_from_one_row_is_worked_retried_and_given_up(site: Site) -> None:
     assert run(subject_id=2, arguments={"cups": 0}) == JobState.FAILED
     runner.stop(0)
     assert (done, given_up) == ([2], [(2, "Nobody wants coffee.")])
+
+
+def test_a_message_that_was_worked_off_leaves_no_warning(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    done: list[int] = []
+
+    def make_tea(runtime: Runtime, attempt: Attempt) -> None:
+        attempts.finish_alone(runtime, attempt)
+        done.append(attempt.job.id)
+
+    runner = JobRunner(site.runtime, kinds={"make_tea": Kind("make_tea", make_tea)})
+    broker = StubBroker(middleware=[])
+    declare(broker, runner)
+    with site.runtime.transaction() as session:
+        job_id = ledger.enqueue(session, "make_tea").id
+    worker = dramatiq.Worker(broker, worker_threads=1, worker_timeout=10)
+    worker.start()
+    broker.enqueue(message(job_id, "make_tea"))
+    broker.join(QUEUE, timeout=10_000)
+    worker.stop()
+    runner.stop(0)
+
+    assert done == [job_id]
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == []

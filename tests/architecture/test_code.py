@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import pytest
 from mirada.config import PROJECT_ROOT
 
 MAX_LINES = 300
+MAX_FUNCTION_LINES = 40
+MAX_PARAMETERS = 8
 PRODUCT = ("mirada", "webapp", "workers")
 LONGER_FOR_A_REASON = {
     "mirada/runtime.py": "one object builds every port",
@@ -57,6 +60,48 @@ def test_a_module_can_be_read_in_one_sitting(path: Path) -> None:
     name = str(path.relative_to(PROJECT_ROOT))
     lines = len(path.read_text().splitlines())
     assert lines <= MAX_LINES or name in LONGER_FOR_A_REASON, f"{name} has {lines} lines: split it"
+
+
+def _functions(path: Path) -> list[ast.FunctionDef]:
+    return [
+        node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)
+    ]
+
+
+def _lines(function: ast.FunctionDef) -> int:
+    """Return how many lines a function has, its docstring left out."""
+    lines = (function.end_lineno or 0) - function.lineno + 1
+    first = function.body[0]
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+        lines -= (first.end_lineno or 0) - first.lineno + 1
+    return lines
+
+
+def test_no_function_is_longer_than_forty_lines() -> None:
+    long = [
+        f"{path.relative_to(PROJECT_ROOT)}: {function.name} has {_lines(function)}"
+        for path in _modules(*PRODUCT)
+        for function in _functions(path)
+        if _lines(function) > MAX_FUNCTION_LINES
+    ]
+    assert long == []
+
+
+def test_no_function_takes_more_than_eight_parameters() -> None:
+    wide = [
+        f"{path.relative_to(PROJECT_ROOT)}: {function.name}"
+        for path in _modules(*PRODUCT)
+        for function in _functions(path)
+        if len(
+            [
+                argument
+                for argument in [*function.args.args, *function.args.kwonlyargs]
+                if argument.arg not in {"self", "cls"}
+            ]
+        )
+        > MAX_PARAMETERS
+    ]
+    assert wide == []
 
 
 def test_the_product_logs_and_never_prints_or_promises() -> None:

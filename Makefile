@@ -19,7 +19,7 @@ demo: ## Put the bundled stickers into the running server, then say what to sear
 test: ## Install what the tests need, servers included, and run all but the longest drills (ARGS="-k word")
 	@dev/test.sh most $(ARGS)
 
-test-quick: ## Run what needs no server, no browser and no more than 90 seconds (ARGS="tests/search")
+test-quick: ## Run the quick tests: no servers, no browser, about a minute in all (ARGS="tests/search")
 	@dev/test.sh quick $(ARGS)
 
 test-all: ## Run every test, drills of minutes included

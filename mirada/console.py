@@ -52,6 +52,8 @@ def search(
     runtime: Runtime, text: str, source: str, limit: int, username: str, as_json: bool
 ) -> None:
     """Find images by TEXT, best first, and say whether anything relevant was found."""
+    if not text.strip():
+        raise click.BadParameter("there are no words in it", param_hint="TEXT")
     try:
         runtime.migrate()
         with runtime.transaction() as session:
@@ -89,5 +91,7 @@ def _as_table(found: FusedFound) -> str:
         lines.append(
             f"{row['id']:>8}  {similarity:>10}  {row['relevance']:>9.2f}  {row['file'] or ''}"
         )
+    if not found.results:
+        lines = ["No image was found."]
     lines += [f"{source} left out: {reason}" for source, reason in found.left_out.items()]
     return "\n".join([*lines, f"Verdict: {found.verdict}"])

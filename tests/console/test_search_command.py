@@ -128,3 +128,9 @@ def test_the_module_reads_the_server_s_settings(tmp_path: Path) -> None:
     assert (tmp_path / "data" / "mirada.db").exists()
     assert wrong.returncode == 1
     assert "PORT" in wrong.stderr
+
+
+def test_a_blank_text_is_refused(shelf: Shelf) -> None:
+    result = shelf.run("  ")
+    assert result.exit_code == 2
+    assert "no words" in result.output

@@ -38,7 +38,7 @@ def test_every_kind_has_its_actor_under_the_name_that_queued_jobs_carry(runtime:
     declare(broker, runner)
     runner.stop(0)
 
-    assert set(KINDS) == broker.get_declared_actors() == NAMES_IN_QUEUES
+    assert set(KINDS) == broker.get_declared_actors() >= NAMES_IN_QUEUES
     assert all(kind.name == name for name, kind in KINDS.items())
 
 

@@ -40,7 +40,11 @@ def upgrade_to_head(engine: Engine) -> None:
         Unavailable: the database cannot be reached, or another process takes too long to migrate.
     """
     try:
-        with engine.connect() as connection, _one_at_a_time(engine, connection):
+        with (
+            _sqlite_file_lock(engine),
+            engine.connect() as connection,
+            _one_at_a_time(engine, connection),
+        ):
             config = Config()
             config.set_main_option("script_location", str(MIGRATIONS_DIR))
             config.attributes["connection"] = connection
@@ -48,7 +52,7 @@ def upgrade_to_head(engine: Engine) -> None:
             connection.commit()
             _ensure_single_rows(connection)
             connection.commit()
-    except (OperationalError, InterfaceError) as error:
+    except (OperationalError, InterfaceError, OSError) as error:
         raise Unavailable("The database cannot be reached, so it was not migrated.") from error
 
 
@@ -66,6 +70,18 @@ def differences(engine: Engine) -> list[object]:
             },
         )
         return list(compare_metadata(context, Base.metadata))
+
+
+@contextmanager
+def _sqlite_file_lock(engine: Engine) -> Iterator[None]:
+    # Taken before the connection, whose first statement switches a new file to WAL: SQLite waits for
+    # nobody there, and the second process to come would be told that the database is locked.
+    if engine.dialect.name != "sqlite" or not engine.url.database:
+        yield
+        return
+    with Path(engine.url.database + ".migrate.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager
@@ -91,10 +107,6 @@ def _one_at_a_time(engine: Engine, connection: Connection) -> Iterator[None]:
             # A failed transaction accepts no statement, and the pool would keep the lock for ever.
             connection.rollback()
             connection.execute(text("SELECT pg_advisory_unlock(:n)"), {"n": ADVISORY_LOCK_NUMBER})
-    elif engine.url.database:
-        with Path(engine.url.database + ".migrate.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
     else:
         yield
 

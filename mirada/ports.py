@@ -1,4 +1,4 @@
-"""The ports: protocols of everything outside the core, and the values they exchange."""
+"""The ports, in one module to be read together: protocols of all outside the core, and their values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What image generators write, sample by sample, and the containers that they write it into."""
+"""Samples of what image generators write, and its containers; long, because each sample is whole."""
 
 from __future__ import annotations
 

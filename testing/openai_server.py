@@ -1,4 +1,4 @@
-"""A loopback server that speaks OpenAI's wire format, and misbehaves on request."""
+"""A loopback server of OpenAI's wire format that misbehaves on request; one module, as one server."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def wait_for_waiters(memory: QueryCache, count: int) -> None:
     watch = Stopwatch()
     while memory.counts().misses < count:
         assert not watch.is_over(10)
-        time.sleep(0.005)
+        time.sleep(0.005)  # another thread does it; asking is the only way
 
 
 def test_a_query_is_encoded_once_and_gets_the_encoder_s_own_vector(

@@ -114,7 +114,7 @@ def wait_until(claim: Callable[[], bool], timeout_s: float, told: Callable[[], A
     watch = Stopwatch()
     while not claim():
         assert not watch.is_over(timeout_s), f"not within {timeout_s:.0f} s: {told()}"
-        time.sleep(0.1)
+        time.sleep(0.1)  # other processes do it; asking is the only way
 
 
 def captioned(site: CaptionedSite) -> int:

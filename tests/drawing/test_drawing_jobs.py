@@ -349,7 +349,7 @@ def test_a_worker_killed_before_the_bytes_came_costs_one_call_more(
     watch = Stopwatch()
     while not server.calls:
         assert not watch.is_over(60)
-        time.sleep(0.02)
+        time.sleep(0.02)  # another process does it; asking is the only way
     process.kill()
     process.wait()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import signal
@@ -48,6 +49,9 @@ worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 # The app logs requests, with their ids.
 accesslog = None
 
+# Less than what the arbiter waits before it kills.
+_STOP_WITHIN_S = 25
+
 _is_migrated = False
 _serving: Serving | None = None
 
@@ -80,6 +84,7 @@ def post_worker_init(worker):
     global _serving
     # A terminal sends Ctrl-C to every process, but only the arbiter decides how workers end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGQUIT, lambda _number, _frame: _leave_at_once(worker))
     runtime = worker.wsgi.extensions["mirada_runtime"]
     _serving = Serving(
         runtime,
@@ -91,10 +96,22 @@ def post_worker_init(worker):
     _serving.start()
 
 
+def _leave_at_once(worker):
+    """End the worker's loop without waiting for requests.
+
+    Gunicorn's own handler takes the lock of its thread pool. The main thread that it interrupts may
+    hold that lock, because a connection has just come, and then it waits for itself for ever.
+    """
+    worker.cfg.set("graceful_timeout", 0)
+    worker.handle_exit(signal.SIGQUIT, None)
+
+
 def worker_exit(server, worker):
     """Stop the background work, ignore further signals, and end the process."""
     if _serving is None or worker.pid != os.getpid():
         return
+    # Whatever does not end: the log gets the stack of every thread, and the process ends anyhow.
+    faulthandler.dump_traceback_later(_STOP_WITHIN_S, exit=True)
     for name in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT):
         signal.signal(name, signal.SIG_IGN)
     _serving.stop()

@@ -49,6 +49,11 @@ class EmbeddingSpace:
     dimension: int
 
     @property
+    def model(self) -> str:
+        """Return the encoder with its weights, such as "ViT-B-32/laion2b_s34b_b79k"."""
+        return f"{self.encoder}/{self.pretrained}"
+
+    @property
     def name(self) -> str:
         """Return the readable, unique name: kind:encoder:pretrained:preprocessing."""
         return f"{self.kind}:{self.encoder}:{self.pretrained}:{self.preprocessing}"

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind
 from testing.gallery import as_upload, assert_problem
 from testing.pictures import picture
 from webapp.compat.embedding_service import _model_name
@@ -35,23 +36,33 @@ def test_a_picture_s_embedding_has_unit_norm_and_says_what_made_it(server: Any, 
     assert body["space"] == space.name
     assert len(body["embedding"]) == space.dimension
     assert np.linalg.norm(body["embedding"]) == pytest.approx(1, abs=1e-5)
-    assert body["model"] == space.encoder
+    assert body["model"] == f"{space.encoder}/{space.pretrained}"
     assert body["device"] == "cpu"
 
 
 @pytest.mark.parametrize(
-    ("encoder", "name"),
+    ("encoder", "pretrained", "name"),
     [
-        ("ViT-B-32", "CLIP-ViT-B/32"),
-        ("ViT-B-32-quickgelu", "CLIP-ViT-B/32"),
-        ("xlm-roberta-base-ViT-B-32", "CLIP-ViT-B/32"),
-        ("ViT-B-32-SigLIP2-256", "ViT-B-32-SigLIP2-256"),
-        ("ViT-L-14", "ViT-L-14"),
-        ("mirada-stickers", "mirada-stickers"),
+        ("ViT-B-32", "openai", "CLIP-ViT-B/32"),
+        ("ViT-B-32-quickgelu", "openai", "CLIP-ViT-B/32"),
+        ("ViT-B-32", "laion2b_s34b_b79k", "ViT-B-32/laion2b_s34b_b79k"),
+        ("ViT-B-32", "0f3a9c0e", "ViT-B-32/0f3a9c0e"),
+        ("ViT-B-32-quickgelu", "metaclip_400m", "ViT-B-32-quickgelu/metaclip_400m"),
+        (
+            "xlm-roberta-base-ViT-B-32",
+            "laion5b_s13b_b90k",
+            "xlm-roberta-base-ViT-B-32/laion5b_s13b_b90k",
+        ),
+        ("ViT-B-32-SigLIP2-256", "webli", "ViT-B-32-SigLIP2-256/webli"),
+        ("ViT-L-14", "openai", "ViT-L-14/openai"),
+        ("mirada-stickers", "aa", "mirada-stickers/aa"),
     ],
 )
-def test_the_model_is_called_by_its_honest_name(encoder: str, name: str) -> None:
-    assert _model_name(encoder) == name
+def test_only_the_weights_that_clients_stored_vectors_of_bear_their_name(
+    encoder: str, pretrained: str, name: str
+) -> None:
+    space = EmbeddingSpace(SpaceKind.IMAGE, encoder, pretrained, "openclip-224-bicubic-v1", 512)
+    assert _model_name(space) == name
 
 
 def test_what_is_no_picture_is_refused(server: Any) -> None:

@@ -26,7 +26,7 @@ EMBEDDINGS_EXAMPLE = {
     "embeddings": [[0.0312, -0.0711]],
     "count": 1,
     "dimension": 512,
-    "model": "ViT-B-32",
+    "model": "ViT-B-32/laion2b_s34b_b79k",
     "space": "image:ViT-B-32:laion2b_s34b_b79k:openclip-224-bicubic-v1",
     "device": "cpu",
     "logit_scale": 100.0,
@@ -68,7 +68,7 @@ class EmbeddingsSchema(ReplySchema):
     )
     count = ma.fields.Integer(required=True)
     dimension = ma.fields.Integer(required=True)
-    model = ma.fields.String(required=True)
+    model = ma.fields.String(required=True, metadata={"description": "encoder/pretrained."})
     space = ma.fields.String(
         required=True, metadata={"description": "Vectors of two spaces are never comparable."}
     )
@@ -158,7 +158,7 @@ def _reply(vectors: Matrix, encoder: Any) -> Response:
         embeddings=vectors.tolist(),
         count=len(vectors),
         dimension=space.dimension,
-        model=space.encoder,
+        model=space.model,
         space=space.name,
         device=encoder.device,
         logit_scale=encoder.logit_scale,

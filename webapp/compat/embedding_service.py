@@ -9,7 +9,7 @@ import marshmallow as ma
 from flask import jsonify, redirect, request, url_for
 
 from mirada.embedding.interactive import interactive_encoder
-from webapp.api.embeddings import EMBEDDINGS_EXAMPLE
+from mirada.kernel.embeddings import EmbeddingSpace
 from webapp.callers.auth import require_user
 from webapp.compat.image_search import QueryPictureSchema
 from webapp.http.current import current_runtime
@@ -20,7 +20,7 @@ from webapp.schemas.replies import ReplySchema
 blueprint = ApiBlueprint(
     "embedding_service", __name__, description="Routes of the embedding service"
 )
-_VIT_B_32 = re.compile(r"(xlm-roberta-base-)?ViT-B-32(-quickgelu)?")
+_VIT_B_32 = re.compile(r"ViT-B-32(-quickgelu)?")
 
 
 class ServiceSchema(ReplySchema):
@@ -40,7 +40,10 @@ class PictureEmbeddingSchema(ReplySchema):
     )
     model = ma.fields.String(
         required=True,
-        metadata={"description": "The architecture, as that service named it, whatever weights."},
+        metadata={
+            "description": "CLIP-ViT-B/32, as that service called it, for OpenAI's weights of "
+            "ViT-B/32 alone; else encoder/pretrained."
+        },
     )
     encoder = ma.fields.String(required=True, metadata={"description": "OpenCLIP architecture."})
     pretrained = ma.fields.String(required=True, metadata={"description": "Tag of its weights."})
@@ -98,8 +101,8 @@ def get_service() -> Any:
         "embedding": [0.0312, -0.0711],
         "model": "CLIP-ViT-B/32",
         "encoder": "ViT-B-32",
-        "pretrained": "laion2b_s34b_b79k",
-        "space": EMBEDDINGS_EXAMPLE["space"],
+        "pretrained": "openai",
+        "space": "image:ViT-B-32:openai:openclip-224-bicubic-v1",
         "device": "cpu",
     },
 )
@@ -110,7 +113,7 @@ def embed_image() -> Any:
     space = query.space
     return {
         "embedding": query.vector.tolist(),
-        "model": _model_name(space.encoder),
+        "model": _model_name(space),
         "encoder": space.encoder,
         "pretrained": space.pretrained,
         "space": space.name,
@@ -118,6 +121,11 @@ def embed_image() -> Any:
     }
 
 
-def _model_name(encoder: str) -> str:
-    """Return "CLIP-ViT-B/32" for that architecture, as that service did; else the honest name."""
-    return "CLIP-ViT-B/32" if _VIT_B_32.fullmatch(encoder) else encoder
+def _model_name(space: EmbeddingSpace) -> str:
+    """Return "CLIP-ViT-B/32" for the weights which that service used; else the model's own name.
+
+    A client compares this name with that of the vectors it has stored, and other weights of the
+    same architecture are another space.
+    """
+    is_the_same = space.pretrained == "openai" and _VIT_B_32.fullmatch(space.encoder)
+    return "CLIP-ViT-B/32" if is_the_same else space.model

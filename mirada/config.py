@@ -8,6 +8,7 @@ import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AliasChoices,
@@ -123,7 +124,9 @@ class Settings(BaseSettings):
         "may only read public images. Unset: open on SQLite, keys elsewhere.",
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Origins allowed by CORS, comma-separated; * for any."
+        ("http://localhost:3000",),
+        description="Origins whose pages may call this server (CORS), comma-separated; * for any, none "
+        "for no other than its own.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
         "INFO", description="Least severe log records that are written."
@@ -295,9 +298,11 @@ class Settings(BaseSettings):
     @field_validator("allowed_origins", mode="before")
     @classmethod
     def _split_origins(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return tuple(origin.strip() for origin in value.split(",") if origin.strip())
-        return value
+        named = value.split(",") if isinstance(value, str) else value
+        if not isinstance(named, list | tuple):
+            return value
+        origins = tuple(origin.strip() for origin in named if origin.strip())
+        return () if origins in (("none",), ("None",)) else tuple(_origin(origin) for origin in origins)
 
     @field_validator("llm_prices_usd", mode="before")
     @classmethod
@@ -492,6 +497,26 @@ class _EnvFile(BaseSettings):
     """The setting that names the `.env` file."""
 
     mirada_env_file: Path = Field(Path(".env"), validation_alias=AliasChoices("MIRADA_ENV_FILE"))
+
+
+def _origin(written: str) -> str:
+    """Return an origin as browsers write it. Raises ValueError for what no browser sends."""
+    if written == "*":
+        return written
+    parts = urlsplit(written.lower())
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    is_origin = host is not None and parts.netloc == parts.netloc.rpartition("@")[2]
+    if not is_origin or "*" in written or (parts.path.strip("/"), parts.query) != ("", ""):
+        raise ValueError(
+            f"'{written}' is no origin; expected a scheme, a host and perhaps a port, such as "
+            "https://gallery.example or http://localhost:3000"
+        )
+    usual = {"http": 80, "https": 443}.get(parts.scheme)
+    netloc = parts.netloc.removesuffix(f":{usual}") if port == usual else parts.netloc
+    return f"{parts.scheme}://{netloc}"
 
 
 def _is_loopback(host: str) -> bool:

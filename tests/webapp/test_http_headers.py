@@ -11,6 +11,7 @@ import structlog
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
+from mirada.config import InvalidSettings, Settings
 from mirada.db.models import Job
 from mirada.people import users
 from mirada.people.keys import issue as issue_key
@@ -95,6 +96,40 @@ def test_an_allowed_origin_may_call_and_read_our_headers(
         headers={"Origin": "https://a.example", "Access-Control-Request-Method": "POST"},
     )
     assert preflight.headers["Access-Control-Allow-Origin"] == "https://a.example"
+
+
+@pytest.mark.parametrize(
+    ("setting", "origin", "is_allowed"),
+    [
+        (None, "http://localhost:3000", True),
+        (None, "http://localhost:3001", False),
+        ("none", "http://localhost:3000", False),
+        ("https://a.example/, http://b.example", "https://a.example", True),
+        ("https://A.example:443", "https://a.example", True),
+        ("*", "https://anything.example", True),
+    ],
+)
+def test_origins_are_allowed_as_browsers_write_them(
+    client_for: Callable[..., FlaskClient],
+    setting: str | None,
+    origin: str,
+    is_allowed: bool,
+) -> None:
+    client = client_for(**({} if setting is None else {"allowed_origins": setting}))
+    given = client.get("/health/live", headers={"Origin": origin}).headers
+    assert (given.get("Access-Control-Allow-Origin") in (origin, "*")) == is_allowed
+    # Calls without a key go by the same list.
+    written = client.delete("/api/v1/images/1", headers={"Origin": origin})
+    assert written.status_code == (404 if is_allowed else 403)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["a.example", "https://a.example/app", "https://*.a.example", "null", "https://", "http://u@h"],
+)
+def test_what_is_no_origin_is_told_at_start(wrong: str) -> None:
+    with pytest.raises(InvalidSettings, match=r"ALLOWED_ORIGINS: .* is no origin"):
+        Settings.from_env(allowed_origins=wrong)
 
 
 @pytest.mark.parametrize("allowed", [(), ("https://a.example",)])

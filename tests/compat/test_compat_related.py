@@ -148,18 +148,37 @@ def test_a_prompt_typed_while_embeddings_are_off_is_embedded_later(
 @pytest.mark.parametrize(
     ("query", "status"),
     [
-        ("limit=0", 422),
-        ("limit=21", 422),
-        ("limit=x", 422),
         ("blend=1.1", 422),
         ("blend=nan", 422),
         ("blend=-0.1", 422),
         ("limit=20&blend=1", 200),
     ],
 )
-def test_limits_out_of_range_are_refused(server: Server, query: str, status: int) -> None:
+def test_a_blend_out_of_range_is_refused(server: Server, query: str, status: int) -> None:
     image = server.upload()
     assert server.client.get(f"/api/images/{image['id']}/related/?{query}").status_code == status
+
+
+def test_a_limit_out_of_range_is_the_nearest_that_is_allowed(server: Server) -> None:
+    image = server.upload()
+    for seed in range(2, 25):
+        upload(server, {}, seed)
+    server.work()
+    for query, count in (
+        ("limit=50", 20),
+        ("limit=21", 20),
+        ("limit=99999999999999999999999", 20),
+        ("limit=0", 1),
+        ("limit=-3", 1),
+        ("limit=x", 12),
+        ("limit=", 12),
+        ("", 12),
+        ("limit=3&page=2&format=json", 3),
+    ):
+        reply = server.client.get(f"/api/images/{image['id']}/related/?{query}")
+        assert (reply.status_code, reply.get_json()["count"]) == (200, count), query
+    ours = server.client.get(f"{image['url']}/related?limit=50")
+    assert ours.status_code == 422
 
 
 @pytest.mark.parametrize("image_id", ["0", "-1", "abc", "1.5", "9" * 30, "%00", "1e3", "Ⅷ"])

@@ -12,8 +12,8 @@ from webapp.http.current import current_runtime
 from webapp.http.rest import MIN_CHANGE_SEQ, ApiBlueprint
 from webapp.schemas.similar import (
     GALLERY_EXAMPLE,
+    GalleryQuerySchema,
     GallerySchema,
-    RelatedQuerySchema,
     gallery_body,
 )
 from webapp.schemas.styles import (
@@ -35,7 +35,7 @@ blueprint = ApiBlueprint(
     refusals=(404, 409, 422),
     parameters=[MIN_CHANGE_SEQ],
 )
-@blueprint.arguments(RelatedQuerySchema, location="query")
+@blueprint.arguments(GalleryQuerySchema, location="query")
 @blueprint.response(200, GallerySchema, example=GALLERY_EXAMPLE)
 def list_gallery_related(query: dict[str, Any], image_id: int) -> Any:
     """Best first, never the image itself; empty while it has no vector."""

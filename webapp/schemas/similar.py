@@ -11,6 +11,7 @@ from marshmallow import validate
 
 from mirada.search.by_vector import FoundImage
 from mirada.search.related import DEFAULT_BLEND, Related, RelatedImage
+from webapp.schemas.clamped import ClampedField
 from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, OwnerSchema, image_body
 from webapp.schemas.replies import MAX_PAGE, ReplySchema, list_of
 from webapp.schemas.search import NOT_BLANK
@@ -56,6 +57,12 @@ class RelatedQuerySchema(ma.Schema):
     mine = ma.fields.Boolean(
         load_default=False, metadata={"description": "Only the caller's own images."}
     )
+
+
+class GalleryQuerySchema(RelatedQuerySchema):
+    """The same as the gallery's clients ask."""
+
+    limit = ClampedField(1, MAX_RELATED, default=DEFAULT_RELATED)
 
 
 class RelatedImageSchema(ReplySchema):

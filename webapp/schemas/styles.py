@@ -11,6 +11,7 @@ from marshmallow import validate
 from mirada.kernel.labels import MAX_PROMPT_CHARACTERS
 from mirada.memory.styles import MAX_DESCRIPTIONS, Style, normalised_descriptions
 from mirada.memory.summary import MOST_STYLES, OwnStyle, Taste
+from webapp.schemas.clamped import ClampedField
 from webapp.schemas.labels import CheckedListField
 from webapp.schemas.replies import ReplySchema, list_of
 
@@ -43,9 +44,7 @@ STYLE_EXAMPLE = {
 class SuggestionsQuerySchema(ma.Schema):
     """The number of suggestions."""
 
-    limit = ma.fields.Integer(
-        load_default=DEFAULT_SUGGESTIONS, validate=validate.Range(1, MOST_STYLES)
-    )
+    limit = ClampedField(1, MOST_STYLES, default=DEFAULT_SUGGESTIONS)
 
 
 class SuggestionSchema(ReplySchema):

@@ -302,7 +302,9 @@ class Settings(BaseSettings):
         if not isinstance(named, list | tuple):
             return value
         origins = tuple(origin.strip() for origin in named if origin.strip())
-        return () if origins in (("none",), ("None",)) else tuple(_origin(origin) for origin in origins)
+        if [origin.lower() for origin in origins] == ["none"]:
+            return ()
+        return tuple(_origin(origin) for origin in origins)
 
     @field_validator("llm_prices_usd", mode="before")
     @classmethod

@@ -16,35 +16,86 @@ DOCKERFILE = (PROJECT_ROOT / "Dockerfile").read_text()
 SERVE = ["python", "-m", "gunicorn", "-c", "gunicorn.conf.py", "wsgi:app"]
 
 
-def test_compose_runs_web_worker_mysql_and_redis() -> None:
-    assert set(COMPOSE["services"]) == {"web", "worker", "mysql", "redis"}
-    assert COMPOSE["services"]["mysql"]["image"] == "mysql:8.4"
+SERVICES = COMPOSE["services"]
+MIRADA = ("web", "worker", "web-gpu", "worker-gpu")
+PROFILES = {
+    "web": ["cpu"],
+    "worker": ["cpu"],
+    "web-gpu": ["gpu"],
+    "worker-gpu": ["gpu"],
+    "embed": ["embed"],
+    "mysql": ["mysql"],
+    "queue": ["cpu", "gpu"],
+}
 
 
-@pytest.mark.parametrize("service", ["web", "worker", "mysql", "redis"])
+def _as_compose_reads(value: str, env_file: dict[str, str]) -> str:
+    """Replace ${NAME:-default} and ${NAME:+instead} as Compose does."""
+
+    def replaced(found: re.Match[str]) -> str:
+        name, sign, text = found.groups()
+        given = env_file.get(name, "")
+        return (given or text) if sign == "-" else (text if given else "")
+
+    return re.sub(r"\$\{(\w+):([-+])([^}]*)\}", replaced, value)
+
+
+def _settings_of(
+    service: str, monkeypatch: pytest.MonkeyPatch, **env_file: str
+) -> tuple[Settings, list[str]]:
+    """Return the settings and volumes of a service, for what a person wrote into `.env`."""
+    for name, value in env_file.items():
+        monkeypatch.setenv(name, value)
+    for name, value in SERVICES[service]["environment"].items():
+        monkeypatch.setenv(name, _as_compose_reads(value, env_file))
+    monkeypatch.setenv("AUTH_MODE", SERVICES[service]["environment"].get("AUTH_MODE", "keys"))
+    volumes = [_as_compose_reads(volume, env_file) for volume in SERVICES[service]["volumes"]]
+    return Settings.from_env(), volumes
+
+
+def test_profiles_choose_what_runs() -> None:
+    assert {name: service["profiles"] for name, service in SERVICES.items()} == PROFILES
+    assert SERVICES["mysql"]["image"] == "mysql:8.4"
+
+
+@pytest.mark.parametrize("service", SERVICES)
 def test_every_service_is_asked_whether_it_does(service: str) -> None:
-    assert COMPOSE["services"][service]["healthcheck"]["test"]
+    assert SERVICES[service]["healthcheck"]["test"]
 
 
-@pytest.mark.parametrize("service", ["web", "worker"])
-def test_mirada_waits_for_its_servers(service: str) -> None:
-    waits = COMPOSE["services"][service]["depends_on"]
+@pytest.mark.parametrize("service", MIRADA)
+def test_mirada_waits_for_its_servers_where_they_are_containers(service: str) -> None:
+    waits = SERVICES[service]["depends_on"]
     assert {name: wait["condition"] for name, wait in waits.items()} == {
         "mysql": "service_healthy",
-        "redis": "service_healthy",
+        "queue": "service_healthy",
     }
+    assert waits["mysql"]["required"] is False
 
 
-def test_redis_keeps_its_queue_and_evicts_nothing() -> None:
-    command = " ".join(COMPOSE["services"]["redis"]["command"])
+def test_the_queue_server_is_under_a_free_licence() -> None:
+    assert SERVICES["queue"]["image"].startswith("valkey/valkey:")
+
+
+@pytest.mark.parametrize("service", MIRADA)
+def test_only_the_gpu_profile_asks_for_a_gpu(service: str) -> None:
+    asked = "deploy" in SERVICES[service]
+    assert asked is service.endswith("-gpu")
+    if asked:
+        devices = SERVICES[service]["deploy"]["resources"]["reservations"]["devices"]
+        assert devices == [{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}]
+
+
+def test_the_queue_is_kept_and_evicts_nothing() -> None:
+    command = " ".join(SERVICES["queue"]["command"])
     assert "--appendonly yes" in command
     assert "--maxmemory-policy noeviction" in command
 
 
 def test_every_volume_that_is_mounted_is_declared_and_used() -> None:
     mounted = {
-        volume.split(":")[0]
-        for service in COMPOSE["services"].values()
+        _as_compose_reads(volume, {}).split(":")[0]
+        for service in SERVICES.values()
         for volume in service.get("volumes", [])
     }
     assert mounted == set(COMPOSE["volumes"])
@@ -53,43 +104,85 @@ def test_every_volume_that_is_mounted_is_declared_and_used() -> None:
 def test_containers_run_what_make_run_runs() -> None:
     run = (PROJECT_ROOT / "dev" / "run.sh").read_text()
     assert " ".join(SERVE[1:]) in run
-    assert COMPOSE["services"]["web"]["command"] == SERVE
+    assert SERVICES["web"]["command"] == SERVE
+    assert SERVICES["embed"]["command"] == SERVE
     assert json.loads(re.findall(r"^CMD (\[.*\])$", DOCKERFILE, re.MULTILINE)[-1]) == SERVE
-    assert COMPOSE["services"]["worker"]["command"] == ["python", "-m", "workers"]
+    assert SERVICES["worker"]["command"] == ["python", "-m", "workers"]
 
 
-@pytest.mark.parametrize("service", ["web", "worker"])
+@pytest.mark.parametrize("service", [*MIRADA, "embed"])
 def test_compose_sets_only_settings_that_exist(service: str) -> None:
     settings = {name.upper() for name in Settings.model_fields}
-    assert set(COMPOSE["services"][service]["environment"]) <= settings
+    assert set(SERVICES[service]["environment"]) <= settings
 
 
-@pytest.mark.parametrize("service", ["web", "worker"])
+@pytest.mark.parametrize("service", MIRADA)
 def test_paths_of_the_host_do_not_reach_a_container(
     service: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # What a person's `.env` holds, then what compose puts over it.
-    monkeypatch.setenv("DATABASE_URL", "sqlite:////home/ana/mirada.db")
-    monkeypatch.setenv("STORAGE_URL", "file:///home/ana/originals")
-    monkeypatch.setenv("IMPORT_DIR", "/home/ana/Pictures")
-    for name, value in COMPOSE["services"][service]["environment"].items():
-        monkeypatch.setenv(name, re.sub(r"\$\{\w+(:-|:\?)(.*)\}", r"\2", value))
-
-    settings = Settings.from_env()
-
-    assert settings.url.get_backend_name() == "mysql"
-    assert settings.import_dir is None
+    settings, volumes = _settings_of(
+        service,
+        monkeypatch,
+        STORAGE_URL="file:///home/ana/originals",
+        DATA_DIR="/home/ana/data",
+    )
     assert str(settings.image_dir) == "/data/images"
+    assert settings.import_dir is None
+    assert "nothing-to-import:/import:ro" in volumes
+
+
+@pytest.mark.parametrize("service", MIRADA)
+def test_a_folder_to_import_is_mounted_to_be_read(service: str) -> None:
+    env_file = {"IMPORT_DIR": "/home/ana/Pictures"}
+    inside = _as_compose_reads(SERVICES[service]["environment"]["IMPORT_DIR"], env_file)
+    assert inside == "/import"
+    volumes = [_as_compose_reads(volume, env_file) for volume in SERVICES[service]["volumes"]]
+    assert "/home/ana/Pictures:/import:ro" in volumes
+
+
+@pytest.mark.parametrize("service", MIRADA)
+def test_without_settings_compose_uses_its_own_mysql(
+    service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, volumes = _settings_of(service, monkeypatch, DB_PASSWORD="secret")
+    assert settings.url.get_backend_name() == "mysql"
+    assert settings.url.host == "mysql"
+    assert settings.import_dir is None
+    assert "nothing-to-import:/import:ro" in volumes
     assert settings.effective_auth_mode == "keys"
+
+
+@pytest.mark.parametrize("service", MIRADA)
+def test_settings_alone_name_another_database(
+    service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, _ = _settings_of(service, monkeypatch, DB_HOST="db.example", DB_PASSWORD="x")
+    assert settings.url.host == "db.example"
+    settings, _ = _settings_of(
+        service, monkeypatch, DATABASE_URL="postgresql+psycopg://ana@db.example/app"
+    )
+    assert settings.url.get_backend_name() == "postgresql"
+
+
+def test_the_embedding_service_needs_no_database_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, _ = _settings_of(
+        "embed",
+        monkeypatch,
+        DB_HOST="db.example",
+        DB_PASSWORD="x",
+        REDIS_URL="redis://q/0",
+    )
+    assert settings.url.get_backend_name() == "sqlite"
+    assert settings.redis_url is None
+    assert settings.effective_auth_mode == "open"
+    assert "depends_on" not in SERVICES["embed"]
 
 
 def test_downloaded_weights_are_kept_in_a_volume_that_web_and_worker_share() -> None:
     assert "EMBEDDINGS_CACHE_DIR=/data/models" in DOCKERFILE
-    for service in ("web", "worker"):
-        assert COMPOSE["services"][service]["environment"]["EMBEDDINGS_CACHE_DIR"].startswith(
-            "/data/"
-        )
-        assert "data:/data" in COMPOSE["services"][service]["volumes"]
+    for service in MIRADA:
+        assert SERVICES[service]["environment"]["EMBEDDINGS_CACHE_DIR"].startswith("/data/")
+        assert "data:/data" in SERVICES[service]["volumes"]
 
 
 def test_a_container_alone_does_not_serve_an_open_administrator() -> None:

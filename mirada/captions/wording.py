@@ -1,8 +1,8 @@
 """The question that asks a model for a caption, and the checks of its answer.
 
-The answer is untrusted input: the picture's author may have written into the picture. It is read as
-one or two plain sentences and refused as a whole otherwise. A caption is shown and embedded, never
-followed.
+The answer is untrusted input: the picture's author may have written into the picture. What only spoils
+its looks is mended, for it was paid for; an address, code, another language or an instruction makes
+all of it refused. A caption is shown and embedded, never followed.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,14 @@ from mirada.config import Settings
 from mirada.kernel.captions import CaptionLanguage
 from mirada.kernel.errors import UnusableReply
 from mirada.kernel.model_requests import TIMEOUT_S, Question
+from mirada.kernel.model_text import (
+    LANGUAGE_NAMES,
+    json_in,
+    language_named,
+    without_emoji,
+    without_markup,
+    without_strays,
+)
 
 PROMPT_VERSION = 1
 """Belongs to INSTRUCTIONS and SCHEMA: count up when either changes; `captions backfill --redo` asks anew."""
@@ -46,11 +55,6 @@ SCHEMA: dict[str, Any] = {
 }
 
 
-_NAMES = {
-    CaptionLanguage.EN: "English",
-    CaptionLanguage.PT: "Portuguese",
-    CaptionLanguage.ES: "Spanish",
-}
 _WORDS = {
     language: frozenset(words.split())
     for language, words in (
@@ -74,8 +78,11 @@ _OWN_LETTERS = {
     CaptionLanguage.PT: frozenset("ãõç"),
     CaptionLanguage.ES: frozenset("ñ¿¡"),
 }
-_PUNCTUATION = frozenset(" '’‘\"“”«»-–—&/,.;:!?¡¿()+%…°")
-_ADDRESS = re.compile(r"\w\.\w{2,}|//|\bwww\b|\w@\w")
+_PUNCTUATION = frozenset(" '’‘\"“”«»-–—&/,.;:!?¡¿()+%…°$€£¥")
+_ADDRESS = re.compile(r"\w\.\w{2,}|//|\bwww\b|@\w|\b(?:data|javascript|mailto|vbscript):\S")
+_SENTENCE_END = re.compile(r"[.!?…](?=\s|$)")
+_CAPTION_NAMES = ("caption", "description", "text")
+"""What models that keep to no schema call it."""
 _INSTRUCTION = re.compile(
     r"\b(?:ignor|disregard|forget|desconsider|esque[cç]|olvid)\w*\b.{0,40}"
     r"\b(?:all|any|previous|prior|above|everything|tudo|todas?|todos?|anterior\w*|previ[ao]s)\b"
@@ -117,7 +124,7 @@ def caption_question(
     recipe: CaptionRecipe, picture: bytes = b"", timeout_s: float = TIMEOUT_S
 ) -> Question:
     """Return the question that asks for a caption; without a picture it only tells what one costs."""
-    language = {"language": recipe.language.value, "name": _NAMES[recipe.language]}
+    language = {"language": recipe.language.value, "name": LANGUAGE_NAMES[recipe.language]}
     return Question(
         recipe.model,
         INSTRUCTIONS,
@@ -130,33 +137,56 @@ def caption_question(
 
 
 def parse(reply: str, language: CaptionLanguage) -> str:
-    """Return the caption in a model's reply, on one line.
+    """Return the caption in a model's reply, on one line, with what spoils its looks mended.
 
     Raises:
-        UnusableReply: not JSON, another shape, too long, another language, or text that holds markup,
-            an address or an instruction. The message does not repeat the reply.
+        UnusableReply: far too long, another shape or language, or text that holds code, an address,
+            an instruction or hidden signs. The message does not repeat the reply.
     """
     if len(reply) > MAX_REPLY_CHARACTERS:
         raise UnusableReply(
             f"The caption's reply is longer than {MAX_REPLY_CHARACTERS} characters."
         )
-    try:
-        found = json.loads(reply)
-    except (ValueError, RecursionError) as error:
-        raise UnusableReply("The caption is not JSON.") from error
-    if not isinstance(found, dict) or set(found) != {"caption", "language"}:
-        raise UnusableReply("The caption is not an object of caption and language.")
-    caption, said = found["caption"], found["language"]
-    if not isinstance(caption, str) or not isinstance(said, str):
-        raise UnusableReply("The caption or its language is not a text.")
-    caption = re.sub(r"\s+", " ", unicodedata.normalize("NFC", caption)).strip()
+    caption, said = _caption_and_language(reply)
+    caption = without_strays(without_emoji(without_markup(caption)), _PUNCTUATION)
+    caption = _cut_at_a_sentence(caption)
     fault = _fault(caption)
     if fault is not None:
         raise UnusableReply(f"The caption {fault}.")
-    is_named = said.strip().casefold().split("-")[0] in (language, _NAMES[language].casefold())
+    is_named = not said.strip() or language_named(said) is language
     if not is_named or not is_plausibly(caption, language):
-        raise UnusableReply(f"The caption is not in {_NAMES[language]}.")
+        raise UnusableReply(f"The caption is not in {LANGUAGE_NAMES[language]}.")
     return caption
+
+
+def _caption_and_language(reply: str) -> tuple[str, str]:
+    """Return a reply's caption, and the language that it names; "" where it names none."""
+    try:
+        found = json_in(reply)
+    except ValueError as error:
+        if set("{}[]") & set(reply):
+            raise UnusableReply("The caption is not JSON.") from error
+        # A model that was told of no form, by a server that ignores it, says the caption alone.
+        return reply, ""
+    if isinstance(found, str):
+        return found, ""
+    if not isinstance(found, Mapping):
+        raise UnusableReply("The caption is not an object of caption and language.")
+    named = {str(name).strip().casefold(): text for name, text in found.items()}
+    caption = next((named[name] for name in _CAPTION_NAMES if name in named), None)
+    said = named.get("language") or ""
+    if not isinstance(caption, str) or not isinstance(said, str):
+        raise UnusableReply("The caption or its language is not a text.")
+    return caption, said
+
+
+def _cut_at_a_sentence(caption: str) -> str:
+    """Return the sentences that fit; a caption whose first one is too long stays as it is."""
+    if len(caption) <= MAX_CAPTION_CHARACTERS:
+        return caption
+    ends = [end.end() for end in _SENTENCE_END.finditer(caption[: MAX_CAPTION_CHARACTERS + 1])]
+    fitting = [end for end in ends if end <= MAX_CAPTION_CHARACTERS]
+    return caption[: fitting[-1]] if fitting else caption
 
 
 def is_plausibly(text: str, language: CaptionLanguage) -> bool:
@@ -183,8 +213,8 @@ def _fault(caption: str) -> str | None:
         return "says nothing"
     if len(caption) > MAX_CAPTION_CHARACTERS:
         return f"has more than {MAX_CAPTION_CHARACTERS} characters"
-    # No signs of markup, which are Sm, Sc, Po, Pc and Sk, and nothing that is not seen.
-    if not all(unicodedata.category(sign)[0] in "LMN" or sign in _PUNCTUATION for sign in caption):
+    # No signs of markup, which are Sm, Po, Pc and Sk, and nothing that is not seen.
+    if not all(_is_plain(sign) for sign in caption):
         return "holds markup or signs that belong to no word"
     lowered = caption.casefold()
     if _ADDRESS.search(lowered):
@@ -192,3 +222,7 @@ def _fault(caption: str) -> str | None:
     if _INSTRUCTION.search(lowered):
         return "reads like an instruction or a refusal"
     return None
+
+
+def _is_plain(sign: str) -> bool:
+    return unicodedata.category(sign)[0] in "LMN" or sign in _PUNCTUATION

@@ -1,8 +1,9 @@
 """The question that asks a language model to expand a label, and the checks of its answer.
 
 The answer is untrusted input: the label, which a user may have named, is part of the prompt. It is
-read as five lists of short plain texts and refused as a whole otherwise. The texts are shown and
-embedded, never followed, never put into another prompt.
+read as five lists of short plain texts, and it was paid for. What only spoils their looks is mended,
+and what is too long or empty is left out. An address, code or an instruction in one text makes the
+whole refused. The texts are shown and embedded, never followed, never put into another prompt.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 from mirada.kernel.errors import InvalidInput, UnusableReply
 from mirada.kernel.labels import normalised_description
 from mirada.kernel.model_requests import TIMEOUT_S, Question
+from mirada.kernel.model_text import CODE_SIGNS, json_in, without_markup, without_strays
 
 PROMPT_VERSION = 1
 """Belongs to INSTRUCTIONS and SCHEMA: count up when either changes, and labels are asked for anew."""
@@ -25,7 +27,7 @@ MAX_REPLY_CHARACTERS = 16_000
 MAX_REPLY_TOKENS = 800
 """Twice what the prompt asks for."""
 MAX_ITEMS = 20
-"""The prompt asks for 8 at most; models count badly."""
+"""The prompt asks for 8 at most; models count badly, and what is more is left out."""
 MAX_WORD_CHARACTERS = 60
 MAX_WORDS = 8
 """A tag or the name of a sticker pack; what is longer is a sentence."""
@@ -52,7 +54,9 @@ SCHEMA: dict[str, Any] = {
 """Nothing but what every server's strict mode takes; counts and lengths are checked here anyway."""
 
 _PUNCTUATION = frozenset(" '’‘\"“”«»-–—&/,.!?¡¿()+%")
-_ADDRESS = re.compile(r"\w\.\w{2,}|//|\bwww\b")
+_ADDRESS = re.compile(r"\w\.\w{2,}|//|\bwww\b|@\w|\b(?:data|javascript|mailto|vbscript):\S")
+
+_BREAKS = re.compile(r"[\n,;]")
 _INSTRUCTION = re.compile(
     r"\b(?:ignor|disregard|forget|desconsider|esque[cç]|olvid)\w*\b.{0,40}"
     r"\b(?:all|any|previous|prior|above|everything|tudo|todas?|todos?|anterior\w*|previ[ao]s)\b"
@@ -99,57 +103,75 @@ def expansion_question(label: str, model: str, timeout_s: float = TIMEOUT_S) -> 
 
 
 def parse(reply: str) -> Expansion:
-    """Return the expansion in a model's reply.
+    """Return the expansion in a model's reply, with what spoils its looks mended.
 
     Raises:
-        UnusableReply: not JSON, another shape, too long or too many, or a text that holds markup,
-            an address or an instruction. The message does not repeat the reply.
+        UnusableReply: not JSON, far too long, no subtags, or a text that holds code, an address, an
+            instruction or hidden signs. The message does not repeat the reply.
     """
     if len(reply) > MAX_REPLY_CHARACTERS:
         raise UnusableReply(f"The expansion is longer than {MAX_REPLY_CHARACTERS} characters.")
     try:
-        found = json.loads(reply)
-    except (ValueError, RecursionError) as error:
+        found = json_in(reply)
+    except ValueError as error:
         raise UnusableReply("The expansion is not JSON.") from error
     return from_dict(found)
 
 
 def from_dict(found: object) -> Expansion:
     """Return the expansion in decoded JSON; raises as `parse`."""
-    if not isinstance(found, dict) or set(found) != set(_LISTS):
+    if not isinstance(found, dict):
         raise UnusableReply(f"The expansion is not an object of {', '.join(_LISTS)}.")
-    lists = {name: _checked(name, found[name]) for name in _LISTS}
+    lists = {name: _checked(name, found.get(name)) for name in _LISTS}
     if not lists["subtags"]:
         raise UnusableReply("The expansion has no subtags.")
     return Expansion(**lists)
 
 
 def _checked(name: str, texts: object) -> tuple[str, ...]:
-    if not isinstance(texts, list) or len(texts) > MAX_ITEMS:
-        raise UnusableReply(f"The expansion's {name} are not a list of {MAX_ITEMS} at most.")
+    """Return the texts of one list that are of use, in their order, MAX_ITEMS at most."""
+    if isinstance(texts, str):
+        texts = _BREAKS.split(texts)
+    if texts is None:
+        texts = []
+    if not isinstance(texts, list):
+        raise UnusableReply(f"The expansion's {name} are not a list.")
     kept: dict[str, str] = {}
     for text in texts:
-        try:
-            plain = normalised_description(text)
-        except InvalidInput as error:
-            raise UnusableReply(f"One of the expansion's {name} is not a short text.") from error
-        reason = _fault(plain, is_sentence=name == "descriptions")
-        if reason is not None:
-            raise UnusableReply(f"One of the expansion's {name} {reason}.")
-        kept.setdefault(plain.casefold(), plain)
-    return tuple(kept.values())
+        plain = _plain(name, text)
+        if plain is not None:
+            kept.setdefault(plain.casefold(), plain)
+    return tuple(kept.values())[:MAX_ITEMS]
 
 
-def _fault(text: str, *, is_sentence: bool) -> str | None:
-    if is_sentence and len(text) > MAX_DESCRIPTION_CHARACTERS:
-        return f"has more than {MAX_DESCRIPTION_CHARACTERS} characters"
-    if not is_sentence and (len(text) > MAX_WORD_CHARACTERS or len(text.split()) > MAX_WORDS):
-        return f"has more than {MAX_WORDS} words or {MAX_WORD_CHARACTERS} characters"
-    if not any(_is_spoken(character) for character in text):
-        return "says nothing"
-    if not all(_is_spoken(character) or character in _PUNCTUATION for character in text):
-        return "holds markup or signs that belong to no word"
+def _plain(name: str, text: object) -> str | None:
+    """Return a text as it is kept; None for one that says nothing or is too long."""
+    if not isinstance(text, str):
+        raise UnusableReply(f"One of the expansion's {name} is not a text.")
+    unmarked = without_markup(text)
+    reason = _reason_to_distrust(unmarked)
+    if reason is None:
+        mended = without_strays(unmarked, _PUNCTUATION)
+        reason = _reason_to_distrust(mended)
+    if reason is not None:
+        raise UnusableReply(f"One of the expansion's {name} {reason}.")
+    is_too_long = (
+        len(mended) > MAX_DESCRIPTION_CHARACTERS
+        if name == "descriptions"
+        else len(mended) > MAX_WORD_CHARACTERS or len(mended.split()) > MAX_WORDS
+    )
+    if is_too_long or not any(_is_spoken(character) for character in mended):
+        return None
+    try:
+        return normalised_description(mended)
+    except InvalidInput as error:
+        raise UnusableReply(f"One of the expansion's {name} is not a plain text.") from error
+
+
+def _reason_to_distrust(text: str) -> str | None:
     lowered = text.casefold()
+    if CODE_SIGNS & set(text):
+        return "holds markup or code"
     if _ADDRESS.search(lowered):
         return "holds an address"
     if _INSTRUCTION.search(lowered):

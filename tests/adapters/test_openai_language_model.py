@@ -247,6 +247,14 @@ def test_a_server_that_counts_no_tokens_is_understood(
         assert ask(model) == Reply(SAID, input_tokens=None, output_tokens=None)
 
 
+def test_an_answer_in_parts_is_put_together(
+    server: OpenAiServer, model: OpenAiLanguageModel
+) -> None:
+    parts = [{"type": "text", "text": SAID[:5]}, {"type": "text", "text": SAID[5:]}, "?"]
+    server.next.append(in_json({"choices": [{"message": {"content": parts}}]}))
+    assert ask(model).text == SAID
+
+
 def test_an_error_page_without_end_is_not_read_to_its_end(
     server: OpenAiServer, model: OpenAiLanguageModel
 ) -> None:

@@ -144,6 +144,23 @@ def test_vectors_are_put_into_the_order_that_the_server_numbers(
     np.testing.assert_array_equal(embed(model, "a", "b").vectors, [[1, 0], [0, 1]])
 
 
+def test_vectors_in_base64_are_vectors_too(
+    server: OpenAiServer, model: OpenAiLanguageModel
+) -> None:
+    packed = base64.b64encode(np.array([0, 5], "<f4").tobytes()).decode()
+    server.next.append(embeddings([packed]))
+    np.testing.assert_array_equal(embed(model, "a cat").vectors, [[0, 1]])
+
+
+def test_a_drawing_in_a_data_address_or_in_lines_is_taken(
+    server: OpenAiServer, model: OpenAiLanguageModel
+) -> None:
+    encoded = base64.b64encode(PNG).decode()
+    for sent in (f"data:image/png;base64,{encoded}", base64.encodebytes(PNG).decode()):
+        server.next.append(drawing(b64_json=sent))
+        assert draw(model).picture == PNG
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -495,7 +495,6 @@ def test_an_image_deleted_while_the_model_looks_leaves_nothing(site: CaptionedSi
 # Answers that are no captions.
 
 REFUSED: dict[str, Callable[[], Answer]] = {
-    "no json": lambda: completion("A cat on a roof."),
     "cut json": lambda: completion('{"caption": "A cat'),
     "empty": lambda: completion(""),
     "blank": lambda: completion(in_form("  \n ")),
@@ -504,14 +503,12 @@ REFUSED: dict[str, Callable[[], Answer]] = {
     "filtered": lambda: completion("", finish_reason="content_filter"),
     "cut off": lambda: completion(in_form("A cat"), finish_reason="length"),
     "list": lambda: completion('["A cat on a roof.", "en"]'),
-    "wrong names": lambda: completion('{"text": "A cat on a roof.", "language": "en"}'),
-    "more names": lambda: completion(in_form("A cat on a roof.", admin=True)),
+    "long": lambda: completion(in_form("A cat on a roof and " * 40)),
+    "entity": lambda: completion(in_form("A cat &lt;img src=x&gt; on a roof.")),
     "number": lambda: completion(in_form(7)),
     "object": lambda: completion(in_form({"$ne": ""})),
-    "long": lambda: completion(in_form("A cat on a roof. " * 40)),
     "huge": lambda: completion(in_form("cat " * 20_000)),
     "html": lambda: completion(in_form("A cat <script>alert(1)</script> on a roof.")),
-    "entity": lambda: completion(in_form("A cat &lt;b&gt; on a roof [link].")),
     "markdown": lambda: completion(in_form("A cat ![x](data:text/html) on a roof.")),
     "address": lambda: completion(in_form("A cat on a roof, see www.example.com for more.")),
     "control": lambda: completion(in_form("A cat\u0000 on a\u001b[2J roof.")),

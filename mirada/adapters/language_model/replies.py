@@ -61,6 +61,7 @@ NOT_SENT = (
 )
 """The server never saw the request, so it cannot have been paid for."""
 _CODE = re.compile(r"[a-z_]{3,40}")
+_DATA_ADDRESS = re.compile(r"\Adata:[\w/+.-]+;base64,")
 
 
 def reply(body: bytes) -> Reply:
@@ -69,14 +70,14 @@ def reply(body: bytes) -> Reply:
         found = json.loads(body)
         choice = found["choices"][0]
         message, finish_reason = choice["message"], choice.get("finish_reason")
-        text, refusal = message.get("content"), message.get("refusal")
+        text, refusal = _text_of(message.get("content")), message.get("refusal")
         usage = found.get("usage")
     read, written = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
     if finish_reason == "length":
         fault = "The language model's reply was cut off at its limit."
     elif refusal or finish_reason == "content_filter":
         fault = "The language model declined to answer."
-    elif isinstance(text, str) and text:
+    elif text:
         return Reply(text, input_tokens=read, output_tokens=written)
     else:
         fault = "The language model's reply holds no text."
@@ -106,7 +107,9 @@ def drawing(body: bytes) -> Drawing | str:
         usage = found.get("usage")
     if isinstance(encoded, str) and encoded:
         try:
-            picture = base64.b64decode(encoded, validate=True)
+            # Some servers send a data address, or break the lines.
+            bare = "".join(_DATA_ADDRESS.sub("", encoded, count=1).split())
+            picture = base64.b64decode(bare, validate=True)
         except (binascii.Error, ValueError) as error:
             raise GarbledReply("The picture that was drawn is not base64.") from error
         counted = {name: _count(usage, name) for name in ("input_tokens", "output_tokens")}
@@ -152,7 +155,27 @@ def retry_after_s(headers: httpx2.Headers) -> int:
     return math.ceil(min(wait_s, MAX_RETRY_AFTER_S))
 
 
+def _text_of(content: object) -> str:
+    """Return a message's text, which some servers send in parts; "" where there is none."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    texts = [part.get("text") for part in parts if isinstance(part, dict)]
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def _numbers(row: Any) -> Any:
+    """Return a vector as a list; some servers send base64 of little-endian float32 all the same."""
+    if not isinstance(row, str):
+        return row
+    try:
+        return np.frombuffer(base64.b64decode(row, validate=True), "<f4").tolist()
+    except (binascii.Error, ValueError) as error:
+        raise GarbledReply("The language model's vectors are not lists of numbers.") from error
+
+
 def _matrix(rows: list[Any]) -> Matrix:
+    rows = [_numbers(row) for row in rows]
     dimensions = {len(row) if isinstance(row, list) else 0 for row in rows}
     if len(dimensions) != 1 or 0 in dimensions:
         raise GarbledReply("The language model's vectors are not lists of one length.")

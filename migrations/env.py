@@ -10,6 +10,7 @@ from mirada.db import (  # noqa: F401 - declare tables on Base
     spending_models,
 )
 from mirada.db.models import Base
+from mirada.db.names import VERSION_TABLE
 
 
 def run() -> None:
@@ -22,6 +23,7 @@ def run() -> None:
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
+        version_table=VERSION_TABLE,
         # SQLite cannot alter most things in place; batch mode copies the table instead.
         render_as_batch=True,
         compare_type=True,

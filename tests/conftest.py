@@ -20,6 +20,7 @@ from mirada.adapters.image_decoder.sandbox import SandboxedDecoder
 from mirada.config import BUNDLED_MODEL_DIR, PROJECT_ROOT, Settings
 from mirada.db.migrate import upgrade_to_head
 from mirada.db.models import Base, ChangeCounter, Installation
+from mirada.db.names import PREFIX
 from mirada.db.session import Database, make_engine
 from mirada.runtime import Runtime
 from testing import scheduling, sharing
@@ -162,7 +163,7 @@ def _copy_sqlite(template: Path, path: Path) -> None:
     shutil.copyfile(template, path)
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(
-            "UPDATE installation SET db_epoch = ?, secret_key = ?",
+            f"UPDATE {PREFIX}installation SET db_epoch = ?, secret_key = ?",
             (str(uuid.uuid4()), uuid.uuid4().hex * 2),
         )
 
@@ -178,8 +179,11 @@ def _empty(database: Database) -> None:
                 "AND (auto_increment > 1 OR table_rows > 0)"
             )
         ).scalars()
-        keep = {"alembic_version", "installation", "change_counter"}
-        for table in set(used) & set(Base.metadata.tables) - keep | {"leases", "spending_days"}:
+        keep = {f"{PREFIX}installation", f"{PREFIX}change_counter"}
+        for table in set(used) & set(Base.metadata.tables) - keep | {
+            f"{PREFIX}leases",
+            f"{PREFIX}spending_days",
+        }:
             connection.execute(text(f"TRUNCATE TABLE `{table}`"))
         connection.execute(Installation.__table__.delete())  # type: ignore[attr-defined]
         connection.execute(ChangeCounter.__table__.delete())  # type: ignore[attr-defined]

@@ -7,6 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import mysql
 
 from mirada.db.models import CaseSensitive, UtcDateTime
+from mirada.db.names import PREFIX
 
 revision = "0001"
 down_revision = None
@@ -17,15 +18,15 @@ depends_on = None
 def upgrade() -> None:
     """Apply."""
     op.create_table(
-        "change_counter",
+        f"{PREFIX}change_counter",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("v", sa.BigInteger(), server_default="0", nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_change_counter")),
+        sa.PrimaryKeyConstraint("id", name=op.f(f"pk_{PREFIX}change_counter")),
         mysql_engine="InnoDB",
         mysql_charset="utf8mb4",
     )
     op.create_table(
-        "contents",
+        f"{PREFIX}contents",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("sha256", sa.String(length=64), nullable=False),
         sa.Column("storage_key", sa.String(length=191), nullable=False),
@@ -35,14 +36,14 @@ def upgrade() -> None:
         sa.Column("height", sa.Integer(), nullable=False),
         sa.Column("is_animated", sa.Boolean(), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_contents")),
-        sa.UniqueConstraint("sha256", name=op.f("uq_contents_sha256")),
+        sa.PrimaryKeyConstraint("id", name=op.f(f"pk_{PREFIX}contents")),
+        sa.UniqueConstraint("sha256", name=op.f(f"uq_{PREFIX}contents_sha256")),
         sqlite_autoincrement=True,
         mysql_engine="InnoDB",
         mysql_charset="utf8mb4",
     )
     op.create_table(
-        "embedding_spaces",
+        f"{PREFIX}embedding_spaces",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("name", sa.String(length=191), nullable=False),
         sa.Column("kind", sa.String(length=10), nullable=False),
@@ -52,31 +53,33 @@ def upgrade() -> None:
         sa.Column("dimension", sa.Integer(), nullable=False),
         sa.Column("state", sa.String(length=10), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_embedding_spaces")),
-        sa.UniqueConstraint("name", name=op.f("uq_embedding_spaces_name")),
+        sa.PrimaryKeyConstraint("id", name=op.f(f"pk_{PREFIX}embedding_spaces")),
+        sa.UniqueConstraint("name", name=op.f(f"uq_{PREFIX}embedding_spaces_name")),
         mysql_engine="InnoDB",
         mysql_charset="utf8mb4",
     )
     op.create_table(
-        "idempotency_keys",
+        f"{PREFIX}idempotency_keys",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("owner_id", sa.BigInteger(), nullable=False),
         sa.Column("key", CaseSensitive, nullable=False),
         sa.Column("fingerprint", sa.String(length=64), nullable=False),
         sa.Column("subject_id", sa.BigInteger(), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_idempotency_keys")),
-        sa.UniqueConstraint("owner_id", "key", name=op.f("uq_idempotency_keys_owner_id_key")),
+        sa.PrimaryKeyConstraint("id", name=op.f(f"pk_{PREFIX}idempotency_keys")),
+        sa.UniqueConstraint(
+            "owner_id", "key", name=op.f(f"uq_{PREFIX}idempotency_keys_owner_id_key")
+        ),
         mysql_engine="InnoDB",
         mysql_charset="utf8mb4",
     )
-    with op.batch_alter_table("idempotency_keys", schema=None) as batch_op:
+    with op.batch_alter_table(f"{PREFIX}idempotency_keys", schema=None) as batch_op:
         batch_op.create_index(
-            batch_op.f("ix_idempotency_keys_created_at"), ["created_at"], unique=False
+            batch_op.f(f"ix_{PREFIX}idempotency_keys_created_at"), ["created_at"], unique=False
         )
 
     op.create_table(
-        "jobs",
+        f"{PREFIX}jobs",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("kind", sa.String(length=50), nullable=False),
         sa.Column("subject_id", sa.BigInteger(), nullable=True),
@@ -98,40 +101,40 @@ def upgrade() -> None:
         sa.Column("lease_until_ms", sa.BigInteger(), nullable=True),
         sa.Column("last_error", sa.Text(), nullable=True),
         sa.Column("created_at", UtcDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_jobs")),
-        sa.UniqueConstraint("same_work", name=op.f("uq_jobs_same_work")),
+        sa.PrimaryKeyConstraint("id", name=op.f(f"pk_{PREFIX}jobs")),
+        sa.UniqueConstraint("same_work", name=op.f(f"uq_{PREFIX}jobs_same_work")),
         mysql_engine="InnoDB",
         mysql_charset="utf8mb4",
     )
-    with op.batch_alter_table("jobs", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_jobs_owner_id"), ["owner_id"], unique=False)
+    with op.batch_alter_table(f"{PREFIX}jobs", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f(f"ix_{PREFIX}jobs_owner_id"), ["owner_id"], unique=False)
         batch_op.create_index(
-            "ix_jobs_state_next_run_at_ms", ["state", "next_run_at_ms"], unique=False
+            f"ix_{PREFIX}jobs_state_next_run_at_ms", ["state", "next_run_at_ms"], unique=False
         )
 
     op.create_table(
-        "leases",
+        f"{PREFIX}leases",
         sa.Column("name", sa.String(length=100), nullable=False),
         sa.Column("fencing_token", sa.BigInteger(), nullable=False),
         sa.Column("holder", sa.String(length=100), nullable=True),
         sa.Column("lease_until_ms", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("name", name=op.f("pk_leases")),
+        sa.PrimaryKeyConstraint("name", name=op.f(f"pk_{PREFIX}leases")),
         mysql_engine="InnoDB",
         mysql_charset="utf8mb4",
     )
     op.create_table(
-        "users",
+        f"{PREFIX}users",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("username", sa.String(length=150), nullable=False),
         sa.Column("role", sa.String(length=20), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
-        sa.UniqueConstraint("username", name=op.f("uq_users_username")),
+        sa.PrimaryKeyConstraint("id", name=op.f(f"pk_{PREFIX}users")),
+        sa.UniqueConstraint("username", name=op.f(f"uq_{PREFIX}users_username")),
         mysql_engine="InnoDB",
         mysql_charset="utf8mb4",
     )
     op.create_table(
-        "api_keys",
+        f"{PREFIX}api_keys",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("prefix", sa.String(length=16), nullable=False),
@@ -139,18 +142,21 @@ def upgrade() -> None:
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("revoked_at", UtcDateTime(), nullable=True),
         sa.ForeignKeyConstraint(
-            ["user_id"], ["users.id"], name=op.f("fk_api_keys_user_id"), ondelete="CASCADE"
+            ["user_id"],
+            [f"{PREFIX}users.id"],
+            name=op.f(f"fk_{PREFIX}api_keys_user_id"),
+            ondelete="CASCADE",
         ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_api_keys")),
-        sa.UniqueConstraint("sha256", name=op.f("uq_api_keys_sha256")),
+        sa.PrimaryKeyConstraint("id", name=op.f(f"pk_{PREFIX}api_keys")),
+        sa.UniqueConstraint("sha256", name=op.f(f"uq_{PREFIX}api_keys_sha256")),
         mysql_engine="InnoDB",
         mysql_charset="utf8mb4",
     )
-    with op.batch_alter_table("api_keys", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_api_keys_user_id"), ["user_id"], unique=False)
+    with op.batch_alter_table(f"{PREFIX}api_keys", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f(f"ix_{PREFIX}api_keys_user_id"), ["user_id"], unique=False)
 
     op.create_table(
-        "embeddings",
+        f"{PREFIX}embeddings",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("space_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("content_id", sa.BigInteger(), nullable=False),
@@ -160,29 +166,34 @@ def upgrade() -> None:
             .with_variant(mysql.MEDIUMBLOB(), "mariadb")
             .with_variant(mysql.MEDIUMBLOB(), "mysql"),
             nullable=False,
+            quote=True,
         ),
         sa.Column("crc32", sa.BigInteger(), nullable=False),
         sa.Column("is_deleted", sa.Boolean(), nullable=False),
         sa.Column("change_seq", sa.BigInteger(), server_default="0", nullable=False),
         sa.ForeignKeyConstraint(
-            ["space_id"], ["embedding_spaces.id"], name=op.f("fk_embeddings_space_id")
+            ["space_id"],
+            [f"{PREFIX}embedding_spaces.id"],
+            name=op.f(f"fk_{PREFIX}embeddings_space_id"),
         ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_embeddings")),
+        sa.PrimaryKeyConstraint("id", name=op.f(f"pk_{PREFIX}embeddings")),
         sa.UniqueConstraint(
-            "space_id", "content_id", name=op.f("uq_embeddings_space_id_content_id")
+            "space_id", "content_id", name=op.f(f"uq_{PREFIX}embeddings_space_id_content_id")
         ),
         sqlite_autoincrement=True,
         mysql_engine="InnoDB",
         mysql_charset="utf8mb4",
     )
-    with op.batch_alter_table("embeddings", schema=None) as batch_op:
-        batch_op.create_index("ix_embeddings_content_id", ["content_id"], unique=False)
+    with op.batch_alter_table(f"{PREFIX}embeddings", schema=None) as batch_op:
+        batch_op.create_index(f"ix_{PREFIX}embeddings_content_id", ["content_id"], unique=False)
         batch_op.create_index(
-            "ix_embeddings_space_id_change_seq_id", ["space_id", "change_seq", "id"], unique=False
+            f"ix_{PREFIX}embeddings_space_id_change_seq_id",
+            ["space_id", "change_seq", "id"],
+            unique=False,
         )
 
     op.create_table(
-        "images",
+        f"{PREFIX}images",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("owner_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column(
@@ -209,20 +220,26 @@ def upgrade() -> None:
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("updated_at", UtcDateTime(), nullable=False),
-        sa.ForeignKeyConstraint(["content_id"], ["contents.id"], name=op.f("fk_images_content_id")),
-        sa.ForeignKeyConstraint(["owner_id"], ["users.id"], name=op.f("fk_images_owner_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_images")),
+        sa.ForeignKeyConstraint(
+            ["content_id"], [f"{PREFIX}contents.id"], name=op.f(f"fk_{PREFIX}images_content_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["owner_id"], [f"{PREFIX}users.id"], name=op.f(f"fk_{PREFIX}images_owner_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f(f"pk_{PREFIX}images")),
         sqlite_autoincrement=True,
         mysql_engine="InnoDB",
         mysql_charset="utf8mb4",
     )
-    with op.batch_alter_table("images", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_images_content_id"), ["content_id"], unique=False)
-        batch_op.create_index("ix_images_owner_id_id", ["owner_id", "id"], unique=False)
-        batch_op.create_index(batch_op.f("ix_images_status"), ["status"], unique=False)
+    with op.batch_alter_table(f"{PREFIX}images", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f(f"ix_{PREFIX}images_content_id"), ["content_id"], unique=False
+        )
+        batch_op.create_index(f"ix_{PREFIX}images_owner_id_id", ["owner_id", "id"], unique=False)
+        batch_op.create_index(batch_op.f(f"ix_{PREFIX}images_status"), ["status"], unique=False)
 
     op.create_table(
-        "index_snapshots",
+        f"{PREFIX}index_snapshots",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("space_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -236,18 +253,22 @@ def upgrade() -> None:
         sa.Column("set_aside_at", UtcDateTime(), nullable=True),
         sa.Column("set_aside_reason", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(
-            ["space_id"], ["embedding_spaces.id"], name=op.f("fk_index_snapshots_space_id")
+            ["space_id"],
+            [f"{PREFIX}embedding_spaces.id"],
+            name=op.f(f"fk_{PREFIX}index_snapshots_space_id"),
         ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_index_snapshots")),
-        sa.UniqueConstraint("name", name=op.f("uq_index_snapshots_name")),
+        sa.PrimaryKeyConstraint("id", name=op.f(f"pk_{PREFIX}index_snapshots")),
+        sa.UniqueConstraint("name", name=op.f(f"uq_{PREFIX}index_snapshots_name")),
         mysql_engine="InnoDB",
         mysql_charset="utf8mb4",
     )
-    with op.batch_alter_table("index_snapshots", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_index_snapshots_space_id"), ["space_id"], unique=False)
+    with op.batch_alter_table(f"{PREFIX}index_snapshots", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f(f"ix_{PREFIX}index_snapshots_space_id"), ["space_id"], unique=False
+        )
 
     op.create_table(
-        "installation",
+        f"{PREFIX}installation",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("db_epoch", sa.String(length=36), nullable=False),
         sa.Column(
@@ -256,9 +277,11 @@ def upgrade() -> None:
         sa.Column("tombstone_floor", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("secret_key", sa.String(length=64), nullable=False),
         sa.ForeignKeyConstraint(
-            ["image_space_id"], ["embedding_spaces.id"], name=op.f("fk_installation_image_space_id")
+            ["image_space_id"],
+            [f"{PREFIX}embedding_spaces.id"],
+            name=op.f(f"fk_{PREFIX}installation_image_space_id"),
         ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_installation")),
+        sa.PrimaryKeyConstraint("id", name=op.f(f"pk_{PREFIX}installation")),
         mysql_engine="InnoDB",
         mysql_charset="utf8mb4",
     )
@@ -266,37 +289,37 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Undo."""
-    op.drop_table("installation")
-    with op.batch_alter_table("index_snapshots", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_index_snapshots_space_id"))
+    op.drop_table(f"{PREFIX}installation")
+    with op.batch_alter_table(f"{PREFIX}index_snapshots", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f(f"ix_{PREFIX}index_snapshots_space_id"))
 
-    op.drop_table("index_snapshots")
-    with op.batch_alter_table("images", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_images_status"))
-        batch_op.drop_index("ix_images_owner_id_id")
-        batch_op.drop_index(batch_op.f("ix_images_content_id"))
+    op.drop_table(f"{PREFIX}index_snapshots")
+    with op.batch_alter_table(f"{PREFIX}images", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f(f"ix_{PREFIX}images_status"))
+        batch_op.drop_index(f"ix_{PREFIX}images_owner_id_id")
+        batch_op.drop_index(batch_op.f(f"ix_{PREFIX}images_content_id"))
 
-    op.drop_table("images")
-    with op.batch_alter_table("embeddings", schema=None) as batch_op:
-        batch_op.drop_index("ix_embeddings_space_id_change_seq_id")
-        batch_op.drop_index("ix_embeddings_content_id")
+    op.drop_table(f"{PREFIX}images")
+    with op.batch_alter_table(f"{PREFIX}embeddings", schema=None) as batch_op:
+        batch_op.drop_index(f"ix_{PREFIX}embeddings_space_id_change_seq_id")
+        batch_op.drop_index(f"ix_{PREFIX}embeddings_content_id")
 
-    op.drop_table("embeddings")
-    with op.batch_alter_table("api_keys", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_api_keys_user_id"))
+    op.drop_table(f"{PREFIX}embeddings")
+    with op.batch_alter_table(f"{PREFIX}api_keys", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f(f"ix_{PREFIX}api_keys_user_id"))
 
-    op.drop_table("api_keys")
-    op.drop_table("users")
-    op.drop_table("leases")
-    with op.batch_alter_table("jobs", schema=None) as batch_op:
-        batch_op.drop_index("ix_jobs_state_next_run_at_ms")
-        batch_op.drop_index(batch_op.f("ix_jobs_owner_id"))
+    op.drop_table(f"{PREFIX}api_keys")
+    op.drop_table(f"{PREFIX}users")
+    op.drop_table(f"{PREFIX}leases")
+    with op.batch_alter_table(f"{PREFIX}jobs", schema=None) as batch_op:
+        batch_op.drop_index(f"ix_{PREFIX}jobs_state_next_run_at_ms")
+        batch_op.drop_index(batch_op.f(f"ix_{PREFIX}jobs_owner_id"))
 
-    op.drop_table("jobs")
-    with op.batch_alter_table("idempotency_keys", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_idempotency_keys_created_at"))
+    op.drop_table(f"{PREFIX}jobs")
+    with op.batch_alter_table(f"{PREFIX}idempotency_keys", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f(f"ix_{PREFIX}idempotency_keys_created_at"))
 
-    op.drop_table("idempotency_keys")
-    op.drop_table("embedding_spaces")
-    op.drop_table("contents")
-    op.drop_table("change_counter")
+    op.drop_table(f"{PREFIX}idempotency_keys")
+    op.drop_table(f"{PREFIX}embedding_spaces")
+    op.drop_table(f"{PREFIX}contents")
+    op.drop_table(f"{PREFIX}change_counter")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from mirada.db.names import PREFIX
+
 revision = "0004"
 down_revision = "0003"
 branch_labels = None
@@ -12,7 +14,7 @@ depends_on = None
 
 ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 INNODB = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4"}
-CALLS = "language_model_calls"
+CALLS = f"{PREFIX}language_model_calls"
 
 
 def upgrade() -> None:
@@ -36,7 +38,7 @@ def upgrade() -> None:
         sa.Column("detail", sa.String(length=255), nullable=True),
         sa.Column("created_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("finished_at_ms", sa.BigInteger(), nullable=True),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_language_model_calls")),
+        sa.PrimaryKeyConstraint("id", name=op.f(f"pk_{PREFIX}language_model_calls")),
         sqlite_autoincrement=True,
         **INNODB,
     )
@@ -48,16 +50,16 @@ def upgrade() -> None:
     ):
         op.create_index(f"ix_{CALLS}_{'_'.join(columns)}", CALLS, columns)
     op.create_table(
-        "spending_days",
+        f"{PREFIX}spending_days",
         sa.Column("utc_day", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("user_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("committed_micros", sa.BigInteger(), server_default="0", nullable=False),
-        sa.PrimaryKeyConstraint("utc_day", "user_id", name=op.f("pk_spending_days")),
+        sa.PrimaryKeyConstraint("utc_day", "user_id", name=op.f(f"pk_{PREFIX}spending_days")),
         **INNODB,
     )
 
 
 def downgrade() -> None:
     """Undo."""
-    op.drop_table("spending_days")
+    op.drop_table(f"{PREFIX}spending_days")
     op.drop_table(CALLS)

@@ -7,44 +7,49 @@ from __future__ import annotations
 
 from alembic import op
 
+from mirada.db.names import PREFIX
+
 revision = "0005"
 down_revision = "0004"
 branch_labels = None
 depends_on = None
 
-POSTGRESQL = r"""
-CREATE INDEX ix_images_words ON images USING gin (
+IMAGES = f"{PREFIX}images"
+WORDS = f"{PREFIX}image_words"
+INDEX = f"ix_{PREFIX}images_words"
+POSTGRESQL = rf"""
+CREATE INDEX {INDEX} ON {IMAGES} USING gin (
     to_tsvector('simple', regexp_replace(normalize(regexp_replace(normalize(
-        lower(coalesce(images.prompt, '') || ' ' || coalesce(images.caption, '')), NFKD),
+        lower(coalesce({IMAGES}.prompt, '') || ' ' || coalesce({IMAGES}.caption, '')), NFKD),
         '[\u0300-\u036f]', '', 'g'), NFC), '[[:punct:]]', ' ', 'g'))
 )
 """
 # Without the list of stop words, which migrations/env.py switches off.
-MYSQL = ("CREATE FULLTEXT INDEX ix_images_words ON images (prompt, caption)",)
+MYSQL = (f"CREATE FULLTEXT INDEX {INDEX} ON {IMAGES} (prompt, caption)",)
 # The table holds no text of its own: it reads that of `images`, and must be told what was there
 # before to take it out again.
 SQLITE = (
-    "CREATE VIRTUAL TABLE image_words USING fts5(prompt, caption, content='images', "
+    f"CREATE VIRTUAL TABLE {WORDS} USING fts5(prompt, caption, content='{IMAGES}', "
     "content_rowid='id', tokenize='unicode61 remove_diacritics 2')",
-    """
-    CREATE TRIGGER image_words_after_insert AFTER INSERT ON images BEGIN
-        INSERT INTO image_words (rowid, prompt, caption) VALUES (new.id, new.prompt, new.caption);
+    f"""
+    CREATE TRIGGER {WORDS}_after_insert AFTER INSERT ON {IMAGES} BEGIN
+        INSERT INTO {WORDS} (rowid, prompt, caption) VALUES (new.id, new.prompt, new.caption);
     END
     """,
-    """
-    CREATE TRIGGER image_words_after_delete AFTER DELETE ON images BEGIN
-        INSERT INTO image_words (image_words, rowid, prompt, caption)
+    f"""
+    CREATE TRIGGER {WORDS}_after_delete AFTER DELETE ON {IMAGES} BEGIN
+        INSERT INTO {WORDS} ({WORDS}, rowid, prompt, caption)
         VALUES ('delete', old.id, old.prompt, old.caption);
     END
     """,
-    """
-    CREATE TRIGGER image_words_after_update AFTER UPDATE OF id, prompt, caption ON images BEGIN
-        INSERT INTO image_words (image_words, rowid, prompt, caption)
+    f"""
+    CREATE TRIGGER {WORDS}_after_update AFTER UPDATE OF id, prompt, caption ON {IMAGES} BEGIN
+        INSERT INTO {WORDS} ({WORDS}, rowid, prompt, caption)
         VALUES ('delete', old.id, old.prompt, old.caption);
-        INSERT INTO image_words (rowid, prompt, caption) VALUES (new.id, new.prompt, new.caption);
+        INSERT INTO {WORDS} (rowid, prompt, caption) VALUES (new.id, new.prompt, new.caption);
     END
     """,
-    "INSERT INTO image_words (image_words) VALUES ('rebuild')",
+    f"INSERT INTO {WORDS} ({WORDS}) VALUES ('rebuild')",
 )
 
 
@@ -58,10 +63,10 @@ def downgrade() -> None:
     """Undo."""
     if op.get_bind().dialect.name == "sqlite":
         for change in ("insert", "delete", "update"):
-            op.execute(f"DROP TRIGGER image_words_after_{change}")
-        op.execute("DROP TABLE image_words")
+            op.execute(f"DROP TRIGGER {WORDS}_after_{change}")
+        op.execute(f"DROP TABLE {WORDS}")
     else:
-        op.drop_index("ix_images_words", table_name="images")
+        op.drop_index(INDEX, table_name=IMAGES)
 
 
 def _statements() -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from mirada.db.models import UtcDateTime
+from mirada.db.names import PREFIX
 
 revision = "0006"
 down_revision = "0005"
@@ -27,11 +28,11 @@ def upgrade() -> None:
         sa.Column("caption_prompt_version", sa.Integer(), nullable=True),
         sa.Column("auto_caption", sa.Boolean(), server_default=sa.true(), nullable=False),
     ):
-        op.add_column("images", column)
-    op.create_index("ix_images_caption_text_id", "images", ["caption_text_id"])
-    op.execute("UPDATE images SET caption_source = 'person' WHERE caption IS NOT NULL")
+        op.add_column(f"{PREFIX}images", column)
+    op.create_index(f"ix_{PREFIX}images_caption_text_id", f"{PREFIX}images", ["caption_text_id"])
+    op.execute(f"UPDATE {PREFIX}images SET caption_source = 'person' WHERE caption IS NOT NULL")
     op.create_table(
-        "captions",
+        f"{PREFIX}captions",
         sa.Column("id", ID, nullable=False),
         sa.Column("content_id", ID, nullable=False),
         sa.Column("language", sa.String(length=5), nullable=False),
@@ -43,27 +44,34 @@ def upgrade() -> None:
         sa.Column("claimed_token", sa.String(length=32), nullable=True),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["content_id"], ["contents.id"], name=op.f("fk_captions_content_id"), ondelete="CASCADE"
+            ["content_id"],
+            [f"{PREFIX}contents.id"],
+            name=op.f(f"fk_{PREFIX}captions_content_id"),
+            ondelete="CASCADE",
         ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_captions")),
+        sa.PrimaryKeyConstraint("id", name=op.f(f"pk_{PREFIX}captions")),
         sa.UniqueConstraint(
             "content_id",
             "language",
             "model",
             "prompt_version",
-            name=op.f("uq_captions_content_id_language_model_prompt_version"),
+            name=op.f(f"uq_{PREFIX}captions_content_id_language_model_prompt_version"),
         ),
         sqlite_autoincrement=True,
         **INNODB,
     )
-    op.create_index("ix_language_model_calls_subject", "language_model_calls", ["subject"])
+    op.create_index(
+        f"ix_{PREFIX}language_model_calls_subject", f"{PREFIX}language_model_calls", ["subject"]
+    )
 
 
 def downgrade() -> None:
     """Undo."""
-    op.drop_index("ix_language_model_calls_subject", table_name="language_model_calls")
-    op.drop_table("captions")
-    op.drop_index("ix_images_caption_text_id", table_name="images")
+    op.drop_index(
+        f"ix_{PREFIX}language_model_calls_subject", table_name=f"{PREFIX}language_model_calls"
+    )
+    op.drop_table(f"{PREFIX}captions")
+    op.drop_index(f"ix_{PREFIX}images_caption_text_id", table_name=f"{PREFIX}images")
     for name in (
         "auto_caption",
         "caption_prompt_version",
@@ -72,4 +80,4 @@ def downgrade() -> None:
         "caption_source",
         "caption_text_id",
     ):
-        op.drop_column("images", name)
+        op.drop_column(f"{PREFIX}images", name)

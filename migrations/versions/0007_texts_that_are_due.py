@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from mirada.db.names import PREFIX
+
 revision = "0007"
 down_revision = "0006"
 branch_labels = None
@@ -18,11 +20,12 @@ def upgrade() -> None:
     # Plain ADD COLUMN everywhere: copying the table would fire the cascades of what refers to it.
     for name in NAMES:
         op.add_column(
-            "images", sa.Column(name, sa.Boolean(), server_default=sa.false(), nullable=False)
+            f"{PREFIX}images",
+            sa.Column(name, sa.Boolean(), server_default=sa.false(), nullable=False),
         )
 
 
 def downgrade() -> None:
     """Undo."""
     for name in reversed(NAMES):
-        op.drop_column("images", name)
+        op.drop_column(f"{PREFIX}images", name)

@@ -34,12 +34,13 @@ from mirada.db.models import (
     StoredVector,
     UtcDateTime,
 )
+from mirada.db.names import PREFIX
 
 
 class Label(Numbered, Edited, Base):
     """A label of the default set. While the table is empty, the built-in set is used."""
 
-    __tablename__ = "labels"
+    __tablename__ = f"{PREFIX}labels"
 
     name: Mapped[str] = mapped_column(CaseSensitive, unique=True)
     description: Mapped[str | None] = mapped_column(Text)
@@ -51,7 +52,7 @@ class Label(Numbered, Edited, Base):
 class LabelVector(StoredVector, Dated, Base):
     """The ensemble vector of a label in a space; `key` is a digest of its texts."""
 
-    __tablename__ = "label_vectors"
+    __tablename__ = f"{PREFIX}label_vectors"
     __table_args__ = (UniqueConstraint("space_id", "key"),)
 
     key: Mapped[str] = mapped_column(String(64))
@@ -61,7 +62,7 @@ class LabelVector(StoredVector, Dated, Base):
 class LabelExpansion(Numbered, Dated, Base):
     """A language model's expansion of a label, kept for ever so that it is paid only once."""
 
-    __tablename__ = "label_expansions"
+    __tablename__ = f"{PREFIX}label_expansions"
     __table_args__ = (UniqueConstraint("label", "model", "prompt_version"),)
 
     label: Mapped[str] = mapped_column(CaseSensitive)
@@ -77,15 +78,15 @@ class ClassifiedPicture(Numbered, Edited, Base):
     picture that was classified by its image id is deleted with that image.
     """
 
-    __tablename__ = "classified_pictures"
+    __tablename__ = f"{PREFIX}classified_pictures"
     __table_args__ = (
         UniqueConstraint("owner_id", "content_id"),
-        Index("ix_classified_pictures_content_id", "content_id"),
-        Index("ix_classified_pictures_job_id", "job_id"),
+        Index(None, "content_id"),
+        Index(None, "job_id"),
     )
 
-    owner_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
-    content_id: Mapped[int] = mapped_column(ForeignKey("contents.id", ondelete="CASCADE"))
+    owner_id: Mapped[int] = mapped_column(ForeignKey(f"{PREFIX}users.id"))
+    content_id: Mapped[int] = mapped_column(ForeignKey(f"{PREFIX}contents.id", ondelete="CASCADE"))
     sent_bytes: Mapped[bool] = mapped_column(Boolean)
     asset_id: Mapped[str | None] = mapped_column(String(191))
     theme: Mapped[str | None] = mapped_column(String(191))
@@ -98,17 +99,17 @@ class ClassifiedPicture(Numbered, Edited, Base):
 class Feedback(Numbered, Edited, Base):
     """One person's verdict on one picture for one theme; a new verdict replaces the old one."""
 
-    __tablename__ = "feedback"
+    __tablename__ = f"{PREFIX}feedback"
     __table_args__ = (
         UniqueConstraint("user_id", "content_id", "theme"),
-        Index("ix_feedback_theme", "theme"),
-        Index("ix_feedback_content_id", "content_id"),
+        Index(None, "theme"),
+        Index(None, "content_id"),
         # Ids are not used again: an Idempotency-Key or a client may still name a withdrawn verdict.
         {"sqlite_autoincrement": True},
     )
 
-    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
-    content_id: Mapped[int] = mapped_column(ForeignKey("contents.id", ondelete="CASCADE"))
+    user_id: Mapped[int] = mapped_column(ForeignKey(f"{PREFIX}users.id", ondelete="CASCADE"))
+    content_id: Mapped[int] = mapped_column(ForeignKey(f"{PREFIX}contents.id", ondelete="CASCADE"))
     theme: Mapped[str] = mapped_column(CaseSensitive)
     accepted: Mapped[bool] = mapped_column(Boolean)
     asset_id: Mapped[str | None] = mapped_column(String(191))
@@ -126,11 +127,11 @@ class ClusterKind(StrEnum):
 class ClusterRun(Numbered, Dated, Base):
     """One grouping of a space's pictures. The newest finished run of a kind is shown."""
 
-    __tablename__ = "cluster_runs"
-    __table_args__ = (Index("ix_cluster_runs_kind_finished_at", "kind", "finished_at"),)
+    __tablename__ = f"{PREFIX}cluster_runs"
+    __table_args__ = (Index(None, "kind", "finished_at"),)
 
     kind: Mapped[str] = mapped_column(String(20))
-    space_id: Mapped[int] = mapped_column(ForeignKey("embedding_spaces.id"))
+    space_id: Mapped[int] = mapped_column(ForeignKey(f"{PREFIX}embedding_spaces.id"))
     parameters: Mapped[dict[str, Any]] = mapped_column(JSON)
     change_seq: Mapped[int] = mapped_column(BigInteger)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -139,23 +140,23 @@ class ClusterRun(Numbered, Dated, Base):
 class Cluster(Numbered, Base):
     """One group of a run."""
 
-    __tablename__ = "clusters"
-    __table_args__ = (Index("ix_clusters_run_id", "run_id"),)
+    __tablename__ = f"{PREFIX}clusters"
+    __table_args__ = (Index(None, "run_id"),)
 
-    run_id: Mapped[int] = mapped_column(ForeignKey("cluster_runs.id", ondelete="CASCADE"))
+    run_id: Mapped[int] = mapped_column(ForeignKey(f"{PREFIX}cluster_runs.id", ondelete="CASCADE"))
     size: Mapped[int] = mapped_column(Integer)
 
 
 class ClusterMember(Base):
     """A content in a group, with its cosine to the group's centre in [-1, 1]; higher is nearer."""
 
-    __tablename__ = "cluster_members"
-    __table_args__ = (Index("ix_cluster_members_content_id", "content_id"),)
+    __tablename__ = f"{PREFIX}cluster_members"
+    __table_args__ = (Index(None, "content_id"),)
 
     cluster_id: Mapped[int] = mapped_column(
-        ForeignKey("clusters.id", ondelete="CASCADE"), primary_key=True
+        ForeignKey(f"{PREFIX}clusters.id", ondelete="CASCADE"), primary_key=True
     )
     content_id: Mapped[int] = mapped_column(
-        ForeignKey("contents.id", ondelete="CASCADE"), primary_key=True
+        ForeignKey(f"{PREFIX}contents.id", ondelete="CASCADE"), primary_key=True
     )
     similarity: Mapped[float] = mapped_column(Double)

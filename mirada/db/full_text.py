@@ -26,14 +26,15 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Session
 
 from mirada.db.models import Image
+from mirada.db.names import PREFIX
 from mirada.kernel.keywords import without_accents, words_of
 
-INDEX_NAME = "ix_images_words"
-SQLITE_TABLE = "image_words"
+INDEX_NAME = f"ix_{PREFIX}images_words"
+SQLITE_TABLE = f"{PREFIX}image_words"
 _SQLITE_ROWS = table(SQLITE_TABLE, column("rowid", Integer))
 POSTGRESQL_WORDS = (
     "to_tsvector('simple', regexp_replace(normalize(regexp_replace(normalize("
-    "lower(coalesce(images.prompt, '') || ' ' || coalesce(images.caption, '')), NFKD), "
+    f"lower(coalesce({PREFIX}images.prompt, '') || ' ' || coalesce({PREFIX}images.caption, '')), NFKD), "
     "'[\\u0300-\\u036f]', '', 'g'), NFC), '[[:punct:]]', ' ', 'g'))"
 )
 """The indexed expression, to the letter: with any other PostgreSQL would read every row. It does not use

@@ -28,6 +28,7 @@ from mirada.db.models import (
     Numbered,
     User,
 )
+from mirada.db.names import PREFIX
 
 
 class TextContent(Numbered, Dated, Base):
@@ -37,7 +38,7 @@ class TextContent(Numbered, Dated, Base):
     Images refer to it by `prompt_text_id` and `caption_text_id`; it is deleted with the last of them.
     """
 
-    __tablename__ = "text_contents"
+    __tablename__ = f"{PREFIX}text_contents"
     __table_args__ = ({"sqlite_autoincrement": True},)
 
     sha256: Mapped[str] = mapped_column(String(64), unique=True)
@@ -51,11 +52,11 @@ class TextEmbedding(IndexedVector, Base):
     `text_id` is not a foreign key, because a tombstone outlives its text.
     """
 
-    __tablename__ = "text_embeddings"
+    __tablename__ = f"{PREFIX}text_embeddings"
     __table_args__ = (
         UniqueConstraint("space_id", "text_id"),
-        Index("ix_text_embeddings_space_id_change_seq_id", "space_id", "change_seq", "id"),
-        Index("ix_text_embeddings_text_id", "text_id"),
+        Index(None, "space_id", "change_seq", "id"),
+        Index(None, "text_id"),
         {"sqlite_autoincrement": True},
     )
 
@@ -70,13 +71,13 @@ class Caption(Numbered, Dated, Base):
     names a job and its lease, and ends with the lease.
     """
 
-    __tablename__ = "captions"
+    __tablename__ = f"{PREFIX}captions"
     __table_args__ = (
         UniqueConstraint("content_id", "language", "model", "prompt_version"),
         {"sqlite_autoincrement": True},
     )
 
-    content_id: Mapped[int] = mapped_column(ForeignKey("contents.id", ondelete="CASCADE"))
+    content_id: Mapped[int] = mapped_column(ForeignKey(f"{PREFIX}contents.id", ondelete="CASCADE"))
     language: Mapped[str] = mapped_column(String(5))
     model: Mapped[str] = mapped_column(String(100))
     prompt_version: Mapped[int] = mapped_column(Integer)
@@ -89,27 +90,29 @@ class Caption(Numbered, Dated, Base):
 class Like(Dated, Base):
     """A like: at most one per person and image."""
 
-    __tablename__ = "likes"
+    __tablename__ = f"{PREFIX}likes"
 
     image_id: Mapped[int] = mapped_column(
-        ForeignKey("images.id", ondelete="CASCADE"), primary_key=True
+        ForeignKey(f"{PREFIX}images.id", ondelete="CASCADE"), primary_key=True
     )
     user_id: Mapped[int] = mapped_column(
-        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, index=True
+        ForeignKey(f"{PREFIX}users.id", ondelete="CASCADE"), primary_key=True, index=True
     )
 
 
 class Comment(Numbered, Dated, Base):
     """A person's comment on an image; `body` is plain text, whatever it looks like."""
 
-    __tablename__ = "comments"
+    __tablename__ = f"{PREFIX}comments"
     __table_args__ = (
-        Index("ix_comments_image_id_id", "image_id", "id"),
+        Index(None, "image_id", "id"),
         {"sqlite_autoincrement": True},
     )
 
-    image_id: Mapped[int] = mapped_column(ForeignKey("images.id", ondelete="CASCADE"))
-    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    image_id: Mapped[int] = mapped_column(ForeignKey(f"{PREFIX}images.id", ondelete="CASCADE"))
+    user_id: Mapped[int] = mapped_column(
+        ForeignKey(f"{PREFIX}users.id", ondelete="CASCADE"), index=True
+    )
     body: Mapped[str] = mapped_column(Text)
 
     user: Mapped[User] = relationship()
@@ -118,7 +121,7 @@ class Comment(Numbered, Dated, Base):
 class Style(Numbered, Edited, Base):
     """A style of the list of styles. While the table is empty, the built-in list is used."""
 
-    __tablename__ = "styles"
+    __tablename__ = f"{PREFIX}styles"
 
     name: Mapped[str] = mapped_column(CaseSensitive, unique=True)
     descriptions: Mapped[list[str]] = mapped_column(JSON)

@@ -21,8 +21,10 @@ from mirada.db import (  # noqa: F401 - declare tables on Base
     memory_models,
     spending_models,
 )
+from mirada.db.carry_over import carry_over
 from mirada.db.full_text import is_of_full_text
 from mirada.db.models import Base, ChangeCounter, Installation
+from mirada.db.names import PREFIX, VERSION_TABLE
 from mirada.kernel.errors import Unavailable
 
 MIGRATIONS_DIR = Path(__file__).resolve().parents[2] / "migrations"
@@ -45,6 +47,8 @@ def upgrade_to_head(engine: Engine) -> None:
             engine.connect() as connection,
             _one_at_a_time(engine, connection),
         ):
+            carry_over(connection)
+            connection.commit()
             config = Config()
             config.set_main_option("script_location", str(MIGRATIONS_DIR))
             config.attributes["connection"] = connection
@@ -59,17 +63,23 @@ def upgrade_to_head(engine: Engine) -> None:
 def differences(engine: Engine) -> list[object]:
     """Return the differences between the tables and the models, as Alembic finds them; [] for none.
 
-    Full-text indexes are not compared, because no model declares them.
+    Full-text indexes are not compared, because no model declares them, nor are tables of others.
     """
     with engine.connect() as connection:
         context = MigrationContext.configure(
             connection,
             opts={
                 "compare_type": True,
-                "include_object": lambda _, name, *__: not is_of_full_text(name),
+                "version_table": VERSION_TABLE,
+                "include_object": lambda _, name, kind, *__: _is_compared(name, kind),
             },
         )
         return list(compare_metadata(context, Base.metadata))
+
+
+def _is_compared(name: str | None, kind: str) -> bool:
+    is_anothers = kind == "table" and not (name or "").startswith(PREFIX)
+    return not is_anothers and not is_of_full_text(name)
 
 
 @contextmanager

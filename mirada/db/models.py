@@ -33,6 +33,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
+from mirada.db.names import PREFIX
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind
 from mirada.kernel.images import ImageStatus
 
@@ -113,8 +114,8 @@ class Edited(Dated):
 class StoredVector(Numbered):
     """A table of vectors with their checksums, each in one space; see `kernel.embeddings.to_blob`."""
 
-    space_id: Mapped[int] = mapped_column(ForeignKey("embedding_spaces.id"))
-    vector: Mapped[bytes] = mapped_column(Blob)
+    space_id: Mapped[int] = mapped_column(ForeignKey(f"{PREFIX}embedding_spaces.id"))
+    vector: Mapped[bytes] = mapped_column("vector", Blob, quote=True)
     crc32: Mapped[int] = mapped_column(BigInteger)
 
 
@@ -131,11 +132,11 @@ class IndexedVector(StoredVector):
 class Installation(Base):
     """The single row (id 1) that identifies this database and pins its image space."""
 
-    __tablename__ = "installation"
+    __tablename__ = f"{PREFIX}installation"
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     db_epoch: Mapped[str] = mapped_column(String(36))
-    image_space_id: Mapped[int | None] = mapped_column(ForeignKey("embedding_spaces.id"))
+    image_space_id: Mapped[int | None] = mapped_column(ForeignKey(f"{PREFIX}embedding_spaces.id"))
     tombstone_floor: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     secret_key: Mapped[str] = mapped_column(String(64))
 
@@ -143,7 +144,7 @@ class Installation(Base):
 class ChangeCounter(Base):
     """The single row (id 1) with the change counter; its lock makes numbers follow commit order."""
 
-    __tablename__ = "change_counter"
+    __tablename__ = f"{PREFIX}change_counter"
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     v: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
@@ -159,7 +160,7 @@ class Role(StrEnum):
 class User(Numbered, Dated, Base):
     """A person or a service that owns images."""
 
-    __tablename__ = "users"
+    __tablename__ = f"{PREFIX}users"
 
     username: Mapped[str] = mapped_column(String(150), unique=True)
     role: Mapped[str] = mapped_column(String(20), default=Role.USER)
@@ -172,9 +173,11 @@ class ApiKey(Numbered, Dated, Base):
     valid until its `revoked_at`, which is in the future. `last_used_at` is written at intervals.
     """
 
-    __tablename__ = "api_keys"
+    __tablename__ = f"{PREFIX}api_keys"
 
-    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    user_id: Mapped[int] = mapped_column(
+        ForeignKey(f"{PREFIX}users.id", ondelete="CASCADE"), index=True
+    )
     prefix: Mapped[str] = mapped_column(String(16))
     sha256: Mapped[str] = mapped_column(String(64), unique=True)
     name: Mapped[str | None] = mapped_column(String(100))
@@ -191,7 +194,7 @@ class Content(Numbered, Dated, Base):
     uploaded. `palette` has the form of `embedding.palette`.
     """
 
-    __tablename__ = "contents"
+    __tablename__ = f"{PREFIX}contents"
     __table_args__ = ({"sqlite_autoincrement": True},)
 
     sha256: Mapped[str] = mapped_column(String(64), unique=True)
@@ -218,16 +221,16 @@ class Image(Numbered, Edited, Base):
     somebody else.
     """
 
-    __tablename__ = "images"
+    __tablename__ = f"{PREFIX}images"
     __table_args__ = (
-        Index("ix_images_owner_id_id", "owner_id", "id"),
-        Index("ix_images_prompt_text_id", "prompt_text_id"),
-        Index("ix_images_caption_text_id", "caption_text_id"),
+        Index(None, "owner_id", "id"),
+        Index(None, "prompt_text_id"),
+        Index(None, "caption_text_id"),
         {"sqlite_autoincrement": True},
     )
 
-    owner_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
-    content_id: Mapped[int] = mapped_column(ForeignKey("contents.id"), index=True)
+    owner_id: Mapped[int] = mapped_column(ForeignKey(f"{PREFIX}users.id"))
+    content_id: Mapped[int] = mapped_column(ForeignKey(f"{PREFIX}contents.id"), index=True)
     filename: Mapped[str | None] = mapped_column(String(255))
     prompt: Mapped[str | None] = mapped_column(LongText)
     prompt_text_id: Mapped[int | None] = mapped_column(BigInteger)
@@ -265,7 +268,7 @@ class SpaceState(StrEnum):
 class Space(Numbered, Dated, Base):
     """A row for an EmbeddingSpace."""
 
-    __tablename__ = "embedding_spaces"
+    __tablename__ = f"{PREFIX}embedding_spaces"
 
     name: Mapped[str] = mapped_column(String(191), unique=True)
     kind: Mapped[str] = mapped_column(String(10))
@@ -289,11 +292,11 @@ class Embedding(IndexedVector, Base):
     tombstone outlives its content.
     """
 
-    __tablename__ = "embeddings"
+    __tablename__ = f"{PREFIX}embeddings"
     __table_args__ = (
         UniqueConstraint("space_id", "content_id"),
-        Index("ix_embeddings_space_id_change_seq_id", "space_id", "change_seq", "id"),
-        Index("ix_embeddings_content_id", "content_id"),
+        Index(None, "space_id", "change_seq", "id"),
+        Index(None, "content_id"),
         {"sqlite_autoincrement": True},
     )
 
@@ -313,10 +316,10 @@ class JobState(StrEnum):
 class Job(Numbered, Dated, Base):
     """A job: work that must not be lost. `_ms` columns are Unix milliseconds of the database's clock."""
 
-    __tablename__ = "jobs"
+    __tablename__ = f"{PREFIX}jobs"
     __table_args__ = (
-        Index("ix_jobs_state_next_run_at_ms", "state", "next_run_at_ms"),
-        Index("ix_jobs_subject_id", "subject_id"),
+        Index(None, "state", "next_run_at_ms"),
+        Index(None, "subject_id"),
     )
 
     kind: Mapped[str] = mapped_column(String(50))
@@ -343,7 +346,7 @@ class Job(Numbered, Dated, Base):
 class Lease(Base):
     """A named lease that one process holds for a while; `fencing_token` grows with every holder."""
 
-    __tablename__ = "leases"
+    __tablename__ = f"{PREFIX}leases"
 
     name: Mapped[str] = mapped_column(String(100), primary_key=True)
     fencing_token: Mapped[int] = mapped_column(BigInteger, default=0)
@@ -354,10 +357,10 @@ class Lease(Base):
 class IndexSnapshot(Numbered, Dated, Base):
     """A published index snapshot. A folder without such a row is not a snapshot."""
 
-    __tablename__ = "index_snapshots"
+    __tablename__ = f"{PREFIX}index_snapshots"
 
     name: Mapped[str] = mapped_column(String(64), unique=True)
-    space_id: Mapped[int] = mapped_column(ForeignKey("embedding_spaces.id"), index=True)
+    space_id: Mapped[int] = mapped_column(ForeignKey(f"{PREFIX}embedding_spaces.id"), index=True)
     change_seq: Mapped[int] = mapped_column(BigInteger)
     db_epoch: Mapped[str] = mapped_column(String(36))
     sha256: Mapped[str] = mapped_column(String(64))
@@ -371,7 +374,7 @@ class IndexSnapshot(Numbered, Dated, Base):
 class IdempotencyKey(Numbered, Base):
     """The result of a POST with an Idempotency-Key, so that a repeated request does nothing twice."""
 
-    __tablename__ = "idempotency_keys"
+    __tablename__ = f"{PREFIX}idempotency_keys"
     __table_args__ = (UniqueConstraint("owner_id", "key"),)
 
     owner_id: Mapped[int] = mapped_column(BigInteger)

@@ -13,6 +13,7 @@ from sqlalchemy import BigInteger, Index, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from mirada.db.models import Base, Numbered
+from mirada.db.names import PREFIX
 
 EVERYBODY = 0
 """The user id of the day's row for the whole installation; users are numbered from 1."""
@@ -43,13 +44,13 @@ class LanguageModelCall(Numbered, Base):
     the model has no known price.
     """
 
-    __tablename__ = "language_model_calls"
+    __tablename__ = f"{PREFIX}language_model_calls"
     __table_args__ = (
-        Index("ix_language_model_calls_utc_day_user_id", "utc_day", "user_id"),
-        Index("ix_language_model_calls_user_id_id", "user_id", "id"),
-        Index("ix_language_model_calls_state_created_at_ms", "state", "created_at_ms"),
-        Index("ix_language_model_calls_job_id", "job_id"),
-        Index("ix_language_model_calls_subject", "subject"),
+        Index(None, "utc_day", "user_id"),
+        Index(None, "user_id", "id"),
+        Index(None, "state", "created_at_ms"),
+        Index(None, "job_id"),
+        Index(None, "subject"),
         {"sqlite_autoincrement": True},
     )
 
@@ -78,7 +79,7 @@ class SpendingDay(Base):
     calls; a shared call counts in its user's row only.
     """
 
-    __tablename__ = "spending_days"
+    __tablename__ = f"{PREFIX}spending_days"
 
     utc_day: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     user_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)

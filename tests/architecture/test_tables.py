@@ -10,7 +10,8 @@ from sqlalchemy import func, select
 from sqlalchemy.engine import make_url
 
 from mirada.db.migrate import differences, upgrade_to_head
-from mirada.db.models import ChangeCounter, Installation
+from mirada.db.models import Base, ChangeCounter, Installation
+from mirada.db.names import PREFIX
 from mirada.db.session import Database, make_engine
 from mirada.kernel.errors import Unavailable
 
@@ -66,3 +67,35 @@ def test_a_database_without_tables_is_unavailable_and_no_surprise(empty_url: str
             session.execute(select(Installation.id))
     finally:
         database.close()
+
+
+RESERVED_LATELY = {
+    "vector",  # MariaDB 11.7
+    "manual",  # MySQL 8.4
+    "parallel",
+    "qualify",
+    "tablesample",
+    "library",  # MySQL 9
+    "external",
+}
+"""Words that newer servers reserve and SQLAlchemy does not quote by itself."""
+
+
+def test_words_that_newer_servers_reserve_are_quoted() -> None:
+    found = {
+        (table.name, column.name): bool(getattr(column.name, "quote", None))
+        for table in Base.metadata.tables.values()
+        for column in table.columns
+        if column.name.lower() in RESERVED_LATELY
+    }
+
+    assert len(found) == 3
+    assert all(found.values()), found
+
+
+def test_every_name_begins_with_the_prefix() -> None:
+    for table in Base.metadata.tables.values():
+        assert table.name.startswith(PREFIX)
+        for named in (*table.indexes, *table.constraints):
+            assert PREFIX in str(named.name), f"{named.name} of {table.name}"
+            assert len(str(named.name)) <= 63, "PostgreSQL cuts names there"

@@ -357,7 +357,10 @@ def locked_texts(database: Database) -> Iterator[list[int]]:
     found: list[int] = []
 
     def note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if statement.startswith("SELECT text_contents.id") and "text_contents.id =" in statement:
+        if (
+            statement.startswith("SELECT mirada_text_contents.id")
+            and "mirada_text_contents.id =" in statement
+        ):
             values = parameters.values() if isinstance(parameters, dict) else parameters
             found.extend(int(value) for value in values if int(value) not in found)
 

@@ -42,7 +42,7 @@ def count_updates(database: Database) -> list[str]:
     updates: list[str] = []
 
     def remember(_c: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        if statement.startswith("UPDATE api_keys"):
+        if statement.startswith("UPDATE mirada_api_keys"):
             updates.append(statement)
 
     event.listen(database.engine, "before_cursor_execute", remember)

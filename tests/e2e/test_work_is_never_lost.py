@@ -42,7 +42,8 @@ def vectors_per_content(deployment: Deployment) -> list[int]:
     with engine.connect() as connection:
         counts = connection.execute(
             text(
-                "SELECT COUNT(e.id) FROM contents c LEFT JOIN embeddings e ON e.content_id = c.id "
+                "SELECT COUNT(e.id) FROM mirada_contents c "
+                "LEFT JOIN mirada_embeddings e ON e.content_id = c.id "
                 "AND e.is_deleted = 0 GROUP BY c.id"
             )
         ).scalars()

@@ -235,7 +235,7 @@ def test_many_at_once_never_pass_a_budget(database: Database) -> None:
     settle(database, reserve(database), error=Unavailable("500"))
 
     def think(*arguments: Any) -> None:
-        if "FROM spending_days" in arguments[2]:
+        if "FROM mirada_spending_days" in arguments[2]:
             time.sleep(0.01)
 
     event.listen(database.engine, "after_cursor_execute", think)

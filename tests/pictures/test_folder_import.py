@@ -386,10 +386,10 @@ def test_a_batch_locks_all_its_contents_and_then_all_its_prompts_in_one_order(
     assert [registered.image.prompt for _, registered in taken] == list(reversed(digests))
 
     first_of_each = list(dict.fromkeys(locked))
-    contents = [row for table, row in first_of_each if table == "contents"]
-    texts = [row for table, row in first_of_each if table == "text_contents"]
-    assert first_of_each[:8] == [("contents", row) for row in contents] + [
-        ("text_contents", row) for row in texts
+    contents = [row for table, row in first_of_each if table == "mirada_contents"]
+    texts = [row for table, row in first_of_each if table == "mirada_text_contents"]
+    assert first_of_each[:8] == [("mirada_contents", row) for row in contents] + [
+        ("mirada_text_contents", row) for row in texts
     ]
     assert (contents, texts) == (sorted(contents), sorted(texts))  # type: ignore[type-var]
     assert set(known) < set(texts)

@@ -143,7 +143,7 @@ def test_stop_words_need_not_be_there_on_mariadb(mariadb_database: Database) -> 
     album = Written(mariadb_database)
     with album.database.engine.begin() as connection:
         connection.execute(text("SET SESSION foreign_key_checks = 0"))
-        connection.execute(text("TRUNCATE TABLE images"))
+        connection.execute(text("TRUNCATE TABLE mirada_images"))
         connection.execute(text("SET SESSION foreign_key_checks = 1"))
     image_id = album.add(prompt="the cat that is on the moon")
     assert album.look("the cat on the moon").complete == 1
@@ -280,10 +280,10 @@ def test_words_that_were_there_before_the_full_text_are_found(album: Written) ->
 @pytest.mark.postgresql
 def test_postgresql_reads_its_index(migrated_postgresql: Database) -> None:
     with migrated_postgresql.engine.connect() as connection:
-        assert INDEX_NAME in {i["name"] for i in inspect(connection).get_indexes("images")}
+        assert INDEX_NAME in {i["name"] for i in inspect(connection).get_indexes("mirada_images")}
         connection.execute(text("SET enable_seqscan = off"))
         plan = connection.exec_driver_sql(
-            f"EXPLAIN SELECT id FROM images WHERE {POSTGRESQL_WORDS} @@ "
+            f"EXPLAIN SELECT id FROM mirada_images WHERE {POSTGRESQL_WORDS} @@ "
             "websearch_to_tsquery('simple', 'cat')"
         ).scalars()
         assert INDEX_NAME in "".join(plan)

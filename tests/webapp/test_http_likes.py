@@ -109,7 +109,7 @@ def statements_on_likes(runtime: Runtime) -> Iterator[list[str]]:
     found: list[str] = []
 
     def note(_: Any, __: Any, statement: str, *more: Any) -> None:
-        if "FROM likes" in statement:
+        if "FROM mirada_likes" in statement:
             found.append(statement)
 
     engine = runtime.database.engine

@@ -40,6 +40,13 @@ class AuthMode(StrEnum):
     KEYS = "keys"
 
 
+class OpenAs(StrEnum):
+    """The role of a call without a key under AUTH_MODE=open."""
+
+    USER = "user"
+    ADMINISTRATOR = "administrator"
+
+
 class InvalidSettings(MiradaError):
     """One or more settings cannot be used; the message names every one of them."""
 
@@ -120,8 +127,13 @@ class Settings(BaseSettings):
     auth_mode: AuthMode | None = Field(
         None,
         validate_default=True,
-        description="open: calls without a key act as the local user, an administrator; keys: they "
-        "may only read public images. Unset: open on SQLite, keys elsewhere.",
+        description="open: calls without a key act as the local user; keys: they may only read "
+        "public images. Unset: open on SQLite, keys elsewhere.",
+    )
+    open_as: OpenAs | None = Field(
+        None,
+        description="What a call without a key is under AUTH_MODE=open. Unset: administrator where HOST "
+        "is this machine's own address, user elsewhere.",
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         ("http://localhost:3000",),
@@ -347,7 +359,7 @@ class Settings(BaseSettings):
             is_embedded = make_url(url.get_secret_value()).get_backend_name() == "sqlite"
         if is_embedded and not _is_loopback(chosen["host"]):
             raise ValueError(
-                f"HOST={chosen['host']} would let everybody on the network act as administrator. Set "
+                f"HOST={chosen['host']} would let everybody on the network act as the local user. Set "
                 "AUTH_MODE=keys (and create a user), or AUTH_MODE=open if that network is private."
             )
         return value
@@ -478,8 +490,15 @@ class Settings(BaseSettings):
         return AuthMode.OPEN if self.is_embedded else AuthMode.KEYS
 
     @property
+    def effective_open_as(self) -> OpenAs:
+        """The role of an open caller: OPEN_AS, else an administrator on this machine alone."""
+        if self.open_as is not None:
+            return self.open_as
+        return OpenAs.ADMINISTRATOR if _is_loopback(self.host) else OpenAs.USER
+
+    @property
     def is_open_to_a_network(self) -> bool:
-        """Whether somebody on another machine may act as the local administrator, without a key."""
+        """Whether somebody on another machine may act as the local user, without a key."""
         return self.effective_auth_mode is AuthMode.OPEN and not _is_loopback(self.host)
 
     @property

@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Callable
 
 from mirada.background import Loop
-from mirada.config import Settings
+from mirada.config import OpenAs, Settings
 from mirada.db import spaces
 from mirada.embedding.backfill import backfill_at_start
 from mirada.jobs.waiting import wake_unpaid_at_start
@@ -83,8 +83,12 @@ class Serving:
         if self._is_first and self._runtime.settings.is_open_to_a_network:
             logger.warning(
                 "AUTH_MODE=open and HOST=%s: everybody who reaches this address acts as the local "
-                "administrator. Set AUTH_MODE=keys unless the network is private.",
+                "user, with the rights of %s (OPEN_AS). Set AUTH_MODE=keys unless the network is "
+                "private.",
                 self._runtime.settings.host,
+                "an administrator"
+                if self._runtime.settings.effective_open_as is OpenAs.ADMINISTRATOR
+                else "a user",
             )
         if self._publishing is not None:
             self._publishing.start()

@@ -105,7 +105,9 @@ def test_a_fault_never_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "gallery.example"])
 def test_an_open_administrator_is_not_served_to_a_network_unasked(host: str) -> None:
-    with pytest.raises(InvalidSettings, match=r"AUTH_MODE: HOST=.* act as administrator") as caught:
+    with pytest.raises(
+        InvalidSettings, match=r"AUTH_MODE: HOST=.* act as the local user"
+    ) as caught:
         Settings.from_env(host=host, adaptive_alpha=2)
     assert "ADAPTIVE_ALPHA" in str(caught.value)
 

@@ -317,3 +317,44 @@ def test_whoever_has_no_key_is_told_no_change_numbers(guarded: Gallery, key_of: 
 
     known = guarded.client.post("/api/v1/search", json=query, headers=ana).get_json()
     assert known["change_seq"] == int(guarded.get(image["url"], ana).headers["X-Change-Seq"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "role"),
+    [
+        ({}, "administrator"),
+        ({"host": "::1"}, "administrator"),
+        ({"open_as": "user"}, "user"),
+        ({"host": "0.0.0.0", "auth_mode": "open"}, "user"),
+        ({"host": "gallery.example", "auth_mode": "open"}, "user"),
+        ({"host": "0.0.0.0", "auth_mode": "open", "open_as": "administrator"}, "administrator"),
+    ],
+    ids=str,
+)
+def test_what_an_open_caller_is(
+    make_runtime: Callable[..., Runtime], settings: dict[str, str], role: str
+) -> None:
+    from testing.application import create_app
+
+    client = create_app(make_runtime(**settings)).test_client()
+    me = client.get("/api/v1/users/me").get_json()
+    assert (me["username"], me["role"]) == ("local", role)
+    statuses = {
+        client.get("/api/v1/users").status_code,
+        client.get("/metrics").status_code,
+        client.post("/api/v1/users", json={"username": "eve"}).status_code,
+        client.post("/api/v1/users/me/keys", json={"scopes": ["admin", "read"]}).status_code,
+    }
+    assert statuses <= ({200, 201} if role == "administrator" else {403})
+
+
+def test_an_open_user_owns_pictures_and_no_rank_by_a_session(
+    make_runtime: Callable[..., Runtime],
+) -> None:
+    from testing.application import create_app
+
+    client = create_app(make_runtime(open_as="user")).test_client()
+    upload = {"file": as_upload(picture(1))}
+    assert client.post("/api/v1/images", data=upload).status_code == 201
+    assert client.post("/api/v1/session", json={}).get_json()["user"]["role"] == "user"
+    assert client.get("/api/v1/users").status_code == 403

@@ -81,21 +81,27 @@ def test_pictures_that_came_while_embeddings_were_off_are_embedded_once_they_are
     serving.stop()
 
 
-def test_serving_an_open_administrator_to_a_network_is_warned_about(
+def test_serving_open_callers_on_a_network_is_warned_about(
     make_runtime: MakeRuntime, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for mode, warnings in (("open", 1), ("keys", 0)):
+    for mode, open_as, said in (
+        ("open", None, "the rights of a user"),
+        ("open", "administrator", "the rights of an administrator"),
+        ("keys", None, None),
+    ):
         caplog.clear()
         runtime = make_runtime(
             host="0.0.0.0",
             auth_mode=mode,
+            open_as=open_as,
             embeddings_enabled=False,
             port=free_port(),
         )
         serving = Serving(runtime, is_migrated=True, is_first=True)
         serving.start()
         serving.stop()
-        assert caplog.text.count("acts as the local administrator") == warnings
+        assert caplog.text.count("acts as the local user") == (said is not None)
+        assert said is None or said in caplog.text
 
 
 def test_the_ready_line_invites_to_search_only_where_there_is_a_search() -> None:

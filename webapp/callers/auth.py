@@ -8,7 +8,7 @@ import structlog
 from flask import Flask, Response, abort, g, request
 from flask_httpauth import HTTPTokenAuth, MultiAuth
 
-from mirada.config import AuthMode
+from mirada.config import AuthMode, OpenAs, Settings
 from mirada.kernel.audience import Audience
 from mirada.kernel.errors import NotAllowed, NotAuthenticated
 from mirada.people import users
@@ -150,6 +150,9 @@ def _check_caller() -> None:
     if request.endpoint in KEYLESS_ENDPOINTS or request.method == "OPTIONS":
         return
     needed = scope_needed(request.endpoint, request.method)
+    if needed is not None and not _is_key_sent():
+        # Also where the view would ask for nobody: the next one might.
+        _refuse_strangers(current_runtime().settings)
     # Browsers send the cookie with everything: what is the same for everybody does not look at it.
     if _is_key_sent() or (needed is not None and sessions.is_sent()):
         require_scope(current_caller().scopes, needed)
@@ -176,9 +179,14 @@ def _caller_without_key() -> Caller:
     settings = current_runtime().settings
     if settings.effective_auth_mode is AuthMode.KEYS:
         return ANONYMOUS
-    refuse_other_names(settings)
-    refuse_other_sites(settings)
+    _refuse_strangers(settings)
     return _local_caller()
+
+
+def _refuse_strangers(settings: Settings) -> None:
+    if settings.effective_auth_mode is AuthMode.OPEN:
+        refuse_other_names(settings)
+        refuse_other_sites(settings)
 
 
 def _caller_of_session(opened: sessions.Opened) -> Caller:
@@ -277,6 +285,8 @@ def _local_caller() -> Caller:
 
     def build() -> Caller:
         with runtime.transaction() as session:
-            return Caller(users.local_user(session))
+            user = users.local_user(session)
+        is_administrator = runtime.settings.effective_open_as is OpenAs.ADMINISTRATOR
+        return Caller(user if is_administrator else users.without_rank(user))
 
     return runtime.remembered("local_caller", build)

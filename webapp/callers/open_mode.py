@@ -12,6 +12,9 @@ from mirada.kernel.errors import NotAllowed
 from webapp.callers.scopes import SAFE_METHODS
 from webapp.callers.sessions import names_us
 
+LONGEST_ORIGIN = 200
+"""Characters of an origin that a refusal repeats; chosen here."""
+
 
 def refuse_other_names(settings: Settings) -> None:
     """Raise NotAllowed unless the Host header names this machine."""
@@ -45,15 +48,45 @@ def _is_loopback(host: str) -> bool:
 
 
 def refuse_other_sites(settings: Settings) -> None:
-    """Raise NotAllowed for a change that a page of a foreign origin asks for."""
-    # Without keys any web page a local user visits could post here; browsers then send Origin.
-    origin = request.headers.get("Origin")
-    if origin is None or request.method in SAFE_METHODS:
+    """Raise NotAllowed for a request that a page of another site makes, reading ones included.
+
+    Who opens an address in a tab, and programs that are no browser, are nobody's page.
+    """
+    site = request.headers.get("Sec-Fetch-Site")
+    if "*" in settings.allowed_origins or site in ("same-origin", "none"):
         return
-    allowed = settings.allowed_origins
-    if "*" in allowed or origin in allowed or names_us(origin):
+    asking = _page_origin()
+    if site is None and (asking is None or names_us(asking)):
+        return
+    if asking in settings.allowed_origins or _opens_a_tab():
         return
     raise NotAllowed(
-        f"Pages of {origin} may not act here without a key. Name the origin in ALLOWED_ORIGINS "
-        "or send an API key."
+        f"Pages of {asking[:LONGEST_ORIGIN] if asking else 'other sites'} may not act here without "
+        "a key. Name the origin in ALLOWED_ORIGINS or send an API key."
+    )
+
+
+def _page_origin() -> str | None:
+    """Return the origin of the page that asks, such as https://a.example; None when none is told."""
+    origin = request.headers.get("Origin")
+    if origin is not None:
+        return origin
+    # Pictures and scripts of a page are asked for without Origin.
+    page = request.headers.get("Referer")
+    if not page:
+        return None
+    try:
+        parts = urlsplit(page)
+    except ValueError:
+        return "an address that makes no sense"
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _opens_a_tab() -> bool:
+    """Return whether a link leads here: the page it is on can neither read nor frame the reply."""
+    headers = request.headers
+    return (
+        request.method in SAFE_METHODS
+        and headers.get("Sec-Fetch-Mode") == "navigate"
+        and headers.get("Sec-Fetch-Dest") == "document"
     )

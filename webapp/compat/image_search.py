@@ -17,7 +17,7 @@ from webapp.callers.asking import asked_by_caller
 from webapp.callers.auth import current_caller
 from webapp.http.current import current_runtime
 from webapp.http.rest import MIN_CHANGE_SEQ, ApiBlueprint, multipart_body
-from webapp.http.sending import send_picture, sends_picture
+from webapp.http.sending import send_picture, sends_picture, shown_by_any_site
 from webapp.http.uploads import query_of_upload
 from webapp.schemas.replies import ReplySchema
 
@@ -102,7 +102,8 @@ def get_stored_image(filename: str) -> Any:
         image = images.get_image(session, int(found[1]), caller.audience)
     if _stored_name(image) != filename:
         raise NotFound(f"There is no stored image {filename}.")
-    return send_picture(image, caller.user_id, as_attachment=False)
+    # These addresses are made for the pages of another site.
+    return shown_by_any_site(send_picture(image, caller.user_id, as_attachment=False))
 
 
 def _stored_name(image: Any) -> str:

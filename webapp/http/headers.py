@@ -65,6 +65,8 @@ def _secure(response: Response) -> Response:
     headers["Referrer-Policy"] = "same-origin"
     headers["X-Frame-Options"] = "DENY"
     headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+    # What other sites may show is said by the view that sends it.
+    headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
     headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=()"
     if request.path.startswith("/api/") and response.is_json and "Cache-Control" not in headers:
         # What a caller may see depends on the key, and it can change at any time.

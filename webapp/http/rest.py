@@ -26,11 +26,12 @@ DESCRIPTION = """\
 A visual memory: pictures go in, are understood, and are found again by picture or by words.
 
 **Keys.** Send `Authorization: Bearer KEY` (or `X-API-Key`). With `AUTH_MODE=open` calls without a
-key act as the local administrator; with `AUTH_MODE=keys` they may read and search public images
-only. A server in open mode that listens on a loopback address (`HOST`) answers calls without a key
-only under `localhost` or such an address; one that listens to the network acts for whoever reaches
-it, so close it off or ask for keys. A wrong, expired or revoked key is 401 everywhere, also where
-none is needed.
+key act as the local user, whose rights `OPEN_AS` says; with `AUTH_MODE=keys` they may read and
+search public images only. A server in open mode that listens on a loopback address (`HOST`)
+answers calls without a key only under `localhost` or such an address; one that listens to the
+network acts for whoever reaches it, so close it off or ask for keys. In open mode a page of another
+site is answered only if `ALLOWED_ORIGINS` names it. A wrong, expired or revoked key is 401
+everywhere, also where none is needed.
 
 **Scopes.** A key may be limited; a call that it is not good for is a 403 `scope_missing`.
 `read`: every GET, and the POSTs that only ask (searches, similar images, embeddings). `write`: every

@@ -61,7 +61,7 @@ def send_picture(image: Any, viewer_id: int | None, *, as_attachment: bool) -> R
         # The file's own time would be that of whoever sent these bytes first.
         last_modified=image.created_at,
     )
-    return _private(_conditional(response, content.byte_size))
+    return _private(_conditional(response, content.byte_size), image)
 
 
 def send_derivative(image: Any, side_px: int) -> Response:
@@ -71,7 +71,7 @@ def send_derivative(image: Any, side_px: int) -> Response:
     response = Response(webp, mimetype="image/webp")
     response.headers["Content-Disposition"] = f'inline; filename="{image.id}.webp"'
     response.set_etag(f"{content.sha256[:32]}-{side_px}")
-    return _private(_conditional(response, len(webp)))
+    return _private(_conditional(response, len(webp)), image)
 
 
 def _conditional(response: Response, byte_size: int) -> Response:
@@ -112,7 +112,15 @@ def _is_usable_range(header: str, byte_size: int) -> bool:
     return not last or int(first) <= int(last)
 
 
-def _private(response: Response) -> Response:
+def shown_by_any_site(response: Response) -> Response:
+    """Let pages of other sites show this picture, in an `<img>` say."""
+    response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    return response
+
+
+def _private(response: Response, image: Any) -> Response:
+    if image.is_public:
+        shown_by_any_site(response)
     # Visibility can change at any time, so every use asks again; the tag makes that cheap.
     response.headers["Cache-Control"] = "private, no-cache"
     response.headers["Content-Security-Policy"] = PICTURE_POLICY

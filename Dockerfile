@@ -23,9 +23,11 @@ COPY --chown=mirada:mirada models models
 COPY mirada mirada
 COPY workers workers
 COPY webapp webapp
+COPY console console
+COPY bin bin
 COPY demo demo
 COPY dev/demo.py dev/demo.py
-ENV PATH=/opt/venv/bin:$PATH \
+ENV PATH=/app/bin:/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     FLASK_APP=wsgi:app \

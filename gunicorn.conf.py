@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from mirada.config import InvalidSettings, Settings
+from mirada.config import SETTINGS_EXIT_CODE, InvalidSettings, Settings
 from mirada.kernel.errors import Unavailable
 from mirada.metrics import multiprocess
 from mirada.runtime import Runtime
@@ -19,7 +19,7 @@ try:
     _settings = Settings.from_env()
 except InvalidSettings as fault:
     sys.stderr.write(f"{fault}\n")
-    sys.exit(2)
+    sys.exit(SETTINGS_EXIT_CODE)
 
 # Without Redis, jobs run inside the web process, so there is only one, with one encoder.
 workers = _settings.web_processes if _settings.redis_url is not None else 1

@@ -136,14 +136,14 @@ def main() -> int:
     if url is None:
         # Only now: with an address given, nothing of the product has to be installed here.
         sys.path.insert(0, str(DEMO.parent))
-        from mirada.config import InvalidSettings, Settings
+        from mirada.config import SETTINGS_EXIT_CODE, InvalidSettings, Settings
         from webapp.serving import base_url
 
         try:
             url = base_url(Settings.from_env())
         except InvalidSettings as error:
             say(str(error))
-            return 2
+            return SETTINGS_EXIT_CODE
     server = Server(url, options.key)
     try:
         names = upload_missing(server)

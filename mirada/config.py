@@ -30,6 +30,9 @@ from mirada.kernel.nsfw import NsfwPolicy
 from mirada.kernel.prices import Budgets, PriceTable, micros_of, parse_prices
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+SETTINGS_EXIT_CODE = 4
+"""Exit code of every program whose settings cannot be used. Gunicorn stops at this one (APP_LOAD_ERROR),
+and starts a process again after any other."""
 BUNDLED_MODEL_DIR = PROJECT_ROOT / "models" / "stickers"
 
 
@@ -54,8 +57,9 @@ class InvalidSettings(MiradaError):
 class Settings(BaseSettings):
     """The operator's settings, from the environment or a `.env` file.
 
-    Environment variables are the field names in capitals. The variable `MIRADA_ENV_FILE` names
-    another file in place of `.env`.
+    Environment variables are the field names in capitals. The file is `.env` in PROJECT_ROOT, or the
+    one that the variable `MIRADA_ENV_FILE` names. Paths are relative to PROJECT_ROOT, so that server
+    and commands mean the same folder wherever they are called.
     """
 
     model_config = SettingsConfigDict(
@@ -271,7 +275,7 @@ class Settings(BaseSettings):
         min_length=1,
         max_length=100,
         description="Model that embeds captions where there is a key; local: what embeds prompts. "
-        "The first caption decides; flask --app wsgi captions switch-model changes it.",
+        "The first caption decides; bin/mirada captions switch-model changes it.",
     )
     generation_enabled: bool = Field(
         True,
@@ -306,6 +310,11 @@ class Settings(BaseSettings):
         'tokens in and out, or {"some-model": {"per_image": 0.04}}. Added to the built-in ones, or '
         "instead of them. With a budget, a model without a price is not called.",
     )
+
+    @field_validator("data_dir", "faiss_index_dir", "embeddings_cache_dir", "import_dir")
+    @classmethod
+    def _below_the_project(cls, value: Path | None) -> Path | None:
+        return value if value is None else PROJECT_ROOT / value
 
     @field_validator("allowed_origins", mode="before")
     @classmethod
@@ -517,7 +526,9 @@ class Settings(BaseSettings):
 class _EnvFile(BaseSettings):
     """The setting that names the `.env` file."""
 
-    mirada_env_file: Path = Field(Path(".env"), validation_alias=AliasChoices("MIRADA_ENV_FILE"))
+    mirada_env_file: Path = Field(
+        PROJECT_ROOT / ".env", validation_alias=AliasChoices("MIRADA_ENV_FILE")
+    )
 
 
 def _origin(written: str) -> str:

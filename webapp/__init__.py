@@ -13,7 +13,7 @@ def create_app(runtime: Runtime) -> Flask:
     Args:
         runtime: of every request; see `current_runtime`.
     """
-    from webapp import api, cli, compat
+    from webapp import api, compat
     from webapp.api import metrics
     from webapp.callers import auth
     from webapp.http import docs, errors, headers, paths, tracing, uploads
@@ -37,5 +37,4 @@ def create_app(runtime: Runtime) -> Flask:
     compat.register(rest)
     rest.register_blueprint(metrics.blueprint)
     app.register_blueprint(docs.blueprint)
-    cli.register(app)
     return app

@@ -11,7 +11,7 @@ from types import FrameType
 
 import dramatiq
 
-from mirada.config import InvalidSettings, Settings
+from mirada.config import SETTINGS_EXIT_CODE, InvalidSettings, Settings
 from mirada.embedding.backfill import backfill_at_start
 from mirada.jobs.waiting import wake_unpaid_at_start
 from mirada.kernel.errors import EmbeddingSpaceMismatch, MiradaError
@@ -39,7 +39,7 @@ def main() -> int:
         settings = Settings.from_env()
     except InvalidSettings as error:
         sys.stderr.write(f"{error}\n")
-        return 2
+        return SETTINGS_EXIT_CODE
     logs.configure(settings)
     return serve(Runtime(settings))
 
@@ -63,7 +63,7 @@ def serve(runtime: Runtime) -> int:
             _work_with_redis(runtime, runtime.settings.redis_url.get_secret_value(), stopping)
     except EmbeddingSpaceMismatch as error:
         logger.error("%s", error)
-        return 2
+        return SETTINGS_EXIT_CODE
     finally:
         styles.stop(STYLES_STOP_S)
         stop_metrics()

@@ -9,6 +9,7 @@ import numpy as np
 
 from mirada.config import Settings
 from mirada.db import spaces
+from mirada.kernel.commands import command_line
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind
 from mirada.kernel.errors import Conflict, EmbeddingSpaceMismatch
 from mirada.kernel.model_requests import TIMEOUT_S, EmbeddedTexts, TextsToEmbed
@@ -35,10 +36,6 @@ TEXTS_AT_ONCE = 128
 NOBODYS = Order(spending.CAPTION_EMBEDDING)
 """The order of a vector outside any job. Vectors belong to no user but to the installation: whether one
 had to be paid for tells whether somebody else has said, or asked, the same."""
-NO_KEY = (
-    "Captions are embedded by a language model's server, and OPENAI_API_KEY is not set. Set it, or "
-    "embed every caption anew by the local model: flask --app wsgi captions switch-model"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +135,11 @@ def _is_paid(settings: Settings, pinned: EmbeddingSpace | None) -> bool:
     if pinned.pretrained != SERVER:
         return False
     if settings.openai_api_key is None:
-        raise Conflict(NO_KEY)
+        raise Conflict(
+            "Captions are embedded by a language model's server, and OPENAI_API_KEY is not set. Set it, "
+            "or embed every caption anew by the local model: "
+            + command_line("captions switch-model")
+        )
     return True
 
 

@@ -22,6 +22,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import BigInteger
 
 from mirada.db import changes
+from mirada.kernel.commands import command_line
 from mirada.kernel.errors import StorageFull, Unavailable
 
 SQLITE_BUSY_TIMEOUT_S = 15
@@ -208,8 +209,8 @@ def _as_unavailable(error: DBAPIError) -> Unavailable | None:
     if _is_table_missing(error):
         # A database that starts after the server is migrated within a few seconds.
         return Unavailable(
-            "The database has no tables yet: start the server, which makes them, or run "
-            "`flask --app wsgi db upgrade`."
+            "The database has no tables yet: start the server, which makes them, or run: "
+            + command_line("db upgrade")
         )
     # Empty unless the driver is SQLite's.
     name = str(getattr(error.orig, "sqlite_errorname", ""))

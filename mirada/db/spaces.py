@@ -8,15 +8,21 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, defer
 
 from mirada.db.models import Installation, Space, SpaceState
+from mirada.kernel.commands import command_line
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind
 from mirada.kernel.errors import EmbeddingSpaceMismatch, NotFound
 
 _ADVICE = {
-    SpaceKind.PROMPT: "Set TEXT_MODEL back, or embed every prompt anew: flask --app wsgi embeddings "
-    "switch-text-model",
-    SpaceKind.CAPTION: "Set back what was changed, or embed every caption anew: flask --app wsgi "
-    "captions switch-model",
+    SpaceKind.PROMPT: (
+        "Set TEXT_MODEL back, or embed every prompt anew",
+        "embeddings switch-text-model",
+    ),
+    SpaceKind.CAPTION: (
+        "Set back what was changed, or embed every caption anew",
+        "captions switch-model",
+    ),
 }
+"""What mends a mismatch, and the command that does."""
 
 
 def pinned(kind: SpaceKind) -> Select[Space]:
@@ -90,9 +96,11 @@ def _mismatch(pinned: Space, space: EmbeddingSpace) -> str:
             f"CLIP_PRETRAINED={pinned.pretrained} to go on (CLIP_MODEL=auto keeps what is pinned), "
             "or start a new DATA_DIR or database for the other model and import the pictures again."
         )
+    advice, command = _ADVICE[space.kind]
     return (
         f"The {space.kind}s of this database are embedded by {pinned.name}, but the settings "
-        f"choose {space.name}. Vectors of two models cannot be compared. {_ADVICE[space.kind]}"
+        f"choose {space.name}. Vectors of two models cannot be compared. {advice}: "
+        + command_line(command)
     )
 
 

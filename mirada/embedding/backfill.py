@@ -18,6 +18,7 @@ from mirada.embedding import embed, texts
 from mirada.embedding.job import CREATE_EMBEDDINGS, queue_embedding
 from mirada.jobs import attempts, ledger
 from mirada.jobs.kinds import Attempt, Kind
+from mirada.kernel.commands import command_line
 from mirada.kernel.embeddings import SpaceKind
 from mirada.runtime import Runtime
 
@@ -191,9 +192,9 @@ def backfill_at_start(runtime: Runtime) -> int | None:
             )
     if job is None:
         logger.warning(
-            "%s pictures have no vector, and the job that would queue them was given up; see: "
-            "flask --app wsgi jobs failed",
+            "%s pictures have no vector, and the job that would queue them was given up; see: %s",
             count,
+            command_line("jobs failed"),
         )
         return None
     logger.info("%s pictures without a vector are embedded now, by job %s", count, job.id)

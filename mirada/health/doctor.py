@@ -9,6 +9,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from mirada.db.models import Content, Embedding, Image, Installation, Job, JobState
 from mirada.db.session import now_ms
+from mirada.kernel.commands import command_line
 from mirada.kernel.errors import MiradaError, NotFound
 from mirada.kernel.images import ImageStatus
 from mirada.ports import ImageStore
@@ -79,7 +80,7 @@ def stuck_jobs(session: Session) -> list[Finding]:
         )
     )
     return [
-        *_found(session, given_up, "jobs", "given up; see: flask --app wsgi jobs failed"),
+        *_found(session, given_up, "jobs", f"given up; see: {command_line('jobs failed')}"),
         *_found(
             session, overdue, "jobs", "due for ten minutes and not begun; is a worker running?"
         ),
@@ -108,7 +109,7 @@ def contents_without_vector(session: Session, *, is_embedding: bool) -> list[Fin
         session,
         missing,
         "vectors",
-        "have none and no job; run: flask --app wsgi embeddings backfill",
+        f"have none and no job; run: {command_line('embeddings backfill')}",
     )
 
 
@@ -122,7 +123,7 @@ def images_out_of_step(session: Session) -> list[Finding]:
         session,
         ready,
         "images",
-        "are READY without a vector; run: flask --app wsgi embeddings backfill",
+        f"are READY without a vector; run: {command_line('embeddings backfill')}",
     )
 
 

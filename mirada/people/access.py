@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from mirada.kernel.commands import command_line
 from mirada.kernel.errors import InvalidInput, NotAllowed, ScopeMissing
 from mirada.kernel.labels import normalised_name
 
 NEEDS_KEY = (
     "This call needs an API key: send it as 'Authorization: Bearer KEY'. "
-    "An administrator makes one with 'flask --app wsgi users create NAME'."
+    "An administrator makes one: " + command_line("users create NAME")
 )
 LONGEST_LIFE = timedelta(days=3653)
 """Ten years, chosen here: a later date is a mistake, since a key may also have no expiry."""

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from mirada.db.models import ApiKey, Role, User
 from mirada.db.pages import newest_first
+from mirada.kernel.commands import command_line
 from mirada.kernel.errors import Conflict, InvalidInput, NotFound
 from mirada.kernel.ids import in_range
 from mirada.people import keys
@@ -170,7 +171,7 @@ def user_named(session: Session, username: str) -> Person:
     # MySQL finds "ana" under "ANA", but a name must match exactly.
     if user is None or user.username != username:
         raise NotFound(
-            f"There is no user '{username}'. Create it: flask --app wsgi users create {username}"
+            f"There is no user '{username}'. Create it: {command_line(f'users create {username}')}"
         )
     return Person.of(user)
 

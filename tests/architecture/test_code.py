@@ -15,7 +15,7 @@ from mirada.config import PROJECT_ROOT
 MAX_LINES = 300
 MAX_FUNCTION_LINES = 40
 MAX_PARAMETERS = 8
-PRODUCT = ("mirada", "webapp", "workers")
+PRODUCT = ("mirada", "webapp", "workers", "console")
 LONGER_FOR_A_REASON = {
     "mirada/runtime.py": "one object builds every port",
     "mirada/config.py": "one object holds every setting",
@@ -40,7 +40,7 @@ def test_arrows_point_down_only() -> None:
     assert found.returncode == 0, found.stdout
 
 
-@pytest.mark.parametrize("entry", ["import webapp, workers.broker", "import webapp.cli"])
+@pytest.mark.parametrize("entry", ["import webapp, workers.broker", "import console.program"])
 def test_importing_an_entry_point_loads_no_heavy_library(entry: str) -> None:
     heavy = ["torch", "torchvision", "faiss", "open_clip", "timm"]
     code = f"{entry}; import sys; print(*[m for m in {heavy} if m in sys.modules])"

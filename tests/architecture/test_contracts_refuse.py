@@ -12,7 +12,7 @@ import pytest
 
 from mirada.config import PROJECT_ROOT
 
-PACKAGES = ("mirada", "webapp", "workers")
+PACKAGES = ("console", "mirada", "webapp", "workers")
 
 
 @pytest.fixture(scope="module")

@@ -68,7 +68,7 @@ def test_the_documented_meanings_are_the_descriptions_in_the_code() -> None:
 def test_only_settings_without_effect_are_read_nowhere() -> None:
     sources = [
         path.read_text()
-        for folder in ("mirada", "webapp", "workers")
+        for folder in ("console", "mirada", "webapp", "workers")
         for path in (PROJECT_ROOT / folder).rglob("*.py")
         if path.name != "config.py"
     ]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mirada.db.models import Job
+from testing.console import run_command
 from tests.compat.conftest import Server, upload
 
 
@@ -95,16 +96,13 @@ def test_switched_off_embeddings_store_captions_and_embed_them_later(
     assert reply.status_code == 409
     assert "EMBEDDINGS_ENABLED" in reply.get_json()["detail"]
     on = serve(data_dir=server.runtime.settings.data_dir)
-    from testing.application import create_app
-
-    runner = create_app(on.runtime).test_cli_runner()
-    dry = runner.invoke(args=["captions", "backfill", "--dry-run"])
+    dry = run_command(on.runtime, "captions", "backfill", "--dry-run")
     assert "1 pictures lack a caption or its vector." in dry.output
-    done = runner.invoke(args=["captions", "backfill", "--no-wait"])
+    done = run_command(on.runtime, "captions", "backfill", "--no-wait")
     assert "1 jobs were queued" in done.output, done.output
-    runner.invoke(args=["embeddings", "backfill", "--no-wait"])
+    run_command(on.runtime, "embeddings", "backfill", "--no-wait")
     on.work()
     on.work()
     assert [post["caption"] for post in found(on, "a cat")] == ["a cat"]
-    again = runner.invoke(args=["captions", "switch-model"])
+    again = run_command(on.runtime, "captions", "switch-model")
     assert "is in use already" in again.output

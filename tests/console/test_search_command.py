@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from mirada.console import mirada
 from mirada.people import users
 from mirada.pictures.folder_import import import_folder
 from mirada.runtime import Runtime
+from testing.console import run_command
 from testing.deployment import ROOT
 from workers.runner import JobRunner
 
@@ -46,7 +43,7 @@ class Shelf:
             return session.execute(query).scalar_one_or_none()
 
     def run(self, *arguments: str) -> Result:
-        return CliRunner().invoke(mirada, ["search", *arguments], obj=self.runtime)
+        return run_command(self.runtime, "search", *arguments)
 
 
 @pytest.fixture
@@ -100,34 +97,13 @@ def test_words_are_found_without_any_encoder(
     make_runtime: Callable[..., Runtime], tmp_path: Path
 ) -> None:
     runtime = make_runtime(embeddings_enabled=False)
-    result = CliRunner().invoke(
-        mirada, ["search", "cat", "--in", "keywords", "--json"], obj=runtime
-    )
+    result = run_command(runtime, "search", "cat", "--in", "keywords", "--json")
 
     assert json.loads(result.output) == {
         "results": [],
         "verdict": "nothing relevant",
         "left_out": {},
     }
-
-
-def test_the_module_reads_the_server_s_settings(tmp_path: Path) -> None:
-    environment = {
-        "PATH": os.environ["PATH"],
-        "MIRADA_ENV_FILE": os.devnull,
-        "DATA_DIR": str(tmp_path / "data"),
-        "CLIP_MODEL": "bundled",
-    }
-    command = [sys.executable, "-m", "mirada", "search", "a cat"]
-    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    wrong = subprocess.run(
-        command, cwd=ROOT, env={**environment, "PORT": "no"}, capture_output=True, text=True
-    )
-
-    assert (run.returncode, run.stderr) == (1, "Error: No picture has been embedded yet.\n")
-    assert (tmp_path / "data" / "mirada.db").exists()
-    assert wrong.returncode == 1
-    assert "PORT" in wrong.stderr
 
 
 def test_a_blank_text_is_refused(shelf: Shelf) -> None:

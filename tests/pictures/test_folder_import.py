@@ -33,6 +33,7 @@ from mirada.pictures.folder_scan import ImportReport, register_batch, scan_folde
 from mirada.pictures.new_image import NewImage, Processing
 from mirada.pictures.register import NewPicture
 from mirada.runtime import Runtime
+from testing.console import run_command
 from testing.generators import png_with, text_chunk
 from testing.pictures import picture
 
@@ -148,11 +149,8 @@ def test_an_import_reads_what_generators_wrote_unless_told_otherwise(
     root = tmp_path / "generated"
     root.mkdir()
     (root / "pear.png").write_bytes(png_with(text_chunk("parameters", "a pear\nSteps: 2, Seed: 1")))
-    from testing.application import create_app
-
-    runner = create_app(runtime).test_cli_runner()
     command = ["images", "import", str(root), "--no-metadata", "--public"]
-    assert runner.invoke(args=command).exit_code == 0
+    assert run_command(runtime, *command).exit_code == 0
     with runtime.transaction() as session:
         (image,) = session.query(Image).all()
         assert (image.prompt, image.generation) == (None, None)
@@ -334,21 +332,18 @@ def test_an_import_stops_between_batches_when_asked(
 def test_the_command_takes_a_folder_and_says_what_came_of_it(
     runtime: Runtime, folder: Path
 ) -> None:
-    from testing.application import create_app
-
-    runner = create_app(runtime).test_cli_runner()
-    done = runner.invoke(args=["images", "import", str(folder), "--public"])
+    done = run_command(runtime, "images", "import", str(folder), "--public")
     assert done.exit_code == 0, done.output
     assert "12 imported, 0 already there, 0 refused" in done.output
     with runtime.reading() as session:
         assert session.execute(select(Image.is_public).distinct()).scalars().all() == [True]
     (folder / "bad.png").write_bytes(b"no picture")
-    done = runner.invoke(args=["images", "import", str(folder)])
+    done = run_command(runtime, "images", "import", str(folder))
     assert done.exit_code == 1
     assert "refused: bad.png: The file is not a picture" in done.output
     assert "0 imported, 12 already there, 1 refused" in done.output
-    assert runner.invoke(args=["images", "import", "/nowhere"]).exit_code == 2
-    done = runner.invoke(args=["images", "import", str(folder), "--owner", "nobody"])
+    assert run_command(runtime, "images", "import", "/nowhere").exit_code == 2
+    done = run_command(runtime, "images", "import", str(folder), "--owner", "nobody")
     assert done.exit_code == 1
     assert "There is no user 'nobody'" in done.output
 

@@ -1,18 +1,14 @@
-"""`flask index`: rebuild an index, and show its status."""
+"""`mirada index`: rebuild an index, and show its status."""
 
 from __future__ import annotations
 
 import click
 
+from console.site import Group, current_runtime
+from console.terminal import console, enqueue, follow
 from mirada.db import spaces
 from mirada.embedding.index_rebuild import REBUILD_INDEX
-from webapp.cli.terminal import (
-    Group,
-    console,
-    enqueue,
-    follow,
-)
-from webapp.http.current import current_runtime
+from mirada.kernel.commands import command_line
 
 group = Group("index", help="What searches run on.")
 SPACE = click.option(
@@ -34,7 +30,7 @@ def rebuild(space: str, wait: bool) -> None:
     job_id = enqueue(runtime, REBUILD_INDEX, space_id=space_id)
     if not wait:
         console().print(
-            f"Job {job_id} rebuilds the index. `flask --app wsgi jobs list` shows how far it is."
+            f"Job {job_id} rebuilds the index. How far it is: {command_line('jobs list')}"
         )
         return
     report = follow(runtime, job_id, "Rebuilding")

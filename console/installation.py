@@ -1,22 +1,22 @@
-"""`flask db`, `flask models` and `flask doctor`: tables, encoders, and what is amiss."""
+"""`mirada db`, `mirada models` and `mirada doctor`: tables, encoders, and what is amiss."""
 
 from __future__ import annotations
 
 import json
 
 import click
-from flask.cli import with_appcontext
 
+from console.site import Command, FirstCommand, Group, current_runtime
+from console.terminal import console
 from mirada.health import doctor as examination
 from mirada.health.check_models import models_report
-from webapp.cli.terminal import Command, Group, console
-from webapp.http.current import current_runtime
+from mirada.kernel.commands import command_line
 
 database = Group("db", help="The database's tables.")
 models = Group("models", help="The encoders.")
 
 
-@database.command("upgrade")
+@database.command("upgrade", cls=FirstCommand)
 def upgrade() -> None:
     """Apply the migrations that are missing; several callers at once wait for one another."""
     current_runtime().migrate()
@@ -30,7 +30,7 @@ def check_database() -> None:
     for difference in missing:
         console().print(str(difference))
     if missing:
-        raise click.ClickException("The database differs; run: flask --app wsgi db upgrade")
+        raise click.ClickException(f"The database differs; run: {command_line('db upgrade')}")
     console().print("The database is up to date.")
 
 
@@ -51,7 +51,6 @@ def check_models() -> None:
     show_default=True,
     help="Try the encoder too.",
 )
-@with_appcontext
 def doctor(with_models: bool) -> None:
     """Look for pictures without files, stuck jobs and missing vectors; exit 1 when any is found."""
     runtime = current_runtime()

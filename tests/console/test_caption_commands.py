@@ -1,11 +1,10 @@
-"""`flask captions` on a real app, with a loopback server for a language model."""
+"""`mirada captions` on a real app, with a loopback server for a language model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
 import pytest
-from flask import Flask
 from sqlalchemy import update
 
 from mirada.db import spaces
@@ -14,6 +13,7 @@ from mirada.kernel.captions import CaptionLanguage
 from mirada.kernel.embeddings import SpaceKind
 from mirada.runtime import Runtime
 from testing.captioned_site import CaptionedSite
+from testing.console import run_command
 from testing.openai_server import (
     CHAT,
     EMBEDDINGS,
@@ -24,7 +24,6 @@ from testing.openai_server import (
 )
 from testing.worksite import MeanColours, Site
 from tests.captions.test_caption_jobs import LocalTexts
-from webapp import cli
 from workers.in_process import InProcessWorker
 
 
@@ -49,10 +48,7 @@ def make_captioned(
 
 
 def run(site: CaptionedSite, *arguments: str, code: int = 0) -> str:
-    app = Flask("commands")
-    app.extensions["mirada_runtime"] = site.runtime
-    cli.register(app)
-    result = app.test_cli_runner().invoke(args=["captions", *arguments])
+    result = run_command(site.runtime, "captions", *arguments)
     assert result.exit_code == code, result.output
     return " ".join(str(result.output).split())
 

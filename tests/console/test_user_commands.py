@@ -1,4 +1,4 @@
-"""`flask users`: people and their keys at the command line."""
+"""`mirada users`: people and their keys at the command line."""
 
 from __future__ import annotations
 
@@ -7,27 +7,22 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from flask import Flask
 
 from mirada.kernel.errors import NotAuthenticated
 from mirada.people import users
 from mirada.people.identity import Bearer, recognise_key
 from mirada.runtime import Runtime
-from webapp import cli
+from testing.console import run_command
 
 Command = Callable[..., str]
 
 
 @pytest.fixture
 def command(runtime: Runtime) -> Command:
-    """Return a function that runs `flask users ARGUMENTS` and returns what it printed."""
-    app = Flask("commands")
-    app.extensions["mirada_runtime"] = runtime
-    cli.register(app)
-    runner = app.test_cli_runner()
+    """Return a function that runs `mirada users ARGUMENTS` and returns what it printed."""
 
     def run(*arguments: str, code: int = 0) -> str:
-        result = runner.invoke(args=["users", *arguments])
+        result = run_command(runtime, "users", *arguments)
         assert result.exit_code == code, result.output
         return str(result.output)
 

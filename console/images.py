@@ -1,4 +1,4 @@
-"""`flask images ...`: bring folders of pictures in."""
+"""`mirada images`: bring folders of pictures in."""
 
 from __future__ import annotations
 
@@ -11,18 +11,15 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from console.site import FirstCommand, Group, current_runtime
 from mirada.people import users
 from mirada.pictures.folder_import import BATCH_SIZE, OnProgress, import_folder
 from mirada.pictures.folder_scan import ImportReport
-from webapp.cli.terminal import (
-    Group,
-)
-from webapp.http.current import current_runtime
 
 group = Group("images", help="Bring pictures in.")
 
 
-@group.command("import")
+@group.command("import", cls=FirstCommand)
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--owner", default="local", show_default=True, help="Username of their owner.")
 @click.option("--public/--private", default=False, show_default=True, help="Who may see them.")

@@ -1,17 +1,14 @@
-"""The console command `mirada`: what a server can do, in the terminal, on the server's own settings."""
+"""`mirada search`: find images in the terminal, without the server."""
 
 from __future__ import annotations
 
 import json
-from contextlib import closing
 
 import click
 
-from mirada.config import InvalidSettings, Settings
+from console.site import Command, current_runtime
 from mirada.kernel.audience import Audience
-from mirada.kernel.errors import MiradaError
 from mirada.people import users
-from mirada.runtime import Runtime
 from mirada.search.asked import Asked
 from mirada.search.combined import DEFAULT_WEIGHTS, search_combined
 from mirada.search.fuse import FusedFound
@@ -22,19 +19,7 @@ LOADING_WAIT_S = 600.0
 MAX_LIMIT = 1000
 
 
-@click.group()
-@click.pass_context
-def mirada(context: click.Context) -> None:
-    """Search a Mirada database without its server; settings are read as the server reads them."""
-    if context.obj is not None:
-        return
-    try:
-        context.obj = context.with_resource(closing(Runtime(Settings.from_env())))
-    except InvalidSettings as error:
-        raise click.ClickException(str(error)) from None
-
-
-@mirada.command()
+@click.command("search", cls=Command)
 @click.argument("text")
 @click.option(
     "--in",
@@ -47,22 +32,16 @@ def mirada(context: click.Context) -> None:
 @click.option("--limit", type=click.IntRange(1, MAX_LIMIT), default=10, show_default=True)
 @click.option("--as", "username", default="local", show_default=True, help="Who asks.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-@click.pass_obj
-def search(
-    runtime: Runtime, text: str, source: str, limit: int, username: str, as_json: bool
-) -> None:
+def search(text: str, source: str, limit: int, username: str, as_json: bool) -> None:
     """Find images by TEXT, best first, and say whether anything relevant was found."""
     if not text.strip():
         raise click.BadParameter("there are no words in it", param_hint="TEXT")
-    try:
-        runtime.migrate()
-        with runtime.transaction() as session:
-            viewer_id = users.user_named(session, username).id
-        weights = DEFAULT_WEIGHTS if source == ALL else {source: 1.0}
-        asked = Asked(Audience(viewer_id))
-        found = search_combined(runtime, text, weights, asked, k=limit, wait_s=LOADING_WAIT_S)
-    except MiradaError as error:
-        raise click.ClickException(error.detail) from error
+    runtime = current_runtime()
+    with runtime.transaction() as session:
+        viewer_id = users.user_named(session, username).id
+    weights = DEFAULT_WEIGHTS if source == ALL else {source: 1.0}
+    asked = Asked(Audience(viewer_id))
+    found = search_combined(runtime, text, weights, asked, k=limit, wait_s=LOADING_WAIT_S)
     click.echo(_as_json(found) if as_json else _as_table(found))
 
 

@@ -1,4 +1,4 @@
-"""`flask labels expand` on a real app, with a loopback language model and real job threads."""
+"""`mirada labels expand` on a real app, with a loopback language model and real job threads."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from flask import Flask
 from sqlalchemy import func, select
 
 from mirada.db.classifier_models import LabelExpansion
 from mirada.db.models import Job
 from mirada.kernel.labels import DEFAULT_LABELS
 from mirada.runtime import Runtime
+from testing.console import run_command
 from testing.openai_server import CHAT, OpenAiServer, completion, expansion_of, openai_serving
-from webapp import cli
 from workers.in_process import InProcessWorker
 
 
@@ -42,10 +41,7 @@ def working(runtime: Runtime) -> Iterator[Runtime]:
 
 
 def run(runtime: Runtime, *arguments: str, code: int = 0) -> str:
-    app = Flask("commands")
-    app.extensions["mirada_runtime"] = runtime
-    cli.register(app)
-    result = app.test_cli_runner().invoke(args=["labels", "expand", *arguments])
+    result = run_command(runtime, "labels", "expand", *arguments)
     assert result.exit_code == code, result.output
     return str(result.output)
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
 
 from mirada.config import BUNDLED_MODEL_DIR, Settings
 from mirada.db.models import ApiKey, Content, Image, ImageStatus, Job, JobState, User
@@ -20,22 +19,17 @@ from mirada.kernel.errors import Conflict, InvalidInput, NotAuthenticated, NotFo
 from mirada.people import users
 from mirada.people.identity import recognise_key
 from mirada.runtime import Runtime
-from webapp import cli
+from testing.console import run_command
 from workers.kinds import KINDS
 
 
 @pytest.fixture
 def make_command() -> Any:
-    """Return a function that runs `flask ARGUMENTS` on a runtime and returns what it printed."""
+    """Return a function that runs `mirada ARGUMENTS` on a runtime and returns what it printed."""
 
     def make(runtime: Runtime) -> Any:
-        app = Flask("commands")
-        app.extensions["mirada_runtime"] = runtime
-        cli.register(app)
-        runner = app.test_cli_runner()
-
         def run(*arguments: str, code: int = 0) -> str:
-            result = runner.invoke(args=arguments)
+            result = run_command(runtime, *arguments)
             assert result.exit_code == code, result.output
             return str(result.output)
 
@@ -46,7 +40,7 @@ def make_command() -> Any:
 
 @pytest.fixture
 def command(make_command: Any, runtime: Runtime) -> Any:
-    """Run `flask ARGUMENTS` and return what it printed."""
+    """Run `mirada ARGUMENTS` and return what it printed."""
     return make_command(runtime)
 
 
@@ -148,19 +142,17 @@ def test_a_key_is_revoked_by_a_beginning_that_is_no_other_keys(
 
 def test_the_first_user_is_created_before_the_first_start(tmp_path: Path) -> None:
     runtime = Runtime(Settings.from_env(data_dir=tmp_path / "data"))
-    app = Flask("commands")
-    app.extensions["mirada_runtime"] = runtime
-    cli.register(app)
-    run = app.test_cli_runner().invoke
 
-    listed = run(args=["jobs", "list"])
+    (tmp_path / "data" / "mirada.db").touch()
+
+    listed = run_command(runtime, "jobs", "list")
     assert listed.exit_code == 1
     assert "has no tables yet" in listed.output
-    assert "flask --app wsgi db upgrade" in listed.output
-    created = run(args=["users", "create", "ana", "--admin"])
+    assert "bin/mirada db upgrade" in listed.output
+    created = run_command(runtime, "users", "create", "ana", "--admin")
     assert created.exit_code == 0, created.output
     assert _key_in(created.output)
-    assert run(args=["jobs", "list"]).exit_code == 0
+    assert run_command(runtime, "jobs", "list").exit_code == 0
     runtime.close()
 
 
@@ -170,7 +162,7 @@ def test_the_local_user_is_one_administrator(runtime: Runtime) -> None:
     with runtime.transaction() as session:
         again = users.user_named(session, "local")
         assert (again.id, again.role) == (first, "administrator")
-        with pytest.raises(NotFound, match="flask --app wsgi users create bea"):
+        with pytest.raises(NotFound, match="bin/mirada users create bea"):
             users.user_named(session, "bea")
         with pytest.raises(Conflict):
             users.create_user(session, "local")

@@ -1,4 +1,4 @@
-"""`flask labels`: have a whole set of labels expanded in advance."""
+"""`mirada labels`: have a whole set of labels expanded in advance."""
 
 from __future__ import annotations
 
@@ -7,17 +7,12 @@ import time
 
 import click
 
+from console.site import Group, current_runtime
+from console.terminal import POLL_EVERY_S, Bar, console
 from mirada.classify import expansions, label_set
 from mirada.classify.expansions import ExpansionStatus, LookedUp
 from mirada.kernel.labels import normalised_name
 from mirada.runtime import Runtime
-from webapp.cli.terminal import (
-    POLL_EVERY_S,
-    Bar,
-    Group,
-    console,
-)
-from webapp.http.current import current_runtime
 
 LONG_REST_S = 50.0
 """A label that rests for longer waits for a mended key or for tomorrow's money, and nobody for it."""

@@ -1,22 +1,16 @@
-"""`flask embeddings`: embed what has no vector yet."""
+"""`mirada embeddings`: embed what has no vector yet."""
 
 from __future__ import annotations
 
 import click
 
+from console.site import Group, current_runtime
+from console.terminal import console, enqueue, follow, follow_missing, pinned_anew
 from mirada.embedding import backfill
 from mirada.embedding.backfill import BACKFILL_EMBEDDINGS
 from mirada.jobs import ledger
+from mirada.kernel.commands import command_line
 from mirada.kernel.embeddings import SpaceKind
-from webapp.cli.terminal import (
-    Group,
-    console,
-    enqueue,
-    follow,
-    follow_missing,
-    pinned_anew,
-)
-from webapp.http.current import current_runtime
 
 group = Group("embeddings", help="The vectors of pictures.")
 
@@ -83,6 +77,6 @@ def _follow_embedding(total: int) -> None:
         "Embedding",
         total,
         look,
-        trouble="pictures could not be embedded; see: flask --app wsgi jobs failed",
+        trouble=f"pictures could not be embedded; see: {command_line('jobs failed')}",
         success="Every picture has its vector.",
     )

@@ -1,4 +1,4 @@
-"""Shared by all commands: the runtime, errors as sentences, tables, progress bars."""
+"""Shared by all commands: tables, lists read by pages, jobs that are followed, progress bars."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 import click
-from flask.cli import AppGroup
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from sqlalchemy.orm import Session
 
+from console.site import current_runtime
 from mirada.db import spaces
 from mirada.jobs import ledger
 from mirada.jobs.ledger import JobReport
+from mirada.kernel.commands import command_line
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind
 from mirada.kernel.errors import MiradaError
 from mirada.people import users
 from mirada.runtime import Runtime
-from webapp.http.current import current_runtime
 from workers.kinds import KINDS
 
 Row = TypeVar("Row")
@@ -32,32 +32,11 @@ POLL_EVERY_S = 0.3
 LOOK_EVERY_S = 0.5
 NOBODY_WORKS_AFTER_S = 5.0
 """A server looks for due jobs twice a second, so one that waits longer waits for a server."""
-NOBODY_WORKS = (
-    "Nobody works on it yet. It begins when a server (make run) or a worker (python -m workers) "
-    "runs on this database."
-)
 
 
 def console() -> Console:
     """Return the terminal to write to: standard output, without markup or guessed colours in values."""
     return Console(file=sys.stdout, highlight=False, markup=False, soft_wrap=True)
-
-
-class Command(click.Command):
-    """A command whose errors of the core become a sentence and exit code 1."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command."""
-        try:
-            return super().invoke(ctx)
-        except MiradaError as error:
-            raise click.ClickException(error.detail) from error
-
-
-class Group(AppGroup):
-    """A group of such commands; each runs in the app's context."""
-
-    command_class = Command
 
 
 def print_table(
@@ -159,7 +138,10 @@ class Bar(Progress):
         is_late = time.monotonic() - self._began_s > NOBODY_WORKS_AFTER_S
         if is_untouched and is_late and not self._is_told:
             self._is_told = True
-            self.console.print(NOBODY_WORKS)
+            self.console.print(
+                "Nobody works on it yet. It begins when a server runs on this database, or a worker: "
+                + command_line("worker")
+            )
 
 
 def follow_missing(

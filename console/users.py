@@ -1,4 +1,4 @@
-"""`flask users`: create users; issue, list, rotate and revoke their keys."""
+"""`mirada users`: create users; issue, list, rotate and revoke their keys."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
+from console.site import FirstCommand, Group, current_runtime
+from console.terminal import all_rows, console, print_table
 from mirada.people import keys, users
 from mirada.people.access import LONGEST_GRACE, LONGEST_LIFE, Scopes, checked_scopes, key_state
 from mirada.people.identity import Key
 from mirada.people.keys import NewKey
-from webapp.cli.terminal import Group, all_rows, console, print_table
-from webapp.http.current import current_runtime
 
 group = Group("users", help="Who may call, and with which keys.")
 WRITTEN_BY_PEOPLE = ("name", "scopes")
@@ -39,7 +39,7 @@ def _key_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@group.command("create")
+@group.command("create", cls=FirstCommand)
 @click.argument("name")
 @click.option("--admin", is_flag=True, help="May see every job, rebuild indexes, make users.")
 @_key_options

@@ -1,14 +1,14 @@
-"""`flask usage`: costs of language models, and the state of the server."""
+"""`mirada usage`: costs of language models, and the state of the server."""
 
 from __future__ import annotations
 
 import click
 
+from console.site import Group, current_runtime
+from console.terminal import console, print_table
 from mirada.kernel.prices import usd
 from mirada.language_model import usage
 from mirada.people import users
-from webapp.cli.terminal import Group, console, print_table
-from webapp.http.current import current_runtime
 
 group = Group("usage", help="What language models cost.")
 

@@ -1,4 +1,4 @@
-"""`flask captions`: write and embed what is missing, and change the model that embeds."""
+"""`mirada captions`: write and embed what is missing, and change the model that embeds."""
 
 from __future__ import annotations
 
@@ -6,23 +6,19 @@ from dataclasses import dataclass
 
 import click
 
+from console.site import Group, current_runtime
+from console.terminal import console, follow_missing, pinned_anew
 from mirada.captions import backfill
 from mirada.captions.embedding import wanted_captions
 from mirada.captions.encoder import PROBE, PaidEncoder, caption_encoder
 from mirada.captions.wording import CaptionRecipe, caption_question, recipe_in_force
 from mirada.captions.writing import CAPTION_IMAGE
 from mirada.db import spaces
+from mirada.kernel.commands import command_line
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind
 from mirada.kernel.prices import usd
 from mirada.language_model import spending, usage
 from mirada.runtime import Runtime
-from webapp.cli.terminal import (
-    Group,
-    console,
-    follow_missing,
-    pinned_anew,
-)
-from webapp.http.current import current_runtime
 
 group = Group("captions", help="What is said of pictures.")
 
@@ -138,7 +134,7 @@ def _follow(runtime: Runtime, total: int, what: _What) -> None:
         "Captions",
         total,
         look,
-        trouble="pictures still lack theirs; see: flask --app wsgi jobs failed, and those that wait: "
-        "flask --app wsgi jobs list",
+        trouble=f"pictures still lack theirs; those that were given up: {command_line('jobs failed')}\n"
+        f"those that wait: {command_line('jobs list')}",
         success="Every picture has its caption, and every caption its vector.",
     )

@@ -1,10 +1,8 @@
-"""`flask usage show` on a real app."""
+"""`mirada usage show` on a real app."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-
-from flask import Flask
 
 from mirada.kernel.model_requests import Reply
 from mirada.kernel.prices import PriceTable, TokenBound
@@ -12,14 +10,11 @@ from mirada.language_model import spending
 from mirada.language_model.spending import Order
 from mirada.people import users
 from mirada.runtime import Runtime
-from webapp import cli
+from testing.console import run_command
 
 
 def run(runtime: Runtime, *arguments: str, code: int = 0) -> str:
-    app = Flask("commands")
-    app.extensions["mirada_runtime"] = runtime
-    cli.register(app)
-    result = app.test_cli_runner().invoke(args=["usage", "show", *arguments])
+    result = run_command(runtime, "usage", "show", *arguments)
     assert result.exit_code == code, result.output
     return str(result.output)
 

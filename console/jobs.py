@@ -1,14 +1,14 @@
-"""`flask jobs`: list jobs, show failures, retry."""
+"""`mirada jobs`: list jobs, show failures, retry."""
 
 from __future__ import annotations
 
 import click
 
+from console.site import Group, current_runtime
+from console.terminal import all_rows, console, print_table
 from mirada.jobs import ledger
 from mirada.jobs.ledger import GIVEN_UP, JobReport
 from mirada.people import users
-from webapp.cli.terminal import Group, all_rows, console, print_table
-from webapp.http.current import current_runtime
 from workers.kinds import KINDS
 
 group = Group("jobs", help="Work in the background: list it, see failures, retry.")

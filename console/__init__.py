@@ -1,0 +1,41 @@
+"""The commands: one group for each resource, over the same core as HTTP.
+
+The `mirada` program has all of them, and `flask --app wsgi` those that work on the database.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import click
+
+from console import (
+    captions,
+    embeddings,
+    images,
+    index,
+    installation,
+    jobs,
+    labels,
+    search,
+    usage,
+    users,
+)
+from console.site import Site
+from mirada.runtime import Runtime
+
+COMMANDS: tuple[click.Command, ...] = (
+    installation.database,
+    installation.doctor,
+    installation.models,
+    search.search,
+    *(room.group for room in (embeddings, images, captions, index, jobs, labels, usage, users)),
+)
+
+
+def register(program: click.Group, runtime: Runtime) -> None:
+    """Add every command to another program's, to work on this runtime."""
+    for command in COMMANDS:
+        bound = copy.copy(command)
+        bound.context_settings = {**command.context_settings, "obj": Site(runtime)}
+        program.add_command(bound)

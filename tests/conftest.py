@@ -47,6 +47,16 @@ SERVERS = {"mariadb": "mariadb", "postgresql": "postgresql", "_redis_server": "r
 """Fixtures that start a server, and the mark of the tests that ask for it."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a run say on which MariaDB server its tests are."""
+    parser.addoption(
+        "--mariadb",
+        choices=["own", "newer", "hostile"],
+        default="own",
+        help="the machine's own server, a newer one, or one with hostile settings",
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Keep the tests' files in memory, unless --basetemp or the environment says where."""
     folder = memory_folder()
@@ -91,9 +101,9 @@ def _environment_of_its_own() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def mariadb() -> Iterator[MariaDbServer]:
-    """The session's MariaDB server."""
-    with mariadb_server() as server:
+def mariadb(request: pytest.FixtureRequest) -> Iterator[MariaDbServer]:
+    """The session's MariaDB server, of the kind that --mariadb names."""
+    with mariadb_server(request.config.getoption("--mariadb")) as server:
         yield server
 
 

@@ -1,4 +1,7 @@
-"""A MariaDB server for the tests, on a free loopback port, in a temporary folder."""
+"""A MariaDB server for the tests, on a free loopback port, in a temporary folder.
+
+`pytest --mariadb=KIND` chooses it: the machine's own, a newer one, or one with hostile settings.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,55 @@ from testing.servers.process import find_binary, free_port, missing, running, se
 USER = "mirada"
 PASSWORD = "for-tests-only"
 INSTALL_ATTEMPTS = 3
+UNPACKED = (
+    Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mirada/mariadb-trixie"
+)
+"""Where dev/newer_mariadb.sh puts Debian 13's server."""
+FRIENDLY = (
+    "--character-set-server=utf8mb4",
+    "--collation-server=utf8mb4_unicode_ci",
+    "--max-allowed-packet=64M",
+)
+HOSTILE = (
+    "--character-set-server=latin1",
+    "--collation-server=latin1_swedish_ci",
+    "--max-allowed-packet=1M",
+    "--default-time-zone=+05:45",
+    "--wait-timeout=20",
+    "--transaction-isolation=SERIALIZABLE",
+    # Each of these changes what a statement means, or refuses what is usually permitted.
+    "--sql-mode=ANSI_QUOTES,PIPES_AS_CONCAT,NO_BACKSLASH_ESCAPES,IGNORE_SPACE,ONLY_FULL_GROUP_BY,"
+    "HIGH_NOT_PRECEDENCE,NO_UNSIGNED_SUBTRACTION,PAD_CHAR_TO_FULL_LENGTH,EMPTY_STRING_IS_NULL,"
+    "NO_AUTO_VALUE_ON_ZERO,SIMULTANEOUS_ASSIGNMENT,TIME_ROUND_FRACTIONAL,STRICT_ALL_TABLES,"
+    "NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION",
+)
+
+
+@dataclass(frozen=True)
+class ServerKind:
+    """Which programs a server is made from, and how it is configured."""
+
+    binary: str
+    install: tuple[str, ...]
+    options: tuple[str, ...]
+
+
+def server_kind(name: str) -> ServerKind:
+    """Return the kind of that name: "own", "newer" or "hostile"; skips the test where it is missing."""
+    if name == "newer":
+        root = UNPACKED / "root/usr"
+        if not (UNPACKED / "ready").exists():
+            missing("The newer MariaDB", "`dev/newer_mariadb.sh` (make test-all does it)")
+        return ServerKind(
+            str(root / "sbin/mariadbd"),
+            (str(root / "bin/mariadb-install-db"), f"--basedir={root}"),
+            FRIENDLY,
+        )
+    binary = find_binary(["mariadbd", "mysqld"])
+    install = find_binary(["mariadb-install-db", "mysql_install_db"])
+    if binary is None or install is None:
+        missing("MariaDB", "`apt-get install mariadb-server` (make test does it when it may)")
+    return ServerKind(binary, (install,), HOSTILE if name == "hostile" else FRIENDLY)
 
 
 @dataclass
@@ -30,6 +82,7 @@ class MariaDbServer:
 
     port: int
     folder: Path
+    kind: ServerKind
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     def url(self, database: str) -> str:
@@ -51,7 +104,7 @@ class MariaDbServer:
     def new_database(self) -> Iterator[str]:
         """Yield the name of an empty database that is dropped afterwards."""
         name = f"t{next(self._numbers)}"
-        self.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+        self.execute(f"CREATE DATABASE {name}")
         try:
             yield name
         finally:
@@ -69,10 +122,8 @@ def _connect(folder: Path, connect_timeout_s: int) -> pymysql.Connection:
 
 
 @contextmanager
-def mariadb_process(folder: Path, port: int) -> Iterator[None]:
-    """Run the server process over a prepared folder; a test of outages runs its own."""
-    server = find_binary(["mariadbd", "mysqld"])
-    assert server is not None
+def mariadb_process(kind: ServerKind, folder: Path, port: int) -> Iterator[None]:
+    """Run the server process over a prepared folder."""
 
     def is_ready() -> bool:
         # PyMySQL leaks a socket for each connection that is refused, so it is not the one to ask.
@@ -81,7 +132,7 @@ def mariadb_process(folder: Path, port: int) -> Iterator[None]:
 
     with running(
         [
-            server,
+            kind.binary,
             "--no-defaults",
             f"--datadir={folder / 'data'}",
             f"--socket={folder / 's'}",
@@ -91,10 +142,8 @@ def mariadb_process(folder: Path, port: int) -> Iterator[None]:
             *_as_user(),
             "--skip-log-bin",
             "--skip-name-resolve",
-            "--character-set-server=utf8mb4",
-            "--collation-server=utf8mb4_unicode_ci",
             "--max-connections=300",
-            "--max-allowed-packet=64M",
+            *kind.options,
             "--innodb-buffer-pool-size=64M",
             # Durability against power loss is not what these tests are about; speed is.
             "--innodb-flush-log-at-trx-commit=0",
@@ -107,16 +156,14 @@ def mariadb_process(folder: Path, port: int) -> Iterator[None]:
 
 
 @contextmanager
-def mariadb_server() -> Iterator[MariaDbServer]:
-    """Yield a server with one privileged user for loopback."""
-    install = find_binary(["mariadb-install-db", "mysql_install_db"])
-    if find_binary(["mariadbd", "mysqld"]) is None or install is None:
-        missing("MariaDB", "`apt-get install mariadb-server` (make test does it when it may)")
+def mariadb_server(kind: str = "own") -> Iterator[MariaDbServer]:
+    """Yield a server of that kind with one privileged user for loopback."""
+    chosen = server_kind(kind)
     with server_folder("mirada-mariadb-") as folder:
-        _install(install, folder / "data")
+        _install(chosen.install, folder / "data")
         port = free_port()
-        with mariadb_process(folder, port):
-            server = MariaDbServer(port, folder)
+        with mariadb_process(chosen, folder, port):
+            server = MariaDbServer(port, folder, chosen)
             server.execute(
                 f"CREATE USER '{USER}'@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'",
                 f"GRANT ALL ON *.* TO '{USER}'@'127.0.0.1'",
@@ -124,14 +171,15 @@ def mariadb_server() -> Iterator[MariaDbServer]:
             yield server
 
 
-def _install(install: str, data: Path) -> None:
+def _install(install: tuple[str, ...], data: Path) -> None:
     """Make the system tables, one test process after the other.
 
     Two installations at the same moment now and then break one of them (1 in 12 with 10.11).
     """
     command = [
-        install,
+        install[0],
         "--no-defaults",
+        *install[1:],
         f"--datadir={data}",
         *_as_user(),
         "--auth-root-authentication-method=normal",

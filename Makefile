@@ -22,7 +22,7 @@ test: ## Install what the tests need, servers included, and run all but the long
 test-quick: ## Run the quick tests: no servers, no browser, about a minute in all (ARGS="tests/search")
 	@dev/test.sh quick $(ARGS)
 
-test-all: ## Run every test, drills of minutes included
+test-all: ## Run every test, drills of minutes included, and those of MariaDB on three servers
 	@dev/test.sh all $(ARGS)
 
 check: ## Lint, format, types and import contracts

@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # Install what the tests need and run them: dev/test.sh quick|most|all, then arguments for pytest.
 # Without arguments two processes share the work; with them one does it, unless they say -n 2.
+# "all" without arguments runs the tests of MariaDB twice more: on a newer server and on one whose settings
+# are all unlike ours (pytest --mariadb=newer, --mariadb=hostile).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 which=${1:?quick, most or all}
 shift
 dev/install.sh requirements-dev.txt
 [ "$which" = quick ] || dev/servers.sh
+[ "$which" != all ] || dev/newer_mariadb.sh
 # Processes that tests start would compile the project's modules again, each of them, at every start.
 export PYTHONDONTWRITEBYTECODE=
 case $which in
@@ -16,4 +19,13 @@ all) chosen=() ;;
 *) echo "dev/test.sh: quick, most or all, not $which" >&2 && exit 2 ;;
 esac
 [ $# -gt 0 ] || chosen+=(-n 2)
-exec .venv/bin/python -m pytest "${chosen[@]}" "$@"
+if [ "$which" != all ] || [ $# -gt 0 ]; then
+    exec .venv/bin/python -m pytest "${chosen[@]}" "$@"
+fi
+failed=0
+.venv/bin/python -m pytest "${chosen[@]}" || failed=1
+for server in newer hostile; do
+    echo "The tests of MariaDB on another server: $server"
+    .venv/bin/python -m pytest -n 2 -m "mariadb and not drill" "--mariadb=$server" || failed=1
+done
+exit $failed

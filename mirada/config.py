@@ -20,9 +20,9 @@ from pydantic import (
     model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.engine import URL
 
+from mirada.database_url import parse_database_url
 from mirada.kernel.captions import CaptionLanguage
 from mirada.kernel.drawing import checked_size
 from mirada.kernel.errors import MiradaError
@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     )
     database_url: SecretStr | None = Field(
         None,
-        description="SQLAlchemy URL (mysql+pymysql://, postgresql+psycopg:// or sqlite:///). "
+        description="URL (mysql://, postgresql+psycopg:// or sqlite:///). "
         "Unset: DB_HOST and its companions, else SQLite in DATA_DIR.",
     )
     db_host: str | None = Field(
@@ -365,7 +365,7 @@ class Settings(BaseSettings):
         if url is None:
             is_embedded = chosen["db_host"] is None
         else:
-            is_embedded = make_url(url.get_secret_value()).get_backend_name() == "sqlite"
+            is_embedded = parse_database_url(url.get_secret_value()).get_backend_name() == "sqlite"
         if is_embedded and not _is_loopback(chosen["host"]):
             raise ValueError(
                 f"HOST={chosen['host']} would let everybody on the network act as the local user. Set "
@@ -385,14 +385,7 @@ class Settings(BaseSettings):
     def _known_database(cls, value: SecretStr | None) -> SecretStr | None:
         if value is None:
             return None
-        try:
-            url = make_url(value.get_secret_value())
-        except ArgumentError as error:
-            raise ValueError(
-                "not a database URL; expected e.g. mysql+pymysql://user:pw@host/db"
-            ) from error
-        if url.get_backend_name() not in {"mysql", "mariadb", "postgresql", "sqlite"}:
-            raise ValueError("only MySQL, MariaDB, PostgreSQL and SQLite are supported")
+        parse_database_url(value.get_secret_value())
         return value
 
     @field_validator("redis_url")
@@ -456,14 +449,7 @@ class Settings(BaseSettings):
     def url(self) -> URL:
         """The URL of the database, from DATABASE_URL, else DB_HOST and its companions, else SQLite."""
         if self.database_url is not None:
-            url = make_url(self.database_url.get_secret_value())
-            # A URL without a driver would choose one that is not installed.
-            bare = {
-                "mysql": "mysql+pymysql",
-                "mariadb": "mysql+pymysql",
-                "postgresql": "postgresql+psycopg",
-            }
-            return url.set(drivername=bare.get(url.drivername, url.drivername))
+            return parse_database_url(self.database_url.get_secret_value())
         if self.db_host is not None:
             return URL.create(
                 "mysql+pymysql",

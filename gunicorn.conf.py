@@ -35,7 +35,8 @@ bind = (
     if ":" in _settings.host
     else f"{_settings.host}:{_settings.port}"
 )
-worker_class = "gthread"
+# gthread, but slow clients hold no thread.
+worker_class = "webapp.front.worker.FrontWorker"
 threads = _settings.web_threads
 # A child of a process that has used OpenMP (torch, FAISS) hangs, so each child loads the app.
 preload_app = False

@@ -29,7 +29,7 @@ def create_app(runtime: Runtime) -> Flask:
     paths.register(app)
     tracing.register(app)
     headers.register(app, runtime.settings)
-    uploads.register(app, runtime.settings)
+    uploads.register(app)
     auth.register(app)
     rest = MiradaApi(app)
     errors.register(app)

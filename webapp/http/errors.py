@@ -132,7 +132,7 @@ def handle_http_exception(error: HTTPException) -> Response:
         headers.append(("Retry-After", str(RETRY_AFTER_S)))
     return problem(
         status,
-        _CODES.get(status, "http_error"),
+        code_of(status),
         _detail(status, error, given, messages),
         errors=_without_location(messages),
         headers=headers,
@@ -184,6 +184,11 @@ _CODES = {
 }
 
 
+def code_of(status: int) -> str:
+    """Return the code of a problem that HTTP itself names."""
+    return _CODES.get(status, "http_error")
+
+
 def _detail(
     status: int, error: HTTPException, given: Mapping[str, Any], messages: Mapping[str, Any]
 ) -> str:
@@ -205,7 +210,10 @@ def _what_is_too_large() -> str:
     """Return a sentence; the parser raises the same for a whole body and for its form fields."""
     body_bytes, most_bytes = request.content_length, request.max_content_length
     if body_bytes is None or most_bytes is None or body_bytes > most_bytes:
-        return "The request is larger than this server accepts (MAX_UPLOAD_MB)."
+        return (
+            f"The body is larger than the {(most_bytes or 0) // 1024**2} MB that this server accepts "
+            "of its content type (files in multipart/form-data: MAX_UPLOAD_MB)."
+        )
     return (
         f"The form has too many or too large fields: at most {request.max_form_parts} parts, and "
         f"{request.max_form_memory_size} bytes in a text field. Send the picture as a part with "

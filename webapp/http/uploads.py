@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import io
-import time
 from typing import IO, Any
 
-from flask import Flask, Request, Response, request
+from flask import Flask, Request, request
 from werkzeug.datastructures import FileStorage
 
 from mirada.config import Settings
@@ -20,11 +19,8 @@ FORM_ALLOWANCE_BYTES = 1024 * 1024
 """What a request may hold beside the file: boundaries, captions, prompts."""
 MAX_FORM_PARTS = 64
 """Parts of a multipart body; the largest batch that is accepted has 32 files."""
-
-
-DRAIN_MAX_BYTES = 256 * 1024 * 1024
-DRAIN_MAX_S = 5.0
-DRAIN_CHUNK_BYTES = 64 * 1024
+SMALL_BODY_BYTES = 1024 * 1024
+"""JSON, and whatever else is no file: a thousand labels and a vector of 4,096 numbers are 120 KB."""
 
 
 class UploadStream(io.RawIOBase):
@@ -61,6 +57,15 @@ class StreamingRequest(Request):
 
     max_form_parts = MAX_FORM_PARTS
 
+    @property
+    def max_content_length(self) -> int | None:
+        """The most bytes that this body may have, by its content type."""
+        return body_limit(self.content_type or "", current_runtime().settings)
+
+    @max_content_length.setter
+    def max_content_length(self, value: int | None) -> None:
+        raise AttributeError("body_limit says what a body may have.")
+
     def _get_file_stream(
         self,
         total_content_length: int | None,
@@ -80,12 +85,23 @@ class StreamingRequest(Request):
         return streams
 
 
-def register(app: Flask, settings: Settings) -> None:
+def body_limit(content_type: str, settings: Settings) -> int:
+    """Return the most bytes that a body of a content type may have.
+
+    Args:
+        content_type: the header's value, "" for none.
+        settings: with MAX_UPLOAD_MB, which counts for multipart/form-data alone.
+    """
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type == "multipart/form-data":
+        return settings.max_upload_bytes + FORM_ALLOWANCE_BYTES
+    return SMALL_BODY_BYTES
+
+
+def register(app: Flask) -> None:
     """Limit bodies, stream file parts, and discard staged files after the request."""
     app.request_class = StreamingRequest
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_bytes + FORM_ALLOWANCE_BYTES
     app.config["MAX_FORM_PARTS"] = MAX_FORM_PARTS
-    app.after_request(_drain)
     app.teardown_request(_discard_leftovers)
 
 
@@ -146,30 +162,6 @@ def query_of_upload() -> Query:
 
 def _refuse(field: str, message: str) -> None:
     raise InvalidInput(message, fields={field: [message]})
-
-
-def _drain(response: Response) -> Response:
-    """Read the rest of a refused request, because many clients read no reply before that.
-
-    Python's, for one, reports a broken pipe instead of the 413 or 401 that would help its user.
-    """
-    # Only where the server ends the stream by itself; elsewhere reading on would hang.
-    is_refused = response.status_code >= 400 and request.environ.get("wsgi.input_terminated")
-    if not is_refused or not (request.content_length or request.headers.get("Transfer-Encoding")):
-        return response
-    stream, left_bytes = request.environ["wsgi.input"], DRAIN_MAX_BYTES
-    until_s = time.monotonic() + DRAIN_MAX_S
-    try:
-        while left_bytes > 0 and time.monotonic() < until_s:
-            chunk = stream.read(DRAIN_CHUNK_BYTES)
-            if not chunk:
-                return response
-            left_bytes -= len(chunk)
-    except (OSError, ValueError):
-        # The client went away; nobody is left to be told.
-        pass
-    response.headers["Connection"] = "close"
-    return response
 
 
 def _discard_leftovers(_error: BaseException | None) -> None:

@@ -1,0 +1,44 @@
+"""One client's connection, from its accept to its end."""
+
+from __future__ import annotations
+
+import socket
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Any
+
+from webapp.front.bodies import Budget
+from webapp.front.outbox import Outbox
+from webapp.front.receiving import Receiving
+
+
+class Connection:
+    """What the worker knows of a connection; `client`, `server` and `sock` are read by Gunicorn."""
+
+    def __init__(self, raw: socket.socket, client: Any, server: Any, budget: Budget) -> None:
+        """Wrap an accepted socket."""
+        raw.setblocking(False)
+        self.raw = raw
+        self.client = client
+        self.server = server
+        self.sock = Outbox(raw, budget)
+        self.receiving: Receiving | None = None
+        self.is_polled = False
+        self.leftover = b""
+        self.must_close = False
+        self.given_id = ""
+        self.ready_at_s = 0.0
+        self.future: Future[bool] | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the client has sent nothing since its last reply."""
+        return self.receiving is not None and not self.receiving.has_begun
+
+    def close(self) -> None:
+        """Let go of everything."""
+        if self.receiving is not None:
+            self.receiving.close()
+        self.sock.drop()
+        with suppress(OSError):
+            self.raw.close()

@@ -1,0 +1,295 @@
+"""Gunicorn's threaded worker, whose threads meet whole requests and wait for no client."""
+
+from __future__ import annotations
+
+import errno
+import selectors
+import socket
+import time
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from gunicorn import http
+from gunicorn.http import errors as http_errors
+from gunicorn.workers.gthread import ThreadWorker
+
+from webapp.front import setup
+from webapp.front.connection import Connection
+from webapp.front.receiving import Receiving, Source
+from webapp.front.refused import Refused, problem_bytes
+from webapp.front.tasks import Goodbye, Send, TakeIn, ended_early, too_slow
+
+RECV_BYTES = 64 * 1024
+ACCEPT_AT_ONCE = 32
+STOP_WITHIN_S = 5.0
+"""How long a stopping worker gives replies that their clients take slowly."""
+_GONE = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.ESHUTDOWN})
+_NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_STATUS_OF: tuple[tuple[type[Exception], int], ...] = (
+    (http_errors.LimitRequestLine, 414),
+    (http_errors.LimitRequestHeaders, 431),
+    (http_errors.ExpectationFailed, 417),
+    (http_errors.UnsupportedTransferCoding, 501),
+    (http_errors.ForbiddenProxyRequest, 403),
+    (http_errors.ParseException, 400),
+)
+
+
+class FrontWorker(ThreadWorker):
+    """The main thread receives requests, the pool answers them, the lane does what is slow.
+
+    Connections belong to the main thread, but while the pool or the lane has one; both hand it back
+    through Gunicorn's `method_queue`.
+    """
+
+    def run(self) -> None:
+        """Serve until the worker is stopped."""
+        self.front = setup.front_of(self.wsgi)
+        self._waiting_for_pool: dict[Connection, Future[bool]] = {}
+        self._receiving: dict[Connection, None] = {}
+        self.front.lane.start()
+        super().run()
+
+    # Connections come.
+
+    def accept(self, listener: socket.socket) -> None:
+        """Accept what waits, and make room where there are too many."""
+        for _ in range(ACCEPT_AT_ONCE):
+            try:
+                raw, client = listener.accept()
+            except OSError as error:
+                if error.errno in _NO_DESCRIPTORS:
+                    self._make_room()
+                elif error.errno not in (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK):
+                    raise
+                return
+            if self.nr_conns >= self.worker_connections - 1:
+                self._make_room()
+            self.nr_conns += 1
+            conn = Connection(raw, client, listener.getsockname(), self.front.budget)
+            self._await_request(conn)
+
+    def _make_room(self) -> None:
+        """Close the connection that has been silent longest, or else has been sending longest."""
+        victim = next((conn for conn in self._receiving if conn.is_idle), None)
+        victim = victim or next(iter(self._receiving), None)
+        if victim is not None:
+            self._forget(victim)
+            self._close(victim)
+
+    def _await_request(self, conn: Connection) -> None:
+        """Begin with the next request of a connection, which may be here already."""
+        conn.receiving = Receiving(
+            self.front.body_limit, self.front.budget, time.monotonic(), self._idle_s(conn)
+        )
+        self._receiving[conn] = None
+        if not self.alive:
+            conn.receiving.hurry(time.monotonic() + 2.0)
+        leftover, conn.leftover = conn.leftover, b""
+        if leftover:
+            self._take(conn, leftover)
+        else:
+            self._read(conn, None)
+
+    def _idle_s(self, conn: Connection) -> float:
+        return float(self.cfg.keepalive) if conn.ready_at_s else self.front.first_byte_within_s
+
+    def _read(self, conn: Connection, _raw: object) -> None:
+        try:
+            data = conn.raw.recv(RECV_BYTES)
+        except BlockingIOError:
+            self._poll(conn)
+            return
+        except OSError:
+            data = b""
+        if data:
+            self._take(conn, data)
+        elif conn.receiving is not None and conn.receiving.head is not None:
+            self._refuse(conn, ended_early())
+        else:
+            self._forget(conn)
+            self._close(conn)
+
+    def _take(self, conn: Connection, data: bytes) -> None:
+        """Take bytes of a request, and pass it on once it is whole."""
+        receiving = conn.receiving
+        assert receiving is not None
+        try:
+            receiving.feed(data, time.monotonic())
+        except Refused as refused:
+            self._refuse(conn, refused)
+            return
+        if receiving.is_whole:
+            self._pass_on(conn, receiving)
+        elif receiving.head is None:
+            self._poll(conn)
+        else:
+            self._await_body(conn, receiving)
+
+    def _await_body(self, conn: Connection, receiving: Receiving) -> None:
+        if receiving.takes_turn_to_continue():
+            with suppress(OSError):
+                conn.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if not receiving.needs_file:
+            self._poll(conn)
+            return
+        self._forget(conn)
+        ended = partial(self.method_queue.defer, self._taken_in, conn)
+        self.front.lane.add(TakeIn(conn.raw, receiving, ended))
+
+    def _taken_in(self, conn: Connection, refused: Refused | None) -> None:
+        assert conn.receiving is not None
+        if refused is None:
+            self._pass_on(conn, conn.receiving)
+        else:
+            self._refuse(conn, refused)
+
+    def _poll(self, conn: Connection) -> None:
+        if not conn.is_polled:
+            conn.is_polled = True
+            self.poller.register(conn.raw, selectors.EVENT_READ, partial(self._read, conn))
+
+    def _forget(self, conn: Connection) -> None:
+        """Look at the connection no more; somebody else has it from here."""
+        self._receiving.pop(conn, None)
+        if conn.is_polled:
+            conn.is_polled = False
+            with suppress(OSError, KeyError, ValueError):
+                self.poller.unregister(conn.raw)
+
+    # Requests are answered.
+
+    def _pass_on(self, conn: Connection, receiving: Receiving) -> None:
+        self._forget(conn)
+        head = receiving.head
+        assert head is not None
+        conn.leftover, conn.must_close = receiving.leftover, receiving.is_cut
+        conn.given_id, conn.ready_at_s = head.request_id, time.monotonic()
+        # A page of another origin needs headers that the application knows.
+        if self.front.alive.answers(head.method, head.path) and not head.origin:
+            stays = head.may_stay and self.alive and not conn.must_close
+            with suppress(OSError):
+                conn.sock.sendall(self.front.alive.reply(head.method, head.request_id, stays=stays))
+            self._after_reply(conn, stays=stays and conn.sock.is_empty)
+            return
+        future = self.tpool.submit(self._answer, conn, receiving)
+        self._waiting_for_pool[conn] = future
+        future.add_done_callback(
+            lambda done: self.method_queue.defer(self._answered, conn, receiving, done)
+        )
+
+    def _answer(self, conn: Connection, receiving: Receiving) -> bool:
+        """Answer a request, on a thread of the pool; return whether the connection may stay."""
+        request = None
+        try:
+            source: Source = receiving.source()
+            request = next(http.get_parser(self.cfg, source, conn.client))
+            # The front has said "100 Continue".
+            request._expected_100_continue = False
+            if conn.must_close:
+                request.force_close()
+            return bool(self.handle_request(request, conn))
+        except Refused as refused:
+            self._say(conn, refused)
+        except StopIteration:
+            pass
+        except http_errors.NoMoreData:
+            self._say(conn, ended_early())
+        except OSError as error:
+            if error.errno not in _GONE:
+                self.log.exception("Socket error processing request.")
+        except Exception as error:
+            self.handle_error(request, conn.sock, conn.client, error)
+        return False
+
+    def _answered(self, conn: Connection, receiving: Receiving, done: Future[bool]) -> None:
+        self._waiting_for_pool.pop(conn, None)
+        receiving.close()
+        stays = False
+        with suppress(CancelledError, Exception):
+            stays = done.result()
+        stays = stays and not conn.must_close and not conn.sock.is_broken
+        if conn.sock.is_empty:
+            self._after_reply(conn, stays=stays)
+            return
+        ended = partial(self.method_queue.defer, self._sent, conn, stays)
+        self.front.lane.add(Send(conn.raw, conn.sock, ended))
+
+    def _sent(self, conn: Connection, stays: bool, is_done: bool) -> None:
+        if is_done:
+            self._after_reply(conn, stays=stays)
+        else:
+            self._close(conn)
+
+    def _after_reply(self, conn: Connection, *, stays: bool) -> None:
+        if stays and self.cfg.keepalive:
+            self._await_request(conn)
+            return
+        try:
+            conn.raw.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._close(conn)
+            return
+        ended = partial(self.method_queue.defer, self._close, conn)
+        self.front.lane.add(Goodbye(conn.raw, lambda _is_done: ended()))
+
+    def _close(self, conn: Connection) -> None:
+        self.nr_conns -= 1
+        conn.close()
+
+    # Requests are refused.
+
+    def _refuse(self, conn: Connection, refused: Refused) -> None:
+        """Answer a request that did not become whole, and close."""
+        self._forget(conn)
+        if conn.receiving is not None:
+            conn.given_id = conn.receiving.given_id
+            conn.receiving.close()
+        self._say(conn, refused)
+        self._after_reply(conn, stays=False)
+
+    def _say(self, conn: Connection, refused: Refused) -> None:
+        # Whoever sends many of these decides how many lines this would be.
+        self.log.debug("Refused with %s: %s", refused.status, refused.detail)
+        with suppress(OSError):
+            conn.sock.sendall(problem_bytes(refused.status, refused.detail, conn.given_id))
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
+        """Answer a request that Gunicorn could not read with a problem; anything else is a 500."""
+        status = next((status for kind, status in _STATUS_OF if isinstance(exc, kind)), 500)
+        if status == 500:
+            self.log.exception("Error handling request %s", getattr(req, "path", "(not read)"))
+            detail = "Something went wrong here that should not have. The log has the details."
+        else:
+            self.log.debug("Refused with %s: %s", status, exc)
+            detail = f"This is not a request that HTTP allows: {exc}."
+        with suppress(OSError):
+            client.sendall(problem_bytes(status, detail))
+
+    # Time passes.
+
+    def murder_keepalived(self, force: bool = False) -> None:
+        """End what takes too long; Gunicorn's loop calls this every second at least."""
+        now_s = time.monotonic()
+        for conn in list(self._receiving):
+            receiving = conn.receiving
+            if receiving is None or not (force or receiving.is_late(now_s)):
+                continue
+            if force or not receiving.has_begun:
+                self._forget(conn)
+                self._close(conn)
+            else:
+                self._refuse(conn, too_slow())
+        most_s = self.front.may_wait_s()
+        for conn, future in list(self._waiting_for_pool.items()):
+            if now_s - conn.ready_at_s > most_s and future.cancel():
+                self._say(conn, Refused(503, setup.BUSY))
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        """End requests that are still being received, and replies nobody takes, soon: it is stopping."""
+        for conn in self._receiving:
+            if conn.receiving is not None:
+                conn.receiving.hurry(deadline)
+        self.front.lane.hurry(time.monotonic() + STOP_WITHIN_S)

@@ -33,6 +33,8 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 SETTINGS_EXIT_CODE = 4
 """Exit code of every program whose settings cannot be used. Gunicorn stops at this one (APP_LOAD_ERROR),
 and starts a process again after any other."""
+LEAST_SECRET_CHARS = 32
+"""Characters of a secret that nobody guesses; `openssl rand -hex 32` gives 64."""
 BUNDLED_MODEL_DIR = PROJECT_ROOT / "models" / "stickers"
 
 
@@ -125,8 +127,8 @@ class Settings(BaseSettings):
     )
     secret_key: SecretStr | None = Field(
         None,
-        description="Signs browser sessions, together with a secret that the database keeps. Unset: "
-        "that one alone. A change ends every session.",
+        description="Signs browser sessions, 32 characters or more. Unset: a secret that the first start "
+        "writes into DATA_DIR/secret_key. A change ends every session.",
     )
     auth_mode: AuthMode | None = Field(
         None,
@@ -402,6 +404,16 @@ class Settings(BaseSettings):
             raise ValueError("expected file:///absolute/path")
         return value
 
+    @field_validator("secret_key")
+    @classmethod
+    def _secret_that_nobody_guesses(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < LEAST_SECRET_CHARS:
+            raise ValueError(
+                f"expected {LEAST_SECRET_CHARS} characters or more; `openssl rand -hex 32` makes a "
+                "good one"
+            )
+        return value
+
     @field_validator("openai_api_key")
     @classmethod
     def _key_that_fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
@@ -502,6 +514,11 @@ class Settings(BaseSettings):
         if self.storage_url is not None:
             return Path(self.storage_url.removeprefix("file://"))
         return self.data_dir / "images"
+
+    @property
+    def secret_file(self) -> Path:
+        """The file that holds the secret where SECRET_KEY is unset."""
+        return self.data_dir / "secret_key"
 
     @property
     def max_upload_bytes(self) -> int:

@@ -43,6 +43,7 @@ from mirada.ports import (
     VectorIndex,
     VectorSource,
 )
+from mirada.private_files import kept_secret
 
 logger = logging.getLogger(__name__)
 Port = TypeVar("Port")
@@ -92,6 +93,18 @@ class Runtime:
     def schema_differences(self) -> list[object]:
         """Return what a migration would still change; [] when the tables are this version's."""
         return differences(self.database.engine)
+
+    @property
+    def secret(self) -> str:
+        """The secret of this installation: SECRET_KEY, else a file's, which the first use makes.
+
+        Raises:
+            Unavailable: the file cannot be read or made.
+        """
+        configured, path = self.settings.secret_key, self.settings.secret_file
+        if configured is not None:
+            return configured.get_secret_value()
+        return self.remembered("secret", lambda: kept_secret(path))
 
     @property
     def image_store(self) -> ImageStore:

@@ -172,10 +172,7 @@ def _copy_sqlite(template: Path, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(template, path)
     with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute(
-            f"UPDATE {PREFIX}installation SET db_epoch = ?, secret_key = ?",
-            (str(uuid.uuid4()), uuid.uuid4().hex * 2),
-        )
+        connection.execute(f"UPDATE {PREFIX}installation SET db_epoch = ?", (str(uuid.uuid4()),))
 
 
 def _empty(database: Database) -> None:
@@ -199,9 +196,7 @@ def _empty(database: Database) -> None:
         connection.execute(ChangeCounter.__table__.delete())  # type: ignore[attr-defined]
         connection.execute(insert(ChangeCounter).values(id=1, v=0))
         connection.execute(
-            insert(Installation).values(
-                id=1, db_epoch=str(uuid.uuid4()), tombstone_floor=0, secret_key=uuid.uuid4().hex * 2
-            )
+            insert(Installation).values(id=1, db_epoch=str(uuid.uuid4()), tombstone_floor=0)
         )
         connection.execute(text("SET SESSION foreign_key_checks = 1"))
 

@@ -115,6 +115,7 @@ class Serving:
 
     def _begin(self) -> None:
         try:
+            self._make_secret()
             if not self._migrate():
                 return
             if self._runtime.settings.redis_url is None and not self._stopping.is_set():
@@ -126,6 +127,13 @@ class Serving:
         except Exception:
             # The edge of the thread: the server goes on answering, and health tells what is missing.
             logger.exception("Starting up did not finish")
+
+    def _make_secret(self) -> None:
+        """Make what signs sessions at the first start, and say at once when it cannot be kept."""
+        try:
+            self._runtime.secret  # noqa: B018 - the first use makes it
+        except Unavailable as error:
+            logger.warning("%s", error)
 
     def _migrate(self) -> bool:
         """Return True once the database has its tables, False when the process stops before."""

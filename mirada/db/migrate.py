@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import secrets
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Engine, insert, select, text
 from sqlalchemy.exc import InterfaceError, OperationalError
 
+from mirada import private_files
 from mirada.db import (  # noqa: F401 - declare tables on Base
     classifier_models,
     memory_models,
@@ -89,7 +89,7 @@ def _sqlite_file_lock(engine: Engine) -> Iterator[None]:
     if engine.dialect.name != "sqlite" or not engine.url.database:
         yield
         return
-    with Path(engine.url.database + ".migrate.lock").open("w") as lock:
+    with private_files.open_file(Path(engine.url.database + ".migrate.lock"), "ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -130,6 +130,5 @@ def _ensure_single_rows(connection: Connection) -> None:
                 id=1,
                 db_epoch=str(uuid.uuid4()),
                 tombstone_floor=0,
-                secret_key=secrets.token_hex(32),
             )
         )

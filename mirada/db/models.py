@@ -138,7 +138,6 @@ class Installation(Base):
     db_epoch: Mapped[str] = mapped_column(String(36))
     image_space_id: Mapped[int | None] = mapped_column(ForeignKey(f"{PREFIX}embedding_spaces.id"))
     tombstone_floor: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
-    secret_key: Mapped[str] = mapped_column(String(64))
 
 
 class ChangeCounter(Base):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -21,6 +21,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import BigInteger
 
+from mirada import private_files
 from mirada.db import changes
 from mirada.kernel.commands import command_line
 from mirada.kernel.errors import StorageFull, Unavailable
@@ -60,7 +61,7 @@ def make_engine(url: URL, pool_size: int) -> Engine:
     """
     if url.get_backend_name() == "sqlite":
         if url.database:
-            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+            private_files.make_folder(Path(url.database).parent)
         engine = create_engine(
             url,
             pool_size=pool_size,
@@ -68,6 +69,7 @@ def make_engine(url: URL, pool_size: int) -> Engine:
             connect_args={"timeout": SQLITE_BUSY_TIMEOUT_S, "check_same_thread": False},
             hide_parameters=True,
         )
+        event.listen(engine, "do_connect", _make_sqlite_file)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -95,6 +97,15 @@ def make_engine(url: URL, pool_size: int) -> Engine:
         # Texts of users must be neither in logs nor in error messages.
         hide_parameters=True,
     )
+
+
+def _make_sqlite_file(_dialect: object, _record: object, args: Any, _options: object) -> None:
+    # SQLite would let everybody read a file that it makes. Its -wal and -shm files get the rights of
+    # the database's own.
+    name = str(args[0]) if args else ""
+    if name and name != ":memory:" and not name.startswith("file:") and not Path(name).exists():
+        with suppress(OSError):  # SQLite says in its own words what is amiss.
+            private_files.make_file(Path(name))
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:

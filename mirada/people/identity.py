@@ -132,16 +132,16 @@ def _in_force(session: Session, *which: ColumnElement[bool]) -> Bearer:
     return Bearer(Person.of(user), Key.of(key))
 
 
-def signing_key(session: Session, configured: str | None) -> str:
-    """Return the signing key, 64 hex digits, from the database's secret and the configured one.
+def signing_key(session: Session, secret: str) -> str:
+    """Return the key that signs cookies, 64 hex digits, from a secret and the database's epoch.
 
-    Two secrets protect in three ways. A reader of the database alone cannot sign. A configured
-    secret that can be guessed does no harm. Two databases with one `.env` do not accept each
-    other's cookies.
+    A reader of the database cannot sign, for the secret is not in it. The epoch is no secret: with
+    it two databases with one `.env` do not accept each other's cookies, nor does a restored one
+    those of before.
 
     Args:
         session: for reading.
-        configured: the setting SECRET_KEY; None uses the database's secret alone.
+        secret: SECRET_KEY, or what is kept in a file in its place.
     """
-    secret = session.execute(select(Installation.secret_key)).scalar_one()
-    return hmac.new((configured or "").encode(), secret.encode(), hashlib.sha256).hexdigest()
+    epoch = session.execute(select(Installation.db_epoch)).scalar_one()
+    return hmac.new(secret.encode(), epoch.encode(), hashlib.sha256).hexdigest()

@@ -107,7 +107,7 @@ def kept(engine: Engine) -> list[Any]:
         return [
             connection.execute(text(query)).one()
             for query in (
-                f"SELECT db_epoch, secret_key FROM {PREFIX}installation",
+                f"SELECT db_epoch FROM {PREFIX}installation",
                 f"SELECT v FROM {PREFIX}change_counter",
                 f"SELECT i.id, i.prompt, u.username, c.sha256 FROM {PREFIX}images i "
                 f"JOIN {PREFIX}users u ON u.id = i.owner_id "
@@ -116,7 +116,7 @@ def kept(engine: Engine) -> list[Any]:
         ]
 
 
-KEPT = [("e", "s"), (7,), (3, "a Zürich tram", "bea", "x")]
+KEPT = [("e",), (7,), (3, "a Zürich tram", "bea", "x")]
 
 
 def head_of(engine: Engine) -> list[str]:

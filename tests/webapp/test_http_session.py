@@ -348,11 +348,10 @@ def test_a_number_given_to_another_key_opens_nothing(browser: Browser) -> None:
 
 
 def test_all_web_processes_of_a_database_agree(
-    make_runtime: Callable[..., Runtime], migrated_mariadb_url: str
+    make_runtime: Callable[..., Runtime], migrated_mariadb_url: str, tmp_path: Path
 ) -> None:
-    one, two = (
-        Browser(make_runtime(auth_mode="keys", database_url=migrated_mariadb_url)) for _ in range(2)
-    )
+    shared = {"database_url": migrated_mariadb_url, "data_dir": tmp_path / "shared"}
+    one, two = (Browser(make_runtime(auth_mode="keys", **shared)) for _ in range(2))
     key = make_key(one.runtime)
     one.sign_in(key)
     two.take(str(one.cookie()))
@@ -374,13 +373,15 @@ def test_a_changed_secret_key_ends_every_session(make_runtime: Callable[..., Run
         return other.me()
 
     assert who(None) == "ana"
-    assert who("changed") == "not_authenticated"
+    assert who("x" * 32) == "not_authenticated"
+    (folder / "secret_key").unlink()
+    assert who(None) == "not_authenticated"
 
 
 def test_two_databases_with_one_secret_key_do_not_share_sessions(
     make_runtime: Callable[..., Runtime],
 ) -> None:
-    one, two = (Browser(make_runtime(auth_mode="keys", secret_key="same")) for _ in range(2))
+    one, two = (Browser(make_runtime(auth_mode="keys", secret_key="same" * 8)) for _ in range(2))
     key = make_key(one.runtime)
     one.sign_in(key)
     with two.runtime.transaction() as session:

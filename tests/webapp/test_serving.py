@@ -14,6 +14,7 @@ from mirada.kernel.errors import Unavailable
 from mirada.people import users
 from mirada.runtime import Runtime
 from testing.deployment import free_port, wait_until
+from testing.patience import PATIENCE_S
 from testing.pictures import picture
 from testing.registering import take_in
 from testing.servers.mariadb import MariaDbServer
@@ -166,3 +167,17 @@ def test_a_database_that_comes_late_is_migrated_without_a_restart(
 )
 def test_the_address_it_tells_can_be_opened(host: str, address: str) -> None:
     assert base_url(Settings.from_env(host=host, auth_mode="keys")) == address
+
+
+def test_the_first_start_makes_what_signs_sessions(
+    make_runtime: MakeRuntime, caplog: pytest.LogCaptureFixture
+) -> None:
+    made, refused = (make_runtime(embeddings_enabled=False, port=free_port()) for _ in range(2))
+    refused.settings.secret_file.mkdir()
+    for runtime in (made, refused):
+        serving = Serving(runtime, is_migrated=True, is_first=False)
+        serving.start()
+        serving._threads[0].join(PATIENCE_S)
+        serving.stop()
+    assert len(made.settings.secret_file.read_text().strip()) == 64
+    assert caplog.text.count("set SECRET_KEY") == 1

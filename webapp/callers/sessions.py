@@ -146,8 +146,10 @@ def begin(key: Key | None) -> str:
         key: None for a session of AUTH_MODE=open.
 
     Raises:
-        Unavailable: the database, which knows what we sign with, was never reached.
+        Unavailable: the database was never reached, or there is no secret to sign with.
     """
+    # Asked for first: a session that was changed and cannot be signed would fail the refusal as well.
+    _signing_key()
     # Nothing of an earlier session survives, its token included.
     session.clear()
     session.permanent = True
@@ -182,8 +184,7 @@ def _signing_key() -> str:
     runtime = current_runtime()
 
     def build() -> str:
-        configured = runtime.settings.secret_key
         with runtime.reading() as database:
-            return signing_key(database, configured.get_secret_value() if configured else None)
+            return signing_key(database, runtime.secret)
 
     return runtime.remembered("signing_key", build)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import structlog
 
+from mirada import private_files
 from mirada.kernel.errors import MiradaError, NotFound
 from mirada.runtime import Runtime
 
@@ -76,7 +77,7 @@ def _path(runtime: Runtime, storage_key: str, side_px: int) -> Path:
 
 def _write_whole(path: Path, content: bytes) -> None:
     # Renamed into place, so that no reader ever sees half of it.
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_files.make_folder(path.parent)
     descriptor, name = tempfile.mkstemp(dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:

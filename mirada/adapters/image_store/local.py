@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from mirada import private_files
 from mirada.kernel.errors import InvalidInput, NotFound, StorageFull, Unavailable
 from mirada.ports import StagedFile
 
@@ -47,13 +48,13 @@ class LocalImageStore:
         self._root = root
         self._staging = root / STAGING
         with _storage_errors("prepared"):
-            self._staging.mkdir(parents=True, exist_ok=True)
+            private_files.make_folder(self._staging)
             self._remove_leftovers()
 
     def stage(self) -> StagedFile:
         """Return a new staged file. Raises StorageFull or Unavailable."""
         with _storage_errors("written"):
-            self._staging.mkdir(parents=True, exist_ok=True)
+            private_files.make_folder(self._staging)
             return LocalStagedFile(self._staging / secrets.token_hex(16))
 
     def commit(self, staged: StagedFile, key: str) -> None:
@@ -73,7 +74,7 @@ class LocalImageStore:
             if target.exists():
                 staged.discard()
                 return
-            grown = _make_folders(target.parent)
+            grown = private_files.make_folder(target.parent)
             staged.move_to(target)
             for folder in (target.parent, *grown):
                 _sync_folder(folder)
@@ -189,7 +190,7 @@ class _HashingWriter(io.RawIOBase):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        self._file = path.open("xb", buffering=BUFFER_BYTES)
+        self._file = private_files.open_file(path, "xb", BUFFER_BYTES)
         self.sha256 = hashlib.sha256()
         self.byte_size = 0
 
@@ -198,7 +199,7 @@ class _HashingWriter(io.RawIOBase):
 
     def write(self, data: Any, /) -> int:
         with _storage_errors("written"):
-            written = self._file.write(data)
+            written = int(self._file.write(data))
         self.sha256.update(data)
         self.byte_size += written
         return written
@@ -219,17 +220,6 @@ class _HashingWriter(io.RawIOBase):
                 self._file.close()
             finally:
                 super().close()
-
-
-def _make_folders(folder: Path) -> list[Path]:
-    """Make the folder, and return the existing folders that got a new entry and must be synced."""
-    grown: list[Path] = []
-    missing = folder
-    while not missing.exists():
-        missing = missing.parent
-        grown.append(missing)
-    folder.mkdir(parents=True, exist_ok=True)
-    return grown
 
 
 def _sync_folder(folder: Path) -> None:

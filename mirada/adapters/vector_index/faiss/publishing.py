@@ -23,6 +23,7 @@ from typing import Any, BinaryIO
 import faiss
 import numpy as np
 
+from mirada import private_files
 from mirada.adapters.vector_index.faiss.building import HNSW_M, BuiltIndex
 from mirada.adapters.vector_index.faiss.snapshot import (
     ARRAYS,
@@ -68,7 +69,7 @@ def publish(
     name = f"snap-{uuid.uuid4()}"
     parent = root / db_epoch
     try:
-        parent.mkdir(parents=True, exist_ok=True)
+        private_files.make_folder(parent)
         _require_room(parent, built)
         record = _write(built, source, parent, name, change_seq, db_epoch)
     except OSError as error:
@@ -110,7 +111,7 @@ def _write(
 ) -> SnapshotRecord:
     unfinished = parent / f"{name}.tmp"
     try:
-        unfinished.mkdir()
+        unfinished.mkdir(mode=private_files.FOLDER_MODE)
         files = {INDEX: _write_file(unfinished / INDEX, lambda sink: _write_index(built, sink))}
         for field in ARRAYS:
             files[f"{field}.npy"] = _write_array(unfinished, field, getattr(built, field))
@@ -176,7 +177,7 @@ class _Sink:
 
 
 def _write_file(path: Path, write: Callable[[_Sink], object]) -> dict[str, Any]:
-    with path.open("xb") as file:
+    with private_files.open_file(path, "xb") as file:
         sink = _Sink(file)
         write(sink)
         file.flush()

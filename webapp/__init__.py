@@ -17,7 +17,7 @@ def create_app(runtime: Runtime) -> Flask:
     from webapp.api import metrics
     from webapp.callers import auth
     from webapp.http import docs, errors, headers, paths, tracing, uploads
-    from webapp.http.rest import MiradaApi
+    from webapp.http.document import MiradaApi
     from workers import doorbell
 
     # /static belongs to the stored images of a system we replace, so our own files are /assets.

@@ -72,11 +72,52 @@ def test_a_caption_typed_later_is_found_and_one_taken_away_is_not(
 
 @pytest.mark.parametrize(
     "wrong",
-    [{}, {"query": " "}, {"query": "x" * 100_000}, {"query": "a", "limit": 0}, {"query": 7}],
+    [{}, {"query": " "}, {"query": "x" * 100_000}, {"query": "a", "limit": "ten"}, {"query": 7}],
     ids=["none", "blank", "long", "limit", "number"],
 )
 def test_a_question_that_is_none_is_refused(serve: Callable[..., Server], wrong: Any) -> None:
-    assert serve().client.post("/api/v1/images/search", json=wrong).status_code == 422
+    client = serve().client
+    assert client.post("/api/v1/images/search", json=wrong).status_code == 422
+    if wrong and wrong["query"] != 7:
+        assert client.post("/api/v1/images/search", query_string=wrong).status_code == 422
+
+
+def test_a_question_in_the_address_is_the_same_as_one_in_the_body(server: Server) -> None:
+    for seed, caption in enumerate(("a cat", "a cat on a roof", "a hamburger"), start=1):
+        upload(server, {}, seed, caption=caption)
+    server.work()
+
+    def asked(query: str, **body: Any) -> list[str]:
+        reply = server.client.post(f"/api/v1/images/search{query}", **body)
+        assert reply.status_code == 200, reply.get_json()
+        return [post["caption"] for post in reply.get_json()]
+
+    in_body = [post["caption"] for post in found(server, "a cat", limit=2)]
+    assert len(in_body) == 2
+    assert asked("?query=cat&limit=2")[0] in ("a cat", "a cat on a roof")
+    assert asked("?query=a%20cat&limit=2") == in_body
+    # What HTTP clients send as a body where there is nothing to send.
+    for body in (
+        {"json": {}},
+        {"data": b"", "content_type": "application/json"},
+        {"data": b"", "content_type": "application/x-www-form-urlencoded"},
+        {"data": {"unread": "1"}},
+    ):
+        assert asked("?query=a%20cat&limit=2", **body) == in_body
+    assert asked("?limit=2", json={"query": "a cat"}) == in_body
+    assert asked("?query=a%20hamburger&limit=1", json={"query": "a cat", "limit": 2}) == in_body
+    assert asked("/?query=a%20cat&limit=2") == in_body
+    assert len(asked("?query=a%20cat&limit=500")) == 3
+    assert len(asked("?query=a%20cat&limit=0")) == 1
+
+
+def test_a_question_that_is_nowhere_is_told_where_to_stand(server: Server) -> None:
+    for body in ({}, {"data": {"query": "a cat"}}):
+        reply = server.client.post("/api/v1/images/search", **body)
+        assert reply.status_code == 415
+        assert "?query=a%20cat&limit=10, or as application/json" in reply.get_json()["detail"]
+    reply = server.client.post("/api/v1/images/search?limit=3", json={"limit": 2})
+    assert reply.get_json()["errors"] == {"query": ["Missing data for required field."]}
 
 
 def test_without_a_key_no_caption_is_written_and_no_job_asks(serve: Callable[..., Server]) -> None:

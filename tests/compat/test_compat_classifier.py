@@ -249,10 +249,11 @@ def test_similar_images_are_remembered_and_stored_pictures_without_the_picture_i
         assert set(found) == {"image_hash", "asset_id", "similarity"}
         assert found["similarity"] == pytest.approx(1, abs=1e-5)
     service.follow()
-    everything = service.classify(picture(4), similar_threshold="-1", similar_limit="1000")
+    everything = service.classify(picture(4), similar_threshold="-1", similar_limit="5000")
     assert len(everything["similar_images"]) == 3
     assert body["image_hash"] not in {found["image_hash"] for found in everything["similar_images"]}
-    assert service.classify(picture(4), similar_limit="0")["similar_images"] == []
+    for none in ("0", "-1"):
+        assert service.classify(picture(4), similar_limit=none)["similar_images"] == []
     assert len(service.classify(picture(4), similar_limit="1")["similar_images"]) == 1
 
 
@@ -305,8 +306,6 @@ def test_a_hash_that_matches_is_accepted_and_one_that_does_not_is_422(service: S
         ("nsfw_threshold", "high"),
         ("similar_threshold", "2"),
         ("similar_threshold", "inf"),
-        ("similar_limit", "-1"),
-        ("similar_limit", "1001"),
         ("similar_limit", "many"),
         ("asset_id", "x" * 192),
         ("asset_id", "a\x00b"),

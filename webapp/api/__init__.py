@@ -23,7 +23,7 @@ from webapp.api import (
     usage,
     users,
 )
-from webapp.http.rest import MiradaApi
+from webapp.http.document import MiradaApi
 
 
 def register(api: MiradaApi) -> None:

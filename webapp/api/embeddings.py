@@ -14,7 +14,7 @@ from mirada.embedding.interactive import interactive_encoder
 from mirada.kernel.embeddings import BLOB_DTYPE, Matrix
 from mirada.search import queries
 from webapp.callers.auth import require_user
-from webapp.http import uploads
+from webapp.http import unknown, uploads
 from webapp.http.current import current_runtime
 from webapp.http.rest import ApiBlueprint, header, json_fields
 from webapp.schemas.replies import ReplySchema
@@ -125,9 +125,11 @@ RAW = "application/octet-stream"
 def create_embeddings() -> Any:
     """Nothing is kept. Pictures and texts share one space, so their cosines are comparable."""
     require_user()
-    runtime = current_runtime()
+    runtime, is_form = current_runtime(), request.mimetype == "multipart/form-data"
+    if is_form:
+        unknown.check("form field", request.form, {"file"})
     encoder = interactive_encoder(runtime)
-    if request.mimetype == "multipart/form-data":
+    if is_form:
         pictures = [
             queries.pixels_of(
                 runtime,

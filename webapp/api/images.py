@@ -13,7 +13,7 @@ from mirada.pictures.intake import take_in
 from mirada.pictures.new_image import FileClaims, NewImage, Texts
 from mirada.search.asked import current_change_seq
 from webapp.callers.auth import current_caller, require_user
-from webapp.http import uploads
+from webapp.http import unknown, uploads
 from webapp.http.creations import idempotency_key, made, made_headers, once_parameters
 from webapp.http.current import current_runtime, request_id
 from webapp.http.derivatives import THUMBNAIL_SIDE_PX, remove_picture
@@ -21,6 +21,7 @@ from webapp.http.paging import Listed, PageQuery
 from webapp.http.preconditions import expected_version, image_etag, with_etag
 from webapp.http.rest import (
     CHANGE_SEQ_HEADER,
+    IGNORED_HEADER,
     ApiBlueprint,
     change_seq_headers,
     header,
@@ -31,10 +32,12 @@ from webapp.http.rest import (
 from webapp.http.sending import send_derivative, send_picture, sends_picture
 from webapp.schemas.images import (
     IMAGE_EXAMPLE,
+    CreatedImageSchema,
     ImageChangeSchema,
     ImageListQuerySchema,
     ImageSchema,
     NewImageFieldsSchema,
+    NewImageQuerySchema,
     NewImageSchema,
     image_body,
 )
@@ -81,23 +84,27 @@ def list_images(query: PageQuery) -> Listed[Any]:
     refusals=(403, 409, 413, 415, 422),
     requestBody=multipart_body(NewImageSchema, is_public=True, caption="A cat"),
     parameters=once_parameters("one key never uploads twice"),
+    ignores_unknown=True,
 )
+@blueprint.arguments(NewImageQuerySchema, location="query")
 @blueprint.response(
     201,
-    ImageSchema,
+    CreatedImageSchema,
     example=IMAGE_EXAMPLE | {"status": "PENDING"},
     headers={
+        **IGNORED_HEADER,
         **made_headers("Where the image is.", "made the image"),
         **ETAG_HEADER,
         **CHANGE_SEQ_HEADER,
     },
 )
-def create_image() -> Any:
+def create_image(query: dict[str, Any]) -> Any:
     """Stored at once, searchable when its status is READY.
 
     The same bytes sent twice are kept and embedded once. What an image generator wrote into the
     file is read into `generation`, for the owner alone, and fills a missing prompt, which is
-    seen by whoever may see the image.
+    seen by whoever may see the image. Parameters and form fields without a meaning are ignored,
+    and named in `ignored`.
     """
     user = require_user()
     upload = uploads.uploaded_file()
@@ -107,7 +114,7 @@ def create_image() -> Any:
         uploads.staged_of(upload),
         NewImage(
             user.id,
-            Texts(upload.filename, fields["prompt"], fields["caption"]),
+            Texts(upload.filename, fields["prompt"], fields["caption"] or query["caption"]),
             is_public=fields["is_public"],
             auto_caption=fields["auto_caption"],
         ),
@@ -118,8 +125,12 @@ def create_image() -> Any:
     with current_runtime().reading() as session:
         image = images.get_image(session, taken.image_id, Audience(user.id))
         liked = likes.liked_among(session, user.id, [image.id])
-    body = image_body(image, user.id, liked)
-    headers = {"ETag": f'"{image_etag(image, liked)}"', **_change_seq_header(taken.change_seq)}
+    body = image_body(image, user.id, liked) | unknown.ignored_field()
+    headers = {
+        "ETag": f'"{image_etag(image, liked)}"',
+        **_change_seq_header(taken.change_seq),
+        **unknown.ignored_header(),
+    }
     return made(body, headers, was_replayed=taken.was_replayed)
 
 

@@ -24,7 +24,9 @@ from webapp.http.current import current_runtime
 from webapp.http.rest import ApiBlueprint
 from workers.kinds import KINDS
 
-blueprint = ApiBlueprint("metrics", __name__, description="Numbers for operators")
+blueprint = ApiBlueprint(
+    "metrics", __name__, ignores_unknown=True, description="Numbers for operators"
+)
 
 REMEMBERED_S = 3_600.0
 """How long a key that was let in still reads metrics while the database is down."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask import request
+
 from mirada.kernel.embeddings import SpaceKind
 from mirada.search import queries
 from mirada.search.by_vector import Found, search, search_captions
@@ -13,24 +15,25 @@ from webapp.api.images import blueprint
 from webapp.api.likes import liked_in
 from webapp.callers.asking import asked_by_caller
 from webapp.callers.auth import current_caller
+from webapp.http import unknown
 from webapp.http.current import current_runtime
-from webapp.http.rest import (
-    MIN_CHANGE_SEQ,
-)
+from webapp.http.rest import IGNORED_HEADER, MIN_CHANGE_SEQ, json_fields
 from webapp.schemas.search import (
     SEARCH_EXAMPLE,
     FoundSchema,
-    SimilarPostsQuerySchema,
     SimilarQuerySchema,
     found_body,
 )
 from webapp.schemas.similar import (
+    DEFAULT_POSTS,
     IMAGE_POST_EXAMPLE,
     RELATED_EXAMPLE,
+    CaptionParametersSchema,
     CaptionQuerySchema,
     ImagePostSchema,
     RelatedQuerySchema,
     RelatedSchema,
+    SimilarPostsQuerySchema,
     image_post,
     related_body,
 )
@@ -58,12 +61,15 @@ def list_similar_images(query: dict[str, Any], image_id: int) -> Any:
     "Find images like this one, as a plain list",
     refusals=(403, 404, 409, 422),
     parameters=[MIN_CHANGE_SEQ],
+    ignores_unknown=True,
 )
 @blueprint.arguments(SimilarPostsQuerySchema, location="query")
-@blueprint.response(200, ImagePostSchema(many=True), example=[IMAGE_POST_EXAMPLE])
+@blueprint.response(
+    200, ImagePostSchema(many=True), example=[IMAGE_POST_EXAMPLE], headers=IGNORED_HEADER
+)
 def find_similar_image_posts(query: dict[str, Any], image_id: int) -> Any:
     """The same as GET in the short form; the body is ignored."""
-    return [image_post(result) for result in _similar(image_id, query)[1].results]
+    return _posts(_similar(image_id, query)[1].results)
 
 
 @blueprint.get("/<id:image_id>/related")
@@ -88,19 +94,57 @@ def list_related_images(query: dict[str, Any], image_id: int) -> Any:
 @blueprint.operation(
     "searchImagePosts",
     "Search captions by meaning, as a plain list",
-    refusals=(400, 403, 409, 415, 422),
+    refusals=(400, 403, 409, 413, 415, 422),
     parameters=[MIN_CHANGE_SEQ],
+    requestBody={
+        "required": False,
+        "content": {
+            "application/json": {
+                "schema": CaptionQuerySchema,
+                "example": {"query": "a cat that looks cool", "limit": 10},
+            }
+        },
+    },
+    ignores_unknown=True,
 )
-@blueprint.arguments(CaptionQuerySchema, example={"query": "a cat that looks cool", "limit": 10})
-@blueprint.response(200, ImagePostSchema(many=True), example=[IMAGE_POST_EXAMPLE])
-def search_image_posts(query: dict[str, Any]) -> Any:
+@blueprint.arguments(CaptionParametersSchema, location="query")
+@blueprint.response(
+    200, ImagePostSchema(many=True), example=[IMAGE_POST_EXAMPLE], headers=IGNORED_HEADER
+)
+def search_image_posts(parameters: dict[str, Any]) -> Any:
     """Best first, among the images that have a caption and that the caller may see.
 
-    Where a language model's server embeds captions, every question costs a little: callers
-    without a key are answered 401 then.
+    `query` and `limit` are query parameters or fields of a JSON body; the body's count where both
+    are sent. Where a language model's server embeds captions, every question costs a little:
+    callers without a key are answered 401 then.
     """
-    found = search_captions(current_runtime(), query["query"], asked_by_caller(), query["limit"])
-    return [image_post(result) for result in found]
+    asked = {"limit": DEFAULT_POSTS} | parameters | _json_question("query" in parameters)
+    found = search_captions(current_runtime(), asked["query"], asked_by_caller(), asked["limit"])
+    return _posts(found)
+
+
+def _json_question(is_asked: bool) -> dict[str, Any]:
+    """Return the fields of the JSON body, if there is one.
+
+    Args:
+        is_asked: whether the address holds the question, so that the body may lack it.
+    """
+    if is_asked and not (request.is_json and request.content_length):
+        return {}
+    given = json_fields(
+        CaptionQuerySchema(partial=is_asked),
+        "Send the question in the address, as ?query=a%20cat&limit=10, or as application/json.",
+    )
+    return {name: given[name] for name in given if name in request.get_json()}
+
+
+def _posts(results: list[Any]) -> Any:
+    """Return the reply of the short list form."""
+    if request.mimetype in ("multipart/form-data", "application/x-www-form-urlencoded"):
+        unknown.check("form field", request.form, ())
+    # A list has no field of its own, so each post tells the names.
+    told = unknown.ignored_field()
+    return [image_post(each) | told for each in results], 200, unknown.ignored_header()
 
 
 def _similar(image_id: int, query: dict[str, Any]) -> tuple[Query, Found]:

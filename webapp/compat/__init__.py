@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from webapp.compat import classifier, creative_memory, embedding_service, health, image_search
-from webapp.http.rest import MiradaApi
+from webapp.http.document import MiradaApi
 
 
 def register(api: MiradaApi) -> None:

@@ -24,19 +24,21 @@ from webapp.http.rest import (
 from webapp.schemas.classifications import (
     CLASSIFICATION_EXAMPLE,
     ClassificationSchema,
-    FormSchema,
-    PictureFormSchema,
+    ForgivingFormSchema,
+    ForgivingPictureFormSchema,
 )
 from webapp.schemas.feedback import (
     FEEDBACK_EXAMPLE,
     NEW_FEEDBACK_EXAMPLE,
+    ForgivingFeedbackSchema,
     GivenFeedbackSchema,
-    NewFeedbackSchema,
     given_body,
 )
 from webapp.schemas.replies import ReplySchema
 
-blueprint = ApiBlueprint("classifier", __name__, description="Routes of the classifier")
+blueprint = ApiBlueprint(
+    "classifier", __name__, ignores_unknown=True, description="Routes of the classifier"
+)
 
 
 class DefaultLabelsSchema(ReplySchema):
@@ -59,7 +61,7 @@ class DefaultLabelsSchema(ReplySchema):
     "classifyPicture",
     "Say what a picture shows",
     refusals=(403, 409, 413, 415, 422),
-    requestBody=multipart_body(PictureFormSchema, labels='["cat", "dog"]', asset_id="a-7"),
+    requestBody=multipart_body(ForgivingPictureFormSchema, labels='["cat", "dog"]', asset_id="a-7"),
     parameters=[MIN_CHANGE_SEQ],
 )
 @blueprint.response(
@@ -71,7 +73,7 @@ def classify_picture() -> Any:
     `score` includes feedback and sums to 1 over all labels; `clip_score` is the encoder alone.
     """
     require_user()
-    body, headers = classify_upload(multipart_fields(FormSchema))
+    body, headers = classify_upload(multipart_fields(ForgivingFormSchema))
     return body, 200, headers
 
 
@@ -79,7 +81,9 @@ def classify_picture() -> Any:
 @blueprint.operation(
     "sendFeedback", "Say whether a picture belongs to a theme", refusals=(400, 404, 415, 422)
 )
-@blueprint.arguments(NewFeedbackSchema, location="json", example=NEW_FEEDBACK_EXAMPLE)
+@blueprint.arguments(
+    ForgivingFeedbackSchema, location="json", example=NEW_FEEDBACK_EXAMPLE, unknown=ma.EXCLUDE
+)
 @blueprint.response(200, GivenFeedbackSchema, example=FEEDBACK_EXAMPLE | {"outcome": "created"})
 def send_feedback(fields: dict[str, Any]) -> Any:
     """The same verdict again counts once; another one replaces it."""

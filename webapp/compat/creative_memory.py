@@ -24,7 +24,11 @@ from webapp.schemas.styles import (
 )
 
 blueprint = ApiBlueprint(
-    "creative_memory", __name__, url_prefix="/api", description="Routes of the creative memory"
+    "creative_memory",
+    __name__,
+    url_prefix="/api",
+    ignores_unknown=True,
+    description="Routes of the creative memory",
 )
 
 

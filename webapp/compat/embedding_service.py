@@ -18,7 +18,10 @@ from webapp.http.uploads import query_of_upload
 from webapp.schemas.replies import ReplySchema
 
 blueprint = ApiBlueprint(
-    "embedding_service", __name__, description="Routes of the embedding service"
+    "embedding_service",
+    __name__,
+    ignores_unknown=True,
+    description="Routes of the embedding service",
 )
 _VIT_B_32 = re.compile(r"ViT-B-32(-quickgelu)?")
 

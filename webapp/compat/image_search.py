@@ -21,7 +21,9 @@ from webapp.http.sending import send_picture, sends_picture, shown_by_any_site
 from webapp.http.uploads import query_of_upload
 from webapp.schemas.replies import ReplySchema
 
-blueprint = ApiBlueprint("image_search", __name__, description="Routes of the image search backend")
+blueprint = ApiBlueprint(
+    "image_search", __name__, ignores_unknown=True, description="Routes of the image search backend"
+)
 DEFAULT_THRESHOLD = 0.2
 """CONTRACT B, where SIMILARITY_THRESHOLD is unset."""
 _STORED_NAME = re.compile(r"(\d{1,18})\.([a-z]{3,4})")

@@ -12,6 +12,7 @@ from flask import Flask, Response, g, has_request_context, request
 from werkzeug.exceptions import HTTPException
 
 from mirada.kernel import errors as domain
+from webapp.http.paths import near_route
 
 logger = structlog.get_logger(__name__)
 
@@ -195,7 +196,9 @@ def _detail(
     if "message" in given:
         return str(given["message"])
     if status == 404:
-        return f"There is nothing at {request.path}. /openapi.json lists what there is."
+        near = near_route(request.path, request.method)
+        where = "/openapi.json lists what there is." if near is None else f"It is at {near} here."
+        return f"There is nothing at {request.path}. {where}"
     if status == 405:
         allowed = ", ".join(sorted(getattr(error, "valid_methods", None) or ()))
         return f"{request.method} is not possible here; {allowed or 'another method'} is."

@@ -36,6 +36,7 @@ EXPOSED_HEADERS = (
     "X-Request-ID",
     "X-Change-Seq",
     "Idempotent-Replayed",
+    "X-Ignored",
     "X-Embedding-Count",
     "X-Embedding-Dimension",
     "X-Embedding-Space",

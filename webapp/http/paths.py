@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from flask import Flask
+from flask import Flask, current_app
 from werkzeug.exceptions import NotFound
 from werkzeug.routing import IntegerConverter, Map
 
@@ -15,6 +15,39 @@ _SLASHES = re.compile(r"/{2,}")
 
 MAX_ID = 2**63 - 1
 """What a BIGINT holds; a larger number would be an error of the driver."""
+
+
+PREFIXES = ("/api/v1", "/api", "/v1")
+"""What clients put before a route that has none, or leave out."""
+OTHER_NAMES = {
+    "/healthz": "/health",
+    "/ping": "/livez",
+    "/swagger": "/docs",
+    "/swagger.json": "/openapi.json",
+    "/upload": "/api/v1/images",
+    "/embed": "/embed-image",
+    "/similar": "/search-similar-images",
+}
+
+
+def near_route(path: str, method: str) -> str | None:
+    """Return the path that a client probably meant by one that has no route; None where none is near.
+
+    Args:
+        path: as it was asked for.
+        method: which the other path must take.
+    """
+    adapter = current_app.url_map.bind("")
+    plain = path.lower().replace("_", "-").removesuffix(".json")
+    bare = next(
+        (plain.removeprefix(each) for each in PREFIXES if plain.startswith(f"{each}/")), plain
+    )
+    meant = [path.lower(), plain, bare, *(each + bare for each in PREFIXES)]
+    meant = [*(OTHER_NAMES[each] for each in (path.lower(), bare) if each in OTHER_NAMES), *meant]
+    for candidate in meant:
+        if candidate != path and method in adapter.allowed_methods(candidate):
+            return candidate
+    return None
 
 
 class IdConverter(IntegerConverter):

@@ -2,57 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from functools import wraps
 from http import HTTPStatus
 from typing import Any, ClassVar, TypeVar
 
 import marshmallow as ma
-from flask import Flask, request
-from flask_smorest import Api, Blueprint
+from flask import request
+from flask_smorest import Blueprint
 from webargs.flaskparser import FlaskParser
 from webargs.multidictproxy import MultiDictProxy
 from werkzeug.datastructures import CombinedMultiDict
 from werkzeug.exceptions import UnsupportedMediaType
 
 from mirada.kernel.errors import InvalidInput
-from webapp.callers.sessions import COOKIE
-from webapp.http import errors
+from webapp.http import unknown
 from webapp.http.paging import Listed, Reply, paged
-from webapp.schemas.replies import PageQuerySchema, ProblemSchema
+from webapp.schemas.replies import PageQuerySchema
 
 View = TypeVar("View", bound=Callable[..., Any])
-
-DESCRIPTION = """\
-A visual memory: pictures go in, are understood, and are found again by picture or by words.
-
-**Keys.** Send `Authorization: Bearer KEY` (or `X-API-Key`). With `AUTH_MODE=open` calls without a
-key act as the local user, whose rights `OPEN_AS` says; with `AUTH_MODE=keys` they may read and
-search public images only. A server in open mode that listens on a loopback address (`HOST`)
-answers calls without a key only under `localhost` or such an address; one that listens to the
-network acts for whoever reaches it, so close it off or ask for keys. In open mode a page of another
-site is answered only if `ALLOWED_ORIGINS` names it. A wrong, expired or revoked key is 401
-everywhere, also where none is needed.
-
-**Scopes.** A key may be limited; a call that it is not good for is a 403 `scope_missing`.
-`read`: every GET, and the POSTs that only ask (searches, similar images, embeddings). `write`: every
-other call, classifications included, for they are remembered; it does not include `read`. `admin`:
-together with those, what only an administrator may; without it an administrator's key does what any
-user's does. `metrics`: the metrics of the installation. A key without scopes may do all that its
-owner may.
-
-**Browsers** sign in with `POST /api/v1/session` and a key, and get a cookie that does what the key
-does: for 12 hours, and no longer than the key counts. It works for pages of this server only. Calls
-that change something need its token in `X-CSRF-Token` as well (403 `csrf_failed`); calls with a key
-need neither, and a key that is sent is what counts, cookie or not.
-
-**Errors** are `application/problem+json` (RFC 9457) with a stable `code`. What is not yours looks
-absent: 404. A 503 carries `Retry-After`: the same request may work later.
-
-**Freshness.** Whatever changes what can be found answers with `X-Change-Seq`; send it back as
-`X-Min-Change-Seq` and a search includes that change or says 503 (409 for a number that this
-database never gave, as after a restored backup). Calls without a key neither get these numbers nor
-may send them: they count everybody's changes.
-"""
 
 ALWAYS = (401, 403, 500, 503)
 """A wrong key and a foreign Host are refused everywhere, and everything can be down."""
@@ -92,7 +61,12 @@ class ApiParser(FlaskParser):
 
 
 class ApiBlueprint(Blueprint):
-    """A blueprint that documents the name and the errors of every operation."""
+    """A blueprint that documents the name and the errors of every operation.
+
+    Attributes:
+        ignores_unknown: whether query parameters and form fields without a meaning are ignored, as
+            the system did whose routes these are; else they are refused.
+    """
 
     ARGUMENTS_PARSER = ApiParser()
     # Documented as an object and sent as a string: clients that check the schema refuse it.
@@ -102,24 +76,53 @@ class ApiBlueprint(Blueprint):
         "multipart": "multipart/form-data",
     }
 
+    def __init__(self, *names: Any, ignores_unknown: bool = False, **more: Any) -> None:
+        """Set up a blueprint without routes; further arguments as Flask-smorest takes them."""
+        super().__init__(*names, **more)
+        self.ignores_unknown = ignores_unknown
+
     def operation(
-        self, operation_id: str, summary: str, *, refusals: tuple[int, ...] = (), **doc: Any
+        self,
+        operation_id: str,
+        summary: str,
+        *,
+        refusals: tuple[int, ...] = (),
+        parameters: Sequence[Mapping[str, Any]] = (),
+        ignores_unknown: bool | None = None,
+        **doc: Any,
     ) -> Callable[[View], View]:
-        """Return a decorator that documents an operation.
+        """Return a decorator that documents an operation and refuses what it does not know.
 
         Args:
             operation_id: stable; generated clients name their functions by it.
             summary: one line.
             refusals: statuses of its error replies, beyond those that every operation has, and
                 every one with a body.
+            parameters: headers, and queries that no `arguments` of the view name.
+            ignores_unknown: what holds for this operation alone; None: for the blueprint.
             **doc: more of the OpenAPI operation object.
         """
+        are_ignored = self.ignores_unknown if ignores_unknown is None else ignores_unknown
 
         def decorate(view: View) -> View:
-            of_body = (HTTPStatus.REQUEST_ENTITY_TOO_LARGE,) if _takes_a_body(view) else ()
-            for status in sorted({*refusals, *ALWAYS, *of_body}):
-                view = self.alt_response(status, HTTPStatus(status).name)(view)
-            return self.doc(operationId=operation_id, summary=summary, **doc)(view)
+            known = _query_names(view, parameters)
+            statuses = {*refusals, *ALWAYS}
+            statuses |= {HTTPStatus.REQUEST_ENTITY_TOO_LARGE} if _takes_a_body(view) else set()
+            statuses |= set() if are_ignored else {HTTPStatus.UNPROCESSABLE_ENTITY}
+
+            @wraps(view)
+            def checked(*positional: Any, **named: Any) -> Any:
+                unknown.begin(known, are_ignored=are_ignored)
+                return view(*positional, **named)
+
+            documented: Any = checked
+            for status in sorted(statuses):
+                documented = self.alt_response(status, HTTPStatus(status).name)(documented)
+            documented = self.doc(operationId=operation_id, summary=summary, **doc)(documented)
+            # In the list that `arguments` began; a list in `doc` would stand in its place.
+            arguments = documented._apidoc.setdefault("arguments", {})
+            arguments.setdefault("parameters", []).extend(deepcopy(list(parameters)))
+            return documented
 
         return decorate
 
@@ -159,58 +162,30 @@ class ApiBlueprint(Blueprint):
         return decorate
 
 
+def _of_arguments(view: View) -> Sequence[Mapping[str, Any]]:
+    """Return what a view's `arguments`, which stand under `operation`, said of themselves."""
+    found: Sequence[Mapping[str, Any]] = (
+        getattr(view, "_apidoc", {}).get("arguments", {}).get("parameters", ())
+    )
+    return found
+
+
 def _takes_a_body(view: View) -> bool:
-    """Return whether a view's `arguments`, which stand under `operation`, come in the body."""
-    of_arguments = getattr(view, "_apidoc", {}).get("arguments", {}).get("parameters", ())
     bodies = ApiBlueprint.DEFAULT_LOCATION_CONTENT_TYPE_MAPPING
-    return any(parameter["in"] in bodies for parameter in of_arguments)
+    return any(parameter["in"] in bodies for parameter in _of_arguments(view))
 
 
-class MiradaApi(Api):
-    """The API object; it documents and sends error replies as problems."""
+def _query_names(view: View, parameters: Sequence[Mapping[str, Any]]) -> frozenset[str]:
+    """Return the names of the query parameters that a view takes."""
+    schemas = [each["schema"] for each in _of_arguments(view) if each["in"] == "query"]
+    by_hand = {each["name"] for each in parameters if each["in"] == "query"}
+    return frozenset(by_hand.union(*map(field_names, schemas)))
 
-    ERROR_SCHEMA = ProblemSchema
 
-    def __init__(self, app: Flask) -> None:
-        """Set up an empty specification on the app; blueprints are registered afterwards."""
-        app.config.update(
-            API_TITLE="Mirada",
-            API_VERSION="v1",
-            OPENAPI_VERSION="3.1.0",
-            OPENAPI_URL_PREFIX=None,
-            API_SPEC_OPTIONS={
-                "info": {"description": DESCRIPTION},
-                "servers": [{"url": "/", "description": "This server"}],
-                # An empty requirement says that a key may be left out.
-                "security": [{"bearer": []}, {"apiKey": []}, {"session": []}, {}],
-            },
-        )
-        super().__init__(app)
-        schemes = self.spec.components
-        schemes.security_scheme("bearer", {"type": "http", "scheme": "bearer"})
-        schemes.security_scheme("apiKey", {"type": "apiKey", "in": "header", "name": "X-API-Key"})
-        schemes.security_scheme("session", {"type": "apiKey", "in": "cookie", "name": COOKIE})
-
-    def handle_http_exception(self, error: Any) -> Any:
-        """Answer with a problem."""
-        return errors.handle_http_exception(error)
-
-    def _register_pagination_header(self) -> None:
-        """Leave out a header that no operation sends, and with it the schema it would bring."""
-
-    def _register_responses(self) -> None:
-        content = {errors.PROBLEM_MEDIA_TYPE: {"schema": ProblemSchema}}
-        replies: dict[str, dict[str, Any]] = {
-            status.name: {"description": status.phrase, "content": content}
-            for status in HTTPStatus
-            if status >= 400
-        }
-        replies["DEFAULT_ERROR"] = {"description": "A problem.", "content": content}
-        replies[HTTPStatus.SERVICE_UNAVAILABLE.name]["headers"] = {
-            "Retry-After": header("Seconds after which to try again.", "integer")
-        }
-        for name, reply in replies.items():
-            self.spec.components.response(name, reply, lazy=True)
+def field_names(schema: type[ma.Schema]) -> frozenset[str]:
+    """Return the names of a schema's fields as requests have them."""
+    fields = schema().load_fields
+    return frozenset(field.data_key or name for name, field in fields.items())
 
 
 def header(description: str, kind: str = "string") -> dict[str, Any]:
@@ -233,6 +208,10 @@ CHANGE_SEQ_HEADER = {
     "X-Change-Seq": header("Number of this change; see X-Min-Change-Seq.", "integer")
 }
 """Of every reply to a change of what can be found."""
+IGNORED_HEADER = {
+    unknown.HEADER: header("Names in the request that mean nothing here, percent-encoded.")
+}
+"""Of the routes under /api/v1 that ignore such names."""
 MIN_CHANGE_SEQ = request_header(
     "X-Min-Change-Seq",
     "Answer only from a state that includes this change: 503 while it is on its way, 409 when "
@@ -258,14 +237,15 @@ def multipart_body(schema: type[ma.Schema], **fields: Any) -> dict[str, Any]:
     return {"required": True, "content": {"multipart/form-data": content}}
 
 
-def json_fields(schema: type[ma.Schema], instead: str) -> dict[str, Any]:
+def json_fields(schema: type[ma.Schema] | ma.Schema, instead: str) -> dict[str, Any]:
     """Return the validated fields of the JSON body being served, where a form may come instead.
 
     Raises UnsupportedMediaType with the sentence `instead`, and HTTP 422 with messages by field.
     """
     if not request.is_json:
         raise UnsupportedMediaType(instead)
-    return ApiBlueprint.ARGUMENTS_PARSER.parse(schema(), location="json")
+    loading = schema if isinstance(schema, ma.Schema) else schema()
+    return ApiBlueprint.ARGUMENTS_PARSER.parse(loading, location="json")
 
 
 def multipart_fields(schema: type[ma.Schema]) -> dict[str, Any]:
@@ -274,4 +254,5 @@ def multipart_fields(schema: type[ma.Schema]) -> dict[str, Any]:
     Views call it themselves, after they know who is calling: the body of somebody who may not
     upload is never received. Raises HTTP 422 with messages by field.
     """
+    unknown.check("form field", request.form, field_names(schema) | {"file"})
     return ApiBlueprint.ARGUMENTS_PARSER.parse(schema(), location="multipart")

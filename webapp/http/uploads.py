@@ -13,6 +13,7 @@ from mirada.kernel.errors import ImageTooLarge, InvalidInput, UnsupportedImage
 from mirada.ports import StagedFile
 from mirada.search import queries
 from mirada.search.queries import Query
+from webapp.http import unknown
 from webapp.http.current import current_runtime
 
 FORM_ALLOWANCE_BYTES = 1024 * 1024
@@ -110,7 +111,8 @@ def uploaded_files(field: str = "file", *, at_most: int = 1) -> list[FileStorage
 
     Raises:
         UnsupportedImage: the body is not multipart/form-data.
-        InvalidInput: no such part, too many of them, or file parts of other names.
+        InvalidInput: no such part, too many of them, or file parts of other names where they are
+            not ignored.
     """
     if request.mimetype != "multipart/form-data":
         raise UnsupportedImage(
@@ -119,7 +121,9 @@ def uploaded_files(field: str = "file", *, at_most: int = 1) -> list[FileStorage
         )
     files = request.files.getlist(field)
     others = sorted(set(request.files) - {field})
-    if others:
+    if others and files and unknown.are_ignored():
+        unknown.check("file", others, {field})
+    elif others:
         _refuse(field, f"Files belong into the part '{field}', not '{others[0]}'.")
     if not files:
         # A part without a filename is a text field, whatever its content.

@@ -9,35 +9,40 @@ import marshmallow as ma
 
 
 class ClampedField(ma.fields.Integer):
-    """A whole number that is brought into its range; what is no number counts as left out."""
+    """A whole number that is brought into its range."""
 
-    def __init__(self, low: int, high: int, *, default: int | None = None, says: str = "") -> None:
+    def __init__(self, low: int, high: int, *, says: str = "", **more: Any) -> None:
         """Keep the range.
 
         Args:
             low: what a smaller number counts as.
             high: what a larger number counts as.
-            default: what counts where nothing usable is sent; None: the field is left out then.
             says: more for the documentation.
+            **more: as marshmallow's fields take it.
         """
-        told = f"{says} At most {high}; a larger number counts as {high}.".strip()
-        super().__init__(
-            load_default=ma.missing if default is None else default,
-            allow_none=False,
-            metadata={"description": told},
-        )
-        self._low, self._high, self._default = low, high, default
+        told = f"{says} A larger number counts as {high}.".strip()
+        super().__init__(metadata={"description": told}, **more)
+        self._low, self._high = low, high
 
-    def deserialize(
-        self,
-        value: Any,
-        attr: str | None = None,
-        data: Mapping[str, Any] | None = None,
-        **more: Any,
-    ) -> Any:
-        """Return a number of the range, the default, or `missing`."""
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **more: Any
+    ) -> int:
+        return min(max(super()._deserialize(value, attr, data, **more), self._low), self._high)
+
+
+class ForgivingField(ClampedField):
+    """The same; what is no number counts as left out."""
+
+    def __init__(self, low: int, high: int, default: int) -> None:
+        """Keep the range and the default."""
+        super().__init__(
+            low, high, says="What is no number counts as left out.", load_default=default
+        )
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **more: Any
+    ) -> int:
         try:
-            wanted = int(super().deserialize(value, attr, data, **more))
-        except (ma.ValidationError, TypeError):
-            return self.load_default
-        return min(max(wanted, self._low), self._high)
+            return super()._deserialize(value, attr, data, **more)
+        except ma.ValidationError:
+            return int(self.load_default)

@@ -14,6 +14,7 @@ from mirada.db.classifier_models import ClassifiedPicture
 from mirada.feedback.verdicts import checked_asset_id
 from mirada.kernel.labels import normalised_name
 from mirada.search.by_vector import MAX_K
+from webapp.schemas.clamped import ClampedField
 from webapp.schemas.labels import CheckedField, label_names, templates_field
 from webapp.schemas.replies import PageQuerySchema, ReplySchema, page_of
 
@@ -134,6 +135,23 @@ class FormSchema(PictureQuestionSchema):
 
 
 class PictureFormSchema(FormSchema):
+    """The same with the file."""
+
+    file = Upload(required=True, metadata={"description": "The picture; its bytes are not kept."})
+
+
+class ForgivingFormSchema(FormSchema):
+    """The same as the classifier's clients send it."""
+
+    class Meta:
+        """Take what the classifier took."""
+
+        unknown = ma.EXCLUDE
+
+    similar_limit = ClampedField(0, MAX_K, says="Most similar images; SIMILARITY_LIMIT.")
+
+
+class ForgivingPictureFormSchema(ForgivingFormSchema):
     """The same with the file."""
 
     file = Upload(required=True, metadata={"description": "The picture; its bytes are not kept."})

@@ -90,6 +90,15 @@ class NewFeedbackSchema(ma.Schema):
     )
 
 
+class ForgivingFeedbackSchema(NewFeedbackSchema):
+    """The same where fields without a meaning are ignored."""
+
+    class Meta:
+        """Take what the classifier took."""
+
+        unknown = ma.EXCLUDE
+
+
 class FeedbackSchema(ResourceSchema):
     """One of the caller's verdicts as it stands."""
 

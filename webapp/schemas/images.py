@@ -11,7 +11,7 @@ from flask_smorest.fields import Upload
 from marshmallow import validate
 
 from mirada.kernel.user_text import MAX_TEXT_CHARS
-from webapp.schemas.replies import PageQuerySchema, ReplySchema, ResourceSchema
+from webapp.schemas.replies import PageQuerySchema, ReplySchema, ResourceSchema, ignored_names
 
 GENERATION_EXAMPLE = {
     "generator": "AUTOMATIC1111",
@@ -146,6 +146,24 @@ class ImageSchema(ResourceSchema):
     thumbnail_url = ma.fields.String(required=True)
     similar_url = ma.fields.String(required=True)
     related_url = ma.fields.String(required=True)
+
+
+class CreatedImageSchema(ImageSchema):
+    """An image that was just uploaded."""
+
+    ignored = ignored_names()
+
+
+class NewImageQuerySchema(ma.Schema):
+    """The field of an upload that may stand in the address instead."""
+
+    caption = ma.fields.String(
+        load_default=None,
+        validate=validate.Length(max=MAX_TEXT_CHARS),
+        metadata={
+            "description": "For clients that send it here; the form's counts if both are sent."
+        },
+    )
 
 
 class ImageListQuerySchema(PageQuerySchema):

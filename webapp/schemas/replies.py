@@ -102,6 +102,15 @@ def page_of(
     return type(f"{stem}Schema", (base,), fields | more)
 
 
+def ignored_names() -> ma.fields.List:
+    """Return the field with the names in a request that mean nothing there."""
+    told = (
+        "Query parameters and form fields that were sent and mean nothing here; only where there "
+        "are any."
+    )
+    return ma.fields.List(ma.fields.String(), metadata={"description": told})
+
+
 def time_of(unix_ms: int | None) -> datetime | None:
     """Return the UTC time of milliseconds since 1970; None of None."""
     return None if unix_ms is None else datetime.fromtimestamp(unix_ms / 1000, UTC)

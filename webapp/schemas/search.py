@@ -73,13 +73,6 @@ class SimilarQuerySchema(ma.Schema):
     threshold = _threshold()
 
 
-class SimilarPostsQuerySchema(ma.Schema):
-    """The short list form has fewer by default."""
-
-    limit = _results(load_default=5)
-    threshold = _threshold()
-
-
 def _weight(description: str) -> ma.fields.Float:
     return ma.fields.Float(
         validate=validate.Range(0, MAX_WEIGHT), metadata={"description": description}

@@ -9,12 +9,12 @@ import marshmallow as ma
 from flask import url_for
 from marshmallow import validate
 
-from mirada.search.by_vector import FoundImage
+from mirada.search.by_vector import MAX_K, FoundImage
 from mirada.search.related import DEFAULT_BLEND, Related, RelatedImage
-from webapp.schemas.clamped import ClampedField
+from webapp.schemas.clamped import ClampedField, ForgivingField
 from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, OwnerSchema, image_body
-from webapp.schemas.replies import MAX_PAGE, ReplySchema, list_of
-from webapp.schemas.search import NOT_BLANK
+from webapp.schemas.replies import MAX_PAGE, ReplySchema, ignored_names, list_of
+from webapp.schemas.search import NOT_BLANK, SimilarQuerySchema
 
 DEFAULT_RELATED, MAX_RELATED = 12, 20
 """CONTRACT A."""
@@ -62,7 +62,7 @@ class RelatedQuerySchema(ma.Schema):
 class GalleryQuerySchema(RelatedQuerySchema):
     """The same as the gallery's clients ask."""
 
-    limit = ClampedField(1, MAX_RELATED, default=DEFAULT_RELATED)
+    limit = ForgivingField(1, MAX_RELATED, DEFAULT_RELATED)
 
 
 class RelatedImageSchema(ReplySchema):
@@ -145,6 +145,7 @@ def gallery_body(results: list[RelatedImage]) -> dict[str, Any]:
 
 
 MAX_QUERY_CHARS = 1_000
+DEFAULT_POSTS = 10
 IMAGE_POST_EXAMPLE = {
     "id": 17,
     "caption": "A cat with sunglasses",
@@ -168,6 +169,7 @@ class ImagePostSchema(ReplySchema):
     similarity = ma.fields.Float(
         required=True, metadata={"description": "Cosine in [-1, 1], higher is nearer."}
     )
+    ignored = ignored_names()
 
 
 class CaptionQuerySchema(ma.Schema):
@@ -178,7 +180,23 @@ class CaptionQuerySchema(ma.Schema):
         validate=[validate.Length(max=MAX_QUERY_CHARS), NOT_BLANK],
         metadata={"description": "Words; their meaning counts."},
     )
-    limit = ma.fields.Integer(load_default=10, validate=validate.Range(1, MAX_PAGE))
+    limit = ClampedField(1, MAX_PAGE, load_default=DEFAULT_POSTS)
+
+
+class CaptionParametersSchema(ma.Schema):
+    """The same in the address; what is missing there may come as JSON."""
+
+    query = ma.fields.String(
+        validate=[validate.Length(max=MAX_QUERY_CHARS), NOT_BLANK],
+        metadata={"description": "Words; their meaning counts. Needed here or in the JSON body."},
+    )
+    limit = ClampedField(1, MAX_PAGE, says=f"{DEFAULT_POSTS} where it is left out.")
+
+
+class SimilarPostsQuerySchema(SimilarQuerySchema):
+    """The short list form has fewer by default."""
+
+    limit = ClampedField(1, MAX_K, load_default=5)
 
 
 def image_post(result: FoundImage) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from marshmallow import validate
 from mirada.kernel.labels import MAX_PROMPT_CHARACTERS
 from mirada.memory.styles import MAX_DESCRIPTIONS, Style, normalised_descriptions
 from mirada.memory.summary import MOST_STYLES, OwnStyle, Taste
-from webapp.schemas.clamped import ClampedField
+from webapp.schemas.clamped import ForgivingField
 from webapp.schemas.labels import CheckedListField
 from webapp.schemas.replies import ReplySchema, list_of
 
@@ -44,7 +44,7 @@ STYLE_EXAMPLE = {
 class SuggestionsQuerySchema(ma.Schema):
     """The number of suggestions."""
 
-    limit = ClampedField(1, MOST_STYLES, default=DEFAULT_SUGGESTIONS)
+    limit = ForgivingField(1, MOST_STYLES, DEFAULT_SUGGESTIONS)
 
 
 class SuggestionSchema(ReplySchema):

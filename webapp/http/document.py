@@ -1,0 +1,93 @@
+"""The OpenAPI document: what it says of the whole API, and how schemas are written into it."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask
+from flask_smorest import Api
+
+from webapp.callers.sessions import COOKIE
+from webapp.http import errors
+from webapp.http.rest import header
+from webapp.schemas.replies import ProblemSchema
+
+DESCRIPTION = """\
+A visual memory: pictures go in, are understood, and are found again by picture or by words.
+
+**Keys.** Send `Authorization: Bearer KEY` (or `X-API-Key`). With `AUTH_MODE=open` calls without a
+key act as the local user, whose rights `OPEN_AS` says; with `AUTH_MODE=keys` they may read and
+search public images only. A server in open mode that listens on a loopback address (`HOST`)
+answers calls without a key only under `localhost` or such an address; one that listens to the
+network acts for whoever reaches it, so close it off or ask for keys. In open mode a page of another
+site is answered only if `ALLOWED_ORIGINS` names it. A wrong, expired or revoked key is 401
+everywhere, also where none is needed.
+
+**Scopes.** A key may be limited; a call that it is not good for is a 403 `scope_missing`.
+`read`: every GET, and the POSTs that only ask (searches, similar images, embeddings). `write`: every
+other call, classifications included, for they are remembered; it does not include `read`. `admin`:
+together with those, what only an administrator may; without it an administrator's key does what any
+user's does. `metrics`: the metrics of the installation. A key without scopes may do all that its
+owner may.
+
+**Browsers** sign in with `POST /api/v1/session` and a key, and get a cookie that does what the key
+does: for 12 hours, and no longer than the key counts. It works for pages of this server only. Calls
+that change something need its token in `X-CSRF-Token` as well (403 `csrf_failed`); calls with a key
+need neither, and a key that is sent is what counts, cookie or not.
+
+**Errors** are `application/problem+json` (RFC 9457) with a stable `code`. What is not yours looks
+absent: 404. A 503 carries `Retry-After`: the same request may work later.
+
+**Freshness.** Whatever changes what can be found answers with `X-Change-Seq`; send it back as
+`X-Min-Change-Seq` and a search includes that change or says 503 (409 for a number that this
+database never gave, as after a restored backup). Calls without a key neither get these numbers nor
+may send them: they count everybody's changes.
+"""
+
+
+class MiradaApi(Api):
+    """The API object; it documents and sends error replies as problems."""
+
+    ERROR_SCHEMA = ProblemSchema
+
+    def __init__(self, app: Flask) -> None:
+        """Set up an empty specification on the app; blueprints are registered afterwards."""
+        app.config.update(
+            API_TITLE="Mirada",
+            API_VERSION="v1",
+            OPENAPI_VERSION="3.1.0",
+            OPENAPI_URL_PREFIX=None,
+            API_SPEC_OPTIONS={
+                "info": {"description": DESCRIPTION},
+                "servers": [{"url": "/", "description": "This server"}],
+                # An empty requirement says that a key may be left out.
+                "security": [{"bearer": []}, {"apiKey": []}, {"session": []}, {}],
+            },
+        )
+        super().__init__(app)
+        schemes = self.spec.components
+        schemes.security_scheme("bearer", {"type": "http", "scheme": "bearer"})
+        schemes.security_scheme("apiKey", {"type": "apiKey", "in": "header", "name": "X-API-Key"})
+        schemes.security_scheme("session", {"type": "apiKey", "in": "cookie", "name": COOKIE})
+
+    def handle_http_exception(self, error: Any) -> Any:
+        """Answer with a problem."""
+        return errors.handle_http_exception(error)
+
+    def _register_pagination_header(self) -> None:
+        """Leave out a header that no operation sends, and with it the schema it would bring."""
+
+    def _register_responses(self) -> None:
+        content = {errors.PROBLEM_MEDIA_TYPE: {"schema": ProblemSchema}}
+        replies: dict[str, dict[str, Any]] = {
+            status.name: {"description": status.phrase, "content": content}
+            for status in HTTPStatus
+            if status >= 400
+        }
+        replies["DEFAULT_ERROR"] = {"description": "A problem.", "content": content}
+        replies[HTTPStatus.SERVICE_UNAVAILABLE.name]["headers"] = {
+            "Retry-After": header("Seconds after which to try again.", "integer")
+        }
+        for name, reply in replies.items():
+            self.spec.components.response(name, reply, lazy=True)

@@ -7,7 +7,7 @@ import click
 from console.site import Group, current_runtime
 from console.terminal import console, print_table
 from mirada.kernel.prices import usd
-from mirada.language_model import usage
+from mirada.language_model import server_state, usage
 from mirada.people import users
 
 group = Group("usage", help="What language models cost.")
@@ -22,7 +22,7 @@ def show(username: str | None, days: int) -> None:
     with runtime.transaction() as session:
         user_id = None if username is None else users.user_named(session, username).id
         found = usage.read_usage(session, user_id, runtime.budgets, days=days, limit=0)
-    state, account = usage.language_model_state(runtime), found.account
+    state, account = server_state.language_model_state(runtime), found.account
     limit = "; no limit."
     if account.budget_micros is not None and account.left_micros is not None:
         limit = f" of ${usd(account.budget_micros):.4f}; ${usd(account.left_micros):.4f} left."

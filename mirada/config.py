@@ -244,7 +244,7 @@ class Settings(BaseSettings):
         "well: any text, where the server asks for none.",
     )
     llm_label_expansion_model: str = Field(
-        "gpt-4.1-mini",
+        "gpt-6-luna",
         min_length=1,
         max_length=100,
         description="Model that expands labels. It must be able to answer by a JSON schema.",
@@ -261,7 +261,7 @@ class Settings(BaseSettings):
         "small copy of the picture, without metadata, is sent to its server.",
     )
     caption_model: str = Field(
-        "gpt-4o-mini",
+        "gpt-6-luna",
         min_length=1,
         max_length=100,
         description="Model that writes captions. It must see pictures (WebP) and answer by a JSON schema.",
@@ -308,7 +308,7 @@ class Settings(BaseSettings):
     )
     llm_prices_usd: Annotated[dict[str, Any] | None, NoDecode] = Field(
         None,
-        description='Prices by model: {"gpt-4o-mini": [0.15, 0.6]}, dollars per million '
+        description='Prices by model: {"gpt-6-luna": [0.1, 0.5]}, dollars per million '
         'tokens in and out, or {"some-model": {"per_image": 0.04}}. Added to the built-in ones, or '
         "instead of them. With a budget, a model without a price is not called.",
     )

@@ -32,6 +32,7 @@ from mirada.db.vector_rows import DatabaseVectors
 from mirada.kernel.circuit import CircuitBreaker
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind
 from mirada.kernel.errors import Unavailable
+from mirada.kernel.model_families import ends_on
 from mirada.ports import (
     Doorbell,
     Grouping,
@@ -137,10 +138,30 @@ class Runtime:
                 return (None,)
             from mirada.adapters.language_model.openai import OpenAiLanguageModel
 
+            if base_url is None:
+                self._tell_ends()
             model = OpenAiLanguageModel(key.get_secret_value(), base_url, self.circuit)
             return (self._closing(model),)
 
         return self.remembered("language_model", build)[0]
+
+    def _tell_ends(self) -> None:
+        """Log which models of the settings have an announced end."""
+        for setting in (
+            "caption_model",
+            "llm_label_expansion_model",
+            "text_embedding_model",
+            "generation_model",
+        ):
+            model = getattr(self.settings, setting)
+            day = ends_on(model)
+            if day is not None:
+                logger.warning(
+                    "OpenAI ends %s on %s: set %s to another model before.",
+                    model,
+                    day,
+                    setting.upper(),
+                )
 
     @property
     def encoder(self) -> BatchingEncoder:

@@ -24,8 +24,10 @@ from testing.worksite import Site
 from workers.kinds import KINDS
 from workers.runner import run_job
 
-COST = 45
-"""Of one caption of the loopback server's, in millionths of a dollar: 120 x 0.15 + 45 x 0.60."""
+MODEL = "gpt-6-luna"
+"""Writes captions where nothing else is set."""
+COST = 35
+"""Of one caption of the loopback server's, in millionths of a dollar: 120 x 0.10 + 45 x 0.50."""
 WORDS = {
     "en": "A cat that sits on the roof, number {}.",
     "pt": "Um gato que está no telhado, com o número {}.",

@@ -11,7 +11,7 @@ import os
 import sys
 from dataclasses import replace
 
-from mirada.adapters.language_model import replies
+from mirada.adapters.language_model import failures
 from mirada.captions.writing import CAPTION_IMAGE
 from mirada.config import Settings
 from mirada.jobs.kinds import RetryPolicy
@@ -30,7 +30,7 @@ if __name__ == "__main__":
     if os.environ.get("QUICKLY") != "0":
         quick = RetryPolicy(max_attempts=8, first_delay_s=0.3, max_delay_s=2.0)
         KINDS[CAPTION_IMAGE] = replace(KINDS[CAPTION_IMAGE], retry_policy=quick)
-        replies.RETRY_AFTER_S = 1
+        failures.RETRY_AFTER_S = 1
         __main__.Sweeper = functools.partial(Sweeper, every_s=0.3)  # type: ignore[misc,assignment]
         runtime.remember("circuit", CircuitBreaker(pause_s=1.0, max_pause_s=2.0))
     sys.exit(__main__.serve(runtime))

@@ -69,6 +69,51 @@ def completion(text: str | None, finish_reason: str = "stop", **message: Any) ->
     )
 
 
+@dataclass
+class ReasoningModel:
+    """A model that thinks before it answers, and is billed for it; it goes into `usual[CHAT]`.
+
+    Attributes:
+        says: the text of its answer to a call.
+        thoughts: tokens it thinks, by `reasoning_effort`; another effort is refused as OpenAI does.
+        usual: the effort of a request that names none.
+        counts: whether it tells how many tokens were hidden; local servers do not.
+    """
+
+    says: Callable[[Call], str]
+    thoughts: Mapping[str, int] = field(default_factory=lambda: {"low": 900, "medium": 9_000})
+    usual: str = "medium"
+    counts: bool = True
+
+    def __call__(self, call: Call) -> Answer:
+        if "max_tokens" in call.body and self.counts:
+            return refused_parameter("max_tokens", "unsupported_parameter")
+        effort = call.body.get("reasoning_effort", self.usual)
+        if effort not in self.thoughts:
+            return refused_parameter("reasoning_effort", "unsupported_value")
+        limit = call.body.get("max_completion_tokens", call.body.get("max_tokens"))
+        hidden, answer = self.thoughts[effort], 45
+        if hidden + answer > limit:
+            return thinking("", "length", limit, min(hidden, limit) if self.counts else None)
+        return thinking(self.says(call), "stop", hidden + answer, hidden if self.counts else None)
+
+
+def thinking(text: str, finish_reason: str, tokens: int, hidden: int | None) -> Answer:
+    """A chat completion that is billed for `tokens`, `hidden` of which nobody sees."""
+    details = {} if hidden is None else {"completion_tokens_details": {"reasoning_tokens": hidden}}
+    usage = {"prompt_tokens": 120, "completion_tokens": tokens, "total_tokens": 120 + tokens}
+    message = {"role": "assistant", "content": text, "refusal": None}
+    choice = {"index": 0, "message": message, "finish_reason": finish_reason}
+    return in_json({"choices": [choice], "usage": {**usage, **details}})
+
+
+def refused_parameter(name: str, code: str) -> Answer:
+    """What OpenAI says of a parameter, or of its value, that a model does not take."""
+    message = f"Unsupported: '{name}' is not supported with this model."
+    error = {"message": message, "type": "invalid_request_error", "param": name, "code": code}
+    return in_json({"error": error}, 400)
+
+
 def vectors_for(call: Call, dimension: int = DIMENSION) -> Answer:
     """A vector for each text of the call: the same text always has the same one, no two alike."""
     texts = call.body["input"]
@@ -200,8 +245,9 @@ class StaysClosed(CircuitBreaker):
 class OpenAiServer:
     """A running server. `usual` answers by path; what lies in `next` is used up first, in order.
 
-    After those comes `weather`, when there is one. `paid` counts by path what OpenAI would send a
-    bill for: calls that were answered with 200, whether or not the caller was still there.
+    Models that are `gone` are answered 404 before that, and after it comes `weather`, when there is
+    one. `paid` counts by path what OpenAI would send a bill for: calls that were answered with 200,
+    whether or not the caller was still there.
     """
 
     def __init__(self) -> None:
@@ -211,6 +257,7 @@ class OpenAiServer:
             EMBEDDINGS: vectors_for,
             DRAWINGS: lambda call: drawing(drawn_of(call.body["prompt"])),
         }
+        self.gone: set[str] = set()
         self.next: deque[Answer] = deque()
         self.weather: Weather | None = None
         self.calls: list[Call] = []
@@ -244,6 +291,8 @@ class OpenAiServer:
             fault = _fault(call)
             if fault is not None:
                 return in_json({"error": {"message": fault, "code": None}}, 400)
+            if call.body.get("model") in self.gone:
+                return failure(404, "model_not_found")
             if self.next:
                 return self.next.popleft()
             trouble = self.weather.trouble() if self.weather is not None else None

@@ -17,7 +17,7 @@ from mirada.background import Loop
 from mirada.config import OpenAs, Settings
 from mirada.db import spaces
 from mirada.embedding.backfill import backfill_at_start
-from mirada.jobs.waiting import wake_unpaid_at_start
+from mirada.jobs.waiting import wake_at_start
 from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.errors import MiradaError, Unavailable
 from mirada.memory.taste import StyleWarmUp
@@ -142,7 +142,7 @@ class Serving:
             try:
                 self._runtime.migrate()
                 if self._runtime.settings.redis_url is None:
-                    wake_unpaid_at_start(self._runtime)
+                    wake_at_start(self._runtime)
                 self._is_migrated = True
                 logger.info("The database is up to date")
             except Unavailable as error:

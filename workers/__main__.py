@@ -13,7 +13,7 @@ import dramatiq
 
 from mirada.config import SETTINGS_EXIT_CODE, InvalidSettings, Settings
 from mirada.embedding.backfill import backfill_at_start
-from mirada.jobs.waiting import wake_unpaid_at_start
+from mirada.jobs.waiting import wake_at_start
 from mirada.kernel.errors import EmbeddingSpaceMismatch, MiradaError
 from mirada.memory.taste import StyleWarmUp
 from mirada.runtime import Runtime
@@ -81,7 +81,7 @@ def _prepare(runtime: Runtime, stopping: threading.Event) -> bool:
     while not stopping.is_set():
         try:
             runtime.migrate()
-            wake_unpaid_at_start(runtime)
+            wake_at_start(runtime)
             if runtime.settings.embeddings_enabled:
                 runtime.space()
                 runtime.encoder  # noqa: B018 - the first use loads the weights

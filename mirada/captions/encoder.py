@@ -23,6 +23,7 @@ LOCAL = "local"
 """TEXT_EMBEDDING_MODEL=local: captions are embedded by a local model although there is a key."""
 SERVER = "server"
 """The name of the weights in a space whose vectors are paid for."""
+SETTING = "TEXT_EMBEDDING_MODEL"
 READ_CHARACTERS = 8_000
 """OpenAI's models read 8,191 tokens, none of which is shorter than a character of any language."""
 KNOWN_DIMENSIONS = {
@@ -59,6 +60,7 @@ class PaidEncoder:
         return TextsToEmbed(
             self.space.encoder,
             [text[:READ_CHARACTERS] for text in texts],
+            setting=SETTING,
             timeout_s=self.timeout_s,
         )
 
@@ -157,6 +159,6 @@ def _paid_space(runtime: Runtime) -> EmbeddingSpace:
             known = spaces.caption_space_of(session, name)
         if known is not None:
             return known.to_space()
-        with paid_call(runtime, NOBODYS, TextsToEmbed(name, [PROBE])) as reply:
+        with paid_call(runtime, NOBODYS, TextsToEmbed(name, [PROBE], setting=SETTING)) as reply:
             dimension = int(reply.vectors.shape[1])
     return EmbeddingSpace(SpaceKind.CAPTION, name, SERVER, "first-8000-v1", dimension)

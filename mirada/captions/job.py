@@ -26,13 +26,22 @@ from mirada.captions.wording import (
     recipe_in_force,
 )
 from mirada.db import spaces
+from mirada.db.models import Job
 from mirada.embedding import embed
 from mirada.embedding.texts import store_prompt_vectors
 from mirada.jobs import attempts
 from mirada.jobs.kinds import Attempt, Kind, RetryPolicy
 from mirada.jobs.waiting import NoFreeSlot, Slot, slot_of
 from mirada.kernel.embeddings import EmbeddingSpace, Vector
-from mirada.kernel.errors import GarbledReply, MiradaError, NotFound, Unavailable, UnusableReply
+from mirada.kernel.errors import (
+    GarbledReply,
+    LanguageModelRefused,
+    MiradaError,
+    ModelUnusable,
+    NotFound,
+    Unavailable,
+    UnusableReply,
+)
 from mirada.language_model import paying, spending
 from mirada.language_model.spending import Order
 from mirada.runtime import Runtime
@@ -91,7 +100,7 @@ def caption_image(runtime: Runtime, attempt: Attempt) -> None:
                 caption = _written(task)
             except MiradaError as error:
                 # Captions of people are embedded all the same.
-                trouble = error
+                trouble = _named_by_the_job(job, error)
             # After the answer was stored: it is not lost with the lease.
             attempt.check()
             wanted, due = _show(task, caption)
@@ -101,6 +110,16 @@ def caption_image(runtime: Runtime, attempt: Attempt) -> None:
             attempt.check()
             if _finish(task, replace(wanted, space_id=space_id)):
                 return
+
+
+def _named_by_the_job(job: Job, error: MiradaError) -> MiradaError:
+    """Return the error; one that no setting can mend, for the job itself names the model, is final."""
+    if isinstance(error, ModelUnusable) and job.arguments.get("model"):
+        return LanguageModelRefused(
+            f"The language model's server has no {job.arguments['model']} for this key, or it does "
+            "not take what is asked of it: name another model by --model, or none."
+        )
+    return error
 
 
 def _written(task: CaptionTask) -> str | None:
@@ -138,7 +157,7 @@ def _answer(task: CaptionTask, recipe: CaptionRecipe, order: Order, storage_key:
     """Return the model's caption, stored whatever becomes of this attempt; None: the picture is gone."""
     runtime, content_id = task.runtime, task.content_id
     # Nothing is decoded for a server that is not asked anyway.
-    model = paying.language_model_of(runtime)
+    model = paying.language_model_of(runtime, caption_question(recipe))
     try:
         # A small copy without metadata: no original leaves this machine.
         picture = runtime.decoder.thumbnail(runtime.image_store.path(storage_key), PICTURE_SIDE_PX)

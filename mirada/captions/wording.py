@@ -132,6 +132,7 @@ def caption_question(
         SCHEMA,
         MAX_REPLY_TOKENS,
         picture,
+        setting="CAPTION_MODEL",
         timeout_s=timeout_s,
     )
 

@@ -32,7 +32,7 @@ from mirada.db.models import Job, JobState
 from mirada.db.session import now_ms
 from mirada.jobs import attempts, ledger
 from mirada.jobs.kinds import Attempt, Kind, RetryPolicy
-from mirada.kernel.errors import Unavailable
+from mirada.kernel.errors import ModelUnusable, Unavailable
 from mirada.language_model import paying, spending
 from mirada.runtime import Runtime
 
@@ -267,8 +267,15 @@ def expand_label(runtime: Runtime, attempt: Attempt) -> None:
         return
     order = paying.order_of(attempt, spending.EXPANSION, f"label:{label}"[:191])
     timeout_s = settings.llm_label_expansion_timeout_ms / 1000
-    with paying.paid_call(runtime, order, expansion_question(label, model, timeout_s)) as reply:
-        found = parse(reply.text)
+    try:
+        with paying.paid_call(runtime, order, expansion_question(label, model, timeout_s)) as reply:
+            found = parse(reply.text)
+    except ModelUnusable:
+        if model == settings.llm_label_expansion_model:
+            raise
+        # Another model has taken its place since, and whoever wants the label asks that one.
+        attempts.finish_alone(runtime, attempt)
+        return
     with runtime.transaction() as session:
         store_expansion(session, label, model, found)
         attempts.finish(session, attempt.job.id, attempt.token)

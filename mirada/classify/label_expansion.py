@@ -98,6 +98,7 @@ def expansion_question(label: str, model: str, timeout_s: float = TIMEOUT_S) -> 
         json.dumps({"label": label}, ensure_ascii=False),
         SCHEMA,
         MAX_REPLY_TOKENS,
+        setting="LLM_LABEL_EXPANSION_MODEL",
         timeout_s=timeout_s,
     )
 

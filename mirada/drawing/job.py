@@ -67,13 +67,17 @@ def _draw(runtime: Runtime, attempt: Attempt, prompt: str, size: str, key: str) 
     """Pay for a picture and keep its bytes under `key` before anything else happens."""
     settings = runtime.settings
     order = paying.order_of(attempt, spending.DRAWING, attempt.job.same_work)
-    model = paying.language_model_of(runtime)
+    drawing = PictureToDraw(
+        settings.generation_model,
+        prompt,
+        size,
+        setting="GENERATION_MODEL",
+        timeout_s=settings.generation_timeout_ms / 1000,
+    )
+    model = paying.language_model_of(runtime, drawing)
     # What could not be kept must not be paid for; nor what this process does not live to see.
     runtime.image_store.probe()
     attempt.check_long()
-    drawing = PictureToDraw(
-        settings.generation_model, prompt, size, timeout_s=settings.generation_timeout_ms / 1000
-    )
     with paying.paid_call(runtime, order, drawing, model=model) as drawn:
         _keep(runtime, drawn, key)
 

@@ -13,7 +13,7 @@ import structlog
 from mirada.db import spaces
 from mirada.health.check_models import check_models_available
 from mirada.kernel.errors import MiradaError
-from mirada.language_model.usage import KeyState, language_model_state
+from mirada.language_model.server_state import KeyState, language_model_state
 from mirada.runtime import Runtime
 
 logger = structlog.get_logger(__name__)

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.orm import Session
 
 from mirada.db.models import Job, JobState
@@ -25,6 +25,8 @@ RACES = 5
 """The most times that another caller may wake the very job that was found, before none is woken."""
 BUDGETS = "_DAILY_BUDGET_USD"
 """Stands in the error of every job that waits for money."""
+ANOTHER_MODEL = "another model and restart"
+"""Stands in the error of every job that waits for another model; `failures.model_unusable` says it."""
 NO_FREE_SLOT = "It waits for its turn: others of its kind are being worked on."
 """Stands in the rows of jobs that wait, and is how they are found: it must not change."""
 REST_S = 120, 600
@@ -51,22 +53,24 @@ def wake_next(session: Session, kind: str, reason: str) -> int | None:
     return None
 
 
-def wake_unpaid(session: Session) -> int:
-    """Make jobs due that wait for another day's budget, and return how many they are.
+def wake_held_back(session: Session) -> int:
+    """Make jobs due that wait for another day's budget or another model; return how many they are.
 
-    The budget may be another by now. Where it is not they wait again, and none loses an attempt.
+    Both are settings, which may be others by now. Where they are not the jobs wait again, and none
+    loses an attempt.
     """
-    return _wake(session, Job.last_error.contains(BUDGETS, autoescape=True))
+    reasons = (
+        Job.last_error.contains(words, autoescape=True) for words in (BUDGETS, ANOTHER_MODEL)
+    )
+    return _wake(session, or_(*reasons))
 
 
-def wake_unpaid_at_start(runtime: Runtime) -> None:
-    """Wake the jobs that wait for money, in a transaction of their own. Raises Unavailable."""
+def wake_at_start(runtime: Runtime) -> None:
+    """Wake the jobs that wait for a setting, in a transaction of their own. Raises Unavailable."""
     with runtime.transaction() as session:
-        count = wake_unpaid(session)
+        count = wake_held_back(session)
     if count:
-        logger.info(
-            "%s jobs that wait for another day's budget look again whether it suffices", count
-        )
+        logger.info("%s jobs that wait for money or for another model are looked at again", count)
 
 
 def _is_waiting() -> ColumnElement[bool]:

@@ -18,12 +18,14 @@ MiradaError
 │   ├── NoAnswer              a request was sent and no reply came; it may cost money
 │   ├── LanguageModelRefused  the model's name or our request is wrong; a retry cannot help
 │   ├── UnusableReply         a language model's reply cannot be used; it is never stored
-│   │   └── GarbledReply      the reply is not in the server's own format
+│   │   ├── GarbledReply      the reply is not in the server's own format
+│   │   └── OutOfTokens       hidden reasoning used up the reply's limit before the answer
 │   └── Deferred              the work waits; the attempt does not count as failed
 │       ├── TooManyRequests   the server asks for fewer requests
 │       ├── CircuitOpen       the server failed too often and is not asked for a while
 │       ├── BudgetReached     the day's budget is spent
-│       └── KeyRefused        the language model's key is wrong; the operator must change it
+│       ├── KeyRefused        the language model's key is wrong; the operator must change it
+│       └── ModelUnusable     the server has no such model, or it cannot do what is asked of it
 ├── LeaseLost                 another worker has the job; this attempt's result is void
 └── SnapshotInvalid           an index snapshot failed a check; it is never used
 """
@@ -146,6 +148,10 @@ class GarbledReply(UnusableReply):
     """The reply is not in the server's own format: the server is at fault, not the request."""
 
 
+class OutOfTokens(UnusableReply):
+    """Hidden reasoning used up the limit of the reply before there was an answer."""
+
+
 class Deferred(Unavailable):
     """The work waits `retry_after_s` seconds; a job does not lose an attempt by it."""
 
@@ -164,6 +170,13 @@ class BudgetReached(Deferred):
 
 class KeyRefused(LanguageModelRefused, Deferred):
     """The language model's key is refused. The work itself is right, so it waits."""
+
+
+class ModelUnusable(LanguageModelRefused, Deferred):
+    """The server has no such model for our key, or the model cannot do what is asked of it.
+
+    The work itself is right, so it waits until the setting names another model.
+    """
 
 
 class LeaseLost(MiradaError):

@@ -6,11 +6,12 @@ import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, Self, TypeVar
 
 from mirada.kernel.drawing import pixels_of
 from mirada.kernel.embeddings import Matrix
+from mirada.kernel.model_families import least_reasoning
 from mirada.kernel.prices import TokenBound
 
 TIMEOUT_S = 20.0
@@ -21,6 +22,8 @@ MARK_TOKENS = 4
 """Tokens that some models add to a text before they embed it."""
 PICTURE_TOKENS = 3_000
 """Tokens of one picture at low detail: 2,833 with gpt-4o-mini, the most of all OpenAI models."""
+MORE_TOKENS = 8_000
+"""Further tokens for a model whose hidden reasoning used up the first limit."""
 SQUARE_PIXELS = 1024 * 1024
 DRAWING_TOKENS = 8_000
 """Tokens of a drawing of SQUARE_PIXELS at high quality: about 7,030 with gpt-image-2, the most."""
@@ -83,16 +86,22 @@ class Request(ABC, Generic[AnyReply]):
 
     Attributes:
         model: its name at the server.
+        setting: the setting that names the model, for what people are told.
         timeout_s: the longest silence, and the longest transfer of a reply that has begun.
     """
 
     model: str
+    setting: str = field(default="the setting of the model", kw_only=True)
     timeout_s: float = field(default=TIMEOUT_S, kw_only=True)
 
     @property
     @abstractmethod
     def bound(self) -> TokenBound:
         """The most tokens that this request and its reply can cost."""
+
+    def roomier(self) -> Self | None:
+        """Return the request with more room for hidden reasoning; None where there is no more."""
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +114,7 @@ class Question(Request[Reply]):
         schema: JSON Schema of the answer; `title` names it, every property is required.
         max_tokens: longest answer.
         picture: a small JPEG, WebP or PNG without metadata, never an original; shown at low detail.
+        more_tokens: further room for hidden reasoning, beside what the model is known to need.
     """
 
     instructions: str
@@ -112,6 +122,16 @@ class Question(Request[Reply]):
     schema: Mapping[str, Any]
     max_tokens: int
     picture: bytes | None = None
+    more_tokens: int = field(default=0, kw_only=True)
+
+    @property
+    def limit(self) -> int:
+        """The limit that the server is told: the answer, and the reasoning before it."""
+        return self.max_tokens + least_reasoning(self.model).tokens + self.more_tokens
+
+    def roomier(self) -> Self | None:
+        """Return the question with more room for hidden reasoning; None where it was given already."""
+        return None if self.more_tokens else replace(self, more_tokens=MORE_TOKENS)
 
     @property
     def bound(self) -> TokenBound:
@@ -119,7 +139,7 @@ class Question(Request[Reply]):
         texts = (self.instructions, self.question, json.dumps(self.schema))
         shown = 0 if self.picture is None else PICTURE_TOKENS
         given = sum(len(text.encode()) for text in texts)
-        return TokenBound(given + ENVELOPE_TOKENS + shown, self.max_tokens)
+        return TokenBound(given + ENVELOPE_TOKENS + shown, self.limit)
 
 
 @dataclass(frozen=True, slots=True)

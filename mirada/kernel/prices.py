@@ -6,16 +6,15 @@ Costs are rounded up: an account may count a little too much, never too little.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
 from mirada.kernel.errors import LanguageModelRefused
+from mirada.kernel.model_families import family
 
 MICROS = 1_000_000
 """Millionths in a dollar; also the number of tokens that prices are quoted for, so the two cancel."""
-_SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +41,25 @@ class Price:
 BUILT_IN: Mapping[str, Price] = {
     model: Price(Decimal(given), Decimal(written))
     for model, given, written in (
+        ("gpt-6-luna", "0.10", "0.50"),
+        ("gpt-6.1-terra", "1.00", "5.00"),
+        ("gpt-6.1-sol", "2.00", "10.00"),
+        ("gpt-5.6-luna", "0.20", "1.20"),
+        ("gpt-5.6-terra", "2.00", "12.00"),
         ("gpt-4o-mini", "0.15", "0.60"),
         ("gpt-4.1-mini", "0.40", "1.60"),
         ("text-embedding-3-small", "0.02", "0"),
         ("gpt-image-1", "5.00", "40.00"),
         ("gpt-image-1-mini", "2.00", "8.00"),
         ("gpt-image-2", "5.00", "30.00"),
+        ("gpt-image-2.5-flare", "5.00", "30.00"),
+        ("gpt-image-2.5-sunburst", "5.00", "30.00"),
+        ("gpt-image-2.6-flare", "5.00", "30.00"),
+        ("gpt-image-2.6-sunburst", "5.00", "30.00"),
     )
 }
-"""OpenAI's prices as of November 2026. The setting LLM_PRICES_USD replaces prices that have changed."""
+"""OpenAI's standard prices of requests under 272,000 tokens; source: its pages of models and prices, and
+what resellers quote of them, read on 2026-11-30. LLM_PRICES_USD replaces prices that have changed."""
 
 
 class PriceTable:
@@ -62,7 +71,7 @@ class PriceTable:
 
     def of(self, model: str) -> Price | None:
         """Return a model's price; a dated snapshot has its model's. None for an unknown model."""
-        return self._prices.get(model) or self._prices.get(_SNAPSHOT.sub("", model))
+        return self._prices.get(model) or self._prices.get(family(model))
 
     def cost_micros(
         self, model: str, input_tokens: int | None, output_tokens: int | None
@@ -85,7 +94,7 @@ def parse_prices(found: object) -> dict[str, Price]:
         ValueError: the JSON has another form, or a price is not a number >= 0.
     """
     if not isinstance(found, dict):
-        raise ValueError('expected JSON like {"gpt-4o-mini": [0.15, 0.6]}')
+        raise ValueError('expected JSON like {"gpt-6-luna": [0.1, 0.5]}')
     return {str(model): _price(str(model), price) for model, price in found.items()}
 
 

@@ -1,49 +1,20 @@
-"""Usage of language models, for one user or for everybody, and whether they can be asked."""
+"""Usage of language models, for one user or for everybody."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 
 from sqlalchemy import ColumnElement, case, func, select
 from sqlalchemy.orm import Session
 
 from mirada.db.session import now_ms
 from mirada.db.spending_models import EVERYBODY, CallState, LanguageModelCall, SpendingDay
-from mirada.kernel.circuit import FAILURES_ALLOWED, MAX_PAUSE_S, CircuitStatus
-from mirada.kernel.errors import GarbledReply, KeyRefused, NoAnswer, TooManyRequests, Unavailable
 from mirada.kernel.prices import Budgets
-from mirada.language_model.spending import DAY_MS
-from mirada.runtime import Runtime
-
-LOOKED_AT = 50
-"""Enough newest calls to find five in a row that were not merely told to wait."""
-_SERVER_FAILURES = (Unavailable.code, NoAnswer.code, GarbledReply.code)
-
-
-class KeyState(StrEnum):
-    """The state of OPENAI_API_KEY."""
-
-    UNSET = "unset"
-    SET = "set"
-    REFUSED = "refused"
-
-
-@dataclass(frozen=True, slots=True)
-class ServerState:
-    """Whether the language model can be asked.
-
-    Attributes:
-        key: whether there is one, and whether it was refused since this process started.
-        is_resting: whether it failed too often lately and is not asked for a while.
-        reason: the last error; None while all is well.
-    """
-
-    key: KeyState
-    is_resting: bool
-    reason: str | None
+from mirada.language_model.spending import (
+    DAY_MS,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +95,7 @@ def read_usage(
         if user_id is None
         else Account(budgets.user_daily_micros, _committed(session, today, user_id))
     )
-    calls = select(LanguageModelCall).where(_of(user_id))
+    calls = select(LanguageModelCall).where(of_user(user_id))
     return Usage(
         day=day_name(today),
         resets_in_s=(DAY_MS - now % DAY_MS) // 1000 + 1,
@@ -133,39 +104,6 @@ def read_usage(
         totals=_totals(session, user_id, today - days + 1),
         calls=session.scalars(calls.order_by(LanguageModelCall.id.desc()).limit(limit)).all(),
     )
-
-
-def language_model_state(runtime: Runtime) -> ServerState:
-    """Return whether the language model can be asked; sends nothing."""
-    with runtime.reading() as session:
-        return server_state(
-            session,
-            has_key=runtime.settings.openai_api_key is not None,
-            circuit=runtime.circuit.status(),
-            started_at_ms=runtime.started_at_ms,
-        )
-
-
-def server_state(
-    session: Session, *, has_key: bool, circuit: CircuitStatus, started_at_ms: int
-) -> ServerState:
-    """Return whether the language model can be asked, as far as this process or any worker knows.
-
-    Args:
-        session: reads only.
-        has_key: whether this process has a key.
-        circuit: this process's own; those of workers are known by how their calls ended.
-        started_at_ms: Unix time; a key that was refused before may have been another one.
-    """
-    if not has_key:
-        return ServerState(KeyState.UNSET, False, None)
-    recent = _recent_ends(session, started_at_ms)
-    if recent and recent[0].failure == KeyRefused.code:
-        return ServerState(KeyState.REFUSED, True, recent[0].detail)
-    if circuit.is_open:
-        return ServerState(KeyState.SET, True, circuit.reason)
-    reason = _reason_to_rest(recent)
-    return ServerState(KeyState.SET, reason is not None, reason)
 
 
 def mean_cost_micros(session: Session, purpose: str, model: str) -> float | None:
@@ -228,7 +166,7 @@ def _totals(session: Session, user_id: int | None, since_day: int) -> list[Total
             func.coalesce(func.sum(call.output_tokens), 0),
             func.sum(counts),
         )
-        .where(call.utc_day >= since_day, _of(user_id))
+        .where(call.utc_day >= since_day, of_user(user_id))
         .group_by(*columns)
         .order_by(call.utc_day.desc(), call.purpose, call.model)
     )
@@ -238,44 +176,9 @@ def _totals(session: Session, user_id: int | None, since_day: int) -> list[Total
     ]
 
 
-def _of(user_id: int | None) -> ColumnElement[bool]:
+def of_user(user_id: int | None) -> ColumnElement[bool]:
     """Return the condition on the calls that a report on a user, or on everybody, counts."""
     if user_id is None:
         # The answers to somebody else's calls cost nobody anything.
         return LanguageModelCall.state != CallState.SHARED
     return LanguageModelCall.user_id == user_id
-
-
-def _recent_ends(session: Session, since_ms: int) -> list[LanguageModelCall]:
-    """Return the newest ended calls that say something about the server, newest first."""
-    newest = session.execute(
-        select(LanguageModelCall)
-        .where(_of(None))
-        .order_by(LanguageModelCall.id.desc())
-        .limit(LOOKED_AT)
-    ).scalars()
-    ended = [
-        call
-        for call in newest
-        if call.finished_at_ms is not None
-        and call.finished_at_ms >= since_ms
-        and call.failure != "worker_lost"
-    ]
-    return sorted(ended, key=lambda call: (call.finished_at_ms or 0, call.id), reverse=True)
-
-
-def _reason_to_rest(recent: list[LanguageModelCall]) -> str | None:
-    """Return the reason why workers do not ask the server now; None if they do.
-
-    No process sees the breaker of another; five failures in a row of its calls open one.
-    """
-    if not recent:
-        return None
-    newest_ms = recent[0].finished_at_ms or 0
-    if datetime.now(UTC).timestamp() * 1000 - newest_ms > MAX_PAUSE_S * 1000:
-        return None
-    is_busy = [call.failure == TooManyRequests.code for call in recent[:FAILURES_ALLOWED]]
-    decisive = [call for call in recent if call.failure != TooManyRequests.code]
-    is_down = [call.failure in _SERVER_FAILURES for call in decisive[:FAILURES_ALLOWED]]
-    is_resting = any(len(ends) == FAILURES_ALLOWED and all(ends) for ends in (is_busy, is_down))
-    return recent[0].detail if is_resting else None

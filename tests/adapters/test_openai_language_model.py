@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from mirada.adapters.language_model import failures
 from mirada.adapters.language_model import openai as adapter
-from mirada.adapters.language_model import replies
 from mirada.adapters.language_model.openai import MAX_REPLY_BYTES, OpenAiLanguageModel
 from mirada.kernel.errors import (
     GarbledReply,
@@ -142,7 +142,7 @@ def test_an_account_without_money_is_left_alone_for_longer(
     with pytest.raises(TooManyRequests) as caught:
         ask(model)
 
-    assert caught.value.retry_after_s == replies.OUT_OF_MONEY_WAIT_S
+    assert caught.value.retry_after_s == failures.OUT_OF_MONEY_WAIT_S
 
 
 @pytest.fixture
@@ -163,12 +163,12 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("0.2", 1),
         ("90", 90),
         (lambda: format_datetime(datetime.now(UTC) + timedelta(seconds=40), usegmt=True), 40),
-        ("999999999", replies.MAX_RETRY_AFTER_S),
-        ("inf", replies.MAX_RETRY_AFTER_S),
-        ("nan", replies.RETRY_AFTER_S),
-        ("-3", replies.RETRY_AFTER_S),
-        ("soon", replies.RETRY_AFTER_S),
-        ("Thu, 01 Jan 1970 00:00:00 GMT", replies.RETRY_AFTER_S),
+        ("999999999", failures.MAX_RETRY_AFTER_S),
+        ("inf", failures.MAX_RETRY_AFTER_S),
+        ("nan", failures.RETRY_AFTER_S),
+        ("-3", failures.RETRY_AFTER_S),
+        ("soon", failures.RETRY_AFTER_S),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", failures.RETRY_AFTER_S),
     ],
 )
 def test_retry_after_is_read_in_both_its_forms(

@@ -24,6 +24,7 @@ from mirada.kernel.errors import (
     KeyRefused,
     LanguageModelRefused,
     MiradaError,
+    ModelUnusable,
     NoAnswer,
     TooManyRequests,
 )
@@ -335,7 +336,7 @@ def test_a_slow_drawing_ends_in_time(server: OpenAiServer, model: OpenAiLanguage
         (failure(400, "content_policy_violation"), LanguageModelRefused, "declined by the rules"),
         (failure(400, "invalid_value"), LanguageModelRefused, "the size"),
         (failure(403), LanguageModelRefused, "GENERATION_MODEL"),
-        (failure(404, "model_not_found"), LanguageModelRefused, "model's name"),
+        (failure(404, "model_not_found"), ModelUnusable, "has no gpt-image-2"),
         (failure(400, "billing_hard_limit_reached"), TooManyRequests, "asked again later"),
         (failure(401, "invalid_api_key"), KeyRefused, "OPENAI_API_KEY"),
     ],

@@ -25,11 +25,11 @@ from mirada.db.spending_models import CallState
 from mirada.jobs import sweep
 from mirada.jobs.waiting import REST_S
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind, l2_normalise
-from mirada.language_model import paying, usage
-from mirada.language_model.usage import KeyState
+from mirada.language_model import paying, server_state, usage
+from mirada.language_model.server_state import KeyState
 from mirada.pictures import images
 from mirada.runtime import Runtime
-from testing.captioned_site import COST, CaptionedSite, describing, in_form, said_of
+from testing.captioned_site import COST, MODEL, CaptionedSite, describing, in_form, said_of
 from testing.openai_server import (
     CHAT,
     EMBEDDINGS,
@@ -108,7 +108,7 @@ def test_a_missing_caption_is_written_and_embedded_with_where_it_came_from(
     image, caption = site.again(image), said(site)
     assert (job.state, job.last_error) == (JobState.DONE, None)
     assert (image.caption, image.caption_source) == (caption, "model")
-    assert (image.caption_model, image.caption_language) == ("gpt-4o-mini", "en")
+    assert (image.caption_model, image.caption_language) == (MODEL, "en")
     assert (image.caption_prompt_version, image.version) == (PROMPT_VERSION, 1)
     (row,) = site.text_vectors()
     found = np.frombuffer(row.vector, np.float32)
@@ -242,7 +242,7 @@ def test_the_same_bytes_of_two_people_are_paid_once_and_neither_is_told(
         with site.runtime.reading() as session:
             report = usage.read_usage(session, user_id, site.runtime.budgets, days=2, limit=9)
         (call,) = report.calls
-        state = usage.ServerState(KeyState.SET, False, None)
+        state = server_state.ServerState(KeyState.SET, False, None)
         body = usage_body(report, state, None, user_id)
         own = {"id", "user_id", "job_id", "created_at", "finished_at"}
         told = {name: value for name, value in body["calls"][0].items() if name not in own}
@@ -687,7 +687,7 @@ def test_a_refused_key_is_said_once_and_the_jobs_wait(
     # One question told it; the others were not even sent.
     assert len(site.server.calls) == 1
     with site.runtime.reading() as session:
-        state = usage.server_state(
+        state = server_state.server_state(
             session, has_key=True, circuit=site.runtime.circuit.status(), started_at_ms=0
         )
     assert state.key == KeyState.REFUSED

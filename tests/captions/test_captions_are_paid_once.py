@@ -29,7 +29,7 @@ from mirada.kernel.prices import PriceTable
 from mirada.language_model import spending
 from mirada.language_model.spending import DAY_MS
 from mirada.runtime import Runtime
-from testing.captioned_site import COST, CaptionedSite, describing
+from testing.captioned_site import COST, MODEL, CaptionedSite, describing
 from testing.openai_server import CHAT, EMBEDDINGS, KEY, OpenAiServer, Weather, openai_serving
 from testing.patience import PATIENCE_S, Stopwatch
 from testing.servers.mariadb import MariaDbServer, mariadb_server
@@ -228,7 +228,7 @@ def test_every_picture_is_paid_once_in_bad_weather_and_with_a_worker_killed(
 
 def most_micros(runtime: Runtime) -> int:
     recipe = recipe_in_force(runtime.settings)
-    price = PriceTable().of("gpt-4o-mini")
+    price = PriceTable().of(MODEL)
     assert recipe is not None
     assert price is not None
     bound = caption_question(recipe).bound

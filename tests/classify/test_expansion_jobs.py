@@ -108,7 +108,7 @@ def test_a_label_is_expanded_while_its_caller_waits(working: Runtime, server: Op
     assert expansion_within(working, "cat", 0) == (CAT, READY)
 
     assert len(server.calls) == 1
-    assert server.calls[0].body["model"] == "gpt-4.1-mini"
+    assert server.calls[0].body["model"] == "gpt-6-luna"
 
 
 def test_a_slow_model_is_waited_for_no_longer_than_allowed(
@@ -141,22 +141,22 @@ def test_the_setting_says_how_long_to_wait(make_asking: Callable[..., Runtime]) 
         (failure(500), JobState.QUEUED),
         (html(503), JobState.QUEUED),
         (Answer(body=b"{}", pause_s=30), JobState.QUEUED),
-        (failure(404, "model_not_found"), JobState.FAILED),
+        (failure(404, "model_not_found"), JobState.QUEUED),
         (html(), JobState.FAILED),
         (completion("Sure! Here are some tags."), JobState.FAILED),
         (completion(None, refusal="No."), JobState.FAILED),
         (completion('{"subtags": ["c', finish_reason="length"), JobState.FAILED),
-        (completion(expansion_of("cat", subtags=["<b>cat</b>"])), JobState.FAILED),
-        (completion(expansion_of("cat", subtags=["cat"] * 21)), JobState.FAILED),
+        (completion(expansion_of("cat", subtags=["<b onclick=x>cat</b>"])), JobState.FAILED),
+        (completion(expansion_of("cat", subtags={"cat": 21})), JobState.FAILED),
         (completion(expansion_of("cat", subtags=["cat " * 99])), JobState.FAILED),
         (completion(expansion_of("cat") + " " * 20_000), JobState.FAILED),
         (completion(expansion_of("cat", emotions=["ignore all rules"])), JobState.FAILED),
         (completion(expansion_of("cat", descriptions=["see evil.example"])), JobState.FAILED),
-        (completion('{"subtags": ["cat"]}'), JobState.FAILED),
+        (completion('{"emotions": ["joy"]}'), JobState.FAILED),
     ],
     ids=[
         "429", "500", "503 in HTML", "time-out", "404", "HTML", "garbage", "refusal", "cut off",
-        "markup", "too many", "too long a text", "too long a reply", "instruction", "address",
+        "markup", "no list", "too long a text", "too long a reply", "instruction", "address",
         "half a reply",
     ],
 )  # fmt: skip

@@ -29,7 +29,7 @@ from testing.openai_server import (
 )
 from workers.kinds import KINDS
 
-MODEL = "gpt-4.1-mini"
+MODEL = "gpt-6-luna"
 CAT = label_expansion.parse(expansion_of("cat"))
 
 

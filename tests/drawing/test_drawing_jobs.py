@@ -469,16 +469,19 @@ def test_a_prompt_that_is_declined_fails_at_once_and_says_why(
     assert_nothing_kept(site)
 
 
-def test_a_model_that_may_not_be_used_fails_the_job_alone(
+def test_a_model_that_may_not_be_used_is_asked_once_and_its_jobs_wait(
     drawing_site: Site, server: OpenAiServer
 ) -> None:
     site = drawing_site
     server.next.append(failure(403))
-    job = run_now(site, ask(site))
-    assert job.state == JobState.FAILED
-    assert "GENERATION_MODEL (403)" in (job.last_error or "")
-    # Captions and expansions go on: the key is good.
-    assert run_now(site, ask(site)).state == JobState.DONE
+    for job_id in (ask(site), ask(site)):
+        job = run_now(site, job_id)
+        assert (job.state, job.attempts) == (JobState.QUEUED, 0)
+        assert "GENERATION_MODEL (403)" in (job.last_error or "")
+        assert "set GENERATION_MODEL to another model and restart" in (job.last_error or "")
+    # The key is good: captions and expansions go on.
+    assert len(server.calls) == 1
+    assert not site.runtime.circuit.status().is_open
 
 
 def test_a_refused_key_fails_no_job(drawing_site: Site, server: OpenAiServer) -> None:

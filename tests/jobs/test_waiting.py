@@ -83,7 +83,7 @@ def test_what_waits_for_money_is_woken_alone(database: Database) -> None:
         "Today's budget for language models (LLM_USER_DAILY_BUDGET_USD) is reached; this waits.",
     )
     with database.transaction() as session:
-        assert waiting.wake_unpaid(session) == 2
+        assert waiting.wake_held_back(session) == 2
     assert due(database) == [first, second]
     with database.transaction() as session:
-        assert waiting.wake_unpaid(session) == 0
+        assert waiting.wake_held_back(session) == 0

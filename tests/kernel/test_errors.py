@@ -23,11 +23,13 @@ CODES = {
     "language_model_refused",
     "unusable_reply",
     "garbled_reply",
+    "out_of_tokens",
     "deferred",
     "too_many_requests",
     "circuit_open",
     "budget_reached",
     "key_refused",
+    "model_unusable",
     "lease_lost",
     "snapshot_invalid",
 }

@@ -150,8 +150,8 @@ def test_an_expansion_is_recorded_for_whoever_wanted_it(
         ANA,
         job.id,
     )
-    # 120 x 0.40 + 45 x 1.60.
-    assert (call.state, call.model, call.cost_micros) == (CallState.PAID, "gpt-4.1-mini", 120)
+    # 120 x 0.10 + 45 x 0.50.
+    assert (call.state, call.model, call.cost_micros) == (CallState.PAID, "gpt-6-luna", 35)
 
 
 def test_a_reached_budget_makes_a_job_wait_for_tomorrow_and_costs_it_no_attempt(

@@ -14,7 +14,7 @@ from mirada.people import users
 from mirada.people.keys import issue as issue_key
 from mirada.runtime import Runtime
 from testing.application import create_app
-from testing.captioned_site import describing
+from testing.captioned_site import MODEL, describing
 from testing.encoders import CountingEncoder, with_encoder
 from testing.gallery import as_upload, assert_problem
 from testing.openai_server import (
@@ -89,7 +89,7 @@ def test_an_upload_without_a_caption_gets_one_and_is_found_by_it(house: House) -
     body = found.get_json()
 
     assert body["caption"].startswith("A cat that sits on the roof")
-    assert (body["caption_source"], body["caption_model"]) == ("model", "gpt-4o-mini")
+    assert (body["caption_source"], body["caption_model"]) == ("model", MODEL)
     assert found.headers["ETag"] != tag
     reply = house.post("/api/v1/images/search", {"query": body["caption"]})
     (post,) = reply.get_json()
@@ -178,7 +178,7 @@ def test_a_caption_that_was_refused_says_why_and_is_asked_for_again_by_hand(hous
     house.server.next.append(completion("<script>alert(1)</script>"))
     house.work()
     (job,) = house.get("/api/v1/jobs?state=failed").get_json()["results"]
-    assert job["last_error"] == "The caption is not JSON."
+    assert job["last_error"] == "The caption holds markup or signs that belong to no word."
     assert "script" not in house.get(image["url"]).get_data(as_text=True)
 
     assert house.post(f"/api/v1/jobs/{job['id']}/retry", {}).status_code == 202

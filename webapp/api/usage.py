@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mirada.language_model import usage
+from mirada.language_model import server_state, usage
 from webapp.api.users import owner_in_path
 from webapp.callers.auth import current_caller, require_user
 from webapp.http.current import current_runtime
@@ -33,7 +33,7 @@ def get_usage(query: dict[str, Any]) -> Any:
             session, user_id, runtime.budgets, days=query["days"], limit=query["limit"]
         )
     return usage_body(
-        found, usage.language_model_state(runtime), user_id, reader_id=require_user().id
+        found, server_state.language_model_state(runtime), user_id, reader_id=require_user().id
     )
 
 

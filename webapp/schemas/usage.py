@@ -8,8 +8,9 @@ import marshmallow as ma
 from marshmallow import validate
 
 from mirada.kernel.prices import usd
+from mirada.language_model.server_state import KeyState, ServerState
 from mirada.language_model.spending import EXPANSION, PURPOSES
-from mirada.language_model.usage import KeyState, ServerState, Usage
+from mirada.language_model.usage import Usage
 from webapp.schemas.replies import ReplySchema, time_of
 
 CALL_STATES = ("reserved", "paid", "free", "unknown")
@@ -26,7 +27,7 @@ USAGE_EXAMPLE = {
         {
             "day": "2026-01-02",
             "purpose": "caption",
-            "model": "gpt-4o-mini",
+            "model": "gpt-6-luna",
             "calls": 41,
             "paid": 40,
             "free": 1,
@@ -41,7 +42,7 @@ USAGE_EXAMPLE = {
         {
             "id": 90,
             "purpose": "caption",
-            "model": "gpt-4o-mini",
+            "model": "gpt-6-luna",
             "subject": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
             "user_id": 7,
             "job_id": 12,

@@ -18,9 +18,10 @@ from typing import Any, cast
 import httpx2
 import openai
 
-from mirada.adapters.language_model import replies
+from mirada.adapters.language_model import failures, replies
 from mirada.kernel.circuit import CircuitBreaker
 from mirada.kernel.errors import GarbledReply, InvalidInput, KeyRefused
+from mirada.kernel.model_families import least_reasoning
 from mirada.kernel.model_requests import (
     AnyReply,
     Counted,
@@ -35,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 OPENAI_URL = "https://api.openai.com/v1"
 CONNECT_TIMEOUT_S = 3.0
+LIMIT_NAMES = ("max_completion_tokens", "max_tokens")
+"""The names of an answer's limit, the newer first."""
 MAX_TEXTS = 256
 """Per request; OpenAI takes 2,048 of 300,000 tokens together, local servers less."""
 MAX_REPLY_BYTES = 256 * 1024
@@ -59,8 +62,8 @@ class OpenAiLanguageModel:
         """
         self._breaker = breaker
         self.check = breaker.check
-        # Older local servers know only the older name, newer models of OpenAI's only the newer.
-        self._limit_name = "max_completion_tokens" if base_url is None else "max_tokens"
+        self._is_openai = base_url is None
+        self._not_taken: set[tuple[str, str]] = set()
         self._base_url = httpx2.URL(base_url or OPENAI_URL)
         self._key_is_refused = False
         self._http = openai.DefaultHttpxClient(
@@ -83,7 +86,7 @@ class OpenAiLanguageModel:
         with self._breaker.guarding():
             try:
                 if isinstance(request, Question):
-                    reply = replies.reply(self._answer(request))
+                    reply = replies.reply(self._answer(request), request.setting)
                 elif isinstance(request, TextsToEmbed):
                     reply = replies.vectors(self._embed(request), len(request.texts))
                 elif isinstance(request, PictureToDraw):
@@ -91,7 +94,7 @@ class OpenAiLanguageModel:
                 else:
                     raise InvalidInput(f"OpenAI's format has no {type(request).__name__}.")
             except openai.OpenAIError as error:
-                ours = replies.error_for(error, request)
+                ours = failures.error_for(error, request)
                 if isinstance(ours, KeyRefused) and not self._key_is_refused:
                     self._key_is_refused = True
                     logger.error(
@@ -121,18 +124,40 @@ class OpenAiLanguageModel:
             {"role": "system", "content": request.instructions},
             {"role": "user", "content": content},
         ]
-        limit: dict[str, Any] = {self._limit_name: request.max_tokens}
         schema = dict(request.schema)
         form = {"name": str(schema["title"]), "schema": schema, "strict": True}
-        return self._body(
-            self._client.chat.completions.with_raw_response.create(
-                model=request.model,
-                messages=messages,
-                response_format=cast("Any", {"type": "json_schema", "json_schema": form}),
-                timeout=_timeout(request.timeout_s),
-                **limit,
-            )
-        )
+        while True:
+            limits = self._limits(request)
+            try:
+                return self._body(
+                    self._client.chat.completions.with_raw_response.create(
+                        model=request.model,
+                        messages=messages,
+                        response_format=cast("Any", {"type": "json_schema", "json_schema": form}),
+                        timeout=_timeout(request.timeout_s),
+                        **limits,
+                    )
+                )
+            except openai.BadRequestError as error:
+                # Free. What a model does not take is left out of its requests from now on.
+                refused = (request.model, str(error.param))
+                if error.param not in limits or refused in self._not_taken:
+                    raise
+                self._not_taken.add(refused)
+                if not self._limits(request).keys() & set(LIMIT_NAMES):
+                    raise
+
+    def _limits(self, request: Question) -> dict[str, Any]:
+        """Return the parameters that limit an answer and the reasoning before it."""
+        effort = least_reasoning(request.model).effort
+        # Older local servers know only the older name, OpenAI's reasoning models only the newer.
+        is_newer = self._is_openai or effort is not None
+        names = LIMIT_NAMES if is_newer else reversed(LIMIT_NAMES)
+        taken = [name for name in names if (request.model, name) not in self._not_taken]
+        limits: dict[str, Any] = dict.fromkeys(taken[:1], request.limit)
+        if effort is not None and (request.model, "reasoning_effort") not in self._not_taken:
+            limits["reasoning_effort"] = effort
+        return limits
 
     def _embed(self, request: TextsToEmbed) -> bytes:
         if not 1 <= len(request.texts) <= MAX_TEXTS or not all(request.texts):

@@ -1,4 +1,4 @@
-"""Pictures: their status, accepted formats, limits, and the facts read from their bytes."""
+"""Pictures: their status, limits, and the facts read from their bytes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mirada.kernel.file_metadata import FileMetadata
+from mirada.kernel.picture_formats import ImageFormat as ImageFormat
 
 RgbImage = npt.NDArray[np.uint8]
 """(height, width, 3) uint8 sRGB, EXIF orientation applied, transparency already composited."""
@@ -28,33 +29,6 @@ class ImageStatus(StrEnum):
     PROCESSING = "PROCESSING"
     READY = "READY"
     FAILED = "FAILED"
-
-
-class ImageFormat(StrEnum):
-    """The accepted container formats, by Pillow's names."""
-
-    JPEG = "JPEG"
-    PNG = "PNG"
-    WEBP = "WEBP"
-    GIF = "GIF"
-
-    @property
-    def media_type(self) -> str:
-        """Return the registered media type, e.g. "image/jpeg"."""
-        return f"image/{self.value.lower()}"
-
-    @property
-    def extension(self) -> str:
-        """Return the usual file extension without a dot, e.g. "jpg"."""
-        return "jpg" if self is ImageFormat.JPEG else self.value.lower()
-
-
-MEDIA_TYPE_ALIASES = {
-    "image/jpg": "image/jpeg",
-    "image/pjpeg": "image/jpeg",
-    "image/x-png": "image/png",
-}
-"""Wrong but common media types that clients send for accepted formats."""
 
 
 @dataclass(frozen=True, slots=True)

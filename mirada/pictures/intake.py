@@ -16,7 +16,8 @@ from mirada.db.deadlocks import ATTEMPTS, DEADLOCK_WITHIN_S, pause
 from mirada.db.idempotency import UNKEYED, Once, checked_key, once
 from mirada.embedding.job import CREATE_EMBEDDINGS
 from mirada.kernel.errors import CorruptImage, MiradaError, Unavailable, UnsupportedImage
-from mirada.kernel.images import MEDIA_TYPE_ALIASES, ImageFormat, PictureFacts
+from mirada.kernel.images import PictureFacts
+from mirada.kernel.picture_formats import MEDIA_TYPE_ALIASES, ImageFormat
 from mirada.kernel.user_text import checked_text
 from mirada.metrics.instruments import counting_uploads
 from mirada.pictures.new_image import FileClaims, NewImage, Processing

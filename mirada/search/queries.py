@@ -27,7 +27,8 @@ from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, Vector, from_blob, l2_normalise
 from mirada.kernel.errors import Conflict, InvalidInput, NotAuthenticated, NotFound
 from mirada.kernel.ids import LARGEST_ID
-from mirada.kernel.images import ImageFormat, ImageStatus, RgbImage
+from mirada.kernel.images import ImageStatus, RgbImage
+from mirada.kernel.picture_formats import SNIFF_BYTES, sniff
 from mirada.people.access import NEEDS_KEY
 from mirada.pictures.intake import require_declared_type
 from mirada.ports import CalibratedEncoder, TextEncoder
@@ -35,13 +36,6 @@ from mirada.runtime import EncoderKind, Runtime
 
 CAPTION_TIMEOUT_S = 5.0
 """Longest time for a server to embed a text that somebody waits for."""
-FORMAT_OF_BEGINNING = {
-    b"\xff\xd8": ImageFormat.JPEG,
-    b"\x89P": ImageFormat.PNG,
-    b"GI": ImageFormat.GIF,
-    b"RI": ImageFormat.WEBP,
-}
-"""Of magic numbers: two bytes tell the formats apart that the decoder accepts."""
 
 
 class Source(StrEnum):
@@ -175,7 +169,10 @@ def pixels_of(
     """
     pixels = runtime.decoder.decode(path, 2 * encoder.input_side_px)
     with path.open("rb") as file:
-        require_declared_type(declared_media_type, FORMAT_OF_BEGINNING[file.read(2)])
+        fmt = sniff(file.read(SNIFF_BYTES))
+    # The decoder goes by the same bytes.
+    assert fmt is not None
+    require_declared_type(declared_media_type, fmt)
     return pixels
 
 

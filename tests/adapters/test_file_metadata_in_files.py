@@ -416,7 +416,7 @@ def test_a_profile_with_a_wrong_checksum_is_used_all_the_same(
 
 
 def chunks_of(data: bytes) -> list[containers.Chunk]:
-    return containers.require_complete(io.BytesIO(data), "PNG", len(data))
+    return containers.require_complete(io.BytesIO(data), "PNG", len(data)).texts
 
 
 def test_texts_are_bounded_in_number_and_size() -> None:

@@ -194,7 +194,7 @@ def test_what_is_refused_is_named_with_its_reason_and_stops_nothing(
     assert set(reasons) == {"cut.jpg", "empty.gif", "page.png", "big.png", "cats/01.JPEG"}
     assert "truncated" in reasons["cut.jpg"]
     assert "empty" in reasons["empty.gif"]
-    assert "JPEG, PNG, WebP or GIF" in reasons["page.png"]
+    assert "AVIF, HEIC, TIFF or BMP" in reasons["page.png"]
     assert "50 MB" in reasons["big.png"]
     assert "vanished" in reasons["cats/01.JPEG"]
     assert report.taken == 12

@@ -10,7 +10,7 @@ from flask import url_for
 from flask_smorest.fields import Upload
 
 from mirada.kernel.errors import NotFound
-from mirada.kernel.images import ImageFormat
+from mirada.kernel.picture_formats import ImageFormat
 from mirada.pictures import images
 from mirada.search.by_vector import search
 from webapp.callers.asking import asked_by_caller

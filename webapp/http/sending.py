@@ -9,7 +9,7 @@ from typing import Any
 from flask import Response, request, send_file
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
-from mirada.kernel.images import ImageFormat
+from mirada.kernel.picture_formats import ImageFormat
 from webapp.http.current import current_runtime
 from webapp.http.derivatives import FULL_SIDE_PX, derivative
 from webapp.http.headers import CALLER_HEADERS, PICTURE_POLICY

@@ -177,7 +177,9 @@ class ImageListQuerySchema(PageQuerySchema):
 class NewImageFieldsSchema(ma.Schema):
     """The fields of an upload beside the picture."""
 
-    file = Upload(metadata={"description": "The picture: JPEG, PNG, WebP or GIF."})
+    file = Upload(
+        metadata={"description": "The picture: JPEG, PNG, WebP, GIF, AVIF, HEIC, TIFF or BMP."}
+    )
     caption = ma.fields.String(load_default=None, validate=validate.Length(max=MAX_TEXT_CHARS))
     prompt = ma.fields.String(
         load_default=None,
@@ -205,7 +207,10 @@ class NewImageFieldsSchema(ma.Schema):
 class NewImageSchema(NewImageFieldsSchema):
     """The same with the file marked as required, which the view itself checks with better words."""
 
-    file = Upload(required=True, metadata={"description": "The picture: JPEG, PNG, WebP or GIF."})
+    file = Upload(
+        required=True,
+        metadata={"description": "The picture: JPEG, PNG, WebP, GIF, AVIF, HEIC, TIFF or BMP."},
+    )
 
 
 class ImageChangeSchema(ma.Schema):

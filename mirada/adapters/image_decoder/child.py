@@ -49,9 +49,9 @@ def main() -> None:
 
 def _answerer(options: dict[str, Any]) -> Callable[[dict[str, Any]], Reply]:
     # Imported after the limits are set, because the picture library is the part not to be trusted.
-    from mirada.adapters.image_decoder import pixels
+    from mirada.adapters.image_decoder import opening, pixels
 
-    limits = pixels.Limits(
+    limits = opening.Limits(
         options["max_pixels"], options["max_side_px"], tuple(options["background"])
     )
     pixels.prepare(limits)
@@ -70,7 +70,7 @@ def _answerer(options: dict[str, Any]) -> Callable[[dict[str, Any]], Reply]:
         try:
             facts, payload = work(request)
             return {"ok": True, **facts}, payload
-        except pixels.Refused as error:
+        except opening.Refused as error:
             return _refusal(error.kind, error.detail)
         except pixels.TOO_MANY_PIXELS:
             return answer_too_large
@@ -82,7 +82,7 @@ def _answerer(options: dict[str, Any]) -> Callable[[dict[str, Any]], Reply]:
             # Broken pictures make Pillow raise any error: struct.error, ValueError, KeyError and more.
             return _refusal("corrupt", f"The picture is truncated or damaged ({_reason(error)}).")
 
-    refused = pixels.too_large(limits)
+    refused = opening.too_large(limits)
     answer_too_large = _refusal(refused.kind, refused.detail)
     return answer
 

@@ -25,7 +25,7 @@ def _key_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option(
             "--scopes",
-            help="What it may do, such as read,write: of read, write, admin, metrics. "
+            help="What it may do, such as read,write: of read, write, admin, metrics, act_for. "
             "Default: all that its owner may.",
         ),
         click.option(

@@ -23,6 +23,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL
 
 from mirada.database_url import parse_database_url
+from mirada.jwks import read_key_set
 from mirada.kernel.captions import CaptionLanguage
 from mirada.kernel.drawing import checked_size
 from mirada.kernel.errors import MiradaError
@@ -129,6 +130,22 @@ class Settings(BaseSettings):
         None,
         description="Signs browser sessions, 32 characters or more. Unset: a secret that the first start "
         "writes into DATA_DIR/secret_key. A change ends every session.",
+    )
+    jwt_secret: SecretStr | None = Field(
+        None,
+        description="Verifies the HS256 tokens (JWT) of a product whose people call with them, 32 "
+        "characters or more.",
+    )
+    jwks_file: Path | None = Field(
+        None,
+        description="JWK Set with the public keys of such tokens: RSA, EC or Ed25519.",
+    )
+    jwt_audience: str | None = Field(
+        None,
+        description="What the aud of a token has to name. Unset: a token that names an audience is refused.",
+    )
+    jwt_issuer: str | None = Field(
+        None, description="What the iss of a token has to be. Unset: anything."
     )
     auth_mode: AuthMode | None = Field(
         None,
@@ -404,7 +421,14 @@ class Settings(BaseSettings):
             raise ValueError("expected file:///absolute/path")
         return value
 
-    @field_validator("secret_key")
+    @field_validator("jwks_file")
+    @classmethod
+    def _known_key_set(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            read_key_set(value)
+        return value
+
+    @field_validator("secret_key", "jwt_secret")
     @classmethod
     def _secret_that_nobody_guesses(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value()) < LEAST_SECRET_CHARS:

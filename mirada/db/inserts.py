@@ -11,10 +11,17 @@ from sqlalchemy.sql.dml import Insert
 
 from mirada.db.classifier_models import LabelExpansion, LabelVector
 from mirada.db.memory_models import TextContent
-from mirada.db.models import Base, Content, Lease
+from mirada.db.models import Base, Content, Lease, User
 from mirada.db.spending_models import SpendingDay
 
-Row = type[Content] | type[LabelExpansion] | type[Lease] | type[SpendingDay] | type[TextContent]
+Row = (
+    type[Content]
+    | type[LabelExpansion]
+    | type[Lease]
+    | type[SpendingDay]
+    | type[TextContent]
+    | type[User]
+)
 
 
 def insert_unless_there(session: Session, entity: Row, values: dict[str, Any]) -> Insert:

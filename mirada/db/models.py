@@ -157,12 +157,16 @@ class Role(StrEnum):
 
 
 class User(Numbered, Dated, Base):
-    """A person or a service that owns images."""
+    """A person or a service that owns images.
+
+    `external_id` is the host product's own id of its person; None for a user of this installation.
+    """
 
     __tablename__ = f"{PREFIX}users"
 
     username: Mapped[str] = mapped_column(String(150), unique=True)
     role: Mapped[str] = mapped_column(String(20), default=Role.USER)
+    external_id: Mapped[str | None] = mapped_column(CaseSensitive, index=True, unique=True)
 
 
 class ApiKey(Numbered, Dated, Base):

@@ -30,12 +30,15 @@ class Scope(StrEnum):
     admin: together with read or write, the rights of an administrator; without it an
         administrator's key has the rights of any user's.
     metrics: the metrics of the whole installation, and nothing else.
+    act_for: together with read or write, to do that as one of the host product's people, whom each
+        call names. A key without scopes does not have it: it is given by name.
     """
 
     READ = "read"
     WRITE = "write"
     ADMIN = "admin"
     METRICS = "metrics"
+    ACT_FOR = "act_for"
 
 
 class KeyState(StrEnum):
@@ -47,14 +50,16 @@ class KeyState(StrEnum):
 
 
 Scopes = frozenset[Scope]
-_OF_EVERYBODY: Scopes = frozenset({Scope.READ, Scope.WRITE})
+OF_EVERYBODY: Scopes = frozenset({Scope.READ, Scope.WRITE})
+"""What an ordinary user's key may have, and the most that is done for a person of the product."""
 
 
 def checked_scopes(names: Iterable[str] | None) -> Scopes | None:
     """Return scopes by their names; None, for all rights of the owner, stays None.
 
     Raises:
-        InvalidInput: there is no name, one is unknown, or admin is without read and write.
+        InvalidInput: there is no name, one is unknown, or admin or act_for is without read and
+            write.
     """
     if names is None:
         return None
@@ -68,8 +73,9 @@ def checked_scopes(names: Iterable[str] | None) -> Scopes | None:
         raise _wrong(
             "scopes", "Name at least one scope, or leave scopes out for all that the owner may."
         )
-    if Scope.ADMIN in scopes and not scopes & _OF_EVERYBODY:
-        raise _wrong("scopes", "The scope admin needs read or write beside it.")
+    for scope in (Scope.ADMIN, Scope.ACT_FOR):
+        if scope in scopes and not scopes & OF_EVERYBODY:
+            raise _wrong("scopes", f"The scope {scope} needs read or write beside it.")
     return scopes
 
 
@@ -167,8 +173,8 @@ class Authority:
                     "more: name scopes of those.",
                     scopes=sorted(missing),
                 )
-        elif not self.is_administrator and scopes is not None and scopes - _OF_EVERYBODY:
-            beyond = _listed(scopes - _OF_EVERYBODY)
+        elif not self.is_administrator and scopes is not None and scopes - OF_EVERYBODY:
+            beyond = _listed(scopes - OF_EVERYBODY)
             raise NotAllowed(f"Only an administrator makes keys with {beyond}.")
         if self.until is not None and (until is None or until > self.until):
             raise NotAllowed(

@@ -28,17 +28,20 @@ class Person:
         username: unique, whatever the case of its letters.
         role: "user" or "administrator".
         created_at: UTC.
+        external_id: the host product's id of them; None for a user of this installation. It is
+            theirs and administrators' to know.
     """
 
     id: int
     username: str
     role: str
     created_at: datetime
+    external_id: str | None = None
 
     @classmethod
     def of(cls, row: User) -> Person:
         """Return the value of a row that was flushed."""
-        return cls(row.id, row.username, str(row.role), row.created_at)
+        return cls(row.id, row.username, str(row.role), row.created_at, row.external_id)
 
 
 @dataclass(frozen=True, slots=True)

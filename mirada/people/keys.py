@@ -107,8 +107,11 @@ def issue(
     Raises:
         InvalidInput: name, scopes or expiry are wrong, or the Idempotency-Key is another request's.
         NotAllowed, ScopeMissing: it would have more rights than the asker.
-        Conflict: a request with that Idempotency-Key is being answered.
+        Conflict: a request with that Idempotency-Key is being answered, or the owner is one of the
+            host product's people.
     """
+    if owner.external_id is not None:
+        raise Conflict("People of the host product call through it and have no keys of their own.")
     name, expires_at = checked_key_name(name), checked_expiry(expires_at, utc_now())
     asker.refuse_more(scopes, expires_at)
     if scopes is not None and Scope.ADMIN in scopes and owner.role != Role.ADMINISTRATOR:

@@ -10,8 +10,12 @@ from sqlalchemy import update
 from mirada.db.models import ApiKey, utc_now
 from mirada.people import keys, users
 from mirada.people.access import Scope
+from mirada.people.product import person_of_product
 from mirada.runtime import Runtime
+from testing import tokens
+from testing.tokens import bearing
 from tests.leaks.secrets import Vault, marked
+from webapp.callers.acting import HEADER
 from webapp.callers.sessions import CSRF_HEADER
 
 Headers = dict[str, str]
@@ -19,6 +23,9 @@ Headers = dict[str, str]
 PEOPLE = ("admin", "owner", "stranger", "newcomer", "twin")
 """The owner's pictures are private, the stranger's public but for one; the twin has the bytes of one
 of the owner's, a newcomer has nothing."""
+PRODUCT_S = ("guest", "resident")
+"""The host product's own people, whose id there is theirs and administrators' to know. A guest has
+nothing, a resident a comment that everybody may read."""
 RANK = "administrator"
 """Holder of what an administrator may see for being one: everybody's jobs, and who there is."""
 SEES_AS = {
@@ -28,6 +35,8 @@ SEES_AS = {
     "writer": ("stranger",),
     "gauge": ("stranger",),
     "browser": ("stranger",),
+    "acted for": ("guest",),
+    "by token": ("guest",),
 }
 """As whom a caller sees; whoever is not here sees as themselves."""
 CALLERS = {
@@ -41,17 +50,21 @@ CALLERS = {
     "writer": 3,
     "gauge": 1,
     "browser": 3,
+    "acted for": 6,
+    "by token": 5,
     "revoked": 4,
     "signed out": 1,
     "expired": 3,
     "truncated": 2,
     "unknown": 2,
+    "forged token": 1,
+    "old token": 1,
 }
 """Who calls, and how often of a hundred."""
 VOID_SESSION = "signed out"
 """A browser whose session was opened with a key that is revoked by now."""
-VOID_KEYS = frozenset({"revoked", "expired", "truncated", "unknown"})
-SCOPED = frozenset({"clerk", "reader", "writer", "gauge"})
+VOID_KEYS = frozenset({"revoked", "expired", "truncated", "unknown", "forged token", "old token"})
+SCOPED = frozenset({"clerk", "reader", "writer", "gauge", "agent"})
 """Keys that may do a part of what their owner may."""
 
 
@@ -78,6 +91,8 @@ def invite(app: Flask, runtime: Runtime, vault: Vault) -> tuple[dict[str, int], 
         ("gauge", "stranger", {Scope.METRICS}),
         ("revoked", "owner", None),
         ("expired", "owner", None),
+        # Whose key it is must not matter to whom it acts for: this one is the owner's.
+        ("agent", "owner", {Scope.READ, Scope.WRITE, Scope.ACT_FOR}),
     ):
         with runtime.transaction() as session:
             owner = users.get_user(session, ids[person])
@@ -99,7 +114,27 @@ def invite(app: Flask, runtime: Runtime, vault: Vault) -> tuple[dict[str, int], 
         ("unknown", f"mrd_00000000_{'x' * 43}"),
     ):
         headers[void] = {"Authorization": f"Bearer {token}"}
+    headers |= _of_the_product(runtime, vault, ids, headers.pop("agent"))
     return ids, headers | {"anonymous": {}}
+
+
+def _of_the_product(
+    runtime: Runtime, vault: Vault, ids: dict[str, int], agent: Headers
+) -> dict[str, Headers]:
+    """Return the headers of the product's people, and of tokens that do not count."""
+    named: dict[str, str] = {}
+    for name in PRODUCT_S:
+        named[name] = vault.text("id", f"the product's {name}", [name, RANK])
+        ids[name] = person_of_product(runtime.database, named[name]).id
+    acting = {name: agent | {HEADER: external_id} for name, external_id in named.items()}
+    guest, resident = (named[name] for name in PRODUCT_S)
+    return {
+        "acted for": acting["guest"],
+        "resident": acting["resident"],
+        "by token": bearing(tokens.token(guest, lasts_s=86_400)),
+        "forged token": bearing(tokens.token(resident, secret="x" * 40)),
+        "old token": bearing(tokens.token(resident, lasts_s=-3600)),
+    }
 
 
 def signed_in(app: Flask, token: str) -> Headers:

@@ -151,6 +151,7 @@ def _talk(world: World) -> None:
         world.told(who, "POST", f"{path}/comments", json={"text": f"so {word}!"})
     path = world.pictures["public 200"].url
     world.told("twin", "POST", f"{path}/comments", json={"text": "so bright"})
+    world.told("resident", "POST", f"{path}/comments", json={"text": "so bright to us as well"})
 
 
 def _break(world: World) -> None:

@@ -45,7 +45,8 @@ class Prowl:
         """Send a request as somebody, look at the reply, and return it."""
         key = self.world.keys[who]
         if "Authorization" in key and random.Random(self.sent).random() < 0.3:
-            key = {"X-API-Key": key["Authorization"].removeprefix("Bearer ")}
+            others = {name: value for name, value in key.items() if name != "Authorization"}
+            key = others | {"X-API-Key": key["Authorization"].removeprefix("Bearer ")}
         sent = replace(request, headers={**request.headers, **key})
         reply = send(client or self.world.client, sent)
         self.sent += 1

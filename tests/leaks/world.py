@@ -20,6 +20,7 @@ from mirada.embedding.job import CREATE_EMBEDDINGS
 from mirada.jobs import sweep
 from mirada.kernel.embeddings import Vector, from_blob
 from mirada.runtime import Runtime
+from testing import tokens
 from testing.encoders import DIMENSION, CountingEncoder, with_encoder
 from testing.pictures import pixels
 from tests.leaks.exchange import Reply, Request, Upload, send
@@ -30,6 +31,7 @@ from workers.runner import run_job
 
 SETTINGS: dict[str, Any] = {
     "auth_mode": "keys",
+    "jwt_secret": tokens.SECRET,
     # Captions are written by a loopback server; vectors are the encoder's, as those of prompts.
     "text_embedding_model": "local",
     "llm_label_expansion_wait_ms": 0,

@@ -73,7 +73,9 @@ def test_an_administrator_creates_a_user_with_a_first_key(guarded: Gallery, key_
     assert me["username"] == "ana"
 
     read = guarded.get(response.headers["Location"], headers=root).get_json()
-    assert read == {name: body[name] for name in ("id", "username", "role", "created_at", "url")}
+    assert read == {
+        name: body[name] for name in ("id", "username", "role", "external_id", "created_at", "url")
+    }
     listed = guarded.get(key["url"], headers=root)
     assert listed.status_code == 200
     assert "key" not in listed.get_json()

@@ -11,7 +11,8 @@ from flask import Response, url_for
 from mirada.kernel.errors import NotAllowed
 from mirada.people.access import ends_at
 from webapp.callers import auth, sessions
-from webapp.callers.auth import Caller, current_caller, require_user
+from webapp.callers.auth import current_caller, require_user
+from webapp.callers.caller import Caller
 from webapp.http.rest import ApiBlueprint, header
 from webapp.schemas.keys import MY_KEY_EXAMPLE, SHOWN_ONCE, KeySchema, key_body
 from webapp.schemas.replies import ReplySchema

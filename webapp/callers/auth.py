@@ -9,12 +9,18 @@ from flask import Flask, Response, abort, g, request
 from flask_httpauth import HTTPTokenAuth, MultiAuth
 
 from mirada.config import AuthMode, OpenAs, Settings
-from mirada.kernel.audience import Audience
 from mirada.kernel.errors import NotAllowed, NotAuthenticated
 from mirada.people import users
-from mirada.people.access import NEEDS_KEY, Authority, Scope, Scopes, ends_at, scopes_from_text
-from mirada.people.identity import Bearer, Key, Person, recognise_by_id, recognise_key
-from webapp.callers import sessions
+from mirada.people.access import (
+    NEEDS_KEY,
+    OF_EVERYBODY,
+    Scope,
+    scopes_from_text,
+)
+from mirada.people.identity import Bearer, Person, recognise_by_id, recognise_key
+from mirada.people.tokens import TOKEN_PATTERN, Tokens
+from webapp.callers import acting, sessions
+from webapp.callers.caller import ANONYMOUS, Caller
 from webapp.callers.open_mode import refuse_other_names, refuse_other_sites
 from webapp.callers.scopes import SAFE_METHODS, require_scope, scope_needed
 from webapp.http.current import current_runtime
@@ -38,50 +44,10 @@ _keys = MultiAuth(_bearer_header, _key_header)
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
-    """The caller of a request.
+class Token:
+    """A token of the host product that counts, and the person it names."""
 
-    Attributes:
-        user: None for an anonymous caller, who sees public images only. Their role is "user" where
-            the key lacks the scope admin.
-        key: what they called with; None without one.
-        is_limited_administrator: whether only the key keeps the user from acting as one.
-        opened: the browser session that the call came with; None without one.
-    """
-
-    user: Person | None
-    key: Key | None = None
-    is_limited_administrator: bool = False
-    opened: sessions.Opened | None = None
-
-    @property
-    def user_id(self) -> int | None:
-        """The user's id; None for an anonymous caller."""
-        return None if self.user is None else self.user.id
-
-    @property
-    def audience(self) -> Audience:
-        """The caller as somebody to whom images are shown."""
-        return Audience(self.user_id)
-
-    @property
-    def is_administrator(self) -> bool:
-        """Whether the caller may rebuild indexes and see everybody's jobs."""
-        return self.user is not None and self.user.role == "administrator"
-
-    @property
-    def scopes(self) -> Scopes | None:
-        """The scopes of the key; None for no limit."""
-        return None if self.key is None else scopes_from_text(self.key.scopes)
-
-    @property
-    def authority(self) -> Authority:
-        """The most that a key made by this caller may do."""
-        until = None if self.key is None else ends_at(self.key.expires_at, self.key.revoked_at)
-        return Authority(self.is_administrator, self.scopes, until)
-
-
-ANONYMOUS = Caller(None)
+    external_id: str
 
 
 def register(app: Flask) -> None:
@@ -150,11 +116,12 @@ def _check_caller() -> None:
     if request.endpoint in KEYLESS_ENDPOINTS or request.method == "OPTIONS":
         return
     needed = scope_needed(request.endpoint, request.method)
-    if needed is not None and not _is_key_sent():
+    is_told_who = _is_key_sent() or acting.is_named()
+    if needed is not None and not is_told_who:
         # Also where the view would ask for nobody: the next one might.
         _refuse_strangers(current_runtime().settings)
     # Browsers send the cookie with everything: what is the same for everybody does not look at it.
-    if _is_key_sent() or (needed is not None and sessions.is_sent()):
+    if is_told_who or (needed is not None and sessions.is_sent()):
         require_scope(current_caller().scopes, needed)
 
 
@@ -170,9 +137,23 @@ def _identify() -> Caller:
         refusal = _keys.login_required(lambda: None)()
         if refusal is not None:
             abort(refusal)
-        return _caller_of(_keys.current_user())
+        return _caller_of_sent(_keys.current_user())
+    acting.refuse_name()
     opened = sessions.opened()
     return _caller_without_key() if opened is None else _caller_of_session(opened)
+
+
+def _caller_of_sent(sent: Bearer | Token) -> Caller:
+    """Return the caller of a key, whom a person of the product may stand in for, or of a token."""
+    if isinstance(sent, Token):
+        if acting.is_named():
+            raise NotAllowed(f"This token says who is calling. {acting.NEEDS_ACTING_KEY}")
+        return Caller(acting.person(sent.external_id), bounds=OF_EVERYBODY)
+    if not acting.is_named():
+        return _caller_of(sent)
+    scopes = scopes_from_text(sent.key.scopes)
+    person = acting.named_person(scopes)
+    return Caller(person, bounds=OF_EVERYBODY & (scopes or frozenset()))
 
 
 def _caller_without_key() -> Caller:
@@ -220,13 +201,19 @@ def sign_in(key: str | None) -> Caller:
         HTTPException: with the 401 reply to a key that counts for nobody.
         NotAllowed: as `current_caller` says.
     """
+    if acting.is_named():
+        raise NotAllowed(
+            f"A session acts for the owner of its key alone. {acting.NEEDS_ACTING_KEY}"
+        )
     if key is not None:
-        bearer = _bearer_of(key, is_in_body=True)
+        bearer = _bearer_of(key)
         if bearer is None:
             abort(_refuse_key(401))
         caller = _caller_of(bearer)
     else:
         caller = current_caller() if _is_key_sent() else _caller_without_key()
+    if caller.bounds is not None:
+        raise NotAllowed("A session is opened with a key: send the token itself with every call.")
     if caller.user is None:
         raise NotAuthenticated('Send the API key to sign in with, as JSON: {"key": "mrd_..."}.')
     g.caller = caller
@@ -235,29 +222,42 @@ def sign_in(key: str | None) -> Caller:
 
 @_bearer_header.verify_token
 @_key_header.verify_token
-def _bearer_of(key: str, *, is_in_body: bool = False) -> Bearer | None:
+def _verified(sent: str) -> Bearer | Token | None:
     try:
-        if not is_in_body:
-            _refuse_two_keys()
+        _refuse_two_keys()
+        if TOKEN_PATTERN.fullmatch(sent) and (tokens := _tokens()) is not None:
+            return Token(tokens.external_id(sent))
+    except NotAuthenticated as error:
+        g.key_refusal = error.detail
+        return None
+    return _bearer_of(sent)
+
+
+def _bearer_of(key: str) -> Bearer | None:
+    try:
         with current_runtime().reading() as session:
             bearer = recognise_key(session, key)
     except NotAuthenticated as error:
-        g.key_refusal = error.detail
+        g.key_refusal = f"{error.detail} A key is sent as 'Authorization: Bearer KEY'."
         return None
     _note_use(bearer)
     return bearer
 
 
+def _tokens() -> Tokens | None:
+    runtime = current_runtime()
+    return runtime.remembered("tokens", lambda: (Tokens.of(runtime.settings),))[0]
+
+
 @_bearer_header.error_handler
 @_key_header.error_handler
 def _refuse_key(_status: int) -> Response:
-    detail = g.get("key_refusal", "No API key was found in what was sent.")
-    return problem(
-        401,
-        NotAuthenticated.code,
-        f"{detail} A key is sent as 'Authorization: Bearer KEY'.",
-        headers=[challenge("invalid_token")],
+    detail = g.get(
+        "key_refusal",
+        "No API key was found in what was sent. A key is sent as 'Authorization: Bearer KEY'.",
     )
+    headers = [challenge("invalid_token")]
+    return problem(401, NotAuthenticated.code, detail, headers=headers)
 
 
 def _refuse_two_keys() -> None:

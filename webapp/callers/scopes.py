@@ -53,4 +53,5 @@ _WHAT = {
     Scope.WRITE: "change anything",
     Scope.ADMIN: "act as an administrator",
     Scope.METRICS: "read metrics",
+    Scope.ACT_FOR: "act for people of the product",
 }

@@ -28,8 +28,15 @@ everywhere, also where none is needed.
 `read`: every GET, and the POSTs that only ask (searches, similar images, embeddings). `write`: every
 other call, classifications included, for they are remembered; it does not include `read`. `admin`:
 together with those, what only an administrator may; without it an administrator's key does what any
-user's does. `metrics`: the metrics of the installation. A key without scopes may do all that its
-owner may.
+user's does. `metrics`: the metrics of the installation. `act_for`: together with `read` or `write`,
+to do that for people of your product. A key without scopes may do all that its owner may, but for
+`act_for`.
+
+**People of your product.** A key with the scope `act_for` names whom a call is for in
+`X-Mirada-User`: your id of them, 1 to 191 characters of UTF-8, made at first use. A token of your
+product (`JWT_SECRET`, `JWKS_FILE`), sent as a key is, names them in `sub`. They are users, never
+administrators, and see what any user sees. The header without a key is 401, with a key that lacks
+the scope 403, and never ignored.
 
 **Browsers** sign in with `POST /api/v1/session` and a key, and get a cookie that does what the key
 does: for 12 hours, and no longer than the key counts. It works for pages of this server only. Calls

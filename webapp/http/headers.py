@@ -26,7 +26,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
 )
 PICTURE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 """For bytes that people uploaded: should a browser ever take them for a page, it can do nothing."""
-CALLER_HEADERS = ("Authorization", "X-API-Key", "Cookie")
+CALLER_HEADERS = ("Authorization", "X-API-Key", "X-Mirada-User", "Cookie")
 """What says who is calling, and so what a reply may depend on."""
 EXPOSED_HEADERS = (
     "ETag",

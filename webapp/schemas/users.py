@@ -17,6 +17,7 @@ USER_EXAMPLE = {
     "id": 7,
     "username": "ana",
     "role": "user",
+    "external_id": None,
     "created_at": "2026-01-02T03:04:05+00:00",
     "url": "/api/v1/users/7",
 }
@@ -32,6 +33,15 @@ class UserSchema(ResourceSchema):
         metadata={
             "description": "Of yourself: what you act as. An administrator's key without the scope "
             "admin acts as user."
+        },
+    )
+
+    external_id = ma.fields.String(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "The host product's id of one of its own people; null for a user of this "
+            "installation."
         },
     )
 
@@ -66,6 +76,7 @@ def user_body(user: Person) -> dict[str, Any]:
         "id": user.id,
         "username": user.username,
         "role": str(user.role),
+        "external_id": user.external_id,
         "created_at": user.created_at,
         "url": url_for("users.get_user", user_id=user.id),
     }

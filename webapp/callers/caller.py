@@ -1,0 +1,59 @@
+"""The caller of a request as a value: who it is, and what they may do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mirada.kernel.audience import Audience
+from mirada.people.access import Authority, Scopes, ends_at, scopes_from_text
+from mirada.people.identity import Key, Person
+from webapp.callers.sessions import Opened
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The caller of a request.
+
+    Attributes:
+        user: None for an anonymous caller, who sees public images only. Their role is "user" where
+            the key lacks the scope admin.
+        key: what they called with; None without one, and for a person of the host product.
+        is_limited_administrator: whether only the key keeps the user from acting as one.
+        opened: the browser session that the call came with; None without one.
+        bounds: what a person of the host product may do at most; None for anybody else.
+    """
+
+    user: Person | None
+    key: Key | None = None
+    is_limited_administrator: bool = False
+    opened: Opened | None = None
+    bounds: Scopes | None = None
+
+    @property
+    def user_id(self) -> int | None:
+        """The user's id; None for an anonymous caller."""
+        return None if self.user is None else self.user.id
+
+    @property
+    def audience(self) -> Audience:
+        """The caller as somebody to whom images are shown."""
+        return Audience(self.user_id)
+
+    @property
+    def is_administrator(self) -> bool:
+        """Whether the caller may rebuild indexes and see everybody's jobs."""
+        return self.user is not None and self.user.role == "administrator"
+
+    @property
+    def scopes(self) -> Scopes | None:
+        """The scopes of the call; None for no limit."""
+        return self.bounds if self.key is None else scopes_from_text(self.key.scopes)
+
+    @property
+    def authority(self) -> Authority:
+        """The most that a key made by this caller may do."""
+        until = None if self.key is None else ends_at(self.key.expires_at, self.key.revoked_at)
+        return Authority(self.is_administrator, self.scopes, until)
+
+
+ANONYMOUS = Caller(None)

@@ -9,6 +9,8 @@ import signal
 import sys
 from pathlib import Path
 
+from gunicorn.glogging import Logger
+
 from mirada.config import SETTINGS_EXIT_CODE, InvalidSettings, Settings
 from mirada.kernel.errors import Unavailable
 from mirada.metrics import multiprocess
@@ -50,6 +52,20 @@ worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 # The app logs requests, with their ids.
 accesslog = None
 
+
+class _Lines(Logger):
+    """Gunicorn's own lines in the format of ours, from the first one on."""
+
+    def setup(self, cfg):
+        super().setup(cfg)
+        logs.configure(_settings)
+        for name in ("gunicorn.error", "gunicorn.access"):
+            logging.getLogger(name).handlers.clear()
+            logging.getLogger(name).propagate = True
+
+
+logger_class = _Lines
+
 # Less than what the arbiter waits before it kills.
 _STOP_WITHIN_S = 25
 
@@ -60,11 +76,6 @@ _serving: Serving | None = None
 def on_starting(server):
     """Migrate once, before any worker is forked; the server starts even if the database is down."""
     global _is_migrated
-    logs.configure(_settings)
-    # Gunicorn's own lines go through the handler of ours, in the same format.
-    for name in ("gunicorn.error", "gunicorn.access"):
-        logging.getLogger(name).handlers.clear()
-        logging.getLogger(name).propagate = True
     runtime = Runtime(_settings)
     try:
         runtime.migrate()

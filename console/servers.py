@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import errno
+import http.client
+import json
 import os
+import socket
 import sys
+from contextlib import closing
 
 import click
 
 from console.site import settings_in_force
-from mirada.config import PROJECT_ROOT
+from mirada.config import PROJECT_ROOT, Settings
+from mirada.kernel.commands import command_line
 
 
 @click.command("run")
-def run() -> None:
+@click.option("--typed", default=None, hidden=True, help="The line that was typed instead.")
+def run(typed: str | None) -> None:
     """Serve HTTP, by Gunicorn; Ctrl-C stops it. Makes the database where there is none."""
-    settings_in_force()
+    settings = settings_in_force()
+    require_free_port(settings, typed or command_line("run"))
     # It says on standard output when it is ready, for the person who typed the command.
     os.environ["MIRADA_ANNOUNCE"] = "1"
     _become("gunicorn", "-c", "gunicorn.conf.py", "wsgi:app")
@@ -25,6 +33,54 @@ def worker() -> None:
     """Work on jobs beside the web server; needed where REDIS_URL is set."""
     settings_in_force()
     _become("workers")
+
+
+def require_free_port(settings: Settings, line: str) -> None:
+    """Refuse where the server could not listen, before it migrates anything.
+
+    Args:
+        settings: say where it listens.
+        line: the one to type again with another port.
+
+    Raises:
+        click.ClickException: the port is taken, or the address is not to be had.
+    """
+    is_ipv6 = ":" in settings.host
+    with socket.socket(socket.AF_INET6 if is_ipv6 else socket.AF_INET) as probe:
+        # As Gunicorn does: connections that have just ended do not hold the port.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise click.ClickException(_why_not(settings, error, line)) from None
+
+
+def _why_not(settings: Settings, error: OSError, line: str) -> str:
+    if error.errno == errno.EADDRINUSE:
+        other = settings.port + 1 if settings.port < 65535 else settings.port - 1
+        return (
+            f"Port {settings.port} is in use{_by_whom(settings)}. Choose another one: "
+            f"PORT={other} {line}"
+        )
+    if error.errno == errno.EACCES:
+        return f"This user may not listen on port {settings.port}. Choose one above 1023: PORT=8000 {line}"
+    reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+    return (
+        f"HOST={settings.host} is no address of this machine that a server can listen on ({reason}). "
+        f"For this machine alone: HOST=127.0.0.1 {line}"
+    )
+
+
+def _by_whom(settings: Settings) -> str:
+    """Return " by Mirada, ..." where it answers there, else ""."""
+    try:
+        with closing(http.client.HTTPConnection(settings.host, settings.port, timeout=1)) as there:
+            there.request("GET", "/health/live")
+            reply = there.getresponse()
+            is_ours = reply.status == 200 and json.load(reply).get("status") == "alive"
+    except (OSError, http.client.HTTPException, ValueError, AttributeError):
+        return ""
+    return f" by Mirada, which answers at {settings.address} already" if is_ours else ""
 
 
 def _become(module: str, *arguments: str) -> None:

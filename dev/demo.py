@@ -21,11 +21,18 @@ from typing import Any
 DEMO = Path(__file__).resolve().parent.parent / "demo"
 UPLOADS_AT_ONCE = 4
 PATIENCE_S = 600.0
+START_PATIENCE_S = 60.0
+"""How long a server is waited for that has just been started in another terminal."""
 FIRST_SEARCH = {"text": "a smiling face", "k": 5}
 
 
 class Refused(Exception):
     """The server answered with an error; the message is its own."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        """Keep the status."""
+        super().__init__(f"{status}: {detail}")
+        self.status = status
 
 
 class Server:
@@ -56,7 +63,7 @@ class Server:
                 detail = json.loads(problem)["detail"]
             except (ValueError, KeyError, TypeError):
                 detail = problem[:200]
-            raise Refused(f"{error.code}: {detail}") from error
+            raise Refused(error.code, str(detail)) from error
 
     def own_images(self) -> list[dict[str, Any]]:
         """Return every image of the caller, page by page."""
@@ -88,6 +95,31 @@ def say(line: str, *, end: str = "\n") -> None:
     """Write for the person at the terminal."""
     sys.stdout.write(line + end)
     sys.stdout.flush()
+
+
+def wait_for(server: Server) -> None:
+    """Return once the server takes calls.
+
+    Raises:
+        OSError, Refused: it did not within START_PATIENCE_S, or it refused for good.
+    """
+    deadline = time.monotonic() + START_PATIENCE_S
+    is_told = False
+    while True:
+        try:
+            server.call("/api/v1/images?limit=1")
+            return
+        except (OSError, Refused) as error:
+            is_hopeless = isinstance(error, Refused) and error.status != 503
+            if is_hopeless or time.monotonic() > deadline:
+                raise
+        if not is_told:
+            say(
+                f"Nobody answers at {server.url} yet; trying again for {START_PATIENCE_S:.0f} s. "
+                "Has `make run` been started in another terminal?"
+            )
+            is_told = True
+        time.sleep(1)
 
 
 def upload_missing(server: Server) -> set[str]:
@@ -126,6 +158,11 @@ def wait_until_embedded(server: Server, names: set[str]) -> None:
         say(f"Failed: {image['filename']}: {image['failure']}")
 
 
+def _start_line(url: str) -> str:
+    port = urllib.parse.urlsplit(url).port
+    return "make run" if port in {None, 8000} else f"PORT={port} make run"
+
+
 def main() -> int:
     """Run; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -137,15 +174,15 @@ def main() -> int:
         # Only now: with an address given, nothing of the product has to be installed here.
         sys.path.insert(0, str(DEMO.parent))
         from mirada.config import SETTINGS_EXIT_CODE, InvalidSettings, Settings
-        from webapp.serving import base_url
 
         try:
-            url = base_url(Settings.from_env())
+            url = Settings.from_env().address
         except InvalidSettings as error:
             say(str(error))
             return SETTINGS_EXIT_CODE
     server = Server(url, options.key)
     try:
+        wait_for(server)
         names = upload_missing(server)
         if not server.call("/api/v1/models")["enabled"]:
             say(
@@ -163,7 +200,7 @@ def main() -> int:
         say(f"The server refused: {error}")
         return 1
     except OSError as error:
-        say(f"Nobody answers at {url} ({error}). Start it first: make run")
+        say(f"Nobody answers at {url} ({error}). Start it first: {_start_line(url)}")
         return 1
     found = ", ".join(f"{each['image']['caption']} {each['similarity']:.2f}" for each in best)
     say(f'"{FIRST_SEARCH["text"]}" finds: {found}\nTry it:')

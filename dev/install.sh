@@ -1,44 +1,37 @@
 #!/usr/bin/env bash
 # Make .venv hold exactly what a requirements file pins; does nothing when it already does.
-# Usage: dev/install.sh requirements.txt|requirements-dev.txt
+# Usage: dev/install.sh requirements.txt|requirements-dev.txt. No administrator is needed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 wanted=${1:?which requirements file}
+# What PyTorch and the rest take, measured; keep README.md in step.
+download_gb=3.2
+installed_mb=6200
 
 say() { printf '%s\n' "$*" >&2; }
 
 find_python() {
-    # Each candidate is run, not only found: a shim may name a version that is not installed.
+    # Each candidate is run, not only found: a shim may name a version that is not installed, and a
+    # minimal system may leave out parts of the standard library.
     local candidate
     for candidate in "${MIRADA_PYTHON:-}" /usr/bin/python3 python3 python3.13 python3.12 python3.11; do
         if [ -n "$candidate" ] && "$candidate" -c \
-            'import sys; sys.exit(sys.version_info[:2] < (3, 11))' 2>/dev/null; then
+            'import sys, venv, ssl, zipfile; sys.exit(sys.version_info[:2] < (3, 11))' 2>/dev/null; then
             "$candidate" -c 'import sys; print(sys.executable)'
             return
         fi
     done
-    say "Mirada needs Python 3.11 or newer. On Debian 12 or Ubuntu 24.04: apt-get install python3 python3-venv"
+    say "Mirada needs Python 3.11 or newer, whole: on Debian 12, Ubuntu 24.04 or later, apt-get install python3"
+    say "MIRADA_PYTHON=/path/to/python names one that is not found."
     return 1
 }
 
-as_root() {
-    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
-}
-
 make_environment() {
-    local python package
+    local python
     python=$(find_python)
     say "Making .venv with $("$python" --version) ..."
-    # Debian ships venv without ensurepip, which makes it fail half-way, unless this package is there.
-    if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
-        package=$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
-        say "Python's venv module is incomplete; installing $package ..."
-        if ! { as_root apt-get update -qq && as_root apt-get install -y -qq "$package"; } >/dev/null 2>&1; then
-            say "That needs an administrator: sudo apt-get install $package"
-            return 1
-        fi
-    fi
-    "$python" -m venv --clear .venv
+    # Without pip, whose parts Debian keeps in a package of their own: the installer does not need it.
+    "$python" -m venv --without-pip --clear .venv
 }
 
 fingerprint() {
@@ -47,32 +40,75 @@ fingerprint() {
 }
 
 usable() { .venv/bin/python -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11))' 2>/dev/null; }
+is_installed() { [ "$(cat ".venv/.installed-$wanted" 2>/dev/null)" = "$(fingerprint "$wanted")" ]; }
 
-if usable && [ "$(cat ".venv/.installed-$wanted" 2>/dev/null)" = "$(fingerprint "$wanted")" ]; then
+# A cache on another disk would hold everything twice: there packages are copied, on one disk linked.
+choose_cache() {
+    local cache
+    [ -z "${UV_CACHE_DIR:-}" ] || return 0
+    cache=$(.venv/bin/python -m uv cache dir 2>/dev/null) || cache=
+    if [ -n "$cache" ] && mkdir -p "$cache" 2>/dev/null && touch "$cache/.linked" 2>/dev/null &&
+        ln -f "$cache/.linked" .venv/.linked 2>/dev/null; then
+        rm -f .venv/.linked "$cache/.linked"
+        export UV_CACHE_DIR=$cache
+    else
+        export UV_CACHE_DIR=$PWD/.venv/.cache
+        trap 'rm -rf .venv/.cache' EXIT
+    fi
+}
+
+require_room() {
+    local free need=$installed_mb held
+    # What is there already, here or in the cache, takes no room again.
+    for held in .venv/ "$UV_CACHE_DIR"; do
+        [ ! -d "$held" ] || need=$((need - $(du -sm "$held" 2>/dev/null | cut -f1)))
+    done
+    free=$(df -Pm .venv/ | awk 'NR == 2 { print $4 }')
+    if [ "$need" -gt "$free" ]; then
+        say "This needs about $(((need + 99) / 100 * 100)) MB on the disk of $PWD, and $free MB are free there. Nothing"
+        say "was downloaded. Make room, or put this folder on a larger disk, and run it again."
+        return 1
+    fi
+    if [ "$need" -gt 1000 ]; then
+        say "Installing $wanted into .venv, once: about $download_gb GB are downloaded and 6 GB unpacked" \
+            "($((free / 1000)) GB are free). This takes minutes ..."
+    else
+        say "Installing $wanted into .venv ..."
+    fi
+}
+
+if usable && is_installed; then
     exit 0
 fi
 
 # Two terminals may start at once; the second waits and then finds everything done.
 exec 9>.install.lock
-flock 9
+if ! flock -n 9; then
+    say "Another terminal is installing into .venv; waiting until it is done ..."
+    flock 9
+fi
 usable || make_environment
-if [ "$(cat ".venv/.installed-$wanted" 2>/dev/null)" = "$(fingerprint "$wanted")" ]; then
+if is_installed; then
     exit 0
 fi
 
 if ! .venv/bin/python -m uv --version >/dev/null 2>&1; then
-    .venv/bin/python -m pip --version >/dev/null 2>&1 || .venv/bin/python -m ensurepip >/dev/null
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-        --require-hashes -r dev/installer.txt
+    say "Fetching the installer (uv, about 20 MB) ..."
+    .venv/bin/python dev/get_uv.py install .venv
 fi
 # The installer reads its own settings only; a company's package index is usually told to pip.
-index=${PIP_INDEX_URL:-$(.venv/bin/python -m pip config get global.index-url 2>/dev/null || true)}
-if [ -n "$index" ] && [ -z "${UV_DEFAULT_INDEX:-}" ]; then export UV_DEFAULT_INDEX=$index; fi
+index=$(.venv/bin/python dev/get_uv.py index)
+if [ -n "$index" ]; then export UV_DEFAULT_INDEX=$index; fi
+.venv/bin/python dev/get_uv.py ask
+choose_cache
+require_room
 
-say "Installing $wanted (about 6 GB with PyTorch; once) ..."
+# Progress is for people; where nobody looks, only what went wrong is said.
+quietly=(--quiet)
+[ ! -t 2 ] || quietly=()
 # Compiled now, once: where Python may not write bytecode (PYTHONDONTWRITEBYTECODE, a read-only disk)
 # every start would compile PyTorch's modules again, 8 s to the first vector instead of 4.
-.venv/bin/python -m uv pip install --quiet --python .venv/bin/python --compile-bytecode \
+.venv/bin/python -m uv pip install "${quietly[@]}" --python .venv/bin/python --compile-bytecode \
     --require-hashes -r "$wanted"
 fingerprint "$wanted" >".venv/.installed-$wanted"
 # What the tests need contains what running needs, at the same pins (a test says so).

@@ -3,4 +3,4 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 dev/install.sh requirements.txt
-exec bin/mirada run
+exec bin/mirada run --typed "make run"

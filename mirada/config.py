@@ -167,7 +167,8 @@ class Settings(BaseSettings):
         "INFO", description="Least severe log records that are written."
     )
     log_format: Literal["auto", "json", "console"] = Field(
-        "auto", description="auto: readable on a terminal, JSON lines elsewhere."
+        "auto",
+        description="auto: for people on a terminal and in a pipe of what was typed there, else JSON lines.",
     )
     max_upload_mb: int = Field(50, ge=1, le=1024, description="Largest upload, in MiB.")
     import_dir: Path | None = Field(
@@ -531,6 +532,17 @@ class Settings(BaseSettings):
     def is_open_to_a_network(self) -> bool:
         """Whether somebody on another machine may act as the local user, without a key."""
         return self.effective_auth_mode is AuthMode.OPEN and not _is_loopback(self.host)
+
+    @property
+    def address(self) -> str:
+        """The address that a person on this machine can open, such as http://127.0.0.1:8000."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    def prefixed(self, line: str) -> str:
+        """Return a shell line with the port before it where that is not the default."""
+        default = type(self).model_fields["port"].default
+        return line if self.port == default else f"PORT={self.port} {line}"
 
     @property
     def image_dir(self) -> Path:

@@ -181,12 +181,13 @@ class Serving:
                 self._runtime.index(space.id).refresh()
 
     def _say_ready(self) -> None:
-        address = base_url(self._runtime.settings)
+        settings = self._runtime.settings
+        address = settings.address
         line = f"Mirada is up at {address} but not healthy yet: see {address}/health"
         until_s = time.monotonic() + ANSWER_PATIENCE_S
         while time.monotonic() < until_s and not self._stopping.is_set():
             if _is_healthy(address):
-                line = _ready_line(address, self._runtime.settings.embeddings_enabled)
+                line = _ready_line(settings)
                 break
             self._stopping.wait(ASK_AGAIN_S)
         if not self._stopping.is_set():
@@ -214,22 +215,18 @@ class Serving:
         logger.info("IMPORT_DIR: %s", outcome.summary())
 
 
-def _ready_line(address: str, is_embedding: bool) -> str:
-    if not is_embedding:
+def _ready_line(settings: Settings) -> str:
+    address = settings.address
+    if not settings.embeddings_enabled:
         return (
             f"Ready: {address} - pictures are stored and not embedded, so there is no search, until "
             f"EMBEDDINGS_ENABLED is true; {address}/docs tries every call."
         )
+    demo = settings.prefixed("make demo")
     return (
-        f"Ready: {address} - now run `make demo` in another terminal, then search for one of its "
+        f"Ready: {address} - now run `{demo}` in another terminal, then search for one of its "
         f"stickers; {address}/docs tries every call."
     )
-
-
-def base_url(settings: Settings) -> str:
-    """Return the address a person on this machine can open."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
-    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 
 
 def _is_healthy(address: str) -> bool:

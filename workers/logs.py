@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import stat
 import sys
 import time
 import warnings
@@ -45,14 +47,16 @@ def configure(settings: Settings) -> None:
     values bound in `structlog.contextvars`: request_id, job_id, kind.
     """
     as_json = settings.log_format == "json" or (
-        settings.log_format == "auto" and not sys.stderr.isatty()
+        settings.log_format == "auto" and not is_read_by_a_person()
     )
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.TimeStamper(fmt="iso", utc=True)
+        if as_json
+        else structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
         structlog.processors.StackInfoRenderer(),
     ]
     formatter = structlog.stdlib.ProcessorFormatter(
@@ -85,6 +89,33 @@ def configure(settings: Settings) -> None:
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(timm|open_clip|torch)\.")
 
 
+def is_read_by_a_person() -> bool:
+    """Return whether the log goes to a terminal, or through a pipe of a command typed at one.
+
+    A file is read by programs, and so is the pipe of a supervisor, which types nothing.
+    """
+    if sys.stderr.isatty():
+        return True
+    try:
+        is_pipe = stat.S_ISFIFO(os.fstat(sys.stderr.fileno()).st_mode)
+        return is_pipe and os.isatty(0)
+    except (OSError, ValueError):
+        return False
+
+
+def _for_a_person(_logger: Any, _method: str, event: Any) -> Any:
+    """Leave out what a person at a terminal does not look for, and tell a request in one phrase."""
+    if event["event"] == "request":
+        words = (event.get(name) for name in ("method", "path", "status"))
+        phrase = f"{' '.join(map(str, words))} in {event.get('duration_ms', 0):.0f} ms"
+        return {"timestamp": event["timestamp"], "event": phrase}
+    event.pop("logger", None)
+    if event.get("level") in {"info", "debug"}:
+        del event["level"]
+        event.pop("request_id", None)
+    return event
+
+
 def _rendering(as_json: bool) -> list[Any]:
     if as_json:
         return [
@@ -93,9 +124,11 @@ def _rendering(as_json: bool) -> list[Any]:
             structlog.processors.JSONRenderer(),
         ]
     return [
+        _for_a_person,
         structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(),
+            pad_event_to=0,
             # The default shows local variables, and with them settings and keys.
             exception_formatter=structlog.dev.plain_traceback,
-        )
+        ),
     ]

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -146,16 +147,20 @@ def test_settings_that_cannot_be_used_are_all_named_and_nothing_starts(tmp_path:
         terminal.kill()
 
 
-def test_a_port_that_is_taken_is_said_and_nothing_stays_behind(tmp_path: Path) -> None:
-    import socket
-
+def test_a_port_that_is_taken_is_said_before_anything_is_done(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        terminal = Terminal(tmp_path, PORT=str(taken.getsockname()[1]))
+        port = taken.getsockname()[1]
+        terminal = Terminal(tmp_path, PORT=str(port))
         try:
             assert terminal.process.wait(30) != 0
-            assert "in use" in terminal.output
+            said = [line for line in terminal.output.splitlines() if not line.startswith("make: ")]
+            other = port + 1 if port < 65535 else port - 1
+            assert said == [
+                f"Error: Port {port} is in use. Choose another one: PORT={other} make run"
+            ]
+            assert not (tmp_path / "data").exists()
             assert terminal.group == []
         finally:
             terminal.kill()

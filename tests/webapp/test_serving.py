@@ -20,7 +20,7 @@ from testing.registering import take_in
 from testing.servers.mariadb import MariaDbServer
 from tests.conftest import MakeRuntime
 from webapp import serving
-from webapp.serving import Serving, _ready_line, base_url
+from webapp.serving import Serving, _ready_line
 
 
 def _image_count(runtime: Runtime) -> int:
@@ -106,10 +106,15 @@ def test_serving_open_callers_on_a_network_is_warned_about(
 
 
 def test_the_ready_line_invites_to_search_only_where_there_is_a_search() -> None:
-    assert "make demo" in _ready_line("http://a", True)
-    assert "search for" in _ready_line("http://a", True)
-    assert "make demo" not in _ready_line("http://a", False)
-    assert "EMBEDDINGS_ENABLED" in _ready_line("http://a", False)
+    settings = Settings.from_env(embeddings_enabled=True)
+    assert "`make demo`" in _ready_line(settings)
+    assert "search for" in _ready_line(settings)
+    # Typed in another terminal, it has to find this server.
+    other = settings.model_copy(update={"port": 8001})
+    assert "`PORT=8001 make demo`" in _ready_line(other)
+    off = settings.model_copy(update={"embeddings_enabled": False})
+    assert "make demo" not in _ready_line(off)
+    assert "EMBEDDINGS_ENABLED" in _ready_line(off)
 
 
 def test_what_a_process_counted_is_published_now_and_then_and_at_its_end(
@@ -166,7 +171,7 @@ def test_a_database_that_comes_late_is_migrated_without_a_restart(
     ],
 )
 def test_the_address_it_tells_can_be_opened(host: str, address: str) -> None:
-    assert base_url(Settings.from_env(host=host, auth_mode="keys")) == address
+    assert Settings.from_env(host=host, auth_mode="keys").address == address
 
 
 def test_the_first_start_makes_what_signs_sessions(

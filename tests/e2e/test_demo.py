@@ -1,0 +1,82 @@
+"""`make demo` beside a server that has not started yet."""
+
+from __future__ import annotations
+
+import runpy
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+
+from testing.deployment import ROOT, free_port
+
+DEMO = runpy.run_path(str(ROOT / "dev" / "demo.py"))
+
+
+class Starting(BaseHTTPRequestHandler):
+    """A server whose database is not there at the first call."""
+
+    def do_GET(self) -> None:
+        self.server.calls += 1  # type: ignore[attr-defined]
+        is_up = self.server.calls > 1  # type: ignore[attr-defined]
+        body = b"{}" if is_up else b'{"detail": "The database has no tables yet."}'
+        self.send_response(200 if is_up else self.server.status)  # type: ignore[attr-defined]
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def wait_for(url: str, patience_s: float) -> None:
+    function = DEMO["wait_for"]
+    function.__globals__["START_PATIENCE_S"] = patience_s
+    function(DEMO["Server"](url, None))
+
+
+@pytest.fixture
+def later() -> Iterator[Any]:
+    """Return a function that starts a server after a while, and returns its address."""
+    servers: list[HTTPServer] = []
+
+    def start(after_s: float, status: int) -> str:
+        port = free_port()
+
+        def serve() -> None:
+            server = HTTPServer(("127.0.0.1", port), Starting)
+            server.calls, server.status = 0, status  # type: ignore[attr-defined]
+            servers.append(server)
+            server.serve_forever()
+
+        threading.Timer(after_s, serve).start()
+        return f"http://127.0.0.1:{port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_it_says_what_it_waits_for_and_goes_on_by_itself(
+    later: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = later(0.5, 503)
+    wait_for(url, 20)
+
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"Nobody answers at {url} yet; trying again for 20 s.")
+    assert "make run" in line
+
+
+def test_it_gives_up_when_nobody_comes(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(OSError, match="refused"):
+        wait_for(f"http://127.0.0.1:{free_port()}", 0.1)
+
+
+def test_what_waiting_cannot_mend_is_said_at_once(later: Any) -> None:
+    url = later(0, 401)
+    with pytest.raises(DEMO["Refused"], match="401"):
+        wait_for(url, 20)

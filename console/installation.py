@@ -23,6 +23,19 @@ def upgrade() -> None:
     console().print("The database is up to date.")
 
 
+@database.command("revision")
+def show_revision() -> None:
+    """Show the migration the database is at, and the last one of this version; changes nothing."""
+    current, last = current_runtime().schema_revisions()
+    if current == last:
+        console().print(f"The database is at {current}, the last migration of this version.")
+        return
+    console().print(
+        f"The database is at {current or 'no migration'}; this version's last one is {last}. To get "
+        f"there: {command_line('db upgrade')}"
+    )
+
+
 @database.command("check")
 def check_database() -> None:
     """Exit 1 when the database is not what this version needs; changes nothing."""

@@ -25,7 +25,7 @@ from mirada.adapters.image_store.local import LocalImageStore
 from mirada.config import BUNDLED_MODEL_DIR, Settings
 from mirada.db import spaces
 from mirada.db.key_usage import KeyUsage
-from mirada.db.migrate import differences, upgrade_to_head
+from mirada.db.migrate import differences, revisions, upgrade_to_head
 from mirada.db.probe_texts import probe_texts
 from mirada.db.session import Database, make_engine
 from mirada.db.vector_rows import DatabaseVectors
@@ -90,6 +90,10 @@ class Runtime:
     def migrate(self) -> None:
         """Bring the database to this version's tables; concurrent callers wait for one another."""
         upgrade_to_head(self.database.engine)
+
+    def schema_revisions(self) -> tuple[str | None, str | None]:
+        """Return the migration the database is at, None before the first, and this version's last."""
+        return revisions(self.database.engine)
 
     def schema_differences(self) -> list[object]:
         """Return what a migration would still change; [] when the tables are this version's."""

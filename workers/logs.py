@@ -49,16 +49,7 @@ def configure(settings: Settings) -> None:
     as_json = settings.log_format == "json" or (
         settings.log_format == "auto" and not is_read_by_a_person()
     )
-    shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.ExtraAdder(),
-        structlog.processors.TimeStamper(fmt="iso", utc=True)
-        if as_json
-        else structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
-        structlog.processors.StackInfoRenderer(),
-    ]
+    shared = _adding(as_json)
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
         processors=[
@@ -87,6 +78,20 @@ def configure(settings: Settings) -> None:
     logging.captureWarnings(True)
     # Their authors' notes to each other; nothing an operator could act on.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(timm|open_clip|torch)\.")
+
+
+def _adding(as_json: bool) -> list[Any]:
+    """Return what adds its fields to every record."""
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True)
+        if as_json
+        else structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+        structlog.processors.StackInfoRenderer(),
+    ]
 
 
 def is_read_by_a_person() -> bool:

@@ -12,6 +12,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, insert, select, text
 from sqlalchemy.exc import InterfaceError, OperationalError
 
@@ -58,6 +59,17 @@ def upgrade_to_head(engine: Engine) -> None:
             connection.commit()
     except (OperationalError, InterfaceError, OSError) as error:
         raise Unavailable("The database cannot be reached, so it was not migrated.") from error
+
+
+def revisions(engine: Engine) -> tuple[str | None, str | None]:
+    """Return the migration the database is at, None before the first, and this version's last one."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS_DIR))
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        return context.get_current_revision(), ScriptDirectory.from_config(
+            config
+        ).get_current_head()
 
 
 def differences(engine: Engine) -> list[object]:

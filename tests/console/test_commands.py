@@ -149,6 +149,8 @@ def test_the_first_user_is_created_before_the_first_start(tmp_path: Path) -> Non
     assert listed.exit_code == 1
     assert "has no tables yet" in listed.output
     assert "bin/mirada db upgrade" in listed.output
+    at = run_command(runtime, "db", "revision").output
+    assert at.startswith("The database is at no migration; this version's last one is ")
     created = run_command(runtime, "users", "create", "ana", "--admin")
     assert created.exit_code == 0, created.output
     assert _key_in(created.output)
@@ -174,6 +176,7 @@ def test_the_local_user_is_one_administrator(runtime: Runtime) -> None:
 def test_the_database_is_checked_and_upgraded(command: Any, tmp_path: Path) -> None:
     assert "up to date" in command("db", "check")
     assert "up to date" in command("db", "upgrade")
+    assert "the last migration of this version" in command("db", "revision")
 
 
 def test_doctor_finds_what_is_not_as_promised(command: Any, runtime: Runtime) -> None:

@@ -23,7 +23,7 @@ from mirada.adapters.encoders.sentence_encoder import SentenceEncoder
 from mirada.adapters.image_decoder.sandbox import SandboxedDecoder
 from mirada.adapters.image_store.local import LocalImageStore
 from mirada.config import BUNDLED_MODEL_DIR, Settings
-from mirada.db import spaces
+from mirada.db import spaces, waits
 from mirada.db.key_usage import KeyUsage
 from mirada.db.migrate import differences, revisions, upgrade_to_head
 from mirada.db.probe_texts import probe_texts
@@ -89,7 +89,20 @@ class Runtime:
 
     def migrate(self) -> None:
         """Bring the database to this version's tables; concurrent callers wait for one another."""
-        upgrade_to_head(self.database.engine)
+        with waits.waiting_as(waits.MIGRATIONS):
+            upgrade_to_head(self.database.engine)
+
+    def begin_request(self) -> None:
+        """Let this thread wait for the database as briefly as a request does, until `end_request`."""
+        waits.begin_request()
+
+    def end_request(self) -> None:
+        """Let this thread wait for the database as background work does."""
+        waits.end_request()
+
+    def is_in_trouble(self) -> bool:
+        """Return whether a request has waited for the database in vain within the last seconds."""
+        return self.database.patience.is_in_trouble()
 
     def schema_revisions(self) -> tuple[str | None, str | None]:
         """Return the migration the database is at, None before the first, and this version's last."""

@@ -20,6 +20,8 @@ class Proxy:
         self._listener: socket.socket | None = None
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
+        self._moves = threading.Event()
+        self._moves.set()
         if up:
             self.up()
 
@@ -43,6 +45,15 @@ class Proxy:
                 with suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Accept and forward nothing while the block runs, as a server that hangs."""
+        self._moves.clear()
+        try:
+            yield
+        finally:
+            self._moves.set()
+
     def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
@@ -65,7 +76,9 @@ class Proxy:
                 selector.register(client, selectors.EVENT_READ)
                 selector.register(server, selectors.EVENT_READ)
                 while True:
-                    for key, _ in selector.select():
+                    events = selector.select()
+                    self._moves.wait()
+                    for key, _ in events:
                         end = key.fileobj
                         assert isinstance(end, socket.socket)
                         chunk = end.recv(65536)

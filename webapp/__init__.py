@@ -16,7 +16,7 @@ def create_app(runtime: Runtime) -> Flask:
     from webapp import api, compat
     from webapp.api import metrics
     from webapp.callers import auth
-    from webapp.http import docs, errors, headers, paths, tracing, uploads
+    from webapp.http import docs, errors, headers, hurry, paths, tracing, uploads
     from webapp.http.document import MiradaApi
     from workers import doorbell
 
@@ -28,6 +28,7 @@ def create_app(runtime: Runtime) -> Flask:
 
     paths.register(app)
     tracing.register(app)
+    hurry.register(app)
     headers.register(app, runtime.settings)
     uploads.register(app)
     auth.register(app)

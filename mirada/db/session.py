@@ -22,15 +22,15 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import BigInteger
 
 from mirada import private_files
-from mirada.db import changes
+from mirada.db import changes, waits
+from mirada.db.patience import Patience
 from mirada.kernel.commands import command_line
 from mirada.kernel.errors import StorageFull, Unavailable
 
 SQLITE_BUSY_TIMEOUT_S = 15
-LOCK_WAIT_S = 5
-CONNECT_TIMEOUT_S = 3
-READ_TIMEOUT_S = 30
-"""research, reliability 3.5: every dependency has time-outs. No statement of ours takes READ_TIMEOUT_S."""
+SQLITE_BUSY_IN_REQUESTS_S = 1.5
+"""A request that writes waits so long for its turn in this process, and again for other processes."""
+POOL_TIMEOUT_S = 3
 
 
 class now_ms(FunctionElement[int]):  # noqa: N801 - reads as the SQL function it is
@@ -60,36 +60,15 @@ def make_engine(url: URL, pool_size: int) -> Engine:
     counter advance.
     """
     if url.get_backend_name() == "sqlite":
-        if url.database:
-            private_files.make_folder(Path(url.database).parent)
-        engine = create_engine(
-            url,
-            pool_size=pool_size,
-            max_overflow=pool_size,
-            connect_args={"timeout": SQLITE_BUSY_TIMEOUT_S, "check_same_thread": False},
-            hide_parameters=True,
-        )
-        event.listen(engine, "do_connect", _make_sqlite_file)
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-        return engine
-    connect_args: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT_S}
+        return _sqlite_engine(url, pool_size)
+    connect_args: dict[str, Any] = {}
     if url.get_backend_name() in ("mysql", "mariadb"):
-        connect_args |= {
-            "charset": "utf8mb4",
-            "read_timeout": READ_TIMEOUT_S,
-            "write_timeout": READ_TIMEOUT_S,
-            "init_command": f"SET time_zone = '+00:00', innodb_lock_wait_timeout = {LOCK_WAIT_S}",
-        }
-    else:
-        connect_args["options"] = (
-            f"-c lock_timeout={LOCK_WAIT_S}s -c statement_timeout={READ_TIMEOUT_S}s"
-        )
-    return create_engine(
+        connect_args = {"charset": "utf8mb4", "init_command": "SET time_zone = '+00:00'"}
+    engine = create_engine(
         url,
         pool_size=pool_size,
         max_overflow=pool_size,
-        pool_timeout=5,
+        pool_timeout=POOL_TIMEOUT_S,
         pool_pre_ping=True,
         pool_recycle=280,
         isolation_level="READ COMMITTED",
@@ -97,6 +76,24 @@ def make_engine(url: URL, pool_size: int) -> Engine:
         # Texts of users must be neither in logs nor in error messages.
         hide_parameters=True,
     )
+    waits.bound(engine)
+    return engine
+
+
+def _sqlite_engine(url: URL, pool_size: int) -> Engine:
+    if url.database:
+        private_files.make_folder(Path(url.database).parent)
+    engine = create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        connect_args={"timeout": SQLITE_BUSY_TIMEOUT_S, "check_same_thread": False},
+        hide_parameters=True,
+    )
+    event.listen(engine, "do_connect", _make_sqlite_file)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
 
 
 def _make_sqlite_file(_dialect: object, _record: object, args: Any, _options: object) -> None:
@@ -121,6 +118,12 @@ def _begin_sqlite(connection: Connection) -> None:
     # A deferred transaction that reads and then writes fails at once if another writer came
     # between, whatever the busy timeout is. So writers take the lock when they begin.
     is_writer = connection.get_execution_options().get("mirada_writes", False)
+    if is_writer:
+        is_request = waits.hurry() is not None
+        busy_s = SQLITE_BUSY_IN_REQUESTS_S if is_request else SQLITE_BUSY_TIMEOUT_S
+        if connection.info.get("busy_s") != busy_s:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(busy_s * 1000)}")
+            connection.info["busy_s"] = busy_s
     connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writer else "BEGIN")
 
 
@@ -143,6 +146,7 @@ class Database:
         # SQLite's writers wait for each other by sleeping up to 100 ms at a time. A lock lets writers
         # of this process wait without sleeping; writers of other processes still sleep.
         self._turn = threading.Lock() if engine.dialect.name == "sqlite" else None
+        self.patience = Patience()
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -155,6 +159,7 @@ class Database:
             Unavailable: the database cannot be reached, is locked, or ended a transaction by itself.
         """
         with (
+            self.patience.guarding(writes=True),
             self._writers_turn(),
             _driver_errors_wrapped(),
             Session(self._writing_engine, expire_on_commit=False) as session,
@@ -167,7 +172,11 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Yield a Session for SELECTs; changes are rolled back. Raises Unavailable."""
-        with _driver_errors_wrapped(), Session(self.engine, expire_on_commit=False) as session:
+        with (
+            self.patience.guarding(writes=False),
+            _driver_errors_wrapped(),
+            Session(self.engine, expire_on_commit=False) as session,
+        ):
             yield session
 
     @contextmanager
@@ -175,7 +184,9 @@ class Database:
         if self._turn is None:
             yield
             return
-        if not self._turn.acquire(timeout=SQLITE_BUSY_TIMEOUT_S):
+        is_request = waits.hurry() is not None
+        turn_s = SQLITE_BUSY_IN_REQUESTS_S if is_request else SQLITE_BUSY_TIMEOUT_S
+        if not self._turn.acquire(timeout=turn_s):
             raise Unavailable("The database is busy writing; try again shortly.")
         try:
             yield

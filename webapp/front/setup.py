@@ -50,7 +50,7 @@ def front_of(app: Flask) -> Front:
         # Beside the pictures, where there is room; a system's temporary folder may be memory.
         budget=Budget(folder if is_usable else None),
         lane=Lane(),
-        may_wait_s=lambda: MAY_WAIT_S,
+        may_wait_s=lambda: MAY_WAIT_IN_TROUBLE_S if runtime.is_in_trouble() else MAY_WAIT_S,
     )
 
 

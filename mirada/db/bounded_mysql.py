@@ -1,0 +1,28 @@
+"""A connection to MySQL or MariaDB whose limits can be changed while it is open."""
+
+from __future__ import annotations
+
+from pymysql.connections import Connection
+
+
+class BoundedConnection(Connection):  # type: ignore[misc]
+    """PyMySQL's connection."""
+
+    def wait_at_most(self, reply_s: float) -> None:
+        """Give up a server that says nothing for `reply_s` seconds."""
+        # PyMySQL takes both with a new connection only, and looks at them before every packet.
+        self._read_timeout = self._write_timeout = reply_s
+
+    def limit(self, lock_s: int, statement_s: float) -> None:
+        """Have the server end waits for locks after `lock_s`, and statements after `statement_s`.
+
+        `lock_wait_timeout` counts for tables and for FLUSH TABLES WITH READ LOCK, which a backup holds.
+        MariaDB's limit of statements counts for all of them, MySQL's for SELECT; each server reads only
+        its own comment.
+        """
+        with self.cursor() as cursor:
+            cursor.execute(
+                f"SET SESSION innodb_lock_wait_timeout = {lock_s}, lock_wait_timeout = {lock_s}"
+                f" /*M!100101 , max_statement_time = {statement_s} */"
+                f" /*!50708 , max_execution_time = {int(statement_s * 1000)} */"
+            )

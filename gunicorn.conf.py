@@ -97,6 +97,8 @@ def post_worker_init(worker):
     # A terminal sends Ctrl-C to every process, but only the arbiter decides how workers end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGQUIT, lambda _number, _frame: _leave_at_once(worker))
+    # Read by the settings; Gunicorn itself refuses requests from which a proxy took the prefix off.
+    os.environ.pop("SCRIPT_NAME", None)
     runtime = worker.wsgi.extensions["mirada_runtime"]
     _serving = Serving(
         runtime,

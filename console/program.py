@@ -10,10 +10,12 @@ import click
 
 from console import COMMANDS, servers
 from console.site import Site
+from mirada import __version__
 from mirada.kernel.commands import DEFAULT_PROGRAM, call_program
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="Mirada", message="%(prog)s %(version)s")
 @click.pass_context
 def program(context: click.Context) -> None:
     """Serve Mirada, and do in the terminal what its operators do.

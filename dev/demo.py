@@ -50,7 +50,7 @@ class Server:
     ) -> dict[str, Any]:
         """Return the JSON reply. Raises Refused, or OSError when nobody answers."""
         request = urllib.request.Request(  # noqa: S310 - the person names the server
-            urllib.parse.urljoin(self.url + "/", path.lstrip("/")),
+            path if path.startswith(self.url) else self.url + path,
             data=body,
             headers={**self._headers, **(headers or {})},
         )
@@ -72,7 +72,7 @@ class Server:
         while path:
             page = self.call(path)
             found += page["results"]
-            path = page.get("next")
+            path = page.get("next") and urllib.parse.urljoin(self.url, page["next"])
         return found
 
     def upload(self, file: Path, caption: str) -> None:

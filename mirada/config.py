@@ -31,6 +31,26 @@ from mirada.kernel.nsfw import NsfwPolicy
 from mirada.kernel.prices import Budgets, PriceTable, micros_of, parse_prices
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+FIRST_SEGMENTS = frozenset(
+    {
+        "api",
+        "assets",
+        "classify",
+        "docs",
+        "embed-image",
+        "feedback",
+        "health",
+        "labels",
+        "livez",
+        "metrics",
+        "openapi.json",
+        "readyz",
+        "redoc",
+        "search-similar-images",
+        "static",
+    }
+)
+"""Beginnings of the paths of our routes: below another path that begins so, the two were confused."""
 SETTINGS_EXIT_CODE = 4
 """Exit code of every program whose settings cannot be used. Gunicorn stops at this one (APP_LOAD_ERROR),
 and starts a process again after any other."""
@@ -105,6 +125,11 @@ class Settings(BaseSettings):
     # Serving.
     host: str = Field("127.0.0.1", description="Address the web server listens on.")
     port: int = Field(8000, ge=1, le=65535, description="Port the web server listens on.")
+    script_name: str | None = Field(
+        None,
+        description="Path below which a proxy serves Mirada, such as /mirada, whether or not the proxy "
+        "takes it off. Unset: the root.",
+    )
     web_processes: int = Field(
         1, ge=1, le=64, description="Gunicorn worker processes. 1 without REDIS_URL."
     )
@@ -393,6 +418,20 @@ class Settings(BaseSettings):
             )
         return value
 
+    @field_validator("script_name")
+    @classmethod
+    def _path_that_is_not_ours(cls, value: str | None) -> str | None:
+        plain = (value or "").rstrip("/")
+        if not plain:
+            return None
+        if not re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)+", plain):
+            raise ValueError("expected a path such as /mirada")
+        if plain.split("/")[1] in FIRST_SEGMENTS:
+            raise ValueError(
+                f"{plain} begins a path of Mirada's own; choose another, such as /mirada"
+            )
+        return plain
+
     @field_validator("import_dir")
     @classmethod
     def _existing_folder(cls, value: Path | None) -> Path | None:
@@ -535,9 +574,10 @@ class Settings(BaseSettings):
 
     @property
     def address(self) -> str:
-        """The address that a person on this machine can open, such as http://127.0.0.1:8000."""
+        """The address that a person on this machine can open, such as http://127.0.0.1:8000/mirada."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        name = f"[{host}]" if ":" in host else host
+        return f"http://{name}:{self.port}{self.script_name or ''}"
 
     def prefixed(self, line: str) -> str:
         """Return a shell line with the port before it where that is not the default."""

@@ -26,7 +26,7 @@ def create_app(runtime: Runtime) -> Flask:
     app.extensions["mirada_runtime"] = runtime
     app.json.sort_keys = False  # type: ignore[attr-defined]
 
-    paths.register(app)
+    paths.register(app, runtime.settings.script_name or "")
     tracing.register(app)
     hurry.register(app)
     headers.register(app, runtime.settings)

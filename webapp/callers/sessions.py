@@ -84,7 +84,8 @@ def register(app: Flask) -> None:
         SESSION_COOKIE_NAME=COOKIE,
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
-        SESSION_COOKIE_PATH="/",
+        # Two servers below two paths of one host do not overwrite each other's.
+        SESSION_COOKIE_PATH=app.extensions["mirada_runtime"].settings.script_name or "/",
         SESSION_REFRESH_EACH_REQUEST=False,
         PERMANENT_SESSION_LIFETIME=LIFETIME,
         # As long as its session, whose cookie is signed with the time.

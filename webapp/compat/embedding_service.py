@@ -8,6 +8,7 @@ from typing import Any
 import marshmallow as ma
 from flask import jsonify, redirect, request, url_for
 
+from mirada import __version__
 from mirada.embedding.interactive import interactive_encoder
 from mirada.kernel.embeddings import EmbeddingSpace
 from webapp.callers.auth import require_user
@@ -64,7 +65,7 @@ class PictureEmbeddingSchema(ReplySchema):
     ServiceSchema,
     example={
         "service": "mirada",
-        "version": "v1",
+        "version": __version__,
         "status": "running",
         "endpoints": {"documentation": "/docs", "search": "/api/v1/search"},
     },
@@ -76,7 +77,7 @@ def get_service() -> Any:
         return redirect(url_for("docs.swagger_ui"))
     return jsonify(
         service="mirada",
-        version="v1",
+        version=__version__,
         status="running",
         endpoints={
             "documentation": url_for("docs.swagger_ui"),

@@ -78,12 +78,17 @@ class Alive:
         Args:
             headers: of the application's own reply.
             body: of it.
-            prefix: the path under which a proxy shows the server (SCRIPT_NAME), "" for none.
+            prefix: the path under which a proxy shows the server, "" for none. It may be left out.
         """
         self._headers = [(n, v) for n, v in headers if n.lower() not in self._VARYING]
         self._headers.append(("Content-Length", str(len(body))))
         self._body = body
-        self._paths = frozenset(prefix + path + end for path in self.PATHS for end in ("", "/"))
+        self._paths = frozenset(
+            before + path + end
+            for before in ("", prefix)
+            for path in self.PATHS
+            for end in ("", "/")
+        )
 
     def answers(self, method: str, path: str) -> bool:
         """Return whether a request is for this reply."""

@@ -55,7 +55,7 @@ def front_of(app: Flask) -> Front:
 
 
 def _alive(app: Any) -> Alive:
-    prefix = os.environ.get("SCRIPT_NAME", "")
+    prefix = app.extensions["mirada_runtime"].settings.script_name or ""
     reply = app.test_client().get(Alive.PATHS[0], base_url="http://localhost")
     return Alive(list(reply.headers.items()), reply.get_data(), prefix)
 

@@ -8,6 +8,7 @@ from typing import Any
 from flask import Flask
 from flask_smorest import Api
 
+from mirada import __version__
 from webapp.callers.sessions import COOKIE
 from webapp.http import errors
 from webapp.http.rest import header
@@ -60,14 +61,15 @@ class MiradaApi(Api):
 
     def __init__(self, app: Flask) -> None:
         """Set up an empty specification on the app; blueprints are registered afterwards."""
+        prefix = app.extensions["mirada_runtime"].settings.script_name
         app.config.update(
             API_TITLE="Mirada",
-            API_VERSION="v1",
+            API_VERSION=__version__,
             OPENAPI_VERSION="3.1.0",
             OPENAPI_URL_PREFIX=None,
             API_SPEC_OPTIONS={
                 "info": {"description": DESCRIPTION},
-                "servers": [{"url": "/", "description": "This server"}],
+                "servers": [{"url": prefix or "/", "description": "This server"}],
                 # An empty requirement says that a key may be left out.
                 "security": [{"bearer": []}, {"apiKey": []}, {"session": []}, {}],
             },

@@ -1,4 +1,4 @@
-"""Paths: ids in them, and doubled or trailing slashes, which are served without a redirect."""
+"""Paths: the prefix of a proxy, ids, and doubled or trailing slashes, which are not redirected."""
 
 from __future__ import annotations
 
@@ -66,25 +66,41 @@ class IdConverter(IntegerConverter):
 
 
 class PlainPaths:
-    """WSGI middleware: collapses slashes and drops the last one before routing sees the path.
+    """WSGI middleware: takes the prefix off, collapses slashes and drops the last one before routing.
 
     Werkzeug can answer both spellings, but for one of them it says 404 where 405 is due. It
     redirects doubled slashes, and clients then come back without the body that they sent.
     """
 
-    def __init__(self, inner: WSGIApplication) -> None:
-        """Wrap an application."""
+    def __init__(self, inner: WSGIApplication, prefix: str = "") -> None:
+        """Wrap an application.
+
+        Args:
+            inner: the application.
+            prefix: path below which a proxy shows the server, "" for none. Requests may bear it or
+                not, and every address in a reply begins with it.
+        """
         self._inner = inner
+        self._prefix = prefix
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Pass the request on under its plain path."""
-        path = environ.get("PATH_INFO", "")
-        environ["PATH_INFO"] = _SLASHES.sub("/", path).rstrip("/") or "/"
+        path = _SLASHES.sub("/", environ.get("PATH_INFO", "")).rstrip("/")
+        if self._prefix and f"{path}/".startswith(f"{self._prefix}/"):
+            path = path[len(self._prefix) :]
+        environ["PATH_INFO"] = path or "/"
+        # A header of this name, which Gunicorn takes from a local proxy, is nobody's to choose.
+        environ["SCRIPT_NAME"] = self._prefix
         return self._inner(environ, start_response)
 
 
-def register(app: Flask) -> None:
-    """Wrap the app, whose rules have no trailing slash, and add the converter `id`."""
+def register(app: Flask, prefix: str = "") -> None:
+    """Wrap the app, whose rules have no trailing slash, and add the converter `id`.
+
+    Args:
+        app: before its routes are added.
+        prefix: path below which a proxy shows the server, "" for none.
+    """
     app.url_map.converters["id"] = IdConverter
     app.url_map.merge_slashes = False
-    app.wsgi_app = PlainPaths(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = PlainPaths(app.wsgi_app, prefix)  # type: ignore[method-assign]

@@ -16,7 +16,7 @@ async function withToken(request) {
   const hasKey = request.headers?.Authorization || request.headers?.["X-API-Key"];
   const isReading = ["GET", "HEAD"].includes((request.method || "GET").toUpperCase());
   if (!isReading && !hasKey && new URL(request.url, location).origin === location.origin) {
-    const session = await fetch("/api/v1/session");
+    const session = await fetch(place.dataset.session);
     const token = session.ok ? (await session.json()).csrf_token : null;
     if (token) request.headers["X-CSRF-Token"] = token;
   }

@@ -10,13 +10,13 @@ import click
 
 from console.site import FirstCommand, Group, current_runtime
 from console.terminal import all_rows, console, print_table
-from mirada.people import keys, users
+from mirada.people import keys, roles, users
 from mirada.people.access import LONGEST_GRACE, LONGEST_LIFE, Scopes, checked_scopes, key_state
 from mirada.people.identity import Key
 from mirada.people.keys import NewKey
 
 group = Group("users", help="Who may call, and with which keys.")
-WRITTEN_BY_PEOPLE = ("name", "scopes")
+WRITTEN_BY_PEOPLE = ("name", "scopes", "external id")
 """Columns that give way on a narrow terminal."""
 
 
@@ -110,13 +110,23 @@ def revoke(prefix: str) -> None:
     console().print(f"The key {key.prefix} is revoked.")
 
 
+@group.command("role")
+@click.argument("name")
+@click.argument("role", type=click.Choice(roles.ROLES))
+def change_role(name: str, role: str) -> None:
+    """Make user NAME an administrator, or a user again, whose keys for more than that end."""
+    with current_runtime().transaction() as session:
+        user = roles.change_role(session, users.user_named(session, name).id, role)
+    console().print(f"'{user.username}' is {user.role} now.")
+
+
 @group.command("list")
 def list_users() -> None:
     """Show every user."""
     print_table(
-        ("id", "name", "role", "created"),
+        ("id", "name", "role", "external id", "created"),
         (
-            (user.id, user.username, user.role, _day(user.created_at))
+            (user.id, user.username, user.role, user.external_id, _day(user.created_at))
             for user in all_rows(
                 lambda session, cursor, limit: users.list_users(session, cursor=cursor, limit=limit)
             )

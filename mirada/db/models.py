@@ -221,7 +221,7 @@ class Image(Numbered, Edited, Base):
     `generation` holds the file metadata. `auto_caption` says whether the owner permits a model to write
     a missing caption. `prompt_is_due` and `caption_is_due` say whether the image's own job has still to
     embed the text. Until then the image shows no vector of the text, since an existing one belongs to
-    somebody else.
+    somebody else. `is_hidden` says that an administrator made it private: its owner cannot undo that.
     """
 
     __tablename__ = f"{PREFIX}images"
@@ -248,6 +248,7 @@ class Image(Numbered, Edited, Base):
     caption_prompt_version: Mapped[int | None] = mapped_column(Integer)
     auto_caption: Mapped[bool] = mapped_column(Boolean, default=True, server_default=true())
     is_public: Mapped[bool] = mapped_column(Boolean)
+    is_hidden: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
     status: Mapped[str] = mapped_column(String(12), default=ImageStatus.PENDING, index=True)
     failure: Mapped[str | None] = mapped_column(Text)
     like_count: Mapped[int] = mapped_column(Integer, default=0, server_default="0")

@@ -22,6 +22,17 @@ def may_see(audience: Audience) -> ColumnElement[bool]:
     return and_(*conditions)
 
 
+def may_change(user_id: int, *, is_administrator: bool = False) -> ColumnElement[bool]:
+    """Return the condition on `images` for who may change or delete one: its owner.
+
+    An administrator also may where everybody sees the image, or saw it until one was hidden.
+    """
+    own = Image.owner_id == user_id
+    if not is_administrator:
+        return own
+    return or_(own, Image.is_public == true(), Image.is_hidden == true())
+
+
 def visible_images(audience: Audience) -> Select[Image]:
     """Return the images an audience may see; narrow it further, never build another."""
     return select(Image).where(may_see(audience))

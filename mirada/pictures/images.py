@@ -6,24 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, bindparam, delete, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, delete, select, update
 from sqlalchemy.orm import Session, joinedload
 
-from mirada.captions.writing import request_caption
-from mirada.db import changes, spaces
+from mirada.db import changes
 from mirada.db.classifier_models import ClassifiedPicture
 from mirada.db.contents import lock_content, release_content
-from mirada.db.models import Image, Job
+from mirada.db.models import Image
 from mirada.db.pages import newest_first
 from mirada.db.texts import lock_texts_of, release_text, set_caption, set_prompt
-from mirada.db.visibility import may_see, visible_images
-from mirada.embedding.job import queue_embedding
+from mirada.db.visibility import may_change, may_see, visible_images
 from mirada.kernel.audience import Audience
-from mirada.kernel.errors import InvalidInput, NotFound, PreconditionFailed
+from mirada.kernel.errors import InvalidInput, NotAllowed, NotFound, PreconditionFailed
 from mirada.kernel.ids import in_range
 from mirada.kernel.prompts import normalised_prompt
 from mirada.kernel.user_text import checked_text, clean_filename
-from mirada.runtime import Runtime
 
 CHANGEABLE = frozenset({"prompt", "caption", "is_public", "filename"})
 _IMAGES = Image.__table__
@@ -104,8 +101,9 @@ def change_image(
     *,
     expected_version: int | None,
     changes: Mapping[str, Any],
+    is_administrator: bool = False,
 ) -> Image:
-    """Return the owner's image after the changes; its `version` grows by one if anything differs.
+    """Return an image after the changes; its `version` grows by one if anything differs.
 
     Args:
         session: a transaction.
@@ -113,9 +111,13 @@ def change_image(
         owner_id: who asks.
         expected_version: what If-Match named; None changes any version.
         changes: new values of prompt, caption, filename (str or None) and is_public (bool).
+        is_administrator: may hide a public image of anybody's, and show again what was hidden; by
+            is_public alone.
 
     Raises:
-        NotFound: there is none of this owner's.
+        NotFound: there is none of theirs to change.
+        NotAllowed: an administrator would change more than that, or the owner would show what an
+            administrator hid.
         PreconditionFailed: it is another version by now.
         InvalidInput: an unknown field, or a value that cannot be stored.
     """
@@ -125,12 +127,19 @@ def change_image(
             f"These fields cannot be changed: {', '.join(unknown)}.",
             fields={name: ["Cannot be changed."] for name in unknown},
         )
-    image = _owned_and_locked(session, image_id, owner_id, expected_version)
+    changeable = may_change(owner_id, is_administrator=is_administrator)
+    image = _locked(session, image_id, changeable, expected_version)
+    is_owner = image.owner_id == owner_id
+    if not is_owner and set(changes) - {"is_public"}:
+        raise NotAllowed("Of somebody else's image an administrator changes is_public alone.")
     left_text_ids = _set_texts(session, image, changes)
     if "filename" in changes:
         image.filename = clean_filename(changes["filename"])
     if "is_public" in changes and image.is_public != changes["is_public"]:
+        if image.is_hidden and not is_administrator:
+            raise NotAllowed("An administrator hid this image; only one of them shows it again.")
         image.is_public = bool(changes["is_public"])
+        image.is_hidden = not image.is_public and not is_owner
         _touch(session, image)
     session.flush()
     for text_id in _in_order(left_text_ids):
@@ -138,56 +147,36 @@ def change_image(
     return image
 
 
-def queue_text_jobs(
-    runtime: Runtime,
-    session: Session,
-    image: Image,
-    changed: Mapping[str, Any],
-    request_id: str | None,
-) -> list[Job]:
-    """Queue the embedding of a changed prompt and caption; return the jobs to ring for after the commit.
-
-    Args:
-        runtime: whose settings say whether anything is embedded.
-        session: the transaction in which the image was changed.
-        image: as it is now.
-        changed: what its owner sent.
-        request_id: follows the work into the worker's log.
-    """
-    jobs: list[Job] = []
-    if not runtime.settings.embeddings_enabled:
-        return jobs
-    if changed.get("prompt") and image.prompt_is_due:
-        jobs.append(
-            queue_embedding(
-                session,
-                image.content_id,
-                spaces.pinned_space_id(session),
-                owner_id=image.owner_id,
-                request_id=request_id,
-            )
-        )
-    if changed.get("caption"):
-        jobs.append(request_caption(session, image.content_id, image.owner_id, request_id))
-    return jobs
-
-
 def delete_image(
-    session: Session, image_id: int, owner_id: int, *, expected_version: int | None
+    session: Session,
+    image_id: int,
+    owner_id: int,
+    *,
+    expected_version: int | None,
+    is_administrator: bool = False,
 ) -> str | None:
-    """Delete the owner's image, and with the last image of its content the content and its vectors.
+    """Delete an image, and with the last image of its content the content and its vectors.
 
     With their last image of a picture its owner's classification of it goes as well. The vector stays
     while somebody else has had the same bytes classified; the bytes do not.
+
+    Args:
+        session: a transaction.
+        image_id: which image.
+        owner_id: who asks.
+        expected_version: what If-Match named; None deletes any version.
+        is_administrator: may delete a public image of anybody's, and a hidden one.
 
     Returns:
         The storage key to remove after the commit; None while other images show the same bytes.
 
     Raises:
-        NotFound: there is none of this owner's.
+        NotFound: there is none of theirs to delete.
         PreconditionFailed: it is another version by now.
     """
-    image = _owned_and_locked(session, image_id, owner_id, expected_version)
+    changeable = may_change(owner_id, is_administrator=is_administrator)
+    image = _locked(session, image_id, changeable, expected_version)
+    owner_id = image.owner_id
     content, text_ids = image.content, [image.prompt_text_id, image.caption_text_id]
     _touch(session, image)
     session.delete(image)
@@ -221,10 +210,13 @@ def add_to_counts(session: Session, image_id: int, *, likes: int = 0, comments: 
     session.execute(_ADD_TO_COUNTS, {"image": image_id, "likes": likes, "comments": comments})
 
 
-def _owned_and_locked(
-    session: Session, image_id: int, owner_id: int, expected_version: int | None
+def _locked(
+    session: Session,
+    image_id: int,
+    changeable: ColumnElement[bool],
+    expected_version: int | None,
 ) -> Image:
-    owned = select(Image).where(Image.owner_id == owner_id)
+    owned = select(Image).where(changeable)
     # The content's row first, as everywhere; an image's content never changes, so the unlocked look
     # is good enough to learn which one that is.
     lock_content(session, _one(session, owned, image_id).content_id)

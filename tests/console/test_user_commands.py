@@ -11,6 +11,7 @@ import pytest
 from mirada.kernel.errors import NotAuthenticated
 from mirada.people import users
 from mirada.people.identity import Bearer, recognise_key
+from mirada.people.product import person_of_product
 from mirada.runtime import Runtime
 from testing.console import run_command
 
@@ -131,3 +132,20 @@ def test_users_and_keys_are_listed_without_a_secret(command: Command) -> None:
 def test_the_local_user_s_name_is_not_given_away(command: Command) -> None:
     assert "choose another name" in command("create", "Local", code=1)
     assert key_in(command("key", "local"))
+
+
+def test_a_role_is_changed_and_the_product_s_id_is_listed(
+    command: Command, runtime: Runtime
+) -> None:
+    person = person_of_product(runtime.database, "ana@product")
+    command("create", "root", "--admin")
+    command("create", "ben")
+    assert "'ben' is administrator now." in command("role", "ben", "administrator")
+    assert "'root' is user now." in command("role", "root", "user")
+    assert "last administrator" in command("role", "ben", "user", code=1)
+    assert "people of the host product are users" in (
+        command("role", person.username, "administrator", code=1).lower()
+    )
+    command("role", "ben", "king", code=2)
+    assert "There is no user 'cleo'" in command("role", "cleo", "user", code=1)
+    assert "ana@product" in command("list")

@@ -164,6 +164,9 @@ RECIPES: dict[str, Recipe] = {
     "listUsers": Recipe(Reach.ADMINISTRATOR),
     "createUser": Recipe(Reach.ADMINISTRATOR, share=0.3),
     "getUser": Recipe(Reach.KEY, {"user_id": Names.USER}),
+    "changeUser": Recipe(
+        Reach.ADMINISTRATOR, {"user_id": Names.USER}, changes=True, share=0.3, not_by=NO_ADMIN
+    ),
     "listMyKeys": Recipe(Reach.KEY, share=0.5),
     "createMyKey": Recipe(Reach.KEY, share=0.3),
     "getMyKey": _key("key_id"),

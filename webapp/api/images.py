@@ -8,9 +8,9 @@ from flask import Response, jsonify
 
 from mirada.kernel.audience import Audience
 from mirada.pictures import images, likes
-from mirada.pictures.images import queue_text_jobs
 from mirada.pictures.intake import take_in
 from mirada.pictures.new_image import FileClaims, NewImage, Texts
+from mirada.pictures.text_jobs import queue_text_jobs
 from mirada.search.asked import current_change_seq
 from webapp.callers.auth import current_caller, require_user
 from webapp.http import unknown, uploads
@@ -170,6 +170,9 @@ def get_image(image_id: int) -> Any:
 def change_image(changes: dict[str, Any], image_id: int) -> Any:
     """Its owner may; anybody else is told that there is no such image.
 
+    An administrator may hide anybody's public image by `is_public: false`, and only an administrator
+    shows it again.
+
     A new prompt or caption is found by its meaning once a job has embedded it.
     """
     user = require_user()
@@ -181,6 +184,7 @@ def change_image(changes: dict[str, Any], image_id: int) -> Any:
             user.id,
             expected_version=expected,
             changes=changes,
+            is_administrator=current_caller().is_administrator,
         )
         liked = likes.liked_among(session, user.id, [image_id])
         jobs = queue_text_jobs(runtime, session, image, changes, request_id())
@@ -197,11 +201,20 @@ def change_image(changes: dict[str, Any], image_id: int) -> Any:
 )
 @blueprint.response(204, headers=CHANGE_SEQ_HEADER, description="It is gone.")
 def delete_image(image_id: int) -> Any:
-    """Its bytes go too, unless another image shows the same ones."""
+    """Its bytes go too, unless another image shows the same ones.
+
+    Its owner may; an administrator may where it is public or hidden.
+    """
     user = require_user()
     runtime, expected = current_runtime(), _expected_version(image_id)
     with runtime.transaction() as session:
-        storage_key = images.delete_image(session, image_id, user.id, expected_version=expected)
+        storage_key = images.delete_image(
+            session,
+            image_id,
+            user.id,
+            expected_version=expected,
+            is_administrator=current_caller().is_administrator,
+        )
     if storage_key is not None:
         remove_picture(runtime, storage_key)
     return Response(status=204, headers=_change_seq_header(images.committed_change(session)))

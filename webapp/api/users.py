@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import url_for
 
-from mirada.people import users
+from mirada.people import roles, users
 from mirada.people.access import checked_scopes
 from mirada.people.keys import Asker
 from webapp.callers.auth import current_caller, require_administrator, require_user
@@ -19,6 +19,7 @@ from webapp.schemas.users import (
     USER_EXAMPLE,
     CreatedUserSchema,
     NewUserSchema,
+    UserChangeSchema,
     UserPageSchema,
     UserSchema,
     user_body,
@@ -94,6 +95,21 @@ def create_user(fields: dict[str, Any]) -> Any:
 def get_user(user_id: int) -> Any:
     """Yourself, or, for administrators, anybody. Others are told that there is nobody."""
     return user_body(owner_in_path(user_id))
+
+
+@blueprint.patch("/<id:user_id>")
+@blueprint.operation("changeUser", "Change a user's role", refusals=(400, 403, 404, 409, 415, 422))
+@blueprint.arguments(UserChangeSchema, example={"role": "administrator"})
+@blueprint.response(200, UserSchema, example=USER_EXAMPLE | {"role": "administrator"})
+def change_user(fields: dict[str, Any], user_id: int) -> Any:
+    """At once, for all of their keys. For administrators.
+
+    With an administrator's rank end their keys that have a scope other than `read` and `write`.
+    The last administrator stays one; people of the product never become one.
+    """
+    require_administrator()
+    with current_runtime().transaction() as session:
+        return user_body(roles.change_role(session, user_id, fields["role"]))
 
 
 def asker() -> Asker:

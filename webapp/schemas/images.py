@@ -38,6 +38,7 @@ IMAGE_EXAMPLE = {
     "caption_model": None,
     "generation": GENERATION_EXAMPLE,
     "is_public": False,
+    "is_hidden": False,
     "status": "READY",
     "failure": None,
     "like_count": 3,
@@ -120,6 +121,12 @@ class ImageSchema(ResourceSchema):
         required=True, allow_none=True, metadata={"description": "Which model wrote it."}
     )
     is_public = ma.fields.Boolean(required=True)
+    is_hidden = ma.fields.Boolean(
+        required=True,
+        metadata={
+            "description": "Whether an administrator made it private; only one of them shows it again."
+        },
+    )
     status = ma.fields.String(
         required=True, validate=validate.OneOf(["PENDING", "PROCESSING", "READY", "FAILED"])
     )
@@ -246,6 +253,7 @@ def image_body(image: Any, viewer_id: int | None, liked: Collection[int]) -> dic
         "caption_model": image.caption_model,
         "generation": image.generation if is_owner else None,
         "is_public": image.is_public,
+        "is_hidden": image.is_hidden,
         "status": str(image.status),
         "failure": image.failure if is_owner else None,
         "like_count": image.like_count,

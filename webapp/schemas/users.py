@@ -64,6 +64,12 @@ class NewUserSchema(ma.Schema):
     key = ma.fields.Nested(NewKeySchema, load_default=lambda: NewKeySchema().load({}))
 
 
+class UserChangeSchema(ma.Schema):
+    """The fields of a user that can be changed."""
+
+    role = ma.fields.String(required=True, validate=validate.OneOf(ROLES))
+
+
 class CreatedUserSchema(UserSchema):
     """A user who was just created, with the first key."""
 

@@ -10,8 +10,10 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from mirada.db import spaces
+from mirada.db import spaces, waits
 from mirada.health.check_models import check_models_available
+from mirada.jobs.stalled import PATIENCE_S, stalled_s
+from mirada.kernel.commands import command_line
 from mirada.kernel.errors import MiradaError
 from mirada.language_model.server_state import KeyState, language_model_state
 from mirada.runtime import Runtime
@@ -23,6 +25,8 @@ FRESH_S = 3.0
 BUSY_S = 30.0
 """Seconds that the last good result of the encoder is reused, since a busy encoder answers late. Every
 other dependency that does not answer in time counts as down."""
+WORKER_FRESH_S = 5.0
+"""The same for the look at the jobs, which reads them all while none is worked on."""
 TOO_LATE = "It did not answer in time."
 SWITCHED_OFF = "switched off"
 WAIT_S = 2.0
@@ -103,6 +107,8 @@ class Probe(Generic[Found]):
     def _run(self) -> None:
         result: Result[Found]
         try:
+            # Like a request: a probe that hangs longer would not see that all is well again.
+            waits.begin_request()
             result = Result(self._attempt())
         except MiradaError as error:
             result = Result(None, error.detail)
@@ -124,6 +130,7 @@ class Health:
             Probe("database", self._database),
             Probe("encoder", self._encoder, patience_s=BUSY_S, why_late=self._why_encoder_is_late),
             Probe("queue", self._queue),
+            Probe("worker", self._worker, fresh_s=WORKER_FRESH_S),
             Probe("index", self._index),
             Probe("store", self._store),
             Probe("language_model", self._language_model),
@@ -160,6 +167,21 @@ class Health:
     def _queue(self) -> str:
         # How much waits is not told: health is for everybody, and most work is about private pictures.
         return "in-process" if self._runtime.doorbell.waiting() is None else "connected"
+
+    def _worker(self) -> str:
+        with self._runtime.reading() as session:
+            waited_s = stalled_s(session)
+        if waited_s is None:
+            return "no work is left lying"
+        where = (
+            "The log of this server says what keeps it."
+            if self._runtime.settings.redis_url is None
+            else f"Is a worker running? Start one: {command_line('worker')}"
+        )
+        raise MiradaError(
+            f"A job has been due for {waited_s:.0f} s, and in the last {PATIENCE_S} s none was begun "
+            f"or finished. {where}"
+        )
 
     def _index(self) -> str:
         runtime = self._runtime

@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
+from mirada.db.models import Job
+from mirada.db.session import now_ms
+from mirada.embedding.job import queue_embedding
 from testing.gallery import as_upload
 from testing.patience import Stopwatch
 from testing.pictures import picture
@@ -50,6 +54,7 @@ def test_a_whole_server_is_healthy_in_the_words_of_both_systems(server: Any, pat
         "database",
         "encoder",
         "queue",
+        "worker",
         "index",
         "store",
         "language_model",
@@ -101,3 +106,17 @@ def test_a_queue_that_is_down_degrades_but_does_not_stop(serve: Callable[..., An
     body = settled(server, "degraded")
     assert not body["checks"]["queue"]["ok"]
     assert body["checks"]["database"]["ok"]
+
+
+@pytest.mark.redis
+def test_work_that_nobody_does_is_said_in_words(serve: Callable[..., Any], redis_url: str) -> None:
+    server = serve(redis_url=redis_url)
+    assert server.runtime.encoder.device == "cpu"
+    with server.runtime.transaction() as session:
+        queue_embedding(session, 1, None)
+        session.execute(update(Job).values(next_run_at_ms=now_ms() - 60_000))
+    body = settled(server, "degraded")
+    worker = body["checks"]["worker"]
+    assert not worker["ok"]
+    assert "due for 6" in worker["detail"]
+    assert "worker" in worker["detail"]

@@ -8,6 +8,7 @@ from mirada.db import (  # noqa: F401 - declare tables on Base
     classifier_models,
     memory_models,
     spending_models,
+    word_models,
 )
 from mirada.db.models import Base
 from mirada.db.names import VERSION_TABLE
@@ -16,10 +17,6 @@ from mirada.db.names import VERSION_TABLE
 def run() -> None:
     """Migrate on the given connection; `mirada.db.migrate` holds the lock."""
     connection = context.config.attributes["connection"]
-    if connection.dialect.name in ("mysql", "mariadb"):
-        # InnoDB decides whether a full text has stop words when it makes it, and a migration that
-        # rebuilds the table makes it again. The list is English and would hide "com" and "the".
-        connection.exec_driver_sql("SET SESSION innodb_ft_enable_stopword = OFF")
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,

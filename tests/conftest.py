@@ -190,6 +190,7 @@ def _empty(database: Database) -> None:
         for table in set(used) & set(Base.metadata.tables) - keep | {
             f"{PREFIX}leases",
             f"{PREFIX}spending_days",
+            f"{PREFIX}word_weights",
         }:
             connection.execute(text(f"TRUNCATE TABLE `{table}`"))
         connection.execute(Installation.__table__.delete())  # type: ignore[attr-defined]

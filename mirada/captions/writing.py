@@ -14,7 +14,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from mirada.captions.embedding import WantedCaptions, due_texts
 from mirada.captions.wording import CaptionRecipe
-from mirada.db import changes
+from mirada.db import changes, word_index
 from mirada.db.contents import lock_content
 from mirada.db.memory_models import Caption
 from mirada.db.models import Image, Job, JobState
@@ -169,20 +169,16 @@ def show(
     """
     if lock_content(session, content_id) is None:
         return 0
-    found = session.execute(
-        select(Image.id, Image.caption_text_id)
-        .where(_wants(content_id, owner_id, recipe, redo))
-        .order_by(Image.id)
-        .with_for_update()
-    ).all()
-    if not found:
+    wanting = select(Image.id, Image.caption_text_id).order_by(Image.id).with_for_update()
+    rows = session.execute(wanting.where(_wants(content_id, owner_id, recipe, redo))).all()
+    if not rows:
         return 0
-    old_ids = {row.caption_text_id for row in found}
+    ids, old_ids = [row.id for row in rows], {row.caption_text_id for row in rows}
     text_id = locked_text_id(session, normalised_prompt(caption), *old_ids)
-    column, other = Image.__table__.c, [row.id for row in found if row.caption_text_id != text_id]
+    column, other = Image.__table__.c, [row.id for row in rows if row.caption_text_id != text_id]
     session.execute(
         update(Image.__table__)  # type: ignore[arg-type]
-        .where(column.id.in_([row.id for row in found]))
+        .where(column.id.in_(ids))
         .values(
             caption=caption,
             caption_text_id=text_id,
@@ -193,11 +189,12 @@ def show(
             caption_prompt_version=recipe.prompt_version,
         )
     )
+    word_index.rewrite(session, ids)
     left = sorted(old_ids - {None, text_id})
     changes.touch_texts(session, [text_id, *left])
     for old_id in left:
         release_text(session, old_id)
-    return len(found)
+    return len(ids)
 
 
 def is_complete(session: Session, content_id: int, owner_id: int, wanted: WantedCaptions) -> bool:

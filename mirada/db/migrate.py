@@ -21,11 +21,13 @@ from mirada.db import (  # noqa: F401 - declare tables on Base
     classifier_models,
     memory_models,
     spending_models,
+    word_models,
 )
 from mirada.db.carry_over import carry_over
-from mirada.db.full_text import is_of_full_text
 from mirada.db.models import Base, ChangeCounter, Installation
 from mirada.db.names import PREFIX, VERSION_TABLE
+from mirada.db.session import Database
+from mirada.db.word_index import write_missing
 from mirada.kernel.errors import Unavailable
 
 MIGRATIONS_DIR = Path(__file__).resolve().parents[2] / "migrations"
@@ -59,6 +61,8 @@ def upgrade_to_head(engine: Engine) -> None:
             connection.commit()
     except (OperationalError, InterfaceError, OSError) as error:
         raise Unavailable("The database cannot be reached, so it was not migrated.") from error
+    # After the lock: it takes minutes where there are a million images, and may be interrupted.
+    write_missing(Database(engine))
 
 
 def revisions(engine: Engine) -> tuple[str | None, str | None]:
@@ -75,7 +79,7 @@ def revisions(engine: Engine) -> tuple[str | None, str | None]:
 def differences(engine: Engine) -> list[object]:
     """Return the differences between the tables and the models, as Alembic finds them; [] for none.
 
-    Full-text indexes are not compared, because no model declares them, nor are tables of others.
+    Tables of others are not compared.
     """
     with engine.connect() as connection:
         context = MigrationContext.configure(
@@ -90,8 +94,7 @@ def differences(engine: Engine) -> list[object]:
 
 
 def _is_compared(name: str | None, kind: str) -> bool:
-    is_anothers = kind == "table" and not (name or "").startswith(PREFIX)
-    return not is_anothers and not is_of_full_text(name)
+    return kind != "table" or (name or "").startswith(PREFIX)
 
 
 @contextmanager

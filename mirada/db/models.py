@@ -22,6 +22,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    SmallInteger,
     String,
     Text,
     TypeDecorator,
@@ -222,6 +223,7 @@ class Image(Numbered, Edited, Base):
     a missing caption. `prompt_is_due` and `caption_is_due` say whether the image's own job has still to
     embed the text. Until then the image shows no vector of the text, since an existing one belongs to
     somebody else. `is_hidden` says that an administrator made it private: its owner cannot undo that.
+    `words_version` says by which rules the words of its texts were cut; see `word_index`.
     """
 
     __tablename__ = f"{PREFIX}images"
@@ -229,6 +231,7 @@ class Image(Numbered, Edited, Base):
         Index(None, "owner_id", "id"),
         Index(None, "prompt_text_id"),
         Index(None, "caption_text_id"),
+        Index(None, "words_version"),
         {"sqlite_autoincrement": True},
     )
 
@@ -247,6 +250,7 @@ class Image(Numbered, Edited, Base):
     caption_language: Mapped[str | None] = mapped_column(String(5))
     caption_prompt_version: Mapped[int | None] = mapped_column(Integer)
     auto_caption: Mapped[bool] = mapped_column(Boolean, default=True, server_default=true())
+    words_version: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
     is_public: Mapped[bool] = mapped_column(Boolean)
     is_hidden: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
     status: Mapped[str] = mapped_column(String(12), default=ImageStatus.PENDING, index=True)

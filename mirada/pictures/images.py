@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, bindparam, delete, select, update
 from sqlalchemy.orm import Session, joinedload
 
-from mirada.db import changes
+from mirada.db import changes, word_index
 from mirada.db.classifier_models import ClassifiedPicture
 from mirada.db.contents import lock_content, release_content
 from mirada.db.models import Image
@@ -142,6 +142,8 @@ def change_image(
         image.is_hidden = not image.is_public and not is_owner
         _touch(session, image)
     session.flush()
+    if not changes.keys().isdisjoint(("prompt", "caption")):
+        word_index.rewrite(session, [image.id])
     for text_id in _in_order(left_text_ids):
         release_text(session, text_id)
     return image

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
 from mirada.captions.writing import request_caption
-from mirada.db import changes
+from mirada.db import changes, word_index
 from mirada.db.contents import lock_or_insert_content
 from mirada.db.idempotency import UNKEYED, Once
 from mirada.db.models import Content, Embedding, Image, User, utc_now
@@ -21,6 +21,7 @@ from mirada.kernel.captions import CaptionSource
 from mirada.kernel.errors import Conflict
 from mirada.kernel.file_metadata import FileMetadata
 from mirada.kernel.images import ImageFormat, ImageStatus, PictureFacts
+from mirada.kernel.keywords import CUT_VERSION
 from mirada.kernel.prompts import normalised_prompt
 from mirada.kernel.user_text import checked_text, clean_filename
 from mirada.pictures.new_image import NewImage, Processing, Texts
@@ -157,11 +158,13 @@ def _insert_image(
         caption_is_due=caption_text_id is not None,
         caption_source=None if texts.caption is None else CaptionSource.PERSON,
         auto_caption=image.auto_caption,
+        words_version=CUT_VERSION,
         is_public=image.is_public,
         status=ImageStatus.READY if is_ready else ImageStatus.PENDING,
     )
     session.add(row)
     session.flush()
+    word_index.write_new(session, row)
     return row
 
 

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import or_
+from sqlalchemy import ColumnElement, Row, or_, select
 from sqlalchemy.orm import Session
 
-from mirada.db.full_text import best_by_words, searchable_words
+from mirada.db.chunks import rows_in
 from mirada.db.models import Image
 from mirada.db.visibility import may_see
+from mirada.db.word_index import newest_with, newest_with_all, weights_in
 from mirada.kernel.audience import Audience
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.images import ImageStatus
+from mirada.kernel.keywords import words_of_query
 from mirada.search.deepening import Reading, deepen
 from mirada.search.safety import Safety
 
 FURTHER = 4
-"""Times as many rows are read when some were withheld."""
+"""Times as many images are looked at when some were withheld."""
+MOST_EXAMINED, MOST_IN_ALL = 5_000, 30_000
+"""Images that are compared for one word, and for all words of a query: the newest that the viewer may
+see. So a search takes no longer in a large library, and hardly longer for many words."""
+RARITY_UNIT = 1_000
+"""Of a word's rarity, which is an integer like its weight."""
+Weights = Mapping[str, Mapping[int, int]]
+"""Of words in images, by word and image id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +39,11 @@ class FoundWords:
 
     Attributes:
         image_ids: best first: those with every word, then those with some.
-        complete: how many of them, from the first, have every word that could be looked for.
-        unsearchable: words too short for this database.
+        complete: how many of them, from the first, have every word.
     """
 
     image_ids: list[int]
     complete: int
-    unsearchable: list[str]
 
 
 def find_by_words(
@@ -57,33 +68,79 @@ def find_by_words(
         safety: when not None, others' images that it calls unsafe are no results.
 
     Raises:
-        InvalidInput: there is no word in it, or none that this database can look for.
+        InvalidInput: there is no word in it, no digit and no emoji.
     """
-    words, unsearchable = searchable_words(session, query)
+    words = words_of_query(query)
     if not words:
-        message = (
-            f"This database cannot look for words as short as {', '.join(unsearchable)}."
-            if unsearchable
-            else "There is no word in the text."
-        )
+        message = "There is no word in the text."
         raise InvalidInput(message, fields={"text": [message]})
     conditions = [may_see(audience)]
     if safety is not None:
         is_own = Image.owner_id == audience.viewer_id
         conditions.append(or_(is_own, Image.status == ImageStatus.READY))
 
-    def best(*, need_all: bool, most: int) -> list[int]:
-        def read(depth: int) -> Reading[list[int]]:
-            rows = best_by_words(session, words, conditions, need_all=need_all, limit=depth)
-            shown = rows if safety is None else safety.shown(session, rows, audience)
-            is_enough = len(shown) >= most or len(rows) < depth
-            return Reading([row.id for row in shown[:most]], is_enough)
+    most = min(MOST_EXAMINED, MOST_IN_ALL // len(words))
+    read = {word: newest_with(session, word, conditions, most) for word in words}
+    rarities = {word: _rarity(len(found), most) for word, found in read.items()}
 
-        return deepen(read, most, factor=FURTHER)
+    def best(ranked: list[int]) -> list[int]:
+        if safety is None:
+            return ranked[:k]
 
-    found = complete = best(need_all=True, most=k)
-    if len(complete) < k and len(words) > 1:
-        # Those with every word are among them again.
-        some = best(need_all=False, most=k + len(complete))
-        found = list(dict.fromkeys(complete + some))[:k]
-    return FoundWords(found, len(complete), unsearchable)
+        def shown(depth: int) -> Reading[list[int]]:
+            rows = _rows(session, ranked[:depth])
+            found = [row.id for row in safety.shown(session, rows, audience)]
+            return Reading(found[:k], len(found) >= k or depth >= len(ranked))
+
+        return deepen(shown, k, factor=FURTHER)
+
+    complete = best(_ranked(_with_all(session, read, conditions, most), rarities))
+    if len(complete) >= k:
+        return FoundWords(complete, len(complete))
+    is_complete = set(complete)
+    rest = [image_id for image_id in _ranked(read, rarities) if image_id not in is_complete]
+    return FoundWords((complete + best(rest))[:k], len(complete))
+
+
+def _with_all(
+    session: Session, read: Weights, conditions: Sequence[ColumnElement[bool]], most: int
+) -> Weights:
+    """Return the weights of all words in the images that have every one; of very many, the newest."""
+    if len(read) == 1:
+        return read
+    whole = [word for word, found in read.items() if len(found) < most]
+    if not whole:
+        return newest_with_all(session, list(read), conditions, most)
+    common = set.intersection(*(set(read[word]) for word in whole))
+    weights: dict[str, Mapping[int, int]] = {}
+    for word in sorted(read, key=lambda one: len(read[one])):
+        # Of a word that more images have, those that are left are asked for.
+        weights[word] = read[word] if word in whole else weights_in(session, word, common)
+        common &= weights[word].keys()
+    return {
+        word: {image_id: found[image_id] for image_id in common} for word, found in weights.items()
+    }
+
+
+def _ranked(weights: Weights, rarities: Mapping[str, int]) -> list[int]:
+    """Return image ids by the sum of weight times rarity, BM25, the highest first, ties by id."""
+    scores: dict[int, int] = defaultdict(int)
+    for word, found in weights.items():
+        for image_id, weight in found.items():
+            scores[image_id] += weight * rarities[word]
+    return sorted(scores, key=lambda image_id: (-scores[image_id], image_id))
+
+
+def _rarity(count: int, most: int) -> int:
+    """Return BM25's inverse document frequency, at least 1; of what the viewer may see alone.
+
+    So others' private texts do not move the order of one's results.
+    """
+    return max(1, round(RARITY_UNIT * math.log(1 + most / max(1, count))))
+
+
+def _rows(session: Session, image_ids: Sequence[int]) -> list[Row[Any]]:
+    """Return (id, owner_id, content_id) of images in this order."""
+    query: Any = select(Image.id, Image.owner_id, Image.content_id)
+    rows = {row.id: row for row in rows_in(session, query, Image.id, image_ids)}
+    return [rows[image_id] for image_id in image_ids if image_id in rows]

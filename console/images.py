@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 import click
 from rich.console import Console
@@ -13,8 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from console.site import FirstCommand, Group, current_runtime
 from mirada.people import users
-from mirada.pictures.folder_import import BATCH_SIZE, OnProgress, import_folder
+from mirada.pictures.folder_import import BATCH_SIZE, OnProgress, import_folder, logged
 from mirada.pictures.folder_scan import ImportReport
+from mirada.pictures.left_out import write_table
 
 group = Group("images", help="Bring pictures in.")
 
@@ -36,8 +38,16 @@ group = Group("images", help="Bring pictures in.")
     type=click.IntRange(1, 1_000),
     help="Pictures per transaction.",
 )
-def import_command(folder: Path, owner: str, public: bool, metadata: bool, batch: int) -> None:
-    """Import every JPEG, PNG, WebP and GIF below FOLDER that its owner does not have yet.
+@click.option(
+    "--report",
+    "report_file",
+    type=click.File("w", encoding="utf-8", errors="surrogateescape", lazy=False),
+    help="Write every file that was not taken, with the reason, as CSV.",
+)
+def import_command(
+    folder: Path, owner: str, public: bool, metadata: bool, batch: int, report_file: TextIO | None
+) -> None:
+    """Import every picture below FOLDER that its owner does not have yet.
 
     Safe to interrupt and to run again, also while the server runs. Exit code: 0 when every picture
     was taken or already there, 1 when one was refused or it could not go on, 2 for a wrong call.
@@ -46,7 +56,7 @@ def import_command(folder: Path, owner: str, public: bool, metadata: bool, batch
     runtime.migrate()
     with runtime.transaction() as session:
         owner_id = users.user_named(session, owner).id
-    with _progress() as report:
+    with _progress() as draw, _reporting(report_file, draw) as report:
         outcome = import_folder(
             runtime,
             folder,
@@ -63,6 +73,26 @@ def import_command(folder: Path, owner: str, public: bool, metadata: bool, batch
         click.echo("They can be found as soon as the running server or worker has embedded them.")
     if outcome.all_refused:
         sys.exit(1)
+
+
+@contextmanager
+def _reporting(file: TextIO | None, draw: OnProgress | None) -> Iterator[OnProgress | None]:
+    """Yield what an import reports to; at its end, also an early one, the table is written."""
+    if file is None:
+        yield draw
+        return
+    draw = draw or logged()
+    latest: list[ImportReport] = []
+
+    def note(report: ImportReport) -> None:
+        latest[:] = [report]
+        draw(report)
+
+    try:
+        yield note
+    finally:
+        if latest:
+            write_table(latest[0].not_taken, file)
 
 
 @contextmanager

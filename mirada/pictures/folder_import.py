@@ -19,8 +19,9 @@ from typing import TypeVar
 from mirada.db import spaces
 from mirada.embedding.job import CREATE_EMBEDDINGS
 from mirada.kernel.errors import ImageTooLarge, InvalidInput, Unavailable
-from mirada.pictures import folder_scan, intake
-from mirada.pictures.folder_scan import ImportReport, Refusal
+from mirada.pictures import folder_scan, intake, left_out
+from mirada.pictures.folder_scan import ImportReport
+from mirada.pictures.left_out import Refusal, Why
 from mirada.pictures.new_image import FileClaims, NewImage, Processing
 from mirada.pictures.register import NewPicture, Registered
 from mirada.runtime import Runtime
@@ -74,7 +75,7 @@ def import_folder(
     except OSError as error:
         raise InvalidInput(f"The folder {folder} cannot be imported: {error.strerror}.") from error
     outcome = ImportReport(scan)
-    report = report or _logged()
+    report = report or logged()
     report(outcome)
     image, claims = NewImage(owner_id, is_public=is_public), FileClaims(read_metadata=read_metadata)
     batches = _Batches(runtime, folder.resolve(), image, claims, outcome)
@@ -101,7 +102,7 @@ class _Batches:
     def take(self, paths: Sequence[Path], readers: ThreadPoolExecutor) -> None:
         """Take a batch in, completely or, when this raises, not at all."""
         unknown = self._unknown(list(zip(paths, readers.map(self._hash, paths), strict=True)))
-        kept: list[tuple[NewPicture, str]] = []
+        kept: list[tuple[NewPicture, Path]] = []
         futures = [(path, readers.submit(self._keep, path)) for path in unknown]
         trouble: Exception | None = None
         for path, future in futures:
@@ -111,13 +112,14 @@ class _Batches:
                 trouble = error
                 continue
             if picture is not None:
-                kept.append((picture, path.name))
+                kept.append((picture, path))
         if trouble is not None:
             for picture, _ in kept:
                 intake.drop(self.runtime, picture)
             raise trouble
         if kept:
-            self._settle(self._register(kept))
+            paths_of = {picture.sha256: path for picture, path in kept}
+            self._settle(self._register([(one, path.name) for one, path in kept]), paths_of)
 
     def _unknown(self, hashed: list[tuple[Path, str | None]]) -> list[Path]:
         """Return the files to read, one for each picture the owner does not have."""
@@ -126,7 +128,7 @@ class _Batches:
         wanted = []
         for path, sha256 in hashed:
             if sha256 in seen:
-                self.outcome.already_there += 1
+                self._know(path)
             elif sha256 is not None:
                 seen.add(sha256)
                 wanted.append(path)
@@ -175,8 +177,16 @@ class _Batches:
         except OSError as error:
             reason = f"It cannot be read: {error.strerror}."
         except InvalidInput as error:
-            reason = error.detail
-        self.outcome.refused.append(Refusal(str(path.relative_to(self.root)), reason))
+            self.outcome.refused.append(left_out.refused(self._name(path), error))
+            return
+        self.outcome.refused.append(Refusal(self._name(path), reason))
+
+    def _know(self, path: Path) -> None:
+        reason = "The owner has an image of these bytes."
+        self.outcome.known.append(Refusal(self._name(path), reason, Why.KNOWN))
+
+    def _name(self, path: Path) -> str:
+        return str(path.relative_to(self.root))
 
     def _register(self, kept: list[tuple[NewPicture, str]]) -> list[tuple[NewPicture, Registered]]:
         is_sent = False
@@ -201,13 +211,15 @@ class _Batches:
                     intake.drop(self.runtime, picture)
             raise
 
-    def _settle(self, written: list[tuple[NewPicture, Registered]]) -> None:
+    def _settle(
+        self, written: list[tuple[NewPicture, Registered]], paths_of: dict[str, Path]
+    ) -> None:
         for picture, registered in written:
             if not registered.is_new_content:
                 intake.drop(self.runtime, picture)
             # An image of before whose file is this very one: our own commit, seen on a second try.
             if registered.was_replayed and not registered.is_new_content:
-                self.outcome.already_there += 1
+                self._know(paths_of[picture.sha256])
             else:
                 self.outcome.taken += 1
             if registered.job_id is not None:
@@ -232,7 +244,8 @@ def patiently(work: Callable[[], Result]) -> Result:
         delay_s = min(2 * delay_s, 5.0)
 
 
-def _logged() -> OnProgress:
+def logged() -> OnProgress:
+    """Return what logs the progress of an import every LOG_EVERY_S seconds."""
     logged_at = time.monotonic()
 
     def log(report: ImportReport) -> None:

@@ -14,20 +14,12 @@ from sqlalchemy.orm import Session
 from mirada.db.chunks import rows_in
 from mirada.db.models import Content, Image
 from mirada.db.texts import lock_texts_of
+from mirada.kernel.picture_formats import SUFFIXES
 from mirada.kernel.prompts import normalised_prompt
+from mirada.pictures import left_out
+from mirada.pictures.left_out import Refusal, Why, counted
 from mirada.pictures.new_image import NewImage, Processing, Texts
 from mirada.pictures.register import NewPicture, Registered, locked_content, register_image
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif"})
-"""Files that claim to be pictures we accept; whether they are is for the decoder to say."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A picture, or a folder, that was not taken, by its path below the folder, and why."""
-
-    path: str
-    reason: str
 
 
 @dataclass(slots=True)
@@ -36,17 +28,17 @@ class FolderScan:
 
     Attributes:
         pictures: files to take, sorted by path.
-        hidden_count: files and folders whose name begins with a dot.
-        other_count: files that are no pictures by their suffix, and what is no regular file.
-        link_count: links that lead out of the folder, and links to folders: never followed.
+        skipped: what is left out without a look into it; of a folder that is left out one entry.
         refused: folders that cannot be read.
     """
 
     pictures: list[Path] = field(default_factory=list)
-    hidden_count: int = 0
-    other_count: int = 0
-    link_count: int = 0
+    skipped: list[Refusal] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
+
+    def count(self, kind: Why) -> int:
+        """Return how many files and folders were skipped for this reason."""
+        return sum(entry.kind is kind for entry in self.skipped)
 
 
 @dataclass(slots=True)
@@ -56,14 +48,14 @@ class ImportReport:
     Attributes:
         scan: what was found.
         taken: images that were made.
-        already_there: pictures whose bytes the owner had, from earlier or twice in the folder.
+        known: pictures whose bytes the owner had, from earlier or twice in the folder.
         refused: what was not taken and why.
         is_complete: every picture was looked at.
     """
 
     scan: FolderScan
     taken: int = 0
-    already_there: int = 0
+    known: list[Refusal] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
     is_complete: bool = False
 
@@ -73,26 +65,34 @@ class ImportReport:
         return len(self.scan.pictures)
 
     @property
+    def already_there(self) -> int:
+        """The number of pictures that the owner had."""
+        return len(self.known)
+
+    @property
     def done(self) -> int:
         """The number of them that were looked at."""
         return self.taken + self.already_there + len(self.refused)
 
     @property
     def all_refused(self) -> list[Refusal]:
-        """Return what was not taken, unreadable folders included."""
+        """Return what was looked at and not taken, unreadable folders included."""
         return [*self.scan.refused, *self.refused]
+
+    @property
+    def not_taken(self) -> list[Refusal]:
+        """Return every file that was not taken, by path; of folders that were left out one entry."""
+        entries = [*self.scan.skipped, *self.known, *self.all_refused]
+        return sorted(entries, key=lambda entry: entry.path)
 
     def summary(self) -> str:
         """Return the counts as a sentence or two for people."""
-        skipped = {
-            "hidden": self.scan.hidden_count,
-            "not pictures": self.scan.other_count,
-            "links": self.scan.link_count,
-        }
-        named = ", ".join(f"{count:,} {name}" for name, count in skipped.items() if count)
+        refused, skipped = counted(self.all_refused), counted(self.scan.skipped)
         return (
             f"{self.taken:,} imported, {self.already_there:,} already there, "
-            f"{len(self.all_refused):,} refused." + (f" Skipped: {named}." if named else "")
+            f"{len(self.all_refused):,} refused"
+            + (f" ({refused})." if refused else ".")
+            + (f" Skipped: {skipped}." if skipped else "")
         )
 
 
@@ -108,13 +108,12 @@ def scan_folder(folder: Path) -> FolderScan:
 
     def unreadable(error: OSError) -> None:
         path = os.path.relpath(error.filename, root)
-        scan.refused.append(Refusal(path, f"The folder cannot be read: {error.strerror}."))
+        scan.refused.append(Refusal(f"{path}/", f"The folder cannot be read: {error.strerror}."))
 
     for parent, folders, files in os.walk(root, onerror=unreadable):
-        visible = sorted(name for name in folders if not name.startswith("."))
-        scan.hidden_count += len(folders) - len(visible)
-        folders[:] = [name for name in visible if not (Path(parent) / name).is_symlink()]
-        scan.link_count += len(visible) - len(folders)
+        folders[:] = [
+            name for name in sorted(folders) if _is_entered(scan, root, Path(parent) / name)
+        ]
         for name in sorted(files):
             _sort_file(scan, root, Path(parent) / name)
     scan.pictures.sort()
@@ -162,17 +161,36 @@ def register_batch(
     ]
 
 
+def _is_entered(scan: FolderScan, root: Path, path: Path) -> bool:
+    if left_out.leftover_folder(path.name):
+        reason, kind = "Other programs keep thumbnails or deleted files there.", Why.LEFTOVER
+    elif path.name.startswith("."):
+        reason, kind = "The folder is hidden: its name begins with a dot.", Why.HIDDEN
+    elif path.is_symlink():
+        reason, kind = "Links to folders are not followed.", Why.LINK
+    else:
+        return True
+    scan.skipped.append(Refusal(f"{path.relative_to(root)}/", reason, kind))
+    return False
+
+
 def _sort_file(scan: FolderScan, root: Path, path: Path) -> None:
-    if path.name.startswith("."):
-        scan.hidden_count += 1
-    elif path.suffix.lower() not in SUFFIXES:
-        scan.other_count += 1
+    suffix = path.suffix.lower()
+    if left_out.leftover_file(path.name):
+        reason, kind = "Another program keeps its own notes in it.", Why.LEFTOVER
+    elif path.name.startswith("."):
+        reason, kind = "The file is hidden: its name begins with a dot.", Why.HIDDEN
+    elif suffix not in SUFFIXES:
+        reason = f"The suffix {suffix} is none of a picture that is taken."
+        reason, kind = reason if suffix else "The name has no suffix.", Why.NO_PICTURE
     elif path.is_symlink() and not _leads_inside(root, path):
-        scan.link_count += 1
+        reason, kind = "The link leads out of the folder, or nowhere.", Why.LINK
     elif _is_special(path):
-        scan.other_count += 1
+        reason, kind = "It is no regular file.", Why.NO_PICTURE
     else:
         scan.pictures.append(path)
+        return
+    scan.skipped.append(Refusal(str(path.relative_to(root)), reason, kind))
 
 
 def _leads_inside(root: Path, link: Path) -> bool:

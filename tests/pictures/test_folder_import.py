@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import shutil
@@ -30,11 +31,13 @@ from mirada.people import users
 from mirada.pictures import register
 from mirada.pictures.folder_import import import_folder
 from mirada.pictures.folder_scan import ImportReport, register_batch, scan_folder
+from mirada.pictures.left_out import SKIPPED, Why
 from mirada.pictures.new_image import NewImage, Processing
 from mirada.pictures.register import NewPicture
 from mirada.runtime import Runtime
 from testing.console import run_command
 from testing.generators import png_with, text_chunk
+from testing.heic import FILES
 from testing.pictures import picture
 
 
@@ -94,7 +97,7 @@ def test_a_scan_finds_pictures_at_every_depth_in_one_order(folder: Path) -> None
     scan = scan_folder(folder)
     assert len(scan.pictures) == 12
     assert scan.pictures == sorted(scan.pictures)
-    assert (scan.hidden_count, scan.other_count, scan.link_count) == (2, 2, 0)
+    assert [scan.count(kind) for kind in SKIPPED] == [2, 0, 2, 0]
 
 
 def test_links_that_lead_out_are_not_followed(folder: Path, tmp_path: Path) -> None:
@@ -107,7 +110,7 @@ def test_links_that_lead_out_are_not_followed(folder: Path, tmp_path: Path) -> N
     (folder / "broken.png").symlink_to("nowhere.png")
     (folder / "inside.png").symlink_to(next(folder.glob("cats/*.*")))
     scan = scan_folder(folder)
-    assert scan.link_count == 4
+    assert scan.count(Why.LINK) == 4
     assert len(scan.pictures) == 13
 
 
@@ -200,6 +203,95 @@ def test_what_is_refused_is_named_with_its_reason_and_stops_nothing(
     assert report.taken == 12
     assert report.done == report.total
     assert stored_files(runtime) == storage_keys(runtime)
+
+
+def test_what_other_programs_leave_beside_pictures_is_left_out(tmp_path: Path) -> None:
+    root = tmp_path / "pictures"
+    for folder in (
+        "@eaDir/cat.jpg",
+        "__MACOSX",
+        "#recycle",
+        "$RECYCLE.BIN",
+        ".thumbnails",
+        ".Trash-0",
+    ):
+        (root / folder).mkdir(parents=True)
+        (root / folder / "SYNOFILE_THUMB_XL.jpg").write_bytes(picture(1, "JPEG"))
+    (root / "cats").mkdir()
+    for name in ("cat.jpg", "cats/eadir.png"):
+        (root / name).write_bytes(picture(2, "PNG"))
+    for name in ("Thumbs.db", "desktop.ini", "._cat.jpg", "cats/._cat.jpg", ".DS_Store"):
+        (root / name).write_bytes(b"x")
+    scan = scan_folder(root)
+    assert [path.name for path in scan.pictures] == ["cat.jpg", "eadir.png"]
+    assert {entry.path: str(entry.kind) for entry in scan.skipped} == {
+        **dict.fromkeys(
+            ("@eaDir/", "__MACOSX/", "#recycle/", "$RECYCLE.BIN/"), "of other programs"
+        ),
+        **dict.fromkeys(("Thumbs.db", "desktop.ini", "._cat.jpg"), "of other programs"),
+        "cats/._cat.jpg": "of other programs",
+        **dict.fromkeys((".thumbnails/", ".Trash-0/", ".DS_Store"), "hidden"),
+    }
+
+
+def test_every_suffix_of_a_picture_is_looked_at(
+    runtime: Runtime, owner_id: int, tmp_path: Path
+) -> None:
+    root = tmp_path / "pictures"
+    root.mkdir()
+    formats = {".apng": "PNG", ".webp": "WEBP", ".gif": "GIF", ".avif": "AVIF", ".tif": "TIFF"}
+    formats |= {".tiff": "TIFF", ".bmp": "BMP", ".dib": "BMP", ".mpo": "JPEG", ".jpe": "JPEG"}
+    formats |= {".jfif": "JPEG", ".jif": "JPEG", ".PJP": "JPEG", ".pjpeg": "JPEG", ".PNG": "PNG"}
+    for number, (suffix, fmt) in enumerate(formats.items()):
+        (root / f"one{suffix}").write_bytes(picture(number, fmt))
+    (root / "one.heic").write_bytes((FILES / "heic_part_0.heic").read_bytes())
+    report = run(runtime, owner_id, root)
+    assert (report.taken, report.all_refused) == (len(formats) + 1, [])
+    with runtime.reading() as session:
+        kept = set(session.execute(select(Content.format)).scalars())
+    assert kept == {"PNG", "WEBP", "GIF", "AVIF", "TIFF", "BMP", "JPEG", "HEIC"}
+
+
+def test_every_file_that_was_not_taken_is_in_the_report(
+    runtime: Runtime, folder: Path, tmp_path: Path
+) -> None:
+    (folder / "cut.jpg").write_bytes(picture(50, "JPEG")[:500])
+    (folder / 'odd,\n"name".psd').write_bytes(b"x")
+    (folder / os.fsdecode(b"latin-\xe9.png")).write_bytes(b"x")
+    (folder / "twice.PNG").write_bytes((folder / "00.PNG").read_bytes())
+    table = tmp_path / "left out.csv"
+    done = run_command(runtime, "images", "import", str(folder), "--report", str(table))
+    assert done.exit_code == 1
+    assert "2 refused (1 damaged, 1 of a kind that is not taken)" in done.output
+    with table.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        rows = list(csv.DictReader(file))
+    kinds = {row["path"]: row["kind"] for row in rows}
+    assert kinds == {
+        "cut.jpg": "damaged",
+        'odd,\n"name".psd': "not pictures",
+        os.fsdecode(b"latin-\xe9.png"): "of a kind that is not taken",
+        "twice.PNG": "already there",
+        ".hidden.png": "hidden",
+        ".cache/": "hidden",
+        "notes.txt": "not pictures",
+        "pipe.png": "not pictures",
+    }
+    assert all(row["reason"].endswith((".", ")")) for row in rows)
+    assert run_command(runtime, "images", "import", str(folder), "--report", "/no/x").exit_code == 2
+
+
+def test_the_report_is_written_when_an_import_ends_early(
+    runtime: Runtime, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stuck(*_: object, **__: object) -> None:
+        raise Unavailable("The disk is away.")
+
+    monkeypatch.setattr("mirada.pictures.folder_import.PATIENCE_S", 0.0)
+    monkeypatch.setattr(runtime.image_store, "stage", stuck)
+    table = tmp_path / "left out.csv"
+    done = run_command(runtime, "images", "import", str(folder), "--report", str(table))
+    assert done.exit_code == 1
+    assert ".hidden.png,hidden," in table.read_text()
 
 
 def test_a_folder_that_is_not_there_is_said_so(

@@ -1,4 +1,4 @@
-"""What an import does not take: every file with its reason, counted, and as a table for a file."""
+"""The files that an import does not take: each with its reason, counted, and as a table."""
 
 from __future__ import annotations
 

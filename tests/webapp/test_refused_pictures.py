@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -173,3 +174,61 @@ def test_a_type_that_claims_nothing_is_believed_to_the_bytes(gallery: Gallery) -
         data={"file": as_upload(picture(1, "WEBP"), "a", "application/octet-stream")},
     )
     assert response.get_json()["media_type"] == "image/webp"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "zstd", "GZIP"])
+def test_a_packed_body_is_415_whatever_is_in_it(gallery: Gallery, encoding: str) -> None:
+    headers = {"Content-Encoding": encoding, "Content-Type": "application/json"}
+    packed = gzip.compress(b'{"text": "cat"}')
+    response = gallery.client.post("/api/v1/search", data=packed, headers=headers)
+    assert "Content-Encoding" in assert_problem(response, 415, "unsupported_media_type")["detail"]
+    with nothing_kept(gallery.runtime):
+        response = gallery.client.post(
+            "/api/v1/images",
+            data={"file": as_upload(picture(1))},
+            headers={"Content-Encoding": encoding},
+        )
+    assert_problem(response, 415, "unsupported_media_type")
+    assert gallery.client.get("/livez", headers={"Content-Encoding": encoding}).status_code == 200
+    plain = {"Content-Encoding": "identity"}
+    assert gallery.client.post("/api/v1/feedback", json={}, headers=plain).status_code == 422
+
+
+def test_a_body_shorter_than_its_length_is_not_stored(gallery: Gallery) -> None:
+    body = FORM_HEAD + picture(1) + FORM_TAIL
+    for is_terminated in (False, True):
+        with nothing_kept(gallery.runtime):
+            response = gallery.client.post(
+                "/api/v1/images",
+                data=body,
+                content_type="multipart/form-data; boundary=b",
+                # As a server gives it when the client went away.
+                environ_overrides={
+                    "CONTENT_LENGTH": str(len(body) + 100),
+                    "wsgi.input_terminated": is_terminated,
+                },
+            )
+        assert response.status_code == 400, response.get_json()
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        (r'filename="C:\fakepath\cat.png"', "cat.png"),
+        (r'filename="c:\Users\Ana\Área de Trabalho\gato.png"', "gato.png"),
+        (r'filename="\\server\share\cat.png"', "cat.png"),
+        ('filename="/home/ana/cat.png"', "cat.png"),
+        (r'filename="a \"quoted\" cat.png"', 'a "quoted" cat.png'),
+        ("filename=cat.png", "cat.png"),
+        (r"""filename="C:\fakepath\x.png"; filename*=UTF-8''gat%C3%B3.png""", "gató.png"),
+    ],
+)
+def test_a_path_of_the_clients_machine_becomes_a_name(
+    gallery: Gallery, sent: str, kept: str
+) -> None:
+    head = f'--b\r\nContent-Disposition: form-data; name="file"; {sent}\r\n'
+    body = head.encode() + b"Content-Type: image/png\r\n\r\n" + picture(1) + FORM_TAIL
+    response = gallery.client.post(
+        "/api/v1/images", data=body, content_type="multipart/form-data; boundary=b"
+    )
+    assert (response.status_code, response.get_json()["filename"]) == (201, kept)

@@ -114,7 +114,11 @@ def create_image(query: dict[str, Any]) -> Any:
         uploads.staged_of(upload),
         NewImage(
             user.id,
-            Texts(upload.filename, fields["prompt"], fields["caption"] or query["caption"]),
+            Texts(
+                uploads.sent_filename(upload),
+                fields["prompt"],
+                fields["caption"] or query["caption"],
+            ),
             is_public=fields["is_public"],
             auto_caption=fields["auto_caption"],
         ),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import IO, Any
 
 from flask import Flask, Request, request
 from werkzeug.datastructures import FileStorage
+from werkzeug.exceptions import UnsupportedMediaType
 
 from mirada.config import Settings
 from mirada.kernel.errors import ImageTooLarge, InvalidInput, UnsupportedImage
@@ -22,6 +24,10 @@ MAX_FORM_PARTS = 64
 """Parts of a multipart body; the largest batch that is accepted has 32 files."""
 SMALL_BODY_BYTES = 1024 * 1024
 """JSON, and whatever else is no file: a thousand labels and a vector of 4,096 numbers are 120 KB."""
+
+
+WINDOWS_PATH = re.compile(r';\s*filename="((?:[A-Za-z]:\\|\\\\)[^"]*)"', re.IGNORECASE)
+"""A whole path where a name belongs: older browsers send one, newer ones "C:\\fakepath\\NAME"."""
 
 
 class UploadStream(io.RawIOBase):
@@ -57,6 +63,15 @@ class StreamingRequest(Request):
     """A request whose file parts are never spooled to the system's temporary folder."""
 
     max_form_parts = MAX_FORM_PARTS
+
+    def __init__(
+        self, environ: dict[str, Any], populate_request: bool = True, shallow: bool = False
+    ) -> None:
+        """Take a request; a body shorter than its length is the client's early end, which is 400."""
+        # Gunicorn promises an end of the stream, also where the client went away in the middle.
+        if environ.get("CONTENT_LENGTH"):
+            environ.pop("wsgi.input_terminated", None)
+        super().__init__(environ, populate_request, shallow)
 
     @property
     def max_content_length(self) -> int | None:
@@ -103,6 +118,7 @@ def register(app: Flask) -> None:
     """Limit bodies, stream file parts, and discard staged files after the request."""
     app.request_class = StreamingRequest
     app.config["MAX_FORM_PARTS"] = MAX_FORM_PARTS
+    app.before_request(_refuse_packed)
     app.teardown_request(_discard_leftovers)
 
 
@@ -157,6 +173,14 @@ def declared_media_type(upload: FileStorage) -> str | None:
     return None if declared in {"", "application/octet-stream"} else declared
 
 
+def sent_filename(upload: FileStorage) -> str | None:
+    """Return the name that the client gave a file, without the folders of its own machine."""
+    disposition = upload.headers.get("Content-Disposition", "")
+    # Werkzeug takes the backslashes of such a path for signs that protect what follows them.
+    path = None if "filename*" in disposition else WINDOWS_PATH.search(disposition)
+    return upload.filename if path is None else path[1].rpartition("\\")[2]
+
+
 def query_of_upload() -> Query:
     """Return the request's one file as a search's query; raises as `queries.of_picture` does."""
     upload = uploaded_file()
@@ -166,6 +190,16 @@ def query_of_upload() -> Query:
 
 def _refuse(field: str, message: str) -> None:
     raise InvalidInput(message, fields={field: [message]})
+
+
+def _refuse_packed() -> None:
+    """Raise UnsupportedMediaType (415) for a body that is packed, which would be read as it is."""
+    packed = request.headers.get("Content-Encoding", "").strip().lower()
+    has_body = request.content_length or "Transfer-Encoding" in request.headers
+    if packed not in ("", "identity") and has_body:
+        raise UnsupportedMediaType(
+            "Bodies are taken as they are, not packed. Send this one without Content-Encoding."
+        )
 
 
 def _discard_leftovers(_error: BaseException | None) -> None:

@@ -56,6 +56,13 @@ def test_a_request_is_whole_with_its_last_byte_and_keeps_what_follows() -> None:
         assert (whole(request), request.leftover) == (sent, b"GET /next")
 
 
+def test_a_body_shorter_than_its_length_never_becomes_a_request() -> None:
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+    body = b"--b\r\nContent-Disposition: form-data; name=x\r\n\r\n1\r\n--b--\r\n"
+    request = received(head + b"Content-Length: %d\r\n\r\n" % (len(body) + 1) + body)
+    assert not request.is_whole
+
+
 def test_chunks_are_put_together_wherever_they_are_cut() -> None:
     body = b"3;name=v\r\nabc\r\nA\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n"
     for cut in range(len(body)):

@@ -14,7 +14,7 @@ from mirada.memory.background import GROUP_RATE, Background
 from mirada.memory.history import PromptHistory
 from mirada.memory.matching import Shown, shown
 from mirada.memory.phrases import Recurring, recurring_phrases
-from mirada.memory.rates import confidence
+from mirada.memory.rates import STYLE_PRIOR, confidence
 from mirada.memory.style_matcher import StyleMatcher
 from mirada.memory.words import Segment, Stems, is_quality, stems_of, subject_of
 
@@ -79,6 +79,8 @@ class _Candidate:
     members: set[int]
     rate: float
     example: int
+    is_named: bool = False
+    """The person's own words name it often enough, whatever others ask for."""
 
 
 def suggest(
@@ -92,17 +94,13 @@ def suggest(
     own = _phrases(history, matcher, background, listed)
     grouped = _groups(history, background, [*listed, *own])
     found = [
-        Suggestion(
-            one.kind,
-            one.label,
-            tuple(sorted(one.members)),
-            confidence(len(one.members), total, one.rate),
-            one.example,
-        )
+        Suggestion(one.kind, one.label, tuple(sorted(one.members)), sure, one.example)
         for one in [*listed, *own, *grouped]
+        if (sure := confidence(len(one.members), total, one.rate)) >= LEAST_CONFIDENCE
+        or one.is_named
     ]
     return sorted(
-        (one for one in found if one.confidence >= LEAST_CONFIDENCE),
+        found,
         key=lambda one: (-round(one.confidence, 2), -len(one.members), one.label),
     )
 
@@ -115,18 +113,24 @@ def _listed(
     seen: Shown = shown(evidence, matcher.standing(history.vectors))
     counts = seen.is_shown.sum(axis=0)
     rates = background.style_rates(history.owner_id)
+    # As if nobody else were here: others may lower the confidence in a style, and never take it away.
+    own_rates = np.full(len(rates), STYLE_PRIOR)
     tried = (counts > 0) & (counts < LEAST_SHARE * total)
     if tried.any():
         # What somebody who tries many styles does with most of them is that person's background. Not
         # the mean: a style's companions ("low poly, isometric") are no sign of trying.
-        rates = np.maximum(rates, np.quantile(counts[tried], TRIED) / total)
+        usual = np.quantile(counts[tried], TRIED) / total
+        rates, own_rates = np.maximum(rates, usual), np.maximum(own_rates, usual)
     found = []
     for place in np.flatnonzero(counts >= max(LEAST_COUNT, LEAST_SHARE * total)):
         rows = np.flatnonzero(seen.is_shown[:, place]).tolist()
         best = max(rows, key=lambda row: (float(seen.logits[row, place]), -row))
-        found.append(
-            _Candidate(Kind.LISTED, matcher.names[place], set(rows), float(rates[place]), best)
+        names = int((evidence.named[:, place] & seen.is_shown[:, place]).sum())
+        is_named = names >= max(LEAST_COUNT, LEAST_SHARE * total) and (
+            confidence(names, total, float(own_rates[place])) >= LEAST_CONFIDENCE
         )
+        label, rate = matcher.names[place], float(rates[place])
+        found.append(_Candidate(Kind.LISTED, label, set(rows), rate, best, is_named))
     return found
 
 

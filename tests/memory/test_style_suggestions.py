@@ -57,6 +57,20 @@ def test_what_everybody_writes_is_nobodys_style() -> None:
     assert _suggested(prompts, others) == []
 
 
+@pytest.mark.parametrize("loud", [1, 3, 30])
+def test_what_others_ask_for_lowers_confidence_and_takes_no_named_style_away(loud: int) -> None:
+    matcher = StyleMatcher(BUILT_IN_STYLES, None)
+    own = PromptHistory(1, [*_prompts("cinematic", 7), *_prompts("", 6)])
+    (alone,) = suggest(own, matcher, Background([own], matcher))
+    others = [
+        PromptHistory(person, _prompts(f"cinematic, {person}", 40)) for person in range(2, 2 + loud)
+    ]
+    (beside,) = suggest(own, matcher, Background([own, *others], matcher))
+    assert (alone.label, len(alone.members)) == ("Cinematic", 7)
+    assert (beside.label, beside.members) == (alone.label, alone.members)
+    assert alone.confidence > 0.9 > beside.confidence
+
+
 def test_styles_stay_styles_beside_their_companions_and_a_few_that_were_tried() -> None:
     tried = ["pencil sketch"] * 4 + ["macro photography"] * 4 + ["ukiyo-e", "woodcut", "art deco"]
     tried += ["cinematic", "solarpunk", "long exposure", "iridescent"]

@@ -16,7 +16,7 @@ RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin mirada \
     && chown mirada:mirada /app/faiss_indexes /data
 WORKDIR /app
 COPY --from=packages /opt/venv /opt/venv
-COPY wsgi.py gunicorn.conf.py ./
+COPY LICENSE NOTICE wsgi.py gunicorn.conf.py ./
 COPY migrations migrations
 # Weights may be readable by their maker only.
 COPY --chown=mirada:mirada models models

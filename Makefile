@@ -25,7 +25,7 @@ test-quick: ## Run the quick tests: no servers, no browser, about a minute in al
 test-all: ## Run every test, drills of minutes included, and those of MariaDB on three servers
 	@dev/test.sh all $(ARGS)
 
-check: ## Lint, format, types and import contracts
+check: ## Lint, format, types, import contracts and licences
 	@dev/check.sh
 
 format: ## Format the code and mend what the linter can

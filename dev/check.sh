@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Lint, format, types and import contracts; every check runs even when an earlier one failed.
+# Lint, format, types, import contracts and licences; every check runs even when an earlier one failed.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 dev/install.sh requirements-dev.txt || exit 1
@@ -23,6 +23,7 @@ check "ruff check" .venv/bin/ruff check .
 check "ruff format" .venv/bin/ruff format --check .
 check "mypy" .venv/bin/mypy
 check "import contracts" env PYTHONPATH=. .venv/bin/lint-imports
+check "licences" .venv/bin/python dev/licences.py
 check "shellcheck" .venv/bin/shellcheck dev/*.sh .ci/run
 
 if [ ${#failed[@]} -gt 0 ]; then

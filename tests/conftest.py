@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -298,6 +299,17 @@ def make_runtime(
 def runtime(make_runtime: MakeRuntime) -> Runtime:
     """A migrated Runtime on SQLite, without Redis."""
     return make_runtime()
+
+
+@pytest.fixture(autouse=True)
+def _every_reply_is_described() -> Iterator[None]:
+    """Fail a test in which an operation answers with a status that its document does not name."""
+    yield
+    application = sys.modules.get("testing.application")
+    if application is not None:
+        seen = sorted(application.undescribed)
+        application.undescribed.clear()
+        assert not seen, f"not in the OpenAPI document: {seen}"
 
 
 @pytest.fixture

@@ -14,9 +14,8 @@ from sqlalchemy.orm import Session
 
 from mirada.db.models import IdempotencyKey, utc_now
 from mirada.kernel.errors import Conflict, InvalidInput
+from mirada.kernel.ids import MAX_IDEMPOTENCY_KEY_CHARS
 
-MAX_KEY_CHARS = 191
-"""The column's length: what MySQL indexes in utf8mb4 on every version."""
 KEPT_FOR = timedelta(days=7)
 """Far beyond any client's retries; the IETF draft leaves it to the server to say."""
 
@@ -37,9 +36,9 @@ def fingerprint_of(sha256: str, fields: Mapping[str, object]) -> str:
 
 def checked_key(key: str) -> str:
     """Return the key. Raises InvalidInput when it is empty, too long or not printable ASCII."""
-    if not 0 < len(key) <= MAX_KEY_CHARS or not all(" " < char <= "~" for char in key):
+    if not 0 < len(key) <= MAX_IDEMPOTENCY_KEY_CHARS or not all(" " < char <= "~" for char in key):
         raise InvalidInput(
-            f"Idempotency-Key takes 1 to {MAX_KEY_CHARS} printable ASCII characters without "
+            f"Idempotency-Key takes 1 to {MAX_IDEMPOTENCY_KEY_CHARS} printable ASCII characters without "
             "spaces; a UUID does well."
         )
     return key

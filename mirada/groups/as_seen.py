@@ -23,7 +23,7 @@ from mirada.groups.rows import Sample, first_images, may_see_in, samples_of
 from mirada.groups.runs import newest_run
 from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import Matrix, Vector
-from mirada.kernel.errors import InvalidInput, NotFound
+from mirada.kernel.errors import Conflict, NotFound
 from mirada.kernel.similarity import cosines
 from mirada.ports import single
 
@@ -100,7 +100,7 @@ def list_clusters(
         limit: >= 1.
 
     Raises:
-        InvalidInput: the cursor's group is gone: the library was grouped anew since.
+        Conflict: the cursor's group is gone: the library was grouped anew since.
     """
     space = spaces.pinned_space(session)
     run = None if space is None else newest_run(session, kind, space.id)
@@ -226,10 +226,7 @@ def _page_of_sizes(
     if cursor is not None:
         last = session.execute(select(seen.c.size).where(seen.c.id == cursor)).scalar_one_or_none()
         if last is None:
-            raise InvalidInput(
-                "The groups were made anew since; start again without a cursor.",
-                fields={"cursor": ["Names a group that is no more."]},
-            )
+            raise Conflict("The groups were made anew since; start again without a cursor.")
         page = page.where(or_(seen.c.size < last, and_(seen.c.size == last, seen.c.id > cursor)))
     return {row.id: row.size for row in session.execute(page)}
 

@@ -343,6 +343,11 @@ def test_labels_come_as_json_or_csv_and_equal_ones_count_once(
     assert list(local.classify(labels=labels)["raw_logits"]) == names
 
 
+def test_labels_may_come_in_several_parts(local: Service) -> None:
+    found = local.classify(labels=["cat", '["dog", "a, b"]', "bird,fish"])
+    assert list(found["raw_logits"]) == ["cat", "dog", "a, b", "bird", "fish"]
+
+
 def test_fields_that_are_sent_empty_are_as_if_left_out(local: Service) -> None:
     blank = local.classify(labels="", nsfw_threshold="", asset_id="", theme="", asset_sha256="")
     assert list(blank["raw_logits"]) == [label.name for label in DEFAULT_LABELS]

@@ -424,7 +424,7 @@ def test_groups_go_page_by_page_until_the_library_is_grouped_anew(library: Libra
     assert ids == [shown.id for shown in seen(library, THEMES)]
     assert len(set(ids)) == 7
     group(library, THEMES, k=7)
-    with pytest.raises(InvalidInput), library.database.reading() as session:
+    with pytest.raises(Conflict), library.database.reading() as session:
         list_clusters(session, THEMES, Audience(None), cursor=ids[2])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -130,6 +131,22 @@ def test_origins_are_allowed_as_browsers_write_them(
 def test_what_is_no_origin_is_told_at_start(wrong: str) -> None:
     with pytest.raises(InvalidSettings, match=r"ALLOWED_ORIGINS: .* is no origin"):
         Settings.from_env(allowed_origins=wrong)
+
+
+def test_a_browser_is_promised_the_methods_that_an_address_has(app: Any) -> None:
+    client, seen = app.test_client(), 0
+    for path in sorted({re.sub(r"<[^>]+>", "1", rule.rule) for rule in app.url_map.iter_rules()}):
+        asked = {"Origin": "http://localhost:3000", "Access-Control-Request-Method": "POST"}
+        reply = client.options(path, headers=asked)
+        promised = {
+            name.strip() for name in reply.headers["Access-Control-Allow-Methods"].split(",")
+        }
+        assert promised == set(reply.allow)
+        for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"):
+            with client.open(f"{path}?nobody_reads_this=1", method=method, buffered=True) as answer:
+                assert (answer.status_code != 405) == (method in promised), (method, path)
+                seen += 1
+    assert seen > 300
 
 
 @pytest.mark.parametrize("allowed", [(), ("https://a.example",)])

@@ -128,6 +128,14 @@ def test_an_unknown_id_is_404(gallery: Gallery, image_id: int, tail: str) -> Non
     assert_problem(gallery.get(f"/api/v1/images/{image_id}{tail}"), 404, "not_found")
 
 
+@pytest.mark.parametrize("spelling", ["\u0661", "01", "+1", "1_0", "1.0", "\uff11", "%201", "1%00"])
+def test_an_id_has_one_spelling(gallery: Gallery, spelling: str) -> None:
+    assert gallery.upload()["id"] == 1
+    for tail in ("", "/file", "/similar", "/comments"):
+        assert_problem(gallery.get(f"/api/v1/images/{spelling}{tail}"), 404, "not_found")
+    assert_problem(gallery.get(f"/static/{spelling}.png"), 404, "not_found")
+
+
 def test_a_change_gives_a_new_version_and_a_change_number(gallery: Gallery) -> None:
     image = gallery.upload(degrees=0)
     response = gallery.client.patch(image["url"], json={"is_public": True, "caption": None})
@@ -160,6 +168,9 @@ def test_a_change_that_makes_no_sense_is_refused(
         '"99-1-ready"',
         '"nonsense"',
         'W/"1-1-pending"',
+        '""',
+        '"a", W/"',
+        ", ,",
     ],
 )
 def test_if_match_of_another_version_is_412(gallery: Gallery, method: str, tag: str) -> None:

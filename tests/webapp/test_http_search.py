@@ -229,3 +229,14 @@ def test_the_same_words_are_encoded_once_unless_that_is_switched_off(
     assert embedded.get_json()["embeddings"] == CountingEncoder().encode_texts(["a cat"]).tolist()
     assert encoder.texts == ["a cat"] * encoded
     assert client.get("/labels").get_json()["features"]["embedding_cache"] is is_on
+
+
+@pytest.mark.parametrize(
+    ("k", "status"), [(2.0, 200), (2, 200), (2.5, 422), ("2", 422), (True, 422), (1e300, 422)]
+)
+def test_a_whole_number_is_one_however_json_writes_it(
+    gallery: Gallery, k: object, status: int
+) -> None:
+    gallery.upload(degrees=0)
+    reply = gallery.client.post("/api/v1/search", json={"vector": on_arc(0), "k": k})
+    assert reply.status_code == status

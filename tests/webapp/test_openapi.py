@@ -5,12 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
 from openapi_spec_validator import validate
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT202012
+
+from testing import application
+from webapp.http.rest import field_names
 
 VENDOR = Path(__file__).parents[2] / "webapp" / "static" / "vendor"
 METHODS = {"get", "post", "put", "patch", "delete"}
@@ -110,6 +118,123 @@ def test_headers_that_are_sent_are_told(document: dict[str, Any]) -> None:
     assert "Idempotent-Replayed" in created
     embedded = operation_of(document, "createEmbeddings")["responses"]["200"]["headers"]
     assert {f"X-Embedding-{name}" for name in ("Count", "Dimension", "Space")} <= set(embedded)
+
+
+QUERIES = {
+    "listSimilarImages": {"limit", "threshold"},
+    "findSimilarImagePosts": {"limit", "threshold"},
+    "listRelatedImages": {"limit", "blend", "mine"},
+    "listGalleryRelated": {"limit", "blend", "mine"},
+    "listStyleSuggestions": {"limit"},
+    "searchImagePosts": {"query", "limit"},
+    "createImage": {"caption"},
+    "listJobs": {"limit", "cursor", "state", "kind"},
+    "getUsage": {"user", "days", "limit"},
+    "getTheme": {"limit", "cursor"},
+}
+
+
+@pytest.mark.parametrize("operation_id", QUERIES)
+def test_headers_do_not_hide_the_query_parameters(
+    document: dict[str, Any], operation_id: str
+) -> None:
+    told = operation_of(document, operation_id)["parameters"]
+    assert {each["name"] for each in told if each["in"] == "query"} == QUERIES[operation_id]
+
+
+def test_every_parameter_that_a_view_takes_is_told(app: Any, document: dict[str, Any]) -> None:
+    seen = 0
+    for rule in app.url_map.iter_rules():
+        taken: list[dict[str, Any]] = (
+            getattr(app.view_functions[rule.endpoint], "_apidoc", {})
+            .get("arguments", {})
+            .get("parameters", [])
+        )
+        path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+        for each in taken:
+            names = {each["name"]} if "name" in each else field_names(each["schema"])
+            if each["in"] not in ("query", "header"):
+                continue
+            for method in METHODS & {name.lower() for name in rule.methods or ()}:
+                told = document["paths"][path][method]["parameters"]
+                assert names <= {one["name"] for one in told}, rule
+                seen += 1
+    assert seen > 40
+
+
+def nodes(node: Any) -> Iterator[dict[str, Any]]:
+    """Yield every object of the document."""
+    if isinstance(node, list):
+        for each in node:
+            yield from nodes(each)
+    elif isinstance(node, dict):
+        yield node
+        for each in node.values():
+            yield from nodes(each)
+
+
+def test_no_field_of_a_body_has_a_default(document: dict[str, Any]) -> None:
+    # Generators of TypeScript take a field with one for required.
+    assert not [each for each in nodes(document["components"]["schemas"]) if "default" in each]
+    assert not [each for each in nodes(document) if each.get("default", ...) is None]
+    limit = next(
+        each
+        for each in operation_of(document, "listImages")["parameters"]
+        if each["name"] == "limit"
+    )
+    assert limit["schema"]["default"] == 20
+    created = document["components"]["schemas"]["NewImage"]["properties"]
+    assert created["is_public"]["description"].endswith("false where it is left out.")
+
+
+def test_no_parameter_may_be_null(document: dict[str, Any]) -> None:
+    # Addresses and forms have no null.
+    for name, operation in operations(document):
+        for each in operation.get("parameters", ()):
+            assert "null" not in each["schema"].get("type", ()), (name, each["name"])
+        form = operation.get("requestBody", {}).get("content", {}).get("multipart/form-data")
+        if form is not None:
+            schema = document["components"]["schemas"][form["schema"]["$ref"].rsplit("/", 1)[1]]
+            for field, told in schema["properties"].items():
+                assert "null" not in told.get("type", ()), (name, field)
+
+
+def test_no_operation_has_a_reply_for_all_the_rest(document: dict[str, Any]) -> None:
+    for name, operation in operations(document):
+        assert all(status.isdecimal() for status in operation["responses"]), name
+
+
+def test_every_example_is_what_its_schema_says(document: dict[str, Any]) -> None:
+    whole = Resource(contents=document, specification=DRAFT202012)
+    registry = Registry().with_resource("urn:document", whole)
+    seen = 0
+    for name, operation in operations(document):
+        described = [operation.get("requestBody", {}), *operation["responses"].values()]
+        for media_type, content in (
+            pair for each in described for pair in each.get("content", {}).items()
+        ):
+            if "schema" not in content or media_type == "text/event-stream":
+                continue
+            # References are of the document, so the schema is asked for as a part of it.
+            schema = json.loads(json.dumps(content["schema"]).replace('"#/', '"urn:document#/'))
+            check = Draft202012Validator(
+                schema, registry=registry, format_checker=Draft202012Validator.FORMAT_CHECKER
+            )
+            examples = [each["value"] for each in content.get("examples", {}).values()]
+            for example in [*examples, *([content["example"]] if "example" in content else [])]:
+                fault = best_match(check.iter_errors(example))
+                assert fault is None, f"{name} {media_type}: {fault}"
+                seen += 1
+    assert seen > 90
+
+
+def test_a_reply_that_is_not_told_is_noticed_by_every_test(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(application._statuses, ("/health/live", "GET"), {500})
+    client.get("/health/live")
+    assert application.undescribed == {"GET /health/live answered 200"}
+    application.undescribed.clear()
 
 
 def patterns(node: Any) -> list[str]:

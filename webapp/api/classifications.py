@@ -25,14 +25,13 @@ from webapp.http.rest import (
     json_fields,
     multipart_fields,
 )
+from webapp.schemas.classification_forms import FormSchema, PictureFormSchema
 from webapp.schemas.classifications import (
     CLASSIFICATION_EXAMPLE,
     REMEMBERED_EXAMPLE,
     BatchSchema,
     ClassificationSchema,
-    FormSchema,
     JsonClassificationSchema,
-    PictureFormSchema,
     RememberedListQuerySchema,
     RememberedPageSchema,
     RememberedSchema,

@@ -48,6 +48,7 @@ blueprint = ApiBlueprint(
     query=ClusterListQuerySchema,
     example=CLUSTER_EXAMPLE,
     beside={"grouped_at": "2026-01-02T03:04:05+00:00", "parameters": {"k": None}},
+    refusals=(409,),
 )
 def list_clusters(query: PageQuery) -> Listed[Any]:
     """Sizes, examples and names tell of images that the caller may see now, and of no others.

@@ -18,6 +18,7 @@ from webapp.http.paging import Listed, PageQuery
 from webapp.http.rest import ApiBlueprint
 from webapp.schemas.images import OwnerSchema
 from webapp.schemas.replies import HOW_MANY, ResourceSchema, page_of
+from webapp.schemas.texts import SEEN
 
 COMMENT_EXAMPLE = {
     "id": 5,
@@ -35,8 +36,10 @@ class NewCommentSchema(ma.Schema):
         required=True,
         validate=validate.Length(min=1),
         metadata={
+            "maxLength": MAX_COMMENT_CHARACTERS,
+            "pattern": SEEN,
             "description": f"Plain text of 1 to {MAX_COMMENT_CHARACTERS:,} characters after "
-            "trimming. It is kept in NFC, without control characters other than newlines."
+            "trimming. It is kept in NFC, without control characters other than newlines.",
         },
     )
 

@@ -54,7 +54,11 @@ class PicturesSchema(ma.Schema):
     file = ma.fields.List(
         Upload(),
         required=True,
-        metadata={"description": f"1 to {MAX_FILES} pictures, MAX_UPLOAD_MB in all."},
+        metadata={
+            "minItems": 1,
+            "maxItems": MAX_FILES,
+            "description": f"1 to {MAX_FILES} pictures, MAX_UPLOAD_MB in all.",
+        },
     )
 
 

@@ -80,7 +80,7 @@ def retry_job(job_id: int) -> Any:
 @blueprint.operation("streamJob", "Follow a job", refusals=(404,))
 @blueprint.response(
     200,
-    {"type": "string"},
+    {"description": "Events; the data of each is a Job as JSON."},
     content_type="text/event-stream",
     example='event: job\ndata: {"id": 4, "state": "done"}\n\n',
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 from mirada.classify.label_set import LABELS
 from mirada.kernel.labels import DEFAULT_TEMPLATES, Label
-from webapp.http.named_lists import EditedList
+from webapp.http.named_lists import NAME_IN_PATH, EditedList
 from webapp.http.rest import ApiBlueprint, header
 from webapp.schemas.labels import (
     LABEL_EXAMPLE,
@@ -50,7 +50,7 @@ def reset_labels() -> None:
     LIST.reset()
 
 
-@blueprint.get("/<path:name>")
+@blueprint.get("/<path:name>", parameters=[NAME_IN_PATH])
 @blueprint.operation("getLabel", "Read a default label", refusals=(404,))
 @blueprint.response(200, LabelSchema, example=LABEL_EXAMPLE)
 def get_label(name: str) -> Any:
@@ -58,7 +58,7 @@ def get_label(name: str) -> Any:
     return LIST.read(name)
 
 
-@blueprint.put("/<path:name>")
+@blueprint.put("/<path:name>", parameters=[NAME_IN_PATH])
 @blueprint.operation(
     "putLabel", "Add or replace a default label", refusals=(400, 403, 409, 415, 422)
 )
@@ -82,7 +82,7 @@ def put_label(fields: dict[str, Any], name: str) -> Any:
     return LIST.put(name, lambda known: Label(known, **fields))
 
 
-@blueprint.delete("/<path:name>")
+@blueprint.delete("/<path:name>", parameters=[NAME_IN_PATH])
 @blueprint.operation("deleteLabel", "Take a default label out", refusals=(403, 404, 409))
 @blueprint.response(204, description="It is not in the set any more.")
 def delete_label(name: str) -> None:

@@ -9,7 +9,7 @@ from mirada.memory.taste import taste
 from webapp.api.users import blueprint as users_blueprint
 from webapp.callers.auth import require_user
 from webapp.http.current import current_runtime
-from webapp.http.named_lists import EditedList
+from webapp.http.named_lists import NAME_IN_PATH, EditedList
 from webapp.http.rest import ApiBlueprint, header
 from webapp.schemas.styles import (
     MEMORY_EXAMPLE,
@@ -59,7 +59,7 @@ def reset_styles() -> None:
     LIST.reset()
 
 
-@blueprint.get("/<path:name>")
+@blueprint.get("/<path:name>", parameters=[NAME_IN_PATH])
 @blueprint.operation("getStyle", "Read a known style", refusals=(404,))
 @blueprint.response(200, StyleSchema, example=STYLE_EXAMPLE)
 def get_style(name: str) -> Any:
@@ -67,7 +67,7 @@ def get_style(name: str) -> Any:
     return LIST.read(name)
 
 
-@blueprint.put("/<path:name>")
+@blueprint.put("/<path:name>", parameters=[NAME_IN_PATH])
 @blueprint.operation("putStyle", "Add or replace a known style", refusals=(400, 403, 409, 415, 422))
 @blueprint.arguments(
     StyleChangeSchema, example={"descriptions": ["dreamcore, liminal pastel playground"]}
@@ -88,7 +88,7 @@ def put_style(fields: dict[str, Any], name: str) -> Any:
     return LIST.put(name, lambda known: Style(known, fields["descriptions"]))
 
 
-@blueprint.delete("/<path:name>")
+@blueprint.delete("/<path:name>", parameters=[NAME_IN_PATH])
 @blueprint.operation("deleteStyle", "Take a style out of the list", refusals=(403, 404, 409))
 @blueprint.response(204, description="It is not in the list any more.")
 def delete_style(name: str) -> None:

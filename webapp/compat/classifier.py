@@ -21,11 +21,10 @@ from webapp.http.rest import (
     multipart_body,
     multipart_fields,
 )
+from webapp.schemas.classification_forms import ForgivingFormSchema, ForgivingPictureFormSchema
 from webapp.schemas.classifications import (
     CLASSIFICATION_EXAMPLE,
     ClassificationSchema,
-    ForgivingFormSchema,
-    ForgivingPictureFormSchema,
 )
 from webapp.schemas.feedback import (
     FEEDBACK_EXAMPLE,

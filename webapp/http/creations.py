@@ -8,10 +8,12 @@ from typing import Any
 from flask import request
 
 from mirada.jobs import ledger
+from mirada.kernel.ids import MAX_IDEMPOTENCY_KEY_CHARS
 from mirada.people.identity import Person
 from webapp.http.current import current_runtime
 from webapp.http.rest import header, request_header
 from webapp.schemas.jobs import job_body
+from webapp.schemas.texts import IN_A_HEADER
 from workers.kinds import KINDS
 
 Reply = tuple[dict[str, Any], int, dict[str, str]]
@@ -20,7 +22,16 @@ Reply = tuple[dict[str, Any], int, dict[str, str]]
 
 def once_parameters(promise: str) -> list[dict[str, Any]]:
     """Return the documentation of Idempotency-Key; `promise` says what one key does once."""
-    return [request_header("Idempotency-Key", f"Any text of yours; {promise}.")]
+    told = f"Any text of yours; {promise}."
+    return [
+        request_header(
+            "Idempotency-Key",
+            told,
+            minLength=1,
+            maxLength=MAX_IDEMPOTENCY_KEY_CHARS,
+            pattern=IN_A_HEADER,
+        )
+    ]
 
 
 def made_headers(location: str, replayed: str) -> dict[str, Any]:

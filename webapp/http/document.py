@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from http import HTTPStatus
 from typing import Any
 
+import marshmallow as ma
+from apispec.ext.marshmallow import MarshmallowPlugin
+from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from flask import Flask
 from flask_smorest import Api
 
@@ -45,7 +49,10 @@ that change something need its token in `X-CSRF-Token` as well (403 `csrf_failed
 need neither, and a key that is sent is what counts, cookie or not.
 
 **Errors** are `application/problem+json` (RFC 9457) with a stable `code`. What is not yours looks
-absent: 404. A 503 carries `Retry-After`: the same request may work later.
+absent: 404. A 503 carries `Retry-After`: the same request may work later. Every operation lists what
+it answers; before one is chosen the server itself may say 400 (no HTTP), 404 (no such address), 405,
+408 (sent too slowly), 413 or 431 (too large). Query parameters and form fields without a meaning are
+422.
 
 **Freshness.** Whatever changes what can be found answers with `X-Change-Seq`; send it back as
 `X-Min-Change-Seq` and a search includes that change or says 503 (409 for a number that this
@@ -54,10 +61,57 @@ may send them: they count everybody's changes.
 """
 
 
+class PlainConverter(OpenAPIConverter):
+    """Schemas as generated clients need them."""
+
+    def field2default(self, field: ma.fields.Field, **more: Any) -> dict[str, Any]:
+        """Return no default; generators take a field of a body that has one for required."""
+        return {}
+
+    def field2property(self, field: ma.fields.Field) -> dict[str, Any]:
+        """Return a field's schema, whose description says what counts where it is left out."""
+        found: dict[str, Any] = super().field2property(field)
+        default = self._default(field)
+        if default is not None:
+            said = f"{found.get('description', '')} {json.dumps(default)} where it is left out."
+            found["description"] = said.strip()
+        return found
+
+    def _field2parameter(
+        self, field: ma.fields.Field, *, name: str, location: str
+    ) -> dict[str, Any]:
+        """Return a parameter, which may have a default and is never null: addresses have no null."""
+        found: dict[str, Any] = super()._field2parameter(field, name=name, location=location)
+        schema, default = found["schema"], self._default(field)
+        if isinstance(schema.get("type"), list):
+            (schema["type"],) = (each for each in schema["type"] if each != "null")
+        if default is not None:
+            schema["default"] = default
+        return found
+
+    def schema2jsonschema(self, schema: ma.Schema) -> dict[str, Any]:
+        """Return a schema with the rules that no single field can tell, from `Meta.rules`."""
+        found: dict[str, Any] = super().schema2jsonschema(schema)  # type: ignore[no-untyped-call]
+        return found | getattr(schema.Meta, "rules", {})
+
+    def _default(self, field: ma.fields.Field) -> Any:
+        """Return what counts where a field is left out; None for nothing that is worth telling."""
+        default = super().field2default(field).get("default")
+        return None if default == [] else default
+
+
+class PlainPlugin(MarshmallowPlugin):
+    """The plugin with that converter."""
+
+    Converter = PlainConverter
+
+
 class MiradaApi(Api):
     """The API object; it documents and sends error replies as problems."""
 
     ERROR_SCHEMA = ProblemSchema
+    # A reply that may be anything would hide those that nobody has described.
+    DEFAULT_ERROR_RESPONSE_NAME = None
 
     def __init__(self, app: Flask) -> None:
         """Set up an empty specification on the app; blueprints are registered afterwards."""
@@ -74,7 +128,7 @@ class MiradaApi(Api):
                 "security": [{"bearer": []}, {"apiKey": []}, {"session": []}, {}],
             },
         )
-        super().__init__(app)
+        super().__init__(app, spec_kwargs={"marshmallow_plugin": PlainPlugin()})
         schemes = self.spec.components
         schemes.security_scheme("bearer", {"type": "http", "scheme": "bearer"})
         schemes.security_scheme("apiKey", {"type": "apiKey", "in": "header", "name": "X-API-Key"})
@@ -94,7 +148,6 @@ class MiradaApi(Api):
             for status in HTTPStatus
             if status >= 400
         }
-        replies["DEFAULT_ERROR"] = {"description": "A problem.", "content": content}
         replies[HTTPStatus.SERVICE_UNAVAILABLE.name]["headers"] = {
             "Retry-After": header("Seconds after which to try again.", "integer")
         }

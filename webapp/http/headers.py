@@ -73,6 +73,9 @@ def _secure(response: Response) -> Response:
         # What a caller may see depends on the key, and it can change at any time.
         headers["Cache-Control"] = "private, no-cache"
         response.vary.update(CALLER_HEADERS)
+    if "Access-Control-Allow-Methods" in headers and "Allow" in headers:
+        # Flask-CORS knows one list for all paths; a browser would be promised what is a 405.
+        headers["Access-Control-Allow-Methods"] = headers["Allow"]
     if request.is_secure:
         headers["Strict-Transport-Security"] = "max-age=31536000"
     return response

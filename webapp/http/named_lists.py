@@ -11,7 +11,14 @@ from mirada.kernel.errors import InvalidInput
 from mirada.kernel.labels import normalised_name
 from webapp.callers.auth import require_administrator
 from webapp.http.current import current_runtime
+from webapp.schemas.texts import THEME
 
+NAME_IN_PATH = {
+    "in": "path",
+    "name": "name",
+    "required": True,
+    "schema": {"type": "string", "minLength": 1, **THEME},
+}
 Value = TypeVar("Value", bound=Named)
 
 

@@ -51,7 +51,12 @@ def near_route(path: str, method: str) -> str | None:
 
 
 class IdConverter(IntegerConverter):
-    """An id of the database; a larger number is 404, whichever methods the path has."""
+    """An id of the database; a larger number is 404, whichever methods the path has.
+
+    It has one spelling: without leading zeros, and in no other alphabet's digits.
+    """
+
+    regex = "0|[1-9][0-9]*"
 
     def __init__(self, map: Map) -> None:
         """Prepare the converter of one rule."""

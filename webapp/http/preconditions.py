@@ -56,7 +56,8 @@ def expected_version(image_id: int, current_version: Callable[[], int]) -> int |
     if tags.star_tag:
         return None
     # Strong comparison: weak tags never match.
-    found = (_OURS.fullmatch(tag) for tag in tags.as_set())
+    # Werkzeug makes None of an empty tag.
+    found = (_OURS.fullmatch(tag or "") for tag in tags.as_set())
     versions = {int(ours[2]) for ours in found if ours and int(ours[1]) == image_id}
     if not versions:
         raise PreconditionFailed(

@@ -193,14 +193,16 @@ def header(description: str, kind: str = "string") -> dict[str, Any]:
     return {"description": description, "schema": {"type": kind}}
 
 
-def request_header(name: str, description: str, kind: str = "string") -> dict[str, Any]:
-    """Return the documentation of an optional request header."""
+def request_header(
+    name: str, description: str, kind: str = "string", **rules: Any
+) -> dict[str, Any]:
+    """Return the documentation of an optional request header; `rules` are more of its schema."""
     return {
         "in": "header",
         "name": name,
         "description": description,
         "required": False,
-        "schema": {"type": kind},
+        "schema": {"type": kind, **rules},
     }
 
 
@@ -217,6 +219,8 @@ MIN_CHANGE_SEQ = request_header(
     "Answer only from a state that includes this change: 503 while it is on its way, 409 when "
     "this database never gave that number. For callers with a key.",
     "integer",
+    minimum=0,
+    maximum=10**18 - 1,
 )
 """Of every search."""
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import marshmallow as ma
 from flask import url_for
-from flask_smorest.fields import Upload
 from marshmallow import validate
 
 from mirada.db.classifier_models import ClassifiedPicture
 from mirada.feedback.verdicts import checked_asset_id
 from mirada.kernel.labels import normalised_name
 from mirada.search.by_vector import MAX_K
-from webapp.schemas.clamped import ClampedField
-from webapp.schemas.labels import CheckedField, label_names, templates_field
+from webapp.schemas.labels import (
+    CheckedField,
+    label_names,
+    templates_field,
+)
+from webapp.schemas.numbers import WholeField
 from webapp.schemas.replies import PageQuerySchema, ReplySchema, page_of
+from webapp.schemas.texts import ASSET_ID, THEME
 
 MAX_BATCH_IMAGES = 1_000
 """Images of one job that are named: its row holds their ids."""
@@ -88,10 +91,10 @@ class PictureQuestionSchema(QuestionSchema):
     """The same with fields of one picture."""
 
     asset_id = CheckedField(
-        checked_asset_id, metadata={"description": "Your own name for the picture."}
+        checked_asset_id, metadata=ASSET_ID | {"description": "Your own name for the picture."}
     )
     theme = CheckedField(
-        normalised_name, metadata={"description": "What the picture is meant for."}
+        normalised_name, metadata=THEME | {"description": "What the picture is meant for."}
     )
     similar_threshold = ma.fields.Float(
         validate=validate.Range(-1, 1),
@@ -113,48 +116,11 @@ class PictureQuestionSchema(QuestionSchema):
 class JsonClassificationSchema(PictureQuestionSchema):
     """Classify a stored image."""
 
-    image_id = ma.fields.Integer(
+    image_id = WholeField(
         required=True,
-        strict=True,
         validate=validate.Range(1, 2**63 - 1),
         metadata={"description": "An image that you may see."},
     )
-
-
-class FormSchema(PictureQuestionSchema):
-    """Classify a picture that comes along; a field that is sent empty counts as left out."""
-
-    asset_sha256 = ma.fields.String(
-        validate=validate.Regexp(r"^\s*[0-9A-Fa-f]{64}\s*$", error="Must be 64 hex digits."),
-        metadata={"description": "What the file's SHA-256 must be, else 422."},
-    )
-
-    @ma.pre_load
-    def _without_blanks(self, data: Mapping[str, Any], **_: Any) -> dict[str, Any]:
-        return {name: data[name] for name in data if data[name] != ""}
-
-
-class PictureFormSchema(FormSchema):
-    """The same with the file."""
-
-    file = Upload(required=True, metadata={"description": "The picture; its bytes are not kept."})
-
-
-class ForgivingFormSchema(FormSchema):
-    """The same as the classifier's clients send it."""
-
-    class Meta:
-        """Take what the classifier took."""
-
-        unknown = ma.EXCLUDE
-
-    similar_limit = ClampedField(0, MAX_K, says="Most similar images; SIMILARITY_LIMIT.")
-
-
-class ForgivingPictureFormSchema(ForgivingFormSchema):
-    """The same with the file."""
-
-    file = Upload(required=True, metadata={"description": "The picture; its bytes are not kept."})
 
 
 class LabelScoreSchema(ReplySchema):
@@ -264,14 +230,27 @@ class RememberedListQuerySchema(PageQuerySchema):
         validate=validate.Range(1, 2**63 - 1),
         metadata={"description": "Only what this job classified."},
     )
-    cursor = ma.fields.String(load_default=None)
 
 
 class BatchSchema(QuestionSchema):
     """The stored images to classify, and the question."""
 
+    class Meta:
+        """Tell which fields go together."""
+
+        rules: ClassVar = {
+            "oneOf": [
+                {"required": ["image_ids"], "properties": {"all": {"const": False}}},
+                {
+                    "required": ["all"],
+                    "properties": {"all": {"const": True}},
+                    "not": {"required": ["image_ids"]},
+                },
+            ]
+        }
+
     image_ids = ma.fields.List(
-        ma.fields.Integer(strict=True, validate=validate.Range(1, 2**63 - 1)),
+        WholeField(validate=validate.Range(1, 2**63 - 1)),
         validate=validate.Length(1, MAX_BATCH_IMAGES),
         metadata={"description": f"1 to {MAX_BATCH_IMAGES} images that you may see."},
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, ClassVar
 
 import marshmallow as ma
 from flask import url_for
@@ -14,6 +14,7 @@ from mirada.groups.near_duplicates import DEFAULT_THRESHOLD, LEAST_THRESHOLD
 from mirada.groups.runs import ClusterKind
 from mirada.kernel.clustering import MAX_K
 from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, image_body
+from webapp.schemas.numbers import WholeField
 from webapp.schemas.replies import PageQuerySchema, ReplySchema, page_of
 
 KINDS = [kind.value for kind in ClusterKind]
@@ -31,15 +32,24 @@ CLUSTER_EXAMPLE = {
 class NewClustersSchema(ma.Schema):
     """The parameters of a new grouping."""
 
+    class Meta:
+        """Tell which parameter is of which kind."""
+
+        rules: ClassVar = {
+            "oneOf": [
+                {"properties": {"kind": {"const": "themes"}, "threshold": {"type": "null"}}},
+                {"properties": {"kind": {"const": "near_duplicates"}, "k": {"type": "null"}}},
+            ]
+        }
+
     kind = ma.fields.String(
         required=True,
         validate=validate.OneOf(KINDS),
         metadata={"description": "themes: by what they show. near_duplicates: nearly the same."},
     )
-    k = ma.fields.Integer(
+    k = WholeField(
         load_default=None,
         allow_none=True,
-        strict=True,
         validate=validate.Range(2, MAX_K),
         metadata={"description": "How many themes; left out, the pictures decide."},
     )

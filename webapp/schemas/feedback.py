@@ -14,6 +14,7 @@ from mirada.db.classifier_models import Feedback
 from mirada.feedback.theme_verdicts import Counts
 from mirada.feedback.verdicts import Given
 from webapp.schemas.replies import PageQuerySchema, ReplySchema, ResourceSchema, page_of
+from webapp.schemas.texts import ASSET_ID, THEME
 
 FEEDBACK_EXAMPLE = {
     "id": 31,
@@ -75,7 +76,8 @@ class NewFeedbackSchema(ma.Schema):
     theme = ma.fields.String(
         required=True,
         validate=validate.Length(min=1),
-        metadata={
+        metadata=THEME
+        | {
             "description": "Any name of up to 100 characters, a label or not. Capitals and spaces "
             "make no difference."
         },
@@ -86,7 +88,7 @@ class NewFeedbackSchema(ma.Schema):
     asset_id = ma.fields.String(
         load_default=None,
         allow_none=True,
-        metadata={"description": "What you call the picture, up to 191 characters."},
+        metadata=ASSET_ID | {"description": "What you call the picture."},
     )
 
 
@@ -125,7 +127,7 @@ class FeedbackListQuerySchema(PageQuerySchema):
     """The page of verdicts to list."""
 
     theme = ma.fields.String(
-        load_default=None, metadata={"description": "Only the verdicts on this theme."}
+        load_default=None, metadata=THEME | {"description": "Only the verdicts on this theme."}
     )
 
 

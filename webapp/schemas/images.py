@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, ClassVar
 
 import marshmallow as ma
 from flask import url_for
@@ -12,6 +12,7 @@ from marshmallow import validate
 
 from mirada.kernel.user_text import MAX_TEXT_CHARS
 from webapp.schemas.replies import PageQuerySchema, ReplySchema, ResourceSchema, ignored_names
+from webapp.schemas.texts import STORED
 
 GENERATION_EXAMPLE = {
     "generator": "AUTOMATIC1111",
@@ -168,7 +169,8 @@ class NewImageQuerySchema(ma.Schema):
         load_default=None,
         validate=validate.Length(max=MAX_TEXT_CHARS),
         metadata={
-            "description": "For clients that send it here; the form's counts if both are sent."
+            "pattern": STORED,
+            "description": "For clients that send it here; the form's counts if both are sent.",
         },
     )
 
@@ -187,12 +189,19 @@ class NewImageFieldsSchema(ma.Schema):
     file = Upload(
         metadata={"description": "The picture: JPEG, PNG, WebP, GIF, AVIF, HEIC, TIFF or BMP."}
     )
-    caption = ma.fields.String(load_default=None, validate=validate.Length(max=MAX_TEXT_CHARS))
+    caption = ma.fields.String(
+        load_default=None,
+        allow_none=False,
+        validate=validate.Length(max=MAX_TEXT_CHARS),
+        metadata={"pattern": STORED},
+    )
     prompt = ma.fields.String(
         load_default=None,
+        allow_none=False,
         validate=validate.Length(max=MAX_TEXT_CHARS),
         metadata={
-            "description": "What the picture was generated from. A blank one is filled from the file."
+            "pattern": STORED,
+            "description": "What the picture was generated from. A blank one is filled from the file.",
         },
     )
     auto_caption = ma.fields.Boolean(
@@ -223,8 +232,21 @@ class NewImageSchema(NewImageFieldsSchema):
 class ImageChangeSchema(ma.Schema):
     """The changes of an image; a field left out stays as it is."""
 
-    caption = ma.fields.String(allow_none=True, validate=validate.Length(max=MAX_TEXT_CHARS))
-    prompt = ma.fields.String(allow_none=True, validate=validate.Length(max=MAX_TEXT_CHARS))
+    class Meta:
+        """Tell what a field alone cannot."""
+
+        rules: ClassVar = {"minProperties": 1}
+
+    caption = ma.fields.String(
+        allow_none=True,
+        validate=validate.Length(max=MAX_TEXT_CHARS),
+        metadata={"pattern": STORED},
+    )
+    prompt = ma.fields.String(
+        allow_none=True,
+        validate=validate.Length(max=MAX_TEXT_CHARS),
+        metadata={"pattern": STORED},
+    )
     is_public = ma.fields.Boolean()
 
     @ma.validates_schema

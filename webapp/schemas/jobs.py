@@ -92,7 +92,6 @@ class JobListQuerySchema(PageQuerySchema):
         },
     )
     kind = ma.fields.String(load_default=None, validate=validate.OneOf(tuple(KINDS)))
-    cursor = ma.fields.String(load_default=None)
 
 
 def job_body(report: JobReport, url: str | None = None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from marshmallow import validate
 from mirada.people.access import LONGEST_GRACE, KeyState, Scope, Scopes, key_state, scopes_from_text
 from mirada.people.identity import Key
 from mirada.people.keys import NewKey
+from webapp.schemas.numbers import WholeField
 from webapp.schemas.replies import ResourceSchema, page_of
 
 SCOPE_NAMES = tuple(scope.value for scope in Scope)
@@ -97,9 +98,8 @@ class NewKeySchema(ma.Schema):
 class RotationSchema(ma.Schema):
     """The rotation of a key."""
 
-    grace_s = ma.fields.Integer(
+    grace_s = WholeField(
         load_default=0,
-        strict=True,
         validate=validate.Range(0, int(LONGEST_GRACE.total_seconds())),
         metadata={"description": "Seconds for which the old key stays valid; 0 voids it at once."},
     )

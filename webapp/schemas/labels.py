@@ -23,6 +23,7 @@ from mirada.kernel.labels import (
     normalised_templates,
 )
 from webapp.schemas.replies import ReplySchema, list_of
+from webapp.schemas.texts import NAME, NAMES_IN_A_FORM, TEMPLATE, TEMPLATES_IN_A_FORM
 
 SHOWN_FAULTS = 10
 """Labels at fault that one reply names."""
@@ -117,28 +118,61 @@ class CheckedListField(ma.fields.Field):
             raise ma.ValidationError(error.detail) from error
 
 
+class FormLabelsField(LabelsField):
+    """The same in a form: text that is a JSON array or comma-separated, in one part or several."""
+
+    is_multiple = True
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **more: Any
+    ) -> tuple[Label, ...]:
+        names = [name for text in value for name in _listed(text)]
+        return super()._deserialize(names, attr, data, **more)
+
+
+def form_label_names() -> FormLabelsField:
+    """Return the documented field of a form's own labels."""
+    return FormLabelsField(
+        metadata={
+            "type": "string",
+            "pattern": NAMES_IN_A_FORM,
+            "description": f"1 to {MAX_LABELS} names, as a JSON array or separated by commas; equal ones "
+            "count once. The part may be repeated. Left out: the default set.",
+        }
+    )
+
+
 def label_names() -> LabelsField:
     """Return the documented field of a request's own labels."""
     return LabelsField(
         metadata={
             "type": "array",
-            "items": {"type": "string", "maxLength": MAX_NAME_CHARACTERS},
+            "items": {"type": "string", "maxLength": MAX_NAME_CHARACTERS, "pattern": NAME},
             "minItems": 1,
             "maxItems": MAX_LABELS,
-            "description": f"1 to {MAX_LABELS} names; equal ones count once. In a form: a JSON array, "
-            "or names separated by commas. Left out: the default set.",
+            "description": f"1 to {MAX_LABELS} names; equal ones count once. Left out: the default set.",
         }
     )
 
 
+def form_templates() -> CheckedListField:
+    """Return a documented field of prompt templates in a form."""
+    told = "A JSON array of prompt templates, instead of the labels' own. Each has {} once."
+    return CheckedListField(
+        normalised_templates,
+        _json_list,
+        metadata={"type": "string", "pattern": TEMPLATES_IN_A_FORM, "description": told},
+    )
+
+
 def templates_field(description: str, **more: Any) -> CheckedListField:
-    """Return a documented field of prompt templates with one {} each; in a form, a JSON array."""
+    """Return a documented field of prompt templates with one {} each."""
     return CheckedListField(
         normalised_templates,
         _json_list,
         metadata={
             "type": "array",
-            "items": {"type": "string", "maxLength": MAX_PROMPT_CHARACTERS},
+            "items": {"type": "string", "maxLength": MAX_PROMPT_CHARACTERS, "pattern": TEMPLATE},
             "minItems": 1,
             "maxItems": MAX_TEMPLATES,
             "description": f"{description} Each has {{}} once, for the label.",
@@ -154,7 +188,11 @@ class LabelChangeSchema(ma.Schema):
         normalised_description,
         load_default=None,
         allow_none=True,
-        metadata={"description": "A sentence that may join the prompts."},
+        metadata={
+            "maxLength": MAX_PROMPT_CHARACTERS,
+            "pattern": NAME,
+            "description": "A sentence that may join the prompts.",
+        },
     )
     templates = templates_field(
         "Prompt templates instead of the built-in ones.", load_default=None, allow_none=True

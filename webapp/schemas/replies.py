@@ -9,9 +9,24 @@ import marshmallow as ma
 from marshmallow import validate
 
 MAX_PAGE = 100
+_TWO = "(?:[MN][DTjz]|O[DT])[AEIMQUYcgk]"
+_DIGITS = {1: "(?:[MN][AQgw]|O[AQ])", 2: _TWO, 3: f"{_TWO}[w-z0-5]"}
+CURSOR = (
+    f"^YWZ0ZXI6(?:(?:{_DIGITS[3]}){{1,5}}(?:{_DIGITS[2]}|{_DIGITS[1]})?|{_DIGITS[2]}|{_DIGITS[1]})$"
+)
+"""A row's id as `webapp.http.paging` writes it. Opaque to clients, which send back what they were given."""
 
 
-class ProblemSchema(ma.Schema):
+class ReplySchema(ma.Schema):
+    """A reply may gain fields; strict clients must not break on them."""
+
+    class Meta:
+        """Allow more fields than are named."""
+
+        unknown = ma.INCLUDE
+
+
+class ProblemSchema(ReplySchema):
     """RFC 9457 problem details with our `code`, `errors` and `request_id`."""
 
     type = ma.fields.String(
@@ -27,15 +42,6 @@ class ProblemSchema(ma.Schema):
         keys=ma.fields.String(), metadata={"description": "Messages by the field at fault."}
     )
     request_id = ma.fields.String(allow_none=True)
-
-
-class ReplySchema(ma.Schema):
-    """A reply may gain fields; strict clients must not break on them."""
-
-    class Meta:
-        """Allow more fields than are named."""
-
-        unknown = ma.INCLUDE
 
 
 class ResourceSchema(ReplySchema):
@@ -54,7 +60,8 @@ class PageQuerySchema(ma.Schema):
 
     limit = ma.fields.Integer(load_default=20, validate=validate.Range(1, MAX_PAGE))
     cursor = ma.fields.String(
-        load_default=None, metadata={"description": "From `next` of the page before."}
+        load_default=None,
+        metadata={"pattern": CURSOR, "description": "From `next` of the page before."},
     )
 
 

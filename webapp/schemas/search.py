@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import marshmallow as ma
 from flask_smorest.fields import Upload
@@ -14,6 +14,7 @@ from mirada.kernel.similarity import SearchWay, Verdict
 from mirada.search.by_vector import MAX_K, Found
 from mirada.search.queries import ALL, Source
 from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, image_body
+from webapp.schemas.numbers import WholeField
 from webapp.schemas.replies import ReplySchema
 
 DEFAULT_RESULTS = 10
@@ -51,16 +52,16 @@ class NumbersField(ma.fields.List):
         return value
 
 
-def _results(**more: Any) -> ma.fields.Integer:
-    return ma.fields.Integer(
+def _results(kind: type[ma.fields.Integer] = ma.fields.Integer, **more: Any) -> ma.fields.Integer:
+    return kind(
         validate=validate.Range(1, MAX_K), metadata={"description": f"1 to {MAX_K}."}, **more
     )
 
 
-def _threshold() -> ma.fields.Float:
+def _threshold(*, allow_none: bool = True) -> ma.fields.Float:
     return ma.fields.Float(
         load_default=None,
-        allow_none=True,
+        allow_none=allow_none,
         validate=validate.Range(-1, 1),
         metadata={"description": "Least cosine similarity of a result; none by default."},
     )
@@ -82,6 +83,11 @@ def _weight(description: str) -> ma.fields.Float:
 class WeightsSchema(ma.Schema):
     """How much each source counts in a fused search, 0 to 10; one that is not named is not used."""
 
+    class Meta:
+        """Tell what a field alone cannot."""
+
+        rules: ClassVar = {"minProperties": 1}
+
     pictures = _weight("What pictures show.")
     prompts = _weight("The prompts they were made from, by meaning.")
     captions = _weight("Their captions, by meaning.")
@@ -93,23 +99,47 @@ class WeightsSchema(ma.Schema):
             raise ma.ValidationError("At least one weight must be above 0.")
 
 
+_NO_WEIGHTS = {"properties": {"weights": {"type": "null"}}}
+_ONE_SOURCE = {
+    "weights": {"type": "null"},
+    "in": {"enum": [Source.PICTURES.value, Source.PROMPTS.value]},
+}
+"""What may stand beside a query that is no text."""
+
+
 class SearchSchema(ma.Schema):
     """Exactly one of text, image_id and vector (or, in a multipart body, file), and how much to find."""
+
+    class Meta:
+        """Tell which fields go together."""
+
+        rules: ClassVar = {
+            "oneOf": [
+                {
+                    "required": ["text"],
+                    "anyOf": [_NO_WEIGHTS, {"properties": {"in": {"const": ALL}}}],
+                    "not": {"anyOf": [{"required": ["image_id"]}, {"required": ["vector"]}]},
+                },
+                {"required": ["image_id"], "properties": _ONE_SOURCE},
+                {"required": ["vector"], "properties": _ONE_SOURCE},
+            ],
+            "not": {"required": ["k", "limit"]},
+        }
 
     text = ma.fields.String(
         validate=[validate.Length(1, MAX_QUERY_CHARACTERS), NOT_BLANK],
         metadata={"description": "What to look for, in words."},
     )
-    image_id = ma.fields.Integer(
-        strict=True, metadata={"description": "A stored image to find the like of; never a result."}
+    image_id: ma.fields.Integer = WholeField(
+        metadata={"description": "A stored image to find the like of; never a result."}
     )
     vector = NumbersField(
         ma.fields.Float(),
         validate=validate.Length(1, MAX_VECTOR_NUMBERS),
         metadata={"description": "A vector of the image space; its norm does not matter."},
     )
-    k = _results(load_default=None, allow_none=True, strict=True)
-    limit = _results(load_default=None, allow_none=True, strict=True)
+    k = _results(WholeField, load_default=None, allow_none=True)
+    limit = _results(WholeField, load_default=None, allow_none=True)
     threshold = _threshold()
     mine = ma.fields.Boolean(
         load_default=False, metadata={"description": "Search only the caller's own images."}
@@ -150,12 +180,24 @@ class MultipartSearchSchema(SearchSchema):
         """Leave out the fields that only JSON has."""
 
         exclude = ("vector", "weights")
+        rules: ClassVar = {
+            "oneOf": [
+                {
+                    "required": ["text"],
+                    "not": {"anyOf": [{"required": ["image_id"]}, {"required": ["file"]}]},
+                },
+                {"required": ["image_id"], "properties": {"in": _ONE_SOURCE["in"]}},
+                {"required": ["file"], "properties": {"in": {"const": Source.PICTURES.value}}},
+            ],
+            "not": {"required": ["k", "limit"]},
+        }
 
     image_id = ma.fields.Integer(
         metadata={"description": "A stored image to find the like of; never a result."}
     )
-    k = _results(load_default=None)
-    limit = _results(load_default=None)
+    k = _results(load_default=None, allow_none=False)
+    limit = _results(load_default=None, allow_none=False)
+    threshold = _threshold(allow_none=False)
 
 
 class PictureQuerySchema(MultipartSearchSchema):

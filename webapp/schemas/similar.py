@@ -11,8 +11,8 @@ from marshmallow import validate
 
 from mirada.search.by_vector import MAX_K, FoundImage
 from mirada.search.related import DEFAULT_BLEND, Related, RelatedImage
-from webapp.schemas.clamped import ClampedField, ForgivingField
 from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, OwnerSchema, image_body
+from webapp.schemas.numbers import ClampedField, ForgivingField
 from webapp.schemas.replies import MAX_PAGE, ReplySchema, ignored_names, list_of
 from webapp.schemas.search import NOT_BLANK, SimilarQuerySchema
 

@@ -11,9 +11,10 @@ from marshmallow import validate
 from mirada.kernel.labels import MAX_PROMPT_CHARACTERS
 from mirada.memory.styles import MAX_DESCRIPTIONS, Style, normalised_descriptions
 from mirada.memory.summary import MOST_STYLES, OwnStyle, Taste
-from webapp.schemas.clamped import ForgivingField
 from webapp.schemas.labels import CheckedListField
+from webapp.schemas.numbers import ForgivingField
 from webapp.schemas.replies import ReplySchema, list_of
+from webapp.schemas.texts import NAME
 
 DEFAULT_SUGGESTIONS = 5
 """CONTRACT A."""
@@ -139,7 +140,7 @@ class StyleChangeSchema(ma.Schema):
         required=True,
         metadata={
             "type": "array",
-            "items": {"type": "string", "maxLength": MAX_PROMPT_CHARACTERS},
+            "items": {"type": "string", "maxLength": MAX_PROMPT_CHARACTERS, "pattern": NAME},
             "minItems": 1,
             "maxItems": MAX_DESCRIPTIONS,
             "description": "One or more texts, in any language: phrases separated by commas that "

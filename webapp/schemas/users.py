@@ -56,8 +56,9 @@ class NewUserSchema(ma.Schema):
         required=True,
         validate=validate.Length(min=1, max=150),
         metadata={
+            "pattern": r"^[\w.@+-]+$",
             "description": "Letters, digits, or any of _ . @ + -; names that differ by case alone "
-            "are one."
+            "are one.",
         },
     )
     role = ma.fields.String(load_default="user", validate=validate.OneOf(ROLES))

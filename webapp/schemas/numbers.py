@@ -1,4 +1,4 @@
-"""Numbers of routes of older systems, which took what they could instead of refusing it."""
+"""Whole numbers: as JSON has them, and as older systems took what they could of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import marshmallow as ma
+
+
+class WholeField(ma.fields.Integer):
+    """A whole number of a JSON body, where 3.0 is one too and a text such as "3" is none."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **more: Any
+    ) -> int:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or value != value // 1:
+            raise self.make_error("invalid", input=value)
+        return int(value)
 
 
 class ClampedField(ma.fields.Integer):

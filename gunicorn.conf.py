@@ -12,7 +12,7 @@ from pathlib import Path
 from gunicorn.glogging import Logger
 
 from mirada.config import SETTINGS_EXIT_CODE, InvalidSettings, Settings
-from mirada.kernel.errors import Unavailable
+from mirada.kernel.errors import DatabaseRefused, Unavailable
 from mirada.metrics import multiprocess
 from mirada.runtime import Runtime
 from workers import logs
@@ -80,6 +80,10 @@ def on_starting(server):
     try:
         runtime.migrate()
         _is_migrated = True
+    except DatabaseRefused as error:
+        # Waiting does not help: the operator has to change something, and reads it here.
+        sys.stderr.write(f"{error.for_operator}\n")
+        sys.exit(SETTINGS_EXIT_CODE)
     except Unavailable as error:
         server.log.warning("%s It is tried again in the background.", error)
     finally:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from alembic import context
 
-from mirada.db import (  # noqa: F401 - declare tables on Base
+from mirada.db import (  # noqa: F401 - declare tables on Base, and how Alembic changes them
     classifier_models,
     memory_models,
+    resumable,
     spending_models,
     word_models,
 )

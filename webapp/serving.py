@@ -7,19 +7,19 @@ styles, imports a folder and announces that the server is ready. `gunicorn.conf.
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 
 from mirada.background import Loop
 from mirada.config import OpenAs, Settings
 from mirada.db import spaces
 from mirada.embedding.backfill import backfill_at_start
+from mirada.health.probes import health_of
 from mirada.jobs.waiting import wake_at_start
 from mirada.kernel.embeddings import SpaceKind
-from mirada.kernel.errors import MiradaError, Unavailable
+from mirada.kernel.errors import DatabaseRefused, MiradaError, Unavailable
 from mirada.memory.taste import StyleWarmUp
 from mirada.people import users
 from mirada.pictures.folder_import import import_folder
@@ -33,6 +33,8 @@ MIGRATE_AGAIN_S = 2.0
 ANSWER_PATIENCE_S = 300.0
 """How long /health is asked before the address is told anyhow: weights may have to be downloaded."""
 ASK_AGAIN_S = 0.5
+LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, not bound
+"""The address on this machine for each that means all of its addresses."""
 PUBLISH_EVERY_S = 3.0
 """A scraped process tells the counts of the others as they were this long ago at most."""
 JOIN_TIMEOUT_S = 3.0
@@ -137,7 +139,7 @@ class Serving:
 
     def _migrate(self) -> bool:
         """Return True once the database has its tables, False when the process stops before."""
-        is_told = False
+        told = ""
         while not self._is_migrated and not self._stopping.is_set():
             try:
                 self._runtime.migrate()
@@ -146,9 +148,10 @@ class Serving:
                 self._is_migrated = True
                 logger.info("The database is up to date")
             except Unavailable as error:
-                if not is_told:
-                    logger.warning("%s Requests are answered 503 until it is back.", error)
-                    is_told = True
+                why = error.for_operator if isinstance(error, DatabaseRefused) else error.detail
+                if why != told:
+                    logger.warning("%s Requests are answered 503 until that has changed.", why)
+                    told = why
                 self._stopping.wait(MIGRATE_AGAIN_S)
         return self._is_migrated
 
@@ -186,7 +189,10 @@ class Serving:
         line = f"Mirada is up at {address} but not healthy yet: see {address}/health"
         until_s = time.monotonic() + ANSWER_PATIENCE_S
         while time.monotonic() < until_s and not self._stopping.is_set():
-            if _is_healthy(address):
+            # Asked here and not over HTTP: the address may have a path in front, and nobody wants to
+            # read in the log how often a server has asked itself.
+            health = health_of(self._runtime)
+            if health.serves(health.check()) and _is_listening(settings):
                 line = _ready_line(settings)
                 break
             self._stopping.wait(ASK_AGAIN_S)
@@ -229,11 +235,11 @@ def _ready_line(settings: Settings) -> str:
     )
 
 
-def _is_healthy(address: str) -> bool:
-    # Straight to ourselves: a proxy from the environment would not find this machine's loopback.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+def _is_listening(settings: Settings) -> bool:
+    """Return whether this machine accepts connections at the server's address."""
+    host = LOOPBACK_OF.get(settings.host, settings.host)
     try:
-        with opener.open(f"{address}/health", timeout=10) as reply:
-            return bool(reply.status == 200)
-    except (urllib.error.URLError, OSError):
+        with socket.create_connection((host, settings.port), timeout=ASK_AGAIN_S):
+            return True
+    except OSError:
         return False

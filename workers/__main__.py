@@ -14,7 +14,7 @@ import dramatiq
 from mirada.config import SETTINGS_EXIT_CODE, InvalidSettings, Settings
 from mirada.embedding.backfill import backfill_at_start
 from mirada.jobs.waiting import wake_at_start
-from mirada.kernel.errors import EmbeddingSpaceMismatch, MiradaError
+from mirada.kernel.errors import DatabaseRefused, EmbeddingSpaceMismatch, MiradaError
 from mirada.memory.taste import StyleWarmUp
 from mirada.runtime import Runtime
 from workers import broker, doorbell, in_process, logs, metrics_server
@@ -61,6 +61,9 @@ def serve(runtime: Runtime) -> int:
             _work_without_redis(runtime, stopping)
         else:
             _work_with_redis(runtime, runtime.settings.redis_url.get_secret_value(), stopping)
+    except DatabaseRefused as error:
+        logger.error("%s", error.for_operator)
+        return SETTINGS_EXIT_CODE
     except EmbeddingSpaceMismatch as error:
         logger.error("%s", error)
         return SETTINGS_EXIT_CODE
@@ -87,7 +90,8 @@ def _prepare(runtime: Runtime, stopping: threading.Event) -> bool:
                 runtime.encoder  # noqa: B018 - the first use loads the weights
                 backfill_at_start(runtime)
             return True
-        except EmbeddingSpaceMismatch:
+        except (EmbeddingSpaceMismatch, DatabaseRefused):
+            # Waiting does not help: the operator has to change something.
             raise
         except MiradaError as error:
             logger.warning("Not ready yet, trying again in %.0f s: %s", START_RETRY_S, error)

@@ -171,16 +171,11 @@ def _on_postgresql(connection: Connection, unnamed: list[str], ours: list[str]) 
 
 def _on_sqlite(connection: Connection, unnamed: list[str], ours: list[str]) -> None:
     run = connection.exec_driver_sql
-    # The full text reads the table by the name in its own definition, so it is made again.
-    words = _sqlite_definitions(
-        connection, "name LIKE 'image\\_words%' ESCAPE '\\'", "table, trigger"
-    )
-    full_text = [sql for name, sql in words if name == OLD_SQLITE_WORDS or "TRIGGER" in sql]
-    for name, sql in words:
-        if "TRIGGER" in sql:
-            run(f"DROP TRIGGER {name}")
-    if full_text:
-        run(f"DROP TABLE {OLD_SQLITE_WORDS}")
+    # The full text of before is not used any more. Its triggers would stop the renaming.
+    which = "name LIKE 'image\\_words%' ESCAPE '\\'"
+    for name, _ in _sqlite_definitions(connection, which, "trigger"):
+        run(f"DROP TRIGGER {name}")
+    run(f"DROP TABLE IF EXISTS {OLD_SQLITE_WORDS}")
     for name in [*unnamed, OLD_VERSION_TABLE]:
         run(f'ALTER TABLE "{name}" RENAME TO "{PREFIX}{name}"')
     for name in ours:
@@ -190,17 +185,11 @@ def _on_sqlite(connection: Connection, unnamed: list[str], ours: list[str]) -> N
                 run(f'DROP INDEX "{index}"')
                 run(sql.replace(index, new, 1))
     _rename_sqlite_constraints(connection, ours)
-    for sql in full_text:
-        run(re.sub(r"\b(image_words|images)", rf"{PREFIX}\1", sql))
-    if full_text:
-        table = PREFIX + OLD_SQLITE_WORDS
-        run(f"INSERT INTO {table} ({table}) VALUES ('rebuild')")  # noqa: S608 - constants
 
 
-def _sqlite_definitions(connection: Connection, which: str, kinds: str) -> list[tuple[str, str]]:
-    listed = ", ".join(f"'{kind}'" for kind in kinds.split(", "))
+def _sqlite_definitions(connection: Connection, which: str, kind: str) -> list[tuple[str, str]]:
     rows = connection.exec_driver_sql(
-        f"SELECT name, sql FROM sqlite_master WHERE {which} AND type IN ({listed}) "  # noqa: S608
+        f"SELECT name, sql FROM sqlite_master WHERE {which} AND type = '{kind}' "  # noqa: S608
         "AND sql IS NOT NULL ORDER BY rowid"
     )
     return [(row[0], row[1]) for row in rows]

@@ -11,22 +11,22 @@ from typing import Concatenate, ParamSpec, TypeVar
 from sqlalchemy.orm import Session
 
 from mirada.db.session import Database
-from mirada.kernel.errors import Unavailable
+from mirada.kernel.errors import DatabaseBusy, Deadlock
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 ATTEMPTS = 3
 """MySQL's manual: be prepared to send a transaction again that was rolled back for a deadlock."""
-DEADLOCK_WITHIN_S = 1.0
-"""InnoDB finds a deadlock at once; a connection that times out takes several seconds."""
+BUSY_WITHIN_S = 1.0
+"""Who waited longer than this for a lock has waited enough; a deadlock is tried again at any time."""
 
 
 def in_transaction(database: Database, work: Callable[[Session], Result]) -> Result:
     """Run a use case in a transaction of its own, commit, and return what it returned.
 
-    Only what certainly did nothing is run again: an error that comes after the COMMIT was sent may
-    hide one that happened.
+    Only what certainly did nothing is run again: the database undid it because of a lock. A connection
+    that is lost after the COMMIT was sent may hide one that happened.
 
     Args:
         database: where.
@@ -36,20 +36,21 @@ def in_transaction(database: Database, work: Callable[[Session], Result]) -> Res
         Unavailable: not now, or three deadlocks in a row.
     """
     for attempts_left in reversed(range(ATTEMPTS)):
-        is_done = False
         began = time.monotonic()
         try:
             with database.transaction() as session:
-                result = work(session)
-                is_done = True
-            return result
-        except Unavailable:
-            # What took long was no deadlock, and the caller has waited enough.
-            is_slow = time.monotonic() - began > DEADLOCK_WITHIN_S
-            if is_done or is_slow or attempts_left == 0:
+                return work(session)
+        except DatabaseBusy as error:
+            if attempts_left == 0 or not may_run_again(error, began):
                 raise
         pause()
     raise AssertionError("unreachable")
+
+
+def may_run_again(error: BaseException, began_s: float) -> bool:
+    """Return whether a transaction that began at that monotonic time may be run again after an error."""
+    is_slow = time.monotonic() - began_s > BUSY_WITHIN_S
+    return isinstance(error, Deadlock) or (isinstance(error, DatabaseBusy) and not is_slow)
 
 
 def retried(

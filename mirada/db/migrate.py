@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,21 +16,28 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, insert, select, text
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from mirada import private_files
 from mirada.db import (  # noqa: F401 - declare tables on Base
     classifier_models,
+    errors,
     memory_models,
     spending_models,
     word_models,
 )
 from mirada.db.carry_over import carry_over
+from mirada.db.first_look import (
+    current_revision,
+    refuse_missing_rights,
+    refuse_tables_of_others,
+)
 from mirada.db.models import Base, ChangeCounter, Installation
 from mirada.db.names import PREFIX, VERSION_TABLE
 from mirada.db.session import Database
 from mirada.db.word_index import write_missing
-from mirada.kernel.errors import Unavailable
+from mirada.kernel.errors import DatabaseRefused, StorageFull, Unavailable
 
 MIGRATIONS_DIR = Path(__file__).resolve().parents[2] / "migrations"
 LOCK_NAME = "mirada_migrate"
@@ -41,7 +50,11 @@ ADVISORY_LOCK_NUMBER = 7_304_183
 def upgrade_to_head(engine: Engine) -> None:
     """Apply every missing migration, and insert the single rows if they are absent.
 
+    A look at the database comes first: where a migration cannot be applied, nothing is changed.
+
     Raises:
+        DatabaseRefused: the database, or what is in it, permits no migration; its operator has to change
+            that, and waiting does not help.
         Unavailable: the database cannot be reached, or another process takes too long to migrate.
     """
     try:
@@ -50,19 +63,60 @@ def upgrade_to_head(engine: Engine) -> None:
             engine.connect() as connection,
             _one_at_a_time(engine, connection),
         ):
-            carry_over(connection)
-            connection.commit()
-            config = Config()
-            config.set_main_option("script_location", str(MIGRATIONS_DIR))
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-            connection.commit()
+            _upgrade(connection)
             _ensure_single_rows(connection)
             connection.commit()
-    except (OperationalError, InterfaceError, OSError) as error:
-        raise Unavailable("The database cannot be reached, so it was not migrated.") from error
+    except (DBAPIError, PoolTimeout, OSError) as error:
+        raise _told(error, engine) from error
     # After the lock: it takes minutes where there are a million images, and may be interrupted.
     write_missing(Database(engine))
+
+
+def _upgrade(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS_DIR))
+    config.attributes["connection"] = connection
+    scripts = ScriptDirectory.from_config(config)
+    if current_revision(connection) == scripts.get_current_head():
+        return
+    refuse_missing_rights(connection)
+    carry_over(connection)
+    connection.commit()
+    refuse_tables_of_others(connection, (script.revision for script in scripts.walk_revisions()))
+    connection.commit()
+    command.upgrade(config, "head")
+    connection.commit()
+
+
+def _told(error: DBAPIError | PoolTimeout | OSError, engine: Engine) -> Unavailable:
+    if isinstance(error, OSError):
+        ours: Unavailable | None = (
+            StorageFull(errors.FULL)
+            if error.errno == errno.ENOSPC
+            else DatabaseRefused(errors.FILE, said=str(error))
+        )
+    else:
+        ours = errors.told(error)
+    if ours is None:
+        ours = DatabaseRefused(
+            "The database refused a change of its tables, so it is not migrated; no row is lost.",
+            said=str(getattr(error, "orig", error)),
+        )
+    if isinstance(ours, DatabaseRefused) and engine.dialect.name == "sqlite":
+        ours.said += _whose(Path(engine.url.database or ""))
+    return ours
+
+
+def _whose(path: Path) -> str:
+    """Return a sentence on the owner of a file, or of the folder that should hold it."""
+    there = next((found for found in (path, *path.parents) if found.exists()), Path("/"))
+    try:
+        return (
+            f" ({there} belongs to user {there.stat().st_uid}, and this process runs as user "
+            f"{os.geteuid()}.)"
+        )
+    except OSError:
+        return f" ({path})"
 
 
 def revisions(engine: Engine) -> tuple[str | None, str | None]:

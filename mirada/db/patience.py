@@ -10,7 +10,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from mirada.db import waits
 from mirada.kernel.circuit import CircuitBreaker
-from mirada.kernel.errors import CircuitOpen, Unavailable
+from mirada.kernel.errors import CircuitOpen, DatabaseBusy, Deadlock, Unavailable
 
 FAILURES_ALLOWED = 2
 """A single request may meet a lock of its own; two in a row, with no success between, are everybody's."""
@@ -18,8 +18,6 @@ PAUSE_S = 1.0
 TROUBLE_S = 5.0
 """How long after a wait in vain others should not queue for threads."""
 LEFT_ALONE = "The database hangs or is locked just now; try again shortly."
-LOCKED_CODES = frozenset({1205, 3572})
-LOCKED_STATE = "55P03"
 
 
 class Patience:
@@ -77,13 +75,6 @@ class Patience:
 
 def _is_of_a_lock(error: BaseException) -> bool:
     """Return whether an error of a block comes from a wait for a lock, or for a connection."""
-    cause = error if isinstance(error, PoolTimeout) else error.__cause__
-    if isinstance(cause, PoolTimeout):
+    if isinstance(error, PoolTimeout) or isinstance(error.__cause__, PoolTimeout):
         return True
-    original = getattr(cause, "orig", None)
-    code = original.args[0] if original is not None and original.args else None
-    return (
-        code in LOCKED_CODES
-        or getattr(original, "sqlstate", None) == LOCKED_STATE
-        or str(getattr(original, "sqlite_errorname", "")).startswith("SQLITE_BUSY")
-    )
+    return isinstance(error, DatabaseBusy) and not isinstance(error, Deadlock)

@@ -1,4 +1,4 @@
-"""The database engine and its transactions; driver errors become `Unavailable` here."""
+"""The database engine and its transactions; drivers' errors become errors of ours here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, CursorResult, Engine, UpdateBase, create_engine, event
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
@@ -22,15 +22,20 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import BigInteger
 
 from mirada import private_files
-from mirada.db import changes, waits
+from mirada.db import changes, errors, waits
 from mirada.db.patience import Patience
-from mirada.kernel.commands import command_line
-from mirada.kernel.errors import StorageFull, Unavailable
+from mirada.kernel.errors import DatabaseBusy
 
 SQLITE_BUSY_TIMEOUT_S = 15
 SQLITE_BUSY_IN_REQUESTS_S = 1.5
 """A request that writes waits so long for its turn in this process, and again for other processes."""
 POOL_TIMEOUT_S = 3
+MYSQL_SESSION = (
+    "SET time_zone = '+00:00', "
+    "sql_mode = 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
+)
+"""What each connection to MySQL or MariaDB begins with: whatever the server's defaults are, a statement
+means the same. The three modes are in every version from 5.7 on."""
 
 
 class now_ms(FunctionElement[int]):  # noqa: N801 - reads as the SQL function it is
@@ -63,7 +68,7 @@ def make_engine(url: URL, pool_size: int) -> Engine:
         return _sqlite_engine(url, pool_size)
     connect_args: dict[str, Any] = {}
     if url.get_backend_name() in ("mysql", "mariadb"):
-        connect_args = {"charset": "utf8mb4", "init_command": "SET time_zone = '+00:00'"}
+        connect_args = {"charset": "utf8mb4", "init_command": MYSQL_SESSION}
     engine = create_engine(
         url,
         pool_size=pool_size,
@@ -82,7 +87,9 @@ def make_engine(url: URL, pool_size: int) -> Engine:
 
 def _sqlite_engine(url: URL, pool_size: int) -> Engine:
     if url.database:
-        private_files.make_folder(Path(url.database).parent)
+        # Where that is not permitted, opening the file says so, as for any other fault of it.
+        with suppress(OSError):
+            private_files.make_folder(Path(url.database).parent)
     engine = create_engine(
         url,
         pool_size=pool_size,
@@ -161,7 +168,7 @@ class Database:
         with (
             self.patience.guarding(writes=True),
             self._writers_turn(),
-            _driver_errors_wrapped(),
+            driver_errors_told(),
             Session(self._writing_engine, expire_on_commit=False) as session,
         ):
             yield session
@@ -174,7 +181,7 @@ class Database:
         """Yield a Session for SELECTs; changes are rolled back. Raises Unavailable."""
         with (
             self.patience.guarding(writes=False),
-            _driver_errors_wrapped(),
+            driver_errors_told(),
             Session(self.engine, expire_on_commit=False) as session,
         ):
             yield session
@@ -187,7 +194,7 @@ class Database:
         is_request = waits.hurry() is not None
         turn_s = SQLITE_BUSY_IN_REQUESTS_S if is_request else SQLITE_BUSY_TIMEOUT_S
         if not self._turn.acquire(timeout=turn_s):
-            raise Unavailable("The database is busy writing; try again shortly.")
+            raise DatabaseBusy(errors.BUSY)
         try:
             yield
         finally:
@@ -214,50 +221,12 @@ def count_changed(
 
 
 @contextmanager
-def _driver_errors_wrapped() -> Iterator[None]:
+def driver_errors_told() -> Iterator[None]:
+    """Turn the driver's errors into errors of ours, except those that our own statement is to blame for."""
     try:
         yield
-    except PoolTimeout as error:
-        raise Unavailable("All database connections are busy; try again shortly.") from error
-    except DBAPIError as error:
-        told = _as_unavailable(error)
-        if told is None:
+    except (DBAPIError, PoolTimeout) as error:
+        ours = errors.told(error)
+        if ours is None:
             raise
-        raise told from error
-
-
-def _as_unavailable(error: DBAPIError) -> Unavailable | None:
-    """Return the Unavailable for a driver's error; None when our statement is at fault."""
-    if _is_table_missing(error):
-        # A database that starts after the server is migrated within a few seconds.
-        return Unavailable(
-            "The database has no tables yet: start the server, which makes them, or run: "
-            + command_line("db upgrade")
-        )
-    # Empty unless the driver is SQLite's.
-    name = str(getattr(error.orig, "sqlite_errorname", ""))
-    if name == "SQLITE_FULL":
-        return StorageFull("The disk of the database is full; make room and try again.")
-    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):
-        return Unavailable(
-            "The database file cannot be opened for writing; check that its folder and its file "
-            "exist and belong to the user who runs this, and that the disk is not read-only."
-        )
-    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return Unavailable("The database is busy writing; try again shortly.")
-    if error.connection_invalidated:
-        return Unavailable("The database connection was lost; try again shortly.")
-    if isinstance(error, (OperationalError, InterfaceError)):
-        return Unavailable("The database cannot be reached just now; try again shortly.")
-    return None
-
-
-def _is_table_missing(error: DBAPIError) -> bool:
-    """Return whether a table is missing: MySQL's 1146, PostgreSQL's 42P01, SQLite's message."""
-    original = error.orig
-    code = original.args[0] if original is not None and original.args else None
-    return (
-        code == 1146
-        or getattr(original, "sqlstate", None) == "42P01"
-        or str(code).startswith("no such table")
-    )
+        raise ours from error

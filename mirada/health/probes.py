@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -32,6 +32,9 @@ SWITCHED_OFF = "switched off"
 WAIT_S = 2.0
 """Seconds that a request waits for all probes together; the reply is due within 3 s."""
 
+
+ESSENTIAL = ("database", "encoder")
+"""Probes without which nothing can be embedded or found."""
 
 Found = TypeVar("Found")
 
@@ -120,6 +123,11 @@ class Probe(Generic[Found]):
             self._changed.notify_all()
 
 
+def health_of(runtime: Runtime) -> Health:
+    """Return the probes of this process: all who ask share what the last one found."""
+    return runtime.remembered("health", lambda: Health(runtime))
+
+
 class Health:
     """Every probe of one process."""
 
@@ -142,6 +150,12 @@ class Health:
         for probe in self._probes:
             probe.start()
         return {probe.name: probe.result(until_s) for probe in self._probes}
+
+    def serves(self, results: Mapping[str, Result[str]]) -> bool:
+        """Return whether pictures can be embedded and found, by the results of `check`."""
+        # An encoder that is switched off is no fault to be mended by a restart.
+        is_wanted = {"encoder": self._runtime.settings.embeddings_enabled}
+        return all(results[name].is_ok for name in ESSENTIAL if is_wanted.get(name, True))
 
     def _database(self) -> str:
         with self._runtime.reading() as session:

@@ -14,6 +14,9 @@ MiradaError
 │   └── EmbeddingSpaceMismatch  vectors of two spaces, or settings unlike the pinned space
 ├── Unavailable               a dependency is down; the same request may work later
 │   ├── StorageFull           the disk is full
+│   ├── DatabaseBusy          locks were waited for too long; the transaction did nothing
+│   │   └── Deadlock          two transactions waited for each other; this one was undone
+│   ├── DatabaseRefused       the database answers and refuses; only its operator can change that
 │   ├── EncoderUnavailable    no encoder can be loaded: weights missing, damaged or unfitting
 │   ├── NoAnswer              a request was sent and no reply came; it may cost money
 │   ├── LanguageModelRefused  the model's name or our request is wrong; a retry cannot help
@@ -40,8 +43,8 @@ class MiradaError(Exception):
     """The root of all errors; `str(error)` is for people.
 
     Attributes:
-        code: the class's name in snake case, for machines. A client may depend on it, so a class
-            is not renamed.
+        code: the class's name in snake case, or one that the class states, for machines. A client
+            may depend on it, so a class is not renamed.
         detail: a sentence for people.
         fields: messages by the name of the field at fault.
     """
@@ -49,7 +52,7 @@ class MiradaError(Exception):
     code = "error"
 
     def __init_subclass__(cls) -> None:
-        cls.code = re.sub(r"\B(?=[A-Z])", "_", cls.__name__).lower()
+        cls.code = vars(cls).get("code") or re.sub(r"\B(?=[A-Z])", "_", cls.__name__).lower()
 
     def __init__(self, detail: str, *, fields: Mapping[str, list[str]] | None = None) -> None:
         """Keep a sentence for people, and messages by the name of the field at fault."""
@@ -118,6 +121,38 @@ class Unavailable(MiradaError):
 
 class StorageFull(Unavailable):
     """The file store has no room left."""
+
+
+class DatabaseBusy(Unavailable):
+    """The database is locked; the transaction was undone and may be run again."""
+
+    code = "unavailable"
+
+
+class Deadlock(DatabaseBusy):
+    """Two transactions waited for each other, and this one was undone at once."""
+
+    code = "unavailable"
+
+
+class DatabaseRefused(Unavailable):
+    """The database answers and refuses; waiting does not help, its operator has to change something.
+
+    Attributes:
+        said: the server's own words, for the operator: they name users and hosts.
+    """
+
+    code = "unavailable"
+
+    def __init__(self, detail: str, *, said: str = "", retry_after_s: int = 60) -> None:
+        """Keep the sentence, the server's words, and the seconds that a caller should wait."""
+        super().__init__(detail, retry_after_s=retry_after_s)
+        self.said = said
+
+    @property
+    def for_operator(self) -> str:
+        """The sentence, and the server's words where there are any."""
+        return f"{self.detail} The database said: {self.said}" if self.said else self.detail
 
 
 class EncoderUnavailable(Unavailable):

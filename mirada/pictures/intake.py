@@ -12,10 +12,16 @@ from sqlalchemy.orm import Session
 from mirada.captions.wording import recipe_in_force
 from mirada.captions.writing import CAPTION_IMAGE
 from mirada.db import changes, spaces
-from mirada.db.deadlocks import ATTEMPTS, DEADLOCK_WITHIN_S, pause
+from mirada.db.deadlocks import ATTEMPTS, may_run_again, pause
 from mirada.db.idempotency import UNKEYED, Once, checked_key, once
 from mirada.embedding.job import CREATE_EMBEDDINGS
-from mirada.kernel.errors import CorruptImage, MiradaError, Unavailable, UnsupportedImage
+from mirada.kernel.errors import (
+    CorruptImage,
+    DatabaseBusy,
+    MiradaError,
+    Unavailable,
+    UnsupportedImage,
+)
 from mirada.kernel.images import PictureFacts
 from mirada.kernel.picture_formats import MEDIA_TYPE_ALIASES, ImageFormat
 from mirada.kernel.user_text import checked_text
@@ -193,10 +199,10 @@ def _register(
 ) -> tuple[Registered, int | None]:
     """Register in a transaction of its own; return the outcome and its change number.
 
-    An error that comes before the COMMIT was sent takes the file away again, for no row can point at
-    it, and is tried again where it may be a deadlock. One that comes later may hide a COMMIT that is
-    still on its way through the server: unless it is seen to have happened the file stays, an orphan
-    at worst, and nothing is tried a second time.
+    A deadlock undid all of it, so it is tried again. Any other error that comes before the COMMIT was
+    sent takes the file away again, for no row can point at it. One that comes later may hide a COMMIT
+    that is still on its way through the server: unless it is seen to have happened the file stays, an
+    orphan at worst, and nothing is tried a second time.
     """
     for attempts_left in reversed(range(ATTEMPTS)):
         registered: Registered | None = None
@@ -215,17 +221,14 @@ def _register(
                 registered = found
             return registered, changes.committed_seq(session)
         except BaseException as error:
-            is_unavailable = isinstance(error, Unavailable)
-            if registered is not None:
-                if is_unavailable and was_committed(runtime, registered):
-                    return registered, None
-                raise
-            # What took long was no deadlock, and the caller has waited enough.
-            is_slow = time.monotonic() - began > DEADLOCK_WITHIN_S
-            if not is_unavailable or attempts_left == 0 or is_slow:
+            if attempts_left > 0 and may_run_again(error, began):
+                pause()
+                continue
+            if registered is None or isinstance(error, DatabaseBusy):
                 drop(runtime, picture)
-                raise
-        pause()
+            elif isinstance(error, Unavailable) and was_committed(runtime, registered):
+                return registered, None
+            raise
     raise AssertionError("unreachable")
 
 

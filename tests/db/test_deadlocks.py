@@ -11,11 +11,11 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from mirada.db import deadlocks
+from mirada.db import changes, deadlocks
 from mirada.db.deadlocks import in_transaction
 from mirada.db.models import User
 from mirada.db.session import Database
-from mirada.kernel.errors import NotFound, Unavailable
+from mirada.kernel.errors import DatabaseBusy, Deadlock, NotFound, Unavailable
 from mirada.runtime import Runtime
 from testing.patience import PATIENCE_S
 
@@ -58,7 +58,7 @@ def test_it_is_tried_three_times(runtime: Runtime) -> None:
         session.add(User(username=f"u{len(calls)}"))
         session.flush()
         if len(calls) < lucky_at:
-            raise Unavailable("The database asked us to try again.")
+            raise DatabaseBusy("The database asked us to try again.")
         return "done"
 
     lucky_at = 3
@@ -85,10 +85,37 @@ def test_what_took_long_or_was_refused_is_not_tried_again(
 
     with pytest.raises(NotFound):
         in_transaction(runtime.database, refuse(NotFound("There is none.")))
-    monkeypatch.setattr(deadlocks, "DEADLOCK_WITHIN_S", 0.0)
     with pytest.raises(Unavailable):
-        in_transaction(runtime.database, refuse(Unavailable("The database is busy.")))
-    assert len(calls) == 2
+        in_transaction(runtime.database, refuse(Unavailable("The database is away.")))
+    monkeypatch.setattr(deadlocks, "BUSY_WITHIN_S", 0.0)
+    with pytest.raises(DatabaseBusy):
+        in_transaction(runtime.database, refuse(DatabaseBusy("The database is busy.")))
+    assert len(calls) == 3
+    # Whoever was undone by a deadlock has not had its turn, however long it waited for it.
+    with pytest.raises(Deadlock):
+        in_transaction(runtime.database, refuse(Deadlock("The database is busy.")))
+    assert len(calls) == 6
+
+
+def test_a_deadlock_in_the_last_statements_is_tried_again_too(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = [Deadlock("The database is busy.")]
+    stamp = changes.stamp
+
+    def unlucky(session: Session) -> None:
+        if left:
+            raise left.pop()
+        stamp(session)
+
+    monkeypatch.setattr(changes, "stamp", unlucky)
+
+    def work(session: Session) -> None:
+        session.add(User(username="ana"))
+        changes.touch(session, [1])
+
+    in_transaction(runtime.database, work)
+    assert usernames(runtime) == ["ana"]
 
 
 def test_a_commit_that_may_have_happened_is_not_repeated(

@@ -15,6 +15,7 @@ from mirada.db.models import Content, Image, Job
 from mirada.kernel.audience import Audience
 from mirada.kernel.errors import (
     CorruptImage,
+    Deadlock,
     InvalidInput,
     MiradaError,
     Unavailable,
@@ -169,7 +170,7 @@ def test_what_a_deadlock_undid_is_done_again(
         registered = register(session, *args, **options)
         calls.append(1)
         if len(calls) < lucky_at:
-            raise Unavailable("The database asked us to try again.")
+            raise Deadlock("The database asked us to try again.")
         return registered
 
     monkeypatch.setattr(intake, "register_image", unlucky)

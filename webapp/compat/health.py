@@ -8,13 +8,12 @@ from typing import Any
 import marshmallow as ma
 from flask import Response, jsonify
 
-from mirada.health.probes import Health
+from mirada.health.probes import health_of
 from webapp.http.current import current_runtime
 from webapp.http.rest import ApiBlueprint, View
 from webapp.schemas.replies import ReplySchema
 
 blueprint = ApiBlueprint("health", __name__, description="Whether it works")
-ESSENTIAL = ("database", "encoder")
 """Without these nothing can be found; without the others only something is slow or refused."""
 RETRY_AFTER_S = "5"
 HEALTH_EXAMPLE = {
@@ -87,10 +86,9 @@ def get_health() -> Any:
     embedded, also while weights load.
     """
     runtime = current_runtime()
-    results = runtime.remembered("health", lambda: Health(runtime)).check()
-    # An encoder that is switched off is no fault to be mended by a restart.
-    is_wanted = {"encoder": runtime.settings.embeddings_enabled}
-    is_healthy = all(results[name].is_ok for name in ESSENTIAL if is_wanted.get(name, True))
+    health = health_of(runtime)
+    results = health.check()
+    is_healthy = health.serves(results)
     is_whole = all(result.is_ok for result in results.values())
     has_encoder = runtime.encoder_is_loaded()
     response = jsonify(

@@ -16,6 +16,7 @@ from pydantic import (
     SecretStr,
     ValidationError,
     ValidationInfo,
+    create_model,
     field_validator,
     model_validator,
 )
@@ -57,6 +58,22 @@ and starts a process again after any other."""
 LEAST_SECRET_CHARS = 32
 """Characters of a secret that nobody guesses; `openssl rand -hex 32` gives 64."""
 BUNDLED_MODEL_DIR = PROJECT_ROOT / "models" / "stickers"
+
+
+NOT_BUILT = {
+    "RATE_LIMITS": "Requests are not counted here yet; a proxy can limit them.",
+    "ENCODER_URL": "Each process still loads its own encoder; another deployment cannot be asked.",
+    "MILVUS_URI": "No Milvus is needed or asked; FAISS and the database do that work.",
+    "VECTOR_BACKEND": "The index is FAISS, or an exact search; there is nothing to choose yet.",
+    "ENCODER_ENGINE": "The encoder runs on PyTorch; there is nothing to choose yet.",
+    "QUOTA_BYTES": "Nobody's uploads are counted against a limit yet.",
+    "QUOTA_IMAGES": "Nobody's uploads are counted against a limit yet.",
+    "TRASH_DAYS": "What is deleted is gone at once; there is no trash yet.",
+    "AUDIT_DAYS": "No audit trail is kept yet.",
+    "RECALL_SAMPLE": "Searches are not measured while they are served yet.",
+    "WEBHOOK_HOSTS": "Nobody is called when something happens yet.",
+}
+"""Settings that are planned and do nothing, and why. Whoever counts on one is told at start."""
 
 
 class AuthMode(StrEnum):
@@ -201,9 +218,6 @@ class Settings(BaseSettings):
         description="Folder of pictures imported at start, each file once; public with the prompts in them, "
         "owned by the user local.",
     )
-    rate_limits: str | None = Field(
-        None, description="Accepted, without effect yet. Request limits such as '120/minute'."
-    )
 
     # Encoders.
     embeddings_enabled: bool = Field(
@@ -226,11 +240,6 @@ class Settings(BaseSettings):
         description="Sentence-transformers model that embeds prompts: a name on the hub, such as "
         "all-MiniLM-L6-v2, or a folder. Unset: the encoder's text tower.",
     )
-    encoder_url: str | None = Field(
-        None,
-        description="Accepted, without effect yet. Base URL of another Mirada that computes embeddings "
-        "for this one.",
-    )
     enable_embedding_cache: bool = Field(
         True,
         description="Remember the embeddings of popular text queries, in memory, per process.",
@@ -245,13 +254,11 @@ class Settings(BaseSettings):
     )
     similarity_limit: int = Field(25, ge=1, le=1000, description="Most similar images in a reply.")
     similarity_scan_limit: int | None = Field(
-        None, description="Accepted for older configurations; every image is searched."
+        None,
+        description="Accepted for older configurations, and no limit any more: every image is searched.",
     )
     index_recall_target: float = Field(
         0.98, gt=0, le=1, description="Recall@10 an index build must reach against exact search."
-    )
-    milvus_uri: str | None = Field(
-        None, description="Accepted, without effect yet. Milvus cluster to search instead."
     )
 
     # Classifier.
@@ -458,7 +465,9 @@ class Settings(BaseSettings):
     @classmethod
     def _known_storage(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith("file:///"):
-            raise ValueError("expected file:///absolute/path")
+            raise ValueError(
+                "expected file:///absolute/path; other storage, such as s3://, is not built yet"
+            )
         return value
 
     @field_validator("jwks_file")
@@ -489,7 +498,7 @@ class Settings(BaseSettings):
             raise ValueError("expected one word of ASCII characters")
         return SecretStr(key)
 
-    @field_validator("encoder_url", "openai_base_url")
+    @field_validator("openai_base_url")
     @classmethod
     def _known_web_url(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("http://", "https://")):
@@ -516,10 +525,30 @@ class Settings(BaseSettings):
         Raises:
             InvalidSettings: settings are wrong; the message names each of them on a line.
         """
+        env_file = _EnvFile().mirada_env_file
+        found = _NotBuilt(_env_file=env_file)
+        refused = [
+            f"  {name}: {reason} Remove it."
+            for name, reason in NOT_BUILT.items()
+            if getattr(found, name.lower()) is not None
+        ]
         try:
-            return cls(_env_file=_EnvFile().mirada_env_file, **overrides)
+            settings = cls(_env_file=env_file, **overrides)
         except ValidationError as error:
-            raise InvalidSettings(_report(error)) from error
+            raise InvalidSettings(_report([*_faults(error), *refused])) from error
+        if refused:
+            raise InvalidSettings(_report(refused))
+        return settings
+
+    @property
+    def remarks(self) -> list[str]:
+        """Sentences for the log about settings that do not do what their names say."""
+        if self.similarity_scan_limit is None:
+            return []
+        return [
+            f"SIMILARITY_SCAN_LIMIT={self.similarity_scan_limit} limits nothing any more: every image is "
+            "searched, by an index. The setting can go."
+        ]
 
     @property
     def url(self) -> URL:
@@ -602,6 +631,14 @@ class Settings(BaseSettings):
         return self.max_upload_mb * 1024 * 1024
 
 
+_NotBuilt = create_model(  # type: ignore[call-overload]
+    "_NotBuilt",
+    __base__=type("_Read", (BaseSettings,), {"model_config": Settings.model_config}),
+    **{name.lower(): (str | None, None) for name in NOT_BUILT},
+)
+"""Reads the settings that are not built from where the others are read."""
+
+
 class _EnvFile(BaseSettings):
     """The setting that names the `.env` file."""
 
@@ -640,12 +677,15 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _report(error: ValidationError) -> str:
-    faults = [
+def _faults(error: ValidationError) -> list[str]:
+    return [
         f"  {str(fault['loc'][0]).upper() if fault['loc'] else 'DB_HOST'}: "
         + fault["msg"].removeprefix("Value error, ")
         for fault in error.errors(include_url=False)
     ]
+
+
+def _report(faults: list[str]) -> str:
     return "\n".join(
         [
             "The settings cannot be used:",

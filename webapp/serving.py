@@ -82,6 +82,8 @@ class Serving:
 
     def start(self) -> None:
         """Start the threads."""
+        for remark in self._runtime.settings.remarks if self._is_first else ():
+            logger.warning("%s", remark)
         if self._is_first and self._runtime.settings.is_open_to_a_network:
             logger.warning(
                 "AUTH_MODE=open and HOST=%s: everybody who reaches this address acts as the local "

@@ -41,6 +41,8 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return SETTINGS_EXIT_CODE
     logs.configure(settings)
+    for remark in settings.remarks:
+        logger.warning("%s", remark)
     return serve(Runtime(settings))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mirada.config import PROJECT_ROOT, InvalidSettings, Settings
+from mirada.config import NOT_BUILT, PROJECT_ROOT, InvalidSettings, Settings
 
 NAMES = {name.upper() for name in Settings.model_fields}
 
@@ -65,7 +65,7 @@ def test_the_documented_meanings_are_the_descriptions_in_the_code() -> None:
     }
 
 
-def test_only_settings_without_effect_are_read_nowhere() -> None:
+def test_no_setting_is_read_nowhere() -> None:
     sources = [
         path.read_text()
         for folder in ("console", "mirada", "webapp", "workers")
@@ -80,7 +80,7 @@ def test_only_settings_without_effect_are_read_nowhere() -> None:
         if not any(f"settings.{name}" in source for source in sources)
         and f"self.{name}" not in config
     }
-    assert unread == {"encoder_url", "rate_limits", "milvus_uri", "similarity_scan_limit"}
+    assert unread == set()
 
 
 def test_three_faults_are_named_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,16 +134,45 @@ def test_a_folder_to_import_that_does_not_exist_is_told_with_the_other_faults(
     assert "PORT" in str(caught.value)
 
 
-def test_settings_without_effect_say_so_in_both_lists() -> None:
-    inert = {"ENCODER_URL", "RATE_LIMITS"}
-    example = (PROJECT_ROOT / ".env.example").read_text()
+@pytest.mark.parametrize("name", NOT_BUILT)
+def test_a_setting_that_is_not_built_is_refused_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    with monkeypatch.context() as environment:
+        environment.setenv(name.lower(), "120/minute")
+        with pytest.raises(InvalidSettings) as caught:
+            Settings.from_env(port=0)
+    assert f"  {name}: {NOT_BUILT[name]} Remove it." in str(caught.value)
+    # With whatever else is at fault.
+    assert "PORT" in str(caught.value)
+    env_file = tmp_path / "mirada.env"
+    env_file.write_text(f"{name}=7\n")
+    monkeypatch.setenv("MIRADA_ENV_FILE", str(env_file))
+    with pytest.raises(InvalidSettings, match=name):
+        Settings.from_env()
+    env_file.write_text(f"{name}=\n")
+    Settings.from_env()
+
+
+def test_what_is_not_built_is_listed_and_no_setting_is_in_both_lists() -> None:
     docs = (PROJECT_ROOT / "docs" / "configuration.md").read_text()
-    for name in inert | {"MILVUS_URI"}:
-        block = example.split(f"# {name}=")[0].split("\n\n")[-1]
-        assert "without effect yet" in block, name
-        row = re.search(rf"^\| `{name}` .*$", docs, re.MULTILINE)
-        assert row, name
-        assert "without effect yet" in row.group(), name
+    listed = dict(re.findall(r"^\| `([A-Z_]+)` \| ([^|]+) \|$", docs, re.MULTILINE))
+    assert listed == NOT_BUILT
+    assert not NAMES & set(NOT_BUILT)
+    example = (PROJECT_ROOT / ".env.example").read_text().split("--- Not built yet")[1]
+    assert all(name in example for name in NOT_BUILT)
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/pictures", "file://pictures", "/pictures"])
+def test_storage_that_is_not_built_is_refused(url: str) -> None:
+    with pytest.raises(InvalidSettings, match=r"STORAGE_URL: expected file:///.*not built yet"):
+        Settings.from_env(storage_url=url)
+
+
+def test_an_older_limit_is_accepted_and_said_to_limit_nothing() -> None:
+    assert Settings.from_env().remarks == []
+    (remark,) = Settings.from_env(similarity_scan_limit=3000).remarks
+    assert remark.startswith("SIMILARITY_SCAN_LIMIT=3000 limits nothing any more")
 
 
 def test_a_key_is_one_word_and_never_shown() -> None:

@@ -10,6 +10,7 @@ import click
 
 from console.site import FirstCommand, Group, current_runtime
 from console.terminal import all_rows, console, print_table
+from mirada.departures import ending
 from mirada.people import keys, roles, users
 from mirada.people.access import LONGEST_GRACE, LONGEST_LIFE, Scopes, checked_scopes, key_state
 from mirada.people.identity import Key
@@ -118,6 +119,23 @@ def change_role(name: str, role: str) -> None:
     with current_runtime().transaction() as session:
         user = roles.change_role(session, users.user_named(session, name).id, role)
     console().print(f"'{user.username}' is {user.role} now.")
+
+
+@group.command("end")
+@click.argument("name")
+@click.option("--delete-images", is_flag=True, help="Delete their images.")
+@click.option("--images-to", "heir", metavar="NAME", help="Who gets their images.")
+def end(name: str, delete_images: bool, heir: str | None) -> None:
+    """End user NAME: keys count no more; a worker deletes their images, or hands them over."""
+    if delete_images == (heir is not None):
+        raise click.UsageError("Say either --delete-images or --images-to NAME.")
+    runtime = current_runtime()
+    with runtime.transaction() as session:
+        user = users.user_named(session, name)
+        heir_id = None if heir is None else users.user_named(session, heir).id
+        job = ending.end_user(session, user.id, heir_id=heir_id)
+    runtime.doorbell.ring(job.id, job.kind)
+    console().print(f"'{name}' is no user any more. Job {job.id} clears away what was theirs.")
 
 
 @group.command("list")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mirada.captions import job as captions
 from mirada.classify import batch, expansions
+from mirada.departures import job as departures
 from mirada.drawing import job as drawing
 from mirada.embedding import backfill, index_rebuild
 from mirada.embedding import job as embedding
@@ -21,5 +22,6 @@ KINDS: dict[str, Kind] = {
         batch,
         captions,
         drawing,
+        departures,
     )
 }

@@ -161,6 +161,7 @@ class User(Numbered, Dated, Base):
     """A person or a service that owns images.
 
     `external_id` is the host product's own id of its person; None for a user of this installation.
+    The row of a user who was ended stays, with the time in `ended_at`.
     """
 
     __tablename__ = f"{PREFIX}users"
@@ -168,6 +169,7 @@ class User(Numbered, Dated, Base):
     username: Mapped[str] = mapped_column(String(150), unique=True)
     role: Mapped[str] = mapped_column(String(20), default=Role.USER)
     external_id: Mapped[str | None] = mapped_column(CaseSensitive, index=True, unique=True)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class ApiKey(Numbered, Dated, Base):

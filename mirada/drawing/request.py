@@ -128,7 +128,8 @@ def require_asker(session: Session, job: Job) -> None:
         NotFound: the user is gone.
         NotAllowed: the key was revoked since.
     """
-    if session.get(User, job.owner_id) is None:
+    owner = session.get(User, job.owner_id)
+    if owner is None or owner.ended_at is not None:
         raise NotFound("Whoever wanted this picture is no user any more.")
     key_id = job.arguments.get(ledger.ASKED_WITH)
     if key_id is None:

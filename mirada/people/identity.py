@@ -30,6 +30,7 @@ class Person:
         created_at: UTC.
         external_id: the host product's id of them; None for a user of this installation. It is
             theirs and administrators' to know.
+        is_ended: whether an administrator ended them.
     """
 
     id: int
@@ -37,11 +38,19 @@ class Person:
     role: str
     created_at: datetime
     external_id: str | None = None
+    is_ended: bool = False
 
     @classmethod
     def of(cls, row: User) -> Person:
         """Return the value of a row that was flushed."""
-        return cls(row.id, row.username, str(row.role), row.created_at, row.external_id)
+        return cls(
+            row.id,
+            row.username,
+            str(row.role),
+            row.created_at,
+            row.external_id,
+            row.ended_at is not None,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,16 +30,9 @@ def change_role(session: Session, user_id: int, role: str) -> Person:
         NotFound: there is no such user.
         Conflict: they are the local user, a person of the host product, or the last administrator.
     """
-    # All of them, in one order: two who take each other's rank at once would leave none.
-    ranked = (
-        select(User.id)
-        .where(User.role == Role.ADMINISTRATOR, User.username != LOCAL_USERNAME)
-        .order_by(User.id)
-        .with_for_update()
-    )
-    administrators = set(session.execute(ranked).scalars())
+    administrators = locked_administrators(session)
     row = session.get(User, in_range(user_id), with_for_update=True, populate_existing=True)
-    if row is None:
+    if row is None or row.ended_at is not None:
         raise no_such_user(user_id)
     if row.username == LOCAL_USERNAME:
         raise Conflict("What the local user may do is the setting OPEN_AS.")
@@ -52,6 +45,20 @@ def change_role(session: Session, user_id: int, role: str) -> Person:
     row.role = Role(role)
     session.flush()
     return Person.of(row)
+
+
+def locked_administrators(session: Session) -> set[int]:
+    """Return the ids of administrators but the local user, locked until the transaction ends.
+
+    All of them, in one order: two who take each other's rank at once would leave none.
+    """
+    ranked = (
+        select(User.id)
+        .where(User.role == Role.ADMINISTRATOR, User.username != LOCAL_USERNAME)
+        .order_by(User.id)
+        .with_for_update()
+    )
+    return set(session.execute(ranked).scalars())
 
 
 def _end_keys_beyond(session: Session, owner_id: int) -> None:

@@ -116,9 +116,9 @@ def without_rank(user: Person) -> Person:
 
 
 def get_user(session: Session, user_id: int) -> Person:
-    """Return a user by id. Raises NotFound."""
+    """Return a user by id. Raises NotFound, also for one who was ended."""
     user = session.get(User, in_range(user_id))
-    if user is None:
+    if user is None or user.ended_at is not None:
         raise no_such_user(user_id)
     return Person.of(user)
 
@@ -129,14 +129,15 @@ def no_such_user(user_id: int) -> NotFound:
 
 
 def list_users(session: Session, *, cursor: int | None = None, limit: int = 50) -> list[Person]:
-    """Return at most `limit` users, newest first.
+    """Return at most `limit` users, newest first, without those who were ended.
 
     Args:
         session: for reading.
         cursor: id of the last user of the page before; None for the first page.
         limit: most users, >= 1.
     """
-    rows = session.execute(newest_first(select(User), User.id, cursor, limit)).scalars()
+    query = select(User).where(User.ended_at.is_(None))
+    rows = session.execute(newest_first(query, User.id, cursor, limit)).scalars()
     return [Person.of(row) for row in rows]
 
 
@@ -169,7 +170,7 @@ def user_named(session: Session, username: str) -> Person:
         return local_user(session)
     user = session.execute(select(User).where(User.username == username)).scalar_one_or_none()
     # MySQL finds "ana" under "ANA", but a name must match exactly.
-    if user is None or user.username != username:
+    if user is None or user.username != username or user.ended_at is not None:
         raise NotFound(
             f"There is no user '{username}'. Create it: {command_line(f'users create {username}')}"
         )

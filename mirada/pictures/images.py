@@ -128,7 +128,7 @@ def change_image(
             fields={name: ["Cannot be changed."] for name in unknown},
         )
     changeable = may_change(owner_id, is_administrator=is_administrator)
-    image = _locked(session, image_id, changeable, expected_version)
+    image = lock_image(session, image_id, changeable, expected_version)
     is_owner = image.owner_id == owner_id
     if not is_owner and set(changes) - {"is_public"}:
         raise NotAllowed("Of somebody else's image an administrator changes is_public alone.")
@@ -140,7 +140,7 @@ def change_image(
             raise NotAllowed("An administrator hid this image; only one of them shows it again.")
         image.is_public = bool(changes["is_public"])
         image.is_hidden = not image.is_public and not is_owner
-        _touch(session, image)
+        touch_image(session, image)
     session.flush()
     if not changes.keys().isdisjoint(("prompt", "caption")):
         word_index.rewrite(session, [image.id])
@@ -177,10 +177,10 @@ def delete_image(
         PreconditionFailed: it is another version by now.
     """
     changeable = may_change(owner_id, is_administrator=is_administrator)
-    image = _locked(session, image_id, changeable, expected_version)
+    image = lock_image(session, image_id, changeable, expected_version)
     owner_id = image.owner_id
     content, text_ids = image.content, [image.prompt_text_id, image.caption_text_id]
-    _touch(session, image)
+    touch_image(session, image)
     session.delete(image)
     session.flush()
     for text_id in _in_order(text_ids):
@@ -212,12 +212,13 @@ def add_to_counts(session: Session, image_id: int, *, likes: int = 0, comments: 
     session.execute(_ADD_TO_COUNTS, {"image": image_id, "likes": likes, "comments": comments})
 
 
-def _locked(
+def lock_image(
     session: Session,
     image_id: int,
     changeable: ColumnElement[bool],
     expected_version: int | None,
 ) -> Image:
+    """Return an image, locked after its content. Raises NotFound or PreconditionFailed."""
     owned = select(Image).where(changeable)
     # The content's row first, as everywhere; an image's content never changes, so the unlocked look
     # is good enough to learn which one that is.
@@ -271,7 +272,8 @@ def _loaded(query: Select[Image]) -> Select[Image]:
     return query.options(joinedload(Image.content), joinedload(Image.owner))
 
 
-def _touch(session: Session, image: Image) -> None:
+def touch_image(session: Session, image: Image) -> None:
+    """Note that who may see an image has changed."""
     # `changes` is a parameter's name above.
     changes.touch(session, [image.content_id])
     changes.touch_texts(session, [image.prompt_text_id, image.caption_text_id])

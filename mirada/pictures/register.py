@@ -18,7 +18,7 @@ from mirada.db.visibility import may_see_content
 from mirada.embedding.job import queue_embedding
 from mirada.kernel.audience import Audience
 from mirada.kernel.captions import CaptionSource
-from mirada.kernel.errors import Conflict
+from mirada.kernel.errors import Conflict, NotAllowed
 from mirada.kernel.file_metadata import FileMetadata
 from mirada.kernel.images import ImageFormat, ImageStatus, PictureFacts
 from mirada.kernel.keywords import CUT_VERSION
@@ -89,10 +89,13 @@ def register_image(
 
     Raises:
         InvalidInput: a text is too long, or the key belongs to another request.
+        NotAllowed: the owner was ended meanwhile.
         Conflict: the key's image has been deleted since, or its first request is still under way.
     """
     texts = _texts_to_store(image.texts, picture.facts.file_metadata)
     owner = session.get_one(User, image.owner_id)
+    if owner.ended_at is not None:
+        raise NotAllowed("An administrator has ended this user.")
     content = locked_content(session, picture)
     is_new = is_inserted = content.storage_key == picture.storage_key
     # The lock is held before the look: a twin of this request has either committed or waits for us.

@@ -149,3 +149,18 @@ def test_a_role_is_changed_and_the_product_s_id_is_listed(
     command("role", "ben", "king", code=2)
     assert "There is no user 'cleo'" in command("role", "cleo", "user", code=1)
     assert "ana@product" in command("list")
+
+
+def test_a_user_is_ended_by_name(command: Command, runtime: Runtime) -> None:
+    key = key_in(command("create", "ana"))
+    command("create", "ben")
+    for wrong in ((), ("--delete-images", "--images-to", "ben")):
+        assert "Say either" in command("end", "ana", *wrong, code=2)
+    assert "There is no user 'cleo'" in command("end", "ana", "--images-to", "cleo", code=1)
+    assert "somebody else" in command("end", "ana", "--images-to", "ana", code=1)
+    assert bearer(runtime, key) is not None
+    assert "'ana' is no user any more" in command("end", "ana", "--images-to", "ben")
+    assert bearer(runtime, key) is None
+    assert "There is no user 'ana'" in command("end", "ana", "--delete-images", code=1)
+    assert "no end" in command("end", "local", "--delete-images", code=1)
+    assert re.search(r"^\d+ +ana\b", command("list"), re.MULTILINE) is None

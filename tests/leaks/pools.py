@@ -84,6 +84,7 @@ class Pools:
             "filename": self._stored_names(),
             "theme": [*themes, "pets", "strangers theme", "lighthouses", "nobody's"],
             "user_id": [*world.user_ids.values(), *ODD_NUMBERS],
+            "heir_id": [*world.user_ids.values(), *ODD_NUMBERS],
             "key_id": [*world.ids["keys"], *ODD_NUMBERS],
             "user": [*world.user_ids.values(), *ODD_NUMBERS],
             "days": [1, 30, 90, 0, "x"],

@@ -167,6 +167,13 @@ RECIPES: dict[str, Recipe] = {
     "changeUser": Recipe(
         Reach.ADMINISTRATOR, {"user_id": Names.USER}, changes=True, share=0.3, not_by=NO_ADMIN
     ),
+    "endUser": Recipe(
+        Reach.ADMINISTRATOR,
+        {"user_id": Names.USER, "heir_id": Names.USER},
+        changes=True,
+        share=0.3,
+        not_by=NO_ADMIN,
+    ),
     "listMyKeys": Recipe(Reach.KEY, share=0.5),
     "createMyKey": Recipe(Reach.KEY, share=0.3),
     "getMyKey": _key("key_id"),

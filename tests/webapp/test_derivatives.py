@@ -10,9 +10,9 @@ import pytest
 from mirada.kernel.audience import Audience
 from mirada.kernel.errors import NotFound
 from mirada.pictures import images
+from mirada.pictures.derivatives import THUMBNAIL_SIDE_PX, derivative, drop_derivatives
 from mirada.runtime import Runtime
 from testing.gallery import Gallery
-from webapp.http.derivatives import THUMBNAIL_SIDE_PX, derivative, drop_derivatives
 
 
 def kept(runtime: Runtime) -> list[Path]:

@@ -28,6 +28,7 @@ NAMES_IN_QUEUES = {
     "classify_images_task",
     "caption_image_task",
     "generate_image_task",
+    "end_user_task",
 }
 """A running installation has jobs of these names, so none may change."""
 

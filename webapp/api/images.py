@@ -8,6 +8,7 @@ from flask import Response, jsonify
 
 from mirada.kernel.audience import Audience
 from mirada.pictures import images, likes
+from mirada.pictures.derivatives import THUMBNAIL_SIDE_PX, remove_picture
 from mirada.pictures.intake import take_in
 from mirada.pictures.new_image import FileClaims, NewImage, Texts
 from mirada.pictures.text_jobs import queue_text_jobs
@@ -16,7 +17,6 @@ from webapp.callers.auth import current_caller, require_user
 from webapp.http import unknown, uploads
 from webapp.http.creations import idempotency_key, made, made_headers, once_parameters
 from webapp.http.current import current_runtime, request_id
-from webapp.http.derivatives import THUMBNAIL_SIDE_PX, remove_picture
 from webapp.http.paging import Listed, PageQuery
 from webapp.http.preconditions import expected_version, image_etag, with_etag
 from webapp.http.rest import (

@@ -6,18 +6,21 @@ from typing import Any
 
 from flask import url_for
 
+from mirada.departures import ending
 from mirada.people import roles, users
 from mirada.people.access import checked_scopes
 from mirada.people.keys import Asker
 from webapp.callers.auth import current_caller, require_administrator, require_user
-from webapp.http.creations import idempotency_key, made, made_headers, once_parameters
-from webapp.http.current import current_runtime
+from webapp.http.creations import idempotency_key, made, made_headers, once_parameters, queued
+from webapp.http.current import current_runtime, request_id
 from webapp.http.paging import Listed, PageQuery
-from webapp.http.rest import ApiBlueprint
+from webapp.http.rest import ApiBlueprint, header
+from webapp.schemas.jobs import JOB_EXAMPLE, JobSchema
 from webapp.schemas.keys import NEW_KEY_EXAMPLE, SHOWN_ONCE, USER_KEY_EXAMPLE, issued_key_body
 from webapp.schemas.users import (
     USER_EXAMPLE,
     CreatedUserSchema,
+    EndingQuerySchema,
     NewUserSchema,
     UserChangeSchema,
     UserPageSchema,
@@ -110,6 +113,30 @@ def change_user(fields: dict[str, Any], user_id: int) -> Any:
     require_administrator()
     with current_runtime().transaction() as session:
         return user_body(roles.change_role(session, user_id, fields["role"]))
+
+
+@blueprint.delete("/<id:user_id>")
+@blueprint.operation("endUser", "End a user", refusals=(403, 404, 409, 422))
+@blueprint.arguments(EndingQuerySchema, location="query")
+@blueprint.response(
+    202, JobSchema, example=JOB_EXAMPLE, headers={"Location": header("The job to follow.")}
+)
+def end_user(query: dict[str, Any], user_id: int) -> Any:
+    """Their keys and sessions count no more, and their name is free. For administrators.
+
+    A job deletes their images, or hands them over with all that is known of them, and deletes their
+    likes, comments, verdicts and classifications. A person of the product stays refused.
+    """
+    administrator = require_administrator()
+    with current_runtime().transaction() as session:
+        job = ending.end_user(
+            session,
+            user_id,
+            heir_id=query["heir_id"] if query["images"] == "hand_over" else None,
+            asker_id=administrator.id,
+            request_id=request_id(),
+        )
+    return queued(job.id, job.kind, administrator)
 
 
 def asker() -> Asker:

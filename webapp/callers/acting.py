@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import request
 
-from mirada.kernel.errors import InvalidInput, NotAuthenticated
+from mirada.kernel.errors import InvalidInput, NotAllowed, NotAuthenticated
 from mirada.people.access import Scope, Scopes
 from mirada.people.identity import Person
 from mirada.people.product import checked_external_id, known_person, person_of_product
@@ -49,8 +49,16 @@ def named_person(scopes: Scopes | None) -> Person:
 
 
 def person(external_id: str) -> Person:
-    """Return the person of the product with an id, made at first use. Raises Unavailable."""
+    """Return the person of the product with an id, made at first use.
+
+    Raises:
+        NotAllowed: an administrator has ended them here.
+        Unavailable: the database is.
+    """
     runtime = current_runtime()
     with runtime.reading() as session:
         found = known_person(session, external_id)
-    return found or person_of_product(runtime.database, external_id)
+    found = found or person_of_product(runtime.database, external_id)
+    if found.is_ended:
+        raise NotAllowed("An administrator has ended this user of yours here.")
+    return found

@@ -10,8 +10,8 @@ from flask import Response, request, send_file
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
 from mirada.kernel.picture_formats import ImageFormat
+from mirada.pictures.derivatives import FULL_SIDE_PX, derivative
 from webapp.http.current import current_runtime
-from webapp.http.derivatives import FULL_SIDE_PX, derivative
 from webapp.http.headers import CALLER_HEADERS, PICTURE_POLICY
 from webapp.http.rest import ApiBlueprint, View
 

@@ -71,6 +71,25 @@ class UserChangeSchema(ma.Schema):
     role = ma.fields.String(required=True, validate=validate.OneOf(ROLES))
 
 
+class EndingQuerySchema(ma.Schema):
+    """The fate of the images of a user who is ended."""
+
+    images = ma.fields.String(
+        required=True,
+        validate=validate.OneOf(("delete", "hand_over")),
+        metadata={"description": "Whether they are deleted, or become somebody else's."},
+    )
+    heir_id = ma.fields.Integer(
+        validate=validate.Range(min=1),
+        metadata={"description": "Whose they become, with hand_over."},
+    )
+
+    @ma.validates_schema
+    def _heir_if_handed_over(self, data: dict[str, Any], **_: Any) -> None:
+        if ("heir_id" in data) != (data.get("images") == "hand_over"):
+            raise ma.ValidationError("heir_id goes with images=hand_over.", "heir_id")
+
+
 class CreatedUserSchema(UserSchema):
     """A user who was just created, with the first key."""
 

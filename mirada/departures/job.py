@@ -1,0 +1,99 @@
+"""The job that clears away, or hands over, what an ended user had. Running it twice is harmless."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from mirada.classify.remembered import forget
+from mirada.db.classifier_models import ClassifiedPicture, Feedback
+from mirada.db.deadlocks import in_transaction
+from mirada.db.memory_models import Comment, Like
+from mirada.db.models import Image
+from mirada.departures.ending import END_USER, heir_of
+from mirada.feedback.verdicts import delete_feedback
+from mirada.jobs import attempts
+from mirada.jobs.kinds import Attempt, Kind
+from mirada.kernel.errors import NotFound
+from mirada.pictures.derivatives import remove_picture
+from mirada.pictures.handing_over import forget_marks_of, hand_over
+from mirada.pictures.images import delete_image
+from mirada.runtime import Runtime
+
+Column = InstrumentedAttribute[int]
+PAGE_ROWS = 200
+"""Things that are looked up at once; each is cleared away in a transaction of its own."""
+
+
+Step = tuple[Column, ColumnElement[bool], Callable[[Session, int], str | None]]
+"""A column of ids, which of them, and what is done for each; a storage key's files go after it."""
+
+
+def clear_away(runtime: Runtime, attempt: Attempt) -> None:
+    """Delete or hand over the images of the job's subject, then delete what else was theirs."""
+    user_id = attempt.job.subject_id
+    assert user_id is not None
+    done = 0
+    for column, condition, step in _steps(user_id, attempt.job.arguments["heir_id"]):
+        for each in _each(runtime, column, condition):
+            attempt.report(done, None)
+            # Somebody else has cleared it away.
+            with suppress(NotFound):
+                _do(runtime, step, each)
+            done += 1
+    attempts.finish_alone(runtime, attempt)
+
+
+def _do(runtime: Runtime, step: Callable[[Session, int], str | None], each: int) -> None:
+    storage_key = in_transaction(runtime.database, lambda session: step(session, each))
+    if storage_key is not None:
+        remove_picture(runtime, storage_key)
+
+
+def _steps(user_id: int, heir_id: int | None) -> tuple[Step, ...]:
+    def end_image(session: Session, each: int) -> str | None:
+        if heir_id is None:
+            return delete_image(session, each, user_id, expected_version=None)
+        hand_over(session, each, user_id, heir_of(session, heir_id))
+        return None
+
+    def forget_classified(session: Session, each: int) -> None:
+        row = session.get(ClassifiedPicture, each)
+        if row is not None:
+            forget(session, user_id, row.content.sha256)
+
+    def take_back_verdict(session: Session, each: int) -> None:
+        delete_feedback(session, each, user_id)
+
+    def forget_marks(session: Session, each: int) -> None:
+        forget_marks_of(session, each, user_id)
+
+    images: Step = (Image.id, Image.owner_id == user_id, end_image)
+    return (
+        images,
+        (ClassifiedPicture.id, ClassifiedPicture.owner_id == user_id, forget_classified),
+        (Feedback.id, Feedback.user_id == user_id, take_back_verdict),
+        (Like.image_id, Like.user_id == user_id, forget_marks),
+        (Comment.image_id, Comment.user_id == user_id, forget_marks),
+        # What a request that began before the end has brought meanwhile.
+        images,
+    )
+
+
+def _each(runtime: Runtime, column: Column, condition: ColumnElement[bool]) -> Iterator[int]:
+    """Yield the values of a column, lowest first and each once, read by pages as it goes."""
+    last = 0
+    while True:
+        query = select(column).where(condition, column > last).distinct().order_by(column)
+        with runtime.reading() as session:
+            page = session.execute(query.limit(PAGE_ROWS)).scalars().all()
+        if not page:
+            return
+        yield from page
+        last = page[-1]
+
+
+KIND = Kind(END_USER, clear_away)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
@@ -99,6 +99,15 @@ class Runtime:
     def end_request(self) -> None:
         """Let this thread wait for the database as background work does."""
         waits.end_request()
+
+    @contextmanager
+    def as_request(self) -> Iterator[None]:
+        """Let the block wait for the database as briefly as a request does."""
+        waits.begin_request()
+        try:
+            yield
+        finally:
+            waits.end_request()
 
     def is_in_trouble(self) -> bool:
         """Return whether a request has waited for the database in vain within the last seconds."""

@@ -6,10 +6,15 @@ import json
 import re
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx2
 import pytest
+from sqlalchemy import make_url, update
 
+from mirada.db.models import Job
+from mirada.db.session import Database, make_engine, now_ms
+from mirada.embedding.job import queue_embedding
 from testing.deployment import Web, deployed
 from testing.patience import Stopwatch, wait_until
 from testing.pictures import picture
@@ -31,6 +36,21 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
 def large(web: Web) -> str:
     """The path of a picture that no socket's buffer holds."""
     return f"/api/v1/images/{web.upload(picture(9, size=(1800, 1800)))['id']}/file"
+
+
+@pytest.fixture(scope="module")
+def waiting_job(web: Web) -> int:
+    """A job that is not due for an hour."""
+    return job_of_tomorrow(web.process.log.parent / "data" / "mirada.db")
+
+
+def job_of_tomorrow(path: Path) -> int:
+    database = Database(make_engine(make_url(f"sqlite:///{path}"), 1))
+    with database.transaction() as session:
+        job_id = queue_embedding(session, 1, None).id
+        session.execute(update(Job).values(next_run_at_ms=now_ms() + 3_600_000))
+    database.close()
+    return job_id
 
 
 def port_of(web: Web) -> int:
@@ -169,7 +189,8 @@ def test_it_stops_within_seconds_while_slow_clients_are_connected(
     with deployed(tmp_path_factory.mktemp("stop"), EMBEDDINGS_ENABLED="false") as deployment:
         web = deployment.web()
         openings = [first_bytes(kind) for kind in KINDS]
-        with slow_clients(port_of(web), 50, lambda number: openings[number % len(KINDS)]):
+        stream = follow(web, job_of_tomorrow(deployment.folder / "data" / "mirada.db"))
+        with stream, slow_clients(port_of(web), 50, lambda number: openings[number % len(KINDS)]):
             watch = Stopwatch()
             assert web.process.stop(timeout_s=20) == 0
             assert watch.seconds < 12
@@ -179,3 +200,28 @@ def test_a_drip_ends_with_408(web: Web) -> None:
     with slow_clients(port_of(web), 4, lambda number: first_bytes(KINDS[number])) as clients:
         wait_until(lambda: clients.ended() == 4, timeout_s=20, what="four deadlines")
         assert [one.recv(12) for one in clients.sockets] == [b"HTTP/1.1 408"] * 4
+
+
+def follow(web: Web, job_id: int) -> socket.socket:
+    """Open a stream of a job's events and read its beginning."""
+    connection = socket.create_connection(("127.0.0.1", port_of(web)), timeout=15)
+    path = f"/api/v1/jobs/{job_id}/events"
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    connection.recv(4096)
+    return connection
+
+
+def test_a_place_is_free_soon_after_its_reader_hung_up(web: Web, waiting_job: int) -> None:
+    address = f"{web.url}/api/v1/jobs/{waiting_job}/events"
+    readers = [follow(web, waiting_job) for _ in range(2)]
+    assert web.http.get(address).status_code == 503
+    readers.pop().close()
+    watch = Stopwatch()
+
+    def is_free() -> bool:
+        with web.http.stream("GET", address) as reply:
+            return bool(reply.status_code == 200)
+
+    wait_until(is_free, timeout_s=10, what="a place for another stream")
+    assert watch.seconds < 2
+    readers.pop().close()

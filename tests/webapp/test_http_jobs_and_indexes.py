@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from sqlalchemy import update
@@ -92,16 +93,27 @@ def test_a_job_is_followed_until_it_ends(gallery: Gallery) -> None:
     assert last["url"] == first["url"] == job["url"]
 
 
-def test_followers_never_take_every_thread(gallery: Gallery) -> None:
-    gallery.upload()
-    (job,) = gallery.get("/api/v1/jobs").get_json()["results"]
-    half = gallery.runtime.settings.web_threads // 2
-    open_streams = [gallery.client.get(f"{job['url']}/events") for _ in range(half)]
-    assert_problem(gallery.get(f"{job['url']}/events"), 503, "unavailable")
-    for stream in open_streams:
-        stream.close()
-    give_up(gallery, job["id"], "Enough.")
-    assert gallery.get(f"{job['url']}/events").status_code == 200
+def test_a_caller_follows_two_jobs_and_all_together_take_half_the_threads(
+    guarded: Gallery, key_of: KeyOf
+) -> None:
+    people = [key_of(f"person-{n}", is_administrator=True) for n in range(3)]
+    guarded.upload(headers=people[0])
+    (job,) = guarded.get("/api/v1/jobs", headers=people[0]).get_json()["results"]
+
+    def follow(headers: dict[str, str]) -> Any:
+        return guarded.client.get(f"{job['url']}/events", headers=headers)
+
+    assert guarded.runtime.settings.web_threads // 2 == 4
+    first, _second = follow(people[0]), follow(people[0])
+    assert "You follow 2" in assert_problem(follow(people[0]), 503, "unavailable")["detail"]
+    others = [follow(people[1]), follow(people[1])]
+    assert "Too many" in assert_problem(follow(people[2]), 503, "unavailable")["detail"]
+    first.close()
+    again = follow(people[2])
+    assert again.status_code == 200
+    assert follow(people[2]).status_code == 503
+    for one in (_second, again, *others):
+        one.close()
 
 
 @pytest.mark.parametrize("name", ["image", "1", SPACE.name])

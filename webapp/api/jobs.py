@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
-from flask import Response, url_for
+from flask import url_for
 
 from mirada.jobs import ledger
-from mirada.kernel.errors import MiradaError, Unavailable
+from mirada.kernel.errors import MiradaError
 from webapp.callers.auth import require_user
+from webapp.http import streams
 from webapp.http.creations import queued
 from webapp.http.current import current_runtime
 from webapp.http.paging import Listed, PageQuery
@@ -29,9 +28,7 @@ from workers.kinds import KINDS
 blueprint = ApiBlueprint(
     "jobs", __name__, url_prefix="/api/v1/jobs", description="Work that is not lost"
 )
-EVENTS_PERIOD_S = 0.5
-EVENTS_LIMIT_S = 60.0
-"""A stream holds a server thread, so it ends after a minute; clients of the standard come back."""
+ENDED = frozenset({"done", "failed", "quarantined"})
 
 
 @blueprint.get("")
@@ -85,7 +82,10 @@ def retry_job(job_id: int) -> Any:
     example='event: job\ndata: {"id": 4, "state": "done"}\n\n',
 )
 def stream_job(job_id: int) -> Any:
-    """Server-sent events named `job`, one per change, until the job ends or a minute is over."""
+    """Server-sent events named `job`, one per change, until the job ends or a minute is over.
+
+    A comment every 10 s keeps the connection awake. A caller follows two jobs at a time at most.
+    """
     user = require_user()
     runtime = current_runtime()
     # Events come after the request was answered, when no address can be made any more.
@@ -95,33 +95,31 @@ def stream_job(job_id: int) -> Any:
         with runtime.reading() as session:
             return JobSchema().dump(job_body(ledger.get_job(session, job_id, user, KINDS), url))
 
-    first = read()
-    # A stream holds a server thread; half of them stay free for everybody else.
-    most = max(1, runtime.settings.web_threads // 2)
-    streams = runtime.remembered("event_streams", lambda: threading.BoundedSemaphore(most))
-    if not streams.acquire(blocking=False):
-        raise Unavailable("Too many jobs are followed already; ask again or poll the job.")
-    response = Response(_events(first, read), mimetype="text/event-stream")
-    response.headers["Cache-Control"] = "no-store"
-    # Proxies that buffer would hold every event back.
-    response.headers["X-Accel-Buffering"] = "no"
-    response.call_on_close(streams.release)
-    return response
+    return streams.stream(user.id, _Events(read(), read).next)
 
 
-def _events(first: dict[str, Any], read: Any) -> Iterator[str]:
-    ends_at_s = time.monotonic() + EVENTS_LIMIT_S
-    seen, body = None, first
-    while True:
-        if body != seen:
-            seen = body
-            yield f"event: job\ndata: {json.dumps(body)}\n\n"
-        if body["state"] in {"done", "failed", "quarantined"} or time.monotonic() > ends_at_s:
-            return
-        time.sleep(EVENTS_PERIOD_S)
-        try:
-            body = read()
-        except MiradaError as error:
-            # The status is sent already; the client comes back and gets a proper answer.
-            yield f": {error.code}\n\n"
-            return
+class _Events:
+    """The changes of one job as events."""
+
+    def __init__(self, first: dict[str, Any], read: Callable[[], dict[str, Any]]) -> None:
+        """Begin with a body that was read already."""
+        self._unsent: dict[str, Any] | None = first
+        self._seen = first
+        self._read = read
+
+    def next(self) -> str | None:
+        """Return the next event, "" while nothing has changed, None after the last."""
+        if self._unsent is None:
+            if self._seen["state"] in ENDED:
+                return None
+            try:
+                body = self._read()
+            except MiradaError as error:
+                # The status is sent already; the client comes back and gets a proper answer.
+                self._seen = {**self._seen, "state": "failed"}
+                return f": {error.code}\n\n"
+            if body == self._seen:
+                return ""
+            self._unsent = body
+        self._seen, self._unsent = self._unsent, None
+        return f"event: job\ndata: {json.dumps(self._seen)}\n\n"

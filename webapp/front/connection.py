@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from concurrent.futures import Future
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -15,20 +15,26 @@ from webapp.front.receiving import Receiving
 class Connection:
     """What the worker knows of a connection; `client`, `server` and `sock` are read by Gunicorn."""
 
-    def __init__(self, raw: socket.socket, client: Any, server: Any, budget: Budget) -> None:
-        """Wrap an accepted socket."""
+    def __init__(
+        self,
+        raw: socket.socket,
+        client: Any,
+        server: Any,
+        budget: Budget,
+        is_stopping: Callable[[], bool],
+    ) -> None:
+        """Wrap an accepted socket; `is_stopping` says whether the worker is about to end."""
         raw.setblocking(False)
         self.raw = raw
         self.client = client
         self.server = server
-        self.sock = Outbox(raw, budget)
+        self.sock = Outbox(raw, budget, is_stopping)
         self.receiving: Receiving | None = None
         self.is_polled = False
         self.leftover = b""
         self.must_close = False
         self.given_id = ""
         self.ready_at_s = 0.0
-        self.future: Future[bool] | None = None
 
     @property
     def is_idle(self) -> bool:

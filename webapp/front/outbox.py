@@ -6,6 +6,7 @@ import os
 import select
 import socket
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import IO, Any
 
@@ -84,9 +85,12 @@ class Outbox:
     First the request's thread owns it, then whoever empties it: never two at a time.
     """
 
-    def __init__(self, raw: socket.socket, budget: Budget) -> None:
-        """Wrap a socket that does not block."""
+    def __init__(
+        self, raw: socket.socket, budget: Budget, is_stopping: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Wrap a socket that does not block; `is_stopping` says whether the server is about to end."""
         self._raw = raw
+        self._is_stopping = is_stopping
         self._budget = budget
         self._waiting: deque[_Bytes | _File] = deque()
         self.is_broken = False
@@ -99,7 +103,12 @@ class Outbox:
         return not self._waiting
 
     def is_gone(self) -> bool:
-        """Return whether the client has hung up; costs one system call and waits for nothing."""
+        """Return whether a stream need not go on: the client has hung up, or the server is stopping.
+
+        It costs a few system calls and waits for nothing.
+        """
+        if self._is_stopping():
+            return True
         poll = select.poll()
         try:
             poll.register(self._raw, select.POLLRDHUP)

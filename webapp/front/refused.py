@@ -6,10 +6,20 @@ import json
 import uuid
 from http import HTTPStatus
 
+from gunicorn.http import errors as http_errors
+
 from webapp.http.errors import PROBLEM_MEDIA_TYPE, code_of
 from webapp.http.tracing import SANE_REQUEST_ID
 
 RETRY_AFTER_S = 2
+_STATUS_OF: tuple[tuple[type[Exception], int], ...] = (
+    (http_errors.LimitRequestLine, 414),
+    (http_errors.LimitRequestHeaders, 431),
+    (http_errors.ExpectationFailed, 417),
+    (http_errors.UnsupportedTransferCoding, 501),
+    (http_errors.ForbiddenProxyRequest, 403),
+    (http_errors.ParseException, 400),
+)
 
 
 class Refused(Exception):
@@ -20,6 +30,11 @@ class Refused(Exception):
         super().__init__(detail)
         self.status = status
         self.detail = detail
+
+
+def status_of(error: Exception) -> int:
+    """Return the status of what Gunicorn's parser says of a request; 500 for an error of another kind."""
+    return next((status for kind, status in _STATUS_OF if isinstance(error, kind)), 500)
 
 
 def sane_request_id(given: str) -> str:

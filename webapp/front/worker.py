@@ -18,7 +18,7 @@ from gunicorn.workers.gthread import ThreadWorker
 from webapp.front import setup
 from webapp.front.connection import Connection
 from webapp.front.receiving import Receiving, Source
-from webapp.front.refused import Refused, problem_bytes
+from webapp.front.refused import Refused, problem_bytes, status_of
 from webapp.front.tasks import Goodbye, Send, TakeIn, ended_early, too_slow
 
 RECV_BYTES = 64 * 1024
@@ -27,14 +27,6 @@ STOP_WITHIN_S = 5.0
 """How long a stopping worker gives replies that their clients take slowly."""
 _GONE = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.ESHUTDOWN})
 _NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_STATUS_OF: tuple[tuple[type[Exception], int], ...] = (
-    (http_errors.LimitRequestLine, 414),
-    (http_errors.LimitRequestHeaders, 431),
-    (http_errors.ExpectationFailed, 417),
-    (http_errors.UnsupportedTransferCoding, 501),
-    (http_errors.ForbiddenProxyRequest, 403),
-    (http_errors.ParseException, 400),
-)
 
 
 class FrontWorker(ThreadWorker):
@@ -68,7 +60,13 @@ class FrontWorker(ThreadWorker):
             if self.nr_conns >= self.worker_connections - 1:
                 self._make_room()
             self.nr_conns += 1
-            conn = Connection(raw, client, listener.getsockname(), self.front.budget)
+            conn = Connection(
+                raw,
+                client,
+                listener.getsockname(),
+                self.front.budget,
+                is_stopping=lambda: not self.alive,
+            )
             self._await_request(conn)
 
     def _make_room(self) -> None:
@@ -258,7 +256,7 @@ class FrontWorker(ThreadWorker):
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
         """Answer a request that Gunicorn could not read with a problem; anything else is a 500."""
-        status = next((status for kind, status in _STATUS_OF if isinstance(exc, kind)), 500)
+        status = status_of(exc)
         if status == 500:
             self.log.exception("Error handling request %s", getattr(req, "path", "(not read)"))
             detail = "Something went wrong here that should not have. The log has the details."

@@ -12,6 +12,7 @@ from flask import Flask, Response, g, has_request_context, request
 from werkzeug.exceptions import HTTPException
 
 from mirada.kernel import errors as domain
+from webapp.http.json_bodies import SHOWN_CHARACTERS, shortened
 from webapp.http.paths import near_route
 
 logger = structlog.get_logger(__name__)
@@ -65,7 +66,7 @@ def problem(
         "status": status,
         "detail": detail,
         "code": code,
-        "errors": dict(errors or {}),
+        "errors": shortened(errors or {}),
         "request_id": g.get("request_id") if has_request_context() else None,
     }
     response = Response(json.dumps(body), status, mimetype=PROBLEM_MEDIA_TYPE)
@@ -205,7 +206,8 @@ def _detail(
     if status == 413:
         return _what_is_too_large()
     if messages:
-        return "The request does not make sense as it stands: " + _first_message(messages)
+        first = _first_message(messages)[: 2 * SHOWN_CHARACTERS]
+        return "The request does not make sense as it stands: " + first
     return error.description or HTTPStatus(status).phrase
 
 

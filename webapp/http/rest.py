@@ -14,10 +14,9 @@ from flask_smorest import Blueprint
 from webargs.flaskparser import FlaskParser
 from webargs.multidictproxy import MultiDictProxy
 from werkzeug.datastructures import CombinedMultiDict
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
-from mirada.kernel.errors import InvalidInput
-from webapp.http import unknown
+from webapp.http import json_bodies, unknown
 from webapp.http.paging import Listed, Reply, paged
 from webapp.schemas.replies import PageQuerySchema
 
@@ -42,18 +41,22 @@ class ApiParser(FlaskParser):
     }
 
     def load_json(self, req: Any, schema: ma.Schema) -> Any:
-        """Return the JSON body; nesting or a number without end is the client's fault, no crash.
+        """Return the JSON body.
 
-        Raises UnsupportedMediaType (415) for a body that does not say that it is JSON.
+        Raises:
+            UnsupportedMediaType: (415) the body does not say that it is JSON.
+            BadRequest: (400) it is nested without end, or has a number or an object without end.
         """
         if not req.is_json and (req.mimetype or req.content_length):
             raise UnsupportedMediaType("Send application/json.")
         try:
-            return super().load_json(req, schema)
+            body = super().load_json(req, schema)
         except (RecursionError, ValueError) as error:
-            raise InvalidInput(
-                "The JSON body is nested too deeply or has absurd numbers."
+            raise BadRequest(
+                "The JSON body is nested too deeply, or has a number of thousands of digits."
             ) from error
+        json_bodies.check(body)
+        return body
 
     def load_multipart(self, req: Any, schema: ma.Schema) -> MultiDictProxy:
         """Return fields and files together."""

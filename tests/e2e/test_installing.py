@@ -201,7 +201,7 @@ def test_too_little_room_is_told_before_anything_is_downloaded(machine: Machine)
 
     said = machine.install(code=1)
 
-    assert "about 6200 MB" in said
+    assert "about 6400 MB" in said
     assert "1000 MB are free there" in said
     assert machine.calls == []
 

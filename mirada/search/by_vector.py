@@ -159,7 +159,7 @@ def find(
         way=answer.way,
         permitted_count=answer.permitted_count,
         change_seq=answer.change_seq,
-        reason=None if len(results) == k else _reason(answer, len(results), threshold),
+        reason=None if len(results) == k else _reason(answer, len(results), threshold, kind),
     )
 
 
@@ -252,9 +252,18 @@ def loaded(
     return [(images[image_id], score) for image_id, score in pairs if image_id in images]
 
 
-def _reason(answer: SearchAnswer, count: int, threshold: float | None) -> str:
-    if answer.permitted_count == 0:
+def nothing_to_search(kind: SpaceKind) -> str:
+    """Return the sentence on a space in which the viewer may see nothing."""
+    if kind is SpaceKind.IMAGE:
         return "There is nothing to search: no embedded image that you may see."
+    what = SOURCE_OF_KIND[kind].removesuffix("s")
+    return f"There is nothing to search: no {what} of an image that you may see has been embedded."
+
+
+def _reason(answer: SearchAnswer, count: int, threshold: float | None, kind: SpaceKind) -> str:
+    if answer.permitted_count == 0:
+        return nothing_to_search(kind)
     if threshold is not None and count < answer.permitted_count:
         return f"Only {count} reach the similarity threshold of {threshold:g}."
-    return f"These are all there are: {answer.permitted_count} pictures could be searched."
+    could = f"{answer.permitted_count} {SOURCE_OF_KIND[kind]} could be searched"
+    return f"These are all there are: {could}."

@@ -15,7 +15,7 @@ from mirada.kernel.audience import Audience
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.similarity import Verdict, relevances, verdict
 from mirada.ports import SearchAnswer, VectorIndex
-from mirada.search.by_vector import MAX_K, loaded, ranked
+from mirada.search.by_vector import MAX_K, loaded, nothing_to_search, ranked
 from mirada.search.by_words import find_by_words
 from mirada.search.queries import Query, Source
 from mirada.search.rank_fusion import Fused, WeightedRanking, reciprocal_rank_fusion
@@ -147,7 +147,11 @@ def find_fused(
         raise InvalidInput(f"The number of results must be between 1 and {MAX_K}.")
     depth = max(k, LEAST_DEPTH)
     answers = [_by_vector(session, each, audience, depth, threshold, safety) for each in vectors]
-    left_out: dict[str, str] = {}
+    left_out: dict[str, str] = {
+        asked.source: nothing_to_search(asked.query.space.kind)
+        for asked, one in zip(vectors, answers, strict=True)
+        if one.by_index is not None and one.by_index.permitted_count == 0
+    }
     if words is not None:
         try:
             answers.append(_by_words(session, *words, audience, depth, safety))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from mirada.kernel.embeddings import SpaceKind
 from mirada.people import users
 from mirada.pictures.folder_import import import_folder
 from mirada.runtime import Runtime
@@ -91,6 +92,21 @@ def test_sources_that_hold_nothing_yet_are_named(shelf: Shelf) -> None:
     assert "prompts left out: No prompt has been embedded yet." in together.output
     assert prompts.exit_code == 1
     assert "No prompt has been embedded yet." in prompts.output
+
+
+def test_what_holds_nothing_that_the_asker_may_see_says_so(shelf: Shelf) -> None:
+    shelf.runtime.space(SpaceKind.PROMPT)
+
+    pictures = shelf.run("a cat")
+    prompts = shelf.run("a cat", "--as", "bea", "--in", "prompts")
+
+    assert "pictures left out: There is nothing to search: no embedded image" in pictures.output
+    assert prompts.output.splitlines() == [
+        "No image was found.",
+        "prompts left out: There is nothing to search: no prompt of an image that you may see has "
+        "been embedded.",
+        "Verdict: nothing relevant",
+    ]
 
 
 def test_words_are_found_without_any_encoder(

@@ -164,7 +164,7 @@ def test_fewer_than_k_come_with_the_reason(library: Library) -> None:
         over = find(session, library.index, query, Audience(ME), k=2, threshold=0.9)
         enough = find(session, library.index, query, Audience(ME), k=2)
 
-    assert "nothing to search" in str(empty.reason)
+    assert "nothing to search: no embedded image" in str(empty.reason)
     assert "all there are" in str(all_there_are.reason)
     assert len(over.results) == 1
     assert "threshold of 0.9" in str(over.reason)

@@ -168,7 +168,7 @@ def test_what_others_keep_to_themselves_is_in_no_ranking(shelf: Shelf) -> None:
 def test_words_alone_without_a_word_are_refused_and_beside_others_left_out(shelf: Shelf) -> None:
     image_id = shelf.put(0)
     found = shelf.found(words="+++")
-    assert (ids_of(found), list(found.left_out)) == ([image_id], ["keywords"])
+    assert (ids_of(found), list(found.left_out)) == ([image_id], ["prompts", "keywords"])
     with shelf.database.reading() as session, pytest.raises(InvalidInput):
         find_fused(session, [], ("+++", 1.0), Audience(ME), k=3)
 

@@ -8,8 +8,8 @@ from alembic import op
 from mirada.db.models import UtcDateTime
 from mirada.db.names import PREFIX
 
-revision = "0013"
-down_revision = "0012"
+revision = "0014"
+down_revision = "0013"
 branch_labels = None
 depends_on = None
 

@@ -34,11 +34,13 @@ class _What:
 
 @group.command("backfill")
 @click.option("--dry-run", is_flag=True, help="Say what would be done and cost, and do nothing.")
-@click.option("--redo", is_flag=True, help="Also captions that another model or language wrote.")
+@click.option(
+    "--redo", is_flag=True, help="Also descriptions that another model or language wrote."
+)
 @click.option("--model", default=None, help="Who writes them, instead of CAPTION_MODEL.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Until all are done.")
 def backfill_captions(dry_run: bool, redo: bool, model: str | None, wait: bool) -> None:
-    """Have captions written that are missing, and embedded; what people wrote is never changed."""
+    """Have pictures described that are not yet, and all texts embedded; what people wrote stays."""
     runtime = current_runtime()
     what = _What(recipe_in_force(runtime.settings, model), redo, model)
     if what.recipe is None:
@@ -48,7 +50,7 @@ def backfill_captions(dry_run: bool, redo: bool, model: str | None, wait: bool) 
             )
         console().print("No model is asked: no key is set, or CAPTIONS_ENABLED is false.")
     count = _count_lacking(runtime, what)
-    console().print(f"{count} pictures lack a caption or its vector.")
+    console().print(f"{count} pictures lack a description or a vector.")
     if what.recipe is not None:
         _say_cost(runtime, what.recipe, redo=redo)
     if dry_run or count == 0:
@@ -136,5 +138,5 @@ def _follow(runtime: Runtime, total: int, what: _What) -> None:
         look,
         trouble=f"pictures still lack theirs; those that were given up: {command_line('jobs failed')}\n"
         f"those that wait: {command_line('jobs list')}",
-        success="Every picture has its caption, and every caption its vector.",
+        success="Nothing is left to describe or to embed.",
     )

@@ -307,27 +307,27 @@ class Settings(BaseSettings):
     )
     captions_enabled: bool = Field(
         True,
-        description="Have the language model write captions that are missing, where there is a key. A "
-        "small copy of the picture, without metadata, is sent to its server.",
+        description="Have the language model describe pictures, and caption those that nobody did, where "
+        "there is a key. A small copy of the picture, without metadata, is sent to its server.",
     )
     caption_model: str = Field(
         "gpt-6-luna",
         min_length=1,
         max_length=100,
-        description="Model that writes captions. It must see pictures (WebP) and answer by a JSON schema.",
+        description="Model that describes pictures. It must see pictures (WebP) and answer by a JSON schema.",
     )
     caption_language: CaptionLanguage = Field(
-        CaptionLanguage.EN, description="Language of the captions it writes."
+        CaptionLanguage.EN, description="Language of what it writes."
     )
     caption_timeout_ms: int = Field(
-        20_000, ge=1, description="Time-out of one caption, or of its vector, in ms."
+        20_000, ge=1, description="Time-out of one description, or of a vector, in ms."
     )
     text_embedding_model: str = Field(
         "text-embedding-3-small",
         min_length=1,
         max_length=100,
-        description="Model that embeds captions where there is a key; local: what embeds prompts. "
-        "The first caption decides; bin/mirada captions switch-model changes it.",
+        description="Model that embeds captions and descriptions where there is a key; local: what embeds "
+        "prompts. The first one decides; bin/mirada captions switch-model changes it.",
     )
     generation_enabled: bool = Field(
         True,

@@ -1,4 +1,4 @@
-"""Find images that lack a caption or its vector and queue them, page by page.
+"""Find images that lack a description, or a vector of what is said of them; queue them page by page.
 
 Running it twice is harmless.
 """
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, and_, exists, false, func, or_, select, true
 from sqlalchemy.orm import Session
 
-from mirada.captions.embedding import WantedCaptions
+from mirada.captions.embedding import SAID, WantedCaptions
 from mirada.captions.wording import CaptionRecipe
-from mirada.captions.writing import CAPTION_IMAGE, of_recipe, request_caption, wants_caption
+from mirada.captions.writing import CAPTION_IMAGE, of_recipe, request_caption, wants_description
 from mirada.db.contents import lock_content
 from mirada.db.memory_models import Caption, TextEmbedding
 from mirada.db.models import Image, Job, JobState
@@ -45,7 +45,7 @@ def count_to_ask(session: Session, recipe: CaptionRecipe, *, redo: bool = False)
         answered = or_(answered, Caption.refusal.is_not(None))
     known = select(Caption.id).where(*of_recipe(Image.content_id, recipe), answered)
     query = select(func.count(Image.content_id.distinct())).where(
-        wants_caption(recipe, redo), ~exists(known)
+        wants_description(recipe, redo), ~exists(known)
     )
     return session.execute(query).scalar_one()
 
@@ -62,7 +62,7 @@ def queue_page(
 
     Args:
         session: a transaction of its own.
-        wanted: the state that captions should be in.
+        wanted: the state that what is said should be in.
         after: the last page's `last`.
         page_size: pairs per page, >= 1.
         model: as in `writing.request_caption`.
@@ -105,15 +105,15 @@ def _lacks(wanted: WantedCaptions) -> ColumnElement[bool]:
     # Of a picture that somebody only had classified there are no images, and so nothing here.
     lacking: list[ColumnElement[bool]] = []
     if wanted.recipe is not None:
-        lacking.append(wants_caption(wanted.recipe, wanted.redo))
+        lacking.append(wants_description(wanted.recipe, wanted.redo))
     if wanted.embeds:
-        # Of no space, NULL, there are no vectors.
-        embedded = select(TextEmbedding.id).where(
-            TextEmbedding.text_id == Image.caption_text_id,
-            TextEmbedding.space_id == wanted.space_id,
-            TextEmbedding.is_deleted == false(),
-        )
-        unembedded = and_(Image.caption_text_id.is_not(None), ~exists(embedded))
-        unnoted = and_(Image.caption.is_not(None), Image.caption_text_id.is_(None))
-        lacking += [unembedded, unnoted, Image.caption_is_due == true()]
+        for text_id, is_due in SAID:
+            # Of no space, NULL, there are no vectors.
+            embedded = select(TextEmbedding.id).where(
+                TextEmbedding.text_id == text_id,
+                TextEmbedding.space_id == wanted.space_id,
+                TextEmbedding.is_deleted == false(),
+            )
+            lacking += [and_(text_id.is_not(None), ~exists(embedded)), is_due == true()]
+        lacking.append(and_(Image.caption.is_not(None), Image.caption_text_id.is_(None)))
     return or_(false(), *lacking)

@@ -1,4 +1,4 @@
-"""The vectors of captions: in which space they are wanted, which texts lack one, which images show it.
+"""The vectors of captions and descriptions: the space they are wanted in, which texts lack one, who shows it.
 
 Every function that writes locks the content's row, see `mirada.captions.writing`.
 """
@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import bindparam, or_, select, true, update
+from sqlalchemy import bindparam, or_, select, true, union, update
 from sqlalchemy.orm import Session
 
 from mirada.captions.encoder import SERVER
@@ -27,28 +28,39 @@ from mirada.runtime import Runtime
 
 # Built once: these run for every picture. Of no space, NULL, there are no vectors.
 _HAS_VECTOR = has_vector(bindparam("space"))
-_DUE = (
-    select(TextContent.id, TextContent.body, TextContent.sha256, _HAS_VECTOR)
-    .join(Image, Image.caption_text_id == TextContent.id)
-    .where(Image.content_id == bindparam("content"), Image.owner_id == bindparam("owner"))
-    .where(or_(Image.caption_is_due == true(), ~_HAS_VECTOR))
-    .distinct()
-    .order_by(TextContent.id)
+SAID = (
+    (Image.caption_text_id, Image.caption_is_due),
+    (Image.description_text_id, Image.description_is_due),
 )
+"""What is said of an image: the text's column, and whether the image's own job has yet to come to it."""
+
+
+def _due(text_id: Any, is_due: Any) -> Any:
+    return (
+        select(
+            TextContent.id, TextContent.body, TextContent.sha256, _HAS_VECTOR.label("has_vector")
+        )
+        .join(Image, text_id == TextContent.id)
+        .where(Image.content_id == bindparam("content"), Image.owner_id == bindparam("owner"))
+        .where(or_(is_due == true(), ~_HAS_VECTOR))
+    )
+
+
+_DUE = union(*(_due(*said) for said in SAID))
 _PINNED = pinned(SpaceKind.CAPTION).with_only_columns(Space.id).scalar_subquery()
 _EMBEDDED = select(TextContent.id).where(TextContent.id == bindparam("text"), has_vector(_PINNED))
 
 
 @dataclass(frozen=True, slots=True)
 class WantedCaptions:
-    """The state that an image's caption should be in.
+    """The state that what is said of an image should be in.
 
     Attributes:
-        recipe: how a missing caption is written; None where no model writes them.
-        embeds: whether captions are embedded at all.
+        recipe: how a missing description is written; None where no model writes them.
+        embeds: whether captions and descriptions are embedded at all.
         space_id: the number of the caption space; None before one is pinned.
         space: the caption space itself, where it was read; None before one is pinned.
-        redo: captions that another model, language or version of the instructions wrote count as
+        redo: descriptions that another model, language or version of the instructions wrote count as
             missing.
     """
 
@@ -61,11 +73,11 @@ class WantedCaptions:
 
 @dataclass(frozen=True, slots=True)
 class DueText:
-    """A caption's text that has to be embedded or shown.
+    """The text of a caption or a description that has to be embedded or shown.
 
     Attributes:
         id: the text's.
-        body: the caption, normalised.
+        body: the text, normalised.
         sha256: the digest of the body.
         is_embedded: whether it has a vector, as another caption or prompt may have given it.
     """
@@ -126,7 +138,7 @@ def note_captions(session: Session, content_id: int, owner_id: int) -> None:
 def due_texts(
     session: Session, content_id: int, owner_id: int, space_id: int | None
 ) -> list[DueText]:
-    """Return the texts of one owner's captions of a content that have no vector or do not show it.
+    """Return the texts said of one owner's images of a content that have no vector or do not show it.
 
     Args:
         session: any.
@@ -138,7 +150,8 @@ def due_texts(
         Ascending by id.
     """
     found = session.execute(_DUE, {"content": content_id, "owner": owner_id, "space": space_id})
-    return [DueText(*row[:3], bool(row[3])) for row in found]
+    texts = [DueText(row.id, row.body, row.sha256, bool(row.has_vector)) for row in found]
+    return sorted(texts, key=lambda text: text.id)
 
 
 def is_embedded(session: Session, text_id: int) -> bool:
@@ -149,22 +162,25 @@ def is_embedded(session: Session, text_id: int) -> bool:
 def show_vectors(
     session: Session, content_id: int, owner_id: int, text_ids: Collection[int]
 ) -> None:
-    """Let one owner's images of a content be found by these captions; lock the content.
+    """Let one owner's images of a content be found by these texts; lock the content.
 
     Call it in the transaction that stores the vectors, before they are stored, or alone where they
     are there already: both are then one change.
     """
     if lock_content(session, content_id) is None:
         return
-    shown = (
-        update(Image.__table__)  # type: ignore[arg-type]
-        .where(
-            Image.content_id == content_id,
-            Image.owner_id == owner_id,
-            Image.caption_is_due == true(),
-            Image.caption_text_id.in_(text_ids),
+    count = 0
+    for text_id, is_due in SAID:
+        shown = (
+            update(Image.__table__)  # type: ignore[arg-type]
+            .where(
+                Image.content_id == content_id,
+                Image.owner_id == owner_id,
+                is_due == true(),
+                text_id.in_(text_ids),
+            )
+            .values({is_due.key: False, "updated_at": Image.__table__.c.updated_at})
         )
-        .values(caption_is_due=False, updated_at=Image.__table__.c.updated_at)
-    )
-    if count_changed(session, shown):
+        count += count_changed(session, shown)
+    if count:
         changes.touch_texts(session, text_ids)

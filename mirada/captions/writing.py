@@ -1,15 +1,16 @@
-"""Captions that a model writes: which are missing, what it wrote before, which images show it.
+"""Descriptions that a model writes: which are missing, what it wrote before, which images show it.
 
-Every function that reads or writes them locks the content's row, so that a caption that a person
-types or deletes is never written over. A model is asked outside any transaction.
+Each is kept beside the caption of a person, and is the caption too where no person wrote one. Every
+function that reads or writes them locks the content's row, so that a caption that a person types or
+deletes is never written over. A model is asked outside any transaction.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, and_, case, or_, select, true, update
+from sqlalchemy import ColumnElement, and_, case, func, or_, select, true, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from mirada.captions.embedding import WantedCaptions, due_texts
@@ -26,11 +27,12 @@ from mirada.kernel.prompts import normalised_prompt
 
 CAPTION_IMAGE = "caption_image_task"
 MAX_REFUSAL_CHARS = 255
+_HAS_OWN_CAPTION = func.coalesce(Image.caption_source, "") == CaptionSource.PERSON.value
 
 
 @dataclass(frozen=True, slots=True)
 class CaptionClaim:
-    """A picture whose caption is wanted, and the model's earlier answer.
+    """A picture whose description is wanted, and the model's earlier answer.
 
     Attributes:
         caption: the answer; None when the model has to be asked.
@@ -60,7 +62,7 @@ def request_caption(
     """Queue the captioning of one owner's images of a content; lock the content, ring after the commit.
 
     Each owner has a job of their own: its age and number tell nobody that others have the picture.
-    With `redo` captions of other recipes are written anew too, by `model` if one is named. For
+    With `redo` descriptions of other recipes are written anew too, by `model` if one is named. For
     `is_first` see `ledger.enqueue_job`.
     """
     arguments: dict[str, Any] = {"redo": True} if redo else {}
@@ -92,7 +94,7 @@ def claim(
     redo: bool = False,
     ask_again: bool = False,
 ) -> CaptionClaim | None:
-    """Claim the right to ask about a content; None when no image of the owner's wants a caption.
+    """Claim the right to ask about a content; None when no image of the owner's wants one.
 
     Args:
         session: a transaction; commit it before asking.
@@ -101,7 +103,7 @@ def claim(
         recipe: how it would be asked.
         job_id: the asking job; the claim stands as long as its lease.
         token: the job's lease.
-        redo: write captions of other recipes anew, and forget an unusable answer.
+        redo: write descriptions of other recipes anew, and forget an unusable answer.
         ask_again: only forget an unusable answer.
     """
     content = lock_content(session, content_id)
@@ -162,39 +164,76 @@ def show(
     *,
     redo: bool = False,
 ) -> int:
-    """Give the caption to the owner's images that want one, and return how many they are.
+    """Give the description to the owner's images that want one, and return how many they are.
 
-    The images' version stays, since no owner changed them. A text that is new to an image is due until
-    `embedding.show_vectors`.
+    It becomes their caption too, unless a person wrote one. The images' version stays, since no owner
+    changed them. A text that is new to an image is due until `embedding.show_vectors`.
     """
     if lock_content(session, content_id) is None:
         return 0
-    wanting = select(Image.id, Image.caption_text_id).order_by(Image.id).with_for_update()
-    rows = session.execute(wanting.where(_wants(content_id, owner_id, recipe, redo))).all()
-    if not rows:
-        return 0
-    ids, old_ids = [row.id for row in rows], {row.caption_text_id for row in rows}
-    text_id = locked_text_id(session, normalised_prompt(caption), *old_ids)
-    column, other = Image.__table__.c, [row.id for row in rows if row.caption_text_id != text_id]
-    session.execute(
-        update(Image.__table__)  # type: ignore[arg-type]
-        .where(column.id.in_(ids))
-        .values(
-            caption=caption,
-            caption_text_id=text_id,
-            caption_is_due=case((column.id.in_(other), true()), else_=column.caption_is_due),
-            caption_source=CaptionSource.MODEL.value,
-            caption_model=recipe.model,
-            caption_language=recipe.language.value,
-            caption_prompt_version=recipe.prompt_version,
+    found = session.execute(
+        select(
+            Image.id,
+            Image.description_text_id.label("described"),
+            Image.caption_text_id.label("captioned"),
+            _HAS_OWN_CAPTION.label("has_own"),
         )
-    )
-    word_index.rewrite(session, ids)
+        .where(_wants(content_id, owner_id, recipe, redo))
+        .order_by(Image.id)
+        .with_for_update()
+    ).all()
+    if not found:
+        return 0
+    uncaptioned = [row for row in found if not row.has_own]
+    old_ids = {row.described for row in found} | {row.captioned for row in uncaptioned}
+    text_id = locked_text_id(session, normalised_prompt(caption), *old_ids)
+    said = _Said(caption, text_id, recipe)
+    new = [row.id for row in found if row.described != text_id]
+    _say(session, "description", said, [row.id for row in found], new)
+    new = [row.id for row in uncaptioned if row.captioned != text_id]
+    _say(session, "caption", said, [row.id for row in uncaptioned], new)
+    word_index.rewrite(session, [row.id for row in found])
     left = sorted(old_ids - {None, text_id})
     changes.touch_texts(session, [text_id, *left])
     for old_id in left:
         release_text(session, old_id)
-    return len(ids)
+    return len(found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """The words of a model, their text, and how they were asked for."""
+
+    words: str
+    text_id: int
+    recipe: CaptionRecipe
+
+
+def _say(
+    session: Session,
+    column: Literal["caption", "description"],
+    said: _Said,
+    image_ids: list[int],
+    new_ids: list[int],
+) -> None:
+    """Write the words to these images; for those of `new_ids` they are due."""
+    if not image_ids:
+        return
+    images = Image.__table__.c
+    is_due = f"{column}_is_due"
+    values: dict[str, Any] = {
+        column: said.words,
+        f"{column}_text_id": said.text_id,
+        is_due: case((images.id.in_(new_ids), true()), else_=images[is_due]),
+        f"{column}_model": said.recipe.model,
+        f"{column}_language": said.recipe.language.value,
+        f"{column}_prompt_version": said.recipe.prompt_version,
+    }
+    if column == "caption":
+        values["caption_source"] = CaptionSource.MODEL.value
+    session.execute(
+        update(Image.__table__).where(images.id.in_(image_ids)).values(values)  # type: ignore[arg-type]
+    )
 
 
 def is_complete(session: Session, content_id: int, owner_id: int, wanted: WantedCaptions) -> bool:
@@ -216,17 +255,17 @@ def is_complete(session: Session, content_id: int, owner_id: int, wanted: Wanted
     return not wanted.embeds or not due_texts(session, content_id, owner_id, wanted.space_id)
 
 
-def wants_caption(recipe: CaptionRecipe, redo: bool) -> ColumnElement[bool]:
-    """Return the condition on `images` that a model is to write their caption."""
-    missing = and_(Image.caption.is_(None), Image.auto_caption == true())
+def wants_description(recipe: CaptionRecipe, redo: bool) -> ColumnElement[bool]:
+    """Return the condition on `images` that a model is to describe them."""
+    missing = and_(Image.description.is_(None), Image.auto_caption == true())
     if not redo:
         return missing
     stale = and_(
-        Image.caption_source == CaptionSource.MODEL.value,
+        Image.description.is_not(None),
         or_(
-            Image.caption_model != recipe.model,
-            Image.caption_language != recipe.language.value,
-            Image.caption_prompt_version != recipe.prompt_version,
+            Image.description_model != recipe.model,
+            Image.description_language != recipe.language.value,
+            Image.description_prompt_version != recipe.prompt_version,
         ),
     )
     return or_(missing, stale)
@@ -248,7 +287,7 @@ def _wants(
     content_id: int, owner_id: int, recipe: CaptionRecipe, redo: bool
 ) -> ColumnElement[bool]:
     of_owner = and_(Image.content_id == content_id, Image.owner_id == owner_id)
-    return and_(of_owner, wants_caption(recipe, redo))
+    return and_(of_owner, wants_description(recipe, redo))
 
 
 def _is_claimed(session: Session, row: Caption) -> bool:

@@ -35,7 +35,8 @@ class TextContent(Numbered, Dated, Base):
     """A distinct text. Its id is never used again, so an index can refer to it.
 
     `body` is the text as it is embedded, `sha256` the digest of its UTF-8; see `kernel.prompts`.
-    Images refer to it by `prompt_text_id` and `caption_text_id`; it is deleted with the last of them.
+    Images refer to it by `prompt_text_id`, `caption_text_id` and `description_text_id`; it is deleted
+    with the last of them.
     """
 
     __tablename__ = f"{PREFIX}text_contents"

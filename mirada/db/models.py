@@ -218,14 +218,15 @@ class Content(Numbered, Dated, Base):
 class Image(Numbered, Edited, Base):
     """One person's picture: the resource that clients upload, list and delete. Images may share a content.
 
-    `prompt_text_id` and `caption_text_id` are written under the text's lock. They are not foreign keys,
-    because SQLite would copy the whole table to add one.
+    `prompt_text_id`, `caption_text_id` and `description_text_id` are written under the text's lock. They
+    are not foreign keys, because SQLite would copy the whole table to add one.
 
-    `generation` holds the file metadata. `auto_caption` says whether the owner permits a model to write
-    a missing caption. `prompt_is_due` and `caption_is_due` say whether the image's own job has still to
-    embed the text. Until then the image shows no vector of the text, since an existing one belongs to
-    somebody else. `is_hidden` says that an administrator made it private: its owner cannot undo that.
-    `words_version` says by which rules the words of its texts were cut; see `word_index`.
+    `generation` holds the file metadata. `description` is what a model wrote of the picture, which is
+    its caption too where no person wrote one. `auto_caption` says whether the owner permits a model to
+    write. `prompt_is_due`, `caption_is_due` and `description_is_due` say whether the image's own job
+    has still to embed the text. Until then the image shows no vector of the text, since an existing one
+    belongs to somebody else. `is_hidden` says that an administrator made it private: its owner cannot
+    undo that. `words_version` says by which rules the words of its texts were cut; see `word_index`.
     """
 
     __tablename__ = f"{PREFIX}images"
@@ -234,6 +235,7 @@ class Image(Numbered, Edited, Base):
         Index(None, "prompt_text_id"),
         Index(None, "caption_text_id"),
         Index(None, "words_version"),
+        Index(None, "description_text_id"),
         {"sqlite_autoincrement": True},
     )
 
@@ -251,6 +253,12 @@ class Image(Numbered, Edited, Base):
     caption_model: Mapped[str | None] = mapped_column(String(100))
     caption_language: Mapped[str | None] = mapped_column(String(5))
     caption_prompt_version: Mapped[int | None] = mapped_column(Integer)
+    description: Mapped[str | None] = mapped_column(LongText)
+    description_text_id: Mapped[int | None] = mapped_column(BigInteger)
+    description_is_due: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
+    description_model: Mapped[str | None] = mapped_column(String(100))
+    description_language: Mapped[str | None] = mapped_column(String(5))
+    description_prompt_version: Mapped[int | None] = mapped_column(Integer)
     auto_caption: Mapped[bool] = mapped_column(Boolean, default=True, server_default=true())
     words_version: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
     is_public: Mapped[bool] = mapped_column(Boolean)

@@ -51,6 +51,7 @@ class LanguageModelCall(Numbered, Base):
         Index(None, "state", "created_at_ms"),
         Index(None, "job_id"),
         Index(None, "subject"),
+        Index(None, "model", "id"),
         {"sqlite_autoincrement": True},
     )
 

@@ -1,11 +1,11 @@
-"""The texts of images: their rows, locked, for prompts and captions. Lock the content first."""
+"""The texts of images: their rows, locked, for prompts, captions and descriptions. Lock the content first."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Literal
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from mirada.db import changes
@@ -38,21 +38,31 @@ def set_prompt(session: Session, image: Image, prompt: str | None) -> int | None
     return _set_text(session, image, "prompt", prompt)
 
 
-def set_caption(session: Session, image: Image, caption: str | None) -> int | None:
+def set_caption(session: Session, image: Image, caption: str | None) -> list[int | None]:
     """Give an image a caption that a person wrote, and its text; as `set_prompt` does a prompt.
 
-    None takes the caption away for good: no model writes another.
+    A model's description stays beside it. None takes caption and description away for good: no model
+    writes another.
+
+    Returns:
+        The texts to release by `release_text` after the image was flushed.
     """
-    to_release = _set_text(session, image, "caption", caption)
+    to_release = [_set_text(session, image, "caption", caption)]
     image.caption_source = None if caption is None else CaptionSource.PERSON
     image.caption_model = image.caption_language = image.caption_prompt_version = None
     if caption is None:
         image.auto_caption = False
+        to_release.append(_set_text(session, image, "description", None))
+        image.description_model = image.description_language = None
+        image.description_prompt_version = None
     return to_release
 
 
 def _set_text(
-    session: Session, image: Image, column: Literal["prompt", "caption"], text: str | None
+    session: Session,
+    image: Image,
+    column: Literal["prompt", "caption", "description"],
+    text: str | None,
 ) -> int | None:
     old_id: int | None = getattr(image, f"{column}_text_id")
     # The locks come first: they would flush what is changed.
@@ -74,11 +84,10 @@ def release_text(session: Session, text_id: int | None) -> None:
     if text_id is None:
         return
     lock_texts(session, [text_id])
-    named = select(Image.id).where(
-        or_(Image.prompt_text_id == text_id, Image.caption_text_id == text_id)
-    )
-    if session.execute(named.limit(1)).first() is not None:
-        return
+    named = (Image.prompt_text_id, Image.caption_text_id, Image.description_text_id)
+    for column in named:
+        if session.execute(select(Image.id).where(column == text_id).limit(1)).first() is not None:
+            return
     session.execute(
         update(TextEmbedding)
         .where(TextEmbedding.text_id == text_id)

@@ -261,11 +261,13 @@ def _access(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     position = {row.subject_id: index for index, row in enumerate(rows)}
     # Before its own job has run, an image shows no vector that others brought.
-    shown = select(table.shown_by, Image.owner_id, Image.is_public).where(table.is_through)
-    found = [
-        (position[subject_id], owner_id, bool(is_public))
-        for subject_id, owner_id, is_public in rows_in(session, shown, table.shown_by, position)
-    ]
+    found: list[tuple[int, int, bool]] = []
+    for way in table.ways:
+        shown = select(way.shown_by, Image.owner_id, Image.is_public).where(way.is_through)
+        found += [
+            (position[subject_id], owner_id, bool(is_public))
+            for subject_id, owner_id, is_public in rows_in(session, shown, way.shown_by, position)
+        ]
     if table is PICTURE_VECTORS:
         sent = select(ClassifiedPicture.content_id, ClassifiedPicture.owner_id).where(
             ClassifiedPicture.sent_bytes == true()

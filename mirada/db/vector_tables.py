@@ -27,12 +27,19 @@ class VectorTable:
         is_through: the condition on `images` that their own job has come to it. Before that an image
             shows no vector: one that is there is of somebody else's upload, prompt or caption, and
             would tell that they have the very same.
+        beside: the same table as shown by another column; None for most.
     """
 
     entity: type[Embedding] | type[TextEmbedding]
     subject: Any
     shown_by: Any
     is_through: ColumnElement[bool]
+    beside: VectorTable | None = None
+
+    @property
+    def ways(self) -> tuple[VectorTable, ...]:
+        """The table once for each column of `images` that shows its vectors."""
+        return (self,) if self.beside is None else (self, *self.beside.ways)
 
 
 _IS_READY = func.coalesce(Image.status, "") == ImageStatus.READY
@@ -44,12 +51,20 @@ PROMPT_VECTORS = VectorTable(
     Image.prompt_text_id,
     and_(_IS_READY, Image.prompt_is_due == false()),
 )
+DESCRIPTION_VECTORS = VectorTable(
+    TextEmbedding,
+    TextEmbedding.text_id,
+    Image.description_text_id,
+    and_(_IS_READY, Image.description_is_due == false()),
+)
 CAPTION_VECTORS = VectorTable(
     TextEmbedding,
     TextEmbedding.text_id,
     Image.caption_text_id,
     and_(_IS_READY, Image.caption_is_due == false()),
+    beside=DESCRIPTION_VECTORS,
 )
+"""An image is found by its caption or its description, whichever is nearer."""
 _BY_KIND = {
     SpaceKind.IMAGE: PICTURE_VECTORS,
     SpaceKind.PROMPT: PROMPT_VECTORS,
@@ -63,8 +78,9 @@ def table_of(kind: SpaceKind) -> VectorTable:
 
 
 def subjects_of(session: Session, table: VectorTable, image_ids: Iterable[int]) -> dict[int, int]:
-    """Return by image id the subject that each image shows by now; an image without one is left out.
+    """Return by image id the subject that each image shows by now, in this one of the table's ways.
 
+    An image without one is left out.
     Ask for the subjects' vectors next: joined in one statement, SQLite reads every vector of the space.
     """
     shown = select(Image.id, table.shown_by).where(table.is_through, table.shown_by.is_not(None))

@@ -35,7 +35,7 @@ _STAMP = (
     .where(_IMAGES.c.id.in_(bindparam("ids", expanding=True)))
     .values(words_version=CUT_VERSION, updated_at=_IMAGES.c.updated_at)
 )
-_TEXTS = select(Image.id, Image.prompt, Image.caption)
+_TEXTS = select(Image.id, Image.prompt, Image.caption, Image.description)
 _REMOVE = delete(_WORDS).where(  # type: ignore[arg-type]
     _WORDS.c.image_id.in_(bindparam("ids", expanding=True))
 )
@@ -43,13 +43,14 @@ _REMOVE = delete(_WORDS).where(  # type: ignore[arg-type]
 
 def write_new(session: Session, image: Image) -> None:
     """Write the words of an image that was just inserted with `words_version` CUT_VERSION."""
-    _insert(session, [(image.id, image.prompt, image.caption)])
+    _insert(session, [(image.id, image.prompt, image.caption, image.description)])
 
 
 def rewrite(session: Session, image_ids: Collection[int]) -> None:
     """Write the words of these images anew, from their texts as they are flushed.
 
-    Call it in every transaction that changes a prompt or a caption. The images' rows are locked.
+    Call it in every transaction that changes a prompt, a caption or a description. The images' rows are
+    locked.
     """
     _replace(session, list(rows_in(session, _TEXTS, Image.id, image_ids)))
 
@@ -124,11 +125,14 @@ def _replace(session: Session, texts: Collection[Any]) -> None:
 
 
 def _insert(session: Session, texts: Collection[Any]) -> None:
-    """Insert the words of (image id, prompt, caption)."""
+    """Insert the words of (image id, prompt, caption, description)."""
     rows = [
         {"word": number_of(word), "image_id": image_id, "weight": weight}
-        for image_id, *written in texts
-        for word, weight in word_weights(*written).items()
+        for image_id, prompt, caption, description in texts
+        # A model's caption is its description, and is no more for being kept twice.
+        for word, weight in word_weights(
+            prompt, caption, None if description == caption else description
+        ).items()
     ]
     # In the order of the primary key, so that two who write meet its pages in one order.
     rows.sort(key=lambda row: row["word"])

@@ -36,7 +36,7 @@ _VECTOR_ID = select(Embedding.id).where(
     Embedding.content_id == bindparam("content"),
     Embedding.is_deleted == false(),
 )
-_TEXT_IDS = select(Image.prompt_text_id, Image.caption_text_id).where(
+_TEXT_IDS = select(Image.prompt_text_id, Image.caption_text_id, Image.description_text_id).where(
     Image.content_id == bindparam("content")
 )
 # The version is the owner's: a status that changes by itself must not void the ETag they hold.

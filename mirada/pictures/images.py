@@ -179,7 +179,7 @@ def delete_image(
     changeable = may_change(owner_id, is_administrator=is_administrator)
     image = lock_image(session, image_id, changeable, expected_version)
     owner_id = image.owner_id
-    content, text_ids = image.content, [image.prompt_text_id, image.caption_text_id]
+    content, text_ids = image.content, _text_ids(image)
     touch_image(session, image)
     session.delete(image)
     session.flush()
@@ -240,14 +240,14 @@ def _set_texts(session: Session, image: Image, changes: Mapping[str, Any]) -> li
     }
     if len(texts) == 2:
         bodies = [normalised_prompt(text) for text in texts.values() if text is not None]
-        lock_texts_of(session, bodies, [image.prompt_text_id, image.caption_text_id])
+        lock_texts_of(session, bodies, _text_ids(image))
     left = []
     # Flushed in between, one change would be two versions.
     with session.no_autoflush:
         if "prompt" in texts:
             left.append(set_prompt(session, image, texts["prompt"]))
         if "caption" in texts:
-            left.append(set_caption(session, image, texts["caption"]))
+            left += set_caption(session, image, texts["caption"])
     return left
 
 
@@ -276,4 +276,8 @@ def touch_image(session: Session, image: Image) -> None:
     """Note that who may see an image has changed."""
     # `changes` is a parameter's name above.
     changes.touch(session, [image.content_id])
-    changes.touch_texts(session, [image.prompt_text_id, image.caption_text_id])
+    changes.touch_texts(session, _text_ids(image))
+
+
+def _text_ids(image: Image) -> list[int | None]:
+    return [image.prompt_text_id, image.caption_text_id, image.description_text_id]

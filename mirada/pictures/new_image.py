@@ -30,7 +30,7 @@ class NewImage:
         owner_id: whose it is.
         texts: what the owner wrote of it.
         is_public: whether anyone may see it.
-        auto_caption: whether the owner lets a model write a caption that is missing.
+        auto_caption: whether the owner lets a model describe the picture.
     """
 
     owner_id: int
@@ -61,7 +61,7 @@ class Processing:
     Attributes:
         space_id: the pinned image space; None before there is one.
         embeds: false queues nothing; a later backfill finds the image.
-        captions: whether a model writes captions.
+        captions: whether a model describes pictures.
         request_id: follows the work into the worker's log.
     """
 

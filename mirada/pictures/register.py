@@ -193,9 +193,9 @@ def _queue_embedding(session: Session, image: Image, processing: Processing) -> 
 def _queue_caption(
     session: Session, image: Image, processing: Processing, *, is_first: bool
 ) -> int | None:
-    """Queue the job that embeds the caption a person wrote, or writes one that is missing."""
-    is_written = image.caption is not None
-    if not (processing.embeds if is_written else processing.captions and image.auto_caption):
+    """Queue the job that embeds the caption a person wrote, and has the picture described."""
+    is_embedded = image.caption is not None and processing.embeds
+    if not is_embedded and not (processing.captions and image.auto_caption):
         return None
     return request_caption(
         session, image.content_id, image.owner_id, processing.request_id, is_first=is_first

@@ -16,7 +16,6 @@ from mirada.db.chunks import chunks, rows_in
 from mirada.db.models import Image
 from mirada.db.vector_tables import VectorTable, table_of
 from mirada.db.visibility import may_see, visible_images
-from mirada.embedding.interactive import require_embeddings
 from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import SpaceKind, Vector
 from mirada.kernel.errors import InvalidInput
@@ -24,7 +23,6 @@ from mirada.kernel.similarity import Match, Verdict, relevances, verdict
 from mirada.metrics.instruments import SEARCHES
 from mirada.ports import SearchAnswer, VectorIndex
 from mirada.runtime import Runtime
-from mirada.search import queries
 from mirada.search.asked import Asked
 from mirada.search.deepening import nearest
 from mirada.search.queries import SOURCE_OF_KIND, Query
@@ -97,16 +95,6 @@ def search(
     source = SOURCE_OF_KIND[query.space.kind]
     SEARCHES.labels(query.made_from, source, found.way, found.verdict).inc()
     return found
-
-
-def search_captions(runtime: Runtime, text: str, asked: Asked, k: int) -> list[FoundImage]:
-    """Return the k images whose captions are nearest in meaning; none before the first caption.
-
-    Raises what `queries.text_vector` and `search` do.
-    """
-    require_embeddings(runtime)
-    query = queries.of_text_if_embedded(runtime, text, SpaceKind.CAPTION, asked.audience)
-    return [] if query is None else search(runtime, query, asked, k=k).results
 
 
 def find(
@@ -207,13 +195,18 @@ def authorised(
     """
     by_vector = {match.id: match for match in matches}
     pairs: list[tuple[int, Match]] = []
-    for some in chunks(list(by_vector)):
-        rows = session.execute(_images_of(some, table, audience, at_most_each)).all()
-        if safety is not None:
-            rows = safety.shown(session, rows, audience)
-        pairs += [(row.image_id, by_vector[row.vector_id]) for row in rows]
+    for way in table.ways:
+        for some in chunks(list(by_vector)):
+            rows = session.execute(_images_of(some, way, audience, at_most_each)).all()
+            if safety is not None:
+                rows = safety.shown(session, rows, audience)
+            pairs += [(row.image_id, by_vector[row.vector_id]) for row in rows]
     pairs.sort(key=lambda pair: (-pair[1].similarity, pair[0]))
-    return pairs
+    # An image that shows two of them counts by the nearer one.
+    nearest_of: dict[int, tuple[int, Match]] = {}
+    for pair in pairs:
+        nearest_of.setdefault(pair[0], pair)
+    return list(nearest_of.values())
 
 
 def _images_of(

@@ -230,10 +230,12 @@ def _with_silence(session: Session, answers: Sequence[_SourceAnswer]) -> list[We
 
 def _silent(session: Session, asked: VectorQuery, image_ids: Collection[int]) -> set[int]:
     """Return which of these images have no vector in a space, or are not yet to show it."""
-    table = table_of(asked.query.space.kind)
-    subjects = subjects_of(session, table, image_ids)
-    live = select(table.subject).where(
-        table.entity.space_id == asked.query.space_id, table.entity.is_deleted.is_(False)
-    )
-    embedded = {subject for (subject,) in rows_in(session, live, table.subject, subjects.values())}
-    return {image_id for image_id in image_ids if subjects.get(image_id) not in embedded}
+    silent = set(image_ids)
+    for table in table_of(asked.query.space.kind).ways:
+        subjects = subjects_of(session, table, silent)
+        live = select(table.subject).where(
+            table.entity.space_id == asked.query.space_id, table.entity.is_deleted.is_(False)
+        )
+        embedded = {row[0] for row in rows_in(session, live, table.subject, subjects.values())}
+        silent = {image_id for image_id in silent if subjects.get(image_id) not in embedded}
+    return silent

@@ -147,9 +147,9 @@ def test_captions_are_asked_for_in_the_language_of_the_setting(
 def test_nobody_is_asked_where_the_owner_does_not_allow_it(site: CaptionedSite) -> None:
     image = site.bring(1, auto_caption=False)
     assert site.caption_job(image) is None
-    written = site.bring(1, caption="mine")
+    written = site.bring(1, caption="mine", auto_caption=False)
     assert site.run(written).state == JobState.DONE
-    assert site.again(image).caption is None
+    assert (site.again(image).caption, site.again(written).description) == (None, None)
     assert site.server.paid == {EMBEDDINGS: 1}
 
 
@@ -357,7 +357,10 @@ def test_a_user_without_money_waits_for_an_answer_that_is_there_as_for_any_other
 
 def test_a_text_is_embedded_once_however_many_say_it_at_once(site: CaptionedSite) -> None:
     people = [site.user(f"user{n}") for n in range(4)]
-    pictures = [site.bring(n, who, caption="the same words") for n, who in enumerate(people)]
+    pictures = [
+        site.bring(n, who, caption="the same words", auto_caption=False)
+        for n, who in enumerate(people)
+    ]
     begun, go_on = threading.Barrier(2), threading.Event()
 
     def slowly(call: Call) -> Answer:
@@ -379,7 +382,7 @@ def test_a_text_is_embedded_once_however_many_say_it_at_once(site: CaptionedSite
 
 
 def test_words_that_are_embedded_wait_for_money_like_new_ones(make_captioned: Making) -> None:
-    site = make_captioned(llm_daily_budget_usd=0.000001)
+    site = make_captioned(llm_daily_budget_usd=0.000001, captions_enabled=False)
     ana = site.user("ana")
     assert site.run(site.bring(1, caption="words")).state == JobState.DONE
     known, fresh = (site.bring(n, ana, caption=said) for n, said in ((2, "words"), (3, "others")))
@@ -393,7 +396,8 @@ def test_a_text_that_was_embedded_meanwhile_is_not_paid_for(
     site: CaptionedSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ana = site.user("ana")
-    first, second = site.bring(1, caption="words"), site.bring(2, ana, caption="words")
+    typed = {"caption": "words", "auto_caption": False}
+    first, second = site.bring(1, **typed), site.bring(2, ana, **typed)
     choose = caption_job.encoder_in
     is_first = [True]
 
@@ -427,11 +431,54 @@ def test_what_was_answered_is_kept_before_its_cost_is_written(
 # A person's caption.
 
 
-def test_a_caption_typed_before_the_job_is_not_asked_for(site: CaptionedSite) -> None:
+def test_a_picture_with_a_caption_is_described_beside_it(site: CaptionedSite) -> None:
+    image = site.bring(1, caption="my holidays")
+    assert site.run(image).state == JobState.DONE
+    found = site.again(image)
+    assert (found.caption, found.caption_source, found.caption_model) == (
+        "my holidays",
+        "person",
+        None,
+    )
+    assert (found.description, found.description_model) == (said(site), MODEL)
+    assert (found.description_language, found.description_prompt_version) == ("en", PROMPT_VERSION)
+    assert (found.version, found.description_is_due, found.caption_is_due) == (1, False, False)
+    assert site.texts() == sorted(["my holidays", said(site)])
+    assert len(site.text_vectors()) == 2
+    assert site.server.paid == {CHAT: 1, EMBEDDINGS: 2}
+    # A copy of somebody else's is described for nothing.
+    copy = site.bring(1, site.user("bea"), caption="hers")
+    assert site.run(copy).state == JobState.DONE
+    assert site.again(copy).description == found.description
+    assert site.server.paid == {CHAT: 1, EMBEDDINGS: 3}
+
+
+def test_a_caption_without_a_person_is_the_description(site: CaptionedSite) -> None:
+    image = site.bring(1)
+    assert site.run(image).state == JobState.DONE
+    found = site.again(image)
+    assert found.caption == found.description == said(site)
+    assert found.caption_text_id == found.description_text_id
+    assert len(site.text_vectors()) == 1
+
+
+def test_a_caption_is_embedded_also_while_no_model_describes(site: CaptionedSite) -> None:
+    image = site.bring(1, caption="my cat")
+    site.server.next.append(failure(500, "server_error"))
+    assert site.run(image).state == JobState.QUEUED
+    assert not site.again(image).caption_is_due
+    assert site.server.paid == {EMBEDDINGS: 1}
+    assert site.run(image).state == JobState.DONE
+    assert site.again(image).description == said_of(site.server.calls[-2])
+
+
+def test_a_caption_typed_before_the_job_stays(site: CaptionedSite) -> None:
     image = site.bring(1)
     site.change(image, caption="my cat")
     assert site.run(image).state == JobState.DONE
-    assert (site.again(image).caption, site.server.paid) == ("my cat", {EMBEDDINGS: 1})
+    found = site.again(image)
+    assert (found.caption, found.description) == ("my cat", said(site))
+    assert site.server.paid == {CHAT: 1, EMBEDDINGS: 2}
 
 
 @pytest.mark.parametrize("caption", ["my cat", None])
@@ -458,7 +505,9 @@ def test_what_is_typed_or_taken_away_while_the_model_looks_stays(
         assert site.server.paid[CHAT] == 1
     found = site.again(image)
     assert (found.caption, found.caption_source) == (caption, "person" if caption else None)
-    assert site.texts() == sorted({"p", caption} if caption else {"old", "p"})
+    described = {found.description} - {None}
+    assert bool(described) is (caption is not None)
+    assert site.texts() == sorted({"p", caption, *described} if caption else {"old", "p"})
 
 
 def test_a_caption_typed_after_the_models_replaces_it_for_good(site: CaptionedSite) -> None:
@@ -612,7 +661,7 @@ def test_jobs_of_before_the_key_was_taken_away_come_to_an_end(
     site: CaptionedSite, make_captioned: Making, make_runtime: Callable[..., Runtime]
 ) -> None:
     site.run(site.bring(1))
-    bare, mine = site.bring(2), site.bring(3, caption="my dog")
+    bare, mine = site.bring(2), site.bring(3, caption="my dog", auto_caption=False)
     keyless = without_key(site, make_runtime)
 
     for image in (bare, mine):
@@ -744,7 +793,7 @@ def test_a_model_that_embeds_in_another_size_is_told_and_nothing_is_stored(
 ) -> None:
     site.run(site.bring(9))
     site.server.usual[EMBEDDINGS] = lambda call: vectors_for(call, 8)
-    job = site.run(site.bring(1, caption="words"))
+    job = site.run(site.bring(1, caption="words", auto_caption=False))
     assert job.state == JobState.QUEUED
     assert "8 numbers" in (job.last_error or "")
     assert len(site.text_vectors()) == 1
@@ -754,7 +803,10 @@ def test_a_model_whose_size_is_not_known_is_asked_once(make_captioned: Making) -
     site = make_captioned(text_embedding_model="nomic-embed-text")
     site.server.usual[EMBEDDINGS] = lambda call: vectors_for(call, 8)
     for seed in range(2):
-        assert site.run(site.bring(seed, caption=f"words {seed}")).state == JobState.DONE
+        assert (
+            site.run(site.bring(seed, caption=f"words {seed}", auto_caption=False)).state
+            == JobState.DONE
+        )
     inputs = [call.body["input"] for call in site.server.calls]
     assert inputs == [["a picture"], ["words 0"], ["words 1"]]
     assert caption_encoder(site.runtime).space.dimension == 8

@@ -19,6 +19,7 @@ from mirada.db.memory_models import Caption, TextContent, TextEmbedding
 from mirada.db.models import Image, Job, JobState, User
 from mirada.db.session import Database
 from mirada.db.vector_rows import DatabaseVectors
+from mirada.db.vector_tables import table_of
 from mirada.embedding import texts as prompts
 from mirada.kernel.audience import Audience
 from mirada.kernel.captions import CaptionLanguage
@@ -27,6 +28,7 @@ from mirada.kernel.errors import EmbeddingSpaceMismatch
 from mirada.kernel.images import ImageFormat, ImageStatus, PictureFacts
 from mirada.kernel.prompts import prompt_digest
 from mirada.pictures import images, register
+from mirada.search.by_vector import authorised
 from testing.exact_index import ExactIndex
 from testing.registering import register_image
 
@@ -212,7 +214,10 @@ def test_a_job_is_queued_only_for_what_there_is_to_do(desk: Desk) -> None:
     assert desk.upload("two", captions=True).caption_job_id is not None
     assert desk.upload("three", captions=True, auto_caption=False).caption_job_id is None
     without = {"embeds": False}
-    assert desk.upload("four", "mine", captions=True, **without).caption_job_id is None
+    assert desk.upload("four", "mine", **without).caption_job_id is None
+    described = {**without, "captions": True}
+    assert desk.upload("six", "mine", **described).caption_job_id is not None
+    assert desk.upload("seven", "mine", auto_caption=False, **described).caption_job_id is None
     assert desk.upload("five", captions=True, **without).caption_job_id is not None
 
 
@@ -259,10 +264,73 @@ def test_the_claim_of_a_job_that_died_holds_nobody_up(desk: Desk) -> None:
 def test_a_persons_caption_is_never_written_over(desk: Desk) -> None:
     image = desk.upload("cat", captions=True).image
     typed = desk.change(image, caption="my cat")
-    assert desk.write(image, "A cat.") == 0
-    assert desk.write(image, "A cat.", CaptionRecipe("newer", CaptionLanguage.PT), redo=True) == 0
+    assert desk.write(image, "A cat.") == 1
+    assert desk.write(image, "Um gato.", CaptionRecipe("newer", CaptionLanguage.PT), redo=True) == 1
     row = desk.row(image)
     assert (row.caption, row.caption_source, row.version) == ("my cat", "person", typed.version)
+    assert (row.description, row.description_model) == ("Um gato.", "newer")
+    assert desk.texts() == ["Um gato.", "my cat"]
+    # A person's caption again and again: the description stays what it is.
+    desk.change(image, caption="my other cat")
+    assert (desk.row(image).description, desk.texts()) == ("Um gato.", ["Um gato.", "my other cat"])
+    # Nobody's words are written about a picture whose caption was taken away.
+    desk.change(image, caption=None)
+    row = desk.row(image)
+    assert (row.caption, row.description, row.description_model, desk.texts()) == (
+        None,
+        None,
+        None,
+        [],
+    )
+    assert desk.write(image, "A cat.", redo=True) == 0
+
+
+def test_a_description_is_kept_beside_a_persons_caption_and_found_with_it(desk: Desk) -> None:
+    image = desk.upload("cat", "my holidays", captions=True).image
+    assert desk.embed(image) == ["my holidays"]
+    assert desk.write(image, "A cat.") == 1
+    row = desk.row(image)
+    assert (row.caption, row.description) == ("my holidays", "A cat.")
+    assert (row.caption_model, row.description_model) == (None, "some-model")
+    assert row.description_is_due
+    assert desk.embed(image) == ["A cat."]
+    assert not desk.row(image).description_is_due
+    with desk.database.reading() as session:
+        index = ExactIndex(DatabaseVectors(desk.database, desk.space_id))
+        both = index.search(l2_normalise([[1, 1, 0]]), 10, Audience(desk.ana))[0].matches
+        assert len(both) == 2
+        found = authorised(
+            session,
+            both,
+            table_of(SpaceKind.CAPTION),
+            Audience(desk.ana),
+            at_most_each=9,
+            safety=None,
+        )
+        assert [image_id for image_id, _ in found] == [image.id], "one image is one result"
+
+
+def test_somebody_elses_words_are_no_description_of_mine_before_my_own_job(desk: Desk) -> None:
+    hers = desk.upload("hers", "A cat.").image
+    desk.embed(hers)
+    mine = desk.upload("mine", "my cat", owner_id=desk.bea, captions=True).image
+    desk.embed(mine)
+    assert desk.write(mine, "A cat.") == 1
+    shown = [text for text in desk.texts() if text == "A cat."]
+    assert (shown, desk.row(mine).description_is_due) == (["A cat."], True)
+    wanted = WantedCaptions(None, True, desk.space_id)
+    with desk.database.reading() as session:
+        assert not is_complete(session, mine.content_id, desk.bea, wanted)
+        assert backfill.count_lacking(session, wanted) == 1
+        before = DatabaseVectors(desk.database, desk.space_id).changes_since(0, 99)
+        assert sorted(before.access_owners.tolist()) == sorted([desk.ana, desk.bea])
+    assert desk.embed(mine) == []
+    after = DatabaseVectors(desk.database, desk.space_id).changes_since(0, 99)
+    assert sorted(after.access_owners.tolist()) == sorted([desk.ana, desk.bea, desk.bea])
+    # Her image goes, and the words stay as long as they are said of mine.
+    with desk.database.transaction() as session:
+        images.delete_image(session, hers.id, desk.ana, expected_version=None)
+    assert desk.texts() == ["A cat.", "my cat"]
 
 
 def test_a_caption_that_was_taken_away_stays_away(desk: Desk) -> None:
@@ -324,7 +392,7 @@ def test_what_a_model_wrote_goes_with_the_last_image(desk: Desk) -> None:
 
 def test_a_backfill_finds_what_lacks_a_caption_a_text_or_a_vector(desk: Desk) -> None:
     old = desk.upload("old", "of  before").image
-    bare = desk.upload("bare").image
+    desk.upload("bare")
     desk.upload("not allowed", auto_caption=False)
     done = desk.upload("done", "a dog").image
     desk.embed(done)
@@ -337,12 +405,14 @@ def test_a_backfill_finds_what_lacks_a_caption_a_text_or_a_vector(desk: Desk) ->
         wanted = WantedCaptions(None, True, desk.space_id)
         assert backfill.count_lacking(session, wanted) == 1
         wanted = replace(wanted, recipe=RECIPE)
-        assert backfill.count_lacking(session, wanted) == 2
-        assert backfill.count_to_ask(session, RECIPE) == 1
+        # Also pictures that a person has captioned are described.
+        assert backfill.count_lacking(session, wanted) == 3
+        assert backfill.count_to_ask(session, RECIPE) == 3
         first = backfill.queue_page(session, wanted, page_size=1)
         assert first.last == (old.content_id, desk.ana)
         second = backfill.queue_page(session, wanted, page_size=5, after=first.last)
-        assert second.last == (bare.content_id, desk.ana)
+        assert second.last == (done.content_id, desk.ana)
+        assert len(second.job_ids) == 2
         assert backfill.queue_page(session, wanted, after=second.last).last is None
         embedding.note_captions(session, old.content_id, desk.ana)
     assert desk.embed(old) == ["of before"]

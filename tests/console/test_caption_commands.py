@@ -74,7 +74,7 @@ def test_a_dry_run_tells_count_and_cost_and_spends_nothing(
 
     told = run(site, "backfill", "--dry-run")
 
-    assert "4 pictures lack a caption or its vector." in told
+    assert "4 pictures lack a description or a vector." in told
     # Two people's copies of a picture are asked about once.
     assert f"{MODEL} would be asked about 3 pictures, for $0.00" in told
     assert "so far" not in told
@@ -92,12 +92,13 @@ def test_a_backfill_writes_what_is_missing_and_says_what_it_would_cost_now(
 
     told = backfill_with_workers(site)
 
-    assert "2 pictures lack a caption or its vector. " in told
+    assert "2 pictures lack a description or a vector. " in told
     assert "2 jobs were queued." in told
-    assert "Every picture has its caption, and every caption its vector." in told
+    assert "Nothing is left to describe or to embed." in told
     assert site.again(bare).caption_source == "model"
     assert site.again(mine).caption == "my cat"
-    assert site.server.paid == {CHAT: 1, EMBEDDINGS: 2}
+    assert site.again(mine).description
+    assert site.server.paid == {CHAT: 2, EMBEDDINGS: 3}
     assert "0 pictures lack" in run(site, "backfill")
     site.bring(3)
     assert "or $0.0000 at what one has cost so far" in run(site, "backfill", "--dry-run")
@@ -113,16 +114,17 @@ def test_captions_of_a_retired_model_are_redone_by_another_and_persons_are_not(
     first = site.again(old)
     assert "0 pictures lack" in run(site, "backfill", "--redo")
 
-    assert "asked about 1 pictures" in run(
+    assert "asked about 2 pictures" in run(
         site, "backfill", "--redo", "--dry-run", "--model", "gpt-4.1-mini"
     )
     told = backfill_with_workers(site, "--redo", "--model", "gpt-4.1-mini")
 
-    assert "1 jobs were queued." in told
+    assert "2 jobs were queued." in told
     redone = site.again(old)
     assert (first.caption_model, redone.caption_model) == (MODEL, "gpt-4.1-mini")
     assert site.again(mine).caption == "my cat"
-    assert site.server.paid[CHAT] == 2
+    assert site.again(mine).description_model == "gpt-4.1-mini"
+    assert site.server.paid[CHAT] == 4
     assert "0 pictures lack" in run(site, "backfill", "--redo", "--model", "gpt-4.1-mini")
 
     site.runtime.settings = site.runtime.settings.model_copy(
@@ -140,7 +142,7 @@ def test_a_job_that_waits_learns_that_it_is_to_redo(
     image = site.bring(1)
     site.run(image)
     with site.runtime.transaction() as session:
-        session.execute(update(Image).values(caption_model="retired"))
+        session.execute(update(Image).values(description_model="retired"))
     site.bring(1)
     assert "1 jobs were queued." in run(site, "backfill", "--redo", "--no-wait")
     site.run(image)
@@ -155,7 +157,7 @@ def test_without_a_key_a_backfill_embeds_what_people_wrote(
     site.bring(2, caption="my cat")
     told = backfill_with_workers(site)
     assert "No model is asked" in told
-    assert "1 pictures lack a caption or its vector." in told
+    assert "1 pictures lack a description or a vector." in told
     assert len(site.text_vectors()) == 1
     assert "set OPENAI_API_KEY" in run(site, "backfill", "--redo", code=1)
 
@@ -164,7 +166,7 @@ def test_captions_are_embedded_anew_by_the_server_once_that_is_asked_for(
     make_captioned: Callable[..., CaptionedSite],
 ) -> None:
     site = make_captioned(text_embedding_model="local")
-    image = site.bring(1, caption="my cat")
+    image = site.bring(1, caption="my cat", auto_caption=False)
     site.run(image)
     assert site.server.paid[EMBEDDINGS] == 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Iterator
@@ -12,13 +13,20 @@ import pytest
 
 from mirada.config import Settings
 from mirada.runtime import Runtime
-from testing.captioned_site import describing
-from testing.openai_server import CHAT, openai_serving
+from testing.captioned_site import in_form
+from testing.openai_server import CHAT, Answer, Call, completion, openai_serving, picture_in
 from testing.servers.mariadb import MariaDbServer
 from tests.leaks.exchange import SENT
 from tests.leaks.operations import Operation, operations
 from tests.leaks.planting import plant
+from tests.leaks.secrets import marked
 from tests.leaks.world import SETTINGS, World
+
+
+def describing(call: Call) -> Answer:
+    """Answer with words of the picture's own, which are told to whoever may see one of its images."""
+    word = marked(f"said {hashlib.sha256(picture_in(call)).hexdigest()[:12]}")
+    return completion(in_form(f"A {word} on the roof of a house."))
 
 
 def planted(folder: Path, **settings: Any) -> Iterator[World]:

@@ -269,10 +269,20 @@ def _guard_ids(world: World, what: str, who: str) -> None:
     vault, planted = world.vault, world.pictures[what]
     with world.runtime.reading() as session:
         image = session.get_one(Image, planted.image_id)
-        content_id, text_ids = image.content_id, (image.prompt_text_id, image.caption_text_id)
+        content_id = image.content_id
+        text_ids = {
+            "prompt": image.prompt_text_id,
+            "caption": image.caption_text_id,
+            "description": image.description_text_id,
+        }
         embedding_id = session.execute(
             select(Embedding.id).where(Embedding.content_id == content_id)
         ).scalar_one_or_none()
+    if image.description is not None and what != "again":
+        # A model's words tell what a picture shows, which whoever has the same bytes knows as well.
+        # "again" looks like "private": of both the same is said.
+        holders = [who, "twin"] if what == "lent" else [who]
+        vault.word(image.description.split()[1], "description", what, holders)
     vault.number(planted.image_id, "image id", what, [who])
     # Not the owner's to know: it would tell that somebody else had the same bytes before.
     vault.number(content_id, "content id", what, [RANK])
@@ -280,7 +290,7 @@ def _guard_ids(world: World, what: str, who: str) -> None:
         vault.number(planted.job_id, "job id", what, [who, RANK])
     if embedding_id is not None:
         vault.number(embedding_id, "embedding id", what, [])
-    for field, text_id in zip(("prompt", "caption"), text_ids, strict=True):
+    for field, text_id in text_ids.items():
         if text_id is not None:
             # Who else wrote the same would show.
             vault.number(text_id, f"text id of {field}", what, [])

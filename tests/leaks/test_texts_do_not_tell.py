@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -118,7 +119,7 @@ def life(world: World, writer: Writer) -> list[tuple[str, Any]]:
 def finds_own(told: Sequence[tuple[str, Any]]) -> list[bool]:
     """Return, time by time, whether the writer was found by the text itself."""
     asked = [reply for step, reply in told if "'mine': True" in step]
-    return ['"found_by":' in text for _, text in asked]
+    return [re.search(r'"similarity":(?:1\.|0\.999)', text) is not None for _, text in asked]
 
 
 def assert_alike(

@@ -57,8 +57,8 @@ class NewGenerationSchema(ma.Schema):
     auto_caption = ma.fields.Boolean(
         load_default=True,
         metadata={
-            "description": "Whether a language model may write a missing caption, where the server has "
-            "one: as for an upload."
+            "description": "Whether a language model may describe the picture, and caption it where "
+            "nobody did: as for an upload."
         },
     )
     is_public = ma.fields.Boolean(

@@ -33,15 +33,17 @@ from webapp.http.sending import send_derivative, send_picture, sends_picture
 from webapp.schemas.images import (
     IMAGE_EXAMPLE,
     CreatedImageSchema,
-    ImageChangeSchema,
     ImageListQuerySchema,
     ImageSchema,
-    NewImageFieldsSchema,
-    NewImageQuerySchema,
-    NewImageSchema,
     image_body,
 )
 from webapp.schemas.replies import page_of
+from webapp.schemas.uploads import (
+    ImageChangeSchema,
+    NewImageFieldsSchema,
+    NewImageQuerySchema,
+    NewImageSchema,
+)
 
 blueprint = ApiBlueprint(
     "images",

@@ -1,4 +1,4 @@
-"""Images like one, related to one, or found by captions; on the blueprint of images."""
+"""Images like one, related to one, or found by a text as posts; on the blueprint of images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from flask import request
 
 from mirada.kernel.embeddings import SpaceKind
 from mirada.search import queries
-from mirada.search.by_vector import Found, search, search_captions
+from mirada.search.by_vector import Found, search
+from mirada.search.posts import search_posts
 from mirada.search.queries import Query
 from mirada.search.related import related_images
 from webapp.api.images import blueprint
@@ -93,7 +94,7 @@ def list_related_images(query: dict[str, Any], image_id: int) -> Any:
 @blueprint.post("/search")
 @blueprint.operation(
     "searchImagePosts",
-    "Search captions by meaning, as a plain list",
+    "Search posts by what is said of them and what they show, as a plain list",
     refusals=(400, 403, 409, 413, 415, 422),
     parameters=[MIN_CHANGE_SEQ],
     requestBody={
@@ -112,14 +113,17 @@ def list_related_images(query: dict[str, Any], image_id: int) -> Any:
     200, ImagePostSchema(many=True), example=[IMAGE_POST_EXAMPLE], headers=IGNORED_HEADER
 )
 def search_image_posts(parameters: dict[str, Any]) -> Any:
-    """Best first, among the images that have a caption and that the caller may see.
+    """Best first, among all embedded images that the caller may see.
+
+    Captions, a model's descriptions and the pictures themselves are compared with the text, and their
+    rankings fused. Where a language model's server embeds captions, every question to them costs a
+    little: callers without a key find by the pictures alone then.
 
     `query` and `limit` are query parameters or fields of a JSON body; the body's count where both
-    are sent. Where a language model's server embeds captions, every question costs a little:
-    callers without a key are answered 401 then.
+    are sent.
     """
     asked = {"limit": DEFAULT_POSTS} | parameters | _json_question("query" in parameters)
-    found = search_captions(current_runtime(), asked["query"], asked_by_caller(), asked["limit"])
+    found = search_posts(current_runtime(), asked["query"], asked_by_caller(), asked["limit"])
     return _posts(found)
 
 

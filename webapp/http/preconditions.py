@@ -9,7 +9,6 @@ from typing import Any
 
 from flask import Response, request
 
-from mirada.kernel.captions import CaptionSource
 from mirada.kernel.errors import PreconditionFailed
 from webapp.http.headers import CALLER_HEADERS
 
@@ -28,10 +27,10 @@ def image_etag(image: Any, liked: Collection[int]) -> str:
     """
     state = f"{image.id}-{image.version}-{str(image.status).lower()}"
     tag = f"{state}-{image.like_count}-{image.comment_count}-{int(image.id in liked)}"
-    if image.caption_source != CaptionSource.MODEL:
+    if image.description is None:
         return tag
     # What a model writes is no version of the owner's, and yet another reply.
-    return f"{tag}-{zlib.crc32(image.caption.encode())}"
+    return f"{tag}-{zlib.crc32(image.description.encode())}"
 
 
 def expected_version(image_id: int, current_version: Callable[[], int]) -> int | None:

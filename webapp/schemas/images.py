@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, ClassVar
+from typing import Any
 
 import marshmallow as ma
 from flask import url_for
-from flask_smorest.fields import Upload
 from marshmallow import validate
 
-from mirada.kernel.user_text import MAX_TEXT_CHARS
 from webapp.schemas.replies import PageQuerySchema, ReplySchema, ResourceSchema, ignored_names
-from webapp.schemas.texts import STORED
 
 GENERATION_EXAMPLE = {
     "generator": "AUTOMATIC1111",
@@ -37,6 +34,8 @@ IMAGE_EXAMPLE = {
     "caption": "A cat with sunglasses",
     "caption_source": "person",
     "caption_model": None,
+    "description": "A cartoon cat that wears sunglasses and smiles",
+    "description_model": "gpt-6-luna",
     "generation": GENERATION_EXAMPLE,
     "is_public": False,
     "is_hidden": False,
@@ -121,6 +120,17 @@ class ImageSchema(ResourceSchema):
     caption_model = ma.fields.String(
         required=True, allow_none=True, metadata={"description": "Which model wrote it."}
     )
+    description = ma.fields.String(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "What a model wrote of the picture, also beside a person's caption; null "
+            "where none did. It is no version of the image."
+        },
+    )
+    description_model = ma.fields.String(
+        required=True, allow_none=True, metadata={"description": "Which model wrote it."}
+    )
     is_public = ma.fields.Boolean(required=True)
     is_hidden = ma.fields.Boolean(
         required=True,
@@ -162,97 +172,12 @@ class CreatedImageSchema(ImageSchema):
     ignored = ignored_names()
 
 
-class NewImageQuerySchema(ma.Schema):
-    """The field of an upload that may stand in the address instead."""
-
-    caption = ma.fields.String(
-        load_default=None,
-        validate=validate.Length(max=MAX_TEXT_CHARS),
-        metadata={
-            "pattern": STORED,
-            "description": "For clients that send it here; the form's counts if both are sent.",
-        },
-    )
-
-
 class ImageListQuerySchema(PageQuerySchema):
     """The page of images to list."""
 
     mine = ma.fields.Boolean(
         load_default=False, metadata={"description": "Only the caller's own images."}
     )
-
-
-class NewImageFieldsSchema(ma.Schema):
-    """The fields of an upload beside the picture."""
-
-    file = Upload(
-        metadata={"description": "The picture: JPEG, PNG, WebP, GIF, AVIF, HEIC, TIFF or BMP."}
-    )
-    caption = ma.fields.String(
-        load_default=None,
-        allow_none=False,
-        validate=validate.Length(max=MAX_TEXT_CHARS),
-        metadata={"pattern": STORED},
-    )
-    prompt = ma.fields.String(
-        load_default=None,
-        allow_none=False,
-        validate=validate.Length(max=MAX_TEXT_CHARS),
-        metadata={
-            "pattern": STORED,
-            "description": "What the picture was generated from. A blank one is filled from the file.",
-        },
-    )
-    auto_caption = ma.fields.Boolean(
-        load_default=True,
-        metadata={
-            "description": "Whether a language model may write a missing caption, where the server has "
-            "one: a small copy of the picture, without metadata, is sent to it."
-        },
-    )
-    is_public = ma.fields.Boolean(
-        load_default=False, metadata={"description": "Whether others may see and find it."}
-    )
-    read_metadata = ma.fields.Boolean(
-        load_default=True,
-        metadata={"description": "Whether to read what an image generator wrote into the file."},
-    )
-
-
-class NewImageSchema(NewImageFieldsSchema):
-    """The same with the file marked as required, which the view itself checks with better words."""
-
-    file = Upload(
-        required=True,
-        metadata={"description": "The picture: JPEG, PNG, WebP, GIF, AVIF, HEIC, TIFF or BMP."},
-    )
-
-
-class ImageChangeSchema(ma.Schema):
-    """The changes of an image; a field left out stays as it is."""
-
-    class Meta:
-        """Tell what a field alone cannot."""
-
-        rules: ClassVar = {"minProperties": 1}
-
-    caption = ma.fields.String(
-        allow_none=True,
-        validate=validate.Length(max=MAX_TEXT_CHARS),
-        metadata={"pattern": STORED},
-    )
-    prompt = ma.fields.String(
-        allow_none=True,
-        validate=validate.Length(max=MAX_TEXT_CHARS),
-        metadata={"pattern": STORED},
-    )
-    is_public = ma.fields.Boolean()
-
-    @ma.validates_schema
-    def _something_changes(self, data: dict[str, Any], **_: Any) -> None:
-        if not data:
-            raise ma.ValidationError("Name at least one of caption, prompt and is_public.")
 
 
 def image_body(image: Any, viewer_id: int | None, liked: Collection[int]) -> dict[str, Any]:
@@ -273,6 +198,8 @@ def image_body(image: Any, viewer_id: int | None, liked: Collection[int]) -> dic
         "caption": image.caption,
         "caption_source": image.caption_source,
         "caption_model": image.caption_model,
+        "description": image.description,
+        "description_model": image.description_model,
         "generation": image.generation if is_owner else None,
         "is_public": image.is_public,
         "is_hidden": image.is_hidden,

@@ -90,7 +90,7 @@ class WeightsSchema(ma.Schema):
 
     pictures = _weight("What pictures show.")
     prompts = _weight("The prompts they were made from, by meaning.")
-    captions = _weight("Their captions, by meaning.")
+    captions = _weight("Their captions and descriptions, by meaning; the nearer one counts.")
     keywords = _weight("The words of prompts and captions, as they are written.")
 
     @ma.validates_schema

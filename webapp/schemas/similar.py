@@ -10,6 +10,7 @@ from flask import url_for
 from marshmallow import validate
 
 from mirada.search.by_vector import MAX_K, FoundImage
+from mirada.search.posts import FoundPost
 from mirada.search.related import DEFAULT_BLEND, Related, RelatedImage
 from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, OwnerSchema, image_body
 from webapp.schemas.numbers import ClampedField, ForgivingField
@@ -149,6 +150,7 @@ DEFAULT_POSTS = 10
 IMAGE_POST_EXAMPLE = {
     "id": 17,
     "caption": "A cat with sunglasses",
+    "description": "A cartoon cat that wears sunglasses and smiles",
     "prompt": None,
     "image_url": "/api/v1/images/17/file",
     "thumbnail_url": "/api/v1/images/17/thumbnail",
@@ -162,12 +164,22 @@ class ImagePostSchema(ReplySchema):
 
     id = ma.fields.Integer(required=True)
     caption = ma.fields.String(required=True, allow_none=True)
+    description = ma.fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "What a model wrote of the picture; null where none did."},
+    )
     prompt = ma.fields.String(required=True, allow_none=True)
     image_url = ma.fields.String(required=True)
     thumbnail_url = ma.fields.String(required=True)
     created_at = ma.fields.DateTime(required=True)
     similarity = ma.fields.Float(
-        required=True, metadata={"description": "Cosine in [-1, 1], higher is nearer."}
+        required=True,
+        metadata={
+            "description": "Cosine in [-1, 1], higher is nearer. For a text it is the picture's, the "
+            "caption's or the description's, whichever stands out most; the order is that of all "
+            "together."
+        },
     )
     ignored = ignored_names()
 
@@ -199,12 +211,13 @@ class SimilarPostsQuerySchema(SimilarQuerySchema):
     limit = ClampedField(1, MAX_K, load_default=5)
 
 
-def image_post(result: FoundImage) -> dict[str, Any]:
+def image_post(result: FoundImage | FoundPost) -> dict[str, Any]:
     """Return a search result's fields for `ImagePostSchema`."""
     image = result.image
     return {
         "id": image.id,
         "caption": image.caption,
+        "description": image.description,
         "prompt": image.prompt,
         "image_url": url_for("images.get_image_file", image_id=image.id),
         "thumbnail_url": url_for("images.get_image_thumbnail", image_id=image.id),

@@ -1,0 +1,62 @@
+"""Captioned posts for a text: by what people and a model say of them, and by what they show, fused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mirada.db import spaces
+from mirada.db.models import Image
+from mirada.embedding.interactive import require_embeddings
+from mirada.runtime import Runtime
+from mirada.search.asked import Asked, current_change_seq
+from mirada.search.combined import search_combined
+from mirada.search.fuse import FusedImage
+from mirada.search.queries import SPACE_KINDS, Source
+
+SOURCES = (Source.CAPTIONS, Source.PICTURES)
+"""Captions and descriptions are one source. Pictures are the one that every embedded image has."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPost:
+    """One post, best first among others.
+
+    Attributes:
+        image: with its content and owner loaded.
+        similarity: cosine in [-1, 1], in the source in which it stands out most.
+    """
+
+    image: Image
+    similarity: float
+
+
+def search_posts(runtime: Runtime, text: str, asked: Asked, k: int) -> list[FoundPost]:
+    """Return the k posts nearest to a text among all embedded images that the viewer may see.
+
+    A source that cannot be asked now, or not by this viewer, is left out. So a caller without a key
+    finds by pictures where a question to captions costs money.
+
+    Raises:
+        Conflict: embeddings are switched off, or the change number was never given.
+        Unavailable: no source can be asked now.
+        InvalidInput: k is out of range.
+    """
+    require_embeddings(runtime)
+    if not _is_anything_embedded(runtime):
+        if asked.min_change_seq is not None:
+            asked.require_given(current_change_seq(runtime))
+        return []
+    found = search_combined(runtime, text, dict.fromkeys(SOURCES, 1.0), asked, k=k)
+    return [FoundPost(each.image, _similarity(each)) for each in found.results]
+
+
+def _is_anything_embedded(runtime: Runtime) -> bool:
+    with runtime.reading() as session:
+        return any(
+            spaces.pinned_space(session, SPACE_KINDS[source]) is not None for source in SOURCES
+        )
+
+
+def _similarity(found: FusedImage) -> float:
+    best = max(found.found_by, key=lambda part: part.relevance)
+    return best.similarity or 0.0

@@ -1,0 +1,97 @@
+"""The fields of an upload, and of a change of an image."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import marshmallow as ma
+from flask_smorest.fields import Upload
+from marshmallow import validate
+
+from mirada.kernel.user_text import MAX_TEXT_CHARS
+from webapp.schemas.texts import STORED
+
+
+class NewImageQuerySchema(ma.Schema):
+    """The field of an upload that may stand in the address instead."""
+
+    caption = ma.fields.String(
+        load_default=None,
+        validate=validate.Length(max=MAX_TEXT_CHARS),
+        metadata={
+            "pattern": STORED,
+            "description": "For clients that send it here; the form's counts if both are sent.",
+        },
+    )
+
+
+class NewImageFieldsSchema(ma.Schema):
+    """The fields of an upload beside the picture."""
+
+    file = Upload(
+        metadata={"description": "The picture: JPEG, PNG, WebP, GIF, AVIF, HEIC, TIFF or BMP."}
+    )
+    caption = ma.fields.String(
+        load_default=None,
+        allow_none=False,
+        validate=validate.Length(max=MAX_TEXT_CHARS),
+        metadata={"pattern": STORED},
+    )
+    prompt = ma.fields.String(
+        load_default=None,
+        allow_none=False,
+        validate=validate.Length(max=MAX_TEXT_CHARS),
+        metadata={
+            "pattern": STORED,
+            "description": "What the picture was generated from. A blank one is filled from the file.",
+        },
+    )
+    auto_caption = ma.fields.Boolean(
+        load_default=True,
+        metadata={
+            "description": "Whether a language model may describe the picture, and caption it where "
+            "nobody did, where the server has one: a small copy, without metadata, is sent to it."
+        },
+    )
+    is_public = ma.fields.Boolean(
+        load_default=False, metadata={"description": "Whether others may see and find it."}
+    )
+    read_metadata = ma.fields.Boolean(
+        load_default=True,
+        metadata={"description": "Whether to read what an image generator wrote into the file."},
+    )
+
+
+class NewImageSchema(NewImageFieldsSchema):
+    """The same with the file marked as required, which the view itself checks with better words."""
+
+    file = Upload(
+        required=True,
+        metadata={"description": "The picture: JPEG, PNG, WebP, GIF, AVIF, HEIC, TIFF or BMP."},
+    )
+
+
+class ImageChangeSchema(ma.Schema):
+    """The changes of an image; a field left out stays as it is."""
+
+    class Meta:
+        """Tell what a field alone cannot."""
+
+        rules: ClassVar = {"minProperties": 1}
+
+    caption = ma.fields.String(
+        allow_none=True,
+        validate=validate.Length(max=MAX_TEXT_CHARS),
+        metadata={"pattern": STORED},
+    )
+    prompt = ma.fields.String(
+        allow_none=True,
+        validate=validate.Length(max=MAX_TEXT_CHARS),
+        metadata={"pattern": STORED},
+    )
+    is_public = ma.fields.Boolean()
+
+    @ma.validates_schema
+    def _something_changes(self, data: dict[str, Any], **_: Any) -> None:
+        if not data:
+            raise ma.ValidationError("Name at least one of caption, prompt and is_public.")

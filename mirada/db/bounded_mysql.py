@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from pymysql.connections import Connection
+from pymysql.err import MySQLError, OperationalError
+
+UNKNOWN_VARIABLE = 1193
 
 
 class BoundedConnection(Connection):  # type: ignore[misc]
@@ -20,9 +25,18 @@ class BoundedConnection(Connection):  # type: ignore[misc]
         MariaDB's limit of statements counts for all of them, MySQL's for SELECT; each server reads only
         its own comment.
         """
+        locks = [f"innodb_lock_wait_timeout = {lock_s}", f"lock_wait_timeout = {lock_s}"]
+        statements = (
+            f"/*M!100101 , max_statement_time = {statement_s} */"
+            f"/*!50708 , max_execution_time = {int(statement_s * 1000)} */"
+        )
         with self.cursor() as cursor:
-            cursor.execute(
-                f"SET SESSION innodb_lock_wait_timeout = {lock_s}, lock_wait_timeout = {lock_s}"
-                f" /*M!100101 , max_statement_time = {statement_s} */"
-                f" /*!50708 , max_execution_time = {int(statement_s * 1000)} */"
-            )
+            try:
+                cursor.execute(f"SET SESSION {', '.join(locks)} {statements}")
+            except MySQLError as error:
+                if error.args[0] != UNKNOWN_VARIABLE:
+                    raise
+                # A compatible server that lacks one of them: the driver's limit is left.
+                for one in locks:
+                    with suppress(OperationalError):
+                        cursor.execute(f"SET SESSION {one}")

@@ -31,7 +31,9 @@ class DatabaseGauges:
         self._runtime = runtime
         self._kinds = kinds
         self._change_seq = Probe("metrics", self._read_change_seq, fresh_s=FRESH_S)
-        self._backlog = Probe("backlog", self._read_backlog, fresh_s=FRESH_S, patience_s=PATIENCE_S)
+        self._backlog = Probe(
+            "backlog", self._read_backlog, fresh_s=FRESH_S, patience_s=PATIENCE_S, is_brief=False
+        )
 
     def is_database_up(self) -> bool:
         """Return whether the database answers, or did a moment ago; waits WAIT_S at most."""

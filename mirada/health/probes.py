@@ -68,6 +68,7 @@ class Probe(Generic[Found]):
         fresh_s: float = FRESH_S,
         patience_s: float = 0.0,
         why_late: Callable[[], str] = lambda: TOO_LATE,
+        is_brief: bool = True,
     ) -> None:
         """Keep what to try.
 
@@ -77,12 +78,15 @@ class Probe(Generic[Found]):
             fresh_s: how long a result is believed.
             patience_s: how long the last result still counts while a newer try takes its time.
             why_late: returns a sentence about a try that is not over yet.
+            is_brief: it waits for the database as briefly as a request; a try that hangs longer would
+                not see that all is well again.
         """
         self.name = name
         self._attempt = attempt
         self._fresh_s = fresh_s
         self._patience_s = patience_s
         self._why_late = why_late
+        self._is_brief = is_brief
         self._changed = threading.Condition()
         self._is_running = False
         self._result: Result[Found] | None = None
@@ -110,8 +114,8 @@ class Probe(Generic[Found]):
     def _run(self) -> None:
         result: Result[Found]
         try:
-            # Like a request: a probe that hangs longer would not see that all is well again.
-            waits.begin_request()
+            if self._is_brief:
+                waits.begin_request()
             result = Result(self._attempt())
         except MiradaError as error:
             result = Result(None, error.detail)

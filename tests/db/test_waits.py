@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from pymysql.cursors import Cursor
 from sqlalchemy import make_url, text
 
 from mirada.db import waits
@@ -216,3 +217,21 @@ def test_what_other_threads_do_is_no_request() -> None:
         thread.join()
         assert seen == [(None, waits.WORK)]
         assert waits.current() is waits.REQUESTS
+
+
+@pytest.mark.mariadb
+def test_a_server_without_one_of_the_limits_keeps_the_others(
+    mariadb: MariaDbServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute = Cursor.execute
+
+    def execute_elsewhere(cursor: Cursor, query: str, args: object = None) -> int:
+        renamed = query.replace(" lock_wait_timeout", " lock_wait_timeout_of_elsewhere")
+        return int(execute(cursor, renamed, args))
+
+    with mariadb.new_database() as name, monkeypatch.context() as elsewhere:
+        elsewhere.setattr(Cursor, "execute", execute_elsewhere)
+        database = Database(make_engine(make_url(mariadb.url(name)), 1))
+        with request(), database.reading() as session:
+            assert session.scalar(text("SELECT @@innodb_lock_wait_timeout")) == 2
+        database.close()

@@ -13,7 +13,8 @@ RUN pip install --no-cache-dir --disable-pip-version-check --require-hashes -r i
 FROM python:3.12-slim-bookworm
 RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin mirada \
     && mkdir -p /app/faiss_indexes /data \
-    && chown mirada:mirada /app/faiss_indexes /data
+    && chown mirada:mirada /app/faiss_indexes /data \
+    && chmod 0700 /app/faiss_indexes /data
 WORKDIR /app
 COPY --from=packages /opt/venv /opt/venv
 COPY LICENSE NOTICE wsgi.py gunicorn.conf.py ./

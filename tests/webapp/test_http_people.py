@@ -317,3 +317,12 @@ def test_a_page_of_the_product_may_send_the_header(client: FlaskClient) -> None:
 def test_probes_ask_for_nobody(served: Gallery) -> None:
     for path in ("/livez", "/health/live"):
         assert served.get(path, {USER: "ana"}).status_code == 200
+
+
+def test_the_document_tells_of_the_header(client: FlaskClient) -> None:
+    document = client.get("/openapi.json").get_json()
+    scheme = document["components"]["securitySchemes"]["actFor"]
+    assert (scheme["in"], scheme["name"]) == ("header", USER)
+    # Never alone: it says nothing without the key.
+    assert {"bearer": [], "actFor": []} in document["security"]
+    assert {"actFor": []} not in document["security"]

@@ -13,6 +13,7 @@ from flask import Flask
 from flask_smorest import Api
 
 from mirada import __version__
+from webapp.callers.acting import HEADER as PERSON_HEADER
 from webapp.callers.sessions import COOKIE
 from webapp.http import errors
 from webapp.http.rest import header
@@ -125,13 +126,21 @@ class MiradaApi(Api):
                 "info": {"description": DESCRIPTION},
                 "servers": [{"url": prefix or "/", "description": "This server"}],
                 # An empty requirement says that a key may be left out.
-                "security": [{"bearer": []}, {"apiKey": []}, {"session": []}, {}],
+                "security": [
+                    {"bearer": []},
+                    {"apiKey": []},
+                    {"bearer": [], "actFor": []},
+                    {"session": []},
+                    {},
+                ],
             },
         )
         super().__init__(app, spec_kwargs={"marshmallow_plugin": PlainPlugin()})
         schemes = self.spec.components
         schemes.security_scheme("bearer", {"type": "http", "scheme": "bearer"})
         schemes.security_scheme("apiKey", {"type": "apiKey", "in": "header", "name": "X-API-Key"})
+        act_for = {"type": "apiKey", "in": "header", "name": PERSON_HEADER}
+        schemes.security_scheme("actFor", act_for)
         schemes.security_scheme("session", {"type": "apiKey", "in": "cookie", "name": COOKIE})
 
     def handle_http_exception(self, error: Any) -> Any:

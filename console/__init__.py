@@ -28,6 +28,7 @@ COMMANDS: tuple[click.Command, ...] = (
     installation.database,
     installation.doctor,
     installation.models,
+    installation.restored,
     search.search,
     *(room.group for room in (embeddings, images, captions, index, jobs, labels, usage, users)),
 )

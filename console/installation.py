@@ -1,4 +1,4 @@
-"""`mirada db`, `mirada models` and `mirada doctor`: tables, encoders, and what is amiss."""
+"""`mirada db`, `models`, `doctor` and `restored`: tables, encoders, what is amiss, and backups."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from console.site import Command, FirstCommand, Group, current_runtime
 from console.terminal import console
 from mirada.health import doctor as examination
 from mirada.health.check_models import models_report
+from mirada.health.restored import go_on_after_backup
 from mirada.kernel.commands import command_line
 
 database = Group("db", help="The database's tables.")
@@ -54,6 +55,20 @@ def check_models() -> None:
     console().print(json.dumps(report.to_dict(), indent=2))
     if not report.is_healthy:
         raise click.exceptions.Exit(1)
+
+
+@click.command("restored", cls=FirstCommand)
+def restored() -> None:
+    """Tell Mirada that its database was restored from a backup; run it before the server starts again.
+
+    Ids and change numbers go on above all that were ever given, index files of before are void, and sessions
+    end. Pictures and their texts stay as they are.
+    """
+    done = go_on_after_backup(current_runtime())
+    console().print(
+        f"The database goes on as {done.db_epoch}: ids and change numbers are above {done.above}. Start "
+        f"the server, then look for missing files: {command_line('doctor')}"
+    )
 
 
 @click.command("doctor", cls=Command)

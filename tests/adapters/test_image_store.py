@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mirada.adapters.image_store.local import STAGING, LocalImageStore
+from mirada.adapters.image_store.local import STAGING, LocalImageStore, _HashingWriter
 from mirada.kernel.errors import InvalidInput, NotFound, StorageFull, Unavailable
 from mirada.ports import ImageStore, StagedFile
 
@@ -219,3 +219,14 @@ def test_a_limit_of_the_process_counts_as_a_full_disk(tmp_path: Path) -> None:
     )
     assert done.stdout == "full\n"
     assert files_below(tmp_path) == []
+
+
+def test_a_writer_whose_file_could_not_be_opened_is_closed_without_trouble() -> None:
+    # Python closes a stream whose __init__ raised; in its development mode it shows what that raises.
+    half_made = _HashingWriter.__new__(_HashingWriter)
+
+    half_made.close()
+
+    assert half_made.closed
+    with pytest.raises(OSError):
+        _HashingWriter(Path("/nowhere/at/all"))

@@ -31,10 +31,6 @@ ABOUT_FLASK = {
 LINE = re.compile(r"(?:bin/|exec \w+ )mirada((?: +[^\s`;,()|]+)+)")
 
 
-NOT_YET = {("docs/deployment.md", "there is no command restored")}
-"""The page on production is ahead of the program by this command; it leaves the set when it is there."""
-
-
 def _documents() -> Iterator[tuple[str, str]]:
     listed = subprocess.run(
         ["git", "ls-files", "*.md", "*.yml", "*.sh", "Makefile", "Dockerfile", ".env.example"],
@@ -103,7 +99,7 @@ def test_documents_name_only_commands_that_exist() -> None:
     lines = [(name, it) for name, text in _documents() for it in LINE.findall(text)]
     assert len(lines) >= 15
     faults = {(name, fault(line)) for name, line in lines if fault(line)}
-    assert faults == NOT_YET
+    assert faults == set()
 
 
 def test_documents_name_commands_as_they_can_be_pasted() -> None:

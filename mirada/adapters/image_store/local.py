@@ -188,6 +188,9 @@ class LocalStagedFile:
 class _HashingWriter(io.RawIOBase):
     """A file that counts and hashes its bytes; OSErrors become StorageFull or Unavailable."""
 
+    _file: Any = None
+    """None where it could not be opened: Python closes a stream all the same that was not made whole."""
+
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._file = private_files.open_file(path, "xb", BUFFER_BYTES)
@@ -205,7 +208,7 @@ class _HashingWriter(io.RawIOBase):
         return written
 
     def flush(self) -> None:
-        if not self._file.closed:
+        if self._file is not None and not self._file.closed:
             with _storage_errors("written"):
                 self._file.flush()
 
@@ -217,7 +220,8 @@ class _HashingWriter(io.RawIOBase):
     def close(self) -> None:
         if not self.closed:
             try:
-                self._file.close()
+                if self._file is not None:
+                    self._file.close()
             finally:
                 super().close()
 

@@ -525,7 +525,7 @@ class Settings(BaseSettings):
         Raises:
             InvalidSettings: settings are wrong; the message names each of them on a line.
         """
-        env_file = _EnvFile().mirada_env_file
+        env_file = _EnvFile.to_read()
         found = _NotBuilt(_env_file=env_file)
         refused = [
             f"  {name}: {reason} Remove it."
@@ -641,6 +641,27 @@ _NotBuilt = create_model(  # type: ignore[call-overload]
 
 class _EnvFile(BaseSettings):
     """The setting that names the `.env` file."""
+
+    @classmethod
+    def to_read(cls) -> Path:
+        """Return the file.
+
+        Raises:
+            InvalidSettings: it cannot be read, or somebody named it and it is not there.
+        """
+        named = cls()
+        file, is_named = named.mirada_env_file, bool(named.model_fields_set)
+        try:
+            # Whoever names a file that is not there would work on the defaults' database.
+            if is_named or file.exists():
+                file.read_text("utf-8")
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+            name = "MIRADA_ENV_FILE" if is_named else ".env"
+            raise InvalidSettings(
+                _report([f"  {name}: {file} cannot be read: {reason}"])
+            ) from error
+        return file
 
     mirada_env_file: Path = Field(
         PROJECT_ROOT / ".env", validation_alias=AliasChoices("MIRADA_ENV_FILE")

@@ -96,6 +96,21 @@ def test_three_faults_are_named_at_once(tmp_path: Path, monkeypatch: pytest.Monk
     assert "docs/configuration.md" in message
 
 
+def test_a_file_of_settings_that_cannot_be_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "latin").write_bytes(b"DB_USER=Jos\xe9\n")
+    reasons = {
+        "not there": "No such file or directory",
+        ".": "Is a directory",
+        "latin": "it is not UTF-8 text",
+    }
+    for name, reason in reasons.items():
+        monkeypatch.setenv("MIRADA_ENV_FILE", str(tmp_path / name))
+        with pytest.raises(InvalidSettings, match=f"MIRADA_ENV_FILE: .* cannot be read: {reason}"):
+            Settings.from_env()
+
+
 def test_a_fault_never_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "oracle://scott:tiger@db/mirada")
     with pytest.raises(InvalidSettings) as caught:

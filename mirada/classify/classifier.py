@@ -19,12 +19,14 @@ from mirada.feedback.evidence import (
     adapted,
     evidence_for,
     remembered_vectors,
+    shown_labels,
 )
+from mirada.feedback.tilt import ShownLabels
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix, Vector
 from mirada.kernel.labels import Label
 from mirada.kernel.nsfw import SAFE_PROMPTS, UNSAFE_PROMPTS, NsfwPolicy
-from mirada.kernel.similarity import cosines
-from mirada.kernel.zero_shot import none_of_these, zero_shot
+from mirada.kernel.similarity import Floats, cosines
+from mirada.kernel.zero_shot import none_of_these, probabilities, zero_shot
 from mirada.ports import CalibratedEncoder
 from mirada.runtime import Runtime
 from mirada.search.safety import Safety
@@ -62,6 +64,7 @@ class Classifier:
     label_matrix: Matrix = field(repr=False)
     vocabulary: Vocabulary
     learned: Learned
+    shown: ShownLabels | None
     settings: Settings = field(repr=False)
     theme: str | None
     safety: Safety | None
@@ -81,10 +84,7 @@ class Classifier:
         """Look up and encode what the question needs. Raises Unavailable as `vectors_of` does."""
         settings = runtime.settings
         space_id, space = runtime.space()
-        chosen = question.labels
-        if chosen is None:
-            with runtime.reading() as session:
-                chosen = tuple(LABELS.in_force(session))
+        chosen = question.labels or _default_labels(runtime)
         label_matrix, concepts, unsafe, safe = _encoded(
             runtime, encoder, question, chosen, within_s
         )
@@ -104,6 +104,7 @@ class Classifier:
             label_matrix=label_matrix,
             vocabulary=vocabulary,
             learned=learned,
+            shown=_shown(question, learned, chosen, label_matrix, encoder),
             settings=settings,
             theme=question.theme,
             safety=Safety(unsafe, safe, scale, threshold) if len(unsafe) else None,
@@ -122,6 +123,7 @@ class Classifier:
             self.learned,
             self.settings.adaptive_alpha,
             theme=self.theme,
+            shown=self.shown,
         )
         return Classification.of(
             self.labels,
@@ -139,6 +141,24 @@ class Classifier:
     def summary(self, found: Classification) -> dict[str, Any]:
         """Return what is shown and remembered of a judgement."""
         return found.summary(self.settings.clip_top_k, self.nsfw_threshold)
+
+
+def _default_labels(runtime: Runtime) -> tuple[Label, ...]:
+    with runtime.reading() as session:
+        return tuple(LABELS.in_force(session))
+
+
+def _shown(
+    question: Question,
+    learned: Learned,
+    chosen: tuple[Label, ...],
+    label_matrix: Matrix,
+    encoder: CalibratedEncoder,
+) -> ShownLabels | None:
+    def see(pictures: Matrix) -> Floats:
+        return probabilities(pictures, label_matrix, encoder.logit_scale, encoder.logit_bias)
+
+    return shown_labels(learned, question.theme, [label.name for label in chosen], see)
 
 
 def _encoded(

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from mirada.classify import label_set
 from mirada.classify.classifier import Classifier, Question
+from mirada.classify.label_verdict import Classification
 from mirada.db.classifier_models import Feedback
 from mirada.feedback import theme_verdicts
 from mirada.feedback.adaptive import NO_OPINION, fitted_threshold, theme_shift
@@ -15,6 +18,18 @@ from mirada.feedback.verdicts import theme_key
 from mirada.kernel.audience import Audience
 from mirada.ports import CalibratedEncoder
 from mirada.runtime import Runtime
+
+MOST_LABELS = 3
+"""Labels of a picture whose shift is told, the likeliest."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelShift:
+    """A label's score of one picture, in [0, 1]: the encoder's, and with the feedback on the theme."""
+
+    label: str
+    score_before: float
+    score_after: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +46,8 @@ class ReportedVerdict:
         contribution: how much lower the score would be without this verdict, before labels' scores
             are divided by their sum. All four are None while the verdict does not count: the
             picture has no vector yet, newer verdicts leave no room, or adaptive scoring is off.
+        labels: of a theme that is no label: the labels that the picture shows, and how a
+            classification with this theme moves them. Empty while the verdict does not count.
     """
 
     feedback: Feedback
@@ -38,6 +55,7 @@ class ReportedVerdict:
     score_before: float | None = None
     score_after: float | None = None
     contribution: float | None = None
+    labels: Sequence[LabelShift] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,4 +151,15 @@ def _reported(seen: SeenVerdict, theme: str, classifier: Classifier | None) -> R
         score_before=before,
         score_after=after,
         contribution=float(shift.contributions[rows.index(seen.feedback.id)]),
+        labels=() if theme in keys else _label_shifts(found),
     )
+
+
+def _label_shifts(found: Classification) -> list[LabelShift]:
+    before = found.zero_shot.probabilities
+    return [
+        LabelShift(
+            found.labels[place].name, min(1.0, float(before[place])), float(found.scores[place])
+        )
+        for place in np.argsort(-before, kind="stable")[:MOST_LABELS].tolist()
+    ]

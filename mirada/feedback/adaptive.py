@@ -51,6 +51,8 @@ NO_OPINION = 0.5
 LEAST_OF_EACH_KIND, LEAST_PEOPLE = 10, 3
 """What a threshold is fitted from at least: 20 verdicts, half of each kind, that are not one person's
 or two people's opinion."""
+TINY = 1e-300
+"""Keeps a voice that is nowhere near from a division by zero."""
 SAME_PICTURE = 1 - 1e-5
 """Cosine from which two verdicts are on one picture: float32 rounding stays within 1e-6."""
 
@@ -119,6 +121,19 @@ def affinity(picture: Vector, evidence: Evidence, prior: float = NO_OPINION) -> 
     return float(affinities(picture.reshape(1, -1), evidence, prior)[0])
 
 
+def loudness(picture: Vector, evidence: Evidence) -> tuple[Floats, float]:
+    """Return (m,) how much each verdict says of a picture, and what all together is divided by.
+
+    The sum over the accepting verdicts is S+, over the rejecting ones S-; the divisor is M + S+ + S-.
+    Within a voice each verdict has the share of its nearness.
+    """
+    near = _kernel(picture.reshape(1, -1), evidence.vectors)
+    tally = _tally(near, evidence)
+    per_nearness = _voice(tally.sums[0]) * tally.weights / np.maximum(tally.sums[0], TINY)
+    mass = PRIOR_VOICES + tally.abstention + tally.support[0] + tally.opposition[0]
+    return near[0] * per_nearness[tally.voice_of], float(mass)
+
+
 def adapted_scores(
     clip_scores: npt.ArrayLike, picture: Vector, evidence: Mapping[int, Evidence], alpha: float
 ) -> Floats:
@@ -137,7 +152,7 @@ def adapted_scores(
         InvalidInput: alpha outside [0, 1], or evidence in another vocabulary.
     """
     before = np.array(clip_scores, dtype=np.float64)
-    _require_alpha(alpha)
+    require_alpha(alpha)
     judged = {position: found for position, found in evidence.items() if len(found)}
     if not judged or alpha == 0:
         return before
@@ -159,7 +174,7 @@ def theme_shift(
     Raises:
         InvalidInput: alpha or the prior outside [0, 1], or evidence in another vocabulary.
     """
-    _require_alpha(alpha)
+    require_alpha(alpha)
     after = (1 - alpha) * prior + alpha * affinity(picture, evidence, prior)
     if not len(evidence):
         return ThemeShift(prior, after, np.zeros(0))
@@ -277,6 +292,7 @@ def _posterior(
     return np.asarray((mass * priors + support) / (mass + support + opposition))
 
 
-def _require_alpha(alpha: float) -> None:
+def require_alpha(alpha: float) -> None:
+    """Raise InvalidInput for an alpha outside [0, 1]."""
     if not 0 <= alpha <= 1:
         raise InvalidInput("The weight of feedback is a number from 0 to 1.")

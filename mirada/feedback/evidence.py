@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from mirada.db.verdicts import VerdictRow, evidence_counts, evidence_rows, vectors_of_embeddings
 from mirada.feedback.adaptive import NO_OPINION, Evidence, adapted_scores, affinity
 from mirada.feedback.concepts import theme_vectors
+from mirada.feedback.tilt import ShownLabels, shown_shares, tilted_scores
 from mirada.feedback.verdicts import theme_key
 from mirada.kernel.embeddings import Matrix, Vector
 from mirada.kernel.similarity import Floats
@@ -121,6 +122,7 @@ def adapted(
     alpha: float,
     *,
     theme: str | None = None,
+    shown: ShownLabels | None = None,
 ) -> Adapted:
     """Return a picture's scores as moved by what people said of the labels, and of a theme.
 
@@ -131,6 +133,7 @@ def adapted(
         learned: of these labels, and of the theme.
         alpha: ADAPTIVE_ALPHA.
         theme: what else to tell the affinity to; a label or any other name.
+        shown: `shown_labels` of the theme.
     """
     keys = [theme_key(label) for label in labels]
     judged = {
@@ -144,9 +147,31 @@ def adapted(
         return Adapted(np.array(clip_scores, dtype=np.float64), no_opinion, 0)
     profile = learned.vocabulary.theme_vectors(picture.reshape(1, -1))[0]
     scores = adapted_scores(clip_scores, profile, judged, alpha)
+    if shown is not None:
+        scores = tilted_scores(scores, profile, shown, alpha)
     if about is None:
         return Adapted(scores, no_opinion, 0)
     return Adapted(scores, affinity(profile, about), len(about))
+
+
+def shown_labels(
+    learned: Learned, theme: str | None, labels: Sequence[str], see: Callable[[Matrix], Floats]
+) -> ShownLabels | None:
+    """Return which labels the judged pictures of a theme show; None for a label, and without verdicts.
+
+    Args:
+        learned: of the theme.
+        theme: what is asked about; None for nothing.
+        labels: n names in the form of `normalised_name`.
+        see: returns the (m, n) probabilities of the encoder for (m, d) unit pictures.
+    """
+    said = None if theme is None else learned.evidence.get(theme_key(theme))
+    if theme is None or said is None or theme_key(theme) in map(theme_key, labels):
+        return None
+    # The picture itself is the first half of its theme vector.
+    pictures = said.vectors[:, : learned.vocabulary.dimension]
+    pictures = pictures / np.linalg.norm(pictures, axis=1, keepdims=True)
+    return ShownLabels(said, shown_shares(see(pictures)))
 
 
 def _per_theme(counts: Sequence[int]) -> int:

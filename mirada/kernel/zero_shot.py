@@ -60,6 +60,13 @@ def zero_shot(picture: Vector, labels: Matrix, scale: float, bias: float = 0.0) 
     return ZeroShot(near, scaled, probabilities, entropy_bits(probabilities), margin(probabilities))
 
 
+def probabilities(pictures: Matrix, labels: Matrix, scale: float, bias: float = 0.0) -> Floats:
+    """Return the (m, n) probabilities of `zero_shot` for (m, d) pictures, m >= 0, each row summing to 1."""
+    scaled = logits(pictures.astype(np.float64) @ labels.astype(np.float64).T, scale, bias)
+    exponentials = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
+
+
 def logits(near: npt.ArrayLike, scale: float, bias: float = 0.0) -> Floats:
     """Return the logits of cosines: scale x cosine + bias, as float64 of the same shape."""
     return scale * np.asarray(near, dtype=np.float64) + bias

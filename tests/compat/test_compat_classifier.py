@@ -403,6 +403,35 @@ def test_an_unsafe_picture_scores_higher_than_a_safe_one(local: Service) -> None
     assert unsafe > local.classify(picture(2))["nsfw_score"]
 
 
+@pytest.mark.parametrize("accepted", [True, False])
+def test_feedback_on_a_theme_that_is_no_label_moves_the_labels_its_pictures_show(
+    service: Service, accepted: bool
+) -> None:
+    """The system's own example: the theme `reaction-meme`, judged by the hash of a classified picture."""
+    asked = {"theme": "reaction-meme", "labels": "cat,dog,bus"}
+    before = service.classify(**asked)
+    assert before["theme_verdicts"] == 0
+    for label in before["top_labels"]:
+        assert label["score"] == label["clip_score"]
+    best = before["category"]
+    verdict = {"theme": "reaction-meme", "image_hash": before["image_hash"], "accepted": accepted}
+    given = service.client.post("/feedback", json=verdict)
+    assert given.status_code == 200, given.get_json()
+
+    after = {label["label"]: label for label in service.classify(**asked)["top_labels"]}
+    change = after[best]["score"] - after[best]["clip_score"]
+    assert change > 0.001 if accepted else change < -0.001
+    assert sum(label["score"] for label in after.values()) == pytest.approx(1, abs=1e-6)
+    # Of no theme, and of another, nothing was said.
+    for other in ({"labels": "cat,dog,bus"}, {**asked, "theme": "another"}):
+        for label in service.classify(**other)["top_labels"]:
+            assert label["score"] == label["clip_score"]
+
+    (given_verdict,) = service.client.get("/api/v1/feedback").get_json()["results"]
+    assert service.client.delete(given_verdict["url"]).status_code == 204
+    assert service.classify(**asked)["top_labels"] == before["top_labels"]
+
+
 def test_feedback_is_taken_for_a_classified_picture_only(service: Service) -> None:
     body = service.classify()
     verdict = {"image_hash": body["image_hash"], "theme": "Pets", "accepted": True}

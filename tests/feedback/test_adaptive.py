@@ -21,6 +21,7 @@ from mirada.feedback.adaptive import (
     fitted_threshold,
     theme_shift,
 )
+from mirada.feedback.tilt import ShownLabels, shown_shares, tilted_scores
 from mirada.kernel.embeddings import Matrix, Vector, l2_normalise
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.zero_shot import softmax
@@ -317,3 +318,93 @@ def test_a_picture_does_not_vouch_for_itself_through_another_persons_verdict():
         if found is not None:
             # Whatever is left is the faint pull of orthogonal pictures, near no opinion.
             assert abs(found - 0.5) < 0.1
+
+
+# A theme that is no label moves the labels that its judged pictures show.
+
+LABELS = 3
+
+
+def shown(said: list[Verdict], probabilities: list[list[float]]) -> ShownLabels:
+    of_pictures = np.array(probabilities, dtype=np.float64).reshape(-1, LABELS)
+    shares = shown_shares(of_pictures) if said else of_pictures
+    return ShownLabels(evidence(said), shares)
+
+
+clips = st.lists(st.floats(-6, 6), min_size=LABELS, max_size=LABELS).map(softmax)
+judged_pictures = st.lists(st.tuples(verdicts, clips), max_size=8)
+
+
+def tilted(
+    clip: np.ndarray, picture: tuple[float, ...], said: list, alpha: float = 0.4
+) -> np.ndarray:
+    theme = shown([one for one, _ in said], [list(seen) for _, seen in said])
+    return tilted_scores(clip, row(picture), theme, alpha)
+
+
+@given(clips, vectors, shares)
+def test_a_theme_nobody_judged_leaves_every_score_digit_for_digit(
+    clip: np.ndarray, picture: tuple[float, ...], alpha: float
+):
+    assert tilted(clip, picture, [], alpha).tolist() == clip.tolist()
+    said = [(Verdict(picture, True, 1), clip)]
+    assert tilted(clip, picture, said, 0.0).tolist() == clip.tolist()
+
+
+@given(clips, vectors, judged_pictures, shares)
+def test_scores_moved_by_a_theme_still_sum_to_one(
+    clip: np.ndarray, picture: tuple[float, ...], said: list, alpha: float
+):
+    moved = tilted(clip, picture, said, alpha)
+    assert moved.sum() == pytest.approx(1, abs=1e-9)
+    assert ((moved >= 0) & (moved <= 1 + TOLERANCE)).all()
+    assert moved == pytest.approx(tilted(clip, picture, said[::-1], alpha), abs=1e-9)
+
+
+@given(clips, vectors, st.floats(0.01, 1), st.integers(1, 20))
+def test_accepting_a_picture_raises_its_likeliest_label_and_rejecting_lowers_it(
+    clip: np.ndarray, picture: tuple[float, ...], alpha: float, people: int
+):
+    best = int(clip.argmax())
+    for accepted in (True, False):
+        said = [(Verdict(picture, accepted, person), clip) for person in range(people)]
+        moved = tilted(clip, picture, said, alpha)
+        if accepted:
+            assert moved[best] >= clip[best] - TOLERANCE
+        else:
+            assert moved[best] <= clip[best] + TOLERANCE
+        if 0.5 < clip[best] < 0.99:
+            assert moved[best] != clip[best]
+
+
+@given(clips, vectors, st.lists(st.tuples(vectors, st.booleans(), clips), max_size=30), shares)
+def test_one_loud_person_moves_no_score_further_than_one_person_may(
+    clip: np.ndarray, picture: tuple[float, ...], said: list, alpha: float
+):
+    loud = [(Verdict(vector, accepted, 7), seen) for vector, accepted, seen in said]
+    moved = tilted(clip, picture, loud, alpha)
+    assert np.abs(moved - clip).max() <= alpha * 0.4 + TOLERANCE
+
+
+def test_one_loud_person_does_not_flip_what_the_encoder_is_sure_of_and_many_do():
+    clip, picture = np.array([0.6, 0.3, 0.1]), (1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    other = np.array([0.0, 1.0, 0.0])
+    loud = [(Verdict(picture, True, 7), other)] * 500
+    assert tilted(clip, picture, loud).argmax() == 0
+    many = [(Verdict(picture, True, person), other) for person in range(30)]
+    assert tilted(clip, picture, many, 0.8).argmax() == 1
+
+
+def test_a_theme_says_most_of_pictures_like_the_judged_ones():
+    clip = np.array([0.4, 0.3, 0.3])
+    judged_one = (1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    said = [(Verdict(judged_one, True, 1), np.array([0.1, 0.8, 0.1]))]
+    near, far = (0.9, 0.4358899, 0.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0, 0.0, 0.0)
+    gains = [tilted(clip, place, said)[1] - clip[1] for place in (judged_one, near, far)]
+    assert gains[0] > gains[1] > 5 * gains[2] > 0
+
+
+def test_pictures_show_their_likeliest_label_and_hardly_any_other():
+    found = shown_shares(np.array([[0.8, 0.19, 0.01], [0.5, 0.5, 0.0]]))
+    assert found[0, 0] > 0.99
+    assert found[1].tolist() == [0.5, 0.5, 0]

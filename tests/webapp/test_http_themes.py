@@ -106,12 +106,36 @@ def test_a_report_tells_what_was_learned_and_from_which_verdicts(pack: Pack) -> 
     assert own["contribution"] > 0 > theirs["contribution"]
 
 
+def test_a_theme_that_is_no_label_tells_how_it_moves_the_labels_of_its_pictures(
+    pack: Pack,
+) -> None:
+    sha256 = pack.upload("ana", 1, "something rare")
+    pack.judge("ana", sha256, "reaction-meme")
+    (told,) = pack.report("ana", "reaction-meme")["results"]
+    sent = pack.client.post(
+        "/classify",
+        data={"file": as_upload(picture(1)), "theme": "Reaction-Meme"},
+        headers=pack.keys["ana"],
+    ).get_json()
+    scores = {label["label"]: label for label in sent["top_labels"]}
+    first = told["labels"][0]
+    assert len(told["labels"]) == 3
+    assert first["label"] == sent["category"]
+    assert first["score_after"] > first["score_before"]
+    for shift in told["labels"]:
+        assert shift["score_before"] == pytest.approx(
+            scores[shift["label"]]["clip_score"], abs=1e-9
+        )
+        assert shift["score_after"] == pytest.approx(scores[shift["label"]]["score"], abs=1e-9)
+
+
 def test_a_label_is_told_with_the_scores_of_a_classification(pack: Pack) -> None:
     sha256 = pack.upload("ana", 1, "something rare")
     pack.judge("ana", sha256, "Dog")
     report = pack.report("ana", "dog")
     (told,) = report["results"]
     assert report["is_label"] is True
+    assert told["labels"] == []
 
     sent = pack.client.post(
         "/classify",

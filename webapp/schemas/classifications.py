@@ -94,7 +94,8 @@ class PictureQuestionSchema(QuestionSchema):
         checked_asset_id, metadata=ASSET_ID | {"description": "Your own name for the picture."}
     )
     theme = CheckedField(
-        normalised_name, metadata=THEME | {"description": "What the picture is meant for."}
+        normalised_name,
+        metadata=THEME | {"description": "Its feedback moves scores; a label or not."},
     )
     similar_threshold = ma.fields.Float(
         validate=validate.Range(-1, 1),

@@ -50,6 +50,7 @@ REPORTED_VERDICT_EXAMPLE = {
     "score_before": 0.5,
     "score_after": 0.71,
     "contribution": 0.06,
+    "labels": [{"label": "cat", "score_before": 0.58, "score_after": 0.64}],
 }
 THEME_REPORT_EXAMPLE = {**THEME_EXAMPLE, "is_label": False, "counted": 13, "threshold": None}
 
@@ -168,6 +169,18 @@ def _share(description: str) -> ma.fields.Float:
     )
 
 
+class LabelShiftSchema(ReplySchema):
+    """A label of a picture, and how feedback on the theme moves it."""
+
+    label = ma.fields.String(required=True)
+    score_before = ma.fields.Float(
+        required=True, metadata={"description": "The encoder's own, in [0, 1]."}
+    )
+    score_after = ma.fields.Float(
+        required=True, metadata={"description": "Of a classification with this theme, in [0, 1]."}
+    )
+
+
 class ReportedVerdictSchema(ReplySchema):
     """A verdict on a picture that the caller may see, and its effect."""
 
@@ -189,6 +202,15 @@ class ReportedVerdictSchema(ReplySchema):
     contribution = _share(
         "How much lower the score would be without this verdict, before labels' scores are divided "
         "by their sum."
+    )
+    labels = ma.fields.List(
+        ma.fields.Nested(LabelShiftSchema),
+        required=True,
+        metadata={
+            "description": "Of a theme that is no label: the labels that the picture shows, the "
+            "likeliest first, and how a classification with this theme moves them. Empty for a "
+            "label, and while this verdict does not count."
+        },
     )
 
 
@@ -254,4 +276,12 @@ def reported_verdict_body(verdict: ReportedVerdict, viewer_id: int) -> dict[str,
         "score_before": verdict.score_before,
         "score_after": verdict.score_after,
         "contribution": verdict.contribution,
+        "labels": [
+            {
+                "label": shift.label,
+                "score_before": shift.score_before,
+                "score_after": shift.score_after,
+            }
+            for shift in verdict.labels
+        ],
     }

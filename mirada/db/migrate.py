@@ -40,7 +40,8 @@ from mirada.db.word_index import write_missing
 from mirada.kernel.errors import DatabaseRefused, StorageFull, Unavailable
 
 MIGRATIONS_DIR = Path(__file__).resolve().parents[2] / "migrations"
-LOCK_NAME = "mirada_migrate"
+LOCK_NAME = "CONCAT('mirada_migrate_', MD5(DATABASE()))"
+"""Locks of MySQL are the server's, whose other databases may hold installations as well."""
 LOCK_WAIT_S = 25
 """Less than the driver's read time-out, which would end the wait with another message."""
 ADVISORY_LOCK_NUMBER = 7_304_183
@@ -169,7 +170,7 @@ def _one_at_a_time(engine: Engine, connection: Connection) -> Iterator[None]:
     backend = engine.dialect.name
     if backend in ("mysql", "mariadb"):
         got = connection.execute(
-            text("SELECT GET_LOCK(:name, :wait)"), {"name": LOCK_NAME, "wait": LOCK_WAIT_S}
+            text(f"SELECT GET_LOCK({LOCK_NAME}, :wait)"), {"wait": LOCK_WAIT_S}
         ).scalar()
         if got != 1:
             raise Unavailable("Another process is migrating the database; try again shortly.")
@@ -177,7 +178,7 @@ def _one_at_a_time(engine: Engine, connection: Connection) -> Iterator[None]:
             yield
         finally:
             # The lock belongs to the connection and would survive its return to the pool.
-            connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": LOCK_NAME})
+            connection.execute(text(f"SELECT RELEASE_LOCK({LOCK_NAME})"))
     elif backend == "postgresql":
         connection.execute(text("SELECT pg_advisory_lock(:n)"), {"n": ADVISORY_LOCK_NUMBER})
         try:

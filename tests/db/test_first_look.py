@@ -14,11 +14,13 @@ import pytest
 from sqlalchemy import Engine, event, inspect, text
 from sqlalchemy.engine import make_url
 
-from mirada.config import PROJECT_ROOT, SETTINGS_EXIT_CODE
-from mirada.db.migrate import differences, upgrade_to_head
+from mirada.config import PROJECT_ROOT, SETTINGS_EXIT_CODE, Settings
+from mirada.db.migrate import _one_at_a_time, differences, upgrade_to_head
 from mirada.db.names import PREFIX, VERSION_TABLE
 from mirada.db.session import make_engine
 from mirada.kernel.errors import DatabaseRefused, StorageFull
+from mirada.runtime import Runtime
+from testing.console import run_command
 from testing.servers.mariadb import MariaDbServer
 from testing.servers.process import free_port
 
@@ -243,3 +245,34 @@ def test_what_waiting_cannot_mend_ends_the_start_with_one_sentence(
     assert "/health" not in said
     assert "sesame" not in said
     assert time.monotonic() - began < 60
+
+
+@pytest.mark.mariadb
+def test_two_databases_of_a_server_do_not_wait_for_each_other(
+    mariadb: MariaDbServer, mariadb_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mirada.db.migrate.LOCK_WAIT_S", 0)
+    with mariadb.new_database() as other:
+        holder = make_engine(make_url(mariadb.url(other)), 1)
+        engine = make_engine(make_url(mariadb_url), 1)
+        with holder.connect() as connection, _one_at_a_time(holder, connection):
+            upgrade_to_head(engine)
+        engine.dispose()
+        holder.dispose()
+
+
+@pytest.mark.mariadb
+def test_a_command_tells_the_operator_the_servers_own_words(
+    make_user: Any,
+) -> None:
+    url = make_user(ALL_RIGHTS).url.set(password="sesame")
+    settings = Settings.from_env(database_url=url.render_as_string(hide_password=False))
+    runtime = Runtime(settings)
+    try:
+        done = run_command(runtime, "db", "upgrade")
+    finally:
+        runtime.close()
+    assert done.exit_code == 1
+    assert "check DB_USER and DB_PASSWORD" in done.output
+    assert f"'{url.username}'" in done.output
+    assert "sesame" not in done.output

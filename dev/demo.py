@@ -29,10 +29,11 @@ FIRST_SEARCH = {"text": "a smiling face", "k": 5}
 class Refused(Exception):
     """The server answered with an error; the message is its own."""
 
-    def __init__(self, status: int, detail: str) -> None:
-        """Keep the status."""
+    def __init__(self, status: int, detail: str, retry_after_s: float = 1.0) -> None:
+        """Keep the status, and when the server asks to be called again."""
         super().__init__(f"{status}: {detail}")
-        self.status = status
+        self.is_passing = status in {429, 503}
+        self.retry_after_s = retry_after_s
 
 
 class Server:
@@ -46,6 +47,22 @@ class Server:
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def call(
+        self, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Return the JSON reply; a server that is busy is asked again for a minute.
+
+        Raises Refused, or OSError when nobody answers.
+        """
+        deadline = time.monotonic() + START_PATIENCE_S
+        while True:
+            try:
+                return self.call_once(path, body, headers)
+            except Refused as error:
+                if not error.is_passing or time.monotonic() > deadline:
+                    raise
+                time.sleep(error.retry_after_s)
+
+    def call_once(
         self, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> dict[str, Any]:
         """Return the JSON reply. Raises Refused, or OSError when nobody answers."""
@@ -63,7 +80,9 @@ class Server:
                 detail = json.loads(problem)["detail"]
             except (ValueError, KeyError, TypeError):
                 detail = problem[:200]
-            raise Refused(error.code, str(detail)) from error
+            asked_s = error.headers.get("Retry-After", "")
+            wait_s = min(float(asked_s), 10.0) if asked_s.isdigit() else 1.0
+            raise Refused(error.code, str(detail), wait_s) from error
 
     def own_images(self) -> list[dict[str, Any]]:
         """Return every image of the caller, page by page."""
@@ -88,7 +107,9 @@ class Server:
         ).encode()
         parts += file.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
         content_type = f"multipart/form-data; boundary={boundary}"
-        self.call("/api/v1/images", parts, {"Content-Type": content_type})
+        # With it, a call that is made again after a busy reply is no second picture.
+        headers = {"Content-Type": content_type, "Idempotency-Key": boundary}
+        self.call("/api/v1/images", parts, headers)
 
 
 def say(line: str, *, end: str = "\n") -> None:
@@ -107,10 +128,10 @@ def wait_for(server: Server) -> None:
     is_told = False
     while True:
         try:
-            server.call("/api/v1/images?limit=1")
+            server.call_once("/api/v1/images?limit=1")
             return
         except (OSError, Refused) as error:
-            is_hopeless = isinstance(error, Refused) and error.status != 503
+            is_hopeless = isinstance(error, Refused) and not error.is_passing
             if is_hopeless or time.monotonic() > deadline:
                 raise
         if not is_told:

@@ -6,7 +6,7 @@ import runpy
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -69,6 +69,37 @@ def test_it_says_what_it_waits_for_and_goes_on_by_itself(
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith(f"Nobody answers at {url} yet; trying again for 20 s.")
     assert "make run" in line
+
+
+def test_a_server_that_is_busy_is_asked_again_with_the_same_key() -> None:
+    class Busy(BaseHTTPRequestHandler):
+        keys: ClassVar[list[str | None]] = []
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.keys.append(self.headers["Idempotency-Key"])
+            body = b'{"detail": "The database is busy writing; try again shortly."}'
+            self.send_response(503 if len(self.keys) == 1 else 201)
+            self.send_header("Retry-After", "0")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Busy)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        there = DEMO["Server"](f"http://127.0.0.1:{server.server_port}", None)
+        there.upload(next((ROOT / "demo" / "stickers").iterdir()), "a sticker")
+    finally:
+        server.shutdown()
+        server.server_close()
+
+    first, again = Busy.keys
+    assert first
+    assert first == again
 
 
 def test_it_gives_up_when_nobody_comes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,18 +9,9 @@ say() { printf '%s\n' "$*" >&2; }
 
 # npm brings the drawings and their names.
 if ! command -v npm >/dev/null; then
-    command="apt-get install -y --no-install-recommends nodejs npm"
-    if ! command -v apt-get >/dev/null || { [ "$(id -u)" != 0 ] && ! sudo -n true 2>/dev/null; }; then
-        say "This needs npm, which comes with Node.js. On Debian or Ubuntu: sudo $command"
-        exit 1
-    fi
-    say "Installing nodejs and npm ..."
-    root=()
-    [ "$(id -u)" = 0 ] || root=(sudo -n)
-    export DEBIAN_FRONTEND=noninteractive
-    "${root[@]}" apt-get update -qq
-    # shellcheck disable=SC2086 # the command is words on purpose
-    "${root[@]}" env DEBIAN_FRONTEND=noninteractive $command -qq >/dev/null
+    # shellcheck source=dev/apt.sh
+    source dev/apt.sh
+    apt_install "This needs npm, which comes with Node.js" nodejs npm
 fi
 
 # Two terminals may start at once; the second waits and then finds everything done.
@@ -32,8 +23,8 @@ python=$environment/bin/python
 wanted=$(cat training/requirements.txt requirements.txt | sha256sum | cut -d' ' -f1)
 if [ "$(cat $environment/.installed 2>/dev/null)" != "$wanted" ] || ! $python -c '' 2>/dev/null; then
     # The installer reads its own settings only; a company's package index is usually told to pip.
-    index=${PIP_INDEX_URL:-$(.venv/bin/python -m pip config get global.index-url 2>/dev/null || true)}
-    if [ -n "$index" ] && [ -z "${UV_DEFAULT_INDEX:-}" ]; then export UV_DEFAULT_INDEX=$index; fi
+    index=$(.venv/bin/python dev/get_uv.py index)
+    if [ -n "$index" ]; then export UV_DEFAULT_INDEX=$index; fi
     say "Installing training/requirements.txt into $environment ..."
     .venv/bin/python -m uv venv --quiet --clear --python .venv/bin/python $environment
     .venv/bin/python -m uv pip install --quiet --python $python -r training/requirements.txt

@@ -11,23 +11,6 @@ command -v chromium >/dev/null || command -v chromium-browser >/dev/null ||
     command -v google-chrome >/dev/null || packages+=(chromium)
 [ ${#packages[@]} -gt 0 ] || exit 0
 
-command="apt-get install -y --no-install-recommends ${packages[*]}"
-if ! command -v apt-get >/dev/null; then
-    echo "Not installed, and there is no apt-get here: ${packages[*]}. Tests that need them are skipped." >&2
-    exit 0
-fi
-if [ "$(id -u)" = 0 ]; then
-    root=()
-elif sudo -n true 2>/dev/null; then
-    root=(sudo -n)
-else
-    echo "Tests that need ${packages[*]} are skipped until you run: sudo $command" >&2
-    exit 0
-fi
-echo "Installing ${packages[*]} ..." >&2
-export DEBIAN_FRONTEND=noninteractive
-"${root[@]}" apt-get update -qq
-# shellcheck disable=SC2086 # the command is words on purpose
-if ! "${root[@]}" env DEBIAN_FRONTEND=noninteractive $command -qq >/dev/null; then
-    echo "apt-get could not install ${packages[*]}; tests that need them are skipped, or fail in CI." >&2
-fi
+# shellcheck source=dev/apt.sh
+source "$(dirname "$0")/apt.sh"
+apt_install "Tests that need these are skipped, or fail in CI, until they are installed" "${packages[@]}" || true

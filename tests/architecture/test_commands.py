@@ -26,6 +26,7 @@ ABOUT_FLASK = {
     "docs/architecture.md",
     "docs/decisions/0028-one-program-reads-what-the-server-reads.md",
     "CHANGELOG.md",
+    "CONTRIBUTING.md",
 }
 """Documents that say what becomes of Flask's own program."""
 LINE = re.compile(r"(?:bin/|exec \w+ )mirada((?: +[^\s`;,()|]+)+)")

@@ -237,3 +237,34 @@ def test_a_second_terminal_says_what_it_waits_for(machine: Machine) -> None:
         assert process.poll() is None
     assert process.wait(60) == 0
     assert len(machine.calls) == 1
+
+
+@pytest.mark.parametrize("is_root", [True, False], ids=["root", "a user without sudo"])
+def test_what_apt_says_is_shown_where_it_fails(tmp_path: Path, is_root: bool) -> None:
+    programs = {
+        "id": f"echo {0 if is_root else 1000}",
+        "sudo": "exit 1",
+        "apt-get": 'for n in 1 2 3 4 5 6 7; do echo "line $n of $1"; done; exit 100',
+    }
+    for name, body in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    said = subprocess.run(
+        ["bash", "-c", "source dev/apt.sh; apt_install 'Tests need it' some-server || echo no"],
+        cwd=ROOT,
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ).stdout.splitlines()
+
+    if is_root:
+        assert said == [
+            "Installing some-server ...",
+            "apt-get could not install some-server; its last lines:",
+            *(f"line {n} of install" for n in range(3, 8)),
+            "no",
+        ]
+    else:
+        line = "sudo apt-get install -y --no-install-recommends some-server"
+        assert said == [f"Tests need it: {line}", "no"]

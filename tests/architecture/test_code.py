@@ -121,7 +121,7 @@ def test_only_tests_import_tests() -> None:
 
 
 def test_every_folder_of_tests_is_a_room_or_says_how_it_asks() -> None:
-    from_outside = {"architecture", "browser", "compat", "e2e", "faults", "leaks"}
+    from_outside = {"architecture", "browser", "clients", "compat", "e2e", "faults", "leaks"}
     rooms = {each.stem for top in ("mirada", "webapp") for each in (PROJECT_ROOT / top).iterdir()}
     found = {folder.name for folder in (PROJECT_ROOT / "tests").iterdir() if folder.is_dir()}
     assert found - {"__pycache__"} <= rooms | {*PRODUCT} | from_outside

@@ -368,3 +368,29 @@ def test_similar_refuses_numbers_out_of_range(gallery: Gallery, query: str) -> N
 def test_similar_to_an_image_without_a_vector_yet_is_409(gallery: Gallery) -> None:
     image = gallery.upload()
     assert_problem(gallery.get(image["similar_url"]), 409, "conflict")
+
+
+@pytest.mark.parametrize(
+    ("accepted", "as_plain"),
+    [
+        ("application/octet-stream", True),
+        ("application/json, application/octet-stream", True),
+        ("image/*,application/octet-stream", False),
+        ("*/*", False),
+        ("", False),
+        ("text/html", False),
+    ],
+)
+@pytest.mark.parametrize("tail", ["/file", "/thumbnail"])
+def test_a_client_that_knows_no_image_types_gets_plain_bytes(
+    gallery: Gallery, tail: str, accepted: str, as_plain: bool
+) -> None:
+    address = gallery.upload()["url"] + tail
+    plain = gallery.get(address)
+    reply = gallery.get(address, headers={"Accept": accepted})
+    assert (reply.mimetype == "application/octet-stream") is as_plain
+    assert reply.mimetype == plain.mimetype or as_plain
+    assert reply.get_data() == plain.get_data()
+    assert "Accept" in reply.headers["Vary"]
+    part = gallery.get(address, headers={"Accept": accepted, "Range": "bytes=0-3"})
+    assert (part.status_code, part.mimetype) == (206, reply.mimetype)

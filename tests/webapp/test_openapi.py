@@ -261,6 +261,13 @@ def test_schemas_have_names_that_read_well_in_a_generated_client(document: dict[
     assert (text["minLength"], text["maxLength"]) == (1, 2000)
 
 
+def test_no_schema_has_a_field_of_its_own_name(document: dict[str, Any]) -> None:
+    # openapi-python-client takes one variable for both.
+    for name, schema in document["components"]["schemas"].items():
+        snake = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+        assert snake not in schema.get("properties", {}), name
+
+
 def test_every_route_is_documented(app: Any, document: dict[str, Any]) -> None:
     undocumented = {"static", "docs.openapi_json", "docs.swagger_ui", "docs.redoc"}
     rules = [rule for rule in app.url_map.iter_rules() if rule.endpoint not in undocumented]

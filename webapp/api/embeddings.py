@@ -16,7 +16,7 @@ from mirada.search import queries
 from webapp.callers.auth import require_user
 from webapp.http import unknown, uploads
 from webapp.http.current import current_runtime
-from webapp.http.rest import ApiBlueprint, header, json_fields
+from webapp.http.rest import ApiBlueprint, header, json_fields, request_header
 from webapp.schemas.replies import ReplySchema
 from webapp.schemas.search import MAX_QUERY_CHARACTERS, NOT_BLANK
 
@@ -35,7 +35,7 @@ EMBEDDINGS_EXAMPLE = {
 }
 
 
-class TextsSchema(ma.Schema):
+class TextListSchema(ma.Schema):
     """Texts to embed."""
 
     texts = ma.fields.List(
@@ -62,7 +62,7 @@ class PicturesSchema(ma.Schema):
     )
 
 
-class EmbeddingsSchema(ReplySchema):
+class EmbeddingListSchema(ReplySchema):
     """Unit vectors in the order of what was sent."""
 
     embeddings = ma.fields.List(
@@ -99,11 +99,13 @@ RAW = "application/octet-stream"
     "createEmbeddings",
     "Embed texts or pictures",
     refusals=(400, 403, 409, 413, 415, 422),
+    # Also because openapi-python-client forgets an import where two bodies have no parameter.
+    parameters=[request_header("X-Request-ID", "An id of yours for the log; it comes back.")],
     requestBody={
         "required": True,
         "content": {
             "application/json": {
-                "schema": TextsSchema,
+                "schema": TextListSchema,
                 "example": {"texts": ["a cat with sunglasses", "um gato"]},
             },
             "multipart/form-data": {
@@ -113,6 +115,7 @@ RAW = "application/octet-stream"
         },
     },
 )
+@blueprint.response(200, EmbeddingListSchema, example=EMBEDDINGS_EXAMPLE)
 @blueprint.response(
     200,
     {"type": "string", "format": "binary"},
@@ -125,7 +128,6 @@ RAW = "application/octet-stream"
         "X-Embedding-Space": header("The space of the vectors; only of raw replies."),
     },
 )
-@blueprint.response(200, EmbeddingsSchema, example=EMBEDDINGS_EXAMPLE)
 def create_embeddings() -> Any:
     """Nothing is kept. Pictures and texts share one space, so their cosines are comparable."""
     require_user()
@@ -146,7 +148,7 @@ def create_embeddings() -> Any:
         vectors = encoder.encode_images(pictures)
     else:
         fields = json_fields(
-            TextsSchema, "Send texts as application/json, or pictures as multipart/form-data."
+            TextListSchema, "Send texts as application/json, or pictures as multipart/form-data."
         )
         vectors = runtime.remembering(encoder).encode_texts(fields["texts"])
     return _reply(vectors, encoder)

@@ -22,7 +22,7 @@ LIKER_EXAMPLE = {
 }
 
 
-class LikedSchema(ReplySchema):
+class LikeStateSchema(ReplySchema):
     """The caller's like of an image, and the number of likes."""
 
     liked = ma.fields.Boolean(required=True)
@@ -54,7 +54,7 @@ blueprint = ApiBlueprint(
 
 @blueprint.put("/<id:image_id>/like")
 @blueprint.operation("likeImage", "Like an image", refusals=(404,))
-@blueprint.response(200, LikedSchema, example={"liked": True, "like_count": 4})
+@blueprint.response(200, LikeStateSchema, example={"liked": True, "like_count": 4})
 def like_image(image_id: int) -> Any:
     """One that the caller may see. Twice counts once."""
     user = require_user()
@@ -64,7 +64,7 @@ def like_image(image_id: int) -> Any:
 
 @blueprint.delete("/<id:image_id>/like")
 @blueprint.operation("unlikeImage", "Take a like back", refusals=(404,))
-@blueprint.response(200, LikedSchema, example={"liked": False, "like_count": 3})
+@blueprint.response(200, LikeStateSchema, example={"liked": False, "like_count": 3})
 def unlike_image(image_id: int) -> Any:
     """The same answer whether there was one or not.
 

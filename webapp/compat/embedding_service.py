@@ -27,7 +27,7 @@ blueprint = ApiBlueprint(
 _VIT_B_32 = re.compile(r"ViT-B-32(-quickgelu)?")
 
 
-class ServiceSchema(ReplySchema):
+class ServiceInfoSchema(ReplySchema):
     """The description of the service and its endpoints."""
 
     service = ma.fields.String(required=True)
@@ -62,7 +62,7 @@ class PictureEmbeddingSchema(ReplySchema):
 @blueprint.alt_response(302, description="A browser is sent to the documentation.")
 @blueprint.response(
     200,
-    ServiceSchema,
+    ServiceInfoSchema,
     example={
         "service": "mirada",
         "version": __version__,

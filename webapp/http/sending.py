@@ -16,6 +16,7 @@ from webapp.http.headers import CALLER_HEADERS, PICTURE_POLICY
 from webapp.http.rest import ApiBlueprint, View
 
 _BYTES = {"type": "string", "format": "binary"}
+_PLAIN_BYTES = "application/octet-stream"
 ONE_RANGE = re.compile(r"\s*bytes\s*=\s*(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))\s*", re.IGNORECASE)
 
 
@@ -25,15 +26,19 @@ def sends_picture(
     """Return a decorator that documents a view which answers with a picture, or a range of one."""
 
     def decorate(view: View) -> View:
-        view = blueprint.response(200, _BYTES, content_type=content_type)(view)
         view = blueprint.alt_response(304, description="It is the one you have.")(view)
-        view = blueprint.alt_response(
-            206,
-            schema=_BYTES,
-            content_type="image/*",
-            description="The range of bytes asked for.",
-            success=True,
-        )(view)
+        # Some generators of clients know no image types; such a client gets the plain one it accepts.
+        for kind in (_PLAIN_BYTES, content_type):
+            view = blueprint.response(
+                200, _BYTES, content_type=kind, description="The picture, as the type you accept."
+            )(view)
+            view = blueprint.alt_response(
+                206,
+                schema=_BYTES,
+                content_type=kind,
+                description="The range of bytes asked for.",
+                success=True,
+            )(view)
         return blueprint.operation(operation_id, summary, refusals=(403, 404, 412, 416))(view)
 
     return decorate
@@ -124,5 +129,9 @@ def _private(response: Response, image: Any) -> Response:
     # Visibility can change at any time, so every use asks again; the tag makes that cheap.
     response.headers["Cache-Control"] = "private, no-cache"
     response.headers["Content-Security-Policy"] = PICTURE_POLICY
-    response.vary.update(CALLER_HEADERS)
+    response.vary.update((*CALLER_HEADERS, "Accept"))
+    accepted = request.accept_mimetypes
+    is_plain_better = accepted.quality(_PLAIN_BYTES) > accepted.quality(response.mimetype or "")
+    if is_plain_better and response.status_code < 300:
+        response.mimetype = _PLAIN_BYTES
     return response

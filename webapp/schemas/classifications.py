@@ -19,6 +19,7 @@ from webapp.schemas.labels import (
 )
 from webapp.schemas.numbers import WholeField
 from webapp.schemas.replies import PageQuerySchema, ReplySchema, page_of
+from webapp.schemas.rules import never, none_of, together, without
 from webapp.schemas.texts import ASSET_ID, THEME
 
 MAX_BATCH_IMAGES = 1_000
@@ -239,16 +240,11 @@ class BatchSchema(QuestionSchema):
     class Meta:
         """Tell which fields go together."""
 
-        rules: ClassVar = {
-            "oneOf": [
-                {"required": ["image_ids"], "properties": {"all": {"const": False}}},
-                {
-                    "required": ["all"],
-                    "properties": {"all": {"const": True}},
-                    "not": {"required": ["image_ids"]},
-                },
-            ]
-        }
+        rules: ClassVar = never(
+            none_of("image_ids", "all"),
+            together("image_ids", all={"const": True}),
+            without("image_ids", together(all={"const": False})),
+        )
 
     image_ids = ma.fields.List(
         WholeField(validate=validate.Range(1, 2**63 - 1)),

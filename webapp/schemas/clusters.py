@@ -16,6 +16,7 @@ from mirada.kernel.clustering import MAX_K
 from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, image_body
 from webapp.schemas.numbers import WholeField
 from webapp.schemas.replies import PageQuerySchema, ReplySchema, page_of
+from webapp.schemas.rules import never, together
 
 KINDS = [kind.value for kind in ClusterKind]
 MEMBER_EXAMPLE = {"image": IMAGE_EXAMPLE, "similarity": 0.91}
@@ -35,12 +36,10 @@ class NewClustersSchema(ma.Schema):
     class Meta:
         """Tell which parameter is of which kind."""
 
-        rules: ClassVar = {
-            "oneOf": [
-                {"properties": {"kind": {"const": "themes"}, "threshold": {"type": "null"}}},
-                {"properties": {"kind": {"const": "near_duplicates"}, "k": {"type": "null"}}},
-            ]
-        }
+        rules: ClassVar = never(
+            together(kind={"const": ClusterKind.THEMES.value}, threshold={"type": "number"}),
+            together(kind={"const": ClusterKind.NEAR_DUPLICATES.value}, k={"type": "integer"}),
+        )
 
     kind = ma.fields.String(
         required=True,

@@ -60,7 +60,7 @@ class FoundBySchema(ReplySchema):
     )
 
 
-class SourceSchema(ReplySchema):
+class SourceAskedSchema(ReplySchema):
     """A source that was searched."""
 
     source = _source()
@@ -119,7 +119,7 @@ class SearchedSchema(FoundSchema):
     space = ma.fields.String(
         required=True, allow_none=True, metadata={"description": "Null where several were fused."}
     )
-    sources = ma.fields.List(ma.fields.Nested(SourceSchema))
+    sources = ma.fields.List(ma.fields.Nested(SourceAskedSchema))
     left_out = ma.fields.List(
         ma.fields.Nested(LeftOutSchema),
         metadata={"description": "Sources that were asked for and could not be searched."},

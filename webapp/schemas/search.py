@@ -16,6 +16,7 @@ from mirada.search.queries import ALL, Source
 from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, image_body
 from webapp.schemas.numbers import WholeField
 from webapp.schemas.replies import ReplySchema
+from webapp.schemas.rules import never, none_of, together, without
 
 DEFAULT_RESULTS = 10
 MAX_WEIGHT = 10
@@ -99,32 +100,25 @@ class WeightsSchema(ma.Schema):
             raise ma.ValidationError("At least one weight must be above 0.")
 
 
-_NO_WEIGHTS = {"properties": {"weights": {"type": "null"}}}
-_ONE_SOURCE = {
-    "weights": {"type": "null"},
-    "in": {"enum": [Source.PICTURES.value, Source.PROMPTS.value]},
-}
-"""What may stand beside a query that is no text."""
-
-
 class SearchSchema(ma.Schema):
     """Exactly one of text, image_id and vector (or, in a multipart body, file), and how much to find."""
 
     class Meta:
         """Tell which fields go together."""
 
-        rules: ClassVar = {
-            "oneOf": [
-                {
-                    "required": ["text"],
-                    "anyOf": [_NO_WEIGHTS, {"properties": {"in": {"const": ALL}}}],
-                    "not": {"anyOf": [{"required": ["image_id"]}, {"required": ["vector"]}]},
-                },
-                {"required": ["image_id"], "properties": _ONE_SOURCE},
-                {"required": ["vector"], "properties": _ONE_SOURCE},
-            ],
-            "not": {"required": ["k", "limit"]},
-        }
+        rules: ClassVar = never(
+            none_of("text", "image_id", "vector"),
+            together("text", "image_id"),
+            together("text", "vector"),
+            together("image_id", "vector"),
+            together("k", "limit"),
+            without("text", together(weights={"type": "object"})),
+            without("text", together(**{"in": {"const": ALL}})),
+            together(
+                weights={"type": "object"},
+                **{"in": {"enum": [Source.PICTURES.value, Source.PROMPTS.value]}},
+            ),
+        )
 
     text = ma.fields.String(
         validate=[validate.Length(1, MAX_QUERY_CHARACTERS), NOT_BLANK],
@@ -180,17 +174,15 @@ class MultipartSearchSchema(SearchSchema):
         """Leave out the fields that only JSON has."""
 
         exclude = ("vector", "weights")
-        rules: ClassVar = {
-            "oneOf": [
-                {
-                    "required": ["text"],
-                    "not": {"anyOf": [{"required": ["image_id"]}, {"required": ["file"]}]},
-                },
-                {"required": ["image_id"], "properties": {"in": _ONE_SOURCE["in"]}},
-                {"required": ["file"], "properties": {"in": {"const": Source.PICTURES.value}}},
-            ],
-            "not": {"required": ["k", "limit"]},
-        }
+        rules: ClassVar = never(
+            none_of("text", "image_id", "file"),
+            together("text", "image_id"),
+            together("text", "file"),
+            together("image_id", "file"),
+            together("k", "limit"),
+            without("text", together(**{"in": {"const": ALL}})),
+            together("file", **{"in": {"const": Source.PROMPTS.value}}),
+        )
 
     image_id = ma.fields.Integer(
         metadata={"description": "A stored image to find the like of; never a result."}

@@ -80,7 +80,7 @@ class SuggestionSchema(ReplySchema):
 SuggestionsSchema = list_of(SuggestionSchema, "Suggestions")
 
 
-class MonthSchema(ReplySchema):
+class MonthCountSchema(ReplySchema):
     """Images of a month."""
 
     month = ma.fields.String(required=True, metadata={"description": "2026-01, in UTC."})
@@ -90,10 +90,10 @@ class MonthSchema(ReplySchema):
 class OwnStyleSchema(SuggestionSchema):
     """A style over time."""
 
-    by_month = ma.fields.List(ma.fields.Nested(MonthSchema), required=True)
+    by_month = ma.fields.List(ma.fields.Nested(MonthCountSchema), required=True)
 
 
-class SubjectSchema(ReplySchema):
+class FrequentSubjectSchema(ReplySchema):
     """A frequent subject."""
 
     subject = ma.fields.String(required=True)
@@ -126,9 +126,9 @@ class MemorySchema(ReplySchema):
     prompts = ma.fields.Integer(
         required=True, metadata={"description": "How many different prompts they have."}
     )
-    months = ma.fields.List(ma.fields.Nested(MonthSchema), required=True)
+    months = ma.fields.List(ma.fields.Nested(MonthCountSchema), required=True)
     styles = ma.fields.List(ma.fields.Nested(OwnStyleSchema), required=True)
-    subjects = ma.fields.List(ma.fields.Nested(SubjectSchema), required=True)
+    subjects = ma.fields.List(ma.fields.Nested(FrequentSubjectSchema), required=True)
     palette = ma.fields.Nested(PaletteSchema, required=True)
 
 

@@ -212,6 +212,27 @@ def test_more_results_only_append_to_fewer(wall: Wall) -> None:
     assert "18" in few["reason"]
 
 
+@pytest.mark.parametrize("source", ["keywords", "captions"])
+def test_one_source_alone_is_asked_as_by_its_weight(wall: Wall, source: str) -> None:
+    wall.fill()
+    image_id = wall.hang("something else", caption="a red house", embed_prompt=False)
+    for job in wall.client.get("/api/v1/jobs?kind=caption_image_task").get_json()["results"]:
+        run_job(wall.runtime, job["id"])
+    alone = wall.search(text="a red house", **{"in": source}).get_json()
+    assert alone["results"][0]["image"]["id"] == image_id
+    assert [part["source"] for part in alone["sources"]] == [source]
+    weighed = wall.search(text="a red house", weights={source: 1}).get_json()
+    assert alone == weighed
+
+
+@pytest.mark.parametrize("word", ["a", "ox", "the", "猫", "แมว", "🐱", "ß", "8k", "x" * 500])
+def test_an_ordinary_word_is_never_refused(wall: Wall, word: str) -> None:
+    image_id = wall.hang(None, caption=f"it says {word} here")
+    found = wall.search(text=word, **{"in": "keywords"})
+    assert found.status_code == 200
+    assert [one["image"]["id"] for one in found.get_json()["results"]] == [image_id]
+
+
 def test_some_of_the_words_are_less_than_all_of_them_and_no_verdict(wall: Wall) -> None:
     wall.fill()
     some = wall.hang(None, caption="a red house")
@@ -312,7 +333,10 @@ def test_weights_that_make_no_sense_are_422(wall: Wall, weights: str) -> None:
         ({"text": "cat", "weights": {"pictures": 1}, "in": "pictures"}, "weights"),
         ({"image_id": 1, "in": "all"}, "in"),
         ({"vector": [1.0] * 32, "weights": {"pictures": 1}}, "weights"),
-        ({"text": "cat", "in": "keywords"}, "in"),
+        ({"text": "cat", "in": "nothing"}, "in"),
+        ({"image_id": 1, "in": "keywords"}, "in"),
+        ({"vector": [1.0] * 32, "in": "captions"}, "in"),
+        ({"text": "cat", "weights": {"pictures": 1}, "in": "keywords"}, "weights"),
     ],
 )
 def test_questions_that_cannot_be_fused_are_422(

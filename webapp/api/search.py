@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import request
@@ -38,6 +39,12 @@ KINDS = {
     "vector": QueryKind.VECTOR,
     "file": QueryKind.PICTURE,
 }
+FUSED_WEIGHTS: dict[str, Mapping[str, float]] = {
+    ALL: DEFAULT_WEIGHTS,
+    Source.CAPTIONS.value: {Source.CAPTIONS: 1.0},
+    Source.KEYWORDS.value: {Source.KEYWORDS: 1.0},
+}
+"""What `in` compares a text with, where the answer says who found what."""
 REQUEST_BODY = {
     "required": True,
     "content": {
@@ -47,6 +54,7 @@ REQUEST_BODY = {
                 "words": {"value": {"text": "a cat with sunglasses", "k": 5}},
                 "stored picture": {"value": {"image_id": 17, "threshold": 0.5}},
                 "prompts": {"value": {"text": "film still, anamorphic", "in": "prompts"}},
+                "as written": {"value": {"text": "long hair", "in": "keywords"}},
                 "all there is": {"value": {"text": "gato na lua", "in": "all"}},
                 "weighted": {
                     "value": {"text": "gato na lua", "weights": {"pictures": 1, "keywords": 2}}
@@ -80,11 +88,13 @@ def search_images() -> Any:
     Send exactly one of text, image_id, vector (as JSON) and file (as multipart/form-data).
     `similarity` is the cosine; `relevance` says where it stands among what is here; `verdict`
     says whether anything relevant was found at all. With `in` set to `prompts` the prompts are
-    compared, by their meaning, instead of what the pictures show.
+    compared, by their meaning, instead of what the pictures show; with a text, `captions` compares
+    captions by their meaning, and `keywords` looks for words.
 
     A text with `in` set to `all`, or with `weights`, asks several sources and fuses their
     rankings: what pictures show, prompts and captions by meaning, and the words of prompts and
-    captions as they are written, without regard to case and accents. Each result then carries
+    captions as they are written, without regard to case and accents. `captions` and `keywords`
+    alone are answered in the same form. Each result then carries
     `score` and says who found it; `threshold` cuts the vector sources and not the words; an
     image that has every word of the text makes the verdict `relevant`. A source that cannot
     be searched just now is in `left_out` with the reason; only when none is left is that an error.
@@ -97,7 +107,7 @@ def search_images() -> Any:
             SearchSchema, "Send the query as application/json, or a picture as multipart/form-data."
         )
     k = query["k"] or query["limit"] or DEFAULT_RESULTS
-    if query["in_"] == ALL or query.get("weights"):
+    if query["in_"] in FUSED_WEIGHTS or query.get("weights"):
         return _combined(runtime, query, k)
     asked = asked_by_caller(own_alone=query["mine"])
     if query.get("image_id") is not None:
@@ -110,9 +120,9 @@ def search_images() -> Any:
 
 def _combined(runtime: Runtime, query: dict[str, Any], k: int) -> dict[str, Any]:
     if _kind_given(query) is not QueryKind.TEXT:
-        message = "Only a text is looked for in several sources."
-        raise InvalidInput(message, fields={"in" if query["in_"] == ALL else "weights": [message]})
-    weights = query.get("weights") or DEFAULT_WEIGHTS
+        message = "Only a text is looked for there."
+        raise InvalidInput(message, fields={"weights" if query.get("weights") else "in": [message]})
+    weights = query.get("weights") or FUSED_WEIGHTS[query["in_"]]
     asked = asked_by_caller(own_alone=query["mine"])
     found = search_combined(
         runtime, query["text"], weights, asked, k=k, threshold=query["threshold"]

@@ -141,10 +141,10 @@ class SearchSchema(ma.Schema):
     in_ = ma.fields.String(
         data_key="in",
         load_default=Source.PICTURES.value,
-        validate=validate.OneOf([Source.PICTURES.value, Source.PROMPTS.value, ALL]),
+        validate=validate.OneOf([*(source.value for source in Source), ALL]),
         metadata={
             "description": "What is compared: what pictures show, the prompts they were made from, "
-            "or, with text, all there is, fused."
+            "or, with text, captions, the words as they are written, or all there is, fused."
         },
     )
     weights = ma.fields.Nested(

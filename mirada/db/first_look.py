@@ -28,6 +28,8 @@ MYSQL_RIGHTS = {
 }
 """A statement for each right that is needed. None can do anything, because there is no such table; the server
 looks at the rights first, and so its answer tells whether they are there."""
+FORMER_COLUMNS = {f"{PREFIX}installation": {"secret_key"}}
+"""Columns that a migration made and a later one dropped: by them, too, a table is known as ours."""
 MYSQL_DENIED = frozenset({1044, 1142, 1143, 1227, 1370})
 
 
@@ -84,7 +86,7 @@ def _refuse_other_tables(connection: Connection, present: set[str]) -> None:
         name
         for name in taken
         if not {found["name"] for found in inspector.get_columns(name)}
-        <= set(Base.metadata.tables[name].columns.keys())
+        <= {*Base.metadata.tables[name].columns.keys(), *FORMER_COLUMNS.get(name, ())}
     ]
     if foreign:
         raise DatabaseRefused(

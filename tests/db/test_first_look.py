@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, event, inspect, text
 from sqlalchemy.engine import make_url
 
 from mirada.config import PROJECT_ROOT, SETTINGS_EXIT_CODE, Settings
-from mirada.db.migrate import _one_at_a_time, differences, upgrade_to_head
+from mirada.db.first_look import refuse_tables_of_others
+from mirada.db.migrate import MIGRATIONS_DIR, _one_at_a_time, differences, upgrade_to_head
 from mirada.db.names import PREFIX, VERSION_TABLE
 from mirada.db.session import make_engine
 from mirada.kernel.errors import DatabaseRefused, StorageFull
@@ -68,6 +72,22 @@ def test_tables_of_others_with_our_names_are_named(empty: Engine) -> None:
     refused = refusal_of(empty, "not its own.*nothing was changed")
 
     assert f"{PREFIX}users" in refused.detail
+
+
+def test_our_own_tables_are_known_as_ours_at_every_migration(tmp_path: Path) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS_DIR))
+    known = [each.revision for each in ScriptDirectory.from_config(config).walk_revisions()]
+    engine = make_engine(make_url(f"sqlite:///{tmp_path / 'mirada.db'}"), 1)
+    for revision in reversed(known):
+        with engine.connect() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, revision)
+            connection.execute(text(f"DELETE FROM {VERSION_TABLE}"))
+            refuse_tables_of_others(connection, known)
+            connection.execute(text(f"INSERT INTO {VERSION_TABLE} VALUES ('{revision}')"))
+            connection.commit()
+    engine.dispose()
 
 
 def test_another_version_table_is_named(empty: Engine) -> None:

@@ -70,6 +70,8 @@ def _keep_pictures(world: World) -> None:
     _keep(world, "deleted", 5)
     _keep(world, "deleted public", 6, is_public="true")
     _keep(world, "mine", 7, who="stranger")
+    # An administrator takes it out of everybody's sight.
+    _keep(world, "moderated", 14, is_public="true")
     world.settle()
     # Somebody else has the same bytes; neither may learn of the other.
     world.upload("twin", "twin of lent", world.pictures["lent"].content)
@@ -247,7 +249,10 @@ def _take_away(world: World) -> None:
         for tail in ("", "/file", "/thumbnail"):
             reply = world.ask("owner", "GET", planted.url + tail)
             planted.tags.append(dict(reply.headers)["ETag"])
-    for what in ("private", "hidden", "deleted", "deleted public", "mine", "failed", "pending"):
+    for what in (
+        *("private", "hidden", "moderated", "deleted", "deleted public", "mine"),
+        *("failed", "pending"),
+    ):
         planted, who = world.pictures[what], "stranger" if what == "mine" else "owner"
         # Whoever judged a picture while it was public has sent its hash.
         judges = ["stranger"] if what == "hidden" else []
@@ -256,11 +261,15 @@ def _take_away(world: World) -> None:
             world.vault.vector(world.vector_of(planted.image_id), what, [who])
             prompt = world.prompt_vector_of(planted.image_id)
             world.vault.vector(prompt, f"prompt of {what}", [who])
-    for what in ("private", "again", "lent", "failed", "hidden", "deleted", "deleted public"):
+    for what in (
+        *("private", "again", "lent", "failed", "hidden", "moderated"),
+        *("deleted", "deleted public"),
+    ):
         _guard_ids(world, what, "owner")
     _guard_ids(world, "pending", "owner")
     _guard_ids(world, "mine", "stranger")
-    world.told("owner", "PATCH", world.pictures["hidden"].url, json={"is_public": False})
+    for who, what in (("owner", "hidden"), ("admin", "moderated")):
+        world.told(who, "PATCH", world.pictures[what].url, json={"is_public": False})
     for what in ("deleted", "deleted public"):
         world.told("owner", "DELETE", world.pictures[what].url)
 

@@ -18,9 +18,12 @@ from tests.leaks.recipes import Names, Recipe
 from tests.leaks.secrets import LEAST_NUMBER, marked
 from tests.leaks.world import World, drawn
 
-UNSEEN = ("private", "again", "lent", "failed", "hidden", "deleted", "deleted public", "pending")
+UNSEEN = (
+    *("private", "again", "lent", "failed", "hidden", "moderated"),
+    *("deleted", "deleted public", "pending"),
+)
 """The owner's pictures, of which nobody else may see any."""
-TAKEN_AWAY = ("hidden", "deleted public")
+TAKEN_AWAY = ("hidden", "moderated", "deleted public")
 """Those of them that everybody could see a moment ago."""
 OWN = {
     ("twin", Names.PICTURE): {"lent"},

@@ -23,6 +23,8 @@ UPLOADS_AT_ONCE = 4
 PATIENCE_S = 600.0
 START_PATIENCE_S = 60.0
 """How long a server is waited for that has just been started in another terminal."""
+SILENCE_S = 5.0
+"""After this long without any progress it is said what the server waits for, such as a download."""
 FIRST_SEARCH = {"text": "a smiling face", "k": 5}
 
 
@@ -83,6 +85,18 @@ class Server:
             asked_s = error.headers.get("Retry-After", "")
             wait_s = min(float(asked_s), 10.0) if asked_s.isdigit() else 1.0
             raise Refused(error.code, str(detail), wait_s) from error
+
+    def troubles(self) -> list[str]:
+        """Return what /health says is not well; [] where all is, or where it does not answer."""
+        try:
+            with self._opener.open(f"{self.url}/health", timeout=30) as reply:
+                body = json.load(reply)
+        except urllib.error.HTTPError as error:
+            body = json.loads(error.read() or b"{}")
+        except OSError:
+            return []
+        checks = body.get("checks", {})
+        return [f"{name}: {it['detail']}" for name, it in checks.items() if not it["ok"]]
 
     def own_images(self) -> list[dict[str, Any]]:
         """Return every image of the caller, page by page."""
@@ -163,7 +177,9 @@ def upload_missing(server: Server) -> set[str]:
 
 def wait_until_embedded(server: Server, names: set[str]) -> None:
     """Wait until every sticker is READY or FAILED, and say how many are."""
-    deadline = time.monotonic() + PATIENCE_S
+    began_s = time.monotonic()
+    deadline = began_s + PATIENCE_S
+    is_told = False
     while True:
         ours = [image for image in server.own_images() if image["filename"] in names]
         pending = [image for image in ours if image["status"] in {"PENDING", "PROCESSING"}]
@@ -171,6 +187,10 @@ def wait_until_embedded(server: Server, names: set[str]) -> None:
         say(f"\r  searchable {len(ours) - len(pending) - len(failed)} of {len(ours)}  ", end="")
         if not pending or time.monotonic() > deadline:
             break
+        if len(pending) == len(ours) and not is_told and time.monotonic() - began_s > SILENCE_S:
+            is_told = True
+            for trouble in server.troubles():
+                say(f"\r  waiting for {trouble}")
         time.sleep(0.5)
     say("")
     if pending:

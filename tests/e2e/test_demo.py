@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any, ClassVar
 
@@ -29,6 +31,18 @@ class Starting(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         pass
+
+
+@contextmanager
+def answering(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Yield the address of a server on loopback."""
+    server = HTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def wait_for(url: str, patience_s: float) -> None:
@@ -88,18 +102,41 @@ def test_a_server_that_is_busy_is_asked_again_with_the_same_key() -> None:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = HTTPServer(("127.0.0.1", 0), Busy)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        there = DEMO["Server"](f"http://127.0.0.1:{server.server_port}", None)
-        there.upload(next((ROOT / "demo" / "stickers").iterdir()), "a sticker")
-    finally:
-        server.shutdown()
-        server.server_close()
+    with answering(Busy) as url:
+        DEMO["Server"](url, None).upload(next((ROOT / "demo" / "stickers").iterdir()), "a sticker")
 
     first, again = Busy.keys
     assert first
     assert first == again
+
+
+def test_it_says_what_the_server_waits_for(capsys: pytest.CaptureFixture[str]) -> None:
+    class Loading(BaseHTTPRequestHandler):
+        asked = 0
+
+        def do_GET(self) -> None:
+            is_health = self.path == "/health"
+            status = "READY" if Loading.asked else "PENDING"
+            Loading.asked += is_health
+            body = json.dumps(
+                {"checks": {"encoder": {"ok": False, "detail": "its weights are downloaded"}}}
+                if is_health
+                else {"results": [{"filename": "a.png", "status": status}], "next": None}
+            ).encode()
+            self.send_response(503 if is_health else 200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    wait = DEMO["wait_until_embedded"]
+    wait.__globals__["SILENCE_S"] = 0
+    with answering(Loading) as url:
+        wait(DEMO["Server"](url, None), {"a.png"})
+
+    assert "waiting for encoder: its weights are downloaded" in capsys.readouterr().out
 
 
 def test_it_gives_up_when_nobody_comes(capsys: pytest.CaptureFixture[str]) -> None:

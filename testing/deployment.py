@@ -66,7 +66,7 @@ class Deployment:
         return (
             keep
             | {
-                "MIRADA_ENV_FILE": str(self.folder / "none.env"),
+                "MIRADA_ENV_FILE": os.devnull,
                 "DATA_DIR": str(self.folder / "data"),
                 "FAISS_INDEX_DIR": str(self.folder / "faiss_indexes"),
                 "CLIP_MODEL": "bundled",

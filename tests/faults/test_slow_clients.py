@@ -93,8 +93,9 @@ def test_two_hundred_slow_connections_leave_everybody_else_served(
         assert_served(web)
 
 
-def test_a_thousand_and_more_connections_leave_room_for_one(web: Web) -> None:
-    with slow_clients(port_of(web), 1300, lambda _: b"GET /", drips=False):
+@pytest.mark.parametrize("kind", ["head", "body"])
+def test_a_thousand_and_more_connections_leave_room_for_one(web: Web, kind: str) -> None:
+    with slow_clients(port_of(web), 1300, lambda _: first_bytes(kind), drips=False):
         assert_served(web)
 
 

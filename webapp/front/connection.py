@@ -21,14 +21,14 @@ class Connection:
         client: Any,
         server: Any,
         budget: Budget,
-        is_stopping: Callable[[], bool],
+        is_alive: Callable[[], bool],
     ) -> None:
-        """Wrap an accepted socket; `is_stopping` says whether the worker is about to end."""
+        """Wrap an accepted socket; `is_alive` says that the worker is not about to end."""
         raw.setblocking(False)
         self.raw = raw
         self.client = client
         self.server = server
-        self.sock = Outbox(raw, budget, is_stopping)
+        self.sock = Outbox(raw, budget, is_alive)
         self.receiving: Receiving | None = None
         self.is_polled = False
         self.leftover = b""

@@ -86,11 +86,11 @@ class Outbox:
     """
 
     def __init__(
-        self, raw: socket.socket, budget: Budget, is_stopping: Callable[[], bool] = lambda: False
+        self, raw: socket.socket, budget: Budget, is_alive: Callable[[], bool] = lambda: True
     ) -> None:
-        """Wrap a socket that does not block; `is_stopping` says whether the server is about to end."""
+        """Wrap a socket that does not block; `is_alive` says that the server is not about to end."""
         self._raw = raw
-        self._is_stopping = is_stopping
+        self._is_alive = is_alive
         self._budget = budget
         self._waiting: deque[_Bytes | _File] = deque()
         self.is_broken = False
@@ -107,7 +107,7 @@ class Outbox:
 
         It costs a few system calls and waits for nothing.
         """
-        if self._is_stopping():
+        if not self._is_alive():
             return True
         poll = select.poll()
         try:

@@ -108,10 +108,10 @@ class Receiving:
         else:
             self._body = Plain(head.body_bytes, self._spool)
 
-    def takes_turn_to_continue(self) -> bool:
-        """Return True once, if the client waits for "100 Continue" before it sends the body."""
+    def continuation(self) -> bytes:
+        """Return "100 Continue" once, if the client waits for it before it sends the body; else b""."""
         owes, self._owes_continue = self._owes_continue, False
-        return owes
+        return b"HTTP/1.1 100 Continue\r\n\r\n" if owes else b""
 
     def is_late(self, now_s: float) -> bool:
         """Return whether its time is over."""

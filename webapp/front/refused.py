@@ -32,9 +32,12 @@ class Refused(Exception):
         self.detail = detail
 
 
-def status_of(error: Exception) -> int:
-    """Return the status of what Gunicorn's parser says of a request; 500 for an error of another kind."""
-    return next((status for kind, status in _STATUS_OF if isinstance(error, kind)), 500)
+def refusal_of(error: Exception) -> Refused:
+    """Return what to say of a request that Gunicorn could not read or answer; 500 for a fault of ours."""
+    for kind, status in _STATUS_OF:
+        if isinstance(error, kind):
+            return Refused(status, f"This is not a request that HTTP allows: {error}.")
+    return Refused(500, "Something went wrong here that should not have. The log has the details.")
 
 
 def sane_request_id(given: str) -> str:

@@ -6,7 +6,7 @@ import errno
 import selectors
 import socket
 import time
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -17,16 +17,17 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from webapp.front import setup
 from webapp.front.connection import Connection
+from webapp.front.lane import Task
 from webapp.front.receiving import Receiving, Source
-from webapp.front.refused import Refused, problem_bytes, status_of
+from webapp.front.refused import Refused, problem_bytes, refusal_of
 from webapp.front.tasks import Goodbye, Send, TakeIn, ended_early, too_slow
 
 RECV_BYTES = 64 * 1024
 ACCEPT_AT_ONCE = 32
 STOP_WITHIN_S = 5.0
 """How long a stopping worker gives replies that their clients take slowly."""
-_GONE = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.ESHUTDOWN})
-_NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_GONE = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.ESHUTDOWN)
+_NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class FrontWorker(ThreadWorker):
@@ -41,6 +42,7 @@ class FrontWorker(ThreadWorker):
         self.front = setup.front_of(self.wsgi)
         self._waiting_for_pool: dict[Connection, Future[bool]] = {}
         self._receiving: dict[Connection, None] = {}
+        self._in_lane: dict[Connection, None] = {}
         self.front.lane.start()
         super().run()
 
@@ -60,39 +62,45 @@ class FrontWorker(ThreadWorker):
             if self.nr_conns >= self.worker_connections - 1:
                 self._make_room()
             self.nr_conns += 1
-            conn = Connection(
-                raw,
-                client,
-                listener.getsockname(),
-                self.front.budget,
-                is_stopping=lambda: not self.alive,
-            )
-            self._await_request(conn)
+            server, is_alive = listener.getsockname(), lambda: self.alive
+            self._await_request(Connection(raw, client, server, self.front.budget, is_alive))
 
     def _make_room(self) -> None:
-        """Close the connection that has been silent longest, or else has been sending longest."""
-        victim = next((conn for conn in self._receiving if conn.is_idle), None)
-        victim = victim or next(iter(self._receiving), None)
+        """Give up a connection: silent, or still sending, or in the lane, or waiting for a thread."""
+        idle = (conn for conn in self._receiving if conn.is_idle)
+        victim = next(idle, None) or next(iter(self._receiving), None)
         if victim is not None:
             self._forget(victim)
             self._close(victim)
+        elif self._in_lane:
+            # The lane sees its end, and gives it back.
+            victim = next(iter(self._in_lane))
+            self._in_lane.pop(victim)
+            with suppress(OSError):
+                victim.raw.shutdown(socket.SHUT_RDWR)
+        else:
+            for conn, future in reversed(self._waiting_for_pool.items()):
+                if future.cancel():
+                    self._say(conn, Refused(503, setup.BUSY))
+                    return
+
+    def _give_to_lane(self, conn: Connection, task: Task) -> None:
+        self._in_lane[conn] = None
+        self.front.lane.add(task)
 
     def _await_request(self, conn: Connection) -> None:
         """Begin with the next request of a connection, which may be here already."""
-        conn.receiving = Receiving(
-            self.front.body_limit, self.front.budget, time.monotonic(), self._idle_s(conn)
-        )
+        front, now_s = self.front, time.monotonic()
+        idle_s = float(self.cfg.keepalive) if conn.ready_at_s else front.first_byte_within_s
+        conn.receiving = Receiving(front.body_limit, front.budget, now_s, idle_s)
         self._receiving[conn] = None
         if not self.alive:
-            conn.receiving.hurry(time.monotonic() + 2.0)
+            conn.receiving.hurry(now_s + 2.0)
         leftover, conn.leftover = conn.leftover, b""
         if leftover:
             self._take(conn, leftover)
         else:
             self._read(conn, None)
-
-    def _idle_s(self, conn: Connection) -> float:
-        return float(self.cfg.keepalive) if conn.ready_at_s else self.front.first_byte_within_s
 
     def _read(self, conn: Connection, _raw: object) -> None:
         try:
@@ -127,17 +135,17 @@ class FrontWorker(ThreadWorker):
             self._await_body(conn, receiving)
 
     def _await_body(self, conn: Connection, receiving: Receiving) -> None:
-        if receiving.takes_turn_to_continue():
-            with suppress(OSError):
-                conn.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        with suppress(OSError):
+            conn.sock.sendall(receiving.continuation())
         if not receiving.needs_file:
             self._poll(conn)
             return
         self._forget(conn)
         ended = partial(self.method_queue.defer, self._taken_in, conn)
-        self.front.lane.add(TakeIn(conn.raw, receiving, ended))
+        self._give_to_lane(conn, TakeIn(conn.raw, receiving, ended))
 
     def _taken_in(self, conn: Connection, refused: Refused | None) -> None:
+        self._in_lane.pop(conn, None)
         assert conn.receiving is not None
         if refused is None:
             self._pass_on(conn, conn.receiving)
@@ -191,10 +199,10 @@ class FrontWorker(ThreadWorker):
             return bool(self.handle_request(request, conn))
         except Refused as refused:
             self._say(conn, refused)
-        except StopIteration:
-            pass
         except http_errors.NoMoreData:
             self._say(conn, ended_early())
+        except StopIteration:
+            return False
         except OSError as error:
             if error.errno not in _GONE:
                 self.log.exception("Socket error processing request.")
@@ -205,17 +213,16 @@ class FrontWorker(ThreadWorker):
     def _answered(self, conn: Connection, receiving: Receiving, done: Future[bool]) -> None:
         self._waiting_for_pool.pop(conn, None)
         receiving.close()
-        stays = False
-        with suppress(CancelledError, Exception):
-            stays = done.result()
-        stays = stays and not conn.must_close and not conn.sock.is_broken
+        is_answered = not done.cancelled() and done.exception() is None and done.result()
+        stays = is_answered and not conn.must_close and not conn.sock.is_broken
         if conn.sock.is_empty:
             self._after_reply(conn, stays=stays)
             return
         ended = partial(self.method_queue.defer, self._sent, conn, stays)
-        self.front.lane.add(Send(conn.raw, conn.sock, ended))
+        self._give_to_lane(conn, Send(conn.raw, conn.sock, ended))
 
     def _sent(self, conn: Connection, stays: bool, is_done: bool) -> None:
+        self._in_lane.pop(conn, None)
         if is_done:
             self._after_reply(conn, stays=stays)
         else:
@@ -231,9 +238,10 @@ class FrontWorker(ThreadWorker):
             self._close(conn)
             return
         ended = partial(self.method_queue.defer, self._close, conn)
-        self.front.lane.add(Goodbye(conn.raw, lambda _is_done: ended()))
+        self._give_to_lane(conn, Goodbye(conn.raw, lambda _is_done: ended()))
 
     def _close(self, conn: Connection) -> None:
+        self._in_lane.pop(conn, None)
         self.nr_conns -= 1
         conn.close()
 
@@ -256,15 +264,11 @@ class FrontWorker(ThreadWorker):
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
         """Answer a request that Gunicorn could not read with a problem; anything else is a 500."""
-        status = status_of(exc)
-        if status == 500:
+        refused = refusal_of(exc)
+        if refused.status == 500:
             self.log.exception("Error handling request %s", getattr(req, "path", "(not read)"))
-            detail = "Something went wrong here that should not have. The log has the details."
-        else:
-            self.log.debug("Refused with %s: %s", status, exc)
-            detail = f"This is not a request that HTTP allows: {exc}."
         with suppress(OSError):
-            client.sendall(problem_bytes(status, detail))
+            client.sendall(problem_bytes(refused.status, refused.detail))
 
     # Time passes.
 

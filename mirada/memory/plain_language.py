@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mirada.memory.words import fold, stem
+from mirada.kernel.keywords import folded as fold
+from mirada.memory.words import stem
 
 _ENGLISH = (
     "people person man woman men women boy girl child children baby kid teenager adult family "

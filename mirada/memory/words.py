@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+from mirada.kernel.keywords import folded as fold
+from mirada.kernel.keywords import without_weights
 
 Stems = tuple[str, ...]
 """Stems in their order, without stop words: what a phrase is known by."""
@@ -26,7 +28,8 @@ MAX_WORDS = 200
 
 _SPLIT = re.compile(r"[,;|\n\r()\[\]{}\"“”«»¡!¿?•·]+|\.(?=\s|$)|:(?!\w)|(?:^|\s)[-–—]+(?=\s)")
 _NOISE = re.compile(r"<[^<>]*>|(?:^|\s)--\w+(?:\s+[\d.:]+)?|:\s*\d+(?:\.\d+)?(?=\s*[)\],]|$)")
-"""Network tags, command-line flags and weights, which prompts of several generators carry."""
+"""Network tags, command-line flags and weights before a comma, which prompts of several generators
+carry."""
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
 _LANGUAGE = {
@@ -79,12 +82,6 @@ _LANGUAGE = {
         "mirando cerca imagen foto popular sonriendo espaldas angulo bajo gran primer plano"
     ),
 }
-
-
-def fold(text: str) -> str:
-    """Return a text in lower case and without accents: "Acuarela" and "ACUARELA" are one word."""
-    decomposed = unicodedata.normalize("NFKD", text.lower())
-    return "".join(character for character in decomposed if not unicodedata.combining(character))
 
 
 def stem(folded: str) -> str:
@@ -157,7 +154,7 @@ def read(prompt: str) -> tuple[Segment, ...]:
     """Return the segments of a prompt that have a word; what is no language is left out."""
     segments = []
     left = MAX_WORDS
-    for part in _SPLIT.split(_NOISE.sub(" ", prompt)):
+    for part in _SPLIT.split(_NOISE.sub(" ", without_weights(prompt))):
         segment = tuple(_word(surface) for surface in _WORD.findall(part)[:left])
         left -= len(segment)
         if any(word.stem for word in segment):

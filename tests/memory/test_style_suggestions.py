@@ -192,3 +192,17 @@ def test_a_look_that_no_prompt_names_is_suggested_and_a_look_of_everybodys_is_no
     assert len(set(look.members) & set(range(20))) >= 15
     alike = [PromptHistory(n, texts, None, pictures) for n in range(2, 22)]
     assert suggest(own, matcher, Background([own, *alike], matcher)) == []
+
+
+@pytest.mark.parametrize(
+    "way",
+    ["(cinematic:1.2)", "((cinematic))", "(cinematic)1.3", "cinematic::2", "[cinematic:0.8]"],
+)
+def test_weights_of_prompts_hide_no_style_and_are_none(way: str) -> None:
+    assert _suggested(_prompts(way, 15)) == ["Cinematic"]
+    assert read(f"a fox, {way}") == read("a fox, cinematic")
+
+
+def test_words_of_styles_are_folded_as_words_of_searches_are() -> None:
+    for text in ("Weiße AQUARELLE smørrebrød", "weisse aquarelle smorrebrod"):
+        assert [word.folded for word in read(text)[0]] == ["weisse", "aquarelle", "smorrebrod"]

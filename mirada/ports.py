@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix, Vector
-from mirada.kernel.images import PictureFacts, RgbImage
+from mirada.kernel.images import AnimatedCopy, PictureFacts, RgbImage
 from mirada.kernel.model_requests import AnyReply, Request
 from mirada.kernel.similarity import Match, SearchWay
 
@@ -94,16 +94,25 @@ class ImageDecoder(Protocol):
         """
 
     def decode(self, path: Path, min_side_px: int) -> RgbImage:
-        """Return the first frame upright, on TRANSPARENCY_BACKGROUND, as sRGB.
+        """Return the picture upright, on TRANSPARENCY_BACKGROUND, as sRGB.
+
+        Of an animation it is the first frame with something on it.
 
         It may be shrunk, but not below `min_side_px` on its shorter side; it is never enlarged. It
         raises the errors of `inspect`.
         """
 
     def thumbnail(self, path: Path, max_side_px: int) -> bytes:
-        """Return a WebP of the first frame, at most `max_side_px` on its longer side.
+        """Return a WebP of the frame that `decode` returns, at most `max_side_px` on its longer side.
 
         It keeps transparency and has no metadata. It raises the errors of `inspect`.
+        """
+
+    def animation(self, path: Path) -> AnimatedCopy:
+        """Return an animated WebP without metadata of a picture with several frames.
+
+        It is bounded in frames, pixels, bytes and time; where a bound is met, or a frame is broken,
+        the copy says why it is none. Raises NotFound and Unavailable as `inspect` does.
         """
 
     def close(self) -> None:

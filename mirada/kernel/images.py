@@ -47,3 +47,16 @@ class PictureFacts:
     height: int
     frame_count: int
     file_metadata: FileMetadata | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnimatedCopy:
+    """The copy of an animation for people other than its owner.
+
+    Attributes:
+        webp: an animated WebP; None where none is made.
+        why_still: a sentence that says why none is made; None with a copy.
+    """
+
+    webp: bytes | None
+    why_still: str | None

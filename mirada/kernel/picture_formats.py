@@ -30,7 +30,7 @@ class ImageFormat(StrEnum):
     @property
     def is_for_browsers(self) -> bool:
         """Return whether every browser shows such a file."""
-        return self not in (ImageFormat.HEIC, ImageFormat.TIFF, ImageFormat.BMP)
+        return self not in (ImageFormat.HEIC, ImageFormat.TIFF)
 
 
 FORMATS_NAMED = "JPEG, PNG, WebP, GIF, AVIF, HEIC, TIFF or BMP"

@@ -10,6 +10,7 @@ import structlog
 
 from mirada import private_files
 from mirada.kernel.errors import MiradaError, NotFound
+from mirada.kernel.images import AnimatedCopy
 from mirada.runtime import Runtime
 
 logger = structlog.get_logger(__name__)
@@ -18,6 +19,12 @@ THUMBNAIL_SIDE_PX = 320
 """Longer side of a thumbnail: two per row on a telephone, sharp on a dense screen."""
 FULL_SIDE_PX = 4096
 """Longer side of what others get in place of an original; WebP itself ends at 16,383."""
+
+EDITION = 2
+"""Part of the names and tags of still derivatives; a new number makes them all anew. The first ones kept
+texts that generators hide in opacity, and showed empty first frames."""
+MOVING, STILL = "moving.webp", "still.txt"
+"""Ends of the names of an animation's copy, and of the sentence that says why there is none."""
 
 
 def derivative(runtime: Runtime, storage_key: str, side_px: int) -> bytes:
@@ -29,16 +36,50 @@ def derivative(runtime: Runtime, storage_key: str, side_px: int) -> bytes:
         NotFound: the original's bytes are gone.
         Unavailable: no decoder can be had.
     """
-    path = _path(runtime, storage_key, side_px)
+    path = _path(runtime, storage_key, f"{side_px}.{EDITION}.webp")
+    kept = _kept(path)
+    if kept is not None:
+        return kept
+    webp = runtime.decoder.thumbnail(runtime.image_store.path(storage_key), side_px)
+    _keep(runtime, storage_key, path, webp)
+    return webp
+
+
+def animated(runtime: Runtime, storage_key: str) -> AnimatedCopy:
+    """Return the moving derivative of an animated original, or why there is none.
+
+    Either is made once and kept, and raises, as `derivative` has it.
+    """
+    moving = _path(runtime, storage_key, MOVING)
+    still = _path(runtime, storage_key, STILL)
+    webp = _kept(moving)
+    if webp is not None:
+        return AnimatedCopy(webp, None)
+    reason = _kept(still)
+    if reason is not None:
+        return AnimatedCopy(None, reason.decode("utf-8", "replace"))
+    made = runtime.decoder.animation(runtime.image_store.path(storage_key))
+    if made.webp is not None:
+        _keep(runtime, storage_key, moving, made.webp)
+    else:
+        _keep(runtime, storage_key, still, (made.why_still or "").encode())
+    return made
+
+
+def _kept(path: Path) -> bytes | None:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        pass
+        return None
     except OSError as error:
         logger.warning("derivative_not_read", path=str(path), reason=str(error))
-    webp = runtime.decoder.thumbnail(runtime.image_store.path(storage_key), side_px)
+        return None
+
+
+def _keep(runtime: Runtime, storage_key: str, path: Path, content: bytes) -> None:
+    """Keep a derivative if it can be kept; raises NotFound when its original was deleted meanwhile."""
     try:
-        _write_whole(path, webp)
+        _write_whole(path, content)
     except OSError as error:
         logger.warning("derivative_not_kept", path=str(path), reason=str(error))
     try:
@@ -47,7 +88,6 @@ def derivative(runtime: Runtime, storage_key: str, side_px: int) -> bytes:
     except NotFound:
         drop_derivatives(runtime, storage_key)
         raise
-    return webp
 
 
 def remove_picture(runtime: Runtime, storage_key: str) -> None:
@@ -64,15 +104,17 @@ def remove_picture(runtime: Runtime, storage_key: str) -> None:
 
 def drop_derivatives(runtime: Runtime, storage_key: str) -> None:
     """Remove the derivatives of a deleted original; harmless when there are none."""
-    for side_px in (THUMBNAIL_SIDE_PX, FULL_SIDE_PX):
+    sides = (THUMBNAIL_SIDE_PX, FULL_SIDE_PX)
+    earlier = [f"{side_px}.webp" for side_px in sides]
+    for tail in (*earlier, *(f"{side_px}.{EDITION}.webp" for side_px in sides), MOVING, STILL):
         try:
-            _path(runtime, storage_key, side_px).unlink(missing_ok=True)
+            _path(runtime, storage_key, tail).unlink(missing_ok=True)
         except OSError as error:
             logger.error("derivative_not_removed", storage_key=storage_key, reason=str(error))
 
 
-def _path(runtime: Runtime, storage_key: str, side_px: int) -> Path:
-    return runtime.settings.data_dir / "derivatives" / f"{storage_key}.{side_px}.webp"
+def _path(runtime: Runtime, storage_key: str, tail: str) -> Path:
+    return runtime.settings.data_dir / "derivatives" / f"{storage_key}.{tail}"
 
 
 def _write_whole(path: Path, content: bytes) -> None:

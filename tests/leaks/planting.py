@@ -246,9 +246,9 @@ def _take_away(world: World) -> None:
     """A moment ago these could still be seen; the index has not been asked since."""
     for what in ("private", "hidden", "lent"):
         planted = world.pictures[what]
-        for tail in ("", "/file", "/thumbnail"):
+        for tail in ("", "/file", "/thumbnail", "/animation"):
             reply = world.ask("owner", "GET", planted.url + tail)
-            planted.tags.append(dict(reply.headers)["ETag"])
+            planted.tags += [tag for name, tag in reply.headers if name == "ETag"]
     for what in (
         *("private", "hidden", "moderated", "deleted", "deleted public", "mine"),
         *("failed", "pending"),

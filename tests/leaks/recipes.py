@@ -93,6 +93,7 @@ RECIPES: dict[str, Recipe] = {
     "deleteImage": Recipe(Reach.KEY, {"image_id": Names.IMAGE}, changes=True, not_by=NO_ADMIN),
     "getImageFile": _image(share=2),
     "getImageThumbnail": _image(share=2),
+    "getImageAnimation": _image(),
     "listSimilarImages": _image(),
     "findSimilarImagePosts": _image(asks=True),
     "listRelatedImages": _image(),

@@ -125,6 +125,7 @@ class Seesaw:
             yield Request("getImage", "GET", planted.url, headers=key)
             yield Request("getImageFile", "GET", f"{planted.url}/file", headers=key)
             yield Request("getImageThumbnail", "GET", f"{planted.url}/thumbnail", headers=key)
+            yield Request("getImageAnimation", "GET", f"{planted.url}/animation", headers=key)
             yield Request("getStoredImage", "GET", f"/static/{planted.image_id}.png", headers=key)
             yield Request("listImages", "GET", "/api/v1/images", headers=key)
             body = {"vector": vector, "k": 5}

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from PIL.Image import Transpose
 from PIL.PngImagePlugin import PngInfo
 from sqlalchemy import select
 
@@ -70,7 +71,10 @@ class Planted:
 
 
 def drawn(seed: int, note: str = "", *, compress_level: int = 6) -> bytes:
-    """Return a PNG; with a note in it as generators write it. Equal seeds have equal pixels."""
+    """Return a PNG; with a note in it as generators write it. Equal seeds have equal pixels.
+
+    The PNG of an odd seed is animated.
+    """
     notes = PngInfo()
     if note:
         notes.add_text(
@@ -79,7 +83,11 @@ def drawn(seed: int, note: str = "", *, compress_level: int = 6) -> bytes:
             f"Steps: 20, Sampler: Euler a, Seed: 1, Model: {note}, Made with: {note}",
         )
     out = io.BytesIO()
-    pixels(seed).save(out, "PNG", pnginfo=notes, compress_level=compress_level)
+    first, options = pixels(seed), {}
+    if seed % 2:
+        second = first.transpose(Transpose.FLIP_LEFT_RIGHT)
+        options = {"save_all": True, "append_images": [second], "duration": 50}
+    first.save(out, "PNG", pnginfo=notes, compress_level=compress_level, **options)
     return out.getvalue()
 
 

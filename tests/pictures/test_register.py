@@ -17,7 +17,7 @@ from mirada.db.session import Database
 from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind
 from mirada.kernel.errors import Conflict, CorruptImage, InvalidInput, UnsupportedImage
-from mirada.kernel.images import ImageFormat, ImageStatus, PictureFacts
+from mirada.kernel.images import AnimatedCopy, ImageFormat, ImageStatus, PictureFacts
 from mirada.kernel.user_text import MAX_FILENAME_CHARS, clean_filename
 from mirada.pictures import images, intake
 from mirada.pictures import register as ingest
@@ -416,6 +416,8 @@ class Facts:
     def decode(self, path: Path, min_side_px: int) -> object: ...
 
     def thumbnail(self, path: Path, max_side_px: int) -> bytes: ...
+
+    def animation(self, path: Path) -> AnimatedCopy: ...
 
     def close(self) -> None: ...
 

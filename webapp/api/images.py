@@ -7,6 +7,7 @@ from typing import Any
 from flask import Response, jsonify
 
 from mirada.kernel.audience import Audience
+from mirada.kernel.errors import NotFound
 from mirada.pictures import images, likes
 from mirada.pictures.derivatives import THUMBNAIL_SIDE_PX, remove_picture
 from mirada.pictures.intake import take_in
@@ -29,7 +30,7 @@ from webapp.http.rest import (
     multipart_fields,
     request_header,
 )
-from webapp.http.sending import send_derivative, send_picture, sends_picture
+from webapp.http.sending import send_derivative, send_moving, send_picture, sends_picture
 from webapp.schemas.images import (
     IMAGE_EXAMPLE,
     CreatedImageSchema,
@@ -229,15 +230,33 @@ def delete_image(image_id: int) -> Any:
 @blueprint.get("/<id:image_id>/file")
 @sends_picture(blueprint, "getImageFile", "Get the picture")
 def get_image_file(image_id: int) -> Any:
-    """Owners get the original, byte for byte; others a WebP copy without metadata."""
+    """Owners get the original, byte for byte; others a WebP copy without metadata.
+
+    The copy of an animation moves. A HEIC or TIFF is a copy for its owner's pages too: browsers
+    cannot show it.
+    """
     return send_picture(*_visible(image_id), as_attachment=True)
 
 
 @blueprint.get("/<id:image_id>/thumbnail")
-@sends_picture(blueprint, "getImageThumbnail", "Get a thumbnail", "image/webp")
+@sends_picture(blueprint, "getImageThumbnail", "Get a thumbnail", "image/webp", may_move=False)
 def get_image_thumbnail(image_id: int) -> Any:
-    """WebP, at most 320 pixels on its longer side."""
+    """A still WebP, at most 320 pixels on its longer side."""
     return send_derivative(_visible(image_id)[0], THUMBNAIL_SIDE_PX)
+
+
+@blueprint.get("/<id:image_id>/animation")
+@sends_picture(blueprint, "getImageAnimation", "Get the moving copy", "image/webp")
+def get_image_animation(image_id: int) -> Any:
+    """An animated WebP without metadata, at most 1,024 pixels on its longer side.
+
+    Where the animation is too long or too large for a copy it is still, and X-Still-Reason says why.
+    An image that is not animated has none: 404.
+    """
+    image = _visible(image_id)[0]
+    if not image.content.is_animated:
+        raise NotFound(f"Image {image_id} is not animated.")
+    return send_moving(image)
 
 
 def _expected_version(image_id: int) -> int | None:

@@ -41,6 +41,7 @@ EXPOSED_HEADERS = (
     "X-Embedding-Dimension",
     "X-Embedding-Space",
     "Content-Disposition",
+    "X-Still-Reason",
 )
 
 

@@ -10,27 +10,43 @@ from flask import Response, request, send_file
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
 from mirada.kernel.picture_formats import ImageFormat
-from mirada.pictures.derivatives import FULL_SIDE_PX, derivative
+from mirada.pictures.derivatives import EDITION, FULL_SIDE_PX, animated, derivative
 from webapp.http.current import current_runtime
 from webapp.http.headers import CALLER_HEADERS, PICTURE_POLICY
-from webapp.http.rest import ApiBlueprint, View
+from webapp.http.rest import ApiBlueprint, View, header
 
 _BYTES = {"type": "string", "format": "binary"}
 _PLAIN_BYTES = "application/octet-stream"
 ONE_RANGE = re.compile(r"\s*bytes\s*=\s*(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))\s*", re.IGNORECASE)
 
 
+STILL_HEADER = "X-Still-Reason"
+STILL = {
+    STILL_HEADER: header("Why an animated picture is sent as a still one; absent if it moves.")
+}
+
+
 def sends_picture(
-    blueprint: ApiBlueprint, operation_id: str, summary: str, content_type: str = "image/*"
+    blueprint: ApiBlueprint,
+    operation_id: str,
+    summary: str,
+    content_type: str = "image/*",
+    *,
+    may_move: bool = True,
 ) -> Callable[[View], View]:
     """Return a decorator that documents a view which answers with a picture, or a range of one."""
 
     def decorate(view: View) -> View:
+        headers = STILL if may_move else None
         view = blueprint.alt_response(304, description="It is the one you have.")(view)
         # Some generators of clients know no image types; such a client gets the plain one it accepts.
         for kind in (_PLAIN_BYTES, content_type):
             view = blueprint.response(
-                200, _BYTES, content_type=kind, description="The picture, as the type you accept."
+                200,
+                _BYTES,
+                content_type=kind,
+                description="The picture, as the type you accept.",
+                headers=headers,
             )(view)
             view = blueprint.alt_response(
                 206,
@@ -47,35 +63,63 @@ def sends_picture(
 def send_picture(image: Any, viewer_id: int | None, *, as_attachment: bool) -> Response:
     """Return the original for its owner, and a copy without metadata for others.
 
+    A page that shows the original gets the copy too, where browsers cannot show such a file.
+
     Args:
         image: with its content loaded; the caller has checked that the viewer may see it.
         viewer_id: None for an anonymous caller.
         as_attachment: originals are offered for saving instead of shown.
     """
     if viewer_id is None or image.owner_id != viewer_id:
-        return send_derivative(image, FULL_SIDE_PX)
+        return send_copy(image)
     content = image.content
     fmt = ImageFormat(content.format)
-    response = send_file(
-        current_runtime().image_store.path(content.storage_key),
-        mimetype=fmt.media_type,
-        as_attachment=as_attachment,
-        download_name=image.filename or f"{image.id}.{fmt.extension}",
-        conditional=False,
-        etag=content.sha256[:32],
-        # The file's own time would be that of whoever sent these bytes first.
-        last_modified=image.created_at,
-    )
-    return _private(_conditional(response, content.byte_size), image)
+    is_shown = not as_attachment or request.headers.get("Sec-Fetch-Dest") == "image"
+    if is_shown and not fmt.is_for_browsers:
+        response = send_copy(image)
+    else:
+        response = send_file(
+            current_runtime().image_store.path(content.storage_key),
+            mimetype=fmt.media_type,
+            as_attachment=as_attachment,
+            download_name=image.filename or f"{image.id}.{fmt.extension}",
+            conditional=False,
+            etag=content.sha256[:32],
+            # The file's own time would be that of whoever sent these bytes first.
+            last_modified=image.created_at,
+        )
+        response = _private(_conditional(response, content.byte_size), image)
+    if not fmt.is_for_browsers:
+        response.vary.add("Sec-Fetch-Dest")
+    return response
+
+
+def send_copy(image: Any) -> Response:
+    """Return what others get in place of the original: a WebP, moving where the original moves."""
+    return send_moving(image) if image.content.is_animated else send_derivative(image, FULL_SIDE_PX)
+
+
+def send_moving(image: Any) -> Response:
+    """Return the animated WebP of an animation, or a still one and why it is still."""
+    made = animated(current_runtime(), image.content.storage_key)
+    if made.webp is not None:
+        return _webp(image, made.webp, "moving")
+    response = send_derivative(image, FULL_SIDE_PX)
+    reason = (made.why_still or "").encode("ascii", "replace").decode()
+    response.headers[STILL_HEADER] = " ".join(reason.split())
+    return response
 
 
 def send_derivative(image: Any, side_px: int) -> Response:
     """Return a WebP without metadata, upright, at most `side_px` on its longer side."""
-    content = image.content
-    webp = derivative(current_runtime(), content.storage_key, side_px)
+    webp = derivative(current_runtime(), image.content.storage_key, side_px)
+    return _webp(image, webp, f"{side_px}-{EDITION}")
+
+
+def _webp(image: Any, webp: bytes, kind: str) -> Response:
     response = Response(webp, mimetype="image/webp")
     response.headers["Content-Disposition"] = f'inline; filename="{image.id}.webp"'
-    response.set_etag(f"{content.sha256[:32]}-{side_px}")
+    response.set_etag(f"{image.content.sha256[:32]}-{kind}")
     return _private(_conditional(response, len(webp)), image)
 
 

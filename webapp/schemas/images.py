@@ -55,6 +55,7 @@ IMAGE_EXAMPLE = {
     "url": "/api/v1/images/17",
     "file_url": "/api/v1/images/17/file",
     "thumbnail_url": "/api/v1/images/17/thumbnail",
+    "animation_url": None,
     "similar_url": "/api/v1/images/17/similar",
     "related_url": "/api/v1/images/17/related",
 }
@@ -162,6 +163,13 @@ class ImageSchema(ResourceSchema):
     updated_at = ma.fields.DateTime(required=True)
     file_url = ma.fields.String(required=True)
     thumbnail_url = ma.fields.String(required=True)
+    animation_url = ma.fields.String(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "The moving copy, for everybody who may see the image; null for stills."
+        },
+    )
     similar_url = ma.fields.String(required=True)
     related_url = ma.fields.String(required=True)
 
@@ -219,6 +227,9 @@ def image_body(image: Any, viewer_id: int | None, liked: Collection[int]) -> dic
         "url": url_for("images.get_image", image_id=image.id),
         "file_url": url_for("images.get_image_file", image_id=image.id),
         "thumbnail_url": url_for("images.get_image_thumbnail", image_id=image.id),
+        "animation_url": url_for("images.get_image_animation", image_id=image.id)
+        if content.is_animated
+        else None,
         "similar_url": url_for("images.list_similar_images", image_id=image.id),
         "related_url": url_for("images.list_related_images", image_id=image.id),
     }

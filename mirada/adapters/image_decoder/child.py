@@ -49,29 +49,21 @@ def main() -> None:
 
 def _answerer(options: dict[str, Any]) -> Callable[[dict[str, Any]], Reply]:
     # Imported after the limits are set, because the picture library is the part not to be trusted.
-    from mirada.adapters.image_decoder import opening, pixels
+    from mirada.adapters.image_decoder import animation, opening, pixels
 
     limits = opening.Limits(
         options["max_pixels"], options["max_side_px"], tuple(options["background"])
     )
     pixels.prepare(limits)
 
-    def work(request: dict[str, Any]) -> Reply:
-        path = request["path"]
-        if request["verb"] == "inspect":
-            found, generation = pixels.inspect(path, limits)
-            payload = b"" if generation is None else json.dumps(generation.to_json()).encode()
-            return found, payload
-        if request["verb"] == "decode":
-            return pixels.decode(path, request["side_px"], limits)
-        return {}, pixels.thumbnail(path, request["side_px"], limits)
-
     def answer(request: dict[str, Any]) -> Reply:
         try:
-            facts, payload = work(request)
+            facts, payload = _work(request, limits)
             return {"ok": True, **facts}, payload
         except opening.Refused as error:
             return _refusal(error.kind, error.detail)
+        except animation.StaysStill as error:
+            return {"ok": True, "still": str(error)}, b""
         except pixels.TOO_MANY_PIXELS:
             return answer_too_large
         except FileNotFoundError:
@@ -85,6 +77,21 @@ def _answerer(options: dict[str, Any]) -> Callable[[dict[str, Any]], Reply]:
     refused = opening.too_large(limits)
     answer_too_large = _refusal(refused.kind, refused.detail)
     return answer
+
+
+def _work(request: dict[str, Any], limits: Any) -> Reply:
+    from mirada.adapters.image_decoder import animation, pixels
+
+    path = request["path"]
+    if request["verb"] == "inspect":
+        found, generation = pixels.inspect(path, limits)
+        payload = b"" if generation is None else json.dumps(generation.to_json()).encode()
+        return found, payload
+    if request["verb"] == "decode":
+        return pixels.decode(path, request["side_px"], limits)
+    if request["verb"] == "animation":
+        return {}, animation.copied(path, limits)
+    return {}, pixels.thumbnail(path, request["side_px"], limits)
 
 
 def _refusal(kind: str, detail: str) -> Reply:

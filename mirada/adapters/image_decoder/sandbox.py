@@ -27,6 +27,7 @@ from mirada.kernel.images import (
     MAX_PIXELS,
     MAX_SIDE_PX,
     TRANSPARENCY_BACKGROUND,
+    AnimatedCopy,
     ImageFormat,
     PictureFacts,
     RgbImage,
@@ -129,6 +130,17 @@ class SandboxedDecoder:
         """Return a WebP of the first frame; see `ports.ImageDecoder.thumbnail`."""
         with self._answer("thumbnail", path, max(1, max_side_px)) as (_, payload):
             return bytes(payload)
+
+    def animation(self, path: Path) -> AnimatedCopy:
+        """Return a moving copy, or why there is none; see `ports.ImageDecoder.animation`."""
+        try:
+            with self._answer("animation", path) as (facts, payload):
+                if payload:
+                    return AnimatedCopy(bytes(payload), None)
+                return AnimatedCopy(None, str(facts["still"]))
+        except (CorruptImage, UnsupportedImage, ImageTooLarge) as error:
+            # The picture was taken, so its first frame can be decoded: the others are the trouble.
+            return AnimatedCopy(None, error.detail)
 
     def close(self) -> None:
         """End the child processes; a call under way ends in Unavailable."""

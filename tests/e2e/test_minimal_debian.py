@@ -78,6 +78,9 @@ class Debian:
         }
         if "SSL_CERT_FILE" in os.environ:
             given["SSL_CERT_FILE"] = CERTIFICATES
+        if "OMP_NUM_THREADS" in os.environ:
+            # On a machine that others keep busy, threads that wait for each other hardly move.
+            given["OMP_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"]
         variables = " ".join(f"{name}={value}" for name, value in given.items())
         inside = (
             "mount -t proc proc /proc && exec setpriv "

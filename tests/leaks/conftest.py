@@ -19,13 +19,15 @@ from testing.servers.mariadb import MariaDbServer
 from tests.leaks.exchange import SENT
 from tests.leaks.operations import Operation, operations
 from tests.leaks.planting import plant
-from tests.leaks.secrets import marked
+from tests.leaks.secrets import MARK
 from tests.leaks.world import SETTINGS, World
 
 
 def describing(call: Call) -> Answer:
     """Answer with words of the picture's own, which are told to whoever may see one of its images."""
-    word = marked(f"said {hashlib.sha256(picture_in(call)).hexdigest()[:12]}")
+    digest = hashlib.sha256(picture_in(call)).hexdigest()[:12]
+    # Without digits: numbers are taken out before replies are compared.
+    word = f"{MARK}said{digest.translate(str.maketrans('0123456789', 'ghijklmnop'))}x"
     return completion(in_form(f"A {word} on the roof of a house."))
 
 

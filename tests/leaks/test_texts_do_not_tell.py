@@ -21,6 +21,10 @@ from tests.leaks.world import World, drawn
 from workers.runner import run_job
 
 SOURCES = {"prompt": "prompts", "caption": "captions"}
+"""What somebody may write, and what is compared with it."""
+GUESSED = {"prompt": "prompt", "caption": "caption", "description": "caption"}
+"""Whose words are guessed: another person's prompt or caption, or what a model said of their picture; and
+where the guess is written."""
 OTHER_JOBS = {"prompt": CAPTION_IMAGE, "caption": CREATE_EMBEDDINGS}
 """What may be done before the job that comes to the text."""
 
@@ -122,15 +126,24 @@ def finds_own(told: Sequence[tuple[str, Any]]) -> list[bool]:
     return [re.search(r'"similarity":(?:1\.|0\.999)', text) is not None for _, text in asked]
 
 
+def private_words(world: World, field: str) -> tuple[str, str]:
+    """Return what is said of the owner's private picture, and the word of it that nobody else has."""
+    private = world.pictures["private"]
+    if field == "description":
+        said: str = world.told("owner", "GET", private.url)["description"]
+        return said, said.split()[1]
+    words = private.words[field]
+    return (f"a {words} in oil, film still" if field == "prompt" else f"{words} at dusk"), words
+
+
 def assert_alike(
     world: World, monkeypatch: pytest.MonkeyPatch, field: str, *, is_typed: bool
 ) -> None:
     # What earlier tests left to be done would be worked in one of the two lives.
     world.settle()
-    words = world.pictures["private"].words[field]
-    known = f"a {words} in oil, film still" if field == "prompt" else f"{words} at dusk"
-    fresh = known.replace(words, words[::-1])
     letter = f"{field[0]}{'t' if is_typed else 's'}"
+    known, words = private_words(world, field)
+    fresh, field = known.replace(words, words[::-1]), GUESSED[field]
     names = [f"{letter}1", f"{letter}2"]
     world.keys |= dict(zip(names, newcomers(world.runtime, 2, letter), strict=True))
     encode = CountingEncoder._vectors
@@ -154,7 +167,7 @@ def assert_alike(
     assert not differences, f"{len(differences)} differ:\n" + "\n".join(differences[:6])
 
 
-FIELDS = pytest.mark.parametrize("field", list(SOURCES))
+FIELDS = pytest.mark.parametrize("field", list(GUESSED))
 TYPED = pytest.mark.parametrize("is_typed", [True, False], ids=["typed", "sent"])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import tempfile
 import time
@@ -9,8 +11,9 @@ from pathlib import Path
 
 from mirada.background import Loop
 
-HEARTBEAT_FILE = Path(tempfile.gettempdir()) / "mirada-worker.alive"
-"""Local to the container, so that one worker cannot vouch for another on a shared volume."""
+HEARTBEAT_FILE = Path(tempfile.gettempdir()) / f"mirada-worker-{os.getuid()}.alive"
+"""Local to the container, so that one worker cannot vouch for another on a shared volume; and of
+this user, because nobody else may touch or remove it there."""
 BEAT_EVERY_S = 5.0
 STALE_AFTER_S = 60.0
 """Loading weights may hold the interpreter for some seconds; a minute of silence means it hangs."""
@@ -27,7 +30,9 @@ class Heartbeat(Loop):
     def stop(self, timeout_s: float = 2.0) -> bool:
         """End, and leave no file that would speak for a process that is gone."""
         has_ended = super().stop(timeout_s)
-        self._file.unlink(missing_ok=True)
+        # A file that stays is old in a minute. Nothing of it may keep a worker from ending cleanly.
+        with contextlib.suppress(OSError):
+            self._file.unlink()
         return has_ended
 
 

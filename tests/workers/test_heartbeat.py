@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from testing.patience import Stopwatch
-from workers.heartbeat import Heartbeat, is_beating
+from workers.heartbeat import HEARTBEAT_FILE, Heartbeat, is_beating
 
 
 def test_a_live_worker_is_told_from_one_that_hangs_or_is_gone(tmp_path: Path) -> None:
@@ -38,3 +38,16 @@ def test_a_heartbeat_that_cannot_be_written_ends_nothing(tmp_path: Path) -> None
     heartbeat.start()
     time.sleep(0.05)
     heartbeat.stop()
+
+
+def test_a_file_that_may_not_be_removed_keeps_no_worker_from_ending(tmp_path: Path) -> None:
+    # As another user's file in /tmp: it is there, and neither touched nor removed.
+    file = tmp_path / "alive"
+    (file / "in the way").mkdir(parents=True)
+    heartbeat = Heartbeat(file, every_s=0.01)
+    heartbeat.start()
+    assert heartbeat.stop()
+
+
+def test_the_file_is_of_this_user_alone() -> None:
+    assert str(os.getuid()) in HEARTBEAT_FILE.name

@@ -130,6 +130,7 @@ class Pools:
             "If-Match": [*self._tags(), "*", '"nothing"'],
             "If-None-Match": [*self._tags(), "*", '"nothing"'],
             "X-Min-Change-Seq": ["0", "1", "999999999", "x"],
+            "X-Request-ID": [*self._request_ids(), "mine-1"],
             "Idempotency-Key": [*self._idempotency_keys(), "mine-1", "mine-2"],
         }
         self._of_operation = {("signIn", "key"): [None, "", *world.void_tokens()]}

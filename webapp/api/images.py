@@ -84,7 +84,7 @@ def list_images(query: PageQuery) -> Listed[Any]:
 @blueprint.operation(
     "createImage",
     "Upload a picture",
-    refusals=(403, 409, 413, 415, 422),
+    refusals=(400, 403, 409, 413, 415, 422),
     requestBody=multipart_body(NewImageSchema, is_public=True, caption="A cat"),
     parameters=once_parameters("one key never uploads twice"),
     ignores_unknown=True,

@@ -59,7 +59,7 @@ class DefaultLabelsSchema(ReplySchema):
 @blueprint.operation(
     "classifyPicture",
     "Say what a picture shows",
-    refusals=(403, 409, 413, 415, 422),
+    refusals=(400, 403, 409, 413, 415, 422),
     requestBody=multipart_body(ForgivingPictureFormSchema, labels='["cat", "dog"]', asset_id="a-7"),
     parameters=[MIN_CHANGE_SEQ],
 )

@@ -95,7 +95,7 @@ def get_service() -> Any:
 @blueprint.operation(
     "embedImage",
     "Embed a picture",
-    refusals=(403, 409, 413, 415, 422),
+    refusals=(400, 403, 409, 413, 415, 422),
     requestBody=multipart_body(QueryPictureSchema),
 )
 @blueprint.response(

@@ -54,7 +54,7 @@ class SimilarImagesSchema(ReplySchema):
 @blueprint.operation(
     "searchSimilarImages",
     "Find stored images like an uploaded one",
-    refusals=(403, 409, 413, 415, 422),
+    refusals=(400, 403, 409, 413, 415, 422),
     requestBody=multipart_body(QueryPictureSchema),
     parameters=[MIN_CHANGE_SEQ],
 )

@@ -11,3 +11,6 @@ lock() {
 lock requirements.in requirements.txt
 # The second lock is held to the first, so that the tests run what production runs.
 lock requirements-dev.in requirements-dev.txt -c requirements.txt
+# What drills run in environments of their own.
+lock tests/clients/requirements.in tests/clients/requirements.txt
+(cd tests/clients && npm install --package-lock-only --ignore-scripts --no-audit --no-fund)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 
 import numpy as np
 from PIL import Image
@@ -59,3 +60,24 @@ def picture(
     out = io.BytesIO()
     first.save(out, fmt, **options)
     return out.getvalue()
+
+
+def mutated(data: bytes, random_: random.Random) -> bytes:
+    """Return bytes with some of them changed, left out, doubled, or made extreme."""
+    made = bytearray(data)
+    for _ in range(random_.choice((1, 1, 2, 4, 16))):
+        at = random_.randrange(len(made))
+        what = random_.randrange(5)
+        if what == 0:
+            made[at] ^= 1 << random_.randrange(8)
+        elif what == 1:
+            made[at] = random_.choice((0, 1, 0x7F, 0x80, 0xFF))
+        elif what == 2:
+            made[at : at + 4] = random_.choice((b"\xff" * 4, b"\0" * 4, b"\x7f\xff\xff\xff"))
+        elif what == 3:
+            del made[at : at + random_.choice((1, 4, 30))]
+        else:
+            part = made[at : at + random_.choice((1, 8, 64))]
+            made[at:at] = part
+        made = made or bytearray(b"\0")
+    return bytes(made)

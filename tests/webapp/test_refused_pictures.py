@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import random
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,8 @@ from werkzeug.test import encode_multipart
 
 from mirada.runtime import Runtime
 from testing.gallery import Gallery, as_upload, assert_problem, nothing_kept
-from testing.pictures import picture
+from testing.heic import FILES
+from testing.pictures import mutated, picture
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'
 FORM_HEAD = (
@@ -232,3 +234,17 @@ def test_a_path_of_the_clients_machine_becomes_a_name(
         "/api/v1/images", data=body, content_type="multipart/form-data; boundary=b"
     )
     assert (response.status_code, response.get_json()["filename"]) == (201, kept)
+
+
+@pytest.mark.parametrize("fmt", ["AVIF", "TIFF", "BMP", "HEIC", "GIF"])
+def test_a_damaged_file_is_taken_or_refused_with_a_sentence(gallery: Gallery, fmt: str) -> None:
+    whole = (FILES / "heic_part_0.heic").read_bytes() if fmt == "HEIC" else picture(1, fmt)
+    random_ = random.Random(fmt)
+    for _ in range(8):
+        upload = as_upload(mutated(whole, random_), "a.bin", "application/octet-stream")
+        response = gallery.client.post("/api/v1/images", data={"file": upload})
+        if response.status_code == 201:
+            assert gallery.get(response.get_json()["thumbnail_url"]).status_code in (200, 422)
+        else:
+            assert response.status_code in (413, 415, 422)
+            assert response.get_json()["detail"].endswith((".", ")"))

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from mirada.adapters.image_decoder import colour_spaces, pixels, stealth
+from mirada.adapters.image_decoder import animation, colour_spaces, frames, pixels, stealth
 from mirada.adapters.image_decoder.sandbox import SandboxedDecoder
+from mirada.config import PROJECT_ROOT
 from mirada.kernel.errors import CorruptImage, ImageTooLarge, MiradaError, UnsupportedImage
 from mirada.kernel.images import ImageFormat
-from mirada.kernel.picture_formats import sniff
+from mirada.kernel.picture_formats import MEDIA_TYPE_ALIASES, SUFFIXES, sniff
 from testing import heic
 from testing.pictures import picture
 from testing.pictures import pixels as drawn
@@ -536,6 +537,23 @@ def test_an_animated_avif_counts_as_one(decoder: SandboxedDecoder, write: Write)
 )
 def test_formats_by_their_first_bytes(head: bytes, found: ImageFormat | None) -> None:
     assert sniff(head) is found
+
+
+def test_the_page_about_pictures_names_every_type_suffix_and_bound() -> None:
+    page = (PROJECT_ROOT / "docs" / "pictures.md").read_text()
+    names = [alias.removeprefix("image/") for alias in MEDIA_TYPE_ALIASES]
+    assert [name for name in names if name not in page] == []
+    table = page.split("## What is refused")[0].split()
+    assert set(table) >= SUFFIXES
+    for fmt in ImageFormat:
+        assert fmt.media_type in page
+    for bound in (
+        f"Up to {frames.MAX_FRAMES} frames, {frames.MAX_FRAME_PIXELS // 10**6} million pixels",
+        f"at most {animation.MAX_FRAMES} frames, {animation.MAX_COPY_PIXELS // 10**6} million",
+        f"{animation.MAX_BYTES // 1024**2} MB, and takes at most {animation.MAX_CPU_S:.0f} s",
+        f"at most {animation.MAX_SIDE_PX:,} pixels",
+    ):
+        assert bound in page, bound
 
 
 @pytest.mark.parametrize("fmt", ["AVIF", "TIFF", "BMP"])

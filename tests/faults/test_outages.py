@@ -66,18 +66,34 @@ def outage(
         yield deployment, deployment.web(wait=False), database, queue
 
 
+def mended(outage: tuple[Deployment, Web, Proxy, Proxy]) -> tuple[Web, Proxy, Proxy]:
+    """Return server, database and queue, all up and with a worker, whichever test came before."""
+    deployment, web, database, queue = outage
+    if not database.is_up:
+        database.up()
+    wait_until(lambda: _answers(web), timeout_s=60, what="a web process")
+    web.wait_until_healthy()
+    if len(deployment.processes) == 1:
+        deployment.worker()
+    if not any(web.images()):
+        web.upload(picture(seed=1), "one.png")
+        web.wait_until_ready(1)
+    return web, database, queue
+
+
+def _answers(web: Web) -> bool:
+    try:
+        return web.http.get("/health/live").status_code == 200
+    except httpx2.TransportError:
+        return False
+
+
 def test_a_database_that_is_down_at_start_and_dies_later(
     outage: tuple[Deployment, Web, Proxy, Proxy],
 ) -> None:
     deployment, web, database, _ = outage
 
-    def is_live() -> bool:
-        try:
-            return web.http.get("/health/live").status_code == 200
-        except httpx2.TransportError:
-            return False
-
-    wait_until(is_live, timeout_s=60, what="a live web process without a database")
+    wait_until(lambda: _answers(web), timeout_s=60, what="a live web process without a database")
     for reply in ask_everything(web):
         assert away(reply), (reply.request.url, reply.status_code, reply.text)
 
@@ -102,7 +118,7 @@ def test_a_database_that_is_down_at_start_and_dies_later(
 def test_a_database_that_hangs_is_503_within_seconds_and_liveness_does_not_notice(
     outage: tuple[Deployment, Web, Proxy, Proxy],
 ) -> None:
-    _, web, database, _ = outage
+    web, database, _ = mended(outage)
 
     with database.frozen(), watching(web.url) as seen:
         for reply in ask_everything(web):
@@ -117,7 +133,7 @@ def test_a_database_that_hangs_is_503_within_seconds_and_liveness_does_not_notic
 def test_a_backup_s_lock_stops_writing_alone(
     outage: tuple[Deployment, Web, Proxy, Proxy], mariadb: MariaDbServer
 ) -> None:
-    _, web, _, _ = outage
+    web, _, _ = mended(outage)
     image = next(iter(web.images()))
     address = f"/api/v1/images/{image['id']}"
 
@@ -139,7 +155,7 @@ def test_a_backup_s_lock_stops_writing_alone(
 def test_a_queue_that_hangs_delays_no_upload_for_long(
     outage: tuple[Deployment, Web, Proxy, Proxy],
 ) -> None:
-    _, web, _, queue = outage
+    web, _, queue = mended(outage)
     before = sum(web.statuses().values())
 
     with queue.frozen():

@@ -37,6 +37,7 @@ NAMED = {
     "psycopg": ("LGPL-3.0-only", LGPL),
     "psycopg-binary": ("LGPL-3.0-only", LGPL),
     "dramatiq": ("LGPL-3.0-or-later", LGPL),
+    "pi-heif": ("LGPL-3.0-only", LGPL),
     "cuda-toolkit": ("unstated", NVIDIA),
     "nvidia-cusparselt-cu13": ("NVIDIA Proprietary Software", NVIDIA),
 }
@@ -45,6 +46,7 @@ NVIDIA_LICENCE = "LicenseRef-NVIDIA-Proprietary"
 CLASSIFIERS = {
     "Apache Software License": "Apache-2.0",
     "BSD License": "BSD-3-Clause",
+    "GNU Lesser General Public License v3 (LGPLv3)": "LGPL-3.0-only",
     "GNU Lesser General Public License v3 or later (LGPLv3+)": "LGPL-3.0-or-later",
     "ISC License (ISCL)": "ISC",
     "MIT License": "MIT",

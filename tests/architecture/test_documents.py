@@ -58,3 +58,12 @@ def test_the_rooms_are_drawn_as_the_contracts_have_them() -> None:
 
 def test_the_readme_stays_short() -> None:
     assert len((PROJECT_ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+def test_every_decision_has_a_number_of_its_own_and_is_listed_in_order() -> None:
+    folder = PROJECT_ROOT / "docs" / "decisions"
+    records = sorted(path.name for path in folder.glob("0*.md"))
+    numbers = [name[:4] for name in records]
+    assert numbers == [f"{number:04}" for number in range(1, len(records) + 1)]
+    listed = re.findall(r"^\| \[(\d{4})\]\((\S+)\)", (folder / "README.md").read_text(), re.M)
+    assert listed == list(zip(numbers, records, strict=True))

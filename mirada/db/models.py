@@ -221,17 +221,19 @@ class Image(Numbered, Edited, Base):
     `prompt_text_id`, `caption_text_id` and `description_text_id` are written under the text's lock. They
     are not foreign keys, because SQLite would copy the whole table to add one.
 
-    `generation` holds the file metadata. `description` is what a model wrote of the picture, which is
-    its caption too where no person wrote one. `auto_caption` says whether the owner permits a model to
-    write. `prompt_is_due`, `caption_is_due` and `description_is_due` say whether the image's own job
-    has still to embed the text. Until then the image shows no vector of the text, since an existing one
-    belongs to somebody else. `is_hidden` says that an administrator made it private: its owner cannot
-    undo that. `words_version` says by which rules the words of its texts were cut; see `word_index`.
+    `asset_id` is what the owner calls it elsewhere. `generation` holds the file metadata. `description` is
+    what a model wrote of the picture, which is its caption too where no person wrote one. `auto_caption`
+    says whether the owner permits a model to write. `prompt_is_due`, `caption_is_due` and
+    `description_is_due` say whether the image's own job has still to embed the text. Until then the image
+    shows no vector of the text, since an existing one belongs to somebody else. `is_hidden` says that an
+    administrator made it private: its owner cannot undo that. `words_version` says by which rules the words
+    of its texts were cut; see `word_index`.
     """
 
     __tablename__ = f"{PREFIX}images"
     __table_args__ = (
         Index(None, "owner_id", "id"),
+        Index(None, "owner_id", "asset_id"),
         Index(None, "prompt_text_id"),
         Index(None, "caption_text_id"),
         Index(None, "words_version"),
@@ -242,6 +244,7 @@ class Image(Numbered, Edited, Base):
     owner_id: Mapped[int] = mapped_column(ForeignKey(f"{PREFIX}users.id"))
     content_id: Mapped[int] = mapped_column(ForeignKey(f"{PREFIX}contents.id"), index=True)
     filename: Mapped[str | None] = mapped_column(String(255))
+    asset_id: Mapped[str | None] = mapped_column(String(191))
     prompt: Mapped[str | None] = mapped_column(LongText)
     prompt_text_id: Mapped[int | None] = mapped_column(BigInteger)
     prompt_is_due: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())

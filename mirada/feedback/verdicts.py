@@ -16,13 +16,12 @@ from mirada.db.idempotency import once
 from mirada.db.models import Content
 from mirada.db.pages import newest_first
 from mirada.db.visibility import may_see_content
+from mirada.kernel.asset_ids import MAX_ASSET_ID_CHARACTERS, checked_asset_id
 from mirada.kernel.audience import Audience
 from mirada.kernel.errors import Conflict, InvalidInput, NotFound
 from mirada.kernel.ids import in_range
 from mirada.kernel.labels import normalised_name
 
-MAX_ASSET_ID_CHARACTERS = 191
-"""The column's length: what MySQL indexes in utf8mb4 on every version. Of a theme's key too."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SLASHES = re.compile(r"/{2,}")
 
@@ -46,32 +45,6 @@ def theme_key(text: object) -> str:
     # Casefolding makes up to three letters of one; such a name is kept as it is written.
     key = folded if len(folded) <= MAX_ASSET_ID_CHARACTERS else name
     return _SLASHES.sub("/", key).strip("/ ") or "/"
-
-
-def checked_asset_id(text: object) -> str | None:
-    """Return what the caller calls a picture, trimmed; None for none.
-
-    Raises:
-        InvalidInput: not a string, empty, too long, or with control characters.
-    """
-    if text is None:
-        return None
-    if not isinstance(text, str) or not (trimmed := text.strip()):
-        raise InvalidInput(
-            "An asset id is text that is not empty; leave it out if there is none.",
-            fields={"asset_id": ["Text, not empty."]},
-        )
-    if len(trimmed) > MAX_ASSET_ID_CHARACTERS:
-        raise InvalidInput(
-            f"An asset id may have {MAX_ASSET_ID_CHARACTERS} characters at most.",
-            fields={"asset_id": [f"{MAX_ASSET_ID_CHARACTERS} characters at most."]},
-        )
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in trimmed):
-        raise InvalidInput(
-            "An asset id may not hold control characters.",
-            fields={"asset_id": ["No control characters."]},
-        )
-    return trimmed
 
 
 def image_hash(text: str) -> str | None:

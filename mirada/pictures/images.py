@@ -80,17 +80,26 @@ def see_image(
 
 
 def list_images(
-    session: Session, audience: Audience, *, cursor: int | None = None, limit: int = 50
+    session: Session,
+    audience: Audience,
+    *,
+    asset_id: str | None = None,
+    cursor: int | None = None,
+    limit: int = 50,
 ) -> list[Image]:
     """Return at most `limit` images the viewer may see, newest first, content and owner loaded.
 
     Args:
         session: any.
         audience: who asks; their own images alone where it says so.
+        asset_id: only images that are called so; None for all.
         cursor: the id of the last image of the page before; None for the first page.
         limit: >= 1.
     """
-    query = newest_first(visible_images(audience), Image.id, cursor, limit)
+    visible = visible_images(audience)
+    if asset_id is not None:
+        visible = visible.where(Image.asset_id == asset_id)
+    query = newest_first(visible, Image.id, cursor, limit)
     return list(session.execute(_loaded(query)).scalars())
 
 

@@ -130,6 +130,8 @@ def _claim(key: str | None, picture: NewPicture, image: NewImage, claims: FileCl
         asked["read_metadata"] = False
     if not image.auto_caption:
         asked["auto_caption"] = False
+    if image.asset_id is not None:
+        asked["asset_id"] = image.asset_id
     return once(image.owner_id, key, picture.sha256, asked)
 
 

@@ -31,12 +31,14 @@ class NewImage:
         texts: what the owner wrote of it.
         is_public: whether anyone may see it.
         auto_caption: whether the owner lets a model describe the picture.
+        asset_id: what the owner calls it elsewhere, as `checked_asset_id` returns it; None for nothing.
     """
 
     owner_id: int
     texts: Texts = Texts()
     is_public: bool = False
     auto_caption: bool = True
+    asset_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

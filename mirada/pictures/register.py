@@ -152,6 +152,7 @@ def _insert_image(
         owner=owner,
         content=content,
         filename=texts.filename,
+        asset_id=image.asset_id,
         prompt=texts.prompt,
         prompt_text_id=text_id,
         prompt_is_due=text_id is not None,

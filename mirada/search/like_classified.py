@@ -32,7 +32,8 @@ class SimilarPicture:
 
     Attributes:
         sha256: of its bytes.
-        asset_id: the viewer's own name for it; None where they did not have it classified.
+        asset_id: the viewer's own name for it: of its classification, else of their newest image of it
+            that has one; None for none.
         similarity: cosine in [-1, 1], higher is nearer.
     """
 
@@ -147,13 +148,24 @@ def _contents_of(
     own_image = select(Image.id).where(
         Image.content_id == Content.id, Image.owner_id == audience.viewer_id
     )
+    own_name = (
+        select(Image.asset_id)
+        .where(
+            Image.content_id == Content.id,
+            Image.owner_id == audience.viewer_id,
+            Image.asset_id.is_not(None),
+        )
+        .order_by(Image.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
     has_sent = func.coalesce(ClassifiedPicture.sent_bytes, false()) == true()
     return (
         select(
             Embedding.id.label("embedding_id"),
             Content.id.label("content_id"),
             Content.sha256,
-            ClassifiedPicture.asset_id,
+            func.coalesce(ClassifiedPicture.asset_id, own_name).label("asset_id"),
             or_(has_sent, own_image.exists()).label("is_own"),
         )
         .join(Content, Content.id == Embedding.content_id)

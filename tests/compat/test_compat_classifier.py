@@ -234,7 +234,7 @@ def test_similar_images_are_remembered_and_stored_pictures_without_the_picture_i
 ) -> None:
     service.encoder.show("a cat")
     service.classify(picture(1), asset_id="a-1")
-    response = service.post(picture(2), "/api/v1/images")
+    response = service.post(picture(2), "/api/v1/images", asset_id="upload-2")
     assert response.status_code == 201
     service.classify(picture(2))
     service.encoder.show("a dog")
@@ -244,7 +244,7 @@ def test_similar_images_are_remembered_and_stored_pictures_without_the_picture_i
     body = service.classify(picture(4))
     hashes = [hashlib.sha256(picture(seed)).hexdigest() for seed in (1, 2)]
     assert [found["image_hash"] for found in body["similar_images"]] == hashes
-    assert [found["asset_id"] for found in body["similar_images"]] == ["a-1", None]
+    assert [found["asset_id"] for found in body["similar_images"]] == ["a-1", "upload-2"]
     for found in body["similar_images"]:
         assert set(found) == {"image_hash", "asset_id", "similarity"}
         assert found["similarity"] == pytest.approx(1, abs=1e-5)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirada.feedback.verdicts import checked_asset_id, image_hash, theme_key
+from mirada.feedback.verdicts import image_hash, theme_key
+from mirada.kernel.asset_ids import checked_asset_id
 from mirada.kernel.errors import InvalidInput
 
 

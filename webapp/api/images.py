@@ -73,9 +73,12 @@ IF_NONE_MATCH = request_header("If-None-Match", "Answer 304 when the reply still
 def list_images(query: PageQuery) -> Listed[Any]:
     """Public images and the caller's own."""
     caller = current_caller()
-    audience = caller.audience.own_alone() if query.filters["mine"] else caller.audience
+    asset_id = query.filters["asset_id"]
+    # What others call their pictures is theirs.
+    is_own_alone = query.filters["mine"] or asset_id is not None
+    audience = caller.audience.own_alone() if is_own_alone else caller.audience
     with current_runtime().reading() as session:
-        rows = images.list_images(session, audience, **query.bounds)
+        rows = images.list_images(session, audience, asset_id=asset_id, **query.bounds)
         liked = likes.liked_among(session, caller.user_id, [image.id for image in rows])
     return Listed(rows, lambda image: image_body(image, caller.user_id, liked))
 
@@ -124,6 +127,7 @@ def create_image(query: dict[str, Any]) -> Any:
             ),
             is_public=fields["is_public"],
             auto_caption=fields["auto_caption"],
+            asset_id=fields["asset_id"],
         ),
         FileClaims(uploads.declared_media_type(upload), read_metadata=fields["read_metadata"]),
         request_id=request_id(),

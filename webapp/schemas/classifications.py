@@ -9,7 +9,7 @@ from flask import url_for
 from marshmallow import validate
 
 from mirada.db.classifier_models import ClassifiedPicture
-from mirada.feedback.verdicts import checked_asset_id
+from mirada.kernel.asset_ids import checked_asset_id
 from mirada.kernel.labels import normalised_name
 from mirada.search.by_vector import MAX_K
 from webapp.schemas.labels import (

@@ -9,7 +9,10 @@ import marshmallow as ma
 from flask import url_for
 from marshmallow import validate
 
+from mirada.kernel.asset_ids import checked_asset_id
+from webapp.schemas.labels import CheckedField
 from webapp.schemas.replies import PageQuerySchema, ReplySchema, ResourceSchema, ignored_names
+from webapp.schemas.texts import ASSET_ID
 
 GENERATION_EXAMPLE = {
     "generator": "AUTOMATIC1111",
@@ -30,6 +33,7 @@ IMAGE_EXAMPLE = {
     "id": 17,
     "owner": {"id": 1, "username": "local"},
     "filename": "cat.png",
+    "asset_id": "sticker-7",
     "prompt": "a cat with sunglasses, film still",
     "caption": "A cat with sunglasses",
     "caption_source": "person",
@@ -104,6 +108,11 @@ class ImageSchema(ResourceSchema):
 
     owner = ma.fields.Nested(OwnerSchema, required=True)
     filename = ma.fields.String(required=True, allow_none=True)
+    asset_id = ma.fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "What its owner calls it; for its owner only."},
+    )
     prompt = ma.fields.String(required=True, allow_none=True)
     caption = ma.fields.String(required=True, allow_none=True)
     generation = ma.fields.Nested(
@@ -186,6 +195,11 @@ class ImageListQuerySchema(PageQuerySchema):
     mine = ma.fields.Boolean(
         load_default=False, metadata={"description": "Only the caller's own images."}
     )
+    asset_id = CheckedField(
+        checked_asset_id,
+        load_default=None,
+        metadata=ASSET_ID | {"description": "Only the caller's own images of this name."},
+    )
 
 
 def image_body(image: Any, viewer_id: int | None, liked: Collection[int]) -> dict[str, Any]:
@@ -202,6 +216,7 @@ def image_body(image: Any, viewer_id: int | None, liked: Collection[int]) -> dic
         "id": image.id,
         "owner": {"id": image.owner.id, "username": image.owner.username},
         "filename": image.filename if is_owner else None,
+        "asset_id": image.asset_id if is_owner else None,
         "prompt": image.prompt,
         "caption": image.caption,
         "caption_source": image.caption_source,

@@ -6,7 +6,7 @@ sending what it is sure to refuse.
 
 from __future__ import annotations
 
-from mirada.feedback.verdicts import MAX_ASSET_ID_CHARACTERS
+from mirada.kernel.asset_ids import MAX_ASSET_ID_CHARACTERS
 from mirada.kernel.labels import MAX_NAME_CHARACTERS
 
 _CONTROL = r"\u0000-\u001f\u007f-\u009f"

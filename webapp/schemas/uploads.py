@@ -8,8 +8,10 @@ import marshmallow as ma
 from flask_smorest.fields import Upload
 from marshmallow import validate
 
+from mirada.kernel.asset_ids import checked_asset_id
 from mirada.kernel.user_text import MAX_TEXT_CHARS
-from webapp.schemas.texts import STORED
+from webapp.schemas.labels import CheckedField
+from webapp.schemas.texts import ASSET_ID, STORED
 
 
 class NewImageQuerySchema(ma.Schema):
@@ -25,11 +27,23 @@ class NewImageQuerySchema(ma.Schema):
     )
 
 
+def _asset_id_or_none(text: str) -> str | None:
+    # A field of a form that is sent empty counts as left out.
+    return checked_asset_id(text) if text.strip() else None
+
+
 class NewImageFieldsSchema(ma.Schema):
     """The fields of an upload beside the picture."""
 
     file = Upload(
         metadata={"description": "The picture: JPEG, PNG, WebP, GIF, AVIF, HEIC, TIFF or BMP."}
+    )
+    asset_id = CheckedField(
+        _asset_id_or_none,
+        load_default=None,
+        allow_none=False,
+        metadata=ASSET_ID
+        | {"description": "What you call the picture; for you alone, and need not be unique."},
     )
     caption = ma.fields.String(
         load_default=None,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from console import COMMANDS
 from console.program import program
@@ -73,13 +74,13 @@ def test_the_program_runs_in_any_folder_and_through_a_link(start: Start, tmp_pat
     ids=" ".join,
 )
 def test_what_only_reads_makes_no_database_and_says_there_is_none(
-    start: Start, tmp_path: Path, command: list[str]
+    tmp_path: Path, command: list[str]
 ) -> None:
-    run = start([str(BIN), *command])
+    run = CliRunner().invoke(program, command, env={"DATA_DIR": str(tmp_path / "data")})
 
-    assert run.returncode == 1
-    assert f"There is no database yet: {tmp_path}/data/mirada.db does not exist." in run.stderr
-    assert run.stderr.endswith("bin/mirada db upgrade\n")
+    assert run.exit_code == 1
+    assert f"There is no database yet: {tmp_path}/data/mirada.db does not exist." in run.output
+    assert run.output.endswith("bin/mirada db upgrade\n")
     assert not (tmp_path / "data").exists()
 
 

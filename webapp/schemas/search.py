@@ -100,6 +100,10 @@ class WeightsSchema(ma.Schema):
             raise ma.ValidationError("At least one weight must be above 0.")
 
 
+_OF_TEXTS = [Source.CAPTIONS.value, Source.KEYWORDS.value, ALL]
+"""What only a text is looked for in."""
+
+
 class SearchSchema(ma.Schema):
     """Exactly one of text, image_id and vector (or, in a multipart body, file), and how much to find."""
 
@@ -113,10 +117,10 @@ class SearchSchema(ma.Schema):
             together("image_id", "vector"),
             together("k", "limit"),
             without("text", together(weights={"type": "object"})),
-            without("text", together(**{"in": {"const": ALL}})),
+            without("text", together(**{"in": {"enum": _OF_TEXTS}})),
             together(
                 weights={"type": "object"},
-                **{"in": {"enum": [Source.PICTURES.value, Source.PROMPTS.value]}},
+                **{"in": {"enum": [source.value for source in Source]}},
             ),
         )
 
@@ -180,7 +184,7 @@ class MultipartSearchSchema(SearchSchema):
             together("text", "file"),
             together("image_id", "file"),
             together("k", "limit"),
-            without("text", together(**{"in": {"const": ALL}})),
+            without("text", together(**{"in": {"enum": _OF_TEXTS}})),
             together("file", **{"in": {"const": Source.PROMPTS.value}}),
         )
 

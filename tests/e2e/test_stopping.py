@@ -8,7 +8,7 @@ from pathlib import Path
 from testing.deployment import ROOT, Web, deployed
 from testing.servers.process import free_port
 
-QUIT_WHILE_A_CONNECTION_IS_HANDED_OVER = f"""
+QUIT_WHILE_A_REQUEST_IS_HANDED_OVER = f"""
 exec(compile(open({str(ROOT / "gunicorn.conf.py")!r}).read(), "gunicorn.conf.py", "exec"))
 _begin = post_worker_init
 
@@ -36,9 +36,9 @@ _asked = threading.Event()
 """
 
 
-def test_ctrl_c_ends_a_process_that_is_taking_a_connection(tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_process_that_is_taking_a_request_in(tmp_path: Path) -> None:
     conf = tmp_path / "interrupted.py"
-    conf.write_text(QUIT_WHILE_A_CONNECTION_IS_HANDED_OVER)
+    conf.write_text(QUIT_WHILE_A_REQUEST_IS_HANDED_OVER)
     port = free_port()
     with deployed(tmp_path, EMBEDDINGS_ENABLED="false", PORT=str(port)) as deployment:
         web = Web(
@@ -48,7 +48,8 @@ def test_ctrl_c_ends_a_process_that_is_taking_a_connection(tmp_path: Path) -> No
         deployment.clients.append(web.http)
         web.wait_until_healthy()
         assert web.http.get("/readyz").status_code == 200
-        with socket.create_connection(("127.0.0.1", port)):
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             # Gunicorn kills what has not ended after 30 s: that would be too late.
             assert web.process.popen.wait(15) == 0
         assert "Traceback" not in web.process.tail(200)

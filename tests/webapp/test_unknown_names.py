@@ -22,7 +22,7 @@ def refused(response: Any, *names: str) -> dict[str, Any]:
 def test_a_list_does_not_page_by_what_nobody_reads(client: FlaskClient, name: str) -> None:
     body = refused(client.get(f"/api/v1/images?{name}=2&limit=3"), name)
     assert body["detail"] == (
-        f"This call has no query parameter '{name}'; it takes cursor, limit and mine."
+        f"This call has no query parameter '{name}'; it takes asset_id, cursor, limit and mine."
     )
 
 

@@ -41,6 +41,17 @@ class Connection:
         """Whether the client has sent nothing since its last reply."""
         return self.receiving is not None and not self.receiving.has_begun
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether it is idle and nothing of a request has come that the main thread has yet to read."""
+        if not self.is_idle:
+            return False
+        try:
+            return not self.raw.recv(1, socket.MSG_PEEK)
+        except OSError:
+            # Nothing to read, or a connection that is broken.
+            return True
+
     def close(self) -> None:
         """Let go of everything."""
         if self.receiving is not None:

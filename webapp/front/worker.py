@@ -67,8 +67,10 @@ class FrontWorker(ThreadWorker):
 
     def _make_room(self) -> None:
         """Give up a connection: silent, or still sending, or in the lane, or waiting for a thread."""
-        idle = (conn for conn in self._receiving if conn.is_idle)
-        victim = next(idle, None) or next(iter(self._receiving), None)
+        silent = (conn for conn in self._receiving if conn.is_silent)
+        # A request that waits to be read is answered in a moment; one half received may never be whole.
+        begun = (conn for conn in self._receiving if not conn.is_idle)
+        victim = next(silent, None) or next(begun, None) or next(iter(self._receiving), None)
         if victim is not None:
             self._forget(victim)
             self._close(victim)

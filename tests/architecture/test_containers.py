@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 from typing import Any
 
 import pytest
@@ -92,13 +94,35 @@ def test_the_queue_is_kept_and_evicts_nothing() -> None:
     assert "--maxmemory-policy noeviction" in command
 
 
+def test_mysql_without_a_password_ends_with_a_sentence() -> None:
+    shell, option, script, name = SERVICES["mysql"]["entrypoint"]
+    refused = subprocess.run(
+        [shell, option, script.replace("$$", "$"), name, "mysqld"],
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (refused.returncode, refused.stderr) == (1, "Set DB_PASSWORD in .env.\n")
+
+
+def test_keys_of_a_product_are_mounted() -> None:
+    env_file = {"JWKS_FILE": "/etc/product/jwks.json"}
+    for service in MIRADA:
+        environment = SERVICES[service]["environment"]
+        assert _as_compose_reads(environment["JWKS_FILE"], env_file) == "/jwks.json"
+        assert _as_compose_reads(environment["JWKS_FILE"], {}) == ""
+        mounts = [_as_compose_reads(each, env_file) for each in SERVICES[service]["volumes"]]
+        assert "/etc/product/jwks.json:/jwks.json:ro" in mounts
+
+
 def test_every_volume_that_is_mounted_is_declared_and_used() -> None:
     mounted = {
         _as_compose_reads(volume, {}).split(":")[0]
         for service in SERVICES.values()
         for volume in service.get("volumes", [])
     }
-    assert mounted == set(COMPOSE["volumes"])
+    assert mounted - {"/dev/null"} == set(COMPOSE["volumes"])
 
 
 def test_containers_run_what_make_run_runs() -> None:

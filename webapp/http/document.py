@@ -53,12 +53,14 @@ need neither, and a key that is sent is what counts, cookie or not.
 absent: 404. A 503 carries `Retry-After`: the same request may work later. Every operation lists what
 it answers; before one is chosen the server itself may say 400 (no HTTP), 404 (no such address), 405,
 408 (sent too slowly), 413 or 431 (too large). Query parameters and form fields without a meaning are
-422.
+answered with 422 under `/api/v1`. The routes of the five systems ignore them, as those systems did;
+`POST /api/v1/images`, `.../images/search` and `.../images/ID/similar`, which are among them, name
+them in `ignored` and `X-Ignored`.
 
 **Freshness.** Whatever changes what can be found answers with `X-Change-Seq`; send it back as
 `X-Min-Change-Seq` and a search includes that change or says 503 (409 for a number that this
-database never gave, as after a restored backup). Calls without a key neither get these numbers nor
-may send them: they count everybody's changes.
+database never gave, as after a restored backup). Anonymous calls neither get these numbers nor
+may send them: they count everybody's changes. (Under `AUTH_MODE=open` no call is anonymous.)
 """
 
 

@@ -6,6 +6,7 @@ Usage: dev/demo.py [--url http://127.0.0.1:8000] [--key KEY]. Running it again a
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import os
 import sys
@@ -34,8 +35,13 @@ class Refused(Exception):
     def __init__(self, status: int, detail: str, retry_after_s: float = 1.0) -> None:
         """Keep the status, and when the server asks to be called again."""
         super().__init__(f"{status}: {detail}")
+        self.status = status
         self.is_passing = status in {429, 503}
         self.retry_after_s = retry_after_s
+
+
+class NotMirada(Exception):
+    """Something else answers; the message says what it did."""
 
 
 class Server:
@@ -53,7 +59,7 @@ class Server:
     ) -> dict[str, Any]:
         """Return the JSON reply; a server that is busy is asked again for a minute.
 
-        Raises Refused, or OSError when nobody answers.
+        Raises Refused, NotMirada, or OSError when nobody answers.
         """
         deadline = time.monotonic() + START_PATIENCE_S
         while True:
@@ -67,7 +73,7 @@ class Server:
     def call_once(
         self, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> dict[str, Any]:
-        """Return the JSON reply. Raises Refused, or OSError when nobody answers."""
+        """Return the JSON reply. Raises Refused, NotMirada, or OSError when nobody answers."""
         request = urllib.request.Request(  # noqa: S310 - the person names the server
             path if path.startswith(self.url) else self.url + path,
             data=body,
@@ -77,14 +83,12 @@ class Server:
             with self._opener.open(request, timeout=120) as reply:
                 return dict(json.load(reply))
         except urllib.error.HTTPError as error:
-            problem = error.read().decode(errors="replace")
-            try:
-                detail = json.loads(problem)["detail"]
-            except (ValueError, KeyError, TypeError):
-                detail = problem[:200]
-            asked_s = error.headers.get("Retry-After", "")
-            wait_s = min(float(asked_s), 10.0) if asked_s.isdigit() else 1.0
-            raise Refused(error.code, str(detail), wait_s) from error
+            raise _refusal(error) from error
+        except (http.client.HTTPException, ValueError, TypeError) as error:
+            # A connection that ends is OSError as well, and is tried again as such.
+            if isinstance(error, OSError):
+                raise
+            raise NotMirada("its reply is not JSON over HTTP") from error
 
     def troubles(self) -> list[str]:
         """Return what /health says is not well; [] where all is, or where it does not answer."""
@@ -126,6 +130,20 @@ class Server:
         self.call("/api/v1/images", parts, headers)
 
 
+def _refusal(error: urllib.error.HTTPError) -> Refused | NotMirada:
+    """Return what an error status means; one without a problem in JSON is not Mirada's."""
+    try:
+        detail = json.loads(error.read())["detail"]
+    except (ValueError, KeyError, TypeError):
+        # A proxy says so in HTML while Mirada, behind it, starts.
+        if error.code not in {429, 503}:
+            return NotMirada(f"it answers {error.code} {error.reason}")
+        detail = error.reason
+    asked_s = error.headers.get("Retry-After", "")
+    wait_s = min(float(asked_s), 10.0) if asked_s.isdigit() else 1.0
+    return Refused(error.code, str(detail), wait_s)
+
+
 def say(line: str, *, end: str = "\n") -> None:
     """Write for the person at the terminal."""
     sys.stdout.write(line + end)
@@ -137,14 +155,18 @@ def wait_for(server: Server) -> None:
 
     Raises:
         OSError, Refused: it did not within START_PATIENCE_S, or it refused for good.
+        NotMirada: something else answers there.
     """
     deadline = time.monotonic() + START_PATIENCE_S
     is_told = False
     while True:
         try:
-            server.call_once("/api/v1/images?limit=1")
+            if "results" not in server.call_once("/api/v1/images?limit=1"):
+                raise NotMirada("its reply is not one of Mirada's")
             return
         except (OSError, Refused) as error:
+            if isinstance(error, Refused) and error.status == 404:
+                raise NotMirada("it does not know /api/v1/images") from error
             is_hopeless = isinstance(error, Refused) and not error.is_passing
             if is_hopeless or time.monotonic() > deadline:
                 raise
@@ -204,12 +226,73 @@ def _start_line(url: str) -> str:
     return "make run" if port in {None, 8000} else f"PORT={port} make run"
 
 
+def _address(text: str) -> str:
+    """Return the address of a server; one without a scheme is taken as http.
+
+    Raises:
+        argparse.ArgumentTypeError: it is no such address.
+    """
+    url = text if "://" in text else f"http://{text}"
+    try:
+        parts = urllib.parse.urlsplit(url)
+        is_usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_usable = False
+    if not is_usable:
+        raise argparse.ArgumentTypeError(f"{text!r} is no address such as http://127.0.0.1:8000")
+    return url
+
+
+def _key_advice(url: str, *, is_named: bool, has_key: bool) -> str:
+    """Return how to run the demo again where the server takes no call without a key."""
+    arguments = f"--url {url} --key KEY" if is_named else "--key KEY"
+    port = urllib.parse.urlsplit(url).port
+    prefix = "" if is_named or port in {None, 8000} else f"PORT={port} "
+    return (
+        f"{'It does not take this key' if has_key else 'It asks for a key'}. Make one, with the "
+        "server's settings (.env, DATABASE_URL): bin/mirada users create NAME --admin\n"
+        f'Then run: {prefix}make demo ARGS="{arguments}"'
+    )
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "--url", type=_address, help="the server; by default the one the settings name"
+    )
+    parser.add_argument("--key", default=os.environ.get("MIRADA_KEY"), help="an API key, if needed")
+    return parser.parse_args()
+
+
+def _search(server: Server) -> list[dict[str, Any]]:
+    body = json.dumps(FIRST_SEARCH).encode()
+    reply = server.call("/api/v1/search", body, {"Content-Type": "application/json"})
+    return list(reply["results"])
+
+
+def _fill_and_search(server: Server, *, has_key: bool) -> None:
+    wait_for(server)
+    names = upload_missing(server)
+    if not server.call("/api/v1/models")["enabled"]:
+        say(
+            "They are stored, and not searchable while EMBEDDINGS_ENABLED is false. "
+            "Set it to true and start the server again: it embeds them then."
+        )
+        return
+    wait_until_embedded(server, names)
+    best = _search(server)
+    found = ", ".join(f"{each['image']['caption']} {each['similarity']:.2f}" for each in best)
+    say(f'"{FIRST_SEARCH["text"]}" finds: {found}\nTry it:')
+    key = " -H 'Authorization: Bearer KEY'" if has_key else ""
+    say(
+        f"  curl -s {server.url}/api/v1/search{key} -H 'Content-Type: application/json' "
+        f"-d '{json.dumps(FIRST_SEARCH)}'"
+    )
+
+
 def main() -> int:
     """Run; return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--url", help="the server; by default the one the settings name")
-    parser.add_argument("--key", default=os.environ.get("MIRADA_KEY"), help="an API key, if needed")
-    options = parser.parse_args()
+    options = _options()
     url = options.url
     if url is None:
         # Only now: with an address given, nothing of the product has to be installed here.
@@ -221,34 +304,20 @@ def main() -> int:
         except InvalidSettings as error:
             say(str(error))
             return SETTINGS_EXIT_CODE
-    server = Server(url, options.key)
+    has_key = bool(options.key)
     try:
-        wait_for(server)
-        names = upload_missing(server)
-        if not server.call("/api/v1/models")["enabled"]:
-            say(
-                "They are stored, and not searchable while EMBEDDINGS_ENABLED is false. "
-                "Set it to true and start the server again: it embeds them then."
-            )
-            return 0
-        wait_until_embedded(server, names)
-        best = server.call(
-            "/api/v1/search",
-            json.dumps(FIRST_SEARCH).encode(),
-            {"Content-Type": "application/json"},
-        )["results"]
+        _fill_and_search(Server(url, options.key), has_key=has_key)
     except Refused as error:
         say(f"The server refused: {error}")
+        if error.status == 401:
+            say(_key_advice(url, is_named=options.url is not None, has_key=has_key))
+        return 1
+    except NotMirada as error:
+        say(f"What answers at {url} is not Mirada: {error}. Is the address right, with its path?")
         return 1
     except OSError as error:
         say(f"Nobody answers at {url} ({error}). Start it first: {_start_line(url)}")
         return 1
-    found = ", ".join(f"{each['image']['caption']} {each['similarity']:.2f}" for each in best)
-    say(f'"{FIRST_SEARCH["text"]}" finds: {found}\nTry it:')
-    say(
-        f"  curl -s {server.url}/api/v1/search -H 'Content-Type: application/json' "
-        f"-d '{json.dumps(FIRST_SEARCH)}'"
-    )
     return 0
 
 

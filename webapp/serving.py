@@ -13,11 +13,12 @@ import time
 from collections.abc import Callable
 
 from mirada.background import Loop
-from mirada.config import OpenAs, Settings
+from mirada.config import AuthMode, OpenAs, Settings
 from mirada.db import spaces
 from mirada.embedding.backfill import backfill_at_start
 from mirada.health.probes import health_of
 from mirada.jobs.waiting import wake_at_start
+from mirada.kernel.commands import command_line
 from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.errors import DatabaseRefused, MiradaError, Unavailable
 from mirada.memory.taste import StyleWarmUp
@@ -231,6 +232,13 @@ def _ready_line(settings: Settings) -> str:
             f"EMBEDDINGS_ENABLED is true; {address}/docs tries every call."
         )
     demo = settings.prefixed("make demo")
+    if settings.effective_auth_mode is AuthMode.KEYS:
+        create = command_line("users create NAME --admin")
+        return (
+            f"Ready: {address} - it asks for a key; `{create}` in another terminal makes one, on "
+            f'the settings of this server; then run `{demo} ARGS="--key KEY"` and search for one '
+            f"of its stickers; {address}/docs tries every call."
+        )
     return (
         f"Ready: {address} - now run `{demo}` in another terminal, then search for one of its "
         f"stickers; {address}/docs tries every call."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ class Starting(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.calls += 1  # type: ignore[attr-defined]
         is_up = self.server.calls > 1  # type: ignore[attr-defined]
-        body = b"{}" if is_up else b'{"detail": "The database has no tables yet."}'
+        body = b'{"results": []}' if is_up else b'{"detail": "The database has no tables yet."}'
         self.send_response(200 if is_up else self.server.status)  # type: ignore[attr-defined]
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -148,3 +149,91 @@ def test_what_waiting_cannot_mend_is_said_at_once(later: Any) -> None:
     url = later(0, 401)
     with pytest.raises(DEMO["Refused"], match="401"):
         wait_for(url, 20)
+
+
+def demo(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.delenv("MIRADA_KEY", raising=False)
+    monkeypatch.setattr(sys, "argv", ["demo.py", *arguments])
+    return int(DEMO["main"]())
+
+
+def replying(
+    status: int, body: bytes, content_type: str = "application/json"
+) -> type[BaseHTTPRequestHandler]:
+    """Return a server that says the same to everything."""
+
+    class Always(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    return Always
+
+
+def test_without_a_key_it_says_how_to_get_one_and_what_to_type_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with answering(replying(401, b'{"detail": "Send a key."}')) as url:
+        assert demo(monkeypatch, "--url", url) == 1
+        said = capsys.readouterr().out
+        assert "bin/mirada users create NAME --admin" in said
+        assert f'make demo ARGS="--url {url} --key KEY"' in said
+        assert demo(monkeypatch, "--url", url, "--key", "mrd_wrong") == 1
+        assert "does not take this key" in capsys.readouterr().out
+        # The server of the settings is named by its port.
+        port = url.rpartition(":")[2]
+        monkeypatch.setenv("PORT", port)
+        assert demo(monkeypatch) == 1
+        assert f'PORT={port} make demo ARGS="--key KEY"' in capsys.readouterr().out
+
+
+def test_an_address_without_a_scheme_is_http(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with answering(replying(401, b'{"detail": "Send a key."}')) as url:
+        assert demo(monkeypatch, "--url", url.removeprefix("http://")) == 1
+    assert "The server refused: 401: Send a key." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("address", ["ftp://127.0.0.1", "127.0.0.1:eighty", "http://"])
+def test_what_is_no_address_is_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], address: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        demo(monkeypatch, "--url", address)
+    assert ended.value.code == 2
+    assert "is no address such as http://" in capsys.readouterr().err
+
+
+PAGE = b"<!DOCTYPE html><html><body>hello</body></html>"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "content_type"),
+    [
+        (404, PAGE, "text/html"),
+        (500, PAGE, "text/html"),
+        (200, PAGE, "text/html"),
+        (200, b"[]", "application/json"),
+        (200, b"{}", "application/json"),
+        (404, b'{"detail": "Not Found"}', "application/json"),
+    ],
+)
+def test_a_server_that_is_not_mirada_is_told_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    status: int,
+    body: bytes,
+    content_type: str,
+) -> None:
+    with answering(replying(status, body, content_type)) as url:
+        assert demo(monkeypatch, "--url", url) == 1
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"What answers at {url} is not Mirada")
+    assert "<" not in line

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from mirada.config import Settings
+from mirada.config import AuthMode, Settings
 from mirada.db.models import Image
 from mirada.kernel.errors import Unavailable
 from mirada.people import users
@@ -112,6 +112,9 @@ def test_the_ready_line_invites_to_search_only_where_there_is_a_search() -> None
     # Typed in another terminal, it has to find this server.
     other = settings.model_copy(update={"port": 8001})
     assert "`PORT=8001 make demo`" in _ready_line(other)
+    keys = other.model_copy(update={"auth_mode": AuthMode.KEYS})
+    assert "`bin/mirada users create NAME --admin`" in _ready_line(keys)
+    assert '`PORT=8001 make demo ARGS="--key KEY"`' in _ready_line(keys)
     off = settings.model_copy(update={"embeddings_enabled": False})
     assert "make demo" not in _ready_line(off)
     assert "EMBEDDINGS_ENABLED" in _ready_line(off)

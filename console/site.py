@@ -125,6 +125,7 @@ def require_database(settings: Settings) -> None:
     if not settings.is_embedded or not name or name == ":memory:" or Path(name).exists():
         return
     raise click.ClickException(
-        f"There is no database yet: {name} does not exist. The first start of the server makes it, "
-        f"and so does: {command_line('db upgrade')}"
+        f"There is no database yet: {name} does not exist. Where the server runs with another DATA_DIR, "
+        "set the same for this command. Otherwise the first start of the server makes it, and so does: "
+        + command_line("db upgrade")
     )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import logging
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -18,12 +19,12 @@ from pydantic import (
     ValidationInfo,
     create_model,
     field_validator,
-    model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL
 
 from mirada.database_url import parse_database_url
+from mirada.env_file import lines_at_fault
 from mirada.jwks import read_key_set
 from mirada.kernel.captions import CaptionLanguage
 from mirada.kernel.drawing import checked_size
@@ -120,13 +121,16 @@ class Settings(BaseSettings):
         description="URL (mysql://, postgresql+psycopg:// or sqlite:///). "
         "Unset: DB_HOST and its companions, else SQLite in DATA_DIR.",
     )
-    db_host: str | None = Field(
-        None, description="MySQL or MariaDB host, when DATABASE_URL is unset."
-    )
     db_port: int = Field(3306, ge=1, le=65535, description="MySQL or MariaDB port.")
     db_user: str | None = Field(None, description="MySQL or MariaDB user.")
     db_password: SecretStr | None = Field(None, description="MySQL or MariaDB password.")
     db_name: str | None = Field(None, description="MySQL or MariaDB database.")
+    # Behind its companions, because its check looks at them.
+    db_host: str | None = Field(
+        None,
+        validate_default=True,
+        description="MySQL or MariaDB host, when DATABASE_URL is unset.",
+    )
     db_pool_size: int = Field(16, ge=1, le=256, description="Connections kept open per process.")
     redis_url: SecretStr | None = Field(
         None, description="Redis for the job queue. Unset: jobs run in the web process."
@@ -454,6 +458,29 @@ class Settings(BaseSettings):
         parse_database_url(value.get_secret_value())
         return value
 
+    @field_validator("db_host")
+    @classmethod
+    def _complete_database(cls, value: str | None, info: ValidationInfo) -> str | None:
+        # A field at fault is not in `info.data`: it is told by itself.
+        if info.data.get("database_url", "") is not None:
+            return value
+        given = [
+            name
+            for name in ("db_user", "db_password", "db_name")
+            if info.data.get(name, "") is not None
+        ]
+        missing = [name.upper() for name in ("db_user", "db_name") if name not in given]
+        if value is not None and missing:
+            raise ValueError(f"it needs {' and '.join(missing)} as well")
+        if value is None and given:
+            # A mistyped DB_HOST would otherwise serve an empty SQLite database to everybody.
+            names = " and ".join(name.upper() for name in given)
+            raise ValueError(
+                f"it is not set, and neither is DATABASE_URL, so nothing says where the database of {names} "
+                f"is; set one of the two, or remove {names}"
+            )
+        return value
+
     @field_validator("redis_url")
     @classmethod
     def _known_queue(cls, value: SecretStr | None) -> SecretStr | None:
@@ -505,16 +532,6 @@ class Settings(BaseSettings):
             raise ValueError("expected http:// or https://")
         return value
 
-    @model_validator(mode="after")
-    def _complete_database(self) -> Self:
-        if self.database_url is None and self.db_host is not None:
-            missing = [
-                name.upper() for name in ("db_user", "db_name") if getattr(self, name) is None
-            ]
-            if missing:
-                raise ValueError(f"DB_HOST needs {' and '.join(missing)} as well")
-        return self
-
     @classmethod
     def from_env(cls, **overrides: Any) -> Settings:
         """Read the environment and the `.env` file.
@@ -525,9 +542,15 @@ class Settings(BaseSettings):
         Raises:
             InvalidSettings: settings are wrong; the message names each of them on a line.
         """
-        env_file = _EnvFile.to_read()
+        env_file, lines = _EnvFile.to_read()
+        # The lines are told below, once; the reader warns of them each time, and goes on.
+        logging.getLogger("dotenv").setLevel(logging.ERROR)
         found = _NotBuilt(_env_file=env_file)
         refused = [
+            f"  {env_file}, line {line}: expected NAME=value, such as PORT=8000, or a comment behind #"
+            for line in lines
+        ]
+        refused += [
             f"  {name}: {reason} Remove it."
             for name, reason in NOT_BUILT.items()
             if getattr(found, name.lower()) is not None
@@ -643,25 +666,26 @@ class _EnvFile(BaseSettings):
     """The setting that names the `.env` file."""
 
     @classmethod
-    def to_read(cls) -> Path:
-        """Return the file.
+    def to_read(cls) -> tuple[Path, list[int]]:
+        """Return the file, and the numbers of its lines that set nothing.
 
         Raises:
             InvalidSettings: it cannot be read, or somebody named it and it is not there.
         """
         named = cls()
         file, is_named = named.mirada_env_file, bool(named.model_fields_set)
+        lines: list[int] = []
         try:
             # Whoever names a file that is not there would work on the defaults' database.
             if is_named or file.exists():
-                file.read_text("utf-8")
+                lines = lines_at_fault(file.read_text("utf-8"))
         except (OSError, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
             name = "MIRADA_ENV_FILE" if is_named else ".env"
             raise InvalidSettings(
                 _report([f"  {name}: {file} cannot be read: {reason}"])
             ) from error
-        return file
+        return file, lines
 
     mirada_env_file: Path = Field(
         PROJECT_ROOT / ".env", validation_alias=AliasChoices("MIRADA_ENV_FILE")
@@ -700,8 +724,7 @@ def _is_loopback(host: str) -> bool:
 
 def _faults(error: ValidationError) -> list[str]:
     return [
-        f"  {str(fault['loc'][0]).upper() if fault['loc'] else 'DB_HOST'}: "
-        + fault["msg"].removeprefix("Value error, ")
+        f"  {str(fault['loc'][0]).upper()}: " + fault["msg"].removeprefix("Value error, ")
         for fault in error.errors(include_url=False)
     ]
 

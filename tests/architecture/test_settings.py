@@ -111,6 +111,68 @@ def test_a_file_of_settings_that_cannot_be_read_is_told(
             Settings.from_env()
 
 
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("PORT=8000\n\nAUTH_MODE: keys\n", [3]),
+        ("nonsense\n", [1]),
+        ("# a comment\r\n\r\n  AUTH MODE=keys\r\nexport AUTH_MODE\r\n", [3, 4]),
+        ("AUTH_MODE:=keys\n", [1]),
+        ('JWT_ISSUER="a\nb"\nAUTH_MODE="keys\n', [3]),
+        ("export PORT = 8000 # usual\nLOG_LEVEL='info'\nDB_NAME=\n# end", []),
+    ],
+)
+def test_a_line_that_sets_nothing_is_told_with_the_other_faults(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    text: str,
+    lines: list[int],
+) -> None:
+    env_file = tmp_path / "mirada.env"
+    env_file.write_bytes(text.encode())
+    monkeypatch.setenv("MIRADA_ENV_FILE", str(env_file))
+
+    with pytest.raises(InvalidSettings) as caught:
+        Settings.from_env(adaptive_alpha=2)
+
+    told = re.findall(rf"^  {env_file}, line (\d+): expected NAME=value", str(caught.value), re.M)
+    assert [int(line) for line in told] == lines
+    assert "ADAPTIVE_ALPHA" in str(caught.value)
+    assert "keys" not in str(caught.value)
+    # The reader of the file would warn as well, several times.
+    assert caplog.records == []
+    if lines:
+        with pytest.raises(InvalidSettings, match="expected NAME=value"):
+            Settings.from_env()
+
+
+@pytest.mark.parametrize("name", ["DB_USER", "DB_PASSWORD", "DB_NAME"])
+def test_a_database_s_user_without_its_host_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "sesame")
+    with pytest.raises(InvalidSettings) as caught:
+        Settings.from_env(adaptive_alpha=2)
+    told = str(caught.value)
+    assert "  DB_HOST: it is not set, and neither is DATABASE_URL" in told
+    assert f"or remove {name}\n" in told
+    assert "sesame" not in str(caught.value)
+    assert "ADAPTIVE_ALPHA" in str(caught.value)
+
+    # The URL wins, as it does in docker-compose.yml, which passes these along.
+    assert Settings.from_env(database_url="mysql://u:p@h/d").url.host == "h"
+    monkeypatch.setenv(name, "")
+    assert Settings.from_env().is_embedded
+
+
+def test_a_database_s_host_needs_its_companions() -> None:
+    with pytest.raises(InvalidSettings, match="DB_HOST: it needs DB_USER and DB_NAME as well"):
+        Settings.from_env(db_host="db")
+    with pytest.raises(InvalidSettings, match="DB_HOST: it needs DB_NAME as well"):
+        Settings.from_env(db_host="db", db_user="mirada")
+
+
 def test_a_fault_never_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "oracle://scott:tiger@db/mirada")
     with pytest.raises(InvalidSettings) as caught:

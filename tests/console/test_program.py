@@ -80,6 +80,7 @@ def test_what_only_reads_makes_no_database_and_says_there_is_none(
 
     assert run.exit_code == 1
     assert f"There is no database yet: {tmp_path}/data/mirada.db does not exist." in run.output
+    assert "Where the server runs with another DATA_DIR, set the same" in run.output
     assert run.output.endswith("bin/mirada db upgrade\n")
     assert not (tmp_path / "data").exists()
 

@@ -10,7 +10,7 @@ from console.site import Command, FirstCommand, Group, current_runtime
 from console.terminal import console
 from mirada.health import doctor as examination
 from mirada.health.check_models import models_report
-from mirada.health.restored import go_on_after_backup
+from mirada.health.restored import go_on_after_backup, is_in_use
 from mirada.kernel.commands import command_line
 
 database = Group("db", help="The database's tables.")
@@ -57,14 +57,30 @@ def check_models() -> None:
         raise click.exceptions.Exit(1)
 
 
-@click.command("restored", cls=FirstCommand)
-def restored() -> None:
+@click.command("restored", cls=Command)
+@click.option("--yes", "is_sure", is_flag=True, help="Ask nothing, and mind no running server.")
+def restored(is_sure: bool) -> None:
     """Tell Mirada that its database was restored from a backup; run it before the server starts again.
 
     Ids and change numbers go on above all that were ever given, index files of before are void, and sessions
     end. Pictures and their texts stay as they are.
     """
-    done = go_on_after_backup(current_runtime())
+    runtime = current_runtime()
+    if not is_sure:
+        if is_in_use(runtime):
+            raise click.ClickException(
+                "A server or a worker runs on this database, or ran within the last minute. Stop every one, "
+                "then run this again; where none runs: " + command_line("restored --yes")
+            )
+        where = runtime.settings.url.render_as_string(hide_password=True)
+        console().print(
+            f"The database {where} gets a new identity: its ids and change numbers go on above all that "
+            "were ever given, index files of before are void, and sessions end. This cannot be undone, and "
+            "is right after a backup was restored, while no server runs.",
+            highlight=False,
+        )
+        click.confirm("Was it restored from a backup?", abort=True)
+    done = go_on_after_backup(runtime)
     console().print(
         f"The database goes on as {done.db_epoch}: ids and change numbers are above {done.above}. Start "
         f"the server, then look for missing files: {command_line('doctor')}"

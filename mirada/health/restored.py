@@ -17,6 +17,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    inspect,
     select,
     table,
     text,
@@ -32,8 +33,10 @@ from mirada.db.models import (
     Installation,
     Job,
     JobState,
+    Lease,
 )
 from mirada.db.session import driver_errors_told, now_ms
+from mirada.jobs import leases
 from mirada.runtime import Runtime
 
 RESTORATION = "restored"
@@ -83,6 +86,25 @@ def go_on_after_backup(runtime: Runtime) -> Restored:
         if runtime.database.engine.dialect.name == "sqlite":
             session.execute(insert(Job).values(_restoration(above, epoch)))
     return Restored(epoch, above)
+
+
+def is_in_use(runtime: Runtime) -> bool:
+    """Return whether the database shows that a server or a worker is running on it.
+
+    Each of them that works jobs sweeps, or waits to; one that was killed seems to run for half a minute. A
+    dump that was made a moment ago shows the process of then. Raises Unavailable.
+    """
+    with driver_errors_told(), runtime.database.engine.connect() as connection:
+        has_leases = inspect(connection).has_table(Lease.__tablename__)
+    if not has_leases:
+        return False
+    with runtime.reading() as session:
+        running = select(Job.id).where(
+            Job.state == JobState.RUNNING, Job.lease_until_ms >= now_ms()
+        )
+        return (
+            leases.is_held(session, leases.SWEEPER) or session.scalar(running.limit(1)) is not None
+        )
 
 
 def _above_all(connection: Connection) -> int:

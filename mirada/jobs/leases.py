@@ -46,6 +46,14 @@ def acquire(
     return session.execute(select(Lease.fencing_token).where(Lease.name == name)).scalar_one()
 
 
+def is_held(session: Session, name: str) -> bool:
+    """Return whether a process holds this lease now."""
+    held = select(Lease.name).where(
+        Lease.name == name, Lease.holder.is_not(None), Lease.lease_until_ms >= now_ms()
+    )
+    return session.execute(held).first() is not None
+
+
 def release(session: Session, name: str, fencing_token: int) -> None:
     """Give a lease back; harmless when it has been taken since."""
     mine = update(Lease).where(Lease.name == name, Lease.fencing_token == fencing_token)

@@ -6,13 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
-from mirada.db.models import ChangeCounter, Image, IndexSnapshot, Installation, Job
-from mirada.health.restored import go_on_after_backup
+from mirada.db.models import ChangeCounter, Image, IndexSnapshot, Installation, Job, JobState
+from mirada.db.session import now_ms
+from mirada.health.restored import go_on_after_backup, is_in_use
 from testing.console import run_command
 from testing.worksite import Site
 from workers import in_process
+from workers.sweeper import Sweeper
 
 LARGEST_IN_JAVASCRIPT = 2**53 - 1
 
@@ -98,10 +100,50 @@ def test_an_index_of_before_begins_afresh_and_misses_nothing(live: Site) -> None
 
 
 def test_the_command_says_what_comes_next(live: Site) -> None:
-    done = run_command(live.runtime, "restored")
+    done = run_command(live.runtime, "restored", "--yes")
 
     assert done.exit_code == 0, done.output
     said = " ".join(done.output.split())
     assert epoch(live) in said
     assert "ids and change numbers are above" in said
     assert "doctor" in said
+
+
+def test_the_command_asks_first(make_site: Callable[..., Site]) -> None:
+    site = make_site()
+    was = epoch(site)
+
+    # Nobody answers here, which is no yes.
+    asked = run_command(site.runtime, "restored")
+
+    said = " ".join(asked.output.split())
+    assert asked.exit_code == 1
+    assert "gets a new identity" in said
+    assert "Was it restored from a backup? [y/N]" in said
+    assert epoch(site) == was
+
+
+def test_the_command_refuses_beside_a_running_server(make_site: Callable[..., Site]) -> None:
+    site = make_site()
+    was = epoch(site)
+    sweeper = Sweeper(site.runtime)
+    sweeper.sweep()
+
+    refused = run_command(site.runtime, "restored")
+
+    assert refused.exit_code == 1
+    assert "A server or a worker runs on this database" in refused.output
+    assert epoch(site) == was
+    sweeper.stop()
+    assert "Was it restored" in run_command(site.runtime, "restored").output
+
+
+def test_a_job_under_way_shows_a_running_worker(make_site: Callable[..., Site]) -> None:
+    site = make_site()
+    assert not is_in_use(site.runtime)
+    site.upload(1)
+    with site.runtime.transaction() as session:
+        running = {Job.state: JobState.RUNNING, Job.lease_until_ms: now_ms() + 45_000}
+        session.execute(update(Job).values(running))
+
+    assert is_in_use(site.runtime)

@@ -10,7 +10,7 @@ import click
 
 from mirada.config import SETTINGS_EXIT_CODE, InvalidSettings, Settings
 from mirada.kernel.commands import command_line
-from mirada.kernel.errors import DatabaseRefused, MiradaError
+from mirada.kernel.errors import DatabaseAway, DatabaseRefused, MiradaError
 from mirada.runtime import Runtime
 from workers import doorbell, logs
 
@@ -73,7 +73,7 @@ class Command(click.Command):
             if not self.makes_database:
                 require_database(_site().settings)
             return super().invoke(ctx)
-        except DatabaseRefused as error:
+        except (DatabaseAway, DatabaseRefused) as error:
             raise click.ClickException(error.for_operator) from error
         except MiradaError as error:
             raise click.ClickException(error.detail) from error

@@ -55,6 +55,11 @@ def parse_database_url(written: str) -> URL:
     try:
         url = make_url(written.strip())
         _ = url.port
+        # What follows an @ of a password is read as the host, and no name has one.
+        if "@" in (url.host or ""):
+            raise ValueError("an @ in the host")
+        # Names that the drivers could not look up at all, such as one with an empty part.
+        (url.host or "").encode("idna")
     except (ArgumentError, ValueError) as error:
         raise ValueError(
             f"not a database URL; expected e.g. {EXAMPLE}. Write @ : / # % in a password as %40 %3A "

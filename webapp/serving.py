@@ -151,7 +151,7 @@ class Serving:
                 self._is_migrated = True
                 logger.info("The database is up to date")
             except Unavailable as error:
-                why = error.for_operator if isinstance(error, DatabaseRefused) else error.detail
+                why = error.for_operator if isinstance(error, DatabaseRefused) else str(error)
                 if why != told:
                     logger.warning("%s Requests are answered 503 until that has changed.", why)
                     told = why

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from mirada.kernel.commands import command_line
 from mirada.kernel.errors import (
+    DatabaseAway,
     DatabaseBusy,
     DatabaseRefused,
     Deadlock,
@@ -108,12 +110,47 @@ _POSTGRESQL_FATAL: tuple[tuple[str, type[Unavailable], str], ...] = (
 """By the words of a refused connection, for which the driver has no SQLSTATE."""
 
 
-def told(error: DBAPIError | PoolTimeout) -> Unavailable | None:
+CAUSES = (
+    ("refused", "the connection was refused, so no database server listens there"),
+    (
+        "name or service|name resolution|resolve host|nodename|no address associated",
+        "the name of the host is unknown",
+    ),
+    ("timed out|timeout expired", "no answer came in time"),
+    ("unreachable|no route", "no way in the network leads there"),
+    ("no such file", "there is no such socket"),
+)
+"""What the drivers say of a connection that did not come about, in words; the first that fits."""
+BROKEN_OFF = "the connection broke off"
+PORTS = {"mysql": 3306, "mariadb": 3306, "postgresql": 5432}
+
+
+def told(error: DBAPIError | PoolTimeout, url: URL | None = None) -> Unavailable | None:
     """Return the error of ours for a driver's; None where our own statement is at fault.
 
     A DatabaseRefused keeps the server's words in `said`, for the operator alone: the sentence itself
-    may reach any client.
+    may reach any client. So does a DatabaseAway with the address.
+
+    Args:
+        error: the driver's.
+        url: of the database; without it no address is named.
     """
+    found = _told(error)
+    if url is None or found is None or found.detail != AWAY:
+        return found
+    said = str(getattr(error, "orig", error)).lower()
+    why = next((words for pattern, words in CAUSES if re.search(pattern, said)), BROKEN_OFF)
+    return DatabaseAway(AWAY, where=_where(url), why=why)
+
+
+def _where(url: URL) -> str:
+    if url.get_backend_name() == "sqlite":
+        return str(url.database)
+    host = url.host or url.query.get("unix_socket") or url.query.get("host") or "this machine"
+    return f"{host}:{url.port or PORTS[url.get_backend_name()]}"
+
+
+def _told(error: DBAPIError | PoolTimeout) -> Unavailable | None:
     if isinstance(error, PoolTimeout):
         return Unavailable("All database connections are busy; try again shortly.")
     original = error.orig

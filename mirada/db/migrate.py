@@ -35,7 +35,7 @@ from mirada.db.first_look import (
 )
 from mirada.db.models import Base, ChangeCounter, Installation
 from mirada.db.names import PREFIX, VERSION_TABLE
-from mirada.db.session import Database
+from mirada.db.session import Database, driver_errors_told
 from mirada.db.word_index import write_missing
 from mirada.kernel.errors import DatabaseRefused, StorageFull, Unavailable
 
@@ -97,7 +97,7 @@ def _told(error: DBAPIError | PoolTimeout | OSError, engine: Engine) -> Unavaila
             else DatabaseRefused(errors.FILE, said=str(error))
         )
     else:
-        ours = errors.told(error)
+        ours = errors.told(error, engine.url)
     if ours is None:
         ours = DatabaseRefused(
             "The database refused a change of its tables, so it is not migrated; no row is lost.",
@@ -121,10 +121,13 @@ def _whose(path: Path) -> str:
 
 
 def revisions(engine: Engine) -> tuple[str | None, str | None]:
-    """Return the migration the database is at, None before the first, and this version's last one."""
+    """Return the migration the database is at, None before the first, and this version's last one.
+
+    Raises Unavailable.
+    """
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS_DIR))
-    with engine.connect() as connection:
+    with driver_errors_told(engine), engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
         return context.get_current_revision(), ScriptDirectory.from_config(
             config
@@ -134,9 +137,9 @@ def revisions(engine: Engine) -> tuple[str | None, str | None]:
 def differences(engine: Engine) -> list[object]:
     """Return the differences between the tables and the models, as Alembic finds them; [] for none.
 
-    Tables of others are not compared.
+    Tables of others are not compared. Raises Unavailable.
     """
-    with engine.connect() as connection:
+    with driver_errors_told(engine), engine.connect() as connection:
         context = MigrationContext.configure(
             connection,
             opts={

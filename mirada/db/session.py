@@ -168,7 +168,7 @@ class Database:
         with (
             self.patience.guarding(writes=True),
             self._writers_turn(),
-            driver_errors_told(),
+            driver_errors_told(self.engine),
             Session(self._writing_engine, expire_on_commit=False) as session,
         ):
             yield session
@@ -181,7 +181,7 @@ class Database:
         """Yield a Session for SELECTs; changes are rolled back. Raises Unavailable."""
         with (
             self.patience.guarding(writes=False),
-            driver_errors_told(),
+            driver_errors_told(self.engine),
             Session(self.engine, expire_on_commit=False) as session,
         ):
             yield session
@@ -221,12 +221,12 @@ def count_changed(
 
 
 @contextmanager
-def driver_errors_told() -> Iterator[None]:
+def driver_errors_told(engine: Engine) -> Iterator[None]:
     """Turn the driver's errors into errors of ours, except those that our own statement is to blame for."""
     try:
         yield
     except (DBAPIError, PoolTimeout) as error:
-        ours = errors.told(error)
+        ours = errors.told(error, engine.url)
         if ours is None:
             raise
         raise ours from error

@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
+from mirada.config import AuthMode, OpenAs
 from mirada.db import spaces, waits
 from mirada.health.check_models import check_models_available
 from mirada.jobs.stalled import PATIENCE_S, stalled_s
@@ -69,6 +70,7 @@ class Probe(Generic[Found]):
         patience_s: float = 0.0,
         why_late: Callable[[], str] = lambda: TOO_LATE,
         is_brief: bool = True,
+        says_where: bool = False,
     ) -> None:
         """Keep what to try.
 
@@ -80,6 +82,7 @@ class Probe(Generic[Found]):
             why_late: returns a sentence about a try that is not over yet.
             is_brief: it waits for the database as briefly as a request; a try that hangs longer would
                 not see that all is well again.
+            says_where: everybody who asks is an administrator, and may read addresses.
         """
         self.name = name
         self._attempt = attempt
@@ -87,6 +90,7 @@ class Probe(Generic[Found]):
         self._patience_s = patience_s
         self._why_late = why_late
         self._is_brief = is_brief
+        self._says_where = says_where
         self._changed = threading.Condition()
         self._is_running = False
         self._result: Result[Found] | None = None
@@ -118,7 +122,7 @@ class Probe(Generic[Found]):
                 waits.begin_request()
             result = Result(self._attempt())
         except MiradaError as error:
-            result = Result(None, error.detail)
+            result = Result(None, str(error) if self._says_where else error.detail)
         except Exception as error:  # The edge of a thread: whatever it is, the probe has failed.
             logger.warning("probe_failed", probe=self.name, exc_info=error)
             result = Result(None, f"{type(error).__name__}: see the log.")
@@ -138,8 +142,13 @@ class Health:
     def __init__(self, runtime: Runtime) -> None:
         """Prepare the probes; nothing runs before the first question."""
         self._runtime = runtime
+        settings = runtime.settings
+        all_administer = (
+            settings.effective_auth_mode is AuthMode.OPEN
+            and settings.effective_open_as is OpenAs.ADMINISTRATOR
+        )
         self._probes = (
-            Probe("database", self._database),
+            Probe("database", self._database, says_where=all_administer),
             Probe("encoder", self._encoder, patience_s=BUSY_S, why_late=self._why_encoder_is_late),
             Probe("queue", self._queue),
             Probe("worker", self._worker, fresh_s=WORKER_FRESH_S),

@@ -70,7 +70,8 @@ def go_on_after_backup(runtime: Runtime) -> Restored:
         Unavailable: the database cannot be reached, or its tables cannot be changed.
     """
     runtime.migrate()
-    with driver_errors_told(), runtime.database.engine.connect() as connection:
+    engine = runtime.database.engine
+    with driver_errors_told(engine), engine.connect() as connection:
         above = _above_all(connection)
         for each in Base.metadata.sorted_tables:
             if "id" in each.columns and each.columns["id"].autoincrement is not False:
@@ -94,7 +95,8 @@ def is_in_use(runtime: Runtime) -> bool:
     Each of them that works jobs sweeps, or waits to; one that was killed seems to run for half a minute. A
     dump that was made a moment ago shows the process of then. Raises Unavailable.
     """
-    with driver_errors_told(), runtime.database.engine.connect() as connection:
+    engine = runtime.database.engine
+    with driver_errors_told(engine), engine.connect() as connection:
         has_leases = inspect(connection).has_table(Lease.__tablename__)
     if not has_leases:
         return False

@@ -16,6 +16,7 @@ MiradaError
 │   ├── StorageFull           the disk is full
 │   ├── DatabaseBusy          locks were waited for too long; the transaction did nothing
 │   │   └── Deadlock          two transactions waited for each other; this one was undone
+│   ├── DatabaseAway          the database cannot be reached; the log says where it was looked for
 │   ├── DatabaseRefused       the database answers and refuses; only its operator can change that
 │   ├── EncoderUnavailable    no encoder can be loaded: weights missing, damaged or unfitting
 │   ├── NoAnswer              a request was sent and no reply came; it may cost money
@@ -133,6 +134,25 @@ class Deadlock(DatabaseBusy):
     """Two transactions waited for each other, and this one was undone at once."""
 
     code = "unavailable"
+
+
+class DatabaseAway(Unavailable):
+    """The database cannot be reached. As a string it is for logs and terminals: it names the address.
+
+    Attributes:
+        for_operator: the address and the cause in a sentence. Clients are shown `detail`, which has neither.
+    """
+
+    code = "unavailable"
+
+    def __init__(self, detail: str, *, where: str, why: str) -> None:
+        """Keep the sentence for clients, the address without a password, and the cause in words."""
+        super().__init__(detail)
+        self.for_operator = f"The database at {where} cannot be reached: {why}."
+
+    def __str__(self) -> str:
+        """Return the sentence for operators."""
+        return self.for_operator
 
 
 class DatabaseRefused(Unavailable):

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from console import COMMANDS
 from console.program import program
 from mirada.config import PROJECT_ROOT, SETTINGS_EXIT_CODE
+from testing.servers.process import free_port
 
 Started = subprocess.CompletedProcess[str]
 Start = Callable[..., Started]
@@ -83,6 +84,30 @@ def test_what_only_reads_makes_no_database_and_says_there_is_none(
     assert "Where the server runs with another DATA_DIR, set the same" in run.output
     assert run.output.endswith("bin/mirada db upgrade\n")
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("scheme", ["mysql", "postgresql"])
+@pytest.mark.parametrize(
+    "command",
+    [["db", "check"], ["db", "revision"], ["db", "upgrade"], ["users", "list"], ["restored"]],
+    ids=" ".join,
+)
+def test_a_database_that_cannot_be_reached_is_one_sentence_with_its_address(
+    tmp_path: Path, scheme: str, command: list[str]
+) -> None:
+    port = free_port()
+    url = f"{scheme}://ana:sesame@127.0.0.1:{port}/mirada"
+
+    run = CliRunner().invoke(
+        program, command, env={"DATA_DIR": str(tmp_path / "data"), "DATABASE_URL": url}
+    )
+
+    assert run.exit_code == 1
+    assert run.output.endswith(
+        f"Error: The database at 127.0.0.1:{port} cannot be reached: the connection was refused, so no "
+        "database server listens there.\n"
+    )
+    assert "sesame" not in run.output
 
 
 @pytest.mark.parametrize(

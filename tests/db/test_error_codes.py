@@ -21,6 +21,7 @@ from sqlalchemy.exc import (
 from mirada.db import errors
 from mirada.db.session import Database, make_engine
 from mirada.kernel.errors import (
+    DatabaseAway,
     DatabaseBusy,
     DatabaseRefused,
     Deadlock,
@@ -67,6 +68,45 @@ def test_mysqls_codes_are_told_apart(
         assert "ana@" not in found.detail
         if isinstance(found, DatabaseRefused):
             assert "ana@10.0.0.1" in found.for_operator
+
+
+@pytest.mark.parametrize(
+    ("original", "url", "said"),
+    [
+        (
+            pymysql.err.OperationalError(2003, "on 'db' ([Errno -2] Name or service not known)"),
+            "mysql+pymysql://ana:sesame@db/d",
+            "The database at db:3306 cannot be reached: the name of the host is unknown.",
+        ),
+        (
+            pymysql.err.OperationalError(2003, "on 'db' (timed out)"),
+            "mysql+pymysql://ana:sesame@db:3307/d",
+            "The database at db:3307 cannot be reached: no answer came in time.",
+        ),
+        (
+            pymysql.err.OperationalError(2013, "Lost connection to MySQL server during query"),
+            "mysql+pymysql://ana:sesame@db/d",
+            "The database at db:3306 cannot be reached: the connection broke off.",
+        ),
+        (
+            psycopg.OperationalError("failed to resolve host 'db': [Errno -2] Name or service"),
+            "postgresql+psycopg://ana:sesame@db/d",
+            "The database at db:5432 cannot be reached: the name of the host is unknown.",
+        ),
+        (
+            psycopg.OperationalError("connection timeout expired"),
+            "postgresql+psycopg://ana:sesame@db/d",
+            "The database at db:5432 cannot be reached: no answer came in time.",
+        ),
+    ],
+)
+def test_an_outage_is_told_with_its_address_and_cause_to_operators_alone(
+    original: Exception, url: str, said: str
+) -> None:
+    found = errors.told(OperationalError("SELECT 1", {}, original), make_url(url))
+    assert isinstance(found, DatabaseAway)
+    assert (str(found), found.for_operator) == (said, said)
+    assert found.detail == errors.AWAY
 
 
 @pytest.mark.parametrize("code", [1064, 1193, 1305])

@@ -47,6 +47,8 @@ def test_habits_of_other_programs_name_a_driver_of_ours(written: str, ours: str)
         ("u:sesame@h/d", "not a database URL"),
         ("jdbc:mysql://u:sesame@h/d", "none of the databases|not a database URL"),
         ("mysql://u:sesame@h:port/d", "not a database URL"),
+        ("mysql://u:ses@me@sesame:3306/d", "not a database URL.* @ .* in a password as %40"),
+        ("postgres://u:sesame@db..example/d", "not a database URL"),
         ("mysql://u:sesame@h", "names no database"),
         ("postgres://u:sesame@h/", "names no database"),
         ("mysql://u:sesame@h/d?ssl-mode=REQUIRED", "belongs to another driver.*ssl_ca"),

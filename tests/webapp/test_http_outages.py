@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from mirada.config import Settings
+from mirada.health.probes import health_of
 from mirada.runtime import Runtime
 from testing.gallery import Gallery, as_upload, assert_problem
 from testing.patience import Stopwatch
@@ -78,6 +80,32 @@ def test_without_a_database_the_process_is_alive_and_unhealthy(orphan: FlaskClie
     assert int(response.headers["Retry-After"]) >= 1
     assert (body["status"], body["database"]) == ("unhealthy", "disconnected")
     assert not body["checks"]["database"]["ok"]
+    # Every caller here administers, and is told where it was looked for.
+    told = body["checks"]["database"]["detail"]
+    assert re.search(r"The database at 127\.0\.0\.1:\d+ cannot be reached: .* was refused", told)
+
+
+def test_an_outage_s_address_is_for_the_log_and_not_for_clients(
+    orphan: FlaskClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    response = orphan.get("/api/v1/images")
+    assert "127.0.0.1" not in response.get_data(as_text=True)
+    log = capsys.readouterr()
+    assert re.search(r"127\.0\.0\.1:\d+ cannot be reached: .* was refused", log.out + log.err)
+    assert not re.search(r"u:p@", log.out + log.err)
+
+
+def test_health_names_no_address_where_anybody_may_ask(tmp_path: Path) -> None:
+    runtime = Runtime(
+        Settings.from_env(
+            database_url=f"mysql+pymysql://u:p@127.0.0.1:{free_port()}/mirada",
+            data_dir=tmp_path / "data",
+            clip_model="bundled",
+        )
+    )
+    result = health_of(runtime).check()["database"]
+    runtime.close()
+    assert result.detail == "The database cannot be reached just now; try again shortly."
 
 
 def test_documents_and_pages_need_no_database(orphan: FlaskClient) -> None:

@@ -110,7 +110,7 @@ def handle_domain_error(error: domain.MiradaError) -> Response:
         headers.append(("Retry-After", str(max(1, int(wait_s)))))
         # No traceback: during an outage every request comes here.
         logger.warning(
-            "unavailable", code=error.code, detail=error.detail, cause=repr(error.__cause__)
+            "unavailable", code=error.code, detail=str(error), cause=repr(error.__cause__)
         )
     return problem(status, error.code, error.detail, errors=error.fields, headers=headers)
 

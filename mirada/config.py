@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL
 
-from mirada.database_url import parse_database_url
+from mirada.database_url import check_host, parse_database_url
 from mirada.env_file import lines_at_fault
 from mirada.jwks import read_key_set
 from mirada.kernel.captions import CaptionLanguage
@@ -461,6 +461,8 @@ class Settings(BaseSettings):
     @field_validator("db_host")
     @classmethod
     def _complete_database(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None:
+            check_host(value)
         # A field at fault is not in `info.data`: it is told by itself.
         if info.data.get("database_url", "") is not None:
             return value

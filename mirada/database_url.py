@@ -55,11 +55,7 @@ def parse_database_url(written: str) -> URL:
     try:
         url = make_url(written.strip())
         _ = url.port
-        # What follows an @ of a password is read as the host, and no name has one.
-        if "@" in (url.host or ""):
-            raise ValueError("an @ in the host")
-        # Names that the drivers could not look up at all, such as one with an empty part.
-        (url.host or "").encode("idna")
+        check_host(url.host or "")
     except (ArgumentError, ValueError) as error:
         raise ValueError(
             f"not a database URL; expected e.g. {EXAMPLE}. Write @ : / # % in a password as %40 %3A "
@@ -77,6 +73,17 @@ def parse_database_url(written: str) -> URL:
     if not url.database:
         raise ValueError(f"the URL names no database; expected e.g. {EXAMPLE}")
     return _with_our_parameters(url)
+
+
+def check_host(name: str) -> None:
+    """Raise ValueError for what the drivers could not even look up; an address is a host as well."""
+    # What follows an @ of a password is read as the host, and no name has one.
+    if "@" in name:
+        raise ValueError("no name of a host has an @")
+    try:
+        name.encode("idna")
+    except UnicodeError as error:
+        raise ValueError("not the name of a host") from error
 
 
 def _with_our_parameters(url: URL) -> URL:

@@ -171,6 +171,9 @@ def test_a_database_s_host_needs_its_companions() -> None:
         Settings.from_env(db_host="db")
     with pytest.raises(InvalidSettings, match="DB_HOST: it needs DB_NAME as well"):
         Settings.from_env(db_host="db", db_user="mirada")
+    for wrong in ("db..example", "ana@db"):
+        with pytest.raises(InvalidSettings, match=r"DB_HOST: .* a host"):
+            Settings.from_env(db_host=wrong, db_user="mirada", db_name="mirada")
 
 
 def test_a_fault_never_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:

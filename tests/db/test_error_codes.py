@@ -215,4 +215,5 @@ def test_what_a_real_server_refuses_is_told(mariadb: MariaDbServer, mariadb_url:
         assert isinstance(refused, DatabaseRefused)
         assert said in refused.detail
         assert "sesame" not in refused.for_operator
-    assert type(away) is Unavailable
+    assert isinstance(away, DatabaseAway)
+    assert ":1 cannot be reached: the connection was refused" in away.for_operator

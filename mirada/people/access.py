@@ -169,7 +169,7 @@ class Authority:
             missing = (frozenset(Scope) if scopes is None else scopes) - self.scopes
             if missing:
                 raise ScopeMissing(
-                    f"This key is limited to {_listed(self.scopes)} and cannot make one that does "
+                    f"This call is limited to {_listed(self.scopes)} and cannot make a key that does "
                     "more: name scopes of those.",
                     scopes=sorted(missing),
                 )

@@ -358,3 +358,35 @@ def test_an_open_user_owns_pictures_and_no_rank_by_a_session(
     assert client.post("/api/v1/images", data=upload).status_code == 201
     assert client.post("/api/v1/session", json={}).get_json()["user"]["role"] == "user"
     assert client.get("/api/v1/users").status_code == 403
+
+
+@pytest.mark.parametrize("by_session", [False, True])
+def test_an_open_user_gets_no_rank_by_a_key(
+    make_runtime: Callable[..., Runtime], by_session: bool
+) -> None:
+    from testing.application import create_app
+
+    runtime = make_runtime(open_as="user")
+    client = create_app(runtime).test_client()
+    headers = {}
+    if by_session:
+        opened = client.post("/api/v1/session", json={}).get_json()
+        headers["X-CSRF-Token"] = opened["csrf_token"]
+    mine = "/api/v1/users/me/keys"
+    # The local user has an administrator's rank, which a key without scopes brings along.
+    for wanted in (
+        {},
+        {"scopes": None},
+        {"scopes": ["read", "admin"]},
+        {"scopes": ["act_for", "read"]},
+    ):
+        assert_problem(client.post(mine, json=wanted, headers=headers), 403, "scope_missing")
+    with runtime.transaction() as session:
+        strong = keys.issue(session, users.local_user(session))
+    rotated = client.post(f"{mine}/{strong.row.id}/rotate", json={}, headers=headers)
+    assert_problem(rotated, 403, "scope_missing")
+
+    made = client.post(mine, json={"scopes": ["read", "write"]}, headers=headers).get_json()
+    key = {"Authorization": f"Bearer {made['key']}"}
+    assert client.get("/api/v1/users/me", headers=key).get_json()["role"] == "user"
+    assert client.get("/api/v1/users", headers=key).status_code == 403

@@ -212,7 +212,7 @@ def sign_in(key: str | None) -> Caller:
         caller = _caller_of(bearer)
     else:
         caller = current_caller() if _is_key_sent() else _caller_without_key()
-    if caller.bounds is not None:
+    if caller.user is not None and caller.user.external_id is not None:
         raise NotAllowed("A session is opened with a key: send the token itself with every call.")
     if caller.user is None:
         raise NotAuthenticated('Send the API key to sign in with, as JSON: {"key": "mrd_..."}.')
@@ -286,7 +286,9 @@ def _local_caller() -> Caller:
     def build() -> Caller:
         with runtime.transaction() as session:
             user = users.local_user(session)
-        is_administrator = runtime.settings.effective_open_as is OpenAs.ADMINISTRATOR
-        return Caller(user if is_administrator else users.without_rank(user))
+        if runtime.settings.effective_open_as is OpenAs.ADMINISTRATOR:
+            return Caller(user)
+        # The user's own rank stays in the database, and a key without scopes would bring it back.
+        return Caller(users.without_rank(user), bounds=OF_EVERYBODY)
 
     return runtime.remembered("local_caller", build)

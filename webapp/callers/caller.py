@@ -20,7 +20,8 @@ class Caller:
         key: what they called with; None without one, and for a person of the host product.
         is_limited_administrator: whether only the key keeps the user from acting as one.
         opened: the browser session that the call came with; None without one.
-        bounds: what a person of the host product may do at most; None for anybody else.
+        bounds: what a person of the host product, or an open caller without rank, may do at most and
+            so may a key that they make; None for anybody else.
     """
 
     user: Person | None

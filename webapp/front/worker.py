@@ -7,7 +7,7 @@ import selectors
 import socket
 import time
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from typing import Any
 
@@ -178,7 +178,7 @@ class FrontWorker(ThreadWorker):
         # A page of another origin needs headers that the application knows.
         if self.front.alive.answers(head.method, head.path) and not head.origin:
             stays = head.may_stay and self.alive and not conn.must_close
-            with suppress(OSError):
+            with suppress(OSError), closing(receiving):
                 conn.sock.sendall(self.front.alive.reply(head.method, head.request_id, stays=stays))
             self._after_reply(conn, stays=stays and conn.sock.is_empty)
             return
@@ -232,7 +232,8 @@ class FrontWorker(ThreadWorker):
 
     def _after_reply(self, conn: Connection, *, stays: bool) -> None:
         if stays and self.cfg.keepalive:
-            self._await_request(conn)
+            # Called from here, requests that came at once would fill Python's stack.
+            self.method_queue.defer(self._await_request, conn)
             return
         try:
             conn.raw.shutdown(socket.SHUT_WR)

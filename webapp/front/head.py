@@ -70,7 +70,10 @@ def parse(raw: bytes) -> Head:
         path=target.partition("?")[0],
         body_bytes=body_bytes,
         is_doubtful=is_doubtful,
-        awaits_continue=_only(headers, "expect").lower() == "100-continue",
+        # RFC 9110, 10.1.1: clients of HTTP/1.0 would take it for the reply.
+        awaits_continue=(
+            version == "HTTP/1.1" and _only(headers, "expect").lower() == "100-continue"
+        ),
         content_type=_only(headers, "content-type"),
         request_id=_only(headers, "x-request-id"),
         origin=_only(headers, "origin"),

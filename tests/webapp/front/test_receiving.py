@@ -179,3 +179,12 @@ def test_lines_that_end_with_lf_alone_are_passed_on_for_the_parser_to_refuse() -
 
 def test_one_empty_line_may_precede_a_request() -> None:
     assert whole(received(b"\r\nGET / HTTP/1.1\r\n\r\n")) == b"GET / HTTP/1.1\r\n\r\n"
+
+
+@pytest.mark.parametrize(("version", "said"), [(b"1.1", True), (b"1.0", False)])
+def test_only_a_client_that_knows_it_is_told_to_go_on(version: bytes, said: bool) -> None:
+    head = POST.replace(b"1.1", version) + b"Expect: 100-continue\r\nContent-Length: 3\r\n\r\n"
+    request = received(head)
+    assert bool(request.continuation()) is said
+    request.feed(b"abc", 0.0)
+    assert request.is_whole

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from mirada.config import NOT_BUILT, PROJECT_ROOT, InvalidSettings, Settings
+from mirada.config import (
+    NOT_BUILT,
+    PROJECT_ROOT,
+    SETTINGS_EXIT_CODE,
+    InvalidSettings,
+    Settings,
+)
 
 NAMES = {name.upper() for name in Settings.model_fields}
 
@@ -293,3 +299,14 @@ def test_prices_are_added_to_the_built_in_ones() -> None:
 def test_prices_that_are_none_are_told_at_the_start(wrong: str) -> None:
     with pytest.raises(InvalidSettings, match="LLM_PRICES_USD"):
         Settings.from_env(llm_prices_usd=wrong)
+
+
+def test_pages_tell_one_exit_code_for_settings_that_cannot_be_used() -> None:
+    pages = [PROJECT_ROOT / "README.md", *sorted((PROJECT_ROOT / "docs").glob("*.md"))]
+    told = [
+        number
+        for page in pages
+        for number in re.findall(r"(?:exit code|ends with status) (\d+)", page.read_text())
+    ]
+    assert told
+    assert set(told) == {str(SETTINGS_EXIT_CODE)}

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
@@ -25,6 +28,38 @@ EDITION = 2
 texts that generators hide in opacity, and showed empty first frames."""
 MOVING, STILL = "moving.webp", "still.txt"
 """Ends of the names of an animation's copy, and of the sentence that says why there is none."""
+TURN_WITHIN_S = 2.0
+"""How long a request waits for the moving copy that another one is making: most take less."""
+BEING_MADE = "Moving copies are being made just now; ask for this one again in a few seconds."
+
+
+class _Turns:
+    """Whose turn it is to make a moving copy: one at a time, and few requests wait for theirs.
+
+    A copy takes up to ten seconds and a decoder. Whoever asks for many at once, which needs no key,
+    would otherwise hold every request thread for a minute, and every decoder.
+    """
+
+    def __init__(self, places: int) -> None:
+        """Permit so many requests to make one or to wait."""
+        self._places = threading.BoundedSemaphore(places)
+        self._turn = threading.Lock()
+
+    @contextmanager
+    def taken(self) -> Iterator[bool]:
+        """Yield whether it is the caller's turn, for as long as the block runs."""
+        if not self._places.acquire(blocking=False):
+            yield False
+            return
+        try:
+            is_ours = self._turn.acquire(timeout=TURN_WITHIN_S)
+            try:
+                yield is_ours
+            finally:
+                if is_ours:
+                    self._turn.release()
+        finally:
+            self._places.release()
 
 
 def derivative(runtime: Runtime, storage_key: str, side_px: int) -> bytes:
@@ -46,24 +81,37 @@ def derivative(runtime: Runtime, storage_key: str, side_px: int) -> bytes:
 
 
 def animated(runtime: Runtime, storage_key: str) -> AnimatedCopy:
-    """Return the moving derivative of an animated original, or why there is none.
+    """Return the moving derivative of an animated original, or why there is none (yet: BEING_MADE).
 
     Either is made once and kept, and raises, as `derivative` has it.
     """
-    moving = _path(runtime, storage_key, MOVING)
-    still = _path(runtime, storage_key, STILL)
-    webp = _kept(moving)
+    found = _kept_animation(runtime, storage_key)
+    if found is not None:
+        return found
+    places = max(1, runtime.settings.web_threads // 2)
+    turns = runtime.remembered("turns_of_animations", lambda: _Turns(places))
+    with turns.taken() as is_ours:
+        # Another request may have made it meanwhile.
+        found = _kept_animation(runtime, storage_key)
+        if found is not None:
+            return found
+        if not is_ours:
+            return AnimatedCopy(None, BEING_MADE)
+        made = runtime.decoder.animation(runtime.image_store.path(storage_key))
+        if made.webp is not None:
+            _keep(runtime, storage_key, _path(runtime, storage_key, MOVING), made.webp)
+        else:
+            reason = (made.why_still or "").encode()
+            _keep(runtime, storage_key, _path(runtime, storage_key, STILL), reason)
+        return made
+
+
+def _kept_animation(runtime: Runtime, storage_key: str) -> AnimatedCopy | None:
+    webp = _kept(_path(runtime, storage_key, MOVING))
     if webp is not None:
         return AnimatedCopy(webp, None)
-    reason = _kept(still)
-    if reason is not None:
-        return AnimatedCopy(None, reason.decode("utf-8", "replace"))
-    made = runtime.decoder.animation(runtime.image_store.path(storage_key))
-    if made.webp is not None:
-        _keep(runtime, storage_key, moving, made.webp)
-    else:
-        _keep(runtime, storage_key, still, (made.why_still or "").encode())
-    return made
+    reason = _kept(_path(runtime, storage_key, STILL))
+    return None if reason is None else AnimatedCopy(None, reason.decode("utf-8", "replace"))
 
 
 def _kept(path: Path) -> bytes | None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from PIL import Image
 
 from mirada.adapters.image_decoder import animation, stealth
+from mirada.pictures import derivatives
 from testing import heic
 from testing.gallery import Gallery, as_upload, assert_problem
+from testing.patience import wait_until
 from testing.pictures import picture, pixels
 
 KeyOf = Callable[[str], dict[str, str]]
@@ -173,6 +177,46 @@ def test_a_broken_frame_leaves_a_still_picture_and_the_server_well(
     reply = guarded.get(image["animation_url"])
     assert reply.status_code == 200
     assert frames_of(reply.get_data())[0] == 1 or "X-Still-Reason" not in reply.headers
+
+
+def test_many_who_ask_at_once_hold_one_decoder_and_half_of_the_threads(
+    guarded: Gallery, key_of: KeyOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ana = key_of("ana")
+    images = [sent(guarded, sticker(count=count), ana, is_public="true") for count in (3, 4)]
+    decoder, threads = guarded.runtime.decoder, guarded.runtime.settings.web_threads
+    make, is_going_on = decoder.animation, threading.Event()
+    at_work: list[Any] = []
+
+    def slowly(path: Any) -> Any:
+        at_work.append(path)
+        assert is_going_on.wait(30)
+        return make(path)
+
+    def ask(address: str) -> Any:
+        reply = guarded.client.application.test_client().get(address)
+        return reply.status_code, reply.headers.get("X-Still-Reason"), frames_of(reply.get_data())
+
+    monkeypatch.setattr(decoder, "animation", slowly)
+    monkeypatch.setattr(derivatives, "TURN_WITHIN_S", 30.0)
+    addresses = [image["animation_url"] for image in images] * threads
+    with ThreadPoolExecutor(len(addresses)) as pool:
+        asked = [pool.submit(ask, address) for address in addresses]
+        # All but half of a server's threads are answered while the first copy is being made.
+        wait_until(
+            lambda: sum(each.done() for each in asked) == len(asked) - threads // 2,
+            timeout_s=20,
+            what="still copies",
+        )
+        assert len(at_work) == 1
+        assert {each.result()[:2] for each in asked if each.done()} == {
+            (200, derivatives.BEING_MADE)
+        }
+        is_going_on.set()
+    assert sorted(set(at_work)) == sorted(at_work)
+    for image, count in zip(images, (3, 4), strict=True):
+        status, reason, (frames, _) = ask(image["animation_url"])
+        assert (status, reason, frames) == (200, None, count)
 
 
 def test_the_moving_copy_goes_with_its_image(gallery: Gallery) -> None:

@@ -13,6 +13,9 @@ HEAD_WITHIN_S = 10.0
 BODY_GRACE_S = 10.0
 MIN_BYTES_PER_S = 500.0
 """Below this rate a body ends after its grace. The slowest mobile networks bring 5,000."""
+MOST_AHEAD_S = 30.0
+"""How long a body may pause at most, however fast it came: 50 MB that came at once would else be held,
+waiting for their last byte, for a day."""
 BodyLimit = Callable[[str], int]
 """The most bytes that a body of a content type may have."""
 
@@ -34,7 +37,6 @@ class Receiving:
         self._inbox = b""
         self._body: Plain | Chunked | None = None
         self._spool: Spool | None = None
-        self._body_from_s = 0.0
         self._until_s = now_s + idle_s
         self._most_until_s = float("inf")
         self.head: Head | None = None
@@ -66,7 +68,7 @@ class Receiving:
             if self.head is None:
                 return
         if self._body is not None and not self.is_whole:
-            data = self._body.feed(data)
+            data = self._feed_body(self._body, data, now_s)
             self.is_cut = isinstance(self._body, Chunked) and self._body.is_cut
             self.is_whole = self._body.is_whole or self.is_cut
         if self.is_whole:
@@ -93,6 +95,15 @@ class Receiving:
         self._begin_body(self.head, now_s)
         return rest
 
+    def _feed_body(self, body: Plain | Chunked, data: bytes, now_s: float) -> bytes:
+        """Return what came after the body."""
+        assert self._spool is not None
+        before_bytes = self._spool.byte_size
+        rest = body.feed(data)
+        earned_s = (self._spool.byte_size - before_bytes) / MIN_BYTES_PER_S
+        self._until_s = min(self._until_s + earned_s, now_s + MOST_AHEAD_S)
+        return rest
+
     def _begin_body(self, head: Head, now_s: float) -> None:
         most_bytes = self._limit(head.content_type)
         is_too_large = head.body_bytes is not None and head.body_bytes > most_bytes
@@ -101,7 +112,7 @@ class Receiving:
             self.is_whole = True
             return
         self._owes_continue = head.awaits_continue
-        self._body_from_s, self._until_s = now_s, now_s + BODY_GRACE_S
+        self._until_s = now_s + BODY_GRACE_S
         self._spool = Spool(self._budget)
         if head.body_bytes is None:
             self._body = Chunked(self._spool, most_bytes)
@@ -115,11 +126,7 @@ class Receiving:
 
     def is_late(self, now_s: float) -> bool:
         """Return whether its time is over."""
-        until_s = self._until_s
-        if self._spool is not None:
-            earned_s = self._spool.byte_size / MIN_BYTES_PER_S
-            until_s = self._body_from_s + BODY_GRACE_S + earned_s
-        return now_s > min(until_s, self._most_until_s)
+        return now_s > min(self._until_s, self._most_until_s)
 
     def hurry(self, until_s: float) -> None:
         """End it at this monotonic time at the latest."""

@@ -147,5 +147,5 @@ def too_slow() -> Refused:
     return Refused(
         408,
         "The request did not arrive in time: its head has 10 s, its body 10 s and as long as 500 "
-        "bytes a second need. Nothing was done; send it anew.",
+        "bytes a second need, without a pause of over 30 s. Nothing was done; send it anew.",
     )

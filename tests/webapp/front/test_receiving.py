@@ -9,7 +9,7 @@ import pytest
 
 from webapp.front.bodies import IN_MEMORY_BYTES, Budget
 from webapp.front.head import MAX_HEAD_BYTES
-from webapp.front.receiving import BODY_GRACE_S, HEAD_WITHIN_S, Receiving
+from webapp.front.receiving import BODY_GRACE_S, HEAD_WITHIN_S, MOST_AHEAD_S, Receiving
 from webapp.front.refused import Refused
 
 LIMIT = 200_000
@@ -165,6 +165,21 @@ def test_a_body_at_a_byte_a_second_is_late_and_one_at_a_fair_rate_is_not(framing
             request.feed(b"%x\r\n%s\r\n" % (rate, piece) if is_chunked else piece, float(second))
         assert request.is_late(BODY_GRACE_S + 1) is is_late or rate > 1
         assert request.is_late(29.5) is is_late
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 199999", b"Transfer-Encoding: chunked"])
+def test_a_body_that_came_fast_is_not_held_for_its_last_byte(framing: bytes) -> None:
+    begun = b"x" * 150_000
+    if framing.startswith(b"T"):
+        begun = b"%x\r\n%s\r\n" % (len(begun), begun)
+    request = received(POST + framing + b"\r\n\r\n", begun)
+    assert not request.is_late(MOST_AHEAD_S - 1)
+    assert request.is_late(MOST_AHEAD_S + 1)
+    # Nor does a byte now and then hold it.
+    drip = b"1\r\nx\r\n" if framing.startswith(b"T") else b"x"
+    for second in range(1, int(MOST_AHEAD_S), 5):
+        request.feed(drip, float(second))
+    assert request.is_late(MOST_AHEAD_S + 1)
 
 
 def test_a_head_without_end_is_refused() -> None:

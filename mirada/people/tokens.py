@@ -11,8 +11,8 @@ from mirada.jwks import TokenKey, read_key_set
 from mirada.kernel.errors import InvalidInput, NotAuthenticated
 from mirada.people.product import checked_external_id
 
-MAX_TOKEN_CHARS = 8192
-"""What servers commonly take as one header; chosen here. A longer one is not even looked at."""
+MAX_TOKEN_CHARS = 8_000
+"""What fits into one header of Gunicorn's (8,190 bytes) with its name; a longer one is not looked at."""
 LEEWAY_S = 30
 """How far two clocks may differ; chosen here."""
 TOKEN_PATTERN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")

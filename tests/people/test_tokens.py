@@ -125,6 +125,13 @@ def test_every_other_token_is_refused_in_one_sentence(sent: Callable[[], str], r
     assert reason in why(by_secret(), sent())
 
 
+def test_the_longest_token_reaches_us_in_a_header() -> None:
+    from gunicorn.config import Config
+
+    line = f"Authorization: Bearer {'x' * MAX_TOKEN_CHARS}\r\n"
+    assert len(line) <= Config().limit_request_field_size
+
+
 def test_clocks_may_differ_a_little() -> None:
     now = int(time.time())
     assert by_secret().external_id(token(exp=now - LEEWAY_S + 10, nbf=now + 10)) == "ana@product"

@@ -266,3 +266,10 @@ def test_a_body_arrives_whatever_the_slashes(gallery: Gallery, path: str) -> Non
 
 def test_no_route_redirects_for_a_slash(app: Any) -> None:
     assert all(rule.rule == "/" or not rule.rule.endswith("/") for rule in app.url_map.iter_rules())
+
+
+def test_the_wish_for_another_protocol_is_ignored(client: FlaskClient) -> None:
+    for wish in ("websocket", "h2c"):
+        upgrade = {"Connection": "Upgrade", "Upgrade": wish}
+        assert client.get("/livez", headers=upgrade).status_code == 200
+        assert client.get("/absent", headers=upgrade).status_code == 404

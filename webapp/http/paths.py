@@ -96,6 +96,9 @@ class PlainPaths:
         environ["PATH_INFO"] = path or "/"
         # A header of this name, which Gunicorn takes from a local proxy, is nobody's to choose.
         environ["SCRIPT_NAME"] = self._prefix
+        # No route speaks another protocol, and a server may ignore the wish (RFC 9110, 7.8). For a
+        # WebSocket Werkzeug would say 400 on every address.
+        environ.pop("HTTP_UPGRADE", None)
         return self._inner(environ, start_response)
 
 

@@ -15,9 +15,9 @@ from webapp.front.receiving import Receiving
 @pytest.fixture
 def pair() -> Iterator[tuple[socket.socket, Connection]]:
     client, raw = socket.socketpair()
-    budget = Budget(1000)
+    budget = Budget()
     connection = Connection(raw, ("127.0.0.1", 1), ("127.0.0.1", 2), budget, lambda: True)
-    connection.receiving = Receiving(1000, budget, 0.0, 10.0)
+    connection.receiving = Receiving(lambda _: 1000, budget, 0.0, 10.0)
     yield client, connection
     connection.close()
     client.close()

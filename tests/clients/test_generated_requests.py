@@ -24,6 +24,9 @@ REFUSED = {400, 406, 413, 415, 422}
 UNTELLABLE = (
     # About what an earlier request was, as a 409 is.
     "This Idempotency-Key was used for another request",
+    # About the clock of the server, and about the bytes that came with it.
+    "A key cannot expire in the past",
+    "The file's SHA-256 is ",
     # Which of two parameters goes with which value of the other, OpenAPI has no words for.
     "The request does not make sense as it stands: heir_id: heir_id goes with images=hand_over",
 )

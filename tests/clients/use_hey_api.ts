@@ -36,8 +36,13 @@ const listed = await listImages({ query: { limit: 5, mine: true } });
 assert.ok(listed.data!.results.some((each) => each.id === image.id));
 const found = await searchImages({ body: { text: "a dog", k: 3 } });
 assert.ok(found.data!.results.length >= 1);
-const posts = await searchImagePosts({ query: { query: "a dog", limit: 2 } });
-assert.ok(posts.data!.some((each) => each.id === image.id));
+// The caption gets its vector by a job of its own, a moment after the picture.
+for (let tries = 0; ; tries++) {
+  const posts = await searchImagePosts({ query: { query: "a dog", limit: 2 } });
+  if (posts.data!.some((each) => each.id === image.id)) break;
+  assert.ok(tries < 300, "the post is not found by its caption");
+  await new Promise((done) => setTimeout(done, 100));
+}
 const similar = await listSimilarImages({ path: { image_id: image.id }, query: { limit: 2 } });
 assert.ok(similar.data!.results.every((each) => each.image.id !== image.id));
 

@@ -43,10 +43,15 @@ assert.ok(listed.data!.results.some((each) => each.id === image.id));
 const found = await client.POST("/api/v1/search", { body: { text: "a cat", k: 3 } });
 assert.ok(found.data!.results.length >= 1);
 
-const posts = await client.POST("/api/v1/images/search", {
-  params: { query: { query: "a cat", limit: 2 } },
-});
-assert.ok(posts.data!.some((each) => each.id === image.id));
+// The caption gets its vector by a job of its own, a moment after the picture.
+for (let tries = 0; ; tries++) {
+  const posts = await client.POST("/api/v1/images/search", {
+    params: { query: { query: "a cat", limit: 2 } },
+  });
+  if (posts.data!.some((each) => each.id === image.id)) break;
+  assert.ok(tries < 300, "the post is not found by its caption");
+  await new Promise((done) => setTimeout(done, 100));
+}
 
 const image_hash = createHash("sha256").update(bytes).digest("hex");
 const judged = await client.POST("/api/v1/feedback", {

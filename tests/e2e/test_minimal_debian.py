@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -146,14 +147,15 @@ class Terminal:
 
 
 @pytest.fixture(params=["bookworm", "trixie"])
-def debian(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Debian]:
+def debian(request: pytest.FixtureRequest) -> Iterator[Debian]:
     if os.geteuid() != 0 or shutil.which("debootstrap") is None:
         pytest.skip("a minimal Debian is made by root, by debootstrap")
     kept = os.environ.get("MIRADA_ROOTS")
-    folder = Path(kept) if kept else tmp_path
+    # Not in memory, where tests keep their files: a root takes 7 GB.
+    folder = Path(kept or tempfile.mkdtemp(prefix="mirada-debian-", dir="/var/tmp"))
     yield Debian(folder, request.param)
     if not kept:
-        shutil.rmtree(folder / request.param)
+        shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize("user", ["ana", "root"])

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 
+from gunicorn import sock
 from gunicorn.glogging import Logger
 
 from mirada.config import SETTINGS_EXIT_CODE, InvalidSettings, Settings
@@ -68,6 +69,8 @@ logger_class = _Lines
 # Less than what the arbiter waits before it kills.
 _STOP_WITHIN_S = 25
 
+# The line that a person typed to start this, who is told when it is ready.
+_typed = os.environ.get("MIRADA_ANNOUNCE")
 _is_migrated = False
 _serving: Serving | None = None
 
@@ -87,6 +90,25 @@ def on_starting(server):
         server.log.warning("%s It is tried again in the background.", error)
     finally:
         runtime.close()
+    if _typed is not None:
+        _listen(server, _typed)
+
+
+def _listen(server, line):
+    """Take the address now, and end where somebody else has: Gunicorn would try for 5 s and log ten lines.
+
+    `mirada run` has looked at the port already; another server may have been started beside it.
+    """
+    try:
+        server.LISTENERS = [
+            sock._sock_type(address)(address, server.cfg, server.log)
+            for address in server.cfg.address
+        ]
+    except OSError as error:
+        from console.servers import why_not_listening
+
+        sys.stderr.write(f"Error: {why_not_listening(_settings, error, line)}\n")
+        sys.exit(1)
 
 
 def post_fork(server, worker):
@@ -107,7 +129,7 @@ def post_worker_init(worker):
         runtime,
         is_migrated=_is_migrated,
         is_first=worker.age == 1,
-        announce=_print if os.environ.get("MIRADA_ANNOUNCE") else None,
+        announce=None if _typed is None else _print,
         publish=measurements_of(runtime).publish if multiprocess.is_shared() else None,
     )
     _serving.start()

@@ -22,9 +22,10 @@ from mirada.kernel.commands import command_line
 def run(typed: str | None) -> None:
     """Serve HTTP, by Gunicorn; Ctrl-C stops it. Makes the database where there is none."""
     settings = settings_in_force()
-    require_free_port(settings, typed or command_line("run"))
-    # It says on standard output when it is ready, for the person who typed the command.
-    os.environ["MIRADA_ANNOUNCE"] = "1"
+    line = typed or command_line("run")
+    require_free_port(settings, line)
+    # It says on standard output when it is ready, for the person who typed this line.
+    os.environ["MIRADA_ANNOUNCE"] = line
     _become("gunicorn", "-c", "gunicorn.conf.py", "wsgi:app")
 
 
@@ -52,10 +53,17 @@ def require_free_port(settings: Settings, line: str) -> None:
         try:
             probe.bind((settings.host, settings.port))
         except OSError as error:
-            raise click.ClickException(_why_not(settings, error, line)) from None
+            raise click.ClickException(why_not_listening(settings, error, line)) from None
 
 
-def _why_not(settings: Settings, error: OSError, line: str) -> str:
+def why_not_listening(settings: Settings, error: OSError, line: str) -> str:
+    """Return the sentence for an address that could not be taken.
+
+    Args:
+        settings: say where the server was to listen.
+        error: why it does not.
+        line: the one to type again with another port.
+    """
     if error.errno == errno.EADDRINUSE:
         other = settings.port + 1 if settings.port < 65535 else settings.port - 1
         return (
@@ -87,4 +95,4 @@ def _become(module: str, *arguments: str) -> None:
     """Replace this process by a module's, in the folder of Mirada."""
     os.chdir(PROJECT_ROOT)
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, "-m", "mirada.kernel.starting", module, *arguments])  # noqa: S606

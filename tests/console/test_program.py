@@ -175,3 +175,44 @@ def test_a_relative_folder_is_the_same_wherever_the_program_is_called(
 
     assert (tmp_path / "elsewhere" / "mirada.db").exists()
     shutil.rmtree(tmp_path / "elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("command", "module"),
+    [
+        (["users", "list"], "console.users"),
+        (["run"], "console.servers"),
+        (["run"], "webapp.serving"),
+        (["worker"], "workers.__main__"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_ctrl_c_while_modules_are_imported_ends_it_without_a_traceback(
+    start: Start, tmp_path: Path, command: list[str], module: str
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        f"""
+import os, signal, sys
+
+class CtrlC:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, CtrlC())
+"""
+    )
+    run = start([str(BIN), *command], PYTHONPATH=str(tmp_path), PORT=str(free_port()))
+
+    assert (run.returncode, run.stdout, run.stderr) == (130, "", "")
+
+
+def test_ctrl_c_during_a_command_has_the_exit_code_of_shells(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(program.commands["run"], "callback", interrupted)
+    assert CliRunner().invoke(program, ["run"]).exit_code == 130

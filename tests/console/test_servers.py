@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import click
 import pytest
 
 from console.servers import require_free_port
-from mirada.config import Settings
+from mirada.config import PROJECT_ROOT, Settings
 
 
 class Alive(BaseHTTPRequestHandler):
@@ -62,3 +66,32 @@ def test_a_free_port_is_left_free() -> None:
         port = probe.getsockname()[1]
     require_free_port(Settings.from_env(port=port), "make run")
     require_free_port(Settings.from_env(port=port), "make run")
+
+
+def test_of_two_that_start_at_once_the_later_one_says_it_in_one_sentence(
+    running: int, tmp_path: Path
+) -> None:
+    # As `mirada run` starts it, when the port was free as it looked.
+    run = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "wsgi:app"],
+        cwd=PROJECT_ROOT,
+        env={
+            "PATH": os.environ["PATH"],
+            "MIRADA_ENV_FILE": os.devnull,
+            "MIRADA_ANNOUNCE": "make run",
+            "DATA_DIR": str(tmp_path),
+            "PORT": str(running),
+            "LOG_LEVEL": "WARNING",
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert run.returncode == 1
+    said = [
+        line for line in run.stderr.splitlines(keepends=True) if "Starting gunicorn" not in line
+    ]
+    assert run.stdout + "".join(said) == (
+        f"Error: Port {running} is in use by Mirada, which answers at http://127.0.0.1:{running} "
+        f"already. Choose another one: PORT={running + 1} make run\n"
+    )

@@ -48,9 +48,12 @@ def backfill_captions(dry_run: bool, redo: bool, model: str | None, wait: bool) 
             raise click.ClickException(
                 "No model writes captions here: set OPENAI_API_KEY, and leave CAPTIONS_ENABLED true."
             )
-        console().print("No model is asked: no key is set, or CAPTIONS_ENABLED is false.")
+        _say_undescribed(runtime)
     count = _count_lacking(runtime, what)
-    console().print(f"{count} pictures lack a description or a vector.")
+    lack = (
+        "a vector of what is said of them" if what.recipe is None else "a description or a vector"
+    )
+    console().print(f"{count} pictures lack {lack}.")
     if what.recipe is not None:
         _say_cost(runtime, what.recipe, redo=redo)
     if dry_run or count == 0:
@@ -92,6 +95,18 @@ def _count_lacking(runtime: Runtime, what: _What) -> int:
     with runtime.reading() as session:
         wanted = wanted_captions(runtime, session, what.recipe, what.redo)
         return backfill.count_lacking(session, wanted)
+
+
+def _say_undescribed(runtime: Runtime) -> None:
+    """Say how many descriptions are missing that no model writes here, and what it needs."""
+    with runtime.reading() as session:
+        count = backfill.count_undescribed(session)
+    settings = runtime.settings
+    needed = ["OPENAI_API_KEY"] if settings.openai_api_key is None else []
+    needed += [] if settings.captions_enabled else ["CAPTIONS_ENABLED=true"]
+    console().print(
+        f"{count} pictures lack a description. No model writes one here: set {' and '.join(needed)}."
+    )
 
 
 def _say_cost(runtime: Runtime, recipe: CaptionRecipe, *, redo: bool) -> None:
@@ -138,5 +153,7 @@ def _follow(runtime: Runtime, total: int, what: _What) -> None:
         look,
         trouble=f"pictures still lack theirs; those that were given up: {command_line('jobs failed')}\n"
         f"those that wait: {command_line('jobs list')}",
-        success="Nothing is left to describe or to embed.",
+        success="Nothing is left to embed."
+        if what.recipe is None
+        else "Nothing is left to describe or to embed.",
     )

@@ -12,7 +12,12 @@ from sqlalchemy.orm import Session
 
 from mirada.captions.embedding import SAID, WantedCaptions
 from mirada.captions.wording import CaptionRecipe
-from mirada.captions.writing import CAPTION_IMAGE, of_recipe, request_caption, wants_description
+from mirada.captions.writing import (
+    CAPTION_IMAGE,
+    of_recipe,
+    request_caption,
+    wants_description,
+)
 from mirada.db.contents import lock_content
 from mirada.db.memory_models import Caption, TextEmbedding
 from mirada.db.models import Image, Job, JobState
@@ -35,6 +40,13 @@ class Page:
 def count_lacking(session: Session, wanted: WantedCaptions) -> int:
     """Return how many pairs of a content and an owner `queue_page` would queue."""
     pairs = select(Image.content_id, Image.owner_id).where(_lacks(wanted)).distinct().subquery()
+    return session.execute(select(func.count()).select_from(pairs)).scalar_one()
+
+
+def count_undescribed(session: Session) -> int:
+    """Return how many pairs of a content and an owner a model may describe, and none has yet."""
+    lacking = wants_description(None, redo=False)
+    pairs = select(Image.content_id, Image.owner_id).where(lacking).distinct().subquery()
     return session.execute(select(func.count()).select_from(pairs)).scalar_one()
 
 

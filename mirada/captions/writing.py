@@ -255,10 +255,10 @@ def is_complete(session: Session, content_id: int, owner_id: int, wanted: Wanted
     return not wanted.embeds or not due_texts(session, content_id, owner_id, wanted.space_id)
 
 
-def wants_description(recipe: CaptionRecipe, redo: bool) -> ColumnElement[bool]:
-    """Return the condition on `images` that a model is to describe them."""
+def wants_description(recipe: CaptionRecipe | None, redo: bool) -> ColumnElement[bool]:
+    """Return the condition on `images` that a model is to describe them; None: that any model may."""
     missing = and_(Image.description.is_(None), Image.auto_caption == true())
-    if not redo:
+    if recipe is None or not redo:
         return missing
     stale = and_(
         Image.description.is_not(None),

@@ -10,7 +10,7 @@ from mirada.jobs import ledger
 from mirada.kernel.errors import Conflict, InvalidInput, NotFound
 from mirada.kernel.ids import in_range
 from mirada.people import users
-from mirada.people.roles import locked_administrators
+from mirada.people.roles import LAST_ADMINISTRATOR, locked_administrators
 
 END_USER = "end_user_task"
 
@@ -49,7 +49,7 @@ def end_user(
     if row.id == asker_id:
         raise Conflict("Nobody ends themselves: ask another administrator.")
     if administrators == {row.id}:
-        raise Conflict("This is the last administrator. Make another one first.")
+        raise Conflict(LAST_ADMINISTRATOR)
     _refuse_no_heir(session, row.id, heir_id)
     now = utc_now()
     # No local name has a colon, so the name is free for somebody else.

@@ -13,6 +13,10 @@ from mirada.people.identity import Person
 from mirada.people.users import LOCAL_USERNAME, no_such_user
 
 ROLES = tuple(role.value for role in Role)
+LAST_ADMINISTRATOR = (
+    f"This is the last administrator. The user '{LOCAL_USERNAME}' does not count: what it may do "
+    "is the setting OPEN_AS. Make another administrator first."
+)
 
 
 def change_role(session: Session, user_id: int, role: str) -> Person:
@@ -39,7 +43,7 @@ def change_role(session: Session, user_id: int, role: str) -> Person:
     if row.external_id is not None and role == Role.ADMINISTRATOR:
         raise Conflict("People of the host product are users: the product does not give rank here.")
     if role == Role.USER and administrators == {row.id}:
-        raise Conflict("This is the last administrator. Make another one first.")
+        raise Conflict(LAST_ADMINISTRATOR)
     if role == Role.USER and row.role == Role.ADMINISTRATOR:
         _end_keys_beyond(session, row.id)
     row.role = Role(role)

@@ -140,7 +140,7 @@ def test_switched_off_embeddings_store_captions_and_embed_them_later(
     assert "EMBEDDINGS_ENABLED" in reply.get_json()["detail"]
     on = serve(data_dir=server.runtime.settings.data_dir)
     dry = run_command(on.runtime, "captions", "backfill", "--dry-run")
-    assert "1 pictures lack a description or a vector." in dry.output
+    assert "1 pictures lack a vector of what is said of them." in dry.output
     done = run_command(on.runtime, "captions", "backfill", "--no-wait")
     assert "1 jobs were queued" in done.output, done.output
     run_command(on.runtime, "embeddings", "backfill", "--no-wait")

@@ -156,8 +156,9 @@ def test_without_a_key_a_backfill_embeds_what_people_wrote(
     site.bring(1)
     site.bring(2, caption="my cat")
     told = backfill_with_workers(site)
-    assert "No model is asked" in told
-    assert "1 pictures lack a description or a vector." in told
+    assert "No model writes one here: set OPENAI_API_KEY." in told
+    assert "1 pictures lack a vector of what is said of them." in told
+    assert "Nothing is left to embed." in told
     assert len(site.text_vectors()) == 1
     assert "set OPENAI_API_KEY" in run(site, "backfill", "--redo", code=1)
 
@@ -193,3 +194,21 @@ def test_captions_are_embedded_anew_by_the_server_once_that_is_asked_for(
         assert space.dimension == 1536
     assert len(site.text_vectors()) == 2
     assert "in use already" in run(site, "switch-model")
+
+
+def test_without_a_key_it_says_how_many_lack_a_description_and_what_is_needed(
+    make_captioned: Callable[..., CaptionedSite],
+) -> None:
+    site = make_captioned(captions_enabled=False)
+    site.bring(1)
+    site.bring(2)
+    site.bring(3, auto_caption=False)
+    told = run(site, "backfill", "--dry-run")
+    assert "2 pictures lack a description. No model writes one here: set CAPTIONS_ENABLED=" in told
+    site.runtime.settings = site.runtime.settings.model_copy(
+        update={"captions_enabled": True, "openai_api_key": None}
+    )
+    told = run(site, "backfill", "--dry-run")
+    assert "2 pictures lack a description. No model writes one here: set OPENAI_API_KEY." in told
+    assert "0 pictures lack a vector of what is said of them." in told
+    assert site.server.calls == []

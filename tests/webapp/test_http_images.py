@@ -394,3 +394,13 @@ def test_a_client_that_knows_no_image_types_gets_plain_bytes(
     assert "Accept" in reply.headers["Vary"]
     part = gallery.get(address, headers={"Accept": accepted, "Range": "bytes=0-3"})
     assert (part.status_code, part.mimetype) == (206, reply.mimetype)
+
+
+def test_a_switch_that_is_not_understood_is_told_what_is(gallery: Gallery) -> None:
+    body = {"file": as_upload(picture(seed=1)), "is_public": "maybe"}
+    form = gallery.client.post("/api/v1/images", data=body)
+    query = gallery.client.get("/api/v1/images?mine=maybe")
+    for reply, name in ((form, "is_public"), (query, "mine")):
+        (said,) = assert_problem(reply, 422, "invalid_input")["errors"][name]
+        assert "true or false" in said
+        assert "yes, no" in said

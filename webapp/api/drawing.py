@@ -16,6 +16,7 @@ from webapp.callers.auth import current_caller, require_user
 from webapp.http.creations import idempotency_key, made_headers, once_parameters, queued
 from webapp.http.current import current_runtime, request_id
 from webapp.schemas.jobs import JOB_EXAMPLE, JobSchema
+from webapp.schemas.switches import SwitchField
 
 DRAWING_JOB_EXAMPLE = JOB_EXAMPLE | {
     "kind": GENERATE_IMAGE,
@@ -54,14 +55,14 @@ class NewGenerationSchema(ma.Schema):
     caption = ma.fields.String(
         load_default=None, allow_none=True, validate=validate.Length(max=MAX_TEXT_CHARS)
     )
-    auto_caption = ma.fields.Boolean(
+    auto_caption = SwitchField(
         load_default=True,
         metadata={
             "description": "Whether a language model may describe the picture, and caption it where "
             "nobody did: as for an upload."
         },
     )
-    is_public = ma.fields.Boolean(
+    is_public = SwitchField(
         load_default=False, metadata={"description": "Whether others may see and find it."}
     )
 

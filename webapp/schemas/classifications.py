@@ -20,6 +20,7 @@ from webapp.schemas.labels import (
 from webapp.schemas.numbers import WholeField
 from webapp.schemas.replies import PageQuerySchema, ReplySchema, page_of
 from webapp.schemas.rules import never, none_of, together, without
+from webapp.schemas.switches import SwitchField
 from webapp.schemas.texts import ASSET_ID, THEME
 
 MAX_BATCH_IMAGES = 1_000
@@ -76,7 +77,7 @@ class QuestionSchema(ma.Schema):
 
     labels = label_names()
     templates = templates_field("Prompt templates, instead of the labels' own.")
-    label_descriptions = ma.fields.Boolean(
+    label_descriptions = SwitchField(
         metadata={
             "description": "What labels are described by joins their prompts. Left out: the setting "
             "LABEL_DESCRIPTIONS."
@@ -106,7 +107,7 @@ class PictureQuestionSchema(QuestionSchema):
         validate=validate.Range(0, MAX_K),
         metadata={"description": "Most similar images; SIMILARITY_LIMIT."},
     )
-    probabilities = ma.fields.Boolean(
+    probabilities = SwitchField(
         load_default=False,
         metadata={
             "description": "Also say of every label by itself how probable it is; calibrated for "
@@ -251,9 +252,7 @@ class BatchSchema(QuestionSchema):
         validate=validate.Length(1, MAX_BATCH_IMAGES),
         metadata={"description": f"1 to {MAX_BATCH_IMAGES} images that you may see."},
     )
-    all = ma.fields.Boolean(
-        load_default=False, metadata={"description": "Every image of your own."}
-    )
+    all = SwitchField(load_default=False, metadata={"description": "Every image of your own."})
 
     @ma.validates_schema
     def _one_of_both(self, data: dict[str, Any], **_: Any) -> None:

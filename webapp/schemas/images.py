@@ -12,6 +12,7 @@ from marshmallow import validate
 from mirada.kernel.asset_ids import checked_asset_id
 from webapp.schemas.labels import CheckedField
 from webapp.schemas.replies import PageQuerySchema, ReplySchema, ResourceSchema, ignored_names
+from webapp.schemas.switches import SwitchField
 from webapp.schemas.texts import ASSET_ID
 
 GENERATION_EXAMPLE = {
@@ -192,7 +193,7 @@ class CreatedImageSchema(ImageSchema):
 class ImageListQuerySchema(PageQuerySchema):
     """The page of images to list."""
 
-    mine = ma.fields.Boolean(
+    mine = SwitchField(
         load_default=False, metadata={"description": "Only the caller's own images."}
     )
     asset_id = CheckedField(

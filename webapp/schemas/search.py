@@ -17,6 +17,7 @@ from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, image_body
 from webapp.schemas.numbers import WholeField
 from webapp.schemas.replies import ReplySchema
 from webapp.schemas.rules import never, none_of, together, without
+from webapp.schemas.switches import SwitchField
 
 DEFAULT_RESULTS = 10
 MAX_WEIGHT = 10
@@ -139,7 +140,7 @@ class SearchSchema(ma.Schema):
     k = _results(WholeField, load_default=None, allow_none=True)
     limit = _results(WholeField, load_default=None, allow_none=True)
     threshold = _threshold()
-    mine = ma.fields.Boolean(
+    mine = SwitchField(
         load_default=False, metadata={"description": "Search only the caller's own images."}
     )
     in_ = ma.fields.String(

@@ -16,6 +16,7 @@ from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, OwnerSchema, image
 from webapp.schemas.numbers import ClampedField, ForgivingField
 from webapp.schemas.replies import MAX_PAGE, ReplySchema, ignored_names, list_of
 from webapp.schemas.search import NOT_BLANK, SimilarQuerySchema
+from webapp.schemas.switches import SwitchField
 
 DEFAULT_RELATED, MAX_RELATED = 12, 20
 """CONTRACT A."""
@@ -55,7 +56,7 @@ class RelatedQuerySchema(ma.Schema):
             "alone. An image without a prompt is compared by its picture alone."
         },
     )
-    mine = ma.fields.Boolean(
+    mine = SwitchField(
         load_default=False, metadata={"description": "Only the caller's own images."}
     )
 

@@ -11,6 +11,7 @@ from marshmallow import validate
 from mirada.kernel.asset_ids import checked_asset_id
 from mirada.kernel.user_text import MAX_TEXT_CHARS
 from webapp.schemas.labels import CheckedField
+from webapp.schemas.switches import SwitchField
 from webapp.schemas.texts import ASSET_ID, STORED
 
 
@@ -60,17 +61,17 @@ class NewImageFieldsSchema(ma.Schema):
             "description": "What the picture was generated from. A blank one is filled from the file.",
         },
     )
-    auto_caption = ma.fields.Boolean(
+    auto_caption = SwitchField(
         load_default=True,
         metadata={
             "description": "Whether a language model may describe the picture, and caption it where "
             "nobody did, where the server has one: a small copy, without metadata, is sent to it."
         },
     )
-    is_public = ma.fields.Boolean(
+    is_public = SwitchField(
         load_default=False, metadata={"description": "Whether others may see and find it."}
     )
-    read_metadata = ma.fields.Boolean(
+    read_metadata = SwitchField(
         load_default=True,
         metadata={"description": "Whether to read what an image generator wrote into the file."},
     )
@@ -103,7 +104,7 @@ class ImageChangeSchema(ma.Schema):
         validate=validate.Length(max=MAX_TEXT_CHARS),
         metadata={"pattern": STORED},
     )
-    is_public = ma.fields.Boolean()
+    is_public = SwitchField()
 
     @ma.validates_schema
     def _something_changes(self, data: dict[str, Any], **_: Any) -> None:

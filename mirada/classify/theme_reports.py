@@ -14,8 +14,8 @@ from mirada.db.classifier_models import Feedback
 from mirada.feedback import theme_verdicts
 from mirada.feedback.adaptive import NO_OPINION, fitted_threshold, theme_shift
 from mirada.feedback.theme_verdicts import SeenVerdict, ThemeVerdicts
-from mirada.feedback.verdicts import theme_key
 from mirada.kernel.audience import Audience
+from mirada.kernel.themes import theme_key
 from mirada.ports import CalibratedEncoder
 from mirada.runtime import Runtime
 

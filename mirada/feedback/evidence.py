@@ -12,9 +12,9 @@ from mirada.db.verdicts import VerdictRow, evidence_counts, evidence_rows, vecto
 from mirada.feedback.adaptive import NO_OPINION, Evidence, adapted_scores, affinity
 from mirada.feedback.concepts import theme_vectors
 from mirada.feedback.tilt import ShownLabels, shown_shares, tilted_scores
-from mirada.feedback.verdicts import theme_key
 from mirada.kernel.embeddings import Matrix, Vector
 from mirada.kernel.similarity import Floats
+from mirada.kernel.themes import theme_key
 from mirada.kernel.vector_cache import VectorCache
 from mirada.runtime import Runtime
 

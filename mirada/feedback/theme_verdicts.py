@@ -19,10 +19,10 @@ from mirada.db.stored_vectors import vectors_of
 from mirada.db.vector_tables import PICTURE_VECTORS
 from mirada.db.verdicts import waiting_copies
 from mirada.db.visibility import may_see_verdict
-from mirada.feedback.verdicts import theme_key
 from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import Vector
 from mirada.kernel.ids import LARGEST_ID
+from mirada.kernel.themes import theme_key
 
 
 @dataclass(frozen=True, slots=True)

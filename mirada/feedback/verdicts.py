@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -16,35 +15,13 @@ from mirada.db.idempotency import once
 from mirada.db.models import Content
 from mirada.db.pages import newest_first
 from mirada.db.visibility import may_see_content
-from mirada.kernel.asset_ids import MAX_ASSET_ID_CHARACTERS, checked_asset_id
+from mirada.kernel.asset_ids import checked_asset_id
 from mirada.kernel.audience import Audience
-from mirada.kernel.errors import Conflict, InvalidInput, NotFound
+from mirada.kernel.errors import Conflict, NotFound
 from mirada.kernel.ids import in_range
-from mirada.kernel.labels import normalised_name
+from mirada.kernel.themes import theme_key
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_SLASHES = re.compile(r"/{2,}")
-
-
-def theme_key(text: object) -> str:
-    """Return the name that verdicts on a theme are kept under: "Cute  Cats" and "cute cats" are one.
-
-    A `normalised_name`, casefolded, 1 to 191 characters. Slashes are single and not at an end, so
-    that every theme has an address.
-
-    Raises:
-        InvalidInput: as `normalised_name` does.
-    """
-    try:
-        name = normalised_name(text)
-    except InvalidInput as error:
-        raise InvalidInput(
-            f"The theme: {error.detail}", fields={"theme": [error.detail]}
-        ) from error
-    folded = unicodedata.normalize("NFC", name.casefold())
-    # Casefolding makes up to three letters of one; such a name is kept as it is written.
-    key = folded if len(folded) <= MAX_ASSET_ID_CHARACTERS else name
-    return _SLASHES.sub("/", key).strip("/ ") or "/"
 
 
 def image_hash(text: str) -> str | None:

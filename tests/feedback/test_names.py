@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirada.feedback.verdicts import image_hash, theme_key
+from mirada.feedback.verdicts import image_hash
 from mirada.kernel.asset_ids import checked_asset_id
 from mirada.kernel.errors import InvalidInput
+from mirada.kernel.themes import theme_key
 
 
 @pytest.mark.parametrize(

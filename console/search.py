@@ -10,9 +10,10 @@ from console.site import Command, current_runtime
 from mirada.kernel.audience import Audience
 from mirada.people import users
 from mirada.search.asked import Asked
-from mirada.search.combined import DEFAULT_WEIGHTS, search_combined
-from mirada.search.fuse import FusedFound
+from mirada.search.found import Found
 from mirada.search.queries import ALL, Source
+from mirada.search.request import DEFAULT_WEIGHTS, of_text
+from mirada.search.run import run
 
 LOADING_WAIT_S = 600.0
 """How long weights are waited for: nobody else is kept waiting, and they may have to be downloaded."""
@@ -41,11 +42,11 @@ def search(text: str, source: str, limit: int, username: str, as_json: bool) -> 
         viewer_id = users.user_named(session, username).id
     weights = DEFAULT_WEIGHTS if source == ALL else {source: 1.0}
     asked = Asked(Audience(viewer_id))
-    found = search_combined(runtime, text, weights, asked, k=limit, wait_s=LOADING_WAIT_S)
+    found = run(runtime, of_text(text, asked, weights, limit, LOADING_WAIT_S))
     click.echo(_as_json(found) if as_json else _as_table(found))
 
 
-def _rows(found: FusedFound) -> list[dict[str, object]]:
+def _rows(found: Found) -> list[dict[str, object]]:
     # Cosines of two spaces are not comparable: the first source's is shown, pictures before others.
     return [
         {
@@ -58,12 +59,12 @@ def _rows(found: FusedFound) -> list[dict[str, object]]:
     ]
 
 
-def _as_json(found: FusedFound) -> str:
+def _as_json(found: Found) -> str:
     body = {"results": _rows(found), "verdict": found.verdict, "left_out": found.left_out}
     return json.dumps(body, ensure_ascii=False, indent=2)
 
 
-def _as_table(found: FusedFound) -> str:
+def _as_table(found: Found) -> str:
     lines = [f"{'id':>8}  similarity  relevance  file"]
     for row in _rows(found):
         similarity = "-" if row["similarity"] is None else f"{row['similarity']:.3f}"

@@ -6,7 +6,6 @@ The index proposes, the database decides who may see the answer.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import Select, func, select
@@ -18,83 +17,15 @@ from mirada.db.vector_tables import VectorTable, table_of
 from mirada.db.visibility import may_see, visible_images
 from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import SpaceKind, Vector
-from mirada.kernel.errors import InvalidInput
-from mirada.kernel.similarity import Match, Verdict, relevances, verdict
-from mirada.metrics.instruments import SEARCHES
+from mirada.kernel.similarity import Match, relevances, verdict
 from mirada.ports import SearchAnswer, VectorIndex
-from mirada.runtime import Runtime
-from mirada.search.asked import Asked
 from mirada.search.deepening import nearest
-from mirada.search.queries import SOURCE_OF_KIND, Query
-from mirada.search.safety import Safety, safety_in_force
+from mirada.search.found import Found, FoundImage, Hit, Ranking, require_k
+from mirada.search.queries import SOURCE_OF_KIND
+from mirada.search.safety import Safety
 
 Score = TypeVar("Score")
-MAX_K = 1000
-"""Most results of one search: a reply of 1,000 images is about half a megabyte."""
-
-
-@dataclass(frozen=True, slots=True)
-class FoundImage:
-    """One result: an image the viewer may see.
-
-    Attributes:
-        image: with its content and owner loaded.
-        similarity: cosine in [-1, 1], higher is nearer.
-        relevance: in [0, 1], against this query's own background; see `kernel.similarity`.
-    """
-
-    image: Image
-    similarity: float
-    relevance: float
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The results of one search, best first, ties by image id, and how they came about.
-
-    Attributes:
-        results: at most k.
-        verdict: whether anything found stands out from the query's background.
-        way: how the index computed the answer.
-        permitted_count: how many vectors the viewer's search ran over.
-        change_seq: the state of the database the answer reflects.
-        reason: why there are fewer than k results; None when there are k.
-    """
-
-    results: list[FoundImage]
-    verdict: Verdict
-    way: str
-    permitted_count: int
-    change_seq: int
-    reason: str | None
-
-
-def search(
-    runtime: Runtime, query: Query, asked: Asked, *, k: int, threshold: float | None = None
-) -> Found:
-    """Return the images nearest to a query in its space, as fresh as asked for; see `find`.
-
-    Raises:
-        InvalidInput: k is out of range.
-        Conflict: the change number was never given, or nothing can be judged for NSFW_POLICY=hide.
-        Unavailable: the index or an encoder is not ready.
-    """
-    index = asked.fresh_index(runtime, query.space_id)
-    safety = safety_in_force(runtime)
-    with runtime.reading() as session:
-        found = find(
-            session,
-            index,
-            query.vector,
-            asked.audience,
-            k=k,
-            threshold=threshold,
-            safety=safety,
-            kind=query.space.kind,
-        )
-    source = SOURCE_OF_KIND[query.space.kind]
-    SEARCHES.labels(query.made_from, source, found.way, found.verdict).inc()
-    return found
+VANISHED = "Some were deleted or hidden while they were looked for."
 
 
 def find(
@@ -108,7 +39,30 @@ def find(
     safety: Safety | None = None,
     kind: SpaceKind = SpaceKind.IMAGE,
 ) -> Found:
-    """Return the k images nearest to a vector among those the audience may see.
+    """Return the k images nearest to a vector among those the audience may see; see `rank`.
+
+    Raises:
+        InvalidInput: k is out of range, or the vector does not fit the index.
+    """
+    require_k(k)
+    ranking = rank(
+        session, index, query, audience, k=k, threshold=threshold, safety=safety, kind=kind
+    )
+    return found_of(session, ranking, ranking.hits, audience, k=k)
+
+
+def rank(
+    session: Session,
+    index: VectorIndex,
+    query: Vector,
+    audience: Audience,
+    *,
+    k: int,
+    threshold: float | None = None,
+    safety: Safety | None = None,
+    kind: SpaceKind = SpaceKind.IMAGE,
+) -> Ranking:
+    """Return the ids of the k images nearest to a vector among those the audience may see.
 
     The index ranks only permitted vectors. Every image is authorised again here, in SQL, so one that
     was deleted or made private a moment ago never appears.
@@ -118,37 +72,39 @@ def find(
         index: of the query's space.
         query: (d,) float32, unit norm.
         audience: the viewer and what is kept from them.
-        k: 1 to MAX_K.
+        k: >= 1.
         threshold: least cosine similarity of a result; None for no cut.
         safety: when not None, others' images that it calls unsafe are no results.
         kind: of the index's space.
 
     Raises:
-        InvalidInput: k is out of range, or the vector does not fit the index.
+        InvalidInput: the vector does not fit the index.
     """
-    if not 1 <= k <= MAX_K:
-        raise InvalidInput(
-            f"The number of results must be between 1 and {MAX_K}.",
-            fields={"limit": [f"Must be between 1 and {MAX_K}."]},
-        )
     pairs, answer = ranked(
         session, index, query, audience, k=k, threshold=threshold, safety=safety, kind=kind
     )
-    images = loaded(session, pairs, audience)
-    scores = [match.similarity for _, match in images]
+    scores = [match.similarity for _, match in pairs]
     standing = relevances(scores, answer.background, answer.permitted_count)
-    results = [
-        FoundImage(image, match.similarity, float(relevance))
-        for (image, match), relevance in zip(images, standing, strict=True)
-    ]
-    return Found(
-        results=results,
-        verdict=verdict(found.relevance for found in results),
+    return Ranking(
+        hits=[
+            Hit(image_id, similarity, float(relevance))
+            for (image_id, _), similarity, relevance in zip(pairs, scores, standing, strict=True)
+        ],
+        verdict=verdict(standing.tolist()),
         way=answer.way,
         permitted_count=answer.permitted_count,
         change_seq=answer.change_seq,
-        reason=None if len(results) == k else _reason(answer, len(results), threshold, kind),
+        reason=None if len(pairs) == k else _reason(answer, len(pairs), threshold, kind),
     )
+
+
+def found_of(
+    session: Session, ranking: Ranking, hits: Sequence[Hit], audience: Audience, *, k: int
+) -> Found:
+    """Return some hits of a ranking as results, their images loaded; of k that were asked for."""
+    pairs = loaded(session, [(hit.image_id, hit) for hit in hits], audience)
+    results = [FoundImage(image, hit) for image, hit in pairs]
+    return Found(results, ranking, None if len(results) == k else ranking.reason or VANISHED)
 
 
 def ranked(

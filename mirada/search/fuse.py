@@ -9,15 +9,15 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mirada.db.chunks import rows_in
-from mirada.db.models import Image
 from mirada.db.vector_tables import subjects_of, table_of
 from mirada.kernel.audience import Audience
 from mirada.kernel.errors import InvalidInput
-from mirada.kernel.similarity import Verdict, relevances, verdict
+from mirada.kernel.similarity import relevances, verdict
 from mirada.ports import SearchAnswer, VectorIndex
-from mirada.search.by_vector import MAX_K, loaded, nothing_to_search, ranked
+from mirada.search.by_vector import nothing_to_search, ranked
 from mirada.search.by_words import find_by_words
-from mirada.search.queries import Query, Source
+from mirada.search.found import FoundBy, Hit, Ranking
+from mirada.search.queries import FUSED, Query, Source
 from mirada.search.rank_fusion import Fused, WeightedRanking, reciprocal_rank_fusion
 from mirada.search.safety import Safety
 
@@ -46,57 +46,6 @@ class VectorQuery:
 
 
 @dataclass(frozen=True, slots=True)
-class FoundBy:
-    """One source's part in a result.
-
-    Attributes:
-        source: its name.
-        rank: from 1, the best.
-        similarity: cosine; None for words.
-        relevance: in [0, 1]; of words 1 for an image that has every one, else 0.
-    """
-
-    source: str
-    rank: int
-    similarity: float | None
-    relevance: float
-
-
-@dataclass(frozen=True, slots=True)
-class FusedImage:
-    """One result: an image the viewer may see, with its content and owner loaded.
-
-    Attributes:
-        image: the row.
-        score: of the fusion; comparable within one reply.
-        found_by: the sources that found it, in their order.
-    """
-
-    image: Image
-    score: float
-    found_by: list[FoundBy]
-
-
-@dataclass(frozen=True, slots=True)
-class FusedFound:
-    """The results of one fused search, best first, ties by image id.
-
-    Attributes:
-        results: at most k.
-        verdict: by the best relevance in any source.
-        searched: vector source -> its index's answer.
-        change_seq: the state that the stalest index reflects; None where only words were searched.
-        left_out: source -> why it could not be searched.
-    """
-
-    results: list[FusedImage]
-    verdict: Verdict
-    searched: dict[str, SearchAnswer]
-    change_seq: int | None
-    left_out: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
 class _SourceAnswer:
     """One source's ranking, with similarities and relevances as `FoundBy` has them, by rank."""
 
@@ -116,7 +65,7 @@ class _SourceAnswer:
         ]
 
 
-def find_fused(
+def rank_fused(
     session: Session,
     vectors: Collection[VectorQuery],
     words: tuple[str, float] | None,
@@ -125,7 +74,7 @@ def find_fused(
     k: int,
     threshold: float | None = None,
     safety: Safety | None = None,
-) -> FusedFound:
+) -> Ranking:
     """Return the k best images of several rankings by weighted reciprocal rank fusion.
 
     Each ranking holds only what the audience may see, and is read LEAST_DEPTH deep, or k.
@@ -135,16 +84,14 @@ def find_fused(
         vectors: questions to embedding spaces.
         words: a text whose words are looked for, and their weight; None for none.
         audience: the viewer and what is kept from them.
-        k: 1 to MAX_K.
+        k: >= 1.
         threshold: least cosine similarity for a vector source to have found an image.
         safety: when not None, others' images that it calls unsafe are no results.
 
     Raises:
-        InvalidInput: k is out of range, a vector does not fit its index, or words were all there
-            was to search and the text has none.
+        InvalidInput: a vector does not fit its index, or words were all there was to search and the
+            text has none.
     """
-    if not 1 <= k <= MAX_K:
-        raise InvalidInput(f"The number of results must be between 1 and {MAX_K}.")
     depth = max(k, LEAST_DEPTH)
     answers = [_by_vector(session, each, audience, depth, threshold, safety) for each in vectors]
     left_out: dict[str, str] = {
@@ -159,19 +106,30 @@ def find_fused(
             if not answers:
                 raise
             left_out[Source.KEYWORDS] = error.detail
-    rankings = _with_silence(session, answers)
-    fused = [(each.id, each) for each in reciprocal_rank_fusion(rankings)[:k]]
-    results = [
-        FusedImage(image, each.score, [part for one in answers for part in one.part_in(each)])
-        for image, each in loaded(session, fused, audience)
-    ]
+    fused = reciprocal_rank_fusion(_with_silence(session, answers))[:k]
+    hits = [_hit(each, answers) for each in fused]
     searched = {each.ranking.source: each.by_index for each in answers if each.by_index}
-    return FusedFound(
-        results=results,
-        verdict=verdict(max(part.relevance for part in each.found_by) for each in results),
-        searched=searched,
+    return Ranking(
+        hits=hits,
+        verdict=verdict(max(part.relevance for part in each.found_by) for each in hits),
+        way=FUSED,
+        permitted_count=max((each.permitted_count for each in searched.values()), default=0),
         change_seq=min((answer.change_seq for answer in searched.values()), default=None),
+        reason=None if len(hits) == k else f"These are all that were found: {len(hits)}.",
+        searched=searched,
         left_out=left_out,
+    )
+
+
+def _hit(fused: Fused, answers: Sequence[_SourceAnswer]) -> Hit:
+    parts = [part for one in answers for part in one.part_in(fused)]
+    shown = next((part for part in parts if part.source == Source.PICTURES), None)
+    return Hit(
+        fused.id,
+        None if shown is None else shown.similarity,
+        None if shown is None else shown.relevance,
+        fused.score,
+        parts,
     )
 
 

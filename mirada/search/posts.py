@@ -9,9 +9,10 @@ from mirada.db.models import Image
 from mirada.embedding.interactive import require_embeddings
 from mirada.runtime import Runtime
 from mirada.search.asked import Asked, current_change_seq
-from mirada.search.combined import search_combined
-from mirada.search.fuse import FusedImage
+from mirada.search.found import FoundImage
 from mirada.search.queries import SPACE_KINDS, Source
+from mirada.search.request import of_text
+from mirada.search.run import run
 
 SOURCES = (Source.CAPTIONS, Source.PICTURES)
 """Captions and descriptions are one source. Pictures are the one that every embedded image has."""
@@ -46,7 +47,7 @@ def search_posts(runtime: Runtime, text: str, asked: Asked, k: int) -> list[Foun
         if asked.min_change_seq is not None:
             asked.require_given(current_change_seq(runtime))
         return []
-    found = search_combined(runtime, text, dict.fromkeys(SOURCES, 1.0), asked, k=k)
+    found = run(runtime, of_text(text, asked, dict.fromkeys(SOURCES, 1.0), k))
     return [FoundPost(each.image, _similarity(each)) for each in found.results]
 
 
@@ -57,6 +58,6 @@ def _is_anything_embedded(runtime: Runtime) -> bool:
         )
 
 
-def _similarity(found: FusedImage) -> float:
+def _similarity(found: FoundImage) -> float:
     best = max(found.found_by, key=lambda part: part.relevance)
     return best.similarity or 0.0

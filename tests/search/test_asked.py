@@ -7,13 +7,13 @@ from collections.abc import Callable
 import pytest
 
 from mirada.kernel.audience import Audience
-from mirada.kernel.embeddings import SpaceKind
-from mirada.kernel.errors import Conflict
+from mirada.kernel.errors import Conflict, InvalidInput
 from mirada.runtime import Runtime
-from mirada.search import queries
 from mirada.search.asked import Asked, current_change_seq
-from mirada.search.by_vector import search
+from mirada.search.queries import QueryKind
 from mirada.search.related import related_images
+from mirada.search.request import Part, SearchRequest
+from mirada.search.run import run
 from testing.worksite import MeanColours, Site
 from workers.runner import JobRunner
 
@@ -33,24 +33,31 @@ def embedded(site: Site, *seeds: int) -> list[int]:
     return [each.image_id for each in taken]
 
 
+def like(image_id: int, asked: Asked) -> SearchRequest:
+    return SearchRequest((Part(QueryKind.IMAGE_ID, image_id),), asked, k=5)
+
+
+@pytest.mark.parametrize("k", [0, 1001])
+def test_a_number_of_results_out_of_range_is_refused(k: int) -> None:
+    with pytest.raises(InvalidInput):
+        SearchRequest((Part(QueryKind.TEXT, "cat"),), Asked(Audience(1)), k)
+
+
 def test_what_was_just_committed_is_found_by_whoever_asks_for_it(site: Site) -> None:
     first, second = embedded(site, 1, 2)
     asked = Asked(Audience(site.owner_id), current_change_seq(site.runtime))
-    query = queries.of_image(site.runtime, first, SpaceKind.IMAGE, asked.audience)
 
-    found = search(site.runtime, query, asked.without(first), k=5)
+    found = run(site.runtime, like(first, asked))
     related = related_images(site.runtime, first, asked, k=5)
 
     assert [each.image.id for each in found.results] == [second]
     assert [each.image.id for each in related.results] == [second]
     (third,) = embedded(site, 3)
     later = Asked(asked.audience, current_change_seq(site.runtime))
-    assert third in {each.image.id for each in search(site.runtime, query, later, k=5).results}
+    assert third in {each.image.id for each in run(site.runtime, like(second, later)).results}
 
 
 def test_a_number_that_was_never_given_is_a_conflict(site: Site) -> None:
     (image_id,) = embedded(site, 1)
-    query = queries.of_image(site.runtime, image_id, SpaceKind.IMAGE, Audience(site.owner_id))
-
     with pytest.raises(Conflict, match="never gave the change number"):
-        search(site.runtime, query, Asked(Audience(site.owner_id), 10**9), k=1)
+        run(site.runtime, like(image_id, Asked(Audience(site.owner_id), 10**9)))

@@ -18,7 +18,8 @@ from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, l2_normalise, to
 from mirada.kernel.errors import Conflict, InvalidInput, NotFound
 from mirada.kernel.images import ImageStatus
 from mirada.pictures.images import delete_image
-from mirada.search.by_vector import MAX_K, find
+from mirada.search.by_vector import find
+from mirada.search.found import MAX_K
 from mirada.search.queries import vector_of_image
 from testing.exact_index import ExactIndex
 

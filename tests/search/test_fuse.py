@@ -18,7 +18,8 @@ from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, Vector, l2_norma
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.images import ImageFormat, ImageStatus, PictureFacts
 from mirada.pictures import register
-from mirada.search.fuse import FusedFound, VectorQuery, find_fused
+from mirada.search.found import Ranking
+from mirada.search.fuse import VectorQuery, rank_fused
 from mirada.search.queries import Query, QueryKind, Source
 from testing.exact_index import ExactIndex
 from testing.registering import register_image
@@ -101,14 +102,14 @@ class Shelf:
         viewer_id: int | None = ME,
         k: int = 10,
         **options: float | None,
-    ) -> FusedFound:
+    ) -> Ranking:
         queries = []
         for name, index in self.indexes.items():
             index.refresh()
             query = Query(at(0), self.space_ids[name], SPACES[name], QueryKind.TEXT)
             queries.append(VectorQuery(Source(name), 1.0, query, index))
         with self.database.reading() as session:
-            return find_fused(
+            return rank_fused(
                 session,
                 queries,
                 None if words is None else (words, 1.0),
@@ -123,8 +124,8 @@ def shelf(database: Database) -> Shelf:
     return Shelf(database)
 
 
-def ids_of(found: FusedFound) -> list[int]:
-    return [result.image.id for result in found.results]
+def ids_of(found: Ranking) -> list[int]:
+    return [hit.image_id for hit in found.hits]
 
 
 def test_an_image_without_a_prompt_is_not_outranked_for_lacking_one(shelf: Shelf) -> None:
@@ -137,7 +138,7 @@ def test_a_prompt_that_fits_lifts_a_picture_that_does_not_show_it(shelf: Shelf) 
     unfitting = shelf.put(20, prompt=85)
     fitting = shelf.put(30, prompt=1)
     assert ids_of(shelf.found(threshold=0.5)) == [fitting, unfitting]
-    parts = {part.source: part.rank for part in shelf.found().results[0].found_by}
+    parts = {part.source: part.rank for part in shelf.found().hits[0].found_by}
     assert parts == {"pictures": 2, "prompts": 1}
 
 
@@ -149,7 +150,7 @@ def test_an_image_that_is_not_ready_is_found_by_its_words_and_by_nothing_else(
     with shelf.database.transaction() as session:
         session.execute(update(Image).where(Image.id == waiting).values(status=ImageStatus.PENDING))
     found = shelf.found(words="zebra")
-    assert [(p.source, p.similarity) for p in found.results[0].found_by] == [("keywords", None)]
+    assert [(p.source, p.similarity) for p in found.hits[0].found_by] == [("keywords", None)]
     assert ids_of(found) == [waiting]
     assert ids_of(shelf.found()) == []
 
@@ -160,7 +161,7 @@ def test_what_others_keep_to_themselves_is_in_no_ranking(shelf: Shelf) -> None:
     public = shelf.put(50, owner_id=OTHER, is_public=True)
     found = shelf.found(words="zebra")
     assert set(ids_of(found)) == {mine, public}
-    assert found.results[0].found_by[0].rank == 1
+    assert found.hits[0].found_by[0].rank == 1
     assert ids_of(shelf.found(words="zebra", viewer_id=None)) == [public]
     assert secret in ids_of(shelf.found(words="zebra", viewer_id=OTHER))
 
@@ -170,10 +171,4 @@ def test_words_alone_without_a_word_are_refused_and_beside_others_left_out(shelf
     found = shelf.found(words="+++")
     assert (ids_of(found), list(found.left_out)) == ([image_id], ["prompts", "keywords"])
     with shelf.database.reading() as session, pytest.raises(InvalidInput):
-        find_fused(session, [], ("+++", 1.0), Audience(ME), k=3)
-
-
-@pytest.mark.parametrize("k", [0, 1001])
-def test_a_number_of_results_out_of_range_is_refused(shelf: Shelf, k: int) -> None:
-    with pytest.raises(InvalidInput):
-        shelf.found(k=k)
+        rank_fused(session, [], ("+++", 1.0), Audience(ME), k=3)

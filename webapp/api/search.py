@@ -7,27 +7,23 @@ from typing import Any
 
 from flask import request
 
-from mirada.kernel.audience import Audience
-from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.errors import InvalidInput
-from mirada.runtime import EncoderKind, Runtime
-from mirada.search import queries
-from mirada.search.by_vector import search
-from mirada.search.combined import DEFAULT_WEIGHTS, search_combined
-from mirada.search.queries import ALL, Query, QueryKind, Source
+from mirada.search.asked import Asked
+from mirada.search.queries import ALL, QueryKind, Source
+from mirada.search.request import DEFAULT_WEIGHTS, Part, SearchRequest
+from mirada.search.run import run
 from webapp.api.likes import liked_in
 from webapp.callers.asking import asked_by_caller
 from webapp.http.current import current_runtime
 from webapp.http.rest import MIN_CHANGE_SEQ, ApiBlueprint, json_fields, multipart_fields
-from webapp.http.uploads import query_of_upload
-from webapp.schemas.fusion import FUSED_EXAMPLE, SearchedSchema, fused_body
+from webapp.http.uploads import part_of_upload
+from webapp.schemas.fusion import FUSED_EXAMPLE, SearchedSchema, searched_body
 from webapp.schemas.search import (
     DEFAULT_RESULTS,
     SEARCH_EXAMPLE,
     MultipartSearchSchema,
     PictureQuerySchema,
     SearchSchema,
-    found_body,
 )
 
 blueprint = ApiBlueprint(
@@ -99,38 +95,37 @@ def search_images() -> Any:
     image that has every word of the text makes the verdict `relevant`. A source that cannot
     be searched just now is in `left_out` with the reason; only when none is left is that an error.
     """
-    runtime = current_runtime()
     if request.mimetype == "multipart/form-data":
         query = multipart_fields(MultipartSearchSchema)
     else:
         query = json_fields(
             SearchSchema, "Send the query as application/json, or a picture as multipart/form-data."
         )
-    k = query["k"] or query["limit"] or DEFAULT_RESULTS
-    if query["in_"] in FUSED_WEIGHTS or query.get("weights"):
-        return _combined(runtime, query, k)
     asked = asked_by_caller(own_alone=query["mine"])
-    if query.get("image_id") is not None:
-        # It is no news to whoever named it.
-        asked = asked.without(query["image_id"])
-    vector = _query(runtime, query, asked.audience)
-    found = search(runtime, vector, asked, k=k, threshold=query["threshold"])
-    return found_body(found, asked.audience.viewer_id, vector.space.name, liked_in(found.results))
+    found = run(current_runtime(), request_of(query, asked))
+    return searched_body(found, asked.audience.viewer_id, liked_in(found.results))
 
 
-def _combined(runtime: Runtime, query: dict[str, Any], k: int) -> dict[str, Any]:
-    if _kind_given(query) is not QueryKind.TEXT:
-        message = "Only a text is looked for there."
-        raise InvalidInput(message, fields={"weights" if query.get("weights") else "in": [message]})
-    weights = query.get("weights") or FUSED_WEIGHTS[query["in_"]]
-    asked = asked_by_caller(own_alone=query["mine"])
-    found = search_combined(
-        runtime, query["text"], weights, asked, k=k, threshold=query["threshold"]
+def request_of(query: dict[str, Any], asked: Asked) -> SearchRequest:
+    """Return the validated fields of `SearchSchema` as a search.
+
+    Raises:
+        InvalidInput: there is not exactly one question, or one that cannot be asked there.
+    """
+    part = _part(query)
+    weights = query.get("weights") or FUSED_WEIGHTS.get(query["in_"])
+    _require_fitting(query, part.kind, weights)
+    return SearchRequest(
+        (part,),
+        asked,
+        query["k"] or query["limit"] or DEFAULT_RESULTS,
+        Source.PICTURES if weights else Source(query["in_"]),
+        weights,
+        query["threshold"],
     )
-    return fused_body(found, weights, asked.audience.viewer_id, liked_in(found.results), k)
 
 
-def _kind_given(query: dict[str, Any]) -> QueryKind:
+def _part(query: dict[str, Any]) -> Part:
     given = [kind for kind in KINDS if query.get(kind) is not None]
     if request.files:
         given.append("file")
@@ -139,19 +134,17 @@ def _kind_given(query: dict[str, Any]) -> QueryKind:
             f"this has {' and '.join(given)}." if given else "this has none."
         )
         raise InvalidInput(message, fields={kind: [message] for kind in given or KINDS})
-    return KINDS[given[0]]
+    kind = KINDS[given[0]]
+    return part_of_upload() if kind is QueryKind.PICTURE else Part(kind, query[given[0]])
 
 
-def _query(runtime: Runtime, query: dict[str, Any], audience: Audience) -> Query:
-    kind = _kind_given(query)
-    space: EncoderKind = SpaceKind.PROMPT if query["in_"] == Source.PROMPTS else SpaceKind.IMAGE
-    if kind is QueryKind.TEXT:
-        return queries.of_text(runtime, query["text"], space, audience)
-    if kind is QueryKind.IMAGE_ID:
-        return queries.of_image(runtime, query["image_id"], space, audience)
-    if kind is QueryKind.VECTOR:
-        return queries.of_numbers(runtime, query["vector"], space)
-    if space is SpaceKind.PROMPT:
+def _require_fitting(
+    query: dict[str, Any], kind: QueryKind, weights: Mapping[str, float] | None
+) -> None:
+    """Raise InvalidInput for a question that cannot be asked of what is to be compared."""
+    if weights and kind is not QueryKind.TEXT:
+        message = "Only a text is looked for there."
+        raise InvalidInput(message, fields={"weights" if query.get("weights") else "in": [message]})
+    if kind is QueryKind.PICTURE and query["in_"] == Source.PROMPTS:
         message = "A picture cannot be compared with prompts; send text, image_id or vector."
         raise InvalidInput(message, fields={"in": [message]})
-    return query_of_upload()

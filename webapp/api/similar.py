@@ -6,12 +6,12 @@ from typing import Any
 
 from flask import request
 
-from mirada.kernel.embeddings import SpaceKind
-from mirada.search import queries
-from mirada.search.by_vector import Found, search
+from mirada.search.found import Found
 from mirada.search.posts import search_posts
-from mirada.search.queries import Query
+from mirada.search.queries import QueryKind
 from mirada.search.related import related_images
+from mirada.search.request import Part, SearchRequest
+from mirada.search.run import run
 from webapp.api.images import blueprint
 from webapp.api.likes import liked_in
 from webapp.callers.asking import asked_by_caller
@@ -51,9 +51,8 @@ from webapp.schemas.similar import (
 @blueprint.response(200, FoundSchema, example=SEARCH_EXAMPLE)
 def list_similar_images(query: dict[str, Any], image_id: int) -> Any:
     """Best first, never the image itself."""
-    itself, found = _similar(image_id, query)
-    caller = current_caller()
-    return found_body(found, caller.user_id, itself.space.name, liked_in(found.results))
+    found = _similar(image_id, query)
+    return found_body(found, current_caller().user_id, liked_in(found.results))
 
 
 @blueprint.post("/<id:image_id>/similar")
@@ -70,7 +69,7 @@ def list_similar_images(query: dict[str, Any], image_id: int) -> Any:
 )
 def find_similar_image_posts(query: dict[str, Any], image_id: int) -> Any:
     """The same as GET in the short form; the body is ignored."""
-    return _posts(_similar(image_id, query)[1].results)
+    return _posts(_similar(image_id, query).results)
 
 
 @blueprint.get("/<id:image_id>/related")
@@ -151,8 +150,7 @@ def _posts(results: list[Any]) -> Any:
     return [image_post(each) | told for each in results], 200, unknown.ignored_header()
 
 
-def _similar(image_id: int, query: dict[str, Any]) -> tuple[Query, Found]:
-    runtime, asked = current_runtime(), asked_by_caller().without(image_id)
-    itself = queries.of_image(runtime, image_id, SpaceKind.IMAGE, asked.audience)
+def _similar(image_id: int, query: dict[str, Any]) -> Found:
+    part, asked = Part(QueryKind.IMAGE_ID, image_id), asked_by_caller()
     limit, threshold = query["limit"], query["threshold"]
-    return itself, search(runtime, itself, asked, k=limit, threshold=threshold)
+    return run(current_runtime(), SearchRequest((part,), asked, limit, threshold=threshold))

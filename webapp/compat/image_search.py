@@ -12,13 +12,14 @@ from flask_smorest.fields import Upload
 from mirada.kernel.errors import NotFound
 from mirada.kernel.picture_formats import ImageFormat
 from mirada.pictures import images
-from mirada.search.by_vector import search
+from mirada.search.request import SearchRequest
+from mirada.search.run import run
 from webapp.callers.asking import asked_by_caller
 from webapp.callers.auth import current_caller
 from webapp.http.current import current_runtime
 from webapp.http.rest import MIN_CHANGE_SEQ, ApiBlueprint, multipart_body
 from webapp.http.sending import send_picture, sends_picture, shown_by_any_site
-from webapp.http.uploads import query_of_upload
+from webapp.http.uploads import part_of_upload
 from webapp.schemas.replies import ReplySchema
 
 blueprint = ApiBlueprint(
@@ -68,13 +69,13 @@ def search_similar_images() -> Any:
     runtime, asked = current_runtime(), asked_by_caller()
     settings = runtime.settings
     threshold = settings.similarity_threshold
-    found = search(
-        runtime,
-        query_of_upload(),
+    request = SearchRequest(
+        (part_of_upload(),),
         asked,
-        k=settings.similarity_limit,
+        settings.similarity_limit,
         threshold=DEFAULT_THRESHOLD if threshold is None else threshold,
     )
+    found = run(runtime, request)
     return {
         "results": [
             {

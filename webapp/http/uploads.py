@@ -14,7 +14,8 @@ from mirada.config import Settings
 from mirada.kernel.errors import ImageTooLarge, InvalidInput, UnsupportedImage
 from mirada.ports import StagedFile
 from mirada.search import queries
-from mirada.search.queries import Query
+from mirada.search.queries import Query, QueryKind
+from mirada.search.request import Part, SentPicture
 from webapp.http import unknown
 from webapp.http.current import current_runtime
 
@@ -182,10 +183,19 @@ def sent_filename(upload: FileStorage) -> str | None:
 
 
 def query_of_upload() -> Query:
-    """Return the request's one file as a search's query; raises as `queries.of_picture` does."""
+    """Return the request's one file as a vector; raises as `queries.of_picture` does."""
+    sent = _sent_picture()
+    return queries.of_picture(current_runtime(), sent.path, sent.declared_media_type)
+
+
+def part_of_upload() -> Part:
+    """Return the request's one file as a part of a query; raises as `uploaded_files` does."""
+    return Part(QueryKind.PICTURE, _sent_picture())
+
+
+def _sent_picture() -> SentPicture:
     upload = uploaded_file()
-    path, declared = staged_of(upload).path, declared_media_type(upload)
-    return queries.of_picture(current_runtime(), path, declared)
+    return SentPicture(staged_of(upload).path, declared_media_type(upload))
 
 
 def _refuse(field: str, message: str) -> None:

@@ -9,7 +9,7 @@ import marshmallow as ma
 from flask_smorest.fields import Upload
 from marshmallow import validate
 
-from mirada.search.by_vector import MAX_K
+from mirada.search.found import MAX_K
 from webapp.schemas.classifications import PictureQuestionSchema
 from webapp.schemas.labels import form_label_names, form_templates
 from webapp.schemas.numbers import ClampedField

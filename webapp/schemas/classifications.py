@@ -11,7 +11,7 @@ from marshmallow import validate
 from mirada.db.classifier_models import ClassifiedPicture
 from mirada.kernel.asset_ids import checked_asset_id
 from mirada.kernel.labels import normalised_name
-from mirada.search.by_vector import MAX_K
+from mirada.search.found import MAX_K
 from webapp.schemas.labels import (
     CheckedField,
     label_names,

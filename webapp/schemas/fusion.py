@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 import marshmallow as ma
@@ -10,11 +10,11 @@ from marshmallow import validate
 
 from mirada.kernel.similarity import SearchWay
 from mirada.ports import SearchAnswer
-from mirada.search.fuse import FusedFound, FusedImage
+from mirada.search.found import Found, Hit
 from mirada.search.queries import FUSED, Source
-from webapp.schemas.images import IMAGE_EXAMPLE, image_body
+from webapp.schemas.images import IMAGE_EXAMPLE
 from webapp.schemas.replies import ReplySchema
-from webapp.schemas.search import FoundImageSchema, FoundSchema
+from webapp.schemas.search import FoundImageSchema, FoundSchema, found_body
 
 SOURCES = tuple(source.value for source in Source)
 FUSED_EXAMPLE = {
@@ -126,34 +126,24 @@ class SearchedSchema(FoundSchema):
     )
 
 
-def fused_body(
-    found: FusedFound,
-    weights: Mapping[str, float],
-    viewer_id: int | None,
-    liked: Collection[int],
-    k: int,
-) -> dict[str, Any]:
+def searched_body(found: Found, viewer_id: int | None, liked: Collection[int]) -> dict[str, Any]:
     """Return the fields for `SearchedSchema`; `liked` as `image_body` takes it."""
-    count = len(found.results)
-    return {
-        "results": [_result_body(result, viewer_id, liked) for result in found.results],
-        "verdict": str(found.verdict),
-        "way": FUSED,
-        "permitted_count": max(
-            (each.permitted_count for each in found.searched.values()), default=0
-        ),
-        "change_seq": None if viewer_id is None else found.change_seq,
-        "reason": None if count == k else f"These are all that were found: {count}.",
-        "space": None,
+    ranking = found.ranking
+    body = found_body(found, viewer_id, liked)
+    if not ranking.weights:
+        return body
+    for told, result in zip(body["results"], found.results, strict=True):
+        told |= _fused_body(result.hit)
+    return body | {
         "sources": [
-            _source_body(source, weights[source], found.searched.get(source))
+            _source_body(source, ranking.weights[source], ranking.searched.get(source))
             for source in SOURCES
-            if weights.get(source) and source not in found.left_out
+            if ranking.weights.get(source) and source not in ranking.left_out
         ],
         "left_out": [
-            {"source": source, "reason": found.left_out[source]}
+            {"source": source, "reason": ranking.left_out[source]}
             for source in SOURCES
-            if source in found.left_out
+            if source in ranking.left_out
         ],
     }
 
@@ -167,17 +157,11 @@ def _source_body(source: str, weight: float, answer: SearchAnswer | None) -> dic
     }
 
 
-def _result_body(
-    result: FusedImage, viewer_id: int | None, liked: Collection[int]
-) -> dict[str, Any]:
-    shown = {part.source: part for part in result.found_by}.get(Source.PICTURES)
+def _fused_body(hit: Hit) -> dict[str, Any]:
     return {
-        "image": image_body(result.image, viewer_id, liked),
-        "similarity": None if shown is None else shown.similarity,
-        "relevance": None if shown is None else shown.relevance,
-        "score": result.score,
+        "score": hit.score,
         "found_by": [
             {"source": part.source, "rank": part.rank, "similarity": part.similarity}
-            for part in result.found_by
+            for part in hit.found_by
         ],
     }

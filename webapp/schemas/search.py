@@ -11,7 +11,7 @@ from flask_smorest.fields import Upload
 from marshmallow import validate
 
 from mirada.kernel.similarity import SearchWay, Verdict
-from mirada.search.by_vector import MAX_K, Found
+from mirada.search.found import MAX_K, Found, FoundImage
 from mirada.search.queries import ALL, Source
 from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, image_body
 from webapp.schemas.numbers import WholeField
@@ -251,23 +251,25 @@ class FoundSchema(ReplySchema):
     space = ma.fields.String(required=True)
 
 
-def found_body(
-    found: Found, viewer_id: int | None, space_name: str, liked: Collection[int]
-) -> dict[str, Any]:
+def found_body(found: Found, viewer_id: int | None, liked: Collection[int]) -> dict[str, Any]:
     """Return the fields for `FoundSchema`; `liked` as `image_body` takes it."""
     return {
-        "results": [
-            {
-                "image": image_body(result.image, viewer_id, liked),
-                "similarity": result.similarity,
-                "relevance": result.relevance,
-            }
-            for result in found.results
-        ],
+        "results": [result_body(result, viewer_id, liked) for result in found.results],
         "verdict": str(found.verdict),
         "way": str(found.way),
         "permitted_count": found.permitted_count,
         "change_seq": None if viewer_id is None else found.change_seq,
         "reason": found.reason,
-        "space": space_name,
+        "space": found.ranking.space,
+    }
+
+
+def result_body(
+    result: FoundImage, viewer_id: int | None, liked: Collection[int]
+) -> dict[str, Any]:
+    """Return the fields for `FoundImageSchema`."""
+    return {
+        "image": image_body(result.image, viewer_id, liked),
+        "similarity": result.hit.similarity,
+        "relevance": result.hit.relevance,
     }

@@ -9,7 +9,7 @@ import marshmallow as ma
 from flask import url_for
 from marshmallow import validate
 
-from mirada.search.by_vector import MAX_K, FoundImage
+from mirada.search.found import MAX_K, FoundImage
 from mirada.search.posts import FoundPost
 from mirada.search.related import DEFAULT_BLEND, Related, RelatedImage
 from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, OwnerSchema, image_body

@@ -1,0 +1,156 @@
+"""The finds of a search: rankings of image ids, and results with their images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from mirada.db.models import Image
+from mirada.kernel.errors import InvalidInput
+from mirada.kernel.similarity import Verdict
+from mirada.ports import SearchAnswer
+
+MAX_K = 1000
+"""Most results of one search: a reply of 1,000 images is about half a megabyte."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundBy:
+    """One source's part in a result.
+
+    Attributes:
+        source: its name.
+        rank: from 1, the best.
+        similarity: cosine; None for words.
+        relevance: in [0, 1]; of words 1 for an image that has every one, else 0.
+    """
+
+    source: str
+    rank: int
+    similarity: float | None
+    relevance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One place of a ranking.
+
+    Attributes:
+        image_id: an image that the viewer may see.
+        similarity: cosine of the picture, or of the one space that was searched; None where that
+            did not find it.
+        relevance: in [0, 1], of that similarity; None with it.
+        score: of the fusion, comparable within one ranking; None where one space was searched.
+        found_by: the sources that found it, in their order; empty where one space was searched.
+    """
+
+    image_id: int
+    similarity: float | None
+    relevance: float | None
+    score: float | None = None
+    found_by: Sequence[FoundBy] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Everything that was ranked for one question, best first, ties by image id.
+
+    Attributes:
+        hits: to the depth that was asked for, or all there are.
+        verdict: whether anything stands out.
+        way: how it was computed: an index's way, or `queries.FUSED`.
+        permitted_count: how many vectors the viewer's search ran over; of several sources the most.
+        change_seq: the state of the database that the stalest index reflects; None where no index
+            was asked.
+        reason: why there are fewer hits than asked for; None when there are enough.
+        searched: vector source -> its index's answer, where several were fused.
+        left_out: source -> why it could not be searched.
+        weights: source -> weight, of those that were asked for, where several were fused.
+        space: name of the one space that was searched; None where several sources were fused.
+    """
+
+    hits: Sequence[Hit]
+    verdict: Verdict
+    way: str
+    permitted_count: int
+    change_seq: int | None
+    reason: str | None
+    searched: Mapping[str, SearchAnswer] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
+    space: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundImage:
+    """One result: an image the viewer may see, with its content and owner loaded, and its place."""
+
+    image: Image
+    hit: Hit
+
+    @property
+    def similarity(self) -> float:
+        """The cosine where one space was searched, in [-1, 1], higher is nearer; else of the picture.
+
+        0 where what the picture shows did not find it.
+        """
+        return self.hit.similarity or 0.0
+
+    @property
+    def relevance(self) -> float:
+        """The relevance of that similarity, in [0, 1]; see `kernel.similarity`."""
+        return self.hit.relevance or 0.0
+
+    @property
+    def found_by(self) -> Sequence[FoundBy]:
+        """The sources that found it; none where one space was searched."""
+        return self.hit.found_by
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The results of one search, best first, and the ranking they are taken from.
+
+    Attributes:
+        results: at most k.
+        ranking: what was ranked, and how.
+        reason: why there are fewer than k results; None when there are k.
+    """
+
+    results: list[FoundImage]
+    ranking: Ranking
+    reason: str | None
+
+    @property
+    def verdict(self) -> Verdict:
+        """The judgement of whether anything found stands out from the query's background."""
+        return self.ranking.verdict
+
+    @property
+    def way(self) -> str:
+        """The way the answer was computed: an index's, or `queries.FUSED`."""
+        return self.ranking.way
+
+    @property
+    def permitted_count(self) -> int:
+        """The number of vectors that the viewer's search ran over."""
+        return self.ranking.permitted_count
+
+    @property
+    def change_seq(self) -> int | None:
+        """The state of the database that the answer reflects."""
+        return self.ranking.change_seq
+
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """The sources that could not be searched, each with the reason."""
+        return self.ranking.left_out
+
+
+def require_k(k: int) -> None:
+    """Raise InvalidInput for a number of results that is out of range."""
+    if not 1 <= k <= MAX_K:
+        raise InvalidInput(
+            f"The number of results must be between 1 and {MAX_K}.",
+            fields={"limit": [f"Must be between 1 and {MAX_K}."]},
+        )

@@ -1,0 +1,103 @@
+"""Search requests: what is asked for, as one value, whoever asks and however it came in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mirada.kernel.errors import InvalidInput
+from mirada.search.asked import Asked
+from mirada.search.found import require_k
+from mirada.search.queries import QueryKind, Source
+
+DEFAULT_WEIGHTS: Mapping[str, float] = dict.fromkeys(Source, 1.0)
+"""All sources alike; measured by `python -m benchmarks.fusion`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SentPicture:
+    """A received picture, of which nothing is kept.
+
+    Attributes:
+        path: of the file.
+        declared_media_type: as the client sent it; None for no claim.
+    """
+
+    path: Path
+    declared_media_type: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a query: more like this, or less.
+
+    Attributes:
+        kind: what the value is.
+        value: a text, an image's id, numbers or a received picture, by the kind.
+        weight: how much it counts beside other parts; below 0 for less like this. Never 0.
+    """
+
+    kind: QueryKind
+    value: str | int | list[float] | SentPicture
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRequest:
+    """One search.
+
+    Attributes:
+        parts: at least one.
+        asked: who asks, and how fresh the answer has to be.
+        k: most results, 1 to MAX_K.
+        source: the one space that is searched, pictures or prompts, where `weights` is None.
+        weights: source -> weight, at least one > 0: these are asked and their rankings fused.
+        threshold: least cosine similarity for a vector source to have found an image; None for no cut.
+        wait_s: how long each source's model is waited for while it is being loaded; None for as long
+            as a request usually waits.
+    """
+
+    parts: tuple[Part, ...]
+    asked: Asked
+    k: int
+    source: Source = Source.PICTURES
+    weights: Mapping[str, float] | None = None
+    threshold: float | None = None
+    wait_s: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check what no flow could answer.
+
+        Raises:
+            InvalidInput: k is out of range, or the sources that are fused cannot be asked this.
+        """
+        require_k(self.k)
+        if self.weights is not None and self.text is None:
+            raise InvalidInput("Only a text is looked for there.")
+
+    @property
+    def text(self) -> str | None:
+        """The one text that is asked with; None for anything else."""
+        if [part.kind for part in self.parts] != [QueryKind.TEXT]:
+            return None
+        return str(self.parts[0].value)
+
+    @property
+    def made_from(self) -> QueryKind:
+        """The origin of the query, for the metric of searches."""
+        return self.parts[0].kind
+
+    @property
+    def named_image_ids(self) -> frozenset[int]:
+        """The stored images that are asked with. They are no results: they are no news."""
+        kinds = (part for part in self.parts if part.kind is QueryKind.IMAGE_ID)
+        return frozenset(part.value for part in kinds if isinstance(part.value, int))
+
+
+def of_text(
+    text: str, asked: Asked, weights: Mapping[str, float], k: int, wait_s: float | None = None
+) -> SearchRequest:
+    """Return the search of several sources for one text."""
+    part = Part(QueryKind.TEXT, text)
+    return SearchRequest((part,), asked, k, weights=weights, wait_s=wait_s)

@@ -1,0 +1,118 @@
+"""The one flow of every search: single, fused or composed.
+
+Where what goes:
+
+1. **The question** (`question_of`): parts of the query become vectors and words, models are waited
+   for, indexes are made as fresh as asked. No session is open.
+2. **The ranking** (`by_vector.rank`, `fuse.rank_fused`): ids of images that the viewer may see, each
+   with its scores, as deep as the rest of the flow needs. Filters act here, through the audience;
+   relevance and verdict are made here.
+3. **The choice** (`_chosen`): which hits are shown, and in which order: collapsing, diversity, the page
+   of a cursor. It works on hits alone and reads no image.
+4. **The images** (`by_vector.found_of`): the rows of those that are shown are loaded.
+
+Steps 2 to 4 share one session. Replies are made of `Found` in `webapp/schemas/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy.orm import Session
+
+from mirada.kernel.embeddings import SpaceKind
+from mirada.metrics.instruments import SEARCHES
+from mirada.ports import VectorIndex
+from mirada.runtime import EncoderKind, Runtime
+from mirada.search import by_vector, queries
+from mirada.search.combined import FusedQuestion, fused_question
+from mirada.search.found import Found, Hit, Ranking
+from mirada.search.queries import FUSED, SOURCE_OF_KIND, Query, Source
+from mirada.search.request import Part, SearchRequest, SentPicture
+from mirada.search.safety import Safety, safety_in_force
+
+
+@dataclass(frozen=True, slots=True)
+class VectorQuestion:
+    """The question to one space: a vector, and the index that is as fresh as asked for."""
+
+    query: Query
+    index: VectorIndex
+
+    def rank(
+        self, session: Session, request: SearchRequest, depth: int, safety: Safety | None
+    ) -> Ranking:
+        """Return the nearest images; raises as `by_vector.rank` does."""
+        space = self.query.space
+        ranking = by_vector.rank(
+            session,
+            self.index,
+            self.query.vector,
+            request.asked.audience,
+            k=depth,
+            threshold=request.threshold,
+            safety=safety,
+            kind=space.kind,
+        )
+        return replace(ranking, space=space.name)
+
+
+Question = VectorQuestion | FusedQuestion
+
+
+def run(runtime: Runtime, request: SearchRequest) -> Found:
+    """Return what a search finds, best first.
+
+    Where others' unsafe pictures are kept back and nothing can be judged just now, nothing is
+    answered at all.
+
+    Raises:
+        InvalidInput: a part does not fit the space that is searched.
+        NotFound: there is no such image for this viewer.
+        Conflict: an image has no vector yet, embeddings are switched off, or the change number was
+            never given.
+        Unavailable: an index or an encoder is not ready.
+    """
+    asked = request.asked
+    for image_id in request.named_image_ids:
+        asked = asked.without(image_id)
+    request = replace(request, asked=asked)
+    question = question_of(runtime, request)
+    safety = safety_in_force(runtime)
+    with runtime.reading() as session:
+        ranking = question.rank(session, request, request.k, safety)
+        shown = _chosen(ranking, request)
+        found = by_vector.found_of(session, ranking, shown, asked.audience, k=request.k)
+    SEARCHES.labels(request.made_from, _compared(question), found.way, found.verdict).inc()
+    return found
+
+
+def question_of(runtime: Runtime, request: SearchRequest) -> Question:
+    """Return what is asked of which indexes; raises as `run` does."""
+    if request.weights is not None:
+        return fused_question(runtime, request)
+    kind: EncoderKind = SpaceKind.PROMPT if request.source is Source.PROMPTS else SpaceKind.IMAGE
+    query = _query_of(runtime, request.parts[0], kind, request)
+    return VectorQuestion(query, request.asked.fresh_index(runtime, query.space_id))
+
+
+def _query_of(runtime: Runtime, part: Part, kind: EncoderKind, request: SearchRequest) -> Query:
+    audience = request.asked.audience
+    if isinstance(part.value, SentPicture):
+        return queries.of_picture(runtime, part.value.path, part.value.declared_media_type)
+    if isinstance(part.value, str):
+        return queries.of_text(runtime, part.value, kind, audience)
+    if isinstance(part.value, int):
+        return queries.of_image(runtime, part.value, kind, audience)
+    return queries.of_numbers(runtime, part.value, kind)
+
+
+def _chosen(ranking: Ranking, request: SearchRequest) -> Sequence[Hit]:
+    return ranking.hits[: request.k]
+
+
+def _compared(question: Question) -> str:
+    if isinstance(question, FusedQuestion):
+        return FUSED
+    return SOURCE_OF_KIND[question.query.space.kind]

@@ -22,8 +22,8 @@ from mirada.adapters.vector_index.faiss.index import FaissIndex
 from mirada.adapters.vector_index.faiss.view import View, finalists
 from mirada.db.migrate import upgrade_to_head
 from mirada.db.session import Database, make_engine
-from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import Matrix, l2_normalise
+from testing.scopes import seen_by
 from testing.vector_library import Library, clustered_vectors
 
 DIMENSION = 512
@@ -85,8 +85,8 @@ def report_speed(index: FaissIndex, vectors: Matrix, private: np.ndarray, owner:
     bare_p50, bare_p99 = milliseconds(scan, queries)
     print(f"exact scan by numpy     p50 {bare_p50:7.2f} ms   p99 {bare_p99:7.2f} ms   1.00")
     for name, permitted in (
-        ("everything public", Audience(None)),
-        ("one owner's 5 %", Audience(owner, owner_ids=frozenset([owner]))),
+        ("everything public", seen_by(None)),
+        ("one owner's 5 %", seen_by(owner, owner_ids=frozenset([owner]))),
     ):
         p50, p99 = milliseconds(lambda q, p=permitted: index.search(q, K, p), queries)  # type: ignore[misc]
         way = index.search(queries[:1], K, permitted)[0].way
@@ -111,7 +111,7 @@ def report_recall(index: FaissIndex, vectors: Matrix, private: np.ndarray, first
     selector = faiss.IDSelectorBitmap(bits)
     for name, rows in (("public", np.flatnonzero(~private)), ("private", np.flatnonzero(private))):
         queries = near(vectors, rng.choice(rows, 100), 4)
-        answers = index.search(queries, K, Audience(None))
+        answers = index.search(queries, K, seen_by(None))
         ours = [{match.id - first_id for match in answer.matches} for answer in answers]
         ways = sorted({str(answer.way) for answer in answers})
         walk = faiss.SearchParametersHNSW(efSearch=base.ef_search, sel=selector)

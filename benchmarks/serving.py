@@ -18,12 +18,12 @@ import httpx2
 import numpy as np
 
 from mirada.config import Settings
-from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import Matrix
 from mirada.people import users
 from mirada.ports import single
 from mirada.runtime import Runtime
 from testing.deployment import deployed
+from testing.scopes import seen_by
 from testing.vector_library import Library, clustered_vectors, no_progress
 
 CLUSTERS = 300
@@ -109,7 +109,7 @@ def main() -> None:
             best = np.argpartition(-scores, K)[:K]
             return best[np.argsort(-scores[best])]
 
-        everybody = Audience(None)
+        everybody = seen_by(None)
         scanned = milliseconds(scan)
         report("exact scan by numpy", scanned, scanned[0])
         report(

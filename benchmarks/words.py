@@ -21,9 +21,9 @@ from mirada.db import word_index
 from mirada.db.migrate import upgrade_to_head
 from mirada.db.models import Content, Image, User, utc_now
 from mirada.db.session import Database, make_engine
-from mirada.kernel.audience import Audience
 from mirada.kernel.images import ImageStatus
 from mirada.search.by_words import find_by_words
+from testing.scopes import seen_by
 from testing.servers.mariadb import mariadb_server
 from testing.servers.postgresql import postgresql_server
 
@@ -94,7 +94,7 @@ def measure(name: str, url: str, count: int) -> None:
             word_index.rewrite(session, [image_id])
         print(f"{name}: rewriting one image's words {(time.perf_counter() - began) * 10:.2f} ms")
     for what, query in QUERIES.items():
-        for who, audience in {"anybody": Audience(None), "an owner": Audience(2)}.items():
+        for who, audience in {"anybody": seen_by(None), "an owner": seen_by(2)}.items():
             times = []
             for _ in range(ROUNDS):
                 began = time.perf_counter()

@@ -7,7 +7,7 @@ import json
 import click
 
 from console.site import Command, current_runtime
-from mirada.kernel.audience import Audience
+from mirada.kernel.audience import Audience, Scope
 from mirada.people import users
 from mirada.search.asked import Asked
 from mirada.search.found import Found
@@ -41,7 +41,7 @@ def search(text: str, source: str, limit: int, username: str, as_json: bool) -> 
     with runtime.transaction() as session:
         viewer_id = users.user_named(session, username).id
     weights = DEFAULT_WEIGHTS if source == ALL else {source: 1.0}
-    asked = Asked(Audience(viewer_id))
+    asked = Asked(Scope(Audience(viewer_id)))
     found = run(runtime, of_text(text, asked, weights, limit, LOADING_WAIT_S))
     click.echo(_as_json(found) if as_json else _as_table(found))
 

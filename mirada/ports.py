@@ -6,16 +6,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from mirada.kernel.audience import Audience
+from mirada.kernel.audience import Scope
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix, Vector
 from mirada.kernel.images import AnimatedCopy, PictureFacts, RgbImage
 from mirada.kernel.model_requests import AnyReply, Request
-from mirada.kernel.similarity import Match, SearchWay
+from mirada.kernel.similarity import Match, QueryForm, SearchWay
+
+if TYPE_CHECKING:
+    from sqlalchemy import Select
 
 
 class ImageEncoder(Protocol):
@@ -229,6 +232,15 @@ class VectorSource(Protocol):
     def live_rows_through(self, change_seq: int, page_rows: int = 5_000) -> Iterator[VectorRows]:
         """Yield the live rows with change_seq <= the given one, in pages by ascending id."""
 
+    def passing(self, scope: Scope) -> npt.NDArray[np.int64]:
+        """Return the (n,) ids, ascending, of live vectors that an image in scope shows.
+
+        For an index in memory, which checks beside it what the audience may see by what it knows.
+        """
+
+    def permitted(self, scope: Scope) -> Select[int]:
+        """Return the SELECT of the same ids, for an index that searches in the database itself."""
+
     def count_live(self) -> int:
         """Return the number of live rows of the space."""
 
@@ -255,12 +267,30 @@ class VectorSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class SearchPlan:
+    """How an answer was computed.
+
+    Attributes:
+        way: exact scan, graph, or another.
+        ef_search: the beam of a walk through a graph; None where there was none.
+        depth: how many candidates of a quantised scan were compared exactly; None where there was
+            no such scan.
+        candidates: vectors that were compared exactly.
+    """
+
+    way: SearchWay
+    ef_search: int | None = None
+    depth: int | None = None
+    candidates: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class SearchAnswer:
     """The answer of an index to one query.
 
     Attributes:
         matches: best first, ties by id, never padded.
-        way: the way it was computed.
+        plan: how it was computed.
         permitted_count: number of vectors that the search was allowed to return.
         change_seq: number of the change counter that the answer reflects.
         background: (s,) float32 cosines of the query with a fixed random sample of permitted
@@ -268,10 +298,15 @@ class SearchAnswer:
     """
 
     matches: list[Match]
-    way: SearchWay
+    plan: SearchPlan
     permitted_count: int
     change_seq: int
     background: npt.NDArray[np.float32]
+
+    @property
+    def way(self) -> SearchWay:
+        """The way it was computed."""
+        return self.plan.way
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,20 +333,21 @@ class VectorIndex(Protocol):
         self,
         queries: Matrix,
         k: int,
-        audience: Audience,
+        scope: Scope,
         *,
-        among: npt.NDArray[np.int64] | None = None,
+        form: QueryForm = QueryForm.PICTURE,
         scan_rows: int | None = None,
     ) -> list[SearchAnswer]:
         """Return one answer per query row: min(k, permitted) matches, whatever way it takes.
 
-        Permitted are the vectors of what the audience may see, all its images counted.
+        Permitted are the vectors that an image in scope shows; an image that the audience leaves
+        out counts too, since an index knows vectors and not images.
 
         Args:
             queries: (q, d) float32, unit rows.
             k: matches wanted per query, >= 1.
-            audience: who asks.
-            among: (n,) int64 embedding ids that other filters let through; None for all.
+            scope: who asks, and what they ask to see.
+            form: of the queries, all of them.
             scan_rows: up to how many permitted rows the answer is exact; None leaves it to the index.
 
         Raises:

@@ -9,14 +9,14 @@ import threading
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from mirada.adapters.vector_index.faiss.following import wait_until
 from mirada.adapters.vector_index.faiss.view import check_queries
-from mirada.kernel.audience import Audience
+from mirada.kernel.audience import Audience, Scope
 from mirada.kernel.embeddings import Matrix, Vector
 from mirada.kernel.similarity import (
     BACKGROUND_ROWS,
+    QueryForm,
     SearchWay,
     best_matches,
     cosines,
@@ -26,6 +26,7 @@ from mirada.ports import (
     IndexStatus,
     RebuildProgress,
     SearchAnswer,
+    SearchPlan,
     SnapshotRecord,
     VectorSource,
 )
@@ -51,19 +52,20 @@ class ExactIndex:
         self,
         queries: Matrix,
         k: int,
-        audience: Audience,
+        scope: Scope,
         *,
-        among: npt.NDArray[np.int64] | None = None,
+        form: QueryForm = QueryForm.PICTURE,
         scan_rows: int | None = None,
     ) -> list[SearchAnswer]:
         """Return the best min(k, permitted) of every query. Raises InvalidInput."""
         queries = check_queries(queries, k, self._source.space.dimension)
         change_seq, rows = self._loaded()
-        wanted = None if among is None else set(among.tolist())
+        is_narrow = not scope.filter.is_everything
+        wanted = set(self._source.passing(scope).tolist()) if is_narrow else None
         seen = [
             id_
             for id_, row in rows.items()
-            if (wanted is None or id_ in wanted) and _may_be_seen(row, audience)
+            if (wanted is None or id_ in wanted) and _may_be_seen(row, scope.audience)
         ]
         ids = np.array(seen, np.int64)
         vectors = np.array([rows[id_].vector for id_ in seen], np.float32).reshape(
@@ -76,7 +78,7 @@ class ExactIndex:
             answers.append(
                 SearchAnswer(
                     matches=best_matches(ids, similarities, k),
-                    way=SearchWay.EXACT if seen else SearchWay.EMPTY,
+                    plan=SearchPlan(SearchWay.EXACT if seen else SearchWay.EMPTY),
                     permitted_count=len(seen),
                     change_seq=change_seq,
                     background=similarities[sample].astype(np.float32),

@@ -9,17 +9,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import ColumnElement, Row, and_, delete, false, func, select, true, update
+from sqlalchemy import ColumnElement, Row, Select, and_, delete, false, func, select, true, update
 from sqlalchemy.orm import Session
 
 from mirada.db import changes
 from mirada.db.chunks import rows_in
 from mirada.db.classifier_models import ClassifiedPicture
 from mirada.db.models import Image, IndexSnapshot, Installation, Lease, Space, utc_now
+from mirada.db.permitted_vectors import permitted_vectors
 from mirada.db.session import Database
 from mirada.db.stored_vectors import intact
 from mirada.db.tombstones import purge_tombstones
 from mirada.db.vector_tables import PICTURE_VECTORS, VectorTable, table_of
+from mirada.kernel.audience import Scope
 from mirada.kernel.embeddings import BLOB_DTYPE, EmbeddingSpace, Matrix
 from mirada.kernel.errors import LeaseLost, NotFound
 from mirada.ports import SnapshotRecord, VectorRows
@@ -127,6 +129,16 @@ class DatabaseVectors:
             if len(rows) < page_rows:
                 return
             last_id = int(page.ids[-1])
+
+    def passing(self, scope: Scope) -> npt.NDArray[np.int64]:
+        """Return the ids, ascending, of live vectors that an image in scope shows."""
+        with self._database.reading() as session:
+            ids = session.execute(self.permitted(scope)).scalars().all()
+        return np.sort(np.fromiter(ids, np.int64, len(ids)))
+
+    def permitted(self, scope: Scope) -> Select[int]:
+        """Return the SELECT of the same ids."""
+        return permitted_vectors(self._table, self._space_id, scope)
 
     def count_live(self) -> int:
         """Return how many live rows the space has."""

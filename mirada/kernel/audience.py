@@ -1,9 +1,14 @@
-"""Audience: a viewer and what is kept from them, as one value; `mirada.db.visibility` makes SQL of it."""
+"""Audience: a viewer and what is kept from them, as one value; Scope: that and what they ask to see.
+
+`mirada.db.visibility` and `mirada.db.filters` make SQL of them.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Self
+
+from mirada.kernel.filters import EVERYTHING, ImageFilter
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +41,29 @@ class Audience:
     def without(self, image_id: int) -> Self:
         """Return the same audience with one more image kept out."""
         return replace(self, left_out_ids=self.left_out_ids | {image_id})
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The images that a search or a list is about.
+
+    Attributes:
+        audience: who asks, and what is kept from them.
+        filter: what they ask to see of that.
+    """
+
+    audience: Audience
+    filter: ImageFilter = EVERYTHING
+
+    @property
+    def viewer_id(self) -> int | None:
+        """The viewer; None for an anonymous one."""
+        return self.audience.viewer_id
+
+    def without(self, image_id: int) -> Self:
+        """Return the same scope with one more image kept out."""
+        return replace(self, audience=self.audience.without(image_id))
+
+    def with_none_left_out(self) -> Self:
+        """Return the same scope with the images that were kept out."""
+        return replace(self, audience=replace(self.audience, left_out_ids=frozenset()))

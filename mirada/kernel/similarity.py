@@ -35,6 +35,20 @@ class SearchWay(StrEnum):
     EMPTY = "empty"
 
 
+class QueryForm(StrEnum):
+    """The form of a query vector, on which depends how far an approximate search has to look.
+
+    Vectors of texts and means of several vectors lie off the distribution of the stored ones.
+    """
+
+    PICTURE = "picture"
+    """One like the stored vectors: a picture among pictures, a text among texts."""
+    BLEND = "blend"
+    """A weighted sum of several."""
+    TEXT = "text"
+    """A text among pictures."""
+
+
 class Verdict(StrEnum):
     """The judgement of a whole answer by its best result."""
 

@@ -1,4 +1,4 @@
-"""Asked: the audience of a search and how fresh its answer has to be, from a request or plain values."""
+"""Asked: the scope of a search and how fresh its answer has to be, from a request or plain values."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from mirada.db import spaces
-from mirada.kernel.audience import Audience
+from mirada.kernel.audience import Audience, Scope
 from mirada.kernel.errors import Conflict
 from mirada.ports import VectorIndex
 from mirada.runtime import Runtime
@@ -20,16 +20,21 @@ class Asked:
     """The terms of a search, whatever it looks for.
 
     Attributes:
-        audience: the viewer and what is kept from them.
+        scope: the viewer, what is kept from them, and what they ask to see.
         min_change_seq: the answer reflects at least this change; None for as fresh as it is.
     """
 
-    audience: Audience
+    scope: Scope
     min_change_seq: int | None = None
+
+    @property
+    def audience(self) -> Audience:
+        """The viewer and what is kept from them."""
+        return self.scope.audience
 
     def without(self, image_id: int) -> Self:
         """Return the same with one more image kept out of the results."""
-        return replace(self, audience=self.audience.without(image_id))
+        return replace(self, scope=self.scope.without(image_id))
 
     def fresh_index(self, runtime: Runtime, space_id: int) -> VectorIndex:
         """Return the index of a space once it reflects the change that is asked for.

@@ -12,16 +12,16 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, joinedload
 
 from mirada.db.chunks import chunks, rows_in
+from mirada.db.filters import in_scope
 from mirada.db.models import Image
 from mirada.db.vector_tables import VectorTable, table_of
-from mirada.db.visibility import may_see, visible_images
-from mirada.kernel.audience import Audience
-from mirada.kernel.embeddings import SpaceKind, Vector
+from mirada.kernel.audience import Scope
+from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.similarity import Match, relevances, verdict
 from mirada.ports import SearchAnswer, VectorIndex
 from mirada.search.deepening import nearest
 from mirada.search.found import Found, FoundImage, Hit, Ranking, require_k
-from mirada.search.queries import SOURCE_OF_KIND
+from mirada.search.queries import SOURCE_OF_KIND, Query
 from mirada.search.safety import Safety
 
 Score = TypeVar("Score")
@@ -31,38 +31,34 @@ VANISHED = "Some were deleted or hidden while they were looked for."
 def find(
     session: Session,
     index: VectorIndex,
-    query: Vector,
-    audience: Audience,
+    query: Query,
+    scope: Scope,
     *,
     k: int,
     threshold: float | None = None,
     safety: Safety | None = None,
-    kind: SpaceKind = SpaceKind.IMAGE,
 ) -> Found:
-    """Return the k images nearest to a vector among those the audience may see; see `rank`.
+    """Return the k images nearest to a query among those in scope; see `rank`.
 
     Raises:
         InvalidInput: k is out of range, or the vector does not fit the index.
     """
     require_k(k)
-    ranking = rank(
-        session, index, query, audience, k=k, threshold=threshold, safety=safety, kind=kind
-    )
-    return found_of(session, ranking, ranking.hits, audience, k=k)
+    ranking = rank(session, index, query, scope, k=k, threshold=threshold, safety=safety)
+    return found_of(session, ranking, ranking.hits, scope, k=k)
 
 
 def rank(
     session: Session,
     index: VectorIndex,
-    query: Vector,
-    audience: Audience,
+    query: Query,
+    scope: Scope,
     *,
     k: int,
     threshold: float | None = None,
     safety: Safety | None = None,
-    kind: SpaceKind = SpaceKind.IMAGE,
 ) -> Ranking:
-    """Return the ids of the k images nearest to a vector among those the audience may see.
+    """Return the ids of the k images nearest to a query among those in scope.
 
     The index ranks only permitted vectors. Every image is authorised again here, in SQL, so one that
     was deleted or made private a moment ago never appears.
@@ -70,19 +66,16 @@ def rank(
     Args:
         session: for reading.
         index: of the query's space.
-        query: (d,) float32, unit norm.
-        audience: the viewer and what is kept from them.
+        query: in the index's space.
+        scope: the viewer, what is kept from them, and what they ask to see.
         k: >= 1.
         threshold: least cosine similarity of a result; None for no cut.
         safety: when not None, others' images that it calls unsafe are no results.
-        kind: of the index's space.
 
     Raises:
         InvalidInput: the vector does not fit the index.
     """
-    pairs, answer = ranked(
-        session, index, query, audience, k=k, threshold=threshold, safety=safety, kind=kind
-    )
+    pairs, answer = ranked(session, index, query, scope, k=k, threshold=threshold, safety=safety)
     scores = [match.similarity for _, match in pairs]
     standing = relevances(scores, answer.background, answer.permitted_count)
     return Ranking(
@@ -94,15 +87,17 @@ def rank(
         way=answer.way,
         permitted_count=answer.permitted_count,
         change_seq=answer.change_seq,
-        reason=None if len(pairs) == k else _reason(answer, len(pairs), threshold, kind),
+        reason=None
+        if len(pairs) == k
+        else _reason(answer, len(pairs), threshold, query.space.kind),
     )
 
 
 def found_of(
-    session: Session, ranking: Ranking, hits: Sequence[Hit], audience: Audience, *, k: int
+    session: Session, ranking: Ranking, hits: Sequence[Hit], scope: Scope, *, k: int
 ) -> Found:
     """Return some hits of a ranking as results, their images loaded; of k that were asked for."""
-    pairs = loaded(session, [(hit.image_id, hit) for hit in hits], audience)
+    pairs = loaded(session, [(hit.image_id, hit) for hit in hits], scope)
     results = [FoundImage(image, hit) for image, hit in pairs]
     return Found(results, ranking, None if len(results) == k else ranking.reason or VANISHED)
 
@@ -110,27 +105,24 @@ def found_of(
 def ranked(
     session: Session,
     index: VectorIndex,
-    query: Vector,
-    audience: Audience,
+    query: Query,
+    scope: Scope,
     *,
     k: int,
     threshold: float | None,
     safety: Safety | None,
-    kind: SpaceKind,
 ) -> tuple[list[tuple[int, Match]], SearchAnswer]:
     """Return the ids of what `find` finds, with their vectors' matches, and the index's answer."""
-    table = table_of(kind)
+    table = table_of(query.space.kind)
     return nearest(
         session,
         index,
         query,
-        audience,
+        scope,
         k=k,
         threshold=threshold,
-        shown=lambda near: authorised(
-            session, near, table, audience, at_most_each=k, safety=safety
-        ),
-        spare=len(audience.left_out_ids),
+        shown=lambda near: authorised(session, near, table, scope, at_most_each=k, safety=safety),
+        spare=len(scope.audience.left_out_ids),
     )
 
 
@@ -138,12 +130,12 @@ def authorised(
     session: Session,
     matches: Sequence[Match],
     table: VectorTable,
-    audience: Audience,
+    scope: Scope,
     *,
     at_most_each: int,
     safety: Safety | None,
 ) -> list[tuple[int, Match]]:
-    """Expand vectors to the ids of images that the audience may see now, best first, ties by id.
+    """Expand vectors to the ids of images that are in scope now, best first, ties by id.
 
     Of one vector no more than `at_most_each` images are taken, so that a picture that was uploaded
     ten thousand times costs no more than any other. An image counts as soon as its own job has come
@@ -153,9 +145,9 @@ def authorised(
     pairs: list[tuple[int, Match]] = []
     for way in table.ways:
         for some in chunks(list(by_vector)):
-            rows = session.execute(_images_of(some, way, audience, at_most_each)).all()
+            rows = session.execute(_images_of(some, way, scope, at_most_each)).all()
             if safety is not None:
-                rows = safety.shown(session, rows, audience)
+                rows = safety.shown(session, rows, scope.audience)
             pairs += [(row.image_id, by_vector[row.vector_id]) for row in rows]
     pairs.sort(key=lambda pair: (-pair[1].similarity, pair[0]))
     # An image that shows two of them counts by the nearer one.
@@ -166,7 +158,7 @@ def authorised(
 
 
 def _images_of(
-    vector_ids: Sequence[int], table: VectorTable, audience: Audience, at_most_each: int
+    vector_ids: Sequence[int], table: VectorTable, scope: Scope, at_most_each: int
 ) -> Select[Any]:
     vectors = table.entity
     place = func.row_number().over(partition_by=vectors.id, order_by=Image.id)
@@ -180,7 +172,7 @@ def _images_of(
         )
         .join(vectors, table.subject == table.shown_by)
         .where(
-            may_see(audience),
+            in_scope(scope),
             vectors.id.in_(vector_ids),
             vectors.is_deleted.is_(False),
             table.is_through,
@@ -191,10 +183,11 @@ def _images_of(
 
 
 def loaded(
-    session: Session, pairs: Sequence[tuple[int, Score]], audience: Audience
+    session: Session, pairs: Sequence[tuple[int, Score]], scope: Scope
 ) -> list[tuple[Image, Score]]:
     """Return the images themselves, in the same order, content and owner loaded."""
-    query = visible_images(audience).options(joinedload(Image.content), joinedload(Image.owner))
+    in_full = joinedload(Image.content), joinedload(Image.owner)
+    query = select(Image).where(in_scope(scope)).options(*in_full)
     rows = rows_in(session, query, Image.id, [image_id for image_id, _ in pairs])
     images = {image.id: image for (image,) in rows}
     # One that was deleted or hidden between the two statements is left out.

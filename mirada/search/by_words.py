@@ -12,10 +12,10 @@ from sqlalchemy import ColumnElement, Row, or_, select
 from sqlalchemy.orm import Session
 
 from mirada.db.chunks import rows_in
+from mirada.db.filters import in_scope
 from mirada.db.models import Image
-from mirada.db.visibility import may_see
 from mirada.db.word_index import newest_with, newest_with_all, weights_in
-from mirada.kernel.audience import Audience
+from mirada.kernel.audience import Scope
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.images import ImageStatus
 from mirada.kernel.keywords import words_of_query
@@ -49,7 +49,7 @@ class FoundWords:
 def find_by_words(
     session: Session,
     query: str,
-    audience: Audience,
+    scope: Scope,
     *,
     k: int,
     safety: Safety | None = None,
@@ -63,7 +63,7 @@ def find_by_words(
     Args:
         session: for reading.
         query: anything; only its words count, so nothing in it is an operator.
-        audience: the viewer and what is kept from them.
+        scope: the viewer, what is kept from them, and what they ask to see.
         k: >= 1.
         safety: when not None, others' images that it calls unsafe are no results.
 
@@ -74,9 +74,9 @@ def find_by_words(
     if not words:
         message = "There is no word in the text."
         raise InvalidInput(message, fields={"text": [message]})
-    conditions = [may_see(audience)]
+    conditions = [in_scope(scope)]
     if safety is not None:
-        is_own = Image.owner_id == audience.viewer_id
+        is_own = Image.owner_id == scope.viewer_id
         conditions.append(or_(is_own, Image.status == ImageStatus.READY))
 
     most = min(MOST_EXAMINED, MOST_IN_ALL // len(words))
@@ -89,7 +89,7 @@ def find_by_words(
 
         def shown(depth: int) -> Reading[list[int]]:
             rows = _rows(session, ranked[:depth])
-            found = [row.id for row in safety.shown(session, rows, audience)]
+            found = [row.id for row in safety.shown(session, rows, scope.audience)]
             return Reading(found[:k], len(found) >= k or depth >= len(ranked))
 
         return deepen(shown, k, factor=FURTHER)

@@ -46,7 +46,7 @@ class FusedQuestion:
                 session,
                 self.vectors,
                 self.words,
-                request.asked.audience,
+                request.asked.scope,
                 k=depth,
                 threshold=request.threshold,
                 safety=safety,

@@ -9,10 +9,10 @@ from typing import Generic, TypeVar
 from sqlalchemy.orm import Session
 
 from mirada.db import changes
-from mirada.kernel.audience import Audience
-from mirada.kernel.embeddings import Vector
+from mirada.kernel.audience import Scope
 from mirada.kernel.similarity import Match
 from mirada.ports import SearchAnswer, VectorIndex, single
+from mirada.search.queries import Query
 
 Found = TypeVar("Found")
 
@@ -64,21 +64,21 @@ def deepen(
 def nearest(
     session: Session,
     index: VectorIndex,
-    query: Vector,
-    audience: Audience,
+    query: Query,
+    scope: Scope,
     *,
     k: int,
     threshold: float | None,
     shown: Callable[[Sequence[Match]], list[Found]],
     spare: int,
 ) -> tuple[list[Found], SearchAnswer]:
-    """Return the k best of what may be shown near a vector, and the index's answer.
+    """Return the k best of what may be shown near a query, and the index's answer.
 
     Args:
         session: for reading.
         index: of the query's space; it proposes.
-        query: (d,) float32, unit norm.
-        audience: the viewer and what is kept from them.
+        query: in its space.
+        scope: the viewer, what is kept from them, and what they ask to see.
         k: most results, >= 1.
         threshold: least cosine similarity; None for no cut.
         shown: makes of matches what the database lets out now, best first; it decides.
@@ -86,7 +86,7 @@ def nearest(
     """
 
     def read(depth: int) -> Reading[tuple[list[Found], SearchAnswer]]:
-        answer = index.search(single(query), depth, audience)[0]
+        answer = index.search(single(query.vector), depth, scope, form=query.form)[0]
         near = [m for m in answer.matches if threshold is None or m.similarity >= threshold]
         found = shown(near)
         is_exhausted = len(answer.matches) < depth or len(near) < len(answer.matches)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from mirada.db.chunks import rows_in
 from mirada.db.vector_tables import subjects_of, table_of
-from mirada.kernel.audience import Audience
+from mirada.kernel.audience import Scope
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.similarity import relevances, verdict
 from mirada.ports import SearchAnswer, VectorIndex
@@ -69,7 +69,7 @@ def rank_fused(
     session: Session,
     vectors: Collection[VectorQuery],
     words: tuple[str, float] | None,
-    audience: Audience,
+    scope: Scope,
     *,
     k: int,
     threshold: float | None = None,
@@ -77,13 +77,13 @@ def rank_fused(
 ) -> Ranking:
     """Return the k best images of several rankings by weighted reciprocal rank fusion.
 
-    Each ranking holds only what the audience may see, and is read LEAST_DEPTH deep, or k.
+    Each ranking holds only what is in scope, and is read LEAST_DEPTH deep, or k.
 
     Args:
         session: for reading.
         vectors: questions to embedding spaces.
         words: a text whose words are looked for, and their weight; None for none.
-        audience: the viewer and what is kept from them.
+        scope: the viewer, what is kept from them, and what they ask to see.
         k: >= 1.
         threshold: least cosine similarity for a vector source to have found an image.
         safety: when not None, others' images that it calls unsafe are no results.
@@ -93,7 +93,7 @@ def rank_fused(
             text has none.
     """
     depth = max(k, LEAST_DEPTH)
-    answers = [_by_vector(session, each, audience, depth, threshold, safety) for each in vectors]
+    answers = [_by_vector(session, each, scope, depth, threshold, safety) for each in vectors]
     left_out: dict[str, str] = {
         asked.source: nothing_to_search(asked.query.space.kind)
         for asked, one in zip(vectors, answers, strict=True)
@@ -101,7 +101,7 @@ def rank_fused(
     }
     if words is not None:
         try:
-            answers.append(_by_words(session, *words, audience, depth, safety))
+            answers.append(_by_words(session, *words, scope, depth, safety))
         except InvalidInput as error:
             if not answers:
                 raise
@@ -136,7 +136,7 @@ def _hit(fused: Fused, answers: Sequence[_SourceAnswer]) -> Hit:
 def _by_vector(
     session: Session,
     asked: VectorQuery,
-    audience: Audience,
+    scope: Scope,
     depth: int,
     threshold: float | None,
     safety: Safety | None,
@@ -144,12 +144,11 @@ def _by_vector(
     pairs, answer = ranked(
         session,
         asked.index,
-        asked.query.vector,
-        audience,
+        asked.query,
+        scope,
         k=depth,
         threshold=threshold,
         safety=safety,
-        kind=asked.query.space.kind,
     )
     similarities = [match.similarity for _, match in pairs]
     standing = relevances(similarities, answer.background, answer.permitted_count)
@@ -163,11 +162,11 @@ def _by_words(
     session: Session,
     text: str,
     weight: float,
-    audience: Audience,
+    scope: Scope,
     depth: int,
     safety: Safety | None,
 ) -> _SourceAnswer:
-    found = find_by_words(session, text, audience, k=depth, safety=safety)
+    found = find_by_words(session, text, scope, k=depth, safety=safety)
     count, complete = len(found.image_ids), found.complete
     ranking = WeightedRanking(Source.KEYWORDS, weight, found.image_ids, complete)
     return _SourceAnswer(ranking, [None] * count, [1.0] * complete + [0.0] * (count - complete))

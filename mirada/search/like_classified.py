@@ -13,13 +13,14 @@ from mirada.db.classifier_models import ClassifiedPicture
 from mirada.db.models import Content, Embedding, Image
 from mirada.db.visibility import may_see_content
 from mirada.embedding.interactive import known_space
-from mirada.kernel.audience import Audience
+from mirada.kernel.audience import Audience, Scope
 from mirada.kernel.embeddings import Vector
 from mirada.kernel.similarity import Match
 from mirada.ports import VectorIndex
 from mirada.runtime import Runtime
 from mirada.search.asked import Asked
 from mirada.search.deepening import nearest
+from mirada.search.queries import Query, QueryKind
 from mirada.search.safety import Safety, safety_in_force
 
 DEFAULT_THRESHOLD = 0.85
@@ -61,14 +62,15 @@ def similar_pictures(
     """
     if not runtime.settings.enable_clustering or k == 0:
         return []
-    space_id, _ = known_space(runtime)
+    space_id, space = known_space(runtime)
+    query = Query(picture, space_id, space, QueryKind.PICTURE)
     index = asked.fresh_index(runtime, space_id)
     safety = safety_in_force(runtime)
     with runtime.reading() as session:
         return find_similar(
             session,
             index,
-            picture,
+            query,
             asked.audience,
             k=k,
             threshold=DEFAULT_THRESHOLD if threshold is None else threshold,
@@ -80,7 +82,7 @@ def similar_pictures(
 def find_similar(
     session: Session,
     index: VectorIndex,
-    query: Vector,
+    query: Query,
     audience: Audience,
     *,
     k: int,
@@ -95,7 +97,7 @@ def find_similar(
     Args:
         session: for reading.
         index: of the query's space.
-        query: (d,) float32, unit norm.
+        query: in the index's space.
         audience: the viewer; what they had classified is searched beside the images they may see.
         k: >= 1.
         threshold: least cosine similarity.
@@ -107,7 +109,7 @@ def find_similar(
         session,
         index,
         query,
-        audience,
+        Scope(audience),
         k=k,
         threshold=threshold,
         shown=lambda near: _authorised(session, near, audience, exclude_sha256, safety),

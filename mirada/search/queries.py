@@ -29,6 +29,7 @@ from mirada.kernel.errors import Conflict, InvalidInput, NotAuthenticated, NotFo
 from mirada.kernel.ids import LARGEST_ID
 from mirada.kernel.images import ImageStatus, RgbImage
 from mirada.kernel.picture_formats import SNIFF_BYTES, sniff
+from mirada.kernel.similarity import QueryForm
 from mirada.people.access import NEEDS_KEY
 from mirada.pictures.intake import require_declared_type
 from mirada.ports import CalibratedEncoder, TextEncoder
@@ -86,6 +87,12 @@ class Query:
     space_id: int
     space: EmbeddingSpace
     made_from: QueryKind
+
+    @property
+    def form(self) -> QueryForm:
+        """The form in which the index knows it."""
+        is_across = self.made_from is QueryKind.TEXT and self.space.kind is SpaceKind.IMAGE
+        return QueryForm.TEXT if is_across else QueryForm.PICTURE
 
 
 def of_text(runtime: Runtime, text: str, kind: EncoderKind, audience: Audience) -> Query:

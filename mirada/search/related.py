@@ -17,7 +17,7 @@ from mirada.db.models import Image
 from mirada.db.stored_vectors import vectors_of
 from mirada.db.vector_tables import subjects_of, table_of
 from mirada.embedding.interactive import SWITCHED_OFF
-from mirada.kernel.audience import Audience
+from mirada.kernel.audience import Scope
 from mirada.kernel.embeddings import SpaceKind, Vector
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.images import ImageStatus
@@ -129,9 +129,9 @@ def related_images(
         if query is not None
     ]
     safety = safety_in_force(runtime)
-    audience = asked.audience.without(image_id)
+    scope = asked.scope.without(image_id)
     with runtime.reading() as session:
-        found = find_related(session, *aspects, audience=audience, k=k, blend=blend, safety=safety)
+        found = find_related(session, *aspects, scope=scope, k=k, blend=blend, safety=safety)
     few = None if len(found) == k else "These are all there are that you may see."
     return Related(found, blend if len(aspects) > 1 else 0.0, few)
 
@@ -152,12 +152,12 @@ def find_related(
     picture: Aspect,
     prompt: Aspect | None = None,
     *,
-    audience: Audience,
+    scope: Scope,
     k: int,
     blend: float = DEFAULT_BLEND,
     safety: Safety | None = None,
 ) -> list[RelatedImage]:
-    """Return the k images most like one, best first, ties by id, among those the audience may see.
+    """Return the k images most like one, best first, ties by id, among those in scope.
 
     The score is the mean of the cosines of the pictures and of the prompts, weighted. An image
     without a prompt counts as one with an ordinary prompt: the median of a sample's cosines.
@@ -167,7 +167,7 @@ def find_related(
         session: for reading.
         picture: the image's picture.
         prompt: its prompt; None compares pictures alone.
-        audience: the viewer; the image itself is left out.
+        scope: the viewer and what they ask to see; the image itself is left out.
         k: >= 1.
         blend: weight of the prompt in [0, 1].
         safety: when not None, others' images that it calls unsafe are no results.
@@ -183,10 +183,10 @@ def find_related(
     weight = 0.0 if second is None else blend
 
     def read(depth: int) -> Reading[list[tuple[int, float]]]:
-        pictures, by_picture = _read(session, picture, depth, audience, safety)
+        pictures, by_picture = _read(session, picture, depth, scope, safety)
         prompts, by_prompt = Ranked(-1.0, True, 0.0), dict[int, float]()
         if second is not None:
-            prompts, by_prompt = _read(session, second, depth, audience, safety)
+            prompts, by_prompt = _read(session, second, depth, scope, safety)
             _fill_in(session, picture, by_picture, by_prompt)
             _fill_in(session, second, by_prompt, by_picture)
         scores = (
@@ -203,7 +203,7 @@ def find_related(
 
     depth = max(FIRST_DEPTH, DEEPER * k)
     best = deepen(read, depth, factor=DEEPER, most=MAX_DEPTH, confirm=confirm)
-    return [RelatedImage(image, score) for image, score in loaded(session, best, audience)]
+    return [RelatedImage(image, score) for image, score in loaded(session, best, scope)]
 
 
 def blended(picture: float, prompt: float, prompt_weight: float) -> float:
@@ -237,12 +237,10 @@ def is_settled(
 
 
 def _read(
-    session: Session, aspect: Aspect, depth: int, audience: Audience, safety: Safety | None
+    session: Session, aspect: Aspect, depth: int, scope: Scope, safety: Safety | None
 ) -> tuple[Ranked, dict[int, float]]:
     """Return what the first rows of a ranking say, and the cosine of every image they show."""
-    answer = aspect.index.search(single(aspect.query.vector), depth, audience, scan_rows=SCAN_ROWS)[
-        0
-    ]
+    answer = aspect.index.search(single(aspect.query.vector), depth, scope, scan_rows=SCAN_ROWS)[0]
     neutral = float(np.median(answer.background)) if answer.background.size else 0.0
     is_exhausted = len(answer.matches) < depth
     lowest = answer.matches[-1].similarity if answer.matches else -1.0
@@ -250,7 +248,7 @@ def _read(
         session,
         answer.matches,
         table_of(aspect.query.space.kind),
-        audience,
+        scope,
         at_most_each=IMAGES_PER_VECTOR,
         safety=safety,
     )

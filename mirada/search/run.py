@@ -5,7 +5,7 @@ Where what goes:
 1. **The question** (`question_of`): parts of the query become vectors and words, models are waited
    for, indexes are made as fresh as asked. No session is open.
 2. **The ranking** (`by_vector.rank`, `fuse.rank_fused`): ids of images that the viewer may see, each
-   with its scores, as deep as the rest of the flow needs. Filters act here, through the audience;
+   with its scores, as deep as the rest of the flow needs. Filters act here, through the scope;
    relevance and verdict are made here.
 3. **The choice** (`_chosen`): which hits are shown, and in which order: collapsing, diversity, the page
    of a cursor. It works on hits alone and reads no image.
@@ -44,18 +44,16 @@ class VectorQuestion:
         self, session: Session, request: SearchRequest, depth: int, safety: Safety | None
     ) -> Ranking:
         """Return the nearest images; raises as `by_vector.rank` does."""
-        space = self.query.space
         ranking = by_vector.rank(
             session,
             self.index,
-            self.query.vector,
-            request.asked.audience,
+            self.query,
+            request.asked.scope,
             k=depth,
             threshold=request.threshold,
             safety=safety,
-            kind=space.kind,
         )
-        return replace(ranking, space=space.name)
+        return replace(ranking, space=self.query.space.name)
 
 
 Question = VectorQuestion | FusedQuestion
@@ -83,7 +81,7 @@ def run(runtime: Runtime, request: SearchRequest) -> Found:
     with runtime.reading() as session:
         ranking = question.rank(session, request, request.k, safety)
         shown = _chosen(ranking, request)
-        found = by_vector.found_of(session, ranking, shown, asked.audience, k=request.k)
+        found = by_vector.found_of(session, ranking, shown, asked.scope, k=request.k)
     SEARCHES.labels(request.made_from, _compared(question), found.way, found.verdict).inc()
     return found
 

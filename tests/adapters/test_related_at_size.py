@@ -16,10 +16,10 @@ from mirada.db.migrate import upgrade_to_head
 from mirada.db.models import Image
 from mirada.db.session import Database, make_engine
 from mirada.db.vector_rows import DatabaseVectors
-from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind, Vector, l2_normalise
 from mirada.search.queries import Query, QueryKind
 from mirada.search.related import Aspect, find_related
+from testing.scopes import seen_by
 from testing.vector_library import Library, clustered_vectors, no_progress
 from tests.adapters.prompt_library import add_prompts
 
@@ -124,7 +124,7 @@ class Gallery:
                     session,
                     picture,
                     prompt,
-                    audience=Audience(owner_id, left_out_ids=frozenset({int(self.image_ids[row])})),
+                    scope=seen_by(owner_id, left_out_ids=frozenset({int(self.image_ids[row])})),
                     k=K,
                     blend=blend,
                 )
@@ -136,7 +136,7 @@ class Gallery:
 
     @staticmethod
     def _neutral(prompt: Aspect, owner_id: int) -> float:
-        answer = prompt.index.search(prompt.query.vector.reshape(1, -1), 1, Audience(owner_id))[0]
+        answer = prompt.index.search(prompt.query.vector.reshape(1, -1), 1, seen_by(owner_id))[0]
         return float(np.median(answer.background))
 
 
@@ -179,7 +179,7 @@ def test_an_owner_of_few_gets_them_all(gallery: Gallery) -> None:
             session,
             gallery.aspect(SpaceKind.IMAGE, gallery.pictures[row]),
             None,
-            audience=Audience(owner_id, left_out_ids=frozenset({int(gallery.image_ids[row])})),
+            scope=seen_by(owner_id, left_out_ids=frozenset({int(gallery.image_ids[row])})),
             k=K,
         )
     assert {result.image.id for result in results} == set(gallery.image_ids[[10, 40_000]].tolist())

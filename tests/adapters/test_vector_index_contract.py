@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,17 @@ import pytest
 
 from mirada.adapters.vector_index.faiss.index import FaissIndex
 from mirada.db.session import Database
-from mirada.kernel.audience import Audience
+from mirada.kernel.audience import Scope
 from mirada.kernel.embeddings import l2_normalise
 from mirada.kernel.errors import InvalidInput, LeaseLost, Unavailable
+from mirada.kernel.filters import ImageFilter
 from mirada.kernel.similarity import SearchWay
 from mirada.ports import SearchAnswer, VectorIndex
 from testing.exact_index import ExactIndex
+from testing.scopes import seen_by
 from testing.vector_library import Library, no_progress, random_vectors
 
-ANYONE = Audience(viewer_id=None)
+ANYONE = seen_by(viewer_id=None)
 Backend = Callable[[Library, Path], FaissIndex | ExactIndex]
 
 
@@ -61,7 +64,7 @@ def _found(answer: SearchAnswer) -> list[int]:
 
 
 def _same_as_exact(
-    index: VectorIndex, library: Library, queries: np.ndarray, k: int, permitted: Audience
+    index: VectorIndex, library: Library, queries: np.ndarray, k: int, permitted: Scope
 ) -> None:
     expected = ExactIndex(library.source).search(queries, k, permitted)
     for answer, truth in zip(index.search(queries, k, permitted), expected, strict=True):
@@ -149,13 +152,13 @@ def test_private_vectors_are_found_by_their_owner_only(
     queries = random_vectors(4, seed=3)
     for permitted, count in (
         (ANYONE, 15),
-        (Audience(ann), 45),
-        (Audience(bob), 30),
-        (Audience(ann, owner_ids=frozenset([bob])), 15),
-        (Audience(bob, owner_ids=frozenset([bob])), 30),
-        (Audience(bob, owner_ids=frozenset([ann])), 0),
-        (Audience(None, owner_ids=frozenset([ann, bob])), 15),
-        (Audience(ann, owner_ids=frozenset()), 0),
+        (seen_by(ann), 45),
+        (seen_by(bob), 30),
+        (seen_by(ann, owner_ids=frozenset([bob])), 15),
+        (seen_by(bob, owner_ids=frozenset([bob])), 30),
+        (seen_by(bob, owner_ids=frozenset([ann])), 0),
+        (seen_by(None, owner_ids=frozenset([ann, bob])), 15),
+        (seen_by(ann, owner_ids=frozenset()), 0),
     ):
         _same_as_exact(index, library, queries, 10, permitted)
         [answer] = index.search(queries[:1], 100, permitted)
@@ -170,9 +173,9 @@ def test_one_content_of_two_owners_is_one_match_for_both(
     ids = library.add(vectors, [ann] * 10, public=False)
     library.share(ids[4], bob, is_public=False)
     index = backend(library, tmp_path)
-    assert _found(index.search(vectors[4:5], 9, Audience(bob))[0]) == [ids[4]]
-    assert len(_found(index.search(vectors[4:5], 99, Audience(ann))[0])) == 10
-    assert _found(index.search(vectors[4:5], 9, Audience(eve))[0]) == []
+    assert _found(index.search(vectors[4:5], 9, seen_by(bob))[0]) == [ids[4]]
+    assert len(_found(index.search(vectors[4:5], 99, seen_by(ann))[0])) == 10
+    assert _found(index.search(vectors[4:5], 9, seen_by(eve))[0]) == []
 
 
 def test_what_somebody_had_classified_is_found_only_where_it_is_asked_for(
@@ -185,28 +188,35 @@ def test_what_somebody_had_classified_is_found_only_where_it_is_asked_for(
         library.remember(remembered, ana)
     index = backend(library, tmp_path)
     query = vectors[:1]
-    [plain] = index.search(query, 60, Audience(viewer_id=ana))
+    [plain] = index.search(query, 60, seen_by(viewer_id=ana))
     assert sorted(_found(plain)) == ids[::2]
-    [with_memory] = index.search(query, 60, Audience(viewer_id=ana, with_remembered=True))
+    [with_memory] = index.search(query, 60, seen_by(viewer_id=ana, with_remembered=True))
     assert sorted(_found(with_memory)) == sorted([*ids[::2], *ids[1:20:2]])
-    [other] = index.search(query, 60, Audience(viewer_id=bea, with_remembered=True))
+    [other] = index.search(query, 60, seen_by(viewer_id=bea, with_remembered=True))
     assert sorted(_found(other)) == ids[1::2]
-    narrow = Audience(viewer_id=ana, owner_ids=frozenset({bea}), with_remembered=True)
+    narrow = seen_by(viewer_id=ana, owner_ids=frozenset({bea}), with_remembered=True)
     [filtered] = index.search(query, 60, narrow)
     assert sorted(_found(filtered)) == ids[1:20:2]
     _same_as_exact(index, library, random_vectors(4, seed=3), 7, narrow)
     library.remember(ids[21], ana)
     index.refresh()
-    [later] = index.search(query, 60, Audience(viewer_id=ana, with_remembered=True))
+    [later] = index.search(query, 60, seen_by(viewer_id=ana, with_remembered=True))
     assert ids[21] in _found(later)
 
 
-def test_other_filters_narrow_the_permitted_ids(backend: Backend, library: Library, tmp_path: Path):
-    ids = library.add(random_vectors(50))
+def test_a_filter_narrows_what_is_permitted(backend: Backend, library: Library, tmp_path: Path):
+    ann, bob, _ = library.owners
+    is_private = (3, 30)
+    ids = library.add(random_vectors(50), public=[row not in is_private for row in range(50)])
+    library.share(ids[7], bob, is_public=False)
     index = backend(library, tmp_path)
-    chosen = np.array([ids[3], ids[30], 10**9], np.int64)
-    [answer] = index.search(random_vectors(1, seed=2), 10, ANYONE, among=chosen)
-    assert sorted(_found(answer)) == [ids[3], ids[30]]
+    private = ImageFilter(is_public=False)
+    for viewer_id, expected in ((ann, [ids[3], ids[30]]), (bob, [ids[7]]), (None, [])):
+        [answer] = index.search(
+            random_vectors(1, seed=2), 10, replace(seen_by(viewer_id), filter=private)
+        )
+        assert sorted(_found(answer)) == expected
+        assert answer.permitted_count == len(expected)
 
 
 def test_inserts_changes_and_deletes_show_after_a_refresh(
@@ -226,7 +236,7 @@ def test_inserts_changes_and_deletes_show_after_a_refresh(
     library.replace(ids[3], random_vectors(1, seed=78)[0])
     assert index.refresh() == library.source.current_seq()
     queries = np.concatenate([vectors[:4], vectors[-1:], random_vectors(3, seed=78)])
-    for permitted in (ANYONE, Audience(ann), Audience(bob), Audience(ann, frozenset([bob]))):
+    for permitted in (ANYONE, seen_by(ann), seen_by(bob), seen_by(ann, frozenset([bob]))):
         for k in (1, 10, 1000):
             _same_as_exact(index, library, queries, k, permitted)
     assert index.search(vectors[:1], 1, ANYONE)[0].matches[0].id == ids[1]
@@ -338,10 +348,10 @@ def test_a_walk_that_meets_mostly_forbidden_rows_is_not_trusted(library: Library
     library.add(others, [bob] * len(others))
     index = _hnsw(library, tmp_path)
     index.refresh()
-    for permitted in (ANYONE, Audience(bob), Audience(ann)):
+    for permitted in (ANYONE, seen_by(bob), seen_by(ann)):
         _same_as_exact(index, library, centre, 10, permitted)
     assert index.search(centre, 10, ANYONE)[0].way is SearchWay.EXACT
-    assert index.search(centre, 10, Audience(ann))[0].way is SearchWay.HNSW
+    assert index.search(centre, 10, seen_by(ann))[0].way is SearchWay.HNSW
     far = l2_normalise(-centre)
     assert index.search(far, 10, ANYONE)[0].way is SearchWay.HNSW
 

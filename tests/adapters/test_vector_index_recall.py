@@ -13,9 +13,10 @@ from mirada.adapters.vector_index.faiss.index import FaissIndex
 from mirada.db.migrate import upgrade_to_head
 from mirada.db.models import Embedding
 from mirada.db.session import Database, make_engine
-from mirada.kernel.audience import Audience
+from mirada.kernel.audience import Scope
 from mirada.kernel.embeddings import Matrix, from_blob, l2_normalise
 from mirada.kernel.similarity import SearchWay
+from testing.scopes import seen_by
 from testing.vector_library import Library, clustered_vectors, no_progress
 
 ROWS = 50_000
@@ -83,7 +84,7 @@ def _queries(big: Big, rows: np.ndarray, seed: int) -> Matrix:
 
 
 def _recall(
-    big: Big, queries: Matrix, permitted: Audience, allowed: np.ndarray
+    big: Big, queries: Matrix, permitted: Scope, allowed: np.ndarray
 ) -> tuple[float, set[SearchWay]]:
     found, ways = 0, set()
     answers = big.index.search(queries, K, permitted)
@@ -104,7 +105,7 @@ def test_the_beam_that_the_build_chose_reaches_its_recall(big: Big):
     assert status.parameters["ef_search"] is not None
     rows = np.random.default_rng(2).integers(0, ROWS, 200)
     # Everything but Ann's and Bob's private pictures.
-    permitted, allowed = Audience(None), big.public
+    permitted, allowed = seen_by(None), big.public
     recall, ways = _recall(big, _queries(big, rows, 3), permitted, allowed)
     assert SearchWay.HNSW in ways
     assert recall >= 0.98
@@ -113,7 +114,7 @@ def test_the_beam_that_the_build_chose_reaches_its_recall(big: Big):
 def test_queries_into_somebody_elses_cluster_are_answered_as_well(big: Big):
     big.index.refresh()
     rows = np.flatnonzero(big.cluster_of < CLUSTERS // 10)[:100]
-    recall, _ = _recall(big, _queries(big, rows, 4), Audience(None), big.public)
+    recall, _ = _recall(big, _queries(big, rows, 4), seen_by(None), big.public)
     assert recall >= 0.98
 
 
@@ -123,7 +124,7 @@ def test_a_tenth_of_the_library_is_searched_exactly(big: Big, owner: int):
     owner_id = big.library.owners[owner]
     allowed = big.owners == owner_id
     rows = np.random.default_rng(5).integers(0, ROWS, 50)
-    permitted = Audience(owner_id, owner_ids=frozenset([owner_id]))
+    permitted = seen_by(owner_id, owner_ids=frozenset([owner_id]))
     recall, ways = _recall(big, _queries(big, rows, 6), permitted, allowed)
     assert ways == {SearchWay.EXACT}
     assert recall == 1.0
@@ -133,7 +134,7 @@ def test_stored_vectors_find_themselves_first(big: Big):
     big.index.refresh()
     public = np.flatnonzero(big.public)
     rows = np.random.default_rng(7).choice(public, 200, replace=False)
-    answers = big.index.search(big.vectors[rows], 1, Audience(None))
+    answers = big.index.search(big.vectors[rows], 1, seen_by(None))
     assert [answer.matches[0].id for answer in answers] == big.ids[rows].tolist()
     assert min(answer.matches[0].similarity for answer in answers) >= 0.9999
 
@@ -143,7 +144,7 @@ def test_a_change_after_the_build_is_found_through_the_delta(big: Big):
     query = _queries(big, np.array([17]), 8)
     [new] = big.library.add(query, [big.library.owners[2]])
     big.index.refresh()
-    assert big.index.search(query, 1, Audience(None))[0].matches[0].id == new
+    assert big.index.search(query, 1, seen_by(None))[0].matches[0].id == new
     big.library.delete([new])
     big.index.refresh()
-    assert big.index.search(query, 1, Audience(None))[0].matches[0].id != new
+    assert big.index.search(query, 1, seen_by(None))[0].matches[0].id != new

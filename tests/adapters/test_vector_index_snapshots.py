@@ -27,13 +27,13 @@ from mirada.db.session import Database
 from mirada.db.vector_rows import lease_name
 from mirada.embedding import index_rebuild
 from mirada.embedding.index_rebuild import build_snapshot, rebuild_is_due
-from mirada.kernel.audience import Audience
 from mirada.kernel.errors import LeaseLost, SnapshotInvalid, StorageFull
 from mirada.ports import SnapshotRecord
 from testing.exact_index import ExactIndex
+from testing.scopes import seen_by
 from testing.vector_library import Library, no_progress, random_vectors
 
-ANYONE = Audience(viewer_id=None)
+ANYONE = seen_by(viewer_id=None)
 ROWS = 400
 
 

@@ -21,7 +21,6 @@ from mirada.db.session import Database
 from mirada.db.vector_rows import DatabaseVectors
 from mirada.db.vector_tables import table_of
 from mirada.embedding import texts as prompts
-from mirada.kernel.audience import Audience
 from mirada.kernel.captions import CaptionLanguage
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, l2_normalise
 from mirada.kernel.errors import EmbeddingSpaceMismatch
@@ -31,6 +30,7 @@ from mirada.pictures import images, register
 from mirada.search.by_vector import authorised
 from testing.exact_index import ExactIndex
 from testing.registering import register_image
+from testing.scopes import seen_by
 
 SPACE = EmbeddingSpace(SpaceKind.CAPTION, "Toy", "v1", "none", 3)
 RECIPE = CaptionRecipe("some-model", CaptionLanguage.EN)
@@ -117,7 +117,7 @@ class Desk:
     def seen_by(self, viewer_id: int | None) -> int:
         index = ExactIndex(DatabaseVectors(self.database, self.space_id))
         query = l2_normalise([[1, 1, 0]])
-        return len(index.search(query, 10, Audience(viewer_id=viewer_id))[0].matches)
+        return len(index.search(query, 10, seen_by(viewer_id=viewer_id))[0].matches)
 
 
 @pytest.fixture
@@ -297,13 +297,13 @@ def test_a_description_is_kept_beside_a_persons_caption_and_found_with_it(desk: 
     assert not desk.row(image).description_is_due
     with desk.database.reading() as session:
         index = ExactIndex(DatabaseVectors(desk.database, desk.space_id))
-        both = index.search(l2_normalise([[1, 1, 0]]), 10, Audience(desk.ana))[0].matches
+        both = index.search(l2_normalise([[1, 1, 0]]), 10, seen_by(desk.ana))[0].matches
         assert len(both) == 2
         found = authorised(
             session,
             both,
             table_of(SpaceKind.CAPTION),
-            Audience(desk.ana),
+            seen_by(desk.ana),
             at_most_each=9,
             safety=None,
         )

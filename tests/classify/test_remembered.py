@@ -28,6 +28,7 @@ from mirada.search import by_vector
 from mirada.search import like_classified as similar
 from testing.exact_index import ExactIndex
 from testing.registering import register_image
+from testing.scopes import query_of, seen_by
 
 SPACE = EmbeddingSpace(SpaceKind.IMAGE, "Toy", "v1", "none", 4)
 FACTS = PictureFacts(ImageFormat.PNG, 64, 48, 1)
@@ -108,7 +109,7 @@ class House:
             found = similar.find_similar(
                 session,
                 self.index,
-                l2_normalise([1, 0, 0, 0]),
+                query_of(l2_normalise([1, 0, 0, 0])),
                 Audience(viewer_id),
                 k=k,
                 threshold=0.5,
@@ -119,8 +120,8 @@ class House:
     def searched(self, viewer_id: int | None) -> list[int]:
         self.index.refresh()
         with self.database.reading() as session:
-            query = l2_normalise([1, 0, 0, 0])
-            found = by_vector.find(session, self.index, query, Audience(viewer_id), k=5)
+            query = query_of(l2_normalise([1, 0, 0, 0]))
+            found = by_vector.find(session, self.index, query, seen_by(viewer_id), k=5)
         assert found.permitted_count == len(found.results)
         return [result.image.id for result in found.results]
 
@@ -167,7 +168,7 @@ def test_similar_pictures_are_images_and_remembered_ones_each_content_once(house
     assert house.similar(house.ana, k=1, exclude="cat") == [sha("shown")]
     with house.database.reading() as session:
         best, second, _ = similar.find_similar(
-            session, house.index, NEAR, Audience(house.ana), k=3, threshold=0.5
+            session, house.index, query_of(NEAR), Audience(house.ana), k=3, threshold=0.5
         )
     assert (best.asset_id, second.asset_id) == ("a-1", None)
     assert best.similarity == pytest.approx(1.0, abs=1e-6)
@@ -181,7 +182,7 @@ def test_what_was_forgotten_is_not_found_before_the_index_knows(house: House) ->
     with house.database.reading() as session:
         assert (
             similar.find_similar(
-                session, house.index, NEAR, Audience(house.ana), k=3, threshold=0.5
+                session, house.index, query_of(NEAR), Audience(house.ana), k=3, threshold=0.5
             )
             == []
         )

@@ -21,12 +21,13 @@ from mirada.db.migrate import upgrade_to_head
 from mirada.db.models import Embedding, Image
 from mirada.db.session import Database, make_engine
 from mirada.db.vector_rows import DatabaseVectors
-from mirada.kernel.audience import Audience
+from mirada.kernel.audience import Scope
 from mirada.kernel.embeddings import Matrix, to_blob
 from mirada.kernel.errors import Unavailable
 from mirada.ports import IndexStatus
 from testing.exact_index import ExactIndex
 from testing.patience import PATIENCE_S, Stopwatch
+from testing.scopes import seen_by
 from testing.vector_library import Library, no_progress, random_vectors
 
 WRITERS = 5
@@ -132,7 +133,7 @@ def _change(
             raise _RolledBack
 
 
-def _everything(index: FaissIndex | ExactIndex, permitted: Audience) -> list[tuple[int, float]]:
+def _everything(index: FaissIndex | ExactIndex, permitted: Scope) -> list[tuple[int, float]]:
     query: Matrix = random_vectors(1, DIMENSION, seed=123)
     [answer] = index.search(query, 10**6, permitted)
     return [(match.id, match.similarity) for match in answer.matches]
@@ -178,7 +179,7 @@ def test_followers_hold_exactly_the_database_after_writers_did_their_worst(
     late = FaissIndex(library.source, folder, recall_target=0.98)
     for index in (*followed, late):
         index.wait_for(seq, timeout_s=PATIENCE_S)
-        for permitted in (Audience(None), *(Audience(owner) for owner in library.owners)):
+        for permitted in (seen_by(None), *(seen_by(owner) for owner in library.owners)):
             assert _everything(index, permitted) == _everything(truth, permitted)
     assert rebuilds >= 2
     assert {"insert", "replace", "publish", "delete", "roll back"} <= set(outcomes), outcomes
@@ -196,8 +197,8 @@ def test_a_commit_is_searchable_within_a_second_without_asking(library: Library,
             vectors = random_vectors(1, DIMENSION, seed)
             ids = library.add(vectors)
             watch = Stopwatch()
-            while index.search(vectors, 1, Audience(None))[0].matches[:1] == [] or (
-                index.search(vectors, 1, Audience(None))[0].matches[0].id != ids[0]
+            while index.search(vectors, 1, seen_by(None))[0].matches[:1] == [] or (
+                index.search(vectors, 1, seen_by(None))[0].matches[0].id != ids[0]
             ):
                 assert watch.seconds < 1.0
                 time.sleep(0.01)  # freshness is what is measured, so it is asked often
@@ -257,7 +258,7 @@ def test_an_outage_in_the_middle_of_a_refresh_loses_nothing(library: Library, fo
         source.fails_in = 0
         index.refresh()
         truth.refresh()
-        assert _everything(index, Audience(None)) == _everything(truth, Audience(None))
+        assert _everything(index, seen_by(None)) == _everything(truth, seen_by(None))
         if fails_in % 3 == 0:
             index.close()
     assert interruptions >= 4

@@ -17,7 +17,6 @@ from mirada.db.vector_rows import DatabaseVectors
 from mirada.embedding import backfill, embed
 from mirada.embedding import texts as prompts
 from mirada.embedding.palette import Colour
-from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, l2_normalise
 from mirada.kernel.errors import Conflict, EmbeddingSpaceMismatch
 from mirada.kernel.images import ImageFormat, ImageStatus, PictureFacts
@@ -27,6 +26,7 @@ from mirada.pictures import images, register
 from mirada.search import queries, related
 from testing.exact_index import ExactIndex
 from testing.registering import register_image
+from testing.scopes import seen_by
 
 PICTURES = EmbeddingSpace(SpaceKind.IMAGE, "Toy", "v1", "none", 4)
 PROMPTS = EmbeddingSpace(SpaceKind.PROMPT, "Toy", "v1", "none", 3)
@@ -86,7 +86,7 @@ class Desk:
         """Return how many prompts a fresh index lets somebody search."""
         index = ExactIndex(DatabaseVectors(self.database, self.prompt_space_id))
         query = l2_normalise([[1, 1, 0]])
-        return len(index.search(query, 10, Audience(viewer_id=viewer_id))[0].matches)
+        return len(index.search(query, 10, seen_by(viewer_id=viewer_id))[0].matches)
 
 
 @pytest.fixture
@@ -282,7 +282,7 @@ def test_a_text_that_somebody_else_wrote_is_not_shown_before_its_own_job(desk: D
             queries.vector_of_image(
                 session,
                 mine.id,
-                Audience(desk.bea),
+                seen_by(desk.bea).audience,
                 space_id=desk.prompt_space_id,
                 space=PROMPTS,
             )
@@ -305,7 +305,7 @@ def test_an_index_follows_when_a_text_that_was_there_is_shown(desk: Desk) -> Non
     def found() -> int:
         index.refresh()
         query = l2_normalise([[1, 1, 0]])
-        return len(index.search(query, 10, Audience(viewer_id=desk.bea))[0].matches)
+        return len(index.search(query, 10, seen_by(viewer_id=desk.bea))[0].matches)
 
     assert found() == 0
     desk.work(mine.content_id)

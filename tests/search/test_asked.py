@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import pytest
 
-from mirada.kernel.audience import Audience
 from mirada.kernel.errors import Conflict, InvalidInput
 from mirada.runtime import Runtime
 from mirada.search.asked import Asked, current_change_seq
@@ -14,6 +13,7 @@ from mirada.search.queries import QueryKind
 from mirada.search.related import related_images
 from mirada.search.request import Part, SearchRequest
 from mirada.search.run import run
+from testing.scopes import seen_by
 from testing.worksite import MeanColours, Site
 from workers.runner import JobRunner
 
@@ -40,12 +40,12 @@ def like(image_id: int, asked: Asked) -> SearchRequest:
 @pytest.mark.parametrize("k", [0, 1001])
 def test_a_number_of_results_out_of_range_is_refused(k: int) -> None:
     with pytest.raises(InvalidInput):
-        SearchRequest((Part(QueryKind.TEXT, "cat"),), Asked(Audience(1)), k)
+        SearchRequest((Part(QueryKind.TEXT, "cat"),), Asked(seen_by(1)), k)
 
 
 def test_what_was_just_committed_is_found_by_whoever_asks_for_it(site: Site) -> None:
     first, second = embedded(site, 1, 2)
-    asked = Asked(Audience(site.owner_id), current_change_seq(site.runtime))
+    asked = Asked(seen_by(site.owner_id), current_change_seq(site.runtime))
 
     found = run(site.runtime, like(first, asked))
     related = related_images(site.runtime, first, asked, k=5)
@@ -53,11 +53,11 @@ def test_what_was_just_committed_is_found_by_whoever_asks_for_it(site: Site) -> 
     assert [each.image.id for each in found.results] == [second]
     assert [each.image.id for each in related.results] == [second]
     (third,) = embedded(site, 3)
-    later = Asked(asked.audience, current_change_seq(site.runtime))
+    later = Asked(asked.scope, current_change_seq(site.runtime))
     assert third in {each.image.id for each in run(site.runtime, like(second, later)).results}
 
 
 def test_a_number_that_was_never_given_is_a_conflict(site: Site) -> None:
     (image_id,) = embedded(site, 1)
     with pytest.raises(Conflict, match="never gave the change number"):
-        run(site.runtime, like(image_id, Asked(Audience(site.owner_id), 10**9)))
+        run(site.runtime, like(image_id, Asked(seen_by(site.owner_id), 10**9)))

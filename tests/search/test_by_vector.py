@@ -13,7 +13,7 @@ from mirada.db.models import Content, Embedding, Image, User
 from mirada.db.session import Database
 from mirada.db.spaces import pin_space
 from mirada.db.vector_rows import DatabaseVectors
-from mirada.kernel.audience import Audience
+from mirada.kernel.audience import Scope
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, l2_normalise, to_blob
 from mirada.kernel.errors import Conflict, InvalidInput, NotFound
 from mirada.kernel.images import ImageStatus
@@ -22,6 +22,7 @@ from mirada.search.by_vector import find
 from mirada.search.found import MAX_K
 from mirada.search.queries import vector_of_image
 from testing.exact_index import ExactIndex
+from testing.scopes import query_of, seen_by
 
 SPACE = EmbeddingSpace(SpaceKind.IMAGE, "test", "v1", "none", 8)
 ME, OTHER = 1, 2
@@ -72,11 +73,11 @@ class Library:
             changes.touch(session, [content_id])
         return image.id
 
-    def found(self, viewer: int | Audience | None, k: int = 10, **options: object) -> list[int]:
-        audience = viewer if isinstance(viewer, Audience) else Audience(viewer)
+    def found(self, viewer: int | Scope | None, k: int = 10, **options: object) -> list[int]:
+        scope = viewer if isinstance(viewer, Scope) else seen_by(viewer)
         query = l2_normalise([1, 0, 0, 0, 0, 0, 0, 0])
         with self.database.reading() as session:
-            found = find(session, self.index, query, audience, k=k, **options)  # type: ignore[arg-type]
+            found = find(session, self.index, query_of(query), scope, k=k, **options)  # type: ignore[arg-type]
         return [result.image.id for result in found.results]
 
 
@@ -156,14 +157,14 @@ def test_fewer_than_k_come_with_the_reason(library: Library) -> None:
     query = l2_normalise([1, 0, 0, 0, 0, 0, 0, 0])
     library.index.refresh()
     with library.database.reading() as session:
-        empty = find(session, library.index, query, Audience(ME), k=3)
+        empty = find(session, library.index, query_of(query), seen_by(ME), k=3)
     library.image(library.content(10))
     library.image(library.content(80))
     library.index.refresh()
     with library.database.reading() as session:
-        all_there_are = find(session, library.index, query, Audience(ME), k=3)
-        over = find(session, library.index, query, Audience(ME), k=2, threshold=0.9)
-        enough = find(session, library.index, query, Audience(ME), k=2)
+        all_there_are = find(session, library.index, query_of(query), seen_by(ME), k=3)
+        over = find(session, library.index, query_of(query), seen_by(ME), k=2, threshold=0.9)
+        enough = find(session, library.index, query_of(query), seen_by(ME), k=2)
 
     assert "nothing to search: no embedded image" in str(empty.reason)
     assert "all there are" in str(all_there_are.reason)
@@ -182,7 +183,7 @@ def test_a_picture_uploaded_many_times_leaves_room_for_the_others_within_k(
 
     assert library.found(ME, k=3) == copies[:3]
     assert library.found(ME, k=31) == [*copies, other]
-    assert library.found(Audience(ME, left_out_ids=frozenset(copies[:29])), k=2) == [
+    assert library.found(seen_by(ME, left_out_ids=frozenset(copies[:29])), k=2) == [
         copies[29],
         other,
     ]
@@ -194,7 +195,7 @@ def test_the_image_searched_with_is_excluded_but_its_copies_are_not(library: Lib
     other = library.image(library.content(10))
     library.index.refresh()
 
-    assert library.found(Audience(ME).without(query), k=2) == [copy, other]
+    assert library.found(seen_by(ME).without(query), k=2) == [copy, other]
 
 
 def test_owners_narrow_the_search(library: Library) -> None:
@@ -202,7 +203,7 @@ def test_owners_narrow_the_search(library: Library) -> None:
     theirs = library.image(library.content(10), OTHER, is_public=True)
     library.index.refresh()
 
-    assert library.found(Audience(ME, owner_ids=frozenset([OTHER]))) == [theirs]
+    assert library.found(seen_by(ME, owner_ids=frozenset([OTHER]))) == [theirs]
 
 
 @pytest.mark.parametrize("k", [0, -1, MAX_K + 1, 10**9])
@@ -221,7 +222,11 @@ def test_the_vector_of_an_image_is_its_viewer_s_only(library: Library) -> None:
     def vector(image_id: int, viewer_id: int | None) -> np.ndarray:
         with library.database.reading() as session:
             return vector_of_image(
-                session, image_id, Audience(viewer_id), space_id=library.space_id, space=SPACE
+                session,
+                image_id,
+                seen_by(viewer_id).audience,
+                space_id=library.space_id,
+                space=SPACE,
             )
 
     assert vector(image_id, OTHER)[0] == pytest.approx(0.5, abs=1e-6)

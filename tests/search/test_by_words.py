@@ -17,7 +17,7 @@ from mirada.db.session import Database, make_engine
 from mirada.db.spaces import pin_space
 from mirada.db.word_models import WordWeight
 from mirada.embedding.embed import store_embedding
-from mirada.kernel.audience import Audience
+from mirada.kernel.audience import Scope
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.images import ImageStatus
@@ -28,6 +28,7 @@ from mirada.search.by_words import FoundWords, find_by_words
 from mirada.search.safety import Safety
 from testing.album import Album
 from testing.registering import new_picture, register_image
+from testing.scopes import seen_by
 
 
 class Written(Album):
@@ -61,11 +62,11 @@ class Written(Album):
             ).image.id
 
     def look(self, query: str, viewer_id: int | None = -1, **options: object) -> FoundWords:
-        audience = Audience(self.ana if viewer_id == -1 else viewer_id)
+        scope = seen_by(self.ana if viewer_id == -1 else viewer_id)
         if options.pop("own_alone", False):
-            audience = audience.own_alone()
+            scope = Scope(scope.audience.own_alone())
         with self.database.reading() as session:
-            return find_by_words(session, query, audience, **{"k": 10, **options})  # type: ignore[arg-type]
+            return find_by_words(session, query, scope, **{"k": 10, **options})  # type: ignore[arg-type]
 
     def ids(self, query: str, *args: object, **options: object) -> list[int]:
         return self.look(query, *args, **options).image_ids  # type: ignore[arg-type]
@@ -288,7 +289,7 @@ def test_words_change_in_the_transaction_of_their_text(album: Written) -> None:
         images.change_image(
             session, image_id, album.ana, expected_version=None, changes={"prompt": "giraffe"}
         )
-        assert find_by_words(session, "giraffe", Audience(album.ana), k=1).image_ids == [image_id]
+        assert find_by_words(session, "giraffe", seen_by(album.ana), k=1).image_ids == [image_id]
         session.rollback()
     assert (album.ids("zebra"), album.ids("giraffe")) == ([image_id], [])
 

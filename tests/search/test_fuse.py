@@ -13,7 +13,6 @@ from mirada.db.session import Database
 from mirada.db.spaces import pin_space
 from mirada.db.vector_rows import DatabaseVectors
 from mirada.embedding import embed, texts
-from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, Vector, l2_normalise
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.images import ImageFormat, ImageStatus, PictureFacts
@@ -23,6 +22,7 @@ from mirada.search.fuse import VectorQuery, rank_fused
 from mirada.search.queries import Query, QueryKind, Source
 from testing.exact_index import ExactIndex
 from testing.registering import register_image
+from testing.scopes import seen_by
 
 SPACES = {
     "pictures": EmbeddingSpace(SpaceKind.IMAGE, "toy", "v1", "none", 4),
@@ -113,7 +113,7 @@ class Shelf:
                 session,
                 queries,
                 None if words is None else (words, 1.0),
-                Audience(viewer_id),
+                seen_by(viewer_id),
                 k=k,
                 **options,  # type: ignore[arg-type]
             )
@@ -171,4 +171,4 @@ def test_words_alone_without_a_word_are_refused_and_beside_others_left_out(shelf
     found = shelf.found(words="+++")
     assert (ids_of(found), list(found.left_out)) == ([image_id], ["prompts", "keywords"])
     with shelf.database.reading() as session, pytest.raises(InvalidInput):
-        rank_fused(session, [], ("+++", 1.0), Audience(ME), k=3)
+        rank_fused(session, [], ("+++", 1.0), seen_by(ME), k=3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import request
 
+from mirada.kernel.audience import Scope
 from mirada.kernel.errors import InvalidInput
 from mirada.search.asked import Asked
 from webapp.callers.auth import current_caller, require_user
@@ -24,8 +25,8 @@ def asked_by_caller(*, own_alone: bool = False) -> Asked:
         audience = audience.own_alone()
     given = request.headers.get("X-Min-Change-Seq")
     if given is None:
-        return Asked(audience)
+        return Asked(Scope(audience))
     require_user()
     if not given.isdecimal() or len(given) > 18:
         raise InvalidInput("X-Min-Change-Seq must be the number that X-Change-Seq gave.")
-    return Asked(audience, int(given))
+    return Asked(Scope(audience), int(given))

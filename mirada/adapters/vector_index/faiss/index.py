@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from mirada.adapters.vector_index.access import Ids
 from mirada.adapters.vector_index.faiss.building import HNSW_MIN_ROWS, build_index
 from mirada.adapters.vector_index.faiss.following import (
     Following,
@@ -23,9 +22,10 @@ from mirada.adapters.vector_index.faiss.publishing import publish
 from mirada.adapters.vector_index.faiss.snapshot import fingerprint_of
 from mirada.adapters.vector_index.faiss.view import View, check_queries
 from mirada.adapters.vector_index.faiss.walk_planning import EXACT_ROWS
-from mirada.kernel.audience import Audience
+from mirada.kernel.audience import Scope
 from mirada.kernel.embeddings import Matrix
 from mirada.kernel.errors import Unavailable
+from mirada.kernel.similarity import QueryForm
 from mirada.ports import (
     IndexStatus,
     RebuildProgress,
@@ -84,14 +84,15 @@ class FaissIndex:
         self,
         queries: Matrix,
         k: int,
-        audience: Audience,
+        scope: Scope,
         *,
-        among: Ids | None = None,
+        form: QueryForm = QueryForm.PICTURE,
         scan_rows: int | None = None,
     ) -> list[SearchAnswer]:
         """Return one answer per query row. Raises InvalidInput."""
         queries = check_queries(queries, k, self._source.space.dimension)
-        return self._loaded().search(queries, k, audience, among=among, scan_rows=scan_rows)
+        among = None if scope.filter.is_everything else self._source.passing(scope)
+        return self._loaded().search(queries, k, scope.audience, among=among, scan_rows=scan_rows)
 
     def refresh(self) -> int:
         """Catch up with the database; adopt a newer snapshot. Raises Unavailable."""

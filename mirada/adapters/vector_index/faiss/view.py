@@ -17,7 +17,7 @@ from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import Matrix, Vector
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.similarity import BACKGROUND_ROWS, SearchWay, best_matches, sampling_order
-from mirada.ports import SearchAnswer
+from mirada.ports import SearchAnswer, SearchPlan
 
 ROUNDING = 2e-6
 """How far apart two float32 sums of the same 1,024 products may be; ties are settled in float64."""
@@ -83,7 +83,7 @@ class View:
                     matches=best_matches(
                         *self._similarities(query, base_rows, delta_rows), min(k, count)
                     ),
-                    way=way if count else SearchWay.EMPTY,
+                    plan=SearchPlan(way if count else SearchWay.EMPTY),
                     permitted_count=count,
                     change_seq=self.change_seq,
                     background=self._background(query, *background),

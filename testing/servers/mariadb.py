@@ -130,6 +130,8 @@ def mariadb_process(kind: ServerKind, folder: Path, port: int) -> Iterator[None]
         with socket.socket(socket.AF_UNIX) as probe:
             return probe.connect_ex(str(folder / "s")) == 0
 
+    # A server that starts removes every temporary table of its folder: those of others, were it shared.
+    (folder / "tmp").mkdir(exist_ok=True)
     with running(
         [
             kind.binary,
@@ -137,6 +139,7 @@ def mariadb_process(kind: ServerKind, folder: Path, port: int) -> Iterator[None]
             f"--datadir={folder / 'data'}",
             f"--socket={folder / 's'}",
             f"--pid-file={folder / 'pid'}",
+            f"--tmpdir={folder / 'tmp'}",
             f"--port={port}",
             "--bind-address=127.0.0.1",
             *_as_user(),

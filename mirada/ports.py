@@ -16,6 +16,7 @@ from mirada.kernel.embeddings import EmbeddingSpace, Matrix, Vector
 from mirada.kernel.images import AnimatedCopy, PictureFacts, RgbImage
 from mirada.kernel.model_requests import AnyReply, Request
 from mirada.kernel.similarity import Match, QueryForm, SearchWay
+from mirada.kernel.ways import Trust, WayStatus
 
 if TYPE_CHECKING:
     from sqlalchemy import Select
@@ -324,6 +325,8 @@ class IndexStatus:
     parameters: Mapping[str, Any]
     recall: Mapping[str, Any]
     snapshot_created_at: datetime | None = None
+    ways: tuple[WayStatus, ...] = ()
+    """One for each form of query and approximate way; empty where every answer is exact."""
 
 
 class VectorIndex(Protocol):
@@ -374,6 +377,13 @@ class VectorIndex(Protocol):
         Raises:
             LeaseLost: another builder has the lease.
             StorageFull: the disk is full; nothing was published.
+        """
+
+    def set_trust(self, trust: Trust) -> None:
+        """Search from now on as far as serving has shown the ways to be right.
+
+        It holds for this process and the snapshot it serves from; a newer one begins with MEASURED.
+        A backend without such ways ignores it.
         """
 
     def status(self) -> IndexStatus:

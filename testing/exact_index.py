@@ -22,6 +22,7 @@ from mirada.kernel.similarity import (
     cosines,
     sampling_order,
 )
+from mirada.kernel.ways import Trust
 from mirada.ports import (
     IndexStatus,
     RebuildProgress,
@@ -130,6 +131,9 @@ class ExactIndex:
     def rebuild(self, fencing_token: int, progress: RebuildProgress) -> SnapshotRecord | None:
         """Return None: there is nothing to build."""
         return None
+
+    def set_trust(self, trust: Trust) -> None:
+        """Do nothing: every answer is exact."""
 
     def status(self) -> IndexStatus:
         """Return what this process serves from; see `VectorIndex.status`. Raises Unavailable."""

@@ -27,9 +27,14 @@ four of five, and one of two."""
 
 
 class SearchWay(StrEnum):
-    """The way an answer was computed: a scan of every permitted vector, or a walk through the graph."""
+    """The way an answer was computed: a scan of every permitted vector, or a shorter way.
+
+    QUANTISED scans vectors of one bit a number and compares the best candidates exactly. HNSW walks
+    through a graph; WIDENED is a walk that was repeated with a wider beam.
+    """
 
     EXACT = "exact"
+    QUANTISED = "quantised"
     HNSW = "hnsw"
     WIDENED = "hnsw-widened"
     EMPTY = "empty"

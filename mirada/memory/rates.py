@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from mirada.kernel.intervals import wilson_low
 from mirada.memory.plain_language import COMMON_STEMS, PLAIN_PROMPTS
 from mirada.memory.words import LANGUAGES, Segment, Stems, is_quality, language_of, phrases_of, read
 
@@ -29,24 +29,8 @@ COMMON_PHRASE_RATE = 0.02
 """Of "soft light" or "warm colours": phrases of nothing but common words."""
 RARE_RATE = 0.0014
 """Of what no plain prompt has: half a prompt in all of them."""
-Z = 1.645
-"""One-sided 95 %."""
 
 Shares = npt.NDArray[np.float64]
-
-
-def wilson_low(successes: float, trials: float) -> float:
-    """Return the lower end of the interval for a rate, in [0, 1]; one-sided 95 %.
-
-    Source: Wilson, "Probable inference, the law of succession, and statistical inference", Journal
-    of the American Statistical Association 22 (1927).
-    """
-    if trials <= 0:
-        return 0.0
-    share, square = successes / trials, Z * Z
-    middle = share + square / (2 * trials)
-    half = Z * math.sqrt(share * (1 - share) / trials + square / (4 * trials * trials))
-    return max(0.0, (middle - half) / (1 + square / trials))
 
 
 def confidence(count: int, total: int, background: float) -> float:

@@ -26,6 +26,7 @@ from mirada.kernel.audience import Scope
 from mirada.kernel.embeddings import Matrix
 from mirada.kernel.errors import Unavailable
 from mirada.kernel.similarity import QueryForm
+from mirada.kernel.ways import MEASURED, Trust
 from mirada.ports import (
     IndexStatus,
     RebuildProgress,
@@ -79,6 +80,7 @@ class FaissIndex:
         self._following: Following | None = None
         self._view: View | None = None
         self._snapshots_checked_at = 0.0
+        self._trust = MEASURED
 
     def search(
         self,
@@ -171,6 +173,10 @@ class FaissIndex:
         except Unavailable as error:
             # Housekeeping: what was published stays published, and the next rebuild purges.
             logger.warning("Tombstones were not purged: %s", error)
+
+    def set_trust(self, trust: Trust) -> None:
+        """Search as far as serving has shown the ways to be right; see `VectorIndex.set_trust`."""
+        self._trust = trust
 
     def status(self) -> IndexStatus:
         """Return what this process serves from; see `VectorIndex.status`. Raises Unavailable."""

@@ -1,4 +1,4 @@
-"""What a share that was counted in a sample says of the true one."""
+"""The interval around a share that was counted in a sample."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ Which = tuple[QueryForm, SearchWay]
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """What serving has taught about the ways, beside what the build measured. Immutable.
+    """The knowledge from serving about the ways, beside what the build measured. Immutable.
 
     An index takes it by `set_trust`; an exact scan is always trusted. It is about one snapshot: a new
     one is measured anew.

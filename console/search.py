@@ -52,7 +52,7 @@ def _rows(found: Found) -> list[dict[str, object]]:
         {
             "id": result.image.id,
             "similarity": result.found_by[0].similarity,
-            "relevance": max(part.relevance for part in result.found_by),
+            "relevance": result.relevance,
             "file": result.image.filename,
         }
         for result in found.results
@@ -60,7 +60,12 @@ def _rows(found: Found) -> list[dict[str, object]]:
 
 
 def _as_json(found: Found) -> str:
-    body = {"results": _rows(found), "verdict": found.verdict, "left_out": found.left_out}
+    body = {
+        "results": _rows(found),
+        "verdict": found.verdict,
+        "relevant_count": found.ranking.relevant_count,
+        "left_out": found.left_out,
+    }
     return json.dumps(body, ensure_ascii=False, indent=2)
 
 

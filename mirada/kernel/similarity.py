@@ -22,8 +22,8 @@ pictures; among 512 real scores it weighs 1.5 %."""
 LEAST_SPREAD = 0.01
 """Lowest spread: a background with less consists of equal scores and has no width to measure."""
 RELEVANT_FROM, WEAK_FROM = 0.8, 0.5
-"""Lowest relevance of each verdict. Relevance estimates the share of results that are not accidents:
-four of five, and one of two."""
+"""Lowest relevance of each verdict on an answer, by its best result. A single result is relevant from
+WEAK_FROM, so an answer is NOTHING exactly when none of its results is relevant."""
 
 
 class SearchWay(StrEnum):

@@ -17,7 +17,7 @@ from mirada.db.models import Image
 from mirada.db.vector_tables import VectorTable, table_of
 from mirada.kernel.audience import Scope
 from mirada.kernel.embeddings import SpaceKind
-from mirada.kernel.similarity import Match, relevances, verdict
+from mirada.kernel.similarity import Match, relevances
 from mirada.ports import SearchAnswer, VectorIndex
 from mirada.search.deepening import nearest
 from mirada.search.found import Found, FoundImage, Hit, Ranking, require_k
@@ -83,7 +83,6 @@ def rank(
             Hit(image_id, similarity, float(relevance))
             for (image_id, _), similarity, relevance in zip(pairs, scores, standing, strict=True)
         ],
-        verdict=verdict(standing.tolist()),
         way=answer.way,
         permitted_count=answer.permitted_count,
         change_seq=answer.change_seq,

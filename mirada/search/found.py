@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from mirada.db.models import Image
 from mirada.kernel.errors import InvalidInput
-from mirada.kernel.similarity import Verdict
+from mirada.kernel.similarity import WEAK_FROM, Verdict, verdict
 from mirada.ports import SearchAnswer
 
 MAX_K = 1000
@@ -39,16 +39,22 @@ class Hit:
         image_id: an image that the viewer may see.
         similarity: cosine of the picture, or of the one space that was searched; None where that
             did not find it.
-        relevance: in [0, 1], of that similarity; None with it.
+        relevance: in [0, 1]: of that similarity where one space was searched; else by what all
+            sources say, see `verdict.fused_relevance`.
         score: of the fusion, comparable within one ranking; None where one space was searched.
         found_by: the sources that found it, in their order; empty where one space was searched.
     """
 
     image_id: int
     similarity: float | None
-    relevance: float | None
+    relevance: float
     score: float | None = None
     found_by: Sequence[FoundBy] = ()
+
+    @property
+    def is_relevant(self) -> bool:
+        """Whether it is more likely what was asked for than not."""
+        return self.relevance >= WEAK_FROM
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,6 @@ class Ranking:
 
     Attributes:
         hits: to the depth that was asked for, or all there are.
-        verdict: whether anything stands out.
         way: how it was computed: an index's way, or `queries.FUSED`.
         permitted_count: how many vectors the viewer's search ran over; of several sources the most.
         change_seq: the state of the database that the stalest index reflects; None where no index
@@ -70,7 +75,6 @@ class Ranking:
     """
 
     hits: Sequence[Hit]
-    verdict: Verdict
     way: str
     permitted_count: int
     change_seq: int | None
@@ -79,6 +83,16 @@ class Ranking:
     left_out: Mapping[str, str] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
     space: str | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """The judgement by the best relevance of all that was ranked."""
+        return verdict(hit.relevance for hit in self.hits)
+
+    @property
+    def relevant_count(self) -> int:
+        """The number of hits that are relevant: of all that was ranked, shown or not."""
+        return sum(hit.is_relevant for hit in self.hits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +112,8 @@ class FoundImage:
 
     @property
     def relevance(self) -> float:
-        """The relevance of that similarity, in [0, 1]; see `kernel.similarity`."""
-        return self.hit.relevance or 0.0
+        """The relevance, in [0, 1]; it is relevant from 0.5."""
+        return self.hit.relevance
 
     @property
     def found_by(self) -> Sequence[FoundBy]:
@@ -123,7 +137,7 @@ class Found:
 
     @property
     def verdict(self) -> Verdict:
-        """The judgement of whether anything found stands out from the query's background."""
+        """The judgement of whether anything that was ranked is relevant."""
         return self.ranking.verdict
 
     @property

@@ -12,7 +12,7 @@ from mirada.db.chunks import rows_in
 from mirada.db.vector_tables import subjects_of, table_of
 from mirada.kernel.audience import Scope
 from mirada.kernel.errors import InvalidInput
-from mirada.kernel.similarity import relevances, verdict
+from mirada.kernel.similarity import WEAK_FROM, relevances
 from mirada.ports import SearchAnswer, VectorIndex
 from mirada.search.by_vector import nothing_to_search, ranked
 from mirada.search.by_words import find_by_words
@@ -20,9 +20,8 @@ from mirada.search.found import FoundBy, Hit, Ranking
 from mirada.search.queries import FUSED, Query, Source
 from mirada.search.rank_fusion import Fused, WeightedRanking, reciprocal_rank_fusion
 from mirada.search.safety import Safety
+from mirada.search.verdict import Opinion, fused_relevance
 
-SURE_FROM = 0.5
-"""Relevance from which a vector source's find counts in full."""
 LEAST_DEPTH = 200
 """Images read of each ranking. More than most replies show, so that asking for more results only
 appends to them; further down, a place is worth less than a quarter of the first."""
@@ -47,13 +46,26 @@ class VectorQuery:
 
 @dataclass(frozen=True, slots=True)
 class _SourceAnswer:
-    """One source's ranking, with similarities and relevances as `FoundBy` has them, by rank."""
+    """One source's ranking, with similarities and relevances as `FoundBy` has them, by rank.
+
+    `floor` is the highest relevance that an image may have which the source has not found.
+    """
 
     ranking: WeightedRanking
     similarities: Sequence[float | None]
     relevances: Sequence[float]
     asked: VectorQuery | None = None
     by_index: SearchAnswer | None = None
+    floor: float = 0.0
+
+    def opinion_of(self, found: Fused) -> list[Opinion]:
+        """Return what this source says of a result; nothing where it has nothing to compare."""
+        ranking = self.ranking
+        rank = found.ranks.get(ranking.source)
+        if rank is None and (ranking.silent is None or found.id in ranking.silent):
+            return []
+        relevance = self.floor if rank is None else self.relevances[rank - 1]
+        return [Opinion(Source(ranking.source), ranking.weight, relevance)]
 
     def part_in(self, found: Fused) -> list[FoundBy]:
         """Return this source's part in a result; none when it did not find it."""
@@ -106,12 +118,12 @@ def rank_fused(
             if not answers:
                 raise
             left_out[Source.KEYWORDS] = error.detail
-    fused = reciprocal_rank_fusion(_with_silence(session, answers))[:k]
+    answers = _with_silence(session, answers)
+    fused = reciprocal_rank_fusion([one.ranking for one in answers])[:k]
     hits = [_hit(each, answers) for each in fused]
     searched = {each.ranking.source: each.by_index for each in answers if each.by_index}
     return Ranking(
         hits=hits,
-        verdict=verdict(max(part.relevance for part in each.found_by) for each in hits),
         way=FUSED,
         permitted_count=max((each.permitted_count for each in searched.values()), default=0),
         change_seq=min((answer.change_seq for answer in searched.values()), default=None),
@@ -127,7 +139,7 @@ def _hit(fused: Fused, answers: Sequence[_SourceAnswer]) -> Hit:
     return Hit(
         fused.id,
         None if shown is None else shown.similarity,
-        None if shown is None else shown.relevance,
+        fused_relevance([each for one in answers for each in one.opinion_of(fused)]),
         fused.score,
         parts,
     )
@@ -151,11 +163,13 @@ def _by_vector(
         safety=safety,
     )
     similarities = [match.similarity for _, match in pairs]
-    standing = relevances(similarities, answer.background, answer.permitted_count)
+    lowest = min([*similarities[-1:], *([] if threshold is None else [threshold])], default=-1.0)
+    judged = relevances([*similarities, lowest], answer.background, answer.permitted_count)
+    standing, floor = judged[:-1], float(judged[-1])
     # Relevance never rises down the ranking, so the relevant ones are the first.
-    sure = int((standing >= SURE_FROM).sum())
+    sure = int((standing >= WEAK_FROM).sum())
     ranking = WeightedRanking(asked.source, asked.weight, [image_id for image_id, _ in pairs], sure)
-    return _SourceAnswer(ranking, similarities, standing.tolist(), asked, answer)
+    return _SourceAnswer(ranking, similarities, standing.tolist(), asked, answer, floor)
 
 
 def _by_words(
@@ -172,17 +186,17 @@ def _by_words(
     return _SourceAnswer(ranking, [None] * count, [1.0] * complete + [0.0] * (count - complete))
 
 
-def _with_silence(session: Session, answers: Sequence[_SourceAnswer]) -> list[WeightedRanking]:
-    """Return the rankings with what the vector sources cannot compare among all that was found."""
+def _with_silence(session: Session, answers: Sequence[_SourceAnswer]) -> list[_SourceAnswer]:
+    """Return the answers with what the vector sources cannot compare among all that was found."""
     found = {image_id for each in answers for image_id in each.ranking.ids}
-    return [
-        replace(
-            each.ranking, silent=_silent(session, each.asked, found.difference(each.ranking.ids))
-        )
-        if each.asked is not None
-        else each.ranking
-        for each in answers
-    ]
+
+    def heard(each: _SourceAnswer) -> _SourceAnswer:
+        if each.asked is None:
+            return each
+        silent = _silent(session, each.asked, found.difference(each.ranking.ids))
+        return replace(each, ranking=replace(each.ranking, silent=silent))
+
+    return [heard(each) for each in answers]
 
 
 def _silent(session: Session, asked: VectorQuery, image_ids: Collection[int]) -> set[int]:

@@ -130,9 +130,9 @@ def test_todays_requests_get_todays_reply(wall: Wall) -> None:
     body = wall.search().get_json()
     assert ids_of(body)[0] == shown
     assert set(body) == {
-        "results", "verdict", "way", "permitted_count", "change_seq", "reason", "space",
+        "results", "verdict", "relevant_count", "way", "permitted_count", "change_seq", "reason", "space",
     }  # fmt: skip
-    assert set(body["results"][0]) == {"image", "similarity", "relevance"}
+    assert set(body["results"][0]) == {"image", "similarity", "relevance", "is_relevant"}
     assert wall.search(**{"in": "pictures"}).get_json() == body
 
 
@@ -143,7 +143,7 @@ def test_weights_say_which_sources_are_searched_and_how_much_they_count(wall: Wa
     assert ids_of(words) == [by_words]
     assert [source["source"] for source in words["sources"]] == ["keywords"]
     assert words["results"][0]["score"] == pytest.approx(3 / 61)
-    assert (words["results"][0]["similarity"], words["results"][0]["relevance"]) == (None, None)
+    assert (words["results"][0]["similarity"], words["results"][0]["relevance"]) == (None, 1.0)
     assert words["left_out"] == []
     first = {
         weight: ids_of(wall.all(weights={"pictures": 1, "keywords": weight}))[0]

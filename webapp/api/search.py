@@ -82,10 +82,11 @@ def search_images() -> Any:
     """Best first, among the images the caller may see.
 
     Send exactly one of text, image_id, vector (as JSON) and file (as multipart/form-data).
-    `similarity` is the cosine; `relevance` says where it stands among what is here; `verdict`
-    says whether anything relevant was found at all. With `in` set to `prompts` the prompts are
-    compared, by their meaning, instead of what the pictures show; with a text, `captions` compares
-    captions by their meaning, and `keywords` looks for words.
+    `similarity` is the cosine; `relevance` and `is_relevant` say whether a result is what was asked
+    for; `relevant_count` and `verdict` say it of the whole, and never contradict the results.
+    With `in` set to `prompts` the prompts are compared, by their meaning, instead of what the
+    pictures show; with a text, `captions` compares captions by their meaning, and `keywords` looks
+    for words.
 
     A text with `in` set to `all`, or with `weights`, asks several sources and fuses their
     rankings: what pictures show, prompts and captions by meaning, and the words of prompts and

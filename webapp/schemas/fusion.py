@@ -23,6 +23,7 @@ FUSED_EXAMPLE = {
             "image": IMAGE_EXAMPLE,
             "similarity": 0.31,
             "relevance": 0.97,
+            "is_relevant": True,
             "score": 0.0325,
             "found_by": [
                 {"source": "pictures", "rank": 2, "similarity": 0.31},
@@ -31,6 +32,7 @@ FUSED_EXAMPLE = {
         }
     ],
     "verdict": "relevant",
+    "relevant_count": 1,
     "way": FUSED,
     "permitted_count": 312,
     "change_seq": 312,
@@ -92,11 +94,6 @@ class SearchedImageSchema(FoundImageSchema):
             "description": "Cosine in [-1, 1], higher is nearer. Fused: of the picture; null where "
             "what it shows did not find it."
         },
-    )
-    relevance = ma.fields.Float(
-        required=True,
-        allow_none=True,
-        metadata=FoundImageSchema._declared_fields["relevance"].metadata,
     )
     score = ma.fields.Float(
         metadata={

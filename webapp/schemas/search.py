@@ -27,8 +27,11 @@ MAX_VECTOR_NUMBERS = 8_192
 # Written so that it means the same to the regular expressions of JSON Schema.
 NOT_BLANK = validate.Regexp(r"[\s\S]*\S", error="Must not be blank.")
 SEARCH_EXAMPLE = {
-    "results": [{"image": IMAGE_EXAMPLE, "similarity": 0.31, "relevance": 0.97}],
+    "results": [
+        {"image": IMAGE_EXAMPLE, "similarity": 0.31, "relevance": 0.97, "is_relevant": True}
+    ],
     "verdict": "relevant",
+    "relevant_count": 1,
     "way": "exact",
     "permitted_count": 312,
     "change_seq": 312,
@@ -213,10 +216,14 @@ class FoundImageSchema(ReplySchema):
     relevance = ma.fields.Float(
         required=True,
         metadata={
-            "description": "In [0, 1]: how far it stands out from this query's own background, the "
-            "scores of other pictures here. It is one minus a q-value, so results that stand out "
-            "equally share one value; values of two queries are not comparable as scores."
+            "description": "In [0, 1]: how likely it is what was asked for, measured against what is "
+            "stored here; 0.5 is the limit. Of one space it never rises down the results. Fused: an "
+            "image with every word of the text has 1; else its caption decides where it has one; "
+            "else what the other sources say, together."
         },
+    )
+    is_relevant = ma.fields.Boolean(
+        required=True, metadata={"description": "Whether relevance is at least 0.5."}
     )
 
 
@@ -227,7 +234,17 @@ class FoundSchema(ReplySchema):
     verdict = ma.fields.String(
         required=True,
         validate=validate.OneOf([verdict.value for verdict in Verdict]),
-        metadata={"description": "Whether anything relevant was found; about the best result."},
+        metadata={
+            "description": "By the best relevance of all that was ranked: `relevant` from 0.8, `weak` "
+            "from 0.5, `nothing relevant` below, which is where relevant_count is 0."
+        },
+    )
+    relevant_count = ma.fields.Integer(
+        required=True,
+        metadata={
+            "description": "How many are relevant of what was ranked for this request, shown or not. "
+            "Where all of that is relevant there may be more further down."
+        },
     )
     way = ma.fields.String(
         required=True,
@@ -256,6 +273,7 @@ def found_body(found: Found, viewer_id: int | None, liked: Collection[int]) -> d
     return {
         "results": [result_body(result, viewer_id, liked) for result in found.results],
         "verdict": str(found.verdict),
+        "relevant_count": found.ranking.relevant_count,
         "way": str(found.way),
         "permitted_count": found.permitted_count,
         "change_seq": None if viewer_id is None else found.change_seq,
@@ -271,5 +289,6 @@ def result_body(
     return {
         "image": image_body(result.image, viewer_id, liked),
         "similarity": result.hit.similarity,
-        "relevance": result.hit.relevance,
+        "relevance": result.relevance,
+        "is_relevant": result.hit.is_relevant,
     }

@@ -14,7 +14,7 @@ SUREST = 1.0 - 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """What one source says of one image.
+    """The judgement of one source on one image.
 
     Attributes:
         source: its name.

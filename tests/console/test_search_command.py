@@ -118,6 +118,7 @@ def test_words_are_found_without_any_encoder(
     assert json.loads(result.output) == {
         "results": [],
         "verdict": "nothing relevant",
+        "relevant_count": 0,
         "left_out": {},
     }
 

@@ -133,6 +133,22 @@ def records(session: Session, query: Select[Any], blob_bytes: int) -> Records:
     return _read(session, query, blob_bytes)
 
 
+def row_by_row(session: Session, query: Select[Any], blob_bytes: int = 0) -> Records:
+    """Return the rows of a query as `records` does, in the order of the query, without packing them.
+
+    A query with LIMIT is better read so: packed, MySQL would copy its blobs to a table on disk.
+    """
+    rows = session.execute(query).all()
+    count = len(query.selected_columns) - (blob_bytes > 0)
+    flat = chain.from_iterable(row[:count] for row in rows)
+    numbers = np.fromiter(flat, np.int64, len(rows) * count).reshape(len(rows), count)
+    if not blob_bytes:
+        return Records(numbers, np.zeros(len(rows), "V0"))
+    nothing = bytes(blob_bytes)
+    joined = b"".join(row[-1] if len(row[-1]) == blob_bytes else nothing for row in rows)
+    return Records(numbers, np.frombuffer(bytearray(joined), f"V{blob_bytes}"))
+
+
 def _read(session: Session, query: Select[Any], blob_bytes: int) -> Records:
     count = len(query.selected_columns) - (blob_bytes > 0)
     record = np.dtype([("numbers", NUMBER, (count,)), ("blob", f"V{blob_bytes}")])
@@ -141,10 +157,11 @@ def _read(session: Session, query: Select[Any], blob_bytes: int) -> Records:
         _say_slow(f"a group has {limit} bytes at most")
     groups = _groups(session, query, record, limit) if limit >= record.itemsize else None
     if groups is None:
-        found = _row_by_row(session, query, record)
+        found = row_by_row(session, query, blob_bytes)
     else:
+        # Copied out of the records, so the blobs are in one piece and may be written to.
         whole = np.frombuffer(b"".join(groups), record)
-        found = Records(whole["numbers"].astype(np.int64), np.ascontiguousarray(whole["blob"]))
+        found = Records(whole["numbers"].astype(np.int64), np.array(whole["blob"]))
     first = found.numbers[:, 0]
     if (first[1:] < first[:-1]).any():
         order = np.argsort(first, kind="stable")
@@ -176,18 +193,6 @@ def _groups(
 
 def _as_number(column: ColumnElement[Any]) -> ColumnElement[Any]:
     return case((column, 1), else_=0) if isinstance(column.type, Boolean) else column
-
-
-def _row_by_row(session: Session, query: Select[Any], record: np.dtype[Any]) -> Records:
-    rows = session.execute(query).all()
-    count, size = record["numbers"].shape[0], record["blob"].itemsize
-    flat = chain.from_iterable(row[:count] for row in rows)
-    numbers = np.fromiter(flat, np.int64, len(rows) * count).reshape(len(rows), count)
-    if not size:
-        return Records(numbers, np.zeros(len(rows), "V0"))
-    nothing = bytes(size)
-    joined = b"".join(row[-1] if len(row[-1]) == size else nothing for row in rows)
-    return Records(numbers, np.frombuffer(joined, f"V{size}"))
 
 
 def _limit(session: Session) -> int:

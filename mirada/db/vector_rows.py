@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import ColumnElement, Row, Select, and_, delete, false, func, select, true, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, and_, delete, false, func, select, update
 
-from mirada.db import changes
-from mirada.db.chunks import rows_in
-from mirada.db.classifier_models import ClassifiedPicture
-from mirada.db.models import Image, IndexSnapshot, Installation, Lease, Space, utc_now
+from mirada.db import changes, packed
+from mirada.db.models import IndexSnapshot, Installation, Lease, Space, utc_now
 from mirada.db.permitted_vectors import permitted_vectors
 from mirada.db.session import Database
-from mirada.db.stored_vectors import intact
 from mirada.db.tombstones import purge_tombstones
-from mirada.db.vector_tables import PICTURE_VECTORS, VectorTable, table_of
+from mirada.db.vector_pages import VectorPages
+from mirada.db.vector_tables import VectorTable, table_of
 from mirada.kernel.audience import Scope
-from mirada.kernel.embeddings import BLOB_DTYPE, EmbeddingSpace, Matrix
+from mirada.kernel.embeddings import EmbeddingSpace
 from mirada.kernel.errors import LeaseLost, NotFound
 from mirada.ports import SnapshotRecord, VectorRows
-
-logger = logging.getLogger(__name__)
 
 
 def lease_name(space_id: int) -> str:
@@ -35,11 +29,7 @@ def lease_name(space_id: int) -> str:
 
 
 class DatabaseVectors:
-    """A VectorSource over the tables. Thread-safe; every call is a fresh transaction of its own.
-
-    A page's vectors and its images are two statements. A change that commits between them carries
-    a higher number than the page, so whoever follows the numbers reads that row again.
-    """
+    """A VectorSource over the tables. Thread-safe; every call is a fresh transaction of its own."""
 
     def __init__(self, database: Database, space_id: int) -> None:
         """Keep the database; nothing is read yet."""
@@ -60,10 +50,8 @@ class DatabaseVectors:
         return table_of(self.space.kind)
 
     @cached_property
-    def _columns_read(self) -> tuple[Any, ...]:
-        row = self._table.entity
-        subject = self._table.subject.label("subject_id")
-        return (row.id, subject, row.change_seq, row.is_deleted, row.crc32, row.vector)
+    def _pages(self) -> VectorPages:
+        return VectorPages(self._table, self._space_id, self.space.dimension)
 
     def current_seq(self) -> int:
         """Return the last committed number of the change counter."""
@@ -82,59 +70,24 @@ class DatabaseVectors:
 
     def changes_since(self, change_seq: int, limit: int) -> VectorRows:
         """Return rows with a higher number by (change_seq, id); the last number is complete."""
-        row = self._table.entity
-        mine = row.space_id == self._space_id
-        by_number = (row.change_seq, row.id)
         with self._database.reading() as session:
-            rows = list(
-                session.execute(
-                    select(*self._columns_read)
-                    .where(mine, row.change_seq > change_seq)
-                    .order_by(*by_number)
-                    .limit(limit)
-                ).all()
-            )
-            if len(rows) == limit:
-                rows += session.execute(
-                    select(*self._columns_read)
-                    .where(
-                        mine,
-                        row.change_seq == rows[-1].change_seq,
-                        row.id > rows[-1].id,
-                    )
-                    .order_by(*by_number)
-                ).all()
-            return self._columns(session, rows)
+            return self._pages.changed(session, change_seq, limit)
 
     def live_rows_through(self, change_seq: int, page_rows: int = 5_000) -> Iterator[VectorRows]:
         """Yield the live rows with change_seq <= the given one, in pages by ascending id."""
-        row = self._table.entity
-        last_id = 0
-        while True:
+        with self._database.reading() as session:
+            spans = list(self._pages.spans(session, page_rows))
+        for span in spans:
             with self._database.reading() as session:
-                rows = session.execute(
-                    select(*self._columns_read)
-                    .where(
-                        row.space_id == self._space_id,
-                        row.id > last_id,
-                        row.change_seq <= change_seq,
-                        row.is_deleted == false(),
-                    )
-                    .order_by(row.id)
-                    .limit(page_rows)
-                ).all()
-                page = self._columns(session, rows)
-            if rows:
+                page = self._pages.live(session, span, change_seq)
+            if page.ids.size:
                 yield page
-            if len(rows) < page_rows:
-                return
-            last_id = int(page.ids[-1])
 
     def passing(self, scope: Scope) -> npt.NDArray[np.int64]:
         """Return the ids, ascending, of live vectors that an image in scope shows."""
         with self._database.reading() as session:
-            ids = session.execute(self.permitted(scope)).scalars().all()
-        return np.sort(np.fromiter(ids, np.int64, len(ids)))
+            ids: npt.NDArray[np.int64] = packed.numbers(session, self.permitted(scope))[:, 0]
+            return ids
 
     def permitted(self, scope: Scope) -> Select[int]:
         """Return the SELECT of the same ids."""
@@ -231,68 +184,3 @@ class DatabaseVectors:
                 .select_from(self._table.entity)
                 .where(self._table.entity.space_id == self._space_id, condition)
             ).scalar_one()
-
-    def _columns(self, session: Session, rows: Sequence[Row[Any]]) -> VectorRows:
-        dead = np.fromiter((bool(row.is_deleted) for row in rows), bool, len(rows))
-        vectors = self._vectors(rows, dead)
-        access_rows, owners, public = _access(session, rows, self._table)
-        seen = ~dead[access_rows]
-        return VectorRows(
-            ids=np.fromiter((row.id for row in rows), np.int64, len(rows)),
-            change_seqs=np.fromiter((row.change_seq for row in rows), np.int64, len(rows)),
-            vectors=vectors,
-            dead=dead,
-            access_rows=access_rows[seen],
-            access_owners=owners[seen],
-            access_public=public[seen],
-        )
-
-    def _vectors(self, rows: Sequence[Row[Any]], dead: npt.NDArray[np.bool_]) -> Matrix:
-        """Return (n, d) float32; marks in `dead` the rows whose BLOB is damaged."""
-        nothing = bytes(self.space.dimension * BLOB_DTYPE.itemsize)
-        blobs = []
-        for position, row in enumerate(rows):
-            blob = row.vector
-            if dead[position]:
-                blob = nothing
-            elif intact(blob, row.crc32, self.space.dimension) is None:
-                logger.error(
-                    "Embedding %d does not match its length or checksum and is not searched; "
-                    "delete the image or embed it again.",
-                    row.id,
-                )
-                dead[position] = True
-                blob = nothing
-            blobs.append(blob)
-        joined = np.frombuffer(b"".join(blobs), dtype=BLOB_DTYPE)
-        return joined.astype(np.float32, copy=False).reshape(len(rows), self.space.dimension)
-
-
-def _access(
-    session: Session, rows: Sequence[Row[Any]], table: VectorTable
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    position = {row.subject_id: index for index, row in enumerate(rows)}
-    # Before its own job has run, an image shows no vector that others brought.
-    found: list[tuple[int, int, bool]] = []
-    for way in table.ways:
-        shown = select(way.shown_by, Image.owner_id, Image.is_public).where(way.is_through)
-        found += [
-            (position[subject_id], owner_id, bool(is_public))
-            for subject_id, owner_id, is_public in rows_in(session, shown, way.shown_by, position)
-        ]
-    if table is PICTURE_VECTORS:
-        sent = select(ClassifiedPicture.content_id, ClassifiedPicture.owner_id).where(
-            ClassifiedPicture.sent_bytes == true()
-        )
-        found += [
-            (position[content_id], -owner_id, False)
-            for content_id, owner_id in rows_in(
-                session, sent, ClassifiedPicture.content_id, position
-            )
-        ]
-    count = len(found)
-    return (
-        np.fromiter((row for row, _, _ in found), np.int64, count),
-        np.fromiter((owner for _, owner, _ in found), np.int64, count),
-        np.fromiter((public for _, _, public in found), bool, count),
-    )

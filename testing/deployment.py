@@ -55,6 +55,7 @@ class Deployment:
 
     folder: Path
     settings: dict[str, str]
+    root: Path = ROOT
     processes: list[Process] = field(default_factory=list)
     clients: list[httpx2.Client] = field(default_factory=list)
 
@@ -72,7 +73,7 @@ class Deployment:
                 "CLIP_MODEL": "bundled",
                 "AUTH_MODE": "open",
                 "LOG_FORMAT": "json",
-                "PYTHONPATH": str(ROOT),
+                "PYTHONPATH": str(self.root),
                 "OMP_NUM_THREADS": "1",
             }
             | self.settings
@@ -82,7 +83,7 @@ class Deployment:
         """Run a command of the product to its end."""
         return subprocess.run(
             [sys.executable, "-m", *arguments],
-            cwd=ROOT,
+            cwd=self.root,
             env=self.environment | extra,
             capture_output=True,
             text=True,
@@ -96,7 +97,7 @@ class Deployment:
         with log.open("ab") as sink:
             popen = subprocess.Popen(
                 [sys.executable, "-m", *arguments],
-                cwd=ROOT,
+                cwd=self.root,
                 env=self.environment | extra,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
@@ -213,9 +214,15 @@ class Web:
 
 
 @contextmanager
-def deployed(folder: Path, **settings: str) -> Iterator[Deployment]:
-    """Yield a deployment whose processes are gone afterwards, whatever happens."""
-    deployment = Deployment(folder, settings)
+def deployed(folder: Path, *, root: Path = ROOT, **settings: str) -> Iterator[Deployment]:
+    """Yield a deployment whose processes are gone afterwards, whatever happens.
+
+    Args:
+        folder: of its data and logs.
+        root: the checkout whose code runs.
+        **settings: in capitals, beyond the usual ones.
+    """
+    deployment = Deployment(folder, settings, root)
     try:
         yield deployment
     finally:

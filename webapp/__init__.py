@@ -16,7 +16,7 @@ def create_app(runtime: Runtime) -> Flask:
     from webapp import api, compat
     from webapp.api import metrics
     from webapp.callers import auth
-    from webapp.http import docs, errors, headers, hurry, paths, tracing, uploads
+    from webapp.http import docs, errors, headers, hurry, json_replies, paths, tracing, uploads
     from webapp.http.document import MiradaApi
     from workers import doorbell
 
@@ -24,7 +24,7 @@ def create_app(runtime: Runtime) -> Flask:
     doorbell.attach(runtime)
     app = Flask(__name__, static_url_path="/assets")
     app.extensions["mirada_runtime"] = runtime
-    app.json.sort_keys = False  # type: ignore[attr-defined]
+    json_replies.register(app)
 
     paths.register(app, runtime.settings.script_name or "")
     tracing.register(app)

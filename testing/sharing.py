@@ -53,7 +53,7 @@ def share_statements(database: Database) -> None:
     """
     shared = _compiled.get(_kind(database))
     if shared is not None:
-        for engine in (database.engine, database._writing_engine):
+        for engine in (database.engine, database._writing_engine, database._reading_engine):
             engine.dialect, engine._compiled_cache = shared
 
 

@@ -5,13 +5,36 @@ from __future__ import annotations
 from contextlib import suppress
 
 from pymysql.connections import Connection
+from pymysql.constants.SERVER_STATUS import SERVER_STATUS_AUTOCOMMIT, SERVER_STATUS_IN_TRANS
 from pymysql.err import MySQLError, OperationalError
+
+from mirada.db.sockets import has_something_to_read
 
 UNKNOWN_VARIABLE = 1193
 
 
 class BoundedConnection(Connection):  # type: ignore[misc]
     """PyMySQL's connection."""
+
+    def is_quiet(self) -> bool:
+        """Return whether it is open and the server has said nothing unasked, such as goodbye."""
+        return self._sock is not None and not has_something_to_read(self._sock.fileno())
+
+    def commit(self) -> None:
+        """Commit, where the server says that there is a transaction; else send nothing."""
+        if self._may_be_in_transaction():
+            super().commit()
+
+    def rollback(self) -> None:
+        """Roll back, where the server says that there is a transaction; else send nothing."""
+        if self._may_be_in_transaction():
+            super().rollback()
+
+    def _may_be_in_transaction(self) -> bool:
+        # Each of the server's replies says both. Rows that nobody has read yet hide its last word.
+        is_reading = self._result is not None and self._result.unbuffered_active
+        by_itself = self.server_status & SERVER_STATUS_AUTOCOMMIT
+        return bool(is_reading or not by_itself or self.server_status & SERVER_STATUS_IN_TRANS)
 
     def wait_at_most(self, reply_s: float) -> None:
         """Give up a server that says nothing for `reply_s` seconds."""

@@ -6,11 +6,17 @@ from typing import Any
 
 from psycopg import Connection, OperationalError, errors
 
+from mirada.db.sockets import has_something_to_read
+
 
 class BoundedConnection(Connection[Any]):
     """Psycopg's connection."""
 
     _reply_s: float | None = None
+
+    def is_quiet(self) -> bool:
+        """Return whether it is open and the server has said nothing unasked, such as goodbye."""
+        return not self.closed and not has_something_to_read(self.fileno())
 
     def wait_at_most(self, reply_s: float) -> None:
         """Give up a server that says nothing for `reply_s` seconds."""

@@ -24,12 +24,18 @@ from sqlalchemy.types import BigInteger
 from mirada import private_files
 from mirada.db import changes, errors, waits
 from mirada.db.patience import Patience
+from mirada.db.request_reading import ReadByRequest
 from mirada.kernel.errors import DatabaseBusy
 
 SQLITE_BUSY_TIMEOUT_S = 15
 SQLITE_BUSY_IN_REQUESTS_S = 1.5
 """A request that writes waits so long for its turn in this process, and again for other processes."""
 POOL_TIMEOUT_S = 3
+WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE")
+READS_BY_STATEMENT = frozenset({"sqlite", "mysql", "mariadb"})
+"""Databases that are read without a transaction: beginning and ending one are round trips.
+
+Each statement sees what was committed before it, as with READ COMMITTED inside a transaction."""
 MYSQL_SESSION = (
     "SET time_zone = '+00:00', "
     "sql_mode = 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
@@ -74,7 +80,8 @@ def make_engine(url: URL, pool_size: int) -> Engine:
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=POOL_TIMEOUT_S,
-        pool_pre_ping=True,
+        # The one that was used last is the one that need not be asked whether it is alive.
+        pool_use_lifo=True,
         pool_recycle=280,
         isolation_level="READ COMMITTED",
         connect_args=connect_args,
@@ -82,7 +89,19 @@ def make_engine(url: URL, pool_size: int) -> Engine:
         hide_parameters=True,
     )
     waits.bound(engine)
+    if engine.dialect.name in READS_BY_STATEMENT:
+        event.listen(engine, "connect", _commit_by_itself)
+        event.listen(engine, "begin", _begin_mysql)
     return engine
+
+
+def _commit_by_itself(connection: Any, _record: object) -> None:
+    connection.autocommit(True)
+
+
+def _begin_mysql(connection: Connection) -> None:
+    if not connection.get_execution_options().get("mirada_reads", False):
+        connection.exec_driver_sql("BEGIN")
 
 
 def _sqlite_engine(url: URL, pool_size: int) -> Engine:
@@ -124,7 +143,10 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     # A deferred transaction that reads and then writes fails at once if another writer came
     # between, whatever the busy timeout is. So writers take the lock when they begin.
-    is_writer = connection.get_execution_options().get("mirada_writes", False)
+    options = connection.get_execution_options()
+    if options.get("mirada_reads", False):
+        return
+    is_writer = options.get("mirada_writes", False)
     if is_writer:
         is_request = waits.hurry() is not None
         busy_s = SQLITE_BUSY_IN_REQUESTS_S if is_request else SQLITE_BUSY_TIMEOUT_S
@@ -150,6 +172,11 @@ class Database:
         """Keep the engine; no connection is opened yet."""
         self.engine = engine
         self._writing_engine = engine.execution_options(mirada_writes=True)
+        self._reading_engine = engine
+        self._keeps_sessions = engine.dialect.name in READS_BY_STATEMENT
+        if self._keeps_sessions:
+            self._reading_engine = engine.execution_options(mirada_reads=True)
+            event.listen(self._reading_engine, "before_cursor_execute", _refuse_to_write)
         # SQLite's writers wait for each other by sleeping up to 100 ms at a time. A lock lets writers
         # of this process wait without sleeping; writers of other processes still sleep.
         self._turn = threading.Lock() if engine.dialect.name == "sqlite" else None
@@ -165,6 +192,10 @@ class Database:
         Raises:
             Unavailable: the database cannot be reached, is locked, or ended a transaction by itself.
         """
+        hurry = waits.hurry()
+        if hurry is not None and isinstance(hurry.kept, ReadByRequest) and not hurry.kept.is_lent:
+            # A request has one connection at a time.
+            hurry.kept.close()
         with (
             self.patience.guarding(writes=True),
             self._writers_turn(),
@@ -178,13 +209,39 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """Yield a Session for SELECTs; changes are rolled back. Raises Unavailable."""
-        with (
-            self.patience.guarding(writes=False),
-            driver_errors_told(self.engine),
-            Session(self.engine, expire_on_commit=False) as session,
-        ):
-            yield session
+        """Yield a Session for SELECTs.
+
+        Every statement sees what was committed before it began, on all databases. The blocks of a
+        request, one after another, share a connection. Nothing may be written.
+
+        Raises:
+            Unavailable: the database cannot be reached.
+        """
+        with self.patience.guarding(writes=False), driver_errors_told(self.engine):
+            kept = self._kept_by_request()
+            with self._new_reader() if kept is None else kept.lent() as session:
+                yield session
+
+    def _new_reader(self) -> Session:
+        return Session(self._reading_engine, expire_on_commit=False, autoflush=False)
+
+    def _kept_by_request(self) -> ReadByRequest | None:
+        """Return the session of this thread's request; None outside requests, or while it is lent."""
+        hurry = waits.hurry()
+        if hurry is None or not self._keeps_sessions:
+            return None
+        if hurry.kept is None:
+            hurry.kept = ReadByRequest(self._new_reader(), self.is_crowded)
+        kept = hurry.kept
+        return (
+            kept if isinstance(kept, ReadByRequest) and kept.serves(self._reading_engine) else None
+        )
+
+    def is_crowded(self) -> bool:
+        """Return whether so many connections are taken that nobody should keep one for later."""
+        pool = self.engine.pool
+        assert isinstance(pool, QueuePool)
+        return pool.checkedout() >= pool.size()
 
     @contextmanager
     def _writers_turn(self) -> Iterator[None]:
@@ -210,6 +267,11 @@ class Database:
     def close(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
+
+
+def _refuse_to_write(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
+    # Without a transaction nothing would be rolled back.
+    assert not statement.lstrip().upper().startswith(WRITES), "a session that reads was to write"
 
 
 def count_changed(

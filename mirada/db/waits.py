@@ -6,20 +6,24 @@ statements; the driver keeps that for a server which does not answer at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
-from sqlalchemy import Engine, event
+from sqlalchemy import Dialect, Engine, event
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import DisconnectionError, InvalidatePoolError
 
 from mirada.kernel.errors import Unavailable
 
 PING_S = 2.0
 """How long a pooled connection may take to say that it is alive."""
+FRESH_S = 1.0
+"""A connection that was used so short a time ago, and has nothing to read, is alive; others are asked."""
 RETRY_AFTER_S = 2
 SILENT = "The database does not answer just now; try again shortly."
 
@@ -49,6 +53,14 @@ MIGRATIONS = Waits(connect_s=3, lock_s=15, statement_s=0, reply_s=3600.0)
 """Changing a large table takes minutes."""
 
 
+class Kept(Protocol):
+    """A session that a request keeps from one look at the database to the next."""
+
+    def close(self) -> None:
+        """Give it back."""
+        ...
+
+
 @dataclass(slots=True)
 class Hurry:
     """One request's experience of the database.
@@ -56,10 +68,12 @@ class Hurry:
     Attributes:
         has_waited: one of its waits was in vain, so it waits no more.
         depth: how many blocks with a connection it is in.
+        kept: the session that it reads with, given back at its end; None before it has read.
     """
 
     has_waited: bool = False
     depth: int = 0
+    kept: Kept | None = None
 
 
 _waits: ContextVar[Waits] = ContextVar("waits", default=WORK)
@@ -77,15 +91,19 @@ def hurry() -> Hurry | None:
 
 
 def begin_request() -> None:
-    """Let this thread wait as a request does, until `end_request`."""
+    """Let this thread wait as a request does, and keep a session, until `end_request`."""
+    end_request()
     _waits.set(REQUESTS)
     _hurry.set(Hurry())
 
 
 def end_request() -> None:
-    """Let this thread wait as background work does."""
+    """Let this thread wait as background work does, and give back what a request kept."""
+    seen = _hurry.get()
     _waits.set(WORK)
     _hurry.set(None)
+    if seen is not None and seen.kept is not None:
+        seen.kept.close()
 
 
 @contextmanager
@@ -105,7 +123,7 @@ def bound(engine: Engine) -> None:
         return
     event.listen(engine, "do_connect", _connect)
     event.listen(engine, "handle_error", _note_silence)
-    event.listen(engine, "checkout", _prepare)
+    event.listen(engine, "checkout", partial(_prepare, engine.dialect))
     event.listen(engine, "checkin", _rest)
 
 
@@ -138,25 +156,40 @@ def _note_silence(context: ExceptionContext) -> None:
         seen.has_waited = True
 
 
-def _prepare(connection: Any, record: Any, _proxy: Any) -> None:
-    """Give a connection that is taken from the pool the limits of its taker."""
-    waits = _waits.get()
+def _prepare(dialect: Dialect, connection: Any, record: Any, _proxy: Any) -> None:
+    """Give a connection that is taken from the pool the limits of its taker, if it is alive."""
+    waits, used_at_s = _waits.get(), record.info.get("used_at_s")
+    # What a server says unasked is mostly goodbye, so a connection that it closed is seen for nothing.
+    if used_at_s is not None and (
+        time.monotonic() - used_at_s > FRESH_S or not connection.is_quiet()
+    ):
+        _heard(partial(dialect.do_ping, connection), InvalidatePoolError)
     connection.wait_at_most(waits.reply_s)
     if record.info.get("waits") == waits:
         return
     record.info.pop("waits", None)
+    _heard(partial(connection.limit, waits.lock_s, waits.statement_s), DisconnectionError)
+    record.info["waits"] = waits
+
+
+def _heard(ask: Callable[[], object], otherwise: type[DisconnectionError]) -> None:
+    """Ask the server something.
+
+    Raises:
+        Unavailable: a request waited in vain.
+        DisconnectionError: of the kind given: the connection is broken, so the pool connects anew.
+    """
     try:
-        connection.limit(waits.lock_s, waits.statement_s)
+        ask()
     except Exception as error:
         seen = _hurry.get()
         if seen is not None and is_timeout(error):
             seen.has_waited = True
             raise Unavailable(SILENT, retry_after_s=RETRY_AFTER_S) from error
-        # It broke since the last statement: the pool connects anew.
-        raise DisconnectionError from error
-    record.info["waits"] = waits
+        raise otherwise from error
 
 
-def _rest(connection: Any, _record: Any) -> None:
+def _rest(connection: Any, record: Any) -> None:
     if connection is not None:
         connection.wait_at_most(PING_S)
+        record.info["used_at_s"] = time.monotonic()

@@ -126,6 +126,8 @@ class Probe(Generic[Found]):
         except Exception as error:  # The edge of a thread: whatever it is, the probe has failed.
             logger.warning("probe_failed", probe=self.name, exc_info=error)
             result = Result(None, f"{type(error).__name__}: see the log.")
+        finally:
+            waits.end_request()
         with self._changed:
             self._result, self._at_s, self._is_running = result, time.monotonic(), False
             self._changed.notify_all()

@@ -34,8 +34,7 @@ class QuickJson(DefaultJSONProvider):
         except TypeError:
             # Halves of surrogate pairs, whole numbers of over 64 bits, names that are no texts.
             encoded = self.dumps(body, separators=(",", ":"), allow_nan=False) + "\n"
-        reply: Response = self._app.response_class(encoded, mimetype=self.mimetype)
-        return reply
+        return Response(encoded, mimetype=self.mimetype)
 
 
 def _require_finite(values: Iterable[Any]) -> None:

@@ -20,6 +20,7 @@ class CountingEncoder:
     Attributes:
         images: how many pictures were encoded.
         texts: every text that was encoded, in order.
+        batches: the same as they were encoded together.
         shown: the vector of every picture; None: each has its own. See `show`.
     """
 
@@ -31,6 +32,7 @@ class CountingEncoder:
         self.logit_bias = logit_bias
         self.images = 0
         self.texts: list[str] = []
+        self.batches: list[list[str]] = []
         self.shown: Vector | None = None
 
     @property
@@ -45,6 +47,7 @@ class CountingEncoder:
 
     def encode_texts(self, texts: Sequence[str]) -> Matrix:
         self.texts += texts
+        self.batches.append(list(texts))
         return self._vectors([text.encode() for text in texts])
 
     def show(self, *texts: str) -> None:

@@ -10,7 +10,18 @@ import logging
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, delete, insert, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.orm import Session, aliased
 
 from mirada.db.chunks import rows_in
@@ -98,6 +109,15 @@ def newest_with_all(
         session.execute(text("SET LOCAL jit = off"))
     rows: Any = session.execute(query.order_by(first.image_id.desc()).limit(most)).all()
     return {word: {row[0]: row[place] for row in rows} for place, word in enumerate(words, 1)}
+
+
+def has_all(words: Sequence[str]) -> ColumnElement[bool]:
+    """Return the condition on `images` that one has every word, of at least one."""
+    conditions = []
+    for word in words:
+        held = aliased(WordWeight)
+        conditions.append(exists().where(held.image_id == Image.id, held.word == number_of(word)))
+    return and_(*conditions)
 
 
 def weights_in(session: Session, word: str, image_ids: Collection[int]) -> dict[int, int]:

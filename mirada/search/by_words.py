@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, or_, select
+from sqlalchemy import ColumnElement, Row, not_, or_, select
 from sqlalchemy.orm import Session
 
 from mirada.db.chunks import rows_in
 from mirada.db.filters import in_scope
 from mirada.db.models import Image
-from mirada.db.word_index import newest_with, newest_with_all, weights_in
+from mirada.db.word_index import has_all, newest_with, newest_with_all, weights_in
 from mirada.kernel.audience import Scope
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.images import ImageStatus
@@ -53,6 +53,7 @@ def find_by_words(
     *,
     k: int,
     safety: Safety | None = None,
+    without: Sequence[str] = (),
 ) -> FoundWords:
     """Return at most k images whose prompt or caption holds words of the query.
 
@@ -66,6 +67,7 @@ def find_by_words(
         scope: the viewer, what is kept from them, and what they ask to see.
         k: >= 1.
         safety: when not None, others' images that it calls unsafe are no results.
+        without: texts; an image that holds every word of one of them is no result.
 
     Raises:
         InvalidInput: there is no word in it, no digit and no emoji.
@@ -75,6 +77,7 @@ def find_by_words(
         message = "There is no word in the text."
         raise InvalidInput(message, fields={"text": [message]})
     conditions = [in_scope(scope)]
+    conditions += [not_(has_all(found)) for text in without if (found := words_of_query(text))]
     if safety is not None:
         is_own = Image.owner_id == scope.viewer_id
         conditions.append(or_(is_own, Image.status == ImageStatus.READY))

@@ -7,13 +7,16 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy.orm import Session
 
+from mirada.db import spaces
+from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.errors import Conflict, InvalidInput, MiradaError, NotAuthenticated, Unavailable
+from mirada.ports import VectorIndex
 from mirada.runtime import Runtime
-from mirada.search import queries
 from mirada.search.asked import current_change_seq
+from mirada.search.composing import composed
 from mirada.search.found import Ranking
-from mirada.search.fuse import VectorQuery, rank_fused
-from mirada.search.queries import SPACE_KINDS, Source
+from mirada.search.fuse import VectorQuery, WordQuery, rank_fused
+from mirada.search.queries import SOURCE_OF_KIND, SPACE_KINDS, Query, Source
 from mirada.search.request import SearchRequest
 from mirada.search.safety import Safety
 
@@ -27,13 +30,13 @@ class FusedQuestion:
 
     Attributes:
         vectors: to the spaces that can be searched.
-        words: what is looked for as it is written, and its weight; None for nothing.
+        words: what is looked for as it is written; None for nothing.
         failures: source -> why it cannot be asked.
         database_seq: the last committed change, where no index is asked; else None.
     """
 
     vectors: list[VectorQuery]
-    words: tuple[str, float] | None
+    words: WordQuery | None
     failures: Mapping[Source, MiradaError] = field(default_factory=dict)
     database_seq: int | None = None
 
@@ -73,9 +76,10 @@ def fused_question(runtime: Runtime, request: SearchRequest) -> FusedQuestion:
         Unavailable, Conflict, InvalidInput: nothing is left to search, for this reason; or the
             change number is not there yet, or was never given.
     """
-    weights, text, asked = request.weights or {}, request.text or "", request.asked
-    vectors, failures = _vector_queries(runtime, request, text, weights)
-    words = (text, weight) if (weight := weights.get(Source.KEYWORDS)) else None
+    weights, asked = request.weights or {}, request.asked
+    vectors, failures = _vector_queries(runtime, request, weights)
+    weight = weights.get(Source.KEYWORDS)
+    words = WordQuery(request.words, weight, request.unwanted_words) if weight else None
     if not vectors and words is None:
         raise _worst(failures)
     database_seq = None if vectors else current_change_seq(runtime)
@@ -86,27 +90,35 @@ def fused_question(runtime: Runtime, request: SearchRequest) -> FusedQuestion:
 
 
 def _vector_queries(
-    runtime: Runtime, request: SearchRequest, text: str, weights: Mapping[str, float]
+    runtime: Runtime, request: SearchRequest, weights: Mapping[str, float]
 ) -> tuple[list[VectorQuery], dict[Source, MiradaError]]:
     """Return the questions to the spaces that can be searched, and why the others cannot."""
     vectors: list[VectorQuery] = []
     failures: dict[Source, MiradaError] = {}
-    wait_s = LOADING_WAIT_S if request.wait_s is None else request.wait_s
     for source, kind in SPACE_KINDS.items():
         if weight := weights.get(source):
             try:
-                query = queries.of_text_if_embedded(
-                    runtime, text, kind, request.asked.audience, wait_s
-                )
+                query, index = _asked_of(runtime, request, kind)
             except (Conflict, NotAuthenticated, Unavailable) as error:
                 failures[source] = error
                 continue
-            if query is None:
-                failures[source] = Conflict(f"No {source.removesuffix('s')} has been embedded yet.")
-                continue
-            index = request.asked.fresh_index(runtime, query.space_id)
             vectors.append(VectorQuery(source, weight, query, index))
     return vectors, failures
+
+
+def _asked_of(
+    runtime: Runtime, request: SearchRequest, kind: SpaceKind
+) -> tuple[Query, VectorIndex]:
+    """Return the question to one source: pictures are asked with every part, others with texts alone."""
+    with runtime.reading() as session:
+        row = spaces.pinned_space(session, kind)
+    if row is None:
+        source = SOURCE_OF_KIND[kind].removesuffix("s")
+        raise Conflict(f"No {source} has been embedded yet.")
+    is_picture = kind is SpaceKind.IMAGE
+    parts = dict(enumerate(request.parts)) if is_picture else request.texts
+    wait_s = LOADING_WAIT_S if request.wait_s is None else request.wait_s
+    return composed(runtime, request, parts, (row.id, row.to_space()), wait_s)
 
 
 def _worst(failures: Mapping[Source, MiradaError]) -> MiradaError:

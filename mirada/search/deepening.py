@@ -13,8 +13,11 @@ from mirada.kernel.audience import Scope
 from mirada.kernel.similarity import Match
 from mirada.ports import SearchAnswer, VectorIndex, single
 from mirada.search.queries import Query
+from mirada.search.unwanted import LessTheUnwanted
 
 Found = TypeVar("Found")
+MOST_COMPARED = 8_192
+"""Vectors that are compared with the unwanted parts of a query; past it the best that were is the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +87,28 @@ def nearest(
         shown: makes of matches what the database lets out now, best first; it decides.
         spare: how many more are read at first, since so many may be left out.
     """
+    less = LessTheUnwanted(session, query) if query.unwanted else None
 
     def read(depth: int) -> Reading[tuple[list[Found], SearchAnswer]]:
         answer = index.search(single(query.vector), depth, scope, form=query.form)[0]
-        near = [m for m in answer.matches if threshold is None or m.similarity >= threshold]
-        found = shown(near)
-        is_exhausted = len(answer.matches) < depth or len(near) < len(answer.matches)
-        return Reading((found[:k], answer), len(found) >= k or is_exhausted, not near)
+        is_all = len(answer.matches) < depth
+        lowest = answer.matches[-1].similarity if answer.matches else -1.0
+        near = answer.matches
+        if less is not None:
+            near = less.of(answer)
+            if not is_all and depth < MOST_COMPARED:
+                # What was not read may stand before what fell below the lowest that was.
+                near = [match for match in near if match.similarity >= lowest]
+        found = shown([m for m in near if threshold is None or m.similarity >= threshold])
+        is_exhausted = is_all or (threshold is not None and lowest < threshold)
+        is_blank = not answer.matches or (
+            threshold is not None and answer.matches[0].similarity < threshold
+        )
+        return Reading((found[:k], answer), len(found) >= k or is_exhausted, is_blank)
 
-    return deepen(read, k + spare, confirm=lambda: index.wait_for(changes.current_seq(session)))
+    return deepen(
+        read,
+        k + spare if less is None else 2 * k + spare,
+        most=float("inf") if less is None else MOST_COMPARED,
+        confirm=lambda: index.wait_for(changes.current_seq(session)),
+    )

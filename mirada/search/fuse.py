@@ -45,6 +45,21 @@ class VectorQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class WordQuery:
+    """Words that are looked for as they are written.
+
+    Attributes:
+        text: anything; its words count.
+        weight: > 0.
+        without: texts: an image that holds every word of one is not found by its words.
+    """
+
+    text: str
+    weight: float
+    without: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class _SourceAnswer:
     """One source's ranking, with similarities and relevances as `FoundBy` has them, by rank.
 
@@ -80,7 +95,7 @@ class _SourceAnswer:
 def rank_fused(
     session: Session,
     vectors: Collection[VectorQuery],
-    words: tuple[str, float] | None,
+    words: WordQuery | None,
     scope: Scope,
     *,
     k: int,
@@ -94,7 +109,7 @@ def rank_fused(
     Args:
         session: for reading.
         vectors: questions to embedding spaces.
-        words: a text whose words are looked for, and their weight; None for none.
+        words: what is looked for as it is written; None for nothing.
         scope: the viewer, what is kept from them, and what they ask to see.
         k: >= 1.
         threshold: least cosine similarity for a vector source to have found an image.
@@ -113,7 +128,7 @@ def rank_fused(
     }
     if words is not None:
         try:
-            answers.append(_by_words(session, *words, scope, depth, safety))
+            answers.append(_by_words(session, words, scope, depth, safety))
         except InvalidInput as error:
             if not answers:
                 raise
@@ -173,16 +188,11 @@ def _by_vector(
 
 
 def _by_words(
-    session: Session,
-    text: str,
-    weight: float,
-    scope: Scope,
-    depth: int,
-    safety: Safety | None,
+    session: Session, asked: WordQuery, scope: Scope, depth: int, safety: Safety | None
 ) -> _SourceAnswer:
-    found = find_by_words(session, text, scope, k=depth, safety=safety)
+    found = find_by_words(session, asked.text, scope, k=depth, safety=safety, without=asked.without)
     count, complete = len(found.image_ids), found.complete
-    ranking = WeightedRanking(Source.KEYWORDS, weight, found.image_ids, complete)
+    ranking = WeightedRanking(Source.KEYWORDS, asked.weight, found.image_ids, complete)
     return _SourceAnswer(ranking, [None] * count, [1.0] * complete + [0.0] * (count - complete))
 
 

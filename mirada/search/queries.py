@@ -5,6 +5,7 @@ The sources that a text is compared with have their names here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +14,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mirada.captions.encoder import caption_encoder, is_paid
-from mirada.db import spaces
 from mirada.db.models import Image
 from mirada.db.vector_tables import table_of
 from mirada.db.visibility import visible_images
@@ -24,7 +24,15 @@ from mirada.embedding.interactive import (
     require_embeddings,
 )
 from mirada.kernel.audience import Audience
-from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, Vector, from_blob, l2_normalise
+from mirada.kernel.composing import WeighedPart
+from mirada.kernel.embeddings import (
+    EmbeddingSpace,
+    Matrix,
+    SpaceKind,
+    Vector,
+    from_blob,
+    l2_normalise,
+)
 from mirada.kernel.errors import Conflict, InvalidInput, NotAuthenticated, NotFound
 from mirada.kernel.ids import LARGEST_ID
 from mirada.kernel.images import ImageStatus, RgbImage
@@ -70,6 +78,8 @@ class QueryKind(StrEnum):
     PICTURE = "picture"
     IMAGE_ID = "id"
     VECTOR = "vector"
+    MIXED = "mixed"
+    """Several parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,55 +90,42 @@ class Query:
         vector: (d,) float32, unit norm, in the space.
         space_id: the row of the space.
         space: the vectors it is compared with are of it.
-        made_from: its origin, which is only counted.
+        made_from: its origin.
+        parts: of a query of several parts, all of them; empty for any other.
     """
 
     vector: Vector
     space_id: int
     space: EmbeddingSpace
     made_from: QueryKind
+    parts: Sequence[WeighedPart] = ()
+
+    @property
+    def unwanted(self) -> list[WeighedPart]:
+        """The parts that the vector does not hold: what is like them is moved down."""
+        return [part for part in self.parts if part.weight < 0]
 
     @property
     def form(self) -> QueryForm:
         """The form in which the index knows it."""
+        if self.made_from is QueryKind.MIXED:
+            return QueryForm.BLEND
         is_across = self.made_from is QueryKind.TEXT and self.space.kind is SpaceKind.IMAGE
         return QueryForm.TEXT if is_across else QueryForm.PICTURE
 
 
-def of_text(runtime: Runtime, text: str, kind: EncoderKind, audience: Audience) -> Query:
-    """Return the query for a text among pictures or prompts; raises as `text_vector` does."""
-    vector = text_vector(runtime, text, kind, audience)
-    return Query(vector, *runtime.space(kind), QueryKind.TEXT)
-
-
-def of_text_if_embedded(
+def text_vectors(
     runtime: Runtime,
-    text: str,
+    texts: Sequence[str],
     kind: SpaceKind,
     audience: Audience,
     wait_s: float | None = None,
-) -> Query | None:
-    """Return the query for a text in the pinned space of a kind, None while there is no such space."""
-    with runtime.reading() as session:
-        row = spaces.pinned_space(session, kind)
-    if row is None:
-        return None
-    vector = text_vector(runtime, text, kind, audience, wait_s)
-    return Query(vector, row.id, row.to_space(), QueryKind.TEXT)
-
-
-def text_vector(
-    runtime: Runtime,
-    text: str,
-    kind: SpaceKind,
-    audience: Audience,
-    wait_s: float | None = None,
-) -> Vector:
-    """Return the unit vector of a text in the space of a kind.
+) -> Matrix:
+    """Return the (n, d) unit vectors of texts in the space of a kind.
 
     Args:
         runtime: with the encoders.
-        text: not blank.
+        texts: none blank.
         kind: of the space.
         audience: the viewer; embedding may cost money, which an anonymous one cannot spend.
         wait_s: longest wait for weights that are being loaded; None for the usual one.
@@ -153,8 +150,7 @@ def text_vector(
             # It costs next to nothing, but the installation's money, and so not everybody's to spend.
             raise NotAuthenticated(NEEDS_KEY)
         encoder = caption_encoder(runtime, timeout_s=CAPTION_TIMEOUT_S)
-    vector: Vector = runtime.remembering(encoder).encode_texts([text])[0]
-    return vector
+    return runtime.remembering(encoder).encode_texts(texts)
 
 
 def of_picture(runtime: Runtime, path: Path, declared_media_type: str | None) -> Query:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,12 @@ from mirada.search.queries import QueryKind, Source
 
 DEFAULT_WEIGHTS: Mapping[str, float] = dict.fromkeys(Source, 1.0)
 """All sources alike; measured by `python -m benchmarks.fusion`."""
+
+NOTHING_WANTED = (
+    "The query only says what is not wanted; add a part with a weight above 0, or a word without a "
+    "minus."
+)
+NO_TEXT_WANTED = "Words are looked for there; add a text with a weight above 0."
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +79,33 @@ class SearchRequest:
             InvalidInput: k is out of range, or the sources that are fused cannot be asked this.
         """
         require_k(self.k)
-        if self.weights is not None and self.text is None:
-            raise InvalidInput("Only a text is looked for there.")
+        if all(part.weight < 0 for part in self.parts):
+            raise InvalidInput(NOTHING_WANTED, fields={"query": [NOTHING_WANTED]})
+        if self.weights is not None and not self.words:
+            raise InvalidInput(
+                "Only a text is looked for there." if len(self.parts) == 1 else NO_TEXT_WANTED
+            )
 
     @property
-    def text(self) -> str | None:
-        """The one text that is asked with; None for anything else."""
-        if [part.kind for part in self.parts] != [QueryKind.TEXT]:
-            return None
-        return str(self.parts[0].value)
+    def texts(self) -> Mapping[int, Part]:
+        """The parts that are texts, by their place."""
+        kinds = enumerate(self.parts)
+        return {place: part for place, part in kinds if part.kind is QueryKind.TEXT}
+
+    @property
+    def words(self) -> str:
+        """The texts that are wanted, one behind the other; empty for none."""
+        return " ".join(str(part.value) for part in self.texts.values() if part.weight > 0)
+
+    @property
+    def unwanted_words(self) -> Sequence[str]:
+        """The texts that are not wanted."""
+        return [str(part.value) for part in self.texts.values() if part.weight < 0]
 
     @property
     def made_from(self) -> QueryKind:
         """The origin of the query, for the metric of searches."""
-        return self.parts[0].kind
+        return self.parts[0].kind if len(self.parts) == 1 else QueryKind.MIXED
 
     @property
     def named_image_ids(self) -> frozenset[int]:

@@ -21,15 +21,17 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy.orm import Session
 
+from mirada.embedding.interactive import known_space
 from mirada.kernel.embeddings import SpaceKind
 from mirada.metrics.instruments import SEARCHES
 from mirada.ports import VectorIndex
 from mirada.runtime import EncoderKind, Runtime
-from mirada.search import by_vector, queries
+from mirada.search import by_vector
 from mirada.search.combined import FusedQuestion, fused_question
+from mirada.search.composing import composed
 from mirada.search.found import Found, Hit, Ranking
 from mirada.search.queries import FUSED, SOURCE_OF_KIND, Query, Source
-from mirada.search.request import Part, SearchRequest, SentPicture
+from mirada.search.request import SearchRequest
 from mirada.search.safety import Safety, safety_in_force
 
 
@@ -91,19 +93,9 @@ def question_of(runtime: Runtime, request: SearchRequest) -> Question:
     if request.weights is not None:
         return fused_question(runtime, request)
     kind: EncoderKind = SpaceKind.PROMPT if request.source is Source.PROMPTS else SpaceKind.IMAGE
-    query = _query_of(runtime, request.parts[0], kind, request)
-    return VectorQuestion(query, request.asked.fresh_index(runtime, query.space_id))
-
-
-def _query_of(runtime: Runtime, part: Part, kind: EncoderKind, request: SearchRequest) -> Query:
-    audience = request.asked.audience
-    if isinstance(part.value, SentPicture):
-        return queries.of_picture(runtime, part.value.path, part.value.declared_media_type)
-    if isinstance(part.value, str):
-        return queries.of_text(runtime, part.value, kind, audience)
-    if isinstance(part.value, int):
-        return queries.of_image(runtime, part.value, kind, audience)
-    return queries.of_numbers(runtime, part.value, kind)
+    space = known_space(runtime, kind)
+    query, index = composed(runtime, request, dict(enumerate(request.parts)), space)
+    return VectorQuestion(query, index)
 
 
 def _chosen(ranking: Ranking, request: SearchRequest) -> Sequence[Hit]:

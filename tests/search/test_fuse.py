@@ -18,7 +18,7 @@ from mirada.kernel.errors import InvalidInput
 from mirada.kernel.images import ImageFormat, ImageStatus, PictureFacts
 from mirada.pictures import register
 from mirada.search.found import Ranking
-from mirada.search.fuse import VectorQuery, rank_fused
+from mirada.search.fuse import VectorQuery, WordQuery, rank_fused
 from mirada.search.queries import Query, QueryKind, Source
 from testing.exact_index import ExactIndex
 from testing.registering import register_image
@@ -112,7 +112,7 @@ class Shelf:
             return rank_fused(
                 session,
                 queries,
-                None if words is None else (words, 1.0),
+                None if words is None else WordQuery(words, 1.0),
                 seen_by(viewer_id),
                 k=k,
                 **options,  # type: ignore[arg-type]
@@ -171,4 +171,4 @@ def test_words_alone_without_a_word_are_refused_and_beside_others_left_out(shelf
     found = shelf.found(words="+++")
     assert (ids_of(found), list(found.left_out)) == ([image_id], ["prompts", "keywords"])
     with shelf.database.reading() as session, pytest.raises(InvalidInput):
-        rank_fused(session, [], ("+++", 1.0), seen_by(ME), k=3)
+        rank_fused(session, [], WordQuery("+++", 1.0), seen_by(ME), k=3)

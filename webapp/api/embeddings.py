@@ -17,8 +17,8 @@ from webapp.callers.auth import require_user
 from webapp.http import unknown, uploads
 from webapp.http.current import current_runtime
 from webapp.http.rest import ApiBlueprint, header, json_fields, request_header
+from webapp.schemas.query_parts import MAX_QUERY_CHARACTERS, NOT_BLANK
 from webapp.schemas.replies import ReplySchema
-from webapp.schemas.search import MAX_QUERY_CHARACTERS, NOT_BLANK
 
 MAX_TEXTS = 256
 MAX_FILES = 32

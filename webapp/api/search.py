@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flask import request
@@ -15,8 +15,8 @@ from mirada.search.run import run
 from webapp.api.likes import liked_in
 from webapp.callers.asking import asked_by_caller
 from webapp.http.current import current_runtime
+from webapp.http.query_parts import parts_of
 from webapp.http.rest import MIN_CHANGE_SEQ, ApiBlueprint, json_fields, multipart_fields
-from webapp.http.uploads import part_of_upload
 from webapp.schemas.fusion import FUSED_EXAMPLE, SearchedSchema, searched_body
 from webapp.schemas.search import (
     DEFAULT_RESULTS,
@@ -29,12 +29,6 @@ from webapp.schemas.search import (
 blueprint = ApiBlueprint(
     "search", __name__, url_prefix="/api/v1/search", description="Find pictures"
 )
-KINDS = {
-    "text": QueryKind.TEXT,
-    "image_id": QueryKind.IMAGE_ID,
-    "vector": QueryKind.VECTOR,
-    "file": QueryKind.PICTURE,
-}
 FUSED_WEIGHTS: dict[str, Mapping[str, float]] = {
     ALL: DEFAULT_WEIGHTS,
     Source.CAPTIONS.value: {Source.CAPTIONS: 1.0},
@@ -52,6 +46,16 @@ REQUEST_BODY = {
                 "prompts": {"value": {"text": "film still, anamorphic", "in": "prompts"}},
                 "as written": {"value": {"text": "long hair", "in": "keywords"}},
                 "all there is": {"value": {"text": "gato na lua", "in": "all"}},
+                "several parts": {
+                    "value": {
+                        "query": [
+                            {"image_id": 17},
+                            {"text": "a red hat", "weight": 1.5},
+                            {"text": "dog", "weight": -1},
+                        ]
+                    }
+                },
+                "signs": {"value": {"text": 'cat -dog "red hat"', "syntax": "signs"}},
                 "weighted": {
                     "value": {"text": "gato na lua", "weights": {"pictures": 1, "keywords": 2}}
                 },
@@ -81,7 +85,10 @@ REQUEST_BODY = {
 def search_images() -> Any:
     """Best first, among the images the caller may see.
 
-    Send exactly one of text, image_id, vector (as JSON) and file (as multipart/form-data).
+    Send exactly one of text, image_id, vector, query (as JSON) and file (as multipart/form-data). A
+    `query` has several parts with weights. Those above 0 are blended, each by how far it stands
+    out; what stands out as like a part below 0 loses similarity, and moves down. A text with
+    `"syntax": "signs"` is such a query: `cat -dog "red hat"`. Images that a query names are no results.
     `similarity` is the cosine; `relevance` and `is_relevant` say whether a result is what was asked
     for; `relevant_count` and `verdict` say it of the whole, and never contradict the results.
     With `in` set to `prompts` the prompts are compared, by their meaning, instead of what the
@@ -113,11 +120,11 @@ def request_of(query: dict[str, Any], asked: Asked) -> SearchRequest:
     Raises:
         InvalidInput: there is not exactly one question, or one that cannot be asked there.
     """
-    part = _part(query)
+    parts = parts_of(query)
     weights = query.get("weights") or FUSED_WEIGHTS.get(query["in_"])
-    _require_fitting(query, part.kind, weights)
+    _require_fitting(query, parts, weights)
     return SearchRequest(
-        (part,),
+        parts,
         asked,
         query["k"] or query["limit"] or DEFAULT_RESULTS,
         Source.PICTURES if weights else Source(query["in_"]),
@@ -126,26 +133,14 @@ def request_of(query: dict[str, Any], asked: Asked) -> SearchRequest:
     )
 
 
-def _part(query: dict[str, Any]) -> Part:
-    given = [kind for kind in KINDS if query.get(kind) is not None]
-    if request.files:
-        given.append("file")
-    if len(given) != 1:
-        message = f"Send exactly one of {', '.join(KINDS)}; " + (
-            f"this has {' and '.join(given)}." if given else "this has none."
-        )
-        raise InvalidInput(message, fields={kind: [message] for kind in given or KINDS})
-    kind = KINDS[given[0]]
-    return part_of_upload() if kind is QueryKind.PICTURE else Part(kind, query[given[0]])
-
-
 def _require_fitting(
-    query: dict[str, Any], kind: QueryKind, weights: Mapping[str, float] | None
+    query: dict[str, Any], parts: Sequence[Part], weights: Mapping[str, float] | None
 ) -> None:
     """Raise InvalidInput for a question that cannot be asked of what is to be compared."""
-    if weights and kind is not QueryKind.TEXT:
+    kinds = {part.kind for part in parts if part.weight > 0}
+    if weights and QueryKind.TEXT not in kinds:
         message = "Only a text is looked for there."
         raise InvalidInput(message, fields={"weights" if query.get("weights") else "in": [message]})
-    if kind is QueryKind.PICTURE and query["in_"] == Source.PROMPTS:
+    if QueryKind.PICTURE in {part.kind for part in parts} and query["in_"] == Source.PROMPTS:
         message = "A picture cannot be compared with prompts; send text, image_id or vector."
         raise InvalidInput(message, fields={"in": [message]})

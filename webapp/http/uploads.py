@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Sequence
 from typing import IO, Any
 
 from flask import Flask, Request, request
@@ -184,17 +185,39 @@ def sent_filename(upload: FileStorage) -> str | None:
 
 def query_of_upload() -> Query:
     """Return the request's one file as a vector; raises as `queries.of_picture` does."""
-    sent = _sent_picture()
+    sent = _sent_picture(uploaded_file())
     return queries.of_picture(current_runtime(), sent.path, sent.declared_media_type)
 
 
 def part_of_upload() -> Part:
     """Return the request's one file as a part of a query; raises as `uploaded_files` does."""
-    return Part(QueryKind.PICTURE, _sent_picture())
+    return Part(QueryKind.PICTURE, _sent_picture(uploaded_file()))
 
 
-def _sent_picture() -> SentPicture:
-    upload = uploaded_file()
+def parts_of_uploads(names: Sequence[str]) -> dict[str, SentPicture]:
+    """Return the request's files by the names of their parts, each of which a query names.
+
+    Raises:
+        InvalidInput: a named one was not sent, one was sent twice, or one has no name in the query.
+    """
+    for name in names:
+        if len(request.files.getlist(name)) != 1:
+            message = (
+                f"The query names the file part '{name[:100]}'; send exactly one of that name"
+                + (
+                    "."
+                    if request.mimetype == "multipart/form-data"
+                    else ", as multipart/form-data."
+                )
+            )
+            raise InvalidInput(message, fields={"query": [message]})
+    others = sorted(set(request.files) - set(names))
+    if others:
+        _refuse("query", f"No part of the query names the file part '{others[0][:100]}'.")
+    return {name: _sent_picture(request.files[name]) for name in names}
+
+
+def _sent_picture(upload: FileStorage) -> SentPicture:
     return SentPicture(staged_of(upload).path, declared_media_type(upload))
 
 

@@ -6,6 +6,7 @@ write code that does not compile. They pass over `not`, and whoever validates ob
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 Rule = dict[str, Any]
@@ -30,3 +31,13 @@ def none_of(*names: str) -> Rule:
 def without(name: str, case: Rule) -> Rule:
     """Return a case that applies only where a field is missing."""
     return {"allOf": [case, {"not": {"required": [name]}}]}
+
+
+def neither(one: str, other: str, case: Rule) -> Rule:
+    """Return a case that applies only where two fields are missing."""
+    return {"allOf": [case, none_of(one, other)]}
+
+
+def one_of(*names: str) -> list[Rule]:
+    """Return the cases that two of these fields are there."""
+    return [together(*pair) for pair in itertools.combinations(names, 2)]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
+from enum import StrEnum
 from typing import Any, ClassVar
 
 import marshmallow as ma
@@ -15,17 +15,19 @@ from mirada.search.found import MAX_K, Found, FoundImage
 from mirada.search.queries import ALL, Source
 from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, image_body
 from webapp.schemas.numbers import WholeField
+from webapp.schemas.query_parts import (
+    MAX_WEIGHT,
+    FormQueryField,
+    QueryField,
+    image_field,
+    text_field,
+    vector_field,
+)
 from webapp.schemas.replies import ReplySchema
-from webapp.schemas.rules import never, none_of, together, without
+from webapp.schemas.rules import neither, never, none_of, one_of, together, without
 from webapp.schemas.switches import SwitchField
 
 DEFAULT_RESULTS = 10
-MAX_WEIGHT = 10
-MAX_QUERY_CHARACTERS = 2_000
-"""Far beyond the 77 tokens that a text tower reads."""
-MAX_VECTOR_NUMBERS = 8_192
-# Written so that it means the same to the regular expressions of JSON Schema.
-NOT_BLANK = validate.Regexp(r"[\s\S]*\S", error="Must not be blank.")
 SEARCH_EXAMPLE = {
     "results": [
         {"image": IMAGE_EXAMPLE, "similarity": 0.31, "relevance": 0.97, "is_relevant": True}
@@ -38,23 +40,6 @@ SEARCH_EXAMPLE = {
     "reason": None,
     "space": "image:ViT-B-32:laion2b_s34b_b79k:openclip-224-bicubic-v1",
 }
-
-
-class NumbersField(ma.fields.List):
-    """A list of finite numbers, checked at once: field by field, 512 take longer than a search."""
-
-    def _deserialize(
-        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any
-    ) -> list[Any]:
-        if not isinstance(value, list) or any(type(x) not in (int, float) for x in value):
-            raise ma.ValidationError("Must be a list of numbers.")
-        try:
-            is_finite = all(map(math.isfinite, value))
-        except OverflowError:
-            is_finite = False
-        if not is_finite:
-            raise ma.ValidationError("May hold finite numbers only, not NaN or infinity.")
-        return value
 
 
 def _results(kind: type[ma.fields.Integer] = ma.fields.Integer, **more: Any) -> ma.fields.Integer:
@@ -106,6 +91,14 @@ class WeightsSchema(ma.Schema):
 
 _OF_TEXTS = [Source.CAPTIONS.value, Source.KEYWORDS.value, ALL]
 """What only a text is looked for in."""
+_FUSED = [together(weights={"type": "object"}), together(**{"in": {"enum": _OF_TEXTS}})]
+
+
+class Syntax(StrEnum):
+    """The way a text is read."""
+
+    PLAIN = "plain"
+    SIGNS = "signs"
 
 
 class SearchSchema(ma.Schema):
@@ -115,30 +108,28 @@ class SearchSchema(ma.Schema):
         """Tell which fields go together."""
 
         rules: ClassVar = never(
-            none_of("text", "image_id", "vector"),
-            together("text", "image_id"),
-            together("text", "vector"),
-            together("image_id", "vector"),
+            none_of("text", "image_id", "vector", "query"),
+            *one_of("text", "image_id", "vector", "query"),
             together("k", "limit"),
-            without("text", together(weights={"type": "object"})),
-            without("text", together(**{"in": {"enum": _OF_TEXTS}})),
+            without("text", together(syntax={"const": Syntax.SIGNS.value})),
+            *(neither("text", "query", case) for case in _FUSED),
             together(
                 weights={"type": "object"},
                 **{"in": {"enum": [source.value for source in Source]}},
             ),
         )
 
-    text = ma.fields.String(
-        validate=[validate.Length(1, MAX_QUERY_CHARACTERS), NOT_BLANK],
-        metadata={"description": "What to look for, in words."},
-    )
-    image_id: ma.fields.Integer = WholeField(
-        metadata={"description": "A stored image to find the like of; never a result."}
-    )
-    vector = NumbersField(
-        ma.fields.Float(),
-        validate=validate.Length(1, MAX_VECTOR_NUMBERS),
-        metadata={"description": "A vector of the image space; its norm does not matter."},
+    text = text_field()
+    image_id = image_field()
+    vector = vector_field()
+    query = QueryField()
+    syntax = ma.fields.String(
+        load_default=Syntax.PLAIN.value,
+        validate=validate.OneOf([syntax.value for syntax in Syntax]),
+        metadata={
+            "description": 'How the text is read: as it is, or with signs: `cat -dog "red hat"` is a '
+            "cat and a red hat, without a dog."
+        },
     )
     k = _results(WholeField, load_default=None, allow_none=True)
     limit = _results(WholeField, load_default=None, allow_none=True)
@@ -170,6 +161,11 @@ class SearchSchema(ma.Schema):
             )
 
     @ma.validates_schema
+    def _signs_of_a_text(self, data: dict[str, Any], **_: Any) -> None:
+        if data.get("syntax") == Syntax.SIGNS and "text" not in data:
+            raise ma.ValidationError("Only a text has signs; send `text` with it.", "syntax")
+
+    @ma.validates_schema
     def _one_number_of_results(self, data: dict[str, Any], **_: Any) -> None:
         if None not in (data.get("k"), data.get("limit")) and data["k"] != data["limit"]:
             raise ma.ValidationError("k and limit mean the same; send one of them.", "limit")
@@ -183,18 +179,20 @@ class MultipartSearchSchema(SearchSchema):
 
         exclude = ("vector", "weights")
         rules: ClassVar = never(
-            none_of("text", "image_id", "file"),
+            none_of("text", "image_id", "file", "query"),
             together("text", "image_id"),
+            together("text", "query"),
+            together("image_id", "query"),
             together("text", "file"),
             together("image_id", "file"),
             together("k", "limit"),
-            without("text", together(**{"in": {"enum": _OF_TEXTS}})),
+            without("text", together(syntax={"const": Syntax.SIGNS.value})),
+            neither("text", "query", _FUSED[1]),
             together("file", **{"in": {"const": Source.PROMPTS.value}}),
         )
 
-    image_id = ma.fields.Integer(
-        metadata={"description": "A stored image to find the like of; never a result."}
-    )
+    image_id = image_field(ma.fields.Integer)
+    query = FormQueryField()
     k = _results(load_default=None, allow_none=False)
     limit = _results(load_default=None, allow_none=False)
     threshold = _threshold(allow_none=False)

@@ -14,8 +14,9 @@ from mirada.search.posts import FoundPost
 from mirada.search.related import DEFAULT_BLEND, Related, RelatedImage
 from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, OwnerSchema, image_body
 from webapp.schemas.numbers import ClampedField, ForgivingField
+from webapp.schemas.query_parts import NOT_BLANK
 from webapp.schemas.replies import MAX_PAGE, ReplySchema, ignored_names, list_of
-from webapp.schemas.search import NOT_BLANK, SimilarQuerySchema
+from webapp.schemas.search import SimilarQuerySchema
 from webapp.schemas.switches import SwitchField
 
 DEFAULT_RELATED, MAX_RELATED = 12, 20

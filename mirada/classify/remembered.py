@@ -6,6 +6,7 @@ searches for similar pictures find it. Computing what it shows is done elsewhere
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -241,10 +242,21 @@ def _remember(
     row.asset_id = remark.asset_id if remark.asset_id is not None else row.asset_id
     row.theme = remark.theme if remark.theme is not None else row.theme
     row.result = remark.result
+    label = label_of(remark.result)
+    if label != row.label:
+        changes.note(session)
+        row.label = label
     row.job_id = remark.job_id
     row.updated_at = utc_now()
     session.flush()
     return row
+
+
+def label_of(result: Mapping[str, Any] | None) -> str | None:
+    """Return the label that a result came to; None where no label fits."""
+    if result is None or result["none_of_these"]:
+        return None
+    return str(result["category"])
 
 
 def _of_owner(owner_id: int) -> Select[ClassifiedPicture]:

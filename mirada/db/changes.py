@@ -20,6 +20,7 @@ from mirada.db.models import ChangeCounter, Embedding
 
 _TOUCHED = "mirada_touched_contents"
 _TOUCHED_TEXTS = "mirada_touched_texts"
+_NOTED = "mirada_noted"
 _COMMITTED = "mirada_change_seq"
 
 
@@ -43,11 +44,20 @@ def touch_texts(session: Session, text_ids: Iterable[int | None]) -> None:
     session.info.setdefault(_TOUCHED_TEXTS, set()).update(texts)
 
 
+def note(session: Session) -> None:
+    """Note that this transaction changes what a filter looks at, though no vector is concerned.
+
+    It takes a number like every other, and indexes have nothing to read for it: renumbering the
+    vectors instead would fill their deltas. See `mirada.db.filters`.
+    """
+    session.info[_NOTED] = True
+
+
 def stamp(session: Session) -> None:
     """Advance the counter and number the touched rows; call it last before the commit."""
     contents = sorted(session.info.pop(_TOUCHED, ()))
     texts = sorted(session.info.pop(_TOUCHED_TEXTS, ()))
-    if not contents and not texts:
+    if not (session.info.pop(_NOTED, False) or contents or texts):
         return
     session.flush()
     session.execute(_ADVANCE)

@@ -75,7 +75,8 @@ class ClassifiedPicture(Numbered, Edited, Base):
     """A picture that one person classified: its content, theme and asset id, without its bytes.
 
     If `sent_bytes`, the person had the picture themselves, and this row keeps the content alive. A
-    picture that was classified by its image id is deleted with that image.
+    picture that was classified by its image id is deleted with that image. `label` is the result's
+    category; None where no label fits.
     """
 
     __tablename__ = f"{PREFIX}classified_pictures"
@@ -83,6 +84,7 @@ class ClassifiedPicture(Numbered, Edited, Base):
         UniqueConstraint("owner_id", "content_id"),
         Index(None, "content_id"),
         Index(None, "job_id"),
+        Index(None, "owner_id", "label"),
     )
 
     owner_id: Mapped[int] = mapped_column(ForeignKey(f"{PREFIX}users.id"))
@@ -92,6 +94,7 @@ class ClassifiedPicture(Numbered, Edited, Base):
     theme: Mapped[str | None] = mapped_column(String(191))
     job_id: Mapped[int | None] = mapped_column(BigInteger)
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    label: Mapped[str | None] = mapped_column(CaseSensitive)
 
     content: Mapped[Content] = relationship()
 

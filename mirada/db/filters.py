@@ -1,29 +1,90 @@
-"""Filters as SQL: the conditions on `images` that a filter asks for, one row for each attribute."""
+"""Filters as SQL: the conditions on `images` that a filter asks for, one row for each attribute.
+
+None of them may tell what the viewer may not see. They stand beside `may_see`, and look at what is public
+or the viewer's own: likes, file names, classifications. Verdicts count that they are told, and groups as
+they see them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy import ColumnElement, Select, and_, case, extract, false, func, or_, select, true
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import String
 
+from mirada.db.classifier_models import ClassifiedPicture, Feedback
+from mirada.db.memory_models import Like
 from mirada.db.models import Content, Image
-from mirada.db.visibility import may_see
-from mirada.kernel.audience import Scope
+from mirada.db.visibility import in_group, is_told, may_see
+from mirada.kernel.audience import Audience, Scope
+from mirada.kernel.filters import EVERYTHING, Judged, Shape
+from mirada.kernel.images import ImageStatus
 
-Condition = Callable[[Any, int | None], ColumnElement[bool]]
-"""Makes a condition on `images` of an attribute's value and the viewer's id, None for nobody."""
+Condition = Callable[[Any, Audience], ColumnElement[bool]]
+"""Makes a condition on `images` of an attribute's value for a viewer."""
+Counting = Callable[[Audience], Select[Any]]
+"""Makes a query of (value, image id), which a facet counts; narrowed to images and values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One attribute that images are filtered by.
+
+    Attributes:
+        condition: makes its SQL; conditions are joined by AND.
+        is_followed: whether every change of it renumbers the vectors of its images, as a change of
+            visibility does. Where it does not, the transaction that changes it calls `changes.note`.
+        facet: what its values are counted from; None where they are not counted.
+    """
+
+    condition: Condition
+    is_followed: bool
+    facet: Counting | None = None
 
 
 def in_scope(scope: Scope) -> ColumnElement[bool]:
     """Return the condition on `images`: the audience may see it, and it passes the filter."""
-    viewer_id = scope.audience.viewer_id
-    conditions = [may_see(scope.audience)]
-    for name, condition in CONDITIONS.items():
-        value = getattr(scope.filter, name)
-        if value is not None:
-            conditions.append(condition(value, viewer_id))
-    return and_(*conditions)
+    asked = (
+        ATTRIBUTES[name].condition(getattr(scope.filter, name), scope.audience)
+        for name in scope.filter.asked
+    )
+    return and_(may_see(scope.audience), *asked)
+
+
+def is_followed(scope: Scope) -> bool:
+    """Return whether every change of what is in scope renumbers the vectors that it concerns."""
+    return all(ATTRIBUTES[name].is_followed for name in scope.filter.asked)
+
+
+def without(scope: Scope, *names: str) -> Scope:
+    """Return a scope that does not ask for these attributes."""
+    nothing: dict[str, Any] = {name: getattr(EVERYTHING, name) for name in names}
+    return replace(scope, filter=replace(scope.filter, **nothing))
+
+
+class lowered(FunctionElement[str]):  # noqa: N801 - reads as the SQL function it is
+    """The SQL expression of a text in small letters, compared letter by letter on every engine."""
+
+    type = String()
+    inherit_cache = True
+
+
+@compiles(lowered)
+def _lowered(element: lowered, compiler: SQLCompiler, **more: Any) -> str:
+    text = compiler.process(element.clauses, **more)
+    match compiler.dialect.name:
+        case "sqlite":
+            # `db.session` defines it: SQLite's own knows ASCII alone.
+            return f"mirada_lower({text})"
+        case "mysql" | "mariadb":
+            return f"LOWER({text}) COLLATE utf8mb4_bin"
+        case _:
+            return f"LOWER({text})"
 
 
 def _of_content(condition: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -31,14 +92,156 @@ def _of_content(condition: ColumnElement[bool]) -> ColumnElement[bool]:
     return shown.correlate_except(Content).exists()
 
 
-CONDITIONS: Mapping[str, Condition] = {
-    "is_public": lambda value, _: Image.is_public.is_(value),
-    "statuses": lambda value, _: Image.status.in_(sorted(value)),
-    "is_animated": lambda value, _: _of_content(Content.is_animated.is_(value)),
-    "has_prompt": lambda value, _: (
-        Image.prompt_text_id.is_not(None) if value else Image.prompt_text_id.is_(None)
-    ),
-    "created_after": lambda value, _: Image.created_at >= value,
-    "created_before": lambda value, _: Image.created_at < value,
+def _liked(value: bool, audience: Audience) -> ColumnElement[bool]:
+    if audience.viewer_id is None:
+        return false() if value else true()
+    liked = select(Like.image_id).where(
+        Like.image_id == Image.id, Like.user_id == audience.viewer_id
+    )
+    found = liked.correlate_except(Like).exists()
+    return found if value else ~found
+
+
+def _accepted(theme: str, audience: Audience) -> ColumnElement[bool]:
+    given = select(Feedback.id).where(
+        Feedback.content_id == Image.content_id,
+        Feedback.theme == theme,
+        Feedback.accepted == true(),
+        is_told(audience),
+    )
+    return given.correlate_except(Feedback).exists()
+
+
+def _labelled(labels: frozenset[str], audience: Audience) -> ColumnElement[bool]:
+    if audience.viewer_id is None:
+        return false()
+    classified = select(ClassifiedPicture.id).where(
+        ClassifiedPicture.content_id == Image.content_id,
+        ClassifiedPicture.owner_id == audience.viewer_id,
+        ClassifiedPicture.label.in_(sorted(labels)),
+    )
+    return classified.correlate_except(ClassifiedPicture).exists()
+
+
+def _judged(asked: Judged, _: Audience) -> ColumnElement[bool]:
+    score = Content.nsfw_score
+    verdict = score >= asked.threshold if asked.is_unsafe else score < asked.threshold
+    # A score that somebody else's upload of the same bytes brought is not told before the image's own
+    # job is done.
+    return and_(Image.status == ImageStatus.READY, _of_content(verdict))
+
+
+def _own(condition: ColumnElement[bool], audience: Audience) -> ColumnElement[bool]:
+    if audience.viewer_id is None:
+        return false()
+    return and_(Image.owner_id == audience.viewer_id, condition)
+
+
+def _named(text: str, audience: Audience) -> ColumnElement[bool]:
+    return _own(lowered(Image.filename).contains(text.lower(), autoescape=True), audience)
+
+
+_WIDE, _HIGH = 10 * Content.width, 10 * Content.height
+_IS_SHAPE: Mapping[Shape, ColumnElement[bool]] = {
+    Shape.LANDSCAPE: 11 * Content.height < _WIDE,
+    Shape.PORTRAIT: 11 * Content.width < _HIGH,
+    Shape.SQUARE: and_(11 * Content.height >= _WIDE, 11 * Content.width >= _HIGH),
 }
-"""By the name of the attribute in `ImageFilter`."""
+"""As `Shape.of` says it."""
+
+
+def _has_shape(shapes: frozenset[Shape], _: Audience) -> ColumnElement[bool]:
+    return _of_content(or_(*(_IS_SHAPE[shape] for shape in sorted(shapes))))
+
+
+def _values(value: Any) -> Counting:
+    return lambda _: select(value.label("value"), Image.id.label("image_id")).select_from(Image)
+
+
+def _values_of_content(value: Any) -> Counting:
+    return lambda audience: _values(value)(audience).join(Content, Content.id == Image.content_id)
+
+
+def _likes(audience: Audience) -> Select[Any]:
+    return _values(case((_liked(True, audience), 1), else_=0))(audience)
+
+
+def _themes(audience: Audience) -> Select[Any]:
+    return (
+        _values(Feedback.theme)(audience)
+        .join(Feedback, Feedback.content_id == Image.content_id)
+        .where(Feedback.accepted == true(), is_told(audience))
+    )
+
+
+def _labels(audience: Audience) -> Select[Any]:
+    own = ClassifiedPicture.owner_id == (audience.viewer_id or 0)
+    return (
+        _values(ClassifiedPicture.label)(audience)
+        .join(ClassifiedPicture, and_(ClassifiedPicture.content_id == Image.content_id, own))
+        .where(ClassifiedPicture.label.is_not(None))
+    )
+
+
+_MONTH = extract("year", Image.created_at) * 100 + extract("month", Image.created_at)
+_SHAPE = case(*((_IS_SHAPE[shape], shape.value) for shape in Shape))
+_HAS_PROMPT = case((Image.prompt.is_not(None), 1), else_=0)
+
+ATTRIBUTES: Mapping[str, Attribute] = {
+    "owner_ids": Attribute(
+        lambda value, _: Image.owner_id.in_(sorted(value)),
+        is_followed=True,
+        facet=_values(Image.owner_id),
+    ),
+    "is_public": Attribute(
+        lambda value, _: Image.is_public == value, is_followed=True, facet=_values(Image.is_public)
+    ),
+    "statuses": Attribute(
+        lambda value, _: Image.status.in_(sorted(value)),
+        is_followed=True,
+        facet=_values(Image.status),
+    ),
+    "is_animated": Attribute(
+        lambda value, _: _of_content(Content.is_animated == value),
+        is_followed=True,
+        facet=_values_of_content(Content.is_animated),
+    ),
+    "shapes": Attribute(_has_shape, is_followed=True, facet=_values_of_content(_SHAPE)),
+    "has_prompt": Attribute(
+        lambda value, _: Image.prompt.is_not(None) if value else Image.prompt.is_(None),
+        is_followed=False,
+        facet=_values(_HAS_PROMPT),
+    ),
+    "is_liked": Attribute(_liked, is_followed=False, facet=_likes),
+    "created_after": Attribute(
+        lambda value, _: Image.created_at >= value, is_followed=True, facet=_values(_MONTH)
+    ),
+    "created_before": Attribute(lambda value, _: Image.created_at < value, is_followed=True),
+    "theme": Attribute(_accepted, is_followed=False, facet=_themes),
+    "labels": Attribute(_labelled, is_followed=False, facet=_labels),
+    "group_id": Attribute(in_group, is_followed=False),
+    "nsfw": Attribute(_judged, is_followed=False),
+    "filename": Attribute(_named, is_followed=False),
+    "asset_id": Attribute(
+        lambda value, audience: _own(Image.asset_id == value, audience), is_followed=True
+    ),
+}
+"""By the name of the attribute in `ImageFilter`. A new attribute is one row here, one there, and one
+field of the requests in `webapp/schemas/filters.py`."""
+
+
+def counts(attribute: str, scope: Scope, most_images: int, most_values: int) -> Select[Any]:
+    """Return the query of (value, images) of an attribute in scope, the most frequent values first.
+
+    Args:
+        attribute: one with a facet.
+        scope: which images are counted.
+        most_images: so many pairs of a value and an image are counted at most.
+        most_values: so many values are returned at most.
+    """
+    facet = ATTRIBUTES[attribute].facet
+    assert facet is not None, attribute
+    pairs = facet(scope.audience).where(in_scope(scope)).limit(most_images).subquery()
+    count = func.count(pairs.c.image_id.distinct())
+    query = select(pairs.c.value, count).group_by(pairs.c.value)
+    return query.order_by(count.desc(), pairs.c.value).limit(most_values)

@@ -17,6 +17,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     DateTime,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -197,7 +198,7 @@ class Content(Numbered, Dated, Base):
     """The distinct bytes of a picture. Its id is never used again, so an index can refer to it.
 
     An empty `storage_key` means that the bytes are not stored: the picture was classified and not
-    uploaded. `palette` has the form of `embedding.palette`.
+    uploaded. `palette` has the form of `embedding.palette`. `nsfw_score` is None until it was judged.
     """
 
     __tablename__ = f"{PREFIX}contents"
@@ -211,6 +212,7 @@ class Content(Numbered, Dated, Base):
     height: Mapped[int] = mapped_column(Integer)
     is_animated: Mapped[bool] = mapped_column(Boolean)
     palette: Mapped[list[list[Any]] | None] = mapped_column(JSON(none_as_null=True))
+    nsfw_score: Mapped[float | None] = mapped_column(Double)
 
     images: Mapped[list[Image]] = relationship(back_populates="content")
 
@@ -234,6 +236,8 @@ class Image(Numbered, Edited, Base):
     __table_args__ = (
         Index(None, "owner_id", "id"),
         Index(None, "owner_id", "asset_id"),
+        Index(None, "created_at"),
+        Index(None, "like_count"),
         Index(None, "prompt_text_id"),
         Index(None, "caption_text_id"),
         Index(None, "words_version"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Select, select, true, union
+from sqlalchemy import Select, select, true, union, union_all
 
 from mirada.db.classifier_models import ClassifiedPicture
 from mirada.db.filters import in_scope
@@ -29,7 +29,8 @@ def permitted_vectors(table: VectorTable, space_id: int, scope: Scope) -> Select
         for way in table.ways
     ]
     viewer_id = scope.audience.viewer_id
-    if scope.audience.with_remembered and viewer_id is not None and table is PICTURE_VECTORS:
+    is_asked = scope.audience.with_remembered and scope.filter.is_everything
+    if is_asked and viewer_id is not None and table is PICTURE_VECTORS:
         vectors = table.entity
         shown.append(
             select(vectors.id)
@@ -43,3 +44,33 @@ def permitted_vectors(table: VectorTable, space_id: int, scope: Scope) -> Select
         )
     found = union(*shown).subquery()
     return select(found.c.id)
+
+
+def passing_vectors(
+    table: VectorTable, space_id: int, scope: Scope, after_seq: int | None = None
+) -> Select[int]:
+    """Return the SELECT of the ids of vectors that an image in scope shows, dead ones among them.
+
+    A vector comes once for each such image. It is made for an index in memory, which knows what is
+    dead and sorts the ids anyway: so the database answers from its indexes alone, without a look at
+    the vectors' own rows.
+
+    Args:
+        table: of the vectors.
+        space_id: whose vectors.
+        scope: which images; those that the audience leaves out count too.
+        after_seq: only of vectors with a higher change number.
+    """
+    numbered = true() if after_seq is None else table.entity.change_seq > after_seq
+    shown = [
+        select(way.entity.id.label("id"))
+        .join(Image, way.subject == way.shown_by)
+        .where(
+            way.entity.space_id == space_id,
+            numbered,
+            way.is_through,
+            in_scope(scope.with_none_left_out()),
+        )
+        for way in table.ways
+    ]
+    return shown[0] if len(shown) == 1 else select(union_all(*shown).subquery().c.id)

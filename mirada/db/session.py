@@ -134,10 +134,16 @@ def _make_sqlite_file(_dialect: object, _record: object, args: Any, _options: ob
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     # _begin_sqlite begins transactions, so the driver must not.
     connection.isolation_level = None
+    # For `filters.lowered`: SQLite's own LOWER knows ASCII alone.
+    connection.create_function("mirada_lower", 1, _lower, deterministic=True)
     # With FULL, unlike WAL's usual NORMAL, a power cut loses no upload that was answered 201 and
     # brings no deleted image back without its file.
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _lower(text: str | None) -> str | None:
+    return None if text is None else text.lower()
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import ColumnElement, Select, and_, delete, false, func, select, update
 
-from mirada.db import changes, packed
+from mirada.db import changes
 from mirada.db.models import IndexSnapshot, Installation, Lease, Space, utc_now
+from mirada.db.passing import PassingVectors
 from mirada.db.permitted_vectors import permitted_vectors
 from mirada.db.session import Database
 from mirada.db.tombstones import purge_tombstones
@@ -53,6 +54,10 @@ class DatabaseVectors:
     def _pages(self) -> VectorPages:
         return VectorPages(self._table, self._space_id, self.space.dimension)
 
+    @cached_property
+    def _passing(self) -> PassingVectors:
+        return PassingVectors(self._database, self._table, self._space_id)
+
     def current_seq(self) -> int:
         """Return the last committed number of the change counter."""
         with self._database.reading() as session:
@@ -85,9 +90,7 @@ class DatabaseVectors:
 
     def passing(self, scope: Scope) -> npt.NDArray[np.int64]:
         """Return the ids, ascending, of live vectors that an image in scope shows."""
-        with self._database.reading() as session:
-            ids: npt.NDArray[np.int64] = packed.numbers(session, self.permitted(scope))[:, 0]
-            return ids
+        return self._passing.ids(scope)
 
     def permitted(self, scope: Scope) -> Select[int]:
         """Return the SELECT of the same ids."""

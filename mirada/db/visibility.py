@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Select, and_, false, not_, or_, select, true
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy import ColumnElement, Select, and_, case, false, func, not_, or_, select, true
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
-from mirada.db.classifier_models import ClassifiedPicture, Feedback
-from mirada.db.models import Image
+from mirada.db.classifier_models import (
+    ClassifiedPicture,
+    Cluster,
+    ClusterKind,
+    ClusterMember,
+    ClusterRun,
+    Feedback,
+)
+from mirada.db.models import Image, Installation
 from mirada.kernel.audience import Audience
 from mirada.kernel.images import ImageStatus
+
+LEAST_SEEN = {ClusterKind.THEMES: 1, ClusterKind.NEAR_DUPLICATES: 2}
+"""Fewer visible images are no group for this viewer. One picture that seems to duplicate nothing
+would tell that somebody else has a copy."""
 
 
 def may_see(audience: Audience) -> ColumnElement[bool]:
@@ -66,10 +77,16 @@ def may_see_content(
 
 
 def may_see_verdict(audience: Audience) -> ColumnElement[bool]:
-    """Return the condition on `feedback`: the viewer sees its picture and gave it, or it is of a public one.
+    """Return the condition on `feedback`: the viewer sees its picture, and `is_told` holds."""
+    return and_(may_see_content(audience, Feedback.content_id), is_told(audience))
 
-    A verdict on a public picture is hidden when its giver keeps a private copy or sent the bytes.
-    Otherwise a viewer with the same bytes would learn of that copy.
+
+def is_told(audience: Audience) -> ColumnElement[bool]:
+    """Return the condition on `feedback`: the viewer gave it, or it is of a public picture.
+
+    It says nothing of whether they see the picture. A verdict on a public picture is hidden when its
+    giver keeps a private copy or sent the bytes. Otherwise a viewer with the same bytes would learn
+    of that copy.
     """
     shown = select(Image.id).where(
         Image.content_id == Feedback.content_id, Image.is_public == true()
@@ -89,7 +106,61 @@ def may_see_verdict(audience: Audience) -> ColumnElement[bool]:
         not_(kept.correlate_except(Image).exists()),
         not_(sent.correlate_except(ClassifiedPicture).exists()),
     )
-    return and_(
-        may_see_content(audience, Feedback.content_id),
-        or_(Feedback.user_id == audience.viewer_id, on_public),
+    own = Feedback.user_id == audience.viewer_id if audience.viewer_id is not None else false()
+    return or_(own, on_public)
+
+
+def was_there(run: type[ClusterRun] | ClusterRun) -> ColumnElement[bool]:
+    """Return the condition on `images` that one was there when a run began to group the library.
+
+    A picture that came later is in no group, also where somebody else had the same bytes in one:
+    its owner would learn of the other.
+    """
+    return Image.created_at <= run.created_at
+
+
+def in_group(group_id: int, audience: Audience) -> ColumnElement[bool]:
+    """Return the condition on `images` that one is in a group, as the viewer sees that group.
+
+    Nothing is in a group of an older run, in none at all, or in one of which the viewer sees too
+    little: the three look alike.
+    """
+    newer = aliased(ClusterRun)
+    is_outdated = select(newer.id).where(
+        newer.kind == ClusterRun.kind,
+        newer.space_id == ClusterRun.space_id,
+        newer.finished_at.is_not(None),
+        newer.id > ClusterRun.id,
     )
+    in_use = select(Installation.image_space_id).scalar_subquery()
+    shown = and_(
+        ClusterMember.cluster_id == group_id,
+        ClusterRun.finished_at.is_not(None),
+        ClusterRun.space_id == in_use,
+        not_(is_outdated.correlate_except(newer).exists()),
+    )
+    run_of = ClusterRun.id == Cluster.run_id
+    member = (
+        select(ClusterMember.content_id)
+        .join(Cluster, Cluster.id == ClusterMember.cluster_id)
+        .join(ClusterRun, run_of)
+        .where(shown, ClusterMember.content_id == Image.content_id, was_there(ClusterRun))
+    )
+    seen = (
+        select(func.count(Image.id))
+        .join(ClusterMember, ClusterMember.content_id == Image.content_id)
+        .join(Cluster, Cluster.id == ClusterMember.cluster_id)
+        .join(ClusterRun, run_of)
+        .where(
+            ClusterMember.cluster_id == group_id,
+            was_there(ClusterRun),
+            may_see(Audience(audience.viewer_id)),
+        )
+        .correlate(None)
+        .scalar_subquery()
+    )
+    kind_of = (
+        select(ClusterRun.kind).join(Cluster, run_of).where(Cluster.id == group_id).correlate(None)
+    )
+    least = case(LEAST_SEEN, value=kind_of.scalar_subquery(), else_=1)
+    return and_(member.correlate(Image).exists(), seen >= least)

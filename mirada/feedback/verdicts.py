@@ -9,6 +9,7 @@ from enum import StrEnum
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, joinedload
 
+from mirada.db import changes
 from mirada.db.classifier_models import Feedback
 from mirada.db.contents import lock_content
 from mirada.db.idempotency import once
@@ -184,6 +185,7 @@ def _kept(
         .execution_options(populate_existing=True)
     ).scalar_one_or_none()
     if row is None:
+        changes.note(session)
         row = Feedback(
             user_id=user_id, content_id=content_id, theme=key, accepted=accepted, asset_id=asset_id
         )
@@ -193,6 +195,8 @@ def _kept(
         assert row.content.sha256
         return Given(row, Outcome.CREATED)
     outcome = Outcome.UNCHANGED if row.accepted is accepted else Outcome.REPLACED
+    if outcome is Outcome.REPLACED:
+        changes.note(session)
     row.accepted = accepted
     if asset_id is not None:
         row.asset_id = asset_id

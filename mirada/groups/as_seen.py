@@ -18,7 +18,7 @@ from mirada.db.classifier_models import Cluster, ClusterKind, ClusterMember, Clu
 from mirada.db.models import Image, Space
 from mirada.db.stored_vectors import vectors_of
 from mirada.db.vector_tables import PICTURE_VECTORS
-from mirada.db.visibility import visible_images
+from mirada.db.visibility import LEAST_SEEN, visible_images
 from mirada.groups.rows import Sample, first_images, may_see_in, samples_of
 from mirada.groups.runs import newest_run
 from mirada.kernel.audience import Audience
@@ -29,9 +29,6 @@ from mirada.ports import single
 
 EXAMPLES = 4
 """Images shown with a group in a list."""
-LEAST_SEEN = {ClusterKind.THEMES: 1, ClusterKind.NEAR_DUPLICATES: 2}
-"""Fewer visible images are no group for this viewer. One picture that seems to duplicate nothing
-would tell that somebody else has a copy."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from mirada.db.classifier_models import ClusterMember, ClusterRun
 from mirada.db.models import Content, Embedding, Image, Space
 from mirada.db.stored_vectors import vectors_of
 from mirada.db.vector_tables import PICTURE_VECTORS
-from mirada.db.visibility import may_see, visible_images
+from mirada.db.visibility import may_see, visible_images, was_there
 from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import Matrix, Vector, l2_normalise
 
@@ -42,12 +42,8 @@ def contents_locked(session: Session, embedding_ids: Sequence[int]) -> dict[int,
 
 
 def may_see_in(run: ClusterRun, audience: Audience) -> ColumnElement[bool]:
-    """Return the condition on `images` for one viewer of a run: what they may see, if it was there.
-
-    A picture that came later is in no group, also where somebody else had the same bytes in one:
-    its owner would learn of the other.
-    """
-    return and_(may_see(audience), Image.created_at <= run.created_at)
+    """Return the condition on `images` for one viewer of a run: what they may see, if it was there."""
+    return and_(may_see(audience), was_there(run))
 
 
 def samples_of(

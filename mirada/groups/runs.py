@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Select, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from mirada.db import spaces
+from mirada.db import changes, spaces
 from mirada.db.chunks import IN_LIST_ROWS
 from mirada.db.classifier_models import Cluster, ClusterKind, ClusterMember, ClusterRun
 from mirada.db.models import Job, utc_now
@@ -166,6 +166,7 @@ def finish(session: Session, run_id: int) -> None:
     unfinished = update(ClusterRun).where(ClusterRun.id == run_id, ClusterRun.finished_at.is_(None))
     if not count_changed(session, unfinished.values(finished_at=utc_now())):
         raise LeaseLost("Another attempt groups the library now; this one's result is void.")
+    changes.note(session)
 
 
 def newest_run(

@@ -5,10 +5,44 @@ A filter narrows what is shown. It never permits anything: that is `Audience`'s.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
+from enum import StrEnum
+from typing import Self
 
 from mirada.kernel.images import ImageStatus
+
+
+class Shape(StrEnum):
+    """The shape of a picture. Sides that differ by up to a tenth of the shorter one are a square."""
+
+    SQUARE = "square"
+    LANDSCAPE = "landscape"
+    PORTRAIT = "portrait"
+
+    @classmethod
+    def of(cls, width: int, height: int) -> Self:
+        """Return the shape of a picture of so many pixels, each >= 1.
+
+        >>> [Shape.of(*size).value for size in ((110, 100), (111, 100), (100, 111))]
+        ['square', 'landscape', 'portrait']
+        """
+        if 10 * width > 11 * height:
+            return cls.LANDSCAPE
+        return cls.PORTRAIT if 10 * height > 11 * width else cls.SQUARE
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A verdict on pictures that a filter asks for: unsafe, or not.
+
+    Attributes:
+        is_unsafe: which of the two.
+        threshold: least NSFW score in [0, 1] that is unsafe.
+    """
+
+    is_unsafe: bool
+    threshold: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,26 +50,53 @@ class ImageFilter:
     """The conditions an image has to meet, all of them; None asks nothing. Hashable.
 
     Attributes:
+        owner_ids: one of these people owns it.
         is_public: its visibility.
         statuses: its status is one of these.
         is_animated: it has several frames.
+        shapes: it has one of these shapes.
         has_prompt: it was made from a prompt that is known.
+        is_liked: the viewer likes it; nobody likes anything without a key.
         created_after: it was uploaded at that time or later; with a time zone.
         created_before: it was uploaded before that time; with a time zone.
+        theme: a verdict that the viewer may see accepts it for this theme, a `theme_key`.
+        labels: the viewer had it classified, and the newest result is one of these labels. An image
+            that they never had classified has no label, and neither has one that fits none.
+        group_id: it is in that group, as the viewer sees the groups of the newest run.
+        nsfw: its picture was judged so. One that was not judged yet is neither safe nor unsafe.
+        filename: the name of its file holds these characters, capitals or not. File names are their
+            owners' alone, so that only the viewer's own images pass.
+        asset_id: its owner calls it so; only the viewer's own images pass.
     """
 
+    owner_ids: frozenset[int] | None = None
     is_public: bool | None = None
     statuses: frozenset[ImageStatus] | None = None
     is_animated: bool | None = None
+    shapes: frozenset[Shape] | None = None
     has_prompt: bool | None = None
+    is_liked: bool | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
+    theme: str | None = None
+    labels: frozenset[str] | None = None
+    group_id: int | None = None
+    nsfw: Judged | None = None
+    filename: str | None = None
+    asset_id: str | None = None
 
     @property
     def is_everything(self) -> bool:
         """Whether every image passes."""
         return self == EVERYTHING
 
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The names of the attributes that it asks for."""
+        return tuple(name for name in ATTRIBUTES if getattr(self, name) is not None)
 
+
+ATTRIBUTES = tuple(field.name for field in fields(ImageFilter))
+"""The names of all attributes."""
 EVERYTHING = ImageFilter()
 """The filter that every image passes."""

@@ -13,7 +13,6 @@ from mirada.db import changes, word_index
 from mirada.db.classifier_models import ClassifiedPicture
 from mirada.db.contents import lock_content, release_content
 from mirada.db.models import Image
-from mirada.db.pages import newest_first
 from mirada.db.texts import lock_texts_of, release_text, set_caption, set_prompt
 from mirada.db.visibility import may_change, may_see, visible_images
 from mirada.kernel.audience import Audience
@@ -79,30 +78,6 @@ def see_image(
     return SeenImage(*row)
 
 
-def list_images(
-    session: Session,
-    audience: Audience,
-    *,
-    asset_id: str | None = None,
-    cursor: int | None = None,
-    limit: int = 50,
-) -> list[Image]:
-    """Return at most `limit` images the viewer may see, newest first, content and owner loaded.
-
-    Args:
-        session: any.
-        audience: who asks; their own images alone where it says so.
-        asset_id: only images that are called so; None for all.
-        cursor: the id of the last image of the page before; None for the first page.
-        limit: >= 1.
-    """
-    visible = visible_images(audience)
-    if asset_id is not None:
-        visible = visible.where(Image.asset_id == asset_id)
-    query = newest_first(visible, Image.id, cursor, limit)
-    return list(session.execute(_loaded(query)).scalars())
-
-
 def change_image(
     session: Session,
     image_id: int,
@@ -143,7 +118,7 @@ def change_image(
         raise NotAllowed("Of somebody else's image an administrator changes is_public alone.")
     left_text_ids = _set_texts(session, image, changes)
     if "filename" in changes:
-        image.filename = clean_filename(changes["filename"])
+        _set_filename(session, image, changes["filename"])
     if "is_public" in changes and image.is_public != changes["is_public"]:
         if image.is_hidden and not is_administrator:
             raise NotAllowed("An administrator hid this image; only one of them shows it again.")
@@ -258,6 +233,11 @@ def _set_texts(session: Session, image: Image, changes: Mapping[str, Any]) -> li
         if "caption" in texts:
             left += set_caption(session, image, texts["caption"])
     return left
+
+
+def _set_filename(session: Session, image: Image, filename: str | None) -> None:
+    image.filename = clean_filename(filename)
+    changes.note(session)
 
 
 def _in_order(text_ids: list[int | None]) -> list[int]:

@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
+from mirada.db import changes
 from mirada.db.chunks import rows_in
 from mirada.db.deadlocks import retried
 from mirada.db.memory_models import Like
@@ -49,6 +50,7 @@ def like(session: Session, image_id: int, user_id: int) -> int:
         return image.like_count
     session.execute(insert(Like).values(image_id=image_id, user_id=user_id))
     add_to_counts(session, image_id, likes=1)
+    changes.note(session)
     return image.like_count + 1
 
 
@@ -63,6 +65,7 @@ def unlike(session: Session, image_id: int, user_id: int) -> int:
     if not count_changed(session, theirs):
         return image.like_count
     add_to_counts(session, image_id, likes=-1)
+    changes.note(session)
     return image.like_count - 1
 
 

@@ -19,11 +19,11 @@ from mirada.db.session import Database
 from mirada.db.vector_rows import DatabaseVectors
 from mirada.embedding import backfill, embed
 from mirada.health import doctor
-from mirada.kernel.audience import Audience
+from mirada.kernel.audience import Audience, Scope
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, Vector, l2_normalise
 from mirada.kernel.errors import NotFound, Unavailable
 from mirada.kernel.images import ImageFormat, ImageStatus, PictureFacts
-from mirada.pictures import images, register
+from mirada.pictures import image_lists, images, register
 from mirada.search import by_vector
 from mirada.search import like_classified as similar
 from testing.exact_index import ExactIndex
@@ -151,7 +151,7 @@ def test_a_remembered_picture_is_no_image_and_no_search_finds_it(house: House) -
     house.send(house.ana, "cat")
     assert house.searched(house.ana) == house.searched(house.bea) == house.searched(None) == []
     with house.database.reading() as session:
-        assert images.list_images(session, Audience(house.ana)) == []
+        assert image_lists.list_images(session, Scope(Audience(house.ana))) == []
     assert house.remembered(house.ana) == [sha("cat")]
     assert house.remembered(house.bea) == []
 
@@ -197,13 +197,19 @@ def test_sending_the_same_picture_again_changes_no_search_and_keeps_what_was_sai
     house: House,
 ) -> None:
     assert house.send(house.ana, "cat", asset_id="a-1", theme="pets") > 0
-    assert house.send(house.ana, "cat", result={"category": "cat"}) == 0
+    result = {"category": "cat", "none_of_these": True}
+    assert house.send(house.ana, "cat", result=result) == 0
     with house.database.reading() as session:
         (row,) = classify.list_classified(session, house.ana)
-    assert (row.asset_id, row.theme, row.result) == ("a-1", "pets", {"category": "cat"})
+    assert (row.asset_id, row.theme, row.result, row.label) == ("a-1", "pets", result, None)
     house.send(house.ana, "cat", asset_id="a-2")
     with house.database.reading() as session:
         assert classify.get_classified(session, house.ana, sha("cat")).asset_id == "a-2"
+    # Filters find it by another label now.
+    fitting = {"category": "cat", "none_of_these": False}
+    assert house.send(house.ana, "cat", result=fitting) > 0
+    with house.database.reading() as session:
+        assert classify.get_classified(session, house.ana, sha("cat")).label == "cat"
 
 
 def test_two_people_s_memories_of_one_picture_are_forgotten_one_by_one(house: House) -> None:
@@ -378,7 +384,7 @@ def test_sending_uploading_deleting_and_forgetting_one_picture_at_once_breaks_no
             assert name == sha("cat")
             forget(owner_id)
     with house.database.reading() as session:
-        mine = images.list_images(session, Audience(house.bea))
+        mine = image_lists.list_images(session, Scope(Audience(house.bea)))
     for image in mine:
         house.delete(house.bea, image.id)
     assert house.content("cat") is None

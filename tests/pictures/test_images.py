@@ -10,11 +10,12 @@ from sqlalchemy import select
 from mirada.db import changes, spaces
 from mirada.db.models import Content, Embedding, Image, User
 from mirada.db.session import Database
-from mirada.kernel.audience import Audience
+from mirada.kernel.audience import Audience, Scope
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind
 from mirada.kernel.errors import InvalidInput, NotFound, PreconditionFailed
 from mirada.kernel.images import ImageFormat, PictureFacts
-from mirada.pictures import images, register
+from mirada.pictures import image_lists, images, register
+from mirada.pictures.image_lists import Place
 from testing.registering import register_image
 
 SPACE = EmbeddingSpace(SpaceKind.IMAGE, "Toy", "v1", "none", 2)
@@ -91,7 +92,7 @@ def test_a_list_is_newest_first_paged_and_holds_what_the_viewer_may_see(
 
         def listed(viewer: int | None, *, own_alone: bool = False, **options: object) -> list[int]:
             audience = Audience(viewer).own_alone() if own_alone else Audience(viewer)
-            found = images.list_images(session, audience, **options)  # type: ignore[arg-type]
+            found = image_lists.list_images(session, Scope(audience), **options)  # type: ignore[arg-type]
             return [image.id for image in found]
 
         assert listed(ana) == hers[::-1]
@@ -100,8 +101,8 @@ def test_a_list_is_newest_first_paged_and_holds_what_the_viewer_may_see(
         assert listed(bea, own_alone=True) == [other]
         assert listed(None, own_alone=True) == []
         first = listed(ana, limit=2)
-        assert first + listed(ana, limit=9, cursor=first[-1]) == hers[::-1]
-        assert listed(ana, cursor=10**30) == hers[::-1]
+        assert first + listed(ana, limit=9, after=Place(first[-1])) == hers[::-1]
+        assert listed(ana, after=Place(10**30)) == hers[::-1]
 
 
 def test_a_listed_image_can_be_read_after_the_session(
@@ -109,7 +110,7 @@ def test_a_listed_image_can_be_read_after_the_session(
 ) -> None:
     add_image(people[0])
     with database.reading() as session:
-        (image,) = images.list_images(session, Audience(people[0]))
+        (image,) = image_lists.list_images(session, Scope(Audience(people[0])))
     assert (image.owner.username, image.content.width) == ("ana", 1)
 
 

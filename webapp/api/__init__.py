@@ -9,6 +9,7 @@ from webapp.api import (
     drawing,  # noqa: F401 - adds its route to the blueprint of images
     embeddings,
     feedback,
+    image_lists,  # noqa: F401 - adds its route to the blueprint of images
     images,
     indexes,
     jobs,

@@ -1,4 +1,4 @@
-"""Images: upload, list, read, change and delete them; find similar ones."""
+"""Images: upload, read, change and delete them; the lists of them are in files of their own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from webapp.callers.auth import current_caller, require_user
 from webapp.http import unknown, uploads
 from webapp.http.creations import idempotency_key, made, made_headers, once_parameters
 from webapp.http.current import current_runtime, request_id
-from webapp.http.paging import Listed, PageQuery
 from webapp.http.preconditions import expected_version, image_etag, with_etag
 from webapp.http.rest import (
     CHANGE_SEQ_HEADER,
@@ -31,14 +30,7 @@ from webapp.http.rest import (
     request_header,
 )
 from webapp.http.sending import send_derivative, send_moving, send_picture, sends_picture
-from webapp.schemas.images import (
-    IMAGE_EXAMPLE,
-    CreatedImageSchema,
-    ImageListQuerySchema,
-    ImageSchema,
-    image_body,
-)
-from webapp.schemas.replies import page_of
+from webapp.schemas.images import IMAGE_EXAMPLE, CreatedImageSchema, ImageSchema, image_body
 from webapp.schemas.uploads import (
     ImageChangeSchema,
     NewImageFieldsSchema,
@@ -60,27 +52,6 @@ ETAG_HEADER = {
 }
 IF_MATCH = request_header("If-Match", "Do it only to this version.")
 IF_NONE_MATCH = request_header("If-None-Match", "Answer 304 when the reply still is this one.")
-
-
-@blueprint.get("")
-@blueprint.pages(
-    "listImages",
-    "List images, newest first",
-    page_of(ImageSchema),
-    query=ImageListQuerySchema,
-    example=IMAGE_EXAMPLE,
-)
-def list_images(query: PageQuery) -> Listed[Any]:
-    """Public images and the caller's own."""
-    caller = current_caller()
-    asset_id = query.filters["asset_id"]
-    # What others call their pictures is theirs.
-    is_own_alone = query.filters["mine"] or asset_id is not None
-    audience = caller.audience.own_alone() if is_own_alone else caller.audience
-    with current_runtime().reading() as session:
-        rows = images.list_images(session, audience, asset_id=asset_id, **query.bounds)
-        liked = likes.liked_among(session, caller.user_id, [image.id for image in rows])
-    return Listed(rows, lambda image: image_body(image, caller.user_id, liked))
 
 
 @blueprint.post("")

@@ -2,31 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from flask import request
 
 from mirada.kernel.audience import Scope
 from mirada.kernel.errors import InvalidInput
+from mirada.kernel.nsfw import NsfwPolicy
 from mirada.search.asked import Asked
 from webapp.callers.auth import current_caller, require_user
+from webapp.http.current import current_runtime
+from webapp.schemas.filters import filter_of
 
 
-def asked_by_caller(*, own_alone: bool = False) -> Asked:
-    """Return the caller and the number in X-Min-Change-Seq.
+def scope_of_caller(fields: Mapping[str, Any] | None = None, *, own_alone: bool = False) -> Scope:
+    """Return the caller and what they ask to see.
 
     Args:
+        fields: validated fields of `webapp.schemas.filters`, beside others or not; None for no filter.
         own_alone: only the caller's own images are asked for.
 
     Raises:
-        NotAuthenticated: nobody is told how often the database changed who has no key.
-        InvalidInput: the header is no number.
+        InvalidInput: they ask for something that is not judged here.
     """
     audience = current_caller().audience
     if own_alone:
         audience = audience.own_alone()
+    settings = current_runtime().settings
+    asked = filter_of(fields, settings.nsfw_threshold)
+    if asked.nsfw is not None and settings.nsfw_policy is NsfwPolicy.OFF:
+        message = "Pictures are not judged here (NSFW_POLICY=off)."
+        raise InvalidInput(message, fields={"nsfw": [message]})
+    return Scope(audience, asked)
+
+
+def asked_by_caller(fields: Mapping[str, Any] | None = None, *, own_alone: bool = False) -> Asked:
+    """Return the caller, what they ask to see, and the number in X-Min-Change-Seq.
+
+    Args:
+        fields: as `scope_of_caller` takes them.
+        own_alone: only the caller's own images are asked for.
+
+    Raises:
+        NotAuthenticated: nobody is told how often the database changed who has no key.
+        InvalidInput: the header is no number, or as `scope_of_caller` raises it.
+    """
+    scope = scope_of_caller(fields, own_alone=own_alone)
     given = request.headers.get("X-Min-Change-Seq")
     if given is None:
-        return Asked(Scope(audience))
+        return Asked(scope)
     require_user()
     if not given.isdecimal() or len(given) > 18:
         raise InvalidInput("X-Min-Change-Seq must be the number that X-Change-Seq gave.")
-    return Asked(Scope(audience), int(given))
+    return Asked(scope, int(given))

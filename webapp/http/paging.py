@@ -17,11 +17,20 @@ from mirada.kernel.errors import InvalidInput
 Row = TypeVar("Row")
 Reply = tuple[dict[str, Any], int, dict[str, str]]
 _PREFIX = b"after:"
+VALUE_DIGITS = 10
+"""Of the value by which a list is sorted, in a cursor: with zeros in front."""
+MAX_ID_DIGITS = 18
 
 
-def cursor_after(row_id: int) -> str:
-    """Return the cursor of the page that begins after this row."""
-    return base64.urlsafe_b64encode(_PREFIX + str(row_id).encode()).decode().rstrip("=")
+def cursor_after(row_id: int, value: int | None = None) -> str:
+    """Return the cursor of the page that begins after this row.
+
+    Args:
+        row_id: of the row.
+        value: what the list is sorted by before the id, 0 to 9,999,999,999; None for nothing.
+    """
+    digits = f"{'' if value is None else f'{value:0{VALUE_DIGITS}}'}{row_id}"
+    return base64.urlsafe_b64encode(_PREFIX + digits.encode()).decode().rstrip("=")
 
 
 def row_id_of(cursor: str | None) -> int | None:
@@ -32,17 +41,42 @@ def row_id_of(cursor: str | None) -> int | None:
     """
     if cursor is None:
         return None
+    digits = _digits_of(cursor)
+    if len(digits) > MAX_ID_DIGITS:
+        raise _no_cursor()
+    return int(digits)
+
+
+def value_and_row_id_of(cursor: str | None) -> tuple[int, int] | None:
+    """Return the value and the row id that a cursor names, None for the first page.
+
+    Raises:
+        InvalidInput: no page of ours, with that order, ever gave out this cursor.
+    """
+    if cursor is None:
+        return None
+    digits = _digits_of(cursor)
+    if not VALUE_DIGITS < len(digits) <= VALUE_DIGITS + MAX_ID_DIGITS:
+        raise _no_cursor()
+    return int(digits[:VALUE_DIGITS]), int(digits[VALUE_DIGITS:])
+
+
+def _digits_of(cursor: str) -> str:
     try:
         plain = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         plain = b""
     digits = plain.removeprefix(_PREFIX)
-    if not plain.startswith(_PREFIX) or not digits.isdigit() or len(digits) > 18:
-        raise InvalidInput(
-            "This cursor is none that a page gave out; start again without one.",
-            fields={"cursor": ["Take it from `next` of the page before."]},
-        )
-    return int(digits)
+    if not plain.startswith(_PREFIX) or not digits.isdigit():
+        raise _no_cursor()
+    return digits.decode()
+
+
+def _no_cursor() -> InvalidInput:
+    return InvalidInput(
+        "This cursor is none that a page gave out; start again without one.",
+        fields={"cursor": ["Take it from `next` of the page before."]},
+    )
 
 
 class Bounds(TypedDict):
@@ -77,11 +111,9 @@ class PageQuery:
 
     def address(self, **more: str) -> str:
         """Return the address of a page of the same list; without a cursor, of the first one."""
+        # As they were sent: false is not the same as nothing.
         arguments: dict[str, Any] = {
-            # As JSON writes it.
-            name: str(value).lower() if isinstance(value, bool) else value
-            for name, value in self.filters.items()
-            if value not in (None, False, [])
+            name: request.args.getlist(name) for name in self.filters if name in request.args
         }
         arguments |= {**(request.view_args or {}), "limit": self.limit, **more}
         return url_for(request.endpoint or "", **arguments)
@@ -96,12 +128,14 @@ class Listed(Generic[Row]):
         body: returns a row's fields for the reply.
         row_id: returns the id that the next page's cursor names.
         beside: further fields of the reply.
+        value: returns what the list is sorted by before the id; None where nothing is.
     """
 
     rows: Sequence[Row]
     body: Callable[[Row], dict[str, Any]]
     row_id: Callable[[Row], int] = attrgetter("id")
     beside: Mapping[str, Any] = field(default_factory=dict)
+    value: Callable[[Row], int | None] = lambda _: None
 
 
 def paged(view: Callable[..., Listed[Any]]) -> Callable[..., Reply]:
@@ -119,7 +153,9 @@ def paged(view: Callable[..., Listed[Any]]) -> Callable[..., Reply]:
         shown, following = listed.rows[: query.limit], None
         links = [f'<{query.address()}>; rel="first"']
         if len(listed.rows) > query.limit:
-            following = query.address(cursor=cursor_after(listed.row_id(shown[-1])))
+            following = query.address(
+                cursor=cursor_after(listed.row_id(shown[-1]), listed.value(shown[-1]))
+            )
             links.append(f'<{following}>; rel="next"')
         body = {
             "results": [listed.body(row) for row in shown],

@@ -9,11 +9,7 @@ import marshmallow as ma
 from flask import url_for
 from marshmallow import validate
 
-from mirada.kernel.asset_ids import checked_asset_id
-from webapp.schemas.labels import CheckedField
-from webapp.schemas.replies import PageQuerySchema, ReplySchema, ResourceSchema, ignored_names
-from webapp.schemas.switches import SwitchField
-from webapp.schemas.texts import ASSET_ID
+from webapp.schemas.replies import ReplySchema, ResourceSchema, ignored_names
 
 GENERATION_EXAMPLE = {
     "generator": "AUTOMATIC1111",
@@ -188,19 +184,6 @@ class CreatedImageSchema(ImageSchema):
     """An image that was just uploaded."""
 
     ignored = ignored_names()
-
-
-class ImageListQuerySchema(PageQuerySchema):
-    """The page of images to list."""
-
-    mine = SwitchField(
-        load_default=False, metadata={"description": "Only the caller's own images."}
-    )
-    asset_id = CheckedField(
-        checked_asset_id,
-        load_default=None,
-        metadata=ASSET_ID | {"description": "Only the caller's own images of this name."},
-    )
 
 
 def image_body(image: Any, viewer_id: int | None, liked: Collection[int]) -> dict[str, Any]:

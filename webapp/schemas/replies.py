@@ -55,6 +55,10 @@ class ResourceSchema(ReplySchema):
 HOW_MANY = ma.fields.Integer(required=True, metadata={"description": "How many there are in all."})
 
 
+SORTED_CURSOR = f"^YWZ0ZXI6(?:{_DIGITS[3]}){{1,9}}(?:{_DIGITS[2]}|{_DIGITS[1]})?$"
+"""The same with what the list is sorted by in front of the id."""
+
+
 class PageQuerySchema(ma.Schema):
     """The page of a list; lists with filters add them."""
 

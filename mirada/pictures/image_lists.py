@@ -1,0 +1,173 @@
+"""Lists of images: in some order, page by page, with how many there are and what they are like.
+
+Every number is of images in scope: nothing is counted that the viewer may not see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy.orm import Session, contains_eager, joinedload
+
+from mirada.db import filters
+from mirada.db.models import Content, Image
+from mirada.kernel.audience import Scope
+from mirada.kernel.ids import LARGEST_ID
+
+COUNTED_IMAGES = 100_000
+"""Images that are counted at most, so that a count takes no longer in a larger library."""
+NOTHING_PASSES = "There is no image that you may see and that meets every condition."
+FACET_VALUES = 50
+"""Values of a facet that are told: those that most images have."""
+
+
+class Sort(StrEnum):
+    """The order of a list of images; ties are by id, as in the order NEWEST or, for OLDEST, against it."""
+
+    NEWEST = "newest"
+    OLDEST = "oldest"
+    LIKES = "likes"
+    LARGEST = "largest"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The place of an image in a list, from which the next page goes on.
+
+    Attributes:
+        image_id: the image's, or what was one's: it may be gone.
+        value: what the list is sorted by, likes or pixels; None where that is the id.
+    """
+
+    image_id: int
+    value: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """The number of images of a list; where it is not exact, there are at least so many."""
+
+    value: int
+    is_exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ValueCount:
+    """A value of an attribute, as the database has it, and how many images have it."""
+
+    value: Any
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A summary of a whole list.
+
+    Attributes:
+        total: how many images it has.
+        facets: counts by the name of an attribute.
+        reason: why it is empty, where the filter is to blame; else None.
+    """
+
+    total: Total
+    facets: Mapping[str, Sequence[ValueCount]]
+    reason: str | None
+
+
+_LIKES = Image.like_count
+_PIXELS = Content.width * Content.height
+SORTED_BY: Mapping[Sort, Any] = {Sort.LIKES: _LIKES, Sort.LARGEST: _PIXELS}
+"""What a list is sorted by, the highest first; the other orders are by the id alone."""
+
+
+def list_images(
+    session: Session,
+    scope: Scope,
+    *,
+    sort: Sort = Sort.NEWEST,
+    after: Place | None = None,
+    limit: int = 50,
+) -> list[Image]:
+    """Return at most `limit` images in scope, content and owner loaded.
+
+    A page that begins after a place neither repeats nor leaves out what stayed where it was, whatever
+    came, went, or was liked meanwhile.
+
+    Args:
+        session: any.
+        scope: who asks, and which images.
+        sort: the order.
+        after: the place of the last image of the page before; None for the first page.
+        limit: >= 1.
+    """
+    query = select(Image).join(Image.content).where(filters.in_scope(scope))
+    if after is not None:
+        query = query.where(_is_after(sort, after))
+    key = SORTED_BY.get(sort)
+    order = [Image.id.asc() if sort is Sort.OLDEST else Image.id.desc()]
+    query = query.order_by(*([] if key is None else [key.desc()]), *order).limit(limit)
+    loaded = query.options(contains_eager(Image.content), joinedload(Image.owner))
+    return list(session.execute(loaded).scalars())
+
+
+def place_of(image: Image, sort: Sort) -> Place:
+    """Return the place of an image, its content loaded, in a list of that order."""
+    match sort:
+        case Sort.LIKES:
+            return Place(image.id, image.like_count)
+        case Sort.LARGEST:
+            return Place(image.id, image.content.width * image.content.height)
+        case _:
+            return Place(image.id)
+
+
+def summary(session: Session, scope: Scope, attributes: Mapping[str, Sequence[str]]) -> Summary:
+    """Return what there is to say of all images in scope; `attributes` as `facets` takes them."""
+    count = total(session, scope)
+    is_blamed = count.value == 0 and not scope.filter.is_everything
+    return Summary(count, facets(session, scope, attributes), NOTHING_PASSES if is_blamed else None)
+
+
+def total(session: Session, scope: Scope) -> Total:
+    """Return how many images are in scope; COUNTED_IMAGES and not exact where there are more."""
+    some = select(Image.id).where(filters.in_scope(scope)).limit(COUNTED_IMAGES + 1).subquery()
+    count = session.execute(select(func.count()).select_from(some)).scalar_one()
+    return Total(min(count, COUNTED_IMAGES), count <= COUNTED_IMAGES)
+
+
+def facets(
+    session: Session, scope: Scope, attributes: Mapping[str, Sequence[str]]
+) -> dict[str, list[ValueCount]]:
+    """Return for each attribute its FACET_VALUES most frequent values among the images in scope.
+
+    What the filter asks of that attribute itself is left out, so that a viewer sees what else they
+    could choose. Of more than COUNTED_IMAGES images some are counted.
+
+    Args:
+        session: any.
+        scope: who asks, and which images.
+        attributes: by the name of an attribute with a facet: those that say the same in other
+            words, and are left out with it.
+    """
+    found: dict[str, list[ValueCount]] = {}
+    for name, beside in attributes.items():
+        narrowed = filters.without(scope, name, *beside)
+        query = filters.counts(name, narrowed, COUNTED_IMAGES, FACET_VALUES)
+        found[name] = [ValueCount(value, count) for value, count in session.execute(query)]
+    return found
+
+
+def _is_after(sort: Sort, place: Place) -> ColumnElement[bool]:
+    image_id = min(place.image_id, LARGEST_ID)
+    if sort is Sort.OLDEST:
+        return Image.id > image_id
+    earlier = Image.id < image_id
+    key = SORTED_BY.get(sort)
+    if key is None:
+        return earlier
+    value = min(place.value or 0, LARGEST_ID)
+    return or_(key < value, and_(key == value, earlier))

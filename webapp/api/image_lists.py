@@ -1,0 +1,63 @@
+"""The list of images: filtered, in some order, with what there is of which kind; on their blueprint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mirada.pictures import image_lists, likes
+from mirada.pictures.image_lists import Place, Sort
+from webapp.api.images import blueprint
+from webapp.callers.asking import scope_of_caller
+from webapp.http.current import current_runtime
+from webapp.http.paging import Listed, PageQuery, row_id_of, value_and_row_id_of
+from webapp.schemas.filters import FACETS
+from webapp.schemas.image_lists import (
+    LIST_EXAMPLE,
+    ImageListQuerySchema,
+    ImageListSchema,
+    summary_body,
+)
+from webapp.schemas.images import IMAGE_EXAMPLE, image_body
+
+
+@blueprint.get("")
+@blueprint.pages(
+    "listImages",
+    "List images, newest first",
+    ImageListSchema,
+    query=ImageListQuerySchema,
+    example=IMAGE_EXAMPLE,
+    beside=LIST_EXAMPLE,
+)
+def list_images(query: PageQuery) -> Listed[Any]:
+    """Public images and the caller's own that meet every condition.
+
+    Only what the caller may see is listed and counted. The next page goes on after the place of the
+    last image: what came, went or was liked meanwhile makes no other image come twice or be left out.
+    """
+    fields = query.filters
+    scope, sort = scope_of_caller(fields, own_alone=fields["mine"]), Sort(fields["sort"])
+    wanted = {FACETS[name].attribute: FACETS[name].beside for name in fields["facets"]}
+    of_all = None
+    with current_runtime().reading() as session:
+        rows = image_lists.list_images(
+            session, scope, sort=sort, after=_place(query, sort), limit=query.limit + 1
+        )
+        if query.cursor is None:
+            of_all = image_lists.summary(session, scope, wanted)
+        liked = likes.liked_among(session, scope.viewer_id, [image.id for image in rows])
+    return Listed(
+        rows,
+        lambda image: image_body(image, scope.viewer_id, liked),
+        value=lambda image: image_lists.place_of(image, sort).value,
+        beside=summary_body(of_all),
+    )
+
+
+def _place(query: PageQuery, sort: Sort) -> Place | None:
+    """Return where a page begins. Raises InvalidInput for a cursor that is none of that order."""
+    if sort in image_lists.SORTED_BY:
+        found = value_and_row_id_of(query.cursor)
+        return None if found is None else Place(found[1], found[0])
+    row_id = row_id_of(query.cursor)
+    return None if row_id is None else Place(row_id)

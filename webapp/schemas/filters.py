@@ -1,0 +1,228 @@
+"""Filters of images: the fields of requests, as parameters of an address and as an object in JSON.
+
+Each attribute of `mirada.kernel.filters.ImageFilter` is one field here; `filter_of` makes the value.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import marshmallow as ma
+from marshmallow import validate
+
+from mirada.kernel.asset_ids import checked_asset_id
+from mirada.kernel.errors import InvalidInput
+from mirada.kernel.filters import ImageFilter, Judged, Shape
+from mirada.kernel.ids import LARGEST_ID
+from mirada.kernel.images import ImageStatus
+from mirada.kernel.labels import normalised_name
+from mirada.kernel.themes import theme_key
+from mirada.kernel.user_text import MAX_FILENAME_CHARS
+from webapp.schemas.labels import CheckedField
+from webapp.schemas.numbers import WholeField
+from webapp.schemas.switches import SwitchField
+from webapp.schemas.texts import ASSET_ID, ONE_LINE, THEME
+
+MAX_VALUES = 100
+"""Values of one attribute."""
+_IS_PUBLIC = {"public": True, "private": False}
+_IS_ANIMATED = {"still": False, "animated": True}
+
+
+class MomentField(ma.fields.DateTime):
+    """A time, or a date for its first moment; without a time zone it is in UTC."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any
+    ) -> datetime:
+        try:
+            moment = datetime.fromisoformat(value)
+            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ma.ValidationError(
+                "Must be a time as ISO 8601 writes it, such as 2026-01-31 or 2026-01-31T12:00:00Z."
+            ) from error
+
+
+def _part_of_name(text: object) -> str:
+    """Return a part of a file's name as names are kept."""
+    part = unicodedata.normalize("NFC", str(text))
+    if not part.isprintable() or not part.strip():
+        raise InvalidInput("Must hold something to see, and nothing invisible.")
+    return part
+
+
+def _said(text: str) -> dict[str, Any]:
+    return {"description": text}
+
+
+def _choice(values: Iterable[str], says: str) -> ma.fields.String:
+    return ma.fields.String(validate=validate.OneOf(list(values)), metadata=_said(says))
+
+
+def _choices(values: Iterable[str], says: str) -> ma.fields.List:
+    one = ma.fields.String(validate=validate.OneOf(list(values)))
+    return ma.fields.List(one, validate=validate.Length(1, MAX_VALUES), metadata=_said(says))
+
+
+def _ids(field: type[ma.fields.Integer], says: str) -> ma.fields.List:
+    one = field(validate=validate.Range(1, LARGEST_ID))
+    return ma.fields.List(one, validate=validate.Length(1, MAX_VALUES), metadata=_said(says))
+
+
+class FilterParametersSchema(ma.Schema):
+    """The conditions that images have to meet, all of them; parameters of several values are repeated."""
+
+    owner = _ids(ma.fields.Integer, "Ids of people: images that one of them owns.")
+    visibility = _choice(_IS_PUBLIC, "Who may see it.")
+    status = _choices((each.value for each in ImageStatus), "Any of these.")
+    kind = _choice(_IS_ANIMATED, "Of one frame, or of several.")
+    shape = _choices(
+        (each.value for each in Shape),
+        "Any of these. Sides that differ by up to a tenth of the shorter one are a square.",
+    )
+    has_prompt = SwitchField(metadata=_said("Whether the prompt that it was made from is known."))
+    liked = SwitchField(metadata=_said("Whether the caller likes it."))
+    created_after = MomentField(
+        metadata=_said("Uploaded then or later; a date is its first moment, in UTC.")
+    )
+    created_before = MomentField(metadata=_said("Uploaded before that."))
+    theme = CheckedField(
+        theme_key,
+        metadata=THEME | _said("Accepted for this theme by a verdict that the caller may see."),
+    )
+    label = ma.fields.List(
+        CheckedField(normalised_name, metadata=THEME),
+        validate=validate.Length(1, MAX_VALUES),
+        metadata=_said(
+            "Any of these is what the caller's newest classification of it came to. An image that "
+            "they never had classified has none."
+        ),
+    )
+    group = ma.fields.Integer(
+        validate=validate.Range(1, LARGEST_ID),
+        metadata=_said("Id of a group of /api/v1/clusters; groups go when the library is grouped."),
+    )
+    nsfw = SwitchField(
+        metadata=_said("Whether it was judged unsafe; an image that was not judged yet is neither.")
+    )
+    asset_id = CheckedField(
+        checked_asset_id,
+        metadata=ASSET_ID | {"description": "Only the caller's own images of this name."},
+    )
+    filename = CheckedField(
+        _part_of_name,
+        validate=validate.Length(1, MAX_FILENAME_CHARS),
+        metadata={"pattern": ONE_LINE}
+        | _said("Part of the file's name, in capitals or not; of the caller's own images alone."),
+    )
+
+
+class ImageFilterSchema(FilterParametersSchema):
+    """The conditions that images have to meet, all of them."""
+
+    owner = _ids(WholeField, "Ids of people: images that one of them owns.")
+    group = WholeField(
+        validate=validate.Range(1, LARGEST_ID),
+        metadata=_said("Id of a group of /api/v1/clusters; groups go when the library is grouped."),
+    )
+
+
+class FilterTextField(ma.fields.String):
+    """The same object as JSON in a part of a form."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **more: Any
+    ) -> Any:
+        text = super()._deserialize(value, attr, data, **more)
+        try:
+            given = json.loads(text)
+        except (RecursionError, ValueError) as error:
+            raise ma.ValidationError(
+                'Must be an object as JSON, such as {"kind": "still"}.'
+            ) from error
+        return ImageFilterSchema().load(given)
+
+
+@dataclass(frozen=True, slots=True)
+class FacetRow:
+    """A facet of lists, as requests name it.
+
+    Attributes:
+        attribute: what is counted.
+        beside: attributes that say the same in other words.
+        shown: makes the text that the parameter of that name takes of a value of the database.
+    """
+
+    attribute: str
+    beside: tuple[str, ...] = ()
+    shown: Callable[[Any], str] = str
+
+
+def _yes_or_no(value: Any) -> str:
+    return "true" if value else "false"
+
+
+def _named(values: Mapping[str, bool]) -> Callable[[Any], str]:
+    names = {value: name for name, value in values.items()}
+    return lambda value: names[bool(value)]
+
+
+FACETS: Mapping[str, FacetRow] = {
+    "owner": FacetRow("owner_ids"),
+    "visibility": FacetRow("is_public", shown=_named(_IS_PUBLIC)),
+    "status": FacetRow("statuses"),
+    "kind": FacetRow("is_animated", shown=_named(_IS_ANIMATED)),
+    "shape": FacetRow("shapes"),
+    "has_prompt": FacetRow("has_prompt", shown=_yes_or_no),
+    "liked": FacetRow("is_liked", shown=_yes_or_no),
+    "theme": FacetRow("theme"),
+    "label": FacetRow("labels"),
+    "month": FacetRow(
+        "created_after",
+        ("created_before",),
+        lambda value: f"{int(value) // 100}-{int(value) % 100:02}",
+    ),
+}
+"""By the names that `facets` takes."""
+
+
+FILTER_NAMES = frozenset(FilterParametersSchema().fields)
+"""The names of the attributes in requests."""
+
+
+def filter_of(fields: Mapping[str, Any] | None, nsfw_threshold: float) -> ImageFilter:
+    """Return the filter that validated fields ask for.
+
+    Args:
+        fields: of one of the schemas here, beside others or not; None for no filter.
+        nsfw_threshold: least score that is unsafe.
+    """
+    given = fields or {}
+
+    def one(name: str, means: Callable[[Any], Any] = lambda value: value) -> Any:
+        value = given.get(name)
+        return None if value is None else means(value)
+
+    return ImageFilter(
+        owner_ids=one("owner", frozenset),
+        is_public=one("visibility", _IS_PUBLIC.__getitem__),
+        statuses=one("status", lambda values: frozenset(map(ImageStatus, values))),
+        is_animated=one("kind", _IS_ANIMATED.__getitem__),
+        shapes=one("shape", lambda values: frozenset(map(Shape, values))),
+        has_prompt=one("has_prompt"),
+        is_liked=one("liked"),
+        created_after=one("created_after"),
+        created_before=one("created_before"),
+        theme=one("theme"),
+        labels=one("label", frozenset),
+        group_id=one("group"),
+        nsfw=one("nsfw", lambda is_unsafe: Judged(is_unsafe, nsfw_threshold)),
+        filename=one("filename"),
+        asset_id=one("asset_id"),
+    )

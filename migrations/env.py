@@ -7,6 +7,7 @@ from alembic import context
 from mirada.db import (  # noqa: F401 - declare tables on Base, and how Alembic changes them
     classifier_models,
     memory_models,
+    paging_models,
     resumable,
     spending_models,
     word_models,

@@ -24,6 +24,7 @@ from mirada.db import (  # noqa: F401 - declare tables on Base
     classifier_models,
     errors,
     memory_models,
+    paging_models,
     spending_models,
     word_models,
 )

@@ -12,6 +12,7 @@ MiradaError
 ├── Conflict                  the request contradicts the present state
 │   ├── PreconditionFailed    the resource has a newer version than the caller named
 │   └── EmbeddingSpaceMismatch  vectors of two spaces, or settings unlike the pinned space
+├── SearchExpired             the ranking that a search's next page is of is not kept any more
 ├── Unavailable               a dependency is down; the same request may work later
 │   ├── StorageFull           the disk is full
 │   ├── DatabaseBusy          locks were waited for too long; the transaction did nothing
@@ -109,6 +110,10 @@ class PreconditionFailed(Conflict):
 
 class EmbeddingSpaceMismatch(Conflict):
     """Vectors of two spaces would be compared, or the settings name another space than the pinned one."""
+
+
+class SearchExpired(MiradaError):
+    """The ranking whose next page is asked for is gone; the search has to be made again."""
 
 
 class Unavailable(MiradaError):

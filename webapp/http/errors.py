@@ -30,6 +30,7 @@ STATUS_OF: dict[type[domain.MiradaError], int] = {
     domain.InvalidInput: 422,
     domain.PreconditionFailed: 412,
     domain.Conflict: 409,
+    domain.SearchExpired: 410,
     # Settings that do not fit the database are the operator's to mend, not the caller's.
     domain.EmbeddingSpaceMismatch: 503,
     domain.Unavailable: 503,

@@ -13,6 +13,7 @@ from mirada.embedding.index_rebuild import queue_due_rebuilds
 from mirada.jobs import leases, sweep
 from mirada.kernel.errors import MiradaError
 from mirada.runtime import Runtime
+from mirada.search import kept
 from workers import lease_holder
 
 logger = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class Sweeper(Loop):
         rung = self._ring_due(ring_all=is_first or self._messages_were_lost())
         if token is not None:
             self._give_up_lost_calls()
+            self._delete_old_rankings()
             self._queue_rebuild_if_due()
             self._keep_house()
         return rung
@@ -100,6 +102,10 @@ class Sweeper(Loop):
             logger.warning(
                 "%s calls of the language model ended unseen and count at their most", lost
             )
+
+    def _delete_old_rankings(self) -> None:
+        with self._runtime.transaction() as session:
+            kept.sweep(session)
 
     def _queue_rebuild_if_due(self) -> None:
         if time.monotonic() < self._next_rebuild_check:

@@ -6,12 +6,10 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import ColumnElement, Row, not_, or_, select
+from sqlalchemy import ColumnElement, not_, or_
 from sqlalchemy.orm import Session
 
-from mirada.db.chunks import rows_in
 from mirada.db.filters import in_scope
 from mirada.db.models import Image
 from mirada.db.word_index import has_all, newest_with, newest_with_all, weights_in
@@ -91,8 +89,7 @@ def find_by_words(
             return ranked[:k]
 
         def shown(depth: int) -> Reading[list[int]]:
-            rows = _rows(session, ranked[:depth])
-            found = [row.id for row in safety.shown(session, rows, scope.audience)]
+            found = safety.safe_among(session, ranked[:depth], scope.audience)
             return Reading(found[:k], len(found) >= k or depth >= len(ranked))
 
         return deepen(shown, k, factor=FURTHER)
@@ -140,10 +137,3 @@ def _rarity(count: int, most: int) -> int:
     So others' private texts do not move the order of one's results.
     """
     return max(1, round(RARITY_UNIT * math.log(1 + most / max(1, count))))
-
-
-def _rows(session: Session, image_ids: Sequence[int]) -> list[Row[Any]]:
-    """Return (id, owner_id, content_id) of images in this order."""
-    query: Any = select(Image.id, Image.owner_id, Image.content_id)
-    rows = {row.id: row for row in rows_in(session, query, Image.id, image_ids)}
-    return [rows[image_id] for image_id in image_ids if image_id in rows]

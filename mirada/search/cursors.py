@@ -28,14 +28,12 @@ the rest was ranked."""
 MAX_CURSOR_CHARS = 1_000
 """Longest cursor that is given out. It stands in a Link header as well, and proxies refuse replies whose
 headers take more than 4 KiB."""
-MIN_CURSOR_CHARS = 60
 TICKET_BYTES = 12
-ASKED_BYTES = 16
 KEY_LASTS_S = 3_600
 _VERSION = 1
 _OPEN = struct.Struct(">BI12s")
 """What is not hidden: the version, the time in Unix seconds, and the nonce."""
-_COMMON = struct.Struct(">B16sH")
+_COMMON = struct.Struct(">BH")
 _KEPT = struct.Struct(">QIH")
 _TAG_BYTES = 16
 _WITH_QUESTION, _ASKED_BEFORE, _OF_RANKING = range(3)
@@ -75,14 +73,12 @@ class Cursor:
 
     Attributes:
         place: where.
-        asked: 16 bytes that differ when anything in the search does.
         limit: results of the page before, and of this one unless the client asks for another number.
         made_at_s: when the first page was given, or the ranking made, in Unix seconds.
         ticket: 12 random bytes, the name of the first page's search.
     """
 
     place: Unranked | InRanking
-    asked: bytes
     limit: int
     made_at_s: int
     ticket: bytes
@@ -155,11 +151,11 @@ def _plain(cursor: Cursor) -> bytes:
         kind, more = _ASKED_BEFORE, b""
     else:
         kind, more = _WITH_QUESTION, packed_ids(place.shown) + place.question
-    return _COMMON.pack(kind, cursor.asked, cursor.limit) + more
+    return _COMMON.pack(kind, cursor.limit) + more
 
 
 def _cursor(plain: bytes, made_at_s: int, ticket: bytes) -> Cursor:
-    kind, asked, limit = _COMMON.unpack(plain[: _COMMON.size])
+    kind, limit = _COMMON.unpack(plain[: _COMMON.size])
     more = plain[_COMMON.size :]
     place: Unranked | InRanking = Unranked()
     if kind == _OF_RANKING:
@@ -167,7 +163,7 @@ def _cursor(plain: bytes, made_at_s: int, ticket: bytes) -> Cursor:
     elif kind == _WITH_QUESTION:
         shown, question = unpacked_ids(more)
         place = Unranked(question, shown)
-    return Cursor(place, asked, limit, made_at_s, ticket)
+    return Cursor(place, limit, made_at_s, ticket)
 
 
 def packed_ids(ids: Sequence[int]) -> bytes:

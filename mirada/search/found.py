@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from mirada.db.models import Image
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.similarity import WEAK_FROM, Verdict, verdict
-from mirada.ports import SearchAnswer
 
 MAX_K = 1000
 """Most results of one search: a reply of 1,000 images is about half a megabyte."""
@@ -58,6 +57,27 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class Searched:
+    """How one vector source was searched, where several were fused.
+
+    Attributes:
+        way: how its index computed the answer.
+        permitted_count: how many vectors it ran over.
+    """
+
+    way: str
+    permitted_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The judgement of a whole ranking, for its pages, which do not have all its hits."""
+
+    verdict: Verdict
+    relevant_count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ranking:
     """Everything that was ranked for one question, best first, ties by image id.
 
@@ -68,10 +88,11 @@ class Ranking:
         change_seq: the state of the database that the stalest index reflects; None where no index
             was asked.
         reason: why there are fewer hits than asked for; None when there are enough.
-        searched: vector source -> its index's answer, where several were fused.
+        searched: vector source -> how it was searched, where several were fused.
         left_out: source -> why it could not be searched.
         weights: source -> weight, of those that were asked for, where several were fused.
         space: name of the one space that was searched; None where several sources were fused.
+        judged: of all hits, where those of one page are here; None where all are.
     """
 
     hits: Sequence[Hit]
@@ -79,19 +100,24 @@ class Ranking:
     permitted_count: int
     change_seq: int | None
     reason: str | None
-    searched: Mapping[str, SearchAnswer] = field(default_factory=dict)
+    searched: Mapping[str, Searched] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
     space: str | None = None
+    judged: Judged | None = None
 
     @property
     def verdict(self) -> Verdict:
         """The judgement by the best relevance of all that was ranked."""
+        if self.judged is not None:
+            return self.judged.verdict
         return verdict(hit.relevance for hit in self.hits)
 
     @property
     def relevant_count(self) -> int:
         """The number of hits that are relevant: of all that was ranked, shown or not."""
+        if self.judged is not None:
+            return self.judged.relevant_count
         return sum(hit.is_relevant for hit in self.hits)
 
 
@@ -129,11 +155,15 @@ class Found:
         results: at most k.
         ranking: what was ranked, and how.
         reason: why there are fewer than k results; None when there are k.
+        cursor: of the next page; None where there is none, or nobody pages.
+        ranked_count: how many images are ranked for all pages together; None while that is not known.
     """
 
     results: list[FoundImage]
     ranking: Ranking
     reason: str | None
+    cursor: str | None = None
+    ranked_count: int | None = None
 
     @property
     def verdict(self) -> Verdict:

@@ -16,7 +16,7 @@ from mirada.kernel.similarity import WEAK_FROM, relevances
 from mirada.ports import SearchAnswer, VectorIndex
 from mirada.search.by_vector import nothing_to_search, ranked
 from mirada.search.by_words import find_by_words
-from mirada.search.found import FoundBy, Hit, Ranking
+from mirada.search.found import FoundBy, Hit, Ranking, Searched
 from mirada.search.queries import FUSED, Query, Source
 from mirada.search.rank_fusion import Fused, WeightedRanking, reciprocal_rank_fusion
 from mirada.search.safety import Safety
@@ -143,7 +143,10 @@ def rank_fused(
         permitted_count=max((each.permitted_count for each in searched.values()), default=0),
         change_seq=min((answer.change_seq for answer in searched.values()), default=None),
         reason=None if len(hits) == k else f"These are all that were found: {len(hits)}.",
-        searched=searched,
+        searched={
+            source: Searched(str(answer.way), answer.permitted_count)
+            for source, answer in searched.items()
+        },
         left_out=left_out,
     )
 

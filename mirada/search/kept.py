@@ -54,7 +54,7 @@ class Kept:
 
     Attributes:
         id: of the row.
-        made_at_s: when, in Unix seconds of the database's clock.
+        age_s: seconds since it was made.
         question: as `NewRanking` has it.
         about: as `NewRanking` has it.
         count: number of hits; None while nothing is ranked.
@@ -62,7 +62,7 @@ class Kept:
     """
 
     id: int
-    made_at_s: int
+    age_s: int
     question: bytes
     about: bytes
     count: int | None
@@ -159,7 +159,7 @@ def _one(
 ) -> Kept | None:
     columns = [
         KeptRanking.id,
-        KeptRanking.made_at_ms,
+        (now_ms() - KeptRanking.made_at_ms).label("age_ms"),
         KeptRanking.question,
         KeptRanking.about,
         KeptRanking.ranked_count,
@@ -170,7 +170,7 @@ def _one(
     ).one_or_none()
     if row is None:
         return None
-    seconds = row.made_at_ms // 1000
+    seconds = int(row.age_ms) // 1000
     shown = b"" if places is None else bytes(row.places)
     return Kept(row.id, seconds, row.question, row.about, row.ranked_count, shown)
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mirada.search.found import FoundBy, Hit
 
 NUMBERS = ("similarity", "relevance", "score")
-"""Of a hit; NaN where there is none."""
+"""Of a hit; NaN where there is none. A relevance is always there."""
 
 
 def hit_type(sources: Sequence[str]) -> np.dtype[np.void]:
@@ -57,7 +57,8 @@ def _hit(row: np.void, sources: Sequence[str]) -> Hit:
         if row[f"rank{place}"]
         for by in [row[f"by{place}"]]
     ]
-    return Hit(int(row["image_id"]), *(_or_none(row[name]) for name in NUMBERS), parts)
+    similarity, score = _or_none(row["similarity"]), _or_none(row["score"])
+    return Hit(int(row["image_id"]), similarity, float(row["relevance"]), score, parts)
 
 
 def _or_nan(number: float | None) -> float:

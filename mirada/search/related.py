@@ -26,6 +26,7 @@ from mirada.pictures.images import get_image
 from mirada.ports import VectorIndex, single
 from mirada.runtime import Runtime
 from mirada.search.asked import Asked
+from mirada.search.blending import Ranked, blended, is_settled
 from mirada.search.by_vector import authorised, loaded
 from mirada.search.deepening import Reading, deepen
 from mirada.search.queries import Query, QueryKind
@@ -40,6 +41,7 @@ MAX_DEPTH = 8_192
 section 4), 3,500 of a million; past this depth the best that was read is the answer."""
 SCAN_ROWS = 100_000
 """Up to so many permitted vectors the rankings are exact: about 17 ms for 512-d on one core."""
+ALL_THERE_ARE = "These are all there are that you may see."
 IMAGES_PER_VECTOR = 2_000
 """Of one prompt that thousands of pictures were made from, so many are looked at."""
 
@@ -50,26 +52,6 @@ class RelatedImage:
 
     image: Image
     similarity: float
-
-
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """One ranking, known down to the rows that were read.
-
-    Attributes:
-        lowest: the lowest similarity read; nothing unread is higher. -1 before anything was.
-        is_exhausted: everything there is was read.
-        neutral: similarity of an item that has no place in this ranking at all.
-    """
-
-    lowest: float
-    is_exhausted: bool
-    neutral: float
-
-    @property
-    def best_unread(self) -> float:
-        """Return the highest similarity that an item may have that was not read here."""
-        return self.neutral if self.is_exhausted else max(self.lowest, self.neutral)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +75,64 @@ class Related:
         results: best first.
         blend: the weight of the prompts that was in force: 0 where the image has none.
         reason: why there are no results or fewer than asked; None when there are enough.
+        cursor: of the next page; None where there is none, or nobody pages.
+        ranked_count: how many images are ranked for all pages together; None while that is not known.
     """
 
     results: list[RelatedImage] = field(default_factory=list)
     blend: float = 0.0
     reason: str | None = None
+    cursor: str | None = None
+    ranked_count: int | None = None
 
 
-def related_images(
-    runtime: Runtime, image_id: int, asked: Asked, *, k: int, blend: float = DEFAULT_BLEND
-) -> Related:
+@dataclass(frozen=True, slots=True)
+class RelatedRequest:
+    """One search for what is related to a stored image.
+
+    Attributes:
+        image_id: the image; never a result.
+        asked: who asks, and how fresh the answer has to be.
+        k: most results, >= 1.
+        blend: weight of the prompts in [0, 1].
+    """
+
+    image_id: int
+    asked: Asked
+    k: int
+    blend: float = DEFAULT_BLEND
+
+    @property
+    def scope(self) -> Scope:
+        """The images that are searched."""
+        return self.asked.scope.without(self.image_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """A ranking of images related to one, without the images.
+
+    Attributes:
+        scored: (image id, blended cosine), best first.
+        blend: as `Related` has it.
+        reason: why nothing could be ranked; None where something could.
+    """
+
+    scored: list[tuple[int, float]]
+    blend: float = 0.0
+    reason: str | None = None
+
+
+def related_images(runtime: Runtime, request: RelatedRequest) -> Related:
+    """Return the k images most like one among those that may be seen; raises as `rank_related` does."""
+    ranked = rank_related(runtime, request, request.k)
+    with runtime.reading() as session:
+        found = [RelatedImage(*pair) for pair in loaded(session, ranked.scored, request.scope)]
+    few = None if len(found) == request.k else ranked.reason or ALL_THERE_ARE
+    return Related(found, ranked.blend, few)
+
+
+def rank_related(runtime: Runtime, request: RelatedRequest, k: int) -> Pairs:
     """Return the k images most like one among those that may be seen; none while it has no vector.
 
     Raises:
@@ -110,30 +140,28 @@ def related_images(
         Conflict: the change number was never given.
         Unavailable: an index or the encoder is not ready.
     """
+    asked, blend = request.asked, request.blend
     with runtime.reading() as session:
-        image = get_image(session, image_id, asked.audience.whole())
+        image = get_image(session, request.image_id, asked.audience.whole())
         if not runtime.settings.embeddings_enabled:
-            return Related(reason=SWITCHED_OFF)
+            return Pairs([], reason=SWITCHED_OFF)
         picture = own_query(session, image, SpaceKind.IMAGE)
         prompt = own_query(session, image, SpaceKind.PROMPT) if blend > 0.0 else None
     if picture is None:
         is_failed = image.status == ImageStatus.FAILED
-        return Related(
-            reason=f"Image {image_id} could not be embedded."
-            if is_failed
-            else f"Image {image_id} is {image.status} and has no vector yet."
-        )
+        told = "could not be embedded" if is_failed else f"is {image.status} and has no vector yet"
+        return Pairs([], reason=f"Image {request.image_id} {told}.")
     aspects = [
         Aspect(query, asked.fresh_index(runtime, query.space_id))
         for query in (picture, prompt)
         if query is not None
     ]
     safety = safety_in_force(runtime)
-    scope = asked.scope.without(image_id)
     with runtime.reading() as session:
-        found = find_related(session, *aspects, scope=scope, k=k, blend=blend, safety=safety)
-    few = None if len(found) == k else "These are all there are that you may see."
-    return Related(found, blend if len(aspects) > 1 else 0.0, few)
+        scored = find_related(
+            session, *aspects, scope=request.scope, k=k, blend=blend, safety=safety
+        )
+    return Pairs(scored, blend if len(aspects) > 1 else 0.0)
 
 
 def own_query(session: Session, image: Image, kind: SpaceKind) -> Query | None:
@@ -156,8 +184,8 @@ def find_related(
     k: int,
     blend: float = DEFAULT_BLEND,
     safety: Safety | None = None,
-) -> list[RelatedImage]:
-    """Return the k images most like one, best first, ties by id, among those in scope.
+) -> list[tuple[int, float]]:
+    """Return the ids and scores of the k images most like one, best first, ties by id, in scope.
 
     The score is the mean of the cosines of the pictures and of the prompts, weighted. An image
     without a prompt counts as one with an ordinary prompt: the median of a sample's cosines.
@@ -202,38 +230,7 @@ def find_related(
             aspect.index.wait_for(current_seq(session))
 
     depth = max(FIRST_DEPTH, DEEPER * k)
-    best = deepen(read, depth, factor=DEEPER, most=MAX_DEPTH, confirm=confirm)
-    return [RelatedImage(image, score) for image, score in loaded(session, best, scope)]
-
-
-def blended(picture: float, prompt: float, prompt_weight: float) -> float:
-    """Return the mean of two cosines, in [-1, 1]; a prompt's weight of 0 leaves the picture's alone.
-
-    >>> blended(0.8, 0.4, 0.25)
-    0.7
-    """
-    return (1.0 - prompt_weight) * picture + prompt_weight * prompt
-
-
-def is_settled(
-    kth_score: float | None, pictures: Ranked, prompts: Ranked, prompt_weight: float
-) -> bool:
-    """Return whether nothing unread can be better than the k-th best that was read.
-
-    Args:
-        kth_score: None while fewer than k items were read.
-        pictures: the ranking by picture.
-        prompts: the ranking by prompt.
-        prompt_weight: in [0, 1].
-
-    Source: Fagin, Lotem and Naor, "Optimal aggregation algorithms for middleware", PODS 2001,
-    section 4 (the threshold algorithm); both similarities enter with weights >= 0.
-    """
-    # Every image that counts has a picture's vector, so an exhausted ranking by picture held them all.
-    return pictures.is_exhausted or (
-        kth_score is not None
-        and kth_score >= blended(pictures.best_unread, prompts.best_unread, prompt_weight)
-    )
+    return deepen(read, depth, factor=DEEPER, most=MAX_DEPTH, confirm=confirm)
 
 
 def _read(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mirada.kernel.audience import Scope
 from mirada.kernel.errors import InvalidInput
 from mirada.search.asked import Asked
 from mirada.search.found import require_k
@@ -85,6 +86,11 @@ class SearchRequest:
             raise InvalidInput(
                 "Only a text is looked for there." if len(self.parts) == 1 else NO_TEXT_WANTED
             )
+
+    @property
+    def scope(self) -> Scope:
+        """The images that are searched."""
+        return self.asked.scope
 
     @property
     def texts(self) -> Mapping[int, Part]:

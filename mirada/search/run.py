@@ -16,7 +16,7 @@ Steps 2 to 4 share one session. Replies are made of `Found` in `webapp/schemas/`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy.orm import Session
@@ -30,8 +30,8 @@ from mirada.search import by_vector
 from mirada.search.combined import FusedQuestion, fused_question
 from mirada.search.composing import composed
 from mirada.search.found import Found, Hit, Ranking
-from mirada.search.queries import FUSED, SOURCE_OF_KIND, Query, Source
-from mirada.search.request import SearchRequest
+from mirada.search.queries import FUSED, SOURCE_OF_KIND, Query, QueryKind, Source
+from mirada.search.request import SearchRequest, SentPicture
 from mirada.search.safety import Safety, safety_in_force
 
 
@@ -61,8 +61,17 @@ class VectorQuestion:
 Question = VectorQuestion | FusedQuestion
 
 
-def run(runtime: Runtime, request: SearchRequest) -> Found:
+CursorMaker = Callable[[SearchRequest, Sequence[Hit]], str | None]
+"""Makes of a search and its first hits the cursor of its next page."""
+
+
+def run(runtime: Runtime, request: SearchRequest, cursor_of: CursorMaker | None = None) -> Found:
     """Return what a search finds, best first.
+
+    Args:
+        runtime: with the database, indexes and encoders.
+        request: the search.
+        cursor_of: makes the cursor where there is more than `k`; None where nobody pages.
 
     Where others' unsafe pictures are kept back and nothing can be judged just now, nothing is
     answered at all.
@@ -74,18 +83,61 @@ def run(runtime: Runtime, request: SearchRequest) -> Found:
             never given.
         Unavailable: an index or an encoder is not ready.
     """
+    request = with_named_left_out(request)
     asked = request.asked
-    for image_id in request.named_image_ids:
-        asked = asked.without(image_id)
-    request = replace(request, asked=asked)
+    question = question_of(runtime, request)
+    safety = safety_in_force(runtime)
+    k = request.k + (cursor_of is not None)
+    with runtime.reading() as session:
+        ranking = question.rank(session, request, k, safety)
+        chosen = _chosen(ranking, request, k)
+        shown = chosen[: request.k]
+        if len(ranking.hits) == k:
+            # The one more that tells whether there is a next page is counted there.
+            ranking = replace(ranking, hits=ranking.hits[: request.k])
+        found = by_vector.found_of(session, ranking, shown, asked.scope, k=request.k)
+    SEARCHES.labels(request.made_from, _compared(question), found.way, found.verdict).inc()
+    if cursor_of is None or len(chosen) <= request.k:
+        return found
+    return replace(found, cursor=cursor_of(_repeatable(request, question), shown))
+
+
+def rank_whole(runtime: Runtime, request: SearchRequest, depth: int) -> Ranking:
+    """Return what a search ranks for all its pages, `depth` hits at most; raises as `run` does."""
+    request = with_named_left_out(request)
     question = question_of(runtime, request)
     safety = safety_in_force(runtime)
     with runtime.reading() as session:
-        ranking = question.rank(session, request, request.k, safety)
-        shown = _chosen(ranking, request)
-        found = by_vector.found_of(session, ranking, shown, asked.scope, k=request.k)
-    SEARCHES.labels(request.made_from, _compared(question), found.way, found.verdict).inc()
-    return found
+        ranking = question.rank(session, request, depth, safety)
+    return replace(ranking, hits=_chosen(ranking, request, depth))
+
+
+def with_named_left_out(request: SearchRequest) -> SearchRequest:
+    """Return the search without the images that it is made from among its results."""
+    asked = request.asked
+    for image_id in request.named_image_ids:
+        asked = asked.without(image_id)
+    return replace(request, asked=asked)
+
+
+def _repeatable(request: SearchRequest, question: Question) -> SearchRequest:
+    """Return the same search as it can be asked again: in place of received pictures their vectors."""
+    if not any(isinstance(part.value, SentPicture) for part in request.parts):
+        return request
+    if isinstance(question, VectorQuestion):
+        asked = [question.query]
+    else:
+        asked = [each.query for each in question.vectors]
+    of_pictures = next((query for query in asked if query.space.kind is SpaceKind.IMAGE), None)
+    parts = []
+    for place, part in enumerate(request.parts):
+        if not isinstance(part.value, SentPicture):
+            parts.append(part)
+        elif of_pictures is not None:
+            own = (each.vector for each in of_pictures.parts if each.place == place)
+            vector = next(own, of_pictures.vector)
+            parts.append(replace(part, kind=QueryKind.VECTOR, value=vector.tolist()))
+    return replace(request, parts=tuple(parts))
 
 
 def question_of(runtime: Runtime, request: SearchRequest) -> Question:
@@ -98,8 +150,8 @@ def question_of(runtime: Runtime, request: SearchRequest) -> Question:
     return VectorQuestion(query, index)
 
 
-def _chosen(ranking: Ranking, request: SearchRequest) -> Sequence[Hit]:
-    return ranking.hits[: request.k]
+def _chosen(ranking: Ranking, _request: SearchRequest, k: int) -> Sequence[Hit]:
+    return ranking.hits[:k]
 
 
 def _compared(question: Question) -> str:

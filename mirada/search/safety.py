@@ -14,7 +14,7 @@ from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
 from mirada.db.chunks import rows_in
-from mirada.db.models import Embedding
+from mirada.db.models import Embedding, Image
 from mirada.db.stored_vectors import intact
 from mirada.embedding import label_vectors
 from mirada.embedding.interactive import interactive_encoder
@@ -58,6 +58,15 @@ class Safety:
             for row in rows
             if row.owner_id == audience.viewer_id or row.content_id not in unsafe
         ]
+
+    def safe_among(
+        self, session: Session, image_ids: Sequence[int], audience: Audience
+    ) -> list[int]:
+        """Return those of images that are the viewer's own or not unsafe, in this order."""
+        query: Any = select(Image.id, Image.owner_id, Image.content_id)
+        rows = {row.id: row for row in rows_in(session, query, Image.id, image_ids)}
+        known = [rows[image_id] for image_id in image_ids if image_id in rows]
+        return [row.id for row in self.shown(session, known, audience)]
 
     def unsafe_contents(self, session: Session, content_ids: Collection[int]) -> set[int]:
         """Return which of these contents show unsafe pictures; one with a damaged vector does."""

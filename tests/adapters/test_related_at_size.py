@@ -129,7 +129,7 @@ class Gallery:
                     blend=blend,
                 )
                 assert len(results) == K
-                ids = {result.image.id for result in results}
+                ids = {image_id for image_id, _ in results}
                 truth = self.truth(row, blend, self._neutral(prompt, owner_id))
                 found += len(ids.intersection(truth))
         return found / (K * rows.size)
@@ -182,4 +182,4 @@ def test_an_owner_of_few_gets_them_all(gallery: Gallery) -> None:
             scope=seen_by(owner_id, left_out_ids=frozenset({int(gallery.image_ids[row])})),
             k=K,
         )
-    assert {result.image.id for result in results} == set(gallery.image_ids[[10, 40_000]].tolist())
+    assert {image_id for image_id, _ in results} == set(gallery.image_ids[[10, 40_000]].tolist())

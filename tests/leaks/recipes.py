@@ -109,6 +109,7 @@ RECIPES: dict[str, Recipe] = {
     "deleteComment": Recipe(Reach.KEY, COMMENT, changes=True),
     # Search.
     "searchImages": Recipe(Reach.VIEWER, {"image_id": Names.IMAGE}, asks=True, share=3),
+    "getSearchPage": Recipe(Reach.VIEWER),
     "searchImagePosts": Recipe(Reach.VIEWER, asks=True),
     "searchSimilarImages": Recipe(Reach.VIEWER, asks=True),
     # Classifications.

@@ -10,7 +10,7 @@ from mirada.kernel.errors import Conflict, InvalidInput
 from mirada.runtime import Runtime
 from mirada.search.asked import Asked, current_change_seq
 from mirada.search.queries import QueryKind
-from mirada.search.related import related_images
+from mirada.search.related import RelatedRequest, related_images
 from mirada.search.request import Part, SearchRequest
 from mirada.search.run import run
 from testing.scopes import seen_by
@@ -48,7 +48,7 @@ def test_what_was_just_committed_is_found_by_whoever_asks_for_it(site: Site) -> 
     asked = Asked(seen_by(site.owner_id), current_change_seq(site.runtime))
 
     found = run(site.runtime, like(first, asked))
-    related = related_images(site.runtime, first, asked, k=5)
+    related = related_images(site.runtime, RelatedRequest(first, asked, 5))
 
     assert [each.image.id for each in found.results] == [second]
     assert [each.image.id for each in related.results] == [second]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirada.search.related import Ranked, blended, is_settled
+from mirada.search.blending import Ranked, blended, is_settled
 
 
 @given(

@@ -23,7 +23,7 @@ from mirada.search.cursors import (
 )
 
 SECRET, ME, OTHER = "a secret", "me", "other"
-FIRST = Cursor(Unranked(b"what is asked", [3, 70, 9_000_000_000]), b"a" * 16, 20, 0, b"t" * 12)
+FIRST = Cursor(Unranked(b"what is asked", [3, 70, 9_000_000_000]), 20, 0, b"t" * 12)
 LATER = replace(FIRST, place=InRanking(2**63 - 1, 4_980, 72))
 PARKED = replace(FIRST, place=Unranked())
 

@@ -131,6 +131,7 @@ def test_todays_requests_get_todays_reply(wall: Wall) -> None:
     assert ids_of(body)[0] == shown
     assert set(body) == {
         "results", "verdict", "relevant_count", "way", "permitted_count", "change_seq", "reason", "space",
+        "next", "ranked_count",
     }  # fmt: skip
     assert set(body["results"][0]) == {"image", "similarity", "relevance", "is_relevant"}
     assert wall.search(**{"in": "pictures"}).get_json() == body

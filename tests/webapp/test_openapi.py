@@ -121,9 +121,10 @@ def test_headers_that_are_sent_are_told(document: dict[str, Any]) -> None:
 
 
 QUERIES = {
-    "listSimilarImages": {"limit", "threshold"},
+    "listSimilarImages": {"limit", "threshold", "cursor"},
+    "getSearchPage": {"limit", "cursor"},
     "findSimilarImagePosts": {"limit", "threshold"},
-    "listRelatedImages": {"limit", "blend", "mine"},
+    "listRelatedImages": {"limit", "blend", "mine", "cursor"},
     "listGalleryRelated": {"limit", "blend", "mine"},
     "listStyleSuggestions": {"limit"},
     "searchImagePosts": {"query", "limit"},

@@ -5,18 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flask import request
+from flask import request, url_for
 
 from mirada.kernel.errors import InvalidInput
+from mirada.search import pages
 from mirada.search.asked import Asked
+from mirada.search.found import Found
 from mirada.search.queries import ALL, QueryKind, Source
 from mirada.search.request import DEFAULT_WEIGHTS, Part, SearchRequest
-from mirada.search.run import run
 from webapp.api.likes import liked_in
-from webapp.callers.asking import asked_by_caller
+from webapp.callers.asking import asked_by_caller, pager_of_caller
+from webapp.callers.auth import current_caller
 from webapp.http.current import current_runtime
+from webapp.http.paging import Reply, with_next
 from webapp.http.query_parts import parts_of
-from webapp.http.rest import MIN_CHANGE_SEQ, ApiBlueprint, json_fields, multipart_fields
+from webapp.http.rest import (
+    LINK_HEADER,
+    MIN_CHANGE_SEQ,
+    ApiBlueprint,
+    json_fields,
+    multipart_fields,
+)
 from webapp.schemas.fusion import FUSED_EXAMPLE, SearchedSchema, searched_body
 from webapp.schemas.search import (
     DEFAULT_RESULTS,
@@ -25,6 +34,7 @@ from webapp.schemas.search import (
     PictureQuerySchema,
     SearchSchema,
 )
+from webapp.schemas.search_pages import SearchPageQuerySchema
 
 blueprint = ApiBlueprint(
     "search", __name__, url_prefix="/api/v1/search", description="Find pictures"
@@ -73,13 +83,14 @@ REQUEST_BODY = {
 @blueprint.operation(
     "searchImages",
     "Search by text, picture, stored image or vector",
-    refusals=(400, 403, 404, 409, 413, 415, 422),
+    refusals=(400, 403, 404, 409, 410, 413, 415, 422),
     requestBody=REQUEST_BODY,
     parameters=[MIN_CHANGE_SEQ],
 )
 @blueprint.response(
     200,
     SearchedSchema,
+    headers=LINK_HEADER,
     examples={"pictures": {"value": SEARCH_EXAMPLE}, "fused": {"value": FUSED_EXAMPLE}},
 )
 def search_images() -> Any:
@@ -102,6 +113,9 @@ def search_images() -> Any:
     `score` and says who found it; `threshold` cuts the vector sources and not the words; an
     image that has every word of the text makes the verdict `relevant`. A source that cannot
     be searched just now is in `left_out` with the reason; only when none is left is that an error.
+
+    `next` is the address of the next page, which `cursor` asks for here as well: alone, or with the
+    very search that gave it.
     """
     if request.mimetype == "multipart/form-data":
         query = multipart_fields(MultipartSearchSchema)
@@ -109,9 +123,47 @@ def search_images() -> Any:
         query = json_fields(
             SearchSchema, "Send the query as application/json, or a picture as multipart/form-data."
         )
-    asked = asked_by_caller(own_alone=query["mine"])
-    found = run(current_runtime(), request_of(query, asked))
-    return searched_body(found, asked.audience.viewer_id, liked_in(found.results))
+    asked, pager = asked_by_caller(own_alone=query["mine"]), pager_of_caller()
+    if "cursor" not in query:
+        return _searched(pages.first_page(current_runtime(), request_of(query, asked), pager))
+    # Whoever sends the search again with its cursor learns where it is another one.
+    is_alone = request.get_json().keys() <= {"cursor", "k", "limit"}
+    accepts = any_search if is_alone else pages.same_search(request_of(query, asked))
+    limit = query["k"] or query["limit"]
+    return _searched(pages.next_page(current_runtime(), query["cursor"], pager, accepts, limit))
+
+
+@blueprint.get("")
+@blueprint.operation("getSearchPage", "Get the next page of a search", refusals=(404, 409, 410))
+@blueprint.arguments(SearchPageQuerySchema, location="query")
+@blueprint.response(
+    200,
+    SearchedSchema,
+    headers=LINK_HEADER,
+    examples={"pictures": {"value": SEARCH_EXAMPLE}, "fused": {"value": FUSED_EXAMPLE}},
+)
+def get_search_page(query: dict[str, Any]) -> Any:
+    """Images that come and go meanwhile neither repeat nor hide another one.
+
+    The rest of a search is ranked once, for its second page: the 5,000 best. Each page shows what
+    the caller may see now. A ranking is kept for ten minutes; then its cursors answer 410, and the
+    search begins again without one.
+    """
+    found = pages.next_page(
+        current_runtime(), query["cursor"], pager_of_caller(), any_search, query["limit"]
+    )
+    return _searched(found)
+
+
+def any_search(_: SearchRequest) -> bool:
+    """Return that a cursor which came alone may be of any search."""
+    return True
+
+
+def _searched(found: Found) -> Reply:
+    body = searched_body(found, current_caller().user_id, liked_in(found.results))
+    address = found.cursor and url_for("search.get_search_page", cursor=found.cursor)
+    return with_next(body, address)
 
 
 def request_of(query: dict[str, Any], asked: Asked) -> SearchRequest:

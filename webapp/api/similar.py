@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import request
+from flask import request, url_for
 
+from mirada.search import pages
 from mirada.search.found import Found
 from mirada.search.posts import search_posts
 from mirada.search.queries import QueryKind
-from mirada.search.related import related_images
+from mirada.search.related import RelatedRequest
 from mirada.search.request import Part, SearchRequest
 from mirada.search.run import run
 from webapp.api.images import blueprint
 from webapp.api.likes import liked_in
-from webapp.callers.asking import asked_by_caller
+from webapp.callers.asking import asked_by_caller, pager_of_caller
 from webapp.callers.auth import current_caller
 from webapp.http import unknown
 from webapp.http.current import current_runtime
-from webapp.http.rest import IGNORED_HEADER, MIN_CHANGE_SEQ, json_fields
+from webapp.http.paging import with_next
+from webapp.http.rest import IGNORED_HEADER, LINK_HEADER, MIN_CHANGE_SEQ, json_fields
 from webapp.schemas.search import (
     SEARCH_EXAMPLE,
     FoundSchema,
-    SimilarQuerySchema,
     found_body,
 )
 from webapp.schemas.similar import (
@@ -32,8 +33,9 @@ from webapp.schemas.similar import (
     CaptionParametersSchema,
     CaptionQuerySchema,
     ImagePostSchema,
-    RelatedQuerySchema,
+    RelatedPageQuerySchema,
     RelatedSchema,
+    SimilarPageQuerySchema,
     SimilarPostsQuerySchema,
     image_post,
     related_body,
@@ -44,15 +46,25 @@ from webapp.schemas.similar import (
 @blueprint.operation(
     "listSimilarImages",
     "Find images like this one",
-    refusals=(404, 409, 422),
+    refusals=(404, 409, 410, 422),
     parameters=[MIN_CHANGE_SEQ],
 )
-@blueprint.arguments(SimilarQuerySchema, location="query")
-@blueprint.response(200, FoundSchema, example=SEARCH_EXAMPLE)
+@blueprint.arguments(SimilarPageQuerySchema, location="query")
+@blueprint.response(200, FoundSchema, example=SEARCH_EXAMPLE, headers=LINK_HEADER)
 def list_similar_images(query: dict[str, Any], image_id: int) -> Any:
-    """Best first, never the image itself."""
-    found = _similar(image_id, query)
-    return found_body(found, current_caller().user_id, liked_in(found.results))
+    """Best first, never the image itself. Pages are as those of `POST /api/v1/search`."""
+    runtime, pager, search = current_runtime(), pager_of_caller(), _search(image_id, query)
+    if "cursor" in query:
+        same = pages.same_search(search)
+
+        def accepts(other: SearchRequest) -> bool:
+            return other.parts == search.parts if _came_alone() else same(other)
+
+        found = pages.next_page(runtime, query["cursor"], pager, accepts, _limit(query))
+    else:
+        found = pages.first_page(runtime, search, pager)
+    body = found_body(found, current_caller().user_id, liked_in(found.results))
+    return with_next(body, _next_address(found.cursor))
 
 
 @blueprint.post("/<id:image_id>/similar")
@@ -76,18 +88,30 @@ def find_similar_image_posts(query: dict[str, Any], image_id: int) -> Any:
 @blueprint.operation(
     "listRelatedImages",
     "Find images related by picture and prompt",
-    refusals=(404, 409, 422),
+    refusals=(404, 409, 410, 422),
     parameters=[MIN_CHANGE_SEQ],
 )
-@blueprint.arguments(RelatedQuerySchema, location="query")
-@blueprint.response(200, RelatedSchema, example=RELATED_EXAMPLE)
+@blueprint.arguments(RelatedPageQuerySchema, location="query")
+@blueprint.response(200, RelatedSchema, example=RELATED_EXAMPLE, headers=LINK_HEADER)
 def list_related_images(query: dict[str, Any], image_id: int) -> Any:
-    """Best first, never the image itself; an empty list while it has no vector."""
+    """Best first, never the image itself; an empty list while it has no vector.
+
+    Pages are as those of `POST /api/v1/search`, of the 1,000 best.
+    """
+    runtime, pager = current_runtime(), pager_of_caller()
     asked = asked_by_caller(own_alone=query["mine"])
-    found = related_images(
-        current_runtime(), image_id, asked, k=query["limit"], blend=query["blend"]
-    )
-    return related_body(found, asked.audience.viewer_id, liked_in(found.results))
+    wanted = RelatedRequest(image_id, asked, query["limit"], query["blend"])
+    if "cursor" in query:
+        same = pages.same_related(wanted)
+
+        def accepts(other: RelatedRequest) -> bool:
+            return other.image_id == image_id if _came_alone() else same(other)
+
+        found = pages.next_related(runtime, query["cursor"], pager, accepts, _limit(query))
+    else:
+        found = pages.first_related(runtime, wanted, pager)
+    body = related_body(found, asked.audience.viewer_id, liked_in(found.results))
+    return with_next(body, _next_address(found.cursor))
 
 
 @blueprint.post("/search")
@@ -151,6 +175,27 @@ def _posts(results: list[Any]) -> Any:
 
 
 def _similar(image_id: int, query: dict[str, Any]) -> Found:
+    return run(current_runtime(), _search(image_id, query))
+
+
+def _search(image_id: int, query: dict[str, Any]) -> SearchRequest:
     part, asked = Part(QueryKind.IMAGE_ID, image_id), asked_by_caller()
-    limit, threshold = query["limit"], query["threshold"]
-    return run(current_runtime(), SearchRequest((part,), asked, limit, threshold=threshold))
+    return SearchRequest((part,), asked, query["limit"], threshold=query["threshold"])
+
+
+def _came_alone() -> bool:
+    """Return whether nothing but the page is asked for."""
+    return request.args.keys() <= {"cursor", "limit"}
+
+
+def _limit(query: dict[str, Any]) -> int | None:
+    """Return how many results a further page is to have; None for as many as the one before."""
+    return query["limit"] if "limit" in request.args else None
+
+
+def _next_address(cursor: str | None) -> str | None:
+    """Return the address of the next page of the same list, as it was asked for."""
+    if cursor is None:
+        return None
+    asked = {**(request.view_args or {}), **request.args, "cursor": cursor}
+    return url_for(request.endpoint or "", **asked)

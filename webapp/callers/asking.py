@@ -11,6 +11,7 @@ from mirada.kernel.audience import Scope
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.nsfw import NsfwPolicy
 from mirada.search.asked import Asked
+from mirada.search.pager import Pager
 from webapp.callers.auth import current_caller, require_user
 from webapp.http.current import current_runtime
 from webapp.schemas.filters import filter_of
@@ -56,3 +57,10 @@ def asked_by_caller(fields: Mapping[str, Any] | None = None, *, own_alone: bool 
     if not given.isdecimal() or len(given) > 18:
         raise InvalidInput("X-Min-Change-Seq must be the number that X-Change-Seq gave.")
     return Asked(scope, int(given))
+
+
+def pager_of_caller() -> Pager:
+    """Return what gives the caller further pages of their searches: by their key, where they have one."""
+    caller = current_caller()
+    key_id = None if caller.key is None else caller.key.id
+    return Pager(current_runtime(), caller.user_id, key_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mirada.memory.taste import taste
-from mirada.search.related import related_images
+from mirada.search.related import RelatedRequest, related_images
 from webapp.callers.asking import asked_by_caller
 from webapp.callers.auth import require_user
 from webapp.http.current import current_runtime
@@ -44,9 +44,8 @@ blueprint = ApiBlueprint(
 def list_gallery_related(query: dict[str, Any], image_id: int) -> Any:
     """Best first, never the image itself; empty while it has no vector."""
     asked = asked_by_caller(own_alone=query["mine"])
-    found = related_images(
-        current_runtime(), image_id, asked, k=query["limit"], blend=query["blend"]
-    )
+    request = RelatedRequest(image_id, asked, query["limit"], query["blend"])
+    found = related_images(current_runtime(), request)
     return gallery_body(found.results)
 
 

@@ -166,3 +166,9 @@ def paged(view: Callable[..., Listed[Any]]) -> Callable[..., Reply]:
         return body, 200, {"Link": ", ".join(links)}
 
     return answer
+
+
+def with_next(body: dict[str, Any], address: str | None) -> Reply:
+    """Return a reply that names the address of its next page, None for none, in body and header."""
+    headers = {} if address is None else {"Link": f'<{address}>; rel="next"'}
+    return body | {"next": address}, 200, headers

@@ -156,7 +156,7 @@ class ApiBlueprint(Blueprint):
             answer = self.response(
                 200,
                 page,
-                headers={"Link": header("Pages, RFC 8288.")},
+                headers=LINK_HEADER,
                 example={"results": [example], "count": 1, "next": None, **(beside or {})},
             )(paged(view))
             answer = self.arguments(query, location="query")(answer)
@@ -209,6 +209,8 @@ def request_header(
     }
 
 
+LINK_HEADER = {"Link": header("Pages, RFC 8288.")}
+"""Of every reply that may have a next page."""
 CHANGE_SEQ_HEADER = {
     "X-Change-Seq": header("Number of this change; see X-Min-Change-Seq.", "integer")
 }

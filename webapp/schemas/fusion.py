@@ -9,8 +9,7 @@ import marshmallow as ma
 from marshmallow import validate
 
 from mirada.kernel.similarity import SearchWay
-from mirada.ports import SearchAnswer
-from mirada.search.found import Found, Hit
+from mirada.search.found import Found, Hit, Searched
 from mirada.search.queries import FUSED, Source
 from webapp.schemas.images import IMAGE_EXAMPLE
 from webapp.schemas.replies import ReplySchema
@@ -43,6 +42,8 @@ FUSED_EXAMPLE = {
         {"source": "keywords", "weight": 1.0, "way": None, "permitted_count": None},
     ],
     "left_out": [{"source": "prompts", "reason": "No prompt has been embedded yet."}],
+    "ranked_count": 1,
+    "next": None,
 }
 
 
@@ -145,7 +146,7 @@ def searched_body(found: Found, viewer_id: int | None, liked: Collection[int]) -
     }
 
 
-def _source_body(source: str, weight: float, answer: SearchAnswer | None) -> dict[str, Any]:
+def _source_body(source: str, weight: float, answer: Searched | None) -> dict[str, Any]:
     return {
         "source": source,
         "weight": weight,

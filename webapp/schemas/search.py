@@ -25,6 +25,7 @@ from webapp.schemas.query_parts import (
 )
 from webapp.schemas.replies import ReplySchema
 from webapp.schemas.rules import neither, never, none_of, one_of, together, without
+from webapp.schemas.search_pages import RANKED_COUNT, SEARCH_NEXT, search_cursor
 from webapp.schemas.switches import SwitchField
 
 DEFAULT_RESULTS = 10
@@ -39,6 +40,8 @@ SEARCH_EXAMPLE = {
     "change_seq": 312,
     "reason": None,
     "space": "image:ViT-B-32:laion2b_s34b_b79k:openclip-224-bicubic-v1",
+    "ranked_count": 1,
+    "next": None,
 }
 
 
@@ -108,7 +111,7 @@ class SearchSchema(ma.Schema):
         """Tell which fields go together."""
 
         rules: ClassVar = never(
-            none_of("text", "image_id", "vector", "query"),
+            none_of("text", "image_id", "vector", "query", "cursor"),
             *one_of("text", "image_id", "vector", "query"),
             together("k", "limit"),
             without("text", together(syntax={"const": Syntax.SIGNS.value})),
@@ -152,6 +155,7 @@ class SearchSchema(ma.Schema):
         allow_none=True,
         metadata={"description": "With text: what is fused, and how much each source counts."},
     )
+    cursor = search_cursor()
 
     @ma.validates_schema(pass_original=True)
     def _fused_or_not(self, data: dict[str, Any], given: Any, **_: Any) -> None:
@@ -177,7 +181,7 @@ class MultipartSearchSchema(SearchSchema):
     class Meta:
         """Leave out the fields that only JSON has."""
 
-        exclude = ("vector", "weights")
+        exclude = ("vector", "weights", "cursor")
         rules: ClassVar = never(
             none_of("text", "image_id", "file", "query"),
             together("text", "image_id"),
@@ -264,6 +268,8 @@ class FoundSchema(ReplySchema):
         required=True, allow_none=True, metadata={"description": "Why there are fewer than asked."}
     )
     space = ma.fields.String(required=True)
+    ranked_count = RANKED_COUNT
+    next = SEARCH_NEXT
 
 
 def found_body(found: Found, viewer_id: int | None, liked: Collection[int]) -> dict[str, Any]:
@@ -277,6 +283,7 @@ def found_body(found: Found, viewer_id: int | None, liked: Collection[int]) -> d
         "change_seq": None if viewer_id is None else found.change_seq,
         "reason": found.reason,
         "space": found.ranking.space,
+        "ranked_count": found.ranked_count,
     }
 
 

@@ -17,6 +17,7 @@ from webapp.schemas.numbers import ClampedField, ForgivingField
 from webapp.schemas.query_parts import NOT_BLANK
 from webapp.schemas.replies import MAX_PAGE, ReplySchema, ignored_names, list_of
 from webapp.schemas.search import SimilarQuerySchema
+from webapp.schemas.search_pages import RANKED_COUNT, SEARCH_NEXT, search_cursor
 from webapp.schemas.switches import SwitchField
 
 DEFAULT_RELATED, MAX_RELATED = 12, 20
@@ -26,6 +27,8 @@ RELATED_EXAMPLE = {
     "count": 1,
     "blend": 0.5,
     "reason": "These are all there are that you may see.",
+    "ranked_count": 1,
+    "next": None,
 }
 GALLERY_EXAMPLE = {
     "count": 1,
@@ -45,6 +48,12 @@ GALLERY_EXAMPLE = {
 }
 
 
+class SimilarPageQuerySchema(SimilarQuerySchema):
+    """The same, and which page."""
+
+    cursor = search_cursor()
+
+
 class RelatedQuerySchema(ma.Schema):
     """How many related images, and by what."""
 
@@ -60,6 +69,12 @@ class RelatedQuerySchema(ma.Schema):
     mine = SwitchField(
         load_default=False, metadata={"description": "Only the caller's own images."}
     )
+
+
+class RelatedPageQuerySchema(RelatedQuerySchema):
+    """The same, and which page."""
+
+    cursor = search_cursor()
 
 
 class GalleryQuerySchema(RelatedQuerySchema):
@@ -86,6 +101,8 @@ RelatedSchema = list_of(
     reason=ma.fields.String(
         required=True, allow_none=True, metadata={"description": "Why there are fewer than asked."}
     ),
+    ranked_count=RANKED_COUNT,
+    next=SEARCH_NEXT,
 )
 
 
@@ -120,6 +137,7 @@ def related_body(found: Related, viewer_id: int | None, liked: Collection[int]) 
         "count": len(found.results),
         "blend": found.blend,
         "reason": found.reason,
+        "ranked_count": found.ranked_count,
     }
 
 

@@ -8,8 +8,8 @@ from sqlalchemy.dialects import mysql
 
 from mirada.db.names import PREFIX
 
-revision = "0018"
-down_revision = "0016"
+revision = "0023"
+down_revision = "0022"
 branch_labels = None
 depends_on = None
 

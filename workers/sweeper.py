@@ -14,6 +14,7 @@ from mirada.jobs import leases, sweep
 from mirada.kernel.errors import MiradaError
 from mirada.runtime import Runtime
 from mirada.search import kept
+from mirada.search.query_pictures import forget_expired
 from workers import lease_holder
 
 logger = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ class Sweeper(Loop):
             self._give_up_lost_calls()
             self._delete_old_rankings()
             self._queue_rebuild_if_due()
+            self._forget_query_pictures()
             self._keep_house()
         return rung
 
@@ -112,6 +114,10 @@ class Sweeper(Loop):
             return
         self._next_rebuild_check = time.monotonic() + REBUILD_CHECK_EVERY_S
         queue_due_rebuilds(self._runtime)
+
+    def _forget_query_pictures(self) -> None:
+        with self._runtime.transaction() as session:
+            forget_expired(session)
 
     def _keep_house(self) -> None:
         if time.monotonic() < self._next_housekeeping:

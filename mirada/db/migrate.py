@@ -25,6 +25,7 @@ from mirada.db import (  # noqa: F401 - declare tables on Base
     errors,
     memory_models,
     paging_models,
+    query_models,
     spending_models,
     word_models,
 )

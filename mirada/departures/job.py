@@ -13,6 +13,7 @@ from mirada.db.classifier_models import ClassifiedPicture, Feedback
 from mirada.db.deadlocks import in_transaction
 from mirada.db.memory_models import Comment, Like
 from mirada.db.models import Image
+from mirada.db.query_models import QueryPicture
 from mirada.departures.ending import END_USER, heir_of
 from mirada.feedback.verdicts import delete_feedback
 from mirada.jobs import attempts
@@ -22,6 +23,7 @@ from mirada.pictures.derivatives import remove_picture
 from mirada.pictures.handing_over import forget_marks_of, hand_over
 from mirada.pictures.images import delete_image
 from mirada.runtime import Runtime
+from mirada.search.query_pictures import forget_all_of
 
 Column = InstrumentedAttribute[int]
 PAGE_ROWS = 200
@@ -78,6 +80,7 @@ def _steps(user_id: int, heir_id: int | None) -> tuple[Step, ...]:
         (Feedback.id, Feedback.user_id == user_id, take_back_verdict),
         (Like.image_id, Like.user_id == user_id, forget_marks),
         (Comment.image_id, Comment.user_id == user_id, forget_marks),
+        (QueryPicture.owner_id, QueryPicture.owner_id == user_id, forget_all_of),
         # What a request that began before the end has brought meanwhile.
         images,
     )

@@ -14,7 +14,8 @@ from mirada.ports import VectorIndex
 from mirada.runtime import Runtime
 from mirada.search import queries
 from mirada.search.queries import Query, QueryKind
-from mirada.search.request import Part, SearchRequest, SentPicture
+from mirada.search.query_pictures import query_of_kept
+from mirada.search.request import KeptPicture, Part, SearchRequest, SentPicture
 
 
 def composed(
@@ -74,7 +75,7 @@ def _vectors(
     for place, part in parts.items():
         if place not in texts:
             try:
-                found[place] = _vector(runtime, request, part, kind)
+                found[place] = _vector(runtime, request, part, space)
             except InvalidInput as error:
                 if type(error) is not InvalidInput or len(request.parts) == 1:
                     raise
@@ -83,13 +84,19 @@ def _vectors(
     return {place: found[place] for place in parts}
 
 
-def _vector(runtime: Runtime, request: SearchRequest, part: Part, kind: SpaceKind) -> Query:
+def _vector(
+    runtime: Runtime, request: SearchRequest, part: Part, space: tuple[int, EmbeddingSpace]
+) -> Query:
+    kind, audience = space[1].kind, request.asked.audience
     assert kind is not SpaceKind.CAPTION
-    if isinstance(part.value, SentPicture):
+    if isinstance(part.value, SentPicture | KeptPicture):
         if kind is SpaceKind.PROMPT:
             raise InvalidInput("A picture cannot be compared with prompts.")
-        return queries.of_picture(runtime, part.value.path, part.value.declared_media_type)
+        if isinstance(part.value, SentPicture):
+            return queries.of_picture(runtime, part.value.path, part.value.declared_media_type)
+        with runtime.reading() as session:
+            return query_of_kept(session, part.value.id, audience.viewer_id, space)
     if isinstance(part.value, int):
-        return queries.of_image(runtime, part.value, kind, request.asked.audience)
+        return queries.of_image(runtime, part.value, kind, audience)
     assert isinstance(part.value, list)
     return queries.of_numbers(runtime, part.value, kind)

@@ -36,17 +36,24 @@ class SentPicture:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptPicture:
+    """A picture that the caller keeps to ask with; see `query_pictures`."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """One part of a query: more like this, or less.
 
     Attributes:
         kind: what the value is.
-        value: a text, an image's id, numbers or a received picture, by the kind.
+        value: a text, an image's id, numbers, or a received or kept picture, by the kind.
         weight: how much it counts beside other parts; below 0 for less like this. Never 0.
     """
 
     kind: QueryKind
-    value: str | int | list[float] | SentPicture
+    value: str | int | list[float] | SentPicture | KeptPicture
     weight: float = 1.0
 
 

@@ -89,7 +89,7 @@ def test_words_that_newer_servers_reserve_are_quoted() -> None:
         if column.name.lower() in RESERVED_LATELY
     }
 
-    assert len(found) == 3
+    assert len(found) == 4
     assert all(found.values()), found
 
 

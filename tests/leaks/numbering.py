@@ -17,6 +17,7 @@ from mirada.db.models import (
     User,
     utc_now,
 )
+from mirada.db.query_models import QueryPicture
 from mirada.db.spending_models import CallState, LanguageModelCall
 from tests.leaks.secrets import LEAST_NUMBER
 
@@ -99,11 +100,22 @@ def raise_ids(session: Session, space_id: int) -> None:
                 crc32=0,
                 is_deleted=True,
             ),
+            QueryPicture(
+                id=begin_at(15),
+                owner_id=user.id,
+                space_id=space_id,
+                vector=b"",
+                crc32=0,
+                sha256="0" * 64,
+                thumbnail=b"",
+                byte_size=0,
+                expires_at=utc_now(),
+            ),
             TextContent(id=begin_at(13), sha256="0" * 64, body="ballast"),
             ApiKey(id=begin_at(12), user_id=user.id, prefix="mrd_ballast", sha256="0" * 64),
         ]
     )
     session.flush()
     # These go on counting without the row; what the others count from has to stay.
-    for table in (Feedback, Comment, Image, TextContent, LanguageModelCall):
+    for table in (Feedback, Comment, Image, TextContent, LanguageModelCall, QueryPicture):
         session.execute(delete(table).where(table.id >= LEAST_NUMBER))

@@ -33,6 +33,7 @@ def plant(world: World) -> None:
     _draw(world)
     _group(world)
     _take_away(world)
+    _keep_query_pictures(world)
     _guard_rows(world)
 
 
@@ -303,6 +304,18 @@ def _guard_ids(world: World, what: str, who: str) -> None:
         if text_id is not None:
             # Who else wrote the same would show.
             vault.number(text_id, f"text id of {field}", what, [])
+
+
+def _keep_query_pictures(world: World) -> None:
+    """Keep pictures that only their sender may ask with."""
+    world.ids["query pictures"] = []
+    for seed in (960, 961):
+        content = drawn(seed)
+        form = (("file", Upload(content, "query.png", "image/png")),)
+        kept = world.told("owner", "POST", "/api/v1/query-pictures", form=form)
+        world.ids["query pictures"].append(kept["id"])
+        world.vault.number(kept["id"], "id", f"query picture {seed}", ["owner"])
+        world.vault.content(content, f"query picture {seed}", ["owner"])
 
 
 def _guard_rows(world: World) -> None:

@@ -63,6 +63,7 @@ class Pools:
             Names.COMMENT: world.ids["comments"],
             Names.USER: [world.user_ids["owner"]],
             Names.KEY: world.ids["keys"],
+            Names.QUERY_PICTURE: world.ids["query pictures"],
         }
         """Names of what somebody else has."""
         numbers = [*self.unseen_ids, *world.ids["owner's jobs"], *world.ids["verdicts"]]
@@ -89,6 +90,7 @@ class Pools:
             "user_id": [*world.user_ids.values(), *ODD_NUMBERS],
             "heir_id": [*world.user_ids.values(), *ODD_NUMBERS],
             "key_id": [*world.ids["keys"], *ODD_NUMBERS],
+            "picture_id": [*world.ids["query pictures"], *ODD_NUMBERS],
             "user": [*world.user_ids.values(), *ODD_NUMBERS],
             "days": [1, 30, 90, 0, "x"],
             "username": ["nobody", "stranger", "STRANGER", "x y"],
@@ -138,7 +140,10 @@ class Pools:
             "X-Request-ID": [*self._request_ids(), "mine-1"],
             "Idempotency-Key": [*self._idempotency_keys(), "mine-1", "mine-2"],
         }
-        self._of_operation = {("signIn", "key"): [None, "", *world.void_tokens()]}
+        self._of_operation: dict[tuple[str, str], Sequence[Any]] = {
+            ("signIn", "key"): [None, "", *world.void_tokens()],
+            ("searchImages", "query"): self._parts(words, vectors[0].tolist()),
+        }
         query = [pictures[what].content for what in (*UNSEEN, "remembered", "mine")]
         query += [public[0].content, reencoded(pictures["private"].content)]
         lent = pictures["lent"].content
@@ -150,6 +155,14 @@ class Pools:
         ]
         junk = [b"", b"GIF89a", lent[: len(lent) // 2]]
         self._files = {False: [*query, *kept[3:4], *junk], True: [*kept, *junk]}
+
+    def _parts(self, words: Sequence[str], vector: Sequence[float]) -> list[list[dict[str, Any]]]:
+        """Return queries of several parts; each value is one list."""
+        named = [{"image_id": number} for number in (*self.unseen_ids, *self.public_ids[:2])]
+        named += [{"picture": number} for number in self.private[Names.QUERY_PICTURE]]
+        queries: list[list[dict[str, Any]]] = [[{"text": words[0]}, each] for each in named]
+        queries += [[{"text": words[0]}, {**each, "weight": -1}] for each in named]
+        return [*queries, [{"vector": vector}, {"text": words[-1], "weight": -2}], []]
 
     def files(self, recipe: Recipe) -> list[bytes]:
         """Return the pictures that are sent to an operation."""

@@ -37,6 +37,7 @@ class Names(StrEnum):
     COMMENT = "comment"
     USER = "user"
     KEY = "key"
+    QUERY_PICTURE = "query picture"
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ def _image(reach: Reach = Reach.VIEWER, **more: bool | float) -> Recipe:
     return Recipe(reach, {"image_id": Names.IMAGE}, **more)  # type: ignore[arg-type]
 
 
+QUERY_PICTURE = {"picture_id": Names.QUERY_PICTURE}
 COMMENT = {"image_id": Names.IMAGE, "comment_id": Names.COMMENT}
 NO_ADMIN = frozenset({"admin"})
 
@@ -110,6 +112,11 @@ RECIPES: dict[str, Recipe] = {
     # Search.
     "searchImages": Recipe(Reach.VIEWER, {"image_id": Names.IMAGE}, asks=True, share=3),
     "getSearchPage": Recipe(Reach.VIEWER),
+    "listQueryPictures": Recipe(Reach.KEY),
+    "keepQueryPicture": Recipe(Reach.KEY, share=0.3),
+    "getQueryPicture": Recipe(Reach.KEY, QUERY_PICTURE),
+    "getQueryPictureThumbnail": Recipe(Reach.KEY, QUERY_PICTURE),
+    "deleteQueryPicture": Recipe(Reach.KEY, QUERY_PICTURE, changes=True),
     "searchImagePosts": Recipe(Reach.VIEWER, asks=True),
     "searchSimilarImages": Recipe(Reach.VIEWER, asks=True),
     # Classifications.

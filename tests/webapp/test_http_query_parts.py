@@ -111,7 +111,8 @@ MALFORMED: list[tuple[Any, str]] = [
     ([{"vector": on_arc(0)}, {"vector": [0.0] * 8}], "Part 2 of the query: A vector of zeros"),
     ([{"vector": on_arc(0)}, {"vector": on_arc(180)}], "cancel each other out"),
     ([{"picture": "file"}], "exactly one of that name"),
-    ([{"picture": ""}], "Length must be between"),
+    ([{"picture": ""}], "Must be the id of a query picture"),
+    ([{"picture": True}], "Must be the id of a query picture"),
     ([7], "Invalid input type"),
     ([None], "may not be null"),
 ]

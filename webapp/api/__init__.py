@@ -17,6 +17,7 @@ from webapp.api import (
     labels,
     likes,
     models,
+    query_pictures,
     search,
     session,
     similar,  # noqa: F401 - adds its routes to the blueprint of images
@@ -34,6 +35,7 @@ def register(api: MiradaApi) -> None:
         likes,
         comments,
         search,
+        query_pictures,
         feedback,
         embeddings,
         jobs,

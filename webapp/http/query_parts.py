@@ -10,7 +10,7 @@ from flask import request
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.signs import read_signs
 from mirada.search.queries import QueryKind
-from mirada.search.request import Part
+from mirada.search.request import KeptPicture, Part
 from webapp.http.uploads import part_of_upload, parts_of_uploads
 from webapp.schemas.query_parts import MAX_PARTS
 from webapp.schemas.search import Syntax
@@ -60,7 +60,7 @@ def _of_signs(text: str) -> tuple[Part, ...]:
 
 
 def _of_list(listed: list[dict[str, Any]]) -> tuple[Part, ...]:
-    names = [each["picture"] for each in listed if "picture" in each]
+    names = [each["picture"] for each in listed if isinstance(each.get("picture"), str)]
     sent = parts_of_uploads(names) if names or request.files else {}
     parts = []
     for each in listed:
@@ -69,5 +69,6 @@ def _of_list(listed: list[dict[str, Any]]) -> tuple[Part, ...]:
             name = next(name for name in KINDS if name in each)
             parts.append(Part(KINDS[name], each[name], each["weight"]))
         else:
-            parts.append(Part(QueryKind.PICTURE, sent[value], each["weight"]))
+            picture = KeptPicture(value) if isinstance(value, int) else sent[value]
+            parts.append(Part(QueryKind.PICTURE, picture, each["weight"]))
     return tuple(parts)

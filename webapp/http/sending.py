@@ -116,6 +116,18 @@ def send_derivative(image: Any, side_px: int) -> Response:
     return _webp(image, webp, f"{side_px}-{EDITION}")
 
 
+def send_kept_copy(webp: bytes, sha256: str) -> Response:
+    """Return the small copy of a query picture, for its sender alone.
+
+    Args:
+        webp: the copy.
+        sha256: of the picture that it is a copy of.
+    """
+    response = Response(webp, mimetype="image/webp")
+    response.set_etag(f"{sha256[:32]}-query")
+    return _kept_private(_conditional(response, len(webp)))
+
+
 def _webp(image: Any, webp: bytes, kind: str) -> Response:
     response = Response(webp, mimetype="image/webp")
     response.headers["Content-Disposition"] = f'inline; filename="{image.id}.webp"'
@@ -170,6 +182,10 @@ def shown_by_any_site(response: Response) -> Response:
 def _private(response: Response, image: Any) -> Response:
     if image.is_public:
         shown_by_any_site(response)
+    return _kept_private(response)
+
+
+def _kept_private(response: Response) -> Response:
     # Visibility can change at any time, so every use asks again; the tag makes that cheap.
     response.headers["Cache-Control"] = "private, no-cache"
     response.headers["Content-Security-Policy"] = PICTURE_POLICY

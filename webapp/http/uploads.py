@@ -207,7 +207,7 @@ def parts_of_uploads(names: Sequence[str]) -> dict[str, SentPicture]:
                 + (
                     "."
                     if request.mimetype == "multipart/form-data"
-                    else ", as multipart/form-data."
+                    else ", as multipart/form-data. A kept query picture is named by its id, a number."
                 )
             )
             raise InvalidInput(message, fields={"query": [message]})

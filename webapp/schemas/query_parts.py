@@ -42,6 +42,20 @@ class NumbersField(ma.fields.List):
         return value
 
 
+class PictureField(ma.fields.Field[int | str]):
+    """The id of a query picture, or the name of a file part of the same body."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any
+    ) -> int | str:
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        if not is_number and not (isinstance(value, str) and 0 < len(value) <= MAX_FIELD_NAME):
+            raise ma.ValidationError(
+                "Must be the id of a query picture, or in a multipart body the name of a file part."
+            )
+        return int(value) if is_number else str(value)
+
+
 def text_field() -> ma.fields.String:
     """Return the field of a text to look for."""
     return ma.fields.String(
@@ -80,9 +94,14 @@ class QueryPartSchema(ma.Schema):
     text = text_field()
     image_id = image_field()
     vector = vector_field()
-    picture = ma.fields.String(
-        validate=validate.Length(1, MAX_FIELD_NAME),
-        metadata={"description": "In a multipart body: the name of the part with the file."},
+    picture = PictureField(
+        metadata={
+            "description": "The id of a query picture (POST /api/v1/query-pictures), or in a multipart "
+            "body the name of the part with the file.",
+            "type": ["integer", "string"],
+            "maxLength": MAX_FIELD_NAME,
+            "minLength": 1,
+        }
     )
     weight = ma.fields.Float(
         load_default=1.0,

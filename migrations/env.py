@@ -9,6 +9,7 @@ from mirada.db import (  # noqa: F401 - declare tables on Base, and how Alembic 
     memory_models,
     paging_models,
     query_models,
+    recall_models,
     resumable,
     spending_models,
     word_models,

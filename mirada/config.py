@@ -71,7 +71,6 @@ NOT_BUILT = {
     "QUOTA_IMAGES": "Nobody's uploads are counted against a limit yet.",
     "TRASH_DAYS": "What is deleted is gone at once; there is no trash yet.",
     "AUDIT_DAYS": "No audit trail is kept yet.",
-    "RECALL_SAMPLE": "Searches are not measured while they are served yet.",
     "WEBHOOK_HOSTS": "Nobody is called when something happens yet.",
 }
 """Settings that are planned and do nothing, and why. Whoever counts on one is told at start."""
@@ -263,6 +262,13 @@ class Settings(BaseSettings):
     )
     index_recall_target: float = Field(
         0.98, gt=0, le=1, description="Recall@10 an index build must reach against exact search."
+    )
+    recall_sample: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="Share of searches that a worker repeats exactly, to measure recall while serving. "
+        "0: none.",
     )
 
     # Classifier.

@@ -242,6 +242,9 @@ class VectorSource(Protocol):
     def permitted(self, scope: Scope) -> Select[int]:
         """Return the SELECT of the same ids, for an index that searches in the database itself."""
 
+    def changed_among(self, ids: Sequence[int], change_seq: int) -> frozenset[int]:
+        """Return which of these ids have a higher number, or no row any more."""
+
     def count_live(self) -> int:
         """Return the number of live rows of the space."""
 

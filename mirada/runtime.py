@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -22,8 +22,9 @@ from mirada.adapters.encoders.query_cache import QueryCache, QueryEncoder
 from mirada.adapters.encoders.sentence_encoder import SentenceEncoder
 from mirada.adapters.image_decoder.sandbox import SandboxedDecoder
 from mirada.adapters.image_store.local import LocalImageStore
+from mirada.adapters.vector_index.sampled import SampledIndex
 from mirada.config import BUNDLED_MODEL_DIR, Settings
-from mirada.db import spaces, waits
+from mirada.db import recall_rows, spaces, waits
 from mirada.db.key_usage import KeyUsage
 from mirada.db.migrate import differences, revisions, upgrade_to_head
 from mirada.db.probe_texts import probe_texts
@@ -32,7 +33,9 @@ from mirada.db.vector_rows import DatabaseVectors
 from mirada.kernel.circuit import CircuitBreaker
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind
 from mirada.kernel.errors import Unavailable
+from mirada.kernel.live_recall import Sample
 from mirada.kernel.model_families import ends_on
+from mirada.kernel.ways import Trust
 from mirada.ports import (
     Doorbell,
     Grouping,
@@ -305,13 +308,14 @@ class Runtime:
             from mirada.adapters.vector_index.faiss.following import follower
             from mirada.adapters.vector_index.faiss.index import FaissIndex
 
-            index = self._closing(
+            index = self._sampled(
+                space_id,
                 FaissIndex(
                     self.vector_source(space_id),
                     self.settings.faiss_index_dir,
                     recall_target=self.settings.index_recall_target,
                     extra_queries=lambda: self._text_queries(space_id),
-                )
+                ),
             )
             following = follower(index)
             following.start()
@@ -319,6 +323,24 @@ class Runtime:
             return index
 
         return self.remembered(f"index:{space_id}", build)
+
+    def _sampled(self, space_id: int, index: VectorIndex) -> VectorIndex:
+        """Return the index, measured while it serves unless RECALL_SAMPLE is 0; it is closed with us."""
+        share = self.settings.recall_sample
+        if not share:
+            return self._closing(index)
+
+        def keep(samples: Sequence[Sample]) -> None:
+            with self.transaction() as session:
+                recall_rows.keep(session, space_id, samples)
+
+        def learned(snapshot: str) -> Trust:
+            with self.reading() as session:
+                return recall_rows.trust(session, space_id, snapshot)
+
+        sampled = self._closing(SampledIndex(index, share, keep, learned))
+        sampled.start()
+        return sampled
 
     @property
     def grouping(self) -> Grouping:

@@ -6,7 +6,7 @@ from mirada.captions import job as captions
 from mirada.classify import batch, expansions
 from mirada.departures import job as departures
 from mirada.drawing import job as drawing
-from mirada.embedding import backfill, index_rebuild
+from mirada.embedding import backfill, index_rebuild, live_recall
 from mirada.embedding import job as embedding
 from mirada.groups import job as groups
 from mirada.jobs.kinds import Kind
@@ -17,6 +17,7 @@ KINDS: dict[str, Kind] = {
         embedding,
         backfill,
         index_rebuild,
+        live_recall,
         groups,
         expansions,
         batch,

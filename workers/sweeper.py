@@ -10,6 +10,7 @@ import redis
 
 from mirada.background import JOIN_TIMEOUT_S, Loop
 from mirada.embedding.index_rebuild import queue_due_rebuilds
+from mirada.embedding.live_recall import queue_measurements
 from mirada.jobs import leases, sweep
 from mirada.kernel.errors import MiradaError
 from mirada.runtime import Runtime
@@ -75,6 +76,7 @@ class Sweeper(Loop):
             self._delete_old_rankings()
             self._queue_rebuild_if_due()
             self._forget_query_pictures()
+            queue_measurements(self._runtime)
             self._keep_house()
         return rung
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from sqlalchemy import ColumnElement, Select, and_, delete, false, func, select, update
 
 from mirada.db import changes
+from mirada.db.chunks import rows_in
 from mirada.db.models import IndexSnapshot, Installation, Lease, Space, utc_now
 from mirada.db.passing import PassingVectors
 from mirada.db.permitted_vectors import permitted_vectors
@@ -95,6 +96,13 @@ class DatabaseVectors:
     def permitted(self, scope: Scope) -> Select[int]:
         """Return the SELECT of the same ids."""
         return permitted_vectors(self._table, self._space_id, scope)
+
+    def changed_among(self, ids: Sequence[int], change_seq: int) -> frozenset[int]:
+        """Return which of these ids have a higher number, or no row any more."""
+        row = self._table.entity
+        same = select(row.id).where(row.space_id == self._space_id, row.change_seq <= change_seq)
+        with self._database.reading() as session:
+            return frozenset(ids) - {id_ for (id_,) in rows_in(session, same, row.id, ids)}
 
     def count_live(self) -> int:
         """Return how many live rows the space has."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from mirada.db import recall_rows
 from mirada.db.models import ApiKey, IdempotencyKey, Job, Role, User, utc_now
 from mirada.jobs import ledger
 from mirada.kernel.errors import Conflict, InvalidInput, NotFound
@@ -61,6 +62,7 @@ def end_user(
         .execution_options(synchronize_session=False)
     )
     session.execute(delete(IdempotencyKey).where(IdempotencyKey.owner_id == row.id))
+    recall_rows.forget_viewer(session, row.id)
     session.flush()
     return ledger.enqueue(
         session,

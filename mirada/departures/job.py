@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from mirada.classify.remembered import forget
+from mirada.db import recall_rows
 from mirada.db.classifier_models import ClassifiedPicture, Feedback
 from mirada.db.deadlocks import in_transaction
 from mirada.db.memory_models import Comment, Like
@@ -46,6 +47,8 @@ def clear_away(runtime: Runtime, attempt: Attempt) -> None:
             with suppress(NotFound):
                 _do(runtime, step, each)
             done += 1
+    with runtime.transaction() as session:
+        recall_rows.forget_viewer(session, user_id)
     attempts.finish_alone(runtime, attempt)
 
 

@@ -22,3 +22,8 @@ def wilson_low(successes: float, trials: float, z: float = ONE_SIDED) -> float:
     middle = share + square / (2 * trials)
     half = z * math.sqrt(share * (1 - share) / trials + square / (4 * trials * trials))
     return max(0.0, (middle - half) / (1 + square / trials))
+
+
+def wilson_high(successes: float, trials: float, z: float = ONE_SIDED) -> float:
+    """Return the upper end of the same interval, in [0, 1]; 1 without trials."""
+    return 1.0 - wilson_low(trials - successes, trials, z)

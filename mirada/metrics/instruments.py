@@ -158,6 +158,20 @@ SNAPSHOT_EF_SEARCH = Gauge(
     registry=INSTRUMENTS,
 )
 
+LIVE_RECALL = Counter(
+    "mirada_live_recall_neighbours",
+    "True nearest neighbours of searches that were repeated exactly, and whether they had been found.",
+    ("space", "form", "way", "share", "outcome"),
+    registry=INSTRUMENTS,
+)
+WAY_FACTOR = Gauge(
+    "mirada_index_way_factor",
+    "How many times wider than measured a way is searched for a form of query; 0 where it is left out.",
+    ("space", "form", "way"),
+    multiprocess_mode="livemin",
+    registry=INSTRUMENTS,
+)
+
 DATABASE_CONNECTIONS = Gauge(
     "mirada_database_connections",
     "Connections to the database that are in use or kept open.",

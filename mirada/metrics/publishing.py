@@ -97,6 +97,9 @@ class Publisher:
             (to.SNAPSHOT_EF_SEARCH, status.parameters.get("ef_search") or math.nan),
         ):
             gauge.labels(space.name).set(value)
+        for way in status.ways:
+            factor = way.factor if way.is_in_use else 0.0
+            to.WAY_FACTOR.labels(space.name, way.form, way.way).set(factor)
 
     def _connections(self) -> None:
         connections = self._runtime.database.connections()

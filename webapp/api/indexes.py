@@ -9,7 +9,9 @@ from flask import url_for
 
 from mirada.db import spaces
 from mirada.embedding.index_rebuild import REBUILD_INDEX
+from mirada.embedding.live_recall import LiveRecall, Recall, live_recall
 from mirada.jobs import ledger
+from mirada.ports import IndexStatus
 from webapp.callers.auth import current_caller, require_administrator, require_user
 from webapp.http.creations import queued
 from webapp.http.current import current_runtime, request_id
@@ -33,6 +35,28 @@ INDEX_EXAMPLE = {
     "structure": "hnsw",
     "parameters": {"hnsw_m": 32, "ef_construction": 128, "ef_search": 96},
     "recall": {"recall_at_10": 0.991},
+    "ways": [
+        {
+            "form": "text",
+            "way": "hnsw",
+            "is_in_use": True,
+            "reason": None,
+            "setting": 128,
+            "factor": 1,
+            "recall": 0.993,
+            "recall_at_least": 0.984,
+            "probes": 128,
+            "live": {
+                "queries": 412,
+                "recall": 0.991,
+                "at_least": 0.981,
+                "at_most": 0.996,
+                "by_share": {
+                    "all": {"queries": 412, "recall": 0.991, "at_least": 0.981, "at_most": 0.996}
+                },
+            },
+        }
+    ],
     "url": "/api/v1/indexes/1",
 }
 
@@ -45,6 +69,71 @@ def _of_everybody() -> ma.fields.Integer:
             "description": "Private pictures included, so null unless an administrator asks."
         },
     )
+
+
+class RecallSchema(ReplySchema):
+    """Recall@10 of live searches that a worker repeated exactly: RECALL_SAMPLE of all."""
+
+    queries = ma.fields.Integer(required=True)
+    recall = ma.fields.Float(required=True)
+    at_least = ma.fields.Float(
+        required=True, metadata={"description": "The true recall is lower 5 times in 100."}
+    )
+    at_most = ma.fields.Float(
+        required=True, metadata={"description": "The true recall is higher 5 times in 100."}
+    )
+
+
+class LiveRecallSchema(RecallSchema):
+    """The same of all live searches of one form and way, and by how much they were allowed to find."""
+
+    by_share = ma.fields.Dict(
+        keys=ma.fields.String(),
+        values=ma.fields.Nested(RecallSchema),
+        required=True,
+        metadata={
+            "description": "By the permitted share of what is there: `all`, `10-99 %`, `1-10 %`, "
+            "`below 1 %`."
+        },
+    )
+
+
+class WaySchema(ReplySchema):
+    """One way of searching for one form of query, as measured at the build and while serving."""
+
+    form = ma.fields.String(
+        required=True,
+        metadata={
+            "description": "`picture`, `blend` (a sum of several), or `text` among pictures."
+        },
+    )
+    way = ma.fields.String(required=True, metadata={"description": "`quantised` or `hnsw`."})
+    is_in_use = ma.fields.Boolean(required=True)
+    reason = ma.fields.String(
+        required=True, allow_none=True, metadata={"description": "Why it is left out."}
+    )
+    setting = ma.fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "For ten results: the beam of a walk through the graph, or how many "
+            "candidates of a quantised scan are compared exactly."
+        },
+    )
+    factor = ma.fields.Float(
+        required=True,
+        metadata={
+            "description": "How many times wider it is searched, because live recall was low."
+        },
+    )
+    recall = ma.fields.Float(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Recall@10 of the build's probes."},
+    )
+    recall_at_least = ma.fields.Float(required=True, allow_none=True)
+    probes = ma.fields.Integer(required=True)
+    live = ma.fields.Nested(LiveRecallSchema, required=True, allow_none=True)
 
 
 class IndexSchema(ReplySchema):
@@ -68,6 +157,14 @@ class IndexSchema(ReplySchema):
     structure = ma.fields.String(required=True)
     parameters = ma.fields.Dict(required=True)
     recall = ma.fields.Dict(required=True)
+    ways = ma.fields.List(
+        ma.fields.Nested(WaySchema),
+        required=True,
+        metadata={
+            "description": "Of the shorter ways than an exact scan; empty where there is none, and for "
+            "all but administrators."
+        },
+    )
     url = ma.fields.String(required=True)
 
 
@@ -151,6 +248,44 @@ def _body(space: Any) -> dict[str, Any]:
         "snapshot": status.snapshot,
         "snapshot_change_seq": status.snapshot_change_seq,
     }
-    if current_caller().is_administrator:
-        return body | of_everybody | {"recall": dict(status.recall)}
-    return body | dict.fromkeys(of_everybody) | {"recall": {}}
+    if not current_caller().is_administrator:
+        return body | dict.fromkeys(of_everybody) | {"recall": {}, "ways": []}
+    return body | of_everybody | {"recall": dict(status.recall), "ways": _ways(space.id, status)}
+
+
+def _ways(space_id: int, status: IndexStatus) -> list[dict[str, Any]]:
+    """Return the fields for each `WaySchema`."""
+    with current_runtime().reading() as session:
+        measured = live_recall(session, space_id, status.snapshot)
+    live = {(each.form, each.way): each for each in measured}
+    return [
+        {
+            "form": way.form.value,
+            "way": way.way.value,
+            "is_in_use": way.is_in_use,
+            "reason": way.reason,
+            "setting": way.setting,
+            "factor": way.factor,
+            "recall": way.recall,
+            "recall_at_least": way.recall_at_least,
+            "probes": way.probes,
+            "live": _live(live.get((way.form, way.way))),
+        }
+        for way in status.ways
+    ]
+
+
+def _live(recall: LiveRecall | None) -> dict[str, Any] | None:
+    if recall is None:
+        return None
+    by_share = {share.value: _recall(each) for share, each in recall.by_share.items()}
+    return _recall(recall.whole) | {"by_share": by_share}
+
+
+def _recall(recall: Recall) -> dict[str, Any]:
+    return {
+        "queries": recall.queries,
+        "recall": recall.share,
+        "at_least": recall.at_least,
+        "at_most": recall.at_most,
+    }

@@ -8,6 +8,7 @@ from mirada.db import (  # noqa: F401 - declare tables on Base, and how Alembic 
     classifier_models,
     memory_models,
     paging_models,
+    pgvector_models,
     query_models,
     recall_models,
     resumable,

@@ -65,7 +65,6 @@ NOT_BUILT = {
     "RATE_LIMITS": "Requests are not counted here yet; a proxy can limit them.",
     "ENCODER_URL": "Each process still loads its own encoder; another deployment cannot be asked.",
     "MILVUS_URI": "No Milvus is needed or asked; FAISS and the database do that work.",
-    "VECTOR_BACKEND": "The index is FAISS, or an exact search; there is nothing to choose yet.",
     "ENCODER_ENGINE": "The encoder runs on PyTorch; there is nothing to choose yet.",
     "QUOTA_BYTES": "Nobody's uploads are counted against a limit yet.",
     "QUOTA_IMAGES": "Nobody's uploads are counted against a limit yet.",
@@ -88,6 +87,18 @@ class OpenAs(StrEnum):
 
     USER = "user"
     ADMINISTRATOR = "administrator"
+
+
+class VectorBackend(StrEnum):
+    """The searcher of vectors: FAISS in each process, pgvector in PostgreSQL, or a plain comparison of all.
+
+    AUTO is pgvector where the database is PostgreSQL and has it, and FAISS elsewhere.
+    """
+
+    AUTO = "auto"
+    FAISS = "faiss"
+    PGVECTOR = "pgvector"
+    EXACT = "exact"
 
 
 class InvalidSettings(MiradaError):
@@ -260,6 +271,11 @@ class Settings(BaseSettings):
         None,
         description="Accepted for older configurations, and no limit any more: every image is searched.",
     )
+    vector_backend: VectorBackend = Field(
+        VectorBackend.AUTO,
+        description="What searches vectors. auto: pgvector where the database is PostgreSQL and has it, else "
+        "FAISS; exact: every vector is compared, in memory, for small collections.",
+    )
     index_recall_target: float = Field(
         0.98, gt=0, le=1, description="Recall@10 an index build must reach against exact search."
     )
@@ -408,6 +424,18 @@ class Settings(BaseSettings):
             return checked_size(value)
         except MiradaError as error:
             raise ValueError(error.detail) from error
+
+    @field_validator("vector_backend")
+    @classmethod
+    def _where_pgvector_is(cls, value: VectorBackend, info: ValidationInfo) -> VectorBackend:
+        if value is not VectorBackend.PGVECTOR or "database_url" not in info.data:
+            return value
+        url: SecretStr | None = info.data["database_url"]
+        if url is None or not url.get_secret_value().startswith("postgres"):
+            raise ValueError(
+                "pgvector needs a DATABASE_URL of PostgreSQL; auto chooses what is there"
+            )
+        return value
 
     @field_validator("log_level", mode="before")
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -268,6 +269,110 @@ class VectorSource(Protocol):
 
     def purge_tombstones(self) -> int:
         """Remove tombstones older than every valid snapshot, and return their number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """Vectors found by one query in the database, nearest by their rounded copies first.
+
+    Attributes:
+        ids: (n,) int64 embedding ids.
+        vectors: (n, d) float32 as stored; a damaged one is left out of both.
+        last: the inner product of the query with the copy of the last one found; None where there
+            are no more.
+    """
+
+    ids: npt.NDArray[np.int64]
+    vectors: Matrix
+    last: float | None
+
+
+class CopiesAtOneTime(Protocol):
+    """The copies in one transaction. Used by one thread."""
+
+    @property
+    def change_seq(self) -> int:
+        """The number of the change counter that it reflects."""
+
+    @property
+    def graph(self) -> Mapping[str, Any] | None:
+        """The description that `CopiesGraph.describe` was given; None where there is no graph."""
+
+    def count(self, permitted: Select[int]) -> int:
+        """Return how many vectors a SELECT of ids permits."""
+
+    def sample(self, permitted: Select[int] | None, most: int, *, are_few: bool) -> Matrix:
+        """Return the (n, d) stored vectors of the permitted ids that are first in `sampling_order`.
+
+        Args:
+            permitted: ids; None permits all.
+            most: of them.
+            are_few: they are better gathered and sorted than met in passing.
+        """
+
+    def scan(
+        self, query: Vector, most: int, permitted: Select[int], *, within: float | None = None
+    ) -> Near:
+        """Return the nearest permitted vectors, all of them compared.
+
+        Args:
+            query: (d,).
+            most: of them.
+            permitted: ids.
+            within: least inner product with a copy; None for any.
+        """
+
+    def walk(self, query: Vector, most: int, ef_search: int, permitted: Select[int] | None) -> Near:
+        """Return permitted vectors that a walk through the graph finds nearest.
+
+        It goes on until there are as many, or a limit of the server's is met.
+
+        Args:
+            query: (d,).
+            most: of them.
+            ef_search: the beam, 1 to 1,000.
+            permitted: ids; None permits all.
+        """
+
+
+class CopiesGraph(Protocol):
+    """The graph over the copies: it is built while searches and changes go on."""
+
+    def build(self, rows: int, m: int, ef_construction: int, progress: RebuildProgress) -> None:
+        """Build it anew.
+
+        Args:
+            rows: about how many copies there are.
+            m: links of a row, 2 to 100.
+            ef_construction: beam while building, at least 2 m.
+            progress: called about once a second; what it raises ends the build.
+
+        Raises:
+            Unavailable: the database cannot be reached.
+        """
+
+    def describe(self, described: Mapping[str, Any]) -> None:
+        """Keep what is known of it, as JSON."""
+
+    def remove(self) -> None:
+        """Remove it; every vector is compared from then on."""
+
+    def version(self) -> str:
+        """Return the version of what searches."""
+
+    def byte_size(self) -> int:
+        """Return its bytes; 0 where there is none."""
+
+
+class VectorCopies(Protocol):
+    """Copies of one space's vectors in a form that the database itself can search. Thread-safe."""
+
+    @property
+    def graph(self) -> CopiesGraph:
+        """The graph over them."""
+
+    def moment(self) -> AbstractContextManager[CopiesAtOneTime]:
+        """Enter one transaction. Raises Unavailable."""
 
 
 @dataclass(frozen=True, slots=True)

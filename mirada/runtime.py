@@ -23,16 +23,18 @@ from mirada.adapters.encoders.sentence_encoder import SentenceEncoder
 from mirada.adapters.image_decoder.sandbox import SandboxedDecoder
 from mirada.adapters.image_store.local import LocalImageStore
 from mirada.adapters.vector_index.sampled import SampledIndex
-from mirada.config import BUNDLED_MODEL_DIR, Settings
+from mirada.config import BUNDLED_MODEL_DIR, Settings, VectorBackend
 from mirada.db import recall_rows, spaces, waits
 from mirada.db.key_usage import KeyUsage
 from mirada.db.migrate import differences, revisions, upgrade_to_head
+from mirada.db.pgvector.filling import prepare
+from mirada.db.pgvector.reading import CopiedVectors
 from mirada.db.probe_texts import probe_texts
 from mirada.db.session import Database, make_engine
 from mirada.db.vector_rows import DatabaseVectors
 from mirada.kernel.circuit import CircuitBreaker
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind
-from mirada.kernel.errors import Unavailable
+from mirada.kernel.errors import DatabaseRefused, Unavailable
 from mirada.kernel.live_recall import Sample
 from mirada.kernel.model_families import ends_on
 from mirada.kernel.ways import Trust
@@ -52,6 +54,8 @@ from mirada.private_files import kept_secret
 logger = logging.getLogger(__name__)
 Port = TypeVar("Port")
 Tower = TypeVar("Tower", bound=TextEncoder)
+STATUS_POLL_S = 5.0
+"""How often a process asks the database for what health and metrics tell of an index in PostgreSQL."""
 EncoderKind = Literal[SpaceKind.IMAGE, SpaceKind.PROMPT]
 """Kinds whose encoder the runtime chooses; `mirada.captions` chooses the one of captions."""
 
@@ -94,6 +98,12 @@ class Runtime:
         """Bring the database to this version's tables; concurrent callers wait for one another."""
         with waits.waiting_as(waits.MIGRATIONS):
             upgrade_to_head(self.database.engine)
+        if self._is_postgresql:
+            # Copying what is there takes seconds a hundred thousand; no search should wait for that.
+            with self.reading() as session:
+                in_use = [space.id for space in spaces.searched_spaces(session)]
+            for space_id in in_use:
+                self.backend(space_id)
 
     def begin_request(self) -> None:
         """Let this thread wait for the database as briefly as a request does, until `end_request`."""
@@ -305,19 +315,12 @@ class Runtime:
         """This process's index of one space, refreshed in the background once it exists."""
 
         def build() -> VectorIndex:
-            from mirada.adapters.vector_index.faiss.following import follower
-            from mirada.adapters.vector_index.faiss.index import FaissIndex
+            from mirada.adapters.vector_index.faiss.following import POLL_S, follower
 
-            index = self._sampled(
-                space_id,
-                FaissIndex(
-                    self.vector_source(space_id),
-                    self.settings.faiss_index_dir,
-                    recall_target=self.settings.index_recall_target,
-                    extra_queries=lambda: self._text_queries(space_id),
-                ),
-            )
-            following = follower(index)
+            index = self._sampled(space_id, self._new_index(space_id))
+            # PostgreSQL answers of its own commits; there only what is told of the index is refreshed.
+            is_in_sql = self.backend(space_id) is VectorBackend.PGVECTOR
+            following = follower(index, STATUS_POLL_S if is_in_sql else POLL_S)
             following.start()
             self._exit.callback(following.stop)
             return index
@@ -341,6 +344,61 @@ class Runtime:
         sampled = self._closing(SampledIndex(index, share, keep, learned))
         sampled.start()
         return sampled
+
+    def backend(self, space_id: int) -> VectorBackend:
+        """The searcher of a space's vectors, which the first use prepares; never AUTO.
+
+        Raises:
+            DatabaseRefused: VECTOR_BACKEND=pgvector, and the database has none.
+            Unavailable: the database cannot be reached.
+        """
+
+        def choose() -> VectorBackend:
+            chosen = self.settings.vector_backend
+            if chosen in (VectorBackend.FAISS, VectorBackend.EXACT):
+                return chosen
+            if chosen is VectorBackend.AUTO and not self._is_postgresql:
+                return VectorBackend.FAISS
+            space = self.vector_source(space_id).space
+            with waits.waiting_as(waits.MIGRATIONS):
+                reason = prepare(self.database, space_id, space)
+            if reason is None:
+                return VectorBackend.PGVECTOR
+            if chosen is VectorBackend.PGVECTOR:
+                raise DatabaseRefused(f"VECTOR_BACKEND=pgvector cannot be kept. {reason}")
+            logger.info("The %s space is searched by FAISS: %s", space.kind, reason)
+            return VectorBackend.FAISS
+
+        return self.remembered(f"backend:{space_id}", choose)
+
+    @property
+    def _is_postgresql(self) -> bool:
+        return self.database.engine.dialect.name == "postgresql"
+
+    def _new_index(self, space_id: int) -> VectorIndex:
+        backend, source = self.backend(space_id), self.vector_source(space_id)
+        if backend is VectorBackend.EXACT:
+            from mirada.adapters.vector_index.exact import ExactIndex
+
+            return ExactIndex(source)
+        recall_target = self.settings.index_recall_target
+        if backend is VectorBackend.PGVECTOR:
+            from mirada.adapters.vector_index.pgvector.index import PgvectorIndex
+
+            return PgvectorIndex(
+                source,
+                CopiedVectors(self.database, space_id, source.space),
+                recall_target=recall_target,
+                extra_queries=lambda: self._text_queries(space_id),
+            )
+        from mirada.adapters.vector_index.faiss.index import FaissIndex
+
+        return FaissIndex(
+            source,
+            self.settings.faiss_index_dir,
+            recall_target=recall_target,
+            extra_queries=lambda: self._text_queries(space_id),
+        )
 
     @property
     def grouping(self) -> Grouping:

@@ -6,13 +6,17 @@ import hashlib
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from sqlalchemy import insert, select, update
 
+from mirada.adapters.vector_index.pgvector.index import PgvectorIndex
 from mirada.db import changes
 from mirada.db.classifier_models import ClassifiedPicture
 from mirada.db.models import Content, Embedding, Image, Space, User
+from mirada.db.pgvector.filling import prepare
+from mirada.db.pgvector.reading import CopiedVectors
 from mirada.db.session import Database
 from mirada.db.vector_rows import DatabaseVectors
 from mirada.kernel.embeddings import Matrix, Vector, l2_normalise, to_blob
@@ -191,6 +195,14 @@ class Library:
         return session.execute(  # type: ignore[attr-defined,no-any-return]
             select(Embedding.content_id).where(Embedding.id == embedding_id)
         ).scalar_one()
+
+
+def pgvector_index(library: Library, **choices: Any) -> PgvectorIndex:
+    """Return pgvector's index of a library's space, prepared as a start of the program does."""
+    space = library.source.space
+    assert prepare(library.database, library.space_id, space) is None
+    copies = CopiedVectors(library.database, library.space_id, space)
+    return PgvectorIndex(library.source, copies, recall_target=0.98, **choices)
 
 
 def random_vectors(count: int, dimension: int = 16, seed: int = 0) -> Matrix:

@@ -44,7 +44,12 @@ settings.register_profile(
 settings.load_profile("mirada")
 
 
-SERVERS = {"mariadb": "mariadb", "postgresql": "postgresql", "_redis_server": "redis"}
+SERVERS = {
+    "mariadb": "mariadb",
+    "postgresql": "postgresql",
+    "pgvector": "postgresql",
+    "_redis_server": "redis",
+}
 """Fixtures that start a server, and the mark of the tests that ask for it."""
 
 
@@ -116,6 +121,13 @@ def postgresql() -> Iterator[PostgreSqlServer]:
 
 
 @pytest.fixture(scope="session")
+def pgvector() -> Iterator[PostgreSqlServer]:
+    """The session's PostgreSQL server that is sure to have pgvector."""
+    with postgresql_server(with_pgvector=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def _redis_server() -> Iterator[str]:
     with redis_server() as url:
         yield url
@@ -133,6 +145,13 @@ def postgresql_url(postgresql: PostgreSqlServer) -> Iterator[str]:
     """SQLAlchemy URL of an empty PostgreSQL database: no tables yet."""
     with postgresql.new_database() as name:
         yield postgresql.url(name)
+
+
+@pytest.fixture
+def pgvector_url(pgvector: PostgreSqlServer) -> Iterator[str]:
+    """SQLAlchemy URL of an empty database of that server: neither tables nor the extension yet."""
+    with pgvector.new_database() as name:
+        yield pgvector.url(name)
 
 
 @pytest.fixture
@@ -166,6 +185,15 @@ def _mariadb_tables(mariadb: MariaDbServer) -> Iterator[str]:
         sharing.keep_statements(database)
         database.close()
         yield mariadb.url(name)
+
+
+@pytest.fixture(scope="session")
+def _pgvector_template(pgvector: PostgreSqlServer) -> Iterator[str]:
+    with pgvector.new_database() as name:
+        database = Database(make_engine(make_url(pgvector.url(name)), 1))
+        upgrade_to_head(database.engine)
+        database.close()
+        yield name
 
 
 def _copy_sqlite(template: Path, path: Path) -> None:
@@ -222,6 +250,15 @@ def mariadb_database(_mariadb_tables: str) -> Iterator[Database]:
     _empty(database)
     yield database
     database.close()
+
+
+@pytest.fixture
+def pgvector_database(pgvector: PostgreSqlServer, _pgvector_template: str) -> Iterator[Database]:
+    """A migrated, empty PostgreSQL database on a server with pgvector."""
+    with pgvector.new_database(template=_pgvector_template) as name:
+        database = Database(make_engine(make_url(pgvector.url(name)), POOL_SIZE))
+        yield database
+        database.close()
 
 
 @pytest.fixture

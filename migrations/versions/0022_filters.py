@@ -9,7 +9,7 @@ from sqlalchemy.dialects import mysql
 from mirada.db.names import PREFIX
 
 revision = "0022"
-down_revision = "0016"
+down_revision = "0021"
 branch_labels = None
 depends_on = None
 

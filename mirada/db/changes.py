@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from mirada.db.chunks import chunks
 from mirada.db.memory_models import TextEmbedding
 from mirada.db.models import ChangeCounter, Embedding
+from mirada.db.pgvector.copying import copy_touched
 
 _TOUCHED = "mirada_touched_contents"
 _TOUCHED_TEXTS = "mirada_touched_texts"
@@ -74,6 +75,7 @@ def stamp(session: Session) -> None:
                 .values(change_seq=change_seq)
                 .execution_options(synchronize_session=False)
             )
+    copy_touched(session, contents, texts)
     session.info[_COMMITTED] = change_seq
 
 

@@ -25,6 +25,7 @@ from mirada.db import (  # noqa: F401 - declare tables on Base
     errors,
     memory_models,
     paging_models,
+    pgvector_models,
     query_models,
     spending_models,
     word_models,
@@ -37,6 +38,7 @@ from mirada.db.first_look import (
 )
 from mirada.db.models import Base, ChangeCounter, Installation
 from mirada.db.names import PREFIX, VERSION_TABLE
+from mirada.db.pgvector.tables import is_table_of_copies
 from mirada.db.session import Database, driver_errors_told
 from mirada.db.word_index import write_missing
 from mirada.kernel.errors import DatabaseRefused, StorageFull, Unavailable
@@ -147,14 +149,16 @@ def differences(engine: Engine) -> list[object]:
             opts={
                 "compare_type": True,
                 "version_table": VERSION_TABLE,
-                "include_object": lambda _, name, kind, *__: _is_compared(name, kind),
+                # By its name, before it is read: what a type of an extension means is not known here.
+                "include_name": lambda name, kind, _: _is_compared(name, kind),
             },
         )
         return list(compare_metadata(context, Base.metadata))
 
 
 def _is_compared(name: str | None, kind: str) -> bool:
-    return kind != "table" or (name or "").startswith(PREFIX)
+    ours = (name or "").startswith(PREFIX) and not is_table_of_copies(name or "")
+    return kind != "table" or ours
 
 
 @contextmanager

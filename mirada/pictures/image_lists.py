@@ -11,12 +11,13 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
-from sqlalchemy.orm import Session, contains_eager, joinedload
+from sqlalchemy.orm import Session
 
 from mirada.db import filters
 from mirada.db.models import Content, Image
 from mirada.kernel.audience import Scope
 from mirada.kernel.ids import LARGEST_ID
+from mirada.pictures.shown_images import ShownImage, shown_to
 
 COUNTED_IMAGES = 100_000
 """Images that are counted at most, so that a count takes no longer in a larger library."""
@@ -91,8 +92,8 @@ def list_images(
     sort: Sort = Sort.NEWEST,
     after: Place | None = None,
     limit: int = 50,
-) -> list[Image]:
-    """Return at most `limit` images in scope, content and owner loaded.
+) -> list[ShownImage]:
+    """Return at most `limit` images in scope, as the viewer is shown them.
 
     A page that begins after a place neither repeats nor leaves out what stayed where it was, whatever
     came, went, or was liked meanwhile.
@@ -104,23 +105,22 @@ def list_images(
         after: the place of the last image of the page before; None for the first page.
         limit: >= 1.
     """
-    query = select(Image).join(Image.content).where(filters.in_scope(scope))
+    query = shown_to(scope.viewer_id).where(filters.in_scope(scope))
     if after is not None:
         query = query.where(_is_after(sort, after))
     key = SORTED_BY.get(sort)
     order = [Image.id.asc() if sort is Sort.OLDEST else Image.id.desc()]
     query = query.order_by(*([] if key is None else [key.desc()]), *order).limit(limit)
-    loaded = query.options(contains_eager(Image.content), joinedload(Image.owner))
-    return list(session.execute(loaded).scalars())
+    return [ShownImage._make(row) for row in session.execute(query)]
 
 
-def place_of(image: Image, sort: Sort) -> Place:
-    """Return the place of an image, its content loaded, in a list of that order."""
+def place_of(image: ShownImage, sort: Sort) -> Place:
+    """Return the place of an image in a list of that order."""
     match sort:
         case Sort.LIKES:
             return Place(image.id, image.like_count)
         case Sort.LARGEST:
-            return Place(image.id, image.content.width * image.content.height)
+            return Place(image.id, image.width * image.height)
         case _:
             return Place(image.id)
 

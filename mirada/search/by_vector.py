@@ -9,15 +9,16 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Select, func, select
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy.orm import Session
 
-from mirada.db.chunks import chunks, rows_in
+from mirada.db.chunks import chunks
 from mirada.db.filters import in_scope
 from mirada.db.models import Image
 from mirada.db.vector_tables import VectorTable, table_of
 from mirada.kernel.audience import Scope
 from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.similarity import Match, relevances
+from mirada.pictures.shown_images import ShownImage, shown_images
 from mirada.ports import SearchAnswer, VectorIndex
 from mirada.search.deepening import nearest
 from mirada.search.found import Found, FoundImage, Hit, Ranking, require_k
@@ -183,12 +184,9 @@ def _images_of(
 
 def loaded(
     session: Session, pairs: Sequence[tuple[int, Score]], scope: Scope
-) -> list[tuple[Image, Score]]:
-    """Return the images themselves, in the same order, content and owner loaded."""
-    in_full = joinedload(Image.content), joinedload(Image.owner)
-    query = select(Image).where(in_scope(scope)).options(*in_full)
-    rows = rows_in(session, query, Image.id, [image_id for image_id, _ in pairs])
-    images = {image.id: image for (image,) in rows}
+) -> list[tuple[ShownImage, Score]]:
+    """Return the images as the viewer is shown them, in the same order."""
+    images = shown_images(session, [image_id for image_id, _ in pairs], scope)
     # One that was deleted or hidden between the two statements is left out.
     return [(images[image_id], score) for image_id, score in pairs if image_id in images]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mirada.db.models import Image
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.similarity import WEAK_FROM, Verdict, verdict
+from mirada.pictures.shown_images import ShownImage
 
 MAX_K = 1000
 """Most results of one search: a reply of 1,000 images is about half a megabyte."""
@@ -123,9 +123,9 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True)
 class FoundImage:
-    """One result: an image the viewer may see, with its content and owner loaded, and its place."""
+    """One result: an image as the viewer is shown it, and its place."""
 
-    image: Image
+    image: ShownImage
     hit: Hit
 
     @property

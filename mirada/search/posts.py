@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mirada.db import spaces
-from mirada.db.models import Image
 from mirada.embedding.interactive import require_embeddings
+from mirada.pictures.shown_images import ShownImage
 from mirada.runtime import Runtime
 from mirada.search.asked import Asked, current_change_seq
 from mirada.search.found import FoundImage
@@ -23,11 +23,11 @@ class FoundPost:
     """One post, best first among others.
 
     Attributes:
-        image: with its content and owner loaded.
+        image: as the viewer is shown it.
         similarity: cosine in [-1, 1], in the source in which it stands out most.
     """
 
-    image: Image
+    image: ShownImage
     similarity: float
 
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
 from mirada.captions.encoder import caption_encoder, is_paid
 from mirada.db.models import Image
 from mirada.db.vector_tables import table_of
-from mirada.db.visibility import visible_images
+from mirada.db.visibility import may_see
 from mirada.embedding.interactive import (
     interactive_encoder,
     interactive_text_encoder,
@@ -226,37 +226,38 @@ def vector_of_image(
         NotFound: there is no such image for this audience.
         Conflict: the image has no vector (yet), or no prompt; the message says why.
     """
-    image = session.execute(
-        visible_images(audience).where(Image.id == image_id)
-    ).scalar_one_or_none()
-    if image is None:
-        raise NotFound(f"There is no image {image_id}.")
     table = table_of(space.kind)
     vectors = table.entity
-    if space.kind is SpaceKind.PROMPT and image.prompt_text_id is None:
-        raise Conflict(f"Image {image_id} has no prompt.")
-    row = session.execute(
-        select(vectors.vector, vectors.crc32)
-        .join(Image, table.subject == table.shown_by)
-        .where(
-            Image.id == image_id,
-            table.is_through,
-            vectors.space_id == space_id,
-            vectors.is_deleted.is_(False),
-        )
-    ).one_or_none()
     # A vector that somebody else's upload or text brought is not told before this image's own job
     # has come to it.
+    own = and_(
+        table.subject == table.shown_by,
+        table.is_through,
+        vectors.space_id == space_id,
+        vectors.is_deleted.is_(False),
+    )
+    row = session.execute(
+        select(
+            Image.owner_id,
+            Image.status,
+            Image.failure,
+            Image.prompt_text_id,
+            vectors.vector,
+            vectors.crc32,
+        )
+        .join(vectors, own, isouter=True)
+        .where(Image.id == image_id, may_see(audience))
+    ).one_or_none()
     if row is None:
+        raise NotFound(f"There is no image {image_id}.")
+    if space.kind is SpaceKind.PROMPT and row.prompt_text_id is None:
+        raise Conflict(f"Image {image_id} has no prompt.")
+    if row.vector is None:
         raise Conflict(
             f"Image {image_id} could not be embedded."
-            + (
-                f" {image.failure}"
-                if image.owner_id == audience.viewer_id and image.failure
-                else ""
-            )
-            if image.status == ImageStatus.FAILED
-            else f"Image {image_id} is {image.status} and has no {space.kind} vector yet; try again in "
+            + (f" {row.failure}" if row.owner_id == audience.viewer_id and row.failure else "")
+            if row.status == ImageStatus.FAILED
+            else f"Image {image_id} is {row.status} and has no {space.kind} vector yet; try again in "
             "a moment."
         )
     return from_blob(row.vector, row.crc32, space.dimension)

@@ -23,6 +23,7 @@ from mirada.kernel.errors import InvalidInput
 from mirada.kernel.images import ImageStatus
 from mirada.kernel.similarity import cosines
 from mirada.pictures.images import get_image
+from mirada.pictures.shown_images import ShownImage
 from mirada.ports import VectorIndex, single
 from mirada.runtime import Runtime
 from mirada.search.asked import Asked
@@ -48,9 +49,9 @@ IMAGES_PER_VECTOR = 2_000
 
 @dataclass(frozen=True, slots=True)
 class RelatedImage:
-    """One result: an image the viewer may see, and its blended cosine in [-1, 1]."""
+    """One result: an image as the viewer is shown it, and its blended cosine in [-1, 1]."""
 
-    image: Image
+    image: ShownImage
     similarity: float
 
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+import marshmallow as ma
 import pytest
 from flask import Flask
 from flask.json.provider import DefaultJSONProvider
@@ -42,7 +43,6 @@ def bare() -> Flask:
         {"large": 2**64, "largest": 2**63 - 1, "small": -(2**70)},
         {1: "a number as a name"},
         {"colour": Colour.RED, "pair": (1, 2)},
-        {"at": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)},
         {"sum": Decimal("1.10"), "id": UUID(int=7), "point": Point(3)},
         [],
         "text",
@@ -70,3 +70,11 @@ def test_what_is_no_json_is_refused(bare: Flask) -> None:
 def test_what_is_no_number_is_refused(bare: Flask, number: float) -> None:
     with bare.test_request_context(), pytest.raises(ValueError, match="A reply may not hold"):
         bare.json.response({"results": [{"similarity": number}]})
+
+
+@pytest.mark.parametrize("beside", [None, 2**64], ids=["quick", "slow"])
+def test_times_are_as_schemas_write_them(bare: Flask, beside: int | None) -> None:
+    at = datetime(2026, 1, 2, 3, 4, 5, 60, tzinfo=UTC)
+    with bare.test_request_context():
+        reply = bare.json.response({"at": at, "beside": beside})
+    assert json.loads(reply.get_data())["at"] == ma.fields.DateTime().serialize("at", {"at": at})

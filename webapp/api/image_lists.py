@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mirada.pictures import image_lists, likes
+from mirada.pictures import image_lists
 from mirada.pictures.image_lists import Place, Sort
 from webapp.api.images import blueprint
 from webapp.callers.asking import scope_of_caller
@@ -45,12 +45,12 @@ def list_images(query: PageQuery) -> Listed[Any]:
         )
         if query.cursor is None:
             of_all = image_lists.summary(session, scope, wanted)
-        liked = likes.liked_among(session, scope.viewer_id, [image.id for image in rows])
     return Listed(
         rows,
-        lambda image: image_body(image, scope.viewer_id, liked),
+        image_body,
         value=lambda image: image_lists.place_of(image, sort).value,
         beside=summary_body(of_all),
+        is_ready=True,
     )
 
 

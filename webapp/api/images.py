@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from flask import Response, jsonify
@@ -12,6 +13,7 @@ from mirada.pictures import images, likes
 from mirada.pictures.derivatives import THUMBNAIL_SIDE_PX, remove_picture
 from mirada.pictures.intake import take_in
 from mirada.pictures.new_image import FileClaims, NewImage, Texts
+from mirada.pictures.shown_images import ShownImage
 from mirada.pictures.text_jobs import queue_text_jobs
 from mirada.search.asked import current_change_seq
 from webapp.callers.auth import current_caller, require_user
@@ -107,7 +109,7 @@ def create_image(query: dict[str, Any]) -> Any:
     with current_runtime().reading() as session:
         image = images.get_image(session, taken.image_id, Audience(user.id))
         liked = likes.liked_among(session, user.id, [image.id])
-    body = image_body(image, user.id, liked) | unknown.ignored_field()
+    body = _body(image, user.id, liked) | unknown.ignored_field()
     headers = {
         "ETag": f'"{image_etag(image, liked)}"',
         **_change_seq_header(taken.change_seq),
@@ -132,7 +134,7 @@ def get_image(image_id: int) -> Any:
     with current_runtime().reading() as session:
         image = images.get_image(session, image_id, caller.audience)
         liked = likes.liked_among(session, caller.user_id, [image_id])
-    response = jsonify(ImageSchema().dump(image_body(image, caller.user_id, liked)))
+    response = jsonify(ImageSchema().dump(_body(image, caller.user_id, liked)))
     if caller.user_id is not None:
         response.headers.update(_change_seq_header(None))
     return with_etag(response, image_etag(image, liked))
@@ -174,7 +176,7 @@ def change_image(changes: dict[str, Any], image_id: int) -> Any:
         runtime.doorbell.ring(job.id, job.kind)
     headers = {"ETag": f'"{image_etag(image, liked)}"'}
     headers |= _change_seq_header(images.committed_change(session))
-    return image_body(image, user.id, liked), 200, headers
+    return _body(image, user.id, liked), 200, headers
 
 
 @blueprint.delete("/<id:image_id>")
@@ -232,6 +234,10 @@ def get_image_animation(image_id: int) -> Any:
     if not image.content.is_animated:
         raise NotFound(f"Image {image_id} is not animated.")
     return send_moving(image)
+
+
+def _body(image: Any, viewer_id: int | None, liked: Collection[int]) -> dict[str, Any]:
+    return image_body(ShownImage.of(image, viewer_id, liked=image.id in liked))
 
 
 def _expected_version(image_id: int) -> int | None:

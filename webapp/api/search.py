@@ -13,7 +13,6 @@ from mirada.search.asked import Asked
 from mirada.search.found import Found
 from mirada.search.queries import ALL, QueryKind, Source
 from mirada.search.request import DEFAULT_WEIGHTS, Part, SearchRequest
-from webapp.api.likes import liked_in
 from webapp.callers.asking import asked_by_caller, pager_of_caller
 from webapp.callers.auth import current_caller
 from webapp.http.current import current_runtime
@@ -161,7 +160,7 @@ def any_search(_: SearchRequest) -> bool:
 
 
 def _searched(found: Found) -> Reply:
-    body = searched_body(found, current_caller().user_id, liked_in(found.results))
+    body = searched_body(found, current_caller().user_id)
     address = found.cursor and url_for("search.get_search_page", cursor=found.cursor)
     return with_next(body, address)
 

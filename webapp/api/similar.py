@@ -14,7 +14,6 @@ from mirada.search.related import RelatedRequest
 from mirada.search.request import Part, SearchRequest
 from mirada.search.run import run
 from webapp.api.images import blueprint
-from webapp.api.likes import liked_in
 from webapp.callers.asking import asked_by_caller, pager_of_caller
 from webapp.callers.auth import current_caller
 from webapp.http import unknown
@@ -63,7 +62,7 @@ def list_similar_images(query: dict[str, Any], image_id: int) -> Any:
         found = pages.next_page(runtime, query["cursor"], pager, accepts, _limit(query))
     else:
         found = pages.first_page(runtime, search, pager)
-    body = found_body(found, current_caller().user_id, liked_in(found.results))
+    body = found_body(found, current_caller().user_id)
     return with_next(body, _next_address(found.cursor))
 
 
@@ -110,7 +109,7 @@ def list_related_images(query: dict[str, Any], image_id: int) -> Any:
         found = pages.next_related(runtime, query["cursor"], pager, accepts, _limit(query))
     else:
         found = pages.first_related(runtime, wanted, pager)
-    body = related_body(found, asked.audience.viewer_id, liked_in(found.results))
+    body = related_body(found)
     return with_next(body, _next_address(found.cursor))
 
 

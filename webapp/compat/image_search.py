@@ -82,7 +82,8 @@ def search_similar_images() -> Any:
                 "id": result.image.id,
                 "similarity": result.similarity,
                 "path": url_for(
-                    "image_search.get_stored_image", filename=_stored_name(result.image)
+                    "image_search.get_stored_image",
+                    filename=_stored_name(result.image.id, result.image.format),
                 ),
             }
             for result in found.results
@@ -103,11 +104,11 @@ def get_stored_image(filename: str) -> Any:
     caller = current_caller()
     with current_runtime().reading() as session:
         image = images.get_image(session, int(found[1]), caller.audience)
-    if _stored_name(image) != filename:
+    if _stored_name(image.id, image.content.format) != filename:
         raise NotFound(f"There is no stored image {filename}.")
     # These addresses are made for the pages of another site.
     return shown_by_any_site(send_picture(image, caller.user_id, as_attachment=False))
 
 
-def _stored_name(image: Any) -> str:
-    return f"{image.id}.{ImageFormat(image.content.format).extension}"
+def _stored_name(image_id: int, fmt: str) -> str:
+    return f"{image_id}.{ImageFormat(fmt).extension}"

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Generic, TypedDict, TypeVar
 
-from flask import request, url_for
+from flask import Response, request, url_for
 
 from mirada.kernel.errors import InvalidInput
+from webapp.http.json_replies import ready
 
 Row = TypeVar("Row")
-Reply = tuple[dict[str, Any], int, dict[str, str]]
+Reply = tuple[dict[str, Any] | Response, int, dict[str, str]]
 _PREFIX = b"after:"
 VALUE_DIGITS = 10
 """Of the value by which a list is sorted, in a cursor: with zeros in front."""
@@ -129,6 +130,7 @@ class Listed(Generic[Row]):
         row_id: returns the id that the next page's cursor names.
         beside: further fields of the reply.
         value: returns what the list is sorted by before the id; None where nothing is.
+        is_ready: whether the fields are as the schema would make them; see `json_replies.ready`.
     """
 
     rows: Sequence[Row]
@@ -136,6 +138,7 @@ class Listed(Generic[Row]):
     row_id: Callable[[Row], int] = attrgetter("id")
     beside: Mapping[str, Any] = field(default_factory=dict)
     value: Callable[[Row], int | None] = lambda _: None
+    is_ready: bool = False
 
 
 def paged(view: Callable[..., Listed[Any]]) -> Callable[..., Reply]:
@@ -163,12 +166,12 @@ def paged(view: Callable[..., Listed[Any]]) -> Callable[..., Reply]:
             "next": following,
             **listed.beside,
         }
-        return body, 200, {"Link": ", ".join(links)}
+        return ready(body) if listed.is_ready else body, 200, {"Link": ", ".join(links)}
 
     return answer
 
 
 def with_next(body: dict[str, Any], address: str | None) -> Reply:
-    """Return a reply that names the address of its next page, None for none, in body and header."""
+    """Return a ready reply that names the address of its next page, None for none, in body and header."""
     headers = {} if address is None else {"Link": f'<{address}>; rel="next"'}
-    return body | {"next": address}, 200, headers
+    return ready(body | {"next": address}), 200, headers

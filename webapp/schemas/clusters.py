@@ -13,6 +13,7 @@ from mirada.groups.as_seen import Member, SeenCluster
 from mirada.groups.near_duplicates import DEFAULT_THRESHOLD, LEAST_THRESHOLD
 from mirada.groups.runs import ClusterKind
 from mirada.kernel.clustering import MAX_K
+from mirada.pictures.shown_images import ShownImage
 from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, image_body
 from webapp.schemas.numbers import WholeField
 from webapp.schemas.replies import PageQuerySchema, ReplySchema, page_of
@@ -131,7 +132,7 @@ ClusterImagesSchema = page_of(
 def cluster_body(
     cluster: SeenCluster, name: str | None, viewer_id: int | None, liked: Collection[int]
 ) -> dict[str, Any]:
-    """Return the fields for `ClusterSchema`; `liked` as `image_body` takes it."""
+    """Return the fields for `ClusterSchema`; `liked` are ids of images that the viewer likes."""
     return {
         "id": cluster.id,
         "kind": cluster.kind.value,
@@ -143,6 +144,6 @@ def cluster_body(
 
 
 def member_body(member: Member, viewer_id: int | None, liked: Collection[int]) -> dict[str, Any]:
-    """Return the fields for `MemberSchema`; `liked` as `image_body` takes it."""
-    image = image_body(member.image, viewer_id, liked)
-    return {"image": image, "similarity": member.similarity}
+    """Return the fields for `MemberSchema`; `liked` are ids of images that the viewer likes."""
+    shown = ShownImage.of(member.image, viewer_id, liked=member.image.id in liked)
+    return {"image": image_body(shown), "similarity": member.similarity}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 import marshmallow as ma
@@ -124,10 +123,10 @@ class SearchedSchema(FoundSchema):
     )
 
 
-def searched_body(found: Found, viewer_id: int | None, liked: Collection[int]) -> dict[str, Any]:
-    """Return the fields for `SearchedSchema`; `liked` as `image_body` takes it."""
+def searched_body(found: Found, viewer_id: int | None) -> dict[str, Any]:
+    """Return the fields for `SearchedSchema`."""
     ranking = found.ranking
-    body = found_body(found, viewer_id, liked)
+    body = found_body(found, viewer_id)
     if not ranking.weights:
         return body
     for told, result in zip(body["results"], found.results, strict=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from enum import StrEnum
 from typing import Any, ClassVar
 
@@ -272,10 +271,10 @@ class FoundSchema(ReplySchema):
     next = SEARCH_NEXT
 
 
-def found_body(found: Found, viewer_id: int | None, liked: Collection[int]) -> dict[str, Any]:
-    """Return the fields for `FoundSchema`; `liked` as `image_body` takes it."""
+def found_body(found: Found, viewer_id: int | None) -> dict[str, Any]:
+    """Return the fields for `FoundSchema`."""
     return {
-        "results": [result_body(result, viewer_id, liked) for result in found.results],
+        "results": [result_body(result) for result in found.results],
         "verdict": str(found.verdict),
         "relevant_count": found.ranking.relevant_count,
         "way": str(found.way),
@@ -287,12 +286,10 @@ def found_body(found: Found, viewer_id: int | None, liked: Collection[int]) -> d
     }
 
 
-def result_body(
-    result: FoundImage, viewer_id: int | None, liked: Collection[int]
-) -> dict[str, Any]:
+def result_body(result: FoundImage) -> dict[str, Any]:
     """Return the fields for `FoundImageSchema`."""
     return {
-        "image": image_body(result.image, viewer_id, liked),
+        "image": image_body(result.image),
         "similarity": result.hit.similarity,
         "relevance": result.relevance,
         "is_relevant": result.hit.is_relevant,

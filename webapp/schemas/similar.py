@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 import marshmallow as ma
@@ -127,11 +126,11 @@ class GalleryResultSchema(ReplySchema):
 GallerySchema = list_of(GalleryResultSchema, "Gallery")
 
 
-def related_body(found: Related, viewer_id: int | None, liked: Collection[int]) -> dict[str, Any]:
+def related_body(found: Related) -> dict[str, Any]:
     """Return the fields for `RelatedSchema`."""
     return {
         "results": [
-            {"image": image_body(result.image, viewer_id, liked), "similarity": result.similarity}
+            {"image": image_body(result.image), "similarity": result.similarity}
             for result in found.results
         ],
         "count": len(found.results),
@@ -152,8 +151,8 @@ def gallery_body(results: list[RelatedImage]) -> dict[str, Any]:
                     "prompt": result.image.prompt,
                     "image_url": url_for("images.get_image_file", image_id=result.image.id),
                     "user": {
-                        "id": result.image.owner.id,
-                        "username": result.image.owner.username,
+                        "id": result.image.owner_id,
+                        "username": result.image.owner_name,
                     },
                     "like_count": result.image.like_count,
                     "comment_count": result.image.comment_count,

@@ -30,8 +30,11 @@ if workers > 1:
     multiprocess.share()
 
 from webapp.api.metrics import measurements_of  # noqa: E402
+from webapp.front import balance  # noqa: E402
 from webapp.serving import Serving  # noqa: E402
 
+if workers > 1:
+    balance.share()
 bind = (
     f"[{_settings.host}]:{_settings.port}"
     if ":" in _settings.host
@@ -161,7 +164,8 @@ def worker_exit(server, worker):
 
 
 def child_exit(server, worker):
-    """Drop the gauges of a process that has ended."""
+    """Drop the gauges of a process that has ended, and what it has told of its connections."""
+    balance.place_of(worker.age).leave()
     multiprocess.end_child(worker.pid)
 
 

@@ -15,7 +15,7 @@ from gunicorn import http
 from gunicorn.http import errors as http_errors
 from gunicorn.workers.gthread import ThreadWorker
 
-from webapp.front import setup
+from webapp.front import balance, setup
 from webapp.front.connection import Connection
 from webapp.front.lane import Task
 from webapp.front.receiving import Receiving, Source
@@ -43,6 +43,8 @@ class FrontWorker(ThreadWorker):
         self._waiting_for_pool: dict[Connection, Future[bool]] = {}
         self._receiving: dict[Connection, None] = {}
         self._in_lane: dict[Connection, None] = {}
+        self._place = balance.place_of(self.age)
+        self._place.tell(0)
         self.front.lane.start()
         super().run()
 
@@ -51,6 +53,7 @@ class FrontWorker(ThreadWorker):
     def accept(self, listener: socket.socket) -> None:
         """Accept what waits, and make room where there are too many."""
         for _ in range(ACCEPT_AT_ONCE):
+            self._place.give_way()
             try:
                 raw, client = listener.accept()
             except OSError as error:
@@ -62,6 +65,7 @@ class FrontWorker(ThreadWorker):
             if self.nr_conns >= self.worker_connections - 1:
                 self._make_room()
             self.nr_conns += 1
+            self._place.tell(self.nr_conns)
             server, is_alive = listener.getsockname(), lambda: self.alive
             self._await_request(Connection(raw, client, server, self.front.budget, is_alive))
 
@@ -246,6 +250,8 @@ class FrontWorker(ThreadWorker):
     def _close(self, conn: Connection) -> None:
         self._in_lane.pop(conn, None)
         self.nr_conns -= 1
+        if self.alive:
+            self._place.tell(self.nr_conns)
         conn.close()
 
     # Requests are refused.
@@ -294,6 +300,7 @@ class FrontWorker(ThreadWorker):
 
     def _cap_keepalive(self, deadline: float) -> None:
         """End requests that are still being received, and replies nobody takes, soon: it is stopping."""
+        self._place.leave()
         for conn in self._receiving:
             if conn.receiving is not None:
                 conn.receiving.hurry(deadline)

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from webapp.front.balance import place_of
 from webapp.front.bodies import Budget
 from webapp.front.connection import Connection
 from webapp.front.lane import Lane
@@ -39,6 +40,7 @@ class Loop:
             may_wait_s=lambda: 30.0,
         )
         worker.alive, worker.nr_conns = True, 1
+        worker._place = place_of(1)
         worker.cfg = SimpleNamespace(keepalive=5)
         worker._waiting_for_pool, worker._receiving, worker._in_lane = {}, {}, {}
         worker.poller = selectors.DefaultSelector()

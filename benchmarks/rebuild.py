@@ -1,89 +1,298 @@
-"""Measures an index rebuild, database to published snapshot, as a ratio to FAISS alone.
+"""Measures the life of an index on MariaDB: reading, building, searching meanwhile, starting, following.
 
-`python -m benchmarks.rebuild --rows 50000`: the raw build adds the same vectors, already in memory,
-to the same kind of index with as many threads, and does nothing else.
+`python -m benchmarks.rebuild --rows 100000` fills a MariaDB database with clustered vectors in the
+bundled encoder's space. Reading and building are processes of their own, as a worker is; searches while
+an index is built are this process's; starts and freshness are of two web processes over HTTP.
+`--without-graph` builds the quantised form alone, in seconds. Everything runs on one machine.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import queue
+import statistics
+import subprocess
+import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-import faiss
+import httpx2
+import numpy as np
+from sqlalchemy import select
 
-from benchmarks.search import DIMENSION, filled
-from mirada.adapters.vector_index.faiss.building import (
-    ADD_ROWS,
-    EF_CONSTRUCTION,
-    HNSW_M,
-    HNSW_MIN_ROWS,
-)
-from mirada.adapters.vector_index.faiss.index import FaissIndex
-from mirada.kernel.embeddings import Matrix
+from benchmarks.rebuild_process import NO_GRAPH, Watched
+from benchmarks.serving_library import KEY, Filled, fill
+from mirada.config import Settings
+from mirada.db.models import User
+from mirada.kernel.audience import Audience, Scope
+from mirada.ports import VectorIndex, single
+from mirada.runtime import Runtime
+from testing.deployment import ROOT, Deployment, Web, deployed
+from testing.servers.mariadb import mariadb_server
+from testing.servers.redis import redis_server
+from testing.vector_library import Library, random_vectors
 
-
-class Stopwatch:
-    """Seconds by the clock and of this process's processors; a busy machine blurs only the first."""
-
-    def __init__(self) -> None:
-        """Start both."""
-        self._started = time.perf_counter(), time.process_time()
-
-    def read(self) -> tuple[float, float]:
-        """Return both."""
-        return time.perf_counter() - self._started[0], time.process_time() - self._started[1]
+K = 10
+USUAL_S = 5.0
+COMMITS_PER_S = 20
+COMMITS = 300
+EVERYBODY = Scope(Audience(None))
 
 
-def raw_build(vectors: Matrix) -> tuple[float, float]:
-    """Return the time FAISS needs for the same index and nothing else."""
-    faiss.omp_set_num_threads(max(1, (os.cpu_count() or 1) - 1))
-    if len(vectors) >= HNSW_MIN_ROWS:
-        index = faiss.IndexHNSWFlat(DIMENSION, HNSW_M, faiss.METRIC_INNER_PRODUCT)
-        index.hnsw.efConstruction = EF_CONSTRUCTION
-    else:
-        index = faiss.IndexFlatIP(DIMENSION)
-    watch = Stopwatch()
-    for start in range(0, len(vectors), ADD_ROWS):
-        index.add(vectors[start : start + ADD_ROWS])
-    return watch.read()
+def child(what: str, url: str, space_id: int, folder: Path) -> subprocess.Popen[str]:
+    """Start a process of `benchmarks.rebuild_process`."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.rebuild_process", what, url, str(space_id), str(folder)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def said(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
+    """Yield what a process says, until it ends well."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        yield json.loads(line)
+    assert process.wait() == 0
+
+
+def report(name: str, figure: str, goal: str = "") -> None:
+    """Print one line."""
+    print(f"{name:<58} {figure:<34} {goal}".rstrip(), flush=True)
+
+
+def seconds(found: dict[str, Any]) -> str:
+    """Return both times of a process as people read them."""
+    return f"{found['processor_s']:6.2f} s CPU, {found['clock_s']:6.2f} s"
+
+
+def report_reading(url: str, space_id: int, folder: Path) -> None:
+    """Print what reading every row takes."""
+    *rounds, memory = said(child("read", url, space_id, folder))
+    best = min(rounds, key=lambda found: found["processor_s"])
+    report(f"read {best['rows']:,} rows, checksums compared", seconds(best), "at most 0.5 s CPU")
+    report("memory of reading, beyond the process itself", megabytes(memory["memory"]))
+
+
+def megabytes(size: int) -> str:
+    """Return a number of bytes as people read it."""
+    return f"{size / 1e6:6.0f} MB"
+
+
+def report_building(process: subprocess.Popen[str]) -> None:
+    """Print when a build published what, and its memory."""
+    goals = {"quantised": "at most 4 s CPU", "hnsw": "at most 100 s CPU"}
+    for found in said(process):
+        if found["kind"] == "all":
+            report(
+                "memory of the build, beyond the process itself",
+                megabytes(found["memory"]),
+                "at most 400 MB",
+            )
+        else:
+            report(
+                f"published: {found['kind']}, {megabytes(found['bytes']).strip()}",
+                seconds(found),
+                goals.get(found["kind"], ""),
+            )
+
+
+def searched(index: VectorIndex, queries: np.ndarray, is_over: Any) -> list[float]:
+    """Search one query after the other until it is over; return the times in ms."""
+    times = []
+    number = 0
+    while not is_over():
+        query = single(queries[number % len(queries)])
+        started = time.perf_counter()
+        index.search(query, K, EVERYBODY)
+        times.append((time.perf_counter() - started) * 1e3)
+        number += 1
+        time.sleep(0.002)
+    return times
+
+
+def report_meanwhile(
+    index: VectorIndex,
+    queries: np.ndarray,
+    url: str,
+    space_id: int,
+    folder: Path,
+    *,
+    with_graph: bool,
+) -> None:
+    """Print how searches fare while a worker builds, and what it says."""
+    index.refresh()
+    until = time.perf_counter() + USUAL_S
+    usual = searched(index, queries, lambda: time.perf_counter() > until)
+    worker = child("build" if with_graph else "build-without-graph", url, space_id, folder)
+    meanwhile: list[float] = []
+    searching = threading.Thread(
+        target=lambda: meanwhile.extend(searched(index, queries, lambda: worker.poll() is not None))
+    )
+    searching.start()
+    report_building(worker)
+    searching.join()
+    before, during = (float(np.percentile(times, 99)) for times in (usual, meanwhile))
+    way = index.search(single(queries[0]), K, EVERYBODY)[0].way
+    report(
+        f"search by {way} while a worker builds, p99 ({len(meanwhile):,})",
+        f"{during:6.2f} ms, usually {before:.2f}: {during / before:.1f} x",
+        "at most 2 x",
+    )
+    report(
+        "the same, p50",
+        f"{statistics.median(meanwhile):6.2f} ms, usually {statistics.median(usual):.2f}",
+    )
+
+
+def first_search(deployment: Deployment, name: str, image_id: int) -> tuple[Web, float]:
+    """Start a web process, and return it and the seconds until a search by id is answered."""
+    started = time.perf_counter()
+    web = deployment.web(name, wait=False)
+    web.http.headers["X-API-Key"] = KEY
+    while True:
+        assert web.process.popen.poll() is None, web.process.tail()
+        try:
+            reply = web.http.get(f"/api/v1/images/{image_id}/similar?limit={K}")
+        except httpx2.ConnectError:
+            time.sleep(0.01)
+            continue
+        if reply.status_code == 200 and len(reply.json()["results"]) == K:
+            return web, time.perf_counter() - started
+        time.sleep(0.01)
+
+
+def follow(web: Web, commits: queue.SimpleQueue[Any], waits: list[float]) -> None:
+    """Search for the oldest commit that is not found yet; note how long each took to be found.
+
+    A reply reflects every change up to its number, so it tells of all commits that wait.
+    """
+    pending: list[tuple[int, np.ndarray, float]] = []
+    is_over = False
+    while pending or not is_over:
+        while not is_over and not (pending and commits.empty()):
+            commit = commits.get()
+            is_over = commit is None
+            pending += [] if is_over else [commit]
+        if not pending:
+            continue
+        change_seq, vector, _ = pending[0]
+        reply = web.http.post("/api/v1/search", json={"vector": vector.tolist(), "k": 1})
+        now = time.perf_counter()
+        body = reply.json()
+        is_found = bool(body["results"]) and body["results"][0]["similarity"] > 0.9999
+        assert is_found == (change_seq <= body["change_seq"]), body
+        waits += [(now - at) * 1e3 for seq, _, at in pending if seq <= body["change_seq"]]
+        pending = [one for one in pending if one[0] > body["change_seq"]]
+
+
+def report_freshness(library: Library, webs: Sequence[Web]) -> None:
+    """Print how long after its commit a vector is found, under a stream of commits."""
+    queues: list[queue.SimpleQueue[Any]] = [queue.SimpleQueue() for _ in webs]
+    waits: list[float] = []
+    threads = [
+        threading.Thread(target=follow, args=(web, commits, waits))
+        for web, commits in zip(webs, queues, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    began = time.perf_counter()
+    for number, vector in enumerate(random_vectors(COMMITS, library.dimension, seed=9)):
+        time.sleep(max(0.0, began + number / COMMITS_PER_S - time.perf_counter()))
+        library.add(vector[None, :])
+        at = time.perf_counter()
+        change_seq = library.source.current_seq()
+        for commits in queues:
+            commits.put((change_seq, vector, at))
+    for commits in queues:
+        commits.put(None)
+    for thread in threads:
+        thread.join()
+    p50, p99 = (float(np.percentile(waits, share)) for share in (50, 99))
+    report(
+        f"commit to found in each of {len(webs)} processes, {COMMITS_PER_S} commits/s",
+        f"p50 {p50:.0f} ms, p99 {p99:.0f} ms",
+        "p99 at most 600 ms",
+    )
+
+
+@contextmanager
+def library_of(url: str, folder: Path, rows: int) -> Iterator[tuple[Library, Filled]]:
+    """Yield a filled library in the bundled encoder's space."""
+    runtime = Runtime(
+        Settings.from_env(
+            data_dir=folder / "data",
+            faiss_index_dir=folder / "faiss_indexes",
+            database_url=url,
+            clip_model="bundled",
+        )
+    )
+    runtime.migrate()
+    space_id, space = runtime.space()
+    filled = fill(url, rows)
+    with runtime.reading() as session:
+        owner_id = session.execute(select(User.id).where(User.username == "benchmark")).scalar_one()
+    yield Library(runtime.database, space_id, space.dimension, [owner_id]), filled
+    runtime.close()
 
 
 def main() -> None:
-    """Fill, build both ways, and print."""
+    """Fill, measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=50_000)
-    rows = parser.parse_args().rows
-    with tempfile.TemporaryDirectory() as temporary:
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--without-graph", action="store_true")
+    arguments = parser.parse_args()
+    from mirada.adapters.vector_index.faiss.index import FaissIndex
+
+    with tempfile.TemporaryDirectory() as temporary, mariadb_server() as server:
         folder = Path(temporary)
-        library, vectors, _ = filled(folder, rows)
-        raw = raw_build(vectors)
-        index = FaissIndex(library.source, folder / "faiss_indexes", recall_target=0.98)
-        reported: list[tuple[float, float]] = []
-        watch = Stopwatch()
-        record = index.rebuild(1, lambda done, total: reported.append(watch.read()))
-        whole = watch.read()
-        assert record is not None
-        size = sum(file["bytes"] for file in record.manifest["files"].values())
-        watch = Stopwatch()
-        index.refresh()
-        opened, _ = watch.read()
-        print(f"{rows:,} x {DIMENSION}, {record.manifest['kind']}, {size / 1e6:.0f} MB")
-        print("                                      rows/s   ratio   ratio in processor time")
-        for name, (clock, processors) in (
-            ("raw FAISS build", raw),
-            ("read from the database and built", reported[-1]),
-            ("measured, published and proven", whole),
-        ):
-            print(
-                f"{name:<33} {rows / clock:9,.0f}   {raw[0] / clock:5.2f}   "
-                f"{raw[1] / processors:5.2f}"
-            )
-        print(f"checked and opened for serving in {opened:.2f} s")
-        index.close()
-        library.database.close()
+        snapshots = folder / "faiss_indexes"
+        with server.new_database() as name, redis_server() as redis_url:
+            url = server.url(name)
+            with library_of(url, folder, arguments.rows) as (library, filled):
+                space_id = library.space_id
+                print(
+                    f"{arguments.rows:,} x {library.dimension} on MariaDB, "
+                    f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+                )
+                report_reading(url, space_id, snapshots)
+                for _ in said(child("build-without-graph", url, space_id, snapshots)):
+                    pass
+                with deployed(
+                    folder,
+                    DATABASE_URL=url,
+                    REDIS_URL=redis_url,
+                    AUTH_MODE="keys",
+                    WEB_PROCESSES="1",
+                    LOG_LEVEL="WARNING",
+                ) as deployment:
+                    starts = [first_search(deployment, f"web{n}", filled.first_id) for n in (1, 2)]
+                    report(
+                        "start with a snapshot to the first search by id",
+                        f"{min(took for _, took in starts):6.2f} s",
+                        "at most 3 s",
+                    )
+                    report_freshness(library, [web for web, _ in starts])
+                index = FaissIndex(
+                    Watched(library.database, space_id),
+                    snapshots,
+                    recall_target=0.98,
+                    hnsw_min_rows=NO_GRAPH,
+                )
+                rng = np.random.default_rng(5)
+                queries = filled.vectors[rng.integers(0, len(filled.vectors), 1_000)]
+                report_meanwhile(
+                    index, queries, url, space_id, snapshots, with_graph=not arguments.without_graph
+                )
+                index.close()
 
 
 if __name__ == "__main__":

@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy import func, select
 
+from mirada.db import recall_rows
 from mirada.db.classifier_models import ClassifiedPicture, Feedback
 from mirada.db.memory_models import Comment, Like
 from mirada.db.models import ApiKey, IdempotencyKey, Image, Job, JobState, User, utc_now
+from mirada.db.recall_models import RecallSample
 from mirada.departures.ending import end_user
 from mirada.kernel.errors import Conflict, InvalidInput, NotFound
+from mirada.kernel.live_recall import Sample
+from mirada.kernel.similarity import QueryForm, SearchWay
 from mirada.people import keys, roles, users
 from mirada.people.product import person_of_product
 from mirada.runtime import Runtime
 from testing.application import create_app
 from testing.gallery import Gallery, as_upload, assert_problem, on_arc
 from testing.pictures import picture
+from testing.scopes import seen_by
 from testing.tokens import SECRET, bearing, token
 from workers.runner import run_job
 
@@ -51,6 +57,7 @@ class Town(Gallery):
             "verdicts": Feedback.user_id,
             "classified": ClassifiedPicture.owner_id,
             "requests": IdempotencyKey.owner_id,
+            "sampled searches": RecallSample.viewer_id,
         }
         with self.runtime.reading() as session:
             return {
@@ -91,7 +98,24 @@ def lived(town: Town, ana: Headers, ben: Headers) -> tuple[dict[str, Any], dict[
     with town.runtime.transaction() as session:
         owner_id = session.execute(select(User.id).where(User.username == "ana")).scalar_one()
         session.add(ClassifiedPicture(owner_id=owner_id, content_id=content.id, sent_bytes=True))
+        assert recall_rows.keep(session, town.space_id, [sampled_search(owner_id)]) == 1
     return public, private
+
+
+def sampled_search(viewer_id: int) -> Sample:
+    return Sample(
+        vector=np.zeros(2, np.float32),
+        scope=seen_by(viewer_id),
+        form=QueryForm.PICTURE,
+        way=SearchWay.HNSW,
+        factor=1,
+        k=1,
+        ids=(1,),
+        similarities=(0.5,),
+        permitted_count=1,
+        change_seq=1,
+        snapshot="s1",
+    )
 
 
 @pytest.mark.parametrize("heir", [None, "cleo"])
@@ -200,6 +224,8 @@ def test_what_began_before_the_end_brings_nothing_after_it(town: Town, boss: Hea
     files = [path for path in town.runtime.settings.image_dir.rglob("*") if path.is_file()]
     assert files == []
     assert town.left_of(ana_id)["images"] == 0
+    with town.runtime.transaction() as session:
+        assert recall_rows.keep(session, town.space_id, [sampled_search(ana_id)]) == 0
 
 
 @pytest.mark.parametrize(

@@ -38,13 +38,16 @@ class Place:
         """Keep where its number is."""
         self._counts = balance.counts
         self._index = index
+        self._has_left = False
 
     def tell(self, connections: int) -> None:
-        """Tell the others how many connections this process has."""
-        self._counts[self._index] = connections
+        """Tell the others how many connections this process has; nothing after it has left."""
+        if not self._has_left:
+            self._counts[self._index] = connections
 
     def leave(self) -> None:
         """Tell the others that this process takes no more connections."""
+        self._has_left = True
         self._counts[self._index] = ABSENT
 
     def has_most(self) -> bool:

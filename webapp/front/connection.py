@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -59,3 +59,12 @@ class Connection:
         self.sock.drop()
         with suppress(OSError):
             self.raw.close()
+
+
+def least_missed(receiving: Iterable[Connection]) -> Connection | None:
+    """Return the connection that is given up first where there are too many; None for none."""
+    conns = list(receiving)
+    silent = (conn for conn in conns if conn.is_silent)
+    # A request that waits to be read is answered in a moment; one half received may never be whole.
+    begun = (conn for conn in conns if not conn.is_idle)
+    return next(silent, None) or next(begun, None) or next(iter(conns), None)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import uuid
+from contextlib import suppress
 from http import HTTPStatus
+from typing import Any
 
 from gunicorn.http import errors as http_errors
 
@@ -127,3 +129,12 @@ class Alive:
             ("X-Request-ID", sane_request_id(given_id)),
         ]
         return _head_bytes(200, headers) + (b"" if method == "HEAD" else self._body)
+
+
+def refuse(request: Any, client: Any, error: Exception, log: Any) -> None:
+    """Answer a request that could not be read, and log what is nobody's fault but ours."""
+    refused = refusal_of(error)
+    if refused.status == 500:
+        log.exception("Error handling request %s", getattr(request, "path", "(not read)"))
+    with suppress(OSError):
+        client.sendall(problem_bytes(refused.status, refused.detail))

@@ -16,10 +16,10 @@ from gunicorn.http import errors as http_errors
 from gunicorn.workers.gthread import ThreadWorker
 
 from webapp.front import balance, setup
-from webapp.front.connection import Connection
+from webapp.front.connection import Connection, least_missed
 from webapp.front.lane import Task
 from webapp.front.receiving import Receiving, Source
-from webapp.front.refused import Refused, problem_bytes, refusal_of
+from webapp.front.refused import Refused, problem_bytes, refuse
 from webapp.front.tasks import Goodbye, Send, TakeIn, ended_early, too_slow
 
 RECV_BYTES = 64 * 1024
@@ -71,10 +71,7 @@ class FrontWorker(ThreadWorker):
 
     def _make_room(self) -> None:
         """Give up a connection: silent, or still sending, or in the lane, or waiting for a thread."""
-        silent = (conn for conn in self._receiving if conn.is_silent)
-        # A request that waits to be read is answered in a moment; one half received may never be whole.
-        begun = (conn for conn in self._receiving if not conn.is_idle)
-        victim = next(silent, None) or next(begun, None) or next(iter(self._receiving), None)
+        victim = least_missed(self._receiving)
         if victim is not None:
             self._forget(victim)
             self._close(victim)
@@ -250,8 +247,7 @@ class FrontWorker(ThreadWorker):
     def _close(self, conn: Connection) -> None:
         self._in_lane.pop(conn, None)
         self.nr_conns -= 1
-        if self.alive:
-            self._place.tell(self.nr_conns)
+        self._place.tell(self.nr_conns)
         conn.close()
 
     # Requests are refused.
@@ -273,11 +269,7 @@ class FrontWorker(ThreadWorker):
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
         """Answer a request that Gunicorn could not read with a problem; anything else is a 500."""
-        refused = refusal_of(exc)
-        if refused.status == 500:
-            self.log.exception("Error handling request %s", getattr(req, "path", "(not read)"))
-        with suppress(OSError):
-            client.sendall(problem_bytes(refused.status, refused.detail))
+        refuse(req, client, exc, self.log)
 
     # Time passes.
 

@@ -1,8 +1,8 @@
 """Measures the life of an index on MariaDB: reading, building, searching meanwhile, starting, following.
 
 `python -m benchmarks.rebuild --rows 100000` fills a MariaDB database with clustered vectors in the
-bundled encoder's space. Reading and building are processes of their own, as a worker is; searches while
-an index is built are this process's; starts and freshness are of two web processes over HTTP.
+bundled encoder's space. Reading and building are processes of their own, as a worker is. Searches while
+an index is built are this process's. Starts and freshness are of two web processes over HTTP.
 `--without-graph` builds the quantised form alone, in seconds. Everything runs on one machine.
 """
 

@@ -16,6 +16,7 @@ from mirada.runtime import Runtime
 from testing.captioned_site import in_form
 from testing.openai_server import CHAT, Answer, Call, completion, openai_serving, picture_in
 from testing.servers.mariadb import MariaDbServer
+from testing.servers.postgresql import PostgreSqlServer
 from tests.leaks.exchange import SENT
 from tests.leaks.operations import Operation, operations
 from tests.leaks.planting import plant
@@ -64,6 +65,19 @@ def mariadb_world(
     """The world of this folder on MariaDB."""
     with mariadb.new_database() as name:
         yield from planted(tmp_path_factory.mktemp("world"), database_url=mariadb.url(name))
+
+
+@pytest.fixture(scope="package")
+def pgvector_world(
+    tmp_path_factory: pytest.TempPathFactory, pgvector: PostgreSqlServer
+) -> Iterator[World]:
+    """The world of this folder on PostgreSQL, where pgvector searches."""
+    with pgvector.new_database() as name:
+        yield from planted(
+            tmp_path_factory.mktemp("world"),
+            database_url=pgvector.url(name),
+            vector_backend="pgvector",
+        )
 
 
 @pytest.fixture(scope="package", autouse=True)

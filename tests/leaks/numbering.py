@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from mirada.db.classifier_models import ClassifiedPicture, Cluster, ClusterRun, Feedback
@@ -119,3 +119,32 @@ def raise_ids(session: Session, space_id: int) -> None:
     # These go on counting without the row; what the others count from has to stay.
     for table in (Feedback, Comment, Image, TextContent, LanguageModelCall, QueryPicture):
         session.execute(delete(table).where(table.id >= LEAST_NUMBER))
+    if session.get_bind().dialect.name == "postgresql":
+        _go_on_above(session)
+
+
+def _go_on_above(session: Session) -> None:
+    """PostgreSQL numbers by sequences, which know nothing of ids that were inserted."""
+    for number, entity in enumerate(
+        (
+            User,
+            Content,
+            Image,
+            ClusterRun,
+            None,
+            Cluster,
+            Feedback,
+            ClassifiedPicture,
+            Job,
+            Comment,
+            Embedding,
+            ApiKey,
+            TextContent,
+            LanguageModelCall,
+            QueryPicture,
+        ),
+        start=1,
+    ):
+        if entity is not None:
+            sequence = func.pg_get_serial_sequence(entity.__tablename__, "id")
+            session.execute(select(func.setval(sequence, begin_at(number) + 2)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Select, and_, func, or_, select
 from sqlalchemy.orm import Session, joinedload
@@ -18,10 +19,10 @@ from mirada.db.classifier_models import Cluster, ClusterKind, ClusterMember, Clu
 from mirada.db.models import Image, Space
 from mirada.db.stored_vectors import vectors_of
 from mirada.db.vector_tables import PICTURE_VECTORS
-from mirada.db.visibility import LEAST_SEEN, visible_images
-from mirada.groups.rows import Sample, first_images, may_see_in, samples_of
+from mirada.db.visibility import LEAST_SEEN
+from mirada.groups.rows import Sample, first_images, samples_of, shown_in
 from mirada.groups.runs import newest_run
-from mirada.kernel.audience import Audience
+from mirada.kernel.audience import Scope
 from mirada.kernel.embeddings import Matrix, Vector
 from mirada.kernel.errors import Conflict, NotFound
 from mirada.kernel.similarity import cosines
@@ -82,7 +83,7 @@ class SeenClusters:
 def list_clusters(
     session: Session,
     kind: ClusterKind,
-    audience: Audience,
+    scope: Scope,
     *,
     cursor: int | None = None,
     limit: int = 20,
@@ -92,7 +93,7 @@ def list_clusters(
     Args:
         session: for reading.
         kind: which.
-        audience: who asks.
+        scope: who asks, and which images count.
         cursor: the id of the last group of the page before; None for the first page.
         limit: >= 1.
 
@@ -103,11 +104,11 @@ def list_clusters(
     run = None if space is None else newest_run(session, kind, space.id)
     if space is None or run is None:
         return SeenClusters(None, [])
-    sizes = _page_of_sizes(session, run, audience, cursor, limit)
-    samples = samples_of(session, run, list(sizes), audience, space)
+    sizes = _page_of_sizes(session, run, scope, cursor, limit)
+    samples = samples_of(session, run, list(sizes), scope, space)
     examples = {id_: _nearest(samples[id_]) if id_ in samples else [] for id_ in sizes}
     contents = {content for shown in examples.values() for content, _ in shown}
-    images = first_images(session, run, contents, audience)
+    images = first_images(session, run, contents, scope)
     clusters = [
         SeenCluster(
             id=id_,
@@ -129,7 +130,7 @@ def list_clusters(
 def get_cluster(
     session: Session,
     cluster_id: int,
-    audience: Audience,
+    scope: Scope,
     *,
     cursor: int | None = None,
     limit: int = 20,
@@ -139,7 +140,7 @@ def get_cluster(
     Args:
         session: for reading.
         cluster_id: of the newest run.
-        audience: who asks.
+        scope: who asks, and which images count.
         cursor: the id of the last image of the page before; None for the first page.
         limit: >= 1.
 
@@ -148,18 +149,13 @@ def get_cluster(
     """
     space = spaces.pinned_space(session)
     run = _run_of(session, cluster_id, space)
-    size = None
-    if run is not None:
-        size = session.execute(_sizes(run, audience).where(Cluster.id == cluster_id)).one_or_none()
-    if space is None or run is None or size is None:
+    if space is None or run is None or not _is_seen(session, run, cluster_id, scope):
         raise NotFound(
             f"There is no group {cluster_id}; grouping the library anew replaces all groups."
         )
-    sample = samples_of(session, run, [cluster_id], audience, space).get(cluster_id)
+    sample = samples_of(session, run, [cluster_id], scope, space).get(cluster_id)
     query = (
-        visible_images(audience)
-        .join(ClusterMember, ClusterMember.content_id == Image.content_id)
-        .where(ClusterMember.cluster_id == cluster_id, may_see_in(run, audience))
+        _images_in(cluster_id, select(Image), run, scope)
         .order_by(Image.id.desc())
         .limit(limit)
         .options(joinedload(Image.content), joinedload(Image.owner))
@@ -171,7 +167,7 @@ def get_cluster(
     return SeenCluster(
         id=cluster_id,
         kind=ClusterKind(run.kind),
-        size=int(size.size),
+        size=session.execute(_images_in(cluster_id, select(func.count()), run, scope)).scalar_one(),
         members=[Member(image, nearness.get(image.content_id)) for image in images],
         centre=None if sample is None else sample.centre,
     )
@@ -214,11 +210,26 @@ def _run_of(session: Session, cluster_id: int, space: Space | None) -> ClusterRu
     return run if newest is not None and newest.id == run.id else None
 
 
+def _is_seen(session: Session, run: ClusterRun, cluster_id: int, scope: Scope) -> bool:
+    """Return whether the viewer sees enough of a group, whatever passes the filter."""
+    seen = _sizes(run, Scope(scope.audience)).where(Cluster.id == cluster_id)
+    return session.execute(seen).first() is not None
+
+
+def _images_in(cluster_id: int, query: Select[Any], run: ClusterRun, scope: Scope) -> Select[Any]:
+    """Return a query narrowed to the images of a group that are in scope."""
+    shown = (ClusterMember.cluster_id == cluster_id, shown_in(run, scope))
+    joined = query.select_from(Image).join(
+        ClusterMember, ClusterMember.content_id == Image.content_id
+    )
+    return joined.where(*shown)
+
+
 def _page_of_sizes(
-    session: Session, run: ClusterRun, audience: Audience, cursor: int | None, limit: int
+    session: Session, run: ClusterRun, scope: Scope, cursor: int | None, limit: int
 ) -> dict[int, int]:
     """Return the sizes of one page of groups by their ids, in the order of the list."""
-    seen = _sizes(run, audience).subquery()
+    seen = _sizes(run, scope).subquery()
     page = select(seen.c.id, seen.c.size).order_by(seen.c.size.desc(), seen.c.id).limit(limit)
     if cursor is not None:
         last = session.execute(select(seen.c.size).where(seen.c.id == cursor)).scalar_one_or_none()
@@ -228,13 +239,13 @@ def _page_of_sizes(
     return {row.id: row.size for row in session.execute(page)}
 
 
-def _sizes(run: ClusterRun, audience: Audience) -> Select[int, int]:
+def _sizes(run: ClusterRun, scope: Scope) -> Select[int, int]:
     size = func.count(Image.id)
     return (
         select(Cluster.id.label("id"), size.label("size"))
         .join(ClusterMember, ClusterMember.cluster_id == Cluster.id)
         .join(Image, Image.content_id == ClusterMember.content_id)
-        .where(Cluster.run_id == run.id, may_see_in(run, audience))
+        .where(Cluster.run_id == run.id, shown_in(run, scope))
         .group_by(Cluster.id)
         .having(size >= LEAST_SEEN[ClusterKind(run.kind)])
     )

@@ -11,11 +11,12 @@ from sqlalchemy.orm import Session, joinedload
 
 from mirada.db.chunks import chunks, rows_in
 from mirada.db.classifier_models import ClusterMember, ClusterRun
+from mirada.db.filters import in_scope
 from mirada.db.models import Content, Embedding, Image, Space
 from mirada.db.stored_vectors import vectors_of
 from mirada.db.vector_tables import PICTURE_VECTORS
-from mirada.db.visibility import may_see, visible_images, was_there
-from mirada.kernel.audience import Audience
+from mirada.db.visibility import was_there
+from mirada.kernel.audience import Scope
 from mirada.kernel.embeddings import Matrix, Vector, l2_normalise
 
 SAMPLE_ROWS = 64
@@ -41,16 +42,16 @@ def contents_locked(session: Session, embedding_ids: Sequence[int]) -> dict[int,
     return {embedding: content for embedding, content in found.items() if content in there}
 
 
-def may_see_in(run: ClusterRun, audience: Audience) -> ColumnElement[bool]:
-    """Return the condition on `images` for one viewer of a run: what they may see, if it was there."""
-    return and_(may_see(audience), was_there(run))
+def shown_in(run: ClusterRun, scope: Scope) -> ColumnElement[bool]:
+    """Return the condition on `images` for one viewer of a run: what is in scope, if it was there."""
+    return and_(in_scope(scope), was_there(run))
 
 
 def samples_of(
     session: Session,
     run: ClusterRun,
     cluster_ids: Sequence[int],
-    audience: Audience,
+    scope: Scope,
     space: Space,
 ) -> dict[int, Sample]:
     """Return what stands for each group; none for one of which nothing is visible any more."""
@@ -63,7 +64,7 @@ def samples_of(
         .where(
             ClusterMember.cluster_id.in_(cluster_ids),
             select(Image.id)
-            .where(Image.content_id == ClusterMember.content_id, may_see_in(run, audience))
+            .where(Image.content_id == ClusterMember.content_id, shown_in(run, scope))
             .exists(),
         )
         .subquery()
@@ -93,19 +94,19 @@ def _centre(rows: Matrix) -> Vector:
 
 
 def first_images(
-    session: Session, run: ClusterRun, content_ids: Iterable[int], audience: Audience
+    session: Session, run: ClusterRun, content_ids: Iterable[int], scope: Scope
 ) -> dict[int, Image]:
-    """Return the first image of each content that the viewer may see in a run, by content id."""
+    """Return the first image of each content that is in scope in a run, by content id."""
     images: dict[int, Image] = {}
     for chunk in chunks(sorted(content_ids)):
         first = (
             select(func.min(Image.id))
-            .where(may_see_in(run, audience), Image.content_id.in_(chunk))
+            .where(shown_in(run, scope), Image.content_id.in_(chunk))
             .group_by(Image.content_id)
         )
         found = session.execute(
-            visible_images(audience)
-            .where(Image.id.in_(first))
+            select(Image)
+            .where(in_scope(scope), Image.id.in_(first))
             .options(joinedload(Image.content), joinedload(Image.owner))
         ).scalars()
         images |= {image.content_id: image for image in found}

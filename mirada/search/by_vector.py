@@ -89,7 +89,7 @@ def rank(
         change_seq=answer.change_seq,
         reason=None
         if len(pairs) == k
-        else _reason(answer, len(pairs), threshold, query.space.kind),
+        else _reason(answer, len(pairs), threshold, query.space.kind, scope),
     )
 
 
@@ -191,17 +191,23 @@ def loaded(
     return [(images[image_id], score) for image_id, score in pairs if image_id in images]
 
 
-def nothing_to_search(kind: SpaceKind) -> str:
-    """Return the sentence on a space in which the viewer may see nothing."""
+def nothing_to_search(kind: SpaceKind, scope: Scope) -> str:
+    """Return the sentence on a space in which nothing is in scope."""
+    what = "image" if kind is SpaceKind.IMAGE else SOURCE_OF_KIND[kind].removesuffix("s")
+    passes = "" if scope.filter.is_everything else " and that meets every condition of the filter"
     if kind is SpaceKind.IMAGE:
-        return "There is nothing to search: no embedded image that you may see."
-    what = SOURCE_OF_KIND[kind].removesuffix("s")
-    return f"There is nothing to search: no {what} of an image that you may see has been embedded."
+        return f"There is nothing to search: no embedded image that you may see{passes}."
+    return (
+        f"There is nothing to search: no {what} of an image that you may see{passes} has been "
+        "embedded."
+    )
 
 
-def _reason(answer: SearchAnswer, count: int, threshold: float | None, kind: SpaceKind) -> str:
+def _reason(
+    answer: SearchAnswer, count: int, threshold: float | None, kind: SpaceKind, scope: Scope
+) -> str:
     if answer.permitted_count == 0:
-        return nothing_to_search(kind)
+        return nothing_to_search(kind, scope)
     if threshold is not None and count < answer.permitted_count:
         return f"Only {count} reach the similarity threshold of {threshold:g}."
     could = f"{answer.permitted_count} {SOURCE_OF_KIND[kind]} could be searched"

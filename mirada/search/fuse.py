@@ -122,7 +122,7 @@ def rank_fused(
     depth = max(k, LEAST_DEPTH)
     answers = [_by_vector(session, each, scope, depth, threshold, safety) for each in vectors]
     left_out: dict[str, str] = {
-        asked.source: nothing_to_search(asked.query.space.kind)
+        asked.source: nothing_to_search(asked.query.space.kind, scope)
         for asked, one in zip(vectors, answers, strict=True)
         if one.by_index is not None and one.by_index.permitted_count == 0
     }

@@ -42,7 +42,6 @@ MAX_DEPTH = 8_192
 section 4), 3,500 of a million; past this depth the best that was read is the answer."""
 SCAN_ROWS = 100_000
 """Up to so many permitted vectors the rankings are exact: about 17 ms for 512-d on one core."""
-ALL_THERE_ARE = "These are all there are that you may see."
 IMAGES_PER_VECTOR = 2_000
 """Of one prompt that thousands of pictures were made from, so many are looked at."""
 
@@ -129,7 +128,7 @@ def related_images(runtime: Runtime, request: RelatedRequest) -> Related:
     ranked = rank_related(runtime, request, request.k)
     with runtime.reading() as session:
         found = [RelatedImage(*pair) for pair in loaded(session, ranked.scored, request.scope)]
-    few = None if len(found) == request.k else ranked.reason or ALL_THERE_ARE
+    few = None if len(found) == request.k else ranked.reason or all_there_are(request.scope)
     return Related(found, ranked.blend, few)
 
 
@@ -163,6 +162,12 @@ def rank_related(runtime: Runtime, request: RelatedRequest, k: int) -> Pairs:
             session, *aspects, scope=request.scope, k=k, blend=blend, safety=safety
         )
     return Pairs(scored, blend if len(aspects) > 1 else 0.0)
+
+
+def all_there_are(scope: Scope) -> str:
+    """Return the sentence on a list that is shorter than was asked for."""
+    meet = "" if scope.filter.is_everything else " and that meet every condition of the filter"
+    return f"These are all there are that you may see{meet}."
 
 
 def own_query(session: Session, image: Image, kind: SpaceKind) -> Query | None:

@@ -19,7 +19,7 @@ from mirada.db.models import Job, JobState
 from mirada.groups import runs as cluster
 from mirada.groups.as_seen import list_clusters
 from mirada.groups.runs import ClusterKind
-from mirada.kernel.audience import Audience
+from mirada.kernel.audience import Audience, Scope
 from mirada.kernel.embeddings import Matrix, l2_normalise
 from testing.vector_library import Library
 from testing.worksite import Site
@@ -50,7 +50,7 @@ def asked_for(site: Site, kind: ClusterKind, **options: Any) -> int:
 
 def sizes(site: Site, kind: ClusterKind) -> list[int]:
     with site.runtime.reading() as session:
-        page = list_clusters(session, kind, Audience(site.owner_id), limit=100)
+        page = list_clusters(session, kind, Scope(Audience(site.owner_id)), limit=100)
     return [shown.size for shown in page.clusters]
 
 

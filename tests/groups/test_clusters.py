@@ -18,11 +18,12 @@ from mirada.groups import runs as cluster
 from mirada.groups.as_seen import EXAMPLES, SeenCluster, get_cluster, list_clusters, nearest_names
 from mirada.groups.grouping import GroupPage
 from mirada.groups.runs import ClusterKind
-from mirada.kernel.audience import Audience
+from mirada.kernel.audience import Audience, Scope
 from mirada.kernel.embeddings import Matrix, l2_normalise
 from mirada.kernel.errors import Conflict, InvalidInput, LeaseLost, NotFound
+from mirada.kernel.filters import ImageFilter
 from mirada.pictures.images import delete_image
-from testing.vector_library import Library, no_progress
+from testing.vector_library import Library, no_progress, random_vectors
 
 THEMES, NEAR = ClusterKind.THEMES, ClusterKind.NEAR_DUPLICATES
 DIMENSION = 64
@@ -76,7 +77,7 @@ def write_down(library: Library, kind: ClusterKind, pages: Iterator[GroupPage]) 
 
 def seen(library: Library, kind: ClusterKind, viewer_id: int | None = None) -> list[SeenCluster]:
     with library.database.reading() as session:
-        return list_clusters(session, kind, Audience(viewer_id), limit=100).clusters
+        return list_clusters(session, kind, Scope(Audience(viewer_id)), limit=100).clusters
 
 
 def contents_of(library: Library, cluster_id: int, viewer_id: int | None = None) -> set[int]:
@@ -86,7 +87,7 @@ def contents_of(library: Library, cluster_id: int, viewer_id: int | None = None)
     while True:
         with library.database.reading() as session:
             page = get_cluster(
-                session, cluster_id, Audience(viewer_id), cursor=cursor, limit=100
+                session, cluster_id, Scope(Audience(viewer_id)), cursor=cursor, limit=100
             ).members
             shown += [member.image for member in page]
             if len(page) < 100:
@@ -194,7 +195,7 @@ def test_a_deleted_image_disappears_from_its_group_at_once(library: Library) -> 
     delete(library, first)
     assert seen(library, NEAR) == []
     with pytest.raises(NotFound), library.database.reading() as session:
-        get_cluster(session, after.id, Audience(None))
+        get_cluster(session, after.id, Scope(Audience(None)))
 
 
 def test_a_private_image_is_neither_counted_nor_shown_nor_named_for_others(
@@ -233,7 +234,7 @@ def test_what_only_others_have_does_not_exist(library: Library) -> None:
     # My picture duplicates what I must not know of.
     assert seen(library, NEAR, me) == []
     with pytest.raises(NotFound), library.database.reading() as session:
-        get_cluster(session, near.id, Audience(me))
+        get_cluster(session, near.id, Scope(Audience(me)))
     assert theme.size == 1
     assert near.size == 3
 
@@ -241,7 +242,7 @@ def test_what_only_others_have_does_not_exist(library: Library) -> None:
     assert seen(library, THEMES, None) == []
     assert (seen(library, THEMES, me)[0].size, seen(library, THEMES, other)[0].size) == (1, 2)
     with pytest.raises(NotFound), library.database.reading() as session:
-        get_cluster(session, theme.id, Audience(None))
+        get_cluster(session, theme.id, Scope(Audience(None)))
 
 
 def test_an_image_made_public_is_counted_at_once(library: Library) -> None:
@@ -270,14 +271,14 @@ def test_only_a_finished_run_is_seen_and_it_replaces_the_one_before(library: Lib
             select(Cluster.id).where(Cluster.run_id == half_done)
         ).scalar_one()
     with pytest.raises(NotFound), library.database.reading() as session:
-        get_cluster(session, unfinished, Audience(None))
+        get_cluster(session, unfinished, Scope(Audience(None)))
 
     with library.database.transaction() as session:
         cluster.finish(session, half_done)
     (second,) = seen(library, THEMES)
     assert (second.id, second.size) == (unfinished, 5)
     with pytest.raises(NotFound), library.database.reading() as session:
-        get_cluster(session, first.id, Audience(None))
+        get_cluster(session, first.id, Scope(Audience(None)))
 
 
 def runs(library: Library) -> tuple[list[int], int, int]:
@@ -404,7 +405,7 @@ def test_a_group_of_damaged_vectors_is_listed_without_examples(library: Library)
     assert (found.size, found.members, found.centre) == (3, [], None)
     assert nearest_names([found], ["cat"], directions(1)) == [None]
     with library.database.reading() as session:
-        whole = get_cluster(session, found.id, Audience(None))
+        whole = get_cluster(session, found.id, Scope(Audience(None)))
     assert [member.similarity for member in whole.members] == [None, None, None]
 
 
@@ -416,7 +417,9 @@ def test_groups_go_page_by_page_until_the_library_is_grouped_anew(library: Libra
     cursor = None
     while True:
         with library.database.reading() as session:
-            page = list_clusters(session, THEMES, Audience(None), cursor=cursor, limit=3).clusters
+            page = list_clusters(
+                session, THEMES, Scope(Audience(None)), cursor=cursor, limit=3
+            ).clusters
         ids += [shown.id for shown in page]
         if len(page) < 3:
             break
@@ -425,7 +428,7 @@ def test_groups_go_page_by_page_until_the_library_is_grouped_anew(library: Libra
     assert len(set(ids)) == 7
     group(library, THEMES, k=7)
     with pytest.raises(Conflict), library.database.reading() as session:
-        list_clusters(session, THEMES, Audience(None), cursor=ids[2])
+        list_clusters(session, THEMES, Scope(Audience(None)), cursor=ids[2])
 
 
 def test_an_empty_library_has_no_groups(library: Library) -> None:
@@ -433,7 +436,7 @@ def test_an_empty_library_has_no_groups(library: Library) -> None:
     group(library, NEAR)
     assert (seen(library, THEMES), seen(library, NEAR)) == ([], [])
     with library.database.reading() as session:
-        assert list_clusters(session, THEMES, Audience(None)).run is not None
+        assert list_clusters(session, THEMES, Scope(Audience(None))).run is not None
 
 
 def test_the_same_library_is_grouped_the_same_way_twice(library: Library) -> None:
@@ -487,6 +490,34 @@ def test_before_the_first_picture_there_is_nothing_to_group(database: Database) 
     with pytest.raises(Conflict), database.transaction() as session:
         cluster.request(session, THEMES)
     with database.reading() as session:
-        assert list_clusters(session, THEMES, Audience(None)).clusters == []
+        assert list_clusters(session, THEMES, Scope(Audience(None))).clusters == []
         with pytest.raises(NotFound):
-            get_cluster(session, 1, Audience(None))
+            get_cluster(session, 1, Scope(Audience(None)))
+
+
+def test_a_filter_narrows_groups_to_what_passes(library: Library) -> None:
+    me, other = library.owners
+    near = [
+        library.add(random_vectors(1, DIMENSION, seed=1), [owner], True)[0]
+        for owner in (me, me, other)
+    ]
+    library.add(random_vectors(1, DIMENSION, seed=9), [other], True)
+    group(library, NEAR)
+    with library.database.reading() as session:
+
+        def asked(**conditions: object) -> Scope:
+            return Scope(Audience(None), ImageFilter(**conditions))  # type: ignore[arg-type]
+
+        def sizes(scope: Scope) -> list[int]:
+            return [found.size for found in list_clusters(session, NEAR, scope).clusters]
+
+        assert sizes(asked()) == [3]
+        assert sizes(asked(owner_ids=frozenset([me]))) == [2]
+        # One alone duplicates nothing.
+        assert sizes(asked(owner_ids=frozenset([other]))) == []
+        (whole,) = list_clusters(session, NEAR, asked()).clusters
+        narrowed = get_cluster(session, whole.id, asked(owner_ids=frozenset([other])))
+        assert (narrowed.size, len(narrowed.members)) == (1, 1)
+        assert narrowed.members[0].image.id == image_of(library, near[2]).id
+        nothing = get_cluster(session, whole.id, asked(is_animated=True))
+        assert (nothing.size, nothing.members) == (0, [])

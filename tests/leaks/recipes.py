@@ -87,7 +87,11 @@ def _key(*fields: str, changes: bool = False) -> Recipe:
 
 RECIPES: dict[str, Recipe] = {
     # Images.
-    "listImages": Recipe(Reach.VIEWER, share=2),
+    "listImages": Recipe(
+        Reach.VIEWER,
+        {"theme": Names.THEME, "group": Names.GROUP, "owner": Names.USER},
+        share=2,
+    ),
     "createImage": Recipe(Reach.KEY, keeps=True, share=0.3),
     "getImage": _image(share=2),
     "generateImage": Recipe(Reach.KEY, share=0.3),

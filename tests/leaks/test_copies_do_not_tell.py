@@ -73,6 +73,18 @@ class Uploader:
             ("GET", f"{self.image}/related", {"query": (("limit", "20"),)}),
             ("GET", f"/api/images/{image_id}/related", {"query": (("limit", "20"),)}),
             ("GET", "/api/v1/images", {"query": (("mine", "true"),)}),
+            *(
+                ("GET", "/api/v1/images", {"query": (("facets", FACETS), (name, value))})
+                for name, value in filters(world)
+            ),
+            *(
+                (
+                    "POST",
+                    "/api/v1/search",
+                    {"json": {"vector": vector, "k": 100, "filter": {name: as_json(name, value)}}},
+                )
+                for name, value in filters(world)
+            ),
             ("GET", "/api/v1/users/me/memory", {}),
             ("POST", "/api/v1/search", {"json": {"vector": vector, "k": 100}}),
             ("POST", "/api/v1/search", {"json": {"vector": vector, "mine": True}}),
@@ -112,6 +124,36 @@ class Uploader:
         """Take everything away again."""
         yield "delete", self.ask("DELETE", self.image)
         yield "list", self.ask("GET", "/api/v1/images", query=(("mine", "true"),))
+
+
+FACETS = "visibility,status,kind,shape,has_prompt,liked,theme,label,owner,month"
+
+
+def filters(world: World) -> list[tuple[str, str]]:
+    """Return conditions that a copy of somebody else's picture might meet before its own job has run."""
+    themes = [word for word in world.words if "theme" in word]
+    labels = [word for word in world.words if "label" in word]
+    groups = [*world.ids["groups"], *world.ids["owner's groups"]]
+    return [
+        ("visibility", "private"),
+        ("nsfw", "true"),
+        ("nsfw", "false"),
+        ("liked", "false"),
+        *(("theme", theme) for theme in themes),
+        *(("label", label) for label in labels),
+        *(("group", str(number)) for number in groups),
+    ]
+
+
+def as_json(name: str, value: str) -> Any:
+    """Return a condition's value as JSON has it."""
+    match name:
+        case "label":
+            return [value]
+        case "group":
+            return int(value)
+        case _:
+            return {"true": True, "false": False}.get(value, value)
 
 
 def sha256_of(content: bytes) -> str:

@@ -19,6 +19,7 @@ from referencing.jsonschema import DRAFT202012
 
 from testing import application
 from webapp.http.rest import field_names
+from webapp.schemas.filters import FilterParametersSchema
 
 VENDOR = Path(__file__).parents[2] / "webapp" / "static" / "vendor"
 METHODS = {"get", "post", "put", "patch", "delete"}
@@ -120,11 +121,12 @@ def test_headers_that_are_sent_are_told(document: dict[str, Any]) -> None:
     assert {f"X-Embedding-{name}" for name in ("Count", "Dimension", "Space")} <= set(embedded)
 
 
+FILTERS = set(FilterParametersSchema().fields)
 QUERIES = {
-    "listSimilarImages": {"limit", "threshold", "cursor"},
+    "listSimilarImages": {"limit", "threshold", "cursor", *FILTERS},
     "getSearchPage": {"limit", "cursor"},
     "findSimilarImagePosts": {"limit", "threshold"},
-    "listRelatedImages": {"limit", "blend", "mine", "cursor"},
+    "listRelatedImages": {"limit", "blend", "mine", "cursor", *FILTERS},
     "listGalleryRelated": {"limit", "blend", "mine"},
     "listStyleSuggestions": {"limit"},
     "searchImagePosts": {"query", "limit"},

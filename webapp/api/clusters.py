@@ -12,10 +12,10 @@ from mirada.embedding.interactive import interactive_encoder
 from mirada.groups import as_seen, runs
 from mirada.groups.as_seen import SeenCluster
 from mirada.groups.runs import ClusterKind
-from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix
 from mirada.kernel.errors import Conflict, Unavailable
 from webapp.api.likes import liked_in
+from webapp.callers.asking import scope_of_caller
 from webapp.callers.auth import require_administrator, require_user
 from webapp.http.creations import queued
 from webapp.http.current import current_runtime, request_id
@@ -24,6 +24,7 @@ from webapp.http.rest import ApiBlueprint, header
 from webapp.schemas.clusters import (
     CLUSTER_EXAMPLE,
     MEMBER_EXAMPLE,
+    ClusterImagesQuerySchema,
     ClusterImagesSchema,
     ClusterListQuerySchema,
     ClusterPageSchema,
@@ -54,12 +55,14 @@ def list_clusters(query: PageQuery) -> Listed[Any]:
     """Sizes, examples and names tell of images that the caller may see now, and of no others.
 
     A group of which the caller sees nothing is not listed, nor a near-duplicate without a
-    second one.
+    second one. With conditions a group is what meets them: its size, examples and name.
     """
     user = require_user()
-    kind = ClusterKind(query.filters["kind"])
+    filters = dict(query.filters)
+    kind = ClusterKind(filters.pop("kind"))
+    scope = scope_of_caller(filters)
     with current_runtime().reading() as session:
-        seen = as_seen.list_clusters(session, kind, Audience(user.id), **query.bounds)
+        seen = as_seen.list_clusters(session, kind, scope, **query.bounds)
     liked = liked_in(member for found in seen.clusters for member in found.members)
     names = dict(zip([found.id for found in seen.clusters], _names(seen.clusters), strict=True))
     return Listed(
@@ -98,15 +101,20 @@ def group_images(wanted: dict[str, Any]) -> Any:
     "listClusterImages",
     "List a group's images, newest first",
     ClusterImagesSchema,
+    query=ClusterImagesQuerySchema,
     example=MEMBER_EXAMPLE,
     beside={"size": 1},
     refusals=(404,),
 )
 def list_cluster_images(query: PageQuery, cluster_id: int) -> Listed[Any]:
-    """Those that the caller may see. Grouping the library anew replaces every group."""
+    """Those that the caller may see and that meet every condition.
+
+    Grouping the library anew replaces every group.
+    """
     user = require_user()
     with current_runtime().reading() as session:
-        found = as_seen.get_cluster(session, cluster_id, Audience(user.id), **query.bounds)
+        scope = scope_of_caller(query.filters)
+        found = as_seen.get_cluster(session, cluster_id, scope, **query.bounds)
     liked = liked_in(found.members)
     return Listed(
         found.members,

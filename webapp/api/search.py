@@ -65,6 +65,9 @@ REQUEST_BODY = {
                     }
                 },
                 "signs": {"value": {"text": 'cat -dog "red hat"', "syntax": "signs"}},
+                "some of them": {
+                    "value": {"text": "a cat", "filter": {"kind": "still", "shape": ["square"]}}
+                },
                 "weighted": {
                     "value": {"text": "gato na lua", "weights": {"pictures": 1, "keywords": 2}}
                 },
@@ -122,7 +125,7 @@ def search_images() -> Any:
         query = json_fields(
             SearchSchema, "Send the query as application/json, or a picture as multipart/form-data."
         )
-    asked, pager = asked_by_caller(own_alone=query["mine"]), pager_of_caller()
+    asked, pager = asked_by_caller(query["filter"], own_alone=query["mine"]), pager_of_caller()
     if "cursor" not in query:
         return _searched(pages.first_page(current_runtime(), request_of(query, asked), pager))
     # Whoever sends the search again with its cursor learns where it is another one.

@@ -98,7 +98,7 @@ def list_related_images(query: dict[str, Any], image_id: int) -> Any:
     Pages are as those of `POST /api/v1/search`, of the 1,000 best.
     """
     runtime, pager = current_runtime(), pager_of_caller()
-    asked = asked_by_caller(own_alone=query["mine"])
+    asked = asked_by_caller(query, own_alone=query["mine"])
     wanted = RelatedRequest(image_id, asked, query["limit"], query["blend"])
     if "cursor" in query:
         same = pages.same_related(wanted)
@@ -178,7 +178,7 @@ def _similar(image_id: int, query: dict[str, Any]) -> Found:
 
 
 def _search(image_id: int, query: dict[str, Any]) -> SearchRequest:
-    part, asked = Part(QueryKind.IMAGE_ID, image_id), asked_by_caller()
+    part, asked = Part(QueryKind.IMAGE_ID, image_id), asked_by_caller(query)
     return SearchRequest((part,), asked, query["limit"], threshold=query["threshold"])
 
 
@@ -196,5 +196,5 @@ def _next_address(cursor: str | None) -> str | None:
     """Return the address of the next page of the same list, as it was asked for."""
     if cursor is None:
         return None
-    asked = {**(request.view_args or {}), **request.args, "cursor": cursor}
+    asked = {**(request.view_args or {}), **request.args.to_dict(flat=False), "cursor": cursor}
     return url_for(request.endpoint or "", **asked)

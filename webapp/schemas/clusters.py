@@ -14,6 +14,7 @@ from mirada.groups.near_duplicates import DEFAULT_THRESHOLD, LEAST_THRESHOLD
 from mirada.groups.runs import ClusterKind
 from mirada.kernel.clustering import MAX_K
 from mirada.pictures.shown_images import ShownImage
+from webapp.schemas.filters import FilterParametersSchema
 from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, image_body
 from webapp.schemas.numbers import WholeField
 from webapp.schemas.replies import PageQuerySchema, ReplySchema, page_of
@@ -65,10 +66,14 @@ class NewClustersSchema(ma.Schema):
     )
 
 
-class ClusterListQuerySchema(PageQuerySchema):
-    """The page of groups to list."""
+class ClusterListQuerySchema(PageQuerySchema, FilterParametersSchema):
+    """The page of groups to list, and which images count; `kind` is the groups'."""
 
     kind = ma.fields.String(load_default=ClusterKind.THEMES.value, validate=validate.OneOf(KINDS))
+
+
+class ClusterImagesQuerySchema(PageQuerySchema, FilterParametersSchema):
+    """The page of a group's images to list, and which images."""
 
 
 class MemberSchema(ReplySchema):

@@ -23,6 +23,7 @@ from mirada.kernel.images import ImageStatus
 from mirada.kernel.labels import normalised_name
 from mirada.kernel.themes import theme_key
 from mirada.kernel.user_text import MAX_FILENAME_CHARS
+from webapp.http import json_bodies
 from webapp.schemas.labels import CheckedField
 from webapp.schemas.numbers import WholeField
 from webapp.schemas.switches import SwitchField
@@ -133,8 +134,25 @@ class ImageFilterSchema(FilterParametersSchema):
     )
 
 
-class FilterTextField(ma.fields.String):
-    """The same object as JSON in a part of a form."""
+def filter_field() -> ma.fields.Field:
+    """Return the field with the conditions in a JSON body."""
+    return ma.fields.Nested(
+        ImageFilterSchema,
+        load_default=None,
+        allow_none=True,
+        metadata=_said("Only images that meet every condition are searched."),
+    )
+
+
+class FormFilterField(ma.fields.String):
+    """The same object in a form, where it is JSON in a text field."""
+
+    def __init__(self, **more: Any) -> None:
+        """Tell what the text holds; `more` as marshmallow's fields take it."""
+        told = "The fields of ImageFilter as a JSON object: only such images are searched."
+        super().__init__(
+            load_default=None, allow_none=False, metadata={"description": told}, **more
+        )
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **more: Any
@@ -146,6 +164,7 @@ class FilterTextField(ma.fields.String):
             raise ma.ValidationError(
                 'Must be an object as JSON, such as {"kind": "still"}.'
             ) from error
+        json_bodies.check(given)
         return ImageFilterSchema().load(given)
 
 

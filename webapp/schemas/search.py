@@ -12,6 +12,7 @@ from marshmallow import validate
 from mirada.kernel.similarity import SearchWay, Verdict
 from mirada.search.found import MAX_K, Found, FoundImage
 from mirada.search.queries import ALL, Source
+from webapp.schemas.filters import FormFilterField, filter_field
 from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, image_body
 from webapp.schemas.numbers import WholeField
 from webapp.schemas.query_parts import (
@@ -139,6 +140,7 @@ class SearchSchema(ma.Schema):
     mine = SwitchField(
         load_default=False, metadata={"description": "Search only the caller's own images."}
     )
+    filter = filter_field()
     in_ = ma.fields.String(
         data_key="in",
         load_default=Source.PICTURES.value,
@@ -196,6 +198,7 @@ class MultipartSearchSchema(SearchSchema):
 
     image_id = image_field(ma.fields.Integer)
     query = FormQueryField()
+    filter = FormFilterField()
     k = _results(load_default=None, allow_none=False)
     limit = _results(load_default=None, allow_none=False)
     threshold = _threshold(allow_none=False)

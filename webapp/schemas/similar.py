@@ -11,6 +11,7 @@ from marshmallow import validate
 from mirada.search.found import MAX_K, FoundImage
 from mirada.search.posts import FoundPost
 from mirada.search.related import DEFAULT_BLEND, Related, RelatedImage
+from webapp.schemas.filters import FilterParametersSchema
 from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, OwnerSchema, image_body
 from webapp.schemas.numbers import ClampedField, ForgivingField
 from webapp.schemas.query_parts import NOT_BLANK
@@ -47,8 +48,8 @@ GALLERY_EXAMPLE = {
 }
 
 
-class SimilarPageQuerySchema(SimilarQuerySchema):
-    """The same, and which page."""
+class SimilarPageQuerySchema(SimilarQuerySchema, FilterParametersSchema):
+    """The same, which page, and which images."""
 
     cursor = search_cursor()
 
@@ -70,8 +71,8 @@ class RelatedQuerySchema(ma.Schema):
     )
 
 
-class RelatedPageQuerySchema(RelatedQuerySchema):
-    """The same, and which page."""
+class RelatedPageQuerySchema(RelatedQuerySchema, FilterParametersSchema):
+    """The same, which page, and which images."""
 
     cursor = search_cursor()
 

@@ -436,6 +436,16 @@ class IndexStatus:
     ways: tuple[WayStatus, ...] = ()
     """One for each form of query and approximate way; empty where every answer is exact."""
 
+    @property
+    def measured_on(self) -> str:
+        """The name of what the ways were measured on, at most 64 characters; "" where there is none.
+
+        That is the snapshot, or for a backend without snapshots the change number of its measuring.
+        """
+        if self.snapshot is not None:
+            return self.snapshot
+        return "" if self.snapshot_change_seq is None else f"@{self.snapshot_change_seq}"
+
 
 class VectorIndex(Protocol):
     """An index of the vectors of one space. Thread-safe. Scores are cosines in [-1, 1]; higher is nearer."""

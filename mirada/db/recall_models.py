@@ -28,8 +28,8 @@ SPACES = f"{PREFIX}embedding_spaces.id"
 class WayOfSearching(Numbered):
     """A table about one way of searching for one form of query in one snapshot.
 
-    `factor` is how many times wider than measured it was searched. `snapshot` is "" where the backend
-    has none.
+    `factor` is how many times wider than measured it was searched. `snapshot` is as in
+    `IndexStatus.measured_on`.
     """
 
     snapshot: Mapped[str] = mapped_column(String(64))

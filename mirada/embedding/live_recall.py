@@ -90,11 +90,11 @@ class LiveRecall:
     by_share: Mapping[PermittedShare, Recall]
 
 
-def live_recall(session: Session, space_id: int, snapshot: str | None) -> list[LiveRecall]:
-    """Return what was measured of a snapshot while it served; None for a backend without any."""
-    learned = recall_rows.trust(session, space_id, snapshot or "")
+def live_recall(session: Session, space_id: int, snapshot: str) -> list[LiveRecall]:
+    """Return what was learned of a snapshot while it served; see `IndexStatus.measured_on`."""
+    learned = recall_rows.trust(session, space_id, snapshot)
     found = []
-    for which, rows in _by_way(recall_rows.measured(session, space_id, snapshot or "")):
+    for which, rows in _by_way(recall_rows.measured(session, space_id, snapshot)):
         now = [row for row in rows if row.factor == round(learned.factor(*which))]
         whole = Recall.of(now)
         if whole is not None:
@@ -134,13 +134,13 @@ def measure_recall(runtime: Runtime, attempt: Attempt) -> None:
         status = index.status()
         with runtime.transaction() as session:
             recall_rows.forget(session, list(samples))
-            recall_rows.begin_anew(session, space_id, but=status.snapshot or "")
+            recall_rows.begin_anew(session, space_id, but=status.measured_on)
             for sample, comparison in results:
                 if comparison is not None:
                     share = PermittedShare.of(sample.permitted_count, status.live_count)
                     recall_rows.count(session, space_id, sample, share, comparison)
                     _publish(source.space.name, sample, share, comparison)
-            _learn(session, space_id, status.snapshot or "", runtime.settings.index_recall_target)
+            _learn(session, space_id, status.measured_on, runtime.settings.index_recall_target)
     attempts.finish_alone(runtime, attempt)
 
 

@@ -63,7 +63,7 @@ class Sample:
         ids, similarities: of the answer, best first.
         permitted_count: as in `SearchAnswer`.
         change_seq: number of the change counter that the answer reflects.
-        snapshot: name of the snapshot that was searched; "" where the backend has none.
+        snapshot: what was searched, see `IndexStatus.measured_on`.
     """
 
     vector: Vector

@@ -115,7 +115,7 @@ class SampledIndex:
 
     def _snapshot(self) -> str:
         status = self._index.known_status()
-        return (status.snapshot if status else None) or ""
+        return status.measured_on if status else ""
 
     def refresh(self) -> int:
         """See `VectorIndex.refresh`."""

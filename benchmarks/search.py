@@ -19,10 +19,10 @@ import numpy as np
 from sqlalchemy.engine import make_url
 
 from mirada.adapters.vector_index.faiss.index import FaissIndex
-from mirada.adapters.vector_index.faiss.view import View, finalists
 from mirada.db.migrate import upgrade_to_head
 from mirada.db.session import Database, make_engine
 from mirada.kernel.embeddings import Matrix, l2_normalise
+from mirada.kernel.similarity import QueryForm, SearchWay
 from testing.scopes import seen_by
 from testing.vector_library import Library, clustered_vectors
 
@@ -104,7 +104,8 @@ def report_recall(index: FaissIndex, vectors: Matrix, private: np.ndarray, first
     """
     rng = np.random.default_rng(3)
     base = index._view.base  # type: ignore[union-attr]
-    if base is None or base.ef_search is None:
+    beam = beam_of(index)
+    if base is None or beam is None:
         print("recall: no graph at this size; every answer is exact")
         return
     bits = np.packbits(~private, bitorder="little")
@@ -114,8 +115,8 @@ def report_recall(index: FaissIndex, vectors: Matrix, private: np.ndarray, first
         answers = index.search(queries, K, seen_by(None))
         ours = [{match.id - first_id for match in answer.matches} for answer in answers]
         ways = sorted({str(answer.way) for answer in answers})
-        walk = faiss.SearchParametersHNSW(efSearch=base.ef_search, sel=selector)
-        _, rows_found = base.index.search(queries, K, params=walk)
+        walk = faiss.SearchParametersHNSW(efSearch=beam, sel=selector)
+        _, rows_found = base.base.graph.search(queries, K, params=walk)
         filtered = [set(row[row >= 0].tolist()) for row in rows_found]
         print(
             f"recall@{K} of queries into {name} clusters: "
@@ -124,28 +125,12 @@ def report_recall(index: FaissIndex, vectors: Matrix, private: np.ndarray, first
         )
 
 
-def report_crossover(view: View, queries: Matrix) -> None:
-    """Print when a scan of so many rows takes longer than the walk."""
-    if view.base is None:
-        return
-    blocks = view.base.vectors
-    rows = len(blocks)
-    for count in (1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000):
-        if count > rows:
-            break
-        permitted = np.zeros(rows, bool)
-        permitted[np.linspace(0, rows - 1, count, dtype=np.int64)] = True
-        p50, _ = milliseconds(
-            lambda q, p=permitted, c=count: finalists(blocks, q[0], K, p, c),  # type: ignore[misc]
-            queries,
-        )
-        print(f"scan of {count:>7,} rows   {p50:6.2f} ms")
-    for beam in (32, 64, 128, 256):
-        if view.base.ef_search is None:
-            break
-        walk = faiss.SearchParametersHNSW(efSearch=beam)
-        p50, _ = milliseconds(lambda q, w=walk: view.base.index.search(q, K, params=w), queries)  # type: ignore[misc,union-attr]
-        print(f"walk with a beam of {beam:>3}  {p50:6.2f} ms = {p50 / beam * 1e3:.1f} us a step")
+def beam_of(index: FaissIndex) -> int | None:
+    """Return the beam of the graph for pictures; None where it is not walked."""
+    for one in index.status().ways:
+        if (one.form, one.way) == (QueryForm.PICTURE, SearchWay.HNSW) and one.is_in_use:
+            return one.setting
+    return None
 
 
 def main() -> None:
@@ -161,13 +146,12 @@ def main() -> None:
         index.refresh()
         status = index.status()
         print(f"{rows:,} x {DIMENSION}: {status.kind} {dict(status.parameters)}")
-        steps = status.recall.get("steps", [])
-        for step in steps:
-            print("  measured by the build:", step)
+        for one in status.ways:
+            print(f"  measured by the build: {one}")
+        print(f"  from so many permitted rows on comes first: {status.planning['first_ways']}")
         report_speed(index, vectors, private, library.owners[0])
         first_id = int(index._view.base.ids[0])  # type: ignore[union-attr]
         report_recall(index, vectors, private, first_id)
-        report_crossover(index._view, near(vectors, np.arange(50), 5))  # type: ignore[arg-type]
         index.close()
         library.database.close()
 

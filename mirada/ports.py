@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
@@ -265,7 +265,10 @@ class VectorSource(Protocol):
         """Mark a snapshot as unusable; the first reason stays."""
 
     def retire_snapshots(self, keep: int) -> list[str]:
-        """Remove the records of all but the `keep` newest valid snapshots, and return their names."""
+        """Remove the records of all but the newest valid snapshots, and return their names.
+
+        Kept is the newest of each of the `keep` highest change numbers.
+        """
 
     def purge_tombstones(self) -> int:
         """Remove tombstones older than every valid snapshot, and return their number."""
@@ -435,6 +438,9 @@ class IndexStatus:
     snapshot_created_at: datetime | None = None
     ways: tuple[WayStatus, ...] = ()
     """One for each form of query and approximate way; empty where every answer is exact."""
+    planning: Mapping[str, Any] = field(default_factory=dict)
+    """What the choice between ways rests on: the costs of their parts on this machine, and by form
+    from how many permitted vectors on each way is the first one tried."""
 
     @property
     def measured_on(self) -> str:

@@ -168,9 +168,16 @@ class DatabaseVectors:
             )
 
     def retire_snapshots(self, keep: int) -> list[str]:
-        """Forget all but the `keep` newest good snapshots; return the names, to delete their files."""
+        """Forget all but the newest good snapshots; return the names, to delete their files.
+
+        Kept is the newest of each of the `keep` highest change numbers. So a snapshot with a graph takes
+        the place of the one of the same rows without. It does not take that of the one before.
+        """
         with self._database.transaction() as session:
-            kept = [row.id for row in session.execute(self._good_snapshots()).scalars()][:keep]
+            newest: dict[int, int] = {}
+            for row in session.execute(self._good_snapshots()).scalars():
+                newest.setdefault(row.change_seq, row.id)
+            kept = list(newest.values())[:keep]
             mine = IndexSnapshot.space_id == self._space_id
             old = and_(mine, IndexSnapshot.id.not_in(kept))
             names = list(session.execute(select(IndexSnapshot.name).where(old)).scalars())

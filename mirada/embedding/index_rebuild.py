@@ -25,6 +25,8 @@ MAX_DELTA_ROWS = 20_000
 """SEARCH, snapshot + delta: scanning a delta of this size takes 3 to 4 ms."""
 MAX_DEAD_SHARE = 0.1
 """SEARCH, snapshot + delta."""
+WITH_GRAPH = "hnsw"
+"""The kind of a snapshot that is complete where a graph is wanted."""
 LEAST_DEAD_ROWS = 500
 """In a small snapshot a tenth is a handful, and a rebuild after every few deletions a nuisance."""
 
@@ -48,6 +50,8 @@ def rebuild_is_due(source: VectorSource) -> str | None:
     dead = source.count_changed_since(newest.change_seq, through_id=newest.manifest["last_id"])
     if dead >= max(LEAST_DEAD_ROWS, MAX_DEAD_SHARE * newest.row_count):
         return f"{dead} of the snapshot's {newest.row_count} rows are dead"
+    if newest.manifest.get("graph_wanted") and newest.manifest.get("kind") != WITH_GRAPH:
+        return f"the graph of its {newest.row_count} rows is missing"
     return None
 
 

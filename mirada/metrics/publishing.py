@@ -11,6 +11,7 @@ from typing import Any
 from prometheus_client import Counter, Metric
 
 from mirada.kernel.encoder_counters import EncoderCounters
+from mirada.kernel.similarity import SearchWay
 from mirada.kernel.vector_cache import CacheCounts
 from mirada.metrics import instruments as to
 from mirada.ports import IndexStatus
@@ -94,7 +95,7 @@ class Publisher:
             (to.INDEX_CHANGE_SEQ, status.change_seq),
             (to.SNAPSHOT_CREATED, _timestamp(status.snapshot_created_at)),
             (to.SNAPSHOT_RECALL, _recall(status)),
-            (to.SNAPSHOT_EF_SEARCH, status.parameters.get("ef_search") or math.nan),
+            (to.SNAPSHOT_EF_SEARCH, _beam(status)),
         ):
             gauge.labels(space.name).set(value)
         for way in status.ways:
@@ -122,8 +123,14 @@ def _timestamp(moment: datetime | None) -> float:
 
 
 def _recall(status: IndexStatus) -> float:
-    """Return the lowest recall measured; 1 without a graph, NaN without a snapshot."""
+    """Return the lowest recall of a way in use; 1 where every answer is exact, NaN without a snapshot."""
     if status.snapshot is None:
         return math.nan
-    measured = status.recall.get("at_ef_search", {"exact": 1.0})
-    return min(float(value) for name, value in measured.items() if name != "ef_search")
+    in_use = (way.recall for way in status.ways if way.is_in_use)
+    return min((recall for recall in in_use if recall is not None), default=1.0)
+
+
+def _beam(status: IndexStatus) -> float:
+    """Return the widest beam in use, for ten results; NaN where no graph is walked."""
+    beams = (way.setting for way in status.ways if way.is_in_use and way.way is SearchWay.HNSW)
+    return max((beam for beam in beams if beam is not None), default=math.nan)

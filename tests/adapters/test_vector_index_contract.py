@@ -18,9 +18,10 @@ from mirada.kernel.audience import Scope
 from mirada.kernel.embeddings import l2_normalise
 from mirada.kernel.errors import InvalidInput, LeaseLost, Unavailable
 from mirada.kernel.filters import ImageFilter
-from mirada.kernel.similarity import SearchWay
+from mirada.kernel.similarity import QueryForm, SearchWay
 from mirada.ports import SearchAnswer, VectorIndex
 from testing.exact_index import ExactIndex
+from testing.forced_ways import forced_index
 from testing.scopes import seen_by
 from testing.vector_library import Library, no_progress, pgvector_index, random_vectors
 
@@ -47,9 +48,13 @@ def _flat(library: Library, folder: Path) -> FaissIndex:
 
 
 def _hnsw(library: Library, folder: Path) -> FaissIndex:
-    index = FaissIndex(
-        library.source, folder, recall_target=0.98, hnsw_min_rows=1, exact_rows=0, build_threads=1
-    )
+    index = forced_index(library.source, folder, SearchWay.HNSW)
+    index.rebuild(1, no_progress)
+    return index
+
+
+def _quantised(library: Library, folder: Path) -> FaissIndex:
+    index = forced_index(library.source, folder, SearchWay.QUANTISED)
     index.rebuild(1, no_progress)
     return index
 
@@ -73,6 +78,7 @@ IN_POSTGRESQL = (_pgvector_scan, _pgvector_walk)
         _exact,
         _delta_only,
         _flat,
+        _quantised,
         _hnsw,
         *(pytest.param(build, marks=pytest.mark.postgresql) for build in IN_POSTGRESQL),
     ],
@@ -371,8 +377,11 @@ def test_searches_go_on_while_rows_change_and_snapshots_are_adopted(
     _same_as_exact(index, library, random_vectors(3, seed=9), 20, ANYONE)
 
 
-def test_a_walk_that_meets_mostly_forbidden_rows_is_not_trusted(library: Library, tmp_path: Path):
-    """Near the query lies somebody's private cluster, as large as the widest beam or larger."""
+@pytest.mark.parametrize("build", [_hnsw, _quantised], ids=["hnsw", "quantised"])
+def test_a_way_that_meets_mostly_forbidden_rows_is_not_trusted(
+    library: Library, tmp_path: Path, build: Backend
+):
+    """Near the query lies somebody's private cluster, as large as the widest search or larger."""
     ann, bob, _ = library.owners
     rng = np.random.default_rng(0)
     centre = random_vectors(1, seed=1)
@@ -380,14 +389,29 @@ def test_a_walk_that_meets_mostly_forbidden_rows_is_not_trusted(library: Library
     others = random_vectors(8_000, seed=2)
     library.add(secret, [ann] * len(secret), public=False)
     library.add(others, [bob] * len(others))
-    index = _hnsw(library, tmp_path)
+    index = build(library, tmp_path)
     index.refresh()
-    for permitted in (ANYONE, seen_by(bob), seen_by(ann)):
-        _same_as_exact(index, library, centre, 10, permitted)
-    assert index.search(centre, 10, ANYONE)[0].way is SearchWay.EXACT
-    assert index.search(centre, 10, seen_by(ann))[0].way is SearchWay.HNSW
+    for scope in (ANYONE, seen_by(bob)):
+        _same_as_exact(index, library, centre, 10, scope)
+    way = SearchWay.HNSW if build is _hnsw else SearchWay.QUANTISED
     far = l2_normalise(-centre)
-    assert index.search(far, 10, ANYONE)[0].way is SearchWay.HNSW
+    assert index.search(far, 10, ANYONE)[0].way is way
+
+
+@pytest.mark.parametrize("build", [_hnsw, _quantised], ids=["hnsw", "quantised"])
+@pytest.mark.parametrize("form", list(QueryForm))
+def test_a_forced_way_is_the_one_that_answers(
+    library: Library, tmp_path: Path, build: Backend, form: QueryForm
+):
+    ann, bob, _ = library.owners
+    library.add(random_vectors(600), [ann, bob] * 300, public=[True, False] * 300)
+    index = build(library, tmp_path)
+    way = SearchWay.HNSW if build is _hnsw else SearchWay.QUANTISED
+    for scope in (seen_by(bob), ANYONE):
+        [answer] = index.search(random_vectors(1, seed=4), 10, scope, form=form)
+        assert answer.way in {way, SearchWay.WIDENED}
+        assert (answer.plan.ef_search is None) == (way is SearchWay.QUANTISED)
+        assert (answer.plan.depth is None) == (way is SearchWay.HNSW)
 
 
 def test_a_build_stops_when_its_lease_is_lost(library: Library, tmp_path: Path):

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from sqlalchemy import select, update
 
-from mirada.adapters.vector_index.faiss import publishing
+from mirada.adapters.vector_index.faiss import publishing, rebuilding, snapshot
 from mirada.adapters.vector_index.faiss.index import FaissIndex
 from mirada.adapters.vector_index.faiss.snapshot import open_snapshot
 from mirada.config import PROJECT_ROOT
@@ -28,6 +28,7 @@ from mirada.db.vector_rows import lease_name
 from mirada.embedding import index_rebuild
 from mirada.embedding.index_rebuild import build_snapshot, rebuild_is_due
 from mirada.kernel.errors import LeaseLost, SnapshotInvalid, StorageFull
+from mirada.kernel.similarity import QueryForm, SearchWay
 from mirada.ports import SnapshotRecord
 from testing.exact_index import ExactIndex
 from testing.scopes import seen_by
@@ -88,9 +89,15 @@ def test_a_published_snapshot_is_served_and_says_how_it_was_measured(
     status = index.status()
     assert (status.snapshot, status.kind, status.delta_count) == (record.name, "hnsw", 0)
     assert status.parameters["hnsw_m"] == 32
-    ef_search = status.parameters["ef_search"]
-    assert status.recall["at_ef_search"]["ef_search"] == ef_search
-    assert status.recall["at_ef_search"]["held_out"] >= 0.98
+    walks = {way.form: way for way in status.ways if way.way is SearchWay.HNSW}
+    assert set(walks) == set(QueryForm)
+    for form, way in walks.items():
+        assert way.is_in_use
+        assert status.parameters["ef_search"][form] == way.setting
+        assert way.recall_at_least is not None
+        assert way.recall_at_least >= 0.98
+    shown = status.recall["hnsw"]["picture"]
+    assert (shown["recall"], shown["queries"]) == (walks[QueryForm.PICTURE].recall, 100)
     assert {path.name for path in _directory(folder, record).iterdir()} == {
         "manifest.json",
         *record.manifest["files"],
@@ -143,12 +150,15 @@ def test_the_previous_snapshot_serves_when_the_newest_is_damaged(library: Librar
     assert index.status().delta_count == 20
 
 
+@pytest.mark.parametrize("name", ["vectors.faiss", "quantised.faiss", "graph.faiss"])
 @pytest.mark.parametrize("damage", ["flip", "delete", "delete all"])
-def test_damage_while_serving_never_reaches_an_answer(library: Library, folder: Path, damage: str):
+def test_damage_while_serving_never_reaches_an_answer(
+    library: Library, folder: Path, damage: str, name: str
+):
     record = _built(library, folder)
     index = _index(library, folder)
     index.refresh()
-    path = _directory(folder, record) / "index.faiss"
+    path = _directory(folder, record) / name
     if damage == "flip":
         with path.open("r+b") as file:
             file.seek(path.stat().st_size - 100)
@@ -175,7 +185,7 @@ def test_touching_a_file_without_changing_it_changes_nothing(library: Library, f
     record = _built(library, folder)
     index = _index(library, folder)
     index.refresh()
-    (_directory(folder, record) / "index.faiss").touch()
+    (_directory(folder, record) / "vectors.faiss").touch()
     index.refresh()
     index.refresh()
     assert index.status().snapshot == record.name
@@ -277,6 +287,7 @@ def test_what_crashed_builders_left_is_removed_after_an_hour(library: Library, f
     shutil.copytree(parent / record.name, parent / "snap-orphan")
     for name in ("snap-old.tmp", "snap-orphan"):
         os.utime(parent / name, (1, 1))
+    library.add(random_vectors(1, seed=1))
     newest = _built(library, folder)
     assert {path.name for path in parent.iterdir()} == {
         record.name,
@@ -327,25 +338,110 @@ def _small_files_only() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_small_files_only")
-@pytest.mark.parametrize("room", [0, 1_000, 40_000, 100_000])
-def test_a_full_disk_publishes_nothing(folder: Path, sqlite_database: Database, room: int):
+@pytest.mark.parametrize(
+    ("room", "full_from"), [(0, "vectors"), (40_000, "vectors"), (1_000, "quantised")]
+)
+def test_a_full_disk_publishes_nothing(
+    folder: Path, sqlite_database: Database, room: int, full_from: str
+):
     library = Library.create(sqlite_database, dimension=64)
     library.add(random_vectors(ROWS, 64))
     index = _index(library, folder)
     index.refresh()
-    built_size = ROWS * (64 * 4 + 32 * 2 * 4)
-    assert room < built_size
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
-    def limit_when_built(done: int, total: int) -> None:
+    def limit(done: int = 0, total: int = 0) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
 
+    if full_from == "vectors":
+        limit()
     with pytest.raises(StorageFull):
-        index.rebuild(1, limit_when_built)
+        index.rebuild(1, limit)
     resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
     assert library.source.snapshots() == []
     assert list((folder).glob("*/snap-*")) == []
     assert _answers_are_right(index, library)
+
+
+@pytest.mark.usefixtures("_small_files_only")
+def test_a_disk_that_is_full_before_the_graph_leaves_the_quantised_form(
+    folder: Path, sqlite_database: Database
+):
+    library = Library.create(sqlite_database, dimension=64)
+    library.add(random_vectors(ROWS, 64))
+    index = _index(library, folder)
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def limit_from_the_graph_on(done: int, total: int) -> None:
+        if done > ROWS:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, hard))
+
+    with pytest.raises(StorageFull):
+        index.rebuild(1, limit_from_the_graph_on)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    [kept] = library.source.snapshots()
+    assert kept.manifest["kind"] == "quantised"
+    assert {path.name for path in folder.glob("*/snap-*")} == {kept.name}
+    assert _answers_are_right(index, library)
+    assert rebuild_is_due(library.source) == "the graph of its 400 rows is missing"
+    assert build_snapshot(index, 2, no_progress) is not None
+    assert index.status().kind == "hnsw"
+    assert rebuild_is_due(library.source) is None
+
+
+def test_the_quantised_form_serves_until_the_graph_takes_its_place(library: Library, folder: Path):
+    builder = _index(library, folder)
+    served: list[tuple[str, str]] = []
+    server = _index(library, folder)
+
+    def look(done: int, total: int) -> None:
+        server._snapshots_checked_at = 0
+        server.refresh()
+        assert _answers_are_right(server, library)
+        status = server.status()
+        served.append((status.kind, str(status.snapshot)))
+
+    record = builder.rebuild(1, look)
+    look(0, 0)
+    kinds = list(dict.fromkeys(kind for kind, _ in served))
+    assert kinds == ["none", "quantised", "hnsw"]
+    assert served[-1] == ("hnsw", record and record.name)
+    # Both are of the same rows, so the first made room for the second, and not for the one before.
+    assert [each.name for each in library.source.snapshots()] == [served[-1][1]]
+
+
+def test_both_stages_share_the_vectors_on_the_disk(
+    library: Library, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(type(library.source), "retire_snapshots", lambda *_: [])
+    _built(library, folder)
+    with_graph, without = library.source.snapshots()
+    for name in without.manifest["files"]:
+        first, second = (_directory(folder, each) / name for each in (without, with_graph))
+        assert first.samefile(second), name
+        assert without.manifest["files"][name] == with_graph.manifest["files"][name]
+
+
+def test_a_snapshot_of_an_earlier_format_is_rebuilt_and_answers_go_on(
+    library: Library, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(index_rebuild, "FIRST_SNAPSHOT_ROWS", ROWS)
+    monkeypatch.setattr(rebuilding, "FORMAT", 1)
+    with pytest.raises(SnapshotInvalid):
+        _built(library, folder)
+    # Published as the earlier version did, which opened what it had written.
+    monkeypatch.setattr(snapshot, "FORMAT", 1)
+    old = _built(library, folder)
+    monkeypatch.undo()
+    monkeypatch.setattr(index_rebuild, "FIRST_SNAPSHOT_ROWS", ROWS)
+    index = _index(library, folder)
+    assert _answers_are_right(index, library)
+    assert index.status().snapshot is None
+    assert "format is 1 and should be 2" in str(_reasons(library)[old.name])
+    assert rebuild_is_due(library.source) == "400 rows and no snapshot"
+    fresh = build_snapshot(index, 2, no_progress)
+    assert fresh is not None
+    assert index.status().snapshot == fresh.name
 
 
 def test_a_disk_known_to_be_too_small_is_not_written_to(

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirada.adapters.vector_index.faiss.walk_planning import GraphWalk, plan_walk
 from mirada.kernel.similarity import (
     Verdict,
     best_matches,
@@ -129,23 +128,3 @@ def test_the_background_sample_changes_by_at_most_one_when_a_picture_comes():
     more = np.arange(1, 5_002)
     assert len(sample - set(more[np.argsort(sampling_order(more))[:512]].tolist())) <= 1
     assert 200 < np.mean(sorted(sample)) / 10 < 300
-
-
-def test_few_permitted_rows_and_untrusted_graphs_are_scanned():
-    assert plan_walk(20_000, 10**6, 10, 64) is None
-    assert plan_walk(10**6, 10**6, 10, None) is None
-    assert plan_walk(10**6, 10**6, 10, 64) == GraphWalk(64, 64)
-
-
-def test_a_small_share_or_a_large_k_widens_the_beam_until_a_scan_is_cheaper():
-    half = plan_walk(500_000, 10**6, 10, 64)
-    assert half == GraphWalk(128, 64)
-    assert plan_walk(50_000, 10**6, 10, 64) is None
-    assert plan_walk(10**6, 10**6, 5_000, 64) is None
-
-
-def test_a_walk_is_trusted_only_as_deep_as_its_beam_was_measured():
-    walk = GraphWalk(beam=128, ef_search=64)
-    assert walk.reaches(20)
-    assert not walk.reaches(21)
-    assert walk.wider().reaches(80)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from typing import Any, Self
 
 import faiss
@@ -48,9 +49,17 @@ class VectorBlock:
         """Return n."""
         return int(self._rows.shape[0])
 
-    def inner_products(self, query: Vector, rows: Rows | None = None) -> npt.NDArray[np.float32]:
-        """Return the inner products with the given rows, or with all, to float32 rounding."""
-        count = len(self) if rows is None else rows.size
+    def inner_products(
+        self, query: Vector, rows: Rows | None = None, *, stop: int | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Return the inner products with the given rows, or with all, to float32 rounding.
+
+        Args:
+            query: (d,) C-contiguous.
+            rows: their numbers; None for the first `stop`, or all.
+            stop: <= n.
+        """
+        count = (len(self) if stop is None else stop) if rows is None else rows.size
         products = np.empty(count, np.float32)
         if not count:
             return products
@@ -74,6 +83,10 @@ class VectorBlock:
     def take(self, rows: Rows) -> Matrix:
         """Return a copy of the given rows."""
         return np.array(self._rows[rows])
+
+    def touch(self) -> None:
+        """Read a byte of every page, so that no search has to wait for it."""
+        self._rows[:: max(1, mmap.PAGESIZE // max(1, self._rows.strides[0])), 0].sum()
 
     def cosines(self, query: Vector, rows: Rows) -> Floats:
         """Return the similarities that are reported; see `kernel.similarity.cosines`."""

@@ -88,7 +88,7 @@ class Following:
 
         Its number lies between `complete_since` and `change_seq`.
         """
-        adopted = self.start(newer, self.db_epoch, newer.index.d)
+        adopted = self.start(newer, self.db_epoch, int(newer.record.manifest["dimension"]))
         adopted.apply(self.delta.newer_than(newer.record.change_seq))
         adopted.change_seq = self.change_seq
         return adopted

@@ -11,17 +11,21 @@ from pathlib import Path
 
 import numpy as np
 
-from mirada.adapters.vector_index.faiss.building import HNSW_MIN_ROWS, build_index
+from mirada.adapters.vector_index.faiss import costs
+from mirada.adapters.vector_index.faiss.building import HNSW_MIN_ROWS
+from mirada.adapters.vector_index.faiss.drafts import disk_errors
 from mirada.adapters.vector_index.faiss.following import (
     Following,
     load,
     open_or_set_aside,
     wait_until,
 )
-from mirada.adapters.vector_index.faiss.publishing import publish
+from mirada.adapters.vector_index.faiss.planning import EXACT_ROWS, Costs
+from mirada.adapters.vector_index.faiss.rebuilding import BuildSettings, Rebuild
+from mirada.adapters.vector_index.faiss.selection import PermittedByScope
 from mirada.adapters.vector_index.faiss.snapshot import fingerprint_of
-from mirada.adapters.vector_index.faiss.view import View, check_queries
-from mirada.adapters.vector_index.faiss.walk_planning import EXACT_ROWS
+from mirada.adapters.vector_index.faiss.status import status_of, with_trust
+from mirada.adapters.vector_index.faiss.view import Asked, View, check_queries
 from mirada.kernel.audience import Scope
 from mirada.kernel.embeddings import Matrix
 from mirada.kernel.errors import Unavailable
@@ -54,6 +58,7 @@ class FaissIndex:
         *,
         recall_target: float,
         hnsw_min_rows: int = HNSW_MIN_ROWS,
+        with_graph: bool = True,
         exact_rows: int = EXACT_ROWS,
         build_threads: int | None = None,
         extra_queries: Callable[[], Matrix] | None = None,
@@ -64,23 +69,24 @@ class FaissIndex:
             source: one space's rows.
             directory: the folder of all snapshots, shared by every process of this database.
             recall_target: recall@10 that a build must reach, in (0, 1].
-            hnsw_min_rows: from how many rows on a build makes a graph.
+            hnsw_min_rows: from how many rows on a build makes a quantised form and a graph.
+            with_graph: whether it makes a graph; without one a million rows are ready in seconds.
             exact_rows: up to how many permitted rows are always scanned.
             build_threads: of a build; None leaves one core free.
-            extra_queries: returns (q, d) queries of another kind that a build must answer as well.
+            extra_queries: returns (q, d) queries of texts that a build must answer as well.
         """
         self._source = source
         self._directory = directory
-        self._recall_target = recall_target
-        self._hnsw_min_rows = hnsw_min_rows
         self._exact_rows = exact_rows
-        self._build_threads = build_threads
-        self._extra_queries = extra_queries
+        self._build_settings = BuildSettings(
+            recall_target, hnsw_min_rows, with_graph, build_threads, extra_queries
+        )
         self._refreshing = threading.RLock()
         self._following: Following | None = None
         self._view: View | None = None
         self._snapshots_checked_at = 0.0
         self._trust = MEASURED
+        self._costs: Costs | None = None
 
     def search(
         self,
@@ -94,7 +100,8 @@ class FaissIndex:
         """Return one answer per query row. Raises InvalidInput."""
         queries = check_queries(queries, k, self._source.space.dimension)
         among = None if scope.filter.is_everything else self._source.passing(scope)
-        return self._loaded().search(queries, k, scope.audience, among=among, scan_rows=scan_rows)
+        asked = Asked(k, scope.audience, among, form, scan_rows or 0)
+        return self._loaded().search(queries, asked)
 
     def refresh(self) -> int:
         """Catch up with the database; adopt a newer snapshot. Raises Unavailable."""
@@ -141,28 +148,10 @@ class FaissIndex:
             StorageFull: no room; nothing was published.
             SnapshotInvalid: the disk did not give back what was written; nothing was published.
         """
-        db_epoch = self._source.db_epoch()
-        change_seq = self._source.current_seq()
-        built = build_index(
-            self._source,
-            change_seq,
-            progress,
-            recall_target=self._recall_target,
-            hnsw_min_rows=self._hnsw_min_rows,
-            threads=self._build_threads,
-            extra_queries=self._extra_queries,
+        rebuild = Rebuild(
+            self._source, self._directory, self._build_settings, fencing_token, progress
         )
-        if built is None:
-            self._purge()
-            return None
-        record = publish(
-            built,
-            self._source,
-            self._directory,
-            change_seq=change_seq,
-            db_epoch=db_epoch,
-            fencing_token=fencing_token,
-        )
+        record = rebuild.run()
         self._purge()
         self._snapshots_checked_at = 0.0
         return record
@@ -176,16 +165,41 @@ class FaissIndex:
 
     def set_trust(self, trust: Trust) -> None:
         """Search as far as serving has shown the ways to be right; see `VectorIndex.set_trust`."""
-        self._trust = trust
+        with self._refreshing:
+            self._trust = trust
+            if self._view is not None:
+                self._view = with_trust(self._view, trust, None)
+
+    def tune(self) -> IndexStatus:
+        """Measure what searches cost on this machine, and keep it for all its processes.
+
+        It wins over what builds measure, on other machines perhaps, and changes which way is tried
+        first, never what is found. Other processes take it with the next snapshot or start.
+
+        Raises:
+            Unavailable: nothing is loaded and the database cannot be reached, or the folder cannot
+                be written.
+        """
+        base = self._loaded().base
+        if base is not None and (quantised := base.base.quantised) is not None:
+            snapshot = base.base
+            queries = snapshot.vectors.take(snapshot.sample)
+            measured = costs.measured(snapshot.vectors, quantised, snapshot.graph, queries)
+            with disk_errors(), self._refreshing:
+                costs.keep(snapshot.directory.parent, self._source.space.dimension, measured)
+                self._costs = measured
+                if self._following is not None:
+                    self._show(self._following)
+        return self.status()
 
     def status(self) -> IndexStatus:
         """Return what this process serves from; see `VectorIndex.status`. Raises Unavailable."""
-        return _status_of(self._loaded())
+        return status_of(self._loaded())
 
     def known_status(self) -> IndexStatus | None:
         """Return the same without loading anything; None while nothing is loaded."""
         view = self._view
-        return None if view is None else _status_of(view)
+        return None if view is None else status_of(view)
 
     def close(self) -> None:
         """Let go of files and memory."""
@@ -234,7 +248,7 @@ class FaissIndex:
         if base is None:
             return
         try:
-            fingerprint = fingerprint_of(base.directory)
+            fingerprint = fingerprint_of(base.directory, base.record)
         except OSError:
             # The mapping outlives the names, so answers stay right; but nobody else can open it.
             if not following.is_missing_reported:
@@ -256,29 +270,24 @@ class FaissIndex:
 
     def _show(self, following: Following) -> None:
         self._following = following
-        self._view = View(
+        base, before = following.base, self._view
+        permitted = planner = None
+        if base is not None:
+            permitted = before.base if before is not None else None
+            if permitted is None or permitted.base.vectors is not base.vectors:
+                # What was learnt is about another snapshot.
+                self._trust = MEASURED
+                self._costs = costs.kept(base.directory.parent, self._source.space.dimension)
+                permitted = None
+            if permitted is None or permitted.visible is not following.visible:
+                permitted = PermittedByScope(base, following.visible)
+            planner = replace(base.planner, costs=self._costs or base.planner.costs)
+        view = View(
             change_seq=following.change_seq,
-            base=following.base,
-            visible=following.visible,
+            base=permitted,
             visible_count=int(np.count_nonzero(following.visible)),
             delta=following.delta.view(),
+            planner=planner,
             exact_rows=self._exact_rows,
         )
-
-
-def _status_of(view: View) -> IndexStatus:
-    base = view.base
-    manifest = base.record.manifest if base else {}
-    return IndexStatus(
-        backend="faiss",
-        change_seq=view.change_seq,
-        live_count=view.visible_count + view.delta.live_count,
-        dead_count=base.ids.size - view.visible_count if base else 0,
-        delta_count=view.delta.live_count,
-        snapshot=base.record.name if base else None,
-        snapshot_change_seq=base.record.change_seq if base else None,
-        kind=str(manifest.get("kind", "none")),
-        parameters=manifest.get("parameters", {}),
-        recall=manifest.get("recall", {}),
-        snapshot_created_at=base.record.created_at if base else None,
-    )
+        self._view = with_trust(view, self._trust, before)

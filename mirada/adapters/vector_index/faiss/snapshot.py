@@ -1,9 +1,10 @@
 """The snapshot's format, and opening one: every check is made before a single answer is given.
 
 A snapshot is a directory `<faiss_index_dir>/<db_epoch>/<name>` that is never changed once it has
-that name: index.faiss (the vectors, and the graph), ids.npy (embedding id per row, ascending), three
-access arrays, two of canaries, and manifest.json, which holds size, CRC-32 and SHA-256 of each. The
-manifest's own SHA-256 is in the database; a directory the database does not name is nothing.
+that name. It holds vectors.faiss, and quantised.faiss and graph.faiss from 20,000 rows on. Arrays are
+ids.npy (embedding id per row, ascending), three of access, two of canaries. The file manifest.json
+has size, CRC-32 and SHA-256 of each. The manifest's own SHA-256 is in the database; a directory the
+database does not name is nothing. Two snapshots of the same rows share files by links.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,14 +22,20 @@ import numpy.typing as npt
 
 from mirada.adapters.vector_index.access import AccessTable, Ids
 from mirada.adapters.vector_index.faiss.block import VectorBlock
+from mirada.adapters.vector_index.faiss.files import compare
+from mirada.adapters.vector_index.faiss.planning import Costs, Planner, WaySetting
+from mirada.adapters.vector_index.faiss.quantised import QuantisedForm
+from mirada.adapters.vector_index.faiss.vectors_file import mapped_index
 from mirada.kernel.embeddings import EmbeddingSpace
 from mirada.kernel.errors import SnapshotInvalid, Unavailable
 from mirada.kernel.similarity import BACKGROUND_ROWS, sampling_order
 from mirada.ports import SnapshotRecord
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
-INDEX = "index.faiss"
+VECTORS = "vectors.faiss"
+QUANTISED = "quantised.faiss"
+GRAPH = "graph.faiss"
 ARRAYS = (
     "ids",
     "access_rows",
@@ -40,7 +45,6 @@ ARRAYS = (
     "canary_ids",
 )
 METRIC = "inner_product"
-READ_BYTES = 1 << 20
 PROCESS_TROUBLE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 """What says nothing about a file: this process has too many open, or no memory to map it."""
 SAMPLE_ROWS = 8 * BACKGROUND_ROWS
@@ -51,28 +55,30 @@ Fingerprint = tuple[tuple[int, int, int, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class OpenSnapshot:
-    """A checked snapshot. Its vectors and graph are mapped, shared by all processes; immutable.
+    """A checked snapshot. Vectors and graph are mapped, shared by all processes; immutable.
 
     Attributes:
         record: as the database has it.
         directory: where it lies.
-        index: an IndexFlat or IndexHNSWFlat over inner products.
-        vectors: the same rows, for exact scans.
+        vectors: its rows, for exact scans.
+        quantised: the same in their quantised form; None where every answer is exact.
+        graph: an IndexHNSWFlat over them; None where there is none.
         ids: (n,) int64, ascending.
         access: who may see each row.
         sample: rows in `sampling_order`, the first SAMPLE_ROWS of them.
-        ef_search: the measured beam; None where there is no graph, or none that reached its target.
+        planner: what was measured of it.
         fingerprint: what `stat` said of the files when they were checked.
     """
 
     record: SnapshotRecord
     directory: Path
-    index: Any
     vectors: VectorBlock
+    quantised: QuantisedForm | None
+    graph: Any
     ids: Ids
     access: AccessTable
     sample: Ids
-    ef_search: int | None
+    planner: Planner
     fingerprint: Fingerprint
 
 
@@ -93,12 +99,12 @@ def open_snapshot(
         Unavailable: it is this process that cannot read it, and others may.
     """
     try:
-        fingerprint = fingerprint_of(directory)
         manifest = _manifest(directory, record, space, db_epoch)
+        fingerprint = fingerprint_of(directory, record)
         for name, expected in manifest["files"].items():
-            _compare(directory / name, expected, with_sha256)
+            compare(directory / name, expected, with_sha256=with_sha256)
         arrays = {name: np.load(directory / f"{name}.npy", allow_pickle=False) for name in ARRAYS}
-        index = faiss.read_index(str(directory / INDEX), faiss.IO_FLAG_MMAP_IFC)
+        return _opened(directory, record, arrays, fingerprint)
     except PermissionError as error:
         raise Unavailable(f"{record.name} may not be read by this process: {error}") from error
     except OSError as error:
@@ -108,26 +114,62 @@ def open_snapshot(
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         # FAISS raises RuntimeError; whatever a damaged file makes of the others is no better.
         raise SnapshotInvalid(f"{record.name} cannot be read: {error}") from error
-    ids = arrays["ids"]
-    _require_shape(record, space, index, ids)
+
+
+def _opened(
+    directory: Path,
+    record: SnapshotRecord,
+    arrays: dict[str, npt.NDArray[Any]],
+    fingerprint: Fingerprint,
+) -> OpenSnapshot:
+    manifest = record.manifest
+    stored = mapped_index(directory / VECTORS)
+    dimension, ids = int(manifest["dimension"]), arrays["ids"]
+    _require_shape(record, dimension, stored, ids)
+    vectors = VectorBlock.of_index(stored)
+    vectors.touch()
+    quantised = graph = None
+    if QUANTISED in manifest["files"]:
+        quantised = QuantisedForm.read(directory / QUANTISED)
+        if len(quantised) != record.row_count:
+            raise SnapshotInvalid(f"{record.name}: its quantised form has {len(quantised)} rows.")
+    if GRAPH in manifest["files"]:
+        graph = with_storage(mapped_index(directory / GRAPH), stored)
+        _require_shape(record, dimension, graph, ids)
     return OpenSnapshot(
         record=record,
         directory=directory,
-        index=index,
-        vectors=VectorBlock.of_index(index),
+        vectors=vectors,
+        quantised=quantised,
+        graph=graph,
         ids=ids,
         access=AccessTable.build(
             ids.size, arrays["access_rows"], arrays["access_owners"], arrays["access_public"]
         ),
         sample=np.argsort(sampling_order(ids), kind="stable")[:SAMPLE_ROWS],
-        ef_search=manifest["parameters"].get("ef_search"),
+        planner=Planner(
+            total=record.row_count,
+            settings=tuple(WaySetting.of_dict(each) for each in manifest["ways"]),
+            costs=Costs.of_dict(manifest["costs"]),
+        ),
         fingerprint=fingerprint,
     )
 
 
-def _require_shape(record: SnapshotRecord, space: EmbeddingSpace, index: Any, ids: Ids) -> None:
+def with_storage(graph: Any, stored: Any) -> Any:
+    """Return a graph that was written without its vectors, over them; its pages are read.
+
+    Whoever holds the graph holds the vectors too: it keeps nothing alive that it was given.
+    """
+    graph.storage, graph.own_fields = stored, False
+    links = graph.hnsw.neighbors
+    faiss.rev_swig_ptr(links.data(), links.size())[::1024].sum()
+    return graph
+
+
+def _require_shape(record: SnapshotRecord, dimension: int, index: Any, ids: Ids) -> None:
     shape = (int(index.ntotal), int(index.d), index.metric_type)
-    expected = (record.row_count, space.dimension, faiss.METRIC_INNER_PRODUCT)
+    expected = (record.row_count, dimension, faiss.METRIC_INNER_PRODUCT)
     if shape != expected or ids.shape != (record.row_count,):
         raise SnapshotInvalid(f"{record.name} holds other rows than its record says: {shape}.")
 
@@ -141,24 +183,11 @@ def canaries(directory: Path) -> tuple[npt.NDArray[np.float32], Ids]:
     return queries, answers
 
 
-def fingerprint_of(directory: Path) -> Fingerprint:
+def fingerprint_of(directory: Path, record: SnapshotRecord) -> Fingerprint:
     """Return what tells whether any file was replaced or written to. Raises OSError."""
-    names = (MANIFEST, INDEX, *(f"{name}.npy" for name in ARRAYS))
+    names = (MANIFEST, *record.manifest["files"])
     stats = [(directory / name).stat() for name in names]
     return tuple((s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in stats)
-
-
-def sums_of(path: Path, *, with_sha256: bool) -> dict[str, Any]:
-    """Return size, CRC-32 and, if asked, SHA-256 of a file. Raises OSError."""
-    size, crc, sha = 0, 0, hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(READ_BYTES):
-            size += len(block)
-            crc = zlib.crc32(block, crc)
-            if with_sha256:
-                sha.update(block)
-    sums: dict[str, Any] = {"bytes": size, "crc32": crc}
-    return sums | ({"sha256": sha.hexdigest()} if with_sha256 else {})
 
 
 def _manifest(
@@ -184,12 +213,3 @@ def _manifest(
                 f"{record.name}: {key} is {manifest.get(key)!r} and should be {value!r}."
             )
     return manifest
-
-
-def _compare(path: Path, expected: Mapping[str, Any], with_sha256: bool) -> None:
-    if path.stat().st_size != expected["bytes"]:
-        raise SnapshotInvalid(f"{path.parent.name}: {path.name} has another size than published.")
-    found = sums_of(path, with_sha256=with_sha256)
-    for key, value in found.items():
-        if value != expected[key]:
-            raise SnapshotInvalid(f"{path.parent.name}: {path.name} fails its {key} check.")

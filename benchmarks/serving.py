@@ -81,6 +81,7 @@ def served(
                 AUTH_MODE="keys",
                 WEB_PROCESSES=str(arguments.processes),
                 LOG_LEVEL="WARNING",
+                OMP_NUM_THREADS="",
             )
         )
         first = deployment.web("first")

@@ -64,7 +64,7 @@ class Deployment:
         keep = {
             k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "CI", "TMPDIR")
         }
-        return (
+        chosen = (
             keep
             | {
                 "MIRADA_ENV_FILE": os.devnull,
@@ -78,6 +78,8 @@ class Deployment:
             }
             | self.settings
         )
+        # An empty one leaves the choice to the product.
+        return {name: v for name, v in chosen.items() if v or name != "OMP_NUM_THREADS"}
 
     def run(self, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the product to its end."""

@@ -18,6 +18,7 @@ from mirada.classify.label_verdict import Classification
 from mirada.classify.remembered import KnownPicture, Remark
 from mirada.db import changes
 from mirada.db.classifier_models import ClassifiedPicture
+from mirada.embedding.interactive import picture_turn
 from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import Vector
 from mirada.kernel.errors import Conflict, NotFound
@@ -98,9 +99,10 @@ def classify_sent(
             # One that is deleted this very moment is classified from these bytes.
             with suppress(NotFound):
                 return _of_known(runtime, classifier, known, owner_id, remark, True)
-        facts = receive(staged, declared_media_type, runtime.decoder)
-        pixels = runtime.decoder.decode(staged.path, 2 * encoder.input_side_px)
-        vector = encoder.encode_images([pixels])[0]
+        with picture_turn(runtime):
+            facts = receive(staged, declared_media_type, runtime.decoder)
+            pixels = runtime.decoder.decode(staged.path, 2 * encoder.input_side_px)
+            vector = encoder.encode_images([pixels])[0]
         found = classifier.judge(vector)
         with runtime.transaction() as session:
             row = remembered.remember_sent(

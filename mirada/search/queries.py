@@ -21,6 +21,7 @@ from mirada.embedding.interactive import (
     interactive_encoder,
     interactive_text_encoder,
     known_space,
+    picture_turn,
     require_embeddings,
 )
 from mirada.kernel.audience import Audience
@@ -156,8 +157,9 @@ def text_vectors(
 def of_picture(runtime: Runtime, path: Path, declared_media_type: str | None) -> Query:
     """Return the query for a received picture, of which nothing is kept; raises as its parts do."""
     encoder = interactive_encoder(runtime)
-    pixels = pixels_of(runtime, encoder, path, declared_media_type)
-    vector = encoder.encode_images([pixels])[0]
+    with picture_turn(runtime):
+        pixels = pixels_of(runtime, encoder, path, declared_media_type)
+        vector = encoder.encode_images([pixels])[0]
     return Query(vector, *runtime.space(), QueryKind.PICTURE)
 
 

@@ -10,7 +10,7 @@ from flask import Response, jsonify, request
 from flask_smorest.fields import Upload
 from marshmallow import validate
 
-from mirada.embedding.interactive import interactive_encoder
+from mirada.embedding.interactive import interactive_encoder, picture_turn
 from mirada.kernel.embeddings import BLOB_DTYPE, Matrix
 from mirada.search import queries
 from webapp.callers.auth import require_user
@@ -136,16 +136,18 @@ def create_embeddings() -> Any:
         unknown.check("form field", request.form, {"file"})
     encoder = interactive_encoder(runtime)
     if is_form:
-        pictures = [
-            queries.pixels_of(
-                runtime,
-                encoder,
-                uploads.staged_of(file).path,
-                uploads.declared_media_type(file),
-            )
-            for file in uploads.uploaded_files(at_most=MAX_FILES)
-        ]
-        vectors = encoder.encode_images(pictures)
+        files = uploads.uploaded_files(at_most=MAX_FILES)
+        with picture_turn(runtime):
+            pictures = [
+                queries.pixels_of(
+                    runtime,
+                    encoder,
+                    uploads.staged_of(file).path,
+                    uploads.declared_media_type(file),
+                )
+                for file in files
+            ]
+            vectors = encoder.encode_images(pictures)
     else:
         fields = json_fields(
             TextListSchema, "Send texts as application/json, or pictures as multipart/form-data."

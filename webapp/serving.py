@@ -19,7 +19,6 @@ from mirada.embedding.backfill import backfill_at_start
 from mirada.health.probes import health_of
 from mirada.jobs.waiting import wake_at_start
 from mirada.kernel.commands import command_line
-from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.errors import DatabaseRefused, MiradaError, Unavailable
 from mirada.memory.taste import StyleWarmUp
 from mirada.people import users
@@ -164,12 +163,14 @@ class Serving:
             return
         while not self._stopping.is_set():
             try:
+                # Before the weights: a search by a stored image needs none, and they take seconds.
+                self._load_indexes()
                 self._runtime.encoder  # noqa: B018 - the first use loads the weights
-                space_id, _ = self._runtime.space()
+                self._runtime.space()
                 if self._is_first:
                     backfill_at_start(self._runtime)
-                self._runtime.index(space_id).refresh()
-                self._load_texts()
+                # Of a new installation the space is known only now.
+                self._load_indexes()
                 return
             except Unavailable as error:
                 logger.warning("The encoder or the index is not ready: %s", error)
@@ -178,13 +179,12 @@ class Serving:
                 logger.error("%s", error)
                 return
 
-    def _load_texts(self) -> None:
-        """Read the indexes of prompts and captions as well, where there are any, before people wait."""
+    def _load_indexes(self) -> None:
+        """Read the indexes in use before people wait for them: pictures first, then the texts."""
         with self._runtime.reading() as session:
             in_use = spaces.searched_spaces(session)
         for space in in_use:
-            if space.kind != SpaceKind.IMAGE:
-                self._runtime.index(space.id).refresh()
+            self._runtime.index(space.id).refresh()
 
     def _say_ready(self) -> None:
         settings = self._runtime.settings

@@ -57,6 +57,10 @@ INDEX_EXAMPLE = {
             },
         }
     ],
+    "planning": {
+        "first_ways": {"text": {"exact": 0, "quantised": 21_000, "hnsw": 64_000}},
+        "costs_us": {"scanned_row": 0.08, "quantised_row": 0.006, "beam_step": 6.0},
+    },
     "url": "/api/v1/indexes/1",
 }
 
@@ -154,7 +158,13 @@ class IndexSchema(ReplySchema):
     delta_count = _of_everybody()
     snapshot = ma.fields.String(required=True, allow_none=True)
     snapshot_change_seq = ma.fields.Integer(required=True, allow_none=True)
-    structure = ma.fields.String(required=True)
+    structure = ma.fields.String(
+        required=True,
+        metadata={
+            "description": "Of the snapshot: `none`, `flat` (exact scans), `quantised` (the first stage "
+            "of a build, in seconds), or `hnsw` (both, when the graph is built and proven)."
+        },
+    )
     parameters = ma.fields.Dict(required=True)
     recall = ma.fields.Dict(required=True)
     ways = ma.fields.List(
@@ -163,6 +173,14 @@ class IndexSchema(ReplySchema):
         metadata={
             "description": "Of the shorter ways than an exact scan; empty where there is none, and for "
             "all but administrators."
+        },
+    )
+    planning = ma.fields.Dict(
+        required=True,
+        metadata={
+            "description": "`first_ways`: by form, from how many permitted vectors on each way is tried "
+            "first. `costs_us`: what it rests on, processor time of the parts of a search on this "
+            "machine, in microseconds. Empty as `ways` is."
         },
     )
     url = ma.fields.String(required=True)
@@ -249,8 +267,24 @@ def _body(space: Any) -> dict[str, Any]:
         "snapshot_change_seq": status.snapshot_change_seq,
     }
     if not current_caller().is_administrator:
-        return body | dict.fromkeys(of_everybody) | {"recall": {}, "ways": []}
-    return body | of_everybody | {"recall": dict(status.recall), "ways": _ways(space.id, status)}
+        return (
+            body
+            | dict.fromkeys(of_everybody)
+            | {
+                "recall": {},
+                "ways": [],
+                "planning": {},
+            }
+        )
+    return (
+        body
+        | of_everybody
+        | {
+            "recall": dict(status.recall),
+            "ways": _ways(space.id, status),
+            "planning": dict(status.planning),
+        }
+    )
 
 
 def _ways(space_id: int, status: IndexStatus) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""`mirada index`: rebuild an index, and show its status."""
+"""`mirada index`: rebuild an index, measure what its searches cost here, and show its status."""
 
 from __future__ import annotations
 
@@ -37,6 +37,32 @@ def rebuild(space: str, wait: bool) -> None:
     console().print(f"The index was rebuilt from {report.job.progress_done} vectors.")
 
 
+@group.command("tune")
+@SPACE
+def tune(space: str) -> None:
+    """Measure on this machine what searches cost, so that each takes the cheapest way.
+
+    A rebuild measures it too, on the worker's machine. What is measured by hand wins from then on.
+    """
+    runtime = current_runtime()
+    with runtime.reading() as session:
+        space_id = spaces.space_by_name(session, space).id
+    index = runtime.index(space_id)
+    index.refresh()
+    planning = index.tune().planning
+    if not planning:
+        console().print(
+            "Every search of this index takes the same way: there is nothing to measure."
+        )
+        return
+    for part, cost in planning["costs_us"].items():
+        if isinstance(cost, float):
+            console().print(f"{part.replace('_', ' '):14} {cost:8.4f} us")
+    for form, ways in planning["first_ways"].items():
+        said = ", ".join(f"{way} from {rows:,}" for way, rows in ways.items())
+        console().print(f"first way for a {form} by permitted vectors: {said}")
+
+
 @group.command("status")
 @SPACE
 def status(space: str) -> None:
@@ -58,3 +84,6 @@ def status(space: str) -> None:
     }
     for name, value in shown.items():
         console().print(f"{name:11} {value}")
+    for way in now.ways:
+        said = f"{way.setting}" if way.is_in_use else f"left out: {way.reason}"
+        console().print(f"{way.form:11} {way.way}: {said}")

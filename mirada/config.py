@@ -279,6 +279,11 @@ class Settings(BaseSettings):
     index_recall_target: float = Field(
         0.98, gt=0, le=1, description="Recall@10 an index build must reach against exact search."
     )
+    index_graph: bool = Field(
+        True,
+        description="Index builds make a graph (HNSW) from 20,000 vectors on, after a quantised form. "
+        "Without one a rebuild takes seconds; searches that see everything are slower.",
+    )
     recall_sample: float = Field(
         0.01,
         ge=0,

@@ -510,6 +510,16 @@ class VectorIndex(Protocol):
         A backend without such ways ignores it.
         """
 
+    def tune(self) -> IndexStatus:
+        """Measure on this machine what the ways cost, keep it, and return the state with it.
+
+        It decides which way is tried first and never what is found. A backend whose ways have no such
+        costs measures nothing.
+
+        Raises:
+            Unavailable: nothing can be loaded, or the costs cannot be kept.
+        """
+
     def status(self) -> IndexStatus:
         """Return the state of the index; it is loaded first if it is not.
 

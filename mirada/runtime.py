@@ -397,6 +397,7 @@ class Runtime:
             source,
             self.settings.faiss_index_dir,
             recall_target=recall_target,
+            with_graph=self.settings.index_graph,
             extra_queries=lambda: self._text_queries(space_id),
         )
 

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from sqlalchemy import select, update
 
-from mirada.adapters.vector_index.faiss import publishing, rebuilding, snapshot
+from mirada.adapters.vector_index.faiss import costs, publishing, rebuilding, snapshot
 from mirada.adapters.vector_index.faiss.index import FaissIndex
 from mirada.adapters.vector_index.faiss.snapshot import open_snapshot
 from mirada.config import PROJECT_ROOT
@@ -29,6 +29,7 @@ from mirada.embedding import index_rebuild
 from mirada.embedding.index_rebuild import build_snapshot, rebuild_is_due
 from mirada.kernel.errors import LeaseLost, SnapshotInvalid, StorageFull
 from mirada.kernel.similarity import QueryForm, SearchWay
+from mirada.kernel.ways import MEASURED
 from mirada.ports import SnapshotRecord
 from testing.exact_index import ExactIndex
 from testing.scopes import seen_by
@@ -541,3 +542,51 @@ def test_a_rebuild_is_due_by_size_age_and_deaths(
     assert rebuild_is_due(source) == "40 of the snapshot's 400 rows are dead"
     monkeypatch.setattr(index_rebuild, "MAX_DELTA_ROWS", 50)
     assert rebuild_is_due(source) == "100 rows changed since the snapshot"
+
+
+def test_costs_measured_by_hand_are_kept_beside_the_snapshots_and_win(
+    library: Library, folder: Path, caplog: pytest.LogCaptureFixture
+):
+    record = _built(library, folder)
+    index = _index(library, folder)
+    index.refresh()
+    at_build = record.manifest["costs"]
+    assert index.status().planning["costs_us"] == at_build
+    tuned = index.tune().planning["costs_us"]
+    assert tuned["measured_at"] >= at_build["measured_at"]
+    assert tuned["beam_step"] > 0
+    assert index.status().planning["costs_us"] == tuned
+    assert _index(library, folder).status().planning["costs_us"] == tuned
+    library.add(random_vectors(1, seed=1))
+    _built(library, folder)
+    assert _index(library, folder).status().planning["costs_us"] == tuned
+    path = costs.kept_path(folder / record.db_epoch, library.dimension)
+    for damaged in (b"{", b'{"faiss_version": "0", "costs": {}}', b"[]"):
+        path.write_bytes(damaged)
+        again = _index(library, folder)
+        assert _answers_are_right(again, library)
+        assert again.status().planning["costs_us"] != tuned
+
+
+def test_what_was_learnt_is_about_one_snapshot(library: Library, folder: Path):
+    _built(library, folder)
+    index = _index(library, folder)
+    index.refresh()
+    which = (QueryForm.PICTURE, SearchWay.HNSW)
+
+    def shown() -> tuple[bool, str | None, float]:
+        [way] = [one for one in index.status().ways if (one.form, one.way) == which]
+        return way.is_in_use, way.reason, way.factor
+
+    index.set_trust(MEASURED.widened(*which, 2.0))
+    assert shown() == (True, None, 2.0)
+    index.set_trust(MEASURED.without(*which, "recall 0.9 of 300 live searches"))
+    assert shown() == (False, "recall 0.9 of 300 live searches", 1.0)
+    assert _answers_are_right(index, library)
+    library.add(random_vectors(1, seed=1))
+    index.refresh()
+    assert not shown()[0]
+    _built(library, folder)
+    index._snapshots_checked_at = 0
+    index.refresh()
+    assert shown() == (True, None, 1.0)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from mirada.adapters.vector_index.faiss.index import FaissIndex
 from mirada.config import BUNDLED_MODEL_DIR, Settings
 from mirada.db.models import ApiKey, Content, Image, ImageStatus, Job, JobState, User
 from mirada.embedding.index_rebuild import REBUILD_INDEX
@@ -20,6 +21,7 @@ from mirada.people import users
 from mirada.people.identity import recognise_key
 from mirada.runtime import Runtime
 from testing.console import run_command
+from testing.vector_library import Library, no_progress, random_vectors
 from workers.kinds import KINDS
 
 
@@ -244,3 +246,23 @@ def test_backfill_says_that_embeddings_are_switched_off(command: Any, runtime: R
 
 def test_an_unknown_space_is_named(command: Any) -> None:
     assert "There is no embedding space" in command("index", "status", "--space", "x", code=1)
+
+
+def test_tuning_says_what_searches_cost_and_which_way_comes_first(
+    command: Any, runtime: Runtime
+) -> None:
+    library = Library.create(runtime.database)
+    library.add(random_vectors(600))
+    space_id, folder = library.space_id, runtime.settings.faiss_index_dir
+    assert "nothing to measure" in command("index", "tune", "--space", str(space_id))
+
+    runtime.built()[f"index:{space_id}"].close()
+    index = FaissIndex(library.source, folder, recall_target=0.95, hnsw_min_rows=1, exact_rows=0)
+    index.rebuild(1, no_progress)
+    runtime._remembered[f"index:{space_id}"] = index
+    said = command("index", "tune", "--space", str(space_id))
+    assert re.search(r"beam step +\d+\.\d+ us", said)
+    assert "first way for a picture by permitted vectors: exact from 0" in said
+    assert list(folder.rglob("costs-16.json"))
+    assert re.search(r"text +hnsw: \d+", command("index", "status", "--space", str(space_id)))
+    index.close()

@@ -134,6 +134,10 @@ class SampledIndex:
         self._trust = trust
         self._index.set_trust(trust)
 
+    def tune(self) -> IndexStatus:
+        """See `VectorIndex.tune`."""
+        return self._index.tune()
+
     def status(self) -> IndexStatus:
         """See `VectorIndex.status`."""
         return self._index.status()

@@ -172,6 +172,10 @@ class PgvectorIndex:
         about, trust = self._trust
         return trust if graph is not None and graph["change_seq"] == about else MEASURED
 
+    def tune(self) -> IndexStatus:
+        """Measure nothing: PostgreSQL has costs of its own."""
+        return self.status()
+
     def status(self) -> IndexStatus:
         """Return what searches use; see `VectorIndex.status`. Raises Unavailable."""
         with self._copies.moment() as moment:

@@ -116,6 +116,7 @@ class Reply:
         def plain(text: str) -> str:
             for given, stands_for in (without or {}).items():
                 text = text.replace(given, stands_for)
+            text = _SEALED_CURSOR.sub(lambda found: f"{len(found[0])} characters", text)
             return _REQUEST_ID.sub('"request_id": "…"', text)
 
         headers = sorted(
@@ -137,6 +138,8 @@ USUAL = {
 }
 """Headers that every reply has; left out where people read it."""
 _REQUEST_ID = re.compile(r'"request_id": ?"[^"]*"')
+_SEALED_CURSOR = re.compile(r"(?<=[?&]cursor=)[A-Za-z0-9_-]{50,}")
+"""A cursor of a search is another one each time; its length is not."""
 
 
 def send(client: FlaskClient, request: Request) -> Reply:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from alembic import context
 
 from mirada.db import (  # noqa: F401 - declare tables on Base, and how Alembic changes them
+    calibration_models,
     classifier_models,
     memory_models,
     paging_models,

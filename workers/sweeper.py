@@ -15,6 +15,7 @@ from mirada.jobs import leases, sweep
 from mirada.kernel.errors import MiradaError
 from mirada.runtime import Runtime
 from mirada.search import kept
+from mirada.search.calibrating import queue_due_calibrations
 from mirada.search.query_pictures import forget_expired
 from workers import lease_holder
 
@@ -116,6 +117,7 @@ class Sweeper(Loop):
             return
         self._next_rebuild_check = time.monotonic() + REBUILD_CHECK_EVERY_S
         queue_due_rebuilds(self._runtime)
+        queue_due_calibrations(self._runtime)
 
     def _forget_query_pictures(self) -> None:
         with self._runtime.transaction() as session:

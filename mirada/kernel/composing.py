@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mirada.kernel.embeddings import Matrix, Vector, l2_normalise
 from mirada.kernel.errors import InvalidInput
-from mirada.kernel.similarity import LEAST_SPREAD, Floats
+from mirada.kernel.similarity import LEAST_SPREAD, Floats, QueryForm
 
 STANDS_OUT = 2.0
 """Spreads above the centre from which something is like what is not wanted. One of forty unrelated things
@@ -44,12 +44,14 @@ class WeighedPart:
         vector: (d,) float32, unit norm.
         weight: how much it counts; below 0 for less like this.
         spread: of its cosines in the collection.
+        form: of the part alone; None where nobody says what made its vector.
     """
 
     place: int
     vector: Vector
     weight: float
     spread: Spread
+    form: QueryForm | None = None
 
     def standing(self, vectors: Matrix) -> Floats:
         """Return (n,) standard scores of (n, d) unit rows: spreads above the centre."""

@@ -17,13 +17,14 @@ from mirada.db.models import Image
 from mirada.db.vector_tables import VectorTable, table_of
 from mirada.kernel.audience import Scope
 from mirada.kernel.embeddings import SpaceKind
-from mirada.kernel.similarity import Match, relevances
+from mirada.kernel.similarity import Match
 from mirada.pictures.shown_images import ShownImage, shown_images
 from mirada.ports import SearchAnswer, VectorIndex
 from mirada.search.deepening import nearest
 from mirada.search.found import Found, FoundImage, Hit, Ranking, require_k
 from mirada.search.queries import SOURCE_OF_KIND, Query
 from mirada.search.safety import Safety
+from mirada.search.verdict import Judge, judged
 
 Score = TypeVar("Score")
 VANISHED = "Some were deleted or hidden while they were looked for."
@@ -38,6 +39,7 @@ def find(
     k: int,
     threshold: float | None = None,
     safety: Safety | None = None,
+    judge: Judge | None = None,
 ) -> Found:
     """Return the k images nearest to a query among those in scope; see `rank`.
 
@@ -45,7 +47,9 @@ def find(
         InvalidInput: k is out of range, or the vector does not fit the index.
     """
     require_k(k)
-    ranking = rank(session, index, query, scope, k=k, threshold=threshold, safety=safety)
+    ranking = rank(
+        session, index, query, scope, k=k, threshold=threshold, safety=safety, judge=judge
+    )
     return found_of(session, ranking, ranking.hits, scope, k=k)
 
 
@@ -58,6 +62,7 @@ def rank(
     k: int,
     threshold: float | None = None,
     safety: Safety | None = None,
+    judge: Judge | None = None,
 ) -> Ranking:
     """Return the ids of the k images nearest to a query among those in scope.
 
@@ -72,13 +77,15 @@ def rank(
         k: >= 1.
         threshold: least cosine similarity of a result; None for no cut.
         safety: when not None, others' images that it calls unsafe are no results.
+        judge: of the query; None tells relevance by its background.
 
     Raises:
         InvalidInput: the vector does not fit the index.
     """
     pairs, answer = ranked(session, index, query, scope, k=k, threshold=threshold, safety=safety)
     scores = [match.similarity for _, match in pairs]
-    standing = relevances(scores, answer.background, answer.permitted_count)
+    best = pairs[0][1] if pairs else None
+    standing = judged(judge, session, scores, best, answer)
     return Ranking(
         hits=[
             Hit(image_id, similarity, float(relevance))

@@ -19,6 +19,7 @@ from mirada.search.fuse import VectorQuery, WordQuery, rank_fused
 from mirada.search.queries import SOURCE_OF_KIND, SPACE_KINDS, Query, Source
 from mirada.search.request import SearchRequest
 from mirada.search.safety import Safety
+from mirada.search.verdict import judges_of
 
 LOADING_WAIT_S = 1.0
 """Longest wait for a source whose model is still being loaded; the others can answer."""
@@ -102,7 +103,8 @@ def _vector_queries(
             except (Conflict, NotAuthenticated, Unavailable) as error:
                 failures[source] = error
                 continue
-            vectors.append(VectorQuery(source, weight, query, index))
+            judge = judges_of(runtime).of(query)
+            vectors.append(VectorQuery(source, weight, query, index, judge))
     return vectors, failures
 
 

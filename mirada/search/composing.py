@@ -47,7 +47,13 @@ def composed(
     # One match each: what is asked for is the background.
     answers = index.search(rows, 1, request.asked.scope, form=QueryForm.BLEND)
     weighed = [
-        WeighedPart(place, query.vector, parts[place].weight, spread_of(answer.background))
+        WeighedPart(
+            place,
+            query.vector,
+            parts[place].weight,
+            spread_of(answer.background),
+            None if query.made_from is QueryKind.VECTOR else query.form,
+        )
         for (place, query), answer in zip(vectors.items(), answers, strict=True)
     ]
     wanted = [part for part in weighed if part.weight > 0]

@@ -12,7 +12,7 @@ from mirada.db.chunks import rows_in
 from mirada.db.vector_tables import subjects_of, table_of
 from mirada.kernel.audience import Scope
 from mirada.kernel.errors import InvalidInput
-from mirada.kernel.similarity import WEAK_FROM, relevances
+from mirada.kernel.similarity import WEAK_FROM
 from mirada.ports import SearchAnswer, VectorIndex
 from mirada.search.by_vector import nothing_to_search, ranked
 from mirada.search.by_words import find_by_words
@@ -20,7 +20,7 @@ from mirada.search.found import FoundBy, Hit, Ranking, Searched
 from mirada.search.queries import FUSED, Query, Source
 from mirada.search.rank_fusion import Fused, WeightedRanking, reciprocal_rank_fusion
 from mirada.search.safety import Safety
-from mirada.search.verdict import Opinion, fused_relevance
+from mirada.search.verdict import Judge, Opinion, fused_relevance, judged
 
 LEAST_DEPTH = 200
 """Images read of each ranking. More than most replies show, so that asking for more results only
@@ -36,12 +36,14 @@ class VectorQuery:
         weight: > 0.
         query: the vector and its space.
         index: of the space.
+        judge: of the query; None tells relevance by its background.
     """
 
     source: Source
     weight: float
     query: Query
     index: VectorIndex
+    judge: Judge | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +184,9 @@ def _by_vector(
     )
     similarities = [match.similarity for _, match in pairs]
     lowest = min([*similarities[-1:], *([] if threshold is None else [threshold])], default=-1.0)
-    judged = relevances([*similarities, lowest], answer.background, answer.permitted_count)
-    standing, floor = judged[:-1], float(judged[-1])
+    best = pairs[0][1] if pairs else None
+    standing = judged(asked.judge, session, [*similarities, lowest], best, answer)
+    standing, floor = standing[:-1], float(standing[-1])
     # Relevance never rises down the ranking, so the relevant ones are the first.
     sure = int((standing >= WEAK_FROM).sum())
     ranking = WeightedRanking(asked.source, asked.weight, [image_id for image_id, _ in pairs], sure)

@@ -33,14 +33,16 @@ from mirada.search.found import Found, Hit, Ranking
 from mirada.search.queries import FUSED, SOURCE_OF_KIND, Query, QueryKind, Source
 from mirada.search.request import SearchRequest, SentPicture
 from mirada.search.safety import Safety, safety_in_force
+from mirada.search.verdict import Judge, judges_of
 
 
 @dataclass(frozen=True, slots=True)
 class VectorQuestion:
-    """The question to one space: a vector, and the index that is as fresh as asked for."""
+    """The question to one space: a vector, the index that is as fresh as asked for, and its judge."""
 
     query: Query
     index: VectorIndex
+    judge: Judge | None = None
 
     def rank(
         self, session: Session, request: SearchRequest, depth: int, safety: Safety | None
@@ -54,6 +56,7 @@ class VectorQuestion:
             k=depth,
             threshold=request.threshold,
             safety=safety,
+            judge=self.judge,
         )
         return replace(ranking, space=self.query.space.name)
 
@@ -147,7 +150,7 @@ def question_of(runtime: Runtime, request: SearchRequest) -> Question:
     kind: EncoderKind = SpaceKind.PROMPT if request.source is Source.PROMPTS else SpaceKind.IMAGE
     space = known_space(runtime, kind)
     query, index = composed(runtime, request, dict(enumerate(request.parts)), space)
-    return VectorQuestion(query, index)
+    return VectorQuestion(query, index, judges_of(runtime).of(query))
 
 
 def _chosen(ranking: Ranking, _request: SearchRequest, k: int) -> Sequence[Hit]:

@@ -68,10 +68,22 @@ class Served:
         return found[0] if found else None
 
 
+MARIADB = pytest.param("mariadb", marks=pytest.mark.mariadb)
+POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.postgresql)
+
+
+@pytest.fixture(params=["sqlite", MARIADB])
+def engine_settings(request: pytest.FixtureRequest) -> dict[str, Any]:
+    if request.param == "sqlite":
+        return {}
+    name = "migrated_mariadb_url" if request.param == "mariadb" else "postgresql_url"
+    return {"database_url": request.getfixturevalue(name)}
+
+
 @pytest.fixture
-def serve(make_site: Callable[..., Site], site_settings: dict[str, Any]) -> Callable[..., Served]:
+def serve(make_site: Callable[..., Site], engine_settings: dict[str, Any]) -> Callable[..., Served]:
     def make(recall_sample: float = 1.0, rows: int = 60) -> Served:
-        site = make_site(auth_mode="open", recall_sample=recall_sample, **site_settings)
+        site = make_site(auth_mode="open", recall_sample=recall_sample, **engine_settings)
         runtime = site.runtime
         library = Library(runtime.database, site.space_id, DIMENSION, [site.owner_id])
         library.add(random_vectors(rows, DIMENSION))
@@ -98,6 +110,7 @@ def test_a_right_way_is_measured_and_left_as_it_is(serve: Callable[..., Served])
     assert served.forgetful.trust == MEASURED
 
 
+@pytest.mark.parametrize("engine_settings", ["sqlite", MARIADB, POSTGRESQL], indirect=True)
 def test_a_way_that_misses_is_widened_then_left_out_and_begins_anew(
     serve: Callable[..., Served], caplog: pytest.LogCaptureFixture
 ):

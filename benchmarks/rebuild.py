@@ -27,7 +27,7 @@ import httpx2
 import numpy as np
 from sqlalchemy import select
 
-from benchmarks.rebuild_process import NO_GRAPH, Watched
+from benchmarks.rebuild_process import Watched
 from benchmarks.serving_library import KEY, Filled, fill
 from mirada.config import Settings
 from mirada.db.models import User
@@ -282,10 +282,7 @@ def main() -> None:
                     )
                     report_freshness(library, [web for web, _ in starts])
                 index = FaissIndex(
-                    Watched(library.database, space_id),
-                    snapshots,
-                    recall_target=0.98,
-                    hnsw_min_rows=NO_GRAPH,
+                    Watched(library.database, space_id), snapshots, recall_target=0.98
                 )
                 rng = np.random.default_rng(5)
                 queries = filled.vectors[rng.integers(0, len(filled.vectors), 1_000)]

@@ -18,7 +18,6 @@ from mirada.db.vector_rows import DatabaseVectors
 from mirada.ports import SnapshotRecord
 
 LOOK_EVERY_S = 0.01
-NO_GRAPH = 1 << 40
 
 
 class Stopwatch:
@@ -96,8 +95,7 @@ def build(source: Watched, folder: Path, *, with_graph: bool) -> None:
     """Build and publish, as a worker does."""
     from mirada.adapters.vector_index.faiss.index import FaissIndex
 
-    more = {} if with_graph else {"hnsw_min_rows": NO_GRAPH}
-    index = FaissIndex(source, folder, recall_target=0.98, **more)
+    index = FaissIndex(source, folder, recall_target=0.98, with_graph=with_graph)
     source.space  # noqa: B018 - connects
     memory, watch = Memory(), Stopwatch()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from testing.patience import PATIENCE_S
 from testing.pictures import picture
 from testing.registering import take_in
 from testing.servers.mariadb import MariaDbServer
+from testing.worksite import Site
 from tests.conftest import MakeRuntime
 from webapp import serving
 from webapp.serving import Serving, _ready_line
@@ -80,6 +83,25 @@ def test_pictures_that_came_while_embeddings_were_off_are_embedded_once_they_are
 
     wait_until(lambda: status() == "READY", timeout_s=60, what="the picture's vector")
     serving.stop()
+
+
+def test_an_index_is_loaded_before_the_weights(
+    make_site: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search by a stored image needs no encoder, and people wait for it after a restart."""
+    site = make_site(port=free_port())
+    loaded: list[str] = []
+    index = site.runtime.index(site.space_id)
+
+    def refresh() -> int:
+        if threading.current_thread() is threading.main_thread():  # the follower refreshes as well
+            loaded.append("index")
+        return 0
+
+    monkeypatch.setattr(index, "refresh", refresh)
+    monkeypatch.setattr(type(site.runtime), "encoder", property(lambda _: loaded.append("weights")))
+    Serving(site.runtime, is_migrated=True, is_first=False)._load()
+    assert loaded == ["index", "weights", "index"]
 
 
 def test_serving_open_callers_on_a_network_is_warned_about(

@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from mirada.search.deepening import Reading, deepen
+import pytest
+
+from mirada.db.session import Database
+from mirada.db.spaces import pin_space
+from mirada.db.vector_rows import DatabaseVectors
+from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, l2_normalise
+from mirada.search.deepening import DEEP_SCAN_ROWS, Reading, deepen, nearest
+from mirada.search.found import MAX_K
+from mirada.search.pager import MOST_RANKED
+from mirada.search.queries import Query, QueryKind
+from testing.exact_index import ExactIndex
+from testing.scopes import seen_by
+
+SPACE = EmbeddingSpace(SpaceKind.IMAGE, "test", "v1", "none", 8)
 
 
 class Ranking:
@@ -53,3 +67,21 @@ def test_a_source_that_proposes_nothing_is_asked_again_once_after_it_caught_up()
     confirmed: list[bool] = []
     assert deepen(empty.reader(1), 2, confirm=lambda: confirmed.append(True)) == []
     assert (empty.depths, confirmed) == ([2, 2], [True])
+
+
+@pytest.mark.parametrize(("k", "is_exact"), [(10, False), (MAX_K + 1, True), (MOST_RANKED, True)])
+def test_a_ranking_for_several_pages_is_exact(database: Database, k: int, is_exact: bool) -> None:
+    asked: list[int | None] = []
+
+    class Noting(ExactIndex):
+        def search(self, *positional: Any, scan_rows: int | None = None, **named: Any) -> Any:
+            asked.append(scan_rows)
+            return super().search(*positional, **named)
+
+    with database.transaction() as session:
+        space_id = pin_space(session, SPACE).id
+    index = Noting(DatabaseVectors(database, space_id))
+    query = Query(l2_normalise([1.0] * 8), space_id, SPACE, QueryKind.VECTOR)
+    with database.reading() as session:
+        nearest(session, index, query, seen_by(1), k=k, threshold=None, shown=list, spare=0)
+    assert set(asked) == {DEEP_SCAN_ROWS if is_exact else None}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, case, func, select
 from sqlalchemy.orm import Session
 
 from mirada.db.chunks import chunks
@@ -21,7 +21,7 @@ from mirada.kernel.similarity import Match
 from mirada.pictures.shown_images import ShownImage, shown_images
 from mirada.ports import SearchAnswer, VectorIndex
 from mirada.search.deepening import nearest
-from mirada.search.found import Found, FoundImage, Hit, Ranking, require_k
+from mirada.search.found import Found, FoundImage, Hit, Ranking, Searched, require_k
 from mirada.search.queries import SOURCE_OF_KIND, Query
 from mirada.search.safety import Safety
 from mirada.search.verdict import Judge, judged
@@ -63,6 +63,7 @@ def rank(
     threshold: float | None = None,
     safety: Safety | None = None,
     judge: Judge | None = None,
+    is_once_each: bool = False,
 ) -> Ranking:
     """Return the ids of the k images nearest to a query among those in scope.
 
@@ -78,11 +79,21 @@ def rank(
         threshold: least cosine similarity of a result; None for no cut.
         safety: when not None, others' images that it calls unsafe are no results.
         judge: of the query; None tells relevance by its background.
+        is_once_each: of one picture, one image.
 
     Raises:
         InvalidInput: the vector does not fit the index.
     """
-    pairs, answer = ranked(session, index, query, scope, k=k, threshold=threshold, safety=safety)
+    pairs, answer = ranked(
+        session,
+        index,
+        query,
+        scope,
+        k=k,
+        threshold=threshold,
+        safety=safety,
+        is_once_each=is_once_each,
+    )
     scores = [match.similarity for _, match in pairs]
     best = pairs[0][1] if pairs else None
     standing = judged(judge, session, scores, best, answer)
@@ -97,6 +108,7 @@ def rank(
         reason=None
         if len(pairs) == k
         else _reason(answer, len(pairs), threshold, query.space.kind, scope),
+        searched={SOURCE_OF_KIND[query.space.kind]: Searched.of(answer)},
     )
 
 
@@ -118,9 +130,12 @@ def ranked(
     k: int,
     threshold: float | None,
     safety: Safety | None,
+    is_once_each: bool = False,
 ) -> tuple[list[tuple[int, Match]], SearchAnswer]:
     """Return the ids of what `find` finds, with their vectors' matches, and the index's answer."""
     table = table_of(query.space.kind)
+    # A text may be of many pictures, so its images are all read.
+    at_most_each = 1 if is_once_each and query.space.kind is SpaceKind.IMAGE else k
     return nearest(
         session,
         index,
@@ -128,7 +143,9 @@ def ranked(
         scope,
         k=k,
         threshold=threshold,
-        shown=lambda near: authorised(session, near, table, scope, at_most_each=k, safety=safety),
+        shown=lambda near: authorised(
+            session, near, table, scope, at_most_each=at_most_each, safety=safety
+        ),
         spare=len(scope.audience.left_out_ids),
     )
 
@@ -168,7 +185,11 @@ def _images_of(
     vector_ids: Sequence[int], table: VectorTable, scope: Scope, at_most_each: int
 ) -> Select[Any]:
     vectors = table.entity
-    place = func.row_number().over(partition_by=vectors.id, order_by=Image.id)
+    order: list[Any] = [Image.id]
+    if at_most_each == 1 and scope.viewer_id is not None:
+        # Of one alone it is the viewer's own where they have one: it is shown whatever it shows.
+        order.insert(0, case((Image.owner_id == scope.viewer_id, 0), else_=1))
+    place = func.row_number().over(partition_by=vectors.id, order_by=order)
     shown = (
         select(
             Image.id.label("image_id"),

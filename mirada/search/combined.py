@@ -54,6 +54,7 @@ class FusedQuestion:
                 k=depth,
                 threshold=request.threshold,
                 safety=safety,
+                is_once_each=request.choice.collapse is not None,
             )
         except InvalidInput as error:
             if self.vectors or not self.failures:

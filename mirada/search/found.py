@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
+from mirada.kernel.composing import Spread, spread_of
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.similarity import WEAK_FROM, Verdict, verdict
 from mirada.pictures.shown_images import ShownImage
+from mirada.ports import SearchAnswer
+from mirada.search.explanation import Explained
 
 MAX_K = 1000
 """Most results of one search: a reply of 1,000 images is about half a megabyte."""
@@ -42,6 +46,7 @@ class Hit:
             sources say, see `verdict.fused_relevance`.
         score: of the fusion, comparable within one ranking; None where one space was searched.
         found_by: the sources that found it, in their order; empty where one space was searched.
+        collapsed_count: how many more images it stands for; None where every image is shown.
     """
 
     image_id: int
@@ -49,6 +54,7 @@ class Hit:
     relevance: float
     score: float | None = None
     found_by: Sequence[FoundBy] = ()
+    collapsed_count: int | None = None
 
     @property
     def is_relevant(self) -> bool:
@@ -58,15 +64,37 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """How one vector source was searched, where several were fused.
+    """How one vector source was searched.
 
     Attributes:
         way: how its index computed the answer.
         permitted_count: how many vectors it ran over.
+        ef_search, depth, candidates: as `ports.SearchPlan` has them.
+        background: of the query's cosines with a sample: their centre and standard deviation.
+        background_count: how large the sample was.
     """
 
     way: str
     permitted_count: int
+    ef_search: int | None = None
+    depth: int | None = None
+    candidates: int = 0
+    background: Spread | None = None
+    background_count: int = 0
+
+    @classmethod
+    def of(cls, answer: SearchAnswer) -> Self:
+        """Return how an index answered."""
+        plan = answer.plan
+        return cls(
+            str(plan.way),
+            answer.permitted_count,
+            plan.ef_search,
+            plan.depth,
+            plan.candidates,
+            spread_of(answer.background),
+            len(answer.background),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +116,7 @@ class Ranking:
         change_seq: the state of the database that the stalest index reflects; None where no index
             was asked.
         reason: why there are fewer hits than asked for; None when there are enough.
-        searched: vector source -> how it was searched, where several were fused.
+        searched: vector source -> how it was searched.
         left_out: source -> why it could not be searched.
         weights: source -> weight, of those that were asked for, where several were fused.
         space: name of the one space that was searched; None where several sources were fused.
@@ -157,6 +185,7 @@ class Found:
         reason: why there are fewer than k results; None when there are k.
         cursor: of the next page; None where there is none, or nobody pages.
         ranked_count: how many images are ranked for all pages together; None while that is not known.
+        explained: how it came about; None where nobody asked.
     """
 
     results: list[FoundImage]
@@ -164,6 +193,7 @@ class Found:
     reason: str | None
     cursor: str | None = None
     ranked_count: int | None = None
+    explained: Explained | None = None
 
     @property
     def verdict(self) -> Verdict:

@@ -103,6 +103,7 @@ def rank_fused(
     k: int,
     threshold: float | None = None,
     safety: Safety | None = None,
+    is_once_each: bool = False,
 ) -> Ranking:
     """Return the k best images of several rankings by weighted reciprocal rank fusion.
 
@@ -116,13 +117,16 @@ def rank_fused(
         k: >= 1.
         threshold: least cosine similarity for a vector source to have found an image.
         safety: when not None, others' images that it calls unsafe are no results.
+        is_once_each: of one picture, one image in the ranking of pictures.
 
     Raises:
         InvalidInput: a vector does not fit its index, or words were all there was to search and the
             text has none.
     """
     depth = max(k, LEAST_DEPTH)
-    answers = [_by_vector(session, each, scope, depth, threshold, safety) for each in vectors]
+    answers = [
+        _by_vector(session, each, scope, depth, threshold, safety, is_once_each) for each in vectors
+    ]
     left_out: dict[str, str] = {
         asked.source: nothing_to_search(asked.query.space.kind, scope)
         for asked, one in zip(vectors, answers, strict=True)
@@ -145,10 +149,7 @@ def rank_fused(
         permitted_count=max((each.permitted_count for each in searched.values()), default=0),
         change_seq=min((answer.change_seq for answer in searched.values()), default=None),
         reason=None if len(hits) == k else f"These are all that were found: {len(hits)}.",
-        searched={
-            source: Searched(str(answer.way), answer.permitted_count)
-            for source, answer in searched.items()
-        },
+        searched={source: Searched.of(answer) for source, answer in searched.items()},
         left_out=left_out,
     )
 
@@ -172,6 +173,7 @@ def _by_vector(
     depth: int,
     threshold: float | None,
     safety: Safety | None,
+    is_once_each: bool,
 ) -> _SourceAnswer:
     pairs, answer = ranked(
         session,
@@ -181,6 +183,7 @@ def _by_vector(
         k=depth,
         threshold=threshold,
         safety=safety,
+        is_once_each=is_once_each,
     )
     similarities = [match.similarity for _, match in pairs]
     lowest = min([*similarities[-1:], *([] if threshold is None else [threshold])], default=-1.0)

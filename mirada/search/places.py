@@ -18,6 +18,8 @@ NUMBERS = ("similarity", "relevance", "score")
 def hit_type(sources: Sequence[str]) -> np.dtype[np.void]:
     """Return the layout of a hit in a ranking to which these sources added; none where one was asked."""
     columns: list[Any] = [("image_id", "<i8"), *((name, "<f8") for name in NUMBERS)]
+    # -1 is none.
+    columns.append(("collapsed", "<i4"))
     for place in range(len(sources)):
         # A rank of 0 is none.
         columns += [(f"rank{place}", "<u2"), (f"by{place}", "<f8", (2,))]
@@ -33,6 +35,8 @@ def packed(hits: Sequence[Hit], sources: Sequence[str]) -> bytes:
     """Return hits in their order, `hit_type(sources).itemsize` bytes each."""
     rows = np.zeros(len(hits), hit_type(sources))
     rows["image_id"] = [hit.image_id for hit in hits]
+    collapsed = (hit.collapsed_count for hit in hits)
+    rows["collapsed"] = [-1 if count is None else count for count in collapsed]
     for name in NUMBERS:
         rows[name] = [_or_nan(getattr(hit, name)) for hit in hits]
     for place, source in enumerate(sources):
@@ -58,7 +62,9 @@ def _hit(row: np.void, sources: Sequence[str]) -> Hit:
         for by in [row[f"by{place}"]]
     ]
     similarity, score = _or_none(row["similarity"]), _or_none(row["score"])
-    return Hit(int(row["image_id"]), similarity, float(row["relevance"]), score, parts)
+    collapsed = int(row["collapsed"])
+    count = None if collapsed < 0 else collapsed
+    return Hit(int(row["image_id"]), similarity, float(row["relevance"]), score, parts, count)
 
 
 def _or_nan(number: float | None) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 from mirada.kernel.audience import Scope
 from mirada.kernel.errors import InvalidInput
 from mirada.search.asked import Asked
+from mirada.search.choice import PLAIN, Choice
 from mirada.search.found import require_k
 from mirada.search.queries import QueryKind, Source
 
@@ -68,6 +69,8 @@ class SearchRequest:
         source: the one space that is searched, pictures or prompts, where `weights` is None.
         weights: source -> weight, at least one > 0: these are asked and their rankings fused.
         threshold: least cosine similarity for a vector source to have found an image; None for no cut.
+        choice: which of the hits are shown, and in which order.
+        explain: whether the answer says how it came about.
         wait_s: how long each source's model is waited for while it is being loaded; None for as long
             as a request usually waits.
     """
@@ -78,6 +81,8 @@ class SearchRequest:
     source: Source = Source.PICTURES
     weights: Mapping[str, float] | None = None
     threshold: float | None = None
+    choice: Choice = PLAIN
+    explain: bool = False
     wait_s: float | None = None
 
     def __post_init__(self) -> None:

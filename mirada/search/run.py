@@ -7,8 +7,8 @@ Where what goes:
 2. **The ranking** (`by_vector.rank`, `fuse.rank_fused`): ids of images that the viewer may see, each
    with its scores, as deep as the rest of the flow needs. Filters act here, through the scope;
    relevance and verdict are made here.
-3. **The choice** (`_chosen`): which hits are shown, and in which order: collapsing, diversity, the page
-   of a cursor. It works on hits alone and reads no image.
+3. **The choice** (`choosing.Chooser`): which hits are shown, and in which order: collapsing and
+   diversity. It works on hits alone and loads no image.
 4. **The images** (`by_vector.found_of`): the rows of those that are shown are loaded.
 
 Steps 2 to 4 share one session. Replies are made of `Found` in `webapp/schemas/`.
@@ -27,8 +27,11 @@ from mirada.metrics.instruments import SEARCHES
 from mirada.ports import VectorIndex
 from mirada.runtime import EncoderKind, Runtime
 from mirada.search import by_vector
+from mirada.search.choosing import DIVERSE_POOL, Chooser
 from mirada.search.combined import FusedQuestion, fused_question
 from mirada.search.composing import composed
+from mirada.search.deepening import Reading, deepen
+from mirada.search.explaining import explained
 from mirada.search.found import Found, Hit, Ranking
 from mirada.search.queries import FUSED, SOURCE_OF_KIND, Query, QueryKind, Source
 from mirada.search.request import SearchRequest, SentPicture
@@ -57,11 +60,15 @@ class VectorQuestion:
             threshold=request.threshold,
             safety=safety,
             judge=self.judge,
+            is_once_each=request.choice.collapse is not None,
         )
         return replace(ranking, space=self.query.space.name)
 
 
 Question = VectorQuestion | FusedQuestion
+ALL_BUT_COLLAPSED = "These are all there are; of pictures that count as one, one is shown."
+MOST_COLLAPSED = 20_000
+"""Hits that are read at most for pictures that count as one."""
 
 
 CursorMaker = Callable[[SearchRequest, Sequence[Hit]], str | None]
@@ -92,13 +99,17 @@ def run(runtime: Runtime, request: SearchRequest, cursor_of: CursorMaker | None 
     safety = safety_in_force(runtime)
     k = request.k + (cursor_of is not None)
     with runtime.reading() as session:
-        ranking = question.rank(session, request, k, safety)
-        chosen = _chosen(ranking, request, k)
-        shown = chosen[: request.k]
-        if len(ranking.hits) == k:
-            # The one more that tells whether there is a next page is counted there.
-            ranking = replace(ranking, hits=ranking.hits[: request.k])
+        chooser = Chooser(session, asked.scope, safety)
+        ranking, chosen = _chosen(chooser, question, request, k)
+        shown = chooser.with_counts(chosen[: request.k], request.choice)
+        # What was read beyond the page, such as the one more that tells of a next one, is counted there.
+        ranking = replace(ranking, hits=shown)
+        if len(shown) < request.k and request.choice.collapse is not None:
+            ranking = replace(ranking, reason=ranking.reason and ALL_BUT_COLLAPSED)
         found = by_vector.found_of(session, ranking, shown, asked.scope, k=request.k)
+        if request.explain:
+            told = explained(session, request, _shown_by(question), shown)
+            found = replace(found, explained=told)
     SEARCHES.labels(request.made_from, _compared(question), found.way, found.verdict).inc()
     if cursor_of is None or len(chosen) <= request.k:
         return found
@@ -111,8 +122,9 @@ def rank_whole(runtime: Runtime, request: SearchRequest, depth: int) -> Ranking:
     question = question_of(runtime, request)
     safety = safety_in_force(runtime)
     with runtime.reading() as session:
-        ranking = question.rank(session, request, depth, safety)
-    return replace(ranking, hits=_chosen(ranking, request, depth))
+        chooser = Chooser(session, request.asked.scope, safety)
+        ranking, chosen = _chosen(chooser, question, request, depth)
+        return replace(ranking, hits=chooser.with_counts(chosen[:depth], request.choice))
 
 
 def with_named_left_out(request: SearchRequest) -> SearchRequest:
@@ -153,8 +165,27 @@ def question_of(runtime: Runtime, request: SearchRequest) -> Question:
     return VectorQuestion(query, index, judges_of(runtime).of(query))
 
 
-def _chosen(ranking: Ranking, _request: SearchRequest, k: int) -> Sequence[Hit]:
-    return ranking.hits[:k]
+def _chosen(
+    chooser: Chooser, question: Question, request: SearchRequest, k: int
+) -> tuple[Ranking, list[Hit]]:
+    """Return a ranking and what is chosen of it: k hits, if there are so many."""
+    choice = request.choice
+
+    def read(depth: int) -> Reading[tuple[Ranking, list[Hit]]]:
+        ranking = question.rank(chooser.session, request, depth, chooser.safety)
+        chosen = chooser.chosen(ranking.hits, choice)
+        return Reading((ranking, chosen), len(chosen) >= k or len(ranking.hits) < depth)
+
+    first = k if choice.diversify is None else max(k, DIVERSE_POOL)
+    return deepen(read, first if choice.collapse is None else 2 * first, most=MOST_COLLAPSED)
+
+
+def _shown_by(question: Question) -> Query | None:
+    """Return the query whose similarity results show: to the one space, or to pictures."""
+    if isinstance(question, VectorQuestion):
+        return question.query
+    asked = (each.query for each in question.vectors if each.source == Source.PICTURES)
+    return next(asked, None)
 
 
 def _compared(question: Question) -> str:

@@ -9,7 +9,11 @@ import pytest
 from mirada.search.found import FoundBy, Hit
 from mirada.search.places import hit_type, packed, sources_of, unpacked
 
-ALONE = [Hit(2**62, 0.1234567, 0.97), Hit(1, -1.0, 0.0), Hit(7, None, 0.5)]
+ALONE = [
+    Hit(2**62, 0.1234567, 0.97),
+    Hit(1, -1.0, 0.0, collapsed_count=0),
+    Hit(7, None, 0.5, collapsed_count=123_456),
+]
 FUSED = [
     Hit(5, 0.3, 0.9, 0.0325, [FoundBy("pictures", 2, 0.3, 0.9), FoundBy("keywords", 1, None, 1.0)]),
     Hit(6, None, 0.2, 0.01, [FoundBy("captions", 5_000, -0.25, 0.125)]),
@@ -42,6 +46,7 @@ def test_every_field_of_a_hit_is_looked_at_here() -> None:
         "relevance",
         "score",
         "found_by",
+        "collapsed_count",
     ]
     assert [field.name for field in fields(FoundBy)] == [
         "source",
@@ -52,5 +57,5 @@ def test_every_field_of_a_hit_is_looked_at_here() -> None:
 
 
 def test_a_hit_of_one_space_takes_few_bytes() -> None:
-    assert hit_type([]).itemsize == 32
-    assert hit_type(["pictures", "prompts", "captions", "keywords"]).itemsize <= 110
+    assert hit_type([]).itemsize == 36
+    assert hit_type(["pictures", "prompts", "captions", "keywords"]).itemsize <= 114

@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 from mirada.people import users
 from mirada.people.keys import issue as issue_key
 from mirada.runtime import Runtime
+from testing.asking import Words
 from testing.gallery import Gallery
 
 
@@ -38,3 +39,12 @@ def key_of(guarded: Gallery) -> Callable[..., dict[str, str]]:
             return {"Authorization": f"Bearer {issue_key(session, user).key}"}
 
     return make
+
+
+@pytest.fixture
+def words(make_runtime: Callable[..., Runtime]) -> Words:
+    """Pictures that show texts, none of which is like another."""
+    wall = Words(make_runtime())
+    for text in ("moon", "sea", "tree", "house", "road", "bird", "ship", "hill"):
+        wall.hang(text)
+    return wall

@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from typing import Any
 
 import pytest
 
-from mirada.db.models import Image
-from mirada.embedding.embed import store_embedding
-from mirada.kernel.embeddings import l2_normalise
-from mirada.runtime import Runtime
-from testing.application import create_app
-from testing.encoders import CountingEncoder, with_encoder
+from testing.asking import A_FEW_NEAR, Words, ids_of, search
 from testing.gallery import Gallery, as_upload, assert_problem, nothing_kept, on_arc
 from testing.pictures import picture
-from tests.conftest import MakeRuntime
 
 Part = dict[str, Any]
-A_FEW_NEAR = [0, 8, 16, 24, 32, *range(100, 250, 6)]
-"""Degrees of 30 pictures: those near 0 stand out from the rest."""
-
-
-def search(gallery: Gallery, **query: Any) -> Any:
-    return gallery.client.post("/api/v1/search", json=query)
-
-
-def ids_of(response: Any) -> list[int]:
-    assert response.status_code == 200, response.get_json()
-    return [found["image"]["id"] for found in response.get_json()["results"]]
 
 
 def similarities(response: Any) -> list[float]:
@@ -161,42 +143,6 @@ def test_what_does_not_go_together_is_422(gallery: Gallery, fields: dict[str, An
 def test_an_image_of_somebody_else_is_as_absent_as_one_that_is_not_there(gallery: Gallery) -> None:
     query = [{"vector": on_arc(0)}, {"image_id": 999, "weight": -1}]
     assert_problem(search(gallery, query=query), 404, "not_found")
-
-
-class Words:
-    """A client whose pictures show texts, and an encoder to which different texts are unrelated."""
-
-    def __init__(self, runtime: Runtime) -> None:
-        self.encoder = CountingEncoder()
-        self.runtime = with_encoder(runtime, self.encoder)
-        self.client = create_app(self.runtime).test_client()
-        runtime.space()
-        self._seeds = itertools.count(1)
-
-    def hang(self, *texts: str, **fields: Any) -> int:
-        """Upload a picture that shows all these texts."""
-        data = {"file": as_upload(picture(next(self._seeds))), **fields}
-        response = self.client.post("/api/v1/images", data=data)
-        assert response.status_code == 201, response.get_json()
-        space_id, space = self.runtime.space()
-        with self.runtime.transaction() as session:
-            image = session.get_one(Image, response.get_json()["id"])
-            vector = l2_normalise(self.encoder.encode_texts(texts).sum(axis=0))
-            store_embedding(session, image.content_id, space_id, space, vector)
-        self.runtime.index(space_id).refresh()
-        self.encoder.texts.clear()
-        return int(response.get_json()["id"])
-
-    def found(self, **query: Any) -> list[int]:
-        return ids_of(self.client.post("/api/v1/search", json=query))
-
-
-@pytest.fixture
-def words(make_runtime: MakeRuntime) -> Words:
-    wall = Words(make_runtime())
-    for text in ("moon", "sea", "tree", "house", "road", "bird", "ship", "hill"):
-        wall.hang(text)
-    return wall
 
 
 def test_signs_say_what_is_not_wanted(words: Words) -> None:

@@ -10,6 +10,7 @@ from flask import request, url_for
 from mirada.kernel.errors import InvalidInput
 from mirada.search import pages
 from mirada.search.asked import Asked
+from mirada.search.choice import Choice, Collapse
 from mirada.search.found import Found
 from mirada.search.queries import ALL, QueryKind, Source
 from mirada.search.request import DEFAULT_WEIGHTS, Part, SearchRequest
@@ -26,8 +27,8 @@ from webapp.http.rest import (
     multipart_fields,
 )
 from webapp.schemas.fusion import FUSED_EXAMPLE, SearchedSchema, searched_body
+from webapp.schemas.how_many import DEFAULT_RESULTS
 from webapp.schemas.search import (
-    DEFAULT_RESULTS,
     SEARCH_EXAMPLE,
     MultipartSearchSchema,
     PictureQuerySchema,
@@ -184,6 +185,8 @@ def request_of(query: dict[str, Any], asked: Asked) -> SearchRequest:
         Source.PICTURES if weights else Source(query["in_"]),
         weights,
         query["threshold"],
+        Choice(query["collapse"] and Collapse(query["collapse"]), query["diversify"]),
+        query["explain"],
     )
 
 

@@ -12,8 +12,7 @@ from mirada.kernel.signs import read_signs
 from mirada.search.queries import QueryKind
 from mirada.search.request import KeptPicture, Part
 from webapp.http.uploads import part_of_upload, parts_of_uploads
-from webapp.schemas.query_parts import MAX_PARTS
-from webapp.schemas.search import Syntax
+from webapp.schemas.query_parts import MAX_PARTS, Syntax
 
 QUESTIONS = ("text", "image_id", "vector", "file", "query")
 KINDS = {"text": QueryKind.TEXT, "image_id": QueryKind.IMAGE_ID, "vector": QueryKind.VECTOR}

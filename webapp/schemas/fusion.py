@@ -10,6 +10,12 @@ from marshmallow import validate
 from mirada.kernel.similarity import SearchWay
 from mirada.search.found import Found, Hit, Searched
 from mirada.search.queries import FUSED, Source
+from webapp.schemas.explained import (
+    ExplainedSchema,
+    PartShareSchema,
+    explained_body,
+    share_body,
+)
 from webapp.schemas.images import IMAGE_EXAMPLE
 from webapp.schemas.replies import ReplySchema
 from webapp.schemas.search import FoundImageSchema, FoundSchema, found_body
@@ -102,6 +108,17 @@ class SearchedImageSchema(FoundImageSchema):
         }
     )
     found_by = ma.fields.List(ma.fields.Nested(FoundBySchema))
+    collapsed_count = ma.fields.Integer(
+        metadata={
+            "description": "With `collapse`: how many more images count as this one. Of the same file "
+            "all that the caller may see and that pass the filter; of near-duplicates those that were "
+            "ranked."
+        }
+    )
+    parts = ma.fields.List(
+        ma.fields.Nested(PartShareSchema),
+        metadata={"description": "With `explain`: what each part of the query brought."},
+    )
 
 
 class SearchedSchema(FoundSchema):
@@ -121,12 +138,20 @@ class SearchedSchema(FoundSchema):
         ma.fields.Nested(LeftOutSchema),
         metadata={"description": "Sources that were asked for and could not be searched."},
     )
+    explained = ma.fields.Nested(
+        ExplainedSchema, metadata={"description": "With `explain`, on the first page."}
+    )
 
 
 def searched_body(found: Found, viewer_id: int | None) -> dict[str, Any]:
     """Return the fields for `SearchedSchema`."""
     ranking = found.ranking
     body = found_body(found, viewer_id)
+    if found.explained is not None:
+        body["explained"] = explained_body(found, found.explained)
+        shares = found.explained.shares
+        for told, result in zip(body["results"], found.results, strict=True):
+            told["parts"] = [share_body(each) for each in shares.get(result.hit.image_id, ())]
     if not ranking.weights:
         return body
     for told, result in zip(body["results"], found.results, strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any, ClassVar
 
 import marshmallow as ma
@@ -23,6 +24,13 @@ MAX_FIELD_NAME = 100
 # Written so that it means the same to the regular expressions of JSON Schema.
 NOT_BLANK = validate.Regexp(r"[\s\S]*\S", error="Must not be blank.")
 PART_KINDS = ("text", "image_id", "vector", "picture")
+
+
+class Syntax(StrEnum):
+    """The way a text is read."""
+
+    PLAIN = "plain"
+    SIGNS = "signs"
 
 
 class NumbersField(ma.fields.List):

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Any, ClassVar
 
 import marshmallow as ma
 from flask_smorest.fields import Upload
 from marshmallow import validate
 
+from mirada.groups.near_duplicates import DEFAULT_THRESHOLD
 from mirada.kernel.similarity import SearchWay, Verdict
-from mirada.search.found import MAX_K, Found, FoundImage
+from mirada.search.choice import Collapse
+from mirada.search.found import Found, FoundImage
 from mirada.search.queries import ALL, Source
 from webapp.schemas.filters import FormFilterField, filter_field
+from webapp.schemas.how_many import results_field, threshold_field
 from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, image_body
 from webapp.schemas.numbers import WholeField
 from webapp.schemas.query_parts import (
-    MAX_WEIGHT,
     FormQueryField,
     QueryField,
+    Syntax,
     image_field,
     text_field,
     vector_field,
@@ -27,8 +29,8 @@ from webapp.schemas.replies import ReplySchema
 from webapp.schemas.rules import neither, never, none_of, one_of, together, without
 from webapp.schemas.search_pages import RANKED_COUNT, SEARCH_NEXT, search_cursor
 from webapp.schemas.switches import SwitchField
+from webapp.schemas.weights import WeightsSchema
 
-DEFAULT_RESULTS = 10
 SEARCH_EXAMPLE = {
     "results": [
         {"image": IMAGE_EXAMPLE, "similarity": 0.31, "relevance": 0.97, "is_relevant": True}
@@ -45,63 +47,9 @@ SEARCH_EXAMPLE = {
 }
 
 
-def _results(kind: type[ma.fields.Integer] = ma.fields.Integer, **more: Any) -> ma.fields.Integer:
-    return kind(
-        validate=validate.Range(1, MAX_K), metadata={"description": f"1 to {MAX_K}."}, **more
-    )
-
-
-def _threshold(*, allow_none: bool = True) -> ma.fields.Float:
-    return ma.fields.Float(
-        load_default=None,
-        allow_none=allow_none,
-        validate=validate.Range(-1, 1),
-        metadata={"description": "Least cosine similarity of a result; none by default."},
-    )
-
-
-class SimilarQuerySchema(ma.Schema):
-    """How many similar images, and how similar."""
-
-    limit = _results(load_default=DEFAULT_RESULTS)
-    threshold = _threshold()
-
-
-def _weight(description: str) -> ma.fields.Float:
-    return ma.fields.Float(
-        validate=validate.Range(0, MAX_WEIGHT), metadata={"description": description}
-    )
-
-
-class WeightsSchema(ma.Schema):
-    """How much each source counts in a fused search, 0 to 10; one that is not named is not used."""
-
-    class Meta:
-        """Tell what a field alone cannot."""
-
-        rules: ClassVar = {"minProperties": 1}
-
-    pictures = _weight("What pictures show.")
-    prompts = _weight("The prompts they were made from, by meaning.")
-    captions = _weight("Their captions and descriptions, by meaning; the nearer one counts.")
-    keywords = _weight("The words of prompts and captions, as they are written.")
-
-    @ma.validates_schema
-    def _any(self, data: dict[str, float], **_: Any) -> None:
-        if not any(data.values()):
-            raise ma.ValidationError("At least one weight must be above 0.")
-
-
 _OF_TEXTS = [Source.CAPTIONS.value, Source.KEYWORDS.value, ALL]
 """What only a text is looked for in."""
 _FUSED = [together(weights={"type": "object"}), together(**{"in": {"enum": _OF_TEXTS}})]
-
-
-class Syntax(StrEnum):
-    """The way a text is read."""
-
-    PLAIN = "plain"
-    SIGNS = "signs"
 
 
 class SearchSchema(ma.Schema):
@@ -134,9 +82,9 @@ class SearchSchema(ma.Schema):
             "cat and a red hat, without a dog."
         },
     )
-    k = _results(WholeField, load_default=None, allow_none=True)
-    limit = _results(WholeField, load_default=None, allow_none=True)
-    threshold = _threshold()
+    k = results_field(WholeField, load_default=None, allow_none=True)
+    limit = results_field(WholeField, load_default=None, allow_none=True)
+    threshold = threshold_field()
     mine = SwitchField(
         load_default=False, metadata={"description": "Search only the caller's own images."}
     )
@@ -149,6 +97,30 @@ class SearchSchema(ma.Schema):
             "description": "What is compared: what pictures show, the prompts they were made from, "
             "or, with text, captions, the words as they are written, or all there is, fused."
         },
+    )
+    collapse = ma.fields.String(
+        load_default=None,
+        allow_none=False,
+        validate=validate.OneOf([each.value for each in Collapse]),
+        metadata={
+            "description": "What counts as one picture, of which one image is shown: the same file, "
+            f"or near-duplicates as well (a cosine from {DEFAULT_THRESHOLD:g}). `collapsed_count` says "
+            "how many more there are that the caller may see and that pass the filter."
+        },
+    )
+    diversify = ma.fields.Float(
+        load_default=None,
+        allow_none=False,
+        validate=validate.Range(0, 1),
+        metadata={
+            "description": "Put what is new before more of the same, among the 256 best: lambda of "
+            "maximal marginal relevance. 1 keeps the order, 0 looks for what is new alone; 0.7 is a "
+            "good start."
+        },
+    )
+    explain = SwitchField(
+        load_default=False,
+        metadata={"description": "Say how the first page came about, in `explained`."},
     )
     weights = ma.fields.Nested(
         WeightsSchema,
@@ -171,7 +143,7 @@ class SearchSchema(ma.Schema):
             raise ma.ValidationError("Only a text has signs; send `text` with it.", "syntax")
 
     @ma.validates_schema
-    def _one_number_of_results(self, data: dict[str, Any], **_: Any) -> None:
+    def _one_number_ofresults_field(self, data: dict[str, Any], **_: Any) -> None:
         if None not in (data.get("k"), data.get("limit")) and data["k"] != data["limit"]:
             raise ma.ValidationError("k and limit mean the same; send one of them.", "limit")
 
@@ -199,9 +171,9 @@ class MultipartSearchSchema(SearchSchema):
     image_id = image_field(ma.fields.Integer)
     query = FormQueryField()
     filter = FormFilterField()
-    k = _results(load_default=None, allow_none=False)
-    limit = _results(load_default=None, allow_none=False)
-    threshold = _threshold(allow_none=False)
+    k = results_field(load_default=None, allow_none=False)
+    limit = results_field(load_default=None, allow_none=False)
+    threshold = threshold_field(allow_none=False)
 
 
 class PictureQuerySchema(MultipartSearchSchema):
@@ -291,9 +263,12 @@ def found_body(found: Found, viewer_id: int | None) -> dict[str, Any]:
 
 def result_body(result: FoundImage) -> dict[str, Any]:
     """Return the fields for `FoundImageSchema`."""
-    return {
+    body = {
         "image": image_body(result.image),
         "similarity": result.hit.similarity,
         "relevance": result.relevance,
         "is_relevant": result.hit.is_relevant,
     }
+    if result.hit.collapsed_count is not None:
+        body["collapsed_count"] = result.hit.collapsed_count
+    return body

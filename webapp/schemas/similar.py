@@ -12,11 +12,11 @@ from mirada.search.found import MAX_K, FoundImage
 from mirada.search.posts import FoundPost
 from mirada.search.related import DEFAULT_BLEND, Related, RelatedImage
 from webapp.schemas.filters import FilterParametersSchema
+from webapp.schemas.how_many import SimilarQuerySchema
 from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, OwnerSchema, image_body
 from webapp.schemas.numbers import ClampedField, ForgivingField
 from webapp.schemas.query_parts import NOT_BLANK
 from webapp.schemas.replies import MAX_PAGE, ReplySchema, ignored_names, list_of
-from webapp.schemas.search import SimilarQuerySchema
 from webapp.schemas.search_pages import RANKED_COUNT, SEARCH_NEXT, search_cursor
 from webapp.schemas.switches import SwitchField
 

@@ -1,0 +1,35 @@
+"""The wish of a search for which of its hits are shown, and in which order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Collapse(StrEnum):
+    """The pictures that count as one, of which the best is shown."""
+
+    SAME_FILE = "same_file"
+    NEAR_DUPLICATE = "near_duplicate"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The fate of a ranking's hits.
+
+    Attributes:
+        collapse: None shows every image.
+        diversify: lambda of maximal marginal relevance, in [0, 1]; None keeps the order.
+    """
+
+    collapse: Collapse | None = None
+    diversify: float | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether hits are shown as they are ranked."""
+        return self.collapse is None and self.diversify is None
+
+
+PLAIN = Choice()
+"""Every hit, as it is ranked."""

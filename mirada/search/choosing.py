@@ -1,0 +1,152 @@
+"""The choice among the hits of a ranking: one of those that count as one, and what is new first."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from mirada.db import spaces
+from mirada.db.chunks import rows_in
+from mirada.db.filters import in_scope
+from mirada.db.models import Image
+from mirada.db.stored_vectors import vectors_of
+from mirada.db.vector_tables import PICTURE_VECTORS
+from mirada.groups.near_duplicates import DEFAULT_THRESHOLD, near_pairs
+from mirada.kernel.audience import Scope
+from mirada.kernel.diversity import marginal_relevance_order
+from mirada.kernel.embeddings import Vector
+from mirada.kernel.images import ImageStatus
+from mirada.search.choice import Choice, Collapse
+from mirada.search.found import Hit
+from mirada.search.safety import Safety
+
+DIVERSE_POOL = 256
+"""Hits of which the diverse ones are chosen; what comes after them keeps its order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chooser:
+    """Chooses among hits, as one viewer sees them.
+
+    Attributes:
+        session: for reading.
+        scope: the viewer, and what they ask to see.
+        safety: when not None, others' images that it calls unsafe do not count.
+    """
+
+    session: Session
+    scope: Scope
+    safety: Safety | None
+    _contents: dict[int, int] = field(default_factory=dict)
+    _is_ready: dict[int, bool] = field(default_factory=lambda: defaultdict(bool))
+    _vectors: dict[int, Vector] = field(default_factory=dict)
+
+    def chosen(self, hits: Sequence[Hit], choice: Choice) -> list[Hit]:
+        """Return the hits that are shown, in their order; all of them, and not those of a page alone."""
+        if choice.is_plain:
+            return list(hits)
+        self._read_contents(hits)
+        if choice.collapse is not None:
+            hits = self._collapsed(hits, choice.collapse)
+        if choice.diversify is not None:
+            hits = self._diverse(hits, choice.diversify)
+        return list(hits)
+
+    def with_counts(self, hits: Sequence[Hit], choice: Choice) -> list[Hit]:
+        """Return hits that are shown, each with the number of images that it stands for.
+
+        Of one file these are all others in scope, ranked or not; of near-duplicates also those that
+        were ranked.
+        """
+        if choice.collapse is None:
+            return list(hits)
+        self._read_contents(hits)
+        others = self._others_of(hits)
+        return [
+            replace(hit, collapsed_count=(hit.collapsed_count or 0) + others[hit.image_id])
+            for hit in hits
+        ]
+
+    def _collapsed(self, hits: Sequence[Hit], collapse: Collapse) -> list[Hit]:
+        neighbours = self._neighbours(hits) if collapse is Collapse.NEAR_DUPLICATE else {}
+        shown: dict[int, Hit] = {}
+        hidden: Counter[int] = Counter()
+        for hit in hits:
+            content_id = self._content_of(hit)
+            if content_id in shown:
+                # Images of one file are counted in the database, whether they are ranked or not.
+                continue
+            leader = next((each for each in shown if each in neighbours.get(content_id, ())), None)
+            if leader is None:
+                shown[content_id] = hit
+            else:
+                hidden[leader] += 1
+        return [replace(hit, collapsed_count=hidden[each]) for each, hit in shown.items()]
+
+    def _neighbours(self, hits: Sequence[Hit]) -> Mapping[int, set[int]]:
+        """Return the near-duplicates of each picture among the hits, by content."""
+        self._read_vectors(hits)
+        contents = [each for each in map(self._content_of, hits) if each in self._vectors]
+        contents = list(dict.fromkeys(contents))
+        found: dict[int, set[int]] = defaultdict(set)
+        if contents:
+            vectors = np.stack([self._vectors[each] for each in contents])
+            for pairs in near_pairs(vectors, DEFAULT_THRESHOLD):
+                for one, other in zip(pairs.some.tolist(), pairs.others.tolist(), strict=True):
+                    found[contents[one]].add(contents[other])
+                    found[contents[other]].add(contents[one])
+        return found
+
+    def _diverse(self, hits: Sequence[Hit], relevance_share: float) -> list[Hit]:
+        pool, rest = hits[:DIVERSE_POOL], hits[DIVERSE_POOL:]
+        self._read_vectors(pool)
+        found = [self._vectors.get(self._content_of(hit)) for hit in pool]
+        known = next((vector for vector in found if vector is not None), None)
+        if known is None:
+            return list(hits)
+        nothing = np.zeros_like(known)
+        vectors = np.stack([nothing if vector is None else vector for vector in found])
+        scores = [hit.score if hit.score is not None else hit.similarity or 0.0 for hit in pool]
+        order = marginal_relevance_order(scores, vectors, relevance_share)
+        return [*(pool[place] for place in order), *rest]
+
+    def _others_of(self, hits: Sequence[Hit]) -> Mapping[int, int]:
+        """Return by image id how many others in scope have the same file, as far as they may be shown."""
+        contents = {self._content_of(hit) for hit in hits}
+        unsafe: set[int] = set()
+        if self.safety is not None:
+            unsafe = self.safety.unsafe_contents(self.session, contents)
+        is_own = Image.owner_id == (self.scope.viewer_id or 0)
+        counted = (
+            select(Image.content_id, is_own, func.count())
+            .where(in_scope(self.scope), PICTURE_VECTORS.is_through)
+            .group_by(Image.content_id, is_own)
+        )
+        counts: Counter[int] = Counter()
+        for content_id, own, count in rows_in(self.session, counted, Image.content_id, contents):
+            if own or content_id not in unsafe:
+                counts[content_id] += count
+        return {
+            hit.image_id: max(0, counts[self._content_of(hit)] - self._is_ready[hit.image_id])
+            for hit in hits
+        }
+
+    def _content_of(self, hit: Hit) -> int:
+        return self._contents.get(hit.image_id, -hit.image_id)
+
+    def _read_contents(self, hits: Sequence[Hit]) -> None:
+        missing = [hit.image_id for hit in hits if hit.image_id not in self._contents]
+        query = select(Image.id, Image.content_id, Image.status)
+        for image_id, content_id, status in rows_in(self.session, query, Image.id, missing):
+            self._contents[image_id] = content_id
+            self._is_ready[image_id] = status == ImageStatus.READY
+
+    def _read_vectors(self, hits: Sequence[Hit]) -> None:
+        contents = {self._content_of(hit) for hit in hits} - self._vectors.keys()
+        space_id = spaces.pinned_space_id(self.session)
+        self._vectors.update(vectors_of(self.session, PICTURE_VECTORS, space_id, contents))

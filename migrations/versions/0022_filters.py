@@ -16,6 +16,7 @@ depends_on = None
 CONTENTS, IMAGES = f"{PREFIX}contents", f"{PREFIX}images"
 CLASSIFIED = f"{PREFIX}classified_pictures"
 BY_LABEL = f"ix_{CLASSIFIED}_owner_id_label"
+BY_KIND, BY_SCORE = f"ix_{CONTENTS}_is_animated", f"ix_{CONTENTS}_nsfw_score"
 BY_TIME, BY_LIKES = f"ix_{IMAGES}_created_at", f"ix_{IMAGES}_like_count"
 _IN_JSON = "json_unquote(json_extract(result, '$.{}'))"
 _CATEGORY = {
@@ -37,6 +38,8 @@ def upgrade() -> None:
     label, fits = _CATEGORY[op.get_bind().dialect.name]
     op.execute(f"UPDATE {CLASSIFIED} SET label = {label} WHERE result IS NOT NULL AND {fits}")
     op.create_index(BY_LABEL, CLASSIFIED, ["owner_id", "label"])
+    op.create_index(BY_KIND, CONTENTS, ["is_animated"])
+    op.create_index(BY_SCORE, CONTENTS, ["nsfw_score"])
     op.create_index(BY_TIME, IMAGES, ["created_at"])
     op.create_index(BY_LIKES, IMAGES, ["like_count"])
 
@@ -45,6 +48,8 @@ def downgrade() -> None:
     """Undo; scores are judged anew after the next upgrade."""
     op.drop_index(BY_LIKES, table_name=IMAGES)
     op.drop_index(BY_TIME, table_name=IMAGES)
+    op.drop_index(BY_SCORE, table_name=CONTENTS)
+    op.drop_index(BY_KIND, table_name=CONTENTS)
     op.drop_index(BY_LABEL, table_name=CLASSIFIED)
     op.drop_column(CLASSIFIED, "label")
     op.drop_column(CONTENTS, "nsfw_score")

@@ -202,7 +202,11 @@ class Content(Numbered, Dated, Base):
     """
 
     __tablename__ = f"{PREFIX}contents"
-    __table_args__ = ({"sqlite_autoincrement": True},)
+    __table_args__ = (
+        Index(None, "is_animated"),
+        Index(None, "nsfw_score"),
+        {"sqlite_autoincrement": True},
+    )
 
     sha256: Mapped[str] = mapped_column(String(64), unique=True)
     storage_key: Mapped[str] = mapped_column(String(191))

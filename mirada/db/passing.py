@@ -134,5 +134,5 @@ class PassingVectors:
 
 
 def _read(session: Session, query: Select[int]) -> Ids:
-    # Several images may show one vector.
-    return np.unique(packed.numbers(session, query)[:, 0])
+    # A copy: what is read is one of several columns' memory.
+    return packed.numbers(session, query)[:, 0].copy()

@@ -105,12 +105,17 @@ def list_images(
         after: the place of the last image of the page before; None for the first page.
         limit: >= 1.
     """
-    query = shown_to(scope.viewer_id).where(filters.in_scope(scope))
+    page = select(Image.id).where(filters.in_scope(scope))
+    if sort is Sort.LARGEST:
+        page = page.join(Content, Content.id == Image.content_id)
     if after is not None:
-        query = query.where(_is_after(sort, after))
+        page = page.where(_is_after(sort, after))
     key = SORTED_BY.get(sort)
-    order = [Image.id.asc() if sort is Sort.OLDEST else Image.id.desc()]
-    query = query.order_by(*([] if key is None else [key.desc()]), *order).limit(limit)
+    order = [] if key is None else [key.desc()]
+    order.append(Image.id.asc() if sort is Sort.OLDEST else Image.id.desc())
+    # What else is shown is read of the page alone: joined before, MySQL sorts the whole list.
+    chosen = page.order_by(*order).limit(limit).subquery()
+    query = shown_to(scope.viewer_id).join(chosen, chosen.c.id == Image.id).order_by(*order)
     return [ShownImage._make(row) for row in session.execute(query)]
 
 

@@ -6,6 +6,7 @@ The index proposes, the database decides who may see the answer.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import Select, case, func, select
@@ -27,6 +28,23 @@ from mirada.search.safety import Safety
 from mirada.search.verdict import Judge, judged
 
 Score = TypeVar("Score")
+
+
+@dataclass(frozen=True, slots=True)
+class Showing:
+    """What is shown of a vector that was found.
+
+    Attributes:
+        safety: when not None, others' images that it calls unsafe are no results.
+        is_once_each: of one picture, one image.
+    """
+
+    safety: Safety | None = None
+    is_once_each: bool = False
+
+
+EVERY_IMAGE = Showing()
+"""All its images."""
 VANISHED = "Some were deleted or hidden while they were looked for."
 
 
@@ -47,8 +65,9 @@ def find(
         InvalidInput: k is out of range, or the vector does not fit the index.
     """
     require_k(k)
+    showing = Showing(safety)
     ranking = rank(
-        session, index, query, scope, k=k, threshold=threshold, safety=safety, judge=judge
+        session, index, query, scope, k=k, threshold=threshold, showing=showing, judge=judge
     )
     return found_of(session, ranking, ranking.hits, scope, k=k)
 
@@ -61,9 +80,8 @@ def rank(
     *,
     k: int,
     threshold: float | None = None,
-    safety: Safety | None = None,
+    showing: Showing = EVERY_IMAGE,
     judge: Judge | None = None,
-    is_once_each: bool = False,
 ) -> Ranking:
     """Return the ids of the k images nearest to a query among those in scope.
 
@@ -77,9 +95,8 @@ def rank(
         scope: the viewer, what is kept from them, and what they ask to see.
         k: >= 1.
         threshold: least cosine similarity of a result; None for no cut.
-        safety: when not None, others' images that it calls unsafe are no results.
+        showing: what is shown of a vector.
         judge: of the query; None tells relevance by its background.
-        is_once_each: of one picture, one image.
 
     Raises:
         InvalidInput: the vector does not fit the index.
@@ -91,8 +108,7 @@ def rank(
         scope,
         k=k,
         threshold=threshold,
-        safety=safety,
-        is_once_each=is_once_each,
+        showing=showing,
     )
     scores = [match.similarity for _, match in pairs]
     best = pairs[0][1] if pairs else None
@@ -129,13 +145,12 @@ def ranked(
     *,
     k: int,
     threshold: float | None,
-    safety: Safety | None,
-    is_once_each: bool = False,
+    showing: Showing,
 ) -> tuple[list[tuple[int, Match]], SearchAnswer]:
     """Return the ids of what `find` finds, with their vectors' matches, and the index's answer."""
     table = table_of(query.space.kind)
     # A text may be of many pictures, so its images are all read.
-    at_most_each = 1 if is_once_each and query.space.kind is SpaceKind.IMAGE else k
+    at_most_each = 1 if showing.is_once_each and query.space.kind is SpaceKind.IMAGE else k
     return nearest(
         session,
         index,
@@ -144,7 +159,7 @@ def ranked(
         k=k,
         threshold=threshold,
         shown=lambda near: authorised(
-            session, near, table, scope, at_most_each=at_most_each, safety=safety
+            session, near, table, scope, at_most_each=at_most_each, safety=showing.safety
         ),
         spare=len(scope.audience.left_out_ids),
     )

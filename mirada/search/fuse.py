@@ -14,7 +14,7 @@ from mirada.kernel.audience import Scope
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.similarity import WEAK_FROM
 from mirada.ports import SearchAnswer, VectorIndex
-from mirada.search.by_vector import nothing_to_search, ranked
+from mirada.search.by_vector import Showing, nothing_to_search, ranked
 from mirada.search.by_words import find_by_words
 from mirada.search.found import FoundBy, Hit, Ranking, Searched
 from mirada.search.queries import FUSED, Query, Source
@@ -182,8 +182,7 @@ def _by_vector(
         scope,
         k=depth,
         threshold=threshold,
-        safety=safety,
-        is_once_each=is_once_each,
+        showing=Showing(safety, is_once_each),
     )
     similarities = [match.similarity for _, match in pairs]
     lowest = min([*similarities[-1:], *([] if threshold is None else [threshold])], default=-1.0)

@@ -58,9 +58,8 @@ class VectorQuestion:
             request.asked.scope,
             k=depth,
             threshold=request.threshold,
-            safety=safety,
+            showing=by_vector.Showing(safety, request.choice.collapse is not None),
             judge=self.judge,
-            is_once_each=request.choice.collapse is not None,
         )
         return replace(ranking, space=self.query.space.name)
 

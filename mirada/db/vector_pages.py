@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,7 +135,9 @@ class VectorPages:
         dead |= damaged
         vectors = found.blobs.view(BLOB_DTYPE).reshape(ids.size, self.dimension)
         vectors[dead] = 0
-        entries = self._access(session, shown_to if ids.size else ())
+        # Of a few rows an empty table on the server's disk, which packing costs, is most of the wait.
+        read = packed.numbers if ids.size >= FEW_ROWS else _one_by_one
+        entries = self._access(session, shown_to if ids.size else (), read)
         places = np.minimum(np.searchsorted(ids, entries[:, 0]), max(ids.size - 1, 0))
         seen = (ids[places] == entries[:, 0]) & ~dead[places]
         return VectorRows(
@@ -148,7 +150,12 @@ class VectorPages:
             access_public=entries[seen, 2].astype(bool),
         )
 
-    def _access(self, session: Session, conditions: Sequence[ColumnElement[bool]]) -> Ids:
+    def _access(
+        self,
+        session: Session,
+        conditions: Sequence[ColumnElement[bool]],
+        read: Callable[[Session, Select[Any]], Ids],
+    ) -> Ids:
         """Return (m, 3): vector id, owner and whether public, of each image, and of classifiers."""
         row = self.table.entity
         # Before its own job has run, an image shows no vector that others brought.
@@ -167,13 +174,17 @@ class VectorPages:
         found = np.concatenate(
             [np.empty((0, 3), np.int64)]
             + [
-                packed.numbers(session, query.where(condition))
+                read(session, query.where(condition))
                 for query in queries
                 for condition in conditions
             ]
         )
         # The same on every server, whatever order it reads in.
         return found[np.lexsort(found.T[::-1])]
+
+
+def _one_by_one(session: Session, query: Select[Any]) -> Ids:
+    return packed.row_by_row(session, query).numbers
 
 
 def _sums(blobs: npt.NDArray[np.void]) -> Ids:

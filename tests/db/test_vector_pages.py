@@ -206,10 +206,10 @@ def test_a_row_that_changes_while_it_is_read_is_still_shown(any_database: Databa
     pages = source._pages
     whole = type(pages)._access
 
-    def meanwhile(self: Any, session: Any, conditions: Any) -> Any:
+    def meanwhile(self: Any, session: Any, conditions: Any, read: Any) -> Any:
         if any_database.engine.dialect.name != "sqlite":  # whose readers see one moment
             library.publish(ids[3], True)
-        return whole(self, session, conditions)
+        return whole(self, session, conditions, read)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(pages), "_access", meanwhile)

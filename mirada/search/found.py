@@ -105,6 +105,14 @@ class Judged:
     relevant_count: int
 
 
+NOTHING_FOUND = Judged(Verdict.NOTHING, 0)
+
+
+def judged_by(hits: Sequence[Hit]) -> Judged:
+    """Return the judgement of all the hits of a ranking."""
+    return Judged(verdict(hit.relevance for hit in hits), sum(hit.is_relevant for hit in hits))
+
+
 @dataclass(frozen=True, slots=True)
 class Ranking:
     """Everything that was ranked for one question, best first, ties by image id.

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from mirada.kernel.audience import Scope
 from mirada.runtime import Runtime
 from mirada.search.by_vector import loaded
-from mirada.search.found import Found, FoundImage, Hit, Judged, Ranking
+from mirada.search.found import Found, FoundImage, Hit, Judged, Ranking, judged_by
 from mirada.search.pager import MOST_RANKED, Page, Pager, Ranked
 from mirada.search.related import (
     Related,
@@ -36,6 +36,7 @@ _SEARCH, _RELATED = b"s", b"r"
 _REQUESTS = TypeAdapter(SearchRequest)
 _RELATED_REQUESTS = TypeAdapter(RelatedRequest)
 _RANKINGS = TypeAdapter(Ranking)
+_ABOUT_RELATED = TypeAdapter(tuple[float, Judged])
 
 
 def first_page(runtime: Runtime, request: SearchRequest, pager: Pager) -> Found:
@@ -106,10 +107,12 @@ def first_related(runtime: Runtime, request: RelatedRequest, pager: Pager) -> Re
         few = found.reason if len(found.results) < request.k else None
         return replace(found, reason=few, ranked_count=len(found.results))
     results = found.results[: request.k]
+    # The one more that tells whether there is a next page is counted there.
+    judged = judged_by([result.hit for result in results])
     question = _RELATED + _packed(_RELATED_REQUESTS, _timeless(request))
     cursor = pager.after_first(question, [result.image.id for result in results], request.k)
     reason = None if cursor else NOT_NOW
-    return replace(found, results=results, reason=reason, cursor=cursor)
+    return replace(found, results=results, reason=reason, cursor=cursor, judged=judged)
 
 
 def next_related(
@@ -123,14 +126,15 @@ def next_related(
 
     def rank(request: RelatedRequest) -> Ranked:
         pairs = rank_related(runtime, request, MOST_RELATED)
-        hits = [Hit(image_id, score, 0.0) for image_id, score in pairs.scored]
-        return Ranked(hits, str(pairs.blend), len(hits) == MOST_RELATED)
+        about = _ABOUT_RELATED.dump_json((pairs.blend, judged_by(pairs.hits))).decode()
+        return Ranked(pairs.hits, about, len(pairs.hits) == MOST_RELATED)
 
     asking = _Asking(runtime, _RELATED, _RELATED_REQUESTS, accepts, rank)
     page = pager.turn(cursor, asking, limit)
-    results = [RelatedImage(found.image, found.similarity) for found in page.results]
-    few, blend = _few(page, MOST_RELATED), float(page.about)
-    return Related(results, blend, few, page.cursor, page.ranked_count)
+    results = [RelatedImage(found.image, found.hit) for found in page.results]
+    blend, judged = _ABOUT_RELATED.validate_json(page.about)
+    few = _few(page, MOST_RELATED)
+    return Related(results, blend, few, page.cursor, page.ranked_count, judged)
 
 
 def same_related(request: RelatedRequest) -> Callable[[RelatedRequest], bool]:

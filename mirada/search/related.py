@@ -30,7 +30,9 @@ from mirada.search.asked import Asked
 from mirada.search.blending import Ranked, blended, is_settled
 from mirada.search.by_vector import authorised, loaded
 from mirada.search.deepening import Reading, deepen
+from mirada.search.found import NOTHING_FOUND, Hit, Judged, judged_by
 from mirada.search.queries import Query, QueryKind
+from mirada.search.related_relevance import relevances_of_related
 from mirada.search.safety import Safety, safety_in_force
 
 DEFAULT_BLEND = 0.5
@@ -48,10 +50,15 @@ IMAGES_PER_VECTOR = 2_000
 
 @dataclass(frozen=True, slots=True)
 class RelatedImage:
-    """One result: an image as the viewer is shown it, and its blended cosine in [-1, 1]."""
+    """One result: an image as the viewer is shown it, and its place, whose similarity is blended."""
 
     image: ShownImage
-    similarity: float
+    hit: Hit
+
+    @property
+    def similarity(self) -> float:
+        """The blended cosine, in [-1, 1]."""
+        return self.hit.similarity or 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,7 @@ class Related:
         reason: why there are no results or fewer than asked; None when there are enough.
         cursor: of the next page; None where there is none, or nobody pages.
         ranked_count: how many images are ranked for all pages together; None while that is not known.
+        judged: the judgement of all that was ranked.
     """
 
     results: list[RelatedImage] = field(default_factory=list)
@@ -84,6 +92,7 @@ class Related:
     reason: str | None = None
     cursor: str | None = None
     ranked_count: int | None = None
+    judged: Judged = NOTHING_FOUND
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +122,12 @@ class Pairs:
     """A ranking of images related to one, without the images.
 
     Attributes:
-        scored: (image id, blended cosine), best first.
+        hits: best first; their similarity is the blended cosine.
         blend: as `Related` has it.
         reason: why nothing could be ranked; None where something could.
     """
 
-    scored: list[tuple[int, float]]
+    hits: list[Hit]
     blend: float = 0.0
     reason: str | None = None
 
@@ -127,9 +136,10 @@ def related_images(runtime: Runtime, request: RelatedRequest) -> Related:
     """Return the k images most like one among those that may be seen; raises as `rank_related` does."""
     ranked = rank_related(runtime, request, request.k)
     with runtime.reading() as session:
-        found = [RelatedImage(*pair) for pair in loaded(session, ranked.scored, request.scope)]
+        pairs = [(hit.image_id, hit) for hit in ranked.hits]
+        found = [RelatedImage(*pair) for pair in loaded(session, pairs, request.scope)]
     few = None if len(found) == request.k else ranked.reason or all_there_are(request.scope)
-    return Related(found, ranked.blend, few)
+    return Related(found, ranked.blend, few, judged=judged_by(ranked.hits))
 
 
 def rank_related(runtime: Runtime, request: RelatedRequest, k: int) -> Pairs:
@@ -161,7 +171,12 @@ def rank_related(runtime: Runtime, request: RelatedRequest, k: int) -> Pairs:
         scored = find_related(
             session, *aspects, scope=request.scope, k=k, blend=blend, safety=safety
         )
-    return Pairs(scored, blend if len(aspects) > 1 else 0.0)
+    blend = blend if len(aspects) > 1 else 0.0
+    asked_of = [(each.query, each.index) for each in aspects]
+    scores = [score for _, score in scored]
+    relevance = relevances_of_related(runtime, asked_of, request.scope, scores, blend)
+    hits = zip(scored, relevance.tolist(), strict=True)
+    return Pairs([Hit(*pair, each) for pair, each in hits], blend)
 
 
 def all_there_are(scope: Scope) -> str:

@@ -64,6 +64,11 @@ class Judge:
         self._judges, self._scale, self._rivals = judges, scale, rivals
         self._otherwise = otherwise
 
+    @property
+    def scale(self) -> Scale | None:
+        """The scale of the query alone, whatever is found; None where nothing was measured for it."""
+        return self._scale
+
     def relevances(
         self,
         session: Session,

@@ -13,8 +13,9 @@ from benchmarks.verdict import empty_pictures, nonsense
 from benchmarks.verdict_set import Shelf, all_stickers, is_of, shelf_in
 from mirada.db.calibration_models import measured_of
 from mirada.kernel.audience import Audience, Scope
+from mirada.kernel.calibration import Scale
 from mirada.kernel.keywords import words_of_query
-from mirada.kernel.similarity import QueryForm
+from mirada.kernel.similarity import QueryForm, Verdict
 from mirada.runtime import Runtime
 from mirada.search import calibrating
 from mirada.search.asked import Asked
@@ -27,6 +28,8 @@ from mirada.search.calibrating import (
     strangers,
 )
 from mirada.search.queries import QueryKind
+from mirada.search.related import RelatedRequest, related_images
+from mirada.search.related_relevance import related_scale
 from mirada.search.request import DEFAULT_WEIGHTS, Part, SearchRequest
 from mirada.search.run import run
 from mirada.search.verdict import VERSION, judges_of
@@ -176,3 +179,26 @@ def test_no_probe_is_a_thing_of_the_examination() -> None:
     assert not examined & {names[0] for names in probe_things()}
     assert len({names[0] for names in probe_things()}) == len(probe_things()) == 256
     assert len({picture.tobytes() for picture in strangers()}) == len(strangers())
+
+
+def test_related_images_say_what_is_relevant(shelf: Shelf) -> None:
+    asked = Asked(Scope(Audience(shelf.owner_id)))
+    for image_id in shelf.ids[::30]:
+        found = related_images(shelf.runtime, RelatedRequest(image_id, asked, 10))
+        told = [result.hit for result in found.results]
+        assert [hit.relevance for hit in told] == sorted((h.relevance for h in told), reverse=True)
+        assert found.judged.relevant_count == sum(hit.is_relevant for hit in told)
+        assert (found.judged.verdict is Verdict.NOTHING) == (found.judged.relevant_count == 0)
+
+
+@pytest.mark.parametrize("rest", [0.0, 0.3])
+def test_the_limit_of_a_blend_with_prompts_goes_from_one_to_the_other(rest: float) -> None:
+    picture, prompt = Scale(0.3, 0.1, 0.1), Scale(0.5, 0.2, 0.2)
+    limits = [related_scale([picture, prompt], blend, rest).limit for blend in (0.0, 0.01, 0.99, 1)]
+    assert limits[0] == pytest.approx(0.3)
+    assert limits[3] == pytest.approx(0.5)
+    assert limits[1] == pytest.approx(limits[0], abs=0.01)
+    assert limits[2] == pytest.approx(limits[3], abs=0.01)
+    # Half and half, a picture at its limit with an ordinary prompt is not far from it.
+    assert related_scale([picture, prompt], 0.5, rest).limit <= 0.3 / 2 + (rest + 0.5) / 4
+    assert related_scale([picture], 0.0, rest) == picture

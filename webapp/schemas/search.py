@@ -9,7 +9,7 @@ from flask_smorest.fields import Upload
 from marshmallow import validate
 
 from mirada.groups.near_duplicates import DEFAULT_THRESHOLD
-from mirada.kernel.similarity import SearchWay, Verdict
+from mirada.kernel.similarity import SearchWay
 from mirada.search.choice import Collapse
 from mirada.search.found import Found, FoundImage
 from mirada.search.queries import ALL, Source
@@ -24,6 +24,12 @@ from webapp.schemas.query_parts import (
     image_field,
     text_field,
     vector_field,
+)
+from webapp.schemas.relevance import (
+    is_relevant_field,
+    relevance_field,
+    relevant_count_field,
+    verdict_field,
 )
 from webapp.schemas.replies import ReplySchema
 from webapp.schemas.rules import neither, never, none_of, one_of, together, without
@@ -189,39 +195,16 @@ class FoundImageSchema(ReplySchema):
     similarity = ma.fields.Float(
         required=True, metadata={"description": "Cosine in [-1, 1], higher is nearer."}
     )
-    relevance = ma.fields.Float(
-        required=True,
-        metadata={
-            "description": "In [0, 1]: how likely it is what was asked for, measured against what is "
-            "stored here; 0.5 is the limit. Of one space it never rises down the results. Fused: an "
-            "image with every word of the text has 1; else its caption decides where it has one; "
-            "else what the other sources say, together."
-        },
-    )
-    is_relevant = ma.fields.Boolean(
-        required=True, metadata={"description": "Whether relevance is at least 0.5."}
-    )
+    relevance = relevance_field()
+    is_relevant = is_relevant_field()
 
 
 class FoundSchema(ReplySchema):
     """Results, best first, and how they came about."""
 
     results = ma.fields.List(ma.fields.Nested(FoundImageSchema), required=True)
-    verdict = ma.fields.String(
-        required=True,
-        validate=validate.OneOf([verdict.value for verdict in Verdict]),
-        metadata={
-            "description": "By the best relevance of all that was ranked: `relevant` from 0.8, `weak` "
-            "from 0.5, `nothing relevant` below, which is where relevant_count is 0."
-        },
-    )
-    relevant_count = ma.fields.Integer(
-        required=True,
-        metadata={
-            "description": "How many are relevant of what was ranked for this request, shown or not. "
-            "Where all of that is relevant there may be more further down."
-        },
-    )
+    verdict = verdict_field()
+    relevant_count = relevant_count_field()
     way = ma.fields.String(
         required=True,
         validate=validate.OneOf([way.value for way in SearchWay]),

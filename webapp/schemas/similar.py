@@ -16,6 +16,12 @@ from webapp.schemas.how_many import SimilarQuerySchema
 from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, OwnerSchema, image_body
 from webapp.schemas.numbers import ClampedField, ForgivingField
 from webapp.schemas.query_parts import NOT_BLANK
+from webapp.schemas.relevance import (
+    is_relevant_field,
+    relevance_field,
+    relevant_count_field,
+    verdict_field,
+)
 from webapp.schemas.replies import MAX_PAGE, ReplySchema, ignored_names, list_of
 from webapp.schemas.search_pages import RANKED_COUNT, SEARCH_NEXT, search_cursor
 from webapp.schemas.switches import SwitchField
@@ -23,8 +29,12 @@ from webapp.schemas.switches import SwitchField
 DEFAULT_RELATED, MAX_RELATED = 12, 20
 """CONTRACT A."""
 RELATED_EXAMPLE = {
-    "results": [{"image": IMAGE_EXAMPLE, "similarity": 0.83}],
+    "results": [
+        {"image": IMAGE_EXAMPLE, "similarity": 0.83, "relevance": 0.96, "is_relevant": True}
+    ],
     "count": 1,
+    "verdict": "relevant",
+    "relevant_count": 1,
     "blend": 0.5,
     "reason": "These are all there are that you may see.",
     "ranked_count": 1,
@@ -90,11 +100,15 @@ class RelatedImageSchema(ReplySchema):
     similarity = ma.fields.Float(
         required=True, metadata={"description": "Blended cosine in [-1, 1], higher is nearer."}
     )
+    relevance = relevance_field()
+    is_relevant = is_relevant_field()
 
 
 RelatedSchema = list_of(
     RelatedImageSchema,
     "Related",
+    verdict=verdict_field(),
+    relevant_count=relevant_count_field(),
     blend=ma.fields.Float(
         required=True, metadata={"description": "The weight in force: 0 without a prompt."}
     ),
@@ -131,10 +145,17 @@ def related_body(found: Related) -> dict[str, Any]:
     """Return the fields for `RelatedSchema`."""
     return {
         "results": [
-            {"image": image_body(result.image), "similarity": result.similarity}
+            {
+                "image": image_body(result.image),
+                "similarity": result.similarity,
+                "relevance": result.hit.relevance,
+                "is_relevant": result.hit.is_relevant,
+            }
             for result in found.results
         ],
         "count": len(found.results),
+        "verdict": str(found.judged.verdict),
+        "relevant_count": found.judged.relevant_count,
         "blend": found.blend,
         "reason": found.reason,
         "ranked_count": found.ranked_count,

@@ -9,7 +9,7 @@ from mirada.embedding.interactive import require_embeddings
 from mirada.pictures.shown_images import ShownImage
 from mirada.runtime import Runtime
 from mirada.search.asked import Asked, current_change_seq
-from mirada.search.found import FoundImage
+from mirada.search.found import FoundImage, Hit
 from mirada.search.queries import SPACE_KINDS, Source
 from mirada.search.request import of_text
 from mirada.search.run import run
@@ -25,10 +25,12 @@ class FoundPost:
     Attributes:
         image: as the viewer is shown it.
         similarity: cosine in [-1, 1], in the source in which it stands out most.
+        hit: its place in the ranking, with its relevance.
     """
 
     image: ShownImage
     similarity: float
+    hit: Hit
 
 
 def search_posts(runtime: Runtime, text: str, asked: Asked, k: int) -> list[FoundPost]:
@@ -48,7 +50,7 @@ def search_posts(runtime: Runtime, text: str, asked: Asked, k: int) -> list[Foun
             asked.require_given(current_change_seq(runtime))
         return []
     found = run(runtime, of_text(text, asked, dict.fromkeys(SOURCES, 1.0), k))
-    return [FoundPost(each.image, _similarity(each)) for each in found.results]
+    return [FoundPost(each.image, _similarity(each), each.hit) for each in found.results]
 
 
 def _is_anything_embedded(runtime: Runtime) -> bool:

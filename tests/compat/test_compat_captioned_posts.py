@@ -42,6 +42,8 @@ def test_posts_are_found_by_their_captions_as_a_plain_list(
         "thumbnail_url": cat["thumbnail_url"],
         "created_at": cat["created_at"],
         "similarity": pytest.approx(1, abs=1e-4),
+        "relevance": pytest.approx(1, abs=0.2),
+        "is_relevant": True,
     }
     assert len(found(guarded, "a cat", limit=1)) == 1
 

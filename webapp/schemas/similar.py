@@ -197,6 +197,8 @@ IMAGE_POST_EXAMPLE = {
     "thumbnail_url": "/api/v1/images/17/thumbnail",
     "created_at": "2026-01-02T03:04:05+00:00",
     "similarity": 0.93,
+    "relevance": 0.97,
+    "is_relevant": True,
 }
 
 
@@ -222,6 +224,8 @@ class ImagePostSchema(ReplySchema):
             "together."
         },
     )
+    relevance = relevance_field()
+    is_relevant = is_relevant_field()
     ignored = ignored_names()
 
 
@@ -264,4 +268,6 @@ def image_post(result: FoundImage | FoundPost) -> dict[str, Any]:
         "thumbnail_url": url_for("images.get_image_thumbnail", image_id=image.id),
         "created_at": image.created_at,
         "similarity": result.similarity,
+        "relevance": result.hit.relevance,
+        "is_relevant": result.hit.is_relevant,
     }

@@ -17,6 +17,7 @@ from sqlalchemy.engine import make_url
 
 from mirada.kernel.embeddings import Matrix
 from testing.vector_library import clustered_vectors
+from webapp.schemas.images import GENERATION_EXAMPLE
 
 CLUSTERS = 300
 ROWS_AT_ONCE = 1_000
@@ -144,9 +145,7 @@ def _contents(rows: int, last_id: int) -> Iterator[Mapping[str, object]]:
 
 
 def _images(rows: int, last_content: int, owner_id: int) -> Iterator[Mapping[str, object]]:
-    generation = json.dumps(
-        {"generator": "AUTOMATIC1111", "prompt": "a cat", "steps": 28, "extra": {"Version": "1"}}
-    )
+    generation = json.dumps(GENERATION_EXAMPLE)
     for number in range(1, rows + 1):
         yield {
             "owner_id": owner_id,

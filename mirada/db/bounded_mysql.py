@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any
 
 from pymysql.connections import Connection
 from pymysql.constants.SERVER_STATUS import SERVER_STATUS_AUTOCOMMIT, SERVER_STATUS_IN_TRANS
 from pymysql.err import MySQLError, OperationalError
 
+from mirada.db.mysql_results import QuickResult
 from mirada.db.sockets import has_something_to_read
 
 UNKNOWN_VARIABLE = 1193
@@ -19,6 +21,19 @@ class BoundedConnection(Connection):  # type: ignore[misc]
     def is_quiet(self) -> bool:
         """Return whether it is open and the server has said nothing unasked, such as goodbye."""
         return self._sock is not None and not has_something_to_read(self._sock.fileno())
+
+    def _read_query_result(self, unbuffered: bool = False) -> Any:
+        """Read a result as PyMySQL does, with a quicker reader."""
+        self._result = None
+        result = QuickResult(self)
+        if unbuffered:
+            result.init_unbuffered_query()
+        else:
+            result.read()
+        self._result = result
+        if result.server_status is not None:
+            self.server_status = result.server_status
+        return result.affected_rows
 
     def commit(self) -> None:
         """Commit, where the server says that there is a transaction; else send nothing."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple, Self
 
 from sqlalchemy import ColumnElement, Select, case, false, literal, null, select
@@ -116,6 +117,8 @@ class ShownImage(NamedTuple):
         )
 
 
+VIEWERS = 128
+"""Viewers whose query is kept: making it takes longer than asking it."""
 # Columns of tables: with attributes of mapped classes the statement would be made for mapped rows.
 _IMAGES, _CONTENTS, _USERS, _LIKES = (entity.__table__.c for entity in (Image, Content, User, Like))
 _OF_THE_OWNER = frozenset({"filename", "asset_id", "generation", "failure"})
@@ -124,6 +127,7 @@ _ELSEWHERE = {"owner_name": _USERS.username} | {
 }
 
 
+@lru_cache(VIEWERS)
 def shown_to(viewer_id: int | None) -> Select[Any]:
     """Return the query for images as a viewer is shown them, its columns those of `ShownImage`.
 

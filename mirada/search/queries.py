@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import and_, select
+from sqlalchemy import Select, and_, select
 from sqlalchemy.orm import Session
 
 from mirada.captions.encoder import caption_encoder, is_paid
@@ -228,28 +230,9 @@ def vector_of_image(
         NotFound: there is no such image for this audience.
         Conflict: the image has no vector (yet), or no prompt; the message says why.
     """
-    table = table_of(space.kind)
-    vectors = table.entity
-    # A vector that somebody else's upload or text brought is not told before this image's own job
-    # has come to it.
-    own = and_(
-        table.subject == table.shown_by,
-        table.is_through,
-        vectors.space_id == space_id,
-        vectors.is_deleted.is_(False),
-    )
-    row = session.execute(
-        select(
-            Image.owner_id,
-            Image.status,
-            Image.failure,
-            Image.prompt_text_id,
-            vectors.vector,
-            vectors.crc32,
-        )
-        .join(vectors, own, isouter=True)
-        .where(Image.id == image_id, may_see(audience))
-    ).one_or_none()
+    query = _with_vector(space_id, space.kind)
+    which = query.where(Image.__table__.c.id == image_id, may_see(audience))
+    row = session.execute(which).one_or_none()
     if row is None:
         raise NotFound(f"There is no image {image_id}.")
     if space.kind is SpaceKind.PROMPT and row.prompt_text_id is None:
@@ -263,3 +246,26 @@ def vector_of_image(
             "a moment."
         )
     return from_blob(row.vector, row.crc32, space.dimension)
+
+
+@lru_cache
+def _with_vector(space_id: int, kind: SpaceKind) -> Select[Any]:
+    """Return the query for images with what they show in a space, NULL where that is nothing (yet)."""
+    table, images = table_of(kind), Image.__table__
+    vectors = table.entity.__table__
+    # A vector that somebody else's upload or text brought is not told before this image's own job
+    # has come to it.
+    own = and_(
+        table.subject == table.shown_by,
+        table.is_through,
+        vectors.c.space_id == space_id,
+        vectors.c.is_deleted.is_(False),
+    )
+    return select(
+        images.c.owner_id,
+        images.c.status,
+        images.c.failure,
+        images.c.prompt_text_id,
+        vectors.c.vector,
+        vectors.c.crc32,
+    ).select_from(images.outerjoin(vectors, own))

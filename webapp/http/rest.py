@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from functools import wraps
@@ -83,6 +84,12 @@ class ApiBlueprint(Blueprint):
         """Set up a blueprint without routes; further arguments as Flask-smorest takes them."""
         super().__init__(*names, **more)
         self.ignores_unknown = ignores_unknown
+
+    def arguments(self, schema: Any, **more: Any) -> Callable[[View], View]:
+        """Return a decorator as Flask-smorest does; a schema is made once, and not for each request."""
+        made = schema() if isinstance(schema, type) else schema
+        decorate: Callable[[View], View] = super().arguments(made, **more)
+        return decorate
 
     def operation(
         self,
@@ -185,9 +192,10 @@ def _query_names(view: View, parameters: Sequence[Mapping[str, Any]]) -> frozens
     return frozenset(by_hand.union(*map(field_names, schemas)))
 
 
-def field_names(schema: type[ma.Schema]) -> frozenset[str]:
+@functools.cache
+def field_names(schema: type[ma.Schema] | ma.Schema) -> frozenset[str]:
     """Return the names of a schema's fields as requests have them."""
-    fields = schema().load_fields
+    fields = (schema() if isinstance(schema, type) else schema).load_fields
     return frozenset(field.data_key or name for name, field in fields.items())
 
 

@@ -203,7 +203,7 @@ def image_body(image: ShownImage) -> dict[str, Any]:
         "caption_model": image.caption_model,
         "description": image.description,
         "description_model": image.description_model,
-        "generation": image.generation and _GENERATION.dump(image.generation),
+        "generation": _generation_body(image.generation),
         "is_public": image.is_public,
         "is_hidden": image.is_hidden,
         "status": str(image.status),
@@ -226,6 +226,13 @@ def image_body(image: ShownImage) -> dict[str, Any]:
         "similar_url": f"{url}/similar",
         "related_url": f"{url}/related",
     }
+
+
+def _generation_body(generation: dict[str, Any] | None) -> Any:
+    if generation is None or generation.keys() == _GENERATION.fields.keys():
+        return generation
+    # An older version of Mirada wrote it, with other fields.
+    return _GENERATION.dump(generation)
 
 
 def _images_url() -> str:

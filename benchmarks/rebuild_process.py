@@ -15,6 +15,7 @@ from sqlalchemy.engine import make_url
 
 from mirada.db.session import Database, make_engine
 from mirada.db.vector_rows import DatabaseVectors
+from mirada.embedding.index_rebuild import build_snapshot
 from mirada.ports import SnapshotRecord
 
 LOOK_EVERY_S = 0.01
@@ -105,7 +106,7 @@ def build(source: Watched, folder: Path, *, with_graph: bool) -> None:
         say(kind=record.manifest["kind"], clock_s=clock, processor_s=processor, bytes=size)
 
     source.told = published
-    index.rebuild(1, lambda done, total: None)
+    build_snapshot(index, 1, lambda done, total: None)
     clock, processor = watch.read()
     say(kind="all", clock_s=clock, processor_s=processor, memory=memory.stop())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from mirada.background import giving_way
 from mirada.config import VectorBackend
 from mirada.db import spaces
 from mirada.db.vector_rows import lease_name
@@ -93,7 +94,8 @@ def build_snapshot(
         LeaseLost: another builder took over; nothing was published.
         StorageFull: no room; nothing was published.
     """
-    record = index.rebuild(fencing_token, progress)
+    # People search meanwhile, and a build takes a core for minutes.
+    record = giving_way(lambda: index.rebuild(fencing_token, progress))
     index.refresh()
     return record
 

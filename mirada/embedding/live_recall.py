@@ -21,7 +21,7 @@ from mirada.jobs import attempts, ledger
 from mirada.jobs.kinds import Attempt, Kind, RetryPolicy
 from mirada.kernel.errors import NotFound, Unavailable
 from mirada.kernel.intervals import ONE_SIDED, wilson_high, wilson_low
-from mirada.kernel.live_recall import RANKS, Comparison, PermittedShare, Sample, compared
+from mirada.kernel.live_recall import DEPTH, Comparison, PermittedShare, Sample, compared
 from mirada.kernel.similarity import QueryForm, SearchWay
 from mirada.kernel.ways import Which
 from mirada.metrics.instruments import LIVE_RECALL
@@ -33,8 +33,6 @@ logger = logging.getLogger(__name__)
 MEASURE_RECALL = "measure_recall"
 PAGE = 50
 """Samples that are read at once."""
-DEPTH = RANKS + 30
-"""So deep goes an exact answer; so many of the nearest may have changed since the sample."""
 EVERY_ROW = 1 << 62
 """Permitted rows up to which an answer is exact: all."""
 LEAST_QUERIES = 20

@@ -24,6 +24,8 @@ from mirada.kernel.similarity import QueryForm, SearchWay
 
 RANKS = 10
 """Recall is measured among the first ten, as a build measures it."""
+DEPTH = RANKS + 30
+"""So deep are the answers that are compared; so many of the nearest may have changed in between."""
 ROUNDING = 2e-6
 """Of two neighbours whose similarities differ by less, either is the right one."""
 
@@ -59,8 +61,8 @@ class Sample:
         form: of the query.
         way: how it was answered: QUANTISED or HNSW.
         factor: how many times wider than measured the way was searched, >= 1.
-        k: matches that were wanted.
-        ids, similarities: of the answer, best first.
+        k: matches that were wanted, at most DEPTH.
+        ids, similarities: of the answer's first DEPTH, best first.
         permitted_count: as in `SearchAnswer`.
         change_seq: number of the change counter that the answer reflects.
         snapshot: what was searched, see `IndexStatus.measured_on`.

@@ -169,6 +169,26 @@ def test_a_lesson_reaches_a_process_that_measured_nothing(serve: Callable[..., S
     assert other.trust.factor(*TEXT_HNSW) == 2
 
 
+def test_an_index_that_forgets_its_lessons_is_told_again(serve: Callable[..., Served]):
+    served = serve()
+    served.forgetful.missed = 8
+    served.search(25)
+    served.measure()
+    served.forgetful.trust = MEASURED  # as after loading its snapshot anew
+    served.index.step()
+    assert served.forgetful.trust.factor(*TEXT_HNSW) == 2
+
+
+def test_deep_searches_keep_their_beginning_alone(serve: Callable[..., Served]):
+    served = serve(rows=90)
+    served.search(2, k=80)
+    with served.runtime.reading() as session:
+        rows = session.execute(select(RecallSample.k, RecallSample.found)).all()
+    assert [(k, len(found)) for k, found in rows] == [(40, 40)] * 2
+    served.measure()
+    assert served.live().whole.share == 1.0
+
+
 def test_few_queries_teach_nothing(serve: Callable[..., Served]):
     served = serve()
     served.forgetful.missed = 10

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 
 import pytest
 
-from mirada.background import Loop
-from mirada.kernel.errors import Unavailable
+from mirada.background import NICENESS, Loop, giving_way
+from mirada.kernel.errors import LeaseLost, Unavailable
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -87,3 +89,39 @@ def test_stopping_waits_for_the_step_under_way_and_may_run_one_more() -> None:
 
 def test_a_loop_that_was_never_started_has_ended() -> None:
     assert Loop("test", lambda: None, 1, "").stop()
+
+
+def test_work_that_gives_way_has_a_low_priority_of_its_own_and_keeps_the_context() -> None:
+    variable: ContextVar[str] = ContextVar("variable")
+    variable.set("of the caller")
+    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    seen: list[int] = []
+
+    def work() -> str:
+        look = threading.Thread(
+            target=lambda: seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        )
+        look.start()
+        look.join()
+        seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        return variable.get()
+
+    assert giving_way(work) == "of the caller"
+    assert seen == [max(before, NICENESS)] * 2
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
+
+
+def test_work_that_gives_way_raises_what_it_raised() -> None:
+    def fail() -> None:
+        raise LeaseLost("another one has it")
+
+    with pytest.raises(LeaseLost, match="another one"):
+        giving_way(fail)
+
+
+def test_work_is_done_where_no_priority_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "setpriority", refuse)
+    assert giving_way(lambda: 7) == 7

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from mirada.background import Loop
 from mirada.kernel.audience import Scope
 from mirada.kernel.embeddings import Matrix
-from mirada.kernel.live_recall import Sample
+from mirada.kernel.live_recall import DEPTH, Sample
 from mirada.kernel.similarity import QueryForm, SearchWay
 from mirada.kernel.ways import MEASURED, Trust
 from mirada.ports import IndexStatus, RebuildProgress, SearchAnswer, SnapshotRecord, VectorIndex
@@ -91,9 +91,9 @@ class SampledIndex:
                         form=form,
                         way=way,
                         factor=round(self._trust.factor(form, way)),
-                        k=k,
-                        ids=tuple(match.id for match in answer.matches),
-                        similarities=tuple(match.similarity for match in answer.matches),
+                        k=min(k, DEPTH),
+                        ids=tuple(match.id for match in answer.matches[:DEPTH]),
+                        similarities=tuple(m.similarity for m in answer.matches[:DEPTH]),
                         permitted_count=answer.permitted_count,
                         change_seq=answer.change_seq,
                         snapshot=self._snapshot(),
@@ -105,7 +105,8 @@ class SampledIndex:
         """Store the samples, and search from now on as the lessons say. Raises what either does."""
         snapshot = self._snapshot()
         learned = self._learned(snapshot)
-        if self._told != (snapshot, learned):
+        # Said again and again: an index that loads its snapshot anew begins without lessons.
+        if learned != MEASURED or self._told != (snapshot, learned):
             self._trust = learned
             self._index.set_trust(learned)
             self._told = snapshot, learned

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sqlalchemy import select
 from sqlalchemy.engine import make_url
 
+from mirada.adapters.vector_index.faiss import costs
 from mirada.adapters.vector_index.faiss.index import FaissIndex
 from mirada.db.migrate import upgrade_to_head
 from mirada.db.models import Embedding
 from mirada.db.session import Database, make_engine
 from mirada.kernel.audience import Scope
 from mirada.kernel.embeddings import Matrix, from_blob, l2_normalise
-from mirada.kernel.similarity import SearchWay
+from mirada.kernel.similarity import QueryForm, SearchWay
+from testing.forced_ways import force
 from testing.scopes import seen_by
 from testing.vector_library import Library, clustered_vectors, no_progress
 
@@ -29,9 +32,15 @@ class Big:
     """50,000 clustered vectors, an index built from them, and the vectors read back from BLOBs."""
 
     def __init__(
-        self, library: Library, index: FaissIndex, cluster_of: np.ndarray, owners: np.ndarray
+        self,
+        library: Library,
+        index: FaissIndex,
+        cluster_of: np.ndarray,
+        owners: np.ndarray,
+        folder: Path,
     ) -> None:
         self.library = library
+        self.folder = folder
         self.index = index
         self.cluster_of = cluster_of
         self.owners = owners
@@ -73,7 +82,7 @@ def big(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Big]:
         library.add(vectors[chunk], owners[chunk], [owner == eve for owner in owners[chunk]])
     index = FaissIndex(library.source, folder / "faiss_indexes", recall_target=0.98)
     index.rebuild(1, no_progress)
-    yield Big(library, index, cluster_of, np.array(owners))
+    yield Big(library, index, cluster_of, np.array(owners), folder / "faiss_indexes")
     index.close()
     database.close()
 
@@ -84,10 +93,15 @@ def _queries(big: Big, rows: np.ndarray, seed: int) -> Matrix:
 
 
 def _recall(
-    big: Big, queries: Matrix, permitted: Scope, allowed: np.ndarray
+    big: Big,
+    queries: Matrix,
+    scope: Scope,
+    allowed: np.ndarray,
+    index: FaissIndex | None = None,
+    form: QueryForm = QueryForm.PICTURE,
 ) -> tuple[float, set[SearchWay]]:
     found, ways = 0, set()
-    answers = big.index.search(queries, K, permitted)
+    answers = (index or big.index).search(queries, K, scope, form=form)
     for answer, truth in zip(answers, big.truth(queries, allowed), strict=True):
         assert len(answer.matches) == K
         assert answer.permitted_count == np.count_nonzero(allowed)
@@ -98,11 +112,66 @@ def _recall(
     return found / (K * len(queries)), ways
 
 
+def _asked(big: Big, form: QueryForm) -> Matrix:
+    """Queries near stored rows, between two of them, or off them all, as texts are."""
+    rows = np.random.default_rng(11).integers(0, ROWS, (2, 60))
+    near = _queries(big, rows[0], 12)
+    if form is QueryForm.PICTURE:
+        return near
+    if form is QueryForm.BLEND:
+        return l2_normalise(near + _queries(big, rows[1], 13))
+    aside = np.random.default_rng(14).standard_normal(DIMENSION)
+    return l2_normalise(near + 0.6 * aside / np.linalg.norm(aside))
+
+
+@pytest.fixture(scope="module", params=[SearchWay.QUANTISED, SearchWay.HNSW])
+def forced(big: Big, request: pytest.FixtureRequest) -> Iterator[tuple[SearchWay, FaissIndex]]:
+    """The same snapshot, served by one way wherever it can vouch for its answer."""
+    force(big.library.source, big.folder, request.param)
+    index = FaissIndex(big.library.source, big.folder, recall_target=0.98, exact_rows=0)
+    index.refresh()
+    costs.kept_path(big.folder / big.library.source.db_epoch(), DIMENSION).unlink()
+    yield request.param, index
+    index.close()
+
+
+@pytest.mark.parametrize("form", list(QueryForm))
+@pytest.mark.parametrize("who", ["everybody's", "a clustered tenth", "a scattered tenth"])
+def test_every_way_reaches_its_recall_for_every_form_and_share(
+    big: Big, forced: tuple[SearchWay, FaissIndex], form: QueryForm, who: str
+):
+    way, index = forced
+    if who == "everybody's":
+        scope, allowed = seen_by(None), big.public
+    else:
+        owner_id = big.library.owners[0 if "clustered" in who else 1]
+        scope, allowed = seen_by(owner_id, [owner_id]), big.owners == owner_id
+    recall, ways = _recall(big, _asked(big, form), scope, allowed, index, form)
+    assert recall >= 0.98
+    if who == "everybody's":
+        assert way in ways
+
+
+def test_the_status_shows_each_way_and_form_and_what_serves(big: Big):
+    big.index.refresh()
+    status = big.index.status()
+    assert status.kind == "hnsw"
+    assert {(one.form, one.way) for one in status.ways} == {
+        (form, way) for form in QueryForm for way in (SearchWay.QUANTISED, SearchWay.HNSW)
+    }
+    assert all(one.is_in_use and (one.recall or 0) >= 0.98 for one in status.ways)
+    manifest = big.library.source.snapshots()[0].manifest
+    assert manifest["kind"] == "hnsw"
+    assert manifest["costs"]["beam_step"] > 0
+    # By these costs a picture is looked for through the graph once everything may be seen.
+    assert SearchWay.HNSW in status.planning["first_ways"]["picture"]
+
+
 def test_the_beam_that_the_build_chose_reaches_its_recall(big: Big):
     big.index.refresh()
     status = big.index.status()
     assert status.kind == "hnsw"
-    assert status.parameters["ef_search"] is not None
+    assert status.parameters["ef_search"]["picture"] is not None
     rows = np.random.default_rng(2).integers(0, ROWS, 200)
     # Everything but Ann's and Bob's private pictures.
     permitted, allowed = seen_by(None), big.public

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +14,7 @@ import numpy.typing as npt
 from mirada.adapters.vector_index.faiss.block import VectorBlock
 from mirada.adapters.vector_index.faiss.planning import DEEP_RANK, RECALL_RANK, WIDENING, WaySetting
 from mirada.adapters.vector_index.faiss.probing import Probes, Sides
-from mirada.adapters.vector_index.faiss.quantised import QuantisedForm
+from mirada.adapters.vector_index.faiss.quantised import QuantisedForm, chance_missed
 from mirada.kernel.intervals import wilson_low
 from mirada.kernel.similarity import QueryForm, SearchWay
 
@@ -25,18 +24,15 @@ BEAMS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768)
 DEPTHS = (30, 50, 75, 100, 150, 200, 300, 400, 600, 800, 1_200, 1_600, 2_400, 3_200)
 USUAL_DEPTH = 800
 """Deeper ones are looked at where none of these is enough: a deep scan costs three times as much."""
-MARGIN_STEP, MARGINS = 0.12, 60
-"""Steps of a margin, as a share of the spread of estimates: 1 / sqrt(d)."""
+TOLERANCES = (0.5, 0.25, 0.1, 0.03)
+"""Shares of what the target lets be missed: a scan may be trusted with so much doubt."""
+SPREAD_ROWS, SPREAD_QUERIES = 2_000, 16
 TRUSTED_SHARE = 0.95
 """So many of a form's queries must be answered at its depth; the others are scanned deeper."""
-LEAST_SAMPLE = 20
-"""Scans that ended equally close, fewer of which say nothing about the margin."""
 TIE = 1e-6
 """Of two neighbours that are equally near within rounding, either one is right."""
 
 Heard = Callable[[], None]
-Wanted = tuple[float, float]
-"""The recall that is to be shown, and the steps of margins."""
 Numbers = npt.NDArray[Any]
 
 
@@ -123,16 +119,16 @@ class _Scan:
     truth: Numbers
     is_everything: bool
 
-    def at(self, depth: int, k: int) -> tuple[int, float]:
-        """Return how many of the true k a scan of that depth finds, and by how much it stands out."""
+    def at(self, depth: int, k: int, spread: float) -> tuple[int, float]:
+        """Return how many of the true k a scan of that depth finds, and the doubt it leaves."""
         exact = self.exact[:depth]
         hits = by_similarity(exact, self.truth, k)
         if exact.size < min(depth, k) or (self.is_everything and depth >= self.exact.size):
-            return hits, np.inf
+            return hits, 0.0
         if exact.size < k:
-            return hits, -np.inf
-        kth = np.partition(exact, exact.size - k)[exact.size - k]
-        return hits, float(kth - self.estimates[exact.size - 1])
+            return hits, 1.0
+        best = np.partition(exact, exact.size - k)[exact.size - k :]
+        return hits, chance_missed(best, float(self.estimates[exact.size - 1]), spread)
 
 
 def measured_scans(
@@ -143,12 +139,14 @@ def measured_scans(
     target: float,
     heard: Heard,
 ) -> list[WaySetting]:
-    """Return for each form of query the depths and the margin of a quantised scan.
+    """Return for each form of query the depths of a quantised scan, and how far it is trusted.
 
-    The margin is measured on all of a form's probes, also on those asked of rows far from them, whose
-    best ones hardly stand out. A depth is the least at which most queries asked of all rows do.
+    A depth is the least at which most queries asked of all rows are answered without much doubt. How
+    much is too much is measured also on probes asked of rows far from them, whose best ones hardly
+    stand out: what is trusted of either has to be right.
     """
     settings = []
+    spread = _spread(form, vectors, groups[0].queries[:SPREAD_QUERIES])
     for kind in dict.fromkeys(group.form for group in groups):
         mine = [group for group in groups if group.form is kind]
         for deepest in (USUAL_DEPTH, DEPTHS[-1]):
@@ -157,8 +155,7 @@ def measured_scans(
             for group in mine:
                 scans[group.is_far].extend(_scans(form, vectors, group, sides, depths[-1]))
                 heard()
-            step = MARGIN_STEP / math.sqrt(group.queries.shape[1])
-            chosen = _chosen(kind, *scans, depths, (target, step))
+            chosen = _chosen(kind, scans, depths, target, spread)
             if chosen.reason is None or depths[-1] == len(form):
                 break
         settings.append(chosen)
@@ -176,62 +173,79 @@ def _scans(
         yield _Scan(exact, found.estimates, truth, found.is_everything)
 
 
+def _spread(form: QuantisedForm, vectors: VectorBlock, queries: Numbers) -> float:
+    """Return the standard deviation of the errors of estimates, of rows drawn at random."""
+    rng = np.random.default_rng(len(form) + 2)
+    drawn = np.zeros(len(form), bool)
+    drawn[rng.integers(0, len(form), SPREAD_ROWS)] = True
+    selector = faiss.IDSelectorBitmap(np.packbits(drawn, bitorder="little"))
+    errors = []
+    for query in queries:
+        found = form.candidates(query, int(np.count_nonzero(drawn)), selector)
+        errors.append(found.estimates - vectors.inner_products(query, found.rows))
+    return max(float(np.std(np.concatenate(errors))), 1e-6)
+
+
 def _chosen(
-    form: QueryForm, near: list[_Scan], far: list[_Scan], depths: list[int], wanted: Wanted
+    form: QueryForm,
+    scans: tuple[list[_Scan], list[_Scan]],
+    depths: list[int],
+    target: float,
+    spread: float,
 ) -> WaySetting:
-    target, margin_step = wanted
-    tried = WaySetting(form, SearchWay.QUANTISED, None, probes=len(near))
-    ranks = [k for k in (RECALL_RANK, DEEP_RANK) if k <= near[0].truth.size] or [near[0].truth.size]
-    least = _least_margin(near + far, depths, ranks, wanted)
-    for step in range(least, MARGINS):
-        margin = step * margin_step
-        chosen = [_least_depth(near, depths, k, margin) for k in ranks]
-        if chosen[0] is None:
+    near, far = scans
+    tried = WaySetting(form, SearchWay.QUANTISED, None, spread=round(spread, 5), probes=len(near))
+    most = near[0].truth.size
+    ranks = [k for k in (RECALL_RANK, DEEP_RANK) if k <= most] or [most]
+    for share in TOLERANCES:
+        doubt = share * (1.0 - target)
+        chosen = [_least_depth(near, depths, k, (spread, doubt)) for k in ranks]
+        first, deep = chosen[0], chosen[-1] or depths[-1]
+        if first is None:
             break
-        hits = sum(_hits(scan, depths, chosen[0], ranks[0], margin) for scan in near)
+        hits = sum(_hits(scan, depths, first, ranks[0], (spread, doubt)) for scan in near)
         tried = _judged(tried, hits, ranks[0] * len(near), target)
-        if tried.reason is None:
-            deep = chosen[-1] or depths[-1]
+        if tried.reason is None and _is_right(far, depths, ranks, (spread, doubt), target):
             return replace(
-                tried, setting=chosen[0], deep_setting=max(deep, chosen[0]), margin=round(margin, 4)
+                tried, setting=first, deep_setting=max(deep, first), tolerance=round(doubt, 6)
             )
     reason = tried.reason or f"no depth up to {depths[-1]} lets its best candidates stand out"
     return replace(tried, reason=reason)
 
 
-def _least_margin(scans: list[_Scan], depths: list[int], ranks: list[int], wanted: Wanted) -> int:
-    """Return the number of steps from which on every scan that ends so far off is right enough."""
-    target, margin_step = wanted
-    found: dict[int, list[float]] = {}
-    for scan in scans:
-        for k in ranks:
-            for depth in depths:
-                hits, gap = scan.at(depth, k)
-                if depth >= k and np.isfinite(gap) and gap >= 0:
-                    found.setdefault(int(gap / margin_step), []).append(hits / k)
-    wrong = [
-        step
-        for step, shares in found.items()
-        if len(shares) >= LEAST_SAMPLE and np.mean(shares) < target
-    ]
-    return max(wrong, default=-1) + 1
+def _is_right(
+    scans: list[_Scan],
+    depths: list[int],
+    ranks: list[int],
+    limits: tuple[float, float],
+    target: float,
+) -> bool:
+    """Return whether scans of rows far away find enough wherever they are trusted, at each depth."""
+    for k in ranks:
+        for depth in depths:
+            seen = (scan.at(depth, k, limits[0]) for scan in scans)
+            trusted = [hits / k for hits, doubt in seen if doubt <= limits[1]]
+            if trusted and np.mean(trusted) < target:
+                return False
+    return True
 
 
-def _least_depth(scans: list[_Scan], depths: list[int], k: int, margin: float) -> int | None:
+def _least_depth(
+    scans: list[_Scan], depths: list[int], k: int, limits: tuple[float, float]
+) -> int | None:
     for depth in depths:
-        trusted = sum(scan.at(depth, k)[1] >= margin for scan in scans)
+        trusted = sum(scan.at(depth, k, limits[0])[1] <= limits[1] for scan in scans)
         if depth >= k and trusted >= TRUSTED_SHARE * len(scans):
             return depth
     return None
 
 
-def _hits(scan: _Scan, depths: list[int], depth: int | None, k: int, margin: float) -> int:
+def _hits(scan: _Scan, depths: list[int], depth: int, k: int, limits: tuple[float, float]) -> int:
     """Return what the whole way finds: deeper where it must, exact in the end."""
-    assert depth is not None
     for deeper in (depth, depth * WIDENING, depth * WIDENING**2):
         if deeper > depths[-1]:
             break
-        hits, gap = scan.at(deeper, k)
-        if gap >= margin:
+        hits, doubt = scan.at(deeper, k, limits[0])
+        if doubt <= limits[1]:
             return hits
     return k

@@ -26,8 +26,9 @@ WIDENING = 4
 SCAN_ALL_SHARE = 0.7
 """Reading rows by number costs about 1.4 times reading them in passing, so above this share the
 whole block is read."""
-SPARE_CANDIDATES = 1.2
-"""A scan that takes no notice of what is permitted brings up this much more than the share says."""
+SPARE_DEVIATIONS = 2.0
+"""A search that takes no notice of what is permitted reaches so many standard deviations beyond the rank
+at which, where permitted rows lie scattered, the last wanted one is expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,8 @@ class WaySetting:
     Attributes:
         setting: the beam, or the depth for ten results; None where the way is left out.
         deep_setting: the depth for a hundred results; None for a graph.
-        margin: by how much the last of the wanted candidates has to exceed the estimate of the last
-            one that was compared; a scan that ends closer is not trusted.
+        spread: standard deviation of the errors of a quantised scan's estimates.
+        tolerance: a scan is trusted whose `quantised.chance_missed` is at most this.
         reason: why it is left out.
         recall, recall_at_least, probes: as in `WayStatus`; `probes` is 0 where the form is judged by
             another one's.
@@ -85,7 +86,8 @@ class WaySetting:
     way: SearchWay
     setting: int | None
     deep_setting: int | None = None
-    margin: float = 0.0
+    spread: float = 0.0
+    tolerance: float = 0.0
     reason: str | None = None
     recall: float | None = None
     recall_at_least: float | None = None
@@ -123,7 +125,7 @@ class Step:
         width: the beam or the depth; 0 for an exact scan.
         measured: the beam that was measured for RECALL_RANK, by which a walk is judged.
         is_filtered: the quantised scan is told what is permitted.
-        margin: see `WaySetting`.
+        spread, tolerance: see `WaySetting`.
     """
 
     way: SearchWay
@@ -131,7 +133,8 @@ class Step:
     width: int = 0
     measured: int = 0
     is_filtered: bool = False
-    margin: float = 0.0
+    spread: float = 0.0
+    tolerance: float = 0.0
 
     def reaches(self, rank: int) -> bool:
         """Tell whether a walk's results up to that rank (1 is the nearest) can be trusted."""
@@ -207,7 +210,7 @@ class Planner:
         if self.costs.beam_step is None or one.setting is None:
             return []
         measured = math.ceil(one.setting * factor)
-        rank = wanted * self.total / permitted
+        rank = _rank(wanted, permitted / self.total)
         beam = math.ceil(measured * max(1.0, rank / RECALL_RANK))
         return [
             Step(way, width * self.costs.beam_step, width, measured)
@@ -222,14 +225,26 @@ class Planner:
             told = min(depth * deeper, self.total)
             steps.append(self._scan(one, told, is_filtered=permitted < self.total))
             if permitted < self.total:
-                blind = math.ceil(told * SPARE_CANDIDATES * self.total / permitted)
+                blind = math.ceil(_rank(told, permitted / self.total))
                 steps.append(self._scan(one, min(blind, self.total), is_filtered=False))
         return steps
 
     def _scan(self, one: WaySetting, depth: int, *, is_filtered: bool) -> Step:
         row = self.costs.filtered_row if is_filtered else self.costs.quantised_row
         cost = self.total * row + depth * self.costs.candidate
-        return Step(SearchWay.QUANTISED, cost, depth, is_filtered=is_filtered, margin=one.margin)
+        return Step(
+            SearchWay.QUANTISED,
+            cost,
+            depth,
+            is_filtered=is_filtered,
+            spread=one.spread,
+            tolerance=one.tolerance,
+        )
+
+
+def _rank(wanted: int, share: float) -> float:
+    """Return how deep so many permitted rows reach, scattered in that share of all."""
+    return (wanted + SPARE_DEVIATIONS * math.sqrt(wanted * (1.0 - share))) / share
 
 
 def _depth(one: WaySetting, wanted: int) -> int:

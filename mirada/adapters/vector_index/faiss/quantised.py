@@ -93,6 +93,22 @@ class QuantisedForm:
         return Candidates(rows[0, :found], estimates, found < depth or depth == len(self))
 
 
+def chance_missed(best: npt.NDArray[np.floating], last_estimate: float, spread: float) -> float:
+    """Return the mean chance with which a scan would have left out vectors as near as those it found.
+
+    A vector is left out when its estimate falls below the last one that was looked at, so when its
+    error exceeds the distance. Errors are taken as logistic with that spread: their tail is a little
+    heavier than the normal one that they have.
+
+    Args:
+        best: (k,) exact cosines of the best that were found.
+        last_estimate: the lowest estimate among the candidates.
+        spread: standard deviation of the estimates' errors, > 0.
+    """
+    standing = np.clip(1.702 * (best - last_estimate) / spread, -60.0, 60.0)
+    return float(np.mean(1.0 / (1.0 + np.exp(standing))))
+
+
 def scan_parameters(selector: Any) -> Any:
     """Return the parameters of a scan of the rows that a FAISS selector lets through; None for all."""
     if selector is None:

@@ -172,7 +172,7 @@ class Rebuild:
                 for _ in chunks:
                     heard()
             halves = Halves.of(vectors, file.dimension)
-            probes, sides = answered(by_form, halves, file.chunks())
+            probes, sides = answered(by_form, halves, file.chunks(), file.count)
             heard()
             ways: list[WaySetting] = []
             measured = Costs()

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from mirada.adapters.vector_index.faiss.block import Rows, VectorBlock
 from mirada.adapters.vector_index.faiss.planning import SCAN_ALL_SHARE, Step
+from mirada.adapters.vector_index.faiss.quantised import chance_missed
 from mirada.adapters.vector_index.faiss.selection import PermittedRows
 from mirada.adapters.vector_index.faiss.snapshot import OpenSnapshot
 from mirada.kernel.embeddings import Vector
@@ -113,10 +114,12 @@ def _scanned(
     if rows.size < wanted:
         return None, int(rows.size)
     scores = base.vectors.inner_products(query, rows)
-    kth_best = _kth(scores, wanted)
-    is_close = kth_best - found.estimates[-1] < step.margin or scores[-1] >= kth_best - ROUNDING
-    if is_close and not found.is_everything:
-        return None, int(rows.size)
+    best = np.partition(scores, scores.size - wanted)[scores.size - wanted :]
+    kth_best = float(best[0])
+    if not found.is_everything:
+        missed = chance_missed(best, float(found.estimates[-1]), step.spread)
+        if missed > step.tolerance or scores[-1] >= kth_best - ROUNDING:
+            return None, int(rows.size)
     close: Rows = rows[scores >= kth_best - ROUNDING]
     return close, int(rows.size)
 

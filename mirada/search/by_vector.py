@@ -34,7 +34,7 @@ Score = TypeVar("Score")
 
 @dataclass(frozen=True, slots=True)
 class Showing:
-    """What is shown of a vector that was found.
+    """The images that are shown of a vector that was found.
 
     Attributes:
         safety: when not None, others' images that it calls unsafe are no results.

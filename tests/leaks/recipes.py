@@ -115,7 +115,8 @@ RECIPES: dict[str, Recipe] = {
     "deleteComment": Recipe(Reach.KEY, COMMENT, changes=True),
     # Search.
     "searchImages": Recipe(Reach.VIEWER, {"image_id": Names.IMAGE}, asks=True, share=3),
-    "getSearchPage": Recipe(Reach.VIEWER),
+    "getSearch": Recipe(Reach.VIEWER, {"image_id": Names.IMAGE}),
+    "searchBatch": Recipe(Reach.VIEWER, asks=True),
     "listQueryPictures": Recipe(Reach.KEY),
     "keepQueryPicture": Recipe(Reach.KEY, share=0.3),
     "getQueryPicture": Recipe(Reach.KEY, QUERY_PICTURE),

@@ -20,6 +20,7 @@ from referencing.jsonschema import DRAFT202012
 from testing import application
 from webapp.http.rest import field_names
 from webapp.schemas.filters import FilterParametersSchema
+from webapp.schemas.search import SearchAddressSchema
 
 VENDOR = Path(__file__).parents[2] / "webapp" / "static" / "vendor"
 METHODS = {"get", "post", "put", "patch", "delete"}
@@ -124,7 +125,7 @@ def test_headers_that_are_sent_are_told(document: dict[str, Any]) -> None:
 FILTERS = set(FilterParametersSchema().fields)
 QUERIES = {
     "listSimilarImages": {"limit", "threshold", "cursor", *FILTERS},
-    "getSearchPage": {"limit", "cursor"},
+    "getSearch": {*SearchAddressSchema().fields} - {"in_"} | {"in"},
     "findSimilarImagePosts": {"limit", "threshold"},
     "listRelatedImages": {"limit", "blend", "mine", "cursor", *FILTERS},
     "listGalleryRelated": {"limit", "blend", "mine"},

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from flask import request, url_for
 
-from mirada.kernel.errors import InvalidInput
+from mirada.kernel.errors import InvalidInput, MiradaError
 from mirada.search import pages
 from mirada.search.asked import Asked
+from mirada.search.batch import with_all_texts_encoded
 from mirada.search.choice import Choice, Collapse
 from mirada.search.found import Found
 from mirada.search.queries import ALL, QueryKind, Source
@@ -17,6 +19,8 @@ from mirada.search.request import DEFAULT_WEIGHTS, Part, SearchRequest
 from webapp.callers.asking import asked_by_caller, pager_of_caller
 from webapp.callers.auth import current_caller
 from webapp.http.current import current_runtime
+from webapp.http.errors import told_problem
+from webapp.http.json_replies import ready
 from webapp.http.paging import Reply, with_next
 from webapp.http.query_parts import parts_of
 from webapp.http.rest import (
@@ -32,9 +36,16 @@ from webapp.schemas.search import (
     SEARCH_EXAMPLE,
     MultipartSearchSchema,
     PictureQuerySchema,
+    SearchAddressSchema,
     SearchSchema,
 )
-from webapp.schemas.search_pages import SearchPageQuerySchema
+from webapp.schemas.search_batch import (
+    ANSWERS_EXAMPLE,
+    BATCH_EXAMPLE,
+    SearchAnswersSchema,
+    SearchBatchSchema,
+    loaded_queries,
+)
 
 blueprint = ApiBlueprint(
     "search", __name__, url_prefix="/api/v1/search", description="Find pictures"
@@ -126,36 +137,94 @@ def search_images() -> Any:
         query = json_fields(
             SearchSchema, "Send the query as application/json, or a picture as multipart/form-data."
         )
-    asked, pager = asked_by_caller(query["filter"], own_alone=query["mine"]), pager_of_caller()
-    if "cursor" not in query:
-        return _searched(pages.first_page(current_runtime(), request_of(query, asked), pager))
-    # Whoever sends the search again with its cursor learns where it is another one.
-    is_alone = request.get_json().keys() <= {"cursor", "k", "limit"}
-    accepts = any_search if is_alone else pages.same_search(request_of(query, asked))
-    limit = query["k"] or query["limit"]
-    return _searched(pages.next_page(current_runtime(), query["cursor"], pager, accepts, limit))
+    return _reply(_answered(query, query["filter"], request.get_json(silent=True) or {}))
 
 
 @blueprint.get("")
-@blueprint.operation("getSearchPage", "Get the next page of a search", refusals=(404, 409, 410))
-@blueprint.arguments(SearchPageQuerySchema, location="query")
+@blueprint.operation(
+    "getSearch",
+    "Search by an address, or get the next page of a search",
+    refusals=(403, 404, 409, 410, 422),
+    parameters=[MIN_CHANGE_SEQ],
+)
+@blueprint.arguments(SearchAddressSchema, location="query")
 @blueprint.response(
     200,
     SearchedSchema,
     headers=LINK_HEADER,
     examples={"pictures": {"value": SEARCH_EXAMPLE}, "fused": {"value": FUSED_EXAMPLE}},
 )
-def get_search_page(query: dict[str, Any]) -> Any:
-    """Images that come and go meanwhile neither repeat nor hide another one.
+def get_search(query: dict[str, Any]) -> Any:
+    """The same as POST for what fits into an address, with the filter's conditions as parameters.
 
+    Send exactly one of text, image_id and picture, or a cursor. Images that come and go between
+    pages neither repeat nor hide another one.
     The rest of a search is ranked once, for its second page: the 5,000 best. Each page shows what
     the caller may see now. A ranking is kept for ten minutes; then its cursors answer 410, and the
     search begins again without one.
     """
-    found = pages.next_page(
-        current_runtime(), query["cursor"], pager_of_caller(), any_search, query["limit"]
-    )
-    return _searched(found)
+    return _reply(_answered(query, query, request.args))
+
+
+@blueprint.post("/batch")
+@blueprint.operation(
+    "searchBatch",
+    "Ask several searches at once",
+    refusals=(400, 403, 413, 415, 422),
+    parameters=[MIN_CHANGE_SEQ],
+)
+@blueprint.arguments(SearchBatchSchema, location="json", example=BATCH_EXAMPLE)
+@blueprint.response(200, SearchAnswersSchema, example=ANSWERS_EXAMPLE)
+def search_batch(batch: dict[str, Any]) -> Any:
+    """1 to 16 searches as `POST /api/v1/search` takes them in JSON, answered in their order.
+
+    Each has an answer or a problem of its own: one that is wrong, or that cannot be answered now,
+    does not hold up the others. The texts of all of them are encoded together.
+    """
+    asked = asked_by_caller()
+    given, wrong = loaded_queries(batch["queries"])
+    with_all_texts_encoded(current_runtime(), _requests_in(given.values()), asked.audience)
+    answers = []
+    for place in range(len(batch["queries"])):
+        try:
+            if place in wrong:
+                raise wrong[place]
+            query, raw = given[place]
+            body, _ = _body(_answered(query, query["filter"], raw))
+            answers.append({"status": 200, "answer": body, "problem": None})
+        except MiradaError as error:
+            told = told_problem(error)
+            answers.append({"status": told["status"], "answer": None, "problem": told})
+    return ready({"answers": answers})
+
+
+def _requests_in(given: Iterable[tuple[dict[str, Any], Any]]) -> Iterator[SearchRequest]:
+    """Yield the searches that can be asked at all; what is wrong with others is told in their answer."""
+    for query, _ in given:
+        with suppress(MiradaError):
+            if "cursor" not in query:
+                asked = asked_by_caller(query["filter"], own_alone=query["mine"])
+                yield request_of(query, asked)
+
+
+def _answered(
+    query: dict[str, Any], conditions: Mapping[str, Any] | None, sent: Mapping[str, Any]
+) -> Found:
+    """Return the first page of a search, or the one that its cursor names.
+
+    Args:
+        query: validated fields.
+        conditions: those of the filter.
+        sent: what the client sent, by its names.
+    """
+    runtime, pager = current_runtime(), pager_of_caller()
+    asked = asked_by_caller(conditions, own_alone=query["mine"])
+    if "cursor" not in query:
+        return pages.first_page(runtime, request_of(query, asked), pager)
+    # Whoever sends the search again with its cursor learns where it is another one.
+    is_alone = sent.keys() <= {"cursor", "k", "limit"}
+    accepts = any_search if is_alone else pages.same_search(request_of(query, asked))
+    return pages.next_page(runtime, query["cursor"], pager, accepts, query["k"] or query["limit"])
 
 
 def any_search(_: SearchRequest) -> bool:
@@ -163,10 +232,15 @@ def any_search(_: SearchRequest) -> bool:
     return True
 
 
-def _searched(found: Found) -> Reply:
+def _reply(found: Found) -> Reply:
+    return with_next(*_body(found))
+
+
+def _body(found: Found) -> tuple[dict[str, Any], str | None]:
+    """Return the fields of `SearchedSchema`, and the address of the next page."""
     body = searched_body(found, current_caller().user_id)
-    address = found.cursor and url_for("search.get_search_page", cursor=found.cursor)
-    return with_next(body, address)
+    address = found.cursor and url_for("search.get_search", cursor=found.cursor)
+    return {**body, "next": address}, address
 
 
 def request_of(query: dict[str, Any], asked: Asked) -> SearchRequest:

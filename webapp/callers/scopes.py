@@ -9,6 +9,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 READING_POSTS = frozenset(
     {
         "search.search_images",
+        "search.search_batch",
         "images.find_similar_image_posts",
         "images.search_image_posts",
         "embeddings.create_embeddings",

@@ -96,6 +96,22 @@ def status_of(error: domain.MiradaError) -> int:
     return next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
 
 
+def told_problem(error: domain.MiradaError) -> dict[str, Any]:
+    """Return an error of the core as one of several answers in a reply tells it.
+
+    Raises the error again where it is no answer: something went wrong here.
+    """
+    status = status_of(error)
+    if status == 500:
+        raise error
+    return {
+        "status": status,
+        "code": error.code,
+        "detail": error.detail,
+        "errors": shortened(error.fields or {}),
+    }
+
+
 def handle_domain_error(error: domain.MiradaError) -> Response:
     """Return an error of the core as a problem."""
     status = status_of(error)

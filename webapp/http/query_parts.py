@@ -14,7 +14,7 @@ from mirada.search.request import KeptPicture, Part
 from webapp.http.uploads import part_of_upload, parts_of_uploads
 from webapp.schemas.query_parts import MAX_PARTS, Syntax
 
-QUESTIONS = ("text", "image_id", "vector", "file", "query")
+QUESTIONS = ("text", "image_id", "picture", "vector", "file", "query")
 KINDS = {"text": QueryKind.TEXT, "image_id": QueryKind.IMAGE_ID, "vector": QueryKind.VECTOR}
 
 
@@ -30,6 +30,8 @@ def parts_of(fields: Mapping[str, Any]) -> tuple[Part, ...]:
         return _of_list(fields["query"])
     if question == "file":
         return (part_of_upload(),)
+    if question == "picture":
+        return (Part(QueryKind.PICTURE, KeptPicture(fields["picture"])),)
     if question == "text" and fields["syntax"] == Syntax.SIGNS:
         return _of_signs(fields["text"])
     return (Part(KINDS[question], fields[question]),)

@@ -77,6 +77,11 @@ def image_field(kind: type[ma.fields.Integer] = WholeField) -> ma.fields.Integer
     return kind(metadata={"description": "A stored image to find the like of; never a result."})
 
 
+def kept_picture_field(kind: type[ma.fields.Integer] = WholeField) -> ma.fields.Integer:
+    """Return the field of a query picture to look for."""
+    return kind(metadata={"description": "A query picture to find the like of, by its id."})
+
+
 def vector_field() -> NumbersField:
     """Return the field of a vector to look for."""
     return NumbersField(

@@ -8,12 +8,10 @@ import marshmallow as ma
 from flask_smorest.fields import Upload
 from marshmallow import validate
 
-from mirada.groups.near_duplicates import DEFAULT_THRESHOLD
 from mirada.kernel.similarity import SearchWay
-from mirada.search.choice import Collapse
 from mirada.search.found import Found, FoundImage
 from mirada.search.queries import ALL, Source
-from webapp.schemas.filters import FormFilterField, filter_field
+from webapp.schemas.filters import FilterParametersSchema, FormFilterField, filter_field
 from webapp.schemas.how_many import results_field, threshold_field
 from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, image_body
 from webapp.schemas.numbers import WholeField
@@ -22,6 +20,7 @@ from webapp.schemas.query_parts import (
     QueryField,
     Syntax,
     image_field,
+    kept_picture_field,
     text_field,
     vector_field,
 )
@@ -34,7 +33,14 @@ from webapp.schemas.relevance import (
 from webapp.schemas.replies import ReplySchema
 from webapp.schemas.rules import neither, never, none_of, one_of, together, without
 from webapp.schemas.search_pages import RANKED_COUNT, SEARCH_NEXT, search_cursor
-from webapp.schemas.switches import SwitchField
+from webapp.schemas.search_wishes import (
+    collapse_field,
+    diversify_field,
+    explain_field,
+    in_field,
+    mine_field,
+    syntax_field,
+)
 from webapp.schemas.weights import WeightsSchema
 
 SEARCH_EXAMPLE = {
@@ -65,8 +71,8 @@ class SearchSchema(ma.Schema):
         """Tell which fields go together."""
 
         rules: ClassVar = never(
-            none_of("text", "image_id", "vector", "query", "cursor"),
-            *one_of("text", "image_id", "vector", "query"),
+            none_of("text", "image_id", "picture", "vector", "query", "cursor"),
+            *one_of("text", "image_id", "picture", "vector", "query"),
             together("k", "limit"),
             without("text", together(syntax={"const": Syntax.SIGNS.value})),
             *(neither("text", "query", case) for case in _FUSED),
@@ -78,56 +84,19 @@ class SearchSchema(ma.Schema):
 
     text = text_field()
     image_id = image_field()
+    picture = kept_picture_field()
     vector = vector_field()
     query = QueryField()
-    syntax = ma.fields.String(
-        load_default=Syntax.PLAIN.value,
-        validate=validate.OneOf([syntax.value for syntax in Syntax]),
-        metadata={
-            "description": 'How the text is read: as it is, or with signs: `cat -dog "red hat"` is a '
-            "cat and a red hat, without a dog."
-        },
-    )
+    syntax = syntax_field()
     k = results_field(WholeField, load_default=None, allow_none=True)
     limit = results_field(WholeField, load_default=None, allow_none=True)
     threshold = threshold_field()
-    mine = SwitchField(
-        load_default=False, metadata={"description": "Search only the caller's own images."}
-    )
+    mine = mine_field()
     filter = filter_field()
-    in_ = ma.fields.String(
-        data_key="in",
-        load_default=Source.PICTURES.value,
-        validate=validate.OneOf([*(source.value for source in Source), ALL]),
-        metadata={
-            "description": "What is compared: what pictures show, the prompts they were made from, "
-            "or, with text, captions, the words as they are written, or all there is, fused."
-        },
-    )
-    collapse = ma.fields.String(
-        load_default=None,
-        allow_none=False,
-        validate=validate.OneOf([each.value for each in Collapse]),
-        metadata={
-            "description": "What counts as one picture, of which one image is shown: the same file, "
-            f"or near-duplicates as well (a cosine from {DEFAULT_THRESHOLD:g}). `collapsed_count` says "
-            "how many more there are that the caller may see and that pass the filter."
-        },
-    )
-    diversify = ma.fields.Float(
-        load_default=None,
-        allow_none=False,
-        validate=validate.Range(0, 1),
-        metadata={
-            "description": "Put what is new before more of the same, among the 256 best: lambda of "
-            "maximal marginal relevance. 1 keeps the order, 0 looks for what is new alone; 0.7 is a "
-            "good start."
-        },
-    )
-    explain = SwitchField(
-        load_default=False,
-        metadata={"description": "Say how the first page came about, in `explained`."},
-    )
+    in_ = in_field()
+    collapse = collapse_field()
+    diversify = diversify_field()
+    explain = explain_field()
     weights = ma.fields.Nested(
         WeightsSchema,
         load_default=None,
@@ -149,7 +118,7 @@ class SearchSchema(ma.Schema):
             raise ma.ValidationError("Only a text has signs; send `text` with it.", "syntax")
 
     @ma.validates_schema
-    def _one_number_ofresults_field(self, data: dict[str, Any], **_: Any) -> None:
+    def _one_number_of_results(self, data: dict[str, Any], **_: Any) -> None:
         if None not in (data.get("k"), data.get("limit")) and data["k"] != data["limit"]:
             raise ma.ValidationError("k and limit mean the same; send one of them.", "limit")
 
@@ -160,7 +129,7 @@ class MultipartSearchSchema(SearchSchema):
     class Meta:
         """Leave out the fields that only JSON has."""
 
-        exclude = ("vector", "weights", "cursor")
+        exclude = ("picture", "vector", "weights", "cursor")
         rules: ClassVar = never(
             none_of("text", "image_id", "file", "query"),
             together("text", "image_id"),
@@ -180,6 +149,30 @@ class MultipartSearchSchema(SearchSchema):
     k = results_field(load_default=None, allow_none=False)
     limit = results_field(load_default=None, allow_none=False)
     threshold = threshold_field(allow_none=False)
+
+
+class SearchAddressSchema(FilterParametersSchema):
+    """A search that has an address, or the next page of any.
+
+    Exactly one of text, image_id, picture and cursor is sent.
+    """
+
+    text = text_field()
+    image_id = image_field(ma.fields.Integer)
+    picture = kept_picture_field(ma.fields.Integer)
+    syntax = syntax_field()
+    k = results_field(load_default=None, allow_none=False)
+    limit = results_field(load_default=None, allow_none=False)
+    threshold = threshold_field(allow_none=False)
+    mine = mine_field()
+    in_ = in_field()
+    collapse = collapse_field()
+    diversify = diversify_field()
+    explain = explain_field()
+    cursor = search_cursor()
+
+    _signs = SearchSchema._signs_of_a_text
+    _one_number = SearchSchema._one_number_of_results
 
 
 class PictureQuerySchema(MultipartSearchSchema):

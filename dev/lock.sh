@@ -11,6 +11,8 @@ lock() {
 lock requirements.in requirements.txt
 # The second lock is held to the first, so that the tests run what production runs.
 lock requirements-dev.in requirements-dev.txt -c requirements.txt
+# What the search benchmark compares with: without dependencies, for numpy and tqdm are there.
+lock requirements-bench.in requirements-bench.txt --no-deps
 # What drills run in environments of their own.
 lock tests/clients/requirements.in tests/clients/requirements.txt
 (cd tests/clients && npm install --package-lock-only --ignore-scripts --no-audit --no-fund)

@@ -140,6 +140,27 @@ class Library:
             )
             changes.touch(session, [content_id])
 
+    def share_many(self, embedding_ids: Sequence[int], owner_id: int) -> None:
+        """Give another owner a public image of each of these contents."""
+        with self.database.transaction() as session:
+            for start in range(0, len(embedding_ids), 500):
+                part = Embedding.id.in_(embedding_ids[start : start + 500])
+                shown = session.execute(select(Embedding.content_id).where(part)).scalars().all()
+                session.execute(
+                    insert(Image),
+                    [
+                        {
+                            "owner_id": owner_id,
+                            "content_id": content_id,
+                            "is_public": True,
+                            "status": "READY",
+                            "version": 1,
+                        }
+                        for content_id in shown
+                    ],
+                )
+                changes.touch(session, shown)
+
     def remember(self, embedding_id: int, owner_id: int) -> None:
         """Let a user have had the same content classified."""
         with self.database.transaction() as session:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from mirada.db.deadlocks import in_transaction
 from mirada.db.models import ChangeCounter
+from mirada.db.names import PREFIX
 from mirada.db.pgvector.copying import sample_numbers
 from mirada.db.pgvector.tables import (
     MAX_DIMENSION,
@@ -75,6 +76,14 @@ def _make_table(connection: Connection, space_id: int, dimension: int) -> None:
     # Else vectors of 1,000 numbers and more lie in another table, where a scan fetches each of them.
     connection.execute(text(f"ALTER TABLE {name} ALTER COLUMN v SET STORAGE PLAIN"))
     connection.execute(text(f"CREATE INDEX ix_{name}_sample ON {name} (sample)"))
+    # The condition that an image is READY is an expression. Without statistics of it one row in 200 is
+    # expected to meet it, and thousands are fetched one by one.
+    connection.execute(
+        text(
+            f"CREATE STATISTICS IF NOT EXISTS {PREFIX}image_is_ready "
+            f"ON (coalesce(status, '')) FROM {PREFIX}images"
+        )
+    )
 
 
 def _copy_missing(database: Database, space_id: int, space: EmbeddingSpace) -> None:
@@ -92,7 +101,8 @@ def _copy_missing(database: Database, space_id: int, space: EmbeddingSpace) -> N
             break
     if done:
         with database.transaction() as session:
-            session.execute(text(f"ANALYZE {name_of(space_id)}"))
+            vectors = table_of(space.kind).entity.__tablename__
+            session.execute(text(f"ANALYZE {name_of(space_id)}, {vectors}, {PREFIX}images"))
 
 
 def _copy_page(

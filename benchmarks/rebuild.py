@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import queue
+import signal
 import statistics
 import subprocess
 import sys
@@ -40,7 +41,7 @@ from testing.servers.redis import redis_server
 from testing.vector_library import Library, random_vectors
 
 K = 10
-USUAL_S = 5.0
+ROUND_S, STOPPED_S, STEP_S = 4.0, 1.0, 0.25
 COMMITS_PER_S = 20
 COMMITS = 300
 EVERYBODY = Scope(Audience(None))
@@ -105,18 +106,33 @@ def report_building(process: subprocess.Popen[str]) -> None:
             )
 
 
-def searched(index: VectorIndex, queries: np.ndarray, is_over: Any) -> list[float]:
-    """Search one query after the other until it is over; return the times in ms."""
-    times = []
-    number = 0
-    while not is_over():
-        query = single(queries[number % len(queries)])
-        started = time.perf_counter()
-        index.search(query, K, EVERYBODY)
-        times.append((time.perf_counter() - started) * 1e3)
-        number += 1
-        time.sleep(0.002)
-    return times
+def searched(
+    index: VectorIndex, queries: np.ndarray, worker: subprocess.Popen[str]
+) -> tuple[list[float], list[float]]:
+    """Search one query after the other until the worker ends.
+
+    The worker is stopped for a second in every four, so that both are measured on the same machine,
+    whatever else is on it.
+
+    Returns:
+        Milliseconds of searches while it was stopped, and while it worked.
+    """
+    alone: list[float] = []
+    beside: list[float] = []
+    began, number = time.perf_counter(), 0
+    while worker.poll() is None:
+        is_stopped = (time.perf_counter() - began) % ROUND_S < STOPPED_S
+        worker.send_signal(signal.SIGSTOP if is_stopped else signal.SIGCONT)
+        until = time.perf_counter() + STEP_S
+        while time.perf_counter() < until and worker.poll() is None:
+            query = single(queries[number % len(queries)])
+            started = time.perf_counter()
+            index.search(query, K, EVERYBODY)
+            took = (time.perf_counter() - started) * 1e3
+            (alone if is_stopped else beside).append(took)
+            number += 1
+            time.sleep(0.002)
+    return alone, beside
 
 
 def report_meanwhile(
@@ -130,26 +146,22 @@ def report_meanwhile(
 ) -> None:
     """Print how searches fare while a worker builds, and what it says."""
     index.refresh()
-    until = time.perf_counter() + USUAL_S
-    usual = searched(index, queries, lambda: time.perf_counter() > until)
+    index.search(queries[:100], K, EVERYBODY)
     worker = child("build" if with_graph else "build-without-graph", url, space_id, folder)
-    meanwhile: list[float] = []
-    searching = threading.Thread(
-        target=lambda: meanwhile.extend(searched(index, queries, lambda: worker.poll() is not None))
-    )
-    searching.start()
-    report_building(worker)
-    searching.join()
-    before, during = (float(np.percentile(times, 99)) for times in (usual, meanwhile))
+    reporting = threading.Thread(target=report_building, args=(worker,))
+    reporting.start()
+    alone, beside = searched(index, queries, worker)
+    reporting.join()
+    before, during = (float(np.percentile(times, 99)) for times in (alone, beside))
     way = index.search(single(queries[0]), K, EVERYBODY)[0].way
     report(
-        f"search by {way} while a worker builds, p99 ({len(meanwhile):,})",
+        f"search by {way} while a worker builds, p99 ({len(beside):,})",
         f"{during:6.2f} ms, usually {before:.2f}: {during / before:.1f} x",
         "at most 2 x",
     )
     report(
         "the same, p50",
-        f"{statistics.median(meanwhile):6.2f} ms, usually {statistics.median(usual):.2f}",
+        f"{statistics.median(beside):6.2f} ms, usually {statistics.median(alone):.2f}",
     )
 
 

@@ -68,6 +68,8 @@ def follow(web: Web, commits: queue.SimpleQueue[Any], waits: list[float]) -> Non
 
 def report_freshness(library: Library, webs: Sequence[Web]) -> None:
     """Print how long after its commit a vector is found, under a stream of commits."""
+    for web in webs:
+        web.wait_until_healthy()  # Until then they load weights.
     queues: list[queue.SimpleQueue[Any]] = [queue.SimpleQueue() for _ in webs]
     waits: list[float] = []
     threads = [

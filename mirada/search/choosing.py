@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from mirada.db import spaces
@@ -121,16 +121,15 @@ class Chooser:
         unsafe: set[int] = set()
         if self.safety is not None:
             unsafe = self.safety.unsafe_contents(self.session, contents)
-        is_own = Image.owner_id == (self.scope.viewer_id or 0)
+        is_own = case((Image.owner_id == (self.scope.viewer_id or 0), 1), else_=0)
         counted = (
-            select(Image.content_id, is_own, func.count())
+            select(Image.content_id, func.count(), func.sum(is_own))
             .where(in_scope(self.scope), PICTURE_VECTORS.is_through)
-            .group_by(Image.content_id, is_own)
+            .group_by(Image.content_id)
         )
         counts: Counter[int] = Counter()
-        for content_id, own, count in rows_in(self.session, counted, Image.content_id, contents):
-            if own or content_id not in unsafe:
-                counts[content_id] += count
+        for content_id, count, own in rows_in(self.session, counted, Image.content_id, contents):
+            counts[content_id] = int(own) if content_id in unsafe else count
         return {
             hit.image_id: max(0, counts[self._content_of(hit)] - self._is_ready[hit.image_id])
             for hit in hits

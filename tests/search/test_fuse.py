@@ -17,7 +17,9 @@ from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, Vector, l2_norma
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.images import ImageFormat, ImageStatus, PictureFacts
 from mirada.pictures import register
-from mirada.search.found import Ranking
+from mirada.search.choice import Choice, Collapse
+from mirada.search.choosing import Chooser
+from mirada.search.found import Hit, Ranking
 from mirada.search.fuse import VectorQuery, WordQuery, rank_fused
 from mirada.search.queries import Query, QueryKind, Source
 from testing.exact_index import ExactIndex
@@ -172,3 +174,34 @@ def test_words_alone_without_a_word_are_refused_and_beside_others_left_out(shelf
     assert (ids_of(found), list(found.left_out)) == ([image_id], ["prompts", "keywords"])
     with shelf.database.reading() as session, pytest.raises(InvalidInput):
         rank_fused(session, [], WordQuery("+++", 1.0), seen_by(ME), k=3)
+
+
+def test_what_holds_an_unwanted_word_is_not_found_by_its_words(shelf: Shelf) -> None:
+    zebra = shelf.put(10, caption="a zebra")
+    both = shelf.put(20, caption="a zebra and a small horse")
+
+    def by_words(*without: str) -> list[int]:
+        asked = WordQuery("zebra", 1.0, without)
+        with shelf.database.reading() as session:
+            return ids_of(rank_fused(session, [], asked, seen_by(ME), k=5))
+
+    assert by_words() == [zebra, both]
+    assert by_words("horse") == [zebra]
+    assert by_words("small horse", "+++") == [zebra]
+    # Of a phrase every word has to be there.
+    assert by_words("large horse") == [zebra, both]
+
+
+def test_pictures_of_one_file_are_counted_by_who_may_see_them(shelf: Shelf) -> None:
+    first = shelf.put(10, is_public=True)
+    other = shelf.put(20, is_public=True)
+    copies = [shelf.put(30, owner_id=owner) for owner in (ME, OTHER, OTHER)]
+    with shelf.database.transaction() as session:
+        content_id = session.get_one(Image, first).content_id
+        session.execute(update(Image).where(Image.id.in_(copies)).values(content_id=content_id))
+    hits = [Hit(first, 0.9, 0.9), Hit(other, 0.8, 0.9)]
+    for viewer_id, counts in ((ME, [1, 0]), (OTHER, [2, 0]), (None, [0, 0])):
+        with shelf.database.reading() as session:
+            chooser = Chooser(session, seen_by(viewer_id), None)
+            shown = chooser.with_counts(hits, Choice(Collapse.SAME_FILE))
+            assert [hit.collapsed_count for hit in shown] == counts

@@ -10,7 +10,7 @@ from pymysql.constants.SERVER_STATUS import SERVER_STATUS_AUTOCOMMIT, SERVER_STA
 from pymysql.err import MySQLError, OperationalError
 
 from mirada.db.mysql_results import QuickResult
-from mirada.db.sockets import has_something_to_read
+from mirada.sockets import has_something_to_read
 
 UNKNOWN_VARIABLE = 1193
 

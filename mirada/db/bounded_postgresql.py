@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg import Connection, OperationalError, errors
 
-from mirada.db.sockets import has_something_to_read
+from mirada.sockets import has_something_to_read
 
 
 class BoundedConnection(Connection[Any]):

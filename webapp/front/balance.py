@@ -9,11 +9,14 @@ from __future__ import annotations
 import mmap
 import time
 
+from mirada.sockets import has_something_to_read
+
 PLACES = 64
 """Processes that are told apart; with more, some share a number and are less well balanced."""
 ABSENT = -1
-LEAVE_S = 0.0005
-"""How long a connection is left to a process with fewer. One that is idle takes it in a fifth of that."""
+LEAVE_S = 0.002
+"""How long a connection is left to a process with fewer. One that is idle takes it in a twentieth of that."""
+LOOK_EVERY_S = 0.00025
 
 
 class Balance:
@@ -55,10 +58,15 @@ class Place:
         mine = self._counts[self._index]
         return any(ABSENT < count < mine for count in self._counts)
 
-    def give_way(self) -> None:
-        """Leave a new connection to a process with fewer, for a moment; a busy one does not take it."""
-        if self.has_most():
-            time.sleep(LEAVE_S)
+    def give_way(self, listener: int) -> None:
+        """Leave what waits at a socket to a process with fewer, for a moment; a busy one does not take it.
+
+        Args:
+            listener: descriptor of the socket that is listened to.
+        """
+        until_s = time.monotonic() + LEAVE_S
+        while self.has_most() and has_something_to_read(listener) and time.monotonic() < until_s:
+            time.sleep(LOOK_EVERY_S)
 
 
 _shared: Balance | None = None

@@ -53,7 +53,7 @@ class FrontWorker(ThreadWorker):
     def accept(self, listener: socket.socket) -> None:
         """Accept what waits, and make room where there are too many."""
         for _ in range(ACCEPT_AT_ONCE):
-            self._place.give_way()
+            self._place.give_way(listener.fileno())
             try:
                 raw, client = listener.accept()
             except OSError as error:

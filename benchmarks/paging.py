@@ -3,13 +3,16 @@
 `python -m benchmarks.paging --rows 5000 --coming 500` fills a MariaDB database and starts a server of
 two processes. Three people page through searches, each page asked of the other process. Meanwhile
 images come near what they look for, and others go. It counts images that were shown twice, and images
-that were there all along and were not shown. It also tells how long first, second and later pages took.
+that were there all along and were not shown. Then, while nothing changes, it tells what first, second
+and third pages of searches cost: web CPU, round trips to the database, and time, by one client.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,9 +22,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
+import pymysql
 from pydantic import SecretStr
 from sqlalchemy import select
 
+from benchmarks.serving import cpu_s, round_trips
 from benchmarks.serving_library import KEY, fill
 from mirada.config import Settings
 from mirada.db.models import Image
@@ -30,6 +36,7 @@ from testing.deployment import Web, deployed
 from testing.paging import Library, Walk, walk, walks_during
 from testing.processes import Lines
 from testing.servers.mariadb import MariaDbServer, mariadb_server
+from testing.servers.redis import redis_server
 
 HEADERS = {"X-API-Key": KEY}
 
@@ -56,7 +63,7 @@ class Paged:
         firsts: dict[str, tuple[str, str, dict[str, Any]]] = {
             "by a stored image, 20 a page": ("GET", f"{image}/similar?limit=20", {}),
             "by a vector, 50 a page": ("POST", "/api/v1/search", {"json": query}),
-            # By pictures alone: prompts are embedded meanwhile.
+            # By pictures alone, whose nearness is known.
             "related, 20 a page": ("GET", f"{image}/related?limit=20&blend=0", {}),
         }
         paces = [partial(self._walk, asked, results) for asked in firsts.values()]
@@ -86,9 +93,11 @@ class Paged:
 @contextmanager
 def paged(mariadb: MariaDbServer, folder: Path, rows: int) -> Iterator[Paged]:
     """Yield a server of two processes over a library of its own."""
-    with mariadb.new_database() as name:
+    with mariadb.new_database() as name, redis_server() as redis_url:
         url = mariadb.url(name)
-        settings = {"DATABASE_URL": url, "AUTH_MODE": "keys", "LOG_LEVEL": "WARNING"}
+        # With Redis no web process works through jobs beside its requests.
+        settings = {"REDIS_URL": redis_url, "AUTH_MODE": "keys", "LOG_LEVEL": "WARNING"}
+        settings["DATABASE_URL"] = url
         with deployed(folder, WEB_PROCESSES="2", **settings) as deployment:
             first = deployment.web("first", WEB_PROCESSES="1")
             filled = fill(url, rows)
@@ -112,33 +121,64 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=5_000, help="images at first")
     parser.add_argument("--coming", type=int, default=500, help="images that come, and that go")
     parser.add_argument("--results", type=int, default=1_000, help="results of a walk")
+    parser.add_argument("--searches", type=int, default=50, help="for the costs of a page")
     arguments = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,
         mariadb_server() as mariadb,
+        pymysql.connect(unix_socket=str(mariadb.folder / "s"), user="root") as counter,
         paged(mariadb, Path(folder), arguments.rows) as drilled,
     ):
         drilled.run(arguments.coming, arguments.results)
         _tell(drilled)
+        _tell_costs(drilled, counter, arguments.searches)
 
 
 def _tell(drilled: Paged) -> None:
     library = drilled.library
     nearness = library.similarities(library.vectors[0])
     print(f"{library.come} images came, {len(library.gone)} went, of {len(library.vectors)}\n")
-    print("| search | walks | images shown | twice | lost | first page | second | later |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    print("| search | walks | images shown | twice | lost |")
+    print("| --- | --- | --- | --- | --- |")
     for name, walks in drilled.walks.items():
-        times = [
-            1e3 * median(one.seconds[0] for one in walks),
-            1e3 * median(one.seconds[1] for one in walks),
-            1e3 * median(s for one in walks for s in one.seconds[2:]),
-        ]
         shown = sum(len(one.ids) for one in walks)
         twice = sum(len(one.twice()) for one in walks)
         lost = sum(len(one.lost(library, nearness)) for one in walks)
-        took = " | ".join(f"{ms:.1f} ms" for ms in times)
-        print(f"| {name} | {len(walks)} | {shown} | {twice} | {lost} | {took} |")
+        print(f"| {name} | {len(walks)} | {shown} | {twice} | {lost} |")
+
+
+def _tell_costs(drilled: Paged, counter: pymysql.Connection[Any], searches: int) -> None:
+    library, http, pid = drilled.library, drilled.web.http, drilled.web.process.popen.pid
+    rows = np.random.default_rng(7).choice(len(library.vectors), 3 * searches, replace=False)
+    left = [row for row in rows.tolist() if library.first_id + row not in set(library.gone)]
+    asked: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
+        "by a stored image": [
+            ("GET", f"/api/v1/images/{library.first_id + row}/similar?limit=20", {})
+            for row in left[:searches]
+        ],
+        "by a vector": [
+            ("POST", "/api/v1/search", {"vector": library.vectors[row].tolist(), "limit": 20})
+            for row in left[:searches]
+        ],
+    }
+    print(f"\nload average {os.getloadavg()[0]:.1f}\n")
+    print("| search, 20 a page | page | web CPU | round trips | median time |")
+    print("| --- | --- | --- | --- | --- |")
+    for name, requests in asked.items():
+        for page in ("first", "second", "third"):
+            trips, cpu, took = round_trips(counter), cpu_s(pid), list[float]()
+            following: list[tuple[str, str, dict[str, Any]]] = []
+            for method, address, body in requests:
+                began = time.perf_counter()
+                reply = http.request(method, address, headers=HEADERS, json=body or None)
+                took.append(time.perf_counter() - began)
+                following.append(("GET", reply.raise_for_status().json()["next"], {}))
+            count = len(requests)
+            cpu_ms = 1e3 * (cpu_s(pid) - cpu) / count
+            trips_each = (round_trips(counter) - trips) / count
+            ms = 1e3 * median(took)
+            print(f"| {name} | {page} | {cpu_ms:.1f} ms | {trips_each:.1f} | {ms:.1f} ms |")
+            requests = following
 
 
 if __name__ == "__main__":

@@ -152,3 +152,26 @@ def assert_gone(site: Site, pid: int, name: str, who: Headers, since: float) -> 
         if not is_shown:
             return
         assert began - since < HONOURED_WITHIN_S, f"{name} shows a private picture in process {pid}"
+
+
+def test_a_page_of_a_ranking_that_another_process_made_shows_it_no_longer(site: Site) -> None:
+    beside = {"files": {"file": ("q.png", BESIDE)}}
+    made_by, *others = site.lines.pids
+    for who in site.others.values():
+        site.turn(is_public=True)
+        wait_until(
+            lambda who=who: site.shown(made_by, "search", who)[0],
+            timeout_s=30,
+            what="the search shows the public picture",
+        )
+        asked = {"data": {"limit": "1"}, **beside}
+        first, _ = site.lines.ask(made_by, "POST", "/api/v1/search", who, **asked)
+        assert [each["image"]["id"] for each in first.json()["results"]] == [site.beside["id"]]
+        following = first.json()["next"]
+        second, _ = site.lines.ask(made_by, "GET", following, who)
+        assert [each["image"]["id"] for each in second.json()["results"]] == [site.image["id"]]
+        site.turn(is_public=False)
+        for pid in (made_by, *others):
+            # At once: the ranking is old, and who may see it is asked anew.
+            again, _ = site.lines.ask(pid, "GET", following, who)
+            assert (again.status_code, again.json()["results"]) == (200, [])

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.paging import paged
 from testing.servers.mariadb import MariaDbServer
 
-pytestmark = [pytest.mark.mariadb, pytest.mark.drill]
+pytestmark = [pytest.mark.mariadb, pytest.mark.redis, pytest.mark.drill]
 
 ROWS, COMING, RESULTS = 1_500, 500, 1_000
 

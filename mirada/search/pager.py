@@ -95,8 +95,8 @@ class Asking(Protocol[Result]):
     def accepts(self, question: bytes) -> bool:
         """Return whether a question is of this kind, and the one that came with the cursor, if one did."""
 
-    def rank(self, question: bytes) -> Ranked:
-        """Return everything that is ranked for a question, for all further pages."""
+    def rank(self, question: bytes, shown: Sequence[int]) -> Ranked:
+        """Return everything that is ranked for a question whose first page showed these images."""
 
     def show(
         self, session: Session, question: bytes, hits: Sequence[Hit]
@@ -171,7 +171,7 @@ class Pager:
         else:
             raise SearchExpired(MADE_ROOM)
         _require_accepted(asking, question)
-        new = self._new(ticket, question, shown, asking.rank(question))
+        new = self._new(ticket, question, shown, asking.rank(question, shown))
         self._keep(new, None if row is None else row.id)
         # Another request with the same cursor may have been first; then that ranking is the one.
         made = self._by_ticket(ticket)

@@ -81,11 +81,11 @@ def next_page(
         NotFound, Conflict, Unavailable: as `run`, for the second page.
     """
 
-    def rank(request: SearchRequest) -> Ranked:
-        ranking = rank_whole(runtime, request, MOST_RANKED)
+    def rank(request: SearchRequest, shown: Sequence[int]) -> Ranked:
+        ranking = rank_whole(runtime, request, MOST_RANKED, shown)
         judged = Judged(ranking.verdict, ranking.relevant_count)
         about = _RANKINGS.dump_json(replace(ranking, hits=(), judged=judged)).decode()
-        return Ranked(ranking.hits, about, len(ranking.hits) == MOST_RANKED)
+        return Ranked(ranking.hits, about, is_cut=ranking.reason is None)
 
     asking = _Asking(runtime, _SEARCH, _REQUESTS, accepts, rank)
     page = pager.turn(cursor, asking, limit)
@@ -124,7 +124,7 @@ def next_related(
 ) -> Related:
     """Return the page of related images that a cursor names, as `next_page` does for searches."""
 
-    def rank(request: RelatedRequest) -> Ranked:
+    def rank(request: RelatedRequest, _shown: Sequence[int]) -> Ranked:
         pairs = rank_related(runtime, request, MOST_RELATED)
         about = _ABOUT_RELATED.dump_json((pairs.blend, judged_by(pairs.hits))).decode()
         return Ranked(pairs.hits, about, len(pairs.hits) == MOST_RELATED)
@@ -152,19 +152,19 @@ class _Asking(Generic[Request]):
         kind: bytes,
         adapter: TypeAdapter[Request],
         is_same: Callable[[Request], bool],
-        rank: Callable[[Request], Ranked],
+        rank: Callable[[Request, Sequence[int]], Ranked],
     ) -> None:
         self._kind = kind
         self._adapter: TypeAdapter[Request] = adapter
         self._is_same: Callable[[Request], bool] = is_same
-        self._rank: Callable[[Request], Ranked] = rank
+        self._rank: Callable[[Request, Sequence[int]], Ranked] = rank
         self._safety = safety_in_force(runtime)
 
     def accepts(self, question: bytes) -> bool:
         return question.startswith(self._kind) and self._is_same(self._request(question))
 
-    def rank(self, question: bytes) -> Ranked:
-        return self._rank(self._request(question))
+    def rank(self, question: bytes, shown: Sequence[int]) -> Ranked:
+        return self._rank(self._request(question), shown)
 
     def show(
         self, session: Session, question: bytes, hits: Sequence[Hit]

@@ -16,7 +16,7 @@ Steps 2 to 4 share one session. Replies are made of `Found` in `webapp/schemas/`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy.orm import Session
@@ -115,14 +115,19 @@ def run(runtime: Runtime, request: SearchRequest, cursor_of: CursorMaker | None 
     return replace(found, cursor=cursor_of(_repeatable(request, question), shown))
 
 
-def rank_whole(runtime: Runtime, request: SearchRequest, depth: int) -> Ranking:
-    """Return what a search ranks for all its pages, `depth` hits at most; raises as `run` does."""
+def rank_whole(
+    runtime: Runtime, request: SearchRequest, depth: int, shown: Collection[int] = ()
+) -> Ranking:
+    """Return what a search ranks for all its pages, `depth` hits at most; raises as `run` does.
+
+    Of pictures that count as one, an image that was `shown` before stands for the others.
+    """
     request = with_named_left_out(request)
     question = question_of(runtime, request)
     safety = safety_in_force(runtime)
     with runtime.reading() as session:
         chooser = Chooser(session, request.asked.scope, safety)
-        ranking, chosen = _chosen(chooser, question, request, depth)
+        ranking, chosen = _chosen(chooser, question, request, depth, shown)
         return replace(ranking, hits=chooser.with_counts(chosen[:depth], request.choice))
 
 
@@ -165,14 +170,23 @@ def question_of(runtime: Runtime, request: SearchRequest) -> Question:
 
 
 def _chosen(
-    chooser: Chooser, question: Question, request: SearchRequest, k: int
+    chooser: Chooser,
+    question: Question,
+    request: SearchRequest,
+    k: int,
+    before: Collection[int] = (),
 ) -> tuple[Ranking, list[Hit]]:
-    """Return a ranking and what is chosen of it: k hits, if there are so many."""
+    """Return a ranking and what is chosen of it: k hits, if there are so many.
+
+    Images that were shown `before` stand for those that count as one with them, whoever is nearer.
+    """
     choice = request.choice
+    seen = frozenset(before) if choice.collapse is not None else frozenset()
 
     def read(depth: int) -> Reading[tuple[Ranking, list[Hit]]]:
         ranking = question.rank(chooser.session, request, depth, chooser.safety)
-        chosen = chooser.chosen(ranking.hits, choice)
+        hits = sorted(ranking.hits, key=lambda hit: hit.image_id not in seen)
+        chosen = chooser.chosen(hits if seen else ranking.hits, choice)
         return Reading((ranking, chosen), len(chosen) >= k or len(ranking.hits) < depth)
 
     first = k if choice.diversify is None else max(k, DIVERSE_POOL)

@@ -158,6 +158,32 @@ def test_received_pictures_among_several_parts_have_pages(shown: Site) -> None:
         assert first["results"] + rest_of(shown.client, first) == sent(limit=100, **more)["results"]
 
 
+@pytest.mark.parametrize(
+    "choice", [{"collapse": "near_duplicate"}, {"collapse": "same_file"}, {"diversify": 0.5}]
+)
+def test_what_was_chosen_among_many_has_pages(site: Site, choice: dict[str, Any]) -> None:
+    whole = site.ask(vector=on_arc(0), limit=100, **choice)
+    first = site.ask(vector=on_arc(0), limit=4, **choice)
+    found = ids_in(first["results"] + rest_of(site.client, first))
+    assert len(found) == len(set(found))
+    assert set(found) == set(ids_in(whole["results"]))
+
+
+def test_nothing_that_counts_as_one_with_what_was_shown_is_on_a_later_page(site: Site) -> None:
+    asked = {"vector": on_arc(30.02), "collapse": "near_duplicate", "limit": 3}
+    first = site.ask(**asked)
+    assert ids_in(first["results"])[0] == site.ids[10]
+    gallery = Gallery(site.runtime, site.client)
+    # As near as can be, and so before the one that was shown.
+    shown = set(ids_in(first["results"]))
+    nearer = enumerate((30.01, 29.99, 27.01, 33.01), start=9_000)
+    near = [gallery.upload(seed=seed, degrees=degrees)["id"] for seed, degrees in nearer]
+    fresh = gallery.upload(seed=9_100, degrees=120)["id"]
+    found = ids_in(rest_of(site.client, first))
+    assert fresh in found
+    assert not set(found) & (shown | set(near))
+
+
 def test_a_cursor_in_a_form_is_no_field_of_it(site: Site) -> None:
     body = site.ask(vector=on_arc(0), limit=4)
     cursor = body["next"].partition("cursor=")[2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -90,6 +91,8 @@ class Pools:
             "user_id": [*world.user_ids.values(), *ODD_NUMBERS],
             "heir_id": [*world.user_ids.values(), *ODD_NUMBERS],
             "key_id": [*world.ids["keys"], *ODD_NUMBERS],
+            "picture": [*world.ids["query pictures"], *ODD_NUMBERS],
+            "diversify": [0, 0.5, 1, 2],
             "picture_id": [*world.ids["query pictures"], *ODD_NUMBERS],
             "user": [*world.user_ids.values(), *ODD_NUMBERS],
             "days": [1, 30, 90, 0, "x"],
@@ -156,6 +159,14 @@ class Pools:
         self._of_operation: dict[tuple[str, str], Sequence[Any]] = {
             ("signIn", "key"): [None, "", *world.void_tokens()],
             ("searchImages", "query"): self._parts(words, vectors[0].tolist()),
+            ("searchBatch", "queries"): [
+                [{"query": parts}, {"image_id": number, "explain": True, "collapse": "same_file"}]
+                for parts, number in zip(
+                    self._parts(words, vectors[0].tolist()),
+                    itertools.cycle(self.unseen_ids),
+                    strict=False,
+                )
+            ],
         }
         query = [pictures[what].content for what in (*UNSEEN, "remembered", "mine")]
         query += [public[0].content, reencoded(pictures["private"].content)]

@@ -69,6 +69,7 @@ def _image(reach: Reach = Reach.VIEWER, **more: bool | float) -> Recipe:
 
 
 QUERY_PICTURE = {"picture_id": Names.QUERY_PICTURE}
+ASKED_WITH = {"image_id": Names.IMAGE, "picture": Names.QUERY_PICTURE}
 COMMENT = {"image_id": Names.IMAGE, "comment_id": Names.COMMENT}
 NO_ADMIN = frozenset({"admin"})
 
@@ -114,8 +115,8 @@ RECIPES: dict[str, Recipe] = {
     "getComment": Recipe(Reach.VIEWER, COMMENT),
     "deleteComment": Recipe(Reach.KEY, COMMENT, changes=True),
     # Search.
-    "searchImages": Recipe(Reach.VIEWER, {"image_id": Names.IMAGE}, asks=True, share=3),
-    "getSearch": Recipe(Reach.VIEWER, {"image_id": Names.IMAGE}),
+    "searchImages": Recipe(Reach.VIEWER, ASKED_WITH, asks=True, share=3),
+    "getSearch": Recipe(Reach.VIEWER, ASKED_WITH),
     "searchBatch": Recipe(Reach.VIEWER, asks=True),
     "listQueryPictures": Recipe(Reach.KEY),
     "keepQueryPicture": Recipe(Reach.KEY, share=0.3),

@@ -134,7 +134,10 @@ def _spread(database: Database) -> None:
             {"begin": BEGIN.replace(tzinfo=None)},
         )
         connection.execute(
-            text(f"UPDATE {contents} SET nsfw_score = ({chance.format(contents)} + 0.5) / 1000")
+            text(
+                f"UPDATE {contents} SET judged_at = '2100-01-01', "
+                f"nsfw_score = ({chance.format(contents)} + 0.5) / 1000"
+            )
         )
         connection.execute(text(f"ANALYZE TABLE {images}, {contents}, {PREFIX}likes"))
 

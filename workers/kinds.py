@@ -10,7 +10,7 @@ from mirada.embedding import backfill, index_rebuild, live_recall
 from mirada.embedding import job as embedding
 from mirada.groups import job as groups
 from mirada.jobs.kinds import Kind
-from mirada.search import calibrating
+from mirada.search import calibrating, judging
 
 KINDS: dict[str, Kind] = {
     module.KIND.name: module.KIND
@@ -26,5 +26,6 @@ KINDS: dict[str, Kind] = {
         drawing,
         departures,
         calibrating,
+        judging,
     )
 }

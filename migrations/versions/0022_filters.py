@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
 
+from mirada.db.models import UtcDateTime
 from mirada.db.names import PREFIX
 
 revision = "0022"
@@ -31,6 +32,7 @@ _CATEGORY["mariadb"] = _CATEGORY["mysql"]
 def upgrade() -> None:
     """Apply; labels of classifications that are there are read from their results."""
     op.add_column(CONTENTS, sa.Column("nsfw_score", sa.Double(), nullable=True))
+    op.add_column(CONTENTS, sa.Column("judged_at", UtcDateTime(), nullable=True))
     name = sa.String(length=191).with_variant(
         mysql.VARCHAR(191, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
     )
@@ -52,4 +54,5 @@ def downgrade() -> None:
     op.drop_index(BY_KIND, table_name=CONTENTS)
     op.drop_index(BY_LABEL, table_name=CLASSIFIED)
     op.drop_column(CLASSIFIED, "label")
+    op.drop_column(CONTENTS, "judged_at")
     op.drop_column(CONTENTS, "nsfw_score")

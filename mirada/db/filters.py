@@ -126,9 +126,9 @@ def _labelled(labels: frozenset[str], audience: Audience) -> ColumnElement[bool]
 def _judged(asked: Judged, _: Audience) -> ColumnElement[bool]:
     score = Content.nsfw_score
     verdict = score >= asked.threshold if asked.is_unsafe else score < asked.threshold
-    # A score that somebody else's upload of the same bytes brought is not told before the image's own
-    # job is done.
-    return and_(Image.status == ImageStatus.READY, _of_content(verdict))
+    # One that was made before the image came is of somebody else's upload of the same bytes.
+    counts = Content.judged_at >= Image.created_at
+    return and_(Image.status == ImageStatus.READY, _of_content(and_(verdict, counts)))
 
 
 def _own(condition: ColumnElement[bool], audience: Audience) -> ColumnElement[bool]:

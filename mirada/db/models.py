@@ -198,7 +198,8 @@ class Content(Numbered, Dated, Base):
     """The distinct bytes of a picture. Its id is never used again, so an index can refer to it.
 
     An empty `storage_key` means that the bytes are not stored: the picture was classified and not
-    uploaded. `palette` has the form of `embedding.palette`. `nsfw_score` is None until it was judged.
+    uploaded. `palette` has the form of `embedding.palette`. `nsfw_score` is what
+    `search.judging` made of it; it counts for images that were there at `judged_at`.
     """
 
     __tablename__ = f"{PREFIX}contents"
@@ -217,6 +218,7 @@ class Content(Numbered, Dated, Base):
     is_animated: Mapped[bool] = mapped_column(Boolean)
     palette: Mapped[list[list[Any]] | None] = mapped_column(JSON(none_as_null=True))
     nsfw_score: Mapped[float | None] = mapped_column(Double)
+    judged_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     images: Mapped[list[Image]] = relationship(back_populates="content")
 

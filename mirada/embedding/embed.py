@@ -31,6 +31,11 @@ _LOCK = (
     .where(Content.id == bindparam("content"))
     .with_for_update()
 )
+_JUDGE_AGAIN = (
+    update(Content.__table__)  # type: ignore[arg-type]
+    .where(Content.__table__.c.id == bindparam("content"))
+    .values(judged_at=None)
+)
 _VECTOR_ID = select(Embedding.id).where(
     Embedding.space_id == bindparam("space"),
     Embedding.content_id == bindparam("content"),
@@ -199,6 +204,7 @@ def store_embedding(
     elif replace:
         row = session.get_one(Embedding, existing)
         row.vector, row.crc32 = blob, crc32
+        session.execute(_JUDGE_AGAIN, {"content": content_id})
         session.flush()
     _make_ready(session, content_id)
     if is_written:

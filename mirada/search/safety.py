@@ -22,6 +22,7 @@ from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import Matrix, Vector
 from mirada.kernel.nsfw import SAFE_PROMPTS, UNSAFE_PROMPTS, NsfwPolicy, nsfw_score
 from mirada.kernel.similarity import cosines
+from mirada.ports import CalibratedEncoder
 from mirada.runtime import Runtime
 
 
@@ -89,10 +90,13 @@ def safety_in_force(runtime: Runtime) -> Safety | None:
         Conflict: embeddings are switched off, so nothing can be judged and nothing is shown.
         Unavailable: the weights take long to load.
     """
-    settings = runtime.settings
-    if settings.nsfw_policy is not NsfwPolicy.HIDE:
+    if runtime.settings.nsfw_policy is not NsfwPolicy.HIDE:
         return None
-    encoder = interactive_encoder(runtime)
+    return safety_of(runtime, interactive_encoder(runtime))
+
+
+def safety_of(runtime: Runtime, encoder: CalibratedEncoder) -> Safety:
+    """Return what judges pictures in the pinned space; its prompts are encoded once and kept."""
     prompts = [label_vectors.of_prompt(text) for text in (*UNSAFE_PROMPTS, *SAFE_PROMPTS)]
     unsafe, safe = np.split(label_vectors.vectors_of(runtime, encoder, prompts), 2)
-    return Safety(unsafe, safe, encoder.logit_scale, settings.nsfw_threshold)
+    return Safety(unsafe, safe, encoder.logit_scale, runtime.settings.nsfw_threshold)

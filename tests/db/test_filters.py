@@ -102,7 +102,10 @@ class Gallery:
 
 def _score(gallery: Gallery, image: Image, asked: Judged) -> bool:
     score = gallery.contents[image.content_id].nsfw_score
-    if score is None or image.status != ImageStatus.READY:
+    judged_at = gallery.contents[image.content_id].judged_at
+    if score is None or judged_at is None or judged_at < image.created_at:
+        return False
+    if image.status != ImageStatus.READY:
         return False
     return (score >= asked.threshold) is asked.is_unsafe
 
@@ -187,6 +190,7 @@ def _content(random_: random.Random, number: int) -> Content:
         height=height,
         is_animated=random_.random() < 0.3,
         nsfw_score=random_.choice([None, 0.0, 0.2, 0.5, 0.7, 1.0]),
+        judged_at=random_.choice([None, *(BEGIN + timedelta(hours=h) for h in (20, 50, 99))]),
     )
 
 

@@ -11,6 +11,8 @@ from mirada.db.classifier_models import ClassifiedPicture, Feedback
 from mirada.db.memory_models import Comment
 from mirada.db.models import ApiKey, Embedding, Image, Job, JobState
 from mirada.db.spending_models import CallState, LanguageModelCall
+from mirada.kernel.audience import Audience
+from mirada.search.judging import queue_judging
 from tests.leaks.exchange import Upload
 from tests.leaks.people import RANK
 from tests.leaks.secrets import marked
@@ -32,6 +34,7 @@ def plant(world: World) -> None:
     _ask(world)
     _draw(world)
     _group(world)
+    _judge(world)
     _take_away(world)
     _keep_query_pictures(world)
     _guard_rows(world)
@@ -241,6 +244,12 @@ def _group(world: World) -> None:
     assert world.ids["owner's groups"], "no group that only the owner sees"
     for number in world.ids["owner's groups"]:
         world.vault.number(number, "id", f"group {number}", ["owner"])
+
+
+def _judge(world: World) -> None:
+    """Everything that is there is judged; what comes later waits for its own run."""
+    queue_judging(world.runtime, Audience(world.user_ids["owner"]))
+    world.settle()
 
 
 def _take_away(world: World) -> None:

@@ -88,7 +88,9 @@ def test_themes_labels_and_scores_are_filters_too(gallery: Gallery) -> None:
         with gallery.runtime.transaction() as session:
             content_id = session.get_one(Image, image_id).content_id
             session.execute(
-                update(Content).where(Content.id == content_id).values(nsfw_score=score)
+                update(Content)
+                .where(Content.id == content_id)
+                .values(nsfw_score=score, judged_at=datetime(2100, 1, 1, tzinfo=UTC))
             )
             sha256 = session.get_one(Content, content_id).sha256
         verdict = {"image_hash": sha256, "theme": "Cute  Cats", "accepted": image_id == first}

@@ -11,9 +11,10 @@ from mirada.kernel.audience import Scope
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.nsfw import NsfwPolicy
 from mirada.search.asked import Asked
+from mirada.search.judging import queue_judging
 from mirada.search.pager import Pager
 from webapp.callers.auth import current_caller, require_user
-from webapp.http.current import current_runtime
+from webapp.http.current import current_runtime, request_id
 from webapp.schemas.filters import filter_of
 
 
@@ -35,6 +36,8 @@ def scope_of_caller(fields: Mapping[str, Any] | None = None, *, own_alone: bool 
     if asked.nsfw is not None and settings.nsfw_policy is NsfwPolicy.OFF:
         message = "Pictures are not judged here (NSFW_POLICY=off)."
         raise InvalidInput(message, fields={"nsfw": [message]})
+    if asked.nsfw is not None:
+        queue_judging(current_runtime(), audience, request_id())
     return Scope(audience, asked)
 
 

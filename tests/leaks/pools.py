@@ -124,12 +124,6 @@ class Pools:
             "owner": [*world.user_ids.values(), *ODD_NUMBERS],
             "group": [*world.ids["owner's groups"], *world.ids["groups"], *ODD_NUMBERS],
             "label": [*labels, "cat", "dog"],
-            "queries": [
-                [{"text": "a lighthouse"}, {"text": "film still", "in": "all", "k": 5}],
-                [{"image_id": self.unseen_ids[0], "filter": {"theme": themes[0]}}],
-                [{"picture": self.private[Names.QUERY_PICTURE][0]}],
-                [],
-            ],
             "filter": [
                 {},
                 {"theme": themes[0], "liked": False},

@@ -109,6 +109,11 @@ class Calibration:
     near_misses: int
 
     @property
+    def tells_apart(self) -> bool:
+        """Whether the limit that refuses near misses loses no more finds than may be lost."""
+        return self.near_miss_high <= self.find_low
+
+    @property
     def scale(self) -> Scale:
         """The scale that follows.
 

@@ -82,7 +82,9 @@ class _SourceAnswer:
         if rank is None and (ranking.silent is None or found.id in ranking.silent):
             return []
         relevance = self.floor if rank is None else self.relevances[rank - 1]
-        return [Opinion(Source(ranking.source), ranking.weight, relevance)]
+        judge = None if self.asked is None else self.asked.judge
+        is_sure = self.asked is None or judge is None or judge.tells_apart(self.asked.query)
+        return [Opinion(Source(ranking.source), ranking.weight, relevance, is_sure)]
 
     def part_in(self, found: Fused) -> list[FoundBy]:
         """Return this source's part in a result; none when it did not find it."""

@@ -64,6 +64,11 @@ class Judge:
         self._judges, self._scale, self._rivals = judges, scale, rivals
         self._otherwise = otherwise
 
+    def tells_apart(self, query: Query) -> bool:
+        """Return whether the query's space was measured to tell finds from near misses, or not measured."""
+        measured = self._judges.measured(query)
+        return measured is None or measured.calibration.tells_apart
+
     @property
     def scale(self) -> Scale | None:
         """The scale of the query alone, whatever is found; None where nothing was measured for it."""
@@ -129,6 +134,10 @@ class Judges:
         as_text = self._of_form(query, QueryForm.TEXT, measured)
         nearness = _highest(text.rivals, query.vector)
         return Judge(self, judge._scale, judge._rivals, (nearness, as_text))
+
+    def measured(self, query: Query) -> Measured | None:
+        """Return what was measured of such queries; None for nothing, or for a blend."""
+        return self._measured.get((query.space_id, query.form))
 
     def _of_form(self, query: Query, form: QueryForm, measured: AllMeasured) -> Judge:
         known = measured.get((query.space_id, form))
@@ -227,11 +236,13 @@ class Opinion:
         source: its name.
         weight: how much it counts, > 0.
         relevance: in [0, 1]; of words 1 for an image that has every one, else 0.
+        tells_apart: whether the source was measured to tell finds from near misses, or not measured.
     """
 
     source: Source
     weight: float
     relevance: float
+    tells_apart: bool = True
 
 
 def fused_relevance(opinions: Sequence[Opinion]) -> float:
@@ -240,7 +251,8 @@ def fused_relevance(opinions: Sequence[Opinion]) -> float:
     1. An image whose prompt, caption and description have every word of the text is relevant: 1.
        Some of the words say nothing.
     2. Else, where the image has a caption, the caption decides. A source that tells absent things from
-       present ones must not be overruled by one that cannot.
+       present ones must not be overruled by one that cannot. Where captions were measured not to tell
+       them apart, as in a language that the model reads badly, they are a source like the others.
     3. Else it is the mean of the log-odds of the others, weighted as the ranking is. The greatest
        would be wrong: of several sources one nearly always has some accident to show.
 
@@ -251,7 +263,9 @@ def fused_relevance(opinions: Sequence[Opinion]) -> float:
     if any(each.relevance >= 1.0 for each in by_words):
         return 1.0
     by_meaning = [each for each in opinions if each.source is not Source.KEYWORDS]
-    by_caption = [each for each in by_meaning if each.source is Source.CAPTIONS]
+    by_caption = [
+        each for each in by_meaning if each.source is Source.CAPTIONS and each.tells_apart
+    ]
     if by_caption:
         return by_caption[0].relevance
     weight = sum(each.weight for each in by_meaning)

@@ -51,6 +51,19 @@ def test_where_there_is_a_caption_it_decides(said: list[Opinion], relevance: flo
     assert fused_relevance([*others, caption, Opinion(Source.KEYWORDS, 1, 0.0)]) == relevance
 
 
+@given(share, share)
+def test_captions_that_do_not_tell_things_apart_are_a_source_like_others(
+    of_caption: float, of_picture: float
+) -> None:
+    caption = Opinion(Source.CAPTIONS, 1, of_caption, tells_apart=False)
+    picture = Opinion(Source.PICTURES, 1, of_picture)
+    low, high = sorted([of_caption, of_picture])
+    assert low - 1e-6 <= fused_relevance([caption, picture]) <= high + 1e-6
+    assert fused_relevance([caption, picture]) == fused_relevance(
+        [Opinion(Source.PROMPTS, 1, of_caption), picture]
+    )
+
+
 @given(opinions)
 def test_an_image_with_every_word_is_relevant(said: list[Opinion]) -> None:
     assert fused_relevance([*said, Opinion(Source.KEYWORDS, 0.1, 1.0)]) == 1.0

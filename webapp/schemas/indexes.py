@@ -62,7 +62,7 @@ def _of_everybody() -> ma.fields.Integer:
     )
 
 
-class RecallSchema(ReplySchema):
+class MeasuredRecallSchema(ReplySchema):
     """Recall@10 of live searches that a worker repeated exactly: RECALL_SAMPLE of all."""
 
     queries = ma.fields.Integer(required=True)
@@ -75,12 +75,12 @@ class RecallSchema(ReplySchema):
     )
 
 
-class LiveRecallSchema(RecallSchema):
+class LiveRecallSchema(MeasuredRecallSchema):
     """The same of all live searches of one form and way, and by how much they were allowed to find."""
 
     by_share = ma.fields.Dict(
         keys=ma.fields.String(),
-        values=ma.fields.Nested(RecallSchema),
+        values=ma.fields.Nested(MeasuredRecallSchema),
         required=True,
         metadata={
             "description": "By the permitted share of what is there: `all`, `10-99 %`, `1-10 %`, "
@@ -89,7 +89,7 @@ class LiveRecallSchema(RecallSchema):
     )
 
 
-class WaySchema(ReplySchema):
+class MeasuredWaySchema(ReplySchema):
     """One way of searching for one form of query, as measured at the build and while serving."""
 
     form = ma.fields.String(
@@ -155,7 +155,7 @@ class IndexSchema(ReplySchema):
     parameters = ma.fields.Dict(required=True)
     recall = ma.fields.Dict(required=True)
     ways = ma.fields.List(
-        ma.fields.Nested(WaySchema),
+        ma.fields.Nested(MeasuredWaySchema),
         required=True,
         metadata={
             "description": "Of the shorter ways than an exact scan; empty where there is none, and for "

@@ -117,7 +117,7 @@ def _body(space: Any) -> dict[str, Any]:
 
 
 def _ways(space_id: int, status: IndexStatus) -> list[dict[str, Any]]:
-    """Return the fields for each `WaySchema`."""
+    """Return the fields for each `MeasuredWaySchema`."""
     with current_runtime().reading() as session:
         measured = live_recall(session, space_id, status.measured_on)
     live = {(each.form, each.way): each for each in measured}

@@ -25,7 +25,6 @@ from benchmarks.search_measures import Result, measured, promises
 from benchmarks.search_report import write_page
 from benchmarks.search_vectors import Collection, Mask, collection, some, some_clusters
 from mirada.config import PROJECT_ROOT
-from mirada.kernel.similarity import QueryForm
 
 RESULTS = PROJECT_ROOT / "benchmarks" / "results"
 SHARES = {"50 %": 0.5, "10 %": 0.1, "9 %": 0.09, "1 %": 0.01, "0.1 %": 0.001}
@@ -69,8 +68,8 @@ def run(rows: int, queries: int, chosen: list[str], *, with_graph: bool) -> Resu
     )
     found = collection(rows, queries, SEED)
     subsets = subsets_of(found)
-    # Other texts than those that are asked: a build must not be measured on the benchmark's own queries.
-    texts = collection(1_000, 128, SEED + 1).queries[QueryForm.TEXT]
+    # Other texts than those that are asked: a build must not be tuned on the benchmark's own queries.
+    texts = found.probe_texts
     with ExitStack() as stack:
         made = []
         for name in chosen:

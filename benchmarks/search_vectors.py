@@ -27,6 +27,7 @@ MODALITY = 0.55
 """Length of the direction that all pictures share, and of the other that all texts share."""
 LATENT_SPREAD = 0.9
 """Length of a row's own part beside the centre of its cluster, which has length 1."""
+PROBES = 128
 NEARNESS = 0.35
 """Length of what a query adds to a row; their cosine is then about 0.94."""
 
@@ -41,11 +42,13 @@ class Collection:
         vectors: (n, DIMENSION) float32 unit rows.
         cluster: (n,) int64, the cluster of each row.
         queries: (q, DIMENSION) float32 unit rows by form.
+        probe_texts: (PROBES, DIMENSION) other texts, for a build to measure itself with.
     """
 
     vectors: Matrix
     cluster: npt.NDArray[np.int64]
     queries: dict[QueryForm, Matrix]
+    probe_texts: Matrix
 
 
 def collection(rows: int, queries: int, seed: int = 0) -> Collection:
@@ -78,15 +81,18 @@ def collection(rows: int, queries: int, seed: int = 0) -> Collection:
     near = rng.integers(0, rows, (2, queries))
     pictures = l2_normalise(vectors[near[0]] + _noise(rng, queries, NEARNESS))
     others = l2_normalise(vectors[near[1]] + _noise(rng, queries, NEARNESS))
-    asked = rng.choice(CLUSTERS, queries, p=weights / weights.sum()).astype(np.int64)
+    asked = rng.choice(CLUSTERS, queries + PROBES, p=weights / weights.sum()).astype(np.int64)
+    texts = l2_normalise(latent(asked) @ basis + text_side)
     return Collection(
         vectors,
         cluster,
         {
             QueryForm.PICTURE: pictures,
             QueryForm.BLEND: l2_normalise(pictures + others),
-            QueryForm.TEXT: l2_normalise(latent(asked) @ basis + text_side),
+            QueryForm.TEXT: texts[:queries],
         },
+        # Of the same clusters and the same side: drawn by another seed they would be of another encoder.
+        texts[queries:],
     )
 
 

@@ -288,6 +288,34 @@ def test_inserts_changes_and_deletes_show_after_a_refresh(
     assert index.search(vectors[:1], 1, ANYONE)[0].matches[0].id == ids[1]
 
 
+def test_what_is_remembered_of_callers_ends_with_a_change_of_what_they_may_see(
+    backend: Backend, library: Library, tmp_path: Path
+):
+    ann, bob, _ = library.owners
+    vectors = random_vectors(300)
+    ids = library.add(vectors, [ann, bob, ann] * 100, public=[True, True, False] * 100)
+    index = backend(library, tmp_path)
+    index.refresh()
+    only_public = replace(seen_by(ann), filter=ImageFilter(is_public=True))
+    scopes = [ANYONE, seen_by(ann), seen_by(bob), seen_by(ann, [bob]), only_public]
+    queries = np.concatenate([vectors[:4], random_vectors(2, seed=5)])
+    changes: list[Callable[[], object]] = [
+        lambda: None,
+        lambda: library.publish(ids[0], is_public=False),
+        lambda: library.publish(ids[2], is_public=True),
+        lambda: library.share(ids[5], bob, is_public=False),
+        lambda: library.delete([ids[1]]),
+        lambda: library.add(vectors[1:2], [bob], public=False),
+        lambda: index.rebuild(2, no_progress),
+    ]
+    for change in changes:
+        change()
+        index.refresh()
+        for scope in scopes:
+            for _ in range(2):
+                _same_as_exact(index, library, queries, 10, scope)
+
+
 def test_a_second_rebuild_takes_the_delta_in(backend: Backend, library: Library, tmp_path: Path):
     vectors = random_vectors(120)
     ids = library.add(vectors[:100])

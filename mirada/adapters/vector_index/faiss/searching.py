@@ -109,7 +109,8 @@ def _scanned(
     selector = permitted.selector if step.is_filtered else None
     found = base.quantised.candidates(query, step.width, selector)
     rows = found.rows
-    if selector is None and not permitted.is_everything:
+    if not permitted.is_everything:
+        # Also after a scan that was told: no row reaches a caller because FAISS alone said so.
         rows = rows[permitted.mask[rows]]
     if rows.size < wanted:
         return None, int(rows.size)

@@ -38,7 +38,7 @@ def answers(web: Web, library: Production) -> list[tuple[int, float]]:
 
 
 def snapshot_files(library: Production) -> list[Path]:
-    return list((library.deployment.folder / "faiss_indexes").rglob("index.faiss"))
+    return list((library.deployment.folder / "faiss_indexes").rglob("vectors.faiss"))
 
 
 def test_answers_go_on_when_every_index_file_is_deleted_while_serving(library: Production) -> None:
@@ -60,7 +60,7 @@ def test_answers_go_on_when_every_index_file_is_deleted_while_serving(library: P
     assert snapshot_files(library)
 
 
-@pytest.mark.parametrize("name", ["index.faiss", "ids.npy", "manifest.json"])
+@pytest.mark.parametrize("name", ["vectors.faiss", "ids.npy", "manifest.json"])
 def test_a_snapshot_with_a_flipped_byte_is_never_served(library: Production, name: str) -> None:
     before = answers(library.first, library)
     rebuild(library)

@@ -32,6 +32,7 @@ CODES = {
     "model_unusable",
     "lease_lost",
     "snapshot_invalid",
+    "search_expired",
 }
 
 

@@ -17,13 +17,15 @@ from tests.leaks.world import World
 TOLD_TO_NOBODY = (
     "idempotency",
     "bytes of remembered",
+    "bytes of query picture",
     "pixels of remembered",
     "vector of prompt of",
     "prompt of drawing",
     "caption of drawing",
 )
-"""What no reply has for anybody: nothing keeps the bytes of a picture that was only classified, no
-prompt's vector leaves the index, and a job does not say with which words it was asked for."""
+"""What no reply has for anybody: nothing keeps the bytes of a picture that was only classified, a picture
+to ask with is shown as a thumbnail alone, no prompt's vector leaves the index, and a job does not say
+with which words it was asked for."""
 GONE = ("deleted", "deleted public")
 """Pictures that are gone for their owner as well."""
 CALLS = 2

@@ -401,7 +401,7 @@ def test_nothing_that_a_person_wrote_or_is_called_is_told(
 
 def test_labels_are_a_closed_list() -> None:
     allowed = {"method", "rule", "status", "query", "compared", "way", "verdict", "outcome"}
-    allowed |= {"space", "kind", "cache", "result", "state"}
+    allowed |= {"space", "kind", "cache", "result", "state", "form", "share"}
     for instrument in INSTRUMENTS._collector_to_names:
         assert set(instrument._labelnames) <= allowed  # type: ignore[attr-defined]
 

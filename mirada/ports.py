@@ -406,7 +406,8 @@ class SearchAnswer:
         permitted_count: number of vectors that the search was allowed to return.
         change_seq: number of the change counter that the answer reflects.
         background: (s,) float32 cosines of the query with a fixed random sample of permitted
-            vectors, against which relevance is measured; empty for an empty index.
+            vectors, against which relevance is measured; empty for an empty index. Each value is, to
+            the last bit, the same whatever else is there: everybody reads what is made of it.
     """
 
     matches: list[Match]

@@ -250,6 +250,32 @@ def test_what_somebody_had_classified_is_found_only_where_it_is_asked_for(
     assert ids[21] in _found(later)
 
 
+def test_a_background_does_not_tell_that_somebody_has_the_same_picture_or_another(
+    backend: Backend, library: Library, tmp_path: Path
+):
+    # In the last digit neither: relevance is made of it, and everybody reads that.
+    library = Library.create(library.database, dimension=512)
+    ann, bob, _ = library.owners
+    ids = library.add(random_vectors(61, 512), owners=[ann] * 61)
+    index = backend(library, tmp_path)
+    index.refresh()
+    queries = random_vectors(20, 512, seed=4)
+    before = [np.sort(each.background) for each in index.search(queries, 5, ANYONE)]
+
+    for place in (0, 7, 30, 60):
+        library.share(ids[place], bob, is_public=False)
+    library.add(random_vectors(3, 512, seed=5), owners=[bob] * 3, public=False)
+    index.refresh()
+    after = [np.sort(each.background) for each in index.search(queries, 5, ANYONE)]
+    for old, new in zip(before, after, strict=True):
+        np.testing.assert_array_equal(new, old)
+
+    library.publish(ids[5], is_public=False)
+    index.refresh()
+    for old, each in zip(before, index.search(queries, 5, ANYONE), strict=True):
+        assert set(each.background.tolist()) < set(old.tolist())
+
+
 def test_a_filter_narrows_what_is_permitted(backend: Backend, library: Library, tmp_path: Path):
     ann, bob, _ = library.owners
     is_private = (3, 30)

@@ -143,7 +143,7 @@ class ExactIndex:
                     plan=SearchPlan(way, candidates=rows.size),
                     permitted_count=rows.size,
                     change_seq=state.change_seq,
-                    background=sample @ query,
+                    background=cosines(sample, query).astype(np.float32),
                 )
             )
         return answers

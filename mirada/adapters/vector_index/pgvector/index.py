@@ -119,7 +119,7 @@ class PgvectorIndex:
                         plan=plan,
                         permitted_count=known.count,
                         change_seq=moment.change_seq,
-                        background=known.sample @ query,
+                        background=cosines(known.sample, query).astype(np.float32),
                     )
                 )
         return answers

@@ -45,7 +45,7 @@ eval: ## Measure the classifier on the demo and write docs/evaluation.md
 eval-encoder: ## Measure the bundled encoder again and compare with its model card
 	@dev/eval_encoder.sh $(ARGS)
 
-lock: ## Pin and hash requirements.in and requirements-dev.in again
+lock: ## Pin and hash requirements-light.in, requirements.in and requirements-dev.in again
 	@dev/lock.sh
 
 clean: ## Remove caches; data/, faiss_indexes/ and .venv stay

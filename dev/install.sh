@@ -1,12 +1,26 @@
 #!/usr/bin/env bash
 # Make .venv hold exactly what a requirements file pins; does nothing when it already does.
-# Usage: dev/install.sh requirements.txt|requirements-dev.txt. No administrator is needed.
+# Usage: dev/install.sh requirements-light.txt|requirements.txt|requirements-dev.txt [REASON]. No
+# administrator is needed. Each of the three contains the one before it, at the same pins (a test says so).
+# REASON is a sentence that is said where something is installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 wanted=${1:?which requirements file}
-# What PyTorch and the rest take, measured; keep README.md in step.
-download_gb=3.2
+reason=${2:-}
+# What they take, measured; keep README.md in step.
+download="3.2 GB"
+unpacked="6 GB"
 installed_mb=6400
+contained=(requirements-light.txt)
+case $wanted in
+requirements-light.txt)
+    download="150 MB"
+    unpacked="450 MB"
+    installed_mb=500
+    contained=()
+    ;;
+requirements-dev.txt) contained+=(requirements.txt) ;;
+esac
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -69,24 +83,30 @@ require_room() {
         say "was downloaded. Make room, or put this folder on a larger disk, and run it again."
         return 1
     fi
-    if [ "$need" -gt 1000 ]; then
-        say "Installing $wanted into .venv, once: about $download_gb GB are downloaded and 6 GB unpacked" \
-            "($((free / 1000)) GB are free). This takes minutes ..."
+    if [ "$need" -gt $((installed_mb / 4)) ]; then
+        say "Installing $wanted into .venv, once: about $download are downloaded and $unpacked unpacked" \
+            "($((free / 1000)) GB are free) ..."
     else
         say "Installing $wanted into .venv ..."
     fi
 }
 
+# Two terminals may start at once; the second waits and then finds everything done.
+wait_for_others() {
+    exec 9>.install.lock
+    if ! flock -n 9; then
+        say "Another terminal is installing into .venv; waiting until it is done ..."
+        flock 9
+    fi
+}
+
 if usable && is_installed; then
+    # Another terminal may be adding PyTorch to the light set; nothing runs on half of a set.
+    [ ! -e .install.lock ] || flock -n .install.lock true || wait_for_others
     exit 0
 fi
 
-# Two terminals may start at once; the second waits and then finds everything done.
-exec 9>.install.lock
-if ! flock -n 9; then
-    say "Another terminal is installing into .venv; waiting until it is done ..."
-    flock 9
-fi
+wait_for_others
 usable || make_environment
 if is_installed; then
     exit 0
@@ -101,17 +121,17 @@ index=$(.venv/bin/python dev/get_uv.py index)
 if [ -n "$index" ]; then export UV_DEFAULT_INDEX=$index; fi
 .venv/bin/python dev/get_uv.py ask
 choose_cache
+[ -z "$reason" ] || say "$reason"
 require_room
 
 # Progress is for people; where nobody looks, only what went wrong is said.
 quietly=(--quiet)
 [ ! -t 2 ] || quietly=()
 # Compiled now, once: where Python may not write bytecode (PYTHONDONTWRITEBYTECODE, a read-only disk)
-# every start would compile PyTorch's modules again, 8 s to the first vector instead of 4.
+# every start would compile all modules again.
 .venv/bin/python -m uv pip install "${quietly[@]}" --python .venv/bin/python --compile-bytecode \
     --require-hashes -r "$wanted"
 fingerprint "$wanted" >".venv/.installed-$wanted"
-# What the tests need contains what running needs, at the same pins (a test says so).
-if [ "$wanted" = requirements-dev.txt ]; then
-    fingerprint requirements.txt >.venv/.installed-requirements.txt
-fi
+for lesser in "${contained[@]}"; do
+    fingerprint "$lesser" >".venv/.installed-$lesser"
+done

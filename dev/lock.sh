@@ -9,7 +9,9 @@ lock() {
         "$1" -o "$2" "${@:3}"
 }
 lock requirements.in requirements.txt
-# The second lock is held to the first, so that the tests run what production runs.
+# Both other locks are held to the first, so that a model means the same with the light set, and the tests
+# run what production runs.
+lock requirements-light.in requirements-light.txt -c requirements.txt
 lock requirements-dev.in requirements-dev.txt -c requirements.txt
 # What the search benchmark compares with: without dependencies, for numpy and tqdm are there.
 lock requirements-bench.in requirements-bench.txt --no-deps

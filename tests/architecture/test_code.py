@@ -137,10 +137,35 @@ def test_the_tests_run_the_pins_that_production_runs() -> None:
         text = (PROJECT_ROOT / name).read_text()
         return dict(re.findall(r"^([A-Za-z0-9_.\-]+)(?:\[[^]]*\])?==(\S+)", text, re.MULTILINE))
 
-    runtime, development = pins("requirements.txt"), pins("requirements-dev.txt")
-    assert runtime.items() <= development.items()
+    light, runtime = pins("requirements-light.txt"), pins("requirements.txt")
+    assert light.items() <= runtime.items() <= pins("requirements-dev.txt").items()
     # An address would tie every installation to one package index.
-    assert "://" not in (PROJECT_ROOT / "requirements.txt").read_text()
+    for name in ("requirements-light.txt", "requirements.txt"):
+        assert "://" not in (PROJECT_ROOT / name).read_text()
+
+
+def test_the_light_set_is_all_but_pytorch_and_what_hangs_on_it() -> None:
+    def named(file: str) -> set[str]:
+        lines = (PROJECT_ROOT / file).read_text().splitlines()
+        return {line.partition("==")[0].partition("[")[0] for line in lines if "==" in line}
+
+    light, runtime = named("requirements-light.txt"), named("requirements.txt")
+    torch = {"torch", "torchvision", "open-clip-torch", "transformers", "sentence-transformers"}
+    assert torch <= runtime
+    assert not light & {*torch, "timm", "triton", "safetensors", "scipy", "scikit-learn", "sympy"}
+    assert [name for name in light if name.startswith(("nvidia", "cuda"))] == []
+    customers = [
+        "flask",
+        "flask-smorest",
+        "dramatiq",
+        "redis",
+        "sqlalchemy",
+        "pymysql",
+        "faiss-cpu",
+        "numpy",
+        "openai",
+    ]
+    assert light.issuperset(customers)
 
 
 def test_nothing_is_trained_on_the_examination() -> None:

@@ -98,7 +98,8 @@ class Machine:
             shutil.copy(ROOT / "dev" / name, self.folder / "dev" / name)
         pin = f"uv==1.0 \\\n    --hash=sha256:{hashlib.sha256(WHEEL).hexdigest()}\n"
         (self.folder / "dev" / "installer.txt").write_text(pin)
-        (self.folder / "requirements.txt").write_text("nothing==1\n")
+        for name in ("requirements-light.txt", "requirements.txt", "requirements-dev.txt"):
+            (self.folder / name).write_text("nothing==1\n")
         (self.folder / "bin").mkdir()
         for name in ("sudo", "apt-get", "pip"):
             self.program(name, 'echo "$0 $*" >>"$CALLS"; exit 1')
@@ -115,9 +116,9 @@ class Machine:
         path.write_text(f"#!/bin/sh\n{body}\n")
         path.chmod(0o755)
 
-    def start(self) -> subprocess.Popen[str]:
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            ["dev/install.sh", "requirements.txt"],
+            ["dev/install.sh", *arguments],
             cwd=self.folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -126,8 +127,8 @@ class Machine:
             text=True,
         )
 
-    def install(self, code: int = 0) -> str:
-        process = self.start()
+    def install(self, code: int = 0, wanted: str = "requirements.txt", reason: str = "") -> str:
+        process = self.start(wanted, reason)
         output, _ = process.communicate(timeout=60)
         assert process.returncode == code, output
         return output
@@ -155,6 +156,27 @@ def test_neither_pip_nor_an_administrator_is_needed(machine: Machine) -> None:
     machine.environment["PIP_INDEX_URL"] = f"http://127.0.0.1:{free_port()}/simple"
     assert machine.install() == ""
     assert machine.calls == [call]
+
+
+def test_what_is_contained_is_there_and_what_is_not_is_added(machine: Machine) -> None:
+    said = machine.install(wanted="requirements-light.txt")
+    assert "about 150 MB are downloaded and 450 MB unpacked" in said
+    assert machine.install(wanted="requirements-light.txt") == ""
+
+    said = machine.install(reason="TEXT_MODEL=x needs PyTorch.")
+    assert said.startswith(
+        "TEXT_MODEL=x needs PyTorch.\nInstalling requirements.txt into .venv, once"
+    )
+    assert machine.install(reason="TEXT_MODEL=x needs PyTorch.") == ""
+
+    machine.install(wanted="requirements-dev.txt")
+    (machine.folder / "requirements-light.txt").write_text("nothing==2\n")
+    assert machine.install() == ""
+    machine.install(wanted="requirements-light.txt")
+
+    installed = [call.partition(" -r ")[2].split()[0] for call in machine.calls]
+    both = ["requirements-light.txt", "requirements.txt"]
+    assert installed == [*both, "requirements-dev.txt", "requirements-light.txt"]
 
 
 def test_another_file_than_the_pinned_one_is_refused(machine: Machine) -> None:
@@ -196,13 +218,19 @@ def test_the_index_that_pip_is_told_is_used_with_its_password(
     assert {login} == {asked[1] for asked in index.asked}  # type: ignore[attr-defined]
 
 
-def test_too_little_room_is_told_before_anything_is_downloaded(machine: Machine) -> None:
-    machine.program("df", "echo; echo disk 9000 8000 1000 90% /")
+@pytest.mark.parametrize(
+    ("wanted", "free_mb", "needed_mb"),
+    [("requirements.txt", 1000, 6400), ("requirements-light.txt", 300, 500)],
+)
+def test_too_little_room_is_told_before_anything_is_downloaded(
+    machine: Machine, wanted: str, free_mb: int, needed_mb: int
+) -> None:
+    machine.program("df", f"echo; echo disk 9000 8000 {free_mb} 90% /")
 
-    said = machine.install(code=1)
+    said = machine.install(1, wanted)
 
-    assert "about 6400 MB" in said
-    assert "1000 MB are free there" in said
+    assert f"about {needed_mb} MB" in said
+    assert f"{free_mb} MB are free there" in said
     assert machine.calls == []
 
 
@@ -218,7 +246,10 @@ def test_a_cache_that_cannot_be_linked_from_is_not_filled(machine: Machine) -> N
     assert not (machine.folder / ".venv" / ".cache").exists()
 
 
-def test_a_second_terminal_says_what_it_waits_for(machine: Machine) -> None:
+@pytest.mark.parametrize("is_there", [False, True], ids=["nothing is there", "all is there"])
+def test_a_second_terminal_says_what_it_waits_for(machine: Machine, is_there: bool) -> None:
+    if is_there:
+        machine.install()
     output = machine.folder / "said"
     with (machine.folder / ".install.lock").open("w") as lock, output.open("w") as sink:
         fcntl.flock(lock, fcntl.LOCK_EX)

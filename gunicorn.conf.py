@@ -52,6 +52,9 @@ preload_app = False
 timeout = 120
 graceful_timeout = 30
 keepalive = 5
+# Searches have addresses, and letters beyond ASCII take six to twelve bytes there. It is the most that
+# Gunicorn takes.
+limit_request_line = 8190
 control_socket_disable = True
 # A heartbeat file on a slow disk makes Gunicorn kill healthy workers.
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108

@@ -15,6 +15,9 @@ MAX_FILENAME_CHARS = 255
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Control characters, and those that turn the writing direction and can make "gpj.exe" look harmless."""
 
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+"""NUL, and halves of surrogate pairs."""
+
 
 def checked_text(field: str, text: str | None) -> str | None:
     """Return the text unchanged; None for a text without characters other than blanks.
@@ -26,11 +29,22 @@ def checked_text(field: str, text: str | None) -> str | None:
         return None
     if len(text) > MAX_TEXT_CHARS:
         reason = f"At most {MAX_TEXT_CHARS:,} characters; this has {len(text):,}."
-    elif "\x00" in text or any("\ud800" <= char <= "\udfff" for char in text):
+    elif UNSTORABLE.search(text):
         reason = "It holds a NUL or half a surrogate pair, which is not text."
     else:
         return text
     raise InvalidInput(f"The {field} cannot be stored. {reason}", fields={field: [reason]})
+
+
+def checked_part_of_filename(text: str) -> str:
+    """Return a part of a file name as `clean_filename` stores names. Raises InvalidInput."""
+    part = unicodedata.normalize("NFC", text)
+    if CONTROL.search(part) or UNSTORABLE.search(part) or not part.strip():
+        raise InvalidInput(
+            "Must hold something to see, and nothing that no file name has here: control characters, "
+            "and those that turn the writing direction."
+        )
+    return part
 
 
 def clean_filename(filename: str | None) -> str | None:

@@ -77,7 +77,9 @@ def _make_requests(tools: Path, document: Path, web: Web, folder: Path, mode: st
             *("--report", "har", "--report-dir", str(folder)),
         ],
         cwd=folder,
-        env=os.environ | {"SCHEMATHESIS_HOOKS": "requests_to_make", "PYTHONPATH": str(LISTS)},
+        env=os.environ
+        | {"SCHEMATHESIS_HOOKS": "requests_to_make", "PYTHONPATH": str(LISTS)}
+        | ({"MIRADA_VALID_REQUESTS": "1"} if mode == "positive" else {}),
         capture_output=True,
         text=True,
         timeout=RUN_S * 3 + 120,

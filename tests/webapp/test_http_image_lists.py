@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from sqlalchemy import update
@@ -101,6 +102,22 @@ def test_themes_labels_and_scores_are_filters_too(gallery: Gallery) -> None:
 
 
 @pytest.mark.parametrize(
+    ("stored", "part"),
+    [
+        ("\U0001f469\u200d\U0001f680.png", "\U0001f469\u200d\U0001f680"),
+        ("a\u00a0b.png", "a\u00a0"),
+        ("cafe\u0301.png", "caf\u00e9"),
+        ("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645.png", "\u06cc\u200c\u062e"),
+    ],
+)
+def test_every_part_of_a_stored_name_finds_it(gallery: Gallery, stored: str, part: str) -> None:
+    """Names may hold joiners and unusual spaces, which emoji and some scripts need."""
+    named = upload(gallery, 1, filename=stored)
+    upload(gallery, 2)
+    assert listed(gallery, "filename=" + quote(part)) == [named]
+
+
+@pytest.mark.parametrize(
     ("query", "field"),
     [
         ("colour=red", "colour"),
@@ -121,6 +138,8 @@ def test_themes_labels_and_scores_are_filters_too(gallery: Gallery) -> None:
         ("label=%00", "label"),
         ("filename=", "filename"),
         ("filename=%00", "filename"),
+        ("filename=a%E2%80%AEb", "filename"),
+        ("filename=%20", "filename"),
         ("filename=" + "x" * 256, "filename"),
         ("sort=best", "sort"),
         ("facets=colour", "facets"),

@@ -119,6 +119,8 @@ class ApiBlueprint(Blueprint):
             statuses = {*refusals, *ALWAYS}
             statuses |= {HTTPStatus.REQUEST_ENTITY_TOO_LARGE} if _takes_a_body(view) else set()
             statuses |= set() if are_ignored else {HTTPStatus.UNPROCESSABLE_ENTITY}
+            # Values that are each permitted may be too long for one line together.
+            statuses |= {HTTPStatus.REQUEST_URI_TOO_LONG} if known else set()
 
             @wraps(view)
             def checked(*positional: Any, **named: Any) -> Any:

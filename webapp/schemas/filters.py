@@ -6,7 +6,6 @@ Each attribute of `mirada.kernel.filters.ImageFilter` is one field here; `filter
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,18 +15,17 @@ import marshmallow as ma
 from marshmallow import validate
 
 from mirada.kernel.asset_ids import checked_asset_id
-from mirada.kernel.errors import InvalidInput
 from mirada.kernel.filters import ImageFilter, Judged, Shape
 from mirada.kernel.ids import LARGEST_ID
 from mirada.kernel.images import ImageStatus
 from mirada.kernel.labels import normalised_name
 from mirada.kernel.themes import theme_key
-from mirada.kernel.user_text import MAX_FILENAME_CHARS
+from mirada.kernel.user_text import MAX_FILENAME_CHARS, checked_part_of_filename
 from webapp.http import json_bodies
 from webapp.schemas.labels import CheckedField
 from webapp.schemas.numbers import WholeField
 from webapp.schemas.switches import SwitchField
-from webapp.schemas.texts import ASSET_ID, ONE_LINE, THEME
+from webapp.schemas.texts import ASSET_ID, FILENAME, THEME
 
 MAX_VALUES = 100
 """Values of one attribute."""
@@ -50,14 +48,6 @@ class MomentField(ma.fields.DateTime):
             ) from error
 
 
-def _part_of_name(text: object) -> str:
-    """Return a part of a file's name as names are kept."""
-    part = unicodedata.normalize("NFC", str(text))
-    if not part.isprintable() or not part.strip():
-        raise InvalidInput("Must hold something to see, and nothing invisible.")
-    return part
-
-
 def _said(text: str) -> dict[str, Any]:
     return {"description": text}
 
@@ -67,8 +57,11 @@ def _choice(values: Iterable[str], says: str) -> ma.fields.String:
 
 
 def _choices(values: Iterable[str], says: str) -> ma.fields.List:
-    one = ma.fields.String(validate=validate.OneOf(list(values)))
-    return ma.fields.List(one, validate=validate.Length(1, MAX_VALUES), metadata=_said(says))
+    known = list(values)
+    one = ma.fields.String(validate=validate.OneOf(known))
+    # A value that is said again changes nothing, so it is taken; but nobody needs to send it.
+    told = _said(says) | {"maxItems": len(known), "uniqueItems": True}
+    return ma.fields.List(one, validate=validate.Length(1, MAX_VALUES), metadata=told)
 
 
 def _ids(field: type[ma.fields.Integer], says: str) -> ma.fields.List:
@@ -117,9 +110,9 @@ class FilterParametersSchema(ma.Schema):
         metadata=ASSET_ID | {"description": "Only the caller's own images of this name."},
     )
     filename = CheckedField(
-        _part_of_name,
+        checked_part_of_filename,
         validate=validate.Length(1, MAX_FILENAME_CHARS),
-        metadata={"pattern": ONE_LINE}
+        metadata={"pattern": FILENAME}
         | _said("Part of the file's name, in capitals or not; of the caller's own images alone."),
     )
 
@@ -144,28 +137,25 @@ def filter_field() -> ma.fields.Field:
     )
 
 
-class FormFilterField(ma.fields.String):
-    """The same object in a form, where it is JSON in a text field."""
+def _read_json(text: object) -> object:
+    """Return what a text field of a form holds as JSON."""
+    try:
+        given = json.loads(text) if isinstance(text, str) else None
+    except (RecursionError, ValueError):
+        given = None
+    if not isinstance(given, dict):
+        raise ma.ValidationError('Must be an object as JSON, such as {"kind": "still"}.')
+    json_bodies.check(given)
+    return given
 
-    def __init__(self, **more: Any) -> None:
-        """Tell what the text holds; `more` as marshmallow's fields take it."""
-        told = "The fields of ImageFilter as a JSON object: only such images are searched."
-        super().__init__(
-            load_default=None, allow_none=False, metadata={"description": told}, **more
-        )
 
-    def _deserialize(
-        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **more: Any
-    ) -> Any:
-        text = super()._deserialize(value, attr, data, **more)
-        try:
-            given = json.loads(text)
-        except (RecursionError, ValueError) as error:
-            raise ma.ValidationError(
-                'Must be an object as JSON, such as {"kind": "still"}.'
-            ) from error
-        json_bodies.check(given)
-        return ImageFilterSchema().load(given)
+def form_filter_field() -> ma.fields.Field:
+    """Return the field with the same object in a form, where it is JSON in a text field."""
+    told = "As a JSON object: only images that meet every condition are searched."
+    # OpenAPI describes every object in a form so: JSON in a text field.
+    return ma.fields.Nested(
+        ImageFilterSchema, load_default=None, pre_load=_read_json, metadata=_said(told)
+    )
 
 
 @dataclass(frozen=True, slots=True)

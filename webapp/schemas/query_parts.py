@@ -121,7 +121,8 @@ class QueryPartSchema(ma.Schema):
         validate=validate.Range(-MAX_WEIGHT, MAX_WEIGHT),
         metadata={
             "description": f"How much the part counts, {LEAST_WEIGHT:g} to {MAX_WEIGHT}; below 0: less "
-            "like this. Only the ratio of the weights above 0 matters."
+            "like this. Only the ratio of the weights above 0 matters.",
+            "not": {"exclusiveMinimum": -LEAST_WEIGHT, "exclusiveMaximum": LEAST_WEIGHT},
         },
     )
 

@@ -11,7 +11,7 @@ from marshmallow import validate
 from mirada.kernel.similarity import SearchWay
 from mirada.search.found import Found, FoundImage
 from mirada.search.queries import ALL, Source
-from webapp.schemas.filters import FilterParametersSchema, FormFilterField, filter_field
+from webapp.schemas.filters import FilterParametersSchema, filter_field, form_filter_field
 from webapp.schemas.how_many import results_field, threshold_field
 from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, image_body
 from webapp.schemas.numbers import WholeField
@@ -145,7 +145,7 @@ class MultipartSearchSchema(SearchSchema):
 
     image_id = image_field(ma.fields.Integer)
     query = FormQueryField()
-    filter = FormFilterField()
+    filter = form_filter_field()
     k = results_field(load_default=None, allow_none=False)
     limit = results_field(load_default=None, allow_none=False)
     threshold = threshold_field(allow_none=False)

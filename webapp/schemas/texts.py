@@ -37,6 +37,9 @@ NAMES_IN_A_FORM = rf"^(?:\[ *{_QUOTED}(?: *, *{_QUOTED})* *\]|{_LISTED}(?:, *{_L
 """A JSON array, or names separated by commas."""
 TEMPLATES_IN_A_FORM = rf"^\[ *{_WITH_PLACE}(?: *, *{_WITH_PLACE})* *\]$"
 """A JSON array."""
+_TURNING = r"\u200e\u200f\u202a-\u202e\u2066-\u2069"
+FILENAME = rf"^[^{_CONTROL}{_TURNING}]*[^\s{_CONTROL}{_TURNING}][^{_CONTROL}{_TURNING}]*$"
+"""Part of a file's name: not blank, without control characters and those that turn the writing direction."""
 ASSET_ID = {"maxLength": MAX_ASSET_ID_CHARACTERS, "pattern": ONE_LINE}
 THEME = {"maxLength": MAX_NAME_CHARACTERS, "pattern": NAME}
 """Of labels and styles as well."""

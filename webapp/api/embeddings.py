@@ -132,11 +132,12 @@ def create_embeddings() -> Any:
     """Nothing is kept. Pictures and texts share one space, so their cosines are comparable."""
     require_user()
     runtime, is_form = current_runtime(), request.mimetype == "multipart/form-data"
+    files = []
     if is_form:
         unknown.check("form field", request.form, {"file"})
+        files = uploads.uploaded_files(at_most=MAX_FILES)
     encoder = interactive_encoder(runtime)
     if is_form:
-        files = uploads.uploaded_files(at_most=MAX_FILES)
         with picture_turn(runtime):
             pictures = [
                 queries.pixels_of(

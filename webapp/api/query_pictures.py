@@ -17,6 +17,7 @@ from webapp.http.paging import Listed, PageQuery
 from webapp.http.rest import ApiBlueprint, multipart_body, multipart_fields
 from webapp.http.sending import send_kept_copy, sends_picture
 from webapp.http.uploads import declared_media_type, staged_of, uploaded_file
+from webapp.schemas.form_parts import FormPartsSchema
 from webapp.schemas.replies import ResourceSchema, page_of
 
 QUERY_PICTURE_EXAMPLE = {
@@ -89,7 +90,7 @@ def keep_query_picture() -> Any:
     itself is not kept, but its vector and a small copy. One person may keep 200 at a time.
     """
     user = require_user()
-    multipart_fields(NewQueryPictureSchema)
+    multipart_fields(FormPartsSchema)
     upload = uploaded_file()
     sent = SentPicture(staged_of(upload).path, declared_media_type(upload))
     sha256 = staged_of(upload).sha256

@@ -11,11 +11,12 @@ from marshmallow import validate
 
 from mirada.search.found import MAX_K
 from webapp.schemas.classifications import PictureQuestionSchema
+from webapp.schemas.form_parts import FormPartsSchema
 from webapp.schemas.labels import form_label_names, form_templates
 from webapp.schemas.numbers import ClampedField
 
 
-class FormSchema(PictureQuestionSchema):
+class FormSchema(FormPartsSchema, PictureQuestionSchema):
     """Classify a picture that comes along; a field that is sent empty counts as left out."""
 
     labels = form_label_names()

@@ -12,6 +12,7 @@ from mirada.kernel.similarity import SearchWay
 from mirada.search.found import Found, FoundImage
 from mirada.search.queries import ALL, Source
 from webapp.schemas.filters import FilterParametersSchema, filter_field, form_filter_field
+from webapp.schemas.form_parts import FormPartsSchema
 from webapp.schemas.how_many import results_field, threshold_field
 from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, image_body
 from webapp.schemas.numbers import WholeField
@@ -123,7 +124,7 @@ class SearchSchema(ma.Schema):
             raise ma.ValidationError("k and limit mean the same; send one of them.", "limit")
 
 
-class MultipartSearchSchema(SearchSchema):
+class MultipartSearchSchema(FormPartsSchema, SearchSchema):
     """A search by an uploaded picture; numbers come as text."""
 
     class Meta:

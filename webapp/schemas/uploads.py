@@ -10,6 +10,7 @@ from marshmallow import validate
 
 from mirada.kernel.asset_ids import checked_asset_id
 from mirada.kernel.user_text import MAX_TEXT_CHARS
+from webapp.schemas.form_parts import FormPartsSchema
 from webapp.schemas.labels import CheckedField
 from webapp.schemas.switches import SwitchField
 from webapp.schemas.texts import ASSET_ID, STORED
@@ -33,7 +34,7 @@ def _asset_id_or_none(text: str) -> str | None:
     return checked_asset_id(text) if text.strip() else None
 
 
-class NewImageFieldsSchema(ma.Schema):
+class NewImageFieldsSchema(FormPartsSchema):
     """The fields of an upload beside the picture."""
 
     file = Upload(

@@ -53,7 +53,12 @@ CLASSIFIERS = {
     "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
     "Python Software Foundation License": "PSF-2.0",
 }
-FREE_TEXT = {"BSD": "BSD-3-Clause", "Apache 2.0 License": "Apache-2.0", "Apache 2.0": "Apache-2.0"}
+FREE_TEXT = {
+    "BSD": "BSD-3-Clause",
+    "3-Clause BSD License": "BSD-3-Clause",
+    "Apache 2.0 License": "Apache-2.0",
+    "Apache 2.0": "Apache-2.0",
+}
 
 
 def licence_of(package: Distribution) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from mirada.adapters.encoders import model_choice, weights
+from mirada.adapters.encoders import model_choice, pytorch, weights
 from mirada.adapters.encoders.hub import hub_reachable
 from mirada.adapters.encoders.model_choice import (
     AUTO_DECISION_S,
@@ -24,8 +24,10 @@ from mirada.adapters.encoders.model_choice import (
     PRODUCTION_MODEL,
     choose_model,
 )
+from mirada.adapters.encoders.openclip import load_chosen
+from mirada.adapters.encoders.sentence_encoder import SentenceEncoder
 from mirada.config import BUNDLED_MODEL_DIR, PROJECT_ROOT
-from mirada.kernel.errors import InvalidInput
+from mirada.kernel.errors import EncoderUnavailable, InvalidInput
 from testing.patience import Stopwatch
 from tests.adapters.hub import hub_serving
 
@@ -261,12 +263,46 @@ def test_auto_takes_the_production_model_from_the_cache_without_any_network(
     assert auto() == PRODUCTION_MODEL
 
 
-def test_auto_says_which_package_the_production_model_lacks(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, auto: Any
+def test_auto_without_pytorch_is_the_bundled_model_and_says_what_to_type(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, auto: Any, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(model_choice, "PRODUCTION_PACKAGES", ("numpy", "no_such_package"))
+    monkeypatch.setattr(pytorch, "PACKAGES", ("numpy", "no_such_package"))
+    # Not even weights that are in the cache change that.
+    cached(tmp_path, PRODUCTION_FILES[0].repository, "open_clip_pytorch_model.bin")
+    cached(tmp_path, "xlm-roberta-base", "config.json", "tokenizer.json")
+
     assert auto() == BUNDLED
-    assert "not installed (no_such_package)" in caplog.text
+
+    assert "is without no_such_package: `make run FULL=1` installs it" in caplog.text
+    assert "docs/models.md" in caplog.text
+
+
+def test_without_pytorch_no_database_changes_its_model(
+    monkeypatch: pytest.MonkeyPatch, auto: Any
+) -> None:
+    monkeypatch.setattr(pytorch, "PACKAGES", ("no_such_package",))
+    pinned = ("ViT-B-16", "openai")
+
+    assert auto(pinned=pinned) == pinned
+    says = r" needs PyTorch, and this install is without no_such_package: `make run FULL=1` installs it\.$"
+    with pytest.raises(EncoderUnavailable, match=f"^The model ViT-B-16{says}"):
+        load_chosen(
+            "auto",
+            None,
+            bundled=BUNDLED_MODEL_DIR,
+            pinned=pinned,
+            device="cpu",
+            cache_dir=None,
+        )
+    with pytest.raises(EncoderUnavailable, match=f"^TEXT_MODEL=all-MiniLM-L6-v2{says}"):
+        SentenceEncoder.load("all-MiniLM-L6-v2")
+
+
+def test_in_a_container_the_image_is_built_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(pytorch, "_INSTALLER", tmp_path / "install.sh")
+    assert "docker compose build" in pytorch.how_to_install()
 
 
 def test_auto_keeps_what_the_database_was_filled_with(auto: Any) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mirada.adapters.encoders.hub import hub_reachable
+from mirada.adapters.encoders.pytorch import how_to_install
 from mirada.adapters.encoders.weights import (
     hub_files,
     pretrained_entry,
@@ -114,8 +115,7 @@ def load_open_clip(
         )
     except ImportError as error:
         raise EncoderUnavailable(
-            f"{label} needs a package that is not installed: {error}. Its text tower comes from "
-            "transformers: pip install transformers."
+            f"{label} needs a package that is not installed: {error}; {how_to_install()}."
         ) from error
     except (SafetensorError, EOFError) as error:
         raise EncoderUnavailable(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import time
 from pathlib import Path
 
 from mirada.adapters.encoders.hub import HubFile, hub_reachable
+from mirada.adapters.encoders.pytorch import how_to_install, packages_missing
 from mirada.adapters.encoders.weights import TOKENIZER_FILES
 from mirada.kernel.errors import InvalidInput
 
@@ -24,17 +24,10 @@ PRODUCTION_FILES = (
     HubFile("xlm-roberta-base", TOKENIZER_FILES),
 )
 """The result of `weights.hub_files` for PRODUCTION_MODEL, written here because that imports OpenCLIP."""
-PRODUCTION_PACKAGES = ("transformers",)
-"""Packages that its text tower needs beside OpenCLIP's own requirements."""
 BUNDLED_NAMES = frozenset({"bundled", "mirada-stickers"})
 """Values of CLIP_MODEL that mean the model that ships with the project."""
 AUTO_DECISION_S = 4.0
 """Seconds that `auto` may take to choose the bundled model (CONTRACT: under 5 s)."""
-
-
-def packages_missing() -> list[str]:
-    """Return the packages of PRODUCTION_PACKAGES that are not installed."""
-    return [name for name in PRODUCTION_PACKAGES if importlib.util.find_spec(name) is None]
 
 
 def choose_model(
@@ -48,8 +41,9 @@ def choose_model(
 ) -> tuple[str, str | None]:
     """Return the model and weights tag for `OpenClipEncoder.load`; None as tag for a folder.
 
-    With "auto" and an empty database, it is the production model if its weights are cached or the
-    hub answers, else the bundled one. With "auto" and a pinned space, it is that space's model.
+    With "auto" and an empty database, it is the production model if PyTorch is installed and its
+    weights are cached or the hub answers, else the bundled one. With "auto" and a pinned space, it is
+    that space's model.
 
     Args:
         model: the setting CLIP_MODEL: "auto", "bundled", an OpenCLIP name, or a model folder.
@@ -94,7 +88,10 @@ def _out_of_reach(cache_dir: Path | None, give_up_at: float) -> str | None:
     """Return why the production model cannot be had; None, and where from in the log, when it can."""
     missing = packages_missing()
     if missing:
-        return f"needs packages that are not installed ({', '.join(missing)})"
+        # Whoever looks at a light install for the first time downloads no weights either.
+        return (
+            f"needs PyTorch, and this install is without {', '.join(missing)}: {how_to_install()}"
+        )
     if all(file.cached(cache_dir) for file in PRODUCTION_FILES):
         logger.info("Encoder: %s/%s, from the cache.", *PRODUCTION_MODEL)
         return None

@@ -15,6 +15,7 @@ import numpy as np
 
 from mirada.adapters.encoders.loading import choose_device, load_open_clip, require_weights
 from mirada.adapters.encoders.model_choice import choose_model
+from mirada.adapters.encoders.pytorch import require_pytorch
 from mirada.adapters.encoders.weights import (
     digest_of,
     folder_name,
@@ -113,6 +114,7 @@ class OpenClipEncoder:
             EncoderUnavailable: the weights are missing, damaged or do not fit, the hub cannot be
                 reached, or the device does not exist.
         """
+        require_pytorch(f"The model {model}")
         folder = model_folder(model)
         if folder is not None:
             weights = weights_in(folder)

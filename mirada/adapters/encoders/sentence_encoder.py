@@ -13,6 +13,7 @@ import numpy as np
 
 from mirada.adapters.encoders.hub import hub_reachable
 from mirada.adapters.encoders.loading import HUB_WAIT_S, choose_device
+from mirada.adapters.encoders.pytorch import require_pytorch
 from mirada.adapters.encoders.weights import digest_of
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind, l2_normalise
 from mirada.kernel.encoder_counters import EncoderCounters
@@ -68,6 +69,7 @@ class SentenceEncoder:
             EncoderUnavailable: the model does not exist, the hub cannot be reached, the files are
                 damaged, or the device does not exist.
         """
+        require_pytorch(f"TEXT_MODEL={model}")
         folder = _folder_of(model, cache_dir)
         weights = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
         if weights is None:

@@ -7,6 +7,7 @@ from alembic import context
 from mirada.db import (  # noqa: F401 - declare tables on Base, and how Alembic changes them
     calibration_models,
     classifier_models,
+    evaluation_models,
     memory_models,
     paging_models,
     pgvector_models,

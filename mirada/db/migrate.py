@@ -23,6 +23,7 @@ from mirada import private_files
 from mirada.db import (  # noqa: F401 - declare tables on Base
     classifier_models,
     errors,
+    evaluation_models,
     memory_models,
     paging_models,
     pgvector_models,

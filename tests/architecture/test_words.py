@@ -21,6 +21,7 @@ STRICT = (
     "mirada/db",
     "mirada/drawing",
     "mirada/embedding",
+    "mirada/evaluation",
     "mirada/feedback",
     "mirada/file_metadata",
     "mirada/groups",

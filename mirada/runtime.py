@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
@@ -32,11 +32,13 @@ from mirada.db.pgvector.reading import CopiedVectors
 from mirada.db.probe_texts import probe_texts
 from mirada.db.session import Database, make_engine
 from mirada.db.vector_rows import DatabaseVectors
+from mirada.kernel import model_view
 from mirada.kernel.circuit import CircuitBreaker
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind
 from mirada.kernel.errors import DatabaseRefused, Unavailable
 from mirada.kernel.live_recall import Sample
 from mirada.kernel.model_families import ends_on
+from mirada.kernel.model_view import ModelView
 from mirada.kernel.ways import Trust
 from mirada.ports import (
     Doorbell,
@@ -91,6 +93,7 @@ class Runtime:
         self._remembered: dict[str, object] = {}
         self._building: dict[str, threading.Lock] = {}
         self._loading: dict[str, Future[Any]] = {}
+        self._view = ModelView()
         self._exit = ExitStack()
         self.key_usage = self._closing(KeyUsage(self.database))
 
@@ -106,21 +109,40 @@ class Runtime:
                 self.backend(space_id)
 
     def begin_request(self) -> None:
-        """Let this thread wait for the database as briefly as a request does, until `end_request`."""
+        """Let this thread wait for the database briefly, and keep to one view, until `end_request`."""
         waits.begin_request()
+        model_view.begin(self._view)
 
     def end_request(self) -> None:
         """Let this thread wait for the database as background work does."""
+        model_view.begin(None)
         waits.end_request()
 
     @contextmanager
     def as_request(self) -> Iterator[None]:
         """Let the block wait for the database as briefly as a request does."""
-        waits.begin_request()
+        self.begin_request()
         try:
             yield
         finally:
-            waits.end_request()
+            self.end_request()
+
+    @property
+    def view(self) -> ModelView:
+        """The spaces that this thread's work is in: those it began with, else the process's."""
+        return model_view.current() or self._view
+
+    def keeping_view(self) -> AbstractContextManager[None]:
+        """Let the block work in one view from its beginning to its end, whatever the process changes to."""
+        return model_view.working_in(self.view)
+
+    def change_view(self, old: ModelView, new: ModelView) -> bool:
+        """Give whatever begins from now on another view; False where the process has left the old one."""
+        with self._lock:
+            if self._view is not old:
+                return False
+            self._view = new
+            return True
 
     def is_in_trouble(self) -> bool:
         """Return whether a request has waited for the database in vain within the last seconds."""
@@ -210,9 +232,11 @@ class Runtime:
             EncoderUnavailable: the weights cannot be had.
             EmbeddingSpaceMismatch: the database is pinned to another space.
         """
-        return self.remembered(
-            "encoder", lambda: self._closing(BatchingEncoder(self._pinned(self._load_encoder())))
-        )
+
+        def build() -> BatchingEncoder:
+            return self._closing(BatchingEncoder(self._pinned(self._load_encoder())))
+
+        return self._remembered_in_view("encoder", build)
 
     @property
     def text_encoder(self) -> PromptEncoder:
@@ -222,15 +246,34 @@ class Runtime:
             EncoderUnavailable: the weights cannot be had.
             EmbeddingSpaceMismatch: the prompts of the database were embedded by another model.
         """
-        return self.remembered("text_encoder", lambda: self._pinned(self._load_text_encoder()))
+
+        def build() -> PromptEncoder:
+            return self._pinned(self._load_text_encoder())
+
+        return self._remembered_in_view("text_encoder", build)
 
     @property
     def caption_tower(self) -> TextEncoder:
         """The encoder of captions where no API key is set: that of prompts. Its space is not pinned."""
-        return self.remembered(
+        return self._remembered_in_view(
             "caption_tower",
             lambda: TextTower(self.text_encoder.interactive(), SpaceKind.CAPTION),
         )
+
+    def _remembered_in_view(self, name: str, build: Callable[[], Port]) -> Port:
+        """Return what this thread's view keeps under a name; see `remembered`."""
+        view = self.view
+
+        def build_in_view() -> Port:
+            with model_view.working_in(view):
+                return build()
+
+        return self.remembered(self._kept_as(name), build_in_view)
+
+    def _kept_as(self, name: str) -> str:
+        """Return the whole name of a port in this thread's view; TEXT_MODEL is the same in every view."""
+        is_shared = name == "text_encoder" and self.settings.text_model is not None
+        return name if is_shared else name + self.view.suffix
 
     def _load_text_encoder(self) -> PromptEncoder:
         settings = self.settings
@@ -256,14 +299,24 @@ class Runtime:
         return self._within("text_encoder", lambda: self.text_encoder, wait_s)
 
     def _within(self, name: str, load: Callable[[], Port], wait_s: float) -> Port:
-        if name in self._remembered:
+        view = self.view
+        kept_as = self._kept_as(name)
+        if kept_as in self._remembered:
             return load()
+
+        def load_in_view() -> Port:
+            with model_view.working_in(view):
+                return load()
+
         with self._lock:
-            loading = self._loading.get(name)
+            loading = self._loading.get(kept_as)
             if loading is None or loading.done():
-                loading = self._loading[name] = Future()
+                loading = self._loading[kept_as] = Future()
                 threading.Thread(
-                    target=_load_in_background, args=(load, loading), name="loading", daemon=True
+                    target=_load_in_background,
+                    args=(load_in_view, loading),
+                    name="loading",
+                    daemon=True,
                 ).start()
         try:
             found: Port = loading.result(wait_s)
@@ -273,7 +326,7 @@ class Runtime:
 
     def encoder_is_loaded(self) -> bool:
         """Return whether this process has loaded the weights already."""
-        return "encoder" in self._remembered
+        return self._kept_as("encoder") in self._remembered
 
     def space(self, kind: EncoderKind = SpaceKind.IMAGE) -> tuple[int, EmbeddingSpace]:
         """Return the id and value of a pinned space; the first use pins the encoder's."""
@@ -287,12 +340,17 @@ class Runtime:
                     row = spaces.pin_space(session, space)
             return row.id, row.to_space()
 
-        # Once pinned it stays, so a process asks for it once.
-        return self.remembered(f"space:{kind}", build)
+        # Once pinned it stays in the view, so a process asks for it once.
+        space_id, space = self._remembered_in_view(f"space:{kind}", build)
+        view = self._view
+        is_new = self.view is view and not (view.spaces or view.suffix)
+        if kind is SpaceKind.IMAGE and is_new:
+            self.change_view(view, replace(view, spaces={kind: space_id}))
+        return space_id, space
 
     def space_is_known(self) -> bool:
         """Return whether `space` answers at once; before the first pin it may wait for the weights."""
-        if f"space:{SpaceKind.IMAGE}" in self._remembered:
+        if self._kept_as(f"space:{SpaceKind.IMAGE}") in self._remembered:
             return True
         with self.reading() as session:
             return spaces.pinned_space(session) is not None

@@ -115,7 +115,11 @@ class JobRunner:
         if job.request_id is not None:
             context["request_id"] = job.request_id
         outcome = "lost"
-        with structlog.contextvars.bound_contextvars(**context), self._keeper.keeping(attempt):
+        with (
+            structlog.contextvars.bound_contextvars(**context),
+            self._keeper.keeping(attempt),
+            self._runtime.keeping_view(),
+        ):
             try:
                 kind.work(self._runtime, attempt)
                 logger.info("Job done in %.2f s", attempt.age_s)

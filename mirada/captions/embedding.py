@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, or_, select, true, union, update
+from sqlalchemy import BigInteger, bindparam, func, or_, select, true, union, update
 from sqlalchemy.orm import Session
 
 from mirada.captions.encoder import SERVER
@@ -19,7 +19,7 @@ from mirada.db.contents import lock_content
 from mirada.db.memory_models import TextContent
 from mirada.db.models import Image, Space
 from mirada.db.session import count_changed
-from mirada.db.spaces import pinned, pinned_space
+from mirada.db.spaces import pinned, pinned_space, viewed_space_id
 from mirada.db.texts import lock_texts_of
 from mirada.embedding.texts import has_vector
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind
@@ -48,7 +48,10 @@ def _due(text_id: Any, is_due: Any) -> Any:
 
 _DUE = union(*(_due(*said) for said in SAID))
 _PINNED = pinned(SpaceKind.CAPTION).with_only_columns(Space.id).scalar_subquery()
-_EMBEDDED = select(TextContent.id).where(TextContent.id == bindparam("text"), has_vector(_PINNED))
+_VIEWED = bindparam("space", type_=BigInteger)
+_EMBEDDED = select(TextContent.id).where(
+    TextContent.id == bindparam("text"), has_vector(func.coalesce(_VIEWED, _PINNED))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +158,9 @@ def due_texts(
 
 
 def is_embedded(session: Session, text_id: int) -> bool:
-    """Return whether a text has a vector in the caption space that is pinned now."""
-    return session.execute(_EMBEDDED, {"text": text_id}).first() is not None
+    """Return whether a text has a vector in the caption space that is in use."""
+    values = {"text": text_id, "space": viewed_space_id(SpaceKind.CAPTION)}
+    return session.execute(_EMBEDDED, values).first() is not None
 
 
 def show_vectors(

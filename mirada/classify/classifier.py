@@ -107,7 +107,7 @@ class Classifier:
             shown=_shown(question, learned, chosen, label_matrix, encoder),
             settings=settings,
             theme=question.theme,
-            safety=Safety(unsafe, safe, scale, threshold) if len(unsafe) else None,
+            safety=Safety(unsafe, safe, scale, threshold, space_id) if len(unsafe) else None,
             logit_scale=scale,
             logit_bias=encoder.logit_bias,
             nsfw_threshold=threshold,

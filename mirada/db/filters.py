@@ -19,9 +19,11 @@ from sqlalchemy.types import String
 
 from mirada.db.classifier_models import ClassifiedPicture, Feedback
 from mirada.db.memory_models import Like
-from mirada.db.models import Content, Image
+from mirada.db.models import Content, Image, Installation
+from mirada.db.spaces import viewed_space_id
 from mirada.db.visibility import in_group, is_told, may_see
 from mirada.kernel.audience import Audience, Scope
+from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.filters import EVERYTHING, Judged, Shape
 from mirada.kernel.images import ImageStatus
 
@@ -123,12 +125,23 @@ def _labelled(labels: frozenset[str], audience: Audience) -> ColumnElement[bool]
     return classified.correlate_except(ClassifiedPicture).exists()
 
 
+def is_judged_in_use() -> ColumnElement[bool]:
+    """Return the condition on `contents` that the score is of the image space in use."""
+    space_id = viewed_space_id(SpaceKind.IMAGE)
+    if space_id is not None:
+        return Content.judged_space_id == space_id
+    in_use = select(Installation.image_space_id).where(Installation.id == 1)
+    return Content.judged_space_id == in_use.scalar_subquery()
+
+
 def _judged(asked: Judged, _: Audience) -> ColumnElement[bool]:
     score = Content.nsfw_score
     verdict = score >= asked.threshold if asked.is_unsafe else score < asked.threshold
     # One that was made before the image came is of somebody else's upload of the same bytes.
     counts = Content.judged_at >= Image.created_at
-    return and_(Image.status == ImageStatus.READY, _of_content(and_(verdict, counts)))
+    return and_(
+        Image.status == ImageStatus.READY, _of_content(and_(verdict, counts, is_judged_in_use()))
+    )
 
 
 def _own(condition: ColumnElement[bool], audience: Audience) -> ColumnElement[bool]:

@@ -25,6 +25,7 @@ from mirada.db import (  # noqa: F401 - declare tables on Base
     errors,
     evaluation_models,
     memory_models,
+    model_switch_models,
     paging_models,
     pgvector_models,
     query_models,

@@ -199,7 +199,8 @@ class Content(Numbered, Dated, Base):
 
     An empty `storage_key` means that the bytes are not stored: the picture was classified and not
     uploaded. `palette` has the form of `embedding.palette`. `nsfw_score` is what
-    `search.judging` made of it; it counts for images that were there at `judged_at`.
+    `search.judging` made of it by the vector in `judged_space_id`; it counts for images that were there at
+    `judged_at`, while that space is in use.
     """
 
     __tablename__ = f"{PREFIX}contents"
@@ -219,6 +220,7 @@ class Content(Numbered, Dated, Base):
     palette: Mapped[list[list[Any]] | None] = mapped_column(JSON(none_as_null=True))
     nsfw_score: Mapped[float | None] = mapped_column(Double)
     judged_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    judged_space_id: Mapped[int | None] = mapped_column(BigInteger)
 
     images: Mapped[list[Image]] = relationship(back_populates="content")
 
@@ -297,7 +299,11 @@ class SpaceState(StrEnum):
 
 
 class Space(Numbered, Dated, Base):
-    """A row for an EmbeddingSpace."""
+    """A row for an EmbeddingSpace.
+
+    `source` and `source_tag` are what CLIP_MODEL and CLIP_PRETRAINED would say of its model, where a change
+    of the model has written them. `near_duplicate_cosine` is None where the usual one counts.
+    """
 
     __tablename__ = f"{PREFIX}embedding_spaces"
 
@@ -308,6 +314,9 @@ class Space(Numbered, Dated, Base):
     preprocessing: Mapped[str] = mapped_column(String(100))
     dimension: Mapped[int] = mapped_column(Integer)
     state: Mapped[str] = mapped_column(String(10), default=SpaceState.ACTIVE)
+    source: Mapped[str | None] = mapped_column(String(500))
+    source_tag: Mapped[str | None] = mapped_column(String(500))
+    near_duplicate_cosine: Mapped[float | None] = mapped_column(Double)
 
     def to_space(self) -> EmbeddingSpace:
         """Return the row as an EmbeddingSpace."""

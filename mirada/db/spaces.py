@@ -8,6 +8,7 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, defer
 
 from mirada.db.models import Installation, Space, SpaceState
+from mirada.kernel import model_view
 from mirada.kernel.commands import command_line
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind
 from mirada.kernel.errors import EmbeddingSpaceMismatch, NotFound
@@ -33,9 +34,14 @@ def pinned(kind: SpaceKind) -> Select[Space]:
 
 
 def pinned_space(session: Session, kind: SpaceKind = SpaceKind.IMAGE) -> Space | None:
-    """Return the space that this database embeds in, None before the first vector of that kind."""
+    """Return the space that this thread's work embeds in, None before the first vector of that kind.
+
+    That is the one of its view, else the one that the database names.
+    """
+    space_id = viewed_space_id(kind)
+    query = pinned(kind) if space_id is None else select(Space).where(Space.id == space_id)
     # Read for every caption, and nobody asks since when it is there.
-    query = pinned(kind).options(defer(Space.created_at))
+    query = query.options(defer(Space.created_at))
     return session.execute(query).scalar_one_or_none()
 
 
@@ -43,6 +49,12 @@ def pinned_space_id(session: Session, kind: SpaceKind = SpaceKind.IMAGE) -> int 
     """Return the number of the pinned space, None where there is none."""
     found = pinned_space(session, kind)
     return None if found is None else found.id
+
+
+def viewed_space_id(kind: SpaceKind) -> int | None:
+    """Return the number of a space in this thread's view; None where the database is to be asked."""
+    view = model_view.current()
+    return None if view is None else view.spaces.get(kind)
 
 
 def pin_space(session: Session, space: EmbeddingSpace) -> Space:

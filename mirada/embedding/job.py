@@ -16,7 +16,7 @@ from mirada.embedding.palette import Colour, palette_of
 from mirada.jobs import attempts, ledger
 from mirada.jobs.kinds import Attempt, Kind, RetryPolicy, SubjectRules, TimeLimit
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, Vector
-from mirada.kernel.errors import EmbeddingSpaceMismatch, MiradaError, NotFound, Unavailable
+from mirada.kernel.errors import MiradaError, NotFound, Unavailable
 from mirada.kernel.images import RgbImage
 from mirada.runtime import Runtime
 
@@ -103,11 +103,7 @@ def create_embeddings(runtime: Runtime, attempt: Attempt) -> None:
         return
     if job.subject_id is None:
         raise NotFound("The job names no content.")
-    space_id, space = runtime.space()
-    if job.space_id not in (None, space_id):
-        raise EmbeddingSpaceMismatch(
-            f"The job is for embedding space {job.space_id}, this worker serves {space.name}."
-        )
+    # Whatever space was in use when it was queued: the picture is embedded for the one of today.
     replace = bool(job.arguments.get("replace", False))
     is_complete = False
     while not is_complete:

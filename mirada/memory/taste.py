@@ -279,9 +279,10 @@ class StyleWarmUp(Loop):
 
     def _make_ready(self) -> bool:
         try:
-            return make_ready(
-                self._runtime, may_encode=self._may_encode, is_stopping=self.is_stopping
-            )
+            with self._runtime.keeping_view():
+                return make_ready(
+                    self._runtime, may_encode=self._may_encode, is_stopping=self.is_stopping
+                )
         except EmbeddingSpaceMismatch as error:
             logger.warning("The list of styles is not made ready: %s", error)
             return True

@@ -30,10 +30,10 @@ MAX_CURSOR_CHARS = 1_000
 headers take more than 4 KiB."""
 TICKET_BYTES = 12
 KEY_LASTS_S = 3_600
-_VERSION = 1
+_VERSION = 2
 _OPEN = struct.Struct(">BI12s")
 """What is not hidden: the version, the time in Unix seconds, and the nonce."""
-_COMMON = struct.Struct(">BH")
+_COMMON = struct.Struct(">BHQ")
 _KEPT = struct.Struct(">QIH")
 _TAG_BYTES = 16
 _WITH_QUESTION, _ASKED_BEFORE, _OF_RANKING = range(3)
@@ -76,12 +76,14 @@ class Cursor:
         limit: results of the page before, and of this one unless the client asks for another number.
         made_at_s: when the first page was given, or the ranking made, in Unix seconds.
         ticket: 12 random bytes, the name of the first page's search.
+        space_id: the image space that was in use; 0 where none was known.
     """
 
     place: Unranked | InRanking
     limit: int
     made_at_s: int
     ticket: bytes
+    space_id: int = 0
 
 
 def new_ticket() -> bytes:
@@ -151,11 +153,11 @@ def _plain(cursor: Cursor) -> bytes:
         kind, more = _ASKED_BEFORE, b""
     else:
         kind, more = _WITH_QUESTION, packed_ids(place.shown) + place.question
-    return _COMMON.pack(kind, cursor.limit) + more
+    return _COMMON.pack(kind, cursor.limit, cursor.space_id) + more
 
 
 def _cursor(plain: bytes, made_at_s: int, ticket: bytes) -> Cursor:
-    kind, limit = _COMMON.unpack(plain[: _COMMON.size])
+    kind, limit, space_id = _COMMON.unpack(plain[: _COMMON.size])
     more = plain[_COMMON.size :]
     place: Unranked | InRanking = Unranked()
     if kind == _OF_RANKING:
@@ -163,7 +165,7 @@ def _cursor(plain: bytes, made_at_s: int, ticket: bytes) -> Cursor:
     elif kind == _WITH_QUESTION:
         shown, question = unpacked_ids(more)
         place = Unranked(question, shown)
-    return Cursor(place, limit, made_at_s, ticket)
+    return Cursor(place, limit, made_at_s, ticket, space_id)
 
 
 def packed_ids(ids: Sequence[int]) -> bytes:

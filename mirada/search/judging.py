@@ -12,10 +12,11 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, or_, select, update
+from sqlalchemy import Row, Select, bindparam, not_, or_, select, update
 from sqlalchemy.orm import Session
 
 from mirada.db import changes
+from mirada.db.filters import is_judged_in_use
 from mirada.db.models import Content, Embedding, Image, Job, utc_now
 from mirada.db.spaces import pinned_space
 from mirada.db.stored_vectors import intact
@@ -40,7 +41,11 @@ DAMAGED = 1.0
 _KEEP = (
     update(Content.__table__)  # type: ignore[arg-type]
     .where(Content.__table__.c.id == bindparam("content"))
-    .values(nsfw_score=bindparam("score"), judged_at=bindparam("now"))
+    .values(
+        nsfw_score=bindparam("score"),
+        judged_at=bindparam("now"),
+        judged_space_id=bindparam("space"),
+    )
 )
 
 
@@ -101,7 +106,10 @@ def judge_pictures(runtime: Runtime, attempt: Attempt) -> None:
             break
         # One without a vector is neither safe nor unsafe.
         scores = {row.content_id: _score(safety, row) for row in rows}
-        kept = [{"content": each, "score": scores.get(each), "now": now} for each in ids]
+        kept = [
+            {"content": each, "score": scores.get(each), "now": now, "space": safety.space_id}
+            for each in ids
+        ]
         with runtime.transaction() as session:
             session.connection().execute(_KEEP, kept)
             changes.note(session)
@@ -133,7 +141,12 @@ def _page(session: Session, after: int) -> tuple[list[int], list[Any]]:
 
 def _unjudged() -> Select[int]:
     """Return the query for the contents of READY images that no score counts for."""
-    lacks = or_(Content.judged_at.is_(None), Content.judged_at < Image.created_at)
+    lacks = or_(
+        Content.judged_at.is_(None),
+        Content.judged_at < Image.created_at,
+        Content.judged_space_id.is_(None),
+        not_(is_judged_in_use()),
+    )
     query = select(Image.content_id).join(Content, Content.id == Image.content_id)
     return query.where(Image.status == ImageStatus.READY, lacks)
 

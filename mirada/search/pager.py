@@ -49,6 +49,10 @@ MADE_ROOM = (
     "The ranking that this cursor belongs to has made room for later searches with the same key. "
     "Search again without a cursor."
 )
+OTHER_MODEL = (
+    "The image model was changed since this cursor was given, and its ranking ended with the old one. "
+    "Search again without a cursor."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,7 @@ class Pager:
         self._runtime = runtime
         self._is_stranger = viewer_id is None
         self._caller = hashlib.sha256(f"{viewer_id}/{key_id}".encode()).hexdigest()
+        self._space_id = runtime.view.image_space_id or 0
 
     def after_first(self, question: bytes, shown: Sequence[int], limit: int) -> str | None:
         """Return the cursor behind a first page.
@@ -134,7 +139,7 @@ class Pager:
                 logger.warning("A search has one page only: its question was not kept: %s", error)
                 return None
             place = Unranked()
-        return self._sealed(Cursor(place, limit, cursors.now_s(), ticket))
+        return self._sealed(Cursor(place, limit, cursors.now_s(), ticket, self._space_id))
 
     def turn(self, text: str, asking: Asking[Result], limit: int | None = None) -> Page[Result]:
         """Return the page that a cursor names.
@@ -146,11 +151,13 @@ class Pager:
 
         Raises:
             InvalidInput: the cursor was not given to this caller, or is of another search.
-            SearchExpired: it is too old, or its ranking had to make room.
+            SearchExpired: it is too old, its ranking had to make room, or the image model was changed.
         """
         cursor = unseal(text, self._caller, self._secret)
         if cursors.now_s() - cursor.made_at_s >= KEPT_FOR_S:
             raise SearchExpired(TOO_LATE)
+        if cursor.space_id and self._space_id and cursor.space_id != self._space_id:
+            raise SearchExpired(OTHER_MODEL)
         cursor = replace(cursor, limit=limit or cursor.limit)
         place = cursor.place
         if isinstance(place, Unranked):
@@ -230,7 +237,8 @@ class Pager:
 
     def _after(self, cursor: Cursor, place: InRanking, row: Kept) -> str:
         made_at_s = cursors.now_s() - row.age_s
-        return self._sealed(Cursor(place, cursor.limit, made_at_s, cursors.new_ticket()))
+        ticket = cursors.new_ticket()
+        return self._sealed(Cursor(place, cursor.limit, made_at_s, ticket, self._space_id))
 
     def _by_ticket(self, ticket: str) -> Kept | None:
         with self._runtime.reading() as session:

@@ -35,12 +35,14 @@ class Safety:
         safe: (p, d) float32, unit rows: `kernel.nsfw.SAFE_PROMPTS`.
         logit_scale: the model's own.
         threshold: least score that is unsafe.
+        space_id: of the pictures that it can judge.
     """
 
     unsafe: Matrix = field(repr=False)
     safe: Matrix = field(repr=False)
     logit_scale: float
     threshold: float
+    space_id: int
 
     def score(self, picture: Vector) -> float:
         """Return in [0, 1] how unsafe a picture is: (d,) float32, unit norm."""
@@ -72,14 +74,27 @@ class Safety:
     def unsafe_contents(self, session: Session, content_ids: Collection[int]) -> set[int]:
         """Return which of these contents show unsafe pictures; one with a damaged vector does."""
         query = select(Embedding.content_id, Embedding.vector, Embedding.crc32).where(
-            Embedding.is_deleted.is_(False)
+            Embedding.space_id == self.space_id, Embedding.is_deleted.is_(False)
         )
+        rows = list(rows_in(session, query, Embedding.content_id, content_ids))
         # What cannot be judged is not shown to strangers.
-        return {
+        unsafe = {
             row.content_id
-            for row in rows_in(session, query, Embedding.content_id, content_ids)
+            for row in rows
             if (vector := intact(row.vector, row.crc32, self.unsafe.shape[1])) is None
             or self.score(vector) >= self.threshold
+        }
+        return unsafe | self._only_elsewhere(
+            session, set(content_ids) - {row.content_id for row in rows}
+        )
+
+    def _only_elsewhere(self, session: Session, content_ids: Collection[int]) -> set[int]:
+        """Return which of these contents have a vector of another model alone, by which nobody judges."""
+        query = select(Embedding.content_id).where(
+            Embedding.space_id != self.space_id, Embedding.is_deleted.is_(False)
+        )
+        return {
+            row.content_id for row in rows_in(session, query, Embedding.content_id, content_ids)
         }
 
 
@@ -99,4 +114,5 @@ def safety_of(runtime: Runtime, encoder: CalibratedEncoder) -> Safety:
     """Return what judges pictures in the pinned space; its prompts are encoded once and kept."""
     prompts = [label_vectors.of_prompt(text) for text in (*UNSAFE_PROMPTS, *SAFE_PROMPTS)]
     unsafe, safe = np.split(label_vectors.vectors_of(runtime, encoder, prompts), 2)
-    return Safety(unsafe, safe, encoder.logit_scale, runtime.settings.nsfw_threshold)
+    space_id, _ = runtime.space()
+    return Safety(unsafe, safe, encoder.logit_scale, runtime.settings.nsfw_threshold, space_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from sqlalchemy.engine import make_url
 
 from mirada.db import word_index
 from mirada.db.migrate import upgrade_to_head
-from mirada.db.models import Image, User
+from mirada.db.models import Image, Space, SpaceState, User
 from mirada.db.session import Database, make_engine
 from mirada.db.spaces import pin_space
 from mirada.db.word_models import WordWeight
@@ -353,18 +354,38 @@ def test_where_unsafe_pictures_are_hidden_others_are_found_once_they_were_judged
     """With one axis unsafe and the other safe; one's own pictures are always found."""
     space = EmbeddingSpace(SpaceKind.IMAGE, "toy", "v1", "none", 2)
     axes = np.eye(2, dtype=np.float32)
-    safety = Safety(axes[:1], axes[1:], 20.0, 0.5)
+    with album.database.transaction() as session:
+        space_id = pin_space(session, space).id
+    safety = Safety(axes[:1], axes[1:], 20.0, 0.5, space_id)
     mine = album.add(prompt="an okapi")
     judged = [album.add(album.bea, prompt="an okapi", is_public=True) for _ in axes]
     assert album.ids("okapi") == [mine, *judged]
     assert album.ids("okapi", safety=safety) == [mine]
     with album.database.transaction() as session:
-        space_id = pin_space(session, space).id
         for image_id, vector in zip(judged, axes, strict=True):
             content_id = session.get_one(Image, image_id).content_id
             store_embedding(session, content_id, space_id, space, vector)
     assert album.ids("okapi", safety=safety) == [mine, judged[1]]
     assert album.ids("okapi", safety=safety, k=2) == [mine, judged[1]]
+
+
+def test_unsafe_pictures_are_judged_by_the_vectors_of_one_model(album: Written) -> None:
+    """Vectors of a second model lie beside them, and one picture has no other."""
+    axes = np.eye(2, dtype=np.float32)
+    shown = [album.add(album.bea, prompt="an okapi", is_public=True) for _ in range(2)]
+    names = ("first", "second")
+    with album.database.transaction() as session:
+        first, second = (EmbeddingSpace(SpaceKind.IMAGE, each, "v1", "none", 2) for each in names)
+        space_id = pin_space(session, first).id
+        other = Space(**asdict(second), name=second.name, state=SpaceState.BUILDING)
+        session.add(other)
+        session.flush()
+        contents = [session.get_one(Image, image_id).content_id for image_id in shown]
+        store_embedding(session, contents[0], space_id, first, axes[1])
+        store_embedding(session, contents[0], other.id, second, axes[0])
+        store_embedding(session, contents[1], other.id, second, axes[1])
+    safety = Safety(axes[:1], axes[1:], 20.0, 0.5, space_id)
+    assert album.ids("okapi", safety=safety) == [shown[0]]
 
 
 def _as_of_before(database: Database) -> None:

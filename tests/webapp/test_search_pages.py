@@ -10,6 +10,8 @@ from sqlalchemy import select, update
 
 from mirada.db.models import Image
 from mirada.db.paging_models import KeptRanking
+from mirada.kernel.embeddings import SpaceKind
+from mirada.kernel.model_view import ModelView
 from mirada.search import cursors, pager
 from testing.gallery import Gallery, assert_problem, on_arc
 
@@ -383,3 +385,20 @@ def test_a_search_is_answered_though_its_question_cannot_be_kept(
     body = first(gallery, vector=on_arc(0), limit=4)
     assert (ids_of(body), body["next"], body["ranked_count"]) == (arc[:4], None, None)
     assert body["reason"].startswith("There is more")
+
+
+def test_a_cursor_ends_with_the_image_model_that_was_in_use(
+    gallery: Gallery, arc: list[int]
+) -> None:
+    runtime = gallery.runtime
+    space_id, _ = runtime.space()
+    body = first(gallery, vector=on_arc(0), limit=7)
+    second = gallery.get(body["next"]).get_json()
+    before = runtime.view
+    other = ModelView({SpaceKind.IMAGE: space_id + 1}, suffix=":other")
+    assert runtime.change_view(before, other)
+    for address in (body["next"], second["next"]):
+        problem = assert_problem(gallery.get(address), 410, "search_expired")
+        assert "image model was changed" in problem["detail"]
+    assert runtime.change_view(other, before)
+    assert gallery.get(second["next"]).status_code == 200

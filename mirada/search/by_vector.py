@@ -127,7 +127,7 @@ def rank(
         change_seq=answer.change_seq,
         reason=None
         if len(pairs) == k
-        else _reason(answer, len(pairs), threshold, query.space.kind, scope),
+        else _reason(answer, pairs, threshold, query.space.kind, scope),
         searched={SOURCE_OF_KIND[query.space.kind]: Searched.of(answer)},
     )
 
@@ -263,11 +263,19 @@ def nothing_to_search(kind: SpaceKind, scope: Scope) -> str:
 
 
 def _reason(
-    answer: SearchAnswer, count: int, threshold: float | None, kind: SpaceKind, scope: Scope
+    answer: SearchAnswer,
+    pairs: Sequence[tuple[int, Match]],
+    threshold: float | None,
+    kind: SpaceKind,
+    scope: Scope,
 ) -> str:
     if answer.permitted_count == 0:
         return nothing_to_search(kind, scope)
-    if threshold is not None and count < answer.permitted_count:
-        return f"Only {count} reach the similarity threshold of {threshold:g}."
-    could = f"{answer.permitted_count} {SOURCE_OF_KIND[kind]} could be searched"
-    return f"These are all there are: {could}."
+    # One vector may be of many images.
+    vectors = {match.id for _, match in pairs}
+    if threshold is not None and len(vectors) < answer.permitted_count:
+        many = {0: "No result reaches", 1: "Only 1 reaches"}.get(
+            len(pairs), f"Only {len(pairs)} reach"
+        )
+        return f"{many} the similarity threshold of {threshold:g}."
+    return f"These are all there are: {len(pairs)}."

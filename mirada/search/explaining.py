@@ -79,7 +79,8 @@ def shares_of(query: Query, vector: Vector, similarity: float) -> list[PartShare
         share = (
             factors[part.place] * cosine / length
             if part.weight > 0
-            else -width * losses[part.place]
+            # 0 - x and not -x, for what took nothing is 0 and not -0.
+            else 0.0 - width * losses[part.place]
         )
         found.append(PartShare(part.place, cosine, share))
     return found

@@ -20,6 +20,7 @@ NOTHING_WANTED = (
     "The query only says what is not wanted; add a part with a weight above 0, or a word without a "
     "minus."
 )
+TEXT_ALONE = "Only a text is looked for there; send `text`, or search what pictures show."
 NO_TEXT_WANTED = "Words are looked for there; add a text with a weight above 0."
 
 
@@ -95,9 +96,7 @@ class SearchRequest:
         if all(part.weight < 0 for part in self.parts):
             raise InvalidInput(NOTHING_WANTED, fields={"query": [NOTHING_WANTED]})
         if self.weights is not None and not self.words:
-            raise InvalidInput(
-                "Only a text is looked for there." if len(self.parts) == 1 else NO_TEXT_WANTED
-            )
+            raise InvalidInput(TEXT_ALONE if len(self.parts) == 1 else NO_TEXT_WANTED)
 
     @property
     def scope(self) -> Scope:

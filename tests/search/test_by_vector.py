@@ -164,12 +164,14 @@ def test_fewer_than_k_come_with_the_reason(library: Library) -> None:
     with library.database.reading() as session:
         all_there_are = find(session, library.index, query_of(query), seen_by(ME), k=3)
         over = find(session, library.index, query_of(query), seen_by(ME), k=2, threshold=0.9)
+        none = find(session, library.index, query_of(query), seen_by(ME), k=2, threshold=0.99)
         enough = find(session, library.index, query_of(query), seen_by(ME), k=2)
 
     assert "nothing to search: no embedded image" in str(empty.reason)
     assert "all there are" in str(all_there_are.reason)
     assert len(over.results) == 1
-    assert "threshold of 0.9" in str(over.reason)
+    assert over.reason == "Only 1 reaches the similarity threshold of 0.9."
+    assert none.reason == "No result reaches the similarity threshold of 0.99."
     assert enough.reason is None
 
 

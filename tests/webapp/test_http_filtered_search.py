@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from mirada.db.models import Image
+from mirada.db.models import Image, User
 from testing.application import create_app
 from testing.encoders import CountingEncoder, with_encoder
 from testing.gallery import Gallery, as_upload, assert_problem, on_arc
@@ -73,6 +73,21 @@ def test_a_filter_means_the_same_wherever_it_is_sent(
         assert ids_of(reply) == [each for each in wanted if each != ids[0]]
     listed = gallery.get(f"/api/v1/images?sort=oldest&{address}").get_json()["results"]
     assert [image["id"] for image in listed] == wanted
+
+
+def test_mine_is_asked_for_wherever_images_are_found(gallery: Gallery, ids: list[int]) -> None:
+    with gallery.runtime.transaction() as session:
+        session.add(User(id=77, username="other"))
+        session.flush()
+        image = session.get_one(Image, ids[1])
+        image.owner_id, image.is_public = 77, True
+    gallery.runtime.index(gallery.space_id).refresh()
+    for path in ("/similar", "/related"):
+        address = f"/api/v1/images/{ids[0]}{path}"
+        assert ids[1] in ids_of(gallery.get(address))
+        found = gallery.get(f"{address}?mine=true&limit=1")
+        assert ids[1] not in ids_of(found)
+        assert ids[1] not in ids_of(gallery.get(found.get_json()["next"]))
 
 
 def test_nothing_passes_is_an_empty_list_and_says_so(gallery: Gallery, ids: list[int]) -> None:

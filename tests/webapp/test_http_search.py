@@ -38,7 +38,7 @@ def test_a_vector_finds_the_nearest_first(gallery: Gallery) -> None:
     assert body["way"] == "exact"
     assert isinstance(body["verdict"], str)
     assert body["change_seq"] == 6  # three uploads, three vectors
-    assert "3 pictures" in body["reason"]
+    assert body["reason"] == "These are all there are: 3."
 
 
 def test_a_vector_of_any_length_is_the_same_question(gallery: Gallery) -> None:

@@ -105,23 +105,26 @@ def test_each_search_of_a_batch_has_its_own_answer_or_problem(gallery: Gallery) 
         {"vector": [1.0]},
         {"unknown": 1},
         7,
+        None,
         {"query": [{"vector": on_arc(20)}, {"vector": on_arc(0), "weight": -1}], "k": 5000},
         {"vector": on_arc(20), "explain": True},
     ]
     reply = gallery.client.post(f"{PATH}/batch", json={"queries": queries})
     assert reply.status_code == 200, reply.get_json()
     answers = reply.get_json()["answers"]
-    assert [each["status"] for each in answers] == [200, 404, 422, 422, 422, 422, 200]
+    assert [each["status"] for each in answers] == [200, 404, 422, 422, 422, 422, 422, 200]
     alone = search(gallery, **queries[0]).get_json()
     assert answers[0]["answer"]["results"] == alone["results"]
     assert answers[0]["answer"]["next"]
     assert answers[-1]["answer"]["explained"]["sources"]
-    for each in answers[1:6]:
+    for each in answers[1:7]:
         assert each["answer"] is None
         assert each["problem"]["detail"]
     assert answers[1]["problem"]["code"] == "not_found"
     assert "vector" in answers[2]["problem"]["errors"]
     assert "unknown" in answers[3]["problem"]["errors"]
+    for each in answers[4:6]:
+        assert "an object, such as" in each["problem"]["errors"]["_schema"][0]
 
 
 def test_the_texts_of_a_batch_are_encoded_together(words: Words) -> None:

@@ -124,7 +124,7 @@ def test_headers_that_are_sent_are_told(document: dict[str, Any]) -> None:
 
 FILTERS = set(FilterParametersSchema().fields)
 QUERIES = {
-    "listSimilarImages": {"limit", "threshold", "cursor", *FILTERS},
+    "listSimilarImages": {"limit", "threshold", "mine", "cursor", *FILTERS},
     "getSearch": {*SearchAddressSchema().fields} - {"in_"} | {"in"},
     "findSimilarImagePosts": {"limit", "threshold"},
     "listRelatedImages": {"limit", "blend", "mine", "cursor", *FILTERS},

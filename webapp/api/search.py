@@ -15,7 +15,7 @@ from mirada.search.batch import with_all_texts_encoded
 from mirada.search.choice import Choice, Collapse
 from mirada.search.found import Found
 from mirada.search.queries import ALL, QueryKind, Source
-from mirada.search.request import DEFAULT_WEIGHTS, Part, SearchRequest
+from mirada.search.request import DEFAULT_WEIGHTS, TEXT_ALONE, Part, SearchRequest
 from webapp.callers.asking import asked_by_caller, pager_of_caller
 from webapp.callers.auth import current_caller
 from webapp.http.current import current_runtime
@@ -270,7 +270,7 @@ def _require_fitting(
     """Raise InvalidInput for a question that cannot be asked of what is to be compared."""
     kinds = {part.kind for part in parts if part.weight > 0}
     if weights and QueryKind.TEXT not in kinds:
-        message = "Only a text is looked for there."
+        message = TEXT_ALONE
         raise InvalidInput(message, fields={"weights" if query.get("weights") else "in": [message]})
     if QueryKind.PICTURE in {part.kind for part in parts} and query["in_"] == Source.PROMPTS:
         message = "A picture cannot be compared with prompts; send text, image_id or vector."

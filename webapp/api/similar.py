@@ -178,7 +178,8 @@ def _similar(image_id: int, query: dict[str, Any]) -> Found:
 
 
 def _search(image_id: int, query: dict[str, Any]) -> SearchRequest:
-    part, asked = Part(QueryKind.IMAGE_ID, image_id), asked_by_caller(query)
+    part = Part(QueryKind.IMAGE_ID, image_id)
+    asked = asked_by_caller(query, own_alone=query.get("mine", False))
     return SearchRequest((part,), asked, query["limit"], threshold=query["threshold"])
 
 

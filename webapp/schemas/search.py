@@ -83,6 +83,9 @@ class SearchSchema(ma.Schema):
             ),
         )
 
+    error_messages: dict[str, str] = {  # noqa: RUF012 - as marshmallow has it
+        "type": 'A search is an object, such as {"text": "a cat"}.'
+    }
     text = text_field()
     image_id = image_field()
     picture = kept_picture_field()
@@ -205,7 +208,11 @@ class FoundSchema(ReplySchema):
         metadata={"description": "How it was computed."},
     )
     permitted_count = ma.fields.Integer(
-        required=True, metadata={"description": "How many pictures the search ran over."}
+        required=True,
+        metadata={
+            "description": "How many different pictures (or texts) the search ran over; what was uploaded "
+            "several times counts once. 0 where words alone were looked for."
+        },
     )
     change_seq = ma.fields.Integer(
         required=True,

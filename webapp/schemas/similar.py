@@ -24,6 +24,7 @@ from webapp.schemas.relevance import (
 )
 from webapp.schemas.replies import MAX_PAGE, ReplySchema, ignored_names, list_of
 from webapp.schemas.search_pages import RANKED_COUNT, SEARCH_NEXT, search_cursor
+from webapp.schemas.search_wishes import mine_field
 from webapp.schemas.switches import SwitchField
 
 DEFAULT_RELATED, MAX_RELATED = 12, 20
@@ -61,6 +62,7 @@ GALLERY_EXAMPLE = {
 class SimilarPageQuerySchema(SimilarQuerySchema, FilterParametersSchema):
     """The same, which page, and which images."""
 
+    mine = mine_field()
     cursor = search_cursor()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mirada.kernel.audience import Scope
 from mirada.kernel.errors import InvalidInput
+from mirada.kernel.ids import in_range
 from mirada.search.asked import Asked
 from mirada.search.choice import PLAIN, Choice
 from mirada.search.found import require_k
@@ -126,9 +127,13 @@ class SearchRequest:
 
     @property
     def named_image_ids(self) -> frozenset[int]:
-        """The stored images that are asked with. They are no results: they are no news."""
+        """The stored images that are asked with. They are no results: they are no news.
+
+        A number that no image can have is none: where only texts are compared, nobody looks it up.
+        """
         kinds = (part for part in self.parts if part.kind is QueryKind.IMAGE_ID)
-        return frozenset(part.value for part in kinds if isinstance(part.value, int))
+        numbers = (part.value for part in kinds if isinstance(part.value, int))
+        return frozenset(number for number in numbers if in_range(number))
 
 
 def of_text(

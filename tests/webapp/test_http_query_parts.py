@@ -87,6 +87,7 @@ MALFORMED: list[tuple[Any, str]] = [
     ([{"text": ""}], "Length must be between"),
     ([{"text": " "}], "Must not be blank"),
     ([{"text": 7}], "Not a valid string"),
+    ([{"vector": on_arc(0)}, {"text": "a\ud800"}], "half a surrogate pair"),
     ([{"image_id": "x"}], "Not a valid integer"),
     ([{"vector": []}], "Length must be between"),
     ([{"vector": on_arc(0)}, {"vector": [1.0]}], "Part 2 of the query: The vector has 1 numbers"),
@@ -143,6 +144,13 @@ def test_what_does_not_go_together_is_422(gallery: Gallery, fields: dict[str, An
 def test_an_image_of_somebody_else_is_as_absent_as_one_that_is_not_there(gallery: Gallery) -> None:
     query = [{"vector": on_arc(0)}, {"image_id": 999, "weight": -1}]
     assert_problem(search(gallery, query=query), 404, "not_found")
+
+
+@pytest.mark.parametrize("image_id", [999, 0, -1, 2**63, 10**30])
+def test_where_texts_alone_are_compared_no_image_is_looked_up(words: Words, image_id: int) -> None:
+    cat = words.hang("cat", caption="a cat")
+    query = [{"text": "cat"}, {"image_id": image_id}]
+    assert words.found(query=query, **{"in": "keywords"}) == [cat]
 
 
 def test_signs_say_what_is_not_wanted(words: Words) -> None:

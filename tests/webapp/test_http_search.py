@@ -112,6 +112,7 @@ def test_a_vector_that_is_not_finite_is_422(gallery: Gallery, number: str) -> No
         {"text": ""},
         {"text": "   \n"},
         {"text": "x" * 2001},
+        {"text": "half a pair: \ud800"},
         {"text": 7},
         {"image_id": "x"},
         {"image_id": 1, "k": 3, "limit": 4},

@@ -26,6 +26,12 @@ NOT_BLANK = validate.Regexp(r"[\s\S]*\S", error="Must not be blank.")
 PART_KINDS = ("text", "image_id", "vector", "picture")
 
 
+def _is_text(value: str) -> None:
+    """Raise ValidationError for half a surrogate pair, which JSON can write and UTF-8 cannot."""
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise ma.ValidationError("It holds half a surrogate pair, which is not text.")
+
+
 class Syntax(StrEnum):
     """The way a text is read."""
 
@@ -47,7 +53,8 @@ class NumbersField(ma.fields.List):
             is_finite = False
         if not is_finite:
             raise ma.ValidationError("May hold finite numbers only, not NaN or infinity.")
-        return value
+        # As a cursor gives them back: a whole number of 30 digits is not the float nearest to it.
+        return list(map(float, value))
 
 
 class PictureField(ma.fields.Field[int | str]):
@@ -67,7 +74,7 @@ class PictureField(ma.fields.Field[int | str]):
 def text_field() -> ma.fields.String:
     """Return the field of a text to look for."""
     return ma.fields.String(
-        validate=[validate.Length(1, MAX_QUERY_CHARACTERS), NOT_BLANK],
+        validate=[validate.Length(1, MAX_QUERY_CHARACTERS), NOT_BLANK, _is_text],
         metadata={"description": "What to look for, in words."},
     )
 

@@ -188,7 +188,9 @@ def authorised(
     pairs: list[tuple[int, Match]] = []
     for way in table.ways:
         for some in chunks(list(by_vector)):
-            rows = _images_of(session, some, way, scope, at_most_each)
+            rows = _images_of(
+                session, some, way, scope, at_most_each, is_hiding=safety is not None
+            )
             if safety is not None:
                 rows = safety.shown(session, rows, scope.audience)
             pairs += [(row.image_id, by_vector[row.vector_id]) for row in rows]
@@ -206,6 +208,8 @@ def _images_of(
     table: VectorTable,
     scope: Scope,
     at_most_each: int,
+    *,
+    is_hiding: bool,
 ) -> Sequence[Row[Any]]:
     vector_id = table.entity.__table__.c.id
     query = _of_vectors(table).where(in_scope(scope), vector_id.in_(vector_ids))
@@ -216,10 +220,13 @@ def _images_of(
         return rows
     # Few pictures were uploaded so often. Numbering the images of each is more work than reading them.
     order: list[Any] = [Image.id]
-    if at_most_each == 1 and scope.viewer_id is not None:
-        # Of one alone it is the viewer's own where they have one: it is shown whatever it shows.
-        order.insert(0, case((Image.owner_id == scope.viewer_id, 0), else_=1))
-    place = func.row_number().over(partition_by=vector_id, order_by=order)
+    numbered_by: list[Any] = [vector_id]
+    if scope.viewer_id is not None and (at_most_each == 1 or is_hiding):
+        # One's own is shown whatever it shows. Of one alone it is that; of several, so many others'
+        # may be hidden that it would not be among the first.
+        apart = order if at_most_each == 1 else numbered_by
+        apart.insert(0, case((Image.owner_id == scope.viewer_id, 0), else_=1))
+    place = func.row_number().over(partition_by=numbered_by, order_by=order)
     shown = query.add_columns(place.label("place")).subquery()
     return session.execute(select(shown).where(shown.c.place <= at_most_each)).all()
 

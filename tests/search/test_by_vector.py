@@ -21,6 +21,7 @@ from mirada.pictures.images import delete_image
 from mirada.search.by_vector import find
 from mirada.search.found import MAX_K
 from mirada.search.queries import vector_of_image
+from mirada.search.safety import Safety
 from testing.exact_index import ExactIndex
 from testing.scopes import query_of, seen_by
 
@@ -189,6 +190,23 @@ def test_a_picture_uploaded_many_times_leaves_room_for_the_others_within_k(
         copies[29],
         other,
     ]
+
+
+def test_one_s_own_upload_of_an_unsafe_picture_is_found_behind_many_of_others(
+    library: Library,
+) -> None:
+    """With the first axis unsafe and the second safe; two of the picture's images are read for k = 2."""
+    axes = np.eye(8, dtype=np.float32)
+    safety = Safety(axes[:1], axes[1:2], 20.0, 0.5)
+    unsafe, safe = library.content(0), library.content(60)
+    others = [library.image(unsafe, OTHER, is_public=True) for _ in range(9)]
+    mine, beside = library.image(unsafe), library.image(safe, OTHER, is_public=True)
+    library.index.refresh()
+
+    assert library.found(ME, k=3) == others[:3]
+    assert library.found(ME, k=2, safety=safety) == [mine, beside]
+    assert library.found(OTHER, k=3, safety=safety) == others[:3]
+    assert library.found(None, k=2, safety=safety) == [beside]
 
 
 def test_the_image_searched_with_is_excluded_but_its_copies_are_not(library: Library) -> None:

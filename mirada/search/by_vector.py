@@ -188,9 +188,7 @@ def authorised(
     pairs: list[tuple[int, Match]] = []
     for way in table.ways:
         for some in chunks(list(by_vector)):
-            rows = _images_of(
-                session, some, way, scope, at_most_each, is_hiding=safety is not None
-            )
+            rows = _images_of(session, some, way, scope, at_most_each, is_hiding=safety is not None)
             if safety is not None:
                 rows = safety.shown(session, rows, scope.audience)
             pairs += [(row.image_id, by_vector[row.vector_id]) for row in rows]

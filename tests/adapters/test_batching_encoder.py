@@ -181,6 +181,26 @@ def test_a_full_queue_refuses_and_says_when_to_come_back(
         assert waiting.result(PATIENCE_S).shape == (8, 4)
 
 
+def test_bulk_work_that_fills_the_queue_refuses_no_query(
+    recorder: Recorder, batching: BatchingEncoder
+) -> None:
+    """As when a worker in the same process asks 768 texts at once to measure the library."""
+    query = batching.interactive()
+    with ThreadPoolExecutor(8) as pool:
+        hold(recorder, batching, pool)
+        bulk = pool.submit(batching.encode_texts, [f"thing {n}" for n in range(30)])
+        until_waiting(batching, 30)
+        asked = pool.submit(query.encode_texts, ["a cat"] * 10)
+        until_waiting(batching, 40)
+        for refusing in (query, batching):
+            with pytest.raises(Unavailable):
+                refusing.encode_texts(["one too many"])
+        recorder.gate.set()
+        assert asked.result(PATIENCE_S).shape == (10, 4)
+        assert bulk.result(PATIENCE_S).shape == (30, 4)
+    assert recorder.batches[1] == ("texts", ["a cat"] * 4)
+
+
 def test_a_call_larger_than_the_queue_gets_in_when_nothing_waits(
     batching: BatchingEncoder,
 ) -> None:

@@ -221,7 +221,9 @@ def test_a_cursor_may_come_with_a_search_in_whole_numbers(gallery: Gallery, arc:
     """10**30 is not the float nearest to it, and only that is in the cursor."""
     query = {"vector": [int(10**30 * number) for number in on_arc(0)], "limit": 4}
     query["vector"][0] = 10**30
-    response = gallery.client.post(SEARCH, json=query | {"cursor": cursor_in(first(gallery, **query))})
+    response = gallery.client.post(
+        SEARCH, json=query | {"cursor": cursor_in(first(gallery, **query))}
+    )
     assert ids_of(response.get_json()) == arc[4:8]
 
 

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 MAX_BATCH = 16
 """Items per forward pass. On a CPU a larger batch only delays the next call."""
 MAX_WAITING = 512
-"""Items that may wait: under a minute of work at 10 pictures/s (ViT-B/32 on two cores)."""
+"""Items that may wait before a call: under a minute of work at 10 pictures/s (ViT-B/32 on two cores)."""
 LINGER_S = 0.003
 """Seconds that a busy encoder waits for more items; an idle one does not wait. Chosen here."""
 BUSY_S = 0.050
@@ -172,7 +172,8 @@ class BatchingEncoder(_Described):
         with self._changed:
             if self._closed:
                 raise _closed()
-            waiting = sum(len(heap) for heap in self._waiting.values())
+            # Bulk work that waits holds up no urgent call, so it refuses none.
+            waiting = sum(entry[0] <= priority for heap in self._waiting.values() for entry in heap)
             # A call larger than the whole queue is admitted when the queue is empty.
             if waiting and waiting + len(items) > self._max_waiting:
                 raise Unavailable(

@@ -10,7 +10,7 @@ from mirada.db.models import CaseSensitive, UtcDateTime
 from mirada.db.names import PREFIX
 
 revision = "0028"
-down_revision = "0026"
+down_revision = "0027"
 branch_labels = None
 depends_on = None
 

@@ -197,7 +197,7 @@ def test_one_s_own_upload_of_an_unsafe_picture_is_found_behind_many_of_others(
 ) -> None:
     """With the first axis unsafe and the second safe; two of the picture's images are read for k = 2."""
     axes = np.eye(8, dtype=np.float32)
-    safety = Safety(axes[:1], axes[1:2], 20.0, 0.5)
+    safety = Safety(axes[:1], axes[1:2], 20.0, 0.5, library.space_id)
     unsafe, safe = library.content(0), library.content(60)
     others = [library.image(unsafe, OTHER, is_public=True) for _ in range(9)]
     mine, beside = library.image(unsafe), library.image(safe, OTHER, is_public=True)

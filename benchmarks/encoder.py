@@ -84,12 +84,11 @@ def report_speed(encoder: OpenClipEncoder, batch: int, rounds: int) -> None:
     import torch
 
     pictures, texts = demo_stickers(batch)
-    ready = torch.stack([encoder._transform(Image.fromarray(picture)) for picture in pictures])
-    ready = ready.to(encoder.device)
+    ready = torch.from_numpy(encoder.steps(pictures)).to(encoder.device)
 
     def bare() -> None:
         with torch.inference_mode():
-            encoder._model.encode_image(ready, normalize=True).cpu()
+            encoder.model.encode_image(ready, normalize=True).cpu()
 
     alone = per_second(bare, batch, rounds)
     print(f"the network alone, pictures ready, batches of {batch}   {alone:7.1f} pictures/s")

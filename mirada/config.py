@@ -65,7 +65,6 @@ NOT_BUILT = {
     "RATE_LIMITS": "Requests are not counted here yet; a proxy can limit them.",
     "ENCODER_URL": "Each process still loads its own encoder; another deployment cannot be asked.",
     "MILVUS_URI": "No Milvus is needed or asked; FAISS and the database do that work.",
-    "ENCODER_ENGINE": "The encoder runs on PyTorch; there is nothing to choose yet.",
     "QUOTA_BYTES": "Nobody's uploads are counted against a limit yet.",
     "QUOTA_IMAGES": "Nobody's uploads are counted against a limit yet.",
     "TRASH_DAYS": "What is deleted is gone at once; there is no trash yet.",
@@ -239,6 +238,11 @@ class Settings(BaseSettings):
     )
     embeddings_device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="Where the encoder computes."
+    )
+    encoder_engine: Literal["auto", "onnx", "torch"] = Field(
+        "auto",
+        description="What computes the encoder's vectors. auto: ONNX Runtime on a CPU where the model has "
+        "ONNX graphs, else PyTorch. The vectors are the same.",
     )
     embeddings_cache_dir: Path | None = Field(
         None, description="Where downloaded weights are kept. Unset: the hub client's own cache."

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from mirada.adapters.encoders.batching import BatchingEncoder, PromptTower, TextTower
-from mirada.adapters.encoders.openclip import OpenClipEncoder, load_chosen
+from mirada.adapters.encoders.engines import load_chosen
 from mirada.adapters.encoders.query_cache import QueryCache, QueryEncoder
 from mirada.adapters.encoders.sentence_encoder import SentenceEncoder
 from mirada.adapters.image_decoder.sandbox import SandboxedDecoder
@@ -41,6 +41,7 @@ from mirada.kernel.model_families import ends_on
 from mirada.kernel.model_view import ModelView
 from mirada.kernel.ways import Trust
 from mirada.ports import (
+    CalibratedEncoder,
     Doorbell,
     Grouping,
     ImageDecoder,
@@ -488,7 +489,7 @@ class Runtime:
             logger.warning("The build does not measure its recall on texts: %s", error)
             return nothing
 
-    def _load_encoder(self) -> OpenClipEncoder:
+    def _load_encoder(self) -> CalibratedEncoder:
         settings = self.settings
         with self.reading() as session:
             pinned = spaces.pinned_space(session)
@@ -497,6 +498,7 @@ class Runtime:
             settings.clip_pretrained,
             bundled=BUNDLED_MODEL_DIR,
             pinned=(pinned.encoder, pinned.pretrained) if pinned else None,
+            engine=settings.encoder_engine,
             device=settings.embeddings_device,
             cache_dir=settings.embeddings_cache_dir,
         )

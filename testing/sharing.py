@@ -15,7 +15,7 @@ from mirada.ports import ImageDecoder
 from mirada.runtime import Runtime
 
 if TYPE_CHECKING:
-    from mirada.adapters.encoders.openclip import OpenClipEncoder
+    from mirada.ports import CalibratedEncoder
 
 COMPILED_STATEMENTS = 5_000
 """More than the product has on one engine, so that none is compiled twice."""
@@ -23,21 +23,21 @@ _loading = threading.Lock()
 _compiled: dict[str, tuple[Dialect, LRUCache[Any, Any]]] = {}
 
 
-def bundled_encoder() -> OpenClipEncoder:
+def bundled_encoder() -> CalibratedEncoder:
     """Return the bundled encoder, whose weights a process loads once."""
     with _loading:
         return _bundled_encoder()
 
 
 @cache
-def _bundled_encoder() -> OpenClipEncoder:
+def _bundled_encoder() -> CalibratedEncoder:
+    from mirada.adapters.encoders.engines import load_encoder
     from mirada.adapters.encoders.model_choice import choose_model
-    from mirada.adapters.encoders.openclip import OpenClipEncoder
 
     model, pretrained = choose_model(
         "bundled", None, bundled=BUNDLED_MODEL_DIR, pinned=None, cache_dir=None
     )
-    return OpenClipEncoder.load(model, pretrained, device="cpu", cache_dir=None)
+    return load_encoder(model, pretrained, device="cpu", cache_dir=None)
 
 
 def keep_statements(database: Database) -> None:
@@ -78,7 +78,7 @@ class SharingRuntime(Runtime):
     def decoder(self) -> ImageDecoder:
         return self.remembered("decoder", lambda: self._shared_decoder)
 
-    def _load_encoder(self) -> OpenClipEncoder:
+    def _load_encoder(self) -> CalibratedEncoder:
         if self.settings.clip_model == "bundled":
             return bundled_encoder()
         return super()._load_encoder()

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from mirada.adapters.encoders import model_choice, pytorch, weights
+from mirada.adapters.encoders.engines import load_chosen
 from mirada.adapters.encoders.hub import hub_reachable
 from mirada.adapters.encoders.model_choice import (
     AUTO_DECISION_S,
@@ -24,7 +25,6 @@ from mirada.adapters.encoders.model_choice import (
     PRODUCTION_MODEL,
     choose_model,
 )
-from mirada.adapters.encoders.openclip import load_chosen
 from mirada.adapters.encoders.sentence_encoder import SentenceEncoder
 from mirada.config import BUNDLED_MODEL_DIR, PROJECT_ROOT
 from mirada.kernel.errors import EncoderUnavailable, InvalidInput
@@ -208,7 +208,7 @@ def test_the_decision_does_not_wait_for_pytorch(tmp_path: Path) -> None:
     # Importing it takes longer than the decision may.
     code = (
         "import sys; from pathlib import Path\n"
-        "from mirada.adapters.encoders.openclip import choose_model\n"
+        "from mirada.adapters.encoders.engines import choose_model\n"
         f"print(choose_model('auto', None, bundled=Path('x'), cache_dir=Path({str(tmp_path)!r})))\n"
         "print([name for name in ('torch', 'open_clip', 'transformers') if name in sys.modules])"
     )
@@ -291,6 +291,7 @@ def test_without_pytorch_no_database_changes_its_model(
             None,
             bundled=BUNDLED_MODEL_DIR,
             pinned=pinned,
+            engine="auto",
             device="cpu",
             cache_dir=None,
         )

@@ -1,4 +1,4 @@
-"""The OpenCLIP adapter: vectors, bad input, bad weights, devices; mostly on the bundled model."""
+"""OpenCLIP models on both engines: vectors, bad input, bad weights, devices; mostly the bundled model."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -46,23 +47,35 @@ def load(*args: Any, **kwargs: Any) -> Any:
     return OpenClipEncoder.load(*args, **kwargs)
 
 
+@pytest.fixture(scope="session")
+def torch_encoder() -> Any:
+    """The bundled model on PyTorch, loaded once."""
+    return load(str(BUNDLED_MODEL_DIR), device="cpu")
+
+
+@pytest.fixture(params=["onnx", "torch"])
+def either_encoder(request: pytest.FixtureRequest, bundled_encoder: Any) -> Any:
+    """The bundled model on each engine."""
+    return bundled_encoder if request.param == "onnx" else request.getfixturevalue("torch_encoder")
+
+
 # Vectors.
 
 
-def test_both_towers_return_float32_unit_rows_of_one_space(bundled_encoder: Any) -> None:
-    images = bundled_encoder.encode_images([drawn(seed) for seed in range(3)])
-    texts = bundled_encoder.encode_texts(["a cat", "um gato", "un gato"])
+def test_both_towers_return_float32_unit_rows_of_one_space(either_encoder: Any) -> None:
+    images = either_encoder.encode_images([drawn(seed) for seed in range(3)])
+    texts = either_encoder.encode_texts(["a cat", "um gato", "un gato"])
     for vectors in (images, texts):
         assert vectors.shape == (3, 512)
         assert vectors.dtype == np.float32
         np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
-    space = bundled_encoder.space
+    space = either_encoder.space
     assert (space.kind, space.encoder, space.dimension) == (SpaceKind.IMAGE, "mirada-stickers", 512)
     assert space.pretrained.startswith("sha256-")
     assert len(space.name) <= 191
 
 
-def test_vectors_equal_what_open_clip_gives_directly(bundled_encoder: Any) -> None:
+def test_vectors_equal_what_open_clip_gives_directly(either_encoder: Any) -> None:
     import open_clip
     import torch
 
@@ -78,26 +91,29 @@ def test_vectors_equal_what_open_clip_gives_directly(bundled_encoder: Any) -> No
         images = model.encode_image(batch, normalize=True).numpy()
         texts = model.encode_text(tokenizer(words), normalize=True).numpy()
         scale = model.logit_scale.exp().item()
-    assert cosines(bundled_encoder.encode_images(pictures), images).min() > 0.99999
-    assert cosines(bundled_encoder.encode_texts(words), texts).min() > 0.99999
-    assert bundled_encoder.logit_scale == pytest.approx(scale)
-    assert bundled_encoder.logit_bias == 0.0
+    assert cosines(either_encoder.encode_images(pictures), images).min() > 0.99999
+    assert cosines(either_encoder.encode_texts(words), texts).min() > 0.99999
+    assert either_encoder.logit_scale == pytest.approx(scale)
+    assert either_encoder.logit_bias == 0.0
 
 
-def test_a_picture_has_one_vector_alone_in_a_batch_and_again(bundled_encoder: Any) -> None:
+def test_a_picture_has_one_vector_alone_in_a_batch_and_again(either_encoder: Any) -> None:
     pictures = [drawn(seed) for seed in range(40)]
-    together = bundled_encoder.encode_images(pictures)
-    alone = np.concatenate([bundled_encoder.encode_images([p]) for p in pictures[:6]])
+    together = either_encoder.encode_images(pictures)
+    alone = np.concatenate([either_encoder.encode_images([p]) for p in pictures[:6]])
     assert cosines(together[:6], alone).min() >= 0.9999
-    np.testing.assert_array_equal(together, bundled_encoder.encode_images(pictures))
+    np.testing.assert_array_equal(together, either_encoder.encode_images(pictures))
 
 
-def test_another_process_with_one_thread_gives_the_same_vectors(bundled_encoder: Any) -> None:
+@pytest.mark.parametrize("engine", ["onnx", "torch"])
+def test_another_process_with_one_thread_gives_the_same_vectors(
+    bundled_encoder: Any, engine: str
+) -> None:
     code = (
         "import json, sys\n"
-        "from mirada.adapters.encoders.openclip import OpenClipEncoder\n"
+        "from mirada.adapters.encoders.engines import load_encoder\n"
         "from tests.adapters.test_openclip_encoder import drawn\n"
-        f"encoder = OpenClipEncoder.load({str(BUNDLED_MODEL_DIR)!r}, device='cpu')\n"
+        f"encoder = load_encoder({str(BUNDLED_MODEL_DIR)!r}, engine={engine!r}, device='cpu')\n"
         "images = encoder.encode_images([drawn(seed) for seed in range(3)])\n"
         "texts = encoder.encode_texts(['a cat', 'um gato'])\n"
         "print(json.dumps([encoder.space.name, images.tolist(), texts.tolist()]))"
@@ -124,7 +140,7 @@ def test_another_process_with_one_thread_gives_the_same_vectors(bundled_encoder:
     "change", [{"resize_mode": "squash"}, {"mean": [0.1, 0.2, 0.3]}, {"interpolation": "bilinear"}]
 )
 def test_preprocessing_is_what_the_model_says_of_itself(
-    bundled_encoder: Any, folder: Path, change: dict[str, Any]
+    either_encoder: Any, folder: Path, change: dict[str, Any]
 ) -> None:
     import open_clip
     import torch
@@ -142,11 +158,11 @@ def test_preprocessing_is_what_the_model_says_of_itself(
     encoder = load(str(folder), device="cpu")
 
     assert cosines(encoder.encode_images([picture]), expected).min() > 0.99999
-    assert cosines(bundled_encoder.encode_images([picture]), expected).min() < 0.9999
-    assert encoder.space.preprocessing != bundled_encoder.space.preprocessing
+    assert cosines(either_encoder.encode_images([picture]), expected).min() < 0.9999
+    assert encoder.space.preprocessing != either_encoder.space.preprocessing
 
 
-def test_the_bundled_model_finds_a_drawn_sticker_by_its_name(bundled_encoder: Any) -> None:
+def test_the_bundled_model_finds_a_drawn_sticker_by_its_name(either_encoder: Any) -> None:
     listed = json.loads((PROJECT_ROOT / "demo" / "stickers.json").read_text())["stickers"]
     pictures = []
     for sticker in listed:
@@ -154,16 +170,16 @@ def test_the_bundled_model_finds_a_drawn_sticker_by_its_name(bundled_encoder: An
             rgba = sticker_file.convert("RGBA")
             white = Image.new("RGBA", rgba.size, "white")
             pictures.append(np.asarray(Image.alpha_composite(white, rgba).convert("RGB")))
-    vectors = bundled_encoder.encode_images(pictures)
+    vectors = either_encoder.encode_images(pictures)
     for language in ("en", "pt", "es"):
-        names = bundled_encoder.encode_texts([sticker["names"][language] for sticker in listed])
+        names = either_encoder.encode_texts([sticker["names"][language] for sticker in listed])
         scores = names @ vectors.T
         rank = (scores > np.diag(scores)[:, None]).sum(axis=1)
         assert (rank < 10).mean() > 0.9, language  # chance: 0.03
 
 
 @pytest.mark.photos
-def test_a_changed_photograph_finds_its_original(bundled_encoder: Any, photos: list[Path]) -> None:
+def test_a_changed_photograph_finds_its_original(either_encoder: Any, photos: list[Path]) -> None:
     originals = [Image.open(path).convert("RGB") for path in photos]
 
     def middle(photo: Image.Image) -> Image.Image:
@@ -185,10 +201,10 @@ def test_a_changed_photograph_finds_its_original(bundled_encoder: Any, photos: l
     def small(photo: Image.Image) -> Image.Image:
         return photo.resize((max(1, photo.width // 2), max(1, photo.height // 2)))
 
-    gallery = bundled_encoder.encode_images([np.asarray(photo) for photo in originals])
+    gallery = either_encoder.encode_images([np.asarray(photo) for photo in originals])
     least = {middle: 0.95, corner: 0.9, other_corner: 0.9, recompressed: 0.95, small: 0.95}
     for change, share in least.items():
-        changed = bundled_encoder.encode_images([np.asarray(change(p)) for p in originals])
+        changed = either_encoder.encode_images([np.asarray(change(p)) for p in originals])
         found = (changed @ gallery.T).argmax(axis=1) == np.arange(len(originals))
         assert found.mean() >= share, change.__name__
 
@@ -196,16 +212,16 @@ def test_a_changed_photograph_finds_its_original(bundled_encoder: Any, photos: l
 # Input at the edges.
 
 
-def test_nothing_in_gives_nothing_out(bundled_encoder: Any) -> None:
-    assert bundled_encoder.encode_images([]).shape == (0, 512)
-    assert bundled_encoder.encode_texts([]).shape == (0, 512)
+def test_nothing_in_gives_nothing_out(either_encoder: Any) -> None:
+    assert either_encoder.encode_images([]).shape == (0, 512)
+    assert either_encoder.encode_texts([]).shape == (0, 512)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (1, 16_384, 3), (16_384, 1, 3), (2, 700, 3)])
 def test_tiny_and_thin_pictures_have_a_vector(
-    bundled_encoder: Any, shape: tuple[int, int, int]
+    either_encoder: Any, shape: tuple[int, int, int]
 ) -> None:
-    vectors = bundled_encoder.encode_images([np.full(shape, 90, dtype=np.uint8)])
+    vectors = either_encoder.encode_images([np.full(shape, 90, dtype=np.uint8)])
     assert vectors.shape == (1, 512)
     assert np.isfinite(vectors).all()
 
@@ -220,16 +236,14 @@ def test_tiny_and_thin_pictures_have_a_vector(
         "a path",
     ],
 )
-def test_what_is_no_rgb_picture_is_refused_by_its_position(
-    bundled_encoder: Any, wrong: Any
-) -> None:
+def test_what_is_no_rgb_picture_is_refused_by_its_position(either_encoder: Any, wrong: Any) -> None:
     with pytest.raises(InvalidInput, match="Picture 1"):
-        bundled_encoder.encode_images([drawn(0), wrong])
+        either_encoder.encode_images([drawn(0), wrong])
 
 
-def test_empty_and_endless_texts_have_a_vector(bundled_encoder: Any) -> None:
+def test_empty_and_endless_texts_have_a_vector(either_encoder: Any) -> None:
     texts = ["", "   ", "cat " * 50_000, "c" * 50_000, "\x00", "half a pair: \ud83d", "猫", "🐈"]
-    vectors = bundled_encoder.encode_texts(texts)
+    vectors = either_encoder.encode_texts(texts)
     assert vectors.shape == (len(texts), 512)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     np.testing.assert_array_equal(vectors[0], vectors[1])
@@ -239,18 +253,25 @@ def test_empty_and_endless_texts_have_a_vector(bundled_encoder: Any) -> None:
     "broken", [RuntimeError("CUDA out of memory"), float("nan"), 0.0], ids=["memory", "nan", "zero"]
 )
 def test_a_device_that_fails_is_the_machines_fault_and_not_the_pictures(
-    bundled_encoder: Any, monkeypatch: pytest.MonkeyPatch, broken: Any
+    either_encoder: Any, monkeypatch: pytest.MonkeyPatch, broken: Any
 ) -> None:
     import torch
 
-    def tower(batch: Any) -> Any:
+    def tower(*asked: Any) -> Any:
         if isinstance(broken, Exception):
             raise broken
-        return torch.full((len(batch), 512), broken)
+        return (
+            torch.full((1, 512), broken)
+            if hasattr(either_encoder, "model")
+            else (np.full((1, 512), broken),)
+        )
 
-    monkeypatch.setattr(bundled_encoder._model, "encode_image", tower)
+    if hasattr(either_encoder, "model"):
+        monkeypatch.setattr(either_encoder.model, "encode_image", tower)
+    else:
+        monkeypatch.setattr(either_encoder._image, "_session", SimpleNamespace(run=tower))
     with pytest.raises(EncoderUnavailable, match="failed on cpu"):
-        bundled_encoder.encode_images([drawn(0)])
+        either_encoder.encode_images([drawn(0)])
 
 
 # Weights that are not there, or not right.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mirada.adapters.encoders.cores import own_threads
 from mirada.adapters.encoders.hub import hub_reachable
 from mirada.adapters.encoders.pytorch import how_to_install
 from mirada.adapters.encoders.weights import (
@@ -94,8 +94,8 @@ def load_open_clip(
     import torch
     from safetensors import SafetensorError
 
-    if device == "cpu" and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(len(os.sched_getaffinity(0)))
+    if device == "cpu":
+        torch.set_num_threads(own_threads())
     cache = str(cache_dir) if cache_dir else None
     label = source.removeprefix("local-dir:") if pretrained is None else f"{source}/{pretrained}"
     try:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mirada.adapters.encoders.loading import choose_device, load_open_clip, require_weights
-from mirada.adapters.encoders.model_choice import choose_model
+from mirada.adapters.encoders.pixels import PictureSteps, require_rgb
 from mirada.adapters.encoders.pytorch import require_pytorch
 from mirada.adapters.encoders.weights import (
     digest_of,
@@ -33,9 +30,6 @@ logger = logging.getLogger(__name__)
 
 MAX_BATCH = 32
 """Pictures or texts per forward pass; more is no faster on a CPU and takes memory on a GPU."""
-MAX_ASPECT = 32
-"""Largest ratio of sides; the shorter side of a longer picture is repeated first. Resizing a picture of
-16,384 x 1 pixels to a fixed shorter side would need gigabytes."""
 
 
 class OpenClipEncoder:
@@ -47,12 +41,15 @@ class OpenClipEncoder:
         input_side_px: longer side of the network's input, in pixels.
         logit_scale: factor from cosine to logit, > 0: exp of the model's learned value.
         logit_bias: summand of the logit; 0 for models trained with a softmax.
+        model: the OpenCLIP model, on `device`.
+        tokenizer: texts -> (n, context length) int64 tokens; its calls must not overlap.
+        steps: from pictures to the tensor that the model takes.
     """
 
     def __init__(
         self,
         model: Any,
-        tokenizer: Callable[[list[str]], torch.Tensor],
+        tokenizer: Any,
         *,
         name: str,
         pretrained: str,
@@ -67,16 +64,12 @@ class OpenClipEncoder:
             pretrained: weights tag, or a digest of local weights.
             device: "cpu", "cuda" or "mps".
         """
-        from open_clip.transform import PreprocessCfg, image_transform_v2
-
-        config = PreprocessCfg(**model.visual.preprocess_cfg)
-        self._model = model
-        self._tokenizer = tokenizer
+        self.model = model
+        self.tokenizer = tokenizer
         self.device = device
-        self._transform = image_transform_v2(config, is_train=False)
+        self.steps = PictureSteps(model.visual.preprocess_cfg)
         self._lock = threading.Lock()
-        sides = (config.size, config.size) if isinstance(config.size, int) else config.size
-        self.input_side_px = max(sides)
+        self.input_side_px = max(self.steps.height, self.steps.width)
         scale, bias = model.logit_scale, getattr(model, "logit_bias", None)
         self.logit_scale = float(scale.detach().exp())
         self.logit_bias = 0.0 if bias is None else float(bias.detach())
@@ -85,7 +78,7 @@ class OpenClipEncoder:
             kind=SpaceKind.IMAGE,
             encoder=name,
             pretrained=pretrained,
-            preprocessing=_preprocessing_version(asdict(config), self.input_side_px),
+            preprocessing=self.steps.version,
             dimension=probe.shape[1],
         )
 
@@ -133,8 +126,7 @@ class OpenClipEncoder:
 
     def encode_images(self, images: Sequence[RgbImage]) -> Matrix:
         """Return (n, d) float32 unit rows; see `ports.ImageEncoder`."""
-        for position, image in enumerate(images):
-            _require_rgb(image, position)
+        require_rgb(images)
         return self._in_batches(images, self._forward_images)
 
     def encode_texts(self, texts: Sequence[str]) -> Matrix:
@@ -151,14 +143,13 @@ class OpenClipEncoder:
     def _forward_images(self, images: list[RgbImage]) -> Matrix:
         import torch
 
-        pixels = torch.stack([self._transform(_as_picture(image)) for image in images])
-        return self._forward(self._model.encode_image, pixels)
+        return self._forward(self.model.encode_image, torch.from_numpy(self.steps(images)))
 
     def _forward_texts(self, texts: list[str]) -> Matrix:
         # Tokenizers of the hub keep state between calls, so they need the lock too.
         with self._lock:
-            tokens = self._tokenizer(texts)
-        return self._forward(self._model.encode_text, tokens)
+            tokens = self.tokenizer(texts)
+        return self._forward(self.model.encode_text, tokens)
 
     def _forward(
         self, tower: Callable[[torch.Tensor], torch.Tensor], batch: torch.Tensor
@@ -172,66 +163,3 @@ class OpenClipEncoder:
         except (RuntimeError, InvalidInput) as error:
             # RuntimeError: the device is out of memory or gone. InvalidInput: the model returned NaN.
             raise EncoderUnavailable(f"The encoder failed on {self.device}: {error}") from error
-
-
-def load_chosen(
-    model: str,
-    pretrained: str | None,
-    *,
-    bundled: Path,
-    pinned: tuple[str, str] | None,
-    device: str,
-    cache_dir: Path | None,
-) -> OpenClipEncoder:
-    """Load the model that `choose_model` chooses.
-
-    When it cannot be loaded, "auto" without a pinned space loads the bundled model. Arguments and
-    errors are those of `choose_model` and `OpenClipEncoder.load`.
-    """
-
-    def load(named: str) -> OpenClipEncoder:
-        chosen, tag = choose_model(
-            named, pretrained, bundled=bundled, pinned=pinned, cache_dir=cache_dir
-        )
-        return OpenClipEncoder.load(chosen, tag, device=device, cache_dir=cache_dir)
-
-    try:
-        return load(model)
-    except EncoderUnavailable as error:
-        # The vectors in the database would be of another model than the bundled one.
-        if model != "auto" or pinned is not None:
-            raise
-        logger.warning("%s The bundled encoder is used instead.", error)
-        return load("bundled")
-
-
-def _preprocessing_version(config: dict[str, Any], side_px: int) -> str:
-    """Return the version of the steps from pixels to tensor, e.g. "openclip-64-bicubic-...".
-
-    The digest covers mean, standard deviation, resize mode and fill, which change vectors too.
-    """
-    settings = json.dumps(config, sort_keys=True, default=list).encode()
-    digest = hashlib.sha256(settings).hexdigest()[:8]
-    return f"openclip-{side_px}-{config['interpolation']}-{digest}-v1"
-
-
-def _require_rgb(image: RgbImage, position: int) -> None:
-    """Raise InvalidInput unless `image` is (h, w, 3) uint8 with at least one pixel."""
-    is_rgb = isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == 3
-    if not is_rgb or image.dtype != np.uint8 or 0 in image.shape:
-        shape = getattr(image, "shape", type(image).__name__)
-        raise InvalidInput(
-            f"Picture {position} is {shape}, not (height, width, 3) uint8 with at least one pixel."
-        )
-
-
-def _as_picture(image: RgbImage) -> Any:
-    """Return a Pillow image for OpenCLIP, whose longer side is at most MAX_ASPECT times the shorter."""
-    from PIL import Image
-
-    height, width = image.shape[:2]
-    if height > MAX_ASPECT * width:
-        image = np.repeat(image, -(-height // (MAX_ASPECT * width)), axis=1)
-    elif width > MAX_ASPECT * height:
-        image = np.repeat(image, -(-width // (MAX_ASPECT * height)), axis=0)
-    return Image.fromarray(np.ascontiguousarray(image))

@@ -13,6 +13,18 @@ from mirada.kernel.errors import EncoderUnavailable, InvalidInput
 
 CONFIG_NAME = "open_clip_config.json"
 """OpenCLIP's name of the configuration in a model folder."""
+WEIGHTS_NAMES = (
+    "open_clip_model.safetensors",
+    "open_clip_pytorch_model.safetensors",
+    "open_clip_pytorch_model.bin",
+    "open_clip_pytorch_model.pth",
+    "model.safetensors",
+    "pytorch_model.bin",
+    "pytorch_model.pth",
+    "model.pth",
+)
+"""Names of a folder's weights in OpenCLIP's order of preference; then come others, safetensors first."""
+WEIGHTS_SUFFIXES = (".safetensors", ".bin", ".pth")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 """Names of transformers' tokenizer files, the preferred one first."""
 
@@ -65,16 +77,17 @@ def weights_in(folder: Path) -> Path:
     Raises:
         EncoderUnavailable: the configuration or the weights are missing or cannot be read.
     """
-    from open_clip.factory import _find_checkpoint_in_dir
-
     _configuration_in(folder)
-    found = _find_checkpoint_in_dir(folder)
+    candidates = sorted(path for path in folder.iterdir() if path.suffix in WEIGHTS_SUFFIXES)
+    preferred = [folder / name for name in WEIGHTS_NAMES if folder / name in candidates]
+    safe = [path for path in candidates if path.suffix == ".safetensors"]
+    found = next(iter([*preferred, *safe, *candidates]), None)
     if found is None:
         raise EncoderUnavailable(
             f"{folder} holds a configuration but no weights (open_clip_model.safetensors). Restore "
             "the file; nothing is ever computed with random weights."
         )
-    return Path(found)
+    return found
 
 
 def digest_of(weights: Path) -> str:

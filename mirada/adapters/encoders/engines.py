@@ -1,0 +1,170 @@
+"""Loads an encoder on the engine that ENCODER_ENGINE means: ONNX Runtime, or PyTorch."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import sys
+from ctypes.util import find_library
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mirada.adapters.encoders.exports import REMEDY, Export, ExportRefused
+from mirada.adapters.encoders.model_choice import choose_model
+from mirada.adapters.encoders.pytorch import packages_missing
+from mirada.adapters.encoders.weights import digest_of, folder_name, model_folder, weights_in
+from mirada.kernel.errors import EncoderUnavailable
+from mirada.ports import CalibratedEncoder
+
+if TYPE_CHECKING:
+    from mirada.adapters.encoders.openclip import OpenClipEncoder
+
+logger = logging.getLogger(__name__)
+
+
+class Engine(StrEnum):
+    """The library that computes vectors. AUTO is ONNX on a CPU where the model has an export, else TORCH."""
+
+    AUTO = "auto"
+    ONNX = "onnx"
+    TORCH = "torch"
+
+
+def load_encoder(
+    model: str,
+    pretrained: str | None = None,
+    *,
+    engine: str = Engine.AUTO,
+    device: str = "auto",
+    cache_dir: Path | None = None,
+    allow_download: bool = True,
+) -> CalibratedEncoder:
+    """Load a model by OpenCLIP name and weights tag, or from a folder; the space is the same on each engine.
+
+    Args:
+        model: OpenCLIP name such as "ViT-B-32", or a model folder.
+        pretrained: weights tag or weights file; None for a folder.
+        engine: one of `Engine`.
+        device: "auto", "cpu", "cuda" or "mps". ONNX computes on the CPU only.
+        cache_dir: folder of downloads; None for the hub client's own cache.
+        allow_download: whether weights may be downloaded.
+
+    Raises:
+        InvalidInput: OpenCLIP knows no such name or tag.
+        EncoderUnavailable: the weights or the export are missing, damaged or do not fit, the hub
+            cannot be reached, or the device or PyTorch does not exist.
+    """
+    if engine == Engine.ONNX and device not in ("auto", "cpu"):
+        raise EncoderUnavailable(
+            f"ENCODER_ENGINE=onnx computes on the CPU, and EMBEDDINGS_DEVICE is {device}. Set "
+            "ENCODER_ENGINE=torch for it, or EMBEDDINGS_DEVICE=cpu."
+        )
+    on_cpu = device == "cpu" or (device == "auto" and not may_have_accelerator())
+    if engine == Engine.ONNX or (engine == Engine.AUTO and on_cpu):
+        encoder = _from_export(model, pretrained, cache_dir, is_needed=engine == Engine.ONNX)
+        if encoder is not None:
+            return encoder
+    return _on_torch(model, pretrained, device, cache_dir, allow_download)
+
+
+def load_chosen(
+    model: str,
+    pretrained: str | None,
+    *,
+    bundled: Path,
+    pinned: tuple[str, str] | None,
+    engine: str,
+    device: str,
+    cache_dir: Path | None,
+) -> CalibratedEncoder:
+    """Load the model that `choose_model` chooses.
+
+    When it cannot be loaded, "auto" without a pinned space loads the bundled model. Arguments and
+    errors are those of `choose_model` and `load_encoder`.
+    """
+
+    def load(named: str) -> CalibratedEncoder:
+        chosen, tag = choose_model(
+            named, pretrained, bundled=bundled, pinned=pinned, cache_dir=cache_dir
+        )
+        return load_encoder(chosen, tag, engine=engine, device=device, cache_dir=cache_dir)
+
+    try:
+        return load(model)
+    except EncoderUnavailable as error:
+        # The vectors in the database would be of another model than the bundled one.
+        if model != "auto" or pinned is not None:
+            raise
+        logger.warning("%s The bundled encoder is used instead.", error)
+        return load("bundled")
+
+
+def find_export(model: str, pretrained: str | None, cache_dir: Path | None) -> Export | None:
+    """Return the export of a model; None when it has none.
+
+    Raises:
+        ExportRefused: its manifest cannot be read, or it was made from other weights.
+        EncoderUnavailable: there is no such model folder, or it holds no weights.
+    """
+    folder = model_folder(model)
+    if folder is None:
+        return None
+    export = Export.read(folder)
+    if export is None:
+        return None
+    tag = digest_of(weights_in(folder))
+    if (export.encoder, export.pretrained) != (folder_name(folder), tag):
+        raise ExportRefused(
+            f"The ONNX graphs in {folder} were made from {export.encoder} {export.pretrained}, and "
+            f"the folder holds {folder_name(folder)} {tag}. {REMEDY}"
+        )
+    return export
+
+
+def may_have_accelerator() -> bool:
+    """Return whether PyTorch may find a GPU here, without importing it: that takes seconds and 600 MB."""
+    if packages_missing():
+        return False
+    if sys.platform == "darwin":
+        return platform.machine() == "arm64"
+    return (
+        Path("/dev/nvidiactl").exists() or Path("/dev/kfd").exists() or bool(find_library("cuda"))
+    )
+
+
+def _from_export(
+    model: str, pretrained: str | None, cache_dir: Path | None, *, is_needed: bool
+) -> CalibratedEncoder | None:
+    """Return the encoder of a model's export; None where PyTorch is to be used instead."""
+    try:
+        export = find_export(model, pretrained, cache_dir)
+        if export is not None:
+            from mirada.adapters.encoders.onnx_encoder import OnnxEncoder
+
+            return OnnxEncoder.load(export)
+    except ExportRefused as error:
+        if is_needed or packages_missing():
+            raise
+        logger.warning("%s PyTorch is used instead.", error)
+        return None
+    if is_needed:
+        raise EncoderUnavailable(
+            f"ENCODER_ENGINE=onnx, and {_label(model, pretrained)} has no ONNX graphs: set "
+            "ENCODER_ENGINE=auto."
+        )
+    return None
+
+
+def _on_torch(
+    model: str, pretrained: str | None, device: str, cache_dir: Path | None, allow_download: bool
+) -> OpenClipEncoder:
+    from mirada.adapters.encoders.openclip import OpenClipEncoder
+
+    return OpenClipEncoder.load(
+        model, pretrained, device=device, cache_dir=cache_dir, allow_download=allow_download
+    )
+
+
+def _label(model: str, pretrained: str | None) -> str:
+    return f"{model}/{pretrained}" if pretrained else model

@@ -1,0 +1,181 @@
+"""The image and text encoder of an exported model: ONNX Runtime on the CPU, without PyTorch.
+
+Its space is the one that PyTorch has with the same weights: the vectors are the same.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from mirada.adapters.encoders.cores import own_threads
+from mirada.adapters.encoders.exports import (
+    PROBE_TEXTS,
+    REMEDY,
+    Export,
+    ExportRefused,
+    probe_picture,
+)
+from mirada.adapters.encoders.pixels import PictureSteps, require_rgb
+from mirada.adapters.encoders.tokens import in_rows, tokenizer_of
+from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind, l2_normalise
+from mirada.kernel.errors import EncoderUnavailable, InvalidInput
+from mirada.kernel.images import RgbImage
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+logger = logging.getLogger(__name__)
+
+MAX_PICTURES = 16
+"""Pictures per run; more is no faster on a CPU and takes memory."""
+MAX_TEXTS = 4
+"""Texts per run. Sixteen at once take longer than four times four."""
+
+
+class OnnxEncoder:
+    """Both towers of one exported model. Thread-safe: one run of each tower at a time.
+
+    Attributes:
+        space: the space of every vector of both towers.
+        device: "cpu".
+        input_side_px: longer side of the network's input, in pixels.
+        logit_scale: factor from cosine to logit, > 0.
+        logit_bias: summand of the logit; 0 for models trained with a softmax.
+    """
+
+    device = "cpu"
+
+    def __init__(self, export: Export, threads: int | None = None) -> None:
+        """Load the graphs, and compare what they give with the export's probe.
+
+        Args:
+            export: the graphs and what is known of them.
+            threads: of the image tower; None for this process's share of the cores.
+
+        Raises:
+            ExportRefused: a file is damaged or foreign, or a vector is not PyTorch's.
+        """
+        export.require_whole()
+        self._steps = PictureSteps(export.preprocessing)
+        self._tokenizer = tokenizer_of(export.tokenizer, export.folder)
+        # A query is short: a second thread gains little, and waits for its core beside busy neighbours.
+        self._text = _Graph(export, export.text_graph, 2, threads=1, most=MAX_TEXTS)
+        self._image = _Graph(
+            export, export.image_graph, 4, threads=threads or own_threads(), most=MAX_PICTURES
+        )
+        self._is_trimmed = export.is_trimmed and self._text.length is None
+        self.input_side_px = max(self._steps.height, self._steps.width)
+        self.logit_scale, self.logit_bias = export.logit_scale, export.logit_bias
+        self.space = EmbeddingSpace(
+            kind=SpaceKind.IMAGE,
+            encoder=export.encoder,
+            pretrained=export.pretrained,
+            preprocessing=self._steps.version,
+            dimension=export.dimension,
+        )
+        try:
+            probed = self.encode_texts(PROBE_TEXTS), self.encode_images([probe_picture()])
+        except EncoderUnavailable as error:
+            raise ExportRefused(
+                f"The ONNX graphs in {export.folder} fail ({error}). {REMEDY}"
+            ) from error
+        export.require_agreement(*probed)
+
+    @classmethod
+    def load(cls, export: Export, threads: int | None = None) -> Self:
+        """Return the encoder of an export, and say so in the log; arguments and errors as above."""
+        encoder = cls(export, threads)
+        logger.info("Encoder %s is ready on ONNX Runtime.", encoder.space.name)
+        return encoder
+
+    def encode_images(self, images: Sequence[RgbImage]) -> Matrix:
+        """Return (n, d) float32 unit rows; see `ports.ImageEncoder`."""
+        require_rgb(images)
+        most = self._image.most
+        batches = [images[at : at + most] for at in range(0, len(images), most)]
+        return self._joined([self._image.run(self._steps(batch)) for batch in batches])
+
+    def encode_texts(self, texts: Sequence[str]) -> Matrix:
+        """Return (n, d) float32 unit rows; see `ports.TextEncoder`."""
+        tokens = self._tokenizer(list(texts))
+        # Texts of like length together: a run computes all of its rows at the longest one's length.
+        order = sorted(range(len(tokens)), key=lambda place: len(tokens[place]))
+        most = self._text.most
+        vectors = np.empty((len(tokens), self.space.dimension), dtype=np.float32)
+        for at in range(0, len(order), most):
+            places = order[at : at + most]
+            rows = [tokens[place] for place in places]
+            full = self._text.length or self._tokenizer.context_length
+            length = max(map(len, rows)) if self._is_trimmed else full
+            vectors[places] = self._text.run(in_rows(rows, length, self._tokenizer.pad_id))
+        return vectors
+
+    def _joined(self, batches: list[Matrix]) -> Matrix:
+        empty = np.empty((0, self.space.dimension), dtype=np.float32)
+        return np.concatenate([empty, *batches])
+
+
+class _Graph:
+    """One graph, loaded.
+
+    Attributes:
+        most: rows of a run.
+        length: the one length of rows that it takes; None for any.
+    """
+
+    def __init__(self, export: Export, name: str, rank: int, *, threads: int, most: int) -> None:
+        """Load a graph whose input has `rank` axes; raises ExportRefused."""
+        self._lock = threading.Lock()
+        try:
+            self._session = _session(str(export.folder / name), threads)
+            (taken,) = self._session.get_inputs()
+            rows = taken.shape[0] if len(taken.shape) == rank else 0
+            if len(self._session.get_outputs()) != 1 or (isinstance(rows, int) and rows != 1):
+                raise ValueError("it is not the tower that it should be")
+        except Exception as error:  # The runtime raises exceptions of its own that share no base.
+            raise ExportRefused(
+                f"{export.folder / name} is not a graph that ONNX Runtime can load "
+                f"({_first_line(error)}). {REMEDY}"
+            ) from error
+        self._input = taken.name
+        self._type = np.int32 if "int32" in taken.type else None
+        self.most = 1 if rows == 1 else most
+        self.length = taken.shape[1] if isinstance(taken.shape[1], int) else None
+
+    def run(self, rows: Any) -> Matrix:
+        """Return the unit vectors of (n, ...) rows, n at most `most`.
+
+        Raises:
+            EncoderUnavailable: the runtime fails, or a vector has no direction.
+        """
+        taken = rows if self._type is None else rows.astype(self._type)
+        try:
+            with self._lock:
+                (vectors,) = self._session.run(None, {self._input: taken})
+            return l2_normalise(np.asarray(vectors, dtype=np.float32))
+        except InvalidInput as error:
+            raise EncoderUnavailable(f"The encoder failed on cpu: {error}") from error
+        except Exception as error:  # As above; out of memory is one of them.
+            raise EncoderUnavailable(f"The encoder failed on cpu: {_first_line(error)}") from error
+
+
+def _session(path: str, threads: int) -> onnxruntime.InferenceSession:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Threads that wait by spinning take the cores of whoever they wait for.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -59,6 +59,8 @@ COMMON_SHARE = 0.05
 LANGUAGES = 3
 """Of probe_things.json; the first is English."""
 STRANGER_SIDE_PX = 96
+TEXTS_AT_ONCE = 64
+"""More would fill the encoder's queue, and searches would be refused meanwhile."""
 
 Progress = Callable[[int, int | None], None]
 
@@ -193,7 +195,15 @@ def _of_texts(
 def _probes(encoder: TextEncoder) -> tuple[Matrix, npt.NDArray[np.int64]]:
     things = probe_things()
     texts = [name for names in things for name in names]
-    return encoder.encode_texts(texts), np.repeat(np.arange(len(things)), LANGUAGES)
+    return _encoded(encoder, texts), np.repeat(np.arange(len(things)), LANGUAGES)
+
+
+def _encoded(encoder: TextEncoder, texts: Sequence[str]) -> Matrix:
+    """Return (n, d), n > 0: a few texts at a time, so that others get their turns."""
+    starts = range(0, len(texts), TEXTS_AT_ONCE)
+    return np.concatenate(
+        [encoder.encode_texts(texts[start : start + TEXTS_AT_ONCE]) for start in starts]
+    )
 
 
 def _own_finds(
@@ -217,7 +227,7 @@ def _own_finds(
     if not asked:
         return np.empty(0)
     words = [frozenset(words_of_query(bodies[text_id])) for text_id in vectors]
-    scores = encoder.encode_texts(list(asked)) @ np.stack(list(vectors.values())).T
+    scores = _encoded(encoder, list(asked)) @ np.stack(list(vectors.values())).T
     has_words = np.array([[needed <= each for each in words] for needed in asked.values()])
     best = np.where(has_words, scores, -np.inf).max(axis=1)
     return np.asarray(best[np.isfinite(best)], dtype=np.float64)

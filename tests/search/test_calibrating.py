@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -11,9 +11,12 @@ import pytest
 from benchmarks.demo_set import ROOT
 from benchmarks.verdict import empty_pictures, nonsense
 from benchmarks.verdict_set import Shelf, all_stickers, is_of, shelf_in
+from mirada.adapters.encoders.batching import MAX_WAITING, BatchingEncoder
+from mirada.db import spaces
 from mirada.db.calibration_models import measured_of
 from mirada.kernel.audience import Audience, Scope
 from mirada.kernel.calibration import Scale
+from mirada.kernel.embeddings import Matrix
 from mirada.kernel.keywords import words_of_query
 from mirada.kernel.similarity import QueryForm, Verdict
 from mirada.runtime import Runtime
@@ -44,6 +47,24 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
     found = shelf_in(tmp_path_factory.mktemp("shelf"), STICKERS, "en")
     yield found
     found.runtime.close()
+
+
+def test_measuring_leaves_room_in_the_encoder_for_those_who_search(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode_texts, calls = BatchingEncoder.encode_texts, list[int]()
+
+    def counted(encoder: BatchingEncoder, texts: Sequence[str]) -> Matrix:
+        calls.append(len(texts))
+        return encode_texts(encoder, texts)
+
+    monkeypatch.setattr(BatchingEncoder, "encode_texts", counted)
+    with shelf.runtime.reading() as session:
+        space_ids = [row.id for row in spaces.searched_spaces(session)]
+    assert sum(calibrate(shelf.runtime, space_id) for space_id in space_ids) >= 2
+    assert sum(calls) > len(probe_things())
+    # Two spaces may be measured at once, and the library is embedded meanwhile.
+    assert max(calls) <= MAX_WAITING / 4
 
 
 def asked_all(shelf: Shelf, text: str) -> bool:

@@ -110,7 +110,8 @@ REQUEST_BODY = {
 def search_images() -> Any:
     """Best first, among the images the caller may see.
 
-    Send exactly one of text, image_id, vector, query (as JSON) and file (as multipart/form-data). A
+    Send exactly one of text, image_id, picture (one that is kept to ask with), vector and query, as
+    JSON, or a file as multipart/form-data, where text, image_id and query can be sent as well. A
     `query` has several parts with weights. Those above 0 are blended, each by how far it stands
     out; what stands out as like a part below 0 loses similarity, and moves down. A text with
     `"syntax": "signs"` is such a query: `cat -dog "red hat"`. Images that a query names are no results.

@@ -223,8 +223,7 @@ def _detail(
     if status == 413:
         return _what_is_too_large()
     if messages:
-        first = _first_message(messages)[: 2 * SHOWN_CHARACTERS]
-        return "The request does not make sense as it stands: " + first
+        return f"The request does not make sense as it stands: {first_message(messages)}"
     return error.description or HTTPStatus(status).phrase
 
 
@@ -243,15 +242,19 @@ def _what_is_too_large() -> str:
     )
 
 
-def _first_message(messages: Any, path: str = "") -> str:
-    """Return "field: message" for the first leaf of nested field errors."""
+def first_message(messages: Any) -> str:
+    """Return "field: message" for the first leaf of nested field errors, without what is too long."""
+    return _first_leaf(messages)[: 2 * SHOWN_CHARACTERS]
+
+
+def _first_leaf(messages: Any, path: str = "") -> str:
     if isinstance(messages, Mapping):
         for name, inner in messages.items():
             here = str(name) if name in _LOCATIONS or name == "_schema" else f"{path}{name}."
             here = path if name in _LOCATIONS or name == "_schema" else here
-            return _first_message(inner, here)
+            return _first_leaf(inner, here)
     if isinstance(messages, list) and messages:
-        return _first_message(messages[0], path)
+        return _first_leaf(messages[0], path)
     return f"{path.rstrip('.')}: {messages}" if path else str(messages)
 
 

@@ -9,6 +9,7 @@ import marshmallow as ma
 from marshmallow import validate
 
 from mirada.kernel.errors import InvalidInput
+from webapp.http.errors import first_message
 from webapp.schemas.fusion import SearchedSchema
 from webapp.schemas.replies import ReplySchema
 from webapp.schemas.search import SEARCH_EXAMPLE, SearchSchema
@@ -85,7 +86,7 @@ def loaded_queries(
             given[place] = (schema.load(raw), raw)
         except ma.ValidationError as error:
             wrong[place] = InvalidInput(
-                "The search does not make sense as it stands; see its errors.",
+                f"The search does not make sense as it stands: {first_message(error.messages_dict)}",
                 fields=error.messages_dict,
             )
     return given, wrong

@@ -208,6 +208,20 @@ def test_a_cursor_of_another_search_is_refused(gallery: Gallery, arc: list[int])
         assert_problem(response, 422, "invalid_input")
 
 
+def test_a_cursor_with_half_a_search_says_what_it_comes_with(
+    gallery: Gallery, arc: list[int]
+) -> None:
+    cursor = cursor_in(first(gallery, vector=on_arc(0), limit=4))
+    for reply in (
+        gallery.client.post(SEARCH, json={"cursor": cursor, "explain": True}),
+        gallery.client.post(SEARCH, json={"cursor": cursor, "filter": {"kind": "still"}}),
+        gallery.get(f"{SEARCH}?cursor={cursor}&kind=still"),
+    ):
+        problem = assert_problem(reply, 422, "invalid_input")
+        assert [*problem["errors"]] == ["cursor"]
+        assert problem["detail"].startswith("Send the cursor alone")
+
+
 def test_a_cursor_may_come_with_its_own_search(gallery: Gallery, arc: list[int]) -> None:
     query = {"vector": on_arc(0), "limit": 4, "threshold": 0.5}
     body = first(gallery, **query)

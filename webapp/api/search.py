@@ -22,7 +22,7 @@ from webapp.http.current import current_runtime
 from webapp.http.errors import told_problem
 from webapp.http.json_replies import ready
 from webapp.http.paging import Reply, with_next
-from webapp.http.query_parts import parts_of
+from webapp.http.query_parts import asks_anything, parts_of
 from webapp.http.rest import (
     LINK_HEADER,
     MIN_CHANGE_SEQ,
@@ -110,8 +110,8 @@ REQUEST_BODY = {
 def search_images() -> Any:
     """Best first, among the images the caller may see.
 
-    Send exactly one of text, image_id, picture (one that is kept to ask with), vector and query, as
-    JSON, or a file as multipart/form-data, where text, image_id and query can be sent as well. A
+    Send exactly one of text, image_id, picture (one that you keep to ask with), vector and query, as
+    JSON; or a file, as multipart/form-data. A
     `query` has several parts with weights. Those above 0 are blended, each by how far it stands
     out; what stands out as like a part below 0 loses similarity, and moves down. A text with
     `"syntax": "signs"` is such a query: `cat -dog "red hat"`. Images that a query names are no results.
@@ -224,6 +224,9 @@ def _answered(
         return pages.first_page(runtime, request_of(query, asked), pager)
     # Whoever sends the search again with its cursor learns where it is another one.
     is_alone = sent.keys() <= {"cursor", "k", "limit"}
+    if not is_alone and not asks_anything(query):
+        message = "Send the cursor alone, with another limit, or with the very search that gave it."
+        raise InvalidInput(message, fields={"cursor": [message]})
     accepts = any_search if is_alone else pages.same_search(request_of(query, asked))
     return pages.next_page(runtime, query["cursor"], pager, accepts, query["k"] or query["limit"])
 

@@ -18,6 +18,11 @@ QUESTIONS = ("text", "image_id", "picture", "vector", "file", "query")
 KINDS = {"text": QueryKind.TEXT, "image_id": QueryKind.IMAGE_ID, "vector": QueryKind.VECTOR}
 
 
+def asks_anything(fields: Mapping[str, Any]) -> bool:
+    """Return whether there is a question among the fields of a search."""
+    return any(fields.get(name) is not None for name in QUESTIONS)
+
+
 def parts_of(fields: Mapping[str, Any]) -> tuple[Part, ...]:
     """Return what a search asks with, from the fields of `SearchSchema`.
 

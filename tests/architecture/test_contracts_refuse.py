@@ -53,6 +53,10 @@ def test_the_tree_as_it_is_keeps_them(tree: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "line", "said"),
     [
+        ("mirada/groups/grouping.py", "import torch", "torch"),
+        ("mirada/adapters/encoders/onnx_encoder.py", "from open_clip import tokenize", "open_clip"),
+        ("mirada/adapters/encoders/engines.py", "if TYPE_CHECKING:\n    import torch", "torch"),
+        ("workers/attempt.py", "import transformers", "transformers"),
         ("mirada/search/by_vector.py", "from flask import request", "flask"),
         (
             "mirada/search/by_vector.py",

@@ -1,14 +1,16 @@
 # Mirada's web server and worker in one image; docker-compose.yml chooses the command.
-# Size: about 6 GB, nearly all of it PyTorch with the CUDA libraries its Linux package depends on.
+# Size: about 0.7 GB, which serves the bundled model, and others' exported graphs, on a CPU.
+# --build-arg REQUIREMENTS=requirements.txt adds PyTorch, for any model and for a GPU: about 6 GB.
 
 FROM python:3.12-slim-bookworm AS packages
+ARG REQUIREMENTS=requirements-light.txt
 WORKDIR /build
 RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
-COPY dev/installer.txt requirements.txt ./
+COPY dev/installer.txt requirements-light.txt requirements.txt ./
 RUN pip install --no-cache-dir --disable-pip-version-check --require-hashes -r installer.txt \
     && uv pip install --no-cache --python /opt/venv/bin/python --compile-bytecode \
-        --require-hashes -r requirements.txt
+        --require-hashes -r "$REQUIREMENTS"
 
 FROM python:3.12-slim-bookworm
 RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin mirada \

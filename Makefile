@@ -1,7 +1,7 @@
 # The index of commands. `make` alone lists them; what each does is in dev/.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-quick test-all check format bench bench-search eval eval-encoder lock clean
+.PHONY: help run demo test test-quick test-light test-all check format bench bench-search eval eval-encoder lock clean
 
 PYTHON := .venv/bin/python
 ARGS ?=
@@ -9,11 +9,11 @@ ARGS ?=
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: ## Install what is needed and serve at http://127.0.0.1:8000 (PORT and DATA_DIR are honoured)
+run: ## Install what is needed and serve at http://127.0.0.1:8000 (PORT, DATA_DIR; FULL=1 with PyTorch)
 	@dev/run.sh
 
 demo: ## Put the bundled stickers into the running server, then say what to search for
-	@dev/install.sh requirements.txt
+	@dev/install.sh requirements-light.txt
 	@$(PYTHON) dev/demo.py $(ARGS)
 
 test: ## Install what the tests need, servers included, and run all but the longest drills (ARGS="-k word")
@@ -21,6 +21,9 @@ test: ## Install what the tests need, servers included, and run all but the long
 
 test-quick: ## Run the quick tests: no servers, no browser, about a minute in all (ARGS="tests/search")
 	@dev/test.sh quick $(ARGS)
+
+test-light: ## Run the main path in a clone of its own, without PyTorch, as `make run` installs it
+	@dev/test.sh light $(ARGS)
 
 test-all: ## Run every test, drills of minutes included, and those of MariaDB on three servers
 	@dev/test.sh all $(ARGS)

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Install what the tests need and run them: dev/test.sh quick|most|all, then arguments for pytest.
+# Install what the tests need and run them: dev/test.sh quick|most|light|all, then arguments for pytest.
 # Without arguments two processes share the work; with them one does it, unless they say -n 2.
 # "all" without arguments runs the tests of MariaDB twice more: on a newer server and on one whose settings
 # are all unlike ours (pytest --mariadb=newer, --mariadb=hostile).
 set -euo pipefail
 cd "$(dirname "$0")/.."
-which=${1:?quick, most or all}
+which=${1:?quick, most, light or all}
 shift
 dev/install.sh requirements-dev.txt
 [ "$which" = quick ] || dev/servers.sh
@@ -13,12 +13,13 @@ dev/install.sh requirements-dev.txt
 # Processes that tests start would compile the project's modules again, each of them, at every start.
 export PYTHONDONTWRITEBYTECODE=
 case $which in
-quick) chosen=(-m "not (slow or drill or mariadb or postgresql or redis or browser)") ;;
-most) chosen=(-m "not drill") ;;
+quick) chosen=(-m "not (slow or drill or light or mariadb or postgresql or redis or browser)") ;;
+most) chosen=(-m "not (drill or light)") ;;
+light) chosen=(-m light) ;;
 all) chosen=() ;;
-*) echo "dev/test.sh: quick, most or all, not $which" >&2 && exit 2 ;;
+*) echo "dev/test.sh: quick, most, light or all, not $which" >&2 && exit 2 ;;
 esac
-[ $# -gt 0 ] || chosen+=(-n 2)
+[ $# -gt 0 ] || [ "$which" = light ] || chosen+=(-n 2)
 if [ "$which" != all ] || [ $# -gt 0 ]; then
     exec .venv/bin/python -m pytest "${chosen[@]}" "$@"
 fi

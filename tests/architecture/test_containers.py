@@ -6,11 +6,13 @@ import json
 import os
 import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from mirada.adapters.encoders import pytorch
 from mirada.config import PROJECT_ROOT, Settings
 
 COMPOSE: dict[str, Any] = yaml.safe_load((PROJECT_ROOT / "docker-compose.yml").read_text())
@@ -86,6 +88,30 @@ def test_only_the_gpu_profile_asks_for_a_gpu(service: str) -> None:
     if asked:
         devices = SERVICES[service]["deploy"]["resources"]["reservations"]["devices"]
         assert devices == [{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}]
+
+
+@pytest.mark.parametrize("service", [*MIRADA, "embed"])
+def test_only_an_image_for_a_gpu_holds_pytorch(service: str) -> None:
+    is_gpu = service.endswith("-gpu")
+    chosen = SERVICES[service]["build"]["args"]["REQUIREMENTS"]
+    name = "requirements.txt" if is_gpu else "requirements-light.txt"
+    assert _as_compose_reads(chosen, {}) == name
+    # One name for two sets would let whichever was built last serve both.
+    assert SERVICES[service]["image"] == ("mirada-gpu" if is_gpu else "mirada")
+    assert re.findall(r"^ARG (.+)$", DOCKERFILE, re.MULTILINE) == [
+        "REQUIREMENTS=requirements-light.txt"
+    ]
+    assert '--require-hashes -r "$REQUIREMENTS"' in DOCKERFILE
+
+
+def test_what_a_model_without_pytorch_says_builds_the_image_with_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(pytorch, "_INSTALLER", tmp_path / "install.sh")
+    told = re.match(r"`(\w+)=(\S+) docker compose build` ", pytorch.how_to_install())
+    assert told is not None
+    chosen = SERVICES["web"]["build"]["args"]["REQUIREMENTS"]
+    assert _as_compose_reads(chosen, dict([told.groups()])) == "requirements.txt"
 
 
 def test_the_queue_is_kept_and_evicts_nothing() -> None:

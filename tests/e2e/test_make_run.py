@@ -2,95 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
-import signal
 import socket
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx2
 import pytest
 
 from mirada.config import BUNDLED_MODEL_DIR
-from testing.deployment import ROOT, free_port, wait_until
+from testing.deployment import ROOT, wait_until
+from testing.make_run import Terminal
 from testing.pictures import picture
 from testing.servers.process import missing
-
-READY_WITHIN_S = 90
-"""Loading torch on two busy cores takes up to half of this."""
-
-
-class Terminal:
-    """`make run` in a process group of its own, as a shell would start it."""
-
-    def __init__(self, folder: Path, **settings: str) -> None:
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.log = folder / f"terminal-{self.port}.log"
-        keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        environment = keep | {
-            "MIRADA_ENV_FILE": os.devnull,
-            "DATA_DIR": str(folder / "data"),
-            "FAISS_INDEX_DIR": str(folder / "faiss_indexes"),
-            "PORT": str(self.port),
-            "CLIP_MODEL": "bundled",
-            # The test's own environment is installed already, wherever it lies.
-            "VIRTUAL_ENV": sys.prefix,
-        }
-        with self.log.open("wb") as sink:
-            self.process = subprocess.Popen(
-                ["make", "--no-print-directory", "run"],
-                cwd=ROOT,
-                env=environment | settings,
-                stdin=subprocess.DEVNULL,
-                stdout=sink,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    def wait_until_ready(self) -> float:
-        """Return how many seconds it took."""
-        started = time.monotonic()
-        wait_until(
-            lambda: re.search(r"^Ready: ", self.output, re.MULTILINE) or self.has_ended,
-            timeout_s=READY_WITHIN_S,
-            what=f"a line that says Ready:\n{self.output[-3000:]}",
-        )
-        assert not self.has_ended, self.output[-3000:]
-        return time.monotonic() - started
-
-    def press_ctrl_c(self) -> int:
-        """Signal the whole group, as a terminal does; return make's exit status."""
-        os.killpg(self.process.pid, signal.SIGINT)
-        return self.process.wait(30)
-
-    def kill(self) -> None:
-        if self.group:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-    @property
-    def has_ended(self) -> bool:
-        return self.process.poll() is not None
-
-    @property
-    def output(self) -> str:
-        return self.log.read_text(errors="replace")
-
-    @property
-    def group(self) -> list[str]:
-        """The processes that are still in the group."""
-        found = subprocess.run(
-            ["ps", "-o", "args=", "-g", str(self.process.pid)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return [line for line in found.stdout.splitlines() if "defunct" not in line]
 
 
 @pytest.fixture(autouse=True)

@@ -35,7 +35,7 @@ format: ## Format the code and mend what the linter can
 	@dev/install.sh requirements-dev.txt
 	@.venv/bin/ruff check --fix --quiet . ; .venv/bin/ruff format .
 
-bench: ## Measure encoder, rebuild, search, HTTP and ingest as ratios to the bare libraries (ARGS="search")
+bench: ## Measure encoder, rebuild, search, HTTP and intake as ratios to the bare libraries (ARGS="search")
 	@dev/bench.sh $(ARGS)
 
 bench-search: ## Compare our search with faiss, hnswlib, usearch and pgvector; writes docs/benchmarks.md

@@ -44,6 +44,13 @@ class LeasedAttempt:
         self._limit = time_limit
 
     @property
+    def context(self) -> dict[str, object]:
+        """The fields of every line of the log about the job."""
+        context: dict[str, object] = {"job_id": self.job.id, "kind": self.job.kind}
+        request_id = self.job.request_id
+        return context if request_id is None else context | {"request_id": request_id}
+
+    @property
     def age_s(self) -> float:
         """Seconds since the claim."""
         return time.monotonic() - self._began_at

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import dramatiq
 import redis
 from dramatiq.brokers.redis import RedisBroker
@@ -58,9 +60,12 @@ def waiting_messages(broker: RedisBroker) -> int:
 def declare(broker: dramatiq.Broker, runner: JobRunner) -> None:
     """Register an actor with the broker for each kind that the runner knows."""
 
-    def run(job_id: int) -> None:
-        # Returns nothing: Dramatiq warns of every result that no middleware takes.
-        runner.run(job_id)
+    def answering(kind: str) -> Callable[[int], None]:
+        def run(job_id: int) -> None:
+            # Returns nothing: Dramatiq warns of every result that no middleware takes.
+            runner.answer(job_id, kind)
+
+        return run
 
     for name in runner.kinds:
-        dramatiq.actor(run, actor_name=name, queue_name=QUEUE, broker=broker)
+        dramatiq.actor(answering(name), actor_name=name, queue_name=QUEUE, broker=broker)

@@ -8,10 +8,11 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 
 from mirada.background import Loop
-from mirada.jobs import sweep
+from mirada.jobs import batches, sweep
 from mirada.runtime import Runtime
 from workers.doorbell import InProcessDoorbell
 from workers.runner import JobRunner
@@ -44,11 +45,13 @@ class InProcessWorker:
         self._runner = runner or JobRunner(runtime)
         self._sweeper = Sweeper(runtime)
         count = threads or runtime.settings.worker_threads
-        self._due: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        # A job's id, or the name of a kind of which batches are due.
+        self._due: queue.SimpleQueue[int | str | None] = queue.SimpleQueue()
         self._capacity = 4 * count
         self._lock = threading.Lock()
         self._taken: set[int] = set()
         self._resting: dict[int, float] = {}
+        self._called: Counter[str] = Counter()
         self._former_doorbell = runtime.doorbell
         self._has_encoder = False
         self._dispatcher = Loop(
@@ -93,12 +96,18 @@ class InProcessWorker:
         with self._lock:
             room = self._capacity - len(self._taken)
             busy = len(self._taken) + len(self._resting)
-        if room <= 0:
-            return
+        batched = self._runner.batched
         with self._runtime.reading() as session:
-            due = sweep.due_jobs(session, limit=room + busy)
+            due = sweep.due_jobs(session, limit=room + busy, batched=batched) if room > 0 else []
+            batch_kinds = [kind for kind in batched if batches.due(session, kind, 1)]
         now = time.monotonic()
         with self._lock:
+            for kind in batch_kinds:
+                # Where no place is free, whoever works there is told to look again.
+                wanted = max(1, self._runner.free_lanes(kind)) - self._called[kind]
+                for _ in range(wanted):
+                    self._called[kind] += 1
+                    self._due.put(kind)
             self._resting = {job: until for job, until in self._resting.items() if until > now}
             for job in due:
                 if len(self._taken) >= self._capacity:
@@ -109,12 +118,17 @@ class InProcessWorker:
 
     def _work(self) -> None:
         # None is put once for each thread when the work is to end.
-        for job_id in iter(self._due.get, None):
-            was_run = self._runner.run(job_id)
+        while (due := self._due.get()) is not None:
+            if isinstance(due, str):
+                with self._lock:
+                    self._called[due] -= 1
+                self._runner.run_batches(due)
+                continue
+            was_run = self._runner.run(due)
             with self._lock:
-                self._taken.discard(job_id)
+                self._taken.discard(due)
                 if not was_run:
-                    self._resting[job_id] = time.monotonic() + REST_S
+                    self._resting[due] = time.monotonic() + REST_S
                 is_low = len(self._taken) <= self._capacity // 2
             if is_low:
                 self._dispatcher.wake()

@@ -372,6 +372,10 @@ class Job(Numbered, Dated, Base):
     state: Mapped[str] = mapped_column(String(12), default=JobState.QUEUED)
     attempts: Mapped[int] = mapped_column(Integer, default=0)
     crashes: Mapped[int] = mapped_column(Integer, default=0)
+    batch_size: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
+    """How many jobs were claimed together for the last attempt, this one included."""
+    is_suspect: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
+    """An attempt ended without a word, its own or a batch's: from then on it is tried alone."""
     progress_done: Mapped[int] = mapped_column(BigInteger, default=0)
     progress_total: Mapped[int | None] = mapped_column(BigInteger)
     next_run_at_ms: Mapped[int] = mapped_column(BigInteger)

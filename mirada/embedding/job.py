@@ -11,13 +11,13 @@ from sqlalchemy.orm import Session
 from mirada.db import spaces
 from mirada.db.contents import lock_content
 from mirada.db.models import Job
-from mirada.embedding import embed
+from mirada.embedding import embed, reading
 from mirada.embedding.palette import Colour, palette_of
+from mirada.embedding.together import create_embeddings_together
 from mirada.jobs import attempts, ledger
 from mirada.jobs.kinds import Attempt, Kind, RetryPolicy, SubjectRules, TimeLimit
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, Vector
-from mirada.kernel.errors import MiradaError, NotFound, Unavailable
-from mirada.kernel.images import RgbImage
+from mirada.kernel.errors import MiradaError, NotFound
 from mirada.runtime import Runtime
 
 CREATE_EMBEDDINGS = "create_embeddings_task"
@@ -144,7 +144,7 @@ def _read_picture(runtime: Runtime, attempt: Attempt, subject: embed.Subject) ->
     if subject.storage_key is None:
         return _Picture()
     try:
-        pixels = _pixels(runtime, subject.content_id, subject.storage_key)
+        pixels = reading.pixels(runtime, subject.content_id, subject.storage_key)
     except MiradaError as error:
         if not subject.has_vector:
             raise
@@ -157,19 +157,6 @@ def _read_picture(runtime: Runtime, attempt: Attempt, subject: embed.Subject) ->
     colours = palette_of(pixels)
     vector = None if subject.has_vector else runtime.encoder.encode_images([pixels])[0]
     return _Picture(vector, colours)
-
-
-def _pixels(runtime: Runtime, content_id: int, storage_key: str) -> RgbImage | None:
-    """Return a stored picture as the encoder takes it; None when it was deleted meanwhile."""
-    try:
-        path = runtime.image_store.path(storage_key)
-        return runtime.decoder.decode(path, min_side_px=2 * runtime.encoder.input_side_px)
-    except NotFound as error:
-        with runtime.reading() as session:
-            if not embed.is_stored(session, content_id, storage_key):
-                return None
-        # The row is there and its file is not: a mount that is away comes back, so this is retried.
-        raise Unavailable(error.detail) from error
 
 
 def _embed_prompts(runtime: Runtime, subject: embed.Subject) -> _Prompts:
@@ -228,4 +215,5 @@ KIND = Kind(
     # of their own: 30 s of decoding in a child process, 120 s of waiting for the encoder.
     TimeLimit(soft_s=120.0, hard_s=180.0),
     SubjectRules(lock=lock_content, give_up=embed.fail_images, retry=embed.await_images),
+    together=create_embeddings_together,
 )

@@ -2,7 +2,8 @@
 
 A job is claimed by one conditional UPDATE on the database's own clock, and that claim is committed
 before the work begins: what ends without a finishing write is thereby known to have crashed. A
-finishing write carries the attempt's token, so one that was given up for lost changes nothing.
+finishing write carries the attempt's token, so one that was given up for lost changes nothing. Jobs
+that are claimed together are in `mirada.jobs.batches`; a crash counts for one that was alone.
 Lock order: a job's content comes before the job's row, see `mirada.db.models`.
 """
 
@@ -15,12 +16,16 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    Integer,
     Update,
     and_,
     bindparam,
     case,
+    false,
+    not_,
     or_,
     select,
+    true,
     update,
 )
 from sqlalchemy.orm import Session
@@ -50,14 +55,28 @@ def is_free() -> ColumnElement[bool]:
     )
 
 
-def _claiming(*conditions: ColumnElement[bool]) -> Update:
+def is_unsuspected() -> ColumnElement[bool]:
+    """Return the condition on `jobs` that no attempt of it has ended without a word."""
+    return and_(Job.state == JobState.QUEUED, Job.crashes == 0, Job.is_suspect == false())
+
+
+def claiming(*conditions: ColumnElement[bool]) -> Update:
+    """Return the UPDATE that begins attempts of free jobs: :the_token, :the_size and :the_lease_ms.
+
+    A job that is still running has crashed. Was it in a batch, any member may be to blame: it loses no
+    attempt, and is tried alone from now on.
+    """
+    has_crashed = Job.state == JobState.RUNNING
+    was_in_batch = and_(has_crashed, Job.batch_size > 1)
     return (
         update(Job.__table__)  # type: ignore[arg-type]
-        .where(Job.id == bindparam("the_id"), is_free(), *conditions)
+        .where(is_free(), *conditions)
         # MySQL assigns from left to right and reads what it has just written: state goes last.
         .ordered_values(
-            (Job.crashes, Job.crashes + case((Job.state == JobState.RUNNING, 1), else_=0)),
-            (Job.attempts, Job.attempts + 1),
+            (Job.crashes, Job.crashes + case((was_in_batch, 0), (has_crashed, 1), else_=0)),
+            (Job.attempts, Job.attempts + case((was_in_batch, 0), else_=1)),
+            (Job.is_suspect, case((has_crashed, true()), else_=Job.is_suspect)),
+            (Job.batch_size, bindparam("the_size", type_=Integer)),
             (Job.state, JobState.RUNNING),
             (Job.lease_token, bindparam("the_token")),
             (Job.lease_until_ms, now_ms() + bindparam("the_lease_ms", type_=BigInteger)),
@@ -69,8 +88,9 @@ def _claiming(*conditions: ColumnElement[bool]) -> Update:
 
 
 # Built once: these run for every picture, and building takes longer than running.
-_CLAIM = _claiming(or_(Job.state == JobState.QUEUED, Job.crashes < CRASHES_ALLOWED - 1))
-_CLAIM_UNSUSPECTED = _claiming(Job.state == JobState.QUEUED, Job.crashes == 0)
+_THIS = Job.id == bindparam("the_id")
+_CLAIM = claiming(_THIS, or_(Job.state == JobState.QUEUED, Job.crashes < CRASHES_ALLOWED - 1))
+_CLAIM_UNSUSPECTED = claiming(_THIS, is_unsuspected())
 _FINISH = (
     update(Job.__table__)  # type: ignore[arg-type]
     .where(Job.id == bindparam("the_id"), Job.lease_token == bindparam("the_token"))
@@ -104,13 +124,18 @@ def claim(
         holder: at most 16 characters that begin the token and say which process holds it.
         only_unsuspected: leave jobs alone that have crashed before.
     """
-    token = (holder + secrets.token_hex(16))[:32]
+    token = new_token(holder)
     claimed = count_changed(
         session,
         _CLAIM_UNSUSPECTED if only_unsuspected else _CLAIM,
-        {"the_id": job_id, "the_token": token, "the_lease_ms": lease_s * 1000},
+        {"the_id": job_id, "the_token": token, "the_lease_ms": lease_s * 1000, "the_size": 1},
     )
     return session.get_one(Job, job_id, populate_existing=True) if claimed else None
+
+
+def new_token(holder: str) -> str:
+    """Return a lease token of 32 characters that begins with at most 16 of its holder."""
+    return (holder + secrets.token_hex(16))[:32]
 
 
 def quarantine_if_crashing(session: Session, job_id: int, kinds: Kinds) -> None:
@@ -144,8 +169,7 @@ def quarantine_if_crashing(session: Session, job_id: int, kinds: Kinds) -> None:
 
 def is_suspect(session: Session, job_id: int) -> bool:
     """Return whether a due job has ended an attempt without a word: it may be what kills workers."""
-    crashed = or_(Job.state == JobState.RUNNING, Job.crashes > 0)
-    query = select(Job.id).where(Job.id == job_id, is_free(), crashed)
+    query = select(Job.id).where(Job.id == job_id, is_free(), not_(is_unsuspected()))
     return session.execute(query).first() is not None
 
 

@@ -6,7 +6,7 @@ The work is given an `Attempt`, which `workers` makes. An attempt that ends in a
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -141,6 +141,9 @@ class Kind:
         subject_rules: for the job's subject.
         retried_with: arguments that a retry by hand adds to the job's.
         makes_image: the subject is the image that the job made, which its owner alone is told.
+        together: does several attempts at once and returns those that are left for `work`, one by one.
+            None: jobs of this kind are claimed one by one. What it raises leaves them all, so it
+            writes either nothing of an attempt or, with the attempt's end, everything.
     """
 
     name: str
@@ -150,6 +153,7 @@ class Kind:
     subject_rules: SubjectRules = SubjectRules()
     retried_with: Mapping[str, Any] = field(default_factory=dict)
     makes_image: bool = False
+    together: Callable[[Runtime, Sequence[Attempt]], Sequence[Attempt]] | None = None
 
 
 Kinds = Mapping[str, Kind]

@@ -127,6 +127,7 @@ def queue_afresh(job: Job, now: int) -> None:
     job.state = JobState.QUEUED
     job.next_run_at_ms = now
     job.attempts = job.crashes = job.progress_done = 0
+    job.is_suspect = False
     job.progress_total = job.rung_at_ms = job.started_at_ms = job.finished_at_ms = None
     job.lease_token = job.lease_until_ms = job.last_error = None
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from sqlalchemy import and_, delete, exists, or_, select, update
+from sqlalchemy import and_, delete, exists, not_, or_, select, update
 from sqlalchemy.orm import Session
 
 from mirada.db.idempotency import KEPT_FOR
 from mirada.db.models import IdempotencyKey, Job, JobState, utc_now
 from mirada.db.session import count_changed, now_ms
 from mirada.db.spending_models import CallState, LanguageModelCall
-from mirada.jobs.attempts import is_free
+from mirada.jobs.attempts import is_free, is_unsuspected
 
 MAX_RINGS = 200
 RING_AGAIN_AFTER_S = 60
@@ -31,11 +31,20 @@ class DueJob:
     kind: str
 
 
-def due_jobs(session: Session, limit: int = MAX_RINGS) -> list[DueJob]:
-    """Return jobs that may be claimed now, oldest first; rung or not."""
-    rows = session.execute(
-        select(Job.id, Job.kind).where(is_free()).order_by(Job.next_run_at_ms, Job.id).limit(limit)
-    )
+def due_jobs(
+    session: Session, limit: int = MAX_RINGS, *, batched: Collection[str] = ()
+) -> list[DueJob]:
+    """Return jobs that may be claimed now, oldest first; rung or not.
+
+    Args:
+        session: reads only.
+        limit: at most so many.
+        batched: kinds of which only those are returned that must be tried alone.
+    """
+    query = select(Job.id, Job.kind).where(is_free())
+    if batched:
+        query = query.where(or_(Job.kind.not_in(batched), not_(is_unsuspected())))
+    rows = session.execute(query.order_by(Job.next_run_at_ms, Job.id).limit(limit))
     return [DueJob(job_id, kind) for job_id, kind in rows]
 
 

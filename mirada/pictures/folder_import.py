@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from mirada.db import spaces
 from mirada.embedding.job import CREATE_EMBEDDINGS
+from mirada.jobs.batches import BATCH
 from mirada.kernel.errors import ImageTooLarge, InvalidInput, Unavailable
 from mirada.pictures import folder_scan, intake, left_out
 from mirada.pictures.folder_scan import ImportReport
@@ -222,8 +223,10 @@ class _Batches:
                 self._know(paths_of[picture.sha256])
             else:
                 self.outcome.taken += 1
-            if registered.job_id is not None:
-                self.runtime.doorbell.ring(registered.job_id, CREATE_EMBEDDINGS)
+        due = [registered.job_id for _, registered in written if registered.job_id is not None]
+        # A ring is answered by a batch, so one for each batch will do.
+        for job_id in due[::BATCH]:
+            self.runtime.doorbell.ring(job_id, CREATE_EMBEDDINGS)
 
 
 def patiently(work: Callable[[], Result]) -> Result:

@@ -20,13 +20,14 @@ from sqlalchemy import update
 from mirada.db.models import Job, JobState, Role, User
 from mirada.db.session import Database
 from mirada.embedding.index_rebuild import REBUILD_INDEX
-from mirada.jobs import attempts, ledger
+from mirada.jobs import attempts, batches, ledger
 from mirada.jobs.kinds import RetryPolicy
 from mirada.kernel.errors import Conflict, LeaseLost
 from workers.kinds import KINDS
 
 POLICY = RetryPolicy(max_attempts=2, first_delay_s=1)
 KIND = replace(KINDS[REBUILD_INDEX], retry_policy=POLICY)
+ENDED = (JobState.DONE, JobState.FAILED)
 _numbers = itertools.count()
 
 
@@ -38,6 +39,7 @@ def machine(database: Database) -> type[RuleBasedStateMachine]:
                 self.job_id = ledger.enqueue(session, REBUILD_INDEX, space_id=next(_numbers)).id
             self.state = JobState.QUEUED
             self.errors = self.crashes = 0
+            self.is_suspect = self.is_in_batch = False
             self.token: str | None = None
             self.is_expired = False
             self.late: list[str] = []
@@ -59,7 +61,8 @@ def machine(database: Database) -> type[RuleBasedStateMachine]:
                 assert job is None
                 return
             if self.state == JobState.RUNNING:
-                self.crashes += 1
+                self.is_suspect = True
+                self.crashes += 0 if self.is_in_batch else 1
                 assert self.token is not None
                 self.late.append(self.token)
                 self.token = None
@@ -69,6 +72,21 @@ def machine(database: Database) -> type[RuleBasedStateMachine]:
                     return
             assert job is not None
             self.state, self.token, self.is_expired = JobState.RUNNING, job.lease_token, False
+            self.is_in_batch = False
+
+        @rule()
+        def claim_with_another(self) -> None:
+            with database.transaction() as session:
+                ledger.enqueue(session, REBUILD_INDEX, space_id=next(_numbers))
+                ids = batches.due(session, REBUILD_INDEX, 1_000)
+                took = self.job_id in ids
+                mine = [self.job_id, ids[-1]] if took else ids[-2:]
+                found = batches.claim(session, mine, attempts.LEASE_S)
+            assert took == (self.state == JobState.QUEUED and not self.is_suspect)
+            if took:
+                job = next(job for job in found if job.id == self.job_id)
+                self.state, self.token = JobState.RUNNING, job.lease_token
+                self.is_in_batch, self.is_expired = True, False
 
         @precondition(lambda self: self.state == JobState.RUNNING)
         @rule()
@@ -119,6 +137,7 @@ def machine(database: Database) -> type[RuleBasedStateMachine]:
                         ledger.retry_job(session, self.job_id, viewer, KINDS)
                     return
             self.state, self.errors, self.crashes = JobState.QUEUED, 0, 0
+            self.is_suspect = False
 
         def end(self, state: JobState) -> None:
             assert self.token is not None
@@ -130,6 +149,9 @@ def machine(database: Database) -> type[RuleBasedStateMachine]:
             with database.reading() as session:
                 job = session.get_one(Job, self.job_id)
             assert (job.state, job.crashes) == (self.state, self.crashes)
+            # What crashed with a batch took no attempt away.
+            running = self.state == JobState.RUNNING
+            assert job.attempts - job.crashes <= self.errors + running + (self.state in ENDED)
             assert job.lease_token == self.token
             assert job.attempts <= POLICY.max_attempts + attempts.CRASHES_ALLOWED
 

@@ -12,6 +12,7 @@ from sqlalchemy import update
 
 from mirada.db.models import Job, JobState
 from mirada.jobs import ledger
+from mirada.jobs.batches import BATCH
 from mirada.jobs.kinds import Kind
 from testing.patience import PATIENCE_S, Stopwatch
 from testing.worksite import Site
@@ -104,7 +105,7 @@ def test_stopping_waits_for_what_is_under_way_and_leaves_the_rest_queued(site: S
         time.sleep(0.3)
 
     site.encoder.before = slowly
-    ids = [site.upload(seed).job_id for seed in range(20)]
+    ids = [site.upload(seed).job_id for seed in range(2 * BATCH + 8)]
     workers = InProcessWorker(site.runtime, threads=2)
     workers.start()
     assert began.wait(PATIENCE_S)

@@ -221,6 +221,33 @@ def test_a_picture_that_kills_its_worker_is_quarantined_and_no_other(
         time.sleep(0.05)
     assert worker.end(signal.SIGTERM) == 0
 
-    assert deaths == 3
+    # One with a batch, unless it happened to be alone in it, and three alone.
+    assert deaths in (3, 4)
     assert site.job(poison).state == JobState.QUARANTINED
     assert all(site.job(job_id).crashes <= 1 for job_id in innocent)
+
+
+@pytest.mark.drill
+def test_poison_in_a_batch_is_found_and_costs_the_others_nothing(
+    site: Site, tmp_path: Path
+) -> None:
+    innocent = [site.upload(seed).job_id for seed in range(40)]
+    poison = [site.upload(100 + seed, size=(600, 40)).job_id for seed in range(2)]
+    innocent += [site.upload(seed).job_id for seed in range(40, 80)]
+    watch = Stopwatch()
+    deaths = 0
+    worker = WorkerProcess(site, tmp_path)
+    while site.statuses() != {"READY": 80, "FAILED": 2}:
+        assert not watch.is_over(180), (site.statuses(), worker.log.read_text())
+        if worker.process.poll() is not None:
+            deaths += 1
+            worker = WorkerProcess(site, tmp_path)
+        time.sleep(0.05)
+    assert worker.end(signal.SIGTERM) == 0
+
+    assert {site.job(job_id).state for job_id in poison} == {JobState.QUARANTINED}
+    assert deaths <= 8
+    jobs = [site.job(job_id) for job_id in innocent]
+    assert {job.state for job in jobs} == {JobState.DONE}
+    assert all(job.crashes <= 1 and job.attempts <= 2 for job in jobs)
+    assert site.vectors() == 80

@@ -1,0 +1,95 @@
+"""Embed several new contents at once: two transactions and one batch of the encoder for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from mirada.db import spaces
+from mirada.embedding import embed_many, reading
+from mirada.embedding.embed import Subject
+from mirada.embedding.embed_many import Embedded
+from mirada.embedding.palette import palette_of
+from mirada.jobs import batches
+from mirada.jobs.kinds import Attempt
+from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, Vector
+from mirada.kernel.errors import MiradaError
+from mirada.kernel.images import RgbImage
+from mirada.runtime import Runtime
+
+
+def create_embeddings_together(runtime: Runtime, made: Sequence[Attempt]) -> Sequence[Attempt]:
+    """Embed the contents of these jobs and make their images READY; return the jobs that are left.
+
+    Left is what is no plain new picture: it lacks its palette alone, its bytes cannot be read, or its
+    vector is to be replaced. What this raises leaves all of them.
+    """
+    if not runtime.settings.embeddings_enabled:
+        return made
+    space = runtime.space()
+    by_content = _by_content(made)
+    with runtime.reading() as session:
+        prompt_space_id = spaces.pinned_space_id(session, SpaceKind.PROMPT)
+    with runtime.transaction() as session:
+        subjects = embed_many.begin(session, sorted(by_content), space[0], prompt_space_id)
+    pictures = _read(runtime, by_content, subjects)
+    if not pictures:
+        return made
+    vectors = runtime.encoder.encode_images(list(pictures.values()))
+    embedded = {
+        content_id: Embedded(vector, palette_of(pixels))
+        for (content_id, pixels), vector in zip(pictures.items(), vectors, strict=True)
+    }
+    chosen = [subjects[content_id] for content_id in pictures]
+    prompt_space, prompt_vectors = _embed_prompts(runtime, chosen)
+    for content_id in pictures:
+        by_content[content_id].check()
+    with runtime.transaction() as session:
+        complete = embed_many.store(session, chosen, embedded, space, prompt_space, prompt_vectors)
+        done = [by_content[content_id] for content_id in complete]
+        batches.finish(session, done)
+    finished = {attempt.job.id for attempt in done}
+    return [attempt for attempt in made if attempt.job.id not in finished]
+
+
+def _by_content(made: Sequence[Attempt]) -> dict[int, Attempt]:
+    """Return the attempts at plain new pictures by content; of two at the same one only the first."""
+    found: dict[int, Attempt] = {}
+    for attempt in made:
+        job = attempt.job
+        if job.subject_id is not None and not job.arguments.get("replace", False):
+            found.setdefault(job.subject_id, attempt)
+    return found
+
+
+def _read(
+    runtime: Runtime, by_content: Mapping[int, Attempt], subjects: Mapping[int, Subject]
+) -> dict[int, RgbImage]:
+    """Return the pixels of the pictures that can be read; the others say why when they are alone."""
+    found = {}
+    for content_id, subject in subjects.items():
+        try:
+            by_content[content_id].check()
+            pixels = reading.pixels(runtime, content_id, subject.storage_key or "")
+        except MiradaError:
+            continue
+        if pixels is not None:
+            found[content_id] = pixels
+    return found
+
+
+def _embed_prompts(
+    runtime: Runtime, subjects: Sequence[Subject]
+) -> tuple[tuple[int, EmbeddingSpace] | None, dict[int, Vector]]:
+    """Return the prompt space and the vectors of the subjects' prompts; (None, {}) where none is due.
+
+    Where the text model is away the pictures are stored all the same, and the prompts are left.
+    """
+    texts = {key: body for subject in subjects for key, body in subject.prompts.items()}
+    if not texts and not any(subject.has_due_prompts for subject in subjects):
+        return None, {}
+    try:
+        space, encoder = runtime.space(SpaceKind.PROMPT), runtime.text_encoder
+        vectors = encoder.encode_texts(list(texts.values())) if texts else ()
+    except MiradaError:
+        return None, {}
+    return space, dict(zip(texts, vectors, strict=True))

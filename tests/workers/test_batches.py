@@ -1,0 +1,166 @@
+"""Pictures embedded in batches: few calls of the encoder and few transactions, and each fares alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import event, select, update
+
+from mirada.db.models import Content, Job, JobState
+from mirada.embedding.job import CREATE_EMBEDDINGS
+from mirada.kernel.audience import Audience
+from mirada.kernel.errors import EncoderUnavailable
+from mirada.pictures import images
+from testing.worksite import Site
+from workers.lanes import Lanes
+from workers.runner import JobRunner
+
+
+@pytest.fixture
+def runner(site: Site) -> Iterator[JobRunner]:
+    runner = JobRunner(site.runtime)
+    yield runner
+    runner.stop(0)
+
+
+@pytest.fixture
+def calls(site: Site) -> list[int]:
+    """How many pictures each call of the encoder was given."""
+    found: list[int] = []
+    encode = site.encoder.encode_images
+
+    def counting(pictures: Any) -> Any:
+        found.append(len(pictures))
+        return encode(pictures)
+
+    site.encoder.encode_images = counting  # type: ignore[method-assign]
+    return found
+
+
+def test_many_pictures_take_few_calls_and_few_transactions(
+    site: Site, runner: JobRunner, calls: list[int]
+) -> None:
+    taken = [site.upload(seed) for seed in range(40)]
+    commits: list[object] = []
+    event.listen(site.runtime.database.engine, "commit", commits.append)
+
+    assert runner.run_batches(CREATE_EMBEDDINGS)
+
+    assert calls == [16, 16, 8]
+    assert len(commits) <= 3 * 3 + 8
+    assert site.statuses() == {"READY": 40}
+    assert site.vectors() == 40
+    assert {site.job(one.job_id).state for one in taken} == {JobState.DONE}
+    with site.runtime.reading() as session:
+        palettes = session.execute(select(Content.palette)).scalars().all()
+        changed = session.execute(select(Content.id)).all()
+    assert all(palettes)
+    assert len(changed) == 40
+
+
+def test_a_picture_that_cannot_be_read_fails_alone(site: Site, runner: JobRunner) -> None:
+    taken = [site.upload(seed) for seed in range(6)]
+    with site.runtime.reading() as session:
+        image = images.get_image(session, taken[2].image_id, Audience(site.owner_id))
+        path = site.runtime.image_store.path(image.content.storage_key)
+    path.write_bytes(path.read_bytes()[:60])
+
+    runner.run_batches(CREATE_EMBEDDINGS)
+
+    states = [site.job(one.job_id).state for one in taken]
+    assert states.count(JobState.DONE) == 5
+    broken = site.job(taken[2].job_id)
+    assert (broken.state, broken.attempts) == (JobState.QUEUED, 1)
+    assert "cut off" in str(broken.last_error)
+    assert site.statuses() == {"READY": 5, "PROCESSING": 1}
+
+
+def test_an_encoder_that_fails_is_told_of_every_job(site: Site, runner: JobRunner) -> None:
+    def fail() -> None:
+        raise EncoderUnavailable("The device is on fire.")
+
+    site.encoder.before = fail
+    taken = [site.upload(seed) for seed in range(3)]
+
+    runner.run_batches(CREATE_EMBEDDINGS)
+
+    jobs = [site.job(one.job_id) for one in taken]
+    assert {(job.state, job.attempts, job.crashes) for job in jobs} == {(JobState.QUEUED, 1, 0)}
+    assert {job.last_error for job in jobs} == {"The device is on fire."}
+
+
+def test_a_lost_lease_takes_nothing_from_the_others(site: Site, runner: JobRunner) -> None:
+    taken = [site.upload(seed) for seed in range(4)]
+    lost = taken[1].job_id
+
+    def lose() -> None:
+        with site.runtime.transaction() as session:
+            session.execute(update(Job).where(Job.id == lost).values(lease_token="other"))
+
+    site.encoder.before = lose
+
+    runner.run_batches(CREATE_EMBEDDINGS)
+
+    assert site.job(lost).state == JobState.RUNNING
+    assert site.vectors() == 3
+    assert site.statuses() == {"READY": 3, "PROCESSING": 1}
+
+
+def test_a_picture_deleted_meanwhile_leaves_no_vector(site: Site, runner: JobRunner) -> None:
+    taken = [site.upload(seed) for seed in range(3)]
+    gone = iter([taken[0].image_id])
+
+    def delete() -> None:
+        for image_id in gone:
+            with site.runtime.transaction() as session:
+                images.delete_image(session, image_id, site.owner_id, expected_version=None)
+
+    site.encoder.before = delete
+
+    runner.run_batches(CREATE_EMBEDDINGS)
+
+    assert {site.job(one.job_id).state for one in taken} == {JobState.DONE}
+    assert site.vectors() == 2
+
+
+def test_what_was_embedded_meanwhile_is_not_embedded_again(
+    site: Site, runner: JobRunner, calls: list[int]
+) -> None:
+    taken = [site.upload(seed) for seed in range(3)]
+    assert runner.run(taken[1].job_id or 0)
+    with site.runtime.transaction() as session:
+        session.execute(update(Job).values(state=JobState.QUEUED))
+
+    runner.run_batches(CREATE_EMBEDDINGS)
+
+    assert calls == [1, 2]
+    assert site.statuses() == {"READY": 3}
+    assert {site.job(one.job_id).state for one in taken} == {JobState.DONE}
+
+
+def test_a_ring_for_one_job_is_answered_by_a_batch_and_for_a_suspect_by_itself(
+    site: Site, runner: JobRunner, calls: list[int]
+) -> None:
+    first, second, third = (site.upload(seed).job_id or 0 for seed in range(3))
+    with site.runtime.transaction() as session:
+        session.execute(update(Job).where(Job.id == third).values(is_suspect=True))
+
+    assert runner.answer(first, CREATE_EMBEDDINGS)
+    assert site.job(third).state == JobState.QUEUED
+    assert runner.answer(third, CREATE_EMBEDDINGS)
+    assert not runner.answer(second, CREATE_EMBEDDINGS)
+
+    assert calls == [2, 1]
+    assert site.statuses() == {"READY": 3}
+
+
+def test_no_ring_is_lost_while_all_places_are_taken() -> None:
+    lanes = Lanes(places=1)
+    assert lanes.enter()
+    assert not lanes.enter()
+
+    assert not lanes.leave_if_nobody_rang()
+    assert lanes.leave_if_nobody_rang()
+    assert lanes.free() == 1

@@ -12,6 +12,7 @@ import click
 from console import (
     captions,
     embeddings,
+    evaluate,
     images,
     index,
     installation,
@@ -30,7 +31,10 @@ COMMANDS: tuple[click.Command, ...] = (
     installation.models,
     installation.restored,
     search.search,
-    *(room.group for room in (embeddings, images, captions, index, jobs, labels, usage, users)),
+    *(
+        room.group
+        for room in (embeddings, evaluate, images, captions, index, jobs, labels, usage, users)
+    ),
 )
 
 

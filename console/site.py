@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -69,14 +71,21 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
-        try:
+        with errors_told():
             if not self.makes_database:
                 require_database(_site().settings)
             return super().invoke(ctx)
-        except (DatabaseAway, DatabaseRefused) as error:
-            raise click.ClickException(error.for_operator) from error
-        except MiradaError as error:
-            raise click.ClickException(error.detail) from error
+
+
+@contextmanager
+def errors_told() -> Iterator[None]:
+    """Turn errors of the core into sentences of a command, with exit code 1."""
+    try:
+        yield
+    except (DatabaseAway, DatabaseRefused) as error:
+        raise click.ClickException(error.for_operator) from error
+    except MiradaError as error:
+        raise click.ClickException(error.detail) from error
 
 
 class FirstCommand(Command):

@@ -8,6 +8,7 @@ from mirada.departures import job as departures
 from mirada.drawing import job as drawing
 from mirada.embedding import backfill, index_rebuild, live_recall
 from mirada.embedding import job as embedding
+from mirada.evaluation import job as evaluation
 from mirada.groups import job as groups
 from mirada.jobs.kinds import Kind
 from mirada.search import calibrating, judging
@@ -27,5 +28,6 @@ KINDS: dict[str, Kind] = {
         departures,
         calibrating,
         judging,
+        evaluation,
     )
 }

@@ -67,6 +67,7 @@ def upgrade() -> None:
         sa.Column("model", sa.String(length=201), nullable=False),
         sa.Column("job_id", sa.BigInteger(), nullable=True),
         sa.Column("figures", sa.JSON(), nullable=True),
+        sa.Column("of_queries", sa.JSON(), nullable=True),
         sa.Column("failure", sa.Text(), nullable=True),
         sa.Column("finished_at", UtcDateTime(), nullable=True),
         sa.Column("created_at", UtcDateTime(), nullable=False),

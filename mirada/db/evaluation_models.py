@@ -58,6 +58,7 @@ class EvaluationJudgement(Base):
 class EvaluationReport(Numbered, Dated, Base):
     """The figures of one set in one space; `figures` is None until `finished_at`.
 
+    `of_queries` holds the figures of each query. Lists do not read it, so it is a column of its own.
     The space is named and is not a foreign key: a report outlives the vectors that it measured.
     """
 
@@ -72,5 +73,6 @@ class EvaluationReport(Numbered, Dated, Base):
     model: Mapped[str] = mapped_column(String(201))
     job_id: Mapped[int | None] = mapped_column(BigInteger)
     figures: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    of_queries: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
     failure: Mapped[str | None] = mapped_column(Text)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -12,10 +12,12 @@ from mirada.classify.remembered import forget
 from mirada.db import recall_rows
 from mirada.db.classifier_models import ClassifiedPicture, Feedback
 from mirada.db.deadlocks import in_transaction
+from mirada.db.evaluation_models import EvaluationSet
 from mirada.db.memory_models import Comment, Like
 from mirada.db.models import Image
 from mirada.db.query_models import QueryPicture
 from mirada.departures.ending import END_USER, heir_of
+from mirada.evaluation.sets import forget_set
 from mirada.feedback.verdicts import delete_feedback
 from mirada.jobs import attempts
 from mirada.jobs.kinds import Attempt, Kind
@@ -83,6 +85,7 @@ def _steps(user_id: int, heir_id: int | None) -> tuple[Step, ...]:
         (Feedback.id, Feedback.user_id == user_id, take_back_verdict),
         (Like.image_id, Like.user_id == user_id, forget_marks),
         (Comment.image_id, Comment.user_id == user_id, forget_marks),
+        (EvaluationSet.id, EvaluationSet.owner_id == user_id, forget_set),
         (QueryPicture.owner_id, QueryPicture.owner_id == user_id, forget_all_of),
         # What a request that began before the end has brought meanwhile.
         images,

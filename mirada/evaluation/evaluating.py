@@ -16,7 +16,7 @@ import numpy.typing as npt
 from mirada.db.vector_tables import table_of
 from mirada.evaluation.figures import Figures, QueryFigures, mean_change, means
 from mirada.evaluation.judged_queries import JudgedQuery
-from mirada.evaluation.scan import scan
+from mirada.evaluation.scan import pages_of, permitted_by_any, scan
 from mirada.evaluation.share import Share
 from mirada.evaluation.shown_pictures import common_vectors
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix
@@ -115,7 +115,8 @@ def evaluate(
         runtime: with the database.
         measured: the space.
         queries: as `judged_queries` returns them.
-        report: called with the vectors that were read and how many there are; what it raises ends it.
+        report: called with the vectors that were met and how many the owners may see; what it raises
+            ends it.
         only: (n,) ascending ids of the vectors that count; None for all.
 
     Raises:
@@ -135,7 +136,8 @@ def evaluate(
         Share.of(runtime, table, measured.space_id, owned, vectors[places], only)
         for owned, places in _by_owner(queries)
     ]
-    scan(source, [share.asked for share in shares], report)
+    asked = [share.asked for share in shares]
+    scan(pages_of(runtime, measured.space_id, permitted_by_any(asked)), asked, report)
     found: dict[int, QueryFigures] = {}
     for share in shares:
         found |= share.figures(runtime, table, measured.space_id)

@@ -6,19 +6,28 @@ model alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from sqlalchemy import select
 
+from mirada.db.stored_vectors import vectors_in
+from mirada.db.vector_tables import table_of
 from mirada.kernel.embeddings import Matrix
-from mirada.ports import VectorSource
+from mirada.runtime import Runtime
 
 Ids = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float32]
+Page = tuple[Ids, Matrix]
+"""(n,) ids, ascending, and (n, d) their vectors."""
 QUERIES_AT_ONCE = 500
 """Rows of one product of matrices: with a page of 5,000 vectors it has 10 MB."""
+PAGE_ROWS = 2_000
+FEW_VECTORS = 50_000
+"""So many are looked up one by one, at 20 us each; of more, the whole table is read."""
 
 
 @dataclass(slots=True)
@@ -82,25 +91,55 @@ class Asked:
 
 
 def scan(
-    source: VectorSource,
-    asked: Sequence[Asked],
-    report: Callable[[int, int | None], None],
+    pages: Iterable[Page], asked: Sequence[Asked], report: Callable[[int, int | None], None]
 ) -> None:
-    """Compare everybody's queries with every live vector of a space, read once.
+    """Compare everybody's queries with every vector that any of them may see, each read once.
 
     Args:
-        source: of the vectors.
+        pages: ids, ascending within a page, and vectors, as `pages_of` yields them.
         asked: who asks what; what is found is kept in them.
-        report: called with the vectors that were read and how many there are about; what it raises
-            ends the scan.
+        report: called with how many vectors were met, and how many there are. Only those that may be
+            seen count: the others are not to be told of. What it raises ends the scan.
     """
-    total, done = source.count_live(), 0
-    report(0, total)
-    for page in source.live_rows_through(source.current_seq()):
-        alive = ~page.dead
-        order = np.argsort(page.ids[alive], kind="stable")
-        ids, vectors = page.ids[alive][order], page.vectors[alive][order]
+    seen = permitted_by_any(asked)
+    done = 0
+    report(0, seen.size)
+    for ids, vectors in pages:
         for each in asked:
             each.meet(ids, vectors)
-        done += page.ids.size
-        report(done, max(total, done))
+        done += int(np.isin(ids, seen, assume_unique=True).sum())
+        report(done, seen.size)
+
+
+def permitted_by_any(asked: Sequence[Asked]) -> Ids:
+    """Return (n,) ascending ids of the vectors that at least one of them may see."""
+    seen = [np.empty(0, np.int64), *(each.permitted for each in asked)]
+    return np.unique(np.concatenate(seen))
+
+
+def pages_of(runtime: Runtime, space_id: int, ids: Ids) -> Iterator[Page]:
+    """Yield the intact, live vectors among these, and perhaps others, by ascending id.
+
+    Args:
+        runtime: with the database.
+        space_id: whose vectors.
+        ids: (n,) ascending. Few are looked up, so that the time it takes does not follow from how
+            many others there are.
+    """
+    source = runtime.vector_source(space_id)
+    if ids.size > FEW_VECTORS:
+        for page in source.live_rows_through(source.current_seq()):
+            alive = ~page.dead
+            yield page.ids[alive], page.vectors[alive]
+        return
+    row: Any = table_of(source.space.kind).entity
+    query = select(row.id, row.vector, row.crc32).where(
+        row.space_id == space_id, row.is_deleted.is_(False)
+    )
+    for start in range(0, ids.size, PAGE_ROWS):
+        part = ids[start : start + PAGE_ROWS].tolist()
+        with runtime.reading() as session:
+            found = vectors_in(session, query, row.id, part, source.space.dimension)
+        if found:
+            met = sorted(found)
+            yield np.array(met, np.int64), np.stack([found[each] for each in met])

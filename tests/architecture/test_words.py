@@ -45,6 +45,8 @@ STRICT = (
     "webapp/api/comments.py",
     "webapp/api/drawing.py",
     "webapp/api/embeddings.py",
+    "webapp/api/evaluation_reports.py",
+    "webapp/api/evaluations.py",
     "webapp/api/feedback.py",
     "webapp/api/images.py",
     "webapp/api/indexes.py",

@@ -6,56 +6,20 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from click.testing import Result
 
 from mirada.kernel.embeddings import SpaceKind
-from mirada.people import users
-from mirada.pictures.folder_import import import_folder
 from mirada.runtime import Runtime
 from testing.console import run_command
-from testing.deployment import ROOT
-from workers.runner import JobRunner
-
-STICKERS = ("cat-face.png", "avocado.png", "boar.png")
+from testing.shelf import STICKERS, Shelf
 
 
-class Shelf:
-    """Three of the demo's stickers, embedded; they are bea's own."""
-
-    def __init__(self, runtime: Runtime, folder: Path) -> None:
-        self.runtime = runtime
-        for name in STICKERS:
-            (folder / name).write_bytes((ROOT / "demo" / "stickers" / name).read_bytes())
-        with runtime.transaction() as session:
-            self.bea = users.create_user(session, "bea").id
-        import_folder(runtime, folder, owner_id=self.bea, is_public=False)
-        runner = JobRunner(runtime)
-        while (job_id := self._due()) is not None:
-            runner.run(job_id)
-
-    def _due(self) -> int | None:
-        from sqlalchemy import select
-
-        from mirada.db.models import Job
-
-        with self.runtime.reading() as session:
-            query = select(Job.id).where(Job.state == "queued").order_by(Job.id).limit(1)
-            return session.execute(query).scalar_one_or_none()
-
-    def run(self, *arguments: str) -> Result:
-        return run_command(self.runtime, "search", *arguments)
-
-
-@pytest.fixture
-def shelf(make_runtime: Callable[..., Runtime], tmp_path: Path) -> Shelf:
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    return Shelf(make_runtime(), folder)
+def searched(shelf: Shelf, *arguments: str) -> Result:
+    return run_command(shelf.runtime, "search", *arguments)
 
 
 def test_the_best_come_first_with_their_names_and_the_verdict(shelf: Shelf) -> None:
-    result = shelf.run("a cat", "--as", "bea")
+    result = searched(shelf, "a cat", "--as", "bea")
 
     lines = result.output.splitlines()
     assert result.exit_code == 0, result.output
@@ -66,7 +30,7 @@ def test_the_best_come_first_with_their_names_and_the_verdict(shelf: Shelf) -> N
 
 
 def test_json_says_the_same_to_programs(shelf: Shelf) -> None:
-    body = json.loads(shelf.run("a cat", "--as", "bea", "--limit", "1", "--json").output)
+    body = json.loads(searched(shelf, "a cat", "--as", "bea", "--limit", "1", "--json").output)
 
     (best,) = body["results"]
     assert best["file"] == "cat-face.png"
@@ -76,17 +40,17 @@ def test_json_says_the_same_to_programs(shelf: Shelf) -> None:
 
 
 def test_only_what_the_asker_may_see_is_found(shelf: Shelf) -> None:
-    body = json.loads(shelf.run("a cat", "--json").output)
+    body = json.loads(searched(shelf, "a cat", "--json").output)
 
     assert body["results"] == []
-    refused = shelf.run("a cat", "--as", "nobody")
+    refused = searched(shelf, "a cat", "--as", "nobody")
     assert refused.exit_code == 1
     assert "no user 'nobody'" in refused.output
 
 
 def test_sources_that_hold_nothing_yet_are_named(shelf: Shelf) -> None:
-    together = shelf.run("a cat", "--as", "bea", "--in", "all")
-    prompts = shelf.run("a cat", "--as", "bea", "--in", "prompts")
+    together = searched(shelf, "a cat", "--as", "bea", "--in", "all")
+    prompts = searched(shelf, "a cat", "--as", "bea", "--in", "prompts")
 
     assert "cat-face.png" in together.output
     assert "prompts left out: No prompt has been embedded yet." in together.output
@@ -97,8 +61,8 @@ def test_sources_that_hold_nothing_yet_are_named(shelf: Shelf) -> None:
 def test_what_holds_nothing_that_the_asker_may_see_says_so(shelf: Shelf) -> None:
     shelf.runtime.space(SpaceKind.PROMPT)
 
-    pictures = shelf.run("a cat")
-    prompts = shelf.run("a cat", "--as", "bea", "--in", "prompts")
+    pictures = searched(shelf, "a cat")
+    prompts = searched(shelf, "a cat", "--as", "bea", "--in", "prompts")
 
     assert "pictures left out: There is nothing to search: no embedded image" in pictures.output
     assert prompts.output.splitlines() == [
@@ -124,6 +88,6 @@ def test_words_are_found_without_any_encoder(
 
 
 def test_a_blank_text_is_refused(shelf: Shelf) -> None:
-    result = shelf.run("  ")
+    result = searched(shelf, "  ")
     assert result.exit_code == 2
     assert "no words" in result.output

@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 
 from mirada.db import recall_rows
 from mirada.db.classifier_models import ClassifiedPicture, Feedback
+from mirada.db.evaluation_models import EvaluationSet
 from mirada.db.memory_models import Comment, Like
 from mirada.db.models import ApiKey, IdempotencyKey, Image, Job, JobState, User, utc_now
 from mirada.db.recall_models import RecallSample
@@ -58,6 +59,7 @@ class Town(Gallery):
             "classified": ClassifiedPicture.owner_id,
             "requests": IdempotencyKey.owner_id,
             "sampled searches": RecallSample.viewer_id,
+            "evaluation sets": EvaluationSet.owner_id,
         }
         with self.runtime.reading() as session:
             return {
@@ -92,6 +94,10 @@ def lived(town: Town, ana: Headers, ben: Headers) -> tuple[dict[str, Any], dict[
         sha256 = content.sha256
     verdict = {"image_hash": sha256, "theme": "pets", "accepted": True}
     assert town.client.post("/api/v1/feedback", json=verdict, headers=ana).status_code < 300
+    kept = town.client.post("/api/v1/evaluations", json={"name": "pets"}, headers=ana).get_json()
+    judged = {"text": "a cat", "good": [private["id"]]}
+    asked = town.client.post(kept["queries_url"], json=judged, headers=ana)
+    assert asked.status_code == 201, asked.get_json()
     once = ana | {"Idempotency-Key": "k"}
     again = {"file": as_upload(picture(1)), "is_public": "true"}
     assert town.client.post("/api/v1/images", data=again, headers=once).status_code == 201

@@ -200,7 +200,10 @@ def test_copies_of_one_file_take_one_place(shelf: Shelf) -> None:
     assert (figures.good, figures.bad, figures.shown) == (1, 0, 10)
 
 
-def test_pages_and_parts_change_nothing(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("few", [0, 50_000])
+def test_pages_and_parts_change_nothing(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
     for owner in shelf.owners:
         shelf.judge(owner)
     queries = queries_of(shelf.runtime)
@@ -209,6 +212,8 @@ def test_pages_and_parts_change_nothing(shelf: Shelf, monkeypatch: pytest.Monkey
     pages = source.live_rows_through
     monkeypatch.setattr(source, "live_rows_through", lambda seq: pages(seq, 7))
     monkeypatch.setattr("mirada.evaluation.scan.QUERIES_AT_ONCE", 2)
+    monkeypatch.setattr("mirada.evaluation.scan.PAGE_ROWS", 7)
+    monkeypatch.setattr("mirada.evaluation.scan.FEW_VECTORS", few)
     monkeypatch.setattr(evaluating, "TEXTS_AT_ONCE", 2)
     steps: list[tuple[int, int | None]] = []
     parts = evaluate(shelf.runtime, shelf.measured, queries, lambda *step: steps.append(step))
@@ -217,6 +222,28 @@ def test_pages_and_parts_change_nothing(shelf: Shelf, monkeypatch: pytest.Monkey
     assert parts.overall == whole.overall
     assert steps[-1] == (60, 60)
     assert len(steps) > 8
+
+
+@pytest.mark.parametrize("few", [0, 50_000])
+def test_progress_tells_nothing_of_what_others_keep(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr("mirada.evaluation.scan.FEW_VECTORS", few)
+    owner = shelf.owners[1]
+    shelf.judge(owner)
+    seen = sum(shelf.sees(owner, each) for each in range(60))
+    steps: list[tuple[int, int | None]] = []
+    found = evaluate(
+        shelf.runtime,
+        shelf.measured,
+        queries_of(shelf.runtime),
+        lambda *step: steps.append(step),
+    )
+
+    assert seen < 60
+    assert {total for _, total in steps} == {None, seen}
+    assert steps[-1] == (seen, seen)
+    assert found.counted.pictures == seen
 
 
 def test_an_encoder_of_another_space_is_refused(shelf: Shelf) -> None:

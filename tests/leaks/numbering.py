@@ -6,6 +6,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from mirada.db.classifier_models import ClassifiedPicture, Cluster, ClusterRun, Feedback
+from mirada.db.evaluation_models import EvaluationQuery, EvaluationReport, EvaluationSet
 from mirada.db.memory_models import Comment, TextContent
 from mirada.db.models import (
     ApiKey,
@@ -60,7 +61,8 @@ def raise_ids(session: Session, space_id: int) -> None:
         )
         for number, kind in enumerate(("themes", "near_duplicates"))
     ]
-    session.add_all([image, *runs])
+    evaluation = EvaluationSet(id=begin_at(16), owner_id=user.id, name="ballast")
+    session.add_all([image, evaluation, *runs])
     session.flush()
     session.add_all(
         [
@@ -111,13 +113,20 @@ def raise_ids(session: Session, space_id: int) -> None:
                 byte_size=0,
                 expires_at=utc_now(),
             ),
+            EvaluationQuery(id=begin_at(17), set_id=begin_at(16), text="ballast"),
+            EvaluationReport(
+                id=begin_at(18), set_id=begin_at(16), space_id=space_id, space_name="", model=""
+            ),
             TextContent(id=begin_at(13), sha256="0" * 64, body="ballast"),
             ApiKey(id=begin_at(12), user_id=user.id, prefix="mrd_ballast", sha256="0" * 64),
         ]
     )
     session.flush()
     # These go on counting without the row; what the others count from has to stay.
-    for table in (Feedback, Comment, Image, TextContent, LanguageModelCall, QueryPicture):
+    for table in (
+        *(Feedback, Comment, Image, TextContent, LanguageModelCall, QueryPicture),
+        *(EvaluationReport, EvaluationQuery, EvaluationSet),
+    ):
         session.execute(delete(table).where(table.id >= LEAST_NUMBER))
     if session.get_bind().dialect.name == "postgresql":
         _go_on_above(session)
@@ -142,6 +151,9 @@ def _go_on_above(session: Session) -> None:
             TextContent,
             LanguageModelCall,
             QueryPicture,
+            EvaluationSet,
+            EvaluationQuery,
+            EvaluationReport,
         ),
         start=1,
     ):

@@ -35,6 +35,7 @@ def plant(world: World) -> None:
     _draw(world)
     _group(world)
     _judge(world)
+    _evaluate(world)
     _take_away(world)
     _keep_query_pictures(world)
     _guard_rows(world)
@@ -250,6 +251,32 @@ def _judge(world: World) -> None:
     """Everything that is there is judged; what comes later waits for its own run."""
     queue_judging(world.runtime, Audience(world.user_ids["owner"]))
     world.settle()
+
+
+def _evaluate(world: World) -> None:
+    """Sets of judged queries: the owner's, and one of a stranger's with images they soon lose."""
+    vault, pictures = world.vault, world.pictures
+    name, text = (vault.text(each, "evaluation", ["owner"]) for each in ("set name", "query"))
+    world.words.append(text)
+    lost = ("hidden", "moderated", "deleted public", "public 200")
+    for who, named, asked, good in (
+        ("owner", f"set {name}", f"a {text}", ("private", "public 200")),
+        ("stranger", "a set", "what a lighthouse", lost),
+    ):
+        prefix = "" if who == "owner" else "stranger's "
+        made = world.told(who, "POST", "/api/v1/evaluations", json={"name": named})
+        body = {"text": asked, "good": [pictures[what].image_id for what in good]}
+        query = world.told(who, "POST", made["queries_url"], json=body)
+        report = world.told(who, "POST", made["reports_url"], json={})
+        assert report["overall"]["queries"] == 1
+        world.told(who, "POST", f"{made['url']}/feedback", json={})
+        for what, number in (
+            ("evaluations", made["id"]),
+            ("evaluation queries", query["id"]),
+            ("evaluation reports", report["id"]),
+        ):
+            world.ids[f"{prefix}{what}"] = [number]
+            vault.number(number, "id", f"{prefix}{what}", [who])
 
 
 def _take_away(world: World) -> None:

@@ -65,6 +65,9 @@ class Pools:
             Names.USER: [world.user_ids["owner"]],
             Names.KEY: world.ids["keys"],
             Names.QUERY_PICTURE: world.ids["query pictures"],
+            Names.EVALUATION: world.ids["evaluations"],
+            Names.EVALUATION_QUERY: world.ids["evaluation queries"],
+            Names.EVALUATION_REPORT: world.ids["evaluation reports"],
         }
         """Names of what somebody else has."""
         numbers = [*self.unseen_ids, *world.ids["owner's jobs"], *world.ids["verdicts"]]
@@ -94,6 +97,13 @@ class Pools:
             "picture": [*world.ids["query pictures"], *ODD_NUMBERS],
             "diversify": [0, 0.5, 1, 2],
             "picture_id": [*world.ids["query pictures"], *ODD_NUMBERS],
+            "evaluation_id": self._sets("evaluations"),
+            "query_id": self._sets("evaluation queries"),
+            "report_id": self._sets("evaluation reports"),
+            "good": [*self.unseen_ids, *self.public_ids],
+            "bad": [*self.public_ids, *self.unseen_ids[:2]],
+            "themes": [*themes, "pets", "nobody's"],
+            "language": ["en", "pt-br", "x y", ""],
             "user": [*world.user_ids.values(), *ODD_NUMBERS],
             "days": [1, 30, 90, 0, "x"],
             "username": ["nobody", "stranger", "STRANGER", "x y"],
@@ -179,6 +189,10 @@ class Pools:
         ]
         junk = [b"", b"GIF89a", lent[: len(lent) // 2]]
         self._files = {False: [*query, *kept[3:4], *junk], True: [*kept, *junk]}
+
+    def _sets(self, what: str) -> list[int]:
+        """Return ids of the owner's and the stranger's sets, or of what is in them."""
+        return [*self.world.ids[what], *self.world.ids[f"stranger's {what}"], *ODD_NUMBERS]
 
     def _parts(self, words: Sequence[str], vector: Sequence[float]) -> list[list[dict[str, Any]]]:
         """Return queries of several parts; each value is one list."""

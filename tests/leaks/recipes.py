@@ -38,6 +38,9 @@ class Names(StrEnum):
     USER = "user"
     KEY = "key"
     QUERY_PICTURE = "query picture"
+    EVALUATION = "evaluation set"
+    EVALUATION_QUERY = "query of an evaluation set"
+    EVALUATION_REPORT = "report of an evaluation set"
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,10 @@ def _image(reach: Reach = Reach.VIEWER, **more: bool | float) -> Recipe:
 
 QUERY_PICTURE = {"picture_id": Names.QUERY_PICTURE}
 ASKED_WITH = {"image_id": Names.IMAGE, "picture": Names.QUERY_PICTURE}
+SET = {"evaluation_id": Names.EVALUATION}
+SET_QUERY = SET | {"query_id": Names.EVALUATION_QUERY}
+SET_REPORT = SET | {"report_id": Names.EVALUATION_REPORT}
+JUDGED = {"good": Names.IMAGE, "bad": Names.IMAGE}
 COMMENT = {"image_id": Names.IMAGE, "comment_id": Names.COMMENT}
 NO_ADMIN = frozenset({"admin"})
 
@@ -142,6 +149,28 @@ RECIPES: dict[str, Recipe] = {
     ),
     "listThemes": Recipe(Reach.KEY),
     "getTheme": Recipe(Reach.KEY, {"theme": Names.THEME}),
+    # Evaluations: the caller's own.
+    "listEvaluations": Recipe(Reach.KEY),
+    "createEvaluation": Recipe(Reach.KEY, share=0.3),
+    "getEvaluation": Recipe(Reach.KEY, SET),
+    "changeEvaluation": Recipe(Reach.KEY, SET, changes=True, share=0.5),
+    "deleteEvaluation": Recipe(Reach.KEY, SET, changes=True, share=0.5),
+    "fillEvaluation": Recipe(Reach.KEY, SET | {"themes": Names.THEME}),
+    "listEvaluationQueries": Recipe(Reach.KEY, SET),
+    "addEvaluationQuery": Recipe(Reach.KEY, SET | JUDGED),
+    "getEvaluationQuery": Recipe(Reach.KEY, SET_QUERY),
+    "changeEvaluationQuery": Recipe(Reach.KEY, SET_QUERY | JUDGED, changes=True, share=0.5),
+    "deleteEvaluationQuery": Recipe(Reach.KEY, SET_QUERY, changes=True, share=0.5),
+    "judgeEvaluationImage": Recipe(
+        Reach.KEY, SET_QUERY | {"image_id": Names.IMAGE}, changes=True, share=0.5
+    ),
+    "forgetEvaluationImage": Recipe(
+        Reach.KEY, SET_QUERY | {"image_id": Names.IMAGE}, changes=True, share=0.5
+    ),
+    "listEvaluationReports": Recipe(Reach.KEY, SET),
+    "makeEvaluationReport": Recipe(Reach.KEY, SET, share=0.3),
+    "getEvaluationReport": Recipe(Reach.KEY, SET_REPORT),
+    "deleteEvaluationReport": Recipe(Reach.KEY, SET_REPORT, changes=True, share=0.5),
     # Groups.
     "listClusters": Recipe(Reach.KEY),
     "groupImages": Recipe(Reach.ADMINISTRATOR, not_by=NO_ADMIN),

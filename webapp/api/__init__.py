@@ -8,6 +8,8 @@ from webapp.api import (
     comments,
     drawing,  # noqa: F401 - adds its route to the blueprint of images
     embeddings,
+    evaluation_reports,  # noqa: F401 - adds its routes to the blueprint of evaluations
+    evaluations,
     feedback,
     image_lists,  # noqa: F401 - adds its route to the blueprint of images
     images,
@@ -37,6 +39,7 @@ def register(api: MiradaApi) -> None:
         search,
         query_pictures,
         feedback,
+        evaluations,
         embeddings,
         jobs,
         indexes,

@@ -1,0 +1,94 @@
+"""Reports of evaluation sets, kept so that one sees a trend; on the blueprint of the sets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mirada.evaluation import report_rows, reports
+from webapp.api.evaluations import blueprint
+from webapp.callers.auth import require_user
+from webapp.http.current import current_runtime, request_id
+from webapp.http.paging import Listed, PageQuery
+from webapp.http.rest import header
+from webapp.schemas.evaluation_reports import (
+    REPORT_EXAMPLE,
+    UNFINISHED_EXAMPLE,
+    WHOLE_REPORT_EXAMPLE,
+    EvaluationReportPageSchema,
+    NewEvaluationReportSchema,
+    WholeEvaluationReportSchema,
+    report_body,
+    whole_report_body,
+)
+
+LOCATION = {"Location": header("Where the report is.")}
+
+
+@blueprint.get("/<id:evaluation_id>/reports")
+@blueprint.pages(
+    "listEvaluationReports",
+    "List the reports of a set, newest first",
+    EvaluationReportPageSchema,
+    example=REPORT_EXAMPLE,
+    refusals=(404,),
+)
+def list_evaluation_reports(query: PageQuery, evaluation_id: int) -> Listed[Any]:
+    """Of one of the caller's own sets, of every model that was measured; the last 200 are kept."""
+    user = require_user()
+    with current_runtime().reading() as session:
+        found = report_rows.list_reports(session, evaluation_id, user.id, **query.bounds)
+    return Listed(found, report_body)
+
+
+@blueprint.post("/<id:evaluation_id>/reports")
+@blueprint.operation(
+    "makeEvaluationReport",
+    "Measure how well a model finds what a set asks for",
+    refusals=(400, 404, 409, 415, 422),
+)
+@blueprint.arguments(NewEvaluationReportSchema, example={"space": "image"})
+@blueprint.alt_response(
+    202,
+    schema=WholeEvaluationReportSchema,
+    description="The set is large: a job makes the report. Ask for its address again, or follow the "
+    "job, which tells how far it is.",
+    example=UNFINISHED_EXAMPLE,
+    headers=LOCATION,
+)
+@blueprint.response(
+    201, WholeEvaluationReportSchema, example=WHOLE_REPORT_EXAMPLE, headers=LOCATION
+)
+def make_evaluation_report(fields: dict[str, Any], evaluation_id: int) -> Any:
+    """Every picture that the caller sees is compared with every query; no index has a say.
+
+    recall@10 and nDCG@10 are told over all queries and for each language, with intervals of 95 %. A
+    set that is being measured already gives the report of that.
+    """
+    user, runtime = require_user(), current_runtime()
+    asked = reports.ask_report(
+        runtime, evaluation_id, user.id, fields["space"], request_id=request_id()
+    )
+    if asked.job_to_ring is not None:
+        runtime.doorbell.ring(asked.job_to_ring, reports.EVALUATE_SET)
+    body = whole_report_body(asked.report)
+    status = 202 if asked.report.finished_at is None else 201
+    return body, status, {"Location": body["url"]}
+
+
+@blueprint.get("/<id:evaluation_id>/reports/<id:report_id>")
+@blueprint.operation("getEvaluationReport", "Read a report of a set", refusals=(404,))
+@blueprint.response(200, WholeEvaluationReportSchema, example=WHOLE_REPORT_EXAMPLE)
+def get_evaluation_report(evaluation_id: int, report_id: int) -> Any:
+    """With the figures of each query; of one of the caller's own sets."""
+    user = require_user()
+    with current_runtime().reading() as session:
+        return whole_report_body(report_rows.get_report(session, evaluation_id, report_id, user.id))
+
+
+@blueprint.delete("/<id:evaluation_id>/reports/<id:report_id>")
+@blueprint.operation("deleteEvaluationReport", "Delete a report of a set", refusals=(404,))
+@blueprint.response(204)
+def delete_evaluation_report(evaluation_id: int, report_id: int) -> None:
+    """The set stays as it is."""
+    user = require_user()
+    report_rows.remove(current_runtime().database, evaluation_id, report_id, user.id)

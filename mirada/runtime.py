@@ -12,18 +12,19 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
 from mirada.adapters.encoders.batching import BatchingEncoder, PromptTower, TextTower
 from mirada.adapters.encoders.engines import load_chosen
+from mirada.adapters.encoders.model_choice import choose_model
 from mirada.adapters.encoders.query_cache import QueryCache, QueryEncoder
 from mirada.adapters.encoders.sentence_encoder import SentenceEncoder
 from mirada.adapters.image_decoder.sandbox import SandboxedDecoder
 from mirada.adapters.image_store.local import LocalImageStore
 from mirada.adapters.vector_index.sampled import SampledIndex
-from mirada.config import BUNDLED_MODEL_DIR, Settings, VectorBackend
+from mirada.config import BUNDLED_MODEL_DIR, PROJECT_ROOT, Settings, VectorBackend
 from mirada.db import recall_rows, spaces, waits
 from mirada.db.key_usage import KeyUsage
 from mirada.db.migrate import differences, revisions, upgrade_to_head
@@ -53,6 +54,9 @@ from mirada.ports import (
     VectorSource,
 )
 from mirada.private_files import kept_secret
+
+if TYPE_CHECKING:
+    from mirada.adapters.encoders.model_exports import Exported
 
 logger = logging.getLogger(__name__)
 Port = TypeVar("Port")
@@ -491,17 +495,41 @@ class Runtime:
 
     def _load_encoder(self) -> CalibratedEncoder:
         settings = self.settings
-        with self.reading() as session:
-            pinned = spaces.pinned_space(session)
         return load_chosen(
             settings.clip_model,
             settings.clip_pretrained,
             bundled=BUNDLED_MODEL_DIR,
-            pinned=(pinned.encoder, pinned.pretrained) if pinned else None,
+            pinned=self._pinned_model(),
             engine=settings.encoder_engine,
             device=settings.embeddings_device,
             cache_dir=settings.embeddings_cache_dir,
         )
+
+    def export_model(self, model: str | None, pretrained: str | None) -> Exported:
+        """Make the ONNX graphs of a model with PyTorch, check and keep them; None: the one in use.
+
+        Raises:
+            InvalidInput: there is no such model.
+            EncoderUnavailable: PyTorch or the weights are missing, or the graphs cannot be made.
+        """
+        from mirada.adapters.encoders.model_exports import export_model
+
+        settings = self.settings
+        named = model or settings.clip_model
+        chosen, tag = choose_model(
+            named,
+            pretrained or (None if model else settings.clip_pretrained),
+            bundled=BUNDLED_MODEL_DIR,
+            pinned=self._pinned_model() if named == "auto" else None,
+            cache_dir=settings.embeddings_cache_dir,
+        )
+        demo = PROJECT_ROOT / "demo"
+        return export_model(chosen, tag, cache_dir=settings.embeddings_cache_dir, demo=demo)
+
+    def _pinned_model(self) -> tuple[str, str] | None:
+        with self.reading() as session:
+            pinned = spaces.pinned_space(session)
+        return (pinned.encoder, pinned.pretrained) if pinned else None
 
     def _pinned(self, encoder: Tower) -> Tower:
         with self.transaction() as session:

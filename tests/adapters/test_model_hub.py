@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from mirada.config import BUNDLED_MODEL_DIR, PROJECT_ROOT
+from testing.small_models import write_text_tower
 from tests.adapters.hub import Hub, hub_serving
 
 # A text tower of transformers, as the production model has one, small enough to be made here.
@@ -145,28 +146,8 @@ def make_tiny(folder: Path) -> None:
     """Write a model with a RoBERTa text tower: weights, the tower's configuration, a tokenizer."""
     import torch
     from open_clip.model import CustomTextCLIP
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import XLMRobertaConfig
 
-    words = ["<s>", "<pad>", "</s>", "<unk>", "a", "cat", "dog"]
-    tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
-    )
-    tokenizer.save(str(folder / "tokenizer.json"))
-    special = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
-    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 16, **special}
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-    XLMRobertaConfig(
-        vocab_size=len(words),
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=16,
-        max_position_embeddings=20,
-        pad_token_id=1,
-    ).save_pretrained(folder)
+    write_text_tower(folder)
     text = {**TINY["text_cfg"], "hf_model_name": str(folder), "hf_model_pretrained": False}
     torch.manual_seed(0)
     model = CustomTextCLIP(TINY["embed_dim"], TINY["vision_cfg"], text)

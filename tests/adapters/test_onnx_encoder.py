@@ -289,7 +289,10 @@ def with_towers_exchanged(folder: Path) -> None:
         (missing, r"text\.onnx cannot be read"),
         (of_another_model, r"image\.onnx is cut off or of another model"),
         (one_bit_flipped, r"text\.onnx is damaged or of another model"),
-        (of_older_weights, "were made from mirada-stickers sha256-ffcfd12e844f, and the folder"),
+        (
+            of_older_weights,
+            "were made from mirada-stickers sha256-ffcfd12e844f, and mirada-stickers",
+        ),
         (no_json, r"onnx\.json cannot be read"),
         (no_manifest_at_all, "is not a manifest of graphs"),
         (a_list, "is not a manifest of graphs"),

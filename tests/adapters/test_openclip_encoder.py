@@ -21,6 +21,7 @@ from mirada.config import BUNDLED_MODEL_DIR, PROJECT_ROOT
 from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.errors import EncoderUnavailable, InvalidInput
 from testing.pictures import pixels
+from testing.small_models import cache_small
 
 WEIGHTS = "open_clip_model.safetensors"
 
@@ -380,34 +381,8 @@ def test_weights_that_are_not_cached_are_not_fetched_unasked(tmp_path: Path) -> 
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A cache that holds the weights "v1" of "Small", which OpenCLIP knows as if it shipped it.
-
-    As with OpenAI's weights for ViT-B-32, their activation is the tag's and not the name's.
-    """
-    import torch
-    from open_clip import factory, pretrained
-    from open_clip.model import CLIP
-    from safetensors.torch import save_file
-
-    tower = {"layers": 2, "width": 32}
-    config = {
-        "embed_dim": 64,
-        "vision_cfg": {**tower, "image_size": 16, "patch_size": 8, "head_width": 16},
-        "text_cfg": {**tower, "heads": 2},
-    }
-    tag = pretrained._pcfg(hf_hub="ours/small/", mean=(0.5,) * 3, quick_gelu=True)
-    monkeypatch.setitem(factory._MODEL_CONFIGS, "Small", config)
-    monkeypatch.setitem(pretrained._PRETRAINED, "Small", {"v1": tag})
-    torch.manual_seed(0)
-    # Large weights around it, so that the activation shows in what comes out.
-    state = CLIP(**config).state_dict()
-    state = {name: 4 * value if "mlp" in name else value for name, value in state.items()}
-    repository = tmp_path / "models--ours--small"
-    snapshot = repository / "snapshots" / "c0ffee"
-    snapshot.mkdir(parents=True)
-    save_file(state, snapshot / WEIGHTS)
-    (repository / "refs").mkdir()
-    (repository / "refs" / "main").write_text("c0ffee")
+    """A cache that holds the weights "v1" of "Small", which OpenCLIP knows as if it shipped it."""
+    cache_small(tmp_path, monkeypatch)
     return tmp_path
 
 

@@ -10,10 +10,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mirada.adapters.encoders.exports import REMEDY, Export, ExportRefused
+from mirada.adapters.encoders.export_places import (
+    cached_digest,
+    export_folder,
+    space_names,
+)
+from mirada.adapters.encoders.exports import Export, ExportRefused, remedy
 from mirada.adapters.encoders.model_choice import choose_model
 from mirada.adapters.encoders.pytorch import packages_missing
-from mirada.adapters.encoders.weights import digest_of, folder_name, model_folder, weights_in
+from mirada.kernel.commands import command_line
 from mirada.kernel.errors import EncoderUnavailable
 from mirada.ports import CalibratedEncoder
 
@@ -107,17 +112,21 @@ def find_export(model: str, pretrained: str | None, cache_dir: Path | None) -> E
         ExportRefused: its manifest cannot be read, or it was made from other weights.
         EncoderUnavailable: there is no such model folder, or it holds no weights.
     """
-    folder = model_folder(model)
-    if folder is None:
-        return None
+    folder = export_folder(model, pretrained, cache_dir)
     export = Export.read(folder)
     if export is None:
         return None
-    tag = digest_of(weights_in(folder))
-    if (export.encoder, export.pretrained) != (folder_name(folder), tag):
+    name, tag = space_names(model, pretrained)
+    if (export.encoder, export.pretrained) != (name, tag):
         raise ExportRefused(
             f"The ONNX graphs in {folder} were made from {export.encoder} {export.pretrained}, and "
-            f"the folder holds {folder_name(folder)} {tag}. {REMEDY}"
+            f"{name} {tag} is asked for. {remedy()}"
+        )
+    cached = cached_digest(export, cache_dir)
+    if cached not in ("", export.weights):
+        raise ExportRefused(
+            f"The ONNX graphs in {folder} were made from other weights than the ones that are in the "
+            f"cache now. {remedy()}"
         )
     return export
 
@@ -150,8 +159,8 @@ def _from_export(
         return None
     if is_needed:
         raise EncoderUnavailable(
-            f"ENCODER_ENGINE=onnx, and {_label(model, pretrained)} has no ONNX graphs: set "
-            "ENCODER_ENGINE=auto."
+            f"ENCODER_ENGINE=onnx, and {_label(model, pretrained)} has no ONNX graphs. Make them "
+            f"once with `{command_line('models export')}`, or set ENCODER_ENGINE=auto."
         )
     return None
 

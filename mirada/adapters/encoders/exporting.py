@@ -20,7 +20,6 @@ from mirada.adapters.encoders.exports import (
     MANIFEST_NAME,
     PROBE_TEXTS,
     Export,
-    ExportRefused,
     Kept,
     Probe,
     probe_picture,
@@ -56,10 +55,9 @@ class Source:
     """The weights that an export is made from.
 
     Attributes:
-        weights: safetensors files in the export's own folder, which the graphs may point at; [] to
-            keep the weights in files of the export's own.
-        digest: the digest of the hub's weights file; "" for none.
-        words: who made the weights and under which licence, by name, for the manifest.
+        weights: files that the graphs may point at, if all are safetensors; () for none.
+        digest: SHA-256 of the file where it lies in the hub's cache; "" for a folder's own.
+        words: the hub's repository and file, the licence and the like, by name, for the manifest.
     """
 
     weights: Sequence[Path]
@@ -99,29 +97,43 @@ def export(
         EncoderUnavailable: the model cannot be exported, or the graphs do not give its vectors.
     """
     require_packages()
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=folder.parent) as name:
-        work = Path(name)
-        for file in source.weights:
-            _link(file, work / file.name)
-        made = _made(encoder, work, source)
-        made.save()
-        agreement = compare(encoder, OnnxEncoder(made), sample)
-        if agreement.least_cosine < LEAST_COSINE or agreement.same_top < 1:
-            raise ExportRefused(
-                f"The graphs of {encoder.space.name} do not give PyTorch's vectors: cosine "
-                f"{agreement.least_cosine:.5f}, the same ten nearest for {agreement.same_top:.1%} of "
-                "texts. They are not kept."
-            )
-        own = {file.name for file in source.weights}
-        (folder / MANIFEST_NAME).unlink(missing_ok=True)
-        for path in work.iterdir():
-            if path.name not in own and path.name != MANIFEST_NAME:
-                path.replace(folder / path.name)
-        (work / MANIFEST_NAME).replace(folder / MANIFEST_NAME)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as name:
+            agreement = _make_and_check(encoder, Path(name), source, sample)
+            _move(Path(name), folder)
+    except OSError as error:
+        raise EncoderUnavailable(
+            f"The ONNX graphs cannot be written to {folder}: {error.strerror or error}."
+        ) from error
     written = Export.read(folder)
     assert written is not None
     return written, agreement
+
+
+def _make_and_check(
+    encoder: OpenClipEncoder, work: Path, source: Source, sample: Sample
+) -> Agreement:
+    made = _made(encoder, work, source)
+    made.save()
+    agreement = compare(encoder, OnnxEncoder(made), sample)
+    if agreement.least_cosine < LEAST_COSINE or agreement.same_top < 1:
+        raise EncoderUnavailable(
+            f"The graphs of {encoder.space.name} do not give PyTorch's vectors: cosine "
+            f"{agreement.least_cosine:.5f}, the same ten nearest for {agreement.same_top:.1%} of "
+            "texts. They are not kept."
+        )
+    return agreement
+
+
+def _move(work: Path, folder: Path) -> None:
+    """Move an export's files to their place, the manifest last: without it there is no export."""
+    (folder / MANIFEST_NAME).unlink(missing_ok=True)
+    manifest = work / MANIFEST_NAME
+    for path in (*(path for path in work.iterdir() if path != manifest), manifest):
+        place = folder / path.name
+        if not (place.exists() and place.samefile(path)):
+            path.replace(place)
 
 
 def compare(first: CalibratedEncoder, second: CalibratedEncoder, sample: Sample) -> Agreement:
@@ -176,11 +188,7 @@ def _made(encoder: OpenClipEncoder, work: Path, source: Source) -> Export:
     """Write graphs and tokenizer into `work`, and return what the manifest says of them."""
     described, tokens = _tokenizer(encoder, work)
     is_trimmed = _write_graphs(encoder, work, tokens)
-    for name in GRAPHS:
-        if source.weights:
-            point_at_weights(work / name, [work / file.name for file in source.weights], "model.")
-        else:
-            put_weights_beside(work / name)
+    _share_weights(work, source.weights)
     space = encoder.space
     made_with = ", ".join(f"{name} {version(name)}" for name in ("torch", "open_clip_torch"))
     image_graph, text_graph = GRAPHS
@@ -220,11 +228,35 @@ def _write_graphs(encoder: OpenClipEncoder, work: Path, tokens: Any) -> bool:
     try:
         export_tower(ImageTower(encoder.model), pixels, image_path, "image", {0: "n"})
         export_tower(texts.tower, tokens, text_path, "tokens", axes)
+    except OSError:
+        raise
     except Exception as error:  # The exporter raises any error of its parts.
         raise EncoderUnavailable(
             f"{encoder.space.name} cannot be made into ONNX graphs: {error}"
         ) from error
     return texts.is_trimmed
+
+
+def _share_weights(work: Path, weights: Sequence[Path]) -> None:
+    """Let the graphs point at the weights where that is possible, else give them files of their own."""
+    graphs = [work / name for name in GRAPHS]
+    if not weights or any(file.suffix != ".safetensors" for file in weights):
+        for graph in graphs:
+            put_weights_beside(graph)
+        return
+    links = [work / file.name for file in weights]
+    for file, link in zip(weights, links, strict=True):
+        _link(file, link)
+    try:
+        for graph in graphs:
+            point_at_weights(graph, links, "model.")
+    except EncoderUnavailable as error:
+        # Some old weights are stored under other names than the model has.
+        logger.info("The graphs get weights of their own: %s", error)
+        for graph in graphs:
+            put_weights_beside(graph)
+        for link in links:
+            link.unlink()
 
 
 def _tokenizer(encoder: OpenClipEncoder, work: Path) -> tuple[dict[str, Any], Any]:
@@ -258,6 +290,7 @@ def _tokenizer(encoder: OpenClipEncoder, work: Path) -> tuple[dict[str, Any], An
 def _link(file: Path, link: Path) -> None:
     """Let the graphs in another folder find a weights file, without a copy where that is possible."""
     try:
-        link.hardlink_to(file)
+        # The hub's cache has links to its files.
+        link.hardlink_to(file.resolve())
     except OSError:
         shutil.copyfile(file, link)

@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from mirada.kernel.commands import command_line
 from mirada.kernel.embeddings import Matrix
 from mirada.kernel.errors import EncoderUnavailable
 from mirada.kernel.images import RgbImage
@@ -29,8 +30,6 @@ LEAST_COSINE = 0.9999
 """What a vector and PyTorch's must have in common."""
 PROBE_TEXTS = ("a red heart", "um gato a dormir no sofá", "¿dónde está el perro?", "")
 PROBE_SIDE_PX = 96
-REMEDY = "Fetch the folder again, or set ENCODER_ENGINE=torch."
-"""The end of every message about an export that cannot be trusted."""
 
 
 class ExportRefused(EncoderUnavailable):
@@ -144,16 +143,16 @@ class Export:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            raise ExportRefused(f"{path} cannot be read ({error}). {REMEDY}") from error
+            raise ExportRefused(f"{path} cannot be read ({error}). {remedy()}") from error
         try:
             if entry.pop("format") != FORMAT:
-                raise ExportRefused(f"{path} has another version's form. {REMEDY}")
+                raise ExportRefused(f"{path} has another version's form. {remedy()}")
             entry["files"] = {name: Kept(**kept) for name, kept in entry["files"].items()}
             entry["probe"] = Probe.from_json(entry["probe"], entry["dimension"])
             return cls(folder=folder, **entry)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ExportRefused(
-                f"{path} is not a manifest of graphs ({error!r}). {REMEDY}"
+                f"{path} is not a manifest of graphs ({error!r}). {remedy()}"
             ) from error
 
     def require_whole(self) -> None:
@@ -169,15 +168,15 @@ class Export:
                 if size != kept.bytes:
                     raise ExportRefused(
                         f"{path} is cut off or of another model: it has {size:,} bytes and not "
-                        f"{kept.bytes:,}. {REMEDY}"
+                        f"{kept.bytes:,}. {remedy()}"
                     )
                 if size <= HASHED_BYTES and Kept.of(path) != kept:
                     raise ExportRefused(
                         f"{path} is damaged or of another model: its digest is not the one in "
-                        f"{MANIFEST_NAME}. {REMEDY}"
+                        f"{MANIFEST_NAME}. {remedy()}"
                     )
             except OSError as error:
-                raise ExportRefused(f"{path} cannot be read. {REMEDY}") from error
+                raise ExportRefused(f"{path} cannot be read. {remedy()}") from error
 
     def require_agreement(self, texts: Matrix, pictures: Matrix) -> None:
         """Check the vectors of PROBE_TEXTS and `probe_picture()` that the graphs gave.
@@ -189,8 +188,15 @@ class Export:
         if not cosine >= LEAST_COSINE:
             raise ExportRefused(
                 f"The ONNX graphs in {self.folder} disagree with the vectors that PyTorch gave: "
-                f"cosine {cosine:.4f}, at least {LEAST_COSINE} is needed. {REMEDY}"
+                f"cosine {cosine:.4f}, at least {LEAST_COSINE} is needed. {remedy()}"
             )
+
+
+def remedy() -> str:
+    """Return the end of every message about an export that cannot be trusted."""
+    return (
+        f"Make the graphs anew with `{command_line('models export')}`, or set ENCODER_ENGINE=torch."
+    )
 
 
 def probe_picture() -> RgbImage:

@@ -138,7 +138,9 @@ def _attention(
     )
     scores = (q * (width // heads) ** -0.5) @ k.transpose(-2, -1)
     if attn_mask is not None:
-        scores = scores + attn_mask
+        # One for all, or one for each text and head.
+        is_each = attn_mask.dim() == 3
+        scores = scores + (attn_mask.reshape(scores.shape) if is_each else attn_mask)
     mixed = (scores.softmax(dim=-1) @ v).transpose(1, 2).flatten(-2)
     out = functional.linear(mixed, self.out_proj.weight, self.out_proj.bias)
     return (out if self.batch_first else out.transpose(0, 1)), None

@@ -1,0 +1,65 @@
+"""Where the export of a model lies, and which weights it belongs to."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from mirada.adapters.encoders.exports import Export
+from mirada.adapters.encoders.hub import HubFile
+from mirada.adapters.encoders.weights import digest_of, folder_name, model_folder, weights_in
+
+FOLDER = "onnx"
+"""Folder of exports in the folder of downloads."""
+IS_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def export_folder(model: str, pretrained: str | None, cache_dir: Path | None) -> Path:
+    """Return the folder that holds a model's export or would: the model's own, else one in the cache.
+
+    Raises:
+        EncoderUnavailable: it has the form of a path, and there is no such folder.
+    """
+    folder = model_folder(model)
+    if folder is not None:
+        return folder
+    return cache_of(cache_dir) / FOLDER / "--".join(space_names(model, pretrained))
+
+
+def space_names(model: str, pretrained: str | None) -> tuple[str, str]:
+    """Return the names that a model and its weights have in a space; reads no weights of the hub.
+
+    Raises:
+        EncoderUnavailable: a model folder is missing, or holds no configuration or weights.
+    """
+    folder = model_folder(model)
+    if folder is not None:
+        return folder_name(folder), digest_of(weights_in(folder))
+    is_file = bool(pretrained) and Path(pretrained or "").is_file()
+    tag = digest_of(Path(pretrained or "")) if is_file else pretrained or ""
+    return model.replace("/", "-"), tag
+
+
+def cached_digest(export: Export, cache_dir: Path | None) -> str:
+    """Return the SHA-256 of the hub's weights that are in the cache now; "" where that is unknown.
+
+    The hub's client names large files by it, so nothing is read.
+    """
+    repository, name = export.origin.get("repository"), export.origin.get("file")
+    if not export.weights or not repository or not name:
+        return ""
+    cached = HubFile(repository, (name,)).cached(cache_dir)
+    return sha256_in_cache(cached) if cached else ""
+
+
+def sha256_in_cache(path: Path) -> str:
+    """Return the SHA-256 by which the hub's client names a large file; "" for another file."""
+    name = path.resolve().name
+    return name if IS_SHA256.fullmatch(name) else ""
+
+
+def cache_of(cache_dir: Path | None) -> Path:
+    """Return the folder of downloads: the one that is set, else the hub client's own."""
+    from huggingface_hub import constants
+
+    return cache_dir or Path(constants.HF_HUB_CACHE)

@@ -23,6 +23,7 @@ from sqlalchemy.engine import make_url
 
 from benchmarks.serving_library import Filled, fill
 from mirada.adapters.vector_index.faiss.index import FaissIndex
+from mirada.adapters.vector_index.faiss.rebuilding import BuildSettings
 from mirada.db import changes
 from mirada.db.migrate import upgrade_to_head
 from mirada.db.names import PREFIX
@@ -86,7 +87,7 @@ def place(rows: int, *, is_built: bool) -> Iterator[Place]:
         filled = fill(mariadb.url(name), rows)
         _spread(database)
         source = DatabaseVectors(database, space_id)
-        index = FaissIndex(source, Path(folder), recall_target=0.98)
+        index = FaissIndex(source, Path(folder), BuildSettings(recall_target=0.98))
         if is_built:
             index.rebuild(1, lambda done, total: None)
         index.refresh()

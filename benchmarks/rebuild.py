@@ -184,6 +184,7 @@ def main() -> None:
     parser.add_argument("--without-graph", action="store_true")
     arguments = parser.parse_args()
     from mirada.adapters.vector_index.faiss.index import FaissIndex
+    from mirada.adapters.vector_index.faiss.rebuilding import BuildSettings
 
     with tempfile.TemporaryDirectory() as temporary, mariadb_server() as server:
         folder = Path(temporary)
@@ -215,7 +216,9 @@ def main() -> None:
                     )
                     report_freshness(library, [web for web, _ in starts])
                 index = FaissIndex(
-                    Watched(library.database, space_id), snapshots, recall_target=0.98
+                    Watched(library.database, space_id),
+                    snapshots,
+                    BuildSettings(recall_target=0.98),
                 )
                 rng = np.random.default_rng(5)
                 queries = filled.vectors[rng.integers(0, len(filled.vectors), 1_000)]

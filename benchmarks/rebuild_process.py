@@ -95,8 +95,9 @@ def read(source: DatabaseVectors) -> None:
 def build(source: Watched, folder: Path, *, with_graph: bool) -> None:
     """Build and publish, as a worker does."""
     from mirada.adapters.vector_index.faiss.index import FaissIndex
+    from mirada.adapters.vector_index.faiss.rebuilding import BuildSettings
 
-    index = FaissIndex(source, folder, recall_target=0.98, with_graph=with_graph)
+    index = FaissIndex(source, folder, BuildSettings(recall_target=0.98, with_graph=with_graph))
     source.space  # noqa: B018 - connects
     memory, watch = Memory(), Stopwatch()
 

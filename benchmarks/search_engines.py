@@ -17,6 +17,7 @@ import numpy as np
 from benchmarks.search_source import MemorySource
 from benchmarks.search_vectors import DIMENSION, Mask
 from mirada.adapters.vector_index.faiss.index import FaissIndex
+from mirada.adapters.vector_index.faiss.rebuilding import BuildSettings
 from mirada.kernel.audience import Audience, Scope
 from mirada.kernel.embeddings import Matrix, Vector
 from mirada.kernel.similarity import QueryForm
@@ -170,9 +171,7 @@ def ours(
         index = FaissIndex(
             source,
             Path(folder),
-            recall_target=0.98,
-            extra_queries=lambda: texts,
-            **({} if with_graph else {"with_graph": False}),
+            BuildSettings(recall_target=0.98, with_graph=with_graph, extra_queries=lambda: texts),
         )
         began = time.process_time()
         source.begin()

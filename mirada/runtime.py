@@ -455,13 +455,16 @@ class Runtime:
                 extra_queries=lambda: self._text_queries(space_id),
             )
         from mirada.adapters.vector_index.faiss.index import FaissIndex
+        from mirada.adapters.vector_index.faiss.rebuilding import BuildSettings
 
         return FaissIndex(
             source,
             self.settings.faiss_index_dir,
-            recall_target=recall_target,
-            with_graph=self.settings.index_graph,
-            extra_queries=lambda: self._text_queries(space_id),
+            BuildSettings(
+                recall_target=recall_target,
+                with_graph=self.settings.index_graph,
+                extra_queries=lambda: self._text_queries(space_id),
+            ),
         )
 
     @property

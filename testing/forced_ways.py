@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from mirada.adapters.vector_index.faiss import costs
 from mirada.adapters.vector_index.faiss.index import FaissIndex
 from mirada.adapters.vector_index.faiss.planning import Costs
+from mirada.adapters.vector_index.faiss.rebuilding import BuildSettings
 from mirada.kernel.similarity import SearchWay
 from mirada.ports import VectorSource
 
 DEAR, CHEAP = 1e6, 1e-6
+FEW_ROWS = 40
+"""Of a list, so that a few hundred vectors lie in several."""
 CERTAIN = 0.995
 """A recall that, to be shown with a hundred probes, leaves hardly one neighbour out."""
 
@@ -40,9 +44,13 @@ def forced_index(
     return FaissIndex(
         source,
         folder,
-        recall_target=recall_target,
-        hnsw_min_rows=1,
-        with_graph=way is SearchWay.HNSW,
+        BuildSettings(
+            recall_target=recall_target,
+            hnsw_min_rows=1,
+            with_graph=way is SearchWay.HNSW,
+            # With one list there is no way by lists.
+            list_rows=FEW_ROWS if way is SearchWay.IVF else sys.maxsize,
+            threads=1,
+        ),
         exact_rows=0,
-        build_threads=1,
     )

@@ -29,12 +29,14 @@ WEAK_FROM, so an answer is NOTHING exactly when none of its results is relevant.
 class SearchWay(StrEnum):
     """The way an answer was computed: a scan of every permitted vector, or a shorter way.
 
-    QUANTISED scans vectors of one bit a number and compares the best candidates exactly. HNSW walks
-    through a graph; WIDENED is a walk that was repeated with a wider beam.
+    QUANTISED scans vectors of one bit a number and compares the best candidates exactly; IVF does so
+    in those lists of them that lie near the query. HNSW walks through a graph; WIDENED is a walk that
+    was repeated with a wider beam.
     """
 
     EXACT = "exact"
     QUANTISED = "quantised"
+    IVF = "ivf"
     HNSW = "hnsw"
     WIDENED = "hnsw-widened"
     EMPTY = "empty"

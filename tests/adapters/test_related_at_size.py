@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, select, update
 from sqlalchemy.engine import make_url
 
 from mirada.adapters.vector_index.faiss.index import FaissIndex
+from mirada.adapters.vector_index.faiss.rebuilding import BuildSettings
 from mirada.db import changes
 from mirada.db.migrate import upgrade_to_head
 from mirada.db.models import Image
@@ -55,12 +56,12 @@ class Gallery:
         self.by_picture = FaissIndex(
             library.source,
             folder / "pictures",  # type: ignore[operator]
-            recall_target=0.98,
+            BuildSettings(recall_target=0.98),
         )
         self.by_prompt = FaissIndex(
             DatabaseVectors(database, self.space_id),
             folder / "prompts",  # type: ignore[operator]
-            recall_target=0.98,
+            BuildSettings(recall_target=0.98),
         )
         for index in (self.by_picture, self.by_prompt):
             index.rebuild(1, no_progress)

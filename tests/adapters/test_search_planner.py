@@ -8,10 +8,15 @@ import pytest
 
 from mirada.adapters.vector_index.faiss.planning import Costs, Planner, Step, WaySetting
 from mirada.kernel.similarity import QueryForm, SearchWay
-from mirada.kernel.ways import MEASURED
+from mirada.kernel.ways import MEASURED, Trust
 
 PICTURE, TEXT = QueryForm.PICTURE, QueryForm.TEXT
-EXACT, HNSW, QUANTISED = SearchWay.EXACT, SearchWay.HNSW, SearchWay.QUANTISED
+EXACT, HNSW, QUANTISED, IVF = (
+    SearchWay.EXACT,
+    SearchWay.HNSW,
+    SearchWay.QUANTISED,
+    SearchWay.IVF,
+)
 COSTS = Costs(
     scanned_row=0.08,
     picked_row=0.1,
@@ -105,6 +110,39 @@ def test_a_walk_is_trusted_only_as_deep_as_its_beam_was_measured():
     walk = Step(HNSW, 1.0, width=128, measured=64)
     assert walk.reaches(20)
     assert not walk.reaches(21)
+
+
+def test_the_lists_near_a_query_are_looked_at_up_to_the_rank_they_were_measured_for():
+    one = WaySetting(PICTURE, IVF, 200, 800, lists=0.3, deep_lists=0.5, probes=100)
+    planner = Planner(10**6, (one,), COSTS)
+
+    def step(permitted: int, k: int, trust: Trust = MEASURED) -> Step | None:
+        steps = planner.steps(permitted, k, PICTURE, trust)
+        return steps[0] if steps[0].way is IVF else None
+
+    everything = step(10**6, 10)
+    assert everything is not None
+    assert (everything.width, everything.lists, everything.rank) == (200, 0.3, 10)
+    assert everything.cost_us == pytest.approx(0.3 * 10**6 * 0.005 + 200 * 0.5)
+    # The tenth of a scattered 70 % is expected within rank 20, for which a hundred's lists are taken.
+    most = step(700_000, 10)
+    assert most is not None
+    assert (most.width, most.lists, most.rank) == (267, 0.5, 20)
+    assert (most.reaches(20), most.reaches(21)) == (True, False)
+    assert step(10**6, 100) is not None
+    assert step(10**6, 101) is None
+    assert step(300_000, 50) is None
+    wider = step(10**6, 10, MEASURED.widened(PICTURE, IVF, 2.0))
+    assert wider is not None
+    assert (wider.width, wider.lists) == (400, 0.6)
+
+
+def test_lists_that_were_measured_for_ten_alone_are_asked_for_ten_alone():
+    one = WaySetting(PICTURE, IVF, 200, None, lists=0.3, probes=100)
+    planner = Planner(10**6, (one,), COSTS)
+    assert planner.steps(10**6, 10, PICTURE, MEASURED)[0].way is IVF
+    assert planner.steps(10**6, 11, PICTURE, MEASURED)[0].way is EXACT
+    assert planner.steps(900_000, 10, PICTURE, MEASURED)[0].way is EXACT
 
 
 def test_crossings_say_from_how_many_permitted_rows_each_way_comes_first():

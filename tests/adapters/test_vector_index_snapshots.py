@@ -20,6 +20,7 @@ from sqlalchemy import select, update
 
 from mirada.adapters.vector_index.faiss import costs, publishing, rebuilding, snapshot
 from mirada.adapters.vector_index.faiss.index import FaissIndex
+from mirada.adapters.vector_index.faiss.rebuilding import BuildSettings
 from mirada.adapters.vector_index.faiss.snapshot import open_snapshot
 from mirada.config import PROJECT_ROOT
 from mirada.db.models import Embedding, IndexSnapshot, Installation, Lease
@@ -53,7 +54,10 @@ def folder(tmp_path: Path) -> Path:
 
 def _index(library: Library, folder: Path) -> FaissIndex:
     return FaissIndex(
-        library.source, folder, recall_target=0.98, hnsw_min_rows=1, exact_rows=0, build_threads=1
+        library.source,
+        folder,
+        BuildSettings(recall_target=0.98, hnsw_min_rows=1, threads=1),
+        exact_rows=0,
     )
 
 
@@ -438,7 +442,7 @@ def test_a_snapshot_of_an_earlier_format_is_rebuilt_and_answers_go_on(
     index = _index(library, folder)
     assert _answers_are_right(index, library)
     assert index.status().snapshot is None
-    assert "format is 1 and should be 2" in str(_reasons(library)[old.name])
+    assert "format is 1 and should be 3" in str(_reasons(library)[old.name])
     assert rebuild_is_due(library.source) == "400 rows and no snapshot"
     fresh = build_snapshot(index, 2, no_progress)
     assert fresh is not None
@@ -466,7 +470,7 @@ def test_a_builder_killed_at_any_step_leaves_the_served_snapshot_alone(
     import os, signal, sys
     from pathlib import Path
     from sqlalchemy.engine import make_url
-    from mirada.adapters.vector_index.faiss import index, publishing
+    from mirada.adapters.vector_index.faiss import index, publishing, rebuilding
     from mirada.db.session import Database, make_engine
     from mirada.db.vector_rows import DatabaseVectors
 
@@ -484,9 +488,8 @@ def test_a_builder_killed_at_any_step_leaves_the_served_snapshot_alone(
         setattr(DatabaseVectors, step, killed)
     database = Database(make_engine(make_url({str(library.database.engine.url)!r}), 2))
     source = DatabaseVectors(database, {library.space_id})
-    index.FaissIndex(
-        source, Path({str(folder)!r}), recall_target=0.98, hnsw_min_rows=1, build_threads=1
-    ).rebuild(2, lambda done, total: None)
+    settings = rebuilding.BuildSettings(recall_target=0.98, hnsw_min_rows=1, threads=1)
+    index.FaissIndex(source, Path({str(folder)!r}), settings).rebuild(2, lambda done, total: None)
     """
     ended = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)],

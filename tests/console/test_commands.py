@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from mirada.adapters.vector_index.faiss.index import FaissIndex
+from mirada.adapters.vector_index.faiss.rebuilding import BuildSettings
 from mirada.config import BUNDLED_MODEL_DIR, Settings
 from mirada.db.models import ApiKey, Content, Image, ImageStatus, Job, JobState, User
 from mirada.embedding.index_rebuild import REBUILD_INDEX
@@ -257,7 +258,9 @@ def test_tuning_says_what_searches_cost_and_which_way_comes_first(
     assert "nothing to measure" in command("index", "tune", "--space", str(space_id))
 
     runtime.built()[f"index:{space_id}"].close()
-    index = FaissIndex(library.source, folder, recall_target=0.95, hnsw_min_rows=1, exact_rows=0)
+    index = FaissIndex(
+        library.source, folder, BuildSettings(recall_target=0.95, hnsw_min_rows=1), exact_rows=0
+    )
     index.rebuild(1, no_progress)
     runtime._remembered[f"index:{space_id}"] = index
     said = command("index", "tune", "--space", str(space_id))

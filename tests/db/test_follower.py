@@ -16,6 +16,7 @@ from sqlalchemy.engine import make_url
 
 from mirada.adapters.vector_index.faiss.following import follower
 from mirada.adapters.vector_index.faiss.index import FaissIndex
+from mirada.adapters.vector_index.faiss.rebuilding import BuildSettings
 from mirada.db import changes
 from mirada.db.migrate import upgrade_to_head
 from mirada.db.models import Embedding, Image
@@ -143,7 +144,8 @@ def _everything(index: FaissIndex | ExactIndex, permitted: Scope) -> list[tuple[
 def followed(library: Library, folder: Path) -> Iterator[list[FaissIndex]]:
     """Two processes' worth of followers over one folder of snapshots."""
     indexes = [
-        FaissIndex(library.source, folder, recall_target=0.98, build_threads=1) for _ in range(2)
+        FaissIndex(library.source, folder, BuildSettings(recall_target=0.98, threads=1))
+        for _ in range(2)
     ]
     followers = [follower(index, poll_s=0.02) for index in indexes]
     for each in followers:
@@ -166,7 +168,7 @@ def test_followers_hold_exactly_the_database_after_writers_did_their_worst(
     for writer in writers:
         writer.start()
     # Snapshots are published, and tombstones purged, in the middle of it.
-    builder = FaissIndex(library.source, folder, recall_target=0.98, build_threads=1)
+    builder = FaissIndex(library.source, folder, BuildSettings(recall_target=0.98, threads=1))
     rebuilds = 0
     while time.monotonic() < ends_at_s or rebuilds < 2:
         time.sleep(0.6)  # so that rows arrive before, during and after a rebuild
@@ -176,7 +178,7 @@ def test_followers_hold_exactly_the_database_after_writers_did_their_worst(
         writer.join()
     seq = library.source.current_seq()
     truth = ExactIndex(library.source)
-    late = FaissIndex(library.source, folder, recall_target=0.98)
+    late = FaissIndex(library.source, folder, BuildSettings(recall_target=0.98))
     for index in (*followed, late):
         index.wait_for(seq, timeout_s=PATIENCE_S)
         for permitted in (seen_by(None), *(seen_by(owner) for owner in library.owners)):
@@ -187,7 +189,7 @@ def test_followers_hold_exactly_the_database_after_writers_did_their_worst(
 
 
 def test_a_commit_is_searchable_within_a_second_without_asking(library: Library, folder: Path):
-    index = FaissIndex(library.source, folder, recall_target=0.98)
+    index = FaissIndex(library.source, folder, BuildSettings(recall_target=0.98))
     following = follower(index)
     following.start()
     try:
@@ -242,7 +244,7 @@ class _Interrupted(DatabaseVectors):
 
 def test_an_outage_in_the_middle_of_a_refresh_loses_nothing(library: Library, folder: Path):
     source = _Interrupted(library)
-    index = FaissIndex(source, folder, recall_target=0.98)
+    index = FaissIndex(source, folder, BuildSettings(recall_target=0.98))
     truth = ExactIndex(library.source)
     library.add(random_vectors(2, DIMENSION))
     index.rebuild(1, no_progress)

@@ -7,6 +7,7 @@ from pathlib import Path
 from sqlalchemy import select, update
 
 from mirada.adapters.vector_index.faiss.index import FaissIndex
+from mirada.adapters.vector_index.faiss.rebuilding import BuildSettings
 from mirada.db.models import Image
 from mirada.db.probe_texts import COMMON_WORDS, MAX_PROBE_CHARS, PROBE_TEXTS, probe_texts
 from mirada.db.session import Database
@@ -51,9 +52,11 @@ def test_a_graph_must_reach_its_recall_for_texts_too_and_says_what_it_reached(
         index = FaissIndex(
             library.source,
             tmp_path,
-            recall_target=0.95,
-            hnsw_min_rows=hnsw_min_rows,
-            extra_queries=text_queries,  # type: ignore[arg-type]
+            BuildSettings(
+                recall_target=0.95,
+                hnsw_min_rows=hnsw_min_rows,
+                extra_queries=text_queries,  # type: ignore[arg-type]
+            ),
         )
         record = index.rebuild(1, no_progress)
         index.close()
@@ -78,9 +81,9 @@ def test_too_few_texts_show_nothing_and_texts_are_taken_to_be_as_hard_as_blends(
     index = FaissIndex(
         library.source,
         tmp_path,
-        recall_target=0.98,
-        hnsw_min_rows=100,
-        extra_queries=lambda: random_vectors(5, seed=7),
+        BuildSettings(
+            recall_target=0.98, hnsw_min_rows=100, extra_queries=lambda: random_vectors(5, seed=7)
+        ),
     )
     assert index.rebuild(1, no_progress) is not None
     ways = {(one.form, one.way): one for one in index.status().ways}

@@ -12,6 +12,7 @@ import pytest
 from mirada.adapters.vector_index.faiss import costs, rebuilding
 from mirada.adapters.vector_index.faiss.index import FaissIndex
 from mirada.adapters.vector_index.faiss.planning import Costs, WaySetting
+from mirada.adapters.vector_index.faiss.rebuilding import BuildSettings
 from mirada.embedding.live_recall import MEASURE_RECALL
 from mirada.jobs import ledger
 from mirada.kernel.similarity import QueryForm, SearchWay
@@ -45,7 +46,10 @@ def test_a_beam_that_is_too_narrow_is_widened_then_left_out(
     library = Library.create(runtime.database, DIMENSION)
     library.add(random_vectors(ROWS, DIMENSION))
     faiss = FaissIndex(
-        library.source, tmp_path / "indexes", recall_target=0.98, hnsw_min_rows=500, exact_rows=50
+        library.source,
+        tmp_path / "indexes",
+        BuildSettings(recall_target=0.98, hnsw_min_rows=500),
+        exact_rows=50,
     )
     index: Any = runtime._sampled(library.space_id, faiss)
     runtime.remember(f"index:{library.space_id}", index)

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import select, update
 
 from mirada.adapters.vector_index.faiss.index import FaissIndex
+from mirada.adapters.vector_index.faiss.rebuilding import BuildSettings
 from mirada.db import filters
 from mirada.db.memory_models import Like
 from mirada.db.models import Content, Embedding, Image
@@ -87,7 +88,9 @@ def test_every_filter_finds_exactly_the_nearest_that_pass(
     world = World(database, 1)
     source = world.library.source
     index = (
-        FaissIndex(source, tmp_path, recall_target=0.98) if of == "faiss" else ExactIndex(source)
+        FaissIndex(source, tmp_path, BuildSettings(recall_target=0.98))
+        if of == "faiss"
+        else ExactIndex(source)
     )
     index.refresh()
     rng = np.random.default_rng(3)
@@ -114,7 +117,7 @@ def test_what_stopped_passing_a_moment_ago_is_made_up_for(
     """What is remembered may hold too much; k results come all the same."""
     world = World(database, 2)
     me = world.library.owners[0]
-    index = FaissIndex(world.library.source, tmp_path, recall_target=0.98)
+    index = FaissIndex(world.library.source, tmp_path, BuildSettings(recall_target=0.98))
     index.refresh()
     scope = Scope(Audience(me), ImageFilter(is_liked=True))
     query = world.vectors[0]

@@ -45,7 +45,7 @@ INDEX_EXAMPLE = {
         }
     ],
     "planning": {
-        "first_ways": {"text": {"exact": 0, "quantised": 21_000, "hnsw": 64_000}},
+        "first_ways": {"text": {"exact": 0, "quantised": 21_000, "ivf": 52_000, "hnsw": 64_000}},
         "costs_us": {"scanned_row": 0.08, "quantised_row": 0.006, "beam_step": 6.0},
     },
     "url": "/api/v1/indexes/1",
@@ -98,7 +98,13 @@ class MeasuredWaySchema(ReplySchema):
             "description": "`picture`, `blend` (a sum of several), or `text` among pictures."
         },
     )
-    way = ma.fields.String(required=True, metadata={"description": "`quantised` or `hnsw`."})
+    way = ma.fields.String(
+        required=True,
+        metadata={
+            "description": "`quantised`, `ivf` (the quantised vectors of the lists near the query) or "
+            "`hnsw`."
+        },
+    )
     is_in_use = ma.fields.Boolean(required=True)
     reason = ma.fields.String(
         required=True, allow_none=True, metadata={"description": "Why it is left out."}

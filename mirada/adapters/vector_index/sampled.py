@@ -25,6 +25,7 @@ MEASURED_AS = {
     SearchWay.HNSW: SearchWay.HNSW,
     SearchWay.WIDENED: SearchWay.HNSW,
     SearchWay.QUANTISED: SearchWay.QUANTISED,
+    SearchWay.IVF: SearchWay.IVF,
 }
 """The ways whose answers may miss something; a wider walk is a walk."""
 

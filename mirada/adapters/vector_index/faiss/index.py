@@ -5,14 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from mirada.adapters.vector_index.faiss import costs
-from mirada.adapters.vector_index.faiss.building import HNSW_MIN_ROWS
 from mirada.adapters.vector_index.faiss.drafts import disk_errors
 from mirada.adapters.vector_index.faiss.following import (
     Following,
@@ -55,32 +53,22 @@ class FaissIndex:
         self,
         source: VectorSource,
         directory: Path,
+        settings: BuildSettings,
         *,
-        recall_target: float,
-        hnsw_min_rows: int = HNSW_MIN_ROWS,
-        with_graph: bool = True,
         exact_rows: int = EXACT_ROWS,
-        build_threads: int | None = None,
-        extra_queries: Callable[[], Matrix] | None = None,
     ) -> None:
         """Keep what is needed; nothing is read yet.
 
         Args:
             source: one space's rows.
             directory: the folder of all snapshots, shared by every process of this database.
-            recall_target: recall@10 that a build must reach, in (0, 1].
-            hnsw_min_rows: from how many rows on a build makes a quantised form and a graph.
-            with_graph: whether it makes a graph; without one a million rows are ready in seconds.
+            settings: of rebuilds.
             exact_rows: up to how many permitted rows are always scanned.
-            build_threads: of a build; None leaves one core free.
-            extra_queries: returns (q, d) queries of texts that a build must answer as well.
         """
         self._source = source
         self._directory = directory
         self._exact_rows = exact_rows
-        self._build_settings = BuildSettings(
-            recall_target, hnsw_min_rows, with_graph, build_threads, extra_queries
-        )
+        self._build_settings = settings
         self._refreshing = threading.RLock()
         self._following: Following | None = None
         self._view: View | None = None

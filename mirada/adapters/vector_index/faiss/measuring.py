@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import faiss
 import numpy as np
-import numpy.typing as npt
 
 from mirada.adapters.vector_index.faiss.block import VectorBlock
+from mirada.adapters.vector_index.faiss.measuring_lists import Limits, measured_lists
 from mirada.adapters.vector_index.faiss.planning import DEEP_RANK, RECALL_RANK, WIDENING, WaySetting
 from mirada.adapters.vector_index.faiss.probing import Probes, Sides
-from mirada.adapters.vector_index.faiss.quantised import QuantisedForm, chance_missed
-from mirada.kernel.intervals import wilson_low
+from mirada.adapters.vector_index.faiss.quantised import QuantisedForm
+from mirada.adapters.vector_index.faiss.scanned import Numbers, Scan, by_similarity, judged
 from mirada.kernel.similarity import QueryForm, SearchWay
 
 logger = logging.getLogger(__name__)
@@ -24,31 +24,14 @@ BEAMS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768)
 DEPTHS = (30, 50, 75, 100, 150, 200, 300, 400, 600, 800, 1_200, 1_600, 2_400, 3_200)
 USUAL_DEPTH = 800
 """Deeper ones are looked at where none of these is enough: a deep scan costs three times as much."""
-TOLERANCES = (0.5, 0.25, 0.1, 0.03)
-"""Shares of what the target lets be missed: a scan may be trusted with so much doubt."""
+TOLERANCES = (4.0, 2.0, 1.0, 0.5, 0.25, 0.1, 0.03)
+"""Parts of what the target lets be missed: a scan may be trusted with so much doubt. At a million rows
+doubt is ten times what is missed, so the largest that the probes show to be right is taken."""
 SPREAD_ROWS, SPREAD_QUERIES = 2_000, 16
 TRUSTED_SHARE = 0.95
 """So many of a form's queries must be answered at its depth; the others are scanned deeper."""
-TIE = 1e-6
-"""Of two neighbours that are equally near within rounding, either one is right."""
 
 Heard = Callable[[], None]
-Numbers = npt.NDArray[Any]
-
-
-def by_similarity(scores: Numbers, exact: Numbers, k: int) -> int:
-    """Return how many of the true k nearest are among what was found.
-
-    Args:
-        scores: (n,) exact inner products of what was found.
-        exact: (m,) those of the nearest, falling.
-        k: <= m. Where fewer exist, all of them count.
-    """
-    real = exact[:k][np.isfinite(exact[:k])]
-    if not real.size:
-        return k
-    found = min(int(np.count_nonzero(scores >= real[-1] - TIE)), real.size)
-    return k - real.size + found
 
 
 def measured_walks(
@@ -72,21 +55,12 @@ def measured_walks(
             hits = sum(map(lambda s, e: by_similarity(s, e, k), found, group.scores))
             heard()
             was_enough = tried.probes and tried.recall is not None and tried.reason is None
-            tried = replace(_judged(tried, hits, k * len(group.queries), target), setting=beam)
+            tried = replace(judged(tried, hits, k * len(group.queries), target), setting=beam)
             # One step more than its probes need, since people's queries are not these.
             if was_enough:
                 break
         settings.append(tried)
     return for_every_form(settings)
-
-
-def _judged(one: WaySetting, hits: int, trials: int, target: float) -> WaySetting:
-    low = wilson_low(hits, trials)
-    reason = None
-    if low < target:
-        reason = f"its probes show a recall of {low:.3f} at least, below {target:g}"
-    recall, low = round(hits / trials, 4), round(low, 4)
-    return replace(one, recall=recall, recall_at_least=low, reason=reason)
 
 
 def for_every_form(settings: list[WaySetting]) -> list[WaySetting]:
@@ -103,74 +77,56 @@ def for_every_form(settings: list[WaySetting]) -> list[WaySetting]:
     return settings
 
 
-@dataclass(frozen=True, slots=True)
-class _Scan:
-    """One probe's deepest scan, from which every shallower one follows.
-
-    Attributes:
-        exact: (c,) exact inner products of the candidates, best estimate first.
-        estimates: (c,).
-        truth: (m,) the exact answers'.
-        is_everything: no permitted row is missing.
-    """
-
-    exact: Numbers
-    estimates: Numbers
-    truth: Numbers
-    is_everything: bool
-
-    def at(self, depth: int, k: int, spread: float) -> tuple[int, float]:
-        """Return how many of the true k a scan of that depth finds, and the doubt it leaves."""
-        exact = self.exact[:depth]
-        hits = by_similarity(exact, self.truth, k)
-        if exact.size < min(depth, k) or (self.is_everything and depth >= self.exact.size):
-            return hits, 0.0
-        if exact.size < k:
-            return hits, 1.0
-        best = np.partition(exact, exact.size - k)[exact.size - k :]
-        return hits, chance_missed(best, float(self.estimates[exact.size - 1]), spread)
-
-
 def measured_scans(
     form: QuantisedForm,
     vectors: VectorBlock,
     groups: Sequence[Probes],
     sides: Sides,
-    target: float,
+    limits: Limits,
     heard: Heard,
 ) -> list[WaySetting]:
-    """Return for each form of query the depths of a quantised scan, and how far it is trusted.
+    """Return for each form of query the depths of a quantised scan, how far it is trusted, and IVF's.
 
     A depth is the least at which most queries asked of all rows are answered without much doubt. How
     much is too much is measured also on probes asked of rows far from them, whose best ones hardly
     stand out: what is trusted of either has to be right.
     """
-    settings = []
+    whole, parts = [], []
     spread = _spread(form, vectors, groups[0].queries[:SPREAD_QUERIES])
+    list_of = form.list_of_rows()
     for kind in dict.fromkeys(group.form for group in groups):
         mine = [group for group in groups if group.form is kind]
         for deepest in (USUAL_DEPTH, DEPTHS[-1]):
             depths = sorted({min(depth, len(form)) for depth in DEPTHS if depth <= deepest})
-            scans: tuple[list[_Scan], list[_Scan]] = ([], [])
+            scans: tuple[list[Scan], list[Scan]] = ([], [])
             for group in mine:
-                scans[group.is_far].extend(_scans(form, vectors, group, sides, depths[-1]))
+                scans[group.is_far].extend(_scans(form, vectors, group, sides, list_of, depths[-1]))
                 heard()
-            chosen = _chosen(kind, scans, depths, target, spread)
-            if chosen.reason is None or depths[-1] == len(form):
+            chosen = _chosen(kind, scans, depths, limits.target, spread)
+            lists = measured_lists(kind, scans[0], form.lists, depths, limits)
+            if depths[-1] == len(form) or (chosen.reason is None and lists.reason is None):
                 break
-        settings.append(chosen)
-    return for_every_form(settings)
+        whole.append(chosen)
+        parts.append(lists)
+    # With one list a part is the whole.
+    return for_every_form(whole) + (for_every_form(parts) if form.lists > 1 else [])
 
 
 def _scans(
-    form: QuantisedForm, vectors: VectorBlock, group: Probes, sides: Sides, depth: int
-) -> Iterator[_Scan]:
+    form: QuantisedForm,
+    vectors: VectorBlock,
+    group: Probes,
+    sides: Sides,
+    list_of: Numbers,
+    depth: int,
+) -> Iterator[Scan]:
     bits = [np.packbits(side, bitorder="little") for side in (~sides, sides)]
     selectors = [faiss.IDSelectorBitmap(each) for each in bits]
     for query, side, truth in zip(group.queries, group.sides, group.scores, strict=True):
         found = form.candidates(query, depth, selectors[side] if side >= 0 else None)
         exact = vectors.inner_products(query, found.rows)
-        yield _Scan(exact, found.estimates, truth, found.is_everything)
+        ranks = form.ranks_of_lists(query)[list_of[found.rows]]
+        yield Scan(exact, found.estimates, truth, found.is_everything, ranks)
 
 
 def _spread(form: QuantisedForm, vectors: VectorBlock, queries: Numbers) -> float:
@@ -188,12 +144,12 @@ def _spread(form: QuantisedForm, vectors: VectorBlock, queries: Numbers) -> floa
 
 def _chosen(
     form: QueryForm,
-    scans: tuple[list[_Scan], list[_Scan]],
+    scans: tuple[list[Scan], list[Scan]],
     depths: list[int],
     target: float,
     spread: float,
 ) -> WaySetting:
-    near, far = scans
+    near = scans[0]
     tried = WaySetting(form, SearchWay.QUANTISED, None, spread=round(spread, 5), probes=len(near))
     most = near[0].truth.size
     ranks = [k for k in (RECALL_RANK, DEEP_RANK) if k <= most] or [most]
@@ -204,8 +160,11 @@ def _chosen(
         if first is None:
             break
         hits = sum(_hits(scan, depths, first, ranks[0], (spread, doubt)) for scan in near)
-        tried = _judged(tried, hits, ranks[0] * len(near), target)
-        if tried.reason is None and _is_right(far, depths, ranks, (spread, doubt), target):
+        tried = judged(tried, hits, ranks[0] * len(near), target)
+        used = [(k, least or deep) for k, least in zip(ranks, chosen, strict=True)]
+        if tried.reason is None and all(
+            _is_right(scans_of, depths, used, (spread, doubt), target) for scans_of in scans
+        ):
             return replace(
                 tried, setting=first, deep_setting=max(deep, first), tolerance=round(doubt, 6)
             )
@@ -214,15 +173,23 @@ def _chosen(
 
 
 def _is_right(
-    scans: list[_Scan],
+    scans: list[Scan],
     depths: list[int],
-    ranks: list[int],
+    used: list[tuple[int, int]],
     limits: tuple[float, float],
     target: float,
 ) -> bool:
-    """Return whether scans of rows far away find enough wherever they are trusted, at each depth."""
-    for k in ranks:
-        for depth in depths:
+    """Return whether scans find enough of the k nearest wherever they are trusted.
+
+    Args:
+        scans: of one kind.
+        depths: rising.
+        used: (k, least depth at which so many are looked for).
+        limits: spread, and the doubt up to which a scan is trusted.
+        target: least recall.
+    """
+    for k, least in used:
+        for depth in (depth for depth in depths if depth >= least):
             seen = (scan.at(depth, k, limits[0]) for scan in scans)
             trusted = [hits / k for hits, doubt in seen if doubt <= limits[1]]
             if trusted and np.mean(trusted) < target:
@@ -231,7 +198,7 @@ def _is_right(
 
 
 def _least_depth(
-    scans: list[_Scan], depths: list[int], k: int, limits: tuple[float, float]
+    scans: list[Scan], depths: list[int], k: int, limits: tuple[float, float]
 ) -> int | None:
     for depth in depths:
         trusted = sum(scan.at(depth, k, limits[0])[1] <= limits[1] for scan in scans)
@@ -240,7 +207,7 @@ def _least_depth(
     return None
 
 
-def _hits(scan: _Scan, depths: list[int], depth: int, k: int, limits: tuple[float, float]) -> int:
+def _hits(scan: Scan, depths: list[int], depth: int, k: int, limits: tuple[float, float]) -> int:
     """Return what the whole way finds: deeper where it must, exact in the end."""
     for deeper in (depth, depth * WIDENING, depth * WIDENING**2):
         if deeper > depths[-1]:

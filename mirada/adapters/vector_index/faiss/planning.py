@@ -53,6 +53,11 @@ class Costs:
     beam_step: float | None = 6.0
     measured_at: str | None = None
 
+    def of_scan(self, rows: float, depth: int, *, is_filtered: bool = False) -> float:
+        """Return the microseconds of a quantised scan of so many rows, and of comparing its best."""
+        row = self.filtered_row if is_filtered else self.quantised_row
+        return rows * row + depth * self.candidate
+
     def as_dict(self) -> dict[str, Any]:
         """Return the costs for a manifest."""
         return asdict(self)
@@ -75,6 +80,7 @@ class WaySetting:
     Attributes:
         setting: the beam, or the depth for ten results; None where the way is left out.
         deep_setting: the depth for a hundred results; None for a graph.
+        lists, deep_lists: the share of the lists that IVF looks at for ten and for a hundred, in (0, 1].
         spread: standard deviation of the errors of a quantised scan's estimates.
         tolerance: a scan is trusted whose `quantised.chance_missed` is at most this.
         reason: why it is left out.
@@ -86,6 +92,8 @@ class WaySetting:
     way: SearchWay
     setting: int | None
     deep_setting: int | None = None
+    lists: float = 1.0
+    deep_lists: float = 1.0
     spread: float = 0.0
     tolerance: float = 0.0
     reason: str | None = None
@@ -126,6 +134,8 @@ class Step:
         measured: the beam that was measured for RECALL_RANK, by which a walk is judged.
         is_filtered: the quantised scan is told what is permitted.
         spread, tolerance: see `WaySetting`.
+        lists: the share of the lists that IVF looks at.
+        rank: up to which rank (1 is the nearest) what IVF finds can be trusted.
     """
 
     way: SearchWay
@@ -135,9 +145,13 @@ class Step:
     is_filtered: bool = False
     spread: float = 0.0
     tolerance: float = 0.0
+    lists: float = 1.0
+    rank: int = 0
 
     def reaches(self, rank: int) -> bool:
-        """Tell whether a walk's results up to that rank (1 is the nearest) can be trusted."""
+        """Tell whether results up to that rank (1 is the nearest) can be trusted, of a walk or of IVF."""
+        if self.way is SearchWay.IVF:
+            return rank <= self.rank
         return rank * self.measured <= self.width * RECALL_RANK
 
 
@@ -178,6 +192,8 @@ class Planner:
             factor = trust.factor(form, one.way)
             if one.way is SearchWay.HNSW:
                 tried += self._walks(one, wanted, permitted, factor)
+            elif one.way is SearchWay.IVF:
+                tried += self._parts(one, wanted, permitted, factor)
             else:
                 tried += self._scans(one, wanted, permitted, factor)
         cheaper = [step for step in tried if step.cost_us < exact.cost_us]
@@ -217,6 +233,20 @@ class Planner:
             for way, width in ((SearchWay.HNSW, beam), (SearchWay.WIDENED, beam * WIDENING))
         ]
 
+    def _parts(self, one: WaySetting, wanted: int, permitted: int, factor: float) -> list[Step]:
+        """A scan of the nearest lists that takes no notice of what is permitted, as a walk does not.
+
+        How much it finds was measured up to DEEP_RANK, so beyond that rank it is not tried.
+        """
+        rank = math.ceil(_rank(wanted, permitted / self.total))
+        if rank > DEEP_RANK or (rank > RECALL_RANK and one.deep_setting is None):
+            return []
+        depth = min(math.ceil(_depth(one, rank) * factor), self.total)
+        measured = one.lists if rank <= RECALL_RANK else one.deep_lists
+        lists = min(1.0, measured * factor)
+        cost = self.costs.of_scan(lists * self.total, depth)
+        return [Step(SearchWay.IVF, cost, depth, lists=lists, rank=max(rank, RECALL_RANK))]
+
     def _scans(self, one: WaySetting, wanted: int, permitted: int, factor: float) -> list[Step]:
         """Scans that take no notice of what is permitted, and that do, each twice deeper."""
         depth = math.ceil(_depth(one, wanted) * factor)
@@ -230,11 +260,9 @@ class Planner:
         return steps
 
     def _scan(self, one: WaySetting, depth: int, *, is_filtered: bool) -> Step:
-        row = self.costs.filtered_row if is_filtered else self.costs.quantised_row
-        cost = self.total * row + depth * self.costs.candidate
         return Step(
             SearchWay.QUANTISED,
-            cost,
+            self.costs.of_scan(self.total, depth, is_filtered=is_filtered),
             depth,
             is_filtered=is_filtered,
             spread=one.spread,

@@ -119,15 +119,26 @@ def answered(
         groups.append(_unanswered(form, queries, np.full(len(queries), -1, np.int8)))
         far = queries[: max(1, len(queries) // 3)]
         groups.append(_unanswered(form, far, (~halves.sides(far)).astype(np.int8)))
-    stacked = np.concatenate([group.queries for group in groups])
-    asked = np.concatenate([group.sides for group in groups])[:, None]
-    best = np.full((len(stacked), min(DEEP_RANK, count)), -np.inf, np.float32)
+    # Queries asked of a side are among those asked of all rows, so their products are there already;
+    # the sides' direction is one more row, or the vectors would be read twice.
+    stacked = np.concatenate([*by_form.values(), halves.direction[None]])
+    asked = np.concatenate([group.sides for group in groups])
+    place_of = np.concatenate(
+        [
+            first + np.arange(len(group.queries))
+            for group, first in zip(groups, np.repeat(_starts(by_form), 2), strict=True)
+        ]
+    )
+    of_a_side = np.flatnonzero(asked >= 0)
+    best = np.full((len(asked), min(DEEP_RANK, count)), -np.inf, np.float32)
     rows = np.full(best.shape, -1, np.int64)
     sides: list[Sides] = []
     for first, chunk in chunks:
-        sides.append(halves.sides(chunk))
-        met = np.asarray(stacked @ chunk.T)
-        met[(asked >= 0) & (asked != sides[-1][None, :])] = -np.inf
+        products = stacked @ chunk.T
+        sides.append(products[-1] > halves.offset)
+        met = np.asarray(products[place_of])
+        others = asked[of_a_side, None] != sides[-1][None, :]
+        met[of_a_side] = np.where(others, -np.inf, met[of_a_side])
         _merge(best, rows, met, first)
     start = 0
     for group in groups:
@@ -135,6 +146,11 @@ def answered(
         group.scores, group.rows = best[start:stop], rows[start:stop]
         start = stop
     return groups, np.concatenate(sides)
+
+
+def _starts(by_form: dict[QueryForm, Matrix]) -> npt.NDArray[np.int64]:
+    """Return where each form's queries begin among all of them."""
+    return np.cumsum([0, *(len(queries) for queries in by_form.values())])[:-1]
 
 
 def _unanswered(form: QueryForm, queries: Matrix, sides: npt.NDArray[np.int8]) -> Probes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from mirada.adapters.vector_index.faiss.building import (
 )
 from mirada.adapters.vector_index.faiss.drafts import Draft, disk_errors
 from mirada.adapters.vector_index.faiss.measuring import measured_scans, measured_walks
+from mirada.adapters.vector_index.faiss.measuring_lists import Limits
 from mirada.adapters.vector_index.faiss.planning import (
     RECALL_RANK,
     Costs,
@@ -36,8 +37,15 @@ from mirada.adapters.vector_index.faiss.probing import (
     answered,
     queries_by_form,
 )
-from mirada.adapters.vector_index.faiss.quantised import QuantisedForm
-from mirada.adapters.vector_index.faiss.snapshot import FORMAT, GRAPH, METRIC, QUANTISED, VECTORS
+from mirada.adapters.vector_index.faiss.quantised import LIST_ROWS, QuantisedForm
+from mirada.adapters.vector_index.faiss.snapshot import (
+    FORMAT,
+    GRAPH,
+    METRIC,
+    QUANTISED,
+    ROTATION,
+    VECTORS,
+)
 from mirada.adapters.vector_index.faiss.vectors_file import VectorsFile
 from mirada.kernel.embeddings import Matrix
 from mirada.kernel.similarity import QueryForm
@@ -60,6 +68,7 @@ class BuildSettings:
         hnsw_min_rows: from how many rows on there are ways beside the exact scan.
         with_graph: whether a graph is built then; without one a million rows take seconds.
         threads: of the graph's building; None leaves one core to those who search meanwhile.
+        list_rows: rows of an inverted list, on average.
         extra_queries: returns (q, d) unit rows of texts to measure with; None where there are none.
     """
 
@@ -67,6 +76,7 @@ class BuildSettings:
     hnsw_min_rows: int = HNSW_MIN_ROWS
     with_graph: bool = True
     threads: int | None = None
+    list_rows: int = LIST_ROWS
     extra_queries: Callable[[], Matrix] | None = None
 
 
@@ -166,7 +176,7 @@ class Rebuild:
         chunks = file.summed_chunks(draft.files[VECTORS])
         with omp_threads(1):
             if has_ways:
-                quantised = QuantisedForm.of_file(file, chunks)
+                quantised = QuantisedForm.of_file(file, chunks, self.settings.list_rows)
             else:
                 quantised, by_form = None, {QueryForm.PICTURE: by_form[QueryForm.PICTURE]}
                 for _ in chunks:
@@ -177,10 +187,12 @@ class Rebuild:
             ways: list[WaySetting] = []
             measured = Costs()
             if quantised is not None:
-                target = self.settings.recall_target
-                ways = measured_scans(quantised, vectors, probes, sides, target, heard)
                 measured = costs.measured(vectors, quantised, None, probes[0].queries)
+                limits = Limits(self.settings.recall_target, file.count, measured)
+                ways = measured_scans(quantised, vectors, probes, sides, limits, heard)
                 draft.add_index(QUANTISED, quantised.index)
+                for name, part in zip(ROTATION, astuple(quantised.rotation), strict=True):
+                    draft.add_array(name, part)
         count = CANARIES if file.count < MANY_ROWS else CANARIES_OF_MANY
         canaries = probes[0]
         draft.add_array("canary_queries", canaries.queries[:count])

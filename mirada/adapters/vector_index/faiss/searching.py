@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -63,13 +64,15 @@ def tried(
     for step in steps:
         if step.way is SearchWay.QUANTISED:
             rows, cost = _scanned(base, query, wanted, permitted, step)
+        elif step.way is SearchWay.IVF:
+            rows, cost = _looked_up(base, query, wanted, permitted, step)
         elif step.way is not SearchWay.EXACT:
             rows, cost = _walked(base, query, wanted, permitted, step)
         else:
             rows, cost = finalists(base.vectors, query, k, permitted.rows), permitted.count
         compared += cost
         if rows is not None:
-            is_scan = step.way is SearchWay.QUANTISED
+            is_scan = step.way in (SearchWay.QUANTISED, SearchWay.IVF)
             return Found(
                 rows,
                 step.way,
@@ -123,6 +126,27 @@ def _scanned(
             return None, int(rows.size)
     close: Rows = rows[scores >= kth_best - ROUNDING]
     return close, int(rows.size)
+
+
+def _looked_up(
+    base: OpenSnapshot, query: Vector, wanted: int, permitted: PermittedRows, step: Step
+) -> tuple[Rows | None, int]:
+    assert base.quantised is not None
+    lists = math.ceil(step.lists * base.quantised.lists)
+    found = base.quantised.candidates(query, step.width, lists=lists)
+    scores = base.vectors.inner_products(query, found.rows)
+    cost = int(found.rows.size)
+    may_be_shown = np.ones(cost, bool) if permitted.is_everything else permitted.mask[found.rows]
+    shown = scores[may_be_shown]
+    if shown.size < wanted:
+        return None, cost
+    last = _kth(shown, wanted)
+    # Of rows as near as the last one, those with the lowest ids come first: none may be left out.
+    has_more = cost == step.width and scores[-1] >= last - ROUNDING
+    if has_more or not step.reaches(int(np.count_nonzero(scores > last)) + 1):
+        return None, cost
+    close: Rows = found.rows[may_be_shown & (scores >= last - ROUNDING)]
+    return close, cost
 
 
 def finalists(vectors: VectorBlock, query: Vector, k: int, rows: Rows) -> Rows:

@@ -2,7 +2,8 @@
 
 A snapshot is a directory `<faiss_index_dir>/<db_epoch>/<name>` that is never changed once it has
 that name. It holds vectors.faiss, and quantised.faiss and graph.faiss from 20,000 rows on. Arrays are
-ids.npy (embedding id per row, ascending), three of access, two of canaries. The file manifest.json
+ids.npy (embedding id per row, ascending), three of access, two of canaries, and two of the rotation
+before the quantised form. The file manifest.json
 has size, CRC-32 and SHA-256 of each. The manifest's own SHA-256 is in the database; a directory the
 database does not name is nothing. Two snapshots of the same rows share files by links.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,13 +27,14 @@ from mirada.adapters.vector_index.faiss.block import VectorBlock
 from mirada.adapters.vector_index.faiss.files import compare
 from mirada.adapters.vector_index.faiss.planning import Costs, Planner, WaySetting
 from mirada.adapters.vector_index.faiss.quantised import QuantisedForm
+from mirada.adapters.vector_index.faiss.rotation import Rotation
 from mirada.adapters.vector_index.faiss.vectors_file import mapped_index
 from mirada.kernel.embeddings import EmbeddingSpace
 from mirada.kernel.errors import SnapshotInvalid, Unavailable
 from mirada.kernel.similarity import BACKGROUND_ROWS, sampling_order
 from mirada.ports import SnapshotRecord
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "manifest.json"
 VECTORS = "vectors.faiss"
 QUANTISED = "quantised.faiss"
@@ -44,6 +47,8 @@ ARRAYS = (
     "canary_queries",
     "canary_ids",
 )
+ROTATION = ("rotation_columns", "rotation_rows")
+"""Arrays beside the quantised form."""
 METRIC = "inner_product"
 PROCESS_TROUBLE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 """What says nothing about a file: this process has too many open, or no memory to map it."""
@@ -88,11 +93,12 @@ def open_snapshot(
     *,
     space: EmbeddingSpace,
     db_epoch: str,
-    with_sha256: bool = False,
+    with_sha256: Collection[str] = (),
 ) -> OpenSnapshot:
     """Check a snapshot and map it.
 
-    Sizes and CRC-32 are always compared. SHA-256, ten times slower, is the publisher's check.
+    Sizes and CRC-32 are always compared. SHA-256, ten times slower, is the publisher's check of the
+    files named.
 
     Raises:
         SnapshotInvalid: any check failed; the message says which.
@@ -102,8 +108,8 @@ def open_snapshot(
         manifest = _manifest(directory, record, space, db_epoch)
         fingerprint = fingerprint_of(directory, record)
         for name, expected in manifest["files"].items():
-            compare(directory / name, expected, with_sha256=with_sha256)
-        arrays = {name: np.load(directory / f"{name}.npy", allow_pickle=False) for name in ARRAYS}
+            compare(directory / name, expected, with_sha256=name in with_sha256)
+        arrays = {name: _array(directory, name) for name in ARRAYS}
         return _opened(directory, record, arrays, fingerprint)
     except PermissionError as error:
         raise Unavailable(f"{record.name} may not be read by this process: {error}") from error
@@ -130,7 +136,8 @@ def _opened(
     vectors.touch()
     quantised = graph = None
     if QUANTISED in manifest["files"]:
-        quantised = QuantisedForm.read(directory / QUANTISED)
+        rotation = Rotation(*(_array(directory, name) for name in ROTATION))
+        quantised = QuantisedForm.read(directory / QUANTISED, rotation)
         if len(quantised) != record.row_count:
             raise SnapshotInvalid(f"{record.name}: its quantised form has {len(quantised)} rows.")
     if GRAPH in manifest["files"]:
@@ -176,11 +183,12 @@ def _require_shape(record: SnapshotRecord, dimension: int, index: Any, ids: Ids)
 
 def canaries(directory: Path) -> tuple[npt.NDArray[np.float32], Ids]:
     """Return the stored (c, d) queries and their (c, k) exact answers."""
-    queries, answers = (
-        np.load(directory / f"{name}.npy", allow_pickle=False)
-        for name in ("canary_queries", "canary_ids")
-    )
-    return queries, answers
+    return _array(directory, "canary_queries"), _array(directory, "canary_ids")
+
+
+def _array(directory: Path, name: str) -> npt.NDArray[Any]:
+    array: npt.NDArray[Any] = np.load(directory / f"{name}.npy", allow_pickle=False)
+    return array
 
 
 def fingerprint_of(directory: Path, record: SnapshotRecord) -> Fingerprint:

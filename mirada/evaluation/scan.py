@@ -76,18 +76,26 @@ class Asked:
         )
 
     def _keep_best(self, part: slice, ids: Ids, scores: Scores) -> None:
-        """Merge a page's scores into the best; ties go by id, and ids come ascending."""
+        """Merge a page's scores into the best; ties go by id."""
+        least = self.best_scores[part, -1]
         if ids.size > self.depth:
             # All that reach the last place that counts, so that a tie there goes by id too.
             last = np.partition(scores, -self.depth, axis=1)[:, -self.depth]
-            columns = np.flatnonzero((scores >= last[:, None]).any(axis=0))
-            ids, scores = ids[columns], scores[:, columns]
-        repeated = np.broadcast_to(ids, scores.shape)
-        all_ids = np.concatenate([self.best_ids[part], repeated], axis=1)
-        all_scores = np.concatenate([self.best_scores[part], scores], axis=1)
-        order = np.argsort(-all_scores, axis=1, kind="stable")[:, : self.depth]
-        self.best_ids[part] = np.take_along_axis(all_ids, order, axis=1)
-        self.best_scores[part] = np.take_along_axis(all_scores, order, axis=1)
+            least = np.maximum(least, last)
+        rows, columns = np.nonzero(scores >= least[:, None])
+        old_rows, old_columns = np.nonzero(self.best_ids[part] >= 0)
+        rows = np.concatenate([old_rows, rows])
+        found = np.concatenate(
+            [self.best_scores[part][old_rows, old_columns], scores[rows[old_rows.size :], columns]]
+        )
+        found_ids = np.concatenate([self.best_ids[part][old_rows, old_columns], ids[columns]])
+        order = np.lexsort((found_ids, -found, rows))
+        rows = rows[order]
+        places = np.arange(rows.size) - np.searchsorted(rows, rows)
+        kept = places < self.depth
+        where = rows[kept], places[kept]
+        self.best_ids[part][where] = found_ids[order][kept]
+        self.best_scores[part][where] = found[order][kept]
 
 
 def scan(

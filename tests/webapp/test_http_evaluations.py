@@ -41,10 +41,14 @@ class Bench:
         self._seeds = itertools.count(1)
         runtime.space()
 
-    def hang(self, *texts: str, who: str = "ana", is_public: bool = True) -> int:
+    def hang(self, *texts: str, who: str = "ana", is_public: bool = True, **fields: str) -> int:
         """Return the id of a new picture that lies at the mean of some texts, searchable."""
         self.encoder.show(*texts)
-        data = {"file": as_upload(picture(next(self._seeds))), "is_public": str(is_public).lower()}
+        data = {
+            "file": as_upload(picture(next(self._seeds))),
+            "is_public": str(is_public).lower(),
+            **fields,
+        }
         reply = self.client.post("/api/v1/images", data=data, headers=self.headers[who])
         assert reply.status_code == 201, reply.get_json()
         self.work()
@@ -351,6 +355,31 @@ def test_nothing_to_measure_and_no_such_space_are_said(bench: Bench) -> None:
     report = bench.told("POST", kept["reports_url"], {})
     assert (report["overall"], report["languages"]) == (None, [])
     assert report["counted"]["without_good"] == 1
+
+
+@pytest.mark.parametrize("kind", ["prompt", "caption"])
+def test_spaces_of_texts_are_measured_too(bench: Bench, kind: str) -> None:
+    # Two pictures have the very same text, and so one vector; the third is somebody's own.
+    one, two = (bench.hang(f"odd {number}", **{kind: "a red cat"}) for number in range(2))
+    hidden = bench.hang("odd 2", who="ben", is_public=False, **{kind: "a red cat"})
+    others = [bench.hang(f"thing {number}", **{kind: f"thing {number}"}) for number in range(12)]
+    mute = bench.hang("a red cat")
+    kept = bench.new_set()
+    body = {"text": "a red cat", "good": [one, two, mute], "bad": others[:2]}
+    bench.told("POST", kept["queries_url"], body)
+    report = bench.told("POST", kept["reports_url"], {"space": kind})
+
+    assert report["space"].startswith(f"{kind}:")
+    assert report["counted"]["without_vector"] == 1
+    assert report["counted"]["pictures"] == 13
+    (query,) = report["queries"]
+    assert (query["good"], query["good_shown"]) == (2, 2)
+    assert query["recall_at_10"] == query["ndcg_at_10"] == query["ndcg_at_10_of_judged"] == 1
+    # By its pixels alone only the one without a text is near.
+    by_pixels = bench.told("POST", kept["reports_url"], {"space": "image"})
+    assert by_pixels["counted"]["without_vector"] == 0
+    assert by_pixels["queries"][0]["good_shown"] >= 1
+    assert hidden not in bench.told("GET", kept["queries_url"])["results"][0]["good"]
 
 
 def test_a_large_set_is_measured_by_a_job(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +20,14 @@ from mirada.kernel.errors import EncoderUnavailable
 
 MERGES_FILE = Path(__file__).with_name("clip_merges.txt.gz")
 """The byte pair merges of OpenAI's CLIP (MIT licence, NOTICE), which OpenCLIP's tokenizer uses."""
-MERGE_COUNT = 49_152 - 256 - 2
+BYTES = 256
+MERGE_COUNT = 49_152 - BYTES - 2
 START, END = "<start_of_text>", "<end_of_text>"
 KNOWN_WORDS = 20_000
 """Words whose tokens are remembered."""
 Tokens = npt.NDArray[np.int64]
+Part = tuple[str, int]
+"""Some letters of a word, and their number among the tokens."""
 
 
 class Tokenizer(Protocol):
@@ -163,22 +166,23 @@ _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 class _BytePairs:
-    """The words of a text and the numbers of their byte pairs."""
+    """The words of a text and the numbers of their byte pairs.
 
-    def __init__(self, merges: list[tuple[str, str]]) -> None:
+    There are 49,000 merges, in every process: each is kept as one string, and a part's number follows
+    from the merge that made it.
+    """
+
+    def __init__(self, merges: list[str]) -> None:
+        """Keep the merges, the first one first, each as its two parts with a space between."""
         import regex
 
-        letters = list(_letters().values())
-        vocabulary = letters + [f"{letter}</w>" for letter in letters]
-        vocabulary += ["".join(merge) for merge in merges]
-        vocabulary += [START, END]
-        self._numbers = {entry: number for number, entry in enumerate(vocabulary)}
         self._ranks = {merge: rank for rank, merge in enumerate(merges)}
+        self.start_id = 2 * BYTES + len(merges)
+        self.end_id = self.start_id + 1
         self._pattern = regex.compile(
             START + "|" + END + r"|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+",
             regex.IGNORECASE,
         )
-        self.start_id, self.end_id = self._numbers[START], self._numbers[END]
         self.tokens_of = lru_cache(maxsize=KNOWN_WORDS)(self._tokens_of)
 
     def words_of(self, text: str) -> Iterator[str]:
@@ -188,26 +192,27 @@ class _BytePairs:
     def _tokens_of(self, word: str) -> tuple[int, ...]:
         """Return the numbers of a word's byte pairs."""
         if word in (START, END):
-            return (self._numbers[word],)
+            return (self.start_id if word == START else self.end_id,)
         letters = _letters()
-        parts = [letters[byte] for byte in word.encode("utf-8")]
-        parts[-1] += "</w>"
+        parts = [(letters[byte].text, letters[byte].number) for byte in word.encode("utf-8")]
+        text, number = parts[-1]
+        parts[-1] = f"{text}</w>", number + BYTES
         while len(parts) > 1:
-            pairs = itertools.pairwise(parts)
-            first = min(pairs, key=lambda pair: self._ranks.get(pair, math.inf))
-            if first not in self._ranks:
+            pairs = [f"{first} {second}" for (first, _), (second, _) in itertools.pairwise(parts)]
+            merge = min(pairs, key=lambda pair: self._ranks.get(pair, math.inf))
+            if merge not in self._ranks:
                 break
-            parts = _merged(parts, first)
-        return tuple(self._numbers[part] for part in parts)
+            parts = _merged(parts, pairs, merge, 2 * BYTES + self._ranks[merge])
+        return tuple(number for _, number in parts)
 
 
-def _merged(parts: list[str], pair: tuple[str, str]) -> list[str]:
-    """Return the parts with every occurrence of the pair as one."""
-    merged: list[str] = []
+def _merged(parts: list[Part], pairs: list[str], merge: str, number: int) -> list[Part]:
+    """Return the parts with every occurrence of a merge as one part of that number."""
+    merged: list[Part] = []
     at = 0
     while at < len(parts):
-        if at + 1 < len(parts) and (parts[at], parts[at + 1]) == pair:
-            merged.append(parts[at] + parts[at + 1])
+        if at < len(pairs) and pairs[at] == merge:
+            merged.append((parts[at][0] + parts[at + 1][0], number))
             at += 2
         else:
             merged.append(parts[at])
@@ -217,17 +222,25 @@ def _merged(parts: list[str], pair: tuple[str, str]) -> list[str]:
 
 @cache
 def _byte_pairs() -> _BytePairs:
-    lines = gzip.decompress(MERGES_FILE.read_bytes()).decode("utf-8").split("\n")
-    # The first line says what the file is.
-    merges = [line.split() for line in lines[1 : MERGE_COUNT + 1]]
-    return _BytePairs([(first, second) for first, second in merges])
+    text = gzip.decompress(MERGES_FILE.read_bytes()).decode("utf-8")
+    # The first line says what the file is; behind the last merge that is used come 200,000 others.
+    return _BytePairs(text.split("\n", MERGE_COUNT + 1)[1:-1])
+
+
+class _Letter(NamedTuple):
+    """What stands for a byte, and its number among the tokens."""
+
+    text: str
+    number: int
 
 
 @cache
-def _letters() -> dict[int, str]:
+def _letters() -> dict[int, _Letter]:
     """Return a printable letter for each byte: its own where it has one, else one above all of them."""
     own = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), 256)]
-    others = [byte for byte in range(256) if byte not in own]
-    return {byte: chr(byte) for byte in own} | {
-        byte: chr(256 + place) for place, byte in enumerate(others)
+    others = [byte for byte in range(BYTES) if byte not in own]
+    texts = [chr(byte) for byte in own] + [chr(BYTES + place) for place in range(len(others))]
+    return {
+        byte: _Letter(text, number)
+        for number, (byte, text) in enumerate(zip([*own, *others], texts, strict=True))
     }

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import sys
 
-import console
-from console.flask_environment import forget_dotenv
+import click
+
 from mirada.config import SETTINGS_EXIT_CODE, InvalidSettings, Settings
 from mirada.runtime import Runtime
 from webapp import create_app
 from workers import logs
 
-forget_dotenv()
+IS_COMMAND = click.get_current_context(silent=True) is not None
+"""Whether a command of Flask loads this module. Gunicorn does not need the commands, nor their memory."""
+
+if IS_COMMAND:
+    from console.flask_environment import forget_dotenv
+
+    forget_dotenv()
 try:
     settings = Settings.from_env()
 except InvalidSettings as error:
@@ -23,4 +29,7 @@ except InvalidSettings as error:
 logs.configure(settings)
 runtime = Runtime(settings)
 app = create_app(runtime)
-console.register(app.cli, runtime)
+if IS_COMMAND:
+    import console
+
+    console.register(app.cli, runtime)

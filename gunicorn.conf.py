@@ -13,10 +13,12 @@ from gunicorn.glogging import Logger
 
 from mirada.config import SETTINGS_EXIT_CODE, InvalidSettings, Settings
 from mirada.kernel.errors import DatabaseRefused, Unavailable
+from mirada.kernel.heap import give_memory_back
 from mirada.metrics import multiprocess
 from mirada.runtime import Runtime
 from workers import logs
 
+give_memory_back()
 try:
     _settings = Settings.from_env()
 except InvalidSettings as fault:

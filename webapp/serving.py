@@ -20,6 +20,7 @@ from mirada.health.probes import health_of
 from mirada.jobs.waiting import wake_at_start
 from mirada.kernel.commands import command_line
 from mirada.kernel.errors import DatabaseRefused, MiradaError, Unavailable
+from mirada.kernel.heap import give_back_now
 from mirada.memory.taste import StyleWarmUp
 from mirada.people import users
 from mirada.pictures.folder_import import import_folder
@@ -171,6 +172,7 @@ class Serving:
                     backfill_at_start(self._runtime)
                 # Of a new installation the space is known only now.
                 self._load_indexes()
+                give_back_now()
                 return
             except Unavailable as error:
                 logger.warning("The encoder or the index is not ready: %s", error)

@@ -15,6 +15,7 @@ from mirada.config import SETTINGS_EXIT_CODE, InvalidSettings, Settings
 from mirada.embedding.backfill import backfill_at_start
 from mirada.jobs.waiting import wake_at_start
 from mirada.kernel.errors import DatabaseRefused, EmbeddingSpaceMismatch, MiradaError
+from mirada.kernel.heap import give_back_now, give_memory_back
 from mirada.memory.taste import StyleWarmUp
 from mirada.runtime import Runtime
 from workers import broker, doorbell, in_process, logs, metrics_server
@@ -35,6 +36,7 @@ STYLES_STOP_S = 3.0
 
 def main() -> int:
     """Run until SIGTERM or SIGINT; a second signal ends the process at once. Returns the exit code."""
+    give_memory_back()
     try:
         settings = Settings.from_env()
     except InvalidSettings as error:
@@ -91,6 +93,7 @@ def _prepare(runtime: Runtime, stopping: threading.Event) -> bool:
                 runtime.space()
                 runtime.encoder  # noqa: B018 - the first use loads the weights
                 backfill_at_start(runtime)
+            give_back_now()
             return True
         except (EmbeddingSpaceMismatch, DatabaseRefused):
             # Waiting does not help: the operator has to change something.

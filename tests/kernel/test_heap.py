@@ -1,0 +1,85 @@
+"""What the C library is told about freed memory, and that it does as it is told."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from mirada.config import PROJECT_ROOT
+from mirada.kernel import heap
+
+FREED = """
+import ctypes, sys
+from mirada.kernel.heap import give_back_now, give_memory_back
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+libc.free.argtypes = [ctypes.c_void_p]
+
+def resident_mb():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 / 2**20
+
+def blocks(count, size):
+    made = [libc.malloc(size) for _ in range(count)]
+    for place in made:
+        ctypes.memset(place, 1, size)
+    return made
+
+if sys.argv[1] == "told":
+    give_memory_back()
+# Whoever frees a large block teaches the library to keep blocks of that size.
+for place in blocks(1, 30 * 2**20):
+    libc.free(place)
+before = resident_mb()
+made, last = blocks(20, 2 * 2**20), blocks(1, 1000)
+for place in made:
+    libc.free(place)
+print(resident_mb() - before)
+"""
+
+
+def _kept_mb(how: str, **environment: str) -> float:
+    done = subprocess.run(
+        [sys.executable, "-c", FREED, how],
+        cwd=PROJECT_ROOT,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT_ROOT), **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return float(done.stdout)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the C library is not glibc")
+def test_freed_blocks_go_back_to_the_system() -> None:
+    assert _kept_mb("untold") > 30
+    assert _kept_mb("told") < 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the C library is not glibc")
+def test_whoever_has_set_a_variable_of_the_library_has_chosen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(heap, "_function", lambda name: lambda *of: asked.append(of))
+    for name in heap.SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    heap.give_memory_back()
+    assert asked == [
+        (heap.M_ARENA_MAX, 2),
+        (heap.M_TRIM_THRESHOLD, 2**20),
+        (heap.M_MMAP_THRESHOLD, 2**20),
+    ]
+    asked.clear()
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "8")
+    heap.give_memory_back()
+    assert (heap.M_ARENA_MAX, 2) not in asked
+
+
+def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert heap._function("no_such_function") is None
+    monkeypatch.setattr(heap, "_function", lambda name: None)
+    heap.give_memory_back()
+    heap.give_back_now()

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from testing.deployment import ROOT
 
-MB = 1_000_000
+MB = 2**20
+"""As `ps`, `top` and `du -m` count."""
 
 
 @dataclass(frozen=True)

@@ -138,6 +138,25 @@ def test_a_filter_in_a_form_is_a_json_object(gallery: Gallery, wrong: str) -> No
     assert list(assert_problem(reply, 422, "invalid_input")["errors"]) == ["filter"]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("square", "Must be an object, such as"),
+        ({"shape": "square"}, 'Must be a list, such as ["square"].'),
+        ({"owner": 1}, "Must be a list, such as [1]."),
+        ({"label": "cat"}, 'Must be a list, such as ["cat"].'),
+        ({"mine": True}, "`mine` stands beside the filter."),
+    ],
+)
+def test_what_is_wrong_with_a_filter_is_said_with_the_right_form(
+    gallery: Gallery, wrong: Any, said: str
+) -> None:
+    reply = gallery.client.post(SEARCH, json={"vector": on_arc(0), "filter": wrong})
+    assert said in json.dumps(assert_problem(reply, 422, "invalid_input")["errors"]).replace(
+        '\\"', '"'
+    )
+
+
 @pytest.mark.parametrize("wrong", [[], "kind", 7])
 def test_a_filter_in_json_is_an_object(gallery: Gallery, wrong: Any) -> None:
     reply = gallery.client.post(SEARCH, json={"vector": on_arc(0), "filter": wrong})

@@ -61,12 +61,21 @@ def _choices(values: Iterable[str], says: str) -> ma.fields.List:
     one = ma.fields.String(validate=validate.OneOf(known))
     # A value that is said again changes nothing, so it is taken; but nobody needs to send it.
     told = _said(says) | {"maxItems": len(known), "uniqueItems": True}
-    return ma.fields.List(one, validate=validate.Length(1, MAX_VALUES), metadata=told)
+    return _list(one, f'["{known[0]}"]', told)
 
 
 def _ids(field: type[ma.fields.Integer], says: str) -> ma.fields.List:
     one = field(validate=validate.Range(1, LARGEST_ID))
-    return ma.fields.List(one, validate=validate.Length(1, MAX_VALUES), metadata=_said(says))
+    return _list(one, "[1]", _said(says))
+
+
+def _list(one: ma.fields.Field, example: str, told: dict[str, Any]) -> ma.fields.List:
+    return ma.fields.List(
+        one,
+        validate=validate.Length(1, MAX_VALUES),
+        metadata=told,
+        error_messages={"invalid": f"Must be a list, such as {example}."},
+    )
 
 
 class FilterParametersSchema(ma.Schema):
@@ -90,10 +99,10 @@ class FilterParametersSchema(ma.Schema):
         theme_key,
         metadata=THEME | _said("Accepted for this theme by a verdict that the caller may see."),
     )
-    label = ma.fields.List(
+    label = _list(
         CheckedField(normalised_name, metadata=THEME),
-        validate=validate.Length(1, MAX_VALUES),
-        metadata=_said(
+        '["cat"]',
+        _said(
             "Any of these is what the caller's newest classification of it came to. An image that "
             "they never had classified has none."
         ),
@@ -119,6 +128,11 @@ class FilterParametersSchema(ma.Schema):
 
 class ImageFilterSchema(FilterParametersSchema):
     """The conditions that images have to meet, all of them."""
+
+    error_messages = {  # noqa: RUF012 - as marshmallow has it
+        "type": 'Must be an object, such as {"kind": "still"}.',
+        "unknown": "No condition has this name; docs/search.md lists them. `mine` stands beside the filter.",
+    }
 
     owner = _ids(WholeField, "Ids of people: images that one of them owns.")
     group = WholeField(

@@ -18,6 +18,7 @@ from console import (
     installation,
     jobs,
     labels,
+    model_switches,  # noqa: F401 - adds its commands to `models`
     search,
     usage,
     users,

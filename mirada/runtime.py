@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
@@ -18,7 +18,12 @@ import numpy as np
 
 from mirada.adapters.encoders.batching import BatchingEncoder, PromptTower, TextTower
 from mirada.adapters.encoders.engines import load_chosen
-from mirada.adapters.encoders.model_choice import choose_model
+from mirada.adapters.encoders.model_choice import (
+    BUNDLED_NAMES,
+    choose_model,
+    production_is_available,
+)
+from mirada.adapters.encoders.naming import NamedModel, named_model
 from mirada.adapters.encoders.query_cache import QueryCache, QueryEncoder
 from mirada.adapters.encoders.sentence_encoder import SentenceEncoder
 from mirada.adapters.image_decoder.sandbox import SandboxedDecoder
@@ -35,6 +40,7 @@ from mirada.db.session import Database, make_engine
 from mirada.db.vector_rows import DatabaseVectors
 from mirada.kernel import model_view
 from mirada.kernel.circuit import CircuitBreaker
+from mirada.kernel.commands import command_line
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind
 from mirada.kernel.errors import DatabaseRefused, Unavailable
 from mirada.kernel.live_recall import Sample
@@ -63,6 +69,10 @@ Port = TypeVar("Port")
 Tower = TypeVar("Tower", bound=TextEncoder)
 STATUS_POLL_S = 5.0
 """How often a process asks the database for what health and metrics tell of an index in PostgreSQL."""
+CHANGED_SINCE = (
+    "CLIP_MODEL=%s does not count any more: the image model of this database was changed to %s. Set "
+    "CLIP_MODEL=auto, or change the model again: %s"
+)
 EncoderKind = Literal[SpaceKind.IMAGE, SpaceKind.PROMPT]
 """Kinds whose encoder the runtime chooses; `mirada.captions` chooses the one of captions."""
 
@@ -99,6 +109,7 @@ class Runtime:
         self._building: dict[str, threading.Lock] = {}
         self._loading: dict[str, Future[Any]] = {}
         self._view = ModelView()
+        self._own_space_id: int | None = None
         self._exit = ExitStack()
         self.key_usage = self._closing(KeyUsage(self.database))
 
@@ -137,9 +148,19 @@ class Runtime:
         """The spaces that this thread's work is in: those it began with, else the process's."""
         return model_view.current() or self._view
 
+    @property
+    def process_view(self) -> ModelView:
+        """The view that requests and jobs begin with now."""
+        return self._view
+
     def keeping_view(self) -> AbstractContextManager[None]:
         """Let the block work in one view from its beginning to its end, whatever the process changes to."""
         return model_view.working_in(self.view)
+
+    def view_of(self, in_use: Mapping[SpaceKind, int]) -> ModelView:
+        """Return the view with these spaces; its encoders are shared with every view of the same model."""
+        is_own = in_use[SpaceKind.IMAGE] == self._own_space_id
+        return ModelView(dict(in_use), "" if is_own else f":{in_use[SpaceKind.IMAGE]}")
 
     def change_view(self, old: ModelView, new: ModelView) -> bool:
         """Give whatever begins from now on another view; False where the process has left the old one."""
@@ -147,7 +168,25 @@ class Runtime:
             if self._view is not old:
                 return False
             self._view = new
+            if self._own_space_id is None and not new.suffix:
+                self._own_space_id = new.image_space_id
             return True
+
+    def forget_view(self, view: ModelView) -> None:
+        """Let go of the encoders and indexes of a view that nothing will begin in any more."""
+        with model_view.working_in(view):
+            names = [self._kept_as(name) for name in ("caption_tower", "text_encoder", "encoder")]
+            names += [self._kept_as(f"space:{kind}") for kind in SpaceKind]
+        if self.settings.text_model is not None:
+            names.remove("text_encoder")
+        for space_id in view.spaces.values():
+            if space_id not in self._view.spaces.values():
+                names += [f"following:{space_id}", f"index:{space_id}", f"backend:{space_id}"]
+        for name in names:
+            port = self._remembered.pop(name, None)
+            end = getattr(port, "stop", getattr(port, "close", None))
+            if end is not None:
+                end()
 
     def is_in_trouble(self) -> bool:
         """Return whether a request has waited for the database in vain within the last seconds."""
@@ -386,6 +425,7 @@ class Runtime:
             following = follower(index, STATUS_POLL_S if is_in_sql else POLL_S)
             following.start()
             self._exit.callback(following.stop)
+            self.remember(f"following:{space_id}", following)
             return index
 
         return self.remembered(f"index:{space_id}", build)
@@ -497,15 +537,30 @@ class Runtime:
             return nothing
 
     def _load_encoder(self) -> CalibratedEncoder:
-        settings = self.settings
+        return self.load_model(*self._model_in_use())
+
+    def load_model(
+        self, model: str, pretrained: str | None, pinned: tuple[str, str] | None = None
+    ) -> CalibratedEncoder:
+        """Load a model as CLIP_MODEL and CLIP_PRETRAINED name one; nothing is pinned.
+
+        Args:
+            model: "auto", "bundled", an OpenCLIP name, or a folder.
+            pretrained: weights tag; None for a folder.
+            pinned: (encoder, pretrained) of the space that the model has to have; None for any.
+
+        Raises:
+            InvalidInput: OpenCLIP knows no such name or tag.
+            EncoderUnavailable: the weights cannot be had.
+        """
         return load_chosen(
-            settings.clip_model,
-            settings.clip_pretrained,
+            model,
+            pretrained,
             bundled=BUNDLED_MODEL_DIR,
-            pinned=self._pinned_model(),
-            engine=settings.encoder_engine,
-            device=settings.embeddings_device,
-            cache_dir=settings.embeddings_cache_dir,
+            pinned=pinned,
+            engine=self.settings.encoder_engine,
+            device=self.settings.embeddings_device,
+            cache_dir=self.settings.embeddings_cache_dir,
         )
 
     def export_model(self, model: str | None, pretrained: str | None) -> Exported:
@@ -518,21 +573,61 @@ class Runtime:
         from mirada.adapters.encoders.model_exports import export_model
 
         settings = self.settings
-        named = model or settings.clip_model
+        named, weights, pinned = model, pretrained, None
+        if named is None:
+            named, in_use, pinned = self._model_in_use()
+            weights = pretrained or in_use
         chosen, tag = choose_model(
             named,
-            pretrained or (None if model else settings.clip_pretrained),
+            weights,
             bundled=BUNDLED_MODEL_DIR,
-            pinned=self._pinned_model() if named == "auto" else None,
+            pinned=pinned if named == "auto" else None,
             cache_dir=settings.embeddings_cache_dir,
         )
         demo = PROJECT_ROOT / "demo"
         return export_model(chosen, tag, cache_dir=settings.embeddings_cache_dir, demo=demo)
 
-    def _pinned_model(self) -> tuple[str, str] | None:
+    def _model_in_use(self) -> tuple[str, str | None, tuple[str, str] | None]:
+        """Return what is to be loaded, as settings name it, and the (encoder, pretrained) it must have."""
         with self.reading() as session:
             pinned = spaces.pinned_space(session)
-        return (pinned.encoder, pinned.pretrained) if pinned else None
+        model, pretrained = self.settings.clip_model, self.settings.clip_pretrained
+        if pinned is not None and pinned.source is not None:
+            # Since a change of the model the database says which one it is.
+            if model not in ("auto", pinned.source):
+                again = command_line("models switch NAME")
+                logger.warning(CHANGED_SINCE, model, pinned.source, again)
+            model, pretrained = pinned.source, pinned.source_tag
+        return model, pretrained, (pinned.encoder, pinned.pretrained) if pinned else None
+
+    def take_encoder(self, encoder: CalibratedEncoder) -> None:
+        """Keep an encoder that was loaded already as this view's, unless the view has one."""
+        self._remembered_in_view("encoder", lambda: self._closing(BatchingEncoder(encoder)))
+
+    def misses_production_model(self) -> bool:
+        """Return whether "auto" took the bundled model once, and could have the production model now.
+
+        It asks the hub where the cache has no weights, for a few seconds at most.
+        """
+        if self.settings.clip_model != "auto":
+            return False
+        with self.reading() as session:
+            pinned = spaces.pinned_space(session)
+        if pinned is None or pinned.encoder not in BUNDLED_NAMES:
+            return False
+        return production_is_available(self.settings.embeddings_cache_dir)
+
+    def named_model(self, name: str, tag: str | None) -> NamedModel:
+        """Return which model a name means; weights are read and none are loaded.
+
+        Args:
+            name: "production", "bundled", an OpenCLIP name with or without "/" and its tag, a folder.
+            tag: weights tag or weights file; None where the name needs none.
+
+        Raises:
+            InvalidInput: there is no such model; the message lists near names.
+        """
+        return named_model(name, tag, BUNDLED_MODEL_DIR)
 
     def _pinned(self, encoder: Tower) -> Tower:
         with self.transaction() as session:

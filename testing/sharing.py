@@ -78,7 +78,9 @@ class SharingRuntime(Runtime):
     def decoder(self) -> ImageDecoder:
         return self.remembered("decoder", lambda: self._shared_decoder)
 
-    def _load_encoder(self) -> CalibratedEncoder:
-        if self.settings.clip_model == "bundled":
+    def load_model(
+        self, model: str, pretrained: str | None, pinned: tuple[str, str] | None = None
+    ) -> CalibratedEncoder:
+        if model == "bundled":
             return bundled_encoder()
-        return super()._load_encoder()
+        return super().load_model(model, pretrained, pinned)

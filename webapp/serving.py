@@ -22,6 +22,7 @@ from mirada.kernel.commands import command_line
 from mirada.kernel.errors import DatabaseRefused, MiradaError, Unavailable
 from mirada.kernel.heap import give_back_now
 from mirada.memory.taste import StyleWarmUp
+from mirada.model_switch.following import ModelFollower
 from mirada.people import users
 from mirada.pictures.folder_import import import_folder
 from mirada.runtime import Runtime
@@ -69,7 +70,9 @@ class Serving:
         self._announce = announce or logger.info
         self._stopping = threading.Event()
         self._stop_jobs: Callable[[], None] | None = None
-        self._styles = StyleWarmUp(runtime, may_encode=runtime.settings.redis_url is None)
+        works = runtime.settings.redis_url is None
+        self._styles = StyleWarmUp(runtime, may_encode=works)
+        self._follower = ModelFollower(runtime, works=works)
         self._threads = [threading.Thread(target=self._begin, name="serving", daemon=True)]
         if is_first:
             self._threads.append(
@@ -109,6 +112,7 @@ class Serving:
         self._stopping.set()
         if self._stop_jobs is not None:
             self._stop_jobs()
+        self._follower.stop(JOIN_TIMEOUT_S)
         if self._publishing is not None:
             self._publishing.stop(JOIN_TIMEOUT_S)
         for thread in self._threads:
@@ -126,9 +130,11 @@ class Serving:
             if self._runtime.settings.redis_url is None and not self._stopping.is_set():
                 self._stop_jobs = in_process.start(self._runtime)
             self._load()
+            self._follower.start()
             self._styles.start()
             if self._is_first:
                 self._import_folder()
+                self._tell_of_production()
         except Exception:
             # The edge of the thread: the server goes on answering, and health tells what is missing.
             logger.exception("Starting up did not finish")
@@ -164,6 +170,7 @@ class Serving:
             return
         while not self._stopping.is_set():
             try:
+                self._follower.look()
                 # Before the weights: a search by a stored image needs none, and they take seconds.
                 self._load_indexes()
                 self._runtime.encoder  # noqa: B018 - the first use loads the weights
@@ -203,6 +210,16 @@ class Serving:
             self._stopping.wait(ASK_AGAIN_S)
         if not self._stopping.is_set():
             self._announce(line)
+
+    def _tell_of_production(self) -> None:
+        if self._stopping.is_set() or not self._runtime.settings.embeddings_enabled:
+            return
+        if self._runtime.misses_production_model():
+            logger.warning(
+                "Pictures are embedded by the bundled model, which was taken because the production "
+                "model could not be had. It can be now. Change to it while the server serves: %s",
+                command_line("models switch production"),
+            )
 
     def _import_folder(self) -> None:
         folder = self._runtime.settings.import_dir

@@ -17,6 +17,7 @@ from mirada.jobs.waiting import wake_at_start
 from mirada.kernel.errors import DatabaseRefused, EmbeddingSpaceMismatch, MiradaError
 from mirada.kernel.heap import give_back_now, give_memory_back
 from mirada.memory.taste import StyleWarmUp
+from mirada.model_switch.following import ModelFollower
 from mirada.runtime import Runtime
 from workers import broker, doorbell, in_process, logs, metrics_server
 from workers.heartbeat import Heartbeat
@@ -57,9 +58,11 @@ def serve(runtime: Runtime) -> int:
     heartbeat.start()
     stop_metrics = metrics_server.serve(runtime)
     styles = StyleWarmUp(runtime, may_encode=True)
+    follower = ModelFollower(runtime, works=True)
     try:
-        if not _prepare(runtime, stopping):
+        if not _prepare(runtime, stopping, follower):
             return 0
+        follower.start()
         styles.start()
         if runtime.settings.redis_url is None:
             _work_without_redis(runtime, stopping)
@@ -72,6 +75,7 @@ def serve(runtime: Runtime) -> int:
         logger.error("%s", error)
         return SETTINGS_EXIT_CODE
     finally:
+        follower.stop()
         styles.stop(STYLES_STOP_S)
         stop_metrics()
         runtime.close()
@@ -80,7 +84,9 @@ def serve(runtime: Runtime) -> int:
     return 0
 
 
-def _prepare(runtime: Runtime, stopping: threading.Event) -> bool:
+def _prepare(
+    runtime: Runtime, stopping: threading.Event, follower: ModelFollower | None = None
+) -> bool:
     """Migrate, load the encoder and pin its space, however long that takes; False if told to stop.
 
     Jobs that were begun without an encoder would use up their attempts for nothing.
@@ -89,6 +95,8 @@ def _prepare(runtime: Runtime, stopping: threading.Event) -> bool:
         try:
             runtime.migrate()
             wake_at_start(runtime)
+            if follower is not None:
+                follower.look()
             if runtime.settings.embeddings_enabled:
                 runtime.space()
                 runtime.encoder  # noqa: B018 - the first use loads the weights

@@ -11,6 +11,7 @@ from mirada.embedding import job as embedding
 from mirada.evaluation import job as evaluation
 from mirada.groups import job as groups
 from mirada.jobs.kinds import Kind
+from mirada.model_switch import building, discarding, flipping
 from mirada.search import calibrating, judging
 
 KINDS: dict[str, Kind] = {
@@ -26,6 +27,9 @@ KINDS: dict[str, Kind] = {
         captions,
         drawing,
         departures,
+        building,
+        flipping,
+        discarding,
         calibrating,
         judging,
         evaluation,

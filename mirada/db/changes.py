@@ -18,9 +18,11 @@ from mirada.db.chunks import chunks
 from mirada.db.memory_models import TextEmbedding
 from mirada.db.models import ChangeCounter, Embedding
 from mirada.db.pgvector.copying import copy_touched
+from mirada.kernel.embeddings import SpaceKind
 
 _TOUCHED = "mirada_touched_contents"
 _TOUCHED_TEXTS = "mirada_touched_texts"
+_BESIDE = "mirada_touched_beside"
 _NOTED = "mirada_noted"
 _COMMITTED = "mirada_change_seq"
 
@@ -45,6 +47,15 @@ def touch_texts(session: Session, text_ids: Iterable[int | None]) -> None:
     session.info.setdefault(_TOUCHED_TEXTS, set()).update(texts)
 
 
+def touch_beside(session: Session, space_id: int, kind: SpaceKind, ids: Iterable[int]) -> None:
+    """Note contents, or texts, whose vectors in one space alone this transaction adds.
+
+    Those in other spaces keep their numbers: their indexes have nothing to read.
+    """
+    beside = session.info.setdefault(_BESIDE, {})
+    beside.setdefault((space_id, kind), set()).update(ids)
+
+
 def note(session: Session) -> None:
     """Note that this transaction changes what a filter looks at, though no vector is concerned.
 
@@ -58,25 +69,33 @@ def stamp(session: Session) -> None:
     """Advance the counter and number the touched rows; call it last before the commit."""
     contents = sorted(session.info.pop(_TOUCHED, ()))
     texts = sorted(session.info.pop(_TOUCHED_TEXTS, ()))
-    if not (session.info.pop(_NOTED, False) or contents or texts):
+    beside = session.info.pop(_BESIDE, {})
+    if not (session.info.pop(_NOTED, False) or contents or texts or beside):
         return
     session.flush()
     session.execute(_ADVANCE)
     change_seq = session.execute(_READ).scalar_one()
-    numbered: tuple[tuple[Any, Any, list[int]], ...] = (
-        (Embedding, Embedding.content_id, contents),
-        (TextEmbedding, TextEmbedding.text_id, texts),
-    )
-    for entity, subject, touched in numbered:
-        for chunk in chunks(touched) if touched else ():
-            session.execute(
-                update(entity)
-                .where(subject.in_(chunk))
-                .values(change_seq=change_seq)
-                .execution_options(synchronize_session=False)
-            )
+    _number(session, Embedding, contents, change_seq)
+    _number(session, TextEmbedding, texts, change_seq)
+    for (space_id, kind), ids in beside.items():
+        entity = Embedding if kind is SpaceKind.IMAGE else TextEmbedding
+        _number(session, entity, sorted(ids), change_seq, entity.space_id == space_id)
+        (contents if kind is SpaceKind.IMAGE else texts).extend(ids)
     copy_touched(session, contents, texts)
     session.info[_COMMITTED] = change_seq
+
+
+def _number(
+    session: Session, entity: Any, touched: list[int], change_seq: int, *conditions: Any
+) -> None:
+    subject = Embedding.content_id if entity is Embedding else TextEmbedding.text_id
+    for chunk in chunks(touched) if touched else ():
+        session.execute(
+            update(entity)
+            .where(subject.in_(chunk), *conditions)
+            .values(change_seq=change_seq)
+            .execution_options(synchronize_session=False)
+        )
 
 
 def committed_seq(session: Session) -> int | None:

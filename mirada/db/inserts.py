@@ -11,6 +11,7 @@ from sqlalchemy.sql.dml import Insert
 
 from mirada.db.classifier_models import LabelExpansion, LabelVector
 from mirada.db.memory_models import TextContent
+from mirada.db.model_switch_models import ModelProcess
 from mirada.db.models import Base, Content, Lease, User
 from mirada.db.spending_models import SpendingDay
 
@@ -36,7 +37,10 @@ def insert_unless_there(session: Session, entity: Row, values: dict[str, Any]) -
 
 
 def insert_or_update(
-    session: Session, entity: type[LabelVector], unique: Sequence[Any], updated: Sequence[Any]
+    session: Session,
+    entity: type[LabelVector] | type[ModelProcess],
+    unique: Sequence[Any],
+    updated: Sequence[Any],
 ) -> Insert:
     """Return an INSERT that overwrites the `updated` columns of the row with the same `unique` ones."""
     if _is_mysql(session):

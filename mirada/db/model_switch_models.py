@@ -26,7 +26,7 @@ SPACES = f"{PREFIX}embedding_spaces.id"
 
 
 class SwitchState(StrEnum):
-    """The state of a change of the image model; decision 0055 says what happens in each."""
+    """The state of a change of the image model."""
 
     BUILDING = "building"
     READY = "ready"

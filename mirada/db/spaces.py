@@ -106,7 +106,8 @@ def _mismatch(pinned: Space, space: EmbeddingSpace) -> str:
             f"This database was filled with {pinned.name}, but the settings choose {space.name}. "
             f"Vectors of two models cannot be compared. Set CLIP_MODEL={pinned.encoder} and "
             f"CLIP_PRETRAINED={pinned.pretrained} to go on (CLIP_MODEL=auto keeps what is pinned), "
-            "or start a new DATA_DIR or database for the other model and import the pictures again."
+            "or go on so and then change the model while the server serves: "
+            + command_line("models switch NAME")
         )
     advice, command = _ADVICE[space.kind]
     return (

@@ -66,7 +66,8 @@ def graph_is_due(status: IndexStatus) -> str | None:
     return None
 
 
-def _due(runtime: Runtime, space_id: int) -> str | None:
+def why_due(runtime: Runtime, space_id: int) -> str | None:
+    """Return why a space's index should be built anew now, None when it should not."""
     match runtime.backend(space_id):
         case VectorBackend.PGVECTOR:
             return graph_is_due(runtime.index(space_id).status())
@@ -105,7 +106,7 @@ def queue_due_rebuilds(runtime: Runtime) -> None:
     with runtime.reading() as session:
         in_use = spaces.searched_spaces(session)
     for space in in_use:
-        reason = _due(runtime, space.id)
+        reason = why_due(runtime, space.id)
         if reason is None:
             continue
         logger.info("A snapshot of the %s index is due: %s", space.kind, reason)
@@ -119,6 +120,12 @@ def rebuild_index(runtime: Runtime, attempt: Attempt) -> None:
     space_id = attempt.job.space_id
     if space_id is None:
         space_id, _ = runtime.space()
+    rebuild_space(runtime, attempt, space_id)
+    attempts.finish_alone(runtime, attempt)
+
+
+def rebuild_space(runtime: Runtime, attempt: Attempt, space_id: int) -> None:
+    """Build and publish a snapshot of a space's index in an attempt of any job."""
     name = lease_name(space_id)
     with runtime.transaction() as session:
         # The ledger lets one attempt of a space's rebuild run. Whoever held this right before has
@@ -134,7 +141,6 @@ def rebuild_index(runtime: Runtime, attempt: Attempt) -> None:
             leases.release(session, name, fencing_token)
     if record is not None:
         logger.info("Published %s with %s vectors", record.name, record.row_count)
-    attempts.finish_alone(runtime, attempt)
 
 
 KIND = Kind(REBUILD_INDEX, rebuild_index)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from mirada.db import spaces
 from mirada.db.contents import lock_content
 from mirada.db.models import Job
-from mirada.embedding import embed, reading
+from mirada.embedding import embed, mirroring, reading
 from mirada.embedding.palette import Colour, palette_of
 from mirada.embedding.together import create_embeddings_together
 from mirada.jobs import attempts, ledger
@@ -78,11 +78,13 @@ class _Picture:
         vector: (d,) float32; None where the content has one.
         colours: its palette.
         unread: why its bytes could not be read, where only the palette is lacking.
+        mirrored: its vector by the other model, while the image model is being changed.
     """
 
     vector: Vector | None = None
     colours: Sequence[Colour] | None = None
     unread: MiradaError | None = None
+    mirrored: mirroring.Mirrored | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +158,7 @@ def _read_picture(runtime: Runtime, attempt: Attempt, subject: embed.Subject) ->
     attempt.check()
     colours = palette_of(pixels)
     vector = None if subject.has_vector else runtime.encoder.encode_images([pixels])[0]
-    return _Picture(vector, colours)
+    return _Picture(vector, colours, mirrored=mirroring.vectors_of(runtime, [pixels]))
 
 
 def _embed_prompts(runtime: Runtime, subject: embed.Subject) -> _Prompts:
@@ -197,6 +199,7 @@ def _store(
             prompt_vectors=prompts.vectors,
             replace=replace,
         )
+        mirroring.store(session, subject.content_id, picture.mirrored)
         if is_complete and picture.unread is None:
             # In the same transaction: an attempt that lost its lease takes its vectors back.
             attempts.finish(session, attempt.job.id, attempt.token)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mirada.embedding import embed
+from mirada.embedding import embed, mirroring
 from mirada.kernel.errors import NotFound, Unavailable
 from mirada.kernel.images import RgbImage
 from mirada.runtime import Runtime
@@ -17,7 +17,7 @@ def pixels(runtime: Runtime, content_id: int, storage_key: str) -> RgbImage | No
     """
     try:
         path = runtime.image_store.path(storage_key)
-        return runtime.decoder.decode(path, min_side_px=2 * runtime.encoder.input_side_px)
+        return runtime.decoder.decode(path, min_side_px=2 * mirroring.input_side_px(runtime))
     except NotFound as error:
         with runtime.reading() as session:
             if not embed.is_stored(session, content_id, storage_key):

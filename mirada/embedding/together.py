@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mirada.db import spaces
-from mirada.embedding import embed_many, reading
+from mirada.embedding import embed_many, mirroring, reading
 from mirada.embedding.embed import Subject
 from mirada.embedding.embed_many import Embedded
 from mirada.embedding.palette import palette_of
@@ -35,6 +35,7 @@ def create_embeddings_together(runtime: Runtime, made: Sequence[Attempt]) -> Seq
     if not pictures:
         return made
     vectors = runtime.encoder.encode_images(list(pictures.values()))
+    mirrored = mirroring.vectors_of(runtime, list(pictures.values()))
     embedded = {
         content_id: Embedded(vector, palette_of(pixels))
         for (content_id, pixels), vector in zip(pictures.items(), vectors, strict=True)
@@ -45,6 +46,8 @@ def create_embeddings_together(runtime: Runtime, made: Sequence[Attempt]) -> Seq
         by_content[content_id].check()
     with runtime.transaction() as session:
         complete = embed_many.store(session, chosen, embedded, space, prompt_space, prompt_vectors)
+        for row, content_id in enumerate(pictures):
+            mirroring.store(session, content_id, mirrored, row)
         done = [by_content[content_id] for content_id in complete]
         batches.finish(session, done)
     finished = {attempt.job.id for attempt in done}

@@ -21,7 +21,7 @@ def cluster_library(runtime: Runtime, attempt: Attempt) -> None:
         raise NotFound("The job names no embedding space.")
     kind = runs.ClusterKind(job.arguments["kind"])
     parameters = {name: value for name, value in job.arguments.items() if name != "kind"}
-    _remove_old(runtime, kind, attempt, also_unfinished=True)
+    _remove_old(runtime, kind, job.space_id, attempt, also_unfinished=True)
     source = runtime.vector_source(job.space_id)
     change_seq = source.current_seq()
     with runtime.transaction() as session:
@@ -33,7 +33,7 @@ def cluster_library(runtime: Runtime, attempt: Attempt) -> None:
         attempts.finish(session, job.id, attempt.token)
     logger.info("%s pictures are in %s groups of kind %s", members, clusters, kind.value)
     # What a kill leaves of this is removed by the next run.
-    _remove_old(runtime, kind, None, also_unfinished=False)
+    _remove_old(runtime, kind, job.space_id, None, also_unfinished=False)
 
 
 def _pages(
@@ -69,14 +69,21 @@ def _store(
 
 
 def _remove_old(
-    runtime: Runtime, kind: runs.ClusterKind, attempt: Attempt | None, *, also_unfinished: bool
+    runtime: Runtime,
+    kind: runs.ClusterKind,
+    space_id: int,
+    attempt: Attempt | None,
+    *,
+    also_unfinished: bool,
 ) -> None:
     has_more = True
     while has_more:
         if attempt is not None:
             attempt.check_long()
         with runtime.transaction() as session:
-            has_more = runs.remove_old(session, kind, also_unfinished=also_unfinished)
+            has_more = runs.remove_old(
+                session, kind, also_unfinished=also_unfinished, space_id=space_id
+            )
 
 
 KIND = Kind(runs.CLUSTER_LIBRARY, cluster_library)

@@ -49,7 +49,7 @@ def request(
         session: a transaction.
         kind: themes or near-duplicates.
         k: how many themes, 2 to MAX_K; None lets the pictures decide.
-        threshold: least cosine of near-duplicates; None means DEFAULT_THRESHOLD.
+        threshold: least cosine of near-duplicates; None means that of the space, or DEFAULT_THRESHOLD.
         owner_id: who may see the job.
         request_id: follows the work into the worker's log.
 
@@ -57,8 +57,10 @@ def request(
         InvalidInput: a parameter is out of range, or belongs to the other kind.
         Conflict: nothing was ever embedded, or the same kind is being made in another way.
     """
-    arguments = {"kind": str(kind), **_parameters(kind, k, threshold)}
     space = spaces.pinned_space(session)
+    if threshold is None and kind is ClusterKind.NEAR_DUPLICATES and space is not None:
+        threshold = space.near_duplicate_cosine
+    arguments = {"kind": str(kind), **_parameters(kind, k, threshold)}
     if space is None:
         raise Conflict("No picture has been embedded yet, so there is nothing to group.")
     job = ledger.enqueue(
@@ -185,7 +187,9 @@ def newest_run(
     return session.execute(finished.limit(1)).scalar_one_or_none()
 
 
-def remove_old(session: Session, kind: ClusterKind, *, also_unfinished: bool) -> bool:
+def remove_old(
+    session: Session, kind: ClusterKind, *, also_unfinished: bool, space_id: int | None = None
+) -> bool:
     """Remove some rows of runs that are shown no more; return whether there is more to remove.
 
     Args:
@@ -193,13 +197,27 @@ def remove_old(session: Session, kind: ClusterKind, *, also_unfinished: bool) ->
         kind: of the runs.
         also_unfinished: runs that an attempt left half done as well; only for whoever holds the
             job, since another attempt may be writing one.
+        space_id: only runs of this space; None for any.
     """
     old = select(ClusterRun.id).where(ClusterRun.kind == kind)
-    newest = newest_run(session, kind)
+    if space_id is not None:
+        old = old.where(ClusterRun.space_id == space_id)
+    newest = newest_run(session, kind, space_id)
     if newest is not None:
         old = old.where(ClusterRun.id != newest.id)
     if not also_unfinished:
         old = old.where(ClusterRun.finished_at.is_not(None))
+    return _remove_some(session, old)
+
+
+def remove_some_of(session: Session, kind: ClusterKind, space_id: int) -> bool:
+    """Remove some rows of a space's runs, shown or not; return whether there is more to remove."""
+    of_space = ClusterRun.space_id == space_id
+    return _remove_some(session, select(ClusterRun.id).where(ClusterRun.kind == kind, of_space))
+
+
+def _remove_some(session: Session, old: Select[int]) -> bool:
+    """Remove some rows of the first of these runs; return whether there was one."""
     run_id = session.execute(old.order_by(ClusterRun.id).limit(1)).scalar_one_or_none()
     if run_id is None:
         return False

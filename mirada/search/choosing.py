@@ -96,7 +96,9 @@ class Chooser:
         found: dict[int, set[int]] = defaultdict(set)
         if contents:
             vectors = np.stack([self._vectors[each] for each in contents])
-            for pairs in near_pairs(vectors, DEFAULT_THRESHOLD):
+            space = spaces.pinned_space(self.session)
+            least = space and space.near_duplicate_cosine
+            for pairs in near_pairs(vectors, least or DEFAULT_THRESHOLD):
                 for one, other in zip(pairs.some.tolist(), pairs.others.tolist(), strict=True):
                     found[contents[one]].add(contents[other])
                     found[contents[other]].add(contents[one])

@@ -203,6 +203,13 @@ RECIPES: dict[str, Recipe] = {
     "rebuildIndex": Recipe(Reach.ADMINISTRATOR, share=0.3, not_by=NO_ADMIN),
     # The server.
     "checkModels": Recipe(Reach.KEY),
+    "getModelSwitch": Recipe(Reach.ADMINISTRATOR),
+    "beginModelSwitch": Recipe(Reach.ADMINISTRATOR, share=0.3, not_by=NO_ADMIN),
+    "flipModels": Recipe(Reach.ADMINISTRATOR, share=0.3, not_by=NO_ADMIN),
+    "rollBackModels": Recipe(Reach.ADMINISTRATOR, share=0.3, not_by=NO_ADMIN),
+    "discardOldModel": Recipe(Reach.ADMINISTRATOR, share=0.3, not_by=NO_ADMIN),
+    "cancelModelSwitch": Recipe(Reach.ADMINISTRATOR, share=0.3, not_by=NO_ADMIN),
+    "listMissingPictures": Recipe(Reach.ADMINISTRATOR),
     # People and keys.
     "getMe": Recipe(Reach.KEY),
     "listUsers": Recipe(Reach.ADMINISTRATOR),

@@ -12,6 +12,8 @@ from sqlalchemy import func, select
 
 from mirada.config import AuthMode, Settings
 from mirada.db.models import Image
+from mirada.db.spaces import pin_space
+from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind
 from mirada.kernel.errors import Unavailable
 from mirada.people import users
 from mirada.runtime import Runtime
@@ -211,3 +213,24 @@ def test_the_first_start_makes_what_signs_sessions(
         serving.stop()
     assert len(made.settings.secret_file.read_text().strip()) == 64
     assert caplog.text.count("set SECRET_KEY") == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "is_there", "is_told"),
+    [("auto", True, True), ("auto", False, False), ("bundled", True, False)],
+)
+def test_each_start_tells_that_the_production_model_can_be_had_now(
+    make_runtime: MakeRuntime,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    model: str,
+    is_there: bool,
+    is_told: bool,
+) -> None:
+    monkeypatch.setattr("mirada.runtime.production_is_available", lambda _: is_there)
+    runtime = make_runtime(clip_model=model)
+    with runtime.transaction() as session:
+        space = EmbeddingSpace(SpaceKind.IMAGE, "mirada-stickers", "sha256-1", "none", 2)
+        pin_space(session, space)
+    Serving(runtime, is_migrated=True, is_first=True)._tell_of_production()
+    assert ("bin/mirada models switch production" in caplog.text) is is_told

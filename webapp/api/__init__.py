@@ -18,6 +18,7 @@ from webapp.api import (
     keys,
     labels,
     likes,
+    model_switches,  # noqa: F401 - adds its routes to the blueprint of models
     models,
     query_pictures,
     search,

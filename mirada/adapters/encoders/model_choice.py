@@ -84,6 +84,14 @@ def choose_model(
     return str(bundled), None
 
 
+def production_is_available(cache_dir: Path | None) -> bool:
+    """Return whether the production model could be loaded now, from the cache or from the hub."""
+    if packages_missing():
+        return False
+    is_cached = all(file.cached(cache_dir) for file in PRODUCTION_FILES)
+    return is_cached or hub_reachable(AUTO_DECISION_S)
+
+
 def _out_of_reach(cache_dir: Path | None, give_up_at: float) -> str | None:
     """Return why the production model cannot be had; None, and where from in the log, when it can."""
     missing = packages_missing()

@@ -1,0 +1,71 @@
+"""Says which model a name means, without loading it: for a change of the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mirada.adapters.encoders.model_choice import BUNDLED_NAMES, PRODUCTION_MODEL
+from mirada.adapters.encoders.weights import (
+    digest_of,
+    folder_name,
+    model_folder,
+    pretrained_entry,
+    weights_in,
+)
+from mirada.kernel.errors import EncoderUnavailable, InvalidInput
+
+PRODUCTION = "production"
+"""The name of PRODUCTION_MODEL, which is long."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedModel:
+    """A model as a name means it.
+
+    Attributes:
+        source: what CLIP_MODEL would say.
+        source_tag: what CLIP_PRETRAINED would say; None for a folder.
+        encoder: as its space has it.
+        pretrained: as its space has it.
+    """
+
+    source: str
+    source_tag: str | None
+    encoder: str
+    pretrained: str
+
+
+def named_model(name: str, tag: str | None, bundled: Path) -> NamedModel:
+    """Return the model that a name and a tag mean.
+
+    Args:
+        name: "production", "bundled", an OpenCLIP name with or without "/" and its tag, or a folder.
+        tag: weights tag or weights file; None where the name needs none.
+        bundled: the folder of the model that ships with the project.
+
+    Raises:
+        InvalidInput: there is no such model, or its files are not there.
+    """
+    if name == PRODUCTION and tag is None:
+        name, tag = PRODUCTION_MODEL
+    try:
+        if name in BUNDLED_NAMES:
+            return NamedModel("bundled", None, folder_name(bundled), digest_of(weights_in(bundled)))
+        folder = model_folder(name)
+        if folder is not None:
+            source = str(folder.resolve())
+            return NamedModel(source, None, folder_name(folder), digest_of(weights_in(folder)))
+        if tag is None and "/" in name:
+            name, _, tag = name.rpartition("/")
+        if tag is not None and Path(tag).is_file():
+            return NamedModel(name, tag, name.replace("/", "-"), digest_of(Path(tag)))
+        pretrained_entry(name, tag)
+    except EncoderUnavailable as error:
+        raise InvalidInput(error.detail) from error
+    except ImportError as error:
+        raise InvalidInput(
+            f"The model {name} needs packages that are not installed here ({error.name}). Install all "
+            "of requirements.txt: `make run FULL=1` does."
+        ) from error
+    return NamedModel(name, tag, name.replace("/", "-"), tag or "")

@@ -1,0 +1,192 @@
+"""A process follows a change of the image model: it makes ready, says so, and changes its view."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+import threading
+import time
+from dataclasses import dataclass, replace
+
+from mirada.background import JOIN_TIMEOUT_S, Loop
+from mirada.db.model_switch_models import SwitchState
+from mirada.embedding import mirroring
+from mirada.kernel import model_view
+from mirada.kernel.embeddings import SpaceKind
+from mirada.kernel.errors import MiradaError
+from mirada.kernel.model_view import ModelView
+from mirada.model_switch import rows
+from mirada.runtime import Runtime
+
+logger = logging.getLogger(__name__)
+
+FOLLOW_EVERY_S = 0.5
+"""How soon a process knows of a flip."""
+SAY_EVERY_S = 1.5
+"""How often it says that it is there; see `rows.HEARD_WITHIN_MS`."""
+LET_GO_AFTER_S = 60.0
+"""Requests and jobs that began in a view have ended by then, or may fail."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the database said last.
+
+    Attributes:
+        in_use: the spaces in use.
+        switch_id: of the change that is on; None for none.
+        state: of it.
+        other: the spaces that the change would put into use; None while they are not known.
+    """
+
+    in_use: rows.Spaces
+    switch_id: int | None = None
+    state: str | None = None
+    other: rows.Spaces | None = None
+
+
+class ModelFollower(Loop):
+    """Follows changes of the image model in the background; one in each process that serves or works."""
+
+    def __init__(self, runtime: Runtime, *, works: bool) -> None:
+        """Prepare; `look` or `start` begins.
+
+        Args:
+            runtime: the process's own.
+            works: whether this process works on jobs: then it embeds new pictures with both models.
+        """
+        super().__init__(
+            "model-follower", self.look, FOLLOW_EVERY_S, "The image model in use is not followed"
+        )
+        self._runtime = runtime
+        self._works = works
+        self._who = f"{socket.gethostname()[:60]}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._loaded: dict[str, ModelView] = {}
+        self._loading: threading.Thread | None = None
+        self._why_not: str | None = None
+        self._said: tuple[object, ...] = ()
+        self._said_at = float("-inf")
+        self._ended: list[tuple[float, ModelView]] = []
+
+    def look(self) -> None:
+        """Look at the database once, and do what it asks for; weights are loaded on another thread."""
+        seen = self._read()
+        if SpaceKind.IMAGE not in seen.in_use:
+            return
+        self._adopt(seen)
+        if seen.switch_id is None:
+            self._let_go(seen)
+            return
+        other = None if seen.other is None else self._runtime.view_of(seen.other)
+        if other is not None and self._is_wanted(seen):
+            self._make_ready(other)
+        self._mirror(other)
+        self._say(other)
+
+    def stop(self, timeout_s: float = JOIN_TIMEOUT_S) -> bool:
+        """End, and be waited for no more."""
+        has_ended = super().stop(timeout_s)
+        if self._said:
+            try:
+                with self._runtime.transaction() as session:
+                    rows.forget_process(session, self._who)
+            except MiradaError as error:
+                logger.info("Nobody was told that this process ends: %s", error)
+        return has_ended
+
+    def _read(self) -> _Seen:
+        with self._runtime.reading() as session:
+            in_use = rows.spaces_in_use(session)
+            switch = rows.active_switch(session)
+            if switch is None or SpaceKind.IMAGE not in in_use:
+                return _Seen(in_use)
+            other = None
+            spare = rows.spare_of(session, switch)
+            if spare is not None and switch.state != SwitchState.DISCARDING:
+                other = rows.counterpart(session, in_use, spare)
+            return _Seen(in_use, switch.id, switch.state, other)
+
+    def _adopt(self, seen: _Seen) -> None:
+        """Let what begins from now on work in the spaces in use, once their encoder is there."""
+        runtime = self._runtime
+        now = runtime.process_view
+        if dict(now.spaces) == dict(seen.in_use):
+            return
+        if now.image_space_id in (None, seen.in_use[SpaceKind.IMAGE]):
+            runtime.change_view(now, replace(now, spaces=seen.in_use))
+            return
+        new = runtime.view_of(seen.in_use)
+        if not self._make_ready(new):
+            # The old model answers by its own vectors until the new one is loaded.
+            return
+        if runtime.change_view(now, new):
+            self._loaded[now.suffix] = now
+            logger.info("The image model in use is that of space %s now", new.image_space_id)
+
+    def _is_wanted(self, seen: _Seen) -> bool:
+        """Return whether this process needs the other encoder: to serve soon, or to embed with both."""
+        soon = (SwitchState.FLIPPING, SwitchState.RETURNING)
+        return seen.state in soon or self._works
+
+    def _make_ready(self, view: ModelView) -> bool:
+        """Return whether a view can be served at once; begin to load what is missing."""
+        loaded = self._loaded.get(view.suffix)
+        if loaded is not None and set(view.spaces.values()) <= set(loaded.spaces.values()):
+            return True
+        if self._loading is None or not self._loading.is_alive():
+            self._loading = threading.Thread(
+                target=self._load, args=(view,), name="loading-model", daemon=True
+            )
+            self._loading.start()
+        return False
+
+    def _load(self, view: ModelView) -> None:
+        try:
+            with model_view.working_in(view):
+                if self._runtime.settings.embeddings_enabled:
+                    self._runtime.encoder.encode_texts(["a picture"])
+                    self._runtime.space()
+                for space_id in view.spaces.values():
+                    self._runtime.index(space_id).refresh()
+            self._loaded[view.suffix] = view
+            self._why_not = None
+        except MiradaError as error:
+            if self._why_not is None:
+                logger.warning("The other image model is not ready: %s", error)
+            self._why_not = str(error)
+        except Exception as error:
+            logger.exception("The other image model is not ready")
+            self._why_not = f"{type(error).__name__}: {error}"
+
+    def _mirror(self, other: ModelView | None) -> None:
+        is_ready = other is not None and other.suffix in self._loaded
+        views = (self._runtime.process_view, other) if other is not None and is_ready else ()
+        if self._works:
+            mirroring.mirror_in(self._runtime, [view for view in views if view is not None])
+
+    def _say(self, other: ModelView | None) -> None:
+        ready_for = None
+        if other is not None and other.suffix in self._loaded:
+            ready_for = other.image_space_id
+        said = (self._runtime.process_view.image_space_id, ready_for, self._why_not)
+        if said == self._said and time.monotonic() - self._said_at < SAY_EVERY_S:
+            return
+        with self._runtime.transaction() as session:
+            rows.say_ready(session, self._who, *said)
+        self._said, self._said_at = said, time.monotonic()
+
+    def _let_go(self, seen: _Seen) -> None:
+        """Forget the encoders of a change that has ended, once nobody works with them any more."""
+        self._said, self._why_not = (), None
+        own = self._runtime.process_view
+        mirroring.mirror_in(self._runtime, [])
+        now = time.monotonic()
+        for suffix in [suffix for suffix in self._loaded if suffix != own.suffix]:
+            self._ended.append((now, self._loaded.pop(suffix)))
+        for ended_at, view in list(self._ended):
+            if now - ended_at >= LET_GO_AFTER_S:
+                self._ended.remove((ended_at, view))
+                if view.suffix != own.suffix and view.suffix not in self._loaded:
+                    self._runtime.forget_view(view)

@@ -1,0 +1,345 @@
+"""A change of the image model from beginning to end, with two quick models."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from mirada.db.model_switch_models import ModelSwitch, Outcome, SwitchState
+from mirada.db.models import Content, Embedding, Image, Installation, Job, Role, Space, User
+from mirada.db.spaces import pinned_space_id
+from mirada.embedding.job import CREATE_EMBEDDINGS
+from mirada.kernel.embeddings import SpaceKind
+from mirada.kernel.errors import Conflict, EncoderUnavailable, InvalidInput, LeaseLost, StorageFull
+from mirada.model_switch import changing, filling, flipping
+from mirada.model_switch.changing import Asked
+from mirada.model_switch.comparing import TIMED
+from mirada.model_switch.following import ModelFollower
+from mirada.model_switch.reporting import missing_of
+from mirada.runtime import Runtime
+from mirada.search.calibrating import strangers
+from testing.patience import wait_until
+from testing.pictures import picture
+from testing.registering import take_in
+from testing.two_models import DIMENSIONS, with_two_models
+from workers.runner import run_job
+
+SAMPLED_COPIES = 4
+"""A picture and its three altered copies, which set the threshold of near-duplicates."""
+
+
+class House:
+    """A worker and a web process on one database, with pictures."""
+
+    def __init__(self, make_runtime: Callable[..., Runtime], settings: dict[str, Any]) -> None:
+        self.worker = make_runtime(**settings)
+        self.models = with_two_models(self.worker)
+        shared = {"data_dir": self.worker.settings.data_dir} | settings
+        self.web = make_runtime(**shared)
+        self.web_models = with_two_models(self.web)
+        self.followers = [
+            ModelFollower(self.worker, works=True),
+            ModelFollower(self.web, works=False),
+        ]
+        with self.worker.transaction() as session:
+            owner = User(username="local", role=Role.ADMINISTRATOR)
+            session.add(owner)
+            session.flush()
+            self.owner_id = owner.id
+
+    def upload(self, seed: int, prompt: str | None = None) -> int:
+        staged = self.worker.image_store.stage()
+        staged.stream.write(picture(seed, size=(40, 30)))
+        staged.stream.flush()
+        taken = take_in(
+            self.worker,
+            staged,
+            declared_media_type="image/png",
+            filename=f"{seed}.png",
+            owner_id=self.owner_id,
+            is_public=True,
+            **({} if prompt is None else {"prompt": prompt}),
+        )
+        self.work(CREATE_EMBEDDINGS)
+        return int(taken.image_id)
+
+    def work(self, *kinds: str) -> None:
+        """Do the due jobs of these kinds, or all."""
+        while True:
+            with self.worker.reading() as session:
+                due = select(Job.id).where(Job.state == "queued").order_by(Job.id)
+                if kinds:
+                    due = due.where(Job.kind.in_(kinds))
+                job_id = session.execute(due.limit(1)).scalar_one_or_none()
+            if job_id is None or not run_job(self.worker, job_id):
+                return
+
+    def follow(self) -> None:
+        for follower in self.followers:
+            follower.look()
+
+    def switch(self) -> ModelSwitch:
+        with self.worker.reading() as session:
+            return (
+                session.execute(select(ModelSwitch).order_by(ModelSwitch.id.desc()))
+                .scalars()
+                .first()
+            )  # type: ignore[return-value]
+
+    def pinned(self) -> str:
+        with self.worker.reading() as session:
+            row = session.get_one(Installation, 1)
+            return str(session.get_one(Space, row.image_space_id).encoder)
+
+    def pinned_in(self, runtime: Runtime) -> int | None:
+        """Return the image space that this thread's work has."""
+        with runtime.reading() as session:
+            return pinned_space_id(session)
+
+    def vectors(self, encoder: str) -> int:
+        with self.worker.reading() as session:
+            space = select(Space.id).where(Space.encoder == encoder, Space.kind == SpaceKind.IMAGE)
+            rows = session.execute(
+                select(Embedding.vector).where(
+                    Embedding.space_id.in_(space), Embedding.is_deleted.is_(False)
+                )
+            ).scalars()
+            found = [len(vector) // 4 for vector in rows]
+        assert set(found) <= {DIMENSIONS[encoder]}
+        return len(found)
+
+    def build(self) -> None:
+        changing.begin(self.worker, "second", None, Asked())
+        self.work()
+        assert self.switch().state == SwitchState.READY, self.switch().error
+
+    def flip(self) -> None:
+        changing.flip(self.web, Asked())
+        self.follow()
+        for process in self.followers:
+            wait_until(lambda process=process: _is_ready(process), timeout_s=5, what="both ready")  # type: ignore[misc]
+        self.work()
+        self.follow()
+
+
+def _is_ready(follower: ModelFollower) -> bool:
+    follower.look()
+    return follower._said[1] is not None
+
+
+@pytest.fixture
+def house(
+    make_runtime: Callable[..., Runtime],
+    site_settings: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[House]:
+    monkeypatch.setattr(flipping, "HEARD_AFTER_S", 0.0)
+    house = House(make_runtime, site_settings)
+    yield house
+    for follower in house.followers:
+        follower.stop()
+
+
+def test_a_model_is_built_beside_flipped_and_taken_back(house: House) -> None:
+    images = [house.upload(seed, prompt=f"picture {seed}") for seed in range(5)]
+    assert house.vectors("first") == 5
+    house.follow()
+    assert house.web.view.image_space_id is not None
+
+    house.build()
+
+    assert house.pinned() == "first"
+    assert house.vectors("second") == 5
+    compared = house.switch().comparison
+    assert compared is not None
+    assert compared["then"]["dimension"] == DIMENSIONS["second"]
+    assert compared["overlap_at_10"]["queries"] > 5
+    before = house.web.process_view
+
+    house.flip()
+
+    assert house.pinned() == "second"
+    assert house.web.process_view.image_space_id != before.image_space_id
+    assert house.web.space()[1].encoder == "second"
+    assert house.web.encoder.space.encoder == "second"
+    assert house.web.text_encoder.space.encoder == "second"
+    assert house.switch().state == SwitchState.FLIPPED
+    later = house.upload(77)
+    assert (house.vectors("first"), house.vectors("second")) == (6, 6)
+
+    changing.go_back(house.web, Asked())
+    house.work()
+    house.follow()
+    assert house.pinned() == "first"
+    assert house.web.process_view == before
+    assert house.switch().state == SwitchState.READY
+    with house.worker.reading() as session:
+        ready = session.execute(select(Image.status).where(Image.id.in_([*images, later])))
+        assert set(ready.scalars()) == {"READY"}
+
+
+def test_a_picture_without_its_file_is_listed_and_the_rest_goes_on(house: House) -> None:
+    gone, *_ = [house.upload(seed) for seed in range(3)]
+    with house.worker.reading() as session:
+        content = session.get_one(Content, session.get_one(Image, gone).content_id)
+    house.worker.image_store.path(content.storage_key).unlink()
+
+    house.build()
+    house.flip()
+
+    assert house.vectors("second") == 2
+    with house.worker.reading() as session:
+        (missing,) = missing_of(session)
+    assert (missing.content_id, missing.image_ids) == (content.id, [gone])
+    assert missing.reason == "Its file is gone."
+
+
+def test_a_build_that_was_killed_goes_on_and_embeds_nothing_twice(house: House) -> None:
+    for seed in range(20):
+        house.upload(seed)
+    changing.begin(house.worker, "second", None, Asked())
+    second = house.models["second"]
+    encode = second.encode_images
+    calls: list[int] = []
+
+    def dies(images: Any) -> Any:
+        calls.append(len(images))
+        if len(calls) > 1:
+            raise LeaseLost("Another attempt has begun.")
+        return encode(images)
+
+    second.encode_images = dies  # type: ignore[method-assign]
+    with house.worker.reading() as session:
+        job = session.execute(select(Job).where(Job.kind == changing.BUILD)).scalar_one()
+    assert run_job(house.worker, job.id)
+    assert house.vectors("second") == filling.AT_ONCE
+    assert house.switch().state == SwitchState.BUILDING
+    second.encode_images = encode  # type: ignore[method-assign]
+    before = second.images
+    with house.worker.transaction() as session:
+        session.get_one(Job, job.id).lease_until_ms = 0
+
+    assert run_job(house.worker, job.id)
+
+    assert house.vectors("second") == 20
+    probes = SAMPLED_COPIES * 20 + TIMED + len(strangers())
+    assert second.images - before <= 4 + probes
+    assert house.switch().state == SwitchState.READY
+
+
+def test_a_cancelled_change_leaves_nothing(house: House) -> None:
+    house.upload(1, prompt="a cat")
+    house.build()
+    changing.cancel(house.web, Asked())
+    house.work()
+    switch = house.switch()
+    assert (switch.state, switch.outcome, switch.active) == ("ended", Outcome.CANCELLED, None)
+    assert (house.vectors("first"), house.vectors("second")) == (1, 0)
+    house.build()
+    assert house.vectors("second") == 1
+
+
+def test_discarded_vectors_are_gone_and_the_change_is_final(house: House) -> None:
+    house.upload(1, prompt="a cat")
+    house.build()
+    house.flip()
+    changing.discard(house.web, Asked())
+    house.work()
+    assert (house.vectors("first"), house.vectors("second")) == (0, 1)
+    assert house.switch().outcome == Outcome.SWITCHED
+    with pytest.raises(Conflict, match="No change of the image model is on"):
+        changing.go_back(house.web, Asked())
+    house.follow()
+    house.upload(2)
+    assert (house.vectors("first"), house.vectors("second")) == (0, 2)
+
+
+def test_what_cannot_be_begun_is_refused_and_nothing_is_half_done(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Conflict, match="No picture has been embedded"):
+        changing.begin(house.web, "second", None, Asked())
+    house.upload(1)
+    with pytest.raises(Conflict, match="in use already"):
+        changing.begin(house.web, "first", None, Asked())
+    with pytest.raises(InvalidInput, match="There is no model"):
+        changing.begin(house.web, "third", None, Asked())
+    for step in (changing.flip, changing.go_back, changing.discard, changing.cancel):
+        with pytest.raises(Conflict, match="No change of the image model is on"):
+            step(house.web, Asked())
+    usage = shutil.disk_usage(house.web.settings.data_dir)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+        with pytest.raises(StorageFull, match="nothing was changed"):
+            changing.begin(house.web, "second", None, Asked())
+    assert house.switch() is None
+
+    changing.begin(house.web, "second", None, Asked())
+    again = changing.begin(house.web, "second", None, Asked())
+    assert again.id == house.switch().id
+    house.work()
+    with pytest.raises(Conflict, match="it is ready"):
+        changing.begin(house.web, "second", None, Asked())
+    with pytest.raises(Conflict, match="it is ready"):
+        changing.go_back(house.web, Asked())
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_change_with_the_reason(house: House) -> None:
+    house.upload(1)
+
+    def broken(*_: Any) -> Any:
+        raise InvalidInput("These weights are of another model.")
+
+    house.worker.load_model = broken  # type: ignore[method-assign]
+    changing.begin(house.web, "second", None, Asked())
+    house.work()
+    switch = house.switch()
+    assert (switch.state, switch.outcome) == ("ended", Outcome.FAILED)
+    assert switch.error is not None
+    assert "another model" in switch.error
+
+
+def test_a_process_that_cannot_load_the_model_keeps_everybody_on_the_old_one(house: House) -> None:
+    house.upload(1)
+    house.build()
+
+    def broken(*_: Any) -> Any:
+        raise EncoderUnavailable("There is no memory for it.")
+
+    house.web.load_model = broken  # type: ignore[method-assign]
+    changing.flip(house.web, Asked())
+    wait_until(lambda: _is_in_trouble(house.followers[1]), timeout_s=5, what="the trouble said")
+    house.work()
+    switch = house.switch()
+    assert (switch.state, house.pinned()) == (SwitchState.READY, "first")
+    assert switch.error is not None
+    assert "no memory" in switch.error
+
+
+def _is_in_trouble(follower: ModelFollower) -> bool:
+    follower.look()
+    return bool(follower._said and follower._said[2])
+
+
+def test_work_that_began_before_the_flip_ends_in_the_space_it_began_in(house: House) -> None:
+    house.upload(1)
+    house.build()
+    house.follow()
+    house.web.begin_request()
+    try:
+        before = house.web.space()
+        finished = threading.Thread(target=house.flip)
+        finished.start()
+        finished.join()
+        assert house.pinned_in(house.web) == before[0]
+        assert house.web.space() == before
+        assert house.web.encoder.space == before[1]
+    finally:
+        house.web.end_request()
+    assert house.pinned() == "second"
+    assert house.web.space()[1].encoder == "second"

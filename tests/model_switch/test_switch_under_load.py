@@ -1,0 +1,30 @@
+"""A change of the image model under load: nothing fails, nothing is mixed, every process follows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from testing.servers.mariadb import MariaDbServer
+from testing.switching import drill
+
+PICTURES = 60
+FOLLOWS_WITHIN_S = 2.0
+
+
+@pytest.mark.drill
+def test_the_model_is_changed_and_taken_back_while_people_search_and_upload(
+    tmp_path: Path, mariadb: MariaDbServer, redis_url: str
+) -> None:
+    with mariadb.new_database() as name:
+        found = drill(tmp_path / "drill", PICTURES, mariadb.url(name), redis_url)
+    assert found.load.failed == []
+    assert found.load.asked["text"] > 20
+    assert found.load.uploaded
+    assert found.checked["wrong"] == 0
+    assert min(found.checked[f"{each}-stickers right"] for each in ("mirada", "other")) > 0
+    assert (found.misplaced, found.missing) == (0, 0)
+    assert 0 < found.embedded_at_kill < PICTURES + len(found.load.uploaded)
+    assert found.follow_s < FOLLOWS_WITHIN_S
+    assert found.back_follow_s < FOLLOWS_WITHIN_S

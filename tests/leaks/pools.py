@@ -149,6 +149,8 @@ class Pools:
             ],
             "created_after": ["2020-01-01", "2090-01-01T00:00:00Z", "x"],
             "created_before": ["2020-01-01", "2090-01-01", "x"],
+            "model": ["bundled", "ViT-B-32/openai", "x"],
+            "pretrained": ["openai", "x"],
             "templates": [["a photo of a {}"], ["{} in oil"]],
             "asset_id": ["a-1", ""],
             "asset_sha256": [pictures["private"].sha256, public[0].sha256, ""],

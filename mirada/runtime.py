@@ -573,13 +573,11 @@ class Runtime:
         from mirada.adapters.encoders.model_exports import export_model
 
         settings = self.settings
-        named, weights, pinned = model, pretrained, None
-        if named is None:
-            named, in_use, pinned = self._model_in_use()
-            weights = pretrained or in_use
+        in_use, weights, pinned = self._model_in_use()
+        named = model or in_use
         chosen, tag = choose_model(
             named,
-            weights,
+            pretrained or (None if model else weights),
             bundled=BUNDLED_MODEL_DIR,
             pinned=pinned if named == "auto" else None,
             cache_dir=settings.embeddings_cache_dir,

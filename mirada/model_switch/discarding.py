@@ -96,7 +96,19 @@ def _end(session: Session, switch_id: int, in_use_id: int) -> None:
     switch.state, switch.active, switch.spare_id = SwitchState.ENDED, None, None
     switch.outcome = Outcome.SWITCHED if was_made else Outcome.CANCELLED
     switch.ended_at = utc_now()
+    if not was_made and not _was_switched_to(session, in_use_id):
+        # The settings choose the model again, as before.
+        row = session.get_one(Space, in_use_id)
+        row.source = row.source_tag = None
     session.execute(delete(ModelProcess))
+
+
+def _was_switched_to(session: Session, space_id: int) -> bool:
+    """Return whether a space is in use because of an earlier change of the model."""
+    made = select(ModelSwitch.id).where(
+        ModelSwitch.to_space_id == space_id, ModelSwitch.outcome == Outcome.SWITCHED
+    )
+    return session.execute(made.limit(1)).first() is not None
 
 
 KIND = Kind(changing.DISCARD, discard_space, RetryPolicy(max_attempts=5, first_delay_s=10.0))

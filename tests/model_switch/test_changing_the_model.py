@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from mirada.db.model_switch_models import ModelSwitch, Outcome, SwitchState
 from mirada.db.models import Content, Embedding, Image, Installation, Job, Role, Space, User
-from mirada.db.spaces import pinned_space_id
+from mirada.db.spaces import pinned_space, pinned_space_id
 from mirada.embedding.job import CREATE_EMBEDDINGS
 from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.errors import Conflict, EncoderUnavailable, InvalidInput, LeaseLost, StorageFull
@@ -240,6 +240,10 @@ def test_a_cancelled_change_leaves_nothing(house: House) -> None:
     switch = house.switch()
     assert (switch.state, switch.outcome, switch.active) == ("ended", Outcome.CANCELLED, None)
     assert (house.vectors("first"), house.vectors("second")) == (1, 0)
+    with house.worker.reading() as session:
+        in_use = pinned_space(session)
+    assert in_use is not None
+    assert in_use.source is None
     house.build()
     assert house.vectors("second") == 1
 

@@ -12,6 +12,7 @@ from mirada.kernel import model_view
 from mirada.kernel.commands import command_line
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind
 from mirada.kernel.errors import EmbeddingSpaceMismatch, NotFound
+from mirada.kernel.user_text import UNSTORABLE
 
 _ADVICE = {
     SpaceKind.PROMPT: (
@@ -139,11 +140,12 @@ def space_by_name(session: Session, name_or_id: str) -> Space:
     Raises:
         NotFound: there is no such space.
     """
+    row: Space | None = None
     if name_or_id in frozenset(SpaceKind):
         row = pinned_space(session, SpaceKind(name_or_id))
     elif name_or_id.isdecimal() and len(name_or_id) < 19:
         row = session.get(Space, int(name_or_id))
-    else:
+    elif not UNSTORABLE.search(name_or_id):
         row = session.execute(select(Space).where(Space.name == name_or_id)).scalar_one_or_none()
     if row is None:
         raise NotFound(

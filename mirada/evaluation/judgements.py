@@ -29,7 +29,7 @@ def checked_judgements(
     """
     both = sorted(set(good) & set(bad))
     if both:
-        reason = f"Image {both[0]} is named as good and as bad."
+        reason = f"An image is good or bad, and image {both[0]} is named as both."
         raise InvalidInput(reason, fields={"bad": [reason]})
     judged = dict.fromkeys(good, True) | dict.fromkeys(bad, False)
     _refuse_many(judged)

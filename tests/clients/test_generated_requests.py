@@ -24,6 +24,9 @@ REFUSED = {400, 406, 413, 415, 422}
 UNTELLABLE = (
     # About what an earlier request was, as a 409 is.
     "This Idempotency-Key was used for another request",
+    # About two lists: an image in both of them, or more images than one query takes.
+    "An image is good or bad, and image ",
+    "A query takes 200 judged images; ",
     # About the clock of the server, and about the bytes that came with it.
     "A key cannot expire in the past",
     "The file's SHA-256 is ",

@@ -44,7 +44,7 @@ def test_another_model_is_refused_with_the_way_back_in_the_message(database: Dat
         assert row.to_space() == SPACE
 
 
-@pytest.mark.parametrize("wrong", ["nothing", "99", "9" * 30, ""])
+@pytest.mark.parametrize("wrong", ["nothing", "99", "9" * 30, "", "\x00", "\ud800"])
 def test_an_unknown_space_is_not_found(database: Database, wrong: str) -> None:
     with database.transaction() as session:
         row = pin_space(session, SPACE)

@@ -348,8 +348,9 @@ def test_nothing_to_measure_and_no_such_space_are_said(bench: Bench) -> None:
     empty = bench.ask("POST", kept["reports_url"], json={})
     assert "no query" in assert_problem(empty, 409, "conflict")["detail"]
     bench.told("POST", kept["queries_url"], {"text": "cat"})
-    absent = bench.ask("POST", kept["reports_url"], json={"space": "nowhere"})
-    assert_problem(absent, 404, "not_found")
+    for name in ("nowhere", "", "\x00", "\ud800", "9" * 30, "x" * 192):
+        absent = bench.ask("POST", kept["reports_url"], json={"space": name})
+        assert absent.status_code in (404, 422), (name, absent.get_json())
     assert_problem(bench.ask("POST", kept["reports_url"], json={"space": 7}), 422, "invalid_input")
     # Nothing is good: a report all the same, which says so.
     report = bench.told("POST", kept["reports_url"], {})

@@ -125,7 +125,8 @@ def end_user(query: dict[str, Any], user_id: int) -> Any:
     """Their keys and sessions count no more, and their name is free. For administrators.
 
     A job deletes their images, or hands them over with all that is known of them, and deletes their
-    likes, comments, verdicts and classifications. A person of the product stays refused.
+    likes, comments, verdicts, classifications and evaluation sets. A person of the product stays
+    refused.
     """
     administrator = require_administrator()
     with current_runtime().transaction() as session:

@@ -15,6 +15,7 @@ from mirada.kernel.commands import command_line
 
 database = Group("db", help="The database's tables.")
 models = Group("models", help="The encoders.")
+_NEXT_START = "The next start uses them on a CPU, unless ENCODER_ENGINE=torch."
 
 
 @database.command("upgrade", cls=FirstCommand)
@@ -60,18 +61,29 @@ def check_models() -> None:
 @models.command("export")
 @click.argument("model", required=False)
 @click.option("--pretrained", metavar="TAG", help="Weights of MODEL; none for a model folder.")
-def export_models(model: str | None, pretrained: str | None) -> None:
+@click.option(
+    "--published", "is_published", is_flag=True, help="Take what others made; needs no PyTorch."
+)
+def export_models(model: str | None, pretrained: str | None, is_published: bool) -> None:
     """Make ONNX graphs of MODEL, or of the model in use, with PyTorch; once.
 
     They are compared with PyTorch on the demo's pictures and texts, and kept beside the weights. Then ONNX
     Runtime computes on a CPU, with the same vectors, and PyTorch is not needed any more.
     """
+    if is_published:
+        taken = current_runtime().take_published_export(model, pretrained)
+        console().print(
+            f"The ONNX graphs of {taken.encoder} {taken.pretrained} are in {taken.folder}. "
+            f"{taken.origin['published_by']} published them (revision {taken.origin['revision']}, licence: "
+            f"{taken.origin['licence']}); they give the vectors that PyTorch gave. {_NEXT_START}",
+            highlight=False,
+        )
+        return
     made = current_runtime().export_model(model, pretrained)
     console().print(
         f"The ONNX graphs of {made.space} are in {made.folder}. They give PyTorch's vectors: cosine at "
         f"least {made.agreement.least_cosine:.5f} for {made.pictures} pictures and {made.texts} texts, "
-        "and the same ten nearest pictures for every text. The next start uses them on a CPU, unless "
-        "ENCODER_ENGINE=torch.",
+        f"and the same ten nearest pictures for every text. {_NEXT_START}",
         highlight=False,
     )
 

@@ -62,6 +62,7 @@ from mirada.ports import (
 from mirada.private_files import kept_secret
 
 if TYPE_CHECKING:
+    from mirada.adapters.encoders.exports import Export
     from mirada.adapters.encoders.model_exports import Exported
 
 logger = logging.getLogger(__name__)
@@ -572,18 +573,35 @@ class Runtime:
         """
         from mirada.adapters.encoders.model_exports import export_model
 
+        chosen, tag = self._model_named(model, pretrained)
+        demo = PROJECT_ROOT / "demo"
+        return export_model(chosen, tag, cache_dir=self.settings.embeddings_cache_dir, demo=demo)
+
+    def take_published_export(self, model: str | None, pretrained: str | None) -> Export:
+        """Fetch ONNX graphs that others have published, check and keep them; None: of the model in use.
+
+        Raises:
+            InvalidInput: there is no such model, or no such graphs are known.
+            EncoderUnavailable: they cannot be fetched or checked, or do not give PyTorch's vectors.
+        """
+        from mirada.adapters.encoders.published import take_published
+
+        chosen, tag = self._model_named(model, pretrained)
+        name = chosen.replace("/", "-")
+        return take_published(name, tag or "", cache_dir=self.settings.embeddings_cache_dir)
+
+    def _model_named(self, model: str | None, pretrained: str | None) -> tuple[str, str | None]:
+        """Return the model and weights tag that a command names, or that are in use."""
         settings = self.settings
         in_use, weights, pinned = self._model_in_use()
         named = model or in_use
-        chosen, tag = choose_model(
+        return choose_model(
             named,
             pretrained or (None if model else weights),
             bundled=BUNDLED_MODEL_DIR,
             pinned=pinned if named == "auto" else None,
             cache_dir=settings.embeddings_cache_dir,
         )
-        demo = PROJECT_ROOT / "demo"
-        return export_model(chosen, tag, cache_dir=settings.embeddings_cache_dir, demo=demo)
 
     def _model_in_use(self) -> tuple[str, str | None, tuple[str, str] | None]:
         """Return what is to be loaded, as settings name it, and the (encoder, pretrained) it must have."""

@@ -44,12 +44,12 @@ def state_of(config: dict[str, Any], seed: int = 0) -> dict[str, Any]:
     }
 
 
-def write_folder(folder: Path, config: dict[str, Any]) -> None:
+def write_folder(folder: Path, config: dict[str, Any], seed: int = 0) -> None:
     """Write a model folder."""
     from safetensors.torch import save_file
 
     folder.mkdir(exist_ok=True)
-    save_file(state_of(config), folder / WEIGHTS)
+    save_file(state_of(config, seed), folder / WEIGHTS)
     described = {"name": "small", "model_cfg": config, "preprocess_cfg": {}}
     (folder / "open_clip_config.json").write_text(json.dumps(described))
 

@@ -16,8 +16,12 @@ from mirada.adapters.encoders.export_places import (
     space_names,
 )
 from mirada.adapters.encoders.exports import Export, ExportRefused, remedy
+from mirada.adapters.encoders.hub import HUB_WAIT_S, hub_reachable
 from mirada.adapters.encoders.model_choice import choose_model
+from mirada.adapters.encoders.probes import find_probe, keep_probe
+from mirada.adapters.encoders.published import PUBLISHED, published_in_cache, take_published
 from mirada.adapters.encoders.pytorch import packages_missing
+from mirada.adapters.encoders.weights import model_folder
 from mirada.kernel.commands import command_line
 from mirada.kernel.errors import EncoderUnavailable
 from mirada.ports import CalibratedEncoder
@@ -67,7 +71,10 @@ def load_encoder(
         )
     on_cpu = device == "cpu" or (device == "auto" and not may_have_accelerator())
     if engine == Engine.ONNX or (engine == Engine.AUTO and on_cpu):
-        encoder = _from_export(model, pretrained, cache_dir, is_needed=engine == Engine.ONNX)
+        is_needed = engine == Engine.ONNX
+        encoder = _from_export(
+            model, pretrained, cache_dir, allow_download=allow_download, is_needed=is_needed
+        )
         if encoder is not None:
             return encoder
     return _on_torch(model, pretrained, device, cache_dir, allow_download)
@@ -143,11 +150,18 @@ def may_have_accelerator() -> bool:
 
 
 def _from_export(
-    model: str, pretrained: str | None, cache_dir: Path | None, *, is_needed: bool
+    model: str,
+    pretrained: str | None,
+    cache_dir: Path | None,
+    *,
+    allow_download: bool,
+    is_needed: bool,
 ) -> CalibratedEncoder | None:
     """Return the encoder of a model's export; None where PyTorch is to be used instead."""
     try:
         export = find_export(model, pretrained, cache_dir)
+        if export is None:
+            export = _published(model, pretrained, cache_dir, allow_download)
         if export is not None:
             from mirada.adapters.encoders.onnx_encoder import OnnxEncoder
 
@@ -165,14 +179,38 @@ def _from_export(
     return None
 
 
+def _published(
+    model: str, pretrained: str | None, cache_dir: Path | None, allow_download: bool
+) -> Export | None:
+    """Return the published export of a model, where it is in the cache or nothing else can be had.
+
+    Raises:
+        ExportRefused: it does not give PyTorch's vectors.
+        EncoderUnavailable: it cannot be fetched.
+    """
+    if model_folder(model) is not None:
+        return None
+    name, tag = space_names(model, pretrained)
+    if (name, tag) not in PUBLISHED or find_probe(name, tag, cache_dir) is None:
+        return None
+    if not published_in_cache(name, tag, cache_dir):
+        if not (allow_download and packages_missing() and hub_reachable(HUB_WAIT_S)):
+            return None
+        logger.warning("Downloading the ONNX graphs of %s; this happens once.", name)
+    return take_published(name, tag, cache_dir=cache_dir)
+
+
 def _on_torch(
     model: str, pretrained: str | None, device: str, cache_dir: Path | None, allow_download: bool
 ) -> OpenClipEncoder:
     from mirada.adapters.encoders.openclip import OpenClipEncoder
 
-    return OpenClipEncoder.load(
+    encoder = OpenClipEncoder.load(
         model, pretrained, device=device, cache_dir=cache_dir, allow_download=allow_download
     )
+    if (encoder.space.encoder, encoder.space.pretrained) in PUBLISHED:
+        keep_probe(encoder, cache_dir)
+    return encoder
 
 
 def _label(model: str, pretrained: str | None) -> str:

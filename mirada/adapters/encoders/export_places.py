@@ -1,11 +1,12 @@
-"""Where the export of a model lies, and which weights it belongs to."""
+"""The place of a model's export, how it gets there, and which weights it belongs to."""
 
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
-from mirada.adapters.encoders.exports import Export
+from mirada.adapters.encoders.exports import MANIFEST_NAME, Export
 from mirada.adapters.encoders.hub import HubFile
 from mirada.adapters.encoders.weights import digest_of, folder_name, model_folder, weights_in
 
@@ -56,6 +57,25 @@ def sha256_in_cache(path: Path) -> str:
     """Return the SHA-256 by which the hub's client names a large file; "" for another file."""
     name = path.resolve().name
     return name if IS_SHA256.fullmatch(name) else ""
+
+
+def link_or_copy(file: Path, link: Path) -> None:
+    """Put a file into another folder too, without a second place on the disk where that is possible."""
+    try:
+        # The hub's cache has links to its files.
+        link.hardlink_to(file.resolve())
+    except OSError:
+        shutil.copyfile(file, link)
+
+
+def move_export(work: Path, folder: Path) -> None:
+    """Move an export's files to their place, the manifest last: without it there is no export."""
+    (folder / MANIFEST_NAME).unlink(missing_ok=True)
+    manifest = work / MANIFEST_NAME
+    for path in (*(path for path in work.iterdir() if path != manifest), manifest):
+        place = folder / path.name
+        if not (place.exists() and place.samefile(path)):
+            path.replace(place)
 
 
 def cache_of(cache_dir: Path | None) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
-import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,18 +14,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mirada.adapters.encoders.export_places import link_or_copy, move_export
 from mirada.adapters.encoders.exports import (
     LEAST_COSINE,
-    MANIFEST_NAME,
     PROBE_TEXTS,
     Export,
     Kept,
-    Probe,
     probe_picture,
 )
 from mirada.adapters.encoders.graphs import export_tower, point_at_weights, put_weights_beside
 from mirada.adapters.encoders.onnx_encoder import OnnxEncoder
 from mirada.adapters.encoders.openclip import OpenClipEncoder
+from mirada.adapters.encoders.probes import probe_of
 from mirada.adapters.encoders.pytorch import how_to_install, require_pytorch
 from mirada.adapters.encoders.tokens import in_rows, tokenizer_of
 from mirada.kernel.embeddings import Matrix
@@ -101,7 +100,7 @@ def export(
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as name:
             agreement = _make_and_check(encoder, Path(name), source, sample)
-            _move(Path(name), folder)
+            move_export(Path(name), folder)
     except OSError as error:
         raise EncoderUnavailable(
             f"The ONNX graphs cannot be written to {folder}: {error.strerror or error}."
@@ -124,16 +123,6 @@ def _make_and_check(
             "texts. They are not kept."
         )
     return agreement
-
-
-def _move(work: Path, folder: Path) -> None:
-    """Move an export's files to their place, the manifest last: without it there is no export."""
-    (folder / MANIFEST_NAME).unlink(missing_ok=True)
-    manifest = work / MANIFEST_NAME
-    for path in (*(path for path in work.iterdir() if path != manifest), manifest):
-        place = folder / path.name
-        if not (place.exists() and place.samefile(path)):
-            path.replace(place)
 
 
 def compare(first: CalibratedEncoder, second: CalibratedEncoder, sample: Sample) -> Agreement:
@@ -177,11 +166,6 @@ def demo_sample(demo: Path, count: int = 64) -> Sample:
         sticker["names"][language] for sticker in listed[:count] for language in ("en", "es", "pt")
     ]
     return Sample(pictures, names)
-
-
-def probe_of(encoder: CalibratedEncoder) -> Probe:
-    """Return the vectors that every export of the encoder's weights must give."""
-    return Probe(encoder.encode_texts(PROBE_TEXTS), encoder.encode_images([probe_picture()]))
 
 
 def _made(encoder: OpenClipEncoder, work: Path, source: Source) -> Export:
@@ -246,7 +230,7 @@ def _share_weights(work: Path, weights: Sequence[Path]) -> None:
         return
     links = [work / file.name for file in weights]
     for file, link in zip(weights, links, strict=True):
-        _link(file, link)
+        link_or_copy(file, link)
     try:
         for graph in graphs:
             point_at_weights(graph, links, "model.")
@@ -285,12 +269,3 @@ def _tokenizer(encoder: OpenClipEncoder, work: Path) -> tuple[dict[str, Any], An
             f"{encoder.space.name} has a tokenizer that needs PyTorch's libraries; it cannot be exported."
         )
     return described, expected[:2]
-
-
-def _link(file: Path, link: Path) -> None:
-    """Let the graphs in another folder find a weights file, without a copy where that is possible."""
-    try:
-        # The hub's cache has links to its files.
-        link.hardlink_to(file.resolve())
-    except OSError:
-        shutil.copyfile(file, link)

@@ -56,7 +56,10 @@ def export_tower(
             str(path),
             input_names=[input_name],
             output_names=["vector"],
-            dynamic_axes={input_name: dict(free_axes), "vector": {0: free_axes[0]}},
+            dynamic_axes={
+                input_name: dict(free_axes),
+                "vector": {0: free_axes[0]} if free_axes else {},
+            },
             opset_version=OPSET,
             dynamo=False,
             external_data=False,

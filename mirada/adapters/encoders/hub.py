@@ -13,6 +13,9 @@ from typing import NamedTuple
 
 logger = logging.getLogger(__name__)
 
+HUB_WAIT_S = 5.0
+"""Seconds after which the hub counts as unreachable, before a download is tried."""
+
 # The hub client reads this at its import; without it, it reports every start to the hub.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 

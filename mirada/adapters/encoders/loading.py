@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mirada.adapters.encoders.cores import own_threads
-from mirada.adapters.encoders.hub import hub_reachable
+from mirada.adapters.encoders.hub import HUB_WAIT_S, hub_reachable
 from mirada.adapters.encoders.pytorch import how_to_install
 from mirada.adapters.encoders.weights import (
     hub_files,
@@ -27,8 +27,6 @@ logger = logging.getLogger(__name__)
 
 MISFITS = ("size mismatch", "Missing key", "Unexpected key", "pos_embed width")
 """Parts of the messages of PyTorch and OpenCLIP about weights of another configuration."""
-HUB_WAIT_S = 5.0
-"""Seconds after which the hub counts as unreachable, before a download is tried."""
 
 
 def choose_device(device: str) -> str:

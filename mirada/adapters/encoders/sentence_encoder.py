@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from mirada.adapters.encoders.hub import hub_reachable
-from mirada.adapters.encoders.loading import HUB_WAIT_S, choose_device
+from mirada.adapters.encoders.hub import HUB_WAIT_S, hub_reachable
+from mirada.adapters.encoders.loading import choose_device
 from mirada.adapters.encoders.pytorch import require_pytorch
 from mirada.adapters.encoders.weights import digest_of
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind, l2_normalise

@@ -1,0 +1,234 @@
+"""Exports that others have published on the hub: taken where they give the vectors that PyTorch gave."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from mirada.adapters.encoders.export_places import export_folder, link_or_copy, move_export
+from mirada.adapters.encoders.exports import Export, ExportRefused, Kept
+from mirada.adapters.encoders.hub import HubFile
+from mirada.adapters.encoders.onnx_encoder import OnnxEncoder
+from mirada.adapters.encoders.pixels import PictureSteps
+from mirada.adapters.encoders.probes import StoredProbe, find_probe
+from mirada.kernel.commands import command_line
+from mirada.kernel.errors import EncoderUnavailable, InvalidInput
+
+logger = logging.getLogger(__name__)
+
+PUBLISHED = {
+    ("xlm-roberta-base-ViT-B-32", "laion5b_s13b_b90k"): (
+        "immich-app/XLM-Roberta-Base-ViT-B-32__laion5b_s13b_b90k"
+    ),
+    ("ViT-B-32", "openai"): "immich-app/ViT-B-32__openai",
+    ("ViT-B-32", "laion2b_s34b_b79k"): "immich-app/ViT-B-32__laion2b-s34b-b79k",
+}
+"""The hub's repositories of exports, by OpenCLIP's name and weights tag."""
+IMAGE, TEXT, CONFIG = "visual/model.onnx", "textual/model.onnx", "config.json"
+STEPS = "visual/preprocess_cfg.json"
+TOKENIZER, TOKENIZER_CONFIG = "textual/tokenizer.json", "textual/tokenizer_config.json"
+NEEDED = (IMAGE, TEXT, CONFIG, STEPS)
+GRAPHS = {IMAGE: "image.onnx", TEXT: "text.onnx"}
+LICENCE = re.compile(r"^license:\s*(\S+)\s*$", re.MULTILINE)
+
+
+def published_in_cache(name: str, tag: str, cache_dir: Path | None) -> bool:
+    """Return whether a published export of the model is in the cache already; asks no hub."""
+    repository = PUBLISHED.get((name, tag))
+    return repository is not None and all(
+        HubFile(repository, (file,)).cached(cache_dir) for file in NEEDED
+    )
+
+
+def take_published(name: str, tag: str, *, cache_dir: Path | None) -> Export:
+    """Fetch the published export of a model, check it, and keep it where exports of ours lie.
+
+    Args:
+        name: OpenCLIP's name of the model, as in a space.
+        tag: its weights tag.
+        cache_dir: folder of downloads; None for the hub client's own cache.
+
+    Raises:
+        InvalidInput: nobody is known to have published one.
+        ExportRefused: it gives other vectors than PyTorch did.
+        EncoderUnavailable: there are no vectors of PyTorch to compare with, the hub cannot be reached or
+            has no such export, or there is no room.
+    """
+    repository, stored = _checkable(name, tag, cache_dir)
+    image = _fetched(repository, IMAGE, None, cache_dir)
+    # All further files are of the first one's revision, whatever is published meanwhile.
+    revision = _revision(image)
+    files = {IMAGE: image} | {
+        file: _fetched(repository, file, revision, cache_dir) for file in (TEXT, CONFIG, STEPS)
+    }
+    licence = _licence(repository, revision, cache_dir)
+    origin = {"published_by": repository, "revision": revision, "licence": licence}
+    folder = export_folder(name, tag, cache_dir)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as made:
+            work = Path(made)
+            tokenizer = _tokenizer(repository, revision, files[CONFIG], work, cache_dir)
+            for file, own in GRAPHS.items():
+                link_or_copy(files[file], work / own)
+            export = _described(work, name, tag, stored, tokenizer, origin)
+            _require_same(export, stored, json.loads(files[STEPS].read_text(encoding="utf-8")))
+            export.save()
+            move_export(work, folder)
+    except OSError as error:
+        raise EncoderUnavailable(
+            f"The ONNX graphs cannot be written to {folder}: {error.strerror or error}."
+        ) from error
+    logger.info("ONNX graphs of %s are taken from %s, %s.", name, repository, revision)
+    taken = Export.read(folder)
+    assert taken is not None
+    return taken
+
+
+def _checkable(name: str, tag: str, cache_dir: Path | None) -> tuple[str, StoredProbe]:
+    """Return the repository of a model's export, and the probe to check it with.
+
+    Raises:
+        InvalidInput: nobody is known to have published one.
+        EncoderUnavailable: there is no probe.
+    """
+    repository = PUBLISHED.get((name, tag))
+    if repository is None:
+        known = ", ".join(" ".join(pair) for pair in PUBLISHED)
+        raise InvalidInput(
+            f"No published ONNX graphs of {name} {tag} are known, only of: {known}. Make your own with "
+            f"`{command_line('models export')}`."
+        )
+    stored = find_probe(name, tag, cache_dir)
+    if stored is None:
+        raise EncoderUnavailable(
+            f"The graphs that {repository} publishes cannot be checked: no vectors of PyTorch with {name} "
+            "are stored. Load the model once with ENCODER_ENGINE=torch, here or elsewhere, and copy "
+            "onnx/probes of its EMBEDDINGS_CACHE_DIR."
+        )
+    return repository, stored
+
+
+def _described(
+    work: Path,
+    name: str,
+    tag: str,
+    stored: StoredProbe,
+    tokenizer: dict[str, Any],
+    origin: dict[str, str],
+) -> Export:
+    return Export(
+        folder=work,
+        encoder=name,
+        pretrained=tag,
+        preprocessing=stored.preprocessing,
+        dimension=stored.dimension,
+        logit_scale=stored.logit_scale,
+        logit_bias=stored.logit_bias,
+        image_graph=GRAPHS[IMAGE],
+        text_graph=GRAPHS[TEXT],
+        is_trimmed=False,
+        tokenizer=tokenizer,
+        files={path.name: Kept.of(path) for path in sorted(work.iterdir())},
+        weights="",
+        probe=stored.probe,
+        origin=origin,
+    )
+
+
+def _require_same(export: Export, stored: StoredProbe, steps: dict[str, Any]) -> None:
+    """Raise ExportRefused unless the export prepares pictures as PyTorch did and gives its vectors."""
+    whose = f"{export.origin['published_by']} (revision {export.origin['revision']})"
+    theirs, ours = PictureSteps(steps).version, PictureSteps(stored.preprocessing).version
+    if theirs != ours:
+        raise ExportRefused(
+            f"The graphs of {whose} were made for pictures prepared as {theirs}, and {export.encoder} "
+            f"{export.pretrained} takes {ours}. They are not used; make your own with "
+            f"`{command_line('models export')}`."
+        )
+    try:
+        OnnxEncoder(export)
+    except ExportRefused as error:
+        raise ExportRefused(
+            f"The graphs of {whose} are not those of {export.encoder} {export.pretrained}, or of another "
+            f"revision of it. {error.detail}"
+        ) from error
+
+
+def _fetched(repository: str, file: str, revision: str | None, cache_dir: Path | None) -> Path:
+    """Return a file of the hub, from the cache or downloaded.
+
+    Raises:
+        EncoderUnavailable: the hub has none, or cannot be reached.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
+
+    cached = HubFile(repository, (file,)).cached(cache_dir)
+    if cached is not None and revision in (None, _revision(cached)):
+        return cached
+    try:
+        return Path(hf_hub_download(repository, file, revision=revision, cache_dir=cache_dir))
+    except LocalEntryNotFoundError as error:
+        raise EncoderUnavailable(
+            f"{repository} is not in the cache and the hub cannot be reached."
+        ) from error
+    except (EntryNotFoundError, RepositoryNotFoundError) as error:
+        raise EncoderUnavailable(
+            f"The hub has no {file} in {repository}: no ONNX graphs are published there. Make your own "
+            f"with `{command_line('models export')}`."
+        ) from error
+    except (HfHubHTTPError, OSError) as error:
+        raise EncoderUnavailable(f"{repository} cannot be fetched: {error}") from error
+
+
+def _tokenizer(
+    repository: str, revision: str, config_file: Path, work: Path, cache_dir: Path | None
+) -> dict[str, Any]:
+    """Return the description of the tokenizer, whose file is laid into `work` where it has one."""
+    from tokenizers import Tokenizer
+
+    text = json.loads(config_file.read_text(encoding="utf-8")).get("text_cfg", {})
+    clean = text.get("tokenizer_kwargs", {}).get("clean")
+    length = text.get("context_length", 77)
+    if not text.get("hf_tokenizer_name"):
+        return {"kind": "clip", "context_length": length, "clean": clean or "lower"}
+    own = work / "tokenizer.json"
+    link_or_copy(_fetched(repository, TOKENIZER, revision, cache_dir), own)
+    settings = _fetched(repository, TOKENIZER_CONFIG, revision, cache_dir)
+    pad = json.loads(settings.read_text(encoding="utf-8"))["pad_token"]
+    pad_id = Tokenizer.from_file(str(own)).token_to_id(
+        pad if isinstance(pad, str) else pad["content"]
+    )
+    return {
+        "kind": "file",
+        "file": own.name,
+        "pad_id": pad_id,
+        "context_length": length,
+        "clean": clean or "whitespace",
+    }
+
+
+def _licence(repository: str, revision: str, cache_dir: Path | None) -> str:
+    """Return the licence that a repository's card states; "not stated" where it states none."""
+    try:
+        card = _fetched(repository, "README.md", revision, cache_dir).read_text(encoding="utf-8")
+    except (EncoderUnavailable, OSError):
+        return "not stated"
+    stated = LICENCE.search(card)
+    return stated.group(1) if stated else "not stated"
+
+
+def _revision(path: Path) -> str:
+    """Return the revision of a file in the cache of the hub's client, which has a folder for each."""
+    parts = path.parts
+    return parts[parts.index("snapshots") + 1] if "snapshots" in parts else ""

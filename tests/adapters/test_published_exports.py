@@ -1,0 +1,322 @@
+"""Graphs that others publish on a hub: taken where they give PyTorch's vectors, refused where they do not.
+
+The hub is a loopback server; its client is in another process, because it reads its endpoint at its import.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import astuple, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mirada.adapters.encoders import probes
+from mirada.adapters.encoders.engines import load_encoder
+from mirada.adapters.encoders.exports import Export
+from mirada.adapters.encoders.graphs import export_tower
+from mirada.adapters.encoders.openclip import OpenClipEncoder
+from mirada.adapters.encoders.published import take_published
+from mirada.adapters.encoders.towers import ImageTower, TextTower
+from mirada.config import PROJECT_ROOT
+from mirada.kernel.errors import InvalidInput
+from testing.small_models import ROBERTA, SMALL, write_folder, write_roberta
+from tests.adapters.hub import COMMIT, Hub, hub_serving
+
+MODELS = {
+    ("ViT-B-32", "openai"): "immich-app/ViT-B-32__openai",
+    ("xlm-roberta-base-ViT-B-32", "laion5b_s13b_b90k"): (
+        "immich-app/XLM-Roberta-Base-ViT-B-32__laion5b_s13b_b90k"
+    ),
+}
+TEXTS = ["a cat", "a", "", "dog " * 50, "猫"]
+
+ELSEWHERE = """
+import json, sys
+from pathlib import Path
+from mirada.adapters.encoders import engines, published
+from mirada.kernel.errors import MiradaError
+
+asked = json.loads(sys.stdin.read())
+cache = Path(asked["cache"])
+if asked["is_light"]:
+    engines.packages_missing = lambda: ["torch", "open_clip"]
+
+def by_command():
+    export = published.take_published(asked["name"], asked["tag"], cache_dir=cache)
+    return {"origin": dict(export.origin), "folder": str(export.folder)}
+
+def by_start():
+    encoder = engines.load_encoder(asked["name"], asked["tag"], device="cpu", cache_dir=cache)
+    return {"engine": type(encoder).__name__, "space": encoder.space.name,
+            "texts": encoder.encode_texts(asked["texts"]).tolist()}
+
+answer = {}
+for way in asked["by"]:
+    try:
+        answer |= {"command": by_command, "start": by_start}[way]()
+    except MiradaError as error:
+        answer.setdefault("errors", []).append(error.detail)
+print(json.dumps({**answer, "torch": "torch" in sys.modules}))
+"""
+
+
+def publish(model: Any, config: dict[str, Any], tokenizer: Path | None, folder: Path) -> None:
+    """Write a repository as the publishers make one: one row at a time, at full length, 32-bit tokens."""
+    import torch
+
+    class Normalised(torch.nn.Module):
+        def __init__(self, tower: torch.nn.Module) -> None:
+            super().__init__()
+            self.tower = tower
+
+        def forward(self, rows: Any) -> Any:
+            return torch.nn.functional.normalize(self.tower(rows), dim=-1)
+
+    for part in ("visual", "textual"):
+        (folder / part).mkdir(parents=True)
+    side, length = config["vision_cfg"]["image_size"], config["text_cfg"].get("context_length", 77)
+    towers = (
+        ("visual", ImageTower(model), torch.zeros(1, 3, side, side), "image"),
+        ("textual", TextTower(model), torch.ones(1, length, dtype=torch.int32), "text"),
+    )
+    for part, tower, example, name in towers:
+        export_tower(Normalised(tower), example, folder / part / "model.onnx", name, {})
+    steps = json.dumps({**model.visual.preprocess_cfg})
+    (folder / "visual" / "preprocess_cfg.json").write_text(steps)
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "README.md").write_text("---\nlicense: mit\ntags:\n - clip\n---\n# Model\n")
+    if tokenizer is not None:
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            shutil.copy(tokenizer / name, folder / "textual" / name)
+
+
+def repository_of(folder: Path) -> dict[str, Path]:
+    return {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
+
+
+class Place:
+    """Two small models under the names of real ones, published on a hub, and what is kept of them.
+
+    Attributes:
+        hub: the running hub.
+        encoders: the models on PyTorch, by name.
+        repositories: the hub's files, which a test may change.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.encoders: dict[str, Any] = {}
+        self.repositories: dict[str, dict[str, Path]] = {}
+        for (name, _), repository in MODELS.items():
+            source, published = folder / f"source-{name}", folder / f"published-{name}"
+            source.mkdir(parents=True)
+            is_roberta = name.startswith("xlm")
+            if is_roberta:
+                write_roberta(source)
+            else:
+                write_folder(source, SMALL)
+            encoder: Any = load_encoder(str(source), engine="torch", device="cpu")
+            self.encoders[name] = encoder
+            config = ROBERTA if is_roberta else SMALL
+            publish(encoder.model, config, source if is_roberta else None, published)
+            self.repositories[repository] = repository_of(published)
+
+    def keep_probe(self, name: str, tag: str, cache: Path) -> None:
+        """Store what PyTorch gave with a model, as a start with it does."""
+        encoder = self.encoders[name]
+        own = encoder.space
+        encoder.space = replace(own, encoder=name, pretrained=tag)
+        try:
+            probes.keep_probe(encoder, cache)
+        finally:
+            encoder.space = own
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(tmp_path_factory.mktemp("published"))
+
+
+@pytest.fixture
+def hub(place: Place) -> Iterator[Hub]:
+    repositories = {name: dict(files) for name, files in place.repositories.items()}
+    with hub_serving(repositories) as hub:
+        hub.repositories = repositories  # type: ignore[attr-defined]
+        yield hub
+
+
+def ask(
+    endpoint: str, cache: Path, pair: tuple[str, str], *by: str, is_light: bool = True
+) -> dict[str, Any]:
+    environment = {k: v for k, v in os.environ.items() if k != "HF_HUB_OFFLINE"}
+    environment |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(cache / "home")}
+    asked = {"name": pair[0], "tag": pair[1], "cache": str(cache), "texts": TEXTS}
+    ran = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE],
+        input=json.dumps({**asked, "by": by or ("start",), "is_light": is_light}),
+        env={**environment, "PYTHONPATH": str(PROJECT_ROOT)},
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    answer: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
+    return answer
+
+
+OPENAI, PRODUCTION = MODELS
+
+
+@pytest.mark.parametrize("pair", MODELS)
+def test_a_start_without_pytorch_takes_a_published_export_once(
+    place: Place, hub: Hub, tmp_path: Path, pair: tuple[str, str]
+) -> None:
+    place.keep_probe(*pair, tmp_path)
+    first = ask(hub.endpoint, tmp_path, pair)
+    assert first.get("engine") == "OnnxEncoder", first
+    assert not first["torch"]
+    encoder = place.encoders[pair[0]]
+    assert first["space"] == replace(encoder.space, encoder=pair[0], pretrained=pair[1]).name
+    np.testing.assert_allclose(first["texts"], encoder.encode_texts(TEXTS), atol=1e-5)
+
+    export = Export.read(tmp_path / "onnx" / "--".join(pair))
+    assert export is not None
+    assert export.origin == {
+        "published_by": MODELS[pair],
+        "revision": COMMIT,
+        "licence": "mit",
+    }
+    hub.requests.clear()
+    assert ask(hub.endpoint, tmp_path, pair) == first
+    assert hub.requests == []
+
+
+def test_a_command_takes_it_where_pytorch_is_installed_too(
+    place: Place, hub: Hub, tmp_path: Path
+) -> None:
+    place.keep_probe(*OPENAI, tmp_path)
+    answer = ask(hub.endpoint, tmp_path, OPENAI, "command", is_light=False)
+    assert answer["origin"]["licence"] == "mit"
+    # A start finds it then, whatever is installed.
+    start = ask("http://127.0.0.1:1", tmp_path, OPENAI, is_light=False)
+    assert start["engine"] == "OnnxEncoder"
+
+
+def test_a_card_without_a_licence_is_told_as_such(place: Place, hub: Any, tmp_path: Path) -> None:
+    place.keep_probe(*OPENAI, tmp_path)
+    del hub.repositories[MODELS[OPENAI]]["README.md"]
+    answer = ask(hub.endpoint, tmp_path, OPENAI, "command")
+    assert answer["origin"]["licence"] == "not stated"
+
+
+def weights_only(files: dict[str, Path], place: Place) -> None:
+    graph = files["visual/model.onnx"]
+    files.clear()
+    files["open_clip_model.safetensors"] = graph
+
+
+def half_of_it(files: dict[str, Path], place: Place) -> None:
+    del files["textual/model.onnx"]
+
+
+def of_another_revision(files: dict[str, Path], place: Place) -> None:
+    other = files["config.json"].parent.with_name("another-revision")
+    if not other.exists():
+        source = other.with_name("source-of-another")
+        write_folder(source, SMALL, seed=1)
+        encoder: Any = load_encoder(str(source), engine="torch", device="cpu")
+        publish(encoder.model, SMALL, None, other)
+    files.update(repository_of(other))
+
+
+def prepared_otherwise(files: dict[str, Path], place: Place) -> None:
+    steps = json.loads(files["visual/preprocess_cfg.json"].read_text())
+    changed = files["config.json"].parent / "changed.json"
+    changed.write_text(json.dumps({**steps, "resize_mode": "squash"}))
+    files["visual/preprocess_cfg.json"] = changed
+
+
+def cut_off(files: dict[str, Path], place: Place) -> None:
+    graph = files["visual/model.onnx"]
+    half = graph.with_name("half.onnx")
+    half.write_bytes(graph.read_bytes()[:-2_000])
+    files["visual/model.onnx"] = half
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            weights_only,
+            r"The hub has no visual/model\.onnx in immich-app/ViT-B-32__openai: no ONNX",
+        ),
+        (half_of_it, r"The hub has no textual/model\.onnx"),
+        (
+            of_another_revision,
+            rf"\(revision {COMMIT}\) are not those of ViT-B-32 openai, or of another",
+        ),
+        (prepared_otherwise, r"were made for pictures prepared as openclip-16-bicubic-"),
+        (cut_off, "is not a graph that ONNX Runtime can load"),
+    ],
+)
+def test_what_is_published_and_cannot_be_trusted_is_refused(
+    place: Place,
+    hub: Any,
+    tmp_path: Path,
+    change: Callable[[dict[str, Path], Place], None],
+    says: str,
+) -> None:
+    place.keep_probe(*OPENAI, tmp_path)
+    change(hub.repositories[MODELS[OPENAI]], place)
+    errors = ask(hub.endpoint, tmp_path, OPENAI, "command", "start")["errors"]
+    assert len(errors) == 2
+    for error in errors:
+        assert re.search(says, error), error
+        assert "\n" not in error
+    assert Export.read(tmp_path / "onnx" / "--".join(OPENAI)) is None
+
+
+def test_without_a_probe_nothing_is_taken(hub: Hub, tmp_path: Path) -> None:
+    answer = ask(hub.endpoint, tmp_path, OPENAI, "command")
+    assert "cannot be checked: no vectors of PyTorch" in answer["errors"][0]
+    assert hub.requests == []
+
+
+def test_without_a_hub_it_is_said_so(place: Place, tmp_path: Path) -> None:
+    place.keep_probe(*OPENAI, tmp_path)
+    answer = ask("http://127.0.0.1:1", tmp_path, OPENAI, "command")
+    assert "is not in the cache and the hub cannot be reached" in answer["errors"][0]
+
+
+def test_what_nobody_published_is_told_with_what_is_known() -> None:
+    with pytest.raises(InvalidInput, match="only of: xlm-roberta-base-ViT-B-32 laion5b_s13b_b90k"):
+        take_published("ViT-L-14", "openai", cache_dir=None)
+
+
+def test_a_start_with_pytorch_downloads_no_export_and_keeps_the_probe(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = place.encoders[OPENAI[0]]
+    named = replace(encoder.space, encoder=OPENAI[0], pretrained=OPENAI[1])
+    monkeypatch.setattr(encoder, "space", named)
+    monkeypatch.setattr(OpenClipEncoder, "load", lambda *_, **__: encoder)
+    # The hub is not asked: the suite has none.
+    for _ in range(2):
+        assert load_encoder(*OPENAI, device="cpu", cache_dir=tmp_path) is encoder
+    stored = probes.find_probe(*OPENAI, tmp_path)
+    assert stored is not None
+    assert stored.probe.least_cosine(*astuple(probes.probe_of(encoder))) > 0.99999
+
+    probe = tmp_path / "onnx" / "probes" / f"{'--'.join(OPENAI)}.json"
+    for damaged in ("{", "[]", '{"dimension": 3}', '{"dimension": 64, "probe": {"texts": "a"}}'):
+        probe.write_text(damaged)
+        assert probes.find_probe(*OPENAI, tmp_path) is None

@@ -9,7 +9,14 @@ from typing import Any
 
 import click
 
-from console.evaluation_tables import FIGURES, counted_lines, report_as_json, rows_of, trend_row
+from console.evaluation_tables import (
+    FIGURES,
+    change_line,
+    counted_lines,
+    report_as_json,
+    rows_of,
+    trend_row,
+)
 from console.site import Group, current_runtime, errors_told, require_database
 from console.terminal import Bar, all_rows, console, print_table
 from mirada.evaluation import csv_file, from_feedback, kept_queries, report_rows, reports, sets
@@ -75,6 +82,10 @@ def run(name: str, username: str, space_names: Sequence[str], worst: int, as_jso
         print_table(FIGURES, rows_of(report.figures), wrapping=())
         for line in counted_lines(report.figures["counted"]):
             console().print(line)
+        with runtime.reading() as session:
+            before = report_rows.report_before(session, report)
+        if before is not None:
+            console().print(change_line(before, report))
         if worst and report.of_queries:
             print_table(
                 ("worst queries", "language", "recall@10", "nDCG@10"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mirada.evaluation.report_rows import KeptReport
+from mirada.evaluation.report_rows import KeptReport, change_between
 
 FIGURES = ("language", "queries", "recall@10 (95 %)", "nDCG@10 (95 %)", "of judged", "judged")
 """Headings. "of judged" is nDCG@10 with the judged images alone ranked, "judged" their share of the
@@ -46,6 +46,19 @@ def counted_lines(counted: Mapping[str, int]) -> Iterator[str]:
         )
     if counted["without_vector"]:
         yield f"{counted['without_vector']:,} judged images have no vector in this space."
+
+
+def change_line(before: KeptReport, after: KeptReport) -> str:
+    """Return a sentence about what has changed since another report."""
+    since = f"Since {before.created_at:%Y-%m-%d %H:%M} ({before.model})"
+    change = change_between(before, after)
+    if change is None:
+        return f"{since}: no query is in both reports."
+    recall, ndcg = (
+        f"{each.value:+.3f} ({each.low:+.3f} to {each.high:+.3f})"
+        for each in (change.recall, change.ndcg)
+    )
+    return f"{since}: recall@10 {recall}, nDCG@10 {ndcg}, over {change.queries:,} queries."
 
 
 def estimate(found: Mapping[str, float]) -> str:

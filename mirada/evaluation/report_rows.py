@@ -15,11 +15,12 @@ from mirada.db.evaluation_models import EvaluationReport
 from mirada.db.models import utc_now
 from mirada.db.pages import newest_first
 from mirada.evaluation.evaluating import Evaluation
-from mirada.evaluation.figures import Figures
+from mirada.evaluation.figures import Figures, mean_change
 from mirada.evaluation.judged_queries import JudgedQuery
 from mirada.evaluation.sets import get_set, locked_set
 from mirada.kernel.errors import NotFound
 from mirada.kernel.ids import in_range
+from mirada.kernel.intervals import Estimate
 
 MOST_REPORTS = 200
 """Of one set; the oldest goes when another one is made."""
@@ -141,6 +142,52 @@ def get_report(session: Session, set_id: int, report_id: int, owner_id: int) -> 
     get_set(session, set_id, owner_id)
     row = _row(session, set_id, report_id)
     return _kept(row, row.of_queries)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The change from an older report of a set to another one, over the queries that both measured.
+
+    Attributes:
+        queries: how many.
+        recall: mean change of recall@10, in [-1, 1].
+        ndcg: of nDCG@10.
+    """
+
+    queries: int
+    recall: Estimate
+    ndcg: Estimate
+
+
+def change_between(before: KeptReport, after: KeptReport) -> Change | None:
+    """Return the change from one report to another, query by query; None where they share none.
+
+    Judgements that were changed between the two have a part in it.
+
+    Args:
+        before: with the figures of its queries.
+        after: likewise.
+    """
+    old = {each["query_id"]: each for each in before.of_queries or ()}
+    pairs = [
+        (old[each["query_id"]], each) for each in after.of_queries or () if each["query_id"] in old
+    ]
+    if not pairs:
+        return None
+    recall, ndcg = (
+        mean_change((one[name], other[name]) for one, other in pairs)
+        for name in ("recall_at_10", "ndcg_at_10")
+    )
+    return Change(len(pairs), recall, ndcg)
+
+
+def report_before(session: Session, report: KeptReport) -> KeptReport | None:
+    """Return the newest finished report of the same set that is older; None for the first."""
+    query = _of_set(report.set_id).where(
+        EvaluationReport.id < report.id, EvaluationReport.figures.is_not(None)
+    )
+    row = session.execute(query.order_by(EvaluationReport.id.desc()).limit(1)).scalar_one_or_none()
+    return None if row is None else _kept(row, row.of_queries)
 
 
 def delete_report(session: Session, set_id: int, report_id: int, owner_id: int) -> None:

@@ -65,18 +65,22 @@ def test_a_file_makes_a_set_and_a_run_tells_figures_by_language(judge: Judge) ->
         ["all", "2", "1.000"],
     ]
     assert "3 vectors were compared with 2 queries." in shown.output
+    assert "Since 20" not in shown.output
+    again = judge.run("run", "pets", "--as", "bea", "--worst", "0").output
+    assert "recall@10 +0.000 (-0." in again
+    assert "over 2 queries." in again
 
     report = json.loads(judge.run("run", "pets", "--as", "bea", "--json").output)[0]
     assert report["overall"]["recall_at_10"]["value"] == 1
     assert report["overall"]["recall_at_10"]["low"] < 1
     assert {each["text"] for each in report["queries"]} == {"a cat", "um abacate"}
     assert report["counted"]["judged"] == 4
-    # Both were kept.
+    # All were kept.
     trend = json.loads(judge.run("reports", "pets", "--as", "bea", "--json").output)
-    assert [each["id"] for each in trend] == [report["id"], report["id"] - 1]
+    assert [each["id"] for each in trend] == [report["id"] - number for number in range(3)]
     table = judge.run("reports", "pets", "--as", "bea").output.splitlines()
     dated = [line for line in table if line.startswith("20")]
-    assert [line.split()[3:5] for line in dated] == [["1.000", "(0.342-1.000)"]] * 2
+    assert [line.split()[3:5] for line in dated] == [["1.000", "(0.342-1.000)"]] * 3
     assert dated[0].split()[2] in report["model"]
 
 

@@ -100,6 +100,7 @@ class Pools:
             "evaluation_id": self._sets("evaluations"),
             "query_id": self._sets("evaluation queries"),
             "report_id": self._sets("evaluation reports"),
+            "against": self._sets("evaluation reports"),
             "good": [*self.unseen_ids, *self.public_ids],
             "bad": [*self.public_ids, *self.unseen_ids[:2]],
             "themes": [*themes, "pets", "nobody's"],

@@ -169,7 +169,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "listEvaluationReports": Recipe(Reach.KEY, SET),
     "makeEvaluationReport": Recipe(Reach.KEY, SET, share=0.3),
-    "getEvaluationReport": Recipe(Reach.KEY, SET_REPORT),
+    "getEvaluationReport": Recipe(Reach.KEY, SET_REPORT | {"against": Names.EVALUATION_REPORT}),
     "deleteEvaluationReport": Recipe(Reach.KEY, SET_REPORT, changes=True, share=0.5),
     # Groups.
     "listClusters": Recipe(Reach.KEY),

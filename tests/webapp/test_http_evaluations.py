@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -327,6 +328,21 @@ def test_reports_are_kept_so_that_a_trend_shows(bench: Bench) -> None:
     second = bench.told("POST", kept["reports_url"], {"space": bench.encoder.space.name})
     listed = bench.told("GET", kept["reports_url"])["results"]
     assert [each["id"] for each in listed] == [second["id"], first["id"]]
+    # Fifteen more cats: the one that is good is still among the first ten, as it lies exactly there.
+    assert first["change"] is None
+    assert second["change"]["against"] == first["id"]
+    assert second["change"]["queries"] == 1
+    assert second["change"]["ndcg_at_10"]["value"] == 0
+    bench.told("POST", kept["queries_url"], {"text": "nowhere near", "good": [cat]})
+    bench.told("PATCH", bench.told("GET", kept["queries_url"])["results"][1]["url"], {"good": []})
+    third = bench.told("POST", kept["reports_url"], {})
+    assert third["change"] is None
+    against = bench.told("GET", f"{second['url']}?against={first['id']}")
+    assert against == second
+    assert bench.told("GET", f"{first['url']}?against={second['id']}")["change"]["queries"] == 1
+    absent = bench.ask("GET", f"{first['url']}?against={third['id'] + 50}")
+    assert_problem(absent, 404, "not_found")
+    assert bench.ask("DELETE", third["url"]).status_code == 204
     assert "queries" not in listed[0]
     assert listed[0]["overall"] == second["overall"]
     assert bench.ask("DELETE", first["url"]).status_code == 204
@@ -449,6 +465,20 @@ def test_a_report_that_is_given_up_says_why_and_can_be_retried(
     assert bench.told("GET", waiting["url"])["failure"] is None
     bench.work()
     assert bench.told("GET", waiting["url"])["overall"]["queries"] == 1
+
+
+def test_the_same_query_sent_twice_at_once_is_kept_once(bench: Bench) -> None:
+    where = bench.new_set()["queries_url"]
+
+    def send(_: int) -> int:
+        client = bench.client.application.test_client()
+        body = {"text": "cat", "language": "en"}
+        return int(client.post(where, json=body, headers=bench.headers["ana"]).status_code)
+
+    with ThreadPoolExecutor(4) as pool:
+        statuses = sorted(pool.map(send, range(4)))
+    assert statuses == [201, 409, 409, 409]
+    assert len(bench.told("GET", where)["results"]) == 1
 
 
 def test_one_person_may_have_so_many_sets_and_queries(

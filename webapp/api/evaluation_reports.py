@@ -15,6 +15,7 @@ from webapp.schemas.evaluation_reports import (
     UNFINISHED_EXAMPLE,
     WHOLE_REPORT_EXAMPLE,
     EvaluationReportPageSchema,
+    EvaluationReportQuerySchema,
     NewEvaluationReportSchema,
     WholeEvaluationReportSchema,
     report_body,
@@ -70,19 +71,27 @@ def make_evaluation_report(fields: dict[str, Any], evaluation_id: int) -> Any:
     )
     if asked.job_to_ring is not None:
         runtime.doorbell.ring(asked.job_to_ring, reports.EVALUATE_SET)
-    body = whole_report_body(asked.report)
+    with runtime.reading() as session:
+        body = whole_report_body(asked.report, report_rows.report_before(session, asked.report))
     status = 202 if asked.report.finished_at is None else 201
     return body, status, {"Location": body["url"]}
 
 
 @blueprint.get("/<id:evaluation_id>/reports/<id:report_id>")
 @blueprint.operation("getEvaluationReport", "Read a report of a set", refusals=(404,))
+@blueprint.arguments(EvaluationReportQuerySchema, location="query")
 @blueprint.response(200, WholeEvaluationReportSchema, example=WHOLE_REPORT_EXAMPLE)
-def get_evaluation_report(evaluation_id: int, report_id: int) -> Any:
-    """With the figures of each query; of one of the caller's own sets."""
+def get_evaluation_report(query: dict[str, Any], evaluation_id: int, report_id: int) -> Any:
+    """With the figures of each query, and the change since another report of the set."""
     user = require_user()
     with current_runtime().reading() as session:
-        return whole_report_body(report_rows.get_report(session, evaluation_id, report_id, user.id))
+        report = report_rows.get_report(session, evaluation_id, report_id, user.id)
+        before = (
+            report_rows.get_report(session, evaluation_id, query["against"], user.id)
+            if "against" in query
+            else report_rows.report_before(session, report)
+        )
+        return whole_report_body(report, before)
 
 
 @blueprint.delete("/<id:evaluation_id>/reports/<id:report_id>")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import marshmallow as ma
 from flask import url_for
+from marshmallow import validate
 
-from mirada.evaluation.report_rows import KeptReport
+from mirada.evaluation.report_rows import KeptReport, change_between
+from webapp.schemas.evaluations import LARGEST
 from webapp.schemas.replies import ReplySchema, ResourceSchema, page_of
 
 MEANS_EXAMPLE = {
@@ -54,6 +57,13 @@ WHOLE_REPORT_EXAMPLE = REPORT_EXAMPLE | {
         }
     ]
 }
+CHANGE_EXAMPLE = {
+    "against": 11,
+    "queries": 38,
+    "recall_at_10": {"value": 0.04, "low": 0.01, "high": 0.07},
+    "ndcg_at_10": {"value": 0.03, "low": -0.01, "high": 0.07},
+}
+WHOLE_REPORT_EXAMPLE["change"] = CHANGE_EXAMPLE
 UNFINISHED_EXAMPLE = REPORT_EXAMPLE | {
     "counted": None,
     "overall": None,
@@ -61,6 +71,7 @@ UNFINISHED_EXAMPLE = REPORT_EXAMPLE | {
     "job_url": "/api/v1/jobs/31",
     "finished_at": None,
     "queries": [],
+    "change": None,
 }
 
 
@@ -192,6 +203,28 @@ class EvaluationQueryFiguresSchema(ReplySchema):
     bad_shown = ma.fields.Integer(required=True)
 
 
+class EvaluationReportQuerySchema(ma.Schema):
+    """The report that another one is compared with."""
+
+    against = ma.fields.Integer(
+        validate=validate.Range(1, LARGEST),
+        metadata={
+            "description": "Another report of the set; the one before it where this is left out."
+        },
+    )
+
+
+class EvaluationChangeSchema(ReplySchema):
+    """The change from an older report, query by query, with Student's interval."""
+
+    against = ma.fields.Integer(required=True, metadata={"description": "The other report."})
+    queries = ma.fields.Integer(
+        required=True, metadata={"description": "Queries that both reports measured."}
+    )
+    recall_at_10 = ma.fields.Nested(EvaluationEstimateSchema, required=True)
+    ndcg_at_10 = ma.fields.Nested(EvaluationEstimateSchema, required=True)
+
+
 class WholeEvaluationReportSchema(EvaluationReportSchema):
     """A report with the figures of each query."""
 
@@ -199,6 +232,16 @@ class WholeEvaluationReportSchema(EvaluationReportSchema):
         ma.fields.Nested(EvaluationQueryFiguresSchema),
         required=True,
         metadata={"description": "Those that count, the worst first."},
+    )
+    change = ma.fields.Nested(
+        EvaluationChangeSchema,
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "What has changed since another report, of another model or of the same; "
+            "null where there is none, or no query is in both. Judgements that were changed between "
+            "the two have a part in it."
+        },
     )
 
 
@@ -226,6 +269,15 @@ def report_body(report: KeptReport) -> dict[str, Any]:
     }
 
 
-def whole_report_body(report: KeptReport) -> dict[str, Any]:
-    """Return the fields for `WholeEvaluationReportSchema`."""
-    return report_body(report) | {"queries": list(report.of_queries or ())}
+def whole_report_body(report: KeptReport, before: KeptReport | None) -> dict[str, Any]:
+    """Return the fields for `WholeEvaluationReportSchema`; `before` is what it is compared with."""
+    change = None if before is None else change_between(before, report)
+    body = report_body(report) | {"queries": list(report.of_queries or ()), "change": None}
+    if before is not None and change is not None:
+        body["change"] = {
+            "against": before.id,
+            "queries": change.queries,
+            "recall_at_10": asdict(change.recall),
+            "ndcg_at_10": asdict(change.ndcg),
+        }
+    return body

@@ -88,6 +88,8 @@ class ModelFollower(Loop):
     def stop(self, timeout_s: float = JOIN_TIMEOUT_S) -> bool:
         """End, and be waited for no more."""
         has_ended = super().stop(timeout_s)
+        if self._loading is not None:
+            self._loading.join(timeout_s)
         if self._said:
             try:
                 with self._runtime.transaction() as session:

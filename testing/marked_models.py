@@ -22,6 +22,8 @@ import mirada.runtime
 from mirada.kernel.embeddings import Matrix, l2_normalise
 from mirada.runtime import Runtime
 
+OTHER = "other-stickers"
+"""The name of the other model; the bundled one has one of its own."""
 SHARE = 0.5
 """Of the length of a vector that its mark has: the order of results stays much as it was."""
 CHECKED_TO = "MARKED_VECTORS_TO"
@@ -56,7 +58,7 @@ class Marked:
 
 def mark_of(encoder: str) -> int:
     """Return the mark of a model by the name that its space has."""
-    return 1 if encoder == "mirada-stickers" else -1
+    return -1 if encoder == OTHER else 1
 
 
 class Checked:
@@ -129,7 +131,7 @@ def other_model(bundled: Path, folder: Path) -> Path:
         if path.suffix == ".json" and path.name != "onnx.json":
             shutil.copy(path, folder)
     config = json.loads((folder / "open_clip_config.json").read_text())
-    config["name"] = "other-stickers"
+    config["name"] = OTHER
     (folder / "open_clip_config.json").write_text(json.dumps(config))
     rng = np.random.default_rng(1)
     weights = load_file(bundled / "open_clip_model.safetensors")

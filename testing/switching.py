@@ -21,7 +21,7 @@ from mirada.config import BUNDLED_MODEL_DIR
 from mirada.db.models import Embedding, Installation, Space
 from mirada.db.session import Database, make_engine
 from testing.deployment import Deployment, Process, Web, deployed
-from testing.marked_models import CHECKED_TO, mark_of, other_model, seen_in
+from testing.marked_models import CHECKED_TO, OTHER, mark_of, other_model, seen_in
 from testing.patience import wait_until
 from testing.pictures import picture
 from testing.processes import Lines
@@ -241,19 +241,20 @@ def drill(folder: Path, size: int, database_url: str, redis_url: str) -> Outcome
     with deployed(folder, **settings) as deployment:
         scene = Scene(deployment, folder, database_url)
         scene.upload_all(size)
+        bundled = scene.encoder_in_use()
         with loaded(scene.web, found.load):
             began = time.monotonic()
             scene.step(model=str(scene.other))
             _kill_in_the_middle(scene, found, size)
             scene.wait_for("ready", timeout_s=120 + size)
             found.build_s = time.monotonic() - began
-            found.flip_s, found.follow_s = scene.followed("/flip", "other-stickers")
+            found.flip_s, found.follow_s = scene.followed("/flip", OTHER)
             scene.wait_for("flipped", timeout_s=10)
             time.sleep(SERVED_S)
-            found.back_s, found.back_follow_s = scene.followed("/rollback", "mirada-stickers")
+            found.back_s, found.back_follow_s = scene.followed("/rollback", bundled)
             time.sleep(SERVED_S)
         scene.web.wait_until_ready(size + len(found.load.uploaded), timeout_s=120)
-        _look_at_vectors(scene, found)
+        _look_at_vectors(scene, found, bundled)
         scene.database.close()
     # Processes write what they saw at their end.
     found.checked = seen_in(scene.seen)
@@ -262,7 +263,7 @@ def drill(folder: Path, size: int, database_url: str, redis_url: str) -> Outcome
 
 def _kill_in_the_middle(scene: Scene, found: Outcome, size: int) -> None:
     def is_halfway() -> bool:
-        found.embedded_at_kill = len(scene.vectors_of("other-stickers"))
+        found.embedded_at_kill = len(scene.vectors_of(OTHER))
         return found.embedded_at_kill >= size // 3
 
     wait_until(is_halfway, timeout_s=120 + size, what="a third of the vectors", every_s=0.05)
@@ -270,9 +271,9 @@ def _kill_in_the_middle(scene: Scene, found: Outcome, size: int) -> None:
     scene.start_worker()
 
 
-def _look_at_vectors(scene: Scene, found: Outcome) -> None:
+def _look_at_vectors(scene: Scene, found: Outcome, bundled: str) -> None:
     expected = found.pictures + len(found.load.uploaded)
-    for encoder in ("mirada-stickers", "other-stickers"):
+    for encoder in (bundled, OTHER):
         vectors = scene.vectors_of(encoder)
         found.missing += abs(expected - len(vectors))
         firsts = np.array([np.frombuffer(vector, "<f4")[0] for vector in vectors])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 from sqlalchemy import delete, select, update
@@ -13,6 +14,7 @@ from mirada.db.classifier_models import LabelVector
 from mirada.db.memory_models import TextEmbedding
 from mirada.db.model_switch_models import ModelProcess, ModelSwitch, Outcome, SwitchState
 from mirada.db.models import Embedding, IndexSnapshot, Space, SpaceState, utc_now
+from mirada.db.pgvector.filling import forget
 from mirada.db.recall_models import RecallSample
 from mirada.db.session import count_changed
 from mirada.groups import runs
@@ -48,6 +50,8 @@ def discard_space(runtime: Runtime, attempt: Attempt) -> None:
         for kind in runs.ClusterKind:
             while _remove_groups(runtime, kind, space_id):
                 attempt.check_long()
+        _remove_files(runtime, space_id)
+        forget(runtime.database, space_id)
     with runtime.transaction() as session:
         for space_id in doomed:
             _remove_rest(session, space_id)
@@ -75,6 +79,16 @@ def _remove_some(runtime: Runtime, entity: Any, space_id: int) -> int:
 def _remove_groups(runtime: Runtime, kind: runs.ClusterKind, space_id: int) -> bool:
     with runtime.transaction() as session:
         return runs.remove_some_of(session, kind, space_id)
+
+
+def _remove_files(runtime: Runtime, space_id: int) -> None:
+    """Remove this machine's snapshots of a space; those of others are only a cache, and are not read."""
+    with runtime.reading() as session:
+        names = session.execute(
+            select(IndexSnapshot.name).where(IndexSnapshot.space_id == space_id)
+        ).scalars()
+        for name in names.all():
+            shutil.rmtree(runtime.settings.faiss_index_dir / name, ignore_errors=True)
 
 
 def _remove_rest(session: Session, space_id: int) -> None:

@@ -8,12 +8,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import inspect, select
 
+from mirada.config import VectorBackend
 from mirada.db.model_switch_models import ModelSwitch, Outcome, SwitchState
 from mirada.db.models import Content, Embedding, Image, Installation, Job, Role, Space, User
+from mirada.db.pgvector.tables import name_of
+from mirada.db.pgvector_models import PgvectorSpace
+from mirada.db.session import Database
 from mirada.db.spaces import pinned_space, pinned_space_id
 from mirada.embedding.job import CREATE_EMBEDDINGS
+from mirada.kernel.audience import Audience, Scope
 from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.errors import Conflict, EncoderUnavailable, InvalidInput, LeaseLost, StorageFull
 from mirada.model_switch import changing, filling, flipping
@@ -27,7 +32,7 @@ from testing.patience import wait_until
 from testing.pictures import picture
 from testing.registering import take_in
 from testing.two_models import DIMENSIONS, with_two_models
-from workers.runner import run_job
+from workers.runner import JobRunner, run_job
 
 SAMPLED_COPIES = 4
 """A picture and its three altered copies, which set the threshold of near-duplicates."""
@@ -52,7 +57,7 @@ class House:
             session.flush()
             self.owner_id = owner.id
 
-    def upload(self, seed: int, prompt: str | None = None) -> int:
+    def upload(self, seed: int, prompt: str | None = None, *, work: bool = True) -> int:
         staged = self.worker.image_store.stage()
         staged.stream.write(picture(seed, size=(40, 30)))
         staged.stream.flush()
@@ -65,7 +70,8 @@ class House:
             is_public=True,
             **({} if prompt is None else {"prompt": prompt}),
         )
-        self.work(CREATE_EMBEDDINGS)
+        if work:
+            self.work(CREATE_EMBEDDINGS)
         return int(taken.image_id)
 
     def work(self, *kinds: str) -> None:
@@ -347,3 +353,105 @@ def test_work_that_began_before_the_flip_ends_in_the_space_it_began_in(house: Ho
         house.web.end_request()
     assert house.pinned() == "second"
     assert house.web.space()[1].encoder == "second"
+
+
+def test_processes_that_start_after_the_flip_serve_the_new_model_and_go_back_too(
+    house: House, make_runtime: Callable[..., Runtime], site_settings: dict[str, Any]
+) -> None:
+    house.upload(1)
+    house.build()
+    house.flip()
+    for follower in house.followers:
+        follower.stop()
+    shared = {"data_dir": house.worker.settings.data_dir} | site_settings
+    house.worker, house.web = make_runtime(**shared), make_runtime(**shared)
+    for runtime in (house.worker, house.web):
+        with_two_models(runtime)
+    house.followers = [
+        ModelFollower(house.worker, works=True),
+        ModelFollower(house.web, works=False),
+    ]
+    for follower in house.followers:
+        follower.look()
+    assert house.web.encoder.space.encoder == "second"
+    assert house.web.process_view.suffix == ""
+    wait_until(lambda: _is_ready(house.followers[0]), timeout_s=5, what="the worker has both")
+    house.upload(2)
+    assert (house.vectors("first"), house.vectors("second")) == (2, 2)
+
+    changing.go_back(house.web, Asked())
+    for process in house.followers:
+        wait_until(lambda process=process: _is_ready(process), timeout_s=5, what="both ready")  # type: ignore[misc]
+    house.work()
+    house.follow()
+    assert house.pinned() == "first"
+    assert house.web.encoder.space.encoder == "first"
+
+
+def test_a_flip_that_was_killed_is_done_by_the_next_attempt(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.upload(1)
+    house.build()
+    changing.flip(house.web, Asked())
+    for process in house.followers:
+        wait_until(lambda process=process: _is_ready(process), timeout_s=5, what="both ready")  # type: ignore[misc]
+    job_id = house.switch().job_id
+    assert job_id is not None
+
+    def dies(*_: Any) -> Any:
+        raise LeaseLost("Another attempt has begun.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(flipping, "_write", dies)
+        assert run_job(house.worker, job_id)
+    assert (house.switch().state, house.pinned()) == (SwitchState.FLIPPING, "first")
+    with house.worker.transaction() as session:
+        session.get_one(Job, job_id).lease_until_ms = 0
+    assert run_job(house.worker, job_id)
+    assert (house.switch().state, house.pinned()) == (SwitchState.FLIPPED, "second")
+
+
+def test_several_new_pictures_at_once_get_vectors_of_both_models(house: House) -> None:
+    house.upload(1)
+    house.build()
+    wait_until(lambda: _is_ready(house.followers[0]), timeout_s=5, what="the worker has both")
+    for seed in range(10, 16):
+        house.upload(seed, work=False)
+    runner = JobRunner(house.worker)
+    try:
+        assert runner.run_batches(CREATE_EMBEDDINGS)
+    finally:
+        runner.stop(0)
+    house.work(CREATE_EMBEDDINGS)
+    assert (house.vectors("first"), house.vectors("second")) == (7, 7)
+
+
+def test_pgvector_searches_the_second_space_and_forgets_the_first(
+    make_runtime: Callable[..., Runtime],
+    pgvector_database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(flipping, "HEARD_AFTER_S", 0.0)
+    url = pgvector_database.engine.url.render_as_string(hide_password=False)
+    house = House(make_runtime, {"database_url": url})
+    for seed in range(3):
+        house.upload(seed, prompt=f"picture {seed}")
+    first = house.worker.space()[0]
+    house.build()
+    house.flip()
+    space_id, space = house.web.space()
+    assert house.web.backend(space_id) is VectorBackend.PGVECTOR
+    query = house.web.encoder.encode_texts(["a cat"])
+    (answer,) = house.web.index(space_id).search(query, 3, Scope(Audience(house.owner_id)))
+    assert (len(answer.matches), space.encoder) == (3, "second")
+    changing.discard(house.web, Asked())
+    house.work()
+    with house.worker.reading() as session:
+        copied = set(session.execute(select(PgvectorSpace.space_id)).scalars())
+        tables = inspect(session.connection()).get_table_names()
+    assert first not in copied
+    assert space_id in copied
+    assert name_of(first) not in tables
+    for follower in house.followers:
+        follower.stop()

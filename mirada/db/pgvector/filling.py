@@ -68,6 +68,22 @@ def prepare(database: Database, space_id: int, space: EmbeddingSpace) -> str | N
     return None
 
 
+def forget(database: Database, space_id: int) -> None:
+    """Drop the copies of a space that nothing searches any more; harmless to repeat, and elsewhere."""
+    if database.engine.dialect.name != "postgresql":
+        return
+    with database.transaction() as session:
+        # First the row, under the counter's lock: every writer has written its copies, or sees none.
+        session.execute(select(ChangeCounter.id).with_for_update())
+        listed = session.get(PgvectorSpace, space_id)
+        if listed is None:
+            return
+        dimension = listed.dimension
+        session.delete(listed)
+    with database.transaction() as session:
+        table_of_copies(space_id, dimension).drop(session.connection(), checkfirst=True)
+
+
 def _make_table(connection: Connection, space_id: int, dimension: int) -> None:
     table = table_of_copies(space_id, dimension)
     table.drop(connection, checkfirst=True)

@@ -28,8 +28,8 @@ except InvalidSettings as fault:
 # Without Redis, jobs run inside the web process, so there is only one, with one encoder.
 workers = _settings.web_processes if _settings.redis_url is not None else 1
 if workers > 1:
-    # Read when torch is imported. Processes that each compute with every core wait for one another,
-    # spinning: alone a picture takes a little less, and two of them several times as long.
+    # Read by ONNX Runtime's sessions and when torch is imported. Processes that each compute with every core
+    # wait for one another: alone a picture takes a little less, and two of them several times as long.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // workers)))
     # This precedes the import below, which imports the metrics.
     multiprocess.share()

@@ -64,7 +64,12 @@ def check_models() -> None:
 @click.option(
     "--published", "is_published", is_flag=True, help="Take what others made; needs no PyTorch."
 )
-def export_models(model: str | None, pretrained: str | None, is_published: bool) -> None:
+@click.option(
+    "--int8", "is_int8", is_flag=True, help="Weights of 8 bits, and a space of their own."
+)
+def export_models(
+    model: str | None, pretrained: str | None, is_published: bool, is_int8: bool
+) -> None:
     """Make ONNX graphs of MODEL, or of the model in use, with PyTorch; once.
 
     They are compared with PyTorch on the demo's pictures and texts, and kept beside the weights. Then ONNX
@@ -79,7 +84,17 @@ def export_models(model: str | None, pretrained: str | None, is_published: bool)
             highlight=False,
         )
         return
-    made = current_runtime().export_model(model, pretrained)
+    made = current_runtime().export_model(model, pretrained, is_int8=is_int8)
+    if is_int8:
+        console().print(
+            f"The 8-bit ONNX graphs of {made.space} are in {made.folder}. Their vectors are other ones: for "
+            f"{made.pictures} pictures and {made.texts} texts the mean cosine with the exact ones is "
+            f"{made.agreement.least_cosine:.4f}, and {made.agreement.same_top:.0%} of the ten nearest "
+            "pictures are the same. A database that has vectors gets them by: "
+            + command_line(f"models switch {made.folder}"),
+            highlight=False,
+        )
+        return
     console().print(
         f"The ONNX graphs of {made.space} are in {made.folder}. They give PyTorch's vectors: cosine at "
         f"least {made.agreement.least_cosine:.5f} for {made.pictures} pictures and {made.texts} texts, "

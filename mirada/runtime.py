@@ -564,18 +564,23 @@ class Runtime:
             cache_dir=self.settings.embeddings_cache_dir,
         )
 
-    def export_model(self, model: str | None, pretrained: str | None) -> Exported:
+    def export_model(
+        self, model: str | None, pretrained: str | None, *, is_int8: bool = False
+    ) -> Exported:
         """Make the ONNX graphs of a model with PyTorch, check and keep them; None: the one in use.
+
+        With `is_int8` they have 8-bit weights, and a space of their own.
 
         Raises:
             InvalidInput: there is no such model.
             EncoderUnavailable: PyTorch or the weights are missing, or the graphs cannot be made.
         """
-        from mirada.adapters.encoders.model_exports import export_model
+        from mirada.adapters.encoders.model_exports import export_int8, export_model
 
         chosen, tag = self._model_named(model, pretrained)
-        demo = PROJECT_ROOT / "demo"
-        return export_model(chosen, tag, cache_dir=self.settings.embeddings_cache_dir, demo=demo)
+        cache_dir, demo = self.settings.embeddings_cache_dir, PROJECT_ROOT / "demo"
+        make = export_int8 if is_int8 else export_model
+        return make(chosen, tag, cache_dir=cache_dir, demo=demo)
 
     def take_published_export(self, model: str | None, pretrained: str | None) -> Export:
         """Fetch ONNX graphs that others have published, check and keep them; None: of the model in use.

@@ -6,17 +6,18 @@ import errno
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from mirada.adapters.encoders import exporting, model_exports
+from mirada.adapters.encoders import exporting, int8, model_exports
 from mirada.adapters.encoders.engines import load_encoder
 from mirada.adapters.encoders.exporting import Agreement, Sample, compare
 from mirada.adapters.encoders.exports import MANIFEST_NAME, Export
-from mirada.adapters.encoders.model_exports import export_model
+from mirada.adapters.encoders.model_exports import export_int8, export_model
 from mirada.config import PROJECT_ROOT
 from mirada.kernel.errors import EncoderUnavailable
 from mirada.runtime import Runtime
@@ -112,6 +113,67 @@ def test_texts_are_trimmed_only_where_the_vector_stays_the_same(
     export_model(str(tmp_path), None, cache_dir=None, demo=DEMO)
     assert export_of(tmp_path).is_trimmed == is_trimmed
     assert agreement_of(str(tmp_path)).least_cosine >= 0.99999
+
+
+# Weights of 8 bits.
+
+
+def test_8_bits_have_a_space_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache_small(tmp_path, monkeypatch)
+    with pytest.raises(EncoderUnavailable, match="has no 8-bit graphs"):
+        load_encoder("Small", "v1+int8", device="cpu", cache_dir=tmp_path)
+
+    made = export_int8("Small", "v1", cache_dir=tmp_path, demo=DEMO)
+
+    assert made.folder == tmp_path / "onnx" / "Small--v1+int8"
+    exact = load_encoder("Small", "v1", engine="onnx", cache_dir=tmp_path)
+    small = load_encoder("Small", "v1+int8", engine="torch", cache_dir=tmp_path)
+    assert small.space.name == made.space
+    assert small.space == replace(exact.space, pretrained="v1+int8")
+    pictures = drawn(9)
+    cosines = (small.encode_images(pictures) * exact.encode_images(pictures)).sum(axis=1)
+    assert 0.97 < cosines.mean() < 0.99999
+    # The same folder, by its path: as on a machine that it was copied to.
+    copied = load_encoder(str(made.folder.rename(tmp_path / "copied")))
+    assert copied.space == small.space
+    # The scale of a run's numbers must not depend on what else is in it.
+    together = copied.encode_images(pictures)
+    alone = np.concatenate([copied.encode_images([picture]) for picture in pictures])
+    np.testing.assert_array_equal(together, alone)
+    texts = [copied.encode_texts([text])[0] for text in TEXTS]
+    np.testing.assert_array_equal(copied.encode_texts(TEXTS), texts)
+
+
+def test_a_text_tower_of_transformers_has_8_bits_too(tmp_path: Path) -> None:
+    (tmp_path / "tiny").mkdir()
+    write_roberta(tmp_path / "tiny")
+    made = export_int8(str(tmp_path / "tiny"), None, cache_dir=tmp_path, demo=DEMO)
+    exact, small = (load_encoder(str(folder)) for folder in (tmp_path / "tiny", made.folder))
+    assert (exact.encode_texts(TEXTS) * small.encode_texts(TEXTS)).sum(axis=1).mean() > 0.97
+
+
+def test_8_bits_that_mean_something_else_are_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache_small(tmp_path, monkeypatch)
+    monkeypatch.setattr(int8, "LEAST_MEAN_COSINE", 1.01)
+    with pytest.raises(EncoderUnavailable, match="With 8 bits Small v1 gives other vectors"):
+        export_int8("Small", "v1", cache_dir=tmp_path, demo=DEMO)
+    assert Export.read(tmp_path / "onnx" / "Small--v1+int8") is None
+
+
+def test_8_bits_whose_vectors_are_others_on_this_machine_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache_small(tmp_path, monkeypatch)
+    folder = export_int8("Small", "v1", cache_dir=tmp_path, demo=DEMO).folder
+    manifest = json.loads((folder / MANIFEST_NAME).read_text())
+    manifest["probe"] = json.loads((tmp_path / "onnx" / "Small--v1" / MANIFEST_NAME).read_text())[
+        "probe"
+    ]
+    (folder / MANIFEST_NAME).write_text(json.dumps(manifest))
+    with pytest.raises(EncoderUnavailable, match="disagree with the vectors"):
+        load_encoder("Small", "v1+int8", cache_dir=tmp_path)
 
 
 # What is refused.

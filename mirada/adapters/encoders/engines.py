@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mirada.adapters.encoders.export_places import (
+    INT8,
     cached_digest,
     export_folder,
+    has_graphs_alone,
     space_names,
 )
 from mirada.adapters.encoders.exports import Export, ExportRefused, remedy
@@ -64,6 +66,8 @@ def load_encoder(
         EncoderUnavailable: the weights or the export are missing, damaged or do not fit, the hub
             cannot be reached, or the device or PyTorch does not exist.
     """
+    if has_graphs_alone(model, pretrained):
+        engine = Engine.ONNX
     if engine == Engine.ONNX and device not in ("auto", "cpu"):
         raise EncoderUnavailable(
             f"ENCODER_ENGINE=onnx computes on the CPU, and EMBEDDINGS_DEVICE is {device}. Set "
@@ -171,6 +175,11 @@ def _from_export(
             raise
         logger.warning("%s PyTorch is used instead.", error)
         return None
+    if (pretrained or "").endswith(INT8):
+        raise EncoderUnavailable(
+            f"{_label(model, pretrained)} has no 8-bit graphs. Make them once with "
+            f"`{command_line('models export --int8')}`."
+        )
     if is_needed:
         raise EncoderUnavailable(
             f"ENCODER_ENGINE=onnx, and {_label(model, pretrained)} has no ONNX graphs. Make them "

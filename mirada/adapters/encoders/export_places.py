@@ -8,10 +8,18 @@ from pathlib import Path
 
 from mirada.adapters.encoders.exports import MANIFEST_NAME, Export
 from mirada.adapters.encoders.hub import HubFile
-from mirada.adapters.encoders.weights import digest_of, folder_name, model_folder, weights_in
+from mirada.adapters.encoders.weights import (
+    CONFIG_NAME,
+    digest_of,
+    folder_name,
+    model_folder,
+    weights_in,
+)
 
 FOLDER = "onnx"
 """Folder of exports in the folder of downloads."""
+INT8 = "+int8"
+"""End of a weights tag where 8-bit weights give the vectors, which so have a space of their own."""
 IS_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -27,14 +35,30 @@ def export_folder(model: str, pretrained: str | None, cache_dir: Path | None) ->
     return cache_of(cache_dir) / FOLDER / "--".join(space_names(model, pretrained))
 
 
+def has_graphs_alone(model: str, pretrained: str | None) -> bool:
+    """Return whether PyTorch cannot compute a model: it has 8 bits, or is a folder of graphs alone.
+
+    Raises:
+        EncoderUnavailable: it has the form of a path, and there is no such folder.
+    """
+    folder = model_folder(model)
+    if folder is None:
+        return (pretrained or "").endswith(INT8)
+    return (folder / MANIFEST_NAME).exists() and not (folder / CONFIG_NAME).exists()
+
+
 def space_names(model: str, pretrained: str | None) -> tuple[str, str]:
     """Return the names that a model and its weights have in a space; reads no weights of the hub.
 
     Raises:
-        EncoderUnavailable: a model folder is missing, or holds no configuration or weights.
+        EncoderUnavailable: a model folder is missing, or holds no configuration, weights or graphs.
     """
     folder = model_folder(model)
     if folder is not None:
+        if has_graphs_alone(model, pretrained):
+            export = Export.read(folder)
+            assert export is not None
+            return export.encoder, export.pretrained
         return folder_name(folder), digest_of(weights_in(folder))
     is_file = bool(pretrained) and Path(pretrained or "").is_file()
     tag = digest_of(Path(pretrained or "")) if is_file else pretrained or ""

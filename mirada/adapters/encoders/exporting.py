@@ -79,6 +79,11 @@ class Agreement(NamedTuple):
 def require_packages() -> None:
     """Raise EncoderUnavailable, with what to type, unless all that an export needs is installed."""
     require_pytorch("An export")
+    require_onnx()
+
+
+def require_onnx() -> None:
+    """Raise EncoderUnavailable, with what to type, unless the package that writes graphs is installed."""
     if importlib.util.find_spec("onnx") is None:
         raise EncoderUnavailable(
             f"An export needs the package onnx, which is not installed: {how_to_install()}."

@@ -5,15 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from mirada.adapters.encoders.engines import find_export
 from mirada.adapters.encoders.export_places import export_folder, sha256_in_cache
 from mirada.adapters.encoders.exporting import (
     Agreement,
     Source,
     demo_sample,
     export,
+    require_onnx,
     require_packages,
 )
 from mirada.adapters.encoders.exports import Kept
+from mirada.adapters.encoders.int8 import make_int8
+from mirada.adapters.encoders.onnx_encoder import OnnxEncoder
 from mirada.adapters.encoders.openclip import OpenClipEncoder
 from mirada.adapters.encoders.weights import (
     model_folder,
@@ -63,6 +67,25 @@ def export_model(
     folder = export_folder(model, pretrained, cache_dir)
     _, agreement = export(encoder, folder, _source(model, pretrained, cache_dir), sample)
     return Exported(encoder.space.name, folder, agreement, len(sample.pictures), len(sample.texts))
+
+
+def export_int8(
+    model: str, pretrained: str | None, *, cache_dir: Path | None, demo: Path
+) -> Exported:
+    """Make the 8-bit graphs of a model from its ONNX graphs, which are made first where there are none.
+
+    Arguments and errors are those of `export_model`; PyTorch is needed only where graphs are missing.
+    """
+    require_onnx()
+    exact = find_export(model, pretrained, cache_dir)
+    if exact is None:
+        export_model(model, pretrained, cache_dir=cache_dir, demo=demo)
+        exact = find_export(model, pretrained, cache_dir)
+        assert exact is not None
+    sample = demo_sample(demo)
+    made, agreement = make_int8(exact, cache_dir, sample)
+    space = OnnxEncoder(made).space.name
+    return Exported(space, made.folder, agreement, len(sample.pictures), len(sample.texts))
 
 
 def _source(model: str, pretrained: str | None, cache_dir: Path | None) -> Source:

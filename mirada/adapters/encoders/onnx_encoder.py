@@ -50,12 +50,15 @@ class OnnxEncoder:
 
     device = "cpu"
 
-    def __init__(self, export: Export, threads: int | None = None) -> None:
+    def __init__(
+        self, export: Export, threads: int | None = None, *, is_checked: bool = True
+    ) -> None:
         """Load the graphs, and compare what they give with the export's probe.
 
         Args:
             export: the graphs and what is known of them.
             threads: of the image tower; None for this process's share of the cores.
+            is_checked: False where the probe is still to be made from it.
 
         Raises:
             ExportRefused: a file is damaged or foreign, or a vector is not PyTorch's.
@@ -78,6 +81,10 @@ class OnnxEncoder:
             preprocessing=self._steps.version,
             dimension=export.dimension,
         )
+        if is_checked:
+            self._check(export)
+
+    def _check(self, export: Export) -> None:
         try:
             probed = self.encode_texts(PROBE_TEXTS), self.encode_images([probe_picture()])
         except EncoderUnavailable as error:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from sqlalchemy import inspect, select
 
 from mirada.config import VectorBackend
-from mirada.db.model_switch_models import ModelSwitch, Outcome, SwitchState
-from mirada.db.models import Content, Embedding, Image, Installation, Job, Role, Space, User
+from mirada.db.model_switch_models import Outcome, SwitchState
+from mirada.db.models import Content, Image, Job
 from mirada.db.pgvector.tables import name_of
 from mirada.db.pgvector_models import PgvectorSpace
 from mirada.db.session import Database
-from mirada.db.spaces import pinned_space, pinned_space_id
+from mirada.db.spaces import pinned_space
 from mirada.embedding.job import CREATE_EMBEDDINGS
 from mirada.kernel.audience import Audience, Scope
-from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.errors import Conflict, EncoderUnavailable, InvalidInput, LeaseLost, StorageFull
 from mirada.model_switch import changing, filling, flipping
 from mirada.model_switch.changing import Asked
@@ -29,126 +28,11 @@ from mirada.model_switch.reporting import missing_of
 from mirada.runtime import Runtime
 from mirada.search.calibrating import strangers
 from testing.patience import wait_until
-from testing.pictures import picture
-from testing.registering import take_in
-from testing.two_models import DIMENSIONS, with_two_models
+from testing.two_models import DIMENSIONS, House, is_ready, with_two_models
 from workers.runner import JobRunner, run_job
 
 SAMPLED_COPIES = 4
 """A picture and its three altered copies, which set the threshold of near-duplicates."""
-
-
-class House:
-    """A worker and a web process on one database, with pictures."""
-
-    def __init__(self, make_runtime: Callable[..., Runtime], settings: dict[str, Any]) -> None:
-        self.worker = make_runtime(**settings)
-        self.models = with_two_models(self.worker)
-        shared = {"data_dir": self.worker.settings.data_dir} | settings
-        self.web = make_runtime(**shared)
-        self.web_models = with_two_models(self.web)
-        self.followers = [
-            ModelFollower(self.worker, works=True),
-            ModelFollower(self.web, works=False),
-        ]
-        with self.worker.transaction() as session:
-            owner = User(username="local", role=Role.ADMINISTRATOR)
-            session.add(owner)
-            session.flush()
-            self.owner_id = owner.id
-
-    def upload(self, seed: int, prompt: str | None = None, *, work: bool = True) -> int:
-        staged = self.worker.image_store.stage()
-        staged.stream.write(picture(seed, size=(40, 30)))
-        staged.stream.flush()
-        taken = take_in(
-            self.worker,
-            staged,
-            declared_media_type="image/png",
-            filename=f"{seed}.png",
-            owner_id=self.owner_id,
-            is_public=True,
-            **({} if prompt is None else {"prompt": prompt}),
-        )
-        if work:
-            self.work(CREATE_EMBEDDINGS)
-        return int(taken.image_id)
-
-    def work(self, *kinds: str) -> None:
-        """Do the due jobs of these kinds, or all."""
-        while True:
-            with self.worker.reading() as session:
-                due = select(Job.id).where(Job.state == "queued").order_by(Job.id)
-                if kinds:
-                    due = due.where(Job.kind.in_(kinds))
-                job_id = session.execute(due.limit(1)).scalar_one_or_none()
-            if job_id is None or not run_job(self.worker, job_id):
-                return
-
-    def follow(self) -> None:
-        for follower in self.followers:
-            follower.look()
-
-    def switch(self) -> ModelSwitch:
-        with self.worker.reading() as session:
-            return (
-                session.execute(select(ModelSwitch).order_by(ModelSwitch.id.desc()))
-                .scalars()
-                .first()
-            )  # type: ignore[return-value]
-
-    def pinned(self) -> str:
-        with self.worker.reading() as session:
-            row = session.get_one(Installation, 1)
-            return str(session.get_one(Space, row.image_space_id).encoder)
-
-    def pinned_in(self, runtime: Runtime) -> int | None:
-        """Return the image space that this thread's work has."""
-        with runtime.reading() as session:
-            return pinned_space_id(session)
-
-    def vectors(self, encoder: str) -> int:
-        with self.worker.reading() as session:
-            space = select(Space.id).where(Space.encoder == encoder, Space.kind == SpaceKind.IMAGE)
-            rows = session.execute(
-                select(Embedding.vector).where(
-                    Embedding.space_id.in_(space), Embedding.is_deleted.is_(False)
-                )
-            ).scalars()
-            found = [len(vector) // 4 for vector in rows]
-        assert set(found) <= {DIMENSIONS[encoder]}
-        return len(found)
-
-    def build(self) -> None:
-        changing.begin(self.worker, "second", None, Asked())
-        self.work()
-        assert self.switch().state == SwitchState.READY, self.switch().error
-
-    def flip(self) -> None:
-        changing.flip(self.web, Asked())
-        self.follow()
-        for process in self.followers:
-            wait_until(lambda process=process: _is_ready(process), timeout_s=5, what="both ready")  # type: ignore[misc]
-        self.work()
-        self.follow()
-
-
-def _is_ready(follower: ModelFollower) -> bool:
-    follower.look()
-    return follower._said[1] is not None
-
-
-@pytest.fixture
-def house(
-    make_runtime: Callable[..., Runtime],
-    site_settings: dict[str, Any],
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[House]:
-    monkeypatch.setattr(flipping, "HEARD_AFTER_S", 0.0)
-    house = House(make_runtime, site_settings)
-    yield house
-    for follower in house.followers:
-        follower.stop()
 
 
 def test_a_model_is_built_beside_flipped_and_taken_back(house: House) -> None:
@@ -375,13 +259,13 @@ def test_processes_that_start_after_the_flip_serve_the_new_model_and_go_back_too
         follower.look()
     assert house.web.encoder.space.encoder == "second"
     assert house.web.process_view.suffix == ""
-    wait_until(lambda: _is_ready(house.followers[0]), timeout_s=5, what="the worker has both")
+    wait_until(lambda: is_ready(house.followers[0]), timeout_s=5, what="the worker has both")
     house.upload(2)
     assert (house.vectors("first"), house.vectors("second")) == (2, 2)
 
     changing.go_back(house.web, Asked())
     for process in house.followers:
-        wait_until(lambda process=process: _is_ready(process), timeout_s=5, what="both ready")  # type: ignore[misc]
+        wait_until(lambda process=process: is_ready(process), timeout_s=5, what="both ready")  # type: ignore[misc]
     house.work()
     house.follow()
     assert house.pinned() == "first"
@@ -395,7 +279,7 @@ def test_a_flip_that_was_killed_is_done_by_the_next_attempt(
     house.build()
     changing.flip(house.web, Asked())
     for process in house.followers:
-        wait_until(lambda process=process: _is_ready(process), timeout_s=5, what="both ready")  # type: ignore[misc]
+        wait_until(lambda process=process: is_ready(process), timeout_s=5, what="both ready")  # type: ignore[misc]
     job_id = house.switch().job_id
     assert job_id is not None
 
@@ -415,7 +299,7 @@ def test_a_flip_that_was_killed_is_done_by_the_next_attempt(
 def test_several_new_pictures_at_once_get_vectors_of_both_models(house: House) -> None:
     house.upload(1)
     house.build()
-    wait_until(lambda: _is_ready(house.followers[0]), timeout_s=5, what="the worker has both")
+    wait_until(lambda: is_ready(house.followers[0]), timeout_s=5, what="the worker has both")
     for seed in range(10, 16):
         house.upload(seed, work=False)
     runner = JobRunner(house.worker)

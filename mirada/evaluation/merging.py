@@ -75,6 +75,8 @@ def merge_queries(
         outcome = _outcome(old, before, after)
         if not is_preview and outcome is not Outcome.UNCHANGED:
             old = old or _inserted(session, row, query)
+            # A query that was known by its text is known by its theme from now on.
+            old.theme = old.theme or query.theme
             old.updated_at = utc_now()
             write_judgements(session, old.id, after, before=before)
         merged.append(Merged(query, None if old is None else old.id, outcome))

@@ -89,7 +89,14 @@ class Bench:
 
 @pytest.fixture
 def bench(make_runtime: MakeRuntime, site_settings: dict[str, Any]) -> Bench:
+    """On SQLite and on MariaDB."""
     return Bench(make_runtime(auth_mode="keys", **site_settings))
+
+
+@pytest.fixture
+def lite(make_runtime: MakeRuntime) -> Bench:
+    """On SQLite alone, for what no database has a part in."""
+    return Bench(make_runtime(auth_mode="keys"))
 
 
 def test_a_set_is_made_listed_renamed_and_deleted(bench: Bench) -> None:
@@ -114,8 +121,8 @@ def test_a_set_is_made_listed_renamed_and_deleted(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "  ", "\u200b", "x" * 101, 7])
-def test_a_name_that_cannot_be_one_is_refused(bench: Bench, name: object) -> None:
-    refused = assert_problem(bench.ask("POST", PATH, json={"name": name}), 422, "invalid_input")
+def test_a_name_that_cannot_be_one_is_refused(lite: Bench, name: object) -> None:
+    refused = assert_problem(lite.ask("POST", PATH, json={"name": name}), 422, "invalid_input")
     assert "name" in refused["errors"]
 
 
@@ -160,19 +167,19 @@ def test_a_query_keeps_what_was_judged_and_is_changed_in_part(bench: Bench) -> N
             assert session.scalar(select(func.count()).select_from(table)) == 0
 
 
-def test_images_are_judged_one_by_one_while_looking_at_results(bench: Bench) -> None:
-    image = bench.hang("cat")
-    query = bench.told("POST", bench.new_set()["queries_url"], {"text": "cat"})
+def test_images_are_judged_one_by_one_while_looking_at_results(lite: Bench) -> None:
+    image = lite.hang("cat")
+    query = lite.told("POST", lite.new_set()["queries_url"], {"text": "cat"})
     where = f"{query['url']}/images/{image}"
-    assert bench.told("PUT", where, {"is_good": True})["good"] == [image]
-    assert bench.told("PUT", where, {"is_good": True})["good"] == [image]
-    assert bench.told("PUT", where, {"is_good": False})["bad"] == [image]
-    assert bench.ask("DELETE", where).status_code == 204
-    assert_problem(bench.ask("DELETE", where), 404, "not_found")
-    assert bench.told("GET", query["url"])["bad"] == []
-    assert_problem(bench.ask("PUT", where, json={"is_good": "no"}), 422, "invalid_input")
+    assert lite.told("PUT", where, {"is_good": True})["good"] == [image]
+    assert lite.told("PUT", where, {"is_good": True})["good"] == [image]
+    assert lite.told("PUT", where, {"is_good": False})["bad"] == [image]
+    assert lite.ask("DELETE", where).status_code == 204
+    assert_problem(lite.ask("DELETE", where), 404, "not_found")
+    assert lite.told("GET", query["url"])["bad"] == []
+    assert_problem(lite.ask("PUT", where, json={"is_good": "no"}), 422, "invalid_input")
     assert_problem(
-        bench.ask("PUT", f"{query['url']}/images/99999", json={"is_good": True}), 404, "not_found"
+        lite.ask("PUT", f"{query['url']}/images/99999", json={"is_good": True}), 404, "not_found"
     )
 
 
@@ -194,12 +201,12 @@ def test_images_are_judged_one_by_one_while_looking_at_results(bench: Bench) -> 
     ],
 )
 def test_a_query_that_cannot_be_one_names_the_field(
-    bench: Bench, body: dict[str, Any], field: str
+    lite: Bench, body: dict[str, Any], field: str
 ) -> None:
-    where = bench.new_set()["queries_url"]
-    refused = assert_problem(bench.ask("POST", where, json=body), 422, "invalid_input")
+    where = lite.new_set()["queries_url"]
+    refused = assert_problem(lite.ask("POST", where, json=body), 422, "invalid_input")
     assert field in refused["errors"]
-    assert bench.told("GET", where)["results"] == []
+    assert lite.told("GET", where)["results"] == []
 
 
 def test_the_same_text_twice_is_refused_but_not_in_another_language(bench: Bench) -> None:
@@ -535,18 +542,33 @@ def test_verdicts_fill_a_set_first_as_a_preview(bench: Bench) -> None:
     assert [each["outcome"] for each in same["queries"]] == ["unchanged"]
 
 
-def test_what_was_classified_and_not_uploaded_fills_nothing(bench: Bench) -> None:
-    cat = bench.hang("cat")
-    bench.judge(cat, "cats", True)
+def test_a_query_of_the_same_words_takes_the_verdicts_of_a_theme(bench: Bench) -> None:
+    cat, dog = bench.hang("cat"), bench.hang("dog")
+    kept = bench.new_set()
+    query = bench.told("POST", kept["queries_url"], {"text": "cute pets", "good": [cat]})
+    bench.judge(dog, "cute pets", True)
+    where = f"{kept['url']}/feedback"
+    filled = bench.told("POST", where, {})["queries"]
+    assert [(each["outcome"], each["query_id"]) for each in filled] == [("changed", query["id"])]
+    assert bench.told("GET", query["url"])["good"] == [cat, dog]
+    # From now on it is known by its theme, whatever its text becomes.
+    bench.told("PATCH", query["url"], {"text": "pets that are cute"})
+    assert bench.told("POST", where, {})["queries"][0]["outcome"] == "unchanged"
+    assert len(bench.told("GET", kept["queries_url"])["results"]) == 1
+
+
+def test_what_was_classified_and_not_uploaded_fills_nothing(lite: Bench) -> None:
+    cat = lite.hang("cat")
+    lite.judge(cat, "cats", True)
     content = picture(990)
-    sent = bench.ask(
+    sent = lite.ask(
         "POST", "/api/v1/classifications", data={"file": as_upload(content), "labels": "cat,dog"}
     )
     assert sent.status_code == 200, sent.get_json()
     sha256 = sent.get_json()["image_hash"]
     body = {"image_hash": sha256, "theme": "cats", "accepted": True}
-    bench.told("POST", "/api/v1/feedback", body)
-    filled = bench.told("POST", f"{bench.new_set()['url']}/feedback", {})
+    lite.told("POST", "/api/v1/feedback", body)
+    filled = lite.told("POST", f"{lite.new_set()['url']}/feedback", {})
     assert filled["queries"][0]["good"] == [cat]
     assert filled["without_image"] == 1
 
@@ -561,7 +583,7 @@ def test_what_was_classified_and_not_uploaded_fills_nothing(bench: Bench) -> Non
     ],
 )
 def test_a_filling_that_makes_no_sense_names_the_field(
-    bench: Bench, body: dict[str, Any], field: str
+    lite: Bench, body: dict[str, Any], field: str
 ) -> None:
-    reply = bench.ask("POST", f"{bench.new_set()['url']}/feedback", json=body)
+    reply = lite.ask("POST", f"{lite.new_set()['url']}/feedback", json=body)
     assert field in assert_problem(reply, 422, "invalid_input")["errors"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import asdict, dataclass, replace
 
 from sqlalchemy.orm import Session
@@ -11,9 +12,10 @@ from mirada.db.model_switch_models import ModelSwitch, Outcome, SwitchState
 from mirada.db.models import Space, SpaceState, utc_now
 from mirada.jobs import attempts
 from mirada.jobs.kinds import Attempt, Kind, RetryPolicy, SubjectRules
+from mirada.jobs.sweep import due_jobs
 from mirada.kernel import model_view
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind
-from mirada.kernel.errors import Conflict, LeaseLost, MiradaError, NotFound
+from mirada.kernel.errors import Conflict, Deferred, LeaseLost, MiradaError, NotFound
 from mirada.kernel.model_view import ModelView
 from mirada.model_switch import changing, comparing, filling, rows
 from mirada.model_switch.filling import Filling
@@ -21,6 +23,9 @@ from mirada.model_switch.following_up import follow_up
 from mirada.runtime import Runtime
 
 logger = logging.getLogger(__name__)
+
+WORKS_ALONE_S = 20.0
+"""After so long a build lets others go first, where WORKER_THREADS is 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,7 @@ def switch_model(runtime: Runtime, attempt: Attempt) -> None:
         return
     try:
         _build(runtime, attempt, switch)
-    except LeaseLost:
+    except (LeaseLost, Deferred):
         raise
     except MiradaError as error:
         note_error(runtime, switch_id, str(error))
@@ -163,10 +168,31 @@ def fill_all(runtime: Runtime, attempt: Attempt, views: Views) -> None:
     with runtime.reading() as session:
         counts = [filling.count_lacking(session, each) for each in views.fillings]
     done, total = 0, sum(counts)
+    began = time.monotonic()
+
+    def report(so_far: int, in_all: int) -> None:
+        attempt.report(so_far, in_all)
+        if time.monotonic() - began > WORKS_ALONE_S:
+            _give_way(runtime, attempt)
+
     with model_view.working_in(views.other):
         for each in views.fillings:
-            done = filling.fill(runtime, each, attempt.report, done, total)
+            done = filling.fill(runtime, each, report, done, total)
     attempt.report(done, max(done, total))
+
+
+def _give_way(runtime: Runtime, attempt: Attempt) -> None:
+    """Let others work where one thread works everything; what is embedded stays embedded.
+
+    Raises:
+        Deferred: other jobs are due.
+    """
+    if runtime.settings.worker_threads > 1:
+        return
+    with runtime.reading() as session:
+        due = due_jobs(session, limit=2)
+    if any(job.id != attempt.job.id for job in due):
+        raise Deferred("It lets other jobs go first, and goes on in a moment.", retry_after_s=1)
 
 
 def _give_up(session: Session, switch_id: int, reason: str) -> None:

@@ -14,7 +14,7 @@ from mirada.db.models import ChangeCounter, Installation, Space, SpaceState, utc
 from mirada.jobs import attempts
 from mirada.jobs.kinds import Attempt, Kind, RetryPolicy, SubjectRules
 from mirada.kernel.embeddings import SpaceKind
-from mirada.kernel.errors import Conflict, LeaseLost, MiradaError, NotFound
+from mirada.kernel.errors import Conflict, Deferred, LeaseLost, MiradaError, NotFound
 from mirada.model_switch import changing, filling, rows
 from mirada.model_switch.building import Views, fill_all, note_error, views_of
 from mirada.runtime import Runtime
@@ -46,7 +46,7 @@ def flip_model(runtime: Runtime, attempt: Attempt) -> None:
         return
     try:
         _flip(runtime, attempt, switch)
-    except LeaseLost:
+    except (LeaseLost, Deferred):
         raise
     except NotReady as error:
         with runtime.transaction() as session:

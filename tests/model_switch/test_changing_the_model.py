@@ -20,7 +20,7 @@ from mirada.db.spaces import pinned_space
 from mirada.embedding.job import CREATE_EMBEDDINGS
 from mirada.kernel.audience import Audience, Scope
 from mirada.kernel.errors import Conflict, EncoderUnavailable, InvalidInput, LeaseLost, StorageFull
-from mirada.model_switch import changing, filling, flipping
+from mirada.model_switch import building, changing, filling, flipping
 from mirada.model_switch.changing import Asked
 from mirada.model_switch.comparing import TIMED
 from mirada.model_switch.following import ModelFollower
@@ -309,6 +309,28 @@ def test_several_new_pictures_at_once_get_vectors_of_both_models(house: House) -
         runner.stop(0)
     house.work(CREATE_EMBEDDINGS)
     assert (house.vectors("first"), house.vectors("second")) == (7, 7)
+
+
+def test_the_only_thread_of_a_worker_does_not_keep_new_pictures_waiting(
+    make_runtime: Callable[..., Runtime], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = House(make_runtime, {"worker_threads": 1})
+    house.upload(1)
+    monkeypatch.setattr(building, "WORKS_ALONE_S", -1.0)
+    changing.begin(house.worker, "second", None, Asked())
+    job_id = house.switch().job_id
+    assert job_id is not None
+    house.upload(2, work=False)
+    assert run_job(house.worker, job_id)
+    with house.worker.reading() as session:
+        job = session.get_one(Job, job_id)
+    assert (job.state, job.attempts) == ("queued", 0)
+    assert house.switch().error is None
+    house.work(CREATE_EMBEDDINGS)
+    with house.worker.transaction() as session:
+        session.get_one(Job, job_id).next_run_at_ms = 0
+    assert run_job(house.worker, job_id)
+    assert (house.switch().state, house.vectors("second")) == (SwitchState.READY, 2)
 
 
 def test_pgvector_searches_the_second_space_and_forgets_the_first(

@@ -60,7 +60,8 @@ class NewClustersSchema(ma.Schema):
         validate=validate.Range(LEAST_THRESHOLD, 1.0),
         metadata={
             "description": "Least cosine of near-duplicates; "
-            f"left out, {DEFAULT_THRESHOLD:g}. Pictures that a chain of such pairs connects are "
+            f"left out, {DEFAULT_THRESHOLD:g}, or what fits the model since it was changed. "
+            "Pictures that a chain of such pairs connects are "
             "one group."
         },
     )

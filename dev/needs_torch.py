@@ -45,11 +45,19 @@ def has_gpu() -> bool:
     return listed.returncode == 0 and "GPU" in listed.stdout
 
 
-def runs_without(model: str) -> bool:
-    """Return whether a value of CLIP_MODEL names a model that onnxruntime serves."""
+def runs_without(of: Mapping[str, str]) -> bool:
+    """Return whether onnxruntime serves the model that settings name: the bundled one, or one with graphs."""
+    model, tag = of.get("CLIP_MODEL", "auto"), of.get("CLIP_PRETRAINED", "")
     if model in BUNDLED:
         return True
-    return (Path(model).expanduser() / "onnx.json").is_file()
+    places = [Path(model).expanduser()]
+    if tag:
+        # The place where `mirada models export` keeps those of a model with a name.
+        from huggingface_hub.constants import HF_HUB_CACHE
+
+        cache = Path(of.get("EMBEDDINGS_CACHE_DIR") or HF_HUB_CACHE)
+        places.append(ROOT / cache / "onnx" / f"{model.replace('/', '-')}--{tag}")
+    return any((place / "onnx.json").is_file() for place in places)
 
 
 def reason(of: Mapping[str, str]) -> str | None:
@@ -69,7 +77,7 @@ def reason(of: Mapping[str, str]) -> str | None:
         return "ENCODER_ENGINE=torch needs PyTorch."
     if "TEXT_MODEL" in of:
         return f"TEXT_MODEL={of['TEXT_MODEL']} needs PyTorch."
-    if not runs_without(model):
+    if not runs_without(of):
         return f"CLIP_MODEL={model} needs PyTorch."
     if device == "auto" and of.get("FULL") != "0" and has_gpu():
         return "This machine has a GPU, for which PyTorch is needed (FULL=0 does without)."

@@ -648,7 +648,7 @@ class Runtime:
         Raises:
             InvalidInput: there is no such model; the message lists near names.
         """
-        return named_model(name, tag, BUNDLED_MODEL_DIR)
+        return named_model(name, tag, BUNDLED_MODEL_DIR, self.settings.embeddings_cache_dir)
 
     def _pinned(self, encoder: Tower) -> Tower:
         with self.transaction() as session:

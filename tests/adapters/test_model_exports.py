@@ -18,7 +18,8 @@ from mirada.adapters.encoders.engines import load_encoder
 from mirada.adapters.encoders.exporting import Agreement, Sample, compare
 from mirada.adapters.encoders.exports import MANIFEST_NAME, Export
 from mirada.adapters.encoders.model_exports import export_int8, export_model
-from mirada.config import PROJECT_ROOT
+from mirada.adapters.encoders.naming import NamedModel, named_model
+from mirada.config import BUNDLED_MODEL_DIR, PROJECT_ROOT
 from mirada.kernel.errors import EncoderUnavailable
 from mirada.runtime import Runtime
 from testing.console import run_command
@@ -133,7 +134,11 @@ def test_8_bits_have_a_space_of_their_own(tmp_path: Path, monkeypatch: pytest.Mo
     pictures = drawn(9)
     cosines = (small.encode_images(pictures) * exact.encode_images(pictures)).sum(axis=1)
     assert 0.97 < cosines.mean() < 0.99999
+    own = NamedModel("Small", "v1+int8", "Small", "v1+int8")
+    assert named_model("Small", "v1+int8", BUNDLED_MODEL_DIR, tmp_path) == own
     # The same folder, by its path: as on a machine that it was copied to.
+    by_path = named_model(str(made.folder), None, BUNDLED_MODEL_DIR, tmp_path)
+    assert (by_path.encoder, by_path.pretrained) == ("Small", "v1+int8")
     copied = load_encoder(str(made.folder.rename(tmp_path / "copied")))
     assert copied.space == small.space
     # The scale of a run's numbers must not depend on what else is in it.

@@ -59,6 +59,19 @@ def test_a_folder_of_graphs_needs_none(needs: dict[str, Any], tmp_path: Path) ->
     assert needs["reason"]({"CLIP_MODEL": str(tmp_path)}) is None
 
 
+def test_a_model_with_graphs_in_the_cache_needs_none(needs: dict[str, Any], tmp_path: Path) -> None:
+    named = {
+        "CLIP_MODEL": "org/ViT-B-32",
+        "CLIP_PRETRAINED": "openai",
+        "EMBEDDINGS_CACHE_DIR": str(tmp_path),
+    }
+    assert needs["reason"](named) == "CLIP_MODEL=org/ViT-B-32 needs PyTorch."
+    folder = tmp_path / "onnx" / "org-ViT-B-32--openai"
+    folder.mkdir(parents=True)
+    (folder / "onnx.json").touch()
+    assert needs["reason"](named) is None
+
+
 def test_a_gpu_needs_it_unless_somebody_says_no(needs: dict[str, Any]) -> None:
     needs["reason"].__globals__["has_gpu"] = lambda: True
 

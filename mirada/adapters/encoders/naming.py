@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from mirada.adapters.encoders.export_places import export_folder, space_names
+from mirada.adapters.encoders.exports import Export
 from mirada.adapters.encoders.model_choice import BUNDLED_NAMES, PRODUCTION_MODEL
 from mirada.adapters.encoders.weights import (
     digest_of,
@@ -36,13 +38,16 @@ class NamedModel:
     pretrained: str
 
 
-def named_model(name: str, tag: str | None, bundled: Path) -> NamedModel:
+def named_model(
+    name: str, tag: str | None, bundled: Path, cache_dir: Path | None = None
+) -> NamedModel:
     """Return the model that a name and a tag mean.
 
     Args:
         name: "production", "bundled", an OpenCLIP name with or without "/" and its tag, or a folder.
         tag: weights tag or weights file; None where the name needs none.
         bundled: the folder of the model that ships with the project.
+        cache_dir: folder of downloads, where exports lie; None for the hub client's own cache.
 
     Raises:
         InvalidInput: there is no such model, or its files are not there.
@@ -55,12 +60,14 @@ def named_model(name: str, tag: str | None, bundled: Path) -> NamedModel:
         folder = model_folder(name)
         if folder is not None:
             source = str(folder.resolve())
-            return NamedModel(source, None, folder_name(folder), digest_of(weights_in(folder)))
+            return NamedModel(source, None, *space_names(name, None))
         if tag is None and "/" in name:
             name, _, tag = name.rpartition("/")
         if tag is not None and Path(tag).is_file():
             return NamedModel(name, tag, name.replace("/", "-"), digest_of(Path(tag)))
-        pretrained_entry(name, tag)
+        # A model that has ONNX graphs here needs no OpenCLIP, nor does it know those of 8 bits.
+        if Export.read(export_folder(name, tag, cache_dir)) is None:
+            pretrained_entry(name, tag)
     except EncoderUnavailable as error:
         raise InvalidInput(error.detail) from error
     except ImportError as error:

@@ -356,6 +356,28 @@ def test_reports_are_kept_so_that_a_trend_shows(bench: Bench) -> None:
     assert_problem(bench.ask("GET", first["url"]), 404, "not_found")
 
 
+@pytest.mark.parametrize("most", [0, 50])
+def test_one_key_makes_one_report(bench: Bench, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    monkeypatch.setattr(reports, "SMALL_QUERIES", most)
+    cat = bench.hang("cat")
+    kept = bench.new_set()
+    bench.told("POST", kept["queries_url"], {"text": "cat", "good": [cat]})
+    where, once = kept["reports_url"], {"Idempotency-Key": "k-1"}
+    first, again = (bench.ask("POST", where, json={}, headers=once) for _ in range(2))
+    assert first.status_code == again.status_code == (201 if most else 202)
+    assert first.get_json() == again.get_json()
+    assert again.headers["Idempotent-Replayed"] == "true"
+    other = bench.ask("POST", where, json={"space": "1"}, headers=once)
+    assert_problem(other, 422, "invalid_input")
+    bench.work()
+    done = bench.ask("POST", where, json={}, headers=once)
+    assert (done.status_code, done.get_json()["overall"]["queries"]) == (201, 1)
+    bench.ask("DELETE", first.get_json()["url"])
+    gone = bench.ask("POST", where, json={}, headers=once)
+    assert "deleted since" in assert_problem(gone, 409, "conflict")["detail"]
+    assert bench.told("GET", where)["results"] == []
+
+
 def test_the_oldest_report_goes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mirada.evaluation.report_rows.MOST_REPORTS", 2)
     cat = bench.hang("cat")

@@ -7,9 +7,9 @@ from typing import Any
 from mirada.evaluation import report_rows, reports
 from webapp.api.evaluations import blueprint
 from webapp.callers.auth import require_user
+from webapp.http.creations import idempotency_key, made, made_headers, once_parameters
 from webapp.http.current import current_runtime, request_id
 from webapp.http.paging import Listed, PageQuery
-from webapp.http.rest import header
 from webapp.schemas.evaluation_reports import (
     REPORT_EXAMPLE,
     UNFINISHED_EXAMPLE,
@@ -22,7 +22,7 @@ from webapp.schemas.evaluation_reports import (
     whole_report_body,
 )
 
-LOCATION = {"Location": header("Where the report is.")}
+MADE_HEADERS = made_headers("Where the report is.", "asked for the report")
 
 
 @blueprint.get("/<id:evaluation_id>/reports")
@@ -46,6 +46,7 @@ def list_evaluation_reports(query: PageQuery, evaluation_id: int) -> Listed[Any]
     "makeEvaluationReport",
     "Measure how well a model finds what a set asks for",
     refusals=(400, 404, 409, 415, 422),
+    parameters=once_parameters("one key makes one report"),
 )
 @blueprint.arguments(NewEvaluationReportSchema, example={"space": "image"})
 @blueprint.alt_response(
@@ -54,10 +55,10 @@ def list_evaluation_reports(query: PageQuery, evaluation_id: int) -> Listed[Any]
     description="The set is large: a job makes the report. Ask for its address again, or follow the "
     "job, which tells how far it is.",
     example=UNFINISHED_EXAMPLE,
-    headers=LOCATION,
+    headers=MADE_HEADERS,
 )
 @blueprint.response(
-    201, WholeEvaluationReportSchema, example=WHOLE_REPORT_EXAMPLE, headers=LOCATION
+    201, WholeEvaluationReportSchema, example=WHOLE_REPORT_EXAMPLE, headers=MADE_HEADERS
 )
 def make_evaluation_report(fields: dict[str, Any], evaluation_id: int) -> Any:
     """Every picture that the caller sees is compared with every query; no index has a say.
@@ -67,14 +68,19 @@ def make_evaluation_report(fields: dict[str, Any], evaluation_id: int) -> Any:
     """
     user, runtime = require_user(), current_runtime()
     asked = reports.ask_report(
-        runtime, evaluation_id, user.id, fields["space"], request_id=request_id()
+        runtime,
+        evaluation_id,
+        user.id,
+        fields["space"],
+        key=idempotency_key(),
+        request_id=request_id(),
     )
     if asked.job_to_ring is not None:
         runtime.doorbell.ring(asked.job_to_ring, reports.EVALUATE_SET)
     with runtime.reading() as session:
         body = whole_report_body(asked.report, report_rows.report_before(session, asked.report))
     status = 202 if asked.report.finished_at is None else 201
-    return body, status, {"Location": body["url"]}
+    return made(body, was_replayed=asked.was_replayed, status=status)
 
 
 @blueprint.get("/<id:evaluation_id>/reports/<id:report_id>")

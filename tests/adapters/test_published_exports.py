@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mirada.adapters.encoders import probes
+from mirada.adapters.encoders import engines, probes
 from mirada.adapters.encoders.engines import load_encoder
 from mirada.adapters.encoders.exports import Export
 from mirada.adapters.encoders.graphs import export_tower
@@ -27,7 +27,7 @@ from mirada.adapters.encoders.openclip import OpenClipEncoder
 from mirada.adapters.encoders.published import take_published
 from mirada.adapters.encoders.towers import ImageTower, TextTower
 from mirada.config import PROJECT_ROOT
-from mirada.kernel.errors import InvalidInput
+from mirada.kernel.errors import EncoderUnavailable, InvalidInput
 from testing.small_models import ROBERTA, SMALL, write_folder, write_roberta
 from tests.adapters.hub import COMMIT, Hub, hub_serving
 
@@ -320,3 +320,20 @@ def test_a_start_with_pytorch_downloads_no_export_and_keeps_the_probe(
     for damaged in ("{", "[]", '{"dimension": 3}', '{"dimension": 64, "probe": {"texts": "a"}}'):
         probe.write_text(damaged)
         assert probes.find_probe(*OPENAI, tmp_path) is None
+
+
+def test_a_start_with_pytorch_goes_on_with_it_where_an_export_in_the_cache_cannot_be_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise EncoderUnavailable("The ONNX graphs cannot be written: No space left on device.")
+
+    monkeypatch.setattr(engines, "find_probe", lambda *_: object())
+    monkeypatch.setattr(engines, "published_in_cache", lambda *_: True)
+    monkeypatch.setattr(engines, "take_published", full)
+    monkeypatch.setattr(engines, "_on_torch", lambda *_: "torch")
+    assert load_encoder(*OPENAI, device="cpu", cache_dir=tmp_path) == "torch"
+    assert "No space left on device. PyTorch is used instead." in caplog.text
+    monkeypatch.setattr(engines, "packages_missing", lambda: ["torch"])
+    with pytest.raises(EncoderUnavailable, match="No space left"):
+        load_encoder(*OPENAI, device="cpu", cache_dir=tmp_path)

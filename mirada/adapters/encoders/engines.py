@@ -194,8 +194,7 @@ def _published(
     """Return the published export of a model, where it is in the cache or nothing else can be had.
 
     Raises:
-        ExportRefused: it does not give PyTorch's vectors.
-        EncoderUnavailable: it cannot be fetched.
+        ExportRefused: it cannot be fetched or kept, or does not give PyTorch's vectors.
     """
     if model_folder(model) is not None:
         return None
@@ -206,7 +205,11 @@ def _published(
         if not (allow_download and packages_missing() and hub_reachable(HUB_WAIT_S)):
             return None
         logger.warning("Downloading the ONNX graphs of %s; this happens once.", name)
-    return take_published(name, tag, cache_dir=cache_dir)
+    try:
+        return take_published(name, tag, cache_dir=cache_dir)
+    except EncoderUnavailable as error:
+        # A full disk, or a hub that went away: PyTorch may go on without either.
+        raise ExportRefused(error.detail) from error
 
 
 def _on_torch(

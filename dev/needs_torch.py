@@ -45,19 +45,26 @@ def has_gpu() -> bool:
     return listed.returncode == 0 and "GPU" in listed.stdout
 
 
-def runs_without(of: Mapping[str, str]) -> bool:
-    """Return whether onnxruntime serves the model that settings name: the bundled one, or one with graphs."""
-    model, tag = of.get("CLIP_MODEL", "auto"), of.get("CLIP_PRETRAINED", "")
-    if model in BUNDLED:
-        return True
-    places = [Path(model).expanduser()]
-    if tag:
-        # The place where `mirada models export` keeps those of a model with a name.
-        from huggingface_hub.constants import HF_HUB_CACHE
+def has_graphs(of: Mapping[str, str]) -> bool:
+    """Return whether ONNX graphs of the model that settings name are here, or can be fetched."""
+    # Imported where a model is named: it takes a moment.
+    sys.path.insert(0, str(ROOT))
+    from mirada.adapters.encoders.export_places import export_folder
+    from mirada.adapters.encoders.exports import MANIFEST_NAME
+    from mirada.adapters.encoders.probes import find_probe
+    from mirada.adapters.encoders.published import PUBLISHED
+    from mirada.kernel.errors import MiradaError
 
-        cache = Path(of.get("EMBEDDINGS_CACHE_DIR") or HF_HUB_CACHE)
-        places.append(ROOT / cache / "onnx" / f"{model.replace('/', '-')}--{tag}")
-    return any((place / "onnx.json").is_file() for place in places)
+    model, tag = of["CLIP_MODEL"], of.get("CLIP_PRETRAINED", "")
+    kept = of.get("EMBEDDINGS_CACHE_DIR")
+    cache = ROOT / kept if kept else None
+    try:
+        if (export_folder(model, tag or None, cache) / MANIFEST_NAME).is_file():
+            return True
+        return (model, tag) in PUBLISHED and find_probe(model, tag, cache) is not None
+    except MiradaError:
+        # There is no such model; the server says it.
+        return False
 
 
 def reason(of: Mapping[str, str]) -> str | None:
@@ -77,7 +84,7 @@ def reason(of: Mapping[str, str]) -> str | None:
         return "ENCODER_ENGINE=torch needs PyTorch."
     if "TEXT_MODEL" in of:
         return f"TEXT_MODEL={of['TEXT_MODEL']} needs PyTorch."
-    if not runs_without(of):
+    if model not in BUNDLED and not has_graphs(of):
         return f"CLIP_MODEL={model} needs PyTorch."
     if device == "auto" and of.get("FULL") != "0" and has_gpu():
         return "This machine has a GPU, for which PyTorch is needed (FULL=0 does without)."

@@ -299,3 +299,44 @@ def test_what_apt_says_is_shown_where_it_fails(tmp_path: Path, is_root: bool) ->
     else:
         line = "sudo apt-get install -y --no-install-recommends some-server"
         assert said == [f"Tests need it: {line}", "no"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "installed"),
+    [
+        ({}, ["requirements-light.txt"]),
+        ({"CLIP_MODEL": "bundled"}, ["requirements-light.txt"]),
+        ({"TEXT_MODEL": "x"}, ["requirements-light.txt", "requirements.txt"]),
+        ({"FULL": "1"}, ["requirements.txt"]),
+    ],
+)
+def test_make_run_installs_pytorch_where_it_is_needed(
+    machine: Machine, settings: dict[str, str], installed: list[str]
+) -> None:
+    for name in ("install_to_run.sh", "needs_torch.py"):
+        shutil.copy(ROOT / "dev" / name, machine.folder / "dev" / name)
+    # What reads `.env` comes with the light set, which is not installed here.
+    (machine.folder / "there").mkdir()
+    (machine.folder / "there" / "dotenv.py").write_text("def dotenv_values(file): return {}\n")
+    machine.program("nvidia-smi", "exit 9")
+
+    done = subprocess.run(
+        ["dev/install_to_run.sh"],
+        cwd=machine.folder,
+        env={
+            **machine.environment,
+            "PYTHONPATH": str(machine.folder / "there"),
+            # A machine with a GPU would need PyTorch whatever the settings are.
+            "EMBEDDINGS_DEVICE": "cpu",
+            **settings,
+        },
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert [call.partition(" -r ")[2].split()[0] for call in machine.calls] == installed
+    needed = "TEXT_MODEL=x needs PyTorch." in done.stderr
+    assert needed is ("TEXT_MODEL" in settings)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import runpy
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mirada.config import BUNDLED_MODEL_DIR
 from testing.deployment import ROOT
 
 
@@ -53,10 +55,12 @@ def test_a_setting_that_needs_it_is_named(needs: dict[str, Any], setting: str) -
     assert needs["reason"]({name: value}) == f"{setting} needs PyTorch."
 
 
-def test_a_folder_of_graphs_needs_none(needs: dict[str, Any], tmp_path: Path) -> None:
-    assert needs["reason"]({"CLIP_MODEL": str(tmp_path)}) is not None
-    (tmp_path / "onnx.json").touch()
-    assert needs["reason"]({"CLIP_MODEL": str(tmp_path)}) is None
+def test_a_model_with_graphs_needs_none(needs: dict[str, Any], tmp_path: Path) -> None:
+    folder = {"CLIP_MODEL": str(BUNDLED_MODEL_DIR)}
+    assert needs["reason"](folder) is None
+    copied = tmp_path / "a model"
+    shutil.copytree(BUNDLED_MODEL_DIR, copied, ignore=shutil.ignore_patterns("onnx.json"))
+    assert needs["reason"]({"CLIP_MODEL": str(copied)}) == f"CLIP_MODEL={copied} needs PyTorch."
 
 
 def test_a_model_with_graphs_in_the_cache_needs_none(needs: dict[str, Any], tmp_path: Path) -> None:
@@ -70,6 +74,20 @@ def test_a_model_with_graphs_in_the_cache_needs_none(needs: dict[str, Any], tmp_
     folder.mkdir(parents=True)
     (folder / "onnx.json").touch()
     assert needs["reason"](named) is None
+
+
+def test_published_graphs_that_can_be_checked_need_none(
+    needs: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    named = {"CLIP_MODEL": "ViT-B-32", "CLIP_PRETRAINED": "openai"}
+    named["EMBEDDINGS_CACHE_DIR"] = str(tmp_path)
+    monkeypatch.setattr("mirada.adapters.encoders.probes.find_probe", lambda *model: None)
+    assert needs["reason"](named) == "CLIP_MODEL=ViT-B-32 needs PyTorch."
+    monkeypatch.setattr("mirada.adapters.encoders.probes.find_probe", lambda *model: object())
+    assert needs["reason"](named) is None
+    assert (
+        needs["reason"]({**named, "CLIP_PRETRAINED": "x"}) == "CLIP_MODEL=ViT-B-32 needs PyTorch."
+    )
 
 
 def test_a_gpu_needs_it_unless_somebody_says_no(needs: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from mirada.adapters.encoders.naming import NamedModel
 from mirada.db.model_switch_models import ModelSwitch, SwitchState
-from mirada.db.models import Embedding, Installation, Job, Role, Space, User
+from mirada.db.models import Content, Embedding, Image, Installation, Job, Role, Space, User
 from mirada.db.spaces import pinned_space_id
 from mirada.embedding.job import CREATE_EMBEDDINGS
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind, l2_normalise
@@ -137,6 +137,13 @@ class House:
         """Return the image space that this thread's work has."""
         with runtime.reading() as session:
             return pinned_space_id(session)
+
+    def pixels(self, image_id: int) -> Any:
+        """Return an image's picture as the models take it."""
+        with self.worker.reading() as session:
+            content = session.get_one(Content, session.get_one(Image, image_id).content_id)
+        path = self.worker.image_store.path(content.storage_key)
+        return self.worker.decoder.decode(path, min_side_px=2 * self.models["first"].input_side_px)
 
     def vectors(self, encoder: str) -> int:
         with self.worker.reading() as session:

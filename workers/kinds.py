@@ -11,7 +11,7 @@ from mirada.embedding import job as embedding
 from mirada.evaluation import job as evaluation
 from mirada.groups import job as groups
 from mirada.jobs.kinds import Kind
-from mirada.model_switch import building, discarding, flipping
+from mirada.model_switch import building, discarding, evening, flipping
 from mirada.search import calibrating, judging
 
 KINDS: dict[str, Kind] = {
@@ -30,6 +30,7 @@ KINDS: dict[str, Kind] = {
         building,
         flipping,
         discarding,
+        evening,
         calibrating,
         judging,
         evaluation,

@@ -13,6 +13,7 @@ from mirada.embedding.index_rebuild import queue_due_rebuilds
 from mirada.embedding.live_recall import queue_measurements
 from mirada.jobs import leases, sweep
 from mirada.kernel.errors import MiradaError
+from mirada.model_switch.evening import queue_due_evening
 from mirada.runtime import Runtime
 from mirada.search import kept
 from mirada.search.calibrating import queue_due_calibrations
@@ -118,6 +119,7 @@ class Sweeper(Loop):
         self._next_rebuild_check = time.monotonic() + REBUILD_CHECK_EVERY_S
         queue_due_rebuilds(self._runtime)
         queue_due_calibrations(self._runtime)
+        queue_due_evening(self._runtime)
 
     def _forget_query_pictures(self) -> None:
         with self._runtime.transaction() as session:

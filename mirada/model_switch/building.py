@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 from sqlalchemy.orm import Session
@@ -51,9 +52,15 @@ def switch_model(runtime: Runtime, attempt: Attempt) -> None:
         _build(runtime, attempt, switch)
     except (LeaseLost, Deferred):
         raise
+    except _Cancelled:
+        attempts.finish_alone(runtime, attempt)
     except MiradaError as error:
         note_error(runtime, switch_id, str(error))
         raise
+
+
+class _Cancelled(Exception):
+    """The change was given up while its space was being built."""
 
 
 def note_error(runtime: Runtime, switch_id: int, error: str | None) -> None:
@@ -67,14 +74,20 @@ def _build(runtime: Runtime, attempt: Attempt, switch: ModelSwitch) -> None:
     with runtime.reading() as session:
         views = views_of(runtime, session, session.get_one(ModelSwitch, switch.id))
     _set_step(runtime, switch.id, "embedding")
+
+    def check() -> None:
+        with runtime.reading() as session:
+            if session.get_one(ModelSwitch, switch.id).state != SwitchState.BUILDING:
+                raise _Cancelled
+
     with runtime.transaction() as session:
         filling.list_unkept(session, views.fillings[0])
-    fill_all(runtime, attempt, views)
+    fill_all(runtime, attempt, views, check)
     _set_step(runtime, switch.id, "following up")
     follow_up(runtime, attempt, views.now, views.other)
     _set_step(runtime, switch.id, "comparing")
     compared = comparing.compare(runtime, views.now, views.other, attempt.check_long, memory)
-    fill_all(runtime, attempt, views)
+    fill_all(runtime, attempt, views, check)
     _say_ready(runtime, attempt, switch.id, compared)
 
 
@@ -83,7 +96,9 @@ def _say_ready(
 ) -> None:
     job = None
     with runtime.transaction() as session:
-        switch = rows.locked_switch(session, switch_id, SwitchState.BUILDING)
+        switch = rows.locked_switch(session, switch_id)
+        if switch.state != SwitchState.BUILDING:
+            raise _Cancelled
         switch.state, switch.step, switch.error = SwitchState.READY, None, None
         switch.comparison = compared
         if switch.flips_by_itself:
@@ -96,7 +111,10 @@ def _say_ready(
 
 def _set_step(runtime: Runtime, switch_id: int, step: str) -> None:
     with runtime.transaction() as session:
-        rows.locked_switch(session, switch_id, SwitchState.BUILDING).step = step
+        switch = rows.locked_switch(session, switch_id)
+        if switch.state != SwitchState.BUILDING:
+            raise _Cancelled
+        switch.step = step
 
 
 def _load(runtime: Runtime, attempt: Attempt, switch: ModelSwitch) -> int | None:
@@ -110,7 +128,9 @@ def _load(runtime: Runtime, attempt: Attempt, switch: ModelSwitch) -> int | None
     attempt.check_long()
     changing.require_room(runtime, switch.from_space_id, encoder.space.dimension)
     with runtime.transaction() as session:
-        row = rows.locked_switch(session, switch.id, SwitchState.BUILDING)
+        row = rows.locked_switch(session, switch.id)
+        if row.state != SwitchState.BUILDING:
+            raise _Cancelled
         other = _noted(runtime, session, row, encoder.space)
     with model_view.working_in(runtime.view_of({SpaceKind.IMAGE: other.id})):
         runtime.take_encoder(encoder)
@@ -163,8 +183,13 @@ def views_of(runtime: Runtime, session: Session, switch: ModelSwitch) -> Views:
     return Views(runtime.view_of(in_use), runtime.view_of(other), fillings)
 
 
-def fill_all(runtime: Runtime, attempt: Attempt, views: Views) -> None:
-    """Embed what is missing in the other view, pictures first, and report it."""
+def fill_all(
+    runtime: Runtime, attempt: Attempt, views: Views, check: Callable[[], object] = lambda: None
+) -> None:
+    """Embed what is missing in the other view, pictures first, and report it.
+
+    `check` is called between batches; what it raises ends the work.
+    """
     with runtime.reading() as session:
         counts = [filling.count_lacking(session, each) for each in views.fillings]
     done, total = 0, sum(counts)
@@ -172,6 +197,7 @@ def fill_all(runtime: Runtime, attempt: Attempt, views: Views) -> None:
 
     def report(so_far: int, in_all: int) -> None:
         attempt.report(so_far, in_all)
+        check()
         if time.monotonic() - began > WORKS_ALONE_S:
             _give_way(runtime, attempt)
 

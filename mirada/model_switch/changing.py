@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 
 from mirada.db import spaces
 from mirada.db.model_switch_models import ModelSwitch, SwitchState
-from mirada.db.models import Embedding, Job
+from mirada.db.models import Embedding, Job, JobState
+from mirada.db.session import now_ms
 from mirada.embedding.interactive import require_embeddings
 from mirada.jobs import ledger
 from mirada.kernel.errors import Conflict, StorageFull
@@ -22,6 +23,7 @@ from mirada.runtime import Runtime
 BUILD = "switch_model"
 FLIP = "flip_model"
 DISCARD = "discard_space"
+EVEN = "even_spaces"
 NUMBER_BYTES = 4
 OVERHEAD = 1.5
 """What a table needs beside the vectors: keys, indexes, pages that are half full."""
@@ -182,6 +184,16 @@ def _queue(session: Session, switch: ModelSwitch, kind: str, asked: Asked) -> Jo
     switch.job_id = job.id
     session.flush()
     return job
+
+
+def is_being_built(session: Session, switch_id: int) -> bool:
+    """Return whether an attempt of the build, or of a flip, is under way."""
+    under_way = select(Job.id).where(
+        Job.same_work.in_([f"{BUILD}:{switch_id}", f"{FLIP}:{switch_id}"]),
+        Job.state == JobState.RUNNING,
+        Job.lease_until_ms > now_ms(),
+    )
+    return session.execute(under_way.limit(1)).first() is not None
 
 
 def queue_flip(session: Session, switch: ModelSwitch) -> Job:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from typing import Any
 
 from sqlalchemy import delete, select, update
@@ -28,6 +29,9 @@ from mirada.runtime import Runtime
 REMOVED_ROWS = 1_000
 """Rows of one transaction: its locks are held for milliseconds."""
 
+BUILDERS_STOP_WITHIN_S = 60.0
+LOOK_EVERY_S = 0.1
+
 
 def discard_space(runtime: Runtime, attempt: Attempt) -> None:
     """Remove the vectors of the space that is not in use, and end the change."""
@@ -41,6 +45,7 @@ def discard_space(runtime: Runtime, attempt: Attempt) -> None:
     if switch.state != SwitchState.DISCARDING:
         attempts.finish_alone(runtime, attempt)
         return
+    _wait_for_builders(runtime, attempt, switch_id)
     done = 0
     for space_id in doomed:
         for entity in (Embedding, TextEmbedding, LabelVector):
@@ -57,6 +62,17 @@ def discard_space(runtime: Runtime, attempt: Attempt) -> None:
             _remove_rest(session, space_id)
         _end(session, switch_id, in_use[SpaceKind.IMAGE])
         attempts.finish(session, attempt.job.id, attempt.token)
+
+
+def _wait_for_builders(runtime: Runtime, attempt: Attempt, switch_id: int) -> None:
+    """Wait until nobody embeds for this change any more: they look between two batches."""
+    until = time.monotonic() + BUILDERS_STOP_WITHIN_S
+    while time.monotonic() < until:
+        attempt.check_long()
+        with runtime.reading() as session:
+            if not changing.is_being_built(session, switch_id):
+                return
+        time.sleep(LOOK_EVERY_S)
 
 
 def _doomed(session: Session, switch: ModelSwitch, in_use: rows.Spaces) -> list[int]:

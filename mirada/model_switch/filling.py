@@ -5,7 +5,7 @@ What is there is left alone, so filling can be stopped anywhere and begun again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,13 @@ from mirada.db.texts import lock_texts
 from mirada.embedding.embed import is_stored
 from mirada.embedding.mirroring import store_beside
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, Vector, to_blob
-from mirada.kernel.errors import CorruptImage, ImageTooLarge, NotFound, UnsupportedImage
+from mirada.kernel.errors import (
+    CorruptImage,
+    ImageTooLarge,
+    InvalidInput,
+    NotFound,
+    UnsupportedImage,
+)
 from mirada.kernel.images import RgbImage
 from mirada.runtime import Runtime
 
@@ -154,19 +160,37 @@ def _fill_pictures(runtime: Runtime, filling: Filling, content_ids: Sequence[int
         tried = list(
             decoders.map(lambda content_id: _decoded(runtime, keys[content_id], side_px), keys)
         )
-    pixels, gaps = {}, {}
+    pixels: dict[int, RgbImage] = {}
+    gaps: dict[int, str] = {}
     for content_id, found in zip(keys, tried, strict=True):
         if isinstance(found, str):
             gaps[content_id] = found
         else:
             pixels[content_id] = found
-    vectors = runtime.encoder.encode_images(list(pixels.values()))
+    vectors = _encoded(runtime, pixels, gaps)
     with runtime.transaction() as session:
         # Ascending, as every transaction locks contents.
-        for content_id, vector in zip(pixels, vectors, strict=True):
+        for content_id, vector in vectors.items():
             store_beside(session, content_id, filling.to_id, filling.to, vector)
     for content_id, reason in gaps.items():
         _keep_gap(runtime, filling, content_id, keys[content_id], reason)
+
+
+def _encoded(
+    runtime: Runtime, pixels: Mapping[int, RgbImage], gaps: dict[int, str]
+) -> dict[int, Vector]:
+    """Return vectors by content; what the encoder refuses of a picture alone goes to the gaps."""
+    try:
+        vectors = runtime.encoder.encode_images(list(pixels.values()))
+        return dict(zip(pixels, vectors, strict=True))
+    except InvalidInput:
+        found = {}
+        for content_id, picture in pixels.items():
+            try:
+                found[content_id] = runtime.encoder.encode_images([picture])[0]
+            except InvalidInput as error:
+                gaps[content_id] = error.detail
+        return found
 
 
 def _decoded(runtime: Runtime, storage_key: str, side_px: int) -> RgbImage | str:

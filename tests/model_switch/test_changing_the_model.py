@@ -7,22 +7,26 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
-from sqlalchemy import inspect, select
+from sqlalchemy import func, inspect, select
 
 from mirada.config import VectorBackend
+from mirada.db.memory_models import TextEmbedding
 from mirada.db.model_switch_models import Outcome, SwitchState
-from mirada.db.models import Content, Image, Job
+from mirada.db.models import Content, Image, Job, Space
 from mirada.db.pgvector.tables import name_of
 from mirada.db.pgvector_models import PgvectorSpace
 from mirada.db.session import Database
 from mirada.db.spaces import pinned_space
 from mirada.embedding.job import CREATE_EMBEDDINGS
 from mirada.kernel.audience import Audience, Scope
+from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.errors import Conflict, EncoderUnavailable, InvalidInput, LeaseLost, StorageFull
 from mirada.model_switch import building, changing, filling, flipping
 from mirada.model_switch.changing import Asked
 from mirada.model_switch.comparing import TIMED
+from mirada.model_switch.evening import queue_due_evening
 from mirada.model_switch.following import ModelFollower
 from mirada.model_switch.reporting import missing_of
 from mirada.runtime import Runtime
@@ -331,6 +335,78 @@ def test_the_only_thread_of_a_worker_does_not_keep_new_pictures_waiting(
         session.get_one(Job, job_id).next_run_at_ms = 0
     assert run_job(house.worker, job_id)
     assert (house.switch().state, house.vectors("second")) == (SwitchState.READY, 2)
+
+
+def test_a_build_that_is_cancelled_stops_and_leaves_nothing(house: House) -> None:
+    for seed in range(20):
+        house.upload(seed)
+    changing.begin(house.worker, "second", None, Asked())
+    build_id = house.switch().job_id
+    assert build_id is not None
+    second = house.models["second"]
+    encode = second.encode_images
+
+    def cancels(images: Any) -> Any:
+        if house.switch().state == SwitchState.BUILDING:
+            changing.cancel(house.web, Asked())
+        return encode(images)
+
+    second.encode_images = cancels  # type: ignore[method-assign]
+    assert run_job(house.worker, build_id)
+    assert 0 < house.vectors("second") <= filling.AT_ONCE
+    house.work()
+    assert (house.switch().outcome, house.vectors("second")) == (Outcome.CANCELLED, 0)
+    with house.worker.reading() as session:
+        assert session.get_one(Job, build_id).state == "done"
+
+
+def test_a_picture_that_the_other_model_refuses_is_listed(house: House) -> None:
+    images = [house.upload(seed) for seed in range(3)]
+    second = house.models["second"]
+    encode = second.encode_images
+    refused = house.pixels(images[1])
+
+    def picky(pictures: Any) -> Any:
+        if any(np.array_equal(picture, refused) for picture in pictures):
+            raise InvalidInput("It shows what this model cannot take.")
+        return encode(pictures)
+
+    second.encode_images = picky  # type: ignore[method-assign]
+    changing.begin(house.worker, "second", None, Asked())
+    house.work(changing.BUILD)
+    assert house.vectors("second") == 2
+    with house.worker.reading() as session:
+        (missing,) = missing_of(session)
+    assert (missing.image_ids, missing.reason) == (
+        [images[1]],
+        "It shows what this model cannot take.",
+    )
+
+
+def test_texts_that_came_since_get_vectors_of_both_models(house: House) -> None:
+    house.upload(1, prompt="a cat")
+    house.build()
+    house.flip()
+    house.upload(2, prompt="a dog")
+
+    def texts() -> dict[str, int]:
+        with house.worker.reading() as session:
+            rows = (
+                select(Space.encoder, func.count())
+                .join(TextEmbedding, TextEmbedding.space_id == Space.id)
+                .where(Space.kind == SpaceKind.PROMPT)
+                .group_by(Space.encoder)
+            )
+            return dict(session.execute(rows).all())
+
+    assert texts() == {"first": 1, "second": 2}
+    queue_due_evening(house.worker)
+    house.work()
+    assert texts() == {"first": 2, "second": 2}
+    queue_due_evening(house.worker)
+    with house.worker.reading() as session:
+        due = select(Job.id).where(Job.kind == changing.EVEN, Job.state == "queued")
+        assert session.execute(due).first() is None
 
 
 def test_pgvector_searches_the_second_space_and_forgets_the_first(

@@ -1,8 +1,9 @@
 """Measures the install without PyTorch as a newcomer has it: disk, time until Ready, memory, first vector.
 
 `python -m benchmarks.light` copies this tree, types `make run` and `make demo` there, asks questions, and
-then runs a web server and a worker on Redis. It prints each figure beside its limit and ends with 1 where
-one is missed. `--cold` installs without the installer's cache, so everything is downloaded.
+then starts again on the same data, as a web server and a worker on Redis. MB are 2^20 bytes. It prints
+each figure beside its limit and ends with 1 where one is missed. `--cold` installs without the installer's
+cache, so everything is downloaded.
 """
 
 from __future__ import annotations
@@ -29,10 +30,12 @@ from testing.pictures import picture
 from testing.servers.redis import redis_server
 
 INSTALL_S = 900
+UPLOADS = 100
 LIMITS = {
     "disk of .venv, MB": 500.0,
     "first vector, s": 1.2,
     "web process, MB": 260.0,
+    "web process and worker in one, MB: Ready": 260.0,
     "with PyTorch mapped, processes": 0.0,
 }
 """The most that a figure may be; others are only shown."""
@@ -75,7 +78,7 @@ def main() -> int:
             first_look(figures, root, run)
         first_vector(figures, root, arguments.starts)
         with redis_server() as redis_url:
-            apart(figures, Path(data) / "apart", root, redis_url)
+            apart(figures, Path(data), root, redis_url)
     print(f"load average at the end: {os.getloadavg()[0]:.1f}")
     return 1 if figures.missed else 0
 
@@ -95,13 +98,13 @@ def first_look(figures: Figures, root: Path, run: Terminal) -> None:
     """Measure what a newcomer sees: one process that serves and works, over SQLite."""
     figures.show("make run on a fresh copy until Ready, s", run.wait_until_ready(INSTALL_S))
     figures.show("disk of .venv, MB", disk_mb(root / ".venv"))
-    show_memory(figures, "all in one, Ready", run.process.pid)
+    show_memory(figures, "Ready", run.process.pid, "web process and worker in one")
     began = time.monotonic()
     demo = typed(root, run.environment, "make demo")
     assert demo.returncode == 0, demo.stdout + demo.stderr
     figures.show("make demo, 300 stickers, s", time.monotonic() - began)
     ask(run.url)
-    show_memory(figures, "all in one, demo and 40 questions", run.process.pid)
+    show_memory(figures, "demo and 40 questions", run.process.pid, "web process and worker in one")
     run.press_ctrl_c()
 
 
@@ -124,15 +127,16 @@ def first_vector(figures: Figures, root: Path, starts: int) -> None:
 
 
 def apart(figures: Figures, data: Path, root: Path, redis_url: str) -> None:
-    """Measure a web process and a worker beside it."""
+    """Measure a web process and a worker beside it, on the data that are there."""
     settings = {"REDIS_URL": redis_url, "WEB_PROCESSES": "1"}
     with make_run(data, root, **settings) as web, worker_beside(root, web) as worker:
         figures.show("make run again until Ready, s", web.wait_until_ready())
-        demo = typed(root, web.environment, "make demo")
-        assert demo.returncode == 0, demo.stdout + demo.stderr
+        upload(web.url)
         ask(web.url)
-        show_memory(figures, "beside a worker, demo and 40 questions", web.process.pid)
-        show_memory(figures, "worker after the demo", worker.pid)
+        show_memory(
+            figures, f"beside a worker, {UPLOADS} uploads and 40 questions", web.process.pid
+        )
+        show_memory(figures, f"after {UPLOADS} pictures", worker.pid)
 
 
 @contextmanager
@@ -153,6 +157,23 @@ def worker_beside(root: Path, web: Terminal) -> Iterator[subprocess.Popen[bytes]
         worker.wait(60)
 
 
+def upload(url: str) -> None:
+    """Upload new pictures, and wait until every one can be found."""
+    with httpx2.Client(base_url=url, timeout=60, trust_env=False) as http:
+        for number in range(UPLOADS):
+            file = {"file": (f"{number}.png", picture(1000 + number))}
+            assert http.post("/api/v1/images", files=file).status_code == 201
+        wait_until(
+            lambda: (
+                not any(
+                    http.get(f"/api/v1/images?status={status}&limit=1").json()["results"]
+                    for status in ("PENDING", "PROCESSING")
+                )
+            ),
+            what="the uploads are READY",
+        )
+
+
 def ask(url: str) -> None:
     """Ask 40 questions by text and picture; every one has to be answered."""
     with httpx2.Client(base_url=url, timeout=60, trust_env=False) as http:
@@ -167,8 +188,8 @@ def ask(url: str) -> None:
             assert [reply.status_code for reply in replies] == [200] * 4, replies
 
 
-def show_memory(figures: Figures, when: str, group: int) -> None:
-    """Print the memory of the processes of a group, once it has come to rest."""
+def show_memory(figures: Figures, when: str, group: int, web: str = "web process") -> None:
+    """Print the memory of the processes of a group, once it has come to rest; `web` is a name."""
     seen: list[float] = []
 
     def is_at_rest() -> bool:
@@ -178,7 +199,7 @@ def show_memory(figures: Figures, when: str, group: int) -> None:
     wait_until(is_at_rest, what="memory at rest", every_s=1)
     running = processes(group)
     for each in running:
-        name = _name_of(each, running)
+        name = _name_of(each, running, web)
         if name:
             remark = f"{each.own_mb:.0f} its own share"
             figures.show(f"{name}, MB: {when}", each.resident_mb, remark)
@@ -186,13 +207,13 @@ def show_memory(figures: Figures, when: str, group: int) -> None:
     figures.show(f"with PyTorch mapped, processes: {when}", sum(each.has_torch for each in running))
 
 
-def _name_of(process: Taken, running: list[Taken]) -> str | None:
+def _name_of(process: Taken, running: list[Taken], web: str) -> str | None:
     if "image_decoder" in process.command:
         return "decoder process"
     if "gunicorn" in process.command:
         parent = next((each for each in running if each.pid == process.parent), None)
         is_child = parent is not None and "gunicorn" in parent.command
-        return "web process" if is_child else "gunicorn's first process"
+        return web if is_child else "gunicorn's first process"
     return "worker process" if "workers" in process.command else None
 
 

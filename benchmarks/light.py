@@ -1,7 +1,7 @@
 """Measures the install without PyTorch as a newcomer has it: disk, time until Ready, memory, first vector.
 
-`python -m benchmarks.light` copies this tree, types `make run` and `make demo` there, asks questions, and
-then starts again on the same data, as a web server and a worker on Redis. MB are 2^20 bytes. It prints
+`python -m benchmarks.light` copies this tree, types `make run` and `make demo` there, and asks questions. It
+starts again on the same data, as a web server and a worker on Redis. MB are 2^20 bytes. It prints
 each figure beside its limit and ends with 1 where one is missed. `--cold` installs without the installer's
 cache, so everything is downloaded.
 """

@@ -46,6 +46,17 @@ if ! fetched training/exam "$exam"; then
     npm install --prefix training/exam --ignore-scripts --no-audit --no-fund --no-save "$exam" >&2
     printf '%s\n' "$exam" >training/exam/.fetched
 fi
+# Cut-out photographs under the GPL-2, which only measure. Debian packages them; elsewhere that part of
+# the card is left out.
+stamps=training/exam/stamps
+if command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null && [ ! -d $stamps/usr ]; then
+    say "Fetching tuxpaint-stamps-default (160 MB; once) ..."
+    mkdir -p $stamps
+    if (cd $stamps && apt-get download tuxpaint-stamps-default >&2); then
+        dpkg-deb -x $stamps/tuxpaint-stamps-default_*.deb $stamps
+        rm $stamps/*.deb
+    fi
+fi
 exec 9>&-
 
 evaluate=("$python" -m training.evaluate)
@@ -57,13 +68,18 @@ trap 'rm -rf "$work"' EXIT
 # The photographs are not everybody's: without them that part of the card is left out.
 photos=()
 [ ! -d ../shared/photos ] || photos=(--photos ../shared/photos)
+exam=()
+[ ! -d $stamps/usr ] || exam=(--stamps $stamps/usr/share/tuxpaint/stamps)
 quality() {
     sed -n '/^## Measured quality/,/^## What it cannot do/{/^## What it cannot do/d;p}' "$1" |
-        if [ ${#photos[@]} -gt 0 ]; then cat; else sed '/^Altered photograph/,$d'; fi
+        if [ ${#exam[@]} -gt 0 ]; then cat; else
+            sed '/^### Photographs/,/^### Altered/{/^### Altered/!d}'
+        fi |
+        if [ ${#photos[@]} -gt 0 ]; then cat; else sed '/^### Altered photographs/,$d'; fi
 }
 card=models/stickers/README.md
 cp "$card" "$work/card.md"
-"${evaluate[@]}" --exam-packages training/exam/node_modules "${photos[@]}" \
+"${evaluate[@]}" --exam-packages training/exam/node_modules "${photos[@]}" "${exam[@]}" \
     --json "$work/figures.json" >/dev/null
 "$python" -m training.card "$work/figures.json" --card "$work/card.md" --command "make eval-encoder"
 quality "$card" >"$work/said"

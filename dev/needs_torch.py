@@ -19,7 +19,7 @@ from dotenv import dotenv_values
 
 ROOT = Path(__file__).resolve().parent.parent
 NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")
-BUNDLED = frozenset({"auto", "bundled", "mirada-stickers"})
+BUNDLED = frozenset({"auto", "bundled", "mirada-stickers", "mirada-stickers-photos"})
 """Values of CLIP_MODEL with which the light set serves."""
 
 

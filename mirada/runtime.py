@@ -615,7 +615,8 @@ class Runtime:
         model, pretrained = self.settings.clip_model, self.settings.clip_pretrained
         if pinned is not None and pinned.source is not None:
             # Since a change of the model the database says which one it is.
-            if model not in ("auto", pinned.source):
+            is_bundled = model == "bundled" and pinned.encoder in BUNDLED_NAMES
+            if model not in ("auto", pinned.source) and not is_bundled:
                 again = command_line("models switch NAME")
                 logger.warning(CHANGED_SINCE, model, pinned.source, again)
             model, pretrained = pinned.source, pinned.source_tag

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.engine import Dialect
 from sqlalchemy.util import LRUCache
 
+from mirada.adapters.encoders.model_choice import STICKERS
 from mirada.config import BUNDLED_MODEL_DIR, Settings
 from mirada.db.session import Database
 from mirada.ports import ImageDecoder
@@ -81,6 +82,6 @@ class SharingRuntime(Runtime):
     def load_model(
         self, model: str, pretrained: str | None, pinned: tuple[str, str] | None = None
     ) -> CalibratedEncoder:
-        if model == "bundled":
+        if model == "bundled" and (pinned is None or pinned[0] != STICKERS):
             return bundled_encoder()
         return super().load_model(model, pretrained, pinned)

@@ -399,10 +399,16 @@ def site(make_site: Callable[..., Site], site_settings: dict[str, Any]) -> Site:
 
 @pytest.fixture(scope="session")
 def bundled_encoder() -> Any:
-    """The bundled sticker encoder, loaded once."""
+    """The bundled encoder of a new database, for stickers and photographs, loaded once."""
     if not (BUNDLED_MODEL_DIR / "open_clip_config.json").exists():
         missing("The bundled encoder", f"{BUNDLED_MODEL_DIR.relative_to(PROJECT_ROOT)} is empty")
     return sharing.bundled_encoder()
+
+
+@pytest.fixture(scope="session")
+def sticker_encoder(bundled_encoder: Any) -> Any:
+    """The sticker model alone, which is a part of the bundled encoder, loaded once."""
+    return bundled_encoder.stickers
 
 
 @pytest.fixture(scope="session")

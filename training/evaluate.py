@@ -1,4 +1,4 @@
-"""Measures a model folder through OpenCLIP itself: meaning, robustness, photographs.
+"""Measures the bundled encoder as the product runs it: meaning, robustness, photographs.
 
 `make eval-encoder` runs it. Two styles are measured. Twemoji, the validation set, was held out of
 training and guided the choice of the recipe. OpenMoji, the test set, was used neither in training nor in
@@ -14,46 +14,36 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import open_clip
-import torch
 from PIL import Image, ImageFilter
 
+from mirada.adapters.encoders.engines import load_encoder
 from training.artwork import load_icons, match_icons, render, svg_of
 from training.concepts import LANGUAGES, Concept, load_concepts
+from training.photo_exam import figures as stamp_figures
+from training.photo_exam import load_stamps
 
 RENDER_PX = 160
 """About the size at which sticker packs deliver."""
 EXAM_STYLE = "openmoji"
+UNCHANGED = 1 - 1e-6
+"""Cosine above which a drawing has the sticker model's own vector."""
 Matrix = npt.NDArray[np.float32]
 
 
 class Model:
-    """A model folder as any user of OpenCLIP would load it."""
+    """A model folder on the product's CPU engine."""
 
     def __init__(self, folder: Path) -> None:
-        """Load both towers, the evaluation transform and the tokenizer."""
-        source = f"local-dir:{folder}"
-        self.model, _, self.transform = open_clip.create_model_and_transforms(source)
-        self.tokenizer = open_clip.get_tokenizer(source)
-        self.model.eval()
+        """Load both towers."""
+        self.encoder = load_encoder(str(folder), device="cpu")
 
-    @torch.inference_mode()
     def images(self, pictures: list[Image.Image]) -> Matrix:
         """Return (n, d) unit rows."""
-        rows = []
-        for at in range(0, len(pictures), 64):
-            batch = torch.stack([self.transform(p) for p in pictures[at : at + 64]])
-            rows.append(self.model.encode_image(batch, normalize=True))
-        return torch.cat(rows).numpy()
+        return self.encoder.encode_images([np.asarray(picture) for picture in pictures])
 
-    @torch.inference_mode()
     def texts(self, texts: list[str]) -> Matrix:
         """Return (n, d) unit rows."""
-        rows = [
-            self.model.encode_text(self.tokenizer(texts[at : at + 256]), normalize=True)
-            for at in range(0, len(texts), 256)
-        ]
-        return torch.cat(rows).numpy()
+        return self.encoder.encode_texts(texts)
 
 
 def on(background: tuple[int, int, int], rgba: Image.Image) -> Image.Image:
@@ -167,17 +157,23 @@ PHRASES = (
 def main() -> None:
     """Measure and print; with --json also write the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, default=Path("models/stickers"))
+    parser.add_argument("--model", type=Path, default=Path("models/stickers/photos"))
+    parser.add_argument(
+        "--stickers",
+        type=Path,
+        default=Path("models/stickers"),
+        help="the sticker model alone, for comparison",
+    )
     parser.add_argument("--packages", type=Path, default=Path("training/artwork/node_modules"))
     parser.add_argument("--styles", nargs="+", default=["twemoji"])
     parser.add_argument(
         "--exam-packages", type=Path, help="node_modules that hold OpenMoji, to be judged as well"
     )
     parser.add_argument("--photos", type=Path, help="folder of photographs, *.JPEG")
+    parser.add_argument("--stamps", type=Path, help="folder of Tux Paint's stamps, to be judged")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    torch.set_num_threads(2)
-    model = Model(arguments.model)
+    model, alone = Model(arguments.model), Model(arguments.stickers)
     concepts = load_concepts(arguments.packages)
     report: dict[str, object] = {}
     judged = [(arguments.packages, style) for style in arguments.styles]
@@ -185,8 +181,11 @@ def main() -> None:
         judged.append((arguments.exam_packages, EXAM_STYLE))
     for packages, style in judged:
         rows, pictures = drawings(packages, style, concepts)
-        vectors = model.images([on((255, 255, 255), p) for p in pictures])
+        flat = [on((255, 255, 255), picture) for picture in pictures]
+        vectors = model.images(flat)
+        unchanged = (vectors * alone.images(flat)).sum(axis=1) > UNCHANGED
         report[style] = {
+            "unchanged": float(unchanged.mean()),
             "drawings": len(rows),
             "concepts": len(concepts),
             "meaning": meaning(model, rows, vectors, concepts),
@@ -198,6 +197,13 @@ def main() -> None:
                 )
                 for phrase, wanted in PHRASES
             },
+        }
+    if arguments.stamps:
+        stamps = load_stamps(arguments.stamps)
+        report["stamps"] = {
+            "photographs": len(stamps),
+            "sticker model alone": stamp_figures(alone, stamps),
+            "both towers": stamp_figures(model, stamps),
         }
     if arguments.photos:
         report["photographs"] = photographs(model, arguments.photos)

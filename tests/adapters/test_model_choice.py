@@ -31,7 +31,8 @@ from mirada.kernel.errors import EncoderUnavailable, InvalidInput
 from testing.patience import Stopwatch
 from tests.adapters.hub import hub_serving
 
-BUNDLED = (str(BUNDLED_MODEL_DIR), None)
+BUNDLED = (str(BUNDLED_MODEL_DIR / "photos"), None)
+STICKERS_ALONE = (str(BUNDLED_MODEL_DIR), None)
 Reply = Callable[[socket.socket, threading.Event], None]
 
 
@@ -220,7 +221,7 @@ def test_the_decision_does_not_wait_for_pytorch(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert ran.stdout.splitlines() == ["('x', None)", "[]"]
+    assert ran.stdout.splitlines() == ["('x/photos', None)", "[]"]
 
 
 def test_what_is_written_down_of_the_production_model_is_what_openclip_says() -> None:
@@ -309,7 +310,8 @@ def test_in_a_container_the_image_is_built_again(
 def test_auto_keeps_what_the_database_was_filled_with(auto: Any) -> None:
     pinned = ("ViT-B-16", "openai")
     assert auto(pinned=pinned) == pinned
-    assert auto(pinned=("mirada-stickers", "sha256-000000000000")) == BUNDLED
+    assert auto(pinned=("mirada-stickers", "sha256-000000000000")) == STICKERS_ALONE
+    assert auto(pinned=("mirada-stickers-photos", "sha256-000000000000")) == BUNDLED
     with pytest.raises(InvalidInput, match="CLIP_MODEL"):
         auto(pinned=("ours", "sha256-000000000000"))
 
@@ -317,5 +319,20 @@ def test_auto_keeps_what_the_database_was_filled_with(auto: Any) -> None:
 def test_a_model_that_is_named_is_never_replaced() -> None:
     for named in (("ViT-L-14", "openai"), ("/some/folder", None)):
         assert choose_model(*named, bundled=BUNDLED_MODEL_DIR) == named
-    for word in ("bundled", "mirada-stickers"):
+    for word in ("bundled", "mirada-stickers-photos"):
         assert choose_model(word, None, bundled=BUNDLED_MODEL_DIR) == BUNDLED
+    assert choose_model("mirada-stickers", None, bundled=BUNDLED_MODEL_DIR) == STICKERS_ALONE
+
+
+def test_the_bundled_model_stays_the_one_that_a_database_was_filled_with() -> None:
+    def chosen(model: str, pinned: str) -> tuple[str, str | None]:
+        tag = "sha256-000000000000"
+        return choose_model(model, None, bundled=BUNDLED_MODEL_DIR, pinned=(pinned, tag))
+
+    assert chosen("bundled", "mirada-stickers") == STICKERS_ALONE
+    assert chosen("bundled", "mirada-stickers-photos") == BUNDLED
+    # Whoever names one of the two means it, whatever is pinned: so a switch can name its target.
+    assert chosen("mirada-stickers-photos", "mirada-stickers") == BUNDLED
+    assert chosen("mirada-stickers", "mirada-stickers-photos") == STICKERS_ALONE
+    # The database of another model refuses either; see `spaces.pin_space`.
+    assert chosen("bundled", "ViT-B-32") == BUNDLED

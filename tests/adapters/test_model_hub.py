@@ -177,15 +177,15 @@ def elsewhere(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[El
 
 
 def test_weights_are_downloaded_with_a_progress_bar_and_then_read_from_the_cache(
-    bundled_encoder: Any, hub: Hub, elsewhere: Elsewhere, tmp_path: Path
+    sticker_encoder: Any, hub: Hub, elsewhere: Elsewhere, tmp_path: Path
 ) -> None:
     assert "not in the cache" in elsewhere.load("Stickers", tmp_path, allow_download=False)["error"]
 
     first = elsewhere.load("Stickers", tmp_path)
 
-    expected = bundled_encoder.encode_texts(["a cat"])[0]
+    expected = sticker_encoder.encode_texts(["a cat"])[0]
     np.testing.assert_allclose(first["vector"], expected, atol=1e-5)
-    preprocessing = bundled_encoder.space.preprocessing
+    preprocessing = sticker_encoder.space.preprocessing
     assert first["space"] == f"image:Stickers:v1:{preprocessing}"
     asked = "/mirada/stickers/resolve/main/open_clip_model.safetensors"
     assert f"GET /cdn{asked}" in hub.requests

@@ -71,27 +71,27 @@ def test_the_bundled_model_is_run_without_pytorch() -> None:
 
 
 def test_its_vectors_are_pytorchs_on_every_sticker_of_the_demo_and_its_names(
-    bundled_encoder: Any, torch_encoder: Any
+    sticker_encoder: Any, torch_encoder: Any
 ) -> None:
     sample = demo_sample(PROJECT_ROOT / "demo", 300)
-    agreement = compare(torch_encoder, bundled_encoder, sample)
+    agreement = compare(torch_encoder, sticker_encoder, sample)
     assert agreement.least_cosine >= 0.99999
     assert agreement.same_top == 1
-    assert bundled_encoder.space == torch_encoder.space
-    assert bundled_encoder.logit_scale == torch_encoder.logit_scale
-    assert bundled_encoder.logit_bias == torch_encoder.logit_bias
-    assert bundled_encoder.input_side_px == torch_encoder.input_side_px
+    assert sticker_encoder.space == torch_encoder.space
+    assert sticker_encoder.logit_scale == torch_encoder.logit_scale
+    assert sticker_encoder.logit_bias == torch_encoder.logit_bias
+    assert sticker_encoder.input_side_px == torch_encoder.input_side_px
 
 
 @pytest.mark.photos
 def test_its_vectors_are_pytorchs_on_photographs(
-    bundled_encoder: Any, torch_encoder: Any, photos: list[Path]
+    sticker_encoder: Any, torch_encoder: Any, photos: list[Path]
 ) -> None:
     pictures = [np.asarray(Image.open(path).convert("RGB")) for path in photos[:80]]
     texts = [path.stem.partition("_")[2].replace("_", " ") for path in photos[:80]]
     agreement = compare(
         torch_encoder,
-        bundled_encoder,
+        sticker_encoder,
         demo_sample(PROJECT_ROOT / "demo", 0)._replace(pictures=pictures, texts=texts),
     )
     assert agreement.least_cosine >= 0.99999
@@ -108,19 +108,19 @@ def test_its_weights_are_there_once_and_as_they_always_were() -> None:
     assert sizes["image.onnx"] + sizes["text.onnx"] < 300_000
 
 
-def test_a_text_has_one_vector_whatever_it_is_asked_with(bundled_encoder: Any) -> None:
+def test_a_text_has_one_vector_whatever_it_is_asked_with(sticker_encoder: Any) -> None:
     texts = ["", "a cat", "um gato preto a dormir " * 9, "猫", "red", "a cat"]
-    together = bundled_encoder.encode_texts(texts)
-    alone = np.concatenate([bundled_encoder.encode_texts([text]) for text in texts])
+    together = sticker_encoder.encode_texts(texts)
+    alone = np.concatenate([sticker_encoder.encode_texts([text]) for text in texts])
     np.testing.assert_allclose(together, alone, atol=1e-6)
     np.testing.assert_allclose(together[1], together[5], atol=1e-6)
 
 
-def test_threads_do_not_spin_and_a_query_has_one(bundled_encoder: Any) -> None:
-    for graph in (bundled_encoder._text, bundled_encoder._image):
+def test_threads_do_not_spin_and_a_query_has_one(sticker_encoder: Any) -> None:
+    for graph in (sticker_encoder._text, sticker_encoder._image):
         options = graph._session.get_session_options()
         assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
-    assert bundled_encoder._text._session.get_session_options().intra_op_num_threads == 1
+    assert sticker_encoder._text._session.get_session_options().intra_op_num_threads == 1
 
 
 def test_pictures_are_computed_with_the_processs_share_of_the_cores(
@@ -318,11 +318,11 @@ def test_an_export_that_cannot_be_trusted_is_refused_in_one_sentence(
 
 
 def test_auto_computes_with_pytorch_where_an_export_cannot_be_trusted(
-    folder: Path, bundled_encoder: Any, caplog: pytest.LogCaptureFixture
+    folder: Path, sticker_encoder: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     cut_off(folder)
     encoder = load_encoder(str(folder), device="cpu")
-    assert encoder.space == bundled_encoder.space
+    assert encoder.space == sticker_encoder.space
     assert type(encoder).__name__ == "OpenClipEncoder"
     assert "cut off" in caplog.text
     assert "PyTorch is used instead" in caplog.text

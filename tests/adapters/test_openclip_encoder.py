@@ -55,9 +55,9 @@ def torch_encoder() -> Any:
 
 
 @pytest.fixture(params=["onnx", "torch"])
-def either_encoder(request: pytest.FixtureRequest, bundled_encoder: Any) -> Any:
+def either_encoder(request: pytest.FixtureRequest, sticker_encoder: Any) -> Any:
     """The bundled model on each engine."""
-    return bundled_encoder if request.param == "onnx" else request.getfixturevalue("torch_encoder")
+    return sticker_encoder if request.param == "onnx" else request.getfixturevalue("torch_encoder")
 
 
 # Vectors.
@@ -108,7 +108,7 @@ def test_a_picture_has_one_vector_alone_in_a_batch_and_again(either_encoder: Any
 
 @pytest.mark.parametrize("engine", ["onnx", "torch"])
 def test_another_process_with_one_thread_gives_the_same_vectors(
-    bundled_encoder: Any, engine: str
+    sticker_encoder: Any, engine: str
 ) -> None:
     code = (
         "import json, sys\n"
@@ -129,11 +129,11 @@ def test_another_process_with_one_thread_gives_the_same_vectors(
     )
     assert ran.returncode == 0, ran.stderr
     name, images, texts = json.loads(ran.stdout)
-    assert name == bundled_encoder.space.name
-    here = bundled_encoder.encode_images([drawn(seed) for seed in range(3)])
+    assert name == sticker_encoder.space.name
+    here = sticker_encoder.encode_images([drawn(seed) for seed in range(3)])
     assert cosines(here, np.array(images)).min() >= 0.9999
     assert (
-        cosines(bundled_encoder.encode_texts(["a cat", "um gato"]), np.array(texts)).min() >= 0.9999
+        cosines(sticker_encoder.encode_texts(["a cat", "um gato"]), np.array(texts)).min() >= 0.9999
     )
 
 

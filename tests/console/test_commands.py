@@ -223,7 +223,7 @@ def test_models_check_embeds_for_real_and_fails_when_it_cannot(
     report = json.loads(make_command(make_runtime())("models", "check"))
     assert list(report) == ["enabled", "device", "text_model", "image_model", "errors"]
     assert report["text_model"] == report["image_model"]
-    assert report["image_model"].startswith("image:mirada-stickers:sha256-")
+    assert report["image_model"].startswith("image:mirada-stickers-photos:sha256-")
     assert (report["enabled"], report["device"], report["errors"]) == (True, "cpu", [])
 
     broken = tmp_path / "broken"

@@ -29,6 +29,7 @@ def needs(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         {"CLIP_MODEL": "auto"},
         {"CLIP_MODEL": "bundled"},
         {"CLIP_MODEL": "mirada-stickers"},
+        {"CLIP_MODEL": "mirada-stickers-photos"},
         {"EMBEDDINGS_DEVICE": "cpu", "ENCODER_ENGINE": "onnx"},
         {"EMBEDDINGS_ENABLED": "false", "CLIP_MODEL": "ViT-B-32", "TEXT_MODEL": "x"},
     ],

@@ -8,8 +8,8 @@ import sys
 from ctypes.util import find_library
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from mirada.adapters.encoders.cores import own_threads
 from mirada.adapters.encoders.export_places import (
     INT8,
     cached_digest,
@@ -20,6 +20,7 @@ from mirada.adapters.encoders.export_places import (
 from mirada.adapters.encoders.exports import Export, ExportRefused, remedy
 from mirada.adapters.encoders.hub import HUB_WAIT_S, hub_reachable
 from mirada.adapters.encoders.model_choice import choose_model
+from mirada.adapters.encoders.photographs import PhotoFolder, PictureEncoder, on_onnx
 from mirada.adapters.encoders.probes import find_probe, keep_probe
 from mirada.adapters.encoders.published import PUBLISHED, published_in_cache, take_published
 from mirada.adapters.encoders.pytorch import packages_missing
@@ -27,9 +28,6 @@ from mirada.adapters.encoders.weights import model_folder
 from mirada.kernel.commands import command_line
 from mirada.kernel.errors import EncoderUnavailable
 from mirada.ports import CalibratedEncoder
-
-if TYPE_CHECKING:
-    from mirada.adapters.encoders.openclip import OpenClipEncoder
 
 logger = logging.getLogger(__name__)
 
@@ -163,6 +161,9 @@ def _from_export(
 ) -> CalibratedEncoder | None:
     """Return the encoder of a model's export; None where PyTorch is to be used instead."""
     try:
+        tower = _photo_folder(model)
+        if tower is not None:
+            return _with_photos(tower, is_on_onnx=True)
         export = find_export(model, pretrained, cache_dir)
         if export is None:
             export = _published(model, pretrained, cache_dir, allow_download)
@@ -214,15 +215,42 @@ def _published(
 
 def _on_torch(
     model: str, pretrained: str | None, device: str, cache_dir: Path | None, allow_download: bool
-) -> OpenClipEncoder:
+) -> CalibratedEncoder:
     from mirada.adapters.encoders.openclip import OpenClipEncoder
 
+    tower = _photo_folder(model)
+    if tower is not None:
+        return _with_photos(tower, is_on_onnx=False, device=device)
     encoder = OpenClipEncoder.load(
         model, pretrained, device=device, cache_dir=cache_dir, allow_download=allow_download
     )
     if (encoder.space.encoder, encoder.space.pretrained) in PUBLISHED:
         keep_probe(encoder, cache_dir)
     return encoder
+
+
+def _photo_folder(model: str) -> PhotoFolder | None:
+    """Return the tower for photographs in a model folder; None where there is none."""
+    folder = model_folder(model)
+    return None if folder is None else PhotoFolder.read(folder)
+
+
+def _with_photos(tower: PhotoFolder, *, is_on_onnx: bool, device: str = "cpu") -> CalibratedEncoder:
+    """Return the sticker model and the tower for photographs as one encoder, both on one engine."""
+    stickers = str(tower.sticker_folder)
+    if is_on_onnx:
+        export = find_export(stickers, None, None)
+        if export is None:
+            raise ExportRefused(f"{stickers} has no ONNX graphs. {remedy()}")
+        from mirada.adapters.encoders.onnx_encoder import OnnxEncoder
+
+        photos = on_onnx(tower, own_threads())
+        return PictureEncoder(tower, OnnxEncoder.load(export), photos, "cpu")
+    from mirada.adapters.encoders.openclip import OpenClipEncoder
+    from mirada.adapters.encoders.photo_tower import on_torch
+
+    loaded = OpenClipEncoder.load(stickers, device=device)
+    return PictureEncoder(tower, loaded, on_torch(tower, loaded.device), loaded.device)
 
 
 def _label(model: str, pretrained: str | None) -> str:

@@ -24,10 +24,28 @@ PRODUCTION_FILES = (
     HubFile("xlm-roberta-base", TOKENIZER_FILES),
 )
 """The result of `weights.hub_files` for PRODUCTION_MODEL, written here because that imports OpenCLIP."""
-BUNDLED_NAMES = frozenset({"bundled", "mirada-stickers"})
-"""Values of CLIP_MODEL that mean the model that ships with the project."""
+STICKERS, STICKERS_AND_PHOTOS = "mirada-stickers", "mirada-stickers-photos"
+"""The encoders that ship with the project, by their names in a space. The second has the first within it."""
+BUNDLED_NAMES = frozenset({"bundled", STICKERS, STICKERS_AND_PHOTOS})
+"""Values of CLIP_MODEL that mean a model that ships with the project."""
 AUTO_DECISION_S = 4.0
 """Seconds that `auto` may take to choose the bundled model (CONTRACT: under 5 s)."""
+
+
+def bundled_folder(name: str, bundled: Path, pinned: tuple[str, str] | None = None) -> Path:
+    """Return the folder of an encoder that ships with the project.
+
+    "bundled" is the one for stickers and photographs, but in a database that was filled with the
+    sticker model alone it stays that one: its vectors are not the other's.
+
+    Args:
+        name: one of BUNDLED_NAMES.
+        bundled: the folder of the sticker model.
+        pinned: (encoder, pretrained) of the database's embedding space, None when it has none.
+    """
+    if name == "bundled":
+        name = STICKERS if pinned and pinned[0] == STICKERS else STICKERS_AND_PHOTOS
+    return bundled if name == STICKERS else bundled / "photos"
 
 
 def choose_model(
@@ -58,7 +76,7 @@ def choose_model(
     """
     give_up_at = time.monotonic() + decide_within_s
     if model in BUNDLED_NAMES:
-        return str(bundled), None
+        return str(bundled_folder(model, bundled, pinned)), None
     if model != "auto":
         return model, pretrained
     if pinned is not None:
@@ -66,7 +84,7 @@ def choose_model(
         if not tag.startswith("sha256-"):
             return encoder, tag
         if encoder in BUNDLED_NAMES:
-            return str(bundled), None
+            return str(bundled_folder(encoder, bundled)), None
         raise InvalidInput(
             f"This database was filled with the local model {encoder} ({tag}). Set CLIP_MODEL to "
             "its folder; 'auto' cannot know where it is."
@@ -75,13 +93,13 @@ def choose_model(
     if reason is None:
         return PRODUCTION_MODEL
     logger.warning(
-        "Encoder: the BUNDLED sticker model. The production model (%s/%s) %s. The bundled model "
-        "knows stickers and emoji; it does not understand photographs. To use another, set "
-        "CLIP_MODEL (docs/models.md).",
+        "Encoder: the BUNDLED model. The production model (%s/%s) %s. The bundled model knows "
+        "stickers, emoji and about a thousand kinds of thing in photographs; no people, places or "
+        "actions. To use another, set CLIP_MODEL (docs/models.md).",
         *PRODUCTION_MODEL,
         reason,
     )
-    return str(bundled), None
+    return str(bundled_folder("bundled", bundled)), None
 
 
 def production_is_available(cache_dir: Path | None) -> bool:

@@ -20,6 +20,7 @@ from mirada.adapters.encoders.int8 import make_int8
 from mirada.adapters.encoders.onnx_encoder import OnnxEncoder
 from mirada.adapters.encoders.openclip import OpenClipEncoder
 from mirada.adapters.encoders.weights import (
+    PHOTOS_MANIFEST,
     model_folder,
     pretrained_entry,
     weights_file,
@@ -61,6 +62,12 @@ def export_model(
         EncoderUnavailable: the weights or PyTorch are missing, the model cannot be exported, its graphs
             give other vectors, or there is no room for them.
     """
+    folder = model_folder(model)
+    if folder is not None and (folder / PHOTOS_MANIFEST).exists():
+        raise EncoderUnavailable(
+            f"{folder} ships with its graphs, and those of the sticker model lie in {folder.parent}: "
+            "there is nothing to make."
+        )
     require_packages()
     sample = demo_sample(demo)
     encoder = OpenClipEncoder.load(model, pretrained, device="cpu", cache_dir=cache_dir)

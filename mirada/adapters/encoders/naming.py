@@ -7,7 +7,11 @@ from pathlib import Path
 
 from mirada.adapters.encoders.export_places import export_folder, space_names
 from mirada.adapters.encoders.exports import Export
-from mirada.adapters.encoders.model_choice import BUNDLED_NAMES, PRODUCTION_MODEL
+from mirada.adapters.encoders.model_choice import (
+    BUNDLED_NAMES,
+    PRODUCTION_MODEL,
+    bundled_folder,
+)
 from mirada.adapters.encoders.weights import (
     digest_of,
     folder_name,
@@ -56,7 +60,10 @@ def named_model(
         name, tag = PRODUCTION_MODEL
     try:
         if name in BUNDLED_NAMES:
-            return NamedModel("bundled", None, folder_name(bundled), digest_of(weights_in(bundled)))
+            own = bundled_folder(name, bundled)
+            # Not "bundled": what that means depends on the database.
+            encoder = folder_name(own)
+            return NamedModel(encoder, None, encoder, digest_of(weights_in(own)))
         folder = model_folder(name)
         if folder is not None:
             source = str(folder.resolve())

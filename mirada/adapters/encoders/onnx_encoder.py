@@ -139,7 +139,7 @@ class _Graph:
         """Load a graph whose input has `rank` axes; raises ExportRefused."""
         self._lock = threading.Lock()
         try:
-            self._session = _session(str(export.folder / name), threads)
+            self._session = open_session(str(export.folder / name), threads)
             (taken,) = self._session.get_inputs()
             rows = taken.shape[0] if len(taken.shape) == rank else 0
             if len(self._session.get_outputs()) != 1 or (isinstance(rows, int) and rows != 1):
@@ -171,7 +171,8 @@ class _Graph:
             raise EncoderUnavailable(f"The encoder failed on cpu: {_first_line(error)}") from error
 
 
-def _session(path: str, threads: int) -> onnxruntime.InferenceSession:
+def open_session(path: str, threads: int) -> onnxruntime.InferenceSession:
+    """Return a graph loaded on the CPU; raises any exception of the runtime."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

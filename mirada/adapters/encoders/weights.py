@@ -25,6 +25,8 @@ WEIGHTS_NAMES = (
 )
 """Names of a folder's weights in OpenCLIP's order of preference; then come others, safetensors first."""
 WEIGHTS_SUFFIXES = (".safetensors", ".bin", ".pth")
+PHOTOS_MANIFEST, PHOTO_WEIGHTS = "photos.json", "photo_tower.safetensors"
+"""In a folder that holds a tower for photographs beside the sticker model of the folder above."""
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 """Names of transformers' tokenizer files, the preferred one first."""
 
@@ -74,9 +76,15 @@ def _configuration_in(folder: Path) -> dict[str, Any]:
 def weights_in(folder: Path) -> Path:
     """Return the weights file of a model folder, in OpenCLIP's order of preference.
 
+    A folder with a tower for photographs is named by that tower's weights.
+
     Raises:
         EncoderUnavailable: the configuration or the weights are missing or cannot be read.
     """
+    if (folder / PHOTOS_MANIFEST).exists():
+        if (folder / PHOTO_WEIGHTS).is_file():
+            return folder / PHOTO_WEIGHTS
+        raise EncoderUnavailable(f"{folder} holds no {PHOTO_WEIGHTS}. Fetch the folder again.")
     _configuration_in(folder)
     candidates = sorted(path for path in folder.iterdir() if path.suffix in WEIGHTS_SUFFIXES)
     preferred = [folder / name for name in WEIGHTS_NAMES if folder / name in candidates]
@@ -98,7 +106,10 @@ def digest_of(weights: Path) -> str:
 
 def folder_name(folder: Path) -> str:
     """Return the name of a model folder: "name" in its configuration, else the folder's own."""
-    name = _configuration_in(folder).get("name")
+    if (folder / PHOTOS_MANIFEST).exists():
+        name = json.loads((folder / PHOTOS_MANIFEST).read_text(encoding="utf-8")).get("name")
+    else:
+        name = _configuration_in(folder).get("name")
     return name if isinstance(name, str) and name else folder.resolve().name
 
 

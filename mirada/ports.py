@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -107,6 +107,17 @@ class ImageDecoder(Protocol):
         raises the errors of `inspect`.
         """
 
+    def decode_and_shrink(
+        self, path: Path, min_side_px: int, max_side_px: int
+    ) -> tuple[RgbImage, bytes]:
+        """Return what `decode` and `thumbnail` do, from one decoding; b"" where no thumbnail can be made.
+
+        It raises the errors of `inspect`.
+        """
+
+    def thumbnails(self, path: Path, sides_px: Sequence[int]) -> list[bytes]:
+        """Return what `thumbnail` does for several sides, from one decoding."""
+
     def thumbnail(self, path: Path, max_side_px: int) -> bytes:
         """Return a WebP of the frame that `decode` returns, at most `max_side_px` on its longer side.
 
@@ -168,6 +179,22 @@ class ImageStore(Protocol):
 
     def probe(self) -> None:
         """Check that the store takes files. Raises StorageFull or Unavailable."""
+
+
+class Copies(Protocol):
+    """A cache of copies of originals, by the original's key and a tail; see `kernel.copies`."""
+
+    def read(self, storage_key: str, tail: str) -> bytes | None:
+        """Return a copy; None where it is not kept or cannot be read."""
+
+    def has(self, storage_key: str, tail: str) -> bool:
+        """Return whether a copy is kept, without reading it."""
+
+    def write(self, storage_key: str, tail: str, content: bytes) -> bool:
+        """Keep a copy, and return whether that could be done."""
+
+    def drop(self, storage_key: str, tails: Iterable[str]) -> None:
+        """Remove copies; harmless where there are none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from mirada.adapters.encoders.naming import NamedModel, named_model
 from mirada.adapters.encoders.query_cache import QueryCache, QueryEncoder
 from mirada.adapters.encoders.sentence_encoder import SentenceEncoder
 from mirada.adapters.image_decoder.sandbox import SandboxedDecoder
+from mirada.adapters.image_store.copies import LocalCopies
 from mirada.adapters.image_store.local import LocalImageStore
 from mirada.adapters.vector_index.sampled import SampledIndex
 from mirada.config import BUNDLED_MODEL_DIR, PROJECT_ROOT, Settings, VectorBackend
@@ -49,6 +50,7 @@ from mirada.kernel.model_view import ModelView
 from mirada.kernel.ways import Trust
 from mirada.ports import (
     CalibratedEncoder,
+    Copies,
     Doorbell,
     Grouping,
     ImageDecoder,
@@ -217,6 +219,13 @@ class Runtime:
     def image_store(self) -> ImageStore:
         """The store of originals."""
         return self.remembered("image_store", lambda: LocalImageStore(self.settings.image_dir))
+
+    @property
+    def copies(self) -> Copies:
+        """The cache of copies of originals."""
+        return self.remembered(
+            "copies", lambda: LocalCopies(self.settings.data_dir / "derivatives")
+        )
 
     @property
     def decoder(self) -> ImageDecoder:

@@ -12,12 +12,14 @@ from mirada.evaluation import job as evaluation
 from mirada.groups import job as groups
 from mirada.jobs.kinds import Kind
 from mirada.model_switch import building, discarding, evening, flipping
+from mirada.pictures import thumbnails
 from mirada.search import calibrating, judging
 
 KINDS: dict[str, Kind] = {
     module.KIND.name: module.KIND
     for module in (
         embedding,
+        thumbnails,
         backfill,
         index_rebuild,
         live_recall,

@@ -14,6 +14,7 @@ from mirada.embedding.live_recall import queue_measurements
 from mirada.jobs import leases, sweep
 from mirada.kernel.errors import MiradaError
 from mirada.model_switch.evening import queue_due_evening
+from mirada.pictures.thumbnails import queue_backlog
 from mirada.runtime import Runtime
 from mirada.search import kept
 from mirada.search.calibrating import queue_due_calibrations
@@ -79,6 +80,7 @@ class Sweeper(Loop):
             self._queue_rebuild_if_due()
             self._forget_query_pictures()
             queue_measurements(self._runtime)
+            queue_backlog(self._runtime)
             self._keep_house()
         return rung
 

@@ -200,13 +200,15 @@ class Content(Numbered, Dated, Base):
     An empty `storage_key` means that the bytes are not stored: the picture was classified and not
     uploaded. `palette` has the form of `embedding.palette`. `nsfw_score` is what
     `search.judging` made of it by the vector in `judged_space_id`; it counts for images that were there at
-    `judged_at`, while that space is in use.
+    `judged_at`, while that space is in use. `thumbnails_edition` is that of `kernel.copies` in which all
+    thumbnails were made, a moving copy too; 0 for none.
     """
 
     __tablename__ = f"{PREFIX}contents"
     __table_args__ = (
         Index(None, "is_animated"),
         Index(None, "nsfw_score"),
+        Index(None, "thumbnails_edition"),
         {"sqlite_autoincrement": True},
     )
 
@@ -221,6 +223,7 @@ class Content(Numbered, Dated, Base):
     nsfw_score: Mapped[float | None] = mapped_column(Double)
     judged_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     judged_space_id: Mapped[int | None] = mapped_column(BigInteger)
+    thumbnails_edition: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
 
     images: Mapped[list[Image]] = relationship(back_populates="content")
 

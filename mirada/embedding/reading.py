@@ -1,8 +1,9 @@
-"""Read a stored picture as the encoder takes it."""
+"""Read a stored picture as the encoder takes it, and keep its first thumbnail from the same decoding."""
 
 from __future__ import annotations
 
 from mirada.embedding import embed, mirroring
+from mirada.kernel.copies import THUMBNAIL_SIDE_PX, tail_of
 from mirada.kernel.errors import NotFound, Unavailable
 from mirada.kernel.images import RgbImage
 from mirada.runtime import Runtime
@@ -11,13 +12,25 @@ from mirada.runtime import Runtime
 def pixels(runtime: Runtime, content_id: int, storage_key: str) -> RgbImage | None:
     """Return a stored picture as the encoder takes it; None when it was deleted meanwhile.
 
+    Its smallest thumbnail is kept, unless it is there; where that cannot be done it is made later.
+
     Raises:
         Unavailable: its file is not there, or no decoder can be had.
         UnsupportedImage, CorruptImage, ImageTooLarge: it does not decode.
     """
     try:
         path = runtime.image_store.path(storage_key)
-        return runtime.decoder.decode(path, min_side_px=2 * mirroring.input_side_px(runtime))
+        side_px = 2 * mirroring.input_side_px(runtime)
+        tail = tail_of(THUMBNAIL_SIDE_PX)
+        if runtime.copies.has(storage_key, tail):
+            return runtime.decoder.decode(path, side_px)
+        seen, webp = runtime.decoder.decode_and_shrink(path, side_px, THUMBNAIL_SIDE_PX)
+        if webp:
+            runtime.copies.write(storage_key, tail, webp)
+            if not path.is_file():
+                # Deleted meanwhile, so whoever deletes its copies may have been here already.
+                runtime.copies.drop(storage_key, [tail])
+        return seen
     except NotFound as error:
         with runtime.reading() as session:
             if not embed.is_stored(session, content_id, storage_key):

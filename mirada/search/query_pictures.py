@@ -19,10 +19,10 @@ from mirada.db.models import User, utc_now
 from mirada.db.query_models import QueryPicture
 from mirada.db.session import count_changed
 from mirada.db.stored_vectors import intact
+from mirada.kernel.copies import THUMBNAIL_SIDE_PX
 from mirada.kernel.embeddings import EmbeddingSpace, Vector, to_blob
 from mirada.kernel.errors import Conflict, NotFound
 from mirada.kernel.ids import in_range
-from mirada.pictures.derivatives import THUMBNAIL_SIDE_PX
 from mirada.runtime import Runtime
 from mirada.search import queries
 from mirada.search.queries import Query, QueryKind

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import io
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from PIL import Image
+from sqlalchemy import select
 
 from mirada.adapters.image_decoder import animation, stealth
-from mirada.pictures import derivatives
+from mirada.db.models import Content
+from mirada.jobs import sweep
+from mirada.kernel.copies import MOVING
+from mirada.pictures import thumbnails
+from mirada.pictures.thumbnails import MAKE_THUMBNAILS
+from mirada.runtime import Runtime, SilentDoorbell
 from testing import heic
 from testing.gallery import Gallery, as_upload, assert_problem
 from testing.patience import wait_until
 from testing.pictures import picture, pixels
+from workers.runner import run_job
 
 KeyOf = Callable[[str], dict[str, str]]
 SECRET = "the-harbour-at-noon"
@@ -179,44 +185,47 @@ def test_a_broken_frame_leaves_a_still_picture_and_the_server_well(
     assert frames_of(reply.get_data())[0] == 1 or "X-Still-Reason" not in reply.headers
 
 
-def test_many_who_ask_at_once_hold_one_decoder_and_half_of_the_threads(
+def test_many_who_ask_at_once_leave_two_threads_free_and_decode_nothing(
     guarded: Gallery, key_of: KeyOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ana = key_of("ana")
-    images = [sent(guarded, sticker(count=count), ana, is_public="true") for count in (3, 4)]
-    decoder, threads = guarded.runtime.decoder, guarded.runtime.settings.web_threads
-    make, is_going_on = decoder.animation, threading.Event()
-    at_work: list[Any] = []
+    runtime, threads = guarded.runtime, guarded.runtime.settings.web_threads
+    image = sent(guarded, sticker(count=3), key_of("ana"), is_public="true")
+    guarded.get(image["file_url"])
+    runtime.copies.drop(key_in(runtime), [MOVING])
+    runtime.doorbell = SilentDoorbell()
+    make = runtime.decoder.animation
 
-    def slowly(path: Any) -> Any:
-        at_work.append(path)
-        assert is_going_on.wait(30)
-        return make(path)
+    def never(_: object) -> None:
+        raise AssertionError("a request decoded")
 
     def ask(address: str) -> Any:
         reply = guarded.client.application.test_client().get(address)
         return reply.status_code, reply.headers.get("X-Still-Reason"), frames_of(reply.get_data())
 
-    monkeypatch.setattr(decoder, "animation", slowly)
-    monkeypatch.setattr(derivatives, "TURN_WITHIN_S", 30.0)
-    addresses = [image["animation_url"] for image in images] * threads
-    with ThreadPoolExecutor(len(addresses)) as pool:
-        asked = [pool.submit(ask, address) for address in addresses]
-        # All but half of a server's threads are answered while the first copy is being made.
+    monkeypatch.setattr(runtime.decoder, "animation", never)
+    monkeypatch.setattr(thumbnails, "WAIT_S", 30.0)
+    with ThreadPoolExecutor(2 * threads) as pool:
+        asked = [pool.submit(ask, image["animation_url"]) for _ in range(2 * threads)]
         wait_until(
-            lambda: sum(each.done() for each in asked) == len(asked) - threads // 2,
+            lambda: sum(each.done() for each in asked) == len(asked) - (threads - 2),
             timeout_s=20,
             what="still copies",
         )
-        assert len(at_work) == 1
         assert {each.result()[:2] for each in asked if each.done()} == {
-            (200, derivatives.BEING_MADE)
+            (200, thumbnails.BEING_MADE)
         }
-        is_going_on.set()
-    assert sorted(set(at_work)) == sorted(at_work)
-    for image, count in zip(images, (3, 4), strict=True):
-        status, reason, (frames, _) = ask(image["animation_url"])
-        assert (status, reason, frames) == (200, None, count)
+        monkeypatch.setattr(runtime.decoder, "animation", make)
+        with runtime.reading() as session:
+            (due,) = [job.id for job in sweep.due_jobs(session) if job.kind == MAKE_THUMBNAILS]
+        assert run_job(runtime, due)
+        answers = [each.result() for each in asked]
+    assert [answer[2][0] for answer in answers].count(3) == threads - 2
+
+
+def key_in(runtime: Runtime) -> str:
+    """Return the storage key of the only picture."""
+    with runtime.reading() as session:
+        return str(session.execute(select(Content.storage_key)).scalar_one())
 
 
 def test_the_moving_copy_goes_with_its_image(gallery: Gallery) -> None:

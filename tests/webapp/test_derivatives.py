@@ -10,7 +10,7 @@ import pytest
 from mirada.kernel.audience import Audience
 from mirada.kernel.errors import NotFound
 from mirada.pictures import images
-from mirada.pictures.derivatives import THUMBNAIL_SIDE_PX, derivative, drop_derivatives
+from mirada.pictures.derivatives import drop_derivatives, full_copy
 from mirada.runtime import Runtime
 from testing.gallery import Gallery
 
@@ -43,7 +43,7 @@ def test_one_made_while_its_original_was_deleted_is_not_kept(
     monkeypatch.setattr(runtime.decoder, "thumbnail", deleted_meanwhile)
 
     with pytest.raises(NotFound):
-        derivative(runtime, storage_key, THUMBNAIL_SIDE_PX)
+        full_copy(runtime, storage_key)
     assert kept(runtime) == []
 
 
@@ -51,12 +51,12 @@ def test_one_that_cannot_be_read_or_removed_is_made_afresh_and_reported(
     gallery: Gallery, storage_key: str
 ) -> None:
     runtime = gallery.runtime
-    first = derivative(runtime, storage_key, THUMBNAIL_SIDE_PX)
+    first = full_copy(runtime, storage_key)
     (path,) = kept(runtime)
     path.unlink()
     path.mkdir()
 
-    assert derivative(runtime, storage_key, THUMBNAIL_SIDE_PX) == first
+    assert full_copy(runtime, storage_key) == first
     drop_derivatives(runtime, storage_key)
 
 
@@ -64,7 +64,7 @@ def test_a_deletion_that_cannot_remove_the_copies_still_removes_the_original(
     gallery: Gallery, storage_key: str
 ) -> None:
     runtime = gallery.runtime
-    derivative(runtime, storage_key, THUMBNAIL_SIDE_PX)
+    full_copy(runtime, storage_key)
     (path,) = kept(runtime)
     path.unlink()
     path.mkdir()

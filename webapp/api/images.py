@@ -10,7 +10,7 @@ from flask import Response, jsonify
 from mirada.kernel.audience import Audience
 from mirada.kernel.errors import NotFound
 from mirada.pictures import images, likes
-from mirada.pictures.derivatives import THUMBNAIL_SIDE_PX, remove_picture
+from mirada.pictures.derivatives import remove_picture
 from mirada.pictures.intake import take_in
 from mirada.pictures.new_image import FileClaims, NewImage, Texts
 from mirada.pictures.shown_images import ShownImage
@@ -31,8 +31,9 @@ from webapp.http.rest import (
     multipart_fields,
     request_header,
 )
-from webapp.http.sending import send_derivative, send_moving, send_picture, sends_picture
+from webapp.http.sending import send_moving, send_picture, send_thumbnail, sends_picture
 from webapp.schemas.images import IMAGE_EXAMPLE, CreatedImageSchema, ImageSchema, image_body
+from webapp.schemas.thumbnails import ThumbnailQuerySchema
 from webapp.schemas.uploads import (
     ImageChangeSchema,
     NewImageFieldsSchema,
@@ -217,9 +218,14 @@ def get_image_file(image_id: int) -> Any:
 
 @blueprint.get("/<id:image_id>/thumbnail")
 @sends_picture(blueprint, "getImageThumbnail", "Get a thumbnail", "image/webp", may_move=False)
-def get_image_thumbnail(image_id: int) -> Any:
-    """A still WebP, at most 320 pixels on its longer side."""
-    return send_derivative(_visible(image_id)[0], THUMBNAIL_SIDE_PX)
+@blueprint.arguments(ThumbnailQuerySchema, location="query")
+def get_image_thumbnail(query: dict[str, Any], image_id: int) -> Any:
+    """A still WebP, at most `size` pixels on its longer side: 320, 640 or 1,280. None is enlarged.
+
+    A worker makes it when the picture comes in. One that is not there yet is asked for, and 503 with
+    Retry-After says when a worker needs longer than two seconds.
+    """
+    return send_thumbnail(_visible(image_id)[0], query["size"])
 
 
 @blueprint.get("/<id:image_id>/animation")

@@ -9,8 +9,10 @@ from typing import Any
 from flask import Response, request, send_file
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
+from mirada.kernel.copies import EDITION, FULL_SIDE_PX, fitting
 from mirada.kernel.picture_formats import ImageFormat
-from mirada.pictures.derivatives import EDITION, FULL_SIDE_PX, animated, derivative
+from mirada.pictures.derivatives import full_copy
+from mirada.pictures.thumbnails import moving, thumbnail
 from webapp.http.current import current_runtime
 from webapp.http.headers import CALLER_HEADERS, PICTURE_POLICY
 from webapp.http.rest import ApiBlueprint, View, header
@@ -96,24 +98,35 @@ def send_picture(image: Any, viewer_id: int | None, *, as_attachment: bool) -> R
 
 def send_copy(image: Any) -> Response:
     """Return what others get in place of the original: a WebP, moving where the original moves."""
-    return send_moving(image) if image.content.is_animated else send_derivative(image, FULL_SIDE_PX)
+    return send_moving(image) if image.content.is_animated else _full_copy(image)
 
 
 def send_moving(image: Any) -> Response:
     """Return the animated WebP of an animation, or a still one and why it is still."""
-    made = animated(current_runtime(), image.content.storage_key)
-    if made.webp is not None:
-        return _webp(image, made.webp, "moving")
-    response = send_derivative(image, FULL_SIDE_PX)
+    made = moving(current_runtime(), image.content)
+    webp = made.webp
+    if webp is not None:
+        return _webp(image, lambda: webp, "moving")
+    response = _full_copy(image)
     reason = (made.why_still or "").encode("ascii", "replace").decode()
     response.headers[STILL_HEADER] = " ".join(reason.split())
     return response
 
 
-def send_derivative(image: Any, side_px: int) -> Response:
+def send_thumbnail(image: Any, side_px: int) -> Response:
     """Return a WebP without metadata, upright, at most `side_px` on its longer side."""
-    webp = derivative(current_runtime(), image.content.storage_key, side_px)
-    return _webp(image, webp, f"{side_px}-{EDITION}")
+    content = image.content
+    fits_px = fitting(side_px, content.width, content.height)
+    return _webp(
+        image,
+        lambda: thumbnail(current_runtime(), content, side_px),
+        f"{fits_px}-{EDITION}",
+    )
+
+
+def _full_copy(image: Any) -> Response:
+    key = image.content.storage_key
+    return _webp(image, lambda: full_copy(current_runtime(), key), f"{FULL_SIDE_PX}-{EDITION}")
 
 
 def send_kept_copy(webp: bytes, sha256: str) -> Response:
@@ -128,10 +141,14 @@ def send_kept_copy(webp: bytes, sha256: str) -> Response:
     return _kept_private(_conditional(response, len(webp)))
 
 
-def _webp(image: Any, webp: bytes, kind: str) -> Response:
+def _webp(image: Any, read: Callable[[], bytes], kind: str) -> Response:
+    tag = f"{image.content.sha256[:32]}-{kind}"
+    # Whoever has this copy is told so, without a look at it.
+    is_known = not request.if_match and request.if_none_match.contains_weak(tag)
+    webp = b"" if is_known else read()
     response = Response(webp, mimetype="image/webp")
     response.headers["Content-Disposition"] = f'inline; filename="{image.id}.webp"'
-    response.set_etag(f"{image.content.sha256[:32]}-{kind}")
+    response.set_etag(tag)
     return _private(_conditional(response, len(webp)), image)
 
 

@@ -88,10 +88,15 @@ def _work(request: dict[str, Any], limits: Any) -> Reply:
         payload = b"" if generation is None else json.dumps(generation.to_json()).encode()
         return found, payload
     if request["verb"] == "decode":
+        if request["sides_px"]:
+            return pixels.decode_and_shrink(
+                path, request["side_px"], request["sides_px"][0], limits
+            )
         return pixels.decode(path, request["side_px"], limits)
     if request["verb"] == "animation":
         return {}, animation.copied(path, limits)
-    return {}, pixels.thumbnail(path, request["side_px"], limits)
+    made = pixels.thumbnails(path, request["sides_px"], limits)
+    return {"parts": [len(webp) for webp in made]}, b"".join(made)
 
 
 def _refusal(kind: str, detail: str) -> Reply:

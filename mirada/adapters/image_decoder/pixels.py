@@ -75,37 +75,68 @@ def decode(path: str, min_side_px: int, limits: Limits) -> tuple[dict[str, Any],
     Of an animation it is the first frame that shows something.
     """
     with Source(path, limits) as source:
+        return _for_encoder(source, source.shown(min_side_px), min_side_px, limits)
+
+
+def decode_and_shrink(
+    path: str, min_side_px: int, max_side_px: int, limits: Limits
+) -> tuple[dict[str, Any], bytes]:
+    """Return what `decode` does, and a thumbnail of the same decoded picture behind the pixels.
+
+    A thumbnail that cannot be made is empty, and costs nobody the pixels.
+    """
+    with Source(path, limits) as source:
         original = source.shown(min_side_px)
-        image, profile = eight_bit(original), source.profile(original)
-        if image.has_transparency_data:
-            layered = coloured(image, profile)
-            image, profile = Image.new("RGB", image.size, limits.background), None
-            image.paste(layered, mask=layered.getchannel("A"))
-        else:
-            image = image.convert(_colour_mode(image, profile))
-        factor = min(image.size) // min_side_px
-        if factor > 1:
-            # Whole factors keep the shorter side at or above `min_side_px`.
-            image = image.reduce(factor)
-        image = upright(colours.to_srgb(image, profile), source.orientation(original))
-        return {"width": image.width, "height": image.height}, image.tobytes()
+        facts, seen = _for_encoder(source, original, min_side_px, limits)
+        try:
+            webp = _shrunk(source, original, max_side_px)
+        except (
+            Exception
+        ):  # Pillow raises any error; one picture in a million must not be lost by it.
+            webp = b""
+        return {**facts, "parts": [len(seen), len(webp)]}, seen + webp
 
 
-def thumbnail(path: str, max_side_px: int, limits: Limits) -> bytes:
-    """Return a WebP of the picture that fits a square; it keeps transparency and has no metadata."""
+def thumbnails(path: str, sides_px: list[int], limits: Limits) -> list[bytes]:
+    """Return WebPs of the picture that fit squares; they keep transparency and have no metadata."""
     with Source(path, limits) as source:
         # Resizing from twice the size shows no visible loss.
-        original = source.shown(2 * max_side_px)
-        image, profile = eight_bit(original), source.profile(original)
-        is_clear = image.has_transparency_data and not (profile and image.mode == "LA")
-        image = image.convert("RGBA") if is_clear else image
-        if image.mode not in ("RGBA", "LA"):
-            image = image.convert(_colour_mode(image, profile))
-        image.thumbnail((max_side_px, max_side_px), reducing_gap=2.0)
-        image = for_others(upright(coloured(image, profile), source.orientation(original)))
-        out = io.BytesIO()
-        image.save(out, "WEBP", quality=WEBP_QUALITY, method=WEBP_METHOD)
-        return out.getvalue()
+        original = source.shown(2 * max(sides_px))
+        return [_shrunk(source, original, side_px) for side_px in sides_px]
+
+
+def _for_encoder(
+    source: Source, original: Image.Image, min_side_px: int, limits: Limits
+) -> tuple[dict[str, Any], bytes]:
+    image, profile = eight_bit(original), source.profile(original)
+    if image.has_transparency_data:
+        layered = coloured(image, profile)
+        image, profile = Image.new("RGB", image.size, limits.background), None
+        image.paste(layered, mask=layered.getchannel("A"))
+    else:
+        image = image.convert(_colour_mode(image, profile))
+    factor = min(image.size) // min_side_px
+    if factor > 1:
+        # Whole factors keep the shorter side at or above `min_side_px`.
+        image = image.reduce(factor)
+    image = upright(colours.to_srgb(image, profile), source.orientation(original))
+    return {"width": image.width, "height": image.height}, image.tobytes()
+
+
+def _shrunk(source: Source, original: Image.Image, max_side_px: int) -> bytes:
+    image, profile = eight_bit(original), source.profile(original)
+    is_clear = image.has_transparency_data and not (profile and image.mode == "LA")
+    image = image.convert("RGBA") if is_clear else image
+    if image.mode not in ("RGBA", "LA"):
+        image = image.convert(_colour_mode(image, profile))
+    if image is original:
+        # It is shrunk in place, and more is made of the original.
+        image = image.copy()
+    image.thumbnail((max_side_px, max_side_px), reducing_gap=2.0)
+    image = for_others(upright(coloured(image, profile), source.orientation(original)))
+    out = io.BytesIO()
+    image.save(out, "WEBP", quality=WEBP_QUALITY, method=WEBP_METHOD)
+    return out.getvalue()
 
 
 def upright(image: Image.Image, orientation: int) -> Image.Image:

@@ -7,7 +7,7 @@ import logging
 import os
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -126,10 +126,25 @@ class SandboxedDecoder:
             shape = (int(facts["height"]), int(facts["width"]), 3)
             return np.frombuffer(payload, dtype=np.uint8).reshape(shape)
 
+    def decode_and_shrink(
+        self, path: Path, min_side_px: int, max_side_px: int
+    ) -> tuple[RgbImage, bytes]:
+        """Return pixels and a thumbnail; see `ports.ImageDecoder.decode_and_shrink`."""
+        sides_px = (max(1, max_side_px),)
+        with self._answer("decode", path, max(1, min_side_px), sides_px) as (facts, payload):
+            seen, webp = _parts(facts, payload, 2)
+            shape = (int(facts["height"]), int(facts["width"]), 3)
+            return np.frombuffer(seen, dtype=np.uint8).reshape(shape), bytes(webp)
+
     def thumbnail(self, path: Path, max_side_px: int) -> bytes:
         """Return a WebP of the first frame; see `ports.ImageDecoder.thumbnail`."""
-        with self._answer("thumbnail", path, max(1, max_side_px)) as (_, payload):
-            return bytes(payload)
+        return self.thumbnails(path, [max_side_px])[0]
+
+    def thumbnails(self, path: Path, sides_px: Sequence[int]) -> list[bytes]:
+        """Return WebPs of the first frame; see `ports.ImageDecoder.thumbnails`."""
+        asked = tuple(max(1, side_px) for side_px in sides_px)
+        with self._answer("thumbnails", path, sides_px=asked) as (facts, payload):
+            return [bytes(part) for part in _parts(facts, payload, len(asked))]
 
     def animation(self, path: Path) -> AnimatedCopy:
         """Return a moving copy, or why there is none; see `ports.ImageDecoder.animation`."""
@@ -161,13 +176,14 @@ class SandboxedDecoder:
 
     @contextmanager
     def _answer(
-        self, verb: str, path: Path, side_px: int = 0
+        self, verb: str, path: Path, side_px: int = 0, sides_px: Sequence[int] = ()
     ) -> Iterator[tuple[dict[str, Any], bytearray]]:
         """Yield a reply's facts and payload; an error that the caller raises on them counts as a crash.
 
         A child that decodes untrusted bytes is not trusted itself.
         """
         request = {"verb": verb, "path": str(path.absolute()), "side_px": side_px}
+        request |= {"sides_px": list(sides_px)}
         with self._borrowed() as child:
             try:
                 facts, payload = child.ask(request, self._wall_s)
@@ -225,3 +241,15 @@ class SandboxedDecoder:
                 self._children.discard(child)
             child.kill()
             child.close_pipes()
+
+
+def _parts(facts: dict[str, Any], payload: bytearray, count: int) -> list[memoryview]:
+    """Return the parts of a payload; raises ValueError where the child miscounted."""
+    lengths = [int(length) for length in facts["parts"]]
+    if len(lengths) != count or min(lengths) < 0 or sum(lengths) != len(payload):
+        raise ValueError("parts that are not there")
+    whole, parts, at = memoryview(payload), [], 0
+    for length in lengths:
+        parts.append(whole[at : at + length])
+        at += length
+    return parts

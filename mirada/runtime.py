@@ -34,6 +34,7 @@ from mirada.config import BUNDLED_MODEL_DIR, PROJECT_ROOT, Settings, VectorBacke
 from mirada.db import recall_rows, spaces, waits
 from mirada.db.key_usage import KeyUsage
 from mirada.db.migrate import differences, revisions, upgrade_to_head
+from mirada.db.models import SpaceState
 from mirada.db.pgvector.filling import prepare
 from mirada.db.pgvector.reading import CopiedVectors
 from mirada.db.probe_texts import probe_texts
@@ -624,8 +625,9 @@ class Runtime:
         model, pretrained = self.settings.clip_model, self.settings.clip_pretrained
         if pinned is not None and pinned.source is not None:
             # Since a change of the model the database says which one it is.
-            is_bundled = model == "bundled" and pinned.encoder in BUNDLED_NAMES
-            if model not in ("auto", pinned.source) and not is_bundled:
+            is_named = model in ("auto", pinned.source)
+            is_named |= model == "bundled" and pinned.encoder in BUNDLED_NAMES
+            if pinned.state == SpaceState.ACTIVE and not is_named:
                 again = command_line("models switch NAME")
                 logger.warning(CHANGED_SINCE, model, pinned.source, again)
             model, pretrained = pinned.source, pinned.source_tag

@@ -15,7 +15,7 @@ export PYTHONDONTWRITEBYTECODE=
 case $which in
 quick) chosen=(-m "not (slow or drill or light or mariadb or postgresql or redis or browser)") ;;
 most) chosen=(-m "not (drill or light)") ;;
-light) chosen=(-m light) ;;
+light) chosen=(-m light tests/e2e) ;;
 all) chosen=() ;;
 *) echo "dev/test.sh: quick, most, light or all, not $which" >&2 && exit 2 ;;
 esac

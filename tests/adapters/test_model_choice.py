@@ -300,6 +300,23 @@ def test_without_pytorch_no_database_changes_its_model(
         SentenceEncoder.load("all-MiniLM-L6-v2")
 
 
+def test_the_bundled_model_is_not_said_to_take_its_own_place(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(pytorch, "PACKAGES", ("no_such_package",))
+    with pytest.raises(EncoderUnavailable, match="needs PyTorch"):
+        load_chosen(
+            "auto",
+            None,
+            bundled=BUNDLED_MODEL_DIR,
+            pinned=None,
+            engine="torch",
+            device="cpu",
+            cache_dir=tmp_path,
+        )
+    assert "instead" not in caplog.text
+
+
 def test_in_a_container_the_image_is_built_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -1,7 +1,7 @@
 """The first minute on a machine that has nothing: `make run`, `make demo` beside it at once, Ctrl-C, again.
 
 A minimal Debian is made by debootstrap and entered by chroot, as an ordinary user and as root. Each suite
-downloads gigabytes once. MIRADA_ROOTS names a folder that keeps the roots; what was said is printed (-s).
+downloads some 300 MB once. MIRADA_ROOTS names a folder that keeps the roots; what was said is printed (-s).
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def debian(request: pytest.FixtureRequest) -> Iterator[Debian]:
     if os.geteuid() != 0 or shutil.which("debootstrap") is None:
         pytest.skip("a minimal Debian is made by root, by debootstrap")
     kept = os.environ.get("MIRADA_ROOTS")
-    # Not in memory, where tests keep their files: a root takes 7 GB.
+    # Not in memory, where tests keep their files: a root takes 1 GB.
     folder = Path(kept or tempfile.mkdtemp(prefix="mirada-debian-", dir="/var/tmp"))
     yield Debian(folder, request.param)
     if not kept:

@@ -98,20 +98,19 @@ def load_chosen(
     errors are those of `choose_model` and `load_encoder`.
     """
 
-    def load(named: str) -> CalibratedEncoder:
-        chosen, tag = choose_model(
-            named, pretrained, bundled=bundled, pinned=pinned, cache_dir=cache_dir
-        )
-        return load_encoder(chosen, tag, engine=engine, device=device, cache_dir=cache_dir)
+    def load(chosen: tuple[str, str | None]) -> CalibratedEncoder:
+        return load_encoder(*chosen, engine=engine, device=device, cache_dir=cache_dir)
 
+    chosen = choose_model(model, pretrained, bundled=bundled, pinned=pinned, cache_dir=cache_dir)
+    instead = (str(bundled), None)
     try:
-        return load(model)
+        return load(chosen)
     except EncoderUnavailable as error:
         # The vectors in the database would be of another model than the bundled one.
-        if model != "auto" or pinned is not None:
+        if model != "auto" or pinned is not None or chosen == instead:
             raise
         logger.warning("%s The bundled encoder is used instead.", error)
-        return load("bundled")
+        return load(instead)
 
 
 def find_export(model: str, pretrained: str | None, cache_dir: Path | None) -> Export | None:

@@ -21,6 +21,9 @@ from mirada.runtime import Runtime
 from workers.kinds import KINDS
 
 WORKING = ("building", "flipping", "returning", "discarding")
+FOLLOW_WITHIN_S = 5.0
+"""How long a command waits until every process has followed a flip, which takes one at most."""
+SOON_S = 0.1
 MEGABYTE = 2**20
 
 
@@ -118,6 +121,10 @@ def _follow(runtime: Runtime) -> SwitchReport:
                 bar.show(job.progress_done, job.progress_total)
                 bar.tell_if_untouched(job.started_at_ms is None)
             time.sleep(LOOK_EVERY_S)
+    until = time.monotonic() + FOLLOW_WITHIN_S
+    while report.lagging and time.monotonic() < until:
+        time.sleep(SOON_S)
+        report = _report(runtime)
     return report
 
 

@@ -43,6 +43,7 @@ class SwitchReport:
         missing: contents that could not be embedded.
         ready_processes: how many processes could use the other model at once.
         processes: how many were heard of lately.
+        lagging: how many of them still begin their work with the model of before.
         next_step: what can be done now, a sentence.
     """
 
@@ -54,6 +55,7 @@ class SwitchReport:
     missing: int
     ready_processes: int
     processes: int
+    lagging: int
     next_step: str
 
 
@@ -95,6 +97,7 @@ def report_of(session: Session, viewer: Person, kinds: Kinds) -> SwitchReport:
         rows.count_gaps(session, switch.id),
         sum(1 for each in there if spare is not None and each.ready_for_id == spare.id),
         len(there),
+        sum(1 for each in there if each.space_id != in_use.get(SpaceKind.IMAGE)),
         next_step(SwitchState(switch.state)),
     )
 

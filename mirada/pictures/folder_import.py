@@ -11,10 +11,10 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from mirada.db import spaces
 from mirada.embedding.job import CREATE_EMBEDDINGS
@@ -22,6 +22,7 @@ from mirada.jobs.batches import BATCH
 from mirada.kernel.errors import ImageTooLarge, InvalidInput, Unavailable
 from mirada.pictures import folder_scan, intake, left_out
 from mirada.pictures.folder_scan import ImportReport
+from mirada.pictures.held_files import HeldFiles
 from mirada.pictures.left_out import Refusal, Why
 from mirada.pictures.new_image import FileClaims, NewImage, Processing
 from mirada.pictures.register import NewPicture, Registered
@@ -33,6 +34,8 @@ BATCH_SIZE = 32
 """Pictures per transaction: on SQLite it holds up other writers for some 50 ms."""
 READERS = 4
 """Files that are copied, synced and decoded at once."""
+HELD_BYTES = 64 * 1024 * 1024
+"""Bytes of a batch's files that are held between hashing and storing; the others are read twice."""
 PATIENCE_S = 60.0
 """How long a batch waits for a database or disk that is away before the import gives up."""
 LOG_EVERY_S = 10.0
@@ -102,9 +105,11 @@ class _Batches:
 
     def take(self, paths: Sequence[Path], readers: ThreadPoolExecutor) -> None:
         """Take a batch in, completely or, when this raises, not at all."""
-        unknown = self._unknown(list(zip(paths, readers.map(self._hash, paths), strict=True)))
+        held = HeldFiles(HELD_BYTES)
+        hashes = list(readers.map(lambda path: self._hash(path, held), paths))
+        unknown = self._unknown(list(zip(paths, hashes, strict=True)))
         kept: list[tuple[NewPicture, Path]] = []
-        futures = [(path, readers.submit(self._keep, path)) for path in unknown]
+        futures = [(path, readers.submit(self._keep, path, held.take(path))) for path in unknown]
         trouble: Exception | None = None
         for path, future in futures:
             try:
@@ -139,16 +144,26 @@ class _Batches:
         with self.runtime.reading() as session:
             return folder_scan.owned_hashes(session, self.image.owner_id, hashes)
 
-    def _hash(self, path: Path) -> str | None:
+    def _hash(self, path: Path, held: HeldFiles) -> str | None:
         with self._refusing(path), self._opened(path) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            if not held.has_room_for(os.fstat(file.fileno()).st_size):
+                return hashlib.file_digest(file, "sha256").hexdigest()
+            content = file.read(self.runtime.settings.max_upload_bytes)
+            held.keep(path, content)
+            return hashlib.sha256(content).hexdigest()
         return None
 
-    def _keep(self, path: Path) -> NewPicture | None:
-        with self._refusing(path), self._opened(path) as file:
+    def _keep(self, path: Path, content: bytes | None) -> NewPicture | None:
+        """Store a picture from its bytes, or from its file where they are not held."""
+        with self._refusing(path), ExitStack() as opened:
+            source: BinaryIO = (
+                io.BytesIO(content)
+                if content is not None
+                else opened.enter_context(self._opened(path))
+            )
             staged = self.runtime.image_store.stage()
             try:
-                shutil.copyfileobj(file, staged.stream, 1024 * 1024)
+                shutil.copyfileobj(source, staged.stream, 1024 * 1024)
                 return intake.keep(self.runtime, staged, self.claims)
             finally:
                 staged.discard()

@@ -28,7 +28,7 @@ from mirada.kernel.file_metadata import FileMetadata
 from mirada.kernel.images import ImageFormat, PictureFacts
 from mirada.kernel.prompts import prompt_digest
 from mirada.people import users
-from mirada.pictures import register
+from mirada.pictures import folder_import, register
 from mirada.pictures.folder_import import import_folder
 from mirada.pictures.folder_scan import ImportReport, register_batch, scan_folder
 from mirada.pictures.left_out import SKIPPED, Why
@@ -501,3 +501,31 @@ def generated(letter: str, prompt: str) -> NewPicture:
     """Return a picture that tells its prompt."""
     facts = PictureFacts(ImageFormat.PNG, 1, 1, 1, FileMetadata("x", prompt=prompt))
     return NewPicture(letter * 64, 1, facts, register.storage_key(letter * 64, facts.format))
+
+
+@pytest.mark.parametrize(("held_bytes", "times"), [(64 * 1024 * 1024, 1), (0, 2)])
+def test_a_file_is_read_once_unless_a_batch_is_too_large_to_hold(
+    runtime: Runtime,
+    owner_id: int,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    held_bytes: int,
+    times: int,
+) -> None:
+    opened: list[str] = []
+    open_file = os.open
+
+    def noting(path: Any, *arguments: Any, **more: Any) -> int:
+        if str(path).startswith(str(folder)):
+            opened.append(str(path))
+        return open_file(path, *arguments, **more)
+
+    monkeypatch.setattr(folder_import, "HELD_BYTES", held_bytes)
+    monkeypatch.setattr(folder_import.os, "open", noting)
+
+    report = run(runtime, owner_id, folder)
+
+    assert report.taken == 12
+    assert {path: opened.count(path) for path in opened} == dict.fromkeys(opened, times)
+    assert len(set(opened)) == 12
+    assert stored_files(runtime) == storage_keys(runtime)

@@ -102,7 +102,7 @@ def load_chosen(
         return load_encoder(*chosen, engine=engine, device=device, cache_dir=cache_dir)
 
     chosen = choose_model(model, pretrained, bundled=bundled, pinned=pinned, cache_dir=cache_dir)
-    instead = (str(bundled), None)
+    instead = choose_model("bundled", None, bundled=bundled)
     try:
         return load(chosen)
     except EncoderUnavailable as error:

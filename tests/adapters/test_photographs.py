@@ -22,6 +22,7 @@ from mirada.adapters.encoders.photographs import joined
 from mirada.config import BUNDLED_MODEL_DIR, PROJECT_ROOT
 from mirada.kernel.errors import EncoderUnavailable, InvalidInput
 from mirada.kernel.images import RgbImage
+from mirada.kernel.nsfw import SAFE_PROMPTS, UNSAFE_PROMPTS, nsfw_score
 
 PHOTOS = Path(__file__).with_name("photographs")
 FOLDER = BUNDLED_MODEL_DIR / "photos"
@@ -112,6 +113,21 @@ def test_both_engines_give_the_same_vectors_on_photographs(
     agreement = compare(torch_encoder, bundled_encoder, sample)
     assert agreement.least_cosine >= 0.9999
     assert agreement.same_top == 1
+
+
+@pytest.mark.photos
+def test_harmless_photographs_are_photographs_and_not_called_unsafe(
+    bundled_encoder: Any, photos: list[Path]
+) -> None:
+    pictures = [np.asarray(Image.open(path).convert("RGB")) for path in photos]
+    assert (bundled_encoder.photo_shares(pictures) >= 0.5).mean() >= 0.85
+    unsafe, safe = map(bundled_encoder.encode_texts, (UNSAFE_PROMPTS, SAFE_PROMPTS))
+    scale = bundled_encoder.logit_scale
+    scores = [
+        nsfw_score(unsafe @ vector, safe @ vector, scale)
+        for vector in bundled_encoder.encode_images(pictures)
+    ]
+    assert sum(score >= 0.5 for score in scores) <= 1
 
 
 def test_it_is_run_without_pytorch() -> None:

@@ -31,6 +31,7 @@ def queue_embedding(
     owner_id: int | None = None,
     request_id: str | None = None,
     replace: bool = False,
+    is_first: bool = False,
 ) -> Job:
     """Return the queued job that embeds a content; ring after the commit.
 
@@ -45,20 +46,21 @@ def queue_embedding(
             queued again, a given up one first.
         request_id: follows the work into the worker's log.
         replace: write over a vector that exists.
+        is_first: the content is of this transaction, see `ledger.enqueue_job`.
     """
     same_work = f"{CREATE_EMBEDDINGS}:{content_id}:{owner_id or 'all'}"
     if owner_id is None:
         same_work = _earlier_work(session, content_id) or same_work
-    return ledger.enqueue(
-        session,
-        CREATE_EMBEDDINGS,
+    fresh = Job(
+        kind=CREATE_EMBEDDINGS,
         subject_id=content_id,
         space_id=space_id,
+        same_work=same_work,
         arguments={"replace": True} if replace else {},
         owner_id=owner_id,
         request_id=request_id,
-        same_work=same_work,
     )
+    return ledger.enqueue_job(session, fresh, is_first=is_first)
 
 
 def _earlier_work(session: Session, content_id: int) -> str | None:

@@ -115,7 +115,7 @@ def register_image(
     changes.touch(session, [content.id])
     return Registered(
         row,
-        _queue_embedding(session, row, processing),
+        _queue_embedding(session, row, processing, is_first=is_inserted),
         is_new,
         _queue_caption(session, row, processing, is_first=is_inserted),
     )
@@ -179,7 +179,9 @@ def _locked_text_ids(session: Session, texts: Texts) -> list[int | None]:
     return [None if text is None else ids[text] for text in written]
 
 
-def _queue_embedding(session: Session, image: Image, processing: Processing) -> int | None:
+def _queue_embedding(
+    session: Session, image: Image, processing: Processing, *, is_first: bool
+) -> int | None:
     if image.status == ImageStatus.READY or not processing.embeds:
         return None
     return queue_embedding(
@@ -188,6 +190,7 @@ def _queue_embedding(session: Session, image: Image, processing: Processing) -> 
         processing.space_id,
         owner_id=image.owner_id,
         request_id=processing.request_id,
+        is_first=is_first,
     ).id
 
 

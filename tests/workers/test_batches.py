@@ -164,3 +164,18 @@ def test_no_ring_is_lost_while_all_places_are_taken() -> None:
     assert not lanes.leave_if_nobody_rang()
     assert lanes.leave_if_nobody_rang()
     assert lanes.free() == 1
+
+
+def test_a_new_picture_and_its_job_take_few_statements(site: Site) -> None:
+    site.upload(0)
+    seen: list[str] = []
+
+    def note(_: object, __: object, statement: str, *___: object) -> None:
+        seen.append(statement)
+
+    event.listen(site.runtime.database.engine, "before_cursor_execute", note)
+    site.upload(1)
+
+    # No look for an earlier job: the content is of this very transaction.
+    assert not [one for one in seen if "SAVEPOINT" in one or "FROM mirada_jobs" in one]
+    assert len(seen) <= 14

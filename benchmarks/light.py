@@ -40,9 +40,10 @@ LIMITS = {
 }
 """The most that a figure may be; others are only shown."""
 FIRST_VECTOR = """
-from mirada.adapters.encoders.engines import load_encoder
-from mirada.config import BUNDLED_MODEL_DIR
-load_encoder(str(BUNDLED_MODEL_DIR)).encode_texts(["a cat"])
+from mirada.adapters.encoders.engines import load_chosen
+from mirada.config import BUNDLED_MODEL_DIR as here
+chosen = {"bundled": here, "pinned": None, "engine": "auto", "device": "auto", "cache_dir": None}
+load_chosen("bundled", None, **chosen).encode_texts(["a cat"])
 """
 Show = Callable[..., None]
 

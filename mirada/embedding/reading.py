@@ -9,10 +9,13 @@ from mirada.kernel.images import RgbImage
 from mirada.runtime import Runtime
 
 
-def pixels(runtime: Runtime, content_id: int, storage_key: str) -> RgbImage | None:
+def pixels(
+    runtime: Runtime, content_id: int, storage_key: str, *, with_thumbnail: bool = True
+) -> RgbImage | None:
     """Return a stored picture as the encoder takes it; None when it was deleted meanwhile.
 
-    Its smallest thumbnail is kept, unless it is there; where that cannot be done it is made later.
+    Its smallest thumbnail is kept, unless it is there or not wanted; where that cannot be done it is
+    made later.
 
     Raises:
         Unavailable: its file is not there, or no decoder can be had.
@@ -22,7 +25,7 @@ def pixels(runtime: Runtime, content_id: int, storage_key: str) -> RgbImage | No
         path = runtime.image_store.path(storage_key)
         side_px = 2 * mirroring.input_side_px(runtime)
         tail = tail_of(THUMBNAIL_SIDE_PX)
-        if runtime.copies.has(storage_key, tail):
+        if not with_thumbnail or runtime.copies.has(storage_key, tail):
             return runtime.decoder.decode(path, side_px)
         seen, webp = runtime.decoder.decode_and_shrink(path, side_px, THUMBNAIL_SIDE_PX)
         if webp:

@@ -68,11 +68,16 @@ def _read(
     runtime: Runtime, by_content: Mapping[int, Attempt], subjects: Mapping[int, Subject]
 ) -> dict[int, RgbImage]:
     """Return the pixels of the pictures that can be read; the others say why when they are alone."""
+    # A full batch has others behind it. Their vectors come first, and then all thumbnails of a picture
+    # from one decoding.
+    is_rush = len(by_content) >= batches.BATCH
     found = {}
     for content_id, subject in subjects.items():
         try:
             by_content[content_id].check()
-            pixels = reading.pixels(runtime, content_id, subject.storage_key or "")
+            pixels = reading.pixels(
+                runtime, content_id, subject.storage_key or "", with_thumbnail=not is_rush
+            )
         except MiradaError:
             continue
         if pixels is not None:

@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 from mirada.db.models import Content, Job, JobState
 from mirada.embedding.job import CREATE_EMBEDDINGS
 from mirada.jobs import sweep
+from mirada.jobs.batches import BATCH
 from mirada.kernel.copies import EDITION, MOVING, STILL, fitting, sides_for, tail_of
 from mirada.kernel.errors import CorruptImage, NotFound, Unavailable
 from mirada.pictures import thumbnails
@@ -94,6 +95,28 @@ def test_one_decoding_gives_pixels_and_thumbnail(site: Site, monkeypatch: Any) -
 
     assert asked == ["decode_and_shrink"]
     assert sizes(site, contents(site)[0]) == [(300, 200)]
+
+
+def test_in_a_rush_vectors_come_first(site: Site, monkeypatch: Any) -> None:
+    for seed in range(BATCH + 3):
+        site.upload(seed, size=(500, 400))
+    embed(site)
+    assert site.statuses() == {"READY": BATCH + 3}
+    with_one = [bool(sizes(site, content)) for content in contents(site)]
+    assert with_one == [False] * BATCH + [True] * 3
+    asked: list[int] = []
+    make = site.runtime.decoder.thumbnails
+
+    def noting(path: Any, sides: Any) -> Any:
+        asked.append(len(sides))
+        return make(path, sides)
+
+    monkeypatch.setattr(site.runtime.decoder, "thumbnails", noting)
+
+    assert work_off_backlog(site)
+
+    assert asked == [2] * BATCH + [1] * 3
+    assert {tuple(sizes(site, content)) for content in contents(site)} == {((320, 256), (500, 400))}
 
 
 def test_who_waits_for_a_vector_goes_first(site: Site) -> None:

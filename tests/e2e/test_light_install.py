@@ -64,7 +64,7 @@ def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
 def test_two_commands_are_enough_and_ask_no_hub(newcomer: Newcomer) -> None:
     said = newcomer.run.output
     assert "Installing requirements-light.txt into .venv" in said
-    assert "Encoder: the BUNDLED sticker model" in said
+    assert "Encoder: the BUNDLED model" in said
     assert "`make run FULL=1` installs it" in said
     assert "Traceback" not in said
     assert newcomer.demo.returncode == 0, newcomer.demo.stdout + newcomer.demo.stderr

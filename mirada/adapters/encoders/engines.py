@@ -23,7 +23,7 @@ from mirada.adapters.encoders.model_choice import choose_model
 from mirada.adapters.encoders.photographs import PhotoFolder, PictureEncoder, on_onnx
 from mirada.adapters.encoders.probes import find_probe, keep_probe
 from mirada.adapters.encoders.published import PUBLISHED, published_in_cache, take_published
-from mirada.adapters.encoders.pytorch import packages_missing
+from mirada.adapters.encoders.pytorch import packages_missing, require_pytorch
 from mirada.adapters.encoders.weights import model_folder
 from mirada.kernel.commands import command_line
 from mirada.kernel.errors import EncoderUnavailable
@@ -217,6 +217,7 @@ def _on_torch(
 ) -> CalibratedEncoder:
     from mirada.adapters.encoders.openclip import OpenClipEncoder
 
+    require_pytorch(f"The model {model}")
     tower = _photo_folder(model)
     if tower is not None:
         return _with_photos(tower, is_on_onnx=False, device=device)

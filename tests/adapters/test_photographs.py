@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mirada.adapters.encoders import engines
 from mirada.adapters.encoders.engines import load_encoder
 from mirada.adapters.encoders.exporting import compare, demo_sample
-from mirada.adapters.encoders.photographs import joined
+from mirada.adapters.encoders.photographs import joined, on_onnx
 from mirada.config import BUNDLED_MODEL_DIR, PROJECT_ROOT
 from mirada.kernel.errors import EncoderUnavailable, InvalidInput
 from mirada.kernel.images import RgbImage
@@ -229,5 +230,26 @@ def test_a_tower_that_disagrees_with_its_probe_is_refused(folder: Path, engine: 
     other = np.zeros(513, dtype="<f4")
     other[0] = 1
     changed(folder, probe=base64.b64encode(other.tobytes()).decode())
-    with pytest.raises(EncoderUnavailable, match="disagrees"):
-        load_encoder(str(folder), engine=engine, device="cpu")
+    encoder = load_encoder(str(folder), engine=engine, device="cpu")
+    assert encoder.encode_texts(["a cat"]).shape == (1, 512)
+    for _ in range(2):
+        with pytest.raises(EncoderUnavailable, match="disagrees"):
+            encoder.encode_images([photograph("coffee.jpg")])
+
+
+def test_words_do_not_open_the_tower_and_pictures_open_it_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened = []
+
+    def open_photos(*arguments: Any) -> Any:
+        opened.append(arguments)
+        return on_onnx(*arguments)
+
+    monkeypatch.setattr(engines, "on_onnx", open_photos)
+    encoder = load_encoder(str(FOLDER), engine="onnx", device="cpu")
+    encoder.encode_texts(["a cat"])
+    assert opened == []
+    for _ in range(2):
+        encoder.encode_images([photograph("coffee.jpg")])
+    assert len(opened) == 1

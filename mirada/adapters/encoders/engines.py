@@ -244,13 +244,14 @@ def _with_photos(tower: PhotoFolder, *, is_on_onnx: bool, device: str = "cpu") -
             raise ExportRefused(f"{stickers} has no ONNX graphs. {remedy()}")
         from mirada.adapters.encoders.onnx_encoder import OnnxEncoder
 
-        photos = on_onnx(tower, own_threads())
-        return PictureEncoder(tower, OnnxEncoder.load(export), photos, "cpu")
+        return PictureEncoder(
+            tower, OnnxEncoder.load(export), lambda: on_onnx(tower, own_threads()), "cpu"
+        )
     from mirada.adapters.encoders.openclip import OpenClipEncoder
     from mirada.adapters.encoders.photo_tower import on_torch
 
     loaded = OpenClipEncoder.load(stickers, device=device)
-    return PictureEncoder(tower, loaded, on_torch(tower, loaded.device), loaded.device)
+    return PictureEncoder(tower, loaded, lambda: on_torch(tower, loaded.device), loaded.device)
 
 
 def _label(model: str, pretrained: str | None) -> str:

@@ -138,23 +138,32 @@ class PictureEncoder:
     """
 
     def __init__(
-        self, tower: PhotoFolder, stickers: CalibratedEncoder, photos: PhotoRows, device: str
+        self,
+        tower: PhotoFolder,
+        stickers: CalibratedEncoder,
+        open_photos: Callable[[], PhotoRows],
+        device: str,
     ) -> None:
-        """Join both towers, and compare what the second gives with the probe.
+        """Join both towers.
+
+        The second is opened for the first picture, and compared with its probe: a web process that is
+        asked by words alone does without its 34 MB.
 
         Args:
             tower: what is known of the tower for photographs.
             stickers: the sticker model, loaded.
-            photos: the tower for photographs, loaded.
+            open_photos: loads the tower for photographs.
             device: of both: "cpu", "cuda" or "mps".
 
         Raises:
-            ExportRefused: the tower for photographs does not give PyTorch's numbers.
             EncoderUnavailable: the sticker model is another one.
         """
         tower.require_stickers(stickers)
         self.stickers = stickers
-        self._photos = photos
+        self._tower = tower
+        self._open_photos = open_photos
+        self._opening = threading.Lock()
+        self._opened: PhotoRows | None = None
         self._steps = PictureSteps(tower.preprocessing)
         self.device = device
         self.input_side_px = max(stickers.input_side_px, self._steps.height)
@@ -165,14 +174,30 @@ class PictureEncoder:
             pretrained=digest_of(tower.folder / PHOTO_WEIGHTS),
             preprocessing=f"{stickers.space.preprocessing}+{self._steps.version}",
         )
-        given = photos(self._steps([probe_picture()]))[0]
-        cosine = float(given[:-1] @ tower.probe[:-1]) if given.shape == tower.probe.shape else -1.0
-        if not (cosine >= LEAST_COSINE and abs(given[-1] - tower.probe[-1]) < 1e-3):
-            raise ExportRefused(
-                f"The graph in {tower.folder} disagrees with the vector that PyTorch gave: cosine "
-                f"{cosine:.4f}, at least {LEAST_COSINE} is needed. {remedy()}"
-            )
         logger.info("Encoder %s is ready.", self.space.name)
+
+    def _photos(self, pixels: Any) -> Matrix:
+        """Return the rows of the tower for photographs.
+
+        Raises:
+            ExportRefused: it cannot be loaded, or does not give PyTorch's numbers.
+            EncoderUnavailable: the device fails.
+        """
+        with self._opening:
+            if self._opened is None:
+                self._opened = self._checked(self._open_photos())
+            opened = self._opened
+        return opened(pixels)
+
+    def _checked(self, photos: PhotoRows) -> PhotoRows:
+        given, probe = photos(self._steps([probe_picture()]))[0], self._tower.probe
+        cosine = float(given[:-1] @ probe[:-1]) if given.shape == probe.shape else -1.0
+        if not (cosine >= LEAST_COSINE and abs(given[-1] - probe[-1]) < 1e-3):
+            raise ExportRefused(
+                f"The graph in {self._tower.folder} disagrees with the vector that PyTorch gave: "
+                f"cosine {cosine:.4f}, at least {LEAST_COSINE} is needed. {remedy()}"
+            )
+        return photos
 
     def encode_images(self, images: Sequence[RgbImage]) -> Matrix:
         """Return (n, d) float32 unit rows; see `ports.ImageEncoder`."""

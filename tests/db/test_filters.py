@@ -52,6 +52,7 @@ class Gallery:
     senders: set[tuple[int, int]] = field(default_factory=set)
     runs: dict[int, ClusterRun] = field(default_factory=dict)
     members: dict[int, set[int]] = field(default_factory=dict)
+    space_in_use: int = 0
 
     def found(self, scope: Scope) -> set[int]:
         with self.database.reading() as session:
@@ -104,6 +105,8 @@ def _score(gallery: Gallery, image: Image, asked: Judged) -> bool:
     score = gallery.contents[image.content_id].nsfw_score
     judged_at = gallery.contents[image.content_id].judged_at
     if score is None or judged_at is None or judged_at < image.created_at:
+        return False
+    if gallery.contents[image.content_id].judged_space_id != gallery.space_in_use:
         return False
     if image.status != ImageStatus.READY:
         return False
@@ -242,9 +245,19 @@ def _groups(random_: random.Random, gallery: Gallery, session: Any) -> None:
         preprocessing="c",
         dimension=8,
     )
-    session.add(space)
+    other = Space(
+        name="image:z:b:c",
+        kind="image",
+        encoder="z",
+        pretrained="b",
+        preprocessing="c",
+        dimension=8,
+    )
+    session.add_all([space, other])
     session.flush()
-    session.get_one(Installation, 1).image_space_id = space.id
+    session.get_one(Installation, 1).image_space_id = gallery.space_in_use = space.id
+    for content in gallery.contents.values():
+        content.judged_space_id = random_.choice([None, other.id, space.id, space.id, space.id])
     for kind, is_finished in (
         (ClusterKind.THEMES, True),
         (ClusterKind.NEAR_DUPLICATES, True),

@@ -104,6 +104,8 @@ def test_a_database_that_is_down_at_start_and_dies_later(
     web.wait_until_ready(1)
 
     database.down()
+    # A probe's result counts for three seconds.
+    wait_until(lambda: away(web.http.get("/health")), timeout_s=5, what="an unhealthy web process")
     for reply in ask_everything(web):
         assert away(reply), (reply.request.url, reply.status_code, reply.text)
     assert web.http.get("/health/live").status_code == 200

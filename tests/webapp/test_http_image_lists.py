@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import update
 
-from mirada.db.models import Content, Image
+from mirada.db.models import Content, Image, Installation
 from mirada.pictures import image_lists
 from testing.gallery import Gallery, as_upload, assert_problem
 from testing.pictures import picture
@@ -91,7 +91,11 @@ def test_themes_labels_and_scores_are_filters_too(gallery: Gallery) -> None:
             session.execute(
                 update(Content)
                 .where(Content.id == content_id)
-                .values(nsfw_score=score, judged_at=datetime(2100, 1, 1, tzinfo=UTC))
+                .values(
+                    nsfw_score=score,
+                    judged_at=datetime(2100, 1, 1, tzinfo=UTC),
+                    judged_space_id=session.get_one(Installation, 1).image_space_id,
+                )
             )
             sha256 = session.get_one(Content, content_id).sha256
         verdict = {"image_hash": sha256, "theme": "Cute  Cats", "accepted": image_id == first}

@@ -69,7 +69,7 @@ trap 'rm -rf "$work"' EXIT
 photos=()
 [ ! -d ../shared/photos ] || photos=(--photos ../shared/photos)
 exam=()
-[ ! -d $stamps/usr ] || exam=(--stamps $stamps/usr/share/tuxpaint/stamps)
+[ ! -d $stamps/usr ] || exam=(--stamps "$stamps/usr/share/tuxpaint/stamps")
 quality() {
     sed -n '/^## Measured quality/,/^## What it cannot do/{/^## What it cannot do/d;p}' "$1" |
         if [ ${#exam[@]} -gt 0 ]; then cat; else

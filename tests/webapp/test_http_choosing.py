@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from mirada.kernel.similarity import SearchWay
 from mirada.people import keys, users
+from mirada.ports import SearchAnswer, SearchPlan
 from testing.asking import A_FEW_NEAR, Words, ids_of, search
 from testing.gallery import Gallery, assert_problem, on_arc
 
@@ -131,6 +135,37 @@ def test_shares_of_the_parts_add_up_to_the_similarity(gallery: Gallery) -> None:
     assert source["background"]["spread"] > 0
     assert told["filter"] == {}
     assert "explained" not in search(gallery, query=query).get_json()
+
+
+def test_figures_that_follow_from_everybody_s_pictures_are_told_to_administrators(
+    guarded: Gallery, key_of: Callable[..., dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A beam tells what share of the library somebody may see, and so how large it is."""
+    ana, root = key_of("ana"), key_of("root", is_administrator=True)
+    guarded.upload(headers=ana, degrees=0, is_public="true")
+    index = guarded.runtime.index(guarded.space_id)
+    index.refresh()
+    search_exactly = index.search
+
+    def told(headers: dict[str, str]) -> tuple[Any, ...]:
+        body = {"vector": on_arc(0), "explain": True}
+        reply = guarded.client.post("/api/v1/search", json=body, headers=headers).get_json()
+        (source,) = reply["explained"]["sources"]
+        return tuple(source[name] for name in ("way", "ef_search", "depth", "candidates"))
+
+    assert told(ana) == told(root) == ("exact", None, None, 1)
+    for plan in (
+        SearchPlan(SearchWay.HNSW, ef_search=333, candidates=333),
+        SearchPlan(SearchWay.QUANTISED, depth=500, candidates=500),
+        SearchPlan(SearchWay.EXACT, candidates=501),
+    ):
+
+        def search(*given: Any, plan: SearchPlan = plan, **more: Any) -> list[SearchAnswer]:
+            return [replace(each, plan=plan) for each in search_exactly(*given, **more)]
+
+        monkeypatch.setattr(index, "search", search)
+        assert told(root) == (plan.way, plan.ef_search, plan.depth, plan.candidates)
+        assert told(ana) == (plan.way, None, None, None)
 
 
 def test_a_fused_search_is_explained_source_by_source(words: Words) -> None:

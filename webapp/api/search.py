@@ -242,7 +242,8 @@ def _reply(found: Found) -> Reply:
 
 def _body(found: Found) -> tuple[dict[str, Any], str | None]:
     """Return the fields of `SearchedSchema`, and the address of the next page."""
-    body = searched_body(found, current_caller().user_id)
+    caller = current_caller()
+    body = searched_body(found, caller.user_id, is_administrator=caller.is_administrator)
     address = found.cursor and url_for("search.get_search", cursor=found.cursor)
     return {**body, "next": address}, address
 

@@ -30,6 +30,11 @@ EXPLAINED_EXAMPLE = {
     "filter": {},
 }
 
+_OF_EVERYBODY = (
+    "It follows from how many pictures there are, private ones included, so null unless an "
+    "administrator asks."
+)
+
 
 class BackgroundSchema(ReplySchema):
     """The cosines of something with a sample of the pictures that could be found."""
@@ -48,15 +53,25 @@ class ExplainedSourceSchema(ReplySchema):
     source = ma.fields.String(required=True)
     way = ma.fields.String(required=True)
     ef_search = ma.fields.Integer(
-        required=True, allow_none=True, metadata={"description": "Beam of a walk through a graph."}
+        required=True,
+        allow_none=True,
+        metadata={"description": f"Beam of a walk through a graph. {_OF_EVERYBODY}"},
     )
     depth = ma.fields.Integer(
         required=True,
         allow_none=True,
-        metadata={"description": "Candidates of a quantised scan that were compared exactly."},
+        metadata={
+            "description": "Candidates of a quantised scan that were compared exactly. "
+            f"{_OF_EVERYBODY}"
+        },
     )
     candidates = ma.fields.Integer(
-        required=True, metadata={"description": "Vectors that were compared exactly."}
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": f"Vectors that were compared exactly. {_OF_EVERYBODY} An exact scan "
+            "compares all that the caller may see, and says so to everybody."
+        },
     )
     permitted_count = ma.fields.Integer(required=True)
     background = ma.fields.Nested(BackgroundSchema, required=True)
@@ -109,10 +124,13 @@ class PartShareSchema(ReplySchema):
     )
 
 
-def explained_body(found: Found, told: Explained) -> dict[str, Any]:
-    """Return the fields for `ExplainedSchema`."""
+def explained_body(found: Found, told: Explained, *, is_administrator: bool) -> dict[str, Any]:
+    """Return the fields for `ExplainedSchema`; figures that follow from all pictures for administrators."""
     return {
-        "sources": [_source_body(source, each) for source, each in found.ranking.searched.items()],
+        "sources": [
+            _source_body(source, each, is_administrator)
+            for source, each in found.ranking.searched.items()
+        ],
         "parts": [
             {
                 "part": place,
@@ -131,14 +149,15 @@ def share_body(share: PartShare) -> dict[str, Any]:
     return {"part": share.part, "similarity": share.similarity, "share": share.share}
 
 
-def _source_body(source: str, searched: Searched) -> dict[str, Any]:
+def _source_body(source: str, searched: Searched, is_administrator: bool) -> dict[str, Any]:
     assert searched.background is not None
+    is_all = searched.candidates == searched.permitted_count
     return {
         "source": str(source),
         "way": searched.way,
-        "ef_search": searched.ef_search,
-        "depth": searched.depth,
-        "candidates": searched.candidates,
+        "ef_search": searched.ef_search if is_administrator else None,
+        "depth": searched.depth if is_administrator else None,
+        "candidates": searched.candidates if is_administrator or is_all else None,
         "permitted_count": searched.permitted_count,
         "background": {**_background(searched.background), "count": searched.background_count},
     }

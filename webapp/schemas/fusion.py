@@ -143,12 +143,14 @@ class SearchedSchema(FoundSchema):
     )
 
 
-def searched_body(found: Found, viewer_id: int | None) -> dict[str, Any]:
+def searched_body(found: Found, viewer_id: int | None, *, is_administrator: bool) -> dict[str, Any]:
     """Return the fields for `SearchedSchema`."""
     ranking = found.ranking
     body = found_body(found, viewer_id)
     if found.explained is not None:
-        body["explained"] = explained_body(found, found.explained)
+        body["explained"] = explained_body(
+            found, found.explained, is_administrator=is_administrator
+        )
         shares = found.explained.shares
         for told, result in zip(body["results"], found.results, strict=True):
             told["parts"] = [share_body(each) for each in shares.get(result.hit.image_id, ())]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,54 +97,65 @@ def queries_by_form(vectors: VectorBlock, dimension: int, texts: Matrix) -> dict
     return found
 
 
-def answered(
-    by_form: dict[QueryForm, Matrix],
-    halves: Halves,
-    chunks: Iterable[tuple[int, Matrix]],
-    count: int,
-) -> tuple[list[Probes], Sides]:
-    """Return the queries with their exact answers, and the side of every row.
+class Answering:
+    """Exact answers of queries, found while all vectors go by once, in chunks.
 
-    A third of each form's are asked twice: of all rows, and of the side they do not lie on.
-
-    Args:
-        by_form: queries.
-        halves: the sides.
-        chunks: (first row, rows) of all vectors.
-        count: of them.
+    A third of each form's queries are asked twice: of all rows, and of the side they do not lie on.
     """
-    groups = []
-    for form, queries in by_form.items():
-        groups.append(_unanswered(form, queries, np.full(len(queries), -1, np.int8)))
-        far = queries[: max(1, len(queries) // 3)]
-        groups.append(_unanswered(form, far, (~halves.sides(far)).astype(np.int8)))
-    # Queries asked of a side are among those asked of all rows, so their products are there already;
-    # the sides' direction is one more row, or the vectors would be read twice.
-    stacked = np.concatenate([*by_form.values(), halves.direction[None]])
-    asked = np.concatenate([group.sides for group in groups])
-    place_of = np.concatenate(
-        [
-            first + np.arange(len(group.queries))
-            for group, first in zip(groups, np.repeat(_starts(by_form), 2), strict=True)
-        ]
-    )
-    of_a_side = np.flatnonzero(asked >= 0)
-    best = np.full((len(asked), min(DEEP_RANK, count)), -np.inf, np.float32)
-    rows = np.full(best.shape, -1, np.int64)
-    sides: list[Sides] = []
-    for first, chunk in chunks:
-        products = stacked @ chunk.T
-        sides.append(products[-1] > halves.offset)
-        met = np.asarray(products[place_of])
-        others = asked[of_a_side, None] != sides[-1][None, :]
-        met[of_a_side] = np.where(others, -np.inf, met[of_a_side])
-        _merge(best, rows, met, first)
-    start = 0
-    for group in groups:
-        stop = start + len(group.queries)
-        group.scores, group.rows = best[start:stop], rows[start:stop]
-        start = stop
-    return groups, np.concatenate(sides)
+
+    def __init__(self, by_form: dict[QueryForm, Matrix], halves: Halves, count: int) -> None:
+        """Begin.
+
+        Args:
+            by_form: queries.
+            halves: the sides.
+            count: of the vectors that will come.
+        """
+        self._halves = halves
+        self._groups: list[Probes] = []
+        for form, queries in by_form.items():
+            self._groups.append(_unanswered(form, queries, np.full(len(queries), -1, np.int8)))
+            far = queries[: max(1, len(queries) // 3)]
+            sides = (~halves.sides(far)).astype(np.int8)
+            self._groups.append(_unanswered(form, far, sides))
+        # Queries asked of a side are among those asked of all rows, so their products are there
+        # already; the sides' direction is one more row, or the vectors would be read twice.
+        self._stacked = np.concatenate([*by_form.values(), halves.direction[None]])
+        self._asked = np.concatenate([group.sides for group in self._groups])
+        self._place_of = np.concatenate(
+            [
+                first + np.arange(len(group.queries))
+                for group, first in zip(self._groups, np.repeat(_starts(by_form), 2), strict=True)
+            ]
+        )
+        self._of_a_side = np.flatnonzero(self._asked >= 0)
+        self._best = np.full((len(self._asked), min(DEEP_RANK, count)), -np.inf, np.float32)
+        self._rows = np.full(self._best.shape, -1, np.int64)
+        self._sides: list[Sides] = []
+
+    def take(self, first: int, chunk: Matrix) -> None:
+        """Compare the queries with the next rows.
+
+        Args:
+            first: number of the first of them.
+            chunk: (n, d) float32.
+        """
+        products = self._stacked @ chunk.T
+        sides = products[-1] > self._halves.offset
+        met = np.asarray(products[self._place_of])
+        others = self._asked[self._of_a_side, None] != sides[None, :]
+        met[self._of_a_side] = np.where(others, -np.inf, met[self._of_a_side])
+        _merge(self._best, self._rows, met, first)
+        self._sides.append(sides)
+
+    def answers(self) -> tuple[list[Probes], Sides]:
+        """Return the queries with their answers, and the side of every row, once all were taken."""
+        start = 0
+        for group in self._groups:
+            stop = start + len(group.queries)
+            group.scores, group.rows = self._best[start:stop], self._rows[start:stop]
+            start = stop
+        return self._groups, np.concatenate(self._sides)
 
 
 def _starts(by_form: dict[QueryForm, Matrix]) -> npt.NDArray[np.int64]:

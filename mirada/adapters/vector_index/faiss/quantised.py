@@ -10,7 +10,6 @@ makes the error smaller; and a query that needs no guarantee may look at the nea
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,16 +75,15 @@ class QuantisedForm:
         return cls(index, rotation)
 
     @classmethod
-    def of_file(
-        cls, file: VectorsFile, chunks: Iterable[tuple[int, Matrix]], list_rows: int = LIST_ROWS
-    ) -> QuantisedForm:
-        """Return the form of every row of a file, read in the given chunks."""
+    def for_file(cls, file: VectorsFile, list_rows: int = LIST_ROWS) -> QuantisedForm:
+        """Return an empty form with the centres of a sample of a file's rows."""
         rows = np.linspace(0, file.count - 1, min(file.count, TRAINING_ROWS)).astype(np.int64)
         lists = min(max(1, file.count // list_rows), rows.size)
-        form = cls.trained(file.mapped().take(rows), lists)
-        for _, chunk in chunks:
-            form.index.add(form.rotation.apply(chunk))
-        return form
+        return cls.trained(file.mapped().take(rows), lists)
+
+    def add(self, rows: Matrix) -> None:
+        """Append (n, d) float32 rows."""
+        self.index.add(self.rotation.apply(rows))
 
     @classmethod
     def read(cls, path: Path, rotation: Rotation) -> QuantisedForm:

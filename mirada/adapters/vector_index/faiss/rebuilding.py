@@ -32,9 +32,9 @@ from mirada.adapters.vector_index.faiss.planning import (
 )
 from mirada.adapters.vector_index.faiss.probing import (
     MANY_ROWS,
+    Answering,
     Halves,
     Probes,
-    answered,
     queries_by_form,
 )
 from mirada.adapters.vector_index.faiss.quantised import LIST_ROWS, QuantisedForm
@@ -175,15 +175,18 @@ class Rebuild:
         draft.files[VECTORS] = {}
         chunks = file.summed_chunks(draft.files[VECTORS])
         with omp_threads(1):
+            quantised = None
             if has_ways:
-                quantised = QuantisedForm.of_file(file, chunks, self.settings.list_rows)
+                quantised = QuantisedForm.for_file(file, self.settings.list_rows)
             else:
-                quantised, by_form = None, {QueryForm.PICTURE: by_form[QueryForm.PICTURE]}
-                for _ in chunks:
-                    heard()
-            halves = Halves.of(vectors, file.dimension)
-            probes, sides = answered(by_form, halves, file.chunks(), file.count)
-            heard()
+                by_form = {QueryForm.PICTURE: by_form[QueryForm.PICTURE]}
+            answering = Answering(by_form, Halves.of(vectors, file.dimension), file.count)
+            for first, chunk in chunks:
+                if quantised is not None:
+                    quantised.add(chunk)
+                answering.take(first, chunk)
+                heard()
+            probes, sides = answering.answers()
             ways: list[WaySetting] = []
             measured = Costs()
             if quantised is not None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from mirada.adapters.vector_index.access import AccessTable, Ids
 from mirada.adapters.vector_index.faiss.block import VectorBlock
-from mirada.adapters.vector_index.faiss.files import compare
+from mirada.adapters.vector_index.faiss.files import Check, compare
 from mirada.adapters.vector_index.faiss.planning import Costs, Planner, WaySetting
 from mirada.adapters.vector_index.faiss.quantised import QuantisedForm
 from mirada.adapters.vector_index.faiss.rotation import Rotation
@@ -54,6 +54,8 @@ PROCESS_TROUBLE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 """What says nothing about a file: this process has too many open, or no memory to map it."""
 SAMPLE_ROWS = 8 * BACKGROUND_ROWS
 """Enough that a caller who may see an eighth of the rows needs no second look for a background."""
+
+NO_CHECKS: Mapping[str, Check] = {}
 
 Fingerprint = tuple[tuple[int, int, int, int], ...]
 
@@ -93,12 +95,16 @@ def open_snapshot(
     *,
     space: EmbeddingSpace,
     db_epoch: str,
-    with_sha256: Collection[str] = (),
+    checks: Mapping[str, Check] = NO_CHECKS,
 ) -> OpenSnapshot:
     """Check a snapshot and map it.
 
-    Sizes and CRC-32 are always compared. SHA-256, ten times slower, is the publisher's check of the
-    files named.
+    Args:
+        directory: its folder.
+        record: as the database has it.
+        space: of its vectors.
+        db_epoch: of the database.
+        checks: of files by name; the others are compared by size and CRC-32.
 
     Raises:
         SnapshotInvalid: any check failed; the message says which.
@@ -108,7 +114,7 @@ def open_snapshot(
         manifest = _manifest(directory, record, space, db_epoch)
         fingerprint = fingerprint_of(directory, record)
         for name, expected in manifest["files"].items():
-            compare(directory / name, expected, with_sha256=name in with_sha256)
+            compare(directory / name, expected, checks.get(name, Check.CRC32))
         arrays = {name: _array(directory, name) for name in ARRAYS}
         return _opened(directory, record, arrays, fingerprint)
     except PermissionError as error:

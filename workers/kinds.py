@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from mirada.captions import job as captions
-from mirada.classify import batch, expansions
+from mirada.classify import batch, expansions, labelling
 from mirada.departures import job as departures
 from mirada.drawing import job as drawing
 from mirada.embedding import backfill, index_rebuild, live_recall
-from mirada.embedding import job as embedding
 from mirada.evaluation import job as evaluation
 from mirada.groups import job as groups
 from mirada.jobs.kinds import Kind
@@ -16,25 +15,26 @@ from mirada.pictures import thumbnails
 from mirada.search import calibrating, judging
 
 KINDS: dict[str, Kind] = {
-    module.KIND.name: module.KIND
-    for module in (
-        embedding,
-        thumbnails,
-        backfill,
-        index_rebuild,
-        live_recall,
-        groups,
-        expansions,
-        batch,
-        captions,
-        drawing,
-        departures,
-        building,
-        flipping,
-        discarding,
-        evening,
-        calibrating,
-        judging,
-        evaluation,
+    kind.name: kind
+    for kind in (
+        labelling.EMBEDDING_KIND,
+        labelling.KIND,
+        thumbnails.KIND,
+        backfill.KIND,
+        index_rebuild.KIND,
+        live_recall.KIND,
+        groups.KIND,
+        expansions.KIND,
+        batch.KIND,
+        captions.KIND,
+        drawing.KIND,
+        departures.KIND,
+        building.KIND,
+        flipping.KIND,
+        discarding.KIND,
+        evening.KIND,
+        calibrating.KIND,
+        judging.KIND,
+        evaluation.KIND,
     )
 }

@@ -9,6 +9,7 @@ from itertools import takewhile
 import redis
 
 from mirada.background import JOIN_TIMEOUT_S, Loop
+from mirada.classify.labelling import queue_lacking
 from mirada.embedding.index_rebuild import queue_due_rebuilds
 from mirada.embedding.live_recall import queue_measurements
 from mirada.jobs import leases, sweep
@@ -81,6 +82,7 @@ class Sweeper(Loop):
             self._forget_query_pictures()
             queue_measurements(self._runtime)
             queue_backlog(self._runtime)
+            queue_lacking(self._runtime)
             self._keep_house()
         return rung
 

@@ -14,7 +14,8 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from mirada.classify.classifier import Classifier, Question
+from mirada.classify.classifier import Classifier
+from mirada.classify.criteria import Question
 from mirada.classify.remembered import KnownPicture, Remark, known_pictures, remember_known
 from mirada.db.chunks import rows_in
 from mirada.db.idempotency import Requested, once

@@ -13,7 +13,8 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from mirada.classify import remembered
-from mirada.classify.classifier import Classifier, Question
+from mirada.classify.classifier import Classifier
+from mirada.classify.criteria import Question
 from mirada.classify.label_verdict import Classification
 from mirada.classify.remembered import KnownPicture, Remark
 from mirada.db import changes

@@ -78,7 +78,7 @@ class Classification:
             entropy_bits=entropy,
             margin=lead,
             is_ambiguous=is_ambiguous(entropy, lead, entropy_threshold),
-            is_none_of_these=is_far or _applies(labels[best], float(scores[best])) is False,
+            is_none_of_these=is_far or applies(labels[best], float(scores[best])) is False,
             nsfw_score=nsfw_score,
             theme_affinity=theme_affinity,
             theme_verdicts=theme_verdicts,
@@ -122,9 +122,10 @@ class Classification:
             "score": score,
             "logit": float(self.zero_shot.logits[position]),
             "clip_score": float(self.zero_shot.probabilities[position]),
-            "applies": _applies(label, score),
+            "applies": applies(label, score),
         }
 
 
-def _applies(label: Label, score: float) -> bool | None:
+def applies(label: Label, score: float) -> bool | None:
+    """Return whether a score reaches the label's threshold; None for a label without one."""
     return None if label.threshold is None else score >= label.threshold

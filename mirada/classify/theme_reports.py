@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mirada.classify import label_set
-from mirada.classify.classifier import Classifier, Question
+from mirada.classify.classifier import Classifier
+from mirada.classify.criteria import Question
 from mirada.classify.label_verdict import Classification
 from mirada.db.classifier_models import Feedback
 from mirada.feedback import theme_verdicts

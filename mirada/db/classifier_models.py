@@ -26,6 +26,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from mirada.db.models import (
     Base,
+    Blob,
     CaseSensitive,
     Content,
     Dated,
@@ -69,6 +70,32 @@ class LabelExpansion(Numbered, Dated, Base):
     model: Mapped[str] = mapped_column(String(100))
     prompt_version: Mapped[int] = mapped_column(Integer)
     expansion: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class ImageLabels(Base):
+    """The labels of an image as the model alone sees them, by the default label set, in one space.
+
+    `judged_by` is the digest of everything that it was judged by (`classify.criteria`): what was judged
+    by other criteria is judged again. `logits` has one float32 for each label in their order, empty where
+    the picture's vector is damaged. `label` is the best one; None where no label applies.
+    """
+
+    __tablename__ = f"{PREFIX}image_labels"
+    __table_args__ = (Index(None, "label", "space_id"),)
+
+    image_id: Mapped[int] = mapped_column(
+        ForeignKey(f"{PREFIX}images.id", ondelete="CASCADE"), primary_key=True
+    )
+    space_id: Mapped[int] = mapped_column(
+        ForeignKey(f"{PREFIX}embedding_spaces.id"), primary_key=True, index=True
+    )
+    judged_by: Mapped[str] = mapped_column(String(32))
+    label: Mapped[str | None] = mapped_column(CaseSensitive)
+    score: Mapped[float] = mapped_column(Double)
+    logits: Mapped[bytes] = mapped_column(Blob)
+    is_far: Mapped[bool] = mapped_column(Boolean)
+    nsfw_score: Mapped[float | None] = mapped_column(Double)
+    computed_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class ClassifiedPicture(Numbered, Edited, Base):

@@ -9,7 +9,7 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import Insert
 
-from mirada.db.classifier_models import LabelExpansion, LabelVector
+from mirada.db.classifier_models import ImageLabels, LabelExpansion, LabelVector
 from mirada.db.memory_models import TextContent
 from mirada.db.model_switch_models import ModelProcess
 from mirada.db.models import Base, Content, Lease, User
@@ -38,7 +38,7 @@ def insert_unless_there(session: Session, entity: Row, values: dict[str, Any]) -
 
 def insert_or_update(
     session: Session,
-    entity: type[LabelVector] | type[ModelProcess],
+    entity: type[ImageLabels] | type[LabelVector] | type[ModelProcess],
     unique: Sequence[Any],
     updated: Sequence[Any],
 ) -> Insert:

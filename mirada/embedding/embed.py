@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import bindparam, false, select, update
 from sqlalchemy.orm import Session
 
-from mirada.db import changes
+from mirada.db import changes, image_labels
 from mirada.db.models import Content, Embedding, Image
 from mirada.db.session import count_changed
 from mirada.embedding import texts as prompts
@@ -205,6 +205,7 @@ def store_embedding(
         row = session.get_one(Embedding, existing)
         row.vector, row.crc32 = blob, crc32
         session.execute(_JUDGE_AGAIN, {"content": content_id})
+        image_labels.forget(session, [content_id], space_id)
         session.flush()
     _make_ready(session, content_id)
     if is_written:

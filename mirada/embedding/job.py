@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -12,6 +13,7 @@ from mirada.db import spaces
 from mirada.db.contents import lock_content
 from mirada.db.models import Job
 from mirada.embedding import embed, mirroring, reading
+from mirada.embedding.labelled import Judge, Keep
 from mirada.embedding.palette import Colour, palette_of
 from mirada.embedding.together import create_embeddings_together
 from mirada.jobs import attempts, ledger
@@ -98,8 +100,8 @@ class _Prompts:
     trouble: MiradaError | None = None
 
 
-def create_embeddings(runtime: Runtime, attempt: Attempt) -> None:
-    """Embed one content and make its images READY."""
+def create_embeddings(runtime: Runtime, attempt: Attempt, judge: Judge) -> None:
+    """Embed one content, judge its labels, and make its images READY."""
     job = attempt.job
     if not runtime.settings.embeddings_enabled:
         # CONTRACT A: tasks return at once without work. A later backfill finds these images.
@@ -111,25 +113,27 @@ def create_embeddings(runtime: Runtime, attempt: Attempt) -> None:
     replace = bool(job.arguments.get("replace", False))
     is_complete = False
     while not is_complete:
-        subject = _begin(runtime, attempt, job.subject_id, replace=replace)
+        subject = _begin(runtime, attempt, job.subject_id, judge, replace=replace)
         if subject is None:
             return
         picture = _read_picture(runtime, attempt, subject)
         if picture is None:
             continue
         prompts = _embed_prompts(runtime, subject)
+        keep = judge(runtime)
         attempt.check()
-        is_complete = _store(runtime, attempt, subject, picture, prompts, replace=replace)
+        is_complete = _store(runtime, attempt, subject, picture, prompts, keep, replace=replace)
         replace = False
 
 
 def _begin(
-    runtime: Runtime, attempt: Attempt, content_id: int, *, replace: bool
+    runtime: Runtime, attempt: Attempt, content_id: int, judge: Judge, *, replace: bool
 ) -> embed.Subject | None:
     """Return what the content lacks; None when that is nothing, and the job is done."""
     space_id, _ = runtime.space()
     with runtime.reading() as session:
         prompt_space_id = spaces.pinned_space_id(session, SpaceKind.PROMPT)
+    keep = judge(runtime)
     with runtime.transaction() as session:
         subject = embed.begin_embedding(
             session,
@@ -139,6 +143,8 @@ def _begin(
             replace=replace,
         )
         if subject is None:
+            if keep is not None:
+                keep(session, {content_id: None})
             attempts.finish(session, attempt.job.id, attempt.token)
     return subject
 
@@ -181,6 +187,7 @@ def _store(
     subject: embed.Subject,
     picture: _Picture,
     prompts: _Prompts,
+    keep: Keep | None,
     *,
     replace: bool,
 ) -> bool:
@@ -201,6 +208,8 @@ def _store(
             prompt_vectors=prompts.vectors,
             replace=replace,
         )
+        if keep is not None:
+            keep(session, {subject.content_id: picture.vector})
         mirroring.store(session, subject.content_id, picture.mirrored)
         if is_complete and picture.unread is None:
             # In the same transaction: an attempt that lost its lease takes its vectors back.
@@ -211,14 +220,16 @@ def _store(
     return is_complete
 
 
-KIND = Kind(
-    CREATE_EMBEDDINGS,
-    create_embeddings,
-    # CONTRACT A: three attempts with exponential backoff.
-    RetryPolicy(max_attempts=3, first_delay_s=10.0),
-    # CONTRACT A. Threads cannot be interrupted safely in the middle of a step; the steps have limits
-    # of their own: 30 s of decoding in a child process, 120 s of waiting for the encoder.
-    TimeLimit(soft_s=120.0, hard_s=180.0),
-    SubjectRules(lock=lock_content, give_up=embed.fail_images, retry=embed.await_images),
-    together=create_embeddings_together,
-)
+def embedding_kind(judge: Judge) -> Kind:
+    """Return the kind of these jobs; `judge` judges the labels of the pictures that come in."""
+    return Kind(
+        CREATE_EMBEDDINGS,
+        partial(create_embeddings, judge=judge),
+        # CONTRACT A: three attempts with exponential backoff.
+        RetryPolicy(max_attempts=3, first_delay_s=10.0),
+        # CONTRACT A. Threads cannot be interrupted safely in the middle of a step; the steps have
+        # limits of their own: 30 s of decoding in a child process, 120 s of waiting for the encoder.
+        TimeLimit(soft_s=120.0, hard_s=180.0),
+        SubjectRules(lock=lock_content, give_up=embed.fail_images, retry=embed.await_images),
+        together=partial(create_embeddings_together, judge=judge),
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -131,18 +131,10 @@ def vectors_of(
         Unavailable: not within that time, or the encoder has too much to do. What was encoded by
             then is kept.
     """
-    space_id, space = runtime.space()
+    space_id, _ = runtime.space()
     cache = remembered_vectors(runtime)
     wanted = {ensemble.key: ensemble for ensemble in ensembles}
-    found = {
-        key: vector for (_, key), vector in cache.get((space_id, key) for key in wanted).items()
-    }
-    missing = [key for key in wanted if key not in found]
-    if missing:
-        with runtime.reading() as session:
-            stored = known_vectors(session, space_id, space.dimension, missing)
-        cache.put({(space_id, key): vector for key, vector in stored.items()})
-        found |= stored
+    found = _known(runtime, wanted)
     began = time.monotonic()
     missing = [key for key in wanted if key not in found]
     for done, some in _chunks([wanted[key] for key in missing]):
@@ -163,6 +155,28 @@ def vectors_of(
         cache.put({(space_id, key): vector for key, vector in encoded.items()})
         found |= encoded
     return np.stack([found[entry.key] for entry in ensembles])
+
+
+def known_matrix(runtime: Runtime, ensembles: Sequence[Ensemble]) -> Matrix | None:
+    """Return (n, d) float32 unit rows in the order given, encoding nothing; None where one is lacking."""
+    found = _known(runtime, [entry.key for entry in ensembles])
+    if any(entry.key not in found for entry in ensembles):
+        return None
+    return np.stack([found[entry.key] for entry in ensembles])
+
+
+def _known(runtime: Runtime, keys: Collection[str]) -> dict[str, Vector]:
+    """Return by key the vectors that are remembered or stored."""
+    space_id, space = runtime.space()
+    cache = remembered_vectors(runtime)
+    found = {key: vector for (_, key), vector in cache.get((space_id, key) for key in keys).items()}
+    missing = [key for key in keys if key not in found]
+    if missing:
+        with runtime.reading() as session:
+            stored = known_vectors(session, space_id, space.dimension, missing)
+        cache.put({(space_id, key): vector for key, vector in stored.items()})
+        found |= stored
+    return found
 
 
 def _encode(encoder: TextEncoder, ensembles: Sequence[Ensemble]) -> dict[str, Vector]:

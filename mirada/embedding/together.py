@@ -8,6 +8,7 @@ from mirada.db import spaces
 from mirada.embedding import embed_many, mirroring, reading
 from mirada.embedding.embed import Subject
 from mirada.embedding.embed_many import Embedded
+from mirada.embedding.labelled import Judge
 from mirada.embedding.palette import palette_of
 from mirada.jobs import batches
 from mirada.jobs.kinds import Attempt
@@ -17,8 +18,10 @@ from mirada.kernel.images import RgbImage
 from mirada.runtime import Runtime
 
 
-def create_embeddings_together(runtime: Runtime, made: Sequence[Attempt]) -> Sequence[Attempt]:
-    """Embed the contents of these jobs and make their images READY; return the jobs that are left.
+def create_embeddings_together(
+    runtime: Runtime, made: Sequence[Attempt], judge: Judge
+) -> Sequence[Attempt]:
+    """Embed these jobs' contents, judge them, make their images READY; return the jobs that are left.
 
     Left is what is no plain new picture: it lacks its palette alone, its bytes cannot be read, or its
     vector is to be replaced. What this raises leaves all of them.
@@ -42,10 +45,13 @@ def create_embeddings_together(runtime: Runtime, made: Sequence[Attempt]) -> Seq
     }
     chosen = [subjects[content_id] for content_id in pictures]
     prompt_space, prompt_vectors = _embed_prompts(runtime, chosen)
+    keep = judge(runtime)
     for content_id in pictures:
         by_content[content_id].check()
     with runtime.transaction() as session:
         complete = embed_many.store(session, chosen, embedded, space, prompt_space, prompt_vectors)
+        if keep is not None:
+            keep(session, {content_id: each.vector for content_id, each in embedded.items()})
         for row, content_id in enumerate(pictures):
             mirroring.store(session, content_id, mirrored, row)
         done = [by_content[content_id] for content_id in complete]

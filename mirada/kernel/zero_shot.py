@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -55,9 +55,23 @@ def zero_shot(picture: Vector, labels: Matrix, scale: float, bias: float = 0.0) 
     if labels.ndim != 2 or not len(labels) or labels.shape[1:] != picture.shape:
         raise InvalidInput("Classifying needs labels in the picture's space, at least one.")
     near = cosines(labels, picture)
-    scaled = logits(near, scale, bias)
-    probabilities = softmax(scaled)
-    return ZeroShot(near, scaled, probabilities, entropy_bits(probabilities), margin(probabilities))
+    # The cosines as they are: divided again they would differ in the last digit.
+    return replace(of_logits(logits(near, scale, bias), scale, bias), cosines=near)
+
+
+def of_logits(scaled: Floats, scale: float, bias: float = 0.0) -> ZeroShot:
+    """Return the classification that (n,) logits, n >= 1, were kept of.
+
+    Args:
+        scaled: as `logits` returns them.
+        scale: the model's own logit scale, > 0.
+        bias: the model's own logit bias.
+
+    Raises:
+        InvalidInput: there is no logit, or one is not finite.
+    """
+    found = softmax(scaled)
+    return ZeroShot((scaled - bias) / scale, scaled, found, entropy_bits(found), margin(found))
 
 
 def probabilities(pictures: Matrix, labels: Matrix, scale: float, bias: float = 0.0) -> Floats:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from mirada.db import recall_rows
+from mirada.db import image_labels, recall_rows
 from mirada.db.calibration_models import StoredCalibration
 from mirada.db.classifier_models import LabelVector
 from mirada.db.memory_models import TextEmbedding
@@ -52,6 +52,9 @@ def discard_space(runtime: Runtime, attempt: Attempt) -> None:
             while removed := _remove_some(runtime, entity, space_id):
                 done += removed
                 attempt.report(done, None)
+        while removed := _remove_labels(runtime, space_id):
+            done += removed
+            attempt.report(done, None)
         for kind in runs.ClusterKind:
             while _remove_groups(runtime, kind, space_id):
                 attempt.check_long()
@@ -90,6 +93,11 @@ def _remove_some(runtime: Runtime, entity: Any, space_id: int) -> int:
         ids = select(entity.id).where(entity.space_id == space_id).limit(REMOVED_ROWS)
         found = list(session.execute(ids).scalars())
         return count_changed(session, delete(entity).where(entity.id.in_(found))) if found else 0
+
+
+def _remove_labels(runtime: Runtime, space_id: int) -> int:
+    with runtime.transaction() as session:
+        return image_labels.remove_some(session, space_id, REMOVED_ROWS)
 
 
 def _remove_groups(runtime: Runtime, kind: runs.ClusterKind, space_id: int) -> bool:

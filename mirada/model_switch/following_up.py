@@ -1,4 +1,4 @@
-"""What else a space needs before it serves: texts' vectors, measures, groups, a threshold, an index."""
+"""What else a space needs before it serves: labels, measures, groups, a threshold, an index."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from sqlalchemy import false, select
 from sqlalchemy.orm import Session
 
-from mirada.classify.classifier import Classifier, Question
+from mirada.classify.labelling import label_library
 from mirada.db.models import Content, Embedding, Job, Space
 from mirada.embedding.index_rebuild import rebuild_space, why_due
 from mirada.groups.near_duplicates import DEFAULT_THRESHOLD, LEAST_THRESHOLD
@@ -45,7 +45,7 @@ def follow_up(runtime: Runtime, attempt: Attempt, now: ModelView, other: ModelVi
     set_threshold(runtime, now, other)
     attempt.check_long()
     with model_view.working_in(other):
-        Classifier.prepare(runtime, runtime.encoder, Question(), within_s=None)
+        label_library(runtime, attempt)
         attempt.check_long()
         make_ready(runtime, may_encode=True)
         for space_id in _own_spaces(now, other):

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
 from mirada.captions.writing import request_caption
-from mirada.db import changes, word_index
+from mirada.db import changes, image_labels, word_index
 from mirada.db.contents import lock_or_insert_content
 from mirada.db.idempotency import UNKEYED, Once
 from mirada.db.models import Content, Embedding, Image, User, utc_now
@@ -110,6 +110,8 @@ def register_image(
         is_new = True
     row = _insert_image(session, picture, image, texts, owner, content, processing.space_id)
     request.keep(session, row.id)
+    if row.status == ImageStatus.READY:
+        image_labels.copy_seen(session, row)
     # Who may see it has changed, if a vector is there. New bytes have none, but a number that only
     # known bytes take would tell them apart.
     changes.touch(session, [content.id])

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import select, update
 
+from mirada.classify.labelling import queue_lacking
 from mirada.db.classifier_models import ClassifiedPicture, Feedback
 from mirada.db.memory_models import Comment
 from mirada.db.models import ApiKey, Embedding, Image, Job, JobState
@@ -248,8 +249,9 @@ def _group(world: World) -> None:
 
 
 def _judge(world: World) -> None:
-    """Everything that is there is judged; what comes later waits for its own run."""
+    """Everything that is there is judged; of what comes later the labels are, with its vector."""
     queue_judging(world.runtime, Audience(world.user_ids["owner"]))
+    assert queue_lacking(world.runtime) is not None
     world.settle()
 
 

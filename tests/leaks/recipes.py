@@ -108,6 +108,7 @@ RECIPES: dict[str, Recipe] = {
     "getImageFile": _image(share=2),
     "getImageThumbnail": _image(share=2),
     "getImageAnimation": _image(),
+    "getImageLabels": _image(),
     "listSimilarImages": _image(),
     "findSimilarImagePosts": _image(asks=True),
     "listRelatedImages": _image(),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import func, select
 
-from mirada.db.classifier_models import LabelVector
+from mirada.classify.labelling import LABEL_IMAGES, queue_lacking
+from mirada.classify.labels_of_image import labels_of_image
+from mirada.db.classifier_models import ImageLabels, LabelVector
 from mirada.db.evaluation_models import EvaluationJudgement, EvaluationQuery, EvaluationSet
 from mirada.db.filters import is_judged_in_use
 from mirada.db.models import Content, Job, Space
@@ -70,6 +72,29 @@ def test_vectors_of_labels_and_of_what_is_unsafe_are_there_before_the_flip(house
         count = select(func.count()).select_from(LabelVector)
         of_second = count.where(LabelVector.space_id == space_id_of(house, "second"))
         assert session.execute(of_second).scalar_one() > 0
+
+
+def test_labels_of_images_are_judged_by_the_other_model_before_the_flip(house: House) -> None:
+    """And those of the model of before are kept for going back, and go with its vectors."""
+    image_id = house.upload(1)
+    assert queue_lacking(house.worker) is not None
+    house.work(LABEL_IMAGES)
+
+    def spaces_judged() -> set[int]:
+        with house.worker.reading() as session:
+            query = select(ImageLabels.space_id).where(ImageLabels.image_id == image_id)
+            return set(session.execute(query).scalars())
+
+    first = spaces_judged()
+    house.build()
+    second = space_id_of(house, "second")
+    assert spaces_judged() == first | {second}
+    house.flip()
+    assert queue_lacking(house.worker) is None
+    assert labels_of_image(house.web, image_id, Audience(house.owner_id)) is not None
+    changing.discard(house.web, Asked())
+    house.work()
+    assert spaces_judged() == {second}
 
 
 def test_scores_of_the_model_of_before_count_again_after_going_back(house: House) -> None:

@@ -11,6 +11,7 @@ from webapp.api import (
     evaluation_reports,  # noqa: F401 - adds its routes to the blueprint of evaluations
     evaluations,
     feedback,
+    image_labels,  # noqa: F401 - adds its route to the blueprint of images
     image_lists,  # noqa: F401 - adds its route to the blueprint of images
     images,
     indexes,

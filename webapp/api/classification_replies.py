@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mirada.classify.classifier import Classifier, Question
+from mirada.classify.classifier import Classifier
 from mirada.classify.classify import Answer, classify_sent, classify_stored
+from mirada.classify.criteria import Question
 from mirada.classify.expansions import expansion_within
 from mirada.embedding.interactive import interactive_encoder
 from mirada.kernel.errors import InvalidInput

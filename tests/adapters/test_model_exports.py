@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 from mirada.adapters.encoders import exporting, int8, model_exports
 from mirada.adapters.encoders.engines import load_encoder
+from mirada.adapters.encoders.export_places import work_folder
 from mirada.adapters.encoders.exporting import Agreement, Sample, compare
 from mirada.adapters.encoders.exports import MANIFEST_NAME, Export
 from mirada.adapters.encoders.model_exports import export_int8, export_model
@@ -267,6 +269,37 @@ def test_what_cannot_be_exported_leaves_what_was_there(
         path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in tmp_path.iterdir()
     }
     assert after == before
+
+
+def test_what_a_killed_export_left_is_deleted_by_the_next_one(tmp_path: Path) -> None:
+    killed = tmp_path / ".export-killed"
+    killed.mkdir()
+    (killed / "image.weights").write_bytes(b"half of it")
+    with work_folder(tmp_path) as work:
+        assert not killed.exists()
+        (work / "image.onnx").write_bytes(b"")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_of_two_exports_at_once_the_second_waits_for_its_turn(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    done: list[str] = []
+
+    def second() -> None:
+        with work_folder(tmp_path):
+            done.append("second")
+
+    thread = threading.Thread(target=second)
+    with work_folder(tmp_path) as work:
+        thread.start()
+        thread.join(0.3)
+        # It has not deleted what is being made.
+        assert work.is_dir()
+        done.append("first")
+    thread.join(10)
+    assert done == ["first", "second"]
+    assert "Another process makes graphs" in caplog.text
 
 
 def test_the_command_says_what_it_made(

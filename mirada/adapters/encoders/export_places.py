@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import logging
+import os
 import re
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mirada.adapters.encoders.exports import MANIFEST_NAME, Export
@@ -16,10 +22,13 @@ from mirada.adapters.encoders.weights import (
     weights_in,
 )
 
+logger = logging.getLogger(__name__)
+
 FOLDER = "onnx"
 """Folder of exports in the folder of downloads."""
 INT8 = "+int8"
 """End of a weights tag where 8-bit weights give the vectors, which so have a space of their own."""
+WORK_PREFIX = ".export-"
 IS_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -90,6 +99,41 @@ def link_or_copy(file: Path, link: Path) -> None:
         link.hardlink_to(file.resolve())
     except OSError:
         shutil.copyfile(file, link)
+
+
+@contextmanager
+def work_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder within the folder of an export, to make the export in; it is deleted after.
+
+    Another process that makes an export for the same folder waits for its turn. What a killed one left
+    behind is deleted: that may be gigabytes.
+
+    Raises:
+        OSError: nothing can be written there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    turn = os.open(folder, os.O_RDONLY)
+    try:
+        if _is_turn(turn, folder):
+            for left in folder.glob(f"{WORK_PREFIX}*"):
+                shutil.rmtree(left)
+        with tempfile.TemporaryDirectory(prefix=WORK_PREFIX, dir=folder) as name:
+            yield Path(name)
+    finally:
+        os.close(turn)
+
+
+def _is_turn(descriptor: int, folder: Path) -> bool:
+    """Wait until no other process makes an export for a folder; False where that cannot be known."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        logger.warning("Another process makes graphs in %s; waiting for it.", folder)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError:
+        # Some network file systems lock no folders.
+        return False
+    return True
 
 
 def move_export(work: Path, folder: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mirada.adapters.encoders.export_places import link_or_copy, move_export
+from mirada.adapters.encoders.export_places import link_or_copy, move_export, work_folder
 from mirada.adapters.encoders.exports import (
     LEAST_COSINE,
     PROBE_TEXTS,
@@ -102,10 +101,9 @@ def export(
     """
     require_packages()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as name:
-            agreement = _make_and_check(encoder, Path(name), source, sample)
-            move_export(Path(name), folder)
+        with work_folder(folder) as work:
+            agreement = _make_and_check(encoder, work, source, sample)
+            move_export(work, folder)
     except OSError as error:
         raise EncoderUnavailable(
             f"The ONNX graphs cannot be written to {folder}: {error.strerror or error}."

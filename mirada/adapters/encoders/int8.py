@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import shutil
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mirada.adapters.encoders.export_places import INT8, cache_of, move_export
+from mirada.adapters.encoders.export_places import INT8, cache_of, move_export, work_folder
 from mirada.adapters.encoders.exporting import Agreement, Sample
 from mirada.adapters.encoders.exports import Export, Kept
 from mirada.adapters.encoders.graphs import SMALL_BYTES, put_weights_beside
@@ -44,9 +43,7 @@ def make_int8(exact: Export, cache_dir: Path | None, sample: Sample) -> tuple[Ex
     tag = f"{exact.pretrained}{INT8}"
     folder = cache_of(cache_dir) / "onnx" / f"{exact.encoder}--{tag}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as made:
-            work = Path(made)
+        with work_folder(folder) as work:
             described = _made(exact, work, tag)
             described.save()
             agreement = _compare(OnnxEncoder(exact), OnnxEncoder(described), sample)

@@ -126,15 +126,18 @@ def test_threads_do_not_spin_and_a_query_has_one(sticker_encoder: Any) -> None:
 def test_pictures_are_computed_with_the_processs_share_of_the_cores(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from mirada.adapters.encoders.cores import available_cores, own_threads
+    from mirada.adapters.encoders import cores
+    from mirada.adapters.encoders.cores import own_threads
 
+    monkeypatch.setattr(cores, "available_cores", lambda: 4)
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert own_threads() == 3
     encoder: Any = load_encoder(str(BUNDLED_MODEL_DIR), engine="onnx")
     assert encoder._image._session.get_session_options().intra_op_num_threads == 3
-    for unusable in ("", "0", "many"):
+    # More threads than cores wait for one another; a hundred thousand end no start.
+    for unusable in ("", "0", "many", "²", "5", "100000"):
         monkeypatch.setenv("OMP_NUM_THREADS", unusable)
-        assert own_threads() == available_cores()
+        assert own_threads() == 4
 
 
 # Tokens and pixels, which PyTorch's libraries would make.
@@ -283,6 +286,23 @@ def with_towers_exchanged(folder: Path) -> None:
     write_manifest(folder, image_graph="text.onnx", text_graph="image.onnx")
 
 
+def with_a_graph_of_elsewhere(folder: Path) -> None:
+    """A file that no digest covers, and that may be anybody's."""
+    shutil.copy(folder / "image.onnx", folder.parent / "image.onnx")
+    write_manifest(folder, image_graph="../image.onnx")
+
+
+def with_a_listed_file_of_elsewhere(folder: Path) -> None:
+    with_a_graph_of_elsewhere(folder)
+    files = manifest_of(folder)["files"]
+    write_manifest(folder, files={**files, "../image.onnx": files["image.onnx"]})
+
+
+def with_a_size_in_words(folder: Path) -> None:
+    files = manifest_of(folder)["files"]
+    write_manifest(folder, files={**files, "image.onnx": {"bytes": "many", "sha256": "0"}})
+
+
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
@@ -305,6 +325,9 @@ def with_towers_exchanged(folder: Path) -> None:
         (with_a_probe_of_nothing, "disagree with the vectors that PyTorch gave"),
         (with_other_files, r"image\.onnx is not a graph that ONNX Runtime can load"),
         (with_towers_exchanged, "it is not the tower that it should be"),
+        (with_a_graph_of_elsewhere, r"the file '\.\./image\.onnx' is not listed"),
+        (with_a_listed_file_of_elsewhere, r"the file '\.\./image\.onnx' lies outside the folder"),
+        (with_a_size_in_words, "a file has a size and a digest"),
     ],
 )
 def test_an_export_that_cannot_be_trusted_is_refused_in_one_sentence(
@@ -315,6 +338,40 @@ def test_an_export_that_cannot_be_trusted_is_refused_in_one_sentence(
         load_encoder(str(folder), engine="onnx")
     assert "ENCODER_ENGINE=torch" in refused.value.detail
     assert "\n" not in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"logit_scale": "high"},
+        {"logit_scale": 0},
+        {"logit_bias": None},
+        {"dimension": -1},
+        {"origin": None},
+        {"weights": 5},
+        {"preprocessing": []},
+        {"preprocessing": {"size": "small"}},
+        {"preprocessing": {"size": 10**9}},
+        {"preprocessing": {"mean": [0.5, 0.5]}},
+        {"tokenizer": []},
+        {"tokenizer": {"kind": "clip"}},
+        {"tokenizer": {"kind": "clip", "context_length": 10**12, "clean": "lower"}},
+        {"tokenizer": {"kind": "clip", "context_length": 77, "clean": "twice"}},
+        {"tokenizer": {"kind": "words", "context_length": 77, "clean": "lower"}},
+        {"tokenizer": {"kind": "file", "file": "/etc/hostname", "context_length": 77}},
+        {"tokenizer": {"kind": "file", "file": "text.onnx", "context_length": 7, "pad_id": 0}},
+    ],
+    ids=str,
+)
+def test_a_manifest_of_nonsense_is_refused_and_auto_takes_pytorch(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, wrong: dict[str, Any]
+) -> None:
+    write_manifest(folder, **wrong)
+    with pytest.raises(EncoderUnavailable, match="ENCODER_ENGINE=torch") as refused:
+        load_encoder(str(folder), engine="onnx")
+    assert "\n" not in refused.value.detail
+    monkeypatch.setattr(engines, "_on_torch", lambda *_: "torch")
+    assert load_encoder(str(folder), device="cpu") == "torch"
 
 
 def test_auto_computes_with_pytorch_where_an_export_cannot_be_trusted(

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mirada.adapters.encoders import engines, probes
+from mirada.adapters.encoders import engines, probes, published
 from mirada.adapters.encoders.engines import load_encoder
 from mirada.adapters.encoders.exports import Export
 from mirada.adapters.encoders.graphs import export_tower
@@ -116,7 +116,7 @@ class Place:
         self.encoders: dict[str, Any] = {}
         self.repositories: dict[str, dict[str, Path]] = {}
         for (name, _), repository in MODELS.items():
-            source, published = folder / f"source-{name}", folder / f"published-{name}"
+            source, target = folder / f"source-{name}", folder / f"published-{name}"
             source.mkdir(parents=True)
             is_roberta = name.startswith("xlm")
             if is_roberta:
@@ -126,8 +126,8 @@ class Place:
             encoder: Any = load_encoder(str(source), engine="torch", device="cpu")
             self.encoders[name] = encoder
             config = ROBERTA if is_roberta else SMALL
-            publish(encoder.model, config, source if is_roberta else None, published)
-            self.repositories[repository] = repository_of(published)
+            publish(encoder.model, config, source if is_roberta else None, target)
+            self.repositories[repository] = repository_of(target)
 
     def keep_probe(self, name: str, tag: str, cache: Path) -> None:
         """Store what PyTorch gave with a model, as a start with it does."""
@@ -283,6 +283,73 @@ def test_what_is_published_and_cannot_be_trusted_is_refused(
         assert re.search(says, error), error
         assert "\n" not in error
     assert Export.read(tmp_path / "onnx" / "--".join(OPENAI)) is None
+
+
+def a_login_page(name: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        (folder / name).write_text("<html>Please log in to this network.</html>")
+
+    return change
+
+
+def config_of_a_list(folder: Path) -> None:
+    (folder / "config.json").write_text("[]")
+
+
+def texts_of_another_length(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["text_cfg"]["context_length"] = 99
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def texts_without_end(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["text_cfg"]["context_length"] = 10**12
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def of_another_dimension(folder: Path) -> None:
+    wider = {**SMALL, "embed_dim": 2 * SMALL["embed_dim"]}
+    write_folder(folder / "source", wider)
+    encoder: Any = load_encoder(str(folder / "source"), engine="torch", device="cpu")
+    shutil.rmtree(folder / "visual")
+    shutil.rmtree(folder / "textual")
+    publish(encoder.model, wider, None, folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (a_login_page("config.json"), r"has a config\.json that describes no model"),
+        (
+            a_login_page("visual/preprocess_cfg.json"),
+            r"preprocess_cfg\.json that describes no model",
+        ),
+        (a_login_page("textual/model.onnx"), "is not a graph that ONNX Runtime can load"),
+        (config_of_a_list, r"has a config\.json that describes no model"),
+        (texts_of_another_length, "takes 77 tokens of a text, and its model has 99"),
+        (texts_without_end, "at most 8,192"),
+        (of_another_dimension, "its vectors have the shape"),
+    ],
+)
+def test_what_a_hub_sends_instead_is_refused_in_one_sentence(
+    place: Place,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Path], None],
+    says: str,
+) -> None:
+    place.keep_probe(*OPENAI, tmp_path)
+    sent = tmp_path / "sent"
+    for name, file in place.repositories[MODELS[OPENAI]].items():
+        (sent / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, sent / name)
+    change(sent)
+    monkeypatch.setattr(published, "_fetched", lambda repository, file, *_: sent / file)
+    with pytest.raises(EncoderUnavailable, match=says) as refused:
+        take_published(*OPENAI, cache_dir=tmp_path)
+    assert "\n" not in refused.value.detail
+    assert list((tmp_path / "onnx" / "--".join(OPENAI)).iterdir()) == []
 
 
 def test_without_a_probe_nothing_is_taken(hub: Hub, tmp_path: Path) -> None:

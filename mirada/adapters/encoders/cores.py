@@ -9,11 +9,11 @@ def own_threads() -> int:
     """Return this process's share of the cores, >= 1.
 
     It is OMP_NUM_THREADS where that is set, as the server does where several processes share a
-    machine; else all cores that the process may use.
+    machine, but no more than the cores that the process may use; else all of these.
     """
     named = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    if named.isdigit() and int(named) > 0:
-        return int(named)
+    if named.isascii() and named.isdigit() and int(named) > 0:
+        return min(int(named), available_cores())
     return available_cores()
 
 

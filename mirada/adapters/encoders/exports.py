@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -76,6 +77,10 @@ class Kept:
 
     bytes: int
     sha256: str
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.bytes, int) and isinstance(self.sha256, str)):
+            raise TypeError("a file has a size and a digest")
 
     @classmethod
     def of(cls, path: Path) -> Self:
@@ -149,11 +154,39 @@ class Export:
                 raise ExportRefused(f"{path} has another version's form. {remedy()}")
             entry["files"] = {name: Kept(**kept) for name, kept in entry["files"].items()}
             entry["probe"] = Probe.from_json(entry["probe"], entry["dimension"])
-            return cls(folder=folder, **entry)
+            found = cls(folder=folder, **entry)
+            found._require_plain()
+            return found
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ExportRefused(
                 f"{path} is not a manifest of graphs ({error!r}). {remedy()}"
             ) from error
+
+    def _require_plain(self) -> None:
+        """Check what the manifest says before anything is done with it.
+
+        Raises:
+            TypeError: a value is of another type than it should be.
+            ValueError: a number is out of range, or a file lies elsewhere or is not listed.
+        """
+        named = [self.image_graph, self.text_graph]
+        named += [self.tokenizer["file"]] if self.tokenizer["kind"] == "file" else []
+        for name in named:
+            if name not in self.files:
+                raise ValueError(f"the file {name!r} is not listed")
+        for name in self.files:
+            # What lies elsewhere may be anybody's.
+            if name in ("", "..") or Path(name).name != name:
+                raise ValueError(f"the file {name!r} lies outside the folder")
+        if not (self.dimension > 0 and 0 < self.logit_scale < math.inf):
+            raise ValueError("the dimension or the scale is out of range")
+        if not math.isfinite(self.logit_bias):
+            raise ValueError("the bias is out of range")
+        words = (self.encoder, self.pretrained, self.weights)
+        if not all(isinstance(word, str) for word in words):
+            raise TypeError("the names of the model and its weights are texts")
+        if not isinstance(self.preprocessing, Mapping) or not isinstance(self.origin, Mapping):
+            raise TypeError("the steps and the origin are objects")
 
     def require_whole(self) -> None:
         """Check every file against the manifest.

@@ -6,6 +6,7 @@ Its space is the one that PyTorch has with the same weights: the vectors are the
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
@@ -64,13 +65,21 @@ class OnnxEncoder:
             ExportRefused: a file is damaged or foreign, or a vector is not PyTorch's.
         """
         export.require_whole()
-        self._steps = PictureSteps(export.preprocessing)
-        self._tokenizer = tokenizer_of(export.tokenizer, export.folder)
+        try:
+            self._steps = PictureSteps(export.preprocessing)
+            self._tokenizer = tokenizer_of(export.tokenizer, export.folder)
+        except EncoderUnavailable as error:
+            raise ExportRefused(f"{error.detail} {remedy()}") from error
         # A query is short: a second thread gains little, and waits for its core beside busy neighbours.
         self._text = _Graph(export, export.text_graph, 2, threads=1, most=MAX_TEXTS)
         self._image = _Graph(
             export, export.image_graph, 4, threads=threads or own_threads(), most=MAX_PICTURES
         )
+        if (self._text.length or math.inf) < self._tokenizer.context_length:
+            raise ExportRefused(
+                f"{export.folder / export.text_graph} takes {self._text.length} tokens of a text, and "
+                f"its model has {self._tokenizer.context_length}. {remedy()}"
+            )
         self._is_trimmed = export.is_trimmed and self._text.length is None
         self.input_side_px = max(self._steps.height, self._steps.width)
         self.logit_scale, self.logit_bias = export.logit_scale, export.logit_bias
@@ -153,17 +162,23 @@ class _Graph:
         self._type = np.int32 if "int32" in taken.type else None
         self.most = 1 if rows == 1 else most
         self.length = taken.shape[1] if isinstance(taken.shape[1], int) else None
+        self._dimension = export.dimension
 
     def run(self, rows: Any) -> Matrix:
         """Return the unit vectors of (n, ...) rows, n at most `most`.
 
         Raises:
-            EncoderUnavailable: the runtime fails, or a vector has no direction.
+            EncoderUnavailable: the runtime fails, or gives something else than such vectors.
         """
         taken = rows if self._type is None else rows.astype(self._type)
         try:
             with self._lock:
                 (vectors,) = self._session.run(None, {self._input: taken})
+            if np.shape(vectors) != (len(rows), self._dimension):
+                raise InvalidInput(
+                    f"its vectors have the shape {np.shape(vectors)} and not "
+                    f"{(len(rows), self._dimension)}"
+                )
             return l2_normalise(np.asarray(vectors, dtype=np.float32))
         except InvalidInput as error:
             raise EncoderUnavailable(f"The encoder failed on cpu: {error}") from error

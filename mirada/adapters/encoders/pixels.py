@@ -17,6 +17,8 @@ from mirada.kernel.images import RgbImage
 MAX_ASPECT = 32
 """Largest ratio of sides; the shorter side of a longer picture is repeated first. Resizing a picture of
 16,384 x 1 pixels to a fixed shorter side would need gigabytes."""
+MOST_SIDE_PX = 4096
+"""Of a tensor; a number beyond is a mistake, and would take all memory."""
 MEAN, STD = (
     (0.48145466, 0.4578275, 0.40821073),
     (0.26862954, 0.26130258, 0.27577711),
@@ -52,6 +54,14 @@ class PictureSteps:
             EncoderUnavailable: it names steps that OpenCLIP does not have.
         """
         known = {**DEFAULTS, **{k: v for k, v in config.items() if k in DEFAULTS}}
+        try:
+            self._read(known)
+        except (TypeError, ValueError) as error:
+            raise EncoderUnavailable(
+                f"The steps from picture to tensor are not described: {error}."
+            ) from error
+
+    def _read(self, known: dict[str, Any]) -> None:
         if known["mode"] != "RGB" or known["resize_mode"] not in MODES:
             raise EncoderUnavailable(
                 f"The model wants pictures as {known['mode']}, resized by {known['resize_mode']!r}; "
@@ -60,6 +70,10 @@ class PictureSteps:
         self.config = known
         size = known["size"]
         self.height, self.width = (size, size) if isinstance(size, int) else tuple(size)
+        if not all(
+            type(side) is int and 0 < side <= MOST_SIDE_PX for side in (self.height, self.width)
+        ):
+            raise ValueError(f"a side of {size} pixels")
         self._resize_mode = known["resize_mode"]
         is_bilinear = known["interpolation"] == "bilinear"
         self._filter = Image.Resampling.BILINEAR if is_bilinear else Image.Resampling.BICUBIC
@@ -67,6 +81,8 @@ class PictureSteps:
         self._mean, self._std = (
             np.asarray(known[name], dtype=np.float32).reshape(-1, 1, 1) for name in ("mean", "std")
         )
+        if not {self._mean.size, self._std.size} <= {1, 3}:
+            raise ValueError("a mean or deviation of other than three colours")
         self.version = _version(known, max(self.height, self.width))
 
     def __call__(self, images: Sequence[RgbImage]) -> Pixels:

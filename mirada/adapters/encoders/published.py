@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import logging
 import re
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from mirada.adapters.encoders.export_places import export_folder, link_or_copy, move_export
+from mirada.adapters.encoders.export_places import (
+    export_folder,
+    link_or_copy,
+    move_export,
+    work_folder,
+)
 from mirada.adapters.encoders.exports import Export, ExportRefused, Kept
 from mirada.adapters.encoders.hub import HubFile
 from mirada.adapters.encoders.onnx_encoder import OnnxEncoder
 from mirada.adapters.encoders.pixels import PictureSteps
 from mirada.adapters.encoders.probes import StoredProbe, find_probe
+from mirada.adapters.encoders.tokens import token_id
 from mirada.kernel.commands import command_line
 from mirada.kernel.errors import EncoderUnavailable, InvalidInput
 
@@ -69,14 +74,12 @@ def take_published(name: str, tag: str, *, cache_dir: Path | None) -> Export:
     origin = {"published_by": repository, "revision": revision, "licence": licence}
     folder = export_folder(name, tag, cache_dir)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as made:
-            work = Path(made)
+        with work_folder(folder) as work:
             tokenizer = _tokenizer(repository, revision, files[CONFIG], work, cache_dir)
             for file, own in GRAPHS.items():
                 link_or_copy(files[file], work / own)
             export = _described(work, name, tag, stored, tokenizer, origin)
-            _require_same(export, stored, json.loads(files[STEPS].read_text(encoding="utf-8")))
+            _require_same(export, stored, _object(repository, STEPS, files[STEPS]))
             export.save()
             move_export(work, folder)
     except OSError as error:
@@ -194,21 +197,25 @@ def _fetched(repository: str, file: str, revision: str | None, cache_dir: Path |
 def _tokenizer(
     repository: str, revision: str, config_file: Path, work: Path, cache_dir: Path | None
 ) -> dict[str, Any]:
-    """Return the description of the tokenizer, whose file is laid into `work` where it has one."""
-    from tokenizers import Tokenizer
+    """Return the description of the tokenizer, whose file is laid into `work` where it has one.
 
-    text = json.loads(config_file.read_text(encoding="utf-8")).get("text_cfg", {})
-    clean = text.get("tokenizer_kwargs", {}).get("clean")
-    length = text.get("context_length", 77)
-    if not text.get("hf_tokenizer_name"):
-        return {"kind": "clip", "context_length": length, "clean": clean or "lower"}
-    own = work / "tokenizer.json"
-    link_or_copy(_fetched(repository, TOKENIZER, revision, cache_dir), own)
-    settings = _fetched(repository, TOKENIZER_CONFIG, revision, cache_dir)
-    pad = json.loads(settings.read_text(encoding="utf-8"))["pad_token"]
-    pad_id = Tokenizer.from_file(str(own)).token_to_id(
-        pad if isinstance(pad, str) else pad["content"]
-    )
+    Raises:
+        ExportRefused: it is described by something else than such files hold.
+        EncoderUnavailable: a file cannot be fetched or read.
+    """
+    text = _object(repository, CONFIG, config_file).get("text_cfg") or {}
+    try:
+        clean = text.get("tokenizer_kwargs", {}).get("clean")
+        length = int(text.get("context_length", 77))
+        if not text.get("hf_tokenizer_name"):
+            return {"kind": "clip", "context_length": length, "clean": clean or "lower"}
+        own = work / "tokenizer.json"
+        link_or_copy(_fetched(repository, TOKENIZER, revision, cache_dir), own)
+        settings = _fetched(repository, TOKENIZER_CONFIG, revision, cache_dir)
+        pad = _object(repository, TOKENIZER_CONFIG, settings)["pad_token"]
+        pad_id = token_id(own, pad if isinstance(pad, str) else pad["content"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _no_such_file(repository, CONFIG) from error
     return {
         "kind": "file",
         "file": own.name,
@@ -216,6 +223,24 @@ def _tokenizer(
         "context_length": length,
         "clean": clean or "whitespace",
     }
+
+
+def _object(repository: str, name: str, file: Path) -> dict[str, Any]:
+    """Return the JSON object in a file of the hub; raises ExportRefused where it holds none."""
+    try:
+        entry = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _no_such_file(repository, name) from error
+    if not isinstance(entry, dict):
+        raise _no_such_file(repository, name)
+    return entry
+
+
+def _no_such_file(repository: str, name: str) -> ExportRefused:
+    return ExportRefused(
+        f"{repository} has a {name} that describes no model. Its graphs are not used; make your own "
+        f"with `{command_line('models export')}`."
+    )
 
 
 def _licence(repository: str, revision: str, cache_dir: Path | None) -> str:

@@ -23,6 +23,8 @@ MERGES_FILE = Path(__file__).with_name("clip_merges.txt.gz")
 BYTES = 256
 MERGE_COUNT = 49_152 - BYTES - 2
 START, END = "<start_of_text>", "<end_of_text>"
+MOST_TOKENS = 8_192
+"""Of a text; a number beyond is a mistake, and would take all memory."""
 KNOWN_WORDS = 20_000
 """Words whose tokens are remembered."""
 Tokens = npt.NDArray[np.int64]
@@ -90,15 +92,10 @@ class HubTokenizer:
         Raises:
             EncoderUnavailable: it cannot be read.
         """
-        from tokenizers import Tokenizer as Loaded
-
         self.context_length, self.pad_id = context_length, pad_id
         self._clean = cleaning(clean)
         self._lock = threading.Lock()
-        try:
-            self._loaded = Loaded.from_file(str(path))
-        except Exception as error:  # The library raises plain Exception.
-            raise EncoderUnavailable(f"The tokenizer {path} cannot be read: {error}") from error
+        self._loaded = _loaded(path)
         self._loaded.no_padding()
         self._loaded.enable_truncation(max_length=context_length)
 
@@ -107,6 +104,28 @@ class HubTokenizer:
         with self._lock:
             encoded = self._loaded.encode_batch([self._clean(text) for text in texts])
         return [row.ids for row in encoded]
+
+
+def token_id(path: Path, token: str) -> int:
+    """Return the number of a token in a tokenizer's file.
+
+    Raises:
+        EncoderUnavailable: the file cannot be read.
+        ValueError: it has no such token.
+    """
+    found: int | None = _loaded(path).token_to_id(token)
+    if found is None:
+        raise ValueError(f"no token {token!r}")
+    return found
+
+
+def _loaded(path: Path) -> Any:
+    from tokenizers import Tokenizer as Loaded
+
+    try:
+        return Loaded.from_file(str(path))
+    except Exception as error:  # The library raises plain Exception.
+        raise EncoderUnavailable(f"The tokenizer {path} cannot be read: {error}") from error
 
 
 def in_rows(tokens: Sequence[Sequence[int]], length: int, pad_id: int) -> Tokens:
@@ -123,10 +142,22 @@ def tokenizer_of(described: Mapping[str, Any], folder: Path) -> Tokenizer:
     Raises:
         EncoderUnavailable: there is no such tokenizer, or its file cannot be read.
     """
-    length, clean = int(described["context_length"]), str(described["clean"])
-    if described["kind"] == "clip":
+    try:
+        length, clean = int(described["context_length"]), str(described["clean"])
+        kind = described["kind"]
+        file, pad_id = (
+            ("", 0) if kind == "clip" else (str(described["file"]), int(described["pad_id"]))
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise EncoderUnavailable(f"The model's tokenizer is not described: {error!r}.") from error
+    if kind not in ("clip", "file") or not 2 < length <= MOST_TOKENS or pad_id < 0:
+        raise EncoderUnavailable(
+            f"The model's tokenizer is {kind!r} with {length} tokens; it is 'clip' or 'file' with at "
+            f"most {MOST_TOKENS:,}."
+        )
+    if kind == "clip":
         return ClipTokenizer(length, clean)
-    return HubTokenizer(folder / described["file"], length, int(described["pad_id"]), clean)
+    return HubTokenizer(folder / file, length, pad_id, clean)
 
 
 def cleaning(name: str) -> Callable[[str], str]:

@@ -304,7 +304,7 @@ def test_the_bundled_model_is_not_said_to_take_its_own_place(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(pytorch, "PACKAGES", ("no_such_package",))
-    with pytest.raises(EncoderUnavailable, match="needs PyTorch"):
+    with pytest.raises(EncoderUnavailable, match=r"^ENCODER_ENGINE=torch needs PyTorch"):
         load_chosen(
             "auto",
             None,

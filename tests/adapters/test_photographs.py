@@ -19,6 +19,7 @@ from PIL import Image
 from mirada.adapters.encoders import engines
 from mirada.adapters.encoders.engines import load_encoder
 from mirada.adapters.encoders.exporting import compare, demo_sample
+from mirada.adapters.encoders.exports import ExportRefused
 from mirada.adapters.encoders.photographs import joined, on_onnx
 from mirada.config import BUNDLED_MODEL_DIR, PROJECT_ROOT
 from mirada.kernel.errors import EncoderUnavailable, InvalidInput
@@ -235,6 +236,23 @@ def test_a_tower_that_disagrees_with_its_probe_is_refused(folder: Path, engine: 
     for _ in range(2):
         with pytest.raises(EncoderUnavailable, match="disagrees"):
             encoder.encode_images([photograph("coffee.jpg")])
+
+
+def test_auto_takes_pytorch_where_the_graph_of_the_tower_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuses(*_: Any) -> Any:
+        raise ExportRefused("photo_tower.onnx cannot be loaded.")
+
+    known = load_encoder(str(folder), engine="onnx", device="cpu")
+    pictures = [photograph("coffee.jpg")]
+    expected = known.encode_images(pictures)
+    monkeypatch.setattr(engines, "on_onnx", refuses)
+    encoder = load_encoder(str(folder), device="cpu")
+    assert (encoder.encode_images(pictures) * expected).sum() > 0.9999
+    assert "cannot be loaded. PyTorch is used instead." in caplog.text
+    with pytest.raises(ExportRefused):
+        load_encoder(str(folder), engine="onnx", device="cpu").encode_images(pictures)
 
 
 def test_words_do_not_open_the_tower_and_pictures_open_it_once(

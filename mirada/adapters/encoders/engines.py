@@ -20,7 +20,7 @@ from mirada.adapters.encoders.export_places import (
 from mirada.adapters.encoders.exports import Export, ExportRefused, remedy
 from mirada.adapters.encoders.hub import HUB_WAIT_S, hub_reachable
 from mirada.adapters.encoders.model_choice import choose_model
-from mirada.adapters.encoders.photographs import PhotoFolder, PictureEncoder, on_onnx
+from mirada.adapters.encoders.photographs import PhotoFolder, PhotoRows, PictureEncoder, on_onnx
 from mirada.adapters.encoders.probes import find_probe, keep_probe
 from mirada.adapters.encoders.published import PUBLISHED, published_in_cache, take_published
 from mirada.adapters.encoders.pytorch import packages_missing, require_pytorch
@@ -79,6 +79,9 @@ def load_encoder(
         )
         if encoder is not None:
             return encoder
+    if engine == Engine.TORCH:
+        # The model may do without it.
+        require_pytorch("ENCODER_ENGINE=torch")
     return _on_torch(model, pretrained, device, cache_dir, allow_download)
 
 
@@ -162,7 +165,7 @@ def _from_export(
     try:
         tower = _photo_folder(model)
         if tower is not None:
-            return _with_photos(tower, is_on_onnx=True)
+            return _photos_on_onnx(tower, is_needed=is_needed or bool(packages_missing()))
         export = find_export(model, pretrained, cache_dir)
         if export is None:
             export = _published(model, pretrained, cache_dir, allow_download)
@@ -220,7 +223,7 @@ def _on_torch(
     require_pytorch(f"The model {model}")
     tower = _photo_folder(model)
     if tower is not None:
-        return _with_photos(tower, is_on_onnx=False, device=device)
+        return _photos_on_torch(tower, device)
     encoder = OpenClipEncoder.load(
         model, pretrained, device=device, cache_dir=cache_dir, allow_download=allow_download
     )
@@ -235,23 +238,37 @@ def _photo_folder(model: str) -> PhotoFolder | None:
     return None if folder is None else PhotoFolder.read(folder)
 
 
-def _with_photos(tower: PhotoFolder, *, is_on_onnx: bool, device: str = "cpu") -> CalibratedEncoder:
-    """Return the sticker model and the tower for photographs as one encoder, both on one engine."""
-    stickers = str(tower.sticker_folder)
-    if is_on_onnx:
-        export = find_export(stickers, None, None)
-        if export is None:
-            raise ExportRefused(f"{stickers} has no ONNX graphs. {remedy()}")
-        from mirada.adapters.encoders.onnx_encoder import OnnxEncoder
+def _photos_on_onnx(tower: PhotoFolder, *, is_needed: bool) -> CalibratedEncoder:
+    """Return the sticker model and the tower for photographs as one encoder, on ONNX Runtime.
 
-        return PictureEncoder(
-            tower, OnnxEncoder.load(export), lambda: on_onnx(tower, own_threads()), "cpu"
-        )
+    Where that is not needed, PyTorch takes the tower's place when it turns out not to be trusted.
+    """
+    stickers = str(tower.sticker_folder)
+    export = find_export(stickers, None, None)
+    if export is None:
+        raise ExportRefused(f"{stickers} has no ONNX graphs. {remedy()}")
+    from mirada.adapters.encoders.onnx_encoder import OnnxEncoder
+
+    openers = [lambda: on_onnx(tower, own_threads())]
+    if not is_needed:
+        openers.append(lambda: _tower_on_torch(tower, "cpu"))
+    return PictureEncoder(tower, OnnxEncoder.load(export), openers, "cpu")
+
+
+def _photos_on_torch(tower: PhotoFolder, device: str) -> CalibratedEncoder:
+    """Return the same encoder, on PyTorch."""
     from mirada.adapters.encoders.openclip import OpenClipEncoder
+
+    loaded = OpenClipEncoder.load(str(tower.sticker_folder), device=device)
+    return PictureEncoder(
+        tower, loaded, [lambda: _tower_on_torch(tower, loaded.device)], loaded.device
+    )
+
+
+def _tower_on_torch(tower: PhotoFolder, device: str) -> PhotoRows:
     from mirada.adapters.encoders.photo_tower import on_torch
 
-    loaded = OpenClipEncoder.load(stickers, device=device)
-    return PictureEncoder(tower, loaded, lambda: on_torch(tower, loaded.device), loaded.device)
+    return on_torch(tower, device)
 
 
 def _label(model: str, pretrained: str | None) -> str:

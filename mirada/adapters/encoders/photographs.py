@@ -141,7 +141,7 @@ class PictureEncoder:
         self,
         tower: PhotoFolder,
         stickers: CalibratedEncoder,
-        open_photos: Callable[[], PhotoRows],
+        open_photos: Sequence[Callable[[], PhotoRows]],
         device: str,
     ) -> None:
         """Join both towers.
@@ -152,7 +152,7 @@ class PictureEncoder:
         Args:
             tower: what is known of the tower for photographs.
             stickers: the sticker model, loaded.
-            open_photos: loads the tower for photographs.
+            open_photos: each loads the tower for photographs; one that is refused leaves it to the next.
             device: of both: "cpu", "cuda" or "mps".
 
         Raises:
@@ -185,9 +185,18 @@ class PictureEncoder:
         """
         with self._opening:
             if self._opened is None:
-                self._opened = self._checked(self._open_photos())
+                self._opened = self._first_checked()
             opened = self._opened
         return opened(pixels)
+
+    def _first_checked(self) -> PhotoRows:
+        *others, last = self._open_photos
+        for open_photos in others:
+            try:
+                return self._checked(open_photos())
+            except ExportRefused as error:
+                logger.warning("%s PyTorch is used instead.", error)
+        return self._checked(last())
 
     def _checked(self, photos: PhotoRows) -> PhotoRows:
         given, probe = photos(self._steps([probe_picture()]))[0], self._tower.probe

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mirada.db.evaluation_models import EvaluationQuery, EvaluationSet
 from mirada.db.models import utc_now
 from mirada.evaluation.judged_queries import judgements_of
 from mirada.evaluation.judgements import MOST_JUDGED, write_judgements
+from mirada.evaluation.kept_queries import of_set
 from mirada.evaluation.queries import MOST_QUERIES, NewQuery
 from mirada.evaluation.sets import note_change
 from mirada.kernel.errors import Conflict
@@ -42,7 +42,11 @@ class Merged:
 
 
 def merge_queries(
-    session: Session, row: EvaluationSet, sent: Sequence[NewQuery], *, is_preview: bool = False
+    session: Session,
+    row: EvaluationSet | None,
+    sent: Sequence[NewQuery],
+    *,
+    is_preview: bool = False,
 ) -> list[Merged]:
     """Put queries into a set. A known one keeps its judgements; on the images of the sent one its count.
 
@@ -50,16 +54,14 @@ def merge_queries(
 
     Args:
         session: a transaction, in which the set is locked; for reading where nothing is written.
-        row: the set.
+        row: the set; None, with `is_preview` alone, for one that is still to be made.
         sent: checked queries of images that the set's owner sees, each text and language once.
         is_preview: write nothing.
 
     Raises:
         Conflict: the set, or a query, would get more than it may have.
     """
-    known = list(
-        session.execute(select(EvaluationQuery).where(EvaluationQuery.set_id == row.id)).scalars()
-    )
+    known = [] if row is None else list(session.execute(of_set(row.id)).scalars())
     found = [_known(known, query) for query in sent]
     fresh = sum(each is None for each in found)
     if len(known) + fresh > MOST_QUERIES:
@@ -69,18 +71,21 @@ def merge_queries(
     judged = judgements_of(session, [each.id for each in found if each is not None])
     merged = []
     for query, old in zip(sent, found, strict=True):
+        # Of two themes one may be this query's, and the other the text that it was given since.
         before = {} if old is None else judged[old.id]
         after = {**before, **dict.fromkeys(query.good, True), **dict.fromkeys(query.bad, False)}
         _refuse_many(query, after)
         outcome = _outcome(old, before, after)
-        if not is_preview and outcome is not Outcome.UNCHANGED:
+        if old is not None:
+            judged[old.id] = after
+        if row is not None and not is_preview and outcome is not Outcome.UNCHANGED:
             old = old or _inserted(session, row, query)
             # A query that was known by its text is known by its theme from now on.
             old.theme = old.theme or query.theme
             old.updated_at = utc_now()
             write_judgements(session, old.id, after, before=before)
         merged.append(Merged(query, None if old is None else old.id, outcome))
-    if not is_preview:
+    if row is not None and not is_preview:
         note_change(row)
         session.flush()
     return merged

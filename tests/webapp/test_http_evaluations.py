@@ -579,6 +579,22 @@ def test_a_query_of_the_same_words_takes_the_verdicts_of_a_theme(bench: Bench) -
     assert len(bench.told("GET", kept["queries_url"])["results"]) == 1
 
 
+def test_two_themes_that_mean_one_query_both_fill_it(bench: Bench) -> None:
+    cat, dog = bench.hang("cat"), bench.hang("dog")
+    bench.judge(cat, "pets", True)
+    kept = bench.new_set()
+    where = f"{kept['url']}/feedback"
+    bench.told("POST", where, {})
+    (query,) = bench.told("GET", kept["queries_url"])["results"]
+    # It stays the query of its theme, and has the words of another theme from now on.
+    bench.told("PATCH", query["url"], {"text": "animals"})
+    for theme in ("animals", "pets"):
+        bench.judge(dog, theme, True)
+    filled = bench.told("POST", where, {})["queries"]
+    assert [each["outcome"] for each in filled] == ["changed", "unchanged"]
+    assert bench.told("GET", query["url"])["good"] == [cat, dog]
+
+
 def test_what_was_classified_and_not_uploaded_fills_nothing(lite: Bench) -> None:
     cat = lite.hang("cat")
     lite.judge(cat, "cats", True)

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from console.evaluation_sets import new_or_known, set_if_any, set_of, user_id
 from console.evaluation_tables import (
     FIGURES,
     change_line,
@@ -25,10 +26,7 @@ from mirada.evaluation.in_use import measured_in_use
 from mirada.evaluation.judged_queries import MOST_QUERIES, judged_queries
 from mirada.evaluation.merging import Merged, Outcome
 from mirada.evaluation.report_rows import figures_as_json
-from mirada.evaluation.sets import QuerySet
 from mirada.kernel.commands import command_line
-from mirada.kernel.errors import NotFound
-from mirada.people import users
 
 as_option = click.option(
     "--as", "username", default="local", show_default=True, help="Whose sets they are."
@@ -68,7 +66,7 @@ def group(ctx: click.Context, space_names: Sequence[str], as_json: bool) -> None
 @json_option
 def run(name: str, username: str, space_names: Sequence[str], worst: int, as_json: bool) -> None:
     """Measure the set NAME, keep the report, and show the queries that went worst."""
-    runtime, found = current_runtime(), _set(name, username)
+    runtime, found = current_runtime(), set_of(name, username)
     made = [
         reports.ask_report(runtime, found.id, found.owner_id, space, at_once=True).report
         for space in space_names
@@ -106,7 +104,7 @@ def run(name: str, username: str, space_names: Sequence[str], worst: int, as_jso
 @as_option
 def list_sets(username: str) -> None:
     """Show the sets of a user."""
-    owner_id = _user_id(username)
+    owner_id = user_id(username)
     print_table(
         ("id", "name", "queries", "changed"),
         (
@@ -129,13 +127,8 @@ def import_file(name: str, file: Path, username: str) -> None:
     imported, and lines and columns are named.
     """
     content = _content(file)
-    kept, is_new = _set_or_new(name, username)
-    try:
+    with new_or_known(name, username) as kept:
         merged = csv_file.import_csv(current_runtime().database, kept.id, kept.owner_id, content)
-    except BaseException:
-        if is_new:
-            sets.remove(current_runtime().database, kept.id, kept.owner_id)
-        raise
     console().print(f"{_told(merged)} are in the set '{kept.name}' now.")
 
 
@@ -144,7 +137,7 @@ def import_file(name: str, file: Path, username: str) -> None:
 @as_option
 def export_file(name: str, username: str) -> None:
     """Print the set NAME as CSV, as import reads it."""
-    found = _set(name, username)
+    found = set_of(name, username)
     listed = _rows(kept_queries.list_queries, found.id, found.owner_id)
     for line in csv_file.as_csv(listed):
         click.echo(line, nl=False)
@@ -163,20 +156,24 @@ def fill(
 
     The set is made where there is none.
     """
-    runtime = current_runtime()
-    kept, is_new = _set_or_new(name, username)
-    try:
-        filled = from_feedback.fill(
-            runtime.database,
-            kept.id,
-            kept.owner_id,
+    owner_id = user_id(username)
+
+    def filled_as(set_id: int | None) -> from_feedback.Filled:
+        return from_feedback.fill(
+            current_runtime().database,
+            set_id,
+            owner_id,
             themes=list(themes) or None,
             language=language,
             is_preview=dry_run,
         )
-    finally:
-        if is_new and dry_run:
-            sets.remove(runtime.database, kept.id, kept.owner_id)
+
+    if dry_run:
+        known = set_if_any(name, username)
+        filled = filled_as(None if known is None else known.id)
+    else:
+        with new_or_known(name, username) as kept:
+            filled = filled_as(kept.id)
     print_table(
         ("theme", "good", "bad", "query"),
         [
@@ -203,7 +200,7 @@ def fill(
 @json_option
 def list_reports(name: str, username: str, as_json: bool) -> None:
     """Show the reports of the set NAME, newest first: the trend."""
-    found = _set(name, username)
+    found = set_of(name, username)
     kept = _rows(report_rows.list_reports, found.id, found.owner_id)
     if as_json:
         click.echo(_json([report_as_json(each) for each in kept]))
@@ -220,7 +217,7 @@ def list_reports(name: str, username: str, as_json: bool) -> None:
 @as_option
 def delete(name: str, username: str) -> None:
     """Delete the set NAME with its queries and reports."""
-    found = _set(name, username)
+    found = set_of(name, username)
     sets.remove(current_runtime().database, found.id, found.owner_id)
     console().print(f"The set '{found.name}' is deleted.")
 
@@ -249,26 +246,6 @@ def _measure_all(space_names: Sequence[str], as_json: bool) -> None:
         click.echo(_json(bodies))
     elif len(asked) == MOST_QUERIES:
         console().print(f"The first {MOST_QUERIES:,} queries were measured.")
-
-
-def _user_id(username: str) -> int:
-    with current_runtime().transaction() as session:
-        return users.user_named(session, username).id
-
-
-def _set(name: str, username: str) -> QuerySet:
-    owner_id = _user_id(username)
-    with current_runtime().reading() as session:
-        return sets.set_named(session, owner_id, name)
-
-
-def _set_or_new(name: str, username: str) -> tuple[QuerySet, bool]:
-    """Return a set, and whether it was made now."""
-    try:
-        return _set(name, username), False
-    except NotFound:
-        owner_id = _user_id(username)
-        return sets.make(current_runtime().database, owner_id, name).set, True
 
 
 def _rows(read: Callable[..., Any], *which: int) -> Iterator[Any]:

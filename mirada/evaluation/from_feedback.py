@@ -59,7 +59,7 @@ class Filled:
 
 def fill_set(
     session: Session,
-    set_id: int,
+    set_id: int | None,
     owner_id: int,
     *,
     themes: Collection[str] | None = None,
@@ -73,7 +73,7 @@ def fill_set(
 
     Args:
         session: a transaction.
-        set_id: which set.
+        set_id: which set; None, with `is_preview` alone, for one that is still to be made.
         owner_id: who asks.
         themes: only these, in any spelling; None for all.
         language: of the new queries, for themes are names in some language; None where it is not said.
@@ -84,7 +84,7 @@ def fill_set(
         InvalidInput: a theme or the language cannot be one.
         Conflict: the set, or a query, would get more than it may have.
     """
-    row = locked_set(session, set_id, owner_id)
+    row = None if set_id is None else locked_set(session, set_id, owner_id)
     tag = checked_language(language)
     verdicts = _verdicts(session, owner_id, None if themes is None else set(map(theme_key, themes)))
     contents = {content for of_theme in verdicts.values() for content in of_theme}

@@ -205,6 +205,19 @@ def test_verdicts_fill_a_set(judge: Judge) -> None:
     assert f"cats,en,{judge.ids['boar.png']},bad" in out
 
 
+def test_a_filling_that_fails_and_one_that_is_dry_leave_no_set(judge: Judge) -> None:
+    dry = judge.run("fill", "dry", "--as", "bea", "--dry-run")
+    assert "Nothing was written." in dry.output
+    failed = judge.run("fill", "failed", "--as", "bea", "--language", "?")
+    assert failed.exit_code == 1
+    assert "A language is a code" in failed.output
+    assert judge.run("list", "--as", "bea").output.splitlines()[1:] == []
+    # A number that was used up would show in the addresses of the next sets.
+    judge.filled()
+    listed = judge.run("list", "--as", "bea").output.splitlines()[1:]
+    assert [line.split()[:2] for line in listed] == [["2", "pets"]]
+
+
 def test_spaces_that_are_not_there_are_said(judge: Judge) -> None:
     judge.filled()
     absent = judge.run("--space", "nowhere")

@@ -136,7 +136,8 @@ class Serving:
                 self._import_folder()
                 self._tell_of_production()
         except Exception:
-            # The edge of the thread: the server goes on answering, and health tells what is missing.
+            # The edge of the thread: what can be answered without the rest is answered, and the log has the
+            # traceback. What is known to fail (database, weights, a folder) is caught where it happens.
             logger.exception("Starting up did not finish")
 
     def _make_secret(self) -> None:
@@ -214,7 +215,12 @@ class Serving:
     def _tell_of_production(self) -> None:
         if self._stopping.is_set() or not self._runtime.settings.embeddings_enabled:
             return
-        if self._runtime.misses_production_model():
+        try:
+            is_missed = self._runtime.misses_production_model()
+        except MiradaError as error:
+            logger.warning("Whether the production model can be had is not known: %s", error)
+            return
+        if is_missed:
             logger.warning(
                 "Pictures are embedded by the bundled model, which was taken because the production "
                 "model could not be had. It can be now. Change to it while the server serves: %s",
@@ -225,9 +231,9 @@ class Serving:
         folder = self._runtime.settings.import_dir
         if folder is None or self._stopping.is_set():
             return
-        with self._runtime.transaction() as session:
-            owner_id = users.local_user(session).id
         try:
+            with self._runtime.transaction() as session:
+                owner_id = users.local_user(session).id
             outcome = import_folder(
                 self._runtime,
                 folder,

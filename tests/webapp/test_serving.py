@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
@@ -56,6 +57,29 @@ def test_a_folder_is_imported_at_every_start_and_each_file_once(
         assert _image_count(runtime) == 2
         assert "broken.jpg" in caplog.text
         serving.stop()
+
+
+def test_a_database_that_is_away_for_a_moment_is_told_by_what_was_left_undone(
+    make_runtime: MakeRuntime,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def away(*_: Any) -> Any:
+        raise Unavailable("The database cannot be reached.")
+
+    monkeypatch.setattr(users, "local_user", away)
+    runtime = make_runtime(import_dir=tmp_path, port=free_port())
+    monkeypatch.setattr(runtime, "misses_production_model", away)
+    serving = Serving(runtime, is_migrated=True, is_first=True)
+    serving.start()
+    wait_until(
+        lambda: "production model" in caplog.text, timeout_s=30, what="the last line of the start"
+    )
+    serving.stop()
+    assert "IMPORT_DIR: The database cannot be reached." in caplog.text
+    assert "not known: The database cannot be reached." in caplog.text
+    assert "Starting up did not finish" not in caplog.text
 
 
 def test_pictures_that_came_while_embeddings_were_off_are_embedded_once_they_are_on(

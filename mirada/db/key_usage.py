@@ -80,9 +80,11 @@ class KeyUsage:
             try:
                 self._keep(used)
             except Unavailable as error:
+                # The database's own probe tells of it; the key's next use after a minute is noted again.
                 logger.debug("When keys were last used was not written: %s", error)
             except Exception:
-                # The edge of a thread: nobody's request may suffer from it.
+                # The edge of a thread: were it to end here, `_is_writing` would stay true, and no key's use
+                # would be written any more.
                 logger.exception("When keys were last used could not be written")
 
     def _keep(self, used: dict[int, datetime]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from sqlalchemy import BigInteger, Column, Connection, MetaData, Table, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import UserDefinedType
 
 from mirada.db.names import PREFIX
@@ -97,7 +98,9 @@ def why_not(connection: Connection) -> str | None:
         try:
             with connection.begin_nested():
                 connection.execute(text("CREATE EXTENSION IF NOT EXISTS vector"))
-        except Exception as error:
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise  # Nobody was refused anything: the server went away.
             return (
                 "The database's user may not make the extension: an administrator runs "
                 f"CREATE EXTENSION vector in this database. ({_first_line(error)})"

@@ -30,7 +30,8 @@ logger = logging.getLogger(__name__)
 SUSPECT_WAIT_S = 5.0
 """How long a job that crashed before waits until no other such job runs; then the sweeper rings again."""
 GIVE_BACK_AFTER_S = 30.0
-"""How old a batch may be before what is left of it is given back, and not tried one by one."""
+"""How old a batch may be before what is left of it, but the first, is given back and not tried one by one:
+without that first one a slow encoder would get the same batch, with its poison, for ever."""
 TURNS = 8
 """Batches that a thread works in a row; then jobs of other kinds get a turn."""
 RECORD_PATIENCE_S = 20.0
@@ -170,11 +171,11 @@ class JobRunner:
             for attempt in made:
                 kept.enter_context(self._keeper.keeping(attempt))
             left = self._work_together(kind, made) if len(made) > 1 else made
-            for attempt in made:
-                if attempt not in left:
-                    self._tell_done(attempt)
-            for attempt in left:
-                if len(made) > 1 and (self._stopping.is_set() or attempt.age_s > GIVE_BACK_AFTER_S):
+            for attempt in (each for each in made if each not in left):
+                self._tell_done(attempt)
+            for place, attempt in enumerate(left):
+                is_late = place and attempt.age_s > GIVE_BACK_AFTER_S
+                if len(made) > 1 and (is_late or self._stopping.is_set()):
                     self._release(attempt)
                 else:
                     self._attempt(attempt)
@@ -188,12 +189,11 @@ class JobRunner:
             return [attempt for attempt in made if attempt.job.id in left]
         except Exception as error:
             # Each is tried by itself now: that tells whose fault it is, and spares the others.
-            expected = isinstance(error, MiradaError)
             logger.warning(
                 "%s jobs are tried one by one: %s",
                 len(made),
                 reason_of(error),
-                exc_info=None if expected else error,
+                exc_info=None if isinstance(error, MiradaError) else error,
             )
             return made
 

@@ -91,6 +91,29 @@ def test_an_encoder_that_fails_is_told_of_every_job(site: Site, runner: JobRunne
     assert {job.last_error for job in jobs} == {"The device is on fire."}
 
 
+def test_a_slow_batch_with_poison_in_it_comes_to_an_end(
+    site: Site, runner: JobRunner, calls: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = site.encoder.encode_images
+
+    def refusing_many(pictures: Any) -> Any:
+        vectors = encode(pictures)
+        if len(pictures) > 1:
+            raise EncoderUnavailable("One of these has no direction.")
+        return vectors
+
+    site.encoder.encode_images = refusing_many  # type: ignore[method-assign]
+    # As if each batch had taken half a minute before it failed.
+    monkeypatch.setattr("workers.runner.GIVE_BACK_AFTER_S", -1.0)
+    for seed in range(4):
+        site.upload(seed)
+
+    assert runner.run_batches(CREATE_EMBEDDINGS)
+
+    assert site.statuses() == {"READY": 4}
+    assert calls == [4, 1, 3, 1, 2, 1, 1]
+
+
 def test_a_lost_lease_takes_nothing_from_the_others(site: Site, runner: JobRunner) -> None:
     taken = [site.upload(seed) for seed in range(4)]
     lost = taken[1].job_id

@@ -9,7 +9,7 @@ def own_threads() -> int:
     """Return this process's share of the cores, >= 1.
 
     It is OMP_NUM_THREADS where that is set, as the server does where several processes share a
-    machine, but no more than the cores that the process may use; else all of these.
+    machine. It is no more than the cores that the process may use, and all of them otherwise.
     """
     named = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     if named.isascii() and named.isdigit() and int(named) > 0:

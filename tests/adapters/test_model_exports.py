@@ -169,6 +169,20 @@ def test_8_bits_that_mean_something_else_are_not_kept(
     assert Export.read(tmp_path / "onnx" / "Small--v1+int8") is None
 
 
+def test_8_bits_that_cannot_be_made_are_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise RuntimeError("[ONNXRuntimeError] : No space left on device\nat some line of C++")
+
+    cache_small(tmp_path, monkeypatch)
+    monkeypatch.setattr("onnxruntime.quantization.quantize_dynamic", full)
+    says = r"image\.onnx cannot be made into an 8-bit graph: .*: No space left on device\. Nothing"
+    with pytest.raises(EncoderUnavailable, match=says):
+        export_int8("Small", "v1", cache_dir=tmp_path, demo=DEMO)
+    assert list((tmp_path / "onnx" / "Small--v1+int8").iterdir()) == []
+
+
 def test_8_bits_whose_vectors_are_others_on_this_machine_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -116,7 +116,8 @@ def work_folder(folder: Path) -> Iterator[Path]:
     try:
         if _is_turn(turn, folder):
             for left in folder.glob(f"{WORK_PREFIX}*"):
-                shutil.rmtree(left)
+                if left.is_dir() and not left.is_symlink():
+                    shutil.rmtree(left)
         with tempfile.TemporaryDirectory(prefix=WORK_PREFIX, dir=folder) as name:
             yield Path(name)
     finally:

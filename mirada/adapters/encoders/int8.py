@@ -14,7 +14,7 @@ from mirada.adapters.encoders.export_places import INT8, cache_of, move_export, 
 from mirada.adapters.encoders.exporting import Agreement, Sample
 from mirada.adapters.encoders.exports import Export, Kept
 from mirada.adapters.encoders.graphs import SMALL_BYTES, put_weights_beside
-from mirada.adapters.encoders.onnx_encoder import OnnxEncoder
+from mirada.adapters.encoders.onnx_encoder import OnnxEncoder, first_line
 from mirada.adapters.encoders.probes import probe_of
 from mirada.kernel.errors import EncoderUnavailable
 
@@ -65,7 +65,17 @@ def make_int8(exact: Export, cache_dir: Path | None, sample: Sample) -> tuple[Ex
 
 def _made(exact: Export, work: Path, tag: str) -> Export:
     for name in (exact.image_graph, exact.text_graph):
-        _quantise(exact.folder / name, work / name)
+        try:
+            _quantise(exact.folder / name, work / name)
+        except OSError:
+            raise
+        except (
+            Exception
+        ) as error:  # The runtime writes files too, and both raise any error of their parts.
+            raise EncoderUnavailable(
+                f"{exact.folder / name} cannot be made into an 8-bit graph: {first_line(error)}. "
+                "Nothing is kept."
+            ) from error
     if exact.tokenizer["kind"] == "file":
         shutil.copyfile(exact.folder / exact.tokenizer["file"], work / exact.tokenizer["file"])
     described = replace(

@@ -156,7 +156,7 @@ class _Graph:
         except Exception as error:  # The runtime raises exceptions of its own that share no base.
             raise ExportRefused(
                 f"{export.folder / name} is not a graph that ONNX Runtime can load "
-                f"({_first_line(error)}). {remedy()}"
+                f"({first_line(error)}). {remedy()}"
             ) from error
         self._input = taken.name
         self._type = np.int32 if "int32" in taken.type else None
@@ -183,7 +183,7 @@ class _Graph:
         except InvalidInput as error:
             raise EncoderUnavailable(f"The encoder failed on cpu: {error}") from error
         except Exception as error:  # As above; out of memory is one of them.
-            raise EncoderUnavailable(f"The encoder failed on cpu: {_first_line(error)}") from error
+            raise EncoderUnavailable(f"The encoder failed on cpu: {first_line(error)}") from error
 
 
 def open_session(path: str, threads: int) -> onnxruntime.InferenceSession:
@@ -200,5 +200,6 @@ def open_session(path: str, threads: int) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says; else its kind."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -13,13 +13,16 @@ import textwrap
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from sqlalchemy import select, update
 
+from mirada import private_files
 from mirada.adapters.vector_index.faiss import costs, publishing, rebuilding, snapshot
 from mirada.adapters.vector_index.faiss.index import FaissIndex
+from mirada.adapters.vector_index.faiss.planning import Costs
 from mirada.adapters.vector_index.faiss.rebuilding import BuildSettings
 from mirada.adapters.vector_index.faiss.snapshot import open_snapshot
 from mirada.config import PROJECT_ROOT
@@ -569,6 +572,26 @@ def test_costs_measured_by_hand_are_kept_beside_the_snapshots_and_win(
         again = _index(library, folder)
         assert _answers_are_right(again, library)
         assert again.status().planning["costs_us"] != tuned
+
+
+def test_two_who_measure_costs_at_once_both_keep_whole_ones(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    mine, theirs = Costs(scanned_row=1.0), Costs(scanned_row=2.0)
+    others = [theirs]
+    open_file = private_files.open_file
+
+    def opened_while_another_keeps(path: Path, mode: str) -> Any:
+        file = open_file(path, mode)
+        if others:
+            costs.keep(folder, 16, others.pop())
+            assert costs.kept(folder, 16) == theirs
+        return file
+
+    monkeypatch.setattr(private_files, "open_file", opened_while_another_keeps)
+    costs.keep(folder, 16, mine)
+    assert costs.kept(folder, 16) == mine
+    assert [path.name for path in folder.iterdir()] == ["costs-16.json"]
 
 
 def test_what_was_learnt_is_about_one_snapshot(library: Library, folder: Path):

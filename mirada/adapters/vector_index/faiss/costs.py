@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -94,11 +95,15 @@ def keep(folder: Path, dimension: int, costs: Costs) -> None:
     """Store what was measured by hand; it wins over what builds measure. Raises OSError."""
     private_files.make_folder(folder)
     path = kept_path(folder, dimension)
-    unfinished = path.with_suffix(".tmp")
-    with private_files.open_file(unfinished, "wb") as file:
-        text = {"faiss_version": faiss.__version__, "costs": costs.as_dict()}
-        file.write(json.dumps(text, indent=1).encode())
-    unfinished.replace(path)
+    # Two who measure at once write a file each; the later one stays.
+    unfinished = path.with_suffix(f".{uuid.uuid4().hex}.tmp")
+    try:
+        with private_files.open_file(unfinished, "xb") as file:
+            text = {"faiss_version": faiss.__version__, "costs": costs.as_dict()}
+            file.write(json.dumps(text, indent=1).encode())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def kept(folder: Path, dimension: int) -> Costs | None:

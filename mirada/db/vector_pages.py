@@ -28,7 +28,7 @@ from mirada.db.chunks import chunks
 from mirada.db.classifier_models import ClassifiedPicture
 from mirada.db.models import Image
 from mirada.db.vector_tables import PICTURE_VECTORS, VectorTable
-from mirada.kernel.embeddings import BLOB_DTYPE
+from mirada.kernel.embeddings import BLOB_DTYPE, are_units
 from mirada.ports import VectorRows
 
 logger = logging.getLogger(__name__)
@@ -125,15 +125,17 @@ class VectorPages:
         """
         ids, change_seqs, deleted, sums, lengths = found.numbers.T
         dead = deleted.astype(bool)
-        damaged = ~dead & ((lengths != self._blob_bytes) | (_sums(found.blobs) != sums))
+        vectors = found.blobs.view(BLOB_DTYPE).reshape(ids.size, self.dimension)
+        damaged = (lengths != self._blob_bytes) | (_sums(found.blobs) != sums)
+        # One NaN would stand first in every ranking and make each score's background one.
+        damaged = ~dead & (damaged | ~are_units(vectors))
         for id_ in ids[damaged].tolist():
             logger.error(
-                "Embedding %d does not match its length or checksum and is not searched; "
-                "delete the image or embed it again.",
+                "Embedding %d does not match its length or checksum, or is no unit vector, and is "
+                "not searched; delete the image or embed it again.",
                 id_,
             )
         dead |= damaged
-        vectors = found.blobs.view(BLOB_DTYPE).reshape(ids.size, self.dimension)
         vectors[dead] = 0
         # Of a few rows an empty table on the server's disk, which packing costs, is most of the wait.
         read = packed.numbers if ids.size >= FEW_ROWS else _one_by_one

@@ -98,10 +98,23 @@ def from_blob(blob: bytes, crc32: int, dimension: int) -> Vector:
     """Return the (dimension,) float32 vector in a BLOB; read-only.
 
     Raises:
-        InvalidInput: the length is not 4 x dimension, or the checksum differs.
+        InvalidInput: the length is not 4 x dimension, the checksum differs, or it is no unit vector.
     """
     if len(blob) != BLOB_DTYPE.itemsize * dimension:
         raise InvalidInput(f"A stored vector has {len(blob)} bytes instead of {4 * dimension}.")
     if zlib.crc32(blob) != crc32:
         raise InvalidInput("A stored vector does not match its checksum.")
-    return np.frombuffer(blob, dtype=BLOB_DTYPE).astype(np.float32, copy=False)
+    vector = np.frombuffer(blob, dtype=BLOB_DTYPE).astype(np.float32, copy=False)
+    if not are_units(vector.reshape(1, -1))[0]:
+        raise InvalidInput("A stored vector is no unit vector.")
+    return vector
+
+
+def are_units(vectors: Matrix) -> npt.NDArray[np.bool_]:
+    """Return (n,) which rows of (n, d) are finite and of unit norm, as `to_blob` stores them.
+
+    A checksum tells what changed on the way, not what somebody else stored.
+    """
+    with np.errstate(all="ignore"):
+        squares = np.einsum("nd,nd->n", vectors, vectors)
+        return np.asarray(np.abs(squares - 1.0) <= 2.5 * UNIT_NORM_TOLERANCE)

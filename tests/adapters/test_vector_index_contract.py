@@ -378,6 +378,25 @@ def test_a_damaged_vector_is_never_found(
     assert f"Embedding {ids[3]} does not match" in caplog.text
 
 
+@pytest.mark.parametrize("number", [np.nan, np.inf, 3e38, 0.0])
+def test_numbers_that_are_no_unit_vector_are_never_found_and_disturb_no_other(
+    backend: Backend, library: Library, tmp_path: Path, number: float
+):
+    vectors = random_vectors(30)
+    ids = library.add(vectors)
+    spoilt = np.full(16, number, np.float32)
+    library.store(ids[3], spoilt)
+    index = backend(library, tmp_path)
+    library.store(ids[20], spoilt)
+    index.refresh()
+    for k in (5, 100):
+        [answer] = index.search(vectors[:1], k, ANYONE)
+        assert len(answer.matches) == min(k, 28)
+        assert not {ids[3], ids[20]} & set(_found(answer))
+        assert np.isfinite(answer.background).all()
+        assert answer.background.size == 28
+
+
 def test_waiting_for_a_change_makes_it_searchable_at_once(
     backend: Backend, library: Library, tmp_path: Path
 ):

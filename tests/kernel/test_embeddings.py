@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, from_blob, l2_normalise, to_blob
+from mirada.kernel.embeddings import (
+    BLOB_DTYPE,
+    EmbeddingSpace,
+    SpaceKind,
+    from_blob,
+    l2_normalise,
+    to_blob,
+)
 from mirada.kernel.errors import InvalidInput
 
 FINITE = st.floats(-1e6, 1e6, allow_nan=False, width=32)
@@ -90,3 +98,18 @@ def test_spaces_that_differ_in_anything_do_not_mix() -> None:
     assert space != other
     assert "openai" in other.name
     assert space.name != other.name
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf, 3e38, 0.0, 0.5])
+def test_a_blob_that_is_no_unit_vector_is_refused_whatever_its_checksum(number: float):
+    blob = np.array([0.6, number, 0.0], BLOB_DTYPE).tobytes()
+    with pytest.raises(InvalidInput, match="no unit vector"):
+        from_blob(blob, zlib.crc32(blob), 3)
+
+
+@pytest.mark.parametrize("dimension", [1, 3, 512, 1_024])
+def test_whatever_may_be_stored_is_read_again(dimension: int):
+    unit = l2_normalise(np.random.default_rng(dimension).standard_normal(dimension))
+    for length in (0.9991, 1.0, 1.0009):
+        blob, crc32 = to_blob(unit * np.float32(length))
+        assert from_blob(blob, crc32, dimension).size == dimension

@@ -173,8 +173,8 @@ def _copy_in(connection: Connection, table: str, rows: Sequence[tuple[int, int, 
 def tell_damage(embedding_id: int) -> None:
     """Log that a stored vector is not searched, and what to do."""
     log.error(
-        "Embedding %d does not match its length or checksum and is not searched; delete the image or "
-        "embed it again.",
+        "Embedding %d does not match its length or checksum, or is no unit vector, and is not "
+        "searched; delete the image or embed it again.",
         embedding_id,
     )
 

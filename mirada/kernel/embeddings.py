@@ -74,7 +74,13 @@ def l2_normalise(vectors: npt.ArrayLike) -> npt.NDArray[np.float32]:
     wide = np.asarray(vectors, dtype=np.float64)
     if not np.isfinite(wide).all():
         raise InvalidInput("A vector may hold finite numbers only, not NaN or infinity.")
-    norms = np.linalg.norm(wide, axis=-1, keepdims=True)
+    with np.errstate(over="ignore"):
+        norms = np.linalg.norm(wide, axis=-1, keepdims=True)
+    if np.isinf(norms).any():
+        # The squares of 1e300 are beyond float64. Divided by infinity, every number would be 0.
+        largest = np.abs(wide).max(axis=-1, keepdims=True)
+        wide = np.where(np.isinf(norms), wide / np.where(largest > 0, largest, 1.0), wide)
+        norms = np.linalg.norm(wide, axis=-1, keepdims=True)
     if (norms < np.finfo(np.float32).tiny).any():
         raise InvalidInput("A vector of zeros has no direction and cannot be searched for.")
     return np.ascontiguousarray(wide / norms, dtype=np.float32)

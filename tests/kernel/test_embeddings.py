@@ -113,3 +113,11 @@ def test_whatever_may_be_stored_is_read_again(dimension: int):
     for length in (0.9991, 1.0, 1.0009):
         blob, crc32 = to_blob(unit * np.float32(length))
         assert from_blob(blob, crc32, dimension).size == dimension
+
+
+@pytest.mark.parametrize("length", [1e155, 1e300, 1.7e308])
+def test_numbers_whose_squares_are_beyond_all_have_a_direction_too(length: float):
+    long = np.array([[3.0, -4.0], [0.5, 0.0]]) * (length / 4.0)
+    expected = np.array([[0.6, -0.8], [1.0, 0.0]], np.float32)
+    np.testing.assert_array_equal(l2_normalise(long), expected)
+    np.testing.assert_array_equal(l2_normalise(long[0]), expected[0])

@@ -163,7 +163,13 @@ class House:
         assert self.switch().state == SwitchState.READY, self.switch().error
 
     def flip(self) -> None:
-        changing.flip(self.web, Asked())
+        self._turn(changing.flip)
+
+    def go_back(self) -> None:
+        self._turn(changing.go_back)
+
+    def _turn(self, ask: Callable[[Runtime, Asked], object]) -> None:
+        ask(self.web, Asked())
         self.follow()
         for process in self.followers:
             wait_until(lambda process=process: is_ready(process), timeout_s=5, what="both ready")  # type: ignore[misc]

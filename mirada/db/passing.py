@@ -21,8 +21,10 @@ from mirada.db import changes, packed
 from mirada.db.filters import is_followed
 from mirada.db.permitted_vectors import passing_vectors
 from mirada.db.session import Database
+from mirada.db.spaces import viewed_space_id
 from mirada.db.vector_tables import VectorTable
 from mirada.kernel.audience import Scope
+from mirada.kernel.embeddings import SpaceKind
 
 Ids = npt.NDArray[np.int64]
 """(n,) int64, ascending."""
@@ -32,6 +34,10 @@ ENTRY_BYTES = 2_000
 """Of a filter itself and its place in the memory."""
 MOST_CHANGED = 5_000
 """Vectors with new numbers that are looked at again; of more, everything is."""
+
+
+_Asked = tuple[Scope, int | None]
+"""A filter, and the image space in the view of who asks: scores that filters ask for are of a model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,7 @@ class PassingVectors:
         self._space_id = space_id
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._known: OrderedDict[Scope, _Known] = OrderedDict()
+        self._known: OrderedDict[_Asked, _Known] = OrderedDict()
         self._bytes = 0
 
     def ids(self, scope: Scope) -> Ids:
@@ -114,23 +120,29 @@ class PassingVectors:
         return np.union1d(kept, _read(session, passing))
 
     def _remembered(self, scope: Scope) -> _Known | None:
+        asked = _asked_now(scope)
         with self._lock:
-            known = self._known.get(scope)
+            known = self._known.get(asked)
             if known is not None:
-                self._known.move_to_end(scope)
+                self._known.move_to_end(asked)
             return known
 
     def _remember(self, scope: Scope, known: _Known) -> None:
         known.ids.flags.writeable = False
+        asked = _asked_now(scope)
         with self._lock:
-            before = self._known.get(scope)
+            before = self._known.get(asked)
             if before is not None and before.change_seq > known.change_seq:
                 return
-            self._known[scope] = known
-            self._known.move_to_end(scope)
+            self._known[asked] = known
+            self._known.move_to_end(asked)
             self._bytes += known.nbytes - (0 if before is None else before.nbytes)
             while self._bytes > self._max_bytes:
                 self._bytes -= self._known.popitem(last=False)[1].nbytes
+
+
+def _asked_now(scope: Scope) -> _Asked:
+    return scope, viewed_space_id(SpaceKind.IMAGE)
 
 
 def _read(session: Session, query: Select[int]) -> Ids:

@@ -114,15 +114,17 @@ def taste(runtime: Runtime, user_id: int) -> Taste:
     if not theirs.images:
         return Taste()
     listed = (prompt_space_id, version_of(in_force))
+    # Pictures count too, and their vectors may change while those of prompts stay.
+    everybody = (*listed, mark, image_space_id)
     compared = cache.compared
-    if compared is not None and _is_current(compared, (*listed, mark)):
+    if compared is not None and _is_current(compared, everybody):
         known = cache.get(user_id, (theirs.fingerprint, *listed, compared.version))
         if known is not None:
             return known
     with cache.computing():
         # Others may have computed the list, the rates or even this very taste by now.
         matcher = _matcher(runtime, cache, listed, in_force)
-        compared = _compared(runtime, cache, matcher, (*listed, mark), image_space_id)
+        compared = _compared(runtime, cache, matcher, everybody)
         key = (theirs.fingerprint, *listed, compared.version)
         known = cache.get(user_id, key)
         if known is not None:
@@ -145,9 +147,8 @@ def _compared(
     cache: TasteCache,
     matcher: StyleMatcher,
     key: tuple[Any, ...],
-    image_space_id: int | None,
 ) -> _Compared:
-    prompt_space_id, _version, mark = key
+    prompt_space_id, _version, mark, image_space_id = key
     known = cache.compared
     if known is not None and _is_current(known, key):
         return known

@@ -62,18 +62,20 @@ def queue_judging(
     """
     if not is_judging(runtime):
         return None
-    complete: dict[int | None, int] = runtime.remembered("judged_through", dict)
+    complete: dict[tuple[int | None, int | None], int] = runtime.remembered("judged_through", dict)
+    # A request of the view before a change of the model says nothing of the scores after it.
+    whose = (audience.viewer_id, runtime.view.image_space_id)
     job: Job | None = None
     with suppress(Unavailable):
         with runtime.reading() as session:
             change_seq = changes.current_seq(session)
-            if complete.get(audience.viewer_id) == change_seq:
+            if complete.get(whose) == change_seq:
                 return None
             seen = _unjudged().where(may_see(Audience(audience.viewer_id)))
             if session.execute(seen.limit(1)).first() is None:
                 if len(complete) >= REMEMBERED_VIEWERS:
                     complete.clear()
-                complete[audience.viewer_id] = change_seq
+                complete[whose] = change_seq
                 return None
         with runtime.transaction() as session:
             job = ledger.enqueue(

@@ -14,16 +14,19 @@ from sqlalchemy.orm import Session
 from mirada.classify.remembered import KnownPicture, Remark, remember_known
 from mirada.db import passing
 from mirada.db.classifier_models import ClusterKind
-from mirada.db.models import Content, Embedding, Image, Installation
+from mirada.db.models import Content, Embedding, Image, Installation, utc_now
 from mirada.db.passing import PassingVectors
 from mirada.db.session import Database
 from mirada.db.vector_tables import PICTURE_VECTORS
 from mirada.feedback.verdicts import delete_feedback, give_feedback
 from mirada.groups import runs
 from mirada.groups.grouping import GroupPage
+from mirada.kernel import model_view
 from mirada.kernel.audience import Audience, Scope
-from mirada.kernel.filters import ImageFilter
+from mirada.kernel.embeddings import SpaceKind
+from mirada.kernel.filters import ImageFilter, Judged
 from mirada.kernel.images import ImageFormat
+from mirada.kernel.model_view import ModelView
 from mirada.pictures.images import change_image, delete_image
 from mirada.pictures.likes import like, unlike
 from testing.vector_library import Library, random_vectors
@@ -240,11 +243,24 @@ def test_a_verdict_taken_back_and_a_deletion_leave_what_is_read_again(world: Pas
     assert vectors.ids(scope).size == 0
 
 
+def test_scores_of_one_model_are_not_taken_for_those_of_another(world: Passing) -> None:
+    vectors = world.vectors()
+    scope = world.scope(world.me, nsfw=Judged(is_unsafe=False, threshold=0.5))
+    with world.library.database.transaction() as session:
+        session.execute(
+            update(Content).values(nsfw_score=0.1, judged_at=utc_now(), judged_space_id=1)
+        )
+    # Nothing changes between these, as between a flip and the end of what began before it.
+    for space_id, passing_ids in ((1, world.ids), (2, []), (1, world.ids)):
+        with model_view.working_in(ModelView({SpaceKind.IMAGE: space_id})):
+            assert vectors.ids(scope).tolist() == passing_ids
+
+
 def test_another_database_s_numbers_are_not_trusted(world: Passing) -> None:
     vectors, scope = world.vectors(), world.scope(world.me, is_public=True)
     vectors.ids(scope)
     with world.library.database.transaction() as session:
         # A backup that was restored: the counter is lower, and another image is public.
         session.execute(update(Image).where(Image.is_public.is_(True)).values(is_public=False))
-    vectors._known[scope] = passing._Known(vectors._known[scope].ids, 10**9)
+    vectors._known[scope, None] = passing._Known(vectors._known[scope, None].ids, 10**9)
     assert vectors.ids(scope).size == 0

@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
+import pytest
+from sqlalchemy import delete, func, select
+
+from mirada.adapters.vector_index.sampled import MEASURED_AS
+from mirada.classify.classifier import Classifier, Question
 from mirada.classify.labelling import LABEL_IMAGES, queue_lacking
 from mirada.classify.labels_of_image import labels_of_image
+from mirada.db import spaces
 from mirada.db.classifier_models import ImageLabels, LabelVector
 from mirada.db.evaluation_models import EvaluationJudgement, EvaluationQuery, EvaluationSet
 from mirada.db.filters import is_judged_in_use
-from mirada.db.models import Content, Job, Space
+from mirada.db.models import Content, Image, Job, Space
+from mirada.db.recall_models import RecallSample
+from mirada.feedback.verdicts import give_feedback
+from mirada.groups.as_seen import list_clusters
 from mirada.groups.near_duplicates import DEFAULT_THRESHOLD
 from mirada.groups.runs import ClusterKind, newest_run, request
-from mirada.kernel.audience import Audience
-from mirada.model_switch import changing
+from mirada.kernel import model_view
+from mirada.kernel.audience import Audience, Scope
+from mirada.kernel.embeddings import SpaceKind
+from mirada.kernel.similarity import SearchWay
+from mirada.memory.taste import TasteCache, taste
+from mirada.model_switch import changing, flipping
 from mirada.model_switch.changing import Asked
+from mirada.runtime import Runtime
 from mirada.search.judging import JUDGE_PICTURES, queue_judging
-from testing.two_models import House
+from mirada.search.queries import Query, QueryKind
+from mirada.search.safety import safety_of
+from mirada.search.verdict import judges_of
+from testing.two_models import DIMENSIONS, House
 
 
 def space_id_of(house: House, encoder: str) -> int:
@@ -97,7 +115,7 @@ def test_labels_of_images_are_judged_by_the_other_model_before_the_flip(house: H
     assert spaces_judged() == {second}
 
 
-def test_scores_of_the_model_of_before_count_again_after_going_back(house: House) -> None:
+def test_scores_count_only_with_the_model_that_made_them_and_are_made_anew(house: House) -> None:
     house.upload(1)
 
     def judge() -> None:
@@ -117,9 +135,153 @@ def test_scores_of_the_model_of_before_count_again_after_going_back(house: House
     assert count_judged() == 0
     judge()
     assert count_judged() == 1
+    house.go_back()
+    # A picture has one score: that of the model which was asked last.
+    assert count_judged() == 0
+    judge()
+    assert count_judged() == 1
     with house.worker.reading() as session:
         jobs = select(func.count()).select_from(Job).where(Job.kind == JUDGE_PICTURES)
         assert session.execute(jobs).scalar_one() == 1
+
+
+def test_a_request_of_before_the_flip_does_not_call_the_scores_after_it_complete(
+    house: House,
+) -> None:
+    house.upload(1)
+    audience = Audience(house.owner_id)
+    queue_judging(house.worker, audience)
+    house.work(JUDGE_PICTURES)
+    house.build()
+    house.follow()
+    before = house.web.process_view
+    house.flip()
+    with model_view.working_in(before):
+        assert queue_judging(house.web, audience) is None
+    with house.web.as_request():
+        assert queue_judging(house.web, audience) is not None
+
+
+@dataclass(frozen=True)
+class Served:
+    """What one process answers with: numbers of spaces, dimensions of vectors, a threshold."""
+
+    space_ids: set[int | None]
+    dimensions: set[int]
+    threshold: float | None
+    calibrated: bool
+
+
+def served(house: House, query: Query) -> Served:
+    """Ask the web process for everything that rests on a space."""
+    web = house.web
+    with web.as_request():
+        encoder = web.encoder
+        classifier = Classifier.prepare(web, encoder, Question(theme="holiday"), within_s=None)
+        (evidence,) = classifier.learned.evidence.values()
+        safety = safety_of(web, encoder)
+        concepts = classifier.vocabulary.concepts
+        with web.reading() as session:
+            runs = [
+                list_clusters(session, kind, Scope(Audience(house.owner_id))).run
+                for kind in ClusterKind
+            ]
+        index = web.index(web.space()[0])
+        index.search(encoder.encode_texts(["a cat"]), 1, Scope(Audience(house.owner_id)))
+        index.step()  # type: ignore[attr-defined]
+        with web.transaction() as session:
+            (sampled,) = session.execute(select(RecallSample.space_id).distinct()).scalars()
+            session.execute(delete(RecallSample))
+        with web.transaction() as session:
+            near = request(session, ClusterKind.NEAR_DUPLICATES)
+            threshold = (near.arguments or {}).get("threshold")
+            grouped = near.space_id
+            # It is only looked at.
+            session.rollback()
+        own = replace(query, vector=encoder.encode_texts(["a cat"])[0], space_id=web.space()[0])
+        measured = judges_of(web).of(own).scale
+    assert None not in runs
+    return Served(
+        {
+            classifier.space_id,
+            classifier.vocabulary.space_id,
+            safety.space_id,
+            sampled,
+            grouped,
+            *(run.space_id for run in runs if run is not None),
+        },
+        {
+            classifier.label_matrix.shape[1],
+            concepts.shape[1],
+            evidence.vectors.shape[1] // 2,
+            safety.unsafe.shape[1],
+        },
+        threshold,
+        measured is not None,
+    )
+
+
+def test_all_that_rests_on_a_space_is_of_the_served_one_after_the_flip_and_after_the_way_back(
+    make_runtime: Callable[..., Runtime], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flipping, "HEARD_AFTER_S", 0.0)
+    # So few pictures are compared exactly, which nobody measures.
+    monkeypatch.setitem(MEASURED_AS, SearchWay.EXACT, SearchWay.HNSW)
+    house = House(make_runtime, {"recall_sample": 1.0})
+    images = [house.upload(seed, prompt=f"picture {seed}") for seed in range(4)]
+    with house.worker.transaction() as session:
+        content = session.get_one(Content, session.get_one(Image, images[0]).content_id)
+        give_feedback(
+            session,
+            user_id=house.owner_id,
+            sha256=content.sha256,
+            theme="holiday",
+            accepted=True,
+        )
+    first, space = house.worker.space()
+    with house.worker.transaction() as session:
+        for kind in ClusterKind:
+            request(session, kind)
+    house.work()
+    query = Query(house.worker.encoder.encode_texts(["a cat"])[0], first, space, QueryKind.TEXT)
+    before = served(house, query)
+    assert before.space_ids == {first}
+    assert before.dimensions == {DIMENSIONS["first"]}
+    house.build()
+    second = space_id_of(house, "second")
+    assert served(house, query) == before
+    house.flip()
+    after = served(house, query)
+    assert after.space_ids == {second}
+    assert after.dimensions == {DIMENSIONS["second"]}
+    with house.worker.reading() as session:
+        assert after.threshold == session.get_one(Space, second).near_duplicate_cosine
+    house.go_back()
+    assert served(house, query) == before
+    for follower in house.followers:
+        follower.stop()
+
+
+def test_rates_of_styles_are_reckoned_anew_where_only_the_pictures_change_their_space(
+    house: House,
+) -> None:
+    """As with TEXT_MODEL, whose prompts stay in their space."""
+    for seed in range(3):
+        house.upload(seed)
+    with house.web.as_request():
+        taste(house.web, house.owner_id)
+    cache = house.web.remembered("tastes", TasteCache)
+    before = cache.compared
+    assert before is not None
+    house.build()
+    house.flip()
+    with house.web.reading() as session:
+        assert spaces.pinned_space_id(session, SpaceKind.PROMPT) is None
+    with house.web.as_request():
+        taste(house.web, house.owner_id)
+    assert cache.compared is not None
+    assert cache.compared.key != before.key
+    assert cache.compared.version != before.version
 
 
 def test_the_comparison_tells_what_judged_queries_say(house: House) -> None:

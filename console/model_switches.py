@@ -13,7 +13,7 @@ from console.site import current_runtime
 from console.terminal import LOOK_EVERY_S, Bar, all_rows, console, print_table
 from mirada.jobs import ledger
 from mirada.kernel.commands import command_line
-from mirada.model_switch import changing
+from mirada.model_switch import changing, turning
 from mirada.model_switch.changing import Asked
 from mirada.model_switch.reporting import SwitchReport, missing_of, report_of
 from mirada.people import users
@@ -49,7 +49,7 @@ def switch(name: str, pretrained: str | None, is_sure: bool, wait: bool) -> None
         if not click.confirm("Put the new model into use?"):
             console().print("Nothing was changed. " + report.next_step)
             return
-        changing.flip(runtime, Asked())
+        turning.flip(runtime, Asked())
         _print(_follow(runtime))
 
 
@@ -71,13 +71,13 @@ def status(shows_missing: bool) -> None:
 @models.command("flip")
 def flip() -> None:
     """Put the model that is ready into use, in every process at once."""
-    _step(changing.flip)
+    _step(turning.flip)
 
 
 @models.command("rollback")
 def rollback() -> None:
     """Go back to the model of before, in every process at once, as long as its vectors are kept."""
-    _step(changing.go_back)
+    _step(turning.go_back)
 
 
 @models.command("discard")

@@ -18,7 +18,7 @@ from mirada.kernel import model_view
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind
 from mirada.kernel.errors import Conflict, Deferred, LeaseLost, MiradaError, NotFound
 from mirada.kernel.model_view import ModelView
-from mirada.model_switch import changing, comparing, filling, rows
+from mirada.model_switch import changing, comparing, filling, memory, rows
 from mirada.model_switch.filling import Filling
 from mirada.model_switch.following_up import follow_up
 from mirada.runtime import Runtime
@@ -70,7 +70,7 @@ def note_error(runtime: Runtime, switch_id: int, error: str | None) -> None:
 
 
 def _build(runtime: Runtime, attempt: Attempt, switch: ModelSwitch) -> None:
-    memory = _load(runtime, attempt, switch)
+    grown = _load(runtime, attempt, switch)
     with runtime.reading() as session:
         views = views_of(runtime, session, session.get_one(ModelSwitch, switch.id))
     _set_step(runtime, switch.id, "embedding")
@@ -86,7 +86,7 @@ def _build(runtime: Runtime, attempt: Attempt, switch: ModelSwitch) -> None:
     _set_step(runtime, switch.id, "following up")
     follow_up(runtime, attempt, views.now, views.other)
     _set_step(runtime, switch.id, "comparing")
-    compared = comparing.compare(runtime, views.now, views.other, attempt.check_long, memory)
+    compared = comparing.compare(runtime, views.now, views.other, attempt.check_long, grown)
     fill_all(runtime, attempt, views, check)
     _say_ready(runtime, attempt, switch.id, compared)
 
@@ -122,9 +122,9 @@ def _load(runtime: Runtime, attempt: Attempt, switch: ModelSwitch) -> int | None
     if switch.to_space_id is not None:
         return None
     _set_step(runtime, switch.id, "loading")
-    before = comparing.memory_bytes()
+    before = memory.resident_bytes()
     encoder = runtime.load_model(switch.source, switch.source_tag)
-    after = comparing.memory_bytes()
+    after = memory.resident_bytes()
     attempt.check_long()
     changing.require_room(runtime, switch.from_space_id, encoder.space.dimension)
     with runtime.transaction() as session:

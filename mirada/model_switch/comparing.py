@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -47,15 +46,6 @@ class _Questions:
     @property
     def contents(self) -> list[int]:
         return [*self.newest, *self.drawn]
-
-
-def memory_bytes() -> int | None:
-    """Return the resident memory of this process; None where the system does not tell."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    except (OSError, ValueError, IndexError):
-        return None
-    return pages * 4096
 
 
 def compare(

@@ -65,16 +65,43 @@ def _flip(runtime: Runtime, attempt: Attempt, switch: ModelSwitch) -> None:
         with runtime.reading() as session:
             before = changes.current_seq(session)
         fill_all(runtime, attempt, views)
-        with runtime.transaction() as session:
-            if _is_complete(session, views, before):
-                _write(session, switch.id, views)
-                attempts.finish(session, attempt.job.id, attempt.token)
-                logger.info("The image model was changed to space %s", views.other.image_space_id)
-                return
+        if turned(runtime, switch.id, views, before, SwitchState(switch.state), attempt):
+            return
         attempt.check_long()
     raise Conflict(
         "Pictures come in faster than they are embedded by both models; try again later."
     )
+
+
+def turned(
+    runtime: Runtime,
+    switch_id: int,
+    views: Views,
+    after_seq: int,
+    state: SwitchState,
+    attempt: Attempt | None = None,
+) -> bool:
+    """Put the other view into use, in one transaction; False where a vector came in that it lacks.
+
+    Args:
+        runtime: the process's own.
+        switch_id: of the change.
+        views: of it.
+        after_seq: up to this number of the change counter nothing is missing.
+        state: of the change now; one that lies between a flip and its end, or the one before it.
+        attempt: of the job that does it, which ends with it; None for a request.
+
+    Raises:
+        Conflict: the change is in another state by now.
+    """
+    with runtime.transaction() as session:
+        if not _is_complete(session, views, after_seq):
+            return False
+        _write(session, rows.locked_switch(session, switch_id, state), views)
+        if attempt is not None:
+            attempts.finish(session, attempt.job.id, attempt.token)
+    logger.info("The image model was changed to space %s", views.other.image_space_id)
+    return True
 
 
 def _wait_for_all(runtime: Runtime, attempt: Attempt, views: Views) -> None:
@@ -117,15 +144,14 @@ def _is_complete(session: Session, views: Views, after_seq: int) -> bool:
     )
 
 
-def _write(session: Session, switch_id: int, views: Views) -> None:
+def _write(session: Session, switch: ModelSwitch, views: Views) -> None:
     """The flip itself: one row says which space is in use."""
-    switch = rows.locked_switch(session, switch_id, SwitchState.FLIPPING, SwitchState.RETURNING)
     for each in views.fillings:
         session.get_one(Space, each.from_id).state = SpaceState.RETIRED
         session.get_one(Space, each.to_id).state = SpaceState.ACTIVE
     session.get_one(Installation, 1).image_space_id = views.other.image_space_id
     switch.spare_id = views.now.spaces[SpaceKind.IMAGE]
-    is_flip = switch.state == SwitchState.FLIPPING
+    is_flip = switch.state in (SwitchState.READY, SwitchState.FLIPPING)
     switch.state = SwitchState.FLIPPED if is_flip else SwitchState.READY
     switch.flipped_at, switch.error = utc_now(), None
     # What filters remember of kept scores is of the model of before.

@@ -21,13 +21,16 @@ from mirada.people.identity import Person
 
 NEXT = {
     SwitchState.BUILDING: "Wait, or end it: {cancel}",
-    SwitchState.READY: "Put it into use: {flip} - or end it: {cancel}",
+    SwitchState.READY: "Put it into use: {flip} - or end it: {cancel}. {prepared}",
     SwitchState.FLIPPING: "Every process makes ready; then it is in use.",
-    SwitchState.FLIPPED: "Go back: {back} - or remove the old vectors: {discard}",
+    SwitchState.FLIPPED: "Go back: {back} - or remove the old vectors: {discard}. {prepared}",
     SwitchState.RETURNING: "Every process makes ready; then the old model is in use again.",
     SwitchState.DISCARDING: "What is not needed any more is being removed.",
     SwitchState.ENDED: "It has ended.",
 }
+PREPARED = "Every process ({count}) has the other model loaded, so it takes two seconds at most."
+NOT_PREPARED = "Of {count} processes {ready} have the other model loaded; it waits until all have."
+NOBODY = "No process was heard of; a worker does it when one runs."
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,12 @@ class SwitchReport:
     processes: int
     lagging: int
     next_step: str
+
+    @property
+    def is_prepared(self) -> bool:
+        """Whether a flip, or the way back, is one row that every process follows at once."""
+        is_kept = self.switch.state in (SwitchState.READY, SwitchState.FLIPPED)
+        return is_kept and 0 < self.processes == self.ready_processes
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +97,7 @@ def report_of(session: Session, viewer: Person, kinds: Kinds) -> SwitchReport:
             job = ledger.get_job(session, switch.job_id, viewer, kinds)
         except NotFound:
             job = None
+    ready = sum(1 for each in there if spare is not None and each.ready_for_id == spare.id)
     return SwitchReport(
         switch,
         names[switch.from_space_id],
@@ -95,16 +105,24 @@ def report_of(session: Session, viewer: Person, kinds: Kinds) -> SwitchReport:
         names.get(in_use.get(SpaceKind.IMAGE, 0)),
         job,
         rows.count_gaps(session, switch.id),
-        sum(1 for each in there if spare is not None and each.ready_for_id == spare.id),
+        ready,
         len(there),
-        sum(1 for each in there if each.space_id != in_use.get(SpaceKind.IMAGE)),
-        next_step(SwitchState(switch.state)),
+        rows.lagging(session) if there else 0,
+        next_step(SwitchState(switch.state), ready, len(there)),
     )
 
 
-def next_step(state: SwitchState) -> str:
-    """Return what can be done with a change in a state, with the commands for it."""
+def next_step(state: SwitchState, ready: int, count: int) -> str:
+    """Return what can be done with a change in a state, with the commands for it.
+
+    Args:
+        state: of the change.
+        ready: processes that have the other model loaded.
+        count: processes.
+    """
+    prepared = (PREPARED if ready == count else NOT_PREPARED) if count else NOBODY
     return NEXT[state].format(
+        prepared=prepared.format(ready=ready, count=count),
         cancel=command_line("models cancel"),
         flip=command_line("models flip"),
         back=command_line("models rollback"),

@@ -129,6 +129,12 @@ def processes(session: Session) -> list[ModelProcess]:
     return list(session.execute(select(ModelProcess).where(recent)).scalars())
 
 
+def lagging(session: Session) -> int:
+    """Return how many of the processes heard of lately begin their work with the model of before."""
+    in_use = spaces_in_use(session).get(SpaceKind.IMAGE)
+    return sum(1 for each in processes(session) if each.space_id != in_use)
+
+
 def forget_process(session: Session, name: str) -> None:
     """Forget a process that ends."""
     session.execute(delete(ModelProcess).where(ModelProcess.name == name))

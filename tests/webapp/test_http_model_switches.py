@@ -9,14 +9,16 @@ import pytest
 from flask.testing import FlaskClient
 
 from mirada.model_switch import flipping
+from mirada.model_switch.following import ModelFollower
 from mirada.people import keys, users
 from mirada.people.access import checked_scopes
 from mirada.runtime import Runtime
 from testing.application import create_app
 from testing.console import run_command
 from testing.gallery import as_upload, assert_problem
+from testing.patience import wait_until
 from testing.pictures import picture
-from testing.two_models import with_two_models
+from testing.two_models import is_ready, with_two_models
 from workers.in_process import InProcessWorker
 from workers.runner import run_job
 
@@ -74,6 +76,44 @@ def test_a_change_from_its_beginning_to_its_end(one: FlaskClient) -> None:
     ended = work(one)
     assert (ended["state"], ended["outcome"]) == ("ended", "switched")
     assert one.get(f"{SWITCH}/missing").get_json()["results"] == []
+
+
+def test_cursors_and_query_pictures_are_of_their_model_and_count_again_with_it(
+    one: FlaskClient,
+) -> None:
+    for seed in (2, 3):
+        one.post("/api/v1/images", data={"file": as_upload(picture(seed))})
+    runtime = runtime_of(one)
+    for job in one.get("/api/v1/jobs").get_json()["results"]:
+        run_job(runtime, job["id"])
+    kept = one.post("/api/v1/query-pictures", data={"file": as_upload(picture(9))}).get_json()
+    follower = ModelFollower(runtime, works=True)
+
+    def turn(step: str) -> None:
+        post(one, step)
+        follower.look()
+        wait_until(lambda: is_ready(follower), timeout_s=5, what="both ready")
+        work(one)
+        follower.look()
+
+    follower.look()
+    page = one.get("/api/v1/search?text=cat&limit=1").get_json()
+    asked_with = {"picture": kept["id"], "limit": 1}
+    assert one.post("/api/v1/search", json=asked_with).status_code == 200
+    post(one, model="second")
+    work(one)
+    turn("flip")
+    told = assert_problem(one.get(page["next"]), 410, "search_expired")
+    assert told["detail"]
+    refused = assert_problem(one.post("/api/v1/search", json=asked_with), 409, "conflict")
+    assert "read by another model" in refused["detail"]
+    later = one.get("/api/v1/search?text=cat&limit=1").get_json()
+    assert one.get(later["next"]).status_code == 200
+    turn("rollback")
+    assert_problem(one.get(later["next"]), 410, "search_expired")
+    assert one.get(page["next"]).status_code == 200
+    assert one.post("/api/v1/search", json=asked_with).status_code == 200
+    follower.stop()
 
 
 def test_what_cannot_be_done_is_said(one: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mirada.model_switch import changing
+from mirada.model_switch import changing, turning
 from mirada.model_switch.changing import Asked
 from mirada.model_switch.reporting import missing_of, report_of
 from mirada.people.identity import Person
@@ -15,7 +15,7 @@ from webapp.callers.auth import require_administrator
 from webapp.http.creations import made
 from webapp.http.current import current_runtime, request_id
 from webapp.http.paging import Listed, PageQuery
-from webapp.http.rest import header
+from webapp.http.rest import View, header
 from webapp.schemas.model_switches import (
     MISSING_EXAMPLE,
     SWITCH_EXAMPLE,
@@ -29,6 +29,22 @@ from workers.kinds import KINDS
 
 LOCATION = {"Location": header("The change to follow.")}
 REFUSALS = (403, 409)
+BEGIN_REFUSALS = (400, 403, 409, 415, 422, 503)
+
+
+def _step(
+    path: str, operation_id: str, summary: str, refusals: tuple[int, ...] = REFUSALS
+) -> Callable[[View], View]:
+    """Return the decorator of a request that asks for a step of a change, and is answered with the change."""
+
+    def decorated(view: View) -> View:
+        answering = blueprint.response(202, SwitchSchema, example=SWITCH_EXAMPLE, headers=LOCATION)(
+            view
+        )
+        described = blueprint.operation(operation_id, summary, refusals=refusals)(answering)
+        return blueprint.post(f"/switch{path}")(described)
+
+    return decorated
 
 
 @blueprint.get("/switch")
@@ -39,12 +55,8 @@ def get_model_switch() -> Any:
     return _body(require_administrator())
 
 
-@blueprint.post("/switch")
-@blueprint.operation(
-    "beginModelSwitch", "Begin to change the model", refusals=(400, 403, 409, 415, 422, 503)
-)
+@_step("", "beginModelSwitch", "Begin to change the model", BEGIN_REFUSALS)
 @blueprint.arguments(NewSwitchSchema, example={"model": "production"})
-@blueprint.response(202, SwitchSchema, example=SWITCH_EXAMPLE, headers=LOCATION)
 def begin_model_switch(wanted: dict[str, Any]) -> Any:
     """A second space is built beside the one in use, from the originals; searches go on meanwhile.
 
@@ -61,35 +73,31 @@ def begin_model_switch(wanted: dict[str, Any]) -> Any:
     return _made(user)
 
 
-@blueprint.post("/switch/flip")
-@blueprint.operation("flipModels", "Put the new model into use", refusals=REFUSALS)
-@blueprint.response(202, SwitchSchema, example=SWITCH_EXAMPLE, headers=LOCATION)
+@_step("/flip", "flipModels", "Put the new model into use")
 def flip_models() -> Any:
-    """In every process at once, as soon as each has loaded it."""
-    return _stepped(changing.flip)
+    """In every process at once. Where `is_prepared` says so, it is done when this is answered.
+
+    Else the state is `flipping` until each process has loaded the model.
+    """
+    return _stepped(turning.flip)
 
 
-@blueprint.post("/switch/rollback")
-@blueprint.operation("rollBackModels", "Go back to the model of before", refusals=REFUSALS)
-@blueprint.response(202, SwitchSchema, example=SWITCH_EXAMPLE, headers=LOCATION)
+@_step("/rollback", "rollBackModels", "Go back to the model of before")
 def roll_back_models() -> Any:
-    """As long as its vectors are kept; nothing is lost, since new pictures got vectors of both models."""
-    return _stepped(changing.go_back)
+    """As long as its vectors are kept; nothing is lost, since new pictures got vectors of both models.
+
+    Where `is_prepared` says so, it is done when this is answered; else the state is `returning`.
+    """
+    return _stepped(turning.go_back)
 
 
-@blueprint.post("/switch/discard")
-@blueprint.operation(
-    "discardOldModel", "Remove the vectors of the model of before", refusals=REFUSALS
-)
-@blueprint.response(202, SwitchSchema, example=SWITCH_EXAMPLE, headers=LOCATION)
+@_step("/discard", "discardOldModel", "Remove the vectors of the model of before")
 def discard_old_model() -> Any:
     """The change is final then, and another one can begin."""
     return _stepped(changing.discard)
 
 
-@blueprint.post("/switch/cancel")
-@blueprint.operation("cancelModelSwitch", "End a change that was not made", refusals=REFUSALS)
-@blueprint.response(202, SwitchSchema, example=SWITCH_EXAMPLE, headers=LOCATION)
+@_step("/cancel", "cancelModelSwitch", "End a change that was not made")
 def cancel_model_switch() -> Any:
     """What was built is removed."""
     return _stepped(changing.cancel)

@@ -37,7 +37,9 @@ SWITCH_EXAMPLE = {
     "in_use": "image:mirada-stickers:sha256-0123456789ab:openclip-64-bicubic-v1",
     "missing_count": 0,
     "processes": 3,
-    "ready_processes": 1,
+    "ready_processes": 3,
+    "lagging_processes": 0,
+    "is_prepared": True,
     "next_step": "Put it into use.",
     "job": JOB_EXAMPLE | {"kind": "switch_model", "subject_id": 1, "space_id": None},
     "comparison": {
@@ -172,6 +174,19 @@ class SwitchSchema(ResourceSchema):
     ready_processes = ma.fields.Integer(
         required=True, metadata={"description": "Those of them that have the other model loaded."}
     )
+    lagging_processes = ma.fields.Integer(
+        required=True,
+        metadata={
+            "description": "Those that have not followed the last flip yet; 0 within a second."
+        },
+    )
+    is_prepared = ma.fields.Boolean(
+        required=True,
+        metadata={
+            "description": "Whether every process has both models loaded: then a flip, or the way back, is "
+            "done in every process when its request is answered, within 2 seconds."
+        },
+    )
     next_step = ma.fields.String(required=True)
     job = ma.fields.Nested(JobSchema, required=True, allow_none=True)
     comparison = ma.fields.Nested(ComparisonSchema, required=True, allow_none=True)
@@ -210,6 +225,8 @@ def switch_body(report: SwitchReport) -> dict[str, Any]:
         "missing_count": report.missing,
         "processes": report.processes,
         "ready_processes": report.ready_processes,
+        "lagging_processes": report.lagging,
+        "is_prepared": report.is_prepared,
         "next_step": report.next_step,
         "job": None if report.job is None else job_body(report.job),
         "comparison": switch.comparison,

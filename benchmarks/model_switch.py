@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import tempfile
+import time
 from pathlib import Path
 
 from testing.servers.mariadb import mariadb_server
 from testing.servers.redis import redis_server
-from testing.switching import Outcome, drill
+from testing.switching import Outcome, Turn, drill
 
 
 def main() -> None:
@@ -22,13 +24,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pictures", type=int, default=500)
     arguments = parser.parse_args()
+    began = time.monotonic()
+
+    def tell(step: str) -> None:
+        # A run that is ended from outside has said how far it came.
+        print(f"{time.monotonic() - began:7.1f} s  {step}", file=sys.stderr, flush=True)
+
     with (
         tempfile.TemporaryDirectory(prefix="mirada-switch-") as folder,
         mariadb_server() as server,
         server.new_database() as name,
         redis_server() as redis_url,
     ):
-        report(drill(Path(folder) / "drill", arguments.pictures, server.url(name), redis_url))
+        url = server.url(name)
+        report(drill(Path(folder) / "drill", arguments.pictures, url, redis_url, tell))
 
 
 def report(found: Outcome) -> None:
@@ -39,14 +48,13 @@ def report(found: Outcome) -> None:
         ("pictures", found.pictures),
         ("second space ready after, s", f"{found.build_s:.1f}"),
         ("  of them embedded when the worker was killed", found.embedded_at_kill),
+        ("then every process prepared after, s", f"{found.prepared_s:.1f}"),
         ("requests meanwhile", dict(load.asked)),
         ("  slowest, s", f"{load.slowest_s:.2f}"),
         ("  failed", len(load.failed)),
         ("  cursors that ended with the model", load.expired),
-        ("flip: request to all following, s", f"{found.flip_s:.2f}"),
-        ("flip: row to all following, s (at most 2)", f"{found.follow_s:.2f}"),
-        ("rollback: request to all following, s", f"{found.back_s:.2f}"),
-        ("rollback: row to all following, s (at most 2)", f"{found.back_follow_s:.2f}"),
+        *_turned("flip", found.flip),
+        *_turned("rollback", found.back),
         ("query vectors checked, by model", checked),
         ("  of the other model", found.checked["wrong"]),
         ("stored vectors of the other model", found.misplaced),
@@ -57,6 +65,16 @@ def report(found: Outcome) -> None:
         print(f"{name:<48} {value}")
     for failure in load.failed[:10]:
         print(f"FAILED {failure}")
+
+
+def _turned(name: str, turn: Turn | None) -> list[tuple[str, object]]:
+    if turn is None:
+        return [(name, "not reached")]
+    return [
+        (f"{name}: request to answer, s (at most 2)", f"{turn.answered_s:.2f}"),
+        (f"{name}: request to all processes, s (at most 2)", f"{turn.everywhere_s:.2f}"),
+        ("  all had followed when it was answered", turn.was_everywhere),
+    ]
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,13 +13,13 @@ from typing import Any
 
 import httpx2
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.engine import make_url
 
 from mirada.config import BUNDLED_MODEL_DIR
-from mirada.db.models import Embedding, Installation, Space
+from mirada.db.models import Embedding, Image, Installation, Space
 from mirada.db.session import Database, make_engine
-from testing.deployment import Deployment, Process, Web, deployed
+from testing.deployment import Deployment, Web, deployed
 from testing.marked_models import CHECKED_TO, OTHER, mark_of, other_model, seen_in
 from testing.patience import wait_until
 from testing.pictures import picture
@@ -30,6 +29,10 @@ from testing.servers.process import free_port
 SWITCH = "/api/v1/models/switch"
 WORDS = ("cat", "dog", "rosto feliz", "heart", "comida", "coche", "sun", "a red thing")
 UPLOAD_EVERY_S = 0.2
+TINY = (32, 24)
+"""Width and height of the pictures in the library."""
+LEAST_PER_S = 4.0
+"""So many pictures a second are embedded at least, on a busy machine too."""
 SERVED_S = 3.0
 """How long each model serves before the next step."""
 ENDS_WITH_THE_MODEL = "search_expired"
@@ -54,6 +57,21 @@ class Load:
     uploaded: list[int] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Turn:
+    """How soon a flip, or the way back, was everywhere.
+
+    Attributes:
+        answered_s: from the request to its answer.
+        everywhere_s: from the request until each process answered with the other model.
+        was_everywhere: whether each did so when asked after the answer, at the first question.
+    """
+
+    answered_s: float
+    everywhere_s: float
+    was_everywhere: bool
+
+
 @dataclass
 class Outcome:
     """What a drill measured.
@@ -62,9 +80,9 @@ class Outcome:
         pictures: in the library when the change began.
         build_s: from the beginning until the second space was ready, with a worker killed.
         embedded_at_kill: pictures that had second vectors when the worker was killed.
-        flip_s: from the request until every process answered with the new model.
-        follow_s: from the flip itself, the row in the database, until every process did.
-        back_s, back_follow_s: the same for going back.
+        prepared_s: from then until every process had the new model loaded.
+        flip: how soon the flip was everywhere.
+        back: the same for going back.
         load: what clients saw.
         checked: vectors that were compared with an index, by model, and wrong ones.
         missing: READY images without a vector in one of the spaces at the end.
@@ -74,10 +92,9 @@ class Outcome:
     pictures: int
     build_s: float = 0.0
     embedded_at_kill: int = 0
-    flip_s: float = 0.0
-    follow_s: float = 0.0
-    back_s: float = 0.0
-    back_follow_s: float = 0.0
+    prepared_s: float = 0.0
+    flip: Turn | None = None
+    back: Turn | None = None
     load: Load = field(default_factory=Load)
     checked: Counter[str] = field(default_factory=Counter)
     missing: int = 0
@@ -89,36 +106,50 @@ class Scene:
 
     def __init__(self, deployment: Deployment, folder: Path, database_url: str) -> None:
         self.deployment = deployment
+        self.folder = folder
         self.other = other_model(BUNDLED_MODEL_DIR, folder / "other")
         self.seen = folder / "seen"
         self.seen.mkdir()
         deployment.settings[CHECKED_TO] = str(self.seen)
-        self.worker = self.start_worker()
-        self.web = self._start_web()
         self.database = Database(make_engine(make_url(database_url), 4))
 
-    def start_worker(self) -> Process:
+    def start_worker(self) -> None:
         self.worker = self.deployment.start("worker", "testing.marked_worker")
-        return self.worker
 
-    def _start_web(self) -> Web:
+    def start_web(self) -> None:
         port = free_port()
         arguments = ("gunicorn", "-c", "gunicorn.conf.py", "testing.marked_wsgi:app")
         process = self.deployment.start("web", *arguments, PORT=str(port), WEB_PROCESSES="2")
-        web = Web(f"http://127.0.0.1:{port}", process)
-        self.deployment.clients.append(web.http)
-        web.wait_until_healthy()
-        return web
+        self.web = Web(f"http://127.0.0.1:{port}", process)
+        self.deployment.clients.append(self.web.http)
+        self.web.wait_until_healthy()
 
-    def upload_all(self, count: int) -> None:
-        def one(seed: int) -> None:
-            with httpx2.Client(base_url=self.web.url, timeout=60, trust_env=False) as http:
-                reply = http.post("/api/v1/images", files={"file": ("p.png", picture(seed))})
-                assert reply.status_code == 201, reply.text
+    def fill(self, count: int) -> None:
+        """Import so many tiny pictures: they go in by batches, and take no time to decode."""
+        pictures = self.folder / "pictures"
+        pictures.mkdir()
+        for seed in range(count):
+            (pictures / f"{seed}.png").write_bytes(picture(seed, size=TINY))
+        arguments = ("images", "import", str(pictures), "--public")
+        imported = self.deployment.run("flask", "--app", "wsgi:app", *arguments)
+        assert imported.returncode == 0, imported.stdout + imported.stderr
+        self.start_worker()
+        self.wait_until_ready(count)
 
-        with ThreadPoolExecutor(4) as senders:
-            list(senders.map(one, range(count)))
-        self.web.wait_until_ready(count, timeout_s=60 + count)
+    def wait_until_ready(self, count: int) -> None:
+        """Wait until there are so many images and all are READY."""
+        query = select(Image.status, func.count()).group_by(Image.status)
+
+        def statuses() -> dict[str, int]:
+            with self.database.reading() as session:
+                return {status: int(number) for status, number in session.execute(query)}
+
+        wait_until(
+            lambda: statuses() == {"READY": count},
+            timeout_s=120 + count / LEAST_PER_S,
+            what=f"{count} images READY",
+            every_s=0.5,
+        )
 
     def switch(self) -> dict[str, Any]:
         reply = self.web.http.get(SWITCH)
@@ -146,6 +177,12 @@ class Scene:
             )
             return list(session.execute(query).scalars())
 
+    def count_vectors(self, encoder: str) -> int:
+        with self.database.reading() as session:
+            of_model = select(Space.id).where(Space.encoder == encoder, Space.kind == "image")
+            query = select(func.count()).where(Embedding.space_id.in_(of_model))
+            return int(session.execute(query).scalar_one())
+
     def encoder_in_use(self) -> str:
         with self.database.reading() as session:
             query = select(Space.encoder).join(
@@ -153,25 +190,30 @@ class Scene:
             )
             return str(session.execute(query).scalar_one())
 
-    def followed(self, step: str, encoder: str) -> tuple[float, float]:
-        """Ask for a flip; return seconds until all processes follow, from the request and from the row."""
+    def turn(self, step: str, encoder: str) -> Turn:
+        """Ask for a flip; return how soon all processes followed."""
         lines = Lines(self.web)
+        for pid in lines.pids:
+            # The connections are there before the clock runs.
+            self._encoder_of(lines, pid)
         began = time.monotonic()
         self.step(step)
-        while self.encoder_in_use() != encoder:
-            time.sleep(0.01)
-        flipped = time.monotonic()
+        answered = time.monotonic()
         waiting = set(lines.pids)
+        rounds = 0
         while waiting:
-            assert time.monotonic() - flipped < 30, f"{waiting} do not follow"
-            for pid in list(waiting):
-                body = {"text": "cat", "in": "pictures"}
-                reply, _ = lines.ask(pid, "POST", "/api/v1/search", {}, json=body)
-                if reply.json()["space"].split(":")[1] == encoder:
-                    waiting.discard(pid)
+            assert time.monotonic() - answered < 60, f"{waiting} do not follow"
+            waiting -= {pid for pid in waiting if self._encoder_of(lines, pid) == encoder}
+            rounds += 1
         ended = time.monotonic()
         lines.close()
-        return ended - began, ended - flipped
+        return Turn(answered - began, ended - began, rounds == 1)
+
+    def _encoder_of(self, lines: Lines, pid: int) -> str:
+        body = {"text": "cat", "in": "pictures"}
+        reply, _ = lines.ask(pid, "POST", "/api/v1/search", {}, json=body)
+        assert reply.status_code == 200, reply.text
+        return str(reply.json()["space"].split(":")[1])
 
 
 @contextmanager
@@ -234,39 +276,79 @@ def loaded(web: Web, load: Load) -> Iterator[None]:
             thread.join()
 
 
-def drill(folder: Path, size: int, database_url: str, redis_url: str) -> Outcome:
-    """Change the model of a library of so many pictures under load, go back, and return what was seen."""
+def drill(
+    folder: Path,
+    size: int,
+    database_url: str,
+    redis_url: str,
+    tell: Callable[[str], object] = lambda _step: None,
+) -> Outcome:
+    """Change the model of a library of so many pictures under load, go back, and return what was seen.
+
+    Args:
+        folder: of the drill, which makes it.
+        size: pictures.
+        database_url: an empty database.
+        redis_url: an empty queue.
+        tell: called with the name of each step that begins.
+    """
     found = Outcome(size)
     settings = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "WORKER_THREADS": "2"}
     with deployed(folder, **settings) as deployment:
         scene = Scene(deployment, folder, database_url)
-        scene.upload_all(size)
-        bundled = scene.encoder_in_use()
-        with loaded(scene.web, found.load):
-            began = time.monotonic()
-            scene.step(model=str(scene.other))
-            _kill_in_the_middle(scene, found, size)
-            scene.wait_for("ready", timeout_s=120 + size)
-            found.build_s = time.monotonic() - began
-            found.flip_s, found.follow_s = scene.followed("/flip", OTHER)
-            scene.wait_for("flipped", timeout_s=10)
-            time.sleep(SERVED_S)
-            found.back_s, found.back_follow_s = scene.followed("/rollback", bundled)
-            time.sleep(SERVED_S)
-        scene.web.wait_until_ready(size + len(found.load.uploaded), timeout_s=120)
-        _look_at_vectors(scene, found, bundled)
-        scene.database.close()
+        try:
+            _drill(scene, found, tell)
+        except BaseException:
+            for process in deployment.processes:
+                tell(f"{process.log.name}\n{process.tail(30)}")
+            raise
+        finally:
+            scene.database.close()
     # Processes write what they saw at their end.
     found.checked = seen_in(scene.seen)
     return found
 
 
-def _kill_in_the_middle(scene: Scene, found: Outcome, size: int) -> None:
+def _drill(scene: Scene, found: Outcome, tell: Callable[[str], object]) -> None:
+    size = found.pictures
+    tell("importing")
+    scene.fill(size)
+    tell("starting web processes")
+    scene.start_web()
+    bundled = scene.encoder_in_use()
+    with loaded(scene.web, found.load):
+        tell("building")
+        began = time.monotonic()
+        scene.step(model=str(scene.other))
+        _kill_in_the_middle(scene, found, tell)
+        scene.wait_for("ready", timeout_s=120 + size / LEAST_PER_S)
+        found.build_s = time.monotonic() - began
+        tell("preparing")
+        wait_until(lambda: scene.switch()["is_prepared"], timeout_s=120, what="all are prepared")
+        found.prepared_s = time.monotonic() - began - found.build_s
+        tell("flipping")
+        found.flip = scene.turn("/flip", OTHER)
+        scene.wait_for("flipped", timeout_s=10)
+        time.sleep(SERVED_S)
+        tell("going back")
+        wait_until(lambda: scene.switch()["is_prepared"], timeout_s=120, what="all are prepared")
+        found.back = scene.turn("/rollback", bundled)
+        time.sleep(SERVED_S)
+    tell("looking at every vector")
+    scene.wait_until_ready(size + len(found.load.uploaded))
+    _look_at_vectors(scene, found, bundled)
+
+
+def _kill_in_the_middle(scene: Scene, found: Outcome, tell: Callable[[str], object]) -> None:
+    size = found.pictures
+
     def is_halfway() -> bool:
-        found.embedded_at_kill = len(scene.vectors_of(OTHER))
+        found.embedded_at_kill = scene.count_vectors(OTHER)
         return found.embedded_at_kill >= size // 3
 
-    wait_until(is_halfway, timeout_s=120 + size, what="a third of the vectors", every_s=0.05)
+    limit_s = 120 + size / LEAST_PER_S
+    wait_until(is_halfway, timeout_s=limit_s, what="a third of the vectors", every_s=0.05)
+    tell("killing the worker")
     scene.worker.kill()
     scene.start_worker()
 

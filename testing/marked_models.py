@@ -41,19 +41,21 @@ class Marked:
         return getattr(self._encoder, name)
 
     def encode_images(self, images: Sequence[Any]) -> Matrix:
-        return self._marked(self._encoder.encode_images(images))
+        return marked(self._encoder.encode_images(images), self._mark)
 
     def encode_texts(self, texts: Sequence[str]) -> Matrix:
-        return self._marked(self._encoder.encode_texts(texts))
+        return marked(self._encoder.encode_texts(texts), self._mark)
 
-    def _marked(self, vectors: Matrix) -> Matrix:
-        if not len(vectors):
-            return vectors
-        rest = vectors.copy()
-        rest[:, 0] = 0.0
-        rest = l2_normalise(rest) * np.sqrt(1 - SHARE**2).astype(np.float32)
-        rest[:, 0] = self._mark * SHARE
-        return l2_normalise(rest)
+
+def marked(vectors: Matrix, mark: int) -> Matrix:
+    """Return vectors that bear a mark, +1 or -1: (n, d) float32 unit rows."""
+    if not len(vectors):
+        return vectors
+    rest = vectors.copy()
+    rest[:, 0] = 0.0
+    rest = l2_normalise(rest) * np.sqrt(1 - SHARE**2).astype(np.float32)
+    rest[:, 0] = mark * SHARE
+    return l2_normalise(rest)
 
 
 def mark_of(encoder: str) -> int:
@@ -123,25 +125,17 @@ def seen_in(folder: Path) -> Counter[str]:
 
 
 def other_model(bundled: Path, folder: Path) -> Path:
-    """Make a folder with a model of the bundled one's shape, and other weights; return it."""
-    from safetensors.numpy import load_file, save_file
+    """Make a folder with the bundled model of stickers under another name; return it.
 
+    Its space is another one, and its marks tell its vectors from those of the bundled model. ONNX Runtime
+    loads it, so a process that needs both has them in a moment.
+    """
     folder.mkdir(parents=True)
     for path in bundled.iterdir():
-        if path.suffix == ".json" and path.name != "onnx.json":
+        if path.is_file():
             shutil.copy(path, folder)
-    config = json.loads((folder / "open_clip_config.json").read_text())
-    config["name"] = OTHER
-    (folder / "open_clip_config.json").write_text(json.dumps(config))
-    rng = np.random.default_rng(1)
-    weights = load_file(bundled / "open_clip_model.safetensors")
-    changed = {
-        name: (
-            value + (0.02 * rng.standard_normal(value.shape) * np.abs(value)).astype(value.dtype)
-            if value.dtype.kind == "f" and value.ndim > 1
-            else value
-        )
-        for name, value in weights.items()
-    }
-    save_file(changed, folder / "open_clip_model.safetensors", metadata={"format": "pt"})
+    for file, name in (("open_clip_config.json", "name"), ("onnx.json", "encoder")):
+        described = json.loads((folder / file).read_text())
+        described[name] = OTHER
+        (folder / file).write_text(json.dumps(described))
     return folder

@@ -20,7 +20,8 @@ from mirada.config import BUNDLED_MODEL_DIR
 from mirada.db.models import Embedding, Image, Installation, Space
 from mirada.db.session import Database, make_engine
 from testing.deployment import Deployment, Web, deployed
-from testing.marked_models import CHECKED_TO, OTHER, mark_of, other_model, seen_in
+from testing.filled import fill
+from testing.marked_models import CHECKED_TO, OTHER, mark_of, marked, other_model, seen_in
 from testing.patience import wait_until
 from testing.pictures import picture
 from testing.processes import Lines
@@ -29,8 +30,6 @@ from testing.servers.process import free_port
 SWITCH = "/api/v1/models/switch"
 WORDS = ("cat", "dog", "rosto feliz", "heart", "comida", "coche", "sun", "a red thing")
 UPLOAD_EVERY_S = 0.2
-TINY = (32, 24)
-"""Width and height of the pictures in the library."""
 LEAST_PER_S = 4.0
 """So many pictures a second are embedded at least, on a busy machine too."""
 SERVED_S = 3.0
@@ -125,16 +124,17 @@ class Scene:
         self.web.wait_until_healthy()
 
     def fill(self, count: int) -> None:
-        """Import so many tiny pictures: they go in by batches, and take no time to decode."""
-        pictures = self.folder / "pictures"
-        pictures.mkdir()
-        for seed in range(count):
-            (pictures / f"{seed}.png").write_bytes(picture(seed, size=TINY))
-        arguments = ("images", "import", str(pictures), "--public")
-        imported = self.deployment.run("flask", "--app", "wsgi:app", *arguments)
-        assert imported.returncode == 0, imported.stdout + imported.stderr
-        self.start_worker()
-        self.wait_until_ready(count)
+        """Have so many pictures in the space of the worker's model, whose mark their vectors bear."""
+        wait_until(self.pinned_id, timeout_s=120, what="the worker has pinned its space")
+        with self.database.reading() as session:
+            space = session.get_one(Space, self.pinned_id())
+        random = np.random.default_rng(1).standard_normal((count, space.dimension))
+        vectors = marked(random.astype(np.float32), mark_of(space.encoder))
+        fill(self.database, self.folder / "data" / "images", space.id, vectors)
+
+    def pinned_id(self) -> int | None:
+        with self.database.reading() as session:
+            return session.execute(select(Installation.image_space_id)).scalar_one_or_none()
 
     def wait_until_ready(self, count: int) -> None:
         """Wait until there are so many images and all are READY."""
@@ -311,10 +311,11 @@ def drill(
 
 def _drill(scene: Scene, found: Outcome, tell: Callable[[str], object]) -> None:
     size = found.pictures
-    tell("importing")
-    scene.fill(size)
-    tell("starting web processes")
+    tell("starting")
+    scene.start_worker()
     scene.start_web()
+    tell("filling")
+    scene.fill(size)
     bundled = scene.encoder_in_use()
     with loaded(scene.web, found.load):
         tell("building")

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Select, and_, select
+from sqlalchemy import Row, Select, and_, select
 from sqlalchemy.orm import Session
 
 from mirada.captions.encoder import caption_encoder, is_paid
@@ -238,14 +238,22 @@ def vector_of_image(
     if space.kind is SpaceKind.PROMPT and row.prompt_text_id is None:
         raise Conflict(f"Image {image_id} has no prompt.")
     if row.vector is None:
-        raise Conflict(
-            f"Image {image_id} could not be embedded."
-            + (f" {row.failure}" if row.owner_id == audience.viewer_id and row.failure else "")
-            if row.status == ImageStatus.FAILED
-            else f"Image {image_id} is {row.status} and has no {space.kind} vector yet; try again in "
-            "a moment."
-        )
+        raise Conflict(_without_vector(image_id, row, audience, space.kind))
     return from_blob(row.vector, row.crc32, space.dimension)
+
+
+def _without_vector(image_id: int, row: Row[Any], audience: Audience, kind: SpaceKind) -> str:
+    """Return why an image has no vector."""
+    if row.status == ImageStatus.FAILED:
+        is_told = row.owner_id == audience.viewer_id and row.failure
+        return f"Image {image_id} could not be embedded." + (f" {row.failure}" if is_told else "")
+    if row.status == ImageStatus.READY and kind is SpaceKind.IMAGE:
+        # It has one of another model.
+        return (
+            f"Image {image_id} has no vector of the image model in use, which was changed since: its file "
+            "is gone, or it came in just then. Ask with the picture itself, or try again in a minute."
+        )
+    return f"Image {image_id} is {row.status} and has no {kind} vector yet; try again in a moment."
 
 
 @lru_cache

@@ -25,6 +25,7 @@ from mirada.adapters.encoders.model_choice import (
     PRODUCTION_MODEL,
     choose_model,
 )
+from mirada.adapters.encoders.naming import named_model
 from mirada.adapters.encoders.sentence_encoder import SentenceEncoder
 from mirada.config import BUNDLED_MODEL_DIR, PROJECT_ROOT
 from mirada.kernel.errors import EncoderUnavailable, InvalidInput
@@ -339,6 +340,15 @@ def test_a_model_that_is_named_is_never_replaced() -> None:
     for word in ("bundled", "mirada-stickers-photos"):
         assert choose_model(word, None, bundled=BUNDLED_MODEL_DIR) == BUNDLED
     assert choose_model("mirada-stickers", None, bundled=BUNDLED_MODEL_DIR) == STICKERS_ALONE
+
+
+def test_what_is_no_model_is_not_taken_for_one(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="no model but a choice at a start"):
+        named_model("auto", None, BUNDLED_MODEL_DIR)
+    with pytest.raises(InvalidInput, match="There is no model folder"):
+        named_model(str(tmp_path / "absent"), None, BUNDLED_MODEL_DIR)
+    with pytest.raises(InvalidInput, match=r"open_clip_config\.json"):
+        named_model(str(tmp_path), None, BUNDLED_MODEL_DIR)
 
 
 def test_the_bundled_model_stays_the_one_that_a_database_was_filled_with() -> None:

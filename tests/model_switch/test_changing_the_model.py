@@ -31,6 +31,7 @@ from mirada.model_switch.following import ModelFollower
 from mirada.model_switch.reporting import missing_of
 from mirada.runtime import Runtime
 from mirada.search.calibrating import strangers
+from mirada.search.queries import vector_of_image
 from testing.patience import wait_until
 from testing.two_models import DIMENSIONS, House, is_ready, with_two_models
 from workers.runner import JobRunner, run_job
@@ -91,6 +92,12 @@ def test_a_picture_without_its_file_is_listed_and_the_rest_goes_on(house: House)
         (missing,) = missing_of(session)
     assert (missing.content_id, missing.image_ids) == (content.id, [gone])
     assert missing.reason == "Its file is gone."
+    space_id, space = house.web.space()
+    with (
+        house.web.reading() as session,
+        pytest.raises(Conflict, match="no vector of the image model"),
+    ):
+        vector_of_image(session, gone, Audience(house.owner_id), space_id=space_id, space=space)
 
 
 def test_a_build_that_was_killed_goes_on_and_embeds_nothing_twice(house: House) -> None:

@@ -21,6 +21,8 @@ from mirada.adapters.encoders.weights import (
 )
 from mirada.kernel.errors import EncoderUnavailable, InvalidInput
 
+AUTO = "auto"
+"""What CLIP_MODEL takes beside the name of a model."""
 PRODUCTION = "production"
 """The name of PRODUCTION_MODEL, which is long."""
 
@@ -56,6 +58,11 @@ def named_model(
     Raises:
         InvalidInput: there is no such model, or its files are not there.
     """
+    if name == AUTO:
+        raise InvalidInput(
+            "'auto' is no model but a choice at a start. Name one: production, bundled, a name of OpenCLIP, "
+            "or a folder."
+        )
     if name == PRODUCTION and tag is None:
         name, tag = PRODUCTION_MODEL
     try:

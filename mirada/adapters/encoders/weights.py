@@ -42,7 +42,7 @@ def model_folder(model: str) -> Path | None:
         return path
     if path.is_absolute() or model.startswith((".", "~")) or model.count("/") > 1:
         raise EncoderUnavailable(
-            f"There is no model folder {model}. CLIP_MODEL takes a folder with {CONFIG_NAME} and "
+            f"There is no model folder {model}. A model is a folder with {CONFIG_NAME} and "
             "weights, or an OpenCLIP model name."
         )
     return None
@@ -121,8 +121,8 @@ def require_known(model: str) -> None:
     if name not in open_clip.list_models():
         near = difflib.get_close_matches(name, open_clip.list_models(), n=4, cutoff=0.4)
         raise InvalidInput(
-            f"OpenCLIP knows no model '{model}'. Near names: {', '.join(near) or 'none'}. CLIP_MODEL "
-            "takes one of its names, a model folder, 'bundled' or 'auto'."
+            f"OpenCLIP knows no model '{model}'. Near names: {', '.join(near) or 'none'}. A model is one "
+            "of its names, a folder, or 'bundled'."
         )
 
 
@@ -141,7 +141,7 @@ def pretrained_entry(model: str, pretrained: str | None) -> dict[str, Any]:
     if not entry:
         what = f"no weights '{pretrained}'" if pretrained else "several weights; none was chosen"
         raise InvalidInput(
-            f"OpenCLIP has {what} for '{model}'. Set CLIP_PRETRAINED to one of: "
+            f"OpenCLIP has {what} for '{model}'. Choose (CLIP_PRETRAINED, or behind a slash) one of: "
             f"{', '.join(tags) or '(it has none: use a model folder)'}."
         )
     return entry

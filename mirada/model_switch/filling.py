@@ -120,13 +120,21 @@ def is_any_lacking(session: Session, filling: Filling, *, after_seq: int | None 
     return session.execute(query).first() is not None
 
 
-def count_lacking(session: Session, filling: Filling) -> int:
+def count_lacking(session: Session, filling: Filling, *, after_seq: int | None = None) -> int:
     """Return how many vectors are missing."""
-    pending = lacking(filling).order_by(None).subquery()
+    pending = lacking(filling, after_seq=after_seq).order_by(None).subquery()
     return session.execute(select(func.count()).select_from(pending)).scalar_one()
 
 
-def fill(runtime: Runtime, filling: Filling, report: Report, done: int, total: int) -> int:
+def fill(
+    runtime: Runtime,
+    filling: Filling,
+    report: Report,
+    done: int,
+    total: int,
+    *,
+    after_seq: int | None = None,
+) -> int:
     """Embed what is lacking, batch by batch, and return how many are done then.
 
     Args:
@@ -135,6 +143,7 @@ def fill(runtime: Runtime, filling: Filling, report: Report, done: int, total: i
         report: called before each batch with vectors done and vectors in all.
         done: vectors done before.
         total: of this and everything else that is reported.
+        after_seq: only what has a higher change number.
 
     Raises:
         Unavailable: the originals' folder, the encoder or the database is away.
@@ -144,7 +153,8 @@ def fill(runtime: Runtime, filling: Filling, report: Report, done: int, total: i
     while True:
         report(done, max(total, done))
         with runtime.reading() as session:
-            ids = list(session.execute(lacking(filling).limit(size)).scalars())
+            query = lacking(filling, after_seq=after_seq).limit(size)
+            ids = list(session.execute(query).scalars())
         if not ids:
             return done
         step(runtime, filling, ids)

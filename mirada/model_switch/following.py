@@ -20,6 +20,7 @@ from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.errors import MiradaError
 from mirada.kernel.model_view import ModelView
 from mirada.model_switch import memory, rows
+from mirada.model_switch.even import look_whether_even
 from mirada.runtime import Runtime
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,9 @@ SAY_EVERY_S = 1.5
 """How often it says that it is there; see `rows.HEARD_WITHIN_MS`."""
 LET_GO_AFTER_S = 60.0
 """Requests and jobs that began in a view have ended by then, or may fail."""
+LOOK_WHETHER_EVEN_EVERY_S = 5.0
+EVEN_SHARE = 20
+"""Of its time a process spends at most one part in so many on looking whether both spaces are even."""
 LOAD_AGAIN_S = 30.0
 """So long after a model could not be loaded a process tries again."""
 HEADROOM = 1.25
@@ -86,6 +90,8 @@ class ModelFollower(Loop):
         self._loading: threading.Thread | None = None
         self._why_not: str | None = None
         self._failed_at = float("-inf")
+        self._evening: threading.Thread | None = None
+        self._look_even_at = float("-inf")
         self._has_told_of_memory = False
         self._said: tuple[object, ...] = ()
         self._said_at = float("-inf")
@@ -106,12 +112,15 @@ class ModelFollower(Loop):
             self._make_ready(other)
         self._mirror(other)
         self._say(other)
+        if other is not None and seen.state in KEPT_READY and self._has_loaded(other):
+            self._look_whether_even()
 
     def stop(self, timeout_s: float = JOIN_TIMEOUT_S) -> bool:
         """End, and be waited for no more."""
         has_ended = super().stop(timeout_s)
-        if self._loading is not None:
-            self._loading.join(timeout_s)
+        for thread in (self._loading, self._evening):
+            if thread is not None:
+                thread.join(timeout_s)
         if self._said:
             try:
                 with self._runtime.transaction() as session:
@@ -220,6 +229,25 @@ class ModelFollower(Loop):
 
     def _has_failed(self, why: str) -> None:
         self._why_not, self._failed_at = why, time.monotonic()
+
+    def _look_whether_even(self) -> None:
+        """Know up to where nothing is missing; the first look at a large library takes seconds."""
+        is_looking = self._evening is not None and self._evening.is_alive()
+        if is_looking or time.monotonic() < self._look_even_at:
+            return
+
+        def look() -> None:
+            began = time.monotonic()
+            try:
+                look_whether_even(self._runtime)
+            except MiradaError as error:
+                logger.info("Not known whether both spaces are even: %s", error)
+            took_s = time.monotonic() - began
+            pause_s = max(LOOK_WHETHER_EVEN_EVERY_S, EVEN_SHARE * took_s)
+            self._look_even_at = time.monotonic() + pause_s
+
+        self._evening = threading.Thread(target=look, name="even-spaces", daemon=True)
+        self._evening.start()
 
     def _mirror(self, other: ModelView | None) -> None:
         is_ready = other is not None and other.suffix in self._loaded

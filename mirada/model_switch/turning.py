@@ -18,6 +18,7 @@ from mirada.kernel.errors import Conflict, Unavailable
 from mirada.model_switch import changing, filling, flipping, rows
 from mirada.model_switch.building import Views, views_of
 from mirada.model_switch.changing import Asked
+from mirada.model_switch.even import even_through
 from mirada.runtime import Runtime
 
 logger = logging.getLogger(__name__)
@@ -84,27 +85,34 @@ def _turn_at_once(runtime: Runtime, switch: ModelSwitch) -> None:
     waiting = [each.name for each in there if each.ready_for_id != wanted]
     if waiting or not there:
         raise _NotAtOnce(f"not every process has the other model loaded: {waiting or 'none'}")
+    since = even_through(runtime, switch, views)
     until = time.monotonic() + TURNED_WITHIN_S
     while time.monotonic() < until:
         with runtime.reading() as session:
             before = changes.current_seq(session)
-        _fill(runtime, views)
+        _fill(runtime, views, since)
         if flipping.turned(runtime, switch.id, views, before, SwitchState(switch.state)):
             return
     raise _NotAtOnce("pictures come in faster than they are embedded by both models")
 
 
-def _fill(runtime: Runtime, views: Views) -> None:
-    """Embed the little that came in since; raise _NotAtOnce where it is much, or no model is loaded here."""
+def _fill(runtime: Runtime, views: Views, since: int | None) -> None:
+    """Embed the little that came in since a change number; None looks among everything.
+
+    Raises:
+        _NotAtOnce: it is much, or the model is not loaded here.
+    """
     with runtime.reading() as session:
-        lacking = sum(filling.count_lacking(session, each) for each in views.fillings)
+        lacking = sum(
+            filling.count_lacking(session, each, after_seq=since) for each in views.fillings
+        )
     if not lacking:
         return
     with model_view.working_in(views.other):
         if lacking > MOST_FILLED or not runtime.encoder_is_loaded():
             raise _NotAtOnce(f"{lacking} vectors are missing")
         for each in views.fillings:
-            filling.fill(runtime, each, lambda _done, _total: None, 0, lacking)
+            filling.fill(runtime, each, lambda _done, _total: None, 0, lacking, after_seq=since)
 
 
 def _wait_for_followers(runtime: Runtime) -> None:

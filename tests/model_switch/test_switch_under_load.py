@@ -9,7 +9,7 @@ import pytest
 from testing.servers.mariadb import MariaDbServer
 from testing.switching import drill
 
-PICTURES = 60
+PICTURES = 200
 EVERYWHERE_WITHIN_S = 2.0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
@@ -12,7 +13,8 @@ from mirada.db.model_switch_models import SwitchState
 from mirada.db.models import Job, Space
 from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.errors import Conflict, EncoderUnavailable
-from mirada.model_switch import changing, following, memory, turning
+from mirada.model_switch import changing, even, filling, following, memory, turning
+from mirada.model_switch.building import views_of
 from mirada.model_switch.changing import Asked
 from mirada.model_switch.reporting import SwitchReport, report_of
 from mirada.people import users
@@ -25,6 +27,7 @@ from workers.kinds import KINDS
 def running(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
     """A house whose processes follow by themselves, with two pictures and a space that is ready."""
     monkeypatch.setattr(following, "FOLLOW_A_CHANGE_EVERY_S", 0.02)
+    monkeypatch.setattr(following, "look_whether_even", lambda _runtime: False)
     for seed in range(2):
         house.upload(seed, prompt=f"picture {seed}")
     house.build()
@@ -86,6 +89,35 @@ def test_what_came_in_since_is_embedded_by_the_request(running: House) -> None:
     turning.flip(running.web, Asked())
     assert (texts("first"), texts("second")) == (3, 3)
     assert in_use(running) == ["second"] * 3
+
+
+def test_a_flip_looks_only_at_what_came_in_since_a_process_looked_last(
+    running: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait_until_prepared(running)
+    assert even.look_whether_even(running.web)
+    running.upload(7, prompt="a prompt of later")
+    # The text lacks its second vector, so what is known stays what it was.
+    assert not even.look_whether_even(running.web)
+    asked: list[int | None] = []
+    lacking = filling.lacking
+
+    def noting(*arguments: Any, after_seq: int | None = None) -> Any:
+        asked.append(after_seq)
+        return lacking(*arguments, after_seq=after_seq)
+
+    monkeypatch.setattr(filling, "lacking", noting)
+    turning.flip(running.web, Asked())
+    assert in_use(running) == ["second"] * 3
+    assert asked
+    assert None not in asked
+    # Of the way back nothing is known yet.
+    with running.web.reading() as session:
+        switch = running.switch()
+        assert (
+            even.even_through(running.web, switch, views_of(running.web, session, switch)) is None
+        )
+    assert even.look_whether_even(running.web)
 
 
 def test_much_that_is_missing_is_left_to_the_job(

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from unittest.mock import MagicMock
 
 import psycopg
 import pytest
+from sqlalchemy import TextClause
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
 
 from mirada.config import InvalidSettings, Settings, VectorBackend
+from mirada.db.pgvector.tables import why_not
 from mirada.embedding.index_rebuild import graph_is_due
 from mirada.kernel.errors import DatabaseRefused
 from mirada.ports import IndexStatus
@@ -90,6 +94,26 @@ def test_a_database_without_the_right_to_it_migrates_and_is_searched_by_faiss(
     assert index.status().backend == "pgvector"
     [answer] = index.search(random_vectors(4)[2:3], 1, scope_of_all())
     assert [match.id for match in answer.matches] == [ids[2]]
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_a_server_that_goes_away_is_no_missing_right(is_gone: bool) -> None:
+    connection = MagicMock()
+    connection.dialect.name = "postgresql"
+
+    def execute(statement: TextClause) -> MagicMock:
+        if "CREATE EXTENSION" in statement.text:
+            why = Exception("server closed the connection" if is_gone else "permission denied")
+            raise OperationalError(statement.text, {}, why, connection_invalidated=is_gone)
+        return MagicMock(**{"scalar_one_or_none.return_value": None, "first.return_value": (1,)})
+
+    connection.execute = execute
+    connection.begin_nested.return_value.__exit__.return_value = False
+    if is_gone:
+        with pytest.raises(OperationalError):
+            why_not(connection)
+    else:
+        assert "permission denied" in str(why_not(connection))
 
 
 def test_spaces_in_use_are_copied_when_the_program_starts(

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,8 +24,9 @@ from mirada.adapters.encoders.model_choice import (
 )
 from mirada.adapters.encoders.naming import named_model
 from mirada.adapters.encoders.sentence_encoder import SentenceEncoder
-from mirada.config import BUNDLED_MODEL_DIR, PROJECT_ROOT
+from mirada.config import BUNDLED_MODEL_DIR
 from mirada.kernel.errors import EncoderUnavailable, InvalidInput
+from testing.fresh_python import PYTORCH, Ran, fresh_python
 from testing.patience import Stopwatch
 from tests.adapters.hub import hub_serving
 
@@ -209,20 +207,11 @@ class SlowFile:
 def test_the_decision_does_not_wait_for_pytorch(tmp_path: Path) -> None:
     # Importing it takes longer than the decision may.
     code = (
-        "import sys; from pathlib import Path\n"
+        "from pathlib import Path\n"
         "from mirada.adapters.encoders.engines import choose_model\n"
-        f"print(choose_model('auto', None, bundled=Path('x'), cache_dir=Path({str(tmp_path)!r})))\n"
-        "print([name for name in ('torch', 'open_clip', 'transformers') if name in sys.modules])"
+        f"print(choose_model('auto', None, bundled=Path('x'), cache_dir=Path({str(tmp_path)!r})))"
     )
-    ran = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=PROJECT_ROOT,
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert ran.stdout.splitlines() == ["('x/photos', None)", "[]"]
+    assert fresh_python(code, PYTORCH, HF_HUB_OFFLINE="1") == Ran(["('x/photos', None)"], [])
 
 
 def test_what_is_written_down_of_the_production_model_is_what_openclip_says() -> None:

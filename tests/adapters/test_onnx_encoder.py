@@ -8,8 +8,6 @@ import json
 import os
 import random
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -28,6 +26,7 @@ from mirada.adapters.encoders.tokens import ClipTokenizer, HubTokenizer, in_rows
 from mirada.config import BUNDLED_MODEL_DIR, PROJECT_ROOT, Settings
 from mirada.kernel.errors import EncoderUnavailable
 from mirada.runtime import Runtime
+from testing.fresh_python import PYTORCH, Ran, fresh_python
 
 WEIGHTS = "open_clip_model.safetensors"
 WEIGHTS_SHA256 = "ffcfd12e844f9ace37406eae58a1e30098f49a2b20e1136ebf3a936e195e14de"
@@ -51,23 +50,14 @@ def torch_encoder() -> Any:
 
 def test_the_bundled_model_is_run_without_pytorch() -> None:
     code = (
-        "import sys, numpy as np\n"
+        "import numpy as np\n"
         "from mirada.adapters.encoders.engines import load_encoder\n"
         f"encoder = load_encoder({str(BUNDLED_MODEL_DIR)!r})\n"
         "encoder.encode_texts(['a cat'])\n"
         "encoder.encode_images([np.zeros((9, 9, 3), dtype=np.uint8)])\n"
-        "heavy = ('torch', 'open_clip', 'torchvision', 'transformers', 'timm', 'onnx')\n"
-        "print(type(encoder).__name__, [name for name in heavy if name in sys.modules])"
+        "print(type(encoder).__name__)"
     )
-    ran = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=PROJECT_ROOT,
-        env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.stdout == "OnnxEncoder []\n", ran.stderr
+    assert fresh_python(code, PYTORCH) == Ran(["OnnxEncoder"], [])
 
 
 def test_its_vectors_are_pytorchs_on_every_sticker_of_the_demo_and_its_names(

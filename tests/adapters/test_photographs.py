@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +22,7 @@ from mirada.config import BUNDLED_MODEL_DIR, PROJECT_ROOT
 from mirada.kernel.errors import EncoderUnavailable, InvalidInput
 from mirada.kernel.images import RgbImage
 from mirada.kernel.nsfw import SAFE_PROMPTS, UNSAFE_PROMPTS, nsfw_score
+from testing.fresh_python import PYTORCH, Ran, fresh_python
 
 PHOTOS = Path(__file__).with_name("photographs")
 FOLDER = BUNDLED_MODEL_DIR / "photos"
@@ -134,22 +132,13 @@ def test_harmless_photographs_are_photographs_and_not_called_unsafe(
 
 def test_it_is_run_without_pytorch() -> None:
     code = (
-        "import sys, numpy as np\n"
+        "import numpy as np\n"
         "from mirada.adapters.encoders.engines import load_encoder\n"
         f"encoder = load_encoder({str(FOLDER)!r})\n"
         "encoder.encode_images([np.zeros((9, 9, 3), dtype=np.uint8)])\n"
-        "heavy = ('torch', 'open_clip', 'torchvision', 'transformers', 'timm', 'onnx')\n"
-        "print(type(encoder).__name__, [name for name in heavy if name in sys.modules])"
+        "print(type(encoder).__name__)"
     )
-    ran = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=PROJECT_ROOT,
-        env={**os.environ, "PYTHONPATH": str(PROJECT_ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.stdout == "PictureEncoder []\n", ran.stderr
+    assert fresh_python(code, PYTORCH) == Ran(["PictureEncoder"], [])
 
 
 def test_a_picture_has_one_vector_alone_and_in_a_batch(bundled_encoder: Any) -> None:

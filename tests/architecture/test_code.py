@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mirada.config import PROJECT_ROOT
+from testing.fresh_python import fresh_python
 
 MAX_LINES = 300
 MAX_FUNCTION_LINES = 40
@@ -52,16 +53,7 @@ def test_importing_an_entry_point_loads_no_heavy_library(entry: str) -> None:
         "openai",
         "alembic",
     ]
-    code = f"{entry}; import sys; print(*[m for m in {heavy} if m in sys.modules])"
-    found = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=PROJECT_ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert found.returncode == 0, found.stderr
-    assert found.stdout.split() == []
+    assert fresh_python(entry, heavy).loaded == []
 
 
 @pytest.mark.parametrize("path", _modules(*PRODUCT, "benchmarks", "training"), ids=lambda p: p.name)

@@ -16,6 +16,7 @@ import pytest
 import structlog
 
 from mirada.runtime import Runtime
+from testing.fresh_python import Ran, fresh_python
 from workers import logs
 
 
@@ -139,12 +140,5 @@ def test_programs_read_json(where: str, tmp_path: Path) -> None:
 
 
 def test_importing_the_workers_loads_no_network_and_opens_nothing() -> None:
-    code = (
-        "import sys, workers.broker, workers.runner, workers.in_process, workers.doorbell\n"
-        "print([m for m in ('torch', 'faiss', 'open_clip') if m in sys.modules])"
-    )
-    output = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout
-
-    assert output.strip() == "[]"
+    code = "import workers.broker, workers.runner, workers.in_process, workers.doorbell"
+    assert fresh_python(code, ("torch", "faiss", "open_clip")) == Ran([], [])

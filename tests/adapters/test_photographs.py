@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mirada.adapters.encoders import engines
+from mirada.adapters.encoders import engines, photographs
 from mirada.adapters.encoders.engines import load_encoder
 from mirada.adapters.encoders.exporting import compare, demo_sample
 from mirada.adapters.encoders.exports import ExportRefused
@@ -247,16 +247,19 @@ def test_auto_takes_pytorch_where_the_graph_of_the_tower_is_refused(
 def test_words_do_not_open_the_tower_and_pictures_open_it_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    opened = []
+    opened, given_back = [], []
 
     def open_photos(*arguments: Any) -> Any:
         opened.append(arguments)
         return on_onnx(*arguments)
 
     monkeypatch.setattr(engines, "on_onnx", open_photos)
+    monkeypatch.setattr(photographs, "give_back_now", lambda: given_back.append(len(opened)))
     encoder = load_encoder(str(FOLDER), engine="onnx", device="cpu")
     encoder.encode_texts(["a cat"])
     assert opened == []
     for _ in range(2):
         encoder.encode_images([photograph("coffee.jpg")])
     assert len(opened) == 1
+    # Of what loading has used, 15 MB are free.
+    assert given_back == [1]

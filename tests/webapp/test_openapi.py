@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import re
@@ -18,8 +19,9 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
 from testing import application
-from webapp.http.rest import field_names
+from webapp.http.rest import ApiBlueprint, field_names
 from webapp.schemas.filters import FilterParametersSchema
+from webapp.schemas.jobs import JobSchema
 from webapp.schemas.search import SearchAddressSchema
 
 VENDOR = Path(__file__).parents[2] / "webapp" / "static" / "vendor"
@@ -278,6 +280,24 @@ def test_every_route_is_documented(app: Any, document: dict[str, Any]) -> None:
     routed = {rule.rule for rule in rules}
     assert len(document["paths"]) == len(routed)
     assert len(operations(document)) == len({rule.endpoint for rule in rules})
+
+
+def test_what_is_documented_of_a_view_shares_its_schemas() -> None:
+    blueprint = ApiBlueprint("a", __name__)
+
+    @blueprint.operation("b", "B", refusals=(404,))
+    @blueprint.response(200, JobSchema)
+    @blueprint.arguments(FilterParametersSchema, location="query")
+    def view(*_: Any) -> None: ...
+
+    def schemas(documented: Any) -> list[Any]:
+        (asked,) = documented["arguments"]["parameters"]
+        (replied,) = documented["response"]["responses"][200]
+        return [asked["schema"], replied["schema"]]
+
+    documented = view._apidoc  # type: ignore[attr-defined]
+    copied = schemas(copy.deepcopy(documented))
+    assert all(one is other for one, other in zip(schemas(documented), copied, strict=True))
 
 
 def test_the_document_is_304_for_those_who_have_it(client: FlaskClient) -> None:

@@ -64,6 +64,17 @@ class ApiParser(FlaskParser):
         return MultiDictProxy(CombinedMultiDict([req.files, req.form]), schema)
 
 
+def _never_copied(schema: Any) -> Any:
+    """Return a schema of which a deep copy is itself; anything else as it is.
+
+    Each decorator of a view copies what is documented of it so far: of 260 schemas they would make 1,800,
+    in every process that serves.
+    """
+    if isinstance(schema, ma.Schema):
+        vars(schema)["__deepcopy__"] = lambda _memo: schema
+    return schema
+
+
 class ApiBlueprint(Blueprint):
     """A blueprint that documents the name and the errors of every operation.
 
@@ -87,9 +98,12 @@ class ApiBlueprint(Blueprint):
 
     def arguments(self, schema: Any, **more: Any) -> Callable[[View], View]:
         """Return a decorator as Flask-smorest does; a schema is made once, and not for each request."""
-        made = schema() if isinstance(schema, type) else schema
+        made = _never_copied(schema() if isinstance(schema, type) else schema)
         decorate: Callable[[View], View] = super().arguments(made, **more)
         return decorate
+
+    def _make_doc_response_schema(self, schema: Any) -> Any:
+        return _never_copied(super()._make_doc_response_schema(schema))
 
     def operation(
         self,

@@ -196,6 +196,10 @@ def open_session(path: str, threads: int) -> onnxruntime.InferenceSession:
     # Threads that wait by spinning take the cores of whoever they wait for.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    # A plan of buffers is kept for every length of texts and number of pictures, and makes nothing quicker
+    # here: 15 MB after batches of 16. Weights beside the buffers leave no gaps among them.
+    options.enable_mem_pattern = False
+    options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
     options.log_severity_level = 4
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 

@@ -28,6 +28,7 @@ from mirada.adapters.encoders.pixels import PictureSteps, require_rgb
 from mirada.adapters.encoders.weights import PHOTO_WEIGHTS, PHOTOS_MANIFEST, digest_of
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix, l2_normalise
 from mirada.kernel.errors import EncoderUnavailable
+from mirada.kernel.heap import give_back_now
 from mirada.kernel.images import RgbImage
 from mirada.ports import CalibratedEncoder
 
@@ -146,8 +147,8 @@ class PictureEncoder:
     ) -> None:
         """Join both towers.
 
-        The second is opened for the first picture, and compared with its probe: a web process that is
-        asked by words alone does without its 34 MB.
+        The second is opened for the first picture, and compared with its probe, so that a command that
+        embeds words alone does without it. A server has it once it has looked after its own health.
 
         Args:
             tower: what is known of the tower for photographs.
@@ -186,6 +187,7 @@ class PictureEncoder:
         with self._opening:
             if self._opened is None:
                 self._opened = self._first_checked()
+                give_back_now()
             opened = self._opened
         return opened(pixels)
 

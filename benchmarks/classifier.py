@@ -23,8 +23,7 @@ from benchmarks.classifier_measures import (
     none_told,
     under_attack,
 )
-from benchmarks.demo_set import ROOT, Demo
-from mirada.adapters.encoders.openclip import OpenClipEncoder
+from benchmarks.demo_set import ROOT, Demo, encoder_of
 from mirada.kernel.embeddings import Matrix
 from mirada.kernel.labels import DEFAULT_LABELS, Label
 from mirada.kernel.nsfw import SAFE_PROMPTS, UNSAFE_PROMPTS, nsfw_score
@@ -238,11 +237,11 @@ def write(report: str) -> None:
 def main() -> None:
     """Measure, print, and write the page where the encoder is the bundled one."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default=str(ROOT / "models" / "stickers"))
+    parser.add_argument("--model", default="bundled")
     parser.add_argument("--pretrained")
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
-    encoder = OpenClipEncoder.load(arguments.model, arguments.pretrained, device=arguments.device)
+    encoder = encoder_of(arguments.model, arguments.pretrained, arguments.device)
     report = figures(Demo.load(encoder), encoder.space.name)
     print(report)
     if arguments.model == parser.get_default("model"):

@@ -19,13 +19,13 @@ from functools import partial
 import numpy as np
 
 from benchmarks.classifier import table
-from benchmarks.demo_set import ROOT, demo_pictures
+from benchmarks.demo_set import ROOT, demo_pictures, encoder_of
 from benchmarks.fusion import ndcg
-from mirada.adapters.encoders.openclip import OpenClipEncoder
 from mirada.feedback.concepts import CONCEPTS
 from mirada.kernel import composing
 from mirada.kernel.composing import WeighedPart, blended, spread_of, taken
 from mirada.kernel.embeddings import Matrix, Vector
+from mirada.ports import CalibratedEncoder
 
 SEED = 7
 DEPTH = 10
@@ -57,7 +57,7 @@ class Stickers:
     text_mean: Vector
 
 
-def load(encoder: OpenClipEncoder) -> Stickers:
+def load(encoder: CalibratedEncoder) -> Stickers:
     """Encode the demo's pictures and keywords."""
     listed = json.loads((ROOT / "demo" / "stickers.json").read_text(encoding="utf-8"))["stickers"]
     held = [set(sticker["keywords"]["en"]) for sticker in listed]
@@ -164,11 +164,11 @@ def row(way: Way, sets: dict[str, list[Task]]) -> list[float]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default=str(ROOT / "models" / "stickers"))
+    parser.add_argument("--model", default="bundled")
     parser.add_argument("--pretrained")
     parser.add_argument("--queries", type=int, default=300, help="of each set at most")
     arguments = parser.parse_args()
-    stickers = load(OpenClipEncoder.load(arguments.model, arguments.pretrained, device="cpu"))
+    stickers = load(encoder_of(arguments.model, arguments.pretrained, "cpu"))
     sets = tasks(stickers, arguments.queries)
     ways: dict[str, Way] = {"without the minus": partial(without_minus, stickers)}
     for minus in (1.0, 0.7, 0.5):

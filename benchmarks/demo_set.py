@@ -10,13 +10,34 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mirada.adapters.encoders.openclip import OpenClipEncoder
+from mirada.adapters.encoders.engines import load_chosen
+from mirada.config import BUNDLED_MODEL_DIR
 from mirada.feedback.concepts import CONCEPTS, theme_vectors
 from mirada.kernel.embeddings import Matrix
 from mirada.kernel.labels import DEFAULT_LABELS, Label, ensemble, ensemble_texts
 from mirada.kernel.zero_shot import ZeroShot, zero_shot
+from mirada.ports import CalibratedEncoder
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def encoder_of(
+    model: str = "bundled", pretrained: str | None = None, device: str = "auto"
+) -> CalibratedEncoder:
+    """Return the encoder that the settings of these names mean on an empty database.
+
+    Raises:
+        MiradaError: as `load_chosen` does.
+    """
+    return load_chosen(
+        model,
+        pretrained,
+        bundled=BUNDLED_MODEL_DIR,
+        pinned=None,
+        engine="auto",
+        device=device,
+        cache_dir=None,
+    )
 
 
 @dataclass(frozen=True)
@@ -48,7 +69,7 @@ class Demo:
     holds: dict[str, str]
 
     @classmethod
-    def load(cls, encoder: OpenClipEncoder) -> Demo:
+    def load(cls, encoder: CalibratedEncoder) -> Demo:
         """Encode the demo. Raises ValueError where demo_truth.json names what is not there."""
         pictures, names = _stickers()
         truth = json.loads((ROOT / "benchmarks" / "demo_truth.json").read_text(encoding="utf-8"))

@@ -1,9 +1,11 @@
 """Compares the engines: PyTorch and ONNX Runtime on the same models, each measured in a process of its own.
 
-`python -m benchmarks.encoders` measures the bundled model, the sticker model within it alone, and ViT-B-32
-and the production model's shape with random weights. It tells time to the first vector, memory, pictures
-and texts a second, a query's time alone and beside two busy neighbours, and how far the vectors agree.
-`--size 0.2` is a fifth of the work.
+`python -m benchmarks.encoders` measures the bundled model, and the sticker model within it alone;
+`--models all` also ViT-B-32 and the production model's shape, with random weights. It tells time to the first
+vector, memory, pictures and texts a second. It tells a query's time alone and beside two busy neighbours, and
+how far the vectors agree. For bundled models it adds the pace of the bare networks, and what the memory of
+queries gains. `--size 0.2` is a fifth of the work. What a model understands is measured by
+`make eval-encoder`.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from benchmarks.encoders_bundled import bare_pace, query_memory
 from mirada.adapters.encoders.engines import load_encoder
 from mirada.adapters.encoders.exporting import Sample, compare, demo_sample
 from mirada.adapters.encoders.model_exports import export_model
@@ -42,6 +45,8 @@ STICKERS, PHOTOGRAPHS, TEXTS = 300, 160, 600
 BATCH = 16
 NEIGHBOURS = 2
 BETWEEN_QUERIES_S = 0.005
+ASKED_PER_QUERY = 10
+"""The memory of queries is asked this many times as often; what it gains shows with many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,7 @@ class Work:
 def main() -> None:
     """Measure every model on each engine and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--models", nargs="*", default=MODELS, choices=MODELS)
+    parser.add_argument("--models", nargs="+", default=[*SHIPPED], choices=[*MODELS, "all"])
     parser.add_argument("--folder", type=Path, help="Where models with random weights are kept.")
     parser.add_argument("--photographs", type=Path, default=ROOT.parent / "shared" / "photos")
     parser.add_argument("--size", type=float, default=1.0, help="Share of the work that is done.")
@@ -78,7 +83,7 @@ def main() -> None:
         kept = arguments.folder or Path(temporary)
         figures = {
             name: figures_of(name, kept, arguments.size, arguments.photographs)
-            for name in arguments.models
+            for name in (MODELS if "all" in arguments.models else arguments.models)
         }
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2))
@@ -132,7 +137,7 @@ def measured(folder: str, engine: str, name: str, size: float) -> dict[str, floa
     idle_ms = query_ms(encoder, texts, work.queries)
     with busy_neighbours():
         beside_ms = query_ms(encoder, texts, work.queries)
-    return {
+    found = {
         "first vector, s": first_s,
         "memory loaded, MB": loaded_mb,
         "memory at work, MB": memory_mb(),
@@ -143,6 +148,11 @@ def measured(folder: str, engine: str, name: str, size: float) -> dict[str, floa
         f"query p50 beside {NEIGHBOURS} neighbours, ms": beside_ms,
         "beside neighbours / alone": beside_ms / idle_ms,
     }
+    if name in SHIPPED:
+        bare = bare_pace(Path(folder), engine, pictures, work.batches)
+        found |= {"share of the bare networks' pace": together / bare}
+        found |= query_memory(encoder, ASKED_PER_QUERY * work.queries)
+    return found
 
 
 def agreement_of(name: str, folder: Path, size: float, photographs: Path) -> dict[str, float]:

@@ -17,11 +17,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from benchmarks.demo_set import encoder_of
 from benchmarks.styles_looks import with_pictures
 from benchmarks.styles_set import Person, Planted, made_people
-from mirada.adapters.encoders.model_choice import choose_model
-from mirada.adapters.encoders.openclip import OpenClipEncoder
-from mirada.config import BUNDLED_MODEL_DIR
 from mirada.kernel.embeddings import Matrix
 from mirada.memory.background import Background
 from mirada.memory.history import PromptHistory
@@ -157,17 +155,9 @@ def _stems(text: str) -> set[str]:
     return {word.stem for segment in read(text) for word in segment if word.stem}
 
 
-def bundled_encoder() -> OpenClipEncoder:
-    """Return the bundled encoder."""
-    model, tag = choose_model(
-        "bundled", None, bundled=BUNDLED_MODEL_DIR, pinned=None, cache_dir=None
-    )
-    return OpenClipEncoder.load(model, tag, device="cpu", cache_dir=None)
-
-
 def bundled_texts() -> Encode:
     """Return its text tower."""
-    encoder = bundled_encoder()
+    encoder = encoder_of(device="cpu")
     return lambda texts: encoder.encode_texts(list(texts))
 
 
@@ -194,7 +184,7 @@ def main() -> None:
         "bundled": bundled_texts,
         "minilm": minilm_texts,
     }
-    pictures = bundled_encoder().encode_images
+    pictures = encoder_of(device="cpu").encode_images
     for space in asked.texts:
         encode = spaces[space]()
         for pool in asked.pools:

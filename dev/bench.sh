@@ -6,7 +6,7 @@ dev/install.sh requirements.txt
 if [ $# -gt 0 ]; then
     chosen=("$@")
 else
-    chosen=(encoder rebuild search serving intake)
+    chosen=(encoders rebuild search serving intake)
 fi
 for name in "${chosen[@]}"; do
     .venv/bin/python -m "benchmarks.$name"

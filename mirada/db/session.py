@@ -113,6 +113,8 @@ def _sqlite_engine(url: URL, pool_size: int) -> Engine:
         url,
         pool_size=pool_size,
         max_overflow=pool_size,
+        # Each connection keeps up to 2 MB of pages: those that were used last have them.
+        pool_use_lifo=True,
         connect_args={"timeout": SQLITE_BUSY_TIMEOUT_S, "check_same_thread": False},
         hide_parameters=True,
     )

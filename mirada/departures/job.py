@@ -26,6 +26,7 @@ from mirada.pictures.derivatives import remove_picture
 from mirada.pictures.handing_over import forget_marks_of, hand_over
 from mirada.pictures.images import delete_image
 from mirada.runtime import Runtime
+from mirada.search import kept
 from mirada.search.query_pictures import forget_all_of
 
 Column = InstrumentedAttribute[int]
@@ -51,6 +52,7 @@ def clear_away(runtime: Runtime, attempt: Attempt) -> None:
             done += 1
     with runtime.transaction() as session:
         recall_rows.forget_viewer(session, user_id)
+        kept.forget_viewer(session, user_id)
     attempts.finish_alone(runtime, attempt)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from mirada.db.chunks import chunks
+from mirada.db.chunks import chunks, rows_in
+from mirada.db.models import ApiKey
 from mirada.db.paging_models import KeptRanking
 from mirada.db.session import count_changed, now_ms
 from mirada.search.cursors import KEPT_FOR_S
@@ -67,6 +69,11 @@ class Kept:
     about: bytes
     count: int | None
     places: bytes = b""
+
+
+def caller_named(viewer_id: int | None, key_id: int | None) -> str:
+    """Return whose a ranking is, 64 hex digits: a viewer's, None for a stranger, by the key they ask with."""
+    return hashlib.sha256(f"{viewer_id}/{key_id}".encode()).hexdigest()
 
 
 def by_ticket(session: Session, caller: str, ticket: str) -> Kept | None:
@@ -139,6 +146,15 @@ def complete(session: Session, row_id: int, new: NewRanking) -> bool:
             ),
         )
     )
+
+
+def forget_viewer(session: Session, viewer_id: int) -> None:
+    """Delete all rankings of a user who was ended, whatever key they asked with."""
+    # Without a key ask those whom the product's key or token names.
+    keys = session.execute(select(ApiKey.id).where(ApiKey.user_id == viewer_id)).scalars()
+    theirs = [caller_named(viewer_id, key_id) for key_id in (None, *keys)]
+    rows = rows_in(session, select(KeptRanking.id), KeptRanking.caller, theirs)
+    _delete(session, [row.id for row in rows])
 
 
 def sweep(session: Session) -> int:

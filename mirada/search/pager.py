@@ -6,7 +6,6 @@ the second page is the rest ranked, to MOST_RANKED, and kept; every further page
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Sequence
@@ -115,7 +114,7 @@ class Pager:
         """Keep who asks: the viewer, None for a stranger, and the key they ask with."""
         self._runtime = runtime
         self._is_stranger = viewer_id is None
-        self._caller = hashlib.sha256(f"{viewer_id}/{key_id}".encode()).hexdigest()
+        self._caller = kept.caller_named(viewer_id, key_id)
         self._space_id = runtime.view.image_space_id or 0
 
     def after_first(self, question: bytes, shown: Sequence[int], limit: int) -> str | None:

@@ -14,6 +14,7 @@ from mirada.db.classifier_models import ClassifiedPicture, Feedback
 from mirada.db.evaluation_models import EvaluationSet
 from mirada.db.memory_models import Comment, Like
 from mirada.db.models import ApiKey, IdempotencyKey, Image, Job, JobState, User, utc_now
+from mirada.db.paging_models import KeptRanking
 from mirada.db.recall_models import RecallSample
 from mirada.departures.ending import end_user
 from mirada.kernel.errors import Conflict, InvalidInput, NotFound
@@ -22,6 +23,7 @@ from mirada.kernel.similarity import QueryForm, SearchWay
 from mirada.people import keys, roles, users
 from mirada.people.product import person_of_product
 from mirada.runtime import Runtime
+from mirada.search.kept import NewRanking, caller_named, keep
 from testing.application import create_app
 from testing.gallery import Gallery, as_upload, assert_problem, on_arc
 from testing.pictures import picture
@@ -168,6 +170,31 @@ def test_everything_of_a_user_ends(town: Town, boss: Headers, heir: str | None) 
         assert {public["id"], private["id"]} <= set(town.found_by(cleo))
         assert private["id"] not in town.found_by(ben)
         assert public["id"] in town.found_by(ben)
+
+
+def test_rankings_that_were_paged_through_end_at_once(town: Town, boss: Headers) -> None:
+    ben = town.citizen("ben")
+    for seed in range(3):
+        town.upload(seed=seed, headers=ben, is_public="true", degrees=seed)
+    town.runtime.index(town.space_id).refresh()
+    ana, person = town.citizen("ana"), bearing(token("ana"))
+    asked = {"vector": on_arc(0), "limit": 1}
+    for who in (ana, person, ben):
+        first = town.client.post("/api/v1/search", json=asked, headers=who).get_json()
+        assert town.get(first["next"], who).status_code == 200
+    with town.runtime.transaction() as session:
+        # What a request that began before the end keeps after it.
+        late = NewRanking("f" * 24, caller_named(town.id_of(ana), None), b"late")
+        assert len(session.execute(select(KeptRanking.id)).all()) == 3
+
+    jobs = [town.end(town.id_of(who), boss).get_json() for who in (ana, person)]
+
+    with town.runtime.transaction() as session:
+        (left,) = session.execute(select(KeptRanking.caller)).scalars()
+        keep(session, late, is_stranger=False)
+    run_job(town.runtime, jobs[0]["id"])
+    with town.runtime.reading() as session:
+        assert session.execute(select(KeptRanking.caller)).scalars().all() == [left]
 
 
 def test_the_job_may_run_twice_and_be_cut_short(town: Town, boss: Headers) -> None:

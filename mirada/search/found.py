@@ -120,7 +120,8 @@ class Ranking:
     Attributes:
         hits: to the depth that was asked for, or all there are.
         way: how it was computed: an index's way, or `queries.FUSED`.
-        permitted_count: how many vectors the viewer's search ran over; of several sources the most.
+        permitted_count: how many vectors the viewer's search ran over; of several sources the most;
+            None where no vectors were searched, but words.
         change_seq: the state of the database that the stalest index reflects; None where no index
             was asked.
         reason: why there are fewer hits than asked for; None when there are enough.
@@ -133,7 +134,7 @@ class Ranking:
 
     hits: Sequence[Hit]
     way: str
-    permitted_count: int
+    permitted_count: int | None
     change_seq: int | None
     reason: str | None
     searched: Mapping[str, Searched] = field(default_factory=dict)
@@ -214,8 +215,8 @@ class Found:
         return self.ranking.way
 
     @property
-    def permitted_count(self) -> int:
-        """The number of vectors that the viewer's search ran over."""
+    def permitted_count(self) -> int | None:
+        """The number of vectors that the viewer's search ran over; None where no vectors were searched."""
         return self.ranking.permitted_count
 
     @property

@@ -148,7 +148,7 @@ def rank_fused(
     return Ranking(
         hits=hits,
         way=FUSED,
-        permitted_count=max((each.permitted_count for each in searched.values()), default=0),
+        permitted_count=max((each.permitted_count for each in searched.values()), default=None),
         change_seq=min((answer.change_seq for answer in searched.values()), default=None),
         reason=None if len(hits) == k else f"These are all that were found: {len(hits)}.",
         searched={source: Searched.of(answer) for source, answer in searched.items()},

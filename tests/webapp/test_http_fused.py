@@ -186,7 +186,7 @@ def test_words_are_found_where_embeddings_are_switched_off(make_runtime: MakeRun
     image_id = wall.hang(None, caption=QUERY)
     body = wall.all()
     assert ids_of(body) == [image_id]
-    assert (body["verdict"], body["space"], body["permitted_count"]) == ("relevant", None, 0)
+    assert (body["verdict"], body["space"], body["permitted_count"]) == ("relevant", None, None)
     assert {each["source"] for each in body["left_out"]} == {"pictures", "prompts", "captions"}
 
 

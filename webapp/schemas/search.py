@@ -209,9 +209,10 @@ class FoundSchema(ReplySchema):
     )
     permitted_count = ma.fields.Integer(
         required=True,
+        allow_none=True,
         metadata={
             "description": "How many different pictures (or texts) the search ran over; what was uploaded "
-            "several times counts once. 0 where words alone were looked for."
+            "several times counts once. Of several sources the most; null where words alone were looked for."
         },
     )
     change_seq = ma.fields.Integer(

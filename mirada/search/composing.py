@@ -81,7 +81,7 @@ def _vectors(
     for place, part in parts.items():
         if place not in texts:
             try:
-                found[place] = _vector(runtime, request, part, space)
+                found[place] = _vector(runtime, request, part, space, wait_s)
             except InvalidInput as error:
                 if type(error) is not InvalidInput or len(request.parts) == 1:
                     raise
@@ -91,7 +91,11 @@ def _vectors(
 
 
 def _vector(
-    runtime: Runtime, request: SearchRequest, part: Part, space: tuple[int, EmbeddingSpace]
+    runtime: Runtime,
+    request: SearchRequest,
+    part: Part,
+    space: tuple[int, EmbeddingSpace],
+    wait_s: float | None,
 ) -> Query:
     kind, audience = space[1].kind, request.asked.audience
     assert kind is not SpaceKind.CAPTION
@@ -99,7 +103,8 @@ def _vector(
         if kind is SpaceKind.PROMPT:
             raise InvalidInput("A picture cannot be compared with prompts.")
         if isinstance(part.value, SentPicture):
-            return queries.of_picture(runtime, part.value.path, part.value.declared_media_type)
+            sent = part.value
+            return queries.of_picture(runtime, sent.path, sent.declared_media_type, wait_s)
         with runtime.reading() as session:
             return query_of_kept(session, part.value.id, audience.viewer_id, space)
     if isinstance(part.value, int):

@@ -150,10 +150,14 @@ def rank_fused(
         way=FUSED,
         permitted_count=max((each.permitted_count for each in searched.values()), default=None),
         change_seq=min((answer.change_seq for answer in searched.values()), default=None),
-        reason=None if len(hits) == k else f"These are all that were found: {len(hits)}.",
+        reason=None if len(hits) == k else _few(len(hits)),
         searched={source: Searched.of(answer) for source, answer in searched.items()},
         left_out=left_out,
     )
+
+
+def _few(count: int) -> str:
+    return f"These are all that were found: {count}." if count else "Nothing was found."
 
 
 def _hit(fused: Fused, answers: Sequence[_SourceAnswer]) -> Hit:

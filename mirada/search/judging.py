@@ -23,8 +23,9 @@ from mirada.db.stored_vectors import intact
 from mirada.db.visibility import may_see
 from mirada.jobs import attempts, ledger
 from mirada.jobs.kinds import Attempt, Kind
-from mirada.kernel.audience import Audience
-from mirada.kernel.errors import Unavailable
+from mirada.kernel.audience import Audience, Scope
+from mirada.kernel.errors import InvalidInput, Unavailable
+from mirada.kernel.filters import ImageFilter
 from mirada.kernel.images import ImageStatus
 from mirada.kernel.nsfw import NsfwPolicy
 from mirada.runtime import Runtime
@@ -47,6 +48,22 @@ _KEEP = (
         judged_space_id=bindparam("space"),
     )
 )
+
+
+def narrowed(
+    runtime: Runtime, audience: Audience, asked: ImageFilter, request_id: str | None = None
+) -> Scope:
+    """Return what a viewer asks to see; where that needs scores, what is lacking is queued.
+
+    Raises:
+        InvalidInput: it asks for scores, and pictures are not judged here.
+    """
+    if asked.nsfw is not None:
+        if runtime.settings.nsfw_policy is NsfwPolicy.OFF:
+            message = "Pictures are not judged here (NSFW_POLICY=off)."
+            raise InvalidInput(message, fields={"nsfw": [message]})
+        queue_judging(runtime, audience, request_id)
+    return Scope(audience, asked)
 
 
 def queue_judging(

@@ -156,9 +156,14 @@ def text_vectors(
     return runtime.remembering(encoder).encode_texts(texts)
 
 
-def of_picture(runtime: Runtime, path: Path, declared_media_type: str | None) -> Query:
-    """Return the query for a received picture, of which nothing is kept; raises as its parts do."""
-    encoder = interactive_encoder(runtime)
+def of_picture(
+    runtime: Runtime, path: Path, declared_media_type: str | None, wait_s: float | None = None
+) -> Query:
+    """Return the query for a received picture, of which nothing is kept; raises as its parts do.
+
+    Weights that are being loaded are waited for `wait_s`; None for the usual time.
+    """
+    encoder = interactive_encoder(runtime, wait_s)
     with picture_turn(runtime):
         pixels = pixels_of(runtime, encoder, path, declared_media_type)
         vector = encoder.encode_images([pixels])[0]

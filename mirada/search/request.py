@@ -9,14 +9,23 @@ from pathlib import Path
 from mirada.kernel.audience import Scope
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.ids import in_range
+from mirada.kernel.signs import read_signs
 from mirada.search.asked import Asked
 from mirada.search.choice import PLAIN, Choice
 from mirada.search.found import require_k
-from mirada.search.queries import QueryKind, Source
+from mirada.search.queries import ALL, QueryKind, Source
 
 DEFAULT_WEIGHTS: Mapping[str, float] = dict.fromkeys(Source, 1.0)
 """All sources alike; measured by `python -m benchmarks.fusion`."""
 
+WEIGHTS_OF: Mapping[str, Mapping[str, float]] = {
+    ALL: DEFAULT_WEIGHTS,
+    Source.CAPTIONS: {Source.CAPTIONS: 1.0},
+    Source.KEYWORDS: {Source.KEYWORDS: 1.0},
+}
+"""What is asked where somebody looks in one of these; the other sources are searched without fusing."""
+MAX_PARTS = 16
+"""Of one query."""
 NOTHING_WANTED = (
     "The query only says what is not wanted; add a part with a weight above 0, or a word without a "
     "minus."
@@ -136,9 +145,23 @@ class SearchRequest:
         return frozenset(number for number in numbers if in_range(number))
 
 
-def of_text(
-    text: str, asked: Asked, weights: Mapping[str, float], k: int, wait_s: float | None = None
-) -> SearchRequest:
+def parts_of_signs(text: str) -> tuple[Part, ...]:
+    """Return the parts of a text with signs: `cat -dog "red hat"`.
+
+    Raises:
+        InvalidInput: its signs cannot be read, or it has more than MAX_PARTS parts.
+    """
+    found = read_signs(text)
+    if len(found) > MAX_PARTS:
+        message = (
+            f"Phrases and words with a minus are parts of the query; this has {len(found)} parts and "
+            f"may have {MAX_PARTS}."
+        )
+        raise InvalidInput(message, fields={"text": [message]})
+    return tuple(Part(QueryKind.TEXT, each.text, 1.0 if each.is_wanted else -1.0) for each in found)
+
+
+def of_text(text: str, asked: Asked, weights: Mapping[str, float], k: int) -> SearchRequest:
     """Return the search of several sources for one text."""
     part = Part(QueryKind.TEXT, text)
-    return SearchRequest((part,), asked, k, weights=weights, wait_s=wait_s)
+    return SearchRequest((part,), asked, k, weights=weights)

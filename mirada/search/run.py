@@ -164,8 +164,8 @@ def question_of(runtime: Runtime, request: SearchRequest) -> Question:
     if request.weights is not None:
         return fused_question(runtime, request)
     kind: EncoderKind = SpaceKind.PROMPT if request.source is Source.PROMPTS else SpaceKind.IMAGE
-    space = known_space(runtime, kind)
-    query, index = composed(runtime, request, dict(enumerate(request.parts)), space)
+    space, parts = known_space(runtime, kind), dict(enumerate(request.parts))
+    query, index = composed(runtime, request, parts, space, request.wait_s)
     return VectorQuestion(query, index, judges_of(runtime).of(query))
 
 

@@ -14,8 +14,8 @@ from mirada.search.asked import Asked
 from mirada.search.batch import with_all_texts_encoded
 from mirada.search.choice import Choice, Collapse
 from mirada.search.found import Found
-from mirada.search.queries import ALL, QueryKind, Source
-from mirada.search.request import DEFAULT_WEIGHTS, TEXT_ALONE, Part, SearchRequest
+from mirada.search.queries import QueryKind, Source
+from mirada.search.request import TEXT_ALONE, WEIGHTS_OF, Part, SearchRequest
 from webapp.callers.asking import asked_by_caller, pager_of_caller
 from webapp.callers.auth import current_caller
 from webapp.http.current import current_runtime
@@ -50,12 +50,6 @@ from webapp.schemas.search_batch import (
 blueprint = ApiBlueprint(
     "search", __name__, url_prefix="/api/v1/search", description="Find pictures"
 )
-FUSED_WEIGHTS: dict[str, Mapping[str, float]] = {
-    ALL: DEFAULT_WEIGHTS,
-    Source.CAPTIONS.value: {Source.CAPTIONS: 1.0},
-    Source.KEYWORDS.value: {Source.KEYWORDS: 1.0},
-}
-"""What `in` compares a text with, where the answer says who found what."""
 REQUEST_BODY = {
     "required": True,
     "content": {
@@ -255,7 +249,7 @@ def request_of(query: dict[str, Any], asked: Asked) -> SearchRequest:
         InvalidInput: there is not exactly one question, or one that cannot be asked there.
     """
     parts = parts_of(query)
-    weights = query.get("weights") or FUSED_WEIGHTS.get(query["in_"])
+    weights = query.get("weights") or WEIGHTS_OF.get(query["in_"])
     _require_fitting(query, parts, weights)
     return SearchRequest(
         parts,

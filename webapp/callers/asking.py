@@ -8,14 +8,13 @@ from typing import Any
 from flask import request
 
 from mirada.kernel.audience import Scope
+from mirada.kernel.conditions import filter_of
 from mirada.kernel.errors import InvalidInput
-from mirada.kernel.nsfw import NsfwPolicy
 from mirada.search.asked import Asked
-from mirada.search.judging import queue_judging
+from mirada.search.judging import narrowed
 from mirada.search.pager import Pager
 from webapp.callers.auth import current_caller, require_user
 from webapp.http.current import current_runtime, request_id
-from webapp.schemas.filters import filter_of
 
 
 def scope_of_caller(fields: Mapping[str, Any] | None = None, *, own_alone: bool = False) -> Scope:
@@ -31,14 +30,8 @@ def scope_of_caller(fields: Mapping[str, Any] | None = None, *, own_alone: bool 
     audience = current_caller().audience
     if own_alone:
         audience = audience.own_alone()
-    settings = current_runtime().settings
-    asked = filter_of(fields, settings.nsfw_threshold)
-    if asked.nsfw is not None and settings.nsfw_policy is NsfwPolicy.OFF:
-        message = "Pictures are not judged here (NSFW_POLICY=off)."
-        raise InvalidInput(message, fields={"nsfw": [message]})
-    if asked.nsfw is not None:
-        queue_judging(current_runtime(), audience, request_id())
-    return Scope(audience, asked)
+    asked = filter_of(fields, current_runtime().settings.nsfw_threshold)
+    return narrowed(current_runtime(), audience, asked, request_id())
 
 
 def asked_by_caller(fields: Mapping[str, Any] | None = None, *, own_alone: bool = False) -> Asked:

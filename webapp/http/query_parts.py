@@ -8,11 +8,10 @@ from typing import Any
 from flask import request
 
 from mirada.kernel.errors import InvalidInput
-from mirada.kernel.signs import read_signs
 from mirada.search.queries import QueryKind
-from mirada.search.request import KeptPicture, Part
+from mirada.search.request import KeptPicture, Part, parts_of_signs
 from webapp.http.uploads import part_of_upload, parts_of_uploads
-from webapp.schemas.query_parts import MAX_PARTS, Syntax
+from webapp.schemas.query_parts import Syntax
 
 QUESTIONS = ("text", "image_id", "picture", "vector", "file", "query")
 KINDS = {"text": QueryKind.TEXT, "image_id": QueryKind.IMAGE_ID, "vector": QueryKind.VECTOR}
@@ -38,7 +37,7 @@ def parts_of(fields: Mapping[str, Any]) -> tuple[Part, ...]:
     if question == "picture":
         return (Part(QueryKind.PICTURE, KeptPicture(fields["picture"])),)
     if question == "text" and fields["syntax"] == Syntax.SIGNS:
-        return _of_signs(fields["text"])
+        return parts_of_signs(fields["text"])
     return (Part(KINDS[question], fields[question]),)
 
 
@@ -52,17 +51,6 @@ def _question(fields: Mapping[str, Any]) -> str:
         )
         raise InvalidInput(message, fields={name: [message] for name in given or QUESTIONS})
     return given[0]
-
-
-def _of_signs(text: str) -> tuple[Part, ...]:
-    found = read_signs(text)
-    if len(found) > MAX_PARTS:
-        message = (
-            f"Phrases and words with a minus are parts of the query; this has {len(found)} parts and "
-            f"may have {MAX_PARTS}."
-        )
-        raise InvalidInput(message, fields={"text": [message]})
-    return tuple(Part(QueryKind.TEXT, each.text, 1.0 if each.is_wanted else -1.0) for each in found)
 
 
 def _of_list(listed: list[dict[str, Any]]) -> tuple[Part, ...]:

@@ -1,6 +1,7 @@
 """Filters of images: the fields of requests, as parameters of an address and as an object in JSON.
 
-Each attribute of `mirada.kernel.filters.ImageFilter` is one field here; `filter_of` makes the value.
+Each attribute of `mirada.kernel.filters.ImageFilter` is one field here; `filter_of` of
+`mirada.kernel.conditions` makes the value.
 """
 
 from __future__ import annotations
@@ -8,14 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import marshmallow as ma
 from marshmallow import validate
 
 from mirada.kernel.asset_ids import checked_asset_id
-from mirada.kernel.filters import ImageFilter, Judged, Shape
+from mirada.kernel.conditions import IS_ANIMATED, IS_PUBLIC, MAX_VALUES, moment_of
+from mirada.kernel.errors import InvalidInput
+from mirada.kernel.filters import Shape
 from mirada.kernel.ids import LARGEST_ID
 from mirada.kernel.images import ImageStatus
 from mirada.kernel.labels import normalised_name
@@ -27,11 +30,6 @@ from webapp.schemas.numbers import WholeField
 from webapp.schemas.switches import SwitchField
 from webapp.schemas.texts import ASSET_ID, FILENAME, THEME
 
-MAX_VALUES = 100
-"""Values of one attribute."""
-_IS_PUBLIC = {"public": True, "private": False}
-_IS_ANIMATED = {"still": False, "animated": True}
-
 
 class MomentField(ma.fields.DateTime):
     """A time, or a date for its first moment; without a time zone it is in UTC."""
@@ -40,12 +38,9 @@ class MomentField(ma.fields.DateTime):
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any
     ) -> datetime:
         try:
-            moment = datetime.fromisoformat(value)
-            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-        except (TypeError, ValueError, OverflowError) as error:
-            raise ma.ValidationError(
-                "Must be a time as ISO 8601 writes it, such as 2026-01-31 or 2026-01-31T12:00:00Z."
-            ) from error
+            return moment_of(value)
+        except InvalidInput as error:
+            raise ma.ValidationError(error.detail) from error
 
 
 def _said(text: str) -> dict[str, Any]:
@@ -82,9 +77,9 @@ class FilterParametersSchema(ma.Schema):
     """The conditions that images have to meet, all of them; parameters of several values are repeated."""
 
     owner = _ids(ma.fields.Integer, "Ids of people: images that one of them owns.")
-    visibility = _choice(_IS_PUBLIC, "Who may see it.")
+    visibility = _choice(IS_PUBLIC, "Who may see it.")
     status = _choices((each.value for each in ImageStatus), "Any of these.")
-    kind = _choice(_IS_ANIMATED, "Of one frame, or of several.")
+    kind = _choice(IS_ANIMATED, "Of one frame, or of several.")
     shape = _choices(
         (each.value for each in Shape),
         "Any of these. Sides that differ by up to a tenth of the shorter one are a square.",
@@ -198,9 +193,9 @@ def _named(values: Mapping[str, bool]) -> Callable[[Any], str]:
 
 FACETS: Mapping[str, FacetRow] = {
     "owner": FacetRow("owner_ids"),
-    "visibility": FacetRow("is_public", shown=_named(_IS_PUBLIC)),
+    "visibility": FacetRow("is_public", shown=_named(IS_PUBLIC)),
     "status": FacetRow("statuses"),
-    "kind": FacetRow("is_animated", shown=_named(_IS_ANIMATED)),
+    "kind": FacetRow("is_animated", shown=_named(IS_ANIMATED)),
     "shape": FacetRow("shapes"),
     "has_prompt": FacetRow("has_prompt", shown=_yes_or_no),
     "liked": FacetRow("is_liked", shown=_yes_or_no),
@@ -217,35 +212,3 @@ FACETS: Mapping[str, FacetRow] = {
 
 FILTER_NAMES = frozenset(FilterParametersSchema().fields)
 """The names of the attributes in requests."""
-
-
-def filter_of(fields: Mapping[str, Any] | None, nsfw_threshold: float) -> ImageFilter:
-    """Return the filter that validated fields ask for.
-
-    Args:
-        fields: of one of the schemas here, beside others or not; None for no filter.
-        nsfw_threshold: least score that is unsafe.
-    """
-    given = fields or {}
-
-    def one(name: str, means: Callable[[Any], Any] = lambda value: value) -> Any:
-        value = given.get(name)
-        return None if value is None else means(value)
-
-    return ImageFilter(
-        owner_ids=one("owner", frozenset),
-        is_public=one("visibility", _IS_PUBLIC.__getitem__),
-        statuses=one("status", lambda values: frozenset(map(ImageStatus, values))),
-        is_animated=one("kind", _IS_ANIMATED.__getitem__),
-        shapes=one("shape", lambda values: frozenset(map(Shape, values))),
-        has_prompt=one("has_prompt"),
-        is_liked=one("liked"),
-        created_after=one("created_after"),
-        created_before=one("created_before"),
-        theme=one("theme"),
-        labels=one("label", frozenset),
-        group_id=one("group"),
-        nsfw=one("nsfw", lambda is_unsafe: Judged(is_unsafe, nsfw_threshold)),
-        filename=one("filename"),
-        asset_id=one("asset_id"),
-    )

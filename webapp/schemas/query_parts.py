@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 import marshmallow as ma
 from marshmallow import validate
 
+from mirada.search.request import MAX_PARTS
 from webapp.http import json_bodies
 from webapp.schemas.numbers import WholeField
 from webapp.schemas.rules import never, none_of, one_of
 
-MAX_PARTS = 16
 LEAST_WEIGHT, MAX_WEIGHT = 0.001, 10
 MAX_QUERY_CHARACTERS = 2_000
 """Far beyond the 77 tokens that a text tower reads."""

@@ -7,7 +7,7 @@ import json
 import click
 
 from console.site import Command, FirstCommand, Group, current_runtime
-from console.terminal import console
+from console.terminal import console, print_table
 from mirada.health import doctor as examination
 from mirada.health.check_models import models_report
 from mirada.health.restored import go_on_after_backup, is_in_use
@@ -47,6 +47,30 @@ def check_database() -> None:
     if missing:
         raise click.ClickException(f"The database differs; run: {command_line('db upgrade')}")
     console().print("The database is up to date.")
+
+
+@models.command("list")
+def list_models() -> None:
+    """List the models that can be put into use by `models switch`, and say which one is."""
+    runtime = current_runtime()
+    in_use = runtime.space()[1].model if runtime.space_is_known() else None
+    known = runtime.known_models()
+    rows = [
+        (
+            "yes" if each.model == in_use else None,
+            each.name,
+            each.files,
+            "PyTorch" if each.needs_pytorch else None,
+        )
+        for each in known
+    ]
+    if in_use is not None and in_use not in {each.model for each in known}:
+        rows.insert(0, ("yes", in_use, None, None))
+    print_table(("in use", "model", "files", "needs"), rows, wrapping=())
+    console().print(
+        f"To change: {command_line('models switch NAME')}, with a name from here, any of OpenCLIP's such "
+        "as ViT-B-32/openai, or a folder. `make run FULL=1` installs PyTorch."
+    )
 
 
 @models.command("check")

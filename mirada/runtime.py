@@ -18,6 +18,7 @@ import numpy as np
 
 from mirada.adapters.encoders.batching import BatchingEncoder, PromptTower, TextTower
 from mirada.adapters.encoders.engines import load_chosen
+from mirada.adapters.encoders.known import KnownModel, known_models
 from mirada.adapters.encoders.model_choice import (
     BUNDLED_NAMES,
     choose_model,
@@ -661,6 +662,10 @@ class Runtime:
             InvalidInput: there is no such model; the message lists near names.
         """
         return named_model(name, tag, BUNDLED_MODEL_DIR, self.settings.embeddings_cache_dir)
+
+    def known_models(self) -> list[KnownModel]:
+        """Return the models that `named_model` takes without looking anything up."""
+        return known_models(BUNDLED_MODEL_DIR, self.settings.embeddings_cache_dir)
 
     def _pinned(self, encoder: Tower) -> Tower:
         with self.transaction() as session:

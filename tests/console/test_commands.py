@@ -15,8 +15,10 @@ from mirada.adapters.vector_index.faiss.index import FaissIndex
 from mirada.adapters.vector_index.faiss.rebuilding import BuildSettings
 from mirada.config import BUNDLED_MODEL_DIR, Settings
 from mirada.db.models import ApiKey, Content, Image, ImageStatus, Job, JobState, User
+from mirada.db.spaces import pin_space
 from mirada.embedding.index_rebuild import REBUILD_INDEX
 from mirada.jobs import attempts, ledger
+from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind
 from mirada.kernel.errors import Conflict, InvalidInput, NotAuthenticated, NotFound
 from mirada.people import users
 from mirada.people.identity import recognise_key
@@ -215,6 +217,38 @@ def test_doctor_finds_what_is_not_as_promised(command: Any, runtime: Runtime) ->
     assert "due for ten minutes" in report
     assert "given up" in report
     assert "READY without a vector" in report
+
+
+def test_models_list_says_what_can_be_used_and_what_is(
+    make_runtime: Any, make_command: Any, tmp_path: Path
+) -> None:
+    runtime = make_runtime(embeddings_cache_dir=tmp_path)
+    manifest = json.loads((BUNDLED_MODEL_DIR / "onnx.json").read_text())
+    for name, text in (
+        ("ViT-B-32", json.dumps(manifest | {"encoder": "ViT-B-32", "pretrained": "openai"})),
+        ("cut-off", "{"),
+    ):
+        (tmp_path / "onnx" / name).mkdir(parents=True)
+        (tmp_path / "onnx" / name / "onnx.json").write_text(text)
+
+    def told() -> list[list[str]]:
+        lines = make_command(runtime)("models", "list").splitlines()
+        return [line.split() for line in lines[1:-1]]
+
+    models = [
+        ["mirada-stickers-photos", "here"],
+        ["mirada-stickers", "here"],
+        ["production", "1.5", "GB", "to", "download", "PyTorch"],
+        ["ViT-B-32/openai", "here"],
+    ]
+    assert told() == models
+    with runtime.transaction() as session:
+        pin_space(session, EmbeddingSpace(SpaceKind.IMAGE, "ViT-B-32", "openai", "none", 8))
+    assert told() == [*models[:3], ["yes", *models[3]]]
+    other = make_runtime(embeddings_cache_dir=tmp_path / "empty")
+    last = make_command(other)("models", "list").splitlines()[1:-1]
+    assert last[0].split() == ["yes", "ViT-B-32/openai"]
+    assert len(last) == 4
 
 
 def test_models_check_embeds_for_real_and_fails_when_it_cannot(

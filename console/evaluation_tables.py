@@ -36,7 +36,8 @@ def means_row(language: str | None, means: Mapping[str, Any]) -> Sequence[object
 
 def counted_lines(counted: Mapping[str, int]) -> Iterator[str]:
     """Yield sentences about what the figures rest on."""
-    yield f"{counted['pictures']:,} vectors were compared with {counted['queries']:,} queries."
+    queries = "1 query" if counted["queries"] == 1 else f"{counted['queries']:,} queries"
+    yield f"{counted['pictures']:,} vectors were compared with {queries}."
     if counted["without_good"]:
         yield f"{counted['without_good']:,} queries do not count: no good image can be found."
     if counted["gone"]:

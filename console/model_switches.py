@@ -175,7 +175,7 @@ def _compared(comparison: dict[str, Any] | None) -> list[str]:
     judged = comparison["evaluation"]
     if judged is not None:
         lines.append(
-            f"nDCG@10 on {judged['queries']} judged queries: {judged['ndcg_at_10_now']:.3f} now, "
+            f"nDCG@10 on judged queries ({judged['queries']}): {judged['ndcg_at_10_now']:.3f} now, "
             f"{judged['ndcg_at_10_then']:.3f} then"
         )
     return lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -43,6 +44,9 @@ class Site:
         """
         if self._runtime is None:
             logs.configure(self.settings)
+            if self.settings.log_level == "INFO":
+                # Which models were loaded is a server's news, and noise beside a command's answer.
+                logging.getLogger("mirada.adapters.encoders").setLevel(logging.WARNING)
             self._runtime = Runtime(self.settings)
             doorbell.attach(self._runtime)
         return self._runtime

@@ -280,6 +280,10 @@ def _fill_and_search(server: Server, *, has_key: bool) -> None:
         )
         return
     wait_until_embedded(server, names)
+    say(
+        "Within a minute a worker looks what counts as relevant among them; verdicts such as "
+        '"nothing relevant" are rough until then.'
+    )
     best = _search(server)
     found = ", ".join(f"{each['image']['caption']} {each['similarity']:.2f}" for each in best)
     say(f'"{FIRST_SEARCH["text"]}" finds: {found}\nTry it:')

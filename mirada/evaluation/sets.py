@@ -15,6 +15,7 @@ from mirada.db.evaluation_models import EvaluationQuery, EvaluationSet
 from mirada.db.idempotency import once
 from mirada.db.models import User, utc_now
 from mirada.db.pages import newest_first
+from mirada.kernel.commands import command_line
 from mirada.kernel.errors import Conflict, InvalidInput, NotFound
 from mirada.kernel.ids import in_range
 from mirada.kernel.labels import normalised_name
@@ -120,7 +121,10 @@ def set_named(session: Session, owner_id: int, name: object) -> QuerySet:
     mine = _sets().where(EvaluationSet.owner_id == owner_id, EvaluationSet.name == checked)
     row = session.execute(mine).one_or_none()
     if row is None:
-        raise NotFound(f"There is no evaluation set '{checked}'.")
+        raise NotFound(
+            f"There is no evaluation set '{checked}'. Make it from a CSV file or from verdicts: "
+            f"{command_line('evaluate import NAME FILE.csv')}, {command_line('evaluate fill NAME')}"
+        )
     return QuerySet(*row)
 
 

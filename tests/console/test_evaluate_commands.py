@@ -66,6 +66,10 @@ def test_a_file_makes_a_set_and_a_run_tells_figures_by_language(judge: Judge) ->
     ]
     assert "3 vectors were compared with 2 queries." in shown.output
     assert "Since 20" not in shown.output
+    absent = judge.run("run", "cars", "--as", "bea")
+    assert absent.exit_code == 1
+    assert "no evaluation set 'cars'. Make it" in absent.output
+    assert "evaluate import NAME FILE.csv" in absent.output
     again = judge.run("run", "pets", "--as", "bea", "--worst", "0").output
     assert "recall@10 +0.000 (-0." in again
     assert "over 2 queries." in again

@@ -55,6 +55,10 @@ def test_the_program_runs_in_any_folder_and_through_a_link(start: Start, tmp_pat
     listed = start(["mirada", "users", "key", "bea"], cwd=folder, PATH=path)
 
     assert (made.returncode, made.stdout) == (0, "The database is up to date.\n"), made.stderr
+    # An answer without a log of what was loaded for it.
+    searched = start([str(BIN), "search", "a cat"], cwd=folder)
+    assert (searched.returncode, searched.stderr) == (0, "")
+    assert searched.stdout.startswith("No image was found.\nThere is nothing to search: ")
     assert listed.returncode == 1
     assert listed.stderr.endswith(
         "Error: There is no user 'bea'. Create it: mirada users create bea\n"

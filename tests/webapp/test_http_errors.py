@@ -21,8 +21,37 @@ def test_an_unknown_path_is_a_problem(client: FlaskClient) -> None:
 @pytest.mark.parametrize("slash", ["", "/"])
 def test_a_wrong_method_names_the_right_ones(client: FlaskClient, slash: str) -> None:
     response = client.put(f"/api/v1/search{slash}")
-    assert_problem(response, 405, "method_not_allowed")
+    problem = assert_problem(response, 405, "method_not_allowed")
     assert "POST" in response.headers["Allow"]
+    assert problem["detail"] == "PUT is not possible here. Possible: GET, HEAD, OPTIONS, POST."
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "says"),
+    [
+        (
+            "/api/v1/search",
+            {"txt": "a"},
+            "txt: Unknown field; it takes collapse, cursor, diversify",
+        ),
+        ("/api/v1/evaluations", {"nam": "pets"}, "nam: Unknown field; it takes name."),
+        (
+            "/api/v1/search",
+            {"text": "a", "filter": {"colour": "red"}},
+            "No condition has this name. The conditions are asset_id, created_after, created_before",
+        ),
+        (
+            "/api/v1/search",
+            {"query": [{"text": "a", "boost": 1}]},
+            "query.0.boost: Unknown field; it takes image_id, picture, text, vector and weight.",
+        ),
+    ],
+)
+def test_an_unknown_field_is_told_with_those_that_there_are(
+    client: FlaskClient, path: str, body: dict[str, Any], says: str
+) -> None:
+    problem = assert_problem(client.post(path, json=body), 422, "invalid_input")
+    assert says in problem["detail"]
 
 
 def test_broken_json_is_a_problem(client: FlaskClient) -> None:

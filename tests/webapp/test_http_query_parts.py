@@ -83,7 +83,7 @@ MALFORMED: list[tuple[Any, str]] = [
     ([{"vector": on_arc(0), "weight": None}], "may not be null"),
     ([{"vector": on_arc(0), "weight": -1}], "only says what is not wanted"),
     ([{"text": "a", "weight": -1}, {"image_id": 1, "weight": -2}], "only says what is not wanted"),
-    ([{"vector": on_arc(0), "boost": 2}], "Unknown field"),
+    ([{"vector": on_arc(0), "boost": 2}], "it takes image_id, picture, text, vector and weight."),
     ([{"text": ""}], "Length must be between"),
     ([{"text": " "}], "Must not be blank"),
     ([{"text": 7}], "Not a valid string"),

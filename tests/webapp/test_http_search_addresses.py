@@ -123,7 +123,7 @@ def test_each_search_of_a_batch_has_its_own_answer_or_problem(gallery: Gallery) 
     assert answers[1]["problem"]["code"] == "not_found"
     assert "vector" in answers[2]["problem"]["errors"]
     assert "unknown" in answers[3]["problem"]["errors"]
-    assert answers[3]["problem"]["detail"].endswith(": unknown: Unknown field.")
+    assert ": unknown: Unknown field; it takes collapse, " in answers[3]["problem"]["detail"]
     for each in answers[4:6]:
         assert "an object, such as" in each["problem"]["errors"]["_schema"][0]
 

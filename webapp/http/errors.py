@@ -219,7 +219,7 @@ def _detail(
         return f"There is nothing at {request.path}. {where}"
     if status == 405:
         allowed = ", ".join(sorted(getattr(error, "valid_methods", None) or ()))
-        return f"{request.method} is not possible here; {allowed or 'another method'} is."
+        return f"{request.method} is not possible here. Possible: {allowed or 'another method'}."
     if status == 413:
         return _what_is_too_large()
     if messages:

@@ -59,6 +59,14 @@ class ApiParser(FlaskParser):
         json_bodies.check(body)
         return body
 
+    def handle_error(
+        self, error: ma.ValidationError, req: Any, schema: ma.Schema, **how: Any
+    ) -> Any:
+        """Answer what does not fit the schema; unknown fields are told with those that there are."""
+        messages = error.messages_dict.items()
+        error.messages = {where: unknown.told(inner, schema) for where, inner in messages}
+        super().handle_error(error, req, schema, **how)
+
     def load_multipart(self, req: Any, schema: ma.Schema) -> MultiDictProxy:
         """Return fields and files together."""
         return MultiDictProxy(CombinedMultiDict([req.files, req.form]), schema)

@@ -6,9 +6,11 @@ routes of older systems ignore them, as those systems did.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 from urllib.parse import quote
 
+import marshmallow as ma
 from flask import g, request
 
 from mirada.kernel.errors import InvalidInput
@@ -17,6 +19,8 @@ SHOWN = 20
 """Names that one reply tells."""
 SHOWN_CHARACTERS = 100
 HEADER = "X-Ignored"
+UNKNOWN = "Unknown field."
+"""What marshmallow says of one."""
 
 
 def begin(known: Collection[str], *, are_ignored: bool) -> None:
@@ -63,6 +67,33 @@ def check(kind: str, given: Iterable[str], known: Collection[str]) -> None:
         f"This call has no {what} {names}; {takes}.",
         fields={name: [f"Unknown {kind}; {takes}."] for name in strange},
     )
+
+
+def told(messages: Mapping[Any, Any], schema: ma.Schema) -> dict[Any, Any]:
+    """Return messages by field, where unknown ones say which there are; of objects in objects as well.
+
+    Args:
+        messages: as marshmallow has them.
+        schema: that raised them.
+    """
+    known = {field.data_key or name: field for name, field in schema.load_fields.items()}
+
+    def of(name: Any, inner: Any) -> Any:
+        if name not in known:
+            is_unknown = inner == [schema.error_messages["unknown"]] == [UNKNOWN]
+            return [f"Unknown field; it takes {listed(known)}."] if is_unknown else inner
+        field = known[name]
+        within = field.inner if isinstance(field, ma.fields.List) else field
+        if not isinstance(within, ma.fields.Nested) or not isinstance(inner, Mapping):
+            return inner
+        if within is field:
+            return told(inner, within.schema)
+        return {
+            place: told(each, within.schema) if isinstance(each, Mapping) else each
+            for place, each in inner.items()
+        }
+
+    return {name: of(name, inner) for name, inner in messages.items()}
 
 
 def ignored_field() -> dict[str, list[str]]:

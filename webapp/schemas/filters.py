@@ -25,6 +25,7 @@ from mirada.kernel.labels import normalised_name
 from mirada.kernel.themes import theme_key
 from mirada.kernel.user_text import MAX_FILENAME_CHARS, checked_part_of_filename
 from webapp.http import json_bodies
+from webapp.http.unknown import listed
 from webapp.schemas.labels import CheckedField
 from webapp.schemas.numbers import WholeField
 from webapp.schemas.switches import SwitchField
@@ -126,7 +127,8 @@ class ImageFilterSchema(FilterParametersSchema):
 
     error_messages = {  # noqa: RUF012 - as marshmallow has it
         "type": 'Must be an object, such as {"kind": "still"}.',
-        "unknown": "No condition has this name; docs/search.md lists them. `mine` stands beside the filter.",
+        "unknown": "No condition has this name. The conditions are "
+        f"{listed(FilterParametersSchema().fields)}; `mine` stands beside the filter.",
     }
 
     owner = _ids(WholeField, "Ids of people: images that one of them owns.")

@@ -10,6 +10,7 @@ from marshmallow import validate
 
 from mirada.kernel.errors import InvalidInput
 from webapp.http.errors import first_message
+from webapp.http.unknown import told
 from webapp.schemas.fusion import SearchedSchema
 from webapp.schemas.replies import ReplySchema
 from webapp.schemas.search import SEARCH_EXAMPLE, SearchSchema
@@ -85,8 +86,9 @@ def loaded_queries(
         try:
             given[place] = (schema.load(raw), raw)
         except ma.ValidationError as error:
+            messages = told(error.messages_dict, schema)
             wrong[place] = InvalidInput(
-                f"The search does not make sense as it stands: {first_message(error.messages_dict)}",
-                fields=error.messages_dict,
+                f"The search does not make sense as it stands: {first_message(messages)}",
+                fields=messages,
             )
     return given, wrong

@@ -42,7 +42,7 @@ def _conditions(_ctx: click.Context, _param: click.Parameter, written: Sequence[
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is looked for, as it was typed.
+    """A question, as it was typed.
 
     Attributes:
         text: words; None for none.

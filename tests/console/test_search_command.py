@@ -124,7 +124,8 @@ def test_a_filter_narrows_what_is_found(shelf: Shelf) -> None:
     told = searched(shelf, "a cat", "--as", "bea", "--filter", "kind=animated").output
     assert told.splitlines()[:2] == [
         "No image was found.",
-        "There is nothing to search: no embedded image that you may see meets the filter.",
+        "There is nothing to search: no embedded image that you may see and that meets "
+        "every condition of the filter.",
     ]
     for wrong in ("kind", "kind=jpeg", "colour=red", "created_after=then", "owner=0"):
         refused = searched(shelf, "a cat", "--filter", wrong)

@@ -34,11 +34,11 @@ def test_a_wrong_method_names_the_right_ones(client: FlaskClient, slash: str) ->
             {"txt": "a"},
             "txt: Unknown field; it takes collapse, cursor, diversify",
         ),
-        ("/api/v1/evaluations", {"nam": "pets"}, "nam: Unknown field; it takes name."),
+        ("/api/v1/evaluations", {"name": "a", "nam": "b"}, "nam: Unknown field; it takes name."),
         (
             "/api/v1/search",
             {"text": "a", "filter": {"colour": "red"}},
-            "No condition has this name. The conditions are asset_id, created_after, created_before",
+            "`mine` stands beside the filter. The conditions are asset_id, created_after, created_before",
         ),
         (
             "/api/v1/search",

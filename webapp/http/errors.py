@@ -223,7 +223,7 @@ def _detail(
     if status == 413:
         return _what_is_too_large()
     if messages:
-        return f"The request does not make sense as it stands: {first_message(messages)}"
+        return f"The request does not make sense as it stands: {first_message(_without_location(messages))}"
     return error.description or HTTPStatus(status).phrase
 
 
@@ -250,9 +250,7 @@ def first_message(messages: Any) -> str:
 def _first_leaf(messages: Any, path: str = "") -> str:
     if isinstance(messages, Mapping):
         for name, inner in messages.items():
-            here = str(name) if name in _LOCATIONS or name == "_schema" else f"{path}{name}."
-            here = path if name in _LOCATIONS or name == "_schema" else here
-            return _first_leaf(inner, here)
+            return _first_leaf(inner, path if name == "_schema" else f"{path}{name}.")
     if isinstance(messages, list) and messages:
         return _first_leaf(messages[0], path)
     return f"{path.rstrip('.')}: {messages}" if path else str(messages)

@@ -127,8 +127,8 @@ class ImageFilterSchema(FilterParametersSchema):
 
     error_messages = {  # noqa: RUF012 - as marshmallow has it
         "type": 'Must be an object, such as {"kind": "still"}.',
-        "unknown": "No condition has this name. The conditions are "
-        f"{listed(FilterParametersSchema().fields)}; `mine` stands beside the filter.",
+        "unknown": "No condition has this name; `mine` stands beside the filter. The conditions are "
+        f"{listed(FilterParametersSchema().fields)}.",
     }
 
     owner = _ids(WholeField, "Ids of people: images that one of them owns.")

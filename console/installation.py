@@ -65,7 +65,7 @@ def list_models() -> None:
         for each in known
     ]
     if in_use is not None and in_use not in {each.model for each in known}:
-        rows.insert(0, ("yes", in_use, None, None))
+        rows.insert(0, ("yes", in_use, "", None))
     print_table(("in use", "model", "files", "needs"), rows, wrapping=())
     console().print(
         f"To change: {command_line('models switch NAME')}, with a name from here, any of OpenCLIP's such "

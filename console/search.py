@@ -16,7 +16,7 @@ from mirada.kernel.conditions import filter_of, read_conditions
 from mirada.kernel.errors import InvalidInput
 from mirada.people import users
 from mirada.search.asked import Asked
-from mirada.search.found import Found
+from mirada.search.found import Found, FoundImage
 from mirada.search.judging import narrowed
 from mirada.search.queries import ALL, QueryKind, Source
 from mirada.search.request import (
@@ -152,16 +152,20 @@ def search(
 
 
 def _rows(found: Found) -> list[dict[str, object]]:
-    # Cosines of two spaces are not comparable: the first source's is shown, pictures before others.
     return [
         {
             "id": result.image.id,
-            "similarity": (result.found_by or [result.hit])[0].similarity,
+            "similarity": _shown_similarity(result),
             "relevance": result.relevance,
             "file": result.image.filename,
         }
         for result in found.results
     ]
+
+
+def _shown_similarity(result: FoundImage) -> float | None:
+    # Cosines of two spaces are not comparable: the first source's is shown, pictures before others.
+    return result.found_by[0].similarity if result.found_by else result.hit.similarity
 
 
 def _as_json(found: Found) -> str:
@@ -184,7 +188,7 @@ def _as_table(found: Found) -> str:
         )
     if not found.results:
         # Of several sources each says for itself why it was left out.
-        is_one = found.ranking.space is not None and found.reason is not None
-        lines = ["No image was found.", *([found.reason] if is_one else [])]
+        why = found.reason if found.ranking.space is not None else None
+        lines = ["No image was found."] if why is None else ["No image was found.", why]
     lines += [f"{source} left out: {reason}" for source, reason in found.left_out.items()]
     return "\n".join([*lines, f"Verdict: {found.verdict}"])

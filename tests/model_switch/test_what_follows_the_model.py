@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import delete, func, select
 
 from mirada.adapters.vector_index.sampled import MEASURED_AS
-from mirada.classify.classifier import Classifier, Question
+from mirada.classify.classifier import Classifier
+from mirada.classify.criteria import Question
 from mirada.classify.labelling import LABEL_IMAGES, queue_lacking
 from mirada.classify.labels_of_image import labels_of_image
 from mirada.db import spaces
@@ -211,7 +212,7 @@ def served(house: House, query: Query) -> Served:
             *(run.space_id for run in runs if run is not None),
         },
         {
-            classifier.label_matrix.shape[1],
+            classifier.criteria.label_matrix.shape[1],
             concepts.shape[1],
             evidence.vectors.shape[1] // 2,
             safety.unsafe.shape[1],

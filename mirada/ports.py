@@ -98,6 +98,15 @@ class ImageDecoder(Protocol):
             Unavailable: no decoder process could be started.
         """
 
+    def inspect_and_decode(
+        self, path: Path, min_side_px: int
+    ) -> tuple[PictureFacts, RgbImage | None]:
+        """Return what `inspect` and `decode` do, from one decoding.
+
+        There are no pixels (None) of animations, of what may be transparent, and of pictures so large
+        that they are as quickly decoded again. It raises the errors of `inspect`.
+        """
+
     def decode(self, path: Path, min_side_px: int) -> RgbImage:
         """Return the picture upright, on TRANSPARENCY_BACKGROUND, as sRGB.
 
@@ -114,6 +123,9 @@ class ImageDecoder(Protocol):
 
         It raises the errors of `inspect`.
         """
+
+    def shrink(self, pixels: RgbImage, max_side_px: int) -> bytes:
+        """Return the WebP that `thumbnail` makes of an opaque picture, from its decoded pixels."""
 
     def thumbnails(self, path: Path, sides_px: Sequence[int]) -> list[bytes]:
         """Return what `thumbnail` does for several sides, from one decoding."""

@@ -29,6 +29,7 @@ from mirada.adapters.encoders.query_cache import QueryCache, QueryEncoder
 from mirada.adapters.encoders.sentence_encoder import SentenceEncoder
 from mirada.adapters.image_decoder.sandbox import SandboxedDecoder
 from mirada.adapters.image_store.copies import LocalCopies
+from mirada.adapters.image_store.handed import HandedPixels
 from mirada.adapters.image_store.local import LocalImageStore
 from mirada.adapters.vector_index.sampled import SampledIndex
 from mirada.config import BUNDLED_MODEL_DIR, PROJECT_ROOT, Settings, VectorBackend
@@ -228,6 +229,11 @@ class Runtime:
         return self.remembered(
             "copies", lambda: LocalCopies(self.settings.data_dir / "derivatives")
         )
+
+    @property
+    def handed(self) -> HandedPixels:
+        """Pixels on their way from whoever checks a picture to the worker that embeds it."""
+        return self.remembered("handed", lambda: HandedPixels(self.settings.data_dir / "handed"))
 
     @property
     def decoder(self) -> ImageDecoder:

@@ -83,6 +83,7 @@ class Sweeper(Loop):
             queue_measurements(self._runtime)
             queue_backlog(self._runtime)
             queue_lacking(self._runtime)
+            self._runtime.handed.forget_old()
             self._keep_house()
         return rung
 

@@ -14,6 +14,7 @@ def pixels(
 ) -> RgbImage | None:
     """Return a stored picture as the encoder takes it; None when it was deleted meanwhile.
 
+    The pixels are those of the decoding that checked it, where they wait here: see `HandedPixels`.
     Its smallest thumbnail is kept, unless it is there or not wanted; where that cannot be done it is
     made later.
 
@@ -25,9 +26,15 @@ def pixels(
         path = runtime.image_store.path(storage_key)
         side_px = 2 * mirroring.input_side_px(runtime)
         tail = tail_of(THUMBNAIL_SIDE_PX)
+        runtime.handed.want(side_px)
+        handed = runtime.handed.take(storage_key, side_px)
         if not with_thumbnail or runtime.copies.has(storage_key, tail):
-            return runtime.decoder.decode(path, side_px)
-        seen, webp = runtime.decoder.decode_and_shrink(path, side_px, THUMBNAIL_SIDE_PX)
+            return runtime.decoder.decode(path, side_px) if handed is None else handed
+        # A small encoder's pixels are fewer than a thumbnail's.
+        if handed is None or side_px < THUMBNAIL_SIDE_PX:
+            seen, webp = runtime.decoder.decode_and_shrink(path, side_px, THUMBNAIL_SIDE_PX)
+        else:
+            seen, webp = handed, runtime.decoder.shrink(handed, THUMBNAIL_SIDE_PX)
         if webp:
             runtime.copies.write(storage_key, tail, webp)
             if not path.is_file():

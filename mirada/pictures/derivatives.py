@@ -63,4 +63,5 @@ def remove_picture(runtime: Runtime, storage_key: str) -> None:
 
 def drop_derivatives(runtime: Runtime, storage_key: str) -> None:
     """Remove the copies of a deleted original; harmless when there are none."""
+    runtime.handed.drop(storage_key)
     runtime.copies.drop(storage_key, all_tails())

@@ -22,7 +22,7 @@ from mirada.kernel.errors import (
     Unavailable,
     UnsupportedImage,
 )
-from mirada.kernel.images import PictureFacts
+from mirada.kernel.images import PictureFacts, RgbImage
 from mirada.kernel.picture_formats import MEDIA_TYPE_ALIASES, ImageFormat
 from mirada.kernel.user_text import checked_text
 from mirada.metrics.instruments import counting_uploads
@@ -141,12 +141,16 @@ def keep(runtime: Runtime, staged: StagedFile, claims: FileClaims) -> NewPicture
     Raises:
         UnsupportedImage, CorruptImage, ImageTooLarge, StorageFull, Unavailable: nothing was kept.
     """
-    facts = receive(staged, claims.media_type, runtime.decoder)
+    # One decoding is the check here, and the encoder's pixels in a worker.
+    side_px = runtime.handed.wanted_side_px() if runtime.settings.embeddings_enabled else None
+    facts, seen = _received(staged, claims.media_type, runtime.decoder, side_px)
     if claims.made_by is not None or not claims.read_metadata:
         facts = replace(facts, file_metadata=claims.made_by)
     key = storage_key(staged.sha256, facts.format)
     picture = NewPicture(staged.sha256, staged.byte_size, facts, key)
     runtime.image_store.commit(staged, key)
+    if side_px is not None and seen is not None:
+        runtime.handed.put(key, side_px, seen)
     return picture
 
 
@@ -164,11 +168,21 @@ def receive(
         UnsupportedImage, CorruptImage, ImageTooLarge, Unavailable: as `ImageDecoder.inspect` does;
             UnsupportedImage also when the type is not the declared one.
     """
+    return _received(staged, declared_media_type, decoder, None)[0]
+
+
+def _received(
+    staged: StagedFile, declared_media_type: str | None, decoder: ImageDecoder, side_px: int | None
+) -> tuple[PictureFacts, RgbImage | None]:
+    """Do what `receive` does, and return the pixels as well where `side_px` says for which encoder."""
     if staged.byte_size == 0:
         raise CorruptImage("The file is empty.")
-    facts = decoder.inspect(staged.path)
+    if side_px is None:
+        facts, seen = decoder.inspect(staged.path), None
+    else:
+        facts, seen = decoder.inspect_and_decode(staged.path, side_px)
     require_declared_type(declared_media_type, facts.format)
-    return facts
+    return facts, seen
 
 
 def require_declared_type(declared_media_type: str | None, fmt: ImageFormat) -> None:
@@ -184,6 +198,7 @@ def require_declared_type(declared_media_type: str | None, fmt: ImageFormat) -> 
 
 def drop(runtime: Runtime, picture: NewPicture) -> None:
     """Remove a file that no row points at; a failure leaves an orphan and is only logged."""
+    runtime.handed.drop(picture.storage_key)
     try:
         runtime.image_store.delete(picture.storage_key)
     except MiradaError as error:

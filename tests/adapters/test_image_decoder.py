@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -535,3 +536,60 @@ def children_of(pid: int, except_for: Sequence[int] = ()) -> list[int]:
             if b"image_decoder.child" in command and int(child) not in except_for:
                 found.append(int(child))
     return found
+
+
+# Facts and pixels from one decoding
+
+
+@pytest.mark.parametrize("side_px", [16, 40, 1000])
+@pytest.mark.parametrize("fmt", FORMATS)
+def test_one_decoding_gives_the_facts_and_the_pixels(
+    decoder: SandboxedDecoder, write: Write, fmt: str, side_px: int
+) -> None:
+    path = write(picture(3, fmt, (322, 247), orientation=6 if fmt == "JPEG" else None))
+    facts, seen = decoder.inspect_and_decode(path, side_px)
+    assert facts == decoder.inspect(path)
+    expected = decoder.decode(path, side_px)
+    assert seen is not None
+    assert np.array_equal(seen, expected)
+
+
+def test_there_are_no_pixels_of_what_is_clear_moves_or_is_large(
+    decoder: SandboxedDecoder, write: Write
+) -> None:
+    keyed = picture(3, size=(9, 9))
+    with_key = Image.open(io.BytesIO(keyed)).convert("P")
+    for data in (
+        picture(3, alpha=True),
+        picture(3, "WEBP", alpha=True),
+        saved(with_key, transparency=0),
+        picture(3, "GIF", frames=3),
+        picture(3, size=(2_000, 1_900)),
+    ):
+        path = write(data)
+        facts, seen = decoder.inspect_and_decode(path, 1_500)
+        assert facts == decoder.inspect(path)
+        assert seen is None
+
+
+def test_pixels_cannot_make_a_picture_refused(decoder: SandboxedDecoder, write: Write) -> None:
+    whole = picture(3, "JPEG", (322, 247))
+    for data in (whole[: len(whole) // 2], b"", b"GIF89a"):
+        path = write(data)
+        with pytest.raises(CorruptImage) as plainly:
+            decoder.inspect(path)
+        with pytest.raises(CorruptImage, match=re.escape(plainly.value.detail)):
+            decoder.inspect_and_decode(path, 16)
+
+
+def test_a_thumbnail_of_pixels_is_one_of_the_picture(
+    decoder: SandboxedDecoder, write: Write
+) -> None:
+    path = write(picture(3, "JPEG", (640, 480)))
+    seen = decoder.decode(path, 320)
+    made, expected = (
+        np.asarray(Image.open(io.BytesIO(webp)).convert("RGB")).astype(int)
+        for webp in (decoder.shrink(seen, 320), decoder.thumbnail(path, 320))
+    )
+    assert made.shape == expected.shape == (240, 320, 3)
+    assert np.abs(made - expected).mean() < 3

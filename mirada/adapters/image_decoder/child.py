@@ -84,9 +84,9 @@ def _work(request: dict[str, Any], limits: Any) -> Reply:
 
     path = request["path"]
     if request["verb"] == "inspect":
-        found, generation = pixels.inspect(path, limits)
-        payload = b"" if generation is None else json.dumps(generation.to_json()).encode()
-        return found, payload
+        found, generation, seen = pixels.inspect(path, limits, request["side_px"])
+        said = b"" if generation is None else json.dumps(generation.to_json()).encode()
+        return {**found, "parts": [len(said), len(seen)]}, said + seen
     if request["verb"] == "decode":
         if request["sides_px"]:
             return pixels.decode_and_shrink(

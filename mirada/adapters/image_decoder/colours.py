@@ -40,7 +40,7 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
                 converted = ImageCms.applyTransform(image.convert(mode), transform)
                 assert converted is not None
                 return converted
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _transform(profile: bytes, mode: str) -> Any:

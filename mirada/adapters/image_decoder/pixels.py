@@ -5,13 +5,12 @@ Pillow and standard library only, so that a child starts fast and stays small.
 
 from __future__ import annotations
 
-import io
 import warnings
 from typing import Any
 
 from PIL import AvifImagePlugin, Image, ImageCms, ImageFile, PngImagePlugin
 
-from mirada.adapters.image_decoder import colours, metadata, pillow_patches, stealth
+from mirada.adapters.image_decoder import colours, metadata, pillow_patches, stealth, webp
 from mirada.adapters.image_decoder.opening import Limits, Source
 from mirada.file_metadata.parsing import parse
 from mirada.kernel.file_metadata import FileMetadata
@@ -30,9 +29,8 @@ MAX_PROFILE_BYTES = 16 * 1024 * 1024
 """Unpacked bytes of a PNG's colour profile; some printers' exceed Pillow's own limit of 1 MiB."""
 TOO_MANY_PIXELS = (Image.DecompressionBombWarning, Image.DecompressionBombError)
 """The errors by which Pillow reports a picture beyond the size limit."""
-WEBP_QUALITY = 82
-WEBP_METHOD = 2
-"""Measured on photographs (research, ecosystem): method 1 takes 9 ms, method 4 takes 19 ms."""
+MAX_HANDED_BYTES = 2 * 1024 * 1024
+"""Bytes of pixels that are worth handing over: more take as long to move as to decode again."""
 WITHOUT_LOWEST_BIT = [0, 0, *(level | 1 for level in range(2, 256))]
 """Opacity by opacity. Copies keep alpha exactly, and generators hide texts in its lowest bit."""
 
@@ -49,24 +47,35 @@ def prepare(limits: Limits) -> None:
     warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 
-def inspect(path: str, limits: Limits) -> tuple[dict[str, Any], FileMetadata | None]:
+def inspect(
+    path: str, limits: Limits, min_side_px: int = 0
+) -> tuple[dict[str, Any], FileMetadata | None, bytes]:
     """Decode the first frame to its end, and read the file metadata.
 
+    Args:
+        path: of the file.
+        limits: of its size.
+        min_side_px: return the pixels that `decode` would for it as well; 0 returns none.
+
     Returns:
-        The facts "format", "width", "height" (upright) and "frames" (1, or 2 if animated), and the file
-        metadata; None where no generator is recognised.
+        The facts "format", "width", "height" (upright), "frames" (1, or 2 if animated) and "seen",
+        which is [width, height] of the pixels. The file metadata; None where no generator is
+        recognised. The pixels; b"" of animations, of what may be transparent, and of more than
+        MAX_HANDED_BYTES.
     """
     with Source(path, limits) as source:
         width, height = source.header_size
         frames = 2 if source.is_animated else 1
         # A JPEG is read to its end at any scale; an eighth saves arithmetic.
-        image = source.first(draft_px=1)
+        image = source.first(draft_px=max(1, min_side_px))
         if source.name != "JPEG":
             width, height = image.size
         if source.orientation(image) >= 5:
             width, height = height, width
+        found = _metadata(source, image)
+        seen, pixels = _opaque(source, image, min_side_px) if min_side_px else ([0, 0], b"")
         facts = {"format": source.name, "width": width, "height": height, "frames": frames}
-        return facts, _metadata(source, image)
+        return facts | {"seen": seen}, found, pixels
 
 
 def decode(path: str, min_side_px: int, limits: Limits) -> tuple[dict[str, Any], bytes]:
@@ -75,7 +84,8 @@ def decode(path: str, min_side_px: int, limits: Limits) -> tuple[dict[str, Any],
     Of an animation it is the first frame that shows something.
     """
     with Source(path, limits) as source:
-        return _for_encoder(source, source.shown(min_side_px), min_side_px, limits)
+        image = _for_encoder(source, source.shown(min_side_px), min_side_px)
+        return {"width": image.width, "height": image.height}, image.tobytes()
 
 
 def decode_and_shrink(
@@ -87,7 +97,8 @@ def decode_and_shrink(
     """
     with Source(path, limits) as source:
         original = source.shown(min_side_px)
-        facts, seen = _for_encoder(source, original, min_side_px, limits)
+        image = _for_encoder(source, original, min_side_px)
+        facts, seen = {"width": image.width, "height": image.height}, image.tobytes()
         try:
             webp = _shrunk(source, original, max_side_px)
         except (
@@ -105,22 +116,33 @@ def thumbnails(path: str, sides_px: list[int], limits: Limits) -> list[bytes]:
         return [_shrunk(source, original, side_px) for side_px in sides_px]
 
 
-def _for_encoder(
-    source: Source, original: Image.Image, min_side_px: int, limits: Limits
-) -> tuple[dict[str, Any], bytes]:
+def _opaque(source: Source, original: Image.Image, min_side_px: int) -> tuple[list[int], bytes]:
+    """Return the size and the pixels of a still, opaque picture as `decode` does; of others none."""
+    may_be_clear = b"tRNS" in source.structure.marks or original.has_transparency_data
+    if source.is_animated or may_be_clear:
+        return [0, 0], b""
+    try:
+        image = _for_encoder(source, original, min_side_px)
+        is_small = 3 * image.width * image.height <= MAX_HANDED_BYTES
+        return ([*image.size], image.tobytes()) if is_small else ([0, 0], b"")
+    except Exception:  # As for thumbnails: the picture was decoded to its end, so it is taken.
+        return [0, 0], b""
+
+
+def _for_encoder(source: Source, original: Image.Image, min_side_px: int) -> Image.Image:
+    limits = source.limits
     image, profile = eight_bit(original), source.profile(original)
     if image.has_transparency_data:
         layered = coloured(image, profile)
         image, profile = Image.new("RGB", image.size, limits.background), None
         image.paste(layered, mask=layered.getchannel("A"))
     else:
-        image = image.convert(_colour_mode(image, profile))
+        image = in_mode(image, _colour_mode(image, profile))
     factor = min(image.size) // min_side_px
     if factor > 1:
         # Whole factors keep the shorter side at or above `min_side_px`.
         image = image.reduce(factor)
-    image = upright(colours.to_srgb(image, profile), source.orientation(original))
-    return {"width": image.width, "height": image.height}, image.tobytes()
+    return upright(colours.to_srgb(image, profile), source.orientation(original))
 
 
 def _shrunk(source: Source, original: Image.Image, max_side_px: int) -> bytes:
@@ -132,11 +154,9 @@ def _shrunk(source: Source, original: Image.Image, max_side_px: int) -> bytes:
     if image is original:
         # It is shrunk in place, and more is made of the original.
         image = image.copy()
-    image.thumbnail((max_side_px, max_side_px), reducing_gap=2.0)
+    image.thumbnail((max_side_px, max_side_px), reducing_gap=webp.REDUCING_GAP)
     image = for_others(upright(coloured(image, profile), source.orientation(original)))
-    out = io.BytesIO()
-    image.save(out, "WEBP", quality=WEBP_QUALITY, method=WEBP_METHOD)
-    return out.getvalue()
+    return webp.written(image)
 
 
 def upright(image: Image.Image, orientation: int) -> Image.Image:
@@ -188,6 +208,11 @@ def eight_bit(image: Image.Image) -> Image.Image:
     info.pop("transparency", None)
     grey.info = info
     return grey
+
+
+def in_mode(image: Image.Image, mode: str) -> Image.Image:
+    """Return a picture in a mode; itself where it is in it, and no copy as Pillow would."""
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _colour_mode(image: Image.Image, profile: bytes | None) -> str:

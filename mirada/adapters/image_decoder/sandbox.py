@@ -106,25 +106,35 @@ class SandboxedDecoder:
 
     def inspect(self, path: Path) -> PictureFacts:
         """Return the facts about a picture; see `ports.ImageDecoder.inspect`."""
-        with self._answer("inspect", path) as (facts, payload):
-            if len(payload) > MAX_GENERATION_BYTES:
+        return self._inspected(path, 0)[0]
+
+    def inspect_and_decode(
+        self, path: Path, min_side_px: int
+    ) -> tuple[PictureFacts, RgbImage | None]:
+        """Return facts and pixels; see `ports.ImageDecoder.inspect_and_decode`."""
+        return self._inspected(path, max(1, min_side_px))
+
+    def _inspected(self, path: Path, side_px: int) -> tuple[PictureFacts, RgbImage | None]:
+        with self._answer("inspect", path, side_px) as (facts, payload):
+            said, seen = _parts(facts, payload, 2)
+            if len(said) > MAX_GENERATION_BYTES:
                 raise ValueError("more than a generator may say")
             found = PictureFacts(
                 ImageFormat(facts["format"]),
                 int(facts["width"]),
                 int(facts["height"]),
                 int(facts["frames"]),
-                FileMetadata.from_json(json.loads(payload)) if payload else None,
+                FileMetadata.from_json(json.loads(bytes(said))) if said else None,
             )
             if found.width * found.height > MAX_PIXELS or min(found.width, found.height) < 1:
                 raise ValueError("impossible size")
-            return found
+            width, height = map(int, facts["seen"])
+            return found, _as_pixels(seen, height, width) if seen else None
 
     def decode(self, path: Path, min_side_px: int) -> RgbImage:
         """Return the first frame's pixels, a writable array; see `ports.ImageDecoder.decode`."""
         with self._answer("decode", path, max(1, min_side_px)) as (facts, payload):
-            shape = (int(facts["height"]), int(facts["width"]), 3)
-            return np.frombuffer(payload, dtype=np.uint8).reshape(shape)
+            return _as_pixels(payload, int(facts["height"]), int(facts["width"]))
 
     def decode_and_shrink(
         self, path: Path, min_side_px: int, max_side_px: int
@@ -133,8 +143,13 @@ class SandboxedDecoder:
         sides_px = (max(1, max_side_px),)
         with self._answer("decode", path, max(1, min_side_px), sides_px) as (facts, payload):
             seen, webp = _parts(facts, payload, 2)
-            shape = (int(facts["height"]), int(facts["width"]), 3)
-            return np.frombuffer(seen, dtype=np.uint8).reshape(shape), bytes(webp)
+            return _as_pixels(seen, int(facts["height"]), int(facts["width"])), bytes(webp)
+
+    def shrink(self, pixels: RgbImage, max_side_px: int) -> bytes:
+        """Return a WebP of decoded pixels; see `ports.ImageDecoder.shrink`."""
+        from mirada.adapters.image_decoder import webp
+
+        return webp.of_pixels(pixels, max(1, max_side_px))
 
     def thumbnail(self, path: Path, max_side_px: int) -> bytes:
         """Return a WebP of the first frame; see `ports.ImageDecoder.thumbnail`."""
@@ -241,6 +256,11 @@ class SandboxedDecoder:
                 self._children.discard(child)
             child.kill()
             child.close_pipes()
+
+
+def _as_pixels(payload: bytearray | memoryview, height: int, width: int) -> RgbImage:
+    """Return bytes as (height, width, 3); raises ValueError where they are more or fewer."""
+    return np.frombuffer(payload, dtype=np.uint8).reshape(height, width, 3)
 
 
 def _parts(facts: dict[str, Any], payload: bytearray, count: int) -> list[memoryview]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import delete, false, select, true, update
+from sqlalchemy import bindparam, delete, false, select, true, update
 from sqlalchemy.orm import Session, defer
 
 from mirada.db.classifier_models import ClassifiedPicture
@@ -18,16 +18,22 @@ ATTEMPTS = 3
 """A row can only vanish between insert and lock when its last image is deleted that very moment."""
 
 
+# Built once: putting a statement together takes SQLAlchemy longer than SQLite takes to run it, and these
+# run for every picture.
+_LOCK = (
+    select(Content)
+    .where(Content.id == bindparam("content"))
+    # Read with every lock, and nobody who locks asks when it came in.
+    .options(defer(Content.created_at))
+    .with_for_update()
+    .execution_options(populate_existing=True)
+)
+_OF_BYTES = select(Content.id).where(Content.sha256 == bindparam("sum"))
+
+
 def lock_content(session: Session, content_id: int) -> Content | None:
     """Return the content with its row locked until the transaction ends, None when it is gone."""
-    return session.execute(
-        select(Content)
-        .where(Content.id == content_id)
-        # Read with every lock, and nobody who locks asks when it came in.
-        .options(defer(Content.created_at))
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).scalar_one_or_none()
+    return session.execute(_LOCK, {"content": content_id}).scalar_one_or_none()
 
 
 def lock_or_insert_content(session: Session, sha256: str, **values: Any) -> Content:
@@ -47,9 +53,7 @@ def lock_or_insert_content(session: Session, sha256: str, **values: Any) -> Cont
         # Found without a lock, then locked by its id: InnoDB would lock the entry of the hash's
         # index before the row, which is the wrong way round for whoever deletes the row, and kill
         # one of the two for the deadlock.
-        content_id = session.execute(
-            select(Content.id).where(Content.sha256 == sha256)
-        ).scalar_one_or_none()
+        content_id = session.execute(_OF_BYTES, {"sum": sha256}).scalar_one_or_none()
         if content_id is not None:
             content = lock_content(session, content_id)
             if content is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, bindparam, select
 from sqlalchemy.orm import Session, defer
 
 from mirada.db.models import Installation, Space, SpaceState
@@ -34,6 +34,11 @@ def pinned(kind: SpaceKind) -> Select[Space]:
     return select(Space).where(Space.kind == kind, Space.state == SpaceState.ACTIVE)
 
 
+# Built once: they are asked for every picture.
+_PINNED_IDS = {kind: pinned(kind).with_only_columns(Space.id) for kind in SpaceKind}
+_VIEWED_ID = select(Space.id).where(Space.id == bindparam("space"))
+
+
 def pinned_space(session: Session, kind: SpaceKind = SpaceKind.IMAGE) -> Space | None:
     """Return the space that this thread's work embeds in, None before the first vector of that kind.
 
@@ -48,8 +53,10 @@ def pinned_space(session: Session, kind: SpaceKind = SpaceKind.IMAGE) -> Space |
 
 def pinned_space_id(session: Session, kind: SpaceKind = SpaceKind.IMAGE) -> int | None:
     """Return the number of the pinned space, None where there is none."""
-    found = pinned_space(session, kind)
-    return None if found is None else found.id
+    space_id = viewed_space_id(kind)
+    if space_id is None:
+        return session.execute(_PINNED_IDS[kind]).scalar_one_or_none()
+    return session.execute(_VIEWED_ID, {"space": space_id}).scalar_one_or_none()
 
 
 def viewed_space_id(kind: SpaceKind) -> int | None:

@@ -141,24 +141,23 @@ def register_batch(
     imports never wait for each other in a circle.
     """
     ordered = sorted(pictures, key=lambda entry: entry[0].sha256)
-    for picture, _ in ordered:
-        locked_content(session, picture)
+    contents = {picture.sha256: locked_content(session, picture) for picture, _ in ordered}
     owned = owned_hashes(session, image.owner_id, [picture.sha256 for picture, _ in ordered])
     told = [p.facts.file_metadata for p, _ in ordered if p.sha256 not in owned]
     lock_texts_of(session, {normalised_prompt(one.prompt) for one in told if one and one.prompt})
-    return [
-        (
+    registered = []
+    for picture, filename in ordered:
+        found = register_image(
+            session,
             picture,
-            register_image(
-                session,
-                picture,
-                replace(image, texts=Texts(filename)),
-                processing,
-                is_once_per_owner=True,
-            ),
+            replace(image, texts=Texts(filename)),
+            processing,
+            is_once_per_owner=picture.sha256 in owned,
+            content=contents[picture.sha256],
         )
-        for picture, filename in ordered
-    ]
+        owned.add(picture.sha256)
+        registered.append((picture, found))
+    return registered
 
 
 def _is_entered(scan: FolderScan, root: Path, path: Path) -> bool:

@@ -73,6 +73,7 @@ def register_image(
     *,
     request: Once = UNKEYED,
     is_once_per_owner: bool = False,
+    content: Content | None = None,
 ) -> Registered:
     """Write the content unless its bytes are known, the image, and the jobs that process it.
 
@@ -86,6 +87,7 @@ def register_image(
         processing: what is done with it.
         request: claims its Idempotency-Key.
         is_once_per_owner: return the owner's image of these bytes when there is one.
+        content: what `locked_content` has returned in this transaction; None: it is locked now.
 
     Raises:
         InvalidInput: a text is too long, or the key belongs to another request.
@@ -96,7 +98,7 @@ def register_image(
     owner = session.get_one(User, image.owner_id)
     if owner.ended_at is not None:
         raise NotAllowed("An administrator has ended this user.")
-    content = locked_content(session, picture)
+    content = content or locked_content(session, picture)
     is_new = is_inserted = content.storage_key == picture.storage_key
     # The lock is held before the look: a twin of this request has either committed or waits for us.
     earlier_id = request.earlier(session)

@@ -109,7 +109,9 @@ def create_image(query: dict[str, Any]) -> Any:
     )
     with current_runtime().reading() as session:
         image = images.get_image(session, taken.image_id, Audience(user.id))
-        liked = likes.liked_among(session, user.id, [image.id])
+        # Nobody likes what has just come in.
+        known = [image.id] if taken.was_replayed else []
+        liked = likes.liked_among(session, user.id, known)
     body = _body(image, user.id, liked) | unknown.ignored_field()
     headers = {
         "ETag": f'"{image_etag(image, liked)}"',

@@ -20,7 +20,7 @@ from mirada.health.probes import health_of
 from mirada.jobs.waiting import wake_at_start
 from mirada.kernel.commands import command_line
 from mirada.kernel.errors import DatabaseRefused, MiradaError, Unavailable
-from mirada.kernel.heap import give_back_now
+from mirada.kernel.heap import settle
 from mirada.memory.taste import StyleWarmUp
 from mirada.model_switch.following import ModelFollower
 from mirada.people import users
@@ -180,7 +180,7 @@ class Serving:
                     backfill_at_start(self._runtime)
                 # Of a new installation the space is known only now.
                 self._load_indexes()
-                give_back_now()
+                settle()
                 return
             except Unavailable as error:
                 logger.warning("The encoder or the index is not ready: %s", error)

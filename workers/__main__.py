@@ -15,7 +15,7 @@ from mirada.config import SETTINGS_EXIT_CODE, InvalidSettings, Settings
 from mirada.embedding.backfill import backfill_at_start
 from mirada.jobs.waiting import wake_at_start
 from mirada.kernel.errors import DatabaseRefused, EmbeddingSpaceMismatch, MiradaError
-from mirada.kernel.heap import give_back_now, give_memory_back
+from mirada.kernel.heap import give_memory_back, settle
 from mirada.memory.taste import StyleWarmUp
 from mirada.model_switch.following import ModelFollower
 from mirada.runtime import Runtime
@@ -101,7 +101,7 @@ def _prepare(
                 runtime.space()
                 runtime.encoder  # noqa: B018 - the first use loads the weights
                 backfill_at_start(runtime)
-            give_back_now()
+            settle()
             return True
         except (EmbeddingSpaceMismatch, DatabaseRefused):
             # Waiting does not help: the operator has to change something.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 from collections.abc import Callable
 from typing import Any
@@ -32,11 +33,15 @@ def give_memory_back() -> None:
             mallopt(parameter, value)
 
 
-def give_back_now() -> None:
-    """Give back what is free; does nothing without glibc. It takes milliseconds.
+def settle() -> None:
+    """Give back what is free, and look for unused objects no more among those that are there by now.
 
-    Once weights are loaded, that is another 13 MB, which making them ready has used.
+    Call it once everything is loaded. Without it Python goes through all of them every hundred requests,
+    which takes 0.14 s and a fifth of an upload's time. Giving back does nothing without glibc; it is
+    another 13 MB, which making the weights ready has used.
     """
+    gc.collect()
+    gc.freeze()
     trim = _function("malloc_trim")
     if trim is not None:
         trim(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from mirada.kernel import heap
 
 FREED = """
 import ctypes, sys
-from mirada.kernel.heap import give_back_now, give_memory_back
+from mirada.kernel.heap import give_memory_back, settle
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
 libc.free.argtypes = [ctypes.c_void_p]
@@ -82,4 +83,15 @@ def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
     assert heap._function("no_such_function") is None
     monkeypatch.setattr(heap, "_function", lambda name: None)
     heap.give_memory_back()
-    heap.give_back_now()
+    heap.settle()
+
+
+def test_what_is_loaded_is_looked_through_no_more() -> None:
+    gc.unfreeze()
+    kept = [[] for _ in range(1_000)]  # type: ignore[var-annotated]
+    try:
+        heap.settle()
+        assert gc.get_freeze_count() > len(kept)
+        assert not any(each is kept for each in gc.get_objects())
+    finally:
+        gc.unfreeze()

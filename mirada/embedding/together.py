@@ -9,6 +9,7 @@ from mirada.embedding import embed_many, mirroring, reading
 from mirada.embedding.embed import Subject
 from mirada.embedding.embed_many import Embedded
 from mirada.embedding.labelled import Judge
+from mirada.embedding.pace import Pace
 from mirada.embedding.palette import palette_of
 from mirada.jobs import batches
 from mirada.jobs.kinds import Attempt
@@ -74,9 +75,8 @@ def _read(
     runtime: Runtime, by_content: Mapping[int, Attempt], subjects: Mapping[int, Subject]
 ) -> dict[int, RgbImage]:
     """Return the pixels of the pictures that can be read; the others say why when they are alone."""
-    # A full batch has others behind it. Their vectors come first, and then all thumbnails of a picture
-    # from one decoding.
-    is_rush = len(by_content) >= batches.BATCH
+    # In a rush vectors come first, and then all thumbnails of a picture from one decoding.
+    is_rush = runtime.remembered("pace", Pace).is_rush(len(by_content))
     found = {}
     for content_id, subject in subjects.items():
         try:

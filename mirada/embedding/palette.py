@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -69,24 +70,25 @@ def _reduced(colours: npt.NDArray[np.float64], weights: npt.NDArray[np.float64])
         axis=1,
     )
     order = np.argsort(-mass, kind="stable")
-    means: list[npt.NDArray[np.float64]] = []
+    order = order[mass[order] > 0]
+    # Python's own numbers: numpy takes longer to begin with three of them than to add thousands.
+    centres = (sums[order] / mass[order, None]).tolist()
+    means: list[list[float]] = []
     shares: list[float] = []
-    for place in order[mass[order] > 0]:
-        mean = sums[place] / mass[place]
-        distances = [float(np.linalg.norm(mean - other)) for other in means]
-        nearest = int(np.argmin(distances)) if distances else -1
-        if nearest >= 0 and (distances[nearest] < LEAST_DISTANCE or len(means) == COLOURS):
-            if distances[nearest] < LEAST_DISTANCE:
-                shares[nearest] += float(mass[place])
-            continue
-        means.append(mean)
-        shares.append(float(mass[place]))
+    for mean, weight in zip(centres, mass[order].tolist(), strict=True):
+        distances = [math.dist(mean, other) for other in means]
+        nearest = min(distances, default=math.inf)
+        if nearest < LEAST_DISTANCE:
+            shares[distances.index(nearest)] += weight
+        elif len(means) < COLOURS:
+            means.append(mean)
+            shares.append(weight)
     pairs = sorted(zip(shares, (_hex(mean) for mean in means), strict=True), reverse=True)
     return [Colour(name, min(1.0, share)) for share, name in pairs if share >= LEAST_SHARE]
 
 
-def _hex(rgb: npt.NDArray[np.float64]) -> str:
-    red, green, blue = (round(float(part)) for part in rgb)
+def _hex(rgb: Sequence[float]) -> str:
+    red, green, blue = map(round, rgb)
     return f"#{red:02x}{green:02x}{blue:02x}"
 
 

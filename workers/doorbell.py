@@ -60,13 +60,13 @@ class RedisDoorbell:
 class InProcessDoorbell:
     """Wakes the threads of this process that look for due jobs."""
 
-    def __init__(self, wake: Callable[[], None]) -> None:
-        """Keep the function that wakes them; it must be thread-safe and quick."""
+    def __init__(self, wake: Callable[[str], None]) -> None:
+        """Keep the function that wakes them for a kind; it must be thread-safe and quick."""
         self._wake = wake
 
     def ring(self, job_id: int, kind: str) -> bool:
         """Wake them."""
-        self._wake()
+        self._wake(kind)
         return True
 
     def waiting(self) -> int | None:

@@ -64,7 +64,7 @@ class InProcessWorker:
 
     def start(self) -> None:
         """Begin to work on what is due."""
-        self._runtime.doorbell = InProcessDoorbell(self._dispatcher.wake)
+        self._runtime.doorbell = InProcessDoorbell(self._wake_for)
         self._sweeper.start()
         self._dispatcher.start()
         for thread in self._threads:
@@ -83,6 +83,18 @@ class InProcessWorker:
         self._dispatcher.stop(timeout_s=2)
         for thread in self._threads:
             thread.join(timeout=2)
+
+    def _wake_for(self, kind: str) -> None:
+        """Have somebody look for due jobs of a kind; quick, because uploads call it."""
+        if not self._has_encoder or kind not in self._runner.batched:
+            self._dispatcher.wake()
+            return
+        # Whoever works batches finds the job in the database: the dispatcher need not look there too.
+        with self._lock:
+            is_called = self._called[kind] > 0
+            self._called[kind] += not is_called
+        if not is_called:
+            self._due.put(kind)
 
     def _require_encoder(self) -> None:
         # Jobs that were begun without an encoder would use up their attempts for nothing.

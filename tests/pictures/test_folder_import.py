@@ -497,6 +497,31 @@ def test_a_picture_that_its_owner_has_leaves_no_prompt_without_an_image(database
         assert session.execute(select(TextContent.body)).scalars().all() == ["a pear"]
 
 
+def test_bytes_that_are_twice_in_a_batch_are_one_image_and_locked_once(database: Database) -> None:
+    with database.transaction() as session:
+        owner_id = users.create_user(session, "ana").id
+    sent: list[str] = []
+
+    def note(_: object, __: object, statement: str, *___: object) -> None:
+        sent.append(statement)
+
+    picture = generated("a", "a pear")
+    event.listen(database.engine, "before_cursor_execute", note)
+    try:
+        with database.transaction() as session:
+            twice = [(picture, "a.png"), (picture, "b.png"), (generated("b", "a plum"), "c.png")]
+            taken = register_batch(session, twice, NewImage(owner_id), Processing(None))
+    finally:
+        event.remove(database.engine, "before_cursor_execute", note)
+
+    assert [found.was_replayed for _, found in taken] == [False, True, False]
+    first, second, third = (found.image.id for _, found in taken)
+    assert first == second != third
+    looks = [each for each in sent if each.startswith("SELECT mirada_contents.id ")]
+    # New bytes are looked for before and after their INSERT, known ones once.
+    assert len([each for each in looks if "sha256 =" in each]) == 5
+
+
 def generated(letter: str, prompt: str) -> NewPicture:
     """Return a picture that tells its prompt."""
     facts = PictureFacts(ImageFormat.PNG, 1, 1, 1, FileMetadata("x", prompt=prompt))

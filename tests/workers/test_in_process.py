@@ -47,6 +47,25 @@ def test_a_picture_is_ready_within_a_second_of_its_upload(working: Site) -> None
     assert watch.seconds < 2
 
 
+def test_an_upload_wakes_who_works_batches_and_not_the_dispatcher(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workers, woken = InProcessWorker(site.runtime), []
+    workers.start()
+    watch = Stopwatch()
+    while not workers._has_encoder:
+        assert not watch.is_over(PATIENCE_S)
+        time.sleep(0.01)
+    monkeypatch.setattr(workers._dispatcher, "wake", lambda: woken.append("dispatcher"))
+
+    site.upload(1)
+    site.wait_for({"READY": 1})
+    site.runtime.doorbell.ring(7, "make_coffee")
+    workers.stop()
+
+    assert woken == ["dispatcher"]
+
+
 def test_work_queued_by_another_process_is_noticed(
     make_site: Callable[..., Site], working: Site
 ) -> None:

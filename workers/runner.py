@@ -94,18 +94,25 @@ class JobRunner:
         if not lane.enter():
             return False
         for _ in range(TURNS):
-            jobs: list[Job] = []
-
-            def work(found: list[Job] = jobs) -> bool:
-                found += self._claim_batch(kind_name)
-                return bool(found) and self._attempt_together(found)
-
-            was_made = self._guarded(f"Jobs {kind_name}", work) or was_made
-            if not jobs and lane.leave_if_nobody_rang():
+            is_attempt, is_left = self._take_turn(kind_name, lane)
+            was_made = was_made or is_attempt
+            if is_left:
                 return was_made
         lane.leave()
         self._guarded(f"Jobs {kind_name}", lambda: self._ring_for_more(kind_name))
         return was_made
+
+    def _take_turn(self, kind_name: str, lane: lanes.Lanes) -> tuple[bool, bool]:
+        """Work one batch; return whether an attempt was made, and whether the place was given back."""
+        jobs: list[Job] | None = []
+
+        def work() -> bool:
+            nonlocal jobs
+            jobs = self._claim_batch(kind_name, lane)
+            return bool(jobs) and self._attempt_together(jobs or [])
+
+        was_made = self._guarded(f"Jobs {kind_name}", work)
+        return was_made, jobs is None or (not jobs and lane.leave_if_nobody_rang())
 
     def free_lanes(self, kind_name: str) -> int:
         """Return how many more threads may work batches of a kind."""
@@ -152,11 +159,15 @@ class JobRunner:
         # Whoever answers takes its place behind what was rung for before.
         return bool(more) and self._runtime.doorbell.ring(more[0], kind_name)
 
-    def _claim_batch(self, kind_name: str) -> list[Job]:
+    def _claim_batch(self, kind_name: str, lane: lanes.Lanes) -> list[Job] | None:
+        """Claim what is due; None where it is left to those who work already."""
         # One thread after the other: two would choose the same jobs, and one of them would get none.
         with self._claiming:
             with self._runtime.reading() as session:
                 due = batches.due(session, kind_name)
+            if due and len(due) < batches.BATCH and lane.leave_to_others():
+                return None
+            lane.began()
             if not due:
                 return []
             with self._runtime.transaction() as session:

@@ -10,11 +10,12 @@ from sqlalchemy import event, select, update
 
 from mirada.db.models import Content, Job, JobState
 from mirada.embedding.job import CREATE_EMBEDDINGS
+from mirada.jobs.batches import BATCH
 from mirada.kernel.audience import Audience
 from mirada.kernel.errors import EncoderUnavailable
 from mirada.pictures import images
 from testing.worksite import Site
-from workers.lanes import Lanes
+from workers.lanes import SLOW_AFTER_S, Lanes
 from workers.runner import JobRunner
 
 
@@ -187,6 +188,55 @@ def test_no_ring_is_lost_while_all_places_are_taken() -> None:
     assert not lanes.leave_if_nobody_rang()
     assert lanes.leave_if_nobody_rang()
     assert lanes.free() == 1
+
+
+def test_a_few_pictures_are_left_to_whoever_works_already(monkeypatch: Any) -> None:
+    now = [100.0]
+    monkeypatch.setattr("workers.lanes.time.monotonic", lambda: now[0])
+    lanes = Lanes(places=2)
+    assert lanes.enter()
+    assert not lanes.leave_to_others()  # nobody else would see them
+    lanes.began()
+    assert lanes.enter()
+
+    assert lanes.leave_to_others()
+    assert lanes.free() == 1
+    assert not lanes.leave_if_nobody_rang()  # the other looks again before it leaves
+    assert lanes.leave_if_nobody_rang()
+
+
+def test_a_slow_picture_holds_up_nobody_for_long(monkeypatch: Any) -> None:
+    now = [100.0]
+    monkeypatch.setattr("workers.lanes.time.monotonic", lambda: now[0])
+    lanes = Lanes(places=2)
+    assert lanes.enter()
+    lanes.began()
+    assert lanes.enter()
+    now[0] += SLOW_AFTER_S + 0.1
+    assert not lanes.leave_to_others()
+
+
+def test_while_few_are_worked_a_second_thread_begins_with_a_full_batch_alone(
+    site: Site, runner: JobRunner, calls: list[int]
+) -> None:
+    site.upload(0)
+    seen: list[bool] = []
+
+    def meanwhile() -> None:
+        if seen:
+            return
+        for count in (3, BATCH):
+            for seed in range(count):
+                site.upload(100 * count + seed)
+            seen.append(runner.run_batches(CREATE_EMBEDDINGS))
+
+    site.encoder.before = meanwhile
+
+    assert runner.run_batches(CREATE_EMBEDDINGS)
+
+    assert seen == [False, True]
+    assert sorted(calls) == [1, 3, BATCH]
+    assert site.statuses() == {"READY": BATCH + 4}
 
 
 def test_a_new_picture_and_its_job_take_few_statements(site: Site) -> None:

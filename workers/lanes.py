@@ -6,6 +6,9 @@ import os
 import threading
 import time
 
+from mirada.jobs.batches import BATCH
+from mirada.jobs.pace import Pace
+
 MOST = 4
 SLOW_AFTER_S = 1.0
 """A full batch of photographs takes 0.2 s on two cores."""
@@ -26,31 +29,46 @@ class Lanes:
         self._places = places or max(2, min(MOST, len(os.sched_getaffinity(0))))
         self._taken = 0
         self._was_rung = False
+        self._was_full = False
         self._began_at_s = float("-inf")
+        self._pace = Pace()
         self._lock = threading.Lock()
 
     def enter(self) -> bool:
-        """Take a place and return True; or leave the note."""
+        """Take a place and return True; or leave the note.
+
+        Beside another thread only where that has found a full batch, or has worked on one for long:
+        threads that share out a few pictures take as many statements for each of them.
+        """
         with self._lock:
-            if self._taken >= self._places:
+            is_needed = self._taken == 0 or self._was_full or self._is_slow()
+            if self._taken >= self._places or not is_needed:
                 self._was_rung = True
                 return False
+            if self._taken == 0:
+                self._began_at_s = time.monotonic()
             self._taken += 1
             return True
 
-    def began(self) -> None:
-        """Note that a thread in a place begins with a batch."""
+    def began(self, count: int) -> None:
+        """Note that a thread in a place begins with so many jobs."""
+        self._pace.add(count)
         with self._lock:
             self._began_at_s = time.monotonic()
+            self._was_full = count >= BATCH
+
+    def is_rush(self) -> bool:
+        """Return whether jobs come so fast that it pays to wait until a batch is full."""
+        return self._pace.is_rush()
 
     def leave_to_others(self) -> bool:
         """Give the place back with a note and return True; False where nobody else would look soon.
 
-        For less than a full batch: two threads that share out a few pictures take twice the statements
-        for them. Whoever has worked for long does not count, since one slow picture holds up its batch.
+        For less than a full batch. Whoever has worked for long does not count: one slow picture holds
+        up its batch.
         """
         with self._lock:
-            if self._taken < 2 or time.monotonic() - self._began_at_s > SLOW_AFTER_S:
+            if self._taken < 2 or self._is_slow():
                 return False
             self._taken -= 1
             self._was_rung = True
@@ -74,3 +92,6 @@ class Lanes:
         """Return the number of places that are free."""
         with self._lock:
             return self._places - self._taken
+
+    def _is_slow(self) -> bool:
+        return time.monotonic() - self._began_at_s > SLOW_AFTER_S

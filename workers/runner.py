@@ -23,6 +23,7 @@ from mirada.metrics.instruments import JOB_SECONDS
 from mirada.runtime import Runtime
 from workers import lanes, lease_holder
 from workers.attempt import RENEW_EVERY_S, LeasedAttempt, LeaseKeeper
+from workers.claiming import Claiming
 from workers.kinds import KINDS
 
 logger = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ class JobRunner:
         self._stopping = threading.Event()
         self._suspects = threading.Lock()
         self._lanes = {name: lanes.Lanes() for name, kind in kinds.items() if kind.together}
-        self._claiming = threading.Lock()
+        self._claiming = Claiming(runtime, lease_s, self._stopping)
 
     @property
     def batched(self) -> frozenset[str]:
@@ -108,7 +109,7 @@ class JobRunner:
 
         def work() -> bool:
             nonlocal jobs
-            jobs = self._claim_batch(kind_name, lane)
+            jobs = self._claiming.claim(kind_name, lane)
             return bool(jobs) and self._attempt_together(jobs or [])
 
         was_made = self._guarded(f"Jobs {kind_name}", work)
@@ -158,22 +159,6 @@ class JobRunner:
             more = batches.due(session, kind_name, 1)
         # Whoever answers takes its place behind what was rung for before.
         return bool(more) and self._runtime.doorbell.ring(more[0], kind_name)
-
-    def _claim_batch(self, kind_name: str, lane: lanes.Lanes) -> list[Job] | None:
-        """Claim what is due; None where it is left to those who work already."""
-        # One thread after the other: two would choose the same jobs, and one of them would get none.
-        with self._claiming:
-            with self._runtime.reading() as session:
-                due = batches.due(session, kind_name)
-            if due and len(due) < batches.BATCH and lane.leave_to_others():
-                return None
-            lane.began()
-            if not due:
-                return []
-            with self._runtime.transaction() as session:
-                return batches.claim(
-                    session, due, self._lease_s, holder=lease_holder.this_process()
-                )
 
     def _attempt_together(self, jobs: list[Job]) -> bool:
         kind = kind_of(self.kinds, jobs[0].kind)

@@ -9,10 +9,10 @@ from mirada.embedding import embed_many, mirroring, reading
 from mirada.embedding.embed import Subject
 from mirada.embedding.embed_many import Embedded
 from mirada.embedding.labelled import Judge
-from mirada.embedding.pace import Pace
 from mirada.embedding.palette import palette_of
 from mirada.jobs import batches
 from mirada.jobs.kinds import Attempt
+from mirada.jobs.pace import Pace
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, Vector
 from mirada.kernel.errors import MiradaError
 from mirada.kernel.images import RgbImage
@@ -76,7 +76,9 @@ def _read(
 ) -> dict[int, RgbImage]:
     """Return the pixels of the pictures that can be read; the others say why when they are alone."""
     # In a rush vectors come first, and then all thumbnails of a picture from one decoding.
-    is_rush = runtime.remembered("pace", Pace).is_rush(len(by_content))
+    pace = runtime.remembered("pace", Pace)
+    pace.add(len(by_content))
+    is_rush = len(by_content) >= batches.BATCH or pace.is_rush()
     found = {}
     for content_id, subject in subjects.items():
         try:

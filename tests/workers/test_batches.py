@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,10 +12,12 @@ from sqlalchemy import event, select, update
 from mirada.db.models import Content, Job, JobState
 from mirada.embedding.job import CREATE_EMBEDDINGS
 from mirada.jobs.batches import BATCH
+from mirada.jobs.pace import MANY
 from mirada.kernel.audience import Audience
 from mirada.kernel.errors import EncoderUnavailable
 from mirada.pictures import images
 from testing.worksite import Site
+from workers.claiming import Claiming
 from workers.lanes import SLOW_AFTER_S, Lanes
 from workers.runner import JobRunner
 
@@ -190,13 +193,11 @@ def test_no_ring_is_lost_while_all_places_are_taken() -> None:
     assert lanes.free() == 1
 
 
-def test_a_few_pictures_are_left_to_whoever_works_already(monkeypatch: Any) -> None:
-    now = [100.0]
-    monkeypatch.setattr("workers.lanes.time.monotonic", lambda: now[0])
+def test_a_few_jobs_are_left_to_whoever_works_already() -> None:
     lanes = Lanes(places=2)
     assert lanes.enter()
     assert not lanes.leave_to_others()  # nobody else would see them
-    lanes.began()
+    lanes.began(BATCH)
     assert lanes.enter()
 
     assert lanes.leave_to_others()
@@ -205,38 +206,62 @@ def test_a_few_pictures_are_left_to_whoever_works_already(monkeypatch: Any) -> N
     assert lanes.leave_if_nobody_rang()
 
 
-def test_a_slow_picture_holds_up_nobody_for_long(monkeypatch: Any) -> None:
+def test_a_second_thread_begins_beside_a_full_or_a_slow_batch(monkeypatch: Any) -> None:
     now = [100.0]
     monkeypatch.setattr("workers.lanes.time.monotonic", lambda: now[0])
     lanes = Lanes(places=2)
     assert lanes.enter()
-    lanes.began()
-    assert lanes.enter()
+    assert not lanes.enter()
+    lanes.began(BATCH - 1)
+    assert not lanes.enter()
     now[0] += SLOW_AFTER_S + 0.1
+    assert lanes.enter()
     assert not lanes.leave_to_others()
+    lanes.leave()
+    lanes.began(BATCH)
+    assert lanes.enter()
+    assert not lanes.leave_if_nobody_rang()
 
 
-def test_while_few_are_worked_a_second_thread_begins_with_a_full_batch_alone(
+def test_what_comes_while_a_few_are_worked_is_one_batch(
     site: Site, runner: JobRunner, calls: list[int]
 ) -> None:
     site.upload(0)
     seen: list[bool] = []
 
     def meanwhile() -> None:
-        if seen:
-            return
-        for count in (3, BATCH):
-            for seed in range(count):
-                site.upload(100 * count + seed)
-            seen.append(runner.run_batches(CREATE_EMBEDDINGS))
+        if not seen:
+            for seed in range(1, 4):
+                site.upload(seed)
+                seen.append(runner.run_batches(CREATE_EMBEDDINGS))
 
     site.encoder.before = meanwhile
 
     assert runner.run_batches(CREATE_EMBEDDINGS)
 
-    assert seen == [False, True]
-    assert sorted(calls) == [1, 3, BATCH]
-    assert site.statuses() == {"READY": BATCH + 4}
+    assert seen == [False] * 3
+    assert calls == [1, 3]
+    assert site.statuses() == {"READY": 4}
+
+
+def test_in_a_rush_a_batch_waits_while_more_come(site: Site, monkeypatch: Any) -> None:
+    counts = [3, 5, 9, 9, 11]
+    looks: list[int] = []
+
+    def due(*_: Any) -> list[int]:
+        looks.append(counts[len(looks)])
+        return list(range(looks[-1]))
+
+    monkeypatch.setattr("workers.claiming.batches.due", due)
+    monkeypatch.setattr("workers.claiming.GATHER_S", 60.0)
+    monkeypatch.setattr("workers.claiming.GATHER_STEP_S", 0.0)
+    lanes = Lanes()
+    claiming = Claiming(site.runtime, 60, threading.Event())
+    assert len(claiming._gathered(CREATE_EMBEDDINGS, lanes)) == 3
+    assert looks == [3]
+    lanes.began(MANY)
+    assert len(claiming._gathered(CREATE_EMBEDDINGS, lanes)) == 9
+    assert looks == [3, 5, 9, 9]
 
 
 def test_a_new_picture_and_its_job_take_few_statements(site: Site) -> None:

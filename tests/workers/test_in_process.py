@@ -11,12 +11,14 @@ import pytest
 from sqlalchemy import update
 
 from mirada.db.models import Job, JobState
+from mirada.embedding.job import CREATE_EMBEDDINGS
 from mirada.jobs import ledger
 from mirada.jobs.batches import BATCH
 from mirada.jobs.kinds import Kind
 from testing.patience import PATIENCE_S, Stopwatch
 from testing.worksite import Site
 from workers import in_process
+from workers.doorbell import InProcessDoorbell
 from workers.in_process import InProcessWorker
 from workers.runner import JobRunner
 
@@ -51,19 +53,19 @@ def test_an_upload_wakes_who_works_batches_and_not_the_dispatcher(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workers, woken = InProcessWorker(site.runtime), []
-    workers.start()
-    watch = Stopwatch()
-    while not workers._has_encoder:
-        assert not watch.is_over(PATIENCE_S)
-        time.sleep(0.01)
     monkeypatch.setattr(workers._dispatcher, "wake", lambda: woken.append("dispatcher"))
-
-    site.upload(1)
-    site.wait_for({"READY": 1})
-    site.runtime.doorbell.ring(7, "make_coffee")
-    workers.stop()
-
+    bell = InProcessDoorbell(workers._wake_for)
+    assert bell.ring(1, CREATE_EMBEDDINGS)  # nobody works yet: the encoder is still to be loaded
     assert woken == ["dispatcher"]
+    workers._has_encoder = True
+
+    for job_id in (2, 3):
+        assert bell.ring(job_id, CREATE_EMBEDDINGS)
+    assert (woken, workers._due.qsize()) == (["dispatcher"], 1)
+    assert workers._due.get() == CREATE_EMBEDDINGS
+
+    assert bell.ring(7, "make_coffee")
+    assert woken == ["dispatcher"] * 2
 
 
 def test_work_queued_by_another_process_is_noticed(

@@ -46,7 +46,8 @@ class Lanes:
                 self._was_rung = True
                 return False
             if self._taken == 0:
-                self._began_at_s = time.monotonic()
+                # How much there is will only be known once it has looked.
+                self._began_at_s, self._was_full = time.monotonic(), True
             self._taken += 1
             return True
 

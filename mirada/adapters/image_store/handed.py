@@ -76,7 +76,7 @@ class HandedPixels:
                 return False
             with private_files.open_file(path, "xb") as file:
                 file.write(HEAD.pack(MAGIC, min_side_px, *pixels.shape[:2]))
-                file.write(memoryview(np.ascontiguousarray(pixels)))
+                file.write(np.ascontiguousarray(pixels).data)
         except OSError as error:
             logger.info("A picture is decoded twice: %s", error)
             with suppress(OSError):

@@ -33,18 +33,25 @@ def give_memory_back() -> None:
             mallopt(parameter, value)
 
 
-def settle() -> None:
-    """Give back what is free, and look for unused objects no more among those that are there by now.
+def give_back_now() -> None:
+    """Give back what is free; does nothing without glibc. It takes milliseconds.
 
-    Call it once everything is loaded. Without it Python goes through all of them every hundred requests,
-    which takes 0.14 s and a fifth of an upload's time. Giving back does nothing without glibc; it is
-    another 13 MB, which making the weights ready has used.
+    Once weights are loaded, that is another 13 MB, which making them ready has used.
     """
-    gc.collect()
-    gc.freeze()
     trim = _function("malloc_trim")
     if trim is not None:
         trim(0)
+
+
+def settle() -> None:
+    """Give back what is free, and look for unused objects no more among those that are there by now.
+
+    Call it once everything is loaded. Without it Python goes through all of them every hundred uploads,
+    which takes 0.14 s.
+    """
+    gc.collect()
+    gc.freeze()
+    give_back_now()
 
 
 def _function(name: str) -> Callable[..., Any] | None:

@@ -13,7 +13,7 @@ from mirada.feedback.evidence import (
     Learned,
     Vocabulary,
     adapted,
-    evidence_for,
+    remembered_evidence,
     remembered_vectors,
     shown_labels,
 )
@@ -64,10 +64,10 @@ class Classifier:
             remembered_vectors(runtime),
         )
         names = [label.name for label in criteria.labels] + ([] if theme is None else [theme])
-        with runtime.reading() as session:
-            learned = evidence_for(
-                session, names if settings.enable_adaptive_scoring else (), vocabulary
-            )
+        learned = Learned(vocabulary, {}, {})
+        if settings.enable_adaptive_scoring:
+            with runtime.reading() as session:
+                learned = remembered_evidence(runtime).of(session, names, vocabulary)
         shown = _shown(theme, learned, criteria)
         return cls(criteria, vocabulary, learned, shown, settings, theme)
 

@@ -24,6 +24,8 @@ from mirada.ports import CalibratedEncoder
 from mirada.runtime import Runtime
 from mirada.search.safety import Safety
 
+KEPT_CRITERIA = 4
+"""Of a default set, 1 MB each: of two spaces, and of what an edit has replaced."""
 ARITHMETIC = 1
 """To be raised when scores are computed in another way, so that stored ones are judged again."""
 
@@ -113,10 +115,19 @@ class Criteria:
         `encoder` is asked for then alone, and only for the model's scale and bias.
         """
         wanted = _Wanted.of(runtime, question)
+        # Kept whole, because putting a thousand vectors together takes longer than judging by them.
+        kept: dict[tuple[int, str, float | None], Self] = runtime.remembered("criteria", dict)
+        key = (runtime.space()[0], wanted.digest, question.nsfw_threshold)
+        found = kept.get(key)
+        if found is not None:
+            return found
         matrix = label_vectors.known_matrix(runtime, wanted.ensembles)
         if matrix is None:
             return None
-        return cls._of(runtime, encoder(), question, wanted, matrix)
+        if len(kept) >= KEPT_CRITERIA:
+            kept.clear()
+        found = kept[key] = cls._of(runtime, encoder(), question, wanted, matrix)
+        return found
 
     @classmethod
     def _of(

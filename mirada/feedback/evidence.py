@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from sqlalchemy.orm import Session
 
-from mirada.db.verdicts import VerdictRow, evidence_counts, evidence_rows, vectors_of_embeddings
+from mirada.db import changes
+from mirada.db.verdicts import (
+    VerdictRow,
+    evidence_counts,
+    evidence_rows,
+    vectors_of_embeddings,
+    waiting_copies,
+)
 from mirada.feedback.adaptive import NO_OPINION, Evidence, adapted_scores, affinity
 from mirada.feedback.concepts import theme_vectors
 from mirada.feedback.tilt import ShownLabels, shown_shares, tilted_scores
@@ -24,6 +33,12 @@ MOST_IN_ALL = 20_000
 """Verdicts that one classification takes into account, over all its labels."""
 CACHED_VECTORS = 8_192
 """Of 1,024 numbers each 32 MiB."""
+SETS_REMEMBERED, MOST_REMEMBERED = 4, 2_000
+"""Sets of names whose evidence is remembered, and most verdicts of one: 32 MiB at most in all."""
+_Names = tuple[int, frozenset[str]]
+"""A space and theme keys."""
+_State = tuple[int, frozenset[tuple[int, int]]]
+"""A change number, and who waits for which copy."""
 
 
 def remembered_vectors(runtime: Runtime) -> VectorCache[tuple[int, int, int]]:
@@ -83,6 +98,43 @@ class Adapted:
     scores: Floats
     theme_affinity: float | None
     theme_verdicts: int
+
+
+class RememberedEvidence:
+    """The evidence on some sets of names, with the change number at which it was so. Thread-safe.
+
+    Verdicts given, changed and taken back, and vectors and images that come and go, take a number of the
+    change counter. Who still waits for a copy is asked each time: a picture that fails takes none.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nothing remembered."""
+        self._lock = threading.Lock()
+        self._known: OrderedDict[_Names, tuple[_State, Learned]] = OrderedDict()
+
+    def of(self, session: Session, names: Iterable[str], vocabulary: Vocabulary) -> Learned:
+        """Return `evidence_for`, from memory while nothing has changed."""
+        wanted = (vocabulary.space_id, frozenset(theme_key(name) for name in names))
+        # Read first: what is found afterwards is at least as new as this number.
+        change_seq = changes.current_seq(session)
+        state = (change_seq, frozenset(waiting_copies(session, vocabulary.space_id)))
+        with self._lock:
+            known = self._known.get(wanted)
+        if known is not None and known[0] == state:
+            return known[1]
+        learned = evidence_for(session, wanted[1], vocabulary)
+        if sum(map(len, learned.evidence.values())) <= MOST_REMEMBERED:
+            with self._lock:
+                self._known[wanted] = (state, learned)
+                self._known.move_to_end(wanted)
+                while len(self._known) > SETS_REMEMBERED:
+                    self._known.popitem(last=False)
+        return learned
+
+
+def remembered_evidence(runtime: Runtime) -> RememberedEvidence:
+    """Return the evidence that this process remembers."""
+    return runtime.remembered("evidence", RememberedEvidence)
 
 
 def evidence_for(session: Session, names: Iterable[str], vocabulary: Vocabulary) -> Learned:

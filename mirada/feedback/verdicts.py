@@ -16,6 +16,7 @@ from mirada.db.idempotency import once
 from mirada.db.models import Content
 from mirada.db.pages import newest_first
 from mirada.db.visibility import may_see_content
+from mirada.feedback.opinions import Change
 from mirada.kernel.asset_ids import checked_asset_id
 from mirada.kernel.audience import Audience
 from mirada.kernel.errors import Conflict, NotFound
@@ -52,6 +53,17 @@ class Given:
     feedback: Feedback
     outcome: Outcome
     was_replayed: bool = False
+
+    @property
+    def change(self) -> Change:
+        """The change of opinion that giving it was."""
+        row = self.feedback
+        before = {
+            Outcome.CREATED: None,
+            Outcome.REPLACED: not row.accepted,
+            Outcome.UNCHANGED: row.accepted,
+        }[self.outcome]
+        return Change(row.user_id, row.content_id, row.theme, before, row.accepted)
 
 
 def give_feedback(
@@ -90,11 +102,11 @@ def give_feedback(
         sha256.lower(),
         {"theme": key, "accepted": accepted, "asset_id": asset_id},
     )
-    content_id = _content_id(session, user_id, sha256)
+    content_id = content_of(session, user_id, sha256)
     # The content's row first, as everywhere: twins of this request take turns, and the picture can
     # be deleted neither now nor between the two looks.
     lock_content(session, content_id)
-    if _content_id(session, user_id, sha256) != content_id:
+    if content_of(session, user_id, sha256) != content_id:
         raise _unknown(sha256)
     earlier = request.earlier(session)
     if earlier is not None:
@@ -108,7 +120,7 @@ def give_feedback(
 def get_feedback(session: Session, feedback_id: int, user_id: int) -> Feedback:
     """Return one's own verdict, its content loaded. Raises NotFound for anything else."""
     row = session.execute(
-        _loaded().where(Feedback.id == in_range(feedback_id), Feedback.user_id == user_id)
+        with_contents().where(Feedback.id == in_range(feedback_id), Feedback.user_id == user_id)
     ).scalar_one_or_none()
     if row is None:
         raise _absent(feedback_id)
@@ -135,7 +147,7 @@ def list_feedback(
     Raises:
         InvalidInput: the theme cannot be one.
     """
-    query = _loaded().where(Feedback.user_id == user_id)
+    query = with_contents().where(Feedback.user_id == user_id)
     if theme is not None:
         query = query.where(Feedback.theme == theme_key(theme))
     return list(session.execute(newest_first(query, Feedback.id, cursor, limit)).scalars())
@@ -167,6 +179,8 @@ def delete_feedback(
         raise _absent(feedback_id)
     session.delete(row)
     session.flush()
+    # Who remembers the evidence follows the number.
+    changes.note(session)
 
 
 def _kept(
@@ -178,7 +192,7 @@ def _kept(
     asset_id: str | None,
 ) -> Given:
     row = session.execute(
-        _loaded()
+        with_contents()
         .where(
             Feedback.user_id == user_id, Feedback.content_id == content_id, Feedback.theme == key
         )
@@ -214,7 +228,8 @@ def _replayed(session: Session, feedback_id: int, user_id: int) -> Feedback:
         ) from error
 
 
-def _content_id(session: Session, user_id: int, sha256: str) -> int:
+def content_of(session: Session, user_id: int, sha256: str) -> int:
+    """Return the id of a picture that a person may judge. Raises NotFound for anything else."""
     content_id = session.execute(
         select(Content.id).where(
             Content.sha256 == image_hash(sha256), may_see_content(Audience(user_id), Content.id)
@@ -237,5 +252,6 @@ def _absent(feedback_id: int) -> NotFound:
     return NotFound(f"There is no verdict {feedback_id}, or it is not yours.")
 
 
-def _loaded() -> Select[Feedback]:
+def with_contents() -> Select[Feedback]:
+    """Return the query for verdicts with their contents loaded."""
     return select(Feedback).options(joinedload(Feedback.content))

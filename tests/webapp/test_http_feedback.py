@@ -45,7 +45,9 @@ def test_a_verdict_is_given_read_listed_and_taken_back(gallery: Gallery) -> None
     }
     assert expected.items() <= body.items()
     read = gallery.get(body["url"]).get_json()
-    assert read == {name: value for name, value in body.items() if name != "outcome"}
+    assert read == {
+        name: value for name, value in body.items() if name not in ("outcome", "effect")
+    }
     assert gallery.get(f"{FEEDBACK}?theme=CUTE cats").get_json()["results"] == [read]
     assert gallery.get(f"{FEEDBACK}?theme=dogs").get_json()["results"] == []
 

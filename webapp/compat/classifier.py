@@ -30,7 +30,7 @@ from webapp.schemas.feedback import (
     FEEDBACK_EXAMPLE,
     NEW_FEEDBACK_EXAMPLE,
     ForgivingFeedbackSchema,
-    GivenFeedbackSchema,
+    KeptFeedbackSchema,
     given_body,
 )
 from webapp.schemas.replies import ReplySchema
@@ -83,7 +83,7 @@ def classify_picture() -> Any:
 @blueprint.arguments(
     ForgivingFeedbackSchema, location="json", example=NEW_FEEDBACK_EXAMPLE, unknown=ma.EXCLUDE
 )
-@blueprint.response(200, GivenFeedbackSchema, example=FEEDBACK_EXAMPLE | {"outcome": "created"})
+@blueprint.response(200, KeptFeedbackSchema, example=FEEDBACK_EXAMPLE | {"outcome": "created"})
 def send_feedback(fields: dict[str, Any]) -> Any:
     """The same verdict again counts once; another one replaces it."""
     return given_body(given_by_caller(fields))

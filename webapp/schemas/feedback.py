@@ -114,7 +114,7 @@ class FeedbackSchema(ResourceSchema):
     )
 
 
-class GivenFeedbackSchema(FeedbackSchema):
+class KeptFeedbackSchema(FeedbackSchema):
     """A verdict, and the outcome of giving it."""
 
     outcome = ma.fields.String(
@@ -147,7 +147,7 @@ def feedback_body(row: Feedback) -> dict[str, Any]:
 
 
 def given_body(given: Given) -> dict[str, Any]:
-    """Return the fields for `GivenFeedbackSchema`."""
+    """Return the fields for `KeptFeedbackSchema`."""
     return feedback_body(given.feedback) | {"outcome": str(given.outcome)}
 
 

@@ -37,8 +37,8 @@ class Lanes:
     def enter(self) -> bool:
         """Take a place and return True; or leave the note.
 
-        Beside another thread only where that has found a full batch, or has worked on one for long:
-        threads that share out a few pictures take as many statements for each of them.
+        A place beside another thread is given where that one has found a full batch, or has worked on
+        one for long. A few pictures in two batches take twice the statements.
         """
         with self._lock:
             is_needed = self._taken == 0 or self._was_full or self._is_slow()

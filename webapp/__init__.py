@@ -13,7 +13,7 @@ def create_app(runtime: Runtime) -> Flask:
     Args:
         runtime: of every request; see `current_runtime`.
     """
-    from webapp import api, compat
+    from webapp import api, compat, pages
     from webapp.api import metrics
     from webapp.callers import auth
     from webapp.http import docs, errors, headers, hurry, json_replies, paths, tracing, uploads
@@ -38,4 +38,5 @@ def create_app(runtime: Runtime) -> Flask:
     compat.register(rest)
     rest.register_blueprint(metrics.blueprint)
     app.register_blueprint(docs.blueprint)
+    pages.register(app)
     return app

@@ -26,13 +26,17 @@ class Signed:
     is_wanted: bool
 
 
-def read_signs(query: str) -> list[Signed]:
+def read_signs(query: str, *, is_alone: bool = True) -> list[Signed]:
     r"""Return the texts of a query: first the words that are wanted, as one, then all others in order.
 
     >>> [(each.text, each.is_wanted) for each in read_signs('small cat -dog "red hat" -"blue car"')]
     [('small cat', True), ('dog', False), ('red hat', True), ('blue car', False)]
     >>> [each.text for each in read_signs(r'say \"hi\" \-5')]
     ['say "hi" -5']
+
+    Args:
+        query: as it was typed.
+        is_alone: nothing else says what is wanted, so the words have to.
 
     Raises:
         InvalidInput: quotes do not match, a sign stands alone, a phrase is empty, or nothing is wanted.
@@ -53,7 +57,7 @@ def read_signs(query: str) -> list[Signed]:
         rest = rest.lstrip()
     found = [Signed(" ".join(words), is_wanted=True)] if words else []
     found += others
-    if not any(each.is_wanted for each in found):
+    if is_alone and not any(each.is_wanted for each in found):
         _refuse("The query only says what is not wanted; add a word without a minus.")
     return found
 

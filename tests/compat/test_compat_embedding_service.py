@@ -24,7 +24,7 @@ def test_the_front_door_is_json_for_programs_and_a_page_for_browsers(server: Any
             assert path == "/health" or server.client.get(path).status_code != 404
     browser = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
     response = server.client.get("/", headers=browser)
-    assert (response.status_code, response.headers["Location"]) == (302, "/docs")
+    assert (response.status_code, response.headers["Location"]) == (302, "/ui")
 
 
 @pytest.mark.parametrize("path", ["/embed-image", "/embed-image/"])

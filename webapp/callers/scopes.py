@@ -18,7 +18,7 @@ READING_POSTS = frozenset(
     }
 )
 """POSTs that only read: their question is too large for an address. Any other POST writes."""
-PAGES = frozenset({"docs"})
+PAGES = frozenset({"docs", "page_assets"})
 """Blueprints that show everybody the same; they need no scope."""
 FREE_ENDPOINTS = frozenset(
     {"embedding_service.get_service", "session.get_session", "session.sign_in", "session.sign_out"}

@@ -19,6 +19,8 @@ from webapp.http.current import current_runtime
 
 COOKIE = "mirada_session"
 CSRF_HEADER = "X-CSRF-Token"
+CSRF_FIELD = "csrf_token"
+FORM_TYPE = "application/x-www-form-urlencoded"
 LIFETIME = timedelta(hours=12)
 """Since signing in: a working day. The end of its key ends a session sooner."""
 
@@ -171,9 +173,12 @@ def csrf_token() -> str:
 
 
 def require_csrf_token() -> None:
-    """Check the CSRF token in the header. Raises CsrfFailed."""
+    """Check the CSRF token in the header, or in the form of a page. Raises CsrfFailed."""
+    sent = request.headers.get(CSRF_HEADER)
+    if sent is None and request.mimetype == FORM_TYPE:
+        sent = request.form.get(CSRF_FIELD)
     try:
-        validate_csrf(request.headers.get(CSRF_HEADER), secret_key=_signing_key())
+        validate_csrf(sent, secret_key=_signing_key())
     except ValidationError as error:
         raise CsrfFailed(
             f"{error} A call with a session that changes something needs the header {CSRF_HEADER} "

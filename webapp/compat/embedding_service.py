@@ -59,7 +59,7 @@ class PictureEmbeddingSchema(ReplySchema):
 
 @blueprint.get("/")
 @blueprint.operation("getService", "Read what this service is", security=[{}])
-@blueprint.alt_response(302, description="A browser is sent to the documentation.")
+@blueprint.alt_response(302, description="A browser is sent to the pages.")
 @blueprint.response(
     200,
     ServiceInfoSchema,
@@ -74,12 +74,13 @@ def get_service() -> Any:
     """JSON, unless the client prefers HTML."""
     accepted = request.accept_mimetypes
     if accepted.best_match(["application/json", "text/html"]) == "text/html":
-        return redirect(url_for("docs.swagger_ui"))
+        return redirect(url_for("pages.explore"))
     return jsonify(
         service="mirada",
         version=__version__,
         status="running",
         endpoints={
+            "pages": url_for("pages.explore"),
             "documentation": url_for("docs.swagger_ui"),
             "openapi": url_for("docs.openapi_json"),
             "health": url_for("health.get_health"),

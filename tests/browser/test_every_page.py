@@ -1,0 +1,135 @@
+"""Every page in a real browser: clean, accessible, still, and within its weight.
+
+`make test` looks at each page in one theme and width; the drill looks at all themes, widths and languages.
+"""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser
+
+from mirada.runtime import Runtime
+from testing.browsing import visiting
+from testing.gallery import Gallery
+from webapp.pages.assets import bundle
+
+pytestmark = pytest.mark.browser
+PATHS = ("/ui", "/ui?plus={one}&minus={two}", "/ui/images/{one}", "/ui/about", "/ui/nowhere")
+"""Every page, with the ids of two pictures to fill in; a new page belongs here."""
+MOST_OF_ONE, MOST_OF_ALL = 30 * 1024, 100 * 1024
+"""Bytes of scripts and styles, compressed: of a page, and of all pages."""
+MOST_SHIFT = 0.01
+
+
+@pytest.fixture
+def ids(runtime: Runtime, client: Any) -> dict[str, int]:
+    """A library of pictures, and two of them."""
+    gallery = Gallery(runtime, client)
+    found = [
+        gallery.upload(caption=f"picture number {n}", degrees=float(n * 7), is_public="true")["id"]
+        for n in range(12)
+    ]
+    return {"one": found[0], "two": found[1]}
+
+
+def look(browser: Browser, address: str, path: str, **context: Any) -> None:
+    """Open a page and check what can be checked of any."""
+    with visiting(browser, address, **context) as visit:
+        page = visit.go(path)
+        expected = ["error: Failed to load resource: the server responded with a status of 404"]
+        visit.complaints = [
+            one
+            for one in visit.complaints
+            if "nowhere" not in path or not one.startswith(expected[0])
+        ]
+        visit.require_clean()
+        assert visit.faults() == []
+        shifts = visit.shifts()
+        assert sum(value for value, _ in shifts) <= MOST_SHIFT, shifts
+        assert not visit.is_wider_than_its_window()
+        assert page.locator("h1").count() == 1
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_page_is_clean_accessible_and_still(
+    browser: Browser, address: str, ids: dict[str, int], path: str
+) -> None:
+    look(browser, address, path.format(**ids), viewport={"width": 1440, "height": 900})
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize("path", PATHS)
+def test_a_page_is_so_in_every_theme_width_and_language(
+    browser: Browser, address: str, ids: dict[str, int], path: str
+) -> None:
+    wishes = itertools.product(("light", "dark"), (1440, 820, 320), ("en-GB", "pt-PT", "es-ES"))
+    for theme, width, locale in wishes:
+        look(
+            browser,
+            address,
+            path.format(**ids),
+            viewport={"width": width, "height": 900},
+            color_scheme=theme,
+            locale=locale,
+        )
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_page_weighs_little(client: Any, ids: dict[str, int], path: str) -> None:
+    text = client.get(path.format(**ids), headers={"Accept": "text/html"}).text
+    _, files = bundle()
+    names = set(re.findall(r"/ui/assets/\w+/([\w.-]+\.(?:js|css))", text))
+    waiting = list(names)
+    while waiting:
+        # What a script imports is loaded as well.
+        source = files[waiting.pop()].plain.decode()
+        for name in re.findall(r'from "\./([\w.-]+)"', source):
+            if name not in names:
+                names.add(name)
+                waiting.append(name)
+    assert names
+    assert sum(len(gzip.compress(files[name].plain, 9)) for name in names) <= MOST_OF_ONE
+
+
+def test_all_pages_together_weigh_little() -> None:
+    _, files = bundle()
+    weighed = [found for name, found in files.items() if name.endswith((".js", ".css"))]
+    assert sum(len(gzip.compress(found.plain, 9)) for found in weighed) <= MOST_OF_ALL
+
+
+def test_a_page_goes_on_by_itself_and_by_keys(
+    browser: Browser, address: str, ids: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webapp.pages.explore.TILES", 4)
+    with visiting(browser, address, viewport={"width": 900, "height": 500}) as visit:
+        page = visit.go("/ui")
+        page.locator(".tile").nth(11).wait_for(state="attached")
+        assert page.locator(".tile").count() == 12
+        page.keyboard.press("/")
+        assert page.evaluate("document.activeElement.id") == "q"
+        page.keyboard.press("ArrowDown")
+        first = page.evaluate("document.activeElement.closest('.tile').dataset.id")
+        page.keyboard.press("ArrowRight")
+        assert page.evaluate("document.activeElement.closest('.tile').dataset.id") != first
+        chosen = page.evaluate("document.activeElement.closest('.tile').dataset.id")
+        page.keyboard.press("+")
+        page.wait_for_url(f"**/ui?plus={chosen}")
+        page.wait_for_load_state("networkidle")
+        visit.require_clean()
+
+
+def test_a_second_visit_asks_for_no_file_of_the_page_again(
+    browser: Browser, address: str, ids: dict[str, int]
+) -> None:
+    with visiting(browser, address) as visit:
+        visit.go("/ui")
+        page = visit.go("/ui")
+        again = page.evaluate(
+            "performance.getEntriesByType('resource').filter((e) => e.transferSize > 0).map((e) => e.name)"
+        )
+        assert [name for name in again if "/ui/assets/" in name] == []

@@ -1,0 +1,151 @@
+"""Explore: the library, and what one finds in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Blueprint, Response
+from flask_babel import gettext
+
+from mirada.pictures import image_lists
+from mirada.pictures.image_lists import Place, Sort, Total
+from mirada.pictures.shown_images import shown_images
+from mirada.search import pages
+from mirada.search.found import Found
+from mirada.search.queries import QueryKind, Source
+from mirada.search.request import DEFAULT_WEIGHTS, SearchRequest
+from webapp.callers.asking import asked_by_caller, pager_of_caller, scope_of_caller
+from webapp.http.current import current_runtime
+from webapp.http.paging import cursor_after, row_id_of, value_and_row_id_of
+from webapp.pages.explore_address import Chip, ExploreAddress, address_of_request
+from webapp.pages.preferences import density
+from webapp.pages.shell import is_fragment, page
+from webapp.pages.tiles import Tile, title_of
+
+TILES = 60
+"""Of one page. More costs a browser more than it shows: measured with 10,000 in the document."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a page of Explore shows.
+
+    Attributes:
+        tiles: in their order; those that are relevant come first.
+        following: the address of the next page; None where this is the last one.
+        total: of a list's first page.
+        found: of a search.
+    """
+
+    tiles: Sequence[Tile]
+    following: str | None
+    total: Total | None = None
+    found: Found | None = None
+
+    @property
+    def relevant(self) -> Sequence[Tile]:
+        """The tiles above the line where relevance ends."""
+        return [tile for tile in self.tiles if tile.is_relevant]
+
+    @property
+    def others(self) -> Sequence[Tile]:
+        """The tiles below it."""
+        return [tile for tile in self.tiles if not tile.is_relevant]
+
+
+@dataclass(frozen=True, slots=True)
+class ShownChip:
+    """A picture of the query as the box shows it."""
+
+    chip: Chip
+    title: str
+    src: str | None
+    turned: str
+    without: str
+
+
+def register(blueprint: Blueprint) -> None:
+    """Add the page."""
+
+    @blueprint.get("")
+    def explore() -> Response:
+        """The library, or what was asked for."""
+        address = address_of_request()
+        shown = _found(address) if address.asks else _listed(address)
+        context = {"address": address, "shown": shown, "density": density()}
+        if is_fragment():
+            return page("_grid.html", part_of_page=True, **context)
+        return page(
+            "explore.html",
+            title=address.words or gettext("Explore"),
+            here="pages.explore",
+            chips=_chips(address),
+            **context,
+        )
+
+
+def _found(address: ExploreAddress) -> Shown:
+    runtime, pager = current_runtime(), pager_of_caller()
+    asked = asked_by_caller(address.conditions, own_alone=address.mine)
+    parts = address.parts
+    has_words = any(part.kind is QueryKind.TEXT and part.weight > 0 for part in parts)
+    # Words are looked for wherever there are words; pictures alone among what pictures show.
+    weights = DEFAULT_WEIGHTS if has_words else None
+    request = SearchRequest(parts, asked, TILES, Source.PICTURES, weights)
+    if address.cursor is None:
+        found = pages.first_page(runtime, request, pager)
+    else:
+        found = pages.next_page(runtime, address.cursor, pager, pages.same_search(request), TILES)
+    tiles = [Tile(one.image, one.relevance, one.hit.is_relevant) for one in found.results]
+    past = address.past or any(not tile.is_relevant for tile in tiles)
+    return Shown(tiles, _following(address, found.cursor, past="1" if past else None), found=found)
+
+
+def _listed(address: ExploreAddress) -> Shown:
+    scope = scope_of_caller(address.conditions, own_alone=address.mine)
+    sort, total = address.sort or Sort.NEWEST, None
+    with current_runtime().reading() as session:
+        rows = image_lists.list_images(
+            session, scope, sort=sort, after=_place(address, sort), limit=TILES + 1
+        )
+        if address.cursor is None:
+            total = image_lists.summary(session, scope, {}).total
+    shown, cursor = rows[:TILES], None
+    if len(rows) > TILES:
+        last = image_lists.place_of(shown[-1], sort)
+        cursor = cursor_after(last.image_id, last.value)
+    return Shown([Tile(image) for image in shown], _following(address, cursor), total)
+
+
+def _place(address: ExploreAddress, sort: Sort) -> Place | None:
+    if sort in image_lists.SORTED_BY:
+        found = value_and_row_id_of(address.cursor)
+        return None if found is None else Place(found[1], found[0])
+    row_id = row_id_of(address.cursor)
+    return None if row_id is None else Place(row_id)
+
+
+def _following(address: ExploreAddress, cursor: str | None, **more: Any) -> str | None:
+    return None if cursor is None else address.with_(cursor=cursor, **more)
+
+
+def _chips(address: ExploreAddress) -> list[ShownChip]:
+    """Return the pictures of the query; one that is gone, or not shown, has no picture."""
+    ids = [int(chip.name) for chip in address.chips if chip.name.isdigit()]
+    with current_runtime().reading() as session:
+        images = shown_images(session, ids, scope_of_caller()) if ids else {}
+    found = []
+    for chip in address.chips:
+        image = images.get(int(chip.name)) if chip.name.isdigit() else None
+        found.append(
+            ShownChip(
+                chip,
+                gettext("a picture") if image is None else title_of(image),
+                None if image is None else Tile(image).src,
+                address.with_chip_turned(chip),
+                address.without_chip(chip),
+            )
+        )
+    return found

@@ -1,0 +1,168 @@
+"""The address of Explore: words, pictures, filters and order, read and written in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import marshmallow as ma
+from flask import request, url_for
+from marshmallow import validate
+
+from mirada.kernel.errors import InvalidInput
+from mirada.kernel.signs import read_signs
+from mirada.pictures.image_lists import Sort
+from mirada.search.queries import QueryKind
+from mirada.search.request import MAX_PARTS, KeptPicture, Part
+from webapp.http.rest import ApiParser
+from webapp.schemas.filters import FILTER_NAMES, FilterParametersSchema
+from webapp.schemas.switches import SwitchField
+
+MAX_WORDS = 1_000
+"""Characters of the box."""
+SHOWN_BY = {"part": "1"}
+_PICTURE = validate.Regexp(
+    r"^p?[1-9][0-9]{0,17}$", error="Must be an image's id, or p and a kept picture's."
+)
+
+
+class ExploreSchema(FilterParametersSchema):
+    """The parameters of Explore."""
+
+    q = ma.fields.String(load_default="", validate=validate.Length(0, MAX_WORDS))
+    plus = ma.fields.List(ma.fields.String(validate=_PICTURE), load_default=list)
+    minus = ma.fields.List(ma.fields.String(validate=_PICTURE), load_default=list)
+    mine = SwitchField(load_default=False)
+    sort = ma.fields.String(
+        load_default=None, allow_none=True, validate=validate.OneOf([each.value for each in Sort])
+    )
+    cursor = ma.fields.String(load_default=None)
+    past = SwitchField(load_default=False)
+    part = ma.fields.String(validate=validate.Equal("1"))
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """A picture of the query.
+
+    Attributes:
+        name: an image's id, or p and the id of a picture that is kept to ask with.
+        is_wanted: whether more like it is asked for, or less.
+    """
+
+    name: str
+    is_wanted: bool
+
+    @property
+    def part(self) -> Part:
+        """The picture as a part of a search."""
+        weight = 1.0 if self.is_wanted else -1.0
+        if self.name.startswith("p"):
+            return Part(QueryKind.PICTURE, KeptPicture(int(self.name[1:])), weight)
+        return Part(QueryKind.IMAGE_ID, int(self.name), weight)
+
+
+@dataclass(frozen=True, slots=True)
+class ExploreAddress:
+    """What an address of Explore says.
+
+    Attributes:
+        words: of the box, signs included.
+        chips: the pictures beside the words.
+        conditions: validated fields of the filter.
+        mine: only the caller's own images.
+        sort: the order of a list, and of what is relevant in a search; None for the usual one.
+        cursor: of a later page; None for the first.
+        past: an earlier page has shown where relevance ends.
+        sent: the parameters that say which list this is, as they were sent.
+    """
+
+    words: str
+    chips: tuple[Chip, ...]
+    conditions: Mapping[str, Any]
+    mine: bool
+    sort: Sort | None
+    cursor: str | None
+    past: bool
+    sent: Mapping[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def asks(self) -> bool:
+        """Whether anything is searched for; else this is a list."""
+        return bool(self.words or self.chips)
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The query's parts.
+
+        Raises:
+            InvalidInput: the signs cannot be read, or there are too many parts.
+        """
+        is_alone = not any(chip.is_wanted for chip in self.chips)
+        signed = read_signs(self.words, is_alone=is_alone) if self.words else []
+        of_words = [
+            Part(QueryKind.TEXT, one.text, 1.0 if one.is_wanted else -1.0) for one in signed
+        ]
+        parts = (*(chip.part for chip in self.chips), *of_words)
+        if len(parts) > MAX_PARTS:
+            raise InvalidInput(
+                f"A search may have {MAX_PARTS} pictures, phrases and words with a minus; this has "
+                f"{len(parts)}."
+            )
+        return parts
+
+    def with_(self, **changes: Any) -> str:
+        """Return the address of the first page of the same list but for these parameters.
+
+        Args:
+            changes: by name; None or an empty list leaves one out.
+        """
+        given = {**self.sent, **changes}
+        return url_for(
+            "pages.explore", **{k: v for k, v in given.items() if v not in (None, [], "")}
+        )
+
+    def without_chip(self, chip: Chip) -> str:
+        """Return the address without one picture."""
+        return self._with_chips([each for each in self.chips if each != chip])
+
+    def with_chip_turned(self, chip: Chip) -> str:
+        """Return the address with one picture wanted where it was not, or the other way round."""
+        turned = Chip(chip.name, not chip.is_wanted)
+        return self._with_chips([turned if each == chip else each for each in self.chips])
+
+    def with_chip(self, name: str, *, is_wanted: bool) -> str:
+        """Return the address with one more picture, or with its sign changed."""
+        others = [each for each in self.chips if each.name != name]
+        return self._with_chips([*others, Chip(name, is_wanted)])
+
+    def _with_chips(self, chips: list[Chip]) -> str:
+        wanted = [chip.name for chip in chips if chip.is_wanted]
+        unwanted = [chip.name for chip in chips if not chip.is_wanted]
+        return self.with_(plus=wanted, minus=unwanted)
+
+
+def address_of_request() -> ExploreAddress:
+    """Return what the request's address says.
+
+    Raises:
+        HTTPException: (422) a parameter is wrong, or there is none of that name.
+    """
+    fields = ApiParser().parse(ExploreSchema, request, location="query", unknown=ma.RAISE)
+    chips = [Chip(name, is_wanted=True) for name in fields["plus"]]
+    chips += [Chip(name, is_wanted=False) for name in fields["minus"] if name not in fields["plus"]]
+    return ExploreAddress(
+        words=fields["q"].strip(),
+        chips=tuple(dict.fromkeys(chips)),
+        conditions={name: fields[name] for name in FILTER_NAMES if name in fields},
+        mine=fields["mine"],
+        sort=None if fields["sort"] is None else Sort(fields["sort"]),
+        cursor=fields["cursor"],
+        past=fields["past"],
+        sent={
+            name: request.args.getlist(name)
+            for name in request.args
+            if name not in ("cursor", "past", "part") and any(request.args.getlist(name))
+        },
+    )

@@ -1,0 +1,75 @@
+"""Refusals and failures as pages, with the status and headers that the API's replies have."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from flask import (
+    Blueprint,
+    Response,
+    abort,
+    current_app,
+    g,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
+from flask_babel import lazy_gettext
+from werkzeug.exceptions import HTTPException
+
+from mirada.kernel.errors import MiradaError, NotAuthenticated
+from webapp.callers.caller import ANONYMOUS
+from webapp.callers.scopes import SAFE_METHODS
+from webapp.http.errors import handle_domain_error, handle_http_exception, handle_unexpected
+from webapp.pages.shell import is_fragment
+
+TITLES = {
+    401: lazy_gettext("Sign in first"),
+    403: lazy_gettext("This is not allowed"),
+    404: lazy_gettext("There is nothing here"),
+    410: lazy_gettext("This list has ended"),
+    422: lazy_gettext("This cannot be asked so"),
+    429: lazy_gettext("Too many requests"),
+    503: lazy_gettext("Not available just now"),
+}
+OTHER_TITLE = lazy_gettext("Something went wrong")
+
+
+def register(blueprint: Blueprint) -> None:
+    """Install the handlers for the pages, and the answer to addresses that no page has."""
+
+    @blueprint.get("/<path:rest>")
+    def get_nothing(rest: str) -> Response:
+        """No page."""
+        abort(404, description=f"There is no page /ui/{rest[:80]}.")
+
+    @blueprint.errorhandler(NotAuthenticated)
+    def ask_to_sign_in(error: NotAuthenticated) -> Any:
+        has_form = "pages.sign_in" in current_app.view_functions
+        if request.method in SAFE_METHODS and not is_fragment() and has_form:
+            return redirect(url_for("pages.sign_in", next=request.full_path.rstrip("?")), 303)
+        return _as_page(handle_domain_error(error))
+
+    blueprint.register_error_handler(MiradaError, lambda e: _as_page(handle_domain_error(e)))
+    blueprint.register_error_handler(HTTPException, lambda e: _as_page(handle_http_exception(e)))
+    blueprint.register_error_handler(Exception, lambda e: _as_page(handle_unexpected(e)))
+
+
+def _as_page(told: Response) -> Response:
+    """Return a problem as a page; scripts get it as it is."""
+    if is_fragment() or told.status_code < 400 or told.mimetype != "application/problem+json":
+        return told
+    problem = json.loads(told.get_data())
+    # Where it is the caller who was refused, the page is shown as to nobody.
+    g.setdefault("caller", ANONYMOUS)
+    title = TITLES.get(told.status_code, OTHER_TITLE)
+    page = make_response(
+        render_template("pages/problem.html", title=title, problem=problem), told.status_code
+    )
+    for name, value in told.headers:
+        if name not in ("Content-Type", "Content-Length"):
+            page.headers[name] = value
+    return page

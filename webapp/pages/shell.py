@@ -1,0 +1,96 @@
+"""The frame of every page: who is signed in, language, theme, and where one can go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Blueprint, Flask, Response, make_response, render_template, request, url_for
+from flask_babel import get_locale, lazy_gettext
+from markupsafe import Markup, escape
+
+from webapp.callers import sessions
+from webapp.callers.auth import current_caller
+from webapp.pages.assets import asset
+from webapp.pages.texts import LANGUAGES
+
+THEME_COOKIE = "mirada_theme"
+THEMES = ("system", "light", "dark")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in the bar.
+
+    Attributes:
+        endpoint: of its page.
+        title: as it is shown.
+        icon: its name in the sprite.
+    """
+
+    endpoint: str
+    title: Any
+    icon: str
+
+
+BAR: list[Place] = [Place("pages.explore", lazy_gettext("Explore"), "search")]
+"""The places in the bar at the head, in their order."""
+
+
+def page(template: str, **context: Any) -> Response:
+    """Return a page.
+
+    Args:
+        template: in templates/pages; it extends base.html.
+        context: plain data for it. `title` is the page's name, `here` the endpoint of its place.
+    """
+    return make_response(render_template(f"pages/{template}", **context))
+
+
+def is_fragment() -> bool:
+    """Return whether a script asks for a page's fragment."""
+    return request.args.get("part") == "1"
+
+
+def icon(name: str) -> Markup:
+    """Return an icon as HTML; it says nothing to screen readers, so the text beside it has to."""
+    address = escape(f"{asset('icons.svg')}#{name}")
+    return Markup('<svg class="icon" aria-hidden="true"><use href="{}"/></svg>').format(address)
+
+
+def theme() -> str:
+    """Return the theme that was chosen by cookie, else "system"."""
+    chosen = request.cookies.get(THEME_COOKIE, "")
+    return chosen if chosen in THEMES else THEMES[0]
+
+
+def csrf_token() -> str:
+    """Return the CSRF token for forms and scripts; empty where calls need none."""
+    return sessions.csrf_token() if current_caller().opened is not None else ""
+
+
+def own_address(path: str | None, otherwise: str) -> str:
+    """Return a path of this server that a form may lead back to; `otherwise` for any other address."""
+    root = request.script_root
+    is_own = path is not None and path.startswith(f"{root}/ui") and "\\" not in path
+    return path if is_own and path is not None and "//" not in path.split("?")[0] else otherwise
+
+
+def register(app: Flask, blueprint: Blueprint) -> None:
+    """Give templates what they all use."""
+    functions: dict[str, Callable[..., Any]] = {
+        "asset": asset,
+        "icon": icon,
+        "theme": theme,
+        "csrf_token": csrf_token,
+        "locale": get_locale,
+    }
+    app.jinja_env.globals.update(functions)
+    app.jinja_env.globals.update(bar=BAR, languages=LANGUAGES, themes=THEMES)
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+
+    @blueprint.context_processor
+    def _frame() -> dict[str, Any]:
+        # Asked for once, before anything is sent: a refusal must not come in the middle of a page.
+        return {"caller": current_caller(), "home": url_for("pages.explore")}

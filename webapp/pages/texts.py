@@ -1,0 +1,61 @@
+"""The pages' languages: the catalogues, and which of them a request gets.
+
+Catalogues are translations/LANGUAGE/PART.po, one for each part of the pages. They are compiled when a process
+first needs them, so that nothing is built at install. English is what the templates say.
+"""
+
+from __future__ import annotations
+
+import io
+from functools import cache
+from pathlib import Path
+
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.support import NullTranslations, Translations
+from flask import Flask, request
+from flask_babel import Babel, Domain, get_locale
+
+LANGUAGES = {"en": "English", "pt": "Português", "es": "Español"}
+COOKIE = "mirada_language"
+FOLDER = Path(__file__).resolve().parent / "translations"
+
+
+class _Texts(Domain):
+    """The catalogues of all parts as one."""
+
+    def get_translations(self) -> NullTranslations:
+        """Return the texts of the request's language."""
+        return catalogue(str(get_locale() or "en"))
+
+
+class _Pages(Babel):
+    domain_instance = _Texts()
+
+
+@cache
+def catalogue(language: str) -> NullTranslations:
+    """Return the texts of a language; those of an unknown one are the templates' own."""
+    whole: Translations | None = None
+    for path in sorted((FOLDER / language).glob("*.po")):
+        with path.open("rb") as file:
+            part = read_po(file, locale=language)
+        compiled = io.BytesIO()
+        write_mo(compiled, part)
+        compiled.seek(0)
+        texts = Translations(compiled)
+        whole = texts if whole is None else whole.add(texts)
+    return whole or NullTranslations()
+
+
+def register(app: Flask) -> None:
+    """Install the languages, and their filters for templates."""
+    _Pages(app, locale_selector=language_of_request)
+
+
+def language_of_request() -> str:
+    """Return the language that was chosen by cookie, else the browser's first that there is."""
+    chosen = request.cookies.get(COOKIE, "")
+    if chosen in LANGUAGES:
+        return chosen
+    return request.accept_languages.best_match(list(LANGUAGES), default="en") or "en"

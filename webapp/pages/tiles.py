@@ -1,0 +1,59 @@
+"""Tiles: what a grid shows of an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import url_for
+
+from mirada.pictures.shown_images import ShownImage
+
+LEAST_RATIO, MOST_RATIO = 0.4, 3.0
+"""Of a tile's width to its height: beyond, the grid shows a part, and the image's page the whole."""
+LONGEST_TEXT = 120
+"""Characters of what a screen reader says of a tile."""
+SIZES = (320, 640)
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """An image as a grid shows it.
+
+    Attributes:
+        image: the image.
+        relevance: in [0, 1]; None in a list, where nothing was asked.
+        is_relevant: whether it is what was asked for.
+    """
+
+    image: ShownImage
+    relevance: float | None = None
+    is_relevant: bool = True
+
+    @property
+    def ratio(self) -> float:
+        """Width by height, within what a grid bears."""
+        return round(min(max(self.image.width / self.image.height, LEAST_RATIO), MOST_RATIO), 4)
+
+    @property
+    def text(self) -> str:
+        """The picture in words: its caption, else its prompt, else its name."""
+        return title_of(self.image)[:LONGEST_TEXT]
+
+    @property
+    def src(self) -> str:
+        """The address of the picture for a grid."""
+        return self._thumbnail(SIZES[0])
+
+    @property
+    def srcset(self) -> str:
+        """The addresses by width, for screens of more pixels."""
+        return ", ".join(f"{self._thumbnail(size)} {size}w" for size in SIZES)
+
+    def _thumbnail(self, size: int) -> str:
+        return url_for("images.get_image_thumbnail", image_id=self.image.id, size=size)
+
+
+def title_of(image: ShownImage) -> str:
+    """Return what an image is called: its caption, else its prompt, its file's name, or its number."""
+    named = (image.caption, image.prompt, image.filename)
+    return next((text.strip() for text in named if text and text.strip()), f"#{image.id}")

@@ -1,0 +1,82 @@
+// What every page has: calls to this server, notices, and the keys that work everywhere.
+
+const html = globalThis.trustedTypes
+  ? trustedTypes.createPolicy("mirada", { createHTML: (text) => text })
+  : { createHTML: (text) => text };
+
+/** Turn a fragment that this server rendered, and escaped, into nodes. */
+export function nodesOf(text) {
+  const template = document.createElement("template");
+  template.innerHTML = html.createHTML(text);
+  return template.content;
+}
+
+/** A refusal or failure of a call, with the sentence that the server said of it. */
+export class Refused extends Error {
+  constructor(status, problem) {
+    super(problem.detail || `${status}`);
+    this.status = status;
+    this.problem = problem;
+  }
+}
+
+/** Call an operation of this server; throws Refused, or TypeError where nothing answers. */
+export async function call(method, address, { json, body, signal } = {}) {
+  const headers = { Accept: "application/json, text/html;q=0.9" };
+  const token = document.querySelector('meta[name="csrf-token"]')?.content;
+  if (token && method !== "GET") headers["X-CSRF-Token"] = token;
+  if (json !== undefined) {
+    headers["Content-Type"] = "application/json";
+    body = JSON.stringify(json);
+  }
+  const reply = await fetch(address, { method, headers, body, signal, credentials: "same-origin" });
+  const isJson = (reply.headers.get("Content-Type") || "").includes("json");
+  if (!reply.ok) throw new Refused(reply.status, isJson ? await reply.json() : {});
+  if (reply.status === 204) return null;
+  return isJson ? reply.json() : reply.text();
+}
+
+/** The fragment of a page, as nodes. */
+export async function fragment(address, { signal } = {}) {
+  const asked = new URL(address, location.href);
+  asked.searchParams.set("part", "1");
+  return nodesOf(await call("GET", asked, { signal }));
+}
+
+const notices = document.getElementById("notices");
+
+/** Say something in passing; `action` is {text, run} for a button beside it. */
+export function say(text, action) {
+  const line = document.createElement("p");
+  line.textContent = text;
+  if (action) {
+    const button = document.createElement("button");
+    button.className = "button";
+    button.textContent = action.text;
+    button.addEventListener("click", () => { line.remove(); action.run(); });
+    line.append(" ", button);
+  }
+  notices.replaceChildren(line);
+  setTimeout(() => line.remove(), action ? 10000 : 5000);
+}
+
+/** Text for scripts, which templates hold as <template id="t-NAME">. */
+export function told(name, values = {}) {
+  const text = document.getElementById(`t-${name}`)?.content.textContent ?? name;
+  return text.replace(/\{(\w+)\}/g, (whole, key) => values[key] ?? whole);
+}
+
+/** Whether a key was pressed where nobody writes, and without a modifier. */
+export function isPlainKey(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return false;
+  return !event.target.closest("input, textarea, select, [contenteditable]");
+}
+
+document.addEventListener("keydown", (event) => {
+  if (!isPlainKey(event) || event.key !== "/") return;
+  const box = document.getElementById("q");
+  if (!box) return;
+  event.preventDefault();
+  box.focus();
+  box.select();
+});

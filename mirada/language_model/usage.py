@@ -16,6 +16,14 @@ from mirada.language_model.spending import (
     DAY_MS,
 )
 
+IS_PAID = LanguageModelCall.state.in_((CallState.PAID, CallState.SHARED))
+COUNTED_MICROS = case(
+    (IS_PAID, func.coalesce(LanguageModelCall.cost_micros, 0)),
+    (LanguageModelCall.state == CallState.FREE, 0),
+    else_=LanguageModelCall.reserved_micros,
+)
+"""What a call counts with in reports: its cost, or the most it can cost where that is unknown."""
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -143,12 +151,6 @@ def _is_reached(session: Session, day: int, left_micros: int | None) -> bool:
 
 def _totals(session: Session, user_id: int | None, since_day: int) -> list[Total]:
     call = LanguageModelCall
-    is_paid = call.state.in_((CallState.PAID, CallState.SHARED))
-    counts = case(
-        (is_paid, func.coalesce(call.cost_micros, 0)),
-        (call.state == CallState.FREE, 0),
-        else_=call.reserved_micros,
-    )
 
     def how_many(state: CallState) -> ColumnElement[int]:
         return func.sum(case((call.state == state, 1), else_=0))
@@ -158,13 +160,13 @@ def _totals(session: Session, user_id: int | None, since_day: int) -> list[Total
         select(
             *columns,
             func.count(),
-            func.sum(case((is_paid, 1), else_=0)),
+            func.sum(case((IS_PAID, 1), else_=0)),
             how_many(CallState.FREE),
             how_many(CallState.UNKNOWN),
             how_many(CallState.RESERVED),
             func.coalesce(func.sum(call.input_tokens), 0),
             func.coalesce(func.sum(call.output_tokens), 0),
-            func.sum(counts),
+            func.sum(COUNTED_MICROS),
         )
         .where(call.utc_day >= since_day, of_user(user_id))
         .group_by(*columns)

@@ -90,6 +90,8 @@ class Pools:
             "cluster_id": [*world.ids["owner's groups"], *world.ids["groups"], *ODD_NUMBERS],
             "image_hash": [*self.hashes, public[0].sha256, "0" * 64, self.hashes[0].upper(), "x"],
             "filename": self._stored_names(),
+            "from": ["2026-01-01", "2020-01-01", "x"],
+            "to": ["2026-01-31", "9999-12-31", "x"],
             "theme": [*themes, "pets", "strangers theme", "lighthouses", "nobody's"],
             "user_id": [*world.user_ids.values(), *ODD_NUMBERS],
             "heir_id": [*world.user_ids.values(), *ODD_NUMBERS],
@@ -170,6 +172,8 @@ class Pools:
             "Idempotency-Key": [*self._idempotency_keys(), "mine-1", "mine-2"],
         }
         self._of_operation: dict[tuple[str, str], Sequence[Any]] = {
+            # To others than administrators true is 403, which its own tests look at.
+            ("getStats", "everybody"): [False, "x"],
             ("signIn", "key"): [None, "", *world.void_tokens()],
             ("searchImages", "query"): self._parts(words, vectors[0].tolist()),
             ("searchBatch", "queries"): [

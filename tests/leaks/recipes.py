@@ -242,6 +242,8 @@ RECIPES: dict[str, Recipe] = {
     "signOut": Recipe(Reach.ALIKE, share=0.3),
     # Money and numbers.
     "getUsage": Recipe(Reach.KEY, {"user": Names.USER}),
+    "getUsageSeries": Recipe(Reach.KEY, {"user": Names.USER}),
+    "getStats": Recipe(Reach.KEY),
     "getMetrics": Recipe(Reach.OPERATOR, share=0.5),
     "getService": Recipe(Reach.ALIKE, share=0.5),
     "getHealth": Recipe(Reach.ALIKE, share=0.5),

@@ -25,6 +25,7 @@ from webapp.api import (
     search,
     session,
     similar,  # noqa: F401 - adds its routes to the blueprint of images
+    stats,
     styles,
     usage,
     users,
@@ -54,5 +55,6 @@ def register(api: MiradaApi) -> None:
         styles,
         clusters,
         usage,
+        stats,
     ):
         api.register_blueprint(resource.blueprint)

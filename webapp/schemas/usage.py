@@ -8,6 +8,7 @@ import marshmallow as ma
 from marshmallow import validate
 
 from mirada.kernel.prices import usd
+from mirada.language_model.series import By, Series, Step
 from mirada.language_model.server_state import KeyState, ServerState
 from mirada.language_model.spending import EXPANSION, PURPOSES
 from mirada.language_model.usage import Usage
@@ -59,6 +60,15 @@ USAGE_EXAMPLE = {
 }
 
 
+SERIES_EXAMPLE = {
+    "user_id": 7,
+    "step": "day",
+    "days": ["2026-01-01", "2026-01-02"],
+    "series": {"caption": [0, 41], "expansion": [2, 0]},
+    "cost_usd": [0.0003, 0.01866],
+}
+
+
 class UsageQuerySchema(ma.Schema):
     """The user, the days and the number of calls to tell."""
 
@@ -76,6 +86,51 @@ class UsageQuerySchema(ma.Schema):
         load_default=20,
         validate=validate.Range(min=0, max=MAX_CALLS),
         metadata={"description": "How many of the newest calls."},
+    )
+
+
+class SeriesQuerySchema(ma.Schema):
+    """The days to tell, and how."""
+
+    user = ma.fields.Integer(
+        load_default=None,
+        validate=validate.Range(min=1, max=2**63 - 1),
+        metadata={"description": "A user's id. For administrators; left out, they see everybody."},
+    )
+    first = ma.fields.Date(
+        data_key="from",
+        load_default=None,
+        metadata={"description": "UTC; 30 days before `to` unless it is said."},
+    )
+    last = ma.fields.Date(
+        data_key="to", load_default=None, metadata={"description": "Included; today by default."}
+    )
+    step = ma.fields.Enum(Step, by_value=True, load_default=Step.DAY)
+    by = ma.fields.Enum(By, by_value=True, load_default=By.KIND)
+
+
+class UsageSeriesSchema(ReplySchema):
+    """Calls of language models over time; every list is as long as `days`."""
+
+    user_id = ma.fields.Integer(
+        required=True, allow_none=True, metadata={"description": "Whose; null: everybody's."}
+    )
+    step = ma.fields.String(required=True, validate=validate.OneOf([str(step) for step in Step]))
+    days = ma.fields.List(
+        ma.fields.Date(),
+        required=True,
+        metadata={"description": "First days of the steps, also of those without a call."},
+    )
+    series = ma.fields.Dict(
+        keys=ma.fields.String(),
+        values=ma.fields.List(ma.fields.Integer()),
+        required=True,
+        metadata={"description": "How many calls, by kind (such as `caption`) or model."},
+    )
+    cost_usd = ma.fields.List(
+        ma.fields.Float(),
+        required=True,
+        metadata={"description": "Calls without a known end count with the most they may cost."},
     )
 
 
@@ -197,6 +252,17 @@ def usage_body(
         "is_budget_reached": usage.is_budget_reached,
         "totals": [_total_body(total) for total in usage.totals],
         "calls": [_call_body(call, reader_id) for call in usage.calls],
+    }
+
+
+def series_body(series: Series, step: Step, user_id: int | None) -> dict[str, Any]:
+    """Return the fields for `UsageSeriesSchema`."""
+    return {
+        "user_id": user_id,
+        "step": str(step),
+        "days": series.days,
+        "series": series.calls,
+        "cost_usd": [usd(micros) for micros in series.cost_micros],
     }
 
 

@@ -26,8 +26,6 @@ logger = logging.getLogger(__name__)
 
 SWEEP_EVERY_S = 10.0
 """JOBS: the sweeper rings again every 10 s."""
-LEASE_S = 25
-"""Two missed sweeps and a little; then the sweeper of another process takes over."""
 REBUILD_CHECK_EVERY_S = 60.0
 HOUSEKEEPING_EVERY_S = 86_400.0
 
@@ -67,7 +65,7 @@ class Sweeper(Loop):
                 so it rings for all due jobs, also while another process sweeps.
         """
         with self._runtime.transaction() as session:
-            token = leases.acquire(session, leases.SWEEPER, self._holder, LEASE_S)
+            token = leases.acquire(session, leases.SWEEPER, self._holder, leases.SWEEPER_LEASE_S)
         if token is None and not is_first:
             return 0
         with self._runtime.transaction() as session:

@@ -263,4 +263,6 @@ KIND = Kind(
     # Nobody waits for a caption, and a server that hangs now and then is no reason to go without.
     RetryPolicy(max_attempts=8, first_delay_s=10.0),
     retried_with={ASK_AGAIN: True},
+    title="Describe a picture",
+    is_about_content=True,
 )

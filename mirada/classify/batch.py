@@ -234,4 +234,5 @@ KIND = Kind(
     classify_images,
     # Images that were uploaded a moment ago may still wait for their vectors, ten minutes in all.
     RetryPolicy(max_attempts=8, first_delay_s=5.0),
+    title="Classify pictures",
 )

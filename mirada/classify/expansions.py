@@ -286,4 +286,5 @@ KIND = Kind(
     expand_label,
     # Somebody may be looking at the label; a server that is busy says for how long.
     RetryPolicy(first_delay_s=5.0),
+    title="Describe a label in more words",
 )

@@ -206,6 +206,7 @@ KIND = Kind(
     label_images,
     # An image that was uploaded a moment ago may still wait for its vector, ten minutes in all.
     RetryPolicy(max_attempts=8, first_delay_s=5.0),
+    title="Judge which labels images show",
 )
 EMBEDDING_KIND = embedding_kind(judge_new)
 """The job that gives a picture its vector, and with it its labels."""

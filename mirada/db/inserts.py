@@ -13,10 +13,12 @@ from mirada.db.classifier_models import ImageLabels, LabelExpansion, LabelVector
 from mirada.db.memory_models import TextContent
 from mirada.db.model_switch_models import ModelProcess
 from mirada.db.models import Base, Content, Lease, User
+from mirada.db.recall_models import IndexDay
 from mirada.db.spending_models import SpendingDay
 
 Row = (
     type[Content]
+    | type[IndexDay]
     | type[LabelExpansion]
     | type[Lease]
     | type[SpendingDay]

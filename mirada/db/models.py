@@ -35,6 +35,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
+from mirada.db.clock import now_ms
 from mirada.db.names import PREFIX
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind
 from mirada.kernel.images import ImageStatus
@@ -253,6 +254,7 @@ class Image(Numbered, Edited, Base):
         Index(None, "caption_text_id"),
         Index(None, "words_version"),
         Index(None, "description_text_id"),
+        Index(None, "updated_at"),
         {"sqlite_autoincrement": True},
     )
 
@@ -347,22 +349,28 @@ class Embedding(IndexedVector, Base):
 
 
 class JobState(StrEnum):
-    """The state of a job. Done, failed and quarantined are final until the job is queued again."""
+    """The state of a job. All but the first two are final until the job is queued again."""
 
     QUEUED = "queued"
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
     QUARANTINED = "quarantined"
+    CANCELLED = "cancelled"
 
 
 class Job(Numbered, Dated, Base):
-    """A job: work that must not be lost. `_ms` columns are Unix milliseconds of the database's clock."""
+    """A job: work that must not be lost. `_ms` columns are Unix milliseconds of the database's clock.
+
+    `error_code` is the code of `last_error`; None for errors of before that column. `changed_at_ms` is
+    written by every statement that writes the row, its lease included.
+    """
 
     __tablename__ = f"{PREFIX}jobs"
     __table_args__ = (
         Index(None, "state", "next_run_at_ms"),
         Index(None, "subject_id"),
+        Index(None, "changed_at_ms"),
     )
 
     kind: Mapped[str] = mapped_column(String(50))
@@ -388,6 +396,10 @@ class Job(Numbered, Dated, Base):
     lease_token: Mapped[str | None] = mapped_column(String(32))
     lease_until_ms: Mapped[int | None] = mapped_column(BigInteger)
     last_error: Mapped[str | None] = mapped_column(Text)
+    error_code: Mapped[str | None] = mapped_column(String(40))
+    changed_at_ms: Mapped[int] = mapped_column(
+        BigInteger, default=now_ms(), onupdate=now_ms(), server_default="0"
+    )
 
 
 class Lease(Base):

@@ -89,3 +89,19 @@ class RecallLesson(WayOfSearching, Dated, Base):
     space_id: Mapped[int] = mapped_column(ForeignKey(SPACES))
     is_left_out: Mapped[bool] = mapped_column(Boolean)
     reason: Mapped[str] = mapped_column(Text)
+
+
+class IndexDay(Base):
+    """A day of a space's index: its size, and the recall of the searches that were repeated.
+
+    `utc_day` is the number of days since 1970-01-01. `size` is of the last count; None before the first.
+    """
+
+    __tablename__ = f"{PREFIX}index_days"
+
+    space_id: Mapped[int] = mapped_column(ForeignKey(SPACES), primary_key=True)
+    utc_day: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    size: Mapped[int | None] = mapped_column(BigInteger)
+    queries: Mapped[int] = mapped_column(BigInteger, default=0)
+    wanted: Mapped[int] = mapped_column(BigInteger, default=0)
+    found: Mapped[int] = mapped_column(BigInteger, default=0)

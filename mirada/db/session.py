@@ -14,15 +14,12 @@ from sqlalchemy import Connection, CursorResult, Engine, UpdateBase, create_engi
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import BigInteger
 
 from mirada import private_files
 from mirada.db import changes, errors, waits
+from mirada.db.clock import now_ms as now_ms
 from mirada.db.patience import Patience
 from mirada.db.request_reading import ReadByRequest
 from mirada.kernel.errors import DatabaseBusy
@@ -42,26 +39,6 @@ MYSQL_SESSION = (
 )
 """What each connection to MySQL or MariaDB begins with: whatever the server's defaults are, a statement
 means the same. The three modes are in every version from 5.7 on."""
-
-
-class now_ms(FunctionElement[int]):  # noqa: N801 - reads as the SQL function it is
-    """The SQL expression of the database's clock in Unix milliseconds; leases and due times use it."""
-
-    type = BigInteger()
-    inherit_cache = True
-
-
-_CLOCKS = {
-    "postgresql": "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
-    "sqlite": "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
-    "mysql": "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
-    "mariadb": "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
-}
-
-
-@compiles(now_ms)
-def _now_ms(element: now_ms, compiler: SQLCompiler, **_: Any) -> str:
-    return _CLOCKS.get(compiler.dialect.name, _CLOCKS["postgresql"])
 
 
 def make_engine(url: URL, pool_size: int) -> Engine:

@@ -107,4 +107,9 @@ def _each(runtime: Runtime, column: Column, condition: ColumnElement[bool]) -> I
         last = page[-1]
 
 
-KIND = Kind(END_USER, clear_away)
+KIND = Kind(
+    END_USER,
+    clear_away,
+    title="Clear away what an ended user had",
+    why_not_cancelled="The user has ended already, so what was theirs is cleared away to the end.",
+)

@@ -161,4 +161,5 @@ KIND = Kind(
     # Each silence may have been a picture that is paid for, so there are few.
     RetryPolicy(max_attempts=4, first_delay_s=10.0),
     makes_image=True,
+    title="Draw a picture",
 )

@@ -202,4 +202,8 @@ def backfill_at_start(runtime: Runtime) -> int | None:
     return job.id
 
 
-KIND = Kind(BACKFILL_EMBEDDINGS, backfill_embeddings)
+KIND = Kind(
+    BACKFILL_EMBEDDINGS,
+    backfill_embeddings,
+    title="Make the remaining pictures searchable",
+)

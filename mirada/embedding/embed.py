@@ -230,6 +230,20 @@ def fail_images(session: Session, content_id: int, reason: str) -> None:
     )
 
 
+def fail_images_of(session: Session, content_id: int, owner_id: int | None, reason: str) -> None:
+    """Make one owner's images of the content that still wait FAILED. Lock the content first.
+
+    What others uploaded waits for jobs of their own. Without an owner nothing changes.
+    """
+    values = {
+        "content": content_id,
+        "only": list(UNFINISHED),
+        "new_status": ImageStatus.FAILED,
+        "new_failure": reason[:MAX_FAILURE_CHARS],
+    }
+    count_changed(session, _SET_STATUS.where(Image.__table__.c.owner_id == owner_id), values)
+
+
 def await_images(session: Session, content_id: int, *, only_failed: bool = False) -> None:
     """Make the content's FAILED images PENDING, because they are tried again. Lock it first.
 

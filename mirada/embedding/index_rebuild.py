@@ -143,4 +143,4 @@ def rebuild_space(runtime: Runtime, attempt: Attempt, space_id: int) -> None:
         logger.info("Published %s with %s vectors", record.name, record.row_count)
 
 
-KIND = Kind(REBUILD_INDEX, rebuild_index)
+KIND = Kind(REBUILD_INDEX, rebuild_index, title="Build the index anew")

@@ -230,6 +230,13 @@ def embedding_kind(judge: Judge) -> Kind:
         # CONTRACT A. Threads cannot be interrupted safely in the middle of a step; the steps have
         # limits of their own: 30 s of decoding in a child process, 120 s of waiting for the encoder.
         TimeLimit(soft_s=120.0, hard_s=180.0),
-        SubjectRules(lock=lock_content, give_up=embed.fail_images, retry=embed.await_images),
+        SubjectRules(
+            lock=lock_content,
+            give_up=embed.fail_images,
+            retry=embed.await_images,
+            cancel=embed.fail_images_of,
+        ),
+        title="Make a picture searchable",
+        is_about_content=True,
         together=partial(create_embeddings_together, judge=judge),
     )

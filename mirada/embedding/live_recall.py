@@ -203,4 +203,9 @@ def _by_way(rows: Iterable[Measured]) -> Iterable[tuple[Which, list[Measured]]]:
     return found.items()
 
 
-KIND = Kind(MEASURE_RECALL, measure_recall, RetryPolicy(max_attempts=2))
+KIND = Kind(
+    MEASURE_RECALL,
+    measure_recall,
+    RetryPolicy(max_attempts=2),
+    title="Measure how much searches find",
+)

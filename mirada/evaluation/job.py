@@ -36,5 +36,6 @@ KIND = Kind(
     EVALUATE_SET,
     evaluate_set,
     RetryPolicy(max_attempts=3),
+    title="Measure models on judged queries",
     subject_rules=SubjectRules(lock=lock_report, give_up=give_up_report, retry=reopen_report),
 )

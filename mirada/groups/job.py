@@ -86,4 +86,4 @@ def _remove_old(
             )
 
 
-KIND = Kind(runs.CLUSTER_LIBRARY, cluster_library)
+KIND = Kind(runs.CLUSTER_LIBRARY, cluster_library, title="Group pictures that are alike")

@@ -32,7 +32,7 @@ from sqlalchemy.orm import Session
 
 from mirada.db.models import Job, JobState
 from mirada.db.session import count_changed, now_ms
-from mirada.jobs.kinds import Attempt, Kind, Kinds, is_hopeless, kind_of, reason_of
+from mirada.jobs.kinds import Attempt, Kind, Kinds, code_of, is_hopeless, kind_of, reason_of
 from mirada.kernel.errors import Deferred, LeaseLost
 from mirada.runtime import Runtime
 
@@ -40,6 +40,8 @@ LEASE_S = 45
 """JOBS: long enough for three missed renewals of 15 s, short enough to wait for after a crash."""
 CRASHES_ALLOWED = 3
 """JOBS: after three attempts that ended with no recorded error a job is quarantined."""
+WORKER_DIED = "worker_died"
+"""The error code of what is quarantined."""
 QUARANTINE_REASON = (
     "The worker died three times while doing this, without an error. It will not be tried again "
     "by itself. Look at the worker's log, then retry it by hand."
@@ -98,6 +100,7 @@ _FINISH = (
         state=JobState.DONE,
         finished_at_ms=now_ms(),
         last_error=None,
+        error_code=None,
         lease_token=None,
         lease_until_ms=None,
     )
@@ -159,6 +162,7 @@ def quarantine_if_crashing(session: Session, job_id: int, kinds: Kinds) -> None:
             state=JobState.QUARANTINED,
             crashes=Job.crashes + 1,
             last_error=QUARANTINE_REASON,
+            error_code=WORKER_DIED,
             finished_at_ms=now_ms(),
             lease_token=None,
             lease_until_ms=None,
@@ -236,6 +240,7 @@ def fail(session: Session, job_id: int, token: str, error: BaseException, kind: 
             next_run_at_ms=now_ms() + wait_ms,
             rung_at_ms=None,
             last_error=reason,
+            error_code=code_of(error),
             lease_token=None,
             lease_until_ms=None,
         )
@@ -248,6 +253,7 @@ def fail(session: Session, job_id: int, token: str, error: BaseException, kind: 
         state=JobState.FAILED,
         finished_at_ms=now_ms(),
         last_error=reason,
+        error_code=code_of(error),
         lease_token=None,
         lease_until_ms=None,
     )

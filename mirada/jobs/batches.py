@@ -40,6 +40,7 @@ _FINISH = (
         state=JobState.DONE,
         finished_at_ms=now_ms(),
         last_error=None,
+        error_code=None,
         lease_token=None,
         lease_until_ms=None,
     )

@@ -122,11 +122,13 @@ class SubjectRules:
         lock: called before the job's row is locked.
         give_up: called with the reason when the job is failed for good or quarantined.
         retry: called when the job is queued afresh by hand.
+        cancel: called with the owner's id and a reason when the job is cancelled; None: `give_up` is.
     """
 
     lock: Callable[[Session, int], object] = _nothing
     give_up: Callable[[Session, int, str], object] = _nothing
     retry: Callable[[Session, int], object] = _nothing
+    cancel: Callable[[Session, int, int | None, str], object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,9 @@ class Kind:
         subject_rules: for the job's subject.
         retried_with: arguments that a retry by hand adds to the job's.
         makes_image: the subject is the image that the job made, which its owner alone is told.
+        title: what it does, in a few words for people.
+        is_about_content: the subject is a content; its owner is shown their own image of it.
+        why_not_cancelled: what to do instead of cancelling such a job; None where one may be cancelled.
         together: does several attempts at once and returns those that are left for `work`, one by one.
             None: jobs of this kind are claimed one by one. What it raises leaves them all, so it
             writes either nothing of an attempt or, with the attempt's end, everything.
@@ -153,6 +158,9 @@ class Kind:
     subject_rules: SubjectRules = SubjectRules()
     retried_with: Mapping[str, Any] = field(default_factory=dict)
     makes_image: bool = False
+    title: str = ""
+    is_about_content: bool = False
+    why_not_cancelled: str | None = None
     together: Callable[[Runtime, Sequence[Attempt]], Sequence[Attempt]] | None = None
 
 
@@ -176,6 +184,13 @@ def is_hopeless(error: BaseException) -> bool:
     machine is suspected.
     """
     return isinstance(error, HOPELESS) and not isinstance(error, (CorruptImage, Deferred))
+
+
+def code_of(error: BaseException) -> str:
+    """Return an error's code for machines, <= 40 characters; `mirada.jobs.hints` has words for each."""
+    if isinstance(error, MiradaError):
+        return error.code[:40]
+    return "unavailable" if isinstance(error, DBAPIError) else "unexpected"
 
 
 def reason_of(error: BaseException) -> str:

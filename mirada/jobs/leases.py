@@ -15,6 +15,8 @@ from mirada.db.models import Lease
 from mirada.db.session import count_changed, now_ms
 
 SWEEPER = "sweeper"
+SWEEPER_LEASE_S = 25
+"""Two missed sweeps and a little; then the sweeper of another process takes over."""
 
 
 def acquire(
@@ -54,6 +56,20 @@ def is_held(session: Session, name: str) -> bool:
     return session.execute(held).first() is not None
 
 
+def last_renewed_ms(session: Session, name: str, lease_s: int) -> int | None:
+    """Return when a lease was taken or renewed last, Unix milliseconds; None for never.
+
+    Args:
+        session: reads only.
+        name: of the lease.
+        lease_s: for how long its holders take it.
+    """
+    until = session.execute(
+        select(Lease.lease_until_ms).where(Lease.name == name, Lease.lease_until_ms > 0)
+    ).scalar_one_or_none()
+    return None if until is None else until - lease_s * 1000
+
+
 def release(session: Session, name: str, fencing_token: int) -> None:
     """Give a lease back; harmless when it has been taken since."""
     mine = update(Lease).where(Lease.name == name, Lease.fencing_token == fencing_token)
@@ -63,7 +79,8 @@ def release(session: Session, name: str, fencing_token: int) -> None:
 def free_holders(session: Session, name: str, dead: Collection[str]) -> None:
     """Free a lease whose holder is one of these, which are known to be dead."""
     theirs = update(Lease).where(Lease.name == name, Lease.holder.in_(dead))
-    count_changed(session, theirs.values(holder=None, lease_until_ms=0))
+    # Its end stays: it tells when the holder was heard of last.
+    count_changed(session, theirs.values(holder=None))
 
 
 def _make_sure_of_row(session: Session, name: str) -> None:

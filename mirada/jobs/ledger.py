@@ -1,7 +1,8 @@
 """The ledger of work that must not be lost: queue a job, look at it, retry it. Never rings the doorbell.
 
 A job's row is written in the transaction that writes what the job is about; the caller rings after
-the commit. How an attempt runs and ends is in `mirada.jobs.attempts`.
+the commit. How an attempt runs and ends is in `mirada.jobs.attempts`, what people are told of a job
+in `mirada.jobs.reports`, how one is cancelled in `mirada.jobs.cancelling`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from mirada.db.models import Job, JobState, Role
 from mirada.db.pages import newest_first
 from mirada.db.session import now_ms
 from mirada.jobs.kinds import Kinds, kind_of
+from mirada.jobs.reports import JobReport as JobReport
+from mirada.jobs.reports import reports_of
 from mirada.kernel.errors import Conflict, NotFound
 from mirada.people.identity import Person
 
@@ -25,8 +28,9 @@ ASKED_WITH = "api_key_id"
 """Argument of a job that is given up once this key is revoked; whoever retries it answers for it."""
 
 UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
-FINAL = (JobState.DONE, JobState.FAILED, JobState.QUARANTINED)
+FINAL = (JobState.DONE, JobState.FAILED, JobState.QUARANTINED, JobState.CANCELLED)
 GIVEN_UP = (JobState.FAILED, JobState.QUARANTINED)
+RETRIED = (*GIVEN_UP, JobState.CANCELLED)
 NOT_DONE = (*UNFINISHED, *GIVEN_UP)
 """Done jobs are kept for good: to count them would cost more every month."""
 
@@ -84,7 +88,7 @@ def enqueue_job(session: Session, fresh: Job, *, is_first: bool = False) -> Job:
         session.add(fresh)
         session.flush()
         return fresh
-    job = _locked_by_key(session, fresh.same_work)
+    job = locked_by_key(session, fresh.same_work)
     now = session.execute(select(now_ms())).scalar_one()
     if job is None:
         fresh.next_run_at_ms = now
@@ -107,13 +111,14 @@ def _inserted_unless_there(session: Session, fresh: Job) -> Job:
         return fresh
     except IntegrityError:
         # Another transaction queued the same work between our look and our insert.
-        job = _locked_by_key(session, fresh.same_work)
+        job = locked_by_key(session, fresh.same_work)
         if job is None:
             raise
         return job
 
 
-def _locked_by_key(session: Session, key: str) -> Job | None:
+def locked_by_key(session: Session, key: str) -> Job | None:
+    """Return the job of this work as it is now, locked; None where there is none."""
     return session.execute(
         select(Job)
         .where(Job.same_work == key)
@@ -129,29 +134,7 @@ def queue_afresh(job: Job, now: int) -> None:
     job.attempts = job.crashes = job.progress_done = 0
     job.is_suspect = False
     job.progress_total = job.rung_at_ms = job.started_at_ms = job.finished_at_ms = None
-    job.lease_token = job.lease_until_ms = job.last_error = None
-
-
-@dataclass(frozen=True, slots=True)
-class JobReport:
-    """A job as people see it.
-
-    Attributes:
-        job: the row.
-        image_id: the image that it made, for its owner; None for other kinds, and until it is done.
-        subject_id: what the work is about. None for whoever is no administrator: the number of a
-            content would tell its uploader that somebody had the same bytes before.
-        rate_per_s: progress per second of this attempt; None before there is any.
-        eta_s: seconds to go at that rate; None while it cannot be told, or once nothing is to go.
-        waits_s: seconds until the next attempt may begin; None unless the job is queued.
-    """
-
-    job: Job
-    image_id: int | None
-    subject_id: int | None
-    rate_per_s: float | None
-    eta_s: float | None
-    waits_s: float | None
+    job.lease_token = job.lease_until_ms = job.last_error = job.error_code = None
 
 
 def get_job(session: Session, job_id: int, viewer: Person | None, kinds: Kinds) -> JobReport:
@@ -161,11 +144,11 @@ def get_job(session: Session, job_id: int, viewer: Person | None, kinds: Kinds) 
         NotFound: there is no such job, or it is not the viewer's to see.
     """
     row = session.execute(
-        select(Job, now_ms()).where(Job.id == job_id, _may_see(viewer))
+        select(Job, now_ms()).where(Job.id == job_id, may_see(viewer))
     ).one_or_none()
     if row is None:
         raise NotFound(f"There is no job {job_id}.")
-    return _report(row[0], row[1], viewer, kinds)
+    return reports_of(session, [row[0]], row[1], viewer, kinds)[0]
 
 
 def list_jobs(
@@ -189,13 +172,13 @@ def list_jobs(
         cursor: ids below this one, for the next page.
         limit: at most so many.
     """
-    query = select(Job, now_ms()).where(_may_see(viewer))
+    query = select(Job, now_ms()).where(may_see(viewer))
     if states:
         query = query.where(Job.state.in_(states))
     if kind is not None:
         query = query.where(Job.kind == kind)
-    rows = session.execute(newest_first(query, Job.id, cursor, limit))
-    return [_report(job, now, viewer, kinds) for job, now in rows]
+    rows = session.execute(newest_first(query, Job.id, cursor, limit)).all()
+    return reports_of(session, [job for job, _ in rows], rows[0][1] if rows else 0, viewer, kinds)
 
 
 def count_by_state(session: Session) -> dict[JobState, int]:
@@ -235,20 +218,22 @@ def backlog(session: Session, kinds: Iterable[str]) -> Backlog:
 
 
 def retry_job(session: Session, job_id: int, viewer: Person | None, kinds: Kinds) -> Job:
-    """Queue a failed or quarantined job afresh, as its kind says; ring after the commit.
+    """Queue a failed, quarantined or cancelled job afresh, as its kind says; ring after the commit.
 
     Raises:
         NotFound: there is no such job, or it is not the viewer's to see.
-        Conflict: the job has not been given up.
+        Conflict: the job has neither been given up nor cancelled.
     """
     seen = get_job(session, job_id, viewer, kinds).job
     kind = kind_of(kinds, seen.kind)
     if seen.subject_id is not None:
         kind.subject_rules.lock(session, seen.subject_id)
-    job = _locked_by_key(session, seen.same_work)
-    if job is None or job.state not in GIVEN_UP:
+    job = locked_by_key(session, seen.same_work)
+    if job is None or job.state not in RETRIED:
         state = job.state if job is not None else "gone"
-        raise Conflict(f"Job {job_id} is {state}; only failed and quarantined jobs are retried.")
+        raise Conflict(
+            f"Job {job_id} is {state}; only failed, quarantined and cancelled jobs are retried."
+        )
     queue_afresh(job, session.execute(select(now_ms())).scalar_one())
     if job.arguments.get(ASKED_WITH) is not None:
         job.arguments = {**job.arguments, ASKED_WITH: None}
@@ -259,27 +244,10 @@ def retry_job(session: Session, job_id: int, viewer: Person | None, kinds: Kinds
     return job
 
 
-def _may_see(viewer: Person | None) -> ColumnElement[bool]:
+def may_see(viewer: Person | None) -> ColumnElement[bool]:
+    """Return the condition on `jobs` for whom the viewer sees: their own; an administrator sees all."""
     if viewer is None:
         return false()
     if viewer.role == Role.ADMINISTRATOR:
         return true()
     return Job.owner_id == viewer.id
-
-
-def _report(job: Job, now: int, viewer: Person | None, kinds: Kinds) -> JobReport:
-    rate = eta = waits = None
-    if job.started_at_ms is not None and job.progress_done > 0:
-        elapsed_ms = max((job.finished_at_ms or now) - job.started_at_ms, 1)
-        rate = job.progress_done * 1000 / elapsed_ms
-        if job.state == JobState.RUNNING and job.progress_total is not None:
-            eta = max(job.progress_total - job.progress_done, 0) / rate
-    if job.state == JobState.QUEUED:
-        waits = max(job.next_run_at_ms - now, 0) / 1000
-    is_told = viewer is not None and viewer.role == Role.ADMINISTRATOR
-    image_id, subject_id = None, job.subject_id if is_told else None
-    if kind_of(kinds, job.kind).makes_image:
-        # An administrator sees everybody's jobs, and nobody's private images.
-        is_owner = viewer is not None and viewer.id == job.owner_id
-        image_id, subject_id = job.subject_id if is_owner else None, None
-    return JobReport(job, image_id, subject_id, rate, eta, waits)

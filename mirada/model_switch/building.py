@@ -236,4 +236,6 @@ KIND = Kind(
     RetryPolicy(max_attempts=5, first_delay_s=10.0),
     None,
     SubjectRules(give_up=_give_up),
+    title="Embed the library by another model",
+    why_not_cancelled=changing.CANCELLED_AS_A_WHOLE,
 )

@@ -16,6 +16,7 @@ from mirada.db.models import Embedding, Job, JobState
 from mirada.db.session import now_ms
 from mirada.embedding.interactive import require_embeddings
 from mirada.jobs import ledger
+from mirada.kernel.commands import command_line
 from mirada.kernel.errors import Conflict, StorageFull
 from mirada.model_switch import rows
 from mirada.runtime import Runtime
@@ -24,6 +25,10 @@ BUILD = "switch_model"
 FLIP = "flip_model"
 DISCARD = "discard_space"
 EVEN = "even_spaces"
+CANCELLED_AS_A_WHOLE = (
+    "It is a part of a change of the image model, which is cancelled as a whole: "
+    f"POST /api/v1/models/switch/cancel, or {command_line('models cancel')}."
+)
 NUMBER_BYTES = 4
 OVERHEAD = 1.5
 """What a table needs beside the vectors: keys, indexes, pages that are half full."""

@@ -16,7 +16,7 @@ from mirada.db.memory_models import TextEmbedding
 from mirada.db.model_switch_models import ModelProcess, ModelSwitch, Outcome, SwitchState
 from mirada.db.models import Embedding, IndexSnapshot, Space, SpaceState, utc_now
 from mirada.db.pgvector.filling import forget
-from mirada.db.recall_models import RecallSample
+from mirada.db.recall_models import IndexDay, RecallSample
 from mirada.db.session import count_changed
 from mirada.groups import runs
 from mirada.jobs import attempts
@@ -120,6 +120,7 @@ def _remove_rest(session: Session, space_id: int) -> None:
     recall_rows.begin_anew(session, space_id)
     session.execute(delete(StoredCalibration).where(StoredCalibration.space_id == space_id))
     session.execute(delete(RecallSample).where(RecallSample.space_id == space_id))
+    session.execute(delete(IndexDay).where(IndexDay.space_id == space_id))
     session.execute(delete(IndexSnapshot).where(IndexSnapshot.space_id == space_id))
     session.execute(
         update(Space)
@@ -149,4 +150,10 @@ def _was_switched_to(session: Session, space_id: int) -> bool:
     return session.execute(made.limit(1)).first() is not None
 
 
-KIND = Kind(changing.DISCARD, discard_space, RetryPolicy(max_attempts=5, first_delay_s=10.0))
+KIND = Kind(
+    changing.DISCARD,
+    discard_space,
+    RetryPolicy(max_attempts=5, first_delay_s=10.0),
+    title="Remove the vectors of a model that is not in use",
+    why_not_cancelled=changing.CANCELLED_AS_A_WHOLE,
+)

@@ -66,4 +66,10 @@ def _both_ways(runtime: Runtime, session: Session, switch: ModelSwitch) -> tuple
     return there, Views(there.other, there.now, back)
 
 
-KIND = Kind(changing.EVEN, even_spaces, RetryPolicy(max_attempts=5, first_delay_s=10.0))
+KIND = Kind(
+    changing.EVEN,
+    even_spaces,
+    RetryPolicy(max_attempts=5, first_delay_s=10.0),
+    title="Bring the vectors of two models to the same state",
+    why_not_cancelled=changing.CANCELLED_AS_A_WHOLE,
+)

@@ -172,4 +172,6 @@ KIND = Kind(
     RetryPolicy(max_attempts=5, first_delay_s=2.0, max_delay_s=60.0),
     None,
     SubjectRules(give_up=_step_back),
+    title="Put another model into use",
+    why_not_cancelled=changing.CANCELLED_AS_A_WHOLE,
 )

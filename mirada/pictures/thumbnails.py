@@ -18,7 +18,7 @@ from mirada.db.models import Content
 from mirada.db.session import count_changed
 from mirada.embedding.job import CREATE_EMBEDDINGS
 from mirada.jobs import attempts, batches, ledger
-from mirada.jobs.kinds import Attempt, Kind, RetryPolicy
+from mirada.jobs.kinds import Attempt, Kind
 from mirada.kernel.copies import EDITION, MOVING, NONE, STILL, fitting, sides_for, tail_of
 from mirada.kernel.errors import (
     CorruptImage,
@@ -202,4 +202,4 @@ def _asked_for(runtime: Runtime, content: Content, look: Callable[[], Copy | Non
         waiting.release()
 
 
-KIND = Kind(MAKE_THUMBNAILS, make_thumbnails, RetryPolicy())
+KIND = Kind(MAKE_THUMBNAILS, make_thumbnails, title="Make thumbnails")

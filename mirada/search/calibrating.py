@@ -266,4 +266,4 @@ def calibrate_relevance(runtime: Runtime, attempt: Attempt) -> None:
     attempts.finish_alone(runtime, attempt)
 
 
-KIND = Kind(CALIBRATE, calibrate_relevance)
+KIND = Kind(CALIBRATE, calibrate_relevance, title="Measure what is relevant in this library")

@@ -170,4 +170,4 @@ def _unjudged() -> Select[int]:
     return query.where(Image.status == ImageStatus.READY, lacks)
 
 
-KIND = Kind(JUDGE_PICTURES, judge_pictures)
+KIND = Kind(JUDGE_PICTURES, judge_pictures, title="Judge which pictures are safe")

@@ -1,4 +1,4 @@
-"""Jobs: list, read, follow and retry them."""
+"""Jobs: count, list, read, follow, retry and cancel them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from flask import url_for
-
-from mirada.jobs import ledger
+from mirada.jobs import cancelling, ledger
+from mirada.jobs.summary import summarise
 from mirada.kernel.errors import MiradaError
 from webapp.callers.auth import require_user
 from webapp.http import streams
@@ -16,11 +15,20 @@ from webapp.http.creations import queued
 from webapp.http.current import current_runtime
 from webapp.http.paging import Listed, PageQuery
 from webapp.http.rest import ApiBlueprint, header
+from webapp.schemas.job_summary import (
+    SUMMARY_EXAMPLE,
+    JobSummarySchema,
+    RetriedSchema,
+    RetryManySchema,
+    retried_body,
+    summary_body,
+)
 from webapp.schemas.jobs import (
     JOB_EXAMPLE,
     JobListQuerySchema,
     JobPageSchema,
     JobSchema,
+    JobUrls,
     job_body,
 )
 from workers.kinds import KINDS
@@ -28,7 +36,7 @@ from workers.kinds import KINDS
 blueprint = ApiBlueprint(
     "jobs", __name__, url_prefix="/api/v1/jobs", description="Work that is not lost"
 )
-ENDED = frozenset({"done", "failed", "quarantined"})
+ENDED = frozenset({"done", "failed", "quarantined", "cancelled"})
 
 
 @blueprint.get("")
@@ -52,6 +60,38 @@ def list_jobs(query: PageQuery) -> Listed[Any]:
     return Listed(reports, job_body, lambda report: report.job.id)
 
 
+@blueprint.get("/summary")
+@blueprint.operation("getJobSummary", "Read the work in numbers")
+@blueprint.response(200, JobSummarySchema, example=SUMMARY_EXAMPLE)
+def get_job_summary() -> Any:
+    """The caller's own jobs; an administrator's reply tells of everybody's.
+
+    `worker` is of the installation, for everybody: whether somebody works at all.
+    """
+    user = require_user()
+    with current_runtime().reading() as session:
+        return summary_body(summarise(session, user, KINDS))
+
+
+@blueprint.post("/retry")
+@blueprint.operation("retryJobs", "Queue all failed jobs afresh", refusals=(400, 403, 415, 422))
+@blueprint.arguments(RetryManySchema, example={"state": "failed"})
+@blueprint.response(200, RetriedSchema, example={"count": 12, "left": 0})
+def retry_jobs(wanted: dict[str, Any]) -> Any:
+    """Those that the list of jobs shows the caller, of all kinds or of one; the oldest first.
+
+    One call queues 200 at most, and takes 3 s at most: while `left` is not 0, ask again.
+    """
+    retried = cancelling.retry_all(
+        current_runtime(),
+        require_user(),
+        KINDS,
+        state=wanted["state"],
+        kind=wanted["kind"],
+    )
+    return retried_body(retried)
+
+
 @blueprint.get("/<id:job_id>")
 @blueprint.operation("getJob", "Read a job", refusals=(404,))
 @blueprint.response(200, JobSchema, example=JOB_EXAMPLE)
@@ -66,11 +106,27 @@ def get_job(job_id: int) -> Any:
 @blueprint.operation("retryJob", "Queue a job afresh", refusals=(403, 404, 409))
 @blueprint.response(202, JobSchema, example=JOB_EXAMPLE, headers={"Location": header("The job.")})
 def retry_job(job_id: int) -> Any:
-    """For jobs that failed or were quarantined."""
+    """For jobs that failed, were quarantined or were cancelled."""
     user = require_user()
     with current_runtime().transaction() as session:
         job = ledger.retry_job(session, job_id, user, KINDS)
     return queued(job.id, job.kind, user)
+
+
+@blueprint.post("/<id:job_id>/cancel")
+@blueprint.operation("cancelJob", "End a job that waits or runs", refusals=(403, 404, 409))
+@blueprint.response(200, JobSchema, example=JOB_EXAMPLE | {"state": "cancelled"})
+def cancel_job(job_id: int) -> Any:
+    """A running one writes nothing more and ends at its next step; what a model was asked is paid.
+
+    409 for jobs that have ended, and for those that end within seconds once begun. 409 as well for
+    parts of a change of the model or of a user's end: the reply says what to do instead.
+    """
+    user, runtime = require_user(), current_runtime()
+    with runtime.transaction() as session:
+        cancelling.cancel_job(session, job_id, user, KINDS)
+    with runtime.reading() as session:
+        return job_body(ledger.get_job(session, job_id, user, KINDS))
 
 
 @blueprint.get("/<id:job_id>/events")
@@ -89,11 +145,11 @@ def stream_job(job_id: int) -> Any:
     user = require_user()
     runtime = current_runtime()
     # Events come after the request was answered, when no address can be made any more.
-    url = url_for("jobs.get_job", job_id=job_id)
+    urls = JobUrls.of_request()
 
     def read() -> dict[str, Any]:
         with runtime.reading() as session:
-            return JobSchema().dump(job_body(ledger.get_job(session, job_id, user, KINDS), url))
+            return JobSchema().dump(job_body(ledger.get_job(session, job_id, user, KINDS), urls))
 
     return streams.stream(user.id, _Events(read(), read).next)
 

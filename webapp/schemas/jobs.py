@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import marshmallow as ma
 from flask import url_for
 from marshmallow import validate
 
-from mirada.jobs.ledger import JobReport
+from mirada.jobs.reports import JobImage, JobReport
 from webapp.schemas.replies import PageQuerySchema, ReplySchema, ResourceSchema, page_of, time_of
 from workers.kinds import KINDS
 
-STATES = ("queued", "running", "done", "failed", "quarantined")
+STATES = ("queued", "running", "done", "failed", "quarantined", "cancelled")
 JOB_EXAMPLE = {
     "id": 4,
     "kind": "rebuild_index",
+    "title": "Build the index anew",
+    "image": None,
     "subject_id": None,
     "space_id": 1,
     "state": "running",
@@ -27,6 +30,7 @@ JOB_EXAMPLE = {
     "eta_s": 6.0,
     "next_attempt_in_s": None,
     "last_error": None,
+    "error": None,
     "result": None,
     "request_id": "5b7c0d3e",
     "created_at": "2026-01-02T03:04:05+00:00",
@@ -34,6 +38,31 @@ JOB_EXAMPLE = {
     "finished_at": None,
     "url": "/api/v1/jobs/4",
 }
+
+
+class JobImageSchema(ReplySchema):
+    """The image that a job is about, or that it made."""
+
+    id = ma.fields.Integer(required=True)
+    filename = ma.fields.String(required=True, allow_none=True)
+    thumbnail_url = ma.fields.String(required=True)
+
+
+class JobErrorSchema(ReplySchema):
+    """The last error of a job."""
+
+    code = ma.fields.String(
+        required=True,
+        metadata={
+            "description": "For machines. `unknown` for errors of before codes were kept, `unexpected` "
+            "for a fault of the program, `worker_died`, `cancelled`, or the code of a problem."
+        },
+    )
+    detail = ma.fields.String(required=True, metadata={"description": "What happened."})
+    hint = ma.fields.String(
+        required=True,
+        metadata={"description": "What its owner can do, or when it is tried again (UTC)."},
+    )
 
 
 class JobResultSchema(ReplySchema):
@@ -48,6 +77,18 @@ class JobSchema(ResourceSchema):
     """A job and its progress."""
 
     kind = ma.fields.String(required=True)
+    title = ma.fields.String(
+        required=True, metadata={"description": "What work of this kind does, for people."}
+    )
+    image = ma.fields.Nested(
+        JobImageSchema,
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "The image that it is about, or that it made; for its owner, null for all "
+            "else."
+        },
+    )
     subject_id = ma.fields.Integer(
         required=True,
         allow_none=True,
@@ -64,7 +105,10 @@ class JobSchema(ResourceSchema):
     rate_per_s = ma.fields.Float(required=True, allow_none=True)
     eta_s = ma.fields.Float(required=True, allow_none=True)
     next_attempt_in_s = ma.fields.Float(required=True, allow_none=True)
-    last_error = ma.fields.String(required=True, allow_none=True)
+    last_error = ma.fields.String(
+        required=True, allow_none=True, metadata={"description": "`detail` of `error`."}
+    )
+    error = ma.fields.Nested(JobErrorSchema, required=True, allow_none=True)
     result = ma.fields.Nested(
         JobResultSchema,
         required=True,
@@ -94,12 +138,27 @@ class JobListQuerySchema(PageQuerySchema):
     kind = ma.fields.String(load_default=None, validate=validate.OneOf(tuple(KINDS)))
 
 
-def job_body(report: JobReport, url: str | None = None) -> dict[str, Any]:
-    """Return the fields for `JobSchema`; its address is needed only outside a request."""
-    job = report.job
+@dataclass(frozen=True, slots=True)
+class JobUrls:
+    """The addresses below which jobs and images lie."""
+
+    jobs: str
+    images: str
+
+    @classmethod
+    def of_request(cls) -> Self:
+        """Return those of the request being served, for bodies that are made after it."""
+        return cls(url_for("jobs.list_jobs"), url_for("images.list_images"))
+
+
+def job_body(report: JobReport, urls: JobUrls | None = None) -> dict[str, Any]:
+    """Return the fields for `JobSchema`; addresses are needed only outside a request."""
+    job, error, urls = report.job, report.error, urls or JobUrls.of_request()
     return {
         "id": job.id,
         "kind": job.kind,
+        "title": report.title,
+        "image": _image_body(report.image, urls),
         "subject_id": report.subject_id,
         "space_id": job.space_id,
         "state": str(job.state),
@@ -111,10 +170,21 @@ def job_body(report: JobReport, url: str | None = None) -> dict[str, Any]:
         "eta_s": report.eta_s,
         "next_attempt_in_s": report.waits_s,
         "last_error": job.last_error,
+        "error": error and {"code": error.code, "detail": error.detail, "hint": error.hint},
         "result": None if report.image_id is None else {"image_id": report.image_id},
         "request_id": job.request_id,
         "created_at": job.created_at,
         "started_at": time_of(job.started_at_ms),
         "finished_at": time_of(job.finished_at_ms),
-        "url": url or url_for("jobs.get_job", job_id=job.id),
+        "url": f"{urls.jobs}/{job.id}",
+    }
+
+
+def _image_body(image: JobImage | None, urls: JobUrls) -> dict[str, Any] | None:
+    if image is None:
+        return None
+    return {
+        "id": image.id,
+        "filename": image.filename,
+        "thumbnail_url": f"{urls.images}/{image.id}/thumbnail",
     }

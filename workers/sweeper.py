@@ -10,6 +10,7 @@ import redis
 
 from mirada.background import JOIN_TIMEOUT_S, Loop
 from mirada.classify.labelling import queue_lacking
+from mirada.embedding.index_advice import keep_sizes
 from mirada.embedding.index_rebuild import queue_due_rebuilds
 from mirada.embedding.live_recall import queue_measurements
 from mirada.jobs import leases, sweep
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 SWEEP_EVERY_S = 10.0
 """JOBS: the sweeper rings again every 10 s."""
 REBUILD_CHECK_EVERY_S = 60.0
+SIZES_EVERY_S = 3_600.0
 HOUSEKEEPING_EVERY_S = 86_400.0
 
 
@@ -40,6 +42,7 @@ class Sweeper(Loop):
         self._has_swept = False
         self._holder = lease_holder.this_process()
         self._next_rebuild_check = 0.0
+        self._next_sizes = 0.0
         # A restart must not be followed by a day's cleaning while people wait for their pictures.
         self._next_housekeeping = time.monotonic() + 600.0
 
@@ -82,6 +85,7 @@ class Sweeper(Loop):
             queue_backlog(self._runtime)
             queue_lacking(self._runtime)
             self._runtime.handed.forget_old()
+            self._keep_sizes()
             self._keep_house()
         return rung
 
@@ -127,6 +131,12 @@ class Sweeper(Loop):
     def _forget_query_pictures(self) -> None:
         with self._runtime.transaction() as session:
             forget_expired(session)
+
+    def _keep_sizes(self) -> None:
+        if time.monotonic() < self._next_sizes:
+            return
+        self._next_sizes = time.monotonic() + SIZES_EVERY_S
+        keep_sizes(self._runtime)
 
     def _keep_house(self) -> None:
         if time.monotonic() < self._next_housekeeping:

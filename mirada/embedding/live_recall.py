@@ -14,7 +14,7 @@ from typing import Self
 
 from sqlalchemy.orm import Session
 
-from mirada.db import recall_rows
+from mirada.db import index_days, recall_rows
 from mirada.db.filters import is_followed
 from mirada.db.recall_rows import Measured
 from mirada.jobs import attempts, ledger
@@ -138,6 +138,7 @@ def measure_recall(runtime: Runtime, attempt: Attempt) -> None:
                     share = PermittedShare.of(sample.permitted_count, status.live_count)
                     recall_rows.count(session, space_id, sample, share, comparison)
                     _publish(source.space.name, sample, share, comparison)
+            _keep_day(session, space_id, [each for _, each in results if each is not None])
             _learn(session, space_id, status.measured_on, runtime.settings.index_recall_target)
     attempts.finish_alone(runtime, attempt)
 
@@ -157,6 +158,13 @@ def _compare(source: VectorSource, index: VectorIndex, sample: Sample) -> Compar
     ids = [match.id for match in answer.matches]
     changed = source.changed_among([*ids, *sample.ids], sample.change_seq)
     return compared(sample, ids, [match.similarity for match in answer.matches], changed)
+
+
+def _keep_day(session: Session, space_id: int, measured: Sequence[Comparison]) -> None:
+    if measured:
+        wanted = sum(each.wanted for each in measured)
+        found = sum(each.found for each in measured)
+        index_days.add_measured(session, space_id, len(measured), wanted, found)
 
 
 def _publish(space: str, sample: Sample, share: PermittedShare, comparison: Comparison) -> None:

@@ -7,9 +7,11 @@ from typing import Any
 from flask import url_for
 
 from mirada.db import spaces
+from mirada.embedding.index_advice import advice_on, days_of
 from mirada.embedding.index_rebuild import REBUILD_INDEX
 from mirada.embedding.live_recall import LiveRecall, Recall, live_recall
 from mirada.jobs import ledger
+from mirada.language_model.usage import day_name
 from mirada.ports import IndexStatus
 from webapp.callers.auth import current_caller, require_administrator, require_user
 from webapp.http.creations import queued
@@ -46,7 +48,7 @@ def list_indexes() -> Any:
 @blueprint.operation("getIndex", "Read an index", refusals=(404,))
 @blueprint.response(200, IndexSchema, example=INDEX_EXAMPLE)
 def get_index(space: str) -> Any:
-    """Its freshness and parameters; to administrators also its size and measured recall."""
+    """Its freshness and parameters; to administrators also size, recall, the last 30 days and advice."""
     require_user()
     with current_runtime().reading() as session:
         row = spaces.space_by_name(session, space)
@@ -96,24 +98,39 @@ def _body(space: Any) -> dict[str, Any]:
         "snapshot_change_seq": status.snapshot_change_seq,
     }
     if not current_caller().is_administrator:
-        return (
-            body
-            | dict.fromkeys(of_everybody)
-            | {
-                "recall": {},
-                "ways": [],
-                "planning": {},
-            }
-        )
-    return (
-        body
-        | of_everybody
-        | {
-            "recall": dict(status.recall),
-            "ways": _ways(space.id, status),
-            "planning": dict(status.planning),
+        nothing: dict[str, Any] = {
+            "recall": {},
+            "ways": [],
+            "planning": {},
+            "history": [],
+            "advice": [],
         }
-    )
+        return body | dict.fromkeys(of_everybody) | nothing
+    return body | of_everybody | _measured(space.id, status)
+
+
+def _measured(space_id: int, status: IndexStatus) -> dict[str, Any]:
+    """Return the fields for `IndexSchema` that follow from what was measured."""
+    return {
+        "recall": dict(status.recall),
+        "ways": _ways(space_id, status),
+        "planning": dict(status.planning),
+        "history": _history(space_id),
+        "advice": advice_on(current_runtime(), space_id, status),
+    }
+
+
+def _history(space_id: int) -> list[dict[str, Any]]:
+    """Return the fields for each `IndexDaySchema`."""
+    return [
+        {
+            "day": day_name(each.utc_day),
+            "size": each.size,
+            "recall": each.recall,
+            "queries": each.queries,
+        }
+        for each in days_of(current_runtime(), space_id)
+    ]
 
 
 def _ways(space_id: int, status: IndexStatus) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Replies about indexes of vectors: size, freshness, and what was measured of each way of searching."""
+"""Replies about indexes of vectors: size, freshness, what was measured of each way, its days, advice."""
 
 from __future__ import annotations
 
@@ -48,6 +48,14 @@ INDEX_EXAMPLE = {
         "first_ways": {"text": {"exact": 0, "quantised": 21_000, "ivf": 52_000, "hnsw": 64_000}},
         "costs_us": {"scanned_row": 0.08, "quantised_row": 0.006, "beam_step": 6.0},
     },
+    "history": [{"day": "2026-01-02", "size": 312, "recall": 0.991, "queries": 40}],
+    "advice": [
+        {
+            "code": "rebuild_due",
+            "text": "A rebuild is due: 20001 rows changed since the snapshot. A worker begins by "
+            "itself within a minute or two; searches are right meanwhile.",
+        }
+    ],
     "url": "/api/v1/indexes/1",
 }
 
@@ -133,6 +141,40 @@ class MeasuredWaySchema(ReplySchema):
     live = ma.fields.Nested(LiveRecallSchema, required=True, allow_none=True)
 
 
+class IndexDaySchema(ReplySchema):
+    """A day of an index."""
+
+    day = ma.fields.String(required=True, metadata={"description": "UTC, YYYY-MM-DD."})
+    size = ma.fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Live vectors at the day's last count, which is hourly."},
+    )
+    recall = ma.fields.Float(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "Recall@10 of the day's searches that were repeated; null without any."
+        },
+    )
+    queries = ma.fields.Integer(
+        required=True, metadata={"description": "How many searches were repeated."}
+    )
+
+
+class AdviceSchema(ReplySchema):
+    """Something to do about an index."""
+
+    code = ma.fields.String(
+        required=True,
+        metadata={
+            "description": "`rebuild_failed`, `rebuild_due`, `way_left_out`, `recall_low`, "
+            "`recall_not_measured`."
+        },
+    )
+    text = ma.fields.String(required=True)
+
+
 class IndexSchema(ReplySchema):
     """The index of one space in this process.
 
@@ -175,6 +217,19 @@ class IndexSchema(ReplySchema):
             "first. `costs_us`: what it rests on, processor time of the parts of a search on this "
             "machine, in microseconds. Empty as `ways` is."
         },
+    )
+    history = ma.fields.List(
+        ma.fields.Nested(IndexDaySchema),
+        required=True,
+        metadata={
+            "description": "The last 30 days of which something is known, the oldest first. Empty for "
+            "all but administrators."
+        },
+    )
+    advice = ma.fields.List(
+        ma.fields.Nested(AdviceSchema),
+        required=True,
+        metadata={"description": "The most pressing first. Empty as `history` is."},
     )
     url = ma.fields.String(required=True)
 

@@ -22,6 +22,7 @@ STRICT = (
     "mirada/drawing",
     "mirada/embedding",
     "mirada/evaluation",
+    "mirada/events",
     "mirada/feedback",
     "mirada/file_metadata",
     "mirada/groups",

@@ -6,6 +6,7 @@ import base64
 import io
 import itertools
 import random
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -92,6 +93,9 @@ class Pools:
             "filename": self._stored_names(),
             "from": ["2026-01-01", "2020-01-01", "x"],
             "to": ["2026-01-31", "9999-12-31", "x"],
+            "topics": ["jobs,images,index", "images", "jobs", "odd"],
+            "since": [time.time_ns() // 1_000_000 - 30_000, 0, "x"],
+            "Last-Event-ID": [str(time.time_ns() // 1_000_000 - 30_000), "", "x"],
             "theme": [*themes, "pets", "strangers theme", "lighthouses", "nobody's"],
             "user_id": [*world.user_ids.values(), *ODD_NUMBERS],
             "heir_id": [*world.user_ids.values(), *ODD_NUMBERS],

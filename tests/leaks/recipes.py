@@ -201,6 +201,7 @@ RECIPES: dict[str, Recipe] = {
     "cancelJob": Recipe(Reach.KEY, {"job_id": Names.JOB}, changes=True, not_by=NO_ADMIN),
     "getJobSummary": Recipe(Reach.KEY),
     "retryJobs": Recipe(Reach.KEY, changes=True, share=0.3, not_by=NO_ADMIN),
+    "streamEvents": Recipe(Reach.KEY),
     "streamJob": Recipe(Reach.KEY, {"job_id": Names.JOB}),
     "listIndexes": Recipe(Reach.KEY),
     "getIndex": Recipe(Reach.KEY),

@@ -10,6 +10,7 @@ from webapp.api import (
     embeddings,
     evaluation_reports,  # noqa: F401 - adds its routes to the blueprint of evaluations
     evaluations,
+    events,
     feedback,
     image_labels,  # noqa: F401 - adds its route to the blueprint of images
     image_lists,  # noqa: F401 - adds its route to the blueprint of images
@@ -45,6 +46,7 @@ def register(api: MiradaApi) -> None:
         evaluations,
         embeddings,
         jobs,
+        events,
         indexes,
         models,
         users,

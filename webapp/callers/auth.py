@@ -153,7 +153,7 @@ def _caller_of_sent(sent: Bearer | Token) -> Caller:
         return _caller_of(sent)
     scopes = scopes_from_text(sent.key.scopes)
     person = acting.named_person(scopes)
-    return Caller(person, bounds=OF_EVERYBODY & (scopes or frozenset()))
+    return Caller(person, bounds=OF_EVERYBODY & (scopes or frozenset()), acting=sent.key)
 
 
 def _caller_without_key() -> Caller:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from mirada.kernel.audience import Audience
 from mirada.people.access import Authority, Scopes, ends_at, scopes_from_text
 from mirada.people.identity import Key, Person
+from mirada.people.in_force import Credential
 from webapp.callers.sessions import Opened
 
 
@@ -22,6 +23,7 @@ class Caller:
         opened: the browser session that the call came with; None without one.
         bounds: what a person of the host product, or an open caller without rank, may do at most and
             so may a key that they make; None for anybody else.
+        acting: the key that acts for the user, a person of the host product; None for anybody else.
     """
 
     user: Person | None
@@ -29,6 +31,7 @@ class Caller:
     is_limited_administrator: bool = False
     opened: Opened | None = None
     bounds: Scopes | None = None
+    acting: Key | None = None
 
     @property
     def user_id(self) -> int | None:
@@ -49,6 +52,15 @@ class Caller:
     def scopes(self) -> Scopes | None:
         """The scopes of the call; None for no limit."""
         return self.bounds if self.key is None else scopes_from_text(self.key.scopes)
+
+    @property
+    def credential(self) -> Credential | None:
+        """The ground on which the call is answered, to be checked again; None for an anonymous caller."""
+        if self.user is None:
+            return None
+        keys = {key.id for key in (self.key, self.acting) if key is not None}
+        until = None if self.opened is None else self.opened.expires_at
+        return Credential(self.user.id, self.is_administrator, frozenset(keys), until)
 
     @property
     def authority(self) -> Authority:

@@ -14,7 +14,7 @@ from mirada.runtime import Runtime
 from webapp.http.current import current_runtime
 
 MOST_PER_CALLER = 2
-"""A person who follows more jobs than that can list them."""
+"""A person who follows more than that can ask for lists."""
 PERIOD_S = 0.5
 """How often the next event is looked for, and whether the reader is still there."""
 BEAT_EVERY_S = 10.0
@@ -38,10 +38,14 @@ class Streams:
         with self._lock:
             if self._of[caller_id] >= MOST_PER_CALLER:
                 raise Unavailable(
-                    f"You follow {MOST_PER_CALLER} jobs already; end one, or poll the job."
+                    f"You follow {MOST_PER_CALLER} streams of events already; end one, or read the "
+                    "list of jobs now and then."
                 )
             if self._of.total() >= self._most:
-                raise Unavailable("Too many jobs are followed already; ask again or poll the job.")
+                raise Unavailable(
+                    "Too many streams of events are open already; ask again, or read the list of "
+                    "jobs now and then."
+                )
             self._of[caller_id] += 1
 
     def give_back(self, caller_id: int) -> None:
@@ -51,7 +55,9 @@ class Streams:
             self._of += Counter()
 
 
-def stream(caller_id: int, next_event: Callable[[], str | None]) -> Response:
+def stream(
+    caller_id: int, next_event: Callable[[], str | None], beat: Callable[[], str] = lambda: BEAT
+) -> Response:
     """Return a reply that sends events until there are no more, the reader is gone, or a minute is over.
 
     Args:
@@ -59,6 +65,7 @@ def stream(caller_id: int, next_event: Callable[[], str | None]) -> Response:
         next_event: returns the next event as it is sent, "" while nothing is new, None at the end. It
             is called every half second, after the request is over, and waits for the database as a
             request does.
+        beat: returns what is sent while nothing happens.
 
     Raises:
         Unavailable: there are too many streams.
@@ -70,7 +77,7 @@ def stream(caller_id: int, next_event: Callable[[], str | None]) -> Response:
     streams.take(caller_id)
     # The server's own socket knows; other servers that run the application do not say.
     is_gone = getattr(request.environ.get("gunicorn.socket"), "is_gone", lambda: False)
-    response = Response(_sent(runtime, next_event, is_gone), mimetype="text/event-stream")
+    response = Response(_sent(runtime, next_event, is_gone, beat), mimetype="text/event-stream")
     response.headers["Cache-Control"] = "no-store"
     # Proxies that buffer would hold every event back.
     response.headers["X-Accel-Buffering"] = "no"
@@ -79,7 +86,10 @@ def stream(caller_id: int, next_event: Callable[[], str | None]) -> Response:
 
 
 def _sent(
-    runtime: Runtime, next_event: Callable[[], str | None], is_gone: Callable[[], bool]
+    runtime: Runtime,
+    next_event: Callable[[], str | None],
+    is_gone: Callable[[], bool],
+    beat: Callable[[], str] = lambda: BEAT,
 ) -> Iterator[str]:
     ends_at_s = time.monotonic() + LIMIT_S
     sent_at_s = time.monotonic()
@@ -90,7 +100,7 @@ def _sent(
             return
         now_s = time.monotonic()
         if not event and now_s - sent_at_s >= BEAT_EVERY_S:
-            event = BEAT
+            event = beat()
         if event:
             sent_at_s = now_s
             yield event

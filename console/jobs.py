@@ -1,4 +1,4 @@
-"""`mirada jobs`: list jobs, show failures, retry."""
+"""`mirada jobs`: list jobs, show failures, retry, cancel."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import click
 
 from console.site import Group, current_runtime
 from console.terminal import all_rows, console, print_table
-from mirada.jobs import ledger
+from mirada.jobs import cancelling, ledger
 from mirada.jobs.ledger import GIVEN_UP, JobReport
 from mirada.people import users
 from workers.kinds import KINDS
 
-group = Group("jobs", help="Work in the background: list it, see failures, retry.")
+group = Group("jobs", help="Work in the background: list it, see failures, retry, cancel.")
 
 
 @group.command("list")
@@ -63,6 +63,18 @@ def retry(job_id: int | None, all_failed: bool) -> None:
         runtime.doorbell.ring(job.id, job.kind)
     what = f"{len(job_ids)} jobs are" if job_id is None else f"Job {job_id} is"
     console().print(f"{what} queued again.")
+
+
+@group.command("cancel")
+@click.argument("job_id", type=int)
+def cancel(job_id: int) -> None:
+    """End a job that waits or runs; `jobs retry` takes it up again."""
+    runtime = current_runtime()
+    with runtime.transaction() as session:
+        viewer = users.local_user(session)
+    with runtime.transaction() as session:
+        cancelling.cancel_job(session, job_id, viewer, KINDS)
+    console().print(f"Job {job_id} is cancelled.")
 
 
 def _show(reports: list[JobReport]) -> None:

@@ -98,6 +98,15 @@ def test_all_failed_jobs_are_retried_at_once(command: Any, runtime: Runtime) -> 
     command("jobs", "retry", code=2)
 
 
+def test_a_job_is_cancelled_and_taken_up_again(runtime: Runtime, command: Any) -> None:
+    with runtime.transaction() as session:
+        job_id = ledger.enqueue(session, REBUILD_INDEX, space_id=1).id
+    assert f"Job {job_id} is cancelled" in command("jobs", "cancel", str(job_id))
+    assert "cancelled" in command("jobs", "list")
+    assert "only queued and running" in command("jobs", "cancel", str(job_id), code=1)
+    assert "queued again" in command("jobs", "retry", str(job_id))
+
+
 def test_a_new_users_key_works_until_it_is_revoked(command: Any, runtime: Runtime) -> None:
     output = command("users", "create", "ana", "--admin")
     key = _key_in(output)

@@ -192,8 +192,14 @@ class ModelFollower(Loop):
         return False
 
     def _has_loaded(self, view: ModelView) -> bool:
+        """Return whether the encoders and indexes of a view are here.
+
+        A kind of texts that was not in use when they were loaded counts: few texts came in since.
+        """
         loaded = self._loaded.get(view.suffix)
-        return loaded is not None and set(view.spaces.values()) <= set(loaded.spaces.values())
+        return loaded is not None and all(
+            loaded.spaces.get(kind, space_id) == space_id for kind, space_id in view.spaces.items()
+        )
 
     def _make_ready(self, view: ModelView) -> bool:
         """Return whether a view can be served at once; begin to load what is missing."""

@@ -73,6 +73,23 @@ def test_every_process_has_followed_when_a_flip_and_the_way_back_are_answered(
     assert jobs(running, changing.FLIP) == 0
 
 
+def test_the_way_back_is_prepared_when_a_flip_is_answered(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where no prompt was ever embedded, so that the spaces of prompts are new to the processes."""
+    monkeypatch.setattr(following, "FOLLOW_A_CHANGE_EVERY_S", 0.02)
+    house.upload(1)
+    house.build()
+    for follower in house.followers:
+        follower.start()
+    wait_until_prepared(house)
+    for _ in range(2):
+        turning.flip(house.web, Asked())
+        turning.go_back(house.web, Asked())
+    assert in_use(house) == ["first"] * 3
+    assert jobs(house, changing.FLIP) == 0
+
+
 def test_what_came_in_since_is_embedded_by_the_request(running: House) -> None:
     wait_until_prepared(running)
     running.upload(7, prompt="a prompt of later")

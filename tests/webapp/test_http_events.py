@@ -316,6 +316,22 @@ def test_a_beat_carries_the_id_to_come_back_with(
         assert stream.last_id >= first
 
 
+def test_a_job_is_not_followed_with_a_key_that_was_revoked(guarded: Gallery) -> None:
+    with guarded.runtime.transaction() as session:
+        ana = users.create_user(session, "ana")
+        issued = issue_key(session, ana)
+    headers = {"Authorization": f"Bearer {issued.key}"}
+    guarded.upload(headers=headers)
+    job = job_of(guarded, headers)
+    with guarded.client.get(f"{job['url']}/events", headers=headers) as response:
+        events = iter(response.response)
+        assert next(events).startswith(b"event: job")
+        change(guarded, ApiKey, issued.row.id, revoked_at=utc_now())
+        change(guarded, Job, job["id"], attempts=2)
+        assert next(events) == b": not_authenticated\n\n"
+        assert next(events, None) is None
+
+
 def test_a_cancelled_job_ends_its_own_stream(gallery: Gallery) -> None:
     gallery.upload()
     job = job_of(gallery)

@@ -8,8 +8,9 @@ from typing import Any
 
 from mirada.jobs import cancelling, ledger
 from mirada.jobs.summary import summarise
-from mirada.kernel.errors import MiradaError
-from webapp.callers.auth import require_user
+from mirada.kernel.errors import MiradaError, NotAuthenticated
+from mirada.people.in_force import in_force
+from webapp.callers.auth import current_caller, require_user
 from webapp.http import streams
 from webapp.http.creations import queued
 from webapp.http.current import current_runtime
@@ -142,13 +143,15 @@ def stream_job(job_id: int) -> Any:
 
     A comment every 10 s keeps the connection awake. A caller follows two jobs at a time at most.
     """
-    user = require_user()
+    user, credential = require_user(), current_caller().credential
     runtime = current_runtime()
     # Events come after the request was answered, when no address can be made any more.
     urls = JobUrls.of_request()
 
     def read() -> dict[str, Any]:
         with runtime.reading() as session:
+            if not in_force(session, {credential} if credential is not None else set()):
+                raise NotAuthenticated("The key or the session that this was asked with is over.")
             return JobSchema().dump(job_body(ledger.get_job(session, job_id, user, KINDS), urls))
 
     return streams.stream(user.id, _Events(read(), read).next)

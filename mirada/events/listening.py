@@ -24,6 +24,8 @@ RESUMED_WITHIN_MS = 600_000
 """A listener who was away longer reads the lists anew."""
 MOST_TOLD = 500
 """Changes of one kind that a listener is told at once; beyond, they read the list anew."""
+LOST_EVERY_MS = 10_000
+"""While very much changes, a listener is told so often at most that something was left out."""
 EVENTS_LOST = "events_lost"
 WORKER_AWAY = "worker_away"
 WORKER_BACK = "worker_back"
@@ -92,6 +94,8 @@ class Listener:
         self._tick: Tick | None = None
         self._told: dict[int, ImageState] = {}
         self._index: IndexState | None = None
+        self._lost_at_ms: int | None = None
+        self._owes_notice = False
 
     @property
     def at_ms(self) -> int | None:
@@ -108,7 +112,7 @@ class Listener:
         before = self._tick
         if ticks is None:
             self._tick = self._feed.newest()
-            return [Notice(EVENTS_LOST)]
+            return list(self._lost(self._tick.at_ms))
         if not ticks:
             return []
         events = list(self._of_ticks(ticks))
@@ -157,7 +161,7 @@ class Listener:
             if Topic.IMAGES in topics:
                 image_ids |= tick.image_ids
         if not is_whole or max(len(job_ids), len(image_ids)) > MOST_TOLD:
-            yield Notice(EVENTS_LOST)
+            self._owes_notice = True
             return
         if not (job_ids or image_ids):
             return
@@ -202,8 +206,19 @@ class Listener:
         if Topic.INDEX in self._listening.topics and state != self._index:
             self._index = state
             yield state
+        if self._owes_notice:
+            yield from self._lost(now.at_ms)
         if before.worker_is_alive != now.worker_is_alive:
             yield Notice(WORKER_BACK if now.worker_is_alive else WORKER_AWAY)
+
+    def _lost(self, at_ms: int) -> Iterator[Notice]:
+        """Say that something was left out, now or, where that was said lately, later."""
+        self._owes_notice = (
+            self._lost_at_ms is not None and at_ms - self._lost_at_ms < LOST_EVERY_MS
+        )
+        if not self._owes_notice:
+            self._lost_at_ms = at_ms
+            yield Notice(EVENTS_LOST)
 
     def _index_state(self, tick: Tick) -> IndexState:
         is_told = self._listening.credential.as_administrator

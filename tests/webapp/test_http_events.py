@@ -181,6 +181,15 @@ def test_more_than_can_be_told_is_a_notice(
         for job in gallery.get("/api/v1/jobs").get_json()["results"]:
             change(gallery, Job, job["id"], attempts=1)
         assert [data.get("code") for _, data in stream.read() or []] == ["events_lost"]
+        # It goes on like that, and the page must not read its lists every second.
+        for attempts_made in (2, 3):
+            for job in gallery.get("/api/v1/jobs").get_json()["results"]:
+                change(gallery, Job, job["id"], attempts=attempts_made)
+            if attempts_made == 3:
+                monkeypatch.setattr(listening, "LOST_EVERY_MS", 0)
+            monkeypatch.setattr(streams, "BEAT_EVERY_S", 0.0)
+            codes = [data.get("code") for _, data in stream.read() or []]
+            assert codes == ([] if attempts_made == 2 else ["events_lost"])
 
 
 @pytest.mark.parametrize("query", ["topics=odd", "topics=jobs,", "topics=", "since=x", "since=-1"])

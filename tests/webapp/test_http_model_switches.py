@@ -18,7 +18,7 @@ from testing.console import run_command
 from testing.gallery import as_upload, assert_problem
 from testing.patience import wait_until
 from testing.pictures import picture
-from testing.two_models import is_ready, with_two_models
+from testing.two_models import with_two_models
 from workers.in_process import InProcessWorker
 from workers.runner import run_job
 
@@ -89,12 +89,9 @@ def test_cursors_and_query_pictures_are_of_their_model_and_count_again_with_it(
     kept = one.post("/api/v1/query-pictures", data={"file": as_upload(picture(9))}).get_json()
     follower = ModelFollower(runtime, works=True)
 
-    def turn(step: str) -> None:
-        post(one, step)
-        follower.look()
-        wait_until(lambda: is_ready(follower), timeout_s=5, what="both ready")
-        work(one)
-        follower.look()
+    def turn(step: str, state: str) -> None:
+        wait_until(lambda: one.get(SWITCH).get_json()["is_prepared"], what="both models are loaded")
+        assert post(one, step).get_json()["state"] == state
 
     follower.look()
     page = one.get("/api/v1/search?text=cat&limit=1").get_json()
@@ -102,14 +99,15 @@ def test_cursors_and_query_pictures_are_of_their_model_and_count_again_with_it(
     assert one.post("/api/v1/search", json=asked_with).status_code == 200
     post(one, model="second")
     work(one)
-    turn("flip")
+    follower.start()
+    turn("flip", "flipped")
     told = assert_problem(one.get(page["next"]), 410, "search_expired")
     assert told["detail"]
     refused = assert_problem(one.post("/api/v1/search", json=asked_with), 409, "conflict")
     assert "read by another model" in refused["detail"]
     later = one.get("/api/v1/search?text=cat&limit=1").get_json()
     assert one.get(later["next"]).status_code == 200
-    turn("rollback")
+    turn("rollback", "ready")
     assert_problem(one.get(later["next"]), 410, "search_expired")
     assert one.get(page["next"]).status_code == 200
     assert one.post("/api/v1/search", json=asked_with).status_code == 200

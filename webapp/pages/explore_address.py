@@ -123,6 +123,12 @@ class ExploreAddress:
             "pages.explore", **{k: v for k, v in given.items() if v not in (None, [], "")}
         )
 
+    def of_image(self, image_id: int) -> str:
+        """Return the address of an image of this list, from which one finds back to its page of the list."""
+        place = {"cursor": self.cursor, "past": "1" if self.past else None}
+        given: dict[str, Any] = {**self.sent, **{k: v for k, v in place.items() if v}}
+        return url_for("pages.image", image_id=image_id, **given)
+
     def without_chip(self, chip: Chip) -> str:
         """Return the address without one picture."""
         return self._with_chips([each for each in self.chips if each != chip])

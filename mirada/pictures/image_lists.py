@@ -130,6 +130,34 @@ def place_of(image: ShownImage, sort: Sort) -> Place:
             return Place(image.id)
 
 
+def neighbours(
+    session: Session, scope: Scope, sort: Sort, place: Place
+) -> tuple[int | None, int | None] | None:
+    """Return the ids of the images before and after a place; None where no image of the list is there.
+
+    Args:
+        session: any.
+        scope: who asks, and which images.
+        sort: the order of the list.
+        place: of an image.
+    """
+    listed = select(Image.id).where(filters.in_scope(scope))
+    here = listed.where(Image.id == min(place.image_id, LARGEST_ID))
+    if session.execute(here).scalar_one_or_none() is None:
+        return None
+    if sort is Sort.LARGEST:
+        listed = listed.join(Content, Content.id == Image.content_id)
+    key = SORTED_BY.get(sort)
+    is_rising = sort is Sort.OLDEST
+    sides = []
+    for condition, is_up in ((_is_before(sort, place), True), (_is_after(sort, place), False)):
+        order = [] if key is None else [key.asc() if is_up else key.desc()]
+        order.append(Image.id.asc() if is_up != is_rising else Image.id.desc())
+        nearest = listed.where(condition).order_by(*order).limit(1)
+        sides.append(session.execute(nearest).scalar_one_or_none())
+    return sides[0], sides[1]
+
+
 def summary(session: Session, scope: Scope, attributes: Mapping[str, Sequence[str]]) -> Summary:
     """Return what there is to say of all images in scope; `attributes` as `facets` takes them."""
     count = total(session, scope)
@@ -176,3 +204,15 @@ def _is_after(sort: Sort, place: Place) -> ColumnElement[bool]:
         return earlier
     value = min(place.value or 0, LARGEST_ID)
     return or_(key < value, and_(key == value, earlier))
+
+
+def _is_before(sort: Sort, place: Place) -> ColumnElement[bool]:
+    image_id = min(place.image_id, LARGEST_ID)
+    if sort is Sort.OLDEST:
+        return Image.id < image_id
+    later = Image.id > image_id
+    key = SORTED_BY.get(sort)
+    if key is None:
+        return later
+    value = min(place.value or 0, LARGEST_ID)
+    return or_(key > value, and_(key == value, later))

@@ -170,8 +170,9 @@ def handle_unexpected(error: Exception) -> Response:
 
 
 def _explain_failed_precondition(response: Response) -> Response:
-    # Conditional file replies turn into a bare 412 without raising anything.
-    if response.status_code == 412 and response.mimetype != PROBLEM_MEDIA_TYPE:
+    # Conditional file replies turn into a bare 412 without raising anything; a page says why itself.
+    told = (PROBLEM_MEDIA_TYPE, "text/html")
+    if response.status_code == 412 and response.mimetype not in told:
         # Lets go of the file that would have been sent.
         response.close()
         return problem(412, "precondition_failed", "The file is not the version you named.")

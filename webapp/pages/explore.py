@@ -86,14 +86,18 @@ def register(blueprint: Blueprint) -> None:
         )
 
 
-def _found(address: ExploreAddress) -> Shown:
-    runtime, pager = current_runtime(), pager_of_caller()
+def search_of(address: ExploreAddress) -> SearchRequest:
+    """Return the search of an address that asks for something; raises as `ExploreAddress.parts` does."""
     asked = asked_by_caller(address.conditions, own_alone=address.mine)
     parts = address.parts
     has_words = any(part.kind is QueryKind.TEXT and part.weight > 0 for part in parts)
     # Words are looked for wherever there are words; pictures alone among what pictures show.
     weights = DEFAULT_WEIGHTS if has_words else None
-    request = SearchRequest(parts, asked, TILES, Source.PICTURES, weights)
+    return SearchRequest(parts, asked, TILES, Source.PICTURES, weights)
+
+
+def _found(address: ExploreAddress) -> Shown:
+    runtime, pager, request = current_runtime(), pager_of_caller(), search_of(address)
     if address.cursor is None:
         found = pages.first_page(runtime, request, pager)
     else:

@@ -123,11 +123,26 @@ class ExploreAddress:
             "pages.explore", **{k: v for k, v in given.items() if v not in (None, [], "")}
         )
 
-    def of_image(self, image_id: int) -> str:
-        """Return the address of an image of this list, from which one finds back to its page of the list."""
-        place = {"cursor": self.cursor, "past": "1" if self.past else None}
-        given: dict[str, Any] = {**self.sent, **{k: v for k, v in place.items() if v}}
-        return url_for("pages.image", image_id=image_id, **given)
+    def of_image(self, image_id: int, endpoint: str = "pages.image", **more: Any) -> str:
+        """Return the address of an image of this list, from which one finds back to its page of the list.
+
+        Args:
+            image_id: which image.
+            endpoint: of its page, or of what is done there.
+            more: further parameters of that address.
+        """
+        given: dict[str, Any] = {**self.sent, **self._page, **more}
+        return url_for(endpoint, image_id=image_id, **given)
+
+    def at_image(self, image_id: int) -> str:
+        """Return the address of this page of the list, at one of its images."""
+        return f"{self.with_(**self._page)}#i{image_id}"
+
+    @property
+    def _page(self) -> dict[str, str]:
+        """The parameters that say which page of the list this is; none for the first."""
+        given = {"cursor": self.cursor, "past": "1" if self.past else None}
+        return {name: value for name, value in given.items() if value}
 
     def without_chip(self, chip: Chip) -> str:
         """Return the address without one picture."""
@@ -155,7 +170,11 @@ def address_of_request() -> ExploreAddress:
     Raises:
         HTTPException: (422) a parameter is wrong, or there is none of that name.
     """
-    fields = ApiParser().parse(ExploreSchema, request, location="query", unknown=ma.RAISE)
+    return address_of(ApiParser().parse(ExploreSchema, request, location="query", unknown=ma.RAISE))
+
+
+def address_of(fields: Mapping[str, Any]) -> ExploreAddress:
+    """Return the list that validated fields of the request's address name; others may be among them."""
     chips = [Chip(name, is_wanted=True) for name in fields["plus"]]
     chips += [Chip(name, is_wanted=False) for name in fields["minus"] if name not in fields["plus"]]
     return ExploreAddress(
@@ -169,6 +188,15 @@ def address_of_request() -> ExploreAddress:
         sent={
             name: request.args.getlist(name)
             for name in request.args
-            if name not in ("cursor", "past", "part") and any(request.args.getlist(name))
+            if name in _OF_A_LIST and any(request.args.getlist(name))
         },
     )
+
+
+LIBRARY = ExploreAddress("", (), {}, mine=False, sort=None, cursor=None, past=False)
+"""The whole library, newest first."""
+_OF_A_LIST = {field.data_key or name for name, field in ExploreSchema().fields.items()} - {
+    "cursor",
+    "past",
+    "part",
+}

@@ -1,25 +1,37 @@
-"""Image: one picture, and what is known of it."""
+"""Image: one picture, what is known of it, and what people say of it."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Blueprint, Response
 
-from mirada.kernel.errors import NotFound
-from mirada.pictures.shown_images import shown_images
-from webapp.callers.asking import scope_of_caller
-from webapp.http.current import current_runtime
-from webapp.pages.shell import page
-from webapp.pages.tiles import Tile, title_of
+from webapp.pages import image_acts
+from webapp.pages.image_address import page_of_request
+from webapp.pages.image_view import shown
 
 
 def register(blueprint: Blueprint) -> None:
-    """Add the page."""
+    """Add the page, and what its forms do."""
 
     @blueprint.get("/images/<id:image_id>", endpoint="image")
     def image(image_id: int) -> Response:
-        """One picture."""
-        with current_runtime().reading() as session:
-            found = shown_images(session, [image_id], scope_of_caller()).get(image_id)
-        if found is None:
-            raise NotFound("There is no such image, or you may not see it.")
-        return page("image.html", title=title_of(found), here="", image=found, tile=Tile(found))
+        """One picture; of a fragment one of its sections."""
+        return shown(page_of_request(image_id))
+
+    acts: dict[str, Any] = {
+        "like": image_acts.like,
+        "visibility": image_acts.show_to,
+        "caption": image_acts.rename,
+        "verdicts": image_acts.judge,
+        "verdicts/undo": image_acts.take_back,
+        "comments": image_acts.comment,
+        "comments/delete": image_acts.remove_comment,
+    }
+    for path, act in acts.items():
+        blueprint.add_url_rule(
+            f"/images/<id:image_id>/{path}",
+            endpoint=f"image_{path.replace('/', '_')}",
+            view_func=act,
+            methods=["POST"],
+        )

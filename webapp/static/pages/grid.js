@@ -50,7 +50,9 @@ export function rove(grid) {
       link.parentElement.querySelectorAll(".acts a").forEach((act) => { act.tabIndex = isChosen ? 0 : -1; });
     }
   };
-  const first = () => settle(grid.querySelector('.tile > a[tabindex="0"]') || links()[0]);
+  // Whoever comes back from a picture is at that picture.
+  const known = ':is(.tile > a[tabindex="0"], .tile:target > a)';
+  const first = () => settle(grid.querySelector(known) || links()[0]);
   first();
   grid.addEventListener("focusin", (event) => {
     const tile = event.target.closest(".tile");

@@ -31,7 +31,8 @@ export async function call(method, address, { json, body, signal } = {}) {
   }
   const reply = await fetch(address, { method, headers, body, signal, credentials: "same-origin" });
   const isJson = (reply.headers.get("Content-Type") || "").includes("json");
-  if (!reply.ok) throw new Refused(reply.status, isJson ? await reply.json() : {});
+  // A form that is refused may come back as HTML, with what was typed in it.
+  if (!reply.ok) throw new Refused(reply.status, isJson ? await reply.json() : { html: await reply.text() });
   if (reply.status === 204) return null;
   return isJson ? reply.json() : reply.text();
 }

@@ -1,0 +1,273 @@
+"""The page of an image: complete without a script, its forms, and what stands beside it in its list."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from mirada.kernel.signs import read_signs
+from testing.gallery import Gallery
+
+HTML = {"Accept": "text/html"}
+
+
+def page(gallery: Gallery, image_id: int, query: str = "", key: Any = None) -> str:
+    reply = gallery.get(f"/ui/images/{image_id}{query}", HTML | (key or {}))
+    assert reply.status_code == 200, reply.text
+    return str(reply.text)
+
+
+def send(gallery: Gallery, path: str, key: Any = None, **fields: Any) -> Any:
+    return gallery.client.post(f"/ui/images/{path}", data=fields, headers=HTML | (key or {}))
+
+
+def link(text: str, rel: str) -> str | None:
+    """Return the address of the image before ("prev") or after ("next")."""
+    found = re.search(rf'rel="{rel}" href="([^"]+)"', text)
+    return None if found is None else unescape(found[1])
+
+
+def walk(gallery: Gallery, address: str, rel: str = "next") -> list[int]:
+    """Return the ids of the images that one passes by following a link to its end."""
+    seen: list[int] = []
+    following: str | None = address
+    while following is not None:
+        seen.append(int(re.findall(r"/images/(\d+)", following)[0]))
+        following = link(gallery.get(following, HTML).text, rel)
+        assert len(seen) < 50
+    return seen
+
+
+def tile_links(text: str) -> list[str]:
+    return [unescape(one) for one in re.findall(r'<a href="(/ui/images/[^"]+)">', text)]
+
+
+@pytest.mark.parametrize("sort", ["", "newest", "oldest", "likes", "largest"])
+def test_next_and_previous_walk_the_whole_list_in_its_order(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch, sort: str
+) -> None:
+    monkeypatch.setattr("webapp.pages.explore.TILES", 3)
+    ids = [gallery.upload(degrees=n * 10.0)["id"] for n in range(7)]
+    for liked in (ids[2], ids[5]):
+        gallery.client.put(f"/api/v1/images/{liked}/like")
+    listed, address = [], f"/ui?sort={sort}" if sort else "/ui"
+    first = tile_links(gallery.get(address, HTML).text)[0]
+    while address:
+        text = gallery.get(address, HTML).text
+        listed += [int(one) for one in re.findall(r'data-id="(\d+)"', text)]
+        found = re.search(r'rel="next" href="([^"]+)"', text)
+        address = unescape(found[1]) if found else ""
+    assert walk(gallery, first) == listed
+    last = first.replace(f"/{listed[0]}", f"/{listed[-1]}")
+    assert walk(gallery, last, "prev") == listed[::-1]
+
+
+def test_next_goes_on_over_the_pages_of_a_search(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webapp.pages.explore.TILES", 3)
+    ids = [gallery.upload(degrees=n * 9.0)["id"] for n in range(8)]
+    text = gallery.get(f"/ui?plus={ids[0]}", HTML).text
+    listed = [int(one) for one in re.findall(r'data-id="(\d+)"', text)]
+    seen = walk(gallery, tile_links(text)[0])
+    assert seen == ids[1:]
+    assert seen[:3] == listed
+
+
+def test_a_tile_of_a_later_page_leads_back_to_that_page(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webapp.pages.explore.TILES", 2)
+    ids = [gallery.upload()["id"] for _ in range(5)]
+    first = gallery.get("/ui?mine=1", HTML).text
+    following = unescape(re.findall(r'rel="next" href="([^"]+)"', first)[0])
+    tile = tile_links(gallery.get(following, HTML).text)[0]
+    back = unescape(re.findall(r'id="back" href="([^"]+)"', gallery.get(tile, HTML).text)[0])
+    address, anchor = back.split("#")
+    assert anchor == f"i{ids[2]}"
+    assert f'id="{anchor}"' in gallery.get(address, HTML).text
+    assert "mine=1" in address
+
+
+@pytest.mark.parametrize(
+    "query", ["?plus=999", "?q=%22red", "?mine=1&label=nothing", "?visibility=public"]
+)
+def test_a_list_that_has_ended_is_told_and_the_picture_shown(gallery: Gallery, query: str) -> None:
+    one = gallery.upload(degrees=0, caption="alone")["id"]
+    text = page(gallery, one, query)
+    assert "The list that you came from has ended." in text
+    assert 'alt="alone"' in text
+    assert link(text, "next") is None
+
+
+def test_others_private_pictures_are_no_page_and_no_neighbour(
+    guarded: Gallery, key_of: Any
+) -> None:
+    owner, other = key_of("owner"), key_of("other")
+    shown = [
+        guarded.upload(headers=owner, degrees=n * 20.0, is_public=str(n != 1).lower())["id"]
+        for n in range(4)
+    ]
+    hidden = shown.pop(1)
+    for query in ("", "?sort=oldest", "?sort=likes", "?sort=largest", f"?plus={shown[0]}"):
+        assert guarded.get(f"/ui/images/{hidden}{query}", HTML | other).status_code == 404
+        for image_id in shown:
+            text = page(guarded, image_id, query, other)
+            assert f"/images/{hidden}" not in text, (query, image_id)
+    # Whoever has no key is told no more.
+    assert guarded.get(f"/ui/images/{hidden}", HTML).status_code == 404
+    acts: dict[str, dict[str, Any]] = {
+        "like": {"liked": 1},
+        "visibility": {"is_public": 1},
+        "caption": {"caption": "mine", "version": 1},
+        "verdicts": {"theme": "cat", "accepted": 1},
+        "comments": {"text": "seen"},
+        "comments/delete": {"comment": 1},
+    }
+    for act, fields in acts.items():
+        reply = send(guarded, f"{hidden}/{act}", other, **fields)
+        assert reply.status_code == 404, act
+
+
+def test_the_owner_sees_the_file_and_others_do_not(guarded: Gallery, key_of: Any) -> None:
+    owner, other = key_of("owner"), key_of("other")
+    one = guarded.upload(headers=owner, is_public="true", caption="a cat")["id"]
+    mine, theirs = page(guarded, one, key=owner), page(guarded, one, key=other)
+    for private in ("picture.png", "Original", "Change the title", "Only you"):
+        assert (private in mine or private == "Only you", private in theirs) == (True, False), (
+            private
+        )
+    assert f"/ui/images/{one}/like" in theirs
+    nobody = page(guarded, one)
+    assert '<form method="post" action="/ui/images/' not in nobody
+
+
+def test_a_like_is_given_and_taken_back_without_a_script(gallery: Gallery) -> None:
+    one = gallery.upload()["id"]
+    reply = send(gallery, f"{one}/like?mine=1", liked=1)
+    assert (reply.status_code, reply.headers["Location"]) == (303, f"/ui/images/{one}?mine=1#head")
+    assert 'name="liked" value="0" aria-pressed="true"' in page(gallery, one)
+    send(gallery, f"{one}/like", liked=0)
+    assert 'name="liked" value="1" aria-pressed="false"' in page(gallery, one)
+    assert send(gallery, f"{one}/like", liked="perhaps").status_code == 400
+
+
+def test_visibility_and_title_are_changed_without_a_script(gallery: Gallery) -> None:
+    one = gallery.upload(caption="before")
+    assert send(gallery, f"{one['id']}/visibility", is_public=1).status_code == 303
+    assert "Make it visible to you alone" in page(gallery, one["id"])
+    version = re.findall(r'name="version" value="(\d+)"', page(gallery, one["id"]))[0]
+    reply = send(gallery, f"{one['id']}/caption", caption=" after ", version=version)
+    assert reply.status_code == 303
+    assert '<h1 dir="auto">after</h1>' in page(gallery, one["id"])
+
+
+@pytest.mark.parametrize("part", ["", "?part=1&section=head"])
+def test_two_tabs_do_not_overwrite_each_other_and_nothing_typed_is_lost(
+    gallery: Gallery, part: str
+) -> None:
+    one = gallery.upload(caption="first")
+    send(gallery, f"{one['id']}/caption", caption="of the other tab", version=one["version"])
+    late = send(
+        gallery, f"{one['id']}/caption{part}", caption="of this tab", version=one["version"]
+    )
+    assert late.status_code == 412
+    assert "perhaps in another tab" in late.text
+    assert ">of this tab</textarea>" in late.text
+    assert '<h1 dir="auto">of the other tab</h1>' in late.text
+    assert ("<html" in late.text) == (not part)
+    # Saved once more, it is meant.
+    version = re.findall(r'name="version" value="(\d+)"', late.text)[0]
+    send(gallery, f"{one['id']}/caption", caption="of this tab", version=version)
+    assert '<h1 dir="auto">of this tab</h1>' in page(gallery, one["id"])
+
+
+def test_comments_are_written_and_deleted_without_a_script(guarded: Gallery, key_of: Any) -> None:
+    owner, writer, other = key_of("owner"), key_of("writer"), key_of("other")
+    one = guarded.upload(headers=owner, is_public="true")["id"]
+    said = '<b>bold</b> שלום 🎈 "quoted"'
+    once = re.findall(r'name="once" value="([^"]+)"', page(guarded, one, key=writer))[0]
+    for _ in range(2):
+        reply = send(guarded, f"{one}/comments", writer, text=said, once=once)
+        assert reply.headers["Location"] == f"/ui/images/{one}#comments"
+    theirs = page(guarded, one, key=writer)
+    assert theirs.count("&lt;b&gt;bold&lt;/b&gt; שלום 🎈 &#34;quoted&#34;") == 1
+    assert "<b>bold" not in theirs
+    number = int(re.findall(r'name="comment" value="(\d+)"', theirs)[0])
+    assert 'name="comment"' not in page(guarded, one, key=other)
+    assert send(guarded, f"{one}/comments/delete", other, comment=number).status_code == 404
+    assert send(guarded, f"{one}/comments/delete", writer, comment=number).status_code == 303
+    assert "bold" not in page(guarded, one, key=owner)
+
+
+def test_a_comment_that_is_refused_comes_back_with_the_reason(gallery: Gallery) -> None:
+    one = gallery.upload()["id"]
+    long = "x" * 2_001
+    reply = send(gallery, f"{one}/comments", text=long)
+    assert reply.status_code == 422
+    assert f">{long}</textarea>" in reply.text
+    assert "At most 2,000 characters" in reply.text
+
+
+def test_long_conversations_go_on_behind_a_link(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webapp.pages.image_view.COMMENTS", 2)
+    one = gallery.upload()["id"]
+    for n in range(3):
+        send(gallery, f"{one}/comments", text=f"word {n}")
+    first = page(gallery, one)
+    assert "word 1" in first
+    assert "word 2" not in first
+    more = unescape(re.findall(r'href="([^"]+comments=\d+)#comments"', first)[0])
+    assert "word 2" in gallery.get(more, HTML).text
+
+
+@pytest.mark.parametrize(
+    "caption", ["<script>alert(1)</script>", "שלום עולם", "🎈" * 40, "long " * 1_999]
+)
+def test_what_people_write_is_shown_as_text_and_headings_stay_short(
+    gallery: Gallery, caption: str
+) -> None:
+    text = page(gallery, gallery.upload(caption=caption, prompt=f"{caption}x")["id"])
+    heading = re.findall(r'<h1 dir="auto">(.*?)</h1>', text, re.DOTALL)[0]
+    assert len(unescape(heading)) <= 160
+    assert "<script>alert" not in text
+    assert caption.strip() in unescape(text)
+
+
+@pytest.mark.parametrize("prompt", ["a cat -dog", 'say "hi" \\ there', "“red” " * 300])
+def test_more_with_this_prompt_asks_for_the_prompt_as_it_is(gallery: Gallery, prompt: str) -> None:
+    text = page(gallery, gallery.upload(prompt=prompt)["id"])
+    address = unescape(re.findall(r'href="(/ui\?q=[^"]+)"', text)[0])
+    words = parse_qs(urlsplit(address).query)["q"][0]
+    (one,) = read_signs(words)
+    assert one.is_wanted
+    assert prompt.strip().startswith(one.text.strip())
+    assert len(one.text) > min(len(prompt.strip()), 400) - 1
+
+
+def test_related_pictures_are_tiles_and_lead_to_their_pages(gallery: Gallery) -> None:
+    ids = [gallery.upload(degrees=n * 5.0)["id"] for n in range(3)]
+    text = page(gallery, ids[0])
+    assert re.findall(r'data-id="(\d+)"', text) == [str(one) for one in ids[1:]]
+    assert tile_links(text) == [f"/ui/images/{one}" for one in ids[1:]]
+    part = page(gallery, ids[0], "?part=1&section=related")
+    assert "<html" not in part
+    assert part.count('class="tile') == 2
+
+
+def test_an_image_without_labels_or_vector_is_a_page(gallery: Gallery) -> None:
+    text = page(gallery, gallery.upload(caption="new")["id"])
+    assert "It is being looked at" in text or "Nothing is known" in text
+    assert "There are none just now." in text
+
+
+@pytest.mark.parametrize("query", ["?colour=red", "?verdict=0", "?section=all&part=1", "?was=x"])
+def test_what_cannot_be_asked_is_refused(gallery: Gallery, query: str) -> None:
+    one = gallery.upload()["id"]
+    assert gallery.get(f"/ui/images/{one}{query}", HTML).status_code == 422

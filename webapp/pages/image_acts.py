@@ -1,0 +1,173 @@
+"""What the forms of an image's page do: each answers with its section for a script, else leads back.
+
+A form that is refused is shown again with what was typed, and with the reason in a sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Response, redirect, request
+from flask_babel import gettext
+from werkzeug.exceptions import BadRequest
+
+from mirada.feedback import foreseeing, verdicts
+from mirada.kernel.errors import InvalidInput, MiradaError, PreconditionFailed
+from mirada.pictures import comments, images, likes
+from mirada.pictures.text_jobs import queue_text_jobs
+from webapp.callers.auth import current_caller, require_user
+from webapp.http.current import current_runtime, request_id
+from webapp.http.errors import status_of
+from webapp.pages.image_address import ImagePage, page_of_request
+from webapp.pages.image_labels import told
+from webapp.pages.image_view import NOTHING, After, shown
+from webapp.pages.shell import is_fragment
+
+Reply = Any
+
+
+def like(image_id: int) -> Reply:
+    """Like it, or take that back."""
+    user, asked, database = require_user(), page_of_request(image_id), current_runtime().database
+    act = likes.give_like if _switch("liked") else likes.take_like_back
+    act(database, image_id, user.id)
+    return _done(asked, "head")
+
+
+def show_to(image_id: int) -> Reply:
+    """Show it to everybody, or to its owner alone."""
+    asked = page_of_request(image_id)
+    # What is wanted is said whole, so it is no mistake whatever another tab did.
+    _change(image_id, {"is_public": _switch("is_public")}, None)
+    return _done(asked, "head")
+
+
+def rename(image_id: int) -> Reply:
+    """Give it another caption; refused where it was changed in another tab meanwhile."""
+    asked, caption = page_of_request(image_id), _field("caption")
+    try:
+        _change(image_id, {"caption": caption.strip() or None}, _number("version"))
+    except PreconditionFailed as error:
+        told_so = gettext(
+            "This picture was changed meanwhile, perhaps in another tab. What you wrote is still here: "
+            "save it again to put it in place of the title above."
+        )
+        return _refused(asked, error, {"caption": caption}, told_so)
+    except InvalidInput as error:
+        return _refused(asked, error, {"caption": caption})
+    return _done(asked, "head")
+
+
+def judge(image_id: int) -> Reply:
+    """Say whether a label is right."""
+    user, asked, runtime = require_user(), page_of_request(image_id), current_runtime()
+    theme, accepted = _field("theme"), _switch("accepted")
+    with runtime.reading() as session:
+        sha256 = images.get_image(session, image_id, current_caller().audience).content.sha256
+    with runtime.transaction() as session:
+        given = verdicts.give_feedback(
+            session, user_id=user.id, sha256=sha256, theme=theme, accepted=accepted
+        )
+    change, verdict_id = given.change, given.feedback.id
+    if not is_fragment():
+        was = None if change.before is None else int(change.before)
+        return _back(asked, "labels", verdict=verdict_id, was=was)
+    return shown(asked, After(told=told(change, verdict_id)))
+
+
+def take_back(image_id: int) -> Reply:
+    """Take one's verdict on a label back."""
+    user, asked, runtime = require_user(), page_of_request(image_id), current_runtime()
+    verdict_id = _number("verdict")
+    with runtime.reading() as session:
+        change = foreseeing.foresee_undoing(session, verdict_id, user.id)
+    with runtime.transaction() as session:
+        verdicts.delete_feedback(session, verdict_id, user.id)
+    if not is_fragment():
+        return _back(asked, "labels")
+    return shown(asked, After(told=told(change, None)))
+
+
+def comment(image_id: int) -> Reply:
+    """Write a comment."""
+    user, asked, text = require_user(), page_of_request(image_id), _field("text")
+    try:
+        comments.post_comment(
+            current_runtime().database,
+            image_id,
+            user.id,
+            text,
+            idempotency_key=request.form.get("once") or None,
+        )
+    except InvalidInput as error:
+        return _refused(asked, error, {"text": text})
+    return _done(asked, "comments")
+
+
+def remove_comment(image_id: int) -> Reply:
+    """Delete a comment."""
+    user, asked = require_user(), page_of_request(image_id)
+    comments.remove_comment(
+        current_runtime().database,
+        image_id,
+        _number("comment"),
+        user.id,
+        is_administrator=current_caller().is_administrator,
+    )
+    return _done(asked, "comments")
+
+
+def _change(image_id: int, changes: Mapping[str, Any], version: int | None) -> None:
+    user, runtime = require_user(), current_runtime()
+    with runtime.transaction() as session:
+        image = images.change_image(
+            session,
+            image_id,
+            user.id,
+            expected_version=version,
+            changes=changes,
+            is_administrator=current_caller().is_administrator,
+        )
+        jobs = queue_text_jobs(runtime, session, image, changes, request_id())
+    for job in jobs:
+        runtime.doorbell.ring(job.id, job.kind)
+
+
+def _done(asked: ImagePage, section: str) -> Reply:
+    return shown(asked, NOTHING) if is_fragment() else _back(asked, section)
+
+
+def _back(asked: ImagePage, section: str, **told: Any) -> Response | Any:
+    kept = {name: value for name, value in told.items() if value is not None}
+    return redirect(f"{asked.with_(**kept)}#{section}", 303)
+
+
+def _refused(
+    asked: ImagePage,
+    error: MiradaError,
+    typed: Mapping[str, str],
+    sentence: str | None = None,
+) -> Response:
+    return shown(asked, After(sentence or error.detail, status_of(error), typed))
+
+
+def _field(name: str) -> str:
+    value = request.form.get(name)
+    if value is None:
+        raise BadRequest(f"The form lacks {name}.")
+    return value
+
+
+def _switch(name: str) -> bool:
+    value = _field(name)
+    if value not in ("0", "1"):
+        raise BadRequest(f"{name} must be 0 or 1.")
+    return value == "1"
+
+
+def _number(name: str) -> int:
+    value = _field(name)
+    if not value.isdecimal() or len(value) > 18:
+        raise BadRequest(f"{name} must be a number.")
+    return int(value)

@@ -1,0 +1,179 @@
+"""The page of an image, whole or one of its sections."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from flask import Response
+from flask_babel import format_decimal
+
+from mirada.kernel.errors import MiradaError
+from mirada.kernel.signs import ESCAPE, QUOTES
+from mirada.pictures import comments, images, likes
+from mirada.pictures.shown_images import ShownImage
+from mirada.search.related import RelatedRequest, related_images
+from webapp.callers.asking import asked_by_caller
+from webapp.callers.auth import current_caller
+from webapp.http.current import current_runtime
+from webapp.pages.explore_address import LIBRARY, MAX_WORDS
+from webapp.pages.image_address import ImagePage
+from webapp.pages.image_labels import Told, labels, told_by_address
+from webapp.pages.image_neighbours import beside
+from webapp.pages.shell import is_fragment, page
+from webapp.pages.tiles import Tile, title_of
+
+RELATED = 12
+COMMENTS = 50
+"""Of one page."""
+LONGEST_TITLE = 160
+"""Characters of a heading; a longer caption stands whole below it."""
+KILO = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    """What a form has just done, or why it was refused.
+
+    Attributes:
+        refusal: a sentence; None where nothing was refused.
+        status: of the reply.
+        typed: what was written, by the name of its field.
+        told: what a verdict did.
+    """
+
+    refusal: str | None = None
+    status: int = 200
+    typed: Mapping[str, str] = field(default_factory=dict)
+    told: Told | None = None
+
+
+NOTHING = After()
+
+
+def shown(asked: ImagePage, after: After = NOTHING) -> Response:
+    """Return the page, or for a script the section that it asks for.
+
+    Raises:
+        NotFound: there is no such image, or the caller may not see it.
+    """
+    caller = current_caller()
+    with current_runtime().reading() as session:
+        row = images.get_image(session, asked.image_id, caller.audience)
+        liked = likes.liked_among(session, caller.user_id, [row.id])
+    image = ShownImage.of(row, caller.user_id, liked=row.id in liked)
+    context: dict[str, Any] = {
+        "asked": asked,
+        "after": after,
+        "image": image,
+        "tile": Tile(image),
+        "library": LIBRARY,
+        "heading": _shortened(title_of(image)),
+        "is_owner": image.owner_id == caller.user_id,
+        "may_write": caller.user_id is not None,
+    }
+    if is_fragment():
+        section = SECTIONS[asked.section](asked, image, after)
+        reply = page(f"_image_{asked.section}.html", **context, **section)
+    else:
+        for make in SECTIONS.values():
+            context |= make(asked, image, after)
+        reply = page("image.html", title=context["heading"], here="", **context)
+    reply.status_code = after.status
+    return reply
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_TITLE else f"{text[: LONGEST_TITLE - 1].rstrip()}…"
+
+
+def _stage(asked: ImagePage, image: ShownImage, _after: After) -> dict[str, Any]:
+    return {"beside": beside(asked, image)}
+
+
+def _head(_asked: ImagePage, image: ShownImage, _after: After) -> dict[str, Any]:
+    return {
+        "size": _size(image.byte_size),
+        "same_prompt": None if not image.prompt else _asking_for(image.prompt),
+    }
+
+
+def _labels(asked: ImagePage, image: ShownImage, after: After) -> dict[str, Any]:
+    return {"labels": labels(image.id), "told": after.told or told_by_address(asked)}
+
+
+def _comments(asked: ImagePage, image: ShownImage, _after: After) -> dict[str, Any]:
+    caller = current_caller()
+    with current_runtime().reading() as session:
+        found = comments.list_comments(
+            session, image.id, caller.audience, cursor=asked.comments, limit=COMMENTS + 1
+        )
+    rows = found.comments[:COMMENTS]
+    is_moderator = caller.is_administrator or image.owner_id == caller.user_id
+    return {
+        "comment_count": found.comment_count,
+        "comments": [
+            ShownComment(
+                row.id,
+                row.user.username,
+                row.body,
+                row.created_at,
+                may_delete=is_moderator or row.user_id == caller.user_id,
+            )
+            for row in rows
+        ],
+        "more_comments": rows[-1].id if len(found.comments) > COMMENTS else None,
+        # Sent along, so that a form that is sent twice writes once.
+        "once": secrets.token_urlsafe(16),
+    }
+
+
+def _related(asked: ImagePage, image: ShownImage, _after: After) -> dict[str, Any]:
+    is_by_prompt = asked.related == "prompt" and bool(image.prompt)
+    request = RelatedRequest(image.id, asked_by_caller(), RELATED, 1.0 if is_by_prompt else 0.0)
+    tiles: Sequence[Tile] = []
+    try:
+        found = related_images(current_runtime(), request)
+        tiles = [Tile(one.image, one.hit.relevance) for one in found.results]
+    except MiradaError:
+        # The page is of the picture: it is shown while an index or the model cannot be had.
+        pass
+    return {"related": tiles, "is_by_prompt": is_by_prompt}
+
+
+SECTIONS: Mapping[str, Callable[[ImagePage, ShownImage, After], dict[str, Any]]] = {
+    "stage": _stage,
+    "head": _head,
+    "labels": _labels,
+    "comments": _comments,
+    "related": _related,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ShownComment:
+    """A comment, and whether the caller may delete it."""
+
+    id: int
+    author: str
+    text: str
+    created_at: datetime
+    may_delete: bool
+
+
+def _size(byte_size: int) -> str:
+    """Return a file's size as people say it, in the caller's language."""
+    if byte_size < KILO * KILO:
+        return f"{format_decimal(round(byte_size / KILO, 1))} KB"
+    return f"{format_decimal(round(byte_size / KILO / KILO, 1))} MB"
+
+
+def _asking_for(prompt: str) -> str:
+    """Return the address of a search by a prompt: as one phrase, whatever signs are in it."""
+    # Each character may become two, and the quotes are two more.
+    phrase = " ".join(prompt.split())[: MAX_WORDS // 2 - 1]
+    escaped = "".join(f"{ESCAPE}{one}" if one in QUOTES + ESCAPE else one for one in phrase)
+    return LIBRARY.with_(q=f'"{escaped}"')

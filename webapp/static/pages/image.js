@@ -1,0 +1,136 @@
+// Image: forms that answer in their place, keys, and the way back to the list.
+
+import { call, isPlainKey, nodesOf, Refused, say, told } from "./shell.js";
+import { justifyAll, rove } from "./grid.js";
+
+const AGAIN_MS = 2000, MOST_LOOKS = 10;
+const related = () => document.getElementById("related");
+
+// What a form or a link with data-part answers is one section of this page, which takes its place.
+async function replace(source, method, address, body) {
+  const name = source.dataset.part;
+  const asked = new URL(address, location.href);
+  asked.hash = "";
+  asked.searchParams.set("part", "1");
+  asked.searchParams.set("section", name);
+  source.setAttribute("aria-busy", "true");
+  try {
+    put(name, nodesOf(await call(method, asked, { body })));
+  } catch (error) {
+    // A form that was refused comes back with what was typed, and with the reason.
+    const nodes = error instanceof Refused && error.problem.html ? nodesOf(error.problem.html) : null;
+    if (nodes?.getElementById(name)) put(name, nodes);
+    else tell(source, sentence(error));
+  } finally {
+    source.removeAttribute("aria-busy");
+  }
+}
+
+function sentence(error) {
+  if (!(error instanceof Refused)) return told("offline");
+  return error.status === 401 ? told("signed-out") : error.message;
+}
+
+/** Say why nothing came of a form: beside what was typed, if anything was. */
+function tell(form, text) {
+  if (!form.querySelector("textarea")) return say(text);
+  const line = form.querySelector(".error") ?? document.createElement("p");
+  line.className = "error";
+  line.setAttribute("role", "alert");
+  line.textContent = text;
+  form.querySelector("textarea").after(line);
+}
+
+function put(name, nodes) {
+  const old = document.getElementById(name);
+  const where = old.contains(document.activeElement) ? nameOf(document.activeElement) : null;
+  old.replaceWith(nodes);
+  const fresh = document.getElementById(name);
+  prepare(fresh);
+  if (!where) return;
+  // Whoever works by keys stays where they were.
+  const same = [...fresh.querySelectorAll("a, button, textarea, summary")].find((one) => nameOf(one) === where);
+  const refused = fresh.querySelector("[role=alert]")?.closest("form")?.querySelector("textarea");
+  (refused ?? same ?? fresh.querySelector("summary, textarea, button, a"))?.focus({ preventScroll: !refused });
+}
+
+/** What a control is called in every state of its section. */
+function nameOf(node) {
+  return node.id || [node.dataset.label, node.dataset.say, node.name, node.tagName, node.textContent].join("|");
+}
+
+document.addEventListener("submit", (event) => {
+  const form = event.target.closest("form[data-part]");
+  if (!form) return;
+  event.preventDefault();
+  if (form.hasAttribute("aria-busy")) return;
+  replace(form, "POST", form.action, new URLSearchParams(new FormData(form, event.submitter)));
+});
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[data-part]");
+  if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
+    event.preventDefault();
+    replace(link, "GET", link.href);
+  }
+  const copying = event.target.closest("[data-copy]");
+  if (copying) copy(document.getElementById(copying.dataset.copy).textContent);
+});
+
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    say(told("copied"));
+  } catch {
+    say(told("not-copied"));
+  }
+}
+
+// What is still being looked at is asked for again, for a while.
+let looks = 0;
+
+function prepare(node) {
+  if (node.matches("[data-again]") && looks < MOST_LOOKS) {
+    looks += 1;
+    setTimeout(() => document.querySelector('#labels[data-again] a[data-part="labels"]')?.click(), AGAIN_MS);
+  }
+  if (node.matches("[data-grid]")) {
+    justifyAll(node);
+    rove(node);
+  }
+}
+
+document.querySelectorAll("section").forEach(prepare);
+document.querySelectorAll("[data-copy]").forEach((one) => { one.hidden = false; });
+new ResizeObserver(() => justifyAll(related())).observe(document.querySelector("article.image"));
+
+function back() {
+  const link = document.getElementById("back");
+  const came = document.referrer ? new URL(document.referrer) : null;
+  const list = new URL(link.href);
+  // The list itself is better than the same list made again: it is where it was left.
+  if (came?.origin === list.origin && came.pathname === list.pathname && history.length > 1) history.back();
+  else link.click();
+}
+
+document.addEventListener("keydown", (event) => {
+  if (!isPlainKey(event)) return;
+  const press = (selector) => document.querySelector(selector)?.click();
+  const judge = (key) => {
+    const button = document.querySelector(`.bars li:first-child [data-say="${key}"]`);
+    // A second press would take it back.
+    if (button?.getAttribute("aria-pressed") === "false") button.click();
+  };
+  const does = {
+    "[": () => press("#previous"),
+    "]": () => press("#following"),
+    Escape: back,
+    l: () => press("#like"),
+    p: () => press("#visibility"),
+    y: () => judge("y"),
+    n: () => judge("n"),
+  }[event.key];
+  if (!does) return;
+  event.preventDefault();
+  does();
+});

@@ -16,6 +16,7 @@ from mirada.ports import StagedFile
 from mirada.runtime import Runtime
 
 TEXTS = ("filename", "prompt", "caption")
+OF_IMAGE = ("is_public", "auto_caption", "is_once_per_owner")
 CLAIMS = ("read_metadata", "made_by")
 
 
@@ -33,19 +34,17 @@ def register_image(
     space_id: int | None = None,
     idempotency_key: str | None = None,
     fingerprint: str = "",
-    is_once_per_owner: bool = False,
     **fields: Any,
 ) -> Registered:
     """Register a picture; `fields` are of Texts, NewImage and, by its names, Processing."""
     texts = Texts(**_taken(fields, TEXTS))
-    image = NewImage(owner_id, texts, **_taken(fields, ("is_public", "auto_caption")))
+    image = NewImage(owner_id, texts, **_taken(fields, OF_IMAGE))
     return register.register_image(
         session,
         picture,
         image,
         Processing(space_id, **fields),
         request=Once(owner_id, idempotency_key, fingerprint),
-        is_once_per_owner=is_once_per_owner,
     )
 
 

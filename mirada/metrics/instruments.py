@@ -214,7 +214,8 @@ def counting_uploads(take_in: Callable[P, Taken]) -> Callable[P, Taken]:
             UPLOADS.labels(error.code).inc()
             raise
         is_new = "new" if taken.is_new_content else "known"
-        UPLOADS.labels("replayed" if taken.was_replayed else is_new).inc()
+        is_replayed = taken.was_replayed and not taken.was_there
+        UPLOADS.labels("replayed" if is_replayed else is_new).inc()
         return taken
 
     return counted

@@ -8,15 +8,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from mirada.db.chunks import rows_in
-from mirada.db.models import Content, Image
 from mirada.db.texts import lock_texts_of
 from mirada.kernel.picture_formats import SUFFIXES
 from mirada.kernel.prompts import normalised_prompt
 from mirada.pictures import left_out
+from mirada.pictures.known_images import known_images
 from mirada.pictures.left_out import Refusal, Why, counted
 from mirada.pictures.new_image import NewImage, Processing, Texts
 from mirada.pictures.register import NewPicture, Registered, locked_content, register_image
@@ -122,9 +120,7 @@ def scan_folder(folder: Path) -> FolderScan:
 
 def owned_hashes(session: Session, owner_id: int, hashes: Sequence[str]) -> set[str]:
     """Return which of these SHA-256 sums are of pictures the owner has."""
-    query = select(Content.sha256).join(Image, Image.content_id == Content.id)
-    rows = rows_in(session, query.where(Image.owner_id == owner_id), Content.sha256, hashes)
-    return {row.sha256 for row in rows}
+    return set(known_images(session, owner_id, hashes))
 
 
 def register_batch(
@@ -150,9 +146,8 @@ def register_batch(
         found = register_image(
             session,
             picture,
-            replace(image, texts=Texts(filename)),
+            replace(image, texts=Texts(filename), is_once_per_owner=picture.sha256 in owned),
             processing,
-            is_once_per_owner=picture.sha256 in owned,
             content=contents[picture.sha256],
         )
         owned.add(picture.sha256)

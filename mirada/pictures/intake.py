@@ -52,7 +52,8 @@ class TakenIn:
         image_id: the caller's image.
         job_id: the job that will embed it; None when nothing is to be done.
         is_new_content: these bytes were not known before.
-        was_replayed: the image an earlier request with the same Idempotency-Key made.
+        was_replayed: the image an earlier request with the same Idempotency-Key made, or `was_there`.
+        was_there: the owner had an image of these bytes, and asked for it rather than for another.
         change_seq: the change number of this upload; None when an earlier request made it, or when
             the database was lost in the middle of its commit.
     """
@@ -62,6 +63,7 @@ class TakenIn:
     is_new_content: bool
     was_replayed: bool
     change_seq: int | None
+    was_there: bool = False
 
 
 @counting_uploads
@@ -107,17 +109,22 @@ def take_in(
     )
     if not registered.is_new_content:
         drop(runtime, picture)
-    if registered.job_id is not None:
-        runtime.doorbell.ring(registered.job_id, CREATE_EMBEDDINGS)
-    if registered.caption_job_id is not None:
-        runtime.doorbell.ring(registered.caption_job_id, CAPTION_IMAGE)
+    _ring(runtime, registered)
     return TakenIn(
         image_id=registered.image.id,
         job_id=registered.job_id,
         is_new_content=registered.is_new_content,
         was_replayed=registered.was_replayed,
         change_seq=change_seq,
+        was_there=registered.was_there,
     )
+
+
+def _ring(runtime: Runtime, registered: Registered) -> None:
+    if registered.job_id is not None:
+        runtime.doorbell.ring(registered.job_id, CREATE_EMBEDDINGS)
+    if registered.caption_job_id is not None:
+        runtime.doorbell.ring(registered.caption_job_id, CAPTION_IMAGE)
 
 
 def _claim(key: str | None, picture: NewPicture, image: NewImage, claims: FileClaims) -> Once:
@@ -132,6 +139,8 @@ def _claim(key: str | None, picture: NewPicture, image: NewImage, claims: FileCl
         asked["auto_caption"] = False
     if image.asset_id is not None:
         asked["asset_id"] = image.asset_id
+    if image.is_once_per_owner:
+        asked["is_once_per_owner"] = True
     return once(image.owner_id, key, picture.sha256, asked)
 
 

@@ -32,6 +32,7 @@ class NewImage:
         is_public: whether anyone may see it.
         auto_caption: whether the owner lets a model describe the picture.
         asset_id: what the owner calls it elsewhere, as `checked_asset_id` returns it; None for nothing.
+        is_once_per_owner: whether the owner's image of the same bytes, if there is one, is meant.
     """
 
     owner_id: int
@@ -39,6 +40,7 @@ class NewImage:
     is_public: bool = False
     auto_caption: bool = True
     asset_id: str | None = None
+    is_once_per_owner: bool = False
 
 
 @dataclass(frozen=True, slots=True)

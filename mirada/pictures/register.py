@@ -47,7 +47,8 @@ class Registered:
         is_new_content: the store's file of this picture is in use. When false, it is the caller's
             to remove: the same bytes are kept under another key already.
         caption_job_id: the job that writes or embeds its caption, to ring as well; None for none.
-        was_replayed: an earlier request's image is returned; nothing was written.
+        was_replayed: an image that was there is returned; nothing was written.
+        was_there: it is the owner's of the same bytes, and not that of an Idempotency-Key.
     """
 
     image: Image
@@ -55,6 +56,7 @@ class Registered:
     is_new_content: bool
     caption_job_id: int | None = None
     was_replayed: bool = False
+    was_there: bool = False
 
 
 def storage_key(sha256: str, fmt: ImageFormat) -> str:
@@ -72,7 +74,6 @@ def register_image(
     processing: Processing,
     *,
     request: Once = UNKEYED,
-    is_once_per_owner: bool = False,
     content: Content | None = None,
 ) -> Registered:
     """Write the content unless its bytes are known, the image, and the jobs that process it.
@@ -86,7 +87,6 @@ def register_image(
         image: what it becomes.
         processing: what is done with it.
         request: claims its Idempotency-Key.
-        is_once_per_owner: return the owner's image of these bytes when there is one.
         content: what `locked_content` has returned in this transaction; None: it is locked now.
 
     Raises:
@@ -102,10 +102,12 @@ def register_image(
     is_new = is_inserted = content.storage_key == picture.storage_key
     # The lock is held before the look: a twin of this request has either committed or waits for us.
     earlier_id = request.earlier(session)
-    if earlier_id is None and is_once_per_owner:
+    was_there = earlier_id is None and image.is_once_per_owner
+    if was_there:
         earlier_id = _image_id_of(session, content, owner.id)
     if earlier_id is not None:
-        return Registered(_replayed(session, earlier_id, owner.id), None, is_new, was_replayed=True)
+        found = _replayed(session, earlier_id, owner.id)
+        return Registered(found, None, is_new, was_replayed=True, was_there=was_there)
     if not content.storage_key:
         # Somebody had these bytes classified, and nobody kept them until now.
         content.storage_key = picture.storage_key

@@ -90,6 +90,7 @@ class Pools:
             "comment_id": [*world.ids["comments"], *ODD_NUMBERS],
             "cluster_id": [*world.ids["owner's groups"], *world.ids["groups"], *ODD_NUMBERS],
             "image_hash": [*self.hashes, public[0].sha256, "0" * 64, self.hashes[0].upper(), "x"],
+            "sha256": [*self.hashes, public[0].sha256, "0" * 64],
             "filename": self._stored_names(),
             "from": ["2026-01-01", "2020-01-01", "x"],
             "to": ["2026-01-31", "9999-12-31", "x"],

@@ -133,7 +133,7 @@ QUERIES = {
     "listGalleryRelated": {"limit", "blend", "mine"},
     "listStyleSuggestions": {"limit"},
     "searchImagePosts": {"query", "limit"},
-    "createImage": {"caption"},
+    "createImage": {"caption", "on_duplicate"},
     "listJobs": {"limit", "cursor", "state", "kind"},
     "getUsage": {"user", "days", "limit"},
     "getTheme": {"limit", "cursor"},

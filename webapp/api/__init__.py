@@ -18,6 +18,7 @@ from webapp.api import (
     indexes,
     jobs,
     keys,
+    known_images,  # noqa: F401 - adds its route to the blueprint of images
     labels,
     likes,
     model_switches,  # noqa: F401 - adds its routes to the blueprint of models

@@ -67,6 +67,18 @@ IF_NONE_MATCH = request_header("If-None-Match", "Answer 304 when the reply still
     ignores_unknown=True,
 )
 @blueprint.arguments(NewImageQuerySchema, location="query")
+@blueprint.alt_response(
+    200,
+    schema=CreatedImageSchema,
+    description="You had it: on_duplicate=return, and an image of yours has the same bytes.",
+    example=IMAGE_EXAMPLE,
+    headers={
+        **IGNORED_HEADER,
+        "Location": header("Where it is."),
+        **ETAG_HEADER,
+        **CHANGE_SEQ_HEADER,
+    },
+)
 @blueprint.response(
     201,
     CreatedImageSchema,
@@ -81,7 +93,8 @@ IF_NONE_MATCH = request_header("If-None-Match", "Answer 304 when the reply still
 def create_image(query: dict[str, Any]) -> Any:
     """Stored at once, searchable when its status is READY.
 
-    The same bytes sent twice are kept and embedded once. What an image generator wrote into the
+    The same bytes sent twice are kept and embedded once, and are two images unless `on_duplicate`
+    says otherwise. What an image generator wrote into the
     file is read into `generation`, for the owner alone, and fills a missing prompt, which is
     seen by whoever may see the image. Parameters and form fields without a meaning are ignored,
     and named in `ignored`.
@@ -102,6 +115,7 @@ def create_image(query: dict[str, Any]) -> Any:
             is_public=fields["is_public"],
             auto_caption=fields["auto_caption"],
             asset_id=fields["asset_id"],
+            is_once_per_owner=query["on_duplicate"] == "return",
         ),
         FileClaims(uploads.declared_media_type(upload), read_metadata=fields["read_metadata"]),
         request_id=request_id(),
@@ -118,7 +132,8 @@ def create_image(query: dict[str, Any]) -> Any:
         **_change_seq_header(taken.change_seq),
         **unknown.ignored_header(),
     }
-    return made(body, headers, was_replayed=taken.was_replayed)
+    was_replayed = taken.was_replayed and not taken.was_there
+    return made(body, headers, was_replayed=was_replayed, status=200 if taken.was_there else 201)
 
 
 @blueprint.get("/<id:image_id>")

@@ -10,6 +10,7 @@ READING_POSTS = frozenset(
     {
         "search.search_images",
         "search.search_batch",
+        "images.find_known_images",
         "images.find_similar_image_posts",
         "images.search_image_posts",
         "embeddings.create_embeddings",
@@ -21,7 +22,17 @@ READING_POSTS = frozenset(
 PAGES = frozenset({"docs", "page_assets"})
 """Blueprints that show everybody the same; they need no scope."""
 FREE_ENDPOINTS = frozenset(
-    {"embedding_service.get_service", "session.get_session", "session.sign_in", "session.sign_out"}
+    {
+        "embedding_service.get_service",
+        "session.get_session",
+        "session.sign_in",
+        "session.sign_out",
+        "pages.sign_in",
+        "pages.sign_in_with_key",
+        "pages.sign_in_link",
+        "pages.sign_in_with_link",
+        "pages.sign_out",
+    }
 )
 """Endpoints for any key: they tell nothing of users, or check a scope of their own."""
 

@@ -17,7 +17,7 @@ from webapp.schemas.texts import ASSET_ID, STORED
 
 
 class NewImageQuerySchema(ma.Schema):
-    """The field of an upload that may stand in the address instead."""
+    """The parameters of an upload, in its address."""
 
     caption = ma.fields.String(
         load_default=None,
@@ -25,6 +25,14 @@ class NewImageQuerySchema(ma.Schema):
         metadata={
             "pattern": STORED,
             "description": "For clients that send it here; the form's counts if both are sent.",
+        },
+    )
+    on_duplicate = ma.fields.String(
+        load_default="create",
+        validate=validate.OneOf(["create", "return"]),
+        metadata={
+            "description": "What to do where you have an image of the same bytes: `create` another, "
+            "or `return` that one as it is, with 200; nothing else that was sent counts then."
         },
     )
 

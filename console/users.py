@@ -11,7 +11,7 @@ import click
 from console.site import FirstCommand, Group, current_runtime
 from console.terminal import all_rows, console, print_table
 from mirada.departures import ending
-from mirada.people import keys, roles, users
+from mirada.people import keys, roles, sign_in_links, users
 from mirada.people.access import LONGEST_GRACE, LONGEST_LIFE, Scopes, checked_scopes, key_state
 from mirada.people.identity import Key
 from mirada.people.keys import NewKey
@@ -81,6 +81,19 @@ def issue_key(
             expires_at=_in_days(expires_days),
         )
     _show_key(f"A further key of '{name}', which is shown only now:", new)
+
+
+@group.command("sign-in-link")
+@click.argument("name")
+def sign_in_link(name: str) -> None:
+    """Print a link that signs a browser in as user NAME: once, within ten minutes."""
+    runtime = current_runtime()
+    with runtime.transaction() as session:
+        token = sign_in_links.issue(session, users.user_named(session, name))
+    # Links are copied, so nothing may break or colour them.
+    click.echo(f"Opens the pages as '{name}', once, within ten minutes:")
+    click.echo(f"{runtime.settings.address}/ui/sign-in/{token}")
+    click.echo("Where the server has another address, put that before /ui.")
 
 
 @group.command("rotate")

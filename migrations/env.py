@@ -15,6 +15,7 @@ from mirada.db import (  # noqa: F401 - declare tables on Base, and how Alembic 
     query_models,
     recall_models,
     resumable,
+    sign_in_models,
     spending_models,
     word_models,
 )

@@ -50,6 +50,7 @@ FIRST_SEGMENTS = frozenset(
         "redoc",
         "search-similar-images",
         "static",
+        "ui",
     }
 )
 """Beginnings of the paths of our routes: below another path that begins so, the two were confused."""

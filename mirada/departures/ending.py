@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
@@ -10,7 +12,7 @@ from mirada.db.models import ApiKey, IdempotencyKey, Job, Role, User, utc_now
 from mirada.jobs import ledger
 from mirada.kernel.errors import Conflict, InvalidInput, NotFound
 from mirada.kernel.ids import in_range
-from mirada.people import users
+from mirada.people import sign_in_links, users
 from mirada.people.roles import LAST_ADMINISTRATOR, locked_administrators
 from mirada.search import kept
 
@@ -56,12 +58,7 @@ def end_user(
     now = utc_now()
     # No local name has a colon, so the name is free for somebody else.
     row.username, row.role, row.ended_at = f"ended:{row.id}", Role.USER, now
-    session.execute(
-        update(ApiKey)
-        .where(ApiKey.user_id == row.id, ApiKey.revoked_at.is_(None) | (ApiKey.revoked_at > now))
-        .values(revoked_at=now)
-        .execution_options(synchronize_session=False)
-    )
+    _void_keys(session, row.id, now)
     session.execute(delete(IdempotencyKey).where(IdempotencyKey.owner_id == row.id))
     recall_rows.forget_viewer(session, row.id)
     kept.forget_viewer(session, row.id)
@@ -74,6 +71,17 @@ def end_user(
         owner_id=asker_id,
         request_id=request_id,
     )
+
+
+def _void_keys(session: Session, user_id: int, now: datetime) -> None:
+    """End the keys of a user, and the links that would make further ones."""
+    session.execute(
+        update(ApiKey)
+        .where(ApiKey.user_id == user_id, ApiKey.revoked_at.is_(None) | (ApiKey.revoked_at > now))
+        .values(revoked_at=now)
+        .execution_options(synchronize_session=False)
+    )
+    sign_in_links.forget_all_of(session, user_id)
 
 
 def _refuse_no_heir(session: Session, user_id: int, heir_id: int | None) -> None:

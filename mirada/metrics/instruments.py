@@ -196,7 +196,11 @@ class Upload(Protocol):
 
     @property
     def was_replayed(self) -> bool:
-        """Whether an earlier request with the same Idempotency-Key was answered again."""
+        """Whether an image that was there was answered."""
+
+    @property
+    def was_there(self) -> bool:
+        """Whether it was asked for by its bytes, and not by an Idempotency-Key."""
 
 
 P = ParamSpec("P")

@@ -19,7 +19,14 @@ from testing.gallery import Gallery
 from webapp.pages.assets import bundle
 
 pytestmark = pytest.mark.browser
-PATHS = ("/ui", "/ui?plus={one}&minus={two}", "/ui/images/{one}", "/ui/about", "/ui/nowhere")
+PATHS = (
+    "/ui",
+    "/ui?plus={one}&minus={two}",
+    "/ui/images/{one}",
+    "/ui/about",
+    "/ui/sign-in",
+    "/ui/nowhere",
+)
 """Every page, with the ids of two pictures to fill in; a new page belongs here."""
 MOST_OF_ONE, MOST_OF_ALL = 30 * 1024, 100 * 1024
 """Bytes of scripts and styles, compressed: of a page, and of all pages."""

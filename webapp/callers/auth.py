@@ -233,15 +233,20 @@ def _verified(sent: str) -> Bearer | Token | None:
     return _bearer_of(sent)
 
 
+def bearer_of(key: str) -> Bearer:
+    """Return the owner of a key that was typed into a form. Raises NotAuthenticated for none."""
+    with current_runtime().reading() as session:
+        bearer = recognise_key(session, key)
+    _note_use(bearer)
+    return bearer
+
+
 def _bearer_of(key: str) -> Bearer | None:
     try:
-        with current_runtime().reading() as session:
-            bearer = recognise_key(session, key)
+        return bearer_of(key)
     except NotAuthenticated as error:
         g.key_refusal = f"{error.detail} A key is sent as 'Authorization: Bearer KEY'."
         return None
-    _note_use(bearer)
-    return bearer
 
 
 def _tokens() -> Tokens | None:

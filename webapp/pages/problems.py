@@ -24,7 +24,7 @@ from mirada.kernel.errors import MiradaError, NotAuthenticated
 from webapp.callers.caller import ANONYMOUS
 from webapp.callers.scopes import SAFE_METHODS
 from webapp.http.errors import handle_domain_error, handle_http_exception, handle_unexpected
-from webapp.pages.shell import is_fragment
+from webapp.pages.shell import address_of_request, is_fragment
 
 TITLES = {
     401: lazy_gettext("Sign in first"),
@@ -50,7 +50,7 @@ def register(blueprint: Blueprint) -> None:
     def ask_to_sign_in(error: NotAuthenticated) -> Any:
         has_form = "pages.sign_in" in current_app.view_functions
         if request.method in SAFE_METHODS and not is_fragment() and has_form:
-            return redirect(url_for("pages.sign_in", next=request.full_path.rstrip("?")), 303)
+            return redirect(url_for("pages.sign_in", next=address_of_request()), 303)
         return _as_page(handle_domain_error(error))
 
     blueprint.register_error_handler(MiradaError, lambda e: _as_page(handle_domain_error(e)))

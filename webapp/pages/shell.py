@@ -70,6 +70,11 @@ def csrf_token() -> str:
     return sessions.csrf_token() if current_caller().opened is not None else ""
 
 
+def address_of_request() -> str:
+    """Return the address of the page that is asked for, with its query, as `own_address` takes it."""
+    return f"{request.script_root}{request.full_path.rstrip('?')}"
+
+
 def own_address(path: str | None, otherwise: str) -> str:
     """Return a path of this server that a form may lead back to; `otherwise` for any other address."""
     root = request.script_root
@@ -84,6 +89,7 @@ def register(app: Flask, blueprint: Blueprint) -> None:
         "icon": icon,
         "theme": theme,
         "csrf_token": csrf_token,
+        "address_of_request": address_of_request,
         "locale": get_locale,
     }
     app.jinja_env.globals.update(functions)

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from pymysql.connections import Connection
+from pymysql.constants.CR import CR_SERVER_LOST
 from pymysql.constants.SERVER_STATUS import SERVER_STATUS_AUTOCOMMIT, SERVER_STATUS_IN_TRANS
 from pymysql.err import MySQLError, OperationalError
 
@@ -34,6 +35,27 @@ class BoundedConnection(Connection):  # type: ignore[misc]
         if result.server_status is not None:
             self.server_status = result.server_status
         return result.affected_rows
+
+    def arrived(self) -> bytes:
+        """Return what the server has sent and nobody has read; waits where that is nothing.
+
+        Raises:
+            OperationalError: the connection is lost.
+        """
+        try:
+            arrived: bytes = self._rfile.peek()
+        except OSError as error:
+            self._force_close()
+            raise OperationalError(
+                CR_SERVER_LOST, f"Lost connection to MySQL server during query ({error})"
+            ) from error
+        return arrived
+
+    def take(self, size: int, packets: int) -> None:
+        """Mark the first bytes of what has arrived as read: so many packets, whole."""
+        if size:
+            self._rfile.read(size)
+            self._next_seq_id = (self._next_seq_id + packets) % 256
 
     def commit(self) -> None:
         """Commit, where the server says that there is a transaction; else send nothing."""

@@ -19,6 +19,8 @@ UNKNOWN_VARIABLE = 1193
 class BoundedConnection(Connection):  # type: ignore[misc]
     """PyMySQL's connection."""
 
+    _next_seq_id: int
+
     def is_quiet(self) -> bool:
         """Return whether it is open and the server has said nothing unasked, such as goodbye."""
         return self._sock is not None and not has_something_to_read(self._sock.fileno())

@@ -56,6 +56,8 @@ def _column(description: bytes, encoding: str) -> FieldDescriptorPacket:
 class QuickResult(MySQLResult):  # type: ignore[misc]
     """PyMySQL's result."""
 
+    connection: Any
+
     def _get_descriptions(self) -> None:
         """Read what the columns are, from remembered descriptions."""
         connection = self.connection
@@ -88,7 +90,8 @@ class QuickResult(MySQLResult):  # type: ignore[misc]
 
     def _read_rowdata_packet(self) -> None:
         """Read all rows."""
-        connection, rows = self.connection, []
+        connection = self.connection
+        rows: list[tuple[Any, ...]] = []
         while True:
             arrived, at, count = connection.arrived(), 0, 0
             for start, end in _rows_in(arrived, connection._next_seq_id):
@@ -126,7 +129,7 @@ class QuickResult(MySQLResult):  # type: ignore[misc]
                 width = 2 if size == TWO_BYTES else 3 if size == THREE_BYTES else 8
                 size = int.from_bytes(data[at : at + width], "little")
                 at += width
-            value = data[at : at + size]
+            value: Any = data[at : at + size]
             at += size
             if encoding is not None:
                 value = value.decode(encoding)

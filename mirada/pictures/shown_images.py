@@ -10,11 +10,11 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple, Self
 
-from sqlalchemy import ColumnElement, Select, case, false, literal, null, select
+from sqlalchemy import ColumnElement, Select, bindparam, case, false, literal, null, select
 from sqlalchemy.orm import Session
 
-from mirada.db.chunks import rows_in
-from mirada.db.filters import in_scope
+from mirada.db.chunks import chunks
+from mirada.db.filters import in_scope, kept_by_scope
 from mirada.db.memory_models import Like
 from mirada.db.models import Content, Image, User
 from mirada.kernel.audience import Scope
@@ -158,6 +158,15 @@ def _liked_by(viewer_id: int | None) -> ColumnElement[bool]:
 
 def shown_images(session: Session, image_ids: Iterable[int], scope: Scope) -> dict[int, ShownImage]:
     """Return by id those of the images that are in scope now, as the viewer is shown them."""
-    query = shown_to(scope.audience.viewer_id).where(in_scope(scope))
-    rows = rows_in(session, query, _IMAGES.id, image_ids)
-    return {row[0]: ShownImage._make(row) for row in rows}
+    query, found = _some_shown(scope), {}
+    for chunk in chunks(sorted(set(image_ids))):
+        for row in session.execute(query, {"ids": list(chunk)}):
+            found[row[0]] = ShownImage._make(row)
+    return found
+
+
+@kept_by_scope
+def _some_shown(scope: Scope) -> Select[Any]:
+    """Return the query for those of some images (`ids`) that are in scope, as the viewer is shown them."""
+    which = _IMAGES.id.in_(bindparam("ids", expanding=True))
+    return shown_to(scope.audience.viewer_id).where(in_scope(scope), which)

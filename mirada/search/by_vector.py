@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import Row, Select, case, func, select
+from sqlalchemy import Integer, Row, Select, bindparam, case, func, select
 from sqlalchemy.orm import Session
 
 from mirada.db.chunks import chunks
-from mirada.db.filters import in_scope
+from mirada.db.filters import in_scope, kept_by_scope
 from mirada.db.models import Image
 from mirada.db.vector_tables import VectorTable, table_of
 from mirada.kernel.audience import Scope
@@ -210,9 +210,9 @@ def _images_of(
     is_hiding: bool,
 ) -> Sequence[Row[Any]]:
     vector_id = table.entity.__table__.c.id
-    query = _of_vectors(table).where(in_scope(scope), vector_id.in_(vector_ids))
     most = IMAGES_PER_VECTOR * len(vector_ids)
-    rows = session.execute(query.limit(most)).all()
+    asked = {"vectors": list(vector_ids), "most": most}
+    rows = session.execute(_some_of_vectors(scope, table), asked).all()
     counts = Counter(row.vector_id for row in rows)
     if len(rows) < most and max(counts.values(), default=0) <= at_most_each:
         return rows
@@ -225,8 +225,16 @@ def _images_of(
         apart = order if at_most_each == 1 else numbered_by
         apart.insert(0, case((Image.owner_id == scope.viewer_id, 0), else_=1))
     place = func.row_number().over(partition_by=numbered_by, order_by=order)
+    query = _of_vectors(table).where(in_scope(scope), vector_id.in_(vector_ids))
     shown = query.add_columns(place.label("place")).subquery()
     return session.execute(select(shown).where(shown.c.place <= at_most_each)).all()
+
+
+@kept_by_scope
+def _some_of_vectors(scope: Scope, table: VectorTable) -> Select[Any]:
+    """Return the query for at most so many (`most`) images in scope that show some vectors (`vectors`)."""
+    which = table.entity.__table__.c.id.in_(bindparam("vectors", expanding=True))
+    return _of_vectors(table).where(in_scope(scope), which).limit(bindparam("most", type_=Integer))
 
 
 @cache

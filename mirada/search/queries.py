@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, select
+from sqlalchemy import Row, Select, and_, bindparam, select
 from sqlalchemy.orm import Session
 
 from mirada.captions.encoder import caption_encoder, is_paid
@@ -235,9 +235,8 @@ def vector_of_image(
         NotFound: there is no such image for this audience.
         Conflict: the image has no vector (yet), or no prompt; the message says why.
     """
-    query = _with_vector(space_id, space.kind)
-    which = query.where(Image.__table__.c.id == image_id, may_see(audience))
-    row = session.execute(which).one_or_none()
+    query = _with_vector(space_id, space.kind, audience)
+    row = session.execute(query, {"image": image_id}).one_or_none()
     if row is None:
         raise NotFound(f"There is no image {image_id}.")
     if space.kind is SpaceKind.PROMPT and row.prompt_text_id is None:
@@ -262,8 +261,8 @@ def _without_vector(image_id: int, row: Row[Any], audience: Audience, kind: Spac
 
 
 @lru_cache
-def _with_vector(space_id: int, kind: SpaceKind) -> Select[Any]:
-    """Return the query for images with what they show in a space, NULL where that is nothing (yet)."""
+def _with_vector(space_id: int, kind: SpaceKind, audience: Audience) -> Select[Any]:
+    """Return the query for an image with what it shows in a space, NULL where that is nothing (yet)."""
     table, images = table_of(kind), Image.__table__
     vectors = table.entity.__table__
     # A vector that somebody else's upload or text brought is not told before this image's own job
@@ -274,7 +273,7 @@ def _with_vector(space_id: int, kind: SpaceKind) -> Select[Any]:
         vectors.c.space_id == space_id,
         vectors.c.is_deleted.is_(False),
     )
-    return select(
+    query = select(
         images.c.owner_id,
         images.c.status,
         images.c.failure,
@@ -282,3 +281,4 @@ def _with_vector(space_id: int, kind: SpaceKind) -> Select[Any]:
         vectors.c.vector,
         vectors.c.crc32,
     ).select_from(images.outerjoin(vectors, own))
+    return query.where(images.c.id == bindparam("image"), may_see(audience))

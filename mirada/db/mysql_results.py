@@ -2,8 +2,8 @@
 
 PyMySQL parses the description of each column with every result, though a statement's columns stay the
 same, reads each packet by a dozen calls, and a value through four. That is more than what is done with the
-values after. What has arrived is looked at here as one piece; whatever is unusual about it (a packet that is
-not there yet, one of 16 MB, an error, the end) is left to PyMySQL.
+values after. Here what has arrived is read as one piece. The unusual is left to PyMySQL: a packet that is
+not whole yet, one of 16 MB, an error, the end.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.browser
 PATHS = (
     "/ui",
     "/ui?plus={one}&minus={two}",
-    "/ui/images/{one}",
+    "/ui/images/{one}?plus={two}",
     "/ui/about",
     "/ui/sign-in",
     "/ui/nowhere",

@@ -118,15 +118,17 @@ def told(change: Change, verdict_id: int | None) -> Told:
     return Told(change, effect_of(current_runtime(), change, current_caller().audience), verdict_id)
 
 
-def told_by_address(page: ImagePage) -> Told | None:
-    """Return what the verdict that the address names did; None where it is not the caller's."""
+def told_by_address(page: ImagePage, content_id: int) -> Told | None:
+    """Return what the verdict that the address names did; None unless the caller gave it on this picture."""
     user_id = current_caller().user_id
     if page.verdict is None or user_id is None:
         return None
     try:
         with current_runtime().reading() as session:
             row = verdicts.get_feedback(session, page.verdict, user_id)
-            change = Change(user_id, row.content_id, row.theme, page.was, row.accepted)
     except NotFound:
         return None
+    if row.content_id != content_id:
+        return None
+    change = Change(user_id, content_id, row.theme, page.was, row.accepted)
     return told(change, page.verdict)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -64,6 +64,7 @@ def shown(asked: ImagePage, after: After = NOTHING) -> Response:
     with current_runtime().reading() as session:
         row = images.get_image(session, asked.image_id, caller.audience)
         liked = likes.liked_among(session, caller.user_id, [row.id])
+    after = replace(after, told=after.told or told_by_address(asked, row.content_id))
     image = ShownImage.of(row, caller.user_id, liked=row.id in liked)
     context: dict[str, Any] = {
         "asked": asked,
@@ -101,8 +102,8 @@ def _head(_asked: ImagePage, image: ShownImage, _after: After) -> dict[str, Any]
     }
 
 
-def _labels(asked: ImagePage, image: ShownImage, after: After) -> dict[str, Any]:
-    return {"labels": labels(image.id), "told": after.told or told_by_address(asked)}
+def _labels(_asked: ImagePage, image: ShownImage, after: After) -> dict[str, Any]:
+    return {"labels": labels(image.id), "told": after.told}
 
 
 def _comments(asked: ImagePage, image: ShownImage, _after: After) -> dict[str, Any]:

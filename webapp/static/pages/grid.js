@@ -5,7 +5,8 @@ const wide = 3.0;
 /** Give the tiles of one list the widths that fill each row exactly. */
 export function justify(list) {
   const style = getComputedStyle(list);
-  const room = list.clientWidth;
+  // Rounded down: the last tile of a row that is half a pixel too wide begins another one.
+  const room = Math.floor(list.getBoundingClientRect().width);
   const row = parseFloat(style.getPropertyValue("--row")) || 176;
   const gap = parseFloat(style.columnGap) || 0;
   if (!room) return;
@@ -50,9 +51,9 @@ export function rove(grid) {
       link.parentElement.querySelectorAll(".acts a").forEach((act) => { act.tabIndex = isChosen ? 0 : -1; });
     }
   };
-  // Whoever comes back from a picture is at that picture.
-  const known = ':is(.tile > a[tabindex="0"], .tile:target > a)';
-  const first = () => settle(grid.querySelector(known) || links()[0]);
+  // Whoever comes back from a picture is at that picture. `:target` is nothing yet while a page is made.
+  const named = location.hash && grid.querySelector(`#${CSS.escape(location.hash.slice(1))} > a`);
+  const first = () => settle(grid.querySelector('.tile > a[tabindex="0"]') || named || links()[0]);
   first();
   grid.addEventListener("focusin", (event) => {
     const tile = event.target.closest(".tile");

@@ -20,25 +20,36 @@ async function replace(source, method, address, body) {
     // A form that was refused comes back with what was typed, and with the reason.
     const nodes = error instanceof Refused && error.problem.html ? nodesOf(error.problem.html) : null;
     if (nodes?.getElementById(name)) put(name, nodes);
-    else tell(source, sentence(error));
+    else tell(source, error);
   } finally {
     source.removeAttribute("aria-busy");
   }
 }
 
-function sentence(error) {
-  if (!(error instanceof Refused)) return told("offline");
-  return error.status === 401 ? told("signed-out") : error.message;
-}
-
 /** Say why nothing came of a form: beside what was typed, if anything was. */
-function tell(form, text) {
-  if (!form.querySelector("textarea")) return say(text);
+function tell(form, error) {
+  const isOut = error instanceof Refused && error.status === 401;
+  const text = error instanceof Refused ? error.message : told("offline");
+  const box = form.querySelector("textarea");
+  if (!box) return isOut ? say(told("signed-out"), { text: told("sign-in"), run: signIn }) : say(text);
   const line = form.querySelector(".error") ?? document.createElement("p");
   line.className = "error";
   line.setAttribute("role", "alert");
-  line.textContent = text;
-  form.querySelector("textarea").after(line);
+  line.textContent = isOut ? told("signed-out") : text;
+  if (isOut) {
+    const link = document.createElement("a");
+    link.href = signInAddress;
+    link.target = "_blank";
+    link.textContent = told("sign-in");
+    line.append(" ", link);
+  }
+  box.after(line);
+}
+
+const signInAddress = document.querySelector("article.image").dataset.signIn;
+
+function signIn() {
+  open(signInAddress, "_blank", "noopener");
 }
 
 function put(name, nodes) {

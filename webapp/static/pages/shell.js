@@ -21,7 +21,17 @@ export class Refused extends Error {
 }
 
 /** Call an operation of this server; throws Refused, or TypeError where nothing answers. */
-export async function call(method, address, { json, body, signal } = {}) {
+export async function call(method, address, sent = {}) {
+  try {
+    return await callOnce(method, address, sent);
+  } catch (error) {
+    // Whoever signed in again in another tab has another token; what they do here still counts.
+    if (error.problem?.code !== "csrf_failed" || !(await renewToken())) throw error;
+    return callOnce(method, address, sent);
+  }
+}
+
+async function callOnce(method, address, { json, body, signal }) {
   const headers = { Accept: "application/json, text/html;q=0.9" };
   const token = document.querySelector('meta[name="csrf-token"]')?.content;
   if (token && method !== "GET") headers["X-CSRF-Token"] = token;
@@ -35,6 +45,17 @@ export async function call(method, address, { json, body, signal } = {}) {
   if (!reply.ok) throw new Refused(reply.status, isJson ? await reply.json() : { html: await reply.text() });
   if (reply.status === 204) return null;
   return isJson ? reply.json() : reply.text();
+}
+
+/** Take the session's token of now; false where it is another person's, or there is none. */
+async function renewToken() {
+  const meta = document.querySelector('meta[name="csrf-token"]');
+  if (!meta) return false;
+  const session = await callOnce("GET", meta.dataset.from, {});
+  const user = document.querySelector('meta[name="user"]')?.content;
+  if (!session.csrf_token || `${session.user?.id}` !== user) return false;
+  meta.content = session.csrf_token;
+  return true;
 }
 
 /** The fragment of a page, as nodes. */

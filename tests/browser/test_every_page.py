@@ -22,6 +22,7 @@ pytestmark = pytest.mark.browser
 PATHS = (
     "/ui",
     "/ui?plus={one}&minus={two}",
+    "/ui?filters=true&shape=landscape&visibility=public",
     "/ui/images/{one}?plus={two}",
     "/ui/about",
     "/ui/sign-in",

@@ -20,7 +20,8 @@ from webapp.http.current import current_runtime
 COOKIE = "mirada_session"
 CSRF_HEADER = "X-CSRF-Token"
 CSRF_FIELD = "csrf_token"
-FORM_TYPE = "application/x-www-form-urlencoded"
+FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
+"""Of the bodies that the forms of pages send; the second has files."""
 LIFETIME = timedelta(hours=12)
 """Since signing in: a working day. The end of its key ends a session sooner."""
 
@@ -175,7 +176,7 @@ def csrf_token() -> str:
 def require_csrf_token() -> None:
     """Check the CSRF token in the header, or in the form of a page. Raises CsrfFailed."""
     sent = request.headers.get(CSRF_HEADER)
-    if sent is None and request.mimetype == FORM_TYPE:
+    if sent is None and request.mimetype in FORM_TYPES:
         sent = request.form.get(CSRF_FIELD)
     try:
         validate_csrf(sent, secret_key=_signing_key())

@@ -8,7 +8,18 @@ from __future__ import annotations
 
 from flask import Blueprint, Flask
 
-from webapp.pages import about, assets, explore, image, preferences, problems, shell, sign_in, texts
+from webapp.pages import (
+    about,
+    assets,
+    explore,
+    image,
+    preferences,
+    problems,
+    query_picture,
+    shell,
+    sign_in,
+    texts,
+)
 from webapp.pages.policy import guard
 
 
@@ -18,7 +29,7 @@ def register(app: Flask) -> None:
     app.register_blueprint(assets.blueprint)
     blueprint = Blueprint("pages", __name__, url_prefix="/ui")
     shell.register(app, blueprint)
-    for part in (explore, image, sign_in, preferences, about):
+    for part in (explore, query_picture, image, sign_in, preferences, about):
         part.register(blueprint)
     # Last: it answers for every address below /ui that no page has.
     problems.register(blueprint)

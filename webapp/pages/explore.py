@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Blueprint, Response
-from flask_babel import gettext
+from flask import Blueprint, redirect, request, url_for
+from flask_babel import gettext, lazy_gettext
 
 from mirada.pictures import image_lists
 from mirada.pictures.image_lists import Place, Sort, Total
@@ -19,13 +19,22 @@ from mirada.search.request import DEFAULT_WEIGHTS, SearchRequest
 from webapp.callers.asking import asked_by_caller, pager_of_caller, scope_of_caller
 from webapp.http.current import current_runtime
 from webapp.http.paging import cursor_after, row_id_of, value_and_row_id_of
-from webapp.pages.explore_address import Chip, ExploreAddress, address_of_request
+from webapp.pages.explore_address import Chip, ExploreAddress, address_of_request, cleaned
+from webapp.pages.explore_filters import asked, kept_beside, panel
 from webapp.pages.preferences import density
 from webapp.pages.shell import is_fragment, page
 from webapp.pages.tiles import Tile, title_of
 
 TILES = 60
 """Of one page. More costs a browser more than it shows: measured with 10,000 in the document."""
+
+SORTS: Mapping[str, Any] = {
+    Sort.NEWEST.value: lazy_gettext("Newest first"),
+    Sort.OLDEST.value: lazy_gettext("Oldest first"),
+    Sort.LIKES.value: lazy_gettext("Most liked first"),
+    Sort.LARGEST.value: lazy_gettext("Largest first"),
+}
+"""The orders of a list, in words; what is searched for stands by relevance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +79,22 @@ def register(blueprint: Blueprint) -> None:
     """Add the page."""
 
     @blueprint.get("")
-    def explore() -> Response:
+    def explore() -> Any:
         """The library, or what was asked for."""
+        tidy = cleaned()
+        if tidy is not None:
+            return redirect(tidy, 303)
         address = address_of_request()
+        if request.args.get("part") == "filters":
+            return page("_filters.html", address=address, panel=panel(address), kept=kept_beside)
         shown = _found(address) if address.asks else _listed(address)
-        context = {"address": address, "shown": shown, "density": density()}
+        context = {
+            "address": address,
+            "shown": shown,
+            "density": density(),
+            "asked": asked(address),
+            "sorts": SORTS,
+        }
         if is_fragment():
             return page("_grid.html", part_of_page=True, **context)
         return page(
@@ -82,6 +102,8 @@ def register(blueprint: Blueprint) -> None:
             title=address.words or gettext("Explore"),
             here="pages.explore",
             chips=_chips(address),
+            panel=panel(address) if address.filters else None,
+            kept=kept_beside,
             **context,
         )
 
@@ -136,20 +158,21 @@ def _following(address: ExploreAddress, cursor: str | None, **more: Any) -> str 
 
 
 def _chips(address: ExploreAddress) -> list[ShownChip]:
-    """Return the pictures of the query; one that is gone, or not shown, has no picture."""
+    """Return the pictures of the query; an image that is gone, or not shown, has no picture."""
     ids = [int(chip.name) for chip in address.chips if chip.name.isdigit()]
     with current_runtime().reading() as session:
         images = shown_images(session, ids, scope_of_caller()) if ids else {}
     found = []
     for chip in address.chips:
         image = images.get(int(chip.name)) if chip.name.isdigit() else None
-        found.append(
-            ShownChip(
-                chip,
-                gettext("a picture") if image is None else title_of(image),
-                None if image is None else Tile(image).src,
-                address.with_chip_turned(chip),
-                address.without_chip(chip),
+        title, src = gettext("a picture"), None
+        if image is not None:
+            title, src = title_of(image), Tile(image).src
+        elif not chip.name.isdigit():
+            title = gettext("your picture")
+            src = url_for(
+                "query_pictures.get_query_picture_thumbnail", picture_id=int(chip.name[1:])
             )
-        )
+        turned, without = address.with_chip_turned(chip), address.without_chip(chip)
+        found.append(ShownChip(chip, title, src, turned, without))
     return found

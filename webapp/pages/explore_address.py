@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qs, urlencode
 
 import marshmallow as ma
 from flask import request, url_for
@@ -16,12 +18,15 @@ from mirada.pictures.image_lists import Sort
 from mirada.search.queries import QueryKind
 from mirada.search.request import MAX_PARTS, KeptPicture, Part
 from webapp.http.rest import ApiParser
+from webapp.pages.shell import FRAGMENTS
 from webapp.schemas.filters import FILTER_NAMES, FilterParametersSchema
 from webapp.schemas.switches import SwitchField
 
 MAX_WORDS = 1_000
 """Characters of the box."""
-SHOWN_BY = {"part": "1"}
+OF_A_PAGE = ("cursor", "past", "part", "filters")
+"""Parameters that say which part of a list is shown and how, not which list it is."""
+OF_A_SEARCH = ("q", "plus", "minus")
 _PICTURE = validate.Regexp(
     r"^p?[1-9][0-9]{0,17}$", error="Must be an image's id, or p and a kept picture's."
 )
@@ -37,9 +42,16 @@ class ExploreSchema(FilterParametersSchema):
     sort = ma.fields.String(
         load_default=None, allow_none=True, validate=validate.OneOf([each.value for each in Sort])
     )
+    month = ma.fields.String(
+        load_default=None,
+        validate=validate.Regexp(
+            r"^20[0-9]{2}-(0[1-9]|1[0-2])$", error="Must be a month such as 2026-01."
+        ),
+    )
     cursor = ma.fields.String(load_default=None)
     past = SwitchField(load_default=False)
-    part = ma.fields.String(validate=validate.Equal("1"))
+    filters = SwitchField(load_default=False)
+    part = ma.fields.String(load_default=None, validate=validate.OneOf(FRAGMENTS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +87,7 @@ class ExploreAddress:
         sort: the order of a list, and of what is relevant in a search; None for the usual one.
         cursor: of a later page; None for the first.
         past: an earlier page has shown where relevance ends.
+        filters: whether the panel with the filters is open.
         sent: the parameters that say which list this is, as they were sent.
     """
 
@@ -85,6 +98,7 @@ class ExploreAddress:
     sort: Sort | None
     cursor: str | None
     past: bool
+    filters: bool = False
     sent: Mapping[str, list[str]] = field(default_factory=dict)
 
     @property
@@ -112,6 +126,18 @@ class ExploreAddress:
             )
         return parts
 
+    @property
+    def here(self) -> str:
+        """The address of this page of the list."""
+        return self.with_(**self._page)
+
+    @property
+    def narrowing(self) -> Iterator[tuple[str, str]]:
+        """Each parameter and value beside words and pictures, in their order."""
+        for name, values in self.sent.items():
+            if name not in OF_A_SEARCH:
+                yield from ((name, value) for value in values if value)
+
     def with_(self, **changes: Any) -> str:
         """Return the address of the first page of the same list but for these parameters.
 
@@ -136,13 +162,21 @@ class ExploreAddress:
 
     def at_image(self, image_id: int) -> str:
         """Return the address of this page of the list, at one of its images."""
-        return f"{self.with_(**self._page)}#i{image_id}"
+        return f"{self.here}#i{image_id}"
 
     @property
     def _page(self) -> dict[str, str]:
         """The parameters that say which page of the list this is; none for the first."""
         given = {"cursor": self.cursor, "past": "1" if self.past else None}
         return {name: value for name, value in given.items() if value}
+
+    def without(self, name: str, value: str) -> str:
+        """Return the address without one value of a parameter."""
+        return self.with_(**{name: [each for each in self.sent[name] if each != value]})
+
+    def without_filters(self) -> str:
+        """Return the address of the words, pictures and order alone."""
+        return self.with_(**dict.fromkeys(set(self.sent) - {*OF_A_SEARCH, "sort"}))
 
     def without_chip(self, chip: Chip) -> str:
         """Return the address without one picture."""
@@ -164,6 +198,31 @@ class ExploreAddress:
         return self.with_(plus=wanted, minus=unwanted)
 
 
+def with_picture(picture_id: int, path: str) -> str:
+    """Return an address of Explore with a kept picture more.
+
+    Args:
+        picture_id: of the kept picture, which is asked for more of.
+        path: an address of this server; of another page than Explore nothing is kept.
+    """
+    page, _, query = path.partition("?")
+    sent = parse_qs(query) if page == url_for("pages.explore") else {}
+    kept = {name: values for name, values in sent.items() if name not in OF_A_PAGE}
+    return _written({**kept, "plus": [*kept.get("plus", []), f"p{picture_id}"]})
+
+
+def cleaned() -> str | None:
+    """Return the request's address without the empty fields of a form; None where it has none."""
+    if all(value for values in request.args.listvalues() for value in values):
+        return None
+    return _written({name: [each for each in some if each] for name, some in request.args.lists()})
+
+
+def _written(parameters: Mapping[str, list[str]]) -> str:
+    query = urlencode(parameters, doseq=True)
+    return url_for("pages.explore") + (f"?{query}" if query else "")
+
+
 def address_of_request() -> ExploreAddress:
     """Return what the request's address says.
 
@@ -180,11 +239,15 @@ def address_of(fields: Mapping[str, Any]) -> ExploreAddress:
     return ExploreAddress(
         words=fields["q"].strip(),
         chips=tuple(dict.fromkeys(chips)),
-        conditions={name: fields[name] for name in FILTER_NAMES if name in fields},
+        conditions={
+            **_of_month(fields["month"]),
+            **{name: fields[name] for name in FILTER_NAMES if name in fields},
+        },
         mine=fields["mine"],
         sort=None if fields["sort"] is None else Sort(fields["sort"]),
         cursor=fields["cursor"],
         past=fields["past"],
+        filters=fields["filters"],
         sent={
             name: request.args.getlist(name)
             for name in request.args
@@ -196,7 +259,17 @@ def address_of(fields: Mapping[str, Any]) -> ExploreAddress:
 LIBRARY = ExploreAddress("", (), {}, mine=False, sort=None, cursor=None, past=False)
 """The whole library, newest first."""
 _OF_A_LIST = {field.data_key or name for name, field in ExploreSchema().fields.items()} - {
-    "cursor",
-    "past",
-    "part",
+    *OF_A_PAGE
 }
+
+
+def _of_month(month: str | None) -> dict[str, datetime]:
+    """Return the conditions that a month such as 2026-01 stands for."""
+    if month is None:
+        return {}
+    year, number = map(int, month.split("-"))
+    following = (year + 1, 1) if number == 12 else (year, number + 1)
+    return {
+        "created_after": datetime(year, number, 1, tzinfo=UTC),
+        "created_before": datetime(*following, 1, tzinfo=UTC),
+    }

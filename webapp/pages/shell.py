@@ -6,7 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Blueprint, Flask, Response, make_response, render_template, request, url_for
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    current_app,
+    make_response,
+    render_template,
+    request,
+    url_for,
+)
 from flask_babel import get_locale, lazy_gettext
 from markupsafe import Markup, escape
 
@@ -17,6 +26,8 @@ from webapp.pages.texts import LANGUAGES
 
 THEME_COOKIE = "mirada_theme"
 THEMES = ("system", "light", "dark")
+FRAGMENTS = ("1", "filters")
+"""What a script asks for as `part`: a page's list, or the panel with its filters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +61,7 @@ def page(template: str, **context: Any) -> Response:
 
 def is_fragment() -> bool:
     """Return whether a script asks for a page's fragment."""
-    return request.args.get("part") == "1"
+    return request.args.get("part") in FRAGMENTS
 
 
 def icon(name: str) -> Markup:
@@ -99,4 +110,8 @@ def register(app: Flask, blueprint: Blueprint) -> None:
     @blueprint.context_processor
     def _frame() -> dict[str, Any]:
         # Asked for once, before anything is sent: a refusal must not come in the middle of a page.
-        return {"caller": current_caller(), "home": url_for("pages.explore")}
+        return {
+            "caller": current_caller(),
+            "home": url_for("pages.explore"),
+            "endpoints": current_app.view_functions,
+        }

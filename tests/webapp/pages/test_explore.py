@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import gzip
 import re
+from datetime import datetime
 from typing import Any
 
 import pytest
 
-from testing.gallery import Gallery
+from mirada.db.models import Image
+from mirada.people import keys, users
+from testing.application import create_app
+from testing.asking import Words
+from testing.encoders import CountingEncoder, with_encoder
+from testing.gallery import Gallery, as_upload
+from testing.pictures import picture
+from tests.conftest import MakeRuntime
 from webapp.pages.assets import bundle
 
 HTML = {"Accept": "text/html"}
@@ -152,3 +160,193 @@ def test_theme_and_language_are_remembered_without_a_script(gallery: Gallery) ->
 def test_a_form_leads_back_to_pages_alone(gallery: Gallery, back: str) -> None:
     reply = gallery.client.post("/ui/preferences", data={"theme": "dark", "back": back})
     assert reply.headers["Location"] == "/ui"
+
+
+# Filters, order and what is chosen.
+
+
+def hrefs(text: str) -> set[str]:
+    """Return the addresses that a page links to."""
+    return {one.replace("&amp;", "&") for one in re.findall(r'href="([^"]+)"', text)}
+
+
+def test_the_panel_counts_what_can_be_chosen_and_each_filter_has_a_way_out(
+    gallery: Gallery,
+) -> None:
+    for number in range(3):
+        gallery.upload(is_public="true" if number else "false")
+    closed = gallery.get("/ui", HTML).text
+    assert "/ui?filters=true" in hrefs(closed)
+    assert '<section class="panel"' not in closed
+    page = gallery.get("/ui?filters=true&visibility=private&kind=still", HTML).text
+    # What is asked of an attribute itself does not narrow its counts.
+    assert re.search(r'<option value="public">\s*Everybody \(2\)', page)
+    assert re.search(r'<option value="private" selected>\s*Only you \(1\)', page)
+    assert len(tiles(page)) == 1
+    assert {"/ui?visibility=private", "/ui?kind=still", "/ui"} <= hrefs(page)
+
+
+def test_empty_fields_of_the_form_are_left_out_of_the_address(gallery: Gallery) -> None:
+    reply = gallery.get("/ui?q=&kind=&shape=square&filename=&sort=likes", HTML)
+    assert (reply.status_code, reply.headers["Location"]) == (303, "/ui?shape=square&sort=likes")
+    # A name that no parameter has is never taken for one of the function that writes addresses.
+    odd = gallery.get("/ui?_scheme=javascript&_external=1&q=", HTML)
+    assert odd.headers["Location"] == "/ui?_scheme=javascript&_external=1"
+    assert gallery.get(odd.headers["Location"], HTML).status_code == 422
+
+
+def test_a_month_is_its_first_moment_to_its_last(gallery: Gallery) -> None:
+    moments = ("2026-01-31T23:59:59", "2026-02-01T00:00:00", "2026-03-01T00:00:00")
+    ids = [gallery.upload()["id"] for _ in moments]
+    with gallery.runtime.transaction() as session:
+        for image_id, moment in zip(ids, moments, strict=True):
+            session.get_one(Image, image_id).created_at = datetime.fromisoformat(f"{moment}+00:00")
+    page = gallery.get("/ui?month=2026-02&filters=true", HTML).text
+    assert tiles(page) == [ids[1]]
+    assert "February 2026 (1)" in page
+    assert "March 2026 (1)" in page
+    assert gallery.get("/ui?month=2026-13", HTML).status_code == 422
+    assert tiles(gallery.get("/ui?month=2026-12", HTML).text) == []
+
+
+def test_what_has_no_control_stays_in_the_form(gallery: Gallery) -> None:
+    gallery.upload()
+    kept = '<input type="hidden" form="search" name="{}" value="{}">'
+    for panel in ("", "&filters=true"):
+        page = gallery.get(f"/ui?sort=oldest&owner=1{panel}", HTML).text
+        assert kept.format("sort", "oldest") in page
+        assert kept.format("owner", "1") in page
+    # With the panel open its own fields say what is asked for, and once.
+    page = gallery.get("/ui?kind=still&filters=true", HTML).text
+    assert page.count('name="kind"') == 1
+    assert kept.format("kind", "still") in gallery.get("/ui?kind=still", HTML).text
+
+
+def test_each_order_is_a_link_and_its_page_goes_on_in_that_order(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webapp.pages.explore.TILES", 2)
+    ids = [gallery.upload()["id"] for _ in range(3)]
+    gallery.client.put(f"/api/v1/images/{ids[0]}/like")
+    page = gallery.get("/ui?kind=still", HTML).text
+    assert "/ui?kind=still&sort=likes" in hrefs(page)
+    liked = gallery.get("/ui?kind=still&sort=likes", HTML).text
+    assert tiles(liked) == [ids[0], ids[2]]
+    following = re.search(r'rel="next" href="([^"]+)"', liked)
+    assert following is not None
+    later = following[1].replace("&amp;", "&")
+    text = gallery.get(later, HTML).text
+    assert tiles(text) == [ids[1]]
+    # A section says where it comes from, so that it can be asked for again.
+    assert later in {one.replace("&amp;", "&") for one in re.findall(r'data-src="([^"]+)"', text)}
+
+
+def test_a_panel_tells_nobody_of_others_private_pictures(guarded: Gallery, key_of: Any) -> None:
+    owner, other = key_of("owner"), key_of("other")
+    guarded.upload(headers=owner, is_public="false", filename="secret.png")
+    guarded.upload(headers=owner, is_public="true")
+    mine = guarded.get("/ui?filters=true", owner | HTML).text
+    assert re.search(r'<option value="private">\s*Only you \(1\)', mine)
+    theirs = guarded.get("/ui?filters=true", other | HTML).text
+    assert '<option value="private">' not in theirs
+    assert re.search(r'<option value="public">\s*Everybody \(1\)', theirs)
+    assert tiles(guarded.get("/ui?filename=secret", other | HTML).text) == []
+
+
+def test_the_panel_alone_is_what_a_script_asks_for(gallery: Gallery) -> None:
+    gallery.upload()
+    part = gallery.get("/ui?kind=still&part=filters", HTML).text
+    assert '<section class="panel"' in part
+    assert "<html" not in part
+    assert tiles(part) == []
+
+
+def test_an_empty_library_and_filters_that_nothing_passes_say_what_to_do(gallery: Gallery) -> None:
+    assert "Drop pictures here" in gallery.get("/ui", HTML).text
+    gallery.upload()
+    page = gallery.get("/ui?kind=animated", HTML).text
+    assert "Nothing passes these filters." in page
+    assert "Drop pictures here" not in page
+
+
+def test_density_is_remembered(gallery: Gallery) -> None:
+    gallery.client.post("/ui/preferences", data={"density": "compact", "back": "/ui"})
+    assert '<div id="grid" data-density="compact"' in gallery.get("/ui", HTML).text
+
+
+# Pictures as queries.
+
+
+def test_a_picture_sent_by_the_form_becomes_a_part_of_the_address(words: Words) -> None:
+    shown = words.hang("sun")
+    form = {"file": as_upload(picture(7)), "back": "/ui?q=moon&kind=still&cursor=x&part=1"}
+    reply = words.client.post("/ui/query-picture", data=form)
+    assert (reply.status_code, reply.headers["Location"]) == (
+        303,
+        "/ui?q=moon&kind=still&plus=p1",
+    )
+    page = words.client.get("/ui?plus=p1", headers=HTML)
+    assert page.status_code == 200
+    assert shown in tiles(page.text)
+    assert 'src="/api/v1/query-pictures/1/thumbnail"' in page.text
+    assert 'name="plus" value="p1"' in page.text
+    assert "/ui?minus=p1" in hrefs(page.text)
+
+
+@pytest.mark.parametrize(
+    ("back", "leads_to"),
+    [
+        ("/ui/images/4", "/ui?plus=p1"),
+        ("//evil.example", "/ui?plus=p1"),
+        ("/ui?_anchor=x&endpoint=y", "/ui?_anchor=x&endpoint=y&plus=p1"),
+    ],
+)
+def test_the_form_of_a_picture_leads_to_explore_alone(
+    words: Words, back: str, leads_to: str
+) -> None:
+    form = {"file": as_upload(picture(7)), "back": back}
+    assert words.client.post("/ui/query-picture", data=form).headers["Location"] == leads_to
+
+
+def test_what_is_no_picture_is_refused_with_a_page(words: Words) -> None:
+    reply = words.client.post("/ui/query-picture", data={"file": as_upload(b"no picture")})
+    assert (reply.status_code, reply.mimetype) == (415, "text/html")
+    assert words.client.post("/ui/query-picture", data={}).status_code == 415
+
+
+@pytest.fixture
+def keyed(make_runtime: MakeRuntime) -> tuple[Any, dict[str, dict[str, str]]]:
+    """A client of AUTH_MODE=keys whose encoder takes any picture, and the headers of two people."""
+    runtime = with_encoder(make_runtime(auth_mode="keys"), CountingEncoder())
+    client = create_app(runtime).test_client()
+    runtime.space()
+    with runtime.transaction() as session:
+        made = {n: keys.issue(session, users.create_user(session, n)).key for n in ("ana", "ben")}
+    return client, {name: {"Authorization": f"Bearer {key}"} for name, key in made.items()}
+
+
+def test_a_kept_picture_is_of_no_use_to_anybody_else(
+    keyed: tuple[Any, dict[str, dict[str, str]]],
+) -> None:
+    client, of = keyed
+    form = {"file": as_upload(picture(7))}
+    kept = client.post("/ui/query-picture", data=form, headers=of["ana"])
+    address = kept.headers["Location"]
+    thumbnail = "/api/v1/query-pictures/1/thumbnail"
+    assert [client.get(address, headers=of[n] | HTML).status_code for n in of] == [200, 404]
+    assert [client.get(thumbnail, headers=of[n]).status_code for n in of] == [200, 404]
+    nobody = client.post("/ui/query-picture", data={"file": as_upload(picture(7))})
+    assert nobody.status_code == 401
+
+
+def test_a_form_with_a_file_carries_its_token_as_other_forms_do(
+    keyed: tuple[Any, dict[str, dict[str, str]]],
+) -> None:
+    client, of = keyed
+    key = of["ana"]["Authorization"].removeprefix("Bearer ")
+    token = client.post("/api/v1/session", json={"key": key}).get_json()["csrf_token"]
+    assert 'name="csrf_token"' in client.get("/ui", headers=HTML).text
+    refused = client.post("/ui/query-picture", data={"file": as_upload(picture(7))})
+    assert refused.status_code == 403
+    form = {"file": as_upload(picture(7)), "csrf_token": token}
+    assert client.post("/ui/query-picture", data=form).status_code == 303

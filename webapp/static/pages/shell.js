@@ -58,10 +58,10 @@ async function renewToken() {
   return true;
 }
 
-/** The fragment of a page, as nodes. */
-export async function fragment(address, { signal } = {}) {
+/** A fragment of a page, as nodes: its list, or another part of that name. */
+export async function fragment(address, { signal, part = "1" } = {}) {
   const asked = new URL(address, location.href);
-  asked.searchParams.set("part", "1");
+  asked.searchParams.set("part", part);
   return nodesOf(await call("GET", asked, { signal }));
 }
 

@@ -1,0 +1,192 @@
+"""The filters of Explore for people: what can be chosen, how many pictures have it, and what is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from flask_babel import format_date, gettext, lazy_gettext
+
+from mirada.kernel.filters import Shape
+from mirada.kernel.images import ImageStatus
+from mirada.pictures import image_lists
+from webapp.callers.asking import scope_of_caller
+from webapp.callers.auth import current_caller
+from webapp.http.current import current_runtime
+from webapp.pages.explore_address import ExploreAddress
+from webapp.schemas.filters import FACETS
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A filter as people are shown it.
+
+    Attributes:
+        name: of its parameter.
+        title: as it is shown.
+        texts: the values that it can have, in words; empty where the library has them.
+        takes_many: whether any of several values may be asked for.
+        is_written: whether its value is written, and not chosen.
+        is_personal: whether it says something of the viewer's own, so that nobody else is asked.
+    """
+
+    name: str
+    title: Any
+    texts: Mapping[str, Any] = field(default_factory=dict)
+    takes_many: bool = False
+    is_written: bool = False
+    is_personal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A value of a filter; `count` is None where it is not counted."""
+
+    value: str
+    text: str
+    count: int | None
+    is_chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A filter that is asked for: in words, and the address without it."""
+
+    text: str
+    without: str
+
+
+CONTROLS: tuple[Control, ...] = (
+    Control("mine", lazy_gettext("Whose"), {"true": lazy_gettext("Mine")}, is_personal=True),
+    Control(
+        "visibility",
+        lazy_gettext("Seen by"),
+        {"public": lazy_gettext("Everybody"), "private": lazy_gettext("Only you")},
+        is_personal=True,
+    ),
+    Control(
+        "liked",
+        lazy_gettext("Liked"),
+        {"true": lazy_gettext("Liked by you"), "false": lazy_gettext("Not liked by you")},
+        is_personal=True,
+    ),
+    Control(
+        "kind",
+        lazy_gettext("Movement"),
+        {"still": lazy_gettext("Still"), "animated": lazy_gettext("Moving")},
+    ),
+    Control(
+        "has_prompt",
+        lazy_gettext("Prompt"),
+        {"true": lazy_gettext("With a prompt"), "false": lazy_gettext("Without a prompt")},
+    ),
+    Control("month", lazy_gettext("Month")),
+    Control("theme", lazy_gettext("Accepted for")),
+    Control("filename", lazy_gettext("File name"), is_written=True, is_personal=True),
+    Control(
+        "shape",
+        lazy_gettext("Shape"),
+        {
+            Shape.SQUARE.value: lazy_gettext("Square"),
+            Shape.LANDSCAPE.value: lazy_gettext("Landscape"),
+            Shape.PORTRAIT.value: lazy_gettext("Portrait"),
+        },
+        takes_many=True,
+    ),
+    Control(
+        "status",
+        lazy_gettext("State"),
+        {
+            ImageStatus.READY.value: lazy_gettext("Can be found"),
+            ImageStatus.PENDING.value: lazy_gettext("Waiting"),
+            ImageStatus.PROCESSING.value: lazy_gettext("Being understood"),
+            ImageStatus.FAILED.value: lazy_gettext("Failed"),
+        },
+        takes_many=True,
+    ),
+    Control("label", lazy_gettext("Classified as"), takes_many=True, is_personal=True),
+)
+"""In the order of the panel: first what is chosen from a list, then what is ticked."""
+BY_NAME = {control.name: control for control in CONTROLS}
+
+
+def panel(address: ExploreAddress) -> list[tuple[Control, list[Choice]]]:
+    """Return the controls that there is something to choose in, each with its choices, counted."""
+    is_known = current_caller().user_id is not None
+    shown = [control for control in CONTROLS if is_known or not control.is_personal]
+    counted = _counts(address, [control.name for control in shown if control.name in FACETS])
+    found = []
+    for control in shown:
+        choices = list(_choices(control, address.sent.get(control.name, []), counted))
+        # One state of all pictures leaves nothing to choose.
+        is_useful = len(choices) > (control.name == "status")
+        if control.is_written or is_useful:
+            found.append((control, choices))
+    return found
+
+
+def kept_beside(address: ExploreAddress) -> list[tuple[str, str]]:
+    """Return the parameters and values that the panel has no control for, such as the order."""
+    return [(name, value) for name, value in address.narrowing if name not in BY_NAME]
+
+
+def asked(address: ExploreAddress) -> list[Asked]:
+    """Return the filters that are asked for, in words."""
+    return [
+        Asked(_said(name, value), address.without(name, value))
+        for name, value in address.narrowing
+        if name != "sort"
+    ]
+
+
+def _counts(address: ExploreAddress, names: Sequence[str]) -> dict[str, dict[str, int]]:
+    scope = scope_of_caller(address.conditions, own_alone=address.mine)
+    wanted = {FACETS[name].attribute: FACETS[name].beside for name in names}
+    with current_runtime().reading() as session:
+        found = image_lists.facets(session, scope, wanted)
+    return {
+        name: {FACETS[name].shown(each.value): each.count for each in found[FACETS[name].attribute]}
+        for name in names
+    }
+
+
+def _choices(
+    control: Control, chosen: Sequence[str], counted: Mapping[str, Mapping[str, int]]
+) -> Iterable[Choice]:
+    counts = counted.get(control.name)
+    known = dict.fromkeys([*control.texts, *sorted(counts or {}, reverse=control.name == "month")])
+    for value in {**known, **dict.fromkeys(chosen)}:
+        count = None if counts is None else counts.get(value, 0)
+        if count != 0 or value in chosen:
+            yield Choice(value, _text(control, value), count, value in chosen)
+
+
+def _text(control: Control, value: str) -> str:
+    if control.name == "month":
+        return str(format_date(date.fromisoformat(f"{value}-01"), "LLLL yyyy"))
+    return str(control.texts.get(value, value))
+
+
+def _said(name: str, value: str) -> str:
+    """Return a parameter with its value in words."""
+    control = BY_NAME.get(name)
+    if control is not None and control.is_written:
+        return gettext("Name: %(text)s", text=value)
+    if control is not None:
+        return _text(control, value)
+    match name:
+        case "owner":
+            return gettext("Of person %(id)s", id=value)
+        case "group":
+            return gettext("Of group %(id)s", id=value)
+        case "nsfw":
+            is_unsafe = value.lower() in ("true", "1", "yes", "on")
+            return gettext("Judged unsafe") if is_unsafe else gettext("Judged safe")
+        case "created_after":
+            return gettext("From %(moment)s", moment=value)
+        case "created_before":
+            return gettext("Before %(moment)s", moment=value)
+        case _:
+            return value

@@ -1,0 +1,172 @@
+// Selecting pictures, and what can be done with many of them.
+
+import { call, isPlainKey, say, told } from "./shell.js";
+
+const AT_ONCE = 4;
+
+/** The selection of a grid; `sections` knows every tile that was loaded. */
+export class Selection {
+  constructor(grid, sections) {
+    this.grid = grid;
+    this.sections = sections;
+    this.chosen = new Map();
+    this.anchor = null;
+    this.bar = document.getElementById("selection");
+    document.body.append(this.bar);
+    grid.addEventListener("change", (event) => {
+      const tile = event.target.closest(".choose")?.closest(".tile");
+      if (tile) this.toggle(Number(tile.dataset.id), event.target.checked);
+    });
+    grid.addEventListener("click", (event) => this.clicked(event), { capture: true });
+    grid.addEventListener("keydown", (event) => this.pressed(event), { capture: true });
+    this.bar.addEventListener("click", (event) => this.act(event.target.closest("[data-do]")?.dataset.do));
+  }
+
+  /** Give the tiles of a part their boxes, and show what of them is chosen. */
+  show(part = this.grid) {
+    const known = part === this.grid ? null : new Map(this.sections.tiles().map((tile) => [tile.id, tile]));
+    for (const tile of part.querySelectorAll(".tile")) {
+      const one = known?.get(Number(tile.dataset.id));
+      if (one && one.isPublic === ("private" in tile.dataset)) markTile(tile, one.isPublic);
+      let box = tile.querySelector(".choose input");
+      if (!box) {
+        const label = document.createElement("label");
+        label.className = "choose";
+        box = document.createElement("input");
+        box.type = "checkbox";
+        box.tabIndex = -1;
+        box.setAttribute("aria-label", told("select", { title: tile.querySelector("img").alt }));
+        box.setAttribute("aria-keyshortcuts", "x");
+        label.append(box);
+        tile.append(label);
+      }
+      box.checked = this.chosen.has(Number(tile.dataset.id));
+      tile.classList.toggle("chosen", box.checked);
+    }
+    const count = this.chosen.size;
+    this.bar.hidden = !count;
+    this.grid.classList.toggle("choosing", count > 0);
+    document.getElementById("selected").textContent = count ? told("selected", { n: count }) : "";
+  }
+
+  /** Forget those that are in the list no more. */
+  keep() {
+    const there = new Set(this.sections.tiles().map((tile) => tile.id));
+    for (const id of this.chosen.keys()) if (!there.has(id)) this.chosen.delete(id);
+    if (!there.has(this.anchor)) this.anchor = null;
+    this.show();
+  }
+
+  toggle(id, isWanted = !this.chosen.has(id)) {
+    const tile = this.sections.tiles().find((one) => one.id === id);
+    if (isWanted && tile) this.chosen.set(id, tile);
+    else this.chosen.delete(id);
+    this.anchor = id;
+    this.show();
+  }
+
+  /** Choose all from the one that was chosen last to this one. */
+  reach(id) {
+    const tiles = this.sections.tiles(), ids = tiles.map((one) => one.id);
+    const ends = [ids.indexOf(this.anchor ?? id), ids.indexOf(id)].sort((a, b) => a - b);
+    for (const tile of tiles.slice(Math.max(0, ends[0]), ends[1] + 1)) this.chosen.set(tile.id, tile);
+    this.anchor ??= id;
+    this.show();
+  }
+
+  clicked(event) {
+    const tile = event.target.closest(".tile");
+    if (!tile || event.target.closest(".acts") || event.ctrlKey || event.metaKey) return;
+    const id = Number(tile.dataset.id);
+    if (event.shiftKey) {
+      event.preventDefault();
+      this.reach(id);
+    } else if (this.chosen.size && event.target.closest(".tile > a") && event.detail) {
+      // With something chosen a click chooses; Enter still opens.
+      event.preventDefault();
+      this.toggle(id);
+    }
+  }
+
+  pressed(event) {
+    const tile = event.target.closest(".tile");
+    if (!tile) return;
+    const id = Number(tile.dataset.id);
+    if (isPlainKey(event) && event.key.toLowerCase() === "x") {
+      event.preventDefault();
+      this.toggle(id);
+    } else if (event.key === "Escape" && this.chosen.size) {
+      event.preventDefault();
+      event.stopPropagation();
+      this.clear();
+    } else if (event.shiftKey && event.key.startsWith("Arrow")) {
+      this.anchor ??= id;
+      this.reach(this.anchor);
+      // The arrow moves the focus first; what it reached is chosen then.
+      setTimeout(() => {
+        const reached = document.activeElement.closest(".tile");
+        if (reached) this.reach(Number(reached.dataset.id));
+      });
+    }
+  }
+
+  clear() {
+    const last = this.anchor;
+    this.chosen.clear();
+    this.anchor = null;
+    const hadFocus = this.bar.contains(document.activeElement);
+    this.show();
+    if (hadFocus) this.grid.querySelector(`.tile[data-id="${last}"] > a`)?.focus();
+  }
+
+  act(wish) {
+    if (wish === "clear") this.clear();
+    if (wish === "all") {
+      for (const tile of this.sections.tiles()) this.chosen.set(tile.id, tile);
+      this.show();
+    }
+    if (wish === "public" || wish === "private") this.change([...this.chosen.values()], wish === "public");
+  }
+
+  /** Set who sees these, a few at a time, and offer to set them back. */
+  async change(tiles, isPublic) {
+    const own = tiles.filter((tile) => tile.isOwn), left = own.filter((tile) => tile.isPublic !== isPublic);
+    const done = [], failed = [], progress = document.getElementById("progress");
+    const total = left.length;
+    progress.hidden = !total;
+    progress.max = total || 1;
+    const work = async () => {
+      for (let tile = left.shift(); tile; tile = left.shift()) {
+        try {
+          await call("PATCH", this.grid.dataset.images + tile.id, { json: { is_public: isPublic } });
+          tile.isPublic = isPublic;
+          done.push(tile);
+          this.mark(tile);
+        } catch (error) {
+          failed.push(error);
+        }
+        progress.value = done.length + failed.length;
+      }
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, work));
+    progress.hidden = true;
+    const lines = [told("changed", { n: done.length })];
+    if (own.length < tiles.length) lines.push(told("not-yours", { n: tiles.length - own.length }));
+    if (failed.length) lines.push(told("failed", { n: failed.length, why: failed[0].message }));
+    say(lines.join(" "), done.length ? { text: told("undo"), run: () => this.change(done, !isPublic) } : undefined);
+  }
+
+  mark(tile) {
+    const node = this.grid.querySelector(`.tile[data-id="${tile.id}"]`);
+    // One that is not in the document now is marked when it is filled again.
+    if (node) markTile(node, tile.isPublic);
+  }
+}
+
+/** Show whether everybody sees a picture. */
+export function markTile(node, isPublic) {
+  node.toggleAttribute("data-private", !isPublic);
+  const lock = node.querySelector(".locked");
+  if (isPublic) lock?.remove();
+  else if (!lock) node.querySelector("img").after(document.getElementById("lock").content.cloneNode(true));
+}

@@ -110,3 +110,19 @@ def _character(rest: str) -> tuple[str, str]:
 
 def _refuse(message: str) -> None:
     raise InvalidInput(message, fields={"text": [message]})
+
+
+def as_phrase(text: str, most: int) -> str:
+    r"""Return words as a query that asks for them as one phrase, whatever signs are in them.
+
+    Args:
+        text: cut where it is too long; white space becomes single blanks.
+        most: characters of the query, >= 4.
+
+    >>> as_phrase('-no  "signs"', 100)
+    '"-no \\"signs\\""'
+    """
+    # Each character may become two, and the quotes are two more.
+    phrase = " ".join(text.split())[: most // 2 - 1]
+    escaped = "".join(f"{ESCAPE}{one}" if one in QUOTES + ESCAPE else one for one in phrase)
+    return f'"{escaped}"'

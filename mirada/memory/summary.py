@@ -18,6 +18,8 @@ from mirada.memory.words import Segment, Stems, is_quality, subject_at, written
 MOST_STYLES = 10
 """CONTRACT A: the most that anybody may ask for."""
 MOST_SUBJECTS = 10
+MOST_SHOWN = 60
+"""Images of a style that a taste names: a page of them. Tastes are kept in memory."""
 LEAST_PROMPTS = 3
 """Of one subject, from which on it recurs."""
 
@@ -34,6 +36,7 @@ class OwnStyle:
         frequency: how many images show the style.
         confidence: in [0, 1].
         by_month: images by month, "2025-11", oldest first; months without are left out.
+        image_ids: the newest MOST_SHOWN of them, newest first.
     """
 
     kind: str
@@ -43,6 +46,7 @@ class OwnStyle:
     frequency: int
     confidence: float
     by_month: Sequence[tuple[str, int]]
+    image_ids: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +143,7 @@ def taste_of(
                 len(images),
                 round(one.confidence, 4),
                 _by_month(images),
+                tuple(sorted((image.id for image in images), reverse=True)[:MOST_SHOWN]),
             )
         )
     subjects = []

@@ -34,7 +34,7 @@ PATIENCE_S = 60.0
 TEXTS_AT_ONCE = 64
 """Encoded, then stored: what a request that gives up has done is not done again."""
 REMEMBERED = 1_000
-"""People whose taste one process remembers: about 10 kB each."""
+"""People whose taste one process remembers: about 30 kB each."""
 BACKGROUND_S = 300.0
 """How long everybody's rates are taken for unchanged before they are read again."""
 LOOK_EVERY_S = 2.0

@@ -24,6 +24,7 @@ PATHS = (
     "/ui?plus={one}&minus={two}",
     "/ui?filters=true&shape=landscape&visibility=public",
     "/ui/images/{one}?plus={two}",
+    "/ui/memory",
     "/ui/about",
     "/ui/sign-in",
     "/ui/nowhere",

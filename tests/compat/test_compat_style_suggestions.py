@@ -284,7 +284,11 @@ def test_the_memory_page_says_what_the_images_have_in_common(
     (style,) = body["styles"]
     assert (style["label"], style["frequency"]) == ("Cinematic", 6)
     assert style["by_month"] == [{"month": month, "count": 6}]
-    assert suggestions(guarded, ana) == [{k: v for k, v in style.items() if k != "by_month"}]
+    assert len(style["image_ids"]) == 6
+    assert style["image_ids"] == sorted(style["image_ids"], reverse=True)
+    assert style["example_image_id"] in style["image_ids"]
+    of_time = ("by_month", "image_ids")
+    assert suggestions(guarded, ana) == [{k: v for k, v in style.items() if k not in of_time}]
     subject = body["subjects"][0]
     assert (subject["subject"], subject["frequency"]) == ("red fox", 5)
     assert subject["example_image_id"] == newest["id"]

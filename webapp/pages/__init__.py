@@ -13,6 +13,7 @@ from webapp.pages import (
     assets,
     explore,
     image,
+    memory,
     preferences,
     problems,
     query_picture,
@@ -29,7 +30,7 @@ def register(app: Flask) -> None:
     app.register_blueprint(assets.blueprint)
     blueprint = Blueprint("pages", __name__, url_prefix="/ui")
     shell.register(app, blueprint)
-    for part in (explore, query_picture, image, sign_in, preferences, about):
+    for part in (explore, query_picture, image, memory, sign_in, preferences, about):
         part.register(blueprint)
     # Last: it answers for every address below /ui that no page has.
     problems.register(blueprint)

@@ -12,7 +12,7 @@ from flask import Response
 from flask_babel import format_decimal
 
 from mirada.kernel.errors import MiradaError
-from mirada.kernel.signs import ESCAPE, QUOTES
+from mirada.kernel.signs import as_phrase
 from mirada.pictures import comments, images, likes
 from mirada.pictures.shown_images import ShownImage
 from mirada.search.related import RelatedRequest, related_images
@@ -174,7 +174,4 @@ def _size(byte_size: int) -> str:
 
 def _asking_for(prompt: str) -> str:
     """Return the address of a search by a prompt: as one phrase, whatever signs are in it."""
-    # Each character may become two, and the quotes are two more.
-    phrase = " ".join(prompt.split())[: MAX_WORDS // 2 - 1]
-    escaped = "".join(f"{ESCAPE}{one}" if one in QUOTES + ESCAPE else one for one in phrase)
-    return LIBRARY.with_(q=f'"{escaped}"')
+    return LIBRARY.with_(q=as_phrase(prompt, MAX_WORDS))

@@ -45,7 +45,10 @@ class Place:
     icon: str
 
 
-BAR: list[Place] = [Place("pages.explore", lazy_gettext("Explore"), "search")]
+BAR: list[Place] = [
+    Place("pages.explore", lazy_gettext("Explore"), "search"),
+    Place("pages.memory", lazy_gettext("Memory"), "palette"),
+]
 """The places in the bar at the head, in their order."""
 
 

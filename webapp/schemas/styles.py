@@ -10,7 +10,7 @@ from marshmallow import validate
 
 from mirada.kernel.labels import MAX_PROMPT_CHARACTERS
 from mirada.memory.styles import MAX_DESCRIPTIONS, Style, normalised_descriptions
-from mirada.memory.summary import MOST_STYLES, OwnStyle, Taste
+from mirada.memory.summary import MOST_SHOWN, MOST_STYLES, OwnStyle, Taste
 from webapp.schemas.labels import CheckedListField
 from webapp.schemas.numbers import ForgivingField
 from webapp.schemas.replies import ReplySchema, list_of
@@ -31,7 +31,10 @@ MEMORY_EXAMPLE = {
     "images": 60,
     "prompts": 57,
     "months": [{"month": "2026-01", "count": 60}],
-    "styles": [SUGGESTION_EXAMPLE | {"by_month": [{"month": "2026-01", "count": 21}]}],
+    "styles": [
+        SUGGESTION_EXAMPLE
+        | {"by_month": [{"month": "2026-01", "count": 21}], "image_ids": [17, 16, 12]}
+    ],
     "subjects": [{"subject": "red fox", "frequency": 12, "example_image_id": 17}],
     "palette": {"colours": [{"hex": "#1b2a41", "share": 0.41}], "pictures": 60},
 }
@@ -91,6 +94,11 @@ class OwnStyleSchema(SuggestionSchema):
     """A style over time."""
 
     by_month = ma.fields.List(ma.fields.Nested(MonthCountSchema), required=True)
+    image_ids = ma.fields.List(
+        ma.fields.Integer(),
+        required=True,
+        metadata={"description": f"The newest {MOST_SHOWN} of your images that show it."},
+    )
 
 
 class FrequentSubjectSchema(ReplySchema):
@@ -185,7 +193,9 @@ def memory_body(taste: Taste) -> dict[str, Any]:
         "prompts": taste.prompts,
         "months": _months(taste.months),
         "styles": [
-            suggestion_body(style) | {"by_month": _months(style.by_month)} for style in taste.styles
+            suggestion_body(style)
+            | {"by_month": _months(style.by_month), "image_ids": list(style.image_ids)}
+            for style in taste.styles
         ],
         "subjects": [
             {

@@ -102,3 +102,14 @@ document.addEventListener("keydown", (event) => {
   box.focus();
   box.select();
 });
+
+// A tile that is opened grows into its picture's page; between other pages nothing moves.
+addEventListener("pageswap", (event) => {
+  if (!event.viewTransition) return;
+  for (const named of document.querySelectorAll(".tile img[style]")) named.style.viewTransitionName = "";
+  const to = event.activation?.entry?.url;
+  const link = [...document.querySelectorAll(".tile > a")].find((one) => one.href === to);
+  if (!link) return event.viewTransition.skipTransition();
+  document.querySelector(".stage img")?.style.setProperty("view-transition-name", "none");
+  link.querySelector("img").style.viewTransitionName = "picture";
+});

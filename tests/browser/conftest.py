@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
@@ -26,9 +27,8 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
-@pytest.fixture
-def address(app: Any) -> Iterator[str]:
-    """Where the app is served."""
+@contextmanager
+def _served(app: Any) -> Iterator[str]:
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -36,3 +36,16 @@ def address(app: Any) -> Iterator[str]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture
+def serve() -> Callable[[Any], AbstractContextManager[str]]:
+    """Return a function that serves an app, and yields where."""
+    return _served
+
+
+@pytest.fixture
+def address(app: Any) -> Iterator[str]:
+    """Where the app is served."""
+    with _served(app) as address:
+        yield address

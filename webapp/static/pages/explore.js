@@ -50,6 +50,14 @@ function tell(error) {
 
 const pathOf = (address) => address.pathname + address.search;
 
+/** A page of a list; one that is not of the person of this page is refused, as where a session has ended. */
+async function listOf(address, how) {
+  const page = await fragment(address, how);
+  const viewer = (part) => part.querySelector(".section")?.dataset.viewer;
+  if (viewer(page) !== viewer(document)) throw new Refused(401, { detail: told("sign-in") });
+  return page;
+}
+
 // A list without end: the link to the next page is followed when it comes near.
 let loading = null;
 const near = new IntersectionObserver((seen) => {
@@ -61,7 +69,7 @@ async function more(link) {
   const holder = link.closest(".more"), mine = (loading = new AbortController());
   let isDone = false;
   try {
-    const nodes = await fragment(link.href, { signal: mine.signal });
+    const nodes = await listOf(link.href, { signal: mine.signal });
     holder.replaceWith(nodes);
     isDone = true;
   } catch (error) {
@@ -97,7 +105,7 @@ async function ask(isEntered) {
   const address = addressOfForm();
   grid.classList.add("late");
   try {
-    const page = await fragment(address, { signal: mine.signal });
+    const page = await listOf(address, { signal: mine.signal });
     for (const name of ["verdict", "asked", "order"]) {
       const part = page.querySelector(`#part-${name}`);
       document.getElementById(name).replaceChildren(...(part ? part.content.childNodes : []));
@@ -195,6 +203,13 @@ grid.addEventListener("keydown", (event) => {
   if (act) { event.preventDefault(); tile.querySelector(`[data-act="${act}"]`)?.click(); }
   if (event.key === "Escape") box.focus();
 });
+
+// The ends of the list may be emptied: they are filled before the focus goes there.
+grid.addEventListener("keydown", (event) => {
+  if (!isPlainKey(event) || !["Home", "End"].includes(event.key)) return;
+  scrollTo(0, event.key === "Home" ? 0 : document.body.scrollHeight);
+  sections.settle();
+}, { capture: true });
 
 askWithPictures({ addressNow: addressOfForm, trouble: tell, add: toLibrary });
 

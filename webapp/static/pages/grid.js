@@ -128,7 +128,6 @@ export function rove(grid) {
 
 function next(grid, tile, key) {
   if (!/^(Arrow|Home$|End$)/.test(key)) return null;
-  if (key === "Home") scrollTo(0, 0);
   const all = [...grid.querySelectorAll(".tile")], here = all.indexOf(tile);
   switch (key) {
     case "ArrowRight": return all[here + 1];

@@ -184,8 +184,8 @@ class Settings(BaseSettings):
     )
     secret_key: SecretStr | None = Field(
         None,
-        description="Signs browser sessions, 32 characters or more. Unset: a secret that the first start "
-        "writes into DATA_DIR/secret_key. A change ends every session.",
+        description="Signs browser sessions and addresses of private pictures, 32 characters or more. "
+        "Unset: a secret that the first start writes into DATA_DIR/secret_key. A change ends them all.",
     )
     jwt_secret: SecretStr | None = Field(
         None,

@@ -39,6 +39,7 @@ from mirada.db.clock import now_ms
 from mirada.db.names import PREFIX
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind
 from mirada.kernel.images import ImageStatus
+from mirada.kernel.picture_tokens import TOKEN_CHARS, new_token
 
 Id = BigInteger().with_variant(Integer, "sqlite")
 """The type of ids. SQLite numbers rows only for INTEGER PRIMARY KEY."""
@@ -201,8 +202,9 @@ class Content(Numbered, Dated, Base):
     An empty `storage_key` means that the bytes are not stored: the picture was classified and not
     uploaded. `palette` has the form of `embedding.palette`. `nsfw_score` is what
     `search.judging` made of it by the vector in `judged_space_id`; it counts for images that were there at
-    `judged_at`, while that space is in use. `thumbnails_edition` is that of `kernel.copies` in which all
-    thumbnails were made, a moving copy too; 0 for none.
+    `judged_at`, while that space is in use. `thumbnails_edition` is `copies.ALL_MADE`
+    once all thumbnails were made, a moving copy and the look too; 0 for none. The last four are of an
+    `embedding.looks.Look`, None until a worker has seen the picture.
     """
 
     __tablename__ = f"{PREFIX}contents"
@@ -225,6 +227,10 @@ class Content(Numbered, Dated, Base):
     judged_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     judged_space_id: Mapped[int | None] = mapped_column(BigInteger)
     thumbnails_edition: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
+    has_alpha: Mapped[bool | None] = mapped_column(Boolean)
+    placeholder: Mapped[str | None] = mapped_column(String(40))
+    colour: Mapped[str | None] = mapped_column(String(7))
+    lightness: Mapped[float | None] = mapped_column(Double)
 
     images: Mapped[list[Image]] = relationship(back_populates="content")
 
@@ -240,8 +246,9 @@ class Image(Numbered, Edited, Base):
     says whether the owner permits a model to write. `prompt_is_due`, `caption_is_due` and
     `description_is_due` say whether the image's own job has still to embed the text. Until then the image
     shows no vector of the text, since an existing one belongs to somebody else. `is_hidden` says that an
-    administrator made it private: its owner cannot undo that. `words_version` says by which rules the words
-    of its texts were cut; see `word_index`.
+    administrator made it private: its owner cannot undo that. `picture_token` stands in the addresses of
+    its pictures; `pictures.images.touch_image` gives a new one whenever who may see it changes.
+    `words_version` says by which rules the words of its texts were cut; see `word_index`.
     """
 
     __tablename__ = f"{PREFIX}images"
@@ -255,6 +262,7 @@ class Image(Numbered, Edited, Base):
         Index(None, "words_version"),
         Index(None, "description_text_id"),
         Index(None, "updated_at"),
+        Index(None, "picture_token", unique=True),
         {"sqlite_autoincrement": True},
     )
 
@@ -283,6 +291,7 @@ class Image(Numbered, Edited, Base):
     words_version: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
     is_public: Mapped[bool] = mapped_column(Boolean)
     is_hidden: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
+    picture_token: Mapped[str | None] = mapped_column(String(TOKEN_CHARS), default=new_token)
     status: Mapped[str] = mapped_column(String(12), default=ImageStatus.PENDING, index=True)
     failure: Mapped[str | None] = mapped_column(Text)
     like_count: Mapped[int] = mapped_column(Integer, default=0, server_default="0")

@@ -15,7 +15,7 @@ from mirada.db.classifier_models import (
     ClusterRun,
     Feedback,
 )
-from mirada.db.models import Image, Installation
+from mirada.db.models import Image, Installation, User
 from mirada.kernel.audience import Audience
 from mirada.kernel.images import ImageStatus
 
@@ -56,6 +56,18 @@ def may_change(user_id: int, *, is_administrator: bool = False) -> ColumnElement
 def visible_images(audience: Audience) -> Select[Image]:
     """Return the images an audience may see; narrow it further, never build another."""
     return select(Image).where(may_see(audience))
+
+
+def at_address(token: str) -> Select[Image]:
+    """Return the image whose pictures have this token in their addresses, unless its owner has ended.
+
+    Public or not: whoever sends the picture asks `may_see` for a private one, or for a signed address.
+    """
+    return (
+        select(Image)
+        .join(User, User.id == Image.owner_id)
+        .where(Image.picture_token == token, User.ended_at.is_(None))
+    )
 
 
 def may_see_content(

@@ -18,6 +18,7 @@ from mirada.db.visibility import may_change, may_see, visible_images
 from mirada.kernel.audience import Audience
 from mirada.kernel.errors import InvalidInput, NotAllowed, NotFound, PreconditionFailed
 from mirada.kernel.ids import in_range
+from mirada.kernel.picture_tokens import new_token
 from mirada.kernel.prompts import normalised_prompt
 from mirada.kernel.user_text import checked_text, clean_filename
 
@@ -262,8 +263,8 @@ def _loaded(query: Select[Image]) -> Select[Image]:
 
 
 def touch_image(session: Session, image: Image) -> None:
-    """Note that who may see an image has changed."""
-    # `changes` is a parameter's name above.
+    """Note that who may see an image has changed; the addresses of its pictures end with it."""
+    image.picture_token = new_token()
     changes.touch(session, [image.content_id])
     changes.touch_texts(session, _text_ids(image))
 

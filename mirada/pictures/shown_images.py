@@ -18,6 +18,7 @@ from mirada.db.filters import in_scope, kept_by_scope
 from mirada.db.memory_models import Like
 from mirada.db.models import Content, Image, User
 from mirada.kernel.audience import Scope
+from mirada.kernel.images import ImageStatus
 
 
 class ShownImage(NamedTuple):
@@ -50,6 +51,11 @@ class ShownImage(NamedTuple):
         height: pixels, upright.
         byte_size: of the file.
         is_animated: whether it moves.
+        picture_token: in the addresses of its pictures; None where it has none yet.
+        has_alpha: whether it is transparent somewhere; None until READY, as for the next three.
+        placeholder: its ThumbHash, base64.
+        colour: its commonest colour, "#rrggbb".
+        lightness: mean lightness in [0, 1].
         liked: whether the viewer likes it.
     """
 
@@ -79,13 +85,18 @@ class ShownImage(NamedTuple):
     height: int
     byte_size: int
     is_animated: bool
+    picture_token: str | None
+    has_alpha: bool | None
+    placeholder: str | None
+    colour: str | None
+    lightness: float | None
     liked: bool
 
     @classmethod
     def of(cls, image: Image, viewer_id: int | None, *, liked: bool) -> Self:
         """Return a mapped row, with its content and owner loaded, as a viewer is shown it."""
         is_owner = viewer_id is not None and image.owner_id == viewer_id
-        content = image.content
+        content, is_seen = image.content, image.status == ImageStatus.READY
         return cls(
             id=image.id,
             owner_id=image.owner_id,
@@ -113,6 +124,11 @@ class ShownImage(NamedTuple):
             height=content.height,
             byte_size=content.byte_size,
             is_animated=content.is_animated,
+            picture_token=image.picture_token,
+            has_alpha=content.has_alpha if is_seen else None,
+            placeholder=content.placeholder if is_seen else None,
+            colour=content.colour if is_seen else None,
+            lightness=content.lightness if is_seen else None,
             liked=liked,
         )
 
@@ -121,10 +137,16 @@ VIEWERS = 128
 """Viewers whose query is kept: making it takes longer than asking it."""
 # Columns of tables: with attributes of mapped classes the statement would be made for mapped rows.
 _IMAGES, _CONTENTS, _USERS, _LIKES = (entity.__table__.c for entity in (Image, Content, User, Like))
+_IS_READY = _IMAGES.status == ImageStatus.READY
 _OF_THE_OWNER = frozenset({"filename", "asset_id", "generation", "failure"})
-_ELSEWHERE = {"owner_name": _USERS.username} | {
-    name: _CONTENTS[name] for name in ("format", "width", "height", "byte_size", "is_animated")
-}
+# What is known of somebody else's upload of the same bytes is theirs: an image that is not READY tells no
+# more of its look than one of new bytes.
+_WHEN_READY = ("has_alpha", "placeholder", "colour", "lightness")
+_ELSEWHERE = (
+    {"owner_name": _USERS.username}
+    | {name: _CONTENTS[name] for name in ("format", "width", "height", "byte_size", "is_animated")}
+    | {name: case((_IS_READY, _CONTENTS[name]), else_=null()) for name in _WHEN_READY}
+)
 
 
 @lru_cache(VIEWERS)

@@ -145,6 +145,40 @@ def test_a_picture_made_private_is_gone_from_every_process_within_a_second(site:
         assert [r.status_code for r in bytes_of(site, site.lines.pids[0], site.owner)] == [200, 200]
 
 
+def addresses_of(site: Site) -> list[str]:
+    """Return the addresses of the picture as its owner is told them now."""
+    told = site.lines.web.http.get(site.image["url"], headers=site.owner).json()
+    return list(told["picture"]["src"].values())
+
+
+def test_the_address_of_a_picture_ends_in_every_process_and_is_never_given_again(
+    site: Site,
+) -> None:
+    given: set[str] = set()
+    for _ in range(FLIPS):
+        site.turn(is_public=True)
+        public = addresses_of(site)
+        assert given.isdisjoint(public)
+        for pid in site.lines.pids:
+            for address in public:
+                reply, _ = site.lines.ask(pid, "GET", address, {})
+                assert reply.status_code == 200
+                assert reply.headers["Cache-Control"] == "public, max-age=86400, immutable"
+        site.turn(is_public=False)
+        private = addresses_of(site)
+        given |= {*public, *private}
+        assert len(given) % 6 == 0
+        for pid in site.lines.pids:
+            for who in ({}, site.owner, *site.others.values()):
+                for address in given.difference(private):
+                    # Not within a second: at once.
+                    reply, _ = site.lines.ask(pid, "GET", address, who)
+                    assert reply.status_code == 404
+            for address in private:
+                assert site.lines.ask(pid, "GET", address, {})[0].status_code == 404
+                assert site.lines.ask(pid, "GET", address, site.owner)[0].status_code == 200
+
+
 def assert_gone(site: Site, pid: int, name: str, who: Headers, since: float) -> None:
     """Ask until it is gone; whatever was asked for later than a second may not show it."""
     while True:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from PIL import Image as Pillow
+from sqlalchemy import select
 
 from mirada.db.models import Content, Image
 from tests.leaks.exchange import Upload
@@ -33,6 +34,8 @@ OWN = {
     ("twin", Names.STORED): {"twin of lent"},
     ("stranger", Names.IMAGE): {"mine"},
     ("stranger", Names.STORED): {"mine"},
+    ("twin", Names.ADDRESS): {"twin of lent"},
+    ("stranger", Names.ADDRESS): {"mine"},
 }
 """Which of the private things is somebody's own all the same, though it stands in every pool."""
 ABSENT_OFFSET = 900_000
@@ -66,6 +69,7 @@ class Pools:
             Names.USER: [world.user_ids["owner"]],
             Names.KEY: world.ids["keys"],
             Names.QUERY_PICTURE: world.ids["query pictures"],
+            Names.ADDRESS: self._addresses(self.unseen_ids),
             Names.EVALUATION: world.ids["evaluations"],
             Names.EVALUATION_QUERY: world.ids["evaluation queries"],
             Names.EVALUATION_REPORT: world.ids["evaluation reports"],
@@ -92,6 +96,14 @@ class Pools:
             "image_hash": [*self.hashes, public[0].sha256, "0" * 64, self.hashes[0].upper(), "x"],
             "sha256": [*self.hashes, public[0].sha256, "0" * 64],
             "filename": self._stored_names(),
+            "address": [
+                *self._addresses([*self.unseen_ids, *self.public_ids]),
+                *("0" * 32, "x"),
+            ],
+            "side": [320, 640, 1280, 100],
+            "ttl_s": [60, 3600, 0],
+            "until": ["2000000000", "1", "x"],
+            "signature": ["0" * 32, "x"],
             "from": ["2026-01-01", "2020-01-01", "x"],
             "to": ["2026-01-31", "9999-12-31", "x"],
             "topics": ["jobs,images,index", "images", "jobs", "odd"],
@@ -243,6 +255,7 @@ class Pools:
         for name in OWN.get((sees_as(who)[0], what), ()):
             planted = self.world.pictures[name]
             found |= {planted.image_id, planted.sha256, f"{planted.image_id}.png"}
+            found |= set(self._addresses([planted.image_id]))
         return found
 
     def draw(self, random_: random.Random, wanted: Field, values: Sequence[Any]) -> Any:
@@ -260,6 +273,8 @@ class Pools:
                 return private[::-1]
             case Names.THEME:
                 return marked("nothing")[: len(private)].ljust(len(private), "x")
+            case Names.ADDRESS:
+                return private[::-1]
             case Names.STORED:
                 return f"{int(private.partition('.')[0]) + ABSENT_OFFSET}.png"
             case _:
@@ -296,6 +311,12 @@ class Pools:
 
     def _request_ids(self) -> list[str]:
         return [each.words["request"] for each in self.world.pictures.values() if each.words]
+
+    def _addresses(self, image_ids: Sequence[int]) -> list[str]:
+        """Return the tokens of those images that are there."""
+        tokens = select(Image.picture_token).where(Image.id.in_(image_ids))
+        with self.world.runtime.reading() as session:
+            return [token for token in session.execute(tokens).scalars() if token]
 
     def _stored_names(self) -> list[str]:
         names = [f"{number}.{kind}" for number in self.unseen_ids for kind in ("png", "webp")]

@@ -38,6 +38,7 @@ class Names(StrEnum):
     USER = "user"
     KEY = "key"
     QUERY_PICTURE = "query picture"
+    ADDRESS = "address of a picture, by its token"
     EVALUATION = "evaluation set"
     EVALUATION_QUERY = "query of an evaluation set"
     EVALUATION_REPORT = "report of an evaluation set"
@@ -109,6 +110,8 @@ RECIPES: dict[str, Recipe] = {
     "getImageFile": _image(share=2),
     "getImageThumbnail": _image(share=2),
     "getImageAnimation": _image(),
+    "getPicture": Recipe(Reach.VIEWER, {"address": Names.ADDRESS}, share=2),
+    "makePictureLinks": Recipe(Reach.KEY, {"image_ids": Names.IMAGE}, asks=True),
     "getImageLabels": _image(),
     "listSimilarImages": _image(),
     "findSimilarImagePosts": _image(asks=True),

@@ -23,6 +23,7 @@ from webapp.api import (
     likes,
     model_switches,  # noqa: F401 - adds its routes to the blueprint of models
     models,
+    picture_addresses,
     query_pictures,
     search,
     session,
@@ -39,6 +40,7 @@ def register(api: MiradaApi) -> None:
     """Register every resource."""
     for resource in (
         images,
+        picture_addresses,
         likes,
         comments,
         search,

@@ -10,6 +10,7 @@ from typing import Any
 from flask import Response, request
 
 from mirada.kernel.errors import PreconditionFailed
+from mirada.kernel.images import ImageStatus
 from webapp.http.headers import CALLER_HEADERS
 
 _OURS = re.compile(r"(\d{1,19})-(\d{1,9})-[a-z]+(?:-\d{1,10}-\d{1,10}-[01](?:-\d{1,10})?)?")
@@ -27,10 +28,13 @@ def image_etag(image: Any, liked: Collection[int]) -> str:
     """
     state = f"{image.id}-{image.version}-{str(image.status).lower()}"
     tag = f"{state}-{image.like_count}-{image.comment_count}-{int(image.id in liked)}"
-    if image.description is None:
+    # Told as `ShownImage` tells it: before, it may be known of somebody else's upload alone.
+    look = image.content.placeholder if image.status == ImageStatus.READY else None
+    if image.description is None and look is None:
         return tag
-    # What a model writes is no version of the owner's, and yet another reply.
-    return f"{tag}-{zlib.crc32(image.description.encode())}"
+    # What a model writes, and what a worker sees, is no version of the owner's and yet another reply.
+    said = f"{image.description or ''}:{look or ''}"
+    return f"{tag}-{zlib.crc32(said.encode())}"
 
 
 def expected_version(image_id: int, current_version: Callable[[], int]) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from flask import Response, request, send_file
@@ -20,6 +21,19 @@ from webapp.http.rest import ApiBlueprint, View, header
 _BYTES = {"type": "string", "format": "binary"}
 _PLAIN_BYTES = "application/octet-stream"
 ONE_RANGE = re.compile(r"\s*bytes\s*=\s*(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))\s*", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The permission to keep a picture: whose it is, and for how long.
+
+    Attributes:
+        cache_control: the header's value.
+        by_caller: whether it depends on who asks, and other sites' pages show it to nobody.
+    """
+
+    cache_control: str
+    by_caller: bool = False
 
 
 STILL_HEADER = "X-Still-Reason"
@@ -115,13 +129,32 @@ def send_moving(image: Any) -> Response:
 
 def send_thumbnail(image: Any, side_px: int) -> Response:
     """Return a WebP without metadata, upright, at most `side_px` on its longer side."""
+    return _private(_still(image, side_px), image)
+
+
+def _still(image: Any, side_px: int) -> Response:
     content = image.content
     fits_px = fitting(side_px, content.width, content.height)
-    return _webp(
+    return _tagged(
         image,
         lambda: thumbnail(current_runtime(), content, side_px),
         f"{fits_px}-{EDITION}",
     )
+
+
+def send_at_address(image: Any, side_px: int, kept: Kept) -> Response:
+    """Return the thumbnail that stands at an address of its own, to be kept by whoever may keep it.
+
+    It is a WebP to everybody: the address says so, and no header of the request changes that.
+    """
+    response = _still(image, side_px)
+    response.headers["Cache-Control"] = kept.cache_control
+    response.headers["Content-Security-Policy"] = PICTURE_POLICY
+    if kept.by_caller:
+        response.vary.update(CALLER_HEADERS)
+    else:
+        shown_by_any_site(response)
+    return response
 
 
 def _full_copy(image: Any) -> Response:
@@ -142,6 +175,10 @@ def send_kept_copy(webp: bytes, sha256: str) -> Response:
 
 
 def _webp(image: Any, read: Callable[[], bytes], kind: str) -> Response:
+    return _private(_tagged(image, read, kind), image)
+
+
+def _tagged(image: Any, read: Callable[[], bytes], kind: str) -> Response:
     tag = f"{image.content.sha256[:32]}-{kind}"
     # Whoever has this copy is told so, without a look at it.
     is_known = not request.if_match and request.if_none_match.contains_weak(tag)
@@ -149,7 +186,7 @@ def _webp(image: Any, read: Callable[[], bytes], kind: str) -> Response:
     response = Response(webp, mimetype="image/webp")
     response.headers["Content-Disposition"] = f'inline; filename="{image.id}.webp"'
     response.set_etag(tag)
-    return _private(_conditional(response, len(webp)), image)
+    return _conditional(response, len(webp))
 
 
 def _conditional(response: Response, byte_size: int) -> Response:

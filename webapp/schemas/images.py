@@ -9,6 +9,7 @@ from flask import g, url_for
 from marshmallow import validate
 
 from mirada.pictures.shown_images import ShownImage
+from webapp.schemas.pictures import PICTURE_EXAMPLE, PictureSchema, picture_body
 from webapp.schemas.replies import ReplySchema, ResourceSchema, ignored_names
 
 GENERATION_EXAMPLE = {
@@ -57,6 +58,7 @@ IMAGE_EXAMPLE = {
     "file_url": "/api/v1/images/17/file",
     "thumbnail_url": "/api/v1/images/17/thumbnail",
     "animation_url": None,
+    "picture": PICTURE_EXAMPLE,
     "similar_url": "/api/v1/images/17/similar",
     "related_url": "/api/v1/images/17/related",
 }
@@ -179,6 +181,7 @@ class ImageSchema(ResourceSchema):
             "description": "The moving copy, for everybody who may see the image; null for stills."
         },
     )
+    picture = ma.fields.Nested(PictureSchema, required=True)
     similar_url = ma.fields.String(required=True)
     related_url = ma.fields.String(required=True)
 
@@ -223,6 +226,7 @@ def image_body(image: ShownImage) -> dict[str, Any]:
         "file_url": f"{url}/file",
         "thumbnail_url": f"{url}/thumbnail",
         "animation_url": f"{url}/animation" if image.is_animated else None,
+        "picture": picture_body(image),
         "similar_url": f"{url}/similar",
         "related_url": f"{url}/related",
     }

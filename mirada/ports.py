@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from mirada.kernel.audience import Scope
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix, Vector
-from mirada.kernel.images import AnimatedCopy, PictureFacts, RgbImage
+from mirada.kernel.images import AnimatedCopy, PictureFacts, RgbImage, Seen
 from mirada.kernel.model_requests import AnyReply, Request
 from mirada.kernel.similarity import Match, QueryForm, SearchWay
 from mirada.kernel.ways import Trust, WayStatus
@@ -116,12 +116,10 @@ class ImageDecoder(Protocol):
         raises the errors of `inspect`.
         """
 
-    def decode_and_shrink(
-        self, path: Path, min_side_px: int, max_side_px: int
-    ) -> tuple[RgbImage, bytes]:
-        """Return what `decode` and `thumbnail` do, from one decoding; b"" where no thumbnail can be made.
+    def see(self, path: Path, min_side_px: int, thumbnail_side_px: int = 0) -> Seen:
+        """Return what `decode` does, its opacity, and what `thumbnail` does, from one decoding.
 
-        It raises the errors of `inspect`.
+        0 makes no thumbnail. It raises the errors of `inspect`.
         """
 
     def shrink(self, pixels: RgbImage, max_side_px: int) -> bytes:

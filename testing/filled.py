@@ -11,7 +11,7 @@ from sqlalchemy import insert, select
 from mirada.db import changes
 from mirada.db.models import Content, Embedding, Image
 from mirada.db.session import Database
-from mirada.kernel.copies import EDITION
+from mirada.kernel.copies import ALL_MADE
 from mirada.kernel.embeddings import Matrix, to_blob
 from mirada.people import users
 from testing.pictures import picture
@@ -76,5 +76,5 @@ def _kept(originals: Path, seed: int) -> dict[str, object]:
         "width": TINY[0],
         "height": TINY[1],
         "is_animated": False,
-        "thumbnails_edition": EDITION,
+        "thumbnails_edition": ALL_MADE,
     }

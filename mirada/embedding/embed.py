@@ -5,7 +5,7 @@ Whoever changes the status of a content's images, or its vectors, holds the lock
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import bindparam, false, select, update
@@ -15,7 +15,7 @@ from mirada.db import changes, image_labels
 from mirada.db.models import Content, Embedding, Image
 from mirada.db.session import count_changed
 from mirada.embedding import texts as prompts
-from mirada.embedding.palette import Colour, to_stored
+from mirada.embedding.looks import Look
 from mirada.kernel.embeddings import EmbeddingSpace, Vector, to_blob
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.images import ImageStatus
@@ -27,7 +27,7 @@ MAX_FAILURE_CHARS = 2_000
 # Built once: putting a statement together takes SQLAlchemy longer than SQLite takes to run it, and
 # these run for every picture.
 _LOCK = (
-    select(Content.storage_key, Content.palette)
+    select(Content.storage_key, Content.palette, Content.placeholder)
     .where(Content.id == bindparam("content"))
     .with_for_update()
 )
@@ -63,7 +63,7 @@ class Subject:
         content_id: whose picture it is.
         storage_key: of its bytes in the image store; None when nothing has to be read from them.
         prompts: texts without a vector, by their ids.
-        has_vector: whether the picture lacks its palette alone.
+        has_vector: whether the picture lacks its look alone.
         has_due_prompts: whether an image does not show its prompt's vector yet; there may be one.
     """
 
@@ -86,7 +86,7 @@ def begin_embedding(
 
     None means that there is nothing to embed: the content was deleted, its bytes are not kept, or
     nothing is missing. In the last case the vectors of it and its prompts are shown by its images,
-    which become READY, and it has its palette.
+    which become READY, and it has its look.
 
     Args:
         session: the transaction.
@@ -101,7 +101,9 @@ def begin_embedding(
     has_vector = not replace and _vector_id(session, content_id, space_id) is not None
     texts = prompts.without_vector(session, content_id, prompt_space_id)
     is_due = prompts.are_due(session, content_id)
-    is_read = has_vector and locked.palette is not None
+    # Its look too: or an image of bytes that came before there were looks would tell that they had.
+    has_look = locked.palette is not None and locked.placeholder is not None
+    is_read = has_vector and has_look
     if is_read and not texts and not is_due:
         _make_ready(session, content_id)
         return None
@@ -117,7 +119,7 @@ def store_vectors(
     image: tuple[int, EmbeddingSpace, Vector] | None,
     prompt_space: tuple[int, EmbeddingSpace] | None,
     prompt_vectors: Mapping[int, Vector],
-    palette: Sequence[Colour] | None = None,
+    look: Look | None = None,
     replace: bool = False,
 ) -> bool:
     """Write what was computed of a subject and return whether nothing of it is missing any more.
@@ -132,7 +134,7 @@ def store_vectors(
         prompt_space: the prompt space's row and value; None where no prompt was to be embedded or
             shown, or none could be.
         prompt_vectors: (d,) vectors by text id.
-        palette: the picture's colours; None where it was not decoded.
+        look: how the picture looks; None where it was not decoded.
         replace: write over a vector of the picture that exists.
 
     Raises:
@@ -145,12 +147,8 @@ def store_vectors(
         store_embedding(session, subject.content_id, space_id, space, vector, replace=replace)
     else:
         _make_ready(session, subject.content_id)
-    if palette is not None:
-        session.execute(
-            update(Content)
-            .where(Content.id == subject.content_id)
-            .values(palette=to_stored(palette))
-        )
+    if look is not None:
+        keep_look(session, subject.content_id, look)
     prompt_space_id = None if prompt_space is None else prompt_space[0]
     lacking = prompts.without_vector(session, subject.content_id, prompt_space_id)
     is_due = prompts.are_due(session, subject.content_id)
@@ -162,6 +160,11 @@ def store_vectors(
     if prompt_space is not None and prompt_vectors:
         prompts.store_prompt_vectors(session, *prompt_space, prompt_vectors)
     return is_complete
+
+
+def keep_look(session: Session, content_id: int, look: Look) -> None:
+    """Write how a content's picture looks. Its images keep their versions."""
+    session.execute(update(Content).where(Content.id == content_id).values(**look.columns()))
 
 
 def store_embedding(

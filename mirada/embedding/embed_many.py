@@ -18,7 +18,7 @@ from mirada.db.memory_models import TextContent
 from mirada.db.models import Content, Embedding, Image
 from mirada.embedding import texts as prompts
 from mirada.embedding.embed import UNFINISHED, Subject
-from mirada.embedding.palette import Colour, to_stored
+from mirada.embedding.looks import Look
 from mirada.kernel.embeddings import EmbeddingSpace, Vector, to_blob
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.images import ImageStatus
@@ -57,19 +57,25 @@ _READY = (
 _TEXT_IDS = select(Image.prompt_text_id, Image.caption_text_id, Image.description_text_id).where(
     Image.content_id.in_(_THESE)
 )
-_SET_PALETTE = (
+_LOOK_COLUMNS = ("palette", "has_alpha", "placeholder", "colour", "lightness")
+_SET_LOOK = (
     update(Content.__table__)  # type: ignore[arg-type]
     .where(Content.__table__.c.id == bindparam("content"))
-    .values(palette=bindparam("colours", type_=Content.__table__.c.palette.type))
+    .values(
+        {
+            name: bindparam(f"new_{name}", type_=Content.__table__.c[name].type)
+            for name in _LOOK_COLUMNS
+        }
+    )
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """The results for a picture: its (d,) float32 unit vector and its palette."""
+    """The results for a picture: its (d,) float32 unit vector and how it looks."""
 
     vector: Vector
-    palette: Sequence[Colour]
+    look: Look
 
 
 def begin(
@@ -77,7 +83,7 @@ def begin(
 ) -> dict[int, Subject]:
     """Mark the images of these contents PROCESSING and return what is to be embedded of each.
 
-    Left out, and left as they are, are contents that lack something else than both vector and palette:
+    Left out, and left as they are, are contents that lack something else than both vector and look:
     `embed.begin_embedding` looks at them one by one.
 
     Args:
@@ -140,8 +146,8 @@ def store(
     known = set(session.execute(_WITH_VECTOR, {"contents": there, "space": space_id}).scalars())
     _insert(session, [each for each in there if each not in known], embedded, space)
     session.execute(
-        _SET_PALETTE,
-        [{"content": each, "colours": to_stored(embedded[each].palette)} for each in there],
+        _SET_LOOK,
+        [{"content": each, **_new(embedded[each].look.columns())} for each in there],
     )
     session.execute(_READY, {"contents": there})
     changes.touch(session, there)
@@ -160,6 +166,10 @@ def store(
     if prompt_space is not None and prompt_vectors:
         prompts.store_prompt_vectors(session, *prompt_space, prompt_vectors)
     return complete
+
+
+def _new(columns: Mapping[str, object]) -> dict[str, object]:
+    return {f"new_{name}": value for name, value in columns.items()}
 
 
 def _insert(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,7 +14,7 @@ from mirada.db.contents import lock_content
 from mirada.db.models import Job
 from mirada.embedding import embed, mirroring, reading
 from mirada.embedding.labelled import Judge, Keep
-from mirada.embedding.palette import Colour, palette_of
+from mirada.embedding.looks import Look, look_of
 from mirada.embedding.together import create_embeddings_together
 from mirada.jobs import attempts, ledger
 from mirada.jobs.kinds import Attempt, Kind, RetryPolicy, SubjectRules, TimeLimit
@@ -80,13 +80,13 @@ class _Picture:
 
     Attributes:
         vector: (d,) float32; None where the content has one.
-        colours: its palette.
-        unread: why its bytes could not be read, where only the palette is lacking.
+        look: how it looks.
+        unread: why its bytes could not be read, where only the look is lacking.
         mirrored: its vector by the other model, while the image model is being changed.
     """
 
     vector: Vector | None = None
-    colours: Sequence[Colour] | None = None
+    look: Look | None = None
     unread: MiradaError | None = None
     mirrored: mirroring.Mirrored | None = None
 
@@ -154,19 +154,19 @@ def _read_picture(runtime: Runtime, attempt: Attempt, subject: embed.Subject) ->
     if subject.storage_key is None:
         return _Picture()
     try:
-        pixels = reading.pixels(runtime, subject.content_id, subject.storage_key)
+        seen = reading.seen(runtime, subject.content_id, subject.storage_key)
     except MiradaError as error:
         if not subject.has_vector:
             raise
-        # Only its colours are missing: what needs no bytes is done first.
+        # Only its look is missing: what needs no bytes is done first.
         attempt.check()
         return _Picture(unread=error)
-    if pixels is None:
+    if seen is None:
         return None
     attempt.check()
-    colours = palette_of(pixels)
+    pixels, look = seen.pixels, look_of(seen)
     vector = None if subject.has_vector else runtime.encoder.encode_images([pixels])[0]
-    return _Picture(vector, colours, mirrored=mirroring.vectors_of(runtime, [pixels]))
+    return _Picture(vector, look, mirrored=mirroring.vectors_of(runtime, [pixels]))
 
 
 def _embed_prompts(runtime: Runtime, subject: embed.Subject) -> _Prompts:
@@ -203,7 +203,7 @@ def _store(
             session,
             subject,
             image=None if picture.vector is None else (*runtime.space(), picture.vector),
-            palette=picture.colours,
+            look=picture.look,
             prompt_space=prompts.space,
             prompt_vectors=prompts.vectors,
             replace=replace,

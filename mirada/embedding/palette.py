@@ -39,6 +39,21 @@ def palette_of(pixels: RgbImage) -> list[Colour]:
     return _reduced(sampled, np.full(len(sampled), 1.0 / len(sampled)))
 
 
+def commonest_of(pixels: npt.NDArray[np.uint8], weights: npt.NDArray[np.float64] | None) -> str:
+    """Return the commonest colour as "#rrggbb".
+
+    Args:
+        pixels: (h, w, 3) uint8 sRGB.
+        weights: (h, w), how much each pixel counts, not all 0; None: all alike.
+    """
+    colours = pixels.reshape(-1, 3).astype(np.float64)
+    counts = np.ones(len(colours)) if weights is None else weights.reshape(-1)
+    shares = counts / counts.sum()
+    found = _reduced(colours, shares)
+    # Of noise no colour has a share to speak of.
+    return found[0].hex if found else _hex((colours * shares[:, None]).sum(axis=0).tolist())
+
+
 def merged(palettes: Iterable[Sequence[Colour]]) -> list[Colour]:
     """Return up to COLOURS colours of many pictures, each picture counting alike; [] for none."""
     found = [palette for palette in palettes if palette]

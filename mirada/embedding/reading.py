@@ -5,13 +5,13 @@ from __future__ import annotations
 from mirada.embedding import embed, mirroring
 from mirada.kernel.copies import THUMBNAIL_SIDE_PX, tail_of
 from mirada.kernel.errors import NotFound, Unavailable
-from mirada.kernel.images import RgbImage
+from mirada.kernel.images import Seen
 from mirada.runtime import Runtime
 
 
-def pixels(
+def seen(
     runtime: Runtime, content_id: int, storage_key: str, *, with_thumbnail: bool = True
-) -> RgbImage | None:
+) -> Seen | None:
     """Return a stored picture as the encoder takes it; None when it was deleted meanwhile.
 
     The pixels are those of the decoding that checked it, where they wait here: see `HandedPixels`.
@@ -29,18 +29,20 @@ def pixels(
         runtime.handed.want(side_px)
         handed = runtime.handed.take(storage_key, side_px)
         if not with_thumbnail or runtime.copies.has(storage_key, tail):
-            return runtime.decoder.decode(path, side_px) if handed is None else handed
+            return runtime.decoder.see(path, side_px) if handed is None else Seen(handed)
         # A small encoder's pixels are fewer than a thumbnail's.
         if handed is None or side_px < THUMBNAIL_SIDE_PX:
-            seen, webp = runtime.decoder.decode_and_shrink(path, side_px, THUMBNAIL_SIDE_PX)
+            found = runtime.decoder.see(path, side_px, THUMBNAIL_SIDE_PX)
         else:
-            seen, webp = handed, runtime.decoder.shrink(handed, THUMBNAIL_SIDE_PX)
-        if webp:
-            runtime.copies.write(storage_key, tail, webp)
+            # Opaque: others are not handed over.
+            webp = runtime.decoder.shrink(handed, THUMBNAIL_SIDE_PX)
+            found = Seen(handed, thumbnail=webp)
+        if found.thumbnail:
+            runtime.copies.write(storage_key, tail, found.thumbnail)
             if not path.is_file():
                 # Deleted meanwhile, so whoever deletes its copies may have been here already.
                 runtime.copies.drop(storage_key, [tail])
-        return seen
+        return found
     except NotFound as error:
         with runtime.reading() as session:
             if not embed.is_stored(session, content_id, storage_key):

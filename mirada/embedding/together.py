@@ -9,13 +9,13 @@ from mirada.embedding import embed_many, mirroring, reading
 from mirada.embedding.embed import Subject
 from mirada.embedding.embed_many import Embedded
 from mirada.embedding.labelled import Judge
-from mirada.embedding.palette import palette_of
+from mirada.embedding.looks import look_of
 from mirada.jobs import batches
 from mirada.jobs.kinds import Attempt
 from mirada.jobs.pace import Pace
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, Vector
 from mirada.kernel.errors import MiradaError
-from mirada.kernel.images import RgbImage
+from mirada.kernel.images import Seen
 from mirada.runtime import Runtime
 
 
@@ -24,7 +24,7 @@ def create_embeddings_together(
 ) -> Sequence[Attempt]:
     """Embed these jobs' contents, judge them, make their images READY; return the jobs that are left.
 
-    Left is what is no plain new picture: it lacks its palette alone, its bytes cannot be read, or its
+    Left is what is no plain new picture: it lacks its look alone, its bytes cannot be read, or its
     vector is to be replaced. What this raises leaves all of them.
     """
     if not runtime.settings.embeddings_enabled:
@@ -38,11 +38,12 @@ def create_embeddings_together(
     pictures = _read(runtime, by_content, subjects)
     if not pictures:
         return made
-    vectors = runtime.encoder.encode_images(list(pictures.values()))
-    mirrored = mirroring.vectors_of(runtime, list(pictures.values()))
+    pixels = [seen.pixels for seen in pictures.values()]
+    vectors = runtime.encoder.encode_images(pixels)
+    mirrored = mirroring.vectors_of(runtime, pixels)
     embedded = {
-        content_id: Embedded(vector, palette_of(pixels))
-        for (content_id, pixels), vector in zip(pictures.items(), vectors, strict=True)
+        content_id: Embedded(vector, look_of(seen))
+        for (content_id, seen), vector in zip(pictures.items(), vectors, strict=True)
     }
     chosen = [subjects[content_id] for content_id in pictures]
     prompt_space, prompt_vectors = _embed_prompts(runtime, chosen)
@@ -73,8 +74,8 @@ def _by_content(made: Sequence[Attempt]) -> dict[int, Attempt]:
 
 def _read(
     runtime: Runtime, by_content: Mapping[int, Attempt], subjects: Mapping[int, Subject]
-) -> dict[int, RgbImage]:
-    """Return the pixels of the pictures that can be read; the others say why when they are alone."""
+) -> dict[int, Seen]:
+    """Return the pictures that can be read; the others say why when they are alone."""
     # In a rush vectors come first, and then all thumbnails of a picture from one decoding.
     pace = runtime.remembered("pace", Pace)
     pace.add(len(by_content))
@@ -83,13 +84,13 @@ def _read(
     for content_id, subject in subjects.items():
         try:
             by_content[content_id].check()
-            pixels = reading.pixels(
+            seen = reading.seen(
                 runtime, content_id, subject.storage_key or "", with_thumbnail=not is_rush
             )
         except MiradaError:
             continue
-        if pixels is not None:
-            found[content_id] = pixels
+        if seen is not None:
+            found[content_id] = seen
     return found
 
 

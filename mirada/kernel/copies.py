@@ -11,6 +11,9 @@ FULL_SIDE_PX = 4096
 EDITION = 2
 """Part of the names and tags of still copies; a new number makes them all anew. The first ones kept texts
 that generators hide in opacity, and showed empty first frames."""
+ALL_MADE = 3
+"""What a content's `thumbnails_edition` says once its copies of this EDITION are there, and its look: a new
+number has a worker see to every picture again."""
 MOVING, STILL = "moving.webp", "still.txt"
 """Tails of an animation's copy, and of the sentence that says why there is none."""
 NONE = f"none.{EDITION}.txt"

@@ -32,6 +32,21 @@ class ImageStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """A decoded picture.
+
+    Attributes:
+        pixels: on TRANSPARENCY_BACKGROUND.
+        opacity: (height, width) uint8, 0 clear to 255; None where nothing is transparent.
+        thumbnail: a WebP of the same decoding; b"" where none was asked for, or none can be made.
+    """
+
+    pixels: RgbImage
+    opacity: npt.NDArray[np.uint8] | None = None
+    thumbnail: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
 class PictureFacts:
     """Facts about a picture, found by decoding it to the end.
 

@@ -16,10 +16,12 @@ from sqlalchemy import bindparam, func, select, update
 
 from mirada.db.models import Content
 from mirada.db.session import count_changed
+from mirada.embedding.embed import keep_look
 from mirada.embedding.job import CREATE_EMBEDDINGS
+from mirada.embedding.looks import look_of
 from mirada.jobs import attempts, batches, ledger
 from mirada.jobs.kinds import Attempt, Kind
-from mirada.kernel.copies import EDITION, MOVING, NONE, STILL, fitting, sides_for, tail_of
+from mirada.kernel.copies import ALL_MADE, MOVING, NONE, STILL, fitting, sides_for, tail_of
 from mirada.kernel.errors import (
     CorruptImage,
     ImageTooLarge,
@@ -38,15 +40,17 @@ WAIT_S = 2.0
 LOOK_EVERY_S = 0.03
 BEING_MADE = "Moving copies are being made just now; ask for this one again in a few seconds."
 NOT_MADE = "A worker makes this thumbnail; ask for it again in a few seconds."
+LOOK_SIDE_PX = 64
+"""Pixels of the shorter side that a look is made of, where the encoder's are not at hand."""
 PAGE = 16
 """Pictures between two looks at whether others wait for their vectors."""
 Copy = TypeVar("Copy")
 
-_LACKING = (Content.storage_key != "", Content.thumbnails_edition < EDITION)
+_LACKING = (Content.storage_key != "", Content.thumbnails_edition < ALL_MADE)
 _MADE = (
     update(Content.__table__)  # type: ignore[arg-type]
     .where(Content.__table__.c.id.in_(bindparam("contents", expanding=True)))
-    .values(thumbnails_edition=EDITION)
+    .values(thumbnails_edition=ALL_MADE)
 )
 
 
@@ -132,7 +136,9 @@ def _make_backlog(runtime: Runtime, attempt: Attempt) -> None:
 
 
 def _make(runtime: Runtime, content: Content) -> None:
-    """Make what a picture lacks, or keep a sentence in its place. One without its file is passed over.
+    """Make what a picture lacks, its look too, or keep a sentence in its place.
+
+    One without its file is passed over.
 
     Raises:
         StorageFull: a copy cannot be kept.
@@ -155,6 +161,10 @@ def _make(runtime: Runtime, content: Content) -> None:
                 _keep(runtime, key, MOVING, copy.webp)
             else:
                 _keep(runtime, key, STILL, (copy.why_still or "").encode())
+        if content.placeholder is None:
+            look = look_of(runtime.decoder.see(path, LOOK_SIDE_PX))
+            with runtime.transaction() as session:
+                keep_look(session, content.id, look)
     except (CorruptImage, ImageTooLarge, UnsupportedImage) as error:
         _keep(runtime, key, NONE, error.detail.encode())
     except NotFound:

@@ -16,6 +16,7 @@ from mirada.db.session import Database
 from mirada.db.vector_rows import DatabaseVectors
 from mirada.embedding import backfill, embed
 from mirada.embedding import texts as prompts
+from mirada.embedding.looks import Look
 from mirada.embedding.palette import Colour
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, l2_normalise
 from mirada.kernel.errors import Conflict, EmbeddingSpaceMismatch
@@ -30,6 +31,8 @@ from testing.scopes import seen_by
 
 PICTURES = EmbeddingSpace(SpaceKind.IMAGE, "Toy", "v1", "none", 4)
 PROMPTS = EmbeddingSpace(SpaceKind.PROMPT, "Toy", "v1", "none", 3)
+
+LOOK = Look([Colour("#102030", 1.0)], False, "IAgCBw==", "#102030", 0.2)
 
 
 class Desk:
@@ -69,7 +72,7 @@ class Desk:
                 image=(self.space_id, PICTURES, vector) if subject.storage_key else None,
                 prompt_space=(self.prompt_space_id, PROMPTS),
                 prompt_vectors={text: l2_normalise([1, 1, 0]) for text in subject.prompts},
-                palette=[Colour("#102030", 1.0)] if subject.storage_key else None,
+                look=LOOK if subject.storage_key else None,
             )
         return sorted(subject.prompts.values())
 

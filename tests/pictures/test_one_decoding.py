@@ -23,7 +23,7 @@ from testing.worksite import Site
 from workers.runner import JobRunner
 from workers.sweeper import Sweeper
 
-VERBS = ("inspect", "inspect_and_decode", "decode", "decode_and_shrink", "shrink", "thumbnails")
+VERBS = ("inspect", "inspect_and_decode", "decode", "see", "shrink", "thumbnails")
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_a_picture_is_decoded_once_for_check_vector_palette_and_thumbnail(
 ) -> None:
     site.upload(1, size=(300, 200))
     embed(site)  # the worker says what it wants
-    assert asked == ["inspect", "decode_and_shrink"]
+    assert asked == ["inspect", "see"]
     asked.clear()
 
     site.upload(2, size=(300, 200))
@@ -112,7 +112,7 @@ def test_the_vector_is_the_one_of_a_second_decoding(site: Site, asked: list[str]
     for data in (picture(2, "JPEG", (300, 200)), picture(2, "JPEG", (300, 200)) + b"other bytes"):
         take(site, data)
         embed(site)
-    assert asked == ["inspect", "decode_and_shrink", "inspect_and_decode", "shrink"]
+    assert asked == ["inspect", "see", "inspect_and_decode", "shrink"]
     first, second = vectors(site)
     assert first == second
 
@@ -121,7 +121,7 @@ def test_a_small_encoder_s_pixels_make_no_thumbnail(site: Site, asked: list[str]
     want(site)
     site.upload(1, size=(300, 200))
     embed(site)
-    assert asked == ["inspect_and_decode", "decode_and_shrink"]
+    assert asked == ["inspect_and_decode", "see"]
     assert not waiting(site)
     with site.runtime.reading() as session:
         key = session.execute(select(Content.storage_key)).scalar_one()
@@ -173,4 +173,4 @@ def test_what_may_be_clear_or_moves_is_decoded_by_the_worker(site: Site, asked: 
     assert not waiting(site)
     embed(site)
     assert site.statuses() == {"READY": 2}
-    assert asked == ["inspect_and_decode"] * 2 + ["decode_and_shrink"] * 2
+    assert asked == ["inspect_and_decode"] * 2 + ["see"] * 2

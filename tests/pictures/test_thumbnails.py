@@ -9,11 +9,11 @@ import pytest
 from PIL import Image as Pillow
 from sqlalchemy import select, update
 
-from mirada.db.models import Content, Job, JobState
+from mirada.db.models import Content, Job, JobState, User
 from mirada.embedding.job import CREATE_EMBEDDINGS
 from mirada.jobs import sweep
 from mirada.jobs.batches import BATCH
-from mirada.kernel.copies import EDITION, MOVING, STILL, fitting, sides_for, tail_of
+from mirada.kernel.copies import ALL_MADE, MOVING, STILL, fitting, sides_for, tail_of
 from mirada.kernel.errors import CorruptImage, NotFound, Unavailable
 from mirada.pictures import thumbnails
 from mirada.pictures.thumbnails import MAKE_THUMBNAILS, queue_backlog
@@ -70,7 +70,7 @@ def test_the_first_is_made_with_the_vector_and_the_others_behind(site: Site) -> 
     assert work_off_backlog(site)
 
     assert sizes(site, content) == [(320, 240), (640, 480), (1280, 960)]
-    assert contents(site)[0].thumbnails_edition == EDITION
+    assert contents(site)[0].thumbnails_edition == ALL_MADE
     assert not work_off_backlog(site)
 
 
@@ -87,13 +87,13 @@ def test_one_decoding_gives_pixels_and_thumbnail(site: Site, monkeypatch: Any) -
 
         return noting
 
-    for verb in ("decode", "decode_and_shrink", "thumbnails"):
+    for verb in ("decode", "see", "thumbnails"):
         monkeypatch.setattr(decoder, verb, noted(verb))
     site.upload(1, size=(300, 200))
     embed(site)
     assert work_off_backlog(site)
 
-    assert asked == ["decode_and_shrink"]
+    assert asked == ["see"]
     assert sizes(site, contents(site)[0]) == [(300, 200)]
 
 
@@ -151,7 +151,7 @@ def test_pictures_of_before_and_broken_ones_are_worked_off(site: Site) -> None:
 
     made = [site.runtime.copies.has(key, tail_of(320)) for key in keys]
     assert [at for at, is_made in enumerate(made) if not is_made] == [3, 5]
-    assert all(content.thumbnails_edition == EDITION for content in contents(site))
+    assert all(content.thumbnails_edition == ALL_MADE for content in contents(site))
     broken, lost = contents(site)[3], contents(site)[5]
     with pytest.raises(CorruptImage, match="cut off"):
         thumbnails.thumbnail(site.runtime, broken, 320)
@@ -209,3 +209,48 @@ def test_an_animation_gets_its_moving_copy_in_the_background(site: Site) -> None
     with site.runtime.transaction() as session:
         session.execute(update(Content).values(thumbnails_edition=0))
     assert work_off_backlog(site)
+
+
+def looks(site: Site) -> list[tuple[Any, ...]]:
+    return [(c.has_alpha, c.placeholder, c.colour, c.lightness) for c in contents(site)]
+
+
+def test_pictures_that_were_there_before_get_their_look_in_the_background(site: Site) -> None:
+    for seed in range(3):
+        site.upload(seed, size=(300, 200))
+    embed(site)
+    assert work_off_backlog(site)
+    at_intake = looks(site)
+    assert all(None not in look for look in at_intake)
+    lost = {"has_alpha": None, "placeholder": None, "colour": None, "lightness": None}
+    with site.runtime.transaction() as session:
+        # As the version before leaves them: with all thumbnails.
+        session.execute(update(Content).values(**lost, thumbnails_edition=2))
+
+    assert work_off_backlog(site)
+
+    for now, before in zip(looks(site), at_intake, strict=True):
+        assert now[0] is before[0] is False
+        assert now[3] == pytest.approx(before[3], abs=0.02)
+    assert {content.thumbnails_edition for content in contents(site)} == {ALL_MADE}
+    assert not work_off_backlog(site)
+
+
+def test_the_same_bytes_again_get_a_look_like_new_ones(site: Site) -> None:
+    site.upload(1, size=(300, 200))
+    embed(site)
+    expected = looks(site)
+    lost = {"has_alpha": None, "placeholder": None, "colour": None, "lightness": None}
+    with site.runtime.transaction() as session:
+        session.execute(update(Content).values(**lost))
+        other = User(username="other")
+        session.add(other)
+        session.flush()
+        site.owner_id = other.id
+
+    site.upload(1, size=(300, 200))
+    embed(site)
+
+    # READY without one would tell that somebody had the same bytes before there were looks.
+    assert site.statuses() == {"READY": 2}
+    assert looks(site) == expected

@@ -88,11 +88,9 @@ def _work(request: dict[str, Any], limits: Any) -> Reply:
         said = b"" if generation is None else json.dumps(generation.to_json()).encode()
         return {**found, "parts": [len(said), len(seen)]}, said + seen
     if request["verb"] == "decode":
-        if request["sides_px"]:
-            return pixels.decode_and_shrink(
-                path, request["side_px"], request["sides_px"][0], limits
-            )
         return pixels.decode(path, request["side_px"], limits)
+    if request["verb"] == "see":
+        return pixels.see(path, request["side_px"], request["sides_px"][0], limits)
     if request["verb"] == "animation":
         return {}, animation.copied(path, limits)
     made = pixels.thumbnails(path, request["sides_px"], limits)

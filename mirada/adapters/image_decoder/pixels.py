@@ -84,28 +84,30 @@ def decode(path: str, min_side_px: int, limits: Limits) -> tuple[dict[str, Any],
     Of an animation it is the first frame that shows something.
     """
     with Source(path, limits) as source:
-        image = _for_encoder(source, source.shown(min_side_px), min_side_px)
+        image, _ = _for_encoder(source, source.shown(min_side_px), min_side_px)
         return {"width": image.width, "height": image.height}, image.tobytes()
 
 
-def decode_and_shrink(
+def see(
     path: str, min_side_px: int, max_side_px: int, limits: Limits
 ) -> tuple[dict[str, Any], bytes]:
-    """Return what `decode` does, and a thumbnail of the same decoded picture behind the pixels.
+    """Return what `decode` does, and behind the pixels their opacity and a thumbnail.
 
-    A thumbnail that cannot be made is empty, and costs nobody the pixels.
+    There is no opacity of a picture that is transparent nowhere, and no thumbnail for a `max_side_px` of 0.
+    One that cannot be made is empty as well, and costs nobody the pixels.
     """
     with Source(path, limits) as source:
         original = source.shown(min_side_px)
-        image = _for_encoder(source, original, min_side_px)
-        facts, seen = {"width": image.width, "height": image.height}, image.tobytes()
+        image, alpha = _for_encoder(source, original, min_side_px)
+        parts = [image.tobytes(), b"" if alpha is None else alpha.tobytes()]
         try:
-            webp = _shrunk(source, original, max_side_px)
+            parts.append(_shrunk(source, original, max_side_px) if max_side_px else b"")
         except (
             Exception
         ):  # Pillow raises any error; one picture in a million must not be lost by it.
-            webp = b""
-        return {**facts, "parts": [len(seen), len(webp)]}, seen + webp
+            parts.append(b"")
+        facts = {"width": image.width, "height": image.height, "parts": [*map(len, parts)]}
+        return facts, b"".join(parts)
 
 
 def thumbnails(path: str, sides_px: list[int], limits: Limits) -> list[bytes]:
@@ -122,18 +124,22 @@ def _opaque(source: Source, original: Image.Image, min_side_px: int) -> tuple[li
     if source.is_animated or may_be_clear:
         return [0, 0], b""
     try:
-        image = _for_encoder(source, original, min_side_px)
+        image, _ = _for_encoder(source, original, min_side_px)
         is_small = 3 * image.width * image.height <= MAX_HANDED_BYTES
         return ([*image.size], image.tobytes()) if is_small else ([0, 0], b"")
     except Exception:  # As for thumbnails: the picture was decoded to its end, so it is taken.
         return [0, 0], b""
 
 
-def _for_encoder(source: Source, original: Image.Image, min_side_px: int) -> Image.Image:
-    limits = source.limits
+def _for_encoder(
+    source: Source, original: Image.Image, min_side_px: int
+) -> tuple[Image.Image, Image.Image | None]:
+    """Return the picture on its background, and its opacity; None where it is transparent nowhere."""
+    limits, alpha = source.limits, None
     image, profile = eight_bit(original), source.profile(original)
     if image.has_transparency_data:
         layered = coloured(image, profile)
+        alpha = _opacity(layered)
         image, profile = Image.new("RGB", image.size, limits.background), None
         image.paste(layered, mask=layered.getchannel("A"))
     else:
@@ -142,7 +148,10 @@ def _for_encoder(source: Source, original: Image.Image, min_side_px: int) -> Ima
     if factor > 1:
         # Whole factors keep the shorter side at or above `min_side_px`.
         image = image.reduce(factor)
-    return upright(colours.to_srgb(image, profile), source.orientation(original))
+        alpha = None if alpha is None else alpha.reduce(factor)
+    turn = source.orientation(original)
+    seen = upright(colours.to_srgb(image, profile), turn)
+    return seen, None if alpha is None else upright(alpha, turn)
 
 
 def _shrunk(source: Source, original: Image.Image, max_side_px: int) -> bytes:
@@ -182,13 +191,19 @@ def coloured(image: Image.Image, profile: bytes | None) -> Image.Image:
 def for_others(image: Image.Image) -> Image.Image:
     """Return a picture in sRGB without anything beside or hidden in its pixels, to be kept as a WebP."""
     if image.mode == "RGBA":
-        alpha = image.getchannel("A").point(WITHOUT_LOWEST_BIT)
+        alpha = _opacity(image)
         image = image.convert("RGB")
-        if alpha.getextrema()[0] != 255:
+        if alpha is not None:
             image.putalpha(alpha)
     # Pillow would write the profile, EXIF and XMP that it finds here.
     image.info = {}
     return image
+
+
+def _opacity(layered: Image.Image) -> Image.Image | None:
+    """Return the opacity of an RGBA picture without its lowest bit; None where nothing is transparent."""
+    alpha = layered.getchannel("A").point(WITHOUT_LOWEST_BIT)
+    return None if alpha.getextrema()[0] == 255 else alpha
 
 
 def eight_bit(image: Image.Image) -> Image.Image:

@@ -31,6 +31,7 @@ from mirada.kernel.images import (
     ImageFormat,
     PictureFacts,
     RgbImage,
+    Seen,
 )
 
 logger = logging.getLogger(__name__)
@@ -136,14 +137,14 @@ class SandboxedDecoder:
         with self._answer("decode", path, max(1, min_side_px)) as (facts, payload):
             return _as_pixels(payload, int(facts["height"]), int(facts["width"]))
 
-    def decode_and_shrink(
-        self, path: Path, min_side_px: int, max_side_px: int
-    ) -> tuple[RgbImage, bytes]:
-        """Return pixels and a thumbnail; see `ports.ImageDecoder.decode_and_shrink`."""
-        sides_px = (max(1, max_side_px),)
-        with self._answer("decode", path, max(1, min_side_px), sides_px) as (facts, payload):
-            seen, webp = _parts(facts, payload, 2)
-            return _as_pixels(seen, int(facts["height"]), int(facts["width"])), bytes(webp)
+    def see(self, path: Path, min_side_px: int, thumbnail_side_px: int = 0) -> Seen:
+        """Return pixels, opacity and a thumbnail; see `ports.ImageDecoder.see`."""
+        sides_px = (max(0, thumbnail_side_px),)
+        with self._answer("see", path, max(1, min_side_px), sides_px) as (facts, payload):
+            pixels, opacity, webp = _parts(facts, payload, 3)
+            height, width = int(facts["height"]), int(facts["width"])
+            alpha = np.frombuffer(opacity, np.uint8).reshape(height, width) if opacity else None
+            return Seen(_as_pixels(pixels, height, width), alpha, bytes(webp))
 
     def shrink(self, pixels: RgbImage, max_side_px: int) -> bytes:
         """Return a WebP of decoded pixels; see `ports.ImageDecoder.shrink`."""

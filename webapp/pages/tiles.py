@@ -7,12 +7,17 @@ from dataclasses import dataclass
 from flask import url_for
 
 from mirada.pictures.shown_images import ShownImage
+from webapp.schemas.pictures import src_of
 
 LEAST_RATIO, MOST_RATIO = 0.4, 3.0
 """Of a tile's width to its height: beyond, the grid shows a part, and the image's page the whole."""
 LONGEST_TEXT = 120
 """Characters of what a screen reader says of a tile."""
 SIZES = (320, 640)
+LARGE = 1280
+DARK, DARK_COLOUR, BRIGHT = 0.5, 90, 0.85
+"""Transparent pictures below this mean lightness, or whose commonest colour has no channel above that of
+255, are lost on a dark tile; those above the last on a light one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +47,39 @@ class Tile:
     @property
     def src(self) -> str:
         """The address of the picture for a grid."""
-        return self._thumbnail(SIZES[0])
+        return self._address(SIZES[0])
 
     @property
     def srcset(self) -> str:
         """The addresses by width, for screens of more pixels."""
-        return ", ".join(f"{self._thumbnail(size)} {size}w" for size in SIZES)
+        return ", ".join(f"{self._address(size)} {size}w" for size in SIZES)
 
-    def _thumbnail(self, size: int) -> str:
-        return url_for("images.get_image_thumbnail", image_id=self.image.id, size=size)
+    @property
+    def large(self) -> str:
+        """The address of the picture for a whole screen."""
+        return self._address(LARGE)
+
+    @property
+    def ground(self) -> str:
+        """Classes of what is behind the picture: where a transparent one would be lost, the other tone."""
+        lightness, colour = self.image.lightness, self.image.colour
+        if not self.image.has_alpha or lightness is None or colour is None:
+            return ""
+        if lightness < DARK or max(bytes.fromhex(colour[1:])) < DARK_COLOUR:
+            return " clear dim"
+        return " clear bright" if lightness > BRIGHT else " clear"
+
+    @property
+    def colour(self) -> str | None:
+        """The colour of the tile before the picture is there; None where the tile is seen beside it."""
+        return None if self.image.has_alpha else self.image.colour
+
+    def _address(self, size: int) -> str:
+        token = self.image.picture_token
+        if token is None:
+            return url_for("images.get_image_thumbnail", image_id=self.image.id, size=size)
+        # As replies have it: an address that never changes, so that a picture is asked for once.
+        return src_of(token)[str(size)]
 
 
 def title_of(image: ShownImage) -> str:

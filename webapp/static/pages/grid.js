@@ -67,7 +67,9 @@ export function justify(list, { room, row, gap }) {
       const exact = (Math.min(ratios[place] || 1, WIDEST) / one.ratio) * (room - gap * (one.to - one.from - 1));
       const width = isLast ? left : Math.floor(one.isRagged ? Math.min(ratios[place] || 1, WIDEST) * one.height : exact);
       left -= width;
-      const style = tiles[place].style;
+      const style = tiles[place].style, colour = tiles[place].dataset.colour;
+      // Its main colour until the picture is there; the policy permits no style in the HTML.
+      if (colour) style.backgroundColor = colour;
       style.flex = "none";
       style.maxWidth = "none";
       style.width = `${width}px`;

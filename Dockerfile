@@ -29,7 +29,7 @@ COPY webapp webapp
 COPY console console
 COPY bin bin
 COPY demo demo
-COPY dev/demo.py dev/demo.py
+COPY dev/demo.py dev/demo_scenes.py dev/
 ENV PATH=/app/bin:/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -1,7 +1,7 @@
 # The index of commands. `make` alone lists them; what each does is in dev/.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-quick test-light test-all check format bench bench-search eval eval-encoder lock clean
+.PHONY: help run demo test test-quick test-light test-all check format bench bench-search eval eval-encoder screenshots lock clean
 
 PYTHON := .venv/bin/python
 ARGS ?=
@@ -12,7 +12,7 @@ help: ## List these commands
 run: ## Install what is needed and serve at http://127.0.0.1:8000 (PORT, DATA_DIR; FULL=1 with PyTorch)
 	@dev/run.sh
 
-demo: ## Put the bundled stickers into the running server, then say what to search for
+demo: ## Put the bundled stickers and scenes into the running server, then say what to search for
 	@dev/install.sh requirements-light.txt
 	@$(PYTHON) dev/demo.py $(ARGS)
 
@@ -47,6 +47,9 @@ eval: ## Measure the classifier on the demo and write docs/evaluation.md
 
 eval-encoder: ## Measure the bundled encoder again and compare with its model card
 	@dev/eval_encoder.sh $(ARGS)
+
+screenshots: ## Make the pictures of the pages for the documents, on a server of their own (ARGS="map")
+	@dev/screenshots.sh $(ARGS)
 
 lock: ## Pin and hash requirements-light.in, requirements.in and requirements-dev.in again
 	@dev/lock.sh

@@ -1,4 +1,4 @@
-"""Put the bundled stickers into a running Mirada over HTTP, and say what to search for.
+"""Put the bundled stickers and scenes into a running Mirada over HTTP, and say what to search for.
 
 Usage: dev/demo.py [--url http://127.0.0.1:8000] [--key KEY]. Running it again adds what is missing.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import mimetypes
 import os
 import sys
 import time
@@ -19,6 +20,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+# Run as a file, and by tests by its path.
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import demo_scenes
+
 DEMO = Path(__file__).resolve().parent.parent / "demo"
 UPLOADS_AT_ONCE = 4
 PATIENCE_S = 600.0
@@ -26,6 +31,8 @@ START_PATIENCE_S = 60.0
 """How long a server is waited for that has just been started in another terminal."""
 SILENCE_S = 5.0
 """After this long without any progress it is said what the server waits for, such as a download."""
+HOLD_UP_AFTER = 280
+"""Stickers after which a picture is held up: the worker has others to do, and most ids are as ever."""
 FIRST_SEARCH = {"text": "a smiling face", "k": 5}
 
 
@@ -55,33 +62,42 @@ class Server:
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def call(
-        self, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+        self,
+        path: str,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+        method: str | None = None,
     ) -> dict[str, Any]:
-        """Return the JSON reply; a server that is busy is asked again for a minute.
+        """Return the JSON reply, {} for an empty one; a busy server is asked again for a minute.
 
         Raises Refused, NotMirada, or OSError when nobody answers.
         """
         deadline = time.monotonic() + START_PATIENCE_S
         while True:
             try:
-                return self.call_once(path, body, headers)
+                return self.call_once(path, body, headers, method)
             except Refused as error:
                 if not error.is_passing or time.monotonic() > deadline:
                     raise
                 time.sleep(error.retry_after_s)
 
     def call_once(
-        self, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+        self,
+        path: str,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+        method: str | None = None,
     ) -> dict[str, Any]:
         """Return the JSON reply. Raises Refused, NotMirada, or OSError when nobody answers."""
         request = urllib.request.Request(  # noqa: S310 - the person names the server
             path if path.startswith(self.url) else self.url + path,
             data=body,
             headers={**self._headers, **(headers or {})},
+            method=method,
         )
         try:
             with self._opener.open(request, timeout=120) as reply:
-                return dict(json.load(reply))
+                return {} if reply.status == 204 else dict(json.load(reply))
         except urllib.error.HTTPError as error:
             raise _refusal(error) from error
         except (http.client.HTTPException, ValueError, TypeError) as error:
@@ -102,32 +118,58 @@ class Server:
         checks = body.get("checks", {})
         return [f"{name}: {it['detail']}" for name, it in checks.items() if not it["ok"]]
 
-    def own_images(self) -> list[dict[str, Any]]:
-        """Return every image of the caller, page by page."""
+    def send(self, path: str, fields: dict[str, Any]) -> dict[str, Any]:
+        """Send fields as JSON; raises as `call`."""
+        return self.call(path, json.dumps(fields).encode(), {"Content-Type": "application/json"})
+
+    def allowed(self, path: str, fields: dict[str, Any]) -> dict[str, Any] | None:
+        """Send fields as JSON; None where this caller may not, or where it cannot be done now."""
+        try:
+            return self.send(path, fields)
+        except Refused as error:
+            if error.status in {403, 404, 409}:
+                return None
+            raise
+
+    def put(self, path: str) -> None:
+        """Call PUT without a body."""
+        self.call(path, method="PUT")
+
+    def delete(self, path: str) -> None:
+        """Call DELETE."""
+        self.call(path, method="DELETE")
+
+    def every(self, path: str) -> list[dict[str, Any]]:
+        """Return the results of all pages of a list."""
         found: list[dict[str, Any]] = []
-        path: str | None = "/api/v1/images?mine=true&limit=100"
-        while path:
-            page = self.call(path)
+        following: str | None = path
+        while following:
+            page = self.call(following)
             found += page["results"]
-            path = page.get("next") and urllib.parse.urljoin(self.url, page["next"])
+            following = page.get("next") and urllib.parse.urljoin(self.url, page["next"])
         return found
 
-    def upload(self, file: Path, caption: str) -> None:
-        """Send one public picture."""
+    def own_images(self) -> list[dict[str, Any]]:
+        """Return every image of the caller."""
+        return self.every("/api/v1/images?mine=true&limit=100")
+
+    def upload(self, file: Path, caption: str, **fields: str) -> dict[str, Any]:
+        """Send one picture, public unless `is_public` says otherwise; return the image."""
         boundary = uuid.uuid4().hex
+        texts = {"caption": caption, "is_public": "true"} | fields
         parts = b"".join(
             f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
-            for name, value in {"caption": caption, "is_public": "true"}.items()
+            for name, value in texts.items()
         )
         parts += (
             f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{file.name}"\r\n'
-            "Content-Type: image/png\r\n\r\n"
+            f"Content-Type: {mimetypes.types_map.get(file.suffix, 'image/webp')}\r\n\r\n"
         ).encode()
         parts += file.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
         content_type = f"multipart/form-data; boundary={boundary}"
         # With it, a call that is made again after a busy reply is no second picture.
         headers = {"Content-Type": content_type, "Idempotency-Key": boundary}
-        self.call("/api/v1/images", parts, headers)
+        return self.call("/api/v1/images", parts, headers)
 
 
 def _refusal(error: urllib.error.HTTPError) -> Refused | NotMirada:
@@ -192,6 +234,8 @@ def upload_missing(server: Server) -> set[str]:
         for done, _ in enumerate(pool.map(lambda each: server.upload(*each), missing), start=1):
             if done % 20 == 0 or done == len(missing):
                 say(f"\r  uploaded {done} of {len(missing)}", end="")
+            if done == HOLD_UP_AFTER:
+                demo_scenes.hold_up(server)
     if missing:
         say("")
     return {file.name for file, _ in files}
@@ -273,13 +317,23 @@ def _search(server: Server) -> list[dict[str, Any]]:
 def _fill_and_search(server: Server, *, has_key: bool) -> None:
     wait_for(server)
     names = upload_missing(server)
-    if not server.call("/api/v1/models")["enabled"]:
+    demo_scenes.hold_up(server)
+    walls = demo_scenes.open_walls(server, lambda key: Server(server.url, key))
+    try:
+        added = demo_scenes.hang(walls)
+        say(f"{len(demo_scenes.written()['scenes'])} scenes, {added} of them new.")
+        is_enabled = bool(server.call("/api/v1/models")["enabled"])
+        if is_enabled:
+            wait_until_embedded(server, names)
+            demo_scenes.talk(walls)
+    finally:
+        demo_scenes.close_walls(walls)
+    if not is_enabled:
         say(
             "They are stored, and not searchable while EMBEDDINGS_ENABLED is false. "
             "Set it to true and start the server again: it embeds them then."
         )
         return
-    wait_until_embedded(server, names)
     say(
         "Within a minute a worker looks what counts as relevant among them; verdicts such as "
         '"nothing relevant" are rough until then.'
@@ -292,6 +346,12 @@ def _fill_and_search(server: Server, *, has_key: bool) -> None:
         f"  curl -s {server.url}/api/v1/search{key} -H 'Content-Type: application/json' "
         f"-d '{json.dumps(FIRST_SEARCH)}'"
     )
+    say(f"Look: {server.url}")
+    if demo_scenes.is_held_up(server):
+        say(
+            f"The work on one picture was cancelled on purpose: {server.url}/ui/activity shows it, "
+            "and Try again ends what was begun."
+        )
 
 
 def main() -> int:

@@ -58,7 +58,7 @@ def production(
 @pytest.fixture(scope="session")
 def library(production: Production) -> Production:
     """The production deployment with everything imported and READY."""
-    folders = [DEMO, *([PHOTOS] if production.photos else [])]
+    folders = [DEMO / "stickers", *([PHOTOS] if production.photos else [])]
     for folder in folders:
         done = production.deployment.run(
             "flask", "--app", "wsgi:app", "images", "import", str(folder)

@@ -1,0 +1,225 @@
+"""The demo beside its stickers: scenes of made-up galleries, what people say of them, and work held up.
+
+`dev/demo.py` runs it. Whatever is there already is left as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+SCENES = Path(__file__).resolve().parent.parent / "demo" / "scenes"
+CALLER = ""
+"""The name, in scenes.json, of whoever runs the demo."""
+PATIENCE_S = 60.0
+KEY_LASTS = timedelta(hours=1)
+
+
+class Server(Protocol):
+    """The calls of `dev/demo.py`'s server, as one person."""
+
+    def call(
+        self, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Return the JSON reply."""
+
+    def send(self, path: str, fields: dict[str, Any]) -> dict[str, Any]:
+        """Send fields as JSON."""
+
+    def put(self, path: str) -> None:
+        """Call PUT without a body."""
+
+    def delete(self, path: str) -> None:
+        """Call DELETE."""
+
+    def allowed(self, path: str, fields: dict[str, Any]) -> dict[str, Any] | None:
+        """Send fields as JSON; None where the server refuses it to this caller, or at this time."""
+
+    def every(self, path: str) -> list[dict[str, Any]]:
+        """Return the results of all pages of a list."""
+
+    def upload(self, file: Path, caption: str, **fields: str) -> dict[str, Any]:
+        """Send one picture."""
+
+
+@dataclass
+class Walls:
+    """The scenes on a server.
+
+    Attributes:
+        people: a server for each name in scenes.json; those without a user are the caller's.
+        keys: addresses of the keys that were made for it.
+        is_new: names of galleries that were not finished before.
+    """
+
+    people: dict[str, Server]
+    keys: list[str]
+    is_new: set[str]
+
+
+def written() -> dict[str, Any]:
+    """Return scenes.json."""
+    return dict(json.loads((SCENES / "scenes.json").read_text(encoding="utf-8")))
+
+
+def open_walls(caller: Server, as_somebody: Callable[[str], Server]) -> Walls:
+    """Make the galleries' users where the caller may, and a key for each that is not finished."""
+    book = written()
+    names = sorted({each["owner"] for each in book["scenes"] if each["owner"]})
+    walls = Walls({CALLER: caller}, [], {CALLER})
+    until = (datetime.now(UTC) + KEY_LASTS).isoformat()
+    wanted = {"name": "make demo", "expires_at": until}
+    there: dict[str, dict[str, Any]] = {}
+    for name in names:
+        made = caller.allowed("/api/v1/users", {"username": name, "key": wanted})
+        if made is None and not there:
+            there = _users(caller)
+        if made is not None:
+            key = made["key"]
+        elif name not in there or _is_finished(caller, book, name, there[name]["id"]):
+            continue
+        else:
+            key = caller.send(f"/api/v1/users/{there[name]['id']}/keys", wanted)
+        walls.people[name] = as_somebody(key["key"])
+        walls.keys.append(key["url"])
+        walls.is_new.add(name)
+    if not there and not walls.keys:
+        # The caller makes no users, so all scenes are theirs.
+        walls.people |= dict.fromkeys(names, caller)
+    return walls
+
+
+def _users(caller: Server) -> dict[str, dict[str, Any]]:
+    if caller.call("/api/v1/users/me")["role"] != "administrator":
+        return {}
+    return {user["username"]: user for user in caller.every("/api/v1/users?limit=100")}
+
+
+def _is_finished(caller: Server, book: dict[str, Any], name: str, user_id: int) -> bool:
+    """Return whether a gallery shows its scenes and has written its last comment."""
+    images = _shown(caller)
+    shown = {file for file, image in images.items() if image["owner"]["id"] == user_id}
+    if not {each["file"] for each in book["scenes"] if each["owner"] == name} <= shown:
+        return False
+    last = [each for each in book["comments"] if each["by"] == name][-1]
+    image = images.get(last["on"])
+    return image is None or name in {
+        comment["author"]["username"]
+        for comment in caller.every(f"/api/v1/images/{image['id']}/comments?limit=100")
+    }
+
+
+def _shown(caller: Server) -> dict[str, dict[str, Any]]:
+    """Return the scenes that the caller sees, by file name.
+
+    Names of files are their owners' to see; prompts are as public as their pictures.
+    """
+    files = {each["prompt"]: each["file"] for each in written()["scenes"]}
+    images = caller.every("/api/v1/images?has_prompt=true&limit=100")
+    return {files[image["prompt"]]: image for image in images if image["prompt"] in files}
+
+
+def hang(walls: Walls) -> int:
+    """Upload the scenes that are missing; return how many."""
+    added, there = 0, _shown(walls.people[CALLER])
+    for scene in written()["scenes"]:
+        owner = walls.people.get(scene["owner"] or CALLER)
+        if owner is not None and scene["file"] not in there and scene["file"] != held_up():
+            owner.upload(SCENES / scene["file"], **_fields(scene))
+            added += 1
+    return added
+
+
+def _fields(scene: dict[str, Any]) -> dict[str, str]:
+    public = "true" if scene["public"] else "false"
+    return {"caption": scene["caption"], "prompt": scene["prompt"], "is_public": public}
+
+
+def held_up() -> str:
+    """Return the file name of the scene whose work is cancelled."""
+    return str(written()["held_up"])
+
+
+def hold_up(caller: Server) -> bool:
+    """Upload a picture of the caller and cancel its work, and that of a second job.
+
+    Activity shows both, and Retry ends what was begun. It is called while the worker has other
+    things to do; one that was quicker leaves nothing to cancel.
+
+    Returns:
+        whether anything was uploaded, which it is once.
+    """
+    (scene,) = [each for each in written()["scenes"] if each["file"] == held_up()]
+    if scene["file"] in _shown(caller):
+        return False
+    image = caller.upload(SCENES / scene["file"], **_fields(scene))
+    for job in caller.call("/api/v1/jobs?state=queued&limit=100")["results"]:
+        if (job["image"] or {}).get("id") == image["id"]:
+            caller.allowed(f"/api/v1/jobs/{job['id']}/cancel", {})
+    batch = caller.allowed("/api/v1/classifications/batches", {"all": True})
+    if batch is not None:
+        caller.allowed(f"/api/v1/jobs/{batch['id']}/cancel", {})
+    return True
+
+
+def is_held_up(caller: Server) -> bool:
+    """Return whether the work on that scene is cancelled still."""
+    image = _shown(caller).get(held_up())
+    return image is not None and image["status"] == "FAILED"
+
+
+def talk(walls: Walls) -> None:
+    """Like, comment and judge, once the pictures are embedded; then group the library."""
+    book, caller = written(), walls.people[CALLER]
+    images = _until_embedded(caller)
+    for name, person in walls.people.items():
+        if name not in walls.is_new:
+            continue
+        for file in book["likes"].get(name, []):
+            if file in images:
+                person.put(f"/api/v1/images/{images[file]['id']}/like")
+        given = {(each["image_hash"], each["theme"]) for each in _verdicts(person)}
+        for verdict in book["verdicts"]:
+            digest = hashlib.sha256((SCENES / verdict["on"]).read_bytes()).hexdigest()
+            if verdict["by"] == name and (digest, verdict["label"]) not in given:
+                fields = {"theme": verdict["label"], "accepted": verdict["accepted"]}
+                person.allowed("/api/v1/feedback", {"image_hash": digest, **fields})
+        for comment in book["comments"]:
+            image = images.get(comment["on"])
+            if comment["by"] == name and image is not None and _is_unsaid(person, image, comment):
+                person.send(f"/api/v1/images/{image['id']}/comments", {"text": comment["text"]})
+    for kind in ("themes", "near_duplicates"):
+        if caller.call(f"/api/v1/clusters?kind={kind}&limit=1")["grouped_at"] is None:
+            caller.allowed("/api/v1/clusters", {"kind": kind})
+
+
+def _is_unsaid(person: Server, image: dict[str, Any], comment: dict[str, Any]) -> bool:
+    said = person.every(f"/api/v1/images/{image['id']}/comments?limit=100")
+    return comment["text"] not in {each["text"] for each in said}
+
+
+def _verdicts(person: Server) -> list[dict[str, Any]]:
+    return person.every("/api/v1/feedback?limit=100")
+
+
+def _until_embedded(caller: Server) -> dict[str, dict[str, Any]]:
+    """Return the scenes once no work on them waits, or PATIENCE_S later."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        images = _shown(caller)
+        waiting = [each for each in images.values() if each["status"] in {"PENDING", "PROCESSING"}]
+        if not waiting or time.monotonic() > deadline:
+            return images
+        time.sleep(0.3)
+
+
+def close_walls(walls: Walls) -> None:
+    """Take back the keys that were made."""
+    for address in walls.keys:
+        walls.people[CALLER].delete(address)

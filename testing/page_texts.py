@@ -13,6 +13,7 @@ from typing import Any
 from babel.messages.extract import extract
 from jinja2.ext import babel_extract
 
+from webapp.pages.job_texts import core_texts
 from webapp.pages.texts import catalogue
 
 WEBAPP = Path(__file__).resolve().parents[1] / "webapp"
@@ -32,6 +33,7 @@ def texts() -> list[tuple[str, Text]]:
         with path.open("rb") as file:
             for _, said, _, _ in extract("python", file, keywords=IN_PYTHON):
                 found.append((path.name, _text(said)))
+    found += [("the core", text) for text in core_texts()]
     return found
 
 

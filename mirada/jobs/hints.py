@@ -111,6 +111,11 @@ OTHERWISE = (
 )
 
 
+def words_of(code: str) -> tuple[str, str]:
+    """Return why work with an error of this code waits, and what to do once it is given up."""
+    return HINTS.get(ALIKE.get(code, code), OTHERWISE)
+
+
 def error_of(job: Job, now: int) -> JobError | None:
     """Return the last error of a job in words; None where there was none.
 
@@ -121,7 +126,7 @@ def error_of(job: Job, now: int) -> JobError | None:
     if job.last_error is None:
         return None
     code = job.error_code or UNKNOWN
-    why, what_to_do = HINTS.get(ALIKE.get(code, code), OTHERWISE)
+    why, what_to_do = words_of(code)
     match job.state:
         case JobState.QUEUED:
             hint = f"{why}: it is tried again {_when(job.next_run_at_ms, now)}."

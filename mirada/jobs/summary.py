@@ -60,12 +60,14 @@ class Summary:
     """The jobs that a person sees.
 
     Attributes:
+        at_ms: when it was read, Unix milliseconds of the database's clock.
         done_24h: how many were done within the last 24 hours.
         oldest_queued_s: for how many seconds the oldest due job has waited; None where none waits.
         worker: of the installation, for everybody.
         kinds: those with jobs that are not done, by name.
     """
 
+    at_ms: int
     queued: int
     running: int
     failed: int
@@ -94,6 +96,7 @@ def summarise(session: Session, viewer: Person | None, kinds: Kinds) -> Summary:
     due = [first for _, state, _, first in rows if state == JobState.QUEUED and first <= now]
     done = _done(session, viewer, now)
     return Summary(
+        at_ms=now,
         queued=_sum(counts, (JobState.QUEUED,)),
         running=_sum(counts, (JobState.RUNNING,)),
         failed=_sum(counts, GIVEN_UP),

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,9 +13,9 @@ import dramatiq
 import pytest
 import redis
 
-from mirada.config import PROJECT_ROOT
 from mirada.db.models import JobState
 from testing.patience import Stopwatch
+from testing.worker_apart import WorkerProcess
 from testing.worksite import Site
 from workers import broker, lease_holder
 from workers.runner import JobRunner
@@ -136,38 +133,8 @@ def test_an_upload_does_not_wait_for_a_redis_that_is_down(
     assert site.job(1).rung_at_ms is None
 
 
-class WorkerProcess:
-    """The worker as a process of its own, with its log."""
-
-    def __init__(self, site: Site, folder: Path, **environment: str) -> None:
-        settings = site.runtime.settings
-        assert settings.redis_url is not None
-        self.log = folder / f"worker-{time.monotonic_ns()}.log"
-        with self.log.open("wb") as sink:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "testing.worker_process"],
-                cwd=PROJECT_ROOT,
-                env={
-                    "PATH": os.environ["PATH"],
-                    "PYTHONPATH": str(PROJECT_ROOT),
-                    "MIRADA_ENV_FILE": os.devnull,
-                    "DATABASE_URL": settings.url.render_as_string(hide_password=False),
-                    "DATA_DIR": str(settings.data_dir),
-                    "REDIS_URL": settings.redis_url.get_secret_value(),
-                    "WORKER_THREADS": "4",
-                    **environment,
-                },
-                stdout=sink,
-                stderr=sink,
-            )
-
-    def end(self, number: int) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(30)
-
-
 def test_a_killed_worker_loses_nothing_and_does_nothing_twice(site: Site, tmp_path: Path) -> None:
-    first = WorkerProcess(site, tmp_path, ENCODING_TAKES_S="0.05")
+    first = WorkerProcess(site.runtime, tmp_path, ENCODING_TAKES_S="0.05")
     for seed in range(40):
         site.upload(seed)
     watch = Stopwatch()
@@ -177,7 +144,7 @@ def test_a_killed_worker_loses_nothing_and_does_nothing_twice(site: Site, tmp_pa
     first.end(signal.SIGKILL)
     assert site.statuses().get("READY", 0) < 40
 
-    second = WorkerProcess(site, tmp_path)
+    second = WorkerProcess(site.runtime, tmp_path)
     try:
         site.wait_for({"READY": 40}, timeout_s=60)
     finally:
@@ -189,7 +156,7 @@ def test_a_killed_worker_loses_nothing_and_does_nothing_twice(site: Site, tmp_pa
 
 
 def test_a_worker_told_to_stop_ends_cleanly_and_leaves_no_crash(site: Site, tmp_path: Path) -> None:
-    worker = WorkerProcess(site, tmp_path, ENCODING_TAKES_S="0.2")
+    worker = WorkerProcess(site.runtime, tmp_path, ENCODING_TAKES_S="0.2")
     ids = [site.upload(seed).job_id for seed in range(30)]
     watch = Stopwatch()
     while site.statuses().get("READY", 0) < 2:
@@ -212,12 +179,12 @@ def test_a_picture_that_kills_its_worker_is_quarantined_and_no_other(
     innocent += [site.upload(seed).job_id for seed in range(8, 16)]
     watch = Stopwatch()
     deaths = 0
-    worker = WorkerProcess(site, tmp_path, ENCODING_TAKES_S="0.02")
+    worker = WorkerProcess(site.runtime, tmp_path, ENCODING_TAKES_S="0.02")
     while site.statuses() != {"READY": 16, "FAILED": 1}:
         assert not watch.is_over(90), (site.statuses(), worker.log.read_text())
         if worker.process.poll() is not None:
             deaths += 1
-            worker = WorkerProcess(site, tmp_path, ENCODING_TAKES_S="0.02")
+            worker = WorkerProcess(site.runtime, tmp_path, ENCODING_TAKES_S="0.02")
         time.sleep(0.05)
     assert worker.end(signal.SIGTERM) == 0
 
@@ -236,12 +203,12 @@ def test_poison_in_a_batch_is_found_and_costs_the_others_nothing(
     innocent += [site.upload(seed).job_id for seed in range(40, 80)]
     watch = Stopwatch()
     deaths = 0
-    worker = WorkerProcess(site, tmp_path)
+    worker = WorkerProcess(site.runtime, tmp_path)
     while site.statuses() != {"READY": 80, "FAILED": 2}:
         assert not watch.is_over(180), (site.statuses(), worker.log.read_text())
         if worker.process.poll() is not None:
             deaths += 1
-            worker = WorkerProcess(site, tmp_path)
+            worker = WorkerProcess(site.runtime, tmp_path)
         time.sleep(0.05)
     assert worker.end(signal.SIGTERM) == 0
 

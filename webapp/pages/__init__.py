@@ -10,9 +10,11 @@ from flask import Blueprint, Flask
 
 from webapp.pages import (
     about,
+    activity,
     assets,
     explore,
     image,
+    indexes,
     memory,
     preferences,
     problems,
@@ -20,6 +22,7 @@ from webapp.pages import (
     shell,
     sign_in,
     texts,
+    usage,
 )
 from webapp.pages.policy import guard
 
@@ -30,7 +33,18 @@ def register(app: Flask) -> None:
     app.register_blueprint(assets.blueprint)
     blueprint = Blueprint("pages", __name__, url_prefix="/ui")
     shell.register(app, blueprint)
-    for part in (explore, query_picture, image, memory, sign_in, preferences, about):
+    for part in (
+        explore,
+        query_picture,
+        image,
+        memory,
+        activity,
+        indexes,
+        usage,
+        sign_in,
+        preferences,
+        about,
+    ):
         part.register(blueprint)
     # Last: it answers for every address below /ui that no page has.
     problems.register(blueprint)

@@ -30,6 +30,7 @@ TITLES = {
     401: lazy_gettext("Sign in first"),
     403: lazy_gettext("This is not allowed"),
     404: lazy_gettext("There is nothing here"),
+    409: lazy_gettext("This cannot be done now"),
     410: lazy_gettext("This list has ended"),
     422: lazy_gettext("This cannot be asked so"),
     429: lazy_gettext("Too many requests"),

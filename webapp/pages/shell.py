@@ -48,6 +48,7 @@ class Place:
 BAR: list[Place] = [
     Place("pages.explore", lazy_gettext("Explore"), "search"),
     Place("pages.memory", lazy_gettext("Memory"), "palette"),
+    Place("pages.activity", lazy_gettext("Activity"), "activity"),
 ]
 """The places in the bar at the head, in their order."""
 

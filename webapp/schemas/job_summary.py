@@ -14,6 +14,7 @@ from workers.kinds import KINDS
 
 RETRIED_TOGETHER = ("failed", "quarantined")
 SUMMARY_EXAMPLE = {
+    "since": 1767323045000,
     "queued": 12,
     "running": 1,
     "failed": 2,
@@ -70,6 +71,12 @@ class WorkerStateSchema(ReplySchema):
 class JobSummarySchema(ReplySchema):
     """The caller's work in numbers; an administrator is told of everybody's."""
 
+    since = ma.fields.Integer(
+        required=True,
+        metadata={
+            "description": "When it was read: `since` for a stream of events that goes on from here."
+        },
+    )
     queued = ma.fields.Integer(required=True)
     running = ma.fields.Integer(required=True)
     failed = ma.fields.Integer(
@@ -114,6 +121,7 @@ class RetriedSchema(ReplySchema):
 def summary_body(summary: Summary) -> dict[str, Any]:
     """Return the fields for `JobSummarySchema`."""
     return {
+        "since": summary.at_ms,
         "queued": summary.queued,
         "running": summary.running,
         "failed": summary.failed,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -628,6 +628,28 @@ class Grouping(Protocol):
 
         Raises:
             InvalidInput: there are no rows, or k < 1.
+        """
+
+
+class Projection(Protocol):
+    """A way to lay vectors out in two dimensions. Thread-safe."""
+
+    @property
+    def method(self) -> str:
+        """Its name, as the map tells it: at most 20 characters."""
+
+    def project(
+        self, rows: Matrix, start: Matrix | None, seed: int, check: Callable[[float], None]
+    ) -> Matrix:
+        """Return (n, 2) float32 places, finite; what is alike lies together. The scale means nothing.
+
+        The same rows, start and seed give the same places on the same machine. It uses one thread.
+
+        Args:
+            rows: (n, p) float32 principal components, n >= 1; p may be less than 2.
+            start: (n, 2) float32 places to begin from; None for a first map.
+            seed: seed of all random draws.
+            check: called now and then with the part that is done, in [0, 1]; what it raises ends it.
         """
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
@@ -59,6 +60,7 @@ from mirada.ports import (
     ImageDecoder,
     ImageStore,
     LanguageModel,
+    Projection,
     PromptEncoder,
     TextEncoder,
     VectorIndex,
@@ -535,6 +537,21 @@ class Runtime:
             return FaissKMeans()
 
         return self.remembered("grouping", build)
+
+    @property
+    def projection(self) -> Projection:
+        """The projection that the map is made by: openTSNE where it is installed, else components."""
+
+        def build() -> Projection:
+            if find_spec("openTSNE") is None:
+                from mirada.adapters.projection.components import ComponentsProjection
+
+                return ComponentsProjection()
+            from mirada.adapters.projection.opentsne import OpenTsneProjection
+
+            return OpenTsneProjection()
+
+        return self.remembered("projection", build)
 
     def _text_queries(self, space_id: int) -> Matrix:
         """Texts for a build to measure its recall with; none where no encoder can be had."""

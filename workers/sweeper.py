@@ -13,6 +13,7 @@ from mirada.classify.labelling import queue_lacking
 from mirada.embedding.index_advice import keep_sizes
 from mirada.embedding.index_rebuild import queue_due_rebuilds
 from mirada.embedding.live_recall import queue_measurements
+from mirada.groups.map_rows import queue_due_map
 from mirada.jobs import leases, sweep
 from mirada.kernel.errors import MiradaError
 from mirada.model_switch.evening import queue_due_evening
@@ -127,6 +128,7 @@ class Sweeper(Loop):
         queue_due_rebuilds(self._runtime)
         queue_due_calibrations(self._runtime)
         queue_due_evening(self._runtime)
+        queue_due_map(self._runtime)
 
     def _forget_query_pictures(self) -> None:
         with self._runtime.transaction() as session:

@@ -148,10 +148,11 @@ class Feedback(Numbered, Edited, Base):
 
 
 class ClusterKind(StrEnum):
-    """The kind of a grouping: by k-means, or by near-duplicates."""
+    """The kind of a grouping: by k-means, by near-duplicates, or the groups of the map by k-means."""
 
     THEMES = "themes"
     NEAR_DUPLICATES = "near_duplicates"
+    MAP = "map"
 
 
 class ClusterRun(Numbered, Dated, Base):
@@ -178,7 +179,10 @@ class Cluster(Numbered, Base):
 
 
 class ClusterMember(Base):
-    """A content in a group, with its cosine to the group's centre in [-1, 1]; higher is nearer."""
+    """A content in a group, with its cosine to the group's centre in [-1, 1]; higher is nearer.
+
+    Of a map it has its place as well, `x` and `y` in 0 to 65,535; elsewhere both are None.
+    """
 
     __tablename__ = f"{PREFIX}cluster_members"
     __table_args__ = (Index(None, "content_id"),)
@@ -190,3 +194,5 @@ class ClusterMember(Base):
         ForeignKey(f"{PREFIX}contents.id", ondelete="CASCADE"), primary_key=True
     )
     similarity: Mapped[float] = mapped_column(Double)
+    x: Mapped[int | None] = mapped_column(Integer)
+    y: Mapped[int | None] = mapped_column(Integer)

@@ -19,7 +19,7 @@ from mirada.db.models import Image, Installation, User
 from mirada.kernel.audience import Audience
 from mirada.kernel.images import ImageStatus
 
-LEAST_SEEN = {ClusterKind.THEMES: 1, ClusterKind.NEAR_DUPLICATES: 2}
+LEAST_SEEN = {ClusterKind.THEMES: 1, ClusterKind.NEAR_DUPLICATES: 2, ClusterKind.MAP: 1}
 """Fewer visible images are no group for this viewer. One picture that seems to duplicate nothing
 would tell that somebody else has a copy."""
 

@@ -5,7 +5,7 @@ Only pictures that somebody uploaded are grouped: what was merely classified is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +34,8 @@ CHOOSING_ROWS = 5_000
 EVERY_CHANGE = 2**62
 """Above every change number: what changes while this runs is grouped as it is then."""
 PAGE_ROWS = 5_000
+Place = tuple[int | None, int | None]
+"""x and y on a map; both None where the groups are of no map."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +46,33 @@ class GroupPage:
         embedding_ids: (m,) int64.
         groups: (m,) int64 from 0; a group may go on in the next page.
         similarities: (m,) float64 cosine with the group's centre.
+        places: (m, 2) int64 x and y on a map, 0 to 65,535; None where the groups are of no map.
     """
 
     embedding_ids: Ids
     groups: Ids
     similarities: Floats
+    places: Ids | None = None
+
+    def present(self, contents: Mapping[int, int]) -> list[tuple[int, int, float, Place]]:
+        """Return the content id, group, cosine and place of each row whose embedding id has a content."""
+        count = len(self.groups)
+        places = [(None, None)] * count if self.places is None else self.places.tolist()
+        columns = (self.embedding_ids.tolist(), self.groups.tolist(), self.similarities.tolist())
+        return [
+            (contents[embedding_id], group, similarity, (x, y))
+            for embedding_id, group, similarity, (x, y) in zip(*columns, places, strict=True)
+            if embedding_id in contents
+        ]
 
     def parts(self, row_count: int) -> Iterator[GroupPage]:
         """Yield the rows again, at most `row_count` at a time."""
         for start in range(0, len(self.groups), row_count):
             part = slice(start, start + row_count)
-            yield GroupPage(self.embedding_ids[part], self.groups[part], self.similarities[part])
+            places = None if self.places is None else self.places[part]
+            yield GroupPage(
+                self.embedding_ids[part], self.groups[part], self.similarities[part], places
+            )
 
 
 def theme_centres(
@@ -111,7 +129,7 @@ def near_duplicate_pages(
         threshold: least cosine of a pair.
         progress: called with steps done of three per row.
     """
-    ids, vectors, copies = _everything(source, progress)
+    ids, vectors, copies = everything(source, progress)
     total = len(ids)
     joined = Components(total)
     for pairs in near_pairs(vectors, threshold):
@@ -168,7 +186,7 @@ def _with_own_mean(vectors: Matrix, groups: Ids) -> Floats:
     return np.clip(similarities, -1.0, 1.0)
 
 
-def _everything(source: VectorSource, progress: RebuildProgress) -> tuple[Ids, Matrix, Ids]:
+def everything(source: VectorSource, progress: RebuildProgress) -> tuple[Ids, Matrix, Ids]:
     """Return the ids, the vectors and how many images show each, in one array each."""
     total = source.count_live()
     # Made in one piece: joining pages would hold every vector twice. What comes in meanwhile and

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from typing import Any
 
-from mirada.groups import grouping, runs
+from mirada.groups import grouping, map_rows, mapping, runs
 from mirada.jobs import attempts
 from mirada.jobs.kinds import Attempt, Kind
 from mirada.kernel.errors import NotFound
@@ -24,9 +25,13 @@ def cluster_library(runtime: Runtime, attempt: Attempt) -> None:
     _remove_old(runtime, kind, job.space_id, attempt, also_unfinished=True)
     source = runtime.vector_source(job.space_id)
     change_seq = source.current_seq()
+    if kind is runs.ClusterKind.MAP:
+        pages, parameters = _map(runtime, attempt, is_whole=bool(parameters.get("is_whole", True)))
+    else:
+        pages = _pages(runtime, attempt, kind, parameters)
     with runtime.transaction() as session:
         run_id = runs.begin(session, job.space_id, kind, parameters, change_seq)
-    members, clusters = _store(runtime, attempt, run_id, _pages(runtime, attempt, kind, parameters))
+    members, clusters = _store(runtime, attempt, run_id, pages)
     with runtime.transaction() as session:
         runs.finish(session, run_id)
         # In the same transaction: an attempt that lost its lease shows nothing.
@@ -37,7 +42,7 @@ def cluster_library(runtime: Runtime, attempt: Attempt) -> None:
 
 
 def _pages(
-    runtime: Runtime, attempt: Attempt, kind: runs.ClusterKind, parameters: dict[str, float | None]
+    runtime: Runtime, attempt: Attempt, kind: runs.ClusterKind, parameters: dict[str, Any]
 ) -> Iterator[grouping.GroupPage]:
     assert attempt.job.space_id is not None
     source = runtime.vector_source(attempt.job.space_id)
@@ -49,6 +54,23 @@ def _pages(
         source, runtime.grouping, None if k is None else int(k), attempt.report
     )
     return grouping.theme_pages(source, centres, attempt.report)
+
+
+def _map(
+    runtime: Runtime, attempt: Attempt, *, is_whole: bool
+) -> tuple[Iterator[grouping.GroupPage], dict[str, Any]]:
+    """Return the pages of the next map, and what its row tells."""
+    assert attempt.job.space_id is not None
+    source = runtime.vector_source(attempt.job.space_id)
+    tools = mapping.Tools(runtime.grouping, runtime.projection)
+    with runtime.reading() as session:
+        run, former = map_rows.former_map(session, attempt.job.space_id)
+        is_whole = is_whole or not len(former.embedding_ids)
+        parameters = map_rows.parameters_of(
+            session, attempt.job.space_id, run, tools.projection.method, is_whole=is_whole
+        )
+    pages = mapping.map_pages(source, tools, former, attempt.report, is_whole=is_whole)
+    return pages, parameters
 
 
 def _store(

@@ -135,28 +135,29 @@ def store(
     ).scalar_one_or_none()
     if run is None:
         raise LeaseLost("Another attempt groups the library now; this one's result is void.")
-    columns = (page.embedding_ids.tolist(), page.groups.tolist(), page.similarities.tolist())
-    present = [
-        (contents[embedding_id], group, similarity)
-        for embedding_id, group, similarity in zip(*columns, strict=True)
-        if embedding_id in contents
-    ]
+    present = page.present(contents)
     if not present:
         return {}
-    missing = sorted({group for _, group, _ in present} - cluster_ids.keys())
+    missing = sorted({group for _, group, _, _ in present} - cluster_ids.keys())
     made = [Cluster(run_id=run_id, size=0) for _ in missing]
     session.add_all(made)
     session.flush()
     new = {group: cluster.id for group, cluster in zip(missing, made, strict=True)}
-    known = {group: new.get(group) or cluster_ids[group] for _, group, _ in present}
+    known = {group: new.get(group) or cluster_ids[group] for _, group, _, _ in present}
     session.execute(
         insert(ClusterMember),
         [
-            {"cluster_id": known[group], "content_id": content_id, "similarity": similarity}
-            for content_id, group, similarity in present
+            {
+                "cluster_id": known[group],
+                "content_id": content_id,
+                "similarity": similarity,
+                "x": x,
+                "y": y,
+            }
+            for content_id, group, similarity, (x, y) in present
         ],
     )
-    more = Counter(known[group] for _, group, _ in present)
+    more = Counter(known[group] for _, group, _, _ in present)
     session.connection().execute(
         _GROW, [{"cluster": cluster_id, "more": more[cluster_id]} for cluster_id in sorted(more)]
     )
@@ -268,6 +269,8 @@ def _parameters(
         if k is not None and not 2 <= k <= MAX_K:
             raise _wrong("k", f"Must be between 2 and {MAX_K}.")
         return {"k": k}
+    if kind is ClusterKind.MAP:
+        return {}
     if k is not None:
         raise _wrong("k", "Belongs to themes; near-duplicates have `threshold`.")
     threshold = DEFAULT_THRESHOLD if threshold is None else threshold

@@ -230,7 +230,9 @@ def _draw(world: World) -> None:
 def _group(world: World) -> None:
     for kind in ("themes", "near_duplicates"):
         world.told("admin", "POST", "/api/v1/clusters", json={"kind": kind})
+    world.told("admin", "POST", "/api/v1/map")
     world.settle()
+    world.ids["maps"] = [world.told("admin", "GET", "/api/v1/map")["version"]]
     groups: dict[str, set[int]] = {}
     for who in ("owner", "stranger", "twin", "newcomer", "admin"):
         groups[who] = {
@@ -240,6 +242,7 @@ def _group(world: World) -> None:
                 who, "GET", "/api/v1/clusters", query=(("kind", kind), ("limit", "100"))
             )["results"]
         }
+        groups[who] |= {group["id"] for group in world.told(who, "GET", "/api/v1/map")["groups"]}
     others = set().union(*(seen for who, seen in groups.items() if who != "owner"))
     world.ids["owner's groups"] = sorted(groups["owner"] - others)
     world.ids["groups"] = sorted(others)

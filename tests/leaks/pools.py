@@ -93,6 +93,7 @@ class Pools:
             "feedback_id": [*world.ids["verdicts"], *ODD_NUMBERS],
             "comment_id": [*world.ids["comments"], *ODD_NUMBERS],
             "cluster_id": [*world.ids["owner's groups"], *world.ids["groups"], *ODD_NUMBERS],
+            "version": [*world.ids["maps"], *ODD_NUMBERS],
             "image_hash": [*self.hashes, public[0].sha256, "0" * 64, self.hashes[0].upper(), "x"],
             "sha256": [*self.hashes, public[0].sha256, "0" * 64],
             "filename": self._stored_names(),

@@ -180,6 +180,9 @@ RECIPES: dict[str, Recipe] = {
     "listClusters": Recipe(Reach.KEY),
     "groupImages": Recipe(Reach.ADMINISTRATOR, not_by=NO_ADMIN),
     "listClusterImages": Recipe(Reach.KEY, {"cluster_id": Names.GROUP}),
+    "getMap": Recipe(Reach.KEY),
+    "getMapPoints": Recipe(Reach.KEY),
+    "makeMap": Recipe(Reach.ADMINISTRATOR, share=0.3, not_by=NO_ADMIN),
     # Labels: the same set for everybody.
     "listLabels": Recipe(Reach.ALIKE),
     "readLabels": Recipe(Reach.ALIKE),

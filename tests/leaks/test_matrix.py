@@ -13,7 +13,7 @@ from tests.leaks.prowl import Prowl
 from tests.leaks.recipes import RECIPES, Reach, Recipe
 from tests.leaks.world import World
 
-CALLS = 12
+CALLS = 20
 """Requests to one operation by one caller: enough to meet one that makes sense."""
 NONSENSE = (400, 404, 412, 415, 422)
 """What makes no sense may be refused before anybody asks who sent it."""

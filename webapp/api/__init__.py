@@ -21,6 +21,7 @@ from webapp.api import (
     known_images,  # noqa: F401 - adds its route to the blueprint of images
     labels,
     likes,
+    map,
     model_switches,  # noqa: F401 - adds its routes to the blueprint of models
     models,
     picture_addresses,
@@ -59,6 +60,7 @@ def register(api: MiradaApi) -> None:
         labels,
         styles,
         clusters,
+        map,
         usage,
         stats,
     ):

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
 from typing import Any
 
-from mirada.classify import label_set
-from mirada.embedding import label_vectors
-from mirada.embedding.interactive import interactive_encoder
 from mirada.groups import as_seen, runs
-from mirada.groups.as_seen import SeenCluster
 from mirada.groups.runs import ClusterKind
-from mirada.kernel.embeddings import EmbeddingSpace, Matrix
-from mirada.kernel.errors import Conflict, Unavailable
 from webapp.api.likes import liked_in
 from webapp.callers.asking import scope_of_caller
 from webapp.callers.auth import require_administrator, require_user
+from webapp.callers.group_names import names_of
 from webapp.http.creations import queued
 from webapp.http.current import current_runtime, request_id
 from webapp.http.paging import Listed, PageQuery
@@ -33,8 +26,6 @@ from webapp.schemas.clusters import (
     member_body,
 )
 from webapp.schemas.jobs import JOB_EXAMPLE, JobSchema
-
-logger = logging.getLogger(__name__)
 
 blueprint = ApiBlueprint(
     "clusters", __name__, url_prefix="/api/v1/clusters", description="The library in groups"
@@ -64,7 +55,7 @@ def list_clusters(query: PageQuery) -> Listed[Any]:
     with current_runtime().reading() as session:
         seen = as_seen.list_clusters(session, kind, scope, **query.bounds)
     liked = liked_in(member for found in seen.clusters for member in found.members)
-    names = dict(zip([found.id for found in seen.clusters], _names(seen.clusters), strict=True))
+    names = dict(zip([found.id for found in seen.clusters], names_of(seen.clusters), strict=True))
     return Listed(
         seen.clusters,
         lambda found: cluster_body(found, names[found.id], user.id, liked),
@@ -122,34 +113,3 @@ def list_cluster_images(query: PageQuery, cluster_id: int) -> Listed[Any]:
         lambda member: member.image.id,
         {"size": found.size},
     )
-
-
-class _EncoderWhenNeeded:
-    """A text encoder that loads weights only for labels without a stored vector."""
-
-    @property
-    def space(self) -> EmbeddingSpace:
-        """The pinned space."""
-        return current_runtime().space()[1]
-
-    def encode_texts(self, texts: Sequence[str]) -> Matrix:
-        """Return (n, d) unit rows. Raises Conflict or Unavailable where there is no encoder."""
-        return interactive_encoder(current_runtime()).encode_texts(texts)
-
-
-def _names(clusters: Sequence[SeenCluster]) -> Sequence[str | None]:
-    """Return the default labels nearest to what the caller sees of each group."""
-    if not clusters:
-        return []
-    runtime = current_runtime()
-    with runtime.reading() as session:
-        default = label_set.LABELS.in_force(session)
-    try:
-        vectors = label_vectors.vectors_of(
-            runtime, _EncoderWhenNeeded(), [label_vectors.of_label(label) for label in default]
-        )
-    except (Conflict, Unavailable) as error:
-        # Groups without names are better than none.
-        logger.info("Groups have no names: %s", error)
-        return [None] * len(clusters)
-    return as_seen.nearest_names(clusters, [label.name for label in default], vectors)

@@ -20,7 +20,7 @@ from webapp.schemas.numbers import WholeField
 from webapp.schemas.replies import PageQuerySchema, ReplySchema, page_of
 from webapp.schemas.rules import never, together
 
-KINDS = [kind.value for kind in ClusterKind]
+KINDS = [kind.value for kind in ClusterKind if kind is not ClusterKind.MAP]
 MEMBER_EXAMPLE = {"image": IMAGE_EXAMPLE, "similarity": 0.91}
 CLUSTER_EXAMPLE = {
     "id": 12,

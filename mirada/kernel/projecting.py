@@ -1,0 +1,111 @@
+"""Places in two dimensions: principal components, neighbours, alignment with an earlier map. No I/O."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from mirada.kernel.clustering import Ids
+from mirada.kernel.embeddings import Matrix
+
+COMPONENTS = 50
+"""Principal components that a map is made from; what is beyond them is mostly noise."""
+NEIGHBOURS = 5
+"""Neighbours between which a new picture is placed."""
+SIDE = 65_535
+"""Greatest coordinate of a place; the least is 0."""
+MARGIN = 1_000
+"""Room left at each side, so that no picture is cut off."""
+BLOCK = 8_000_000
+"""Cosines held at once while neighbours are looked for: 32 MB."""
+
+
+def components(vectors: Matrix, sample: Ids, count: int = COMPONENTS) -> Matrix:
+    """Return (n, <= count) float32 principal components of the rows, the greatest first.
+
+    Args:
+        vectors: (n, d).
+        sample: (m,) the rows that decide which directions count, m >= 1.
+        count: most components.
+    """
+    chosen = vectors[sample]
+    middle = chosen.mean(axis=0)
+    chosen = chosen - middle
+    _, directions = np.linalg.eigh((chosen.T @ chosen).astype(np.float64))
+    kept = directions[:, ::-1][:, :count]
+    # The sign of a direction is chance; with the largest part positive it is the same every time.
+    kept = kept * np.sign(kept[np.abs(kept).argmax(axis=0), np.arange(kept.shape[1])])
+    result: Matrix = ((vectors - middle) @ kept.astype(np.float32)).astype(np.float32)
+    return result
+
+
+def spread_components(rows: Matrix) -> Matrix:
+    """Return (n, 2) the first two components, spread so that a crowd in the middle opens up.
+
+    Each is the mean of where the row stands between the least and the greatest, and of its rank.
+    """
+    flat = np.zeros((len(rows), 2), np.float32)
+    for axis in range(min(2, rows.shape[1])):
+        column = rows[:, axis]
+        extent = float(np.ptp(column))
+        if extent > 0:
+            ranks = column.argsort(kind="stable").argsort(kind="stable") / max(1, len(rows) - 1)
+            flat[:, axis] = ((column - column.min()) / extent + ranks) / 2
+    return flat
+
+
+def placed_by_neighbours(rows: Matrix, base: Matrix, places: Matrix, ids: Ids) -> Matrix:
+    """Return (n, 2) float32 places among those that have one: the mean of the nearest NEIGHBOURS.
+
+    Args:
+        rows: (n, p) to be placed.
+        base: (m, p) rows that have a place, m >= 1.
+        places: (m, 2) theirs, in 0 to SIDE.
+        ids: (n,) by which what would lie on one spot is moved apart a little, always the same way.
+    """
+    count = min(NEIGHBOURS, len(base))
+    found = np.empty((len(rows), 2), np.float32)
+    lengths = np.einsum("mp,mp->m", base, base)
+    step = max(1, BLOCK // len(base))
+    for start in range(0, len(rows), step):
+        part = rows[start : start + step]
+        distances = lengths - 2.0 * (part @ base.T)
+        nearest = np.argpartition(distances, count - 1, axis=1)[:, :count]
+        apart = np.take_along_axis(distances, nearest, 1)
+        apart = apart + np.einsum("np,np->n", part, part)[:, None]
+        weights = 1.0 / np.maximum(apart, 1e-6)
+        weights /= weights.sum(axis=1, keepdims=True)
+        found[start : start + step] = np.einsum("nk,nkc->nc", weights, places[nearest])
+    # Golden angles: no two ids that follow one another go the same way.
+    angles = (ids % 100_000) * 2.399963
+    radius = SIDE * 0.004
+    moved = np.stack([np.cos(angles), np.sin(angles)], axis=1) * radius
+    return np.clip(found + moved, 0, SIDE).astype(np.float32)
+
+
+def aligned(places: Matrix, earlier: Matrix, known: npt.NDArray[np.bool_]) -> Matrix:
+    """Return places turned and mirrored to lie as near as possible to where they were.
+
+    Args:
+        places: (n, 2).
+        earlier: (n, 2) the former ones.
+        known: (n,) which rows had one.
+
+    Source: Schoenemann, "A generalized solution of the orthogonal Procrustes problem", 1966.
+    """
+    if known.sum() < 2:
+        return places
+    now, then = places[known], earlier[known]
+    middle = now.mean(axis=0)
+    left, _, right = np.linalg.svd((now - middle).T @ (then - then.mean(axis=0)))
+    turned: Matrix = ((places - middle) @ (left @ right)).astype(np.float32)
+    return turned
+
+
+def in_box(places: Matrix) -> Matrix:
+    """Return places scaled alike in both directions to MARGIN from the sides of 0 to SIDE."""
+    least, most = places.min(axis=0), places.max(axis=0)
+    reach = float((most - least).max())
+    scale = (SIDE - 2 * MARGIN) / reach if reach > 0 else 0.0
+    scaled: Matrix = ((places - (least + most) / 2) * scale + SIDE / 2).astype(np.float32)
+    return scaled

@@ -350,7 +350,7 @@ def _fill_and_search(server: Server, *, has_key: bool) -> None:
     if demo_scenes.is_held_up(server):
         say(
             f"The work on one picture was cancelled on purpose: {server.url}/ui/activity shows it, "
-            "and Try again ends what was begun."
+            "and Retry there ends what was begun."
         )
 
 

@@ -149,7 +149,7 @@ def held_up() -> str:
 def hold_up(caller: Server) -> bool:
     """Upload a picture of the caller and cancel its work, and that of a second job.
 
-    Activity shows both, and Retry ends what was begun. It is called while the worker has other
+    Activity shows both, and its Retry ends what was begun. It is called while the worker has other
     things to do; one that was quicker leaves nothing to cancel.
 
     Returns:

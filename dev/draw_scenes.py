@@ -133,6 +133,35 @@ def dusk_over_hills() -> Canvas:
     return c
 
 
+def moon_over_hills() -> Canvas:
+    """Blue hills under a rising moon."""
+    c = Canvas((960, 640), [(10, 18, 52), (30, 50, 104), (84, 112, 164)], SEED + 11)
+    c.stars(120, 0.5)
+    c.glow(0.32, 0.30, 0.26, (110, 124, 150))
+    c.disc(0.32, 0.30, 0.075, (246, 242, 224))
+    for n in range(6):
+        c.ridge(0.56 + n * 0.08, 0.14, mixed((96, 126, 176), (8, 16, 44), n / 5), 4)
+    return c
+
+
+def spring_morning() -> Canvas:
+    """Green hills and a few trees on a spring morning."""
+    c = Canvas((960, 640), [(142, 200, 222), (204, 230, 222), (252, 240, 204)], SEED + 12)
+    c.clouds(5, (0.10, 0.34), (255, 255, 255), 190)
+    c.glow(0.78, 0.40, 0.34, (90, 80, 40))
+    c.disc(0.78, 0.40, 0.05, (255, 250, 226))
+    for n in range(5):
+        line = c.ridge(0.56 + n * 0.09, 0.12, mixed((176, 212, 168), (44, 110, 78), n / 4), 3)
+        for _ in range(3 + n):
+            x, y = c.random.choice(line[8:-8])
+            tall = 0.022 + 0.012 * n
+            c.polygon([(x - 0.001, y), (x + 0.001, y), (x, y - tall)], (84, 66, 50))
+            leaf = mixed((236, 178, 190), (250, 214, 220), c.random.random())
+            for dx, dy in ((-0.35, 0.8), (0.35, 0.8), (0, 1.15)):
+                c.disc(x + dx * tall * 0.6, y - dy * tall, tall * 0.42, leaf)
+    return c
+
+
 def sail_on_the_sea() -> Canvas:
     """A white sail on a blue sea by day."""
     c = Canvas((960, 640), [(84, 158, 214), (142, 198, 232), (214, 234, 240)], SEED + 2)
@@ -496,6 +525,8 @@ def autumn_road() -> Canvas:
 
 PICTURES: dict[str, Callable[[], Canvas]] = {
     "dusk-over-hills": dusk_over_hills,
+    "moon-over-hills": moon_over_hills,
+    "spring-morning": spring_morning,
     "sail-on-the-sea": sail_on_the_sea,
     "city-at-night": city_at_night,
     "fir-forest": fir_forest,

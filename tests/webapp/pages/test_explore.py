@@ -5,9 +5,11 @@ from __future__ import annotations
 import gzip
 import re
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from flask import render_template
 
 from mirada.db.models import Image
 from mirada.people import keys, users
@@ -350,3 +352,16 @@ def test_a_form_with_a_file_carries_its_token_as_other_forms_do(
     assert refused.status_code == 403
     form = {"file": as_upload(picture(7)), "csrf_token": token}
     assert client.post("/ui/query-picture", data=form).status_code == 303
+
+
+def test_the_sentences_of_the_verdict_do_not_run_together(app: Any) -> None:
+    found = SimpleNamespace(
+        ranking=SimpleNamespace(relevant_count=0),
+        verdict="nothing relevant",
+        permitted_count=3,
+        way="graph",
+    )
+    shown = SimpleNamespace(found=found, tiles=[1])
+    with app.test_request_context():
+        said = " ".join(render_template("pages/_verdict.html", shown=shown).split())
+    assert said.endswith("in 3 pictures The nearest are below, but none stands out.")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
-from werkzeug.serving import make_server
 
 from testing.servers.process import find_binary, missing
+from tests.browser.serving import served
 
 
 @pytest.fixture(scope="session")
@@ -27,25 +26,14 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
-@contextmanager
-def _served(app: Any) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
 @pytest.fixture
 def serve() -> Callable[[Any], AbstractContextManager[str]]:
     """Return a function that serves an app, and yields where."""
-    return _served
+    return served
 
 
 @pytest.fixture
 def address(app: Any) -> Iterator[str]:
     """Where the app is served."""
-    with _served(app) as address:
+    with served(app) as address:
         yield address

@@ -30,6 +30,7 @@ PATHS = (
     "/ui/usage",
     "/ui/about",
     "/ui/sign-in",
+    "/ui/add",
     "/ui/nowhere",
 )
 """Every page, with the ids of two pictures to fill in; a new page belongs here."""

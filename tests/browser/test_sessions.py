@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from flask import request
 from playwright.sync_api import Browser
-from werkzeug.serving import make_server
 from werkzeug.wrappers import Response
 
 from mirada.people import users
 from mirada.people.keys import issue as issue_key
 from mirada.runtime import Runtime
 from testing.application import create_app
+from tests.browser.serving import served
 
 pytestmark = pytest.mark.browser
 
@@ -33,18 +31,6 @@ CALL = """async ([address, options]) => {
     return error.name;
   }
 }"""
-
-
-@contextmanager
-def served(app: Any) -> Iterator[str]:
-    """Serve an app at a port of its own."""
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 def test_a_page_of_ours_signs_in_and_changes_something_with_the_token(

@@ -22,6 +22,10 @@ CSRF_HEADER = "X-CSRF-Token"
 CSRF_FIELD = "csrf_token"
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 """Of the bodies that the forms of pages send; the second has files."""
+SHARED_INTO = "pages.share"
+"""Where a phone hands pictures over. It has no form of ours to send a token from, and no page can have
+a browser say that no site has asked."""
+OF_NO_SITE = ("none", "same-origin")
 LIFETIME = timedelta(hours=12)
 """Since signing in: a working day. The end of its key ends a session sooner."""
 
@@ -175,6 +179,8 @@ def csrf_token() -> str:
 
 def require_csrf_token() -> None:
     """Check the CSRF token in the header, or in the form of a page. Raises CsrfFailed."""
+    if request.endpoint == SHARED_INTO and request.headers.get("Sec-Fetch-Site") in OF_NO_SITE:
+        return
     sent = request.headers.get(CSRF_HEADER)
     if sent is None and request.mimetype in FORM_TYPES:
         sent = request.form.get(CSRF_FIELD)

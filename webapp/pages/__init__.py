@@ -11,6 +11,7 @@ from flask import Blueprint, Flask
 from webapp.pages import (
     about,
     activity,
+    add,
     assets,
     explore,
     image,
@@ -41,6 +42,7 @@ def register(app: Flask) -> None:
         activity,
         indexes,
         usage,
+        add,
         sign_in,
         preferences,
         about,

@@ -28,6 +28,8 @@ PATHS = (
     "/ui/activity",
     "/ui/index",
     "/ui/usage",
+    "/ui/groups",
+    "/ui/groups?kind=near_duplicates",
     "/ui/about",
     "/ui/sign-in",
     "/ui/add",

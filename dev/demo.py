@@ -349,8 +349,8 @@ def _fill_and_search(server: Server, *, has_key: bool) -> None:
     say(f"Look: {server.url}")
     if demo_scenes.is_held_up(server):
         say(
-            f"The work on one picture was cancelled on purpose: {server.url}/ui/activity shows it, "
-            "and Retry there ends what was begun."
+            f"Work was cancelled on purpose: {server.url}/ui/activity shows it, and Retry there ends "
+            "what was begun."
         )
 
 

@@ -147,10 +147,10 @@ def held_up() -> str:
 
 
 def hold_up(caller: Server) -> bool:
-    """Upload a picture of the caller and cancel its work, and that of a second job.
+    """Upload a picture of the caller and cancel its work, which a retry ends.
 
-    Activity shows both, and its Retry ends what was begun. It is called while the worker has other
-    things to do; one that was quicker leaves nothing to cancel.
+    It is called while the worker has other things to do; one that was quicker leaves nothing to
+    cancel.
 
     Returns:
         whether anything was uploaded, which it is once.
@@ -162,9 +162,6 @@ def hold_up(caller: Server) -> bool:
     for job in caller.call("/api/v1/jobs?state=queued&limit=100")["results"]:
         if (job["image"] or {}).get("id") == image["id"]:
             caller.allowed(f"/api/v1/jobs/{job['id']}/cancel", {})
-    batch = caller.allowed("/api/v1/classifications/batches", {"all": True})
-    if batch is not None:
-        caller.allowed(f"/api/v1/jobs/{batch['id']}/cancel", {})
     return True
 
 
@@ -175,7 +172,7 @@ def is_held_up(caller: Server) -> bool:
 
 
 def talk(walls: Walls) -> None:
-    """Like, comment and judge, once the pictures are embedded; then group the library."""
+    """Like, comment and judge, once the pictures are embedded; then group the library, and leave work."""
     book, caller = written(), walls.people[CALLER]
     images = _until_embedded(caller)
     for name, person in walls.people.items():
@@ -197,6 +194,16 @@ def talk(walls: Walls) -> None:
     for kind in ("themes", "near_duplicates"):
         if caller.call(f"/api/v1/clusters?kind={kind}&limit=1")["grouped_at"] is None:
             caller.allowed("/api/v1/clusters", {"kind": kind})
+    _leave_work(caller)
+
+
+def _leave_work(caller: Server) -> None:
+    """Begin a classification of all pictures and cancel it, once; last, so that Activity shows it."""
+    if caller.call("/api/v1/jobs?kind=classify_images_task&limit=1")["results"]:
+        return
+    batch = caller.allowed("/api/v1/classifications/batches", {"all": True})
+    if batch is not None:
+        caller.allowed(f"/api/v1/jobs/{batch['id']}/cancel", {})
 
 
 def _is_unsaid(person: Server, image: dict[str, Any], comment: dict[str, Any]) -> bool:

@@ -100,6 +100,8 @@ def test_three_galleries_hang_their_scenes_and_a_second_run_adds_nothing(
     assert sum(said for _, _, said in first["images"]) == len(BOOK["comments"])
     assert sum(good + bad for _, good, bad in first["themes"]) == len(BOOK["verdicts"])
     assert first["grouped"] == 2
+    (left,) = server.every("/api/v1/jobs?kind=classify_images_task&limit=100")
+    assert left["state"] == "cancelled"
     assert run(server, address) == 0
     assert everything(server) == first
 
@@ -112,7 +114,7 @@ def test_a_picture_is_held_up_in_sight_of_its_owner_who_can_try_again(
     assert scenes.is_held_up(server)
 
     jobs = server.every("/api/v1/jobs?state=cancelled&limit=100")
-    assert {"Make a picture searchable", "Classify pictures"} <= {each["title"] for each in jobs}
+    assert "Make a picture searchable" in {each["title"] for each in jobs}
     assert all("Try it again" in each["error"]["hint"] for each in jobs)
     assert not scenes.hold_up(server)
 

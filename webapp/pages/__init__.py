@@ -17,6 +17,7 @@ from webapp.pages import (
     groups,
     image,
     indexes,
+    map,
     memory,
     preferences,
     problems,
@@ -39,6 +40,7 @@ def register(app: Flask) -> None:
     for part in (
         explore,
         query_picture,
+        map,
         image,
         memory,
         activity,

@@ -101,7 +101,7 @@ def register(blueprint: Blueprint) -> None:
             "explore.html",
             title=address.words or gettext("Explore"),
             here="pages.explore",
-            chips=_chips(address),
+            chips=chips_of(address),
             panel=panel(address) if address.filters else None,
             kept=kept_beside,
             **context,
@@ -157,7 +157,7 @@ def _following(address: ExploreAddress, cursor: str | None, **more: Any) -> str 
     return None if cursor is None else address.with_(cursor=cursor, **more)
 
 
-def _chips(address: ExploreAddress) -> list[ShownChip]:
+def chips_of(address: ExploreAddress) -> list[ShownChip]:
     """Return the pictures of the query; an image that is gone, or not shown, has no picture."""
     ids = [int(chip.name) for chip in address.chips if chip.name.isdigit()]
     with current_runtime().reading() as session:

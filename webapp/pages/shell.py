@@ -47,6 +47,7 @@ class Place:
 
 BAR: list[Place] = [
     Place("pages.explore", lazy_gettext("Explore"), "search"),
+    Place("pages.map", lazy_gettext("Map"), "chart-scatter"),
     Place("pages.memory", lazy_gettext("Memory"), "palette"),
     Place("pages.activity", lazy_gettext("Activity"), "activity"),
 ]

@@ -26,6 +26,8 @@ CHANGING = re.compile(
 )
 """What differs between two uploads that have nothing to do with each other."""
 LAST_MODIFIED = re.compile(r'"Last-Modified", "([^"]*)"')
+TOKEN = re.compile(r"(?<=/i/)[0-9a-f]{32}")
+"""128 random bits in the addresses of pictures."""
 NUMBERS = re.compile(r"(?<![.\d])\d{7,}")
 
 
@@ -177,8 +179,9 @@ def comparable(world: World, uploader: Uploader, reply: Reply, base_seq: int) ->
     text = json.dumps(headers) + "\n" + (body if isinstance(body, str) else "bytes")
     text = text.replace(sha256_of(uploader.content), "own hash")
     text = text.replace(sha256_of(uploader.content)[:32], "own hash")
-    text = text.replace(uploader.who, "uploader")
-    text = CHANGING.sub(r'"\1": …', text)
+    # As a word: two letters stand in placeholders as well.
+    text = re.sub(rf"\b{uploader.who}\b", "uploader", text)
+    text = CHANGING.sub(r'"\1": …', TOKEN.sub("token", text))
     text = LAST_MODIFIED.sub(lambda found: "now" if is_of_now(found[1]) else found[1], text)
     text = re.sub(
         r'("change_seq": ?|"X-Change-Seq", ")(\d+)',

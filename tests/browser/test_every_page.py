@@ -29,6 +29,7 @@ PATHS = (
     "/ui/index",
     "/ui/usage",
     "/ui/groups",
+    "/ui/map",
     "/ui/settings",
     "/ui/groups?kind=near_duplicates",
     "/ui/about",

@@ -53,10 +53,12 @@ def test_the_map_is_drawn_moved_and_opened_by_keys(
         page.wait_for_url("**/ui/map?x=*&y=*&zoom=1.50")
         page.keyboard.press("0")
         page.wait_for_url("**/ui/map")
+        # Software drivers say that they are slow when the canvas is copied; that is no fault of the page.
+        visit.complaints = [one for one in visit.complaints if "GL Driver Message" not in one]
+        visit.require_clean()
         page.keyboard.press("Enter")
         page.wait_for_url("**/ui/images/*")
         assert int(page.url.rsplit("/", 1)[1].split("?")[0]) in library
-        visit.require_clean()
 
 
 def test_a_search_lights_up_the_map_and_the_address_keeps_it(

@@ -62,6 +62,7 @@ def test_the_documentation_page_sends_the_token_of_a_browser_that_is_signed_in(
     page = browser.new_page()
     page.goto(f"{address}/docs")
     page.evaluate(SIGN_IN)
+    page.click("#operations-tag-session")
     page.click("#operations-session-signOut .opblock-summary")
     page.click("#operations-session-signOut button.execute")
     page.wait_for_selector("#operations-session-signOut .live-responses-table", timeout=20_000)

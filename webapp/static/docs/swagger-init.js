@@ -4,6 +4,8 @@ window.ui = SwaggerUIBundle({
   domNode: place,
   url: place.dataset.spec,
   deepLinking: true,
+  // The names of all kinds of operations are seen at once; a click opens one.
+  docExpansion: "none",
   // Otherwise it sends the document to an outside validator.
   validatorUrl: null,
   displayRequestDuration: true,

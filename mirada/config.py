@@ -42,6 +42,7 @@ FIRST_SEGMENTS = frozenset(
         "embed-image",
         "feedback",
         "health",
+        "i",
         "labels",
         "livez",
         "metrics",

@@ -73,6 +73,8 @@ def go_on_after_backup(runtime: Runtime) -> Restored:
     engine = runtime.database.engine
     with driver_errors_told(engine), engine.connect() as connection:
         above = _above_all(connection)
+        # Read and done with: SQLite refuses at once to write on where others wrote since a reading began.
+        connection.commit()
         for each in Base.metadata.sorted_tables:
             if "id" in each.columns and each.columns["id"].autoincrement is not False:
                 _number_from(connection, each, above + 1)

@@ -22,7 +22,7 @@ CALLS = 1
 """Requests to one operation by one viewer."""
 COUNTED_FROM_ALL = re.compile(
     r'("change_seq": ?|its latest is |"affinity": ?|"score_after": ?|"contribution": ?'
-    r'|"resets_in_s": ?|"oldest_queued_s": ?|(?<![\w"])id: )-?[\d.e-]+'
+    r'|"resets_in_s": ?|"oldest_queued_s": ?|"since": ?|(?<![\w"])id: )-?[\d.e-]+'
 )
 """What follows from everybody's doings on purpose and is told to callers with a key only: numbers of
 changes, and scores that verdicts have moved (decision 0018). Clocks go on as well."""

@@ -5,6 +5,7 @@ FAISS maps it without reading it, and the graph and exact scans share the mappin
 
 from __future__ import annotations
 
+import hashlib
 import os
 import struct
 import zlib
@@ -18,7 +19,7 @@ import numpy as np
 
 from mirada import private_files
 from mirada.adapters.vector_index.faiss.block import VectorBlock
-from mirada.adapters.vector_index.faiss.files import Summing, Sums, require_size
+from mirada.adapters.vector_index.faiss.files import Sums, crc32_of_both, require_size
 from mirada.kernel.embeddings import BLOB_DTYPE, Matrix
 from mirada.kernel.errors import SnapshotInvalid
 
@@ -92,17 +93,21 @@ class VectorsFile:
             SnapshotInvalid: what comes back is not what was written.
             OSError: it cannot be read.
         """
-        whole, crc32 = Summing(), 0
+        crc32, sha256 = 0, hashlib.sha256()
         with self.path.open("rb") as file:
-            whole.add(file.read(_HEADER.size))
+            head = file.read(_HEADER.size)
+            sha256.update(head)
             for first in range(0, self.count, CHUNK_ROWS):
                 block = file.read(self._bytes_from(first))
-                whole.add(block)
+                sha256.update(block)
                 crc32 = zlib.crc32(block, crc32)
                 yield first, self._chunk(block)
         if crc32 != self._crc32:
             raise SnapshotInvalid(f"{self.path.name}: the disk gave back other vectors.")
-        sums.update(whole.sums())
+        size = self.count * self.dimension * 4
+        sums["bytes"] = len(head) + size
+        sums["crc32"] = crc32_of_both(zlib.crc32(head), crc32, size)
+        sums["sha256"] = sha256.hexdigest()
 
     def _bytes_from(self, first: int) -> int:
         return min(CHUNK_ROWS, self.count - first) * self.dimension * 4

@@ -316,12 +316,14 @@ def _search(server: Server) -> list[dict[str, Any]]:
 
 def _fill_and_search(server: Server, *, has_key: bool) -> None:
     wait_for(server)
+    before = demo_scenes.hung(server)
     names = upload_missing(server)
     demo_scenes.hold_up(server)
     walls = demo_scenes.open_walls(server, lambda key: Server(server.url, key))
     try:
-        added = demo_scenes.hang(walls)
-        say(f"{len(demo_scenes.written()['scenes'])} scenes, {added} of them new.")
+        demo_scenes.hang(walls)
+        scenes = len(demo_scenes.written()["scenes"])
+        say(f"{scenes} scenes, {scenes - before} of them new.")
         is_enabled = bool(server.call("/api/v1/models")["enabled"])
         if is_enabled:
             wait_until_embedded(server, names)

@@ -125,6 +125,11 @@ def _shown(caller: Server) -> dict[str, dict[str, Any]]:
     return {files[image["prompt"]]: image for image in images if image["prompt"] in files}
 
 
+def hung(caller: Server) -> int:
+    """Return how many scenes are there."""
+    return len(_shown(caller))
+
+
 def hang(walls: Walls) -> int:
     """Upload the scenes that are missing; return how many."""
     added, there = 0, _shown(walls.people[CALLER])

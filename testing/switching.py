@@ -1,4 +1,4 @@
-"""A change of the image model under load, on two web processes and a worker that is killed."""
+"""A change of the image model under load, on two web processes and a killed worker; long, as one drill."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from mirada.memory import taste as warm_up
 from mirada.memory.style_matcher import texts_of
 from mirada.memory.styles import BUILT_IN_STYLES
 from mirada.memory.summary import Taste
-from mirada.memory.taste import StyleWarmUp, taste
+from mirada.memory.taste import StyleWarmUp, taste, vector_key
 from mirada.people import users
 from mirada.runtime import Runtime
 from testing.deployment import free_port, wait_until
@@ -93,8 +93,11 @@ def work(runtime: Runtime) -> None:
 
 
 def stored(runtime: Runtime) -> int:
+    """Count the list's texts that are stored; labels that pictures are judged by are in that table too."""
+    keys = [vector_key(text) for text in TEXTS]
+    query = select(func.count()).select_from(LabelVector).where(LabelVector.key.in_(keys))
     with runtime.reading() as session:
-        return session.scalar(select(func.count()).select_from(LabelVector)) or 0
+        return session.scalar(query) or 0
 
 
 def is_ready(runtime: Runtime) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx2
 
-from testing.patience import wait_until
+from testing.patience import PATIENCE_S, wait_until
 from testing.servers.process import die_with_parent, free_port
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -189,7 +189,7 @@ class Web:
             counts[image["status"]] = counts.get(image["status"], 0) + 1
         return counts
 
-    def wait_until_ready(self, count: int, timeout_s: float = 120) -> None:
+    def wait_until_ready(self, count: int, timeout_s: float = PATIENCE_S) -> None:
         """Wait until `count` images are READY and none is on its way."""
         try:
             wait_until(

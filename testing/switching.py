@@ -125,7 +125,7 @@ class Scene:
 
     def fill(self, count: int) -> None:
         """Have so many pictures in the space of the worker's model, whose mark their vectors bear."""
-        wait_until(self.pinned_id, timeout_s=120, what="the worker has pinned its space")
+        wait_until(self.pinned_id, what="the worker has pinned its space")
         with self.database.reading() as session:
             space = session.get_one(Space, self.pinned_id())
         random = np.random.default_rng(1).standard_normal((count, space.dimension))
@@ -325,14 +325,14 @@ def _drill(scene: Scene, found: Outcome, tell: Callable[[str], object]) -> None:
         scene.wait_for("ready", timeout_s=120 + size / LEAST_PER_S)
         found.build_s = time.monotonic() - began
         tell("preparing")
-        wait_until(lambda: scene.switch()["is_prepared"], timeout_s=120, what="all are prepared")
+        wait_until(lambda: scene.switch()["is_prepared"], what="all are prepared")
         found.prepared_s = time.monotonic() - began - found.build_s
         tell("flipping")
         found.flip = scene.turn("/flip", OTHER)
-        scene.wait_for("flipped", timeout_s=10)
+        scene.wait_for("flipped")
         time.sleep(SERVED_S)
         tell("going back")
-        wait_until(lambda: scene.switch()["is_prepared"], timeout_s=120, what="all are prepared")
+        wait_until(lambda: scene.switch()["is_prepared"], what="all are prepared")
         found.back = scene.turn("/rollback", bundled)
         time.sleep(SERVED_S)
     tell("looking at every vector")

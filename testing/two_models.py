@@ -172,7 +172,7 @@ class House:
         ask(self.web, Asked())
         self.follow()
         for process in self.followers:
-            wait_until(lambda process=process: is_ready(process), timeout_s=5, what="both ready")  # type: ignore[misc]
+            wait_until(lambda process=process: is_ready(process), what="both ready")  # type: ignore[misc]
         self.work()
         self.follow()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mirada.config import PROJECT_ROOT
 from mirada.runtime import Runtime
+from testing.patience import PATIENCE_S
 
 
 class WorkerProcess:
@@ -41,4 +42,4 @@ class WorkerProcess:
     def end(self, number: int) -> int:
         """Send a signal, and return the exit code."""
         self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(PATIENCE_S)

@@ -16,7 +16,7 @@ from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind, l2_norma
 from mirada.kernel.images import RgbImage
 from mirada.pictures import intake
 from mirada.runtime import Runtime
-from testing.patience import Stopwatch
+from testing.patience import PATIENCE_S, Stopwatch
 from testing.pictures import picture
 from testing.registering import take_in
 
@@ -95,7 +95,7 @@ class Site:
         with self.runtime.reading() as session:
             return session.get_one(Job, job_id)
 
-    def wait_for(self, statuses: dict[str, int], timeout_s: float = 20) -> None:
+    def wait_for(self, statuses: dict[str, int], timeout_s: float = PATIENCE_S) -> None:
         watch = Stopwatch()
         while (found := self.statuses()) != statuses:
             assert not watch.is_over(timeout_s), f"after {timeout_s} s: {found}"

@@ -25,6 +25,7 @@ from mirada.config import BUNDLED_MODEL_DIR, PROJECT_ROOT
 from mirada.kernel.errors import EncoderUnavailable
 from mirada.runtime import Runtime
 from testing.console import run_command
+from testing.patience import PATIENCE_S
 from testing.small_models import SMALL, cache_small, write_folder, write_roberta
 
 DEMO = PROJECT_ROOT / "demo"
@@ -311,7 +312,7 @@ def test_of_two_exports_at_once_the_second_waits_for_its_turn(
         # It has not deleted what is being made.
         assert work.is_dir()
         done.append("first")
-    thread.join(10)
+    thread.join(PATIENCE_S)
     assert done == ["first", "second"]
     assert "Another process makes graphs" in caplog.text
 

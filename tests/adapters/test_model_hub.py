@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from mirada.config import BUNDLED_MODEL_DIR, PROJECT_ROOT
+from testing.patience import PATIENCE_S
 from testing.small_models import write_text_tower
 from tests.adapters.hub import Hub, hub_serving
 
@@ -116,7 +117,7 @@ class Elsewhere:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
-        self._process.wait(60)
+        self._process.wait(PATIENCE_S)
         self._process.stdout.close()
         self._reader.join()
         os.close(self._screen)

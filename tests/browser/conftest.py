@@ -7,8 +7,9 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
+from testing.patience import PATIENCE_S
 from testing.servers.process import find_binary, missing
 from tests.browser.serving import served
 
@@ -22,6 +23,9 @@ def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         # Containers have no user namespaces for the sandbox; nothing but our own pages is opened.
         running = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        # What comes within a second may take long beside other work; only a failure takes this long.
+        expect.set_options(timeout=PATIENCE_S * 1000)
+        running.on("context", lambda context: context.set_default_timeout(PATIENCE_S * 1000))
         yield running
         running.close()
 

@@ -192,12 +192,12 @@ def test_a_worker_process_is_killed_and_another_is_started(
     with served(runtime) as address, visiting(browser, address) as visit:
         page = visit.page
         page.goto(f"{address}/ui/activity")
-        page.locator("#away").wait_for(state="hidden", timeout=60_000)
+        page.locator("#away").wait_for(state="hidden")
         first.end(signal.SIGKILL)
-        page.locator("#away").wait_for(timeout=60_000)
+        page.locator("#away").wait_for()
         expect(page.locator("#told")).to_contain_text("has not been seen for")
         expect(page.locator("#away code")).to_have_text("bin/mirada worker")
         second = WorkerProcess(runtime, tmp_path)
-        page.locator("#away").wait_for(state="hidden", timeout=60_000)
+        page.locator("#away").wait_for(state="hidden")
         assert second.end(signal.SIGTERM) == 0, second.log.read_text()
         visit.require_clean()

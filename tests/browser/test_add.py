@@ -19,6 +19,7 @@ from mirada.runtime import Runtime
 from testing.application import create_app
 from testing.browsing import visiting
 from testing.gallery import Gallery
+from testing.patience import PATIENCE_S
 from testing.pictures import picture
 from tests.browser.serving import served
 
@@ -66,12 +67,12 @@ def slow_line(app: Any) -> threading.Event:
     def _hold() -> None:
         is_upload = request.path == "/api/v1/images" and request.method == "POST"
         if is_upload and not gate.is_set() and not first.acquire(blocking=False):
-            gate.wait(30)
+            gate.wait(PATIENCE_S)
 
     @app.after_request
     def _late(reply: Any) -> Any:
         if request.path == "/api/v1/images" and request.method == "POST":
-            gate.wait(30)
+            gate.wait(PATIENCE_S)
         return reply
 
     return gate

@@ -21,7 +21,7 @@ def test_a_reader_draws_the_whole_document_under_our_policy(
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda request: asked.append(request.url))
     page.goto(f"{address}{path}")
-    page.wait_for_selector(drawn, timeout=20_000)
+    page.wait_for_selector(drawn)
     page.wait_for_load_state("networkidle")
     if path == "/docs":
         page.click("#operations-tag-images")
@@ -40,7 +40,7 @@ def test_an_operation_can_be_tried_from_the_page(browser: Browser, address: str)
     page.click("#operations-tag-images")
     page.click("#operations-images-listImages .opblock-summary")
     page.click("#operations-images-listImages button.execute")
-    page.wait_for_selector("#operations-images-listImages .live-responses-table", timeout=20_000)
+    page.wait_for_selector("#operations-images-listImages .live-responses-table")
     answer = page.inner_text("#operations-images-listImages .live-responses-table")
     page.close()
     assert '"results": []' in answer

@@ -65,7 +65,7 @@ def test_the_documentation_page_sends_the_token_of_a_browser_that_is_signed_in(
     page.click("#operations-tag-session")
     page.click("#operations-session-signOut .opblock-summary")
     page.click("#operations-session-signOut button.execute")
-    page.wait_for_selector("#operations-session-signOut .live-responses-table", timeout=20_000)
+    page.wait_for_selector("#operations-session-signOut .live-responses-table")
     assert "204" in page.inner_text("#operations-session-signOut .live-responses-table")
     page.close()
 

@@ -33,7 +33,7 @@ from testing.openai_server import (
     html,
     openai_serving,
 )
-from testing.patience import Stopwatch
+from testing.patience import PATIENCE_S, Stopwatch
 from workers.in_process import InProcessWorker
 from workers.runner import run_job
 
@@ -354,7 +354,7 @@ def test_two_processes_that_ask_for_one_label_make_one_call(
         assert process.stdin is not None
         process.stdin.write("\n")
         process.stdin.flush()
-    said = [process.communicate(timeout=60)[0] for process in processes]
+    said = [process.communicate(timeout=PATIENCE_S)[0] for process in processes]
 
     expected = [READY, label_expansion.parse(expansion_of("gato que voa")).to_dict()]
     assert [json.loads(text) for text in said] == [expected, expected]

@@ -74,7 +74,7 @@ def test_a_request_leaves_a_mariadb_that_hangs(mariadb: MariaDbServer) -> None:
             # One meets a connection that is open, and pings it; the next ones open a new one.
             assert_left_alone_after_two(read, database)
             assert database.patience.is_in_trouble()
-        wait_until(lambda: works_again(database), what="the breaker to close", timeout_s=10)
+        wait_until(lambda: works_again(database), what="the breaker to close")
         database.close()
 
 
@@ -95,7 +95,7 @@ def test_a_request_leaves_a_postgresql_that_hangs(postgresql_url: str) -> None:
     finally:
         for pid in stopped:
             os.kill(pid, signal.SIGCONT)
-    wait_until(lambda: works_again(database), what="the breaker to close", timeout_s=10)
+    wait_until(lambda: works_again(database), what="the breaker to close")
     database.close()
 
 
@@ -184,7 +184,7 @@ def test_a_request_leaves_a_sqlite_file_that_somebody_else_writes(tmp_path: Path
         assert read(database) == 1
     other.rollback()
     other.close()
-    wait_until(lambda: not _refused(write), what="the breaker to close", timeout_s=10)
+    wait_until(lambda: not _refused(write), what="the breaker to close")
     database.close()
 
 

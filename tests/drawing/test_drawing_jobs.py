@@ -371,7 +371,7 @@ def test_a_worker_killed_after_the_bytes_came_costs_none(
 ) -> None:
     site = drawing_site
     job_id = ask(site)
-    assert run_and_die(site, server, job_id, moment).wait(60) == -9
+    assert run_and_die(site, server, job_id, moment).wait(PATIENCE_S) == -9
     assert len(drawn(site)) == 1
     assert count(site, Image) == 0
 
@@ -389,7 +389,7 @@ def test_a_worker_killed_after_the_image_was_made_makes_no_second(
 ) -> None:
     site = drawing_site
     job_id = ask(site)
-    assert run_and_die(site, server, job_id, "registered").wait(60) == -9
+    assert run_and_die(site, server, job_id, "registered").wait(PATIENCE_S) == -9
 
     assert (site.job(job_id).state, count(site, Image)) == (JobState.DONE, 1)
     assert not run_job(site.runtime, job_id)

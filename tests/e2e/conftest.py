@@ -64,7 +64,5 @@ def library(production: Production) -> Production:
             "flask", "--app", "wsgi:app", "images", "import", str(folder)
         )
         assert done.returncode == 0, done.stdout + done.stderr
-    production.first.wait_until_ready(
-        len(production.photos) + len(production.stickers), timeout_s=300
-    )
+    production.first.wait_until_ready(len(production.photos) + len(production.stickers))
     return production

@@ -20,7 +20,6 @@ def rebuild(library: Production) -> dict[str, object]:
     job = reply.headers["Location"]
     wait_until(
         lambda: library.first.http.get(job).json()["state"] == "done",
-        timeout_s=90,
         what="rebuild done",
         every_s=0.3,
     )

@@ -22,6 +22,7 @@ from pathlib import Path
 import pytest
 
 from testing.deployment import ROOT, free_port, wait_until
+from testing.patience import PATIENCE_S
 
 SCRIPT = """#!/usr/bin/env python3
 import glob, pathlib, sys, zipfile
@@ -129,7 +130,7 @@ class Machine:
 
     def install(self, code: int = 0, wanted: str = "requirements.txt", reason: str = "") -> str:
         process = self.start(wanted, reason)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == code, output
         return output
 
@@ -262,11 +263,10 @@ def test_a_second_terminal_says_what_it_waits_for(machine: Machine, is_there: bo
         )
         wait_until(
             lambda: "Another terminal is installing" in output.read_text(),
-            timeout_s=20,
             what="it says that it waits",
         )
         assert process.poll() is None
-    assert process.wait(60) == 0
+    assert process.wait(PATIENCE_S) == 0
     assert len(machine.calls) == 1
 
 

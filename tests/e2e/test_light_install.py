@@ -25,6 +25,7 @@ from mirada.runtime import Runtime
 from testing.deployment import ROOT, wait_until
 from testing.light_install import copy_of_the_tree, disk_mb, processes, typed
 from testing.make_run import Terminal
+from testing.patience import PATIENCE_S
 from testing.pictures import picture
 from testing.servers.process import die_with_parent
 
@@ -168,7 +169,6 @@ def test_a_worker_beside_a_web_server_does_the_work(
             ]
             wait_until(
                 lambda: http.get(address).json()["status"] == "READY",
-                timeout_s=60,
                 what="the worker embeds the picture",
             )
             found = http.post("/api/v1/search", json={"image_id": 1, "k": 1})
@@ -176,5 +176,5 @@ def test_a_worker_beside_a_web_server_does_the_work(
         assert not any(each.has_torch for each in processes(worker.pid))
     finally:
         os.killpg(worker.pid, 15)
-        worker.wait(40)
+        worker.wait(PATIENCE_S)
         web.kill()

@@ -109,7 +109,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, mariadb: MariaDbServer) -> It
         def is_ready(image: dict[str, Any]) -> bool:
             return bool(web.http.get(image["url"]).json()["status"] == "READY")
 
-        wait_until(lambda: all(map(is_ready, made)), timeout_s=60, what="two pictures READY")
+        wait_until(lambda: all(map(is_ready, made)), what="two pictures READY")
         lines = Lines(web)
         assert len(lines.pids) == 2
         yield Site(lines, owner, {"administrator": other, "nobody": {}}, *made)
@@ -132,7 +132,6 @@ def test_a_picture_made_private_is_gone_from_every_process_within_a_second(site:
                 # Or its absence later would say nothing.
                 wait_until(
                     lambda pid=pid, who=who, name=name: site.shown(pid, name, who)[0],
-                    timeout_s=30,
                     what=f"{name} shows the public picture in process {pid}",
                 )
         since = site.turn(is_public=False)
@@ -195,7 +194,6 @@ def test_a_page_of_a_ranking_that_another_process_made_shows_it_no_longer(site: 
         site.turn(is_public=True)
         wait_until(
             lambda who=who: site.shown(made_by, "search", who)[0],
-            timeout_s=30,
             what="the search shows the public picture",
         )
         asked = {"data": {"limit": "1"}, **beside}

@@ -13,6 +13,7 @@ import pytest
 from mirada.config import BUNDLED_MODEL_DIR
 from testing.deployment import ROOT, wait_until
 from testing.make_run import Terminal
+from testing.patience import PATIENCE_S
 from testing.pictures import picture
 from testing.servers.process import missing
 
@@ -48,7 +49,6 @@ def test_ctrl_c_stops_it_cleanly_and_a_second_run_finds_its_data(tmp_path: Path)
         with httpx2.Client(base_url=second.url, timeout=30, trust_env=False) as http:
             wait_until(
                 lambda: http.get(address).json()["status"] == "READY",
-                timeout_s=30,
                 what="the picture of the first run is READY",
             )
         second.press_ctrl_c()
@@ -62,7 +62,7 @@ def test_settings_that_cannot_be_used_are_all_named_and_nothing_starts(tmp_path:
         tmp_path, WEB_THREADS="none", DATABASE_URL="oracle://db/mirada", CLIP_TOP_K="0"
     )
     try:
-        assert terminal.process.wait(30) != 0
+        assert terminal.process.wait(PATIENCE_S) != 0
         for name in ("WEB_THREADS", "DATABASE_URL", "CLIP_TOP_K"):
             assert name in terminal.output
         assert "Traceback" not in terminal.output
@@ -78,7 +78,7 @@ def test_a_port_that_is_taken_is_said_before_anything_is_done(tmp_path: Path) ->
         port = taken.getsockname()[1]
         terminal = Terminal(tmp_path, PORT=str(port))
         try:
-            assert terminal.process.wait(30) != 0
+            assert terminal.process.wait(PATIENCE_S) != 0
             said = [line for line in terminal.output.splitlines() if not line.startswith("make: ")]
             other = port + 1 if port < 65535 else port - 1
             assert said == [

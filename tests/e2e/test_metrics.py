@@ -14,6 +14,7 @@ import httpx2
 import pytest
 
 from testing.deployment import Deployment, Web, deployed, wait_until
+from testing.patience import PATIENCE_S
 from testing.pictures import picture
 from testing.scrape import TEXT, Scrape
 from testing.servers.mariadb import MariaDbServer
@@ -42,7 +43,7 @@ class Site:
 
     def scrape_worker(self) -> Scrape:
         url = f"http://127.0.0.1:{self.worker_port}/metrics"
-        reply = httpx2.get(url, trust_env=False, timeout=20)
+        reply = httpx2.get(url, trust_env=False, timeout=PATIENCE_S)
         assert (reply.status_code, reply.headers["content-type"]) == (200, TEXT)
         return Scrape(reply.text)
 
@@ -95,7 +96,6 @@ def site(deployment: Deployment) -> Site:
             site.scrape().value("mirada_database_connections_limit") == 64
             and len(site.children()) == 2
         ),
-        timeout_s=60,
         what="two processes that tell what they are",
     )
     return site
@@ -114,7 +114,7 @@ def test_what_several_processes_did_adds_up(site: Site) -> None:
         seen = found.value("mirada_index_vectors", kind="image")
         return found if (looked_up, seen) == (SEARCHES, 3) else None
 
-    wait_until(settled, timeout_s=30, what="processes that have told what they did", every_s=1)
+    wait_until(settled, what="processes that have told what they did", every_s=1)
     # What is published together was not counted at one moment.
     time.sleep(PUBLISH_EVERY_S + 1)
     found = site.scrape()
@@ -155,12 +155,10 @@ def test_a_process_that_is_killed_takes_no_count_with_it_and_none_is_left_at_the
     os.kill(victim, signal.SIGKILL)
     wait_until(
         lambda: victim not in site.children() and len(site.children()) == 2,
-        timeout_s=60,
         what="another process in its place",
     )
     wait_until(
         lambda: not list(folder.glob(f"gauge_live*_{victim}.db")),
-        timeout_s=20,
         what="a process that is not counted among the living",
     )
     found = site.scrape()

@@ -105,7 +105,6 @@ def test_an_upload_is_searchable_in_both_processes_within_a_second(library: Prod
     image = library.first.upload(content, "fresh.png")
     wait_until(
         lambda: library.first.image(image["id"])["status"] == "READY",
-        timeout_s=60,
         what="READY",
         every_s=0.02,
     )
@@ -132,7 +131,7 @@ def test_a_change_number_makes_a_change_visible_at_once(library: Production) -> 
         reply = library.first.http.get(f"/api/v1/images/{first['id']}")
         return reply.headers["X-Change-Seq"] if reply.json()["status"] == "READY" else None
 
-    seq = wait_until(number_when_ready, timeout_s=60, what="READY", every_s=0.02)
+    seq = wait_until(number_when_ready, what="READY", every_s=0.02)
     assert search_at(library.second, content, seq)[0] == first["id"]
 
     # The bytes are known, so this one is READY in its own transaction and carries its number.
@@ -176,7 +175,6 @@ def test_the_same_bytes_are_stored_and_embedded_once(library: Production) -> Non
     ids = [library.first.upload(content, f"copy{n}.png")["id"] for n in range(4)]
     wait_until(
         lambda: all(library.second.image(i)["status"] == "READY" for i in ids),
-        timeout_s=60,
         what="all four READY",
     )
 

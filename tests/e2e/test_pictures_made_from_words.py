@@ -60,14 +60,14 @@ def made(web: Web, headers: Headers, **body: Any) -> dict[str, Any]:
     def job() -> dict[str, Any]:
         return dict(web.http.get(reply.headers["Location"], headers=headers).json())
 
-    wait_until(lambda: job()["state"] in ("done", "failed"), timeout_s=60, what="the job's end")
+    wait_until(lambda: job()["state"] in ("done", "failed"), what="the job's end")
     assert job()["state"] == "done", job()
     path = f"/api/v1/images/{job()['result']['image_id']}"
 
     def image() -> dict[str, Any]:
         return dict(web.http.get(path, headers=headers).json())
 
-    wait_until(lambda: image()["status"] == "READY", timeout_s=60, what="its vectors")
+    wait_until(lambda: image()["status"] == "READY", what="its vectors")
     return image()
 
 
@@ -93,7 +93,7 @@ def test_a_made_picture_is_found_by_its_words_by_those_who_may_see_it(
             "id"
         ] in found_by(web, "a bowl of noodles")
 
-    wait_until(is_found, timeout_s=30, what="both in the index")
+    wait_until(is_found, what="both in the index")
     for headers in (ben, None):
         assert secret["id"] not in found_by(web, "a red heart with wings", headers)
         assert shown["id"] in found_by(web, "a bowl of noodles", headers)

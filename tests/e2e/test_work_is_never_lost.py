@@ -59,7 +59,7 @@ def test_a_killed_worker_and_a_wiped_queue_lose_nothing(site: tuple[Deployment, 
     for n in range(200):
         web.upload(picture(seed=n, size=(120, 90)), f"{n}.png")
         if n == 60:
-            wait_until(lambda: ready(web) > before, timeout_s=90, what="the worker at work")
+            wait_until(lambda: ready(web) > before, what="the worker at work")
             worker.kill()
         if n == 100:
             with redis.Redis.from_url(deployment.settings["REDIS_URL"]) as queue:
@@ -71,7 +71,7 @@ def test_a_killed_worker_and_a_wiped_queue_lose_nothing(site: tuple[Deployment, 
                 queue.flushall()
     last_upload = time.monotonic()
 
-    web.wait_until_ready(before + 200, timeout_s=150)
+    web.wait_until_ready(before + 200)
 
     print(f"all READY {time.monotonic() - last_upload:.1f} s after the last upload")
     assert vectors_per_content(deployment) == [1] * (before + 200)
@@ -107,5 +107,5 @@ def test_a_picture_that_kills_its_decoder_is_refused_and_the_next_is_ready(
     assert "decod" in refused.json()["detail"]
     web.upload(picture(seed=5001), "behind.png")
 
-    web.wait_until_ready(before + 1, timeout_s=120)
+    web.wait_until_ready(before + 1)
     print(f"refused, and the one behind it READY, in {time.monotonic() - started:.1f} s")

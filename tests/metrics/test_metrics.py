@@ -20,6 +20,7 @@ from mirada.jobs.kinds import Attempt, Kind, Stopping
 from mirada.kernel.errors import InvalidInput, LeaseLost, Unavailable
 from mirada.metrics import multiprocess
 from mirada.metrics.instruments import JOB_SECONDS
+from testing.patience import PATIENCE_S
 from testing.scrape import OPENMETRICS, TEXT, Scrape
 from testing.servers.process import free_port
 from testing.worksite import Site
@@ -92,7 +93,7 @@ def port(make_runtime: MakeRuntime) -> Iterator[int]:
 
 def get(port: int, path: str = "/metrics", **headers: str) -> httpx2.Response:
     url = f"http://127.0.0.1:{port}{path}"
-    return httpx2.get(url, headers=headers, trust_env=False, timeout=20)
+    return httpx2.get(url, headers=headers, trust_env=False, timeout=PATIENCE_S)
 
 
 @pytest.mark.parametrize(

@@ -218,7 +218,7 @@ def test_a_process_that_cannot_load_the_model_keeps_everybody_on_the_old_one(hou
 
     house.web.load_model = broken  # type: ignore[method-assign]
     changing.flip(house.web, Asked())
-    wait_until(lambda: _is_in_trouble(house.followers[1]), timeout_s=5, what="the trouble said")
+    wait_until(lambda: _is_in_trouble(house.followers[1]), what="the trouble said")
     house.work()
     switch = house.switch()
     assert (switch.state, house.pinned()) == (SwitchState.READY, "first")
@@ -270,13 +270,13 @@ def test_processes_that_start_after_the_flip_serve_the_new_model_and_go_back_too
         follower.look()
     assert house.web.encoder.space.encoder == "second"
     assert house.web.process_view.suffix == ""
-    wait_until(lambda: is_ready(house.followers[0]), timeout_s=5, what="the worker has both")
+    wait_until(lambda: is_ready(house.followers[0]), what="the worker has both")
     house.upload(2)
     assert (house.vectors("first"), house.vectors("second")) == (2, 2)
 
     changing.go_back(house.web, Asked())
     for process in house.followers:
-        wait_until(lambda process=process: is_ready(process), timeout_s=5, what="both ready")  # type: ignore[misc]
+        wait_until(lambda process=process: is_ready(process), what="both ready")  # type: ignore[misc]
     house.work()
     house.follow()
     assert house.pinned() == "first"
@@ -290,7 +290,7 @@ def test_a_flip_that_was_killed_is_done_by_the_next_attempt(
     house.build()
     changing.flip(house.web, Asked())
     for process in house.followers:
-        wait_until(lambda process=process: is_ready(process), timeout_s=5, what="both ready")  # type: ignore[misc]
+        wait_until(lambda process=process: is_ready(process), what="both ready")  # type: ignore[misc]
     job_id = house.switch().job_id
     assert job_id is not None
 
@@ -310,7 +310,7 @@ def test_a_flip_that_was_killed_is_done_by_the_next_attempt(
 def test_several_new_pictures_at_once_get_vectors_of_both_models(house: House) -> None:
     house.upload(1)
     house.build()
-    wait_until(lambda: is_ready(house.followers[0]), timeout_s=5, what="the worker has both")
+    wait_until(lambda: is_ready(house.followers[0]), what="the worker has both")
     for seed in range(10, 16):
         house.upload(seed, work=False)
     runner = JobRunner(house.worker)

@@ -42,7 +42,7 @@ def report(house: House) -> SwitchReport:
 
 
 def wait_until_prepared(house: House) -> None:
-    wait_until(lambda: report(house).is_prepared, timeout_s=5, what="all are prepared")
+    wait_until(lambda: report(house).is_prepared, what="all are prepared")
 
 
 def jobs(house: House, kind: str) -> int:
@@ -157,7 +157,7 @@ def test_a_process_without_room_loads_the_model_when_it_is_asked_for(
     house.build()
     worker, web = house.followers
     web.look()
-    wait_until(lambda: _looks_ready(worker), timeout_s=5, what="the worker has both")
+    wait_until(lambda: _looks_ready(worker), what="the worker has both")
     web.look()
     assert web._loading is None
     assert "is loaded only when it is asked for" in caplog.text
@@ -166,7 +166,7 @@ def test_a_process_without_room_loads_the_model_when_it_is_asked_for(
     assert "Of 2 processes 1" in told.next_step
     turning.flip(house.web, Asked())
     assert (house.switch().state, house.pinned()) == (SwitchState.FLIPPING, "first")
-    wait_until(lambda: _looks_ready(web), timeout_s=5, what="the web process has both")
+    wait_until(lambda: _looks_ready(web), what="the web process has both")
     house.work()
     house.follow()
     assert in_use(house) == ["second"] * 3
@@ -196,13 +196,13 @@ def test_a_model_that_could_not_be_loaded_is_not_tried_at_every_look(
         web.look()
         return bool(web._said and web._said[2])
 
-    wait_until(looks_in_trouble, timeout_s=5, what="the trouble said")
+    wait_until(looks_in_trouble, what="the trouble said")
     for _ in range(5):
         web.look()
     assert tried == ["second"]
     house.web.load_model = load  # type: ignore[method-assign]
     monkeypatch.setattr(following, "LOAD_AGAIN_S", 0.0)
-    wait_until(lambda: _looks_ready(web), timeout_s=5, what="it is ready after all")
+    wait_until(lambda: _looks_ready(web), what="it is ready after all")
 
 
 def test_only_one_of_two_that_ask_at_once_is_obeyed(running: House) -> None:

@@ -188,8 +188,8 @@ def test_the_counts_hold_while_owner_and_worker_change_the_images(album: Album) 
             crowd(album, visitors.act)
         finally:
             is_over.set()
-        turns = changing.result(timeout=60)
-        working.result(timeout=60)
+        turns = changing.result(timeout=PATIENCE_S)
+        working.result(timeout=PATIENCE_S)
 
     for image_id in image_ids:
         album.counts(image_id)

@@ -12,6 +12,7 @@ import pytest
 
 from mirada.background import NICENESS, Loop, giving_way
 from mirada.kernel.errors import LeaseLost, Unavailable
+from testing.patience import PATIENCE_S
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -74,12 +75,12 @@ def test_stopping_waits_for_the_step_under_way_and_may_run_one_more() -> None:
 
     def step() -> None:
         has_begun.set()
-        may_end.wait(10)
+        may_end.wait(PATIENCE_S)
         ended.append(1)
 
     loop = Loop("test", step, 60, "", once_more=True)
     loop.start()
-    assert has_begun.wait(10)
+    assert has_begun.wait(PATIENCE_S)
     assert not loop.stop(timeout_s=0.01)
     may_end.set()
 

@@ -19,6 +19,7 @@ from mirada.kernel.errors import Unavailable
 from mirada.private_files import kept_secret, make_folder
 from mirada.runtime import Runtime
 from testing.gallery import Gallery
+from testing.patience import PATIENCE_S
 from workers.runner import run_job
 
 WHOEVER = stat.S_IRWXG | stat.S_IRWXO
@@ -91,9 +92,9 @@ def test_processes_that_start_at_once_have_one_secret(tmp_path: Path) -> None:
     started = [context.Process(target=_answer, args=(path, barrier, answers)) for _ in range(count)]
     for process in started:
         process.start()
-    secrets = {answers.get(timeout=20) for _ in started}
+    secrets = {answers.get(timeout=PATIENCE_S) for _ in started}
     for process in started:
-        process.join(20)
+        process.join(PATIENCE_S)
     assert secrets == {path.read_text().strip()}
     assert len(secrets.pop()) == 64
     assert stat.S_IMODE(path.stat().st_mode) == 0o600

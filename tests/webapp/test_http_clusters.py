@@ -14,6 +14,7 @@ from mirada.kernel.embeddings import Matrix, l2_normalise
 from mirada.kernel.labels import Label
 from mirada.runtime import Runtime
 from testing.gallery import SPACE, Gallery, assert_problem, on_arc
+from testing.patience import PATIENCE_S
 from workers.runner import run_job
 
 CLUSTERS = "/api/v1/clusters"
@@ -300,5 +301,5 @@ def test_many_at_once_get_one_job(gallery: Gallery) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(PATIENCE_S)
     assert (len(ids), len(set(ids))) == (6, 1)

@@ -51,7 +51,6 @@ def test_a_folder_is_imported_at_every_start_and_each_file_once(
         serving.start()
         wait_until(
             lambda: any("already there" in record.message for record in caplog.records),
-            timeout_s=30,
             what="the import's summary in the log",
         )
         assert _image_count(runtime) == 2
@@ -73,9 +72,7 @@ def test_a_database_that_is_away_for_a_moment_is_told_by_what_was_left_undone(
     monkeypatch.setattr(runtime, "misses_production_model", away)
     serving = Serving(runtime, is_migrated=True, is_first=True)
     serving.start()
-    wait_until(
-        lambda: "production model" in caplog.text, timeout_s=30, what="the last line of the start"
-    )
+    wait_until(lambda: "production model" in caplog.text, what="the last line of the start")
     serving.stop()
     assert "IMPORT_DIR: The database cannot be reached." in caplog.text
     assert "not known: The database cannot be reached." in caplog.text
@@ -107,7 +104,7 @@ def test_pictures_that_came_while_embeddings_were_off_are_embedded_once_they_are
         with runtime.reading() as session:
             return session.scalar(select(Image.status))
 
-    wait_until(lambda: status() == "READY", timeout_s=60, what="the picture's vector")
+    wait_until(lambda: status() == "READY", what="the picture's vector")
     serving.stop()
 
 
@@ -179,7 +176,7 @@ def test_what_a_process_counted_is_published_now_and_then_and_at_its_end(
     )
     is_stopping = False
     process.start()
-    wait_until(lambda: len(published) >= 3, timeout_s=20, what="three times published")
+    wait_until(lambda: len(published) >= 3, what="three times published")
     is_stopping = True
     process.stop()
     assert published[-1]
@@ -206,7 +203,7 @@ def test_a_database_that_comes_late_is_migrated_without_a_restart(
             except Unavailable:  # no database, then no tables yet
                 return False
 
-        wait_until(has_tables, timeout_s=20, what="the tables of a database that came late")
+        wait_until(has_tables, what="the tables of a database that came late")
     finally:
         serving.stop()
         mariadb.execute("DROP DATABASE not_there_yet")

@@ -146,7 +146,7 @@ def test_a_killed_worker_loses_nothing_and_does_nothing_twice(site: Site, tmp_pa
 
     second = WorkerProcess(site.runtime, tmp_path)
     try:
-        site.wait_for({"READY": 40}, timeout_s=60)
+        site.wait_for({"READY": 40})
     finally:
         code = second.end(signal.SIGTERM)
 

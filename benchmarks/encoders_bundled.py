@@ -51,13 +51,13 @@ def _network_of_stickers(
     folder: Path, engine: str, pictures: Sequence[RgbImage]
 ) -> Callable[[], object]:
     if engine == "onnx":
-        from mirada.adapters.encoders.onnx_encoder import open_session
+        from mirada.adapters.encoders.onnx_encoder import Session
 
         export = Export.read(folder)
         assert export is not None, folder
-        session = open_session(str(folder / export.image_graph), own_threads())
-        asked = {session.get_inputs()[0].name: PictureSteps(export.preprocessing)(pictures)}
-        return lambda: session.run(None, asked)
+        session = Session(str(folder / export.image_graph), own_threads())
+        ready_made = PictureSteps(export.preprocessing)(pictures)
+        return lambda: session.run(ready_made)
     import torch
 
     from mirada.adapters.encoders.openclip import OpenClipEncoder

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from mirada.adapters.encoders.graphs import export_tower
-from mirada.adapters.encoders.onnx_encoder import open_session
+from mirada.adapters.encoders.onnx_encoder import Session
 from mirada.adapters.encoders.photo_tower import FEATURES, FLOOR, SIDE_PX, PhotoTower
 from training.artwork import STYLES, Artwork
 from training.augment import scenes, sticker_views, warp
@@ -103,12 +103,12 @@ class Trunk:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "trunk.onnx"
             export_tower(Features(), example, path, input_name="image", free_axes={0: "n"})
-            self._session = open_session(str(path), 2)
+            self._session = Session(str(path), 2)
 
     def __call__(self, pixels: Tensor) -> Matrix:
         """Return (n, FEATURES) of pictures in [-1, 1]."""
         parts = [part.contiguous().numpy() for part in pixels.split(16)]
-        return np.concatenate([self._session.run(None, {"image": part})[0] for part in parts])
+        return np.concatenate([self._session.run(part) for part in parts])
 
 
 def drawn_view(rgba: npt.NDArray[np.uint8], random: np.random.Generator) -> Image.Image:

@@ -6,7 +6,8 @@ import ctypes
 import gc
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
+from weakref import WeakSet
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 """Numbers of mallopt(3)."""
@@ -22,6 +23,21 @@ SETTINGS = {
 """Environment variable of the C library -> what stands for it here; whoever sets one has chosen."""
 
 
+class Hoarder(Protocol):
+    """Something that keeps memory which it has used once, for the next time."""
+
+    def give_back(self) -> None:
+        """Free what is not in use; raises nothing."""
+
+
+_hoarders: WeakSet[Hoarder] = WeakSet()
+
+
+def may_hoard(hoarder: Hoarder) -> None:
+    """Have `give_back_now` ask an object too, for as long as the object lives."""
+    _hoarders.add(hoarder)
+
+
 def give_memory_back() -> None:
     """Set how this process and those that it forks keep freed memory; does nothing without glibc.
 
@@ -34,10 +50,13 @@ def give_memory_back() -> None:
 
 
 def give_back_now() -> None:
-    """Give back what is free; does nothing without glibc. It takes milliseconds.
+    """Give back what is free, and what is kept for the next time. It takes milliseconds.
 
-    Once weights are loaded, that is another 13 MB, which making them ready has used.
+    Once weights are loaded, that is 13 MB, which making them ready has used; after a batch of 16 pictures
+    of the bundled model, 35 MB.
     """
+    for hoarder in list(_hoarders):
+        hoarder.give_back()
     trim = _function("malloc_trim")
     if trim is not None:
         trim(0)

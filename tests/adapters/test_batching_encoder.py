@@ -14,8 +14,9 @@ import pytest
 from mirada.adapters.encoders.batching import BatchingEncoder
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind, l2_normalise
 from mirada.kernel.errors import EncoderUnavailable, InvalidInput, Unavailable
+from mirada.kernel.heap import may_hoard
 from mirada.kernel.images import RgbImage
-from testing.patience import PATIENCE_S, Stopwatch
+from testing.patience import PATIENCE_S, Stopwatch, wait_until
 
 
 class Recorder:
@@ -250,3 +251,28 @@ def test_what_was_encoded_is_counted(recorder: Recorder) -> None:
     # Their batch failed, then one of them alone.
     assert (done["images"].items, done["images"].failures) == (1, 1)
     assert done["images"].batches == {1: 1}
+
+
+class Hoard:
+    """Counts how often it was asked to give memory back."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def give_back(self) -> None:
+        self.asked += 1
+
+
+def test_memory_of_batches_is_given_back_once_when_nobody_asks_any_more(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mirada.adapters.encoders.batching.REST_S", 0.05)
+    hoard = Hoard()
+    may_hoard(hoard)
+    with closing(BatchingEncoder(recorder)) as encoder:
+        encoder.encode_texts(["one", "two"])
+        wait_until(lambda: hoard.asked, what="the memory is given back")
+        time.sleep(0.2)
+        assert hoard.asked == 1
+        encoder.encode_texts(["three"])
+        wait_until(lambda: hoard.asked == 2, what="the memory is given back again")

@@ -47,6 +47,37 @@ def torch_encoder() -> Any:
 
 # The bundled model.
 
+MEMORY = """
+import numpy as np
+from mirada.adapters.encoders.engines import load_chosen
+from mirada.config import BUNDLED_MODEL_DIR
+from mirada.kernel.heap import give_back_now, give_memory_back
+from mirada.model_switch.memory import resident_bytes
+
+def show():
+    print(resident_bytes() // 2**20)
+
+give_memory_back()
+encoder = load_chosen(
+    "bundled", None, bundled=BUNDLED_MODEL_DIR, pinned=None, engine="onnx", device="cpu", cache_dir=None
+)
+pictures = np.random.default_rng(0).integers(0, 255, (16, 96, 96, 3), dtype=np.uint8)
+encoder.encode_images(pictures[:1])
+give_back_now()
+show()
+first = encoder.encode_images(pictures)
+show()
+give_back_now()
+show()
+assert (encoder.encode_images(pictures) == first).all()
+"""
+
+
+def test_a_batch_takes_memory_only_until_it_is_given_back() -> None:
+    alone, batch, given_back = map(int, fresh_python(MEMORY, PYTORCH).said)
+    assert batch - alone > 15
+    assert given_back - alone < 5
+
 
 def test_the_bundled_model_is_run_without_pytorch() -> None:
     code = (
@@ -108,9 +139,9 @@ def test_a_text_has_one_vector_whatever_it_is_asked_with(sticker_encoder: Any) -
 
 def test_threads_do_not_spin_and_a_query_has_one(sticker_encoder: Any) -> None:
     for graph in (sticker_encoder._text, sticker_encoder._image):
-        options = graph._session.get_session_options()
+        options = graph._session._session.get_session_options()
         assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
-    assert sticker_encoder._text._session.get_session_options().intra_op_num_threads == 1
+    assert sticker_encoder._text._session._session.get_session_options().intra_op_num_threads == 1
 
 
 def test_pictures_are_computed_with_the_processs_share_of_the_cores(
@@ -123,7 +154,7 @@ def test_pictures_are_computed_with_the_processs_share_of_the_cores(
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert own_threads() == 3
     encoder: Any = load_encoder(str(BUNDLED_MODEL_DIR), engine="onnx")
-    assert encoder._image._session.get_session_options().intra_op_num_threads == 3
+    assert encoder._image._session._session.get_session_options().intra_op_num_threads == 3
     # More threads than cores wait for one another; a hundred thousand end no start.
     for unusable in ("", "0", "many", "²", "5", "100000"):
         monkeypatch.setenv("OMP_NUM_THREADS", unusable)

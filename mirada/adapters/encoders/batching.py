@@ -17,6 +17,7 @@ import numpy as np
 from mirada.kernel.embeddings import Matrix, SpaceKind, Vector
 from mirada.kernel.encoder_counters import EncoderCounters
 from mirada.kernel.errors import MiradaError, Unavailable
+from mirada.kernel.heap import give_back_now
 from mirada.kernel.images import RgbImage
 from mirada.ports import CalibratedEncoder, TextEncoder
 
@@ -30,6 +31,8 @@ LINGER_S = 0.003
 """Seconds that a busy encoder waits for more items; an idle one does not wait. Chosen here."""
 BUSY_S = 0.050
 """Seconds after a batch in which the encoder counts as busy, since its callers may call again."""
+REST_S = 1.0
+"""Seconds after the last batch when the memory that batches took is given back."""
 ANSWER_TIMEOUT_S = 120.0
 """Longest wait of a caller: the soft limit of an embedding job (CONTRACT A)."""
 INTERACTIVE, BULK = 0, 1
@@ -187,13 +190,19 @@ class BatchingEncoder(_Described):
             self._changed.notify_all()
 
     def _run(self) -> None:
+        has_rested = True
         while True:
             with self._changed:
-                while not self._closed and not any(self._waiting.values()):
-                    self._changed.wait()
+                while not (self._closed or any(self._waiting.values())):
+                    if not self._changed.wait(None if has_rested else REST_S):
+                        break
                 if self._closed:
                     return
-                kind, batch = self._take()
+                is_idle = not any(self._waiting.values())
+                kind, batch = ("", []) if is_idle else self._take()
+            if is_idle:
+                give_back_now()
+            has_rested = is_idle
             if batch:
                 self._encode(kind, batch)
                 batch.clear()  # Or its pictures stay in memory until the next batch.

@@ -9,7 +9,8 @@ import logging
 import math
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from contextlib import suppress
+from typing import Any, Self
 
 import numpy as np
 
@@ -25,10 +26,8 @@ from mirada.adapters.encoders.pixels import PictureSteps, require_rgb
 from mirada.adapters.encoders.tokens import in_rows, tokenizer_of
 from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind, l2_normalise
 from mirada.kernel.errors import EncoderUnavailable, InvalidInput
+from mirada.kernel.heap import may_hoard
 from mirada.kernel.images import RgbImage
-
-if TYPE_CHECKING:
-    import onnxruntime
 
 logger = logging.getLogger(__name__)
 
@@ -146,19 +145,17 @@ class _Graph:
 
     def __init__(self, export: Export, name: str, rank: int, *, threads: int, most: int) -> None:
         """Load a graph whose input has `rank` axes; raises ExportRefused."""
-        self._lock = threading.Lock()
         try:
-            self._session = open_session(str(export.folder / name), threads)
-            (taken,) = self._session.get_inputs()
+            self._session = Session(str(export.folder / name), threads)
+            taken = self._session.taken
             rows = taken.shape[0] if len(taken.shape) == rank else 0
-            if len(self._session.get_outputs()) != 1 or (isinstance(rows, int) and rows != 1):
+            if isinstance(rows, int) and rows != 1:
                 raise ValueError("it is not the tower that it should be")
         except Exception as error:  # The runtime raises exceptions of its own that share no base.
             raise ExportRefused(
                 f"{export.folder / name} is not a graph that ONNX Runtime can load "
                 f"({first_line(error)}). {remedy()}"
             ) from error
-        self._input = taken.name
         self._type = np.int32 if "int32" in taken.type else None
         self.most = 1 if rows == 1 else most
         self.length = taken.shape[1] if isinstance(taken.shape[1], int) else None
@@ -172,8 +169,7 @@ class _Graph:
         """
         taken = rows if self._type is None else rows.astype(self._type)
         try:
-            with self._lock:
-                (vectors,) = self._session.run(None, {self._input: taken})
+            vectors = self._session.run(taken)
             if np.shape(vectors) != (len(rows), self._dimension):
                 raise InvalidInput(
                     f"its vectors have the shape {np.shape(vectors)} and not "
@@ -186,22 +182,61 @@ class _Graph:
             raise EncoderUnavailable(f"The encoder failed on cpu: {first_line(error)}") from error
 
 
-def open_session(path: str, threads: int) -> onnxruntime.InferenceSession:
-    """Return a graph loaded on the CPU; raises any exception of the runtime."""
-    import onnxruntime
+class Session:
+    """A graph with one input and one output, loaded on the CPU. Thread-safe: one run at a time.
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # Threads that wait by spinning take the cores of whoever they wait for.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    # A plan of buffers is kept for every length of texts and number of pictures, and makes nothing quicker
-    # here: 15 MB after batches of 16. Weights beside the buffers leave no gaps among them.
-    options.enable_mem_pattern = False
-    options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
-    options.log_severity_level = 4
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    Attributes:
+        taken: what the runtime tells of the input: its shape and type.
+    """
+
+    def __init__(self, path: str, threads: int) -> None:
+        """Load a graph; raises any exception of the runtime, and ValueError for another kind of graph."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # Threads that wait by spinning take the cores of whoever they wait for.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+        # A plan of buffers is kept for every length of texts and number of pictures, and makes nothing
+        # quicker here: 15 MB after batches of 16. Weights beside the buffers leave no gaps among them.
+        options.enable_mem_pattern = False
+        options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
+        options.log_severity_level = 4
+        self._session = onnxruntime.InferenceSession(
+            path, options, providers=["CPUExecutionProvider"]
+        )
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise ValueError("it is not the tower that it should be")
+        (self.taken,) = inputs
+        self._lock = threading.Lock()
+        self._shrinking = onnxruntime.RunOptions()
+        self._shrinking.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        self._largest: Any = None
+        may_hoard(self)
+
+    def run(self, rows: Any) -> Any:
+        """Return the output for (n, ...) rows; raises any exception of the runtime."""
+        with self._lock:
+            if len(rows) > 1:
+                self._largest = rows.shape, rows.dtype
+            (found,) = self._session.run(None, {self.taken.name: rows})
+            return found
+
+    def give_back(self) -> None:
+        """Free the buffers of runs of many rows: the runtime does that only at the end of a run."""
+        with self._lock:
+            if self._largest is None:
+                return
+            (_, *shape), dtype = self._largest
+            self._largest = None
+            with suppress(
+                Exception
+            ):  # Out of memory is one of them; then there is nothing to give.
+                one = np.zeros((1, *shape), dtype)
+                self._session.run(None, {self.taken.name: one}, self._shrinking)
 
 
 def first_line(error: Exception) -> str:

@@ -257,19 +257,17 @@ def on_onnx(tower: PhotoFolder, threads: int) -> PhotoRows:
     Raises:
         ExportRefused: the graph cannot be loaded.
     """
-    from mirada.adapters.encoders.onnx_encoder import open_session
+    from mirada.adapters.encoders.onnx_encoder import Session
 
     path = tower.folder / PHOTO_GRAPH
     try:
-        session = open_session(str(path), threads)
+        session = Session(str(path), threads)
     except Exception as error:  # The runtime raises exceptions of its own that share no base.
         raise ExportRefused(f"{path} cannot be loaded ({error}). {remedy()}") from error
-    lock = threading.Lock()
 
     def rows(pixels: Any) -> Matrix:
         try:
-            with lock:
-                (found,) = session.run(None, {"image": pixels})
+            found = session.run(pixels)
         except Exception as error:  # As above; out of memory is one of them.
             raise EncoderUnavailable(f"The encoder failed on cpu: {error}") from error
         return np.asarray(found, dtype=np.float32)

@@ -263,6 +263,11 @@ class Image(Numbered, Edited, Base):
         Index(None, "description_text_id"),
         Index(None, "updated_at"),
         Index(None, "picture_token", unique=True),
+        # All that is counted of somebody's images: rows hold long texts, and are not read for it.
+        Index(
+            f"ix_{PREFIX}images_counted",
+            *("owner_id", "created_at", "status", "is_public", "content_id"),
+        ),
         {"sqlite_autoincrement": True},
     )
 

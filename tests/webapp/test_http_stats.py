@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import event, update
 
 from mirada.db.models import Image
 from mirada.db.spending_models import CallState, LanguageModelCall
 from mirada.language_model.spending import CAPTION, EXPANSION
 from mirada.people import users
+from mirada.pictures.stats import library_stats
 from testing.gallery import Gallery, assert_problem
 
 KeyOf = Callable[..., dict[str, str]]
@@ -63,6 +64,39 @@ def test_an_empty_library_is_all_zeros(gallery: Gallery) -> None:
         "bytes": 0,
         "by_month": [],
     }
+
+
+def test_months_are_counted_to_their_last_moment_over_many_years(gallery: Gallery) -> None:
+    days = [(2019, 12, 31), (2020, 1, 1), (2020, 2, 29), (2026, 11, 30), (2026, 11, 1)]
+    for day in days:
+        came_in(gallery, gallery.upload()["id"], *day)
+    months = {each["month"]: each["count"] for each in gallery.get(STATS).get_json()["by_month"]}
+    assert months == {"2019-12": 1, "2020-01": 1, "2020-02": 1, "2026-11": 2}
+    assert list(months) == sorted(months)
+
+
+@pytest.mark.parametrize("everybody", [False, True])
+def test_counting_reads_no_row_of_an_image(gallery: Gallery, everybody: bool) -> None:
+    # Rows hold prompts and captions of any length: they were most of the time that counting took.
+    image = gallery.upload()
+    engine = gallery.runtime.database.engine
+    asked: list[tuple[str, Any]] = []
+
+    def keep(_c: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
+        asked.append((statement, values))
+
+    event.listen(engine, "before_cursor_execute", keep)
+    with gallery.runtime.reading() as session:
+        library_stats(session, None if everybody else image["owner"]["id"])
+    event.remove(engine, "before_cursor_execute", keep)
+    counting = [each for each in asked if "mirada_images" in each[0]]
+    assert len(counting) == 5
+    with engine.connect() as connection:
+        for statement, values in counting:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+            steps = [row.detail for row in plan if "mirada_images" in row.detail]
+            assert steps
+            assert all("COVERING INDEX" in step for step in steps), steps
 
 
 def called(

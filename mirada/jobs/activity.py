@@ -13,12 +13,11 @@ from mirada.db.pages import newest_first
 from mirada.jobs.kinds import Kinds, kind_of
 from mirada.jobs.ledger import GIVEN_UP, may_see
 from mirada.jobs.reports import JobReport, reports_of
-from mirada.jobs.summary import DAY_MS, Summary, summarise
+from mirada.jobs.summary import DAY_MS, ENDED_WELL, Summary, summarise
 from mirada.people.identity import Person
 
 MOST_RUNNING, MOST_WAITING, MOST_FAILED, MOST_ENDED = 50, 5, 20, 10
 """Jobs of each list: what a page can show and a reader can take in."""
-ENDED_WELL = (JobState.DONE, JobState.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)

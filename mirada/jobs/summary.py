@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from sqlalchemy import case, func, select
+from sqlalchemy import and_, case, func, not_, select
 from sqlalchemy.orm import Session
 
 from mirada.db.models import Job, JobState
@@ -19,6 +20,7 @@ from mirada.people.identity import Person
 DAY_MS = 86_400_000
 RECENT_MS = 60_000
 """The rate of a kind is measured over the last minute."""
+ENDED_WELL = (JobState.DONE, JobState.CANCELLED)
 Counts = Mapping[tuple[str, str], int]
 
 
@@ -42,6 +44,17 @@ class KindSummary:
     eta_s: float | None
 
 
+class Ended(NamedTuple):
+    """The jobs of one kind that ended well within 24 hours, and the done ones of the last minute."""
+
+    done: int
+    lately_done: int
+    cancelled: int
+
+
+NONE_ENDED = Ended(0, 0, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerState:
     """Whether a worker is there.
@@ -61,7 +74,7 @@ class Summary:
 
     Attributes:
         at_ms: when it was read, Unix milliseconds of the database's clock.
-        done_24h: how many were done within the last 24 hours.
+        done_24h, cancelled_24h: how many were done, and how many cancelled, within the last 24 hours.
         oldest_queued_s: for how many seconds the oldest due job has waited; None where none waits.
         worker: of the installation, for everybody.
         kinds: those with jobs that are not done, by name.
@@ -72,6 +85,7 @@ class Summary:
     running: int
     failed: int
     done_24h: int
+    cancelled_24h: int
     oldest_queued_s: float | None
     worker: WorkerState
     kinds: list[KindSummary]
@@ -94,17 +108,18 @@ def summarise(session: Session, viewer: Person | None, kinds: Kinds) -> Summary:
     ).all()
     counts = {(kind, str(state)): int(count) for kind, state, count, _ in rows}
     due = [first for _, state, _, first in rows if state == JobState.QUEUED and first <= now]
-    done = _done(session, viewer, now)
+    ended = _ended(session, viewer, now)
     return Summary(
         at_ms=now,
         queued=_sum(counts, (JobState.QUEUED,)),
         running=_sum(counts, (JobState.RUNNING,)),
         failed=_sum(counts, GIVEN_UP),
-        done_24h=sum(in_all for in_all, _ in done.values()),
+        done_24h=sum(each.done for each in ended.values()),
+        cancelled_24h=sum(each.cancelled for each in ended.values()),
         oldest_queued_s=(now - min(due)) / 1000 if due else None,
         worker=worker_state(session),
         kinds=[
-            _of_kind(kind, title_of(kinds, kind), counts, done.get(kind, (0, 0))[1])
+            _of_kind(kind, title_of(kinds, kind), counts, ended.get(kind, NONE_ENDED).lately_done)
             for kind in sorted({kind for kind, _ in counts})
         ],
     )
@@ -118,21 +133,23 @@ def worker_state(session: Session) -> WorkerState:
     )
 
 
-def _done(session: Session, viewer: Person | None, now: int) -> dict[str, tuple[int, int]]:
-    """Return how many jobs were done within 24 hours, and within the last minute, by kind."""
-    recent = func.sum(case((Job.finished_at_ms > now - RECENT_MS, 1), else_=0))
+def _ended(session: Session, viewer: Person | None, now: int) -> dict[str, Ended]:
+    """Return by kind what ended well within 24 hours."""
+    is_done = Job.state == JobState.DONE
+    lately = and_(is_done, Job.finished_at_ms > now - RECENT_MS)
+    counts = (is_done, lately, not_(is_done))
     rows = session.execute(
-        select(Job.kind, func.count(), recent)
+        select(Job.kind, *(func.sum(case((each, 1), else_=0)) for each in counts))
         .where(
             may_see(viewer),
             # Whatever ends is written then: the index on this column finds it.
             Job.changed_at_ms > now - DAY_MS,
-            Job.state == JobState.DONE,
+            Job.state.in_(ENDED_WELL),
             Job.finished_at_ms > now - DAY_MS,
         )
         .group_by(Job.kind)
     )
-    return {kind: (int(in_all), int(lately or 0)) for kind, in_all, lately in rows}
+    return {kind: Ended(*(int(each or 0) for each in counted)) for kind, *counted in rows}
 
 
 def _sum(counts: Counts, states: Iterable[JobState], kind: str | None = None) -> int:

@@ -200,7 +200,7 @@ def require_declared_type(declared_media_type: str | None, fmt: ImageFormat) -> 
     declared = MEDIA_TYPE_ALIASES.get(declared, declared)
     if declared not in UNDECLARED and declared != fmt.media_type:
         raise UnsupportedImage(
-            f"The file was sent as {declared[:100]} but it is a {fmt.value} picture. "
+            f"The file was sent as {declared[:100]} but holds {fmt.value}. "
             f"Send it as {fmt.media_type}."
         )
 

@@ -75,10 +75,9 @@ def library_stats(session: Session, owner_id: int | None) -> LibraryStats:
 def _by_month(session: Session, these: ColumnElement[bool]) -> list[MonthCount]:
     """Count by ranges of the index: to compute the month of every row, and sort by it, takes longest."""
     # Apart: SQLite takes an end of an index at once, and reads all of it for both.
-    ends = (
-        select(end(Image.created_at)).where(these).scalar_subquery() for end in (func.min, func.max)
-    )
-    first, last = session.execute(select(*ends)).one()
+    least = select(func.min(Image.created_at)).where(these).scalar_subquery()
+    most = select(func.max(Image.created_at)).where(these).scalar_subquery()
+    first, last = session.execute(select(least, most)).one()
     if first is None:
         return []
     months = range(_month_number(first), _month_number(last) + 1)

@@ -452,7 +452,7 @@ def test_a_picture_of_the_declared_or_of_no_declared_type_is_received(declared: 
 
 @pytest.mark.parametrize("declared", ["image/png", "text/html", "image/svg+xml", "jpeg"])
 def test_a_picture_of_another_type_than_declared_is_refused(declared: str) -> None:
-    with pytest.raises(UnsupportedImage, match="it is a JPEG"):
+    with pytest.raises(UnsupportedImage, match="holds JPEG"):
         receive(declared)
 
 

@@ -11,11 +11,14 @@ from mirada.jobs import cancelling, ledger
 from mirada.jobs.activity import Activity, activity, may_be_cancelled
 from mirada.kernel.commands import command_line
 from mirada.kernel.errors import Conflict
+from mirada.pictures.shown_images import shown_images
+from webapp.callers.asking import scope_of_caller
 from webapp.callers.auth import require_user
 from webapp.http.current import current_runtime
 from webapp.http.paging import cursor_after, row_id_of
 from webapp.pages import job_texts
 from webapp.pages.shell import is_fragment, own_address, page
+from webapp.pages.tiles import Tile
 from workers.kinds import KINDS
 
 HERE = "pages.activity"
@@ -42,7 +45,12 @@ def show() -> Response:
     user, before = require_user(), row_id_of(request.args.get("cursor"))
     with current_runtime().reading() as session:
         found = activity(session, user, KINDS, before)
-    context = {"work": found, "older": _older(found), "eta_s": _eta_s(found)}
+    context = {
+        "work": found,
+        "tiles": _tiles(found),
+        "older": _older(found),
+        "eta_s": _eta_s(found),
+    }
     if is_fragment():
         return page("_activity.html", **context)
     return page(
@@ -88,6 +96,15 @@ def answer() -> Any:
     if is_fragment():
         return "", 204
     return redirect(own_address(request.form.get("back"), url_for(HERE)), 303)
+
+
+def _tiles(found: Activity) -> dict[int, Tile]:
+    """Return by id the pictures that jobs are about: at their lasting addresses, as in every list."""
+    every = (*found.running, *found.waiting, *found.failed, *found.ended)
+    ids = {report.image.id for report in every if report.image is not None}
+    with current_runtime().reading() as session:
+        shown = shown_images(session, ids, scope_of_caller(own_alone=True))
+    return {image_id: Tile(image) for image_id, image in shown.items()}
 
 
 def _older(found: Activity) -> str | None:

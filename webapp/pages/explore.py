@@ -23,7 +23,7 @@ from webapp.pages.explore_address import Chip, ExploreAddress, address_of_reques
 from webapp.pages.explore_filters import asked, kept_beside, panel
 from webapp.pages.preferences import density
 from webapp.pages.shell import is_fragment, page
-from webapp.pages.tiles import Tile, title_of
+from webapp.pages.tiles import Tile
 
 TILES = 60
 """Of one page. More costs a browser more than it shows: measured with 10,000 in the document."""
@@ -73,6 +73,7 @@ class ShownChip:
     src: str | None
     turned: str
     without: str
+    ground: str
 
 
 def register(blueprint: Blueprint) -> None:
@@ -165,14 +166,15 @@ def chips_of(address: ExploreAddress) -> list[ShownChip]:
     found = []
     for chip in address.chips:
         image = images.get(int(chip.name)) if chip.name.isdigit() else None
-        title, src = gettext("a picture"), None
+        title, src, ground = gettext("a picture"), None, ""
         if image is not None:
-            title, src = title_of(image), Tile(image).src
+            tile = Tile(image)
+            title, src, ground = tile.text, tile.src, tile.ground
         elif not chip.name.isdigit():
             title = gettext("your picture")
             src = url_for(
                 "query_pictures.get_query_picture_thumbnail", picture_id=int(chip.name[1:])
             )
         turned, without = address.with_chip_turned(chip), address.without_chip(chip)
-        found.append(ShownChip(chip, title, src, turned, without))
+        found.append(ShownChip(chip, title, src, turned, without, ground))
     return found

@@ -81,6 +81,16 @@ def sentence(summary: Summary, eta_s: float | None) -> str:
     return f"{'; '.join(told)}."
 
 
+def ended(summary: Summary) -> str:
+    """Return how much ended within 24 hours: "340 done, 2 cancelled"; empty where nothing did."""
+    told = []
+    if summary.done_24h:
+        told.append(ngettext("%(num)s done", "%(num)s done", summary.done_24h))
+    if summary.cancelled_24h:
+        told.append(ngettext("%(num)s cancelled", "%(num)s cancelled", summary.cancelled_24h))
+    return ", ".join(told)
+
+
 def worker_sentence(summary: Summary) -> str:
     """Return whether a worker is there, in one sentence."""
     worker = summary.worker

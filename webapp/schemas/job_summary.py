@@ -19,6 +19,7 @@ SUMMARY_EXAMPLE = {
     "running": 1,
     "failed": 2,
     "done_24h": 340,
+    "cancelled_24h": 2,
     "oldest_queued_s": 3.2,
     "worker": {"alive": True, "seen_at": "2026-01-02T03:04:05+00:00"},
     "kinds": [
@@ -82,7 +83,13 @@ class JobSummarySchema(ReplySchema):
     failed = ma.fields.Integer(
         required=True, metadata={"description": "Quarantined ones are counted here as well."}
     )
-    done_24h = ma.fields.Integer(required=True)
+    done_24h = ma.fields.Integer(
+        required=True,
+        metadata={"description": "How many were done within 24 hours; without cancelled ones."},
+    )
+    cancelled_24h = ma.fields.Integer(
+        required=True, metadata={"description": "How many were cancelled within 24 hours."}
+    )
     oldest_queued_s = ma.fields.Float(
         required=True,
         allow_none=True,
@@ -126,6 +133,7 @@ def summary_body(summary: Summary) -> dict[str, Any]:
         "running": summary.running,
         "failed": summary.failed,
         "done_24h": summary.done_24h,
+        "cancelled_24h": summary.cancelled_24h,
         "oldest_queued_s": summary.oldest_queued_s,
         "worker": {
             "alive": summary.worker.alive,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from mirada.db.models import Job, JobState, Lease
+from mirada.db.models import Content, Job, JobState, Lease
 from mirada.db.session import now_ms
 from mirada.jobs import attempts, leases
 from mirada.jobs.hints import ALIKE, HINTS
@@ -41,6 +41,13 @@ def section(text: str, name: str) -> str:
     """Return a section of the page; empty where it is not there."""
     found = re.search(rf'<section aria-labelledby="h-{name}">(.*?)</section>', text, re.DOTALL)
     return "" if found is None else found[1]
+
+
+def heading(text: str) -> str:
+    """Return the words of a section's heading."""
+    found = re.search(r"<h2[^>]*>(.*?)</h2>", text, re.DOTALL)
+    assert found is not None
+    return " ".join(re.sub(r"<[^>]+>", "", found[1]).split())
 
 
 def change(gallery: Gallery, **values: Any) -> None:
@@ -111,7 +118,9 @@ def test_a_failed_job_has_picture_title_reason_hint_and_retry(gallery: Gallery) 
     raw = gallery.get("/ui/activity", HTML).text
     assert "It is &lt;gone&gt;." in raw
     failed = section(html.unescape(raw), "failed")
-    assert f"/api/v1/images/{image['id']}/thumbnail" in failed
+    # Its lasting address: a second visit asks for no picture again.
+    assert f'src="{image["picture"]["src"]["320"]}"' in failed
+    assert "/thumbnail" not in failed
     assert "Make a picture searchable" in failed
     assert "What the work was about is gone. There is nothing to do." in failed
     address = f"/ui/activity/jobs/{job_id}/retry"
@@ -135,6 +144,7 @@ def test_all_failed_jobs_are_retried_together_and_one_is_cancelled(gallery: Gall
     assert state_of(gallery, job_id) == "cancelled"
     ended = section(text_of(gallery), "ended")
     assert "Cancelled" in ended
+    assert heading(ended) == "Ended in the last 24 hours 1 cancelled"
     assert f"/ui/activity/jobs/{job_id}/retry" in ended
 
 
@@ -181,6 +191,34 @@ def test_what_was_done_stands_with_its_newest_end_first(gallery: Gallery) -> Non
     # The first one was asked for first, and ended last.
     assert re.findall(r'id="job-(\d+)"', ended) == [str(job_id) for job_id in ids]
     assert "Done 60 seconds ago" in " ".join(ended.split())
+    assert heading(ended) == "Ended in the last 24 hours 2 done"
+
+
+def test_done_and_cancelled_jobs_are_counted_apart(gallery: Gallery) -> None:
+    for _ in range(3):
+        gallery.upload()
+    change(gallery, state=JobState.DONE, finished_at_ms=now_ms(), changed_at_ms=now_ms())
+    with gallery.runtime.transaction() as session:
+        newest = session.execute(select(Job).order_by(Job.id.desc()).limit(1)).scalar_one()
+        newest.state = JobState.CANCELLED
+    told = gallery.get("/api/v1/jobs/summary").get_json()
+    assert (told["done_24h"], told["cancelled_24h"]) == (2, 1)
+    assert heading(section(text_of(gallery), "ended")) == (
+        "Ended in the last 24 hours 2 done, 1 cancelled"
+    )
+    spanish = section(text_of(gallery, {"Accept-Language": "es"}), "ended")
+    assert heading(spanish) == "Terminados en las últimas 24 horas 2 hechos, 1 cancelado"
+
+
+def test_a_picture_of_a_job_has_the_ground_on_which_it_is_seen(gallery: Gallery) -> None:
+    gallery.upload(degrees=0)
+    with gallery.runtime.transaction() as session:
+        session.execute(
+            update(Content).values(
+                placeholder="IAgCBw==", has_alpha=True, colour="#fafafa", lightness=0.95
+            )
+        )
+    assert 'class="clear bright"' in text_of(gallery)
 
 
 def test_nobody_sees_or_changes_the_jobs_of_others(guarded: Gallery, key_of: KeyOf) -> None:
@@ -198,7 +236,7 @@ def test_nobody_sees_or_changes_the_jobs_of_others(guarded: Gallery, key_of: Key
     # An administrator sees the job, and nobody's private picture.
     root = text_of(guarded, key_of("root", is_administrator=True))
     assert f"job-{job_id}" in root
-    assert "/thumbnail" not in section(root, "failed")
+    assert "<img" not in section(root, "failed")
 
 
 def test_nobody_at_all_is_asked_to_sign_in(guarded: Gallery) -> None:

@@ -21,6 +21,7 @@ from flask_babel import lazy_gettext
 from werkzeug.exceptions import HTTPException
 
 from mirada.kernel.errors import MiradaError, NotAuthenticated
+from webapp.callers.auth import current_caller
 from webapp.callers.caller import ANONYMOUS
 from webapp.callers.scopes import SAFE_METHODS
 from webapp.http.errors import handle_domain_error, handle_http_exception, handle_unexpected
@@ -37,6 +38,20 @@ TITLES = {
     503: lazy_gettext("Not available just now"),
 }
 OTHER_TITLE = lazy_gettext("Something went wrong")
+ADVICE = {
+    401: lazy_gettext("Nobody is signed in here, or the session is over."),
+    403: lazy_gettext("You may not do this here."),
+    404: lazy_gettext("No page or picture has this address, or it is not yours to see."),
+    409: lazy_gettext("Something else has changed meanwhile. Load the page again and look."),
+    410: lazy_gettext("Ask again from the start; nothing of the library is lost."),
+    422: lazy_gettext("Something in the address or the form cannot be. What it is stands below."),
+    429: lazy_gettext("Wait a moment, then load this page again."),
+    503: lazy_gettext("Wait a moment, then load this page again. Nothing is lost."),
+}
+"""What happened and what to do, in the reader's language; what the server says beside it is in English."""
+OTHER_ADVICE = lazy_gettext(
+    "Try again. If it happens again, tell whoever runs this server the number of the request."
+)
 
 
 def register(blueprint: Blueprint) -> None:
@@ -64,13 +79,22 @@ def _as_page(told: Response) -> Response:
     if is_fragment() or told.status_code < 400 or told.mimetype != "application/problem+json":
         return told
     problem = json.loads(told.get_data())
-    # Where it is the caller who was refused, the page is shown as to nobody.
-    g.setdefault("caller", ANONYMOUS)
-    title = TITLES.get(told.status_code, OTHER_TITLE)
-    page = make_response(
-        render_template("pages/problem.html", title=title, problem=problem), told.status_code
-    )
+    _name_caller()
+    context = {
+        "title": TITLES.get(told.status_code, OTHER_TITLE),
+        "advice": ADVICE.get(told.status_code, OTHER_ADVICE),
+        "problem": problem,
+    }
+    page = make_response(render_template("pages/problem.html", **context), told.status_code)
     for name, value in told.headers:
         if name not in ("Content-Type", "Content-Length"):
             page.headers[name] = value
     return page
+
+
+def _name_caller() -> None:
+    """Show the page to whoever calls; where they are who was refused, as to nobody."""
+    try:
+        current_caller()
+    except (MiradaError, HTTPException):
+        g.caller = ANONYMOUS

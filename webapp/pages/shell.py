@@ -23,6 +23,7 @@ from webapp.callers import sessions
 from webapp.callers.auth import current_caller
 from webapp.pages.assets import asset
 from webapp.pages.texts import LANGUAGES
+from webapp.pages.zones import zone_of_request
 
 THEME_COOKIE = "mirada_theme"
 THEMES = ("system", "light", "dark")
@@ -75,6 +76,17 @@ def icon(name: str) -> Markup:
     return Markup('<svg class="icon" aria-hidden="true"><use href="{}"/></svg>').format(address)
 
 
+def reachable(text: str, most: int = 400) -> Markup:
+    """Return what makes a text a stop of the keyboard where it is so long that it scrolls in its place.
+
+    Args:
+        text: as it is shown.
+        most: characters that its place shows on the narrowest screen.
+    """
+    is_long = len(text) > most or text.count("\n") > most // 60
+    return Markup(' tabindex="0"') if is_long else Markup("")
+
+
 def theme() -> str:
     """Return the theme that was chosen by cookie, else "system"."""
     chosen = request.cookies.get(THEME_COOKIE, "")
@@ -103,10 +115,12 @@ def register(app: Flask, blueprint: Blueprint) -> None:
     functions: dict[str, Callable[..., Any]] = {
         "asset": asset,
         "icon": icon,
+        "reachable": reachable,
         "theme": theme,
         "csrf_token": csrf_token,
         "address_of_request": address_of_request,
         "locale": get_locale,
+        "zone": zone_of_request,
     }
     app.jinja_env.globals.update(functions)
     app.jinja_env.globals.update(bar=BAR, languages=LANGUAGES, themes=THEMES)

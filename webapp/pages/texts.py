@@ -16,6 +16,8 @@ from babel.support import NullTranslations, Translations
 from flask import Flask, request
 from flask_babel import Babel, Domain, get_locale
 
+from webapp.pages.zones import zone_of_request
+
 LANGUAGES = {"en": "English", "pt": "Português", "es": "Español"}
 COOKIE = "mirada_language"
 FOLDER = Path(__file__).resolve().parent / "translations"
@@ -50,7 +52,7 @@ def catalogue(language: str) -> NullTranslations:
 
 def register(app: Flask) -> None:
     """Install the languages, and their filters for templates."""
-    _Pages(app, locale_selector=language_of_request)
+    _Pages(app, locale_selector=language_of_request, timezone_selector=zone_of_request)
 
 
 def language_of_request() -> str:

@@ -65,6 +65,11 @@ export async function fragment(address, { signal, part = "1" } = {}) {
   return nodesOf(await call("GET", asked, { signal }));
 }
 
+/** What to tell of an error: the server's own sentence, else the text that says that it does not answer. */
+export function reasonOf(error, otherwise = "offline") {
+  return (error instanceof Refused && error.problem.detail) || told(otherwise);
+}
+
 const notices = document.getElementById("notices");
 
 /** Say something in passing; `action` is {text, run} for a button beside it. */
@@ -102,6 +107,40 @@ document.addEventListener("keydown", (event) => {
   box.focus();
   box.select();
 });
+
+// The server says times as this browser's clock does, from the next page on.
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
+if (zone && !document.cookie.split("; ").includes(`mirada_zone=${zone}`)) {
+  const path = document.querySelector(".brand").pathname.replace(/\/ui$/, "") || "/";
+  document.cookie = `mirada_zone=${zone}; path=${path}; max-age=31536000; samesite=lax`;
+}
+
+// A picture that cannot be had: its place stays calm and says which one it is, and asks once more.
+const AGAIN_MS = 5000;
+
+function lost(picture) {
+  picture.classList.add("lost");
+  const place = picture.closest(".tile > a, .stage figure");
+  if (place && !place.querySelector(".lost-name")) {
+    const name = document.createElement("span");
+    name.className = "lost-name";
+    name.dir = "auto";
+    name.ariaHidden = "true";
+    name.textContent = picture.alt;
+    place.append(name);
+  }
+  if (picture.dataset.asked) return;
+  picture.dataset.asked = "again";
+  setTimeout(() => { if (picture.isConnected) picture.src = picture.getAttribute("src"); }, AGAIN_MS * (1 + Math.random()));
+}
+
+document.addEventListener("error", ({ target }) => { if (target instanceof HTMLImageElement) lost(target); }, true);
+document.addEventListener("load", ({ target }) => {
+  if (!(target instanceof HTMLImageElement) || !target.classList.contains("lost")) return;
+  target.classList.remove("lost");
+  target.closest(".tile > a, .stage figure")?.querySelector(".lost-name")?.remove();
+}, true);
+for (const one of document.images) if (one.complete && one.getAttribute("src") && !one.naturalWidth) lost(one);
 
 // A tile that is opened grows into its picture's page; between other pages nothing moves.
 addEventListener("pageswap", (event) => {

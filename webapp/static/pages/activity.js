@@ -1,5 +1,5 @@
 // Activity and Index: bars move and lists change while the page is open, by one stream of events.
-import { call, fragment, say, told, Refused } from "./shell.js";
+import { call, fragment, reasonOf, say, told, Refused } from "./shell.js";
 
 const POLL_MS = 5000;
 const STREAM_AGAIN_MS = 60000;
@@ -16,6 +16,8 @@ let refreshing = null;
 let isWanted = false;
 let refreshedAt = 0;
 let poll = 0;
+let isStale = false;
+let shownAt = Date.now();
 /** Jobs of which this page shows nothing, by their ids. */
 const others = new Set();
 
@@ -43,7 +45,8 @@ async function refresh() {
       show(await fragment(location.href));
     } catch (error) {
       if (error instanceof Refused && error.status === 401) location.reload();
-      // Else the next event, or the next question, asks again.
+      // The next event, or the next question, asks again.
+      else tellStale(error);
     }
     refreshedAt = Date.now();
     refreshing = null;
@@ -52,7 +55,17 @@ async function refresh() {
   return refreshing;
 }
 
+/** Say that what is seen grows old, since when, and why. */
+function tellStale(error) {
+  isStale = true;
+  const time = new Date(shownAt).toLocaleTimeString(language, { timeStyle: "short" });
+  const text = told("stale", { why: reasonOf(error, "away"), time });
+  if (sentence.textContent !== text) sentence.textContent = text;
+}
+
 function show(nodes) {
+  isStale = false;
+  shownAt = Date.now();
   const part = nodes.getElementById("part-told");
   if (part) {
     since = part.dataset.since;
@@ -98,9 +111,16 @@ function listen() {
   });
   source.addEventListener("index", refresh);
   source.addEventListener("notice", refresh);
+  let failures = 0;
+  source.addEventListener("open", () => {
+    failures = 0;
+    if (isStale) refresh();
+  });
   source.addEventListener("error", () => {
     // After its minute the browser comes back by itself, with the id of the last event. Refused, it does not.
     if (source?.readyState === EventSource.CLOSED) ask(Date.now() + STREAM_AGAIN_MS);
+    // It does not come back: asking tells why.
+    else if (++failures > 1) refresh();
   });
 }
 
@@ -143,7 +163,7 @@ document.addEventListener("submit", async (event) => {
   try {
     await call("POST", `${form.action}?part=1`, { body: new FormData(form) });
   } catch (error) {
-    say(error instanceof Refused ? error.message : told("offline"));
+    say(reasonOf(error));
   }
   await refresh();
   button.ariaDisabled = null;

@@ -1,6 +1,6 @@
 // Explore: results while typing, filters, a list without end that stays small, and the way back into it.
 
-import { call, fragment, isPlainKey, told, Refused } from "./shell.js";
+import { call, fragment, isPlainKey, reasonOf, told, Refused } from "./shell.js";
 import { justifyAll, rove } from "./grid.js";
 import { askWithPictures } from "./pictures.js";
 import { Sections } from "./sections.js";
@@ -15,7 +15,7 @@ const PAUSE_MS = 160, AHEAD_PX = 900, KEPT_LISTS = 10;
 
 justifyAll(grid);
 const refresh = rove(grid);
-const sections = new Sections(grid, (part) => { selection.show(part); refresh(); });
+const sections = new Sections(grid, (part) => { selection.show(part); refresh(); }, (error) => tell(error));
 sections.read();
 const selection = new Selection(grid, sections);
 selection.show();
@@ -35,6 +35,7 @@ function arrived() {
 const trouble = document.getElementById("trouble");
 
 function tell(error) {
+  if (!error) return trouble.replaceChildren();
   if (error.name === "AbortError") return;
   const lines = [];
   if (error.status === 401 && document.getElementById("t-sign-in")) {
@@ -44,7 +45,7 @@ function tell(error) {
     if (trouble.dataset.signIn) link.search = new URLSearchParams({ next: pathOf(addressOfForm()) });
     link.textContent = told("sign-in-again");
     lines.push(" ", link);
-  } else lines.push(error instanceof Refused ? error.message : told("offline"));
+  } else lines.push(reasonOf(error));
   trouble.replaceChildren(...lines);
 }
 
@@ -80,6 +81,14 @@ async function more(link) {
   }
   if (isDone) { trouble.replaceChildren(); arrived(); }
 }
+
+// By hand, where asking by itself went wrong: the list goes on in its place.
+grid.addEventListener("click", (event) => {
+  const link = event.target.closest(".more a");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  more(link);
+});
 
 function watch() {
   near.disconnect();

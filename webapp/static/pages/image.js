@@ -1,6 +1,6 @@
 // Image: forms that answer in their place, keys, and the way back to the list.
 
-import { call, isPlainKey, nodesOf, Refused, say, told } from "./shell.js";
+import { call, isPlainKey, nodesOf, reasonOf, Refused, say, told } from "./shell.js";
 import { justifyAll, rove } from "./grid.js";
 
 const AGAIN_MS = 2000, MOST_LOOKS = 10;
@@ -29,7 +29,7 @@ async function replace(source, method, address, body) {
 /** Say why nothing came of a form: beside what was typed, if anything was. */
 function tell(form, error) {
   const isOut = error instanceof Refused && error.status === 401;
-  const text = error instanceof Refused ? error.message : told("offline");
+  const text = reasonOf(error);
   const box = form.querySelector("textarea");
   if (!box) return isOut ? say(told("signed-out"), { text: told("sign-in"), run: signIn }) : say(text);
   const line = form.querySelector(".error") ?? document.createElement("p");

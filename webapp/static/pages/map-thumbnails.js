@@ -1,6 +1,6 @@
 // The map's thumbnails: real pictures that never touch, chosen in an order that stays.
 
-const CELL = 44, APART = 40, MOST = 420, SIDE_PX = 40, AT_ONCE = 8, KEPT = 1200, CHOOSE_MS = 100;
+const CELL = 44, APART = 40, MOST = 420, SIDE_PX = 40, AT_ONCE = 8, KEPT = 1200, CHOOSE_MS = 100, AGAIN_MS = 10000;
 
 /** The layer of thumbnails of a canvas; `changed` is called when a picture has arrived. */
 export function thumbnails(canvas, data, address, changed) {
@@ -40,6 +40,8 @@ export function thumbnails(canvas, data, address, changed) {
     loading++;
     try {
       const reply = await fetch(address.replace("/1/", `/${data.ids[i]}/`), { credentials: "same-origin" });
+      // Busy: it stays a point for a while, and is asked for again when it is chosen anew.
+      if (reply.status === 429 || reply.status === 503) setTimeout(() => pictures.delete(i), AGAIN_MS);
       if (!reply.ok) throw new TypeError();
       const whole = await createImageBitmap(await reply.blob());
       const scale = (2 * SIDE_PX) / Math.max(whole.width, whole.height);

@@ -1,10 +1,10 @@
 // Map: all pictures as points in one call, and above them as many thumbnails as do not touch.
 
-import { fragment, isPlainKey, say, told, Refused } from "./shell.js";
+import { fragment, isPlainKey, reasonOf, Refused, say, told } from "./shell.js";
 import { points as pointLayer } from "./map-points.js";
 import { thumbnails } from "./map-thumbnails.js";
 
-const SIDE = 65535, MOST_ZOOM = 64, PAUSE_MS = 160, NEAR_PX = 24, CLICK_PX = 5, EDGE_PX = 40;
+const SIDE = 65535, MOST_ZOOM = 64, PAUSE_MS = 160, NEAR_PX = 24, CLICK_PX = 5, EDGE_PX = 40, AGAIN_MS = 5000;
 const plane = document.getElementById("map");
 if (plane) begin(plane);
 
@@ -29,12 +29,17 @@ async function begin(plane) {
   let data;
   try {
     const reply = await fetch(plane.dataset.points, { credentials: "include", mode: "cors" });
-    if (!reply.ok) { if (reply.status === 404) return location.reload(); throw new TypeError(); }
+    // A map that is gone has a follower; whoever is signed out is asked to sign in.
+    if (reply.status === 404 || reply.status === 401) return location.reload();
+    if (!reply.ok) throw new Refused(reply.status, await reply.json().catch(() => ({})));
     data = read(await reply.arrayBuffer());
-  } catch {
-    say(told("offline"));
+  } catch (error) {
+    const why = `${reasonOf(error, "away")} ${told("again")}`;
+    for (const name of ["shown", "here"]) document.getElementById(name).textContent = why;
+    setTimeout(() => begin(plane), AGAIN_MS);
     return;
   }
+  document.getElementById("here").textContent = "";
 
   const layer = pointLayer(plane.querySelector(".points"), data, groups);
   const small = thumbnails(plane.querySelector(".pictures"), data, plane.dataset.thumbnail, () => wake());
@@ -219,7 +224,7 @@ async function begin(plane) {
       document.title = `${box.value.trim() || told("map")} · Mirada`;
       light();
     } catch (error) {
-      if (error.name !== "AbortError") say(error instanceof Refused ? error.message : told("offline"));
+      if (error.name !== "AbortError") say(reasonOf(error));
     }
   }
   box.addEventListener("input", () => {

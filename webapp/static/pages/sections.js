@@ -5,13 +5,18 @@
 import { fragment } from "./shell.js";
 import { heightOf, justify, measuresOf, rowsOf } from "./grid.js";
 
-const SCREENS = 4, MOST_FILLED = 10, MOST_HELD = 40;
+const SCREENS = 4, MOST_FILLED = 10, MOST_HELD = 40, AGAIN_MS = 5000;
 
-/** The sections of a grid; `changed` is called after tiles came or went, with the part that came. */
+/**
+ * The sections of a grid. `changed` is called after tiles came or went, with the part that came; `tell` with
+ * the error when a section cannot be had, and with null when one can again.
+ */
 export class Sections {
-  constructor(grid, changed) {
+  constructor(grid, changed, tell) {
     this.grid = grid;
     this.changed = changed;
+    this.tell = tell;
+    this.rests = false;
     this.all = [];
     this.asking = null;
     let isDue = false;
@@ -107,7 +112,7 @@ export class Sections {
   }
 
   async ask(one) {
-    if (this.asking === one) return;
+    if (this.asking === one || this.rests) return;
     this.asking = one;
     try {
       const page = await fragment(one.src);
@@ -117,8 +122,12 @@ export class Sections {
       const nodes = document.createDocumentFragment();
       nodes.append(...section.childNodes);
       this.fill(one, nodes);
-    } catch {
-      // It stays empty; the next scrolling asks again.
+      this.tell(null);
+    } catch (error) {
+      // It stays empty, and is asked for again after a rest: scrolling must not flood a busy server.
+      this.tell(error);
+      this.rests = true;
+      setTimeout(() => { this.rests = false; this.settle(); }, AGAIN_MS);
       return;
     } finally {
       this.asking = null;

@@ -1,6 +1,6 @@
 // Selecting pictures, and what can be done with many of them.
 
-import { call, isPlainKey, say, told } from "./shell.js";
+import { call, isPlainKey, reasonOf, say, told } from "./shell.js";
 
 const AT_ONCE = 4;
 
@@ -152,7 +152,7 @@ export class Selection {
     progress.hidden = true;
     const lines = [told("changed", { n: done.length })];
     if (own.length < tiles.length) lines.push(told("not-yours", { n: tiles.length - own.length }));
-    if (failed.length) lines.push(told("failed", { n: failed.length, why: failed[0].message }));
+    if (failed.length) lines.push(told("failed", { n: failed.length, why: reasonOf(failed[0]) }));
     say(lines.join(" "), done.length ? { text: told("undo"), run: () => this.change(done, !isPublic) } : undefined);
   }
 

@@ -96,6 +96,31 @@ def test_a_page_is_so_in_every_theme_width_and_language(
         )
 
 
+@pytest.mark.drill
+@pytest.mark.parametrize("path", PATHS)
+def test_a_page_is_so_with_forced_colours_without_motion_and_enlarged(
+    browser: Browser, address: str, ids: dict[str, int], path: str
+) -> None:
+    desk, phone = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+    forced: dict[str, Any] = {"forced_colors": "active"}
+    for wishes in (
+        forced | {"color_scheme": "dark", "viewport": desk},
+        forced | {"color_scheme": "light", "viewport": phone},
+        # 1280 pixels at 200 %, and at 400 %.
+        {
+            "viewport": {"width": 640, "height": 450},
+            "device_scale_factor": 2,
+            "reduced_motion": "reduce",
+        },
+        {
+            "viewport": {"width": 320, "height": 225},
+            "device_scale_factor": 4,
+            "reduced_motion": "reduce",
+        },
+    ):
+        look(browser, address, path.format(**ids), **wishes)
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_a_page_weighs_little(client: Any, ids: dict[str, int], path: str) -> None:
     text = client.get(path.format(**ids), headers={"Accept": "text/html"}).text

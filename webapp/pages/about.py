@@ -26,6 +26,7 @@ def register(blueprint: Blueprint) -> None:
         return page(
             "about.html",
             title=gettext("About"),
+            here="pages.about",
             version=__version__,
             vendored=sorted(vendored.items()),
             notice=notice,

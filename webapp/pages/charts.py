@@ -34,14 +34,14 @@ class Bar:
 
 
 def line(values: Sequence[float | None], floor: float | None = None) -> Line | None:
-    """Return values as a line from left to right; None where none is known.
+    """Return values as a line from left to right; None where fewer than two are known: a dot is no line.
 
     Args:
         values: in order; None where one is not known.
         floor: a limit that is drawn as well.
     """
     known = [value for value in values if value is not None]
-    if not known:
+    if len(known) < 2:
         return None
     in_all = known if floor is None else [*known, floor]
     low, high = min(in_all), max(in_all)

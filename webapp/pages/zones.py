@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import tzinfo
 from functools import lru_cache
 
+from babel.dates import get_timezone
 from flask import request
-from pytz import UnknownTimeZoneError, timezone
 
 COOKIE = "mirada_zone"
 LONGEST_NAME = 64
@@ -23,6 +23,6 @@ def zone_of_request() -> tzinfo | None:
 @lru_cache(maxsize=512)
 def _zone(name: str) -> tzinfo | None:
     try:
-        return timezone(name) if name else None
-    except (UnknownTimeZoneError, ValueError):
+        return get_timezone(name) if name else None
+    except (LookupError, ValueError):
         return None

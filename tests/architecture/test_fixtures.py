@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from typing import Any
 
 from flask import Flask
 from sqlalchemy import select
@@ -65,9 +66,13 @@ def test_the_second_application_of_a_process_is_as_the_product_builds_it(runtime
     application.create_app(runtime)
     second = application.create_app(runtime)
 
-    def routes(app: Flask) -> list[tuple[str, str, list[str]]]:
+    def routes(app: Flask) -> list[tuple[Any, ...]]:
         return [
-            (rule.rule, rule.endpoint, sorted(rule.methods or ()))
+            (
+                rule.endpoint,
+                sorted(rule.methods or ()),
+                rule.build(dict.fromkeys(rule.arguments, 7)),
+            )
             for rule in app.url_map.iter_rules()
         ]
 

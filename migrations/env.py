@@ -14,6 +14,7 @@ from mirada.db import (  # noqa: F401 - declare tables on Base, and how Alembic 
     pgvector_models,
     query_models,
     recall_models,
+    recent_models,
     resumable,
     sign_in_models,
     spending_models,

@@ -22,6 +22,7 @@ from mirada.runtime import Runtime
 from mirada.search import kept
 from mirada.search.calibrating import queue_due_calibrations
 from mirada.search.query_pictures import forget_expired
+from mirada.suggestions import recent
 from workers import lease_holder
 
 logger = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ class Sweeper(Loop):
             self._give_up_lost_calls()
             self._delete_old_rankings()
             self._queue_rebuild_if_due()
-            self._forget_query_pictures()
+            self._forget_what_was_asked()
             queue_measurements(self._runtime)
             queue_backlog(self._runtime)
             queue_lacking(self._runtime)
@@ -130,9 +131,10 @@ class Sweeper(Loop):
         queue_due_evening(self._runtime)
         queue_due_map(self._runtime)
 
-    def _forget_query_pictures(self) -> None:
+    def _forget_what_was_asked(self) -> None:
         with self._runtime.transaction() as session:
             forget_expired(session)
+            recent.forget_expired(session)
 
     def _keep_sizes(self) -> None:
         if time.monotonic() < self._next_sizes:

@@ -24,6 +24,7 @@ from mirada.db import (  # noqa: F401 - declare tables on Base
     paging_models,
     pgvector_models,
     query_models,
+    recent_models,
     sign_in_models,
     spending_models,
     word_models,

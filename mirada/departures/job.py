@@ -16,6 +16,7 @@ from mirada.db.evaluation_models import EvaluationSet
 from mirada.db.memory_models import Comment, Like
 from mirada.db.models import Image
 from mirada.db.query_models import QueryPicture
+from mirada.db.recent_models import RecentSearch
 from mirada.departures.ending import END_USER, heir_of
 from mirada.evaluation.sets import forget_set
 from mirada.feedback.verdicts import delete_feedback
@@ -28,6 +29,7 @@ from mirada.pictures.images import delete_image
 from mirada.runtime import Runtime
 from mirada.search import kept
 from mirada.search.query_pictures import forget_all_of
+from mirada.suggestions import recent
 
 Column = InstrumentedAttribute[int]
 PAGE_ROWS = 200
@@ -89,6 +91,7 @@ def _steps(user_id: int, heir_id: int | None) -> tuple[Step, ...]:
         (Comment.image_id, Comment.user_id == user_id, forget_marks),
         (EvaluationSet.id, EvaluationSet.owner_id == user_id, forget_set),
         (QueryPicture.owner_id, QueryPicture.owner_id == user_id, forget_all_of),
+        (RecentSearch.owner_id, RecentSearch.owner_id == user_id, recent.forget_all_of),
         # What a request that began before the end has brought meanwhile.
         images,
     )

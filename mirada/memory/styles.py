@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mirada.db import memory_models as tables
 from mirada.db.named_lists import NamedList
@@ -43,19 +44,31 @@ def normalised_descriptions(texts: Sequence[object]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(normalised_description(text) for text in texts))
 
 
-def _built_in() -> tuple[Style, ...]:
+def _entries() -> list[dict[str, Any]]:
     text = Path(__file__).with_name("built_in.toml").read_text(encoding="utf-8")
-    return tuple(
-        Style(
-            normalised_name(entry.pop("name")),
-            normalised_descriptions([text for texts in entry.values() for text in texts]),
-        )
-        for entry in tomllib.loads(text)["style"]
+    entries: list[dict[str, Any]] = tomllib.loads(text)["style"]
+    return [entry | {"name": normalised_name(entry["name"])} for entry in entries]
+
+
+def _texts(entry: Mapping[str, Any]) -> list[Sequence[str]]:
+    """Return the texts of each language."""
+    return [texts for key, texts in entry.items() if key != "name"]
+
+
+_ENTRIES = _entries()
+BUILT_IN_STYLES: tuple[Style, ...] = tuple(
+    Style(
+        entry["name"],
+        normalised_descriptions([text for texts in _texts(entry) for text in texts]),
     )
-
-
-BUILT_IN_STYLES: tuple[Style, ...] = _built_in()
+    for entry in _ENTRIES
+)
 """Painting, drawing and print, craft, movements, genres, photography."""
+BUILT_IN_NAMES: Mapping[str, tuple[str, ...]] = {
+    entry["name"]: tuple(texts[0].split(",")[0].strip() for texts in _texts(entry))
+    for entry in _ENTRIES
+}
+"""By the name of a built-in style: what it is called in each language."""
 
 
 def _read(row: tables.Style) -> Style:

@@ -19,6 +19,7 @@ from mirada.db.models import (
     utc_now,
 )
 from mirada.db.query_models import QueryPicture
+from mirada.db.recent_models import RecentSearch
 from mirada.db.spending_models import CallState, LanguageModelCall
 from tests.leaks.secrets import LEAST_NUMBER
 
@@ -113,6 +114,13 @@ def raise_ids(session: Session, space_id: int) -> None:
                 byte_size=0,
                 expires_at=utc_now(),
             ),
+            RecentSearch(
+                id=begin_at(19),
+                owner_id=user.id,
+                words="ballast",
+                digest="0" * 64,
+                searched_at=utc_now(),
+            ),
             EvaluationQuery(id=begin_at(17), set_id=begin_at(16), text="ballast"),
             EvaluationReport(
                 id=begin_at(18), set_id=begin_at(16), space_id=space_id, space_name="", model=""
@@ -125,7 +133,7 @@ def raise_ids(session: Session, space_id: int) -> None:
     # These go on counting without the row; what the others count from has to stay.
     for table in (
         *(Feedback, Comment, Image, TextContent, LanguageModelCall, QueryPicture),
-        *(EvaluationReport, EvaluationQuery, EvaluationSet),
+        *(EvaluationReport, EvaluationQuery, EvaluationSet, RecentSearch),
     ):
         session.execute(delete(table).where(table.id >= LEAST_NUMBER))
     if session.get_bind().dialect.name == "postgresql":
@@ -154,6 +162,7 @@ def _go_on_above(session: Session) -> None:
             EvaluationSet,
             EvaluationQuery,
             EvaluationReport,
+            RecentSearch,
         ),
         start=1,
     ):

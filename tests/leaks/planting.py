@@ -39,6 +39,7 @@ def plant(world: World) -> None:
     _evaluate(world)
     _take_away(world)
     _keep_query_pictures(world)
+    _keep_recent_searches(world)
     _guard_rows(world)
 
 
@@ -357,6 +358,17 @@ def _keep_query_pictures(world: World) -> None:
         world.ids["query pictures"].append(kept["id"])
         world.vault.number(kept["id"], "id", f"query picture {seed}", ["owner"])
         world.vault.content(content, f"query picture {seed}", ["owner"])
+
+
+def _keep_recent_searches(world: World) -> None:
+    """Keep words of searches that nobody but their owner is told."""
+    world.ids["recent searches"] = []
+    for what in ("sought", "sought too"):
+        words = marked(what)
+        kept = world.told("owner", "POST", "/api/v1/recent-searches", json={"words": words})
+        world.ids["recent searches"].append(kept["id"])
+        world.vault.number(kept["id"], "id", f"recent search {what}", ["owner"])
+        world.vault.word(words, "words", f"recent search {what}", ["owner"])
 
 
 def _guard_rows(world: World) -> None:

@@ -18,7 +18,7 @@ from tests.leaks.exchange import Upload
 from tests.leaks.operations import Field, Operation
 from tests.leaks.people import sees_as
 from tests.leaks.recipes import Names, Recipe
-from tests.leaks.secrets import LEAST_NUMBER, marked
+from tests.leaks.secrets import LEAST_NUMBER, MARK, marked
 from tests.leaks.world import World, drawn
 
 UNSEEN = (
@@ -69,6 +69,7 @@ class Pools:
             Names.USER: [world.user_ids["owner"]],
             Names.KEY: world.ids["keys"],
             Names.QUERY_PICTURE: world.ids["query pictures"],
+            Names.RECENT_SEARCH: world.ids["recent searches"],
             Names.ADDRESS: self._addresses(self.unseen_ids),
             Names.EVALUATION: world.ids["evaluations"],
             Names.EVALUATION_QUERY: world.ids["evaluation queries"],
@@ -148,6 +149,10 @@ class Pools:
                 {"words": -1},
             ],
             "text": words,
+            # The beginnings of words, too, as somebody types who guesses.
+            "q": [*words, *(word[: len(MARK) + 3] for word in world.words), MARK, "", "a"],
+            "words": ["what a stranger seeks", "gato"],
+            "search_id": [*world.ids["recent searches"], *ODD_NUMBERS],
             "query": words,
             "texts": words,
             "vector": [*(vector.tolist() for vector in vectors), [1.0] * 32, [1.0]],

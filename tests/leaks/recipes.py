@@ -38,6 +38,7 @@ class Names(StrEnum):
     USER = "user"
     KEY = "key"
     QUERY_PICTURE = "query picture"
+    RECENT_SEARCH = "recent search"
     ADDRESS = "address of a picture, by its token"
     EVALUATION = "evaluation set"
     EVALUATION_QUERY = "query of an evaluation set"
@@ -73,6 +74,7 @@ def _image(reach: Reach = Reach.VIEWER, **more: bool | float) -> Recipe:
 
 
 QUERY_PICTURE = {"picture_id": Names.QUERY_PICTURE}
+RECENT_SEARCH = {"search_id": Names.RECENT_SEARCH}
 ASKED_WITH = {"image_id": Names.IMAGE, "picture": Names.QUERY_PICTURE}
 SET = {"evaluation_id": Names.EVALUATION}
 SET_QUERY = SET | {"query_id": Names.EVALUATION_QUERY}
@@ -135,6 +137,12 @@ RECIPES: dict[str, Recipe] = {
     "getQueryPicture": Recipe(Reach.KEY, QUERY_PICTURE),
     "getQueryPictureThumbnail": Recipe(Reach.KEY, QUERY_PICTURE),
     "deleteQueryPicture": Recipe(Reach.KEY, QUERY_PICTURE, changes=True),
+    "listSearchSuggestions": Recipe(Reach.VIEWER, share=2),
+    "listRecentSearches": Recipe(Reach.KEY),
+    "keepRecentSearch": Recipe(Reach.KEY, share=0.3),
+    "eraseRecentSearches": Recipe(Reach.KEY, share=0.3),
+    "getRecentSearch": Recipe(Reach.KEY, RECENT_SEARCH),
+    "eraseRecentSearch": Recipe(Reach.KEY, RECENT_SEARCH, changes=True),
     "searchImagePosts": Recipe(Reach.VIEWER, asks=True),
     "searchSimilarImages": Recipe(Reach.VIEWER, asks=True),
     # Classifications.

@@ -74,6 +74,7 @@ class Writer(Uploader):
             ("GET", f"/api/images/{image_id}/related", {"query": (("limit", "20"),)}),
             ("GET", "/api/users/me/style-suggestions", {"query": (("limit", "10"),)}),
             ("GET", "/api/v1/users/me/memory", {}),
+            ("GET", "/api/v1/suggestions", {"query": (("q", self.text),)}),
             ("GET", self.image, {}),
             ("GET", "/api/v1/images", {"query": (("mine", "true"),)}),
             ("GET", "/api/v1/jobs", {}),

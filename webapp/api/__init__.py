@@ -31,6 +31,7 @@ from webapp.api import (
     similar,  # noqa: F401 - adds its routes to the blueprint of images
     stats,
     styles,
+    suggestions,
     usage,
     users,
 )
@@ -46,6 +47,7 @@ def register(api: MiradaApi) -> None:
         comments,
         search,
         query_pictures,
+        suggestions,
         feedback,
         evaluations,
         embeddings,

@@ -18,6 +18,7 @@ from mirada.memory.styles import STYLES
 from mirada.people import keys, users
 from mirada.people.access import OF_EVERYBODY, KeyState, Scope, key_state, scopes_from_text
 from mirada.people.identity import Key, Person
+from mirada.suggestions.recent import recent_searches
 from webapp.callers.auth import current_caller, require_user
 from webapp.http.current import current_runtime
 from webapp.http.paging import cursor_after, row_id_of
@@ -89,6 +90,7 @@ def settings() -> Response:
     with runtime.reading() as session:
         own = keys.list_keys(session, user.id, limit=KEYS)
         labels, styles = LABELS.in_force(session), STYLES.in_force(session)
+        searched = recent_searches(session, user.id)
     allowed = OF_EVERYBODY if not caller.is_administrator else frozenset(Scope)
     if caller.scopes is not None:
         allowed &= caller.scopes
@@ -104,6 +106,7 @@ def settings() -> Response:
         spending=_spending(user.id),
         labels=labels,
         styles=styles,
+        recent=searched,
         users=_users() if caller.is_administrator else None,
         once=secrets.token_urlsafe,
     )

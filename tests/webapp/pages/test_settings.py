@@ -121,3 +121,21 @@ def test_the_page_says_who_one_is_what_it_cost_and_which_lists_are_in_force(
     page = gallery.client.post("/ui/preferences", data={"density": "large", "back": "/ui/settings"})
     assert page.headers["Location"] == "/ui/settings"
     assert 'value="large" aria-pressed="true"' in gallery.get("/ui/settings", HTML).text
+
+
+def test_recent_searches_are_listed_and_erased_without_a_script(gallery: Gallery) -> None:
+    for words in ("old lamps", "<b>a bridge</b>"):
+        reply = gallery.client.post("/api/v1/recent-searches", json={"words": words})
+        assert reply.status_code == 200
+    text = gallery.get("/ui/settings", {"Accept": "text/html"}).text
+    assert "old lamps" in text
+    assert "&lt;b&gt;a bridge&lt;/b&gt;" in text
+    erased = {"search": str(reply.get_json()["id"]), "back": "/ui/settings"}
+    done = gallery.client.post("/ui/recent-searches/erase", data=erased)
+    assert (done.status_code, done.headers["Location"]) == (303, "/ui/settings#recent")
+    # Pressed twice, it is gone as was wished.
+    assert gallery.client.post("/ui/recent-searches/erase", data=erased).status_code == 303
+    kept = gallery.get("/api/v1/recent-searches").get_json()["results"]
+    assert [each["words"] for each in kept] == ["old lamps"]
+    gallery.client.post("/ui/recent-searches/erase", data={"all": "true"})
+    assert gallery.get("/api/v1/recent-searches").get_json()["count"] == 0

@@ -31,7 +31,7 @@ export async function call(method, address, sent = {}) {
   }
 }
 
-async function callOnce(method, address, { json, body, signal }) {
+async function callOnce(method, address, { json, body, signal, keepalive }) {
   const headers = { Accept: "application/json, text/html;q=0.9" };
   const token = document.querySelector('meta[name="csrf-token"]')?.content;
   if (token && method !== "GET") headers["X-CSRF-Token"] = token;
@@ -39,7 +39,7 @@ async function callOnce(method, address, { json, body, signal }) {
     headers["Content-Type"] = "application/json";
     body = JSON.stringify(json);
   }
-  const reply = await fetch(address, { method, headers, body, signal, credentials: "same-origin" });
+  const reply = await fetch(address, { method, headers, body, signal, keepalive, credentials: "same-origin" });
   const isJson = (reply.headers.get("Content-Type") || "").includes("json");
   // A form that is refused may come back as HTML, with what was typed in it.
   if (!reply.ok) throw new Refused(reply.status, isJson ? await reply.json() : { html: await reply.text() });
@@ -141,6 +141,12 @@ document.addEventListener("load", ({ target }) => {
   target.closest(".tile > a, .stage figure")?.querySelector(".lost-name")?.remove();
 }, true);
 for (const one of document.images) if (one.complete && one.getAttribute("src") && !one.naturalWidth) lost(one);
+
+// Suggestions come with the first use of the box, so that no page waits for them.
+const suggest = () => import("./suggest.js");
+document.getElementById("q")?.addEventListener("focus", suggest, { once: true });
+document.getElementById("q")?.addEventListener("click", async () => (await suggest()).clicked());
+if (document.activeElement?.id === "q") suggest();
 
 // A tile that is opened grows into its picture's page; between other pages nothing moves.
 addEventListener("pageswap", (event) => {

@@ -1,0 +1,1 @@
+"""Suggestions while somebody types a search, and the searches that they made lately."""

@@ -7,7 +7,7 @@ from alembic import op
 from mirada.db.names import PREFIX
 
 revision = "0039"
-down_revision = "0037"
+down_revision = "0038"
 branch_labels = None
 depends_on = None
 

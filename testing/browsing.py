@@ -12,6 +12,8 @@ from typing import Any
 from playwright.sync_api import Browser, BrowserContext, Page
 
 AXE = Path(__file__).resolve().parents[1] / "tests" / "browser" / "axe" / "axe.min.js.gz"
+PROVOKED = ("error: Failed to load resource:", "warning: [.WebGL")
+"""What browsers say of a refused request, and of software that draws; that it was meant, a test knows."""
 WATCH = """
   window.reports = [];
   window.shifts = [];
@@ -88,9 +90,19 @@ class Visit:
         assert (self.complaints, self.foreign, reports) == ([], [], [])
 
 
+    def require_nothing_odd(self) -> None:
+        """Check what holds of every visit, whatever was provoked: no error of a script, nothing that
+        the policy stopped, nothing asked of others."""
+        odd = [one for one in self.complaints if not one.startswith(PROVOKED)]
+        assert (odd, self.foreign) == ([], [])
+
+
 @contextmanager
 def visiting(browser: Browser, address: str, **context: Any) -> Iterator[Visit]:
-    """Yield a page in a profile of its own; `context` as Playwright's `new_context` takes it."""
+    """Yield a page in a profile of its own; `context` as Playwright's `new_context` takes it.
+
+    After what is done with it, nothing odd must have happened.
+    """
     profile: BrowserContext = browser.new_context(**context)
     profile.add_init_script(WATCH)
     page = profile.new_page()
@@ -105,4 +117,5 @@ def visiting(browser: Browser, address: str, **context: Any) -> Iterator[Visit]:
 
     page.on("request", heard)
     yield visit
+    visit.require_nothing_odd()
     profile.close()

@@ -89,10 +89,11 @@ class Visit:
         reports = self.page.evaluate("window.reports")
         assert (self.complaints, self.foreign, reports) == ([], [], [])
 
-
     def require_nothing_odd(self) -> None:
-        """Check what holds of every visit, whatever was provoked: no error of a script, nothing that
-        the policy stopped, nothing asked of others."""
+        """Check what holds of every visit, whatever a test provokes.
+
+        No error of a script, nothing that the policy stopped, nothing asked of others.
+        """
         odd = [one for one in self.complaints if not one.startswith(PROVOKED)]
         assert (odd, self.foreign) == ([], [])
 

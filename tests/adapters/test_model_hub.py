@@ -53,7 +53,9 @@ from mirada.adapters.encoders.openclip import OpenClipEncoder
 from mirada.runtime import Runtime
 from mirada.config import Settings
 from mirada.kernel.errors import MiradaError
+from testing.impatient_hub import ask_again_at_once
 
+ask_again_at_once()
 bundled, tiny = sys.argv[1], json.loads(sys.argv[2])
 factory._MODEL_CONFIGS["Stickers"] = open_clip.get_model_config("local-dir:" + bundled)
 factory._MODEL_CONFIGS["Tiny"] = tiny

@@ -92,9 +92,11 @@ def jpeg_of_death() -> bytes:
     return whole[:-2] + scan * 4000 + b"\xff\xd9"
 
 
+@pytest.mark.drill
 def test_a_picture_that_kills_its_decoder_is_refused_and_the_next_is_ready(
     site: tuple[Deployment, Web],
 ) -> None:
+    """A drill: the limit in use is 20 s of a processor. test_image_decoder.py meets a smaller one."""
     deployment, web = site
     before = sum(web.statuses().values())
     deployment.worker("worker3")

@@ -282,6 +282,12 @@ def test_a_copy_of_a_private_picture_is_answered_like_a_new_one(
 
 
 @pytest.mark.mariadb
-@AT_ONCE
-def test_it_is_so_on_mariadb_too(mariadb_world: World, asks_at_once: bool) -> None:
-    assert_alike(mariadb_world, asks_at_once=asks_at_once)
+def test_it_is_so_on_mariadb_too(mariadb_world: World) -> None:
+    assert_alike(mariadb_world, asks_at_once=True)
+
+
+@pytest.mark.drill
+@pytest.mark.mariadb
+def test_it_is_so_on_mariadb_once_described(mariadb_world: World) -> None:
+    """A drill: who asks at once asks all of this too, and SQLite answers both in `make test`."""
+    assert_alike(mariadb_world, asks_at_once=False)

@@ -47,7 +47,7 @@ def test_what_is_not_yours_is_absent(pgvector_world: World) -> None:
 
 @pytest.mark.drill
 def test_no_reply_tells_in_ten_thousand(own_world: World) -> None:
-    asked = test_no_reply_tells.REQUESTS
+    asked = test_no_reply_tells.MANY
     test_no_reply_tells.assert_nothing_told(test_no_reply_tells.prowled(own_world, asked))
 
 

@@ -11,17 +11,22 @@ from xdist.scheduler import LoadScopeScheduling
 LONGEST = (
     "tests/e2e",
     "tests/leaks on mariadb",
+    "tests/browser",
     "tests/leaks",
-    "tests/captions/test_captions_are_paid_once.py",
-    "tests/adapters/test_vector_index_recall.py",
-    "tests/adapters/test_related_at_size.py",
+    "tests/adapters/test_vector_index_contract.py",
     "tests/faults",
+    "tests/adapters/test_vector_index_recall.py",
+    "tests/clients/test_five_systems.py",
+    "tests/captions/test_captions_are_paid_once.py",
+    "tests/adapters/test_related_at_size.py",
+    "tests/adapters/test_model_hub.py",
+    "tests/adapters/test_published_exports.py",
+    "tests/adapters/test_model_exports.py",
     "tests/metrics/test_metrics.py",
-    "tests/classify/test_default_labels.py",
     "tests/workers/test_redis.py",
 )
 """Scopes that begin before all others, so that none of them is left for the end."""
-TOGETHER = ("tests/e2e", "tests/faults")
+TOGETHER = ("tests/e2e", "tests/faults", "tests/browser")
 """Folders whose files share processes that take long to start."""
 
 SLOW = (

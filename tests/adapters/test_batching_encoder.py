@@ -83,7 +83,7 @@ def hold(recorder: Recorder, batching: BatchingEncoder, pool: ThreadPoolExecutor
 def until_waiting(batching: BatchingEncoder, count: int) -> None:
     watch = Stopwatch()
     while batching.waiting_count < count:
-        assert not watch.is_over(10)
+        assert not watch.is_over(PATIENCE_S)
         time.sleep(0.002)  # a queue tells nobody that it grew; asking is the only way
 
 

@@ -29,7 +29,7 @@ from mirada.kernel.errors import (
     UnsupportedImage,
 )
 from mirada.kernel.images import ImageFormat, PictureFacts
-from testing.patience import Stopwatch
+from testing.patience import PATIENCE_S, Stopwatch
 from testing.pictures import picture, pixels
 
 Write = Callable[[bytes], Path]
@@ -489,7 +489,7 @@ def test_a_child_does_not_outlive_its_parent(tmp_path: Path) -> None:
     parent.wait()
     parent.stdout.close()
     watch = Stopwatch()
-    while Path(f"/proc/{child}").exists() and not watch.is_over(5):
+    while Path(f"/proc/{child}").exists() and not watch.is_over(PATIENCE_S):
         time.sleep(0.02)  # a grandchild cannot be waited for
     assert not Path(f"/proc/{child}").exists()
 

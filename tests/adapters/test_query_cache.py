@@ -58,7 +58,7 @@ def wait_for_waiters(memory: QueryCache, count: int) -> None:
     """Wait until so many lookups of unknown texts have begun."""
     watch = Stopwatch()
     while memory.counts().misses < count:
-        assert not watch.is_over(10)
+        assert not watch.is_over(PATIENCE_S)
         time.sleep(0.005)  # another thread does it; asking is the only way
 
 

@@ -290,11 +290,11 @@ def test_a_follower_survives_an_outage_and_says_so_once(caplog: pytest.LogCaptur
     following.start()
     watch = Stopwatch()
     while index.calls < 2:
-        assert not watch.is_over(5)
+        assert not watch.is_over(PATIENCE_S)
         time.sleep(0.02)  # another thread does it; asking is the only way
     index.is_down = False
     while "No longer: The index cannot follow the database" not in caplog.text:
-        assert not watch.is_over(5)
+        assert not watch.is_over(PATIENCE_S)
         time.sleep(0.02)  # another thread does it; asking is the only way
     watch = Stopwatch()
     following.stop()

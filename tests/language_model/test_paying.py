@@ -38,7 +38,7 @@ from testing.openai_server import (
     failure,
     openai_serving,
 )
-from testing.patience import Stopwatch
+from testing.patience import PATIENCE_S, Stopwatch
 from testing.pictures import picture
 from testing.spending_process import SCHEMA
 from workers.runner import run_job
@@ -327,7 +327,7 @@ def test_a_killed_process_is_counted_at_its_most(
     go(process)
     watch = Stopwatch()
     while not server.calls:
-        assert not watch.is_over(30)
+        assert not watch.is_over(PATIENCE_S)
         time.sleep(0.02)
     process.kill()
     process.communicate()

@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from testing.patience import Stopwatch
+from testing.patience import PATIENCE_S, Stopwatch
 from workers.heartbeat import HEARTBEAT_FILE, Heartbeat, is_beating
 
 
@@ -18,12 +18,12 @@ def test_a_live_worker_is_told_from_one_that_hangs_or_is_gone(tmp_path: Path) ->
     heartbeat.start()
     watch = Stopwatch()
     while not is_beating(file):
-        assert not watch.is_over(5)
+        assert not watch.is_over(PATIENCE_S)
         time.sleep(0.01)
     long_ago = time.time() - 3600
     os.utime(file, (long_ago, long_ago))
     while not is_beating(file):
-        assert not watch.is_over(5)
+        assert not watch.is_over(PATIENCE_S)
         time.sleep(0.01)
 
     heartbeat.stop()

@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from mirada.db.models import JobState
-from testing.patience import Stopwatch
+from testing.patience import PATIENCE_S, Stopwatch
 from testing.worker_apart import WorkerProcess
 from testing.worksite import Site
 from workers import broker, lease_holder
@@ -139,7 +139,7 @@ def test_a_killed_worker_loses_nothing_and_does_nothing_twice(site: Site, tmp_pa
         site.upload(seed)
     watch = Stopwatch()
     while site.statuses().get("READY", 0) < 5:
-        assert not watch.is_over(30), first.log.read_text()
+        assert not watch.is_over(PATIENCE_S), first.log.read_text()
         time.sleep(0.02)
     first.end(signal.SIGKILL)
     assert site.statuses().get("READY", 0) < 40
@@ -160,7 +160,7 @@ def test_a_worker_told_to_stop_ends_cleanly_and_leaves_no_crash(site: Site, tmp_
     ids = [site.upload(seed).job_id for seed in range(30)]
     watch = Stopwatch()
     while site.statuses().get("READY", 0) < 2:
-        assert not watch.is_over(30), worker.log.read_text()
+        assert not watch.is_over(PATIENCE_S), worker.log.read_text()
         time.sleep(0.02)
 
     assert worker.end(signal.SIGTERM) == 0, worker.log.read_text()

@@ -157,11 +157,18 @@ def test_a_lease_is_renewed_while_the_work_goes_on(site: Site) -> None:
     taken = site.upload(1)
     began, may_end = threading.Event(), threading.Event()
     site.encoder.before = lambda: assert_true(began.set() is None and may_end.wait(PATIENCE_S))
-    runner = JobRunner(site.runtime, lease_s=1, renew_every_s=0.2)
+    runner = JobRunner(site.runtime, lease_s=30, renew_every_s=0.2)
     thread = threading.Thread(target=runner.run, args=(taken.job_id,))
     thread.start()
     assert began.wait(PATIENCE_S)
-    time.sleep(1.8)
+
+    # Each time it ends later: a short lease would end on a busy machine before it is renewed.
+    def ends_at_ms() -> int:
+        return site.job(taken.job_id).lease_until_ms or 0
+
+    for _ in range(3):
+        last_ms = ends_at_ms()
+        wait_until(lambda last_ms=last_ms: ends_at_ms() > last_ms, what="another renewal")  # type: ignore[misc]
 
     with site.runtime.transaction() as session:
         assert attempts.claim(session, taken.job_id or 0) is None

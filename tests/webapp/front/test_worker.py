@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from testing.patience import PATIENCE_S
 from webapp.front.balance import place_of
 from webapp.front.bodies import Budget
 from webapp.front.connection import Connection
@@ -20,7 +21,6 @@ from webapp.front.worker import FrontWorker
 
 ROOM_BYTES = 500_000
 BODY_BYTES = 100_000
-WITHIN_S = 10.0
 ALIVE = b"GET /livez HTTP/1.1\r\nHost: a\r\n"
 
 
@@ -46,13 +46,13 @@ class Loop:
         worker.poller = selectors.DefaultSelector()
         worker.method_queue = _queue_of(worker)
         self.client, served = socket.socketpair()
-        self.client.settimeout(WITHIN_S)
+        self.client.settimeout(PATIENCE_S)
         worker._await_request(Connection(served, "a", "b", self.budget, lambda: True))
 
     def serve_until(self, reply_count: int) -> None:
         """Serve until the client has got that many replies."""
         self.client.setblocking(False)
-        received, until_s = b"", time.monotonic() + WITHIN_S
+        received, until_s = b"", time.monotonic() + PATIENCE_S
         while received.count(b"HTTP/1.1 200") < reply_count:
             assert time.monotonic() < until_s
             self.worker.wait_for_and_dispatch_events(0.05)
@@ -60,7 +60,7 @@ class Loop:
                 received += self.client.recv(1_000_000)
             except BlockingIOError:
                 continue
-        self.client.settimeout(WITHIN_S)
+        self.client.settimeout(PATIENCE_S)
 
     def close(self) -> None:
         self.client.close()

@@ -34,7 +34,7 @@ from mirada.adapters.image_store.handed import HandedPixels
 from mirada.adapters.image_store.local import LocalImageStore
 from mirada.adapters.vector_index.sampled import SampledIndex
 from mirada.config import BUNDLED_MODEL_DIR, PROJECT_ROOT, Settings, VectorBackend
-from mirada.db import recall_rows, spaces, waits
+from mirada.db import older_rows, recall_rows, spaces, waits
 from mirada.db.key_usage import KeyUsage
 from mirada.db.migrate import differences, revisions, upgrade_to_head
 from mirada.db.models import SpaceState
@@ -131,6 +131,10 @@ class Runtime:
                 in_use = [space.id for space in spaces.searched_spaces(session)]
             for space_id in in_use:
                 self.backend(space_id)
+
+    def complete_rows(self) -> None:
+        """Write what rows lack that processes of an older version wrote since `migrate`."""
+        older_rows.complete(self.database)
 
     def begin_request(self) -> None:
         """Let this thread wait for the database briefly, and keep to one view, until `end_request`."""

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 SWEEP_EVERY_S = 10.0
 """JOBS: the sweeper rings again every 10 s."""
-REBUILD_CHECK_EVERY_S = 60.0
+LOOK_EVERY_S = 60.0
 SIZES_EVERY_S = 3_600.0
 HOUSEKEEPING_EVERY_S = 86_400.0
 
@@ -43,7 +43,7 @@ class Sweeper(Loop):
         self._runtime = runtime
         self._has_swept = False
         self._holder = lease_holder.this_process()
-        self._next_rebuild_check = 0.0
+        self._next_look = 0.0
         self._next_sizes = 0.0
         # A restart must not be followed by a day's cleaning while people wait for their pictures.
         self._next_housekeeping = time.monotonic() + 600.0
@@ -81,7 +81,7 @@ class Sweeper(Loop):
         if token is not None:
             self._give_up_lost_calls()
             self._delete_old_rankings()
-            self._queue_rebuild_if_due()
+            self._look_after_a_minute()
             self._forget_what_was_asked()
             queue_measurements(self._runtime)
             queue_backlog(self._runtime)
@@ -122,14 +122,15 @@ class Sweeper(Loop):
         with self._runtime.transaction() as session:
             kept.sweep(session)
 
-    def _queue_rebuild_if_due(self) -> None:
-        if time.monotonic() < self._next_rebuild_check:
+    def _look_after_a_minute(self) -> None:
+        if time.monotonic() < self._next_look:
             return
-        self._next_rebuild_check = time.monotonic() + REBUILD_CHECK_EVERY_S
+        self._next_look = time.monotonic() + LOOK_EVERY_S
         queue_due_rebuilds(self._runtime)
         queue_due_calibrations(self._runtime)
         queue_due_evening(self._runtime)
         queue_due_map(self._runtime)
+        self._runtime.complete_rows()
 
     def _forget_what_was_asked(self) -> None:
         with self._runtime.transaction() as session:

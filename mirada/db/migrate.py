@@ -37,9 +37,9 @@ from mirada.db.first_look import (
 )
 from mirada.db.models import Base, ChangeCounter, Installation
 from mirada.db.names import PREFIX, VERSION_TABLE
+from mirada.db.older_rows import complete
 from mirada.db.pgvector.tables import is_table_of_copies
 from mirada.db.session import Database, driver_errors_told
-from mirada.db.word_index import write_missing
 from mirada.kernel.errors import DatabaseRefused, StorageFull, Unavailable
 
 MIGRATIONS_DIR = Path(__file__).resolve().parents[2] / "migrations"
@@ -73,7 +73,7 @@ def upgrade_to_head(engine: Engine) -> None:
     except (DBAPIError, PoolTimeout, OSError) as error:
         raise _told(error, engine) from error
     # After the lock: it takes minutes where there are a million images, and may be interrupted.
-    write_missing(Database(engine))
+    complete(Database(engine))
 
 
 def _upgrade(connection: Connection) -> None:

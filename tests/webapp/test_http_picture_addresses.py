@@ -21,8 +21,10 @@ from testing.gallery import Gallery, as_upload, assert_problem
 from testing.pictures import picture
 from tests.webapp.test_http_auth import KeyOf
 from workers.runner import run_job
+from workers.sweeper import Sweeper
 
 LINKS = "/api/v1/picture-links"
+SIDES = ("320", "640", "1280")
 Way = Callable[[Gallery, dict[str, Any]], dict[str, Any] | None]
 
 
@@ -36,7 +38,7 @@ def test_a_public_picture_is_anybody_s_to_keep_and_asks_for_no_key(
         headers=ana,
     )
     src = sent.get_json()["picture"]["src"]
-    assert list(src) == ["320", "640", "1280"]
+    assert list(src) == list(SIDES)
     from webapp.callers import auth
 
     monkeypatch.setattr(auth, "_identify", None)
@@ -251,15 +253,20 @@ def test_other_changes_keep_the_address(guarded: Gallery, key_of: KeyOf) -> None
     assert changed.get_json()["picture"]["src"] == image["picture"]["src"]
 
 
-def test_an_image_without_a_token_says_so(guarded: Gallery, key_of: KeyOf) -> None:
+def test_an_image_without_a_token_says_so_until_the_next_look(
+    guarded: Gallery, key_of: KeyOf
+) -> None:
     ana = key_of("ana")
     image = guarded.upload(headers=ana)
     with guarded.runtime.transaction() as session:
         # As a process of the version before inserts it, while an upgrade goes on.
         session.get_one(Image, image["id"]).picture_token = None
     assert guarded.get(image["url"], ana).get_json()["picture"]["src"] is None
-    reply = guarded.client.post(LINKS, json={"image_ids": [image["id"]]}, headers=ana)
-    assert reply.get_json()["results"] == []
+    asked = {"image_ids": [image["id"]]}
+    assert guarded.client.post(LINKS, json=asked, headers=ana).get_json()["results"] == []
+    Sweeper(guarded.runtime).sweep()
+    assert list(guarded.get(image["url"], ana).get_json()["picture"]["src"]) == list(SIDES)
+    assert len(guarded.client.post(LINKS, json=asked, headers=ana).get_json()["results"]) == 1
 
 
 def test_an_open_server_shows_private_pictures_to_its_own_pages_alone(gallery: Gallery) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 from weakref import WeakSet
@@ -31,11 +32,14 @@ class Hoarder(Protocol):
 
 
 _hoarders: WeakSet[Hoarder] = WeakSet()
+_lock = threading.Lock()
+"""Another thread may load a model while these are gone through."""
 
 
 def may_hoard(hoarder: Hoarder) -> None:
     """Have `give_back_now` ask an object too, for as long as the object lives."""
-    _hoarders.add(hoarder)
+    with _lock:
+        _hoarders.add(hoarder)
 
 
 def give_memory_back() -> None:
@@ -55,7 +59,9 @@ def give_back_now() -> None:
     Once weights are loaded, that is 13 MB, which making them ready has used; after a batch of 16 pictures
     of the bundled model, 35 MB.
     """
-    for hoarder in list(_hoarders):
+    with _lock:
+        hoarders = list(_hoarders)
+    for hoarder in hoarders:
         hoarder.give_back()
     trim = _function("malloc_trim")
     if trim is not None:

@@ -276,3 +276,21 @@ def test_memory_of_batches_is_given_back_once_when_nobody_asks_any_more(
         assert hoard.asked == 1
         encoder.encode_texts(["three"])
         wait_until(lambda: hoard.asked == 2, what="the memory is given back again")
+
+
+def test_an_error_while_memory_is_given_back_does_not_end_the_thread(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everybody who asked later would wait for two minutes, and be told that the encoder is busy."""
+    failed = threading.Event()
+
+    def fail() -> None:
+        failed.set()
+        raise RuntimeError("Set changed size during iteration")
+
+    monkeypatch.setattr("mirada.adapters.encoders.batching.REST_S", 0.01)
+    monkeypatch.setattr("mirada.adapters.encoders.batching.give_back_now", fail)
+    with closing(BatchingEncoder(recorder)) as encoder:
+        encoder.encode_texts(["one"])
+        assert failed.wait(PATIENCE_S)
+        assert encoder.encode_texts(["two"]).shape == (1, 4)

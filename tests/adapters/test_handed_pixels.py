@@ -67,6 +67,17 @@ def test_a_file_that_was_cut_off_is_nothing(waiting: HandedPixels, pixels: RgbIm
     assert waiting.take(KEY, 32) is None
 
 
+def test_a_file_that_has_its_size_and_not_its_pixels_is_nothing(
+    waiting: HandedPixels, pixels: RgbImage
+) -> None:
+    """As a power cut leaves one; its vector would be that of a black picture, for good."""
+    assert waiting.put(KEY, 32, pixels)
+    (path,) = files(waiting)
+    content = path.read_bytes()
+    path.write_bytes(content[: handed.HEAD.size] + bytes(len(content) - handed.HEAD.size))
+    assert waiting.take(KEY, 32) is None
+
+
 def test_large_pictures_are_not_kept(waiting: HandedPixels) -> None:
     assert not waiting.put(KEY, 32, np.zeros((1, MOST_BYTES // 3 + 1, 3), np.uint8))
     assert not files(waiting)

@@ -6,6 +6,9 @@ import gc
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from weakref import WeakSet
 
 import pytest
 
@@ -95,3 +98,41 @@ def test_what_is_loaded_is_looked_through_no_more() -> None:
         assert not any(each is kept for each in gc.get_objects())
     finally:
         gc.unfreeze()
+
+
+class Hoard:
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def give_back(self) -> None:
+        self.asked += 1
+
+
+def test_models_may_be_loaded_while_memory_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A set that grows while it is gone through ends the thread that goes through it."""
+    hoarders = Watched()
+    monkeypatch.setattr(heap, "_hoarders", hoarders)
+    kept = [Hoard() for _ in range(3)]
+    for each in kept:
+        heap.may_hoard(each)
+    late = Hoard()
+    loading = threading.Thread(target=heap.may_hoard, args=(late,))
+    hoarders.during = lambda: (loading.start(), loading.join(0.2))
+    heap.give_back_now()
+    loading.join()
+    assert [each.asked for each in kept] == [1, 1, 1]
+    heap.give_back_now()
+    assert late.asked == 1
+
+
+class Watched(WeakSet[Hoard]):
+    """Does something else between its first element and its second, as another thread would."""
+
+    during: Callable[[], object] | None = None
+
+    def __iter__(self) -> Iterator[Hoard]:
+        for each in super().__iter__():
+            yield each
+            if self.during is not None:
+                during, self.during = self.during, None
+                during()

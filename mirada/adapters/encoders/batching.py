@@ -201,12 +201,18 @@ class BatchingEncoder(_Described):
                 is_idle = not any(self._waiting.values())
                 kind, batch = ("", []) if is_idle else self._take()
             if is_idle:
-                give_back_now()
+                self._rest()
             has_rested = is_idle
             if batch:
                 self._encode(kind, batch)
                 batch.clear()  # Or its pictures stay in memory until the next batch.
                 self._last_batch_at = time.monotonic()
+
+    def _rest(self) -> None:
+        try:
+            give_back_now()
+        except Exception:  # As in _encode: what is saved is not worth the thread.
+            logger.exception("Memory of batches was not given back.")
 
     def _take(self) -> tuple[str, list[_Item]]:
         """Return the most urgent kind and up to max_batch of its items; the caller holds the lock."""

@@ -2,6 +2,7 @@
 
 Whoever takes a picture in decodes it to its end anyway. What the encoder needs of that decoding waits here
 until a worker takes it. Where it is missing the worker decodes the original, so every file may be lost.
+None is synced, so after a power cut one may have its size and not its pixels: a checksum tells.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import logging
 import struct
 import time
+import zlib
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,9 +29,9 @@ MOST_BYTES = 2 * 1024 * 1024
 """Of one picture. At the bundled model's size a photograph has 0.4 to 1.2 MB."""
 OLD_AFTER_S = 600.0
 """A picture that no worker has taken by then is not waited for."""
-HEAD = struct.Struct("<4sIII")
-"""MAGIC, the least shorter side that was asked for, height, width; then the pixels, RGB."""
-MAGIC = b"RGB1"
+HEAD = struct.Struct("<4sIIII")
+"""MAGIC, the least shorter side that was asked for, height, width, CRC-32 of the pixels; then these, RGB."""
+MAGIC = b"RGB2"
 
 
 class HandedPixels:
@@ -75,8 +77,9 @@ class HandedPixels:
             if sum(1 for _ in self._root.iterdir()) > MOST_FILES and not self.forget_old():
                 return False
             with private_files.open_file(path, "xb") as file:
-                file.write(HEAD.pack(MAGIC, min_side_px, *pixels.shape[:2]))
-                file.write(np.ascontiguousarray(pixels).data)
+                rows = np.ascontiguousarray(pixels).data
+                file.write(HEAD.pack(MAGIC, min_side_px, *pixels.shape[:2], zlib.crc32(rows)))
+                file.write(rows)
         except OSError as error:
             logger.info("A picture is decoded twice: %s", error)
             with suppress(OSError):
@@ -94,9 +97,12 @@ class HandedPixels:
             return None
         if len(content) < HEAD.size:
             return None
-        magic, side_px, height, width = HEAD.unpack_from(content)
+        magic, side_px, height, width, checksum = HEAD.unpack_from(content)
         is_whole = len(content) == HEAD.size + 3 * height * width and height * width > 0
         if magic != MAGIC or side_px != min_side_px or not is_whole:
+            return None
+        if zlib.crc32(memoryview(content)[HEAD.size :]) != checksum:
+            logger.warning("Pixels of %s are damaged, so it is decoded again.", storage_key)
             return None
         return np.frombuffer(content, np.uint8, offset=HEAD.size).reshape(height, width, 3)
 

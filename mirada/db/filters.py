@@ -12,18 +12,30 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, wraps
 from typing import Any, TypeVar, TypeVarTuple
 
-from sqlalchemy import ColumnElement, Select, and_, case, extract, false, func, or_, select, true
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    case,
+    cast,
+    extract,
+    false,
+    func,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.types import String
 
 from mirada.db.classifier_models import ClassifiedPicture, Feedback
+from mirada.db.lowered import lowered
 from mirada.db.memory_models import Like
 from mirada.db.models import Content, Image, Installation
 from mirada.db.spaces import viewed_space_id
 from mirada.db.visibility import in_group, is_told, may_see
 from mirada.kernel.audience import Audience, Scope
+from mirada.kernel.colours import ColourName, names
 from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.filters import EVERYTHING, Judged, Shape
 from mirada.kernel.images import ImageStatus
@@ -88,26 +100,6 @@ def without(scope: Scope, *names: str) -> Scope:
     """Return a scope that does not ask for these attributes."""
     nothing: dict[str, Any] = {name: getattr(EVERYTHING, name) for name in names}
     return replace(scope, filter=replace(scope.filter, **nothing))
-
-
-class lowered(FunctionElement[str]):  # noqa: N801 - reads as the SQL function it is
-    """The SQL expression of a text in small letters, compared letter by letter on every engine."""
-
-    type = String()
-    inherit_cache = True
-
-
-@compiles(lowered)
-def _lowered(element: lowered, compiler: SQLCompiler, **more: Any) -> str:
-    text = compiler.process(element.clauses, **more)
-    match compiler.dialect.name:
-        case "sqlite":
-            # `db.session` defines it: SQLite's own knows ASCII alone.
-            return f"mirada_lower({text})"
-        case "mysql" | "mariadb":
-            return f"LOWER({text}) COLLATE utf8mb4_bin"
-        case _:
-            return f"LOWER({text})"
 
 
 def _of_content(condition: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -188,6 +180,16 @@ def _has_shape(shapes: frozenset[Shape], _: Audience) -> ColumnElement[bool]:
     return _of_content(or_(*(_IS_SHAPE[shape] for shape in sorted(shapes))))
 
 
+def _coloured(colours: frozenset[ColourName], _: Audience) -> ColumnElement[bool]:
+    digits = sorted(digits for digits, name in names().items() if name in colours)
+    first = (func.substr(Content.colour, place, 1) for place in (2, 4, 6))
+    red, green, blue = (cast(each, String(1)) for each in first)
+    # Written into the statement: there may be more than a database takes as parameters.
+    listed: Any = bindparam(None, digits, expanding=True, literal_execute=True)
+    # Until then nothing is told of how it looks, also where somebody else had the same bytes before.
+    return and_(Image.status == ImageStatus.READY, _of_content((red + green + blue).in_(listed)))
+
+
 def _values(value: Any) -> Counting:
     return lambda _: select(value.label("value"), Image.id.label("image_id")).select_from(Image)
 
@@ -241,6 +243,7 @@ ATTRIBUTES: Mapping[str, Attribute] = {
         facet=_values_of_content(Content.is_animated),
     ),
     "shapes": Attribute(_has_shape, is_followed=True, facet=_values_of_content(_SHAPE)),
+    "colours": Attribute(_coloured, is_followed=False),
     "has_prompt": Attribute(
         lambda value, _: Image.prompt.is_not(None) if value else Image.prompt.is_(None),
         is_followed=False,

@@ -113,7 +113,7 @@ def _make_sqlite_file(_dialect: object, _record: object, args: Any, _options: ob
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     # _begin_sqlite begins transactions, so the driver must not.
     connection.isolation_level = None
-    # For `filters.lowered`: SQLite's own LOWER knows ASCII alone.
+    # For `lowered`: SQLite's own LOWER knows ASCII alone.
     connection.create_function("mirada_lower", 1, _lower, deterministic=True)
     # With FULL, unlike WAL's usual NORMAL, a power cut loses no upload that was answered 201 and
     # brings no deleted image back without its file.

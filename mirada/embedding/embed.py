@@ -165,6 +165,8 @@ def store_vectors(
 def keep_look(session: Session, content_id: int, look: Look) -> None:
     """Write how a content's picture looks. Its images keep their versions."""
     session.execute(update(Content).where(Content.id == content_id).values(**look.columns()))
+    # Filters look at the colour.
+    changes.note(session)
 
 
 def store_embedding(

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mirada.kernel.asset_ids import checked_asset_id
+from mirada.kernel.colours import ColourName
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.filters import ImageFilter, Judged, Shape
 from mirada.kernel.ids import LARGEST_ID
@@ -57,6 +58,7 @@ def filter_of(fields: Mapping[str, Any] | None, nsfw_threshold: float) -> ImageF
         statuses=one("status", lambda values: frozenset(map(ImageStatus, values))),
         is_animated=one("kind", IS_ANIMATED.__getitem__),
         shapes=one("shape", lambda values: frozenset(map(Shape, values))),
+        colours=one("colour", lambda values: frozenset(map(ColourName, values))),
         has_prompt=one("has_prompt"),
         is_liked=one("liked"),
         created_after=one("created_after"),
@@ -129,7 +131,7 @@ def _part_of_filename(text: str) -> str:
     return checked_part_of_filename(text)
 
 
-SEVERAL = frozenset({"owner", "status", "shape", "label"})
+SEVERAL = frozenset({"owner", "status", "shape", "colour", "label"})
 """The conditions that take several values, and mean any of them."""
 _READ: Mapping[str, Callable[[str], Any]] = {
     "owner": _number,
@@ -137,6 +139,7 @@ _READ: Mapping[str, Callable[[str], Any]] = {
     "status": _among(each.value for each in ImageStatus),
     "kind": _among(IS_ANIMATED),
     "shape": _among(each.value for each in Shape),
+    "colour": _among(each.value for each in ColourName),
     "has_prompt": _yes_or_no,
     "liked": _yes_or_no,
     "created_after": moment_of,

@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
+from mirada.kernel.colours import ColourName
 from mirada.kernel.images import ImageStatus
 
 
@@ -55,6 +56,7 @@ class ImageFilter:
         statuses: its status is one of these.
         is_animated: it has several frames.
         shapes: it has one of these shapes.
+        colours: its commonest colour is called so; none before it is READY.
         has_prompt: it was made from a prompt that is known.
         is_liked: the viewer likes it; nobody likes anything without a key.
         created_after: it was uploaded at that time or later; with a time zone.
@@ -74,6 +76,7 @@ class ImageFilter:
     statuses: frozenset[ImageStatus] | None = None
     is_animated: bool | None = None
     shapes: frozenset[Shape] | None = None
+    colours: frozenset[ColourName] | None = None
     has_prompt: bool | None = None
     is_liked: bool | None = None
     created_after: datetime | None = None

@@ -5,7 +5,7 @@ Every number is of images in scope: nothing is counted that the viewer may not s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -14,7 +14,8 @@ from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from mirada.db import filters
-from mirada.db.models import Content, Image
+from mirada.db.chunks import rows_in
+from mirada.db.models import Content, Image, User
 from mirada.kernel.audience import Scope
 from mirada.kernel.ids import LARGEST_ID
 from mirada.pictures.shown_images import ShownImage, shown_to
@@ -170,6 +171,13 @@ def total(session: Session, scope: Scope) -> Total:
     some = select(Image.id).where(filters.in_scope(scope)).limit(COUNTED_IMAGES + 1).subquery()
     count = session.execute(select(func.count()).select_from(some)).scalar_one()
     return Total(min(count, COUNTED_IMAGES), count <= COUNTED_IMAGES)
+
+
+def owner_names(session: Session, scope: Scope, user_ids: Collection[int]) -> dict[int, str]:
+    """Return the user names of those of these people who have an image in scope, by their ids."""
+    owned = select(Image.id).where(Image.owner_id == User.id, filters.in_scope(scope))
+    query = select(User.id, User.username).where(owned.correlate_except(Image).exists())
+    return dict(rows_in(session, query, User.id, user_ids))
 
 
 def facets(

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Generic, Protocol, TypeVar
+from dataclasses import replace
+from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
@@ -32,6 +32,7 @@ from mirada.search.cursors import (
 )
 from mirada.search.found import Hit
 from mirada.search.kept import Kept, NewRanking
+from mirada.search.paged import Asking, Page, Ranked, Whole
 from mirada.search.places import hit_type, packed, sources_of, unpacked
 
 logger = logging.getLogger(__name__)
@@ -52,59 +53,6 @@ OTHER_MODEL = (
     "The image model was changed since this cursor was given, and its ranking ended with the old one. "
     "Search again without a cursor."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """Everything that was ranked for a question.
-
-    Attributes:
-        hits: best first.
-        about: what is said of them as a whole.
-        is_cut: there may be more, which is not ranked.
-    """
-
-    hits: Sequence[Hit]
-    about: str
-    is_cut: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[Result]):
-    """One further page.
-
-    Attributes:
-        results: at most as many as asked for, and fewer only where there is no further page.
-        question: what was asked.
-        about: what is said of the ranking.
-        limit: how many were asked for.
-        ranked_count: how many images all pages have together, with the first.
-        is_cut: there may be more, which is not ranked.
-        cursor: of the next page; None for the last one.
-    """
-
-    results: list[Result]
-    question: bytes
-    about: str
-    limit: int
-    ranked_count: int
-    is_cut: bool
-    cursor: str | None
-
-
-class Asking(Protocol[Result]):
-    """A kind of search: what is done with its questions and hits."""
-
-    def accepts(self, question: bytes) -> bool:
-        """Return whether a question is of this kind, and the one that came with the cursor, if one did."""
-
-    def rank(self, question: bytes, shown: Sequence[int]) -> Ranked:
-        """Return everything that is ranked for a question whose first page showed these images."""
-
-    def show(
-        self, session: Session, question: bytes, hits: Sequence[Hit]
-    ) -> list[tuple[int, Result]]:
-        """Return what the caller may see now of hits, each with its image's id, in their order."""
 
 
 class Pager:
@@ -152,17 +100,49 @@ class Pager:
             InvalidInput: the cursor was not given to this caller, or is of another search.
             SearchExpired: it is too old, its ranking had to make room, or the image model was changed.
         """
-        cursor = unseal(text, self._caller, self._secret)
-        if cursors.now_s() - cursor.made_at_s >= KEPT_FOR_S:
-            raise SearchExpired(TOO_LATE)
-        if cursor.space_id and self._space_id and cursor.space_id != self._space_id:
-            raise SearchExpired(OTHER_MODEL)
+        cursor = self._opened(text)
         cursor = replace(cursor, limit=limit or cursor.limit)
         place = cursor.place
         if isinstance(place, Unranked):
             row = self._ranked(cursor, place, asking)
             place = InRanking(row.id, 0, hit_type(_sources_in(row)).itemsize)
         return self._page(cursor, place, asking)
+
+    def whole(self, text: str, asking: Asking[Result]) -> Whole:
+        """Return the ranking that a cursor names, with all its places: of all pages but the first.
+
+        Args:
+            text: the cursor of any of its pages.
+            asking: the kind of search, and what was sent with the cursor.
+
+        Raises:
+            InvalidInput: the cursor was not given to this caller, or is of another search.
+            SearchExpired: as `turn`.
+        """
+        cursor = self._opened(text)
+        place = cursor.place
+        if isinstance(place, Unranked):
+            row = self._ranked(cursor, place, asking)
+            place = InRanking(row.id, 0, hit_type(_sources_in(row)).itemsize)
+        place = replace(place, position=0)
+        with self._runtime.reading() as session:
+            row = self._piece(session, place, MOST_RANKED)
+        _, question = unpacked_ids(row.question)
+        _require_accepted(asking, question)
+
+        def cursor_at(position: int) -> str:
+            begin = position - position % cursor.limit
+            return self._after(cursor, replace(place, position=begin), row)
+
+        return Whole(question, row.places, _sources_in(row), cursor_at)
+
+    def _opened(self, text: str) -> Cursor:
+        cursor = unseal(text, self._caller, self._secret)
+        if cursors.now_s() - cursor.made_at_s >= KEPT_FOR_S:
+            raise SearchExpired(TOO_LATE)
+        if cursor.space_id and self._space_id and cursor.space_id != self._space_id:
+            raise SearchExpired(OTHER_MODEL)
+        return cursor
 
     def _ranked(self, cursor: Cursor, place: Unranked, asking: Asking[Result]) -> Kept:
         """Return the ranking behind a first page, made and kept unless that was done before."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from pydantic import TypeAdapter
@@ -12,9 +12,11 @@ from sqlalchemy.orm import Session
 
 from mirada.kernel.audience import Scope
 from mirada.runtime import Runtime
+from mirada.search.around import Placed, around
 from mirada.search.by_vector import loaded
 from mirada.search.found import Found, FoundImage, Hit, Judged, Ranking, judged_by
-from mirada.search.pager import MOST_RANKED, Page, Pager, Ranked
+from mirada.search.paged import Page, Ranked
+from mirada.search.pager import MOST_RANKED, Pager
 from mirada.search.related import (
     Related,
     RelatedImage,
@@ -80,24 +82,61 @@ def next_page(
         SearchExpired: it is too old, or its ranking had to make room.
         NotFound, Conflict, Unavailable: as `run`, for the second page.
     """
-
-    def rank(request: SearchRequest, shown: Sequence[int]) -> Ranked:
-        ranking = rank_whole(runtime, request, MOST_RANKED, shown)
-        judged = Judged(ranking.verdict, ranking.relevant_count)
-        about = _RANKINGS.dump_json(replace(ranking, hits=(), judged=judged)).decode()
-        return Ranked(ranking.hits, about, is_cut=ranking.reason is None)
-
-    asking = _Asking(runtime, _SEARCH, _REQUESTS, accepts, rank)
-    page = pager.turn(cursor, asking, limit)
+    page = pager.turn(cursor, _search(runtime, accepts), limit)
     ranking = _RANKINGS.validate_json(page.about)
     reason = _few(page, MOST_RANKED)
     return Found(page.results, ranking, reason, page.cursor, page.ranked_count)
+
+
+@dataclass(frozen=True, slots=True)
+class FirstPlaces:
+    """The first places of a search.
+
+    Attributes:
+        ids: of the images of its first page and, where there is more, of the next one.
+        cursor: of the second page; None where there is none.
+        past: whether an image of the first page is not relevant.
+    """
+
+    ids: Sequence[int]
+    cursor: str | None
+    past: bool
+
+
+def first_places(runtime: Runtime, request: SearchRequest, pager: Pager) -> FirstPlaces:
+    """Return the order in which `first_page` shows images, without loading them; raises as `run` does."""
+    hits = rank_whole(runtime, request, request.k + 1).hits
+    shown = hits[: request.k]
+    cursor = None
+    if len(hits) > request.k:
+        question = _SEARCH + _packed(_REQUESTS, _comparable(request))
+        cursor = pager.after_first(question, [hit.image_id for hit in shown], request.k)
+    past = any(not hit.is_relevant for hit in shown)
+    return FirstPlaces([hit.image_id for hit in hits], cursor, past)
+
+
+def beside(
+    runtime: Runtime, request: SearchRequest, image_id: int, pager: Pager, cursor: str
+) -> tuple[Placed | None, Placed | None] | None:
+    """Return what stands beside an image on later pages; raises as `Pager.whole`."""
+    asking = _search(runtime, same_search(request))
+    return around(runtime, pager.whole(cursor, asking), image_id, asking)
 
 
 def same_search(request: SearchRequest) -> Callable[[SearchRequest], bool]:
     """Return a function that tells whether a search is this one; the number of results may differ."""
     wanted = _comparable(request)
     return lambda other: replace(other, k=wanted.k) == wanted
+
+
+def _search(runtime: Runtime, accepts: Callable[[SearchRequest], bool]) -> _Asking[SearchRequest]:
+    def rank(request: SearchRequest, shown: Sequence[int]) -> Ranked:
+        ranking = rank_whole(runtime, request, MOST_RANKED, shown)
+        judged = Judged(ranking.verdict, ranking.relevant_count)
+        about = _RANKINGS.dump_json(replace(ranking, hits=(), judged=judged)).decode()
+        return Ranked(ranking.hits, about, is_cut=ranking.reason is None)
+
+    return _Asking(runtime, _SEARCH, _REQUESTS, accepts, rank)
 
 
 def first_related(runtime: Runtime, request: RelatedRequest, pager: Pager) -> Related:

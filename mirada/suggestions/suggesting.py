@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from mirada.classify.label_set import LABELS
 from mirada.db.chunks import IN_LIST_ROWS
-from mirada.db.filters import lowered
+from mirada.db.lowered import lowered
 from mirada.db.models import User
 from mirada.kernel.audience import Audience, Scope
 from mirada.kernel.filters import ImageFilter, Judged

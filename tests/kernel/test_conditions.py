@@ -27,6 +27,7 @@ WRITTEN = {
     "nsfw": ["nsfw=true"],
     "filename": ["filename=Cat.PNG"],
     "asset_id": ["asset_id=sku-7"],
+    "colour": ["colour=red", "colour=grey"],
 }
 
 
@@ -57,7 +58,7 @@ def test_all_together() -> None:
     ("wrong", "says"),
     [
         (["kind"], "'kind' is no condition. One is written NAME=VALUE"),
-        (["colour=red"], "the names are asset_id, created_after"),
+        (["tone=red"], "the names are asset_id, colour, created_after"),
         (["kind="], "'kind=': It takes still, animated."),
         (["kind=still", "kind=animated"], "'kind' takes one value, and has two"),
         (["owner=" + "9" * 30], "It takes a number from 1."),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
@@ -18,6 +17,7 @@ from mirada.pictures.image_lists import Sort
 from mirada.search.queries import QueryKind
 from mirada.search.request import MAX_PARTS, KeptPicture, Part
 from webapp.http.rest import ApiParser
+from webapp.pages.days import between
 from webapp.pages.shell import FRAGMENTS
 from webapp.schemas.filters import FILTER_NAMES, FilterParametersSchema
 from webapp.schemas.switches import SwitchField
@@ -30,6 +30,10 @@ OF_A_SEARCH = ("q", "plus", "minus")
 _PICTURE = validate.Regexp(
     r"^p?[1-9][0-9]{0,17}$", error="Must be an image's id, or p and a kept picture's."
 )
+
+
+def _day(name: str) -> ma.fields.Date:
+    return ma.fields.Date(data_key=name, load_default=None, allow_none=True)
 
 
 class ExploreSchema(FilterParametersSchema):
@@ -48,6 +52,8 @@ class ExploreSchema(FilterParametersSchema):
             r"^20[0-9]{2}-(0[1-9]|1[0-2])$", error="Must be a month such as 2026-01."
         ),
     )
+    first_day = _day("from")
+    last_day = _day("to")
     cursor = ma.fields.String(load_default=None)
     past = SwitchField(load_default=False)
     filters = SwitchField(load_default=False)
@@ -240,8 +246,8 @@ def address_of(fields: Mapping[str, Any]) -> ExploreAddress:
         words=fields["q"].strip(),
         chips=tuple(dict.fromkeys(chips)),
         conditions={
-            **_of_month(fields["month"]),
             **{name: fields[name] for name in FILTER_NAMES if name in fields},
+            **between(fields),
         },
         mine=fields["mine"],
         sort=None if fields["sort"] is None else Sort(fields["sort"]),
@@ -261,15 +267,3 @@ LIBRARY = ExploreAddress("", (), {}, mine=False, sort=None, cursor=None, past=Fa
 _OF_A_LIST = {field.data_key or name for name, field in ExploreSchema().fields.items()} - {
     *OF_A_PAGE
 }
-
-
-def _of_month(month: str | None) -> dict[str, datetime]:
-    """Return the conditions that a month such as 2026-01 stands for."""
-    if month is None:
-        return {}
-    year, number = map(int, month.split("-"))
-    following = (year + 1, 1) if number == 12 else (year, number + 1)
-    return {
-        "created_after": datetime(year, number, 1, tzinfo=UTC),
-        "created_before": datetime(*following, 1, tzinfo=UTC),
-    }

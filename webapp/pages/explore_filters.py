@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -15,6 +15,7 @@ from mirada.pictures import image_lists
 from webapp.callers.asking import scope_of_caller
 from webapp.callers.auth import current_caller
 from webapp.http.current import current_runtime
+from webapp.pages.colours import NAMES
 from webapp.pages.explore_address import ExploreAddress
 from webapp.schemas.filters import FACETS
 
@@ -30,6 +31,8 @@ class Control:
         takes_many: whether any of several values may be asked for.
         is_written: whether its value is written, and not chosen.
         is_personal: whether it says something of the viewer's own, so that nobody else is asked.
+        kind: of the field where the value is written.
+        is_shown_by: class of a sample beside each choice; "" for none.
     """
 
     name: str
@@ -38,6 +41,8 @@ class Control:
     takes_many: bool = False
     is_written: bool = False
     is_personal: bool = False
+    kind: str = "text"
+    is_shown_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,10 @@ CONTROLS: tuple[Control, ...] = (
         lazy_gettext("Prompt"),
         {"true": lazy_gettext("With a prompt"), "false": lazy_gettext("Without a prompt")},
     ),
+    Control("owner", lazy_gettext("Person")),
     Control("month", lazy_gettext("Month")),
+    Control("from", lazy_gettext("From day"), is_written=True, kind="date"),
+    Control("to", lazy_gettext("To day"), is_written=True, kind="date"),
     Control("theme", lazy_gettext("Accepted for")),
     Control("filename", lazy_gettext("File name"), is_written=True, is_personal=True),
     Control(
@@ -94,6 +102,13 @@ CONTROLS: tuple[Control, ...] = (
             Shape.PORTRAIT.value: lazy_gettext("Portrait"),
         },
         takes_many=True,
+    ),
+    Control(
+        "colour",
+        lazy_gettext("Main colour"),
+        {name.value: text for name, text in NAMES.items()},
+        takes_many=True,
+        is_shown_by="swatch",
     ),
     Control(
         "status",
@@ -115,14 +130,22 @@ BY_NAME = {control.name: control for control in CONTROLS}
 def panel(address: ExploreAddress) -> list[tuple[Control, list[Choice]]]:
     """Return the controls that there is something to choose in, each with its choices, counted."""
     is_known = current_caller().user_id is not None
-    shown = [control for control in CONTROLS if is_known or not control.is_personal]
+    # One that is asked for has its control in any case: the form would lose it.
+    shown = [
+        control
+        for control in CONTROLS
+        if is_known or not control.is_personal or control.name in address.sent
+    ]
     counted = _counts(address, [control.name for control in shown if control.name in FACETS])
+    people = _people(address.sent.get("owner", []), counted.get("owner", {}))
     found = []
     for control in shown:
+        if control.name == "owner":
+            control = replace(control, texts=people)
         choices = list(_choices(control, address.sent.get(control.name, []), counted))
-        # One state of all pictures leaves nothing to choose.
-        is_useful = len(choices) > (control.name == "status")
-        if control.is_written or is_useful:
+        # One state, or one person, of all pictures leaves nothing to choose.
+        is_useful = len(choices) > (control.name in ("status", "owner"))
+        if control.is_written or is_useful or control.name in address.sent:
             found.append((control, choices))
     return found
 
@@ -139,6 +162,14 @@ def asked(address: ExploreAddress) -> list[Asked]:
         for name, value in address.narrowing
         if name != "sort"
     ]
+
+
+def _people(chosen: Sequence[str], counts: Mapping[str, int]) -> dict[str, str]:
+    """Return the names of people by their ids, as addresses have them; in the order of the names."""
+    ids = [int(each) for each in (*counts, *chosen) if each.isdecimal()]
+    with current_runtime().reading() as session:
+        named = image_lists.owner_names(session, scope_of_caller(), ids)
+    return {str(user_id): name for user_id, name in sorted(named.items(), key=lambda one: one[1])}
 
 
 def _counts(address: ExploreAddress, names: Sequence[str]) -> dict[str, dict[str, int]]:
@@ -172,13 +203,18 @@ def _text(control: Control, value: str) -> str:
 def _said(name: str, value: str) -> str:
     """Return a parameter with its value in words."""
     control = BY_NAME.get(name)
+    if name == "owner":
+        return gettext("Of %(name)s", name=_people([value], {}).get(value, value))
+    if control is not None and control.kind == "date":
+        day = format_date(date.fromisoformat(value))
+        if name == "from":
+            return gettext("From %(day)s", day=day)
+        return gettext("Until %(day)s", day=day)
     if control is not None and control.is_written:
         return gettext("Name: %(text)s", text=value)
     if control is not None:
         return _text(control, value)
     match name:
-        case "owner":
-            return gettext("Of person %(id)s", id=value)
         case "group":
             return gettext("Of group %(id)s", id=value)
         case "nsfw":

@@ -10,6 +10,7 @@ from flask import request
 from marshmallow import validate
 
 from mirada.kernel.ids import LARGEST_ID
+from mirada.search.neighbours import Neighbour
 from webapp.http.rest import ApiParser
 from webapp.pages.explore_address import ExploreAddress, ExploreSchema, address_of
 from webapp.schemas.switches import SwitchField
@@ -64,9 +65,10 @@ class ImagePage:
         """Return where a form of this page is sent."""
         return self.list.of_image(self.image_id, f"pages.image_{name}")
 
-    def beside(self, image_id: int) -> str:
-        """Return the address of another image of the same list."""
-        return self.list.of_image(image_id)
+    def beside(self, other: Neighbour) -> str:
+        """Return the address of another image of the same list, on the page of it that it is on."""
+        past = "1" if other.past else None
+        return self.list.of_image(other.image_id, cursor=other.cursor, past=past)
 
     @property
     def back(self) -> str:

@@ -8,8 +8,8 @@ from mirada.kernel.errors import MiradaError
 from mirada.pictures import image_lists
 from mirada.pictures.image_lists import Sort
 from mirada.pictures.shown_images import ShownImage
-from mirada.search.neighbours import neighbours
-from webapp.callers.asking import scope_of_caller
+from mirada.search.neighbours import Neighbour, Neighbours, neighbours
+from webapp.callers.asking import pager_of_caller, scope_of_caller
 from webapp.http.current import current_runtime
 from webapp.pages.explore import search_of
 from webapp.pages.image_address import ImagePage
@@ -33,7 +33,7 @@ class Beside:
 def beside(page: ImagePage, image: ShownImage) -> Beside:
     """Return what stands beside an image; nothing where the list cannot be had just now."""
     try:
-        found = _ids_beside(page, image)
+        found = _beside(page, image)
     except MiradaError:
         # A picture of the search is gone, its words cannot be read, or no index is ready.
         return Beside(is_over=True)
@@ -45,11 +45,21 @@ def beside(page: ImagePage, image: ShownImage) -> Beside:
     return Beside(before, after)
 
 
-def _ids_beside(page: ImagePage, image: ShownImage) -> tuple[int | None, int | None] | None:
-    if page.list.asks:
-        return neighbours(current_runtime(), search_of(page.list), image.id)
+def _beside(page: ImagePage, image: ShownImage) -> Neighbours | None:
+    asked = page.list
+    if asked.asks:
+        runtime, pager = current_runtime(), pager_of_caller()
+        search, cursor = search_of(asked), asked.cursor
+        return neighbours(runtime, search, image.id, pager, cursor, past=asked.past)
     scope = scope_of_caller(page.list.conditions, own_alone=page.list.mine)
     sort = page.list.sort or Sort.NEWEST
     with current_runtime().reading() as session:
         place = image_lists.place_of(image, sort)
-        return image_lists.neighbours(session, scope, sort, place)
+        ids = image_lists.neighbours(session, scope, sort, place)
+    if ids is None:
+        return None
+    # A list goes on from any of its images: its page begins where it did.
+    before, after = (
+        None if one is None else Neighbour(one, page.list.cursor, page.list.past) for one in ids
+    )
+    return before, after

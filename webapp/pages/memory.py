@@ -10,6 +10,7 @@ from typing import Any
 from flask import Blueprint, Response, request, url_for
 from flask_babel import format_date, gettext, lazy_gettext
 
+from mirada.kernel.colours import name_of
 from mirada.kernel.errors import NotFound
 from mirada.kernel.signs import as_phrase
 from mirada.memory.summary import OwnStyle, Taste
@@ -18,7 +19,7 @@ from mirada.pictures.shown_images import ShownImage, shown_images
 from webapp.callers.asking import scope_of_caller
 from webapp.callers.auth import require_user
 from webapp.http.current import current_runtime
-from webapp.pages.colours import said
+from webapp.pages.colours import NAMES
 from webapp.pages.explore_address import LIBRARY, MAX_WORDS
 from webapp.pages.shell import page
 from webapp.pages.tiles import Tile
@@ -197,9 +198,8 @@ def _subjects(found: Taste, images: Mapping[int, ShownImage]) -> list[Lead]:
 def _colours(found: Taste) -> list[Lead]:
     leads = []
     for colour in found.palette:
-        word = said(colour.hex)
-        share = round(colour.share * 100)
-        leads.append(Lead(word, OWN.with_(q=str(word)), share, colour=colour.hex))
+        name, share = name_of(colour.hex), round(colour.share * 100)
+        leads.append(Lead(NAMES[name], OWN.with_(colour=name.value), share, colour=colour.hex))
     return leads
 
 

@@ -16,6 +16,7 @@ import marshmallow as ma
 from marshmallow import validate
 
 from mirada.kernel.asset_ids import checked_asset_id
+from mirada.kernel.colours import ColourName
 from mirada.kernel.conditions import IS_ANIMATED, IS_PUBLIC, MAX_VALUES, moment_of
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.filters import Shape
@@ -84,6 +85,10 @@ class FilterParametersSchema(ma.Schema):
     shape = _choices(
         (each.value for each in Shape),
         "Any of these. Sides that differ by up to a tenth of the shorter one are a square.",
+    )
+    colour = _choices(
+        (each.value for each in ColourName),
+        "Any of these is what its commonest colour is called, once it is READY.",
     )
     has_prompt = SwitchField(metadata=_said("Whether the prompt that it was made from is known."))
     liked = SwitchField(metadata=_said("Whether the caller likes it."))

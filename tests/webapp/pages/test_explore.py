@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gzip
 import re
-from datetime import datetime
+from collections.abc import Callable
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -87,7 +88,7 @@ def test_less_alone_is_refused_with_a_sentence(gallery: Gallery) -> None:
 @pytest.mark.parametrize(
     ("address", "status"),
     [
-        ("/ui?colour=red", 422),
+        ("/ui?colour=mauve", 422),
         ("/ui?plus=cat", 422),
         ("/ui?sort=best", 422),
         ("/ui?cursor=none", 422),
@@ -215,9 +216,9 @@ def test_what_has_no_control_stays_in_the_form(gallery: Gallery) -> None:
     gallery.upload()
     kept = '<input type="hidden" form="search" name="{}" value="{}">'
     for panel in ("", "&filters=true"):
-        page = gallery.get(f"/ui?sort=oldest&owner=1{panel}", HTML).text
+        page = gallery.get(f"/ui?sort=oldest&created_after=2020-01-01{panel}", HTML).text
         assert kept.format("sort", "oldest") in page
-        assert kept.format("owner", "1") in page
+        assert kept.format("created_after", "2020-01-01") in page
     # With the panel open its own fields say what is asked for, and once.
     page = gallery.get("/ui?kind=still&filters=true", HTML).text
     assert page.count('name="kind"') == 1
@@ -365,3 +366,74 @@ def test_the_sentences_of_the_verdict_do_not_run_together(app: Any) -> None:
     with app.test_request_context():
         said = " ".join(render_template("pages/_verdict.html", shown=shown).split())
     assert said.endswith("in 3 pictures The nearest are below, but none stands out.")
+
+
+def test_days_are_those_of_the_browsers_clock_and_the_panel_says_whose(gallery: Gallery) -> None:
+    ids = [gallery.upload()["id"] for _ in range(3)]
+    # 23:30 of 9 January, 0:30 of 10 January and 0:30 of 11 January in Lisbon; 12 hours later in Auckland.
+    moments = ("2026-01-09T23:30", "2026-01-10T00:30", "2026-01-11T00:30")
+    with gallery.runtime.transaction() as session:
+        for image_id, moment in zip(ids, moments, strict=True):
+            made = datetime.fromisoformat(moment).replace(tzinfo=UTC)
+            session.get_one(Image, image_id).created_at = made
+
+    def found(zone: str, query: str) -> list[int]:
+        gallery.client.set_cookie("mirada_zone", zone)
+        return tiles(gallery.get(f"/ui?{query}", HTML).text)
+
+    assert found("Europe/Lisbon", "from=2026-01-10&to=2026-01-10") == [ids[1]]
+    assert found("Europe/Lisbon", "from=2026-01-10") == [ids[2], ids[1]]
+    assert found("Europe/Lisbon", "to=2026-01-09") == [ids[0]]
+    assert found("Pacific/Auckland", "from=2026-01-10&to=2026-01-10") == [ids[1], ids[0]]
+    # Together with a month, both hold; days of the ends of time are days.
+    assert found("Pacific/Auckland", "month=2026-01&to=2026-01-10") == [ids[1], ids[0]]
+    assert found("Pacific/Auckland", "from=0001-01-01&to=9999-12-31") == ids[::-1]
+    text = gallery.get("/ui?filters=true&from=2026-01-10", HTML).text
+    assert 'type="date" aria-describedby="f-zone"' in text
+    assert 'value="2026-01-10"' in text
+    assert "the clock of Pacific/Auckland" in text
+    assert "From Jan 10, 2026" in text
+    assert gallery.get("/ui?from=10.1.2026", HTML).status_code == 422
+
+
+def test_people_and_colours_can_be_chosen_as_filters(
+    guarded: Gallery, key_of: Callable[..., dict[str, str]]
+) -> None:
+    ana, ben = key_of("ana"), key_of("ben")
+    red, blue = (
+        guarded.upload(headers=who, degrees=1, is_public="true")["id"] for who in (ana, ben)
+    )
+    hidden = guarded.upload(headers=key_of("cleo"), is_public="false")
+    with guarded.runtime.transaction() as session:
+        for image_id, colour in ((red, "#d22020"), (blue, "#1b2a41")):
+            session.get_one(Image, image_id).content.colour = colour
+    panel = guarded.get("/ui?part=filters", HTML | ben).text
+    assert re.search(r'<option value="\d+">ana \(1\)</option>', panel)
+    assert "cleo" not in panel
+    (owner,) = re.findall(r'<option value="(\d+)">ana', panel)
+    page = guarded.get(f"/ui?owner={owner}", HTML | ben).text
+    assert tiles(page) == [red]
+    assert "Of ana" in page
+    # Who has nothing to be seen is called by the number that was asked with.
+    unseen = guarded.get(f"/ui?owner={hidden['owner']['id']}", HTML | ben).text
+    assert tiles(unseen) == []
+    assert f"Of {hidden['owner']['id']}" in unseen
+    assert 'class="swatch red"' in panel
+    assert tiles(guarded.get("/ui?colour=red", HTML | ben).text) == [red]
+    assert tiles(guarded.get("/ui?colour=red&colour=blue", HTML | ben).text) == [blue, red]
+    listed = guarded.get("/api/v1/images?colour=blue", ben).get_json()["results"]
+    assert [each["id"] for each in listed] == [blue]
+    assert guarded.get("/api/v1/images?colour=mauve", ben).status_code == 422
+
+
+def test_what_is_asked_for_keeps_its_control_where_there_is_no_other_choice(
+    guarded: Gallery, key_of: Callable[..., dict[str, str]]
+) -> None:
+    ana = key_of("ana")
+    owner = guarded.upload(headers=ana, is_public="true")["owner"]["id"]
+    asked = {"owner": owner, "status": "PENDING", "liked": "true", "mine": "true"}
+    for headers in (ana, {}):
+        for name, value in asked.items():
+            panel = guarded.get(f"/ui?part=filters&{name}={value}", HTML | headers).text
+            assert re.search(rf'form="search" name="{name}"', panel), name
+            assert re.search(rf'value="{value}" (selected|checked)', panel), name

@@ -15,6 +15,9 @@ from mirada.classify.labelling import queue_lacking
 from mirada.jobs import sweep
 from mirada.kernel.signs import read_signs
 from mirada.runtime import Runtime
+from mirada.search import pages
+from mirada.search.pager import MOST_RANKED
+from mirada.search.run import rank_whole
 from testing.application import create_app
 from testing.encoders import CountingEncoder, with_encoder
 from testing.gallery import Gallery
@@ -85,6 +88,42 @@ def test_next_goes_on_over_the_pages_of_a_search(
     seen = walk(gallery, tile_links(text)[0])
     assert seen == ids[1:]
     assert seen[:3] == listed
+
+
+def test_a_walk_through_a_long_search_ranks_it_once_and_leads_back_to_each_page(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webapp.pages.explore.TILES", 3)
+    deep: list[int] = []
+
+    def counted(runtime: Runtime, request: Any, depth: int, shown: Any = ()) -> Any:
+        deep.extend([depth] if depth == MOST_RANKED else [])
+        return rank_whole(runtime, request, depth, shown)
+
+    monkeypatch.setattr(pages, "rank_whole", counted)
+    ids = [gallery.upload(degrees=n * 5.0)["id"] for n in range(12)]
+    first = tile_links(gallery.get(f"/ui?plus={ids[0]}", HTML).text)[0]
+    assert walk(gallery, first) == ids[1:]
+    assert len(deep) == 1
+    following: str | None = first
+    while following is not None:
+        text = gallery.get(following, HTML).text
+        back = unescape(re.findall(r'id="back" href="([^"]+)"', text)[0])
+        address, anchor = back.split("#")
+        assert f'id="{anchor}"' in gallery.get(address, HTML).text
+        last, following = following, link(text, "next")
+    # One more for the second time from the first page on, and none on the way back.
+    assert walk(gallery, last, "prev") == ids[:0:-1]
+    assert len(deep) == 2
+    # An address without a page, as somebody may have kept it, has the ranking made anew.
+    assert walk(gallery, f"/ui/images/{ids[7]}?plus={ids[0]}") == ids[7:]
+    # What is deleted meanwhile is passed over.
+    gallery.client.delete(f"/api/v1/images/{ids[9]}")
+    assert walk(gallery, f"/ui/images/{ids[8]}?plus={ids[0]}") == [ids[8], *ids[10:]]
+    assert walk(gallery, last, "prev") == [*ids[:9:-1], *ids[8:0:-1]]
+    # Another person's page, or one that has ended, is none: the list is made again.
+    odd = f"/ui/images/{ids[8]}?plus={ids[0]}&cursor=of-somebody-else"
+    assert walk(gallery, odd) == [ids[8], *ids[10:]]
 
 
 def test_a_tile_of_a_later_page_leads_back_to_that_page(
@@ -276,7 +315,7 @@ def test_an_image_without_labels_or_vector_is_a_page(gallery: Gallery) -> None:
     assert "There are none just now." in text
 
 
-@pytest.mark.parametrize("query", ["?colour=red", "?verdict=0", "?section=all&part=1", "?was=x"])
+@pytest.mark.parametrize("query", ["?colour=mauve", "?verdict=0", "?section=all&part=1", "?was=x"])
 def test_what_cannot_be_asked_is_refused(gallery: Gallery, query: str) -> None:
     one = gallery.upload()["id"]
     assert gallery.get(f"/ui/images/{one}{query}", HTML).status_code == 422

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from flask import Flask
 
 from mirada.runtime import Runtime
+
+
+class _Application(Flask):
+    """Flask without coroutines: it looks at some thirty functions a request whether they are one."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function itself: none of ours is a coroutine."""
+        return func
 
 
 def create_app(runtime: Runtime) -> Flask:
@@ -22,7 +33,7 @@ def create_app(runtime: Runtime) -> Flask:
 
     # /static belongs to the stored images of a system we replace, so our own files are /assets.
     doorbell.attach(runtime)
-    app = Flask(__name__, static_url_path="/assets")
+    app = _Application(__name__, static_url_path="/assets")
     app.extensions["mirada_runtime"] = runtime
     json_replies.register(app)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache, wraps
-from typing import Any, TypeVar, TypeVarTuple
+from typing import Any, TypeVarTuple
 
 from sqlalchemy import (
     ColumnElement,
@@ -33,7 +33,7 @@ from mirada.db.lowered import lowered
 from mirada.db.memory_models import Like
 from mirada.db.models import Content, Image, Installation
 from mirada.db.spaces import viewed_space_id
-from mirada.db.visibility import in_group, is_told, may_see
+from mirada.db.visibility import in_group, is_not_left_out, is_told, may_see
 from mirada.kernel.audience import Audience, Scope
 from mirada.kernel.colours import ColourName, names
 from mirada.kernel.embeddings import SpaceKind
@@ -65,7 +65,6 @@ class Attribute:
 KEPT_SCOPES = 256
 """Scopes whose statements are kept, of each kind: making one takes as long as reading ten rows."""
 More = TypeVarTuple("More")
-R = TypeVar("R")
 
 
 def in_scope(scope: Scope) -> ColumnElement[bool]:
@@ -77,16 +76,25 @@ def in_scope(scope: Scope) -> ColumnElement[bool]:
     return and_(may_see(scope.audience), *asked)
 
 
-def kept_by_scope(build: Callable[[Scope, *More], R]) -> Callable[[Scope, *More], R]:
-    """Return a function that makes a statement for a scope, and keeps those of scopes without a filter.
+def kept_by_scope(
+    build: Callable[[Scope, *More], Select[Any]],
+) -> Callable[[Scope, *More], Select[Any]]:
+    """Return a function that makes a query for a scope, and keeps those of scopes without a filter.
 
-    A filter's conditions may rest on the model that this thread's work uses, so theirs are made anew.
+    What the scope leaves out is a parameter of the query, `left_out_of(scope.audience)`: a search leaves
+    out the image that is asked with. A filter's conditions may rest on the model that this thread's work
+    uses, so theirs are made anew.
     """
-    kept = lru_cache(KEPT_SCOPES)(build)
+
+    def made(scope: Scope, *more: *More) -> Select[Any]:
+        return build(scope, *more).where(is_not_left_out())
+
+    kept = lru_cache(KEPT_SCOPES)(made)
 
     @wraps(build)
-    def built(scope: Scope, *more: *More) -> R:
-        return kept(scope, *more) if scope.filter.is_everything else build(scope, *more)
+    def built(scope: Scope, *more: *More) -> Select[Any]:
+        with_all = scope.with_none_left_out() if scope.audience.left_out_ids else scope
+        return kept(with_all, *more) if scope.filter.is_everything else made(with_all, *more)
 
     return built
 

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from sqlalchemy import ColumnElement, Select, and_, case, false, func, not_, or_, select, true
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    case,
+    false,
+    func,
+    not_,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from mirada.db.classifier_models import (
@@ -40,6 +52,19 @@ def may_see(audience: Audience) -> ColumnElement[bool]:
     if audience.left_out_ids:
         conditions.append(images.id.not_in(audience.left_out_ids))
     return and_(*conditions)
+
+
+def is_not_left_out() -> ColumnElement[bool]:
+    """Return the condition on `images` that none is shown that is left out, as `left_out_of` tells them.
+
+    With it one statement serves every image that others are compared with.
+    """
+    return Image.__table__.c.id.not_in(bindparam("left_out", expanding=True))
+
+
+def left_out_of(audience: Audience) -> dict[str, list[int]]:
+    """Return the parameter that `is_not_left_out` takes: no image has the number 0."""
+    return {"left_out": sorted(audience.left_out_ids) or [0]}
 
 
 def may_change(user_id: int, *, is_administrator: bool = False) -> ColumnElement[bool]:

@@ -17,6 +17,7 @@ from mirada.db.chunks import chunks
 from mirada.db.filters import in_scope, kept_by_scope
 from mirada.db.memory_models import Like
 from mirada.db.models import Content, Image, User
+from mirada.db.visibility import left_out_of
 from mirada.kernel.audience import Scope
 from mirada.kernel.images import ImageStatus
 
@@ -181,8 +182,9 @@ def _liked_by(viewer_id: int | None) -> ColumnElement[bool]:
 def shown_images(session: Session, image_ids: Iterable[int], scope: Scope) -> dict[int, ShownImage]:
     """Return by id those of the images that are in scope now, as the viewer is shown them."""
     query, found = _some_shown(scope), {}
+    left_out = left_out_of(scope.audience)
     for chunk in chunks(sorted(set(image_ids))):
-        for row in session.execute(query, {"ids": list(chunk)}):
+        for row in session.execute(query, {"ids": list(chunk), **left_out}):
             found[row[0]] = ShownImage._make(row)
     return found
 

@@ -18,6 +18,7 @@ from mirada.db.chunks import chunks
 from mirada.db.filters import in_scope, kept_by_scope
 from mirada.db.models import Image
 from mirada.db.vector_tables import VectorTable, table_of
+from mirada.db.visibility import left_out_of
 from mirada.kernel.audience import Scope
 from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.similarity import Match
@@ -211,7 +212,7 @@ def _images_of(
 ) -> Sequence[Row[Any]]:
     vector_id = table.entity.__table__.c.id
     most = IMAGES_PER_VECTOR * len(vector_ids)
-    asked = {"vectors": list(vector_ids), "most": most}
+    asked = {"vectors": list(vector_ids), "most": most, **left_out_of(scope.audience)}
     rows = session.execute(_some_of_vectors(scope, table), asked).all()
     counts = Counter(row.vector_id for row in rows)
     if len(rows) < most and max(counts.values(), default=0) <= at_most_each:

@@ -18,6 +18,7 @@ from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, l2_normalise, to
 from mirada.kernel.errors import Conflict, InvalidInput, NotFound
 from mirada.kernel.images import ImageStatus
 from mirada.pictures.images import delete_image
+from mirada.pictures.shown_images import _some_shown
 from mirada.search.by_vector import find
 from mirada.search.found import MAX_K
 from mirada.search.queries import vector_of_image
@@ -255,3 +256,11 @@ def test_the_vector_of_an_image_is_its_viewer_s_only(library: Library) -> None:
             vector(image_id, viewer_id)
     with pytest.raises(Conflict, match="PENDING"):
         vector(pending, OTHER)
+
+
+def test_searches_by_other_images_are_one_statement() -> None:
+    """Making it takes as long as reading ten images, and each search leaves another image out."""
+    asked_with_one, with_another = (seen_by(ME, left_out_ids=frozenset({each})) for each in (1, 2))
+    assert _some_shown(asked_with_one) is _some_shown(with_another)
+    assert _some_shown(asked_with_one) is _some_shown(seen_by(ME))
+    assert _some_shown(asked_with_one) is not _some_shown(seen_by(ME + 1))

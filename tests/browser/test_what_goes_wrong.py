@@ -12,8 +12,11 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from mirada.runtime import Runtime
 from testing.browsing import Visit, visiting
+from testing.encoders import CountingEncoder, with_encoder
 from testing.gallery import Gallery
 from testing.odd_library import fill, odd_addresses
+from testing.patience import PATIENCE_S
+from tests.browser.test_explore import fill_with, forget_pictures, scroll_on
 from tests.browser.test_map import library
 
 pytestmark = pytest.mark.browser
@@ -69,6 +72,30 @@ def test_the_next_page_of_a_list_can_be_had_once_the_server_answers(
     page.unroute_all()
     page.locator(".more a").click()
     expect(page.locator(".tile")).to_have_count(6)
+    expect(page.locator("#trouble")).to_be_empty()
+
+
+@pytest.mark.drill
+def test_a_part_of_a_long_list_is_asked_for_again_after_a_rest(
+    visit: Visit, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webapp.pages.explore.TILES", 12)
+    with_encoder(runtime, CountingEncoder())
+    fill_with(runtime, 240)
+    forget_pictures(visit.page)
+    page = visit.go("/ui")
+    scroll_on(page, 20)
+    refuse(page, re.compile("part=1"), 503, "The index is being read.")
+    visit.asked.clear()
+    page.reload()
+    expect(page.locator("#trouble")).to_have_text("The index is being read.")
+    for _ in range(8):
+        page.mouse.wheel(0, -40)
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    # Scrolling does not flood a server that is busy.
+    assert len([one for one in visit.asked if "part=1" in one]) <= 2
+    page.unroute(re.compile("part=1"))
+    expect(page.locator('.tile[data-id="12"]')).to_be_attached(timeout=PATIENCE_S * 1_000)
     expect(page.locator("#trouble")).to_be_empty()
 
 

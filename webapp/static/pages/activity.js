@@ -21,8 +21,6 @@ let shownAt = Date.now();
 /** Jobs of which this page shows nothing, by their ids. */
 const others = new Set();
 
-document.getElementById("refresh").hidden = true;
-
 /** A time as people say it. */
 function duration(seconds) {
   const inMinutes = seconds >= 120;

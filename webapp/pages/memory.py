@@ -10,7 +10,7 @@ from typing import Any
 from flask import Blueprint, Response, request, url_for
 from flask_babel import format_date, gettext, lazy_gettext
 
-from mirada.kernel.colours import name_of
+from mirada.kernel.colours import ColourName, name_of
 from mirada.kernel.errors import NotFound
 from mirada.kernel.signs import as_phrase
 from mirada.memory.summary import OwnStyle, Taste
@@ -196,11 +196,17 @@ def _subjects(found: Taste, images: Mapping[int, ShownImage]) -> list[Lead]:
 
 
 def _colours(found: Taste) -> list[Lead]:
-    leads = []
+    """Return the palette, largest share first; colours of one name lead to one list, so they are one."""
+    shown: dict[ColourName, str] = {}
+    shares: dict[ColourName, float] = {}
     for colour in found.palette:
-        name, share = name_of(colour.hex), round(colour.share * 100)
-        leads.append(Lead(NAMES[name], OWN.with_(colour=name.value), share, colour=colour.hex))
-    return leads
+        name = name_of(colour.hex)
+        shown.setdefault(name, colour.hex)
+        shares[name] = shares.get(name, 0.0) + colour.share
+    return [
+        Lead(NAMES[name], OWN.with_(colour=name.value), round(share * 100), colour=shown[name])
+        for name, share in sorted(shares.items(), key=lambda one: -one[1])
+    ]
 
 
 def _months(counts: Counts) -> list[Lead]:

@@ -6,6 +6,7 @@ import html
 import itertools
 import re
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from testing.gallery import as_upload
 from testing.pictures import picture
 from tests.compat.conftest import Server
 from tests.webapp.pages.test_explore import HTML, tiles
-from webapp.pages.memory import TREND_MONTHS, trend_of
+from webapp.pages.memory import TREND_MONTHS, _colours, trend_of
 
 SUBJECTS = ("a red fox", "an old sailor", "a lighthouse", "two dancers", "a snowy owl", "a church")
 
@@ -95,6 +96,17 @@ def test_subjects_colours_and_months_lead_to_ones_own_pictures(
         assert "mine=true" in address
         assert server.client.get(address, headers=ana).status_code == 200
     assert tiles(server.client.get(month, headers=ana).text) == ids[::-1]
+
+
+def test_colours_of_one_name_are_one(server: Server) -> None:
+    shares = {"#d0d0d0": 0.04, "#dd2e44": 0.06, "#303030": 0.03}
+    palette = [SimpleNamespace(hex=colour, share=share) for colour, share in shares.items()]
+    with server.client.application.test_request_context("/ui/memory"):
+        found = _colours(SimpleNamespace(palette=palette))
+        assert [(str(one.text), one.count, one.colour) for one in found] == [
+            ("grey", 7, "#d0d0d0"),
+            ("red", 6, "#dd2e44"),
+        ]
 
 
 def test_nothing_of_others_is_in_a_memory(server: Server, seeds: Iterator[int]) -> None:

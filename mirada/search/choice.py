@@ -13,6 +13,13 @@ class Collapse(StrEnum):
     NEAR_DUPLICATE = "near_duplicate"
 
 
+class Order(StrEnum):
+    """The order of results."""
+
+    RELEVANCE = "relevance"
+    NEWEST = "newest"
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """The fate of a ranking's hits.
@@ -20,15 +27,18 @@ class Choice:
     Attributes:
         collapse: None shows every image.
         diversify: lambda of maximal marginal relevance, in [0, 1]; None keeps the order.
+        newest_first: whether the newest of those that are relevant come first; the others come behind
+            all of them, and keep their order.
     """
 
     collapse: Collapse | None = None
     diversify: float | None = None
+    newest_first: bool = False
 
     @property
     def is_plain(self) -> bool:
         """Whether hits are shown as they are ranked."""
-        return self.collapse is None and self.diversify is None
+        return self.collapse is None and self.diversify is None and not self.newest_first
 
 
 PLAIN = Choice()

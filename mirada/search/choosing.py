@@ -55,6 +55,11 @@ class Chooser:
             hits = self._collapsed(hits, choice.collapse)
         if choice.diversify is not None:
             hits = self._diverse(hits, choice.diversify)
+        if choice.newest_first:
+            # As lists have it: the higher id is the newer image.
+            hits = sorted(
+                hits, key=lambda hit: (not hit.is_relevant, -hit.image_id * hit.is_relevant)
+            )
         return list(hits)
 
     def with_counts(self, hits: Sequence[Hit], choice: Choice) -> list[Hit]:

@@ -66,6 +66,8 @@ class VectorQuestion:
 
 Question = VectorQuestion | FusedQuestion
 ALL_BUT_COLLAPSED = "These are all there are; of pictures that count as one, one is shown."
+NEWEST_OF = 5_000
+"""Hits that are ranked where the newest of the relevant ones come first, as many as all pages show."""
 MOST_COLLAPSED = 20_000
 """Hits that are read at most for pictures that count as one."""
 
@@ -190,6 +192,9 @@ def _chosen(
         return Reading((ranking, chosen), len(chosen) >= k or len(ranking.hits) < depth)
 
     first = k if choice.diversify is None else max(k, DIVERSE_POOL)
+    if choice.newest_first:
+        # The newest may be the last that is relevant.
+        first = max(k, NEWEST_OF)
     return deepen(read, first if choice.collapse is None else 2 * first, most=MOST_COLLAPSED)
 
 

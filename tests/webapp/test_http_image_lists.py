@@ -124,7 +124,8 @@ def test_every_part_of_a_stored_name_finds_it(gallery: Gallery, stored: str, par
 @pytest.mark.parametrize(
     ("query", "field"),
     [
-        ("colour=red", "colour"),
+        ("tone=red", "tone"),
+        ("colour=mauve", "colour"),
         ("visibility=secret", "visibility"),
         ("status=DONE", "status"),
         ("kind=", "kind"),

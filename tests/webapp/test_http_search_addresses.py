@@ -67,7 +67,7 @@ def test_a_kept_picture_has_an_address(words: Words) -> None:
         {"query": "[]"},
         {"text": "a", "offset": 3},
         {"text": "a", "weights": "{}"},
-        {"text": "a", "colour": "red"},
+        {"text": "a", "tone": "red"},
         {"image_id": "x"},
         {"text": ""},
         {"text": "a", "k": 0},

@@ -12,7 +12,7 @@ from mirada.kernel.errors import InvalidInput, MiradaError
 from mirada.search import pages
 from mirada.search.asked import Asked
 from mirada.search.batch import with_all_texts_encoded
-from mirada.search.choice import Choice, Collapse
+from mirada.search.choice import Choice, Collapse, Order
 from mirada.search.found import Found
 from mirada.search.queries import QueryKind, Source
 from mirada.search.request import TEXT_ALONE, WEIGHTS_OF, Part, SearchRequest
@@ -258,7 +258,11 @@ def request_of(query: dict[str, Any], asked: Asked) -> SearchRequest:
         Source.PICTURES if weights else Source(query["in_"]),
         weights,
         query["threshold"],
-        Choice(query["collapse"] and Collapse(query["collapse"]), query["diversify"]),
+        Choice(
+            query["collapse"] and Collapse(query["collapse"]),
+            query["diversify"],
+            newest_first=query["sort"] == Order.NEWEST,
+        ),
         query["explain"],
     )
 

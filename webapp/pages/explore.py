@@ -7,19 +7,31 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import Blueprint, redirect, request, url_for
-from flask_babel import gettext, lazy_gettext
+from flask_babel import get_locale, gettext, lazy_gettext
 
+from mirada.kernel.keywords import folded
+from mirada.kernel.signs import as_phrase
 from mirada.pictures import image_lists
 from mirada.pictures.image_lists import Place, Sort, Total
 from mirada.pictures.shown_images import shown_images
 from mirada.search import pages
+from mirada.search.choice import Choice
 from mirada.search.found import Found
 from mirada.search.queries import QueryKind, Source
 from mirada.search.request import DEFAULT_WEIGHTS, SearchRequest
+from mirada.suggestions.suggesting import labels_to_try
 from webapp.callers.asking import asked_by_caller, pager_of_caller, scope_of_caller
+from webapp.callers.auth import current_caller
 from webapp.http.current import current_runtime
 from webapp.http.paging import cursor_after, row_id_of, value_and_row_id_of
-from webapp.pages.explore_address import Chip, ExploreAddress, address_of_request, cleaned
+from webapp.pages.explore_address import (
+    LIBRARY,
+    MAX_WORDS,
+    Chip,
+    ExploreAddress,
+    address_of_request,
+    cleaned,
+)
 from webapp.pages.explore_filters import asked, kept_beside, panel
 from webapp.pages.preferences import density
 from webapp.pages.shell import is_fragment, page
@@ -27,6 +39,9 @@ from webapp.pages.tiles import Tile
 
 TILES = 60
 """Of one page. More costs a browser more than it shows: measured with 10,000 in the document."""
+
+TRIES = 6
+"""Labels to try."""
 
 SORTS: Mapping[str, Any] = {
     Sort.NEWEST.value: lazy_gettext("Newest first"),
@@ -65,6 +80,14 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
+class Try:
+    """Something to search for: what it is called, and the address of the search."""
+
+    text: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class ShownChip:
     """A picture of the query as the box shows it."""
 
@@ -89,12 +112,19 @@ def register(blueprint: Blueprint) -> None:
         if request.args.get("part") == "filters":
             return page("_filters.html", address=address, panel=panel(address), kept=kept_beside)
         shown = _found(address) if address.asks else _listed(address)
+        newest_first = (
+            shown.found is not None
+            and address.sort is Sort.NEWEST
+            and shown.found.ranking.relevant_count > 1
+        )
         context = {
             "address": address,
             "shown": shown,
+            "tries": _tries(address, shown),
             "density": density(),
             "asked": asked(address),
             "sorts": SORTS,
+            "newest_first": newest_first,
         }
         if is_fragment():
             return page("_grid.html", part_of_page=True, **context)
@@ -116,7 +146,8 @@ def search_of(address: ExploreAddress) -> SearchRequest:
     has_words = any(part.kind is QueryKind.TEXT and part.weight > 0 for part in parts)
     # Words are looked for wherever there are words; pictures alone among what pictures show.
     weights = DEFAULT_WEIGHTS if has_words else None
-    return SearchRequest(parts, asked, TILES, Source.PICTURES, weights)
+    choice = Choice(newest_first=address.sort is Sort.NEWEST)
+    return SearchRequest(parts, asked, TILES, Source.PICTURES, weights, choice=choice)
 
 
 def _found(address: ExploreAddress) -> Shown:
@@ -156,6 +187,24 @@ def _place(address: ExploreAddress, sort: Sort) -> Place | None:
 
 def _following(address: ExploreAddress, cursor: str | None, **more: Any) -> str | None:
     return None if cursor is None else address.with_(cursor=cursor, **more)
+
+
+def _tries(address: ExploreAddress, shown: Shown) -> list[Try]:
+    """Return what there is to try where nothing is asked for, and where nothing that is stands out."""
+    is_lost = shown.found is not None and not shown.found.ranking.relevant_count
+    is_bare = not address.asks and not any(name != "sort" for name, _ in address.narrowing)
+    if address.cursor is not None or not (is_lost or is_bare):
+        return []
+    viewer_id, language = current_caller().user_id, str(get_locale() or "en")
+    found = labels_to_try(current_runtime(), viewer_id, limit=TRIES + 1, language=language)
+    others = [text for text in found if folded(text) != folded(address.words)]
+    return [Try(text, LIBRARY.with_(q=_plain(text))) for text in others[:TRIES]]
+
+
+def _plain(label: str) -> str:
+    """Return a label as words of a search, whatever signs are in it."""
+    is_plain = label.replace(" ", "").isalnum()
+    return label if is_plain else as_phrase(label, MAX_WORDS)
 
 
 def chips_of(address: ExploreAddress) -> list[ShownChip]:

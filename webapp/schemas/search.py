@@ -40,6 +40,7 @@ from webapp.schemas.search_wishes import (
     explain_field,
     in_field,
     mine_field,
+    sort_field,
     syntax_field,
 )
 from webapp.schemas.weights import WeightsSchema
@@ -100,6 +101,7 @@ class SearchSchema(ma.Schema):
     in_ = in_field()
     collapse = collapse_field()
     diversify = diversify_field()
+    sort = sort_field()
     explain = explain_field()
     weights = ma.fields.Nested(
         WeightsSchema,
@@ -172,6 +174,7 @@ class SearchAddressSchema(FilterParametersSchema):
     in_ = in_field()
     collapse = collapse_field()
     diversify = diversify_field()
+    sort = sort_field()
     explain = explain_field()
     cursor = search_cursor()
 

@@ -6,8 +6,9 @@ import marshmallow as ma
 from marshmallow import validate
 
 from mirada.groups.near_duplicates import DEFAULT_THRESHOLD
-from mirada.search.choice import Collapse
+from mirada.search.choice import Collapse, Order
 from mirada.search.queries import ALL, Source
+from mirada.search.run import NEWEST_OF
 from webapp.schemas.query_parts import Syntax
 from webapp.schemas.switches import SwitchField
 
@@ -68,6 +69,18 @@ def diversify_field() -> ma.fields.Float:
             "description": "Put what is new before more of the same, among the 256 best: lambda of "
             "maximal marginal relevance. 1 keeps the order, 0 looks for what is new alone; 0.7 is a "
             "good start."
+        },
+    )
+
+
+def sort_field() -> ma.fields.String:
+    """Return the field of the order."""
+    return ma.fields.String(
+        load_default=Order.RELEVANCE.value,
+        validate=validate.OneOf([each.value for each in Order]),
+        metadata={
+            "description": "`newest` puts the newest of those that are relevant first, of the "
+            f"{NEWEST_OF:,} best; the others come behind them, by relevance."
         },
     )
 

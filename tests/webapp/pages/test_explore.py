@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from flask import render_template
 
-from mirada.db.models import Image
+from mirada.db.classifier_models import ImageLabels
+from mirada.db.models import Image, utc_now
 from mirada.people import keys, users
 from testing.application import create_app
 from testing.asking import Words
@@ -20,7 +21,9 @@ from testing.encoders import CountingEncoder, with_encoder
 from testing.gallery import Gallery, as_upload
 from testing.pictures import picture
 from tests.conftest import MakeRuntime
+from webapp.pages import explore
 from webapp.pages.assets import bundle
+from webapp.pages.explore_address import address_of_request
 
 HTML = {"Accept": "text/html"}
 
@@ -355,17 +358,109 @@ def test_a_form_with_a_file_carries_its_token_as_other_forms_do(
     assert client.post("/ui/query-picture", data=form).status_code == 303
 
 
-def test_the_sentences_of_the_verdict_do_not_run_together(app: Any) -> None:
+VERDICTS = {
+    ("relevant", 2, 311, "exact"): {
+        "en": "2 clear matches in 311 pictures, all compared.",
+        "pt": "2 resultados claros em 311 imagens, todas comparadas.",
+        "es": "2 resultados claros en 311 imágenes, todas comparadas.",
+    },
+    ("weak", 0, 1, "graph"): {
+        "en": "Only weak matches in 1 picture.",
+        "pt": "Só resultados fracos em 1 imagem.",
+        "es": "Solo resultados débiles en 1 imagen.",
+    },
+    ("nothing relevant", 0, 3, "graph"): {
+        "en": "Nothing relevant in 3 pictures. The nearest are below, but none stands out.",
+        "pt": "Nada relevante em 3 imagens. As mais próximas estão abaixo, mas nenhuma se destaca.",
+        "es": "Nada relevante en 3 imágenes. Las más cercanas están abajo, pero ninguna destaca.",
+    },
+    ("nothing relevant", 0, None, "fused"): {
+        "en": "Nothing relevant. The nearest are below, but none stands out."
+    },
+}
+"""Verdict, relevant ones, how many were searched and how: the sentences that are read."""
+
+
+@pytest.mark.parametrize("about", VERDICTS)
+def test_verdicts_are_whole_sentences_in_every_language(
+    app: Any, about: tuple[str, int, int | None, str]
+) -> None:
+    verdict, count, among, way = about
     found = SimpleNamespace(
-        ranking=SimpleNamespace(relevant_count=0),
-        verdict="nothing relevant",
-        permitted_count=3,
-        way="graph",
+        ranking=SimpleNamespace(relevant_count=count),
+        verdict=verdict,
+        permitted_count=among,
+        way=way,
     )
     shown = SimpleNamespace(found=found, tiles=[1])
-    with app.test_request_context():
-        said = " ".join(render_template("pages/_verdict.html", shown=shown).split())
-    assert said.endswith("in 3 pictures The nearest are below, but none stands out.")
+    for language, sentence in VERDICTS[about].items():
+        with app.test_request_context(headers={"Accept-Language": language}):
+            said = render_template("pages/_verdict.html", shown=shown, newest_first=False)
+        assert " ".join(re.sub("<[^>]+>", "", said).split()) == sentence
+
+
+def test_the_newest_of_the_clear_matches_come_first_when_asked(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webapp.pages.explore.TILES", 3)
+    asked = gallery.upload(degrees=0)["id"]
+    near = [gallery.upload(degrees=angle)["id"] for angle in (2, 1, 4, 3)]
+    relevance = dict.fromkeys(near, 0.9)
+    monkeypatch.setattr(
+        "mirada.search.found.Hit.is_relevant", property(lambda hit: hit.image_id in relevance)
+    )
+    far = [gallery.upload(degrees=angle)["id"] for angle in (80, 70)]
+    pages, address = [], f"/ui?plus={asked}&sort=newest"
+    while address:
+        text = gallery.get(address, HTML).text
+        pages.append(tiles(text))
+        found = re.search(r'rel="next" href="([^"]+)"', text)
+        address = found[1].replace("&amp;", "&") if found else ""
+    # Newest first while relevant, over the end of a page; then by nearness.
+    assert [one for page in pages for one in page] == [*near[::-1], far[1], far[0]]
+    assert len(pages) == 2
+    first = gallery.get(f"/ui?plus={asked}&sort=newest", HTML).text
+    assert "The newest of them come first." in first
+    assert 'aria-current="true">Newest clear matches first' in first
+    usual = gallery.get(f"/ui?plus={asked}", HTML).text
+    assert tiles(usual)[:2] == [near[1], near[0]]
+    body = {"image_id": asked, "sort": "newest"}
+    found_by_api = gallery.client.post("/api/v1/search", json=body).get_json()["results"]
+    assert [each["image"]["id"] for each in found_by_api] == [*near[::-1], far[1], far[0]]
+    reply = gallery.client.post("/api/v1/search", json=body | {"sort": "likes"})
+    assert reply.status_code == 422
+
+
+def test_there_is_something_to_try_and_it_leads_to_pictures(gallery: Gallery) -> None:
+    empty = gallery.get("/ui", HTML).text
+    assert 'class="try"' not in empty
+    image = gallery.upload(degrees=1)["id"]
+    with gallery.runtime.transaction() as session:
+        session.add(
+            ImageLabels(
+                image_id=image,
+                space_id=gallery.space_id,
+                judged_by="test",
+                label="family",
+                score=0.9,
+                logits=b"",
+                is_far=False,
+                computed_at=utc_now(),
+            )
+        )
+    for language, word in (("en", "family"), ("pt", "família")):
+        text = gallery.get("/ui", HTML | {"Accept-Language": language}).text
+        assert f">{word}</a>" in text
+    # What is asked for already is nothing else to try.
+    lost = SimpleNamespace(found=SimpleNamespace(ranking=SimpleNamespace(relevant_count=0)))
+    with gallery.client.application.test_request_context("/ui?q=Family"):
+        assert explore._tries(address_of_request(), lost) == []  # type: ignore[arg-type]
+    with gallery.client.application.test_request_context("/ui?q=zebra"):
+        (one,) = explore._tries(address_of_request(), lost)  # type: ignore[arg-type]
+        assert (one.text, one.address) == ("family", "/ui?q=family")
+    # Nothing is offered that no picture has; and no labels where a list is narrowed.
+    assert ">gato</a>" not in text
+    assert 'class="try"' not in gallery.get("/ui?kind=still", HTML).text
 
 
 def test_days_are_those_of_the_browsers_clock_and_the_panel_says_whose(gallery: Gallery) -> None:

@@ -115,7 +115,7 @@ async function ask(isEntered) {
   grid.classList.add("late");
   try {
     const page = await listOf(address, { signal: mine.signal });
-    for (const name of ["verdict", "asked", "order"]) {
+    for (const name of ["verdict", "asked", "try", "order"]) {
       const part = page.querySelector(`#part-${name}`);
       document.getElementById(name).replaceChildren(...(part ? part.content.childNodes : []));
       part?.remove();

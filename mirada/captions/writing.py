@@ -57,29 +57,29 @@ def request_caption(
     *,
     redo: bool = False,
     model: str | None = None,
-    is_first: bool = False,
 ) -> Job:
     """Queue the captioning of one owner's images of a content; lock the content, ring after the commit.
 
     Each owner has a job of their own: its age and number tell nobody that others have the picture.
-    With `redo` descriptions of other recipes are written anew too, by `model` if one is named. For
-    `is_first` see `ledger.enqueue_job`.
+    With `redo` descriptions of other recipes are written anew too, by `model` if one is named.
     """
     arguments: dict[str, Any] = {"redo": True} if redo else {}
     if model is not None:
         arguments["model"] = model
-    fresh = Job(
-        kind=CAPTION_IMAGE,
-        subject_id=content_id,
-        owner_id=owner_id,
-        arguments=arguments,
-        request_id=request_id,
-        same_work=f"{CAPTION_IMAGE}:{content_id}:{owner_id}",
-    )
-    job = ledger.enqueue_job(session, fresh, is_first=is_first)
+    fresh = caption_job(content_id, owner_id, request_id)
+    fresh.arguments = arguments
+    job = ledger.enqueue_job(session, fresh)
     if arguments and job.state == JobState.QUEUED:
         # One that waits already, for tomorrow's money perhaps, learns what is wanted of it by now.
         job.arguments = {**job.arguments, **arguments}
+    return job
+
+
+def caption_job(content_id: int, owner_id: int, request_id: str | None) -> Job:
+    """Return the job that captions one owner's images of a content, which is no row yet."""
+    work = f"{CAPTION_IMAGE}:{content_id}:{owner_id}"
+    job = Job(kind=CAPTION_IMAGE, subject_id=content_id, owner_id=owner_id, same_work=work)
+    job.request_id = request_id
     return job
 
 

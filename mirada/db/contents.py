@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import bindparam, delete, false, select, true, update
 from sqlalchemy.orm import Session, defer
 
 from mirada.db.classifier_models import ClassifiedPicture
-from mirada.db.inserts import insert_unless_there
+from mirada.db.inserts import inserting_unless_there
 from mirada.db.memory_models import Caption
 from mirada.db.models import Content, Embedding, Image
 from mirada.db.verdicts import forget_unseen
@@ -28,7 +29,9 @@ _LOCK = (
     .with_for_update()
     .execution_options(populate_existing=True)
 )
-_OF_BYTES = select(Content.id).where(Content.sha256 == bindparam("sum"))
+_SUMS = bindparam("sums", expanding=True)
+_OF_BYTES = select(Content.sha256, Content.id).where(Content.sha256.in_(_SUMS))
+_INSERTED = select(Content).where(Content.sha256.in_(_SUMS)).options(defer(Content.created_at))
 
 
 def lock_content(session: Session, content_id: int) -> Content | None:
@@ -49,17 +52,57 @@ def lock_or_insert_content(session: Session, sha256: str, **values: Any) -> Cont
     Raises:
         Unavailable: the row appeared and vanished again several times.
     """
+    return lock_or_insert_contents(session, {sha256: values})[sha256]
+
+
+def lock_or_insert_contents(
+    session: Session, wanted: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Content]:
+    """Return the contents of these bytes as `lock_or_insert_content` does, with few statements.
+
+    Those that are there are locked first, and then the new ones come in, both in the order of their
+    hashes. So two callers never wait for each other in a circle.
+
+    Args:
+        session: a transaction.
+        wanted: the other columns of a new row by hash, the same ones for all.
+
+    Raises:
+        Unavailable: a row appeared and vanished again several times.
+    """
+    found: dict[str, Content] = {}
+    left = sorted(wanted)
     for _ in range(ATTEMPTS):
         # Found without a lock, then locked by its id: InnoDB would lock the entry of the hash's
         # index before the row, which is the wrong way round for whoever deletes the row, and kill
         # one of the two for the deadlock.
-        content_id = session.execute(_OF_BYTES, {"sum": sha256}).scalar_one_or_none()
-        if content_id is not None:
-            content = lock_content(session, content_id)
+        known = {row.sha256: row.id for row in session.execute(_OF_BYTES, {"sums": left})}
+        for sha256 in sorted(known):
+            content = lock_content(session, known[sha256])
             if content is not None:
-                return content
-        session.execute(insert_unless_there(session, Content, {"sha256": sha256, **values}))
+                found[sha256] = content
+        new = [sha256 for sha256 in left if sha256 not in known]
+        if new:
+            found |= _inserted(session, {sha256: wanted[sha256] for sha256 in new})
+        left = [sha256 for sha256 in left if sha256 not in found]
+        if not left:
+            return found
     raise Unavailable("This picture is being added and deleted at once; try again shortly.")
+
+
+def _inserted(session: Session, wanted: Mapping[str, Mapping[str, Any]]) -> dict[str, Content]:
+    """Insert rows and return those that are ours, which nobody else can have locked.
+
+    The others came in meanwhile, or are told from one by no key of their own: they are to be locked.
+    """
+    rows = [{"sha256": sha256, **values} for sha256, values in wanted.items()]
+    session.execute(inserting_unless_there(session, Content), rows)
+    there = session.execute(_INSERTED, {"sums": list(wanted)}).scalars()
+    return {
+        content.sha256: content
+        for content in there
+        if content.storage_key and content.storage_key == wanted[content.sha256]["storage_key"]
+    }
 
 
 def release_content(session: Session, content: Content) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,17 +26,33 @@ Row = (
     | type[TextContent]
     | type[User]
 )
+_MYSQL = frozenset({"mysql", "mariadb"})
 
 
 def insert_unless_there(session: Session, entity: Row, values: dict[str, Any]) -> Insert:
     """Return an INSERT of the row that does nothing where a unique key of it exists."""
-    if _is_mysql(session):
+    return _inserting(session.get_bind().dialect.name, entity).values(values)
+
+
+def inserting_unless_there(session: Session, entity: Row) -> Insert:
+    """Return such an INSERT for rows that are given when it is executed, each with the same columns.
+
+    It is the same object every time, so SQLAlchemy puts it together once.
+    """
+    return _inserting(session.get_bind().dialect.name, entity)
+
+
+@functools.cache
+def _inserting(dialect: str, entity: Row) -> Insert:
+    table: Any = entity.__table__
+    if dialect in _MYSQL:
         # A plain INSERT that meets a duplicate keeps a shared lock on it; two such callers would
         # then wait for each other's exclusive one. This form takes the exclusive lock at once
         # (MySQL manual, "Locks Set by Different SQL Statements in InnoDB").
-        key = next(iter(entity.__table__.primary_key))
-        return mysql.insert(entity).values(values).on_duplicate_key_update({key.name: key})
-    return _upsert(session, entity).values(values).on_conflict_do_nothing()
+        key = next(iter(table.primary_key))
+        return mysql.insert(table).on_duplicate_key_update({key.name: key})
+    statement = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    return statement.on_conflict_do_nothing()
 
 
 def insert_or_update(
@@ -57,7 +74,7 @@ def insert_or_update(
 
 
 def _is_mysql(session: Session) -> bool:
-    return session.get_bind().dialect.name in ("mysql", "mariadb")
+    return session.get_bind().dialect.name in _MYSQL
 
 
 def _upsert(session: Session, entity: type[Base]) -> postgresql.Insert | sqlite.Insert:

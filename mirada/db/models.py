@@ -403,7 +403,7 @@ class Job(Numbered, Dated, Base):
     """An attempt ended without a word, its own or a batch's: from then on it is tried alone."""
     progress_done: Mapped[int] = mapped_column(BigInteger, default=0)
     progress_total: Mapped[int | None] = mapped_column(BigInteger)
-    next_run_at_ms: Mapped[int] = mapped_column(BigInteger)
+    next_run_at_ms: Mapped[int] = mapped_column(BigInteger, default=now_ms())
     rung_at_ms: Mapped[int | None] = mapped_column(BigInteger)
     started_at_ms: Mapped[int | None] = mapped_column(BigInteger)
     finished_at_ms: Mapped[int | None] = mapped_column(BigInteger)

@@ -33,7 +33,6 @@ def queue_embedding(
     owner_id: int | None = None,
     request_id: str | None = None,
     replace: bool = False,
-    is_first: bool = False,
 ) -> Job:
     """Return the queued job that embeds a content; ring after the commit.
 
@@ -48,21 +47,28 @@ def queue_embedding(
             queued again, a given up one first.
         request_id: follows the work into the worker's log.
         replace: write over a vector that exists.
-        is_first: the content is of this transaction, see `ledger.enqueue_job`.
     """
-    same_work = f"{CREATE_EMBEDDINGS}:{content_id}:{owner_id or 'all'}"
+    fresh = embedding_job(content_id, space_id, owner_id, request_id)
     if owner_id is None:
-        same_work = _earlier_work(session, content_id) or same_work
-    fresh = Job(
+        fresh.same_work = _earlier_work(session, content_id) or fresh.same_work
+    if replace:
+        fresh.arguments = {"replace": True}
+    return ledger.enqueue_job(session, fresh)
+
+
+def embedding_job(
+    content_id: int, space_id: int | None, owner_id: int | None, request_id: str | None
+) -> Job:
+    """Return the job that embeds a content, which is no row yet; see `queue_embedding`."""
+    return Job(
         kind=CREATE_EMBEDDINGS,
         subject_id=content_id,
         space_id=space_id,
-        same_work=same_work,
-        arguments={"replace": True} if replace else {},
+        same_work=f"{CREATE_EMBEDDINGS}:{content_id}:{owner_id or 'all'}",
+        arguments={},
         owner_id=owner_id,
         request_id=request_id,
     )
-    return ledger.enqueue_job(session, fresh, is_first=is_first)
 
 
 def _earlier_work(session: Session, content_id: int) -> str | None:

@@ -74,20 +74,18 @@ def enqueue(
     return enqueue_job(session, job)
 
 
-def enqueue_job(session: Session, fresh: Job, *, is_first: bool = False) -> Job:
-    """Return the queued job for the work of a job that is no row yet; see `enqueue`.
+def add_first(session: Session, fresh: Job) -> None:
+    """Queue a job that cannot be there yet, because its subject is of this transaction.
 
-    Args:
-        session: the transaction.
-        fresh: the job as it is to be queued.
-        is_first: no such job can be there, because its subject is of this transaction: one
-            statement in place of five.
+    The next flush inserts it: one statement in place of five, and for several jobs still one.
     """
-    fresh.state, fresh.next_run_at_ms = JobState.QUEUED, now_ms()
-    if is_first:
-        session.add(fresh)
-        session.flush()
-        return fresh
+    fresh.state = JobState.QUEUED
+    session.add(fresh)
+
+
+def enqueue_job(session: Session, fresh: Job) -> Job:
+    """Return the queued job for the work of a job that is no row yet; see `enqueue`."""
+    fresh.state = JobState.QUEUED
     job = locked_by_key(session, fresh.same_work)
     now = session.execute(select(now_ms())).scalar_one()
     if job is None:

@@ -17,7 +17,13 @@ from mirada.pictures import left_out
 from mirada.pictures.known_images import known_images
 from mirada.pictures.left_out import Refusal, Why, counted
 from mirada.pictures.new_image import NewImage, Processing, Texts
-from mirada.pictures.register import NewPicture, Registered, locked_content, register_image
+from mirada.pictures.register import (
+    NewPicture,
+    Registered,
+    begin_image,
+    end_image,
+    locked_contents,
+)
 
 
 @dataclass(slots=True)
@@ -137,22 +143,20 @@ def register_batch(
     imports never wait for each other in a circle.
     """
     ordered = sorted(pictures, key=lambda entry: entry[0].sha256)
-    contents = {picture.sha256: locked_content(session, picture) for picture, _ in ordered}
+    # Of bytes that are twice in the batch the first is the one whose file is kept.
+    contents = locked_contents(session, (picture for picture, _ in reversed(ordered)))
     owned = owned_hashes(session, image.owner_id, [picture.sha256 for picture, _ in ordered])
     told = [p.facts.file_metadata for p, _ in ordered if p.sha256 not in owned]
     lock_texts_of(session, {normalised_prompt(one.prompt) for one in told if one and one.prompt})
-    registered = []
+    begun = []
     for picture, filename in ordered:
-        found = register_image(
-            session,
-            picture,
-            replace(image, texts=Texts(filename), is_once_per_owner=picture.sha256 in owned),
-            processing,
-            content=contents[picture.sha256],
-        )
+        named = replace(image, texts=Texts(filename), is_once_per_owner=picture.sha256 in owned)
+        content = contents[picture.sha256]
+        begun.append(begin_image(session, picture, named, processing, content=content))
         owned.add(picture.sha256)
-        registered.append((picture, found))
-    return registered
+    session.flush()
+    ended = [end_image(session, each, processing) for each in begun]
+    return [(picture, end) for (picture, _), end in zip(ordered, ended, strict=True)]
 
 
 def _is_entered(scan: FolderScan, root: Path, path: Path) -> bool:

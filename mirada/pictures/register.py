@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy.orm import Session
 
-from mirada.captions.writing import request_caption
 from mirada.db import changes, image_labels, word_index
-from mirada.db.contents import lock_or_insert_content
+from mirada.db.contents import lock_or_insert_contents
 from mirada.db.idempotency import UNKEYED, Once
-from mirada.db.models import Content, Embedding, Image, User, utc_now
+from mirada.db.models import Content, Image, User, utc_now
 from mirada.db.texts import lock_texts_of
-from mirada.db.visibility import may_see_content
-from mirada.embedding.job import queue_embedding
-from mirada.kernel.audience import Audience
 from mirada.kernel.captions import CaptionSource
-from mirada.kernel.errors import Conflict, NotAllowed
+from mirada.kernel.errors import NotAllowed
 from mirada.kernel.file_metadata import FileMetadata
 from mirada.kernel.images import ImageFormat, ImageStatus, PictureFacts
 from mirada.kernel.keywords import CUT_VERSION
 from mirada.kernel.prompts import normalised_prompt
 from mirada.kernel.user_text import checked_text, clean_filename
+from mirada.pictures.earlier import image_id_of, replayed, shows_vector
+from mirada.pictures.image_jobs import Jobs, first_jobs, queued_jobs
 from mirada.pictures.new_image import NewImage, Processing, Texts
 
 
@@ -67,6 +67,25 @@ def storage_key(sha256: str, fmt: ImageFormat) -> str:
     return f"{sha256[:2]}/{sha256[2:4]}/{sha256}-{secrets.token_hex(4)}.{fmt.extension}"
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A picture between `begin_image` and `end_image`.
+
+    Attributes:
+        image: the new image, or the one that was there.
+        is_new_content: see `Registered`.
+        is_inserted: no row of before has these bytes.
+        jobs: of new bytes: the one that embeds them and the one that captions them, where there are such.
+        found: the outcome, where an image was there.
+    """
+
+    image: Image
+    is_new_content: bool
+    is_inserted: bool
+    jobs: Jobs = (None, None)
+    found: Registered | None = None
+
+
 def register_image(
     session: Session,
     picture: NewPicture,
@@ -74,7 +93,6 @@ def register_image(
     processing: Processing,
     *,
     request: Once = UNKEYED,
-    content: Content | None = None,
 ) -> Registered:
     """Write the content unless its bytes are known, the image, and the jobs that process it.
 
@@ -87,12 +105,33 @@ def register_image(
         image: what it becomes.
         processing: what is done with it.
         request: claims its Idempotency-Key.
-        content: what `locked_content` has returned in this transaction; None: it is locked now.
 
     Raises:
         InvalidInput: a text is too long, or the key belongs to another request.
         NotAllowed: the owner was ended meanwhile.
         Conflict: the key's image has been deleted since, or its first request is still under way.
+    """
+    begun = begin_image(session, picture, image, processing, request=request)
+    session.flush()
+    return end_image(session, begun, processing, request=request)
+
+
+def begin_image(
+    session: Session,
+    picture: NewPicture,
+    image: NewImage,
+    processing: Processing,
+    *,
+    request: Once = UNKEYED,
+    content: Content | None = None,
+) -> Begun:
+    """Do what `register_image` does up to the rows, which the next flush inserts.
+
+    The rows of several pictures go in one flush. Arguments are as there, but `content`: that is what
+    `locked_contents` has returned in this transaction; None: it is locked now.
+
+    Raises:
+        InvalidInput, NotAllowed, Conflict: as there.
     """
     texts = _texts_to_store(image.texts, picture.facts.file_metadata)
     owner = session.get_one(User, image.owner_id)
@@ -104,26 +143,46 @@ def register_image(
     earlier_id = request.earlier(session)
     was_there = earlier_id is None and image.is_once_per_owner
     if was_there:
-        earlier_id = _image_id_of(session, content, owner.id)
+        earlier_id = image_id_of(session, content, owner.id)
     if earlier_id is not None:
-        found = _replayed(session, earlier_id, owner.id)
-        return Registered(found, None, is_new, was_replayed=True, was_there=was_there)
+        row = replayed(session, earlier_id, owner.id)
+        found = Registered(row, None, is_new, was_replayed=True, was_there=was_there)
+        return Begun(row, is_new, is_inserted, found=found)
     if not content.storage_key:
         # Somebody had these bytes classified, and nobody kept them until now.
         content.storage_key = picture.storage_key
         is_new = True
-    row = _insert_image(session, picture, image, texts, owner, content, processing.space_id)
+    # Judged before the image is added. That somebody else has a picture, or once wrote a prompt, is
+    # theirs to know: whoever cannot see it waits for a job like anybody with new bytes.
+    may_show = not is_inserted and texts.prompt is None
+    is_ready = may_show and shows_vector(session, content.id, owner.id, processing.space_id)
+    row = _new_image(session, picture, image, texts, owner, content, is_ready=is_ready)
+    if not is_inserted:
+        # Who may see it has changed, if a vector is there.
+        changes.touch(session, [content.id])
+        return Begun(row, is_new, is_inserted)
+    # New bytes have none, but a number that only known bytes take would tell them apart.
+    changes.note(session)
+    return Begun(row, is_new, is_inserted, jobs=first_jobs(session, row, processing))
+
+
+def end_image(
+    session: Session, begun: Begun, processing: Processing, *, request: Once = UNKEYED
+) -> Registered:
+    """Do the rest, once the rows were flushed; arguments and errors are those of `register_image`."""
+    if begun.found is not None:
+        return begun.found
+    row = begun.image
+    word_index.write_new(session, row)
     request.keep(session, row.id)
     if row.status == ImageStatus.READY:
         image_labels.copy_seen(session, row)
-    # Who may see it has changed, if a vector is there. New bytes have none, but a number that only
-    # known bytes take would tell them apart.
-    changes.touch(session, [content.id])
+    embedding, caption = begun.jobs if begun.is_inserted else queued_jobs(session, row, processing)
     return Registered(
         row,
-        _queue_embedding(session, row, processing, is_first=is_inserted),
-        is_new,
-        _queue_caption(session, row, processing, is_first=is_inserted),
+        None if embedding is None else embedding.id,
+        begun.is_new_content,
+        None if caption is None else caption.id,
     )
 
 
@@ -139,18 +198,16 @@ def _texts_to_store(texts: Texts, metadata: FileMetadata | None) -> Texts:
     return Texts(clean_filename(texts.filename), prompt, caption)
 
 
-def _insert_image(
+def _new_image(
     session: Session,
     picture: NewPicture,
     image: NewImage,
     texts: Texts,
     owner: User,
     content: Content,
-    space_id: int | None,
+    *,
+    is_ready: bool,
 ) -> Image:
-    # Judged before the image is added. That somebody else has a picture, or once wrote a prompt, is
-    # theirs to know: whoever cannot see it waits for a job like anybody with new bytes.
-    is_ready = texts.prompt is None and _shows_vector(session, content.id, owner.id, space_id)
     text_id, caption_text_id = _locked_text_ids(session, texts)
     changes.touch_texts(session, [text_id, caption_text_id])
     metadata = picture.facts.file_metadata
@@ -173,8 +230,6 @@ def _insert_image(
         status=ImageStatus.READY if is_ready else ImageStatus.PENDING,
     )
     session.add(row)
-    session.flush()
-    word_index.write_new(session, row)
     return row
 
 
@@ -185,46 +240,26 @@ def _locked_text_ids(session: Session, texts: Texts) -> list[int | None]:
     return [None if text is None else ids[text] for text in written]
 
 
-def _queue_embedding(
-    session: Session, image: Image, processing: Processing, *, is_first: bool
-) -> int | None:
-    if image.status == ImageStatus.READY or not processing.embeds:
-        return None
-    return queue_embedding(
-        session,
-        image.content_id,
-        processing.space_id,
-        owner_id=image.owner_id,
-        request_id=processing.request_id,
-        is_first=is_first,
-    ).id
-
-
-def _queue_caption(
-    session: Session, image: Image, processing: Processing, *, is_first: bool
-) -> int | None:
-    """Queue the job that embeds the caption a person wrote, and has the picture described."""
-    is_embedded = image.caption is not None and processing.embeds
-    if not is_embedded and not (processing.captions and image.auto_caption):
-        return None
-    return request_caption(
-        session, image.content_id, image.owner_id, processing.request_id, is_first=is_first
-    ).id
-
-
 def locked_content(session: Session, picture: NewPicture) -> Content:
     """Return the content of a received picture, inserted unless its bytes are known, locked."""
-    return lock_or_insert_content(
-        session,
-        picture.sha256,
-        storage_key=picture.storage_key,
-        byte_size=picture.byte_size,
-        format=picture.facts.format.value,
-        width=picture.facts.width,
-        height=picture.facts.height,
-        is_animated=picture.facts.frame_count > 1,
-        created_at=utc_now(),
-    )
+    return locked_contents(session, [picture])[picture.sha256]
+
+
+def locked_contents(session: Session, pictures: Iterable[NewPicture]) -> dict[str, Content]:
+    """Return the contents of received pictures by hash, as `locked_content` does."""
+    now = utc_now()
+    wanted: dict[str, dict[str, Any]] = {}
+    for picture in pictures:
+        wanted[picture.sha256] = {
+            "storage_key": picture.storage_key,
+            "byte_size": picture.byte_size,
+            "format": picture.facts.format.value,
+            "width": picture.facts.width,
+            "height": picture.facts.height,
+            "is_animated": picture.facts.frame_count > 1,
+            "created_at": now,
+        }
+    return lock_or_insert_contents(session, wanted)
 
 
 def registered_key(session: Session, image_id: int) -> str | None:
@@ -237,38 +272,3 @@ def registered_key(session: Session, image_id: int) -> str | None:
         .join(Image, Image.content_id == Content.id)
         .where(Image.id == image_id)
     ).scalar_one_or_none()
-
-
-def _image_id_of(session: Session, content: Content, owner_id: int) -> int | None:
-    return session.execute(
-        select(Image.id)
-        .where(Image.owner_id == owner_id, Image.content_id == content.id)
-        .order_by(Image.id)
-        .limit(1)
-    ).scalar_one_or_none()
-
-
-def _replayed(session: Session, image_id: int, owner_id: int) -> Image:
-    image = session.execute(
-        select(Image)
-        .where(Image.id == image_id, Image.owner_id == owner_id)
-        .options(joinedload(Image.content), joinedload(Image.owner))
-    ).scalar_one_or_none()
-    if image is None:
-        # Raising also takes back a content row that was inserted for this request.
-        raise Conflict(
-            "The image made with this Idempotency-Key has been deleted since. "
-            "Send a new key to upload it again."
-        )
-    return image
-
-
-def _shows_vector(session: Session, content_id: int, owner_id: int, space_id: int | None) -> bool:
-    """Return whether a person sees the content already, and it has a vector in that space."""
-    shown = select(Embedding.id).where(
-        Embedding.content_id == content_id,
-        Embedding.space_id == space_id,
-        Embedding.is_deleted.is_(False),
-        may_see_content(Audience(owner_id), Embedding.content_id),
-    )
-    return session.execute(shown).first() is not None

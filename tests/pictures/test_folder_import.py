@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -517,9 +518,49 @@ def test_bytes_that_are_twice_in_a_batch_are_one_image_and_locked_once(database:
     assert [found.was_replayed for _, found in taken] == [False, True, False]
     first, second, third = (found.image.id for _, found in taken)
     assert first == second != third
-    looks = [each for each in sent if each.startswith("SELECT mirada_contents.id ")]
-    # New bytes are looked for before and after their INSERT, known ones once.
-    assert len([each for each in looks if "sha256 =" in each]) == 5
+    # All are looked for before their INSERT and once after it, and none by itself.
+    of_contents = [
+        each.split()[0]
+        for each in sent
+        if each.startswith("INSERT INTO mirada_contents")
+        or re.search(r"FROM mirada_contents\s+WHERE", each)
+    ]
+    assert of_contents == ["SELECT", "INSERT", "SELECT"]
+
+
+@pytest.mark.mariadb
+def test_a_batch_meets_what_came_in_meanwhile_and_what_has_no_bytes(
+    mariadb_database: Database,
+) -> None:
+    one, two, three = (generated(letter, "a pear") for letter in "abc")
+    with mariadb_database.transaction() as session:
+        owner_id = users.create_user(session, "ana").id
+        other_id = users.create_user(session, "bo").id
+        # Somebody had it classified: there is a row without bytes.
+        register.locked_content(session, replace(two, storage_key=""))
+
+    did_come_in = []
+
+    def come_in(_: object, __: object, statement: str, *___: object) -> None:
+        if statement.startswith("INSERT INTO mirada_contents") and not did_come_in:
+            did_come_in.append(statement)
+            with mariadb_database.transaction() as session:
+                theirs = replace(three, storage_key="theirs.png")
+                register_batch(session, [(theirs, "c.png")], NewImage(other_id), Processing(None))
+
+    event.listen(mariadb_database.engine, "before_cursor_execute", come_in)
+    try:
+        with mariadb_database.transaction() as session:
+            batch = [(each, "x.png") for each in (three, two, one)]
+            taken = register_batch(session, batch, NewImage(owner_id), Processing(None))
+    finally:
+        event.remove(mariadb_database.engine, "before_cursor_execute", come_in)
+
+    assert did_come_in
+    assert [found.is_new_content for _, found in taken] == [True, True, False]
+    kept = [found.image.content.storage_key for _, found in taken]
+    assert kept == [one.storage_key, two.storage_key, "theirs.png"]
+    assert all(found.job_id is not None for _, found in taken)
 
 
 def generated(letter: str, prompt: str) -> NewPicture:

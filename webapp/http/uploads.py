@@ -17,7 +17,7 @@ from mirada.ports import StagedFile
 from mirada.search import queries
 from mirada.search.queries import Query, QueryKind
 from mirada.search.request import Part, SentPicture
-from webapp.http import unknown
+from webapp.http import multipart, unknown
 from webapp.http.current import current_runtime
 
 FORM_ALLOWANCE_BYTES = 1024 * 1024
@@ -119,6 +119,7 @@ def body_limit(content_type: str, settings: Settings) -> int:
 def register(app: Flask) -> None:
     """Limit bodies, stream file parts, and discard staged files after the request."""
     app.request_class = StreamingRequest
+    multipart.install()
     app.config["MAX_FORM_PARTS"] = MAX_FORM_PARTS
     app.before_request(_refuse_packed)
     app.teardown_request(_discard_leftovers)

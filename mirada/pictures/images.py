@@ -75,7 +75,7 @@ def see_image(
     )
     row = session.execute(query.with_for_update() if lock else query).one_or_none()
     if row is None:
-        raise _absent(image_id)
+        raise absent(image_id)
     return SeenImage(*row)
 
 
@@ -250,11 +250,12 @@ def _one(session: Session, query: Select[Image], image_id: int) -> Image:
     narrowed = _loaded(query.where(Image.id == in_range(image_id)))
     image = session.execute(narrowed.execution_options(populate_existing=True)).scalar_one_or_none()
     if image is None:
-        raise _absent(image_id)
+        raise absent(image_id)
     return image
 
 
-def _absent(image_id: int) -> NotFound:
+def absent(image_id: int) -> NotFound:
+    """Return the error of an image that is not there, or not the asker's to see."""
     return NotFound(f"There is no image {image_id}, or it is not yours to see.")
 
 

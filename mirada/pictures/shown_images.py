@@ -18,8 +18,10 @@ from mirada.db.filters import in_scope, kept_by_scope
 from mirada.db.memory_models import Like
 from mirada.db.models import Content, Image, User
 from mirada.db.visibility import left_out_of
-from mirada.kernel.audience import Scope
+from mirada.kernel.audience import Audience, Scope
+from mirada.kernel.ids import in_range
 from mirada.kernel.images import ImageStatus
+from mirada.pictures import images
 
 
 class ShownImage(NamedTuple):
@@ -186,6 +188,18 @@ def shown_images(session: Session, image_ids: Iterable[int], scope: Scope) -> di
     for chunk in chunks(sorted(set(image_ids))):
         for row in session.execute(query, {"ids": list(chunk), **left_out}):
             found[row[0]] = ShownImage._make(row)
+    return found
+
+
+def shown_image(session: Session, image_id: int, audience: Audience) -> ShownImage:
+    """Return an image as its viewer is shown it.
+
+    Raises:
+        NotFound: there is none, or the viewer may not see it.
+    """
+    found = shown_images(session, [in_range(image_id)], Scope(audience)).get(image_id)
+    if found is None:
+        raise images.absent(image_id)
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 from flask import Response, jsonify
@@ -13,7 +12,7 @@ from mirada.pictures import images, likes
 from mirada.pictures.derivatives import remove_picture
 from mirada.pictures.intake import take_in
 from mirada.pictures.new_image import FileClaims, NewImage, Texts
-from mirada.pictures.shown_images import ShownImage
+from mirada.pictures.shown_images import ShownImage, shown_image
 from mirada.pictures.text_jobs import queue_text_jobs
 from mirada.search.asked import current_change_seq
 from webapp.callers.auth import current_caller, require_user
@@ -122,13 +121,10 @@ def create_image(query: dict[str, Any]) -> Any:
         idempotency_key=idempotency_key(),
     )
     with current_runtime().reading() as session:
-        image = images.get_image(session, taken.image_id, Audience(user.id))
-        # Nobody likes what has just come in.
-        known = [image.id] if taken.was_replayed else []
-        liked = likes.liked_among(session, user.id, known)
-    body = _body(image, user.id, liked) | unknown.ignored_field()
+        image = shown_image(session, taken.image_id, Audience(user.id))
+    body = image_body(image) | unknown.ignored_field()
     headers = {
-        "ETag": f'"{image_etag(image, liked)}"',
+        "ETag": f'"{image_etag(image)}"',
         **_change_seq_header(taken.change_seq),
         **unknown.ignored_header(),
     }
@@ -150,12 +146,11 @@ def get_image(image_id: int) -> Any:
     """
     caller = current_caller()
     with current_runtime().reading() as session:
-        image = images.get_image(session, image_id, caller.audience)
-        liked = likes.liked_among(session, caller.user_id, [image_id])
-    response = jsonify(ImageSchema().dump(_body(image, caller.user_id, liked)))
+        image = shown_image(session, image_id, caller.audience)
+    response = jsonify(ImageSchema().dump(image_body(image)))
     if caller.user_id is not None:
         response.headers.update(_change_seq_header(None))
-    return with_etag(response, image_etag(image, liked))
+    return with_etag(response, image_etag(image))
 
 
 @blueprint.patch("/<id:image_id>")
@@ -192,9 +187,10 @@ def change_image(changes: dict[str, Any], image_id: int) -> Any:
         jobs = queue_text_jobs(runtime, session, image, changes, request_id())
     for job in jobs:
         runtime.doorbell.ring(job.id, job.kind)
-    headers = {"ETag": f'"{image_etag(image, liked)}"'}
+    shown = ShownImage.of(image, user.id, liked=image_id in liked)
+    headers = {"ETag": f'"{image_etag(shown)}"'}
     headers |= _change_seq_header(images.committed_change(session))
-    return _body(image, user.id, liked), 200, headers
+    return image_body(shown), 200, headers
 
 
 @blueprint.delete("/<id:image_id>")
@@ -257,10 +253,6 @@ def get_image_animation(image_id: int) -> Any:
     if not image.content.is_animated:
         raise NotFound(f"Image {image_id} is not animated.")
     return send_moving(image)
-
-
-def _body(image: Any, viewer_id: int | None, liked: Collection[int]) -> dict[str, Any]:
-    return image_body(ShownImage.of(image, viewer_id, liked=image.id in liked))
 
 
 def _expected_version(image_id: int) -> int | None:

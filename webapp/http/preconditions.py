@@ -4,36 +4,29 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable, Collection
-from typing import Any
+from collections.abc import Callable
 
 from flask import Response, request
 
 from mirada.kernel.errors import PreconditionFailed
-from mirada.kernel.images import ImageStatus
+from mirada.pictures.shown_images import ShownImage
 from webapp.http.headers import CALLER_HEADERS
 
 _OURS = re.compile(r"(\d{1,19})-(\d{1,9})-[a-z]+(?:-\d{1,10}-\d{1,10}-[01](?:-\d{1,10})?)?")
 
 
-def image_etag(image: Any, liked: Collection[int]) -> str:
+def image_etag(shown: ShownImage) -> str:
     """Return the tag of an image's current representation.
 
     Status and counts are part of it because they change without counting a version: workers and
     other people change them, and no owner's If-Match may fail for that.
-
-    Args:
-        image: what is represented.
-        liked: ids of the images that the caller likes.
     """
-    state = f"{image.id}-{image.version}-{str(image.status).lower()}"
-    tag = f"{state}-{image.like_count}-{image.comment_count}-{int(image.id in liked)}"
-    # Told as `ShownImage` tells it: before, it may be known of somebody else's upload alone.
-    look = image.content.placeholder if image.status == ImageStatus.READY else None
-    if image.description is None and look is None:
+    state = f"{shown.id}-{shown.version}-{shown.status.lower()}"
+    tag = f"{state}-{shown.like_count}-{shown.comment_count}-{int(shown.liked)}"
+    if shown.description is None and shown.placeholder is None:
         return tag
     # What a model writes, and what a worker sees, is no version of the owner's and yet another reply.
-    said = f"{image.description or ''}:{look or ''}"
+    said = f"{shown.description or ''}:{shown.placeholder or ''}"
     return f"{tag}-{zlib.crc32(said.encode())}"
 
 

@@ -8,6 +8,7 @@ None is synced, so after a power cut one may have its size and not its pixels: a
 from __future__ import annotations
 
 import logging
+import os
 import struct
 import time
 import zlib
@@ -74,7 +75,8 @@ class HandedPixels:
         path = self._path(storage_key)
         try:
             # One of them is what workers want.
-            if sum(1 for _ in self._root.iterdir()) > MOST_FILES and not self.forget_old():
+            names = os.listdir(self._root)  # noqa: PTH208 - a path for each would take 0.3 ms
+            if len(names) > MOST_FILES and not self.forget_old():
                 return False
             with private_files.open_file(path, "xb") as file:
                 rows = np.ascontiguousarray(pixels).data

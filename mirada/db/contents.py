@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import bindparam, delete, false, select, true, update
+from sqlalchemy import BindParameter, bindparam, delete, false, select, true, update
 from sqlalchemy.orm import Session, defer
 
 from mirada.db.classifier_models import ClassifiedPicture
@@ -29,7 +29,7 @@ _LOCK = (
     .with_for_update()
     .execution_options(populate_existing=True)
 )
-_SUMS = bindparam("sums", expanding=True)
+_SUMS: BindParameter[list[str]] = bindparam("sums", expanding=True)
 _OF_BYTES = select(Content.sha256, Content.id).where(Content.sha256.in_(_SUMS))
 _INSERTED = select(Content).where(Content.sha256.in_(_SUMS)).options(defer(Content.created_at))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import re
 from dataclasses import dataclass
-from typing import Any
 
 from werkzeug import formparser
 from werkzeug.sansio.multipart import LINE_BREAK, MultipartDecoder
@@ -69,16 +68,16 @@ def decoder(
     boundary: bytes, max_form_memory_size: int | None = None, *, max_parts: int | None = None
 ) -> MultipartDecoder:
     """Return Werkzeug's decoder for a body; arguments are those of its class."""
-    made: Any = copy.copy(_FRESH)
+    made = copy.copy(_FRESH)
     made.buffer = bytearray()
     made.boundary = boundary
     made.max_form_memory_size = max_form_memory_size
     made.max_parts = max_parts
-    made.preamble_re = Boundary(b"--" + boundary, after_break=False)
-    made.boundary_re = Boundary(b"--" + boundary, after_break=True)
-    return made  # type: ignore[no-any-return]
+    made.preamble_re = Boundary(b"--" + boundary, after_break=False)  # type: ignore[assignment]
+    made.boundary_re = Boundary(b"--" + boundary, after_break=True)  # type: ignore[assignment]
+    return made
 
 
 def install() -> None:
     """Have Werkzeug read bodies this way, in the whole process."""
-    formparser.MultipartDecoder = decoder  # type: ignore[assignment,misc]
+    formparser.MultipartDecoder = decoder  # type: ignore[assignment,attr-defined]

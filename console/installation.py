@@ -104,7 +104,8 @@ def export_models(
         console().print(
             f"The ONNX graphs of {taken.encoder} {taken.pretrained} are in {taken.folder}. "
             f"{taken.origin['published_by']} published them (revision {taken.origin['revision']}, licence: "
-            f"{taken.origin['licence']}); they give the vectors that PyTorch gave. {_NEXT_START}",
+            f"{taken.origin['licence']}); they give the "
+            f"{taken.origin.get('checked_with', 'vectors that PyTorch gave')}. {_NEXT_START}",
             highlight=False,
         )
         return

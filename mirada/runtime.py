@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -43,11 +43,13 @@ from mirada.db.pgvector.reading import CopiedVectors
 from mirada.db.probe_texts import probe_texts
 from mirada.db.session import Database, make_engine
 from mirada.db.vector_rows import DatabaseVectors
+from mirada.db.witnesses import witnesses_of
 from mirada.kernel import model_view
 from mirada.kernel.circuit import CircuitBreaker
 from mirada.kernel.commands import command_line
-from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind
-from mirada.kernel.errors import DatabaseRefused, Unavailable
+from mirada.kernel.embeddings import EmbeddingSpace, Matrix, SpaceKind, Vector
+from mirada.kernel.errors import DatabaseRefused, MiradaError, Unavailable
+from mirada.kernel.images import RgbImage
 from mirada.kernel.live_recall import Sample
 from mirada.kernel.model_families import ends_on
 from mirada.kernel.model_view import ModelView
@@ -71,6 +73,7 @@ from mirada.private_files import kept_secret
 if TYPE_CHECKING:
     from mirada.adapters.encoders.exports import Export
     from mirada.adapters.encoders.model_exports import Exported
+    from mirada.adapters.encoders.stored_witnesses import StoredVectors
 
 logger = logging.getLogger(__name__)
 Port = TypeVar("Port")
@@ -630,8 +633,32 @@ class Runtime:
         from mirada.adapters.encoders.published import take_published
 
         chosen, tag = self._model_named(model, pretrained)
-        name = chosen.replace("/", "-")
-        return take_published(name, tag or "", cache_dir=self.settings.embeddings_cache_dir)
+        name, weights = chosen.replace("/", "-"), tag or ""
+        return take_published(
+            name,
+            weights,
+            cache_dir=self.settings.embeddings_cache_dir,
+            held=lambda: self._stored_vectors(name, weights),
+        )
+
+    def _stored_vectors(self, name: str, tag: str) -> StoredVectors | None:
+        """Return what the database holds of a model, for graphs to be checked with."""
+        from mirada.adapters.encoders.stored_witnesses import StoredVectors
+
+        with self.reading() as session:
+            held = witnesses_of(session, name, tag)
+        if held is None:
+            return None
+
+        def pictures(side_px: int) -> list[tuple[RgbImage, Vector]]:
+            found = []
+            for key, vector in held.pictures:
+                with suppress(MiradaError):  # Its file is gone, or cannot be read today.
+                    pixels = self.decoder.decode(self.image_store.path(key), 2 * side_px)
+                    found.append((pixels, vector))
+            return found
+
+        return StoredVectors(held.preprocessing, held.dimension, pictures, held.texts)
 
     def _model_named(self, model: str | None, pretrained: str | None) -> tuple[str, str | None]:
         """Return the model and weights tag that a command names, or that are in use."""

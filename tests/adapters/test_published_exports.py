@@ -27,6 +27,7 @@ from mirada.adapters.encoders.openclip import OpenClipEncoder
 from mirada.adapters.encoders.published import take_published
 from mirada.adapters.encoders.towers import ImageTower, TextTower
 from mirada.config import PROJECT_ROOT
+from mirada.kernel.embeddings import l2_normalise
 from mirada.kernel.errors import EncoderUnavailable, InvalidInput
 from testing.small_models import ROBERTA, SMALL, write_folder, write_roberta
 from tests.adapters.hub import COMMIT, Hub, hub_serving
@@ -42,7 +43,9 @@ TEXTS = ["a cat", "a", "", "dog " * 50, "猫"]
 ELSEWHERE = """
 import json, sys
 from pathlib import Path
+import numpy as np
 from mirada.adapters.encoders import engines, published
+from mirada.adapters.encoders.stored_witnesses import StoredVectors
 from mirada.kernel.errors import MiradaError
 from testing.impatient_hub import ask_again_at_once
 
@@ -52,8 +55,16 @@ cache = Path(asked["cache"])
 if asked["is_light"]:
     engines.packages_missing = lambda: ["torch", "open_clip"]
 
+def held():
+    if not (cache / "held.npz").exists():
+        return None
+    kept = np.load(cache / "held.npz")
+    pictures = list(zip(kept["pictures"], kept["seen"]))
+    texts = [([text], vector) for text, vector in zip(kept["texts"].tolist(), kept["read"])]
+    return StoredVectors(str(kept["steps"]), kept["seen"].shape[1], lambda side_px: pictures, texts)
+
 def by_command():
-    export = published.take_published(asked["name"], asked["tag"], cache_dir=cache)
+    export = published.take_published(asked["name"], asked["tag"], cache_dir=cache, held=held)
     return {"origin": dict(export.origin), "folder": str(export.folder)}
 
 def by_start():
@@ -140,6 +151,33 @@ class Place:
             probes.keep_probe(encoder, cache)
         finally:
             encoder.space = own
+
+    def hold(
+        self, name: str, cache: Path, *, noise: float = 0.0, scaled: int = 0, texts: int = 4
+    ) -> None:
+        """Write what a database holds of a model: its vectors of some pictures and texts.
+
+        Args:
+            name: of the model.
+            cache: where.
+            noise: added to every vector, as other weights would give others.
+            scaled: pictures that were embedded a little blurred, as an older version scaled them.
+            texts: how many.
+        """
+        encoder, random = self.encoders[name], np.random.default_rng(1)
+        small = random.integers(0, 256, (8, 6, 6, 3))
+        pictures = np.kron(small, np.ones((1, 12, 12, 1))).astype(np.uint8)
+        embedded = pictures.copy()
+        embedded[:scaled, 30:42, 30:42] = 128
+        words = [f"{each} {word}" for each in ("a", "two") for word in ("cats", "dogs")][:texts]
+        seen, read = encoder.encode_images(list(embedded)), encoder.encode_texts(words)
+        both = [
+            l2_normalise(rows + noise * l2_normalise(random.standard_normal(rows.shape)))
+            for rows in (seen, read)
+        ]
+        steps = encoder.space.preprocessing
+        kept = {"pictures": pictures, "seen": both[0], "texts": words, "read": both[1]}
+        np.savez(cache / "held.npz", steps=steps, **kept)
 
 
 @pytest.fixture(scope="module")
@@ -357,7 +395,58 @@ def test_what_a_hub_sends_instead_is_refused_in_one_sentence(
 def test_without_a_probe_nothing_is_taken(hub: Hub, tmp_path: Path) -> None:
     answer = ask(hub.endpoint, tmp_path, OPENAI, "command")
     assert "cannot be checked: no vectors of PyTorch" in answer["errors"][0]
+    assert "and the database holds none" in answer["errors"][0]
     assert hub.requests == []
+
+
+def test_stored_vectors_vouch_for_an_export_where_pytorch_never_was(
+    place: Place, hub: Hub, tmp_path: Path
+) -> None:
+    """Two of eight pictures were scaled otherwise when they were embedded: by an older version."""
+    place.hold(OPENAI[0], tmp_path, scaled=2)
+    answer = ask(hub.endpoint, tmp_path, OPENAI, "command", "start")
+    assert answer.get("origin", {}).get("licence") == "mit", answer
+    assert answer["origin"]["checked_with"] == "vectors that the database holds"
+    assert answer["engine"] == "OnnxEncoder"
+    assert not answer["torch"]
+    np.testing.assert_allclose(
+        answer["texts"], place.encoders[OPENAI[0]].encode_texts(TEXTS), atol=1e-5
+    )
+    export = Export.read(tmp_path / "onnx" / "--".join(OPENAI))
+    assert export is not None
+    assert export.probe.least_cosine(*astuple(probes.probe_of(place.encoders[OPENAI[0]]))) > 0.9999
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        (
+            {"noise": 0.05},
+            r"\(revision .*\) disagree with the stored vectors: cosine of pictures 0\.99",
+        ),
+        ({"scaled": 6}, "disagree with the stored vectors"),
+        (
+            {"texts": 2},
+            "vectors of 8 pictures and 2 texts of this model that can be embedded again",
+        ),
+    ],
+)
+def test_an_export_that_stored_vectors_do_not_vouch_for_is_refused(
+    place: Place, hub: Hub, tmp_path: Path, how: dict[str, Any], says: str
+) -> None:
+    place.hold(OPENAI[0], tmp_path, **how)
+    (error,) = ask(hub.endpoint, tmp_path, OPENAI, "command")["errors"]
+    assert re.search(says, error), error
+    assert Export.read(tmp_path / "onnx" / "--".join(OPENAI)) is None
+
+
+def test_an_export_of_another_revision_gives_other_vectors_than_stored(
+    place: Place, hub: Any, tmp_path: Path
+) -> None:
+    place.hold(OPENAI[0], tmp_path)
+    of_another_revision(hub.repositories[MODELS[OPENAI]], place)
+    (error,) = ask(hub.endpoint, tmp_path, OPENAI, "command")["errors"]
+    assert "disagree with the stored vectors" in error
 
 
 def test_without_a_hub_it_is_said_so(place: Place, tmp_path: Path) -> None:

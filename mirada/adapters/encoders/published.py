@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from mirada.adapters.encoders.export_places import (
     export_folder,
@@ -14,11 +17,12 @@ from mirada.adapters.encoders.export_places import (
     move_export,
     work_folder,
 )
-from mirada.adapters.encoders.exports import Export, ExportRefused, Kept
+from mirada.adapters.encoders.exports import PROBE_TEXTS, Export, ExportRefused, Kept, Probe
 from mirada.adapters.encoders.hub import HubFile
 from mirada.adapters.encoders.onnx_encoder import OnnxEncoder
 from mirada.adapters.encoders.pixels import PictureSteps
 from mirada.adapters.encoders.probes import StoredProbe, find_probe
+from mirada.adapters.encoders.stored_witnesses import StoredVectors, vouched_for
 from mirada.adapters.encoders.tokens import token_id
 from mirada.kernel.commands import command_line
 from mirada.kernel.errors import EncoderUnavailable, InvalidInput
@@ -38,6 +42,8 @@ STEPS = "visual/preprocess_cfg.json"
 TOKENIZER, TOKENIZER_CONFIG = "textual/tokenizer.json", "textual/tokenizer_config.json"
 NEEDED = (IMAGE, TEXT, CONFIG, STEPS)
 GRAPHS = {IMAGE: "image.onnx", TEXT: "text.onnx"}
+LOGIT_SCALE = 100.0
+"""Of each model in PUBLISHED: CLIP's training clips it there. No graph has it, and no stored vector tells."""
 LICENCE = re.compile(r"^license:\s*(\S+)\s*$", re.MULTILINE)
 
 
@@ -49,21 +55,30 @@ def published_in_cache(name: str, tag: str, cache_dir: Path | None) -> bool:
     )
 
 
-def take_published(name: str, tag: str, *, cache_dir: Path | None) -> Export:
+def take_published(
+    name: str,
+    tag: str,
+    *,
+    cache_dir: Path | None,
+    held: Callable[[], StoredVectors | None] = lambda: None,
+) -> Export:
     """Fetch the published export of a model, check it, and keep it where exports of ours lie.
+
+    It is checked with what PyTorch gave here once; else with vectors that the database holds.
 
     Args:
         name: OpenCLIP's name of the model, as in a space.
         tag: its weights tag.
         cache_dir: folder of downloads; None for the hub client's own cache.
+        held: returns what the database holds of the model, None for nothing; asked where there is no probe.
 
     Raises:
         InvalidInput: nobody is known to have published one.
-        ExportRefused: it gives other vectors than PyTorch did.
+        ExportRefused: it gives other vectors than PyTorch did, or too few are held to tell.
         EncoderUnavailable: there are no vectors of PyTorch to compare with, the hub cannot be reached or
             has no such export, or there is no room.
     """
-    repository, stored = _checkable(name, tag, cache_dir)
+    repository, stored = _checkable(name, tag, cache_dir, held)
     image = _fetched(repository, IMAGE, None, cache_dir)
     # All further files are of the first one's revision, whatever is published meanwhile.
     revision = _revision(image)
@@ -78,9 +93,10 @@ def take_published(name: str, tag: str, *, cache_dir: Path | None) -> Export:
             tokenizer = _tokenizer(repository, revision, files[CONFIG], work, cache_dir)
             for file, own in GRAPHS.items():
                 link_or_copy(files[file], work / own)
-            export = _described(work, name, tag, stored, tokenizer, origin)
-            _require_same(export, stored, _object(repository, STEPS, files[STEPS]))
-            export.save()
+            steps = _object(repository, STEPS, files[STEPS])
+            known = stored if isinstance(stored, StoredProbe) else _as_published(steps, stored)
+            export = _described(work, name, tag, known, tokenizer, origin)
+            _checked(export, stored, steps).save()
             move_export(work, folder)
     except OSError as error:
         raise EncoderUnavailable(
@@ -92,12 +108,14 @@ def take_published(name: str, tag: str, *, cache_dir: Path | None) -> Export:
     return taken
 
 
-def _checkable(name: str, tag: str, cache_dir: Path | None) -> tuple[str, StoredProbe]:
-    """Return the repository of a model's export, and the probe to check it with.
+def _checkable(
+    name: str, tag: str, cache_dir: Path | None, held: Callable[[], StoredVectors | None]
+) -> tuple[str, StoredProbe | StoredVectors]:
+    """Return the repository of a model's export, and what to check it with.
 
     Raises:
         InvalidInput: nobody is known to have published one.
-        EncoderUnavailable: there is no probe.
+        EncoderUnavailable: there is nothing.
     """
     repository = PUBLISHED.get((name, tag))
     if repository is None:
@@ -106,12 +124,12 @@ def _checkable(name: str, tag: str, cache_dir: Path | None) -> tuple[str, Stored
             f"No published ONNX graphs of {name} {tag} are known, only of: {known}. Make your own with "
             f"`{command_line('models export')}`."
         )
-    stored = find_probe(name, tag, cache_dir)
+    stored = find_probe(name, tag, cache_dir) or held()
     if stored is None:
         raise EncoderUnavailable(
             f"The graphs that {repository} publishes cannot be checked: no vectors of PyTorch with {name} "
-            "are stored. Load the model once with ENCODER_ENGINE=torch, here or elsewhere, and copy "
-            "onnx/probes of its EMBEDDINGS_CACHE_DIR."
+            "are stored, and the database holds none. Load the model once with ENCODER_ENGINE=torch, here or "
+            "elsewhere, and copy onnx/probes of its EMBEDDINGS_CACHE_DIR."
         )
     return repository, stored
 
@@ -143,9 +161,26 @@ def _described(
     )
 
 
-def _require_same(export: Export, stored: StoredProbe, steps: dict[str, Any]) -> None:
-    """Raise ExportRefused unless the export prepares pictures as PyTorch did and gives its vectors."""
+def _as_published(steps: dict[str, Any], stored: StoredVectors) -> StoredProbe:
+    """Return what the publisher says of a model, with a probe that no graph agrees with."""
+    nothing = Probe(
+        np.zeros((len(PROBE_TEXTS), stored.dimension), np.float32),
+        np.zeros((1, stored.dimension), np.float32),
+    )
+    return StoredProbe(steps, stored.dimension, LOGIT_SCALE, 0.0, nothing)
+
+
+def _checked(export: Export, stored: StoredProbe | StoredVectors, steps: dict[str, Any]) -> Export:
+    """Return the export as it is to be kept, or raise ExportRefused."""
     whose = f"{export.origin['published_by']} (revision {export.origin['revision']})"
+    if isinstance(stored, StoredVectors):
+        return vouched_for(export, stored, whose)
+    _require_same(export, stored, steps, whose)
+    return export
+
+
+def _require_same(export: Export, stored: StoredProbe, steps: dict[str, Any], whose: str) -> None:
+    """Raise ExportRefused unless the export prepares pictures as PyTorch did and gives its vectors."""
     theirs, ours = PictureSteps(steps).version, PictureSteps(stored.preprocessing).version
     if theirs != ours:
         raise ExportRefused(

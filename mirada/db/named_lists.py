@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
@@ -10,7 +11,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from mirada.db.models import Installation
-from mirada.kernel.errors import Conflict, NotFound
+from mirada.kernel.errors import Conflict, NotFound, PreconditionFailed
 
 
 class Named(Protocol):
@@ -23,6 +24,13 @@ class Named(Protocol):
 
 
 Value = TypeVar("Value", bound=Named)
+Holds = Callable[[str | None], bool]
+"""Whether a change is still meant, told the revision of what it would change; None where nothing is there."""
+
+
+def whatever_is_there(_revision: str | None) -> bool:
+    """Hold always."""
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +74,17 @@ class NamedList(Generic[Value]):
                 return value
         raise self.absent(name)
 
-    def put(self, session: Session, value: Value) -> bool:
+    @staticmethod
+    def revision(value: Value | Sequence[Value]) -> str:
+        """Return 32 hex digits of a value, or of a whole list, that are others once it is changed.
+
+        They are made of the value itself: what is changed back has the same ones again, and nothing is
+        lost where that is taken for no change.
+        """
+        told = repr(list(value) if isinstance(value, Sequence) else value)
+        return hashlib.sha256(told.encode()).hexdigest()[:32]
+
+    def put(self, session: Session, value: Value, holds: Holds = whatever_is_there) -> bool:
         """Add a value at the end of the list, or replace the one of that name in its place.
 
         The first edit turns the built-in list into the administrator's.
@@ -76,9 +94,11 @@ class NamedList(Generic[Value]):
 
         Raises:
             Conflict: the list is full.
+            PreconditionFailed: what is there is not what `holds` wants.
         """
         rows = self._for_editing(session)
         row, place = rows.get(value.name), None
+        self._require(holds, value.name, row)
         if row is None:
             if len(rows) >= self.most:
                 raise Conflict(f"The {self.title} may have {self.most} {self.noun}s at most.")
@@ -89,16 +109,18 @@ class NamedList(Generic[Value]):
         session.flush()
         return place is not None
 
-    def delete(self, session: Session, name: str) -> None:
+    def delete(self, session: Session, name: str, holds: Holds = whatever_is_there) -> None:
         """Take a value out of the list.
 
         Raises:
             NotFound: the list has no such value.
             Conflict: it is the last one; an empty list would be the built-in one again.
+            PreconditionFailed: what is there is not what `holds` wants.
         """
         rows = self._for_editing(session)
         if name not in rows:
             raise self.absent(name)
+        self._require(holds, name, rows[name])
         if len(rows) == 1:
             raise Conflict(
                 f"{name!r} is the only {self.noun} left. Add another one first, or reset the "
@@ -107,14 +129,32 @@ class NamedList(Generic[Value]):
         session.delete(rows[name])
         session.flush()
 
-    def reset(self, session: Session) -> None:
-        """Go back to the built-in list."""
+    def reset(self, session: Session, holds: Holds = whatever_is_there) -> None:
+        """Go back to the built-in list.
+
+        Raises:
+            PreconditionFailed: the list is not what `holds` wants.
+        """
         _lock(session)
+        if not holds(self.revision(self.in_force(session))):
+            raise PreconditionFailed(
+                f"The {self.title} was changed meanwhile: read it again before you reset it."
+            )
         session.execute(delete(self.table))
 
     def absent(self, name: str) -> NotFound:
         """Return the error for a name that the list does not have."""
         return NotFound(f"The {self.title} has no {self.noun} {name!r}.")
+
+    def _require(self, holds: Holds, name: str, row: Any) -> None:
+        if holds(None if row is None else self.revision(self.read(row))):
+            return
+        if row is None:
+            raise PreconditionFailed(f"The {self.noun} {name!r} was taken out meanwhile.")
+        raise PreconditionFailed(
+            f"The {self.noun} {name!r} was changed meanwhile, or is there already: read it again and "
+            "make your change to what it is now."
+        )
 
     def _for_editing(self, session: Session) -> dict[str, Any]:
         """Return the rows by name, copying the built-in list first if there are none."""

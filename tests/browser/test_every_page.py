@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
+from mirada.people import keys, users
 from mirada.runtime import Runtime
 from testing.browsing import visiting
 from testing.gallery import Gallery
@@ -31,6 +32,14 @@ PATHS = (
     "/ui/groups",
     "/ui/map",
     "/ui/settings",
+    "/ui/settings#new-key",
+    "/ui/settings/keys/{key}/revoke",
+    "/ui/settings/labels",
+    "/ui/settings/labels/one",
+    "/ui/settings/labels/one?name=cat",
+    "/ui/settings/labels/remove?name=cat",
+    "/ui/settings/styles",
+    "/ui/settings/styles/reset",
     "/ui/groups?kind=near_duplicates",
     "/ui/about",
     "/ui/sign-in",
@@ -38,6 +47,8 @@ PATHS = (
     "/ui/nowhere",
 )
 """Every page, with the ids of two pictures to fill in; a new page belongs here."""
+PRESSED = {"/ui/settings#new-key": "section[aria-labelledby=keys] form.new button"}
+"""The button of a page that leads to the one that is looked at: a key is in no address."""
 REFUSALS = {"/ui/nowhere": (404,), "/ui/activity": (503,), "/ui/index": (503,)}
 """What browsers tell of a page that is well. A person has two streams, and the server that tests run notices
 within ten seconds that a reader is gone: the third page asks without a stream."""
@@ -54,13 +65,19 @@ def ids(runtime: Runtime, client: Any) -> dict[str, int]:
         gallery.upload(caption=f"picture number {n}", degrees=float(n * 7), is_public="true")["id"]
         for n in range(12)
     ]
-    return {"one": found[0], "two": found[1]}
+    with runtime.transaction() as session:
+        key = keys.issue(session, users.local_user(session), name="a phone").row
+        return {"one": found[0], "two": found[1], "key": key.id}
 
 
 def look(browser: Browser, address: str, path: str, **context: Any) -> None:
     """Open a page and check what can be checked of any."""
     with visiting(browser, address, **context) as visit:
         page = visit.go(path)
+        if path in PRESSED:
+            page.locator(PRESSED[path]).click()
+            page.locator("#secret").wait_for()
+            page.wait_for_load_state("networkidle")
         refused = "error: Failed to load resource: the server responded with a status of"
         expected = tuple(f"{refused} {status}" for status in REFUSALS.get(path, ()))
         visit.complaints = [one for one in visit.complaints if not one.startswith(expected)]

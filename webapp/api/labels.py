@@ -6,7 +6,13 @@ from typing import Any
 
 from mirada.classify.label_set import LABELS
 from mirada.kernel.labels import DEFAULT_TEMPLATES, Label
-from webapp.http.named_lists import NAME_IN_PATH, EditedList
+from webapp.http.named_lists import (
+    ETAG_HEADER,
+    IF_MATCH,
+    IF_NONE_MATCH,
+    NAME_IN_PATH,
+    EditedList,
+)
 from webapp.http.rest import ApiBlueprint, header
 from webapp.schemas.labels import (
     LABEL_EXAMPLE,
@@ -36,14 +42,17 @@ LIST = EditedList(LABELS, label_body)
         "is_edited": True,
         "templates": list(DEFAULT_TEMPLATES),
     },
+    headers=ETAG_HEADER,
 )
 def list_labels() -> Any:
     """In their order; the built-in set until an administrator edits it."""
-    return LIST.listed() | {"templates": list(DEFAULT_TEMPLATES)}
+    return LIST.listed(templates=list(DEFAULT_TEMPLATES))
 
 
 @blueprint.delete("")
-@blueprint.operation("resetLabels", "Go back to the built-in labels", refusals=(403,))
+@blueprint.operation(
+    "resetLabels", "Go back to the built-in labels", refusals=(403, 412), parameters=[IF_MATCH]
+)
 @blueprint.response(204, description="The built-in set is in force.")
 def reset_labels() -> None:
     """What was edited is gone. For administrators."""
@@ -52,7 +61,7 @@ def reset_labels() -> None:
 
 @blueprint.get("/<path:name>", parameters=[NAME_IN_PATH])
 @blueprint.operation("getLabel", "Read a default label", refusals=(404,))
-@blueprint.response(200, LabelSchema, example=LABEL_EXAMPLE)
+@blueprint.response(200, LabelSchema, example=LABEL_EXAMPLE, headers=ETAG_HEADER)
 def get_label(name: str) -> Any:
     """Its description, prompt templates and threshold."""
     return LIST.read(name)
@@ -60,7 +69,10 @@ def get_label(name: str) -> Any:
 
 @blueprint.put("/<path:name>", parameters=[NAME_IN_PATH])
 @blueprint.operation(
-    "putLabel", "Add or replace a default label", refusals=(400, 403, 409, 415, 422)
+    "putLabel",
+    "Add or replace a default label",
+    refusals=(400, 403, 409, 412, 415, 422),
+    parameters=[IF_MATCH, IF_NONE_MATCH],
 )
 @blueprint.arguments(
     LabelChangeSchema,
@@ -71,9 +83,9 @@ def get_label(name: str) -> Any:
     schema=LabelSchema,
     description="It is new.",
     example=LABEL_EXAMPLE,
-    headers={"Location": header("Where the label is.")},
+    headers={"Location": header("Where the label is."), **ETAG_HEADER},
 )
-@blueprint.response(200, LabelSchema, example=LABEL_EXAMPLE)
+@blueprint.response(200, LabelSchema, example=LABEL_EXAMPLE, headers=ETAG_HEADER)
 def put_label(fields: dict[str, Any], name: str) -> Any:
     """A new one is the last of the set. For administrators.
 
@@ -83,7 +95,9 @@ def put_label(fields: dict[str, Any], name: str) -> Any:
 
 
 @blueprint.delete("/<path:name>", parameters=[NAME_IN_PATH])
-@blueprint.operation("deleteLabel", "Take a default label out", refusals=(403, 404, 409))
+@blueprint.operation(
+    "deleteLabel", "Take a default label out", refusals=(403, 404, 409, 412), parameters=[IF_MATCH]
+)
 @blueprint.response(204, description="It is not in the set any more.")
 def delete_label(name: str) -> None:
     """What was classified by it keeps its result. For administrators."""

@@ -9,7 +9,13 @@ from mirada.memory.taste import taste
 from webapp.api.users import blueprint as users_blueprint
 from webapp.callers.auth import require_user
 from webapp.http.current import current_runtime
-from webapp.http.named_lists import NAME_IN_PATH, EditedList
+from webapp.http.named_lists import (
+    ETAG_HEADER,
+    IF_MATCH,
+    IF_NONE_MATCH,
+    NAME_IN_PATH,
+    EditedList,
+)
 from webapp.http.rest import ApiBlueprint, header
 from webapp.schemas.styles import (
     MEMORY_EXAMPLE,
@@ -45,6 +51,7 @@ def get_my_memory() -> Any:
     200,
     StyleListSchema,
     example={"results": [STYLE_EXAMPLE], "count": 1, "is_edited": False},
+    headers=ETAG_HEADER,
 )
 def list_styles() -> Any:
     """In its order; the built-in list until an administrator edits it."""
@@ -52,7 +59,9 @@ def list_styles() -> Any:
 
 
 @blueprint.delete("")
-@blueprint.operation("resetStyles", "Go back to the built-in styles", refusals=(403,))
+@blueprint.operation(
+    "resetStyles", "Go back to the built-in styles", refusals=(403, 412), parameters=[IF_MATCH]
+)
 @blueprint.response(204, description="The built-in list is in force.")
 def reset_styles() -> None:
     """What was edited is gone. For administrators."""
@@ -61,14 +70,19 @@ def reset_styles() -> None:
 
 @blueprint.get("/<path:name>", parameters=[NAME_IN_PATH])
 @blueprint.operation("getStyle", "Read a known style", refusals=(404,))
-@blueprint.response(200, StyleSchema, example=STYLE_EXAMPLE)
+@blueprint.response(200, StyleSchema, example=STYLE_EXAMPLE, headers=ETAG_HEADER)
 def get_style(name: str) -> Any:
     """By what it is recognised."""
     return LIST.read(name)
 
 
 @blueprint.put("/<path:name>", parameters=[NAME_IN_PATH])
-@blueprint.operation("putStyle", "Add or replace a known style", refusals=(400, 403, 409, 415, 422))
+@blueprint.operation(
+    "putStyle",
+    "Add or replace a known style",
+    refusals=(400, 403, 409, 412, 415, 422),
+    parameters=[IF_MATCH, IF_NONE_MATCH],
+)
 @blueprint.arguments(
     StyleChangeSchema, example={"descriptions": ["dreamcore, liminal pastel playground"]}
 )
@@ -77,9 +91,9 @@ def get_style(name: str) -> Any:
     schema=StyleSchema,
     description="It is new.",
     example=STYLE_EXAMPLE,
-    headers={"Location": header("Where the style is.")},
+    headers={"Location": header("Where the style is."), **ETAG_HEADER},
 )
-@blueprint.response(200, StyleSchema, example=STYLE_EXAMPLE)
+@blueprint.response(200, StyleSchema, example=STYLE_EXAMPLE, headers=ETAG_HEADER)
 def put_style(fields: dict[str, Any], name: str) -> Any:
     """A new one is the last of the list. For administrators.
 
@@ -89,7 +103,12 @@ def put_style(fields: dict[str, Any], name: str) -> Any:
 
 
 @blueprint.delete("/<path:name>", parameters=[NAME_IN_PATH])
-@blueprint.operation("deleteStyle", "Take a style out of the list", refusals=(403, 404, 409))
+@blueprint.operation(
+    "deleteStyle",
+    "Take a style out of the list",
+    refusals=(403, 404, 409, 412),
+    parameters=[IF_MATCH],
+)
 @blueprint.response(204, description="It is not in the list any more.")
 def delete_style(name: str) -> None:
     """Nobody is suggested it any more by that name. For administrators."""

@@ -22,7 +22,7 @@ from mirada.suggestions.recent import recent_searches
 from webapp.callers.auth import current_caller, require_user
 from webapp.http.current import current_runtime
 from webapp.http.paging import cursor_after, row_id_of
-from webapp.pages import settings_acts
+from webapp.pages import settings_acts, settings_lists
 from webapp.pages.preferences import density
 from webapp.pages.shell import page
 
@@ -82,6 +82,7 @@ def register(blueprint: Blueprint) -> None:
     """Add the page, and what its forms do."""
     blueprint.get("/settings")(settings)
     settings_acts.register(blueprint)
+    settings_lists.register(blueprint)
 
 
 def settings() -> Response:

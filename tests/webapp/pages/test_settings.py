@@ -116,7 +116,8 @@ def test_the_page_says_who_one_is_what_it_cost_and_which_lists_are_in_force(
     text = gallery.get("/ui/settings", HTML).text
     assert "<bdi>local</bdi>" in text
     assert "$0.00" in text
-    assert "<bdi>Cinematic</bdi>" in text
+    assert 'href="/ui/settings/labels"' in text
+    assert "<bdi>Cinematic</bdi>" in gallery.get("/ui/settings/styles", HTML).text
     assert 'name="density" value="normal" aria-pressed="true"' in text
     page = gallery.client.post("/ui/preferences", data={"density": "large", "back": "/ui/settings"})
     assert page.headers["Location"] == "/ui/settings"

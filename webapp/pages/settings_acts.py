@@ -109,7 +109,11 @@ def _until() -> datetime | None:
     if days not in LIVES_DAYS:
         known = ", ".join(LIVES_DAYS[1:])
         raise InvalidInput(f"A key made here lasts {known} days, or has no end.")
-    return datetime.now(UTC).replace(microsecond=0) + timedelta(days=int(days)) if days else None
+    if not days:
+        return None
+    # The end of a day: a form that is sent again a while later asks for the same key, not for another.
+    begun = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return begun + timedelta(days=int(days) + 1)
 
 
 def _asker() -> Asker:

@@ -152,7 +152,7 @@ def read_form(kept: Kept, typed: Mapping[str, str]) -> tuple[dict[str, Any], dic
     """Return what was typed as fields of a value, and by field what is wrong with it."""
     read: dict[str, Any] = {}
     faults: dict[str, Any] = {}
-    readers = {"name": (normalised_name, NAME_RULE)}
+    readers: dict[str, tuple[Callable[[str], Any], Any]] = {"name": (normalised_name, NAME_RULE)}
     readers |= {field.name: (field.read, field.rule) for field in kept.fields}
     for name, (reader, rule) in readers.items():
         try:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from testing.gallery import Gallery
 from tests.webapp.pages.test_explore import HTML
+from webapp.pages import settings_acts
 
 KEY = re.compile(r"mrd_[a-z0-9]{8}_[A-Za-z0-9_-]{43}")
 
@@ -29,7 +32,14 @@ def made(reply: Any) -> str:
     return str(key)
 
 
-def test_a_key_is_made_shown_once_and_revoked(guarded: Gallery, key_of: Any) -> None:
+def midnight() -> datetime:
+    """Return the last second of today."""
+    return datetime.now(UTC).replace(hour=23, minute=59, second=59)
+
+
+def test_a_key_is_made_shown_once_and_revoked(
+    guarded: Gallery, key_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ana = key_of("ana") | HTML
     sent = forms(guarded.get("/ui/settings", ana).text, "/ui/settings/keys")
     sent |= {"name": "shop <b>", "scopes": "read", "days": "30"}
@@ -40,6 +50,11 @@ def test_a_key_is_made_shown_once_and_revoked(guarded: Gallery, key_of: Any) -> 
     page = guarded.get("/ui/settings", ana).text
     assert key not in page
     assert "shop &lt;b&gt;" in page
+    # Somewhat later, as a page is loaded again.
+    later = datetime.now(UTC) + timedelta(seconds=3)
+    monkeypatch.setattr(
+        settings_acts, "datetime", Mock(wraps=datetime, now=lambda _zone: min(later, midnight()))
+    )
     again = guarded.client.post("/ui/settings/keys", data=sent, headers=ana)
     assert key[:12] in again.text
     assert not KEY.search(again.text)

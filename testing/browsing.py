@@ -32,6 +32,17 @@ WATCH = """
 """
 
 
+STICKS_OUT = """() => {
+  const controls = "input, select, textarea, button, .button, .chip, .pill, .tick";
+  return [...document.querySelectorAll(controls)].filter((one) => {
+    const box = one.getBoundingClientRect(), place = one.parentElement.getBoundingClientRect();
+    const isAside = ["absolute", "fixed"].includes(getComputedStyle(one).position);
+    if (isAside || box.width < 2 || getComputedStyle(one.parentElement).overflowX !== "visible") return false;
+    return box.right > place.right + 1 || box.left < place.left - 1;
+  }).map((one) => one.outerHTML.slice(0, 120));
+}"""
+
+
 @dataclass
 class Visit:
     """A page that is open, and what a person does not see of it.
@@ -83,6 +94,10 @@ class Visit:
                 "document.documentElement.scrollWidth > document.documentElement.clientWidth"
             )
         )
+
+    def sticking_out(self) -> list[str]:
+        """Return the controls that are wider than the place they are in, where it does not scroll."""
+        return [str(one) for one in self.page.evaluate(STICKS_OUT)]
 
     def require_clean(self) -> None:
         """Check that nothing was complained of, asked of others, or stopped by the policy."""

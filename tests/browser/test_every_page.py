@@ -86,6 +86,7 @@ def look(browser: Browser, address: str, path: str, **context: Any) -> None:
         shifts = visit.shifts()
         assert sum(value for value, _ in shifts) <= MOST_SHIFT, shifts
         assert not visit.is_wider_than_its_window()
+        assert visit.sticking_out() == []
         assert page.locator("h1").count() == 1
 
 

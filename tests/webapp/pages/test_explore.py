@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from flask import render_template
+from PIL import Image as Pillow
 
 from mirada.db.classifier_models import ImageLabels
 from mirada.db.models import Image, utc_now
@@ -312,6 +314,14 @@ def test_the_form_of_a_picture_leads_to_explore_alone(
 ) -> None:
     form = {"file": as_upload(picture(7)), "back": back}
     assert words.client.post("/ui/query-picture", data=form).headers["Location"] == leads_to
+
+
+def test_a_picture_whose_name_tells_another_kind_is_taken_as_what_it_is(words: Words) -> None:
+    # People save a WebP as picture.png, and browsers go by the ending.
+    file = io.BytesIO()
+    Pillow.open(io.BytesIO(picture(7))).save(file, "WEBP")
+    form = {"file": as_upload(file.getvalue(), "picture.png", "image/png")}
+    assert words.client.post("/ui/query-picture", data=form).status_code == 303
 
 
 def test_what_is_no_picture_is_refused_with_a_page(words: Words) -> None:

@@ -1,6 +1,6 @@
 // Pictures as queries: chosen, pasted or dropped, they are kept for a day and become a part of the address.
 
-import { call, say, told } from "./shell.js";
+import { call, say, told, unsay } from "./shell.js";
 
 /**
  * Take pictures from the file choice, the clipboard and what is dropped anywhere.
@@ -17,13 +17,15 @@ export function askWithPictures({ addressNow, trouble, add }) {
     if (!file.type.startsWith("image/")) return say(told("no-picture"));
     say(told("sending"));
     const body = new FormData();
-    body.append("file", file, file.name || "picture");
+    // Browsers go by the name's ending, and people rename files: the bytes say what they are.
+    body.append("file", new Blob([file], { type: "application/octet-stream" }), file.name || "picture");
     try {
       const kept = await call("POST", form.dataset.api, { body });
       const address = addressNow();
       address.searchParams.append("plus", `p${kept.id}`);
       location.assign(address);
     } catch (error) {
+      unsay();
       trouble(error);
     } finally {
       field.value = "";

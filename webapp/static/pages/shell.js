@@ -87,6 +87,9 @@ export function say(text, action) {
   setTimeout(() => line.remove(), action ? 10000 : 5000);
 }
 
+/** Take back what was said in passing. */
+export const unsay = () => notices.replaceChildren();
+
 /** Text for scripts, which templates hold as <template id="t-NAME">. */
 export function told(name, values = {}) {
   const text = document.getElementById(`t-${name}`)?.content.textContent ?? name;
@@ -147,6 +150,9 @@ const suggest = () => import("./suggest.js");
 document.getElementById("q")?.addEventListener("focus", suggest, { once: true });
 document.getElementById("q")?.addEventListener("click", async () => (await suggest()).clicked());
 if (document.activeElement?.id === "q") suggest();
+
+// Who signs out leaves nothing in this tab: no draft, no place in a list.
+document.getElementById("sign-out")?.addEventListener("submit", () => sessionStorage.clear());
 
 // A tile that is opened grows into its picture's page; between other pages nothing moves.
 addEventListener("pageswap", (event) => {

@@ -1,6 +1,7 @@
 // Image: forms that answer in their place, keys, and the way back to the list.
 
 import { call, isPlainKey, nodesOf, reasonOf, Refused, say, told } from "./shell.js";
+import { forgetDrafts, restoreDrafts } from "./drafts.js";
 import { justifyAll, rove } from "./grid.js";
 
 const AGAIN_MS = 2000, MOST_LOOKS = 10;
@@ -15,11 +16,13 @@ async function replace(source, method, address, body) {
   asked.searchParams.set("section", name);
   source.setAttribute("aria-busy", "true");
   try {
-    put(name, nodesOf(await call(method, asked, { body })));
+    const nodes = nodesOf(await call(method, asked, { body }));
+    if (method === "POST") forgetDrafts(source);
+    put(name, nodes, source);
   } catch (error) {
     // A form that was refused comes back with what was typed, and with the reason.
     const nodes = error instanceof Refused && error.problem.html ? nodesOf(error.problem.html) : null;
-    if (nodes?.getElementById(name)) put(name, nodes);
+    if (nodes?.getElementById(name)) put(name, nodes, source);
     else tell(source, error);
   } finally {
     source.removeAttribute("aria-busy");
@@ -52,13 +55,19 @@ function signIn() {
   open(signInAddress, "_blank", "noopener");
 }
 
-function put(name, nodes) {
+function put(name, nodes, source) {
   const old = document.getElementById(name);
+  // What was open beside it stays open; a form that was sent is done with.
+  const open = [...old.querySelectorAll("details[open]")].filter((one) => !one.contains(source)).map((one) => one.className);
   const where = old.contains(document.activeElement) ? nameOf(document.activeElement) : null;
   old.replaceWith(nodes);
   const fresh = document.getElementById(name);
+  for (const one of fresh.querySelectorAll("details")) if (open.includes(one.className)) one.open = true;
   prepare(fresh);
   if (!where) return;
+  // What was asked for is reached at once, marked to be copied.
+  const reach = fresh.querySelector("[data-reach]");
+  if (reach) { reach.focus(); reach.select(); return; }
   // Whoever works by keys stays where they were.
   const same = [...fresh.querySelectorAll("a, button, textarea, summary")].find((one) => nameOf(one) === where);
   const refused = fresh.querySelector("[role=alert]")?.closest("form")?.querySelector("textarea");
@@ -85,14 +94,16 @@ document.addEventListener("click", (event) => {
     replace(link, "GET", link.href);
   }
   const copying = event.target.closest("[data-copy]");
-  if (copying) copy(document.getElementById(copying.dataset.copy).textContent);
+  if (copying) copy(document.getElementById(copying.dataset.copy));
 });
 
-async function copy(text) {
+async function copy(node) {
   try {
-    await navigator.clipboard.writeText(text);
+    await navigator.clipboard.writeText(node.value ?? node.textContent);
     say(told("copied"));
   } catch {
+    // Not on https: at least it is marked, for the keys that copy.
+    node.select?.();
     say(told("not-copied"));
   }
 }
@@ -101,6 +112,8 @@ async function copy(text) {
 let looks = 0;
 
 function prepare(node) {
+  restoreDrafts(node);
+  node.querySelectorAll("[data-copy]").forEach((one) => { one.hidden = false; });
   if (node.matches("[data-again]") && looks < MOST_LOOKS) {
     looks += 1;
     setTimeout(() => document.querySelector('#labels[data-again] a[data-part="labels"]')?.click(), AGAIN_MS);
@@ -112,7 +125,6 @@ function prepare(node) {
 }
 
 document.querySelectorAll("section").forEach(prepare);
-document.querySelectorAll("[data-copy]").forEach((one) => { one.hidden = false; });
 new ResizeObserver(() => justifyAll(related())).observe(document.querySelector("article.image"));
 
 function back() {

@@ -24,7 +24,7 @@ from webapp.schemas.pictures import (
     LINKS_EXAMPLE,
     PictureLinksReplySchema,
     PictureLinksSchema,
-    src_of,
+    src_of_link,
 )
 
 DAY_S = 86_400
@@ -106,7 +106,7 @@ def make_picture_links(asked: dict[str, Any]) -> dict[str, Any]:
             session, asked["image_ids"], current_caller().audience, until_s, runtime.secret
         )
     return {
-        "results": [{"image_id": each.image_id, "src": _src(each)} for each in made],
+        "results": [{"image_id": each.image_id, "src": src_of_link(each)} for each in made],
         "count": len(made),
         "expires_at": datetime.fromtimestamp(until_s, UTC),
     }
@@ -127,10 +127,3 @@ def _signed_for_s(address: str, query: dict[str, Any]) -> int:
         return 0
     signed = addresses.Signed(int(until[0]), query["signature"])
     return addresses.left_s(address, signed, current_runtime().secret)
-
-
-def _src(link: addresses.Link) -> dict[str, str]:
-    signed = link.signed
-    if signed is None:
-        return src_of(link.token)
-    return src_of(link.token, f"?until={signed.until_s}&signature={signed.signature}")

@@ -15,6 +15,8 @@ from webapp.http.rest import ApiParser
 from webapp.pages.explore_address import ExploreAddress, ExploreSchema, address_of
 from webapp.schemas.switches import SwitchField
 
+HOUR_S, DAY_S, WEEK_S = 3_600, 86_400, 604_800
+"""How long a link for somebody outside counts, in seconds."""
 SECTIONS = ("stage", "head", "labels", "comments", "related")
 """What a script replaces alone."""
 _ID = validate.Range(1, LARGEST_ID)
@@ -31,6 +33,7 @@ class ImagePageSchema(ExploreSchema):
         load_default="picture", validate=validate.OneOf(["picture", "prompt"])
     )
     comments = ma.fields.Integer(load_default=None, validate=_ID)
+    share = ma.fields.Integer(load_default=None, validate=validate.OneOf([HOUR_S, DAY_S, WEEK_S]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class ImagePage:
         was: what the caller had said before that verdict.
         related: "picture" or "prompt": in which way other images are like it.
         comments: the id of a comment; those behind it are shown.
+        share: for how many seconds a link for somebody outside is asked for; None for no link.
     """
 
     image_id: int
@@ -56,6 +60,7 @@ class ImagePage:
     was: bool | None
     related: str
     comments: int | None
+    share: int | None
 
     def with_(self, **changes: Any) -> str:
         """Return the address of this page with these parameters of its own, and no others."""
@@ -92,4 +97,5 @@ def page_of_request(image_id: int) -> ImagePage:
         was=fields["was"],
         related=fields["related"],
         comments=fields["comments"],
+        share=fields["share"],
     )

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from flask import Response
-from flask_babel import format_decimal
+from flask_babel import format_decimal, gettext
 
 from mirada.kernel.errors import MiradaError
 from mirada.kernel.signs import as_phrase
@@ -20,9 +20,10 @@ from webapp.callers.asking import asked_by_caller
 from webapp.callers.auth import current_caller
 from webapp.http.current import current_runtime
 from webapp.pages.explore_address import LIBRARY, MAX_WORDS
-from webapp.pages.image_address import ImagePage
+from webapp.pages.image_address import DAY_S, HOUR_S, WEEK_S, ImagePage
 from webapp.pages.image_labels import Told, labels, told_by_address
 from webapp.pages.image_neighbours import beside
+from webapp.pages.image_sharing import shared
 from webapp.pages.shell import is_fragment, page
 from webapp.pages.tiles import Tile, title_of
 
@@ -95,8 +96,14 @@ def _stage(asked: ImagePage, image: ShownImage, _after: After) -> dict[str, Any]
     return {"beside": beside(asked, image)}
 
 
-def _head(_asked: ImagePage, image: ShownImage, _after: After) -> dict[str, Any]:
+def _head(asked: ImagePage, image: ShownImage, _after: After) -> dict[str, Any]:
     return {
+        "shared": shared(asked, image),
+        "shares": {
+            HOUR_S: gettext("Link for an hour"),
+            DAY_S: gettext("Link for a day"),
+            WEEK_S: gettext("Link for a week"),
+        },
         "size": _size(image.byte_size),
         "same_prompt": None if not image.prompt else _asking_for(image.prompt),
     }

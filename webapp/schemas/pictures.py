@@ -9,7 +9,7 @@ from flask import g, url_for
 from marshmallow import validate
 
 from mirada.kernel.copies import THUMBNAIL_SIDES_PX
-from mirada.pictures.addresses import LEAST_TTL_S, MOST_TTL_S, USUAL_TTL_S
+from mirada.pictures.addresses import LEAST_TTL_S, MOST_TTL_S, USUAL_TTL_S, Link
 from mirada.pictures.shown_images import ShownImage
 from webapp.schemas.replies import ReplySchema
 
@@ -133,6 +133,14 @@ def src_of(token: str, query: str = "") -> dict[str, str]:
         "640": f"{start}640.webp{query}",
         "1280": f"{start}1280.webp{query}",
     }
+
+
+def src_of_link(link: Link) -> dict[str, str]:
+    """Return the addresses by size of a link for whoever has no key."""
+    signed = link.signed
+    if signed is None:
+        return src_of(link.token)
+    return src_of(link.token, f"?until={signed.until_s}&signature={signed.signature}")
 
 
 def _root() -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 import re
+import time
 from html import unescape
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from flask import render_template
 from flask.testing import FlaskClient
 
 from mirada.classify.labelling import queue_lacking
@@ -194,6 +197,34 @@ def test_the_owner_sees_the_file_and_others_do_not(guarded: Gallery, key_of: Any
     assert '<form method="post" action="/ui/images/' not in nobody
 
 
+def test_less_like_this_is_taken_out_of_the_search_that_one_came_from(gallery: Gallery) -> None:
+    wanted, other = (gallery.upload(degrees=degrees)["id"] for degrees in (0.0, 20.0))
+    assert f'href="/ui?plus={wanted}&amp;minus={other}"' in page(gallery, other, f"?plus={wanted}")
+    assert "Less like this</span></a>" not in page(gallery, other).split('id="related"')[0]
+
+
+def test_a_picture_is_shared_by_a_link_that_ends(guarded: Gallery, key_of: Any) -> None:
+    owner, other = key_of("owner"), key_of("other")
+    one = guarded.upload(headers=owner, degrees=0.0, is_public="false")["id"]
+    assert "data-reach" not in page(guarded, one, key=owner)
+    text = page(guarded, one, "?share=86400", owner)
+    address = unescape(re.findall(r'<input id="link" readonly value="([^"]+)"', text)[0])
+    assert address.startswith("http://localhost/i/")
+    until_s = int(parse_qs(urlsplit(address).query)["until"][0])
+    assert 86_400 <= until_s - time.time() <= 1.25 * 86_400
+    # Nobody is signed in there.
+    shown = guarded.get(address)
+    assert (shown.status_code, shown.mimetype) == (200, "image/webp")
+    assert guarded.get(address.split("?")[0]).status_code == 404
+    assert guarded.get(f"/ui/images/{one}?share=86400", HTML | other).status_code == 404
+    # A public picture's link has no end; that of before is over.
+    send(guarded, f"{one}/visibility", owner, is_public=1)
+    assert guarded.get(address).status_code == 404
+    public = re.findall(r'<input id="link" readonly value="([^"]+)"', page(guarded, one, key=owner))
+    assert guarded.get(public[0]).status_code == 200
+    assert 'id="link"' not in page(guarded, one)
+
+
 def test_a_like_is_given_and_taken_back_without_a_script(gallery: Gallery) -> None:
     one = gallery.upload()["id"]
     reply = send(gallery, f"{one}/like?mine=1", liked=1)
@@ -315,7 +346,9 @@ def test_an_image_without_labels_or_vector_is_a_page(gallery: Gallery) -> None:
     assert "There are none just now." in text
 
 
-@pytest.mark.parametrize("query", ["?colour=mauve", "?verdict=0", "?section=all&part=1", "?was=x"])
+@pytest.mark.parametrize(
+    "query", ["?colour=mauve", "?verdict=0", "?section=all&part=1", "?was=x", "?share=7"]
+)
 def test_what_cannot_be_asked_is_refused(gallery: Gallery, query: str) -> None:
     one = gallery.upload()["id"]
     assert gallery.get(f"/ui/images/{one}{query}", HTML).status_code == 422
@@ -355,9 +388,7 @@ def work(runtime: Runtime) -> None:
 
 def bars(text: str) -> dict[str, float]:
     """Return the labels of a page with their scores."""
-    found = re.findall(
-        r'<label for="bar\d+"[^>]*>([^<]*)</label>\s*<meter [^>]*value="([\d.]+)"', text
-    )
+    found = re.findall(r'<meter aria-label="([^"]*)"[^>]*value="([\d.]+)"', text)
     return {unescape(name): float(score) for name, score in found}
 
 
@@ -390,6 +421,21 @@ def test_labels_have_bars_and_are_judged_without_a_script(
     verdict = re.findall(r'name="verdict" value="(\d+)"', after)[0]
     assert send(gallery, f"{ids[0]}/verdicts/undo", verdict=verdict).status_code == 303
     assert bars(page(gallery, ids[0])) == before
+
+
+@pytest.mark.parametrize(
+    ("scores", "shown"), [((0.604, 0.599), "60.4 → 59.9%"), ((0.6, 0.5), "60 → 50%")]
+)
+def test_a_small_effect_is_told_in_tenths(
+    app: Any, scores: tuple[float, float], shown: str
+) -> None:
+    effect = SimpleNamespace(score_before=scores[0], score_after=scores[1], moved=0)
+    change = SimpleNamespace(theme="cat", before=None)
+    told = SimpleNamespace(change=change, effect=effect, verdict_id=None, examples=[])
+    labels = SimpleNamespace(is_waiting=False, is_unknown=True)
+    with app.test_request_context():
+        text = render_template("pages/_image_labels.html", told=told, labels=labels)
+    assert f"<strong><bdi>cat</bdi> {shown}</strong>" in text
 
 
 def test_undo_of_a_changed_mind_brings_the_first_verdict_back(

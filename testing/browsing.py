@@ -102,7 +102,8 @@ class Visit:
     def require_clean(self) -> None:
         """Check that nothing was complained of, asked of others, or stopped by the policy."""
         reports = self.page.evaluate("window.reports")
-        assert (self.complaints, self.foreign, reports) == ([], [], [])
+        found = (self.complaints, self.foreign, reports)
+        assert found == ([], [], []), found
 
     def require_nothing_odd(self) -> None:
         """Check what holds of every visit, whatever a test provokes.

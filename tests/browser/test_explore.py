@@ -108,6 +108,8 @@ def test_a_picture_is_asked_with_by_choice_paste_and_drop_and_stays_in_the_addre
     expect(page.locator(".chip")).to_have_count(3)
     page.go_back()
     expect(page.locator(".chip")).to_have_count(2)
+    removing = page.get_by_role("link", name="your picture: Remove this picture from the search")
+    expect(removing).to_have_count(2)
     # Turned to less, and removed again by Backspace at the start of the box.
     page.locator(".chip .sign").last.click()
     page.wait_for_url(re.compile("minus=p2"))
@@ -255,7 +257,7 @@ def test_a_slow_typists_outdated_requests_are_cancelled_and_the_last_is_shown(
     page.route(re.compile("part=1"), answer)
     box = page.locator("#q")
     for text in ("pi", "pict"):
-        with page.expect_request(re.compile(f"q={text}&")):
+        with page.expect_request(re.compile(rf"/ui\?q={text}&")):
             box.fill(text)
     with page.expect_response(re.compile(r"q=picture\+5")):
         box.fill("picture 5")

@@ -105,6 +105,33 @@ def test_a_verdict_by_key_tells_its_effect_in_place_and_is_undone(
     visit.require_clean()
 
 
+def test_the_page_makes_sense_when_it_is_read_aloud(visit: Visit, ids: list[int]) -> None:
+    page = visit.go(f"/ui/images/{ids[0]}?plus={ids[1]}")
+    name = page.locator(".bars .name").first.inner_text()
+    # Each thing is said once.
+    expect(page.locator(".bars li").first).to_match_aria_snapshot(
+        f"""
+        - listitem:
+          - meter "{name}": /\\d+%/
+          - button "{name} is right"
+          - button "{name} is wrong"
+        """
+    )
+    expect(page.locator("#head .acts").first).to_match_aria_snapshot(
+        """
+        - link "More like this"
+        - link "Less like this"
+        - button "Like, 0 likes"
+        - button "Only you. Make it visible to everybody"
+        - link "Original"
+        """
+    )
+    tile = page.locator("#related .tile > a").first
+    assert re.fullmatch(
+        r'- link "picture \d .* Relevance \d+%":', tile.aria_snapshot().splitlines()[0]
+    )
+
+
 def test_likes_and_visibility_answer_where_they_are(visit: Visit, ids: list[int]) -> None:
     page = visit.go(f"/ui/images/{ids[0]}")
     page.keyboard.press("l")
@@ -139,7 +166,7 @@ def test_what_was_typed_stays_when_nothing_answers_or_one_is_signed_out(
 def test_two_tabs_are_told_of_each_other(visit: Visit, ids: list[int], client: Any) -> None:
     page = visit.go(f"/ui/images/{ids[0]}")
     client.patch(f"/api/v1/images/{ids[0]}", json={"caption": "of the other tab"})
-    page.locator("summary").first.click()
+    page.locator(".rename summary").click()
     page.locator("#caption").fill("of this tab")
     page.locator(".rename button").click()
     expect(page.locator(".rename [role=alert]")).to_contain_text("perhaps in another tab")

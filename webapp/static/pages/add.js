@@ -46,11 +46,21 @@ function draw(one) {
   const text = told(one.state, { percent: `${Math.min(percent, 99)} %`, reason: one.reason ?? "" });
   const state = row.querySelector(".state");
   if (state.textContent !== text) state.textContent = text;
-  row.querySelector(".again").hidden = one.state !== "failed";
+  hide(row.querySelector(".again"), one.state !== "failed");
   const open = row.querySelector(".open");
   open.hidden = !one.imageId || one.state === "gone";
   if (one.imageId) open.href = page + one.imageId;
   tellLater();
+}
+
+/** Whoever uses the keyboard stays in the queue; once it is empty, where files are chosen. */
+const stay = (row) => (row?.querySelector(".remove") ?? list.querySelector(".remove") ?? document.getElementById("files")).focus();
+
+/** Hide a part; the focus does not go with it. */
+function hide(node, isHidden) {
+  const hadFocus = isHidden && !node.hidden && node.contains(document.activeElement);
+  node.hidden = isHidden;
+  if (hadFocus) stay(node.closest(".entry"));
 }
 
 function tellLater() { timer ||= setTimeout(tell, rows.size === entries.size && !sending.size ? 0 : TOLD_EVERY_MS); }
@@ -64,7 +74,7 @@ function tell() {
     bytes += one.size;
     sent += FINISHED.includes(one.state) ? one.size : Math.min(one.sent ?? 0, one.size);
   }
-  work.hidden = !entries.size;
+  hide(work, !entries.size);
   const done = ADDED.reduce((sum, state) => sum + (counts[state] ?? 0), 0);
   const parts = [told("some", { done, all: entries.size })];
   for (const state of ["here", "refused", "failed"]) if (counts[state]) parts.push(told(`some-${state}`, { n: counts[state] }));
@@ -72,9 +82,11 @@ function tell() {
   const text = parts.join(", "), totals = document.getElementById("totals");
   if (totals.textContent !== text) totals.textContent = text;
   document.getElementById("bar").value = bytes ? sent / bytes : 0;
-  pause.hidden = document.getElementById("leave").hidden = !PENDING.some((state) => counts[state]);
-  document.getElementById("retry").hidden = !counts.failed;
-  document.getElementById("clear").hidden = !FINISHED.some((state) => counts[state]);
+  const isPending = PENDING.some((state) => counts[state]);
+  hide(pause, !isPending);
+  document.getElementById("leave").hidden = !isPending;
+  hide(document.getElementById("retry"), !counts.failed);
+  hide(document.getElementById("clear"), !FINISHED.some((state) => counts[state]));
   document.getElementById("away").hidden = !isAway;
 }
 
@@ -282,7 +294,7 @@ pause.addEventListener("click", () => {
 document.getElementById("retry").addEventListener("click", () => retry([...entries.values()].filter((one) => one.state === "failed")));
 document.getElementById("clear").addEventListener("click", () => {
   take([...entries.values()].filter((one) => FINISHED.includes(one.state)).map((one) => one.id));
-  list.closest("section").querySelector("button")?.focus();
+  stay();
 });
 list.addEventListener("click", (event) => {
   const row = event.target.closest(".entry"), button = event.target.closest("button");
@@ -290,9 +302,9 @@ list.addEventListener("click", (event) => {
   const one = entries.get(Number(row.dataset.id));
   if (button.matches(".again")) retry([one]);
   if (!button.matches(".remove")) return;
-  // Whoever uses the keyboard stays in the list.
-  (row.nextElementSibling ?? row.previousElementSibling)?.querySelector(".remove")?.focus();
+  const beside = row.nextElementSibling ?? row.previousElementSibling;
   take([one.id]);
+  stay(beside);
 });
 
 const hasFiles = (event) => event.dataTransfer?.types.includes("Files");

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from sqlalchemy import bindparam, func, select, update
@@ -115,24 +115,53 @@ def make_thumbnails(runtime: Runtime, attempt: Attempt) -> None:
 
 
 def _make_backlog(runtime: Runtime, attempt: Attempt) -> None:
+    """Make what is lacking, until others wait; a picture that cannot be had now holds up no other.
+
+    Raises:
+        Unavailable: one could not be had, and the others are done; or a whole page could not.
+    """
     with runtime.reading() as session:
         total = session.execute(select(func.count(Content.id)).where(*_LACKING)).scalar_one()
-    done = 0
+    done = last = 0
+    trouble: Unavailable | None = None
     while True:
         with runtime.reading() as session:
-            query = select(Content).where(*_LACKING).order_by(Content.id).limit(PAGE)
-            page = list(session.execute(query).scalars())
+            query = select(Content).where(*_LACKING, Content.id > last)
+            page = list(session.execute(query.order_by(Content.id).limit(PAGE)).scalars())
             # Whoever embeds the last of them leaves room for the next job of this kind.
             others_wait = bool(batches.due(session, CREATE_EMBEDDINGS, 1))
         if not page or others_wait:
-            return
-        for content in page:
-            attempt.check_long()
-            _make(runtime, content)
-        with runtime.transaction() as session:
-            count_changed(session, _MADE, {"contents": [content.id for content in page]})
+            break
+        made, error = _make_page(runtime, attempt, page)
+        trouble, last = error or trouble, page[-1].id
+        if error is not None and not made and len(page) == PAGE:
+            raise error
+        if made:
+            with runtime.transaction() as session:
+                count_changed(session, _MADE, {"contents": made})
         done += len(page)
         attempt.report(done, max(total, done))
+    if trouble is not None:
+        raise trouble
+
+
+def _make_page(
+    runtime: Runtime, attempt: Attempt, page: Sequence[Content]
+) -> tuple[list[int], Unavailable | None]:
+    """Return the contents of a page that lack nothing more, and why another could not be had."""
+    made, trouble = [], None
+    for content in page:
+        attempt.check_long()
+        try:
+            _make(runtime, content)
+        except StorageFull:
+            raise
+        except Unavailable as error:
+            # The machine may be short of memory for this one, or its file away for a moment.
+            trouble = error
+        else:
+            made.append(content.id)
+    return made, trouble
 
 
 def _make(runtime: Runtime, content: Content) -> None:

@@ -172,6 +172,44 @@ def test_a_full_disk_is_an_error_of_the_job(site: Site, monkeypatch: Any) -> Non
     assert contents(site)[0].thumbnails_edition == 0
 
 
+def test_a_picture_that_ends_its_decoder_holds_up_no_other(site: Site, monkeypatch: Any) -> None:
+    """Its page was begun anew for ever, and no picture after it got its thumbnails."""
+    for seed in range(20):
+        site.upload(seed, size=(700, 500))
+    embed(site)
+    poison = site.runtime.image_store.path(contents(site)[1].storage_key)
+    real = site.runtime.decoder.thumbnails
+
+    def short_of_memory(path: Any, sides: Any) -> Any:
+        if path == poison:
+            raise Unavailable("The decoder was ended from outside.")
+        return real(path, sides)
+
+    monkeypatch.setattr(site.runtime.decoder, "thumbnails", short_of_memory)
+    assert work_off_backlog(site)
+
+    made = [content.thumbnails_edition == ALL_MADE for content in contents(site)]
+    assert [at for at, is_made in enumerate(made) if not is_made] == [1]
+    with site.runtime.reading() as session:
+        job = session.execute(select(Job).where(Job.kind == MAKE_THUMBNAILS)).scalar_one()
+    assert (job.state, job.last_error) == (JobState.QUEUED, "The decoder was ended from outside.")
+
+
+def test_a_store_that_is_away_is_not_asked_for_every_picture(site: Site, monkeypatch: Any) -> None:
+    for seed in range(2 * thumbnails.PAGE):
+        site.upload(seed, size=(700, 500))
+    embed(site)
+    asked = []
+
+    def away(path: Any, sides: Any) -> Any:
+        asked.append(path)
+        raise Unavailable("The store is away.")
+
+    monkeypatch.setattr(site.runtime.decoder, "thumbnails", away)
+    assert work_off_backlog(site)
+    assert len(asked) == thumbnails.PAGE
+
+
 def test_a_request_waits_for_a_worker_and_says_when_there_is_none(
     site: Site, monkeypatch: Any
 ) -> None:

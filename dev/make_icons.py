@@ -59,6 +59,7 @@ NAMES = [
     "shapes",
     "sliders-horizontal",
     "sparkles",
+    "square-dashed",
     "sun",
     "sun-moon",
     "tag",

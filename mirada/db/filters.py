@@ -33,7 +33,7 @@ from mirada.db.lowered import lowered
 from mirada.db.memory_models import Like
 from mirada.db.models import Content, Image, Installation
 from mirada.db.spaces import viewed_space_id
-from mirada.db.visibility import in_group, is_not_left_out, is_told, may_see
+from mirada.db.visibility import in_area, in_group, is_not_left_out, is_told, may_see
 from mirada.kernel.audience import Audience, Scope
 from mirada.kernel.colours import ColourName, names
 from mirada.kernel.embeddings import SpaceKind
@@ -270,6 +270,7 @@ ATTRIBUTES: Mapping[str, Attribute] = {
     "asset_id": Attribute(
         lambda value, audience: _own(Image.asset_id == value, audience), is_followed=True
     ),
+    "area": Attribute(lambda value, _: in_area(value), is_followed=False),
 }
 """By the name of the attribute in `ImageFilter`. A new attribute is one row here, one there, and one
 field of the requests in `webapp/schemas/filters.py`."""

@@ -29,6 +29,7 @@ from mirada.db.classifier_models import (
 )
 from mirada.db.models import Image, Installation, User
 from mirada.kernel.audience import Audience
+from mirada.kernel.filters import Area
 from mirada.kernel.images import ImageStatus
 
 LEAST_SEEN = {ClusterKind.THEMES: 1, ClusterKind.NEAR_DUPLICATES: 2, ClusterKind.MAP: 1}
@@ -163,6 +164,35 @@ def was_there(run: type[ClusterRun] | ClusterRun) -> ColumnElement[bool]:
     its owner would learn of the other.
     """
     return Image.created_at <= run.created_at
+
+
+def in_area(area: Area) -> ColumnElement[bool]:
+    """Return the condition on `images` that one lies in an area of the newest map.
+
+    Whoever may see the image sees where it lies, so nothing more than `may_see` is asked beside it.
+    """
+    newest = (
+        select(func.max(ClusterRun.id))
+        .where(
+            ClusterRun.kind == ClusterKind.MAP,
+            ClusterRun.finished_at.is_not(None),
+            ClusterRun.space_id == select(Installation.image_space_id).scalar_subquery(),
+        )
+        .scalar_subquery()
+    )
+    member = (
+        select(ClusterMember.content_id)
+        .join(Cluster, Cluster.id == ClusterMember.cluster_id)
+        .join(ClusterRun, ClusterRun.id == Cluster.run_id)
+        .where(
+            ClusterRun.id == newest,
+            ClusterMember.content_id == Image.content_id,
+            ClusterMember.x.between(area.left, area.right),
+            ClusterMember.y.between(area.top, area.bottom),
+            was_there(ClusterRun),
+        )
+    )
+    return member.correlate(Image).exists()
 
 
 def in_group(group_id: int, audience: Audience) -> ColumnElement[bool]:

@@ -7,7 +7,7 @@ two near-duplicates may be connected only through a third that somebody else kee
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,13 +106,32 @@ def list_clusters(
         return SeenClusters(None, [])
     sizes = _page_of_sizes(session, run, scope, cursor, limit)
     samples = samples_of(session, run, list(sizes), scope, space)
+    return SeenClusters(run, described(session, run, sizes, samples, scope))
+
+
+def described(
+    session: Session,
+    run: ClusterRun,
+    sizes: Mapping[int, int],
+    samples: Mapping[int, Sample],
+    scope: Scope,
+) -> list[SeenCluster]:
+    """Return groups with their examples, in the order of their sizes.
+
+    Args:
+        session: for reading.
+        run: whose groups.
+        sizes: images that the viewer sees, by the group's id.
+        samples: what stands for each; a group without one has no examples.
+        scope: who asks, and which images count.
+    """
     examples = {id_: _nearest(samples[id_]) if id_ in samples else [] for id_ in sizes}
     contents = {content for shown in examples.values() for content, _ in shown}
     images = first_images(session, run, contents, scope)
-    clusters = [
+    return [
         SeenCluster(
             id=id_,
-            kind=kind,
+            kind=ClusterKind(run.kind),
             size=sizes[id_],
             # One that was deleted or hidden between the statements is left out.
             members=[
@@ -124,7 +143,6 @@ def list_clusters(
         )
         for id_, shown in examples.items()
     ]
-    return SeenClusters(run, clusters)
 
 
 def get_cluster(

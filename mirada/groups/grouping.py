@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from mirada.groups.near_duplicates import near_pairs
 from mirada.kernel.clustering import (
@@ -35,6 +36,7 @@ EVERY_CHANGE = 2**62
 """Above every change number: what changes while this runs is grouped as it is then."""
 PAGE_ROWS = 5_000
 Place = tuple[int | None, int | None]
+Flags = npt.NDArray[np.bool_]
 """x and y on a map; both None where the groups are of no map."""
 
 
@@ -91,7 +93,7 @@ def theme_centres(
     part = min(1.0, wanted / max(1, total))
     sample: list[Matrix] = []
     read = 0
-    for ids, vectors, _ in _uploaded_rows(source):
+    for ids, vectors, _, _ in _uploaded_rows(source):
         read += len(ids)
         sample.append(vectors[sampling_order(ids) <= np.uint64(part * (2**64 - 2**11))])
         progress(min(read, total), 2 * total)
@@ -108,7 +110,7 @@ def theme_pages(
     """Yield every picture of the library with its nearest centre; none without centres."""
     total = source.count_live()
     done = 0
-    for ids, vectors, _ in _uploaded_rows(source) if len(centres) else ():
+    for ids, vectors, _, _ in _uploaded_rows(source) if len(centres) else ():
         groups, similarities = nearest_centres(vectors, centres)
         yield GroupPage(ids, groups, similarities)
         done += len(ids)
@@ -129,7 +131,7 @@ def near_duplicate_pages(
         threshold: least cosine of a pair.
         progress: called with steps done of three per row.
     """
-    ids, vectors, copies = everything(source, progress)
+    ids, vectors, copies, _ = everything(source, progress)
     total = len(ids)
     joined = Components(total)
     for pairs in near_pairs(vectors, threshold):
@@ -186,28 +188,33 @@ def _with_own_mean(vectors: Matrix, groups: Ids) -> Floats:
     return np.clip(similarities, -1.0, 1.0)
 
 
-def everything(source: VectorSource, progress: RebuildProgress) -> tuple[Ids, Matrix, Ids]:
-    """Return the ids, the vectors and how many images show each, in one array each."""
+def everything(source: VectorSource, progress: RebuildProgress) -> tuple[Ids, Matrix, Ids, Flags]:
+    """Return the ids, the vectors, how many images show each, and whether one is public, as arrays."""
     total = source.count_live()
     # Made in one piece: joining pages would hold every vector twice. What comes in meanwhile and
     # finds no room is grouped by the next run.
     vectors = np.empty((total, source.space.dimension), np.float32)
     ids, copies = np.empty(total, np.int64), np.empty(total, np.int64)
+    is_public = np.empty(total, np.bool_)
     end = 0
-    for page_ids, page_vectors, page_copies in _uploaded_rows(source):
+    for page_ids, page_vectors, page_copies, page_public in _uploaded_rows(source):
         count = min(len(page_ids), total - end)
         vectors[end : end + count] = page_vectors[:count]
         ids[end : end + count] = page_ids[:count]
         copies[end : end + count] = page_copies[:count]
+        is_public[end : end + count] = page_public[:count]
         end += count
         progress(end, 3 * total)
-    return ids[:end], vectors[:end], copies[:end]
+    return ids[:end], vectors[:end], copies[:end], is_public[:end]
 
 
-def _uploaded_rows(source: VectorSource) -> Iterator[tuple[Ids, Matrix, Ids]]:
+def _uploaded_rows(source: VectorSource) -> Iterator[tuple[Ids, Matrix, Ids, Flags]]:
     for page in source.live_rows_through(EVERY_CHANGE, PAGE_ROWS):
         # Negative owners are people who had a picture classified that nobody may list.
-        shown_by = page.access_rows[page.access_owners > 0]
+        by_images = page.access_owners > 0
+        shown_by = page.access_rows[by_images]
+        is_public = np.zeros(page.ids.size, np.bool_)
+        is_public[shown_by[page.access_public[by_images]]] = True
         copies = np.bincount(shown_by, minlength=page.ids.size).astype(np.int64)
         kept = (copies > 0) & ~page.dead
-        yield page.ids[kept], page.vectors[kept], copies[kept]
+        yield page.ids[kept], page.vectors[kept], copies[kept], is_public[kept]

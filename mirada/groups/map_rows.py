@@ -1,29 +1,22 @@
-"""The map in the tables: the former one, when a new one is due, and what a viewer sees of the newest."""
+"""The map in the tables: the former one, and when a new one is due."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from mirada.db import spaces
 from mirada.db.classifier_models import Cluster, ClusterKind, ClusterMember, ClusterRun
-from mirada.db.filters import in_scope
 from mirada.db.models import Embedding, Image, Job, Space, utc_now
-from mirada.groups.as_seen import SeenCluster, list_clusters
-from mirada.groups.mapping import MOST_GROUPS, FormerMap
-from mirada.groups.rows import shown_in
+from mirada.groups.mapping import FormerMap
 from mirada.groups.runs import CLUSTER_LIBRARY, newest_run
 from mirada.jobs import ledger
-from mirada.kernel.audience import Scope
-from mirada.kernel.errors import Conflict, NotFound
-from mirada.kernel.images import ImageStatus
+from mirada.kernel.errors import Conflict
 from mirada.runtime import Runtime
 
 logger = logging.getLogger(__name__)
@@ -35,60 +28,6 @@ MOST_GROWTH = 0.1
 WHOLE_EVERY = timedelta(days=7)
 PLACE_EVERY = timedelta(hours=1)
 """New pictures wait at most so long for a place, or twenty times as long as the last run took."""
-
-
-@dataclass(frozen=True, slots=True)
-class MapGroup:
-    """A group of the map as one viewer sees it.
-
-    Attributes:
-        number: by which points name it, from 0; the same for every viewer of a version.
-        x, y: the mean place of what the viewer sees of it, 0 to 65,535.
-        seen: its id, size, examples and centre.
-    """
-
-    number: int
-    x: float
-    y: float
-    seen: SeenCluster
-
-
-@dataclass(frozen=True, slots=True)
-class SeenMap:
-    """The newest map as one viewer sees it.
-
-    Attributes:
-        run: what it came from; None before the first one.
-        count: images that the viewer sees on it.
-        stale_count: images that they see, with a vector, that are not on it yet.
-        groups: those with most images first.
-    """
-
-    run: ClusterRun | None
-    count: int
-    stale_count: int
-    groups: list[MapGroup]
-
-
-@dataclass(frozen=True, slots=True)
-class Points:
-    """The images on a map that one viewer sees, as columns by ascending image id.
-
-    Attributes:
-        image_ids: (n,) uint64.
-        x, y: (n,) uint16.
-        groups: (n,) uint8, `MapGroup.number`.
-    """
-
-    image_ids: npt.NDArray[np.uint64]
-    x: npt.NDArray[np.uint16]
-    y: npt.NDArray[np.uint16]
-    groups: npt.NDArray[np.uint8]
-
-    def packed(self) -> bytes:
-        """Return the columns one after another, little-endian: 13 bytes for each image."""
-        columns = (("<u8", self.image_ids), ("<u2", self.x), ("<u2", self.y), ("u1", self.groups))
-        return b"".join(column.astype(kind).tobytes() for kind, column in columns)
 
 
 def request_map(
@@ -193,70 +132,3 @@ def former_map(session: Session, space_id: int) -> tuple[ClusterRun | None, Form
     )
     rows = np.array([tuple(row) for row in session.execute(query)], np.int64).reshape(-1, 4)
     return run, FormerMap(rows[:, 0], rows[:, 1:3].astype(np.float32), rows[:, 3])
-
-
-def see_map(session: Session, scope: Scope) -> SeenMap:
-    """Return the newest map as a viewer sees it.
-
-    Args:
-        session: for reading.
-        scope: who asks, and which images count.
-    """
-    space = spaces.pinned_space(session)
-    run = None if space is None else newest_run(session, ClusterKind.MAP, space.id)
-    ready = select(func.count(Image.id)).where(in_scope(scope), Image.status == ImageStatus.READY)
-    all_ready = session.execute(ready).scalar_one()
-    if run is None:
-        return SeenMap(None, 0, all_ready, [])
-    seen = list_clusters(session, ClusterKind.MAP, scope, limit=MOST_GROUPS)
-    means = (
-        select(ClusterMember.cluster_id, func.avg(ClusterMember.x), func.avg(ClusterMember.y))
-        .join(Cluster, Cluster.id == ClusterMember.cluster_id)
-        .join(Image, Image.content_id == ClusterMember.content_id)
-        .where(Cluster.run_id == run.id, shown_in(run, scope))
-        .group_by(ClusterMember.cluster_id)
-    )
-    middles = {id_: (float(x), float(y)) for id_, x, y in session.execute(means)}
-    numbers = _numbers(session, run)
-    groups = [
-        MapGroup(numbers[one.id], *middles[one.id], one)
-        for one in seen.clusters
-        if one.id in middles
-    ]
-    count = sum(group.seen.size for group in groups)
-    return SeenMap(run, count, max(0, all_ready - count), groups)
-
-
-def see_points(session: Session, version: int, scope: Scope) -> Points:
-    """Return the images on a map that a viewer sees.
-
-    Raises:
-        NotFound: the version is not that of the newest map.
-    """
-    space = spaces.pinned_space(session)
-    run = None if space is None else newest_run(session, ClusterKind.MAP, space.id)
-    if run is None or run.id != version:
-        raise NotFound(f"There is no version {version} of the map; GET /api/v1/map names it.")
-    query = (
-        select(Image.id, ClusterMember.x, ClusterMember.y, ClusterMember.cluster_id)
-        .join(ClusterMember, ClusterMember.content_id == Image.content_id)
-        .join(Cluster, Cluster.id == ClusterMember.cluster_id)
-        .where(Cluster.run_id == run.id, shown_in(run, scope))
-        .order_by(Image.id)
-    )
-    rows = np.array([tuple(row) for row in session.execute(query)], np.int64).reshape(-1, 4)
-    clusters = np.array(sorted(_numbers(session, run)), np.int64)
-    return Points(
-        rows[:, 0].astype(np.uint64),
-        rows[:, 1].astype(np.uint16),
-        rows[:, 2].astype(np.uint16),
-        np.searchsorted(clusters, rows[:, 3]).astype(np.uint8),
-    )
-
-
-def _numbers(session: Session, run: ClusterRun) -> dict[int, int]:
-    """Return the number of each group of a run by its id."""
-    ids = session.execute(
-        select(Cluster.id).where(Cluster.run_id == run.id).order_by(Cluster.id)
-    ).scalars()
-    return {id_: number for number, id_ in enumerate(ids)}

@@ -2,6 +2,10 @@
 
 A map is made whole, or goes on from the former one: then what has a place keeps it, and new pictures are
 placed between their neighbours.
+
+Where enough is public, places and groups of public pictures come from public pictures alone, and the place of
+a private one from those and its own vector. So nobody can tell by what they see, nor by what they add, what
+others keep for themselves.
 """
 
 from __future__ import annotations
@@ -28,6 +32,8 @@ from mirada.ports import Grouping, Projection, RebuildProgress, VectorSource
 
 FITTED_ROWS = 20_000
 """Most pictures that are laid out by all their neighbours; the others are placed between these."""
+LEAST_PUBLIC, PUBLIC_SHARE = 50, 0.1
+"""From so many public pictures on, and from that share of the library, they alone decide where things are."""
 MOST_GROUPS = 24
 """More groups cannot be told apart by their colours, nor read in a list."""
 
@@ -57,6 +63,10 @@ class FormerMap:
         return known, places, groups
 
 
+NO_MAP = FormerMap(np.empty(0, np.int64), np.empty((0, 2), np.float32), np.empty(0, np.int64))
+"""Before the first map."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tools:
     """The algorithms that a map is made with."""
@@ -82,54 +92,62 @@ def map_pages(
         progress: called with steps done of three for each row.
         is_whole: every place is computed; else what has one keeps it, if anything has.
     """
-    ids, vectors, _ = everything(source, progress)
+    ids, vectors, _, is_public = everything(source, progress)
     total = len(ids)
     if not total:
         progress(0, 0)
         return
+    # A damaged vector would spoil every place.
+    vectors[~np.isfinite(vectors.sum(axis=1))] = 0.0
     known, places, groups = former.of(ids)
-    has_former = bool(known.any())
-    base = _first(ids, np.flatnonzero(known)) if has_former else _first(ids, np.arange(total))
-    if is_whole or not has_former:
-        base = _first(ids, np.arange(total))
+    shared = _shared(is_public)
+    kept = known & shared
+    is_whole = is_whole or not bool(kept.any())
+    base = _first(ids, np.flatnonzero(shared if is_whole else kept))
     rows = components(vectors, base)
 
     def check(part: float) -> None:
         progress(total + int(part * total), 3 * total)
 
-    if is_whole or not has_former:
-        places[base] = _laid_out(rows, base, tools.projection, (known, places, ids), check)
-        centres = tools.grouping.centres(vectors[base], _group_count(total), SEED)
+    if is_whole:
+        places[base] = _laid_out(rows, base, tools.projection, (known, places), check)
+        centres = tools.grouping.centres(vectors[base], _group_count(int(shared.sum())), SEED)
         rest = np.setdiff1d(np.arange(total), base)
     else:
-        centres = _means(vectors[known], groups[known])
-        rest = np.flatnonzero(~known)
+        centres = _means(vectors[kept], groups[kept])
+        rest = np.flatnonzero(~kept)
     check(1.0)
     if len(rest):
-        places[rest] = placed_by_neighbours(rows[rest], rows[base], places[base], ids[rest])
+        places[rest] = placed_by_neighbours(rows[rest], rows[base], places[base])
     whole = np.clip(places.round(), 0, SIDE).astype(np.int64)
     own, similarities = nearest_centres(vectors, centres)
-    for start in range(0, total, PAGE_ROWS):
-        part = slice(start, start + PAGE_ROWS)
-        yield GroupPage(ids[part], own[part], similarities[part], whole[part])
-        progress(2 * total + min(total, start + PAGE_ROWS), 3 * total)
+    for page in GroupPage(ids, own, similarities, whole).parts(PAGE_ROWS):
+        yield page
+        progress(2 * total + int(np.searchsorted(ids, page.embedding_ids[-1])) + 1, 3 * total)
+
+
+def _shared(is_public: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return which pictures decide where things are: the public ones, or all where few are public."""
+    count = int(is_public.sum())
+    is_enough = count >= max(LEAST_PUBLIC, PUBLIC_SHARE * len(is_public))
+    return is_public if is_enough else np.ones(len(is_public), np.bool_)
 
 
 def _laid_out(
     rows: Matrix,
     base: Ids,
     projection: Projection,
-    former: tuple[npt.NDArray[np.bool_], Matrix, Ids],
+    former: tuple[npt.NDArray[np.bool_], Matrix],
     check: Callable[[float], None],
 ) -> Matrix:
     """Return (m, 2) new places of the rows in `base`, where they were before as nearly as can be."""
-    known, places, ids = former
+    known, places = former
     had, start = known[base], None
     if had.any():
         start = places[base]
         new = base[~had]
         if len(new):
-            placed = placed_by_neighbours(rows[new], rows[base[had]], start[had], ids[new])
+            placed = placed_by_neighbours(rows[new], rows[base[had]], start[had])
             start[~had] = placed
     found = projection.project(rows[base], start, SEED, check)
     return in_box(found if start is None else aligned(found, start, had))

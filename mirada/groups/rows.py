@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,6 +76,13 @@ def samples_of(
         .order_by(shown.c.cluster_id, shown.c.place)
     ):
         members.setdefault(cluster_id, []).append(content_id)
+    return samples_among(session, members, space)
+
+
+def samples_among(
+    session: Session, members: Mapping[int, Sequence[int]], space: Space
+) -> dict[int, Sample]:
+    """Return what stands for each group, of contents that the viewer sees, by the group's id."""
     shown_ids = {id_ for ids in members.values() for id_ in ids}
     vectors = vectors_of(session, PICTURE_VECTORS, space.id, shown_ids, space.dimension)
     samples = {}

@@ -9,7 +9,7 @@ from typing import Any
 from mirada.kernel.asset_ids import checked_asset_id
 from mirada.kernel.colours import ColourName
 from mirada.kernel.errors import InvalidInput
-from mirada.kernel.filters import ImageFilter, Judged, Shape
+from mirada.kernel.filters import Area, ImageFilter, Judged, Shape
 from mirada.kernel.ids import LARGEST_ID
 from mirada.kernel.images import ImageStatus
 from mirada.kernel.labels import normalised_name
@@ -69,6 +69,7 @@ def filter_of(fields: Mapping[str, Any] | None, nsfw_threshold: float) -> ImageF
         nsfw=one("nsfw", lambda is_unsafe: Judged(is_unsafe, nsfw_threshold)),
         filename=one("filename"),
         asset_id=one("asset_id"),
+        area=one("area", Area.read),
     )
 
 
@@ -131,6 +132,10 @@ def _part_of_filename(text: str) -> str:
     return checked_part_of_filename(text)
 
 
+def _area(text: str) -> str:
+    return str(Area.read(text))
+
+
 SEVERAL = frozenset({"owner", "status", "shape", "colour", "label"})
 """The conditions that take several values, and mean any of them."""
 _READ: Mapping[str, Callable[[str], Any]] = {
@@ -150,4 +155,5 @@ _READ: Mapping[str, Callable[[str], Any]] = {
     "nsfw": _yes_or_no,
     "filename": _part_of_filename,
     "asset_id": checked_asset_id,
+    "area": _area,
 }

@@ -5,13 +5,19 @@ A filter narrows what is shown. It never permits anything: that is `Audience`'s.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
 from mirada.kernel.colours import ColourName
+from mirada.kernel.errors import InvalidInput
 from mirada.kernel.images import ImageStatus
+
+MAP_SIDE = 65_535
+"""Greatest coordinate of a place on the map; the least is 0."""
+_COORDINATE = re.compile("[0-9]{1,5}", re.ASCII)
 
 
 class Shape(StrEnum):
@@ -47,6 +53,44 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
+class Area:
+    """A rectangle of the map, its edges included; coordinates are 0 to MAP_SIDE, y downwards.
+
+    Attributes:
+        left, top: of the corner nearest to 0.
+        right, bottom: of the other corner; neither is less than the first.
+    """
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Return the area that is written LEFT,TOP,RIGHT,BOTTOM.
+
+        >>> Area.read("0,0,300,65535")
+        Area(left=0, top=0, right=300, bottom=65535)
+
+        Raises:
+            InvalidInput: it is not written so, or a number is out of range.
+        """
+        parts = text.split(",")
+        if len(parts) == 4 and all(_COORDINATE.fullmatch(part) for part in parts):
+            area = cls(*map(int, parts))
+            if area.left <= area.right <= MAP_SIDE and area.top <= area.bottom <= MAP_SIDE:
+                return area
+        raise InvalidInput(
+            "Must be LEFT,TOP,RIGHT,BOTTOM: whole numbers of 0 to 65535, such as 0,0,30000,20000."
+        )
+
+    def __str__(self) -> str:
+        """Return it as `read` takes it."""
+        return f"{self.left},{self.top},{self.right},{self.bottom}"
+
+
+@dataclass(frozen=True, slots=True)
 class ImageFilter:
     """The conditions an image has to meet, all of them; None asks nothing. Hashable.
 
@@ -69,6 +113,7 @@ class ImageFilter:
         filename: the name of its file holds these characters, capitals or not. File names are their
             owners' alone, so that only the viewer's own images pass.
         asset_id: its owner calls it so; only the viewer's own images pass.
+        area: it lies there on the newest map.
     """
 
     owner_ids: frozenset[int] | None = None
@@ -87,6 +132,7 @@ class ImageFilter:
     nsfw: Judged | None = None
     filename: str | None = None
     asset_id: str | None = None
+    area: Area | None = None
 
     @property
     def is_everything(self) -> bool:

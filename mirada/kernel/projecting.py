@@ -7,15 +7,16 @@ import numpy.typing as npt
 
 from mirada.kernel.clustering import Ids
 from mirada.kernel.embeddings import Matrix
+from mirada.kernel.filters import MAP_SIDE
 
 COMPONENTS = 50
 """Principal components that a map is made from; what is beyond them is mostly noise."""
 NEIGHBOURS = 5
 """Neighbours between which a new picture is placed."""
-SIDE = 65_535
-"""Greatest coordinate of a place; the least is 0."""
+SIDE = MAP_SIDE
 MARGIN = 1_000
 """Room left at each side, so that no picture is cut off."""
+GOLDEN_ANGLE = 2.399963
 BLOCK = 8_000_000
 """Cosines held at once while neighbours are looked for: 32 MB."""
 
@@ -54,14 +55,13 @@ def spread_components(rows: Matrix) -> Matrix:
     return flat
 
 
-def placed_by_neighbours(rows: Matrix, base: Matrix, places: Matrix, ids: Ids) -> Matrix:
+def placed_by_neighbours(rows: Matrix, base: Matrix, places: Matrix) -> Matrix:
     """Return (n, 2) float32 places among those that have one: the mean of the nearest NEIGHBOURS.
 
     Args:
         rows: (n, p) to be placed.
         base: (m, p) rows that have a place, m >= 1.
         places: (m, 2) theirs, in 0 to SIDE.
-        ids: (n,) by which what would lie on one spot is moved apart a little, always the same way.
     """
     count = min(NEIGHBOURS, len(base))
     found = np.empty((len(rows), 2), np.float32)
@@ -76,11 +76,28 @@ def placed_by_neighbours(rows: Matrix, base: Matrix, places: Matrix, ids: Ids) -
         weights = 1.0 / np.maximum(apart, 1e-6)
         weights /= weights.sum(axis=1, keepdims=True)
         found[start : start + step] = np.einsum("nk,nkc->nc", weights, places[nearest])
-    # Golden angles: no two ids that follow one another go the same way.
-    angles = (ids % 100_000) * 2.399963
+    # Aside, by the row alone: a direction that came from an id would tell how old the content is.
+    angles = np.abs(rows).sum(axis=1, dtype=np.float64) * 1e4
     radius = SIDE * 0.004
     moved = np.stack([np.cos(angles), np.sin(angles)], axis=1) * radius
     return np.clip(found + moved, 0, SIDE).astype(np.float32)
+
+
+def apart(places: Matrix) -> Matrix:
+    """Return (n, 2) places of which no two are the same: all but the first of equal ones are moved a little.
+
+    Equal pictures would hide one another at every zoom.
+    """
+    whole = places.round().astype(np.int64)
+    spots = whole[:, 0] * (SIDE + 1) + whole[:, 1]
+    _, spot, counts = np.unique(spots, return_inverse=True, return_counts=True)
+    order = np.argsort(spot, kind="stable")
+    firsts = np.repeat(np.cumsum(counts) - counts, counts)
+    number = np.empty(len(places), np.float64)
+    number[order] = np.arange(len(places)) - firsts
+    angles, radius = number * GOLDEN_ANGLE, SIDE * 0.004 * np.sqrt(number)
+    moved = np.stack([np.cos(angles), np.sin(angles)], axis=1) * radius[:, None]
+    return np.clip(places + moved, 0, SIDE).astype(np.float32)
 
 
 def aligned(places: Matrix, earlier: Matrix, known: npt.NDArray[np.bool_]) -> Matrix:

@@ -27,7 +27,7 @@ from mirada.db.models import Content, Image, Installation, Space, User
 from mirada.db.session import Database, make_engine
 from mirada.kernel.audience import Audience, Scope
 from mirada.kernel.colours import ColourName, name_of
-from mirada.kernel.filters import ATTRIBUTES, EVERYTHING, ImageFilter, Judged, Shape
+from mirada.kernel.filters import ATTRIBUTES, EVERYTHING, Area, ImageFilter, Judged, Shape
 from mirada.kernel.images import ImageStatus
 from mirada.pictures import image_lists
 
@@ -37,7 +37,7 @@ SIZES = ((100, 100), (110, 100), (111, 100), (100, 110), (100, 111), (640, 480),
 NAMES = (None, "Cat.PNG", "cat_1.png", "Ärger 100%.jpg", "dog\\1.png", "ЗИМА.webp")
 PARTS = ("cat", "CAT", "_", "%", "\\", "ä", "зима", ".png", "none of them", "png' OR 1=1 --")
 THEMES, LABELS = ("cats", "dogs"), ("cat", "dog")
-WITHOUT_A_FACET = {"created_before", "group_id", "nsfw", "filename", "asset_id", "colours"}
+WITHOUT_A_FACET = {"created_before", "group_id", "nsfw", "filename", "asset_id", "colours", "area"}
 
 
 @dataclass
@@ -53,6 +53,7 @@ class Gallery:
     senders: set[tuple[int, int]] = field(default_factory=set)
     runs: dict[int, ClusterRun] = field(default_factory=dict)
     members: dict[int, set[int]] = field(default_factory=dict)
+    places: dict[int, tuple[int, int]] = field(default_factory=dict)
     space_in_use: int = 0
 
     def found(self, scope: Scope) -> set[int]:
@@ -101,6 +102,15 @@ class Gallery:
         least = 2 if run.kind == ClusterKind.NEAR_DUPLICATES else 1
         return len(seen) >= least and image.id in {each.id for each in seen}
 
+    def in_area(self, image: Image, area: Area) -> bool:
+        newest = max(
+            r.id for r in self.runs.values() if r.kind == ClusterKind.MAP and r.finished_at
+        )
+        if image.content_id not in self.places or image.created_at > self.runs[newest].created_at:
+            return False
+        x, y = self.places[image.content_id]
+        return area.left <= x <= area.right and area.top <= y <= area.bottom
+
 
 def _score(gallery: Gallery, image: Image, asked: Judged) -> bool:
     score = gallery.contents[image.content_id].nsfw_score
@@ -145,6 +155,7 @@ PREDICATES: dict[str, Callable[[Gallery, Image, Any, int | None], bool]] = {
         i.owner_id == who and i.filename is not None and value.lower() in i.filename.lower()
     ),
     "asset_id": lambda g, i, value, who: i.owner_id == who and i.asset_id == value,
+    "area": lambda g, i, value, who: g.in_area(i, value),
 }
 
 
@@ -168,6 +179,7 @@ def values_of(random_: random.Random, gallery: Gallery) -> dict[str, Any]:
         "nsfw": Judged(random_.random() < 0.5, random_.choice([0.2, 0.5, 0.8])),
         "filename": random_.choice(PARTS),
         "asset_id": random_.choice(["a-1", "a-2"]),
+        "area": Area(some(0, 40), some(0, 40), some(40, 99), some(40, 99)),
     }
 
 
@@ -271,6 +283,9 @@ def _groups(random_: random.Random, gallery: Gallery, session: Any) -> None:
         (ClusterKind.NEAR_DUPLICATES, True),
         (ClusterKind.THEMES, True),
         (ClusterKind.THEMES, False),
+        (ClusterKind.MAP, True),
+        (ClusterKind.MAP, True),
+        (ClusterKind.MAP, False),
     ):
         run = ClusterRun(
             kind=kind,
@@ -289,11 +304,19 @@ def _groups(random_: random.Random, gallery: Gallery, session: Any) -> None:
         session.flush()
         run.groups = {cluster.id for cluster in clusters}  # type: ignore[attr-defined]
         gallery.runs[run.id] = run
+        places: dict[int, tuple[int, int]] = {}
         gallery.members |= {cluster.id: set() for cluster in clusters}
         for content_id in random_.sample(list(gallery.contents), len(gallery.contents) // 2):
             cluster = random_.choice(clusters)
             gallery.members[cluster.id].add(content_id)
-            session.add(ClusterMember(cluster_id=cluster.id, content_id=content_id, similarity=0.9))
+            member = ClusterMember(cluster_id=cluster.id, content_id=content_id, similarity=0.9)
+            session.add(member)
+            if kind is ClusterKind.MAP:
+                member.x, member.y = random_.randint(0, 99), random_.randint(0, 99)
+                if is_finished:
+                    places[content_id] = (member.x, member.y)
+        if places:
+            gallery.places = places
 
 
 VIEWERS = (ANA, BEA, None)

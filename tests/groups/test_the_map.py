@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from importlib.util import find_spec
 
@@ -9,16 +10,27 @@ import numpy as np
 import pytest
 from sqlalchemy import select, update
 
+from benchmarks.search_source import MemorySource
+from mirada.adapters.grouping.faiss_kmeans import FaissKMeans
 from mirada.adapters.projection.components import ComponentsProjection
 from mirada.db.classifier_models import ClusterRun
 from mirada.db.models import Job, JobState
-from mirada.groups import map_rows, mapping
-from mirada.groups.map_rows import Points
+from mirada.groups import map_rows, map_seen, mapping
+from mirada.groups.grouping import GroupPage
+from mirada.groups.map_seen import Points
+from mirada.groups.mapping import FormerMap, Tools, map_pages
 from mirada.groups.runs import ClusterKind, newest_run
 from mirada.kernel.audience import Audience, Scope
 from mirada.kernel.embeddings import Matrix, l2_normalise
-from mirada.kernel.projecting import SIDE, aligned, in_box, placed_by_neighbours, spread_components
-from mirada.ports import Projection
+from mirada.kernel.projecting import (
+    SIDE,
+    aligned,
+    apart,
+    in_box,
+    placed_by_neighbours,
+    spread_components,
+)
+from mirada.ports import Projection, VectorRows
 from testing.vector_library import Library
 from testing.worksite import Site
 from workers.runner import run_job
@@ -57,8 +69,7 @@ def run_of(site: Site) -> ClusterRun:
 
 def points(site: Site, viewer: int | None = None) -> Points:
     scope = Scope(Audience(viewer or site.owner_id))
-    with site.runtime.reading() as session:
-        return map_rows.see_points(session, run_of(site).id, scope)
+    return map_seen.see_points(site.runtime, run_of(site).id, scope)
 
 
 def places(site: Site) -> Matrix:
@@ -95,16 +106,14 @@ def test_new_pictures_come_between_their_neighbours_and_nothing_else_moves(
     make(site)
     before = places(site)
     library.add(planted(30)[:3], owners=[site.owner_id] * 3, public=False)
-    with site.runtime.reading() as session:
-        seen = map_rows.see_map(session, Scope(Audience(site.owner_id)))
+    seen = map_seen.see_map(site.runtime, Scope(Audience(site.owner_id)))
     assert (seen.count, seen.stale_count) == (150, 3)
     make(site, is_whole=False)
     after = places(site)
     assert np.array_equal(after[:150], before)
     # They are the same pictures as the first three.
     assert np.abs(after[150:] - before[:3]).max() < SIDE * 0.05
-    with site.runtime.reading() as session:
-        seen = map_rows.see_map(session, Scope(Audience(site.owner_id)))
+    seen = map_seen.see_map(site.runtime, Scope(Audience(site.owner_id)))
     assert (seen.count, seen.stale_count) == (153, 0)
 
 
@@ -112,9 +121,8 @@ def test_new_pictures_come_between_their_neighbours_and_nothing_else_moves(
 def test_groups_lie_where_their_pictures_are_and_count_what_is_seen(site: Site) -> None:
     make(site)
     found = points(site)
-    with site.runtime.reading() as session:
-        seen = map_rows.see_map(session, Scope(Audience(site.owner_id)))
-        nobody = map_rows.see_map(session, Scope(Audience(None)))
+    seen = map_seen.see_map(site.runtime, Scope(Audience(site.owner_id)))
+    nobody = map_seen.see_map(site.runtime, Scope(Audience(None)))
     assert sum(group.seen.size for group in seen.groups) == seen.count == 150
     for group in seen.groups:
         own = found.groups == group.number
@@ -199,8 +207,94 @@ def test_a_map_is_turned_back_to_where_it_was() -> None:
 def test_equal_pictures_have_places_beside_one_another() -> None:
     rows = np.zeros((3, 4), np.float32)
     assert np.array_equal(in_box(spread_components(rows)), in_box(spread_components(rows)))
-    found = placed_by_neighbours(rows, rows[:1], np.full((1, 2), 500, np.float32), np.arange(3))
-    assert len(np.unique(found.round(), axis=0)) == 3
+    found = placed_by_neighbours(rows, rows[:1], np.full((1, 2), 500, np.float32))
+    assert len(np.unique(found, axis=0)) == 1
+    shown = apart(found).round()
+    assert len(np.unique(shown, axis=0)) == 3
+    assert np.array_equal(shown[0], found[0].round())
+
+
+def shown_of(pages: list[GroupPage], ids: set[int]) -> list[tuple[object, ...]]:
+    """Return what a viewer of these pictures could learn of a map: which lie together, and where."""
+    rows = [
+        (int(id_), int(group), *place)
+        for page in pages
+        if page.places is not None
+        for id_, group, place in zip(
+            page.embedding_ids, page.groups, page.places.tolist(), strict=True
+        )
+        if int(id_) in ids
+    ]
+    together = {group: number for number, group in enumerate(dict.fromkeys(row[1] for row in rows))}
+    return [(id_, together[group], x, y) for id_, group, x, y in rows]
+
+
+class Shown(MemorySource):
+    """Rows of which the last ones are private."""
+
+    def __init__(self, vectors: Matrix, public: int) -> None:
+        super().__init__(vectors, {})
+        self.public = public
+
+    def _page(self, start: int, end: int) -> VectorRows:
+        page = super()._page(start, end)
+        return replace(page, access_public=page.ids[page.access_rows] <= self.public)
+
+
+def drawn(
+    source: MemorySource, former: FormerMap = mapping.NO_MAP, *, is_whole: bool = True
+) -> list[GroupPage]:
+    tools = Tools(FaissKMeans(), ComponentsProjection())
+    return list(map_pages(source, tools, former, lambda done, total: None, is_whole=is_whole))
+
+
+def as_former(pages: list[GroupPage]) -> FormerMap:
+    places = [page.places for page in pages if page.places is not None]
+    return FormerMap(
+        np.concatenate([page.embedding_ids for page in pages]),
+        np.concatenate(places).astype(np.float32),
+        np.concatenate([page.groups for page in pages]),
+    )
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_what_others_keep_for_themselves_leaves_no_trace_on_the_map(is_whole: bool) -> None:
+    """Places, extent and groups of public pictures are those of a library without the private ones."""
+    public, secret = planted(16), planted(20, seed=1) * np.float32(-1)
+    ids = set(range(1, 81))
+    alone = drawn(Shown(public, 80))
+    beside = drawn(Shown(np.concatenate([public, secret]), 80))
+    assert shown_of(alone, ids) == shown_of(beside, ids)
+    more = np.concatenate([public, planted(2, seed=2)])
+    alone = drawn(Shown(more, 90), as_former(alone), is_whole=is_whole)
+    # Of ids that follow: the private ones come last, as each id is a row's place.
+    beside = drawn(Shown(np.concatenate([more, secret]), 90), as_former(alone), is_whole=is_whole)
+    again = drawn(Shown(more, 90), as_former(alone), is_whole=is_whole)
+    assert shown_of(again, ids | set(range(81, 91))) == shown_of(beside, ids | set(range(81, 91)))
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_the_place_of_one_s_own_picture_tells_of_no_copy_that_others_keep(is_whole: bool) -> None:
+    """Whoever adds a picture to see whether it lands on somebody's private one learns nothing."""
+    public, probe = planted(16), planted(1, seed=5)[:1]
+    secret = np.concatenate([probe, planted(4, seed=7)])
+    former = as_former(drawn(Shown(np.concatenate([public, secret]), 80)))
+    # The probe's id is 102 with others' private pictures, among them a copy of it, and 81 without.
+    beside = drawn(Shown(np.concatenate([public, secret, probe]), 80), former, is_whole=is_whole)
+    of_public = FormerMap(former.embedding_ids[:80], former.places[:80], former.groups[:80])
+    alone = drawn(Shown(np.concatenate([public, probe]), 80), of_public, is_whole=is_whole)
+    (found,), (expected,) = shown_of(beside, {102}), shown_of(alone, {81})
+    # Sums of floats in blocks of other sizes.
+    assert np.abs(np.subtract(found[2:], expected[2:])).max() <= 2
+
+
+def test_damaged_and_equal_vectors_have_places_of_their_own() -> None:
+    damaged = planted(4)
+    damaged[3] = np.nan
+    for rows in (damaged, np.tile(planted(1)[:1], (2, 1)), np.tile(planted(1)[:1], (30, 1))):
+        places = apart(as_former(drawn(MemorySource(rows.copy(), {}))).places)
+        assert np.isfinite(places).all()
+        assert len(np.unique(places, axis=0)) == len(rows)
 
 
 @NEEDS_OPENTSNE

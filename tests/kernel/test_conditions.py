@@ -28,6 +28,7 @@ WRITTEN = {
     "filename": ["filename=Cat.PNG"],
     "asset_id": ["asset_id=sku-7"],
     "colour": ["colour=red", "colour=grey"],
+    "area": ["area=0,1,200,65535"],
 }
 
 
@@ -58,7 +59,7 @@ def test_all_together() -> None:
     ("wrong", "says"),
     [
         (["kind"], "'kind' is no condition. One is written NAME=VALUE"),
-        (["tone=red"], "the names are asset_id, colour, created_after"),
+        (["tone=red"], "the names are area, asset_id, colour, created_after"),
         (["kind="], "'kind=': It takes still, animated."),
         (["kind=still", "kind=animated"], "'kind' takes one value, and has two"),
         (["owner=" + "9" * 30], "It takes a number from 1."),

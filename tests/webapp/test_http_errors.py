@@ -38,7 +38,8 @@ def test_a_wrong_method_names_the_right_ones(client: FlaskClient, slash: str) ->
         (
             "/api/v1/search",
             {"text": "a", "filter": {"colour": "red"}},
-            "`mine` stands beside the filter. The conditions are asset_id, created_after, created_before",
+            "`mine` stands beside the filter. The conditions are area, asset_id, created_after, "
+            "created_before",
         ),
         (
             "/api/v1/search",

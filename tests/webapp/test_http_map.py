@@ -98,3 +98,57 @@ def test_each_sees_on_the_map_what_they_may(guarded: Gallery, key_of: KeyOf) -> 
     copy = gallery.upload(headers=other, degrees=0.0)["id"]
     assert copy not in seen(other)
     assert_problem(gallery.client.post(MAP, headers=other), 403, "not_allowed")
+
+
+@pytest.mark.parametrize("way", ["private", "deleted", "hidden"])
+def test_what_somebody_may_see_no_more_is_gone_from_a_map_that_was_looked_at(
+    guarded: Gallery, key_of: KeyOf, way: str
+) -> None:
+    """What a process remembers of a viewer's map ends with the change."""
+    gallery = guarded
+    one, other, chief = key_of("one"), key_of("other"), key_of("chief", is_administrator=True)
+    ids = [
+        gallery.upload(headers=one, degrees=float(at), is_public="true")["id"] for at in (0, 40, 80)
+    ]
+    body = make(gallery, chief)
+
+    def seen() -> tuple[list[int], str, str]:
+        reply = gallery.get(body["points_url"], other)
+        found = columns(reply.data)
+        place = f"{found['x'][0]},{found['y'][0]},{found['x'][0]},{found['y'][0]}"
+        listed = gallery.get(f"/api/v1/images?area={place}", other).get_json()
+        assert [each["id"] for each in listed["results"]] == found["id"][:1]
+        return found["id"], reply.headers["ETag"], place
+
+    before, tag, place = seen()
+    assert before == ids
+    match way:
+        case "private":
+            gone = gallery.client.patch(
+                f"/api/v1/images/{ids[0]}", json={"is_public": False}, headers=one
+            )
+        case "hidden":
+            gone = gallery.client.patch(
+                f"/api/v1/images/{ids[0]}", json={"is_public": False}, headers=chief
+            )
+        case _:
+            gone = gallery.client.delete(f"/api/v1/images/{ids[0]}", headers=one)
+    assert gone.status_code in (200, 204)
+    after, newer, _ = seen()
+    assert (after, newer != tag) == (ids[1:], True)
+    assert gallery.get(f"/api/v1/images?area={place}", other).get_json()["results"] == []
+    told = gallery.get(MAP, other).get_json()
+    numbers = sorted(group["number"] for group in told["groups"])
+    assert (told["count"], numbers) == (2, list(range(len(numbers))))
+
+
+def test_an_area_is_a_filter_and_a_wrong_one_is_told(gallery: Gallery) -> None:
+    for degrees in (0, 40, 80):
+        gallery.upload(degrees=float(degrees))
+    assert gallery.get("/api/v1/images?area=0,0,65535,65535").get_json()["count"] == 0
+    make(gallery)
+    assert gallery.get("/api/v1/images?area=0,0,65535,65535").get_json()["count"] == 3
+    for wrong in ("1,2,3", "5,0,4,9", "0,0,0,65536", "a,b,c,d", "-1,0,3,3"):
+        reply = gallery.get(f"/api/v1/images?area={wrong}")
+        assert reply.status_code == 422
+        assert "LEFT,TOP,RIGHT,BOTTOM" in str(reply.get_json()["errors"]["area"])

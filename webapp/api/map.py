@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Response
 
-from mirada.groups import map_rows
+from mirada.groups import map_rows, map_seen
 from webapp.api.likes import liked_in
 from webapp.callers.asking import scope_of_caller
 from webapp.callers.auth import require_administrator, require_user
@@ -36,8 +36,7 @@ def get_map() -> dict[str, Any]:
     anew once a week, or when the library has grown by a tenth.
     """
     user = require_user()
-    with current_runtime().reading() as session:
-        seen = map_rows.see_map(session, scope_of_caller())
+    seen = map_seen.see_map(current_runtime(), scope_of_caller())
     groups = [group.seen for group in seen.groups]
     liked = liked_in(member for group in groups for member in group.members)
     return map_body(seen, names_of(groups), user.id, liked)
@@ -58,9 +57,7 @@ def get_map() -> dict[str, Any]:
 def get_map_points(version: int) -> Response:
     """Those of the images that the caller may see now. A former version answers 404."""
     require_user()
-    with current_runtime().reading() as session:
-        points = map_rows.see_points(session, version, scope_of_caller())
-    packed = points.packed()
+    packed = map_seen.see_points(current_runtime(), version, scope_of_caller()).packed()
     response = Response(packed, mimetype=POINTS)
     response.headers["Cache-Control"] = "private, no-cache"
     return with_etag(response, hashlib.sha256(packed).hexdigest()[:32])

@@ -215,6 +215,8 @@ def _said(name: str, value: str) -> str:
     if control is not None:
         return _text(control, value)
     match name:
+        case "area":
+            return gettext("In an area of the map")
         case "group":
             return gettext("Of group %(id)s", id=value)
         case "nsfw":

@@ -12,8 +12,8 @@ from flask import Blueprint, Response, request, url_for
 from flask_babel import gettext
 from marshmallow import validate
 
-from mirada.groups import map_rows
-from mirada.groups.map_rows import MapGroup
+from mirada.groups import map_seen
+from mirada.groups.map_seen import MapGroup
 from mirada.kernel.projecting import SIDE
 from mirada.pictures.shown_images import ShownImage
 from mirada.search import run
@@ -97,8 +97,7 @@ def register(blueprint: Blueprint) -> None:
         lit = _lit(listed) if listed.asks else None
         if is_fragment():
             return page("_map_lit.html", lit=lit)
-        with current_runtime().reading() as session:
-            seen = map_rows.see_map(session, scope_of_caller())
+        seen = map_seen.see_map(current_runtime(), scope_of_caller())
         return page(
             "map.html",
             title=address.words or gettext("Map"),
@@ -109,6 +108,7 @@ def register(blueprint: Blueprint) -> None:
             lit=lit,
             seen=seen,
             groups=_groups(seen.groups),
+            area=parsed.get("area"),
             view={name: parsed[name] for name in ("x", "y", "zoom")},
         )
 

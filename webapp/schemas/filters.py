@@ -19,7 +19,7 @@ from mirada.kernel.asset_ids import checked_asset_id
 from mirada.kernel.colours import ColourName
 from mirada.kernel.conditions import IS_ANIMATED, IS_PUBLIC, MAX_VALUES, moment_of
 from mirada.kernel.errors import InvalidInput
-from mirada.kernel.filters import Shape
+from mirada.kernel.filters import Area, Shape
 from mirada.kernel.ids import LARGEST_ID
 from mirada.kernel.images import ImageStatus
 from mirada.kernel.labels import normalised_name
@@ -118,6 +118,14 @@ class FilterParametersSchema(ma.Schema):
     asset_id = CheckedField(
         checked_asset_id,
         metadata=ASSET_ID | {"description": "Only the caller's own images of this name."},
+    )
+    area = CheckedField(
+        lambda text: str(Area.read(text)),
+        metadata={"pattern": "^[0-9]{1,5}(,[0-9]{1,5}){3}$"}
+        | _said(
+            "LEFT,TOP,RIGHT,BOTTOM: images that lie there on the map of /api/v1/map. Places change a "
+            "little when the map is made anew."
+        ),
     )
     filename = CheckedField(
         checked_part_of_filename,

@@ -8,7 +8,7 @@ from typing import Any
 import marshmallow as ma
 from flask import url_for
 
-from mirada.groups.map_rows import MapGroup, SeenMap
+from mirada.groups.map_seen import MapGroup, SeenMap
 from webapp.schemas.clusters import MEMBER_EXAMPLE, MemberSchema, member_body
 from webapp.schemas.replies import ReplySchema
 
@@ -41,7 +41,7 @@ class MapGroupSchema(ReplySchema):
         required=True, metadata={"description": "Until the next version; also for `group=ID`."}
     )
     number = ma.fields.Integer(
-        required=True, metadata={"description": "By which points name it, 0 to 23."}
+        required=True, metadata={"description": "By which your points name it, from 0."}
     )
     name = ma.fields.String(
         required=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 
 from mirada.kernel.embeddings import Matrix
 from mirada.kernel.projecting import spread_components
@@ -13,11 +14,18 @@ LEAST_ROWS = 8
 """Fewer pictures have too few neighbours for t-SNE; their components show as much."""
 PERPLEXITY = 30.0
 EARLY, LATE = 250, 500
-"""Iterations of the two phases; openTSNE's defaults."""
+"""Iterations of the two phases of a first map; openTSNE's defaults."""
+AGAIN = 250
+"""Iterations of a map that goes on from the one before: at its full size, without the early phase, which
+would draw everything together and let it fall apart anew. Measured at 300 and 3,000 pictures: places move
+by a seventh of what they moved otherwise, as many neighbours are kept, and it takes a third of the time."""
 EXACT_ROWS, TREE_ROWS = 2_000, 10_000
 """Up to so many rows neighbours are exact, and forces are summed by a tree."""
 SPREAD = 1e-4
-"""Standard deviation that t-SNE wants its start to have."""
+"""Standard deviation that t-SNE wants a first start to have."""
+SETTLED = 0.5
+"""Standard deviation of a finished map, by the square root of its rows: 0.6 at 300 and at 3,000. Somewhat
+less leaves new pictures room to push others away."""
 
 
 class OpenTsneProjection:
@@ -40,22 +48,25 @@ class OpenTsneProjection:
         rng = np.random.default_rng(seed)
         # Rows on one spot would feel the same forces for ever.
         begun += rng.normal(0.0, max(float(begun.std()), 1e-9) * 1e-3, begun.shape)
-        begun *= SPREAD / begun[:, 0].std()
+        is_first = start is None
+        begun *= (
+            SPREAD / begun[:, 0].std() if is_first else SETTLED * len(rows) ** 0.5 / begun.std()
+        )
+        early, late = (EARLY, LATE) if is_first else (0, AGAIN)
         done = 0
 
         def heard(iteration: int, _error: float, _places: object) -> None:
             nonlocal done
             # Iterations are counted anew in the second phase.
-            done = iteration if done < EARLY and iteration >= done else EARLY + iteration
-            check(min(1.0, done / (EARLY + LATE)))
+            done = iteration if done < early and iteration >= done else early + iteration
+            check(min(1.0, done / (early + late)))
 
         fit = openTSNE.TSNE(
             perplexity=min(PERPLEXITY, (len(rows) - 1) / 3.5),
             initialization=begun,
-            early_exaggeration_iter=EARLY,
-            n_iter=LATE,
-            # More threads would spin against the server.
-            n_jobs=1,
+            early_exaggeration_iter=early,
+            n_iter=late,
+            n_jobs=1,  # More threads would spin against the server.
             neighbors="exact" if len(rows) <= EXACT_ROWS else "annoy",
             negative_gradient_method="bh" if len(rows) <= TREE_ROWS else "fft",
             callbacks=heard,
@@ -63,3 +74,15 @@ class OpenTsneProjection:
             random_state=seed,
         ).fit(rows.astype(np.float64))
         return np.asarray(fit, dtype=np.float32)
+
+
+def _begun(rows: Matrix, start: Matrix | None, seed: int) -> npt.NDArray[np.float64]:
+    """Return (n, 2) places to begin from, in the size that the iterations want."""
+    begun = (spread_components(rows) if start is None else start).astype(np.float64)
+    begun = begun - begun.mean(axis=0)
+    rng = np.random.default_rng(seed)
+    # Rows on one spot would feel the same forces for ever.
+    begun += rng.normal(0.0, max(float(begun.std()), 1e-9) * 1e-3, begun.shape)
+    if start is None:
+        return begun * (SPREAD / begun[:, 0].std())
+    return begun * (SETTLED * len(rows) ** 0.5 / begun.std())

@@ -3,6 +3,7 @@
 import { fragment, isPlainKey, reasonOf, Refused, say, told } from "./shell.js";
 import { points as pointLayer } from "./map-points.js";
 import { thumbnails } from "./map-thumbnails.js";
+import { Area } from "./map-area.js";
 
 const SIDE = 65535, MOST_ZOOM = 64, PAUSE_MS = 160, NEAR_PX = 24, CLICK_PX = 5, EDGE_PX = 40, AGAIN_MS = 5000;
 const plane = document.getElementById("map");
@@ -42,8 +43,9 @@ async function begin(plane) {
   document.getElementById("here").textContent = "";
 
   const layer = pointLayer(plane.querySelector(".points"), data, groups);
-  const small = thumbnails(plane.querySelector(".pictures"), data, plane.dataset.thumbnail, () => wake());
+  const small = thumbnails(plane.querySelector(".pictures"), data, plane.dataset.links, () => wake());
   let lit = null, size = null, wanted = 0, saving = 0;
+  const area = new Area(plane, { data, frame, lit: () => lit, changed: () => save() });
 
   function number(name, usual) {
     const value = Number.parseFloat(plane.dataset[name]);
@@ -52,6 +54,7 @@ async function begin(plane) {
 
   /** Pixels of the plane for each step of a coordinate, and where coordinate 0 is. */
   function frame() {
+    size ??= sizeNow();
     const scale = (view.zoom * (Math.min(size.width, size.height) - EDGE_PX)) / SIDE;
     return {
       ...size, scale, zoom: view.zoom,
@@ -60,16 +63,22 @@ async function begin(plane) {
     };
   }
 
+  function sizeNow() {
+    return { width: plane.clientWidth, height: plane.clientHeight, dpr: Math.min(2, devicePixelRatio || 1) };
+  }
+
   function draw() {
     wanted = 0;
-    if (!size) return;
     const at = frame();
+    area.draw(at);
     layer.draw(at, lit);
     const shown = small.draw(at, lit);
     const line = told("shown", { count: data.n.toLocaleString(document.documentElement.lang), shown });
     const count = document.getElementById("shown");
     if (count.textContent !== line) count.textContent = line;
-    if (plane.dataset.state !== "drawn") plane.dataset.state = "drawn";
+    if (plane.dataset.state === "drawn") return;
+    plane.dataset.state = "drawn";
+    performance.mark("map-drawn");
   }
 
   function wake() {
@@ -92,6 +101,8 @@ async function begin(plane) {
       if (isWhole) address.searchParams.delete(name);
       else address.searchParams.set(name, view[name].toFixed(digits));
     }
+    if (area.chosen) address.searchParams.set("area", area.chosen.join(","));
+    else address.searchParams.delete("area");
     history.replaceState(history.state, "", address);
     const near = groups.filter((one) => Math.hypot(one.x / SIDE - view.x, one.y / SIDE - view.y) < 0.5 / view.zoom)
       .sort((a, b) => Math.hypot(a.x / SIDE - view.x, a.y / SIDE - view.y) - Math.hypot(b.x / SIDE - view.x, b.y / SIDE - view.y))[0];
@@ -137,10 +148,14 @@ async function begin(plane) {
   plane.addEventListener("pointerdown", (event) => {
     if (event.button) return;
     plane.setPointerCapture(event.pointerId);
+    if (!held.size && area.begin(event)) return;
+    // A second finger makes it a pinch.
+    if (area.from) return;
     held.set(event.pointerId, { x: event.offsetX, y: event.offsetY });
     if (held.size === 1) travelled = 0;
   });
   plane.addEventListener("pointermove", (event) => {
+    if (area.from) return area.move(event);
     const from = held.get(event.pointerId);
     if (!from) return;
     const to = { x: event.offsetX, y: event.offsetY };
@@ -156,6 +171,7 @@ async function begin(plane) {
     held.set(event.pointerId, to);
   });
   const release = (event) => {
+    if (area.from) return area.end();
     const place = held.get(event.pointerId);
     held.delete(event.pointerId);
     plane.classList.remove("moved");
@@ -175,6 +191,7 @@ async function begin(plane) {
     ArrowUp: () => pan(0, size.height / 8), ArrowDown: () => pan(0, -size.height / 8),
     "+": zooms.in, "=": zooms.in, "-": zooms.out, 0: zooms.all,
     Enter: () => open(size.width / 2, size.height / 2, Infinity),
+    a: () => area.view(), Escape: () => { area.turn(false); area.set(null); },
   };
   plane.addEventListener("keydown", (event) => {
     if (!isPlainKey(event) || !keys[event.key]) return;
@@ -193,16 +210,31 @@ async function begin(plane) {
     });
   }
 
+  /** Where an image stands in the columns, which ascend by id; -1 where it is not on the map. */
+  function placeOf(id) {
+    let low = 0, high = data.n - 1;
+    while (low <= high) {
+      const middle = (low + high) >> 1;
+      if (data.ids[middle] === id) return middle;
+      if (data.ids[middle] < id) low = middle + 1;
+      else high = middle - 1;
+    }
+    return -1;
+  }
+
   // What the search lights up.
   function light() {
     const told = document.getElementById("lit").dataset.lit;
     if (told === undefined) lit = null;
     else {
-      const ids = new Set(told.split(" ").filter(Boolean).map(Number));
       lit = new Uint8Array(data.n);
-      for (let i = 0; i < data.n; i++) if (ids.has(data.ids[i])) lit[i] = 1;
+      for (const id of told.split(" ").filter(Boolean).map(Number)) {
+        const at = placeOf(id);
+        if (at >= 0) lit[at] = 1;
+      }
     }
     layer.light(lit);
+    area.tell();
     wake();
   }
 
@@ -216,7 +248,7 @@ async function begin(plane) {
     try {
       const part = await fragment(address, { signal: mine.signal });
       document.getElementById("lit").replaceWith(part.querySelector("#lit"));
-      for (const name of ["x", "y", "zoom"]) {
+      for (const name of ["x", "y", "zoom", "area"]) {
         const value = new URL(location.href).searchParams.get(name);
         if (value) address.searchParams.set(name, value);
       }
@@ -237,7 +269,7 @@ async function begin(plane) {
   new ResizeObserver(([entry]) => {
     const { width, height } = entry.contentRect;
     if (!width || !height) return;
-    size = { width, height, dpr: Math.min(2, devicePixelRatio || 1) };
+    size = sizeNow();
     for (const canvas of plane.querySelectorAll("canvas")) {
       canvas.width = Math.round(width * size.dpr);
       canvas.height = Math.round(height * size.dpr);

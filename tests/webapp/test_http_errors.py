@@ -37,9 +37,8 @@ def test_a_wrong_method_names_the_right_ones(client: FlaskClient, slash: str) ->
         ("/api/v1/evaluations", {"name": "a", "nam": "b"}, "nam: Unknown field; it takes name."),
         (
             "/api/v1/search",
-            {"text": "a", "filter": {"colour": "red"}},
-            "`mine` stands beside the filter. The conditions are area, asset_id, created_after, "
-            "created_before",
+            {"text": "a", "filter": {"tone": "red"}},
+            "`mine` stands beside the filter. The conditions are area, asset_id, colour, created_after",
         ),
         (
             "/api/v1/search",

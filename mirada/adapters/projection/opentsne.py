@@ -83,6 +83,7 @@ def _begun(rows: Matrix, start: Matrix | None, seed: int) -> npt.NDArray[np.floa
     rng = np.random.default_rng(seed)
     # Rows on one spot would feel the same forces for ever.
     begun += rng.normal(0.0, max(float(begun.std()), 1e-9) * 1e-3, begun.shape)
-    if start is None:
-        return begun * (SPREAD / begun[:, 0].std())
-    return begun * (SETTLED * len(rows) ** 0.5 / begun.std())
+    wanted = (
+        SPREAD / begun[:, 0].std() if start is None else SETTLED * len(rows) ** 0.5 / begun.std()
+    )
+    return np.asarray(begun * wanted, np.float64)

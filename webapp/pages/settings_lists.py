@@ -18,7 +18,6 @@ from webapp.http.current import current_runtime
 from webapp.pages.settings_forms import LISTS, NAME_RULE, read_form
 from webapp.pages.shell import page
 
-WHERE = "/settings/<any(labels, styles):which>"
 DONE = {
     "saved": lazy_gettext("Saved."),
     "removed": lazy_gettext("Removed."),
@@ -28,13 +27,24 @@ DONE = {
 
 def register(blueprint: Blueprint) -> None:
     """Add the pages, and what their forms do."""
-    blueprint.add_url_rule(WHERE, "settings_list", show)
-    blueprint.add_url_rule(f"{WHERE}/one", "settings_value", show_one)
-    blueprint.add_url_rule(f"{WHERE}/one", "save_value", save, methods=["POST"])
-    for act in (remove, reset):
-        name = act.__name__
-        blueprint.add_url_rule(f"{WHERE}/{name}", f"ask_to_{name}", _ask(name))
-        blueprint.add_url_rule(f"{WHERE}/{name}", f"{name}_value", act, methods=["POST"])
+    views: dict[str, tuple[Callable[[str], Any], str, str]] = {
+        "settings_list": (show, "", "GET"),
+        "settings_value": (show_one, "/one", "GET"),
+        "save_value": (save, "/one", "POST"),
+        "ask_to_remove": (_ask("remove"), "/remove", "GET"),
+        "remove_value": (remove, "/remove", "POST"),
+        "ask_to_reset": (_ask("reset"), "/reset", "GET"),
+        "reset_value": (reset, "/reset", "POST"),
+    }
+    for endpoint, (view, path, method) in views.items():
+        for which in LISTS:
+            blueprint.add_url_rule(
+                f"/settings/{which}{path}",
+                endpoint,
+                view,
+                methods=[method],
+                defaults={"which": which},
+            )
 
 
 def show(which: str) -> Response:

@@ -36,6 +36,7 @@ from webapp.pages.explore_filters import asked, kept_beside, panel
 from webapp.pages.preferences import density
 from webapp.pages.shell import is_fragment, page
 from webapp.pages.tiles import Tile
+from webapp.pages.why import why
 
 TILES = 60
 """Of one page. More costs a browser more than it shows: measured with 10,000 in the document."""
@@ -147,7 +148,11 @@ def search_of(address: ExploreAddress) -> SearchRequest:
     # Words are looked for wherever there are words; pictures alone among what pictures show.
     weights = DEFAULT_WEIGHTS if has_words else None
     choice = Choice(newest_first=address.sort is Sort.NEWEST)
-    return SearchRequest(parts, asked, TILES, Source.PICTURES, weights, choice=choice)
+    # Of several parts it is told which one brought a picture.
+    explain = len(parts) > 1
+    return SearchRequest(
+        parts, asked, TILES, Source.PICTURES, weights, choice=choice, explain=explain
+    )
 
 
 def _found(address: ExploreAddress) -> Shown:
@@ -156,7 +161,15 @@ def _found(address: ExploreAddress) -> Shown:
         found = pages.first_page(runtime, request, pager)
     else:
         found = pages.next_page(runtime, address.cursor, pager, pages.same_search(request), TILES)
-    tiles = [Tile(one.image, one.relevance, one.hit.is_relevant) for one in found.results]
+    tiles = [
+        Tile(
+            one.image,
+            one.relevance,
+            one.hit.is_relevant,
+            why(one, request.parts, found.explained),
+        )
+        for one in found.results
+    ]
     past = address.past or any(not tile.is_relevant for tile in tiles)
     return Shown(tiles, _following(address, found.cursor, past="1" if past else None), found=found)
 

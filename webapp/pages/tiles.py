@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from flask import url_for
 
 from mirada.pictures.shown_images import ShownImage
+from webapp.pages.why import Why
 from webapp.schemas.pictures import src_of
 
 LEAST_RATIO, MOST_RATIO = 0.4, 3.0
@@ -28,11 +29,13 @@ class Tile:
         image: the image.
         relevance: in [0, 1]; None in a list, where nothing was asked.
         is_relevant: whether it is what was asked for.
+        why: the reasons for it in words; None in a list.
     """
 
     image: ShownImage
     relevance: float | None = None
     is_relevant: bool = True
+    why: Why | None = None
 
     @property
     def ratio(self) -> float:

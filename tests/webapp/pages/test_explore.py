@@ -542,3 +542,20 @@ def test_what_is_asked_for_keeps_its_control_where_there_is_no_other_choice(
             panel = guarded.get(f"/ui?part=filters&{name}={value}", HTML | headers).text
             assert re.search(rf'form="search" name="{name}"', panel), name
             assert re.search(rf'value="{value}" (selected|checked)', panel), name
+
+
+def test_a_result_says_why_it_is_there(words: Words) -> None:
+    client = create_app(words.runtime).test_client()
+    text = client.get("/ui?q=moon+-sea", headers=HTML).text
+    first = tiles(text)[0]
+    told = re.search(rf'<div class="why" id="why-{first}" popover>(.*?)</div>', text, re.DOTALL)
+    assert told is not None
+    said = " ".join(re.sub("<[^>]+>", " ", told[1]).split())
+    assert re.match(r"\d+% relevant", said)
+    assert "What it shows: " in said
+    assert "Most of it is for “moon”." in said
+    assert f'popovertarget="why-{first}"' in text
+    # Of one part there is nothing to tell apart, and a list has no reasons.
+    alone = client.get("/ui?q=moon", headers=HTML).text
+    assert "Most of it" not in alone
+    assert 'class="why"' not in client.get("/ui", headers=HTML).text

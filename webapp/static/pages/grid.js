@@ -84,7 +84,7 @@ export function justifyAll(grid, part = grid) {
   part.querySelectorAll(".rows").forEach((list) => justify(list, measures));
 }
 
-const reached = (tile) => tile.querySelectorAll(":scope > a, .acts a, .choose input");
+const reached = (tile) => tile.querySelectorAll(":scope > a, .acts a, .acts button, .choose input");
 
 /**
  * Make the links of a grid one tab stop, between which arrows move.

@@ -127,7 +127,7 @@ def test_a_filter_narrows_what_is_found(shelf: Shelf) -> None:
         "There is nothing to search: no embedded image that you may see and that meets "
         "every condition of the filter.",
     ]
-    for wrong in ("kind", "kind=jpeg", "colour=red", "created_after=then", "owner=0"):
+    for wrong in ("kind", "kind=jpeg", "colour=reddish", "created_after=then", "owner=0"):
         refused = searched(shelf, "a cat", "--filter", wrong)
         assert refused.exit_code == 2
         assert "Invalid value for '--filter'" in refused.output

@@ -108,6 +108,8 @@ class Pools:
             "signature": ["0" * 32, "x"],
             "from": ["2026-01-01", "2020-01-01", "x"],
             "to": ["2026-01-31", "9999-12-31", "x"],
+            # All of the map, a quarter of it, and what is no area.
+            "area": ["0,0,65535,65535", "0,0,32767,32767", "9,9,1,1"],
             "topics": ["jobs,images,index", "images", "jobs", "odd"],
             "since": [time.time_ns() // 1_000_000 - 30_000, 0, "x"],
             "Last-Event-ID": [str(time.time_ns() // 1_000_000 - 30_000), "", "x"],

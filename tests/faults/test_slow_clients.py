@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -65,17 +67,29 @@ def exchange(web: Web, sent: bytes) -> bytes:
         return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
+def as_browsers_do(call: Callable[[], Any]) -> Any:
+    """Call once more where a kept connection was given up just as it was used.
+
+    The server makes room by giving up connections that say nothing, such as this client's between two
+    requests, for as long as the many others are still coming.
+    """
+    try:
+        return call()
+    except (httpx2.RemoteProtocolError, httpx2.NetworkError):
+        return call()
+
+
 def assert_served(web: Web) -> None:
     """Everybody else lives, reads and writes."""
     for path in ("/livez", "/health/live"):
         watch = Stopwatch()
-        assert web.http.get(path).json() == {"status": "alive"}
+        assert as_browsers_do(partial(web.http.get, path)).json() == {"status": "alive"}
         assert watch.seconds < ALIVE_WITHIN_S
     watch = Stopwatch()
-    assert web.http.get("/api/v1/images").status_code == 200
+    assert as_browsers_do(lambda: web.http.get("/api/v1/images")).status_code == 200
     assert watch.seconds < SERVED_WITHIN_S
     watch = Stopwatch()
-    web.upload(picture(1))
+    as_browsers_do(lambda: web.upload(picture(1)))
     assert watch.seconds < SERVED_WITHIN_S
 
 

@@ -12,7 +12,6 @@ import logging
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,12 +20,12 @@ from typing import Any
 
 import numpy as np
 from playwright.sync_api import Browser, Page, sync_playwright
-from werkzeug.serving import make_server
 
 import webapp
 from benchmarks.map_library import fill
 from mirada.config import Settings
 from mirada.runtime import Runtime
+from testing.app_server import served
 from testing.encoders import CountingEncoder, with_encoder
 from testing.servers.process import find_binary
 
@@ -69,7 +68,7 @@ def main(rows: int) -> None:
         app = webapp.create_app(runtime)
         logging.disable(logging.WARNING)
         _server_times(app)
-        with _served(app) as address, _chromium() as browser:
+        with served(app) as address, _chromium() as browser:
             for name, width, height, moving in (
                 ("desk", 1440, 900, by_wheel_and_drag),
                 ("phone", 390, 844, by_pinch),
@@ -100,16 +99,6 @@ def _server_times(app: Any) -> None:
         sys.stdout.write(
             f"server, {name:6} p50 {statistics.median(taken):6.0f} ms, {size:.0f} kB\n"
         )
-
-
-@contextmanager
-def _served(app: Any) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join()
 
 
 @contextmanager

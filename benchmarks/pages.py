@@ -14,18 +14,17 @@ import os
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from playwright.sync_api import Browser, sync_playwright
-from werkzeug.serving import make_server
 
 import webapp
 from mirada.config import Settings
 from mirada.runtime import Runtime
+from testing.app_server import served
 from testing.encoders import CountingEncoder, with_encoder
 from testing.filled import fill
 from testing.pictures import picture
@@ -120,18 +119,11 @@ def paints(browser: Browser, runtime: Runtime, profiles: int) -> dict[str, list[
     """Return the milliseconds from the start of each visit to the largest paint."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     app = _with_thumbnails(webapp.create_app(runtime))
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
     found: dict[str, list[float]] = {name: [] for name in PAINTED}
-    try:
+    with served(app) as address:
         for _ in range(profiles + 1):
             for name in PAINTED:
-                found[name].append(_paint(browser, f"http://127.0.0.1:{server.port}{PAGES[name]}"))
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+                found[name].append(_paint(browser, f"{address}{PAGES[name]}"))
     # The first round reads templates.
     return {name: taken[1:] for name, taken in found.items()}
 

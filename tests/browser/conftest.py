@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
+from testing.app_server import served
 from testing.patience import PATIENCE_S
 from testing.servers.process import find_binary, missing
-from tests.browser.serving import served
 
 
 @pytest.fixture(scope="session")

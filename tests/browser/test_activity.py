@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, expect
 from sqlalchemy import select, update
-from werkzeug.serving import make_server
 
 from mirada.db.models import Job, Lease
 from mirada.embedding.job import CREATE_EMBEDDINGS
 from mirada.jobs import attempts, leases
 from mirada.kernel.errors import NotFound
 from mirada.runtime import Runtime
+from testing.app_server import served
 from testing.application import create_app
 from testing.browsing import visiting
 from testing.gallery import Gallery
@@ -171,17 +169,6 @@ def test_a_page_in_the_background_holds_no_stream(
         assert "since=" in asked.value.url
 
 
-@contextmanager
-def served(runtime: Runtime) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, create_app(runtime), threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
 @pytest.mark.drill
 @pytest.mark.redis
 def test_a_worker_process_is_killed_and_another_is_started(
@@ -189,7 +176,7 @@ def test_a_worker_process_is_killed_and_another_is_started(
 ) -> None:
     runtime = make_runtime(redis_url=redis_url)
     first = WorkerProcess(runtime, tmp_path)
-    with served(runtime) as address, visiting(browser, address) as visit:
+    with served(create_app(runtime)) as address, visiting(browser, address) as visit:
         page = visit.page
         page.goto(f"{address}/ui/activity")
         page.locator("#away").wait_for(state="hidden")

@@ -16,12 +16,12 @@ from playwright.sync_api import Browser, Page, expect
 from mirada.db.models import ApiKey, Image, utc_now
 from mirada.people import users
 from mirada.runtime import Runtime
+from testing.app_server import served
 from testing.application import create_app
 from testing.browsing import visiting
 from testing.gallery import Gallery
 from testing.patience import PATIENCE_S
 from testing.pictures import picture
-from tests.browser.serving import served
 
 pytestmark = pytest.mark.browser
 DROP = """(names) => {

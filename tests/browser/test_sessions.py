@@ -13,8 +13,8 @@ from werkzeug.wrappers import Response
 from mirada.people import users
 from mirada.people.keys import issue as issue_key
 from mirada.runtime import Runtime
+from testing.app_server import served
 from testing.application import create_app
-from tests.browser.serving import served
 
 pytestmark = pytest.mark.browser
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import runpy
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from werkzeug.serving import make_server
 
 from mirada.kernel.labels import DEFAULT_LABELS
 from mirada.runtime import Runtime
+from testing.app_server import served
 from testing.application import create_app
 from testing.deployment import ROOT
 from testing.encoders import CountingEncoder, with_encoder
@@ -36,13 +35,8 @@ def runtime(make_runtime: Callable[..., Runtime]) -> Runtime:
 @pytest.fixture
 def address(runtime: Runtime) -> Iterator[str]:
     """Where a server with a worker is."""
-    server = make_server("127.0.0.1", 0, create_app(runtime), threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(create_app(runtime)) as address:
+        yield address
 
 
 @pytest.fixture

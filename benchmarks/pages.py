@@ -15,6 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -57,15 +58,19 @@ PAINT = """
 """
 
 
-def main(rows: int, rounds: int, profiles: int) -> None:
+def main(rows: int, rounds: int, profiles: int, kept: str | None) -> None:
     """Fill a database, and write the median and the 95th percentile of each page, and of each paint."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() if kept is None else nullcontext(kept) as folder:
+        is_filled = (Path(folder) / "images").exists()
         settings = Settings.from_env(
             data_dir=folder, faiss_index_dir=f"{folder}/indexes", log_level="ERROR"
         )
         runtime = with_encoder(Runtime(settings), CountingEncoder())
         runtime.migrate()
-        fill_with(runtime, rows)
+        if is_filled:
+            runtime.index(runtime.space()[0]).refresh()
+        else:
+            fill_with(runtime, rows)
         sys.stdout.write(f"{rows:,} pictures, {rounds} rounds, load {os.getloadavg()[0]:.1f}\n")
         for name, taken in times(runtime, rounds).items():
             cpu = statistics.median(busy for _, busy in taken)
@@ -158,5 +163,8 @@ if __name__ == "__main__":
     parser.add_argument("--rows", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--paints", type=int, default=5, help="0 asks for no browser")
+    parser.add_argument(
+        "--library", help="a folder where it stays, and is taken from the next time"
+    )
     given = parser.parse_args()
-    main(given.rows, given.rounds, given.paints)
+    main(given.rows, given.rounds, given.paints, given.library)

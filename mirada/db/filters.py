@@ -17,9 +17,7 @@ from sqlalchemy import (
     Select,
     and_,
     bindparam,
-    case,
     cast,
-    extract,
     false,
     func,
     or_,
@@ -42,8 +40,6 @@ from mirada.kernel.images import ImageStatus
 
 Condition = Callable[[Any, Audience], ColumnElement[bool]]
 """Makes a condition on `images` of an attribute's value for a viewer."""
-Counting = Callable[[Audience], Select[Any]]
-"""Makes a query of (value, image id), which a facet counts; narrowed to images and values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +50,10 @@ class Attribute:
         condition: makes its SQL; conditions are joined by AND.
         is_followed: whether every change of it renumbers the vectors of its images, as a change of
             visibility does. Where it does not, the transaction that changes it calls `changes.note`.
-        facet: what its values are counted from; None where they are not counted.
     """
 
     condition: Condition
     is_followed: bool
-    facet: Counting | None = None
 
 
 KEPT_SCOPES = 256
@@ -115,7 +109,8 @@ def _of_content(condition: ColumnElement[bool]) -> ColumnElement[bool]:
     return shown.correlate_except(Content).exists()
 
 
-def _liked(value: bool, audience: Audience) -> ColumnElement[bool]:
+def liked(value: bool, audience: Audience) -> ColumnElement[bool]:
+    """Return the condition on `images` that the viewer likes one; with False, that they do not."""
     if audience.viewer_id is None:
         return false() if value else true()
     liked = select(Like.image_id).where(
@@ -176,7 +171,7 @@ def _named(text: str, audience: Audience) -> ColumnElement[bool]:
 
 
 _WIDE, _HIGH = 10 * Content.width, 10 * Content.height
-_IS_SHAPE: Mapping[Shape, ColumnElement[bool]] = {
+IS_SHAPE: Mapping[Shape, ColumnElement[bool]] = {
     Shape.LANDSCAPE: 11 * Content.height < _WIDE,
     Shape.PORTRAIT: 11 * Content.width < _HIGH,
     Shape.SQUARE: and_(11 * Content.height >= _WIDE, 11 * Content.width >= _HIGH),
@@ -185,7 +180,7 @@ _IS_SHAPE: Mapping[Shape, ColumnElement[bool]] = {
 
 
 def _has_shape(shapes: frozenset[Shape], _: Audience) -> ColumnElement[bool]:
-    return _of_content(or_(*(_IS_SHAPE[shape] for shape in sorted(shapes))))
+    return _of_content(or_(*(IS_SHAPE[shape] for shape in sorted(shapes))))
 
 
 def _coloured(colours: frozenset[ColourName], _: Audience) -> ColumnElement[bool]:
@@ -198,72 +193,24 @@ def _coloured(colours: frozenset[ColourName], _: Audience) -> ColumnElement[bool
     return and_(Image.status == ImageStatus.READY, _of_content((red + green + blue).in_(listed)))
 
 
-def _values(value: Any) -> Counting:
-    return lambda _: select(value.label("value"), Image.id.label("image_id")).select_from(Image)
-
-
-def _values_of_content(value: Any) -> Counting:
-    return lambda audience: _values(value)(audience).join(Content, Content.id == Image.content_id)
-
-
-def _likes(audience: Audience) -> Select[Any]:
-    return _values(case((_liked(True, audience), 1), else_=0))(audience)
-
-
-def _themes(audience: Audience) -> Select[Any]:
-    return (
-        _values(Feedback.theme)(audience)
-        .join(Feedback, Feedback.content_id == Image.content_id)
-        .where(Feedback.accepted == true(), is_told(audience))
-    )
-
-
-def _labels(audience: Audience) -> Select[Any]:
-    own = ClassifiedPicture.owner_id == (audience.viewer_id or 0)
-    return (
-        _values(ClassifiedPicture.label)(audience)
-        .join(ClassifiedPicture, and_(ClassifiedPicture.content_id == Image.content_id, own))
-        .where(ClassifiedPicture.label.is_not(None))
-    )
-
-
-_MONTH = extract("year", Image.created_at) * 100 + extract("month", Image.created_at)
-_SHAPE = case(*((_IS_SHAPE[shape], shape.value) for shape in Shape))
-_HAS_PROMPT = case((Image.prompt.is_not(None), 1), else_=0)
-
 ATTRIBUTES: Mapping[str, Attribute] = {
-    "owner_ids": Attribute(
-        lambda value, _: Image.owner_id.in_(sorted(value)),
-        is_followed=True,
-        facet=_values(Image.owner_id),
-    ),
-    "is_public": Attribute(
-        lambda value, _: Image.is_public == value, is_followed=True, facet=_values(Image.is_public)
-    ),
-    "statuses": Attribute(
-        lambda value, _: Image.status.in_(sorted(value)),
-        is_followed=True,
-        facet=_values(Image.status),
-    ),
+    "owner_ids": Attribute(lambda value, _: Image.owner_id.in_(sorted(value)), is_followed=True),
+    "is_public": Attribute(lambda value, _: Image.is_public == value, is_followed=True),
+    "statuses": Attribute(lambda value, _: Image.status.in_(sorted(value)), is_followed=True),
     "is_animated": Attribute(
-        lambda value, _: _of_content(Content.is_animated == value),
-        is_followed=True,
-        facet=_values_of_content(Content.is_animated),
+        lambda value, _: _of_content(Content.is_animated == value), is_followed=True
     ),
-    "shapes": Attribute(_has_shape, is_followed=True, facet=_values_of_content(_SHAPE)),
+    "shapes": Attribute(_has_shape, is_followed=True),
     "colours": Attribute(_coloured, is_followed=False),
     "has_prompt": Attribute(
         lambda value, _: Image.prompt.is_not(None) if value else Image.prompt.is_(None),
         is_followed=False,
-        facet=_values(_HAS_PROMPT),
     ),
-    "is_liked": Attribute(_liked, is_followed=False, facet=_likes),
-    "created_after": Attribute(
-        lambda value, _: Image.created_at >= value, is_followed=True, facet=_values(_MONTH)
-    ),
+    "is_liked": Attribute(liked, is_followed=False),
+    "created_after": Attribute(lambda value, _: Image.created_at >= value, is_followed=True),
     "created_before": Attribute(lambda value, _: Image.created_at < value, is_followed=True),
-    "theme": Attribute(_accepted, is_followed=False, facet=_themes),
-    "labels": Attribute(_labelled, is_followed=False, facet=_labels),
+    "theme": Attribute(_accepted, is_followed=False),
+    "labels": Attribute(_labelled, is_followed=False),
     "group_id": Attribute(in_group, is_followed=False),
     "nsfw": Attribute(_judged, is_followed=False),
     "filename": Attribute(_named, is_followed=False),
@@ -274,20 +221,3 @@ ATTRIBUTES: Mapping[str, Attribute] = {
 }
 """By the name of the attribute in `ImageFilter`. A new attribute is one row here, one there, and one
 field of the requests in `webapp/schemas/filters.py`."""
-
-
-def counts(attribute: str, scope: Scope, most_images: int, most_values: int) -> Select[Any]:
-    """Return the query of (value, images) of an attribute in scope, the most frequent values first.
-
-    Args:
-        attribute: one with a facet.
-        scope: which images are counted.
-        most_images: so many pairs of a value and an image are counted at most.
-        most_values: so many values are returned at most.
-    """
-    facet = ATTRIBUTES[attribute].facet
-    assert facet is not None, attribute
-    pairs = facet(scope.audience).where(in_scope(scope)).limit(most_images).subquery()
-    count = func.count(pairs.c.image_id.distinct())
-    query = select(pairs.c.value, count).group_by(pairs.c.value)
-    return query.order_by(count.desc(), pairs.c.value).limit(most_values)

@@ -1,14 +1,10 @@
 """The newest map as a viewer sees it: images with their places, and groups.
 
-The images that somebody sees are read once for each number of the change counter. Every change of who may
-see an image takes a number, in the transaction that makes it (`mirada.db.changes`). So nothing is taken from
-memory that the viewer may see no more.
+The images that somebody sees are read once for each number of the change counter.
 """
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +12,8 @@ import numpy.typing as npt
 from sqlalchemy import Integer, cast, func, select
 from sqlalchemy.orm import Session
 
-from mirada.db import changes, packed, spaces
+from mirada.db import packed, spaces
+from mirada.db.by_change import KnownByChange
 from mirada.db.classifier_models import Cluster, ClusterKind, ClusterMember, ClusterRun
 from mirada.db.filters import in_scope
 from mirada.db.models import Image, Space
@@ -112,43 +109,6 @@ class Points:
         return list(dict.fromkeys(nearest.tolist()))[:SAMPLE_ROWS]
 
 
-class PointsOfViewers:
-    """The points of the viewers who looked last, each with the change number they were read at.
-
-    Thread-safe.
-    """
-
-    def __init__(self, max_bytes: int = MEMORY_BYTES) -> None:
-        """Begin with nothing remembered."""
-        self._max_bytes = max_bytes
-        self._lock = threading.Lock()
-        self._known: OrderedDict[tuple[int, Scope], tuple[int, Points]] = OrderedDict()
-
-    def points(self, session: Session, run: ClusterRun, scope: Scope) -> Points:
-        """Return what a viewer sees of a run now."""
-        # Read first: what is found afterwards is at least as new as this number.
-        change_seq = changes.current_seq(session)
-        asked = (run.id, scope)
-        with self._lock:
-            known = self._known.get(asked)
-            if known is not None and known[0] == change_seq:
-                self._known.move_to_end(asked)
-                return known[1]
-        found = _read(session, run, scope)
-        # Conditions of a filter may rest on what takes no number.
-        if scope.filter.is_everything:
-            self._keep(asked, change_seq, found)
-        return found
-
-    def _keep(self, asked: tuple[int, Scope], change_seq: int, found: Points) -> None:
-        with self._lock:
-            self._known[asked] = (change_seq, found)
-            self._known.move_to_end(asked)
-            size = sum(each.nbytes for _, each in self._known.values())
-            while size > self._max_bytes and self._known:
-                size -= self._known.popitem(last=False)[1][1].nbytes
-
-
 def see_map(runtime: Runtime, scope: Scope) -> SeenMap:
     """Return the newest map as a viewer sees it.
 
@@ -199,8 +159,13 @@ def _newest(session: Session) -> tuple[Space | None, ClusterRun | None]:
 
 
 def _points(runtime: Runtime, session: Session, run: ClusterRun, scope: Scope) -> Points:
-    memory = runtime.remembered("points of viewers", PointsOfViewers)
-    return memory.points(session, run, scope)
+    # Conditions of a filter may rest on what takes no number.
+    if not scope.filter.is_everything:
+        return _read(session, run, scope)
+    memory: KnownByChange[tuple[int, Scope], Points] = runtime.remembered(
+        "points of viewers", lambda: KnownByChange(lambda points: points.nbytes, MEMORY_BYTES)
+    )
+    return memory.value(session, (run.id, scope), lambda: _read(session, run, scope))
 
 
 def _middle(points: Points, number: int) -> tuple[float, float]:

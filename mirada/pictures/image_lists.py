@@ -14,17 +14,29 @@ from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from mirada.db import filters
+from mirada.db.by_change import KnownByChange
 from mirada.db.chunks import rows_in
+from mirada.db.facets import CODED, ValueCount, count_listed, count_together
 from mirada.db.models import Content, Image, User
+from mirada.db.spaces import viewed_space_id
 from mirada.kernel.audience import Scope
+from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.ids import LARGEST_ID
 from mirada.pictures.shown_images import ShownImage, shown_to
+from mirada.runtime import Runtime
 
 COUNTED_IMAGES = 100_000
 """Images that are counted at most, so that a count takes no longer in a larger library."""
 NOTHING_PASSES = "There is no image that you may see and that meets every condition."
 FACET_VALUES = 50
 """Values of a facet that are told: those that most images have."""
+REMEMBERED_S = 10.0
+"""Counts of facets are taken from memory for so long, if nothing has changed that concerns who sees what."""
+MEMORY_BYTES, ENTRY_BYTES, VALUE_BYTES = 8 << 20, 3_000, 250
+"""Of remembered counts in one process, of which each value takes so many bytes; room for a thousand."""
+
+_Asked = tuple[Scope, tuple[tuple[str, tuple[str, ...]], ...], int | None]
+"""Who asks for which facets, and the image space in their view: filters ask for scores of a model."""
 
 
 class Sort(StrEnum):
@@ -55,14 +67,6 @@ class Total:
 
     value: int
     is_exact: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ValueCount:
-    """A value of an attribute, as the database has it, and how many images have it."""
-
-    value: Any
-    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,11 +199,39 @@ def facets(
             words, and are left out with it.
     """
     found: dict[str, list[ValueCount]] = {}
+    together: dict[Scope, list[str]] = {}
     for name, beside in attributes.items():
         narrowed = filters.without(scope, name, *beside)
-        query = filters.counts(name, narrowed, COUNTED_IMAGES, FACET_VALUES)
-        found[name] = [ValueCount(value, count) for value, count in session.execute(query)]
+        if name in CODED:
+            together.setdefault(narrowed, []).append(name)
+        else:
+            found[name] = count_listed(session, name, narrowed, COUNTED_IMAGES, FACET_VALUES)
+    for narrowed, names in together.items():
+        counted = count_together(session, names, narrowed, COUNTED_IMAGES)
+        for name, values in counted.items():
+            found[name] = sorted(values, key=lambda one: (-one.count, one.value))[:FACET_VALUES]
     return found
+
+
+def remembered_facets(
+    runtime: Runtime, session: Session, scope: Scope, attributes: Mapping[str, Sequence[str]]
+) -> dict[str, list[ValueCount]]:
+    """Return what `facets` does, as it was at most REMEMBERED_S ago if no change has taken a number since.
+
+    So nothing is counted that was made private or deleted since. What takes no number, such as that a
+    picture could not be understood, is counted late.
+    """
+    asked = tuple((name, tuple(beside)) for name, beside in attributes.items())
+    memory: KnownByChange[_Asked, dict[str, list[ValueCount]]] = runtime.remembered(
+        "facets of viewers",
+        lambda: KnownByChange(_nbytes, MEMORY_BYTES, max_age_s=REMEMBERED_S),
+    )
+    key = (scope, asked, viewed_space_id(SpaceKind.IMAGE))
+    return memory.value(session, key, lambda: facets(session, scope, attributes))
+
+
+def _nbytes(counted: Mapping[str, Sequence[ValueCount]]) -> int:
+    return ENTRY_BYTES + VALUE_BYTES * sum(len(values) for values in counted.values())
 
 
 def _is_after(sort: Sort, place: Place) -> ColumnElement[bool]:

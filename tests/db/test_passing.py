@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import event, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from mirada.classify.remembered import KnownPicture, Remark, remember_known
@@ -29,6 +29,7 @@ from mirada.kernel.images import ImageFormat
 from mirada.kernel.model_view import ModelView
 from mirada.pictures.images import change_image, delete_image
 from mirada.pictures.likes import like, unlike
+from testing.statements import statements_of
 from testing.vector_library import Library, random_vectors
 
 
@@ -69,15 +70,9 @@ def world(database: Database) -> Passing:
 
 
 def count_statements(database: Database, work: Callable[[], object]) -> int:
-    told: list[str] = []
-
-    def note(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        told.append(statement)
-
-    event.listen(database.engine, "before_cursor_execute", note)
-    work()
-    event.remove(database.engine, "before_cursor_execute", note)
-    return len([each for each in told if not each.startswith("BEGIN")])
+    with statements_of(database.engine) as told:
+        work()
+    return len(told)
 
 
 def test_what_passes_is_asked_once_until_something_changes(world: Passing) -> None:

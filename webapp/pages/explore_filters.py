@@ -175,8 +175,9 @@ def _people(chosen: Sequence[str], counts: Mapping[str, int]) -> dict[str, str]:
 def _counts(address: ExploreAddress, names: Sequence[str]) -> dict[str, dict[str, int]]:
     scope = scope_of_caller(address.conditions, own_alone=address.mine)
     wanted = {FACETS[name].attribute: FACETS[name].beside for name in names}
-    with current_runtime().reading() as session:
-        found = image_lists.facets(session, scope, wanted)
+    runtime = current_runtime()
+    with runtime.reading() as session:
+        found = image_lists.remembered_facets(runtime, session, scope, wanted)
     return {
         name: {FACETS[name].shown(each.value): each.count for each in found[FACETS[name].attribute]}
         for name in names

@@ -16,7 +16,9 @@ from PIL import Image as Pillow
 
 from mirada.db.classifier_models import ImageLabels
 from mirada.db.models import Image, utc_now
+from mirada.kernel.audience import Scope
 from mirada.people import keys, users
+from mirada.pictures import image_lists
 from testing.application import create_app
 from testing.asking import Words
 from testing.encoders import CountingEncoder, with_encoder
@@ -259,6 +261,35 @@ def test_a_panel_tells_nobody_of_others_private_pictures(guarded: Gallery, key_o
     assert '<option value="private">' not in theirs
     assert re.search(r'<option value="public">\s*Everybody \(1\)', theirs)
     assert tiles(guarded.get("/ui?filename=secret", other | HTML).text) == []
+
+
+def test_counts_of_a_panel_are_remembered_until_somebody_changes_who_sees_what(
+    guarded: Gallery, key_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, other = key_of("owner"), key_of("other")
+    shown = [guarded.upload(headers=owner, is_public="true")["id"] for _ in range(3)]
+    asked: list[Scope] = []
+    facets = image_lists.facets
+
+    def counting(session: Any, scope: Scope, attributes: Any) -> Any:
+        if attributes:
+            asked.append(scope)
+        return facets(session, scope, attributes)
+
+    monkeypatch.setattr(image_lists, "facets", counting)
+
+    def everybody(headers: Any) -> str | None:
+        page = guarded.get("/ui?filters=true", headers | HTML).text
+        found = re.search(r'<option value="public">\s*Everybody \((\d)\)', page)
+        return found and found[1]
+
+    assert [everybody(other), everybody(owner), everybody(other), everybody(owner)] == ["3"] * 4
+    assert len(asked) == 2
+    assert asked[0] != asked[1]
+    guarded.client.patch(f"/api/v1/images/{shown[0]}", json={"is_public": False}, headers=owner)
+    assert [everybody(other), everybody(owner)] == ["2", "2"]
+    guarded.client.delete(f"/api/v1/images/{shown[1]}", headers=owner)
+    assert [everybody(other), everybody(owner)] == ["1", "1"]
 
 
 def test_the_panel_alone_is_what_a_script_asks_for(gallery: Gallery) -> None:

@@ -28,9 +28,11 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from mirada.db.classifier_models import ClassifiedPicture, Feedback
+from mirada.db.classifier_models import ClassifiedPicture, Feedback, ImageLabels
 from mirada.db.filters import IS_SHAPE, in_scope, liked
 from mirada.db.models import Content, Image
+from mirada.db.spaces import space_in_use
+from mirada.db.tag_models import ImageTag
 from mirada.db.visibility import is_told
 from mirada.kernel.audience import Audience, Scope
 from mirada.kernel.filters import Shape
@@ -91,6 +93,17 @@ def _labels(audience: Audience) -> Select[Any]:
     )
 
 
+def _tags(_: Audience) -> Select[Any]:
+    return _values(ImageTag.tag).join(ImageTag, ImageTag.image_id == Image.id)
+
+
+def _labels_shown(_: Audience) -> Select[Any]:
+    judged = and_(ImageLabels.image_id == Image.id, ImageLabels.space_id == space_in_use())
+    return (
+        _values(ImageLabels.label).join(ImageLabels, judged).where(ImageLabels.label.is_not(None))
+    )
+
+
 _STATUSES, _SHAPES = tuple(ImageStatus), tuple(Shape)
 
 
@@ -133,6 +146,9 @@ LISTED: Mapping[str, Listed] = {
     "owner_ids": lambda _: _values(Image.owner_id),
     "theme": _themes,
     "labels": _labels,
+    "shows": _labels_shown,
+    # By their keys; who shows them asks how they are written.
+    "tags": _tags,
 }
 FACETS = frozenset((*CODED, *LISTED))
 """The attributes whose values are counted."""

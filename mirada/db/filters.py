@@ -26,15 +26,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import String
 
-from mirada.db.classifier_models import ClassifiedPicture, Feedback
+from mirada.db.classifier_models import ClassifiedPicture, Feedback, ImageLabels
 from mirada.db.lowered import lowered
 from mirada.db.memory_models import Like
 from mirada.db.models import Content, Image, Installation
-from mirada.db.spaces import viewed_space_id
+from mirada.db.spaces import space_in_use
+from mirada.db.tag_models import ImageTag
 from mirada.db.visibility import in_area, in_group, is_not_left_out, is_told, may_see
 from mirada.kernel.audience import Audience, Scope
 from mirada.kernel.colours import ColourName, names
-from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.filters import EVERYTHING, Judged, Shape
 from mirada.kernel.images import ImageStatus
 
@@ -141,13 +141,31 @@ def _labelled(labels: frozenset[str], audience: Audience) -> ColumnElement[bool]
     return classified.correlate_except(ClassifiedPicture).exists()
 
 
+def _tagged(tags: frozenset[str], _: Audience) -> ColumnElement[bool]:
+    # One condition each: an image has to have all of them.
+    found = (
+        select(ImageTag.image_id)
+        .where(ImageTag.image_id == Image.id, ImageTag.tag == tag)
+        .correlate_except(ImageTag)
+        .exists()
+        for tag in sorted(tags)
+    )
+    return and_(*found)
+
+
+def _shows(labels: frozenset[str], _: Audience) -> ColumnElement[bool]:
+    judged = select(ImageLabels.image_id).where(
+        ImageLabels.image_id == Image.id,
+        ImageLabels.space_id == space_in_use(),
+        ImageLabels.label.in_(sorted(labels)),
+    )
+    return judged.correlate_except(ImageLabels, Installation).exists()
+
+
 def is_judged_in_use() -> ColumnElement[bool]:
     """Return the condition on `contents` that the score is of the image space in use."""
-    space_id = viewed_space_id(SpaceKind.IMAGE)
-    if space_id is not None:
-        return Content.judged_space_id == space_id
-    in_use = select(Installation.image_space_id).where(Installation.id == 1)
-    return Content.judged_space_id == in_use.scalar_subquery()
+    condition: ColumnElement[bool] = Content.judged_space_id == space_in_use()
+    return condition
 
 
 def _judged(asked: Judged, _: Audience) -> ColumnElement[bool]:
@@ -218,6 +236,8 @@ ATTRIBUTES: Mapping[str, Attribute] = {
         lambda value, audience: _own(Image.asset_id == value, audience), is_followed=True
     ),
     "area": Attribute(lambda value, _: in_area(value), is_followed=False),
+    "tags": Attribute(_tagged, is_followed=False),
+    "shows": Attribute(_shows, is_followed=False),
 }
 """By the name of the attribute in `ImageFilter`. A new attribute is one row here, one there, and one
 field of the requests in `webapp/schemas/filters.py`."""

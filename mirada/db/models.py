@@ -248,6 +248,7 @@ class Image(Numbered, Edited, Base):
     shows no vector of the text, since an existing one belongs to somebody else. `is_hidden` says that an
     administrator made it private: its owner cannot undo that. `picture_token` stands in the addresses of
     its pictures; `pictures.images.touch_image` gives a new one whenever who may see it changes.
+    `tags` are shown in this order, None without any; they are filtered by in `tag_models`.
     `words_version` says by which rules the words of its texts were cut; see `word_index`.
     """
 
@@ -293,6 +294,7 @@ class Image(Numbered, Edited, Base):
     description_language: Mapped[str | None] = mapped_column(String(5))
     description_prompt_version: Mapped[int | None] = mapped_column(Integer)
     auto_caption: Mapped[bool] = mapped_column(Boolean, default=True, server_default=true())
+    tags: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
     words_version: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
     is_public: Mapped[bool] = mapped_column(Boolean)
     is_hidden: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())

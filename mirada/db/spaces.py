@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 from sqlalchemy import Select, bindparam, select
 from sqlalchemy.orm import Session, defer
@@ -63,6 +64,14 @@ def viewed_space_id(kind: SpaceKind) -> int | None:
     """Return the number of a space in this thread's view; None where the database is to be asked."""
     view = model_view.current()
     return None if view is None else view.spaces.get(kind)
+
+
+def space_in_use() -> Any:
+    """Return the number of the image space that this thread's work uses, as SQL takes it in a comparison."""
+    space_id = viewed_space_id(SpaceKind.IMAGE)
+    if space_id is not None:
+        return space_id
+    return select(Installation.image_space_id).where(Installation.id == 1).scalar_subquery()
 
 
 def pin_space(session: Session, space: EmbeddingSpace) -> Space:

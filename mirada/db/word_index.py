@@ -46,7 +46,7 @@ _STAMP = (
     .where(_IMAGES.c.id.in_(bindparam("ids", expanding=True)))
     .values(words_version=CUT_VERSION, updated_at=_IMAGES.c.updated_at)
 )
-_TEXTS = select(Image.id, Image.prompt, Image.caption, Image.description)
+_TEXTS = select(Image.id, Image.prompt, Image.caption, Image.description, Image.tags)
 _REMOVE = delete(_WORDS).where(  # type: ignore[arg-type]
     _WORDS.c.image_id.in_(bindparam("ids", expanding=True))
 )
@@ -54,13 +54,13 @@ _REMOVE = delete(_WORDS).where(  # type: ignore[arg-type]
 
 def write_new(session: Session, image: Image) -> None:
     """Write the words of an image that was just inserted with `words_version` CUT_VERSION."""
-    _insert(session, [(image.id, image.prompt, image.caption, image.description)])
+    _insert(session, [(image.id, image.prompt, image.caption, image.description, image.tags)])
 
 
 def rewrite(session: Session, image_ids: Collection[int]) -> None:
     """Write the words of these images anew, from their texts as they are flushed.
 
-    Call it in every transaction that changes a prompt, a caption or a description. The images' rows are
+    Call it in every transaction that changes a prompt, a caption, a description or tags. The images' rows are
     locked.
     """
     _replace(session, list(rows_in(session, _TEXTS, Image.id, image_ids)))
@@ -145,13 +145,13 @@ def _replace(session: Session, texts: Collection[Any]) -> None:
 
 
 def _insert(session: Session, texts: Collection[Any]) -> None:
-    """Insert the words of (image id, prompt, caption, description)."""
+    """Insert the words of (image id, prompt, caption, description, tags)."""
     rows = [
         {"word": number_of(word), "image_id": image_id, "weight": weight}
-        for image_id, prompt, caption, description in texts
+        for image_id, prompt, caption, description, tags in texts
         # A model's caption is its description, and is no more for being kept twice.
         for word, weight in word_weights(
-            prompt, caption, None if description == caption else description
+            prompt, caption, None if description == caption else description, *(tags or ())
         ).items()
     ]
     # In the order of the primary key, so that two who write meet its pages in one order.
@@ -166,11 +166,11 @@ def _write_batch(session: Session) -> int:
     texts = session.execute(stale.with_for_update()).all()
     left = CHARACTERS_TOGETHER
     batch: list[tuple[Any, ...]] = []
-    for image_id, *written in texts:
+    for image_id, *written, tags in texts:
         if batch and left < 0:
             break
-        left -= sum(len(text or "") for text in written)
-        batch.append((image_id, *written))
+        left -= sum(len(text or "") for text in (*written, *(tags or ())))
+        batch.append((image_id, *written, tags))
     if batch:
         _replace(session, batch)
     return len(batch)

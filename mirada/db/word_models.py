@@ -10,7 +10,7 @@ from mirada.db.names import PREFIX
 
 
 class WordWeight(Base):
-    """A word of one image's prompt or caption, and its weight there; see `kernel.keywords`.
+    """A word of one image's texts or tags, and its weight there; see `kernel.keywords`.
 
     `word` is `number_of` the word. A search reads the newest images of a word, in the order of the
     primary key. A row goes with its image.

@@ -12,7 +12,9 @@ from mirada.kernel.errors import InvalidInput
 from mirada.kernel.filters import Area, ImageFilter, Judged, Shape
 from mirada.kernel.ids import LARGEST_ID
 from mirada.kernel.images import ImageStatus
+from mirada.kernel.label_words import label_called
 from mirada.kernel.labels import normalised_name
+from mirada.kernel.tags import normalised_tag, tag_key
 from mirada.kernel.themes import theme_key
 from mirada.kernel.user_text import MAX_FILENAME_CHARS, checked_part_of_filename
 
@@ -70,6 +72,8 @@ def filter_of(fields: Mapping[str, Any] | None, nsfw_threshold: float) -> ImageF
         filename=one("filename"),
         asset_id=one("asset_id"),
         area=one("area", Area.read),
+        tags=one("tag", lambda values: frozenset(map(tag_key, values))),
+        shows=one("shows", lambda values: frozenset(map(label_called, values))),
     )
 
 
@@ -136,8 +140,8 @@ def _area(text: str) -> str:
     return str(Area.read(text))
 
 
-SEVERAL = frozenset({"owner", "status", "shape", "colour", "label"})
-"""The conditions that take several values, and mean any of them."""
+SEVERAL = frozenset({"owner", "status", "shape", "colour", "label", "shows", "tag"})
+"""The conditions that take several values, and mean any of them; of tags all."""
 _READ: Mapping[str, Callable[[str], Any]] = {
     "owner": _number,
     "visibility": _among(IS_PUBLIC),
@@ -156,4 +160,6 @@ _READ: Mapping[str, Callable[[str], Any]] = {
     "filename": _part_of_filename,
     "asset_id": checked_asset_id,
     "area": _area,
+    "tag": normalised_tag,
+    "shows": normalised_name,
 }

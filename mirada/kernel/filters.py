@@ -114,6 +114,8 @@ class ImageFilter:
             owners' alone, so that only the viewer's own images pass.
         asset_id: its owner calls it so; only the viewer's own images pass.
         area: it lies there on the newest map.
+        tags: it has every one of these tags, by their `tag_key`.
+        shows: the model called its picture one of these when it came in, by the labels' names.
     """
 
     owner_ids: frozenset[int] | None = None
@@ -133,6 +135,8 @@ class ImageFilter:
     filename: str | None = None
     asset_id: str | None = None
     area: Area | None = None
+    tags: frozenset[str] | None = None
+    shows: frozenset[str] | None = None
 
     @property
     def is_everything(self) -> bool:

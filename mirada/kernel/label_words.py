@@ -54,3 +54,17 @@ def called(name: str, language: str = "en") -> tuple[str, ...]:
     texts = (name, *WORDS.get(name, ()))
     own = texts[LANGUAGES.index(language)] if language in LANGUAGES[: len(texts)] else name
     return tuple(dict.fromkeys((own, *texts)))
+
+
+_NAMES: Mapping[str, str] = {
+    word: name for name, words in reversed(list(WORDS.items())) for word in (*words, name)
+}
+
+
+def label_called(text: str) -> str:
+    """Return the name of the label that is called so in any language; the text itself for others.
+
+    >>> label_called("gato"), label_called("my own")
+    ('cat', 'my own')
+    """
+    return _NAMES.get(text.lower(), text)

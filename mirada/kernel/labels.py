@@ -102,12 +102,12 @@ def normalised_name(text: object) -> str:
         InvalidInput: it is not a string, holds a control or invisible character, has no letter,
             digit or symbol, or is longer than MAX_NAME_CHARACTERS.
     """
-    return _normalised(text, "A name", MAX_NAME_CHARACTERS)
+    return normalised_line(text, "A name", MAX_NAME_CHARACTERS)
 
 
 def normalised_description(text: object) -> str:
     """Return a description, normalised as by `normalised_name`, of up to MAX_PROMPT_CHARACTERS."""
-    return _normalised(text, "A description", MAX_PROMPT_CHARACTERS)
+    return normalised_line(text, "A description", MAX_PROMPT_CHARACTERS)
 
 
 def normalised_templates(texts: Sequence[object]) -> tuple[str, ...]:
@@ -119,7 +119,7 @@ def normalised_templates(texts: Sequence[object]) -> tuple[str, ...]:
     """
     if isinstance(texts, str) or not 1 <= len(texts) <= MAX_TEMPLATES:
         raise InvalidInput(f"There may be 1 to {MAX_TEMPLATES} templates, as a list.")
-    templates = [_normalised(text, "A template", MAX_PROMPT_CHARACTERS) for text in texts]
+    templates = [normalised_line(text, "A template", MAX_PROMPT_CHARACTERS) for text in texts]
     for template in templates:
         if template.count(PLACEHOLDER) != 1:
             raise InvalidInput(f"A template needs {{}} exactly once, for the label: {template!r}.")
@@ -173,7 +173,18 @@ def ensemble(vectors: Matrix) -> Vector:
     return l2_normalise(np.asarray(vectors, dtype=np.float64).mean(axis=0))
 
 
-def _normalised(text: object, what: str, longest: int) -> str:
+def normalised_line(text: object, what: str, longest: int) -> str:
+    """Return one line of text as names are kept: NFC, trimmed, one space between words.
+
+    Args:
+        text: as somebody sent it.
+        what: begins the sentences of refusals, such as "A name".
+        longest: characters.
+
+    Raises:
+        InvalidInput: it is not a string, holds a control or invisible character, has no letter, digit
+            or symbol, or is too long.
+    """
     if not isinstance(text, str):
         raise InvalidInput(f"{what} is text, not {type(text).__name__}.")
     # The length is checked before any loop over characters: a request may hold megabytes.

@@ -17,6 +17,7 @@ from mirada.db import filters
 from mirada.db.by_change import KnownByChange
 from mirada.db.chunks import rows_in
 from mirada.db.facets import CODED, ValueCount, count_listed, count_together
+from mirada.db.image_tags import names_in
 from mirada.db.models import Content, Image, User
 from mirada.db.spaces import viewed_space_id
 from mirada.kernel.audience import Scope
@@ -205,12 +206,19 @@ def facets(
         if name in CODED:
             together.setdefault(narrowed, []).append(name)
         else:
-            found[name] = count_listed(session, name, narrowed, COUNTED_IMAGES, FACET_VALUES)
+            counts = count_listed(session, name, narrowed, COUNTED_IMAGES, FACET_VALUES)
+            found[name] = _as_written(session, narrowed, counts) if name == "tags" else counts
     for narrowed, names in together.items():
         counted = count_together(session, names, narrowed, COUNTED_IMAGES)
         for name, values in counted.items():
             found[name] = sorted(values, key=lambda one: (-one.count, one.value))[:FACET_VALUES]
     return found
+
+
+def _as_written(session: Session, scope: Scope, counts: Sequence[ValueCount]) -> list[ValueCount]:
+    """Return counts of tags with their names in place of their keys."""
+    names = names_in(session, scope, [each.value for each in counts])
+    return [ValueCount(names.get(each.value, each.value), each.count) for each in counts]
 
 
 def remembered_facets(

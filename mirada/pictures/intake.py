@@ -141,6 +141,8 @@ def _claim(key: str | None, picture: NewPicture, image: NewImage, claims: FileCl
         asked["asset_id"] = image.asset_id
     if image.is_once_per_owner:
         asked["is_once_per_owner"] = True
+    if image.tags:
+        asked["tags"] = image.tags
     return once(image.owner_id, key, picture.sha256, asked)
 
 

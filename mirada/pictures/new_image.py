@@ -33,6 +33,7 @@ class NewImage:
         auto_caption: whether the owner lets a model describe the picture.
         asset_id: what the owner calls it elsewhere, as `checked_asset_id` returns it; None for nothing.
         is_once_per_owner: whether the owner's image of the same bytes, if there is one, is meant.
+        tags: as `kernel.tags.distinct_tags` returns them.
     """
 
     owner_id: int
@@ -41,6 +42,7 @@ class NewImage:
     auto_caption: bool = True
     asset_id: str | None = None
     is_once_per_owner: bool = False
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

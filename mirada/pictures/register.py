@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from mirada.db import changes, image_labels, word_index
 from mirada.db.contents import lock_or_insert_contents
 from mirada.db.idempotency import UNKEYED, Once
+from mirada.db.image_tags import as_owner_writes, write_new
 from mirada.db.models import Content, Image, User, utc_now
 from mirada.db.texts import lock_texts_of
 from mirada.kernel.captions import CaptionSource
@@ -173,6 +174,7 @@ def end_image(
     if begun.found is not None:
         return begun.found
     row = begun.image
+    write_new(session, row)
     word_index.write_new(session, row)
     request.keep(session, row.id)
     if row.status == ImageStatus.READY:
@@ -225,6 +227,7 @@ def _new_image(
         caption_is_due=caption_text_id is not None,
         caption_source=None if texts.caption is None else CaptionSource.PERSON,
         auto_caption=image.auto_caption,
+        tags=as_owner_writes(session, owner.id, image.tags) or None,
         words_version=CUT_VERSION,
         is_public=image.is_public,
         status=ImageStatus.READY if is_ready else ImageStatus.PENDING,

@@ -59,6 +59,7 @@ class ShownImage(NamedTuple):
         placeholder: its ThumbHash, base64.
         colour: its commonest colour, "#rrggbb".
         lightness: mean lightness in [0, 1].
+        tags: in the order that they were written; None without any.
         liked: whether the viewer likes it.
     """
 
@@ -93,6 +94,7 @@ class ShownImage(NamedTuple):
     placeholder: str | None
     colour: str | None
     lightness: float | None
+    tags: list[str] | None
     liked: bool
 
     @classmethod
@@ -132,6 +134,7 @@ class ShownImage(NamedTuple):
             placeholder=content.placeholder if is_seen else None,
             colour=content.colour if is_seen else None,
             lightness=content.lightness if is_seen else None,
+            tags=image.tags,
             liked=liked,
         )
 

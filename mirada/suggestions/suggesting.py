@@ -35,8 +35,8 @@ Seen = Sequence[Vocabulary]
 MOST = 20
 """Suggestions of one reply."""
 MOST_OF_A_KIND, MOST_OF_LAST = 3, 2
-"""Of searches and of labels, which come first; of styles and of people, which come last. Words fill the
-rest."""
+"""Of searches, of labels and of tags, which come first; of styles and of people, which come last. Words
+fill the rest."""
 LEAST_OF_STYLES = 3
 """Characters of the last word: nearly every letter begins a word of some style."""
 MAX_TYPED = 150
@@ -48,6 +48,7 @@ class SuggestionKind(StrEnum):
 
     RECENT = "recent"
     LABEL = "label"
+    TAG = "tag"
     STYLE = "style"
     WORD = "word"
     OWNER = "owner"
@@ -91,6 +92,7 @@ def suggestions(
         first = [
             *_recent(session, viewer_id, text),
             *_labels(session, seen, asked, language),
+            *_tags(seen, asked),
         ]
         last = [*_styles(session, asked), *_owners(session, seen, viewer_id, text)]
     room = limit - len(first) - min(len(last), limit // 3)
@@ -158,6 +160,13 @@ def _labels(session: Session, seen: Seen, asked: Typed, language: str) -> list[S
     counts = _most(each.labels(session) for each in seen)
     there = sorted(fitting.keys() & counts.keys(), key=lambda name: (-counts[name], name))
     return [Suggestion(SuggestionKind.LABEL, fitting[name]) for name in there[:MOST_OF_A_KIND]]
+
+
+def _tags(seen: Seen, asked: Typed) -> list[Suggestion]:
+    counts = _most(each.tags for each in seen)
+    fitting = {tag: name for tag in counts if (name := _first_fitting((tag,), asked)) is not None}
+    best = heapq.nsmallest(MOST_OF_A_KIND, fitting, key=lambda tag: (-counts[tag], tag))
+    return [Suggestion(SuggestionKind.TAG, fitting[tag]) for tag in best]
 
 
 def _labels_seen(session: Session, seen: Seen, limit: int, language: str) -> list[Suggestion]:

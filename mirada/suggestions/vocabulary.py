@@ -1,4 +1,6 @@
-"""The words, labels and owners of the newest images in a scope: in memory, and no older than the database.
+"""What the newest images in a scope are called, in memory, and no older than the database.
+
+It is the words of their texts, their tags, their labels and their owners.
 
 Each use asks the database for a digest of what is newest there: one row. Only where that has changed are
 images read, and then those alone that are new or were written since. So a word is gone with the first
@@ -21,10 +23,9 @@ from sqlalchemy.orm import Session
 from mirada.db.chunks import rows_in
 from mirada.db.classifier_models import ImageLabels
 from mirada.db.filters import in_scope
-from mirada.db.models import Image, Installation
-from mirada.db.spaces import viewed_space_id
+from mirada.db.models import Image
+from mirada.db.spaces import space_in_use
 from mirada.kernel.audience import Scope
-from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.typed_words import written_words
 
 MOST_READ = 5_000
@@ -46,7 +47,7 @@ def newest(scope: Scope) -> Subquery:
 
 
 class Vocabulary:
-    """The words, labels and owners of one scope's newest images. Thread-safe.
+    """The words, tags, labels and owners of one scope's newest images. Thread-safe.
 
     `refresh` comes first in each request.
     """
@@ -57,7 +58,9 @@ class Vocabulary:
         self._lock = threading.Lock()
         self._digest: Any = None
         self._read: dict[int, tuple[datetime, dict[str, str]]] = {}
+        self._tagged: dict[int, list[str]] = {}
         self._counts: Counter[str] = Counter()
+        self._tags: Counter[str] = Counter()
         self._sorted: list[str] = []
         self._owners: list[int] = []
         self._labels: Counter[str] = Counter()
@@ -86,6 +89,12 @@ class Vocabulary:
             return next(found, None)
 
     @property
+    def tags(self) -> Counter[str]:
+        """How many of the images have each tag, as it is written."""
+        with self._lock:
+            return self._tags.copy()
+
+    @property
     def owners(self) -> list[int]:
         """Whose images these are: ids of people, ascending."""
         return self._owners
@@ -99,7 +108,7 @@ class Vocabulary:
             query = (
                 select(ImageLabels.label, func.count())
                 .join(images, images.c.id == ImageLabels.image_id)
-                .where(ImageLabels.space_id == _space_in_use(), ImageLabels.label.is_not(None))
+                .where(ImageLabels.space_id == space_in_use(), ImageLabels.label.is_not(None))
                 .group_by(ImageLabels.label)
             )
             rows = session.execute(query)
@@ -116,13 +125,18 @@ class Vocabulary:
         known = {image_id: at for image_id, (at, _) in self._read.items()}
         changed = [image_id for image_id, at in there.items() if known.get(image_id) != at]
         texts = (Image.prompt, Image.caption, Image.description)
-        query: Any = select(Image.id, *(func.substr(text, 1, MOST_CHARS) for text in texts))
+        query: Any = select(
+            Image.id, Image.tags, *(func.substr(text, 1, MOST_CHARS) for text in texts)
+        )
         query = query.where(in_scope(self._scope))
-        for image_id, *written in rows_in(session, query, Image.id, changed):
+        for image_id, tags, *written in rows_in(session, query, Image.id, changed):
             self._forget(image_id)
             words = written_words(written)
             self._read[image_id] = (there[image_id], words)
             self._counts.update(words.keys())
+            if tags:
+                self._tagged[image_id] = tags
+                self._tags.update(tags)
         self._sorted = sorted(self._counts)
         self._owners = sorted({owner_id for *_, owner_id in rows})
 
@@ -132,14 +146,10 @@ class Vocabulary:
             self._counts[word] -= 1
             if not self._counts[word]:
                 del self._counts[word]
-
-
-def _space_in_use() -> Any:
-    space_id = viewed_space_id(SpaceKind.IMAGE)
-    if space_id is not None:
-        return space_id
-    in_use = select(Installation.image_space_id).where(Installation.id == 1)
-    return in_use.scalar_subquery()
+        for tag in self._tagged.pop(image_id, ()):
+            self._tags[tag] -= 1
+            if not self._tags[tag]:
+                del self._tags[tag]
 
 
 class Vocabularies:

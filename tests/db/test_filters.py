@@ -21,12 +21,14 @@ from mirada.db.classifier_models import (
     ClusterMember,
     ClusterRun,
     Feedback,
+    ImageLabels,
 )
 from mirada.db.facets import CODED, FACETS
 from mirada.db.memory_models import Like
 from mirada.db.migrate import upgrade_to_head
 from mirada.db.models import Content, Image, Installation, Space, User
 from mirada.db.session import Database, make_engine
+from mirada.db.tag_models import ImageTag
 from mirada.kernel.audience import Audience, Scope
 from mirada.kernel.colours import ColourName, name_of
 from mirada.kernel.filters import ATTRIBUTES, EVERYTHING, Area, ImageFilter, Judged, Shape
@@ -40,6 +42,7 @@ SIZES = ((100, 100), (110, 100), (111, 100), (100, 110), (100, 111), (640, 480),
 NAMES = (None, "Cat.PNG", "cat_1.png", "Ärger 100%.jpg", "dog\\1.png", "ЗИМА.webp")
 PARTS = ("cat", "CAT", "_", "%", "\\", "ä", "зима", ".png", "none of them", "png' OR 1=1 --")
 THEMES, LABELS = ("cats", "dogs"), ("cat", "dog")
+TAGS = ["sky", "blue cat", "a,b"]
 WITHOUT_A_FACET = {"created_before", "group_id", "nsfw", "filename", "asset_id", "colours", "area"}
 
 
@@ -53,6 +56,8 @@ class Gallery:
     likes: set[tuple[int, int]] = field(default_factory=set)
     verdicts: dict[tuple[int, int, str], bool] = field(default_factory=dict)
     labels: dict[tuple[int, int], str | None] = field(default_factory=dict)
+    tags: dict[int, set[str]] = field(default_factory=dict)
+    shown: dict[int, str | None] = field(default_factory=dict)
     senders: set[tuple[int, int]] = field(default_factory=set)
     runs: dict[int, ClusterRun] = field(default_factory=dict)
     members: dict[int, set[int]] = field(default_factory=dict)
@@ -159,6 +164,8 @@ PREDICATES: dict[str, Callable[[Gallery, Image, Any, int | None], bool]] = {
     ),
     "asset_id": lambda g, i, value, who: i.owner_id == who and i.asset_id == value,
     "area": lambda g, i, value, who: g.in_area(i, value),
+    "tags": lambda g, i, value, who: value <= g.tags[i.id],
+    "shows": lambda g, i, value, who: g.shown.get(i.id) in value,
 }
 
 
@@ -183,6 +190,8 @@ def values_of(random_: random.Random, gallery: Gallery) -> dict[str, Any]:
         "filename": random_.choice(PARTS),
         "asset_id": random_.choice(["a-1", "a-2"]),
         "area": Area(some(0, 40), some(0, 40), some(40, 99), some(40, 99)),
+        "tags": frozenset(random_.sample([*TAGS, "nothing"], some(1, 2))),
+        "shows": frozenset(random_.sample([*LABELS, "nothing"], some(1, 3))),
     }
 
 
@@ -259,6 +268,30 @@ def _deeds(random_: random.Random, gallery: Gallery, session: Any) -> None:
                     )
 
 
+def _marks(random_: random.Random, gallery: Gallery, session: Any, other_space: int) -> None:
+    """Tags that people put on images, and what the model called them, in two spaces."""
+    for image in gallery.images:
+        gallery.tags[image.id] = {tag for tag in TAGS if random_.random() < 0.4}
+        for tag in gallery.tags[image.id]:
+            session.add(ImageTag(image_id=image.id, tag=tag, name=tag))
+        for space_id in (gallery.space_in_use, other_space):
+            label = random_.choice([None, *LABELS])
+            if space_id == gallery.space_in_use:
+                gallery.shown[image.id] = label
+            session.add(
+                ImageLabels(
+                    image_id=image.id,
+                    space_id=space_id,
+                    judged_by="test",
+                    label=label,
+                    score=0.5,
+                    logits=b"",
+                    is_far=False,
+                    computed_at=BEGIN,
+                )
+            )
+
+
 def _groups(random_: random.Random, gallery: Gallery, session: Any) -> None:
     space = Space(
         name="image:a:b:c",
@@ -279,6 +312,7 @@ def _groups(random_: random.Random, gallery: Gallery, session: Any) -> None:
     session.add_all([space, other])
     session.flush()
     session.get_one(Installation, 1).image_space_id = gallery.space_in_use = space.id
+    _marks(random_, gallery, session, other.id)
     for content in gallery.contents.values():
         content.judged_space_id = random_.choice([None, other.id, space.id, space.id, space.id])
     for kind, is_finished in (
@@ -363,6 +397,8 @@ def assert_counts_are_those_of_the_list(gallery: Gallery, random_: random.Random
         "statuses": lambda value: frozenset([ImageStatus(value)]),
         "shapes": lambda value: frozenset([Shape(value)]),
         "labels": lambda value: frozenset([value]),
+        "tags": lambda value: frozenset([value]),
+        "shows": lambda value: frozenset([value]),
         "theme": str,
     }
     names = [name for name in ATTRIBUTES if name in FACETS]

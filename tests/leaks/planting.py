@@ -58,6 +58,7 @@ def _show_pictures(world: World) -> None:
             caption=f"lighthouse {seed}",
             # File names are their owners' even where the picture is everybody's, and so are the bytes.
             filename=world.vault.text("filename", what, [who]) + ".png",
+            tags="kept, lighthouse",
         )
         world.vault.original(planted.content, what, [who])
     world.settle()
@@ -98,7 +99,14 @@ def _keep(
 ) -> None:
     """Upload a picture of which every word is a secret of its owner's."""
     vault = world.vault
-    fields = ["prompt", "caption", "filename", "idempotency", *(["generator"] if is_noted else [])]
+    fields = [
+        "prompt",
+        "caption",
+        "filename",
+        "tag",
+        "idempotency",
+        *(["generator"] if is_noted else []),
+    ]
     words = {field: vault.text(field, what, [who]) for field in fields}
     words["request"] = vault.text("request", what, [who, RANK])
     planted = world.upload(
@@ -109,10 +117,11 @@ def _keep(
         prompt=f"a {words['prompt']} in oil, film still",
         caption=f"{words['caption']} at dusk",
         filename=f"{words['filename']}.png",
+        tags=f"{words['tag']}, kept",
         **form,
     )
     planted.words = words
-    world.words += [words["prompt"], words["caption"]]
+    world.words += [words["prompt"], words["caption"], words["tag"]]
 
 
 def _remember(world: World) -> None:

@@ -34,6 +34,7 @@ OWN = {
     ("twin", Names.STORED): {"twin of lent"},
     ("stranger", Names.IMAGE): {"mine"},
     ("stranger", Names.STORED): {"mine"},
+    ("stranger", Names.TAG): {"mine"},
     ("twin", Names.ADDRESS): {"twin of lent"},
     ("stranger", Names.ADDRESS): {"mine"},
 }
@@ -57,6 +58,7 @@ class Pools:
         self.hashes = [pictures[what].sha256 for what in (*UNSEEN, "remembered")]
         themes = [word for word in world.words if "theme" in word]
         labels = [word for word in world.words if "label" in word]
+        tags = [word for word in world.words if word.startswith(f"{MARK}tag")]
         self.private: dict[Names, list[Any]] = {
             Names.IMAGE: self.unseen_ids,
             Names.JOB: [*world.ids["owner's jobs"], *world.ids["batch"]],
@@ -70,6 +72,7 @@ class Pools:
             Names.KEY: world.ids["keys"],
             Names.QUERY_PICTURE: world.ids["query pictures"],
             Names.RECENT_SEARCH: world.ids["recent searches"],
+            Names.TAG: tags,
             Names.ADDRESS: self._addresses(self.unseen_ids),
             Names.EVALUATION: world.ids["evaluations"],
             Names.EVALUATION_QUERY: world.ids["evaluation queries"],
@@ -162,10 +165,16 @@ class Pools:
             "owner": [*world.user_ids.values(), *ODD_NUMBERS],
             "group": [*world.ids["owner's groups"], *world.ids["groups"], *ODD_NUMBERS],
             "label": [*labels, "cat", "dog"],
+            "tag": [*tags, "kept", "lighthouse"],
+            "tags": [["a tag"], ["kept", "another"], []],
+            "prefix": [*(word[: len(MARK) + 4] for word in tags), "k", MARK, ""],
+            "shows": ["cat", "gato", "dog"],
             "filter": [
                 {},
                 {"theme": themes[0], "liked": False},
                 {"label": [labels[0], "cat"]},
+                {"tag": [tags[0]]},
+                {"tag": ["kept"], "shows": ["cat"]},
                 {"group": world.ids["owner's groups"][0]},
                 {"group": world.ids["groups"][0], "kind": "still"},
                 {"owner": [world.user_ids["owner"]]},
@@ -264,6 +273,7 @@ class Pools:
             planted = self.world.pictures[name]
             found |= {planted.image_id, planted.sha256, f"{planted.image_id}.png"}
             found |= set(self._addresses([planted.image_id]))
+            found |= {planted.words["tag"]} if "tag" in planted.words else set()
         return found
 
     def draw(self, random_: random.Random, wanted: Field, values: Sequence[Any]) -> Any:
@@ -279,7 +289,7 @@ class Pools:
         match what:
             case Names.PICTURE:
                 return private[::-1]
-            case Names.THEME:
+            case Names.THEME | Names.TAG:
                 return marked("nothing")[: len(private)].ljust(len(private), "x")
             case Names.ADDRESS:
                 return private[::-1]

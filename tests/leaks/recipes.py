@@ -39,6 +39,7 @@ class Names(StrEnum):
     KEY = "key"
     QUERY_PICTURE = "query picture"
     RECENT_SEARCH = "recent search"
+    TAG = "tag"
     ADDRESS = "address of a picture, by its token"
     EVALUATION = "evaluation set"
     EVALUATION_QUERY = "query of an evaluation set"
@@ -120,6 +121,10 @@ RECIPES: dict[str, Recipe] = {
     "listRelatedImages": _image(),
     "listGalleryRelated": _image(),
     "getStoredImage": Recipe(Reach.VIEWER, {"filename": Names.STORED}, share=2),
+    # Tags.
+    "setImageTags": Recipe(Reach.KEY, {"image_id": Names.IMAGE}, changes=True, not_by=NO_ADMIN),
+    "listTags": Recipe(Reach.VIEWER, share=2),
+    "renameTag": Recipe(Reach.KEY, {"name": Names.TAG}, changes=True, not_by=NO_ADMIN),
     # Likes and comments.
     "likeImage": _image(Reach.KEY, share=0.5),
     "unlikeImage": _image(Reach.KEY, share=0.5),

@@ -32,6 +32,7 @@ from webapp.api import (
     stats,
     styles,
     suggestions,
+    tags,
     usage,
     users,
 )
@@ -48,6 +49,7 @@ def register(api: MiradaApi) -> None:
         search,
         query_pictures,
         suggestions,
+        tags,
         feedback,
         evaluations,
         embeddings,

@@ -115,6 +115,7 @@ def create_image(query: dict[str, Any]) -> Any:
             auto_caption=fields["auto_caption"],
             asset_id=fields["asset_id"],
             is_once_per_owner=query["on_duplicate"] == "return",
+            tags=fields["tags"],
         ),
         FileClaims(uploads.declared_media_type(upload), read_metadata=fields["read_metadata"]),
         request_id=request_id(),
@@ -173,7 +174,7 @@ def change_image(changes: dict[str, Any], image_id: int) -> Any:
     A new prompt or caption is found by its meaning once a job has embedded it.
     """
     user = require_user()
-    runtime, expected = current_runtime(), _expected_version(image_id)
+    runtime, expected = current_runtime(), version_wanted(image_id)
     with runtime.transaction() as session:
         image = images.change_image(
             session,
@@ -188,9 +189,7 @@ def change_image(changes: dict[str, Any], image_id: int) -> Any:
     for job in jobs:
         runtime.doorbell.ring(job.id, job.kind)
     shown = ShownImage.of(image, user.id, liked=image_id in liked)
-    headers = {"ETag": f'"{image_etag(shown)}"'}
-    headers |= _change_seq_header(images.committed_change(session))
-    return image_body(shown), 200, headers
+    return image_body(shown), 200, changed_image_headers(shown, images.committed_change(session))
 
 
 @blueprint.delete("/<id:image_id>")
@@ -204,7 +203,7 @@ def delete_image(image_id: int) -> Any:
     Its owner may; an administrator may where it is public or hidden.
     """
     user = require_user()
-    runtime, expected = current_runtime(), _expected_version(image_id)
+    runtime, expected = current_runtime(), version_wanted(image_id)
     with runtime.transaction() as session:
         storage_key = images.delete_image(
             session,
@@ -255,7 +254,14 @@ def get_image_animation(image_id: int) -> Any:
     return send_moving(image)
 
 
-def _expected_version(image_id: int) -> int | None:
+def changed_image_headers(shown: ShownImage, committed: int | None) -> dict[str, str]:
+    """Return the headers of a reply with an image that was changed, by the number of that change."""
+    return {"ETag": f'"{image_etag(shown)}"', **_change_seq_header(committed)}
+
+
+def version_wanted(image_id: int) -> int | None:
+    """Return the version of an image that If-Match names; see `expected_version`."""
+
     def current() -> int:
         with current_runtime().reading() as session:
             return images.get_image(session, image_id, current_caller().audience).version

@@ -23,11 +23,11 @@ VALUE_DIGITS = 10
 MAX_ID_DIGITS = 18
 
 
-def cursor_after(row_id: int, value: int | None = None) -> str:
+def cursor_after(row_id: int | str, value: int | None = None) -> str:
     """Return the cursor of the page that begins after this row.
 
     Args:
-        row_id: of the row.
+        row_id: of the row; its text where the list is in the order of texts.
         value: what the list is sorted by before the id, 0 to 9,999,999,999; None for nothing.
     """
     digits = f"{'' if value is None else f'{value:0{VALUE_DIGITS}}'}{row_id}"
@@ -62,15 +62,38 @@ def value_and_row_id_of(cursor: str | None) -> tuple[int, int] | None:
     return int(digits[:VALUE_DIGITS]), int(digits[VALUE_DIGITS:])
 
 
+def text_of(cursor: str | None) -> str | None:
+    """Return the text that a cursor of a list in the order of texts names, None for the first page.
+
+    Raises:
+        InvalidInput: no page of ours ever gave out this cursor.
+    """
+    if cursor is None:
+        return None
+    try:
+        text = _plain(cursor).decode()
+    except UnicodeDecodeError:
+        raise _no_cursor() from None
+    if not text or "\0" in text:
+        raise _no_cursor()
+    return text
+
+
 def _digits_of(cursor: str) -> str:
+    digits = _plain(cursor)
+    if not digits.isdigit():
+        raise _no_cursor()
+    return digits.decode()
+
+
+def _plain(cursor: str) -> bytes:
     try:
         plain = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         plain = b""
-    digits = plain.removeprefix(_PREFIX)
-    if not plain.startswith(_PREFIX) or not digits.isdigit():
+    if not plain.startswith(_PREFIX):
         raise _no_cursor()
-    return digits.decode()
+    return plain.removeprefix(_PREFIX)
 
 
 def _no_cursor() -> InvalidInput:
@@ -135,7 +158,7 @@ class Listed(Generic[Row]):
 
     rows: Sequence[Row]
     body: Callable[[Row], dict[str, Any]]
-    row_id: Callable[[Row], int] = attrgetter("id")
+    row_id: Callable[[Row], int | str] = attrgetter("id")
     beside: Mapping[str, Any] = field(default_factory=dict)
     value: Callable[[Row], int | None] = lambda _: None
     is_ready: bool = False

@@ -121,6 +121,8 @@ CONTROLS: tuple[Control, ...] = (
         },
         takes_many=True,
     ),
+    Control("tag", lazy_gettext("Tags"), takes_many=True),
+    Control("shows", lazy_gettext("Shows"), takes_many=True),
     Control("label", lazy_gettext("Classified as"), takes_many=True, is_personal=True),
 )
 """In the order of the panel: first what is chosen from a list, then what is ticked."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from webapp.pages import image_acts
+from webapp.pages import image_acts, image_tags
 from webapp.pages.image_address import page_of_request
 from webapp.pages.image_view import shown
 
@@ -23,6 +23,8 @@ def register(blueprint: Blueprint) -> None:
         "like": image_acts.like,
         "visibility": image_acts.show_to,
         "caption": image_acts.rename,
+        "tags": image_tags.add,
+        "tags/remove": image_tags.remove,
         "verdicts": image_acts.judge,
         "verdicts/undo": image_acts.take_back,
         "comments": image_acts.comment,

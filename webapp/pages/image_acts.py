@@ -32,7 +32,7 @@ def like(image_id: int) -> Reply:
     user, asked, database = require_user(), page_of_request(image_id), current_runtime().database
     act = likes.give_like if _switch("liked") else likes.take_like_back
     act(database, image_id, user.id)
-    return _done(asked, "head")
+    return done(asked, "head")
 
 
 def show_to(image_id: int) -> Reply:
@@ -40,12 +40,12 @@ def show_to(image_id: int) -> Reply:
     asked = page_of_request(image_id)
     # What is wanted is said whole, so it is no mistake whatever another tab did.
     _change(image_id, {"is_public": _switch("is_public")}, None)
-    return _done(asked, "head")
+    return done(asked, "head")
 
 
 def rename(image_id: int) -> Reply:
     """Give it another caption; refused where it was changed in another tab meanwhile."""
-    asked, caption = page_of_request(image_id), _field("caption")
+    asked, caption = page_of_request(image_id), field("caption")
     try:
         _change(image_id, {"caption": caption.strip() or None}, _number("version"))
     except PreconditionFailed as error:
@@ -53,16 +53,16 @@ def rename(image_id: int) -> Reply:
             "This picture was changed meanwhile, perhaps in another tab. What you wrote is still here: "
             "save it again to put it in place of the title above."
         )
-        return _refused(asked, error, {"caption": caption}, told_so)
+        return refused(asked, error, {"caption": caption}, told_so)
     except InvalidInput as error:
-        return _refused(asked, error, {"caption": caption})
-    return _done(asked, "head")
+        return refused(asked, error, {"caption": caption})
+    return done(asked, "head")
 
 
 def judge(image_id: int) -> Reply:
     """Say whether a label is right."""
     user, asked, runtime = require_user(), page_of_request(image_id), current_runtime()
-    theme, accepted = _field("theme"), _switch("accepted")
+    theme, accepted = field("theme"), _switch("accepted")
     with runtime.reading() as session:
         sha256 = images.get_image(session, image_id, current_caller().audience).content.sha256
     with runtime.transaction() as session:
@@ -91,7 +91,7 @@ def take_back(image_id: int) -> Reply:
 
 def comment(image_id: int) -> Reply:
     """Write a comment."""
-    user, asked, text = require_user(), page_of_request(image_id), _field("text")
+    user, asked, text = require_user(), page_of_request(image_id), field("text")
     try:
         comments.post_comment(
             current_runtime().database,
@@ -101,8 +101,8 @@ def comment(image_id: int) -> Reply:
             idempotency_key=request.form.get("once") or None,
         )
     except InvalidInput as error:
-        return _refused(asked, error, {"text": text})
-    return _done(asked, "comments")
+        return refused(asked, error, {"text": text})
+    return done(asked, "comments")
 
 
 def remove_comment(image_id: int) -> Reply:
@@ -115,7 +115,7 @@ def remove_comment(image_id: int) -> Reply:
         user.id,
         is_administrator=current_caller().is_administrator,
     )
-    return _done(asked, "comments")
+    return done(asked, "comments")
 
 
 def _change(image_id: int, changes: Mapping[str, Any], version: int | None) -> None:
@@ -134,7 +134,8 @@ def _change(image_id: int, changes: Mapping[str, Any], version: int | None) -> N
         runtime.doorbell.ring(job.id, job.kind)
 
 
-def _done(asked: ImagePage, section: str) -> Reply:
+def done(asked: ImagePage, section: str) -> Reply:
+    """Answer a form that has done what it was to do."""
     return shown(asked, NOTHING) if is_fragment() else _back(asked, section)
 
 
@@ -143,16 +144,18 @@ def _back(asked: ImagePage, section: str, **told: Any) -> Response | Any:
     return redirect(f"{asked.with_(**kept)}#{section}", 303)
 
 
-def _refused(
+def refused(
     asked: ImagePage,
     error: MiradaError,
     typed: Mapping[str, str],
     sentence: str | None = None,
 ) -> Response:
+    """Answer a form that was refused: the page again, with what was typed and the reason."""
     return shown(asked, After(sentence or error.detail, status_of(error), typed))
 
 
-def _field(name: str) -> str:
+def field(name: str) -> str:
+    """Return a field of the form. Raises BadRequest."""
     value = request.form.get(name)
     if value is None:
         raise BadRequest(f"The form lacks {name}.")
@@ -160,14 +163,14 @@ def _field(name: str) -> str:
 
 
 def _switch(name: str) -> bool:
-    value = _field(name)
+    value = field(name)
     if value not in ("0", "1"):
         raise BadRequest(f"{name} must be 0 or 1.")
     return value == "1"
 
 
 def _number(name: str) -> int:
-    value = _field(name)
+    value = field(name)
     if not value.isdecimal() or len(value) > 18:
         raise BadRequest(f"{name} must be a number.")
     return int(value)

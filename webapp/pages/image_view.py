@@ -13,6 +13,7 @@ from flask_babel import format_decimal, gettext
 
 from mirada.kernel.errors import MiradaError
 from mirada.kernel.signs import as_phrase
+from mirada.kernel.tags import MAX_TAGS
 from mirada.pictures import comments, images, likes
 from mirada.pictures.shown_images import ShownImage
 from mirada.search.related import RelatedRequest, related_images
@@ -24,6 +25,7 @@ from webapp.pages.image_address import DAY_S, HOUR_S, WEEK_S, ImagePage
 from webapp.pages.image_labels import Told, labels, told_by_address
 from webapp.pages.image_neighbours import beside
 from webapp.pages.image_sharing import shared
+from webapp.pages.image_tags import tag_links
 from webapp.pages.shell import is_fragment, page
 from webapp.pages.tiles import Tile, title_of
 
@@ -109,6 +111,17 @@ def _head(asked: ImagePage, image: ShownImage, _after: After) -> dict[str, Any]:
     }
 
 
+def _tags(_asked: ImagePage, image: ShownImage, _after: After) -> dict[str, Any]:
+    caller = current_caller()
+    is_moderator = caller.is_administrator and (image.is_public or image.is_hidden)
+    return {
+        "tags": tag_links(image.tags or ()),
+        "may_tag": is_moderator
+        or (caller.user_id is not None and image.owner_id == caller.user_id),
+        "most_tags": MAX_TAGS,
+    }
+
+
 def _labels(_asked: ImagePage, image: ShownImage, after: After) -> dict[str, Any]:
     return {"labels": labels(image.id), "told": after.told}
 
@@ -155,6 +168,7 @@ def _related(asked: ImagePage, image: ShownImage, _after: After) -> dict[str, An
 SECTIONS: Mapping[str, Callable[[ImagePage, ShownImage, After], dict[str, Any]]] = {
     "stage": _stage,
     "head": _head,
+    "tags": _tags,
     "labels": _labels,
     "comments": _comments,
     "related": _related,

@@ -23,6 +23,7 @@ from mirada.kernel.filters import Area, Shape
 from mirada.kernel.ids import LARGEST_ID
 from mirada.kernel.images import ImageStatus
 from mirada.kernel.labels import normalised_name
+from mirada.kernel.tags import normalised_tag
 from mirada.kernel.themes import theme_key
 from mirada.kernel.user_text import MAX_FILENAME_CHARS, checked_part_of_filename
 from webapp.http import json_bodies
@@ -106,6 +107,19 @@ class FilterParametersSchema(ma.Schema):
         _said(
             "Any of these is what the caller's newest classification of it came to. An image that "
             "they never had classified has none."
+        ),
+    )
+    tag = _list(
+        CheckedField(normalised_tag, metadata=THEME),
+        '["cat"]',
+        _said("It has all of these tags, in capitals or not."),
+    )
+    shows = _list(
+        CheckedField(normalised_name, metadata=THEME),
+        '["cat"]',
+        _said(
+            "Any of these labels is what the model called its picture when it came in; a built-in "
+            "label may be named in Portuguese or Spanish."
         ),
     )
     group = ma.fields.Integer(
@@ -216,6 +230,8 @@ FACETS: Mapping[str, FacetRow] = {
     "liked": FacetRow("is_liked", shown=_yes_or_no),
     "theme": FacetRow("theme"),
     "label": FacetRow("labels"),
+    "shows": FacetRow("shows"),
+    "tag": FacetRow("tags"),
     "month": FacetRow(
         "created_after",
         ("created_before",),

@@ -39,6 +39,7 @@ IMAGE_EXAMPLE = {
     "description": "A cartoon cat that wears sunglasses and smiles",
     "description_model": "gpt-6-luna",
     "generation": GENERATION_EXAMPLE,
+    "tags": ["cat", "film still"],
     "is_public": False,
     "is_hidden": False,
     "status": "READY",
@@ -143,6 +144,11 @@ class ImageSchema(ResourceSchema):
     description_model = ma.fields.String(
         required=True, allow_none=True, metadata={"description": "Which model wrote it."}
     )
+    tags = ma.fields.List(
+        ma.fields.String(),
+        required=True,
+        metadata={"description": "Words that people put on it, in the order that they wrote them."},
+    )
     is_public = ma.fields.Boolean(required=True)
     is_hidden = ma.fields.Boolean(
         required=True,
@@ -207,6 +213,7 @@ def image_body(image: ShownImage) -> dict[str, Any]:
         "description": image.description,
         "description_model": image.description_model,
         "generation": _generation_body(image.generation),
+        "tags": image.tags or [],
         "is_public": image.is_public,
         "is_hidden": image.is_hidden,
         "status": str(image.status),

@@ -47,6 +47,7 @@ class SearchSuggestionSchema(ReplySchema):
         validate=validate.OneOf([each.value for each in SuggestionKind]),
         metadata={
             "description": "`recent`: the caller's own search; `label` and `style`: of the lists in force; "
+            "`tag`: of an image that the caller may see; "
             "`word`: of a prompt, caption or description that the caller may see; `owner`: whose images "
             "they may see."
         },

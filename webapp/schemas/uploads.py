@@ -9,10 +9,12 @@ from flask_smorest.fields import Upload
 from marshmallow import validate
 
 from mirada.kernel.asset_ids import checked_asset_id
+from mirada.kernel.tags import MAX_TAGS
 from mirada.kernel.user_text import MAX_TEXT_CHARS
 from webapp.schemas.form_parts import FormPartsSchema
 from webapp.schemas.labels import CheckedField
 from webapp.schemas.switches import SwitchField
+from webapp.schemas.tags import TagsField
 from webapp.schemas.texts import ASSET_ID, STORED
 
 
@@ -79,6 +81,13 @@ class NewImageFieldsSchema(FormPartsSchema):
     )
     is_public = SwitchField(
         load_default=False, metadata={"description": "Whether others may see and find it."}
+    )
+    tags = TagsField(
+        load_default=(),
+        metadata={
+            "type": "string",
+            "description": f"Up to {MAX_TAGS} words to find it by: a JSON array, or separated by commas.",
+        },
     )
     read_metadata = SwitchField(
         load_default=True,

@@ -5,6 +5,7 @@ import { forgetDrafts, restoreDrafts } from "./drafts.js";
 import { justifyAll, rove } from "./grid.js";
 
 const AGAIN_MS = 2000, MOST_LOOKS = 10;
+const WRITTEN_IN = "textarea, .add-tag input[id]";
 const related = () => document.getElementById("related");
 
 // What a form or a link with data-part answers is one section of this page, which takes its place.
@@ -33,7 +34,7 @@ async function replace(source, method, address, body) {
 function tell(form, error) {
   const isOut = error instanceof Refused && error.status === 401;
   const text = reasonOf(error);
-  const box = form.querySelector("textarea");
+  const box = form.querySelector(WRITTEN_IN);
   if (!box) return isOut ? say(told("signed-out"), { text: told("sign-in"), run: signIn }) : say(text);
   const line = form.querySelector(".error") ?? document.createElement("p");
   line.className = "error";
@@ -69,9 +70,9 @@ function put(name, nodes, source) {
   const reach = fresh.querySelector("[data-reach]");
   if (reach) { reach.focus(); reach.select(); return; }
   // Whoever works by keys stays where they were.
-  const same = [...fresh.querySelectorAll("a, button, textarea, summary")].find((one) => nameOf(one) === where);
-  const refused = fresh.querySelector("[role=alert]")?.closest("form")?.querySelector("textarea");
-  (refused ?? same ?? fresh.querySelector("summary, textarea, button, a"))?.focus({ preventScroll: !refused });
+  const same = [...fresh.querySelectorAll(`a, button, summary, ${WRITTEN_IN}`)].find((one) => nameOf(one) === where);
+  const refused = fresh.querySelector("[role=alert]")?.closest("form")?.querySelector(WRITTEN_IN);
+  (refused ?? same ?? fresh.querySelector(`summary, ${WRITTEN_IN}, button, a`))?.focus({ preventScroll: !refused });
 }
 
 /** What a control is called in every state of its section. */

@@ -15,6 +15,7 @@ from mirada.people import keys, roles, sign_in_links, users
 from mirada.people.access import LONGEST_GRACE, LONGEST_LIFE, Scopes, checked_scopes, key_state
 from mirada.people.identity import Key
 from mirada.people.keys import NewKey
+from mirada.pictures import quota
 
 group = Group("users", help="Who may call, and with which keys.")
 WRITTEN_BY_PEOPLE = ("name", "scopes", "external id")
@@ -134,6 +135,26 @@ def change_role(name: str, role: str) -> None:
     console().print(f"'{user.username}' is {user.role} now.")
 
 
+@group.command("quota")
+@click.argument("name")
+@click.option("--images", metavar="N", help="Most images; 'default' takes QUOTA_IMAGES again.")
+@click.option("--bytes", "size", metavar="N", help="Most bytes; 'default' takes QUOTA_BYTES again.")
+def change_quota(name: str, images: str | None, size: str | None) -> None:
+    """Show what user NAME keeps and may keep, or give NAME a quota of their own."""
+    runtime = current_runtime()
+    asked = {"quota_images": images, "quota_bytes": size}
+    changes = {field: _limit(text) for field, text in asked.items() if text is not None}
+    with runtime.transaction() as session:
+        user = users.user_named(session, name)
+        if changes:
+            quota.change_quota(session, user.id, changes)
+        kept = quota.kept_by(session, user.id, quota.of_everybody(runtime.settings))
+    console().print(
+        f"'{name}' keeps {_of(kept.images, kept.quota.images)} images and "
+        f"{_of(kept.bytes, kept.quota.bytes)} bytes."
+    )
+
+
 @group.command("end")
 @click.argument("name")
 @click.option("--delete-images", is_flag=True, help="Delete their images.")
@@ -193,6 +214,18 @@ def list_keys(name: str) -> None:
         ),
         wrapping=WRITTEN_BY_PEOPLE,
     )
+
+
+def _limit(text: str) -> int | None:
+    if text == "default":
+        return None
+    if not text.isascii() or not text.isdecimal() or int(text) > quota.MOST:
+        raise click.UsageError(f"'{text}' is neither a number up to 2^53 nor 'default'.")
+    return int(text)
+
+
+def _of(kept: int, most: int | None) -> str:
+    return f"{kept:,}" if most is None else f"{kept:,} of at most {most:,}"
 
 
 def _scopes(text: str | None) -> Scopes | None:

@@ -67,8 +67,6 @@ NOT_BUILT = {
     "RATE_LIMITS": "Requests are not counted here yet; a proxy can limit them.",
     "ENCODER_URL": "Each process still loads its own encoder; another deployment cannot be asked.",
     "MILVUS_URI": "No Milvus is needed or asked; FAISS and the database do that work.",
-    "QUOTA_BYTES": "Nobody's uploads are counted against a limit yet.",
-    "QUOTA_IMAGES": "Nobody's uploads are counted against a limit yet.",
     "TRASH_DAYS": "What is deleted is gone at once; there is no trash yet.",
     "AUDIT_DAYS": "No audit trail is kept yet.",
     "WEBHOOK_HOSTS": "Nobody is called when something happens yet.",
@@ -228,6 +226,17 @@ class Settings(BaseSettings):
         description="auto: for people on a terminal and in a pipe of what was typed there, else JSON lines.",
     )
     max_upload_mb: int = Field(50, ge=1, le=1024, description="Largest upload, in MiB.")
+    quota_images: int | None = Field(
+        None,
+        ge=1,
+        description="Most images that one user keeps, those in the trash too. Unset: no limit. An "
+        "administrator may give a user another.",
+    )
+    quota_bytes: int | None = Field(
+        None,
+        ge=1,
+        description="Most bytes of originals that one user keeps, those in the trash too. Unset: no limit.",
+    )
     import_dir: Path | None = Field(
         None,
         description="Folder of pictures imported at start, each file once; public with the prompts in them, "

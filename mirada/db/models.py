@@ -164,7 +164,8 @@ class User(Numbered, Dated, Base):
     """A person or a service that owns images.
 
     `external_id` is the host product's own id of its person; None for a user of this installation.
-    The row of a user who was ended stays, with the time in `ended_at`.
+    The row of a user who was ended stays, with the time in `ended_at`. `quota_images` and `quota_bytes`
+    are limits of their own; None where those of everybody hold.
     """
 
     __tablename__ = f"{PREFIX}users"
@@ -173,6 +174,8 @@ class User(Numbered, Dated, Base):
     role: Mapped[str] = mapped_column(String(20), default=Role.USER)
     external_id: Mapped[str | None] = mapped_column(CaseSensitive, index=True, unique=True)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    quota_images: Mapped[int | None] = mapped_column(BigInteger)
+    quota_bytes: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class ApiKey(Numbered, Dated, Base):
@@ -246,10 +249,11 @@ class Image(Numbered, Edited, Base):
     says whether the owner permits a model to write. `prompt_is_due`, `caption_is_due` and
     `description_is_due` say whether the image's own job has still to embed the text. Until then the image
     shows no vector of the text, since an existing one belongs to somebody else. `is_hidden` says that an
-    administrator made it private: its owner cannot undo that. `picture_token` stands in the addresses of
-    its pictures; `pictures.images.touch_image` gives a new one whenever who may see it changes.
-    `tags` are shown in this order, None without any; they are filtered by in `tag_models`.
-    `words_version` says by which rules the words of its texts were cut; see `word_index`.
+    administrator made it private: its owner cannot undo that; `hidden_reason` tells them why.
+    `picture_token` stands in the addresses of its pictures; `pictures.images.touch_image` gives a new
+    one whenever who may see it changes. `tags` are shown in this order, None without any; they are
+    filtered by in `tag_models`. `words_version` says by which rules the words of its texts were cut; see
+    `word_index`.
     """
 
     __tablename__ = f"{PREFIX}images"
@@ -298,6 +302,7 @@ class Image(Numbered, Edited, Base):
     words_version: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
     is_public: Mapped[bool] = mapped_column(Boolean)
     is_hidden: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
+    hidden_reason: Mapped[str | None] = mapped_column(Text)
     picture_token: Mapped[str | None] = mapped_column(String(TOKEN_CHARS), default=new_token)
     status: Mapped[str] = mapped_column(String(12), default=ImageStatus.PENDING, index=True)
     failure: Mapped[str | None] = mapped_column(Text)

@@ -115,6 +115,7 @@ def _register(
             Texts(prompt=wanted.prompt, caption=wanted.caption),
             is_public=wanted.is_public,
             auto_caption=wanted.auto_caption,
+            is_beyond_quota=True,
         ),
         FileClaims(
             made_by=FileMetadata(

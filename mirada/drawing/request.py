@@ -16,6 +16,7 @@ from mirada.kernel.drawing import checked_size
 from mirada.kernel.errors import InvalidInput, NotAllowed, NotFound
 from mirada.kernel.user_text import checked_text
 from mirada.people.access import KeyState, key_state
+from mirada.pictures.quota import UNLIMITED, Quota, require_room
 
 GENERATE_IMAGE = "generate_image_task"
 DRAWN = "drawn"
@@ -50,6 +51,7 @@ def request_drawing(
     api_key_id: int | None = None,
     request_id: str | None = None,
     idempotency_key: str | None = None,
+    quota: Quota = UNLIMITED,
 ) -> Requested:
     """Queue a job that has a picture drawn; ring for it after the commit.
 
@@ -59,10 +61,13 @@ def request_drawing(
         api_key_id: the key of the request: nothing is paid for a key that is revoked before the job.
         request_id: follows the work into the worker's log.
         idempotency_key: the request's; one key queues one job.
+        quota: of owners who have none of their own. Who has no room is refused here: the job takes in
+            what it paid for, also where the room is gone by then.
 
     Raises:
         InvalidInput: no prompt, a text that is too long, a size that is none, or a key that cannot
             be one or belongs to another request.
+        QuotaReached: the owner keeps as many images as they may.
         Conflict: the key's first request is still under way.
     """
     arguments = _checked(wanted)
@@ -70,6 +75,7 @@ def request_drawing(
     earlier = request.earlier(session)
     if earlier is not None:
         return Requested(earlier, was_replayed=True)
+    require_room(session, session.get_one(User, wanted.owner_id), quota, 0)
     job = ledger.enqueue(
         session,
         GENERATE_IMAGE,

@@ -4,7 +4,8 @@ MiradaError
 ├── NotFound                  absent, or hidden from the caller, who cannot tell which
 ├── NotAuthenticated          no key, or a key that is not valid
 ├── NotAllowed                the caller is not an administrator
-│   └── ScopeMissing          the key's owner may do this, but not with this key
+│   ├── ScopeMissing          the key's owner may do this, but not with this key
+│   └── QuotaReached          the owner keeps as much here as they may
 ├── InvalidInput              the request is wrong; nothing was done
 │   ├── UnsupportedImage      not a picture of an accepted format, or not of the declared one
 │   ├── CorruptImage          an accepted format that cannot be decoded to the end
@@ -82,6 +83,10 @@ class ScopeMissing(NotAllowed):
         """Keep the sentence and the scopes that would be needed."""
         super().__init__(detail)
         self.scopes = tuple(scopes)
+
+
+class QuotaReached(NotAllowed):
+    """The owner keeps as many images or bytes as they may."""
 
 
 class InvalidInput(MiradaError):

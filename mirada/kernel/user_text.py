@@ -8,6 +8,8 @@ import unicodedata
 from mirada.kernel.errors import InvalidInput
 
 MAX_TEXT_CHARS = 10_000
+MAX_REASON_CHARS = 500
+"""Of an administrator's reason for what they did to somebody's image."""
 """Length of a prompt or a caption: ten times the longest prompts of public galleries. Text encoders
 read about 80 tokens of it."""
 MAX_FILENAME_CHARS = 255

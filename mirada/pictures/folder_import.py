@@ -19,8 +19,8 @@ from typing import BinaryIO, TypeVar
 from mirada.db import spaces
 from mirada.embedding.job import CREATE_EMBEDDINGS
 from mirada.jobs.batches import BATCH
-from mirada.kernel.errors import ImageTooLarge, InvalidInput, Unavailable
-from mirada.pictures import folder_scan, intake, left_out
+from mirada.kernel.errors import ImageTooLarge, InvalidInput, QuotaReached, Unavailable
+from mirada.pictures import folder_scan, intake, left_out, quota
 from mirada.pictures.folder_scan import ImportReport
 from mirada.pictures.held_files import HeldFiles
 from mirada.pictures.left_out import Refusal, Why
@@ -125,7 +125,7 @@ class _Batches:
             raise trouble
         if kept:
             paths_of = {picture.sha256: path for picture, path in kept}
-            self._settle(self._register([(one, path.name) for one, path in kept]), paths_of)
+            self._settle(self._register_what_fits(kept), paths_of)
 
     def _unknown(self, hashed: list[tuple[Path, str | None]]) -> list[Path]:
         """Return the files to read, one for each picture the owner does not have."""
@@ -204,6 +204,22 @@ class _Batches:
     def _name(self, path: Path) -> str:
         return str(path.relative_to(self.root))
 
+    def _register_what_fits(
+        self, kept: list[tuple[NewPicture, Path]]
+    ) -> list[tuple[NewPicture, Registered]]:
+        """Register pictures; those beyond their owner's quota are refused, and the others taken."""
+        try:
+            return self._register([(picture, path.name) for picture, path in kept])
+        except QuotaReached as error:
+            if len(kept) == 1:
+                picture, path = kept[0]
+                intake.drop(self.runtime, picture)
+                self.outcome.refused.append(left_out.refused(self._name(path), error))
+                return []
+        # Of a smaller part some may still fit: a large file does not keep the small ones out.
+        half = len(kept) // 2
+        return self._register_what_fits(kept[:half]) + self._register_what_fits(kept[half:])
+
     def _register(self, kept: list[tuple[NewPicture, str]]) -> list[tuple[NewPicture, Registered]]:
         is_sent = False
 
@@ -213,6 +229,7 @@ class _Batches:
                 processing = Processing(
                     spaces.pinned_space_id(session),
                     embeds=self.runtime.settings.embeddings_enabled,
+                    quota=quota.of_everybody(self.runtime.settings),
                 )
                 registered = folder_scan.register_batch(session, kept, self.image, processing)
                 is_sent = True
@@ -220,6 +237,9 @@ class _Batches:
 
         try:
             return patiently(write)
+        except QuotaReached:
+            # Nothing was sent; the files wait for a smaller part.
+            raise
         except BaseException:
             # Once a COMMIT was sent, rows may point at the files: they stay.
             if not is_sent:

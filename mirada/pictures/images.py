@@ -22,7 +22,7 @@ from mirada.kernel.picture_tokens import new_token
 from mirada.kernel.prompts import normalised_prompt
 from mirada.kernel.user_text import checked_text, clean_filename
 
-CHANGEABLE = frozenset({"prompt", "caption", "is_public", "filename"})
+CHANGEABLE = frozenset({"prompt", "caption", "is_public", "filename", "reason"})
 _IMAGES = Image.__table__
 # The version and the time of a change are the owner's: what others do must not void the ETag they
 # hold. `updated_at` is set to itself, because the column would otherwise take the clock.
@@ -95,9 +95,10 @@ def change_image(
         image_id: which image.
         owner_id: who asks.
         expected_version: what If-Match named; None changes any version.
-        changes: new values of prompt, caption, filename (str or None) and is_public (bool).
+        changes: new values of prompt, caption, filename (str or None) and is_public (bool); beside
+            is_public=False the `reason` for hiding somebody else's image, which its owner is told.
         is_administrator: may hide a public image of anybody's, and show again what was hidden; by
-            is_public alone.
+            is_public and reason alone.
 
     Raises:
         NotFound: there is none of theirs to change.
@@ -115,23 +116,36 @@ def change_image(
     changeable = may_change(owner_id, is_administrator=is_administrator)
     image = lock_image(session, image_id, changeable, expected_version)
     is_owner = image.owner_id == owner_id
-    if not is_owner and set(changes) - {"is_public"}:
+    if not is_owner and set(changes) - {"is_public", "reason"}:
         raise NotAllowed("Of somebody else's image an administrator changes is_public alone.")
+    if is_owner and "reason" in changes:
+        raise NotAllowed("A reason is for the owner of somebody else's image that is hidden.")
     left_text_ids = _set_texts(session, image, changes)
     if "filename" in changes:
         _set_filename(session, image, changes["filename"])
-    if "is_public" in changes and image.is_public != changes["is_public"]:
-        if image.is_hidden and not is_administrator:
-            raise NotAllowed("An administrator hid this image; only one of them shows it again.")
-        image.is_public = bool(changes["is_public"])
-        image.is_hidden = not image.is_public and not is_owner
-        touch_image(session, image)
+    if "is_public" in changes:
+        _set_visibility(session, image, changes, is_owner=is_owner, may_show=is_administrator)
     session.flush()
     if not changes.keys().isdisjoint(("prompt", "caption")):
         word_index.rewrite(session, [image.id])
     for text_id in _in_order(left_text_ids):
         release_text(session, text_id)
     return image
+
+
+def _set_visibility(
+    session: Session, image: Image, changes: Mapping[str, Any], *, is_owner: bool, may_show: bool
+) -> None:
+    is_public = bool(changes["is_public"])
+    if image.is_public != is_public:
+        if image.is_hidden and not may_show:
+            raise NotAllowed("An administrator hid this image; only one of them shows it again.")
+        image.is_public = is_public
+        image.is_hidden = not is_public and not is_owner
+        image.hidden_reason = None
+        touch_image(session, image)
+    if "reason" in changes and image.is_hidden:
+        image.hidden_reason = checked_text("reason", changes["reason"])
 
 
 def delete_image(

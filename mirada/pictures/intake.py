@@ -26,6 +26,7 @@ from mirada.kernel.images import PictureFacts, RgbImage
 from mirada.kernel.picture_formats import MEDIA_TYPE_ALIASES, ImageFormat
 from mirada.kernel.user_text import checked_text
 from mirada.metrics.instruments import counting_uploads
+from mirada.pictures import quota
 from mirada.pictures.new_image import FileClaims, NewImage, Processing
 from mirada.pictures.register import (
     NewPicture,
@@ -86,6 +87,7 @@ def take_in(
     Raises:
         UnsupportedImage, CorruptImage, ImageTooLarge: the picture is refused.
         InvalidInput: a text is too long, or the Idempotency-Key belongs to another request.
+        QuotaReached: the owner keeps as much as they may.
         Conflict: the Idempotency-Key's image was deleted since.
         StorageFull, Unavailable: not now. Sending the same request with the same Idempotency-Key
             again is safe, also when the database was lost in the middle of its commit.
@@ -242,6 +244,7 @@ def _register(
                     embeds=runtime.settings.embeddings_enabled,
                     captions=recipe_in_force(runtime.settings) is not None,
                     request_id=request_id,
+                    quota=quota.of_everybody(runtime.settings),
                 )
                 found = register_image(session, picture, image, processing, request=request)
                 if together_with is not None:

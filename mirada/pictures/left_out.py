@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TextIO
 
-from mirada.kernel.errors import CorruptImage, ImageTooLarge, InvalidInput, UnsupportedImage
+from mirada.kernel.errors import (
+    CorruptImage,
+    ImageTooLarge,
+    InvalidInput,
+    QuotaReached,
+    UnsupportedImage,
+)
 
 
 class Why(StrEnum):
@@ -24,6 +30,7 @@ class Why(StrEnum):
     UNSUPPORTED = "of a kind that is not taken"
     DAMAGED = "damaged"
     TOO_LARGE = "too large"
+    NO_ROOM = "beyond the quota"
 
 
 SKIPPED = (Why.HIDDEN, Why.LEFTOVER, Why.NO_PICTURE, Why.LINK)
@@ -45,6 +52,7 @@ KINDS_OF_ERRORS = (
     (UnsupportedImage, Why.UNSUPPORTED),
     (CorruptImage, Why.DAMAGED),
     (ImageTooLarge, Why.TOO_LARGE),
+    (QuotaReached, Why.NO_ROOM),
 )
 
 
@@ -63,7 +71,7 @@ class Refusal:
     kind: Why = Why.UNREADABLE
 
 
-def refused(path: str, error: InvalidInput) -> Refusal:
+def refused(path: str, error: InvalidInput | QuotaReached) -> Refusal:
     """Return the entry of a picture that was looked at and refused."""
     kind = next((kind for cls, kind in KINDS_OF_ERRORS if isinstance(error, cls)), Why.UNREADABLE)
     return Refusal(path, error.detail, kind)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mirada.kernel.file_metadata import FileMetadata
+from mirada.pictures.quota import UNLIMITED, Quota
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class NewImage:
         asset_id: what the owner calls it elsewhere, as `checked_asset_id` returns it; None for nothing.
         is_once_per_owner: whether the owner's image of the same bytes, if there is one, is meant.
         tags: as `kernel.tags.distinct_tags` returns them.
+        is_beyond_quota: taken in whatever its owner keeps already: it is paid for.
     """
 
     owner_id: int
@@ -43,6 +45,7 @@ class NewImage:
     asset_id: str | None = None
     is_once_per_owner: bool = False
     tags: tuple[str, ...] = ()
+    is_beyond_quota: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +72,11 @@ class Processing:
         embeds: false queues nothing; a later backfill finds the image.
         captions: whether a model describes pictures.
         request_id: follows the work into the worker's log.
+        quota: the most that an owner may keep who has no quota of their own.
     """
 
     space_id: int | None
     embeds: bool = True
     captions: bool = False
     request_id: str | None = None
+    quota: Quota = UNLIMITED

@@ -26,6 +26,7 @@ from mirada.kernel.user_text import checked_text, clean_filename
 from mirada.pictures.earlier import image_id_of, replayed, shows_vector
 from mirada.pictures.image_jobs import Jobs, first_jobs, queued_jobs
 from mirada.pictures.new_image import NewImage, Processing, Texts
+from mirada.pictures.quota import require_room
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ def register_image(
     Raises:
         InvalidInput: a text is too long, or the key belongs to another request.
         NotAllowed: the owner was ended meanwhile.
+        QuotaReached: the owner keeps as much as they may.
         Conflict: the key's image has been deleted since, or its first request is still under way.
     """
     begun = begin_image(session, picture, image, processing, request=request)
@@ -149,6 +151,8 @@ def begin_image(
         row = replayed(session, earlier_id, owner.id)
         found = Registered(row, None, is_new, was_replayed=True, was_there=was_there)
         return Begun(row, is_new, is_inserted, found=found)
+    if not image.is_beyond_quota:
+        require_room(session, owner, processing.quota, picture.byte_size)
     if not content.storage_key:
         # Somebody had these bytes classified, and nobody kept them until now.
         content.storage_key = picture.storage_key

@@ -42,6 +42,7 @@ class ShownImage(NamedTuple):
         generation: what a generator wrote into the file; None for anybody but the owner.
         is_public: whether everybody sees it.
         is_hidden: whether an administrator made it private.
+        hidden_reason: why, in the administrator's words; None for anybody but the owner.
         status: an `ImageStatus`.
         failure: why it FAILED; None for anybody but the owner.
         like_count: everybody's likes.
@@ -77,6 +78,7 @@ class ShownImage(NamedTuple):
     generation: dict[str, Any] | None
     is_public: bool
     is_hidden: bool
+    hidden_reason: str | None
     status: str
     failure: str | None
     like_count: int
@@ -117,6 +119,7 @@ class ShownImage(NamedTuple):
             generation=image.generation if is_owner else None,
             is_public=image.is_public,
             is_hidden=image.is_hidden,
+            hidden_reason=image.hidden_reason if is_owner else None,
             status=image.status,
             failure=image.failure if is_owner else None,
             like_count=image.like_count,
@@ -144,7 +147,7 @@ VIEWERS = 128
 # Columns of tables: with attributes of mapped classes the statement would be made for mapped rows.
 _IMAGES, _CONTENTS, _USERS, _LIKES = (entity.__table__.c for entity in (Image, Content, User, Like))
 _IS_READY = _IMAGES.status == ImageStatus.READY
-_OF_THE_OWNER = frozenset({"filename", "asset_id", "generation", "failure"})
+_OF_THE_OWNER = frozenset({"filename", "asset_id", "generation", "failure", "hidden_reason"})
 # What is known of somebody else's upload of the same bytes is theirs: an image that is not READY tells no
 # more of its look than one of new bytes.
 _WHEN_READY = ("has_alpha", "placeholder", "colour", "lightness")

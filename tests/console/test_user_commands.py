@@ -164,3 +164,13 @@ def test_a_user_is_ended_by_name(command: Command, runtime: Runtime) -> None:
     assert "There is no user 'ana'" in command("end", "ana", "--delete-images", code=1)
     assert "no end" in command("end", "local", "--delete-images", code=1)
     assert re.search(r"^\d+ +ana\b", command("list"), re.MULTILINE) is None
+
+
+def test_a_quota_is_given_and_taken_back(command: Command) -> None:
+    command("create", "ana")
+    assert "'ana' keeps 0 images and 0 bytes." in command("quota", "ana")
+    given = command("quota", "ana", "--images", "1000", "--bytes", "5000000")
+    assert "0 of at most 1,000 images and 0 of at most 5,000,000 bytes" in given
+    assert "0 of at most 1,000 images and 0 bytes" in command("quota", "ana", "--bytes", "default")
+    assert "neither a number" in command("quota", "ana", "--images", "-1", code=2)
+    assert "There is no user 'cleo'" in command("quota", "cleo", code=1)

@@ -23,11 +23,12 @@ from mirada.drawing.request import GENERATE_IMAGE, WantedDrawing, request_drawin
 from mirada.embedding.job import CREATE_EMBEDDINGS
 from mirada.jobs import ledger
 from mirada.kernel.audience import Audience
-from mirada.kernel.errors import Conflict, InvalidInput, StorageFull, Unavailable
+from mirada.kernel.errors import Conflict, InvalidInput, QuotaReached, StorageFull, Unavailable
 from mirada.kernel.model_requests import PictureToDraw
 from mirada.language_model.spending import DAY_MS
 from mirada.people import keys
 from mirada.pictures import images, intake
+from mirada.pictures.quota import change_quota
 from mirada.runtime import Runtime
 from testing.openai_server import (
     DRAWINGS,
@@ -191,6 +192,20 @@ def test_a_prompt_becomes_a_private_image_of_its_owner(
     assert (call.body["model"], call.body["size"]) == ("gpt-image-2", "1024x1024")
     assert calls(site) == [(CallState.PAID, COST)]
     assert committed(site) == committed(site, site.owner_id) == COST
+
+
+def test_who_has_no_room_is_refused_before_anything_is_paid_for(
+    drawing_site: Site, server: OpenAiServer
+) -> None:
+    site = drawing_site
+    paid = ask(site)
+    with site.runtime.transaction() as session:
+        change_quota(session, site.owner_id, {"quota_images": 0})
+    with pytest.raises(QuotaReached):
+        ask(site)
+    # What was asked for while there was room is paid for, and kept.
+    assert run_now(site, paid).state == JobState.DONE
+    assert (count(site, Image), len(server.calls)) == (1, 1)
 
 
 def test_it_is_embedded_like_an_upload(drawing_site: Site) -> None:

@@ -34,6 +34,7 @@ from mirada.pictures.folder_import import import_folder
 from mirada.pictures.folder_scan import ImportReport, register_batch, scan_folder
 from mirada.pictures.left_out import SKIPPED, Why
 from mirada.pictures.new_image import NewImage, Processing
+from mirada.pictures.quota import change_quota
 from mirada.pictures.register import NewPicture
 from mirada.runtime import Runtime
 from testing.console import run_command
@@ -92,6 +93,24 @@ def stored_files(runtime: Runtime) -> set[str]:
 def storage_keys(runtime: Runtime) -> set[str]:
     with runtime.reading() as session:
         return set(session.execute(select(Content.storage_key)).scalars())
+
+
+def test_files_beyond_the_quota_are_refused_and_the_others_taken(
+    runtime: Runtime, owner_id: int, folder: Path
+) -> None:
+    with runtime.transaction() as session:
+        change_quota(session, owner_id, {"quota_images": 5})
+    report = run(runtime, owner_id, folder)
+    assert (report.taken, len(report.refused)) == (5, 7)
+    assert {entry.kind for entry in report.refused} == {Why.NO_ROOM}
+    assert "5 of at most 5 images" in report.refused[0].reason
+    assert counts(runtime)[0] == 5
+    assert len(stored_files(runtime)) == 5
+    # More room, and the same folder again: the rest comes in.
+    with runtime.transaction() as session:
+        change_quota(session, owner_id, {"quota_images": None})
+    again = run(runtime, owner_id, folder)
+    assert (again.taken, again.already_there, again.refused) == (7, 5, [])
 
 
 def test_a_scan_finds_pictures_at_every_depth_in_one_order(folder: Path) -> None:

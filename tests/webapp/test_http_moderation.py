@@ -57,6 +57,34 @@ def test_a_hidden_image_is_its_owner_s_to_see_and_not_to_show(
     assert change(guarded, image, SHOW, ana).status_code == 200
 
 
+def test_the_owner_is_told_why_an_image_was_hidden_and_nobody_else(
+    guarded: Gallery, key_of: KeyOf, boss: dict[str, str]
+) -> None:
+    ana, ben = key_of("ana"), key_of("ben")
+    image = guarded.upload(headers=ana, is_public="true")
+    why = "It shows somebody's home address."
+    hidden = change(guarded, image, HIDE | {"reason": why}, boss).get_json()
+    assert (hidden["is_hidden"], hidden["hidden_reason"]) == (True, None)
+    assert guarded.get(image["url"], ana).get_json()["hidden_reason"] == why
+    # Another reason takes its place; shown again, the image has none.
+    change(guarded, image, HIDE | {"reason": "Another."}, boss)
+    assert guarded.get(image["url"], ana).get_json()["hidden_reason"] == "Another."
+    assert change(guarded, image, SHOW, boss).status_code == 200
+    for headers in (ana, ben):
+        assert guarded.get(image["url"], headers).get_json()["hidden_reason"] is None
+
+
+def test_a_reason_goes_with_hiding_somebody_else_s_image(
+    guarded: Gallery, key_of: KeyOf, boss: dict[str, str]
+) -> None:
+    ana = key_of("ana")
+    image = guarded.upload(headers=ana, is_public="true")
+    assert_problem(change(guarded, image, HIDE | {"reason": "mine"}, ana), 403, "not_allowed")
+    for bad in (SHOW | {"reason": "x"}, {"reason": "x"}, HIDE | {"reason": "x" * 501}):
+        assert_problem(change(guarded, image, bad, boss), 422, "invalid_input")
+    assert guarded.get(image["url"], ana).get_json()["is_public"] is True
+
+
 def test_an_owner_deletes_what_was_hidden(
     guarded: Gallery, key_of: KeyOf, boss: dict[str, str]
 ) -> None:

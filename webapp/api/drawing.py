@@ -11,6 +11,7 @@ from mirada.drawing import request as drawing
 from mirada.drawing.request import GENERATE_IMAGE, WantedDrawing
 from mirada.kernel.errors import Conflict
 from mirada.kernel.user_text import MAX_TEXT_CHARS
+from mirada.pictures.quota import of_everybody
 from webapp.api.images import blueprint
 from webapp.callers.auth import current_caller, require_user
 from webapp.http.creations import idempotency_key, made_headers, once_parameters, queued
@@ -105,5 +106,6 @@ def generate_image(fields: dict[str, Any]) -> Any:
             api_key_id=None if key is None else key.id,
             request_id=request_id(),
             idempotency_key=idempotency_key(),
+            quota=of_everybody(runtime.settings),
         )
     return queued(requested.job_id, GENERATE_IMAGE, user, was_replayed=requested.was_replayed)

@@ -10,6 +10,7 @@ from mirada.departures import ending
 from mirada.people import roles, users
 from mirada.people.access import checked_scopes
 from mirada.people.keys import Asker
+from mirada.pictures import quota
 from webapp.callers.auth import current_caller, require_administrator, require_user
 from webapp.http.creations import idempotency_key, made, made_headers, once_parameters, queued
 from webapp.http.current import current_runtime, request_id
@@ -18,13 +19,16 @@ from webapp.http.rest import ApiBlueprint, header
 from webapp.schemas.jobs import JOB_EXAMPLE, JobSchema
 from webapp.schemas.keys import NEW_KEY_EXAMPLE, SHOWN_ONCE, USER_KEY_EXAMPLE, issued_key_body
 from webapp.schemas.users import (
+    STORAGE_EXAMPLE,
     USER_EXAMPLE,
     CreatedUserSchema,
     EndingQuerySchema,
     NewUserSchema,
+    StorageSchema,
     UserChangeSchema,
     UserPageSchema,
     UserSchema,
+    storage_body,
     user_body,
 )
 
@@ -101,18 +105,35 @@ def get_user(user_id: int) -> Any:
 
 
 @blueprint.patch("/<id:user_id>")
-@blueprint.operation("changeUser", "Change a user's role", refusals=(400, 403, 404, 409, 415, 422))
+@blueprint.operation(
+    "changeUser", "Change a user's role or quota", refusals=(400, 403, 404, 409, 415, 422)
+)
 @blueprint.arguments(UserChangeSchema, example={"role": "administrator"})
 @blueprint.response(200, UserSchema, example=USER_EXAMPLE | {"role": "administrator"})
 def change_user(fields: dict[str, Any], user_id: int) -> Any:
     """At once, for all of their keys. For administrators.
 
     With an administrator's rank end their keys that have a scope other than `read` and `write`.
-    The last administrator stays one; people of the product never become one.
+    The last administrator stays one; people of the product never become one. A quota below what they
+    keep deletes nothing: they add nothing until they are below it.
     """
     require_administrator()
     with current_runtime().transaction() as session:
-        return user_body(roles.change_role(session, user_id, fields["role"]))
+        if "role" in fields:
+            user = roles.change_role(session, user_id, fields["role"])
+        if fields.keys() - {"role"}:
+            user = quota.change_quota(session, user_id, fields)
+        return user_body(user)
+
+
+@blueprint.get("/<id:user_id>/storage")
+@blueprint.operation("getStorage", "Read what a user keeps, and may keep", refusals=(404,))
+@blueprint.response(200, StorageSchema, example=STORAGE_EXAMPLE)
+def get_storage(user_id: int) -> Any:
+    """Of yourself, or, for administrators, of anybody. Others are told that there is nobody."""
+    user, runtime = owner_in_path(user_id), current_runtime()
+    with runtime.reading() as session:
+        return storage_body(quota.kept_by(session, user.id, quota.of_everybody(runtime.settings)))
 
 
 @blueprint.delete("/<id:user_id>")

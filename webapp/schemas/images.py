@@ -42,6 +42,7 @@ IMAGE_EXAMPLE = {
     "tags": ["cat", "film still"],
     "is_public": False,
     "is_hidden": False,
+    "hidden_reason": None,
     "status": "READY",
     "failure": None,
     "like_count": 3,
@@ -156,6 +157,13 @@ class ImageSchema(ResourceSchema):
             "description": "Whether an administrator made it private; only one of them shows it again."
         },
     )
+    hidden_reason = ma.fields.String(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "Why an administrator made it private, in their words; for its owner only."
+        },
+    )
     status = ma.fields.String(
         required=True, validate=validate.OneOf(["PENDING", "PROCESSING", "READY", "FAILED"])
     )
@@ -216,6 +224,7 @@ def image_body(image: ShownImage) -> dict[str, Any]:
         "tags": image.tags or [],
         "is_public": image.is_public,
         "is_hidden": image.is_hidden,
+        "hidden_reason": image.hidden_reason,
         "status": str(image.status),
         "failure": image.failure,
         "like_count": image.like_count,

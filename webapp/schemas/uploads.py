@@ -10,7 +10,7 @@ from marshmallow import validate
 
 from mirada.kernel.asset_ids import checked_asset_id
 from mirada.kernel.tags import MAX_TAGS
-from mirada.kernel.user_text import MAX_TEXT_CHARS
+from mirada.kernel.user_text import MAX_REASON_CHARS, MAX_TEXT_CHARS
 from webapp.schemas.form_parts import FormPartsSchema
 from webapp.schemas.labels import CheckedField
 from webapp.schemas.switches import SwitchField
@@ -123,8 +123,18 @@ class ImageChangeSchema(ma.Schema):
         metadata={"pattern": STORED},
     )
     is_public = SwitchField()
+    reason = ma.fields.String(
+        validate=validate.Length(min=1, max=MAX_REASON_CHARS),
+        metadata={
+            "pattern": STORED,
+            "description": "With is_public=false of an administrator: why they hide somebody else's "
+            "image. Its owner is told.",
+        },
+    )
 
     @ma.validates_schema
     def _something_changes(self, data: dict[str, Any], **_: Any) -> None:
         if not data:
             raise ma.ValidationError("Name at least one of caption, prompt and is_public.")
+        if "reason" in data and data.get("is_public") is not False:
+            raise ma.ValidationError("A reason goes with is_public=false.", "reason")

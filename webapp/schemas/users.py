@@ -9,6 +9,7 @@ from flask import url_for
 from marshmallow import validate
 
 from mirada.people.identity import Person
+from mirada.pictures.quota import MOST, Kept
 from webapp.schemas.keys import IssuedKeySchema, NewKeySchema
 from webapp.schemas.replies import ResourceSchema, page_of
 
@@ -21,6 +22,51 @@ USER_EXAMPLE = {
     "created_at": "2026-01-02T03:04:05+00:00",
     "url": "/api/v1/users/7",
 }
+
+
+STORAGE_EXAMPLE = {
+    "images": 1200,
+    "bytes": 734003200,
+    "most_images": 5000,
+    "most_bytes": None,
+    "own_quota_images": 5000,
+    "own_quota_bytes": None,
+}
+
+
+def _limit(description: str) -> ma.fields.Integer:
+    return ma.fields.Integer(required=True, allow_none=True, metadata={"description": description})
+
+
+def quota_field(what: str, setting: str) -> ma.fields.Integer:
+    """Return the field of a quota of one user's own."""
+    return ma.fields.Integer(
+        allow_none=True,
+        strict=True,
+        validate=validate.Range(min=0, max=MOST),
+        metadata={
+            "description": f"Most {what} that they keep, those in the trash too; 0 permits none, null "
+            f"takes {setting}."
+        },
+    )
+
+
+class StorageSchema(ma.Schema):
+    """What a user keeps here, and the most that they may keep."""
+
+    images = ma.fields.Integer(
+        required=True, metadata={"description": "Their images, those in the trash too."}
+    )
+    bytes = ma.fields.Integer(
+        required=True,
+        metadata={
+            "description": "Sum of the sizes of their originals; a file uploaded twice counts twice."
+        },
+    )
+    most_images = _limit("The quota in force; null for no limit.")
+    most_bytes = _limit("The quota in force; null for no limit.")
+    own_quota_images = _limit("Their own, which an administrator gave; null for that of everybody.")
+    own_quota_bytes = _limit("Their own, which an administrator gave; null for that of everybody.")
 
 
 class UserSchema(ResourceSchema):
@@ -66,9 +112,16 @@ class NewUserSchema(ma.Schema):
 
 
 class UserChangeSchema(ma.Schema):
-    """The fields of a user that can be changed."""
+    """The fields of a user that can be changed; at least one of them."""
 
-    role = ma.fields.String(required=True, validate=validate.OneOf(ROLES))
+    role = ma.fields.String(validate=validate.OneOf(ROLES))
+    quota_images = quota_field("images", "QUOTA_IMAGES")
+    quota_bytes = quota_field("bytes of originals", "QUOTA_BYTES")
+
+    @ma.validates_schema
+    def _something(self, data: dict[str, Any], **_: Any) -> None:
+        if not data:
+            raise ma.ValidationError("Name what to change: role, quota_images or quota_bytes.")
 
 
 class EndingQuerySchema(ma.Schema):
@@ -94,6 +147,18 @@ class CreatedUserSchema(UserSchema):
     """A user who was just created, with the first key."""
 
     key = ma.fields.Nested(IssuedKeySchema, required=True)
+
+
+def storage_body(kept: Kept) -> dict[str, Any]:
+    """Return the fields for `StorageSchema`."""
+    return {
+        "images": kept.images,
+        "bytes": kept.bytes,
+        "most_images": kept.quota.images,
+        "most_bytes": kept.quota.bytes,
+        "own_quota_images": kept.own.images,
+        "own_quota_bytes": kept.own.bytes,
+    }
 
 
 def user_body(user: Person) -> dict[str, Any]:

@@ -137,9 +137,7 @@ def begin_image(
         InvalidInput, NotAllowed, Conflict: as there.
     """
     texts = _texts_to_store(image.texts, picture.facts.file_metadata)
-    owner = session.get_one(User, image.owner_id)
-    if owner.ended_at is not None:
-        raise NotAllowed("An administrator has ended this user.")
+    owner = _owner(session, image.owner_id)
     content = content or locked_content(session, picture)
     is_new = is_inserted = content.storage_key == picture.storage_key
     # The lock is held before the look: a twin of this request has either committed or waits for us.
@@ -190,6 +188,13 @@ def end_image(
         begun.is_new_content,
         None if caption is None else caption.id,
     )
+
+
+def _owner(session: Session, owner_id: int) -> User:
+    owner = session.get_one(User, owner_id)
+    if owner.ended_at is not None:
+        raise NotAllowed("An administrator has ended this user.")
+    return owner
 
 
 def _texts_to_store(texts: Texts, metadata: FileMetadata | None) -> Texts:

@@ -240,6 +240,7 @@ RECIPES: dict[str, Recipe] = {
     "listUsers": Recipe(Reach.ADMINISTRATOR),
     "createUser": Recipe(Reach.ADMINISTRATOR, share=0.3),
     "getUser": Recipe(Reach.KEY, {"user_id": Names.USER}),
+    "getStorage": Recipe(Reach.KEY, {"user_id": Names.USER}),
     "changeUser": Recipe(
         Reach.ADMINISTRATOR, {"user_id": Names.USER}, changes=True, share=0.3, not_by=NO_ADMIN
     ),

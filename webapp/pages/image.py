@@ -22,6 +22,7 @@ def register(blueprint: Blueprint) -> None:
     acts: dict[str, Any] = {
         "like": image_acts.like,
         "visibility": image_acts.show_to,
+        "hide": image_acts.hide,
         "caption": image_acts.rename,
         "tags": image_tags.add,
         "tags/remove": image_tags.remove,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Response, redirect, request
+from flask import Response, redirect, request, url_for
 from flask_babel import gettext
 from werkzeug.exceptions import BadRequest
 
@@ -41,6 +41,14 @@ def show_to(image_id: int) -> Reply:
     # What is wanted is said whole, so it is no mistake whatever another tab did.
     _change(image_id, {"is_public": _switch("is_public")}, None)
     return done(asked, "head")
+
+
+def hide(image_id: int) -> Reply:
+    """Make somebody else's public picture private, with a reason for them. For administrators."""
+    reason = _field("reason").strip()
+    _change(image_id, {"is_public": False} | ({"reason": reason} if reason else {}), None)
+    # Whoever hid it does not see it any more.
+    return redirect(url_for("pages.explore"), 303)
 
 
 def rename(image_id: int) -> Reply:

@@ -77,6 +77,7 @@ def shown(asked: ImagePage, after: After = NOTHING) -> Response:
         "library": LIBRARY,
         "heading": _shortened(title_of(image)),
         "is_owner": image.owner_id == caller.user_id,
+        "may_hide": caller.is_administrator and image.owner_id != caller.user_id,
         "may_write": caller.user_id is not None,
     }
     if is_fragment():

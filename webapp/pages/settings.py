@@ -18,11 +18,12 @@ from mirada.memory.styles import STYLES
 from mirada.people import keys, users
 from mirada.people.access import OF_EVERYBODY, KeyState, Scope, key_state, scopes_from_text
 from mirada.people.identity import Key, Person
+from mirada.pictures import quota
 from mirada.suggestions.recent import recent_searches
 from webapp.callers.auth import current_caller, require_user
 from webapp.http.current import current_runtime
 from webapp.http.paging import cursor_after, row_id_of
-from webapp.pages import settings_acts, settings_lists
+from webapp.pages import settings_acts, settings_lists, settings_people
 from webapp.pages.preferences import density
 from webapp.pages.shell import page
 
@@ -83,6 +84,7 @@ def register(blueprint: Blueprint) -> None:
     blueprint.get("/settings")(settings)
     settings_acts.register(blueprint)
     settings_lists.register(blueprint)
+    settings_people.register(blueprint)
 
 
 def settings() -> Response:
@@ -92,6 +94,7 @@ def settings() -> Response:
         own = keys.list_keys(session, user.id, limit=KEYS)
         labels, styles = LABELS.in_force(session), STYLES.in_force(session)
         searched = recent_searches(session, user.id)
+        kept = quota.kept_by(session, user.id, quota.of_everybody(runtime.settings))
     allowed = OF_EVERYBODY if not caller.is_administrator else frozenset(Scope)
     if caller.scopes is not None:
         allowed &= caller.scopes
@@ -100,6 +103,7 @@ def settings() -> Response:
         title=gettext("Settings"),
         here="pages.settings",
         user=user,
+        kept=kept,
         density=density(),
         keys=[_shown(key) for key in own],
         scopes=[(scope, SCOPES[scope]) for scope in Scope if scope in allowed],

@@ -41,7 +41,7 @@ UNLIMITED = Quota()
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What one person keeps here.
+    """The images that one person keeps here, counted.
 
     Attributes:
         images: how many.

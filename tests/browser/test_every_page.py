@@ -34,6 +34,7 @@ PATHS = (
     "/ui/settings",
     "/ui/settings#new-key",
     "/ui/settings/keys/{key}/revoke",
+    "/ui/settings/users/1",
     "/ui/settings/labels",
     "/ui/settings/labels/one",
     "/ui/settings/labels/one?name=cat",

@@ -52,7 +52,7 @@ def quota_field(what: str, setting: str) -> ma.fields.Integer:
 
 
 class StorageSchema(ma.Schema):
-    """What a user keeps here, and the most that they may keep."""
+    """The images that a user keeps here, counted, and the most that they may keep."""
 
     images = ma.fields.Integer(
         required=True, metadata={"description": "Their images, those in the trash too."}

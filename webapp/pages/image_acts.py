@@ -45,7 +45,7 @@ def show_to(image_id: int) -> Reply:
 
 def hide(image_id: int) -> Reply:
     """Make somebody else's public picture private, with a reason for them. For administrators."""
-    reason = _field("reason").strip()
+    reason = field("reason").strip()
     _change(image_id, {"is_public": False} | ({"reason": reason} if reason else {}), None)
     # Whoever hid it does not see it any more.
     return redirect(url_for("pages.explore"), 303)

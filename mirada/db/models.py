@@ -165,7 +165,8 @@ class User(Numbered, Dated, Base):
 
     `external_id` is the host product's own id of its person; None for a user of this installation.
     The row of a user who was ended stays, with the time in `ended_at`. `quota_images` and `quota_bytes`
-    are limits of their own; None where those of everybody hold.
+    are limits of their own; None where those of everybody hold. The last three are a
+    `people.preferences.Preferences`.
     """
 
     __tablename__ = f"{PREFIX}users"
@@ -176,6 +177,9 @@ class User(Numbered, Dated, Base):
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     quota_images: Mapped[int | None] = mapped_column(BigInteger)
     quota_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    locale: Mapped[str | None] = mapped_column(String(20))
+    theme: Mapped[str | None] = mapped_column(String(20))
+    density: Mapped[str | None] = mapped_column(String(20))
 
 
 class ApiKey(Numbered, Dated, Base):

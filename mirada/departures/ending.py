@@ -58,6 +58,7 @@ def end_user(
     now = utc_now()
     # No local name has a colon, so the name is free for somebody else.
     row.username, row.role, row.ended_at = f"ended:{row.id}", Role.USER, now
+    row.locale = row.theme = row.density = None
     _void_keys(session, row.id, now)
     session.execute(delete(IdempotencyKey).where(IdempotencyKey.owner_id == row.id))
     recall_rows.forget_viewer(session, row.id)

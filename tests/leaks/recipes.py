@@ -237,6 +237,7 @@ RECIPES: dict[str, Recipe] = {
     "listMissingPictures": Recipe(Reach.ADMINISTRATOR),
     # People and keys.
     "getMe": Recipe(Reach.KEY),
+    "changeMe": Recipe(Reach.KEY, changes=True, share=0.3),
     "listUsers": Recipe(Reach.ADMINISTRATOR),
     "createUser": Recipe(Reach.ADMINISTRATOR, share=0.3),
     "getUser": Recipe(Reach.KEY, {"user_id": Names.USER}),

@@ -9,20 +9,22 @@ import marshmallow as ma
 from flask import Response, url_for
 
 from mirada.kernel.errors import NotAllowed
+from mirada.people import preferences
 from mirada.people.access import ends_at
 from webapp.callers import auth, sessions
 from webapp.callers.auth import current_caller, require_user
 from webapp.callers.caller import Caller
+from webapp.http.current import current_runtime
 from webapp.http.rest import ApiBlueprint, header
 from webapp.schemas.keys import MY_KEY_EXAMPLE, SHOWN_ONCE, KeySchema, key_body
 from webapp.schemas.replies import ReplySchema
-from webapp.schemas.users import USER_EXAMPLE, UserSchema, user_body
+from webapp.schemas.users import ME_EXAMPLE, MeSchema, me_body
 
 blueprint = ApiBlueprint(
     "session", __name__, url_prefix="/api/v1/session", description="Browsers that are signed in"
 )
 SESSION_EXAMPLE = {
-    "user": USER_EXAMPLE,
+    "user": ME_EXAMPLE,
     "key": MY_KEY_EXAMPLE,
     "csrf_token": "IjQ2ZmU4Y2U1OGYi.aVcz5Q.2P1r0Zk9",
     "expires_at": "2026-01-02T15:04:05+00:00",
@@ -42,7 +44,7 @@ class SignInSchema(ma.Schema):
 class SessionSchema(ReplySchema):
     """The session, its user and its key."""
 
-    user = ma.fields.Nested(UserSchema, required=True)
+    user = ma.fields.Nested(MeSchema, required=True)
     key = ma.fields.Nested(KeySchema, required=True, allow_none=True)
     csrf_token = ma.fields.String(
         required=True,
@@ -103,8 +105,11 @@ def _reply(caller: Caller, token: str | None, expires_at: datetime | None) -> An
     key = caller.key
     if expires_at is not None and key is not None:
         expires_at = ends_at(expires_at, ends_at(key.expires_at, key.revoked_at))
+    user = require_user()
+    with current_runtime().reading() as session:
+        chosen = preferences.preferences_of(session, user.id)
     body = {
-        "user": user_body(require_user()),
+        "user": me_body(user, chosen),
         "key": None if key is None else key_body(key, url_for("keys.get_my_key", key_id=key.id)),
         "csrf_token": token,
         "expires_at": expires_at,

@@ -7,7 +7,7 @@ from typing import Any
 from flask import url_for
 
 from mirada.departures import ending
-from mirada.people import roles, users
+from mirada.people import preferences, roles, users
 from mirada.people.access import checked_scopes
 from mirada.people.keys import Asker
 from mirada.pictures import quota
@@ -19,15 +19,19 @@ from webapp.http.rest import ApiBlueprint, header
 from webapp.schemas.jobs import JOB_EXAMPLE, JobSchema
 from webapp.schemas.keys import NEW_KEY_EXAMPLE, SHOWN_ONCE, USER_KEY_EXAMPLE, issued_key_body
 from webapp.schemas.users import (
+    ME_EXAMPLE,
     STORAGE_EXAMPLE,
     USER_EXAMPLE,
     CreatedUserSchema,
     EndingQuerySchema,
+    MeSchema,
+    MyChangeSchema,
     NewUserSchema,
     StorageSchema,
     UserChangeSchema,
     UserPageSchema,
     UserSchema,
+    me_body,
     storage_body,
     user_body,
 )
@@ -41,10 +45,23 @@ NOT_KEPT = {"Cache-Control": "no-store"}
 
 @blueprint.get("/me")
 @blueprint.operation("getMe", "Read who you are")
-@blueprint.response(200, UserSchema, example=USER_EXAMPLE)
+@blueprint.response(200, MeSchema, example=ME_EXAMPLE)
 def get_me() -> Any:
     """The owner of the key; without one, where that is allowed, the local user."""
-    return user_body(require_user())
+    user = require_user()
+    with current_runtime().reading() as session:
+        return me_body(user, preferences.preferences_of(session, user.id))
+
+
+@blueprint.patch("/me")
+@blueprint.operation("changeMe", "Choose language, theme and size", refusals=(400, 403, 415, 422))
+@blueprint.arguments(MyChangeSchema, example={"locale": "pt", "theme": "dark"})
+@blueprint.response(200, MeSchema, example=ME_EXAMPLE)
+def change_me(fields: dict[str, Any]) -> Any:
+    """Of the pages, in every browser in which you sign in. What is left out stays."""
+    user = require_user()
+    with current_runtime().transaction() as session:
+        return me_body(user, preferences.change_preferences(session, user.id, fields))
 
 
 @blueprint.get("")

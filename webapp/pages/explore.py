@@ -33,10 +33,10 @@ from webapp.pages.explore_address import (
     cleaned,
 )
 from webapp.pages.explore_filters import asked, kept_beside, panel
-from webapp.pages.preferences import density
 from webapp.pages.shell import is_fragment, page
 from webapp.pages.tiles import Tile
 from webapp.pages.why import why
+from webapp.pages.wishes import density
 
 TILES = 60
 """Of one page. More costs a browser more than it shows: measured with 10,000 in the document."""

@@ -1,4 +1,4 @@
-"""What a browser remembers of its user's wishes: language, theme and how dense the grid is."""
+"""The forms in which people choose language, theme and size of the pictures."""
 
 from __future__ import annotations
 
@@ -7,23 +7,15 @@ from typing import Any
 from flask import Blueprint, redirect, request, url_for
 from werkzeug.exceptions import BadRequest
 
-from webapp.pages import texts
-from webapp.pages.shell import THEME_COOKIE, THEMES, own_address
+from mirada.people.preferences import CHOICES, change_preferences
+from webapp.callers.auth import current_caller
+from webapp.http.current import current_runtime
+from webapp.pages.shell import own_address
+from webapp.pages.wishes import COOKIES
 
-DENSITIES = ("normal", "compact", "large")
-DENSITY_COOKIE = "mirada_density"
 LASTS_S = 365 * 24 * 3600
-CHOICES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "language": (texts.COOKIE, tuple(texts.LANGUAGES)),
-    "theme": (THEME_COOKIE, THEMES),
-    "density": (DENSITY_COOKIE, DENSITIES),
-}
-
-
-def density() -> str:
-    """Return the density that was chosen by cookie, else "normal"."""
-    chosen = request.cookies.get(DENSITY_COOKIE, "")
-    return chosen if chosen in DENSITIES else DENSITIES[0]
+FIELDS = {"language": "locale", "theme": "theme", "density": "density"}
+"""The name of each in a form, and in CHOICES."""
 
 
 def register(blueprint: Blueprint) -> None:
@@ -31,18 +23,20 @@ def register(blueprint: Blueprint) -> None:
 
     @blueprint.post("/preferences")
     def set_preferences() -> Any:
-        """Remember what was chosen, and lead back."""
-        back = own_address(request.form.get("back"), url_for("pages.explore"))
-        reply = redirect(back, 303)
-        for name, (cookie, values) in CHOICES.items():
-            chosen = request.form.get(name)
-            if chosen is None:
-                continue
-            if chosen not in values:
-                raise BadRequest(f"{name} must be one of {', '.join(values)}.")
+        """Remember what was chosen, and lead back.
+
+        With the user who is signed in, and in this browser for when nobody is.
+        """
+        wanted = _wanted()
+        user_id = current_caller().user_id
+        if user_id is not None and wanted:
+            with current_runtime().transaction() as session:
+                change_preferences(session, user_id, wanted)
+        reply = redirect(own_address(request.form.get("back"), url_for("pages.explore")), 303)
+        for name, value in wanted.items():
             reply.set_cookie(
-                cookie,
-                chosen,
+                COOKIES[name],
+                value,
                 max_age=LASTS_S,
                 httponly=True,
                 samesite="Lax",
@@ -50,3 +44,16 @@ def register(blueprint: Blueprint) -> None:
                 path=request.script_root or "/",
             )
         return reply
+
+
+def _wanted() -> dict[str, str]:
+    """Return what the form chooses, by the names of CHOICES."""
+    wanted = {}
+    for field, name in FIELDS.items():
+        value = request.form.get(field)
+        if value is None:
+            continue
+        if value not in CHOICES[name]:
+            raise BadRequest(f"{field} must be one of {', '.join(CHOICES[name])}.")
+        wanted[name] = value
+    return wanted

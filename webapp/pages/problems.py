@@ -26,6 +26,7 @@ from webapp.callers.caller import ANONYMOUS
 from webapp.callers.scopes import SAFE_METHODS
 from webapp.http.errors import handle_domain_error, handle_http_exception, handle_unexpected
 from webapp.pages.shell import address_of_request, is_fragment
+from webapp.pages.wishes import ask_no_more
 
 TITLES = {
     401: lazy_gettext("Sign in first"),
@@ -78,6 +79,8 @@ def _as_page(told: Response) -> Response:
     """Return a problem as a page; scripts get it as it is."""
     if is_fragment() or told.status_code < 400 or told.mimetype != "application/problem+json":
         return told
+    if told.status_code >= 500:
+        ask_no_more()
     problem = json.loads(told.get_data())
     _name_caller()
     context = {

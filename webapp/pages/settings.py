@@ -24,8 +24,8 @@ from webapp.callers.auth import current_caller, require_user
 from webapp.http.current import current_runtime
 from webapp.http.paging import cursor_after, row_id_of
 from webapp.pages import settings_acts, settings_lists, settings_people
-from webapp.pages.preferences import density
 from webapp.pages.shell import page
+from webapp.pages.wishes import density
 
 KEYS, USERS = 50, 50
 """Of one page, the newest."""

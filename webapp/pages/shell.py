@@ -23,10 +23,9 @@ from webapp.callers import sessions
 from webapp.callers.auth import current_caller
 from webapp.pages.assets import asset
 from webapp.pages.texts import LANGUAGES
+from webapp.pages.wishes import theme
 from webapp.pages.zones import zone_of_request
 
-THEME_COOKIE = "mirada_theme"
-THEMES = ("system", "light", "dark")
 FRAGMENTS = ("1", "filters")
 """What a script asks for as `part`: a page's list, or the panel with its filters."""
 
@@ -87,12 +86,6 @@ def reachable(text: str, most: int = 400) -> Markup:
     return Markup(' tabindex="0"') if is_long else Markup("")
 
 
-def theme() -> str:
-    """Return the theme that was chosen by cookie, else "system"."""
-    chosen = request.cookies.get(THEME_COOKIE, "")
-    return chosen if chosen in THEMES else THEMES[0]
-
-
 def csrf_token() -> str:
     """Return the CSRF token for forms and scripts; empty where calls need none."""
     return sessions.csrf_token() if current_caller().opened is not None else ""
@@ -123,7 +116,7 @@ def register(app: Flask, blueprint: Blueprint) -> None:
         "zone": zone_of_request,
     }
     app.jinja_env.globals.update(functions)
-    app.jinja_env.globals.update(bar=BAR, languages=LANGUAGES, themes=THEMES)
+    app.jinja_env.globals.update(bar=BAR, languages=LANGUAGES)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
 
     @blueprint.context_processor

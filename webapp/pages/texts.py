@@ -20,10 +20,10 @@ from jinja2 import pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
 
+from webapp.pages.wishes import chosen
 from webapp.pages.zones import zone_of_request
 
 LANGUAGES = {"en": "English", "pt": "Português", "es": "Español"}
-COOKIE = "mirada_language"
 FOLDER = Path(__file__).resolve().parent / "translations"
 
 
@@ -78,8 +78,9 @@ def _ngettext_of_templates(
 
 
 def language_of_request() -> str:
-    """Return the language that was chosen by cookie, else the browser's first that there is."""
-    chosen = request.cookies.get(COOKIE, "")
-    if chosen in LANGUAGES:
-        return chosen
-    return request.accept_languages.best_match(list(LANGUAGES), default="en") or "en"
+    """Return the language that the user or this browser has chosen, else the first that it takes."""
+    return (
+        chosen("locale")
+        or request.accept_languages.best_match(list(LANGUAGES), default="en")
+        or "en"
+    )

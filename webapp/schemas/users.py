@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import marshmallow as ma
@@ -9,6 +10,7 @@ from flask import url_for
 from marshmallow import validate
 
 from mirada.people.identity import Person
+from mirada.people.preferences import CHOICES, Preferences
 from mirada.pictures.quota import MOST, Kept
 from webapp.schemas.keys import IssuedKeySchema, NewKeySchema
 from webapp.schemas.replies import ResourceSchema, page_of
@@ -22,6 +24,7 @@ USER_EXAMPLE = {
     "created_at": "2026-01-02T03:04:05+00:00",
     "url": "/api/v1/users/7",
 }
+ME_EXAMPLE = USER_EXAMPLE | {"locale": "pt", "theme": "dark", "density": None}
 
 
 STORAGE_EXAMPLE = {
@@ -90,6 +93,36 @@ class UserSchema(ResourceSchema):
             "installation."
         },
     )
+
+
+def _choice(name: str, what: str, *, required: bool = False) -> ma.fields.String:
+    return ma.fields.String(
+        required=required,
+        allow_none=True,
+        validate=validate.OneOf(CHOICES[name]),
+        metadata={"description": f"{what}; null for nothing chosen."},
+    )
+
+
+LANGUAGE = "Language of the pages"
+THEME = "Light or dark pages, or as the system is"
+DENSITY = "Size of the pictures in Explore"
+
+
+class MeSchema(UserSchema):
+    """A user, with what they have chosen for the pages."""
+
+    locale = _choice("locale", LANGUAGE, required=True)
+    theme = _choice("theme", THEME, required=True)
+    density = _choice("density", DENSITY, required=True)
+
+
+class MyChangeSchema(ma.Schema):
+    """The choices of a user for the pages; what is left out stays."""
+
+    locale = _choice("locale", LANGUAGE)
+    theme = _choice("theme", THEME)
+    density = _choice("density", DENSITY)
 
 
 UserPageSchema = page_of(UserSchema, is_terse=True)
@@ -171,3 +204,8 @@ def user_body(user: Person) -> dict[str, Any]:
         "created_at": user.created_at,
         "url": url_for("users.get_user", user_id=user.id),
     }
+
+
+def me_body(user: Person, chosen: Preferences) -> dict[str, Any]:
+    """Return the fields for `MeSchema`."""
+    return user_body(user) | asdict(chosen)

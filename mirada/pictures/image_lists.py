@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, and_, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from mirada.db import filters
@@ -242,6 +242,11 @@ def _nbytes(counted: Mapping[str, Sequence[ValueCount]]) -> int:
     return ENTRY_BYTES + VALUE_BYTES * sum(len(values) for values in counted.values())
 
 
+def _sought(place: Place) -> ColumnElement[int]:
+    # As a BIGINT: PostgreSQL fails on a cursor whose value is more than the column can hold.
+    return literal(min(place.value or 0, LARGEST_ID), BigInteger)
+
+
 def _is_after(sort: Sort, place: Place) -> ColumnElement[bool]:
     image_id = min(place.image_id, LARGEST_ID)
     if sort is Sort.OLDEST:
@@ -250,7 +255,7 @@ def _is_after(sort: Sort, place: Place) -> ColumnElement[bool]:
     key = SORTED_BY.get(sort)
     if key is None:
         return earlier
-    value = min(place.value or 0, LARGEST_ID)
+    value = _sought(place)
     return or_(key < value, and_(key == value, earlier))
 
 
@@ -262,5 +267,5 @@ def _is_before(sort: Sort, place: Place) -> ColumnElement[bool]:
     key = SORTED_BY.get(sort)
     if key is None:
         return later
-    value = min(place.value or 0, LARGEST_ID)
+    value = _sought(place)
     return or_(key > value, and_(key == value, later))

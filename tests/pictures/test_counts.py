@@ -22,8 +22,11 @@ from mirada.db.migrate import upgrade_to_head
 from mirada.db.models import Image, User
 from mirada.db.session import Database, make_engine
 from mirada.embedding import embed
+from mirada.kernel.audience import Audience, Scope
 from mirada.kernel.errors import Conflict, NotFound
+from mirada.kernel.ids import LARGEST_ID
 from mirada.pictures import comments, images, likes
+from mirada.pictures.image_lists import Place, Sort, list_images, neighbours
 from testing.album import Album
 from testing.patience import PATIENCE_S
 
@@ -47,6 +50,19 @@ def album(request: pytest.FixtureRequest) -> Iterator[Album]:
     upgrade_to_head(database.engine)
     yield Album(database)
     database.close()
+
+
+@pytest.mark.parametrize("sort", [Sort.LIKES, Sort.LARGEST])
+def test_a_place_after_more_than_any_image_has_is_before_all_of_them(
+    album: Album, sort: Sort
+) -> None:
+    image_id = album.image(album.ana)
+    place = Place(LARGEST_ID, LARGEST_ID)
+    with album.database.reading() as session:
+        scope = Scope(Audience(album.ana))
+        found = list_images(session, scope, sort=sort, after=place)
+        assert [each.id for each in found] == [image_id]
+        assert neighbours(session, scope, sort, Place(image_id, LARGEST_ID)) == (None, image_id)
 
 
 def crowd(album: Album, act: Callable[[random.Random, int], None]) -> None:

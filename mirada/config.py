@@ -31,6 +31,7 @@ from mirada.kernel.drawing import checked_size
 from mirada.kernel.errors import MiradaError
 from mirada.kernel.nsfw import NsfwPolicy
 from mirada.kernel.prices import Budgets, PriceTable, micros_of, parse_prices
+from mirada.kernel.reach import Named
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 FIRST_SEGMENTS = frozenset(
@@ -237,6 +238,25 @@ class Settings(BaseSettings):
         ge=1,
         description="Most bytes of originals that one user keeps, those in the trash too. Unset: no limit.",
     )
+    fetch_urls: bool = Field(
+        False,
+        description="Pictures may be sent as their addresses, which a worker fetches. Addresses of inner "
+        "networks are refused.",
+    )
+    fetch_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Hosts, addresses and networks that are fetched from although they are not public, "
+        "by any port, comma-separated.",
+    )
+    fetch_ports: Annotated[tuple[int, ...], NoDecode] = Field(
+        (80, 443), description="Ports of public servers that are fetched from, comma-separated."
+    )
+    fetch_waiting: int = Field(
+        1000,
+        ge=1,
+        le=1_000_000,
+        description="Addresses of any one user that may wait to be fetched.",
+    )
     import_dir: Path | None = Field(
         None,
         description="Folder of pictures imported at start, each file once; public with the prompts in them, "
@@ -424,6 +444,21 @@ class Settings(BaseSettings):
         if [origin.lower() for origin in origins] == ["none"]:
             return ()
         return tuple(_origin(origin) for origin in origins)
+
+    @field_validator("fetch_hosts", mode="before")
+    @classmethod
+    def _split_hosts(cls, value: Any) -> Any:
+        named = _listed(value)
+        Named.read(named)
+        return named
+
+    @field_validator("fetch_ports", mode="before")
+    @classmethod
+    def _split_ports(cls, value: Any) -> Any:
+        ports = _listed(value)
+        if not ports or not all(each.isdecimal() and 1 <= int(each[:6]) <= 65535 for each in ports):
+            raise ValueError("expected ports such as 80, 443, each from 1 to 65535")
+        return tuple(map(int, ports))
 
     @field_validator("llm_prices_usd", mode="before")
     @classmethod
@@ -766,6 +801,12 @@ def _origin(written: str) -> str:
     usual = {"http": 80, "https": 443}.get(parts.scheme)
     netloc = parts.netloc.removesuffix(f":{usual}") if port == usual else parts.netloc
     return f"{parts.scheme}://{netloc}"
+
+
+def _listed(value: Any) -> tuple[str, ...]:
+    """Return the values of a setting that names several, written with commas between them."""
+    named = value.split(",") if isinstance(value, str) else value
+    return tuple(str(each).strip() for each in named if str(each).strip())
 
 
 def _is_loopback(host: str) -> bool:

@@ -8,6 +8,7 @@ from mirada.departures import job as departures
 from mirada.drawing import job as drawing
 from mirada.embedding import backfill, index_rebuild, live_recall
 from mirada.evaluation import job as evaluation
+from mirada.fetching import job as fetching
 from mirada.groups import job as groups
 from mirada.jobs.kinds import Kind
 from mirada.model_switch import building, discarding, evening, flipping
@@ -28,6 +29,7 @@ KINDS: dict[str, Kind] = {
         batch.KIND,
         captions.KIND,
         drawing.KIND,
+        fetching.KIND,
         departures.KIND,
         building.KIND,
         flipping.KIND,

@@ -39,6 +39,19 @@ HINTS = {
         "The picture is too large",
         "The picture is too large: make it smaller and upload it again.",
     ),
+    "address_refused": (
+        "The address is not called from here",
+        "The address is not called from here: use another one, or upload the picture itself.",
+    ),
+    "unfit_answer": (
+        "The server at the address did not send the picture",
+        "The server at the address did not send the picture: look at the address in a browser, "
+        "or upload the picture itself.",
+    ),
+    "call_failed": (
+        "The server at the address could not be reached",
+        "The server at the address could not be reached: try it again later.",
+    ),
     "invalid_input": (
         "What was asked for is wrong",
         "It would fail again: ask for it anew, in another way.",

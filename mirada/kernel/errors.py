@@ -9,7 +9,9 @@ MiradaError
 ├── InvalidInput              the request is wrong; nothing was done
 │   ├── UnsupportedImage      not a picture of an accepted format, or not of the declared one
 │   ├── CorruptImage          an accepted format that cannot be decoded to the end
-│   └── ImageTooLarge         too many bytes, pixels, or too long a side
+│   ├── ImageTooLarge         too many bytes, pixels, or too long a side
+│   ├── AddressRefused        an address of the web that is not called from here
+│   └── UnfitAnswer           what a server sent from there is not what was wanted
 ├── Conflict                  the request contradicts the present state
 │   ├── PreconditionFailed    the resource has a newer version than the caller named
 │   └── EmbeddingSpaceMismatch  vectors of two spaces, or settings unlike the pinned space
@@ -26,6 +28,7 @@ MiradaError
 │   ├── UnusableReply         a language model's reply cannot be used; it is never stored
 │   │   ├── GarbledReply      the reply is not in the server's own format
 │   │   └── OutOfTokens       hidden reasoning used up the reply's limit before the answer
+│   ├── CallFailed            a server that somebody named did not answer, or not properly
 │   └── Deferred              the work waits; the attempt does not count as failed
 │       ├── TooManyRequests   the server asks for fewer requests
 │       ├── CircuitOpen       the server failed too often and is not asked for a while
@@ -103,6 +106,14 @@ class CorruptImage(InvalidInput):
 
 class ImageTooLarge(InvalidInput):
     """The picture has too many bytes, too many pixels, or too long a side."""
+
+
+class AddressRefused(InvalidInput):
+    """An address of the web is none, or leads where nothing is called from here."""
+
+
+class UnfitAnswer(InvalidInput):
+    """The server at an address sent something else than was wanted, and would again."""
 
 
 class Conflict(MiradaError):
@@ -215,6 +226,10 @@ class GarbledReply(UnusableReply):
 
 class OutOfTokens(UnusableReply):
     """Hidden reasoning used up the limit of the reply before there was an answer."""
+
+
+class CallFailed(Unavailable):
+    """A server that somebody named did not answer, or not properly; another time it may."""
 
 
 class Deferred(Unavailable):

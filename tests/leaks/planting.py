@@ -34,6 +34,7 @@ def plant(world: World) -> None:
     _break(world)
     _ask(world)
     _draw(world)
+    _fetch(world)
     _group(world)
     _judge(world)
     _evaluate(world)
@@ -235,6 +236,16 @@ def _draw(world: World) -> None:
     job = world.told("owner", "POST", path, json=body, headers=headers)
     vault.number(job["id"], "job id", "drawing", ["owner", RANK])
     world.words += [prompt, caption]
+
+
+def _fetch(world: World) -> None:
+    """A picture that is still to be fetched, from an address that is the owner's alone."""
+    vault = world.vault
+    name, caption = (vault.text(each, "fetching", ["owner"]) for each in ("address", "caption"))
+    body = {"url": f"https://pictures.example/{name}.png", "caption": caption}
+    job = world.told("owner", "POST", "/api/v1/images", json=body)
+    vault.number(job["id"], "job id", "fetching", ["owner", RANK])
+    world.words += [name, caption]
 
 
 def _group(world: World) -> None:

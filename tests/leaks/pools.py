@@ -136,6 +136,7 @@ class Pools:
             "language": ["en", "pt-br", "x y", ""],
             "user": [*world.user_ids.values(), *ODD_NUMBERS],
             "days": [1, 30, 90, 0, "x"],
+            "url": ["https://pictures.example/cat.png", "http://127.0.0.1/", "x"],
             "username": ["nobody", "stranger", "STRANGER", "x y"],
             "key": [{}, {"name": "first", "scopes": ["read"]}],
             "scopes": ["read", "write", "odd"],

@@ -22,6 +22,8 @@ TOLD_TO_NOBODY = (
     "vector of prompt of",
     "prompt of drawing",
     "caption of drawing",
+    "address of fetching",
+    "caption of fetching",
 )
 """What no reply has for anybody: nothing keeps the bytes of a picture that was only classified, a picture
 to ask with is shown as a thumbnail alone, no prompt's vector leaves the index, and a job does not say

@@ -18,6 +18,7 @@ from mirada.db.memory_models import TextEmbedding
 from mirada.db.models import Embedding, Image, Job, Space
 from mirada.drawing.request import GENERATE_IMAGE
 from mirada.embedding.job import CREATE_EMBEDDINGS
+from mirada.fetching.request import FETCH_IMAGE
 from mirada.jobs import sweep
 from mirada.kernel.embeddings import Vector, from_blob
 from mirada.runtime import Runtime
@@ -36,11 +37,12 @@ SETTINGS: dict[str, Any] = {
     # Captions are written by a loopback server; vectors are the encoder's, as those of prompts.
     "text_embedding_model": "local",
     "llm_label_expansion_wait_ms": 0,
+    "fetch_urls": True,
 }
 
 
-PAID = frozenset({EXPAND_LABEL, GENERATE_IMAGE})
-"""Jobs that ask a language model and are not run: nobody asks for what they would bring."""
+PAID = frozenset({EXPAND_LABEL, FETCH_IMAGE, GENERATE_IMAGE})
+"""Jobs that ask other servers and are not run: nobody asks for what they would bring."""
 
 
 @dataclass

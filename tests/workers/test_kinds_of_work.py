@@ -27,6 +27,7 @@ NAMES_IN_QUEUES = {
     "expand_label_task",
     "classify_images_task",
     "caption_image_task",
+    "fetch_image_task",
     "generate_image_task",
     "end_user_task",
 }

@@ -15,6 +15,7 @@ from mirada.pictures.new_image import FileClaims, NewImage, Texts
 from mirada.pictures.shown_images import ShownImage, shown_image
 from mirada.pictures.text_jobs import queue_text_jobs
 from mirada.search.asked import current_change_seq
+from webapp.api import fetching
 from webapp.callers.auth import current_caller, require_user
 from webapp.http import unknown, uploads
 from webapp.http.creations import idempotency_key, made, made_headers, once_parameters
@@ -61,7 +62,9 @@ IF_NONE_MATCH = request_header("If-None-Match", "Answer 304 when the reply still
     "createImage",
     "Upload a picture",
     refusals=(400, 403, 409, 413, 415, 422),
-    requestBody=multipart_body(NewImageSchema, is_public=True, caption="A cat"),
+    requestBody=fetching.or_addresses(
+        multipart_body(NewImageSchema, is_public=True, caption="A cat")
+    ),
     parameters=once_parameters("one key never uploads twice"),
     ignores_unknown=True,
 )
@@ -77,6 +80,12 @@ IF_NONE_MATCH = request_header("If-None-Match", "Answer 304 when the reply still
         **ETAG_HEADER,
         **CHANGE_SEQ_HEADER,
     },
+)
+@blueprint.alt_response(
+    202,
+    schema=fetching.REPLY,
+    description="Sent as an address: a worker fetches it. The job's `result` names the image then.",
+    examples=fetching.REPLY_EXAMPLES,
 )
 @blueprint.response(
     201,
@@ -97,8 +106,14 @@ def create_image(query: dict[str, Any]) -> Any:
     file is read into `generation`, for the owner alone, and fills a missing prompt, which is
     seen by whoever may see the image. Parameters and form fields without a meaning are ignored,
     and named in `ignored`.
+
+    Where FETCH_URLS=true, a picture may be sent as its address (`url`) by application/json. Many are
+    sent by application/x-ndjson, one object a line. A broken line is named by its number, and the
+    others are taken.
     """
     user = require_user()
+    if fetching.is_sent():
+        return fetching.create_by_address(user, query)
     upload = uploads.uploaded_file()
     fields = multipart_fields(NewImageFieldsSchema)
     taken = take_in(

@@ -114,7 +114,8 @@ class JobSchema(ResourceSchema):
         required=True,
         allow_none=True,
         metadata={
-            "description": "Of a generate_image_task that is done, for its owner; null for all else."
+            "description": "Of a generate_image_task or fetch_image_task that is done, for its owner; "
+            "null for all else."
         },
     )
     request_id = ma.fields.String(required=True, allow_none=True)

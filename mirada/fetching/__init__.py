@@ -1,0 +1,1 @@
+"""Pictures that are sent as their addresses."""

@@ -1,0 +1,1 @@
+"""Requests of this server to servers that somebody else named."""

@@ -14,12 +14,13 @@ import time
 
 import numpy as np
 
-from benchmarks.search_source import MemorySource
 from benchmarks.search_vectors import collection
 from mirada.adapters.grouping.faiss_kmeans import FaissKMeans
 from mirada.adapters.projection.components import ComponentsProjection
 from mirada.adapters.projection.opentsne import OpenTsneProjection
-from mirada.groups.mapping import NO_MAP, FormerMap, Tools, map_pages
+from mirada.groups.grouping import Uploaded
+from mirada.groups.mapping import NO_MAP, Among, FormerMap, Tools, View, laid_out
+from mirada.kernel.clustering import Ids
 from mirada.kernel.embeddings import Matrix
 from mirada.kernel.projecting import SIDE
 from mirada.ports import Projection
@@ -27,28 +28,40 @@ from mirada.ports import Projection
 PROBES = 1_000
 """Pictures whose neighbours are compared."""
 NEAREST = 10
+OWN = 1_000
+"""Private pictures of one owner that are placed among public ones."""
 NEW = 0.05
 """Share of the library that comes between two maps."""
+
+
+def all_public(vectors: Matrix) -> tuple[Uploaded, Ids]:
+    """Return a library of public pictures, and its rows."""
+    count = len(vectors)
+    rows = np.arange(count)
+    ones = np.ones(count, np.int64)
+    return Uploaded(rows + 1, vectors, ones, ones > 0, rows, ones), rows
 
 
 def lay_out(
     vectors: Matrix, projection: Projection, former: FormerMap, *, is_whole: bool = True
 ) -> tuple[FormerMap, float]:
     """Return a map as the next one finds it, and the seconds it took."""
-    tools = Tools(FaissKMeans(), projection)
     begun = time.perf_counter()
-    source = MemorySource(vectors, {})
-    pages = list(map_pages(source, tools, former, lambda done, total: None, is_whole=is_whole))
+    library, rows = all_public(vectors)
+    tools = Tools(FaissKMeans(), projection)
+    page = laid_out(library, View(None, rows), tools, former, lambda part: None, is_whole=is_whole)
     taken = time.perf_counter() - begun
-    places = [page.places for page in pages if page.places is not None]
-    return (
-        FormerMap(
-            np.concatenate([page.embedding_ids for page in pages]),
-            np.concatenate(places).astype(np.float32),
-            np.concatenate([page.groups for page in pages]),
-        ),
-        taken,
-    )
+    assert page.places is not None
+    return FormerMap(page.embedding_ids, page.places.astype(np.float32), page.groups), taken
+
+
+def among(vectors: Matrix, public: FormerMap) -> float:
+    """Return the seconds in which OWN private pictures of one owner are placed among public ones."""
+    begun = time.perf_counter()
+    library, rows = all_public(vectors)
+    places = Among(library, View(None, rows), public.places, public.groups)
+    places.placed(View(1, rows[:OWN], is_among=True))
+    return time.perf_counter() - begun
 
 
 def kept(vectors: Matrix, places: Matrix, among: int) -> float:
@@ -86,6 +99,7 @@ def measure(rows: int) -> None:
     _say(
         f"{rows:7,} 5 % new are placed:    moved {moved(made.places, placed.places)} {taken:6.1f} s"
     )
+    _say(f"{rows:7,} others' placed among:  {among(old, made):6.1f} s for {OWN:,} of one owner")
     whole, taken = lay_out(vectors, OpenTsneProjection(), made)
     _say(
         f"{rows:7,} 5 % new, made anew:    moved {moved(made.places, whole.places)} {taken:6.1f} s"

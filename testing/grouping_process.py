@@ -18,11 +18,13 @@ from workers.runner import run_job
 if __name__ == "__main__":
     store, stored = runs.store, []
 
-    def mortal(session: Session, run_id: int, page: Any, known: Mapping[int, int]) -> Any:
+    def mortal(
+        session: Session, run_id: int, page: Any, known: Mapping[int, int], of_ids: Any
+    ) -> Any:
         stored.append(len(page.groups))
         if sum(stored) > 1_500:
             os.kill(os.getpid(), signal.SIGKILL)
-        return store(session, run_id, page, known)
+        return store(session, run_id, page, known, of_ids)
 
     runs.store = mortal
     run_job(Runtime(Settings.from_env()), int(sys.argv[1]))

@@ -156,7 +156,12 @@ class ClusterKind(StrEnum):
 
 
 class ClusterRun(Numbered, Dated, Base):
-    """One grouping of a space's pictures. The newest finished run of a kind is shown."""
+    """One grouping of a space's pictures. The newest finished run of a kind and an owner is shown.
+
+    `owner_id` is None where everybody is shown it, as each kind but the map is. Else it is of that owner's
+    private pictures, and nobody else is shown it. `base_id` is the run whose places and groups
+    it goes on from, and is shown with; None where it stands alone.
+    """
 
     __tablename__ = f"{PREFIX}cluster_runs"
     __table_args__ = (Index(None, "kind", "finished_at"),)
@@ -166,16 +171,19 @@ class ClusterRun(Numbered, Dated, Base):
     parameters: Mapped[dict[str, Any]] = mapped_column(JSON)
     change_seq: Mapped[int] = mapped_column(BigInteger)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    owner_id: Mapped[int | None] = mapped_column(BigInteger)
+    base_id: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class Cluster(Numbered, Base):
-    """One group of a run."""
+    """One group of a run; `of_id` is the group of another run whose members stand with its own."""
 
     __tablename__ = f"{PREFIX}clusters"
-    __table_args__ = (Index(None, "run_id"),)
+    __table_args__ = (Index(None, "run_id"), Index(None, "of_id"))
 
     run_id: Mapped[int] = mapped_column(ForeignKey(f"{PREFIX}cluster_runs.id", ondelete="CASCADE"))
     size: Mapped[int] = mapped_column(Integer)
+    of_id: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class ClusterMember(Base):

@@ -235,7 +235,7 @@ ATTRIBUTES: Mapping[str, Attribute] = {
     "asset_id": Attribute(
         lambda value, audience: _own(Image.asset_id == value, audience), is_followed=True
     ),
-    "area": Attribute(lambda value, _: in_area(value), is_followed=False),
+    "area": Attribute(in_area, is_followed=False),
     "tags": Attribute(_tagged, is_followed=False),
     "shows": Attribute(_shows, is_followed=False),
 }

@@ -166,26 +166,55 @@ def was_there(run: type[ClusterRun] | ClusterRun) -> ColumnElement[bool]:
     return Image.created_at <= run.created_at
 
 
-def in_area(area: Area) -> ColumnElement[bool]:
-    """Return the condition on `images` that one lies in an area of the newest map.
+def shown_runs(audience: Audience, space_id: int | None = None) -> Select[int]:
+    """Return the query of the ids of runs that a viewer is shown: the newest ones that are finished.
+
+    Beside what everybody is shown that is their own run of the map. Where that stands alone it is all of
+    the map that they are shown.
+
+    Args:
+        audience: the viewer.
+        space_id: of the runs; None for the image space in use.
+    """
+    run, newer, own = aliased(ClusterRun), aliased(ClusterRun), aliased(ClusterRun)
+    in_use = select(Installation.image_space_id).scalar_subquery()
+    same = (newer.kind == run.kind, newer.space_id == run.space_id, newer.id > run.id)
+    owners = func.coalesce(newer.owner_id, 0) == func.coalesce(run.owner_id, 0)
+    is_outdated = select(newer.id).where(*same, owners, newer.finished_at.is_not(None))
+    shown = [
+        run.finished_at.is_not(None),
+        run.space_id == (in_use if space_id is None else space_id),
+        ~is_outdated.correlate(run).exists(),
+    ]
+    if audience.viewer_id is None:
+        return select(run.id).where(*shown, run.owner_id.is_(None))
+    of_viewer = (own.kind == run.kind, own.space_id == run.space_id, own.finished_at.is_not(None))
+    newest = select(func.max(own.id)).where(*of_viewer, own.owner_id == audience.viewer_id)
+    alone = aliased(ClusterRun)
+    stands_alone = select(alone.id).where(
+        alone.id == newest.correlate(run).scalar_subquery(), alone.base_id.is_(None)
+    )
+    everybody = and_(run.owner_id.is_(None), ~stands_alone.correlate(run).exists())
+    return select(run.id).where(*shown, or_(run.owner_id == audience.viewer_id, everybody))
+
+
+def stands_in(group_id: int) -> ColumnElement[bool]:
+    """Return the condition on `clusters` that one is a group, or that its members stand with that one's."""
+    return or_(Cluster.id == group_id, Cluster.of_id == group_id)
+
+
+def in_area(area: Area, audience: Audience) -> ColumnElement[bool]:
+    """Return the condition on `images` that one lies in an area of the newest map, as the viewer sees it.
 
     Whoever may see the image sees where it lies, so nothing more than `may_see` is asked beside it.
     """
-    newest = (
-        select(func.max(ClusterRun.id))
-        .where(
-            ClusterRun.kind == ClusterKind.MAP,
-            ClusterRun.finished_at.is_not(None),
-            ClusterRun.space_id == select(Installation.image_space_id).scalar_subquery(),
-        )
-        .scalar_subquery()
-    )
     member = (
         select(ClusterMember.content_id)
         .join(Cluster, Cluster.id == ClusterMember.cluster_id)
         .join(ClusterRun, ClusterRun.id == Cluster.run_id)
         .where(
-            ClusterRun.id == newest,
+            ClusterRun.kind == ClusterKind.MAP,
+            ClusterRun.id.in_(shown_runs(audience)),
             ClusterMember.content_id == Image.content_id,
             ClusterMember.x.between(area.left, area.right),
             ClusterMember.y.between(area.top, area.bottom),
@@ -198,40 +227,23 @@ def in_area(area: Area) -> ColumnElement[bool]:
 def in_group(group_id: int, audience: Audience) -> ColumnElement[bool]:
     """Return the condition on `images` that one is in a group, as the viewer sees that group.
 
-    Nothing is in a group of an older run, in none at all, or in one of which the viewer sees too
-    little: the three look alike.
+    Nothing is in a group of an older run, in none at all, in one of somebody else's own, or in one of
+    which the viewer sees too little: they look alike.
     """
-    newer = aliased(ClusterRun)
-    is_outdated = select(newer.id).where(
-        newer.kind == ClusterRun.kind,
-        newer.space_id == ClusterRun.space_id,
-        newer.finished_at.is_not(None),
-        newer.id > ClusterRun.id,
-    )
-    in_use = select(Installation.image_space_id).scalar_subquery()
-    shown = and_(
-        ClusterMember.cluster_id == group_id,
-        ClusterRun.finished_at.is_not(None),
-        ClusterRun.space_id == in_use,
-        not_(is_outdated.correlate_except(newer).exists()),
-    )
     run_of = ClusterRun.id == Cluster.run_id
+    shown = (stands_in(group_id), ClusterRun.id.in_(shown_runs(audience)), was_there(ClusterRun))
     member = (
         select(ClusterMember.content_id)
         .join(Cluster, Cluster.id == ClusterMember.cluster_id)
         .join(ClusterRun, run_of)
-        .where(shown, ClusterMember.content_id == Image.content_id, was_there(ClusterRun))
+        .where(*shown, ClusterMember.content_id == Image.content_id)
     )
     seen = (
         select(func.count(Image.id))
         .join(ClusterMember, ClusterMember.content_id == Image.content_id)
         .join(Cluster, Cluster.id == ClusterMember.cluster_id)
         .join(ClusterRun, run_of)
-        .where(
-            ClusterMember.cluster_id == group_id,
-            was_there(ClusterRun),
-            may_see(Audience(audience.viewer_id)),
-        )
+        .where(*shown, may_see(Audience(audience.viewer_id)))
         .correlate(None)
         .scalar_subquery()
     )

@@ -16,10 +16,11 @@ from sqlalchemy.orm import Session, joinedload
 
 from mirada.db import spaces
 from mirada.db.classifier_models import Cluster, ClusterKind, ClusterMember, ClusterRun
+from mirada.db.filters import in_scope
 from mirada.db.models import Image, Space
 from mirada.db.stored_vectors import vectors_of
 from mirada.db.vector_tables import PICTURE_VECTORS
-from mirada.db.visibility import LEAST_SEEN
+from mirada.db.visibility import LEAST_SEEN, shown_runs, stands_in, was_there
 from mirada.groups.rows import Sample, first_images, samples_of, shown_in
 from mirada.groups.runs import newest_run
 from mirada.kernel.audience import Scope
@@ -105,7 +106,7 @@ def list_clusters(
     if space is None or run is None:
         return SeenClusters(None, [])
     sizes = _page_of_sizes(session, run, scope, cursor, limit)
-    samples = samples_of(session, run, list(sizes), scope, space)
+    samples = samples_of(session, list(sizes), scope, space)
     return SeenClusters(run, described(session, run, sizes, samples, scope))
 
 
@@ -166,14 +167,15 @@ def get_cluster(
         NotFound: there is no such group (any more), or nothing of it that the viewer may see.
     """
     space = spaces.pinned_space(session)
-    run = _run_of(session, cluster_id, space)
-    if space is None or run is None or not _is_seen(session, run, cluster_id, scope):
+    run = None if space is None else _run_of(session, cluster_id, scope, space)
+    if space is None or run is None or not _is_seen(session, run, cluster_id, scope, space):
         raise NotFound(
             f"There is no group {cluster_id}; grouping the library anew replaces all groups."
         )
-    sample = samples_of(session, run, [cluster_id], scope, space).get(cluster_id)
+    sample = samples_of(session, [cluster_id], scope, space).get(cluster_id)
+    count = _images_in(cluster_id, select(func.count()), scope, space)
     query = (
-        _images_in(cluster_id, select(Image), run, scope)
+        _images_in(cluster_id, select(Image), scope, space)
         .order_by(Image.id.desc())
         .limit(limit)
         .options(joinedload(Image.content), joinedload(Image.owner))
@@ -185,7 +187,7 @@ def get_cluster(
     return SeenCluster(
         id=cluster_id,
         kind=ClusterKind(run.kind),
-        size=session.execute(_images_in(cluster_id, select(func.count()), run, scope)).scalar_one(),
+        size=session.execute(count).scalar_one(),
         members=[Member(image, nearness.get(image.content_id)) for image in images],
         centre=None if sample is None else sample.centre,
     )
@@ -218,29 +220,43 @@ def nearest_names(
     ]
 
 
-def _run_of(session: Session, cluster_id: int, space: Space | None) -> ClusterRun | None:
-    """Return the run that a group came from, None unless it is the newest of its kind."""
-    query = select(ClusterRun).join(Cluster, Cluster.run_id == ClusterRun.id)
-    run = session.execute(query.where(Cluster.id == cluster_id)).scalar_one_or_none()
-    if space is None or run is None:
-        return None
-    newest = newest_run(session, ClusterKind(run.kind), space.id)
-    return run if newest is not None and newest.id == run.id else None
-
-
-def _is_seen(session: Session, run: ClusterRun, cluster_id: int, scope: Scope) -> bool:
-    """Return whether the viewer sees enough of a group, whatever passes the filter."""
-    seen = _sizes(run, Scope(scope.audience)).where(Cluster.id == cluster_id)
-    return session.execute(seen).first() is not None
-
-
-def _images_in(cluster_id: int, query: Select[Any], run: ClusterRun, scope: Scope) -> Select[Any]:
-    """Return a query narrowed to the images of a group that are in scope."""
-    shown = (ClusterMember.cluster_id == cluster_id, shown_in(run, scope))
-    joined = query.select_from(Image).join(
-        ClusterMember, ClusterMember.content_id == Image.content_id
+def _run_of(session: Session, cluster_id: int, scope: Scope, space: Space) -> ClusterRun | None:
+    """Return the run that a group came from, None unless the viewer is shown it now."""
+    query = (
+        select(ClusterRun)
+        .join(Cluster, Cluster.run_id == ClusterRun.id)
+        .where(
+            Cluster.id == cluster_id,
+            # Its members stand in a group of another run.
+            Cluster.of_id.is_(None),
+            ClusterRun.id.in_(shown_runs(scope.audience, space.id)),
+        )
     )
-    return joined.where(*shown)
+    return session.execute(query).scalar_one_or_none()
+
+
+def _is_seen(
+    session: Session, run: ClusterRun, cluster_id: int, scope: Scope, space: Space
+) -> bool:
+    """Return whether the viewer sees enough of a group, whatever passes the filter."""
+    count = _images_in(cluster_id, select(func.count()), Scope(scope.audience), space)
+    return int(session.execute(count).scalar_one()) >= LEAST_SEEN[ClusterKind(run.kind)]
+
+
+def _images_in(cluster_id: int, query: Select[Any], scope: Scope, space: Space) -> Select[Any]:
+    """Return a query narrowed to the images of a group that are in scope."""
+    return (
+        query.select_from(Image)
+        .join(ClusterMember, ClusterMember.content_id == Image.content_id)
+        .join(Cluster, Cluster.id == ClusterMember.cluster_id)
+        .join(ClusterRun, ClusterRun.id == Cluster.run_id)
+        .where(
+            stands_in(cluster_id),
+            ClusterRun.id.in_(shown_runs(scope.audience, space.id)),
+            in_scope(scope),
+            was_there(ClusterRun),
+        )
+    )
 
 
 def _page_of_sizes(

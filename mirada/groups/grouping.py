@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -77,6 +78,25 @@ class GroupPage:
             )
 
 
+class Uploaded(NamedTuple):
+    """Rows of pictures that somebody uploaded.
+
+    Attributes:
+        ids: (n,) int64 embedding ids, ascending.
+        vectors: (n, d) float32.
+        copies: (n,) int64, how many images show each.
+        is_public: (n,) bool, whether one of those is public.
+        rows, owners: (m,) int64, for each image the row that it shows, and its owner's id.
+    """
+
+    ids: Ids
+    vectors: Matrix
+    copies: Ids
+    is_public: Flags
+    rows: Ids
+    owners: Ids
+
+
 def theme_centres(
     source: VectorSource, grouping: Grouping, k: int | None, progress: RebuildProgress
 ) -> Matrix:
@@ -93,7 +113,8 @@ def theme_centres(
     part = min(1.0, wanted / max(1, total))
     sample: list[Matrix] = []
     read = 0
-    for ids, vectors, _, _ in _uploaded_rows(source):
+    for page in _uploaded_rows(source):
+        ids, vectors = page.ids, page.vectors
         read += len(ids)
         sample.append(vectors[sampling_order(ids) <= np.uint64(part * (2**64 - 2**11))])
         progress(min(read, total), 2 * total)
@@ -110,7 +131,8 @@ def theme_pages(
     """Yield every picture of the library with its nearest centre; none without centres."""
     total = source.count_live()
     done = 0
-    for ids, vectors, _, _ in _uploaded_rows(source) if len(centres) else ():
+    for page in _uploaded_rows(source) if len(centres) else ():
+        ids, vectors = page.ids, page.vectors
         groups, similarities = nearest_centres(vectors, centres)
         yield GroupPage(ids, groups, similarities)
         done += len(ids)
@@ -131,7 +153,8 @@ def near_duplicate_pages(
         threshold: least cosine of a pair.
         progress: called with steps done of three per row.
     """
-    ids, vectors, copies, _ = everything(source, progress)
+    library = everything(source, progress)
+    ids, vectors, copies = library.ids, library.vectors, library.copies
     total = len(ids)
     joined = Components(total)
     for pairs in near_pairs(vectors, threshold):
@@ -188,33 +211,49 @@ def _with_own_mean(vectors: Matrix, groups: Ids) -> Floats:
     return np.clip(similarities, -1.0, 1.0)
 
 
-def everything(source: VectorSource, progress: RebuildProgress) -> tuple[Ids, Matrix, Ids, Flags]:
-    """Return the ids, the vectors, how many images show each, and whether one is public, as arrays."""
+def everything(source: VectorSource, progress: RebuildProgress) -> Uploaded:
+    """Return all rows that somebody uploaded; `progress` is called with rows read of three times the rows."""
     total = source.count_live()
     # Made in one piece: joining pages would hold every vector twice. What comes in meanwhile and
     # finds no room is grouped by the next run.
     vectors = np.empty((total, source.space.dimension), np.float32)
     ids, copies = np.empty(total, np.int64), np.empty(total, np.int64)
     is_public = np.empty(total, np.bool_)
+    pairs: list[tuple[Ids, Ids]] = []
     end = 0
-    for page_ids, page_vectors, page_copies, page_public in _uploaded_rows(source):
-        count = min(len(page_ids), total - end)
-        vectors[end : end + count] = page_vectors[:count]
-        ids[end : end + count] = page_ids[:count]
-        copies[end : end + count] = page_copies[:count]
-        is_public[end : end + count] = page_public[:count]
+    for page in _uploaded_rows(source):
+        count = min(len(page.ids), total - end)
+        vectors[end : end + count] = page.vectors[:count]
+        ids[end : end + count] = page.ids[:count]
+        copies[end : end + count] = page.copies[:count]
+        is_public[end : end + count] = page.is_public[:count]
+        there = page.rows < count
+        pairs.append((page.rows[there] + end, page.owners[there]))
         end += count
         progress(end, 3 * total)
-    return ids[:end], vectors[:end], copies[:end], is_public[:end]
+    rows, owners = (
+        np.concatenate([pair[side] for pair in pairs]) if pairs else np.empty(0, np.int64)
+        for side in (0, 1)
+    )
+    return Uploaded(ids[:end], vectors[:end], copies[:end], is_public[:end], rows, owners)
 
 
-def _uploaded_rows(source: VectorSource) -> Iterator[tuple[Ids, Matrix, Ids, Flags]]:
+def _uploaded_rows(source: VectorSource) -> Iterator[Uploaded]:
     for page in source.live_rows_through(EVERY_CHANGE, PAGE_ROWS):
         # Negative owners are people who had a picture classified that nobody may list.
         by_images = page.access_owners > 0
-        shown_by = page.access_rows[by_images]
+        shown_by, owners = page.access_rows[by_images], page.access_owners[by_images]
         is_public = np.zeros(page.ids.size, np.bool_)
         is_public[shown_by[page.access_public[by_images]]] = True
         copies = np.bincount(shown_by, minlength=page.ids.size).astype(np.int64)
         kept = (copies > 0) & ~page.dead
-        yield page.ids[kept], page.vectors[kept], copies[kept], is_public[kept]
+        place = np.cumsum(kept) - 1
+        there = kept[shown_by]
+        yield Uploaded(
+            page.ids[kept],
+            page.vectors[kept],
+            copies[kept],
+            is_public[kept],
+            place[shown_by[there]],
+            owners[there],
+        )

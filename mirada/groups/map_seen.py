@@ -5,7 +5,9 @@ The images that somebody sees are read once for each number of the change counte
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +19,10 @@ from mirada.db.by_change import KnownByChange
 from mirada.db.classifier_models import Cluster, ClusterKind, ClusterMember, ClusterRun
 from mirada.db.filters import in_scope
 from mirada.db.models import Image, Space
+from mirada.db.visibility import shown_runs
 from mirada.groups.as_seen import SeenCluster, described
 from mirada.groups.mapping import MOST_GROUPS
 from mirada.groups.rows import samples_among, shown_in
-from mirada.groups.runs import newest_run
 from mirada.kernel.audience import Scope
 from mirada.kernel.errors import NotFound
 from mirada.kernel.images import ImageStatus
@@ -57,13 +59,17 @@ class SeenMap:
     """The newest map as one viewer sees it.
 
     Attributes:
-        run: what it came from; None before the first one.
+        version: grows when anything about it is new to this viewer; None before the first one.
+        computed_at: when that was; None before the first one.
+        method: of the projection; None before the first one.
         count: images that the viewer sees on it.
         stale_count: images that they see, with a vector, that are not on it yet.
         groups: those with most images first.
     """
 
-    run: ClusterRun | None
+    version: int | None
+    computed_at: datetime | None
+    method: str | None
     count: int
     stale_count: int
     groups: list[MapGroup]
@@ -117,27 +123,34 @@ def see_map(runtime: Runtime, scope: Scope) -> SeenMap:
         scope: who asks, and which images count.
     """
     with runtime.reading() as session:
-        space, run = _newest(session)
+        space, runs = _newest(session, scope)
         ready = select(func.count(Image.id)).where(
             in_scope(scope), Image.status == ImageStatus.READY
         )
         all_ready = session.execute(ready).scalar_one()
-        if space is None or run is None:
-            return SeenMap(None, 0, all_ready, [])
-        points = _points(runtime, session, run, scope)
+        if space is None or not runs:
+            return SeenMap(None, None, None, 0, all_ready, [])
+        points = _points(runtime, session, runs, scope)
         numbers, sizes = np.unique(points.groups, return_counts=True)
         order = np.lexsort((numbers, -sizes))[:MOST_GROUPS]
         ids = points.group_ids.tolist()
         members = {ids[number]: points.nearest_of(number) for number in numbers[order].tolist()}
         samples = samples_among(session, members, space)
         counted = {ids[numbers[at]]: int(sizes[at]) for at in order.tolist()}
-        seen = described(session, run, counted, samples, scope)
+        seen = described(session, runs[-1], counted, samples, scope)
         groups = [
             MapGroup(number, *_middle(points, number), cluster)
             for number, cluster in zip(numbers[order].tolist(), seen, strict=True)
         ]
     count = len(points.image_ids)
-    return SeenMap(run, count, max(0, all_ready - count), groups)
+    return SeenMap(
+        _version(runs),
+        max(run.finished_at for run in runs if run.finished_at is not None),
+        runs[0].parameters.get("method"),
+        count,
+        max(0, all_ready - count),
+        groups,
+    )
 
 
 def see_points(runtime: Runtime, version: int, scope: Scope) -> Points:
@@ -147,25 +160,41 @@ def see_points(runtime: Runtime, version: int, scope: Scope) -> Points:
         NotFound: the version is not that of the newest map.
     """
     with runtime.reading() as session:
-        _, run = _newest(session)
-        if run is None or run.id != version:
+        _, runs = _newest(session, scope)
+        if not runs or _version(runs) != version:
             raise NotFound(f"There is no version {version} of the map; GET /api/v1/map names it.")
-        return _points(runtime, session, run, scope)
+        return _points(runtime, session, runs, scope)
 
 
-def _newest(session: Session) -> tuple[Space | None, ClusterRun | None]:
+def _version(runs: Sequence[ClusterRun]) -> int:
+    return sum(int(run.parameters.get("version", 0)) for run in runs)
+
+
+def _newest(session: Session, scope: Scope) -> tuple[Space | None, Sequence[ClusterRun]]:
+    """Return the space, and the runs that the viewer is shown: everybody's first, then their own."""
     space = spaces.pinned_space(session)
-    return space, None if space is None else newest_run(session, ClusterKind.MAP, space.id)
+    if space is None:
+        return None, []
+    query = (
+        select(ClusterRun)
+        .where(
+            ClusterRun.kind == ClusterKind.MAP,
+            ClusterRun.id.in_(shown_runs(scope.audience, space.id)),
+        )
+        .order_by(ClusterRun.id)
+    )
+    return space, session.execute(query).scalars().all()
 
 
-def _points(runtime: Runtime, session: Session, run: ClusterRun, scope: Scope) -> Points:
+def _points(runtime: Runtime, session: Session, runs: Sequence[ClusterRun], scope: Scope) -> Points:
     # Conditions of a filter may rest on what takes no number.
     if not scope.filter.is_everything:
-        return _read(session, run, scope)
-    memory: KnownByChange[tuple[int, Scope], Points] = runtime.remembered(
+        return _read(session, runs, scope)
+    memory: KnownByChange[tuple[tuple[int, ...], Scope], Points] = runtime.remembered(
         "points of viewers", lambda: KnownByChange(lambda points: points.nbytes, MEMORY_BYTES)
     )
-    return memory.value(session, (run.id, scope), lambda: _read(session, run, scope))
+    key = (tuple(run.id for run in runs), scope)
+    return memory.value(session, key, lambda: _read(session, runs, scope))
 
 
 def _middle(points: Points, number: int) -> tuple[float, float]:
@@ -177,24 +206,21 @@ def _middle(points: Points, number: int) -> tuple[float, float]:
 _IMAGES, _MEMBERS = Image.__table__.c, ClusterMember.__table__.c
 
 
-def _read(session: Session, run: ClusterRun, scope: Scope) -> Points:
-    of_run = select(Cluster.id).where(Cluster.run_id == run.id)
-    query = (
-        select(
-            _IMAGES.id,
-            _MEMBERS.content_id,
-            _MEMBERS.cluster_id,
-            _MEMBERS.x,
-            _MEMBERS.y,
-            cast(_MEMBERS.similarity * RANKS, Integer).label("similarity"),
-        )
-        .select_from(Image.__table__)
-        .join(ClusterMember.__table__, _MEMBERS.content_id == _IMAGES.content_id)
-        .where(
-            _MEMBERS.cluster_id.in_(session.execute(of_run).scalars().all()), shown_in(run, scope)
-        )
-    )
-    rows = packed.numbers(session, query)
+def _read(session: Session, runs: Sequence[ClusterRun], scope: Scope) -> Points:
+    found = []
+    for run in runs:
+        clusters = session.execute(
+            select(Cluster.id, Cluster.of_id).where(Cluster.run_id == run.id)
+        ).all()
+        if clusters:
+            rows = _read_run(session, run, [row.id for row in clusters], scope)
+            stands_in = {row.id: row.of_id or row.id for row in clusters}
+            ids, at = np.unique(rows[:, 2], return_inverse=True)
+            rows[:, 2] = np.array([stands_in[each] for each in ids.tolist()], np.int64)[at]
+            found.append(rows)
+    rows = np.concatenate(found) if found else np.empty((0, 6), np.int64)
+    # By the image, each once.
+    rows = rows[np.unique(rows[:, 0], return_index=True)[1]]
     group_ids, numbers = np.unique(rows[:, 2], return_inverse=True)
     # Of what this viewer sees: moved apart for all, places would tell of what lies there unseen.
     places = apart(rows[:, 3:5].astype(np.float32)).round().astype(np.uint16)
@@ -207,3 +233,24 @@ def _read(session: Session, run: ClusterRun, scope: Scope) -> Points:
         rows[:, 1].copy(),
         rows[:, 5].astype(np.int32),
     )
+
+
+def _read_run(
+    session: Session, run: ClusterRun, cluster_ids: Sequence[int], scope: Scope
+) -> npt.NDArray[np.int64]:
+    """Return (n, 6) image, content, cluster, x, y and similarity of what a viewer sees of a run."""
+    query = (
+        select(
+            _IMAGES.id,
+            _MEMBERS.content_id,
+            _MEMBERS.cluster_id,
+            _MEMBERS.x,
+            _MEMBERS.y,
+            cast(_MEMBERS.similarity * RANKS, Integer).label("similarity"),
+        )
+        .select_from(Image.__table__)
+        .join(ClusterMember.__table__, _MEMBERS.content_id == _IMAGES.content_id)
+        .where(_MEMBERS.cluster_id.in_(cluster_ids), shown_in(run, scope))
+    )
+    # A copy: what is read may be one of several columns' memory.
+    return packed.numbers(session, query).copy()

@@ -1,11 +1,12 @@
-"""Lay the library out in two dimensions, with its groups, from its vectors. Knows no tables.
+"""Lay the library out in two dimensions, for each who looks at it, from its vectors. Knows no tables.
 
-A map is made whole, or goes on from the former one: then what has a place keeps it, and new pictures are
-placed between their neighbours.
+Public pictures are laid out by public pictures alone. That is the map that everybody is shown. Whoever has
+private pictures has a view of their own. Where enough is public, their pictures lie there among the public
+ones that are nearest. Else theirs and the public ones are laid out together, for them alone. So what somebody
+is shown follows from what they may see: nobody can tell by it what others keep for themselves.
 
-Where enough is public, places and groups of public pictures come from public pictures alone, and the place of
-a private one from those and its own vector. So nobody can tell by what they see, nor by what they add, what
-others keep for themselves.
+A view is made whole, or goes on from its former state: then what has a place keeps it, and new pictures are
+placed between their neighbours. A view in which nothing is new stays as it is.
 """
 
 from __future__ import annotations
@@ -13,34 +14,38 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from mirada.groups.grouping import PAGE_ROWS, SEED, GroupPage, everything
+from mirada.groups.grouping import SEED, GroupPage, Uploaded
 from mirada.kernel.clustering import Ids, nearest_centres
 from mirada.kernel.embeddings import Matrix, l2_normalise
 from mirada.kernel.projecting import (
     SIDE,
+    Basis,
     aligned,
-    components,
+    basis_of,
     in_box,
     placed_by_neighbours,
 )
 from mirada.kernel.similarity import sampling_order
-from mirada.ports import Grouping, Projection, RebuildProgress, VectorSource
+from mirada.ports import Grouping, Projection
 
 FITTED_ROWS = 20_000
 """Most pictures that are laid out by all their neighbours; the others are placed between these."""
 LEAST_PUBLIC, PUBLIC_SHARE = 50, 0.1
-"""From so many public pictures on, and from that share of the library, they alone decide where things are."""
+"""From so many public pictures on, and from that share of what somebody sees, theirs lie among those."""
 MOST_GROUPS = 24
 """More groups cannot be told apart by their colours, nor read in a list."""
+Check = Callable[[float], None]
+"""Is told which part of a view is done, and may raise."""
 
 
 @dataclass(frozen=True, slots=True)
 class FormerMap:
-    """The map before this one.
+    """A view before this one.
 
     Attributes:
         embedding_ids: (m,) int64, ascending.
@@ -75,70 +80,121 @@ class Tools:
     projection: Projection
 
 
-def map_pages(
-    source: VectorSource,
+@dataclass(frozen=True, slots=True)
+class View:
+    """The pictures that a run of the map is of.
+
+    Attributes:
+        owner_id: who alone is shown it; None for everybody.
+        rows: (n,) rows of the library, ascending, n >= 1.
+        is_among: their places are among those of public pictures, which are no rows of it.
+    """
+
+    owner_id: int | None
+    rows: Ids
+    is_among: bool = False
+
+
+def views(library: Uploaded) -> Iterator[View]:
+    """Yield what everybody is shown, if anything is public, then what each owner of private pictures is."""
+    public = np.flatnonzero(library.is_public)
+    if len(public):
+        yield View(None, public)
+    is_private = ~library.is_public[library.rows]
+    rows, owners = library.rows[is_private], library.owners[is_private]
+    order = np.lexsort((rows, owners))
+    for start, end in _stretches(owners[order]):
+        own = np.unique(rows[order[start:end]])
+        is_enough = len(public) >= max(LEAST_PUBLIC, PUBLIC_SHARE * (len(public) + len(own)))
+        shown = own if is_enough else np.union1d(own, public)
+        yield View(int(owners[order[start]]), shown, is_among=is_enough)
+
+
+def _stretches(values: Ids) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last place but one of each stretch of equal values."""
+    starts = np.flatnonzero(np.diff(values, prepend=values[:1] - 1)).tolist()
+    yield from pairwise([*starts, len(values)])
+
+
+def laid_out(
+    library: Uploaded,
+    view: View,
     tools: Tools,
     former: FormerMap,
-    progress: RebuildProgress,
+    check: Check,
     *,
     is_whole: bool,
-) -> Iterator[GroupPage]:
-    """Yield every uploaded picture with its place and its group, PAGE_ROWS at a time.
+) -> GroupPage:
+    """Return every picture of a view that stands alone, with its place and its group.
 
     Args:
-        source: the space's rows; all vectors are held in memory, 4 x d bytes each.
+        library: of finite vectors.
+        view: which pictures.
         tools: for places and groups.
-        former: the map before; without rows for a first one.
-        progress: called with steps done of three for each row.
+        former: the view before; without rows for a first one.
+        check: is called while it works.
         is_whole: every place is computed; else what has one keeps it, if anything has.
     """
-    ids, vectors, _, is_public = everything(source, progress)
-    total = len(ids)
-    if not total:
-        progress(0, 0)
-        return
-    # A damaged vector would spoil every place.
-    vectors[~np.isfinite(vectors.sum(axis=1))] = 0.0
+    ids, vectors = library.ids[view.rows], library.vectors[view.rows]
     known, places, groups = former.of(ids)
-    shared = _shared(is_public)
-    kept = known & shared
-    is_whole = is_whole or not bool(kept.any())
-    base = _first(ids, np.flatnonzero(shared if is_whole else kept))
-    rows = components(vectors, base)
-
-    def check(part: float) -> None:
-        progress(total + int(part * total), 3 * total)
-
+    is_whole = is_whole or not bool(known.any())
+    base = _first(ids, np.arange(len(ids)) if is_whole else np.flatnonzero(known))
+    rows = basis_of(vectors[base]).of(vectors)
     if is_whole:
-        places[base] = _laid_out(rows, base, tools.projection, (known, places), check)
-        centres = tools.grouping.centres(vectors[base], _group_count(int(shared.sum())), SEED)
-        rest = np.setdiff1d(np.arange(total), base)
+        places[base] = _placed(rows, base, tools.projection, (known, places), check)
+        centres = tools.grouping.centres(vectors[base], _group_count(len(ids)), SEED)
+        rest = np.setdiff1d(np.arange(len(ids)), base)
     else:
-        centres = _means(vectors[kept], groups[kept])
-        rest = np.flatnonzero(~kept)
+        centres = means(vectors[known], groups[known])[1]
+        rest = np.flatnonzero(~known)
     check(1.0)
     if len(rest):
         places[rest] = placed_by_neighbours(rows[rest], rows[base], places[base])
-    whole = np.clip(places.round(), 0, SIDE).astype(np.int64)
     own, similarities = nearest_centres(vectors, centres)
-    for page in GroupPage(ids, own, similarities, whole).parts(PAGE_ROWS):
-        yield page
-        progress(2 * total + int(np.searchsorted(ids, page.embedding_ids[-1])) + 1, 3 * total)
+    return GroupPage(ids, own, similarities, _whole(places))
 
 
-def _shared(is_public: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Return which pictures decide where things are: the public ones, or all where few are public."""
-    count = int(is_public.sum())
-    is_enough = count >= max(LEAST_PUBLIC, PUBLIC_SHARE * len(is_public))
-    return is_public if is_enough else np.ones(len(is_public), np.bool_)
+class Among:
+    """Public pictures with their places, between which those of others are placed."""
+
+    def __init__(self, library: Uploaded, public: View, places: Ids | Matrix, groups: Ids) -> None:
+        """Begin with the rows of the public view.
+
+        Args:
+            library: of finite vectors.
+            public: the view.
+            places: (n, 2) theirs, as they are shown.
+            groups: (n,) theirs, any numbers.
+        """
+        self._library = library
+        ids, vectors = library.ids[public.rows], library.vectors[public.rows]
+        self._base = _first(ids, np.arange(len(ids)))
+        self._basis: Basis = basis_of(vectors[self._base])
+        self._rows = self._basis.of(vectors[self._base])
+        self._places = places[self._base].astype(np.float32)
+        self._numbers, self._centres = means(vectors, groups)
+
+    def placed(self, view: View) -> GroupPage:
+        """Return the pictures of a view with their places and the groups of public ones.
+
+        They follow from these pictures and the public ones, and from nothing else.
+        """
+        ids, vectors = self._library.ids[view.rows], self._library.vectors[view.rows]
+        places = placed_by_neighbours(self._basis.of(vectors), self._rows, self._places)
+        own, similarities = nearest_centres(vectors, self._centres)
+        return GroupPage(ids, self._numbers[own], similarities, _whole(places))
 
 
-def _laid_out(
+def _whole(places: Matrix) -> Ids:
+    return np.clip(places.round(), 0, SIDE).astype(np.int64)
+
+
+def _placed(
     rows: Matrix,
     base: Ids,
     projection: Projection,
     former: tuple[npt.NDArray[np.bool_], Matrix],
-    check: Callable[[float], None],
+    check: Check,
 ) -> Matrix:
     """Return (m, 2) new places of the rows in `base`, where they were before as nearly as can be."""
     known, places = former
@@ -164,11 +220,13 @@ def _group_count(row_count: int) -> int:
     return max(1, min(MOST_GROUPS, math.isqrt(row_count // 2)))
 
 
-def _means(vectors: Matrix, groups: Ids) -> Matrix:
-    """Return (k, d) the unit mean of each group; of one whose vectors cancel out, its first vector."""
+def means(vectors: Matrix, groups: Ids) -> tuple[Ids, Matrix]:
+    """Return the numbers of groups, ascending, and the unit mean of each.
+
+    Of a group whose vectors cancel out it is the first vector.
+    """
     numbers, first, own = np.unique(groups, return_index=True, return_inverse=True)
-    sums = np.zeros((len(numbers), vectors.shape[1]), np.float32)
-    np.add.at(sums, own, vectors)
+    sums = np.stack([vectors[own == group].sum(axis=0) for group in range(len(numbers))])
     empty = np.linalg.norm(sums, axis=1) < 1e-3
     sums[empty] = vectors[first[empty]]
-    return l2_normalise(sums)
+    return numbers, l2_normalise(sums)

@@ -6,16 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session, joinedload
 
 from mirada.db.chunks import chunks, rows_in
-from mirada.db.classifier_models import ClusterMember, ClusterRun
+from mirada.db.classifier_models import Cluster, ClusterMember, ClusterRun
 from mirada.db.filters import in_scope
 from mirada.db.models import Content, Embedding, Image, Space
 from mirada.db.stored_vectors import vectors_of
 from mirada.db.vector_tables import PICTURE_VECTORS
-from mirada.db.visibility import was_there
+from mirada.db.visibility import shown_runs, was_there
 from mirada.kernel.audience import Scope
 from mirada.kernel.embeddings import Matrix, Vector, l2_normalise
 
@@ -48,24 +48,25 @@ def shown_in(run: ClusterRun, scope: Scope) -> ColumnElement[bool]:
 
 
 def samples_of(
-    session: Session,
-    run: ClusterRun,
-    cluster_ids: Sequence[int],
-    scope: Scope,
-    space: Space,
+    session: Session, cluster_ids: Sequence[int], scope: Scope, space: Space
 ) -> dict[int, Sample]:
     """Return what stands for each group; none for one of which nothing is visible any more."""
+    group = func.coalesce(Cluster.of_id, Cluster.id)
     place = func.row_number().over(
-        partition_by=ClusterMember.cluster_id,
+        partition_by=group,
         order_by=(ClusterMember.similarity.desc(), ClusterMember.content_id),
     )
+    image = select(Image.id).where(
+        Image.content_id == ClusterMember.content_id, in_scope(scope), was_there(ClusterRun)
+    )
     shown = (
-        select(ClusterMember.cluster_id, ClusterMember.content_id, place.label("place"))
+        select(group.label("cluster_id"), ClusterMember.content_id, place.label("place"))
+        .join(Cluster, Cluster.id == ClusterMember.cluster_id)
+        .join(ClusterRun, ClusterRun.id == Cluster.run_id)
         .where(
-            ClusterMember.cluster_id.in_(cluster_ids),
-            select(Image.id)
-            .where(Image.content_id == ClusterMember.content_id, shown_in(run, scope))
-            .exists(),
+            or_(Cluster.id.in_(cluster_ids), Cluster.of_id.in_(cluster_ids)),
+            ClusterRun.id.in_(shown_runs(scope.audience, space.id)),
+            image.correlate(ClusterMember, ClusterRun).exists(),
         )
         .subquery()
     )

@@ -1,20 +1,22 @@
-"""Group the whole library: ask for it, write a run down page by page, show it, remove what is old.
+"""Group the whole library: ask for it, write a run down page by page, and show it.
 
-A run is seen by nobody before `finish`. How groups are computed is in `mirada.groups.grouping`,
-who sees which in `mirada.groups.as_seen`.
+A run is seen by nobody before `finish`, and is removed by `mirada.groups.removing`. How groups are computed
+is in `mirada.groups.grouping`, who sees which in `mirada.groups.as_seen`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, bindparam, delete, insert, select, update
+from sqlalchemy import Select, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from mirada.db import changes, spaces
-from mirada.db.chunks import IN_LIST_ROWS
+from mirada.db.chunks import chunks
 from mirada.db.classifier_models import Cluster, ClusterKind, ClusterMember, ClusterRun
 from mirada.db.models import Job, utc_now
 from mirada.db.session import count_changed
@@ -25,13 +27,29 @@ from mirada.jobs import ledger
 from mirada.kernel.clustering import MAX_K
 from mirada.kernel.errors import Conflict, InvalidInput, LeaseLost
 
-__all__ = ["ClusterKind", "begin", "finish", "newest_run", "remove_old", "request", "store"]
+__all__ = ["ClusterKind", "begin", "finish", "newest_run", "request", "store"]
 
 CLUSTER_LIBRARY = "cluster_library_task"
 STORED_ROWS = 1_000
 """Members written per transaction, so that their contents are locked for a moment only."""
-REMOVED_ROWS = 20_000
-"""Members removed per transaction: about a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """The viewers of a run.
+
+    Attributes:
+        owner_id: a viewer; None for everybody.
+        base_id: the run that it is shown with; None where it stands alone.
+        read_at: when its pictures were read; None for now.
+    """
+
+    owner_id: int | None = None
+    base_id: int | None = None
+    read_at: datetime | None = None
+
+
+EVERYBODY = Whose()
 
 
 def request(
@@ -87,6 +105,7 @@ def begin(
     kind: ClusterKind,
     parameters: Mapping[str, Any],
     change_seq: int,
+    whose: Whose = EVERYBODY,
 ) -> int:
     """Begin a run and return its id; `remove_old` was called until nothing unfinished is left.
 
@@ -96,10 +115,18 @@ def begin(
         kind: how.
         parameters: what was asked for, shown with the groups.
         change_seq: the state of the database it begins at.
+        whose: who is shown it.
     """
     run = ClusterRun(
-        kind=kind, space_id=space_id, parameters=dict(parameters), change_seq=change_seq
+        kind=kind,
+        space_id=space_id,
+        parameters=dict(parameters),
+        change_seq=change_seq,
+        owner_id=whose.owner_id,
+        base_id=whose.base_id,
     )
+    if whose.read_at is not None:
+        run.created_at = whose.read_at
     session.add(run)
     session.flush()
     return run.id
@@ -114,7 +141,11 @@ _GROW = (
 
 
 def store(
-    session: Session, run_id: int, page: GroupPage, cluster_ids: Mapping[int, int]
+    session: Session,
+    run_id: int,
+    page: GroupPage,
+    cluster_ids: Mapping[int, int],
+    of_ids: Mapping[int, int] | None = None,
 ) -> dict[int, int]:
     """Write some members down and return the ids of clusters that are new, by group number.
 
@@ -123,23 +154,18 @@ def store(
         run_id: an unfinished run.
         page: at most STORED_ROWS rows; those deleted since are left out.
         cluster_ids: the clusters that this run has already, by group number.
+        of_ids: the clusters of another run that those stand with, by group number; None for none.
 
     Raises:
         LeaseLost: another attempt has removed this run.
     """
     contents = contents_locked(session, page.embedding_ids.tolist())
-    run = session.execute(
-        select(ClusterRun.id)
-        .where(ClusterRun.id == run_id, ClusterRun.finished_at.is_(None))
-        .with_for_update(read=True)
-    ).scalar_one_or_none()
-    if run is None:
-        raise LeaseLost("Another attempt groups the library now; this one's result is void.")
+    _lock_unfinished(session, run_id)
     present = page.present(contents)
     if not present:
         return {}
     missing = sorted({group for _, group, _, _ in present} - cluster_ids.keys())
-    made = [Cluster(run_id=run_id, size=0) for _ in missing]
+    made = [Cluster(run_id=run_id, size=0, of_id=(of_ids or {}).get(group)) for group in missing]
     session.add_all(made)
     session.flush()
     new = {group: cluster.id for group, cluster in zip(missing, made, strict=True)}
@@ -164,18 +190,37 @@ def store(
     return new
 
 
-def finish(session: Session, run_id: int) -> None:
-    """Show the run from this transaction's commit on. Raises LeaseLost when it was removed."""
-    unfinished = update(ClusterRun).where(ClusterRun.id == run_id, ClusterRun.finished_at.is_(None))
-    if not count_changed(session, unfinished.values(finished_at=utc_now())):
+def _lock_unfinished(session: Session, run_id: int) -> None:
+    run = session.execute(
+        select(ClusterRun.id)
+        .where(ClusterRun.id == run_id, ClusterRun.finished_at.is_(None))
+        .with_for_update(read=True)
+    ).scalar_one_or_none()
+    if run is None:
         raise LeaseLost("Another attempt groups the library now; this one's result is void.")
-    changes.note(session)
+
+
+def finish(session: Session, *run_ids: int, gone_ids: Collection[int] = ()) -> None:
+    """Show runs from this transaction's commit on, together, and show others no more.
+
+    Raises:
+        LeaseLost: a run was removed.
+    """
+    for run_id in run_ids:
+        run = update(ClusterRun).where(ClusterRun.id == run_id, ClusterRun.finished_at.is_(None))
+        if not count_changed(session, run.values(finished_at=utc_now())):
+            raise LeaseLost("Another attempt groups the library now; this one's result is void.")
+    for chunk in chunks(sorted(gone_ids)):
+        gone = update(ClusterRun).where(ClusterRun.id.in_(chunk))
+        session.execute(gone.values(finished_at=None).execution_options(synchronize_session=False))
+    if run_ids or gone_ids:
+        changes.note(session)
 
 
 def newest_run(
     session: Session, kind: ClusterKind, space_id: int | None = None
 ) -> ClusterRun | None:
-    """Return the run of a kind that is shown, None before the first has finished.
+    """Return the newest run of a kind that is finished, whoever is shown it; None where there is none.
 
     Args:
         session: any.
@@ -186,78 +231,6 @@ def newest_run(
     if space_id is not None:
         finished = finished.where(ClusterRun.space_id == space_id)
     return session.execute(finished.limit(1)).scalar_one_or_none()
-
-
-def remove_old(
-    session: Session, kind: ClusterKind, *, also_unfinished: bool, space_id: int | None = None
-) -> bool:
-    """Remove some rows of runs that are shown no more; return whether there is more to remove.
-
-    Args:
-        session: a transaction of its own.
-        kind: of the runs.
-        also_unfinished: runs that an attempt left half done as well; only for whoever holds the
-            job, since another attempt may be writing one.
-        space_id: only runs of this space; None for any.
-    """
-    old = select(ClusterRun.id).where(ClusterRun.kind == kind)
-    if space_id is not None:
-        old = old.where(ClusterRun.space_id == space_id)
-    newest = newest_run(session, kind, space_id)
-    if newest is not None:
-        old = old.where(ClusterRun.id != newest.id)
-    if not also_unfinished:
-        old = old.where(ClusterRun.finished_at.is_not(None))
-    return _remove_some(session, old)
-
-
-def remove_some_of(session: Session, kind: ClusterKind, space_id: int) -> bool:
-    """Remove some rows of a space's runs, shown or not; return whether there is more to remove."""
-    of_space = ClusterRun.space_id == space_id
-    return _remove_some(session, select(ClusterRun.id).where(ClusterRun.kind == kind, of_space))
-
-
-def _remove_some(session: Session, old: Select[int]) -> bool:
-    """Remove some rows of the first of these runs; return whether there was one."""
-    run_id = session.execute(old.order_by(ClusterRun.id).limit(1)).scalar_one_or_none()
-    if run_id is None:
-        return False
-    clusters = session.execute(
-        select(Cluster.id, Cluster.size)
-        .where(Cluster.run_id == run_id)
-        .order_by(Cluster.id)
-        .limit(IN_LIST_ROWS)
-    ).all()
-    if clusters and clusters[0].size > REMOVED_ROWS and _thinned_out(session, clusters[0].id):
-        return True
-    # A few at a time: one statement for a run of a million members would run into a time-out.
-    removed, rows = [], 0
-    for cluster_id, size in clusters:
-        removed.append(cluster_id)
-        rows += size
-        if rows >= REMOVED_ROWS:
-            break
-    if removed:
-        session.execute(delete(ClusterMember).where(ClusterMember.cluster_id.in_(removed)))
-        session.execute(delete(Cluster).where(Cluster.id.in_(removed)))
-    else:
-        session.execute(delete(ClusterRun).where(ClusterRun.id == run_id))
-    return True
-
-
-def _thinned_out(session: Session, cluster_id: int) -> bool:
-    """Remove the first REMOVED_ROWS members of a cluster; return False when it has no more."""
-    mine = ClusterMember.cluster_id == cluster_id
-    beyond = session.execute(
-        select(ClusterMember.content_id)
-        .where(mine)
-        .order_by(ClusterMember.content_id)
-        .offset(REMOVED_ROWS)
-        .limit(1)
-    ).scalar_one_or_none()
-    if beyond is not None:
-        session.execute(delete(ClusterMember).where(mine, ClusterMember.content_id < beyond))
-    return beyond is not None
 
 
 def _parameters(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
-from mirada.kernel.clustering import Ids
-from mirada.kernel.embeddings import Matrix
+from mirada.kernel.embeddings import Matrix, Vector
 from mirada.kernel.filters import MAP_SIDE
 
 COMPONENTS = 50
@@ -21,23 +22,32 @@ BLOCK = 8_000_000
 """Cosines held at once while neighbours are looked for: 32 MB."""
 
 
-def components(vectors: Matrix, sample: Ids, count: int = COMPONENTS) -> Matrix:
-    """Return (n, <= count) float32 principal components of the rows, the greatest first.
+class Basis(NamedTuple):
+    """The directions in which some rows differ most.
 
-    Args:
-        vectors: (n, d).
-        sample: (m,) the rows that decide which directions count, m >= 1.
-        count: most components.
+    Attributes:
+        middle: (d,) float32 their mean.
+        directions: (d, p) float32, the greatest first.
     """
-    chosen = vectors[sample]
-    middle = chosen.mean(axis=0)
-    chosen = chosen - middle
-    _, directions = np.linalg.eigh((chosen.T @ chosen).astype(np.float64))
+
+    middle: Vector
+    directions: Matrix
+
+    def of(self, rows: Matrix) -> Matrix:
+        """Return (n, p) float32 principal components of (n, d) rows."""
+        result: Matrix = ((rows - self.middle) @ self.directions).astype(np.float32)
+        return result
+
+
+def basis_of(rows: Matrix, count: int = COMPONENTS) -> Basis:
+    """Return the basis of (m, d) rows, m >= 1, with at most `count` directions."""
+    middle = rows.mean(axis=0)
+    around = rows - middle
+    _, directions = np.linalg.eigh((around.T @ around).astype(np.float64))
     kept = directions[:, ::-1][:, :count]
     # The sign of a direction is chance; with the largest part positive it is the same every time.
     kept = kept * np.sign(kept[np.abs(kept).argmax(axis=0), np.arange(kept.shape[1])])
-    result: Matrix = ((vectors - middle) @ kept.astype(np.float32)).astype(np.float32)
-    return result
+    return Basis(middle, kept.astype(np.float32))
 
 
 def spread_components(rows: Matrix) -> Matrix:

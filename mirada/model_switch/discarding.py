@@ -18,7 +18,7 @@ from mirada.db.models import Embedding, IndexSnapshot, Space, SpaceState, utc_no
 from mirada.db.pgvector.filling import forget
 from mirada.db.recall_models import IndexDay, RecallSample
 from mirada.db.session import count_changed
-from mirada.groups import runs
+from mirada.groups import removing, runs
 from mirada.jobs import attempts
 from mirada.jobs.kinds import Attempt, Kind, RetryPolicy
 from mirada.kernel.embeddings import SpaceKind
@@ -102,7 +102,7 @@ def _remove_labels(runtime: Runtime, space_id: int) -> int:
 
 def _remove_groups(runtime: Runtime, kind: runs.ClusterKind, space_id: int) -> bool:
     with runtime.transaction() as session:
-        return runs.remove_some_of(session, kind, space_id)
+        return removing.remove_some_of(session, kind, space_id)
 
 
 def _remove_files(runtime: Runtime, space_id: int) -> None:

@@ -13,7 +13,7 @@ from mirada.adapters.grouping.faiss_kmeans import FaissKMeans
 from mirada.db.classifier_models import ClassifiedPicture, Cluster, ClusterMember, ClusterRun
 from mirada.db.models import Content, Embedding, Image, Installation, Job, JobState
 from mirada.db.session import Database
-from mirada.groups import grouping
+from mirada.groups import grouping, removing
 from mirada.groups import runs as cluster
 from mirada.groups.as_seen import EXAMPLES, SeenCluster, get_cluster, list_clusters, nearest_names
 from mirada.groups.grouping import GroupPage
@@ -296,7 +296,7 @@ def remove_old(library: Library, kind: ClusterKind, *, also_unfinished: bool) ->
     count = 0
     while True:
         with library.database.transaction() as session:
-            if not cluster.remove_old(session, kind, also_unfinished=also_unfinished):
+            if not removing.remove_old(session, kind, also_unfinished=also_unfinished):
                 return count
         count += 1
 
@@ -304,7 +304,7 @@ def remove_old(library: Library, kind: ClusterKind, *, also_unfinished: bool) ->
 def test_old_runs_are_removed_a_few_rows_at_a_time(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "REMOVED_ROWS", 10)
+    monkeypatch.setattr(removing, "REMOVED_ROWS", 10)
     library.add(np.vstack([around(centre, 25) for centre in directions(3)]))
     first, second = group(library, THEMES, k=3), group(library, THEMES, k=2)
     near = group(library, NEAR, threshold=0.8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from importlib.util import find_spec
@@ -10,18 +11,17 @@ import numpy as np
 import pytest
 from sqlalchemy import select, update
 
-from benchmarks.search_source import MemorySource
-from mirada.adapters.grouping.faiss_kmeans import FaissKMeans
 from mirada.adapters.projection.components import ComponentsProjection
 from mirada.db.classifier_models import ClusterRun
-from mirada.db.models import Job, JobState
+from mirada.db.models import Image, Job, JobState, User
 from mirada.groups import map_rows, map_seen, mapping
-from mirada.groups.grouping import GroupPage
+from mirada.groups.as_seen import get_cluster
 from mirada.groups.map_seen import Points
-from mirada.groups.mapping import FormerMap, Tools, map_pages
 from mirada.groups.runs import ClusterKind, newest_run
 from mirada.kernel.audience import Audience, Scope
 from mirada.kernel.embeddings import Matrix, l2_normalise
+from mirada.kernel.errors import NotFound
+from mirada.kernel.filters import Area, ImageFilter
 from mirada.kernel.projecting import (
     SIDE,
     aligned,
@@ -30,7 +30,8 @@ from mirada.kernel.projecting import (
     placed_by_neighbours,
     spread_components,
 )
-from mirada.ports import Projection, VectorRows
+from mirada.pictures import image_lists
+from mirada.ports import Projection
 from testing.vector_library import Library
 from testing.worksite import Site
 from workers.runner import run_job
@@ -54,6 +55,14 @@ def library(site: Site) -> Library:
     return library
 
 
+def new_user(site: Site) -> int:
+    with site.runtime.transaction() as session:
+        user = User(username="other")
+        session.add(user)
+        session.flush()
+        return user.id
+
+
 def make(site: Site, *, is_whole: bool = True) -> None:
     with site.runtime.transaction() as session:
         job = map_rows.request_map(session, is_whole=is_whole)
@@ -69,7 +78,9 @@ def run_of(site: Site) -> ClusterRun:
 
 def points(site: Site, viewer: int | None = None) -> Points:
     scope = Scope(Audience(viewer or site.owner_id))
-    return map_seen.see_points(site.runtime, run_of(site).id, scope)
+    version = map_seen.see_map(site.runtime, scope).version
+    assert version is not None
+    return map_seen.see_points(site.runtime, version, scope)
 
 
 def places(site: Site) -> Matrix:
@@ -129,44 +140,46 @@ def test_groups_lie_where_their_pictures_are_and_count_what_is_seen(site: Site) 
         assert own.sum() == group.seen.size
         assert group.x == pytest.approx(found.x[own].mean(), abs=1)
         assert group.y == pytest.approx(found.y[own].mean(), abs=1)
-    assert (nobody.count, nobody.stale_count, nobody.groups) == (0, 0, [])
-    assert len(points(site, viewer=10**9).image_ids) == 0
+    assert (nobody.version, nobody.count, nobody.stale_count, nobody.groups) == (None, 0, 0, [])
 
 
 def due(site: Site) -> bool | None:
-    """Return what is queued when the sweeper looks, and do it."""
+    """Return whether the owner's map was made whole when the sweeper looked; None where nothing was due."""
     map_rows.queue_due_map(site.runtime)
     with site.runtime.reading() as session:
         waiting = session.execute(select(Job).where(Job.state == JobState.QUEUED)).scalars().all()
     if not waiting:
         return None
     assert run_job(site.runtime, waiting[0].id)
-    return bool(waiting[0].arguments["is_whole"])
+    return bool(run_of(site).parameters["is_whole"])
 
 
 def age(site: Site, by: timedelta, *, whole_too: bool = False) -> None:
     run = run_of(site)
     assert run.finished_at is not None
-    values = {"created_at": run.created_at, "finished_at": run.finished_at - by}
-    if whole_too:
-        whole = (run.finished_at - by).isoformat()
-        values["parameters"] = {**run.parameters, "whole_at": whole}
     with site.runtime.transaction() as session:
-        session.execute(update(ClusterRun).where(ClusterRun.id == run.id).values(**values))
+        ago = int(1_000 * by.total_seconds())
+        session.execute(update(Job).values(finished_at_ms=Job.finished_at_ms - ago))
+        if whole_too:
+            parameters = {**run.parameters, "whole_at": (run.finished_at - by).isoformat()}
+            session.execute(
+                update(ClusterRun).where(ClusterRun.id == run.id).values(parameters=parameters)
+            )
 
 
 def test_a_map_is_made_when_it_is_due_and_only_then(site: Site, library: Library) -> None:
+    me = site.owner_id
     assert due(site) is True
     assert due(site) is None
-    library.add(planted(1), owners=[site.owner_id] * KINDS)
+    library.add(planted(1), owners=[me] * KINDS, public=False)
     assert due(site) is None, "an hour has not passed"
     age(site, timedelta(hours=2))
     assert due(site) is False
     age(site, timedelta(days=8), whole_too=True)
     assert due(site) is None, "nothing is new"
-    library.add(planted(1)[:1], owners=[site.owner_id])
+    library.add(planted(1)[:1], owners=[me], public=False)
     assert due(site) is True, "a week has passed"
-    library.add(planted(4), owners=[site.owner_id] * 4 * KINDS)
+    library.add(planted(4), owners=[me] * 4 * KINDS, public=False)
     age(site, timedelta(hours=2))
     assert due(site) is True, "it has grown by more than a tenth"
 
@@ -194,7 +207,10 @@ def test_a_few_pictures_or_none_make_a_map_too(site: Site, count: int) -> None:
     library = Library(site.runtime.database, site.space_id, 12, [site.owner_id])
     library.add(planted(2)[:count], owners=[site.owner_id] * count)
     make(site)
-    assert len(points(site).x) == count
+    if count:
+        assert len(points(site).x) == count
+    else:
+        assert told(site, None) == told(site, site.owner_id) == (None, 0, 0)
 
 
 def test_a_map_is_turned_back_to_where_it_was() -> None:
@@ -214,87 +230,139 @@ def test_equal_pictures_have_places_beside_one_another() -> None:
     assert np.array_equal(shown[0], found[0].round())
 
 
-def shown_of(pages: list[GroupPage], ids: set[int]) -> list[tuple[object, ...]]:
-    """Return what a viewer of these pictures could learn of a map: which lie together, and where."""
-    rows = [
-        (int(id_), int(group), *place)
-        for page in pages
-        if page.places is not None
-        for id_, group, place in zip(
-            page.embedding_ids, page.groups, page.places.tolist(), strict=True
-        )
-        if int(id_) in ids
-    ]
-    together = {group: number for number, group in enumerate(dict.fromkeys(row[1] for row in rows))}
-    return [(id_, together[group], x, y) for id_, group, x, y in rows]
+def told(site: Site, viewer: int | None) -> tuple[object, ...]:
+    """Return all that a viewer is told of the map, but for ids, which everywhere go on by all that comes."""
+    scope = Scope(Audience(viewer))
+    seen = map_seen.see_map(site.runtime, scope)
+    if seen.version is None:
+        return (None, seen.count, seen.stale_count)
+    found = map_seen.see_points(site.runtime, seen.version, scope)
+    columns = found.x.tobytes(), found.y.tobytes(), found.groups.tobytes()
+    groups = [(one.number, one.x, one.y, one.seen.size) for one in seen.groups]
+    at = {image_id: place for place, image_id in enumerate(found.image_ids.tolist())}
+    shown = [[at[each.image.id] for each in one.seen.members] for one in seen.groups]
+    return (seen.version, seen.method, seen.count, seen.stale_count, columns, groups, shown)
 
 
-class Shown(MemorySource):
-    """Rows of which the last ones are private."""
+def grown(site: Site, public: int, own: int, *, has_secrets: bool) -> list[tuple[object, ...]]:
+    """Return what a viewer, and somebody without a name, are told of a library after each of four runs.
 
-    def __init__(self, vectors: Matrix, public: int) -> None:
-        super().__init__(vectors, {})
-        self.public = public
+    With secrets another owner has private pictures beside, and more of them before each run: copies of
+    what the viewer has and will have, and enough of kinds of their own to fill the map.
+    """
+    site.runtime.remember("projection", ComponentsProjection())
+    me, other = site.owner_id, new_user(site)
+    library = Library(site.runtime.database, site.space_id, 12, [me])
 
-    def _page(self, start: int, end: int) -> VectorRows:
-        page = super()._page(start, end)
-        return replace(page, access_public=page.ids[page.access_rows] <= self.public)
+    def add(vectors: Matrix, owner: int, *, is_public: bool = False) -> None:
+        library.add(vectors, owners=[owner] * len(vectors), public=is_public)
 
-
-def drawn(
-    source: MemorySource, former: FormerMap = mapping.NO_MAP, *, is_whole: bool = True
-) -> list[GroupPage]:
-    tools = Tools(FaissKMeans(), ComponentsProjection())
-    return list(map_pages(source, tools, former, lambda done, total: None, is_whole=is_whole))
-
-
-def as_former(pages: list[GroupPage]) -> FormerMap:
-    places = [page.places for page in pages if page.places is not None]
-    return FormerMap(
-        np.concatenate([page.embedding_ids for page in pages]),
-        np.concatenate(places).astype(np.float32),
-        np.concatenate([page.groups for page in pages]),
-    )
-
-
-@pytest.mark.parametrize("is_whole", [True, False])
-def test_what_others_keep_for_themselves_leaves_no_trace_on_the_map(is_whole: bool) -> None:
-    """Places, extent and groups of public pictures are those of a library without the private ones."""
-    public, secret = planted(16), planted(20, seed=1) * np.float32(-1)
-    ids = set(range(1, 81))
-    alone = drawn(Shown(public, 80))
-    beside = drawn(Shown(np.concatenate([public, secret]), 80))
-    assert shown_of(alone, ids) == shown_of(beside, ids)
-    more = np.concatenate([public, planted(2, seed=2)])
-    alone = drawn(Shown(more, 90), as_former(alone), is_whole=is_whole)
-    # Of ids that follow: the private ones come last, as each id is a row's place.
-    beside = drawn(Shown(np.concatenate([more, secret]), 90), as_former(alone), is_whole=is_whole)
-    again = drawn(Shown(more, 90), as_former(alone), is_whole=is_whole)
-    assert shown_of(again, ids | set(range(81, 91))) == shown_of(beside, ids | set(range(81, 91)))
+    rows, later = planted(20)[np.random.default_rng(3).permutation(100)], planted(1, seed=9)
+    add(rows[:public], other, is_public=True)
+    add(rows[public : public + own], me)
+    result = []
+    for step in range(4):
+        if has_secrets:
+            add(np.concatenate([rows[-2:], later, -planted(12, seed=step)]), other)
+        match step:
+            case 2:
+                add(later, me)
+            case 3:
+                add(planted(1, seed=8)[:2], other, is_public=True)
+        make(site, is_whole=step == 0)
+        result += [told(site, me), told(site, None)]
+    return result
 
 
-@pytest.mark.parametrize("is_whole", [True, False])
-def test_the_place_of_one_s_own_picture_tells_of_no_copy_that_others_keep(is_whole: bool) -> None:
-    """Whoever adds a picture to see whether it lands on somebody's private one learns nothing."""
-    public, probe = planted(16), planted(1, seed=5)[:1]
-    secret = np.concatenate([probe, planted(4, seed=7)])
-    former = as_former(drawn(Shown(np.concatenate([public, secret]), 80)))
-    # The probe's id is 102 with others' private pictures, among them a copy of it, and 81 without.
-    beside = drawn(Shown(np.concatenate([public, secret, probe]), 80), former, is_whole=is_whole)
-    of_public = FormerMap(former.embedding_ids[:80], former.places[:80], former.groups[:80])
-    alone = drawn(Shown(np.concatenate([public, probe]), 80), of_public, is_whole=is_whole)
-    (found,), (expected,) = shown_of(beside, {102}), shown_of(alone, {81})
-    # Sums of floats in blocks of other sizes.
-    assert np.abs(np.subtract(found[2:], expected[2:])).max() <= 2
+@pytest.mark.parametrize(
+    ("public", "own"),
+    [
+        pytest.param(60, 20, id="among public ones"),
+        pytest.param(20, 40, id="with a few public ones"),
+        pytest.param(0, 40, id="alone"),
+        pytest.param(60, 0, id="none of their own at first"),
+    ],
+)
+def test_a_map_is_the_same_to_the_byte_whatever_others_keep_for_themselves(
+    make_site: Callable[..., Site], public: int, own: int
+) -> None:
+    alone = grown(make_site(), public, own, has_secrets=False)
+    beside = grown(make_site(), public, own, has_secrets=True)
+    assert alone == beside
+    mine, everybody = alone[::2], alone[1::2]
+    # What is new to somebody is a new version, and what is new to others is none.
+    assert mine[0] == mine[1] != mine[2] != mine[3]
+    assert everybody[0] == everybody[1] == everybody[2] != everybody[3]
 
 
-def test_damaged_and_equal_vectors_have_places_of_their_own() -> None:
-    damaged = planted(4)
-    damaged[3] = np.nan
-    for rows in (damaged, np.tile(planted(1)[:1], (2, 1)), np.tile(planted(1)[:1], (30, 1))):
-        places = apart(as_former(drawn(MemorySource(rows.copy(), {}))).places)
-        assert np.isfinite(places).all()
-        assert len(np.unique(places, axis=0)) == len(rows)
+def test_others_copies_of_a_picture_are_placed_for_each_owner_alone(site: Site) -> None:
+    """The same private bytes of two owners lie for each among what they see themselves."""
+    site.runtime.remember("projection", ComponentsProjection())
+    other = new_user(site)
+    library = Library(site.runtime.database, site.space_id, 12, [site.owner_id])
+    mine = library.add(planted(4), owners=[site.owner_id] * 20, public=False)
+    theirs = library.add(-planted(6), owners=[other] * 30, public=False)
+    library.share(mine[0], other, is_public=False)
+    make(site)
+    first, second = points(site), points(site, other)
+    assert (len(first.x), len(second.x)) == (20, 31)
+    assert len(theirs) == 30
+    scope = Scope(Audience(other))
+    seen = map_seen.see_map(site.runtime, scope)
+    own = map_seen.see_map(site.runtime, Scope(Audience(site.owner_id)))
+    for group in own.groups:
+        with site.runtime.reading() as session, pytest.raises(NotFound):
+            get_cluster(session, group.seen.id, scope)
+    with site.runtime.reading() as session:
+        sizes = [get_cluster(session, one.seen.id, scope).size for one in seen.groups]
+        listed = [
+            image_lists.total(
+                session, replace(scope, filter=ImageFilter(group_id=one.seen.id))
+            ).value
+            for one in (*seen.groups, *own.groups)
+        ]
+        whole = ImageFilter(area=Area(0, 0, SIDE, SIDE))
+        in_area = image_lists.total(session, replace(scope, filter=whole)).value
+    assert sizes == [one.seen.size for one in seen.groups]
+    assert listed == [*sizes, *([0] * len(own.groups))]
+    assert in_area == 31
+
+
+def test_private_pictures_stand_in_the_groups_of_public_ones(site: Site) -> None:
+    site.runtime.remember("projection", ComponentsProjection())
+    other, scope = new_user(site), Scope(Audience(site.owner_id))
+    library = Library(site.runtime.database, site.space_id, 12, [site.owner_id])
+    library.add(planted(16), owners=[other] * 80, public=True)
+    library.add(planted(2, seed=4), owners=[site.owner_id] * 10, public=False)
+    make(site)
+    seen = map_seen.see_map(site.runtime, scope)
+    nobody = map_seen.see_map(site.runtime, Scope(Audience(None)))
+    assert {one.seen.id for one in seen.groups} == {one.seen.id for one in nobody.groups}
+    assert (seen.count, nobody.count) == (90, 80)
+    with site.runtime.reading() as session:
+        for one in seen.groups:
+            narrowed = replace(scope, filter=ImageFilter(group_id=one.seen.id))
+            assert image_lists.total(session, narrowed).value == one.seen.size
+            shown = get_cluster(session, one.seen.id, scope, limit=100)
+            assert len(shown.members) == shown.size == one.seen.size
+    # Gone with the last private picture.
+    with site.runtime.transaction() as session:
+        session.execute(update(Image).where(Image.owner_id == site.owner_id).values(is_public=True))
+    make(site, is_whole=False)
+    with site.runtime.reading() as session:
+        runs = session.execute(select(ClusterRun).where(ClusterRun.finished_at.is_not(None)))
+        assert [run.owner_id for run in runs.scalars()] == [None]
+    assert map_seen.see_map(site.runtime, scope).count == 90
+
+
+def test_damaged_and_equal_vectors_have_places_of_their_own(site: Site) -> None:
+    site.runtime.remember("projection", ComponentsProjection())
+    library = Library(site.runtime.database, site.space_id, 12, [site.owner_id])
+    ids = library.add(np.concatenate([planted(1), np.tile(planted(1)[:1], (30, 1))]))
+    library.store(ids[1], np.full(12, np.nan, np.float32))
+    make(site)
+    found = places(site)
+    assert len(np.unique(found, axis=0)) == len(found) == 34
 
 
 @NEEDS_OPENTSNE

@@ -63,7 +63,12 @@ class MapSchema(ReplySchema):
     """The newest map."""
 
     version = ma.fields.Integer(
-        required=True, allow_none=True, metadata={"description": "Null before the first map."}
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "Yours: it grows when something about the map is new to you. Null before the "
+            "first map."
+        },
     )
     computed_at = ma.fields.DateTime(required=True, allow_none=True)
     method = ma.fields.String(
@@ -93,14 +98,14 @@ def map_body(
     seen: SeenMap, names: Collection[str | None], viewer_id: int | None, liked: Collection[int]
 ) -> dict[str, Any]:
     """Return the fields for `MapSchema`; `liked` are ids of images that the viewer likes."""
-    run = seen.run
+    version = seen.version
     return {
-        "version": None if run is None else run.id,
-        "computed_at": None if run is None else run.finished_at,
-        "method": None if run is None else run.parameters.get("method"),
+        "version": version,
+        "computed_at": seen.computed_at,
+        "method": seen.method,
         "count": seen.count,
         "stale_count": seen.stale_count,
-        "points_url": None if run is None else url_for("map.get_map_points", version=run.id),
+        "points_url": None if version is None else url_for("map.get_map_points", version=version),
         "groups": [
             _group_body(group, name, viewer_id, liked)
             for group, name in zip(seen.groups, names, strict=True)

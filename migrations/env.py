@@ -5,6 +5,7 @@ from __future__ import annotations
 from alembic import context
 
 from mirada.db import (  # noqa: F401 - declare tables on Base, and how Alembic changes them
+    batch_models,
     calibration_models,
     classifier_models,
     evaluation_models,
@@ -18,6 +19,7 @@ from mirada.db import (  # noqa: F401 - declare tables on Base, and how Alembic 
     resumable,
     sign_in_models,
     spending_models,
+    tag_models,
     word_models,
 )
 from mirada.db.models import Base

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mirada.batches import jobs as batch_jobs
 from mirada.captions import job as captions
 from mirada.classify import batch, expansions, labelling
 from mirada.departures import job as departures
@@ -38,5 +39,7 @@ KINDS: dict[str, Kind] = {
         calibrating.KIND,
         judging.KIND,
         evaluation.KIND,
+        batch_jobs.KIND,
+        batch_jobs.UNDO_KIND,
     )
 }

@@ -9,6 +9,7 @@ from itertools import takewhile
 import redis
 
 from mirada.background import JOIN_TIMEOUT_S, Loop
+from mirada.batches import batches
 from mirada.classify.labelling import queue_lacking
 from mirada.embedding.index_advice import keep_sizes
 from mirada.embedding.index_rebuild import queue_due_rebuilds
@@ -131,6 +132,7 @@ class Sweeper(Loop):
         queue_due_evening(self._runtime)
         queue_due_map(self._runtime)
         self._runtime.complete_rows()
+        batches.forget_old(self._runtime)
 
     def _forget_what_was_asked(self) -> None:
         with self._runtime.transaction() as session:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from mirada import private_files
 from mirada.db import (  # noqa: F401 - declare tables on Base
+    batch_models,
     classifier_models,
     errors,
     evaluation_models,
@@ -27,6 +28,7 @@ from mirada.db import (  # noqa: F401 - declare tables on Base
     recent_models,
     sign_in_models,
     spending_models,
+    tag_models,
     word_models,
 )
 from mirada.db.carry_over import carry_over

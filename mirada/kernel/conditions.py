@@ -109,6 +109,26 @@ def read_conditions(written: Iterable[str]) -> dict[str, Any]:
     return found
 
 
+def written_conditions(fields: Mapping[str, Any]) -> list[str]:
+    """Return checked conditions as `read_conditions` takes them.
+
+    >>> written_conditions({"kind": "still", "tag": ["a", "b"], "liked": True, "theme": None})
+    ['kind=still', 'tag=a', 'tag=b', 'liked=true']
+    """
+    return [
+        f"{name}={_written(each)}"
+        for name, value in fields.items()
+        if value is not None
+        for each in (value if isinstance(value, list | tuple) else [value])
+    ]
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
 def _among(values: Iterable[str]) -> Callable[[str], str]:
     known = list(values)
 

@@ -140,6 +140,8 @@ def _remember(world: World) -> None:
             "theme": theme,
         }
         world.told("owner", "POST", "/api/v1/classifications", json=body)
+    body = {"ids": [world.pictures["private"].image_id], "action": "add_tags", "value": ["more"]}
+    world.undo = [world.told("owner", "POST", "/api/v1/images/batch", json=body)["undo"]]
     # Judged by somebody else while it was public.
     world.judge("stranger", "hidden", "strangers theme")
     theme = vault.text("theme", "remembered", ["owner"])

@@ -73,6 +73,7 @@ class Pools:
             Names.QUERY_PICTURE: world.ids["query pictures"],
             Names.RECENT_SEARCH: world.ids["recent searches"],
             Names.TAG: tags,
+            Names.UNDO: world.undo,
             Names.ADDRESS: self._addresses(self.unseen_ids),
             Names.EVALUATION: world.ids["evaluations"],
             Names.EVALUATION_QUERY: world.ids["evaluation queries"],
@@ -172,6 +173,9 @@ class Pools:
             "tag": [*tags, "kept", "lighthouse"],
             "tags": [["a tag"], ["kept", "another"], []],
             "prefix": [*(word[: len(MARK) + 4] for word in tags), "k", MARK, ""],
+            "ids": [*self.unseen_ids, *self.public_ids],
+            "value": ["public", "private", ["a tag"], "odd"],
+            "token": [*world.undo, "x" * 43],
             "shows": ["cat", "gato", "dog"],
             "filter": [
                 {},
@@ -212,6 +216,8 @@ class Pools:
         self._of_operation: dict[tuple[str, str], Sequence[Any]] = {
             # To others than administrators true is 403, which its own tests look at.
             ("getStats", "everybody"): [False, "x"],
+            # What nobody but the owner has: else it would change what is planted.
+            ("changeManyImages", "filter"): [{"tag": [tag]} for tag in tags if "mine" not in tag],
             ("signIn", "key"): [None, "", *world.void_tokens()],
             ("searchImages", "query"): self._parts(words, vectors[0].tolist()),
             ("searchBatch", "queries"): [
@@ -291,7 +297,7 @@ class Pools:
     def absent(self, what: Names, private: Any) -> Any:
         """Return a name of the same length that nobody has given to anything."""
         match what:
-            case Names.PICTURE:
+            case Names.PICTURE | Names.UNDO:
                 return private[::-1]
             case Names.THEME | Names.TAG:
                 return marked("nothing")[: len(private)].ljust(len(private), "x")

@@ -40,6 +40,7 @@ class Names(StrEnum):
     QUERY_PICTURE = "query picture"
     RECENT_SEARCH = "recent search"
     TAG = "tag"
+    UNDO = "change of many images"
     ADDRESS = "address of a picture, by its token"
     EVALUATION = "evaluation set"
     EVALUATION_QUERY = "query of an evaluation set"
@@ -125,6 +126,10 @@ RECIPES: dict[str, Recipe] = {
     "setImageTags": Recipe(Reach.KEY, {"image_id": Names.IMAGE}, changes=True, not_by=NO_ADMIN),
     "listTags": Recipe(Reach.VIEWER, share=2),
     "renameTag": Recipe(Reach.KEY, {"name": Names.TAG}, changes=True, not_by=NO_ADMIN),
+    # Many at once.
+    "changeManyImages": Recipe(Reach.KEY, {"ids": Names.IMAGE}, changes=True, not_by=NO_ADMIN),
+    "getManyChanged": Recipe(Reach.KEY, {"token": Names.UNDO}),
+    "undoManyChanged": Recipe(Reach.KEY, {"token": Names.UNDO}, changes=True),
     # Likes and comments.
     "likeImage": _image(Reach.KEY, share=0.5),
     "unlikeImage": _image(Reach.KEY, share=0.5),

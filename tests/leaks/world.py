@@ -101,6 +101,7 @@ class World:
         pictures: by what they are: "private", "pending", "hidden" and so on.
         ids: of other things, by what they are.
         words: what the owner wrote, wherever.
+        undo: names of what the owner changed of many images.
     """
 
     def __init__(self, runtime: Runtime) -> None:
@@ -113,6 +114,7 @@ class World:
         self.pictures: dict[str, Planted] = {}
         self.ids: dict[str, list[int]] = {}
         self.words: list[str] = []
+        self.undo: list[str] = []
         runtime.encoder  # noqa: B018 - the first use pins its space
         self.space_id, self.space = runtime.space()
         with runtime.transaction() as session:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from webapp.api import (
+    batches,
     classifications,
     clusters,
     comments,
@@ -50,6 +51,7 @@ def register(api: MiradaApi) -> None:
         query_pictures,
         suggestions,
         tags,
+        batches,
         feedback,
         evaluations,
         embeddings,

@@ -16,6 +16,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -221,8 +222,11 @@ def wait_for(server: Server) -> None:
         time.sleep(1)
 
 
-def upload_missing(server: Server) -> set[str]:
-    """Upload what the caller does not have yet; return the file names of the whole set."""
+def upload_missing(server: Server, hold_up: Callable[[], object]) -> set[str]:
+    """Upload what the caller does not have yet; return the file names of the whole set.
+
+    `hold_up` is called in between, while the worker has others to do.
+    """
     stickers = json.loads((DEMO / "stickers.json").read_text(encoding="utf-8"))["stickers"]
     files = [(DEMO / sticker["file"], sticker["names"]["en"]) for sticker in stickers]
     there = {(image["filename"], image["byte_size"]) for image in server.own_images()}
@@ -235,7 +239,7 @@ def upload_missing(server: Server) -> set[str]:
             if done % 20 == 0 or done == len(missing):
                 say(f"\r  uploaded {done} of {len(missing)}", end="")
             if done == HOLD_UP_AFTER:
-                demo_scenes.hold_up(server)
+                hold_up()
     if missing:
         say("")
     return {file.name for file, _ in files}
@@ -305,6 +309,11 @@ def _options() -> argparse.Namespace:
         "--url", type=_address, help="the server; by default the one the settings name"
     )
     parser.add_argument("--key", default=os.environ.get("MIRADA_KEY"), help="an API key, if needed")
+    parser.add_argument(
+        "--pictures",
+        type=Path,
+        help="the server's folder of pictures (DATA_DIR/images), to have one fail; with --url",
+    )
     return parser.parse_args()
 
 
@@ -314,13 +323,22 @@ def _search(server: Server) -> list[dict[str, Any]]:
     return list(reply["results"])
 
 
-def _fill_and_search(server: Server, *, has_key: bool) -> None:
+def _fill_and_search(server: Server, folder: Path | None, *, has_key: bool) -> None:
     wait_for(server)
     before = demo_scenes.hung(server)
-    names = upload_missing(server)
-    demo_scenes.hold_up(server)
+    damaged: list[demo_scenes.Damage] = []
+
+    def hold_up() -> None:
+        if not damaged:
+            demo_scenes.hold_up(server)
+            damaged.append(demo_scenes.Damage(server, folder))
+
+    names = upload_missing(server, hold_up)
+    hold_up()
+    (damage,) = damaged
     walls = demo_scenes.open_walls(server, lambda key: Server(server.url, key))
     try:
+        damage.begin()
         demo_scenes.hang(walls)
         scenes = len(demo_scenes.written()["scenes"])
         say(f"{scenes} scenes, {scenes - before} of them new.")
@@ -328,7 +346,9 @@ def _fill_and_search(server: Server, *, has_key: bool) -> None:
         if is_enabled:
             wait_until_embedded(server, names)
             demo_scenes.talk(walls)
+            has_failed = damage.has_failed()
     finally:
+        damage.mend()
         demo_scenes.close_walls(walls)
     if not is_enabled:
         say(
@@ -354,25 +374,31 @@ def _fill_and_search(server: Server, *, has_key: bool) -> None:
             f"Work was cancelled on purpose: {server.url}/ui/activity shows it, and Retry there ends "
             "what was begun."
         )
+    if has_failed:
+        say(
+            "A picture could not be read, because its file was damaged for a moment, on purpose: "
+            f"{server.url}/ui/activity says why, and Retry there makes it searchable."
+        )
 
 
 def main() -> int:
     """Run; return the exit code."""
     options = _options()
-    url = options.url
+    url, folder = options.url, options.pictures
     if url is None:
         # Only now: with an address given, nothing of the product has to be installed here.
         sys.path.insert(0, str(DEMO.parent))
         from mirada.config import SETTINGS_EXIT_CODE, InvalidSettings, Settings
 
         try:
-            url = Settings.from_env().address
+            settings = Settings.from_env()
         except InvalidSettings as error:
             say(str(error))
             return SETTINGS_EXIT_CODE
+        url, folder = settings.address, settings.image_dir
     has_key = bool(options.key)
     try:
-        _fill_and_search(Server(url, options.key), has_key=has_key)
+        _fill_and_search(Server(url, options.key), folder, has_key=has_key)
     except Refused as error:
         say(f"The server refused: {error}")
         if error.status == 401:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -163,11 +164,80 @@ def hold_up(caller: Server) -> bool:
     (scene,) = [each for each in written()["scenes"] if each["file"] == held_up()]
     if scene["file"] in _shown(caller):
         return False
-    image = caller.upload(SCENES / scene["file"], **_fields(scene))
-    for job in caller.call("/api/v1/jobs?state=queued&limit=100")["results"]:
-        if (job["image"] or {}).get("id") == image["id"]:
-            caller.allowed(f"/api/v1/jobs/{job['id']}/cancel", {})
+    _cancelled(caller, caller.upload(SCENES / scene["file"], **_fields(scene)))
     return True
+
+
+class Damage:
+    """A picture whose file cannot be read while its work is done, which then has failed.
+
+    The file is cut in half in the server's folder and put back afterwards, so that a retry succeeds.
+    It is transparent: pixels of opaque ones may wait for the worker beside the file.
+    """
+
+    def __init__(self, caller: Server, folder: Path | None) -> None:
+        """Upload the picture and cancel its work, while the worker has other things to do.
+
+        Args:
+            caller: whose picture it becomes.
+            folder: of the server's pictures; None where it is not known, and nothing is done.
+        """
+        self._caller, self._jobs, self._file, self._whole = caller, list[int](), None, b""
+        scene = written()["damaged"]
+        source = SCENES / scene["file"]
+        if folder is None or scene["prompt"] in _prompts(caller):
+            return
+        image = caller.upload(source, **_fields(scene))
+        self._jobs = _cancelled(caller, image)
+        self._file = _stored(folder, source)
+
+    def begin(self) -> None:
+        """Damage the file and have the work done; where there is no file, it is done as it should be."""
+        if self._file is not None:
+            self._whole = self._file.read_bytes()
+            self._file.write_bytes(self._whole[: len(self._whole) // 2])
+        for job in self._jobs:
+            self._caller.allowed(f"/api/v1/jobs/{job}/retry", {})
+
+    def has_failed(self) -> bool:
+        """Wait until the work has ended, and return whether it has failed."""
+        return "failed" in [_ended(self._caller, job) for job in self._jobs]
+
+    def mend(self) -> None:
+        """Put the file back."""
+        if self._file is not None and self._whole:
+            self._file.write_bytes(self._whole)
+
+
+def _prompts(caller: Server) -> set[str]:
+    images = caller.every("/api/v1/images?has_prompt=true&mine=true&limit=100")
+    return {image["prompt"] for image in images}
+
+
+def _cancelled(caller: Server, image: dict[str, Any]) -> list[int]:
+    """Cancel the waiting work of an image, and return its jobs; none where it has begun."""
+    jobs = caller.call("/api/v1/jobs?state=queued&limit=100")["results"]
+    ours = [job["id"] for job in jobs if (job["image"] or {}).get("id") == image["id"]]
+    return [each for each in ours if caller.allowed(f"/api/v1/jobs/{each}/cancel", {})]
+
+
+def _stored(folder: Path, source: Path) -> Path | None:
+    """Return the server's file of a picture; None where it is not there, or not ours to write."""
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    for file in (folder / digest[:2] / digest[2:4]).glob(f"{digest}-*"):
+        if os.access(file, os.W_OK):
+            return file
+    return None
+
+
+def _ended(caller: Server, job_id: int) -> str:
+    """Return the state of a job once it has ended, or PATIENCE_S later."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        state = str(caller.call(f"/api/v1/jobs/{job_id}")["state"])
+        if state not in {"queued", "running"} or time.monotonic() > deadline:
+            return state
+        time.sleep(0.1)
 
 
 def is_held_up(caller: Server) -> bool:

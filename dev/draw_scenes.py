@@ -523,6 +523,18 @@ def autumn_road() -> Canvas:
     return c
 
 
+def paper_boat() -> Canvas:
+    """A folded boat that was cut out: nothing is behind it."""
+    c = Canvas((480, 360), [(0, 0, 0)], SEED + 12)
+    c.image = Image.new("RGBA", c.image.size)
+    c.polygon([(0.50, 0.10), (0.30, 0.62), (0.50, 0.62)], (246, 240, 226))
+    c.polygon([(0.50, 0.10), (0.70, 0.62), (0.50, 0.62)], (222, 210, 188))
+    c.polygon([(0.06, 0.50), (0.50, 0.62), (0.94, 0.50), (0.74, 0.86), (0.26, 0.86)], (224, 88, 72))
+    c.polygon([(0.06, 0.50), (0.50, 0.62), (0.36, 0.86), (0.26, 0.86)], (196, 66, 58))
+    c.polygon([(0.94, 0.50), (0.50, 0.62), (0.64, 0.86), (0.74, 0.86)], (238, 116, 92))
+    return c
+
+
 PICTURES: dict[str, Callable[[], Canvas]] = {
     "dusk-over-hills": dusk_over_hills,
     "moon-over-hills": moon_over_hills,
@@ -536,6 +548,7 @@ PICTURES: dict[str, Callable[[], Canvas]] = {
     "northern-lights": northern_lights,
     "lighthouse": lighthouse,
     "autumn-road": autumn_road,
+    "paper-boat": paper_boat,
 }
 
 

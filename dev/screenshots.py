@@ -145,6 +145,7 @@ def serving(folder: Path) -> Iterator[str]:
         )
     try:
         demo = [sys.executable, ROOT / "dev" / "demo.py", "--url", address]
+        demo += ["--pictures", folder / "data" / "images"]
         subprocess.run(demo, check=True, env=environment)
         yield address
     finally:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import runpy
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from mirada.jobs.kinds import RetryPolicy
 from mirada.kernel.labels import DEFAULT_LABELS
 from mirada.runtime import Runtime
 from testing.app_server import served
@@ -18,12 +22,15 @@ from testing.application import create_app
 from testing.deployment import ROOT
 from testing.encoders import CountingEncoder, with_encoder
 from workers.in_process import InProcessWorker
+from workers.kinds import KINDS
 
 DEMO = runpy.run_path(str(ROOT / "dev" / "demo.py"))
 scenes = sys.modules["demo_scenes"]
 BOOK = scenes.written()
 GALLERIES = {each["owner"] for each in BOOK["scenes"] if each["owner"]}
 FILES = {each["file"] for each in BOOK["scenes"]}
+EMBED = "create_embeddings_task"
+DRAWN = FILES | {BOOK["damaged"]["file"]}
 
 
 @pytest.fixture
@@ -119,6 +126,55 @@ def test_a_picture_is_held_up_in_sight_of_its_owner_who_can_try_again(
     assert not scenes.is_held_up(server)
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_picture_that_is_damaged_fails_in_sight_of_its_owner_and_a_retry_ends_it(
+    address: str,
+    runtime: Runtime,
+    worker: InProcessWorker,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    is_there: bool,
+) -> None:
+    quick = replace(KINDS[EMBED], retry_policy=RetryPolicy(max_attempts=3, first_delay_s=0))
+    monkeypatch.setitem(KINDS, EMBED, quick)
+    server = DEMO["Server"](address, None)
+    folder = runtime.settings.image_dir if is_there else tmp_path / "elsewhere"
+    damage = scenes.Damage(server, folder)
+    again = scenes.Damage(server, folder)
+    worker.start()
+    for each in (damage, again):
+        each.begin()
+    assert damage.has_failed() is is_there
+    assert not again.has_failed()
+    for each in (damage, again):
+        each.mend()
+    (image,) = server.own_images()
+    (job,) = server.every(f"/api/v1/jobs?kind={EMBED}&limit=100")
+    if is_there:
+        assert (job["state"], job["error"]["code"]) == ("failed", "corrupt_image")
+        assert "damaged" in job["error"]["hint"]
+        assert image["status"] == "FAILED"
+        with urllib.request.urlopen(f"{address}/ui/activity") as page:
+            shown = page.read().decode()
+        assert "A paper boat" in shown
+        assert "The picture is damaged" in shown
+        assert f"/jobs/{job['id']}/retry" in shown
+        server.send(f"/api/v1/jobs/{job['id']}/retry", {})
+    assert scenes._ended(server, job["id"]) == "done"
+    (image,) = server.own_images()
+    assert image["status"] == "READY"
+    assert not scenes.Damage(server, folder).has_failed()
+    assert len(server.own_images()) == 1
+
+
+def test_no_picture_is_damaged_on_a_server_whose_folder_is_not_known(address: str) -> None:
+    server = DEMO["Server"](address, None)
+    damage = scenes.Damage(server, None)
+    damage.begin()
+    assert not damage.has_failed()
+    assert server.own_images() == []
+
+
 def test_no_key_of_a_gallery_is_left_in_force(address: str, worker: InProcessWorker) -> None:
     server = DEMO["Server"](address, None)
     run(server, address, worker)
@@ -142,8 +198,8 @@ def test_who_may_not_make_users_owns_the_scenes(address: str, worker: InProcessW
 
 def test_the_book_of_scenes_is_whole() -> None:
     drawn = runpy.run_path(str(ROOT / "dev" / "draw_scenes.py"))["PICTURES"]
-    assert {f"{name}.webp" for name in drawn} == FILES
-    assert {each.name for each in scenes.SCENES.glob("*.webp")} == FILES
+    assert {f"{name}.webp" for name in drawn} == DRAWN
+    assert {each.name for each in scenes.SCENES.glob("*.webp")} == DRAWN
     assert BOOK["held_up"] in FILES
     # The last comment of a gallery tells that it is finished.
     assert {each["by"] for each in BOOK["comments"]} == GALLERIES

@@ -9,14 +9,19 @@ from typing import Any
 
 from flask_babel import format_date, gettext, lazy_gettext
 
+from mirada.groups import as_seen
+from mirada.groups.runs import ClusterKind
 from mirada.kernel.filters import Shape
 from mirada.kernel.images import ImageStatus
 from mirada.pictures import image_lists
+from mirada.pictures.shown_images import ShownImage
 from webapp.callers.asking import scope_of_caller
 from webapp.callers.auth import current_caller
+from webapp.callers.group_names import names_of
 from webapp.http.current import current_runtime
 from webapp.pages.colours import NAMES
 from webapp.pages.explore_address import ExploreAddress
+from webapp.pages.tiles import Tile
 from webapp.schemas.filters import FACETS
 
 
@@ -33,6 +38,7 @@ class Control:
         is_personal: whether it says something of the viewer's own, so that nobody else is asked.
         kind: of the field where the value is written.
         is_shown_by: class of a sample beside each choice; "" for none.
+        is_one_of: whether one of several pictured values is asked for, or none.
     """
 
     name: str
@@ -43,16 +49,18 @@ class Control:
     is_personal: bool = False
     kind: str = "text"
     is_shown_by: str = ""
+    is_one_of: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A value of a filter; `count` is None where it is not counted."""
+    """A value of a filter; `count` is None where it is not counted, `tile` where no picture shows it."""
 
     value: str
     text: str
     count: int | None
     is_chosen: bool
+    tile: Tile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +130,13 @@ CONTROLS: tuple[Control, ...] = (
         takes_many=True,
     ),
     Control("tag", lazy_gettext("Tags"), takes_many=True),
+    Control("group", lazy_gettext("Group"), takes_many=True, is_one_of=True, is_personal=True),
     Control("shows", lazy_gettext("Shows"), takes_many=True),
     Control("label", lazy_gettext("Classified as"), takes_many=True, is_personal=True),
 )
 """In the order of the panel: first what is chosen from a list, then what is ticked."""
+GROUPS = 12
+"""Groups to choose among: the largest."""
 BY_NAME = {control.name: control for control in CONTROLS}
 
 
@@ -144,7 +155,8 @@ def panel(address: ExploreAddress) -> list[tuple[Control, list[Choice]]]:
     for control in shown:
         if control.name == "owner":
             control = replace(control, texts=people)
-        choices = list(_choices(control, address.sent.get(control.name, []), counted))
+        chosen = address.sent.get(control.name, [])
+        choices = _groups(chosen) if control.is_one_of else list(_choices(control, chosen, counted))
         # One state, or one person, of all pictures leaves nothing to choose.
         is_useful = len(choices) > (control.name in ("status", "owner"))
         if control.is_written or is_useful or control.name in address.sent:
@@ -172,6 +184,25 @@ def _people(chosen: Sequence[str], counts: Mapping[str, int]) -> dict[str, str]:
     with current_runtime().reading() as session:
         named = image_lists.owner_names(session, scope_of_caller(), ids)
     return {str(user_id): name for user_id, name in sorted(named.items(), key=lambda one: one[1])}
+
+
+def _groups(chosen: Sequence[str]) -> list[Choice]:
+    """Return the largest groups by theme as choices, and the one that is chosen, wherever it is from."""
+    viewer_id = current_caller().user_id
+    with current_runtime().reading() as session:
+        seen = as_seen.list_clusters(session, ClusterKind.THEMES, scope_of_caller(), limit=GROUPS)
+    choices = []
+    for name, found in zip(names_of(seen.clusters), seen.clusters, strict=True):
+        images = [ShownImage.of(one.image, viewer_id, liked=False) for one in found.members[:1]]
+        tile = next((Tile(image) for image in images), None)
+        value = str(found.id)
+        text = name or (tile.text if tile else gettext("Group"))
+        choices.append(Choice(value, text, found.size, value in chosen, tile))
+    known = {one.value for one in choices}
+    others = [
+        Choice(one, _said("group", one), None, is_chosen=True) for one in chosen if one not in known
+    ]
+    return choices + others
 
 
 def _counts(address: ExploreAddress, names: Sequence[str]) -> dict[str, dict[str, int]]:
@@ -215,7 +246,7 @@ def _said(name: str, value: str) -> str:
         return gettext("Until %(day)s", day=day)
     if control is not None and control.is_written:
         return gettext("Name: %(text)s", text=value)
-    if control is not None:
+    if control is not None and not control.is_one_of:
         return _text(control, value)
     match name:
         case "area":

@@ -36,6 +36,32 @@ def test_a_group_leads_to_its_pictures(gallery: Gallery) -> None:
     assert "1 picture has come since" in gallery.get("/ui/groups", HTML).text
 
 
+def test_a_group_is_chosen_among_the_filters(guarded: Gallery, key_of: Any) -> None:
+    words_for(guarded)
+    admin, ana = key_of("root", is_administrator=True), key_of("ana")
+    cats = [guarded.upload(headers=ana, degrees=degrees)["id"] for degrees in (0, 4, 8)]
+    dog = guarded.upload(headers=admin, degrees=80)["id"]
+    guarded.upload(headers=admin, degrees=84, is_public="true")
+    panel = "/ui?part=filters"
+    assert 'name="group"' not in guarded.get(panel, ana | HTML).text
+    group(guarded, headers=admin, kind="themes", k=2)
+    text = guarded.get(panel, ana | HTML).text
+    radios = re.findall(r'<input type="radio"[^>]*name="group" value="(\d*)"( checked)?>', text)
+    assert [checked for _, checked in radios] == [" checked", "", ""]
+    # By name, with an example and what she sees of it.
+    names = re.findall(r'<img [^>]*><span dir="auto">(\w+)</span> <span class="soft">(\d+)<', text)
+    assert names == [("cat", "3"), ("dog", "1")]
+    chosen = radios[1][0]
+    assert tiles(guarded.get(f"/ui?group={chosen}", ana | HTML).text) == cats[::-1]
+    again = guarded.get(f"{panel}&group={chosen}", ana | HTML).text
+    assert re.search(rf'name="group" value="{chosen}" checked', again)
+    # One that is in no list of hers stays, and shows nothing of others.
+    gone = guarded.get(f"{panel}&group=999999", ana | HTML).text
+    assert re.search('name="group" value="999999" checked', gone)
+    assert f"/images/{dog}" not in text
+    assert 'name="group"' not in guarded.get(panel, HTML).text
+
+
 def test_near_duplicates_are_called_by_their_picture(gallery: Gallery) -> None:
     twins = [gallery.upload(degrees=d, caption=f"twin {d}")["id"] for d in (10, 10.5)]
     gallery.upload(degrees=60)

@@ -401,9 +401,9 @@ def test_a_form_with_a_file_carries_its_token_as_other_forms_do(
 
 VERDICTS = {
     ("relevant", 2, 311, "exact"): {
-        "en": "2 clear matches in 311 pictures, all compared.",
-        "pt": "2 resultados claros em 311 imagens, todas comparadas.",
-        "es": "2 resultados claros en 311 imágenes, todas comparadas.",
+        "en": "2 clear matches in 311 pictures, none left out.",
+        "pt": "2 resultados claros em 311 imagens, nenhuma ficou de fora.",
+        "es": "2 resultados claros en 311 imágenes, ninguna quedó fuera.",
     },
     ("weak", 0, 1, "graph"): {
         "en": "Only weak matches in 1 picture.",

@@ -94,7 +94,7 @@ export class Area {
     this.line.hidden = !this.chosen;
     if (!this.chosen) return;
     const count = this.count(), link = this.line.querySelector("a");
-    this.line.querySelector("span").textContent = told("in-area", { count: count.toLocaleString(document.documentElement.lang) });
+    this.line.querySelector("span").textContent = told("in-area", { count });
     const address = new URL(this.plane.dataset.explore, location.href);
     for (const [name, value] of new FormData(document.getElementById("search"))) {
       if (value) address.searchParams.append(name, value);

@@ -4,6 +4,30 @@ import { call } from "./shell.js";
 
 const AT_ONCE = 8, KEPT = 1500, TOGETHER = 400, PAUSE_MS = 60, TTL_S = 604800, AGAIN_MS = 10000;
 
+const LOOK = 8, DARK = 0.5, BRIGHT = 0.85;
+const look = new OffscreenCanvas(LOOK, LOOK).getContext("2d", { willReadFrequently: true });
+const grounds = new WeakMap();
+
+/** The token of the tone behind a picture, as tiles have it; undefined where it needs none. */
+export const groundOf = (picture) => grounds.get(picture);
+
+/** The tone on which a transparent picture is seen: the other one where it is dark or bright. */
+function groundFor(bitmap) {
+  look.clearRect(0, 0, LOOK, LOOK);
+  look.drawImage(bitmap, 0, 0, LOOK, LOOK);
+  const { data } = look.getImageData(0, 0, LOOK, LOOK);
+  let least = 255, all = 0, light = 0;
+  for (let k = 0; k < data.length; k += 4) {
+    const alpha = data[k + 3];
+    least = Math.min(least, alpha);
+    all += alpha;
+    light += alpha * (0.2126 * data[k] + 0.7152 * data[k + 1] + 0.0722 * data[k + 2]) / 255;
+  }
+  if (least > 250 || !all) return undefined;
+  if (light / all < DARK) return "--tile-light";
+  return light / all > BRIGHT ? "--tile-dark" : undefined;
+}
+
 /**
  * Pictures as bitmaps by image id.
  *
@@ -73,7 +97,9 @@ export class Pictures {
       const whole = await createImageBitmap(await reply.blob());
       const scale = this.side / Math.max(whole.width, whole.height);
       const size = { resizeWidth: Math.max(1, Math.round(whole.width * scale)), resizeHeight: Math.max(1, Math.round(whole.height * scale)) };
-      this.bitmaps.set(id, await createImageBitmap(whole, { ...size, resizeQuality: "medium" }));
+      const bitmap = await createImageBitmap(whole, { ...size, resizeQuality: "medium" }), ground = groundFor(bitmap);
+      if (ground) grounds.set(bitmap, ground);
+      this.bitmaps.set(id, bitmap);
       whole.close();
       this.changed();
     } catch {

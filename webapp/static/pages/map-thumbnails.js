@@ -1,14 +1,14 @@
 // The map's thumbnails: real pictures that never touch.
 
 import { Order, stepOf } from "./map-order.js";
-import { Pictures } from "./map-pictures.js";
+import { groundOf, Pictures } from "./map-pictures.js";
 
 const SIDE_PX = 40, SLICE_MS = 3;
 
 /** The layer of thumbnails of a canvas; `changed` is called when there is more to draw. */
 export function thumbnails(canvas, data, links, changed) {
   const pen = canvas.getContext("2d"), pictures = new Pictures({ links, side: 2 * SIDE_PX }, changed);
-  const all = new Order(data);
+  const all = new Order(data), tokens = getComputedStyle(document.documentElement);
   let order = all, lastLit = null, placed = [], asked = "";
 
   function chosenAt(at) {
@@ -43,6 +43,13 @@ export function thumbnails(canvas, data, links, changed) {
         if (!picture) continue;
         const x = data.x[i] * at.scale + at.left, y = data.y[i] * at.scale + at.top;
         const width = picture.width / 2, height = picture.height / 2;
+        const ground = groundOf(picture);
+        if (ground) {
+          pen.fillStyle = tokens.getPropertyValue(ground);
+          pen.beginPath();
+          pen.roundRect(x - width / 2, y - height / 2, width, height, 6);
+          pen.fill();
+        }
         pen.drawImage(picture, x - width / 2, y - height / 2, width, height);
         placed.push([i, x, y]);
       }

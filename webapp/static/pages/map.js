@@ -24,7 +24,7 @@ function read(buffer) {
 async function begin(plane) {
   const groups = [...document.querySelectorAll(".legend .group")].map((one) => ({
     number: +one.dataset.number, hue: +one.dataset.hue, x: +one.dataset.x, y: +one.dataset.y,
-    name: one.dataset.name, size: one.dataset.size, element: one,
+    name: one.dataset.name, size: Number(one.dataset.size), element: one,
   }));
   const view = { x: number("x", 0.5), y: number("y", 0.5), zoom: number("zoom", 1) };
   let data;
@@ -73,7 +73,7 @@ async function begin(plane) {
     area.draw(at);
     layer.draw(at, lit);
     const shown = small.draw(at, lit);
-    const line = told("shown", { count: data.n.toLocaleString(document.documentElement.lang), shown });
+    const line = told("shown", { count: data.n, shown });
     const count = document.getElementById("shown");
     if (count.textContent !== line) count.textContent = line;
     if (plane.dataset.state === "drawn") return;

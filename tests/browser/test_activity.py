@@ -94,6 +94,13 @@ def test_a_failed_job_is_retried_and_one_more_fails_while_one_looks(
         second = fail(gallery.runtime)
         page.locator(f"#job-{second}[data-state='failed']").wait_for()
         expect(page.locator("#told .sentence")).to_contain_text("1 failed")
+        gallery.upload()
+        again = fail(gallery.runtime)
+        page.locator(f"#job-{again}[data-state='failed']").wait_for()
+        page.locator("#retry-all").click()
+        for job_id in (again, second):
+            page.locator(f"#job-{job_id}[data-state='queued']").wait_for()
+        expect(page.locator("#retry-all")).to_have_count(0)
         visit.require_clean()
 
 

@@ -88,9 +88,11 @@ def test_a_verdict_by_key_tells_its_effect_in_place_and_is_undone(
     visit: Visit, ids: list[int]
 ) -> None:
     page = visit.go(f"/ui/images/{ids[0]}")
-    before = page.locator(".bars").inner_text()
+    before, place = page.locator(".bars").inner_text(), page.locator(".bars").bounding_box()
     page.keyboard.press("n")
     expect(page.locator(".effect")).to_contain_text("→")
+    # Whoever judges one label after the other finds the next one where it was.
+    assert page.locator(".bars").bounding_box() == place
     pressed = page.locator(".bars li:first-child [data-say=n]")
     expect(pressed).to_have_attribute("aria-pressed", "true")
     assert page.locator(".bars").inner_text() != before
@@ -130,6 +132,22 @@ def test_the_page_makes_sense_when_it_is_read_aloud(visit: Visit, ids: list[int]
     assert re.fullmatch(
         r'- link "picture \d .* Relevance \d+%":', tile.aria_snapshot().splitlines()[0]
     )
+
+
+def test_a_page_is_printed_black_on_white_without_its_bars(visit: Visit, ids: list[int]) -> None:
+    page = visit.go(f"/ui/images/{ids[0]}")
+    url = page.url
+    page.context.add_cookies([{"name": "mirada_theme", "value": "dark", "url": url}])
+    page.reload()
+    ground = "getComputedStyle(document.body).backgroundColor"
+    ink = "getComputedStyle(document.querySelector('h1')).color"
+    assert page.evaluate(ground) != "rgb(255, 255, 255)"
+    page.emulate_media(media="print")
+    assert page.evaluate(ground) == "rgb(255, 255, 255)"
+    assert page.evaluate(ink) == "rgb(0, 0, 0)"
+    for gone in (".bar", ".foot", "#labels form"):
+        expect(page.locator(gone).first).to_be_hidden()
+    expect(page.locator("h1")).to_be_visible()
 
 
 def test_likes_and_visibility_answer_where_they_are(visit: Visit, ids: list[int]) -> None:
@@ -174,6 +192,16 @@ def test_two_tabs_are_told_of_each_other(visit: Visit, ids: list[int], client: A
     expect(page.locator("h1")).to_have_text("of the other tab")
     page.locator(".rename button").click()
     expect(page.locator("h1")).to_have_text("of this tab")
+    # What this tab has changed itself is no surprise to its other forms.
+    for prompt in ("a red boat", "two red boats"):
+        page.locator(".reprompt summary").click()
+        page.locator("#new-prompt").fill(prompt)
+        page.locator(".reprompt button").click()
+        expect(page.locator("#prompt")).to_have_text(prompt)
+    page.locator(".rename summary").click()
+    page.locator("#caption").fill("once more")
+    page.locator(".rename button").click()
+    expect(page.locator("h1")).to_have_text("once more")
 
 
 def test_an_animation_can_be_stopped_and_waits_where_motion_is_not_wanted(

@@ -69,16 +69,17 @@ def _added() -> Response:
     is_public = request.form.get("is_public") == "true"
     # A form without a chosen file sends one without a name.
     files = [one for one in sent if uploads.staged_of(one).byte_size or one.filename]
-    return _page([_taken(one, user.id, is_public=is_public) for one in files])
+    prompt = request.form.get("prompt", "").strip() or None
+    return _page([_taken(one, user.id, prompt, is_public=is_public) for one in files])
 
 
-def _taken(upload: FileStorage, owner_id: int, *, is_public: bool) -> Outcome:
+def _taken(upload: FileStorage, owner_id: int, prompt: str | None, *, is_public: bool) -> Outcome:
     name = uploads.sent_filename(upload) or ""
     try:
         taken = take_in(
             current_runtime(),
             uploads.staged_of(upload),
-            NewImage(owner_id, Texts(name), is_public=is_public, is_once_per_owner=True),
+            NewImage(owner_id, Texts(name, prompt), is_public=is_public, is_once_per_owner=True),
             # Browsers go by the name's ending, and people rename files: the bytes say what they are.
             FileClaims(),
             request_id=request_id(),

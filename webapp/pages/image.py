@@ -24,6 +24,7 @@ def register(blueprint: Blueprint) -> None:
         "visibility": image_acts.show_to,
         "hide": image_acts.hide,
         "caption": image_acts.rename,
+        "prompt": image_acts.reprompt,
         "tags": image_tags.add,
         "tags/remove": image_tags.remove,
         "verdicts": image_acts.judge,

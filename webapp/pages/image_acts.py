@@ -53,18 +53,32 @@ def hide(image_id: int) -> Reply:
 
 def rename(image_id: int) -> Reply:
     """Give it another caption; refused where it was changed in another tab meanwhile."""
-    asked, caption = page_of_request(image_id), field("caption")
+    told_so = gettext(
+        "This picture was changed meanwhile, perhaps in another tab. What you wrote is still here: "
+        "save it again to put it in place of the title above."
+    )
+    return _write(image_id, "caption", "head", told_so)
+
+
+def reprompt(image_id: int) -> Reply:
+    """Give it another prompt; refused where it was changed in another tab meanwhile."""
+    told_so = gettext(
+        "This picture was changed meanwhile, perhaps in another tab. What you wrote is still here: "
+        "save it again to put it in place of the prompt above."
+    )
+    return _write(image_id, "prompt", "made", told_so)
+
+
+def _write(image_id: int, name: str, section: str, told_so: str) -> Reply:
+    """Change a text of a picture; `told_so` is said where another version is there by now."""
+    asked, text = page_of_request(image_id), field(name)
     try:
-        _change(image_id, {"caption": caption.strip() or None}, _number("version"))
+        _change(image_id, {name: text.strip() or None}, _number("version"))
     except PreconditionFailed as error:
-        told_so = gettext(
-            "This picture was changed meanwhile, perhaps in another tab. What you wrote is still here: "
-            "save it again to put it in place of the title above."
-        )
-        return refused(asked, error, {"caption": caption}, told_so)
+        return refused(asked, error, {name: text}, told_so)
     except InvalidInput as error:
-        return refused(asked, error, {"caption": caption})
-    return done(asked, "head")
+        return refused(asked, error, {name: text})
+    return done(asked, section)
 
 
 def judge(image_id: int) -> Reply:

@@ -17,7 +17,7 @@ from webapp.schemas.switches import SwitchField
 
 HOUR_S, DAY_S, WEEK_S = 3_600, 86_400, 604_800
 """How long a link for somebody outside counts, in seconds."""
-SECTIONS = ("stage", "head", "tags", "labels", "comments", "related")
+SECTIONS = ("stage", "head", "tags", "labels", "made", "comments", "related")
 """What a script replaces alone."""
 _ID = validate.Range(1, LARGEST_ID)
 

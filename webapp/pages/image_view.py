@@ -108,8 +108,11 @@ def _head(asked: ImagePage, image: ShownImage, _after: After) -> dict[str, Any]:
             WEEK_S: gettext("Link for a week"),
         },
         "size": _size(image.byte_size),
-        "same_prompt": None if not image.prompt else _asking_for(image.prompt),
     }
+
+
+def _made(_asked: ImagePage, image: ShownImage, _after: After) -> dict[str, Any]:
+    return {"same_prompt": None if not image.prompt else _asking_for(image.prompt)}
 
 
 def _tags(_asked: ImagePage, image: ShownImage, _after: After) -> dict[str, Any]:
@@ -171,6 +174,7 @@ SECTIONS: Mapping[str, Callable[[ImagePage, ShownImage, After], dict[str, Any]]]
     "head": _head,
     "tags": _tags,
     "labels": _labels,
+    "made": _made,
     "comments": _comments,
     "related": _related,
 }

@@ -74,6 +74,14 @@ def test_who_may_see_them_is_chosen(gallery: Gallery) -> None:
     assert gallery.get("/api/v1/images").get_json()["results"][0]["is_public"] is True
 
 
+def test_a_prompt_goes_with_all_of_them(gallery: Gallery) -> None:
+    files = [as_upload(picture(seed)) for seed in (1, 2)]
+    send(gallery.client, *files, fields={"prompt": " a red boat "})
+    send(gallery.client, as_upload(picture(3)), fields={"prompt": " "})
+    prompts = [each["prompt"] for each in gallery.get("/api/v1/images").get_json()["results"]]
+    assert prompts == [None, "a red boat", "a red boat"]
+
+
 def test_no_file_is_said(gallery: Gallery) -> None:
     assert "No file was chosen" in send(gallery.client, as_upload(b"", "")).text
     assert gallery.client.post(ADD, data={}, headers=HTML).status_code == 415

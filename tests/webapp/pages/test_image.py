@@ -175,6 +175,7 @@ def test_others_private_pictures_are_no_page_and_no_neighbour(
         "like": {"liked": 1},
         "visibility": {"is_public": 1},
         "caption": {"caption": "mine", "version": 1},
+        "prompt": {"prompt": "mine", "version": 1},
         "verdicts": {"theme": "cat", "accepted": 1},
         "comments": {"text": "seen"},
         "comments/delete": {"comment": 1},
@@ -263,6 +264,32 @@ def test_two_tabs_do_not_overwrite_each_other_and_nothing_typed_is_lost(
     version = re.findall(r'name="version" value="(\d+)"', late.text)[0]
     send(gallery, f"{one['id']}/caption", caption="of this tab", version=version)
     assert '<h1 dir="auto">of this tab</h1>' in page(gallery, one["id"])
+
+
+def test_a_prompt_is_written_changed_and_taken_away_by_its_owner_alone(
+    guarded: Gallery, key_of: Any
+) -> None:
+    owner, other = key_of("owner"), key_of("other")
+    one = guarded.upload(headers=owner, is_public="true")
+    assert "Add the prompt that it was made from" in page(guarded, one["id"], key=owner)
+    # Whoever cannot write it, and sees none, sees no part for it.
+    assert re.search(r'id="made" class="part" hidden', page(guarded, one["id"], key=other))
+    version = one["version"]
+    for typed, kept in ((" a red boat ", "a red boat"), ("<b>two</b>", "<b>two</b>"), (" ", None)):
+        fields = {"prompt": typed, "version": version}
+        assert send(guarded, f"{one['id']}/prompt", owner, **fields).status_code == 303
+        image = guarded.get(f"/api/v1/images/{one['id']}", headers=owner).get_json()
+        assert image["prompt"] == kept
+        version = image["version"]
+        text = page(guarded, one["id"], key=owner)
+        assert ('id="prompt"' in text) is (kept is not None)
+        assert "<b>two</b>" not in text
+    late = send(guarded, f"{one['id']}/prompt", owner, prompt="late", version=one["version"])
+    assert late.status_code == 412
+    assert ">late</textarea>" in late.text
+    assert "in place of the prompt above" in late.text
+    refused = send(guarded, f"{one['id']}/prompt", other, prompt="mine", version=version)
+    assert refused.status_code == 404
 
 
 def test_comments_are_written_and_deleted_without_a_script(guarded: Gallery, key_of: Any) -> None:

@@ -7,7 +7,7 @@ import { all, enqueue, filesOf, forget, isPicture, keep, onChange, owner } from 
 const AT_ONCE = 3, LOOKED_AT = 8, MOST_TRIES = 3, TOLD_EVERY_MS = 1000, KEPT_AT_ONCE = 50;
 const ADDED = ["understood", "done", "odd", "gone"], FINISHED = [...ADDED, "here", "refused"], PENDING = ["waiting", "hashing", "sending"];
 const form = document.getElementById("add"), list = document.getElementById("queue"), work = document.getElementById("work");
-const pause = document.getElementById("pause"), visibility = document.getElementById("visibility");
+const pause = document.getElementById("pause"), visibility = document.getElementById("visibility"), prompt = document.getElementById("prompt");
 const { images, events, page, mostBytes } = form.dataset;
 const entries = new Map(), rows = new Map(), sending = new Map();
 let isMine = false, isLooking = false, isAway = false, waitsUntil = 0, timer = 0;
@@ -153,6 +153,7 @@ function send(one) {
   // Browsers go by the name's ending, and people rename files: the bytes say what they are.
   body.append("file", new Blob([one.file], { type: "application/octet-stream" }), one.name);
   body.append("is_public", one.isPublic);
+  if (one.prompt) body.append("prompt", one.prompt);
   request.open("POST", `${images}?on_duplicate=return`);
   request.responseType = "json";
   request.setRequestHeader("Accept", "application/json");
@@ -243,7 +244,7 @@ async function add(files) {
   localStorage.setItem("mirada-visibility", visibility.value);
   try {
     for (let from = 0; from < chosen.length; from += KEPT_AT_ONCE) {
-      const added = await enqueue(chosen.slice(from, from + KEPT_AT_ONCE), { isPublic: visibility.value === "true" });
+      const added = await enqueue(chosen.slice(from, from + KEPT_AT_ONCE), { isPublic: visibility.value === "true", prompt: prompt.value.trim() });
       for (const one of added) { entries.set(one.id, one); draw(one); }
       pump();
     }

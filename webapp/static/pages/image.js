@@ -19,7 +19,9 @@ async function replace(source, method, address, body) {
   try {
     const nodes = nodesOf(await call(method, asked, { body }));
     if (method === "POST") forgetDrafts(source);
+    const before = versionIn(name);
     put(name, nodes, source);
+    goOn(before, versionIn(name));
   } catch (error) {
     // A form that was refused comes back with what was typed, and with the reason.
     const nodes = error instanceof Refused && error.problem.html ? nodesOf(error.problem.html) : null;
@@ -28,6 +30,14 @@ async function replace(source, method, address, body) {
   } finally {
     source.removeAttribute("aria-busy");
   }
+}
+
+const versionIn = (name) => document.querySelector(`#${name} input[name="version"]`)?.value;
+
+/** What this page has changed itself is no surprise to its other forms. */
+function goOn(before, after) {
+  if (!before || !after) return;
+  for (const one of document.querySelectorAll('input[name="version"]')) if (one.value === before) one.value = after;
 }
 
 /** Say why nothing came of a form: beside what was typed, if anything was. */

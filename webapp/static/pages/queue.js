@@ -43,9 +43,9 @@ export function onChange(run) { radio?.addEventListener("message", run); }
 const random = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
 /** Put files into the queue; throws where the browser has no room for them. Returns the new entries. */
-export async function enqueue(files, { isPublic = false } = {}) {
+export async function enqueue(files, { isPublic = false, prompt = "" } = {}) {
   const added = [...files].map((file) => ({
-    owner, file, name: file.name, size: file.size, key: random(), isPublic, state: "waiting",
+    owner, file, name: file.name, size: file.size, key: random(), isPublic, prompt, state: "waiting",
   }));
   await within("readwrite", (store) => {
     for (const one of added) store.add(one).onsuccess = (event) => { one.id = event.target.result; };

@@ -90,10 +90,12 @@ export function say(text, action) {
 /** Take back what was said in passing. */
 export const unsay = () => notices.replaceChildren();
 
-/** Text for scripts, which templates hold as <template id="t-NAME">. */
+const written = (value) => (typeof value === "number" ? value.toLocaleString(document.documentElement.lang) : value);
+
+/** Text for scripts, which templates hold as <template id="t-NAME">; numbers as the language writes them. */
 export function told(name, values = {}) {
   const text = document.getElementById(`t-${name}`)?.content.textContent ?? name;
-  return text.replace(/\{(\w+)\}/g, (whole, key) => values[key] ?? whole);
+  return text.replace(/\{(\w+)\}/g, (whole, key) => written(values[key]) ?? whole);
 }
 
 /** Whether a key was pressed where nobody writes, and without a modifier. */

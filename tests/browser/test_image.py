@@ -139,7 +139,7 @@ def test_a_page_is_printed_black_on_white_without_its_bars(visit: Visit, ids: li
     url = page.url
     page.context.add_cookies([{"name": "mirada_theme", "value": "dark", "url": url}])
     page.reload()
-    ground = "getComputedStyle(document.body).backgroundColor"
+    ground = "getComputedStyle(document.documentElement).backgroundColor"
     ink = "getComputedStyle(document.querySelector('h1')).color"
     assert page.evaluate(ground) != "rgb(255, 255, 255)"
     page.emulate_media(media="print")
@@ -193,6 +193,7 @@ def test_two_tabs_are_told_of_each_other(visit: Visit, ids: list[int], client: A
     page.locator(".rename button").click()
     expect(page.locator("h1")).to_have_text("of this tab")
     # What this tab has changed itself is no surprise to its other forms.
+    page.reload()
     for prompt in ("a red boat", "two red boats"):
         page.locator(".reprompt summary").click()
         page.locator("#new-prompt").fill(prompt)

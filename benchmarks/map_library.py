@@ -107,7 +107,7 @@ def _add_map(runtime: Runtime, space_id: int, places: Any, groups: Any) -> None:
         run = ClusterRun(
             kind=ClusterKind.MAP,
             space_id=space_id,
-            parameters={"method": "openTSNE", "is_whole": True},
+            parameters={"method": "openTSNE", "is_whole": True, "version": 1},
             change_seq=0,
         )
         session.add(run)

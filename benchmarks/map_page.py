@@ -7,8 +7,10 @@ up; 48 real thumbnails are shared among them. It needs `apt-get install chromium
 from __future__ import annotations
 
 import argparse
+import bisect
 import json
 import logging
+import os
 import statistics
 import sys
 import tempfile
@@ -18,7 +20,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import webapp
@@ -46,12 +47,16 @@ class Measured:
 
     Attributes:
         first_ms: from the start of the navigation to the first frame with every point.
-        frames_ms: script in each frame while the map was moved.
+        frames_ms: script in each frame while the map was moved, by the clock.
+        busy_ms: the same, by the time of the processor: without what others had of it meanwhile.
+        longest: what ran in the frame that took most of the processor, with its milliseconds.
         heap_mb: of scripts before the moving and after it, with garbage collected.
     """
 
     first_ms: float
     frames_ms: list[float]
+    busy_ms: list[float]
+    longest: list[tuple[str, float]]
     heap_mb: tuple[float, float]
 
 
@@ -74,14 +79,24 @@ def main(rows: int) -> None:
                 ("phone", 390, 844, by_pinch),
             ):
                 told = measure(browser, address, width, height, moving)
-                frames = sorted(told.frames_ms)
-                sys.stdout.write(
-                    f"{name:6} first drawing {told.first_ms:6.0f} ms   "
-                    f"script a frame p50 {statistics.median(frames):4.1f} "
-                    f"p95 {frames[int(len(frames) * 0.95)]:4.1f} most {frames[-1]:4.1f} ms "
-                    f"of {len(frames)} frames   heap {told.heap_mb[0]:.1f} to {told.heap_mb[1]:.1f} MB\n"
-                )
+                _write(name, told)
         runtime.close()
+
+
+def _write(name: str, told: Measured) -> None:
+    sys.stdout.write(
+        f"{name:6} first drawing {told.first_ms:6.0f} ms   {len(told.frames_ms)} frames   "
+        f"heap {told.heap_mb[0]:.1f} to {told.heap_mb[1]:.1f} MB   load {os.getloadavg()[0]:.1f}\n"
+    )
+    for by, taken in (("clock", told.frames_ms), ("processor", told.busy_ms)):
+        frames = sorted(taken)
+        sys.stdout.write(
+            f"       script a frame by the {by:9} p50 {statistics.median(frames):4.1f} "
+            f"p95 {frames[int(len(frames) * 0.95)]:4.1f} most {frames[-1]:4.1f} ms\n"
+        )
+    parts = ", ".join(f"{each} {taken:.1f}" for each, taken in told.longest)
+    sys.stdout.write(f"       in the longest: {parts}\n")
+    sys.stdout.flush()
 
 
 def _server_times(app: Any) -> None:
@@ -142,7 +157,24 @@ def measure(
     page.wait_for_load_state("networkidle")
     after = _heap(page)
     profile.close()
-    return Measured(float(first or 0), script_of_frames(trace["traceEvents"]), (before, after))
+    events = trace["traceEvents"]
+    frames = script_of_frames(events)
+    return Measured(
+        float(first or 0),
+        [sum(one["dur"] for one in frame) / 1_000 for frame in frames],
+        [sum(one.get("tdur", one["dur"]) for one in frame) / 1_000 for frame in frames],
+        _parts(max(frames, key=lambda frame: sum(one.get("tdur", 0) for one in frame))),
+        (before, after),
+    )
+
+
+def _parts(frame: list[dict[str, Any]]) -> list[tuple[str, float]]:
+    """Return the longest events of a frame, with the milliseconds of a processor."""
+    told = [
+        (str(one["args"].get("data", {}).get("type", one["name"])), one.get("tdur", 0) / 1_000)
+        for one in frame
+    ]
+    return sorted(told, key=lambda one: -one[1])[:5]
 
 
 def _heap(page: Page) -> float:
@@ -193,8 +225,11 @@ def by_pinch(page: Page) -> None:
     session.detach()
 
 
-def script_of_frames(events: list[dict[str, Any]]) -> list[float]:
-    """Return the milliseconds of script between each two frames of the thread that ran most of it."""
+def script_of_frames(events: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Return the events of script between each two frames, of the thread that ran most of it.
+
+    An event within another one is left out, and so is a frame without any.
+    """
     script = [one for one in events if one["name"] in SCRIPT and one.get("ph") == "X"]
     by_thread: dict[tuple[int, int], list[dict[str, Any]]] = {}
     for one in script:
@@ -205,16 +240,14 @@ def script_of_frames(events: list[dict[str, Any]]) -> list[float]:
         for one in events
         if one["name"] == "FireAnimationFrame" and (one["pid"], one["tid"]) == thread
     )
-    outermost, end = [], 0.0
+    frames: list[list[dict[str, Any]]] = [[] for _ in range(len(begins) + 1)]
+    end = 0.0
     for one in sorted(own, key=lambda one: (one["ts"], -one["dur"])):
         if one["ts"] >= end:
-            outermost.append(one)
             end = one["ts"] + one["dur"]
-    frames = np.zeros(len(begins) + 1)
-    for one in outermost:
-        # What ran before a frame's drawing delayed that frame.
-        frames[np.searchsorted(begins, one["ts"])] += one["dur"] / 1_000
-    return [float(one) for one in frames if one > 0]
+            # What ran before a frame's drawing delayed that frame.
+            frames[bisect.bisect_left(begins, one["ts"])].append(one)
+    return [frame for frame in frames if frame]
 
 
 if __name__ == "__main__":

@@ -31,9 +31,10 @@ from sqlalchemy.sql.functions import FunctionElement
 from mirada.db.classifier_models import ClassifiedPicture, Feedback, ImageLabels
 from mirada.db.filters import IS_SHAPE, in_scope, liked
 from mirada.db.models import Content, Image
+from mirada.db.pack_models import Pack, PackImage
 from mirada.db.spaces import space_in_use
 from mirada.db.tag_models import ImageTag
-from mirada.db.visibility import is_told
+from mirada.db.visibility import is_told, may_see_pack
 from mirada.kernel.audience import Audience, Scope
 from mirada.kernel.filters import Shape
 from mirada.kernel.images import ImageStatus
@@ -104,6 +105,15 @@ def _labels_shown(_: Audience) -> Select[Any]:
     )
 
 
+def _packs(audience: Audience) -> Select[Any]:
+    return (
+        _values(PackImage.pack_id)
+        .join(PackImage, PackImage.image_id == Image.id)
+        .join(Pack, Pack.id == PackImage.pack_id)
+        .where(may_see_pack(audience))
+    )
+
+
 _STATUSES, _SHAPES = tuple(ImageStatus), tuple(Shape)
 
 
@@ -149,6 +159,7 @@ LISTED: Mapping[str, Listed] = {
     "shows": _labels_shown,
     # By their keys; who shows them asks how they are written.
     "tags": _tags,
+    "pack_id": _packs,
 }
 FACETS = frozenset((*CODED, *LISTED))
 """The attributes whose values are counted."""

@@ -1,8 +1,8 @@
 """Filters as SQL: the conditions on `images` that a filter asks for, one row for each attribute.
 
 None of them may tell what the viewer may not see. They stand beside `may_see`, and look at what is public
-or the viewer's own: likes, file names, classifications. Verdicts count that they are told, and groups as
-they see them.
+or the viewer's own: likes, file names, classifications. Verdicts count that they are told, groups as they
+see them, and packs that they see.
 """
 
 from __future__ import annotations
@@ -32,7 +32,14 @@ from mirada.db.memory_models import Like
 from mirada.db.models import Content, Image, Installation
 from mirada.db.spaces import space_in_use
 from mirada.db.tag_models import ImageTag
-from mirada.db.visibility import in_area, in_group, is_not_left_out, is_told, may_see
+from mirada.db.visibility import (
+    in_area,
+    in_group,
+    in_pack,
+    is_not_left_out,
+    is_told,
+    may_see,
+)
 from mirada.kernel.audience import Audience, Scope
 from mirada.kernel.colours import ColourName, names
 from mirada.kernel.filters import EVERYTHING, Judged, Shape
@@ -238,6 +245,7 @@ ATTRIBUTES: Mapping[str, Attribute] = {
     "area": Attribute(in_area, is_followed=False),
     "tags": Attribute(_tagged, is_followed=False),
     "shows": Attribute(_shows, is_followed=False),
+    "pack_id": Attribute(in_pack, is_followed=False),
 }
 """By the name of the attribute in `ImageFilter`. A new attribute is one row here, one there, and one
 field of the requests in `webapp/schemas/filters.py`."""

@@ -22,6 +22,7 @@ from mirada.db import (  # noqa: F401 - declare tables on Base
     evaluation_models,
     memory_models,
     model_switch_models,
+    pack_models,
     paging_models,
     pgvector_models,
     query_models,

@@ -28,6 +28,7 @@ from mirada.db.classifier_models import (
     Feedback,
 )
 from mirada.db.models import Image, Installation, User
+from mirada.db.pack_models import Pack, PackImage
 from mirada.kernel.audience import Audience
 from mirada.kernel.filters import Area
 from mirada.kernel.images import ImageStatus
@@ -220,6 +221,26 @@ def in_area(area: Area, audience: Audience) -> ColumnElement[bool]:
             ClusterMember.y.between(area.top, area.bottom),
             was_there(ClusterRun),
         )
+    )
+    return member.correlate(Image).exists()
+
+
+def may_see_pack(audience: Audience) -> ColumnElement[bool]:
+    """Return the condition on `packs`: public ones and their own. Which pictures of it is `may_see`'s."""
+    if audience.viewer_id is None:
+        return Pack.is_public == true()
+    return or_(Pack.is_public == true(), Pack.owner_id == audience.viewer_id)
+
+
+def in_pack(pack_id: int, audience: Audience) -> ColumnElement[bool]:
+    """Return the condition on `images` that one is in a pack that the viewer may see.
+
+    Nothing is in a pack of somebody else's, or in none at all: the two look alike.
+    """
+    member = (
+        select(PackImage.image_id)
+        .join(Pack, Pack.id == PackImage.pack_id)
+        .where(PackImage.pack_id == pack_id, PackImage.image_id == Image.id, may_see_pack(audience))
     )
     return member.correlate(Image).exists()
 

@@ -17,9 +17,12 @@ from sqlalchemy import (
     bindparam,
     delete,
     exists,
+    false,
     insert,
+    or_,
     select,
     text,
+    true,
     update,
 )
 from sqlalchemy.orm import Session, aliased
@@ -27,6 +30,7 @@ from sqlalchemy.orm import Session, aliased
 from mirada.db.chunks import rows_in
 from mirada.db.deadlocks import in_transaction
 from mirada.db.models import Image
+from mirada.db.pack_models import Pack, PackImage
 from mirada.db.session import Database
 from mirada.db.word_models import WordWeight
 from mirada.kernel.keywords import CUT_VERSION, number_of, word_weights
@@ -54,14 +58,15 @@ _REMOVE = delete(_WORDS).where(  # type: ignore[arg-type]
 
 def write_new(session: Session, image: Image) -> None:
     """Write the words of an image that was just inserted with `words_version` CUT_VERSION."""
-    _insert(session, [(image.id, image.prompt, image.caption, image.description, image.tags)])
+    texts = (image.prompt, image.caption, image.description, image.tags)
+    _insert(session, [(image.id, *texts, None)])
 
 
 def rewrite(session: Session, image_ids: Collection[int]) -> None:
     """Write the words of these images anew, from their texts as they are flushed.
 
-    Call it in every transaction that changes a prompt, a caption, a description or tags. The images' rows are
-    locked.
+    Call it in every transaction that changes a prompt, a caption, a description, tags, who may see an image,
+    or its emojis in packs. The images' rows are locked.
     """
     _replace(session, list(rows_in(session, _TEXTS, Image.id, image_ids)))
 
@@ -140,24 +145,44 @@ def _newest(word: str, conditions: Sequence[ColumnElement[bool]], most: int) -> 
 def _replace(session: Session, texts: Collection[Any]) -> None:
     ids = [image_id for image_id, *_ in texts]
     session.execute(_REMOVE, {"ids": ids})
-    _insert(session, texts)
+    emojis = _emojis_of(session, ids)
+    _insert(session, [(*each, emojis.get(each[0])) for each in texts])
     session.execute(_STAMP, {"ids": ids})
 
 
 def _insert(session: Session, texts: Collection[Any]) -> None:
-    """Insert the words of (image id, prompt, caption, description, tags)."""
+    """Insert the words of (image id, prompt, caption, description, tags, emojis)."""
     rows = [
         {"word": number_of(word), "image_id": image_id, "weight": weight}
-        for image_id, prompt, caption, description, tags in texts
+        for image_id, prompt, caption, description, tags, emojis in texts
         # A model's caption is its description, and is no more for being kept twice.
         for word, weight in word_weights(
-            prompt, caption, None if description == caption else description, *(tags or ())
+            prompt, caption, None if description == caption else description, *(tags or ()), emojis
         ).items()
     ]
     # In the order of the primary key, so that two who write meet its pages in one order.
     rows.sort(key=lambda row: row["word"])
     if rows:
         session.execute(_INSERT, rows)
+
+
+def _emojis_of(session: Session, image_ids: Collection[int]) -> dict[int, str]:
+    """Return the emojis of images in packs, by image id.
+
+    Only those of their owners' packs count, and of private packs only for private images: whoever sees the
+    image may be told of the pack.
+    """
+    is_told = or_(Pack.is_public == true(), Image.is_public == false())
+    query = (
+        select(PackImage.image_id, PackImage.emojis)
+        .join(Pack, Pack.id == PackImage.pack_id)
+        .join(Image, Image.id == PackImage.image_id)
+        .where(Pack.owner_id == Image.owner_id, is_told)
+    )
+    found: dict[int, set[str]] = {}
+    for image_id, emojis in rows_in(session, query, PackImage.image_id, image_ids):
+        found.setdefault(image_id, set()).update(emojis)
+    return {image_id: " ".join(sorted(emojis)) for image_id, emojis in found.items() if emojis}
 
 
 def _write_batch(session: Session) -> int:

@@ -15,6 +15,7 @@ from mirada.db.deadlocks import in_transaction
 from mirada.db.evaluation_models import EvaluationSet
 from mirada.db.memory_models import Comment, Like
 from mirada.db.models import Image
+from mirada.db.pack_models import Pack
 from mirada.db.query_models import QueryPicture
 from mirada.db.recent_models import RecentSearch
 from mirada.departures.ending import END_USER, heir_of
@@ -23,6 +24,7 @@ from mirada.feedback.verdicts import delete_feedback
 from mirada.jobs import attempts
 from mirada.jobs.kinds import Attempt, Kind
 from mirada.kernel.errors import NotFound
+from mirada.packs.packs import forget_pack
 from mirada.pictures.derivatives import remove_picture
 from mirada.pictures.handing_over import forget_marks_of, hand_over
 from mirada.pictures.images import delete_image
@@ -85,6 +87,7 @@ def _steps(user_id: int, heir_id: int | None) -> tuple[Step, ...]:
     images: Step = (Image.id, Image.owner_id == user_id, end_image)
     return (
         images,
+        (Pack.id, Pack.owner_id == user_id, forget_pack),
         (ClassifiedPicture.id, ClassifiedPicture.owner_id == user_id, forget_classified),
         (Feedback.id, Feedback.user_id == user_id, take_back_verdict),
         (Like.image_id, Like.user_id == user_id, forget_marks),

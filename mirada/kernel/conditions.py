@@ -74,6 +74,7 @@ def filter_of(fields: Mapping[str, Any] | None, nsfw_threshold: float) -> ImageF
         area=one("area", Area.read),
         tags=one("tag", lambda values: frozenset(map(tag_key, values))),
         shows=one("shows", lambda values: frozenset(map(label_called, values))),
+        pack_id=one("pack"),
     )
 
 
@@ -182,4 +183,5 @@ _READ: Mapping[str, Callable[[str], Any]] = {
     "area": _area,
     "tag": normalised_tag,
     "shows": normalised_name,
+    "pack": _number,
 }

@@ -116,6 +116,7 @@ class ImageFilter:
         area: it lies there on the newest map.
         tags: it has every one of these tags, by their `tag_key`.
         shows: the model called its picture one of these when it came in, by the labels' names.
+        pack_id: it is in that pack, which the viewer may see. Nothing is in a pack that fills itself.
     """
 
     owner_ids: frozenset[int] | None = None
@@ -137,6 +138,7 @@ class ImageFilter:
     area: Area | None = None
     tags: frozenset[str] | None = None
     shows: frozenset[str] | None = None
+    pack_id: int | None = None
 
     @property
     def is_everything(self) -> bool:

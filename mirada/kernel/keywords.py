@@ -121,6 +121,15 @@ def words_of_query(text: str) -> list[str]:
     ]
 
 
+def is_emoji(text: str) -> bool:
+    """Return whether a text is exactly one emoji, which is one word of a text.
+
+    >>> is_emoji("😀"), is_emoji("👨‍👩‍👧"), is_emoji("😀😀"), is_emoji("a")
+    (True, True, False, False)
+    """
+    return bool(_EMOJI.fullmatch(text))
+
+
 def word_weights(*texts: str | None) -> Mapping[str, int]:
     """Return the words by which an image with these texts is found, each with its weight.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from mirada.db import word_index
 from mirada.db.memory_models import Comment, Like
 from mirada.db.models import Image, User
 from mirada.db.session import count_changed
@@ -24,6 +25,8 @@ def hand_over(session: Session, image_id: int, owner_id: int, heir_id: int) -> N
     # Who may see it, and so who may find it, is somebody else now.
     touch_image(session, image)
     session.flush()
+    # The emojis of its former owner's packs are not the heir's.
+    word_index.rewrite(session, [image.id])
     forget_unseen(session, image.content_id)
 
 

@@ -126,7 +126,7 @@ def change_image(
     if "is_public" in changes:
         _set_visibility(session, image, changes, is_owner=is_owner, may_show=is_administrator)
     session.flush()
-    if not changes.keys().isdisjoint(("prompt", "caption")):
+    if not changes.keys().isdisjoint(("prompt", "caption", "is_public")):
         word_index.rewrite(session, [image.id])
     for text_id in _in_order(left_text_ids):
         release_text(session, text_id)

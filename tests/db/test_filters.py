@@ -27,6 +27,7 @@ from mirada.db.facets import CODED, FACETS
 from mirada.db.memory_models import Like
 from mirada.db.migrate import upgrade_to_head
 from mirada.db.models import Content, Image, Installation, Space, User
+from mirada.db.pack_models import Pack, PackImage
 from mirada.db.session import Database, make_engine
 from mirada.db.tag_models import ImageTag
 from mirada.kernel.audience import Audience, Scope
@@ -62,6 +63,8 @@ class Gallery:
     runs: dict[int, ClusterRun] = field(default_factory=dict)
     members: dict[int, set[int]] = field(default_factory=dict)
     places: dict[int, tuple[int, int]] = field(default_factory=dict)
+    packs: dict[int, Pack] = field(default_factory=dict)
+    packed: set[tuple[int, int]] = field(default_factory=set)
     space_in_use: int = 0
 
     def found(self, scope: Scope) -> set[int]:
@@ -109,6 +112,11 @@ class Gallery:
         ]
         least = 2 if run.kind == ClusterKind.NEAR_DUPLICATES else 1
         return len(seen) >= least and image.id in {each.id for each in seen}
+
+    def in_pack(self, image: Image, pack_id: int, viewer_id: int | None) -> bool:
+        pack = self.packs.get(pack_id)
+        is_shown = pack is not None and (pack.is_public or pack.owner_id == viewer_id)
+        return is_shown and (pack_id, image.id) in self.packed
 
     def in_area(self, image: Image, area: Area) -> bool:
         newest = max(
@@ -166,6 +174,7 @@ PREDICATES: dict[str, Callable[[Gallery, Image, Any, int | None], bool]] = {
     "area": lambda g, i, value, who: g.in_area(i, value),
     "tags": lambda g, i, value, who: value <= g.tags[i.id],
     "shows": lambda g, i, value, who: g.shown.get(i.id) in value,
+    "pack_id": lambda g, i, value, who: g.in_pack(i, value, who),
 }
 
 
@@ -192,6 +201,7 @@ def values_of(random_: random.Random, gallery: Gallery) -> dict[str, Any]:
         "area": Area(some(0, 40), some(0, 40), some(40, 99), some(40, 99)),
         "tags": frozenset(random_.sample([*TAGS, "nothing"], some(1, 2))),
         "shows": frozenset(random_.sample([*LABELS, "nothing"], some(1, 3))),
+        "pack_id": random_.choice([*gallery.packs, 999]),
     }
 
 
@@ -210,6 +220,7 @@ def planted(database: Database, seed: int, count: int = 60) -> Gallery:
         session.flush()
         _deeds(random_, gallery, session)
         _groups(random_, gallery, session)
+        _packs(random_, gallery, session)
     return gallery
 
 
@@ -290,6 +301,21 @@ def _marks(random_: random.Random, gallery: Gallery, session: Any, other_space: 
                     computed_at=BEGIN,
                 )
             )
+
+
+def _packs(random_: random.Random, gallery: Gallery, session: Any) -> None:
+    packs = [
+        Pack(owner_id=who, title="pets", is_public=is_public)
+        for who in (ANA, BEA)
+        for is_public in (True, False)
+    ]
+    session.add_all(packs)
+    session.flush()
+    gallery.packs = {pack.id: pack for pack in packs}
+    for pack in packs:
+        for position, image in enumerate(random_.sample(gallery.images, 20)):
+            gallery.packed.add((pack.id, image.id))
+            session.add(PackImage(pack_id=pack.id, image_id=image.id, position=position, emojis=[]))
 
 
 def _groups(random_: random.Random, gallery: Gallery, session: Any) -> None:
@@ -400,6 +426,7 @@ def assert_counts_are_those_of_the_list(gallery: Gallery, random_: random.Random
         "tags": lambda value: frozenset([value]),
         "shows": lambda value: frozenset([value]),
         "theme": str,
+        "pack_id": int,
     }
     names = [name for name in ATTRIBUTES if name in FACETS]
     for viewer in VIEWERS:

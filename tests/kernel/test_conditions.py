@@ -29,6 +29,7 @@ WRITTEN = {
     "asset_id": ["asset_id=sku-7"],
     "colour": ["colour=red", "colour=grey"],
     "area": ["area=0,1,200,65535"],
+    "pack": ["pack=7"],
 }
 
 

@@ -18,6 +18,7 @@ from mirada.db.models import (
     User,
     utc_now,
 )
+from mirada.db.pack_models import Pack
 from mirada.db.query_models import QueryPicture
 from mirada.db.recent_models import RecentSearch
 from mirada.db.spending_models import CallState, LanguageModelCall
@@ -121,6 +122,7 @@ def raise_ids(session: Session, space_id: int) -> None:
                 digest="0" * 64,
                 searched_at=utc_now(),
             ),
+            Pack(id=begin_at(20), owner_id=user.id, title="ballast"),
             EvaluationQuery(id=begin_at(17), set_id=begin_at(16), text="ballast"),
             EvaluationReport(
                 id=begin_at(18), set_id=begin_at(16), space_id=space_id, space_name="", model=""
@@ -133,7 +135,7 @@ def raise_ids(session: Session, space_id: int) -> None:
     # These go on counting without the row; what the others count from has to stay.
     for table in (
         *(Feedback, Comment, Image, TextContent, LanguageModelCall, QueryPicture),
-        *(EvaluationReport, EvaluationQuery, EvaluationSet, RecentSearch),
+        *(EvaluationReport, EvaluationQuery, EvaluationSet, RecentSearch, Pack),
     ):
         session.execute(delete(table).where(table.id >= LEAST_NUMBER))
     if session.get_bind().dialect.name == "postgresql":
@@ -163,6 +165,7 @@ def _go_on_above(session: Session) -> None:
             EvaluationQuery,
             EvaluationReport,
             RecentSearch,
+            Pack,
         ),
         start=1,
     ):

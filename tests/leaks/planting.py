@@ -38,6 +38,7 @@ def plant(world: World) -> None:
     _group(world)
     _judge(world)
     _evaluate(world)
+    _pack(world)
     _take_away(world)
     _keep_query_pictures(world)
     _keep_recent_searches(world)
@@ -306,6 +307,39 @@ def _evaluate(world: World) -> None:
         ):
             world.ids[f"{prefix}{what}"] = [number]
             vault.number(number, "id", f"{prefix}{what}", [who])
+
+
+def _pack(world: World) -> None:
+    """Packs: the owner's private one, and a stranger's public one with pictures that are soon not seen."""
+    vault, pictures = world.vault, world.pictures
+    title, description, theme, text = (
+        vault.text(each, "pack", ["owner"]) for each in ("title", "description", "theme", "query")
+    )
+    world.words += [title, text]
+    lost = ("public 200", "hidden", "moderated", "deleted public", "mine", "public 201")
+    for who, fields, which in (
+        (
+            "owner",
+            {"title": title, "description": description, "theme": theme},
+            ("private", "public 201", "hidden"),
+        ),
+        ("stranger", {"title": "Lighthouses", "is_public": True}, lost),
+        ("owner", {"title": f"all {title}", "query": {"text": text}}, ()),
+        (
+            "stranger",
+            {"title": "All", "is_public": True, "query": {"filter": {"kind": "still"}}},
+            (),
+        ),
+    ):
+        made = world.told(who, "POST", "/api/v1/packs", json=fields)
+        image_ids = [pictures[what].image_id for what in which]
+        if image_ids:
+            body = {"image_ids": image_ids, "emojis": {str(image_ids[0]): ["🔭"]}}
+            world.told(who, "POST", made["images_url"], json=body)
+        prefix = "" if who == "owner" else "stranger's "
+        world.ids.setdefault(f"{prefix}packs", []).append(made["id"])
+        if who == "owner":
+            vault.number(made["id"], "id", f"pack {made['id']}", ["owner"])
 
 
 def _take_away(world: World) -> None:

@@ -75,6 +75,7 @@ class Pools:
             Names.TAG: tags,
             Names.UNDO: world.undo,
             Names.ADDRESS: self._addresses(self.unseen_ids),
+            Names.PACK: world.ids["packs"],
             Names.EVALUATION: world.ids["evaluations"],
             Names.EVALUATION_QUERY: world.ids["evaluation queries"],
             Names.EVALUATION_REPORT: world.ids["evaluation reports"],
@@ -125,6 +126,11 @@ class Pools:
             "heir_id": [*world.user_ids.values(), *ODD_NUMBERS],
             "key_id": [*world.ids["keys"], *ODD_NUMBERS],
             "picture": [*world.ids["query pictures"], *ODD_NUMBERS],
+            "pack": self._sets("packs"),
+            "pack_id": self._sets("packs"),
+            "title": ["Cats", "  ", "x" * 151],
+            "at": [0, 1, 1_000],
+            "cover_image_id": [*self.public_ids, *self.unseen_ids],
             "diversify": [0, 0.5, 1, 2],
             "picture_id": [*world.ids["query pictures"], *ODD_NUMBERS],
             "evaluation_id": self._sets("evaluations"),
@@ -190,6 +196,8 @@ class Pools:
                 {"nsfw": False, "visibility": "private"},
                 {"filename": marked("filename private")[:12]},
                 {"has_prompt": True, "created_after": "2020-01-01"},
+                {"pack": world.ids["packs"][0]},
+                {"pack": world.ids["stranger's packs"][0], "kind": "still"},
                 {"odd": 1},
             ],
             "created_after": ["2020-01-01", "2090-01-01T00:00:00Z", "x"],
@@ -213,12 +221,19 @@ class Pools:
             "X-Request-ID": [*self._request_ids(), "mine-1"],
             "Idempotency-Key": [*self._idempotency_keys(), "mine-1", "mine-2"],
         }
+        by_id = [{}, {str(self.public_ids[0]): ["😀"]}, {str(self.unseen_ids[0]): ["🔭"]}]
         self._of_operation: dict[tuple[str, str], Sequence[Any]] = {
             # To others than administrators true is 403, which its own tests look at.
             ("getStats", "everybody"): [False, "x"],
             # What nobody but the owner has: else it would change what is planted.
             ("changeManyImages", "filter"): [{"tag": [tag]} for tag in tags if "mine" not in tag],
             ("signIn", "key"): [None, "", *world.void_tokens()],
+            ("createPack", "query"): self._fillings(words),
+            ("changePack", "query"): self._fillings(words),
+            ("addPackImages", "emojis"): by_id,
+            ("orderPackImages", "emojis"): by_id,
+            ("changePackImage", "emojis"): [[], ["🔭"], ["x"]],
+            ("choosePackSuggestion", "emojis"): [[], ["🔭"], ["x"]],
             ("searchImages", "query"): self._parts(words, vectors[0].tolist()),
             ("searchBatch", "queries"): [
                 [{"query": parts}, {"image_id": number, "explain": True, "collapse": "same_file"}]
@@ -244,6 +259,13 @@ class Pools:
     def _sets(self, what: str) -> list[int]:
         """Return ids of the owner's and the stranger's sets, or of what is in them."""
         return [*self.world.ids[what], *self.world.ids[f"stranger's {what}"], *ODD_NUMBERS]
+
+    def _fillings(self, words: Sequence[str]) -> list[dict[str, Any]]:
+        """Return what packs may fill themselves with."""
+        filters = self._values["filter"]
+        found: list[dict[str, Any]] = [{"filter": each} for each in filters]
+        found += [{"image_id": number} for number in (*self.unseen_ids, self.public_ids[0])]
+        return [*found, {"text": words[-1], "filter": {"kind": "still"}}, {"text": words[-1]}, {}]
 
     def _parts(self, words: Sequence[str], vector: Sequence[float]) -> list[list[dict[str, Any]]]:
         """Return queries of several parts; each value is one list."""

@@ -42,6 +42,7 @@ class Names(StrEnum):
     TAG = "tag"
     UNDO = "change of many images"
     ADDRESS = "address of a picture, by its token"
+    PACK = "pack"
     EVALUATION = "evaluation set"
     EVALUATION_QUERY = "query of an evaluation set"
     EVALUATION_REPORT = "report of an evaluation set"
@@ -84,6 +85,9 @@ SET_REPORT = SET | {"report_id": Names.EVALUATION_REPORT}
 JUDGED = {"good": Names.IMAGE, "bad": Names.IMAGE}
 COMMENT = {"image_id": Names.IMAGE, "comment_id": Names.COMMENT}
 NO_ADMIN = frozenset({"admin"})
+PACK = {"pack_id": Names.PACK}
+PACK_IMAGE = PACK | {"image_id": Names.IMAGE}
+PACK_IMAGES = PACK | {"image_ids": Names.IMAGE}
 
 KEYS = {"user_id": Names.USER, "key_id": Names.KEY}
 
@@ -102,7 +106,7 @@ RECIPES: dict[str, Recipe] = {
     # Images.
     "listImages": Recipe(
         Reach.VIEWER,
-        {"theme": Names.THEME, "group": Names.GROUP, "owner": Names.USER},
+        {"theme": Names.THEME, "group": Names.GROUP, "owner": Names.USER, "pack": Names.PACK},
         share=2,
     ),
     "createImage": Recipe(Reach.KEY, keeps=True, share=0.3),
@@ -138,6 +142,22 @@ RECIPES: dict[str, Recipe] = {
     "writeComment": _image(Reach.KEY, share=0.5),
     "getComment": Recipe(Reach.VIEWER, COMMENT),
     "deleteComment": Recipe(Reach.KEY, COMMENT, changes=True),
+    # Packs.
+    "listPacks": Recipe(Reach.VIEWER),
+    "createPack": Recipe(Reach.KEY, share=0.3),
+    "getPack": Recipe(Reach.VIEWER, PACK, share=2),
+    "changePack": Recipe(
+        Reach.KEY, PACK | {"cover_image_id": Names.IMAGE}, changes=True, not_by=NO_ADMIN
+    ),
+    "deletePack": Recipe(Reach.KEY, PACK, changes=True, not_by=NO_ADMIN),
+    "listPackImages": Recipe(Reach.VIEWER, PACK, share=2),
+    "addPackImages": Recipe(Reach.KEY, PACK_IMAGES),
+    "orderPackImages": Recipe(Reach.KEY, PACK_IMAGES, changes=True),
+    "changePackImage": Recipe(Reach.KEY, PACK_IMAGE, changes=True),
+    "removePackImage": Recipe(Reach.KEY, PACK_IMAGE, changes=True),
+    "listPackSuggestions": Recipe(Reach.KEY, PACK, share=0.5),
+    "choosePackSuggestion": Recipe(Reach.KEY, PACK_IMAGE, changes=True),
+    "undoPackSuggestion": Recipe(Reach.KEY, PACK_IMAGE, changes=True),
     # Search.
     "searchImages": Recipe(Reach.VIEWER, ASKED_WITH, asks=True, share=3),
     "getSearch": Recipe(Reach.VIEWER, ASKED_WITH),

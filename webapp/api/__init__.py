@@ -25,6 +25,8 @@ from webapp.api import (
     map,
     model_switches,  # noqa: F401 - adds its routes to the blueprint of models
     models,
+    pack_images,  # noqa: F401 - adds its routes to the blueprint of packs
+    packs,
     picture_addresses,
     query_pictures,
     search,
@@ -47,6 +49,7 @@ def register(api: MiradaApi) -> None:
         picture_addresses,
         likes,
         comments,
+        packs,
         search,
         query_pictures,
         suggestions,

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from flask import Response, request
 
 from mirada.kernel.errors import PreconditionFailed
+from mirada.packs.shown import ShownPack
 from mirada.pictures.shown_images import ShownImage
 from webapp.http.headers import CALLER_HEADERS
 
@@ -30,18 +31,33 @@ def image_etag(shown: ShownImage) -> str:
     return f"{tag}-{zlib.crc32(said.encode())}"
 
 
-def expected_version(image_id: int, current_version: Callable[[], int]) -> int | None:
+def pack_etag(pack: ShownPack) -> str:
+    """Return the tag of a pack's current representation, of which the version alone counts in If-Match.
+
+    Whoever does not own the pack is told no version: it would count pictures that they do not see.
+    """
+    cover = pack.cover
+    looks = () if cover is None else (cover.id, cover.version, cover.status, cover.like_count)
+    said = (pack.title, pack.description, pack.is_public, pack.owner_name, looks)
+    count = pack.image_count or 0
+    return f"{pack.id}-{pack.version or 0}-pack-{count}-{zlib.crc32(repr(said).encode())}-0"
+
+
+def expected_version(
+    image_id: int, current_version: Callable[[], int], *, what: str = "image"
+) -> int | None:
     """Return the version that If-Match names, None when there is no condition.
 
-    Of several versions the current one counts; whoever changes the image holds what is returned
-    against it once more, under its lock.
+    Of several versions the current one counts; whoever changes the image, or the pack, holds what is
+    returned against it once more, under its lock.
 
     Only the version is held against the caller: that a picture became READY in the meantime, or
     that somebody likes it, is no change of what its owner wrote.
 
     Args:
-        image_id: which image.
-        current_version: reads the image's version; called only when there is a choice.
+        image_id: which image, or other thing with a version.
+        current_version: reads its version; called only when there is a choice.
+        what: what it is called.
 
     Raises:
         PreconditionFailed: no tag in the header can be of this image.
@@ -57,7 +73,7 @@ def expected_version(image_id: int, current_version: Callable[[], int]) -> int |
     versions = {int(ours[2]) for ours in found if ours and int(ours[1]) == image_id}
     if not versions:
         raise PreconditionFailed(
-            f"If-Match does not name a version of image {image_id}; read it again for its ETag."
+            f"If-Match does not name a version of {what} {image_id}; read it again for its ETag."
         )
     if len(versions) == 1:
         return versions.pop()

@@ -76,6 +76,12 @@ def _list(one: ma.fields.Field, example: str, told: dict[str, Any]) -> ma.fields
     )
 
 
+_OF_A_PACK = (
+    "Id of a pack of /api/v1/packs that the caller may see. Nothing is in one that fills itself: list its "
+    "images there."
+)
+
+
 class FilterParametersSchema(ma.Schema):
     """The conditions that images have to meet, all of them; parameters of several values are repeated."""
 
@@ -141,6 +147,7 @@ class FilterParametersSchema(ma.Schema):
             "little when the map is made anew."
         ),
     )
+    pack = ma.fields.Integer(validate=validate.Range(1, LARGEST_ID), metadata=_said(_OF_A_PACK))
     filename = CheckedField(
         checked_part_of_filename,
         validate=validate.Length(1, MAX_FILENAME_CHARS),
@@ -163,6 +170,7 @@ class ImageFilterSchema(FilterParametersSchema):
         validate=validate.Range(1, LARGEST_ID),
         metadata=_said("Id of a group of /api/v1/clusters; groups go when the library is grouped."),
     )
+    pack = WholeField(validate=validate.Range(1, LARGEST_ID), metadata=_said(_OF_A_PACK))
 
 
 def filter_field() -> ma.fields.Field:
@@ -232,6 +240,7 @@ FACETS: Mapping[str, FacetRow] = {
     "label": FacetRow("labels"),
     "shows": FacetRow("shows"),
     "tag": FacetRow("tags"),
+    "pack": FacetRow("pack_id"),
     "month": FacetRow(
         "created_after",
         ("created_before",),

@@ -126,7 +126,8 @@ class Pools:
             "heir_id": [*world.user_ids.values(), *ODD_NUMBERS],
             "key_id": [*world.ids["keys"], *ODD_NUMBERS],
             "picture": [*world.ids["query pictures"], *ODD_NUMBERS],
-            "pack": self._sets("packs"),
+            # Few of them make no sense: it is one of many conditions, and one that is refused hides all.
+            "pack": [*world.ids["packs"], *world.ids["stranger's packs"], LEAST_NUMBER, 0],
             "pack_id": self._sets("packs"),
             "title": ["Cats", "  ", "x" * 151],
             "at": [0, 1, 1_000],

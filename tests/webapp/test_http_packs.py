@@ -517,8 +517,8 @@ def test_the_packs_of_who_ends_go(table: Table) -> None:
     bens, mine = table.hang("cat", who="ben"), table.hang("dog")
     url = table.pack(bens, who="ben", is_public=True)
     kept = table.pack(bens, mine)
-    path = f"/api/v1/users/{table.ids['ben']}?heir_id={table.ids['ana']}"
-    assert table.ask("DELETE", path, who="root").status_code in (200, 202, 204)
+    path = f"/api/v1/users/{table.ids['ben']}?images=hand_over&heir_id={table.ids['ana']}"
+    assert table.ask("DELETE", path, who="root").status_code == 202
     table.work()
     table.refused(404, "not_found", "GET", url)
     assert table.inside(kept) == [bens, mine]

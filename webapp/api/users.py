@@ -163,7 +163,7 @@ def end_user(query: dict[str, Any], user_id: int) -> Any:
     """Their keys and sessions count no more, and their name is free. For administrators.
 
     A job deletes their images, or hands them over with all that is known of them, and deletes their
-    likes, comments, verdicts, classifications and evaluation sets. A person of the product stays
+    likes, comments, verdicts, classifications, packs and evaluation sets. A person of the product stays
     refused.
     """
     administrator = require_administrator()

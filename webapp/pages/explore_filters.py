@@ -253,6 +253,8 @@ def _said(name: str, value: str) -> str:
             return gettext("In an area of the map")
         case "group":
             return gettext("Of group %(id)s", id=value)
+        case "pack":
+            return gettext("In pack %(id)s", id=value)
         case "nsfw":
             is_unsafe = value.lower() in ("true", "1", "yes", "on")
             return gettext("Judged unsafe") if is_unsafe else gettext("Judged safe")

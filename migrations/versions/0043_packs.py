@@ -8,8 +8,8 @@ from alembic import op
 from mirada.db.models import CaseSensitive, LongText, UtcDateTime
 from mirada.db.names import PREFIX
 
-revision = "0041"
-down_revision = "0040"
+revision = "0043"
+down_revision = "0042"
 branch_labels = None
 depends_on = None
 

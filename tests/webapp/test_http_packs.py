@@ -6,12 +6,12 @@ import itertools
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from mirada.classify.expansions import store_expansion
 from mirada.classify.label_expansion import Expansion
 from mirada.db.classifier_models import Feedback, ImageLabels
-from mirada.db.models import Image, Job
+from mirada.db.models import Image, Job, utc_now
 from mirada.db.pack_models import Pack, PackImage
 from mirada.packs import limits, packs
 from mirada.people import keys, users
@@ -505,7 +505,18 @@ def test_titles_come_from_what_was_said_of_labels(table: Table) -> None:
     url = table.pack(cat, theme="Night")
     model = table.runtime.settings.llm_label_expansion_model
     with table.runtime.transaction() as session:
-        session.execute(update(ImageLabels).values(label="cat"))
+        session.add(
+            ImageLabels(
+                image_id=cat,
+                space_id=table.runtime.space()[0],
+                judged_by="0" * 32,
+                label="cat",
+                score=0.9,
+                logits=b"",
+                is_far=False,
+                computed_at=utc_now(),
+            )
+        )
         for label, titles in (("cat", ("Cute pets", "Purring")), ("night", ("Late", "Purring"))):
             found = Expansion(("kitten",), (), (), titles, ())
             store_expansion(session, label, model, found)

@@ -8,8 +8,8 @@ from alembic import op
 from mirada.db.models import CaseSensitive, LongText, UtcDateTime
 from mirada.db.names import PREFIX
 
-revision = "0043"
-down_revision = "0042"
+revision = "0045"
+down_revision = "0044"
 branch_labels = None
 depends_on = None
 

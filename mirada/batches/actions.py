@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, bindparam, select, update
 from sqlalchemy.orm import Session
 
-from mirada.db import changes, image_tags
+from mirada.db import changes, image_tags, word_index
 from mirada.db.chunks import rows_in
 from mirada.db.models import Content, Image, utc_now
 from mirada.db.visibility import may_change
@@ -150,6 +150,7 @@ def _write_visibility(session: Session, images: Images, states: Mapping[int, Sta
     ]
     session.execute(_SHOW, rows)
     _touch(session, images, states)
+    word_index.rewrite_marked(session, list(states))
 
 
 def _write_tags(session: Session, _images: Images, states: Mapping[int, State]) -> None:

@@ -71,6 +71,18 @@ def rewrite(session: Session, image_ids: Collection[int]) -> None:
     _replace(session, list(rows_in(session, _TEXTS, Image.id, image_ids)))
 
 
+def rewrite_marked(session: Session, image_ids: Collection[int]) -> None:
+    """Write the words of those of these images anew that have emojis in packs; the rows are locked.
+
+    Call it where who may see many images changes and no text of theirs does.
+    """
+    marked = select(PackImage.image_id, PackImage.emojis)
+    found = rows_in(session, marked, PackImage.image_id, image_ids)
+    ids = {image_id for image_id, emojis in found if emojis}
+    if ids:
+        rewrite(session, ids)
+
+
 def write_missing(database: Database) -> int:
     """Write the words of images that have none of this version, and return how many images that were.
 

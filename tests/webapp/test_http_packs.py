@@ -312,6 +312,11 @@ def test_a_stickers_emoji_is_a_word(table: Table) -> None:
     assert table.found("😀") == []
     table.told("PATCH", f"/api/v1/images/{private}", {"is_public": False})
     assert table.found("😀") == [private]
+    # Many at once are no other way to tell others of the pack.
+    for value, expected in (("public", []), ("private", [private])):
+        body = {"ids": [private], "action": "set_visibility", "value": value}
+        table.told("POST", "/api/v1/images/batch", body)
+        assert table.found("😀") == expected
     told = table.told("PATCH", f"{images}/{private}", {"emojis": ["🎉"]})
     assert told["emojis"] == ["🎉"]
     assert (table.found("😀"), table.found("🎉")) == ([], [private])

@@ -11,6 +11,7 @@ from flask_babel import format_date, gettext, lazy_gettext
 
 from mirada.groups import as_seen
 from mirada.groups.runs import ClusterKind
+from mirada.kernel.errors import MiradaError
 from mirada.kernel.filters import Shape
 from mirada.kernel.images import ImageStatus
 from mirada.pictures import image_lists
@@ -205,6 +206,16 @@ def _groups(chosen: Sequence[str]) -> list[Choice]:
     return choices + others
 
 
+def _group_name(value: str) -> str | None:
+    """Return what a group by theme is called; None for others, and for what the caller does not see."""
+    try:
+        with current_runtime().reading() as session:
+            found = as_seen.get_cluster(session, int(value), scope_of_caller(), limit=1)
+    except (MiradaError, ValueError):
+        return None
+    return names_of([found])[0] if found.kind is ClusterKind.THEMES else None
+
+
 def _counts(address: ExploreAddress, names: Sequence[str]) -> dict[str, dict[str, int]]:
     scope = scope_of_caller(address.conditions, own_alone=address.mine)
     wanted = {FACETS[name].attribute: FACETS[name].beside for name in names}
@@ -252,6 +263,9 @@ def _said(name: str, value: str) -> str:
         case "area":
             return gettext("In an area of the map")
         case "group":
+            group = _group_name(value)
+            if group is not None:
+                return gettext("Group: %(name)s", name=group)
             return gettext("Of group %(id)s", id=value)
         case "pack":
             return gettext("In pack %(id)s", id=value)

@@ -52,12 +52,15 @@ def test_a_group_is_chosen_among_the_filters(guarded: Gallery, key_of: Any) -> N
     names = re.findall(r'<img [^>]*><span dir="auto">(\w+)</span> <span class="soft">(\d+)<', text)
     assert names == [("cat", "3"), ("dog", "1")]
     chosen = radios[1][0]
-    assert tiles(guarded.get(f"/ui?group={chosen}", ana | HTML).text) == cats[::-1]
+    shown = guarded.get(f"/ui?group={chosen}", ana | HTML).text
+    assert tiles(shown) == cats[::-1]
+    assert "Group: cat" in shown
     again = guarded.get(f"{panel}&group={chosen}", ana | HTML).text
     assert re.search(rf'name="group" value="{chosen}" checked', again)
     # One that is in no list of hers stays, and shows nothing of others.
     gone = guarded.get(f"{panel}&group=999999", ana | HTML).text
     assert re.search('name="group" value="999999" checked', gone)
+    assert "Of group 999999" in guarded.get("/ui?group=999999", ana | HTML).text
     assert f"/images/{dog}" not in text
     assert 'name="group"' not in guarded.get(panel, HTML).text
 

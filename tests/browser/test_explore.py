@@ -184,6 +184,10 @@ def test_pictures_are_selected_by_keys_clicks_and_ranges_and_changed_together(
         found = client.get("/api/v1/images?visibility=public").get_json()["results"]
         return {int(one["id"]) for one in found}
 
+    def tagged() -> set[int]:
+        found = client.get("/api/v1/images?tag=blue%20cat").get_json()["results"]
+        return {int(one["id"]) for one in found}
+
     page = visit.go("/ui")
     chosen = page.locator(".tile.chosen")
     page.locator(".tile > a").first.focus()
@@ -205,6 +209,20 @@ def test_pictures_are_selected_by_keys_clicks_and_ranges_and_changed_together(
     page.get_by_role("button", name="Undo").click()
     expect(page.locator(".tile .locked")).to_have_count(PICTURES)
     assert public() == set()
+    # Tags go on in the same way, and on all of one's own in the list.
+    page.get_by_label("New tags").fill("red, blue cat")
+    page.get_by_role("button", name="Add tags").click()
+    expect(page.locator("#notices")).to_contain_text("4 changed.")
+    assert tagged() == wanted
+    page.get_by_role("button", name="All of mine in this list").click()
+    expect(page.locator("#selected")).to_contain_text("All of yours in this list")
+    page.get_by_label("New tags").fill("blue cat")
+    page.get_by_role("button", name="Add tags").click()
+    expect(page.locator("#notices")).to_contain_text(f"{PICTURES} changed.")
+    assert tagged() == set(ids)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#notices")).to_contain_text("Undone")
+    assert tagged() == wanted
     page.get_by_role("button", name="Select all shown").click()
     expect(chosen).to_have_count(PICTURES)
     page.locator(".tile > a").nth(2).focus()

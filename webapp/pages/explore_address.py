@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
@@ -111,6 +113,12 @@ class ExploreAddress:
     def asks(self) -> bool:
         """Whether anything is searched for; else this is a list."""
         return bool(self.words or self.chips)
+
+    @property
+    def filter_json(self) -> str:
+        """The conditions as requests have them in JSON."""
+        given = {name: value for name, value in self.conditions.items() if value is not None}
+        return json.dumps(given, default=datetime.isoformat)
 
     @property
     def parts(self) -> tuple[Part, ...]:

@@ -2,7 +2,7 @@
 
 import { call, isPlainKey, reasonOf, say, told } from "./shell.js";
 
-const AT_ONCE = 4;
+const AT_ONCE = 500;
 
 /** The selection of a grid; `sections` knows every tile that was loaded. */
 export class Selection {
@@ -11,6 +11,7 @@ export class Selection {
     this.sections = sections;
     this.chosen = new Map();
     this.anchor = null;
+    this.everything = false;
     this.bar = document.getElementById("selection");
     document.body.append(this.bar);
     grid.addEventListener("change", (event) => {
@@ -19,6 +20,10 @@ export class Selection {
     });
     grid.addEventListener("click", (event) => this.clicked(event), { capture: true });
     grid.addEventListener("keydown", (event) => this.pressed(event), { capture: true });
+    document.getElementById("tag-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.tag(event.target);
+    });
     this.bar.addEventListener("click", (event) => this.act(event.target.closest("[data-do]")?.dataset.do));
   }
 
@@ -46,7 +51,12 @@ export class Selection {
     const count = this.chosen.size;
     this.bar.hidden = !count;
     this.grid.classList.toggle("choosing", count > 0);
-    document.getElementById("selected").textContent = count ? told("selected", { n: count }) : "";
+    const whole = this.bar.querySelector('[data-do="everything"]');
+    whole.hidden = !this.filter();
+    this.everything &&= count > 0 && !whole.hidden;
+    whole.setAttribute("aria-pressed", String(this.everything));
+    const text = this.everything ? told("everything") : told("selected", { n: count });
+    document.getElementById("selected").textContent = count ? text : "";
   }
 
   /** Forget those that are in the list no more. */
@@ -125,38 +135,67 @@ export class Selection {
       for (const tile of this.sections.tiles()) this.chosen.set(tile.id, tile);
       this.show();
     }
-    if (wish === "public" || wish === "private") this.change([...this.chosen.values()], wish === "public");
+    if (wish === "everything") {
+      this.everything = !this.everything;
+      this.show();
+    }
+    if (wish === "public" || wish === "private") {
+      const isPublic = wish === "public";
+      this.change("set_visibility", wish, (tile) => this.mark(tile, isPublic));
+    }
   }
 
-  /** Set who sees these, a few at a time, and offer to set them back. */
-  async change(tiles, isPublic) {
-    const own = tiles.filter((tile) => tile.isOwn), left = own.filter((tile) => tile.isPublic !== isPublic);
-    const done = [], failed = [], progress = document.getElementById("progress");
-    const total = left.length;
-    progress.hidden = !total;
-    progress.max = total || 1;
-    const work = async () => {
-      for (let tile = left.shift(); tile; tile = left.shift()) {
-        try {
-          await call("PATCH", this.grid.dataset.images + tile.id, { json: { is_public: isPublic } });
-          tile.isPublic = isPublic;
-          done.push(tile);
-          this.mark(tile);
-        } catch (error) {
-          failed.push(error);
-        }
-        progress.value = done.length + failed.length;
+  /** Put tags on them: one, or several separated by commas. */
+  tag(form) {
+    const tags = form.elements.tags.value.split(",").map((one) => one.trim()).filter(Boolean);
+    if (tags.length) this.change("add_tags", tags, () => {}, () => form.reset());
+  }
+
+  /** Change what is chosen, or all of one's own in the list, and offer to set it back. */
+  async change(action, value, show, then = () => {}) {
+    const filter = this.everything ? this.filter() : null;
+    const tiles = filter ? this.sections.tiles() : [...this.chosen.values()];
+    const own = tiles.filter((tile) => tile.isOwn), ids = own.map((tile) => tile.id);
+    const some = [];
+    for (let start = 0; start < ids.length; start += AT_ONCE) some.push({ ids: ids.slice(start, start + AT_ONCE) });
+    const done = [], failed = new Map(), progress = document.getElementById("progress");
+    const lines = [], before = new Map(tiles.map((tile) => [tile.id, tile.isPublic]));
+    progress.hidden = false;
+    try {
+      for (const which of filter ? [{ filter }] : some) done.push(await call("POST", this.bar.dataset.batch, { json: { ...which, action, value } }));
+      then();
+    } catch (error) {
+      lines.push(reasonOf(error));
+    }
+    progress.hidden = true;
+    for (const one of done) for (const each of one.failed) failed.set(each.id, each);
+    const isLater = done.some((one) => one.state === "running"), isWhole = !lines.length;
+    for (const tile of isWhole && !isLater ? own : []) if (!failed.has(tile.id)) show(tile);
+    if (isLater) lines.push(told("later"));
+    else if (done.length) lines.push(told("changed", { n: done.reduce((sum, one) => sum + one.done, 0) }));
+    if (!filter && own.length < tiles.length) lines.push(told("not-yours", { n: tiles.length - own.length }));
+    const count = done.reduce((sum, one) => sum + one.failed_count, 0);
+    if (count) lines.push(told("failed", { n: count, why: [...failed.values()][0].detail }));
+    const undone = async () => {
+      try {
+        for (const one of done) if (one.undo_url) await call("POST", one.undo_url);
+        for (const tile of own) this.mark(tile, before.get(tile.id));
+        say(told("undone"));
+      } catch (error) {
+        say(reasonOf(error));
       }
     };
-    await Promise.all(Array.from({ length: AT_ONCE }, work));
-    progress.hidden = true;
-    const lines = [told("changed", { n: done.length })];
-    if (own.length < tiles.length) lines.push(told("not-yours", { n: tiles.length - own.length }));
-    if (failed.length) lines.push(told("failed", { n: failed.length, why: reasonOf(failed[0]) }));
-    say(lines.join(" "), done.length ? { text: told("undo"), run: () => this.change(done, !isPublic) } : undefined);
+    say(lines.join(" "), done.some((one) => one.undo_url) ? { text: told("undo"), run: undone } : undefined);
   }
 
-  mark(tile) {
+  /** The filter of the list, as the server takes it; null for a search, which has no end. */
+  filter() {
+    const text = this.grid.querySelector(".section")?.dataset.filter;
+    return text ? JSON.parse(text) : null;
+  }
+
+  mark(tile, isPublic) {
+    tile.isPublic = isPublic;
     const node = this.grid.querySelector(`.tile[data-id="${tile.id}"]`);
     // One that is not in the document now is marked when it is filled again.
     if (node) markTile(node, tile.isPublic);

@@ -40,7 +40,11 @@ def library(folder: str, database_url: str | None) -> Runtime:
     """Return the runtime of the library in a folder, with an encoder that is never asked."""
     more: dict[str, Any] = {} if database_url is None else {"database_url": database_url}
     settings = Settings.from_env(
-        data_dir=folder, faiss_index_dir=f"{folder}/indexes", log_level="ERROR", **more
+        data_dir=folder,
+        faiss_index_dir=f"{folder}/indexes",
+        log_level="ERROR",
+        auth_mode="open",
+        **more,
     )
     return with_encoder(Runtime(settings), CountingEncoder())
 

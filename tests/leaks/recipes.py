@@ -110,6 +110,7 @@ RECIPES: dict[str, Recipe] = {
         share=2,
     ),
     "createImage": Recipe(Reach.KEY, keeps=True, share=0.3),
+    "createImages": Recipe(Reach.KEY, keeps=True, share=0.3),
     "findKnownImages": Recipe(Reach.KEY, {"sha256": Names.PICTURE}, asks=True, share=0.5),
     "getImage": _image(share=2),
     "generateImage": Recipe(Reach.KEY, share=0.3),

@@ -22,6 +22,7 @@ from webapp.api import (
     known_images,  # noqa: F401 - adds its route to the blueprint of images
     labels,
     likes,
+    many_files,  # noqa: F401 - adds its route to the blueprint of images
     map,
     model_switches,  # noqa: F401 - adds its routes to the blueprint of models
     models,

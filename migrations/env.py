@@ -8,6 +8,7 @@ from mirada.db import (  # noqa: F401 - declare tables on Base, and how Alembic 
     batch_models,
     calibration_models,
     classifier_models,
+    duplicate_models,
     evaluation_models,
     memory_models,
     model_switch_models,

@@ -7,6 +7,7 @@ from mirada.captions import job as captions
 from mirada.classify import batch, expansions, labelling
 from mirada.departures import job as departures
 from mirada.drawing import job as drawing
+from mirada.duplicates import finding
 from mirada.embedding import backfill, index_rebuild, live_recall
 from mirada.evaluation import job as evaluation
 from mirada.fetching import job as fetching
@@ -22,6 +23,7 @@ KINDS: dict[str, Kind] = {
         labelling.EMBEDDING_KIND,
         labelling.KIND,
         thumbnails.KIND,
+        finding.KIND,
         backfill.KIND,
         index_rebuild.KIND,
         live_recall.KIND,

@@ -11,6 +11,7 @@ import redis
 from mirada.background import JOIN_TIMEOUT_S, Loop
 from mirada.batches import batches
 from mirada.classify.labelling import queue_lacking
+from mirada.duplicates.finding import queue_waiting
 from mirada.embedding.index_advice import keep_sizes
 from mirada.embedding.index_rebuild import queue_due_rebuilds
 from mirada.embedding.live_recall import queue_measurements
@@ -87,6 +88,7 @@ class Sweeper(Loop):
             queue_measurements(self._runtime)
             queue_backlog(self._runtime)
             queue_lacking(self._runtime)
+            queue_waiting(self._runtime)
             self._runtime.handed.forget_old()
             self._keep_sizes()
             self._keep_house()

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import Insert
 
 from mirada.db.classifier_models import ImageLabels, LabelExpansion, LabelVector
+from mirada.db.duplicate_models import NotDuplicates, SamePicture
 from mirada.db.memory_models import TextContent
 from mirada.db.model_switch_models import ModelProcess
 from mirada.db.models import Base, Content, Lease, User
@@ -22,6 +23,8 @@ Row = (
     | type[IndexDay]
     | type[LabelExpansion]
     | type[Lease]
+    | type[NotDuplicates]
+    | type[SamePicture]
     | type[SpendingDay]
     | type[TextContent]
     | type[User]

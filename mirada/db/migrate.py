@@ -18,6 +18,7 @@ from mirada import private_files
 from mirada.db import (  # noqa: F401 - declare tables on Base
     batch_models,
     classifier_models,
+    duplicate_models,
     errors,
     evaluation_models,
     memory_models,

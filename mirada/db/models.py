@@ -210,7 +210,7 @@ class Content(Numbered, Dated, Base):
     uploaded. `palette` has the form of `embedding.palette`. `nsfw_score` is what
     `search.judging` made of it by the vector in `judged_space_id`; it counts for images that were there at
     `judged_at`, while that space is in use. `thumbnails_edition` is `copies.ALL_MADE`
-    once all thumbnails were made, a moving copy and the look too; 0 for none. The last four are of an
+    once all thumbnails were made, a moving copy and the look too; 0 for none. The last five are of an
     `embedding.looks.Look`, None until a worker has seen the picture.
     """
 
@@ -238,6 +238,8 @@ class Content(Numbered, Dated, Base):
     placeholder: Mapped[str | None] = mapped_column(String(40))
     colour: Mapped[str | None] = mapped_column(String(7))
     lightness: Mapped[float | None] = mapped_column(Double)
+    # Lists of images have no use for it.
+    picture_hash: Mapped[bytes | None] = mapped_column(LargeBinary(), deferred=True)
 
     images: Mapped[list[Image]] = relationship(back_populates="content")
 
@@ -257,7 +259,7 @@ class Image(Numbered, Edited, Base):
     `picture_token` stands in the addresses of its pictures; `pictures.images.touch_image` gives a new
     one whenever who may see it changes. `tags` are shown in this order, None without any; they are
     filtered by in `tag_models`. `words_version` says by which rules the words of its texts were cut; see
-    `word_index`.
+    `word_index`. `duplicates_edition` says by which rules its duplicates were looked for, 0 for not yet.
     """
 
     __tablename__ = f"{PREFIX}images"
@@ -269,6 +271,7 @@ class Image(Numbered, Edited, Base):
         Index(None, "prompt_text_id"),
         Index(None, "caption_text_id"),
         Index(None, "words_version"),
+        Index(None, "duplicates_edition", "id"),
         Index(None, "description_text_id"),
         Index(None, "updated_at"),
         Index(None, "picture_token", unique=True),
@@ -304,6 +307,7 @@ class Image(Numbered, Edited, Base):
     auto_caption: Mapped[bool] = mapped_column(Boolean, default=True, server_default=true())
     tags: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
     words_version: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
+    duplicates_edition: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
     is_public: Mapped[bool] = mapped_column(Boolean)
     is_hidden: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
     hidden_reason: Mapped[str | None] = mapped_column(Text)

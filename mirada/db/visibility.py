@@ -38,6 +38,8 @@ LEAST_SEEN = {ClusterKind.THEMES: 1, ClusterKind.NEAR_DUPLICATES: 2, ClusterKind
 would tell that somebody else has a copy."""
 
 
+DUPLICATES_EDITION = 1
+"""By which rules duplicates are looked for; a higher one has all images looked at again."""
 AUDIENCES = 512
 """Audiences whose condition is kept: making it takes longer than the database takes to use it."""
 
@@ -165,6 +167,15 @@ def was_there(run: type[ClusterRun] | ClusterRun) -> ColumnElement[bool]:
     its owner would learn of the other.
     """
     return Image.created_at <= run.created_at
+
+
+def is_looked_at() -> ColumnElement[bool]:
+    """Return the condition on `images` that one was compared with all others for duplicates.
+
+    One that waits for that has no duplicates yet, also where somebody else had the same bytes before: its
+    owner would learn of the other.
+    """
+    return Image.duplicates_edition == DUPLICATES_EDITION
 
 
 def shown_runs(audience: Audience, space_id: int | None = None) -> Select[int]:

@@ -57,7 +57,7 @@ _READY = (
 _TEXT_IDS = select(Image.prompt_text_id, Image.caption_text_id, Image.description_text_id).where(
     Image.content_id.in_(_THESE)
 )
-_LOOK_COLUMNS = ("palette", "has_alpha", "placeholder", "colour", "lightness")
+_LOOK_COLUMNS = ("palette", "has_alpha", "placeholder", "colour", "lightness", "picture_hash")
 _SET_LOOK = (
     update(Content.__table__)  # type: ignore[arg-type]
     .where(Content.__table__.c.id == bindparam("content"))

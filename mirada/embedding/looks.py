@@ -1,4 +1,4 @@
-"""How a picture looks: its colours, its lightness, and a placeholder until it is there.
+"""How a picture looks: its colours, its lightness, a placeholder until it is there, and a hash of it.
 
 All of it comes from the pixels that the encoder gets, so it costs no decoding.
 """
@@ -21,6 +21,7 @@ from mirada.embedding.palette import (
     to_stored,
 )
 from mirada.kernel.images import Seen
+from mirada.kernel.picture_hash import picture_hash
 from mirada.kernel.thumbhash import thumbhash
 
 _LEVELS = np.arange(256) / 255
@@ -46,6 +47,7 @@ class Look:
         placeholder: its ThumbHash, base64, at most 36 characters.
         colour: the commonest colour of what is not transparent, "#rrggbb".
         lightness: mean lightness (Oklab) of that, in [0, 1].
+        picture_hash: by which duplicates are found, of `kernel.picture_hash`.
     """
 
     palette: Sequence[Colour]
@@ -53,6 +55,7 @@ class Look:
     placeholder: str
     colour: str
     lightness: float
+    picture_hash: bytes
 
     def columns(self) -> dict[str, Any]:
         """Return the values of a content's columns by their names."""
@@ -62,6 +65,7 @@ class Look:
             "placeholder": self.placeholder,
             "colour": self.colour,
             "lightness": self.lightness,
+            "picture_hash": self.picture_hash,
         }
 
 
@@ -69,27 +73,33 @@ def look_of(seen: Seen) -> Look:
     """Return how a picture looks."""
     step = max(1, -(-max(seen.pixels.shape[:2]) // MAX_SIDE_PX))
     pixels, palette = seen.pixels[::step, ::step], palette_of(seen.pixels)
+    hashed = picture_hash(seen)
     if seen.opacity is None:
         placeholder = thumbhash(pixels / 255, None)
         colour = palette[0].hex if palette else commonest_of(pixels, None)
-        return _look(palette, False, placeholder, colour, _lightness(pixels, None))
+        return _look(palette, placeholder, colour, _lightness(pixels, None), hashed, False)
     alpha = seen.opacity[::step, ::step] / 255
     # The pixels stand on white; without it they are premultiplied.
     premultiplied = np.clip(pixels / 255 - (1 - alpha)[..., None], 0, alpha[..., None])
     placeholder = thumbhash(premultiplied, alpha)
     if not alpha.any():
-        return _look(palette, True, placeholder, "#ffffff", 1.0)
+        return _look(palette, placeholder, "#ffffff", 1.0, hashed)
     plain = np.divide(premultiplied, alpha[..., None], where=alpha[..., None] > 0, out=pixels / 255)
     levels = np.rint(255 * plain).astype(np.uint8)
     colour = commonest_of(levels, alpha)
-    return _look(palette, True, placeholder, colour, _lightness(levels, alpha))
+    return _look(palette, placeholder, colour, _lightness(levels, alpha), hashed)
 
 
 def _look(
-    palette: Sequence[Colour], has_alpha: bool, placeholder: bytes, colour: str, lightness: float
+    palette: Sequence[Colour],
+    placeholder: bytes,
+    colour: str,
+    lightness: float,
+    hashed: bytes,
+    has_alpha: bool = True,
 ) -> Look:
     text = base64.b64encode(placeholder).decode()
-    return Look(palette, has_alpha, text, colour, round(min(max(lightness, 0.0), 1.0), 3))
+    return Look(palette, has_alpha, text, colour, round(min(max(lightness, 0.0), 1.0), 3), hashed)
 
 
 def _lightness(pixels: npt.NDArray[np.uint8], weights: npt.NDArray[np.float64] | None) -> float:

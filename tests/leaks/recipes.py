@@ -219,6 +219,8 @@ RECIPES: dict[str, Recipe] = {
     "listClusters": Recipe(Reach.KEY),
     "groupImages": Recipe(Reach.ADMINISTRATOR, not_by=NO_ADMIN),
     "listClusterImages": Recipe(Reach.KEY, {"cluster_id": Names.GROUP}),
+    "listDuplicates": Recipe(Reach.KEY, share=2),
+    "listDuplicatesOfImage": _image(share=2),
     "getMap": Recipe(Reach.KEY),
     "getMapPoints": Recipe(Reach.KEY),
     "makeMap": Recipe(Reach.ADMINISTRATOR, share=0.3, not_by=NO_ADMIN),

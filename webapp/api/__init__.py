@@ -8,6 +8,7 @@ from webapp.api import (
     clusters,
     comments,
     drawing,  # noqa: F401 - adds its route to the blueprint of images
+    duplicates,
     embeddings,
     evaluation_reports,  # noqa: F401 - adds its routes to the blueprint of evaluations
     evaluations,
@@ -70,6 +71,7 @@ def register(api: MiradaApi) -> None:
         labels,
         styles,
         clusters,
+        duplicates,
         map,
         usage,
         stats,

@@ -1,0 +1,74 @@
+"""Duplicates: groups of images that are the same, as each caller sees them, and what becomes of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mirada.duplicates import seen, told, twins
+from mirada.kernel.audience import Scope
+from mirada.kernel.duplicates import Tier
+from mirada.pictures import images
+from mirada.pictures.shown_images import shown_images
+from webapp.callers.auth import current_caller, require_user
+from webapp.http.current import current_runtime
+from webapp.http.paging import Listed, PageQuery
+from webapp.http.rest import ApiBlueprint
+from webapp.schemas.duplicates import (
+    GROUP_EXAMPLE,
+    SHOWN,
+    TWIN_EXAMPLE,
+    DuplicatePageSchema,
+    DuplicatesQuerySchema,
+    TwinsSchema,
+    group_body,
+    twin_body,
+)
+
+blueprint = ApiBlueprint(
+    "duplicates", __name__, url_prefix="/api/v1", description="Images that are the same"
+)
+
+
+@blueprint.get("/duplicates")
+@blueprint.pages(
+    "listDuplicates",
+    "List groups of duplicates, newest first",
+    DuplicatePageSchema,
+    query=DuplicatesQuerySchema,
+    example=GROUP_EXAMPLE,
+    beside={"waiting": 0},
+)
+def list_duplicates(query: PageQuery) -> Listed[Any]:
+    """Groups that hold an image of the caller's, with others' public ones among them.
+
+    What one sees alone of a group is no group. What one said are no duplicates is taken apart.
+    """
+    user = require_user()
+    with current_runtime().reading() as session:
+        tier = Tier(query.filters["tier"])
+        groups = seen.list_groups(session, tier, user.id, **query.bounds)
+        shown = told.shown_of(session, groups, user.id, SHOWN)
+        waiting = told.count_waiting(session, user.id)
+    return Listed(
+        groups,
+        lambda group: group_body(group, shown, told.best_own(group, shown, user.id)),
+        beside={"waiting": waiting},
+    )
+
+
+@blueprint.get("/images/<id:image_id>/duplicates")
+@blueprint.operation("listDuplicatesOfImage", "List an image's duplicates", refusals=(404,))
+@blueprint.response(200, TwinsSchema, example={"results": [TWIN_EXAMPLE], "is_compared": True})
+def list_duplicates_of_image(image_id: int) -> Any:
+    """The same file, and the same picture in other bytes, as far as the caller may see them.
+
+    A new image is compared with the others some seconds after it is READY.
+    """
+    audience = current_caller().audience
+    with current_runtime().reading() as session:
+        images.see_image(session, image_id, audience)
+        found = twins.twins_of(session, image_id, audience)
+        shown = shown_images(session, [twin.image_id for twin in found], Scope(audience))
+        is_compared = told.is_compared(session, image_id)
+    results = [twin_body(each, shown[each.image_id]) for each in found if each.image_id in shown]
+    return {"results": results, "is_compared": is_compared}

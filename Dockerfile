@@ -27,6 +27,7 @@ COPY mirada mirada
 COPY workers workers
 COPY webapp webapp
 COPY console console
+COPY agents agents
 COPY bin bin
 COPY demo demo
 COPY dev/demo.py dev/demo_scenes.py dev/

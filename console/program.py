@@ -42,7 +42,7 @@ def program(context: click.Context) -> None:
         context.call_on_close(context.obj.close)
 
 
-for _command in (servers.run, servers.worker, *COMMANDS):
+for _command in (servers.run, servers.worker, servers.mcp, *COMMANDS):
     program.add_command(_command)
 
 
@@ -54,7 +54,7 @@ def main(typed: str) -> None:
     """
     name = _shortest(typed)
     # A server's messages are read elsewhere, where the path of this terminal means nothing.
-    if sys.argv[1:2] not in (["run"], ["worker"]):
+    if sys.argv[1:2] not in (["run"], ["worker"], ["mcp"]):
         call_program(name)
     raise_on_ctrl_c()
     program(prog_name=name)

@@ -1,4 +1,4 @@
-"""`mirada run` and `mirada worker`: the processes that serve, each in the place of this one."""
+"""`mirada run`, `worker` and `mcp`: the processes that serve, each in the place of this one."""
 
 from __future__ import annotations
 
@@ -34,6 +34,31 @@ def worker() -> None:
     """Work on jobs beside the web server; needed where REDIS_URL is set."""
     settings_in_force()
     _become("workers")
+
+
+@click.command("mcp")
+@click.option("--server", default=None, help="Address of the server; that of these settings.")
+@click.option("--write", is_flag=True, help="Also the tools that change something.")
+@click.option("--http", "over_http", is_flag=True, help="Streamable HTTP in place of stdio.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where HTTP listens.")
+@click.option("--port", default=8765, show_default=True, help="Where HTTP listens.")
+@click.option("--host-name", multiple=True, help="A further name that callers may use.")
+def mcp(
+    server: str | None,
+    write: bool,
+    over_http: bool,
+    host: str,
+    port: int,
+    host_name: tuple[str, ...],
+) -> None:
+    """Lend the library of a server that runs to agents, as tools of MCP (docs/agents.md).
+
+    Over stdio the key is MIRADA_API_KEY; over HTTP each request brings its own.
+    """
+    address = server or settings_in_force().address
+    flags = [name for name, is_on in (("--write", write), ("--http", over_http)) if is_on]
+    names = [part for name in host_name for part in ("--host-name", name)]
+    _become("agents", "--server", address, "--host", host, "--port", str(port), *flags, *names)
 
 
 def require_free_port(settings: Settings, line: str) -> None:

@@ -12,6 +12,7 @@ lock requirements.in requirements.txt
 # Both other locks are held to the first, so that a model means the same with the light set, and the tests
 # run what production runs.
 lock requirements-light.in requirements-light.txt -c requirements.txt
+lock requirements-agents.in requirements-agents.txt -c requirements.txt
 lock requirements-dev.in requirements-dev.txt -c requirements.txt
 # What the search benchmark compares with: without dependencies, for numpy and tqdm are there.
 lock requirements-bench.in requirements-bench.txt --no-deps

@@ -16,7 +16,7 @@ from testing.fresh_python import fresh_python
 MAX_LINES = 300
 MAX_FUNCTION_LINES = 40
 MAX_PARAMETERS = 8
-PRODUCT = ("mirada", "webapp", "workers", "console")
+PRODUCT = ("agents", "mirada", "webapp", "workers", "console")
 LONGER_FOR_A_REASON = {
     "mirada/runtime.py": "one object builds every port",
     "mirada/config.py": "one object holds every setting",

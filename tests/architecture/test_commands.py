@@ -12,7 +12,7 @@ import click
 from console.program import program
 from mirada.config import PROJECT_ROOT
 
-CODE = ("console", "mirada", "webapp", "workers")
+CODE = ("agents", "console", "mirada", "webapp", "workers")
 NAMES_THE_PROGRAM = {"mirada/kernel/commands.py", "mirada/config.py"}
 """Settings are described alike in the code and in docs/configuration.md."""
 OTHER_WAYS = re.compile(

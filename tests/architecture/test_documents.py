@@ -17,6 +17,7 @@ DOCUMENTS = [
     *sorted((PROJECT_ROOT / "docs" / "decisions").glob("*.md")),
 ]
 PLACES = (
+    "agents",
     "console",
     "mirada",
     "webapp",

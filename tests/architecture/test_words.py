@@ -11,6 +11,7 @@ from mirada.config import PROJECT_ROOT
 
 STRICT = (
     "benchmarks",
+    "agents",
     "console",
     "gunicorn.conf.py",
     "mirada/adapters",

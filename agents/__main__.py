@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("mirada mcp", description="Tools for agents, by MCP.")
+    parser = argparse.ArgumentParser("agents", description="Tools for agents, by MCP.")
     parser.add_argument("--server", required=True, help="address of a Mirada that runs")
     parser.add_argument("--write", action="store_true", help="also tools that change something")
     parser.add_argument("--http", action="store_true", help="streamable HTTP in place of stdio")

@@ -39,7 +39,7 @@ def start(tmp_path: Path) -> Start:
 
 
 def test_flask_has_every_command_of_the_program_that_works_on_the_database() -> None:
-    assert {*program.commands} == {command.name for command in COMMANDS} | {"run", "worker"}
+    assert {*program.commands} == {command.name for command in COMMANDS} | {"run", "worker", "mcp"}
 
 
 def test_the_program_runs_in_any_folder_and_through_a_link(start: Start, tmp_path: Path) -> None:

@@ -12,6 +12,10 @@ from agents import __main__ as agents
 from console import servers
 
 
+OPTIONS = ["--http", "--write", "--port", "1", "--host-name", "b"]
+PASSED = ["--port", "1", "--write", "--http", "--host-name", "b"]
+
+
 @pytest.mark.parametrize(
     ("typed", "passed"),
     [
@@ -20,7 +24,7 @@ from console import servers
             ["--server", "http://127.0.0.1:9", "--host", "127.0.0.1", "--port", "8765"],
         ),
         (
-            ["--server", "http://a", "--http", "--write", "--port", "1", "--host-name", "b"],
+            ["--server", "http://a", *OPTIONS],
             [
                 "--server",
                 "http://a",

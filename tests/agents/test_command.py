@@ -11,7 +11,6 @@ from click.testing import CliRunner
 from agents import __main__ as agents
 from console import servers
 
-
 OPTIONS = ["--http", "--write", "--port", "1", "--host-name", "b"]
 PASSED = ["--port", "1", "--write", "--http", "--host-name", "b"]
 

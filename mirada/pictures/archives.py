@@ -70,7 +70,7 @@ class Archive:
         try:
             _require_short_list(path)
             self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
+        except (zipfile.BadZipFile, ValueError, RuntimeError, OSError) as error:
             raise CorruptImage("The ZIP cannot be read: it is cut off or damaged.") from error
         self._infos = [each for each in self._zip.infolist() if not _is_ignored(each)]
         if len(self._infos) > most_pictures:
@@ -125,7 +125,6 @@ class Archive:
             zipfile.BadZipFile,
             zlib.error,
             EOFError,
-            NotImplementedError,
             RuntimeError,
         ) as error:
             raise CorruptImage(

@@ -32,7 +32,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a file.
+    """A file that was taken in or refused.
 
     Attributes:
         name: as it was sent, or as the ZIP has it.

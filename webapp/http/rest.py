@@ -267,17 +267,14 @@ def change_seq_headers(change_seq: int | None) -> dict[str, str]:
     return {} if change_seq is None else {"X-Change-Seq": str(change_seq)}
 
 
-def multipart_body(
-    schema: type[ma.Schema], *, files: Sequence[str] = (), **fields: Any
-) -> dict[str, Any]:
+def multipart_body(schema: type[ma.Schema], **fields: Any) -> dict[str, Any]:
     """Return the documentation of a multipart request body with a picture.
 
     Args:
         schema: of its parts.
-        files: in place of one part `file`, several parts `files`, for the example.
-        **fields: values of text parts, for the example.
+        **fields: values of parts, for the example; `files` stand in place of one `file`.
     """
-    sent = {"files": list(files)} if files else {"file": "@cat.png"}
+    sent = {} if "files" in fields else {"file": "@cat.png"}
     content = {"schema": schema, "example": {**sent, **fields}}
     return {"required": True, "content": {"multipart/form-data": content}}
 

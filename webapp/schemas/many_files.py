@@ -62,7 +62,7 @@ class ManyFilesSchema(ManyFilesFieldsSchema):
 
 
 class FileOutcomeSchema(ReplySchema):
-    """What became of one file."""
+    """A file that was taken in or refused."""
 
     name = ma.fields.String(required=True, metadata={"description": "As it was sent."})
     status = ma.fields.Integer(
@@ -79,7 +79,7 @@ class FileOutcomeSchema(ReplySchema):
 
 
 class FileOutcomesSchema(ReplySchema):
-    """What became of several files, in their order."""
+    """Several files, in their order, each taken in or refused."""
 
     results = ma.fields.List(ma.fields.Nested(FileOutcomeSchema), required=True)
     count = ma.fields.Integer(required=True)

@@ -59,7 +59,15 @@ def test_answers_go_on_when_every_index_file_is_deleted_while_serving(library: P
     assert snapshot_files(library)
 
 
-@pytest.mark.parametrize("name", ["vectors.faiss", "ids.npy", "manifest.json"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "vectors.faiss",
+        # Each file and each byte is looked at without servers, in tests/adapters.
+        pytest.param("ids.npy", marks=pytest.mark.drill),
+        pytest.param("manifest.json", marks=pytest.mark.drill),
+    ],
+)
 def test_a_snapshot_with_a_flipped_byte_is_never_served(library: Production, name: str) -> None:
     before = answers(library.first, library)
     rebuild(library)

@@ -243,9 +243,10 @@ def test_a_server_that_misbehaves_is_paid_for_what_it_answered_and_no_more(
     make_paying: Callable[..., Runtime], server: OpenAiServer
 ) -> None:
     runtime = make_paying()
-    server.weather = Weather(busy=0.33, broken=0.1, hanging=0.03, seed=5)
+    # One of the sixty hangs.
+    server.weather = Weather(busy=0.33, broken=0.1, hanging=0.03, seed=15)
     ends = []
-    for _ in range(120):
+    for _ in range(60):
         runtime.circuit.answered()
         try:
             ask(runtime, timeout_s=1.5)

@@ -573,6 +573,8 @@ def test_the_main_path_is_walked_by_keys_alone(site: Site, arrive: Arrive, tmp_p
         page.keyboard.press("Enter")
     chooser.value.set_files(file)
     expect(page.locator('.entry[data-state="done"]')).to_have_count(1, timeout=PATIENT_MS)
+    # It shows once the sum is told, a moment after the file's own line.
+    expect(page.get_by_role("button", name="Clear finished")).to_be_visible()
     keys.look()
     keys.reach("^Clear finished$")
     page.keyboard.press("Enter")

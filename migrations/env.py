@@ -22,6 +22,7 @@ from mirada.db import (  # noqa: F401 - declare tables on Base, and how Alembic 
     sign_in_models,
     spending_models,
     tag_models,
+    webhook_models,
     word_models,
 )
 from mirada.db.models import Base

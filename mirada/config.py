@@ -70,7 +70,6 @@ NOT_BUILT = {
     "MILVUS_URI": "No Milvus is needed or asked; FAISS and the database do that work.",
     "TRASH_DAYS": "What is deleted is gone at once; there is no trash yet.",
     "AUDIT_DAYS": "No audit trail is kept yet.",
-    "WEBHOOK_HOSTS": "Nobody is called when something happens yet.",
 }
 """Settings that are planned and do nothing, and why. Whoever counts on one is told at start."""
 
@@ -256,6 +255,11 @@ class Settings(BaseSettings):
         ge=1,
         le=1_000_000,
         description="Addresses of any one user that may wait to be fetched.",
+    )
+    webhook_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Hosts, addresses and networks that webhooks may call although they are not public, "
+        "by any port, comma-separated.",
     )
     import_dir: Path | None = Field(
         None,
@@ -445,7 +449,7 @@ class Settings(BaseSettings):
             return ()
         return tuple(_origin(origin) for origin in origins)
 
-    @field_validator("fetch_hosts", mode="before")
+    @field_validator("fetch_hosts", "webhook_hosts", mode="before")
     @classmethod
     def _split_hosts(cls, value: Any) -> Any:
         named = _listed(value)

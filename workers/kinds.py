@@ -16,6 +16,7 @@ from mirada.jobs.kinds import Kind
 from mirada.model_switch import building, discarding, evening, flipping
 from mirada.pictures import thumbnails
 from mirada.search import calibrating, judging
+from mirada.webhooks import job as webhooks
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
@@ -43,5 +44,6 @@ KINDS: dict[str, Kind] = {
         evaluation.KIND,
         batch_jobs.KIND,
         batch_jobs.UNDO_KIND,
+        webhooks.KIND,
     )
 }

@@ -25,6 +25,7 @@ from mirada.search import kept
 from mirada.search.calibrating import queue_due_calibrations
 from mirada.search.query_pictures import forget_expired
 from mirada.suggestions import recent
+from mirada.webhooks import deliveries, telling
 from workers import lease_holder
 
 logger = logging.getLogger(__name__)
@@ -79,6 +80,8 @@ class Sweeper(Loop):
             freed = sweep.free_dead_attempts(session, lease_holder.is_dead)
         if freed:
             logger.warning("%s jobs were left by a process that died", freed)
+        if token is not None:
+            self._tell_webhooks()
         rung = self._ring_due(ring_all=is_first or self._messages_were_lost())
         if token is not None:
             self._give_up_lost_calls()
@@ -121,6 +124,10 @@ class Sweeper(Loop):
                 "%s calls of the language model ended unseen and count at their most", lost
             )
 
+    def _tell_webhooks(self) -> None:
+        with self._runtime.transaction() as session:
+            telling.notice(session)
+
     def _delete_old_rankings(self) -> None:
         with self._runtime.transaction() as session:
             kept.sweep(session)
@@ -153,4 +160,5 @@ class Sweeper(Loop):
         self._next_housekeeping = time.monotonic() + HOUSEKEEPING_EVERY_S
         with self._runtime.transaction() as session:
             forgotten = sweep.purge_idempotency_keys(session)
-        logger.info("Kept house: %s old idempotency keys forgotten", forgotten)
+            told = deliveries.forget_old(session)
+        logger.info("Kept house: %s old keys and %s messages forgotten", forgotten, told)

@@ -31,6 +31,7 @@ from mirada.db import (  # noqa: F401 - declare tables on Base
     sign_in_models,
     spending_models,
     tag_models,
+    webhook_models,
     word_models,
 )
 from mirada.db.carry_over import carry_over

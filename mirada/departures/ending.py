@@ -15,6 +15,7 @@ from mirada.kernel.ids import in_range
 from mirada.people import sign_in_links, users
 from mirada.people.roles import LAST_ADMINISTRATOR, locked_administrators
 from mirada.search import kept
+from mirada.webhooks import hooks
 
 END_USER = "end_user_task"
 
@@ -63,6 +64,7 @@ def end_user(
     session.execute(delete(IdempotencyKey).where(IdempotencyKey.owner_id == row.id))
     recall_rows.forget_viewer(session, row.id)
     kept.forget_viewer(session, row.id)
+    hooks.forget_all_of(session, row.id)
     session.flush()
     return ledger.enqueue(
         session,

@@ -32,6 +32,7 @@ from mirada.runtime import Runtime
 from mirada.search import kept
 from mirada.search.query_pictures import forget_all_of
 from mirada.suggestions import recent
+from mirada.webhooks import hooks
 
 Column = InstrumentedAttribute[int]
 PAGE_ROWS = 200
@@ -57,6 +58,7 @@ def clear_away(runtime: Runtime, attempt: Attempt) -> None:
     with runtime.transaction() as session:
         recall_rows.forget_viewer(session, user_id)
         kept.forget_viewer(session, user_id)
+        hooks.forget_all_of(session, user_id)
     attempts.finish_alone(runtime, attempt)
 
 

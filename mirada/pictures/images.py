@@ -21,6 +21,7 @@ from mirada.kernel.ids import in_range
 from mirada.kernel.picture_tokens import new_token
 from mirada.kernel.prompts import normalised_prompt
 from mirada.kernel.user_text import checked_text, clean_filename
+from mirada.webhooks import telling
 
 CHANGEABLE = frozenset({"prompt", "caption", "is_public", "filename", "reason"})
 _IMAGES = Image.__table__
@@ -180,6 +181,7 @@ def delete_image(
     owner_id = image.owner_id
     content, text_ids = image.content, _text_ids(image)
     touch_image(session, image)
+    telling.erased(session, image_id, owner_id)
     session.delete(image)
     session.flush()
     for text_id in _in_order(text_ids):

@@ -22,6 +22,7 @@ from mirada.db.pack_models import Pack
 from mirada.db.query_models import QueryPicture
 from mirada.db.recent_models import RecentSearch
 from mirada.db.spending_models import CallState, LanguageModelCall
+from mirada.db.webhook_models import Webhook, WebhookDelivery
 from tests.leaks.secrets import LEAST_NUMBER
 
 
@@ -64,7 +65,18 @@ def raise_ids(session: Session, space_id: int) -> None:
         for number, kind in enumerate(("themes", "near_duplicates"))
     ]
     evaluation = EvaluationSet(id=begin_at(16), owner_id=user.id, name="ballast")
-    session.add_all([image, evaluation, *runs])
+    hook = Webhook(
+        id=begin_at(21),
+        user_id=user.id,
+        address="http://ballast",
+        events="job.ended",
+        secret="ballast",
+        is_enabled=False,
+        after_image_id=0,
+        since_ms=0,
+        noticed_ms=0,
+    )
+    session.add_all([image, evaluation, hook, *runs])
     session.flush()
     session.add_all(
         [
@@ -123,6 +135,14 @@ def raise_ids(session: Session, space_id: int) -> None:
                 searched_at=utc_now(),
             ),
             Pack(id=begin_at(20), owner_id=user.id, title="ballast"),
+            WebhookDelivery(
+                id=begin_at(22),
+                webhook_id=hook.id,
+                message_id="ballast",
+                event="test",
+                data={},
+                state="delivered",
+            ),
             EvaluationQuery(id=begin_at(17), set_id=begin_at(16), text="ballast"),
             EvaluationReport(
                 id=begin_at(18), set_id=begin_at(16), space_id=space_id, space_name="", model=""
@@ -136,6 +156,7 @@ def raise_ids(session: Session, space_id: int) -> None:
     for table in (
         *(Feedback, Comment, Image, TextContent, LanguageModelCall, QueryPicture),
         *(EvaluationReport, EvaluationQuery, EvaluationSet, RecentSearch, Pack),
+        *(WebhookDelivery, Webhook),
     ):
         session.execute(delete(table).where(table.id >= LEAST_NUMBER))
     if session.get_bind().dialect.name == "postgresql":
@@ -166,6 +187,8 @@ def _go_on_above(session: Session) -> None:
             EvaluationReport,
             RecentSearch,
             Pack,
+            Webhook,
+            WebhookDelivery,
         ),
         start=1,
     ):

@@ -35,6 +35,7 @@ def plant(world: World) -> None:
     _ask(world)
     _draw(world)
     _fetch(world)
+    _hook(world)
     _group(world)
     _judge(world)
     _evaluate(world)
@@ -249,6 +250,23 @@ def _fetch(world: World) -> None:
     job = world.told("owner", "POST", "/api/v1/images", json=body)
     vault.number(job["id"], "job id", "fetching", ["owner", RANK])
     world.words += [name, caption]
+
+
+def _hook(world: World) -> None:
+    """A webhook that nobody but its owner is told of, with a message that is still to be sent."""
+    vault = world.vault
+    name, about = (vault.text(each, "webhook", ["owner"]) for each in ("address", "description"))
+    body = {
+        "address": f"https://hooks.example/{name}",
+        "events": ["image.ready"],
+        "description": about,
+    }
+    hook = world.told("owner", "POST", "/api/v1/webhooks", json=body)
+    message = world.told("owner", "POST", f"{hook['url']}/test")
+    world.ids["webhooks"], world.ids["deliveries"] = [hook["id"]], [message["id"]]
+    vault.number(hook["id"], "id", "webhook", ["owner"])
+    vault.number(message["id"], "id", "delivery", ["owner", RANK])
+    world.words += [name, about]
 
 
 def _group(world: World) -> None:

@@ -79,6 +79,8 @@ class Pools:
             Names.EVALUATION: world.ids["evaluations"],
             Names.EVALUATION_QUERY: world.ids["evaluation queries"],
             Names.EVALUATION_REPORT: world.ids["evaluation reports"],
+            Names.WEBHOOK: world.ids["webhooks"],
+            Names.DELIVERY: world.ids["deliveries"],
         }
         """Names of what somebody else has."""
         numbers = [*self.unseen_ids, *world.ids["owner's jobs"], *world.ids["verdicts"]]
@@ -144,6 +146,8 @@ class Pools:
             "language": ["en", "pt-br", "x y", ""],
             "user": [*world.user_ids.values(), *ODD_NUMBERS],
             "days": [1, 30, 90, 0, "x"],
+            "webhook_id": [*world.ids["webhooks"], *ODD_NUMBERS],
+            "delivery_id": [*world.ids["deliveries"], *ODD_NUMBERS],
             "url": ["https://pictures.example/cat.png", "http://127.0.0.1/", "x"],
             "username": ["nobody", "stranger", "STRANGER", "x y"],
             "key": [{}, {"name": "first", "scopes": ["read"]}],
@@ -228,6 +232,8 @@ class Pools:
             ("getStats", "everybody"): [False, "x"],
             # What nobody but the owner has: else it would change what is planted.
             ("changeManyImages", "filter"): [{"tag": [tag]} for tag in tags if "mine" not in tag],
+            ("createWebhook", "address"): RECEIVERS,
+            ("changeWebhook", "address"): RECEIVERS,
             ("signIn", "key"): [None, "", *world.void_tokens()],
             ("createPack", "query"): self._fillings(words),
             ("changePack", "query"): self._fillings(words),
@@ -389,6 +395,8 @@ WRITTEN = {
     "name": ["for a script", "for a robot"],
 }
 """What is written down where it is kept: a secret word in it would be found again as the writer's own."""
+RECEIVERS = ["https://hooks.example/a", "http://127.0.0.1/", "x"]
+"""Addresses of webhooks; nothing is sent."""
 MEDIA_TYPES = ("image/png", "application/octet-stream", "image/gif")
 
 

@@ -46,6 +46,8 @@ class Names(StrEnum):
     EVALUATION = "evaluation set"
     EVALUATION_QUERY = "query of an evaluation set"
     EVALUATION_REPORT = "report of an evaluation set"
+    WEBHOOK = "webhook"
+    DELIVERY = "delivery of a webhook"
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ ASKED_WITH = {"image_id": Names.IMAGE, "picture": Names.QUERY_PICTURE}
 SET = {"evaluation_id": Names.EVALUATION}
 SET_QUERY = SET | {"query_id": Names.EVALUATION_QUERY}
 SET_REPORT = SET | {"report_id": Names.EVALUATION_REPORT}
+WEBHOOK = {"webhook_id": Names.WEBHOOK}
+DELIVERY = WEBHOOK | {"delivery_id": Names.DELIVERY}
 JUDGED = {"good": Names.IMAGE, "bad": Names.IMAGE}
 COMMENT = {"image_id": Names.IMAGE, "comment_id": Names.COMMENT}
 NO_ADMIN = frozenset({"admin"})
@@ -263,6 +267,17 @@ RECIPES: dict[str, Recipe] = {
     "discardOldModel": Recipe(Reach.ADMINISTRATOR, share=0.3, not_by=NO_ADMIN),
     "cancelModelSwitch": Recipe(Reach.ADMINISTRATOR, share=0.3, not_by=NO_ADMIN),
     "listMissingPictures": Recipe(Reach.ADMINISTRATOR),
+    # Webhooks: the caller's own.
+    "listWebhooks": Recipe(Reach.KEY),
+    "createWebhook": Recipe(Reach.KEY, share=0.3),
+    "getWebhook": Recipe(Reach.KEY, WEBHOOK),
+    "changeWebhook": Recipe(Reach.KEY, WEBHOOK, changes=True, share=0.5),
+    "deleteWebhook": Recipe(Reach.KEY, WEBHOOK, changes=True, share=0.5),
+    "renewWebhookSecret": Recipe(Reach.KEY, WEBHOOK, changes=True, share=0.5),
+    "testWebhook": Recipe(Reach.KEY, WEBHOOK, changes=True, share=0.5),
+    "listWebhookDeliveries": Recipe(Reach.KEY, WEBHOOK),
+    "getWebhookDelivery": Recipe(Reach.KEY, DELIVERY),
+    "replayWebhookDelivery": Recipe(Reach.KEY, DELIVERY, changes=True, share=0.5),
     # People and keys.
     "getMe": Recipe(Reach.KEY),
     "changeMe": Recipe(Reach.KEY, changes=True, share=0.3),

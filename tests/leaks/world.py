@@ -22,6 +22,7 @@ from mirada.fetching.request import FETCH_IMAGE
 from mirada.jobs import sweep
 from mirada.kernel.embeddings import Vector, from_blob
 from mirada.runtime import Runtime
+from mirada.webhooks.telling import DELIVER_WEBHOOK
 from testing import tokens
 from testing.encoders import DIMENSION, CountingEncoder, with_encoder
 from testing.pictures import pixels
@@ -41,7 +42,7 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-PAID = frozenset({EXPAND_LABEL, FETCH_IMAGE, GENERATE_IMAGE})
+PAID = frozenset({DELIVER_WEBHOOK, EXPAND_LABEL, FETCH_IMAGE, GENERATE_IMAGE})
 """Jobs that ask other servers and are not run: nobody asks for what they would bring."""
 
 

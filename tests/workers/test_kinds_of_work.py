@@ -30,6 +30,7 @@ NAMES_IN_QUEUES = {
     "fetch_image_task",
     "generate_image_task",
     "end_user_task",
+    "deliver_webhook_task",
 }
 """A running installation has jobs of these names, so none may change."""
 

@@ -40,6 +40,7 @@ from webapp.api import (
     tags,
     usage,
     users,
+    webhooks,
 )
 from webapp.http.document import MiradaApi
 
@@ -66,6 +67,7 @@ def register(api: MiradaApi) -> None:
         models,
         users,
         keys,
+        webhooks,
         session,
         classifications,
         labels,

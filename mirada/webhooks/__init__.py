@@ -1,0 +1,1 @@
+"""Messages to servers of the users' choice about what happens to their images and jobs."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from mirada.db.models import UtcDateTime
 from mirada.db.names import PREFIX
 
 revision = "0046"
@@ -16,7 +15,6 @@ depends_on = None
 ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 CONTENTS, IMAGES, USERS = f"{PREFIX}contents", f"{PREFIX}images", f"{PREFIX}users"
 SAME, NOT = f"{PREFIX}same_pictures", f"{PREFIX}not_duplicates"
-DECISIONS = f"{PREFIX}duplicate_decisions"
 BY_EDITION = f"ix_{IMAGES}_duplicates_edition_id"
 INNODB = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4"}
 
@@ -48,19 +46,6 @@ def upgrade() -> None:
     )
     for column in ("one_id", "other_id"):
         op.create_index(f"ix_{NOT}_{column}", NOT, [column])
-    op.create_table(
-        DECISIONS,
-        sa.Column("id", ID, nullable=False),
-        sa.Column("created_at", UtcDateTime(), nullable=False),
-        sa.Column("user_id", ID, nullable=False),
-        sa.Column("changed", sa.JSON(), nullable=False),
-        sa.Column("undone_at", UtcDateTime(), nullable=True),
-        _key(DECISIONS, "user_id", USERS),
-        sa.PrimaryKeyConstraint("id", name=op.f(f"pk_{DECISIONS}")),
-        sqlite_autoincrement=True,
-        **INNODB,
-    )
-    op.create_index(f"ix_{DECISIONS}_user_id", DECISIONS, ["user_id"])
 
 
 def _pair(table: str, of: str) -> list[sa.Column[int] | sa.ForeignKeyConstraint]:
@@ -78,7 +63,7 @@ def _key(table: str, column: str, of: str) -> sa.ForeignKeyConstraint:
 
 def downgrade() -> None:
     """Undo; duplicates are forgotten, and what people decided of them."""
-    for table in (DECISIONS, NOT, SAME):
+    for table in (NOT, SAME):
         op.drop_table(table)
     op.drop_index(BY_EDITION, IMAGES)
     op.drop_column(IMAGES, "duplicates_edition")

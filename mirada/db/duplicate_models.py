@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
-
-from sqlalchemy import JSON, Boolean, ForeignKey, Index, SmallInteger
+from sqlalchemy import Boolean, ForeignKey, Index, SmallInteger
 from sqlalchemy.orm import Mapped, mapped_column
 
-from mirada.db.models import Base, Dated, Numbered, UtcDateTime
+from mirada.db.models import Base
 from mirada.db.names import PREFIX
 
 
@@ -47,19 +44,3 @@ class NotDuplicates(Base):
     other_id: Mapped[int] = mapped_column(
         ForeignKey(f"{PREFIX}images.id", ondelete="CASCADE"), primary_key=True
     )
-
-
-class DuplicateDecision(Numbered, Dated, Base):
-    """A decision on a group of duplicates, and what it changed, so that it can be undone.
-
-    `changed` has the form of `duplicates.deciding`.
-    """
-
-    __tablename__ = f"{PREFIX}duplicate_decisions"
-    __table_args__ = ({"sqlite_autoincrement": True},)
-
-    user_id: Mapped[int] = mapped_column(
-        ForeignKey(f"{PREFIX}users.id", ondelete="CASCADE"), index=True
-    )
-    changed: Mapped[dict[str, Any]] = mapped_column(JSON)
-    undone_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -12,7 +12,7 @@ from sqlalchemy import func, select, update
 
 from mirada.db.duplicate_models import NotDuplicates, SamePicture
 from mirada.db.models import Content, Image, Job, User
-from mirada.duplicates import finding, seen, told, twins
+from mirada.duplicates import deciding, finding, seen, told, twins
 from mirada.embedding.job import CREATE_EMBEDDINGS
 from mirada.kernel.audience import Audience
 from mirada.kernel.duplicates import Tier
@@ -220,3 +220,21 @@ def test_nothing_is_queued_while_nothing_waits(shelf: Shelf) -> None:
     finding.queue_waiting(shelf.site.runtime)
     with shelf.site.runtime.reading() as session:
         assert session.execute(select(func.count()).select_from(Job)).scalar_one() == 0
+
+
+def test_a_decision_counts_for_whoever_made_it_and_is_forgotten(shelf: Shelf) -> None:
+    original, poor, small, _ = variants(5)
+    ids = [shelf.put(shelf.ana, each) for each in (original, poor, small)]
+    shelf.work()
+    database = shelf.site.runtime.database
+    assert deciding.are_none(database, Tier.NEAR, shelf.ana, ids[1]) == 3
+    assert shelf.groups(Tier.NEAR, shelf.ana) == []
+    with pytest.raises(NotFound):
+        deciding.are_none(database, Tier.NEAR, shelf.ana, ids[1])
+    with pytest.raises(NotFound):
+        deciding.forget(database, shelf.bob, ids[0])
+    assert deciding.forget(database, shelf.ana, ids[0]) == 2
+    assert shelf.groups(Tier.NEAR, shelf.ana) == [ids[::-1]]
+    # Said twice, in part: what is there already is left alone.
+    assert deciding.are_none(database, Tier.NEAR, shelf.ana, ids[0]) == 3
+    assert shelf.groups(Tier.NEAR, shelf.ana) == []

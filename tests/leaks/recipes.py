@@ -225,6 +225,8 @@ RECIPES: dict[str, Recipe] = {
     "listClusterImages": Recipe(Reach.KEY, {"cluster_id": Names.GROUP}),
     "listDuplicates": Recipe(Reach.KEY, share=2),
     "listDuplicatesOfImage": _image(share=2),
+    "keepDuplicates": _image(Reach.KEY, changes=True, share=0.5),
+    "forgetDuplicates": _image(Reach.KEY, share=0.5),
     "getMap": Recipe(Reach.KEY),
     "getMapPoints": Recipe(Reach.KEY),
     "makeMap": Recipe(Reach.ADMINISTRATOR, share=0.3, not_by=NO_ADMIN),

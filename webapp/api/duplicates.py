@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from mirada.duplicates import seen, told, twins
+from flask import Response
+
+from mirada.duplicates import deciding, seen, told, twins
 from mirada.kernel.audience import Scope
 from mirada.kernel.duplicates import Tier
 from mirada.pictures import images
@@ -17,8 +19,10 @@ from webapp.schemas.duplicates import (
     GROUP_EXAMPLE,
     SHOWN,
     TWIN_EXAMPLE,
+    DuplicateDecisionSchema,
     DuplicatePageSchema,
     DuplicatesQuerySchema,
+    NoDuplicatesSchema,
     TwinsSchema,
     group_body,
     twin_body,
@@ -54,6 +58,32 @@ def list_duplicates(query: PageQuery) -> Listed[Any]:
         lambda group: group_body(group, shown, told.best_own(group, shown, user.id)),
         beside={"waiting": waiting},
     )
+
+
+@blueprint.post("/duplicates/<id:image_id>")
+@blueprint.operation(
+    "keepDuplicates", "Say that a group's images are no duplicates", refusals=(400, 404, 415, 422)
+)
+@blueprint.arguments(DuplicateDecisionSchema, example={"tier": "near", "others": "keep"})
+@blueprint.response(200, NoDuplicatesSchema, example={"count": 2})
+def keep_duplicates(decision: dict[str, Any], image_id: int) -> Any:
+    """Of the group that an image is in, for the caller alone: its images stay, and are no group any more.
+
+    An image that comes later is compared with them all the same. DELETE forgets it.
+    """
+    user, database = require_user(), current_runtime().database
+    return {"count": deciding.are_none(database, Tier(decision["tier"]), user.id, image_id)}
+
+
+@blueprint.delete("/duplicates/<id:image_id>")
+@blueprint.operation(
+    "forgetDuplicates", "Forget that an image was said to have no duplicates", refusals=(404,)
+)
+@blueprint.response(204, description="It is in its groups again.")
+def forget_duplicates(image_id: int) -> Any:
+    """What the caller said of it, in any tier."""
+    deciding.forget(current_runtime().database, require_user().id, image_id)
+    return Response(status=204)
 
 
 @blueprint.get("/images/<id:image_id>/duplicates")

@@ -86,6 +86,27 @@ DuplicatePageSchema = page_of(
 )
 
 
+class DuplicateDecisionSchema(ma.Schema):
+    """A decision on a group of duplicates."""
+
+    tier = ma.fields.String(
+        required=True, validate=validate.OneOf(TIERS), metadata={"description": TIER_HELP}
+    )
+    others = ma.fields.String(
+        required=True,
+        validate=validate.OneOf(["keep"]),
+        metadata={"description": "keep: they are no duplicates."},
+    )
+
+
+class NoDuplicatesSchema(ReplySchema):
+    """A decision that is remembered."""
+
+    count = ma.fields.Integer(
+        required=True, metadata={"description": "Images that are no duplicates of one another."}
+    )
+
+
 class TwinSchema(ReplySchema):
     """An image that duplicates the one asked for."""
 

@@ -295,6 +295,22 @@ def test_a_map_is_the_same_to_the_byte_whatever_others_keep_for_themselves(
     assert everybody[0] == everybody[1] == everybody[2] != everybody[3]
 
 
+def test_each_has_a_map_on_postgresql_too(
+    make_site: Callable[..., Site], postgresql_url: str
+) -> None:
+    site = make_site(database_url=postgresql_url)
+    mine = grown(site, 20, 40, has_secrets=True)[::2]
+    # Version, method and how many are on it; pictures of others count for nothing.
+    assert [each[:3] for each in mine] == [
+        (1, "components", 60),
+        (1, "components", 60),
+        (2, "components", 65),
+        (3, "components", 67),
+    ]
+    age(site, timedelta(hours=2))
+    assert due(site) is None, "nothing is new"
+
+
 def test_others_copies_of_a_picture_are_placed_for_each_owner_alone(site: Site) -> None:
     """The same private bytes of two owners lie for each among what they see themselves."""
     site.runtime.remember("projection", ComponentsProjection())

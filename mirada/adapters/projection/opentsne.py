@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
 from mirada.kernel.embeddings import Matrix
 from mirada.kernel.projecting import spread_components
@@ -74,16 +73,3 @@ class OpenTsneProjection:
             random_state=seed,
         ).fit(rows.astype(np.float64))
         return np.asarray(fit, dtype=np.float32)
-
-
-def _begun(rows: Matrix, start: Matrix | None, seed: int) -> npt.NDArray[np.float64]:
-    """Return (n, 2) places to begin from, in the size that the iterations want."""
-    begun = (spread_components(rows) if start is None else start).astype(np.float64)
-    begun = begun - begun.mean(axis=0)
-    rng = np.random.default_rng(seed)
-    # Rows on one spot would feel the same forces for ever.
-    begun += rng.normal(0.0, max(float(begun.std()), 1e-9) * 1e-3, begun.shape)
-    wanted = (
-        SPREAD / begun[:, 0].std() if start is None else SETTLED * len(rows) ** 0.5 / begun.std()
-    )
-    return np.asarray(begun * wanted, np.float64)

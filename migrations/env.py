@@ -10,6 +10,7 @@ from mirada.db import (  # noqa: F401 - declare tables on Base, and how Alembic 
     classifier_models,
     duplicate_models,
     evaluation_models,
+    files_to_remove,
     memory_models,
     model_switch_models,
     pack_models,

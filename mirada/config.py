@@ -68,7 +68,6 @@ NOT_BUILT = {
     "RATE_LIMITS": "Requests are not counted here yet; a proxy can limit them.",
     "ENCODER_URL": "Each process still loads its own encoder; another deployment cannot be asked.",
     "MILVUS_URI": "No Milvus is needed or asked; FAISS and the database do that work.",
-    "TRASH_DAYS": "What is deleted is gone at once; there is no trash yet.",
     "AUDIT_DAYS": "No audit trail is kept yet.",
 }
 """Settings that are planned and do nothing, and why. Whoever counts on one is told at start."""
@@ -260,6 +259,12 @@ class Settings(BaseSettings):
         (),
         description="Hosts, addresses and networks that webhooks may call although they are not public, "
         "by any port, comma-separated.",
+    )
+    trash_days: int = Field(
+        30,
+        ge=0,
+        le=3650,
+        description="Days for which deleted images can be restored. 0: they are gone at once.",
     )
     import_dir: Path | None = Field(
         None,

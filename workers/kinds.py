@@ -14,7 +14,7 @@ from mirada.fetching import job as fetching
 from mirada.groups import job as groups
 from mirada.jobs.kinds import Kind
 from mirada.model_switch import building, discarding, evening, flipping
-from mirada.pictures import thumbnails
+from mirada.pictures import thumbnails, trash
 from mirada.search import calibrating, judging
 from mirada.webhooks import job as webhooks
 
@@ -25,6 +25,7 @@ KINDS: dict[str, Kind] = {
         labelling.KIND,
         thumbnails.KIND,
         finding.KIND,
+        trash.KIND,
         backfill.KIND,
         index_rebuild.KIND,
         live_recall.KIND,

@@ -19,7 +19,9 @@ from mirada.groups.map_rows import queue_due_map
 from mirada.jobs import leases, sweep
 from mirada.kernel.errors import MiradaError
 from mirada.model_switch.evening import queue_due_evening
+from mirada.pictures.derivatives import remove_left_behind
 from mirada.pictures.thumbnails import queue_backlog
+from mirada.pictures.trash import queue_due_erasing
 from mirada.runtime import Runtime
 from mirada.search import kept
 from mirada.search.calibrating import queue_due_calibrations
@@ -140,6 +142,8 @@ class Sweeper(Loop):
         queue_due_calibrations(self._runtime)
         queue_due_evening(self._runtime)
         queue_due_map(self._runtime)
+        queue_due_erasing(self._runtime)
+        remove_left_behind(self._runtime)
         self._runtime.complete_rows()
         batches.forget_old(self._runtime)
 

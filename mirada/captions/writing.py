@@ -259,7 +259,7 @@ def wants_description(recipe: CaptionRecipe | None, redo: bool) -> ColumnElement
     """Return the condition on `images` that a model is to describe them; None: that any model may."""
     missing = and_(Image.description.is_(None), Image.auto_caption == true())
     if recipe is None or not redo:
-        return missing
+        return and_(missing, Image.trashed_at.is_(None))
     stale = and_(
         Image.description.is_not(None),
         or_(
@@ -268,7 +268,7 @@ def wants_description(recipe: CaptionRecipe | None, redo: bool) -> ColumnElement
             Image.description_prompt_version != recipe.prompt_version,
         ),
     )
-    return or_(missing, stale)
+    return and_(or_(missing, stale), Image.trashed_at.is_(None))
 
 
 def of_recipe(

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import BindParameter, bindparam, delete, false, select, true, update
 from sqlalchemy.orm import Session, defer
 
+from mirada.db import files_to_remove
 from mirada.db.classifier_models import ClassifiedPicture
 from mirada.db.inserts import inserting_unless_there
 from mirada.db.memory_models import Caption
@@ -114,7 +115,8 @@ def release_content(session: Session, content: Content) -> str | None:
     `changes.touch`.
 
     Returns:
-        The storage key to remove after the commit; None when no file is to be removed.
+        The storage key to remove after the commit; None when no file is to be removed. It is noted
+        in `files_to_remove`, for whoever does not live to do it.
     """
     forget_unseen(session, content.id)
     if session.execute(select(Image.id).where(Image.content_id == content.id).limit(1)).first():
@@ -122,6 +124,8 @@ def release_content(session: Session, content: Content) -> str | None:
     # What a model wrote of a picture goes with it.
     session.execute(delete(Caption).where(Caption.content_id == content.id))
     storage_key = content.storage_key or None
+    if storage_key is not None:
+        files_to_remove.note(session, storage_key)
     of_content = ClassifiedPicture.content_id == content.id
     session.execute(
         delete(ClassifiedPicture).where(of_content, ClassifiedPicture.sent_bytes == false())

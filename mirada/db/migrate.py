@@ -21,6 +21,7 @@ from mirada.db import (  # noqa: F401 - declare tables on Base
     duplicate_models,
     errors,
     evaluation_models,
+    files_to_remove,
     memory_models,
     model_switch_models,
     pack_models,

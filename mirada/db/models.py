@@ -29,6 +29,7 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
     false,
+    text,
     true,
 )
 from sqlalchemy.dialects import mysql
@@ -260,13 +261,16 @@ class Image(Numbered, Edited, Base):
     one whenever who may see it changes. `tags` are shown in this order, None without any; they are
     filtered by in `tag_models`. `words_version` says by which rules the words of its texts were cut; see
     `word_index`. `duplicates_edition` says by which rules its duplicates were looked for, 0 for not yet.
+    `trashed_at`, in whole seconds, says that it is in its owner's trash: `visibility.may_see` shows it to
+    nobody.
     """
 
     __tablename__ = f"{PREFIX}images"
     __table_args__ = (
         Index(None, "owner_id", "id"),
         Index(None, "owner_id", "asset_id"),
-        Index(None, "created_at"),
+        # With what is counted by months: see below.
+        Index(None, "created_at", "trashed_at"),
         Index(None, "like_count"),
         Index(None, "prompt_text_id"),
         Index(None, "caption_text_id"),
@@ -278,7 +282,15 @@ class Image(Numbered, Edited, Base):
         # All that is counted of somebody's images: rows hold long texts, and are not read for it.
         Index(
             f"ix_{PREFIX}images_counted",
-            *("owner_id", "created_at", "status", "is_public", "content_id"),
+            *("owner_id", "created_at", "status", "is_public", "content_id", "trashed_at"),
+        ),
+        # Of the few rows that are in the trash, where the database can: SQLite would read all others by
+        # an index on NULL.
+        Index(
+            f"ix_{PREFIX}images_trash",
+            *("trashed_at", "owner_id"),
+            sqlite_where=text("trashed_at IS NOT NULL"),
+            postgresql_where=text("trashed_at IS NOT NULL"),
         ),
         {"sqlite_autoincrement": True},
     )
@@ -311,6 +323,7 @@ class Image(Numbered, Edited, Base):
     is_public: Mapped[bool] = mapped_column(Boolean)
     is_hidden: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
     hidden_reason: Mapped[str | None] = mapped_column(Text)
+    trashed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     picture_token: Mapped[str | None] = mapped_column(String(TOKEN_CHARS), default=new_token)
     status: Mapped[str] = mapped_column(String(12), default=ImageStatus.PENDING, index=True)
     failure: Mapped[str | None] = mapped_column(Text)

@@ -160,11 +160,12 @@ class VectorPages:
     ) -> Ids:
         """Return (m, 3): vector id, owner and whether public, of each image, and of classifiers."""
         row = self.table.entity
-        # Before its own job has run, an image shows no vector that others brought.
+        # Before its own job has run, an image shows no vector that others brought. In the trash it shows
+        # none at all.
         queries: list[Select[Any, Any, Any]] = [
             select(row.id, Image.owner_id, Image.is_public)
             .join(Image, way.shown_by == way.subject)
-            .where(way.is_through)
+            .where(way.is_through, Image.trashed_at.is_(None))
             for way in self.table.ways
         ]
         if self.table is PICTURE_VECTORS:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, false, func, select, true
+from sqlalchemy import ColumnElement, Select, delete, false, func, or_, select, true
 from sqlalchemy.orm import Session
 
 from mirada.db.chunks import chunks, rows_in
@@ -33,6 +33,8 @@ class VerdictRow:
 def forget_unseen(session: Session, content_id: int) -> None:
     """Delete the verdicts on a content of those who may no longer see it; lock the content first.
 
+    An image in the trash counts as one: it may come back.
+
     Called when an image, or what was remembered of a picture, goes while the content stays.
     """
     public = select(Image.id).where(Image.content_id == content_id, Image.is_public == true())
@@ -54,11 +56,11 @@ def forget_unseen(session: Session, content_id: int) -> None:
 
 
 def evidence_counts(session: Session, themes: Collection[str], space_id: int) -> dict[str, int]:
-    """Return how many verdicts on a theme have a vector in a space; themes without any are left out."""
+    """Return how many verdicts on a theme count in a space; themes without any are left out."""
     query = (
         select(Feedback.theme, func.count().label("verdicts"))
         .join(Embedding, Embedding.content_id == Feedback.content_id)
-        .where(*_live(space_id))
+        .where(*_live(space_id), _counts())
         .group_by(Feedback.theme)
     )
     rows = rows_in(session, query, Feedback.theme, themes)
@@ -99,7 +101,7 @@ def _verdicts_of(themes: Sequence[str], space_id: int, per_theme: int) -> Select
             turn.label("turn"),
         )
         .join(Embedding, Embedding.content_id == Feedback.content_id)
-        .where(Feedback.theme.in_(themes), *_live(space_id))
+        .where(Feedback.theme.in_(themes), *_live(space_id), _counts())
         .subquery()
     )
     columns = given.c
@@ -134,6 +136,26 @@ def vectors_of_embeddings(
         Embedding.is_deleted == false()
     )
     return vectors_in(session, query, Embedding.id, embedding_ids, dimension)
+
+
+def _counts() -> ColumnElement[bool]:
+    """Return the condition on `feedback` that its giver sees the picture: it may be in the trash.
+
+    `forget_unseen` deletes the others when the picture goes for good.
+    """
+    seen = select(Image.id).where(
+        Image.content_id == Feedback.content_id,
+        Image.trashed_at.is_(None),
+        or_(Image.is_public == true(), Image.owner_id == Feedback.user_id),
+    )
+    sent = select(ClassifiedPicture.id).where(
+        ClassifiedPicture.content_id == Feedback.content_id,
+        ClassifiedPicture.owner_id == Feedback.user_id,
+        ClassifiedPicture.sent_bytes == true(),
+    )
+    return or_(
+        seen.correlate_except(Image).exists(), sent.correlate_except(ClassifiedPicture).exists()
+    )
 
 
 def _live(space_id: int) -> tuple[ColumnElement[bool], ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import lru_cache
 
 from sqlalchemy import (
@@ -40,17 +41,25 @@ would tell that somebody else has a copy."""
 
 DUPLICATES_EDITION = 1
 """By which rules duplicates are looked for; a higher one has all images looked at again."""
+EMPTIED = datetime(1970, 1, 1, tzinfo=UTC)
+"""As `trashed_at`: its owner has emptied the trash. Nobody sees it there, and a job erases it."""
 AUDIENCES = 512
 """Audiences whose condition is kept: making it takes longer than the database takes to use it."""
 
 
 @lru_cache(AUDIENCES)
 def may_see(audience: Audience) -> ColumnElement[bool]:
-    """Return the condition on `images` for an audience: public ones and their own, as it narrows them."""
+    """Return the condition on `images` for an audience: public ones and their own, as it narrows them.
+
+    What is in the trash is seen by nobody, its owner included. `Audience.own_trash` sees that alone.
+    """
     # Columns of the table: attributes of the class are compared ten times as slowly by SQLAlchemy.
     images = Image.__table__.c
     own = images.owner_id == audience.viewer_id if audience.viewer_id is not None else false()
-    conditions = [or_(images.is_public == true(), own)]
+    if audience.in_trash:
+        conditions = [own, images.trashed_at > EMPTIED]
+    else:
+        conditions = [or_(images.is_public == true(), own), images.trashed_at.is_(None)]
     if audience.owner_ids is not None:
         conditions.append(images.owner_id.in_(audience.owner_ids))
     if audience.left_out_ids:
@@ -74,8 +83,31 @@ def left_out_of(audience: Audience) -> dict[str, list[int]]:
 def may_change(user_id: int, *, is_administrator: bool = False) -> ColumnElement[bool]:
     """Return the condition on `images` for who may change or delete one: its owner.
 
-    An administrator also may where everybody sees the image, or saw it until one was hidden.
+    An administrator also may where everybody sees the image, or saw it until one was hidden. Nobody
+    changes what is in the trash.
     """
+    return and_(Image.trashed_at.is_(None), _in_hand_of(user_id, is_administrator))
+
+
+def may_take_back(user_id: int, *, is_administrator: bool = False) -> ColumnElement[bool]:
+    """Return the condition on `images` for who may take one out of the trash, or erase it there.
+
+    They are those who may change it elsewhere.
+    """
+    return and_(Image.trashed_at > EMPTIED, _in_hand_of(user_id, is_administrator))
+
+
+def is_in_trash_of(owner_id: int) -> ColumnElement[bool]:
+    """Return the condition on `images` that one is in somebody's trash, emptied or not."""
+    return and_(Image.owner_id == owner_id, Image.trashed_at.is_not(None))
+
+
+def is_due_to_go(until: datetime) -> ColumnElement[bool]:
+    """Return the condition on `images` that one was put into the trash at that time or before."""
+    return Image.trashed_at <= until
+
+
+def _in_hand_of(user_id: int, is_administrator: bool) -> ColumnElement[bool]:
     own = Image.owner_id == user_id
     if not is_administrator:
         return own
@@ -90,7 +122,8 @@ def visible_images(audience: Audience) -> Select[Image]:
 def at_address(token: str) -> Select[Image]:
     """Return the image whose pictures have this token in their addresses, unless its owner has ended.
 
-    Public or not: whoever sends the picture asks `may_see` for a private one, or for a signed address.
+    Public or not, or in the trash: whoever sends the picture asks `may_see` for a private one, or for a
+    signed address. Those of an image in the trash have a token that its owner alone is told.
     """
     return (
         select(Image)
@@ -139,8 +172,11 @@ def is_told(audience: Audience) -> ColumnElement[bool]:
     of that copy.
     """
     shown = select(Image.id).where(
-        Image.content_id == Feedback.content_id, Image.is_public == true()
+        Image.content_id == Feedback.content_id,
+        Image.is_public == true(),
+        Image.trashed_at.is_(None),
     )
+    # In the trash as well: it is still theirs.
     kept = select(Image.id).where(
         Image.content_id == Feedback.content_id,
         Image.owner_id == Feedback.user_id,

@@ -18,6 +18,7 @@ from mirada.db.models import Image
 from mirada.db.pack_models import Pack
 from mirada.db.query_models import QueryPicture
 from mirada.db.recent_models import RecentSearch
+from mirada.db.visibility import is_in_trash_of
 from mirada.departures.ending import END_USER, heir_of
 from mirada.evaluation.sets import forget_set
 from mirada.feedback.verdicts import delete_feedback
@@ -28,6 +29,7 @@ from mirada.packs.packs import forget_pack
 from mirada.pictures.derivatives import remove_picture
 from mirada.pictures.handing_over import forget_marks_of, hand_over
 from mirada.pictures.images import delete_image
+from mirada.pictures.trash import erase_trashed
 from mirada.runtime import Runtime
 from mirada.search import kept
 from mirada.search.query_pictures import forget_all_of
@@ -86,8 +88,12 @@ def _steps(user_id: int, heir_id: int | None) -> tuple[Step, ...]:
     def forget_marks(session: Session, each: int) -> None:
         forget_marks_of(session, each, user_id)
 
+    def end_trashed(session: Session, each: int) -> str | None:
+        return erase_trashed(session, each, user_id)
+
     images: Step = (Image.id, Image.owner_id == user_id, end_image)
     return (
+        (Image.id, is_in_trash_of(user_id), end_trashed),
         images,
         (Pack.id, Pack.owner_id == user_id, forget_pack),
         (ClassifiedPicture.id, ClassifiedPicture.owner_id == user_id, forget_classified),

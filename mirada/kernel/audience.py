@@ -22,12 +22,14 @@ class Audience:
             index leaves out none of them: it knows pictures, not images.
         with_remembered: also pictures that the viewer had classified; they are no images, so the
             two above do not concern them.
+        in_trash: they see their own images in the trash, and nothing else. No search is made so.
     """
 
     viewer_id: int | None
     owner_ids: frozenset[int] | None = None
     left_out_ids: frozenset[int] = frozenset()
     with_remembered: bool = False
+    in_trash: bool = False
 
     def whole(self) -> Self:
         """Return the same viewer for every image they may see, such as one to compare others with."""
@@ -37,6 +39,10 @@ class Audience:
         """Return the same viewer for their own images alone: none for an anonymous one."""
         own = frozenset() if self.viewer_id is None else frozenset({self.viewer_id})
         return replace(self, owner_ids=own)
+
+    def own_trash(self) -> Self:
+        """Return the same viewer for what is in their trash: nothing for an anonymous one."""
+        return type(self)(self.viewer_id, in_trash=True)
 
     def without(self, image_id: int) -> Self:
         """Return the same audience with one more image kept out."""

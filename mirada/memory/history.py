@@ -24,7 +24,9 @@ from mirada.db.memory_models import TextContent
 from mirada.db.models import Content, Image
 from mirada.db.stored_vectors import vectors_of
 from mirada.db.vector_tables import PICTURE_VECTORS, PROMPT_VECTORS, VectorTable
+from mirada.db.visibility import may_see
 from mirada.embedding.palette import Colour, from_stored
+from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import Matrix, Vector, l2_normalise
 from mirada.kernel.errors import InvalidInput
 from mirada.memory.rates import language_mix
@@ -128,7 +130,7 @@ def outline(
             Content.palette.is_not(None),
         )
         .join(Content, Content.id == Image.content_id)
-        .where(Image.owner_id == owner_id)
+        .where(may_see(Audience(owner_id).own_alone()))
         .order_by(Image.id.desc())
         .limit(MAX_IMAGES)
     )
@@ -224,7 +226,7 @@ def sampled_histories(
     """
     rows = session.execute(
         select(Image.owner_id, Image.prompt_text_id, Image.content_id)
-        .where(Image.id <= up_to_id, Image.prompt_text_id.is_not(None))
+        .where(Image.id <= up_to_id, Image.prompt_text_id.is_not(None), Image.trashed_at.is_(None))
         .order_by(Image.id.desc())
         .limit(SAMPLED_IMAGES)
     )

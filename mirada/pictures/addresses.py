@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session, contains_eager
 
 from mirada.db.chunks import rows_in
@@ -69,8 +69,10 @@ def left_s(token: str, signed: Signed, secret: str) -> int:
 
 
 def is_seen_by(session: Session, image: Image, audience: Audience) -> bool:
-    """Return whether an audience may see an image."""
-    seen = select(Image.id).where(Image.id == image.id, may_see(audience))
+    """Return whether an audience may see an image, or has it in their trash."""
+    seen = select(Image.id).where(
+        Image.id == image.id, or_(may_see(audience), may_see(audience.own_trash()))
+    )
     return session.execute(seen).first() is not None
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import structlog
 
+from mirada.db import files_to_remove
 from mirada.kernel.copies import FULL_SIDE_PX, all_tails, tail_of
 from mirada.kernel.errors import MiradaError, NotFound
 from mirada.runtime import Runtime
@@ -52,13 +53,29 @@ def keep(runtime: Runtime, storage_key: str, tail: str, content: bytes) -> bool:
 def remove_picture(runtime: Runtime, storage_key: str) -> None:
     """Remove the original of a deleted picture, and its copies.
 
-    The deletion is committed, so what cannot be removed is reported and not the caller's trouble.
+    The deletion is committed, so what cannot be removed is reported and not the caller's trouble:
+    `remove_left_behind` tries again.
     """
+    drop_derivatives(runtime, storage_key)
     try:
         runtime.image_store.delete(storage_key)
+        with runtime.transaction() as session:
+            files_to_remove.removed(session, storage_key)
     except MiradaError as error:
         logger.error("original_not_removed", storage_key=storage_key, reason=error.detail)
-    drop_derivatives(runtime, storage_key)
+
+
+def remove_left_behind(runtime: Runtime) -> None:
+    """Remove the files of deleted pictures that are still there, after a crash or in trouble."""
+    last = ""
+    while True:
+        with runtime.reading() as session:
+            keys = files_to_remove.left_behind(session, last)
+        if not keys:
+            return
+        for key in keys:
+            remove_picture(runtime, key)
+        last = keys[-1]
 
 
 def drop_derivatives(runtime: Runtime, storage_key: str) -> None:

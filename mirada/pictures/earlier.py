@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
 from mirada.db.models import Content, Embedding, Image
-from mirada.db.visibility import may_see_content
+from mirada.db.visibility import may_see, may_see_content
 from mirada.kernel.audience import Audience
 from mirada.kernel.errors import Conflict
 
@@ -15,17 +15,17 @@ def image_id_of(session: Session, content: Content, owner_id: int) -> int | None
     """Return the owner's first image of a content; None for none."""
     return session.execute(
         select(Image.id)
-        .where(Image.owner_id == owner_id, Image.content_id == content.id)
+        .where(may_see(Audience(owner_id).own_alone()), Image.content_id == content.id)
         .order_by(Image.id)
         .limit(1)
     ).scalar_one_or_none()
 
 
 def replayed(session: Session, image_id: int, owner_id: int) -> Image:
-    """Return an owner's image, content and owner loaded. Raises Conflict where it is gone."""
+    """Return an owner's image, content and owner loaded. Raises Conflict where it was deleted."""
     image = session.execute(
         select(Image)
-        .where(Image.id == image_id, Image.owner_id == owner_id)
+        .where(Image.id == image_id, may_see(Audience(owner_id).own_alone()))
         .options(joinedload(Image.content), joinedload(Image.owner))
     ).scalar_one_or_none()
     if image is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -29,6 +30,8 @@ from mirada.runtime import Runtime
 COUNTED_IMAGES = 100_000
 """Images that are counted at most, so that a count takes no longer in a larger library."""
 NOTHING_PASSES = "There is no image that you may see and that meets every condition."
+LATEST_S = 253_402_300_799
+"""The end of the year 9999, in Unix seconds."""
 FACET_VALUES = 50
 """Values of a facet that are told: those that most images have."""
 REMEMBERED_S = 10.0
@@ -41,12 +44,16 @@ _Asked = tuple[Scope, tuple[tuple[str, tuple[str, ...]], ...], int | None]
 
 
 class Sort(StrEnum):
-    """The order of a list of images; ties are by id, as in the order NEWEST or, for OLDEST, against it."""
+    """The order of a list of images; ties are by id, as in the order NEWEST or, for OLDEST, against it.
+
+    TRASHED is that of the trash: what was deleted last comes first.
+    """
 
     NEWEST = "newest"
     OLDEST = "oldest"
     LIKES = "likes"
     LARGEST = "largest"
+    TRASHED = "trashed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,7 @@ class Place:
 
     Attributes:
         image_id: the image's, or what was one's: it may be gone.
-        value: what the list is sorted by, likes or pixels; None where that is the id.
+        value: what the list is sorted by, likes, pixels or Unix seconds; None where that is the id.
     """
 
     image_id: int
@@ -87,7 +94,11 @@ class Summary:
 
 _LIKES = Image.like_count
 _PIXELS = Content.width * Content.height
-SORTED_BY: Mapping[Sort, Any] = {Sort.LIKES: _LIKES, Sort.LARGEST: _PIXELS}
+SORTED_BY: Mapping[Sort, Any] = {
+    Sort.LIKES: _LIKES,
+    Sort.LARGEST: _PIXELS,
+    Sort.TRASHED: Image.trashed_at,
+}
 """What a list is sorted by, the highest first; the other orders are by the id alone."""
 
 
@@ -132,6 +143,9 @@ def place_of(image: ShownImage, sort: Sort) -> Place:
             return Place(image.id, image.like_count)
         case Sort.LARGEST:
             return Place(image.id, image.width * image.height)
+        case Sort.TRASHED:
+            at = image.trashed_at
+            return Place(image.id, None if at is None else int(at.timestamp()))
         case _:
             return Place(image.id)
 
@@ -242,11 +256,6 @@ def _nbytes(counted: Mapping[str, Sequence[ValueCount]]) -> int:
     return ENTRY_BYTES + VALUE_BYTES * sum(len(values) for values in counted.values())
 
 
-def _sought(place: Place) -> ColumnElement[int]:
-    # As a BIGINT: PostgreSQL fails on a cursor whose value is more than the column can hold.
-    return literal(min(place.value or 0, LARGEST_ID), BigInteger)
-
-
 def _is_after(sort: Sort, place: Place) -> ColumnElement[bool]:
     image_id = min(place.image_id, LARGEST_ID)
     if sort is Sort.OLDEST:
@@ -255,7 +264,7 @@ def _is_after(sort: Sort, place: Place) -> ColumnElement[bool]:
     key = SORTED_BY.get(sort)
     if key is None:
         return earlier
-    value = _sought(place)
+    value = _value_of(sort, place)
     return or_(key < value, and_(key == value, earlier))
 
 
@@ -267,5 +276,12 @@ def _is_before(sort: Sort, place: Place) -> ColumnElement[bool]:
     key = SORTED_BY.get(sort)
     if key is None:
         return later
-    value = _sought(place)
+    value = _value_of(sort, place)
     return or_(key > value, and_(key == value, later))
+
+
+def _value_of(sort: Sort, place: Place) -> Any:
+    if sort is Sort.TRASHED:
+        return datetime.fromtimestamp(min(place.value or 0, LATEST_S), UTC)
+    # As a BIGINT: PostgreSQL fails on a cursor whose value is more than the column can hold.
+    return literal(min(place.value or 0, LARGEST_ID), BigInteger)

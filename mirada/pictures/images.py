@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, delete, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, delete, or_, select, update
 from sqlalchemy.orm import Session, joinedload
 
 from mirada.db import changes, word_index
@@ -14,7 +14,7 @@ from mirada.db.classifier_models import ClassifiedPicture
 from mirada.db.contents import lock_content, release_content
 from mirada.db.models import Image
 from mirada.db.texts import lock_texts_of, release_text, set_caption, set_prompt
-from mirada.db.visibility import may_change, may_see, visible_images
+from mirada.db.visibility import may_change, may_see, may_take_back, visible_images
 from mirada.kernel.audience import Audience
 from mirada.kernel.errors import InvalidInput, NotAllowed, NotFound, PreconditionFailed
 from mirada.kernel.ids import in_range
@@ -157,7 +157,7 @@ def delete_image(
     expected_version: int | None,
     is_administrator: bool = False,
 ) -> str | None:
-    """Delete an image, and with the last image of its content the content and its vectors.
+    """Erase an image, in the trash or not, and with the last image of its content that and its vectors.
 
     With their last image of a picture its owner's classification of it goes as well. The vector stays
     while somebody else has had the same bytes classified; the bytes do not.
@@ -176,12 +176,20 @@ def delete_image(
         NotFound: there is none of theirs to delete.
         PreconditionFailed: it is another version by now.
     """
-    changeable = may_change(owner_id, is_administrator=is_administrator)
+    changeable = or_(
+        may_change(owner_id, is_administrator=is_administrator),
+        may_take_back(owner_id, is_administrator=is_administrator),
+    )
     image = lock_image(session, image_id, changeable, expected_version)
+    return erase(session, image)
+
+
+def erase(session: Session, image: Image) -> str | None:
+    """Delete a locked image for good, as `delete_image` does."""
     owner_id = image.owner_id
     content, text_ids = image.content, _text_ids(image)
     touch_image(session, image)
-    telling.erased(session, image_id, owner_id)
+    telling.erased(session, image.id, owner_id)
     session.delete(image)
     session.flush()
     for text_id in _in_order(text_ids):

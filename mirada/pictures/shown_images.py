@@ -61,6 +61,7 @@ class ShownImage(NamedTuple):
         colour: its commonest colour, "#rrggbb".
         lightness: mean lightness in [0, 1].
         tags: in the order that they were written; None without any.
+        trashed_at: since when it is in its owner's trash; None where it is not.
         liked: whether the viewer likes it.
     """
 
@@ -97,6 +98,7 @@ class ShownImage(NamedTuple):
     colour: str | None
     lightness: float | None
     tags: list[str] | None
+    trashed_at: datetime | None
     liked: bool
 
     @classmethod
@@ -138,6 +140,7 @@ class ShownImage(NamedTuple):
             colour=content.colour if is_seen else None,
             lightness=content.lightness if is_seen else None,
             tags=image.tags,
+            trashed_at=image.trashed_at,
             liked=liked,
         )
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from mirada.db.chunks import chunks
 from mirada.db.classifier_models import ClassifiedPicture
 from mirada.db.models import Content, Embedding, Image
-from mirada.db.visibility import may_see_content
+from mirada.db.visibility import may_see, may_see_content
 from mirada.embedding.interactive import known_space
 from mirada.kernel.audience import Audience, Scope
 from mirada.kernel.embeddings import Vector
@@ -147,16 +147,11 @@ def _authorised(
 def _contents_of(
     embedding_ids: Sequence[int], audience: Audience
 ) -> Select[int, int, str, str | None, bool]:
-    own_image = select(Image.id).where(
-        Image.content_id == Content.id, Image.owner_id == audience.viewer_id
-    )
+    own = may_see(audience.own_alone())
+    own_image = select(Image.id).where(Image.content_id == Content.id, own)
     own_name = (
         select(Image.asset_id)
-        .where(
-            Image.content_id == Content.id,
-            Image.owner_id == audience.viewer_id,
-            Image.asset_id.is_not(None),
-        )
+        .where(Image.content_id == Content.id, own, Image.asset_id.is_not(None))
         .order_by(Image.id.desc())
         .limit(1)
         .scalar_subquery()

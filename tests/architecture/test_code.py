@@ -21,6 +21,7 @@ LONGER_FOR_A_REASON = {
     "mirada/runtime.py": "one object builds every port",
     "mirada/config.py": "one object holds every setting",
     "mirada/db/models.py": "one metadata holds every table",
+    "mirada/db/visibility.py": "one page holds who may see what",
     "mirada/ports.py": "one page holds what the core needs from outside",
 }
 

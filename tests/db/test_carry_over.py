@@ -101,7 +101,7 @@ def schema(engine: Engine) -> dict[str, Any]:
     for table in sorted(inspector.get_table_names()):
         found[table] = {
             "columns": sorted(str(column) for column in inspector.get_columns(table)),
-            "indexes": sorted(str(index) for index in inspector.get_indexes(table)),
+            "indexes": sorted(_told(index) for index in inspector.get_indexes(table)),
             "keys": sorted(str(key) for key in inspector.get_foreign_keys(table)),
             "unique": sorted(str(key) for key in inspector.get_unique_constraints(table)),
             "primary": str(inspector.get_pk_constraint(table)),
@@ -118,6 +118,12 @@ def schema(engine: Engine) -> dict[str, Any]:
             ).scalars()
             found["postgresql"] = sorted(relations)
     return found
+
+
+def _told(index: Any) -> str:
+    # A condition is an object, and one of its own each time.
+    options = {name: str(value) for name, value in index.get("dialect_options", {}).items()}
+    return str({**index, "dialect_options": options})
 
 
 def kept(engine: Engine) -> list[Any]:

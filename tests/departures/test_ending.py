@@ -130,6 +130,9 @@ def sampled_search(viewer_id: int) -> Sample:
 def test_everything_of_a_user_ends(town: Town, boss: Headers, heir: str | None) -> None:
     ana, ben, cleo = town.citizen("ana"), town.citizen("ben"), town.citizen("cleo")
     public, private = lived(town, ana, ben)
+    # What is in the trash is erased in either case.
+    trashed = town.upload(headers=ana)["url"]
+    assert town.client.delete(trashed, headers=ana).status_code == 204
     ana_id, cleo_id = town.id_of(ana), town.id_of(cleo)
     assert all(town.left_of(ana_id).values()), town.left_of(ana_id)
 

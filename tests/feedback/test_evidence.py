@@ -20,7 +20,7 @@ from mirada.feedback.evidence import CACHED_VECTORS, Adapted, Vocabulary, adapte
 from mirada.kernel.embeddings import EmbeddingSpace, SpaceKind, Vector, l2_normalise
 from mirada.kernel.images import ImageStatus
 from mirada.kernel.vector_cache import VectorCache
-from mirada.pictures import images
+from mirada.pictures import images, trash
 
 SPACE = EmbeddingSpace(SpaceKind.IMAGE, "test", "v1", "none", 8)
 ME, OTHER, THIRD = 1, 2, 3
@@ -192,6 +192,18 @@ def test_deleting_the_picture_undoes_what_was_learned_from_it(taught: Taught) ->
     with taught.database.transaction() as session:
         images.delete_image(session, image.id, ME, expected_version=None)
     assert taught.scores(direction(0)).scores.tolist() == CLIP_SCORES.tolist()
+
+
+def test_a_picture_in_the_trash_teaches_nothing_until_it_is_back(taught: Taught) -> None:
+    image = taught.picture(direction(0))
+    taught.judge(image, "cat", False)
+    before = taught.scores(direction(0)).scores.tolist()
+    with taught.database.transaction() as session:
+        trash.put_away(session, image.id, trash.Asker(ME))
+    assert taught.scores(direction(0)).scores.tolist() == CLIP_SCORES.tolist()
+    with taught.database.transaction() as session:
+        trash.take_back(session, image.id, trash.Asker(ME))
+    assert taught.scores(direction(0)).scores.tolist() == before != CLIP_SCORES.tolist()
 
 
 def test_a_picture_counts_once_it_has_a_vector_and_by_the_vector_it_has(taught: Taught) -> None:

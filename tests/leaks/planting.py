@@ -80,6 +80,9 @@ def _keep_pictures(world: World) -> None:
     _keep(world, "hidden", 4, is_public="true")
     _keep(world, "deleted", 5)
     _keep(world, "deleted public", 6, is_public="true")
+    # Both are in the owner's trash.
+    _keep(world, "trashed", 15)
+    _keep(world, "trashed public", 16, is_public="true")
     _keep(world, "mine", 7, who="stranger")
     # An administrator takes it out of everybody's sight.
     _keep(world, "moderated", 14, is_public="true")
@@ -369,7 +372,7 @@ def _take_away(world: World) -> None:
             planted.tags += [tag for name, tag in reply.headers if name == "ETag"]
     for what in (
         *("private", "hidden", "moderated", "deleted", "deleted public", "mine"),
-        *("failed", "pending"),
+        *("trashed", "trashed public", "failed", "pending"),
     ):
         planted, who = world.pictures[what], "stranger" if what == "mine" else "owner"
         # Whoever judged a picture while it was public has sent its hash.
@@ -381,7 +384,7 @@ def _take_away(world: World) -> None:
             world.vault.vector(prompt, f"prompt of {what}", [who])
     for what in (
         *("private", "again", "lent", "failed", "hidden", "moderated"),
-        *("deleted", "deleted public"),
+        *("deleted", "deleted public", "trashed", "trashed public"),
     ):
         _guard_ids(world, what, "owner")
     _guard_ids(world, "pending", "owner")
@@ -389,6 +392,8 @@ def _take_away(world: World) -> None:
     for who, what in (("owner", "hidden"), ("admin", "moderated")):
         world.told(who, "PATCH", world.pictures[what].url, json={"is_public": False})
     for what in ("deleted", "deleted public"):
+        world.told("owner", "DELETE", world.pictures[what].url, query=(("now", "true"),))
+    for what in ("trashed", "trashed public"):
         world.told("owner", "DELETE", world.pictures[what].url)
 
 

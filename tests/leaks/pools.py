@@ -23,10 +23,10 @@ from tests.leaks.world import World, drawn
 
 UNSEEN = (
     *("private", "again", "lent", "failed", "hidden", "moderated"),
-    *("deleted", "deleted public", "pending"),
+    *("deleted", "deleted public", "trashed", "trashed public", "pending"),
 )
 """The owner's pictures, of which nobody else may see any."""
-TAKEN_AWAY = ("hidden", "moderated", "deleted public")
+TAKEN_AWAY = ("hidden", "moderated", "deleted public", "trashed public")
 """Those of them that everybody could see a moment ago."""
 OWN = {
     ("twin", Names.PICTURE): {"lent"},

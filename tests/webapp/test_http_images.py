@@ -204,7 +204,7 @@ def test_a_deleted_image_is_gone_with_its_bytes_and_what_was_made_of_them(
     gallery.get(image["thumbnail_url"])
     derivatives = gallery.runtime.settings.data_dir / "derivatives"
     assert files_in(derivatives)
-    response = gallery.client.delete(image["url"])
+    response = gallery.client.delete(f"{image['url']}?now=true")
     assert (response.status_code, response.get_data()) == (204, b"")
     assert int(response.headers["X-Change-Seq"]) > 0
     assert files_in(gallery.runtime.settings.image_dir) == []
@@ -216,7 +216,7 @@ def test_a_deleted_image_is_gone_with_its_bytes_and_what_was_made_of_them(
 
 def test_deleting_one_of_two_images_of_the_same_bytes_keeps_the_other(gallery: Gallery) -> None:
     first, second = gallery.upload(seed=5), gallery.upload(seed=5)
-    gallery.client.delete(first["url"])
+    gallery.client.delete(f"{first['url']}?now=true")
     assert gallery.get(second["file_url"]).get_data() == picture(5)
 
 

@@ -289,7 +289,7 @@ def test_the_index_is_told_with_how_far_it_is_behind(
     index = runtime.index(gallery.space_id)
     index.rebuild(1, no_progress)
     index.refresh()
-    gallery.client.delete(f"/api/v1/images/{ids[0]}")
+    gallery.client.delete(f"/api/v1/images/{ids[0]}?now=true")
     index.refresh()
     time.sleep(FRESH_S)
     found = scrape(gallery.client)

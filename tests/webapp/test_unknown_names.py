@@ -39,7 +39,7 @@ def test_a_call_without_parameters_says_that_it_takes_none(gallery: Gallery) -> 
     image = gallery.upload()
     for call in (
         gallery.client.get(f"/api/v1/images/{image['id']}?fields=id"),
-        gallery.client.delete(f"/api/v1/images/{image['id']}?force=1"),
+        gallery.client.post(f"/api/v1/images/{image['id']}/restore?force=1"),
         gallery.client.put(f"/api/v1/images/{image['id']}/like?x=1"),
         gallery.client.post("/api/v1/search?k=3", json={"text": "a cat"}),
         gallery.client.get("/api/v1/users/me?expand=1"),

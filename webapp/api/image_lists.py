@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from mirada.pictures import image_lists
+from mirada.pictures import image_lists, trash
 from mirada.pictures.image_lists import Place, Sort
+from mirada.pictures.shown_images import ShownImage
 from webapp.api.images import blueprint
 from webapp.callers.asking import scope_of_caller
 from webapp.http.current import current_runtime
@@ -34,9 +35,14 @@ def list_images(query: PageQuery) -> Listed[Any]:
 
     Only what the caller may see is listed and counted. The next page goes on after the place of the
     last image: what came, went or was liked meanwhile makes no other image come twice or be left out.
+
+    With `trash`, the caller's own images in the trash and no others: what was deleted last comes first,
+    and `trashed_at` and `gone_at` say since when and until when. Their `picture` shows them to their owner;
+    their other addresses are 404.
     """
     fields = query.filters
-    scope, sort = scope_of_caller(fields, own_alone=fields["mine"]), Sort(fields["sort"])
+    scope = scope_of_caller(fields, own_alone=fields["mine"], in_trash=fields["trash"])
+    sort = Sort.TRASHED if fields["trash"] else Sort(fields["sort"])
     wanted = {FACETS[name].attribute: FACETS[name].beside for name in fields["facets"]}
     of_all = None
     with current_runtime().reading() as session:
@@ -47,11 +53,18 @@ def list_images(query: PageQuery) -> Listed[Any]:
             of_all = image_lists.summary(session, scope, wanted)
     return Listed(
         rows,
-        image_body,
+        _trashed_body if fields["trash"] else image_body,
         value=lambda image: image_lists.place_of(image, sort).value,
         beside=summary_body(of_all),
         is_ready=True,
     )
+
+
+def _trashed_body(image: ShownImage) -> dict[str, Any]:
+    assert image.trashed_at is not None
+    days = current_runtime().settings.trash_days
+    until = trash.gone_at(image.trashed_at, days)
+    return image_body(image) | {"trashed_at": image.trashed_at, "gone_at": until}
 
 
 def _place(query: PageQuery, sort: Sort) -> Place | None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, jsonify
+from flask import jsonify
 
 from mirada.kernel.audience import Audience
 from mirada.kernel.errors import NotFound
 from mirada.pictures import images, likes
-from mirada.pictures.derivatives import remove_picture
 from mirada.pictures.intake import take_in
 from mirada.pictures.new_image import FileClaims, NewImage, Texts
 from mirada.pictures.shown_images import ShownImage, shown_image
@@ -141,7 +140,7 @@ def create_image(query: dict[str, Any]) -> Any:
     body = image_body(image) | unknown.ignored_field()
     headers = {
         "ETag": f'"{image_etag(image)}"',
-        **_change_seq_header(taken.change_seq),
+        **change_seq_header(taken.change_seq),
         **unknown.ignored_header(),
     }
     was_replayed = taken.was_replayed and not taken.was_there
@@ -165,7 +164,7 @@ def get_image(image_id: int) -> Any:
         image = shown_image(session, image_id, caller.audience)
     response = jsonify(ImageSchema().dump(image_body(image)))
     if caller.user_id is not None:
-        response.headers.update(_change_seq_header(None))
+        response.headers.update(change_seq_header(None))
     return with_etag(response, image_etag(image))
 
 
@@ -207,31 +206,6 @@ def change_image(changes: dict[str, Any], image_id: int) -> Any:
     return image_body(shown), 200, changed_image_headers(shown, images.committed_change(session))
 
 
-@blueprint.delete("/<id:image_id>")
-@blueprint.operation(
-    "deleteImage", "Delete an image", refusals=(403, 404, 409, 412), parameters=[IF_MATCH]
-)
-@blueprint.response(204, headers=CHANGE_SEQ_HEADER, description="It is gone.")
-def delete_image(image_id: int) -> Any:
-    """Its bytes go too, unless another image shows the same ones.
-
-    Its owner may; an administrator may where it is public or hidden.
-    """
-    user = require_user()
-    runtime, expected = current_runtime(), version_wanted(image_id)
-    with runtime.transaction() as session:
-        storage_key = images.delete_image(
-            session,
-            image_id,
-            user.id,
-            expected_version=expected,
-            is_administrator=current_caller().is_administrator,
-        )
-    if storage_key is not None:
-        remove_picture(runtime, storage_key)
-    return Response(status=204, headers=_change_seq_header(images.committed_change(session)))
-
-
 @blueprint.get("/<id:image_id>/file")
 @sends_picture(blueprint, "getImageFile", "Get the picture")
 def get_image_file(image_id: int) -> Any:
@@ -271,7 +245,7 @@ def get_image_animation(image_id: int) -> Any:
 
 def changed_image_headers(shown: ShownImage, committed: int | None) -> dict[str, str]:
     """Return the headers of a reply with an image that was changed, by the number of that change."""
-    return {"ETag": f'"{image_etag(shown)}"', **_change_seq_header(committed)}
+    return {"ETag": f'"{image_etag(shown)}"', **change_seq_header(committed)}
 
 
 def version_wanted(image_id: int) -> int | None:
@@ -290,7 +264,7 @@ def _visible(image_id: int) -> tuple[Any, int | None]:
         return images.get_image(session, image_id, caller.audience), caller.user_id
 
 
-def _change_seq_header(committed: int | None) -> dict[str, str]:
+def change_seq_header(committed: int | None) -> dict[str, str]:
     """Return the number of the caller's change, or else of the state that this reply has seen."""
     return change_seq_headers(
         current_change_seq(current_runtime()) if committed is None else committed

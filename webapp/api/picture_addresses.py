@@ -62,16 +62,17 @@ def get_picture(query: dict[str, Any], address: str, side: int) -> Any:
 
     The address of a public image answers anybody, without a key, and may be kept by every cache for a
     day. That of a private one answers its owner, or anybody who has it signed (`makePictureLinks`).
-    When who may see the image changes, the address is 404 at once. Copies that were fetched before stay
-    where they are.
+    When who may see the image changes, or it is deleted, the address is 404 at once. Copies that were
+    fetched before stay where they are.
     """
     runtime = current_runtime()
     is_size = side in THUMBNAIL_SIDES_PX
     with runtime.reading() as session:
         image = addresses.find(session, address) if is_size else None
-    if image is not None and image.is_public:
+    is_shown = image is not None and image.trashed_at is None
+    if image is not None and is_shown and image.is_public:
         return send_at_address(image, side, PUBLIC)
-    if image is not None and (left_s := _signed_for_s(address, query)) > 0:
+    if image is not None and is_shown and (left_s := _signed_for_s(address, query)) > 0:
         return send_at_address(image, side, Kept(f"private, max-age={min(left_s, DAY_S)}"))
     # Who asks is looked up where there is nothing, too: a wrong key must not tell the two apart.
     caller = current_caller()

@@ -10,6 +10,7 @@ from flask import request
 from mirada.kernel.audience import Scope
 from mirada.kernel.conditions import filter_of
 from mirada.kernel.errors import InvalidInput
+from mirada.pictures.trash import Asker
 from mirada.search.asked import Asked
 from mirada.search.judging import narrowed
 from mirada.search.pager import Pager
@@ -17,12 +18,20 @@ from webapp.callers.auth import current_caller, require_user
 from webapp.http.current import current_runtime, request_id
 
 
-def scope_of_caller(fields: Mapping[str, Any] | None = None, *, own_alone: bool = False) -> Scope:
+def current_asker() -> Asker:
+    """Return the caller as whoever deletes images or takes them back. Raises NotAuthenticated."""
+    return Asker(require_user().id, current_caller().is_administrator)
+
+
+def scope_of_caller(
+    fields: Mapping[str, Any] | None = None, *, own_alone: bool = False, in_trash: bool = False
+) -> Scope:
     """Return the caller and what they ask to see.
 
     Args:
         fields: validated fields of `webapp.schemas.filters`, beside others or not; None for no filter.
         own_alone: only the caller's own images are asked for.
+        in_trash: their own in the trash are asked for.
 
     Raises:
         InvalidInput: they ask for something that is not judged here.
@@ -30,6 +39,8 @@ def scope_of_caller(fields: Mapping[str, Any] | None = None, *, own_alone: bool 
     audience = current_caller().audience
     if own_alone:
         audience = audience.own_alone()
+    if in_trash:
+        audience = audience.own_trash()
     asked = filter_of(fields, current_runtime().settings.nsfw_threshold)
     return narrowed(current_runtime(), audience, asked, request_id())
 

@@ -31,12 +31,16 @@ class ImageListQuerySchema(PageQuerySchema, FilterParametersSchema):
     mine = SwitchField(
         load_default=False, metadata={"description": "Only the caller's own images."}
     )
+    trash = SwitchField(
+        load_default=False,
+        metadata={"description": "The caller's own images that they deleted and can restore."},
+    )
     sort = ma.fields.String(
         load_default=Sort.NEWEST.value,
-        validate=validate.OneOf([sort.value for sort in Sort]),
+        validate=validate.OneOf([sort.value for sort in Sort if sort is not Sort.TRASHED]),
         metadata={
             "description": "The order: by id, or by likes or pixels, the highest first and among "
-            "equals the newest first."
+            "equals the newest first. Not with `trash`."
         },
     )
     facets = DelimitedList(
@@ -47,6 +51,11 @@ class ImageListQuerySchema(PageQuerySchema, FilterParametersSchema):
             "among the images that meet the other conditions."
         },
     )
+
+    @ma.validates_schema
+    def _trash_has_its_order(self, data: dict[str, Any], **_: Any) -> None:
+        if data["trash"] and data["sort"] != Sort.NEWEST.value:
+            raise ma.ValidationError("With trash, what was deleted last comes first.", "sort")
 
 
 class TotalSchema(ReplySchema):
@@ -73,8 +82,22 @@ class ValueCountSchema(ReplySchema):
     )
 
 
+class ListedImageSchema(ImageSchema):
+    """One image of a list."""
+
+    trashed_at = ma.fields.DateTime(
+        metadata={"description": "When it was deleted; of images in the trash alone."}
+    )
+    gone_at = ma.fields.DateTime(
+        metadata={
+            "description": "Until when it can be restored; soon after that it is erased. Of images in the "
+            "trash alone."
+        }
+    )
+
+
 ImageListSchema = page_of(
-    ImageSchema,
+    ListedImageSchema,
     total=ma.fields.Nested(
         TotalSchema,
         required=True,

@@ -39,6 +39,17 @@ class NewImageQuerySchema(ma.Schema):
     )
 
 
+class DeletionQuerySchema(ma.Schema):
+    """The parameter of a deletion."""
+
+    now = SwitchField(
+        load_default=False,
+        metadata={
+            "description": "Erase it at once; it cannot be restored. Also what is in the trash."
+        },
+    )
+
+
 def _asset_id_or_none(text: str) -> str | None:
     # A field of a form that is sent empty counts as left out.
     return checked_asset_id(text) if text.strip() else None

@@ -140,7 +140,9 @@ def _undo_half(bench: Bench) -> None:
     begun = time.monotonic()
     bench.worker(undoing["job_id"]).wait()
     told = bench.told(batch)
-    assert bench.state() == before, "it is not as it was"
+    job = bench.client.get(undoing["job_url"]).get_json()
+    assert told["state"] == "undone", (told, job)
+    assert bench.state() == before, told
     assert (told["state"], told["undone"]) == ("undone", changed), told
     write(f"{changed:,} of them, tagged, were undone exactly in {time.monotonic() - begun:.1f} s")
 

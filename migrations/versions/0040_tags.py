@@ -23,8 +23,15 @@ def upgrade() -> None:
     present = {column["name"] for column in sa.inspect(op.get_bind()).get_columns(IMAGES)}
     if "tags" not in present:
         op.add_column(IMAGES, sa.Column("tags", sa.JSON(), nullable=True))
-    if sa.inspect(op.get_bind()).has_table(TAGS):
-        return
+    if not sa.inspect(op.get_bind()).has_table(TAGS):
+        _create_tags()
+    # A start that was cut short may have left the table without it.
+    names = {index["name"] for index in sa.inspect(op.get_bind()).get_indexes(TAGS)}
+    if f"ix_{TAGS}_tag_image_id" not in names:
+        op.create_index(f"ix_{TAGS}_tag_image_id", TAGS, ["tag", "image_id"])
+
+
+def _create_tags() -> None:
     op.create_table(
         TAGS,
         sa.Column("image_id", ID, autoincrement=False, nullable=False),
@@ -41,7 +48,6 @@ def upgrade() -> None:
         mysql_engine="InnoDB",
         mysql_charset="utf8mb4",
     )
-    op.create_index(f"ix_{TAGS}_tag_image_id", TAGS, ["tag", "image_id"])
 
 
 def downgrade() -> None:

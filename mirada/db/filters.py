@@ -246,6 +246,7 @@ ATTRIBUTES: Mapping[str, Attribute] = {
     "tags": Attribute(_tagged, is_followed=False),
     "shows": Attribute(_shows, is_followed=False),
     "pack_id": Attribute(in_pack, is_followed=False),
+    "external_id": Attribute(lambda value, _: Image.external_id == value, is_followed=True),
 }
 """By the name of the attribute in `ImageFilter`. A new attribute is one row here, one there, and one
 field of the requests in `webapp/schemas/filters.py`."""

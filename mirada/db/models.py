@@ -257,10 +257,12 @@ class Image(Numbered, Edited, Base):
     `description_is_due` say whether the image's own job has still to embed the text. Until then the image
     shows no vector of the text, since an existing one belongs to somebody else. `is_hidden` says that an
     administrator made it private: its owner cannot undo that; `hidden_reason` tells them why.
-    `picture_token` stands in the addresses of its pictures; `pictures.images.touch_image` gives a new
-    one whenever who may see it changes. `tags` are shown in this order, None without any; they are
-    filtered by in `tag_models`. `words_version` says by which rules the words of its texts were cut; see
-    `word_index`. `duplicates_edition` says by which rules its duplicates were looked for, 0 for not yet.
+    `external_id` is what the system calls it that it was imported from, `external_source` that import's
+    name, and `external_name` the name of its file in that system's addresses. `picture_token` stands in
+    the addresses of its pictures; `pictures.images.touch_image` gives a new one whenever who may see it
+    changes. `tags` are shown in this order, None without any; they are filtered by in `tag_models`.
+    `words_version` says by which rules the words of its texts were cut; see `word_index`.
+    `duplicates_edition` says by which rules its duplicates were looked for, 0 for not yet.
     `trashed_at`, in whole seconds, says that it is in its owner's trash: `visibility.may_see` shows it to
     nobody.
     """
@@ -279,6 +281,9 @@ class Image(Numbered, Edited, Base):
         Index(None, "description_text_id"),
         Index(None, "updated_at"),
         Index(None, "picture_token", unique=True),
+        # An import that is run again finds what it brought, and brings nothing twice.
+        Index(None, "external_id", "external_source", unique=True),
+        Index(None, "external_name"),
         # All that is counted of somebody's images: rows hold long texts, and are not read for it.
         Index(
             f"ix_{PREFIX}images_counted",
@@ -299,6 +304,9 @@ class Image(Numbered, Edited, Base):
     content_id: Mapped[int] = mapped_column(ForeignKey(f"{PREFIX}contents.id"), index=True)
     filename: Mapped[str | None] = mapped_column(String(255))
     asset_id: Mapped[str | None] = mapped_column(String(191))
+    external_source: Mapped[str | None] = mapped_column(String(64))
+    external_id: Mapped[str | None] = mapped_column(CaseSensitive)
+    external_name: Mapped[str | None] = mapped_column(CaseSensitive)
     prompt: Mapped[str | None] = mapped_column(LongText)
     prompt_text_id: Mapped[int | None] = mapped_column(BigInteger)
     prompt_is_due: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())

@@ -9,6 +9,7 @@ from typing import Any
 from mirada.kernel.asset_ids import checked_asset_id
 from mirada.kernel.colours import ColourName
 from mirada.kernel.errors import InvalidInput
+from mirada.kernel.external_ids import checked_external_id
 from mirada.kernel.filters import Area, ImageFilter, Judged, Shape
 from mirada.kernel.ids import LARGEST_ID
 from mirada.kernel.images import ImageStatus
@@ -75,6 +76,7 @@ def filter_of(fields: Mapping[str, Any] | None, nsfw_threshold: float) -> ImageF
         tags=one("tag", lambda values: frozenset(map(tag_key, values))),
         shows=one("shows", lambda values: frozenset(map(label_called, values))),
         pack_id=one("pack"),
+        external_id=one("external_id"),
     )
 
 
@@ -184,4 +186,5 @@ _READ: Mapping[str, Callable[[str], Any]] = {
     "tag": normalised_tag,
     "shows": normalised_name,
     "pack": _number,
+    "external_id": checked_external_id,
 }

@@ -117,6 +117,7 @@ class ImageFilter:
         tags: it has every one of these tags, by their `tag_key`.
         shows: the model called its picture one of these when it came in, by the labels' names.
         pack_id: it is in that pack, which the viewer may see. Nothing is in a pack that fills itself.
+        external_id: the system that it was imported from calls it so.
     """
 
     owner_ids: frozenset[int] | None = None
@@ -139,6 +140,7 @@ class ImageFilter:
     tags: frozenset[str] | None = None
     shows: frozenset[str] | None = None
     pack_id: int | None = None
+    external_id: str | None = None
 
     @property
     def is_everything(self) -> bool:

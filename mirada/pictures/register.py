@@ -153,7 +153,7 @@ def begin_image(
         require_room(session, owner, processing.quota, picture.byte_size)
     if not content.storage_key:
         # Somebody had these bytes classified, and nobody kept them until now.
-        content.storage_key = picture.storage_key
+        _complete(content, picture)
         is_new = True
     # Judged before the image is added. That somebody else has a picture, or once wrote a prompt, is
     # theirs to know: whoever cannot see it waits for a job like anybody with new bytes.
@@ -167,6 +167,14 @@ def begin_image(
     # New bytes have none, but a number that only known bytes take would tell them apart.
     changes.note(session)
     return Begun(row, is_new, is_inserted, jobs=first_jobs(session, row, processing))
+
+
+def _complete(content: Content, picture: NewPicture) -> None:
+    """Give a content its bytes, and what they are: an import of hashes and vectors knows none of it."""
+    facts = picture.facts
+    content.storage_key, content.byte_size = picture.storage_key, picture.byte_size
+    content.format, content.is_animated = facts.format.value, facts.frame_count > 1
+    content.width, content.height = facts.width, facts.height
 
 
 def end_image(

@@ -33,6 +33,10 @@ class ShownImage(NamedTuple):
         owner_name: the owner's user name.
         filename: None for anybody but the owner.
         asset_id: None for anybody but the owner.
+        external_id: what the system calls it that it was imported from; None for what was not imported.
+        external_source: the name of that import.
+        external_name: the name of its file in that system's addresses; None where it had none.
+        owner_external_id: of an imported image, what that system calls its owner; else None.
         prompt: the text it was made from; None without one.
         caption: what it shows in words; None without one.
         caption_source: "person" or "model"; None without a caption.
@@ -70,6 +74,10 @@ class ShownImage(NamedTuple):
     owner_name: str
     filename: str | None
     asset_id: str | None
+    external_id: str | None
+    external_source: str | None
+    external_name: str | None
+    owner_external_id: str | None
     prompt: str | None
     caption: str | None
     caption_source: str | None
@@ -112,6 +120,10 @@ class ShownImage(NamedTuple):
             owner_name=image.owner.username,
             filename=image.filename if is_owner else None,
             asset_id=image.asset_id if is_owner else None,
+            external_id=image.external_id,
+            external_source=image.external_source,
+            external_name=image.external_name,
+            owner_external_id=image.external_id and image.owner.external_id,
             prompt=image.prompt,
             caption=image.caption,
             caption_source=image.caption_source,
@@ -156,6 +168,8 @@ _OF_THE_OWNER = frozenset({"filename", "asset_id", "generation", "failure", "hid
 _WHEN_READY = ("has_alpha", "placeholder", "colour", "lightness")
 _ELSEWHERE = (
     {"owner_name": _USERS.username}
+    # What a product calls its people is theirs, but for what its own clients have shown everybody.
+    | {"owner_external_id": case((_IMAGES.external_id.is_not(None), _USERS.external_id))}
     | {name: _CONTENTS[name] for name in ("format", "width", "height", "byte_size", "is_animated")}
     | {name: case((_IS_READY, _CONTENTS[name]), else_=null()) for name in _WHEN_READY}
 )

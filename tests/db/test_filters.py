@@ -44,7 +44,15 @@ NAMES = (None, "Cat.PNG", "cat_1.png", "Ärger 100%.jpg", "dog\\1.png", "ЗИМ�
 PARTS = ("cat", "CAT", "_", "%", "\\", "ä", "зима", ".png", "none of them", "png' OR 1=1 --")
 THEMES, LABELS = ("cats", "dogs"), ("cat", "dog")
 TAGS = ["sky", "blue cat", "a,b"]
-WITHOUT_A_FACET = {"created_before", "group_id", "nsfw", "filename", "asset_id", "colours", "area"}
+WITHOUT_A_FACET = {
+    "created_before",
+    "group_id",
+    "nsfw",
+    "filename",
+    "asset_id",
+    "colours",
+    "area",
+} | {"external_id"}
 
 
 @dataclass
@@ -175,6 +183,7 @@ PREDICATES: dict[str, Callable[[Gallery, Image, Any, int | None], bool]] = {
     "tags": lambda g, i, value, who: value <= g.tags[i.id],
     "shows": lambda g, i, value, who: g.shown.get(i.id) in value,
     "pack_id": lambda g, i, value, who: g.in_pack(i, value, who),
+    "external_id": lambda g, i, value, who: i.external_id == value,
 }
 
 
@@ -202,6 +211,7 @@ def values_of(random_: random.Random, gallery: Gallery) -> dict[str, Any]:
         "tags": frozenset(random_.sample([*TAGS, "nothing"], some(1, 2))),
         "shows": frozenset(random_.sample([*LABELS, "nothing"], some(1, 3))),
         "pack_id": random_.choice([*gallery.packs, 999]),
+        "external_id": random_.choice(["17", "018f", "none of them"]),
     }
 
 
@@ -249,6 +259,7 @@ def _image(random_: random.Random, content_id: int) -> Image:
         prompt=random_.choice([None, "film still"]),
         filename=random_.choice(NAMES),
         asset_id=random_.choice([None, "a-1"]),
+        external_id=random_.choice([None, "17", "018f"]),
         created_at=BEGIN + timedelta(hours=random_.randint(0, 60)),
     )
 

@@ -13,6 +13,7 @@ from mirada.db.memory_models import Comment
 from mirada.db.models import ApiKey, Embedding, Image, Job, JobState
 from mirada.db.spending_models import CallState, LanguageModelCall
 from mirada.kernel.audience import Audience
+from mirada.kernel.external_ids import CREATIVE_MEMORY, IMAGE_SEARCH
 from mirada.search.judging import queue_judging
 from tests.leaks.exchange import Upload
 from tests.leaks.people import RANK
@@ -29,6 +30,7 @@ def plant(world: World) -> None:
     """Do everything, in an order in which what was just taken away is taken away last."""
     _show_pictures(world)
     _keep_pictures(world)
+    _call_otherwise(world)
     _remember(world)
     _talk(world)
     _break(world)
@@ -128,6 +130,28 @@ def _keep(
     )
     planted.words = words
     world.words += [words["prompt"], words["caption"], words["tag"]]
+
+
+def _call_otherwise(world: World) -> None:
+    """What was imported, under ids and names of before; one of them is our id of a public picture."""
+    called = {
+        "private": (CREATIVE_MEMORY, world.vault.text("external id", "private", ["owner"])),
+        "again": (IMAGE_SEARCH, str(world.pictures["public 201"].image_id)),
+        "public 203": (IMAGE_SEARCH, "old-203"),
+    }
+    with world.runtime.transaction() as session:
+        for what, (source, external_id) in called.items():
+            name = "old-203.png"
+            if not what.startswith("public"):
+                name = world.vault.text("external name", what, ["owner"]) + ".png"
+            session.execute(
+                update(Image)
+                .where(Image.id == world.pictures[what].image_id)
+                .values(external_source=source, external_id=external_id, external_name=name)
+            )
+            if what != "public 203":
+                world.external_ids.append(external_id)
+                world.external_names.append(name)
 
 
 def _remember(world: World) -> None:

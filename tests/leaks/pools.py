@@ -32,6 +32,8 @@ OWN = {
     ("twin", Names.PICTURE): {"lent"},
     ("twin", Names.IMAGE): {"twin of lent"},
     ("twin", Names.STORED): {"twin of lent"},
+    ("twin", Names.KNOWN_AS): {"twin of lent"},
+    ("stranger", Names.KNOWN_AS): {"mine"},
     ("stranger", Names.IMAGE): {"mine"},
     ("stranger", Names.STORED): {"mine"},
     ("stranger", Names.TAG): {"mine"},
@@ -41,6 +43,11 @@ OWN = {
 """Which of the private things is somebody's own all the same, though it stands in every pool."""
 ABSENT_OFFSET = 900_000
 ODD_NUMBERS = (0, 1, -5, LEAST_NUMBER, 2**31, 2**63 - 1, 2**63, 10**30)
+
+
+def _nothing_like(text: str) -> str:
+    """Return a text of the same length that names nothing."""
+    return marked("nothing")[: len(text)].ljust(len(text), "x")
 
 
 class Pools:
@@ -61,11 +68,19 @@ class Pools:
         tags = [word for word in world.words if word.startswith(f"{MARK}tag")]
         self.private: dict[Names, list[Any]] = {
             Names.IMAGE: self.unseen_ids,
+            # One old id is our id of a public picture, which is there.
+            Names.KNOWN_AS: [
+                *self.unseen_ids,
+                *(each for each in world.external_ids if not each.isdecimal()),
+            ],
             Names.JOB: [*world.ids["owner's jobs"], *world.ids["batch"]],
             Names.GROUP: world.ids["owner's groups"],
             Names.VERDICT: world.ids["verdicts"],
             Names.PICTURE: self.hashes,
-            Names.STORED: [f"{number}.png" for number in self.unseen_ids],
+            Names.STORED: [
+                *(f"{number}.png" for number in self.unseen_ids),
+                *world.external_names,
+            ],
             Names.THEME: themes,
             Names.COMMENT: world.ids["comments"],
             Names.USER: [world.user_ids["owner"]],
@@ -116,6 +131,14 @@ class Pools:
             "from": ["2026-01-01", "2020-01-01", "x"],
             "to": ["2026-01-31", "9999-12-31", "x"],
             # All of the map, a quarter of it, and what is no area.
+            "known_as": [
+                *self.unseen_ids,
+                *self.public_ids,
+                *world.external_ids,
+                *("old-203", "x"),
+                *ODD_NUMBERS,
+            ],
+            "external_id": [*world.external_ids, "old-203", "x"],
             "area": ["0,0,65535,65535", "0,0,32767,32767", "9,9,1,1"],
             "topics": ["jobs,images,index", "images", "jobs", "odd"],
             "since": [time.time_ns() // 1_000_000 - 30_000, 0, "x"],
@@ -329,9 +352,13 @@ class Pools:
             case Names.PICTURE | Names.UNDO:
                 return private[::-1]
             case Names.THEME | Names.TAG:
-                return marked("nothing")[: len(private)].ljust(len(private), "x")
+                return _nothing_like(private)
             case Names.ADDRESS:
                 return private[::-1]
+            case Names.KNOWN_AS if isinstance(private, str):
+                return _nothing_like(private)
+            case Names.STORED if not private.partition(".")[0].isdecimal():
+                return _nothing_like(private.removesuffix(".png")) + ".png"
             case Names.STORED:
                 return f"{int(private.partition('.')[0]) + ABSENT_OFFSET}.png"
             case _:

@@ -33,6 +33,7 @@ class Names(StrEnum):
     VERDICT = "verdict"
     PICTURE = "picture, by the hash of its bytes"
     STORED = "stored picture, by name"
+    KNOWN_AS = "image, as clients of a system that it came from call it"
     THEME = "theme"
     COMMENT = "comment"
     USER = "user"
@@ -131,7 +132,7 @@ RECIPES: dict[str, Recipe] = {
     "listSimilarImages": _image(),
     "findSimilarImagePosts": _image(asks=True),
     "listRelatedImages": _image(),
-    "listGalleryRelated": _image(),
+    "listGalleryRelated": Recipe(Reach.VIEWER, {"known_as": Names.KNOWN_AS}),
     "getStoredImage": Recipe(Reach.VIEWER, {"filename": Names.STORED}, share=2),
     # Tags.
     "setImageTags": Recipe(Reach.KEY, {"image_id": Names.IMAGE}, changes=True, not_by=NO_ADMIN),

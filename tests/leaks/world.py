@@ -103,6 +103,7 @@ class World:
         ids: of other things, by what they are.
         words: what the owner wrote, wherever.
         undo: names of what the owner changed of many images.
+        external_ids, external_names: of private pictures, in the system that they were imported from.
     """
 
     def __init__(self, runtime: Runtime) -> None:
@@ -116,6 +117,8 @@ class World:
         self.ids: dict[str, list[int]] = {}
         self.words: list[str] = []
         self.undo: list[str] = []
+        self.external_ids: list[str] = []
+        self.external_names: list[str] = []
         runtime.encoder  # noqa: B018 - the first use pins its space
         self.space_id, self.space = runtime.space()
         with runtime.transaction() as session:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from flask import request, url_for
+from flask.blueprints import BlueprintSetupState
 
+from mirada.kernel.errors import NotFound
+from mirada.pictures import external_ids
 from mirada.search import pages
 from mirada.search.found import Found
 from mirada.search.posts import search_posts
@@ -78,9 +81,28 @@ def list_similar_images(query: dict[str, Any], image_id: int) -> Any:
 @blueprint.response(
     200, ImagePostSchema(many=True), example=[IMAGE_POST_EXAMPLE], headers=IGNORED_HEADER
 )
-def find_similar_image_posts(query: dict[str, Any], image_id: int) -> Any:
-    """The same as GET in the short form; the body is ignored."""
-    return _posts(_similar(image_id, query).results)
+def find_similar_image_posts(query: dict[str, Any], image_id: int | str) -> Any:
+    """The same as GET in the short form; the body is ignored.
+
+    A post that was imported is asked for, and told, by the id that it had before.
+    """
+    audience, called = current_caller().audience, str(image_id)
+    with current_runtime().reading() as session:
+        known = external_ids.post_known_as(session, called, audience)
+    known = image_id if known is None and isinstance(image_id, int) else known
+    if known is None or request.method != "POST":
+        raise NotFound(f"There is no image {called[:100]}, or it is not yours to see.")
+    return _posts(_similar(known, query).results)
+
+
+@blueprint.record
+def _take_ids_of_before(state: BlueprintSetupState) -> None:
+    """Let the same operation take ids of before that are no numbers: clients of the API have none."""
+    state.add_url_rule(
+        "/<external:image_id>/similar",
+        endpoint="find_similar_image_posts",
+        methods=["GET", "POST"],
+    )
 
 
 @blueprint.get("/<id:image_id>/related")

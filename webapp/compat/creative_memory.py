@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from mirada.kernel.external_ids import CREATIVE_MEMORY
 from mirada.memory.taste import taste
+from mirada.pictures import external_ids
 from mirada.search.related import RelatedRequest, related_images
 from webapp.callers.asking import asked_by_caller
 from webapp.callers.auth import require_user
@@ -32,7 +34,7 @@ blueprint = ApiBlueprint(
 )
 
 
-@blueprint.get("/images/<id:image_id>/related")
+@blueprint.get("/images/<external:known_as>/related")
 @blueprint.operation(
     "listGalleryRelated",
     "Find images related to one, in the gallery's form",
@@ -41,11 +43,19 @@ blueprint = ApiBlueprint(
 )
 @blueprint.arguments(GalleryQuerySchema, location="query")
 @blueprint.response(200, GallerySchema, example=GALLERY_EXAMPLE)
-def list_gallery_related(query: dict[str, Any], image_id: int) -> Any:
-    """Best first, never the image itself; empty while it has no vector."""
+def list_gallery_related(query: dict[str, Any], known_as: str) -> Any:
+    """Best first, never the image itself; empty while it has no vector.
+
+    What was imported is known by the ids it had before, images and people alike.
+    """
     asked = asked_by_caller(own_alone=query["mine"])
-    request = RelatedRequest(image_id, asked, query["limit"], query["blend"])
-    found = related_images(current_runtime(), request)
+    runtime = current_runtime()
+    with runtime.reading() as session:
+        known = external_ids.image_known_as(
+            session, known_as, asked.audience.whole(), CREATIVE_MEMORY
+        )
+    request = RelatedRequest(known, asked, query["limit"], query["blend"])
+    found = related_images(runtime, request)
     return gallery_body(found.results)
 
 

@@ -10,8 +10,9 @@ from flask import url_for
 from flask_smorest.fields import Upload
 
 from mirada.kernel.errors import NotFound
+from mirada.kernel.external_ids import IMAGE_SEARCH, known_as
 from mirada.kernel.picture_formats import ImageFormat
-from mirada.pictures import images
+from mirada.pictures import external_ids, images
 from mirada.search.request import SearchRequest
 from mirada.search.run import run
 from webapp.callers.asking import asked_by_caller
@@ -21,6 +22,7 @@ from webapp.http.rest import MIN_CHANGE_SEQ, ApiBlueprint, multipart_body
 from webapp.http.sending import send_picture, sends_picture, shown_by_any_site
 from webapp.http.uploads import part_of_upload
 from webapp.schemas.replies import ReplySchema
+from webapp.schemas.similar import known_id_field
 
 blueprint = ApiBlueprint(
     "image_search", __name__, ignores_unknown=True, description="Routes of the image search backend"
@@ -40,7 +42,7 @@ class QueryPictureSchema(ma.Schema):
 class SimilarImageSchema(ReplySchema):
     """One result."""
 
-    id = ma.fields.Integer(required=True)
+    id = known_id_field()
     similarity = ma.fields.Float(required=True)
     path = ma.fields.String(required=True)
 
@@ -79,11 +81,12 @@ def search_similar_images() -> Any:
     return {
         "results": [
             {
-                "id": result.image.id,
+                "id": known_as(result.image.external_id, result.image.id),
                 "similarity": result.similarity,
                 "path": url_for(
                     "image_search.get_stored_image",
-                    filename=_stored_name(result.image.id, result.image.format),
+                    filename=result.image.external_name
+                    or _stored_name(result.image.id, result.image.format),
                 ),
             }
             for result in found.results
@@ -94,20 +97,29 @@ def search_similar_images() -> Any:
 @blueprint.get("/static/<filename>")
 @sends_picture(blueprint, "getStoredImage", "Get a stored image")
 def get_stored_image(filename: str) -> Any:
-    """By the name that a search gave, and nothing else.
+    """By the name that a search gave, and nothing else; what was imported keeps the name it had.
 
     Owners get the original; others a WebP copy without metadata, whatever the name ends in.
     """
+    caller = current_caller()
+    with current_runtime().reading() as session:
+        image_id = external_ids.image_at_name(session, filename, caller.audience, IMAGE_SEARCH)
+        if image_id is not None:
+            image = images.get_image(session, image_id, caller.audience)
+        else:
+            image = images.get_image(session, _own_id_in(filename), caller.audience)
+            is_called_otherwise = image.external_name is not None
+            if is_called_otherwise or _stored_name(image.id, image.content.format) != filename:
+                raise NotFound(f"There is no stored image {filename}.")
+    # These addresses are made for the pages of another site.
+    return shown_by_any_site(send_picture(image, caller.user_id, as_attachment=False))
+
+
+def _own_id_in(filename: str) -> int:
     found = _STORED_NAME.fullmatch(filename)
     if found is None or found[2] not in _EXTENSIONS:
         raise NotFound(f"There is no stored image {filename}.")
-    caller = current_caller()
-    with current_runtime().reading() as session:
-        image = images.get_image(session, int(found[1]), caller.audience)
-    if _stored_name(image.id, image.content.format) != filename:
-        raise NotFound(f"There is no stored image {filename}.")
-    # These addresses are made for the pages of another site.
-    return shown_by_any_site(send_picture(image, caller.user_id, as_attachment=False))
+    return int(found[1])
 
 
 def _stored_name(image_id: int, fmt: str) -> str:

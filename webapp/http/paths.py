@@ -8,7 +8,9 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flask import Flask, current_app
 from werkzeug.exceptions import NotFound
-from werkzeug.routing import IntegerConverter, Map
+from werkzeug.routing import BaseConverter, IntegerConverter, Map
+
+from mirada.kernel.external_ids import MAX_EXTERNAL_ID_CHARACTERS
 
 _SLASHES = re.compile(r"/{2,}")
 
@@ -70,6 +72,14 @@ class IdConverter(IntegerConverter):
             raise NotFound from error
 
 
+class ExternalIdConverter(BaseConverter):
+    """The name by which a client asks for an image: our id, or that of the system it came from."""
+
+    regex = f"[^/]{{1,{MAX_EXTERNAL_ID_CHARACTERS}}}"
+    # Werkzeug takes the slash in it for one that it matches, and would prefer this to `id`.
+    part_isolating = True
+
+
 class PlainPaths:
     """WSGI middleware: takes the prefix off, collapses slashes and drops the last one before routing.
 
@@ -103,12 +113,13 @@ class PlainPaths:
 
 
 def register(app: Flask, prefix: str = "") -> None:
-    """Wrap the app, whose rules have no trailing slash, and add the converter `id`.
+    """Wrap the app, whose rules have no trailing slash, and add the converters `id` and `external`.
 
     Args:
         app: before its routes are added.
         prefix: path below which a proxy shows the server, "" for none.
     """
     app.url_map.converters["id"] = IdConverter
+    app.url_map.converters["external"] = ExternalIdConverter
     app.url_map.merge_slashes = False
     app.wsgi_app = PlainPaths(app.wsgi_app, prefix)  # type: ignore[method-assign]

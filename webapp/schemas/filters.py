@@ -19,6 +19,7 @@ from mirada.kernel.asset_ids import checked_asset_id
 from mirada.kernel.colours import ColourName
 from mirada.kernel.conditions import IS_ANIMATED, IS_PUBLIC, MAX_VALUES, moment_of
 from mirada.kernel.errors import InvalidInput
+from mirada.kernel.external_ids import checked_external_id
 from mirada.kernel.filters import Area, Shape
 from mirada.kernel.ids import LARGEST_ID
 from mirada.kernel.images import ImageStatus
@@ -31,7 +32,7 @@ from webapp.http.unknown import listed
 from webapp.schemas.labels import CheckedField
 from webapp.schemas.numbers import WholeField
 from webapp.schemas.switches import SwitchField
-from webapp.schemas.texts import ASSET_ID, FILENAME, THEME
+from webapp.schemas.texts import ASSET_ID, EXTERNAL_ID, FILENAME, THEME
 
 
 class MomentField(ma.fields.DateTime):
@@ -148,6 +149,11 @@ class FilterParametersSchema(ma.Schema):
         ),
     )
     pack = ma.fields.Integer(validate=validate.Range(1, LARGEST_ID), metadata=_said(_OF_A_PACK))
+    external_id = CheckedField(
+        checked_external_id,
+        metadata=EXTERNAL_ID
+        | {"description": "What the system that it was imported from calls it; see docs/moving."},
+    )
     filename = CheckedField(
         checked_part_of_filename,
         validate=validate.Length(1, MAX_FILENAME_CHARS),

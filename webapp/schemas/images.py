@@ -32,6 +32,7 @@ IMAGE_EXAMPLE = {
     "owner": {"id": 1, "username": "local"},
     "filename": "cat.png",
     "asset_id": "sticker-7",
+    "external_id": "203",
     "prompt": "a cat with sunglasses, film still",
     "caption": "A cat with sunglasses",
     "caption_source": "person",
@@ -116,6 +117,11 @@ class ImageSchema(ResourceSchema):
         required=True,
         allow_none=True,
         metadata={"description": "What its owner calls it; for its owner only."},
+    )
+    external_id = ma.fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "What the system calls it that it was imported from; else null."},
     )
     prompt = ma.fields.String(required=True, allow_none=True)
     caption = ma.fields.String(required=True, allow_none=True)
@@ -214,6 +220,7 @@ def image_body(image: ShownImage) -> dict[str, Any]:
         "owner": {"id": image.owner_id, "username": image.owner_name},
         "filename": image.filename,
         "asset_id": image.asset_id,
+        "external_id": image.external_id,
         "prompt": image.prompt,
         "caption": image.caption,
         "caption_source": image.caption_source,

@@ -8,12 +8,13 @@ import marshmallow as ma
 from flask import url_for
 from marshmallow import validate
 
+from mirada.kernel.external_ids import CAPTIONED_POSTS, is_of_source, known_as
 from mirada.search.found import MAX_K, FoundImage
 from mirada.search.posts import FoundPost
 from mirada.search.related import DEFAULT_BLEND, Related, RelatedImage
 from webapp.schemas.filters import FilterParametersSchema
 from webapp.schemas.how_many import SimilarQuerySchema
-from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, OwnerSchema, image_body
+from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, image_body
 from webapp.schemas.numbers import ClampedField, ForgivingField
 from webapp.schemas.query_parts import NOT_BLANK
 from webapp.schemas.relevance import (
@@ -122,13 +123,35 @@ RelatedSchema = list_of(
 )
 
 
+class KnownIdField(ma.fields.Raw):
+    """An id as a client of an imported system knows it: a number, or text."""
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **_: Any) -> Any:
+        return value
+
+
+def known_id_field() -> ma.fields.Field:
+    """Return the field of such an id, described."""
+    told = "Ours; of what was imported from another system the id that it had there."
+    return KnownIdField(
+        required=True, metadata={"type": ["integer", "string"], "description": told}
+    )
+
+
+class GalleryOwnerSchema(ReplySchema):
+    """A person as the gallery's clients know them."""
+
+    id = known_id_field()
+    username = ma.fields.String(required=True)
+
+
 class GalleryImageSchema(ReplySchema):
     """An image as the gallery's clients know it."""
 
-    id = ma.fields.Integer(required=True)
+    id = known_id_field()
     prompt = ma.fields.String(required=True, allow_none=True)
     image_url = ma.fields.String(required=True)
-    user = ma.fields.Nested(OwnerSchema, required=True)
+    user = ma.fields.Nested(GalleryOwnerSchema, required=True)
     like_count = ma.fields.Integer(required=True)
     comment_count = ma.fields.Integer(required=True)
 
@@ -171,11 +194,11 @@ def gallery_body(results: list[RelatedImage]) -> dict[str, Any]:
         "results": [
             {
                 "image": {
-                    "id": result.image.id,
+                    "id": known_as(result.image.external_id, result.image.id),
                     "prompt": result.image.prompt,
                     "image_url": url_for("images.get_image_file", image_id=result.image.id),
                     "user": {
-                        "id": result.image.owner_id,
+                        "id": known_as(result.image.owner_external_id, result.image.owner_id),
                         "username": result.image.owner_name,
                     },
                     "like_count": result.image.like_count,
@@ -207,7 +230,7 @@ IMAGE_POST_EXAMPLE = {
 class ImagePostSchema(ReplySchema):
     """An image in the short list form of captioned posts."""
 
-    id = ma.fields.Integer(required=True)
+    id = known_id_field()
     caption = ma.fields.String(required=True, allow_none=True)
     description = ma.fields.String(
         required=True,
@@ -261,8 +284,10 @@ class SimilarPostsQuerySchema(SimilarQuerySchema):
 def image_post(result: FoundImage | FoundPost) -> dict[str, Any]:
     """Return a search result's fields for `ImagePostSchema`."""
     image = result.image
+    # Images of other systems are known here as everywhere in the API.
+    was_post = is_of_source(image.external_source, CAPTIONED_POSTS)
     return {
-        "id": image.id,
+        "id": known_as(image.external_id if was_post else None, image.id),
         "caption": image.caption,
         "description": image.description,
         "prompt": image.prompt,

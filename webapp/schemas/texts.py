@@ -7,6 +7,7 @@ sending what it is sure to refuse.
 from __future__ import annotations
 
 from mirada.kernel.asset_ids import MAX_ASSET_ID_CHARACTERS
+from mirada.kernel.external_ids import MAX_EXTERNAL_ID_CHARACTERS
 from mirada.kernel.labels import MAX_NAME_CHARACTERS
 
 _CONTROL = r"\u0000-\u001f\u007f-\u009f"
@@ -40,6 +41,11 @@ TEMPLATES_IN_A_FORM = rf"^\[ *{_WITH_PLACE}(?: *, *{_WITH_PLACE})* *\]$"
 _TURNING = r"\u200e\u200f\u202a-\u202e\u2066-\u2069"
 FILENAME = rf"^[^{_CONTROL}{_TURNING}]*[^\s{_CONTROL}{_TURNING}][^{_CONTROL}{_TURNING}]*$"
 """Part of a file's name: not blank, without control characters and those that turn the writing direction."""
+_SEEN_IN_AN_ID = rf"[^\s/{_INVISIBLE}]"
+EXTERNAL_ID = {
+    "maxLength": MAX_EXTERNAL_ID_CHARACTERS,
+    "pattern": rf"^{_SEEN_IN_AN_ID}(?: *{_SEEN_IN_AN_ID})*$",
+}
 ASSET_ID = {"maxLength": MAX_ASSET_ID_CHARACTERS, "pattern": ONE_LINE}
 THEME = {"maxLength": MAX_NAME_CHARACTERS, "pattern": NAME}
 """Of labels and styles as well."""

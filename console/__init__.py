@@ -20,6 +20,7 @@ from console import (
     labels,
     model_switches,  # noqa: F401 - adds its commands to `models`
     search,
+    transfer,
     usage,
     users,
 )
@@ -32,6 +33,8 @@ COMMANDS: tuple[click.Command, ...] = (
     installation.models,
     installation.restored,
     search.search,
+    transfer.import_command,
+    transfer.export_command,
     *(
         room.group
         for room in (embeddings, evaluate, images, captions, index, jobs, labels, usage, users)

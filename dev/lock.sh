@@ -16,6 +16,8 @@ lock requirements-agents.in requirements-agents.txt -c requirements.txt
 lock requirements-dev.in requirements-dev.txt -c requirements.txt
 # What the search benchmark compares with: without dependencies, for numpy and tqdm are there.
 lock requirements-bench.in requirements-bench.txt --no-deps
+# An extra for imports: nothing else reads Parquet.
+lock requirements-parquet.in requirements-parquet.txt -c requirements.txt
 # What drills run in environments of their own.
 lock tests/clients/requirements.in tests/clients/requirements.txt
 (cd tests/clients && npm install --package-lock-only --ignore-scripts --no-audit --no-fund)

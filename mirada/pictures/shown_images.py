@@ -115,14 +115,9 @@ class ShownImage(NamedTuple):
         is_owner = viewer_id is not None and image.owner_id == viewer_id
         content, is_seen = image.content, image.status == ImageStatus.READY
         return cls(
-            id=image.id,
-            owner_id=image.owner_id,
-            owner_name=image.owner.username,
-            filename=image.filename if is_owner else None,
-            asset_id=image.asset_id if is_owner else None,
-            external_id=image.external_id,
-            external_source=image.external_source,
-            external_name=image.external_name,
+            *(image.id, image.owner_id, image.owner.username),
+            *((image.filename, image.asset_id) if is_owner else (None, None)),
+            *(image.external_id, image.external_source, image.external_name),
             owner_external_id=image.external_id and image.owner.external_id,
             prompt=image.prompt,
             caption=image.caption,

@@ -15,6 +15,7 @@ from tests.leaks.world import World
 
 CALLS = 20
 """Requests to one operation by one caller: enough to meet one that makes sense."""
+MORE_SEEDS = range(CALLS, 15 * CALLS)
 NONSENSE = (400, 404, 412, 415, 422)
 """What makes no sense may be refused before anybody asks who sent it."""
 
@@ -87,5 +88,9 @@ def test_an_operation_reaches_whom_its_recipe_says(world: World, operation_id: s
             case Reach.ADMINISTRATOR | Reach.OPERATOR:
                 assert anonymous.status in (401, *NONSENSE), str(request)
                 assert newcomer.status in (403, *NONSENSE), str(request)
+    if recipe.reach not in (Reach.VIEWER, Reach.ALIKE) and not refused:
+        # Of many parameters one is nonsense in most requests, and that is told before a key is asked for.
+        plain = [generated(random.Random(seed), operation, recipe, pools) for seed in MORE_SEEDS]
+        refused = any(prowl.ask("anonymous", request).status == 401 for request in plain)
     if recipe.reach is not Reach.VIEWER:
         assert bool(refused) is (recipe.reach is not Reach.ALIKE)

@@ -8,8 +8,8 @@ from alembic import op
 from mirada.db.models import CaseSensitive
 from mirada.db.names import PREFIX
 
-revision = "0045"
-down_revision = "0044"
+revision = "0049"
+down_revision = "0048"
 branch_labels = None
 depends_on = None
 

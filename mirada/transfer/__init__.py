@@ -1,0 +1,1 @@
+"""Ways in and out: imports from other systems and from our own exports, and those exports."""

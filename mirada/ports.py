@@ -17,6 +17,7 @@ from mirada.kernel.embeddings import EmbeddingSpace, Matrix, Vector
 from mirada.kernel.images import AnimatedCopy, PictureFacts, RgbImage, Seen
 from mirada.kernel.model_requests import AnyReply, Request
 from mirada.kernel.similarity import Match, QueryForm, SearchWay
+from mirada.kernel.stickers import StickerForm
 from mirada.kernel.ways import Trust, WayStatus
 
 if TYPE_CHECKING:
@@ -139,6 +140,13 @@ class ImageDecoder(Protocol):
 
         It is bounded in frames, pixels, bytes and time; where a bound is met, or a frame is broken,
         the copy says why it is none. Raises NotFound and Unavailable as `inspect` does.
+        """
+
+    def sticker(self, path: Path, form: StickerForm) -> AnimatedCopy:
+        """Return a picture as a sticker; it keeps transparency, and moves where the form lets it.
+
+        Where it does not fit, or is broken, the copy says why it is none. Raises NotFound and Unavailable
+        as `inspect` does.
         """
 
     def close(self) -> None:

@@ -154,6 +154,7 @@ class Pools:
             # Few of them make no sense: it is one of many conditions, and one that is refused hides all.
             "pack": [*world.ids["packs"], *world.ids["stranger's packs"], LEAST_NUMBER, 0],
             "pack_id": self._sets("packs"),
+            "dry_run": [True, False],
             "title": ["Cats", "  ", "x" * 151],
             "at": [0, 1, 1_000],
             "cover_image_id": [*self.public_ids, *self.unseen_ids],

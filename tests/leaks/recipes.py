@@ -163,6 +163,7 @@ RECIPES: dict[str, Recipe] = {
     "orderPackImages": Recipe(Reach.KEY, PACK_IMAGES, changes=True),
     "changePackImage": Recipe(Reach.KEY, PACK_IMAGE, changes=True),
     "removePackImage": Recipe(Reach.KEY, PACK_IMAGE, changes=True),
+    "exportPack": Recipe(Reach.KEY, PACK, asks=True, share=0.3),
     "listPackSuggestions": Recipe(Reach.KEY, PACK, share=0.5),
     "choosePackSuggestion": Recipe(Reach.KEY, PACK_IMAGE, changes=True),
     "undoPackSuggestion": Recipe(Reach.KEY, PACK_IMAGE, changes=True),

@@ -27,6 +27,7 @@ from webapp.api import (
     map,
     model_switches,  # noqa: F401 - adds its routes to the blueprint of models
     models,
+    pack_exports,  # noqa: F401 - adds its route to the blueprint of packs
     pack_images,  # noqa: F401 - adds its routes to the blueprint of packs
     packs,
     picture_addresses,

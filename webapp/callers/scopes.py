@@ -17,6 +17,7 @@ READING_POSTS = frozenset(
         "embedding_service.embed_image",
         "image_search.search_similar_images",
         "picture_addresses.make_picture_links",
+        "packs.export",
     }
 )
 """POSTs that only read: their question is too large for an address. Any other POST writes."""

@@ -102,7 +102,7 @@ class _Film(Image.Image):
             raise StaysStill(f"Its frames take more than {MAX_CPU_S:.0f} s to copy.")
         self.original.seek(self.start + frame)
         self.original.load()
-        self.durations_ms.append(_shown_ms(self.original.info.get("duration")))
+        self.durations_ms.append(shown_ms(self.original.info.get("duration")))
         image, profile = pixels.eight_bit(self.original), self.source.profile(self.original)
         made = image.convert("RGBA" if image.has_transparency_data else "RGB")
         made.thumbnail(self.fits_px, reducing_gap=2.0)
@@ -150,6 +150,7 @@ def _loops(source: Source, image: ImageFile.ImageFile) -> int:
     return min(int(found or 0), 65_535)
 
 
-def _shown_ms(found: Any) -> int:
+def shown_ms(found: Any) -> int:
+    """Return how long a frame is shown, as browsers show it, of what its file says."""
     length = round(found) if isinstance(found, int | float) and 0 <= found < 2**31 else 0
     return SLOWED_MS if length <= 10 else min(max(SHORTEST_MS, length), 60_000)

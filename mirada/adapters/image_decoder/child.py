@@ -80,7 +80,8 @@ def _answerer(options: dict[str, Any]) -> Callable[[dict[str, Any]], Reply]:
 
 
 def _work(request: dict[str, Any], limits: Any) -> Reply:
-    from mirada.adapters.image_decoder import animation, pixels
+    from mirada.adapters.image_decoder import animation, pixels, stickers
+    from mirada.kernel.stickers import StickerForm
 
     path = request["path"]
     if request["verb"] == "inspect":
@@ -93,6 +94,8 @@ def _work(request: dict[str, Any], limits: Any) -> Reply:
         return pixels.see(path, request["side_px"], request["sides_px"][0], limits)
     if request["verb"] == "animation":
         return {}, animation.copied(path, limits)
+    if request["verb"] == "sticker":
+        return {}, stickers.made(path, StickerForm.from_json(request["form"]), limits)
     made = pixels.thumbnails(path, request["sides_px"], limits)
     return {"parts": [len(webp) for webp in made]}, b"".join(made)
 

@@ -33,6 +33,7 @@ from mirada.kernel.images import (
     RgbImage,
     Seen,
 )
+from mirada.kernel.stickers import StickerForm
 
 logger = logging.getLogger(__name__)
 
@@ -173,6 +174,16 @@ class SandboxedDecoder:
             # The picture was taken, so its first frame can be decoded: the others are the trouble.
             return AnimatedCopy(None, error.detail)
 
+    def sticker(self, path: Path, form: StickerForm) -> AnimatedCopy:
+        """Return a sticker, or why there is none; see `ports.ImageDecoder.sticker`."""
+        try:
+            with self._answer("sticker", path, form=form.to_json()) as (facts, payload):
+                if payload:
+                    return AnimatedCopy(bytes(payload), None)
+                return AnimatedCopy(None, str(facts["still"]))
+        except (CorruptImage, UnsupportedImage, ImageTooLarge) as error:
+            return AnimatedCopy(None, error.detail)
+
     def close(self) -> None:
         """End the child processes; a call under way ends in Unavailable."""
         with self._lock:
@@ -192,14 +203,19 @@ class SandboxedDecoder:
 
     @contextmanager
     def _answer(
-        self, verb: str, path: Path, side_px: int = 0, sides_px: Sequence[int] = ()
+        self,
+        verb: str,
+        path: Path,
+        side_px: int = 0,
+        sides_px: Sequence[int] = (),
+        form: dict[str, Any] | None = None,
     ) -> Iterator[tuple[dict[str, Any], bytearray]]:
         """Yield a reply's facts and payload; an error that the caller raises on them counts as a crash.
 
         A child that decodes untrusted bytes is not trusted itself.
         """
         request = {"verb": verb, "path": str(path.absolute()), "side_px": side_px}
-        request |= {"sides_px": list(sides_px)}
+        request |= {"sides_px": list(sides_px), "form": form}
         with self._borrowed() as child:
             try:
                 facts, payload = child.ask(request, self._wall_s)

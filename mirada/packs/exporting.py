@@ -6,12 +6,11 @@ Every fault is told with the picture at fault and what to do. A ZIP is made only
 from __future__ import annotations
 
 import io
-import json
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO
 
 from sqlalchemy import select
 
@@ -22,6 +21,7 @@ from mirada.kernel.audience import Audience
 from mirada.kernel.errors import Conflict
 from mirada.kernel.images import ImageFormat
 from mirada.kernel.stickers import RULES, TRAY_ICON, Messenger, PackRules, StickerForm
+from mirada.packs.export_lists import Sticker, as_json, manifest, whatsapp
 from mirada.packs.member_rows import Member
 from mirada.packs.self_filled import images_of_pack
 from mirada.packs.shown import ShownPack, shown_pack
@@ -53,15 +53,6 @@ class Fault:
     image_id: int | None
     place: int | None
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Sticker:
-    """A file in the ZIP."""
-
-    name: str
-    content: bytes
-    emojis: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,9 +220,9 @@ def _beside(
     """Return the files beside the pictures, by their names."""
     if form != Messenger.WHATSAPP:
         cover = _cover_place(pack, members)
-        return {MANIFEST: _json(_manifest(pack, stickers, cover, form))}
+        return {MANIFEST: as_json(manifest(pack, stickers, cover, form))}
     icon = _icon(runtime, pack, members, TRAY_ICON)
-    return {CONTENTS: _json(_whatsapp(pack, stickers)), "tray.png": icon}
+    return {CONTENTS: as_json(whatsapp(pack, stickers)), "tray.png": icon}
 
 
 def _cover_place(pack: ShownPack, members: Sequence[Member]) -> int:
@@ -248,58 +239,6 @@ def _icon(runtime: Runtime, pack: ShownPack, members: Sequence[Member], form: St
     if copy.webp is None:
         raise Conflict(f"No icon can be made of image {cover.id}: {copy.why_still}")
     return copy.webp
-
-
-def _manifest(
-    pack: ShownPack, stickers: Sequence[Sticker], cover: int, form: str
-) -> dict[str, Any]:
-    """Return the description that command-line clients of Signal read; others get the same."""
-    listed = [
-        {
-            "file": each.name,
-            "emoji": "".join(each.emojis[: 1 if form == Messenger.SIGNAL else None]),
-        }
-        for each in stickers
-    ]
-    found: dict[str, Any] = {"title": pack.title, "author": pack.owner_name, "stickers": listed}
-    if listed:
-        found["cover"] = listed[min(cover, len(listed) - 1)]
-    return found
-
-
-def _whatsapp(pack: ShownPack, stickers: Sequence[Sticker]) -> dict[str, Any]:
-    """Return the contents.json of WhatsApp's sample app."""
-    return {
-        "android_play_store_link": "",
-        "ios_app_store_link": "",
-        "sticker_packs": [
-            {
-                "identifier": f"mirada-{pack.id}",
-                "name": pack.title,
-                "publisher": pack.owner_name[:128],
-                "tray_image_file": "tray.png",
-                "image_data_version": str(pack.version or 1),
-                "avoid_cache": False,
-                "publisher_email": "",
-                "publisher_website": "",
-                "privacy_policy_website": "",
-                "license_agreement_website": "",
-                "animated_sticker_pack": any(member_moves(each) for each in stickers),
-                "stickers": [
-                    {"image_file": each.name, "emojis": list(each.emojis)} for each in stickers
-                ],
-            }
-        ],
-    }
-
-
-def member_moves(sticker: Sticker) -> bool:
-    """Return whether a sticker's WebP is an animation: its header says so, by the chunk ANIM."""
-    return b"ANIM" in sticker.content[:64]
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, indent=2).encode()
 
 
 def _zipped(stickers: Sequence[Sticker], beside: Mapping[str, bytes]) -> IO[bytes]:

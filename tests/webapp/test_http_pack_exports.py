@@ -24,7 +24,8 @@ def table(make_runtime: MakeRuntime) -> Table:
 
 
 def sent(table: Table, content: bytes, who: str = "ana") -> int:
-    data = {"file": as_upload(content), "is_public": "true"}
+    kind = "gif" if content.startswith(b"GIF") else "png"
+    data = {"file": as_upload(content, f"a.{kind}", f"image/{kind}"), "is_public": "true"}
     reply = table.client.post("/api/v1/images", data=data, headers=table.headers[who])
     return int(reply.get_json()["id"])
 
@@ -42,7 +43,10 @@ def packed(
 def unzipped(reply: Any) -> dict[str, bytes]:
     assert reply.status_code == 200, reply.get_json()
     assert reply.mimetype == "application/zip"
-    with zipfile.ZipFile(io.BytesIO(reply.data)) as file:
+    content = reply.data
+    # As a server does once the reply is sent.
+    reply.close()
+    with zipfile.ZipFile(io.BytesIO(content)) as file:
         return {name: file.read(name) for name in file.namelist()}
 
 

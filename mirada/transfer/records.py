@@ -142,8 +142,10 @@ def _by_our_names(fields: Mapping[str, Any], columns: Mapping[str, str]) -> dict
     for ours, theirs in NAMES.items():
         names = (columns[ours],) if ours in columns else theirs
         for name in names:
-            if fields.get(name) not in (None, ""):
-                found[ours] = fields[name]
+            value = fields.get(name)
+            # An array is compared number by number, and is no answer.
+            if value is not None and not (isinstance(value, str) and value == ""):
+                found[ours] = value
                 break
     return found
 

@@ -188,3 +188,12 @@ def test_an_import_that_is_interrupted_goes_on(
     assert [row.external_id for row in images(mirada)] == [
         str(old.id_of(each)) for each in range(COUNT)
     ]
+
+
+def test_a_row_may_hold_its_vector_as_an_array(old: Old) -> None:
+    from mirada.transfer.records import Record, record_of
+
+    fields = {"id": 7, "path": "p.png", "vector": old.vectors[0]}
+    record = record_of(1, fields)
+    assert isinstance(record, Record)
+    assert record.vector is fields["vector"]

@@ -12,7 +12,7 @@ import pytest
 
 from mirada.config import PROJECT_ROOT
 
-PACKAGES = ("console", "mirada", "webapp", "workers")
+PACKAGES = ("agents", "console", "mirada", "webapp", "workers")
 
 
 @pytest.fixture(scope="module")

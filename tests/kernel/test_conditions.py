@@ -30,6 +30,9 @@ WRITTEN = {
     "colour": ["colour=red", "colour=grey"],
     "area": ["area=0,1,200,65535"],
     "pack": ["pack=7"],
+    "tag": ["tag=red car", "tag=Holidays"],
+    "shows": ["shows=cat"],
+    "external_id": ["external_id=old-7"],
 }
 
 

@@ -61,7 +61,8 @@ class WeighedPart:
 
 def spread_of(background: npt.ArrayLike) -> Spread:
     """Return the spread of (n,) cosines of one vector with a sample of the collection; n may be 0."""
-    scores = np.asarray(background, dtype=np.float64).ravel()
+    # Sorted: a sum's last digit would tell in which order a database returns the rows.
+    scores = np.sort(np.asarray(background, dtype=np.float64).ravel())
     centre = float(np.median(scores)) if scores.size else 0.0
     squares = float(((scores - scores.mean()) ** 2).sum()) if scores.size else 0.0
     width = ((squares + PRIOR_ROWS * PRIOR_SPREAD**2) / (scores.size + PRIOR_ROWS)) ** 0.5

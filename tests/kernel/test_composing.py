@@ -74,3 +74,10 @@ def test_a_large_sample_speaks_for_itself() -> None:
     found = spread_of(sample)
     assert found.width == pytest.approx(sample.std(), rel=0.02)
     assert found.centre == pytest.approx(np.median(sample))
+
+
+def test_a_spread_does_not_tell_in_which_order_the_rows_came() -> None:
+    rng = np.random.default_rng(5)
+    scores = rng.normal(0, 0.1, 64).astype(np.float32)
+    spreads = {spread_of(rng.permutation(scores)) for _ in range(200)}
+    assert len(spreads) == 1

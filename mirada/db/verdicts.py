@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, false, func, or_, select, true
+from sqlalchemy import ColumnElement, Select, delete, false, func, not_, or_, select, true
 from sqlalchemy.orm import Session
 
 from mirada.db.chunks import chunks, rows_in
@@ -136,6 +136,19 @@ def vectors_of_embeddings(
         Embedding.is_deleted == false()
     )
     return vectors_in(session, query, Embedding.id, embedding_ids, dimension)
+
+
+def is_not_put_away() -> ColumnElement[bool]:
+    """Return the condition on `feedback` that its giver did not put its picture into the trash.
+
+    Until it is restored such a verdict is told to nobody, its giver included.
+    """
+    own = select(Image.id).where(
+        Image.content_id == Feedback.content_id,
+        Image.owner_id == Feedback.user_id,
+        Image.trashed_at.is_not(None),
+    )
+    return or_(not_(own.correlate_except(Image).exists()), _counts())
 
 
 def _counts() -> ColumnElement[bool]:

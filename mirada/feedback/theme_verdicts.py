@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, case, func, or_, select, true
+from sqlalchemy import ColumnElement, and_, case, func, or_, select, true
 from sqlalchemy.orm import Session, joinedload
 
 from mirada.db.chunks import rows_in
@@ -17,7 +17,7 @@ from mirada.db.classifier_models import Feedback
 from mirada.db.pages import newest_first
 from mirada.db.stored_vectors import vectors_of
 from mirada.db.vector_tables import PICTURE_VECTORS
-from mirada.db.verdicts import waiting_copies
+from mirada.db.verdicts import is_not_put_away, waiting_copies
 from mirada.db.visibility import may_see_verdict
 from mirada.kernel.audience import Audience
 from mirada.kernel.embeddings import Vector
@@ -150,7 +150,8 @@ def count_concerning(session: Session, feedback_ids: Collection[int], audience: 
 
 def _concerns(audience: Audience) -> ColumnElement[bool]:
     # One's own counts also while its picture is hidden from one: it may be taken back.
-    return or_(Feedback.user_id == audience.viewer_id, may_see_verdict(audience))
+    own = and_(Feedback.user_id == audience.viewer_id, is_not_put_away())
+    return or_(own, may_see_verdict(audience))
 
 
 def _counts(session: Session, *conditions: ColumnElement[bool]) -> dict[str, Counts]:

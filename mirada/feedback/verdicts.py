@@ -15,6 +15,7 @@ from mirada.db.contents import lock_content
 from mirada.db.idempotency import once
 from mirada.db.models import Content
 from mirada.db.pages import newest_first
+from mirada.db.verdicts import is_not_put_away
 from mirada.db.visibility import may_see_content
 from mirada.feedback.opinions import Change
 from mirada.kernel.asset_ids import checked_asset_id
@@ -147,7 +148,7 @@ def list_feedback(
     Raises:
         InvalidInput: the theme cannot be one.
     """
-    query = with_contents().where(Feedback.user_id == user_id)
+    query = with_contents().where(Feedback.user_id == user_id, is_not_put_away())
     if theme is not None:
         query = query.where(Feedback.theme == theme_key(theme))
     return list(session.execute(newest_first(query, Feedback.id, cursor, limit)).scalars())

@@ -208,3 +208,8 @@ def test_deleting_the_picture_takes_the_verdicts_on_it_along(gallery: Gallery) -
     gallery.client.delete(image["url"])
     assert count(gallery) == 0
     assert_problem(give(gallery, hash_of(1)), 404, "not_found")
+    # It is in the trash with its picture, and comes back with it.
+    assert gallery.client.post(f"{image['url']}/restore").status_code == 200
+    assert count(gallery) == 1
+    gallery.client.delete(f"{image['url']}?now=true")
+    assert count(gallery) == 0

@@ -177,7 +177,9 @@ def test_a_role_counts_at_once(guarded: Gallery, key_of: KeyOf, boss: dict[str, 
     who = guarded.get("/api/v1/users/me", ana).get_json()
     assert guarded.get("/api/v1/users", ana).status_code == 403
     reply = guarded.client.patch(who["url"], json={"role": "administrator"}, headers=boss)
-    assert reply.get_json() == who | {"role": "administrator"}
+    # What somebody chose for their pages is told to them alone.
+    assert who | reply.get_json() == who | {"role": "administrator"}
+    assert reply.get_json().keys() & {"locale", "theme", "density"} == set()
     assert guarded.get("/api/v1/users", ana).status_code == 200
     chief = guarded.get("/api/v1/users/me", boss).get_json()
     taken = guarded.client.patch(chief["url"], json={"role": "user"}, headers=ana)

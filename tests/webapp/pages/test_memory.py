@@ -142,12 +142,14 @@ def test_an_empty_memory_says_how_styles_come_about(server: Server) -> None:
 def test_a_trend_ends_with_the_newest_month_and_its_highest_bar_is_full() -> None:
     from flask import Flask
 
-    from webapp.pages import texts
+    from webapp.pages import texts, wishes
 
     app = Flask(__name__)
     texts.register(app)
     counts = [("2025-01", 9), ("2025-12", 4), ("2026-02", 1)]
     with app.test_request_context():
+        # Nobody is asked for their language.
+        wishes.ask_no_more()
         bars = trend_of(counts, "2026-02")
     assert len(bars) == TREND_MONTHS
     assert [bar.height for bar in bars if bar.height] == [28, 7]

@@ -30,7 +30,7 @@ VOID = frozenset({"area", "br", "col", "hr", "img", "input", "link", "meta", "so
 
 
 def fill(gallery: Gallery) -> list[int]:
-    """Put them in, with comments, near-duplicates, a map and a failed job; return the images' ids."""
+    """Put them in, with comments, near-duplicates, a map, a failed job, one in the trash; return the ids."""
     client, ids = gallery.client, []
     for number, (text, size) in enumerate(zip(TEXTS, SIZES, strict=True)):
         name = f"{text[:200].replace('/', '')}.png"
@@ -52,6 +52,9 @@ def fill(gallery: Gallery) -> list[int]:
     assert reply.status_code == 202, reply.get_json()
     assert run_job(gallery.runtime, reply.get_json()["id"])
     _fail(gallery)
+    # One more with bytes that are known, in the trash.
+    thrown = gallery.upload(seed=3, caption=f"{RIGHT_TO_LEFT} {MARKUP}")
+    client.delete(f"/api/v1/images/{thrown['id']}")
     return ids
 
 
@@ -110,6 +113,7 @@ def odd_addresses(ids: list[int]) -> Iterator[str]:
     yield from (
         "/ui/groups?kind=near_duplicates",
         "/ui/map",
+        "/ui/trash",
         "/ui/settings",
         "/ui/index",
         "/ui/usage",

@@ -146,6 +146,18 @@ def erase_trashed(session: Session, image_id: int, owner_id: int) -> str | None:
     return erase(session, lock_image(session, image_id, is_in_trash_of(owner_id), None))
 
 
+def erase_own(runtime: Runtime, image_id: int, owner_id: int) -> None:
+    """Erase an image in its owner's trash, and its file; one that was taken back meanwhile stays.
+
+    Raises:
+        NotFound: it is not there.
+    """
+    with runtime.transaction() as session:
+        storage_key = erase_trashed(session, image_id, owner_id)
+    if storage_key is not None:
+        remove_picture(runtime, storage_key)
+
+
 def restore(
     runtime: Runtime, image_id: int, asker: Asker, request_id: str | None = None
 ) -> tuple[Image, int | None]:

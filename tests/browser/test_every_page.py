@@ -25,11 +25,15 @@ PATHS = (
     "/ui?plus={one}&minus={two}",
     "/ui?filters=true&shape=landscape&visibility=public",
     "/ui/images/{one}?plus={two}",
+    "/ui?trashed={gone}",
     "/ui/memory",
     "/ui/activity",
     "/ui/index",
     "/ui/usage",
     "/ui/groups",
+    "/ui/trash",
+    "/ui/trash/{gone}/erase",
+    "/ui/trash/empty",
     "/ui/map",
     "/ui/settings",
     "/ui/settings#new-key",
@@ -47,7 +51,7 @@ PATHS = (
     "/ui/add",
     "/ui/nowhere",
 )
-"""Every page, with the ids of two pictures to fill in; a new page belongs here."""
+"""Every page, with the ids of pictures to fill in; a new page belongs here."""
 PRESSED = {"/ui/settings#new-key": "section[aria-labelledby=keys] form.new button"}
 """The button of a page that leads to the one that is looked at: a key is in no address."""
 REFUSALS = {"/ui/nowhere": (404,), "/ui/activity": (503,), "/ui/index": (503,)}
@@ -60,15 +64,17 @@ MOST_SHIFT = 0.01
 
 @pytest.fixture
 def ids(runtime: Runtime, client: Any) -> dict[str, int]:
-    """A library of pictures, and two of them."""
+    """A library of pictures, and two of them; one more is in the trash."""
     gallery = Gallery(runtime, client)
     found = [
         gallery.upload(caption=f"picture number {n}", degrees=float(n * 7), is_public="true")["id"]
         for n in range(12)
     ]
+    gone = gallery.upload(caption="picture in the trash", degrees=90.0)["id"]
+    client.delete(f"/api/v1/images/{gone}")
     with runtime.transaction() as session:
         key = keys.issue(session, users.local_user(session), name="a phone").row
-        return {"one": found[0], "two": found[1], "key": key.id}
+        return {"one": found[0], "two": found[1], "gone": gone, "key": key.id}
 
 
 def look(browser: Browser, address: str, path: str, **context: Any) -> None:

@@ -27,7 +27,8 @@ def asked(prowl: Prowl, who: str, address: str) -> Reply:
 def names(world: World) -> dict[str, object]:
     """What is somebody's alone, for addresses."""
     one, two = (world.pictures[what].image_id for what in ("private", "hidden"))
-    return {"one": one, "two": two, "word": "a", "key": world.ids["keys"][0]}
+    gone = world.pictures["trashed"].image_id
+    return {"one": one, "two": two, "gone": gone, "word": "a", "key": world.ids["keys"][0]}
 
 
 @pytest.mark.parametrize("path", [*PATHS, *ALONE])

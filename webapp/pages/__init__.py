@@ -27,6 +27,7 @@ from webapp.pages import (
     shell,
     sign_in,
     texts,
+    trash,
     usage,
 )
 from webapp.pages.policy import guard
@@ -49,6 +50,7 @@ def register(app: Flask) -> None:
         usage,
         add,
         groups,
+        trash,
         settings,
         recent,
         sign_in,

@@ -33,6 +33,7 @@ from webapp.pages.explore_address import (
     cleaned,
 )
 from webapp.pages.explore_filters import asked, kept_beside, panel
+from webapp.pages.image_deletion import trashed
 from webapp.pages.shell import is_fragment, page
 from webapp.pages.tiles import Tile
 from webapp.pages.why import why
@@ -136,6 +137,7 @@ def register(blueprint: Blueprint) -> None:
             chips=chips_of(address),
             panel=panel(address) if address.filters else None,
             kept=kept_beside,
+            trashed=trashed(address.trashed),
             **context,
         )
 

@@ -14,6 +14,7 @@ from flask import request, url_for
 from marshmallow import validate
 
 from mirada.kernel.errors import InvalidInput
+from mirada.kernel.ids import LARGEST_ID
 from mirada.kernel.signs import read_signs
 from mirada.pictures.image_lists import Sort
 from mirada.search.queries import QueryKind
@@ -26,7 +27,7 @@ from webapp.schemas.switches import SwitchField
 
 MAX_WORDS = 1_000
 """Characters of the box."""
-OF_A_PAGE = ("cursor", "past", "part", "filters")
+OF_A_PAGE = ("cursor", "past", "part", "filters", "trashed")
 """Parameters that say which part of a list is shown and how, not which list it is."""
 OF_A_SEARCH = ("q", "plus", "minus")
 _PICTURE = validate.Regexp(
@@ -60,6 +61,7 @@ class ExploreSchema(FilterParametersSchema):
     past = SwitchField(load_default=False)
     filters = SwitchField(load_default=False)
     part = ma.fields.String(load_default=None, validate=validate.OneOf(FRAGMENTS))
+    trashed = ma.fields.Integer(load_default=None, validate=validate.Range(1, LARGEST_ID))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ class ExploreAddress:
         cursor: of a later page; None for the first.
         past: an earlier page has shown where relevance ends.
         filters: whether the panel with the filters is open.
+        trashed: the image that was just put into the trash from here; None for none.
         sent: the parameters that say which list this is, as they were sent.
     """
 
@@ -107,6 +110,7 @@ class ExploreAddress:
     cursor: str | None
     past: bool
     filters: bool = False
+    trashed: int | None = None
     sent: Mapping[str, list[str]] = field(default_factory=dict)
 
     @property
@@ -177,6 +181,10 @@ class ExploreAddress:
     def at_image(self, image_id: int) -> str:
         """Return the address of this page of the list, at one of its images."""
         return f"{self.here}#i{image_id}"
+
+    def after_deleting(self, image_id: int) -> str:
+        """Return the address of this page of the list, which offers to take an image out of the trash."""
+        return self.with_(**self._page, trashed=image_id)
 
     @property
     def _page(self) -> dict[str, str]:
@@ -262,6 +270,7 @@ def address_of(fields: Mapping[str, Any]) -> ExploreAddress:
         cursor=fields["cursor"],
         past=fields["past"],
         filters=fields["filters"],
+        trashed=fields["trashed"],
         sent={
             name: request.args.getlist(name)
             for name in request.args

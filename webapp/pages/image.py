@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from webapp.pages import image_acts, image_tags
+from webapp.pages import image_acts, image_deletion, image_tags
 from webapp.pages.image_address import page_of_request
 from webapp.pages.image_view import shown
 
@@ -19,10 +19,14 @@ def register(blueprint: Blueprint) -> None:
         """One picture; of a fragment one of its sections."""
         return shown(page_of_request(image_id))
 
+    path = "/images/<id:image_id>/delete"
+    blueprint.get(path, endpoint="image_ask_to_delete")(image_deletion.ask_to_delete)
     acts: dict[str, Any] = {
         "like": image_acts.like,
         "visibility": image_acts.show_to,
         "hide": image_acts.hide,
+        "delete": image_deletion.delete,
+        "restore": image_deletion.undo,
         "caption": image_acts.rename,
         "prompt": image_acts.reprompt,
         "tags": image_tags.add,

@@ -108,6 +108,7 @@ def _head(asked: ImagePage, image: ShownImage, _after: After) -> dict[str, Any]:
             WEEK_S: gettext("Link for a week"),
         },
         "size": _size(image.byte_size),
+        "has_trash": bool(current_runtime().settings.trash_days),
     }
 
 

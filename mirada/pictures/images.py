@@ -189,7 +189,8 @@ def erase(session: Session, image: Image) -> str | None:
     owner_id = image.owner_id
     content, text_ids = image.content, _text_ids(image)
     touch_image(session, image)
-    telling.erased(session, image.id, owner_id)
+    if image.trashed_at is None:
+        telling.deleted(session, {image.id: owner_id})
     session.delete(image)
     session.flush()
     for text_id in _in_order(text_ids):

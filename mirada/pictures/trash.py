@@ -38,6 +38,7 @@ from mirada.pictures.images import (
     touch_image,
 )
 from mirada.runtime import Runtime
+from mirada.webhooks import telling
 
 ERASE_TRASH = "erase_trash_task"
 PAGE_ROWS = 200
@@ -119,6 +120,7 @@ def put_away(
     if image.owner_id != asker.user_id:
         image.is_public, image.is_hidden = False, True
     touch_image(session, image)
+    telling.deleted(session, {image.id: image.owner_id})
     session.flush()
     return image
 

@@ -2,8 +2,8 @@
 
 The sweeper looks every few seconds for images and jobs that have changed since it last did, and some
 minutes further back, because a change is dated before its commit. A message has a key of its own in its
-webhook, so nothing is told twice. Only an image that is erased leaves no row to notice: that is told in
-the transaction that erases it.
+webhook, so nothing is told twice. Only an image that is erased leaves no row to notice: that an image is
+deleted is told in the transaction that erases it or puts it into the trash.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, and_, exists, func, select, true, update
 from sqlalchemy.orm import Session
 
+from mirada.db.chunks import rows_in
 from mirada.db.models import Image, Job, JobState
 from mirada.db.session import now_ms
 from mirada.db.webhook_models import Webhook, WebhookDelivery
@@ -72,20 +73,27 @@ def notice(session: Session) -> int:
     return total
 
 
-def erased(session: Session, image_id: int, owner_id: int) -> None:
-    """Queue the messages about an image whose row goes with this transaction."""
-    told = exists().where(
-        WebhookDelivery.webhook_id == Webhook.id,
-        WebhookDelivery.event == Event.IMAGE_DELETED,
-        WebhookDelivery.subject_id == image_id,
-    )
-    wanting = select(Webhook.id).where(
-        Webhook.user_id == owner_id, _wants(Event.IMAGE_DELETED), ~told
-    )
-    hooks = session.execute(wanting).scalars().all()
+def deleted(session: Session, owners: Mapping[int, int]) -> None:
+    """Queue the messages about images that this transaction erases or puts into the trash.
+
+    Args:
+        session: that transaction.
+        owners: their owners' ids, by image id. What is erased from the trash was told before.
+    """
+    wanting = select(Webhook.id, Webhook.user_id).where(_wants(Event.IMAGE_DELETED))
+    hooks = list(rows_in(session, wanting, Webhook.user_id, owners.values()))
+    if not hooks:
+        return
+    # An image that is taken back may be deleted again.
+    now: int = session.execute(select(now_ms())).scalar_one()
     queue(
         session,
-        [Message(each, Event.IMAGE_DELETED, image_id, 0, {"image_id": image_id}) for each in hooks],
+        [
+            Message(hook.id, Event.IMAGE_DELETED, image_id, now, {"image_id": image_id})
+            for image_id, owner_id in sorted(owners.items())
+            for hook in hooks
+            if hook.user_id == owner_id
+        ],
     )
 
 
@@ -141,6 +149,7 @@ def _ended_images(session: Session, since_ms: int) -> list[Message]:
                 >= datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=since_ms),
                 Image.id > Webhook.after_image_id,
                 Image.status == status,
+                Image.trashed_at.is_(None),
                 _is_untold(event, Image.id, 0),
             )
             .order_by(Image.id)

@@ -187,6 +187,15 @@ def test_each_event_is_told_with_ids_and_states_alone(hooked: Site, receiver: Od
     assert notice(hooked) == 0
 
 
+def test_an_image_in_the_trash_is_ready_when_it_is_back(hooked: Site, receiver: OddServer) -> None:
+    make(hooked, receiver, "image.ready")
+    image_id = an_image(hooked, trashed_at=utc_now())
+    assert notice(hooked) == 0
+    with hooked.runtime.transaction() as session:
+        session.execute(update(Image).where(Image.id == image_id).values(trashed_at=None))
+    assert [notice(hooked), notice(hooked)] == [1, 0]
+
+
 def test_a_job_that_ends_again_is_told_again(hooked: Site, receiver: OddServer) -> None:
     make(hooked, receiver, "job.ended")
     with hooked.runtime.transaction() as session:

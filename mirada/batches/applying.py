@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
-from mirada.batches.actions import ACTIONS, Asker, Name, locked
+from mirada.batches.actions import ACTIONS
+from mirada.batches.doing import Asker, Doing, Means, Name, locked
 from mirada.db.batch_models import Batch, BatchChange, BatchFailure
 from mirada.kernel.errors import MiradaError
 from mirada.pictures.images import absent
@@ -30,7 +31,12 @@ class Failure:
     detail: str
 
 
-def apply(session: Session, batch: Batch, ids: Sequence[int], asker: Asker) -> None:
+def doing_of(session: Session, batch: Batch, asker: Asker, means: Means) -> Doing:
+    """Return a batch's action, as a transaction does it."""
+    return ACTIONS[Name(batch.action)](session, batch.value, asker, means)
+
+
+def apply(session: Session, batch: Batch, ids: Sequence[int], asker: Asker, means: Means) -> None:
     """Do a batch's action to some images; write down what they were, and which were left alone why.
 
     Args:
@@ -38,69 +44,98 @@ def apply(session: Session, batch: Batch, ids: Sequence[int], asker: Asker) -> N
         batch: counts them.
         ids: each once; not done before.
         asker: what is not theirs to change does not exist.
+        means: what the action works with.
     """
-    action = ACTIONS[Name(batch.action)]
-    images = locked(session, list(ids), asker.may)
-    after: dict[int, Any] = {}
-    failures = [_failure(each, absent(each)) for each in ids if each not in images]
-    done = 0
-    for image_id, image in images.items():
-        try:
-            state = action.after(image, batch.value, asker)
-        except MiradaError as error:
-            failures.append(_failure(image_id, error))
-            continue
-        done += 1
-        if state != action.state(image):
-            after[image_id] = state
-    if after:
-        before = [
-            {
-                "batch_id": batch.id,
-                "image_id": image_id,
-                "before": action.state(images[image_id]),
-                "after": state,
-            }
-            for image_id, state in after.items()
-        ]
-        action.write(session, images, after)
-        session.execute(insert(BatchChange), before)
+    action = doing_of(session, batch, asker, means)
+    try:
+        action.check()
+        action.begin()
+    except MiradaError as error:
+        # A job finds that its pack went meanwhile, say.
+        done, failures = 0, [_failure(each, error) for each in ids]
+    else:
+        done, failures = _do(session, batch, action, ids)
     keep_failures(session, batch, failures, of_undo=False)
     batch.done += done
     batch.failed += len(failures)
     session.flush()
 
 
-def undo_some(session: Session, batch: Batch, asker: Asker, most: int) -> int:
+def _do(
+    session: Session, batch: Batch, action: Doing, ids: Sequence[int]
+) -> tuple[int, list[Failure]]:
+    """Do an action to some images; return how many are as they were to be, and why others are not."""
+    images = locked(session, ids, action.may())
+    before = action.states(images)
+    after: dict[int, Any] = {}
+    failures = [_failure(each, absent(each)) for each in ids if each not in images]
+    done = []
+    for image in (images[each] for each in ids if each in images):
+        try:
+            state = action.after(image, before[image.id])
+        except MiradaError as error:
+            failures.append(_failure(image.id, error))
+            continue
+        done.append(image)
+        if state != before[image.id]:
+            after[image.id] = state
+    if after:
+        action.write(images, after)
+        rows = [
+            {"batch_id": batch.id, "image_id": each, "before": before[each], "after": state}
+            for each, state in after.items()
+        ]
+        session.execute(insert(BatchChange), rows)
+    if done:
+        action.follow(done)
+    return len(done), failures
+
+
+def undo_some(session: Session, batch: Batch, asker: Asker, means: Means, most: int) -> int:
     """Undo a batch's next changes, at most so many, and return how many there were.
 
     An image that is not as the batch has left it is left as it is, and told.
     """
-    action = ACTIONS[Name(batch.action)]
     query = select(BatchChange.image_id, BatchChange.before, BatchChange.after)
     query = query.where(BatchChange.batch_id == batch.id).order_by(BatchChange.image_id)
     rows = {row.image_id: row for row in session.execute(query.limit(most))}
     if not rows:
         return 0
-    images = locked(session, list(rows), asker.may)
+    action = doing_of(session, batch, asker, means)
     before: dict[int, Any] = {}
-    failures = []
-    for image_id, row in rows.items():
-        if image_id not in images:
-            failures.append(_failure(image_id, absent(image_id)))
-        elif action.state(images[image_id]) != row.after:
-            detail = f"Image {image_id} was changed since, so it stays as it is."
-            failures.append(Failure(image_id, CHANGED_SINCE, detail))
-        else:
-            before[image_id] = row.before
-    if before:
-        action.write(session, images, before)
+    try:
+        action.begin()
+    except MiradaError as error:
+        failures = [_failure(image_id, error) for image_id in rows]
+    else:
+        before, failures = _set_back(session, action, rows)
     these = BatchChange.batch_id == batch.id, BatchChange.image_id.in_(list(rows))
     session.execute(delete(BatchChange).where(*these))
     keep_failures(session, batch, failures, of_undo=True)
     batch.undone += len(before)
     session.flush()
     return len(rows)
+
+
+def _set_back(
+    session: Session, action: Doing, rows: Mapping[int, Any]
+) -> tuple[dict[int, Any], list[Failure]]:
+    """Set images back that are as the batch left them; return their states, and why others stay."""
+    images = locked(session, rows, action.may(is_undoing=True))
+    now = action.states(images)
+    before: dict[int, Any] = {}
+    failures = []
+    for image_id, row in rows.items():
+        if image_id not in images:
+            failures.append(_failure(image_id, absent(image_id)))
+        elif not action.is_same(now[image_id], row.after):
+            detail = f"Image {image_id} was changed since, so it stays as it is."
+            failures.append(Failure(image_id, CHANGED_SINCE, detail))
+        else:
+            before[image_id] = row.before
+    if before:
+        action.set_back(images, before)
+    return before, failures
 
 
 def keep_failures(

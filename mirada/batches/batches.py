@@ -13,8 +13,9 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from mirada.batches.actions import Asker, Name
-from mirada.batches.applying import Failure, apply, failures_of, undo_some
+from mirada.batches.actions import ACTIONS
+from mirada.batches.applying import Failure, apply, doing_of, failures_of, undo_some
+from mirada.batches.doing import Asker, Means, Name
 from mirada.db.batch_models import Batch, BatchChange
 from mirada.db.changes import committed_seq
 from mirada.db.deadlocks import in_transaction
@@ -104,8 +105,15 @@ def checked_value(action: Name, value: Any) -> Any:
             raise _no_value("For set_visibility it is public or private.")
         case Name.ADD_TAGS | Name.REMOVE_TAGS if isinstance(value, list) and value:
             return list(distinct_tags(value))
-        case _:
+        case Name.ADD_TAGS | Name.REMOVE_TAGS:
             raise _no_value(f'For {action} it is a list of tags, such as ["cat"].')
+        case Name.ADD_TO_PACK | Name.REMOVE_FROM_PACK:
+            if isinstance(value, int) and not isinstance(value, bool):
+                return value
+            raise _no_value(f"For {action} it is the id of a pack of yours.")
+        case _ if value is not None:
+            raise _no_value(f"The action {action} takes none.")
+    return None
 
 
 def change_many(
@@ -115,13 +123,19 @@ def change_many(
 
     Raises:
         InvalidInput: more than AT_ONCE ids.
+        Conflict: it cannot be done here, or the pack fills itself.
+        NotFound: there is no such pack of theirs.
     """
+    means = Means(runtime.settings, request_id)
     if wanted.ids is not None and len(wanted.ids) > AT_ONCE:
         raise InvalidInput(f"At most {AT_ONCE} ids at once; send a filter for more.")
     token = secrets.token_urlsafe(32)
 
     def begun(session: Session) -> tuple[Batch, Job | None]:
         batch = Batch(owner_id=asker.user_id, token=token, action=wanted.action, value=wanted.value)
+        action = doing_of(session, batch, asker, means)
+        action.check()
+        action.begin()
         session.add(batch)
         ids = wanted.ids
         if ids is None:
@@ -132,7 +146,7 @@ def change_many(
             if len(ids) > AT_ONCE:
                 return batch, _queued(session, batch, scope, request_id)
         session.flush()
-        apply(session, batch, sorted(set(ids)), asker)
+        apply(session, batch, ids, asker, means)
         batch.is_ended = True
         session.flush()
         return batch, None
@@ -171,7 +185,7 @@ def undo(runtime: Runtime, token: str, asker: Asker, request_id: str | None = No
             batch.job_id = job.id
             session.flush()
             return batch, job
-        undo_some(session, batch, asker, AT_ONCE)
+        undo_some(session, batch, asker, Means(runtime.settings, request_id), AT_ONCE)
         return batch, None
 
     return _ringing(runtime, undone)
@@ -237,10 +251,17 @@ def _queued(session: Session, batch: Batch, scope: Scope, request_id: str | None
 
 
 def scope_of(runtime: Runtime, batch: Batch) -> Scope:
-    """Return which images a batch with conditions is about: of its owner's own."""
+    """Return which images a batch with conditions is about: of its owner's own, or in their trash."""
     fields = read_conditions(batch.conditions or ())
     asked: ImageFilter = filter_of(fields, runtime.settings.nsfw_threshold)
-    return Scope(Audience(batch.owner_id).own_alone(), asked)
+    audience = Audience(batch.owner_id)
+    in_trash = is_of_trash(Name(batch.action))
+    return Scope(audience.own_trash() if in_trash else audience.own_alone(), asked)
+
+
+def is_of_trash(action: Name) -> bool:
+    """Return whether an action is done to images in the trash."""
+    return ACTIONS[action].is_of_trash
 
 
 def _named(session: Session, token: str, owner_id: int, *, lock: bool = False) -> Batch:

@@ -9,9 +9,9 @@ from functools import partial
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from mirada.batches.actions import Asker
 from mirada.batches.applying import TOGETHER, apply, undo_some
 from mirada.batches.batches import CHANGE_IMAGES, UNDO_CHANGES, count_changes, scope_of
+from mirada.batches.doing import Asker, Means
 from mirada.db.batch_models import Batch
 from mirada.db.deadlocks import in_transaction
 from mirada.db.filters import in_scope
@@ -33,7 +33,7 @@ def change_images(runtime: Runtime, attempt: Attempt) -> None:
 
 def undo_changes(runtime: Runtime, attempt: Attempt) -> None:
     """Undo the job's batch, some images in each transaction."""
-    _in_steps(runtime, attempt, _undo_some)
+    _in_steps(runtime, attempt, partial(_undo_some, runtime))
 
 
 def _in_steps(runtime: Runtime, attempt: Attempt, step: Callable[[Attempt, Session], bool]) -> None:
@@ -59,22 +59,27 @@ def _change_some(runtime: Runtime, attempt: Attempt, session: Session) -> bool:
         session.flush()
         attempts.finish(session, job_id, token)
         return False
-    apply(session, batch, ids, Asker(batch.owner_id))
+    apply(session, batch, ids, Asker(batch.owner_id), _means(runtime, attempt))
     batch.cursor_id = ids[-1]
     session.flush()
     attempts.report_progress(session, job_id, token, batch.done + batch.failed, batch.total)
     return True
 
 
-def _undo_some(attempt: Attempt, session: Session) -> bool:
+def _undo_some(runtime: Runtime, attempt: Attempt, session: Session) -> bool:
     batch = _of_job(session, attempt)
     job_id, token = attempt.job.id, attempt.token
-    if not undo_some(session, batch, Asker(batch.owner_id), TOGETHER):
+    asker, means = Asker(batch.owner_id), _means(runtime, attempt)
+    if not undo_some(session, batch, asker, means, TOGETHER):
         attempts.finish(session, job_id, token)
         return False
     left = count_changes(session, batch)
     attempts.report_progress(session, job_id, token, batch.undone, batch.undone + left)
     return True
+
+
+def _means(runtime: Runtime, attempt: Attempt) -> Means:
+    return Means(runtime.settings, attempt.job.request_id)
 
 
 def _of_job(session: Session, attempt: Attempt) -> Batch:

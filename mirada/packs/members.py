@@ -43,7 +43,7 @@ def _add(
     emojis: Emojis | None = None,
     expected_version: int | None = None,
 ) -> ShownPack:
-    pack = _lock_by_hand(session, pack_id, owner_id, expected_version)
+    pack = lock_by_hand(session, pack_id, owner_id, expected_version)
     add_to(session, pack, image_ids, at=at, emojis=emojis)
     return shown_pack(session, pack_id, Audience(owner_id))
 
@@ -98,7 +98,7 @@ def _order(
     emojis: Emojis | None = None,
     expected_version: int | None = None,
 ) -> ShownPack:
-    pack = _lock_by_hand(session, pack_id, owner_id, expected_version)
+    pack = lock_by_hand(session, pack_id, owner_id, expected_version)
     marks = checked_emojis(emojis or {}, image_ids)
     audience = Audience(owner_id)
     wanted = list(dict.fromkeys(image_ids))
@@ -109,7 +109,7 @@ def _order(
     there = whole_order(session, pack.id)
     order = merged(there, ids_seen(session, there, audience), wanted)
     gone = sorted(set(there) - set(order))
-    _remove_all(session, pack, gone)
+    remove_all(session, pack, gone)
     _write_order(session, pack.id, [each for each in there if each in set(order)], order)
     _mark(session, pack, marks)
     if order != there or marks:
@@ -154,7 +154,7 @@ def _change_member(
     *,
     expected_version: int | None = None,
 ) -> Member:
-    pack = _lock_by_hand(session, pack_id, owner_id, expected_version)
+    pack = lock_by_hand(session, pack_id, owner_id, expected_version)
     marks = checked_emojis({image_id: emojis}, [image_id])
     _require_member(session, pack, image_id)
     if _mark(session, pack, marks):
@@ -174,7 +174,7 @@ def _remove(
     *,
     expected_version: int | None = None,
 ) -> ShownPack:
-    pack = _lock_by_hand(session, pack_id, owner_id, expected_version)
+    pack = lock_by_hand(session, pack_id, owner_id, expected_version)
     _require_member(session, pack, image_id)
     remove_from(session, pack, image_id)
     return shown_pack(session, pack_id, Audience(owner_id))
@@ -186,13 +186,14 @@ remove_image = retried(_remove)
 
 def remove_from(session: Session, pack: Pack, image_id: int) -> None:
     """Take a picture out of a locked pack; nothing where it is not in it."""
-    if _remove_all(session, pack, [image_id]):
+    if remove_all(session, pack, [image_id]):
         bump(session, pack)
 
 
-def _lock_by_hand(
-    session: Session, pack_id: int, owner_id: int, expected_version: int | None
+def lock_by_hand(
+    session: Session, pack_id: int, owner_id: int, expected_version: int | None = None
 ) -> Pack:
+    """Return a locked pack of somebody's own. Raises as `lock_pack` does; Conflict: it fills itself."""
     pack = lock_pack(session, pack_id, owner_id, expected_version)
     if pack.query is not None:
         raise Conflict(
@@ -246,7 +247,7 @@ def _write_order(
     session.flush()
 
 
-def _remove_all(session: Session, pack: Pack, image_ids: Sequence[int]) -> int:
+def remove_all(session: Session, pack: Pack, image_ids: Sequence[int]) -> int:
     """Take pictures out of a locked pack, and return how many there were."""
     inside = (PackImage.pack_id == pack.id, PackImage.image_id.in_(image_ids))
     marked = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,68 +10,11 @@ from sqlalchemy import select
 from mirada.batches import batches, jobs
 from mirada.db.batch_models import Batch
 from mirada.db.deadlocks import in_transaction
-from mirada.db.models import Image, Job, JobState, utc_now
-from mirada.people import users
-from mirada.people.keys import issue
-from testing.application import create_app
-from testing.gallery import Gallery, assert_problem
+from mirada.db.models import Job, JobState, utc_now
+from testing.gallery import assert_problem
+from tests.batches.town import PATH, Town
 from workers.runner import run_job
 from workers.sweeper import Sweeper
-
-PATH = "/api/v1/images/batch"
-Headers = dict[str, str]
-
-
-class Town(Gallery):
-    """A gallery of people with keys."""
-
-    def __init__(self, runtime: Any) -> None:
-        super().__init__(runtime, create_app(runtime).test_client())
-        self.keys: dict[str, Headers] = {"nobody": {}}
-        with runtime.transaction() as session:
-            for name in ("ana", "ben", "root"):
-                user = users.create_user(session, name, is_administrator=name == "root")
-                self.keys[name] = {"Authorization": f"Bearer {issue(session, user).key}"}
-
-    def send(self, who: str, action: str, value: Any = None, **which: Any) -> Any:
-        body = {"action": action, **which} | ({} if value is None else {"value": value})
-        return self.client.post(PATH, json=body, headers=self.keys[who])
-
-    def done(self, who: str, action: str, value: Any = None, **which: Any) -> dict[str, Any]:
-        reply = self.send(who, action, value, **which)
-        assert reply.status_code in (200, 202), reply.get_json()
-        return dict(reply.get_json())
-
-    def undo(self, who: str, batch: dict[str, Any]) -> Any:
-        return self.client.post(batch["undo_url"], headers=self.keys[who])
-
-    def told(self, who: str, batch: dict[str, Any]) -> dict[str, Any]:
-        return dict(self.get(batch["undo_url"], headers=self.keys[who]).get_json())
-
-    def state(self) -> dict[int, tuple[Any, ...]]:
-        """Return what batches change of every image."""
-        with self.runtime.reading() as session:
-            query = select(Image.id, Image.is_public, Image.is_hidden, Image.tags)
-            return {row.id: tuple(row[1:]) for row in session.execute(query)}
-
-    def hang(self, who: str, count: int, **fields: Any) -> list[int]:
-        return [self.upload(headers=self.keys[who], **fields)["id"] for _ in range(count)]
-
-
-@pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mariadb)])
-def town(request: pytest.FixtureRequest, make_runtime: Callable[..., Any]) -> Town:
-    more: dict[str, Any] = {}
-    if request.param == "mariadb":
-        more = {"database_url": request.getfixturevalue("migrated_mariadb_url")}
-    return Town(make_runtime(auth_mode="keys", **more))
-
-
-@pytest.fixture
-def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three images are many, and two are done together."""
-    monkeypatch.setattr(batches, "AT_ONCE", 3)
-    monkeypatch.setattr(jobs, "TOGETHER", 2)
-    monkeypatch.setattr(jobs, "MOST_REST_S", 0.0)
 
 
 def test_many_are_changed_and_what_is_not_yours_is_absent(town: Town) -> None:
@@ -102,8 +44,8 @@ def test_many_are_changed_and_what_is_not_yours_is_absent(town: Town) -> None:
     assert town.undo("ana", shown).get_json()["undone"] == 2
     assert town.undo("ana", tagged).get_json()["undone"] == 3
     after = town.state()
-    assert {key: (*each[:2], each[2] or []) for key, each in after.items()} == {
-        key: (*each[:2], each[2] or []) for key, each in before.items()
+    assert {key: (*each[:2], each[2] or [], each[3]) for key, each in after.items()} == {
+        key: (*each[:2], each[2] or [], each[3]) for key, each in before.items()
     }
 
 
@@ -137,6 +79,18 @@ def test_an_administrator_hides_many_and_their_owner_cannot_show_them(town: Town
     assert [each["code"] for each in refused["failed"]] == ["not_allowed"] * 2
     assert town.undo("root", batch).get_json()["undone"] == 2
     assert {each[:2] for each in town.state().values()} == {(True, False)}
+
+
+def test_the_reason_of_hiding_goes_with_it_and_comes_back(town: Town) -> None:
+    (image,) = town.hang("ana", 1, is_public="true")
+    path = f"/api/v1/images/{image}"
+    body = {"is_public": False, "reason": "It shows an address."}
+    assert town.client.patch(path, json=body, headers=town.keys["root"]).status_code == 200
+    batch = town.done("root", "set_visibility", "public", ids=[image])
+    assert town.get(path, headers=town.keys["ana"]).get_json()["hidden_reason"] is None
+    assert town.undo("root", batch).get_json()["undone"] == 1
+    told = town.get(path, headers=town.keys["ana"]).get_json()
+    assert told["hidden_reason"] == "It shows an address."
 
 
 def test_a_filter_of_many_is_a_job_that_goes_on_where_it_was(town: Town, small_steps: None) -> None:
@@ -196,8 +150,8 @@ def test_half_of_a_job_is_undone_exactly(town: Town, small_steps: None) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jobs, "_in_steps", undone_after_one)
         run_job(town.runtime, batch["job_id"])
-    assert {key: (*each[:2], each[2] or []) for key, each in town.state().items()} == {
-        key: (*each[:2], each[2] or []) for key, each in before.items()
+    assert {key: (*each[:2], each[2] or [], each[3]) for key, each in town.state().items()} == {
+        key: (*each[:2], each[2] or [], each[3]) for key, each in before.items()
     }
     told = town.told("ana", batch)
     assert (told["state"], told["undone"]) == ("undone", 2)

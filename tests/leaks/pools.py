@@ -256,6 +256,7 @@ class Pools:
             ("getStats", "everybody"): [False, "x"],
             # What nobody but the owner has: else it would change what is planted.
             ("changeManyImages", "filter"): [{"tag": [tag]} for tag in tags if "mine" not in tag],
+            ("changeManyImages", "value"): [*self._values["value"], *world.ids["packs"]],
             ("createWebhook", "address"): RECEIVERS,
             ("changeWebhook", "address"): RECEIVERS,
             ("signIn", "key"): [None, "", *world.void_tokens()],

@@ -139,7 +139,9 @@ RECIPES: dict[str, Recipe] = {
     "listTags": Recipe(Reach.VIEWER, share=2),
     "renameTag": Recipe(Reach.KEY, {"name": Names.TAG}, changes=True, not_by=NO_ADMIN),
     # Many at once.
-    "changeManyImages": Recipe(Reach.KEY, {"ids": Names.IMAGE}, changes=True, not_by=NO_ADMIN),
+    "changeManyImages": Recipe(
+        Reach.KEY, {"ids": Names.IMAGE, "value": Names.PACK}, changes=True, not_by=NO_ADMIN
+    ),
     "getManyChanged": Recipe(Reach.KEY, {"token": Names.UNDO}),
     "undoManyChanged": Recipe(Reach.KEY, {"token": Names.UNDO}, changes=True),
     # Likes and comments.

@@ -7,8 +7,8 @@ from typing import Any
 from flask import url_for
 
 from mirada.batches import batches
-from mirada.batches.actions import Asker, Name
 from mirada.batches.batches import Outcome, Wanted
+from mirada.batches.doing import Asker, Name
 from mirada.kernel.conditions import written_conditions
 from webapp.api.images import blueprint as image_blueprint
 from webapp.callers.asking import scope_of_caller
@@ -25,7 +25,7 @@ Reply = tuple[dict[str, Any], int, dict[str, str]]
 
 @image_blueprint.post("/batch")
 @image_blueprint.operation(
-    "changeManyImages", "Change many images", refusals=(400, 403, 409, 415, 422)
+    "changeManyImages", "Change many images", refusals=(400, 403, 404, 409, 415, 422)
 )
 @image_blueprint.arguments(
     ManyImagesSchema, example={"ids": [7, 8, 9], "action": "add_tags", "value": ["cat"]}
@@ -39,18 +39,24 @@ Reply = tuple[dict[str, Any], int, dict[str, str]]
 )
 @image_blueprint.response(200, ManyChangedSchema, example=BATCH_EXAMPLE, headers=CHANGE_SEQ_HEADER)
 def change_many_images(fields: dict[str, Any]) -> Any:
-    """Visibility, tags, and the trash. One that cannot be changed fails alone, and says why.
+    """Visibility, tags, packs and the trash. One that cannot be changed fails alone, and says why.
 
     A `filter` is of the caller's own images; `restore` looks in their trash. What is sent twice is done
     once: an image that is as it is to be stays as it is. A job can be cancelled, and goes on after a stop
     where it was.
+
+    `delete` puts images into the trash, and is 409 where there is none (TRASH_DAYS=0). A pack is the
+    caller's own, else 404; into it may go whatever they see, in the order of `ids`. `reclassify` and
+    `recaption` queue jobs, and nothing of them can be undone. `reclassify` takes whatever the caller
+    sees. `recaption` asks for pictures that no model has described as it is asked now.
     """
     user, runtime = require_user(), current_runtime()
     action = Name(fields["action"])
     conditions: list[str] = []
     if fields["filter"] is not None:
         # Judging is queued where it is asked for, as lists do.
-        scope_of_caller(fields["filter"], own_alone=True)
+        is_of_trash = batches.is_of_trash(action)
+        scope_of_caller(fields["filter"], own_alone=not is_of_trash, in_trash=is_of_trash)
         conditions = written_conditions(fields["filter"])
     wanted = Wanted(
         action,

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import marshmallow as ma
 from marshmallow import validate
 
-from mirada.batches.actions import Name
 from mirada.batches.batches import AT_ONCE, TOLD_FAILURES, Outcome
+from mirada.batches.doing import Name
 from mirada.kernel.ids import LARGEST_ID
 from webapp.schemas.filters import filter_field
 from webapp.schemas.numbers import WholeField
@@ -54,8 +54,8 @@ class ManyImagesSchema(ma.Schema):
         load_default=None,
         allow_none=True,
         metadata={
-            "description": "For `set_visibility` `public` or `private`, for tags a list of them; the "
-            "other actions take none."
+            "description": "For `set_visibility` `public` or `private`, for tags a list of them, for packs "
+            "the id of a pack of the caller's; the other actions take none."
         },
     )
 
@@ -96,7 +96,7 @@ class ManyChangedSchema(ReplySchema):
         allow_none=True,
         metadata={
             "description": "Names this change, for its sender alone, as long as it can be undone; null "
-            "where nothing was changed."
+            "where nothing was changed that could be."
         },
     )
     undo_url = ma.fields.String(

@@ -45,7 +45,7 @@ class _Packing(Doing):
 
     def is_same(self, now: State, then: State) -> bool:
         """Return whether it is in the pack as it was; its place may be another one by now."""
-        return _without_place(now) == _without_place(then)
+        return bool(_without_place(now) == _without_place(then))
 
 
 class AddToPack(_Packing):

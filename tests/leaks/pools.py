@@ -311,6 +311,10 @@ class Pools:
         """Return the pictures that are sent to an operation."""
         return self._files[recipe.keeps]
 
+    def never_keep(self, content: bytes) -> None:
+        """Have no operation keep this picture: others would see it in the copy from then on."""
+        self._files[True] = [each for each in self._files[True] if each != content]
+
     def of(self, operation: Operation, wanted: Field, recipe: Recipe) -> Sequence[Any]:
         """Return the values that a field may get; () when nothing is known of it."""
         if wanted.is_file:

@@ -122,7 +122,7 @@ RECIPES: dict[str, Recipe] = {
     "changeImage": Recipe(Reach.KEY, {"image_id": Names.IMAGE}, changes=True, not_by=NO_ADMIN),
     "deleteImage": Recipe(Reach.KEY, {"image_id": Names.IMAGE}, changes=True, not_by=NO_ADMIN),
     "restoreImage": Recipe(Reach.KEY, {"image_id": Names.IMAGE}, changes=True, not_by=NO_ADMIN),
-    "emptyTrash": Recipe(Reach.KEY, share=0.3, not_by=NO_ADMIN),
+    "emptyTrash": Recipe(Reach.KEY, changes=True, share=0.3, not_by=NO_ADMIN),
     "getImageFile": _image(share=2),
     "getImageThumbnail": _image(share=2),
     "getImageAnimation": _image(),

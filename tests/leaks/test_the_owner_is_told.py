@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from typing import Any
@@ -18,6 +19,7 @@ TOLD_TO_NOBODY = (
     "idempotency",
     "bytes of remembered",
     "bytes of query picture",
+    "bytes of trashed",
     "pixels of remembered",
     "vector of prompt of",
     "prompt of drawing",
@@ -26,8 +28,8 @@ TOLD_TO_NOBODY = (
     "caption of fetching",
 )
 """What no reply has for anybody: nothing keeps the bytes of a picture that was only classified, a picture
-to ask with is shown as a thumbnail alone, no prompt's vector leaves the index, and a job does not say
-with which words it was asked for."""
+to ask with is shown as a thumbnail alone, and one in the trash as copies; no prompt's vector leaves the
+index, and a job does not say with which words it was asked for."""
 GONE = ("deleted", "deleted public")
 """Pictures that are gone for their owner as well."""
 CALLS = 2
@@ -60,6 +62,13 @@ def test_every_secret_is_within_reach_of_the_requests(world: World) -> None:
     # Most filters leave nothing of the few groups that nobody else sees.
     alone = Request("listClusters", "GET", "/api/v1/clusters", (("kind", "near_duplicates"),))
     told |= set(prowl.ask("owner", alone).tells(world.vault))
+    # Most filters leave nothing of the few pictures in the trash.
+    trash = Request("listImages", "GET", "/api/v1/images", (("trash", "true"),))
+    listed = prowl.ask("owner", trash)
+    told |= set(listed.tells(world.vault))
+    for image in json.loads(listed.body)["results"]:
+        for path in image["picture"]["src"].values():
+            told |= set(prowl.ask("owner", Request("getPicture", "GET", path)).tells(world.vault))
     own = {
         one_of_many(name)
         for name, secret in world.vault.secrets.items()

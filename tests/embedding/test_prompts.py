@@ -32,7 +32,7 @@ from testing.scopes import seen_by
 PICTURES = EmbeddingSpace(SpaceKind.IMAGE, "Toy", "v1", "none", 4)
 PROMPTS = EmbeddingSpace(SpaceKind.PROMPT, "Toy", "v1", "none", 3)
 
-LOOK = Look([Colour("#102030", 1.0)], False, "IAgCBw==", "#102030", 0.2)
+LOOK = Look([Colour("#102030", 1.0)], False, "IAgCBw==", "#102030", 0.2, None)
 
 
 class Desk:

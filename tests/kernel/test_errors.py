@@ -33,6 +33,10 @@ CODES = {
     "lease_lost",
     "snapshot_invalid",
     "search_expired",
+    "quota_reached",
+    "address_refused",
+    "call_failed",
+    "unfit_answer",
 }
 
 

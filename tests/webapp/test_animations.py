@@ -232,7 +232,7 @@ def test_the_moving_copy_goes_with_its_image(gallery: Gallery) -> None:
     gallery.get(image["animation_url"])
     folder = gallery.runtime.settings.data_dir / "derivatives"
     assert [path for path in folder.rglob("*") if path.is_file()]
-    assert gallery.client.delete(image["url"]).status_code == 204
+    assert gallery.client.delete(f"{image['url']}?now=true").status_code == 204
     assert [path for path in folder.rglob("*") if path.is_file()] == []
 
 

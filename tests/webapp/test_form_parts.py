@@ -37,9 +37,10 @@ def test_a_file_in_the_place_of_a_text_field_is_refused_by_its_name(gallery: Gal
     } <= {*asked}
     for path, field in asked:
         with nothing_kept(gallery.runtime):
-            data = {"file": as_upload(picture(1)), field: as_upload(picture(2))}
+            part = "files" if path.endswith("/files") else "file"
+            data = {part: as_upload(picture(1)), field: as_upload(picture(2))}
             problem = assert_problem(gallery.client.post(path, data=data), 422, "invalid_input")
-        assert [*problem["errors"]] == [field], path
+        assert [*problem["errors"]] == [field], (path, problem)
         assert "it came as a file" in problem["errors"][field][0], path
         assert problem["detail"].endswith("give the file part another name.")
 
@@ -58,4 +59,5 @@ def test_a_form_without_its_picture_says_which_part_it_belongs_into(gallery: Gal
     for path in [*own, "/classify"]:
         other = gallery.client.post(path, data={"image": as_upload(picture(1))})
         problem = assert_problem(other, 422, "invalid_input")
-        assert "Files belong into the part 'file', not 'image'." in problem["detail"], path
+        part = "files" if path.endswith("/files") else "file"
+        assert f"Files belong into the part '{part}', not 'image'." in problem["detail"], path

@@ -272,7 +272,7 @@ def test_what_is_judged_twice_stays_and_goes_with_its_image(house: House) -> Non
     again = house.row(image)
     assert again is not None
     assert again.computed_at == row.computed_at
-    assert house.call("ana", "DELETE", f"/api/v1/images/{image['id']}").status_code == 204
+    assert house.call("ana", "DELETE", f"/api/v1/images/{image['id']}?now=true").status_code == 204
     assert house.row(image) is None
 
 

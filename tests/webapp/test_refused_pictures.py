@@ -154,7 +154,7 @@ def test_two_files_are_422(gallery: Gallery) -> None:
 
 
 def test_a_body_that_is_no_form_is_415(gallery: Gallery) -> None:
-    response = gallery.client.post("/api/v1/images", json={"file": "picture"})
+    response = gallery.client.post("/api/v1/images", data=b"picture", content_type="text/plain")
     assert_problem(response, 415, "unsupported_image")
 
 

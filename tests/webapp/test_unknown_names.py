@@ -82,11 +82,11 @@ def test_every_own_operation_refuses_and_every_older_route_ignores(
 
 
 def test_what_older_clients_send_beside_is_ignored_and_named(gallery: Gallery) -> None:
-    form = {"file": as_upload(picture(1)), "tags": "a", "user_id": "7", "caption": "a cat"}
+    form = {"file": as_upload(picture(1)), "album": "a", "user_id": "7", "caption": "a cat"}
     reply = gallery.client.post("/api/v1/images?source=app", data=form)
     assert reply.status_code == 201
-    assert reply.get_json()["ignored"] == ["source", "tags", "user_id"]
-    assert reply.headers["X-Ignored"] == "source, tags, user_id"
+    assert reply.get_json()["ignored"] == ["album", "source", "user_id"]
+    assert reply.headers["X-Ignored"] == "album, source, user_id"
     assert reply.get_json()["caption"] == "a cat"
     plain = gallery.client.post("/api/v1/images", data={"file": as_upload(picture(2))})
     assert "ignored" not in plain.get_json()

@@ -37,8 +37,8 @@ def create_images() -> Any:
     (MAX_UPLOAD_MB), and the files of a ZIP four times that, unpacked. The other fields count for each.
     """
     user = require_user()
-    files = uploads.uploaded_files("files", at_most=MOST_FILES)
     fields = multipart_fields(ManyFilesFieldsSchema)
+    files = uploads.uploaded_files("files", at_most=MOST_FILES)
     outcomes = take_in_many(
         current_runtime(),
         [Sent(uploads.sent_filename(each) or "", uploads.staged_of(each)) for each in files],

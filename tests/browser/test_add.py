@@ -141,6 +141,8 @@ def test_a_session_that_ends_while_adding_asks_to_sign_in_and_goes_on(
         page.get_by_role("heading", name="Add pictures").wait_for()
         expect(page.locator("#work")).to_be_hidden()
         page.get_by_role("button", name="Sign out").click()
+        # Left sooner, the page might still hold the session.
+        page.get_by_role("link", name="Sign in").first.wait_for()
         with guarded.transaction() as session:
             session.query(ApiKey).filter_by(user_id=ana.user.id).update({"revoked_at": None})
         visit.go("/ui/add")

@@ -6,7 +6,8 @@ import asyncio
 import base64
 import io
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -37,6 +38,15 @@ from workers.runner import run_job
 ADDRESS = "http://mirada.test"
 READING = {"search", "look", "explain", "classify", "duplicates"}
 WRITING = {"tag", "set_tags"}
+
+
+def in_a_loop(asked: Coroutine[Any, Any, Any]) -> Any:
+    """Return what a coroutine returns, run in a thread of its own.
+
+    The thread of tests may hold the loop of the browser, which tests of pages leave open.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, asked).result()
 
 
 class Library:
@@ -93,7 +103,7 @@ class Library:
             async with Client(server) as client:
                 return await work(client)
 
-        return asyncio.run(run())
+        return in_a_loop(run())
 
     def called(self, key: str | None, tool: str, *, may_write: bool = False, **given: Any) -> Any:
         return self.asked(key, lambda client: client.call_tool(tool, given), may_write=may_write)
@@ -223,7 +233,7 @@ def over_http(library: Any, headers: Mapping[str, str], work: Any, **options: An
         ):
             return await work(http)
 
-    return asyncio.run(run())
+    return in_a_loop(run())
 
 
 def test_over_http_each_request_has_the_rights_of_its_own_key(library: Library) -> None:

@@ -130,6 +130,8 @@ def test_a_session_that_ends_while_adding_asks_to_sign_in_and_goes_on(
         page = visit.go("/ui/add")
         sign_in(page, ana.first_key.key)
         page.get_by_role("heading", name="Add pictures").wait_for()
+        # The heading is there before the script that files are dropped on.
+        page.wait_for_load_state("networkidle")
         with guarded.transaction() as session:
             session.query(ApiKey).filter_by(user_id=ana.user.id).update({"revoked_at": utc_now()})
         drop(page, files[:3])

@@ -528,10 +528,14 @@ def children_of(pid: int, except_for: Sequence[int] = ()) -> list[int]:
     """Return the decoder processes that `pid` started and that run, without those named."""
     found = []
     for thread in Path(f"/proc/{pid}/task").iterdir():
-        for child in (thread / "children").read_text().split():
+        try:
+            children = (thread / "children").read_text().split()
+        except OSError:  # another test's thread, ended between the listing and the reading
+            continue
+        for child in children:
             try:
                 command = Path(f"/proc/{child}/cmdline").read_bytes()
-            except FileNotFoundError:
+            except OSError:
                 continue
             if b"image_decoder.child" in command and int(child) not in except_for:
                 found.append(int(child))

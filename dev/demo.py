@@ -336,26 +336,40 @@ def _fill_and_search(server: Server, folder: Path | None, *, has_key: bool) -> N
     names = upload_missing(server, hold_up)
     hold_up()
     (damage,) = damaged
+    try:
+        is_enabled = _hang_scenes(server, names, damage, before)
+        if is_enabled:
+            _say_what_to_try(server, has_key=has_key)
+            _wait_for_the_failure(server, damage)
+    finally:
+        damage.mend()
+
+
+def _hang_scenes(server: Server, names: set[str], damage: demo_scenes.Damage, before: int) -> bool:
+    """Put the scenes in and wait until all is searchable; return whether anything is made so.
+
+    `before` is how many scenes were there already.
+    """
     walls = demo_scenes.open_walls(server, lambda key: Server(server.url, key))
     try:
         damage.begin()
         demo_scenes.hang(walls)
         scenes = len(demo_scenes.written()["scenes"])
         say(f"{scenes} scenes, {scenes - before} of them new.")
-        is_enabled = bool(server.call("/api/v1/models")["enabled"])
-        if is_enabled:
-            wait_until_embedded(server, names)
-            demo_scenes.talk(walls)
-            has_failed = damage.has_failed()
+        if not server.call("/api/v1/models")["enabled"]:
+            say(
+                "They are stored, and not searchable while EMBEDDINGS_ENABLED is false. "
+                "Set it to true and start the server again: it embeds them then."
+            )
+            return False
+        wait_until_embedded(server, names)
+        demo_scenes.talk(walls)
+        return True
     finally:
-        damage.mend()
         demo_scenes.close_walls(walls)
-    if not is_enabled:
-        say(
-            "They are stored, and not searchable while EMBEDDINGS_ENABLED is false. "
-            "Set it to true and start the server again: it embeds them then."
-        )
-        return
+
+
+def _say_what_to_try(server: Server, *, has_key: bool) -> None:
     say(
         "Within a minute a worker looks what counts as relevant among them; verdicts such as "
         '"nothing relevant" are rough until then.'
@@ -374,10 +388,22 @@ def _fill_and_search(server: Server, folder: Path | None, *, has_key: bool) -> N
             f"Work was cancelled on purpose: {server.url}/ui/activity shows it, and Retry there ends "
             "what was begun."
         )
+
+
+def _wait_for_the_failure(server: Server, damage: demo_scenes.Damage) -> None:
+    """Leave the damaged file as it is until the worker has given it up."""
+    if not damage.is_awaited:
+        return
+    say(
+        "One picture fails on purpose: its file is damaged until the worker has tried three times, "
+        "which takes about half a minute. All else is ready now."
+    )
+    has_failed = damage.has_failed()
+    damage.mend()
     if has_failed:
         say(
-            "A picture could not be read, because its file was damaged for a moment, on purpose: "
-            f"{server.url}/ui/activity says why, and Retry there makes it searchable."
+            f"It has failed: {server.url}/ui/activity says why, and Retry there makes it searchable, "
+            "because its file is whole again."
         )
 
 

@@ -199,6 +199,11 @@ class Damage:
         for job in self._jobs:
             self._caller.allowed(f"/api/v1/jobs/{job}/retry", {})
 
+    @property
+    def is_awaited(self) -> bool:
+        """Return whether there is such work."""
+        return bool(self._jobs)
+
     def has_failed(self) -> bool:
         """Wait until the work has ended, and return whether it has failed."""
         return "failed" in [_ended(self._caller, job) for job in self._jobs]

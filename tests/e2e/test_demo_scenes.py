@@ -167,6 +167,27 @@ def test_a_picture_that_is_damaged_fails_in_sight_of_its_owner_and_a_retry_ends_
     assert len(server.own_images()) == 1
 
 
+@pytest.mark.parametrize("has_failed", [True, False])
+def test_the_half_minute_that_a_failure_takes_is_told_before_it_is_waited_for(
+    capsys: pytest.CaptureFixture[str], has_failed: bool
+) -> None:
+    class Slow:
+        is_awaited = True
+        is_whole = False
+
+        def has_failed(self) -> bool:
+            assert "half a minute. All else is ready" in capsys.readouterr().out
+            return has_failed
+
+        def mend(self) -> None:
+            self.is_whole = True
+
+    damage = Slow()
+    DEMO["_wait_for_the_failure"](DEMO["Server"]("http://127.0.0.1:1", None), damage)
+    assert damage.is_whole
+    assert ("Retry there" in capsys.readouterr().out) is has_failed
+
+
 def test_no_picture_is_damaged_on_a_server_whose_folder_is_not_known(address: str) -> None:
     server = DEMO["Server"](address, None)
     damage = scenes.Damage(server, None)

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from sqlalchemy import make_url
 
 from mirada.kernel.embeddings import Matrix
 from testing.pictures import pixels
+from testing.servers.process import missing
 
 SIZE = (64, 48)
 FIRST_ID = 101
@@ -161,6 +163,12 @@ def as_classifier_tables(old: Old, url: str) -> None:
             ("dog", json.dumps({**expansion, "pack_suggestions": ["Good dogs"]})),
         )
         connection.commit()
+
+
+def require_parquet() -> None:
+    """Skip the test where pyarrow is not installed, and fail it where CI=true."""
+    if find_spec("pyarrow") is None:
+        missing("pyarrow", "pip install -r requirements-dev.txt")
 
 
 def as_clip_retrieval(old: Old, folder: Path, parts: int = 3) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy import select
 
@@ -17,6 +19,7 @@ from testing.old_systems import (
     as_classifier_tables,
     as_clip_retrieval,
     as_pgvector_table,
+    require_parquet,
 )
 from tests.transfer.conftest import COUNT, Mirada
 from tests.transfer.test_importing import OURS, bring, images
@@ -113,20 +116,7 @@ def test_the_tables_of_a_classifier(mirada: Mirada, old: Old, mariadb: Any, tmp_
 
 
 def test_a_folder_of_clip_retrieval(mirada: Mirada, old: Old, tmp_path: Path) -> None:
-    try:
-        import pyarrow  # noqa: F401
-    except ImportError:
-        folder = tmp_path / "clip"
-        (folder / "img_emb").mkdir(parents=True)
-        (folder / "metadata").mkdir()
-        import numpy as np
-
-        np.save(folder / "img_emb" / "img_emb_0.npy", old.vectors)
-        (folder / "metadata" / "metadata_0.parquet").write_bytes(b"PAR1")
-        told = run_command(mirada.runtime, "import", str(folder), "--pictures", str(old.folder))
-        assert told.exit_code == 1
-        assert "requirements-parquet.txt" in told.output
-        return
+    require_parquet()
     folder = tmp_path / "clip"
     as_clip_retrieval(old, folder)
     asked = (str(folder), "--pictures", str(old.folder), "--vectors-are", OURS)
@@ -138,6 +128,55 @@ def test_a_folder_of_clip_retrieval(mirada: Mirada, old: Old, tmp_path: Path) ->
     mirada.work()
     assert mirada.encoder.images == report["vectors_compared"]["pictures"]
     assert bring(mirada, *asked)["already_there"] == COUNT
+
+
+def test_broken_folders_of_clip_retrieval_are_told(
+    mirada: Mirada, old: Old, tmp_path: Path
+) -> None:
+    require_parquet()
+    folder = tmp_path / "clip"
+    as_clip_retrieval(old, folder)
+    asked = (str(folder), "--pictures", str(old.folder), "--vectors-are", OURS)
+    metadata, vectors = folder / "metadata/metadata_1.parquet", folder / "img_emb/img_emb_1.npy"
+    whole, array = metadata.read_bytes(), np.load(vectors)
+
+    def told() -> str:
+        result = run_command(mirada.runtime, "import", *asked)
+        assert result.exit_code == 1
+        return result.output
+
+    metadata.write_bytes(whole[: len(whole) // 2])
+    assert "metadata_1.parquet is no Parquet that can be read" in told()
+    metadata.write_bytes(whole)
+    np.save(vectors, array[:-1])
+    assert "has more rows than" in told()
+    array[3] = np.nan
+    np.save(vectors, array)
+    vectors_2 = folder / "img_emb/img_emb_2.npy"
+    vectors_2.unlink()
+    assert "img_emb has 2 files" in told()
+    np.save(vectors_2, np.ones((len(np.arange(COUNT)[34:]), 7), np.float32))
+    report = bring(mirada, *asked)
+    # Rows of all parts are numbered on: of the second its fourth, and of the third every one.
+    reasons = {each["row"]: each["reason"] for each in report["refusals"]}
+    assert sorted(reasons) == [17 + 4, *range(35, COUNT + 1)]
+    assert "NaN" in reasons[21]
+    assert "7 numbers" in reasons[35]
+    assert len(images(mirada)) == 33
+
+
+def test_without_parquet_the_extra_is_named(
+    mirada: Mirada, old: Old, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "clip"
+    (folder / "img_emb").mkdir(parents=True)
+    (folder / "metadata").mkdir()
+    np.save(folder / "img_emb" / "img_emb_0.npy", old.vectors)
+    (folder / "metadata" / "metadata_0.parquet").write_bytes(b"PAR1")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    result = run_command(mirada.runtime, "import", str(folder), "--pictures", str(old.folder))
+    assert result.exit_code == 1
+    assert "requirements-parquet.txt" in result.output
 
 
 @pytest.mark.parametrize("suffix", ["json", "jsonl"])

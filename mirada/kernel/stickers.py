@@ -17,6 +17,14 @@ class Messenger(StrEnum):
     SIGNAL = "signal"
 
 
+NAMES = {
+    Messenger.WHATSAPP: "WhatsApp",
+    Messenger.TELEGRAM: "Telegram",
+    Messenger.SIGNAL: "Signal",
+}
+"""As they write them."""
+
+
 @dataclass(frozen=True, slots=True)
 class StickerForm:
     """A file of one sticker.

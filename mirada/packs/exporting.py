@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
@@ -22,6 +22,7 @@ from mirada.kernel.errors import Conflict
 from mirada.kernel.images import ImageFormat
 from mirada.kernel.stickers import RULES, TRAY_ICON, Messenger, PackRules, StickerForm
 from mirada.packs.export_lists import Sticker, as_json, manifest, whatsapp
+from mirada.packs.faults import Fault, FaultCode, faults_of
 from mirada.packs.member_rows import Member
 from mirada.packs.self_filled import images_of_pack
 from mirada.packs.shown import ShownPack, shown_pack
@@ -38,21 +39,6 @@ MOST_BYTES = 200 * 1024 * 1024
 IN_MEMORY_BYTES = 8 * 1024 * 1024
 MANIFEST = "manifest.json"
 CONTENTS = "contents.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """A reason why a pack cannot be exported, and what to do about it.
-
-    Attributes:
-        image_id: the picture at fault; None where it is the pack.
-        place: of the picture in the pack, from 1; None where it is the pack.
-        reason: a sentence or two.
-    """
-
-    image_id: int | None
-    place: int | None
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +87,7 @@ def export_pack(
             f"At most {most} pictures of a pack are exported at once, and this one has more. Make smaller "
             "packs of it."
         )
-    faults = [] if rules is None else list(_faults(pack, members, rules, Messenger(form)))
+    faults = [] if rules is None else list(faults_of(pack, members, rules, Messenger(form)))
     if faults:
         return Export(faults, _zip_name(pack), None, 0, len(members))
     stickers, broken = _made(runtime, members, audience, rules)
@@ -111,45 +97,6 @@ def export_pack(
     count = sum(len(each.content) for each in stickers) + sum(map(len, beside.values()))
     file = None if is_dry_run else _zipped(stickers, beside)
     return Export((), _zip_name(pack), file, count, len(stickers))
-
-
-def _faults(
-    pack: ShownPack, members: Sequence[Member], rules: PackRules, messenger: Messenger
-) -> Iterator[Fault]:
-    """Yield what the rules forbid, before anything is made."""
-    name, count = messenger.value.capitalize(), len(members)
-    if count < rules.least:
-        yield Fault(None, None, f"{name} takes packs of {rules.least} stickers or more; add some.")
-    if count > rules.most:
-        yield Fault(
-            None, None, f"{name} takes {rules.most} stickers at most; make two packs of it."
-        )
-    if len(pack.title) > rules.max_title:
-        yield Fault(None, None, f"{name} takes titles of {rules.max_title} characters at most.")
-    is_moving = [member.image.is_animated for member in members]
-    mixed = not rules.is_mixed and any(is_moving) and not all(is_moving)
-    for place, member in enumerate(members, 1):
-        emojis = len(member.emojis)
-        if not emojis:
-            yield Fault(member.id, place, f"{name} asks for an emoji of each sticker; give it one.")
-        elif emojis > rules.most_emojis and messenger is not Messenger.SIGNAL:
-            reason = f"{name} takes {rules.most_emojis} emojis of a sticker at most."
-            yield Fault(member.id, place, reason)
-        if member.image.is_animated and rules.moving is None:
-            yield Fault(
-                member.id,
-                place,
-                f"{name} takes animations as WebM videos, which are not made here. Take it out, or put a "
-                "still picture in its place.",
-            )
-        elif mixed and member.image.is_animated is not is_moving[0]:
-            kind = "moves" if member.image.is_animated else "does not move"
-            yield Fault(
-                member.id,
-                place,
-                f"{name} takes packs of still or of animated stickers, and this one {kind}, unlike the "
-                "first. Put it into another pack.",
-            )
 
 
 def _made(
@@ -174,7 +121,8 @@ def _made(
             with picture_turn(runtime):
                 copy = runtime.decoder.sticker(runtime.image_store.path(key), form)
             if copy.webp is None:
-                faults.append(Fault(member.id, place, f"{copy.why_still} Send a simpler picture."))
+                reason = f"{copy.why_still} Send a simpler picture."
+                faults.append(Fault(member.id, place, FaultCode.CANNOT_BE_MADE, reason))
                 continue
             content = copy.webp
         total += len(content)

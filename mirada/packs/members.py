@@ -150,20 +150,38 @@ def _change_member(
     pack_id: int,
     owner_id: int,
     image_id: int,
-    emojis: Sequence[str],
     *,
+    emojis: Sequence[str] | None = None,
+    at: int | None = None,
     expected_version: int | None = None,
 ) -> Member:
     pack = lock_by_hand(session, pack_id, owner_id, expected_version)
-    marks = checked_emojis({image_id: emojis}, [image_id])
+    marks = {} if emojis is None else checked_emojis({image_id: emojis}, [image_id])
     _require_member(session, pack, image_id)
-    if _mark(session, pack, marks):
+    is_moved = at is not None and _move(session, pack, image_id, at)
+    if _mark(session, pack, marks) or is_moved:
         bump(session, pack)
-    return with_images(session, {image_id: marks[image_id]}, Audience(owner_id))[0]
+    said = emojis_of(session, pack.id, [image_id])
+    return with_images(session, said, Audience(owner_id))[0]
 
 
-mark_image = retried(_change_member)
-"""Give a picture of a pack of one's own other emojis. Raises as `add_images` does."""
+change_member = retried(_change_member)
+"""Give a picture of a pack of one's own other emojis, or another place: `at`, from 0, as its owner counts.
+
+Raises as `add_images` does.
+"""
+
+
+def _move(session: Session, pack: Pack, image_id: int, at: int) -> bool:
+    """Bring a picture of a locked pack to a place among those that its owner sees; True if it moved."""
+    there = whole_order(session, pack.id)
+    rest = [each for each in there if each != image_id]
+    seen = ids_seen(session, rest, Audience(pack.owner_id))
+    shown = [each for each in rest if each in seen]
+    place = len(rest) if at >= len(shown) else rest.index(shown[at])
+    order = [*rest[:place], image_id, *rest[place:]]
+    _write_order(session, pack.id, there, order)
+    return order != there
 
 
 def _remove(

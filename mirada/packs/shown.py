@@ -60,11 +60,31 @@ class ShownPack:
     version: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which packs are listed; all conditions hold.
+
+    Attributes:
+        own_alone: the viewer's own; none for an anonymous one.
+        is_public: public or private ones; None for both.
+        title: a part of it, in capitals or not; "" for any.
+        image_id: those that people put this image into, as far as the viewer sees it; None for any.
+    """
+
+    own_alone: bool = False
+    is_public: bool | None = None
+    title: str = ""
+    image_id: int | None = None
+
+
+ALL = Wanted()
+
+
 def list_packs(
     session: Session,
     audience: Audience,
+    wanted: Wanted = ALL,
     *,
-    own_alone: bool = False,
     cursor: int | None = None,
     limit: int = 50,
 ) -> list[ShownPack]:
@@ -73,13 +93,21 @@ def list_packs(
     Args:
         session: for reading.
         audience: who asks.
-        own_alone: the viewer's own alone; none for an anonymous one.
+        wanted: which of them.
         cursor: the id of the last pack of the page before; None for the first page.
         limit: >= 1.
     """
     query = _loaded().where(may_see_pack(audience))
-    if own_alone:
+    if wanted.own_alone:
         query = query.where(Pack.owner_id == (audience.viewer_id or 0))
+    if wanted.is_public is not None:
+        query = query.where(Pack.is_public == wanted.is_public)
+    if wanted.title:
+        query = query.where(Pack.title.icontains(wanted.title, autoescape=True))
+    if wanted.image_id is not None:
+        inside = PackImage.image_id == in_range(wanted.image_id)
+        holding = select(PackImage.pack_id).join(Image, Image.id == PackImage.image_id)
+        query = query.where(Pack.id.in_(holding.where(inside, may_see(audience.whole()))))
     packs = session.execute(newest_first(query, Pack.id, cursor, limit)).scalars().all()
     return shown_packs(session, packs, audience)
 

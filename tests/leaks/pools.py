@@ -260,6 +260,7 @@ class Pools:
             ("createWebhook", "address"): RECEIVERS,
             ("changeWebhook", "address"): RECEIVERS,
             ("signIn", "key"): [None, "", *world.void_tokens()],
+            ("listPacks", "title"): [*words, "l", ""],
             ("createPack", "query"): self._fillings(words),
             ("changePack", "query"): self._fillings(words),
             ("addPackImages", "emojis"): by_id,

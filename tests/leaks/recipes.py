@@ -153,7 +153,7 @@ RECIPES: dict[str, Recipe] = {
     "getComment": Recipe(Reach.VIEWER, COMMENT),
     "deleteComment": Recipe(Reach.KEY, COMMENT, changes=True),
     # Packs.
-    "listPacks": Recipe(Reach.VIEWER),
+    "listPacks": Recipe(Reach.VIEWER, {"image_id": Names.IMAGE}),
     "createPack": Recipe(Reach.KEY, share=0.3),
     "getPack": Recipe(Reach.VIEWER, PACK, share=2),
     "changePack": Recipe(

@@ -126,7 +126,8 @@ def test_what_messengers_do_not_take_is_named(table: Table) -> None:
     assert told[0] == {
         "image_id": None,
         "place": None,
-        "reason": "Whatsapp takes packs of 3 stickers or more; add some.",
+        "code": "too_few",
+        "reason": "WhatsApp takes packs of 3 stickers or more; add some.",
     }
     by_place = [(each["image_id"], each["place"]) for each in told[1:]]
     assert by_place == [(ids[0], 1), (ids[1], 2), (ids[1], 2)]
@@ -134,6 +135,8 @@ def test_what_messengers_do_not_take_is_named(table: Table) -> None:
     refused = table.ask("POST", f"{url}/export", {"format": "whatsapp"})
     detail = assert_problem(refused, 409, "conflict")["detail"]
     assert f"Picture 2 ({ids[1]})" in detail
+    codes = ["too_few", "no_emoji", "no_emoji", "mixed"]
+    assert [each["code"] for each in told] == codes
     (webm,) = [each for each in faults(table, url, "telegram") if "WebM" in each["reason"]]
     assert webm["image_id"] == ids[1]
     for body in ({}, {"format": "odd"}, {"format": "signal", "odd": 1}):

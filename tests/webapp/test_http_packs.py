@@ -219,6 +219,56 @@ def test_pictures_have_an_order(table: Table) -> None:
     table.refused(410, "search_expired", "GET", first["next"])
 
 
+def test_one_picture_moves_and_the_others_stay_in_their_order(table: Table) -> None:
+    a, b, c = (table.hang(text) for text in ("cat", "dog", "bird"))
+    bens = table.hang("fish", who="ben")
+    url = table.pack(a, bens, b, c)
+    for image_id, at, order in (
+        (c, 0, [c, a, bens, b]),
+        (c, 1, [a, c, bens, b]),
+        (a, 3, [c, bens, b, a]),
+        (b, 2_000, [c, bens, a, b]),
+    ):
+        table.told("PATCH", f"{url}/images/{image_id}", {"at": at})
+        assert table.inside(url) == order
+    # Places are those that one sees.
+    table.told("PATCH", f"/api/v1/images/{bens}", {"is_public": False}, who="ben")
+    told = table.told("PATCH", f"{url}/images/{b}", {"at": 1, "emojis": ["😀"]})
+    assert (told["image"]["id"], told["emojis"]) == (b, ["😀"])
+    assert table.inside(url) == [c, b, a]
+    version = table.told("GET", url)["version"]
+    # It stays where it is, and keeps its emojis.
+    assert table.told("PATCH", f"{url}/images/{b}", {"at": 1})["emojis"] == ["😀"]
+    assert table.told("GET", url)["version"] == version
+    for body in ({}, {"at": -1}, {"at": "1"}, {"at": 1, "odd": 1}):
+        assert table.ask("PATCH", f"{url}/images/{b}", body).status_code == 422
+    table.refused(404, "not_found", "PATCH", f"{url}/images/{bens}", {"at": 0})
+
+
+def test_packs_are_listed_by_whose_title_and_what_is_in_them(table: Table) -> None:
+    mine, bens = table.hang("cat", is_public=False), table.hang("dog", who="ben")
+    table.pack(mine, title="50 % cats")
+    table.pack(bens, mine, title="Dogs", is_public=True)
+    table.pack(bens, who="ben", title="CATS of Ben", is_public=True)
+    table.pack(bens, who="ben", title="Hidden")
+
+    def titles(query: str, who: str = "ana") -> list[str]:
+        reply = table.told("GET", f"{PATH}?{query}", who=who)
+        return [each["title"] for each in reply["results"]]
+
+    assert titles("title=cats") == ["CATS of Ben", "50 % cats"]
+    assert titles("title=%25") == ["50 % cats"]
+    assert titles("title=cats&mine=true") == ["50 % cats"]
+    assert titles("visibility=private") == ["50 % cats"]
+    assert titles("visibility=public") == ["CATS of Ben", "Dogs"]
+    assert titles(f"image_id={bens}") == ["CATS of Ben", "Dogs"]
+    assert titles(f"image_id={mine}") == ["Dogs", "50 % cats"]
+    # Of a picture that one does not see nothing is told, whatever pack it is in.
+    assert titles(f"image_id={mine}", "ben") == titles("image_id=999999", "ben") == []
+    assert table.ask("GET", f"{PATH}?visibility=odd").status_code == 422
+    assert table.ask("GET", f"{PATH}?image_id=0").status_code == 422
+
+
 def test_a_picture_that_is_away_for_a_while_comes_back_at_its_place(table: Table) -> None:
     mine, bens, last = table.hang("cat"), table.hang("dog", who="ben"), table.hang("bird")
     url = table.pack(mine, bens, last)

@@ -14,7 +14,7 @@ from webapp.http.paging import Listed, PageQuery
 from webapp.schemas.pack_images import (
     MEMBER_EXAMPLE,
     PackAdditionSchema,
-    PackEmojisSchema,
+    PackImageChangeSchema,
     PackImagePageSchema,
     PackImageSchema,
     PackImagesQuerySchema,
@@ -107,22 +107,23 @@ def order_pack_images(fields: dict[str, Any], pack_id: int) -> Any:
 @blueprint.patch("/<id:pack_id>/images/<id:image_id>")
 @blueprint.operation(
     "changePackImage",
-    "Change the emojis of a picture in a pack",
+    "Change the emojis or the place of a picture in a pack",
     refusals=CHANGED,
     parameters=[IF_MATCH],
 )
-@blueprint.arguments(PackEmojisSchema, example={"emojis": ["😀", "🐱"]})
+@blueprint.arguments(PackImageChangeSchema, example={"emojis": ["😀", "🐱"], "at": 0})
 @blueprint.response(200, PackImageSchema, example=MEMBER_EXAMPLE)
 def change_pack_image(fields: dict[str, Any], pack_id: int, image_id: int) -> Any:
     """A search for an emoji finds the picture: its owner's own pack, and everybody's if it is public."""
     user = require_user()
     return member_body(
-        members.mark_image(
+        members.change_member(
             current_runtime().database,
             pack_id,
             user.id,
             image_id,
-            fields["emojis"],
+            emojis=fields["emojis"],
+            at=fields["at"],
             expected_version=version_named(pack_id),
         )
     )

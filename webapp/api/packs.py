@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import jsonify
 
+from mirada.kernel.conditions import IS_PUBLIC
 from mirada.packs import packs, shown
 from mirada.packs.shown import ShownPack
 from webapp.callers.auth import current_caller, require_user
@@ -45,9 +46,15 @@ IF_NONE_MATCH = request_header("If-None-Match", "Answer 304 when the reply still
 )
 def list_packs(query: PageQuery) -> Listed[Any]:
     """Public packs and the caller's own, each with what the caller sees of it."""
-    audience = current_caller().audience
+    audience, asked = current_caller().audience, query.filters
+    wanted = shown.Wanted(
+        own_alone=asked["mine"],
+        is_public=None if asked["visibility"] is None else IS_PUBLIC[asked["visibility"]],
+        title=asked["title"],
+        image_id=asked["image_id"],
+    )
     with current_runtime().reading() as session:
-        found = shown.list_packs(session, audience, own_alone=query.filters["mine"], **query.bounds)
+        found = shown.list_packs(session, audience, wanted, **query.bounds)
     return Listed(found, pack_body)
 
 

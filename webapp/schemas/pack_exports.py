@@ -8,6 +8,7 @@ import marshmallow as ma
 from marshmallow import validate
 
 from mirada.packs.exporting import FORMATS, Export
+from mirada.packs.faults import FaultCode
 from webapp.schemas.replies import ReplySchema
 from webapp.schemas.switches import SwitchField
 
@@ -17,7 +18,8 @@ CHECKED_EXAMPLE = {
         {
             "image_id": 17,
             "place": 3,
-            "reason": "Whatsapp asks for an emoji of each sticker; give it one.",
+            "code": "no_emoji",
+            "reason": "WhatsApp asks for an emoji of each sticker; give it one.",
         }
     ],
     "sticker_count": 12,
@@ -47,6 +49,9 @@ class ExportFaultSchema(ReplySchema):
     place = ma.fields.Integer(
         required=True, allow_none=True, metadata={"description": "In the pack, from 1."}
     )
+    code = ma.fields.String(
+        required=True, validate=validate.OneOf([each.value for each in FaultCode])
+    )
     reason = ma.fields.String(required=True, metadata={"description": "With what to do about it."})
 
 
@@ -66,7 +71,12 @@ def checked_body(export: Export) -> dict[str, Any]:
     return {
         "can_be_exported": not export.faults,
         "faults": [
-            {"image_id": each.image_id, "place": each.place, "reason": each.reason}
+            {
+                "image_id": each.image_id,
+                "place": each.place,
+                "code": each.code.value,
+                "reason": each.reason,
+            }
             for each in export.faults
         ],
         "sticker_count": export.sticker_count,

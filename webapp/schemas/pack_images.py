@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import marshmallow as ma
 from marshmallow import validate
@@ -77,10 +77,28 @@ class PackOrderSchema(ma.Schema):
     emojis = _emojis_by_id()
 
 
-class PackEmojisSchema(ma.Schema):
-    """The emojis of a picture in a pack."""
+class PackImageChangeSchema(ma.Schema):
+    """Changes of a picture in a pack; what is left out stays."""
 
-    emojis = EmojisField(required=True)
+    class Meta:
+        """Tell what a field alone cannot."""
+
+        rules: ClassVar = {"anyOf": [{"required": ["emojis"]}, {"required": ["at"]}]}
+
+    emojis = EmojisField(load_default=None)
+    at = WholeField(
+        load_default=None,
+        validate=validate.Range(0, MOST_IMAGES),
+        metadata={
+            "description": "Its place among the pictures that you see, from 0; beyond the last one it is "
+            "the last."
+        },
+    )
+
+    @ma.validates_schema
+    def _changes_something(self, data: dict[str, Any], **_: Any) -> None:
+        if data.get("emojis") is None and data.get("at") is None:
+            raise ma.ValidationError("Send emojis, at or both.", "emojis")
 
 
 class PackImageSchema(ReplySchema):

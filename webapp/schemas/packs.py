@@ -8,6 +8,7 @@ import marshmallow as ma
 from flask import url_for
 from marshmallow import validate
 
+from mirada.kernel.conditions import IS_PUBLIC
 from mirada.kernel.themes import theme_key
 from mirada.packs.limits import (
     MAX_DESCRIPTION_CHARACTERS,
@@ -181,9 +182,27 @@ class PackSchema(ResourceSchema):
 
 
 class PackListQuerySchema(PageQuerySchema):
-    """The page of packs to list, and whose."""
+    """The page of packs to list, and which."""
 
     mine = SwitchField(load_default=False, metadata={"description": "Only the caller's own packs."})
+    visibility = ma.fields.String(
+        load_default=None,
+        validate=validate.OneOf(list(IS_PUBLIC)),
+        metadata={"description": "Public or private ones."},
+    )
+    title = ma.fields.String(
+        load_default="",
+        validate=validate.Length(max=MAX_TITLE_CHARACTERS),
+        metadata={"description": "A part of the title, in capitals or not."},
+    )
+    image_id = ma.fields.Integer(
+        load_default=None,
+        validate=validate.Range(1, LARGEST),
+        metadata={
+            "description": "An image that the caller may see: packs that it was put into. What fills "
+            "itself is not looked through."
+        },
+    )
 
 
 PackPageSchema = page_of(PackSchema, is_terse=True)

@@ -31,6 +31,9 @@ BLACK_BELOW, WHITE_ABOVE = 0.14, 0.9
 """Of lightness in [0, 1]."""
 GREY_BELOW = 0.14
 """Of saturation in [0, 1]: less has no hue that one would name."""
+GREY_WITHIN = 1.5 / 16
+"""Between the largest and the smallest of red, green and blue: one sixteenth is no colour, but a warm or cold
+grey, and what is between two sixteenths cannot be told."""
 HUES = (
     (15, ColourName.RED),
     (42, ColourName.ORANGE),
@@ -76,7 +79,7 @@ def _name(red: float, green: float, blue: float) -> ColourName:
         return ColourName.BLACK
     if lightness > WHITE_ABOVE:
         return ColourName.WHITE
-    if saturation < GREY_BELOW or max(red, green, blue) - min(red, green, blue) < 0.06:
+    if saturation < GREY_BELOW or max(red, green, blue) - min(red, green, blue) < GREY_WITHIN:
         return ColourName.GREY
     name = next(name for end, name in HUES if hue * 360 < end)
     if name in (ColourName.ORANGE, ColourName.YELLOW):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import Blueprint, redirect, request, url_for
-from flask_babel import get_locale, gettext, lazy_gettext
+from flask_babel import gettext, lazy_gettext
 
 from mirada.kernel.keywords import folded
 from mirada.kernel.signs import as_phrase
@@ -34,6 +34,7 @@ from webapp.pages.explore_address import (
 )
 from webapp.pages.explore_filters import asked, kept_beside, panel
 from webapp.pages.image_deletion import trashed
+from webapp.pages.label_names import page_language
 from webapp.pages.shell import is_fragment, page
 from webapp.pages.tiles import Tile
 from webapp.pages.why import why
@@ -210,7 +211,7 @@ def _tries(address: ExploreAddress, shown: Shown) -> list[Try]:
     is_bare = not address.asks and not any(name != "sort" for name, _ in address.narrowing)
     if address.cursor is not None or not (is_lost or is_bare):
         return []
-    viewer_id, language = current_caller().user_id, str(get_locale() or "en")
+    viewer_id, language = current_caller().user_id, page_language()
     found = labels_to_try(current_runtime(), viewer_id, limit=TRIES + 1, language=language)
     others = [text for text in found if folded(text) != folded(address.words)]
     return [Try(text, LIBRARY.with_(q=_plain(text))) for text in others[:TRIES]]

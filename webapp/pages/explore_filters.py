@@ -14,14 +14,15 @@ from mirada.groups.runs import ClusterKind
 from mirada.kernel.errors import MiradaError
 from mirada.kernel.filters import Shape
 from mirada.kernel.images import ImageStatus
+from mirada.kernel.keywords import folded
 from mirada.pictures import image_lists
 from mirada.pictures.shown_images import ShownImage
 from webapp.callers.asking import scope_of_caller
 from webapp.callers.auth import current_caller
-from webapp.callers.group_names import names_of
 from webapp.http.current import current_runtime
 from webapp.pages.colours import NAMES
 from webapp.pages.explore_address import ExploreAddress
+from webapp.pages.label_names import group_names, label_name
 from webapp.pages.tiles import Tile
 from webapp.schemas.filters import FACETS
 
@@ -138,6 +139,8 @@ CONTROLS: tuple[Control, ...] = (
 """In the order of the panel: first what is chosen from a list, then what is ticked."""
 GROUPS = 12
 """Groups to choose among: the largest."""
+LABELS = ("shows", "label")
+"""Controls whose values are names of labels."""
 BY_NAME = {control.name: control for control in CONTROLS}
 
 
@@ -193,7 +196,7 @@ def _groups(chosen: Sequence[str]) -> list[Choice]:
     with current_runtime().reading() as session:
         seen = as_seen.list_clusters(session, ClusterKind.THEMES, scope_of_caller(), limit=GROUPS)
     choices = []
-    for name, found in zip(names_of(seen.clusters), seen.clusters, strict=True):
+    for name, found in zip(group_names(seen.clusters), seen.clusters, strict=True):
         images = [ShownImage.of(one.image, viewer_id, liked=False) for one in found.members[:1]]
         tile = next((Tile(image) for image in images), None)
         value = str(found.id)
@@ -213,7 +216,7 @@ def _group_name(value: str) -> str | None:
             found = as_seen.get_cluster(session, int(value), scope_of_caller(), limit=1)
     except (MiradaError, ValueError):
         return None
-    return names_of([found])[0] if found.kind is ClusterKind.THEMES else None
+    return group_names([found])[0] if found.kind is ClusterKind.THEMES else None
 
 
 def _counts(address: ExploreAddress, names: Sequence[str]) -> dict[str, dict[str, int]]:
@@ -232,7 +235,10 @@ def _choices(
     control: Control, chosen: Sequence[str], counted: Mapping[str, Mapping[str, int]]
 ) -> Iterable[Choice]:
     counts = counted.get(control.name)
-    known = dict.fromkeys([*control.texts, *sorted(counts or {}, reverse=control.name == "month")])
+    found = sorted(counts or {}, reverse=control.name == "month")
+    if control.name in LABELS:
+        found.sort(key=lambda name: folded(label_name(name)))
+    known = dict.fromkeys([*control.texts, *found])
     for value in {**known, **dict.fromkeys(chosen)}:
         count = None if counts is None else counts.get(value, 0)
         if count != 0 or value in chosen:
@@ -242,6 +248,8 @@ def _choices(
 def _text(control: Control, value: str) -> str:
     if control.name == "month":
         return str(format_date(date.fromisoformat(f"{value}-01"), "LLLL yyyy"))
+    if control.name in LABELS:
+        return label_name(value)
     return str(control.texts.get(value, value))
 
 

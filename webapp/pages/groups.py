@@ -21,10 +21,10 @@ from mirada.pictures.image_lists import Total
 from mirada.pictures.shown_images import ShownImage
 from webapp.callers.asking import scope_of_caller
 from webapp.callers.auth import current_caller, require_administrator, require_user
-from webapp.callers.group_names import names_of
 from webapp.http.current import current_runtime, request_id
 from webapp.http.paging import cursor_after, row_id_of
 from webapp.pages.explore_address import LIBRARY
+from webapp.pages.label_names import group_names
 from webapp.pages.shell import page
 from webapp.pages.tiles import Tile
 from workers.kinds import KINDS
@@ -111,7 +111,7 @@ def _cards(clusters: Sequence[SeenCluster], kind: ClusterKind) -> list[GroupCard
     viewer_id = current_caller().user_id
     # Near-duplicates show one thing, which a picture says better than a label.
     is_named = kind is ClusterKind.THEMES
-    names = names_of(clusters) if is_named else [None] * len(clusters)
+    names = group_names(clusters) if is_named else [None] * len(clusters)
     cards = []
     for name, found in zip(names, clusters, strict=True):
         images = [ShownImage.of(one.image, viewer_id, liked=False) for one in found.members]

@@ -19,11 +19,11 @@ from mirada.pictures.shown_images import ShownImage
 from mirada.search import run
 from webapp.callers.asking import scope_of_caller
 from webapp.callers.auth import current_caller
-from webapp.callers.group_names import names_of
 from webapp.http.current import current_runtime
 from webapp.http.rest import ApiParser
 from webapp.pages.explore import chips_of, search_of
 from webapp.pages.explore_address import ExploreAddress, ExploreSchema, address_of
+from webapp.pages.label_names import group_names
 from webapp.pages.shell import is_fragment, page
 from webapp.pages.tiles import Tile
 
@@ -121,7 +121,7 @@ def _lit(listed: ExploreAddress) -> Lit:
 
 def _groups(groups: Sequence[MapGroup]) -> list[ShownGroup]:
     viewer_id = current_caller().user_id
-    names = names_of([group.seen for group in groups])
+    names = group_names([group.seen for group in groups])
     return [
         ShownGroup(
             group,

@@ -22,6 +22,7 @@ from markupsafe import Markup, escape
 from webapp.callers import sessions
 from webapp.callers.auth import current_caller
 from webapp.pages.assets import asset
+from webapp.pages.label_names import label_name
 from webapp.pages.texts import LANGUAGES
 from webapp.pages.wishes import theme
 from webapp.pages.zones import zone_of_request
@@ -113,6 +114,7 @@ def register(app: Flask, blueprint: Blueprint) -> None:
         "csrf_token": csrf_token,
         "address_of_request": address_of_request,
         "locale": get_locale,
+        "label_name": label_name,
         "zone": zone_of_request,
     }
     app.jinja_env.globals.update(functions)

@@ -32,6 +32,8 @@ def test_a_group_leads_to_its_pictures(gallery: Gallery) -> None:
     assert tiles(gallery.get(found["cat"], HTML).text) == cats[::-1]
     assert tiles(gallery.get(found["dog"], HTML).text) == dogs[::-1]
     assert "since" not in text
+    spanish = gallery.get("/ui/groups", HTML | {"Accept-Language": "es"}).text
+    assert list(cards(spanish)) == ["gato", "perro"]
     gallery.upload(degrees=1)
     assert "1 picture has come since" in gallery.get("/ui/groups", HTML).text
 

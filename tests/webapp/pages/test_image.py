@@ -451,6 +451,25 @@ def test_labels_have_bars_and_are_judged_without_a_script(
 
 
 @pytest.mark.parametrize(
+    ("language", "cat", "right"), [("pt", "gato", "certo"), ("es", "gato", None)]
+)
+def test_labels_are_told_in_the_language_of_the_page_and_sent_by_their_name(
+    judged: tuple[Gallery, list[int]], language: str, cat: str, right: str | None
+) -> None:
+    gallery, ids = judged
+    text = page(gallery, ids[0], key={"Accept-Language": language})
+    assert cat in bars(text)
+    assert "cat" not in bars(text)
+    assert 'name="theme" value="cat"' in text
+    assert right is None or re.search(rf'title="[^"]*{cat}[^"]*{right}', text)
+    panel = gallery.get("/ui?part=filters", HTML | {"Accept-Language": language}).text
+    choices = re.findall(r'name="shows" value="([^"]+)"[^>]*>\s*(?:<[^>]*>)*([^<]+)<', panel)
+    assert dict(choices)["cat"].strip() == cat
+    assert [each for _, each in choices] == sorted(each for _, each in choices)
+    assert cat in gallery.get("/ui?shows=cat", HTML | {"Accept-Language": language}).text
+
+
+@pytest.mark.parametrize(
     ("scores", "shown"), [((0.604, 0.599), "60.4 → 59.9%"), ((0.6, 0.5), "60 → 50%")]
 )
 def test_a_small_effect_is_told_in_tenths(

@@ -17,11 +17,11 @@ from mirada.kernel.errors import InvalidInput
 from mirada.people import users
 from mirada.runtime import Runtime
 from mirada.transfer import choosing, classified, exporting, importing
+from mirada.transfer.asked import Wishes
 from mirada.transfer.choosing import Chosen, Kind
 from mirada.transfer.exporting import Selection
 from mirada.transfer.pictures import PictureFolder
 from mirada.transfer.reports import TransferReport
-from mirada.transfer.taking import Wishes
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 SHOWN = 20

@@ -24,6 +24,8 @@ from testing.servers.process import missing
 SIZE = (64, 48)
 FIRST_ID = 101
 """The old system's first id: some of its pictures had been deleted."""
+PROMPT_EVERY = 20
+"""In a table: of so many pictures one has a prompt."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ def as_pgvector_table(old: Old, url: str, table: str = "images") -> None:
         connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
         connection.execute(
             f"CREATE TABLE {table} (id bigint PRIMARY KEY, path text, user_id bigint, username text, "
-            f"is_public boolean, created_at timestamptz, embedding vector({old.vectors.shape[1]}))"
+            "is_public boolean, created_at timestamptz, prompt text, tags text, likes json, "
+            f"embedding vector({old.vectors.shape[1]}))"
         )
         with connection.cursor() as cursor, cursor.copy(f"COPY {table} FROM STDIN") as copy:
             for number in range(old.count):
@@ -117,13 +120,19 @@ def as_pgvector_table(old: Old, url: str, table: str = "images") -> None:
                         row["username"],
                         row["is_public"],
                         row["created_at"],
+                        row["prompt"] if number % PROMPT_EVERY == 0 else None,
+                        row["tags"],
+                        json.dumps(row["likes"]),
                         f"[{numbers}]",
                     )
                 )
 
 
-def as_classifier_tables(old: Old, url: str) -> None:
-    """Fill the tables of a classifier in MariaDB: vectors as bytes, every second with a verdict."""
+def as_classifier_tables(old: Old, url: str, *, with_people: bool = False) -> None:
+    """Fill the tables of a classifier in MariaDB: vectors as bytes, every second with a verdict.
+
+    With people, both tables say whose a row is, by `Old.row`, and when it was written.
+    """
     at = make_url(url)
     connection = pymysql.connect(
         host=at.host,
@@ -135,12 +144,17 @@ def as_classifier_tables(old: Old, url: str) -> None:
     with connection, connection.cursor() as cursor:
         cursor.execute(
             "CREATE TABLE embeddings (id INT AUTO_INCREMENT PRIMARY KEY, image_hash CHAR(64), "
-            "asset_id VARCHAR(100), theme VARCHAR(100), embedding MEDIUMBLOB)"
+            "asset_id VARCHAR(100), theme VARCHAR(100), embedding MEDIUMBLOB, KEY (image_hash))"
         )
         cursor.execute(
             "CREATE TABLE feedback (id INT AUTO_INCREMENT PRIMARY KEY, image_hash CHAR(64), "
-            "theme VARCHAR(100), accepted TINYINT(1))"
+            "theme VARCHAR(100), accepted TINYINT(1), KEY (image_hash))"
         )
+        if with_people:
+            for table in ("embeddings", "feedback"):
+                cursor.execute(
+                    f"ALTER TABLE {table} ADD COLUMN user_id BIGINT, ADD COLUMN created_at DATETIME"
+                )
         cursor.execute("CREATE TABLE label_expansions (label VARCHAR(100), expansion JSON)")
         cursor.executemany(
             "INSERT INTO embeddings (image_hash, asset_id, theme, embedding) VALUES (%s, %s, %s, %s)",
@@ -157,6 +171,13 @@ def as_classifier_tables(old: Old, url: str) -> None:
                 if number % 2 == 0
             ],
         )
+        for number, sha256 in enumerate(old.hashes if with_people else ()):
+            row = old.row(number)
+            said = (row["user_id"], row["created_at"][:19], sha256)
+            for table in ("embeddings", "feedback"):
+                cursor.execute(
+                    f"UPDATE {table} SET user_id = %s, created_at = %s WHERE image_hash = %s", said
+                )
         expansion = {"subtags": ["happy dog"], "style_traits": ["cartoon"], "emotions": ["joy"]}
         cursor.execute(
             "INSERT INTO label_expansions VALUES (%s, %s)",

@@ -32,6 +32,7 @@ from mirada.db import (  # noqa: F401 - declare tables on Base
     sign_in_models,
     spending_models,
     tag_models,
+    transfer_models,
     webhook_models,
     word_models,
 )

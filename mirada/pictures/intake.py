@@ -154,17 +154,30 @@ def keep(runtime: Runtime, staged: StagedFile, claims: FileClaims) -> NewPicture
     Raises:
         UnsupportedImage, CorruptImage, ImageTooLarge, StorageFull, Unavailable: nothing was kept.
     """
+    picture = look(runtime, staged, claims)
+    try:
+        runtime.image_store.commit(staged, picture.storage_key)
+    except BaseException:
+        runtime.handed.drop(picture.storage_key)
+        raise
+    return picture
+
+
+def look(runtime: Runtime, staged: StagedFile, claims: FileClaims) -> NewPicture:
+    """Check staged bytes and give them a key; `keep` also makes them durable under it.
+
+    Raises:
+        UnsupportedImage, CorruptImage, ImageTooLarge, Unavailable: the picture is refused, or not now.
+    """
     # One decoding is the check here, and the encoder's pixels in a worker.
     side_px = runtime.handed.wanted_side_px() if runtime.settings.embeddings_enabled else None
     facts, seen = _received(staged, claims.media_type, runtime.decoder, side_px)
     if claims.made_by is not None or not claims.read_metadata:
         facts = replace(facts, file_metadata=claims.made_by)
     key = storage_key(staged.sha256, facts.format)
-    picture = NewPicture(staged.sha256, staged.byte_size, facts, key)
-    runtime.image_store.commit(staged, key)
     if side_px is not None and seen is not None:
         runtime.handed.put(key, side_px, seen)
-    return picture
+    return NewPicture(staged.sha256, staged.byte_size, facts, key)
 
 
 def receive(

@@ -19,13 +19,13 @@ from mirada.kernel.external_ids import (
 )
 from mirada.runtime import Runtime
 from mirada.transfer import manifest
+from mirada.transfer.asked import Source
 from mirada.transfer.sources import tables
 from mirada.transfer.sources.classifier_tables import ClassifierTables, mapping_in
 from mirada.transfer.sources.clip_retrieval import ClipRetrievalSource
 from mirada.transfer.sources.exported import ExportedSource
 from mirada.transfer.sources.lines import LinesSource, metadata_in
 from mirada.transfer.sources.tables import TableSource
-from mirada.transfer.taking import Source
 
 
 class Kind(StrEnum):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import select
@@ -24,14 +24,15 @@ from mirada.pictures.folder_import import patiently
 from mirada.pictures.register import NewPicture
 from mirada.runtime import Runtime
 from mirada.transfer import expansions, people, vectors
+from mirada.transfer.asked import Wishes
 from mirada.transfer.claims import Claim, claimed
-from mirada.transfer.importing import ROWS, OnProgress
+from mirada.transfer.importing import ROWS, OnProgress, run_of
 from mirada.transfer.pictures import PictureFolder
 from mirada.transfer.records import Refused
 from mirada.transfer.reports import TransferReport
+from mirada.transfer.runs import Run
 from mirada.transfer.sources.classifier_tables import ClassifierTables, Remembered, Verdict
 from mirada.transfer.storing import keep_verdict
-from mirada.transfer.taking import Wishes
 
 UNKNOWN_FACTS = PictureFacts(ImageFormat.PNG, 0, 0, 1)
 """Of a picture whose bytes never were here; whoever uploads them brings the real ones."""
@@ -62,7 +63,7 @@ def import_classified(
         InvalidInput: the tables cannot be read, or the vectors are not ours.
     """
     outcome = TransferReport(source.name, wishes.is_dry)
-    with claimed(runtime, source.name) as claim:
+    with claimed(runtime, source.name) as claim, run_of(runtime, source, wishes) as run:
         if wishes.vectors_are is None:
             raise InvalidInput(
                 "A classifier keeps no pictures, so only vectors can come along: say by --vectors-are "
@@ -72,11 +73,11 @@ def import_classified(
         vectors.require_ours(wishes.vectors_are, space[1])
         if wishes.is_compared:
             outcome.agreement = _compared(runtime, source, pictures, space[1])
-        work = _Classified(runtime, wishes, claim, outcome, space)
+        work = _Classified(runtime, wishes, claim, outcome, space, run)
         _in_batches(source.remembered(), rows, work.take, lambda: report(outcome))
         _in_batches(source.verdicts(), rows, work.judge, lambda: report(outcome))
         expansions.take(runtime, source.expansions(), outcome)
-        outcome.is_complete = True
+        outcome.is_complete, run.latest = True, outcome.counts()
     return outcome
 
 
@@ -127,6 +128,7 @@ class _Classified:
     claim: Claim
     outcome: TransferReport
     space: tuple[int, EmbeddingSpace]
+    run: Run
 
     def take(self, rows: list[Remembered | Refused]) -> None:
         """Remember a batch of pictures, completely or not at all."""
@@ -164,6 +166,7 @@ class _Classified:
         def write() -> set[int]:
             with self.runtime.transaction() as session:
                 self.claim.renew(session)
+                self.run.note(session, self.outcome.counts())
                 # In the order of the locks.
                 ordered = sorted(chosen, key=lambda row: (row.sha256, row.number))
                 return {
@@ -225,6 +228,10 @@ class _Classified:
                     known.add((owner_id, row.sha256))
                     self._remember(session, row, vector, owner_id)
                     new += 1
+                told = self.outcome.counts(new)
+                there = told.already_there + len(chosen) - new
+                done = told.done + len(chosen) - new
+                self.run.note(session, replace(told, done=done, already_there=there))
             return new
 
         return patiently(write)

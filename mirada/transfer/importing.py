@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from mirada.kernel.embeddings import EmbeddingSpace, Vector
@@ -12,11 +13,13 @@ from mirada.kernel.errors import InvalidInput
 from mirada.pictures.folder_import import READERS
 from mirada.runtime import Runtime
 from mirada.transfer import vectors
+from mirada.transfer.asked import Counted, Source, Wishes
 from mirada.transfer.claims import claimed
 from mirada.transfer.pictures import PictureFolder
 from mirada.transfer.records import Record, Refused
 from mirada.transfer.reports import TransferReport
-from mirada.transfer.taking import Source, Taking, Wishes
+from mirada.transfer.runs import Run, RunKind, running
+from mirada.transfer.taking import Taking
 
 ROWS = 64
 """Rows per transaction."""
@@ -52,18 +55,26 @@ def import_pictures(
     outcome = TransferReport(source.name, wishes.is_dry)
     with (
         claimed(runtime, source.name) as claim,
+        run_of(runtime, source, wishes) as run,
         ThreadPoolExecutor(READERS, thread_name_prefix="import") as readers,
     ):
         space = _space_of(runtime, wishes)
         records: Iterator[Record | Refused] = source.records()
         if space is not None and wishes.is_compared:
             records = _compared(runtime, records, folder, space[1], outcome)
-        work = Taking(runtime, source, folder, wishes, claim, outcome, space, readers)
+        work = Taking(runtime, source, folder, wishes, claim, outcome, space, readers, run)
         while batch := list(itertools.islice(records, rows)):
             work.take(batch)
             report(outcome)
-        outcome.is_complete = True
+        outcome.is_complete, run.latest = True, outcome.counts()
     return outcome
+
+
+def run_of(runtime: Runtime, source: Counted, wishes: Wishes) -> AbstractContextManager[Run]:
+    """Return what keeps the row of an import while it runs; a dry one has none."""
+    if wishes.is_dry:
+        return nullcontext(Run())
+    return running(runtime, RunKind.IMPORT, source.name, wishes.owner_id, source.count())
 
 
 def _space_of(runtime: Runtime, wishes: Wishes) -> tuple[int, EmbeddingSpace] | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mirada.transfer.records import Refused
+from mirada.transfer.runs import MOST_REFUSALS, Counts
 from mirada.transfer.vectors import Agreement
 
 MOST_TOLD = 10_000
@@ -51,6 +52,16 @@ class TransferReport:
         self.refused_count += 1
         if len(self.refused) < MOST_TOLD:
             self.refused.append(entry)
+
+    def counts(self, more: int = 0) -> Counts:
+        """Return how far it is, once `more` rows are taken."""
+        return Counts(
+            self.done + more,
+            self.taken + more,
+            self.already_there,
+            self.refused_count,
+            [entry.to_json() for entry in self.refused[:MOST_REFUSALS]],
+        )
 
     @property
     def done(self) -> int:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from mirada.captions.wording import recipe_in_force
 from mirada.db import spaces
@@ -21,56 +20,19 @@ from mirada.pictures import external_ids, intake
 from mirada.pictures.folder_import import patiently
 from mirada.pictures.new_image import FileClaims, Processing
 from mirada.pictures.register import NewPicture
+from mirada.ports import StagedFile
 from mirada.runtime import Runtime
 from mirada.transfer import ours, people, vectors
+from mirada.transfer.asked import Source, Wishes
 from mirada.transfer.claims import Claim
 from mirada.transfer.pictures import PictureFolder, name_of, number_in
 from mirada.transfer.records import Record, Refused
 from mirada.transfer.reports import TransferReport
+from mirada.transfer.runs import Run
 from mirada.transfer.storing import Batch, Item, Stored, known_ids, store
 
 HEADROOM = 10_000
 """Old numbers are kept clear of so far ahead, so that not every batch does it."""
-
-
-class Source(Protocol):
-    """A place that pictures come from."""
-
-    @property
-    def name(self) -> str:
-        """The name of the source, as `images.external_source` has it."""
-
-    @property
-    def keeps_names(self) -> bool:
-        """Whether its clients ask for files by their names."""
-
-    def records(self) -> Iterator[Record | Refused]:
-        """Yield what there is, in one order every time, in bounded memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """How an import is to be done.
-
-    Attributes:
-        owner_id: of whoever gets what names no owner.
-        keeps_owners: false gives that owner everything.
-        creates_people: whether people who are not here are made.
-        is_public: for what does not say.
-        vectors_are: the model that the vectors are said to be of; None embeds every picture here.
-        is_compared: whether a sample is embedded again and compared.
-        is_dry: nothing is written.
-        reads_metadata: whether to read what generators wrote into the files.
-    """
-
-    owner_id: int
-    keeps_owners: bool = True
-    creates_people: bool = False
-    is_public: bool = False
-    vectors_are: str | None = None
-    is_compared: bool = True
-    is_dry: bool = False
-    reads_metadata: bool = True
 
 
 @dataclass(slots=True)
@@ -85,6 +47,7 @@ class Taking:
     outcome: TransferReport
     space: tuple[int, EmbeddingSpace] | None
     readers: ThreadPoolExecutor
+    run: Run = field(default_factory=Run)
     clear_of: int = 0
 
     def take(self, rows: Iterable[Record | Refused]) -> None:
@@ -106,6 +69,8 @@ class Taking:
         items = self._items(read)
         if items:
             self._settle(items, self._store(items))
+        else:
+            patiently(lambda: self._note(()))
 
     def _new(self, records: list[Record]) -> list[Record]:
         """Return the records that are not there."""
@@ -193,28 +158,51 @@ class Taking:
             self.clear_of = highest + HEADROOM
 
     def _items(self, read: list[tuple[Record, tuple[Path, Vector | None]]]) -> list[Item]:
-        """Store the files, several at once; a picture that is refused is a line of the report."""
+        """Store the files, several at once; a picture that is refused is a line of the report.
+
+        The run says which files it is about to store, so that none is left behind when it is killed.
+        """
         futures = [
-            (record, vector, self.readers.submit(self._kept, record, path))
+            (record, vector, self.readers.submit(self._looked, record, path))
             for record, (path, vector) in read
         ]
-        items, trouble = [], None
-        for record, vector, future in futures:
-            try:
-                items.append(Item(record, future.result(), vector))
-            except InvalidInput as error:
-                self._refuse(record, error.detail)
-            except OSError as error:
-                self._refuse(record, f"Its picture cannot be read: {error.strerror}.")
-            except Unavailable as error:
-                trouble = error
-        if trouble is not None:
+        items: list[Item] = []
+        staged: list[StagedFile] = []
+        try:
+            trouble = None
+            for record, vector, future in futures:
+                try:
+                    file, picture = future.result()
+                    staged.append(file)
+                    items.append(Item(record, picture, vector))
+                except InvalidInput as error:
+                    self._refuse(record, error.detail)
+                except OSError as error:
+                    self._refuse(record, f"Its picture cannot be read: {error.strerror}.")
+                except Unavailable as error:
+                    trouble = error
+            if trouble is not None:
+                raise trouble
+            if items:
+                keys = [item.picture.storage_key for item in items]
+                patiently(lambda: self._note(keys))
+            list(self.readers.map(self.runtime.image_store.commit, staged, keys if items else ()))
+        except BaseException:
             for item in items:
                 intake.drop(self.runtime, item.picture)
-            raise trouble
+            raise
+        finally:
+            for file in staged:
+                file.discard()
         return items
 
-    def _kept(self, record: Record, path: Path) -> NewPicture:
+    def _note(self, in_hand: Sequence[str]) -> None:
+        """Write how far the run is, and which files no row names yet."""
+        with self.runtime.transaction() as session:
+            self.claim.renew(session)
+            self.run.note(session, self.outcome.counts(), in_hand)
+
+    def _looked(self, record: Record, path: Path) -> tuple[StagedFile, NewPicture]:
         if path.stat().st_size > self.runtime.settings.max_upload_bytes:
             limit = self.runtime.settings.max_upload_mb
             raise InvalidInput(f"Its picture is larger than {limit} MB (MAX_UPLOAD_MB).")
@@ -224,9 +212,10 @@ class Taking:
                 shutil.copyfileobj(file, staged.stream, 1024 * 1024)
             # An export of ours says itself what the file says.
             reads = self.wishes.reads_metadata and not record.more
-            return intake.keep(self.runtime, staged, FileClaims(read_metadata=reads))
-        finally:
+            return staged, intake.look(self.runtime, staged, FileClaims(read_metadata=reads))
+        except BaseException:
             staged.discard()
+            raise
 
     def _store(self, items: list[Item]) -> list[Stored]:
         is_sent = False
@@ -250,6 +239,7 @@ class Taking:
                     self.source.keeps_names,
                 )
                 stored = store(session, items, batch)
+                self.run.note(session, self.outcome.counts(len(items)), _superfluous(items, stored))
                 is_sent = True
             return stored
 
@@ -284,3 +274,12 @@ class Taking:
         # A ring is answered by a batch, so one for each batch will do.
         for job_id in due[::BATCH]:
             self.runtime.doorbell.ring(job_id, CREATE_EMBEDDINGS)
+
+
+def _superfluous(items: Sequence[Item], stored: Sequence[Stored]) -> list[str]:
+    """Return the keys of files whose bytes the store has under another key; `_settle` removes them."""
+    return [
+        item.picture.storage_key
+        for item, each in zip(items, stored, strict=True)
+        if not each.is_new_content
+    ]

@@ -39,7 +39,7 @@ def read(raw: Any, dimension: int) -> Vector:
     Raises:
         InvalidInput: it has no such form, another dimension, a number that is none, or another norm.
     """
-    numbers = _numbers(raw)
+    numbers = _numbers(raw, dimension)
     if numbers.shape != (dimension,):
         raise InvalidInput(f"Its vector has {numbers.size} numbers; the model gives {dimension}.")
     if not np.isfinite(numbers).all():
@@ -53,11 +53,12 @@ def read(raw: Any, dimension: int) -> Vector:
     return vector if is_unit else l2_normalise(vector)
 
 
-def _numbers(raw: Any) -> Any:
+def _numbers(raw: Any, dimension: int) -> Any:
     try:
         if isinstance(raw, bytes | bytearray | memoryview):
             content = bytes(raw)
-            if not content.startswith(b"["):
+            # One float32 in 256 begins with the byte that JSON begins with, so the length decides.
+            if len(content) == 4 * dimension or not content.startswith(b"["):
                 return np.frombuffer(content, dtype="<f4")
             raw = content.decode("ascii")
         if isinstance(raw, str):

@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import select
 
 from mirada.db.models import Image, Lease, User
-from mirada.kernel.errors import Conflict
+from mirada.kernel.errors import Conflict, InvalidInput
+from mirada.transfer.vectors import read
 from testing.console import run_command
 from testing.old_systems import Old, as_jsonl
 from tests.transfer.conftest import COUNT, Mirada
@@ -197,3 +198,16 @@ def test_a_row_may_hold_its_vector_as_an_array(old: Old) -> None:
     record = record_of(1, fields)
     assert isinstance(record, Record)
     assert record.vector is fields["vector"]
+
+
+def test_a_vector_of_bytes_may_begin_like_json() -> None:
+    vector = np.zeros(32, np.float32)
+    # 0x5b is "[", and the least byte of a float32 comes first.
+    vector[0] = np.frombuffer(b"\x5b\xff\x7f\x3f", "<f4")[0]
+    raw = vector.tobytes()
+    assert raw.startswith(b"[")
+    assert read(raw, 32).tobytes() == raw
+    text = json.dumps(vector.astype(float).tolist()).encode()
+    assert read(text, 32).tobytes() == raw
+    with pytest.raises(InvalidInput, match="has 31 numbers"):
+        read(raw[:-4].replace(b"[", b"\x5c", 1), 32)

@@ -17,7 +17,14 @@ from mirada.kernel.asset_ids import checked_asset_id
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.themes import theme_key
 from mirada.transfer.records import Mark, Refused, moment
-from mirada.transfer.sources.tables import columns_of, quoted, quoted_table, reading, rows_of
+from mirada.transfer.sources.tables import (
+    columns_of,
+    quoted,
+    quoted_table,
+    reading,
+    rows_in_table,
+    rows_of,
+)
 
 MAPPING: Mapping[str, Mapping[str, str]] = {
     "embeddings": {
@@ -109,6 +116,13 @@ class ClassifierTables:
     url: URL
     name: str
     mapping: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: MAPPING)
+
+    def count(self) -> int | None:
+        """Return how many pictures there are."""
+        table = self.mapping["embeddings"]["table"]
+        with reading(self.url) as connection:
+            found = _columns(connection, table)
+            return None if found is None else rows_in_table(connection, table)
 
     def remembered(self) -> Iterator[Remembered | Refused]:
         """Yield the pictures, by their hashes."""

@@ -34,6 +34,10 @@ class ClipRetrievalSource:
     columns: Mapping[str, str] = field(default_factory=dict)
     keeps_names: bool = True
 
+    def count(self) -> int | None:
+        """Return how many vectors there are."""
+        return sum(len(_vectors_in(vectors)) for vectors, _ in self._parts())
+
     def records(self) -> Iterator[Record | Refused]:
         """Yield a record for each row; rows are numbered from 1 over all parts."""
         number = 0

@@ -79,6 +79,10 @@ class ExportedSource:
                 found[kind] = here
         return found
 
+    def count(self) -> int | None:
+        """Return how many images the manifest says."""
+        return self._manifest.images
+
     def records(self) -> Iterator[Record | Refused]:
         """Yield its images, by ascending ids of before."""
         with (self._folder / manifest.IMAGES).open("rb") as file:

@@ -43,6 +43,20 @@ class LinesSource:
     are_points: bool = False
     keeps_names: bool = True
 
+    def count(self) -> int | None:
+        """Return how many lines a JSONL file has; None for other forms, whose rows may have several."""
+        if self.path.suffix.lower() in (".csv", ".json"):
+            return None
+        try:
+            with self.path.open("rb") as file:
+                parts = iter(lambda: file.read(MAX_LINE_BYTES), b"")
+                ends, last = 0, b"\n"
+                for part in parts:
+                    ends, last = ends + part.count(b"\n"), part[-1:]
+                return ends + (last != b"\n")
+        except OSError as error:
+            raise InvalidInput(f"{self.path} cannot be read: {error.strerror}.") from error
+
     def records(self) -> Iterator[Record | Refused]:
         """Yield a record for each line; a broken one is refused by its number, and the rest go on."""
         try:

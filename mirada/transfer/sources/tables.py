@@ -74,6 +74,13 @@ def quoted(connection: Connection, names: Sequence[str]) -> str:
     return ", ".join(map(connection.dialect.identifier_preparer.quote_identifier, names))
 
 
+def rows_in_table(connection: Connection, table: str) -> int:
+    """Return how many rows a table has."""
+    query = f"SELECT count(*) FROM {quoted_table(connection, table)}"  # noqa: S608 - quoted
+    options = {"stream_results": False}
+    return int(connection.exec_driver_sql(query, execution_options=options).scalar_one())
+
+
 @dataclass(frozen=True, slots=True)
 class TableSource:
     """A table, or a statement that gives rows, with one picture a row.
@@ -92,6 +99,13 @@ class TableSource:
     query: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     keeps_names: bool = True
+
+    def count(self) -> int | None:
+        """Return how many rows the table has; None for a statement of the operator's."""
+        if self.query is not None or self.table is None:
+            return None
+        with reading(self.url) as connection:
+            return rows_in_table(connection, self.table)
 
     def records(self) -> Iterator[Record | Refused]:
         """Yield a record for each row, by ascending id."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from mirada.batches.asking import Recaption, Reclassify
 from mirada.batches.doing import Doing, Images, Locked, Name, State
+from mirada.batches.merging import Merge
 from mirada.batches.packing import AddToPack, RemoveFromPack
 from mirada.batches.seeing import Delete, Restore, SetVisibility
 from mirada.db import image_tags
@@ -50,4 +51,5 @@ ACTIONS: Mapping[Name, type[Doing]] = {
     Name.REMOVE_FROM_PACK: RemoveFromPack,
     Name.RECLASSIFY: Reclassify,
     Name.RECAPTION: Recaption,
+    Name.MERGE: Merge,
 }

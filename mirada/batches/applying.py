@@ -65,7 +65,8 @@ def _do(
     session: Session, batch: Batch, action: Doing, ids: Sequence[int]
 ) -> tuple[int, list[Failure]]:
     """Do an action to some images; return how many are as they were to be, and why others are not."""
-    images = locked(session, ids, action.may())
+    action.hold(ids)
+    images = locked(session, {*ids, *action.beside(ids)}, action.may())
     before = action.states(images)
     after: dict[int, Any] = {}
     failures = [_failure(each, absent(each)) for each in ids if each not in images]
@@ -121,7 +122,9 @@ def _set_back(
     session: Session, action: Doing, rows: Mapping[int, Any]
 ) -> tuple[dict[int, Any], list[Failure]]:
     """Set images back that are as the batch left them; return their states, and why others stay."""
-    images = locked(session, rows, action.may(is_undoing=True))
+    action.hold(rows.keys())
+    ids = {*rows, *action.beside(rows.keys())}
+    images = locked(session, ids, action.may(is_undoing=True))
     now = action.states(images)
     before: dict[int, Any] = {}
     failures = []
@@ -134,7 +137,7 @@ def _set_back(
         else:
             before[image_id] = row.before
     if before:
-        action.set_back(images, before)
+        action.set_back(images, before, {each: rows[each].after for each in before})
     return before, failures
 
 

@@ -6,6 +6,7 @@ An undoing is held to the one who asked for the batch, and to what the batch has
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -16,6 +17,8 @@ from sqlalchemy.orm import Session
 from mirada.batches.actions import ACTIONS
 from mirada.batches.applying import Failure, apply, doing_of, failures_of, undo_some
 from mirada.batches.doing import Asker, Means, Name
+from mirada.batches.merging import merged_ids
+from mirada.batches.wanted import Wanted
 from mirada.db.batch_models import Batch, BatchChange
 from mirada.db.changes import committed_seq
 from mirada.db.deadlocks import in_transaction
@@ -26,7 +29,6 @@ from mirada.kernel.audience import Audience, Scope
 from mirada.kernel.conditions import filter_of, read_conditions
 from mirada.kernel.errors import InvalidInput, NotFound
 from mirada.kernel.filters import ImageFilter
-from mirada.kernel.tags import distinct_tags
 from mirada.pictures.image_lists import COUNTED_IMAGES
 from mirada.runtime import Runtime
 
@@ -35,28 +37,10 @@ AT_ONCE = 500
 """Images of one request; more are changed by a job."""
 TOLD_FAILURES = 500
 """Images left alone that a reply names; it counts all."""
-VISIBILITIES = ("public", "private")
 KEPT_FOR = timedelta(days=30)
 """How long a batch can be undone, and is told."""
 PURGED_TOGETHER = 20
 """Batches that are forgotten in one transaction."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is to be done.
-
-    Attributes:
-        action: what.
-        value: as `checked_value` returns it.
-        ids: to which images, each once; None where conditions say it.
-        conditions: of a filter of the asker's own images, as `read_conditions` takes them.
-    """
-
-    action: Name
-    value: Any
-    ids: tuple[int, ...] | None
-    conditions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,42 +76,19 @@ class Outcome:
     change_seq: int | None = None
 
 
-def checked_value(action: Name, value: Any) -> Any:
-    """Return an action's value as it is kept.
-
-    Raises:
-        InvalidInput: the action takes another value, or none.
-    """
-    match action:
-        case Name.SET_VISIBILITY if value in VISIBILITIES:
-            return value
-        case Name.SET_VISIBILITY:
-            raise _no_value("For set_visibility it is public or private.")
-        case Name.ADD_TAGS | Name.REMOVE_TAGS if isinstance(value, list) and value:
-            return list(distinct_tags(value))
-        case Name.ADD_TAGS | Name.REMOVE_TAGS:
-            raise _no_value(f'For {action} it is a list of tags, such as ["cat"].')
-        case Name.ADD_TO_PACK | Name.REMOVE_FROM_PACK:
-            if isinstance(value, int) and not isinstance(value, bool):
-                return value
-            raise _no_value(f"For {action} it is the id of a pack of yours.")
-        case _ if value is not None:
-            raise _no_value(f"The action {action} takes none.")
-    return None
-
-
 def change_many(
     runtime: Runtime, wanted: Wanted, asker: Asker, request_id: str | None = None
 ) -> Outcome:
     """Change images, and return what became of each; of more than AT_ONCE queue a job.
 
     Raises:
-        InvalidInput: more than AT_ONCE ids.
+        InvalidInput: more than AT_ONCE ids, unless they are merged.
         Conflict: it cannot be done here, or the pack fills itself.
         NotFound: there is no such pack of theirs.
     """
     means = Means(runtime.settings, request_id)
-    if wanted.ids is not None and len(wanted.ids) > AT_ONCE:
+    is_many = wanted.ids is not None and len(wanted.ids) > AT_ONCE
+    if is_many and wanted.action is not Name.MERGE:
         raise InvalidInput(f"At most {AT_ONCE} ids at once; send a filter for more.")
     token = secrets.token_urlsafe(32)
 
@@ -140,11 +101,14 @@ def change_many(
         ids = wanted.ids
         if ids is None:
             batch.conditions = list(wanted.conditions)
-            scope = scope_of(runtime, batch)
-            query = select(Image.id).where(in_scope(scope))
+            query = select(Image.id).where(in_scope(scope_of(runtime, batch)))
             ids = tuple(session.execute(query.order_by(Image.id).limit(AT_ONCE + 1)).scalars())
-            if len(ids) > AT_ONCE:
-                return batch, _queued(session, batch, scope, request_id)
+        if len(ids) > AT_ONCE:
+            if batch.conditions is None:
+                batch.total, batch.last_id = len(ids), max(ids)
+            else:
+                _count(session, batch, scope_of(runtime, batch))
+            return batch, _queued(session, batch, request_id)
         session.flush()
         apply(session, batch, ids, asker, means)
         batch.is_ended = True
@@ -228,14 +192,17 @@ def _ringing(runtime: Runtime, work: Any, *, is_new: bool = False) -> Outcome:
     return replace(outcome, change_seq=committed_seq(session))
 
 
-def _queued(session: Session, batch: Batch, scope: Scope, request_id: str | None) -> Job:
-    """Queue the job of a batch: of the images that there are now, whatever comes meanwhile."""
+def _count(session: Session, batch: Batch, scope: Scope) -> None:
+    """Say of how many images a batch with conditions is: of those that there are now."""
     some = select(Image.id).where(in_scope(scope)).limit(COUNTED_IMAGES + 1).subquery()
     total = session.execute(select(func.count()).select_from(some)).scalar_one()
     batch.total = total if total <= COUNTED_IMAGES else None
     batch.last_id = session.execute(
         select(func.max(Image.id)).where(Image.owner_id == batch.owner_id)
     ).scalar_one()
+
+
+def _queued(session: Session, batch: Batch, request_id: str | None) -> Job:
     session.flush()
     job = ledger.enqueue(
         session,
@@ -257,6 +224,15 @@ def scope_of(runtime: Runtime, batch: Batch) -> Scope:
     audience = Audience(batch.owner_id)
     in_trash = is_of_trash(Name(batch.action))
     return Scope(audience.own_trash() if in_trash else audience.own_alone(), asked)
+
+
+def next_ids(runtime: Runtime, session: Session, batch: Batch, most: int) -> Sequence[int]:
+    """Return the images that a job does next, by id, at most so many."""
+    if batch.conditions is None:
+        return merged_ids(batch.value, batch.cursor_id, most)
+    later = Image.id > batch.cursor_id, Image.id <= batch.last_id
+    query = select(Image.id).where(in_scope(scope_of(runtime, batch)), *later)
+    return session.execute(query.order_by(Image.id).limit(most)).scalars().all()
 
 
 def is_of_trash(action: Name) -> bool:
@@ -292,7 +268,3 @@ def _outcome(session: Session, batch: Batch) -> Outcome:
         left=failures_of(session, batch, of_undo=True, most=TOLD_FAILURES),
         to_undo=count_changes(session, batch),
     )
-
-
-def _no_value(message: str) -> InvalidInput:
-    return InvalidInput(message, fields={"value": [message]})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -30,6 +30,7 @@ class Name(StrEnum):
     REMOVE_FROM_PACK = "remove_from_pack"
     RECLASSIFY = "reclassify"
     RECAPTION = "recaption"
+    MERGE = "merge"
 
 
 class Locked(NamedTuple):
@@ -92,6 +93,13 @@ class Doing:
             Conflict: that does not take it.
         """
 
+    def hold(self, ids: Collection[int]) -> None:
+        """Lock what is locked before these images, to do it or to undo it."""
+
+    def beside(self, ids: Collection[int]) -> Collection[int]:
+        """Return further images to lock with these: what is done to these changes them too."""
+        return ()
+
     def may(self, *, is_undoing: bool = False) -> ColumnElement[bool]:
         """Return the condition on `images` that it may be done to one, or undone."""
         right = may_take_back if self.is_of_trash else may_change
@@ -108,8 +116,10 @@ class Doing:
     def write(self, images: Images, states: Mapping[int, State]) -> None:
         """Write the states of some of the images, by image id."""
 
-    def set_back(self, images: Images, states: Mapping[int, State]) -> None:
-        """Write the states that some of the images had before."""
+    def set_back(
+        self, images: Images, states: Mapping[int, State], left: Mapping[int, State]
+    ) -> None:
+        """Write the states that some of the images had before; `left` is how the action left them."""
         self.write(images, states)
 
     def is_same(self, now: State, then: State) -> bool:

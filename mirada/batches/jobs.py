@@ -6,16 +6,13 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mirada.batches.applying import TOGETHER, apply, undo_some
-from mirada.batches.batches import CHANGE_IMAGES, UNDO_CHANGES, count_changes, scope_of
+from mirada.batches.batches import CHANGE_IMAGES, UNDO_CHANGES, count_changes, next_ids
 from mirada.batches.doing import Asker, Means
 from mirada.db.batch_models import Batch
 from mirada.db.deadlocks import in_transaction
-from mirada.db.filters import in_scope
-from mirada.db.models import Image
 from mirada.jobs import attempts
 from mirada.jobs.kinds import Attempt, Kind
 from mirada.kernel.errors import NotFound
@@ -50,9 +47,7 @@ def _change_some(runtime: Runtime, attempt: Attempt, session: Session) -> bool:
     batch = _of_job(session, attempt)
     ids: Sequence[int] = ()
     if batch.undone_at is None:
-        later = Image.id > batch.cursor_id, Image.id <= batch.last_id
-        query = select(Image.id).where(in_scope(scope_of(runtime, batch)), *later)
-        ids = session.execute(query.order_by(Image.id).limit(TOGETHER)).scalars().all()
+        ids = next_ids(runtime, session, batch, TOGETHER)
     job_id, token = attempt.job.id, attempt.token
     if not ids:
         batch.is_ended = True

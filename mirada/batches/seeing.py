@@ -155,7 +155,9 @@ class Restore(_Trashing):
         """Return it out of the trash."""
         return {**state, "trashed_at": None}
 
-    def set_back(self, images: Images, states: Mapping[int, State]) -> None:
+    def set_back(
+        self, images: Images, states: Mapping[int, State], _left: Mapping[int, State]
+    ) -> None:
         """Put images into the trash again, where they have all of its days: one is not gone at once."""
         self.write(
             images, {each: {**state, "trashed_at": _now()} for each, state in states.items()}

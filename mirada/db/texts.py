@@ -58,6 +58,23 @@ def set_caption(session: Session, image: Image, caption: str | None) -> list[int
     return to_release
 
 
+def set_models_caption(session: Session, image: Image) -> int | None:
+    """Let a model's description be the caption again, where there is one; as before a person wrote one.
+
+    Returns:
+        The text to release by `release_text` after the image was flushed; None for none.
+    """
+    left = _set_text(session, image, "caption", image.description)
+    has_none = image.description is None
+    image.caption_source = None if has_none else CaptionSource.MODEL
+    image.caption_model = image.description_model
+    image.caption_language = image.description_language
+    image.caption_prompt_version = image.description_prompt_version
+    if not has_none and image.caption_text_id == image.description_text_id:
+        image.caption_is_due = image.description_is_due
+    return left
+
+
 def _set_text(
     session: Session,
     image: Image,

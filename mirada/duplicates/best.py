@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple, Protocol
 
-from mirada.pictures.shown_images import ShownImage
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from mirada.db.chunks import rows_in
+from mirada.db.models import Content, Image
 
 ALIKE = 1.02
 """Times as much that does not count as more: a picture of 1,000 pixels is no better than one of 990."""
@@ -21,6 +26,40 @@ class Reason(StrEnum):
     OLDEST = "oldest"
 
 
+class Measured(NamedTuple):
+    """What images are compared by: size in pixels, upright, size in bytes, and everybody's likes."""
+
+    id: int
+    width: int
+    height: int
+    byte_size: int
+    like_count: int
+
+
+class Comparable(Protocol):
+    """Whatever tells what a `Measured` does."""
+
+    @property
+    def id(self) -> int:
+        """The image."""
+
+    @property
+    def width(self) -> int:
+        """Pixels, upright."""
+
+    @property
+    def height(self) -> int:
+        """Pixels, upright."""
+
+    @property
+    def byte_size(self) -> int:
+        """Of the file."""
+
+    @property
+    def like_count(self) -> int:
+        """Everybody's likes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Best:
     """The image to keep of a group, and why."""
@@ -29,7 +68,7 @@ class Best:
     reason: Reason
 
 
-_MEASURES: Sequence[tuple[Reason, Callable[[ShownImage], float], float]] = (
+_MEASURES: Sequence[tuple[Reason, Callable[[Comparable], float], float]] = (
     (Reason.MOST_PIXELS, lambda image: image.width * image.height, ALIKE),
     (
         Reason.LEAST_COMPRESSED,
@@ -41,7 +80,7 @@ _MEASURES: Sequence[tuple[Reason, Callable[[ShownImage], float], float]] = (
 )
 
 
-def best_of(images: Sequence[ShownImage]) -> Best:
+def best_of(images: Sequence[Comparable]) -> Best:
     """Return the best of some images, and the first measure by which it is better than another.
 
     Args:
@@ -58,3 +97,11 @@ def best_of(images: Sequence[ShownImage]) -> Best:
         if len(left) == 1:
             break
     return Best(left[0].id, decided)
+
+
+def measured(session: Session, image_ids: Iterable[int]) -> list[Measured]:
+    """Return what images are compared by; the caller has seen to it that the viewer sees them."""
+    query = select(
+        *(Image.id, Content.width, Content.height, Content.byte_size, Image.like_count)
+    ).join(Content, Content.id == Image.content_id)
+    return [Measured(*row) for row in rows_in(session, query, Image.id, image_ids)]

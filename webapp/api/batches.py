@@ -7,8 +7,9 @@ from typing import Any
 from flask import url_for
 
 from mirada.batches import batches
-from mirada.batches.batches import Outcome, Wanted
+from mirada.batches.batches import Outcome
 from mirada.batches.doing import Asker, Name
+from mirada.batches.wanted import Wanted, checked_value
 from mirada.kernel.conditions import written_conditions
 from webapp.api.images import blueprint as image_blueprint
 from webapp.callers.asking import scope_of_caller
@@ -60,12 +61,12 @@ def change_many_images(fields: dict[str, Any]) -> Any:
         conditions = written_conditions(fields["filter"])
     wanted = Wanted(
         action,
-        batches.checked_value(action, fields["value"]),
+        checked_value(action, fields["value"]),
         None if fields["ids"] is None else tuple(dict.fromkeys(fields["ids"])),
         tuple(conditions),
     )
     asker = Asker(user.id, current_caller().is_administrator)
-    return _reply(batches.change_many(runtime, wanted, asker, request_id()))
+    return outcome_reply(batches.change_many(runtime, wanted, asker, request_id()))
 
 
 @blueprint.get("/<token>")
@@ -76,7 +77,7 @@ def change_many_images(fields: dict[str, Any]) -> Any:
 def get_many_changed(token: str) -> Any:
     """For whoever made it, by its `undo`, as long as it can be undone."""
     user = require_user()
-    return _body(batches.read(current_runtime(), token, user.id))
+    return outcome_body(batches.read(current_runtime(), token, user.id))
 
 
 @blueprint.post("/<token>")
@@ -101,10 +102,11 @@ def undo_many_changed(token: str) -> Any:
     """
     user = require_user()
     asker = Asker(user.id, current_caller().is_administrator)
-    return _reply(batches.undo(current_runtime(), token, asker, request_id()))
+    return outcome_reply(batches.undo(current_runtime(), token, asker, request_id()))
 
 
-def _body(outcome: Outcome) -> dict[str, Any]:
+def outcome_body(outcome: Outcome) -> dict[str, Any]:
+    """Return the fields for `ManyChangedSchema`."""
     job_id = outcome.job_id
     return batch_body(
         outcome,
@@ -113,8 +115,9 @@ def _body(outcome: Outcome) -> dict[str, Any]:
     )
 
 
-def _reply(outcome: Outcome) -> Reply:
-    body = _body(outcome)
+def outcome_reply(outcome: Outcome) -> Reply:
+    """Return the reply that tells what became of a change, 202 while a job does it."""
+    body = outcome_body(outcome)
     if body["state"] in ("running", "undoing"):
         return body, 202, {"Location": body["undo_url"]}
     return body, 200, {} if outcome.change_seq is None else change_seq_headers(outcome.change_seq)

@@ -6,23 +6,31 @@ from typing import Any
 
 from flask import Response
 
+from mirada.batches import duplicates as merging
+from mirada.batches.doing import Asker
 from mirada.duplicates import deciding, seen, told, twins
 from mirada.kernel.audience import Scope
 from mirada.kernel.duplicates import Tier
 from mirada.pictures import images
 from mirada.pictures.shown_images import shown_images
+from webapp.api.batches import outcome_reply
 from webapp.callers.auth import current_caller, require_user
-from webapp.http.current import current_runtime
+from webapp.http.current import current_runtime, request_id
 from webapp.http.paging import Listed, PageQuery
-from webapp.http.rest import ApiBlueprint
+from webapp.http.rest import CHANGE_SEQ_HEADER, ApiBlueprint, header
+from webapp.schemas.batches import ManyChangedSchema
 from webapp.schemas.duplicates import (
     GROUP_EXAMPLE,
+    KEEP,
+    MERGED_EXAMPLE,
+    RUNNING_EXAMPLE,
     SHOWN,
     TWIN_EXAMPLE,
+    AllDuplicatesSchema,
+    DecidedSchema,
     DuplicateDecisionSchema,
     DuplicatePageSchema,
     DuplicatesQuerySchema,
-    NoDuplicatesSchema,
     TwinsSchema,
     group_body,
     twin_body,
@@ -62,17 +70,71 @@ def list_duplicates(query: PageQuery) -> Listed[Any]:
 
 @blueprint.post("/duplicates/<id:image_id>")
 @blueprint.operation(
-    "keepDuplicates", "Say that a group's images are no duplicates", refusals=(400, 404, 415, 422)
+    "decideDuplicates", "Merge a group, or say that it is none", refusals=(400, 404, 409, 415, 422)
 )
-@blueprint.arguments(DuplicateDecisionSchema, example={"tier": "near", "others": "keep"})
-@blueprint.response(200, NoDuplicatesSchema, example={"count": 2})
-def keep_duplicates(decision: dict[str, Any], image_id: int) -> Any:
-    """Of the group that an image is in, for the caller alone: its images stay, and are no group any more.
+@blueprint.arguments(
+    DuplicateDecisionSchema, example={"tier": "near", "others": "delete", "keep": 12}
+)
+@blueprint.alt_response(
+    202,
+    schema=DecidedSchema,
+    description="A job merges them: they are more than 500.",
+    example={"count": 0, "merged": RUNNING_EXAMPLE},
+    headers={"Location": header("What became of it.")},
+)
+@blueprint.response(
+    200, DecidedSchema, example={"count": 2, "merged": MERGED_EXAMPLE}, headers=CHANGE_SEQ_HEADER
+)
+def decide_duplicates(decision: dict[str, Any], image_id: int) -> Any:
+    """Decide on the group that an image is in.
 
-    An image that comes later is compared with them all the same. DELETE forgets it.
+    `keep` is for the caller alone: its images stay, and are no group any more. An image that comes later
+    is compared with them all the same. DELETE forgets it.
+
+    `delete` merges images of the caller's own into the one of them that is kept. They go into the trash.
+    Their likes, tags, comments, places in packs with emojis and the caller's verdicts go to it, and
+    prompt, caption, `asset_id` and old id where it has none. What is written on a private image stays
+    there where the kept one is public. `merged.undo_url` undoes exactly that. 409 without a trash.
     """
-    user, database = require_user(), current_runtime().database
-    return {"count": deciding.are_none(database, Tier(decision["tier"]), user.id, image_id)}
+    user, runtime, tier = require_user(), current_runtime(), Tier(decision["tier"])
+    if decision["others"] == KEEP:
+        count = deciding.are_none(runtime.database, tier, user.id, image_id)
+        return {"count": count, "merged": None}
+    outcome = merging.merge_group(
+        runtime,
+        tier,
+        Asker(user.id),
+        image_id,
+        keep=decision["keep"],
+        others=decision["ids"],
+        request_id=request_id(),
+    )
+    body, status, headers = outcome_reply(outcome)
+    return {"count": outcome.done, "merged": body}, status, headers
+
+
+@blueprint.post("/duplicates")
+@blueprint.operation(
+    "mergeAllDuplicates", "Keep the best of every group", refusals=(400, 409, 415, 422)
+)
+@blueprint.arguments(AllDuplicatesSchema, example={"tier": "same_file", "others": "delete"})
+@blueprint.alt_response(
+    202,
+    schema=ManyChangedSchema,
+    description="A job merges them: they are more than 500.",
+    example=RUNNING_EXAMPLE,
+    headers={"Location": header("What became of it.")},
+)
+@blueprint.response(200, ManyChangedSchema, example=MERGED_EXAMPLE, headers=CHANGE_SEQ_HEADER)
+def merge_all_duplicates(decision: dict[str, Any]) -> Any:
+    """Each group of the caller's own images as `delete` merges one, into the best.
+
+    Which image goes into which is settled when it is asked for; a job keeps to it. An image that was
+    deleted meanwhile, or whose best one was, is left alone and told. Asked for again, what is left is merged.
+    """
+    user, tier = require_user(), Tier(decision["tier"])
+    outcome = merging.merge_all(current_runtime(), tier, Asker(user.id), request_id())
+    return outcome_reply(outcome)
 
 
 @blueprint.delete("/duplicates/<id:image_id>")

@@ -14,6 +14,8 @@ from webapp.schemas.filters import filter_field
 from webapp.schemas.numbers import WholeField
 from webapp.schemas.replies import ReplySchema
 
+ASKED = [each.value for each in Name if each is not Name.MERGE]
+"""Duplicates are merged at an address of their own."""
 UNDO_TOKEN = "k3WcZc6z0oJm7T1uHk0Zk1G8V5cYqgO0yq3dQy2h1aA"  # noqa: S105 - an example
 BATCH_EXAMPLE = {
     "action": "add_tags",
@@ -49,7 +51,7 @@ class ManyImagesSchema(ma.Schema):
         },
     )
     filter = filter_field()
-    action = ma.fields.String(required=True, validate=validate.OneOf([each.value for each in Name]))
+    action = ma.fields.String(required=True, validate=validate.OneOf(ASKED))
     value = ma.fields.Raw(
         load_default=None,
         allow_none=True,

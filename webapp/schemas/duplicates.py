@@ -7,12 +7,16 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import validate
 
+from mirada.batches.duplicates import WITHOUT_A_LOOK
 from mirada.duplicates.best import Best, Reason
 from mirada.duplicates.seen import Group
 from mirada.duplicates.twins import Twin
 from mirada.kernel.duplicates import Tier
+from mirada.kernel.ids import LARGEST_ID
 from mirada.pictures.shown_images import ShownImage
+from webapp.schemas.batches import BATCH_EXAMPLE, ManyChangedSchema
 from webapp.schemas.images import IMAGE_EXAMPLE, ImageSchema, image_body
+from webapp.schemas.numbers import WholeField
 from webapp.schemas.replies import PageQuerySchema, ReplySchema, page_of
 
 TIERS = [tier.value for tier in Tier]
@@ -20,6 +24,9 @@ TIER_HELP = (
     "same_file: the same bytes. near: the same picture, scaled, compressed or mirrored. "
     "same_subject: pictures that show much the same, as the last grouping of near-duplicates found them."
 )
+KEEP, DELETE = "keep", "delete"
+MOST_NAMED = 500
+"""Images of a group that one request names; it need not name any."""
 SHOWN = 24
 """Images of a group that a list shows."""
 GROUP_EXAMPLE = {
@@ -28,6 +35,13 @@ GROUP_EXAMPLE = {
     "size": 2,
     "images": [IMAGE_EXAMPLE, IMAGE_EXAMPLE | {"id": 12}],
     "best": {"image_id": 12, "reason": "most_pixels"},
+}
+MERGED_EXAMPLE = BATCH_EXAMPLE | {"action": "merge", "done": 2, "failed_count": 0, "failed": []}
+RUNNING_EXAMPLE = MERGED_EXAMPLE | {
+    "done": 0,
+    "job_id": 40,
+    "job_url": "/api/v1/jobs/40",
+    "state": "running",
 }
 TWIN_EXAMPLE = {"tier": "near", "is_mirrored": False, "image": IMAGE_EXAMPLE}
 
@@ -94,16 +108,71 @@ class DuplicateDecisionSchema(ma.Schema):
     )
     others = ma.fields.String(
         required=True,
-        validate=validate.OneOf(["keep"]),
-        metadata={"description": "keep: they are no duplicates."},
+        validate=validate.OneOf([KEEP, DELETE]),
+        metadata={
+            "description": "keep: they are no duplicates. delete: merge those of yours into one: the others "
+            "go into the trash, and what they have goes to the one that is kept."
+        },
+    )
+    keep = WholeField(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Range(1, LARGEST_ID),
+        metadata={
+            "description": "With delete: which one of yours is kept; the best where it is not sent."
+        },
+    )
+    ids = ma.fields.List(
+        WholeField(validate=validate.Range(1, LARGEST_ID)),
+        load_default=None,
+        allow_none=True,
+        validate=validate.Length(1, MOST_NAMED),
+        metadata={
+            "description": "With delete: which of yours go; all others where it is not sent."
+        },
+    )
+
+    @ma.validates_schema
+    def _only_with_delete(self, data: dict[str, Any], **_: Any) -> None:
+        for name in ("keep", "ids"):
+            if data.get(name) is not None and data.get("others") == KEEP:
+                raise ma.ValidationError("Only with others=delete; leave it out.", name)
+
+
+class AllDuplicatesSchema(ma.Schema):
+    """A decision on all groups of a tier."""
+
+    tier = ma.fields.String(
+        required=True,
+        validate=validate.OneOf([tier.value for tier in WITHOUT_A_LOOK]),
+        metadata={
+            "description": "Groups of same_subject are merged one by one: their pictures differ."
+        },
+    )
+    others = ma.fields.String(
+        required=True,
+        validate=validate.OneOf([DELETE]),
+        metadata={
+            "description": "delete: keep the best of each group, and merge the others into it."
+        },
     )
 
 
-class NoDuplicatesSchema(ReplySchema):
-    """A decision that is remembered."""
+class DecidedSchema(ReplySchema):
+    """The outcome of a decision."""
 
     count = ma.fields.Integer(
-        required=True, metadata={"description": "Images that are no duplicates of one another."}
+        required=True,
+        metadata={
+            "description": "Images that are no duplicates of one another, or that were merged into the "
+            "one that is kept."
+        },
+    )
+    merged = ma.fields.Nested(
+        ManyChangedSchema,
+        required=True,
+        allow_none=True,
+        metadata={"description": "The change, to undo it; null where nothing was merged."},
     )
 
 

@@ -10,7 +10,8 @@ from mirada.batches.merging import Merge
 from mirada.batches.packing import AddToPack, RemoveFromPack
 from mirada.batches.seeing import Delete, Restore, SetVisibility
 from mirada.db import image_tags
-from mirada.pictures.tags import edited
+from mirada.kernel.tags import tag_key
+from mirada.pictures.tags import edited, renamed
 
 
 class _Tagging(Doing):
@@ -41,10 +42,20 @@ class RemoveTags(_Tagging):
         return list(edited(image.tags, (), self.value))
 
 
+class RenameTag(_Tagging):
+    """Call a tag of images by another name; where an image has both, they become one."""
+
+    def after(self, image: Locked, _state: State) -> State:
+        """Return its tags, which stay as they are where it has not this one."""
+        old, new = self.value
+        return renamed(image.tags, tag_key(old), new)
+
+
 ACTIONS: Mapping[Name, type[Doing]] = {
     Name.SET_VISIBILITY: SetVisibility,
     Name.ADD_TAGS: AddTags,
     Name.REMOVE_TAGS: RemoveTags,
+    Name.RENAME_TAG: RenameTag,
     Name.DELETE: Delete,
     Name.RESTORE: Restore,
     Name.ADD_TO_PACK: AddToPack,

@@ -49,6 +49,7 @@ class Outcome:
 
     Attributes:
         action: what is done.
+        value: with which value, as `checked_value` returns it.
         done: images that are as they were to be, changed or not.
         failed_count: images that were left alone.
         failed: the first of them.
@@ -63,6 +64,7 @@ class Outcome:
     """
 
     action: str
+    value: Any
     done: int
     failed_count: int
     failed: list[Failure]
@@ -257,6 +259,7 @@ def count_changes(session: Session, batch: Batch) -> int:
 def _outcome(session: Session, batch: Batch) -> Outcome:
     return Outcome(
         action=batch.action,
+        value=batch.value,
         done=batch.done,
         failed_count=batch.failed,
         failed=failures_of(session, batch, of_undo=False, most=TOLD_FAILURES),

@@ -24,6 +24,7 @@ class Name(StrEnum):
     SET_VISIBILITY = "set_visibility"
     ADD_TAGS = "add_tags"
     REMOVE_TAGS = "remove_tags"
+    RENAME_TAG = "rename_tag"
     DELETE = "delete"
     RESTORE = "restore"
     ADD_TO_PACK = "add_to_pack"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from mirada.batches.doing import Name
 from mirada.kernel.errors import InvalidInput
-from mirada.kernel.tags import distinct_tags
+from mirada.kernel.tags import distinct_tags, normalised_tag
 
 VISIBILITIES = ("public", "private")
 
@@ -41,9 +42,15 @@ def checked_value(action: Name, value: Any) -> Any:
         case Name.SET_VISIBILITY:
             raise _no_value("For set_visibility it is public or private.")
         case Name.ADD_TAGS | Name.REMOVE_TAGS if isinstance(value, list) and value:
-            return list(distinct_tags(value))
+            return list(_tags(distinct_tags, value))
         case Name.ADD_TAGS | Name.REMOVE_TAGS:
             raise _no_value(f'For {action} it is a list of tags, such as ["cat"].')
+        case Name.RENAME_TAG if isinstance(value, list) and len(value) == 2:
+            return [_tags(normalised_tag, each) for each in value]
+        case Name.RENAME_TAG:
+            raise _no_value(
+                'For rename_tag it is the tag and its new name, such as ["kat", "cat"].'
+            )
         case Name.ADD_TO_PACK | Name.REMOVE_FROM_PACK:
             if isinstance(value, int) and not isinstance(value, bool):
                 return value
@@ -51,6 +58,13 @@ def checked_value(action: Name, value: Any) -> Any:
         case _ if value is not None:
             raise _no_value(f"The action {action} takes none.")
     return None
+
+
+def _tags(checked: Callable[[Any], Any], value: Any) -> Any:
+    try:
+        return checked(value)
+    except InvalidInput as error:
+        raise _no_value(error.detail) from error
 
 
 def _no_value(message: str) -> InvalidInput:

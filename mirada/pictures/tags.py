@@ -191,9 +191,9 @@ def _rename_some(
     )
     found = {image_id: tags or [] for image_id, tags in session.execute(having)}
     changed = {
-        image_id: renamed
+        image_id: after_it
         for image_id, tags in found.items()
-        if (renamed := _renamed(tags, old, new)) != tags
+        if (after_it := renamed(tags, old, new)) != tags
     }
     image_tags.write(session, changed)
     is_merged = tag_key(new) != old and any(
@@ -207,8 +207,8 @@ def absent_tag(name: str) -> NotFound:
     return NotFound(f"No image of yours has the tag {name[:100]!r}.")
 
 
-def _renamed(tags: Sequence[str], old: str, new: str) -> list[str]:
-    """Return tags with one of them under another name, once; in the place of the first."""
+def renamed(tags: Sequence[str], old: str, new: str) -> list[str]:
+    """Return tags with one of them, by its key, under another name, once; in the place of the first."""
     kept: dict[str, str] = {}
     for tag in tags:
         key = tag_key(new) if tag_key(tag) == old else tag_key(tag)

@@ -168,6 +168,25 @@ def test_a_cancelled_job_keeps_what_it_did_and_can_be_undone(town: Town, small_s
     assert town.undo("ana", batch).get_json()["state"] == "undone"
 
 
+def test_a_tag_is_renamed_and_joined_and_both_come_back(town: Town) -> None:
+    both = town.hang("ana", 1, tags="Kat, sky, cat")
+    one = town.hang("ana", 2, tags="kat")
+    none = town.hang("ana", 1, tags="sea")
+    theirs = town.hang("ben", 1, tags="kat", is_public="true")
+    before = town.state()
+    batch = town.done("ana", "rename_tag", ["KAT", "Cat"], filter={"tag": ["kat"]})
+    assert (batch["done"], batch["failed_count"]) == (3, 0)
+    after = town.state()
+    assert [after[each][2] for each in (*both, *one)] == [["Cat", "sky"], ["Cat"], ["Cat"]]
+    assert {each: after[each] for each in (*none, *theirs)} == {
+        each: before[each] for each in (*none, *theirs)
+    }
+    assert town.undo("ana", batch).get_json()["undone"] == 3
+    assert {key: each[2] for key, each in town.state().items()} == {
+        key: each[2] for key, each in before.items()
+    }
+
+
 def test_what_makes_no_sense_is_refused(town: Town) -> None:
     (image,) = town.hang("ana", 1)
     for body, field in (
@@ -175,6 +194,8 @@ def test_what_makes_no_sense_is_refused(town: Town) -> None:
         ({"ids": [image], "action": "set_visibility", "value": "secret"}, "value"),
         ({"ids": [image], "action": "add_tags", "value": []}, "value"),
         ({"ids": [image], "action": "add_tags", "value": "cat"}, "value"),
+        ({"ids": [image], "action": "rename_tag", "value": ["one"]}, "value"),
+        ({"ids": [image], "action": "rename_tag", "value": ["a", "\u0000"]}, "value"),
         ({"ids": [image], "action": "paint", "value": "red"}, "action"),
         ({"ids": [], "action": "add_tags", "value": ["a"]}, "ids"),
         ({"ids": list(range(1, 502)), "action": "add_tags", "value": ["a"]}, "ids"),

@@ -31,6 +31,8 @@ PATHS = (
     "/ui/index",
     "/ui/usage",
     "/ui/groups",
+    "/ui/tags",
+    "/ui/tags/one?name=film%20still",
     "/ui/trash",
     "/ui/trash/{gone}/erase",
     "/ui/trash/empty",
@@ -67,7 +69,9 @@ def ids(runtime: Runtime, client: Any) -> dict[str, int]:
     """A library of pictures, and two of them; one more is in the trash."""
     gallery = Gallery(runtime, client)
     found = [
-        gallery.upload(caption=f"picture number {n}", degrees=float(n * 7), is_public="true")["id"]
+        gallery.upload(
+            caption=f"picture number {n}", degrees=float(n * 7), is_public="true", tags="film still"
+        )["id"]
         for n in range(12)
     ]
     gone = gallery.upload(caption="picture in the trash", degrees=90.0)["id"]

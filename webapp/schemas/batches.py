@@ -56,8 +56,9 @@ class ManyImagesSchema(ma.Schema):
         load_default=None,
         allow_none=True,
         metadata={
-            "description": "For `set_visibility` `public` or `private`, for tags a list of them, for packs "
-            "the id of a pack of the caller's; the other actions take none."
+            "description": "For `set_visibility` `public` or `private`, for tags a list of them, for "
+            "`rename_tag` the tag and its new name, for packs the id of a pack of the caller's; the "
+            "other actions take none."
         },
     )
 

@@ -11,6 +11,7 @@ import click
 
 from console import (
     captions,
+    doctor,
     embeddings,
     evaluate,
     images,
@@ -29,7 +30,7 @@ from mirada.runtime import Runtime
 
 COMMANDS: tuple[click.Command, ...] = (
     installation.database,
-    installation.doctor,
+    doctor.doctor,
     installation.models,
     installation.restored,
     search.search,

@@ -1,4 +1,4 @@
-"""`mirada db`, `models`, `doctor` and `restored`: tables, encoders, what is amiss, and backups."""
+"""`mirada db`, `models` and `restored`: tables, encoders, and backups."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import click
 
 from console.site import Command, FirstCommand, Group, current_runtime
 from console.terminal import console, print_table
-from mirada.health import doctor as examination
 from mirada.health.check_models import models_report
 from mirada.health.restored import go_on_after_backup, is_in_use
 from mirada.kernel.commands import command_line
@@ -156,39 +155,3 @@ def restored(is_sure: bool) -> None:
         f"The database goes on as {done.db_epoch}: ids and change numbers are above {done.above}. Start "
         f"the server, then look for missing files: {command_line('doctor')}"
     )
-
-
-@click.command("doctor", cls=Command)
-@click.option(
-    "--models/--no-models",
-    "with_models",
-    default=True,
-    show_default=True,
-    help="Try the encoder too.",
-)
-def doctor(with_models: bool) -> None:
-    """Look for pictures without files, stuck jobs and missing vectors; exit 1 when any is found."""
-    runtime = current_runtime()
-    findings: list[examination.Finding] = []
-    with runtime.reading() as session:
-        findings += examination.stuck_jobs(session)
-        findings += examination.contents_without_vector(
-            session, is_embedding=runtime.settings.embeddings_enabled
-        )
-        findings += examination.images_out_of_step(session)
-    after = 0
-    while True:
-        with runtime.reading() as session:
-            page = examination.files_page(session, runtime.image_store, after)
-        findings += page.findings
-        if page.last_content_id is None:
-            break
-        after = page.last_content_id
-    if with_models:
-        errors = models_report(runtime).errors
-        findings += [examination.Finding("models", error) for error in errors]
-    for finding in findings:
-        console().print(f"{finding.about}: {finding.sentence}")
-    if findings:
-        raise click.exceptions.Exit(1)
-    console().print("All is well.")

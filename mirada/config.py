@@ -744,6 +744,16 @@ class Settings(BaseSettings):
         return self.data_dir / "images"
 
     @property
+    def copies_dir(self) -> Path:
+        """Folder of the copies of originals, such as thumbnails."""
+        return self.data_dir / "derivatives"
+
+    @property
+    def handed_dir(self) -> Path:
+        """Folder of decoded pictures on their way to a worker."""
+        return self.data_dir / "handed"
+
+    @property
     def secret_file(self) -> Path:
         """The file that holds the secret where SECRET_KEY is unset."""
         return self.data_dir / "secret_key"

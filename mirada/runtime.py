@@ -235,14 +235,12 @@ class Runtime:
     @property
     def copies(self) -> Copies:
         """The cache of copies of originals."""
-        return self.remembered(
-            "copies", lambda: LocalCopies(self.settings.data_dir / "derivatives")
-        )
+        return self.remembered("copies", lambda: LocalCopies(self.settings.copies_dir))
 
     @property
     def handed(self) -> HandedPixels:
         """Pixels on their way from whoever checks a picture to the worker that embeds it."""
-        return self.remembered("handed", lambda: HandedPixels(self.settings.data_dir / "handed"))
+        return self.remembered("handed", lambda: HandedPixels(self.settings.handed_dir))
 
     @property
     def decoder(self) -> ImageDecoder:

@@ -11,6 +11,7 @@ import redis
 from mirada.background import JOIN_TIMEOUT_S, Loop
 from mirada.batches import batches
 from mirada.classify.labelling import queue_lacking
+from mirada.doctor import examination
 from mirada.duplicates.finding import queue_waiting
 from mirada.embedding.index_advice import keep_sizes
 from mirada.embedding.index_rebuild import queue_due_rebuilds
@@ -165,4 +166,8 @@ class Sweeper(Loop):
         with self._runtime.transaction() as session:
             forgotten = sweep.purge_idempotency_keys(session)
             told = deliveries.forget_old(session)
+        try:
+            examination.forget_expired(self._runtime)
+        except OSError as error:
+            logger.warning("What a repair has set aside is not erased: %s", error)
         logger.info("Kept house: %s old keys and %s messages forgotten", forgotten, told)

@@ -53,7 +53,7 @@ def count_to_embed(
     only_unqueued: bool = False,
 ) -> int:
     """Return how many contents with higher ids `queue_page` would queue."""
-    pending = _to_embed(
+    pending = contents_to_embed(
         session, space_id, after_content_id, skip_existing, only_unqueued
     ).subquery()
     return session.execute(select(func.count()).select_from(pending)).scalar_one()
@@ -80,7 +80,7 @@ def queue_page(
         only_unqueued: leave contents alone whose job waits, runs or was given up.
         request_id: follows the work into the worker's log.
     """
-    query = _to_embed(session, space_id, after_content_id, skip_existing, only_unqueued)
+    query = contents_to_embed(session, space_id, after_content_id, skip_existing, only_unqueued)
     content_ids = session.execute(query.order_by(Content.id).limit(batch_size)).scalars().all()
     job_ids = []
     for content_id in content_ids:
@@ -95,9 +95,10 @@ def queue_page(
     return BackfillPage(content_ids[-1] if content_ids else None, job_ids)
 
 
-def _to_embed(
+def contents_to_embed(
     session: Session, space_id: int, after_content_id: int, skip_existing: bool, only_unqueued: bool
 ) -> Select[int]:
+    """Return the query for the ids of what `queue_page` would queue, its arguments as there."""
     # What somebody only had classified has no bytes that could be embedded.
     query = select(Content.id).where(Content.id > after_content_id, Content.storage_key != "")
     if skip_existing:

@@ -108,11 +108,13 @@ def _remove_groups(runtime: Runtime, kind: runs.ClusterKind, space_id: int) -> b
 def _remove_files(runtime: Runtime, space_id: int) -> None:
     """Remove this machine's snapshots of a space; those of others are only a cache, and are not read."""
     with runtime.reading() as session:
-        names = session.execute(
-            select(IndexSnapshot.name).where(IndexSnapshot.space_id == space_id)
-        ).scalars()
-        for name in names.all():
-            shutil.rmtree(runtime.settings.faiss_index_dir / name, ignore_errors=True)
+        snapshots = session.execute(
+            select(IndexSnapshot.db_epoch, IndexSnapshot.name).where(
+                IndexSnapshot.space_id == space_id
+            )
+        ).all()
+    for epoch, name in snapshots:
+        shutil.rmtree(runtime.settings.faiss_index_dir / epoch / name, ignore_errors=True)
 
 
 def _remove_rest(session: Session, space_id: int) -> None:

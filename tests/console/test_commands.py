@@ -14,7 +14,7 @@ import pytest
 from mirada.adapters.vector_index.faiss.index import FaissIndex
 from mirada.adapters.vector_index.faiss.rebuilding import BuildSettings
 from mirada.config import BUNDLED_MODEL_DIR, Settings
-from mirada.db.models import ApiKey, Content, Image, ImageStatus, Job, JobState, User
+from mirada.db.models import ApiKey, Job, JobState
 from mirada.db.spaces import pin_space
 from mirada.embedding.index_rebuild import REBUILD_INDEX
 from mirada.jobs import attempts, ledger
@@ -191,41 +191,6 @@ def test_the_database_is_checked_and_upgraded(command: Any, tmp_path: Path) -> N
     assert "up to date" in command("db", "check")
     assert "up to date" in command("db", "upgrade")
     assert "the last migration of this version" in command("db", "revision")
-
-
-def test_doctor_finds_what_is_not_as_promised(command: Any, runtime: Runtime) -> None:
-    assert "All is well." in command("doctor", "--no-models")
-
-    with runtime.transaction() as session:
-        owner = User(username="ana")
-        content = Content(
-            sha256="1" * 64,
-            storage_key="no/such/file.png",
-            byte_size=3,
-            format="PNG",
-            width=1,
-            height=1,
-            is_animated=False,
-        )
-        session.add_all([owner, content])
-        session.flush()
-        session.add(
-            Image(
-                owner_id=owner.id,
-                content_id=content.id,
-                is_public=False,
-                status=ImageStatus.READY,
-            )
-        )
-        ledger.enqueue(session, REBUILD_INDEX, space_id=3).next_run_at_ms = 1
-    make_failed_job(runtime)
-
-    report = command("doctor", "--no-models", code=1)
-
-    assert "has no file no/such/file.png" in report
-    assert "due for ten minutes" in report
-    assert "given up" in report
-    assert "READY without a vector" in report
 
 
 def test_models_list_says_what_can_be_used_and_what_is(

@@ -14,7 +14,7 @@ from sqlalchemy import func, inspect, select
 from mirada.config import VectorBackend
 from mirada.db.memory_models import TextEmbedding
 from mirada.db.model_switch_models import Outcome, SwitchState
-from mirada.db.models import Content, Image, Job, Space
+from mirada.db.models import Content, Image, IndexSnapshot, Installation, Job, Space
 from mirada.db.pgvector.tables import name_of
 from mirada.db.pgvector_models import PgvectorSpace
 from mirada.db.session import Database
@@ -162,6 +162,38 @@ def test_discarded_vectors_are_gone_and_the_change_is_final(house: House) -> Non
     house.follow()
     house.upload(2)
     assert (house.vectors("first"), house.vectors("second")) == (0, 2)
+
+
+def test_the_index_files_of_a_discarded_model_go_with_its_vectors(house: House) -> None:
+    house.upload(1)
+    house.build()
+    house.flip()
+    with house.web.transaction() as session:
+        epoch = session.execute(select(Installation.db_epoch)).scalar_one()
+        for name, space_id in (
+            ("snap-old", house.switch().from_space_id),
+            ("snap-new", house.switch().to_space_id),
+        ):
+            session.add(
+                IndexSnapshot(
+                    name=name,
+                    space_id=space_id,
+                    change_seq=1,
+                    db_epoch=epoch,
+                    sha256="0" * 64,
+                    row_count=1,
+                    manifest={},
+                    fencing_token=1,
+                )
+            )
+    folder = house.worker.settings.faiss_index_dir / epoch
+    for name in ("snap-old", "snap-new"):
+        (folder / name).mkdir(parents=True)
+
+    changing.discard(house.web, Asked())
+    house.work()
+
+    assert [each.name for each in folder.iterdir()] == ["snap-new"]
 
 
 def test_what_cannot_be_begun_is_refused_and_nothing_is_half_done(

@@ -24,6 +24,8 @@ MOST_TAIL_BYTES = 22 + 65_535
 """Within which the record at the end begins: a comment may follow it."""
 END_RECORD, LONG_RECORD = b"PK\x05\x06", b"PK\x06\x07"
 CHUNK = 64 * 1024
+PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""Ways of packing that are read: `zipfile` unpacks others as a whole, 64 kB of bzip2 to a gigabyte."""
 IGNORED = ("__MACOSX/", ".DS_Store", "Thumbs.db")
 """What systems put beside the files that people meant."""
 
@@ -121,15 +123,9 @@ class Archive:
                             "together once unpacked. Send several."
                         )
                     target.write(chunk)
-        except (
-            zipfile.BadZipFile,
-            zlib.error,
-            EOFError,
-            RuntimeError,
-        ) as error:
-            raise CorruptImage(
-                "It is damaged in the ZIP, or packed in a way that is not read."
-            ) from error
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
+            # ValueError: a name that is no text, or a place before the file's beginning.
+            raise CorruptImage("It is damaged in the ZIP.") from error
         return size
 
 
@@ -168,4 +164,8 @@ def _refusal(info: zipfile.ZipInfo) -> MiradaError | None:
         return InvalidInput("It is a link and no file, so it is not read.")
     if info.flag_bits & 1:
         return InvalidInput("It is encrypted, so it cannot be read.")
+    if info.compress_type not in PACKINGS:
+        return InvalidInput(
+            "It is packed in a way that is not read here. Pack it as usual (deflate), or not at all."
+        )
     return None

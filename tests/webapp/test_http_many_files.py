@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import stat
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,11 @@ def outcomes(gallery: Gallery, *files: tuple[str, bytes], **fields: str) -> list
     return [(each["name"], each["status"]) for each in body["results"]]
 
 
-def zipped(*files: tuple[str | zipfile.ZipInfo, bytes]) -> bytes:
+def zipped(
+    *files: tuple[str | zipfile.ZipInfo, bytes], packing: int = zipfile.ZIP_DEFLATED
+) -> bytes:
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(out, "w", packing) as archive:
         for name, content in files:
             archive.writestr(name, content)
     return out.getvalue()
@@ -138,6 +141,30 @@ def test_a_damaged_file_in_a_zip_is_refused_alone(gallery: Gallery) -> None:
     content = bytearray(zipped(("a.png", picture(1)), ("b.png", picture(2))))
     content[60:90] = bytes(30)
     assert [status for _, status in outcomes(gallery, ("bad.zip", bytes(content)))] == [422, 201]
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_what_could_not_be_unpacked_in_parts_is_refused(gallery: Gallery, packing: int) -> None:
+    # 50 MB in some hundred bytes: unpacked in one go, whatever the limit is.
+    content = bytearray(zipped(("big.png", bytes(50_000_000)), packing=packing))
+    damaged = content.copy()
+    damaged[60:70] = b"\xff" * 10
+    for each in (content, damaged):
+        tracemalloc.start()
+        reply = send(gallery, ("all.zip", bytes(each)), ("b.png", picture(3)))
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        refused, taken = reply.get_json()["results"]
+        assert (refused["name"], refused["status"], taken["status"] // 100) == ("big.png", 422, 2)
+        assert "deflate" in refused["problem"]["detail"]
+        assert most < 10_000_000
+    assert staged(gallery) == []
+
+
+def test_a_name_that_is_no_text_is_refused_alone(gallery: Gallery) -> None:
+    content = bytearray(zipped(("\u00e9.png", picture(1)), ("b.png", picture(2))))
+    content[30:32] = b"\xff\xff"
+    assert outcomes(gallery, ("all.zip", bytes(content))) == [("\u00e9.png", 422), ("b.png", 201)]
 
 
 def test_without_files_or_with_too_many_nothing_is_done(gallery: Gallery) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mirada.batches.asking import Recaption, Reclassify
 from mirada.batches.doing import Doing, Images, Locked, Name, State
@@ -27,11 +27,23 @@ class _Tagging(Doing):
 
 
 class AddTags(_Tagging):
-    """Put tags on images."""
+    """Put tags on images, as each owner writes them already."""
+
+    _written: Mapping[int, Sequence[str]]
+
+    def states(self, images: Images) -> dict[int, State]:
+        """Return the tags of each image, and see how its owner writes the new ones."""
+        self._written = {
+            owner_id: image_tags.as_owner_writes(
+                self.session, owner_id, self.value, self.asker.user_id
+            )
+            for owner_id in sorted({image.owner_id for image in images.values()})
+        }
+        return super().states(images)
 
     def after(self, image: Locked, _state: State) -> State:
         """Return its tags and these. Raises InvalidInput where they are too many."""
-        return list(edited(image.tags, self.value, ()))
+        return list(edited(image.tags, self._written[image.owner_id], ()))
 
 
 class RemoveTags(_Tagging):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, union_all, update
 from sqlalchemy.orm import Session
 
 from mirada.db import changes, word_index
@@ -17,7 +17,8 @@ from mirada.db.chunks import rows_in
 from mirada.db.filters import in_scope
 from mirada.db.models import Image, utc_now
 from mirada.db.tag_models import ImageTag
-from mirada.kernel.audience import Scope
+from mirada.db.visibility import may_see
+from mirada.kernel.audience import Audience, Scope
 from mirada.kernel.tags import tag_key
 
 _TAGS, _IMAGES = ImageTag.__table__, Image.__table__
@@ -35,18 +36,26 @@ _SHOW = (
 )
 
 
-def as_owner_writes(session: Session, owner_id: int, tags: Sequence[str]) -> list[str]:
-    """Return tags as they are written on the owner's oldest image that has each; new ones as they are."""
+def as_owner_writes(
+    session: Session, owner_id: int, tags: Sequence[str], viewer_id: int
+) -> list[str]:
+    """Return tags as they are written on the owner's oldest image that has each; new ones as they are.
+
+    Of images that the viewer may see: an administrator who tags a public image does not learn how its
+    owner writes on private ones. Each tag is looked up by itself, so that the first image ends it.
+    """
     keys = {tag_key(tag): tag for tag in tags}
     if not keys:
         return []
     own = (
-        select(ImageTag.tag, func.min(ImageTag.image_id))
+        select(ImageTag.tag, ImageTag.name)
         .join(Image, Image.id == ImageTag.image_id)
-        .where(Image.owner_id == owner_id)
-        .group_by(ImageTag.tag)
+        .where(may_see(Audience(viewer_id, frozenset({owner_id}))))
+        .order_by(ImageTag.image_id)
+        .limit(1)
     )
-    known = names_on(session, dict(rows_in(session, own, ImageTag.tag, keys)))
+    first = [select(own.where(ImageTag.tag == key).subquery()) for key in keys]
+    known = {row.tag: row.name for row in session.execute(union_all(*first))}
     return [known.get(key, tag) for key, tag in keys.items()]
 
 

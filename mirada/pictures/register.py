@@ -244,7 +244,7 @@ def _new_image(
         caption_is_due=caption_text_id is not None,
         caption_source=None if texts.caption is None else CaptionSource.PERSON,
         auto_caption=image.auto_caption,
-        tags=as_owner_writes(session, owner.id, image.tags) or None,
+        tags=as_owner_writes(session, owner.id, image.tags, owner.id) or None,
         words_version=CUT_VERSION,
         is_public=image.is_public,
         status=ImageStatus.READY if is_ready else ImageStatus.PENDING,

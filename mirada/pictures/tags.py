@@ -76,7 +76,7 @@ def set_tags(
     wanted = distinct_tags(tags)
     changeable = may_change(user_id, is_administrator=is_administrator)
     image = lock_image(session, image_id, changeable, expected_version)
-    return _with_tags(session, image, wanted)
+    return _with_tags(session, image, wanted, user_id)
 
 
 def edit_tags(
@@ -97,7 +97,7 @@ def edit_tags(
     more, less = distinct_tags(add), distinct_tags(remove)
     changeable = may_change(user_id, is_administrator=is_administrator)
     image = lock_image(session, image_id, changeable, None)
-    return _with_tags(session, image, edited(image.tags or (), more, less))
+    return _with_tags(session, image, edited(image.tags or (), more, less), user_id)
 
 
 def edited(tags: Sequence[str], add: Sequence[str], remove: Sequence[str]) -> tuple[str, ...]:
@@ -216,9 +216,9 @@ def renamed(tags: Sequence[str], old: str, new: str) -> list[str]:
     return list(kept.values())
 
 
-def _with_tags(session: Session, image: Image, wanted: Sequence[str]) -> Image:
+def _with_tags(session: Session, image: Image, wanted: Sequence[str], user_id: int) -> Image:
     """Write tags as far as they differ, and return the image as it is then."""
-    others = _written_on_others(session, image, wanted)
+    others = _written_on_others(session, image, wanted, user_id)
     shown = [others.get(tag_key(tag), tag) for tag in wanted]
     if shown != (image.tags or []):
         session.flush()
@@ -227,9 +227,14 @@ def _with_tags(session: Session, image: Image, wanted: Sequence[str]) -> Image:
     return image
 
 
-def _written_on_others(session: Session, image: Image, tags: Sequence[str]) -> Mapping[str, str]:
-    """Return by key how the owner has written those of these tags that this image has not."""
+def _written_on_others(
+    session: Session, image: Image, tags: Sequence[str], user_id: int
+) -> Mapping[str, str]:
+    """Return by key how the owner has written those of these tags that this image has not.
+
+    On images that the user sees who puts them on.
+    """
     there = {tag_key(tag) for tag in image.tags or ()}
     new = [tag for tag in tags if tag_key(tag) not in there]
-    written = image_tags.as_owner_writes(session, image.owner_id, new)
+    written = image_tags.as_owner_writes(session, image.owner_id, new, user_id)
     return {tag_key(tag): tag for tag in written}

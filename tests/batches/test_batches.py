@@ -71,6 +71,29 @@ def test_an_undoing_is_its_senders_and_leaves_what_was_changed_since(town: Town)
     assert town.undo("ana", batch).get_json() == body
 
 
+def test_tags_are_written_as_their_owner_wrote_them_first(town: Town) -> None:
+    first, *mine = town.hang("ana", 3, is_public="true")
+    theirs = town.hang("ben", 1, is_public="true")
+    path = f"/api/v1/images/{first}/tags"
+    town.client.put(path, json={"tags": ["Cat"]}, headers=town.keys["ana"])
+    town.done("root", "add_tags", ["cAT", "sky"], ids=[*mine, *theirs])
+    tags = {image_id: each[2] for image_id, each in town.state().items()}
+    assert [tags[each] for each in mine] == [["Cat", "sky"]] * 2
+    assert tags[theirs[0]] == ["cAT", "sky"]
+
+
+def test_an_administrator_does_not_learn_how_tags_are_written_in_private(town: Town) -> None:
+    town.hang("ana", 1, tags="SeCret")
+    shown = town.hang("ana", 2, is_public="true")
+    town.done("root", "add_tags", ["secret"], ids=shown[:1])
+    path = f"/api/v1/images/{shown[1]}/tags"
+    town.client.put(path, json={"tags": ["secret"]}, headers=town.keys["root"])
+    assert [town.state()[each][2] for each in shown] == [["secret"]] * 2
+    # Their own way counts for themselves.
+    last = town.hang("ana", 1, tags="SECRET")
+    assert town.state()[last[0]][2] == ["SeCret"]
+
+
 def test_an_administrator_hides_many_and_their_owner_cannot_show_them(town: Town) -> None:
     mine = town.hang("ana", 2, is_public="true")
     batch = town.done("root", "set_visibility", "private", ids=mine)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
 
@@ -30,8 +29,8 @@ _document: bytes | None = None
 _statuses: dict[tuple[str, str], set[int]] = {}
 _bodies: dict[tuple[str, str], Draft202012Validator] = {}
 undescribed: set[str] = set()
-_builders: dict[tuple[Any, ...], Callable[..., Any]] = {}
-_compile_builder = Rule._compile_builder
+_rules: dict[tuple[Any, ...], Rule] = {}
+_compile = Rule.compile
 
 
 def create_app(runtime: Runtime) -> Flask:
@@ -53,23 +52,27 @@ def create_app(runtime: Runtime) -> Flask:
         with (
             patch.object(Blueprint, "register_views_in_doc", _describe_nothing),
             patch.object(MiradaApi, "_register_responses", _describe_nothing),
-            patch.object(Rule, "_compile_builder", _builder),
+            patch.object(Rule, "compile", _compile_once),
         ):
             return _watched(webapp.create_app(runtime))
 
 
-def _builder(rule: Rule, append_unknown: bool = True) -> Callable[..., Any]:
-    """Return the function that builds addresses of a rule, compiled once a process.
+def _compile_once(rule: Rule) -> None:
+    """Give a rule what an earlier application's rule of the same text was compiled to.
 
-    It is made of the rule's text alone; its converters it takes from the rule that it is bound to.
+    It follows from the text alone: all applications have the same converters, which keep nothing.
     Compiling all of them is two thirds of making an application.
     """
-    if rule.defaults:  # these become part of it
-        return _compile_builder(rule, append_unknown)
-    key = rule.rule, tuple(rule._trace), append_unknown
-    if key not in _builders:
-        _builders[key] = _compile_builder(rule, append_unknown)
-    return _builders[key]
+    defaults = frozenset((rule.defaults or {}).items())  # they become part of it
+    key = rule.rule, defaults, rule.subdomain, rule.host, rule.merge_slashes, rule.map.host_matching
+    first = _rules.setdefault(key, rule)
+    if first is rule:
+        _compile(rule)
+        return
+    rule._parts, rule._trace, rule._converters = first._parts, first._trace, first._converters
+    rule.arguments |= first.arguments
+    rule._build = first._build.__func__.__get__(rule, None)
+    rule._build_unknown = first._build_unknown.__func__.__get__(rule, None)
 
 
 def _describe_nothing(described: Blueprint | MiradaApi, *of_api: Any, **of_blueprint: Any) -> None:

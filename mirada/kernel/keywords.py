@@ -130,6 +130,15 @@ def is_emoji(text: str) -> bool:
     return bool(_EMOJI.fullmatch(text))
 
 
+def emojis_in(text: str) -> list[str]:
+    """Return the emojis of a text in its order, whatever stands between them.
+
+    >>> emojis_in("a😀👨‍👩‍👧, 😀")
+    ['😀', '👨‍👩‍👧', '😀']
+    """
+    return _EMOJI.findall(text)
+
+
 def word_weights(*texts: str | None) -> Mapping[str, int]:
     """Return the words by which an image with these texts is found, each with its weight.
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from mirada.db import changes, word_index
 from mirada.db.deadlocks import retried
-from mirada.db.idempotency import once
+from mirada.db.idempotency import Once, once
 from mirada.db.models import Image, User, utc_now
 from mirada.db.pack_models import Pack, PackImage
 from mirada.db.visibility import may_see
@@ -38,30 +38,21 @@ class MadePack:
 def _make(
     session: Session, owner_id: int, fields: Mapping[str, Any], *, key: str | None = None
 ) -> MadePack:
-    given = _checked(session, owner_id, fields)
+    given = checked_fields(session, owner_id, fields)
     request = once(owner_id, key, "pack", given)
     # One owner's requests come one after the other, so that none gets past the bound.
     session.get(User, owner_id, with_for_update=True)
-    audience, earlier = Audience(owner_id), request.earlier(session)
+    earlier = earlier_pack(session, request)
     if earlier is not None:
-        try:
-            return MadePack(shown_pack(session, earlier, audience), was_replayed=True)
-        except NotFound as error:
-            raise Conflict(
-                "The pack of this Idempotency-Key was deleted since. Send a new key to make it again."
-            ) from error
-    owned = select(func.count()).select_from(Pack).where(Pack.owner_id == owner_id)
-    if session.execute(owned).scalar_one() >= MOST_PACKS:
-        raise Conflict(
-            f"You have {MOST_PACKS:,} packs, as many as one person may. Delete one first."
-        )
+        return MadePack(earlier, was_replayed=True)
+    require_room(session, owner_id)
     pack = Pack(owner_id=owner_id, **given)
     session.add(pack)
     session.flush()
     if pack.cover_image_id is not None:
         _require_cover(session, pack)
     request.keep(session, pack.id)
-    return MadePack(shown_pack(session, pack.id, audience))
+    return MadePack(shown_pack(session, pack.id, Audience(owner_id)))
 
 
 make_pack = retried(_make)
@@ -74,6 +65,33 @@ Raises:
 """
 
 
+def earlier_pack(session: Session, request: Once) -> ShownPack | None:
+    """Return the pack that the first request with the same Idempotency-Key made; None for none.
+
+    Raises:
+        Conflict: it was deleted since.
+        InvalidInput: the key is another request's.
+    """
+    earlier = request.earlier(session)
+    if earlier is None:
+        return None
+    try:
+        return shown_pack(session, earlier, Audience(request.owner_id))
+    except NotFound as error:
+        raise Conflict(
+            "The pack of this Idempotency-Key was deleted since. Send a new key to make it again."
+        ) from error
+
+
+def require_room(session: Session, owner_id: int) -> None:
+    """Raise Conflict where somebody has as many packs as one person may."""
+    owned = select(func.count()).select_from(Pack).where(Pack.owner_id == owner_id)
+    if session.execute(owned).scalar_one() >= MOST_PACKS:
+        raise Conflict(
+            f"You have {MOST_PACKS:,} packs, as many as one person may. Delete one first."
+        )
+
+
 def _change(
     session: Session,
     pack_id: int,
@@ -83,7 +101,7 @@ def _change(
     expected_version: int | None = None,
 ) -> ShownPack:
     pack = lock_pack(session, pack_id, owner_id, expected_version)
-    given = _checked(session, owner_id, changed)
+    given = checked_fields(session, owner_id, changed)
     if "query" in given and (pack.query is None or given["query"] is None):
         raise Conflict(
             "Whether a pack is filled by a search or by hand stays as it was made: make another pack."
@@ -224,7 +242,8 @@ def _require_cover(session: Session, pack: Pack) -> None:
         raise InvalidInput(reason, fields={"cover_image_id": [reason]})
 
 
-def _checked(session: Session, owner_id: int, fields: Mapping[str, Any]) -> dict[str, Any]:
+def checked_fields(session: Session, owner_id: int, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields of CHANGEABLE as they are kept. Raises InvalidInput: one cannot be stored."""
     given = {name: fields[name] for name in CHANGEABLE if name in fields}
     if "title" in given:
         given["title"] = _title(given["title"])

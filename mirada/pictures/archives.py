@@ -5,6 +5,7 @@ What a ZIP says of itself is not believed: sizes are counted as bytes come out, 
 
 from __future__ import annotations
 
+import io
 import stat
 import struct
 import zipfile
@@ -99,24 +100,34 @@ class Archive:
         for info in self._infos:
             yield Entry(info.filename, _refusal(info)), info
 
-    def copy(self, info: zipfile.ZipInfo, target: IO[bytes]) -> int:
-        """Unpack a file into another one, and return its size in bytes.
+    def read(self, info: zipfile.ZipInfo, most_bytes: int) -> bytes:
+        """Return a small file. Raises as `copy` does; ImageTooLarge: it has more than `most_bytes`."""
+        target = io.BytesIO()
+        self._unpack(info, target, most_bytes, f"It is larger than {most_bytes // 1024} KB.")
+        return target.getvalue()
+
+    def copy(self, info: zipfile.ZipInfo, target: IO[bytes]) -> None:
+        """Unpack a file into another one.
 
         Raises:
             ImageTooLarge: it is larger than one may be, or all together would be.
             CorruptImage: it is damaged.
         """
+        megabytes = self._max_bytes_each // 1024**2
+        too_large = f"It is larger than {megabytes} MB, the most that is accepted (MAX_UPLOAD_MB)."
+        self._unpack(info, target, self._max_bytes_each, too_large)
+
+    def _unpack(
+        self, info: zipfile.ZipInfo, target: IO[bytes], most_bytes: int, too_large: str
+    ) -> None:
         size = 0
         try:
             with self._zip.open(info) as source:
                 while chunk := source.read(CHUNK):
                     size += len(chunk)
                     self._left -= len(chunk)
-                    if size > self._max_bytes_each:
-                        raise ImageTooLarge(
-                            f"It is larger than {self._max_bytes_each // 1024**2} MB, the most that is "
-                            "accepted (MAX_UPLOAD_MB)."
-                        )
+                    if size > most_bytes:
+                        raise ImageTooLarge(too_large)
                     if self._left < 0:
                         raise ImageTooLarge(
                             f"The files of the ZIP are larger than {self._max_bytes // 1024**2} MB "
@@ -126,7 +137,6 @@ class Archive:
         except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
             # ValueError: a name that is no text, or a place before the file's beginning.
             raise CorruptImage("It is damaged in the ZIP.") from error
-        return size
 
 
 def _require_short_list(path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
+from zipfile import ZipInfo
 
 from mirada.kernel.errors import Conflict, InvalidInput, MiradaError, NotAllowed
 from mirada.pictures.archives import Archive, is_archive
@@ -110,17 +111,29 @@ def _of_archive(
             if entry.refusal is not None:
                 yield Outcome(entry.name, refusal=entry.refusal)
                 continue
-            staged = runtime.image_store.stage()
             try:
-                archive.copy(info, staged.stream)
-                staged.stream.flush()
-            except BaseException as error:
-                staged.discard()
-                if not isinstance(error, REFUSALS):
-                    raise
-                yield Outcome(entry.name, refusal=error)
+                staged = unpacked(runtime, archive, info)
+            except REFUSALS as refusal:
+                yield Outcome(entry.name, refusal=refusal)
                 continue
             yield take(entry.name, staged)
+
+
+def unpacked(runtime: Runtime, archive: Archive, info: ZipInfo) -> StagedFile:
+    """Return a file of a ZIP, staged.
+
+    Raises:
+        ImageTooLarge, CorruptImage: as `Archive.copy` does; nothing is left then.
+        Unavailable, StorageFull: not now.
+    """
+    staged = runtime.image_store.stage()
+    try:
+        archive.copy(info, staged.stream)
+        staged.stream.flush()
+    except BaseException:
+        staged.discard()
+        raise
+    return staged
 
 
 def _guarded(name: str, work: Callable[[], Outcome]) -> Outcome:

@@ -29,6 +29,7 @@ from webapp.api import (
     models,
     pack_exports,  # noqa: F401 - adds its route to the blueprint of packs
     pack_images,  # noqa: F401 - adds its routes to the blueprint of packs
+    pack_imports,  # noqa: F401 - adds its route to the blueprint of packs
     packs,
     picture_addresses,
     query_pictures,

@@ -18,7 +18,7 @@ from webapp.schemas.many_files import (
     FileOutcomesSchema,
     ManyFilesFieldsSchema,
     ManyFilesSchema,
-    outcome_body,
+    files_body,
 )
 
 
@@ -53,8 +53,4 @@ def create_images() -> Any:
         FileClaims(read_metadata=fields["read_metadata"]),
         request_id(),
     )
-    images_url = url_for("images.list_images")
-    results = [outcome_body(each, images_url) for each in outcomes]
-    taken = sum(each["image_id"] is not None for each in results)
-    body = {"results": results, "count": len(results), "taken": taken}
-    return body | {"refused": len(results) - taken}, 207
+    return files_body(outcomes, url_for("images.list_images")), 207

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import marshmallow as ma
@@ -85,6 +86,14 @@ class FileOutcomesSchema(ReplySchema):
     count = ma.fields.Integer(required=True)
     taken = ma.fields.Integer(required=True)
     refused = ma.fields.Integer(required=True)
+
+
+def files_body(outcomes: Sequence[Outcome], images_url: str) -> dict[str, Any]:
+    """Return the fields for `FileOutcomesSchema`."""
+    results = [outcome_body(each, images_url) for each in outcomes]
+    taken = sum(each["image_id"] is not None for each in results)
+    told = {"results": results, "count": len(results)}
+    return {**told, "taken": taken, "refused": len(results) - taken}
 
 
 def outcome_body(outcome: Outcome, images_url: str) -> dict[str, Any]:

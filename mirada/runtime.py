@@ -30,6 +30,7 @@ from mirada.adapters.encoders.query_cache import QueryCache, QueryEncoder
 from mirada.adapters.encoders.sentence_encoder import SentenceEncoder
 from mirada.adapters.image_decoder.sandbox import SandboxedDecoder
 from mirada.adapters.image_store.copies import LocalCopies
+from mirada.adapters.image_store.exports import LocalExports
 from mirada.adapters.image_store.handed import HandedPixels
 from mirada.adapters.image_store.local import LocalImageStore
 from mirada.adapters.vector_index.sampled import SampledIndex
@@ -241,6 +242,11 @@ class Runtime:
     def handed(self) -> HandedPixels:
         """Pixels on their way from whoever checks a picture to the worker that embeds it."""
         return self.remembered("handed", lambda: HandedPixels(self.settings.handed_dir))
+
+    @property
+    def exports(self) -> LocalExports:
+        """Exports that wait to be fetched."""
+        return self.remembered("exports", lambda: LocalExports(self.settings.data_dir / "exports"))
 
     @property
     def decoder(self) -> ImageDecoder:

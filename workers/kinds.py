@@ -14,6 +14,7 @@ from mirada.fetching import job as fetching
 from mirada.groups import job as groups
 from mirada.jobs.kinds import Kind
 from mirada.model_switch import building, discarding, evening, flipping
+from mirada.packs import export_jobs
 from mirada.pictures import thumbnails, trash
 from mirada.search import calibrating, judging
 from mirada.webhooks import job as webhooks
@@ -45,6 +46,7 @@ KINDS: dict[str, Kind] = {
         evaluation.KIND,
         batch_jobs.KIND,
         batch_jobs.UNDO_KIND,
+        export_jobs.KIND,
         webhooks.KIND,
     )
 }

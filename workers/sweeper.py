@@ -145,6 +145,7 @@ class Sweeper(Loop):
         queue_due_map(self._runtime)
         queue_due_erasing(self._runtime)
         remove_left_behind(self._runtime)
+        self._runtime.exports.forget_old()
         self._runtime.complete_rows()
         batches.forget_old(self._runtime)
 

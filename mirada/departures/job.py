@@ -61,6 +61,7 @@ def clear_away(runtime: Runtime, attempt: Attempt) -> None:
         recall_rows.forget_viewer(session, user_id)
         kept.forget_viewer(session, user_id)
         hooks.forget_all_of(session, user_id)
+    runtime.exports.remove_all_of(user_id)
     attempts.finish_alone(runtime, attempt)
 
 

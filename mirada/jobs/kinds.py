@@ -143,6 +143,7 @@ class Kind:
         subject_rules: for the job's subject.
         retried_with: arguments that a retry by hand adds to the job's.
         makes_image: the subject is the image that the job made, which its owner alone is told.
+        makes_file: it makes an export, which its owner alone is told of.
         title: what it does, in a few words for people.
         is_about_content: the subject is a content; its owner is shown their own image of it.
         why_not_cancelled: what to do instead of cancelling such a job; None where one may be cancelled.
@@ -158,6 +159,7 @@ class Kind:
     subject_rules: SubjectRules = SubjectRules()
     retried_with: Mapping[str, Any] = field(default_factory=dict)
     makes_image: bool = False
+    makes_file: bool = False
     title: str = ""
     is_about_content: bool = False
     why_not_cancelled: str | None = None

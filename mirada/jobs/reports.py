@@ -33,6 +33,7 @@ class JobReport:
         title: what it does, in a few words.
         image: what it is about, or what it made; for its owner alone, and None where there is none.
         image_id: the image that it made, for its owner; None for other kinds, and until it is done.
+        has_file: whether it made an export; for its owner, False for all else.
         subject_id: what the work is about. None for whoever is no administrator: the number of a
             content would tell its uploader that somebody had the same bytes before.
         error: the last error; None where there was none.
@@ -50,6 +51,7 @@ class JobReport:
     rate_per_s: float | None
     eta_s: float | None
     waits_s: float | None
+    has_file: bool = False
 
 
 def title_of(kinds: Kinds, name: str) -> str:
@@ -116,9 +118,9 @@ def _report(
         waits = max(job.next_run_at_ms - now, 0) / 1000
     is_told = viewer is not None and viewer.role == Role.ADMINISTRATOR
     image_id, subject_id = None, job.subject_id if is_told else None
-    if kind_of(kinds, job.kind).makes_image:
+    kind, is_owner = kind_of(kinds, job.kind), viewer is not None and viewer.id == job.owner_id
+    if kind.makes_image:
         # An administrator sees everybody's jobs, and nobody's private images.
-        is_owner = viewer is not None and viewer.id == job.owner_id
         image_id, subject_id = job.subject_id if is_owner else None, None
     return JobReport(
         job=job,
@@ -130,4 +132,5 @@ def _report(
         rate_per_s=rate,
         eta_s=eta,
         waits_s=waits,
+        has_file=kind.makes_file and is_owner and job.state == JobState.DONE,
     )

@@ -16,6 +16,7 @@ MiradaError
 │   ├── PreconditionFailed    the resource has a newer version than the caller named
 │   └── EmbeddingSpaceMismatch  vectors of two spaces, or settings unlike the pinned space
 ├── SearchExpired             the ranking that a search's next page is of is not kept any more
+├── ExportExpired             an export is not kept any more, or would tell what is hidden by now
 ├── Unavailable               a dependency is down; the same request may work later
 │   ├── StorageFull           the disk is full
 │   ├── DatabaseBusy          locks were waited for too long; the transaction did nothing
@@ -130,6 +131,10 @@ class EmbeddingSpaceMismatch(Conflict):
 
 class SearchExpired(MiradaError):
     """The ranking whose next page is asked for is gone; the search has to be made again."""
+
+
+class ExportExpired(MiradaError):
+    """An export is not kept any more, or holds what its owner may not see any more; make it again."""
 
 
 class Unavailable(MiradaError):

@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mirada.kernel.stickers import Messenger
 from mirada.packs.shown import ShownPack
+
+StickerFile = bytes | Path
+"""A file's bytes, or where they lie."""
+HEAD_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +21,26 @@ class Sticker:
     """A file in the ZIP."""
 
     name: str
-    content: bytes
+    file: StickerFile
     emojis: Sequence[str]
+
+    @property
+    def content(self) -> bytes:
+        """Its bytes."""
+        return self.file if isinstance(self.file, bytes) else self.file.read_bytes()
+
+    @property
+    def byte_size(self) -> int:
+        """How many they are."""
+        return len(self.file) if isinstance(self.file, bytes) else self.file.stat().st_size
+
+    @property
+    def head(self) -> bytes:
+        """The first of them."""
+        if isinstance(self.file, bytes):
+            return self.file[:HEAD_BYTES]
+        with self.file.open("rb") as file:
+            return file.read(HEAD_BYTES)
 
 
 def manifest(pack: ShownPack, stickers: Sequence[Sticker], cover: int, form: str) -> dict[str, Any]:
@@ -30,6 +53,8 @@ def manifest(pack: ShownPack, stickers: Sequence[Sticker], cover: int, form: str
         for each in stickers
     ]
     found: dict[str, Any] = {"title": pack.title, "author": pack.owner_name, "stickers": listed}
+    if form not in list(Messenger) and pack.description:
+        found["description"] = pack.description
     if listed:
         found["cover"] = listed[min(cover, len(listed) - 1)]
     return found
@@ -63,7 +88,7 @@ def whatsapp(pack: ShownPack, stickers: Sequence[Sticker]) -> dict[str, Any]:
 
 def _moves(sticker: Sticker) -> bool:
     # Its header says so.
-    return b"ANIM" in sticker.content[:64]
+    return b"ANIM" in sticker.head
 
 
 def as_json(value: Any) -> bytes:

@@ -385,6 +385,9 @@ def _pack(world: World) -> None:
         world.ids.setdefault(f"{prefix}packs", []).append(made["id"])
         if who == "owner":
             vault.number(made["id"], "id", f"pack {made['id']}", ["owner"])
+        if who == "owner" and image_ids:
+            # One that is done, with pictures that nobody else sees.
+            world.told(who, "POST", f"{made['url']}/exports", json={"format": "originals"})
 
 
 def _take_away(world: World) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import io
 import itertools
+import json
 import random
 import time
+import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -48,6 +50,15 @@ ODD_NUMBERS = (0, 1, -5, LEAST_NUMBER, 2**31, 2**63 - 1, 2**63, 10**30)
 def _nothing_like(text: str) -> str:
     """Return a text of the same length that names nothing."""
     return marked("nothing")[: len(text)].ljust(len(text), "x")
+
+
+def packed(content: bytes) -> bytes:
+    """Return a ZIP of a picture, and a list that names another one too."""
+    out, stickers = io.BytesIO(), [{"file": "a.png", "emoji": "🔭"}, {"file": "b.png"}]
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("manifest.json", json.dumps({"title": "Came in", "stickers": stickers}))
+        archive.writestr("a.png", content)
+    return out.getvalue()
 
 
 class Pools:
@@ -156,6 +167,7 @@ class Pools:
             "pack_id": self._sets("packs"),
             "dry_run": [True, False],
             "title": ["Cats", "  ", "x" * 151],
+            "identifier": ["1", "none"],
             "at": [0, 1, 1_000],
             "cover_image_id": [*self.public_ids, *self.unseen_ids],
             "diversify": [0, 0.5, 1, 2],
@@ -319,7 +331,8 @@ class Pools:
     def of(self, operation: Operation, wanted: Field, recipe: Recipe) -> Sequence[Any]:
         """Return the values that a field may get; () when nothing is known of it."""
         if wanted.is_file:
-            return self.files(recipe)
+            files = self.files(recipe)
+            return [packed(each) for each in files] if operation.id == "importPack" else files
         if (operation.id, wanted.name) in self._of_operation:
             return self._of_operation[operation.id, wanted.name]
         is_question = operation.method == "GET" or recipe.asks

@@ -31,6 +31,7 @@ STATUS_OF: dict[type[domain.MiradaError], int] = {
     domain.PreconditionFailed: 412,
     domain.Conflict: 409,
     domain.SearchExpired: 410,
+    domain.ExportExpired: 410,
     # Settings that do not fit the database are the operator's to mend, not the caller's.
     domain.EmbeddingSpaceMismatch: 503,
     domain.Unavailable: 503,

@@ -69,7 +69,14 @@ class JobResultSchema(ReplySchema):
     """The result of a job."""
 
     image_id = ma.fields.Integer(
-        required=True, metadata={"description": "It may have been deleted since."}
+        required=True,
+        allow_none=True,
+        metadata={"description": "It may have been deleted since; null where it made none."},
+    )
+    file_url = ma.fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Of an export, which is kept for a day; null where it made none."},
     )
 
 
@@ -114,8 +121,8 @@ class JobSchema(ResourceSchema):
         required=True,
         allow_none=True,
         metadata={
-            "description": "Of a generate_image_task or fetch_image_task that is done, for its owner; "
-            "null for all else."
+            "description": "Of a generate_image_task, fetch_image_task or export_pack_task that is done, "
+            "for its owner; null for all else."
         },
     )
     request_id = ma.fields.String(required=True, allow_none=True)
@@ -141,15 +148,17 @@ class JobListQuerySchema(PageQuerySchema):
 
 @dataclass(frozen=True, slots=True)
 class JobUrls:
-    """The addresses below which jobs and images lie."""
+    """The addresses below which jobs, images and exports lie."""
 
     jobs: str
     images: str
+    exports: str
 
     @classmethod
     def of_request(cls) -> Self:
         """Return those of the request being served, for bodies that are made after it."""
-        return cls(url_for("jobs.list_jobs"), url_for("images.list_images"))
+        exports = f"{url_for('packs.list_packs')}/exports"
+        return cls(url_for("jobs.list_jobs"), url_for("images.list_images"), exports)
 
 
 def job_body(report: JobReport, urls: JobUrls | None = None) -> dict[str, Any]:
@@ -172,13 +181,20 @@ def job_body(report: JobReport, urls: JobUrls | None = None) -> dict[str, Any]:
         "next_attempt_in_s": report.waits_s,
         "last_error": job.last_error,
         "error": error and {"code": error.code, "detail": error.detail, "hint": error.hint},
-        "result": None if report.image_id is None else {"image_id": report.image_id},
+        "result": _result_body(report, urls),
         "request_id": job.request_id,
         "created_at": job.created_at,
         "started_at": time_of(job.started_at_ms),
         "finished_at": time_of(job.finished_at_ms),
         "url": f"{urls.jobs}/{job.id}",
     }
+
+
+def _result_body(report: JobReport, urls: JobUrls) -> dict[str, Any] | None:
+    if report.image_id is None and not report.has_file:
+        return None
+    file_url = f"{urls.exports}/{report.job.id}" if report.has_file else None
+    return {"image_id": report.image_id, "file_url": file_url}
 
 
 def _image_body(image: JobImage | None, urls: JobUrls) -> dict[str, Any] | None:

@@ -27,14 +27,19 @@ CHECKED_EXAMPLE = {
 }
 
 
-class PackExportSchema(ma.Schema):
-    """The form of an export."""
+class QueuedExportSchema(ma.Schema):
+    """The form of an export that a job makes."""
 
     format = ma.fields.String(
         required=True,
         validate=validate.OneOf(FORMATS),
         metadata={"description": "The originals, or stickers as a messenger takes them."},
     )
+
+
+class PackExportSchema(QueuedExportSchema):
+    """The form of an export that is waited for."""
+
     dry_run = SwitchField(
         load_default=False, metadata={"description": "Only say what keeps it from being exported."}
     )

@@ -47,13 +47,13 @@ class LocalImageStore:
         """
         self._root = root
         self._staging = root / STAGING
-        with _storage_errors("prepared"):
+        with storage_errors("prepared"):
             private_files.make_folder(self._staging)
             self._remove_leftovers()
 
     def stage(self) -> StagedFile:
         """Return a new staged file. Raises StorageFull or Unavailable."""
-        with _storage_errors("written"):
+        with storage_errors("written"):
             private_files.make_folder(self._staging)
             return LocalStagedFile(self._staging / secrets.token_hex(16))
 
@@ -69,7 +69,7 @@ class LocalImageStore:
         """
         target = self._locate(key)
         assert isinstance(staged, LocalStagedFile)
-        with _storage_errors("kept"):
+        with storage_errors("kept"):
             staged.sync_and_close()
             if target.exists():
                 staged.discard()
@@ -88,7 +88,7 @@ class LocalImageStore:
             Unavailable: the store itself is absent, such as a volume that is not mounted.
         """
         path = self._locate(key)
-        with _storage_errors("read"):
+        with storage_errors("read"):
             is_there = path.is_file()
             is_mounted = is_there or self._staging.is_dir()
         if not is_mounted:
@@ -102,7 +102,7 @@ class LocalImageStore:
 
     def delete(self, key: str) -> None:
         """Remove a stored file; harmless when it is absent. Raises InvalidInput or Unavailable."""
-        with _storage_errors("removed"):
+        with storage_errors("removed"):
             self._locate(key).unlink(missing_ok=True)
 
     def probe(self) -> None:
@@ -111,7 +111,7 @@ class LocalImageStore:
         try:
             staged.stream.write(b"\0")
             assert isinstance(staged, LocalStagedFile)
-            with _storage_errors("written"):
+            with storage_errors("written"):
                 staged.sync_and_close()
         finally:
             staged.discard()
@@ -201,7 +201,7 @@ class _HashingWriter(io.RawIOBase):
         return True
 
     def write(self, data: Any, /) -> int:
-        with _storage_errors("written"):
+        with storage_errors("written"):
             written = int(self._file.write(data))
         self.sha256.update(data)
         self.byte_size += written
@@ -209,7 +209,7 @@ class _HashingWriter(io.RawIOBase):
 
     def flush(self) -> None:
         if self._file is not None and not self._file.closed:
-            with _storage_errors("written"):
+            with storage_errors("written"):
                 self._file.flush()
 
     def sync(self) -> None:
@@ -235,7 +235,8 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _storage_errors(verb: str) -> Iterator[None]:
+def storage_errors(verb: str) -> Iterator[None]:
+    """Raise StorageFull or Unavailable for errors of the disk; `verb` says what could not be done."""
     try:
         yield
     except OSError as error:

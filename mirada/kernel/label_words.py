@@ -41,6 +41,8 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "clothing": ("roupa", "ropa"),
 }
 """By the name of the built-in label: in Portuguese, in Spanish."""
+JOINING = frozenset({"and", "e", "y"})
+"""Words of names that say nothing of a picture."""
 
 
 def called(name: str, language: str = "en") -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Find images by the words of their prompts and captions."""
+"""Find images by the words of their texts and tags, and of the labels that a model gave them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,17 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, not_, or_
+from sqlalchemy import ColumnElement, and_, not_, or_
 from sqlalchemy.orm import Session
 
 from mirada.db.filters import in_scope
+from mirada.db.labelled_words import (
+    Named,
+    labels_named,
+    newest_showing,
+    shows_one,
+    weights_showing,
+)
 from mirada.db.models import Image
 from mirada.db.word_index import has_all, newest_with, newest_with_all, weights_in
 from mirada.kernel.audience import Scope
@@ -53,7 +60,7 @@ def find_by_words(
     safety: Safety | None = None,
     without: Sequence[str] = (),
 ) -> FoundWords:
-    """Return at most k images whose prompt or caption holds words of the query.
+    """Return at most k images whose texts, tags or label hold words of the query.
 
     An image is found by its own words as soon as it is there, before it has a vector and where it
     never gets one: nothing is told but what its row says. With `safety` others' images have to be
@@ -74,14 +81,16 @@ def find_by_words(
     if not words:
         message = "There is no word in the text."
         raise InvalidInput(message, fields={"text": [message]})
+    unwanted = [found for text in without if (found := words_of_query(text))]
+    named = labels_named(session, {*words, *(word for found in unwanted for word in found)})
     conditions = [in_scope(scope)]
-    conditions += [not_(has_all(found)) for text in without if (found := words_of_query(text))]
+    conditions += [not_(_holds_all(found, named)) for found in unwanted]
     if safety is not None:
         is_own = Image.owner_id == scope.viewer_id
         conditions.append(or_(is_own, Image.status == ImageStatus.READY))
 
     most = min(MOST_EXAMINED, MOST_IN_ALL // len(words))
-    read = {word: newest_with(session, word, conditions, most) for word in words}
+    read = {word: _newest(session, word, named, conditions, most) for word in words}
     rarities = {word: _rarity(len(found), most) for word, found in read.items()}
 
     def best(ranked: list[int]) -> list[int]:
@@ -94,7 +103,7 @@ def find_by_words(
 
         return deepen(shown, k, factor=FURTHER)
 
-    complete = best(_ranked(_with_all(session, read, conditions, most), rarities))
+    complete = best(_ranked(_with_all(session, read, named, conditions, most), rarities))
     if len(complete) >= k:
         return FoundWords(complete, len(complete))
     is_complete = set(complete)
@@ -102,24 +111,70 @@ def find_by_words(
     return FoundWords((complete + best(rest))[:k], len(complete))
 
 
+def _newest(
+    session: Session,
+    word: str,
+    named: Named,
+    conditions: Sequence[ColumnElement[bool]],
+    most: int,
+) -> dict[int, int]:
+    """Return the newest images that hold a word, or show a label that is called so, with weights."""
+    found = newest_with(session, word, conditions, most)
+    if word not in named:
+        return found
+    shown = newest_showing(session, named[word], conditions, most)
+    both = _added(found, shown)
+    return {each: both[each] for each in sorted(both, reverse=True)[:most]}
+
+
+def _added(one: Mapping[int, int], other: Mapping[int, int]) -> dict[int, int]:
+    return {each: one.get(each, 0) + other.get(each, 0) for each in one.keys() | other.keys()}
+
+
+def _holds_all(words: Sequence[str], named: Named) -> ColumnElement[bool]:
+    """Return the condition on `images` that one holds each word, or shows a label that is called so."""
+    return and_(
+        *(
+            or_(has_all([word]), shows_one(named[word])) if word in named else has_all([word])
+            for word in words
+        )
+    )
+
+
 def _with_all(
-    session: Session, read: Weights, conditions: Sequence[ColumnElement[bool]], most: int
+    session: Session,
+    read: Weights,
+    named: Named,
+    conditions: Sequence[ColumnElement[bool]],
+    most: int,
 ) -> Weights:
     """Return the weights of all words in the images that have every one; of very many, the newest."""
     if len(read) == 1:
         return read
     whole = [word for word, found in read.items() if len(found) < most]
     if not whole:
-        return newest_with_all(session, list(read), conditions, most)
+        held = newest_with_all(session, list(read), conditions, most)
+        common = set.intersection(*map(set, read.values()))
+        return {
+            word: {**{each: found[each] for each in common}, **held[word]}
+            for word, found in read.items()
+        }
     common = set.intersection(*(set(read[word]) for word in whole))
     weights: dict[str, Mapping[int, int]] = {}
     for word in sorted(read, key=lambda one: len(read[one])):
         # Of a word that more images have, those that are left are asked for.
-        weights[word] = read[word] if word in whole else weights_in(session, word, common)
+        weights[word] = read[word] if word in whole else _weights(session, word, named, common)
         common &= weights[word].keys()
     return {
         word: {image_id: found[image_id] for image_id in common} for word, found in weights.items()
     }
+
+
+def _weights(session: Session, word: str, named: Named, image_ids: set[int]) -> dict[int, int]:
+    found = weights_in(session, word, image_ids)
+    if word not in named:
+        return found
+    return _added(found, weights_showing(session, named[word], image_ids))
 
 
 def _ranked(weights: Weights, rarities: Mapping[str, int]) -> list[int]:

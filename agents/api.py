@@ -101,6 +101,10 @@ class Api:
         """Return the JSON of a PUT. Raises Refused."""
         return self._json("PUT", path, body)
 
+    def delete(self, path: str) -> None:
+        """Send a DELETE. Raises Refused."""
+        self._asked("DELETE", path)
+
     def picture(self, path: str, **query: Any) -> tuple[str, bytes]:
         """Return the media type and the bytes of a picture. Raises Refused."""
         reply = self._asked("GET", f"{path}?{urlencode(query)}")

@@ -28,6 +28,8 @@ READS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 WRITES = ToolAnnotations(
     read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False
 )
+MAKES = WRITES.model_copy(update={"idempotent_hint": False})
+DELETES = WRITES.model_copy(update={"destructive_hint": True})
 Found = TypeVar("Found")
 
 
@@ -57,6 +59,7 @@ def make_server(way: Way, *, may_write: bool = False) -> MCPServer:
     _add_reading(server, way)
     if may_write:
         _add_writing(server, way)
+        _add_packing(server, way)
     return server
 
 
@@ -108,6 +111,27 @@ def _add_writing(server: MCPServer, way: Way) -> None:
     async def set_tags(image_id: int, tags: list[str], context: Context) -> dict[str, Any]:
         """Give one of your own pictures exactly these tags. The reply says how to undo it."""
         return await _done(partial(tools.set_tags, way.api(context), image_id, tags))
+
+
+def _add_packing(server: MCPServer, way: Way) -> None:
+    @server.tool(annotations=MAKES, structured_output=False)
+    async def make_pack(
+        title: str,
+        image_ids: list[int],
+        context: Context,
+        emojis: dict[str, list[str]] | None = None,
+    ) -> dict[str, Any]:
+        """Make a private pack of 1 to 100 pictures, in this order; emojis by image id, three at most.
+
+        The reply says how to undo it.
+        """
+        work = partial(tools.make_pack, way.api(context), title, image_ids, emojis or {})
+        return await _done(work)
+
+    @server.tool(annotations=DELETES, structured_output=False)
+    async def delete_pack(pack_id: int, context: Context) -> dict[str, Any]:
+        """Delete one of your own packs; its pictures stay. The reply has what makes it again."""
+        return await _done(partial(tools.delete_pack, way.api(context), pack_id))
 
 
 async def _done(work: Callable[[], Found]) -> Found:

@@ -37,7 +37,7 @@ from workers.runner import run_job
 
 ADDRESS = "http://mirada.test"
 READING = {"search", "look", "explain", "classify", "duplicates"}
-WRITING = {"tag", "set_tags"}
+WRITING = {"tag", "set_tags", "make_pack", "delete_pack"}
 
 
 def in_a_loop(asked: Coroutine[Any, Any, Any]) -> Any:
@@ -158,6 +158,42 @@ def test_an_agent_finds_a_picture_looks_at_it_and_tags_it(library: Library) -> N
     assert "set_tags" in tagged["undo"]
     undone = library.told(library.ana, "set_tags", may_write=True, image_id=library.moon, tags=[])
     assert undone["untrusted"] == {"tags": [], "tags_before": ["night", "round"]}
+
+
+def test_an_agent_makes_a_pack_and_takes_it_away(library: Library) -> None:
+    star = library.hang(library.ana, 20, "star")
+    given = {"title": "Sky", "image_ids": [star, library.moon], "emojis": {str(star): ["⭐"]}}
+    made = library.told(library.ana, "make_pack", may_write=True, **given)
+    assert (made["image_count"], made["is_public"]) == (2, False)
+    assert made["url"] == f"{ADDRESS}/ui/packs/{made['id']}"
+    assert made["untrusted"] == {"title": "Sky"}
+    url = f"/api/v1/packs/{made['id']}"
+    headers = {"Authorization": f"Bearer {library.ana}"}
+    told = library.client.get(f"{url}/images", headers=headers).get_json()["results"]
+    assert [(each["image"]["id"], each["emojis"]) for each in told] == [
+        (star, ["⭐"]),
+        (library.moon, []),
+    ]
+    # Undone, and the undoing undone.
+    gone = library.told(library.ana, "delete_pack", may_write=True, pack_id=made["id"])
+    assert library.client.get(url, headers=headers).status_code == 404
+    again = library.told(library.ana, "make_pack", may_write=True, **gone["untrusted"])
+    assert again["untrusted"] == {"title": "Sky"}
+    url = f"/api/v1/packs/{again['id']}"
+    remade = library.client.get(f"{url}/images", headers=headers).get_json()["results"]
+    assert [each["emojis"] for each in remade] == [["⭐"], []]
+    # A pack that would hold what does not exist is not made, nor an empty one left behind.
+    for ids in ([library.moon, library.secret], [library.moon, 10**9]):
+        said = library.refused(library.ana, "make_pack", may_write=True, title="No", image_ids=ids)
+        assert said.endswith("Nothing was changed. (not_found, 404)")
+    listed = library.client.get("/api/v1/packs", headers=headers).get_json()["results"]
+    assert [each["title"] for each in listed] == ["Sky"]
+    for key in (library.bob, library.reader):
+        assert library.refused(key, "delete_pack", may_write=True, pack_id=again["id"])
+    assert "write" in library.refused(library.reader, "make_pack", may_write=True, **given)
+    for count in (0, 101):
+        many = {"title": "Many", "image_ids": list(range(1, count + 1))}
+        assert library.refused(library.ana, "make_pack", may_write=True, **many)
 
 
 def test_what_people_wrote_is_marked_as_data(library: Library) -> None:

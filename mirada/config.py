@@ -754,6 +754,11 @@ class Settings(BaseSettings):
         return self.data_dir / "handed"
 
     @property
+    def exports_dir(self) -> Path:
+        """Folder of exports that wait to be fetched."""
+        return self.data_dir / "exports"
+
+    @property
     def secret_file(self) -> Path:
         """The file that holds the secret where SECRET_KEY is unset."""
         return self.data_dir / "secret_key"

@@ -246,7 +246,7 @@ class Runtime:
     @property
     def exports(self) -> LocalExports:
         """Exports that wait to be fetched."""
-        return self.remembered("exports", lambda: LocalExports(self.settings.data_dir / "exports"))
+        return self.remembered("exports", lambda: LocalExports(self.settings.exports_dir))
 
     @property
     def decoder(self) -> ImageDecoder:

@@ -83,12 +83,7 @@ def find_by_words(
         raise InvalidInput(message, fields={"text": [message]})
     unwanted = [found for text in without if (found := words_of_query(text))]
     named = labels_named(session, {*words, *(word for found in unwanted for word in found)})
-    conditions = [in_scope(scope)]
-    conditions += [not_(_holds_all(found, named)) for found in unwanted]
-    if safety is not None:
-        is_own = Image.owner_id == scope.viewer_id
-        conditions.append(or_(is_own, Image.status == ImageStatus.READY))
-
+    conditions = _conditions(scope, safety, [_holds_all(found, named) for found in unwanted])
     most = min(MOST_EXAMINED, MOST_IN_ALL // len(words))
     read = {word: _newest(session, word, named, conditions, most) for word in words}
     rarities = {word: _rarity(len(found), most) for word, found in read.items()}
@@ -109,6 +104,17 @@ def find_by_words(
     is_complete = set(complete)
     rest = [image_id for image_id in _ranked(read, rarities) if image_id not in is_complete]
     return FoundWords((complete + best(rest))[:k], len(complete))
+
+
+def _conditions(
+    scope: Scope, safety: Safety | None, unwanted: Sequence[ColumnElement[bool]]
+) -> list[ColumnElement[bool]]:
+    """Return the conditions on `images` that every result meets."""
+    conditions = [in_scope(scope), *(not_(each) for each in unwanted)]
+    if safety is not None:
+        is_own = Image.owner_id == scope.viewer_id
+        conditions.append(or_(is_own, Image.status == ImageStatus.READY))
+    return conditions
 
 
 def _newest(

@@ -23,6 +23,7 @@ from typing import Any
 
 # Run as a file, and by tests by its path.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+import demo_packs
 import demo_scenes
 
 DEMO = Path(__file__).resolve().parent.parent / "demo"
@@ -222,13 +223,16 @@ def wait_for(server: Server) -> None:
         time.sleep(1)
 
 
+def _stickers() -> list[dict[str, Any]]:
+    return list(json.loads((DEMO / "stickers.json").read_text(encoding="utf-8"))["stickers"])
+
+
 def upload_missing(server: Server, hold_up: Callable[[], object]) -> set[str]:
     """Upload what the caller does not have yet; return the file names of the whole set.
 
     `hold_up` is called in between, while the worker has others to do.
     """
-    stickers = json.loads((DEMO / "stickers.json").read_text(encoding="utf-8"))["stickers"]
-    files = [(DEMO / sticker["file"], sticker["names"]["en"]) for sticker in stickers]
+    files = [(DEMO / sticker["file"], sticker["names"]["en"]) for sticker in _stickers()]
     there = {(image["filename"], image["byte_size"]) for image in server.own_images()}
     missing = [
         (file, name) for file, name in files if (file.name, file.stat().st_size) not in there
@@ -364,6 +368,8 @@ def _hang_scenes(server: Server, names: set[str], damage: demo_scenes.Damage, be
             return False
         wait_until_embedded(server, names)
         demo_scenes.talk(walls)
+        if packs := demo_packs.fill(server, _stickers()):
+            say(f"Packs made: {packs}.")
         return True
     finally:
         demo_scenes.close_walls(walls)

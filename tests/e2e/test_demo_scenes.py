@@ -26,6 +26,7 @@ from workers.kinds import KINDS
 
 DEMO = runpy.run_path(str(ROOT / "dev" / "demo.py"))
 scenes = sys.modules["demo_scenes"]
+packs = sys.modules["demo_packs"]
 BOOK = scenes.written()
 GALLERIES = {each["owner"] for each in BOOK["scenes"] if each["owner"]}
 FILES = {each["file"] for each in BOOK["scenes"]}
@@ -215,6 +216,24 @@ def test_who_may_not_make_users_owns_the_scenes(address: str, worker: InProcessW
     assert owners == {"ana"}
     assert {each["username"] for each in local.every("/api/v1/users?limit=100")} == {"ana", "local"}
     assert run(ana, address) == 0
+
+
+def test_packs_are_made_once_and_by_their_titles(address: str) -> None:
+    server = DEMO["Server"](address, None)
+    stickers = DEMO["_stickers"]()
+    names = {name for pack in packs.PACKS for name in pack.names}
+    assert names <= {each["names"]["en"] for each in stickers}
+    for each in stickers:
+        if each["names"]["en"] in names:
+            server.upload(DEMO["DEMO"] / each["file"], each["names"]["en"])
+    assert packs.fill(server, stickers) == len(packs.PACKS)
+    made = {each["title"]: each for each in server.every("/api/v1/packs?mine=true&limit=100")}
+    assert {title: each["image_count"] or 0 for title, each in made.items()} == {
+        pack.title: len(pack.names) for pack in packs.PACKS
+    }
+    shown = server.every(f"{made['Hearts']['url']}/images?limit=100")
+    assert {"❤️"} in [set(each["emojis"]) for each in shown]
+    assert packs.fill(server, stickers) == 0
 
 
 def test_the_book_of_scenes_is_whole() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from console.site import Group, current_runtime
-from console.terminal import console, enqueue, follow
+from console.terminal import console, follow
 from mirada.db import spaces
-from mirada.embedding.index_rebuild import REBUILD_INDEX
+from mirada.embedding.index_rebuild import request_rebuild
 from mirada.kernel.commands import command_line
 
 group = Group("index", help="What searches run on.")
@@ -27,7 +27,10 @@ def rebuild(space: str, wait: bool) -> None:
     runtime = current_runtime()
     with runtime.reading() as session:
         space_id = spaces.space_by_name(session, space).id
-    job_id = enqueue(runtime, REBUILD_INDEX, space_id=space_id)
+    with runtime.transaction() as session:
+        job = request_rebuild(session, space_id)
+    runtime.doorbell.ring(job.id, job.kind)
+    job_id = job.id
     if not wait:
         console().print(
             f"Job {job_id} rebuilds the index. How far it is: {command_line('jobs list')}"

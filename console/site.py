@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from mirada.config import SETTINGS_EXIT_CODE, InvalidSettings, Settings
+from mirada.kernel.audit import COMMAND_LINE, acting
 from mirada.kernel.commands import command_line
 from mirada.kernel.errors import DatabaseAway, DatabaseRefused, MiradaError
 from mirada.runtime import Runtime
@@ -75,7 +76,7 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
-        with errors_told():
+        with errors_told(), acting(COMMAND_LINE):
             if not self.makes_database:
                 require_database(_site().settings)
             return super().invoke(ctx)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from alembic import context
 
 from mirada.db import (  # noqa: F401 - declare tables on Base, and how Alembic changes them
+    audit_models,
     batch_models,
     calibration_models,
     classifier_models,

@@ -68,7 +68,6 @@ NOT_BUILT = {
     "RATE_LIMITS": "Requests are not counted here yet; a proxy can limit them.",
     "ENCODER_URL": "Each process still loads its own encoder; another deployment cannot be asked.",
     "MILVUS_URI": "No Milvus is needed or asked; FAISS and the database do that work.",
-    "AUDIT_DAYS": "No audit trail is kept yet.",
 }
 """Settings that are planned and do nothing, and why. Whoever counts on one is told at start."""
 
@@ -265,6 +264,12 @@ class Settings(BaseSettings):
         ge=0,
         le=3650,
         description="Days for which deleted images can be restored. 0: they are gone at once.",
+    )
+    audit_days: int = Field(
+        365,
+        ge=1,
+        le=3650,
+        description="Days for which it is kept what administrators and keys did.",
     )
     import_dir: Path | None = Field(
         None,

@@ -20,6 +20,7 @@ from mirada.groups.map_rows import queue_due_map
 from mirada.jobs import leases, sweep
 from mirada.kernel.errors import MiradaError
 from mirada.model_switch.evening import queue_due_evening
+from mirada.people import audit
 from mirada.pictures.derivatives import remove_left_behind
 from mirada.pictures.thumbnails import queue_backlog
 from mirada.pictures.trash import queue_due_erasing
@@ -172,3 +173,10 @@ class Sweeper(Loop):
         except OSError as error:
             logger.warning("What a repair has set aside is not erased: %s", error)
         logger.info("Kept house: %s old keys and %s messages forgotten", forgotten, told)
+        self._forget_what_was_done()
+
+    def _forget_what_was_done(self) -> None:
+        days, is_left = self._runtime.settings.audit_days, True
+        while is_left:
+            with self._runtime.transaction() as session:
+                is_left = audit.forget_old(session, days) == audit.PURGE_ROWS

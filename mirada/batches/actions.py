@@ -10,6 +10,7 @@ from mirada.batches.merging import Merge
 from mirada.batches.packing import AddToPack, RemoveFromPack
 from mirada.batches.seeing import Delete, Restore, SetVisibility
 from mirada.db import image_tags
+from mirada.kernel.audit import Action
 from mirada.kernel.tags import tag_key
 from mirada.pictures.tags import edited, renamed
 
@@ -24,6 +25,10 @@ class _Tagging(Doing):
     def write(self, _images: Images, states: Mapping[int, State]) -> None:
         """Write the tags."""
         image_tags.write(self.session, states)
+
+    def act_of(self, _state: State) -> Action:
+        """Return that its tags were changed."""
+        return Action.IMAGE_TAG
 
 
 class AddTags(_Tagging):

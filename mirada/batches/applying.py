@@ -82,6 +82,7 @@ def _do(
             after[image.id] = state
     if after:
         action.write(images, after)
+        action.tell(images, after)
         rows = [
             {"batch_id": batch.id, "image_id": each, "before": before[each], "after": state}
             for each, state in after.items()
@@ -138,6 +139,7 @@ def _set_back(
             before[image_id] = row.before
     if before:
         action.set_back(images, before, {each: rows[each].after for each in before})
+        action.tell(images, before)
     return before, failures
 
 

@@ -12,10 +12,11 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from mirada.config import Settings
-from mirada.db import changes
+from mirada.db import audit, changes
 from mirada.db.chunks import rows_in
 from mirada.db.models import Content, Image
 from mirada.db.visibility import may_change, may_take_back
+from mirada.kernel.audit import Action
 
 
 class Name(StrEnum):
@@ -113,6 +114,17 @@ class Doing:
     def after(self, image: Locked, state: State) -> State:
         """Return the state of an image once it is done. Raises MiradaError where it may not be."""
         return state
+
+    def tell(self, images: Images, states: Mapping[int, State]) -> None:
+        """Write down what an administrator has done to images of others, by their states now."""
+        for each, state in states.items():
+            act, owner_id = self.act_of(state), images[each].owner_id
+            if act is not None:
+                audit.record_of_others(self.session, act, each, owner_id, self.asker.user_id)
+
+    def act_of(self, state: State) -> Action | None:
+        """Return what was done to an image that has this state now; None for nothing to tell."""
+        return None
 
     def write(self, images: Images, states: Mapping[int, State]) -> None:
         """Write the states of some of the images, by image id."""

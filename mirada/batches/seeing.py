@@ -13,6 +13,7 @@ from mirada.captions.writing import request_caption
 from mirada.db import word_index
 from mirada.db.models import Image, utc_now
 from mirada.db.visibility import may_change, may_take_back
+from mirada.kernel.audit import Action
 from mirada.kernel.errors import Conflict, NotAllowed
 from mirada.kernel.picture_tokens import new_token
 from mirada.webhooks import telling
@@ -88,6 +89,10 @@ class SetVisibility(_Seen):
         is_hidden = not is_public and image.owner_id != self.asker.user_id
         return {"is_public": is_public, "is_hidden": is_hidden, "hidden_reason": None}
 
+    def act_of(self, state: State) -> Action:
+        """Return that it was shown, or hidden."""
+        return Action.IMAGE_SHOW if state["is_public"] else Action.IMAGE_HIDE
+
 
 class _Trashing(_Seen):
     """An action that puts images into the trash, or takes them out."""
@@ -124,6 +129,10 @@ class _Trashing(_Seen):
         lacking = {(each.content_id, each.owner_id) for each in back if each.lacks_description}
         for content_id, owner_id in sorted(lacking):
             request_caption(session, content_id, owner_id, self.means.request_id)
+
+    def act_of(self, state: State) -> Action:
+        """Return that it went into the trash, or came back."""
+        return Action.IMAGE_DELETE if state["trashed_at"] else Action.IMAGE_RESTORE
 
     def _more(self, state: State) -> dict[str, State]:
         at = state["trashed_at"]

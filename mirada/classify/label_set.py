@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mirada.db import classifier_models as tables
 from mirada.db.named_lists import NamedList
+from mirada.kernel.audit import Action
 from mirada.kernel.labels import DEFAULT_LABELS, MAX_LABELS, Label
 
 
@@ -27,6 +28,7 @@ LABELS = NamedList(
     most=MAX_LABELS,
     title="default set",
     noun="label",
+    acts=(Action.LABELS_PUT, Action.LABELS_DELETE, Action.LABELS_RESET),
     read=_read,
     write=_write,
 )

@@ -16,6 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from mirada import private_files
 from mirada.db import (  # noqa: F401 - declare tables on Base
+    audit_models,
     batch_models,
     classifier_models,
     duplicate_models,

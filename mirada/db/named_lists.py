@@ -10,7 +10,9 @@ from typing import Any, Generic, Protocol, TypeVar
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from mirada.db import audit
 from mirada.db.models import Installation
+from mirada.kernel.audit import Action
 from mirada.kernel.errors import Conflict, NotFound, PreconditionFailed
 
 
@@ -44,6 +46,7 @@ class NamedList(Generic[Value]):
         most: how many values a list may have.
         title: of the list, as sentences say it: "default set".
         noun: of one value.
+        acts: under which an entry that is put, deleted, or a list that is reset, is written down.
         read: returns the value of a row.
         write: fills a row from a value and, when the row is new, from its place in the order, which
             is None for others.
@@ -55,6 +58,7 @@ class NamedList(Generic[Value]):
     most: int
     title: str
     noun: str
+    acts: tuple[Action, Action, Action]
     read: Callable[[Any], Value]
     write: Callable[[Any, Value, int | None], None]
 
@@ -106,6 +110,8 @@ class NamedList(Generic[Value]):
             place = 1 + max(getattr(other, self.order.key) for other in rows.values())
             session.add(row)
         self.write(row, value, place)
+        told: dict[str, audit.Fact] = {"name": value.name, "is_new": place is not None}
+        audit.record(session, self.acts[0], detail=told)
         session.flush()
         return place is not None
 
@@ -127,6 +133,7 @@ class NamedList(Generic[Value]):
                 f"{self.title.split()[-1]} to the built-in one."
             )
         session.delete(rows[name])
+        audit.record(session, self.acts[1], detail={"name": name})
         session.flush()
 
     def reset(self, session: Session, holds: Holds = whatever_is_there) -> None:
@@ -141,6 +148,7 @@ class NamedList(Generic[Value]):
                 f"The {self.title} was changed meanwhile: read it again before you reset it."
             )
         session.execute(delete(self.table))
+        audit.record(session, self.acts[2])
 
     def absent(self, name: str) -> NotFound:
         """Return the error for a name that the list does not have."""

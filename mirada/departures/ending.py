@@ -7,9 +7,10 @@ from datetime import datetime
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from mirada.db import recall_rows
+from mirada.db import audit, recall_rows
 from mirada.db.models import ApiKey, IdempotencyKey, Job, Role, User, utc_now
 from mirada.jobs import ledger
+from mirada.kernel.audit import Action
 from mirada.kernel.errors import Conflict, InvalidInput, NotFound
 from mirada.kernel.ids import in_range
 from mirada.people import sign_in_links, users
@@ -65,6 +66,8 @@ def end_user(
     recall_rows.forget_viewer(session, row.id)
     kept.forget_viewer(session, row.id)
     hooks.forget_all_of(session, row.id)
+    told = {"images": "delete" if heir_id is None else "hand_over", "heir_id": heir_id}
+    audit.record(session, Action.USER_END, row.id, owner_id=row.id, detail=told)
     session.flush()
     return ledger.enqueue(
         session,

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 
+from sqlalchemy.orm import Session
+
 from mirada.background import giving_way
 from mirada.config import VectorBackend
-from mirada.db import spaces
+from mirada.db import audit, spaces
+from mirada.db.models import Job
 from mirada.db.vector_rows import lease_name
 from mirada.jobs import attempts, leases, ledger
 from mirada.jobs.kinds import Attempt, Kind
+from mirada.kernel.audit import Action
 from mirada.ports import IndexStatus, RebuildProgress, SnapshotRecord, VectorIndex, VectorSource
 from mirada.runtime import Runtime
 
@@ -99,6 +103,23 @@ def build_snapshot(
     record = giving_way(lambda: index.rebuild(fencing_token, progress))
     index.refresh()
     return record
+
+
+def request_rebuild(
+    session: Session, space_id: int, *, owner_id: int | None = None, request_id: str | None = None
+) -> Job:
+    """Return the queued job that builds an index anew, for somebody; ring after the commit.
+
+    Args:
+        session: a transaction.
+        space_id: whose index.
+        owner_id: who may see the job; None for the command line.
+        request_id: follows the work into the worker's log.
+    """
+    audit.record(session, Action.INDEX_REBUILD, space_id)
+    return ledger.enqueue(
+        session, REBUILD_INDEX, space_id=space_id, owner_id=owner_id, request_id=request_id
+    )
 
 
 def queue_due_rebuilds(runtime: Runtime) -> None:

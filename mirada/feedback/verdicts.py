@@ -9,7 +9,7 @@ from enum import StrEnum
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, joinedload
 
-from mirada.db import changes
+from mirada.db import audit, changes
 from mirada.db.classifier_models import Feedback
 from mirada.db.contents import lock_content
 from mirada.db.idempotency import once
@@ -20,6 +20,7 @@ from mirada.db.visibility import may_see_content
 from mirada.feedback.opinions import Change
 from mirada.kernel.asset_ids import checked_asset_id
 from mirada.kernel.audience import Audience
+from mirada.kernel.audit import Action
 from mirada.kernel.errors import Conflict, NotFound
 from mirada.kernel.ids import in_range
 from mirada.kernel.themes import theme_key
@@ -178,6 +179,7 @@ def delete_feedback(
     row = session.get(Feedback, feedback_id)
     if row is None:
         raise _absent(feedback_id)
+    audit.record_of_others(session, Action.VERDICT_DELETE, row.id, row.user_id, user_id)
     session.delete(row)
     session.flush()
     # Who remembers the evidence follows the number.

@@ -12,13 +12,14 @@ import numpy as np
 from sqlalchemy import false, func, select, true
 from sqlalchemy.orm import Session, aliased
 
-from mirada.db import spaces
+from mirada.db import audit, spaces
 from mirada.db.classifier_models import Cluster, ClusterKind, ClusterMember, ClusterRun
 from mirada.db.models import Embedding, Image, Job, Space, utc_now
 from mirada.db.session import now_ms
 from mirada.groups.mapping import NO_MAP, FormerMap
 from mirada.groups.runs import CLUSTER_LIBRARY
 from mirada.jobs import ledger
+from mirada.kernel.audit import Action
 from mirada.kernel.errors import Conflict
 from mirada.runtime import Runtime
 
@@ -58,6 +59,8 @@ def request_map(
     space = spaces.pinned_space(session)
     if space is None:
         raise Conflict("No picture has been embedded yet, so there is nothing to lay out.")
+    if is_whole:
+        audit.record(session, Action.MAP_MAKE)
     return ledger.enqueue(
         session,
         CLUSTER_LIBRARY,

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Select, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
-from mirada.db import changes, spaces
+from mirada.db import audit, changes, spaces
 from mirada.db.chunks import chunks
 from mirada.db.classifier_models import Cluster, ClusterKind, ClusterMember, ClusterRun
 from mirada.db.models import Job, utc_now
@@ -24,6 +24,7 @@ from mirada.groups.grouping import GroupPage
 from mirada.groups.near_duplicates import DEFAULT_THRESHOLD, LEAST_THRESHOLD
 from mirada.groups.rows import contents_locked
 from mirada.jobs import ledger
+from mirada.kernel.audit import Action
 from mirada.kernel.clustering import MAX_K
 from mirada.kernel.errors import Conflict, InvalidInput, LeaseLost
 
@@ -96,6 +97,7 @@ def request(
             f"Groups of this kind are being made with other parameters by job {job.id}; "
             "wait until it is done."
         )
+    audit.record(session, Action.GROUPS_MAKE, detail={"kind": str(kind)})
     return job
 
 

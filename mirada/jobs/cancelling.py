@@ -14,6 +14,7 @@ from mirada.db.session import now_ms
 from mirada.jobs import ledger
 from mirada.jobs.hints import CANCELLED
 from mirada.jobs.kinds import Kinds, kind_of
+from mirada.kernel.audit import Action
 from mirada.kernel.errors import Conflict, NotFound
 from mirada.people.identity import Person
 from mirada.runtime import Runtime
@@ -56,6 +57,7 @@ def cancel_job(session: Session, job_id: int, viewer: Person | None, kinds: Kind
             rules.cancel(session, job.subject_id, job.owner_id, reason)
         else:
             rules.give_up(session, job.subject_id, reason)
+    ledger.tell_of_others(session, Action.JOB_CANCEL, job, viewer)
     session.flush()
     return job
 

@@ -15,12 +15,14 @@ from sqlalchemy import ColumnElement, false, func, select, true
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from mirada.db import audit
 from mirada.db.models import Job, JobState, Role
 from mirada.db.pages import newest_first
 from mirada.db.session import now_ms
 from mirada.jobs.kinds import Kinds, kind_of
 from mirada.jobs.reports import JobReport as JobReport
 from mirada.jobs.reports import reports_of
+from mirada.kernel.audit import Action
 from mirada.kernel.errors import Conflict, NotFound
 from mirada.people.identity import Person
 
@@ -238,8 +240,16 @@ def retry_job(session: Session, job_id: int, viewer: Person | None, kinds: Kinds
     job.arguments = {**job.arguments, **kind.retried_with}
     if job.subject_id is not None:
         kind.subject_rules.retry(session, job.subject_id)
+    tell_of_others(session, Action.JOB_RETRY, job, viewer)
     session.flush()
     return job
+
+
+def tell_of_others(session: Session, action: Action, job: Job, viewer: Person | None) -> None:
+    """Write down what an administrator does to a job that is not their own."""
+    if viewer is None or job.owner_id != viewer.id:
+        told = {"kind": job.kind}
+        audit.record(session, action, job.id, owner_id=job.owner_id, detail=told)
 
 
 def may_see(viewer: Person | None) -> ColumnElement[bool]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from mirada.db import memory_models as tables
 from mirada.db.named_lists import NamedList
+from mirada.kernel.audit import Action
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.labels import normalised_description, normalised_name
 
@@ -86,6 +87,7 @@ STYLES = NamedList(
     most=MAX_STYLES,
     title="list",
     noun="style",
+    acts=(Action.STYLES_PUT, Action.STYLES_DELETE, Action.STYLES_RESET),
     read=_read,
     write=_write,
 )

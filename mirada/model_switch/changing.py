@@ -10,12 +10,13 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from mirada.db import spaces
+from mirada.db import audit, spaces
 from mirada.db.model_switch_models import ModelSwitch, SwitchState
 from mirada.db.models import Embedding, Job, JobState
 from mirada.db.session import now_ms
 from mirada.embedding.interactive import require_embeddings
 from mirada.jobs import ledger
+from mirada.kernel.audit import Action
 from mirada.kernel.commands import command_line
 from mirada.kernel.errors import Conflict, StorageFull
 from mirada.model_switch import rows
@@ -99,7 +100,7 @@ def begin(
                 flips_by_itself=flips_by_itself,
             )
             session.add(switch)
-            session.flush()
+            _tell_begin(session, switch)
             job = _queue(session, switch, BUILD, asked)
     except IntegrityError as error:
         raise Conflict("Another change of the image model has just begun.") from error
@@ -113,7 +114,8 @@ def flip(runtime: Runtime, asked: Asked) -> ModelSwitch:
     Raises:
         Conflict: no change is ready.
     """
-    return _step(runtime, asked, FLIP, (SwitchState.READY,), SwitchState.FLIPPING)
+    states = (SwitchState.READY,)
+    return _step(runtime, asked, FLIP, states, SwitchState.FLIPPING, Action.MODEL_FLIP)
 
 
 def go_back(runtime: Runtime, asked: Asked) -> ModelSwitch:
@@ -122,7 +124,8 @@ def go_back(runtime: Runtime, asked: Asked) -> ModelSwitch:
     Raises:
         Conflict: no change was made, or the old vectors are discarded.
     """
-    return _step(runtime, asked, FLIP, (SwitchState.FLIPPED,), SwitchState.RETURNING)
+    states = (SwitchState.FLIPPED,)
+    return _step(runtime, asked, FLIP, states, SwitchState.RETURNING, Action.MODEL_GO_BACK)
 
 
 def discard(runtime: Runtime, asked: Asked) -> ModelSwitch:
@@ -131,7 +134,8 @@ def discard(runtime: Runtime, asked: Asked) -> ModelSwitch:
     Raises:
         Conflict: no change was made.
     """
-    return _step(runtime, asked, DISCARD, (SwitchState.FLIPPED,), SwitchState.DISCARDING)
+    states = (SwitchState.FLIPPED,)
+    return _step(runtime, asked, DISCARD, states, SwitchState.DISCARDING, Action.MODEL_DISCARD)
 
 
 def cancel(runtime: Runtime, asked: Asked) -> ModelSwitch:
@@ -141,7 +145,7 @@ def cancel(runtime: Runtime, asked: Asked) -> ModelSwitch:
         Conflict: there is none, or it was made.
     """
     states = (SwitchState.BUILDING, SwitchState.READY)
-    return _step(runtime, asked, DISCARD, states, SwitchState.DISCARDING)
+    return _step(runtime, asked, DISCARD, states, SwitchState.DISCARDING, Action.MODEL_CANCEL)
 
 
 def _step(
@@ -150,6 +154,7 @@ def _step(
     kind: str,
     states: tuple[SwitchState, ...],
     state: SwitchState,
+    action: Action,
 ) -> ModelSwitch:
     with runtime.transaction() as session:
         switch = rows.active_switch(session, lock=True)
@@ -163,6 +168,7 @@ def _step(
         else:
             switch.state, switch.error = state, None
             job = _queue(session, switch, kind, asked)
+        audit.record(session, action, switch.id)
     runtime.doorbell.ring(job.id, job.kind)
     return switch
 
@@ -172,6 +178,7 @@ def _go_on(
 ) -> ModelSwitch:
     with runtime.transaction() as session:
         switch = rows.locked_switch(session, switch_id, *states)
+        _tell_begin(session, switch)
         job = _queue(session, switch, kind, asked)
     runtime.doorbell.ring(job.id, job.kind)
     return switch
@@ -219,9 +226,18 @@ WHAT_NOW = {
 
 
 def _is_on(switch: ModelSwitch) -> Conflict:
-    name = switch.source if switch.source_tag is None else f"{switch.source}/{switch.source_tag}"
     what = WHAT_NOW[SwitchState(switch.state)]
-    return Conflict(f"A change of the image model to {name} is on: {what}.")
+    return Conflict(f"A change of the image model to {_model_of(switch)} is on: {what}.")
+
+
+def _tell_begin(session: Session, switch: ModelSwitch) -> None:
+    session.flush()
+    audit.record(session, Action.MODEL_BEGIN, switch.id, detail={"model": _model_of(switch)})
+
+
+def _model_of(switch: ModelSwitch) -> str:
+    tag = switch.source_tag
+    return switch.source if tag is None else f"{switch.source}/{tag}"
 
 
 def require_room(runtime: Runtime, from_space_id: int, dimension: int) -> None:

@@ -8,11 +8,12 @@ import time
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from mirada.db import changes
+from mirada.db import audit, changes
 from mirada.db.model_switch_models import ModelSwitch, SwitchState
 from mirada.db.models import ChangeCounter, Installation, Space, SpaceState, utc_now
 from mirada.jobs import attempts
 from mirada.jobs.kinds import Attempt, Kind, RetryPolicy, SubjectRules
+from mirada.kernel.audit import Action
 from mirada.kernel.embeddings import SpaceKind
 from mirada.kernel.errors import Conflict, Deferred, LeaseLost, MiradaError, NotFound
 from mirada.model_switch import changing, filling, rows
@@ -100,6 +101,10 @@ def turned(
         _write(session, rows.locked_switch(session, switch_id, state), views)
         if attempt is not None:
             attempts.finish(session, attempt.job.id, attempt.token)
+        else:
+            is_flip = state == SwitchState.READY
+            action = Action.MODEL_FLIP if is_flip else Action.MODEL_GO_BACK
+            audit.record(session, action, switch_id)
     logger.info("The image model was changed to space %s", views.other.image_space_id)
     return True
 

@@ -9,13 +9,14 @@ from typing import Any
 from sqlalchemy import func, or_, select, true
 from sqlalchemy.orm import Session
 
-from mirada.db import changes, word_index
+from mirada.db import audit, changes, word_index
 from mirada.db.deadlocks import retried
 from mirada.db.idempotency import Once, once
 from mirada.db.models import Image, User, utc_now
 from mirada.db.pack_models import Pack, PackImage
 from mirada.db.visibility import may_see
 from mirada.kernel.audience import Audience
+from mirada.kernel.audit import Action
 from mirada.kernel.errors import Conflict, InvalidInput, NotFound, PreconditionFailed
 from mirada.kernel.ids import in_range
 from mirada.kernel.themes import theme_key
@@ -141,6 +142,7 @@ def _delete(
     pack = lock_pack(session, pack_id, user_id, expected_version, is_administrator=is_administrator)
     found = select(PackImage.image_id).where(PackImage.pack_id == pack.id)
     image_ids = list(session.execute(found).scalars())
+    audit.record_of_others(session, Action.PACK_DELETE, pack.id, pack.owner_id, user_id)
     session.delete(pack)
     session.flush()
     word_index.rewrite(session, lock_images(session, image_ids))

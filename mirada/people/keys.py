@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from mirada.db.idempotency import Once, once
+from mirada.db import audit
 from mirada.db.models import ApiKey, Role, utc_now
 from mirada.db.pages import newest_first
+from mirada.kernel.audit import Action
 from mirada.kernel.errors import Conflict, InvalidInput, NotFound
 from mirada.kernel.ids import in_range
 from mirada.people.access import (
     LONGEST_GRACE,
-    Authority,
     KeyState,
     Scope,
     Scopes,
@@ -27,6 +26,8 @@ from mirada.people.access import (
     scopes_from_text,
     scopes_to_text,
 )
+from mirada.people.askers import COMMAND_LINE as COMMAND_LINE
+from mirada.people.askers import Asker as Asker
 from mirada.people.identity import Key, Person, sha256_of
 
 KEY_BYTES = 32
@@ -54,35 +55,6 @@ class NewKey:
     def was_replayed(self) -> bool:
         """Whether an earlier request with the same Idempotency-Key made it."""
         return self.key is None
-
-
-@dataclass(frozen=True, slots=True)
-class Asker:
-    """The caller that asks for a key.
-
-    Attributes:
-        user_id: id of the caller, who owns `idempotency_key`.
-        authority: the rights of the caller; None for the command line, which has no limits.
-        key_id: the key they call with; None without one.
-        idempotency_key: the request's; it makes one key, shown in the first reply only.
-    """
-
-    user_id: int = 0
-    authority: Authority | None = None
-    key_id: int | None = None
-    idempotency_key: str | None = None
-
-    def refuse_more(self, scopes: Scopes | None, until: datetime | None) -> None:
-        """Check the rights of a new key; see `Authority.refuse_more`."""
-        if self.authority is not None:
-            self.authority.refuse_more(scopes, until)
-
-    def once(self, kind: str, fields: Mapping[str, object]) -> Once:
-        """Return the request's claim to be done once; see `idempotency.once`."""
-        return once(self.user_id, self.idempotency_key, kind, fields)
-
-
-COMMAND_LINE = Asker()
 
 
 def issue(
@@ -129,6 +101,7 @@ def issue(
     if earlier is not None:
         return _replayed(session, earlier)
     new = _inserted(session, owner.id, name, kept_scopes, expires_at)
+    _tell(session, Action.KEY_MAKE, new.row)
     request.keep(session, new.row.id)
     return new
 
@@ -188,6 +161,8 @@ def rotate(
         asker.refuse_more(scopes_from_text(old.scopes), expires_at)
     old.revoked_at = now + grace
     new = _inserted(session, owner_id, old.name, old.scopes, expires_at)
+    _tell(session, Action.KEY_REPLACE, Key.of(old))
+    _tell(session, Action.KEY_MAKE, new.row)
     request.keep(session, new.row.id)
     return new
 
@@ -201,6 +176,7 @@ def revoke(session: Session, owner_id: int, key_id: int) -> Key:
     key, now = _locked(session, owner_id, key_id), utc_now()
     if key.revoked_at is None or key.revoked_at > now:
         key.revoked_at = now
+        _tell(session, Action.KEY_REVOKE, Key.of(key))
         session.flush()
     return Key.of(key)
 
@@ -261,6 +237,11 @@ def _inserted(
     session.add(row)
     session.flush()
     return NewKey(Key.of(row), key)
+
+
+def _tell(session: Session, action: Action, key: Key) -> None:
+    told = {"prefix": key.prefix, "scopes": key.scopes}
+    audit.record(session, action, key.id, owner_id=key.user_id, detail=told)
 
 
 def _replayed(session: Session, key_id: int) -> NewKey:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from mirada.db import audit
 from mirada.db.models import ApiKey, Role, User, utc_now
+from mirada.kernel.audit import Action
 from mirada.kernel.errors import Conflict
 from mirada.kernel.ids import in_range
 from mirada.people.access import OF_EVERYBODY, scopes_from_text
@@ -46,6 +48,8 @@ def change_role(session: Session, user_id: int, role: str) -> Person:
         raise Conflict(LAST_ADMINISTRATOR)
     if role == Role.USER and row.role == Role.ADMINISTRATOR:
         _end_keys_beyond(session, row.id)
+    if row.role != role:
+        audit.record(session, Action.USER_ROLE, row.id, owner_id=row.id, detail={"role": role})
     row.role = Role(role)
     session.flush()
     return Person.of(row)
@@ -73,4 +77,6 @@ def _end_keys_beyond(session: Session, owner_id: int) -> None:
         is_in_force = row.revoked_at is None or row.revoked_at > now
         if is_in_force and (scopes_from_text(row.scopes) or frozenset()) - OF_EVERYBODY:
             row.revoked_at = now
+            told = {"prefix": row.prefix}
+            audit.record(session, Action.KEY_REVOKE, row.id, owner_id=owner_id, detail=told)
     session.flush()

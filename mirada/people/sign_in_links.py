@@ -9,9 +9,11 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from mirada.db import audit
 from mirada.db.models import User, utc_now
 from mirada.db.session import count_changed
 from mirada.db.sign_in_models import SignInLink
+from mirada.kernel.audit import Action, Actor, Via, acting
 from mirada.kernel.commands import command_line
 from mirada.kernel.errors import Conflict, NotFound
 from mirada.people import keys
@@ -40,6 +42,7 @@ def issue(session: Session, owner: Person) -> str:
     session.execute(delete(SignInLink).where(SignInLink.expires_at <= now))
     token = secrets.token_urlsafe(TOKEN_BYTES)
     session.add(SignInLink(user_id=owner.id, sha256=sha256_of(token), expires_at=now + LIFETIME))
+    audit.record(session, Action.LINK_MAKE, owner_id=owner.id)
     session.flush()
     return token
 
@@ -66,7 +69,9 @@ def redeem(session: Session, token: str, *, until: datetime) -> Key:
     # Of two that use it at once, one deletes it.
     if not count_changed(session, delete(SignInLink).where(SignInLink.id == link_id)):
         raise NotFound(NO_SUCH_LINK)
-    return keys.issue(session, owner, name=KEY_NAME, expires_at=until).row
+    with acting(Actor(Via.LINK, owner.id, owner.role)):
+        audit.record(session, Action.LINK_USE, owner_id=owner.id)
+        return keys.issue(session, owner, name=KEY_NAME, expires_at=until).row
 
 
 def forget_all_of(session: Session, user_id: int) -> None:

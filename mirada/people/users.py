@@ -11,8 +11,10 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from mirada.db import audit
 from mirada.db.models import ApiKey, Role, User
 from mirada.db.pages import newest_first
+from mirada.kernel.audit import Action
 from mirada.kernel.commands import command_line
 from mirada.kernel.errors import Conflict, InvalidInput, NotFound
 from mirada.kernel.ids import in_range
@@ -56,7 +58,9 @@ def create_user(session: Session, username: str, *, is_administrator: bool = Fal
         raise Conflict(
             f"'{LOCAL_USERNAME}' is whom calls without a key act as; choose another name."
         )
-    return _inserted(session, username, Role.ADMINISTRATOR if is_administrator else Role.USER)
+    user = _inserted(session, username, Role.ADMINISTRATOR if is_administrator else Role.USER)
+    audit.record(session, Action.USER_MAKE, user.id, owner_id=user.id, detail={"role": user.role})
+    return user
 
 
 def create_with_key(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Select, delete, select
 from sqlalchemy.orm import Session, joinedload
 
+from mirada.db import audit
 from mirada.db.deadlocks import retried
 from mirada.db.idempotency import once
 from mirada.db.memory_models import Comment
@@ -16,6 +17,7 @@ from mirada.db.models import Image, User
 from mirada.db.session import count_changed
 from mirada.db.visibility import may_see
 from mirada.kernel.audience import Audience
+from mirada.kernel.audit import Action
 from mirada.kernel.errors import Conflict, InvalidInput, NotFound
 from mirada.kernel.ids import LARGEST_ID, in_range
 from mirada.pictures.images import add_to_counts, see_image
@@ -185,13 +187,18 @@ def delete_comment(
         NotFound: there is no such image or comment, or it is not theirs to delete.
     """
     image = see_image(session, image_id, Audience(user_id), lock=True)
-    statement = delete(Comment).where(
+    query = select(Comment.user_id).where(
         Comment.id == in_range(comment_id), Comment.image_id == image_id
     )
     if not is_administrator and image.owner_id != user_id:
-        statement = statement.where(Comment.user_id == user_id)
-    if not count_changed(session, statement):
+        query = query.where(Comment.user_id == user_id)
+    author_id = session.execute(query).scalar_one_or_none()
+    statement = delete(Comment).where(Comment.id == in_range(comment_id))
+    if author_id is None or not count_changed(session, statement):
         raise _absent(image_id, comment_id)
+    if image.owner_id != user_id:
+        told = {"image_id": image_id}
+        audit.record_of_others(session, Action.COMMENT_DELETE, comment_id, author_id, user_id, told)
     add_to_counts(session, image_id, comments=-1)
 
 

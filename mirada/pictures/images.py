@@ -9,18 +9,20 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, bindparam, delete, or_, select, update
 from sqlalchemy.orm import Session, joinedload
 
-from mirada.db import changes, word_index
+from mirada.db import audit, changes, word_index
 from mirada.db.classifier_models import ClassifiedPicture
 from mirada.db.contents import lock_content, release_content
 from mirada.db.models import Image
 from mirada.db.texts import lock_texts_of, release_text, set_caption, set_prompt
 from mirada.db.visibility import may_change, may_see, may_take_back, visible_images
 from mirada.kernel.audience import Audience
+from mirada.kernel.audit import Action
 from mirada.kernel.errors import InvalidInput, NotAllowed, NotFound, PreconditionFailed
 from mirada.kernel.ids import in_range
-from mirada.kernel.picture_tokens import new_token
 from mirada.kernel.prompts import normalised_prompt
 from mirada.kernel.user_text import checked_text, clean_filename
+from mirada.pictures.showing import set_visibility, text_ids_of
+from mirada.pictures.showing import touch_image as touch_image
 from mirada.webhooks import telling
 
 CHANGEABLE = frozenset({"prompt", "caption", "is_public", "filename", "reason"})
@@ -125,28 +127,13 @@ def change_image(
     if "filename" in changes:
         _set_filename(session, image, changes["filename"])
     if "is_public" in changes:
-        _set_visibility(session, image, changes, is_owner=is_owner, may_show=is_administrator)
+        set_visibility(session, image, changes, is_owner=is_owner, may_show=is_administrator)
     session.flush()
     if not changes.keys().isdisjoint(("prompt", "caption", "is_public")):
         word_index.rewrite(session, [image.id])
     for text_id in _in_order(left_text_ids):
         release_text(session, text_id)
     return image
-
-
-def _set_visibility(
-    session: Session, image: Image, changes: Mapping[str, Any], *, is_owner: bool, may_show: bool
-) -> None:
-    is_public = bool(changes["is_public"])
-    if image.is_public != is_public:
-        if image.is_hidden and not may_show:
-            raise NotAllowed("An administrator hid this image; only one of them shows it again.")
-        image.is_public = is_public
-        image.is_hidden = not is_public and not is_owner
-        image.hidden_reason = None
-        touch_image(session, image)
-    if "reason" in changes and image.is_hidden:
-        image.hidden_reason = checked_text("reason", changes["reason"])
 
 
 def delete_image(
@@ -181,13 +168,14 @@ def delete_image(
         may_take_back(owner_id, is_administrator=is_administrator),
     )
     image = lock_image(session, image_id, changeable, expected_version)
+    audit.record_of_others(session, Action.IMAGE_ERASE, image.id, image.owner_id, owner_id)
     return erase(session, image)
 
 
 def erase(session: Session, image: Image) -> str | None:
     """Delete a locked image for good, as `delete_image` does."""
     owner_id = image.owner_id
-    content, text_ids = image.content, _text_ids(image)
+    content, text_ids = image.content, text_ids_of(image)
     touch_image(session, image)
     if image.trashed_at is None:
         telling.deleted(session, {image.id: owner_id})
@@ -250,7 +238,7 @@ def _set_texts(session: Session, image: Image, changes: Mapping[str, Any]) -> li
     }
     if len(texts) == 2:
         bodies = [normalised_prompt(text) for text in texts.values() if text is not None]
-        lock_texts_of(session, bodies, _text_ids(image))
+        lock_texts_of(session, bodies, text_ids_of(image))
     left = []
     # Flushed in between, one change would be two versions.
     with session.no_autoflush:
@@ -286,14 +274,3 @@ def absent(image_id: int) -> NotFound:
 
 def _loaded(query: Select[Image]) -> Select[Image]:
     return query.options(joinedload(Image.content), joinedload(Image.owner))
-
-
-def touch_image(session: Session, image: Image) -> None:
-    """Note that who may see an image has changed; the addresses of its pictures end with it."""
-    image.picture_token = new_token()
-    changes.touch(session, [image.content_id])
-    changes.touch_texts(session, _text_ids(image))
-
-
-def _text_ids(image: Image) -> list[int | None]:
-    return [image.prompt_text_id, image.caption_text_id, image.description_text_id]

@@ -9,7 +9,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from mirada.config import Settings
+from mirada.db import audit
 from mirada.db.models import Content, Image, User
+from mirada.kernel.audit import Action
 from mirada.kernel.errors import NotFound, QuotaReached
 from mirada.kernel.ids import in_range
 from mirada.people.identity import Person
@@ -96,6 +98,7 @@ def change_quota(session: Session, user_id: int, changes: Mapping[str, int | Non
         raise NotFound(f"There is no user {user_id}.")
     user.quota_images = changes.get("quota_images", user.quota_images)
     user.quota_bytes = changes.get("quota_bytes", user.quota_bytes)
+    audit.record(session, Action.USER_QUOTA, user.id, owner_id=user.id, detail=changes)
     session.flush()
     return Person.of(user)
 

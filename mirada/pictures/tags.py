@@ -13,7 +13,7 @@ from functools import partial
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
-from mirada.db import image_tags
+from mirada.db import audit, image_tags
 from mirada.db.chunks import IN_LIST_ROWS
 from mirada.db.deadlocks import in_transaction
 from mirada.db.filters import in_scope
@@ -22,6 +22,7 @@ from mirada.db.session import Database
 from mirada.db.tag_models import ImageTag
 from mirada.db.visibility import may_change
 from mirada.kernel.audience import Scope
+from mirada.kernel.audit import Action
 from mirada.kernel.errors import NotFound
 from mirada.kernel.tags import MAX_TAGS, distinct_tags, normalised_tag, tag_key, too_many
 from mirada.pictures.images import lock_image
@@ -160,7 +161,8 @@ def rename_tag(
     changeable = may_change(user_id, is_administrator=is_administrator)
     after, count, is_merged = 0, 0, False
     while True:
-        page = in_transaction(database, partial(_rename_some, old, new, changeable, after))
+        some = partial(_rename_some, old, new, changeable, after, user_id)
+        page = in_transaction(database, some)
         if page.last is None:
             break
         after, count, is_merged = page.last, count + page.count, is_merged or page.is_merged
@@ -179,23 +181,32 @@ class _Page:
 
 
 def _rename_some(
-    old: str, new: str, changeable: ColumnElement[bool], after: int, session: Session
+    old: str,
+    new: str,
+    changeable: ColumnElement[bool],
+    after: int,
+    user_id: int,
+    session: Session,
 ) -> _Page:
     having = (
-        select(Image.id, Image.tags)
+        select(Image.id, Image.tags, Image.owner_id)
         .join(ImageTag, ImageTag.image_id == Image.id)
         .where(ImageTag.tag == old, changeable, Image.id > after)
         .order_by(Image.id)
         .limit(IN_LIST_ROWS)
         .with_for_update(of=Image)
     )
-    found = {image_id: tags or [] for image_id, tags in session.execute(having)}
+    rows = session.execute(having).all()
+    found = {row.id: row.tags or [] for row in rows}
     changed = {
         image_id: after_it
         for image_id, tags in found.items()
         if (after_it := renamed(tags, old, new)) != tags
     }
     image_tags.write(session, changed)
+    for row in rows:
+        if row.id in changed:
+            audit.record_of_others(session, Action.IMAGE_TAG, row.id, row.owner_id, user_id)
     is_merged = tag_key(new) != old and any(
         tag_key(new) in map(tag_key, tags) for tags in found.values()
     )
@@ -223,6 +234,7 @@ def _with_tags(session: Session, image: Image, wanted: Sequence[str], user_id: i
     if shown != (image.tags or []):
         session.flush()
         image_tags.write(session, {image.id: shown})
+        audit.record_of_others(session, Action.IMAGE_TAG, image.id, image.owner_id, user_id)
         session.refresh(image, ["tags", "version", "updated_at"])
     return image
 

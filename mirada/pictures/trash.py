@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from mirada.captions.wording import recipe_in_force
 from mirada.captions.writing import request_caption
+from mirada.db import audit
 from mirada.db.deadlocks import in_transaction
 from mirada.db.models import Image, Job, utc_now
 from mirada.db.session import count_changed
@@ -28,6 +29,7 @@ from mirada.db.visibility import (
 from mirada.jobs import attempts, ledger
 from mirada.jobs.kinds import Attempt, Kind
 from mirada.kernel.audience import Audience
+from mirada.kernel.audit import Action
 from mirada.kernel.errors import NotFound
 from mirada.pictures.derivatives import remove_picture
 from mirada.pictures.images import (
@@ -119,6 +121,7 @@ def put_away(
     image.trashed_at = utc_now().replace(microsecond=0)
     if image.owner_id != asker.user_id:
         image.is_public, image.is_hidden = False, True
+    audit.record_of_others(session, Action.IMAGE_DELETE, image.id, image.owner_id, asker.user_id)
     touch_image(session, image)
     telling.deleted(session, {image.id: image.owner_id})
     session.flush()
@@ -134,6 +137,7 @@ def take_back(session: Session, image_id: int, asker: Asker) -> Image:
     theirs = may_take_back(asker.user_id, is_administrator=asker.is_administrator)
     image = lock_image(session, image_id, theirs, None)
     image.trashed_at = None
+    audit.record_of_others(session, Action.IMAGE_RESTORE, image.id, image.owner_id, asker.user_id)
     touch_image(session, image)
     session.flush()
     return image

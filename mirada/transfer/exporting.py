@@ -15,10 +15,11 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, joinedload
 
 from mirada import __version__
-from mirada.db import spaces
+from mirada.db import audit, spaces
 from mirada.db.filters import ATTRIBUTES
 from mirada.db.models import Image, Installation, utc_now
 from mirada.kernel.audience import Audience
+from mirada.kernel.audit import Action
 from mirada.kernel.embeddings import BLOB_DTYPE, EmbeddingSpace, SpaceKind, Vector
 from mirada.kernel.errors import InvalidInput, NotFound
 from mirada.kernel.filters import EVERYTHING, ImageFilter
@@ -84,6 +85,9 @@ def export(runtime: Runtime, folder: Path, selection: Selection) -> dict[str, An
     if state is None:
         found: dict[str, Any] = json.loads((folder / manifest.NAME).read_bytes())
         return found
+    with runtime.transaction() as session:
+        told = {"is_everything": selection == Selection()}
+        audit.record(session, Action.LIBRARY_EXPORT, owner_id=selection.owner_id, detail=told)
     with _Files(folder, state, {kind: space for kind, (_, space) in in_use.items()}) as files:
         while _step(runtime, files, selection, {kind: row for kind, (row, _) in in_use.items()}):
             pass

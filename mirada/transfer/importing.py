@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+from mirada.db import audit
+from mirada.kernel.audit import Action
 from mirada.kernel.embeddings import EmbeddingSpace, Vector
 from mirada.kernel.errors import InvalidInput
 from mirada.pictures.folder_import import READERS
@@ -59,6 +61,9 @@ def import_pictures(
         ThreadPoolExecutor(READERS, thread_name_prefix="import") as readers,
     ):
         space = _space_of(runtime, wishes)
+        if not wishes.is_dry:
+            with runtime.transaction() as session:
+                audit.record(session, Action.LIBRARY_IMPORT, detail={"source": source.name})
         records: Iterator[Record | Refused] = source.records()
         if space is not None and wishes.is_compared:
             records = _compared(runtime, records, folder, space[1], outcome)

@@ -10,10 +10,12 @@ from typing import Any
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
+from mirada.db import audit
 from mirada.db.models import Image, User, utc_now
 from mirada.db.pages import newest_first
 from mirada.db.session import count_changed, now_ms
 from mirada.db.webhook_models import Webhook as Webhook
+from mirada.kernel.audit import Action
 from mirada.kernel.errors import AddressRefused, Conflict, InvalidInput, NotFound
 from mirada.kernel.ids import in_range
 from mirada.kernel.user_text import checked_text
@@ -67,6 +69,7 @@ def make_webhook(
     _begin(session, hook)
     session.add(hook)
     session.flush()
+    audit.record(session, Action.WEBHOOK_MAKE, hook.id, owner_id=user_id)
     return hook
 
 
@@ -87,6 +90,8 @@ def change_webhook(
         hook.is_enabled, hook.ended_reason, hook.failing_since = changes["is_enabled"], None, None
         if hook.is_enabled:
             _begin(session, hook)
+    told = {"fields": " ".join(sorted(changes))}
+    audit.record(session, Action.WEBHOOK_CHANGE, hook.id, owner_id=user_id, detail=told)
     session.flush()
     return hook
 
@@ -99,6 +104,7 @@ def new_secret_for(session: Session, user_id: int, webhook_id: int) -> Webhook:
     hook = get_webhook(session, user_id, webhook_id, for_update=True)
     hook.old_secret, hook.old_secret_until = hook.secret, utc_now() + BOTH_SECRETS
     hook.secret = new_secret()
+    audit.record(session, Action.WEBHOOK_SECRET, hook.id, owner_id=user_id)
     session.flush()
     return hook
 
@@ -108,6 +114,7 @@ def delete_webhook(session: Session, user_id: int, webhook_id: int) -> None:
     own = delete(Webhook).where(Webhook.id == in_range(webhook_id), Webhook.user_id == user_id)
     if not count_changed(session, own):
         raise _absent(webhook_id)
+    audit.record(session, Action.WEBHOOK_DELETE, webhook_id, owner_id=user_id)
 
 
 def forget_all_of(session: Session, user_id: int) -> None:

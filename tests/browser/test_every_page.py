@@ -47,6 +47,7 @@ PATHS = (
     "/ui/settings/labels/remove?name=cat",
     "/ui/settings/styles",
     "/ui/settings/styles/reset",
+    "/ui/settings/audit",
     "/ui/groups?kind=near_duplicates",
     "/ui/about",
     "/ui/sign-in",

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mirada.kernel.errors import NotAuthenticated
-from mirada.people import users
+from mirada.people import audit, users
 from mirada.people.identity import Bearer, recognise_key
 from mirada.people.product import person_of_product
 from mirada.runtime import Runtime
@@ -174,3 +174,27 @@ def test_a_quota_is_given_and_taken_back(command: Command) -> None:
     assert "0 of at most 1,000 images and 0 bytes" in command("quota", "ana", "--bytes", "default")
     assert "neither a number" in command("quota", "ana", "--images", "-1", code=2)
     assert "There is no user 'cleo'" in command("quota", "cleo", code=1)
+
+
+def test_every_change_at_the_command_line_leaves_an_entry(
+    command: Command, runtime: Runtime
+) -> None:
+    key = key_in(command("create", "ana"))
+    command("create", "ben", "--admin")
+    command("key", "ana")
+    command("sign-in-link", "ana")
+    renewed = key_in(command("rotate", key[:12]))
+    command("revoke", renewed[:12])
+    command("role", "ana", "administrator")
+    command("quota", "ana", "--images", "5")
+    command("end", "ana", "--images-to", "ben")
+    with runtime.reading() as session:
+        entries = audit.list_entries(session, audit.Wanted())
+    assert [entry.action for entry in reversed(entries)] == [
+        *("user.make", "key.make", "user.make", "key.make", "key.make", "link.make"),
+        *("key.replace", "key.make", "key.revoke", "user.role", "user.quota", "user.end"),
+    ]
+    assert {(entry.via, entry.user_id, entry.role) for entry in entries} == {
+        ("command_line", None, None)
+    }
+    assert not any(key[13:] in str(entry.detail) for entry in entries)

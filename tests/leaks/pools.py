@@ -266,6 +266,11 @@ class Pools:
         self._of_operation: dict[tuple[str, str], Sequence[Any]] = {
             # To others than administrators true is 403, which its own tests look at.
             ("getStats", "everybody"): [False, "x"],
+            **{
+                (operation, name): ["2020-01-01", "2090-01-01T00:00:00Z", "x"]
+                for operation in ("listAudit", "listMyAudit")
+                for name in ("since", "until")
+            },
             # What nobody but the owner has: else it would change what is planted.
             ("changeManyImages", "filter"): [{"tag": [tag]} for tag in tags if "mine" not in tag],
             ("changeManyImages", "value"): [*self._values["value"], *world.ids["packs"]],

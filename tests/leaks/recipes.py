@@ -299,6 +299,8 @@ RECIPES: dict[str, Recipe] = {
     "getMe": Recipe(Reach.KEY),
     "changeMe": Recipe(Reach.KEY, changes=True, share=0.3),
     "listUsers": Recipe(Reach.ADMINISTRATOR),
+    "listAudit": Recipe(Reach.ADMINISTRATOR, {"user": Names.USER}),
+    "listMyAudit": Recipe(Reach.KEY),
     "createUser": Recipe(Reach.ADMINISTRATOR, share=0.3),
     "getUser": Recipe(Reach.KEY, {"user_id": Names.USER}),
     "getStorage": Recipe(Reach.KEY, {"user_id": Names.USER}),

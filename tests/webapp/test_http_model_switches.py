@@ -76,6 +76,11 @@ def test_a_change_from_its_beginning_to_its_end(one: FlaskClient) -> None:
     ended = work(one)
     assert (ended["state"], ended["outcome"]) == ("ended", "switched")
     assert one.get(f"{SWITCH}/missing").get_json()["results"] == []
+    told = one.get("/api/v1/audit").get_json()["results"]
+    assert [each["action"] for each in reversed(told)] == [
+        *("model.begin", "model.flip", "model.go_back", "model.flip", "model.discard")
+    ]
+    assert told[-1]["detail"] == {"model": "second"}
 
 
 def test_cursors_and_query_pictures_are_of_their_model_and_count_again_with_it(

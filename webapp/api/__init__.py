@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from webapp.api import (
+    audit,
     batches,
     classifications,
     clusters,
@@ -81,5 +82,6 @@ def register(api: MiradaApi) -> None:
         map,
         usage,
         stats,
+        audit,
     ):
         api.register_blueprint(resource.blueprint)

@@ -8,9 +8,8 @@ from flask import url_for
 
 from mirada.db import spaces
 from mirada.embedding.index_advice import advice_on, days_of
-from mirada.embedding.index_rebuild import REBUILD_INDEX
+from mirada.embedding.index_rebuild import request_rebuild
 from mirada.embedding.live_recall import LiveRecall, Recall, live_recall
-from mirada.jobs import ledger
 from mirada.language_model.usage import day_name
 from mirada.ports import IndexStatus
 from webapp.callers.auth import current_caller, require_administrator, require_user
@@ -65,13 +64,7 @@ def rebuild_index(space: str) -> Any:
     user = require_administrator()
     with current_runtime().transaction() as session:
         row = spaces.space_by_name(session, space)
-        job = ledger.enqueue(
-            session,
-            REBUILD_INDEX,
-            space_id=row.id,
-            owner_id=user.id,
-            request_id=request_id(),
-        )
+        job = request_rebuild(session, row.id, owner_id=user.id, request_id=request_id())
     return queued(job.id, job.kind, user)
 
 

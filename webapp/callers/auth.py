@@ -9,14 +9,10 @@ from flask import Flask, Response, abort, g, request
 from flask_httpauth import HTTPTokenAuth, MultiAuth
 
 from mirada.config import AuthMode, OpenAs, Settings
+from mirada.kernel import audit
 from mirada.kernel.errors import NotAllowed, NotAuthenticated
 from mirada.people import users
-from mirada.people.access import (
-    NEEDS_KEY,
-    OF_EVERYBODY,
-    Scope,
-    scopes_from_text,
-)
+from mirada.people.access import NEEDS_KEY, OF_EVERYBODY, Scope, scopes_from_text
 from mirada.people.identity import Bearer, Person, recognise_by_id, recognise_key
 from mirada.people.tokens import TOKEN_PATTERN, Tokens
 from webapp.callers import acting, sessions
@@ -69,6 +65,7 @@ def current_caller() -> Caller:
     caller: Caller | None = g.get("caller")
     if caller is None:
         caller = g.caller = _identify()
+        audit.begin(caller.actor)
         structlog.contextvars.bind_contextvars(user_id=caller.user_id)
     return caller
 
@@ -218,6 +215,7 @@ def sign_in(key: str | None) -> Caller:
     if caller.user is None:
         raise NotAuthenticated('Send the API key to sign in with, as JSON: {"key": "mrd_..."}.')
     g.caller = caller
+    audit.begin(caller.actor)
     return caller
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mirada.kernel.audience import Audience
+from mirada.kernel.audit import SERVER, Actor, Via
 from mirada.people.access import Authority, Scopes, ends_at, scopes_from_text
 from mirada.people.identity import Key, Person
 from mirada.people.in_force import Credential
@@ -61,6 +62,25 @@ class Caller:
         keys = {key.id for key in (self.key, self.acting) if key is not None}
         until = None if self.opened is None else self.opened.expires_at
         return Credential(self.user.id, self.is_administrator, frozenset(keys), until)
+
+    @property
+    def actor(self) -> Actor:
+        """The caller as somebody who acts, for what is written down of it."""
+        if self.user is None:
+            return SERVER
+        key = self.acting or self.key
+        return Actor(self._via, self.user.id, self.user.role, None if key is None else key.id)
+
+    @property
+    def _via(self) -> Via:
+        if self.acting is not None:
+            return Via.PRODUCT
+        if self.opened is not None:
+            return Via.SESSION
+        if self.key is not None:
+            return Via.KEY
+        is_of_product = self.user is not None and self.user.external_id is not None
+        return Via.TOKEN if is_of_product else Via.OPEN
 
     @property
     def authority(self) -> Authority:

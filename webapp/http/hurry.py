@@ -1,9 +1,10 @@
-"""Requests wait for the database more briefly than background work does."""
+"""Requests wait for the database more briefly than background work does, and act for their callers alone."""
 
 from __future__ import annotations
 
 from flask import Flask
 
+from mirada.kernel import audit
 from webapp.http.current import current_runtime
 
 
@@ -14,8 +15,10 @@ def register(app: Flask) -> None:
 
 
 def _begin() -> None:
+    audit.begin(audit.SERVER)
     current_runtime().begin_request()
 
 
 def _end(_error: BaseException | None) -> None:
     current_runtime().end_request()
+    audit.begin(audit.SERVER)

@@ -11,7 +11,7 @@ from flask import Blueprint, Response
 from flask_babel import gettext, lazy_gettext
 
 from mirada.embedding import index_reports
-from mirada.embedding.index_rebuild import REBUILD_INDEX
+from mirada.embedding.index_rebuild import REBUILD_INDEX, request_rebuild
 from mirada.embedding.index_reports import IndexReport
 from mirada.jobs import ledger
 from mirada.jobs.reports import JobReport
@@ -106,13 +106,7 @@ def rebuild_index(space_id: int) -> Any:
     user, runtime = require_administrator(), current_runtime()
     known_id = index_reports.find_space(runtime, space_id)
     with runtime.transaction() as session:
-        job = ledger.enqueue(
-            session,
-            REBUILD_INDEX,
-            space_id=known_id,
-            owner_id=user.id,
-            request_id=request_id(),
-        )
+        job = request_rebuild(session, known_id, owner_id=user.id, request_id=request_id())
     runtime.doorbell.ring(job.id, job.kind)
     return answer()
 

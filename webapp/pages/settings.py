@@ -23,7 +23,7 @@ from mirada.suggestions.recent import recent_searches
 from webapp.callers.auth import current_caller, require_user
 from webapp.http.current import current_runtime
 from webapp.http.paging import cursor_after, row_id_of
-from webapp.pages import settings_acts, settings_lists, settings_people
+from webapp.pages import audit, settings_acts, settings_lists, settings_people
 from webapp.pages.shell import page
 from webapp.pages.wishes import density
 
@@ -85,6 +85,7 @@ def register(blueprint: Blueprint) -> None:
     settings_acts.register(blueprint)
     settings_lists.register(blueprint)
     settings_people.register(blueprint)
+    audit.register(blueprint)
 
 
 def settings() -> Response:

@@ -1,4 +1,4 @@
-"""Related images among 50,000, for owners of little and of much: all ten, every time, as exact as numpy."""
+"""Related images among 30,000, for owners of little and of much: all ten, every time, as exact as numpy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from testing.scopes import seen_by
 from testing.vector_library import Library, clustered_vectors, no_progress
 from tests.adapters.prompt_library import add_prompts
 
-ROWS = 50_000
+ROWS = 30_000
 PICTURE_DIMENSION, PROMPT_DIMENSION = 128, 64
 PROMPTS = 5_000
 K = 10
@@ -33,7 +33,7 @@ IMAGES: Any = Image.__table__
 
 
 class Gallery:
-    """One owner's 50,000 private images with prompts, of which others are then given shares."""
+    """One owner's 30,000 private images with prompts, of which others are then given shares."""
 
     def __init__(self, folder: object, database: Database) -> None:
         self.database = database
@@ -173,7 +173,7 @@ def test_owners_of_shares_find_the_ten_most_related_of_their_own(gallery: Galler
 
 def test_an_owner_of_few_gets_them_all(gallery: Gallery) -> None:
     owner_id = gallery.library.owners[4]
-    gallery.give(np.array([10, 20_000, 40_000]), owner_id)
+    gallery.give(np.array([10, 20_000, 29_000]), owner_id)
     row = 20_000
     with gallery.database.reading() as session:
         results = find_related(
@@ -183,4 +183,4 @@ def test_an_owner_of_few_gets_them_all(gallery: Gallery) -> None:
             scope=seen_by(owner_id, left_out_ids=frozenset({int(gallery.image_ids[row])})),
             k=K,
         )
-    assert {image_id for image_id, _ in results} == set(gallery.image_ids[[10, 40_000]].tolist())
+    assert {image_id for image_id, _ in results} == set(gallery.image_ids[[10, 29_000]].tolist())

@@ -24,6 +24,12 @@ LONGEST = (
     "tests/adapters/test_model_exports.py",
     "tests/metrics/test_metrics.py",
     "tests/workers/test_redis.py",
+    "tests/adapters/test_vector_index_snapshots.py",
+    "tests/adapters/test_pgvector_index.py",
+    "tests/groups/test_clusters.py",
+    "tests/webapp/test_teaching_the_demo.py",
+    "tests/adapters/test_ways_agree.py",
+    "tests/adapters/test_photographs.py",
 )
 """Scopes that begin before all others, so that none of them is left for the end."""
 TOGETHER = ("tests/e2e", "tests/faults", "tests/browser")

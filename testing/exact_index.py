@@ -102,18 +102,16 @@ class ExactIndex:
                 if not page.ids.size:
                     break
                 start = int(page.change_seqs[-1])
+                shown_by: list[list[tuple[int, bool]]] = [[] for _ in page.ids]
+                for position, owner_id, is_public in zip(
+                    page.access_rows.tolist(),
+                    page.access_owners.tolist(),
+                    page.access_public.tolist(),
+                    strict=True,
+                ):
+                    shown_by[position].append((owner_id, is_public))
                 for position, id_ in enumerate(page.ids.tolist()):
-                    shown_by = page.access_rows == position
-                    rows[id_] = _Row(
-                        page.vectors[position],
-                        tuple(
-                            zip(
-                                page.access_owners[shown_by].tolist(),
-                                page.access_public[shown_by].tolist(),
-                                strict=True,
-                            )
-                        ),
-                    )
+                    rows[id_] = _Row(page.vectors[position], tuple(shown_by[position]))
                     if page.dead[position]:
                         del rows[id_]
             change_seq = max(change_seq, start)

@@ -143,6 +143,7 @@ def delete_image(
     *,
     expected_version: int | None,
     is_administrator: bool = False,
+    reason: str | None = None,
 ) -> str | None:
     """Erase an image, in the trash or not, and with the last image of its content that and its vectors.
 
@@ -155,6 +156,7 @@ def delete_image(
         owner_id: who asks.
         expected_version: what If-Match named; None deletes any version.
         is_administrator: may delete a public image of anybody's, and a hidden one.
+        reason: why, for the owner of somebody else's; the entry of the act keeps it.
 
     Returns:
         The storage key to remove after the commit; None while other images show the same bytes.
@@ -168,8 +170,22 @@ def delete_image(
         may_take_back(owner_id, is_administrator=is_administrator),
     )
     image = lock_image(session, image_id, changeable, expected_version)
-    audit.record_of_others(session, Action.IMAGE_ERASE, image.id, image.owner_id, owner_id)
+    reason = checked_reason(reason, is_owner=image.owner_id == owner_id)
+    told = {} if reason is None else {"reason": reason}
+    audit.record_of_others(session, Action.IMAGE_ERASE, image.id, image.owner_id, owner_id, told)
     return erase(session, image)
+
+
+def checked_reason(reason: str | None, *, is_owner: bool) -> str | None:
+    """Return why an administrator does something to somebody else's image; None where nothing is said.
+
+    Raises:
+        NotAllowed: it is one's own image, whose owner needs no reason.
+        InvalidInput: it cannot be stored.
+    """
+    if reason is not None and is_owner:
+        raise NotAllowed("A reason is for the owner of somebody else's image.")
+    return checked_text("reason", reason)
 
 
 def erase(session: Session, image: Image) -> str | None:

@@ -33,6 +33,7 @@ from mirada.kernel.audit import Action
 from mirada.kernel.errors import NotFound
 from mirada.pictures.derivatives import remove_picture
 from mirada.pictures.images import (
+    checked_reason,
     committed_change,
     delete_image,
     erase,
@@ -72,6 +73,7 @@ def remove(
     *,
     expected_version: int | None = None,
     is_now: bool = False,
+    reason: str | None = None,
 ) -> int | None:
     """Put an image into its owner's trash, or erase it, and return the number of the change.
 
@@ -81,9 +83,11 @@ def remove(
         asker: who asks.
         expected_version: what If-Match named; None for any version.
         is_now: erase it, also from the trash.
+        reason: why an administrator deletes somebody else's image; its owner is told.
 
     Raises:
         NotFound: there is none of theirs to delete.
+        NotAllowed: a reason was given for one's own.
         PreconditionFailed: it is another version by now.
     """
     is_administrator = asker.is_administrator
@@ -96,31 +100,41 @@ def remove(
                 asker.user_id,
                 expected_version=expected_version,
                 is_administrator=is_administrator,
+                reason=reason,
             )
         else:
-            put_away(session, image_id, asker, expected_version=expected_version)
+            put_away(session, image_id, asker, expected_version=expected_version, reason=reason)
     if storage_key is not None:
         remove_picture(runtime, storage_key)
     return committed_change(session)
 
 
 def put_away(
-    session: Session, image_id: int, asker: Asker, *, expected_version: int | None = None
+    session: Session,
+    image_id: int,
+    asker: Asker,
+    *,
+    expected_version: int | None = None,
+    reason: str | None = None,
 ) -> Image:
     """Put an image into its owner's trash and return it; an administrator hides somebody else's as well.
 
-    So its owner may take it back, and shows it to nobody.
+    So its owner may take it back, and shows it to nobody; they read the reason, if one is given.
 
     Raises:
         NotFound: there is none of theirs to delete.
+        NotAllowed: a reason was given for one's own.
         PreconditionFailed: it is another version by now.
     """
     changeable = may_change(asker.user_id, is_administrator=asker.is_administrator)
     image = lock_image(session, image_id, changeable, expected_version)
     # Whole seconds: pages of the trash go on by them.
     image.trashed_at = utc_now().replace(microsecond=0)
+    reason = checked_reason(reason, is_owner=image.owner_id == asker.user_id)
     if image.owner_id != asker.user_id:
         image.is_public, image.is_hidden = False, True
+        # One that was hidden before keeps its reason where no other is given.
+        image.hidden_reason = reason or image.hidden_reason
     audit.record_of_others(session, Action.IMAGE_DELETE, image.id, image.owner_id, asker.user_id)
     touch_image(session, image)
     telling.deleted(session, {image.id: image.owner_id})

@@ -95,6 +95,54 @@ def test_an_owner_deletes_what_was_hidden(
     assert change(guarded, image, SHOW, boss).status_code == 404
 
 
+def test_the_owner_is_told_why_an_image_was_deleted_and_nobody_else(
+    guarded: Gallery, key_of: KeyOf, boss: dict[str, str]
+) -> None:
+    ana, why = key_of("ana"), "It shows somebody's home address."
+    client = guarded.client
+    image = guarded.upload(headers=ana, is_public="true")
+    gone = client.delete(image["url"], query_string={"reason": why}, headers=boss)
+    assert gone.status_code == 204
+    (trashed,) = guarded.get("/api/v1/images?trash=true", ana).get_json()["results"]
+    assert (trashed["is_hidden"], trashed["hidden_reason"]) == (True, why)
+    assert why not in guarded.get("/api/v1/audit", boss).text
+    back = client.post(f"{image['url']}/restore", headers=ana).get_json()
+    assert (back["is_public"], back["is_hidden"], back["hidden_reason"]) == (False, True, why)
+    # Of what is erased nothing is left but the entry of the act, which its owner reads.
+    erased = guarded.upload(headers=ana, is_public="true")
+    asked = {"now": "true", "reason": why}
+    assert client.delete(erased["url"], query_string=asked, headers=boss).status_code == 204
+    newest = guarded.get("/api/v1/users/me/audit", ana).get_json()["results"][0]
+    assert (newest["action"], newest["subject_id"]) == ("image.erase", erased["id"])
+    assert newest["detail"] == {"reason": why}
+    assert why not in guarded.get("/api/v1/users/me/audit", key_of("ben")).text
+
+
+def test_a_second_deletion_keeps_the_reason_of_hiding(
+    guarded: Gallery, key_of: KeyOf, boss: dict[str, str]
+) -> None:
+    ana = key_of("ana")
+    image = guarded.upload(headers=ana, is_public="true")
+    change(guarded, image, HIDE | {"reason": "An address."}, boss)
+    assert guarded.client.delete(image["url"], headers=boss).status_code == 204
+    (trashed,) = guarded.get("/api/v1/images?trash=true", ana).get_json()["results"]
+    assert trashed["hidden_reason"] == "An address."
+
+
+def test_a_reason_goes_with_deleting_somebody_else_s_image(
+    guarded: Gallery, key_of: KeyOf, boss: dict[str, str]
+) -> None:
+    ana = key_of("ana")
+    image = guarded.upload(headers=ana, is_public="true")
+    for query in ({"reason": "mine"}, {"reason": "mine", "now": "true"}):
+        refused = guarded.client.delete(image["url"], query_string=query, headers=ana)
+        assert_problem(refused, 403, "not_allowed")
+    for odd in ("", "x" * 501):
+        refused = guarded.client.delete(image["url"], query_string={"reason": odd}, headers=boss)
+        assert_problem(refused, 422, "invalid_input")
+    assert guarded.get(image["url"], ana).status_code == 200
+
+
 @pytest.mark.parametrize("is_hidden_first", [False, True])
 def test_an_administrator_deletes_anybody_s_public_image(
     guarded: Gallery, key_of: KeyOf, boss: dict[str, str], is_hidden_first: bool

@@ -46,7 +46,8 @@ def delete_image(query: dict[str, Any], image_id: int) -> Any:
 
     With `now` it is erased, also from the trash: its bytes go too, unless another image shows the same
     ones. Its owner may; an administrator may where it is public or hidden. What an administrator deleted
-    of somebody else's is hidden as well: its owner can take it back, and not show it to others.
+    of somebody else's is hidden as well: its owner can take it back, and not show it to others. They read
+    the `reason` as `hidden_reason`; of an erased image it stands in `GET /api/v1/users/me/audit`.
     """
     committed = trash.remove(
         current_runtime(),
@@ -54,6 +55,7 @@ def delete_image(query: dict[str, Any], image_id: int) -> Any:
         current_asker(),
         expected_version=images.version_wanted(image_id),
         is_now=query["now"],
+        reason=query["reason"],
     )
     return Response(status=204, headers=images.change_seq_header(committed))
 

@@ -80,6 +80,7 @@ FACTS: Mapping[str, Any] = {
     "kind": lazy_gettext("Kind"),
     "model": lazy_gettext("Model"),
     "source": lazy_gettext("Source"),
+    "reason": lazy_gettext("Reason"),
 }
 """Facts of entries that a page shows, by their names; others are for programs."""
 

@@ -26,6 +26,7 @@ def register(blueprint: Blueprint) -> None:
         "visibility": image_acts.show_to,
         "hide": image_acts.hide,
         "delete": image_deletion.delete,
+        "remove": image_deletion.remove_from_others,
         "restore": image_deletion.undo,
         "caption": image_acts.rename,
         "prompt": image_acts.reprompt,

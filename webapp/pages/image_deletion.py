@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, redirect, request
+from flask import Response, redirect, request, url_for
 from flask_babel import gettext
 
 from mirada.kernel.audience import Audience
-from mirada.kernel.errors import NotFound
+from mirada.kernel.errors import Conflict, NotFound
 from mirada.pictures import images, trash
 from mirada.pictures.shown_images import ShownImage
 from mirada.pictures.trash import Asker
-from webapp.callers.auth import current_caller, require_user
+from webapp.callers.auth import current_caller, require_administrator, require_user
 from webapp.http.current import current_runtime, request_id
 from webapp.pages.image_address import page_of_request
 from webapp.pages.shell import page
@@ -35,6 +35,16 @@ def delete(image_id: int) -> Any:
         if trashed(image_id) is None:
             raise
     return redirect(asked.list.after_deleting(image_id) if has_trash else asked.list.here, 303)
+
+
+def remove_from_others(image_id: int) -> Any:
+    """Put somebody else's public picture into their trash, with a reason. For administrators."""
+    asker = Asker(require_administrator().id, is_administrator=True)
+    if not current_runtime().settings.trash_days:
+        raise Conflict(gettext("There is no trash here: hide the picture instead."))
+    reason = request.form.get("reason", "").strip() or None
+    trash.remove(current_runtime(), image_id, asker, reason=reason)
+    return redirect(url_for("pages.explore"), 303)
 
 
 def ask_to_delete(image_id: int) -> Any:

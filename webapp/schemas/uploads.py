@@ -48,6 +48,14 @@ class DeletionQuerySchema(ma.Schema):
             "description": "Erase it at once; it cannot be restored. Also what is in the trash."
         },
     )
+    reason = ma.fields.String(
+        load_default=None,
+        validate=validate.Length(min=1, max=MAX_REASON_CHARS),
+        metadata={
+            "pattern": STORED,
+            "description": "Of an administrator: why they delete somebody else's image. Its owner is told.",
+        },
+    )
 
 
 def _asset_id_or_none(text: str) -> str | None:

@@ -62,6 +62,25 @@ def test_a_role_is_changed_and_the_last_administrator_stays_one(
     assert "last administrator" in refused.text
 
 
+def test_an_administrator_deletes_a_public_picture_and_its_owner_reads_why(
+    guarded: Gallery, key_of: Any, boss: dict[str, str]
+) -> None:
+    ana = key_of("ana") | HTML
+    image = guarded.upload(headers=ana, is_public="true")
+    page = f"/ui/images/{image['id']}"
+    shown = guarded.get(page, boss).text
+    assert f'formaction="{page}/remove"' in shown
+    assert f"{page}/remove" not in guarded.get(page, ana).text
+    typed = forms(shown, f"{page}/hide") | {"reason": "It shows an address."}
+    assert guarded.client.post(f"{page}/remove", data=typed, headers=ana).status_code == 403
+    gone = guarded.client.post(f"{page}/remove", data=typed, headers=boss)
+    assert (gone.status_code, gone.headers["Location"]) == (303, "/ui")
+    trash = guarded.get("/ui/trash", ana).text
+    assert "An administrator took it away from others." in trash
+    assert "It shows an address." in trash
+    assert guarded.get(page, boss).status_code == 404
+
+
 def test_a_user_is_ended_and_the_images_go_to_whom_is_named(
     guarded: Gallery, key_of: Any, boss: dict[str, str]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
@@ -11,6 +12,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from mirada.db import audit
+from mirada.db.idempotency import once
 from mirada.db.models import Image, User, utc_now
 from mirada.db.pages import newest_first
 from mirada.db.session import count_changed, now_ms
@@ -36,6 +38,14 @@ class Event(StrEnum):
     IMAGE_DELETED = "image.deleted"
     JOB_ENDED = "job.ended"
     BUDGET_REACHED = "budget.reached"
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A webhook that a request has made, or an earlier one with the same key."""
+
+    hook: Webhook
+    was_replayed: bool
 
 
 class Ended(StrEnum):
@@ -71,6 +81,34 @@ def make_webhook(
     session.flush()
     audit.record(session, Action.WEBHOOK_MAKE, hook.id, owner_id=user_id)
     return hook
+
+
+def make_webhook_once(
+    session: Session,
+    user_id: int,
+    key: str | None,
+    *,
+    url: str,
+    events: Collection[str],
+    description: str | None = None,
+) -> Made:
+    """Insert a webhook as `make_webhook` does, once for a key that the request brings along.
+
+    Raises:
+        InvalidInput, Conflict: as for `make_webhook`; the key was used for another request, or the
+            webhook that it made is gone.
+    """
+    fields = {"url": url, "events": sorted(events), "description": description}
+    request = once(user_id, key, "make_webhook", fields)
+    earlier = request.earlier(session)
+    if earlier is not None:
+        try:
+            return Made(get_webhook(session, user_id, earlier), was_replayed=True)
+        except NotFound as error:
+            raise Conflict("The webhook that this form has made is gone. Make another.") from error
+    hook = make_webhook(session, user_id, url=url, events=events, description=description)
+    request.keep(session, hook.id)
+    return Made(hook, was_replayed=False)
 
 
 def change_webhook(

@@ -15,6 +15,7 @@ from playwright.sync_api import Browser
 
 from mirada.people import keys, users
 from mirada.runtime import Runtime
+from mirada.webhooks import deliveries, hooks
 from testing.browsing import visiting
 from testing.gallery import Gallery
 from webapp.pages.assets import bundle
@@ -48,6 +49,9 @@ PATHS = (
     "/ui/settings/styles",
     "/ui/settings/styles/reset",
     "/ui/settings/audit",
+    "/ui/settings/webhooks",
+    "/ui/settings/webhooks/{hook}",
+    "/ui/settings/webhooks/{hook}/delete",
     "/ui/groups?kind=near_duplicates",
     "/ui/about",
     "/ui/sign-in",
@@ -79,7 +83,20 @@ def ids(runtime: Runtime, client: Any) -> dict[str, int]:
     client.delete(f"/api/v1/images/{gone}")
     with runtime.transaction() as session:
         key = keys.issue(session, users.local_user(session), name="a phone").row
-        return {"one": found[0], "two": found[1], "gone": gone, "key": key.id}
+        hook = hooks.make_webhook(
+            session,
+            users.local_user(session).id,
+            url="https://hooks.example/mirada",
+            events=["image.ready"],
+        )
+        deliveries.send_test(session, hook.user_id, hook.id)
+        return {
+            "one": found[0],
+            "two": found[1],
+            "gone": gone,
+            "key": key.id,
+            "hook": hook.id,
+        }
 
 
 def look(browser: Browser, address: str, path: str, **context: Any) -> None:

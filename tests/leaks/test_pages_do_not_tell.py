@@ -28,7 +28,14 @@ def names(world: World) -> dict[str, object]:
     """What is somebody's alone, for addresses."""
     one, two = (world.pictures[what].image_id for what in ("private", "hidden"))
     gone = world.pictures["trashed"].image_id
-    return {"one": one, "two": two, "gone": gone, "word": "a", "key": world.ids["keys"][0]}
+    return {
+        "one": one,
+        "two": two,
+        "gone": gone,
+        "word": "a",
+        "key": world.ids["keys"][0],
+        "hook": world.ids["webhooks"][0],
+    }
 
 
 @pytest.mark.parametrize("path", [*PATHS, *ALONE])

@@ -23,7 +23,7 @@ from mirada.suggestions.recent import recent_searches
 from webapp.callers.auth import current_caller, require_user
 from webapp.http.current import current_runtime
 from webapp.http.paging import cursor_after, row_id_of
-from webapp.pages import audit, settings_acts, settings_lists, settings_people
+from webapp.pages import audit, settings_acts, settings_lists, settings_people, webhooks
 from webapp.pages.shell import page
 from webapp.pages.wishes import density
 
@@ -86,6 +86,7 @@ def register(blueprint: Blueprint) -> None:
     settings_lists.register(blueprint)
     settings_people.register(blueprint)
     audit.register(blueprint)
+    webhooks.register(blueprint)
 
 
 def settings() -> Response:

@@ -21,11 +21,14 @@ from flask_babel import lazy_gettext
 from werkzeug.exceptions import HTTPException
 
 from mirada.kernel.errors import MiradaError, NotAuthenticated
+from webapp.callers import sessions
 from webapp.callers.auth import current_caller
 from webapp.callers.caller import ANONYMOUS
 from webapp.callers.scopes import SAFE_METHODS
+from webapp.callers.sessions import CsrfFailed
 from webapp.http.errors import handle_domain_error, handle_http_exception, handle_unexpected
 from webapp.pages.shell import address_of_request, is_fragment
+from webapp.pages.unsent import unsent
 from webapp.pages.wishes import ask_no_more
 
 TITLES = {
@@ -50,6 +53,8 @@ ADVICE = {
     503: lazy_gettext("Wait a moment, then load this page again. Nothing is lost."),
 }
 """What happened and what to do, in the reader's language; what the server says beside it is in English."""
+SEND_AGAIN = lazy_gettext("Send it again")
+SIGNED_IN_ANEW = lazy_gettext("You have signed in anew since this page was opened.")
 OTHER_ADVICE = lazy_gettext(
     "Try again. If it happens again, tell whoever runs this server the number of the request."
 )
@@ -82,11 +87,15 @@ def _as_page(told: Response) -> Response:
     if told.status_code >= 500:
         ask_no_more()
     problem = json.loads(told.get_data())
+    kept = unsent()
+    is_over = kept is not None and problem.get("code") == CsrfFailed.code
     _name_caller()
     context = {
-        "title": TITLES.get(told.status_code, OTHER_TITLE),
-        "advice": ADVICE.get(told.status_code, OTHER_ADVICE),
+        "title": SEND_AGAIN if is_over else TITLES.get(told.status_code, OTHER_TITLE),
+        "advice": SIGNED_IN_ANEW if is_over else ADVICE.get(told.status_code, OTHER_ADVICE),
         "problem": problem,
+        "unsent": kept,
+        "token": sessions.csrf_token() if sessions.opened() is not None else "",
     }
     page = make_response(render_template("pages/problem.html", **context), told.status_code)
     for name, value in told.headers:

@@ -16,6 +16,7 @@ from webapp.callers.caller import ANONYMOUS
 from webapp.http.current import current_runtime
 from webapp.http.errors import challenge
 from webapp.pages.shell import own_address, page
+from webapp.pages.unsent import carried
 
 HERE = "pages.sign_in"
 
@@ -45,8 +46,14 @@ def sign_in_with_key() -> Any:
         bearer = bearer_of(key)
     except NotAuthenticated as error:
         return _form(error.detail, 401)
-    sessions.begin(bearer.key)
-    return redirect(_onward(), 303)
+    token, kept = sessions.begin(bearer.key), carried(request.form)
+    if kept is None:
+        return redirect(_onward(), 303)
+    title, name = gettext("Send it again"), bearer.user.username
+    g.caller = ANONYMOUS
+    return _private(
+        page("unsent.html", title=title, here=HERE, unsent=kept, token=token, name=name)
+    )
 
 
 def sign_in_link(token: str) -> Response:
@@ -87,7 +94,14 @@ def _show_to_anybody() -> None:
 def _form(problem: str | None = None, status: int = 200) -> Response:
     _show_to_anybody()
     reply = _private(
-        page("sign_in.html", title=gettext("Sign in"), here=HERE, problem=problem, next=_onward())
+        page(
+            "sign_in.html",
+            title=gettext("Sign in"),
+            here=HERE,
+            problem=problem,
+            next=_onward(),
+            unsent=carried(request.form),
+        )
     )
     reply.status_code = status
     if status == 401:

@@ -171,6 +171,12 @@ def test_a_worker_told_to_stop_ends_cleanly_and_leaves_no_crash(site: Site, tmp_
     assert "Traceback" not in worker.log.read_text()
 
 
+# On MariaDB the same counting is held without processes, in tests/jobs and in test_in_process.py.
+@pytest.mark.parametrize(
+    "site_settings",
+    ["sqlite", pytest.param("mariadb", marks=[pytest.mark.mariadb, pytest.mark.drill])],
+    indirect=True,
+)
 def test_a_picture_that_kills_its_worker_is_quarantined_and_no_other(
     site: Site, tmp_path: Path
 ) -> None:
@@ -181,7 +187,7 @@ def test_a_picture_that_kills_its_worker_is_quarantined_and_no_other(
     deaths = 0
     worker = WorkerProcess(site.runtime, tmp_path, ENCODING_TAKES_S="0.02")
     while site.statuses() != {"READY": 16, "FAILED": 1}:
-        assert not watch.is_over(90), (site.statuses(), worker.log.read_text())
+        assert not watch.is_over(PATIENCE_S), (site.statuses(), worker.log.read_text())
         if worker.process.poll() is not None:
             deaths += 1
             worker = WorkerProcess(site.runtime, tmp_path, ENCODING_TAKES_S="0.02")
@@ -205,7 +211,7 @@ def test_poison_in_a_batch_is_found_and_costs_the_others_nothing(
     deaths = 0
     worker = WorkerProcess(site.runtime, tmp_path)
     while site.statuses() != {"READY": 80, "FAILED": 2}:
-        assert not watch.is_over(180), (site.statuses(), worker.log.read_text())
+        assert not watch.is_over(PATIENCE_S), (site.statuses(), worker.log.read_text())
         if worker.process.poll() is not None:
             deaths += 1
             worker = WorkerProcess(site.runtime, tmp_path)

@@ -52,6 +52,11 @@ def fill(gallery: Gallery) -> list[int]:
     assert reply.status_code == 202, reply.get_json()
     assert run_job(gallery.runtime, reply.get_json()["id"])
     _fail(gallery)
+    for text in TEXTS:
+        fields = {"title": text[:150], "description": text[:2_000], "theme": text[:100].strip()}
+        made = client.post("/api/v1/packs", json=fields)
+        assert made.status_code == 201, made.get_json()
+        client.post(made.get_json()["images_url"], json={"image_ids": ids})
     # One more with bytes that are known, in the trash.
     thrown = gallery.upload(seed=3, caption=f"{RIGHT_TO_LEFT} {MARKUP}")
     client.delete(f"/api/v1/images/{thrown['id']}")
@@ -114,6 +119,8 @@ def odd_addresses(ids: list[int]) -> Iterator[str]:
         "/ui/groups?kind=near_duplicates",
         "/ui/map",
         "/ui/trash",
+        "/ui/packs",
+        *(f"/ui/packs/{number}" for number in range(1, len(TEXTS) + 1)),
         "/ui/settings",
         "/ui/index",
         "/ui/usage",

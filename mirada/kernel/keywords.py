@@ -139,6 +139,16 @@ def emojis_in(text: str) -> list[str]:
     return _EMOJI.findall(text)
 
 
+def cut_by_emojis(text: str) -> list[str]:
+    """Return the emojis of a text, each by itself, and what stands between them, in their order.
+
+    >>> cut_by_emojis("😀🐱, a ")
+    ['😀', '🐱', 'a']
+    """
+    cut = (each.strip(" ,;\n\t") for each in _EMOJI.split(text))
+    return [each for each in cut if each]
+
+
 def word_weights(*texts: str | None) -> Mapping[str, int]:
     """Return the words by which an image with these texts is found, each with its weight.
 

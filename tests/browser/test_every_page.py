@@ -34,6 +34,15 @@ PATHS = (
     "/ui/groups",
     "/ui/tags",
     "/ui/tags/one?name=film%20still",
+    "/ui/packs",
+    "/ui/packs/new",
+    "/ui/packs/new?q=cat",
+    "/ui/packs/{pack}",
+    "/ui/packs/{pack}?export=whatsapp",
+    "/ui/packs/{one_alone}",
+    "/ui/packs/{empty}",
+    "/ui/packs/{by_search}",
+    "/ui/packs/{pack}/delete",
     "/ui/trash",
     "/ui/trash/{gone}/erase",
     "/ui/trash/empty",
@@ -81,6 +90,17 @@ def ids(runtime: Runtime, client: Any) -> dict[str, int]:
     ]
     gone = gallery.upload(caption="picture in the trash", degrees=90.0)["id"]
     client.delete(f"/api/v1/images/{gone}")
+    packs = {}
+    for name, inside, more in (
+        ("pack", found[:5], {"theme": "cats", "description": "For good days"}),
+        ("one_alone", found[:1], {}),
+        ("empty", [], {}),
+        ("by_search", [], {"query": {"filter": {"kind": "still"}}}),
+    ):
+        made = client.post("/api/v1/packs", json={"title": name, **more}).get_json()
+        packs[name] = made["id"]
+        if inside:
+            client.post(made["images_url"], json={"image_ids": inside})
     with runtime.transaction() as session:
         key = keys.issue(session, users.local_user(session), name="a phone").row
         hook = hooks.make_webhook(
@@ -90,7 +110,7 @@ def ids(runtime: Runtime, client: Any) -> dict[str, int]:
             events=["image.ready"],
         )
         deliveries.send_test(session, hook.user_id, hook.id)
-        return {
+        return packs | {
             "one": found[0],
             "two": found[1],
             "gone": gone,

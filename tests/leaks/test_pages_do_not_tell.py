@@ -12,7 +12,7 @@ from tests.leaks.people import CALLERS
 from tests.leaks.prowl import Prowl
 from tests.leaks.world import World
 
-ALONE = ("/ui/memory/style?name={word}",)
+ALONE = ("/ui/memory/style?name={word}", "/ui/packs?title={word}")
 """Pages that show only what is asked for by name."""
 
 
@@ -28,7 +28,9 @@ def names(world: World) -> dict[str, object]:
     """What is somebody's alone, for addresses."""
     one, two = (world.pictures[what].image_id for what in ("private", "hidden"))
     gone = world.pictures["trashed"].image_id
-    return {
+    pack, by_search = world.ids["packs"]
+    packs = {"pack": pack, "one_alone": pack, "empty": pack, "by_search": by_search}
+    return packs | {
         "one": one,
         "two": two,
         "gone": gone,

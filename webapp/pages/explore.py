@@ -35,6 +35,7 @@ from webapp.pages.explore_address import (
 from webapp.pages.explore_filters import asked, kept_beside, panel
 from webapp.pages.image_deletion import trashed
 from webapp.pages.label_names import page_language
+from webapp.pages.pack_search import address_of_new
 from webapp.pages.shell import is_fragment, page
 from webapp.pages.tiles import Tile
 from webapp.pages.why import why
@@ -127,6 +128,7 @@ def register(blueprint: Blueprint) -> None:
             "density": density(),
             "asked": asked(address),
             "sorts": SORTS,
+            "save_as": address_of_new(address),
             "newest_first": newest_first,
         }
         if is_fragment():
@@ -138,6 +140,7 @@ def register(blueprint: Blueprint) -> None:
             chips=chips_of(address),
             panel=panel(address) if address.filters else None,
             kept=kept_beside,
+            has_trash=bool(current_runtime().settings.trash_days),
             trashed=trashed(address.trashed),
             **context,
         )

@@ -15,6 +15,7 @@ from mirada.kernel.errors import MiradaError
 from mirada.kernel.filters import Shape
 from mirada.kernel.images import ImageStatus
 from mirada.kernel.keywords import folded
+from mirada.packs.shown import titles_of
 from mirada.pictures import image_lists
 from mirada.pictures.shown_images import ShownImage
 from webapp.callers.asking import scope_of_caller
@@ -98,6 +99,7 @@ CONTROLS: tuple[Control, ...] = (
         {"true": lazy_gettext("With a prompt"), "false": lazy_gettext("Without a prompt")},
     ),
     Control("owner", lazy_gettext("Person")),
+    Control("pack", lazy_gettext("Pack")),
     Control("month", lazy_gettext("Month")),
     Control("from", lazy_gettext("From day"), is_written=True, kind="date"),
     Control("to", lazy_gettext("To day"), is_written=True, kind="date"),
@@ -159,6 +161,9 @@ def panel(address: ExploreAddress) -> list[tuple[Control, list[Choice]]]:
     for control in shown:
         if control.name == "owner":
             control = replace(control, texts=people)
+        if control.name == "pack":
+            named = (*counted.get("pack", {}), *address.sent.get("pack", []))
+            control = replace(control, texts=_pack_titles(named))
         chosen = address.sent.get(control.name, [])
         choices = _groups(chosen) if control.is_one_of else list(_choices(control, chosen, counted))
         # One state, or one person, of all pictures leaves nothing to choose.
@@ -188,6 +193,14 @@ def _people(chosen: Sequence[str], counts: Mapping[str, int]) -> dict[str, str]:
     with current_runtime().reading() as session:
         named = image_lists.owner_names(session, scope_of_caller(), ids)
     return {str(user_id): name for user_id, name in sorted(named.items(), key=lambda one: one[1])}
+
+
+def _pack_titles(chosen: Iterable[str]) -> dict[str, str]:
+    """Return the titles of packs by their ids, as addresses have them; in the order of the titles."""
+    ids = [int(each) for each in chosen if each.isdecimal()]
+    with current_runtime().reading() as session:
+        named = titles_of(session, ids, current_caller().audience)
+    return {str(each): title for each, title in sorted(named.items(), key=lambda one: one[1])}
 
 
 def _groups(chosen: Sequence[str]) -> list[Choice]:
@@ -258,6 +271,11 @@ def _said(name: str, value: str) -> str:
     control = BY_NAME.get(name)
     if name == "owner":
         return gettext("Of %(name)s", name=_people([value], {}).get(value, value))
+    if name == "pack":
+        title = _pack_titles([value]).get(value)
+        if title is None:
+            return gettext("In pack %(id)s", id=value)
+        return gettext("In the pack: %(title)s", title=title)
     if control is not None and control.kind == "date":
         day = format_date(date.fromisoformat(value))
         if name == "from":
@@ -275,8 +293,6 @@ def _said(name: str, value: str) -> str:
             if group is not None:
                 return gettext("Group: %(name)s", name=group)
             return gettext("Of group %(id)s", id=value)
-        case "pack":
-            return gettext("In pack %(id)s", id=value)
         case "nsfw":
             is_unsafe = value.lower() in ("true", "1", "yes", "on")
             return gettext("Judged unsafe") if is_unsafe else gettext("Judged safe")

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from webapp.pages import image_acts, image_deletion, image_tags
+from webapp.pages import image_acts, image_deletion, image_packs, image_tags
 from webapp.pages.image_address import page_of_request
 from webapp.pages.image_view import shown
 
@@ -32,6 +32,9 @@ def register(blueprint: Blueprint) -> None:
         "prompt": image_acts.reprompt,
         "tags": image_tags.add,
         "tags/remove": image_tags.remove,
+        "packs": image_packs.add,
+        "packs/remove": image_packs.remove,
+        "packs/undo": image_packs.undo,
         "verdicts": image_acts.judge,
         "verdicts/undo": image_acts.take_back,
         "comments": image_acts.comment,

@@ -6,6 +6,7 @@ A form that is refused is shown again with what was typed, and with the reason i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from flask import Response, redirect, request, url_for
@@ -73,7 +74,7 @@ def _write(image_id: int, name: str, section: str, told_so: str) -> Reply:
     """Change a text of a picture; `told_so` is said where another version is there by now."""
     asked, text = page_of_request(image_id), field(name)
     try:
-        _change(image_id, {name: text.strip() or None}, _number("version"))
+        _change(image_id, {name: text.strip() or None}, number("version"))
     except PreconditionFailed as error:
         return refused(asked, error, {name: text}, told_so)
     except InvalidInput as error:
@@ -101,7 +102,7 @@ def judge(image_id: int) -> Reply:
 def take_back(image_id: int) -> Reply:
     """Take one's verdict on a label back."""
     user, asked, runtime = require_user(), page_of_request(image_id), current_runtime()
-    verdict_id = _number("verdict")
+    verdict_id = number("verdict")
     with runtime.reading() as session:
         change = foreseeing.foresee_undoing(session, verdict_id, user.id)
     with runtime.transaction() as session:
@@ -133,7 +134,7 @@ def remove_comment(image_id: int) -> Reply:
     comments.remove_comment(
         current_runtime().database,
         image_id,
-        _number("comment"),
+        number("comment"),
         user.id,
         is_administrator=current_caller().is_administrator,
     )
@@ -156,9 +157,11 @@ def _change(image_id: int, changes: Mapping[str, Any], version: int | None) -> N
         runtime.doorbell.ring(job.id, job.kind)
 
 
-def done(asked: ImagePage, section: str) -> Reply:
-    """Answer a form that has done what it was to do."""
-    return shown(asked, NOTHING) if is_fragment() else _back(asked, section)
+def done(asked: ImagePage, section: str, *, out_of_pack: str | None = None) -> Reply:
+    """Answer a form that has done what it was to do; `out_of_pack` names what may be undone."""
+    if is_fragment():
+        return shown(replace(asked, out_of_pack=out_of_pack), NOTHING)
+    return _back(asked, section, out_of_pack=out_of_pack)
 
 
 def _back(asked: ImagePage, section: str, **told: Any) -> Response | Any:
@@ -191,7 +194,8 @@ def _switch(name: str) -> bool:
     return value == "1"
 
 
-def _number(name: str) -> int:
+def number(name: str) -> int:
+    """Return a field of the form that is a number, >= 0. Raises BadRequest."""
     value = field(name)
     if not value.isdecimal() or len(value) > 18:
         raise BadRequest(f"{name} must be a number.")

@@ -17,7 +17,7 @@ from webapp.schemas.switches import SwitchField
 
 HOUR_S, DAY_S, WEEK_S = 3_600, 86_400, 604_800
 """How long a link for somebody outside counts, in seconds."""
-SECTIONS = ("stage", "head", "tags", "labels", "made", "comments", "related")
+SECTIONS = ("stage", "head", "tags", "packs", "labels", "made", "comments", "related")
 """What a script replaces alone."""
 _ID = validate.Range(1, LARGEST_ID)
 
@@ -33,6 +33,7 @@ class ImagePageSchema(ExploreSchema):
         load_default="picture", validate=validate.OneOf(["picture", "prompt"])
     )
     comments = ma.fields.Integer(load_default=None, validate=_ID)
+    out_of_pack = ma.fields.String(load_default=None, validate=validate.Length(1, 64))
     share = ma.fields.Integer(load_default=None, validate=validate.OneOf([HOUR_S, DAY_S, WEEK_S]))
 
 
@@ -50,6 +51,7 @@ class ImagePage:
         related: "picture" or "prompt": in which way other images are like it.
         comments: the id of a comment; those behind it are shown.
         share: for how many seconds a link for somebody outside is asked for; None for no link.
+        out_of_pack: names what took it out of a pack just now, to be undone; None for nothing.
     """
 
     image_id: int
@@ -61,6 +63,7 @@ class ImagePage:
     related: str
     comments: int | None
     share: int | None
+    out_of_pack: str | None = None
 
     def with_(self, **changes: Any) -> str:
         """Return the address of this page with these parameters of its own, and no others."""
@@ -98,4 +101,5 @@ def page_of_request(image_id: int) -> ImagePage:
         related=fields["related"],
         comments=fields["comments"],
         share=fields["share"],
+        out_of_pack=fields["out_of_pack"],
     )

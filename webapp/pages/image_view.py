@@ -24,6 +24,7 @@ from webapp.pages.explore_address import LIBRARY, MAX_WORDS
 from webapp.pages.image_address import DAY_S, HOUR_S, WEEK_S, ImagePage
 from webapp.pages.image_labels import Told, labels, told_by_address
 from webapp.pages.image_neighbours import beside
+from webapp.pages.image_packs import in_packs
 from webapp.pages.image_sharing import shared
 from webapp.pages.image_tags import tag_links
 from webapp.pages.shell import is_fragment, page
@@ -127,6 +128,10 @@ def _tags(_asked: ImagePage, image: ShownImage, _after: After) -> dict[str, Any]
     }
 
 
+def _packs(asked: ImagePage, image: ShownImage, _after: After) -> dict[str, Any]:
+    return {"packs": in_packs(image.id, asked.out_of_pack)}
+
+
 def _labels(_asked: ImagePage, image: ShownImage, after: After) -> dict[str, Any]:
     return {"labels": labels(image.id), "told": after.told}
 
@@ -174,6 +179,7 @@ SECTIONS: Mapping[str, Callable[[ImagePage, ShownImage, After], dict[str, Any]]]
     "stage": _stage,
     "head": _head,
     "tags": _tags,
+    "packs": _packs,
     "labels": _labels,
     "made": _made,
     "comments": _comments,

@@ -17,7 +17,7 @@ justifyAll(grid);
 const refresh = rove(grid);
 const sections = new Sections(grid, (part) => { selection.show(part); refresh(); }, (error) => tell(error));
 sections.read();
-const selection = new Selection(grid, sections);
+const selection = new Selection(grid, sections, { more: next, again: () => ask(false) });
 selection.show();
 pressForLong(grid, (id) => selection.toggle(id));
 
@@ -60,13 +60,24 @@ async function listOf(address, how) {
 }
 
 // A list without end: the link to the next page is followed when it comes near.
-let loading = null;
+let loading = null, going = null;
 const near = new IntersectionObserver((seen) => {
   for (const one of seen) if (one.isIntersecting) more(one.target.querySelector("a"));
 }, { rootMargin: `${AHEAD_PX}px` });
 
-async function more(link) {
-  if (loading) return;
+/** Load the next page of the list, where there is one; true where it came. */
+async function next() {
+  await going;
+  const link = grid.querySelector(".more a");
+  if (link) more(link);
+  return link ? going : false;
+}
+
+function more(link) {
+  if (!loading) going = load(link);
+}
+
+async function load(link) {
   const holder = link.closest(".more"), mine = (loading = new AbortController());
   let isDone = false;
   try {
@@ -80,6 +91,7 @@ async function more(link) {
     if (loading === mine) loading = null;
   }
   if (isDone) { trouble.replaceChildren(); arrived(); }
+  return isDone;
 }
 
 // By hand, where asking by itself went wrong: the list goes on in its place.

@@ -45,6 +45,15 @@ export class Sections {
     return this.all.flatMap((one) => one.lists.flatMap((list) => list.tiles));
   }
 
+  /** Take pictures out of the list. */
+  drop(ids) {
+    for (const one of this.all) {
+      for (const list of one.lists) list.tiles = list.tiles.filter((tile) => !ids.has(tile.id));
+      for (const tile of (one.held ?? one.node).querySelectorAll(".tile")) if (ids.has(Number(tile.dataset.id))) tile.remove();
+    }
+    this.resize();
+  }
+
   /** Rows and heights for the present width. */
   resize() {
     const measures = measuresOf(this.grid);
@@ -169,5 +178,6 @@ function tileOf(tile) {
     ratio: Number(tile.dataset.r),
     isOwn: "own" in tile.dataset,
     isPublic: !("private" in tile.dataset),
+    isWeak: tile.classList.contains("weak"),
   };
 }

@@ -1,14 +1,20 @@
 // Selecting pictures, and what can be done with many of them.
 
 import { call, isPlainKey, reasonOf, say, told } from "./shell.js";
+import { choosePack } from "./packing.js";
 
-const AT_ONCE = 500;
+const AT_ONCE = 500, LOOK_MS = 1000;
 
-/** The selection of a grid; `sections` knows every tile that was loaded. */
+/**
+ * The selection of a grid; `sections` knows every tile that was loaded. `more` loads the next page of the list,
+ * and tells whether there was one; `again` asks for the list anew.
+ */
 export class Selection {
-  constructor(grid, sections) {
+  constructor(grid, sections, { more, again }) {
     this.grid = grid;
     this.sections = sections;
+    this.more = more;
+    this.again = again;
     this.chosen = new Map();
     this.anchor = null;
     this.everything = false;
@@ -53,9 +59,11 @@ export class Selection {
     this.grid.classList.toggle("choosing", count > 0);
     const whole = this.bar.querySelector('[data-do="everything"]');
     whole.hidden = !this.filter();
+    this.bar.querySelector('[data-do="matches"]').hidden = !whole.hidden || !this.sections.tiles().some((tile) => !tile.isWeak);
     this.everything &&= count > 0 && !whole.hidden;
     whole.setAttribute("aria-pressed", String(this.everything));
-    const text = this.everything ? told("everything") : told("selected", { n: count });
+    const all = this.everything === true || !this.everything ? told("everything") : told("everything-n", { n: this.everything });
+    const text = this.everything ? all : told("selected", { n: count });
     document.getElementById("selected").textContent = count ? text : "";
   }
 
@@ -138,24 +146,67 @@ export class Selection {
     if (wish === "everything") {
       this.everything = !this.everything;
       this.show();
+      if (this.everything) this.count();
     }
+    if (wish === "matches") this.matches();
+    if (wish === "pack") this.pack();
+    if (wish === "delete") this.remove();
     if (wish === "public" || wish === "private") {
       const isPublic = wish === "public";
-      this.change("set_visibility", wish, (tile) => this.mark(tile, isPublic));
+      this.change("set_visibility", wish, { show: (tile) => this.mark(tile, isPublic) });
     }
+  }
+
+  /** Say how many all of one's own in the list are. */
+  async count() {
+    const asked = new URLSearchParams({ mine: "true", limit: "1" });
+    for (const [name, value] of Object.entries(this.filter())) for (const each of [value].flat()) asked.append(name, each);
+    try {
+      const { total } = await call("GET", `${this.grid.dataset.images.replace(/\/$/, "")}?${asked}`);
+      if (this.everything && total?.is_exact && total.value) this.everything = total.value;
+      this.show();
+    } catch {
+      // The sentence without a number holds as well.
+    }
+  }
+
+  /** Choose all clear matches of a search, also those that are not loaded yet. */
+  async matches() {
+    const progress = document.getElementById("progress");
+    progress.hidden = false;
+    while (!this.sections.tiles().some((tile) => tile.isWeak) && (await this.more()));
+    progress.hidden = true;
+    for (const tile of this.sections.tiles()) if (!tile.isWeak) this.chosen.set(tile.id, tile);
+    this.show();
+  }
+
+  /** Put them into a pack that is asked for. */
+  async pack() {
+    const pack = await choosePack();
+    if (pack) this.change("add_to_pack", pack.id, { ofAnybody: true, says: "packed" });
+  }
+
+  /** Put them into the trash. */
+  remove() {
+    this.change("delete", undefined, { says: "deleted", isGone: true });
   }
 
   /** Put tags on them: one, or several separated by commas. */
   tag(form) {
     const tags = form.elements.tags.value.split(",").map((one) => one.trim()).filter(Boolean);
-    if (tags.length) this.change("add_tags", tags, () => {}, () => form.reset());
+    if (tags.length) this.change("add_tags", tags, { then: () => form.reset() });
   }
 
-  /** Change what is chosen, or all of one's own in the list, and offer to set it back. */
-  async change(action, value, show, then = () => {}) {
+  /**
+   * Change what is chosen, or all of one's own in the list, and offer to set it back.
+   *
+   * `show` marks a tile that was changed, `then` is done where nothing was refused; `ofAnybody`: also other
+   * people's pictures; `says` names the sentence; `isGone`: what was changed leaves the list.
+   */
+  async change(action, value, { show = () => {}, then = () => {}, ofAnybody = false, says = "changed", isGone = false } = {}) {
     const filter = this.everything ? this.filter() : null;
     const tiles = filter ? this.sections.tiles() : [...this.chosen.values()];
-    const own = tiles.filter((tile) => tile.isOwn), ids = own.map((tile) => tile.id);
+    const meant = ofAnybody && !filter ? tiles : tiles.filter((tile) => tile.isOwn), ids = meant.map((tile) => tile.id);
     const some = [];
     for (let start = 0; start < ids.length; start += AT_ONCE) some.push({ ids: ids.slice(start, start + AT_ONCE) });
     const done = [], failed = new Map(), progress = document.getElementById("progress");
@@ -170,22 +221,62 @@ export class Selection {
     progress.hidden = true;
     for (const one of done) for (const each of one.failed) failed.set(each.id, each);
     const isLater = done.some((one) => one.state === "running"), isWhole = !lines.length;
-    for (const tile of isWhole && !isLater ? own : []) if (!failed.has(tile.id)) show(tile);
+    const changed = isWhole && !isLater ? meant.filter((tile) => !failed.has(tile.id)) : [];
+    for (const tile of changed) show(tile);
     if (isLater) lines.push(told("later"));
-    else if (done.length) lines.push(told("changed", { n: done.reduce((sum, one) => sum + one.done, 0) }));
-    if (!filter && own.length < tiles.length) lines.push(told("not-yours", { n: tiles.length - own.length }));
+    else if (done.length) lines.push(told(says, { n: done.reduce((sum, one) => sum + one.done, 0) }));
+    if (!filter && meant.length < tiles.length) lines.push(told("not-yours", { n: tiles.length - meant.length }));
     const count = done.reduce((sum, one) => sum + one.failed_count, 0);
     if (count) lines.push(told("failed", { n: count, why: [...failed.values()][0].detail }));
     const undone = async () => {
       try {
         for (const one of done) if (one.undo_url) await call("POST", one.undo_url);
-        for (const tile of own) this.mark(tile, before.get(tile.id));
+        if (isGone) this.again();
+        for (const tile of meant) this.mark(tile, before.get(tile.id));
         say(told("undone"));
       } catch (error) {
         say(reasonOf(error));
       }
     };
-    say(lines.join(" "), done.some((one) => one.undo_url) ? { text: told("undo"), run: undone } : undefined);
+    const undo = done.some((one) => one.undo_url) ? { text: told("undo"), run: undone } : undefined;
+    say(lines.join(" "), undo);
+    if (isGone && changed.length) this.leave(changed);
+    if (isLater) this.follow(done[0], says, isGone, undo);
+  }
+
+  /** Take pictures out of the grid; whoever works by keys goes on at its first picture. */
+  leave(tiles) {
+    const hadFocus = this.bar.contains(document.activeElement);
+    this.sections.drop(new Set(tiles.map((tile) => tile.id)));
+    this.keep();
+    if (hadFocus) this.grid.querySelector(".tile > a")?.focus();
+  }
+
+  /** Tell how far a job is that changes many, and what became of it. */
+  async follow(batch, says, isGone, undo) {
+    const progress = document.getElementById("progress"), line = document.getElementById("selected");
+    let now = batch;
+    try {
+      while (now.state === "running") {
+        await new Promise((done) => setTimeout(done, LOOK_MS));
+        const job = await call("GET", now.job_url);
+        progress.hidden = false;
+        if (job.total) {
+          progress.max = job.total;
+          progress.value = job.done;
+          line.textContent = told("doing", { done: job.done, total: job.total });
+        }
+        now = await call("GET", now.undo_url);
+      }
+      if (now.state === "done") say(told(says, { n: now.done }), undo);
+    } catch (error) {
+      // Activity goes on telling it.
+      say(reasonOf(error));
+    }
+    progress.hidden = true;
+    progress.removeAttribute("value");
+    if (isGone) this.again();
+    else this.show();
   }
 
   /** The filter of the list, as the server takes it; null for a search, which has no end. */

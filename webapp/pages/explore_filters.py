@@ -15,7 +15,6 @@ from mirada.kernel.errors import MiradaError
 from mirada.kernel.filters import Shape
 from mirada.kernel.images import ImageStatus
 from mirada.kernel.keywords import folded
-from mirada.packs.shown import titles_of
 from mirada.pictures import image_lists
 from mirada.pictures.shown_images import ShownImage
 from webapp.callers.asking import scope_of_caller
@@ -24,6 +23,7 @@ from webapp.http.current import current_runtime
 from webapp.pages.colours import NAMES
 from webapp.pages.explore_address import ExploreAddress
 from webapp.pages.label_names import group_names, label_name
+from webapp.pages.pack_search import pack_titles
 from webapp.pages.tiles import Tile
 from webapp.schemas.filters import FACETS
 
@@ -163,7 +163,7 @@ def panel(address: ExploreAddress) -> list[tuple[Control, list[Choice]]]:
             control = replace(control, texts=people)
         if control.name == "pack":
             named = (*counted.get("pack", {}), *address.sent.get("pack", []))
-            control = replace(control, texts=_pack_titles(named))
+            control = replace(control, texts=pack_titles(named))
         chosen = address.sent.get(control.name, [])
         choices = _groups(chosen) if control.is_one_of else list(_choices(control, chosen, counted))
         # One state, or one person, of all pictures leaves nothing to choose.
@@ -193,14 +193,6 @@ def _people(chosen: Sequence[str], counts: Mapping[str, int]) -> dict[str, str]:
     with current_runtime().reading() as session:
         named = image_lists.owner_names(session, scope_of_caller(), ids)
     return {str(user_id): name for user_id, name in sorted(named.items(), key=lambda one: one[1])}
-
-
-def _pack_titles(chosen: Iterable[str]) -> dict[str, str]:
-    """Return the titles of packs by their ids, as addresses have them; in the order of the titles."""
-    ids = [int(each) for each in chosen if each.isdecimal()]
-    with current_runtime().reading() as session:
-        named = titles_of(session, ids, current_caller().audience)
-    return {str(each): title for each, title in sorted(named.items(), key=lambda one: one[1])}
 
 
 def _groups(chosen: Sequence[str]) -> list[Choice]:
@@ -272,7 +264,7 @@ def _said(name: str, value: str) -> str:
     if name == "owner":
         return gettext("Of %(name)s", name=_people([value], {}).get(value, value))
     if name == "pack":
-        title = _pack_titles([value]).get(value)
+        title = pack_titles([value]).get(value)
         if title is None:
             return gettext("In pack %(id)s", id=value)
         return gettext("In the pack: %(title)s", title=title)

@@ -13,16 +13,18 @@ from werkzeug.exceptions import BadRequest
 from mirada.batches import batches
 from mirada.batches.batches import Wanted
 from mirada.batches.doing import Asker, Name
-from mirada.kernel.errors import InvalidInput, NotFound, PreconditionFailed
+from mirada.kernel.errors import Conflict, InvalidInput, NotFound, PreconditionFailed
 from mirada.kernel.keywords import cut_by_emojis, is_emoji
 from mirada.packs import choices, members
 from mirada.packs import packs as flows
+from mirada.packs.export_jobs import EXPORT_PACK, queue_export
 from mirada.packs.shown import shown_pack
 from webapp.callers.auth import current_caller, require_user
 from webapp.http.current import current_runtime, request_id
 from webapp.http.errors import status_of
+from webapp.pages import pack_importing
 from webapp.pages.image_acts import field, number
-from webapp.pages.pack_exporting import checked, form_of_request, zipped
+from webapp.pages.pack_exporting import Check, checked, form_of_request, zipped
 from webapp.pages.pack_view import (
     CHANGED,
     After,
@@ -49,12 +51,14 @@ def register(blueprint: Blueprint) -> None:
     pack = "/packs/<id:pack_id>"
     blueprint.get(pack, endpoint="pack")(lambda pack_id: shown(pack_id))
     blueprint.get(f"{pack}/delete", endpoint="ask_to_delete_pack")(ask_to_delete)
+    blueprint.post("/packs/import", endpoint="import_pack")(pack_importing.take_in)
     acts: dict[str, tuple[str, Any]] = {
         "delete_pack": ("/delete", delete),
         "pack_change": ("/change", change),
         "pack_title": ("/title", entitle),
         "pack_undo": ("/undo", undo),
         "pack_export": ("/export", export),
+        "pack_export_later": ("/exports", export_later),
         "pack_image": ("/images/<id:image_id>", act_on),
         "pack_all_emojis": ("/emojis", mark_all),
         "pack_emojis": ("/images/<id:image_id>/emojis", mark),
@@ -184,6 +188,17 @@ def export(pack_id: int) -> Reply:
     if made is not None and made.file is not None:
         return zipped(made)
     return shown(pack_id, After(check=check, status=409))
+
+
+def export_later(pack_id: int) -> Reply:
+    """Have a job make the ZIP, for packs that take longer than anybody waits."""
+    user, form, runtime = require_user(), form_of_request("format"), current_runtime()
+    try:
+        job_id = queue_export(runtime, pack_id, user.id, form, request_id())
+    except Conflict as error:
+        return shown(pack_id, After(check=Check(form, refusal=error.detail), status=409))
+    runtime.doorbell.ring(job_id, EXPORT_PACK)
+    return redirect(address_of(pack_id, anchor="export", made=job_id), 303)
 
 
 def ask_to_delete(pack_id: int) -> Reply:

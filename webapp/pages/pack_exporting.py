@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flask import request, send_file
-from flask_babel import gettext
+from flask import request, send_file, url_for
+from flask_babel import gettext, lazy_gettext
 from werkzeug.exceptions import BadRequest
 
-from mirada.kernel.errors import Conflict
+from mirada.kernel.errors import Conflict, ExportExpired, NotFound
 from mirada.kernel.stickers import NAMES, RULES, Messenger
+from mirada.packs.export_jobs import read_export
 from mirada.packs.exporting import FORMATS, ORIGINALS, Export, export_pack
 from mirada.packs.faults import Fault, FaultCode
 from mirada.pictures.shown_images import shown_images
@@ -19,6 +20,32 @@ from webapp.callers.asking import scope_of_caller
 from webapp.callers.auth import current_caller, require_user
 from webapp.http.current import current_runtime
 from webapp.pages.tiles import Tile
+
+TEXTS: Mapping[FaultCode, Any] = {
+    FaultCode.TOO_FEW: lazy_gettext(
+        "%(name)s takes packs of %(least)s stickers or more. Add some."
+    ),
+    FaultCode.TOO_MANY: lazy_gettext(
+        "%(name)s takes %(most)s stickers at most. Make two packs of it."
+    ),
+    FaultCode.LONG_TITLE: lazy_gettext(
+        "%(name)s takes titles of %(most)s characters at most. Shorten it."
+    ),
+    FaultCode.NO_EMOJI: lazy_gettext("%(name)s asks for an emoji of each sticker. Give it one."),
+    FaultCode.TOO_MANY_EMOJIS: lazy_gettext("%(name)s takes %(most)s emojis of a sticker at most."),
+    FaultCode.NO_VIDEO: lazy_gettext(
+        "%(name)s takes animations as videos, which are not made here. Take it out, or put a still "
+        "picture in its place."
+    ),
+    FaultCode.MIXED: lazy_gettext(
+        "%(name)s takes packs of still or of moving stickers, and this one is not as the first. Put it "
+        "into another pack."
+    ),
+    FaultCode.CANNOT_BE_MADE: lazy_gettext(
+        "No sticker can be made of it. Take it out, or send a simpler one."
+    ),
+}
+"""What keeps a pack from being exported, and what to do about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +161,31 @@ def checked(pack_id: int, form: str, *, is_dry_run: bool) -> tuple[Check, Export
     return Check(form, faults, made.sticker_count, made.byte_count), made
 
 
+@dataclass(frozen=True, slots=True)
+class Later:
+    """An export that a job makes: where it is fetched, or what is said of it until then."""
+
+    address: str | None
+    text: str
+
+
+def later_of_request() -> Later | None:
+    """Return what became of the export whose job the address names; None where it names none."""
+    job_id, user_id = request.args.get("made", type=int), current_caller().user_id
+    if job_id is None or user_id is None:
+        return None
+    try:
+        read_export(current_runtime(), job_id, user_id)
+    except NotFound:
+        return None
+    except Conflict as error:
+        return Later(None, error.detail)
+    except ExportExpired as error:
+        return Later(None, error.detail)
+    address = url_for("packs.get_export", job_id=job_id)
+    return Later(address, gettext("The ZIP is ready. It is kept for a day."))
+
+
 def zipped(made: Export) -> Any:
     """Return the reply with a ZIP."""
     assert made.file is not None
@@ -155,47 +207,15 @@ def _known(form: str) -> str:
 
 def _said(fault: Fault, form: str) -> str:
     """Return a fault in the reader's language, with what to do about it."""
-    messenger = Messenger(form)
-    name, rules = NAMES[messenger], RULES[messenger]
-    match fault.code:
-        case FaultCode.TOO_FEW:
-            return gettext(
-                "%(name)s takes packs of %(least)s stickers or more. Add some.",
-                name=name,
-                least=rules.least,
-            )
-        case FaultCode.TOO_MANY:
-            return gettext(
-                "%(name)s takes %(most)s stickers at most. Make two packs of it.",
-                name=name,
-                most=rules.most,
-            )
-        case FaultCode.LONG_TITLE:
-            return gettext(
-                "%(name)s takes titles of %(most)s characters at most. Shorten it.",
-                name=name,
-                most=rules.max_title,
-            )
-        case FaultCode.NO_EMOJI:
-            return gettext("%(name)s asks for an emoji of each sticker. Give it one.", name=name)
-        case FaultCode.TOO_MANY_EMOJIS:
-            return gettext(
-                "%(name)s takes %(most)s emojis of a sticker at most.",
-                name=name,
-                most=rules.most_emojis,
-            )
-        case FaultCode.NO_VIDEO:
-            return gettext(
-                "%(name)s takes animations as videos, which are not made here. Take it out, or put a "
-                "still picture in its place.",
-                name=name,
-            )
-        case FaultCode.MIXED:
-            return gettext(
-                "%(name)s takes packs of still or of moving stickers, and this one is not as the first. "
-                "Put it into another pack.",
-                name=name,
-            )
-        case FaultCode.CANNOT_BE_MADE:
-            refused = gettext("No sticker can be made of it. Take it out, or send a simpler one.")
-            return f"{refused} {fault.reason}"
+    rules = RULES[Messenger(form)]
+    text = str(TEXTS[fault.code]) % {
+        "name": NAMES[Messenger(form)],
+        "least": rules.least,
+        "most": {
+            FaultCode.TOO_MANY: rules.most,
+            FaultCode.LONG_TITLE: rules.max_title,
+            FaultCode.TOO_MANY_EMOJIS: rules.most_emojis,
+        }.get(fault.code, 0),
+    }
+    # Why none can be made of a picture the decoder alone knows.
+    return f"{text} {fault.reason}" if fault.code is FaultCode.CANNOT_BE_MADE else text

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flask import url_for
 
 from mirada.kernel.signs import as_phrase
+from mirada.packs.shown import titles_of
 from mirada.search.queries import ALL
 from webapp.callers.auth import current_caller
+from webapp.http.current import current_runtime
 from webapp.pages.explore_address import LIBRARY, MAX_WORDS, ExploreAddress
 
 
@@ -55,6 +57,14 @@ def address_of_query(query: Mapping[str, Any]) -> str:
     if "image_id" in query:
         asked["plus"] = str(query["image_id"])
     return LIBRARY.with_(**asked)
+
+
+def pack_titles(chosen: Iterable[str]) -> dict[str, str]:
+    """Return the titles of packs by their ids, as addresses have them; in the order of the titles."""
+    ids = [int(each) for each in chosen if each.isdecimal()]
+    with current_runtime().reading() as session:
+        named = titles_of(session, ids, current_caller().audience)
+    return {str(each): title for each, title in sorted(named.items(), key=lambda one: one[1])}
 
 
 def _written(value: Any) -> Any:

@@ -20,7 +20,7 @@ from webapp.callers.auth import current_caller
 from webapp.http.current import current_runtime, request_id
 from webapp.http.paging import cursor_after, row_id_of
 from webapp.pages.explore_address import LIBRARY, ExploreAddress
-from webapp.pages.pack_exporting import NO_CHECK, Check, check_of_request, formats
+from webapp.pages.pack_exporting import NO_CHECK, Check, check_of_request, formats, later_of_request
 from webapp.pages.pack_search import address_of_query
 from webapp.pages.shell import is_fragment, page
 from webapp.pages.tiles import Tile
@@ -109,6 +109,7 @@ def shown(pack_id: int, after: After | None = None) -> Response:
         "in_explore": None if pack.query is None else address_of_query(pack.query),
         "list": _list_of(pack),
         "formats": formats(),
+        "later": later_of_request(),
         "most_emojis": MOST_EMOJIS,
         "act": partial(act, pack.id),
     }

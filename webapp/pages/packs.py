@@ -24,7 +24,7 @@ from webapp.http.current import current_runtime
 from webapp.http.errors import status_of
 from webapp.http.paging import cursor_after, row_id_of
 from webapp.http.rest import ApiParser
-from webapp.pages.explore_address import ExploreAddress, ExploreSchema, address_of
+from webapp.pages.explore_address import LIBRARY, ExploreAddress, ExploreSchema, address_of
 from webapp.pages.pack_search import query_of
 from webapp.pages.shell import page
 from webapp.pages.tiles import Tile
@@ -149,11 +149,19 @@ def _asked() -> tuple[ExploreAddress, int | None]:
     return address_of(fields), fields["picture"]
 
 
+def form_of_import(reason: str, status: int) -> Any:
+    """Return the page that makes packs, with the reason why a ZIP was refused."""
+    return _form(LIBRARY, None, {}, refused_zip=reason, status=status)
+
+
 def _form(
     address: ExploreAddress,
     picture_id: int | None,
     typed: Mapping[str, str],
     error: MiradaError | None = None,
+    *,
+    refused_zip: str | None = None,
+    status: int = 200,
 ) -> Any:
     query = query_of(address)
     reply = page(
@@ -166,6 +174,9 @@ def _form(
         texts=typed,
         faults={} if error is None else said_of(error),
         once=request.form.get("once") or secrets.token_urlsafe(16),
+        takes_zip=query is None and picture_id is None,
+        refused_zip=refused_zip,
+        most_bytes=current_runtime().settings.max_upload_bytes,
     )
-    reply.status_code = 200 if error is None else status_of(error)
+    reply.status_code = status if error is None else status_of(error)
     return reply

@@ -17,6 +17,7 @@ from testing.pictures import picture
 from tests.webapp.pages.test_explore import HTML
 from tests.webapp.pages.test_settings import forms
 from webapp.pages import pack_view, packs
+from workers.runner import run_job
 
 API = "/api/v1/packs"
 
@@ -423,3 +424,58 @@ def test_nobody_is_told_of_packs_that_they_do_not_see(guarded: Gallery, key_of: 
     assert ">Closed</a>" in shown(guarded, page, ana)
     assert sent(guarded, f"{page}/packs", ben, pack="1").status_code == 404
     assert sent(guarded, f"{page}/packs/remove", ben, pack="1").status_code == 404
+
+
+def test_what_went_out_comes_in_again_with_what_was_not_taken(
+    gallery: Gallery, ids: list[int]
+) -> None:
+    page = packed(gallery, *ids[:3], title=RIGHT_TO_LEFT)
+    led(gallery, f"{page}/images/{ids[1]}/emojis", emojis="😀")
+    content = sent(gallery, f"{page}/export", format="originals").data
+    with zipfile.ZipFile(whole := BytesIO(content), "a") as files:
+        files.writestr("broken.png", b"\x89PNG\r\n\x1a\nno picture")
+    form = shown(gallery, "/ui/packs/new")
+    fields = forms(form, "/ui/packs/import") if 'action="/ui/packs/import"' in form else {}
+    once = re.findall(r'name="once" value="(zip-[^"]+)"', form)[0]
+    assert fields or once
+    reply = sent(
+        gallery,
+        "/ui/packs/import",
+        file=as_upload(whole.getvalue(), "cats.zip", "application/zip"),
+        is_public="0",
+        once=once,
+    )
+    assert reply.status_code == 200, reply.text
+    assert "3 pictures are in the pack." in reply.text
+    assert without_direction(reply.text) == []
+    (new,) = re.findall(r'class="button main" href="(/ui/packs/\d+)"', reply.text)
+    text = shown(gallery, new)
+    assert order(text) == ids[:3]
+    assert "😀" in text
+    refused = sent(
+        gallery, "/ui/packs/import", file=as_upload(b"no", "a.zip", "application/zip"), once="zip-2"
+    )
+    assert refused.status_code in (415, 422)
+    assert "Send the pack as a ZIP" in refused.text
+
+
+def test_a_pack_that_is_too_large_to_wait_for_is_made_by_a_job(
+    gallery: Gallery, ids: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = packed(gallery, *ids[:3])
+    monkeypatch.setattr("mirada.packs.exporting.MOST_ORIGINALS", 2)
+    reply = sent(gallery, f"{page}/export", format="originals")
+    assert reply.status_code == 409
+    assert f'action="{page}/exports"' in reply.text
+    there = sent(gallery, f"{page}/exports", format="originals").location
+    text = shown(gallery, there)
+    assert "is not done yet" in text
+    job_id = int(re.findall(r"made=(\d+)", there)[0])
+    assert run_job(gallery.runtime, job_id)
+    text = shown(gallery, there)
+    assert "The ZIP is ready." in text
+    (address,) = re.findall(r'class="button main" href="(/api/v1/packs/exports/\d+)"', text)
+    with zipfile.ZipFile(BytesIO(gallery.get(address).data)) as files:
+        assert len(files.namelist()) == 4
+    # Another one's, or nobody's, is not spoken of.
+    assert "The ZIP" not in shown(gallery, f"{page}?made=999999")

@@ -22,15 +22,21 @@ class Reply:
         status: of HTTP.
         media_type: without parameters.
         body: as it came.
+        etag: of what it shows, for If-Match; None where the server told none.
     """
 
     status: int
     media_type: str
     body: bytes
+    etag: str | None = None
 
 
 class Refused(Exception):
     """The server refused a request, or was not to be had; the text says why, and what to do."""
+
+
+class ChangedMeanwhile(Refused):
+    """Somebody changed a thing after it was read, so that nothing was written; read it again."""
 
 
 class Transport(Protocol):
@@ -72,7 +78,8 @@ class Server:
             there.close()
         if len(content) > MOST_BYTES:
             raise Refused("The reply is larger than a tool takes.")
-        return Reply(reply.status, reply.headers.get_content_type(), content)
+        kind_of_body = reply.headers.get_content_type()
+        return Reply(reply.status, kind_of_body, content, reply.headers["ETag"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +100,23 @@ class Api:
         """Return the JSON of a GET. Raises Refused."""
         return self._json("GET", f"{path}?{urlencode(query, doseq=True)}" if query else path)
 
+    def read(self, path: str) -> tuple[Any, str | None]:
+        """Return the JSON of a GET, and its tag for `put`. Raises Refused."""
+        reply = self._asked("GET", path)
+        return json.loads(reply.body), reply.etag
+
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """Return the JSON of a POST. Raises Refused."""
         return self._json("POST", path, body)
 
-    def put(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Return the JSON of a PUT. Raises Refused."""
-        return self._json("PUT", path, body)
+    def put(self, path: str, body: Mapping[str, Any], if_match: str | None) -> Any:
+        """Return the JSON of a PUT to what has this tag; None for any.
+
+        Raises:
+            ChangedMeanwhile: it has another tag by now.
+            Refused: the server does not do it.
+        """
+        return json.loads(self._asked("PUT", path, body, if_match).body)
 
     def delete(self, path: str) -> None:
         """Send a DELETE. Raises Refused."""
@@ -114,15 +131,25 @@ class Api:
         reply = self._asked(method, path, body)
         return json.loads(reply.body) if reply.body else None
 
-    def _asked(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Reply:
+    def _asked(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        if_match: str | None = None,
+    ) -> Reply:
         headers = {"Accept": "application/json, image/webp, application/problem+json"}
         if self.key is not None:
             headers["Authorization"] = f"Bearer {self.key}"
+        if if_match is not None:
+            headers["If-Match"] = if_match
         content = None
         if body is not None:
             content = json.dumps(body).encode()
             headers["Content-Type"] = "application/json"
         reply = self.transport(method, path, headers, content)
+        if reply.status == http.client.PRECONDITION_FAILED:
+            raise ChangedMeanwhile(_why(reply))
         if reply.status >= 300:
             raise Refused(_why(reply))
         return reply

@@ -55,6 +55,7 @@ class Library:
     def __init__(self, runtime: Runtime) -> None:
         from testing.application import create_app
 
+        self.before_writing: list[Callable[[], object]] = []
         self.encoder = CountingEncoder()
         self.runtime = with_encoder(runtime, self.encoder)
         self.client = create_app(self.runtime).test_client(use_cookies=False)
@@ -90,8 +91,10 @@ class Library:
     def __call__(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None
     ) -> Reply:
+        if method == "PUT" and self.before_writing:
+            self.before_writing.pop()()
         reply = self.client.open(path, method=method, headers=dict(headers), data=body)
-        return Reply(reply.status_code, reply.mimetype, reply.get_data())
+        return Reply(reply.status_code, reply.mimetype, reply.get_data(), reply.headers.get("ETag"))
 
     def asked(
         self, key: str | None, work: Callable[[Client], Awaitable[Any]], *, may_write: bool = False
@@ -194,6 +197,42 @@ def test_an_agent_makes_a_pack_and_takes_it_away(library: Library) -> None:
     for count in (0, 101):
         many = {"title": "Many", "image_ids": list(range(1, count + 1))}
         assert library.refused(library.ana, "make_pack", may_write=True, **many)
+
+
+def test_what_somebody_tags_meanwhile_is_not_lost(library: Library) -> None:
+    def somebody(*tags: str) -> None:
+        headers = {"Authorization": f"Bearer {library.ana}"}
+        path = f"/api/v1/images/{library.moon}/tags"
+        reply = library.client.put(path, json={"tags": tags}, headers=headers)
+        assert reply.status_code == 200
+
+    def tagged() -> Any:
+        return library.called(
+            library.ana,
+            "tag",
+            may_write=True,
+            image_ids=[library.moon],
+            add=["night"],
+            remove=["Cafe\u0301"],
+        )
+
+    somebody("caf\u00e9")
+    library.before_writing = [lambda: somebody("caf\u00e9", "round")]
+    told = json.loads(tagged().content[0].text)["images"][0]["untrusted"]
+    assert told == {"tags": ["round", "night"], "tags_before": ["caf\u00e9", "round"]}
+    # Whoever never comes to it is told so, and has changed nothing.
+    library.before_writing = [lambda text=text: somebody(text) for text in "abc"]
+    result = tagged()
+    assert result.is_error
+    assert "precondition_failed" in result.content[0].text
+
+
+def test_a_picture_that_is_refused_stops_no_other_that_is_tagged(library: Library) -> None:
+    given = {"image_ids": [library.secret, library.moon], "add": ["night"]}
+    told = library.told(library.ana, "tag", may_write=True, **given)
+    assert [each["id"] for each in told["images"]] == [library.moon]
+    assert [each["id"] for each in told["failed"]] == [library.secret]
+    assert "not_found" in told["failed"][0]["why"]
 
 
 def test_what_people_wrote_is_marked_as_data(library: Library) -> None:

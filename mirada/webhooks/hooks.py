@@ -59,7 +59,7 @@ def make_webhook(
     session: Session,
     user_id: int,
     *,
-    url: str,
+    address: str,
     events: Collection[str],
     description: str | None = None,
 ) -> Webhook:
@@ -75,7 +75,7 @@ def make_webhook(
     if session.execute(count).scalar_one() >= MOST:
         raise Conflict(f"You have {MOST} webhooks, which is the most. Delete one first.")
     hook = Webhook(user_id=user_id, secret=new_secret())
-    _write(hook, {"url": url, "events": events, "description": description})
+    _write(hook, {"address": address, "events": events, "description": description})
     _begin(session, hook)
     session.add(hook)
     session.flush()
@@ -114,7 +114,7 @@ def make_webhook_once(
 def change_webhook(
     session: Session, user_id: int, webhook_id: int, changes: Mapping[str, Any]
 ) -> Webhook:
-    """Change url, events, description or is_enabled of a webhook, and return it.
+    """Change address, events, description or is_enabled of a webhook, and return it.
 
     Switched on again it is told what happens from then on.
 
@@ -189,19 +189,19 @@ def _begin(session: Session, hook: Webhook) -> None:
 
 
 def _write(hook: Webhook, changes: Mapping[str, Any]) -> None:
-    if "url" in changes:
-        hook.address = _checked_url(changes["url"])
+    if "address" in changes:
+        hook.address = _checked_address(changes["address"])
     if "events" in changes:
         hook.events = _checked_events(changes["events"])
     if "description" in changes:
         hook.description = checked_text("description", changes["description"])
 
 
-def _checked_url(url: str) -> str:
+def _checked_address(address: str) -> str:
     try:
-        return target_of(url).url
+        return target_of(address).url
     except AddressRefused as error:
-        raise AddressRefused(error.detail, fields={"url": [error.detail]}) from error
+        raise AddressRefused(error.detail, fields={"address": [error.detail]}) from error
 
 
 def _checked_events(events: Collection[str]) -> str:

@@ -127,7 +127,9 @@ def test_webhooks_are_told_once_that_an_image_is_deleted(
     mine, theirs = town.hang("ana", 3), town.hang("ben", 1)
     with town.runtime.transaction() as session:
         ana = session.get_one(Image, mine[0]).owner_id
-        hooks.make_webhook(session, ana, url="https://hooks.example/a", events=["image.deleted"])
+        hooks.make_webhook(
+            session, ana, address="https://hooks.example/a", events=["image.deleted"]
+        )
     batch = town.done("ana", "delete", ids=mine[:2])
     town.done("ben", "delete", ids=theirs)
     town.client.delete(f"/api/v1/images/{mine[2]}", headers=town.keys["ana"])

@@ -66,7 +66,7 @@ def make(site: Site, receiver: OddServer, *events: str, user_id: int | None = No
         return hooks.make_webhook(
             session,
             user_id or site.owner_id,
-            url=receiver.url("/hook"),
+            address=receiver.url("/hook"),
             events=events or EVERYTHING,
         )
 
@@ -383,7 +383,7 @@ def test_inner_addresses_are_not_called_unless_they_are_named(
     )
     assert receiver.heard == []
     with site.runtime.transaction() as session:
-        changed = {"url": "http://127.0.0.1/hook"}
+        changed = {"address": "http://127.0.0.1/hook"}
         hooks.change_webhook(session, site.owner_id, hook.id, changed)
         deliveries.replay(session, site.owner_id, hook.id, row.id)
     deliver(site)
@@ -446,12 +446,14 @@ def test_what_is_not_theirs_does_not_exist(hooked: Site, receiver: OddServer) ->
 @pytest.mark.parametrize("url", ["ftp://a.example/", "http://u:p@a.example/", "x"])
 def test_a_webhook_that_cannot_be_is_refused(hooked: Site, receiver: OddServer, url: str) -> None:
     with hooked.runtime.transaction() as session:
-        with pytest.raises(AddressRefused):
-            hooks.make_webhook(session, hooked.owner_id, url=url, events=EVERYTHING)
+        with pytest.raises(AddressRefused) as refused:
+            hooks.make_webhook(session, hooked.owner_id, address=url, events=EVERYTHING)
+        # By the name that requests have for it.
+        assert refused.value.fields.keys() == {"address"}
         for events in ([], ["image.odd"]):
             with pytest.raises(InvalidInput):
                 hooks.make_webhook(
-                    session, hooked.owner_id, url=receiver.url("/hook"), events=events
+                    session, hooked.owner_id, address=receiver.url("/hook"), events=events
                 )
 
 

@@ -81,7 +81,7 @@ def create_webhook(fields: dict[str, Any]) -> Any:
         hook = hooks.make_webhook(
             session,
             user.id,
-            url=fields["address"],
+            address=fields["address"],
             events=fields["events"],
             description=fields["description"],
         )
@@ -108,9 +108,8 @@ def get_webhook(webhook_id: int) -> Any:
 def change_webhook(changes: dict[str, Any], webhook_id: int) -> Any:
     """What waits for one that is switched off is not sent."""
     user = require_user()
-    renamed = {"url" if name == "address" else name: value for name, value in changes.items()}
     with current_runtime().transaction() as session:
-        hook = hooks.change_webhook(session, user.id, webhook_id, renamed)
+        hook = hooks.change_webhook(session, user.id, webhook_id, changes)
         return webhook_body(hook, _url(webhook_id))
 
 

@@ -16,7 +16,7 @@ from mirada.kernel.errors import Conflict
 from mirada.kernel.stickers import RULES, Messenger, PackRules
 from mirada.packs.export_files import files_beside, made, write_zip
 from mirada.packs.export_lists import Sticker
-from mirada.packs.faults import Fault, faults_of
+from mirada.packs.faults import Fault, FaultCode, faults_of
 from mirada.packs.member_rows import Member
 from mirada.packs.self_filled import images_of_pack
 from mirada.packs.shown import ShownPack, shown_pack
@@ -31,6 +31,9 @@ MOST_BYTES = 200 * 1024 * 1024
 """Of originals in one ZIP."""
 READ_TOGETHER = 500
 IN_MEMORY_BYTES = 8 * 1024 * 1024
+NOTHING_IN_IT = Fault(
+    None, None, FaultCode.TOO_FEW, "There is no picture in the pack that you see; add some."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,10 @@ def plan_export(runtime: Runtime, pack_id: int, audience: Audience, form: str, m
     with runtime.reading() as session:
         pack = shown_pack(session, pack_id, audience)
     is_cut = len(members) > most and not (rules is not None and rules.most < most)
-    faults = [] if rules is None else list(faults_of(pack, members, rules, Messenger(form)))
+    if rules is not None:
+        faults = list(faults_of(pack, members, rules, Messenger(form)))
+    else:
+        faults = [] if members else [NOTHING_IN_IT]
     return Plan(pack, members, rules, faults, is_cut)
 
 

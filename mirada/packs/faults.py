@@ -63,7 +63,8 @@ def faults_of(
 
 def _of_pack(pack: ShownPack, count: int, rules: PackRules, name: str) -> Iterator[Fault]:
     if count < rules.least:
-        reason = f"{name} takes packs of {rules.least} stickers or more; add some."
+        least = "a sticker" if rules.least == 1 else f"{rules.least} stickers"
+        reason = f"{name} takes packs of {least} or more; add some."
         yield Fault(None, None, FaultCode.TOO_FEW, reason)
     if count > rules.most:
         reason = f"{name} takes {rules.most} stickers at most; make two packs of it."

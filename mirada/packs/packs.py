@@ -19,6 +19,7 @@ from mirada.kernel.audience import Audience
 from mirada.kernel.audit import Action
 from mirada.kernel.errors import Conflict, InvalidInput, NotFound, PreconditionFailed
 from mirada.kernel.ids import in_range
+from mirada.kernel.labels import normalised_line
 from mirada.kernel.themes import theme_key
 from mirada.kernel.user_text import UNSTORABLE
 from mirada.packs.limits import MAX_DESCRIPTION_CHARACTERS, MAX_TITLE_CHARACTERS, MOST_PACKS
@@ -259,22 +260,19 @@ def checked_fields(session: Session, owner_id: int, fields: Mapping[str, Any]) -
 
 
 def _title(text: str) -> str:
-    """Return a title: one line, with something to see in it."""
-    title = " ".join(text.split())
-    if not 1 <= len(title) <= MAX_TITLE_CHARACTERS or UNSTORABLE.search(title):
-        reason = (
-            f"A title is one line of 1 to {MAX_TITLE_CHARACTERS} characters; this has {len(title)}."
-        )
-        raise InvalidInput(reason, fields={"title": [reason]})
-    return title
+    """Return a title: one line, with something to see in it, and nothing that turns its direction."""
+    try:
+        return normalised_line(" ".join(text.split()), "A title", MAX_TITLE_CHARACTERS)
+    except InvalidInput as error:
+        raise InvalidInput(error.detail, fields={"title": [error.detail]}) from error
 
 
 def _description(text: str) -> str | None:
     plain = text.strip()
     if len(plain) > MAX_DESCRIPTION_CHARACTERS or UNSTORABLE.search(plain):
         reason = (
-            f"A description has {MAX_DESCRIPTION_CHARACTERS:,} characters at most, and no NUL; this "
-            f"has {len(plain):,}."
+            f"A description has {MAX_DESCRIPTION_CHARACTERS:,} characters at most, and no NUL or half a "
+            f"surrogate pair; this has {len(plain):,} characters."
         )
         raise InvalidInput(reason, fields={"description": [reason]})
     return plain or None

@@ -161,6 +161,15 @@ def test_originals_are_those_of_their_owner(table: Table) -> None:
     assert ids
 
 
+def test_a_pack_with_nothing_in_it_is_no_zip(table: Table) -> None:
+    url = table.pack()
+    for form in ("originals", "telegram", "signal"):
+        (fault,) = faults(table, url, form)
+        assert (fault["code"], fault["image_id"]) == ("too_few", None)
+        assert "1 stickers" not in fault["reason"]
+        assert table.ask("POST", f"{url}/export", {"format": form}).status_code == 409
+
+
 def test_large_packs_are_refused_before_they_are_made(
     table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:

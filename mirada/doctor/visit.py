@@ -75,8 +75,8 @@ class Visit:
         return cls(runtime, repairs, is_deep, at.timestamp() - min_age_s, at.date())
 
     def only_looking(self) -> Visit:
-        """Return the same visit without repairs."""
-        return replace(self, repairs=False)
+        """Return the same visit without repairs, and without reading originals."""
+        return replace(self, repairs=False, is_deep=False)
 
     def is_old(self, found: FoundFile) -> bool:
         """Return whether nobody can be at work on a file any more."""

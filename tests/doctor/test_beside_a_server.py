@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from mirada import kept_folders
-from mirada.doctor import kinds
-from mirada.doctor.examination import examine, forget_expired
+from mirada.doctor import kinds, originals
+from mirada.doctor.examination import examine, forget_expired, require_plausible
 from mirada.doctor.visit import Finding, Visit
 from mirada.kept_folders import KEPT_DAYS, QUARANTINE, FoundFile, files_of, found_file
 from testing.worksite import Site
@@ -82,7 +82,21 @@ def test_two_files_of_one_name_are_both_kept(tmp_path: Path) -> None:
     assert kept_folders.quarantined(tmp_path) == (2, 11)
 
 
-def test_uploads_and_deletions_beside_repairs_lose_nothing(site: Site) -> None:
+def test_the_look_before_a_repair_reads_no_original(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.upload(1)
+    read: list[Path] = []
+    monkeypatch.setattr(originals, "_damage", lambda path, *_: read.append(path))
+    deep = Visit.now(site.runtime, min_age_s=3600, repairs=True, is_deep=True)
+
+    require_plausible(deep)
+    assert read == []
+    list(examine(deep))
+    assert len(read) == 1
+
+
+def test_uploads_beside_repairs_lose_nothing(site: Site) -> None:
     """Pictures come in while the doctor repairs again and again, with the age that it allows."""
     uploaded = threading.Event()
     visits: list[Finding] = []

@@ -33,6 +33,7 @@ CODES = {
     "lease_lost",
     "snapshot_invalid",
     "search_expired",
+    "export_expired",
     "quota_reached",
     "address_refused",
     "call_failed",

@@ -27,6 +27,9 @@ from mirada.kernel.errors import NotFound
 from mirada.kernel.tags import MAX_TAGS, distinct_tags, normalised_tag, tag_key, too_many
 from mirada.pictures.images import lock_image
 
+FEW_IMAGES = 2_000
+"""Own images whose tags are grouped as fast as read by the index of all tags."""
+
 
 @dataclass(frozen=True, slots=True)
 class TagCount:
@@ -137,6 +140,11 @@ def list_tags(
         .order_by(ImageTag.tag)
         .limit(limit)
     )
+    if _is_large(session, scope):
+        # MariaDB and MySQL would group all images, in 4 s for 300,000. By the index of tags a page ends
+        # after its own part of it. Of a few own images they find the tags at once by themselves.
+        for dialect in ("mysql", "mariadb"):
+            query = query.prefix_with("STRAIGHT_JOIN", dialect=dialect)
     if prefix:
         query = query.where(ImageTag.tag.startswith(prefix, autoescape=True))
     if after is not None:
@@ -144,6 +152,14 @@ def list_tags(
     found = session.execute(query).all()
     names = image_tags.names_on(session, {key: image_id for key, image_id, _ in found})
     return [TagCount(key, names.get(key, key), count) for key, _, count in found]
+
+
+def _is_large(session: Session, scope: Scope) -> bool:
+    """Return whether the tags of a scope are read by their index, and not image by image."""
+    if scope.audience.owner_ids is None:
+        return True
+    some = select(Image.id).where(in_scope(scope)).limit(FEW_IMAGES + 1)
+    return len(session.execute(some).all()) > FEW_IMAGES
 
 
 def rename_tag(

@@ -17,13 +17,14 @@ class Pack(Numbered, Edited, Base):
     `query` is what a pack that fills itself is filled by, None for one that people fill. `theme` is what
     verdicts are given for where suggestions are taken or rejected. `cover_image_id` is no foreign key: who
     sees the cover is asked each time, and an image that is gone is seen by nobody. `version` grows with
-    every change that the owner makes.
+    every change that the owner makes. `external_source` and `external_id` are of an import.
     """
 
     __tablename__ = f"{PREFIX}packs"
     __table_args__ = (
         Index(None, "owner_id", "id"),
         Index(None, "is_public", "id"),
+        Index(None, "external_id", "external_source", unique=True),
         # Ids are not used again: an address may still name one that is gone.
         {"sqlite_autoincrement": True},
     )
@@ -36,6 +37,8 @@ class Pack(Numbered, Edited, Base):
     cover_image_id: Mapped[int | None] = mapped_column(BigInteger)
     query: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     version: Mapped[int] = mapped_column(Integer, default=1)
+    external_source: Mapped[str | None] = mapped_column(String(64))
+    external_id: Mapped[str | None] = mapped_column(CaseSensitive)
 
     owner: Mapped[User] = relationship()
 

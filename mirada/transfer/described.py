@@ -72,7 +72,7 @@ def described(
             {
                 **{name: getattr(image, name) for name in PLAIN},
                 "sha256": image.content.sha256,
-                "owner": _person(image.owner.username, image.owner.external_id),
+                "owner": person(image.owner.username, image.owner.external_id),
                 "created_at": image.created_at.isoformat(),
                 "updated_at": image.updated_at.isoformat(),
                 "likes": likes[image.id],
@@ -103,12 +103,13 @@ def _by(
     for row in rows_in(session, query, column, values):
         fields = dict(row._mapping)
         at: datetime = fields.pop("at")
-        person = _person(fields.pop("username"), fields.pop("external_id"))
-        found[fields.pop("key")].append({"by": person, "at": at.isoformat(), **fields})
+        by = person(fields.pop("username"), fields.pop("external_id"))
+        found[fields.pop("key")].append({"by": by, "at": at.isoformat(), **fields})
     return found
 
 
-def _person(username: str, external_id: str | None) -> dict[str, str | None]:
+def person(username: str, external_id: str | None) -> dict[str, str | None]:
+    """Return a person as an export names them."""
     return {"username": username, "external_id": external_id}
 
 

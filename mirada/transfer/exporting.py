@@ -26,6 +26,7 @@ from mirada.kernel.filters import EVERYTHING, ImageFilter
 from mirada.runtime import Runtime
 from mirada.transfer import manifest
 from mirada.transfer.described import Described, described
+from mirada.transfer.packs_out import packs_of
 
 ROWS = 200
 """Images that are read, and written, at once."""
@@ -47,7 +48,20 @@ class Selection:
 
     def query(self) -> Select[Image]:
         """Return the query for them, by ascending ids."""
-        found = select(Image).options(joinedload(Image.content), joinedload(Image.owner))
+        return self._met(
+            select(Image).options(joinedload(Image.content), joinedload(Image.owner))
+        ).order_by(Image.id)
+
+    def keys(self) -> Select[Any]:
+        """Return the query for (id, external_source, external_id) of them."""
+        return self._met(select(Image.id, Image.external_source, Image.external_id))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is all of a person, or of everybody."""
+        return not self.ids and self.filter.is_everything
+
+    def _met(self, found: Select[Any]) -> Select[Any]:
         # What is in the trash goes away of itself.
         found = found.where(Image.trashed_at.is_(None))
         if self.owner_id is not None:
@@ -57,7 +71,7 @@ class Selection:
         audience = Audience(self.owner_id)
         for name in self.filter.asked:
             found = found.where(ATTRIBUTES[name].condition(getattr(self.filter, name), audience))
-        return found.order_by(Image.id)
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """Return it as the state of an export has it."""
@@ -91,6 +105,12 @@ def export(runtime: Runtime, folder: Path, selection: Selection) -> dict[str, An
     with _Files(folder, state, {kind: space for kind, (_, space) in in_use.items()}) as files:
         while _step(runtime, files, selection, {kind: row for kind, (row, _) in in_use.items()}):
             pass
+        with runtime.reading() as session:
+            packs = packs_of(
+                session, selection.keys(), selection.owner_id, is_whole=selection.is_whole
+            )
+            for pack in packs:
+                files.add_line(pack, manifest.PACKS)
         return files.finished(installation)
 
 
@@ -161,7 +181,7 @@ class _Files:
         self._open: dict[str, BinaryIO] = {}
 
     def __enter__(self) -> _Files:
-        names = [manifest.IMAGES, manifest.SUMS]
+        names = [manifest.IMAGES, manifest.PACKS, manifest.SUMS]
         for name in [*names, *(manifest.VECTORS[kind] for kind in self._spaces)]:
             path = self.folder / name
             path.touch()
@@ -179,10 +199,10 @@ class _Files:
         for file in self._open.values():
             file.close()
 
-    def add_line(self, fields: Mapping[str, Any]) -> None:
-        """Write one image."""
+    def add_line(self, fields: Mapping[str, Any], name: str = manifest.IMAGES) -> None:
+        """Write one image, or one pack."""
         text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
-        self._open[manifest.IMAGES].write(text.encode("utf-8", "surrogatepass") + b"\n")
+        self._open[name].write(text.encode("utf-8", "surrogatepass") + b"\n")
 
     def add_sum(self, sha256: str, name: str) -> None:
         """Write the checksum of an original, as `sha256sum -c` reads it."""

@@ -17,10 +17,12 @@ from mirada.runtime import Runtime
 from mirada.transfer import vectors
 from mirada.transfer.asked import Counted, Source, Wishes
 from mirada.transfer.claims import claimed
+from mirada.transfer.packs_in import PacksIn
 from mirada.transfer.pictures import PictureFolder
 from mirada.transfer.records import Record, Refused
 from mirada.transfer.reports import TransferReport
 from mirada.transfer.runs import Run, RunKind, running
+from mirada.transfer.sources.exported import ExportedSource
 from mirada.transfer.taking import Taking
 
 ROWS = 64
@@ -70,6 +72,9 @@ def import_pictures(
         work = Taking(runtime, source, folder, wishes, claim, outcome, space, readers, run)
         while batch := list(itertools.islice(records, rows)):
             work.take(batch)
+            report(outcome)
+        if isinstance(source, ExportedSource):
+            PacksIn(runtime, source, wishes, claim, run, outcome).take()
             report(outcome)
         outcome.is_complete, run.latest = True, outcome.counts()
     return outcome

@@ -16,7 +16,7 @@ from mirada.kernel.errors import InvalidInput
 
 NAME = "manifest.json"
 FORMAT, VERSION = "mirada-export", 1
-IMAGES, USERS, SUMS = "images.jsonl", "users.jsonl", "checksums.sha256"
+IMAGES, PACKS, SUMS = "images.jsonl", "packs.jsonl", "checksums.sha256"
 ORIGINALS = "originals"
 STATE = "export.state.json"
 """Where an export stands that is not done; it is gone with the last step."""

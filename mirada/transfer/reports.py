@@ -29,6 +29,7 @@ class TransferReport:
         marks_left_out: those whose people are not here, or whose texts cannot be kept.
         people_made: users that were created.
         expansions_taken: expansions of labels.
+        packs_taken, packs_there: packs of an export that came, or that an earlier run had brought.
         agreement: how the vectors compare with ours; None where none came, or none was compared.
         is_complete: every row was read.
     """
@@ -44,6 +45,8 @@ class TransferReport:
     marks_left_out: int = 0
     people_made: int = 0
     expansions_taken: int = 0
+    packs_taken: int = 0
+    packs_there: int = 0
     agreement: Agreement | None = None
     is_complete: bool = False
 
@@ -83,6 +86,8 @@ class TransferReport:
             "marks_left_out": self.marks_left_out,
             "people_made": self.people_made,
             "expansions_taken": self.expansions_taken,
+            "packs_taken": self.packs_taken,
+            "packs_already_there": self.packs_there,
             "vectors_compared": None if self.agreement is None else self.agreement.to_json(),
             "refusals": [entry.to_json() for entry in self.refused],
         }
@@ -107,6 +112,8 @@ class TransferReport:
             )
         if self.people_made:
             told.append(f"{self.people_made:,} users were created.")
+        if self.packs_taken:
+            told.append(f"{self.packs_taken:,} packs came along.")
         if self.expansions_taken:
             told.append(f"{self.expansions_taken:,} expansions of labels came along.")
         return " ".join(told)

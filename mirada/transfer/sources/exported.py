@@ -98,6 +98,12 @@ class ExportedSource:
                     )
                     yield Refused(number, external_id, told)
 
+    def packs(self) -> Iterator[dict[str, Any]]:
+        """Yield its packs, by ascending ids of before; none of an export that was made without."""
+        if manifest.PACKS in self._manifest.files:
+            with (self._folder / manifest.PACKS).open("rb") as file:
+                yield from map(json.loads, file)
+
     def _record(self, number: int, external_id: str, fields: Mapping[str, Any]) -> Record:
         rows = fields["vectors"]
         more: dict[str, Any] = {name: fields[name] for name in PLAIN}
@@ -111,13 +117,13 @@ class ExportedSource:
         marks = (*fields["likes"], *fields["comments"], *fields["feedback"])
         people = (owner, *(mark["by"] for mark in marks))
         more["usernames"] = {one["username"] for one in people if one["external_id"] is None}
-        named = {one["external_id"] or one["username"]: one["username"] for one in people}
+        named = {called(one): one["username"] for one in people}
         more["names"] = named
         return Record(
             number,
             external_id,
             fields["file"],
-            owner=owner["external_id"] or owner["username"],
+            owner=called(owner),
             owner_name=owner["username"],
             is_public=fields["is_public"],
             created_at=moment(fields["created_at"]),
@@ -146,11 +152,15 @@ class ExportedSource:
 
 
 def _mark(fields: Mapping[str, Any]) -> Mark:
-    by = fields["by"]
     return Mark(
-        by["external_id"] or by["username"],
+        called(fields["by"]),
         moment(fields["at"]),
         fields.get("text", fields.get("theme", "")),
         fields.get("accepted", True),
         fields.get("asset_id"),
     )
+
+
+def called(person: Mapping[str, Any]) -> str:
+    """Return what an import calls a person of an export: their id of before, or their user name."""
+    return str(person["external_id"] or person["username"])

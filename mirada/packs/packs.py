@@ -230,15 +230,6 @@ def current_version(session: Session, pack_id: int, owner_id: int) -> int:
     return pack.version
 
 
-def require_room(session: Session, owner_id: int) -> None:
-    """Raise Conflict where a person, whose row is locked, has as many packs as one may."""
-    owned = select(func.count()).select_from(Pack).where(Pack.owner_id == owner_id)
-    if session.execute(owned).scalar_one() >= MOST_PACKS:
-        raise Conflict(
-            f"You have {MOST_PACKS:,} packs, as many as one person may. Delete one first."
-        )
-
-
 def _require_cover(session: Session, pack: Pack) -> None:
     """Raise NotFound for a cover that the owner may not see, InvalidInput for one outside the pack."""
     seen = select(Image.id).where(

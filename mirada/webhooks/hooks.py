@@ -88,7 +88,7 @@ def make_webhook_once(
     user_id: int,
     key: str | None,
     *,
-    url: str,
+    address: str,
     events: Collection[str],
     description: str | None = None,
 ) -> Made:
@@ -98,7 +98,7 @@ def make_webhook_once(
         InvalidInput, Conflict: as for `make_webhook`; the key was used for another request, or the
             webhook that it made is gone.
     """
-    fields = {"url": url, "events": sorted(events), "description": description}
+    fields = {"address": address, "events": sorted(events), "description": description}
     request = once(user_id, key, "make_webhook", fields)
     earlier = request.earlier(session)
     if earlier is not None:
@@ -106,7 +106,7 @@ def make_webhook_once(
             return Made(get_webhook(session, user_id, earlier), was_replayed=True)
         except NotFound as error:
             raise Conflict("The webhook that this form has made is gone. Make another.") from error
-    hook = make_webhook(session, user_id, url=url, events=events, description=description)
+    hook = make_webhook(session, user_id, address=address, events=events, description=description)
     request.keep(session, hook.id)
     return Made(hook, was_replayed=False)
 

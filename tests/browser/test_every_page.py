@@ -106,7 +106,7 @@ def ids(runtime: Runtime, client: Any) -> dict[str, int]:
         hook = hooks.make_webhook(
             session,
             users.local_user(session).id,
-            url="https://hooks.example/mirada",
+            address="https://hooks.example/mirada",
             events=["image.ready"],
         )
         deliveries.send_test(session, hook.user_id, hook.id)

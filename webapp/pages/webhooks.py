@@ -84,7 +84,7 @@ def make() -> Any:
                 session,
                 user.id,
                 request.form.get("once") or None,
-                url=request.form.get("address", "").strip(),
+                address=request.form.get("address", "").strip(),
                 events=request.form.getlist("events"),
                 description=_description(),
             )
@@ -104,7 +104,7 @@ def change(webhook_id: int) -> Any:
     """Change the address, the events or the description."""
     user = require_user()
     changes = {
-        "url": request.form.get("address", "").strip(),
+        "address": request.form.get("address", "").strip(),
         "events": request.form.getlist("events"),
         "description": _description(),
     }

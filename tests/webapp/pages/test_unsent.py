@@ -127,7 +127,7 @@ def test_every_form_of_every_page_keeps_what_was_typed(
         ana = users.create_user(session, "ana")
         theirs = keys.issue(session, boss, name="a phone").row
         hook = hooks.make_webhook(
-            session, boss.id, url="https://hooks.example/", events=["image.ready"]
+            session, boss.id, address="https://hooks.example/", events=["image.ready"]
         )
     sign_in(client, key)
     seen: set[str] = set()

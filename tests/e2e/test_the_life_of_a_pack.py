@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
 import threading
+import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,7 +22,7 @@ from mirada.duplicates.finding import queue_waiting
 from mirada.runtime import Runtime
 from testing.app_server import served
 from testing.application import create_app
-from testing.deployment import ROOT, deployed
+from testing.deployment import ROOT, deployed, wait_until
 from testing.encoders import CountingEncoder, with_encoder
 from testing.patience import PATIENCE_S
 from testing.servers.process import missing
@@ -142,3 +144,39 @@ def test_they_work_on_real_servers_with_the_bundled_model(tmp_path: Path) -> Non
     ):
         server, empty = first.web(), second.web()
         check(server.url, empty.url, tmp_path)
+
+
+@pytest.mark.drill
+def test_an_export_goes_on_after_a_kill(tmp_path: Path) -> None:
+    lay_out(tmp_path / "stickers")
+    files = sorted((tmp_path / "stickers").iterdir())
+    with deployed(tmp_path / "one", EMBEDDINGS_ENABLED="false") as deployment:
+        web = deployment.web()
+        sent = [("files", (path.name, path.read_bytes())) for path in files]
+        reply = web.http.post("/api/v1/images/files", files=sent).json()
+        ids = [each["image_id"] for each in reply["results"]]
+        pack = web.http.post("/api/v1/packs", json={"title": "All"}).json()
+        body = {"image_ids": ids, "emojis": {str(each): ["😀"] for each in ids}}
+        web.http.post(pack["images_url"], json=body)
+        job = web.http.post(f"{pack['url']}/exports", json={"format": "signal"}).json()
+        parts = Path(deployment.environment["DATA_DIR"]) / "exports"
+
+        def made() -> dict[str, int]:
+            return {each.name: each.stat().st_mtime_ns for each in parts.glob("*/*-*.png")}
+
+        wait_until(lambda: len(made()) >= 5, what="five stickers are made", every_s=0.01)
+        web.process.kill()
+        before = made()
+        assert 5 <= len(before) < len(ids), "it was done before it was killed"
+        again = deployment.web("again")
+
+        def told() -> dict[str, Any]:
+            found: dict[str, Any] = again.http.get(job["url"]).json()
+            return found
+
+        wait_until(lambda: told()["state"] == "done", what="the export is done", every_s=0.1)
+        assert told()["crashes"] == 1
+        content = again.http.get(told()["result"]["file_url"]).content
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            assert archive.testzip() is None
+            assert len(archive.namelist()) == len(ids) + 1

@@ -330,8 +330,12 @@ class Pools:
         return self._files[recipe.keeps]
 
     def never_keep(self, content: bytes) -> None:
-        """Have no operation keep this picture: others would see it in the copy from then on."""
-        self._files[True] = [each for each in self._files[True] if each != content]
+        """Have no operation keep this picture: others would see it in the copy from then on.
+
+        Nor in other bytes: what a model says of a picture is the same then.
+        """
+        copies = (content, reencoded(content))
+        self._files[True] = [each for each in self._files[True] if each not in copies]
 
     def of(self, operation: Operation, wanted: Field, recipe: Recipe) -> Sequence[Any]:
         """Return the values that a field may get; () when nothing is known of it."""

@@ -33,6 +33,7 @@ CHECKS = (
     copies.copies_without_pictures,
     copies.pictures_without_copies,
     leftovers.unfinished_files,
+    leftovers.old_exports,
     leftovers.index_files,
     records.nobodys_pictures,
     records.nobodys_texts,

@@ -96,6 +96,12 @@ MISSING_COPIES = Kind(
     "A job makes them again.",
 )
 TEMPORARY = Kind("temporary-file", "A file that a process left unfinished.", _MOVED, _ASIDE)
+OLD_EXPORT = Kind(
+    "old-export",
+    "The export of a pack that was to be removed after a day, and is still there.",
+    "A worker removes it. Where none runs: {repair}",
+    "Removed; it can be made again.",
+)
 NOT_REMOVED = Kind(
     "departure-not-done",
     "The file of a deleted picture, noted to be removed, and still noted after ten minutes.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from functools import partial
@@ -18,6 +19,7 @@ from mirada.doctor import kinds
 from mirada.doctor.copies import UNFINISHED
 from mirada.doctor.visit import Finding, Visit, shown
 from mirada.kept_folders import FoundFile, found_entry
+from mirada.kernel.exports import KEPT_FOR_S
 from mirada.pictures.derivatives import remove_picture
 from mirada.runtime import Runtime
 
@@ -44,6 +46,25 @@ def unfinished_files(visit: Visit) -> Iterator[Finding]:
             and visit.is_old(each)
         ]
         yield from visit.set_aside(root, kinds.TEMPORARY, found, lambda _: set())
+
+
+def old_exports(visit: Visit) -> Iterator[Finding]:
+    """Yield findings on exports whose time is over, and that no worker removes."""
+    runtime, root = visit.runtime, visit.runtime.settings.exports_dir
+    oldest = time.time() - KEPT_FOR_S - NOTED_AFTER.total_seconds()
+
+    def is_late(name: str) -> bool:
+        try:
+            return (root / name).stat().st_mtime < oldest
+        except OSError:
+            return False
+
+    def removed(name: str) -> bool:
+        runtime.exports.forget_old()
+        return not (root / name).exists()
+
+    for name in filter(is_late, _names(root)):
+        yield visit.mended(kinds.OLD_EXPORT, shown(root, name), partial(removed, name))
 
 
 def departures(visit: Visit) -> Iterator[Finding]:

@@ -480,6 +480,24 @@ def test_a_departure_that_was_noted_is_carried_out(library: Site) -> None:
     assert differences(before, everything(library)) == {FileToRemove.__tablename__}
 
 
+def test_exports_that_nobody_removes_are_removed(files: Site) -> None:
+    root = files.runtime.settings.exports_dir
+    young = root / f"{files.owner_id}-2-0123456789abcdef"
+    write(young / "export.zip")
+    before = everything(files)
+    old = root / f"{files.owner_id}-1-0123456789abcdef"
+    write(old / "export.zip")
+    for path in (old / "export.zip", old):
+        os.utime(path, (1, 1))
+
+    assert [(each.kind, each.subject) for each in visit(files)] == [
+        (kinds.OLD_EXPORT, f"exports/{old.name}")
+    ]
+    assert not any(each.is_open for each in visit(files, repairs=True))
+    assert visit(files) == []
+    assert differences(before, everything(files)) == set()
+
+
 def test_the_end_of_a_user_that_stopped_half_way_goes_on(library: Site) -> None:
     with library.runtime.transaction() as session:
         ended = User(username="ended:7", ended_at=utc_now())

@@ -34,6 +34,7 @@ from testing.old_systems import (
     Old,
     as_classifier_tables,
     as_clip_retrieval,
+    as_jsonl,
     as_pgvector_table,
     drawn_pictures,
     require_parquet,
@@ -413,3 +414,21 @@ def posts_of_before(old: Old, web: Web) -> None:
         found = web.http.post("/api/v1/images/search", params=asked).json()
         assert f"post-{number}" in [each["id"] for each in found]
     assert web.http.post("/api/v1/images/post-200/similar").status_code == 404
+
+
+def test_of_two_processes_at_once_one_takes_all(tmp_path: Path) -> None:
+    old = drawn_pictures(tmp_path / "old", 600, lambda drawn: np.zeros((len(drawn), 2), np.float32))
+    file = tmp_path / "metadata.jsonl"
+    as_jsonl(old, file)
+    with deployed(tmp_path / "site") as deployment:
+        asked = (str(file), "--pictures", str(old.folder), "--owner", "local")
+        first, second = (Moving(deployment, asked).start() for _ in range(2))
+        told = [child.communicate(timeout=300) for child in (first, second)]
+        codes = [first.returncode, second.returncode]
+        assert sorted(codes) == [0, 1], told
+        assert "An import from 'folder' is running: process" in told[codes.index(1)][1]
+        database = opened(f"sqlite:///{deployment.folder / 'data/mirada.db'}")
+        with database.reading() as session:
+            ids = list(session.execute(select(Image.external_id).order_by(Image.id)).scalars())
+        assert ids == [str(old.id_of(number)) for number in range(old.count)]
+        database.close()

@@ -33,9 +33,9 @@ HERE = "pages.packs"
 PACKS = 24
 """Of one page."""
 SHOWN: Mapping[str, tuple[Any, Mapping[str, Any]]] = {
-    "all": (lazy_gettext("All"), {}),
-    "mine": (lazy_gettext("Mine"), {"own_alone": True}),
-    "public": (lazy_gettext("Public"), {"is_public": True}),
+    "all": (lazy_gettext("All packs"), {}),
+    "mine": (lazy_gettext("My packs"), {"own_alone": True}),
+    "public": (lazy_gettext("Public packs"), {"is_public": True}),
 }
 
 

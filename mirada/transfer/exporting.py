@@ -54,7 +54,8 @@ class Selection:
 
     def keys(self) -> Select[Any]:
         """Return the query for (id, external_source, external_id) of them."""
-        return self._met(select(Image.id, Image.external_source, Image.external_id))
+        columns: tuple[Any, ...] = (Image.id, Image.external_source, Image.external_id)
+        return self._met(select(*columns))
 
     @property
     def is_whole(self) -> bool:

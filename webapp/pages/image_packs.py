@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mirada.batches import batches
-from mirada.batches.batches import Wanted
 from mirada.batches.doing import Asker, Name
+from mirada.batches.wanted import Wanted
 from mirada.kernel.errors import InvalidInput, NotFound
 from mirada.packs import members, shown
 from mirada.packs.shown import ShownPack

@@ -11,8 +11,8 @@ from flask_babel import gettext
 from werkzeug.exceptions import BadRequest
 
 from mirada.batches import batches
-from mirada.batches.batches import Wanted
 from mirada.batches.doing import Asker, Name
+from mirada.batches.wanted import Wanted
 from mirada.kernel.errors import Conflict, InvalidInput, NotFound, PreconditionFailed
 from mirada.kernel.keywords import cut_by_emojis, is_emoji
 from mirada.packs import choices, members

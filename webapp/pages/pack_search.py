@@ -44,7 +44,8 @@ def address_of_new(address: ExploreAddress) -> str | None:
     """
     if current_caller().user_id is None or query_of(address) is None:
         return None
-    return url_for("pages.new_pack", **address.sent)
+    sent: dict[str, Any] = dict(address.sent)
+    return url_for("pages.new_pack", **sent)
 
 
 def address_of_query(query: Mapping[str, Any]) -> str:

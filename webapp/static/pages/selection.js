@@ -18,6 +18,7 @@ export class Selection {
     this.chosen = new Map();
     this.anchor = null;
     this.everything = false;
+    this.howMany = null;
     this.bar = document.getElementById("selection");
     document.body.append(this.bar);
     grid.addEventListener("change", (event) => {
@@ -62,7 +63,7 @@ export class Selection {
     this.bar.querySelector('[data-do="matches"]').hidden = !whole.hidden || !this.sections.tiles().some((tile) => !tile.isWeak);
     this.everything &&= count > 0 && !whole.hidden;
     whole.setAttribute("aria-pressed", String(this.everything));
-    const all = this.everything === true || !this.everything ? told("everything") : told("everything-n", { n: this.everything });
+    const all = this.howMany ? told("everything-n", { n: this.howMany }) : told("everything");
     const text = this.everything ? all : told("selected", { n: count });
     document.getElementById("selected").textContent = count ? text : "";
   }
@@ -145,6 +146,7 @@ export class Selection {
     }
     if (wish === "everything") {
       this.everything = !this.everything;
+      this.howMany = null;
       this.show();
       if (this.everything) this.count();
     }
@@ -163,7 +165,7 @@ export class Selection {
     for (const [name, value] of Object.entries(this.filter())) for (const each of [value].flat()) asked.append(name, each);
     try {
       const { total } = await call("GET", `${this.grid.dataset.images.replace(/\/$/, "")}?${asked}`);
-      if (this.everything && total?.is_exact && total.value) this.everything = total.value;
+      if (total?.is_exact) this.howMany = total.value;
       this.show();
     } catch {
       // The sentence without a number holds as well.

@@ -7,10 +7,22 @@ from enum import StrEnum
 
 
 class Collapse(StrEnum):
-    """The pictures that count as one, of which the best is shown."""
+    """The pictures that count as one, of which the best is shown: the tiers of duplicates.
+
+    Each holds the one before. SAME_SUBJECT are those whose vectors are near as well.
+    """
 
     SAME_FILE = "same_file"
-    NEAR_DUPLICATE = "near_duplicate"
+    NEAR = "near"
+    SAME_SUBJECT = "same_subject"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Collapse | None:
+        return cls.SAME_SUBJECT if value == FORMER_NAME else None
+
+
+FORMER_NAME = "near_duplicate"
+"""What SAME_SUBJECT was called before there were tiers: requests and cursors may still say so."""
 
 
 class Order(StrEnum):

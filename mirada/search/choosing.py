@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,6 +16,9 @@ from mirada.db.filters import in_scope
 from mirada.db.models import Image
 from mirada.db.stored_vectors import vectors_of
 from mirada.db.vector_tables import PICTURE_VECTORS
+from mirada.db.visibility import is_looked_at
+from mirada.duplicates.alike import near_among
+from mirada.duplicates.seen import denied_pairs
 from mirada.groups.near_duplicates import DEFAULT_THRESHOLD, near_pairs
 from mirada.kernel.audience import Scope
 from mirada.kernel.diversity import marginal_relevance_order
@@ -44,6 +47,7 @@ class Chooser:
     safety: Safety | None
     _contents: dict[int, int] = field(default_factory=dict)
     _is_ready: dict[int, bool] = field(default_factory=lambda: defaultdict(bool))
+    _compared: set[int] = field(default_factory=set)
     _vectors: dict[int, Vector] = field(default_factory=dict)
 
     def chosen(self, hits: Sequence[Hit], choice: Choice) -> list[Hit]:
@@ -65,7 +69,7 @@ class Chooser:
     def with_counts(self, hits: Sequence[Hit], choice: Choice) -> list[Hit]:
         """Return hits that are shown, each with the number of images that it stands for.
 
-        Of one file these are all others in scope, ranked or not; of near-duplicates also those that
+        Of one file these are all others in scope, ranked or not; of the further tiers also those that
         were ranked.
         """
         if choice.collapse is None:
@@ -78,7 +82,10 @@ class Chooser:
         ]
 
     def _collapsed(self, hits: Sequence[Hit], collapse: Collapse) -> list[Hit]:
-        neighbours = self._neighbours(hits) if collapse is Collapse.NEAR_DUPLICATE else {}
+        neighbours = self._neighbours(hits, collapse)
+        denied: Collection[tuple[int, int]] = ()
+        if neighbours and self.scope.viewer_id is not None:
+            denied = denied_pairs(self.session, self.scope.viewer_id)
         shown: dict[int, Hit] = {}
         hidden: Counter[int] = Counter()
         for hit in hits:
@@ -86,19 +93,30 @@ class Chooser:
             if content_id in shown:
                 # Images of one file are counted in the database, whether they are ranked or not.
                 continue
-            leader = next((each for each in shown if each in neighbours.get(content_id, ())), None)
+            near = neighbours.get(content_id, ())
+            leaders = (each for each in shown if each in near) if near else iter(())
+            leader = next((each for each in leaders if _pair(hit, shown[each]) not in denied), None)
             if leader is None:
                 shown[content_id] = hit
             else:
                 hidden[leader] += 1
         return [replace(hit, collapsed_count=hidden[each]) for each, hit in shown.items()]
 
-    def _neighbours(self, hits: Sequence[Hit]) -> Mapping[int, set[int]]:
-        """Return the near-duplicates of each picture among the hits, by content."""
+    def _neighbours(self, hits: Sequence[Hit], collapse: Collapse) -> Mapping[int, set[int]]:
+        """Return what counts as one with each picture among the hits, by content, beside the same file."""
+        if collapse is Collapse.SAME_FILE:
+            return {}
+        # One that was not compared yet is like nothing, or its owner would learn of others' copies.
+        compared = {self._content_of(hit) for hit in hits if hit.image_id in self._compared}
+        found = defaultdict(set, near_among(self.session, compared))
+        if collapse is Collapse.SAME_SUBJECT:
+            self._add_by_vectors(hits, found)
+        return found
+
+    def _add_by_vectors(self, hits: Sequence[Hit], found: dict[int, set[int]]) -> None:
         self._read_vectors(hits)
         contents = [each for each in map(self._content_of, hits) if each in self._vectors]
         contents = list(dict.fromkeys(contents))
-        found: dict[int, set[int]] = defaultdict(set)
         if contents:
             vectors = np.stack([self._vectors[each] for each in contents])
             space = spaces.pinned_space(self.session)
@@ -107,7 +125,6 @@ class Chooser:
                 for one, other in zip(pairs.some.tolist(), pairs.others.tolist(), strict=True):
                     found[contents[one]].add(contents[other])
                     found[contents[other]].add(contents[one])
-        return found
 
     def _diverse(self, hits: Sequence[Hit], relevance_share: float) -> list[Hit]:
         pool, rest = hits[:DIVERSE_POOL], hits[DIVERSE_POOL:]
@@ -147,12 +164,20 @@ class Chooser:
 
     def _read_contents(self, hits: Sequence[Hit]) -> None:
         missing = [hit.image_id for hit in hits if hit.image_id not in self._contents]
-        query = select(Image.id, Image.content_id, Image.status)
-        for image_id, content_id, status in rows_in(self.session, query, Image.id, missing):
+        compared = case((is_looked_at(), 1), else_=0)
+        query = select(Image.id, Image.content_id, Image.status, compared)
+        for row in rows_in(self.session, query, Image.id, missing):
+            image_id, content_id, status, is_compared = row
             self._contents[image_id] = content_id
             self._is_ready[image_id] = status == ImageStatus.READY
+            if is_compared:
+                self._compared.add(image_id)
 
     def _read_vectors(self, hits: Sequence[Hit]) -> None:
         contents = {self._content_of(hit) for hit in hits} - self._vectors.keys()
         space_id = spaces.pinned_space_id(self.session)
         self._vectors.update(vectors_of(self.session, PICTURE_VECTORS, space_id, contents))
+
+
+def _pair(one: Hit, other: Hit) -> tuple[int, int]:
+    return min(one.image_id, other.image_id), max(one.image_id, other.image_id)

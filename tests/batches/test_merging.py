@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import combinations
 from typing import Any
 
 import pytest
@@ -12,12 +11,12 @@ from sqlalchemy import select, update
 from mirada.batches import batches, jobs
 from mirada.batches import duplicates as merging
 from mirada.db.classifier_models import Feedback
-from mirada.db.duplicate_models import SamePicture
 from mirada.db.memory_models import Comment, Like
 from mirada.db.models import Content, Image, Job, User
 from mirada.db.pack_models import Pack, PackImage
 from mirada.db.tag_models import ImageTag
 from mirada.db.word_models import WordWeight
+from testing.alike import alike
 from testing.gallery import assert_problem
 from tests.batches.town import Town
 from workers.runner import run_job
@@ -33,16 +32,6 @@ KEPT_COLUMNS = (
 
 class Street(Town):
     """A town whose people have the same pictures."""
-
-    def alike(self, *ids: int) -> None:
-        """Say that these images were compared, and are the same picture in other bytes."""
-        with self.runtime.transaction() as session:
-            session.execute(update(Image).values(duplicates_edition=1))
-            query = select(Image.content_id).where(Image.id.in_(ids))
-            contents = sorted(set(session.execute(query).scalars()))
-            for one, other in combinations(contents, 2):
-                row = SamePicture(one_id=one, other_id=other, bits=3, is_mirrored=False)
-                session.add(row)
 
     def decide(self, who: str, image_id: int, **more: Any) -> Any:
         body = {"tier": "near", "others": "delete", **more}
@@ -128,7 +117,7 @@ def furnish(street: Street) -> tuple[int, int, int]:
     (kept,) = street.hang("ana", 1, is_public="true", tags="cat, Sky", caption="Mine")
     (more,) = street.hang("ana", 1, is_public="true", tags="sky, film still", prompt="a cat")
     (last,) = street.hang("ana", 1, is_public="true", tags="night", caption="Other", asset_id="s-7")
-    street.alike(kept, more, last)
+    alike(street, kept, more, last)
     for who, image_id in (("ana", kept), ("ana", more), ("ben", more), ("root", last)):
         street.send_as(who, "PUT", f"/api/v1/images/{image_id}/like")
     for who, image_id, text in (("ben", more, "first"), ("ana", kept, "second")):

@@ -8,10 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
+from mirada.db.models import Image
 from mirada.kernel.similarity import SearchWay
 from mirada.people import keys, users
 from mirada.ports import SearchAnswer, SearchPlan
+from testing.alike import alike
 from testing.asking import A_FEW_NEAR, Words, ids_of, search
 from testing.gallery import Gallery, assert_problem, on_arc
 
@@ -64,7 +67,38 @@ def test_near_duplicates_count_as_one_with_the_best_of_them(gallery: Gallery) ->
     assert counts_of(found) == [3, 1, 0]
 
 
-@pytest.mark.parametrize("collapse", ["same_file", "near_duplicate"])
+def test_the_same_picture_in_other_bytes_counts_as_one(guarded: Gallery) -> None:
+    with guarded.runtime.transaction() as session:
+        ana, ben = (
+            {"Authorization": f"Bearer {keys.issue(session, users.create_user(session, name)).key}"}
+            for name in ("ana", "ben")
+        )
+    seen = {"headers": ana, "is_public": "true"}
+    a, b, c, d = (guarded.upload(degrees=n, **seen)["id"] for n in (0, 30, 60, 90))
+    alike(guarded, a, b, c)
+    asked = {"vector": on_arc(0), "collapse": "near"}
+
+    def found(headers: dict[str, str], **more: Any) -> tuple[list[int], list[int]]:
+        reply = guarded.client.post("/api/v1/search", json=asked | more, headers=headers)
+        return ids_of(reply), counts_of(reply)
+
+    assert found(ana) == found({}) == ([a, d], [2, 0])
+    assert found(ana, collapse="same_subject") == ([a, d], [2, 0])
+    assert found(ana, collapse="same_file") == ([a, b, c, d], [0, 0, 0, 0])
+    body = {"tier": "near", "others": "keep"}
+    guarded.client.post(f"/api/v1/duplicates/{a}", json=body, headers=ana)
+    assert found(ana) == ([a, b, c, d], [0, 0, 0, 0])
+    assert found(ben) == ([a, d], [2, 0])
+    # One that waits for its comparison is like nothing yet.
+    with guarded.runtime.transaction() as session:
+        session.execute(update(Image).where(Image.id == b).values(duplicates_edition=0))
+    assert found(ben) == ([a, b, d], [1, 0, 0])
+    # What one may not see stands for nothing.
+    guarded.client.patch(f"/api/v1/images/{a}", json={"is_public": False}, headers=ana)
+    assert found(ben) == ([b, c, d], [0, 0, 0])
+
+
+@pytest.mark.parametrize("collapse", ["same_file", "same_subject"])
 def test_no_page_shows_a_picture_that_an_earlier_one_showed(
     gallery: Gallery, collapse: str
 ) -> None:

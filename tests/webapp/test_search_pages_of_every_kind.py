@@ -159,7 +159,13 @@ def test_received_pictures_among_several_parts_have_pages(shown: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "choice", [{"collapse": "near_duplicate"}, {"collapse": "same_file"}, {"diversify": 0.5}]
+    "choice",
+    [
+        {"collapse": "same_subject"},
+        {"collapse": "near"},
+        {"collapse": "same_file"},
+        {"diversify": 0.5},
+    ],
 )
 def test_what_was_chosen_among_many_has_pages(site: Site, choice: dict[str, Any]) -> None:
     whole = site.ask(vector=on_arc(0), limit=100, **choice)

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import jsonify
 
+from mirada.duplicates import twins
 from mirada.kernel.audience import Audience
 from mirada.kernel.errors import NotFound
 from mirada.pictures import images, likes
@@ -31,7 +32,14 @@ from webapp.http.rest import (
     request_header,
 )
 from webapp.http.sending import send_moving, send_picture, send_thumbnail, sends_picture
-from webapp.schemas.images import IMAGE_EXAMPLE, CreatedImageSchema, ImageSchema, image_body
+from webapp.schemas.images import (
+    IMAGE_EXAMPLE,
+    ONE_IMAGE_EXAMPLE,
+    CreatedImageSchema,
+    ImageSchema,
+    OneImageSchema,
+    image_body,
+)
 from webapp.schemas.thumbnails import ThumbnailQuerySchema
 from webapp.schemas.uploads import (
     ImageChangeSchema,
@@ -151,10 +159,10 @@ def create_image(query: dict[str, Any]) -> Any:
 @blueprint.operation("getImage", "Read an image", refusals=(404,), parameters=[IF_NONE_MATCH])
 @blueprint.alt_response(304, description="It is what you have.")
 @blueprint.response(
-    200, ImageSchema, example=IMAGE_EXAMPLE, headers={**ETAG_HEADER, **CHANGE_SEQ_HEADER}
+    200, OneImageSchema, example=ONE_IMAGE_EXAMPLE, headers={**ETAG_HEADER, **CHANGE_SEQ_HEADER}
 )
 def get_image(image_id: int) -> Any:
-    """Its status says whether it can be found yet.
+    """Its status says whether it can be found yet, and `duplicates` how many of it you see, by tier.
 
     X-Change-Seq, sent back as X-Min-Change-Seq, makes a search at least as fresh as this reply;
     whoever has no key gets none.
@@ -162,10 +170,12 @@ def get_image(image_id: int) -> Any:
     caller = current_caller()
     with current_runtime().reading() as session:
         image = shown_image(session, image_id, caller.audience)
-    response = jsonify(ImageSchema().dump(image_body(image)))
+        counts = twins.count_twins(session, image_id, caller.audience)
+    duplicates = {tier.value: count for tier, count in counts.items()}
+    response = jsonify(OneImageSchema().dump(image_body(image) | {"duplicates": duplicates}))
     if caller.user_id is not None:
         response.headers.update(change_seq_header(None))
-    return with_etag(response, image_etag(image))
+    return with_etag(response, image_etag(image, tuple(counts.values())))
 
 
 @blueprint.patch("/<id:image_id>")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from flask import Response, request
 
@@ -13,22 +13,25 @@ from mirada.packs.shown import ShownPack
 from mirada.pictures.shown_images import ShownImage
 from webapp.http.headers import CALLER_HEADERS
 
-_OURS = re.compile(r"(\d{1,19})-(\d{1,9})-[a-z]+(?:-\d{1,10}-\d{1,10}-[01](?:-\d{1,10})?)?")
+_OURS = re.compile(
+    r"(\d{1,19})-(\d{1,9})-[a-z]+(?:-\d{1,10}-\d{1,10}-[01](?:-\d{1,10})?)?(?:_\d{1,10}){0,3}"
+)
 
 
-def image_etag(shown: ShownImage) -> str:
-    """Return the tag of an image's current representation.
+def image_etag(shown: ShownImage, duplicates: Sequence[int] = ()) -> str:
+    """Return the tag of an image's current representation; where it tells of duplicates, with their numbers.
 
     Status and counts are part of it because they change without counting a version: workers and
     other people change them, and no owner's If-Match may fail for that.
     """
     state = f"{shown.id}-{shown.version}-{shown.status.lower()}"
     tag = f"{state}-{shown.like_count}-{shown.comment_count}-{int(shown.liked)}"
+    told = "".join(f"_{count}" for count in duplicates) if any(duplicates) else ""
     if shown.description is None and shown.placeholder is None:
-        return tag
+        return tag + told
     # What a model writes, and what a worker sees, is no version of the owner's and yet another reply.
     said = f"{shown.description or ''}:{shown.placeholder or ''}"
-    return f"{tag}-{zlib.crc32(said.encode())}"
+    return f"{tag}-{zlib.crc32(said.encode())}{told}"
 
 
 def pack_etag(pack: ShownPack) -> str:

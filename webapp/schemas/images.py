@@ -66,6 +66,8 @@ IMAGE_EXAMPLE = {
     "related_url": "/api/v1/images/17/related",
 }
 
+ONE_IMAGE_EXAMPLE = IMAGE_EXAMPLE | {"duplicates": {"same_file": 0, "near": 2, "same_subject": 1}}
+
 
 class OwnerSchema(ReplySchema):
     """The public fields of a user."""
@@ -204,6 +206,20 @@ class ImageSchema(ResourceSchema):
     picture = ma.fields.Nested(PictureSchema, required=True)
     similar_url = ma.fields.String(required=True)
     related_url = ma.fields.String(required=True)
+
+
+class DuplicateCountsSchema(ReplySchema):
+    """The number of an image's duplicates, of those that you may see; each is counted in one tier."""
+
+    same_file = ma.fields.Integer(required=True)
+    near = ma.fields.Integer(required=True)
+    same_subject = ma.fields.Integer(required=True)
+
+
+class OneImageSchema(ImageSchema):
+    """An image that is read by itself."""
+
+    duplicates = ma.fields.Nested(DuplicateCountsSchema, required=True)
 
 
 class CreatedImageSchema(ImageSchema):

@@ -6,7 +6,7 @@ import marshmallow as ma
 from marshmallow import validate
 
 from mirada.groups.near_duplicates import DEFAULT_THRESHOLD
-from mirada.search.choice import Collapse, Order
+from mirada.search.choice import FORMER_NAME, Collapse, Order
 from mirada.search.queries import ALL, Source
 from mirada.search.run import NEWEST_OF
 from webapp.schemas.query_parts import Syntax
@@ -50,11 +50,12 @@ def collapse_field() -> ma.fields.String:
     return ma.fields.String(
         load_default=None,
         allow_none=False,
-        validate=validate.OneOf([each.value for each in Collapse]),
+        validate=validate.OneOf([*(each.value for each in Collapse), FORMER_NAME]),
         metadata={
-            "description": "What counts as one picture, of which one image is shown: the same file, "
-            f"or near-duplicates as well (a cosine from {DEFAULT_THRESHOLD:g}). `collapsed_count` says "
-            "how many more there are that the caller may see and that pass the filter."
+            "description": "What counts as one picture, of which one image is shown: the same file; `near`, "
+            "the same picture in other bytes as well; or `same_subject`, also pictures whose cosine is "
+            f"{DEFAULT_THRESHOLD:g} or more, formerly called {FORMER_NAME}. `collapsed_count` says how "
+            "many more there are that the caller may see and that pass the filter."
         },
     )
 

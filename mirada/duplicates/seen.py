@@ -8,7 +8,7 @@ the viewer's own, with which they could do nothing.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -64,13 +64,14 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class _Linked:
+class Linked:
     """Images that are connected, and which contents are so directly; None: all with all."""
 
     members: Sequence[Member]
     pairs: frozenset[tuple[int, int]] | None = None
 
     def connects(self, one: Member, other: Member) -> bool:
+        """Return whether two of them are connected directly."""
         pair = (min(one.content_id, other.content_id), max(one.content_id, other.content_id))
         return self.pairs is None or pair[0] == pair[1] or pair in self.pairs
 
@@ -116,7 +117,7 @@ def groups_of(session: Session, tier: Tier, viewer_id: int) -> list[Group]:
     else:
         found = _same_subject(session, audience)
     linked = [each for each in found if _is_shown(each.members)]
-    groups = [Group(tier, part) for part in _without_denied(session, viewer_id, linked)]
+    groups = [Group(tier, part) for part in without_denied(session, viewer_id, linked)]
     if tier is not Tier.SAME_FILE:
         # Images of one file alone are told in their own tier.
         groups = [group for group in groups if len(group.contents) > 1]
@@ -133,7 +134,7 @@ def _beyond(groups: Iterable[Group], nearer: Iterable[Group]) -> list[Group]:
     ]
 
 
-def _same_file(session: Session, audience: Audience) -> Iterator[_Linked]:
+def _same_file(session: Session, audience: Audience) -> Iterator[Linked]:
     own = func.sum(case((Image.owner_id == audience.viewer_id, 1), else_=0))
     several = (
         select(Image.content_id)
@@ -143,19 +144,19 @@ def _same_file(session: Session, audience: Audience) -> Iterator[_Linked]:
     )
     contents = session.execute(several).scalars().all()
     for members in members_of(session, audience, contents, None).values():
-        yield _Linked(members)
+        yield Linked(members)
 
 
-def _near(session: Session, audience: Audience) -> Iterator[_Linked]:
-    pairs = [tuple(row) for row in session.execute(_seen_pairs(audience))]
+def _near(session: Session, audience: Audience) -> Iterator[Linked]:
+    pairs = [tuple(row) for row in session.execute(seen_pairs(audience))]
     contents = {content for pair in pairs for content in pair}
     members = members_of(session, audience, contents, is_looked_at())
     known = frozenset((one, other) for one, other in pairs)
-    for component in _components(contents, pairs):
-        yield _Linked([each for content in component for each in members.get(content, ())], known)
+    for component in components(contents, pairs):
+        yield Linked([each for content in component for each in members.get(content, ())], known)
 
 
-def _seen_pairs(audience: Audience) -> Select[int, int]:
+def seen_pairs(audience: Audience) -> Select[int, int]:
     """Return the query for pairs of contents of both of which the viewer sees an image."""
     return select(SamePicture.one_id, SamePicture.other_id).where(
         _shows(audience, SamePicture.one_id), _shows(audience, SamePicture.other_id)
@@ -169,7 +170,7 @@ def _shows(audience: Audience, content_id: Any) -> ColumnElement[bool]:
     return shown.correlate_except(Image).exists()
 
 
-def _same_subject(session: Session, audience: Audience) -> Iterator[_Linked]:
+def _same_subject(session: Session, audience: Audience) -> Iterator[Linked]:
     space_id = spaces.pinned_space_id(session)
     run = None if space_id is None else newest_run(session, ClusterKind.NEAR_DUPLICATES, space_id)
     if run is None:
@@ -184,7 +185,7 @@ def _same_subject(session: Session, audience: Audience) -> Iterator[_Linked]:
     for cluster_id, image_id, content_id, owner_id in session.execute(query):
         is_own = owner_id == audience.viewer_id
         groups[cluster_id].append(Member(image_id, content_id, is_own))
-    yield from map(_Linked, groups.values())
+    yield from map(Linked, groups.values())
 
 
 def members_of(
@@ -207,11 +208,17 @@ def _is_shown(members: Sequence[Member]) -> bool:
     return len(members) > 1 and any(member.is_own for member in members)
 
 
-def _without_denied(
-    session: Session, viewer_id: int, found: Sequence[_Linked]
+def without_denied(
+    session: Session,
+    viewer_id: int | None,
+    found: Sequence[Linked],
+    is_group: Callable[[Sequence[Member]], Any] = _is_shown,
 ) -> Iterator[list[Member]]:
-    """Yield the groups that are left when what the viewer said are no duplicates is taken apart."""
-    denied = denied_pairs(session, viewer_id)
+    """Yield the groups that are left when what the viewer said are no duplicates is taken apart.
+
+    Of what is taken apart only those parts that `is_group`.
+    """
+    denied = frozenset() if viewer_id is None else denied_pairs(session, viewer_id)
     touched = {image_id for pair in denied for image_id in pair}
     for linked in found:
         members = sorted(linked.members, key=lambda member: -member.image_id)
@@ -224,9 +231,9 @@ def _without_denied(
             if (other.image_id, one.image_id) not in denied and linked.connects(one, other)
         ]
         by_id = {member.image_id: member for member in members}
-        for component in _components(by_id, pairs):
+        for component in components(by_id, pairs):
             part = [by_id[image_id] for image_id in sorted(component, reverse=True)]
-            if _is_shown(part):
+            if is_group(part):
                 yield part
 
 
@@ -237,7 +244,7 @@ def denied_pairs(session: Session, viewer_id: int) -> frozenset[tuple[int, int]]
     return frozenset((one, other) for one, other in rows)
 
 
-def _components(nodes: Iterable[int], pairs: Iterable[Any]) -> list[list[int]]:
+def components(nodes: Iterable[int], pairs: Iterable[Any]) -> list[list[int]]:
     """Return the nodes that pairs connect, each component in ascending order."""
     leads = {node: node for node in nodes}
 

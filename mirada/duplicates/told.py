@@ -15,6 +15,9 @@ from mirada.kernel.audience import Audience, Scope
 from mirada.kernel.images import ImageStatus
 from mirada.pictures.shown_images import ShownImage, shown_images
 
+MOST_COMPARED = 24
+"""Images of a group that a page compares."""
+
 
 def shown_of(
     session: Session, groups: Iterable[Group], viewer_id: int, most: int

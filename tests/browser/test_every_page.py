@@ -43,6 +43,9 @@ PATHS = (
     "/ui/packs/{empty}",
     "/ui/packs/{by_search}",
     "/ui/packs/{pack}/delete",
+    "/ui/duplicates",
+    "/ui/duplicates?tier=same_file",
+    "/ui/duplicates/all?tier=same_file",
     "/ui/trash",
     "/ui/trash/{gone}/erase",
     "/ui/trash/empty",
@@ -80,7 +83,7 @@ MOST_SHIFT = 0.01
 
 @pytest.fixture
 def ids(runtime: Runtime, client: Any) -> dict[str, int]:
-    """A library of pictures, and two of them; one more is in the trash."""
+    """A library of pictures, and two of them; one was added twice, and one more is in the trash."""
     gallery = Gallery(runtime, client)
     found = [
         gallery.upload(
@@ -88,6 +91,8 @@ def ids(runtime: Runtime, client: Any) -> dict[str, int]:
         )["id"]
         for n in range(12)
     ]
+    for _ in range(2):
+        gallery.upload(seed=900, caption="twice", degrees=88.0)
     gone = gallery.upload(caption="picture in the trash", degrees=90.0)["id"]
     client.delete(f"/api/v1/images/{gone}")
     packs = {}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from mirada.duplicates.collapsing import list_collapsed
+from mirada.kernel.duplicates import Tier
 from mirada.pictures import image_lists, trash
 from mirada.pictures.image_lists import Place, Sort
 from mirada.pictures.shown_images import ShownImage
@@ -36,6 +39,9 @@ def list_images(query: PageQuery) -> Listed[Any]:
     Only what the caller may see is listed and counted. The next page goes on after the place of the
     last image: what came, went or was liked meanwhile makes no other image come twice or be left out.
 
+    With `collapse` each group of duplicates is listed once, by its first image in the order; `total` and
+    `facets` count all images.
+
     With `trash`, the caller's own images in the trash and no others: what was deleted last comes first,
     and `trashed_at` and `gone_at` say since when and until when. Their `picture` shows them to their owner;
     their other addresses are 404.
@@ -46,11 +52,23 @@ def list_images(query: PageQuery) -> Listed[Any]:
     wanted = {FACETS[name].attribute: FACETS[name].beside for name in fields["facets"]}
     of_all = None
     with current_runtime().reading() as session:
-        rows = image_lists.list_images(
-            session, scope, sort=sort, after=_place(query, sort), limit=query.limit + 1
-        )
+        rows: Sequence[Any]
+        after, limit = _place(query, sort), query.limit + 1
+        if fields["collapse"] is None:
+            rows = image_lists.list_images(session, scope, sort=sort, after=after, limit=limit)
+        else:
+            tier = Tier(fields["collapse"])
+            rows = list_collapsed(session, scope, tier, sort=sort, after=after, limit=limit)
         if query.cursor is None:
             of_all = image_lists.summary(session, scope, wanted)
+    if fields["collapse"] is not None:
+        return Listed(
+            rows,
+            lambda one: image_body(one.image) | {"collapsed_count": one.behind},
+            value=lambda one: image_lists.place_of(one.image, sort).value,
+            beside=summary_body(of_all),
+            is_ready=True,
+        )
     return Listed(
         rows,
         _trashed_body if fields["trash"] else image_body,

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from flask import Response
-from flask_babel import format_decimal, gettext
+from flask_babel import gettext
 
 from mirada.kernel.errors import MiradaError
 from mirada.kernel.signs import as_phrase
@@ -20,6 +20,7 @@ from mirada.search.related import RelatedRequest, related_images
 from webapp.callers.asking import asked_by_caller
 from webapp.callers.auth import current_caller
 from webapp.http.current import current_runtime
+from webapp.pages.duplicates import duplicates_of
 from webapp.pages.explore_address import LIBRARY, MAX_WORDS
 from webapp.pages.image_address import DAY_S, HOUR_S, WEEK_S, ImagePage
 from webapp.pages.image_labels import Told, labels, told_by_address
@@ -28,6 +29,7 @@ from webapp.pages.image_packs import in_packs
 from webapp.pages.image_sharing import shared
 from webapp.pages.image_tags import tag_links
 from webapp.pages.shell import is_fragment, page
+from webapp.pages.sizes import told_size
 from webapp.pages.tiles import Tile, title_of
 
 RELATED = 12
@@ -35,7 +37,6 @@ COMMENTS = 50
 """Of one page."""
 LONGEST_TITLE = 160
 """Characters of a heading; a longer caption stands whole below it."""
-KILO = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ def shown(asked: ImagePage, after: After = NOTHING) -> Response:
     else:
         for make in SECTIONS.values():
             context |= make(asked, image, after)
+        context["duplicates"] = duplicates_of(image) if context["is_owner"] else ()
         reply = page("image.html", title=context["heading"], here="", **context)
     reply.status_code = after.status
     return reply
@@ -108,7 +110,7 @@ def _head(asked: ImagePage, image: ShownImage, _after: After) -> dict[str, Any]:
             DAY_S: gettext("Link for a day"),
             WEEK_S: gettext("Link for a week"),
         },
-        "size": _size(image.byte_size),
+        "size": told_size(image.byte_size),
         "has_trash": bool(current_runtime().settings.trash_days),
     }
 
@@ -196,13 +198,6 @@ class ShownComment:
     text: str
     created_at: datetime
     may_delete: bool
-
-
-def _size(byte_size: int) -> str:
-    """Return a file's size as people say it, in the caller's language."""
-    if byte_size < KILO * KILO:
-        return f"{format_decimal(round(byte_size / KILO, 1))} KB"
-    return f"{format_decimal(round(byte_size / KILO / KILO, 1))} MB"
 
 
 def _asking_for(prompt: str) -> str:

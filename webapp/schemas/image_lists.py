@@ -8,6 +8,7 @@ import marshmallow as ma
 from marshmallow import validate
 from webargs.fields import DelimitedList
 
+from mirada.kernel.duplicates import Tier
 from mirada.pictures.image_lists import COUNTED_IMAGES, FACET_VALUES, Sort, Summary
 from webapp.schemas.filters import FACETS, FilterParametersSchema
 from webapp.schemas.images import ImageSchema
@@ -43,6 +44,14 @@ class ImageListQuerySchema(PageQuerySchema, FilterParametersSchema):
             "equals the newest first. Not with `trash`."
         },
     )
+    collapse = ma.fields.String(
+        load_default=None,
+        validate=validate.OneOf([tier.value for tier in Tier]),
+        metadata={
+            "description": "Show each group of duplicates of this tier once, as far as the caller sees it; "
+            "`collapsed_count` says how many more of it meet the conditions. Not with `trash`."
+        },
+    )
     facets = DelimitedList(
         ma.fields.String(validate=validate.OneOf(list(FACETS))),
         load_default=list,
@@ -56,6 +65,8 @@ class ImageListQuerySchema(PageQuerySchema, FilterParametersSchema):
     def _trash_has_its_order(self, data: dict[str, Any], **_: Any) -> None:
         if data["trash"] and data["sort"] != Sort.NEWEST.value:
             raise ma.ValidationError("With trash, what was deleted last comes first.", "sort")
+        if data["trash"] and data["collapse"] is not None:
+            raise ma.ValidationError("With trash, every image is shown.", "collapse")
 
 
 class TotalSchema(ReplySchema):
@@ -85,6 +96,9 @@ class ValueCountSchema(ReplySchema):
 class ListedImageSchema(ImageSchema):
     """One image of a list."""
 
+    collapsed_count = ma.fields.Integer(
+        metadata={"description": "With `collapse` alone: how many more images it stands for."}
+    )
     trashed_at = ma.fields.DateTime(
         metadata={"description": "When it was deleted; of images in the trash alone."}
     )

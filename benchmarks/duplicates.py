@@ -20,15 +20,25 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from benchmarks.duplicates_set import COPIES, KINDS, Pair, on_white, pairs, strangers
+from benchmarks.duplicates_set import (
+    COPIES,
+    KINDS,
+    STICKER_COPIES,
+    Pair,
+    demo_stickers,
+    on_white,
+    pairs,
+    strangers,
+)
 from mirada.config import Settings
 from mirada.kernel.images import Seen
 from mirada.kernel.picture_hash import GRID, Hashes, hashes_of, picture_hash
-from mirada.kernel.same_picture import MOST_BITS, MOST_COARSE_BITS, same_pictures
+from mirada.kernel.same_picture import MOST_APART, MOST_UNLIKE, differences, same_pictures
 from mirada.runtime import Runtime
 
 COSINES = (0.90, 0.91, 0.92, 0.93, 0.94, 0.95, 0.96)
 BATCH = 32
+Parts = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +72,8 @@ def main() -> None:
             tuned, told = (_drawn(runtime, half) for half in (0, 1))
         finally:
             runtime.close()
-    _tell_bits(tuned)
+    _tell_terms(tuned)
+    _tell_stickers()
     _tell_cosines(tuned)
     for tier, found, wrong in (
         ("near", _near(told), _near_strangers(told)),
@@ -127,31 +138,67 @@ def _near_strangers(drawn: Drawn) -> int:
     return len(found)
 
 
-def _bits(ones: Hashes, others: Hashes) -> npt.NDArray[np.int64]:
-    turned = ones.mirrored()
-    plain, mirrored = (
-        np.bitwise_count(each.brightness ^ others.brightness).sum(axis=1, dtype=np.int64)
-        for each in (ones, turned)
-    )
-    return np.minimum(plain, mirrored)
+def _differences(ones: Hashes, others: Hashes) -> tuple[Parts, Parts]:
+    """Return of each pair (row by row) the part of told terms that differ, and those told in one alone."""
+    found = []
+    for turned in (ones, ones.mirrored()):
+        apart, in_both, unlike = differences(turned, others)
+        found.append((apart / np.maximum(in_both, 1), unlike.astype(np.float64)))
+    is_turned = found[1][0] < found[0][0]
+    return np.where(is_turned, found[1][0], found[0][0]), found[0][1]
 
 
-def _tell_bits(drawn: Drawn) -> None:
+def _tell_terms(drawn: Drawn) -> None:
     ones, others, strange = drawn.hashes
-    bits = _bits(ones, others)
+    apart, unlike = _differences(ones, others)
+    print("Of the terms that tell something, in the half that thresholds are chosen on:\n")
+    print(
+        "| kind | other signs, 90 % | most | told in one alone, most |\n| --- | --: | --: | --: |"
+    )
+    for kind in KINDS:
+        is_kind = [pair.kind == kind for pair in drawn.pairs]
+        _tell_row(kind, apart[is_kind], unlike[is_kind])
+    _tell_strangers(strange)
+
+
+def _tell_row(kind: str, apart: Parts, unlike: Parts) -> None:
+    print(f"| {kind} | {np.percentile(apart, 90):.3f} | {apart.max():.3f} | {unlike.max():.0f} |")
+
+
+def _tell_strangers(strange: Hashes) -> None:
+    """Print how near the nearest two come that are as bright in all fields."""
     least = min(
-        int(_bits(strange[np.full(len(strange) - n - 1, n)], strange[slice(n + 1, None)]).min())
+        float(_differences(strange[np.full(len(strange) - n - 1, n)], strange[n + 1 :])[0].min())
         for n in range(len(strange) - 1)
     )
-    print("Bits of 256 that differ, in the half that thresholds are chosen on:\n")
-    print("| kind | median | 90 % | most |\n| --- | --: | --: | --: |")
-    for kind in KINDS:
-        of_kind = bits[[pair.kind == kind for pair in drawn.pairs]]
-        at = np.percentile(of_kind, [50, 90, 100])
-        print(f"| {kind} | {at[0]:.0f} | {at[1]:.0f} | {at[2]:.0f} |")
     print(
-        f"\nThe nearest two strangers: {least}. In force: {MOST_BITS}, and {MOST_COARSE_BITS} of 64.\n"
+        f"\nThe nearest two strangers: {least:.3f}. In force: {MOST_APART}, and {MOST_UNLIKE} of 256 told in "
+        "one alone.\n"
     )
+
+
+def _tell_stickers() -> None:
+    """Print what becomes of the demo's stickers, many of them symmetric, when they are copied."""
+    stickers = demo_stickers()
+    own = hashes_of([picture_hash(seen(each)) for each in stickers])
+    print(f"{len(stickers)} stickers, each copied:\n")
+    print("| copy | other signs, 90 % | most | told in one alone, most | found |")
+    print("| --- | --: | --: | --: | --: |")
+    for name, way in STICKER_COPIES.items():
+        copies = hashes_of([picture_hash(seen(way(each))) for each in stickers])
+        apart, unlike = _differences(own, copies)
+        found: set[int] = set()
+        for piece in same_pictures(own, copies):
+            found |= set(piece.some[piece.some == piece.others].tolist())
+        told = f"{np.percentile(apart, 90):.3f} | {apart.max():.3f} | {unlike.max():.0f}"
+        print(f"| {name} | {told} | {len(found) / len(stickers):.3f} |")
+    wrong = {
+        (one, other)
+        for piece in same_pictures(own, own)
+        for one, other in zip(piece.some.tolist(), piece.others.tolist(), strict=True)
+        if one < other
+    }
+    print(f"\nStickers taken for another one: {len(wrong)} pairs of {len(stickers)}.\n")
 
 
 def _tell_cosines(drawn: Drawn) -> None:
@@ -183,9 +230,9 @@ def _tell_tier(tier: str, drawn: Drawn, found: npt.NDArray[np.bool_], wrong: int
 def _tell_time(count: int) -> None:
     random = np.random.default_rng(1)
     words = random.integers(0, 2**63, (count, 5), dtype=np.int64).astype(np.uint64) << np.uint64(1)
-    flat = np.zeros(count, np.uint8)
+    flat, told = np.zeros(count, np.uint8), np.full((count, 5), 2**64 - 1, np.uint64)
     colours = random.integers(0, 256, (count, GRID, GRID, 3), dtype=np.uint8)
-    many = Hashes(words[:, :4], words[:, 4], flat + 60, flat, colours)
+    many = Hashes(words[:, :4], told[:, :4], words[:, 4], told[:, 4], flat + 60, flat, colours)
     began, computed = time.perf_counter(), time.process_time()
     for _ in _pieces(many):
         pass

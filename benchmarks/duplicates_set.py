@@ -1,17 +1,19 @@
 """Pictures drawn by a seed to measure duplicates on: stickers and scenes, their copies, and strangers.
 
 A sticker is a creature that a few numbers describe, so that it can be drawn in another pose; a scene is
-painted with the brushes of the demo's. Nothing is read but this file.
+painted with the brushes of the demo's. Beside them stand the demo's own stickers, copied.
 """
 
 from __future__ import annotations
 
 import colorsys
 import io
+import json
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw
@@ -23,6 +25,7 @@ COPIES = ("scaled", "recompressed", "cropped", "mirrored")
 """Kinds that are the same picture; the other two show the same subject only."""
 BASES, STRANGERS = 80, 2_000
 SIDE_PX = 256
+DEMO = Path(__file__).resolve().parent.parent / "demo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,3 +263,38 @@ _CHANGES: dict[str, Callable[[Image.Image, random.Random], Image.Image]] = {
     "mirrored": _mirrored,
     "recoloured": _recoloured,
 }
+
+
+def demo_stickers() -> list[Image.Image]:
+    """Return the demo's stickers, RGBA."""
+    book = json.loads((DEMO / "stickers.json").read_text(encoding="utf-8"))["stickers"]
+    return [Image.open(DEMO / each["file"]).convert("RGBA") for each in book]
+
+
+def _at(part: float) -> Callable[[Image.Image], Image.Image]:
+    return lambda image: image.resize(
+        (round(image.width * part), round(image.height * part)), Image.Resampling.LANCZOS
+    )
+
+
+def _as(form: str, quality: int) -> Callable[[Image.Image], Image.Image]:
+    def saved(image: Image.Image) -> Image.Image:
+        file = io.BytesIO()
+        (image if form == "WEBP" else on_white(image)).save(file, form, quality=quality)
+        return Image.open(file).convert(image.mode if form == "WEBP" else "RGB")
+
+    return saved
+
+
+STICKER_COPIES: Mapping[str, Callable[[Image.Image], Image.Image]] = {
+    "scaled to 0.3": _at(0.3),
+    "scaled to 0.5": _at(0.5),
+    "scaled to 0.75": _at(0.75),
+    "scaled to 2": _at(2.0),
+    "WebP, quality 90": _as("WEBP", 90),
+    "WebP, quality 60": _as("WEBP", 60),
+    "WebP, quality 30": _as("WEBP", 30),
+    "JPEG on white, quality 75": _as("JPEG", 75),
+    "JPEG on white, quality 30": _as("JPEG", 30),
+}
+"""Ways to copy a sticker."""

@@ -12,8 +12,8 @@ from mirada.db.names import PREFIX
 class SamePicture(Base):
     """Two contents that are the same picture by their hashes; the one has the lower id.
 
-    `bits` of 256 differ. Whoever asks for it asks who may see images of both, which were looked at for
-    duplicates (`visibility.is_looked_at`).
+    `bits` of 256 terms tell something in both, and differ. Whoever asks for it asks who may see images of
+    both, which were looked at for duplicates (`visibility.is_looked_at`).
     """
 
     __tablename__ = f"{PREFIX}same_pictures"

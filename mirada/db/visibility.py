@@ -39,7 +39,7 @@ LEAST_SEEN = {ClusterKind.THEMES: 1, ClusterKind.NEAR_DUPLICATES: 2, ClusterKind
 would tell that somebody else has a copy."""
 
 
-DUPLICATES_EDITION = 1
+DUPLICATES_EDITION = 2
 """By which rules duplicates are looked for; a higher one has all images looked at again."""
 EMPTIED = datetime(1970, 1, 1, tzinfo=UTC)
 """As `trashed_at`: its owner has emptied the trash. Nobody sees it there, and a job erases it."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Row, bindparam, func, select, update
+from sqlalchemy import Row, bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from mirada.db.chunks import rows_in
@@ -78,23 +78,26 @@ def find_duplicates(runtime: Runtime, attempt: Attempt) -> None:
             known.read_more(session)
             pairs = known.pairs_of([row.content_id for row in page])
         attempt.check_long()
+        compared_before = [row.content_id for row in page if row.duplicates_edition]
         with runtime.transaction() as session:
-            _keep(session, pairs, [row.id for row in page])
+            _keep(session, pairs, [row.id for row in page], compared_before)
         last, done = page[-1].id, done + len(page)
         attempt.report(done, max(total, done))
     logger.info("%s images were compared with all others", done)
     attempts.finish_alone(runtime, attempt)
 
 
-def _page(session: Session, last: int) -> Sequence[Row[int, int]]:
-    query = select(Image.id, Image.content_id).where(*_WAITING, Image.id > last)
+def _page(session: Session, last: int) -> Sequence[Row[int, int, int]]:
+    query = select(Image.id, Image.content_id, Image.duplicates_edition).where(
+        *_WAITING, Image.id > last
+    )
     return session.execute(query.order_by(Image.id).limit(PAGE)).all()
 
 
 def _hash_older(runtime: Runtime, attempt: Attempt, content_ids: Sequence[int]) -> None:
-    """Make the hashes of pictures that came in before there were any; what cannot be read has none."""
-    query = select(Content.id, Content.storage_key)
-    query = query.where(Content.picture_hash.is_(None), Content.storage_key != "")
+    """Make the hashes of pictures without one of this edition; what cannot be read has none."""
+    is_older = func.coalesce(func.length(Content.picture_hash), 0) != HASH_BYTES
+    query = select(Content.id, Content.storage_key).where(is_older, Content.storage_key != "")
     with runtime.reading() as session:
         lacking = list(rows_in(session, query, Content.id, content_ids))
     for content_id, key in lacking:
@@ -154,12 +157,19 @@ def _nearest(best: dict[tuple[int, int], tuple[int, bool]]) -> list[dict[str, An
     return kept
 
 
-def _keep(session: Session, pairs: list[dict[str, Any]], image_ids: list[int]) -> None:
-    """Write pairs of contents that are there, and that these images were compared."""
+def _keep(
+    session: Session, pairs: list[dict[str, Any]], image_ids: list[int], compared_before: list[int]
+) -> None:
+    """Write pairs of contents that are there, and that these images were compared.
+
+    Pairs of contents that an earlier edition compared are taken out: they may not be the same by this one.
+    """
     locking = select(Content.id).order_by(Content.id).with_for_update(read=True)
     named = {each for pair in pairs for each in (pair["one_id"], pair["other_id"])}
     there = {row.id for row in rows_in(session, locking, Content.id, named)}
     rows = [pair for pair in pairs if {pair["one_id"], pair["other_id"]} <= there]
+    for side in (SamePicture.one_id, SamePicture.other_id):
+        session.execute(delete(SamePicture).where(side.in_(compared_before)))
     if rows:
         session.execute(inserting_unless_there(session, SamePicture), rows)
     session.execute(_LOOKED_AT, {"images": image_ids})

@@ -1,8 +1,9 @@
 """A perceptual hash: few bytes that stay much the same when a picture is scaled, compressed or trimmed.
 
 The bits are signs of the lowest terms of a cosine transform of the picture's brightness, as in pHash and
-PDQ. A mirrored picture has the same terms with the odd columns negated, so its hash follows from the
-picture's own.
+PDQ. A second bit says of each term whether it is large enough to tell anything. Half the terms of a symmetric
+picture, as of a face, are nearly nothing, and compression turns their signs at will. A mirrored picture has
+the same terms with the odd columns negated, so its hash follows from the picture's own.
 """
 
 from __future__ import annotations
@@ -24,8 +25,11 @@ TERMS, OPACITY_TERMS = 16, 8
 """Of each direction: 256 bits of brightness, and 64 of opacity."""
 GRID = 4
 """Mean colours are kept of so many fields a side."""
-HASH_BYTES = TERMS * TERMS // 8 + OPACITY_TERMS * OPACITY_TERMS // 8 + 2 + GRID * GRID * 3
+HASH_BYTES = 2 * (TERMS * TERMS // 8 + OPACITY_TERMS * OPACITY_TERMS // 8) + 2 + GRID * GRID * 3
 """A hash as the database keeps it: brightness, opacity, contrast of both, colours."""
+LEAST_TERM = 400.0
+"""Of a term that tells something, as large as of a wave of 0.4 of 255 levels over the whole picture. Scaling
+and compression move terms by 40 to 260 (standard deviation; docs/duplicates.md)."""
 _LUMA = np.array([0.299, 0.587, 0.114])
 
 
@@ -34,15 +38,17 @@ class Hashes:
     """The hashes of n pictures, as arrays.
 
     Attributes:
-        brightness: (n, 4) uint64.
-        opacity: (n,) uint64.
+        brightness, brightness_told: (n, 4) uint64, signs of terms, and which of them tell something.
+        opacity, opacity_told: (n,) uint64, likewise.
         contrast, opacity_contrast: (n,) uint8, the standard deviations of both, 0 to 128; an opaque
             picture has no contrast in its opacity.
         colours: (n, GRID, GRID, 3) uint8 on white.
     """
 
     brightness: Words
+    brightness_told: Words
     opacity: Words
+    opacity_told: Words
     contrast: npt.NDArray[np.uint8]
     opacity_contrast: npt.NDArray[np.uint8]
     colours: npt.NDArray[np.uint8]
@@ -64,7 +70,9 @@ class Hashes:
         """Return the hashes of the same pictures, mirrored left to right."""
         return Hashes(
             self.brightness ^ _mirror_mask(TERMS),
+            self.brightness_told,
             self.opacity ^ _mirror_mask(OPACITY_TERMS)[0],
+            self.opacity_told,
             self.contrast,
             self.opacity_contrast,
             self.colours[:, :, ::-1],
@@ -93,11 +101,15 @@ def hashes_of(stored: list[bytes]) -> Hashes:
         stored: of `picture_hash`, each HASH_BYTES long.
     """
     table = np.frombuffer(b"".join(stored), np.uint8).reshape(-1, HASH_BYTES)
-    ends = np.cumsum([TERMS * TERMS // 8, OPACITY_TERMS * OPACITY_TERMS // 8, 1, 1])
-    brightness, opacity, contrast, opacity_contrast, colours = np.split(table, ends, axis=1)
+    of_brightness, of_opacity = TERMS * TERMS // 8, OPACITY_TERMS * OPACITY_TERMS // 8
+    ends = np.cumsum([of_brightness, of_brightness, of_opacity, of_opacity, 1, 1])
+    *terms, contrast, opacity_contrast, colours = np.split(table, ends, axis=1)
+    words = [np.ascontiguousarray(each).view(np.uint64) for each in terms]
     return Hashes(
-        np.ascontiguousarray(brightness).view(np.uint64),
-        np.ascontiguousarray(opacity).view(np.uint64)[:, 0],
+        words[0],
+        words[1],
+        words[2][:, 0],
+        words[3][:, 0],
         contrast[:, 0],
         opacity_contrast[:, 0],
         colours.reshape(-1, GRID, GRID, 3),
@@ -115,11 +127,13 @@ def _small(pixels: npt.NDArray[np.uint8]) -> Floats:
 
 
 def _signs(plane: Floats, terms: int) -> bytes:
+    """Return the signs of the lowest terms, and then which of them tell something."""
     waves = _waves(terms)
     found = waves @ plane @ waves.T
     # The mean tells how bright a picture is, and not what it shows.
     found[0, 0] = 0.0
-    packed: bytes = np.packbits(found > 0, bitorder="little").tobytes()
+    is_told = np.abs(found) >= LEAST_TERM
+    packed: bytes = np.packbits([found > 0, is_told], axis=None, bitorder="little").tobytes()
     return packed
 
 

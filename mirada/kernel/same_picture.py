@@ -10,16 +10,20 @@ import numpy.typing as npt
 
 from mirada.kernel.picture_hash import Hashes
 
-MOST_BITS = 40
-"""Of 256 that may differ. Of the measured copies that were not cut 9 differ at most, of 2,000 strangers
-52 at least (docs/duplicates.md)."""
-MOST_COARSE_BITS = 20
-"""Of the first 64, which are the coarsest: they are compared first, and alone tell most strangers."""
+MOST_APART = 0.025
+"""Part of the terms that tell something in both pictures whose signs may differ. Of 2,700 copies of stickers
+at most 0.006 did, of their strangers at least 0.033 (docs/duplicates.md)."""
+MOST_UNLIKE = 51
+"""Of 256 terms, those that may tell something in one picture alone. Of the copies at most 28 did."""
+LEAST_TOLD = 24
+"""Of 256 terms, those that have to tell something in both."""
+MOST_COARSE_APART = 2
+"""Of the first 64 terms, which are the coarsest: they are compared first, and alone tell most strangers."""
 MOST_COLOUR = 12.0
 """Mean difference of the colours of sixteen fields, of 255 levels: a recoloured picture is another."""
-MOST_OPACITY_BITS = 16
+MOST_OPACITY_APART, MOST_OPACITY_UNLIKE = 2, 16
 """Of 64, where both are transparent: much more transparent is another shape."""
-MOST_OUTLINE_BITS = 4
+MOST_OUTLINE_APART, MOST_OUTLINE_UNLIKE = 0, 10
 """Of 64 where nothing but the outline tells, as of white figures on nothing."""
 LEAST_CONTRAST = 6
 """Standard deviation, of 255 levels: the hash of a flatter picture is noise."""
@@ -35,7 +39,7 @@ class SamePictures:
 
     Attributes:
         some, others: (m,) rows; row some[i] of the ones is the same picture as row others[i].
-        bits: (m,) of 256 that differ.
+        bits: (m,) of 256 that tell something in both, and differ.
         mirrored: (m,) bool, whether one is the other's mirror image.
     """
 
@@ -59,10 +63,12 @@ def same_pictures(ones: Hashes, others: Hashes) -> Iterator[SamePictures]:
 
 def _compared(ones: Hashes, start: int, others: Hashes, is_mirrored: bool) -> SamePictures:
     block = ones[slice(start, start + BLOCK_ROWS)]
-    coarse = np.bitwise_count(block.brightness[:, :1] ^ others.brightness[:, 0])
-    near, far = np.nonzero(coarse <= MOST_COARSE_BITS)
-    bits = _bits(block.brightness[near] ^ others.brightness[far])
-    is_close = bits <= MOST_BITS
+    coarse = block.brightness[:, :1] ^ others.brightness[:, 0]
+    coarse &= block.brightness_told[:, :1]
+    coarse &= others.brightness_told[:, 0]
+    near, far = np.nonzero(np.bitwise_count(coarse) <= MOST_COARSE_APART)
+    bits, in_both, unlike = differences(block[near], others[far])
+    is_close = (bits <= MOST_APART * in_both) & (in_both >= LEAST_TOLD) & (unlike <= MOST_UNLIKE)
     outlines = _outlines(block, others)
     near, far, bits = near[is_close], far[is_close], bits[is_close]
     is_same = _is_same(block[near], others[far])
@@ -72,13 +78,25 @@ def _compared(ones: Hashes, start: int, others: Hashes, is_mirrored: bool) -> Sa
     return SamePictures(some, np.concatenate([far[is_same], outlines[1]]), with_outlines, mirrored)
 
 
+def differences(ones: Hashes, others: Hashes) -> tuple[Rows, Rows, Rows]:
+    """Return how the terms of brightness of pairs (row by row) differ.
+
+    Returns:
+        Of each pair, (n,) each: the terms that tell something in both and have other signs, all that tell
+        something in both, and those that tell something in one alone.
+    """
+    told, rest = ones.brightness_told, others.brightness_told
+    signs = (ones.brightness ^ others.brightness) & told & rest
+    return _bits(signs), _bits(told & rest), _bits(told ^ rest)
+
+
 def _is_same(ones: Hashes, others: Hashes) -> npt.NDArray[np.bool_]:
     """Return which pairs (row by row) are the same beside the bits of their brightness."""
     tells = (ones.contrast >= LEAST_CONTRAST) & (others.contrast >= LEAST_CONTRAST)
     is_clear = (ones.opacity_contrast >= LEAST_CONTRAST) & (
         others.opacity_contrast >= LEAST_CONTRAST
     )
-    fits = np.bitwise_count(ones.opacity ^ others.opacity) <= MOST_OPACITY_BITS
+    fits = _fits(ones, others, MOST_OPACITY_APART, MOST_OPACITY_UNLIKE)
     same: npt.NDArray[np.bool_] = tells & (fits | ~is_clear) & (_apart(ones, others) <= MOST_COLOUR)
     return same
 
@@ -86,11 +104,23 @@ def _is_same(ones: Hashes, others: Hashes) -> npt.NDArray[np.bool_]:
 def _outlines(block: Hashes, others: Hashes) -> tuple[Rows, Rows]:
     """Return the pairs of pictures that are flat but for their outlines, and have the same one."""
     ones, rest = _flat(block), _flat(others)
-    bits = np.bitwise_count(block.opacity[ones][:, None] ^ others.opacity[rest])
-    near, far = np.nonzero(bits <= MOST_OUTLINE_BITS)
+    apart = block.opacity[ones][:, None] ^ others.opacity[rest]
+    apart &= block.opacity_told[ones][:, None]
+    apart &= others.opacity_told[rest]
+    near, far = np.nonzero(np.bitwise_count(apart) <= MOST_OUTLINE_APART)
     near, far = ones[near], rest[far]
     is_same = _apart(block[near], others[far]) <= MOST_COLOUR
+    is_same &= _fits(block[near], others[far], MOST_OUTLINE_APART, MOST_OUTLINE_UNLIKE)
     return near[is_same], far[is_same]
+
+
+def _fits(ones: Hashes, others: Hashes, apart: int, unlike: int) -> npt.NDArray[np.bool_]:
+    """Return which pairs (row by row) have the same outline, but for so many terms."""
+    signs = (ones.opacity ^ others.opacity) & ones.opacity_told & others.opacity_told
+    told = ones.opacity_told ^ others.opacity_told
+    fits: npt.NDArray[np.bool_] = np.bitwise_count(signs) <= apart
+    fits &= np.bitwise_count(told) <= unlike
+    return fits
 
 
 def _flat(hashes: Hashes) -> Rows:

@@ -184,14 +184,23 @@ def test_what_somebody_said_are_no_duplicates_is_taken_apart_for_them_alone(shel
     assert [each for each, *_ in shelf.twins(b, shelf.ana)] == []
 
 
-def test_older_pictures_are_hashed_and_the_job_changes_nothing_twice(shelf: Shelf) -> None:
+@pytest.mark.parametrize("older", [None, b"x" * 90])
+def test_older_pictures_are_hashed_and_the_job_changes_nothing_twice(
+    shelf: Shelf, older: bytes | None
+) -> None:
     ids = [shelf.put(shelf.ana, each) for each in variants(6)]
+    other = shelf.put(shelf.ana, variants(7)[0])
     shelf.work()
     with shelf.site.runtime.transaction() as session:
         # As an older version left them.
-        session.execute(update(Content).values(picture_hash=None))
-        session.execute(update(Image).values(duplicates_edition=0))
+        session.execute(update(Content).values(picture_hash=older))
+        session.execute(update(Image).values(duplicates_edition=int(older is not None)))
         session.execute(SamePicture.__table__.delete())
+        if older is not None:
+            # What an earlier edition took for the same picture.
+            contents = {key: session.get_one(Image, key).content_id for key in (ids[0], other)}
+            pair = sorted(contents.values())
+            session.add(SamePicture(one_id=pair[0], other_id=pair[1], bits=30, is_mirrored=False))
         before = session.execute(select(Image.id, Image.version, Image.updated_at)).all()
     shelf.find()
     assert shelf.groups(Tier.NEAR, shelf.ana) == [ids[::-1]]

@@ -121,6 +121,7 @@ def ids(runtime: Runtime, client: Any) -> dict[str, int]:
             "gone": gone,
             "key": key.id,
             "hook": hook.id,
+            "shown": len(found) + 2,
         }
 
 
@@ -222,8 +223,8 @@ def test_a_page_goes_on_by_itself_and_by_keys(
     monkeypatch.setattr("webapp.pages.explore.TILES", 4)
     with visiting(browser, address, viewport={"width": 900, "height": 500}) as visit:
         page = visit.go("/ui")
-        page.locator(".tile").nth(11).wait_for(state="attached")
-        assert page.locator(".tile").count() == 12
+        page.locator(".tile").nth(ids["shown"] - 1).wait_for(state="attached")
+        assert page.locator(".tile").count() == ids["shown"]
         page.keyboard.press("/")
         assert page.evaluate("document.activeElement.id") == "q"
         page.keyboard.press("ArrowDown")

@@ -35,8 +35,8 @@ to ask with is shown as a thumbnail alone, and one in the trash as copies; no pr
 index, and a job does not say with which words it was asked for."""
 GONE = ("deleted", "deleted public")
 """Pictures that are gone for their owner as well."""
-CALLS = 2
-"""Requests for each pin at most; one is enough where it tells everything."""
+CALLS = 6
+"""Requests for each pin at most, since each is made by chance; one is enough where it tells everything."""
 
 
 def one_of_many(name: str) -> str:

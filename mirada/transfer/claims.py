@@ -36,6 +36,16 @@ class Claim:
             )
 
 
+def this_host() -> str:
+    """Return the name of this machine, cut where it is very long."""
+    return socket.gethostname()[:60]
+
+
+def this_place() -> str:
+    """Return what tells this process from others, as HOST:PROCESS."""
+    return f"{this_host()}:{os.getpid()}"
+
+
 @contextmanager
 def claimed(runtime: Runtime, source: str) -> Iterator[Claim]:
     """Hold the right to import from a source while the block runs.
@@ -44,11 +54,11 @@ def claimed(runtime: Runtime, source: str) -> Iterator[Claim]:
         Conflict: another process has it. One that was killed on this machine has it no longer.
     """
     name = f"import:{source}"
-    holder = f"{socket.gethostname()[:60]}:{os.getpid()}:{os.urandom(4).hex()}"
+    holder = f"{this_place()}:{os.urandom(4).hex()}"
     with runtime.transaction() as session:
         token = leases.acquire(session, name, holder, LEASE_S)
         other = None if token is not None else _holder(session, name)
-        if token is None and (other is None or _is_dead(other)):
+        if token is None and (other is None or is_dead(other)):
             token = leases.acquire(session, name, holder, LEASE_S, take_over=True)
     if token is None:
         host, process = (other or "").split(":")[:2]
@@ -67,9 +77,10 @@ def _holder(session: Session, name: str) -> str | None:
     return session.execute(select(Lease.holder).where(Lease.name == name)).scalar_one_or_none()
 
 
-def _is_dead(holder: str) -> bool:
-    host, process, _ = holder.split(":")
-    if host != socket.gethostname()[:60]:
+def is_dead(place: str) -> bool:
+    """Return whether a process of this machine, told as HOST:PROCESS, is gone; false of other machines."""
+    host, process = place.split(":")[:2]
+    if host != this_host():
         return False
     try:
         os.kill(int(process), 0)

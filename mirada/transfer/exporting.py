@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, joinedload
 
 from mirada import __version__
@@ -23,10 +23,12 @@ from mirada.kernel.audit import Action
 from mirada.kernel.embeddings import BLOB_DTYPE, EmbeddingSpace, SpaceKind, Vector
 from mirada.kernel.errors import InvalidInput, NotFound
 from mirada.kernel.filters import EVERYTHING, ImageFilter
+from mirada.people import users
 from mirada.runtime import Runtime
 from mirada.transfer import manifest
 from mirada.transfer.described import Described, described
 from mirada.transfer.packs_out import packs_of
+from mirada.transfer.runs import Counts, Run, RunKind, running
 
 ROWS = 200
 """Images that are read, and written, at once."""
@@ -103,9 +105,17 @@ def export(runtime: Runtime, folder: Path, selection: Selection) -> dict[str, An
     with runtime.transaction() as session:
         told = {"is_everything": selection == Selection()}
         audit.record(session, Action.LIBRARY_EXPORT, owner_id=selection.owner_id, detail=told)
-    with _Files(folder, state, {kind: space for kind, (_, space) in in_use.items()}) as files:
+        count = select(func.count()).select_from(selection.keys().subquery())
+        total = session.execute(count).scalar_one()
+        # What is not of one person is whose the command line is.
+        whose = selection.owner_id or users.local_user(session).id
+    with (
+        running(runtime, RunKind.EXPORT, str(folder.resolve()), whose, total) as run,
+        _Files(folder, state, {kind: space for kind, (_, space) in in_use.items()}) as files,
+    ):
+        _note(runtime, run, files)
         while _step(runtime, files, selection, {kind: row for kind, (row, _) in in_use.items()}):
-            pass
+            _note(runtime, run, files)
         with runtime.reading() as session:
             packs = packs_of(
                 session, selection.keys(), selection.owner_id, is_whole=selection.is_whole
@@ -132,6 +142,13 @@ def _begun(folder: Path, installation: str, selection: Selection) -> dict[str, A
     begun = {**same, "last_id": 0, "images": 0, "bytes": {}, "rows": {}}
     manifest.write_whole(state, begun)
     return begun
+
+
+def _note(runtime: Runtime, run: Run, files: _Files) -> None:
+    """Say how far the export is."""
+    done = files.state["images"]
+    with runtime.transaction() as session:
+        run.note(session, Counts(done=done, taken=done))
 
 
 def _step(

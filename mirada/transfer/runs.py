@@ -5,8 +5,6 @@ The row is written in the transactions that write what the run brings, so it nev
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -22,6 +20,7 @@ from mirada.db.session import count_changed, now_ms
 from mirada.db.transfer_models import Transfer
 from mirada.kernel.errors import MiradaError
 from mirada.runtime import Runtime
+from mirada.transfer.claims import this_place
 
 MOST_REFUSALS = 50
 """Refused rows that a run keeps with their reasons; the others are counted, and the report names them."""
@@ -157,7 +156,7 @@ def _begin(session: Session, kind: RunKind, subject: str, owner_id: int, total: 
         kind=kind,
         subject=subject,
         owner_id=owner_id,
-        place=f"{socket.gethostname()[:80]}:{os.getpid()}",
+        place=this_place(),
         state=RunState.RUNNING,
         total=total,
         resumed=last.resumed + 1 if last is not None and is_resumed else 0,

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, expect
 from sqlalchemy import select, update
 
 from mirada.db.models import Job, Lease
+from mirada.db.transfer_models import Transfer
 from mirada.embedding.job import CREATE_EMBEDDINGS
 from mirada.jobs import attempts, leases
 from mirada.kernel.errors import NotFound
@@ -20,6 +21,7 @@ from testing.app_server import served
 from testing.application import create_app
 from testing.browsing import visiting
 from testing.gallery import Gallery
+from testing.runs_of_transfers import SILENT_MS, keep_run
 from testing.worker_apart import WorkerProcess
 from workers.kinds import KINDS
 from workers.sweeper import Sweeper
@@ -194,4 +196,33 @@ def test_a_worker_process_is_killed_and_another_is_started(
         second = WorkerProcess(runtime, tmp_path)
         page.locator("#away").wait_for(state="hidden")
         assert second.end(signal.SIGTERM) == 0, second.log.read_text()
+        visit.require_clean()
+
+
+def test_an_import_is_followed_until_it_was_stopped(
+    browser: Browser, address: str, gallery: Gallery
+) -> None:
+    runtime = gallery.runtime
+    refused = {"row": 3, "external_id": "a-3", "reason": "It names no picture."}
+    run_id = keep_run(runtime, "local", refused=1, refusals=[refused])
+    with visiting(browser, address) as visit:
+        visit.page.clock.install()
+        page = visit.go("/ui/activity")
+        row = page.locator(f"#transfer-{run_id}")
+        expect(row.locator(".count")).to_have_text("12 of 40")
+        expect(page.locator("#told .sentence")).to_have_text("1 import or export is running.")
+        row.locator("summary").click()
+        for values, shown in (
+            ({"done": 30}, "[data-state='running'] progress[value='30']"),
+            ({"seen_at_ms": Transfer.seen_at_ms - SILENT_MS}, "[data-state='stopped'] .why"),
+        ):
+            with runtime.transaction() as session:
+                session.execute(update(Transfer).values(**values))
+            with page.expect_response("**/ui/activity?part=1"):
+                page.clock.run_for(6_000)
+            page.locator(f"#transfer-{run_id}{shown}").wait_for()
+            # What was opened stays so, and what has the focus keeps it.
+            expect(row.get_by_text("It names no picture.")).to_be_visible()
+            assert page.evaluate("document.activeElement.id") == f"refused-of-{run_id}"
+        expect(row).to_contain_text("Run the same command again")
         visit.require_clean()

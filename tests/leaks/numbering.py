@@ -22,6 +22,7 @@ from mirada.db.pack_models import Pack
 from mirada.db.query_models import QueryPicture
 from mirada.db.recent_models import RecentSearch
 from mirada.db.spending_models import CallState, LanguageModelCall
+from mirada.db.transfer_models import Transfer
 from mirada.db.webhook_models import Webhook, WebhookDelivery
 from tests.leaks.secrets import LEAST_NUMBER
 
@@ -143,6 +144,16 @@ def raise_ids(session: Session, space_id: int) -> None:
                 data={},
                 state="delivered",
             ),
+            Transfer(
+                id=begin_at(23),
+                kind="export",
+                subject="ballast",
+                owner_id=user.id,
+                place="elsewhere:1",
+                state="done",
+                started_at_ms=0,
+                seen_at_ms=0,
+            ),
             EvaluationQuery(id=begin_at(17), set_id=begin_at(16), text="ballast"),
             EvaluationReport(
                 id=begin_at(18), set_id=begin_at(16), space_id=space_id, space_name="", model=""
@@ -189,6 +200,7 @@ def _go_on_above(session: Session) -> None:
             Pack,
             Webhook,
             WebhookDelivery,
+            Transfer,
         ),
         start=1,
     ):

@@ -13,6 +13,7 @@ from mirada.db.classifier_models import ClassifiedPicture, Feedback, ImageLabels
 from mirada.db.memory_models import Comment
 from mirada.db.models import ApiKey, Embedding, Image, Job, JobState
 from mirada.db.spending_models import CallState, LanguageModelCall
+from mirada.db.transfer_models import Transfer
 from mirada.kernel.audience import Audience
 from mirada.kernel.external_ids import CREATIVE_MEMORY, IMAGE_SEARCH
 from mirada.search.judging import queue_judging
@@ -39,6 +40,7 @@ def plant(world: World) -> None:
     _draw(world)
     _fetch(world)
     _hook(world)
+    _bring(world)
     _group(world)
     _judge(world)
     _evaluate(world)
@@ -295,6 +297,40 @@ def _hook(world: World) -> None:
     vault.number(hook["id"], "id", "webhook", ["owner"])
     vault.number(message["id"], "id", "delivery", ["owner", RANK])
     world.words += [name, about]
+
+
+def _bring(world: World) -> None:
+    """Imports that bring pictures for the owner alone: one goes on, one has failed."""
+    vault, now, ids = world.vault, int(time.time() * 1000), []
+    for state in ("running", "failed"):
+        source, called, reason = (
+            vault.text(each, f"{state} import", ["owner", RANK])
+            for each in ("source", "external id", "reason")
+        )
+        error = vault.text("error", "failed import", ["owner", RANK]) if state == "failed" else None
+        run = Transfer(
+            kind="import",
+            subject=source,
+            owner_id=world.user_ids["owner"],
+            place="elsewhere:1",
+            state=state,
+            done=3,
+            total=9,
+            taken=2,
+            refused=1,
+            refusals=[{"row": 1, "external_id": called, "reason": f"It has no {reason}."}],
+            error=error and f"There is no {error}.",
+            started_at_ms=now,
+            seen_at_ms=now,
+            ended_at_ms=now if state == "failed" else None,
+        )
+        with world.runtime.transaction() as session:
+            session.add(run)
+            session.flush()
+            ids.append(run.id)
+        vault.number(ids[-1], "id", f"{state} import", ["owner", RANK])
+        world.words.append(source)
+    world.ids["transfers"] = ids
 
 
 def _group(world: World) -> None:

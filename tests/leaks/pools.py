@@ -107,6 +107,7 @@ class Pools:
             Names.EVALUATION_REPORT: world.ids["evaluation reports"],
             Names.WEBHOOK: world.ids["webhooks"],
             Names.DELIVERY: world.ids["deliveries"],
+            Names.TRANSFER: world.ids["transfers"],
         }
         """Names of what somebody else has."""
         numbers = [*self.unseen_ids, *world.ids["owner's jobs"], *world.ids["verdicts"]]
@@ -184,6 +185,7 @@ class Pools:
             "days": [1, 30, 90, 0, "x"],
             "webhook_id": [*world.ids["webhooks"], *ODD_NUMBERS],
             "delivery_id": [*world.ids["deliveries"], *ODD_NUMBERS],
+            "transfer_id": [*world.ids["transfers"], *ODD_NUMBERS],
             "url": ["https://pictures.example/cat.png", "http://127.0.0.1/", "x"],
             "username": ["nobody", "stranger", "STRANGER", "x y"],
             "key": [{}, {"name": "first", "scopes": ["read"]}],

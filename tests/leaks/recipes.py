@@ -49,6 +49,7 @@ class Names(StrEnum):
     EVALUATION_REPORT = "report of an evaluation set"
     WEBHOOK = "webhook"
     DELIVERY = "delivery of a webhook"
+    TRANSFER = "import or export"
 
 
 @dataclass(frozen=True)
@@ -272,6 +273,8 @@ RECIPES: dict[str, Recipe] = {
     "retryJobs": Recipe(Reach.KEY, changes=True, share=0.3, not_by=NO_ADMIN),
     "streamEvents": Recipe(Reach.KEY),
     "streamJob": Recipe(Reach.KEY, {"job_id": Names.JOB}),
+    "listTransfers": Recipe(Reach.KEY),
+    "getTransfer": Recipe(Reach.KEY, {"transfer_id": Names.TRANSFER}),
     "listIndexes": Recipe(Reach.KEY),
     "getIndex": Recipe(Reach.KEY),
     "rebuildIndex": Recipe(Reach.ADMINISTRATOR, share=0.3, not_by=NO_ADMIN),

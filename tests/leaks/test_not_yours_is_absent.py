@@ -21,7 +21,7 @@ SHARE, SHARE_ON_MARIADB = 0.3, 0.1
 """How many of the pairs of a caller and a private thing are tried, by operation and field."""
 MUCH, MUCH_ON_MARIADB = 0.6, 0.2
 """The same in the drills, which try twice as many and take twice the time."""
-OF_RANK = (Names.JOB, Names.USER, Names.KEY)
+OF_RANK = (Names.JOB, Names.USER, Names.KEY, Names.TRANSFER)
 """What administrators see of everybody."""
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 from mirada.db.models import Content
 from mirada.db.transfer_models import Transfer
 from mirada.kernel.errors import InvalidInput
+from mirada.transfer import exporting
 from mirada.transfer.runs import RunState
 from mirada.transfer.sources.lines import LinesSource
 from testing.console import run_command
@@ -100,3 +101,39 @@ def test_files_that_a_killed_run_had_in_hand_are_removed(
     assert (first.state, first.in_hand) == (RunState.INTERRUPTED, [])
     assert first.ended_at_ms == first.seen_at_ms
     assert (second.state, second.resumed, second.in_hand) == (RunState.DONE, 1, [])
+
+
+def test_an_export_is_a_run_too_and_says_where_it_was_stopped(
+    mirada: Mirada, old: Old, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bring(mirada, *asked_for(old, tmp_path))
+    folder = tmp_path / "out" / "backup"
+    monkeypatch.setattr(exporting, "ROWS", 20)
+    whole, steps = exporting._step, iter((True, False))
+
+    def stopped(*given: Any) -> bool:
+        if not next(steps):
+            raise KeyboardInterrupt
+        return whole(*given)
+
+    monkeypatch.setattr(exporting, "_step", stopped)
+    run_command(mirada.runtime, "export", str(folder))
+    monkeypatch.setattr(exporting, "_step", whole)
+    first = runs(mirada)[1]
+    assert (first.kind, first.state, first.done, first.total) == (
+        "export",
+        "interrupted",
+        20,
+        COUNT,
+    )
+    assert run_command(mirada.runtime, "export", str(folder)).exit_code == 0
+    # One that is done is told from its folder, and is no run.
+    assert run_command(mirada.runtime, "export", str(folder)).exit_code == 0
+    second = runs(mirada)[2]
+    assert (second.state, second.done, second.resumed) == ("done", COUNT, 1)
+    assert len(runs(mirada)) == 3
+    told = mirada.client.get("/api/v1/transfers").get_json()["results"]
+    assert [(each["source"], each["state"], each["hint"]) for each in told[:2]] == [
+        ("backup", "ended", None),
+        ("backup", "stopped", None),
+    ]

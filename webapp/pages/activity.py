@@ -12,11 +12,12 @@ from mirada.jobs.activity import Activity, activity, may_be_cancelled
 from mirada.kernel.commands import command_line
 from mirada.kernel.errors import Conflict
 from mirada.pictures.shown_images import shown_images
+from mirada.transfer.seen import SeenState, recent_runs
 from webapp.callers.asking import scope_of_caller
 from webapp.callers.auth import require_user
 from webapp.http.current import current_runtime
 from webapp.http.paging import cursor_after, row_id_of
-from webapp.pages import job_texts
+from webapp.pages import job_texts, transfer_texts
 from webapp.pages.shell import is_fragment, own_address, page
 from webapp.pages.tiles import Tile
 from workers.kinds import KINDS
@@ -29,7 +30,11 @@ def register(blueprint: Blueprint) -> None:
 
     @blueprint.context_processor
     def _words() -> dict[str, Any]:
-        return {"jobs_in": job_texts, "may_be_cancelled": lambda one: may_be_cancelled(one, KINDS)}
+        return {
+            "jobs_in": job_texts,
+            "transfers_in": transfer_texts,
+            "may_be_cancelled": lambda one: may_be_cancelled(one, KINDS),
+        }
 
     blueprint.add_url_rule("/activity", "activity", show)
     for path, act in (
@@ -45,11 +50,14 @@ def show() -> Response:
     user, before = require_user(), row_id_of(request.args.get("cursor"))
     with current_runtime().reading() as session:
         found = activity(session, user, KINDS, before)
+        runs = recent_runs(session, user)
     context = {
         "work": found,
         "tiles": _tiles(found),
         "older": _older(found),
         "eta_s": _eta_s(found),
+        "transfers": runs,
+        "transfers_running": sum(run.state is SeenState.RUNNING for run in runs),
     }
     if is_fragment():
         return page("_activity.html", **context)

@@ -59,12 +59,13 @@ def ago(seconds: float) -> str:
     return format_timedelta(passed, add_direction=True, threshold=2)
 
 
-def sentence(summary: Summary, eta_s: float | None) -> str:
+def sentence(summary: Summary, eta_s: float | None, transfers: int = 0) -> str:
     """Return the work in one sentence.
 
     Args:
         summary: the numbers.
         eta_s: seconds until what runs or waits is done; None while it cannot be told.
+        transfers: imports and exports that run.
     """
     told = []
     if summary.running:
@@ -74,6 +75,14 @@ def sentence(summary: Summary, eta_s: float | None) -> str:
         told.append(ngettext("%(num)s waits", "%(num)s wait", summary.queued))
     if told and eta_s is not None:
         told[-1] = gettext("%(jobs)s, about %(time)s", jobs=told[-1], time=duration(eta_s))
+    if transfers:
+        told.append(
+            ngettext(
+                "%(num)s import or export is running",
+                "%(num)s imports or exports are running",
+                transfers,
+            )
+        )
     if not told:
         told.append(gettext("Nothing is being worked on"))
     if summary.failed:

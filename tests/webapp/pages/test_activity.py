@@ -16,6 +16,7 @@ from mirada.jobs import attempts, leases
 from mirada.jobs.hints import ALIKE, HINTS
 from mirada.kernel.errors import NotFound
 from testing.gallery import Gallery
+from testing.runs_of_transfers import SILENT_MS, keep_run
 from workers.kinds import KINDS
 from workers.sweeper import Sweeper
 
@@ -274,3 +275,58 @@ def test_what_a_script_asks_for_has_no_frame_and_tells_where_a_stream_goes_on(
 
 def test_every_error_has_words_of_its_own() -> None:
     assert set(ALIKE.values()) <= set(HINTS)
+
+
+def plain(text: str) -> str:
+    """Return the words of a part of a page."""
+    return " ".join(re.sub(r"<[^>]+>", " ", text).split())
+
+
+def test_an_import_that_runs_has_a_bar_and_its_refused_rows(gallery: Gallery) -> None:
+    refused = {"row": 3, "external_id": "a-3", "reason": "It names no <picture>."}
+    values = {"refused": 1, "refusals": [refused], "resumed": 1, "already_there": 5}
+    run_id = keep_run(gallery.runtime, "local", **values)
+    raw = gallery.get("/ui/activity", HTML).text
+    assert "It names no &lt;picture&gt;." in raw
+    shown = re.search(r'<section aria-labelledby="h-transfers" data-asks>.*?</section>', raw, re.S)
+    assert shown is not None
+    assert f'id="transfer-{run_id}" data-state="running"' in shown[0]
+    assert '<progress aria-label="Import from" max="40" value="12">' in shown[0]
+    words = plain(shown[0])
+    assert "Import from shop 12 of 40" in words
+    assert "12 taken, 5 were there, 1 refused." in words
+    assert "It goes on after 1 run that came to no end." in words
+    assert "Row 3 a-3 : It names no" in words
+    assert said(html.unescape(raw)).startswith("1 import or export is running.")
+
+
+def test_a_stopped_and_a_failed_import_say_what_to_do(gallery: Gallery) -> None:
+    keep_run(gallery.runtime, "local", SILENT_MS)
+    failed = {"state": "failed", "subject": "post", "error": "The database is away."}
+    keep_run(gallery.runtime, "local", **failed)
+    shown = section(text_of(gallery), "transfers")
+    words = plain(shown)
+    assert "Stopped 2 minutes ago. 12 taken. Run the same command again" in words
+    assert "See to what the error says, then run the same command again" in words
+    assert "The database is away." in words
+    assert "<progress" not in shown
+    assert said(text_of(gallery)).startswith("Nothing is being worked on.")
+    for language, asked in (
+        ("pt", "Execute o mesmo comando outra vez"),
+        ("es", "Ejecute la misma orden"),
+    ):
+        assert asked in section(text_of(gallery, {"Accept-Language": language}), "transfers")
+
+
+def test_runs_of_the_day_before_and_of_others_are_not_shown(
+    guarded: Gallery, key_of: KeyOf
+) -> None:
+    ana, ben, root = key_of("ana"), key_of("ben"), key_of("root", is_administrator=True)
+    day_ms = 24 * 60 * 60 * 1000
+    old = keep_run(guarded.runtime, "ana", day_ms + 60_000, state="done")
+    new = keep_run(guarded.runtime, "ana", day_ms - 60_000, state="done")
+    for who in (ana, root):
+        shown = section(text_of(guarded, who), "transfers")
+        assert (f"transfer-{new}" in shown, f"transfer-{old}" in shown) == (True, False)
+        assert "data-asks" not in shown
+    assert section(text_of(guarded, ben), "transfers") == ""

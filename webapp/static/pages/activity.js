@@ -16,6 +16,7 @@ let refreshing = null;
 let isWanted = false;
 let refreshedAt = 0;
 let poll = 0;
+let asking = 0;
 let isStale = false;
 let shownAt = Date.now();
 /** Jobs of which this page shows nothing, by their ids. */
@@ -48,6 +49,7 @@ async function refresh() {
     }
     refreshedAt = Date.now();
     refreshing = null;
+    askAgain();
     if (isWanted) refresh();
   })();
   return refreshing;
@@ -72,7 +74,9 @@ function show(nodes) {
     if (away) away.hidden = part.dataset.alive === "1";
   }
   const hadFocus = work.contains(document.activeElement) ? document.activeElement.id : null;
+  const open = [...work.querySelectorAll("details[open]")].map((one) => one.id);
   work.replaceChildren(nodes);
+  for (const id of open) document.getElementById(id)?.setAttribute("open", "");
   if (hadFocus === null) return;
   (document.getElementById(hadFocus) ?? work).focus({ preventScroll: true });
 }
@@ -110,9 +114,12 @@ function listen() {
   source.addEventListener("index", refresh);
   source.addEventListener("notice", refresh);
   let failures = 0;
+  let isFirst = true;
   source.addEventListener("open", () => {
     failures = 0;
-    if (isStale) refresh();
+    // Each minute it begins anew: an import may have begun, which the stream does not tell.
+    if (isStale || !isFirst) refresh();
+    isFirst = false;
   });
   source.addEventListener("error", () => {
     // After its minute the browser comes back by itself, with the id of the last event. Refused, it does not.
@@ -120,6 +127,12 @@ function listen() {
     // It does not come back: asking tells why.
     else if (++failures > 1) refresh();
   });
+}
+
+/** A process of the command line tells no stream how far it is: ask while one runs. */
+function askAgain() {
+  clearTimeout(asking);
+  if (work.querySelector("[data-asks]") && !document.hidden) asking = setTimeout(refresh, POLL_MS);
 }
 
 /** Without a stream: ask now and then, and for a stream once a minute. */
@@ -135,6 +148,7 @@ function ask(streamAt) {
 
 function stop() {
   clearTimeout(poll);
+  clearTimeout(asking);
   source?.close();
   source = null;
 }
@@ -168,3 +182,4 @@ document.addEventListener("submit", async (event) => {
 });
 
 if (!document.hidden) listen();
+askAgain();

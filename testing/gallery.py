@@ -92,6 +92,13 @@ def assert_problem(response: Any, status: int, code: str) -> dict[str, Any]:
     return body
 
 
+def without_duplicates(response: Any) -> dict[str, Any]:
+    """Return an image that was read as lists and other replies have it: they count no duplicates."""
+    body: dict[str, Any] = response.get_json()
+    assert body.pop("duplicates").keys() == {"same_file", "near", "same_subject"}
+    return body
+
+
 def files_in(folder: Any) -> list[str]:
     """Return every file below a folder, staging area included."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())

@@ -12,7 +12,7 @@ import pytest
 from mirada.db.models import IdempotencyKey, Image
 from mirada.kernel.user_text import MAX_TEXT_CHARS
 from mirada.runtime import Runtime
-from testing.gallery import Gallery, as_upload, on_arc
+from testing.gallery import Gallery, as_upload, on_arc, without_duplicates
 from testing.generators import (
     DRAW_THINGS_XMP,
     SAMPLES,
@@ -54,7 +54,7 @@ def test_a_missing_prompt_is_filled_from_the_file(gallery: Gallery, prompt: str 
     body = upload(gallery, GENERATED, **({} if prompt is None else {"prompt": prompt}))
     assert body["prompt"] == PROMPT
     assert body["generation"]["seed"] == "1894027718"
-    assert gallery.get(body["url"]).get_json() == body
+    assert without_duplicates(gallery.get(body["url"])) == body
 
 
 def test_a_generation_is_an_object_with_every_name(gallery: Gallery) -> None:
@@ -143,7 +143,7 @@ def test_hostile_files_are_pictures_like_any_other(gallery: Gallery) -> None:
         jpeg_with((0xE1, b"Exif\0\0II*\0\xff\xff\xff\xff")),
     ):
         body = upload(gallery, data)
-        assert gallery.get(body["url"]).get_json() == body
+        assert without_duplicates(gallery.get(body["url"])) == body
 
 
 SECRET = "ZQXJ-7f3a91"
@@ -231,7 +231,7 @@ def test_every_program_s_settings_are_stored_in_mariadb(
         if any(":" in name for name in sample.texts):
             continue
         body = upload(gallery, png_by_pillow(sample.texts))
-        assert gallery.get(body["url"]).get_json() == body
+        assert without_duplicates(gallery.get(body["url"])) == body
         found = body["generation"]
         assert {name: found[name] for name in sample.expected} == dict(sample.expected)
         assert body["prompt"] == found["prompt"]

@@ -16,7 +16,14 @@ from mirada.pictures import trash
 from mirada.pictures.derivatives import remove_left_behind
 from mirada.runtime import Runtime
 from testing.application import create_app
-from testing.gallery import Gallery, as_upload, assert_problem, files_in, on_arc
+from testing.gallery import (
+    Gallery,
+    as_upload,
+    assert_problem,
+    files_in,
+    on_arc,
+    without_duplicates,
+)
 from testing.pictures import picture
 from workers.runner import run_job
 
@@ -58,7 +65,7 @@ def test_a_deleted_image_is_nowhere_and_comes_back_as_it_was(gallery: Gallery) -
     path = f"{IMAGES}/{image['id']}"
     gallery.client.put(f"{path}/like")
     gallery.client.post(f"{path}/comments", json={"text": "so bright"})
-    before = gallery.get(path).get_json()
+    before = without_duplicates(gallery.get(path))
     src = before["picture"]["src"]["320"]
     comments = gallery.get(f"{path}/comments").get_json()
 
@@ -85,7 +92,7 @@ def test_a_deleted_image_is_nowhere_and_comes_back_as_it_was(gallery: Gallery) -
     reply = gallery.client.post(f"{path}/restore")
 
     assert reply.status_code == 200
-    after = gallery.get(path).get_json()
+    after = without_duplicates(gallery.get(path))
     assert reply.get_json() == after
     assert after["picture"]["src"]["320"] not in (src, None)
     assert gallery.get(src).status_code == 404

@@ -11,7 +11,7 @@ from sqlalchemy import Select, delete, or_, select
 from sqlalchemy.orm import Session
 
 from mirada.db.audit_models import AuditEntry
-from mirada.db.models import User, utc_now
+from mirada.db.models import ApiKey, User, utc_now
 from mirada.db.pages import newest_first
 from mirada.db.session import count_changed
 from mirada.kernel.audit import Action as Action
@@ -68,7 +68,8 @@ class Entry:
         user: their name, as `owner`.
         role: what they acted as; None for the command line and the server.
         via: how they came in; None where `user_id` is kept from the reader.
-        key_id: the key that they called with, or that opened their session.
+        key_id: the key that they called with, or that opened their session. A reader who is no administrator
+            is told their own keys alone, and none of a product that acts for its people.
         detail: a few facts.
     """
 
@@ -116,10 +117,16 @@ def list_entries(
     names: dict[int, str] = {}
     if ids:
         names = {row.id: row.username for row in session.execute(named)}
-    return [_read(row, names, reader_id) for row in rows]
+    key_ids = {row.key_id for row in rows if row.key_id is not None}
+    if reader_id is not None and key_ids:
+        own = select(ApiKey.id).where(ApiKey.id.in_(key_ids), ApiKey.user_id == reader_id)
+        key_ids = set(session.execute(own).scalars())
+    return [_read(row, names, key_ids, reader_id) for row in rows]
 
 
-def _read(row: AuditEntry, names: Mapping[int, str], reader_id: int | None) -> Entry:
+def _read(
+    row: AuditEntry, names: Mapping[int, str], key_ids: Collection[int], reader_id: int | None
+) -> Entry:
     is_told = reader_id is None or row.user_id == reader_id
     # A key without its owner's rank reads what they did to others, and not to whom.
     is_theirs = reader_id is None or row.owner_id in (None, reader_id)
@@ -135,7 +142,7 @@ def _read(row: AuditEntry, names: Mapping[int, str], reader_id: int | None) -> E
         names.get(row.user_id) if is_told and row.user_id is not None else None,
         row.role,
         row.via if is_told else None,
-        row.key_id if is_told else None,
+        row.key_id if is_told and row.key_id in key_ids else None,
         row.detail if is_theirs else {},
     )
 

@@ -410,14 +410,14 @@ def test_a_child_that_dies_in_the_middle_costs_one_picture(
         slow = write(saved(Image.new("RGB", (7_000, 7_000)), "PNG", compress_level=1))
         decoder.inspect(write(picture(1)))
         (child,) = children_of(os.getpid(), others)
-        threading.Timer(0.1, os.kill, (child, ended_by)).start()
+        threading.Thread(target=end_at_work, args=(child, ended_by)).start()
         with pytest.raises(refusal):
             decoder.inspect(slow)
         assert decoder.inspect(write(picture(1))).width == 64
         # One that dies while nobody waits for it costs nothing at all.
         (child,) = children_of(os.getpid(), others)
         os.kill(child, 9)
-        time.sleep(0.1)  # until it is really dead: only its parent may wait for it
+        await_death(child)
         assert decoder.inspect(write(picture(1))).width == 64
     finally:
         decoder.close()
@@ -522,6 +522,36 @@ def test_a_child_sees_none_of_our_environment(
         assert b"secret" not in Path(f"/proc/{child}/environ").read_bytes()
     finally:
         fresh.close()
+
+
+STATE, USER_TICKS = 0, 11
+"""Fields of /proc/PID/stat after the name, proc(5)."""
+
+
+def process_of(pid: int) -> list[str]:
+    """Return the fields of /proc/PID/stat after the name."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def end_at_work(child: int, ended_by: signal.Signals) -> None:
+    """Send a signal once the child has computed for 30 ms: it is in the middle of a picture."""
+    began, watch = int(process_of(child)[USER_TICKS]), Stopwatch()
+    while int(process_of(child)[USER_TICKS]) < began + 3 and not watch.is_over(PATIENCE_S):
+        time.sleep(0.005)
+    os.kill(child, ended_by)
+
+
+def await_death(child: int) -> None:
+    """Wait until nothing of a child runs; only its parent may wait for it in the usual way."""
+    watch = Stopwatch()
+    while not watch.is_over(PATIENCE_S):
+        # The first thread is a zombie before the others have ended.
+        if (
+            process_of(child)[STATE] == "Z"
+            and len(list(Path(f"/proc/{child}/task").iterdir())) == 1
+        ):
+            return
+        time.sleep(0.01)
 
 
 def children_of(pid: int, except_for: Sequence[int] = ()) -> list[int]:

@@ -46,6 +46,24 @@ def test_an_entry_tells_who_did_what_to_whom(database: Database, boss: Actor) ->
     assert newest.created_at <= utc_now()
 
 
+def test_of_a_key_that_acted_for_somebody_only_its_owner_reads_the_number(
+    database: Database,
+) -> None:
+    with database.transaction() as session:
+        shop, ana = (users.create_user(session, name) for name in ("shop", "ana"))
+        shops, hers = (keys.issue(session, each).row.id for each in (shop, ana))
+        ana_id = ana.id
+    for key_id in (shops, hers):
+        acted = Actor(Via.KEY, ana_id, "user", key_id)
+        with acting(acted), database.transaction() as session:
+            keys.issue(session, session.get_one(User, ana_id))
+    own = Wanted(user_id=ana_id)
+    with database.reading() as session:
+        told = [each.key_id for each in audit.list_entries(session, own, reader_id=ana_id)]
+        whole = [each.key_id for each in audit.list_entries(session, own)]
+    assert (told[:2], whole[:2]) == ([hers, None], [hers, shops])
+
+
 def test_what_is_rolled_back_was_not_done(database: Database, boss: Actor) -> None:
     ana = user(database, "ana")
     before = actions(database, Wanted())

@@ -162,8 +162,10 @@ addEventListener("popstate", () => { if (location.pathname + location.search !==
 const isPanelOpen = () => Boolean(filters.querySelector(".panel"));
 const toFilters = (isOpen) => document.getElementById("to-filters").setAttribute("aria-expanded", String(isOpen));
 
-async function openFilters() {
-  filters.replaceChildren(await fragment(addressOfForm(), { part: "filters" }));
+async function openFilters(isStillWanted = () => true) {
+  const panel = await fragment(addressOfForm(), { part: "filters" });
+  if (!isStillWanted()) return;
+  filters.replaceChildren(panel);
   toFilters(true);
 }
 
@@ -189,8 +191,9 @@ document.getElementById("order").addEventListener("click", async (event) => {
 filters.addEventListener("change", async (event) => {
   const { id, name, value } = event.target;
   await ask(true);
-  // Counts follow what was chosen; the focus stays where it was.
-  try { await openFilters(); } catch (error) { return tell(error); }
+  // Counts follow what was chosen; the focus stays where it was. Whoever closes the panel meanwhile is left alone.
+  try { await openFilters(isPanelOpen); } catch (error) { return tell(error); }
+  if (!isPanelOpen()) return;
   const again = id ? document.getElementById(id) : [...filters.querySelectorAll("input")].find((one) => one.name === name && one.value === value);
   again?.focus();
 });

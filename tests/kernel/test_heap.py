@@ -94,10 +94,11 @@ def test_what_is_loaded_is_looked_through_no_more() -> None:
     gc.collect()
     gc.freeze()
     before = gc.get_freeze_count()
-    kept = [[] for _ in range(1_000)]  # type: ignore[var-annotated]
+    kept = [[] for _ in range(100_000)]  # type: ignore[var-annotated]
     assert any(each is kept for each in gc.get_objects())
     heap.settle()
-    assert gc.get_freeze_count() >= before + len(kept)
+    # Threads of earlier tests let go of some that were counted before.
+    assert gc.get_freeze_count() >= before + len(kept) // 2
     assert not any(each is kept for each in gc.get_objects())
 
 

@@ -537,7 +537,7 @@ def end_at_work(child: int, ended_by: signal.Signals) -> None:
     """Send a signal once the child has computed for 30 ms: it is in the middle of a picture."""
     began, watch = int(process_of(child)[USER_TICKS]), Stopwatch()
     while int(process_of(child)[USER_TICKS]) < began + 3 and not watch.is_over(PATIENCE_S):
-        time.sleep(0.005)
+        time.sleep(0.005)  # what a child has computed can only be asked for
     os.kill(child, ended_by)
 
 
@@ -551,7 +551,8 @@ def await_death(child: int) -> None:
             and len(list(Path(f"/proc/{child}/task").iterdir())) == 1
         ):
             return
-        time.sleep(0.01)
+        time.sleep(0.01)  # that a thread has ended can only be asked for
+    raise AssertionError(f"the child {child} still runs")
 
 
 def children_of(pid: int, except_for: Sequence[int] = ()) -> list[int]:

@@ -1,4 +1,4 @@
-"""Visibility as SQL: who sees which images, contents and verdicts, all of it in one place, hence its length."""
+"""Visibility as SQL: who sees which images, contents and verdicts, all in one place, hence its length."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ images, so no encoder is asked.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import structlog
 from sqlalchemy import select
 
 import webapp
@@ -167,6 +169,8 @@ if __name__ == "__main__":
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     parser.add_argument("--database", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    # Each search would write a line.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     if given.job is not None:
         run_job(library(given.folder, given.database or None), given.job)
     else:

@@ -18,7 +18,7 @@ from mirada.jobs.kinds import Attempt, Kind
 from mirada.kernel.errors import NotFound
 from mirada.runtime import Runtime
 
-REST = 0.5
+REST = 1.5
 """Of the time that some images took, a job rests before the next ones: searches and uploads come between."""
 MOST_REST_S = 0.5
 

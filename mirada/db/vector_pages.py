@@ -21,7 +21,7 @@ from sqlalchemy import (
     select,
     true,
 )
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from mirada.db import packed
 from mirada.db.chunks import chunks
@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 FEW_ROWS = 256
 """So few changes are read in one statement; more are worth a second one, which packs them."""
+DENSE = 2
+"""Of a span of ids with up to so many for each that is wanted, all are read: a long IN list costs more."""
 Ids = npt.NDArray[np.int64]
 
 
@@ -98,8 +100,8 @@ class VectorPages:
             condition = newer if last is None else and_(newer, row.change_seq <= last)
             found = packed.records(session, self._query(condition), self._blob_bytes)
         # Not by number: a row that has just got a newer one would seem to be shown by nobody.
-        these = [row.id.in_(chunk) for chunk in chunks(found.numbers[:, 0].tolist())]
-        return _by_number(self._columns(session, _by_id(found), these))
+        found = _by_id(found)
+        return _by_number(self._columns(session, found, _these(row.id, found.numbers[:, 0])))
 
     @property
     def _blob_bytes(self) -> int:
@@ -184,6 +186,14 @@ class VectorPages:
         )
         # The same on every server, whatever order it reads in.
         return found[np.lexsort(found.T[::-1])]
+
+
+def _these(id_: InstrumentedAttribute[int], ids: Ids) -> list[ColumnElement[bool]]:
+    """Return conditions that hold for each of these ascending ids, and for few others."""
+    if ids.size and ids[-1] - ids[0] < DENSE * ids.size:
+        # What many images were changed together, mostly came together.
+        return [id_.between(int(ids[0]), int(ids[-1]))]
+    return [id_.in_(chunk) for chunk in chunks(ids.tolist())]
 
 
 def _one_by_one(session: Session, query: Select[Any]) -> Ids:

@@ -143,6 +143,24 @@ def test_many_rows_of_one_first_number_come_whole(rows_database: Database) -> No
     assert sorted(found[:, 1].tolist()) == list(range(3_000))
 
 
+@pytest.mark.parametrize("rows_database", ["sqlite"], indirect=True)
+def test_sqlite_s_driver_brings_one_row(
+    rows_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(rows_database, [row(id_, -id_, id_.to_bytes(SIZE)) for id_ in range(300)])
+
+    def _each(*_given: object) -> packed.Records:
+        raise AssertionError("they were read one by one")
+
+    monkeypatch.setattr(packed, "_one_by_one", _each)
+    with rows_database.reading() as session:
+        found = packed.numbers(session, NUMBERS)
+        last = packed.row_by_row(session, RECORDS.order_by(ROWS.c.id.desc()).limit(20), SIZE)
+    assert found[:, 1].tolist() == [-id_ for id_ in range(300)]
+    assert sorted(last.numbers[:, 0].tolist()) == list(range(280, 300))
+    assert {int.from_bytes(blob) for blob in map(bytes, last.blobs)} == set(range(280, 300))
+
+
 def test_few_rows_cross_the_wire(on_mariadb: Database) -> None:
     with on_mariadb.reading() as session:
         before = _rows_sent(session.connection())

@@ -183,7 +183,18 @@ def wanted_picture(session: Session, job: Job) -> WantedPicture:
     owner = session.get(User, job.owner_id)
     if owner is None or owner.ended_at is not None:
         raise NotFound("Whoever wanted this picture is no user any more.")
-    return WantedPicture(**{**job.arguments, "tags": tuple(job.arguments["tags"])})
+    asked = job.arguments
+    return WantedPicture(
+        url=asked["url"],
+        prompt=asked["prompt"],
+        caption=asked["caption"],
+        asset_id=asked["asset_id"],
+        auto_caption=asked["auto_caption"],
+        is_public=asked["is_public"],
+        read_metadata=asked["read_metadata"],
+        is_once_per_owner=asked["is_once_per_owner"],
+        tags=tuple(asked["tags"]),
+    )
 
 
 def finish(session: Session, job_id: int, token: str, image_id: int) -> None:

@@ -67,7 +67,10 @@ def asked_everywhere(world: World, turn: int) -> set[str]:
         for pinned in pins_of(operation, recipe, pools):
             random_ = random.Random(f"{operation.id} {pinned} {turn}")
             request = generated(random_, operation, recipe, pools, pinned=pinned)
-            told |= set(prowl.ask("owner", request).tells(world.vault))
+            # The links to other pages repeat what was asked: that alone tells nobody anything.
+            said = world.vault.in_text(request.text)
+            repeated = {name for name in said if name.startswith(TOLD_TO_NOBODY)}
+            told |= set(prowl.ask("owner", request).tells(world.vault)) - repeated
     return told
 
 

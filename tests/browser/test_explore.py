@@ -175,6 +175,47 @@ def test_filters_narrow_at_once_and_the_focus_stays(visit: Visit, ids: list[int]
     visit.require_clean()
 
 
+HOLD_THE_PANEL = """() => {
+  const real = window.fetch;
+  window.fetch = async (address, ...more) => {
+    const isPanel = String(address?.url ?? address).includes("part=filters");
+    if (isPanel) {
+      document.documentElement.dataset.panel = "asked for";
+      await new Promise((done) => { window.letThePanelCome = done; });
+    }
+    const reply = await real(address, ...more);
+    if (isPanel) {
+      const read = reply.text.bind(reply);
+      // Said after whoever reads it has done so.
+      reply.text = async () => {
+        const text = await read();
+        setTimeout(() => { document.documentElement.dataset.panel = "there"; });
+        return text;
+      };
+    }
+    return reply;
+  };
+}"""
+
+
+def test_a_panel_that_is_closed_while_its_counts_are_made_stays_closed(
+    visit: Visit, ids: list[int]
+) -> None:
+    page = visit.go("/ui")
+    to_filters = page.get_by_role("link", name="Filters")
+    to_filters.click()
+    expect(page.locator(".panel")).to_have_count(1)
+    page.evaluate(HOLD_THE_PANEL)
+    page.get_by_label("Portrait").check()
+    expect(page.locator("html")).to_have_attribute("data-panel", "asked for")
+    to_filters.click()
+    expect(page.locator(".panel")).to_have_count(0)
+    page.evaluate("window.letThePanelCome()")
+    expect(page.locator("html")).to_have_attribute("data-panel", "there")
+    expect(page.locator(".panel")).to_have_count(0)
+    expect(to_filters).to_have_attribute("aria-expanded", "false")
+
+
 def test_pictures_are_selected_by_keys_clicks_and_ranges_and_changed_together(
     visit: Visit, ids: list[int], app: Any
 ) -> None:

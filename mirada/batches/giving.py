@@ -74,7 +74,9 @@ class Hands:
 
     def take_back(self, gifts: Sequence[Gift]) -> None:
         """Take back what is still there of it."""
-        for gift in gifts:
+        # Last given, first taken back: of two that were in one pack, the first one's place goes last, and the
+        # cover with it.
+        for gift in reversed(gifts):
             for place in gift.given.places:
                 self._put_back(gift, place)
             self._take_likes(gift)

@@ -250,6 +250,22 @@ def test_undoing_leaves_what_was_changed_since(street: Street) -> None:
     assert street.image(more)["external_id"] == "203"
 
 
+@pytest.mark.parametrize("cover", ["more", "last"])
+def test_a_pack_with_two_of_a_group_gets_its_cover_back(streets: Street, cover: str) -> None:
+    """The kept one is put in for the first of them, and is the cover for either."""
+    street = streets
+    kept, more, last = furnish(street)
+    emojis = {more: ["🐈"], last: ["🔭"]}
+    of_pack = {"more": more, "last": last}[cover]
+    pack = street.pack("ben", more, last, emojis=emojis, cover=of_pack)
+    before = street.everything()
+    batch = street.merged("ana", kept, keep=kept)
+    assert street.inside("ben", pack) == [(kept, ["🐈", "🔭"])]
+    assert street.send_as("ben", "GET", f"/api/v1/packs/{pack}")["cover"]["id"] == kept
+    assert street.undo("ana", batch).get_json()["undone"] == 2
+    assert street.everything() == before
+
+
 def test_undoing_works_where_the_kept_one_is_gone(street: Street) -> None:
     kept, more, last = furnish(street)
     batch = street.merged("ana", kept, keep=kept)

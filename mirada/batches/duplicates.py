@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
 from mirada.batches import batches
 from mirada.batches.batches import Outcome
 from mirada.batches.doing import Asker, Name
 from mirada.batches.merging import INTO
 from mirada.batches.wanted import Wanted
+from mirada.db.chunks import rows_in
+from mirada.db.models import Content, Image
 from mirada.duplicates.best import best_of, measured
 from mirada.duplicates.seen import Group, get_group, groups_of
 from mirada.kernel.duplicates import Tier
@@ -72,8 +77,7 @@ def merge_all(runtime: Runtime, tier: Tier, asker: Asker, request_id: str | None
         reason = "Pictures of one subject are different pictures: merge such groups one by one."
         raise InvalidInput(reason, fields={"tier": [reason]})
     with runtime.reading() as session:
-        groups = [_own(group) for group in groups_of(session, tier, asker.user_id)]
-        groups = [own for own in groups if len(own) > 1]
+        groups = merged_at_once(session, tier, asker.user_id)
         known = {each.id: each for each in measured(session, [i for own in groups for i in own])}
     into: dict[int, int] = {}
     for own in groups:
@@ -82,6 +86,22 @@ def merge_all(runtime: Runtime, tier: Tier, asker: Asker, request_id: str | None
             best = best_of(there).image_id
             into |= {each.id: best for each in there if each.id != best}
     return _merge(runtime, into, asker, request_id)
+
+
+def merged_at_once(session: Session, tier: Tier, owner_id: int) -> list[list[int]]:
+    """Return the images of somebody's own that are merged all at once, by group, two of each at least.
+
+    Of the same picture, animations are left out: they are told by their first frame alone, and may go on
+    in different ways.
+    """
+    groups = [_own(group) for group in groups_of(session, tier, owner_id)]
+    if tier is Tier.NEAR:
+        query = select(Image.id).join(Content, Content.id == Image.content_id)
+        moving = query.where(Content.is_animated.is_(True))
+        ids = [each for own in groups for each in own]
+        left_out = {row.id for row in rows_in(session, moving, Image.id, ids)}
+        groups = [[each for each in own if each not in left_out] for own in groups]
+    return [own for own in groups if len(own) > 1]
 
 
 def _merge(runtime: Runtime, into: dict[int, int], asker: Asker, request_id: str | None) -> Outcome:

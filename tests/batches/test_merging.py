@@ -363,6 +363,25 @@ def test_what_is_kept_for_good_is_not_named(street: Street, more: dict[str, Any]
     assert next(iter(more)) in assert_problem(reply, 422, "invalid_input")["errors"]
 
 
+def test_animations_are_no_same_picture_without_a_look(streets: Street) -> None:
+    """They are compared by their first frame; what comes after it may differ."""
+    street = streets
+    one, still, other, poor = street.hang("ana", 4)
+    alike(street, one, still, other, poor)
+    with street.runtime.transaction() as session:
+        contents = select(Image.content_id).where(Image.id.in_([one, other]))
+        moving = Content.id.in_(session.execute(contents).scalars().all())
+        session.execute(update(Content).where(moving).values(is_animated=True))
+    body = {"tier": "near", "others": "delete"}
+    assert street.send_as("ana", "POST", PATH, body)["done"] == 1
+    left = {each for each, state in street.state().items() if state[3] is None}
+    assert left > {one, other}
+    assert len(left) == 3
+    assert street.send_as("ana", "POST", PATH, body)["done"] == 0
+    # Who has looked at them merges them.
+    assert street.merged("ana", one, keep=one)["done"] == 2
+
+
 def test_without_a_trash_nothing_is_merged(make_runtime: Callable[..., Any]) -> None:
     street = Street(make_runtime(auth_mode="keys", trash_days=0))
     mine = street.hang("ana", 2, seed=5)

@@ -129,6 +129,8 @@ def decide_duplicates(decision: dict[str, Any], image_id: int) -> Any:
 def merge_all_duplicates(decision: dict[str, Any]) -> Any:
     """Each group of the caller's own images as `delete` merges one, into the best.
 
+    Of `near`, animations are left as they are: they are compared by their first frame alone.
+
     Which image goes into which is settled when it is asked for; a job keeps to it. An image that was
     deleted meanwhile, or whose best one was, is left alone and told. Asked for again, what is left is merged.
     """

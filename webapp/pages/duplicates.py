@@ -175,9 +175,8 @@ def ask_to_merge_all() -> Any:
     """Ask whether the best of every group is to be kept."""
     user, tier = require_user(), _tier()
     with current_runtime().reading() as session:
-        groups = seen.groups_of(session, tier, user.id)
-    own = [sum(member.is_own for member in group.members) for group in groups]
-    going = sum(count - 1 for count in own if count > 1)
+        groups = merging.merged_at_once(session, tier, user.id)
+    going = sum(len(own) - 1 for own in groups)
     if not going or tier not in merging.WITHOUT_A_LOOK:
         return redirect(_here(tier), 303)
     return page(
@@ -187,7 +186,7 @@ def ask_to_merge_all() -> Any:
         action=url_for("pages.merge_all", tier=tier),
         back=_here(tier),
         going=going,
-        kept=sum(count > 1 for count in own),
+        kept=len(groups),
     )
 
 

@@ -21,8 +21,8 @@ MOST_ENTRIES = 1_000
 """Entries of a ZIP, folders among them; its list is read whole, before any picture."""
 MOST_LIST_BYTES = 4 * 1024 * 1024
 """Of the list at its end: names of a thousand entries are a tenth of it."""
-MOST_TAIL_BYTES = 22 + 65_535
-"""Within which the record at the end begins: a comment may follow it."""
+MOST_TAIL_BYTES = 20 + 22 + 65_535
+"""Of the end of the file: the place of the long form's record, the short form's record, and a comment."""
 END_RECORD, LONG_RECORD = b"PK\x05\x06", b"PK\x06\x07"
 CHUNK = 64 * 1024
 PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -163,10 +163,17 @@ def _require_short_list(path: Path) -> None:
 
 
 def _is_ignored(info: zipfile.ZipInfo) -> bool:
-    return info.is_dir() or info.filename.startswith(IGNORED) or info.filename.endswith(IGNORED)
+    # Python 3.11's own `is_dir` fails on a name that is empty.
+    return (
+        info.filename.endswith("/")
+        or info.filename.startswith(IGNORED)
+        or info.filename.endswith(IGNORED)
+    )
 
 
 def _refusal(info: zipfile.ZipInfo) -> MiradaError | None:
+    if not info.filename:
+        return InvalidInput("It has no name, so it is not read.")
     parts = PurePosixPath(info.filename.replace("\\", "/"))
     if parts.is_absolute() or ".." in parts.parts:
         return InvalidInput("Its name leads out of the ZIP, so it is not read.")

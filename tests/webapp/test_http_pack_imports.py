@@ -244,6 +244,11 @@ def test_a_zip_that_holds_no_pack_makes_none(make_runtime: MakeRuntime) -> None:
     end = many.rindex(b"PK\x05\x06")
     lie = many[: end + 8] + b"\xff\xff\xff\xff" + many[end + 12 :]
     assert_problem(send(table, lie), 422, "invalid_input")
+    # The long form's record is found behind the longest comment, too.
+    problem = assert_problem(send(table, long_form(65_535)), 422, "invalid_input")
+    assert "ZIP64" in problem["detail"]
+    nameless = zipped(("a", b"words")).replace(b"a", b"\0")
+    assert_problem(send(table, nameless), 422, "invalid_input")
     bomb = zipped(("bomb.png", bytes(50_000_000)), ("a.png", picture(1)))
     assert statuses(brought(table, bomb)) == [("a.png", 201), ("bomb.png", 413)]
     assert_problem(send(table, bomb, title=" "), 422, "invalid_input")
@@ -251,6 +256,17 @@ def test_a_zip_that_holds_no_pack_makes_none(make_runtime: MakeRuntime) -> None:
     assert send(table, bomb, who="nobody").status_code == 401
     assert len(table.told("GET", "/api/v1/packs")["results"]) == 1
     assert staged(table) == []
+
+
+def long_form(comment: int) -> bytes:
+    """Return a ZIP64 of 2,000 folders, whose short record says that it is one."""
+    one = struct.pack("<4s4B4HL2L5H2L", b"PK\x01\x02", 20, 0, 20, *(0,) * 8, 1, *(0,) * 6) + b"/"
+    listed = one * 2_000
+    sizes = (2_000, 2_000, len(listed), 4)
+    record = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, *sizes)
+    place = struct.pack("<4sLQL", b"PK\x06\x07", 0, 4 + len(listed), 1)
+    short = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, 46, 0xFFFFFFFF, comment)
+    return b"PK\x03\x04" + listed + record + place + short + bytes(comment)
 
 
 def test_sent_again_it_makes_nothing_twice(table: Table) -> None:

@@ -88,7 +88,7 @@ def made(
             )
         else:
             kind = _extension(member, extension, audience, rules)
-            stickers.append(Sticker(f"{place:03}.{kind}", found, member.emojis))
+            stickers.append(Sticker(f"{place:03}.{kind}", found, member.emojis, member.id))
             total += stickers[-1].byte_size
         if total > most_bytes:
             raise Conflict(
@@ -162,30 +162,38 @@ def files_beside(
     runtime: Runtime,
     pack: ShownPack,
     members: Sequence[Member],
+    audience: Audience,
     stickers: Sequence[Sticker],
     form: str,
 ) -> dict[str, bytes]:
-    """Return the files beside the pictures, by their names."""
+    """Return the files beside the pictures, by their names.
+
+    Raises:
+        Conflict: no icon can be made, or no picture is left that the viewer sees.
+    """
     if form != Messenger.WHATSAPP:
-        cover = _cover_place(pack, members)
+        cover = _cover_place(pack, [each.image_id for each in stickers])
         return {MANIFEST: as_json(manifest(pack, stickers, cover, form))}
-    icon = _icon(runtime, pack, members, TRAY_ICON)
+    icon = _icon(runtime, pack, members, audience)
     return {CONTENTS: as_json(whatsapp(pack, stickers)), "tray.png": icon}
 
 
-def _cover_place(pack: ShownPack, members: Sequence[Member]) -> int:
-    places = {member.id: place for place, member in enumerate(members)}
-    return 0 if pack.cover is None else places.get(pack.cover.id, 0)
+def _cover_place(pack: ShownPack, ids: Sequence[int]) -> int:
+    return ids.index(pack.cover.id) if pack.cover is not None and pack.cover.id in ids else 0
 
 
-def _icon(runtime: Runtime, pack: ShownPack, members: Sequence[Member], form: StickerForm) -> bytes:
-    cover = members[_cover_place(pack, members)]
-    with runtime.reading() as session:
-        query = select(Content.storage_key).join(Image, Image.content_id == Content.id)
-        key = session.execute(query.where(Image.id == cover.id)).scalar_one()
-    copy = runtime.decoder.sticker(runtime.image_store.path(key), form)
+def _icon(
+    runtime: Runtime, pack: ShownPack, members: Sequence[Member], audience: Audience
+) -> bytes:
+    # Asked anew: stickers take a while, in which the cover may be hidden or erased.
+    stored = _stored(runtime, members, audience)
+    ids = [member.id for member in members if member.id in stored]
+    if not ids:
+        raise Conflict("Every picture in the pack was deleted or hidden since. Add some.")
+    cover = ids[_cover_place(pack, ids)]
+    copy = runtime.decoder.sticker(runtime.image_store.path(stored[cover][0]), TRAY_ICON)
     if copy.webp is None:
-        raise Conflict(f"No icon can be made of image {cover.id}: {copy.why_still}")
+        raise Conflict(f"No icon can be made of image {cover}: {copy.why_still}")
     return copy.webp
 
 

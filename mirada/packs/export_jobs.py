@@ -127,7 +127,7 @@ def _make(runtime: Runtime, attempt: Attempt, key: str) -> None:
         stickers, broken = made(runtime, plan.members, audience, plan.rules, MOST_BYTES, keeping)
         if broken:
             raise _refused(in_words(broken, MOST_TOLD))
-        beside = files_beside(runtime, plan.pack, plan.members, stickers, form)
+        beside = files_beside(runtime, plan.pack, plan.members, audience, stickers, form)
     except Conflict as error:
         raise _refused([error.detail]) from error
     attempt.check()

@@ -18,11 +18,12 @@ HEAD_BYTES = 64
 
 @dataclass(frozen=True, slots=True)
 class Sticker:
-    """A file in the ZIP."""
+    """A file in the ZIP, of a picture."""
 
     name: str
     file: StickerFile
     emojis: Sequence[str]
+    image_id: int
 
     @property
     def content(self) -> bytes:

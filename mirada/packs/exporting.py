@@ -85,7 +85,7 @@ def export_pack(
     stickers, broken = made(runtime, plan.members, audience, plan.rules, MOST_BYTES)
     if broken:
         return Export(broken, name, None, 0, count)
-    beside = files_beside(runtime, plan.pack, plan.members, stickers, form)
+    beside = files_beside(runtime, plan.pack, plan.members, audience, stickers, form)
     size = sum(each.byte_size for each in stickers) + sum(map(len, beside.values()))
     file = None if is_dry_run else _zipped(stickers, beside)
     return Export((), name, file, size, len(stickers))

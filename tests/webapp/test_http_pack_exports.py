@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 import zipfile
 from typing import Any
 
 import pytest
 from PIL import Image as Pillow
 
+from mirada.db.deadlocks import in_transaction
+from mirada.db.models import Image
+from mirada.packs import exporting
+from mirada.packs.export_files import made
+from mirada.pictures.derivatives import remove_picture
+from mirada.pictures.trash import erase_trashed
 from testing.gallery import as_upload, assert_problem
 from testing.pictures import picture
 from tests.conftest import MakeRuntime
@@ -177,3 +184,47 @@ def test_large_packs_are_refused_before_they_are_made(
     monkeypatch.setattr("mirada.packs.exporting.MOST_ORIGINALS", 1)
     detail = table.refused(409, "conflict", "POST", f"{url}/export", {"format": "originals"})
     assert "At most 1 pictures" in detail
+
+
+@pytest.mark.parametrize("is_erased", [False, True])
+def test_a_cover_that_is_gone_meanwhile_is_no_icon(
+    table: Table, monkeypatch: pytest.MonkeyPatch, is_erased: bool
+) -> None:
+    url, ids = packed(table, *map(picture, range(4)))
+    table.told("PATCH", url, {"is_public": True, "cover_image_id": ids[1]})
+    wanted, kept = exported(table, url, "whatsapp", who="ben"), made
+    table.told("PATCH", url, {"cover_image_id": ids[0]})
+
+    def hide() -> None:
+        # Another request than the one under way.
+        client = table.client.application.test_client()
+        headers = {**table.headers["ana"], "If-Match": "*"}
+        address = f"/api/v1/images/{ids[0]}"
+        if is_erased:
+            assert client.delete(address, headers=headers).status_code == 204
+            erase(table, ids[0])
+        else:
+            client.patch(address, json={"is_public": False}, headers=headers)
+
+    def made_then_hidden(*arguments: Any) -> Any:
+        found = kept(*arguments)
+        thread = threading.Thread(target=hide)
+        thread.start()
+        thread.join()
+        return found
+
+    monkeypatch.setattr(exporting, "made", made_then_hidden)
+    told = exported(table, url, "whatsapp", who="ben")
+    assert told["tray.png"] == wanted["tray.png"]
+
+
+def erase(table: Table, image_id: int) -> None:
+    """Erase a picture that is in the trash, as its day does."""
+
+    def erased(session: Any) -> str | None:
+        owner_id = session.get(Image, image_id).owner_id
+        return erase_trashed(session, image_id, owner_id)
+
+    key = in_transaction(table.runtime.database, erased)
+    if key is not None:
+        remove_picture(table.runtime, key)

@@ -86,8 +86,11 @@ def read(folder: Path) -> Manifest:
                 "with a newer one."
             )
         spaces = {SpaceKind(kind): EmbeddingSpace(**one) for kind, one in found["spaces"].items()}
-        manifest = Manifest(found["installation"], spaces, found["files"], found["images"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        files = dict(found["files"])
+        if IMAGES not in files:
+            raise InvalidInput(f"{folder / NAME} names no {IMAGES}. Copy the export once more.")
+        manifest = Manifest(str(found["installation"]), spaces, files, int(found["images"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidInput(f"{folder / NAME} is no manifest of an export: {error}.") from error
     for name, sha256 in manifest.files.items():
         _check(folder, name, sha256)
@@ -98,8 +101,8 @@ def _check(folder: Path, name: str, sha256: str) -> None:
     try:
         path = (folder / name).resolve(strict=True)
         is_whole = path.is_relative_to(folder.resolve()) and sha256_of(path) == sha256
-    except OSError as error:
-        raise InvalidInput(f"The export lacks {name}.") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name.
+        raise InvalidInput(f"The export lacks {name!r}.") from error
     if not is_whole:
         raise InvalidInput(f"{name} is not as the export wrote it. Copy the export once more.")
 

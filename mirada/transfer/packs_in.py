@@ -40,7 +40,12 @@ class PacksIn:
 
     def take(self) -> None:
         """Bring every pack that is not here, each in a transaction of its own."""
-        lines = list(enumerate(self.source.packs(), 1))
+        lines = []
+        for number, found in enumerate(self.source.packs(), 1):
+            if isinstance(found, Refused):
+                self.outcome.refuse(found)
+            else:
+                lines.append((number, found))
         # A search may ask for a pack that was made after its own.
         for number, fields in sorted(lines, key=lambda line: line[1]["query"] is not None):
             try:

@@ -12,6 +12,7 @@ from mirada.kernel.asset_ids import checked_asset_id
 from mirada.kernel.errors import InvalidInput
 from mirada.kernel.external_ids import MAX_EXTERNAL_ID_CHARACTERS, checked_external_id
 from mirada.kernel.tags import distinct_tags
+from mirada.kernel.user_text import UNSTORABLE
 
 NAMES: Mapping[str, tuple[str, ...]] = {
     "id": ("id", "external_id", "image_id", "post_id", "key", "uuid"),
@@ -151,7 +152,7 @@ def _by_our_names(fields: Mapping[str, Any], columns: Mapping[str, str]) -> dict
 
 
 def _record(number: int, external_id: str, found: Mapping[str, Any]) -> Record:
-    picture = _text(found, "picture")
+    picture = text_of(found, "picture")
     if picture is None:
         raise InvalidInput("It names no picture: a field such as file, path or image_url.")
     return Record(
@@ -159,13 +160,13 @@ def _record(number: int, external_id: str, found: Mapping[str, Any]) -> Record:
         external_id,
         picture,
         owner=_person(found.get("owner")),
-        owner_name=_text(found, "owner_name"),
+        owner_name=text_of(found, "owner_name"),
         is_public=_yes_or_no(found.get("is_public")),
         created_at=moment(found.get("created_at")),
-        filename=_text(found, "filename"),
-        prompt=_text(found, "prompt"),
-        caption=_text(found, "caption"),
-        asset_id=checked_asset_id(_text(found, "asset_id")),
+        filename=text_of(found, "filename"),
+        prompt=text_of(found, "prompt"),
+        caption=text_of(found, "caption"),
+        asset_id=checked_asset_id(text_of(found, "asset_id")),
         tags=_tags(found),
         likes=tuple(map(_mark, _list(found, "likes"))),
         comments=tuple(map(_mark, _list(found, "comments"))),
@@ -174,7 +175,8 @@ def _record(number: int, external_id: str, found: Mapping[str, Any]) -> Record:
     )
 
 
-def _text(found: Mapping[str, Any], name: str) -> str | None:
+def text_of(found: Mapping[str, Any], name: str) -> str | None:
+    """Return a field that is a text, or a number, as a text. Raises InvalidInput."""
     value = found.get(name)
     if value is None:
         return None
@@ -182,7 +184,13 @@ def _text(found: Mapping[str, Any], name: str) -> str | None:
         value = str(value)
     if not isinstance(value, str):
         raise InvalidInput(f"Its {name} is no text.")
-    return value
+    return _storable(name, value)
+
+
+def _storable(name: str, text: str) -> str:
+    if UNSTORABLE.search(text):
+        raise InvalidInput(f"Its {name} holds a NUL or half a surrogate pair, which is not text.")
+    return text
 
 
 def _list(found: Mapping[str, Any], name: str) -> list[Any]:
@@ -190,7 +198,7 @@ def _list(found: Mapping[str, Any], name: str) -> list[Any]:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidInput(f"Its {name} are no list in JSON.") from error
     if isinstance(value, int):
         # A number alone does not say who they are; the report counts what comes.
@@ -212,7 +220,7 @@ def _person(value: Any) -> str | None:
         return None
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if isinstance(text, str) and 0 < len(text.strip()) <= MAX_EXTERNAL_ID_CHARACTERS:
-        return text.strip()
+        return _storable("person", text.strip())
     raise InvalidInput("A person is named by a number or a text.")
 
 
@@ -229,7 +237,7 @@ def _mark(value: Any) -> Mark:
         raise InvalidInput("The text of a comment, or the theme of a verdict, is no text.")
     at = moment(value.get("at", value.get("created_at")))
     asset_id = checked_asset_id(value.get("asset_id"))
-    return Mark(by, at, text, accepted is not False, asset_id)
+    return Mark(by, at, _storable("comment or theme", text), accepted is not False, asset_id)
 
 
 def _yes_or_no(value: Any) -> bool | None:

@@ -44,7 +44,10 @@ def read(raw: Any, dimension: int) -> Vector:
         raise InvalidInput(f"Its vector has {numbers.size} numbers; the model gives {dimension}.")
     if not np.isfinite(numbers).all():
         raise InvalidInput("Its vector holds NaN or infinity.")
-    vector = numbers.astype(np.float32)
+    with np.errstate(
+        over="ignore"
+    ):  # What no float32 holds becomes infinity, which is no unit vector.
+        vector = numbers.astype(np.float32)
     norm = float(np.linalg.norm(vector.astype(np.float64)))
     if abs(norm - 1.0) > NORM_TOLERANCE:
         raise InvalidInput(f"Its vector has the norm {norm:.4g}; those of the model have 1.")

@@ -17,7 +17,8 @@ from mirada.kernel.external_ids import checked_external_id, checked_source
 from mirada.runtime import Runtime
 from mirada.transfer import manifest, vectors
 from mirada.transfer.ours import TEXTS, TextVector
-from mirada.transfer.records import Mark, Record, Refused, moment
+from mirada.transfer.pack_lines import read_pack
+from mirada.transfer.records import Mark, Record, Refused, moment, text_of
 
 KIND_OF_TEXT = {
     "prompt": SpaceKind.PROMPT,
@@ -29,6 +30,8 @@ PLAIN = (
     *("description", "description_model", "description_language", "description_prompt_version"),
     *("is_hidden", "hidden_reason", "generation", "external_name", "auto_caption"),
 )
+NOT_AS_WRITTEN = (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError)
+"""What reading a line raises that is no line of an export."""
 
 
 class ExportedSource:
@@ -92,17 +95,21 @@ class ExportedSource:
                     fields = json.loads(line)
                     external_id = checked_external_id(fields["id"])
                     yield self._record(number, external_id, fields)
-                except (ValueError, KeyError, TypeError, IndexError, InvalidInput) as error:
+                except (*NOT_AS_WRITTEN, InvalidInput) as error:
                     told = getattr(
                         error, "detail", f"The line is not as an export has it: {error!r}."
                     )
                     yield Refused(number, external_id, told)
 
-    def packs(self) -> Iterator[dict[str, Any]]:
+    def packs(self) -> Iterator[dict[str, Any] | Refused]:
         """Yield its packs, by ascending ids of before; none of an export that was made without."""
         if manifest.PACKS in self._manifest.files:
             with (self._folder / manifest.PACKS).open("rb") as file:
-                yield from map(json.loads, file)
+                for number, line in enumerate(file, 1):
+                    try:
+                        yield read_pack(line)
+                    except InvalidInput as error:
+                        yield Refused(number, None, f"Pack in line {number}: {error.detail}")
 
     def _record(self, number: int, external_id: str, fields: Mapping[str, Any]) -> Record:
         rows = fields["vectors"]
@@ -127,9 +134,9 @@ class ExportedSource:
             owner_name=owner["username"],
             is_public=fields["is_public"],
             created_at=moment(fields["created_at"]),
-            filename=fields["filename"],
-            prompt=fields["prompt"],
-            caption=fields["caption"],
+            filename=text_of(fields, "filename"),
+            prompt=text_of(fields, "prompt"),
+            caption=text_of(fields, "caption"),
             asset_id=fields["asset_id"],
             tags=tuple(fields["tags"] or ()),
             likes=tuple(map(_mark, fields["likes"])),

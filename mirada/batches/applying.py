@@ -106,6 +106,7 @@ def undo_some(session: Session, batch: Batch, asker: Asker, means: Means, most: 
     action = doing_of(session, batch, asker, means)
     before: dict[int, Any] = {}
     try:
+        action.check_undoing()
         action.begin()
     except MiradaError as error:
         failures = [_failure(image_id, error) for image_id in rows]

@@ -133,10 +133,13 @@ def undo(runtime: Runtime, token: str, asker: Asker, request_id: str | None = No
 
     Raises:
         NotFound: they have no batch of that name, or its time is over.
+        Conflict: images were restored, and there is no trash any more to put them back into.
     """
 
     def undone(session: Session) -> tuple[Batch, Job | None]:
         batch = _named(session, token, asker.user_id, lock=True)
+        means = Means(runtime.settings, request_id)
+        doing_of(session, batch, asker, means).check_undoing()
         if batch.undone_at is None:
             batch.undone_at, batch.is_ended = utc_now(), True
         if count_changes(session, batch) > AT_ONCE:
@@ -151,7 +154,7 @@ def undo(runtime: Runtime, token: str, asker: Asker, request_id: str | None = No
             batch.job_id = job.id
             session.flush()
             return batch, job
-        undo_some(session, batch, asker, Means(runtime.settings, request_id), AT_ONCE)
+        undo_some(session, batch, asker, means, AT_ONCE)
         return batch, None
 
     return _ringing(runtime, undone)
@@ -245,7 +248,8 @@ def is_of_trash(action: Name) -> bool:
 def _named(session: Session, token: str, owner_id: int, *, lock: bool = False) -> Batch:
     query = select(Batch).where(Batch.token == token, Batch.owner_id == owner_id)
     found = session.execute(query.with_for_update() if lock else query).scalar_one_or_none()
-    if found is None:
+    # MySQL finds it in any case of its letters.
+    if found is None or found.token != token:
         raise NotFound("You have nothing of that name to undo, or its time is over.")
     return found
 

@@ -87,6 +87,9 @@ class Doing:
     def check(self) -> None:
         """Raise Conflict where it can be done to no image here."""
 
+    def check_undoing(self) -> None:
+        """Raise Conflict where it can be undone for no image here."""
+
     def begin(self) -> None:
         """Lock what is locked before images, to do it or to undo it.
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mirada.batches.applying import TOGETHER, apply, undo_some
@@ -13,6 +14,7 @@ from mirada.batches.batches import CHANGE_IMAGES, UNDO_CHANGES, count_changes, n
 from mirada.batches.doing import Asker, Means
 from mirada.db.batch_models import Batch
 from mirada.db.deadlocks import in_transaction
+from mirada.db.models import User
 from mirada.jobs import attempts
 from mirada.jobs.kinds import Attempt, Kind
 from mirada.kernel.errors import NotFound
@@ -44,6 +46,8 @@ def _in_steps(runtime: Runtime, attempt: Attempt, step: Callable[[Attempt, Sessi
 
 def _change_some(runtime: Runtime, attempt: Attempt, session: Session) -> bool:
     """Change the next images of a job's batch; return whether any were left."""
+    if _is_ended(session, attempt):
+        return False
     batch = _of_job(session, attempt)
     ids: Sequence[int] = ()
     if batch.undone_at is None:
@@ -62,6 +66,8 @@ def _change_some(runtime: Runtime, attempt: Attempt, session: Session) -> bool:
 
 
 def _undo_some(runtime: Runtime, attempt: Attempt, session: Session) -> bool:
+    if _is_ended(session, attempt):
+        return False
     batch = _of_job(session, attempt)
     job_id, token = attempt.job.id, attempt.token
     asker, means = Asker(batch.owner_id), _means(runtime, attempt)
@@ -70,6 +76,18 @@ def _undo_some(runtime: Runtime, attempt: Attempt, session: Session) -> bool:
         return False
     left = count_changes(session, batch)
     attempts.report_progress(session, job_id, token, batch.undone, batch.undone + left)
+    return True
+
+
+def _is_ended(session: Session, attempt: Attempt) -> bool:
+    """Return whether whoever asked was ended, and end the job then: nothing of theirs is shown any more.
+
+    Their row is held, so that their end comes before some images, or after them.
+    """
+    asked = select(User.ended_at).where(User.id == attempt.job.owner_id)
+    if session.execute(asked.with_for_update(read=True)).scalar_one() is None:
+        return False
+    attempts.finish(session, attempt.job.id, attempt.token)
     return True
 
 

@@ -36,6 +36,10 @@ NO_TRASH = (
     "There is no trash here (TRASH_DAYS=0), so that deleting many images could not be undone. Delete "
     "them one by one, with DELETE /api/v1/images/ID."
 )
+NO_TRASH_ANY_MORE = (
+    "There is no trash here any more (TRASH_DAYS=0), so what was restored does not go back to it: it would "
+    "be erased."
+)
 
 
 def _seen(image: Locked) -> dict[str, State]:
@@ -159,6 +163,11 @@ class Restore(_Trashing):
     """Take images out of the trash."""
 
     is_of_trash = True
+
+    def check_undoing(self) -> None:
+        """Raise Conflict where there is no trash: what goes to it would be erased at once."""
+        if not self.means.settings.trash_days:
+            raise Conflict(NO_TRASH_ANY_MORE)
 
     def after(self, _image: Locked, state: State) -> State:
         """Return it out of the trash."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from mirada.classify.remembered import forget
 from mirada.db import recall_rows
+from mirada.db.batch_models import Batch
 from mirada.db.classifier_models import ClassifiedPicture, Feedback
 from mirada.db.deadlocks import in_transaction
 from mirada.db.evaluation_models import EvaluationSet
@@ -92,6 +93,9 @@ def _steps(user_id: int, heir_id: int | None) -> tuple[Step, ...]:
     def end_trashed(session: Session, each: int) -> str | None:
         return erase_trashed(session, each, user_id)
 
+    def forget_batch(session: Session, each: int) -> None:
+        session.execute(delete(Batch).where(Batch.id == each))
+
     images: Step = (Image.id, Image.owner_id == user_id, end_image)
     return (
         (Image.id, is_in_trash_of(user_id), end_trashed),
@@ -104,6 +108,7 @@ def _steps(user_id: int, heir_id: int | None) -> tuple[Step, ...]:
         (EvaluationSet.id, EvaluationSet.owner_id == user_id, forget_set),
         (QueryPicture.owner_id, QueryPicture.owner_id == user_id, forget_all_of),
         (RecentSearch.owner_id, RecentSearch.owner_id == user_id, recent.forget_all_of),
+        (Batch.id, Batch.owner_id == user_id, forget_batch),
         # What a request that began before the end has brought meanwhile.
         images,
     )

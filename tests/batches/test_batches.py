@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from mirada.batches import batches, jobs
-from mirada.db.batch_models import Batch
+from mirada.db.batch_models import Batch, BatchChange
 from mirada.db.deadlocks import in_transaction
 from mirada.db.models import Job, JobState, utc_now
 from testing.gallery import assert_problem
@@ -157,6 +157,32 @@ def test_a_filter_of_many_is_a_job_that_goes_on_where_it_was(town: Town, small_s
     assert town.told("ana", batch)["state"] == "undone"
     assert town.told("ana", batch)["undone"] == 7
     assert {key: each for key, each in town.state().items() if key != late[0]} == before
+
+
+@pytest.mark.parametrize("is_undone", [False, True], ids=["doing", "undoing"])
+def test_a_job_of_who_was_ended_shows_nothing_and_leaves_nothing(
+    town: Town, small_steps: None, is_undone: bool
+) -> None:
+    mine = town.hang("ana", 5, tags="a secret word", is_public=str(is_undone).lower())
+    value = "private" if is_undone else "public"
+    batch = town.done("ana", "set_visibility", value, filter={"tag": ["a secret word"]})
+    job_id = batch["job_id"]
+    if is_undone:
+        run_job(town.runtime, job_id)
+        job_id = town.undo("ana", batch).get_json()["job_id"]
+    before = town.state()
+    assert not any(before[each][0] for each in mine)
+    users = {who: town.get("/api/v1/users/me", headers=town.keys[who]) for who in ("ana", "ben")}
+    ana, ben = (users[who].get_json() for who in ("ana", "ben"))
+    heir = f"?images=hand_over&heir_id={ben['id']}"
+    ending = town.client.delete(f"{ana['url']}{heir}", headers=town.keys["root"])
+    run_job(town.runtime, job_id)
+    assert town.state() == before
+    # Its conditions, and the tags that were there, are words of hers.
+    run_job(town.runtime, ending.get_json()["id"])
+    with town.runtime.reading() as session:
+        assert session.execute(select(Batch.id)).all() == []
+        assert session.execute(select(BatchChange.image_id)).all() == []
 
 
 def test_half_of_a_job_is_undone_exactly(town: Town, small_steps: None) -> None:

@@ -121,6 +121,22 @@ def test_without_a_trash_many_are_not_deleted(make_runtime: Callable[..., Any]) 
     assert listed(town, "ana") == set(mine)
 
 
+def test_what_was_restored_is_not_undone_where_the_trash_is_gone(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = town.hang("ana", 2)
+    town.done("ana", "delete", ids=mine)
+    batch = town.done("ana", "restore", ids=mine)
+    before = town.state()
+    with monkeypatch.context() as without:
+        without.setitem(town.runtime.settings.__dict__, "trash_days", 0)
+        problem = assert_problem(town.undo("ana", batch), 409, "conflict")
+        assert "TRASH_DAYS=0" in problem["detail"]
+        assert town.state() == before
+        assert town.told("ana", batch)["state"] == "done"
+    assert town.undo("ana", batch).get_json()["undone"] == 2
+
+
 def test_webhooks_are_told_once_that_an_image_is_deleted(
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:

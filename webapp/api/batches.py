@@ -81,7 +81,7 @@ def get_many_changed(token: str) -> Any:
 
 
 @blueprint.post("/<token>")
-@blueprint.operation("undoManyChanged", "Undo a change of many images", refusals=(404,))
+@blueprint.operation("undoManyChanged", "Undo a change of many images", refusals=(404, 409))
 @blueprint.alt_response(
     202,
     schema=ManyChangedSchema,

@@ -84,8 +84,10 @@ class Record:
         number: of the row or line, from 1.
         external_id: what the source calls it.
         picture: where its file is, as the source says it.
-        owner: what the source calls its owner; None where it does not say.
+        owner: what the source calls its owner: the id there, or the user name where that is all there
+            is; None where it says neither.
         owner_name: the owner's user name there.
+        is_named_only: whether `owner` is a user name, for want of an id.
         is_public: None where the source does not say.
         created_at: likewise.
         filename, prompt, caption, asset_id, tags: as an upload has them.
@@ -99,6 +101,7 @@ class Record:
     picture: str
     owner: str | None = None
     owner_name: str | None = None
+    is_named_only: bool = False
     is_public: bool | None = None
     created_at: datetime | None = None
     filename: str | None = None
@@ -155,12 +158,16 @@ def _record(number: int, external_id: str, found: Mapping[str, Any]) -> Record:
     picture = text_of(found, "picture")
     if picture is None:
         raise InvalidInput("It names no picture: a field such as file, path or image_url.")
+    owner, owner_name = _person(found.get("owner")), text_of(found, "owner_name")
+    # Without it a picture of somebody who is named would be given to whoever runs the import.
+    is_named_only = owner is None and owner_name is not None
     return Record(
         number,
         external_id,
         picture,
-        owner=_person(found.get("owner")),
-        owner_name=text_of(found, "owner_name"),
+        owner=owner_name if is_named_only else owner,
+        owner_name=owner_name,
+        is_named_only=is_named_only,
         is_public=_yes_or_no(found.get("is_public")),
         created_at=moment(found.get("created_at")),
         filename=text_of(found, "filename"),

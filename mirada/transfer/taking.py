@@ -110,6 +110,7 @@ class Taking:
         if self.wishes.creates_people and not self.wishes.is_dry:
             with self.runtime.transaction() as session:
                 plain = {name for each in records for name in each.more.get("usernames", ())}
+                plain |= {each.owner for each in records if each.owner and each.is_named_only}
                 self.outcome.people_made += people.make_people(session, named, plain)
         with self.runtime.reading() as session:
             return people.known_people(session, list(named))

@@ -76,6 +76,32 @@ def test_all_that_people_gave_comes_along(
     assert len(images(mirada)) == COUNT
 
 
+def test_an_owner_who_has_a_user_name_and_no_id_is_found_or_made_by_it(
+    mirada: Mirada, old: Old, tmp_path: Path
+) -> None:
+    with mirada.runtime.transaction() as session:
+        session.add(User(username="ana"))
+    file = tmp_path / "metadata.csv"
+    rows = [
+        f"{number},static/p{number}.png,{name}" for number, name in enumerate(("ana", "bea", "bea"))
+    ]
+    file.write_text("\n".join(["id,file,username", *rows]))
+    asked = (str(file), "--pictures", str(old.folder))
+    report = bring(mirada, *asked)
+    told = (report["taken"], report["refused"], report["people_made"])
+    assert told == (1, 2, 0), report["refusals"]
+    assert "'bea' is not here: --create-users" in report["refusals"][0]["reason"]
+    report = bring(mirada, *asked, "--create-users")
+    assert (report["taken"], report["already_there"], report["people_made"]) == (2, 1, 1)
+    with mirada.runtime.reading() as session:
+        people = {row.id: row for row in session.execute(select(User)).scalars()}
+        owners = [people[row.owner_id] for row in images(mirada)]
+        # A user name is no id of a product, so no token of one acts for them.
+        assert [(each.username, each.external_id) for each in owners] == [
+            *(("ana", None), ("bea", None), ("bea", None))
+        ]
+
+
 def test_broken_lines_are_named_and_the_rest_is_taken(
     mirada: Mirada, old: Old, tmp_path: Path
 ) -> None:
